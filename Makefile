@@ -1,0 +1,20 @@
+PYTHON ?= python
+
+.PHONY: check lint test test-nojit bench
+
+check: lint test test-nojit
+
+lint:
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+
+test:
+	$(PYTHON) -m pytest
+
+test-nojit:
+	NUMBA_DISABLE_JIT=1 $(PYTHON) -m pytest -m nojit
+
+bench:
+	$(PYTHON) -m asv --config benchmarks/asv.conf.json machine --yes
+	$(PYTHON) -m asv --config benchmarks/asv.conf.json run --quick 'HEAD^!'
