@@ -1,0 +1,37 @@
+"""What all tests share: seeds, and a cache of compiled kernels that belongs to these sources."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def _digest_of_kernels() -> str:
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "kernels").rglob("*.py")):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+# Numba reads it once, on import; the subprocesses of the tests inherit it.
+os.environ.setdefault(
+    "NUMBA_CACHE_DIR", os.path.join(tempfile.gettempdir(), f"fastgd-tests-{_digest_of_kernels()}")
+)
+
+# The same examples in every run, and no verdict by the clock: a first call compiles.
+hypothesis.settings.register_profile(
+    "fastgd", derandomize=True, deadline=None, database=None, max_examples=25
+)
+hypothesis.settings.load_profile("fastgd")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Return a generator that starts anew for each test."""
+    return np.random.default_rng(0)
