@@ -29,7 +29,7 @@ import pickle
 import sys
 import types as python_types
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -156,7 +156,7 @@ class _Cache(NullCache):
         if _STAMP is None or self.storage is None:
             return None
         try:
-            arguments = _spell(types.Tuple(getattr(sig, "args", sig)))
+            arguments = _spell_all(getattr(sig, "args", sig))
             provenance = _provenance(self._function, arguments.classes)
         except (_Untraceable, ValueError):  # ValueError: a closure's cell that is still empty
             return None
@@ -198,13 +198,12 @@ class _Spelling(NamedTuple):
 
 def _spell(kind: types.Type) -> _Spelling:
     """Spell out a type; numba's own name of a named tuple leaves out the class's module."""
+    if isinstance(kind, types.BaseNamedTuple):
+        text, classes = _spell_all(kind)
+        cls = kind.instance_class
+        return _Spelling(f"{_full_name(cls)}{kind.fields}{text}", classes | {cls})
     if isinstance(kind, types.BaseTuple):
-        parts = [_spell(part) for part in kind]
-        text, classes = f"({', '.join(part.text for part in parts)})", set()
-        if isinstance(kind, types.BaseNamedTuple):
-            text = f"{_full_name(kind.instance_class)}{kind.fields}{text}"
-            classes = {kind.instance_class}
-        return _Spelling(text, frozenset(classes).union(*(part.classes for part in parts)))
+        return _spell_all(kind)
     if isinstance(kind, types.Array):
         return _Spelling(f"{kind}", _spell(kind.dtype).classes)
     if isinstance(kind, _PLAIN):
@@ -212,6 +211,13 @@ def _spell(kind: types.Type) -> _Spelling:
     # A function as an argument has another identity in each process: it would never be found
     # again. Nothing else is known to hold no user's class inside.
     raise _Untraceable(kind)
+
+
+def _spell_all(kinds: Iterable[types.Type]) -> _Spelling:
+    """Spell out the types of a tuple or of a call's arguments."""
+    parts = [_spell(kind) for kind in kinds]
+    text = ", ".join(part.text for part in parts)
+    return _Spelling(f"({text})", frozenset().union(*(part.classes for part in parts)))
 
 
 _PLAIN = (types.Number, types.Boolean, types.NoneType, types.Omitted, types.UnicodeType)

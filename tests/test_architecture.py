@@ -1,0 +1,108 @@
+"""The house stands as it was drawn: two floors, one place for numba's options, honest packaging."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+KERNELS = sorted((ROOT / "kernels").rglob("*.py"))
+ABOVE = sorted(path for path in (ROOT / "fastgd").rglob("*.py") if "kernels" not in path.parts[:-1])
+
+LOWER_FLOOR = {"numpy", "numba", "math", "typing", "fastgd.kernels"}
+# They adapt numba to the pattern, and need the standard library for it.
+MACHINERY = {"_jit.py", "_hook.py"}
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports_of(path: Path) -> list[str]:
+    """List what a file imports, anywhere in it, as ``module`` or ``module.name``."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{relative(path)}:{node.lineno} imports relatively"
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def is_within(name: str, modules: set[str]) -> bool:
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
+
+
+def test_both_floors_are_found():
+    assert {"_jit.py", "__init__.py"} <= {path.name for path in KERNELS}
+    assert ROOT / "fastgd" / "__init__.py" in ABOVE
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=relative)
+def test_kernels_know_nothing_above_them(path):
+    allowed = LOWER_FLOOR | (sys.stdlib_module_names if path.name in MACHINERY else set())
+    assert [name for name in imports_of(path) if not is_within(name, allowed)] == []
+
+
+@pytest.mark.parametrize("path", ABOVE, ids=relative)
+def test_numba_stays_on_the_lower_floor(path):
+    # cli.py tells its version and what it sees of the machine
+    banned = {"kernels"} | ({"numba", "llvmlite"} if path.name != "cli.py" else set())
+    assert [name for name in imports_of(path) if is_within(name, banned)] == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted({*KERNELS, *ABOVE} - {ROOT / "kernels" / "_jit.py"}), ids=relative
+)
+def test_numba_options_stand_in_one_place(path):
+    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    names = {getattr(node, "attr", getattr(node, "id", None)) for node in tree}
+    names |= {name.rpartition(".")[2] for name in imports_of(path)}
+    compilers = {"jit", "njit", "vectorize", "guvectorize", "generated_jit", "cfunc", "jitclass"}
+    assert names & compilers == set()
+
+
+def test_every_package_is_listed():
+    """An editable install and a checkout find an unlisted package; a wheel leaves it out."""
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    on_disk = {
+        ".".join(("fastgd", *path.parent.relative_to(ROOT).parts)).replace(
+            "fastgd.fastgd", "fastgd"
+        )
+        for path in [*KERNELS, *ABOVE]
+    }
+    assert set(setuptools["packages"]) == on_disk
+    folders = {name: name.replace("fastgd.kernels", "kernels") for name in setuptools["packages"]}
+    mapping = setuptools["package-dir"]
+    assert mapping == {name: folders[name].replace(".", "/") for name in mapping}
+    assert {name for name in on_disk if "kernels" in name} <= mapping.keys()
+
+
+def test_the_source_folder_cannot_pass_for_another_distribution():
+    program = [sys.executable, "-c", "import kernels"]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
+    assert "import fastgd.kernels, not the source folder 'kernels'" in done.stderr
+
+
+def commands_of_readme() -> list[str]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^    (python -m pip install .*)$", text, flags=re.MULTILINE)
+    return [command for block in blocks for command in block.split(" && ")]
+
+
+def test_readme_has_its_two_commands():
+    assert commands_of_readme()[::2] == [
+        'python -m pip install ".[plot]"',
+        'python -m pip install -e ".[test]"',
+    ]
+
+
+@pytest.mark.parametrize("command", commands_of_readme())
+def test_continuous_integration_runs_what_the_readme_says(command):
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert command in [line.strip() for line in lines]

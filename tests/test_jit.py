@@ -1,0 +1,537 @@
+"""The disk cache of compiled kernels: never stale, never poisoned, never in the way.
+
+Most tests run small programs on a package of their own, because what is tested is what one
+process leaves behind for the next.
+"""
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from fastgd.kernels import _jit
+
+ENTRY = """
+from numba.extending import overload
+from package._jit import kernel
+from package.parts import double
+
+def value(loss, x):
+    return type(loss).value(loss, x)
+
+@overload(value)
+def _value(loss, x):
+    return loss.instance_class.value
+
+@kernel()
+def twice(x):
+    return double(x[0])
+
+@kernel
+def total(loss, x):
+    return value(loss, x[0]) + value(loss, x[1])
+"""
+
+PARTS = """
+from package._jit import helper
+
+@helper
+def double(x):
+    return 2 * x
+"""
+
+LOSS = """
+from typing import NamedTuple
+
+class Loss(NamedTuple):
+    scale: float = 1.0
+
+    @staticmethod
+    def value(loss, x):
+        return 10 * loss.scale * x
+"""
+
+CALL_TWICE = "from package.entry import twice as f; args = (np.ones(2),)"
+CALL_TOTAL = (
+    "from package.entry import total as f; from losses import Loss; args = (Loss(), np.ones(2))"
+)
+
+# Prints the result, and how often the cache was of use.
+PROGRAM = """
+import json
+import numpy as np
+{call}
+result = float(f(*args))
+stats = getattr(f, "stats", None)
+hits = sum(stats.cache_hits.values()) if stats else 0
+print(json.dumps([result, hits]))
+"""
+
+
+class Sandbox:
+    """A package with our ``_jit``, an entry point and a helper in another file."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.package = root / "package"
+        self.package.mkdir()
+        shutil.copy(_jit.__file__, self.package / "_jit.py")
+        self.write("package/__init__.py", "")
+        self.write("package/entry.py", ENTRY)
+        self.write("package/parts.py", PARTS)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a source file."""
+        (self.root / name).write_text(text)
+
+    def use_plain_numba(self) -> None:
+        """Put numba's own cache in the place of ours."""
+        self.write(
+            "package/_jit.py",
+            "import numba\n"
+            "def kernel(f=None): return numba.njit(cache=True)(f) if f else kernel\n"
+            "def helper(f): return numba.njit(f)\n",
+        )
+
+    def run(self, call: str, **environment: str) -> tuple[float, int]:
+        """Run a program in a new process; return its result and its number of cache hits."""
+        return tuple(json.loads(self.run_program(PROGRAM.format(call=call), **environment)))
+
+    def run_program(self, program: str, **environment: str) -> str:
+        """Run a program in a new process and return what it prints; warnings are errors."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
+        environment = {
+            **inherited,
+            "PYTHONPATH": str(self.root),
+            "PYTHONDONTWRITEBYTECODE": "1",  # an edit within a second has its module's old mtime
+            "NUMBA_CACHE_DIR": str(self.root / "cache"),
+            **environment,
+        }
+        command = [sys.executable, "-W", "error", "-c", program]
+        done = subprocess.run(
+            command, env=environment, cwd=self.root, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def entries(self) -> list[Path]:
+        """List the files that hold machine code."""
+        return sorted(self.root.glob("**/*.nbc"))
+
+
+@pytest.fixture
+def sandbox(tmp_path):
+    """Return a package in a folder of its own, with a cache folder of its own."""
+    return Sandbox(tmp_path)
+
+
+def test_second_process_reads_the_cache(sandbox):
+    assert sandbox.run(CALL_TWICE) == (2, 0)
+    assert sandbox.run(CALL_TWICE) == (2, 1)
+
+
+def test_edited_helper_in_another_file_runs_new_code(sandbox):
+    sandbox.run(CALL_TWICE)
+    sandbox.write("package/parts.py", PARTS.replace("2 * x", "3 * x"))
+    assert sandbox.run(CALL_TWICE) == (3, 0)
+    assert sandbox.run(CALL_TWICE) == (3, 1)
+    assert len(sandbox.entries()) == 1, "the stale entry is overwritten"
+
+
+def test_edited_helper_in_another_file_runs_old_code_with_plain_numba(sandbox):
+    """The reason for the cache: when this fails, numba has mended it."""
+    sandbox.use_plain_numba()
+    sandbox.run(CALL_TWICE)
+    sandbox.write("package/parts.py", PARTS.replace("2 * x", "3 * x"))
+    assert sandbox.run(CALL_TWICE) == (2, 1)
+
+
+def test_a_file_in_a_subfolder_belongs_to_the_sources(sandbox):
+    (sandbox.package / "sub").mkdir()
+    sandbox.write("package/sub/__init__.py", "")
+    sandbox.write("package/sub/parts.py", PARTS)
+    sandbox.write("package/entry.py", ENTRY.replace("package.parts", "package.sub.parts"))
+    sandbox.run(CALL_TWICE)
+    sandbox.write("package/sub/parts.py", PARTS.replace("2 * x", "5 * x"))
+    assert sandbox.run(CALL_TWICE) == (5, 0)
+
+
+@pytest.mark.parametrize("option", ["NUMBA_OPT", "NUMBA_BOUNDSCHECK"])
+def test_code_compiled_under_other_options_is_not_used(sandbox, option):
+    sandbox.run(CALL_TWICE)
+    assert sandbox.run(CALL_TWICE, **{option: "1"}) == (2, 0)
+
+
+RACE = """
+import os, sys, traceback
+import numpy as np
+from package.entry import twice
+
+twice(np.ones(2, "b1"))  # readies numba itself, so that the children do nothing but compile
+dtypes = "u1 u2 u4 u8 i1 i2 i4 i8 f4 f8 c8 c16".split()
+
+def in_child(work, *args):
+    child = os.fork()
+    if child:
+        return child
+    try:
+        status = work(*args)
+    except BaseException:
+        traceback.print_exc()
+        status = 2
+    os._exit(status)
+
+def compile_two(gate, number):
+    os.read(gate, 1)  # all wait here, so that all compile at once
+    for dtype in dtypes[number::6]:
+        twice(np.ones(2, dtype))
+    return 0
+
+def read_all():
+    good = all(twice(np.ones(2, dtype)) == 2 for dtype in dtypes)
+    hits = sum(twice.stats.cache_hits.values()) - hits_before
+    return 0 if good and hits == len(dtypes) else 1
+
+def status_of(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+hits_before = sum(twice.stats.cache_hits.values())
+gate, opener = os.pipe()
+children = [in_child(compile_two, gate, number) for number in range(6)]
+os.write(opener, b"123456")
+compiled = [status_of(child) for child in children]
+print(max(*compiled, status_of(in_child(read_all))))
+"""
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the race is started by fork")
+
+
+def _leaves_a_bad_cache(sandbox: Sandbox, number: int) -> bool:
+    """Tell whether six processes at once left a fresh cache with anything missing or wrong."""
+    return sandbox.run_program(RACE, NUMBA_CACHE_DIR=f"{sandbox.root}/cache{number}").strip() != "0"
+
+
+@needs_fork
+def test_six_processes_compile_at_once(sandbox):
+    assert not any(_leaves_a_bad_cache(sandbox, number) for number in range(5))
+
+
+@needs_fork
+def test_six_processes_compile_at_once_with_plain_numba(sandbox):
+    """The other reason for the cache: when this fails, numba has mended it.
+
+    Two rounds of three go wrong, and the first that does ends the test.
+    """
+    sandbox.use_plain_numba()
+    assert any(_leaves_a_bad_cache(sandbox, number) for number in range(20))
+
+
+def test_edited_loss_of_a_user_runs_new_code(sandbox):
+    sandbox.write("losses.py", LOSS)
+    assert sandbox.run(CALL_TOTAL) == (20, 0)
+    assert sandbox.run(CALL_TOTAL) == (20, 1)
+    sandbox.write("losses.py", LOSS.replace("10 *", "30 *"))
+    assert sandbox.run(CALL_TOTAL) == (60, 0)
+    assert len(sandbox.entries()) == 1, "the stale entry is overwritten"
+
+
+def test_edited_overload_beside_a_loss_runs_new_code(sandbox):
+    """No name leads from the loss to the overload's body."""
+    loss = LOSS.replace("10 *", "factor() *") + (
+        "\nfrom numba.extending import overload\n"
+        "def factor(): return 10\n"
+        "@overload(factor)\n"
+        "def _factor():\n"
+        "    return lambda: 10\n"
+    )
+    sandbox.write("losses.py", loss)
+    assert sandbox.run(CALL_TOTAL) == (20, 0)
+    sandbox.write("losses.py", loss.replace("lambda: 10", "lambda: 40"))
+    assert sandbox.run(CALL_TOTAL) == (80, 0)
+
+
+def test_missing_module_of_a_user_breaks_nothing(sandbox):
+    sandbox.write("losses.py", LOSS)
+    sandbox.write("others.py", LOSS)
+    call = CALL_TOTAL.replace("losses", "others")
+    sandbox.run(CALL_TOTAL)
+    sandbox.run(call)
+    (sandbox.root / "losses.py").unlink()
+    assert sandbox.run(call) == (20, 1)
+
+
+@pytest.mark.parametrize(
+    "args",
+    ["(Loss(), np.ones(2))", "(Outer(Inner()), np.ones(2))"],
+    ids=["tag", "tag nested in an importable one"],
+)
+def test_tag_of_a_script_adds_no_file(sandbox, args):
+    """Every script is ``__main__``: what one of them leaves must not reach another."""
+    outer = LOSS.replace("class Loss", "class Outer").replace("scale: float = 1.0", "scale: tuple")
+    sandbox.write("losses.py", outer.replace("loss.scale", "loss.scale.one"))
+    script = LOSS.replace("scale: float", "one: float").replace("loss.scale", "loss.one")
+    call = (
+        f"{script}\nInner = Loss\nfrom losses import Outer\nfrom package.entry import total as f\n"
+    )
+    assert sandbox.run(f"{call}args = {args}") == (20, 0)
+    assert sandbox.entries() == []
+
+
+def test_function_as_an_argument_adds_no_file(sandbox):
+    """A function has another identity in each process, so its entry would never be found again."""
+    sandbox.write("package/entry.py", ENTRY + "\n@kernel\ndef apply(f, x):\n    return f(x)\n")
+    call = (
+        "from package.entry import apply as f; from package.parts import double; args = (double, 1)"
+    )
+    assert sandbox.run(call) == (2, 0)
+    assert sandbox.entries() == []
+
+
+DAMAGES = {
+    "empty": lambda blob: blob[:0],
+    "header": lambda blob: blob[:40],
+    "truncated": lambda blob: blob[:-1],
+    "one bit": lambda blob: blob[:2000] + bytes([blob[2000] ^ 1]) + blob[2001:],
+    "garbage": lambda blob: b"garbage" * len(blob),
+}
+
+
+def test_damaged_entry_is_a_miss(sandbox):
+    sandbox.run(CALL_TWICE)
+    (entry,) = sandbox.entries()
+    whole = entry.read_bytes()
+    for name, damage in DAMAGES.items():
+        entry.write_bytes(damage(whole))
+        assert sandbox.run(CALL_TWICE) == (2, 0), name
+    assert sandbox.run(CALL_TWICE) == (2, 1), "the last one put it right"
+
+
+def test_unreadable_entry_is_a_miss(sandbox):
+    sandbox.run(CALL_TWICE)
+    (entry,) = sandbox.entries()
+    entry.unlink()
+    entry.mkdir()
+    assert sandbox.run(CALL_TWICE) == (2, 0)
+    assert sandbox.run(CALL_TWICE) == (2, 0)
+    assert sandbox.entries() == [entry], "no temporary file stays behind"
+
+
+def test_runs_uncached_where_no_folder_is_writable(sandbox):
+    sandbox.write("a_file", "")
+    sandbox.write("package/__pycache__", "")  # in the place of a folder: holds for root, too
+    nowhere = str(sandbox.root / "a_file" / "folder")
+    places = dict.fromkeys(("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"), nowhere)
+    assert sandbox.run(CALL_TWICE, **places) == (2, 0)
+    folder = "from package._jit import cache_folder; print(cache_folder())"
+    assert sandbox.run_program(folder, **places).strip() == "None"
+
+
+def test_runs_without_the_compiler(sandbox):
+    sandbox.write("losses.py", LOSS)
+    assert sandbox.run(CALL_TWICE, NUMBA_DISABLE_JIT="1") == (2, 0)
+    assert sandbox.run(CALL_TOTAL, NUMBA_DISABLE_JIT="1") == (20, 0)
+    assert sandbox.entries() == []
+
+
+def test_cache_folder_is_where_entries_lie(sandbox):
+    sandbox.run(CALL_TWICE)
+    folder = "from package._jit import cache_folder; print(cache_folder())"
+    assert sandbox.run_program(folder).strip() == str(sandbox.entries()[0].parent)
+
+
+@pytest.mark.nojit
+def test_nan_and_inf_stay_legal():
+    """Divergence is detected through them."""
+    assert not {"nnan", "ninf", "fast"} & _jit.FASTMATH
+
+    @_jit.helper
+    def tell(x):
+        return np.isnan(x), np.isinf(x), np.isfinite(x)
+
+    assert [tell(x) for x in (np.nan, np.inf, 1.0)] == [
+        (True, False, False),
+        (False, True, False),
+        (False, False, True),
+    ]
+
+
+# What a user's class stands for ------------------------------------------------------------------
+
+TRACED = {
+    "method": ("return x", "return 2 * x"),
+    "constant of a method": ("return x + 1.0", "return x + 2.0"),
+    "int or float": ("return x + 1", "return x + 1.0"),
+    "constant of the module": ("return x + LEVEL", "return x + LEVEL", "LEVEL = 1", "LEVEL = 2"),
+    "array": (
+        "return x + T[0]",
+        "return x + T[0]",
+        "import numpy as np; T = np.array([1.0])",
+        "import numpy as np; T = np.array([2.0])",
+    ),
+    "function": (
+        "return inner(x)",
+        "return inner(x)",
+        "def inner(x): return x",
+        "def inner(x): return -x",
+    ),
+    "compiled function": (
+        "return inner(x)",
+        "return inner(x)",
+        "import numba\n@numba.njit\ndef inner(x): return x",
+        "import numba\n@numba.njit\ndef inner(x): return -x",
+    ),
+    "function of a function": (
+        "return outer(x)",
+        "return outer(x)",
+        "def inner(x): return x\ndef outer(x): return inner(x)",
+        "def inner(x): return -x\ndef outer(x): return inner(x)",
+    ),
+    "default argument": (
+        "return inner(x)",
+        "return inner(x)",
+        "def inner(x, level=1): return x + level",
+        "def inner(x, level=2): return x + level",
+    ),
+    "keyword default": (
+        "return inner(x)",
+        "return inner(x)",
+        "def inner(x, *, level=1): return x + level",
+        "def inner(x, *, level=2): return x + level",
+    ),
+    "closure": (
+        "return inner(x)",
+        "return inner(x)",
+        "def make(level):\n    return lambda x: x + level\ninner = make(1)",
+        "def make(level):\n    return lambda x: x + level\ninner = make(2)",
+    ),
+    "nested function": (
+        "return (lambda z: z + 1)(x)",
+        "return (lambda z: z + 2)(x)",
+    ),
+    "attribute of a module": (
+        "return tools.inner(x)",
+        "return tools.inner(x)",
+        "import types; tools = types.ModuleType('tools'); tools.inner = lambda x: x",
+        "import types; tools = types.ModuleType('tools'); tools.inner = lambda x: -x",
+    ),
+    "another name of the same kind": ("return math.sin(x)", "return math.cos(x)", "import math"),
+    "enumeration": (
+        "return x + Level.A.value",
+        "return x + Level.A.value",
+        "import enum\nclass Level(enum.Enum):\n    A = 1",
+        "import enum\nclass Level(enum.Enum):\n    A = 2",
+    ),
+    "another class": (
+        "return Other.value(x)",
+        "return Other.value(x)",
+        "class Other(NamedTuple):\n    value = staticmethod(lambda x: x)",
+        "class Other(NamedTuple):\n    value = staticmethod(lambda x: -x)",
+    ),
+}
+
+
+def _digest(monkeypatch, body: str, prelude: str = "") -> str:
+    """Digest a class whose module has no file, so that only what it names can tell."""
+    module = types.ModuleType("losses_of_a_user")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    source = (
+        f"from typing import NamedTuple\n{prelude}\n"
+        "class Loss(NamedTuple):\n"
+        "    scale: float = 1.0\n"
+        "    @staticmethod\n"
+        "    def value(loss, x):\n"
+        f"        {body}\n"
+    )
+    exec(source, vars(module))
+    fingerprint = _jit._Fingerprint()
+    fingerprint.visit(module.Loss)
+    return fingerprint.hexdigest()
+
+
+@pytest.mark.parametrize("case", TRACED.values(), ids=TRACED)
+def test_fingerprint_sees_the_change_of_a(case, monkeypatch):
+    before, after = case[:2]
+    old, new = (case[2:] + case[2:])[:2] or ("", "")
+    digests = [_digest(monkeypatch, *pair) for pair in [(before, old), (before, old), (after, new)]]
+    assert digests[0] == digests[1]
+    assert digests[0] != digests[2]
+
+
+@pytest.mark.parametrize(
+    "prelude",
+    [
+        "level = object()",
+        "level = [1]",
+        "import numpy as np; level = np.array([None])",
+        "class level: pass",
+    ],
+)
+def test_fingerprint_refuses_what_it_cannot_follow(prelude, monkeypatch):
+    with pytest.raises(_jit._Untraceable):
+        _digest(monkeypatch, "return x + level", prelude)
+
+
+def test_fingerprint_refuses_a_class_that_no_other_process_finds():
+    class Local(NamedTuple):
+        scale: float = 1.0
+
+    with pytest.raises(_jit._Untraceable):
+        _jit._Fingerprint().visit(Local)
+
+
+def test_fingerprint_is_the_same_in_every_process(sandbox):
+    sets = LOSS.replace("10 * loss.scale * x", "x in {'a', 'b', 'c', 'd'}")
+    sandbox.write("losses.py", sets)
+    program = (
+        "from losses import Loss\n"
+        "from package._jit import _Fingerprint\n"
+        "f = _Fingerprint(); f.visit(Loss); print(f.hexdigest())"
+    )
+    digests = [sandbox.run_program(program, PYTHONHASHSEED=seed) for seed in "123"]
+    assert len(set(digests)) == 1
+
+
+def test_spelling_tells_classes_of_one_name_apart():
+    """Numba prints both as ``Loss(float64 x 1)``."""
+    from numba import typeof
+
+    kinds = [NamedTuple("Loss", [("scale", float)]) for _ in range(2)]
+    for kind, module in zip(kinds, "ab", strict=True):
+        kind.__module__ = module
+    first, second = (_jit._spell(typeof(kind(1.0))) for kind in kinds)
+    assert first.text != second.text
+    assert [first.classes, second.classes] == [{kinds[0]}, {kinds[1]}]
+
+
+def test_spelling_finds_nested_classes():
+    from numba import typeof
+
+    class Inner(NamedTuple):
+        scale: float
+
+    class Outer(NamedTuple):
+        inner: Inner
+        data: np.ndarray
+
+    nested = (1, (Outer(Inner(1.0), np.ones(2)),))
+    assert _jit._spell(typeof(nested)).classes == {Inner, Outer}
+
+
+def test_options_are_the_same_for_kernels_and_helpers():
+    if not hasattr(_jit.helper(lambda: 0), "targetoptions"):
+        pytest.skip("nothing is compiled under NUMBA_DISABLE_JIT")
+    both = [
+        _jit.kernel(lambda: 0),
+        _jit.helper(lambda: 0),
+        _jit.helper(boundscheck=True)(lambda: 0),
+    ]
+    for one, other in itertools.pairwise(compiled.targetoptions for compiled in both):
+        assert {**one, "boundscheck": True} == {**other, "boundscheck": True}
