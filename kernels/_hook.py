@@ -1,0 +1,45 @@
+"""``hook``: one name that means a tag's own method, in plain Python and compiled.
+
+A loss, penalty or optimizer is a ``NamedTuple`` of its hyperparameters with scalar static
+methods. A hook is the function through which a kernel calls such a method: numba resolves it
+by the class of the first argument while it compiles the kernel, so that a kernel is written
+once and specialised by what it is given, and the call costs nothing.
+"""
+
+import inspect
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+
+def hook(plain):
+    """Make ``plain(tag, ...)`` compile to ``type(tag).<the same name>(tag, ...)``.
+
+    The plain function's body is what the hook means in Python; the static method it names must
+    have the same argument names (numba compares them). The method inherits the fastmath and
+    error model of the kernel that calls it.
+    """
+
+    def resolve(tag, *_):
+        return getattr(tag.instance_class, plain.__name__)
+
+    # numba compares the argument names of an overload with those of its implementation
+    resolve.__signature__ = inspect.signature(plain)
+    overload(plain, target="generic")(resolve)
+    return plain
+
+
+def cast(value, reference):
+    """Return ``value`` in the type of ``reference``, so that float32 loops stay float32.
+
+    A literal is float64 to numba, and one of them turns a whole expression into float64.
+    """
+    return type(reference)(value)
+
+
+@overload(cast, target="generic")
+def _cast(value, reference):
+    if reference is types.float32:
+        return lambda value, reference: np.float32(value)
+    return lambda value, reference: np.float64(value)

@@ -1,0 +1,214 @@
+"""Mini-batch gradient descent of a linear model with one output, one span of steps at a time.
+
+A step, on a batch of m rows:
+
+    raw   = X_b w + b
+    delta = loss'(y, raw) * weight
+    g     = X_b' delta / (m * mean weight)
+    w     = prox(update(optimizer, w, g, state, rate))
+
+The batch's rows stay in cache between the two products, so that a pass reads X from memory
+once. On sparse rows a step touches the columns of its batch only; ``frames`` tells how the other
+coefficients get what they are owed.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastgd.kernels import losses, optimizers
+from fastgd.kernels._hook import cast
+from fastgd.kernels._jit import helper, kernel
+from fastgd.kernels.frames import (
+    Batch,
+    add_to_average,
+    begin_step,
+    column,
+    cost_after,
+    cost_of_all,
+    descend,
+    factor,
+    finish,
+    ready_batch,
+    ready_row,
+)
+from fastgd.kernels.rows import accumulate, entries, entry, margins, row_at, row_dot
+
+
+class Samples(NamedTuple):
+    """What comes with the rows of X.
+
+    y : ndarray of shape (n_samples,), X's dtype
+    weight : ndarray of shape (n_samples,), X's dtype; empty means 1
+    order : ndarray of shape (n_samples,), integer; empty means as they lie
+    """
+
+    y: np.ndarray
+    weight: np.ndarray
+    order: np.ndarray
+
+
+class Rule(NamedTuple):
+    """What a step does."""
+
+    loss: NamedTuple
+    penalty: NamedTuple
+    optimizer: NamedTuple
+    fit_intercept: bool
+
+
+class Plan(NamedTuple):
+    """The steps of a span.
+
+    batch_size : int
+    paces : ndarray of shape (n_steps, 2), X's dtype; see ``optimizers.paces``
+    unit : float, the mean weight that gradients are divided by
+    average_from : int, the number of steps before the first that is averaged; n_steps for none
+    """
+
+    batch_size: int
+    paces: np.ndarray
+    unit: float
+    average_from: int
+
+
+class Memory(NamedTuple):
+    """What a span changes; all but the average is of X's dtype.
+
+    params : (d + 1,), the intercept last
+    state : (n_slots, d + 1), the optimizer's
+    gradient : (d + 1,), zero between steps
+    margin, target, weight : (batch_size,)
+    average : (d + 1,), float64, sum of the averaged iterates; (0,) where none is asked for
+    """
+
+    params: np.ndarray
+    state: np.ndarray
+    gradient: np.ndarray
+    margin: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray
+    average: np.ndarray
+
+
+@kernel()
+def sgd_rows(rows, samples, rule, plan, memory, frame):
+    """Take the steps of a plan with batches of one row each.
+
+    No pass over a gradient is needed: its entry j is delta x_j.
+
+    Parameters
+    ----------
+    rows : Dense or CSR
+    samples : Samples
+    rule : Rule
+    plan : Plan
+    memory : Memory, changed in place
+    frame : Plain (dense rows only), Scaled or Lazy, changed in place
+
+    Returns
+    -------
+    loss_sum, penalty_sum : float
+        Sums over the visited rows: of the weighted loss before the row's step, and of the
+        penalty at that time. Over their number: the objective as training meets it.
+
+    Notes
+    -----
+    Floor, dense: one read of X from memory, 4 flops an entry. Sparse: one read of data and
+    indices, and two accesses to a parameter at a random place for each non-zero.
+    """
+    params, state, average = memory.params, memory.state, memory.average
+    last = params.shape[0] - 1
+    loss_sum, penalty_sum, cost = 0.0, 0.0, cost_of_all(rule.penalty, params)
+    for t in range(plan.paces.shape[0]):
+        i = row_at(samples.order, t)
+        pace = (plan.paces[t, 0], plan.paces[t, 1])
+        ready_row(frame, rule, rows, i, t, params, state)
+        penalty_sum += cost * factor(frame) * factor(frame)
+        raw = factor(frame) * row_dot(rows, i, params) + params[last]
+        weight = samples.weight[i] if samples.weight.shape[0] > 0 else cast(1.0, pace[0])
+        loss_sum += weight * losses.value(rule.loss, samples.y[i], raw)
+        slope = weight * losses.gradient(rule.loss, samples.y[i], raw) / plan.unit
+        delta, shares = cast(slope, pace[0]), cast(0.0, pace[0])
+        own_pace, cost = begin_step(frame, rule, pace, params, average, cost)
+        begin, end = entries(rows, i)
+        for k in range(begin, end):
+            j, x = entry(rows, i, k)
+            shares += descend(frame, rule, own_pace, delta * x, params, state, j)
+        cost = cost_after(frame, cost, np.float64(shares))
+        if rule.fit_intercept:
+            params[last] += optimizers.update(rule.optimizer, pace, delta, state, last)[0]
+        if t >= plan.average_from:
+            add_to_average(frame, params, average)
+    finish(frame, rule, plan.paces.shape[0], params, state, average)
+    return loss_sum, penalty_sum
+
+
+@kernel()
+def sgd_batches(rows, samples, rule, plan, memory, frame):
+    """Take the steps of a plan with batches of ``plan.batch_size`` rows.
+
+    Parameters and sums are those of ``sgd_rows``; any frame goes with any rows.
+
+    Notes
+    -----
+    Floor: as for ``sgd_rows``, and per step one pass over the coefficients it touches.
+    """
+    params, state, gradient = memory.params, memory.state, memory.gradient
+    average, last = memory.average, memory.params.shape[0] - 1
+    loss_sum, penalty_sum, cost = 0.0, 0.0, cost_of_all(rule.penalty, params)
+    for t in range(plan.paces.shape[0]):
+        start = t * plan.batch_size
+        stop = min(start + plan.batch_size, samples.y.shape[0])
+        pace = (plan.paces[t, 0], plan.paces[t, 1])
+        batch = Batch(samples.order, start, stop)
+        n_touched = ready_batch(frame, rule, rows, batch, t, params, state, gradient)
+        penalty_sum += (stop - start) * cost * factor(frame) * factor(frame)
+        margins(rows, samples.order, start, stop, params, memory.margin)
+        _fetch(samples, batch, memory.target, memory.weight)
+        loss, total = _slopes(rule.loss, stop - start, plan.unit, factor(frame), memory)
+        loss_sum += loss
+        accumulate(rows, samples.order, start, stop, memory.margin, gradient)
+        own_pace, cost = begin_step(frame, rule, pace, params, average, cost)
+        shares = cast(0.0, pace[0])
+        for i in range(n_touched):
+            j = column(frame, i)
+            shares += descend(frame, rule, own_pace, gradient[j], params, state, j)
+            gradient[j] = 0
+        cost = cost_after(frame, cost, np.float64(shares))
+        if rule.fit_intercept:
+            g = cast(total, pace[0])
+            params[last] += optimizers.update(rule.optimizer, pace, g, state, last)[0]
+        if t >= plan.average_from:
+            add_to_average(frame, params, average)
+    finish(frame, rule, plan.paces.shape[0], params, state, average)
+    return loss_sum, penalty_sum
+
+
+@helper()
+def _fetch(samples, batch, target, weight):
+    """Lay the batch's targets and weights side by side, so that ``_slopes`` is vector code."""
+    weighted = samples.weight.shape[0] > 0
+    for position in range(batch.start, batch.stop):
+        i = row_at(batch.order, position)
+        target[position - batch.start] = samples.y[i]
+        weight[position - batch.start] = samples.weight[i] if weighted else 1
+
+
+@helper()
+def _slopes(loss, size, unit, scale, memory):
+    """Replace a batch's margins by their share in its gradient.
+
+    Returns the batch's weighted loss, and the sum of the shares.
+    """
+    margin, target, weight = memory.margin, memory.target, memory.weight
+    intercept = memory.params[memory.params.shape[0] - 1]
+    share = 1.0 / (size * unit)
+    loss_sum, total = 0.0, 0.0
+    for o in range(size):
+        raw = scale * margin[o] + intercept
+        loss_sum += weight[o] * losses.value(loss, target[o], raw)
+        slope = share * weight[o] * losses.gradient(loss, target[o], raw)
+        total += slope
+        margin[o] = slope
+    return loss_sum, total
