@@ -226,8 +226,7 @@ _PLAIN = (types.Number, types.Boolean, types.NoneType, types.Omitted, types.Unic
 def _provenance(function: Callable, classes: frozenset) -> str:
     """Digest what an entry was made from: all kernels, and the user's classes and functions."""
     fingerprint = _Fingerprint()
-    if not _is_ours(function.__module__):
-        fingerprint.visit(function)
+    fingerprint.visit(function)
     for cls in sorted(classes, key=_full_name):
         fingerprint.visit(cls)
     return f"{_STAMP}{fingerprint.hexdigest()}"
@@ -302,13 +301,11 @@ class _Fingerprint:
     @visit.register
     def _(self, function: python_types.FunctionType) -> None:
         self._add("function", _full_name(function))
-        if _is_trusted(function.__module__) or not self._is_new(function):
+        ours = _is_ours(function.__module__)
+        if not self._is_new(function) or (_is_trusted(function.__module__) and not ours):
             return
-        self._visit_source(function.__module__)
-        self.visit(function.__defaults__)
-        self.visit(tuple(sorted((function.__kwdefaults__ or {}).items())))
-        names = frozenset(self._visit_code(function.__code__))
-        self._visit_named(function.__globals__, names)
+        names = frozenset() if ours else self._visit_body(function)
+        # The stamp knows our sources, but not what a function was closed over.
         for cell in function.__closure__ or ():
             self._visit_named({"closure": cell.cell_contents}, names | {"closure"})
 
@@ -329,6 +326,15 @@ class _Fingerprint:
             if name not in _EVERY_TUPLE_HAS and not name.startswith("__"):
                 self._add(name)
                 self._visit_attribute(value)
+
+    def _visit_body(self, function: python_types.FunctionType) -> frozenset:
+        """Add a function's code and what it finds by name; return the names."""
+        self._visit_source(function.__module__)
+        self.visit(function.__defaults__)
+        self.visit(tuple(sorted((function.__kwdefaults__ or {}).items())))
+        names = frozenset(self._visit_code(function.__code__))
+        self._visit_named(function.__globals__, names)
+        return names
 
     def _visit_attribute(self, value: Any) -> None:
         """Add a class's attribute, a method or a constant."""

@@ -11,7 +11,9 @@ batch need, are they up to date, and what does a step do to one of them.
             the others is made up for when they are next read, and for all at the end of a span.
 
 With the last two a step on sparse rows costs O(non-zeros), whatever the number of features.
-The intercept, last in ``params``, is always plain.
+The intercept, last in ``params``, is always plain. Parameters are (n_features + 1,), or
+(n_features + 1, n_outputs) where a non-zero touches its column's neighbours for all outputs;
+"coefficient c" counts in the flat array.
 
 References
 ----------
@@ -27,7 +29,7 @@ import numpy as np
 from fastgd.kernels import optimizers, penalties
 from fastgd.kernels._hook import cast, hook
 from fastgd.kernels._jit import helper
-from fastgd.kernels.rows import entries, entry, row_at
+from fastgd.kernels.rows import columns, entries, entry, row_at
 
 SMALLEST_FACTOR = 1e-6  # below it the factor is multiplied out, so that float32 keeps its digits
 
@@ -39,12 +41,12 @@ def factor(frame):
 
 
 @hook
-def begin_step(frame, rule, pace, params, average, cost):
+def begin_step(frame, rule, pace, params, average):
     """Do what a step does to all coefficients at once.
 
-    Returns the pace of the stored coefficients, and their penalty.
+    Returns the pace of the stored coefficients, and what is left of their penalty.
     """
-    return type(frame).begin_step(frame, rule, pace, params, average, cost)
+    return type(frame).begin_step(frame, rule, pace, params, average)
 
 
 @hook
@@ -57,7 +59,7 @@ def ready_row(frame, rule, rows, i, t, params, state):
 def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
     """Bring a batch's coefficients to where they are after t steps.
 
-    ``gradient`` is all zero, before and after. Returns the number of coefficients that the step
+    ``gradient`` is all zero, before and after. Returns the number of columns that the step
     touches; ``column`` tells which they are.
     """
     return type(frame).ready_batch(frame, rule, rows, batch, t, params, state, gradient)
@@ -65,19 +67,19 @@ def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
 
 @hook
 def column(frame, i):
-    """Return the i-th of the coefficients that the step at hand touches."""
+    """Return the i-th of the columns that the step at hand touches."""
     return type(frame).column(frame, i)
 
 
 @hook
-def descend(frame, rule, pace, g, params, state, j):
-    """Take the step of coefficient j, and return its share in ``cost_after``."""
-    return type(frame).descend(frame, rule, pace, g, params, state, j)
+def descend(frame, rule, pace, g, params, state, c):
+    """Take the step of coefficient c of the flat parameters; return its share of the cost."""
+    return type(frame).descend(frame, rule, pace, g, params, state, c)
 
 
 @hook
 def cost_after(frame, cost, shares):
-    """Return the penalty of the stored coefficients after a step, from the sum of the shares."""
+    """Return the penalty after a step, from that before it and the sum of the shares."""
     return type(frame).cost_after(frame, cost, shares)
 
 
@@ -91,6 +93,39 @@ def add_to_average(frame, params, average):
 def finish(frame, rule, t, params, state, average):
     """Leave all coefficients as they are after t steps, and the frame as new."""
     return type(frame).finish(frame, rule, t, params, state, average)
+
+
+@helper()
+def lanes(params):
+    """Return the number of outputs; numba knows the number of dimensions and drops a branch."""
+    if params.ndim == 1:
+        return 1
+    else:  # noqa: RET505 (the branch is what gets dropped)
+        return params.shape[1]
+
+
+@helper()
+def flat(params):
+    """Return parameters, or what has their shape, as one flat array."""
+    if params.ndim == 1:
+        return params
+    else:  # noqa: RET505
+        return params.reshape(params.size)
+
+
+@helper()
+def flat_slots(state):
+    """Return an optimizer's state as (n_slots, flat parameters)."""
+    if state.ndim == 2:
+        return state
+    else:  # noqa: RET505
+        return state.reshape((state.shape[0], state.shape[1] * state.shape[2]))
+
+
+@helper()
+def at(j, n_lanes, lane):
+    """Return where the coefficient of column j and an output stands in the flat array."""
+    return np.uint64(j) * np.uint64(n_lanes) + np.uint64(lane)
 
 
 class Batch(NamedTuple):
@@ -109,8 +144,8 @@ class Plain(NamedTuple):
         return 1.0
 
     @staticmethod
-    def begin_step(frame, rule, pace, params, average, cost):
-        return pace, cost
+    def begin_step(frame, rule, pace, params, average):
+        return pace, 1.0
 
     @staticmethod
     def ready_row(frame, rule, rows, i, t, params, state):
@@ -125,10 +160,10 @@ class Plain(NamedTuple):
         return i
 
     @staticmethod
-    def descend(frame, rule, pace, g, params, state, j):
-        change, step = optimizers.update(rule.optimizer, pace, g, state, j)
-        after = penalties.proximal(rule.penalty, params[j], change, step)
-        params[j] = after
+    def descend(frame, rule, pace, g, params, state, c):
+        change, step = optimizers.update(rule.optimizer, pace, g, state, c)
+        after = penalties.proximal(rule.penalty, params[c], change, step)
+        params[c] = after
         return penalties.value(rule.penalty, after)
 
     @staticmethod
@@ -137,8 +172,9 @@ class Plain(NamedTuple):
 
     @staticmethod
     def add_to_average(frame, params, average):
-        for j in range(params.shape[0]):
-            average[j] += params[j]
+        stored, total = flat(params), flat(average)
+        for c in range(stored.shape[0]):
+            total[c] += stored[c]
 
     @staticmethod
     def finish(frame, rule, t, params, state, average):
@@ -162,13 +198,14 @@ class Scaled(NamedTuple):
         return frame.factors[0]
 
     @staticmethod
-    def begin_step(frame, rule, pace, params, average, cost):
+    def begin_step(frame, rule, pace, params, average):
         one = np.float64(1.0)
-        frame.factors[0] *= penalties.proximal(rule.penalty, one, one - one, np.float64(pace[0]))
+        shrinkage = penalties.proximal(rule.penalty, one, one - one, np.float64(pace[0]))
+        frame.factors[0] *= shrinkage
         if frame.factors[0] < SMALLEST_FACTOR:
             _multiply_out(frame, params, average)
-            cost = cost_of_all(rule.penalty, params)
-        return (pace[0] / cast(frame.factors[0], pace[0]), pace[1]), cost
+        # the penalty is quadratic: the factor comes out squared
+        return (pace[0] / cast(frame.factors[0], pace[0]), pace[1]), shrinkage * shrinkage
 
     @staticmethod
     def ready_row(frame, rule, rows, i, t, params, state):
@@ -183,16 +220,16 @@ class Scaled(NamedTuple):
         return np.uint64(frame.touched[i])
 
     @staticmethod
-    def descend(frame, rule, pace, g, params, state, j):
-        before = params[j]
-        change, _ = optimizers.update(rule.optimizer, pace, g, state, j)
+    def descend(frame, rule, pace, g, params, state, c):
+        before = params[c]
+        change, _ = optimizers.update(rule.optimizer, pace, g, state, c)
         after = before + change
-        params[j] = after
+        params[c] = after
         return penalties.value(rule.penalty, after) - penalties.value(rule.penalty, before)
 
     @staticmethod
     def cost_after(frame, cost, shares):
-        return cost + shares
+        return cost + shares * frame.factors[0] * frame.factors[0]
 
     @staticmethod
     def add_to_average(frame, params, average):
@@ -206,7 +243,7 @@ class Scaled(NamedTuple):
 class Averaged(NamedTuple):
     """Coefficients times a common factor, and the sum of the iterates that they go through.
 
-    behind : (d,), float64, what ``factors[1] * param`` is ahead of the sum
+    behind : (d K,), float64, what ``factors[1] * param`` is ahead of the sum
     """
 
     factors: np.ndarray
@@ -222,18 +259,20 @@ class Averaged(NamedTuple):
     finish = Scaled.finish
 
     @staticmethod
-    def descend(frame, rule, pace, g, params, state, j):
-        before = params[j]
-        change, _ = optimizers.update(rule.optimizer, pace, g, state, j)
+    def descend(frame, rule, pace, g, params, state, c):
+        before = params[c]
+        change, _ = optimizers.update(rule.optimizer, pace, g, state, c)
         after = before + change
-        params[j] = after
-        frame.behind[j] += (after - before) * frame.factors[1]
+        params[c] = after
+        frame.behind[c] += (after - before) * frame.factors[1]
         return penalties.value(rule.penalty, after) - penalties.value(rule.penalty, before)
 
     @staticmethod
     def add_to_average(frame, params, average):
         frame.factors[1] += frame.factors[0]
-        average[params.shape[0] - 1] += params[params.shape[0] - 1]
+        stored, total = flat(params), flat(average)
+        for c in range(stored.shape[0] - lanes(params), stored.shape[0]):
+            total[c] += stored[c]
 
 
 class Lazy(NamedTuple):
@@ -255,24 +294,18 @@ class Lazy(NamedTuple):
         return 1.0
 
     @staticmethod
-    def begin_step(frame, rule, pace, params, average, cost):
-        return pace, cost
+    def begin_step(frame, rule, pace, params, average):
+        return pace, 1.0
 
     @staticmethod
     def ready_row(frame, rule, rows, i, t, params, state):
         begin, end = entries(rows, i)
-        for k in range(begin, end):
-            j, _ = entry(rows, i, k)
-            _catch_up(frame, rule, j, t, params, state)
-            frame.seen[j] = t + 1
+        _catch_up(frame, rule, columns(rows), begin, end, t, params, state)
 
     @staticmethod
     def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
         n_touched = _list_columns(frame, rows, batch, gradient)
-        for i in range(n_touched):
-            j = np.uint64(frame.touched[i])
-            _catch_up(frame, rule, j, t, params, state)
-            frame.seen[j] = t + 1
+        _catch_up(frame, rule, frame.touched, 0, n_touched, t, params, state)
         return n_touched
 
     @staticmethod
@@ -280,11 +313,11 @@ class Lazy(NamedTuple):
         return np.uint64(frame.touched[i])
 
     @staticmethod
-    def descend(frame, rule, pace, g, params, state, j):
-        before = params[j]
-        change, step = optimizers.update(rule.optimizer, pace, g, state, j)
+    def descend(frame, rule, pace, g, params, state, c):
+        before = params[c]
+        change, step = optimizers.update(rule.optimizer, pace, g, state, c)
         after = penalties.proximal(rule.penalty, before, change, step)
-        params[j] = after
+        params[c] = after
         return penalties.value(rule.penalty, after) - penalties.value(rule.penalty, before)
 
     @staticmethod
@@ -297,8 +330,9 @@ class Lazy(NamedTuple):
 
     @staticmethod
     def finish(frame, rule, t, params, state, average):
-        for j in range(params.shape[0] - 1):
-            _catch_up(frame, rule, j, t, params, state)
+        for j in range(frame.touched.shape[0]):
+            frame.touched[j] = j
+        _catch_up(frame, rule, frame.touched, 0, frame.touched.shape[0], t, params, state)
         frame.seen[:] = 0
 
 
@@ -328,24 +362,19 @@ class Stepped(NamedTuple):
     @staticmethod
     def ready_row(frame, rule, rows, i, t, params, state):
         begin, end = entries(rows, i)
-        for k in range(begin, end):
-            j, _ = entry(rows, i, k)
-            _walk(frame, rule, j, t, params, state)
-            frame.seen[j] = t + 1
+        _walk(frame, rule, columns(rows), begin, end, t, params, state)
 
     @staticmethod
     def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
         n_touched = _list_columns(frame, rows, batch, gradient)
-        for i in range(n_touched):
-            j = np.uint64(frame.touched[i])
-            _walk(frame, rule, j, t, params, state)
-            frame.seen[j] = t + 1
+        _walk(frame, rule, frame.touched, 0, n_touched, t, params, state)
         return n_touched
 
     @staticmethod
     def finish(frame, rule, t, params, state, average):
-        for j in range(params.shape[0] - 1):
-            _walk(frame, rule, j, t, params, state)
+        for j in range(frame.touched.shape[0]):
+            frame.touched[j] = j
+        _walk(frame, rule, frame.touched, 0, frame.touched.shape[0], t, params, state)
         frame.seen[:] = 0
 
 
@@ -355,18 +384,18 @@ def _list_columns(frame, rows, batch, gradient):
 
     The gradient is zero between steps, so it serves to mark what is listed already.
     """
-    n_touched = 0
+    marks, n_lanes, n_touched = flat(gradient), lanes(gradient), 0
     for position in range(batch.start, batch.stop):
         i = row_at(batch.order, position)
         begin, end = entries(rows, i)
         for k in range(begin, end):
             j, _ = entry(rows, i, k)
-            if gradient[j] == 0:
-                gradient[j] = 1
+            if marks[at(j, n_lanes, 0)] == 0:
+                marks[at(j, n_lanes, 0)] = 1
                 frame.touched[n_touched] = j
                 n_touched += 1
     for i in range(n_touched):
-        gradient[np.uint64(frame.touched[i])] = 0
+        marks[at(frame.touched[i], n_lanes, 0)] = 0
     return n_touched
 
 
@@ -378,50 +407,67 @@ def _multiply_out(frame, params, average):
     du_i when the factors of the averaged steps had the sum c_i adds u c - sum(du_i c_i).
     """
     factor, total = frame.factors[0], frame.factors[1]
-    for j in range(frame.behind.shape[0]):
-        average[j] += params[j] * total - frame.behind[j]
-        frame.behind[j] = 0.0
-    for j in range(params.shape[0] - 1):
-        params[j] = factor * params[j]
+    stored, sums = flat(params), flat(average)
+    for c in range(frame.behind.shape[0]):
+        sums[c] += stored[c] * total - frame.behind[c]
+        frame.behind[c] = 0.0
+    for c in range(stored.shape[0] - lanes(params)):
+        stored[c] = factor * stored[c]
     frame.factors[0], frame.factors[1] = 1.0, 0.0
 
 
 @helper()
-def _catch_up(frame, rule, j, t, params, state):
-    """Bring coefficient j to where it is after t steps of this span."""
-    since = frame.seen[j]
-    time = frame.times[t] - frame.times[since]
-    rest = optimizers.Rest(t - since, time, frame.coasts[since], frame.coasts[t])
-    slot = optimizers.recall(rule.optimizer, state, j)
-    param = np.float64(params[j])
-    param, slot = optimizers.catch_up(rule.optimizer, rule.penalty, param, slot, rest)
-    optimizers.keep(rule.optimizer, state, j, slot)
-    params[j] = param
+def _catch_up(frame, rule, listed, begin, end, t, params, state):
+    """Bring the coefficients of columns ``listed[begin:end]`` to where they are after t steps.
+
+    The loop works on plain arrays and scalars: a tuple of arrays handed to a function that
+    branches has numba count references, which costs more than the arithmetic.
+    """
+    stored, slots, n_lanes = flat(params), flat_slots(state), lanes(params)
+    seen, times, coasts = frame.seen, frame.times, frame.coasts
+    for k in range(begin, end):
+        j = np.uint64(listed[np.uint64(k)])
+        since = seen[j]
+        rest = optimizers.Rest(t - since, times[t] - times[since], coasts[since], coasts[t])
+        for lane in range(n_lanes):
+            c = at(j, n_lanes, lane)
+            slot = optimizers.recall(rule.optimizer, slots, c)
+            before = np.float64(stored[c])
+            after, slot = optimizers.catch_up(rule.optimizer, rule.penalty, before, slot, rest)
+            optimizers.keep(rule.optimizer, slots, c, slot)
+            stored[c] = after
+        seen[j] = t + 1
 
 
 @helper()
-def _walk(frame, rule, j, t, params, state):
-    """Bring coefficient j to where it is after t steps, one by one while it moves."""
-    since = frame.seen[j]
-    velocity = optimizers.recall(rule.optimizer, state, j)
-    momentum = np.float64(rule.optimizer.momentum)
-    kept = optimizers.faded(velocity, momentum, t - since)
-    optimizers.keep(rule.optimizer, state, j, kept)
-    param = np.float64(params[j])
-    negligible = 1e-16 * (abs(velocity) + abs(param))
-    while since < t and abs(velocity) > negligible:
-        rate, length = frame.paces[since, 0], frame.paces[since, 0] * frame.paces[since, 1]
-        velocity *= momentum
-        change = -rate * (momentum * velocity if rule.optimizer.nesterov else velocity)
-        param = penalties.proximal(rule.penalty, param, change, length)
-        since += 1
-    params[j] = penalties.rest(rule.penalty, param, frame.times[t] - frame.times[since])
+def _walk(frame, rule, listed, begin, end, t, params, state):
+    """As ``_catch_up``, one step after another while a coefficient moves."""
+    stored, slots, n_lanes = flat(params), flat_slots(state), lanes(params)
+    seen, times, paces = frame.seen, frame.times, frame.paces
+    momentum, nesterov = np.float64(rule.optimizer.momentum), rule.optimizer.nesterov
+    for k in range(begin, end):
+        j = np.uint64(listed[np.uint64(k)])
+        for lane in range(n_lanes):
+            c, step = at(j, n_lanes, lane), seen[j]
+            param = np.float64(stored[c])
+            velocity = optimizers.recall(rule.optimizer, slots, c)
+            kept = optimizers.faded(velocity, momentum, t - step)
+            optimizers.keep(rule.optimizer, slots, c, kept)
+            negligible = 1e-16 * (abs(velocity) + abs(param))
+            while step < t and abs(velocity) > negligible:
+                rate, length = paces[step, 0], paces[step, 0] * paces[step, 1]
+                velocity *= momentum
+                change = -rate * (momentum * velocity if nesterov else velocity)
+                param = penalties.proximal(rule.penalty, param, change, length)
+                step += 1
+            stored[c] = penalties.rest(rule.penalty, param, times[t] - times[step])
+        seen[j] = t + 1
 
 
 @helper()
-def cost_of_all(penalty, params):
-    """Return the penalty of the stored coefficients; the intercept, last, has none."""
-    total = 0.0
+def cost_of_all(penalty, params, lane):
+    """Return the penalty of the coefficients of one output; the intercept, last, has none."""
+    stored, n_lanes, total = flat(params), lanes(params), 0.0
     for j in range(params.shape[0] - 1):
-        total += penalties.value(penalty, params[j])
+        total += penalties.value(penalty, stored[at(j, n_lanes, lane)])
     return total

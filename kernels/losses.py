@@ -11,6 +11,17 @@ A loss is a ``NamedTuple`` of its hyperparameters with scalar static methods:
 ``inverse_link(loss, raw)``
     The prediction that ``raw`` stands for.
 
+Dual solvers (``sdca``) take four more, of the stored derivative r = loss'(raw), the *dual*:
+
+``conjugate(loss, y_true, dual)``
+    sup over raw of ``dual * raw - value(raw)``, for a dual within ``dual_bounds``.
+``dual_bounds(loss, y_true)``
+    The interval of the derivatives, which is where the conjugate is finite.
+``dual_curvature(loss, y_true, dual)``
+    The curvature at the raw prediction whose derivative is ``dual``; 1 inside a jump.
+``dual_step(loss, y_true, raw, dual, q)``
+    The solution r of ``r = loss'(raw - q (r - dual))`` and its derivative by ``raw``.
+
 A loss over many outputs (softmax) has ``value_row``, ``gradient_row`` and ``inverse_link_row``
 instead, which take a row of K raw predictions. ``kind`` says what ``y_true`` is and
 ``negative`` how the negative class of a binary loss is written (1 is the positive one).
@@ -26,6 +37,9 @@ from fastgd.kernels._hook import hook
 from fastgd.kernels.elementary import exp, log1p
 
 REGRESSION, BINARY, MULTINOMIAL = "regression", "binary", "multinomial"
+TINY = 1e-300  # 0 log 0 = 0
+SMALLEST_Q = 1e-100
+NEWTON_LIMIT = 60
 
 
 @hook
@@ -50,6 +64,30 @@ def curvature(loss, y_true, raw):
 def inverse_link(loss, raw):
     """Return the prediction that ``raw`` stands for."""
     return type(loss).inverse_link(loss, raw)
+
+
+@hook
+def conjugate(loss, y_true, dual):
+    """Return the convex conjugate of the loss."""
+    return type(loss).conjugate(loss, y_true, dual)
+
+
+@hook
+def dual_bounds(loss, y_true):
+    """Return the least and the largest derivative of the loss."""
+    return type(loss).dual_bounds(loss, y_true)
+
+
+@hook
+def dual_curvature(loss, y_true, dual):
+    """Return the second derivative of the loss where its first one is ``dual``."""
+    return type(loss).dual_curvature(loss, y_true, dual)
+
+
+@hook
+def dual_step(loss, y_true, raw, dual, q):
+    """Return r = loss'(raw - q (r - dual)), and its derivative with respect to ``raw``."""
+    return type(loss).dual_step(loss, y_true, raw, dual, q)
 
 
 @hook
@@ -88,6 +126,22 @@ class SquaredError(NamedTuple):
         return 1.0
 
     @staticmethod
+    def conjugate(loss, y_true, dual):
+        return dual * (0.5 * dual + y_true)
+
+    @staticmethod
+    def dual_bounds(loss, y_true):
+        return -np.inf, np.inf
+
+    @staticmethod
+    def dual_curvature(loss, y_true, dual):
+        return 1.0
+
+    @staticmethod
+    def dual_step(loss, y_true, raw, dual, q):
+        return (raw - y_true + q * dual) / (1.0 + q), 1.0 / (1.0 + q)
+
+    @staticmethod
     def inverse_link(loss, raw):
         return raw
 
@@ -119,6 +173,24 @@ class Huber(NamedTuple):
         return 1.0 if abs(raw - y_true) <= loss.epsilon else 0.0
 
     @staticmethod
+    def conjugate(loss, y_true, dual):
+        return dual * (0.5 * dual + y_true)
+
+    @staticmethod
+    def dual_bounds(loss, y_true):
+        return -loss.epsilon, loss.epsilon
+
+    @staticmethod
+    def dual_curvature(loss, y_true, dual):
+        return 1.0 if abs(dual) < loss.epsilon else 0.0
+
+    @staticmethod
+    def dual_step(loss, y_true, raw, dual, q):
+        free = (raw - y_true + q * dual) / (1.0 + q)
+        slope = 1.0 / (1.0 + q) if abs(free) < loss.epsilon else 0.0
+        return min(max(free, -loss.epsilon), loss.epsilon), slope
+
+    @staticmethod
     def inverse_link(loss, raw):
         return raw
 
@@ -144,6 +216,27 @@ class EpsilonInsensitive(NamedTuple):
     @staticmethod
     def curvature(loss, y_true, raw):
         return 0.0
+
+    @staticmethod
+    def conjugate(loss, y_true, dual):
+        return dual * y_true + loss.epsilon * abs(dual)
+
+    @staticmethod
+    def dual_bounds(loss, y_true):
+        return -1.0, 1.0
+
+    @staticmethod
+    def dual_curvature(loss, y_true, dual):
+        return 1.0 if dual != 0.0 and abs(dual) < 1.0 else 0.0
+
+    @staticmethod
+    def dual_step(loss, y_true, raw, dual, q):
+        # |r| < 1 holds raw at the tube's edge; q = 0 (a row of zeros) has no such r
+        q = max(q, SMALLEST_Q)
+        residual = raw - y_true + q * dual
+        free = (max(residual - loss.epsilon, 0.0) + min(residual + loss.epsilon, 0.0)) / q
+        slope = 1.0 / q if free != 0.0 and abs(free) < 1.0 else 0.0
+        return min(max(free, -1.0), 1.0), slope
 
     @staticmethod
     def inverse_link(loss, raw):
@@ -173,6 +266,24 @@ class SquaredEpsilonInsensitive(NamedTuple):
         return 2.0 if abs(raw - y_true) > loss.epsilon else 0.0
 
     @staticmethod
+    def conjugate(loss, y_true, dual):
+        return dual * (0.25 * dual + y_true) + loss.epsilon * abs(dual)
+
+    @staticmethod
+    def dual_bounds(loss, y_true):
+        return -np.inf, np.inf
+
+    @staticmethod
+    def dual_curvature(loss, y_true, dual):
+        return 2.0 if dual != 0.0 else 0.0
+
+    @staticmethod
+    def dual_step(loss, y_true, raw, dual, q):
+        residual = raw - y_true + q * dual
+        excess = max(residual - loss.epsilon, 0.0) + min(residual + loss.epsilon, 0.0)
+        return 2.0 * excess / (1.0 + 2.0 * q), 2.0 / (1.0 + 2.0 * q) if excess != 0.0 else 0.0
+
+    @staticmethod
     def inverse_link(loss, raw):
         return raw
 
@@ -200,6 +311,45 @@ class LogLoss(NamedTuple):
     def curvature(loss, y_true, raw):
         e = exp(-abs(raw))
         return e / ((1.0 + e) * (1.0 + e))
+
+    @staticmethod
+    def conjugate(loss, y_true, dual):
+        p = dual + y_true
+        return p * math.log(max(p, TINY)) + (1.0 - p) * math.log(max(1.0 - p, TINY))
+
+    @staticmethod
+    def dual_bounds(loss, y_true):
+        return -y_true, 1.0 - y_true
+
+    @staticmethod
+    def dual_curvature(loss, y_true, dual):
+        p = dual + y_true
+        return max(p * (1.0 - p), 0.0)
+
+    @staticmethod
+    def dual_step(loss, y_true, raw, dual, q):
+        # With r = sigma(z) - y, solve z + q sigma(z) = target for z: monotone with a slope between
+        # 1 and 1 + q/4, so Newton inside the bracket [target - q, target], and its middle where
+        # a step would leave that (it does from q near 10 on).
+        target = raw + q * (dual + y_true)
+        low, high = target - q, target
+        z, first = min(max(raw, low), high), True
+        allowed = 1e-15 * (1.0 + abs(target))
+        p, curvature = 0.5, 0.25
+        for _ in range(NEWTON_LIMIT):
+            e = exp(-abs(z))
+            p = (1.0 if z >= 0.0 else e) / (1.0 + e)
+            curvature = e / ((1.0 + e) * (1.0 + e))
+            excess = z + q * p - target
+            if abs(excess) <= allowed:
+                break
+            if first:  # 1 % of the step may be lost: that spares a third exp
+                allowed, first = max(allowed, 0.01 * abs(excess)), False
+            low, high = (low, z) if excess > 0.0 else (z, high)
+            z -= excess / (1.0 + q * curvature)
+            if not low <= z <= high:
+                z = 0.5 * (low + high)
+        return p - y_true, curvature / (1.0 + q * curvature)
 
     @staticmethod
     def inverse_link(loss, raw):
@@ -232,6 +382,25 @@ class Hinge(NamedTuple):
         return 0.0
 
     @staticmethod
+    def conjugate(loss, y_true, dual):
+        return loss.margin * y_true * dual
+
+    @staticmethod
+    def dual_bounds(loss, y_true):
+        return min(-y_true, 0.0), max(-y_true, 0.0)
+
+    @staticmethod
+    def dual_curvature(loss, y_true, dual):
+        return 1.0 if -1.0 < y_true * dual < 0.0 else 0.0
+
+    @staticmethod
+    def dual_step(loss, y_true, raw, dual, q):
+        # between its bounds r holds raw at the kink; q = 0 (a row of zeros) has no such r
+        q = max(q, SMALLEST_Q)
+        free = y_true * dual + (y_true * raw - loss.margin) / q
+        return y_true * min(max(free, -1.0), 0.0), 1.0 / q if -1.0 < free < 0.0 else 0.0
+
+    @staticmethod
     def inverse_link(loss, raw):
         return 1.0 if raw > 0.0 else -1.0
 
@@ -254,6 +423,23 @@ class SquaredHinge(NamedTuple):
     @staticmethod
     def curvature(loss, y_true, raw):
         return 2.0 if y_true * raw < 1.0 else 0.0
+
+    @staticmethod
+    def conjugate(loss, y_true, dual):
+        return dual * (0.25 * dual + y_true)
+
+    @staticmethod
+    def dual_bounds(loss, y_true):
+        return -np.inf if y_true > 0.0 else 0.0, 0.0 if y_true > 0.0 else np.inf
+
+    @staticmethod
+    def dual_curvature(loss, y_true, dual):
+        return 2.0 if dual != 0.0 else 0.0
+
+    @staticmethod
+    def dual_step(loss, y_true, raw, dual, q):
+        free = 2.0 * (y_true * (raw + q * dual) - 1.0) / (1.0 + 2.0 * q)
+        return y_true * min(free, 0.0), 2.0 / (1.0 + 2.0 * q) if free < 0.0 else 0.0
 
     @staticmethod
     def inverse_link(loss, raw):
@@ -288,6 +474,24 @@ class ModifiedHuber(NamedTuple):
     @staticmethod
     def curvature(loss, y_true, raw):
         return 2.0 if abs(y_true * raw) < 1.0 else 0.0
+
+    @staticmethod
+    def conjugate(loss, y_true, dual):
+        return dual * (0.25 * dual + y_true)
+
+    @staticmethod
+    def dual_bounds(loss, y_true):
+        return min(-4.0 * y_true, 0.0), max(-4.0 * y_true, 0.0)
+
+    @staticmethod
+    def dual_curvature(loss, y_true, dual):
+        return 2.0 if -4.0 < y_true * dual < 0.0 else 0.0
+
+    @staticmethod
+    def dual_step(loss, y_true, raw, dual, q):
+        free = 2.0 * (y_true * (raw + q * dual) - 1.0) / (1.0 + 2.0 * q)
+        slope = 2.0 / (1.0 + 2.0 * q) if -4.0 < free < 0.0 else 0.0
+        return y_true * min(max(free, -4.0), 0.0), slope
 
     @staticmethod
     def inverse_link(loss, raw):

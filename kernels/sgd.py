@@ -119,23 +119,23 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
     """
     params, state, average = memory.params, memory.state, memory.average
     last = params.shape[0] - 1
-    loss_sum, penalty_sum, cost = 0.0, 0.0, cost_of_all(rule.penalty, params)
+    loss_sum, penalty_sum, cost = 0.0, 0.0, cost_of_all(rule.penalty, params, 0)
     for t in range(plan.paces.shape[0]):
         i = row_at(samples.order, t)
         pace = (plan.paces[t, 0], plan.paces[t, 1])
         ready_row(frame, rule, rows, i, t, params, state)
-        penalty_sum += cost * factor(frame) * factor(frame)
+        penalty_sum += cost
         raw = factor(frame) * row_dot(rows, i, params) + params[last]
         weight = samples.weight[i] if samples.weight.shape[0] > 0 else cast(1.0, pace[0])
         loss_sum += weight * losses.value(rule.loss, samples.y[i], raw)
         slope = weight * losses.gradient(rule.loss, samples.y[i], raw) / plan.unit
         delta, shares = cast(slope, pace[0]), cast(0.0, pace[0])
-        own_pace, cost = begin_step(frame, rule, pace, params, average, cost)
+        own_pace, left = begin_step(frame, rule, pace, params, average)
         begin, end = entries(rows, i)
         for k in range(begin, end):
             j, x = entry(rows, i, k)
             shares += descend(frame, rule, own_pace, delta * x, params, state, j)
-        cost = cost_after(frame, cost, np.float64(shares))
+        cost = cost_after(frame, left * cost, np.float64(shares))
         if rule.fit_intercept:
             params[last] += optimizers.update(rule.optimizer, pace, delta, state, last)[0]
         if t >= plan.average_from:
@@ -156,26 +156,26 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
     """
     params, state, gradient = memory.params, memory.state, memory.gradient
     average, last = memory.average, memory.params.shape[0] - 1
-    loss_sum, penalty_sum, cost = 0.0, 0.0, cost_of_all(rule.penalty, params)
+    loss_sum, penalty_sum, cost = 0.0, 0.0, cost_of_all(rule.penalty, params, 0)
     for t in range(plan.paces.shape[0]):
         start = t * plan.batch_size
         stop = min(start + plan.batch_size, samples.y.shape[0])
         pace = (plan.paces[t, 0], plan.paces[t, 1])
         batch = Batch(samples.order, start, stop)
         n_touched = ready_batch(frame, rule, rows, batch, t, params, state, gradient)
-        penalty_sum += (stop - start) * cost * factor(frame) * factor(frame)
+        penalty_sum += (stop - start) * cost
         margins(rows, samples.order, start, stop, params, memory.margin)
         _fetch(samples, batch, memory.target, memory.weight)
         loss, total = _slopes(rule.loss, stop - start, plan.unit, factor(frame), memory)
         loss_sum += loss
         accumulate(rows, samples.order, start, stop, memory.margin, gradient)
-        own_pace, cost = begin_step(frame, rule, pace, params, average, cost)
+        own_pace, left = begin_step(frame, rule, pace, params, average)
         shares = cast(0.0, pace[0])
         for i in range(n_touched):
             j = column(frame, i)
             shares += descend(frame, rule, own_pace, gradient[j], params, state, j)
             gradient[j] = 0
-        cost = cost_after(frame, cost, np.float64(shares))
+        cost = cost_after(frame, left * cost, np.float64(shares))
         if rule.fit_intercept:
             g = cast(total, pace[0])
             params[last] += optimizers.update(rule.optimizer, pace, g, state, last)[0]

@@ -1,0 +1,225 @@
+"""Mini-batch gradient descent of a linear model with many outputs, in one pass over X.
+
+The step is that of ``sgd``, with a row of K raw predictions for each sample:
+
+* softmax: one loss of the whole row;
+* one-vs-rest: a binary loss for each column, whose target is whether y is that class;
+* multi-task: a regression loss for each column, whose target is y's own column.
+
+Parameters are (n_features + 1, K), so that a non-zero touches K neighbours. Outputs that do not
+share a loss do not share anything: column k is what ``sgd`` would make of that column alone.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba.extending import overload
+
+from fastgd.kernels import losses, optimizers
+from fastgd.kernels._jit import helper, kernel
+from fastgd.kernels.frames import (
+    Batch,
+    add_to_average,
+    at,
+    begin_step,
+    column,
+    cost_after,
+    cost_of_all,
+    descend,
+    factor,
+    finish,
+    flat,
+    flat_slots,
+    ready_batch,
+)
+from fastgd.kernels.rows import accumulate_multi, margins_multi, row_at
+
+
+class MultiSamples(NamedTuple):
+    """What comes with the rows of X.
+
+    y : ndarray of shape (n_samples,), integer: the class's number; or (n_samples, K): targets
+    weight : ndarray of shape (n_samples,), X's dtype; empty means 1
+    order : ndarray of shape (n_samples,), integer; empty means as they lie
+    positive_weight : ndarray of shape (K,), X's dtype: factor of a sample's weight in the column
+        of its own class, one-vs-rest only
+    """
+
+    y: np.ndarray
+    weight: np.ndarray
+    order: np.ndarray
+    positive_weight: np.ndarray
+
+
+class MultiMemory(NamedTuple):
+    """What a span changes; shapes as in ``sgd.Memory``, with an axis of K outputs behind.
+
+    margin : (batch_size, K)
+    block : (rows, d), scratch for rows that do not lie together; (0, d) for sparse ones
+    losses, penalties : (K,), float64, the sums that ``sgd`` returns, for each output; those of a
+        loss of the whole row are in ``losses[0]``
+    """
+
+    params: np.ndarray
+    state: np.ndarray
+    gradient: np.ndarray
+    margin: np.ndarray
+    block: np.ndarray
+    average: np.ndarray
+    losses: np.ndarray
+    penalties: np.ndarray
+
+
+@kernel()
+def sgd_batches_multi(rows, samples, rule, plan, memory, frame):
+    """Take the steps of a plan; the many-output twin of ``sgd.sgd_batches``.
+
+    Parameters
+    ----------
+    rows : Dense or CSR
+    samples : MultiSamples
+    rule : Rule
+    plan : Plan
+    memory : MultiMemory, changed in place
+    frame : any frame, changed in place
+
+    Notes
+    -----
+    Floor, dense: the two matrix products of a batch, 4 d K flops a row.
+    """
+    params, state = flat(memory.params), flat_slots(memory.state)
+    gradient, average, margin = flat(memory.gradient), memory.average, memory.margin
+    n_outputs = memory.params.shape[1]
+    costs, shares = np.empty(n_outputs), np.zeros(n_outputs, memory.params.dtype)
+    totals = np.empty(n_outputs)
+    for k in range(n_outputs):
+        costs[k] = cost_of_all(rule.penalty, memory.params, k)
+    for t in range(plan.paces.shape[0]):
+        start = t * plan.batch_size
+        stop = min(start + plan.batch_size, samples.y.shape[0])
+        pace = (plan.paces[t, 0], plan.paces[t, 1])
+        batch = Batch(samples.order, start, stop)
+        n_touched = ready_batch(
+            frame, rule, rows, batch, t, memory.params, memory.state, memory.gradient
+        )
+        for k in range(n_outputs):
+            memory.penalties[k] += (stop - start) * costs[k]
+        margins_multi(rows, samples.order, start, stop, memory.params, margin, memory.block)
+        _raw_from_margins(margin, memory.params, factor(frame), stop - start)
+        slopes(rule.loss, samples, batch, plan.unit, margin, memory.losses)
+        _sum_rows(margin, stop - start, totals)
+        accumulate_multi(
+            rows, samples.order, start, stop, margin, memory.gradient, memory.block
+        )
+        own_pace, left = begin_step(frame, rule, pace, memory.params, average)
+        for i in range(n_touched):
+            j = column(frame, i)
+            for k in range(n_outputs):
+                c = at(j, n_outputs, k)
+                shares[k] += descend(frame, rule, own_pace, gradient[c], params, state, c)
+                gradient[c] = 0
+        for k in range(n_outputs):
+            costs[k] = cost_after(frame, left * costs[k], np.float64(shares[k]))
+            shares[k] = 0
+        if rule.fit_intercept:
+            _descend_intercepts(rule.optimizer, pace, totals, params, state)
+        if t >= plan.average_from:
+            add_to_average(frame, memory.params, average)
+    finish(frame, rule, plan.paces.shape[0], memory.params, memory.state, average)
+
+
+@helper()
+def _raw_from_margins(margin, params, scale, size):
+    """Turn X_b W into raw predictions, in place."""
+    last = params.shape[0] - 1
+    for o in range(size):
+        for k in range(margin.shape[1]):
+            margin[o, k] = scale * margin[o, k] + params[last, k]
+
+
+def slopes(loss, samples, batch, unit, margin, loss_sums):
+    """Replace a batch's raw predictions by their share in its gradient.
+
+    Adds the batch's weighted losses to ``loss_sums``.
+    """
+    if type(loss).kind == losses.MULTINOMIAL:
+        return _slopes_of_row(loss, samples, batch, unit, margin, loss_sums)
+    if samples.y.ndim == 2:
+        return _slopes_of_tasks(loss, samples, batch, unit, margin, loss_sums)
+    return _slopes_of_classes(loss, samples, batch, unit, margin, loss_sums, loss.negative)
+
+
+@overload(slopes)
+def _slopes(loss, samples, batch, unit, margin, loss_sums):
+    if loss.instance_class.kind == losses.MULTINOMIAL:
+        return lambda loss, samples, batch, unit, margin, loss_sums: _slopes_of_row(
+            loss, samples, batch, unit, margin, loss_sums
+        )
+    if samples[0].ndim == 2:
+        return lambda loss, samples, batch, unit, margin, loss_sums: _slopes_of_tasks(
+            loss, samples, batch, unit, margin, loss_sums
+        )
+    negative = loss.instance_class.negative
+    return lambda loss, samples, batch, unit, margin, loss_sums: _slopes_of_classes(
+        loss, samples, batch, unit, margin, loss_sums, negative
+    )
+
+
+@helper()
+def _share(samples, i, batch, unit):
+    """Return row i's weight, and its share of the batch's gradient."""
+    weight = samples.weight[i] if samples.weight.shape[0] > 0 else 1.0
+    return weight, weight / ((batch.stop - batch.start) * unit)
+
+
+@helper()
+def _slopes_of_row(loss, samples, batch, unit, margin, loss_sums):
+    for position in range(batch.start, batch.stop):
+        i, o = row_at(batch.order, position), position - batch.start
+        weight, share = _share(samples, i, batch, unit)
+        loss_sums[0] += weight * losses.gradient_row(loss, samples.y[i], margin[o], margin[o])
+        for k in range(margin.shape[1]):
+            margin[o, k] *= share
+
+
+@helper()
+def _slopes_of_tasks(loss, samples, batch, unit, margin, loss_sums):
+    for position in range(batch.start, batch.stop):
+        i, o = row_at(batch.order, position), position - batch.start
+        weight, share = _share(samples, i, batch, unit)
+        for k in range(margin.shape[1]):
+            raw, target = margin[o, k], samples.y[i, k]
+            loss_sums[k] += weight * losses.value(loss, target, raw)
+            margin[o, k] = share * losses.gradient(loss, target, raw)
+
+
+@helper()
+def _slopes_of_classes(loss, samples, batch, unit, margin, loss_sums, negative):
+    for position in range(batch.start, batch.stop):
+        i, o = row_at(batch.order, position), position - batch.start
+        weight, share = _share(samples, i, batch, unit)
+        for k in range(margin.shape[1]):
+            own = samples.y[i] == k
+            target = 1.0 if own else negative
+            more = samples.positive_weight[k] if own else 1.0
+            loss_sums[k] += weight * losses.value(loss, target, margin[o, k])
+            margin[o, k] = share * more * losses.gradient(loss, target, margin[o, k])
+
+
+@helper()
+def _sum_rows(margin, size, totals):
+    """Write the intercepts' gradient, the sum over the batch."""
+    for k in range(margin.shape[1]):
+        totals[k] = 0.0
+    for o in range(size):
+        for k in range(margin.shape[1]):
+            totals[k] += margin[o, k]
+
+
+@helper()
+def _descend_intercepts(optimizer, pace, totals, params, state):
+    n_outputs = totals.shape[0]
+    for k in range(n_outputs):
+        c = np.uint64(params.shape[0] - n_outputs + k)
+        g = params.dtype.type(totals[k])
+        params[c] += optimizers.update(optimizer, pace, g, state, c)[0]
