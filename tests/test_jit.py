@@ -295,6 +295,17 @@ def test_function_as_an_argument_adds_no_file(sandbox):
     assert sandbox.entries() == []
 
 
+def test_closures_do_not_share_an_entry(sandbox):
+    factory = (
+        "\ndef make(n):\n    @kernel\n    def f(x):\n        return n * double(x)\n    return f\n"
+    )
+    sandbox.write("package/entry.py", ENTRY + factory)
+    call = "from package.entry import make; f = make({}); args = (1,)"
+    assert sandbox.run(call.format(3)) == (6, 0)
+    assert sandbox.run(call.format(3)) == (6, 1)
+    assert sandbox.run(call.format(5)) == (10, 0)
+
+
 DAMAGES = {
     "empty": lambda blob: blob[:0],
     "header": lambda blob: blob[:40],
