@@ -100,7 +100,7 @@ def lanes(params):
     """Return the number of outputs; numba knows the number of dimensions and drops a branch."""
     if params.ndim == 1:
         return 1
-    else:  # noqa: RET505 (the branch is what gets dropped)
+    else:
         return params.shape[1]
 
 
@@ -109,7 +109,7 @@ def flat(params):
     """Return parameters, or what has their shape, as one flat array."""
     if params.ndim == 1:
         return params
-    else:  # noqa: RET505
+    else:
         return params.reshape(params.size)
 
 
@@ -118,7 +118,7 @@ def flat_slots(state):
     """Return an optimizer's state as (n_slots, flat parameters)."""
     if state.ndim == 2:
         return state
-    else:  # noqa: RET505
+    else:
         return state.reshape((state.shape[0], state.shape[1] * state.shape[2]))
 
 

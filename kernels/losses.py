@@ -34,6 +34,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd.kernels._hook import hook
+from fastgd.kernels._jit import helper
 from fastgd.kernels.elementary import exp, log1p
 
 REGRESSION, BINARY, MULTINOMIAL = "regression", "binary", "multinomial"
@@ -106,6 +107,15 @@ def gradient_row(loss, y_true, raw, out):
 def inverse_link_row(loss, raw, out):
     """Write the K predictions that ``raw`` stands for into ``out`` (which may be ``raw``)."""
     return type(loss).inverse_link_row(loss, raw, out)
+
+
+STEEPEST = 1e12  # scikit-learn's bound: a quadratic loss far from its minimum stays finite
+
+
+@helper()
+def slope(loss, y_true, raw):
+    """Return ``gradient`` within +-1e12, as stochastic steps use it."""
+    return min(max(gradient(loss, y_true, raw), -STEEPEST), STEEPEST)
 
 
 class SquaredError(NamedTuple):
@@ -561,3 +571,5 @@ LOSSES = {
     "modified_huber": ModifiedHuber(),
     "softmax": Softmax(),
 }
+
+Loss = NamedTuple  # any tag of the form that the module's docstring describes

@@ -15,6 +15,9 @@ compiled into the kernels' inner loops:
     and the number of the first step (1-based); shape (n_steps, 2), column 0 proportional to the
     rate. Bias corrections live here, computed once a step and not once a coordinate.
 
+``lengths(optimizer, paces)``
+    Plain numpy: the lengths of the penalty's steps, where they are the same for all coordinates.
+
 ``n_slots`` is the number of arrays of the parameters' shape in ``state``.
 
 The length of the penalty's step is the optimizer's own reply to a constant gradient of one, so
@@ -30,8 +33,8 @@ import numpy as np
 
 from fastgd.kernels import penalties
 from fastgd.kernels._hook import cast, hook
-from fastgd.kernels.elementary import exp
 from fastgd.kernels._jit import helper, kernel
+from fastgd.kernels.elementary import exp
 
 SMALLEST_MOMENTUM = 1e-300  # has a logarithm, and fades in one step
 NEGLIGIBLE_VELOCITY = 1e-30  # float32 turns denormal, and slow, at 1e-38
@@ -92,6 +95,10 @@ class Sgd(NamedTuple):
         return np.column_stack([rates, rates])
 
     @staticmethod
+    def lengths(optimizer, paces):
+        return paces[:, 0]
+
+    @staticmethod
     def update(optimizer, pace, g, state, j):
         return -pace[0] * g, pace[0]
 
@@ -131,6 +138,10 @@ class Momentum(NamedTuple):
     @staticmethod
     def paces(optimizer, rates, first):
         return np.column_stack([rates, np.full(rates.shape, 1.0 / (1.0 - optimizer.momentum))])
+
+    @staticmethod
+    def lengths(optimizer, paces):
+        return paces[:, 0] * paces[:, 1]
 
     @staticmethod
     def update(optimizer, pace, g, state, j):

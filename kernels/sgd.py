@@ -40,7 +40,7 @@ class Samples(NamedTuple):
 
     y : ndarray of shape (n_samples,), X's dtype
     weight : ndarray of shape (n_samples,), X's dtype; empty means 1
-    order : ndarray of shape (n_samples,), integer; empty means as they lie
+    order : ndarray of shape (n_visited,), integer; empty means as they lie
     """
 
     y: np.ndarray
@@ -61,12 +61,14 @@ class Plan(NamedTuple):
     """The steps of a span.
 
     batch_size : int
+    n_visited : int, rows of the span
     paces : ndarray of shape (n_steps, 2), X's dtype; see ``optimizers.paces``
     unit : float, the mean weight that gradients are divided by
     average_from : int, the number of steps before the first that is averaged; n_steps for none
     """
 
     batch_size: int
+    n_visited: int
     paces: np.ndarray
     unit: float
     average_from: int
@@ -128,7 +130,7 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
         raw = factor(frame) * row_dot(rows, i, params) + params[last]
         weight = samples.weight[i] if samples.weight.shape[0] > 0 else cast(1.0, pace[0])
         loss_sum += weight * losses.value(rule.loss, samples.y[i], raw)
-        slope = weight * losses.gradient(rule.loss, samples.y[i], raw) / plan.unit
+        slope = weight * losses.slope(rule.loss, samples.y[i], raw) / plan.unit
         delta, shares = cast(slope, pace[0]), cast(0.0, pace[0])
         own_pace, left = begin_step(frame, rule, pace, params, average)
         begin, end = entries(rows, i)
@@ -159,7 +161,7 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
     loss_sum, penalty_sum, cost = 0.0, 0.0, cost_of_all(rule.penalty, params, 0)
     for t in range(plan.paces.shape[0]):
         start = t * plan.batch_size
-        stop = min(start + plan.batch_size, samples.y.shape[0])
+        stop = min(start + plan.batch_size, plan.n_visited)
         pace = (plan.paces[t, 0], plan.paces[t, 1])
         batch = Batch(samples.order, start, stop)
         n_touched = ready_batch(frame, rule, rows, batch, t, params, state, gradient)
@@ -208,7 +210,7 @@ def _slopes(loss, size, unit, scale, memory):
     for o in range(size):
         raw = scale * margin[o] + intercept
         loss_sum += weight[o] * losses.value(loss, target[o], raw)
-        slope = share * weight[o] * losses.gradient(loss, target[o], raw)
+        slope = share * weight[o] * losses.slope(loss, target[o], raw)
         total += slope
         margin[o] = slope
     return loss_sum, total

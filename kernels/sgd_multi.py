@@ -40,7 +40,7 @@ class MultiSamples(NamedTuple):
 
     y : ndarray of shape (n_samples,), integer: the class's number; or (n_samples, K): targets
     weight : ndarray of shape (n_samples,), X's dtype; empty means 1
-    order : ndarray of shape (n_samples,), integer; empty means as they lie
+    order : ndarray of shape (n_visited,), integer; empty means as they lie
     positive_weight : ndarray of shape (K,), X's dtype: factor of a sample's weight in the column
         of its own class, one-vs-rest only
     """
@@ -96,7 +96,7 @@ def sgd_batches_multi(rows, samples, rule, plan, memory, frame):
         costs[k] = cost_of_all(rule.penalty, memory.params, k)
     for t in range(plan.paces.shape[0]):
         start = t * plan.batch_size
-        stop = min(start + plan.batch_size, samples.y.shape[0])
+        stop = min(start + plan.batch_size, plan.n_visited)
         pace = (plan.paces[t, 0], plan.paces[t, 1])
         batch = Batch(samples.order, start, stop)
         n_touched = ready_batch(
@@ -108,9 +108,7 @@ def sgd_batches_multi(rows, samples, rule, plan, memory, frame):
         _raw_from_margins(margin, memory.params, factor(frame), stop - start)
         slopes(rule.loss, samples, batch, plan.unit, margin, memory.losses)
         _sum_rows(margin, stop - start, totals)
-        accumulate_multi(
-            rows, samples.order, start, stop, margin, memory.gradient, memory.block
-        )
+        accumulate_multi(rows, samples.order, start, stop, margin, memory.gradient, memory.block)
         own_pace, left = begin_step(frame, rule, pace, memory.params, average)
         for i in range(n_touched):
             j = column(frame, i)
@@ -190,7 +188,7 @@ def _slopes_of_tasks(loss, samples, batch, unit, margin, loss_sums):
         for k in range(margin.shape[1]):
             raw, target = margin[o, k], samples.y[i, k]
             loss_sums[k] += weight * losses.value(loss, target, raw)
-            margin[o, k] = share * losses.gradient(loss, target, raw)
+            margin[o, k] = share * losses.slope(loss, target, raw)
 
 
 @helper()
@@ -203,7 +201,7 @@ def _slopes_of_classes(loss, samples, batch, unit, margin, loss_sums, negative):
             target = 1.0 if own else negative
             more = samples.positive_weight[k] if own else 1.0
             loss_sums[k] += weight * losses.value(loss, target, margin[o, k])
-            margin[o, k] = share * more * losses.gradient(loss, target, margin[o, k])
+            margin[o, k] = share * more * losses.slope(loss, target, margin[o, k])
 
 
 @helper()

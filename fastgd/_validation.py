@@ -1,0 +1,110 @@
+"""From a user's X, y and weights to the arrays that kernels take, without a copy if none is needed.
+
+Dense X of float32 or float64 in C order and canonical CSR go to the kernels as they are, through
+read-only views, so that memory maps and frozen arrays share one compiled kernel with the rest.
+"""
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from fastgd.kernels.rows import CSR, Dense
+
+CHUNK = 1 << 16  # labels are encoded this many at a time
+ACCEPTED = {"accept_sparse": "csr", "order": "C", "accept_large_sparse": True}
+
+
+def check_X_y(
+    estimator: Any, X: Any, y: Any, *, reset: bool, dtype: Any, **checks: Any
+) -> tuple[Any, NDArray[Any]]:
+    """Validate training data as scikit-learn does, and the structure of sparse X besides."""
+    X, y = validate_data(estimator, X, y, reset=reset, dtype=dtype, **ACCEPTED, **checks)
+    return check_sparse(X), y
+
+
+def check_sparse(X: Any) -> Any:
+    """Return X canonical: columns in range, sorted and distinct. The user's arrays stay as are.
+
+    Raises
+    ------
+    ValueError
+        If indices are out of range or indptr is not that of a CSR matrix: a kernel that trusted
+        them would read outside the arrays.
+    """
+    if not sp.issparse(X):
+        return X
+    fault = _fault_of_csr(X.indptr, X.indices, X.data, X.shape[1])
+    if fault is not None:
+        raise ValueError(f"X is not a valid CSR matrix: {fault}.")
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
+def _fault_of_csr(
+    indptr: NDArray[Any], indices: NDArray[Any], data: NDArray[Any], n_features: int
+) -> str | None:
+    """Say what is wrong with a CSR matrix's arrays; None where nothing is."""
+    if indptr[0] != 0 or np.any(indptr[1:] < indptr[:-1]):
+        return "indptr must begin with 0 and never decrease"
+    stored = indptr[-1]
+    if indices.shape[0] < stored or data.shape[0] < stored:
+        return f"indptr ends with {stored}, beyond {indices.shape[0]} indices"
+    if stored > 0 and (indices[:stored].min() < 0 or indices[:stored].max() >= n_features):
+        low, high = indices[:stored].min(), indices[:stored].max()
+        return f"indices run from {low} to {high}, allowed are 0 to {n_features - 1}"
+    return None
+
+
+def as_rows(X: Any) -> Dense | CSR:
+    """Return X for the kernels, as read-only views."""
+    if sp.issparse(X):
+        return CSR(frozen(X.data), frozen(X.indices), frozen(X.indptr))
+    return Dense(frozen(X))
+
+
+def frozen(values: NDArray[Any]) -> NDArray[Any]:
+    """Return a read-only view."""
+    view = np.ascontiguousarray(values).view()
+    view.flags.writeable = False
+    return view
+
+
+def check_weight(sample_weight: Any, X: Any, dtype: Any) -> NDArray[Any]:
+    """Return sample weights in X's dtype; none at all, which means 1 each, is an empty array."""
+    if sample_weight is None:
+        return np.empty(0, dtype)
+    if isinstance(sample_weight, int | float):
+        sample_weight = np.full(X.shape[0], sample_weight, dtype)
+    return np.ascontiguousarray(_check_sample_weight(sample_weight, X, dtype=dtype), dtype)
+
+
+def encode_labels(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32]:
+    """Return each label's place in ``classes`` (sorted), a chunk at a time.
+
+    Raises
+    ------
+    ValueError
+        If y holds a label that is not among ``classes``; the message names it.
+    """
+    codes = np.empty(y.shape[0], np.int32)
+    for start in range(0, y.shape[0], CHUNK):
+        labels = y[start : start + CHUNK]
+        places = np.minimum(np.searchsorted(classes, labels), classes.shape[0] - 1)
+        unseen = np.unique(labels[classes[places] != labels])
+        if unseen.size > 0:
+            raise ValueError(
+                f"y contains labels that are not among the classes: {unseen.tolist()}; the classes "
+                f"are {classes.tolist()}. The first call of partial_fit must name all of them."
+            )
+        codes[start : start + CHUNK] = places
+    return codes
+
+
+def binary_targets(codes: NDArray[np.int32], negative: float, dtype: Any) -> NDArray[Any]:
+    """Return 1 for the second class and ``negative`` for the first, in the kernels' dtype."""
+    return np.array([negative, 1.0], dtype)[codes]

@@ -1,0 +1,32 @@
+"""Losses to hand to ``loss=``, with their hyperparameters, and the table of their names.
+
+>>> from fastgd.losses import Huber
+>>> Huber(epsilon=1.35).epsilon
+1.35
+"""
+
+from fastgd.kernels.losses import (
+    LOSSES,
+    EpsilonInsensitive,
+    Hinge,
+    Huber,
+    LogLoss,
+    ModifiedHuber,
+    Softmax,
+    SquaredEpsilonInsensitive,
+    SquaredError,
+    SquaredHinge,
+)
+
+__all__ = [
+    "LOSSES",
+    "EpsilonInsensitive",
+    "Hinge",
+    "Huber",
+    "LogLoss",
+    "ModifiedHuber",
+    "Softmax",
+    "SquaredEpsilonInsensitive",
+    "SquaredError",
+    "SquaredHinge",
+]
