@@ -546,3 +546,41 @@ def test_options_are_the_same_for_kernels_and_helpers():
     ]
     for one, other in itertools.pairwise(compiled.targetoptions for compiled in both):
         assert {**one, "boundscheck": True} == {**other, "boundscheck": True}
+
+
+# What the estimators leave behind -----------------------------------------------------------------
+
+FITS = """
+import json, sys
+import numpy as np
+from scipy import sparse
+from fastgd import SGDClassifier, SGDRegressor
+
+X = np.random.default_rng(0).standard_normal((60, 5), dtype=np.float32)
+settings = {"max_iter": 2, "tol": None, "random_state": 0}
+SGDClassifier(loss="log_loss", batch_size=4, **settings).fit(X, np.arange(60) % 3)
+SGDClassifier(**settings).fit(sparse.csr_matrix(X), X[:, 0] > 0)
+SGDRegressor(optimizer="adam", batch_size=4, **settings).fit(X, X[:, 0])
+
+kernels = [
+    value
+    for name, module in list(sys.modules.items())
+    if name.startswith("fastgd.kernels")
+    for value in vars(module).values()
+    if hasattr(value, "stats")
+]
+print(json.dumps([
+    sum(sum(kernel.stats.cache_hits.values()) for kernel in kernels),
+    sorted({kernel.__name__ for kernel in kernels if kernel.stats.cache_misses}),
+]))
+"""
+
+
+def test_second_process_compiles_nothing(sandbox):
+    """Every kernel behind a fit is cached: a type that cannot be spelled would turn that off."""
+    root = str(Path(__file__).parent.parent)
+    _, compiled = json.loads(sandbox.run_program(FITS, PYTHONPATH=root))
+    assert compiled, "the first process compiles"
+    hits, compiled = json.loads(sandbox.run_program(FITS, PYTHONPATH=root))
+    assert compiled == []
+    assert hits >= 3
