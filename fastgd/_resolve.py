@@ -5,14 +5,13 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastgd import schedules
 from fastgd.kernels.losses import LOSSES
 from fastgd.kernels.optimizers import OPTIMIZERS, Adam, LazyAdam, Sgd
 from fastgd.kernels.penalties import ElasticNet
 
-Schedule = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+Schedule = Callable[[Any], Any]  # from step numbers to their rates, arrays of float64
 
 
 def loss(name: Any, epsilon: float) -> Any:

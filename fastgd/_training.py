@@ -155,7 +155,7 @@ def train(
     epochs = range(settings.max_iter)
     bar = tqdm(epochs, unit="epoch", disable=not settings.verbose, leave=settings.verbose > 1)
     with one_blas_thread(), bar, np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        for n_iter in bar:
+        for _ in bar:
             objectives = trainer.epoch()
             measured = objectives if score is None else -score(trainer.progress.reported())
             if score is not None:
@@ -164,7 +164,7 @@ def train(
             if watch.stalled(measured, trainer.progress):
                 break
     watch.restore(trainer.progress)
-    return trainer.progress, n_iter + 1
+    return trainer.progress, trainer.progress.epochs - progress.epochs
 
 
 def warn_if_unfinished(n_iter: int, settings: Settings) -> None:
@@ -190,7 +190,7 @@ class _Watch:
         self._patience = settings.n_iter_no_change
         self._keep_best = keep_best
         self._best: NDArray[np.float64] | None = None
-        self._kept: NDArray[Any] | None = None
+        self._kept: tuple[NDArray[Any], NDArray[Any]] | None = None
 
     def stalled(self, values: NDArray[np.float64], progress: Progress) -> bool:
         """Take in an epoch's values; return whether all columns have ended."""
@@ -213,11 +213,11 @@ class _Watch:
             return
         now = (progress.params, progress.average)
         if self._kept is None:
-            self._kept = tuple(part.copy() for part in now)
+            self._kept = (progress.params.copy(), progress.average.copy())
         for kept, part in zip(self._kept, now, strict=True):
             if columns.shape[0] == 1:
                 kept[...] = part
-            elif part.shape[1] > 0:
+            elif part.size > 0:
                 kept[:, columns] = part[:, columns]
 
     def restore(self, progress: Progress) -> None:
@@ -228,7 +228,7 @@ class _Watch:
         for kept, part in zip(self._kept, (progress.params, progress.average), strict=True):
             if columns.shape[0] == 1:
                 part[...] = kept
-            elif part.shape[1] > 0:
+            elif part.size > 0:
                 part[:, columns] = kept[:, columns]
 
 

@@ -4,12 +4,13 @@ Dense X of float32 or float64 in C order and canonical CSR go to the kernels as 
 read-only views, so that memory maps and frozen arrays share one compiled kernel with the rest.
 """
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import check_array, validate_data
 
 from fastgd.kernels.rows import CSR, Dense
 
@@ -74,13 +75,28 @@ def frozen(values: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-def check_weight(sample_weight: Any, X: Any, dtype: Any) -> NDArray[Any]:
-    """Return sample weights in X's dtype; none at all, which means 1 each, is an empty array."""
+def check_weight(sample_weight: Any, X: Any, dtype: Any, *, all_zero: bool = False) -> NDArray[Any]:
+    """Return sample weights in X's dtype; none at all, which means 1 each, is an empty array.
+
+    ``all_zero`` allows weights that are all zero.
+    """
     if sample_weight is None:
         return np.empty(0, dtype)
-    if isinstance(sample_weight, int | float):
-        sample_weight = np.full(X.shape[0], sample_weight, dtype)
-    return np.ascontiguousarray(_check_sample_weight(sample_weight, X, dtype=dtype), dtype)
+    if isinstance(sample_weight, Real):
+        return np.full(X.shape[0], sample_weight, dtype)
+    weight = check_array(
+        sample_weight, dtype=dtype, ensure_2d=False, order="C", input_name="sample_weight"
+    )
+    if weight.ndim != 1:
+        raise ValueError(f"Sample weights must be 1D array or scalar, got {weight.ndim}D array.")
+    if weight.shape[0] != X.shape[0]:
+        raise ValueError(
+            f"sample_weight.shape == {weight.shape}, expected {(X.shape[0],)}: one weight for each "
+            "row of X."
+        )
+    if not weight.any() and not all_zero:
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return weight
 
 
 def encode_labels(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32]:

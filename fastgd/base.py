@@ -1,5 +1,6 @@
 """What the stochastic estimators share: their words, and the way from ``fit`` to the trainer."""
 
+from abc import ABC, abstractmethod
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from fastgd.schedules import SCHEDULES
 MAX_SEED = np.iinfo(np.int32).max
 
 
-class BaseSGD(SparseCoefMixin, BaseEstimator):
+class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
     """Base class of the stochastic estimators.
 
     A subclass says which loss, on which targets; here is how parameters are started, trained and
@@ -93,10 +94,15 @@ class BaseSGD(SparseCoefMixin, BaseEstimator):
     def _write_params(self, params: NDArray[Any]) -> None:
         """Write ``coef_`` and ``intercept_`` into parameters of their shape."""
         coef = self.coef_.toarray() if hasattr(self.coef_, "toarray") else self.coef_
+        if np.size(coef) != params[:-1].size or np.size(self.intercept_) != params[-1].size:
+            raise ValueError(
+                f"coef_ has shape {np.shape(coef)}, intercept_ {np.shape(self.intercept_)}: they do "
+                f"not match dataset, which has {params.shape[0] - 1} features."
+            )
         params[:-1] = np.reshape(coef, (-1, params[:-1].shape[0])).T.reshape(params[:-1].shape)
         params[-1] = np.reshape(self.intercept_, params[-1].shape)
 
-    def _continue(self, rule: Rule) -> Progress:
+    def _continue(self) -> Progress:
         """Return the training so far, with ``coef_`` as the user may have changed it."""
         progress: Progress = self._progress
         if progress.averaged == 0:
@@ -125,9 +131,9 @@ class BaseSGD(SparseCoefMixin, BaseEstimator):
         self._report(progress.reported())
         warn_if_unfinished(self.n_iter_, settings)
 
+    @abstractmethod
     def _report(self, params: NDArray[Any]) -> None:
         """Set ``coef_`` and ``intercept_`` from the parameters, as copies."""
-        raise AssertionError("a subclass says what shape its coefficients have")
 
     def _forget(self) -> dict[str, Any]:
         """Drop what an earlier fit learned; return it, so that a failed fit can put it back."""

@@ -44,8 +44,8 @@ class _SGD(BaseSGD):
         try:
             yield
         except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
 
     def _check_call(self, *, partial: bool) -> None:
@@ -290,7 +290,7 @@ class SGDClassifier(LinearClassifierMixin, _SGD):
             shape = self._shape_of_params(X.shape[1])
             self._take_init(coef_init, intercept_init, shape)
             rule = self._rule(self._loss_tag(), sparse=not isinstance(X, np.ndarray))
-            data, score = self._data(X, y, sample_weight, self.class_weight)
+            data, score = self._data(X, y, sample_weight)
             progress = self._begin(shape, X.dtype, rule)
             self._train(data, rule, progress, self.max_iter, self.tol, score)
         return self
@@ -337,9 +337,9 @@ class SGDClassifier(LinearClassifierMixin, _SGD):
             X, y = check_X_y(self, X, y, reset=first, dtype=dtype)
             self._check_classes_of_call(classes, first=first)
             rule = self._rule(self._loss_tag(), sparse=not isinstance(X, np.ndarray))
-            data, _ = self._data(X, y, sample_weight, self.class_weight)
+            data, _ = self._data(X, y, sample_weight, all_zero=True)
             shape = self._shape_of_params(X.shape[1])
-            progress = self._begin(shape, X.dtype, rule) if first else self._continue(rule)
+            progress = self._begin(shape, X.dtype, rule) if first else self._continue()
             if data.weight.shape[0] > 0 and not data.weight.any():
                 max_iter = 0
             self._train(data, rule, progress, max_iter, None)
@@ -396,10 +396,10 @@ class SGDClassifier(LinearClassifierMixin, _SGD):
         return (n_features + 1,) if n_classes == 2 else (n_features + 1, n_classes)
 
     def _data(
-        self, X: Any, y: NDArray[Any], sample_weight: Any, class_weight: Any
+        self, X: Any, y: NDArray[Any], sample_weight: Any, *, all_zero: bool = False
     ) -> tuple[Data, Score | None]:
         """Return what to train on, and the score to stop by where rows are held out."""
-        weight = check_weight(sample_weight, X, X.dtype)
+        weight = check_weight(sample_weight, X, X.dtype, all_zero=all_zero)
         unit = self._unit(weight, X.shape[0])
         codes = encode_labels(y, self.classes_)
         rows, score = NONE, None
@@ -409,8 +409,8 @@ class SGDClassifier(LinearClassifierMixin, _SGD):
                 X[held_out], codes[held_out], weight[held_out] if weight.shape[0] > 0 else None
             )
         positive = np.ones(self.classes_.shape[0], X.dtype)
-        if class_weight is not None:
-            factors = compute_class_weight(class_weight, classes=self.classes_, y=y)
+        if self.class_weight is not None:
+            factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
             factors = factors.astype(X.dtype)
             if self.classes_.shape[0] > 2 and not self._is_softmax():
                 positive = factors
@@ -699,10 +699,8 @@ class SGDRegressor(RegressorMixin, _SGD):
             dtype = [np.float64, np.float32] if first else self._progress.params.dtype
             X, y = check_X_y(self, X, y, reset=first, dtype=dtype, y_numeric=True)
             rule = self._rule(self._loss_tag(), sparse=not isinstance(X, np.ndarray))
-            data, _ = self._data(X, y, sample_weight)
-            progress = (
-                self._begin((X.shape[1] + 1,), X.dtype, rule) if first else self._continue(rule)
-            )
+            data, _ = self._data(X, y, sample_weight, all_zero=True)
+            progress = self._begin((X.shape[1] + 1,), X.dtype, rule) if first else self._continue()
             if data.weight.shape[0] > 0 and not data.weight.any():
                 max_iter = 0
             self._train(data, rule, progress, max_iter, None)
@@ -727,9 +725,11 @@ class SGDRegressor(RegressorMixin, _SGD):
     def _loss_tag(self) -> Any:
         return _resolve.loss(self.loss, self.epsilon)
 
-    def _data(self, X: Any, y: NDArray[Any], sample_weight: Any) -> tuple[Data, Score | None]:
+    def _data(
+        self, X: Any, y: NDArray[Any], sample_weight: Any, *, all_zero: bool = False
+    ) -> tuple[Data, Score | None]:
         """Return what to train on, and the score to stop by where rows are held out."""
-        weight = check_weight(sample_weight, X, X.dtype)
+        weight = check_weight(sample_weight, X, X.dtype, all_zero=all_zero)
         targets = y.astype(X.dtype, copy=False)
         rows, score = NONE, None
         if self.early_stopping:
