@@ -78,6 +78,12 @@ def accumulate_multi(rows, order, start, stop, delta, gradient, block):
     return type(rows).accumulate_multi(rows, order, start, stop, delta, gradient, block)
 
 
+@hook
+def standardise(rows, center, shrink, first, size, block):
+    """Write (x - center) * shrink of ``size`` rows from ``first`` into ``block``, densely."""
+    return type(rows).standardise(rows, center, shrink, first, size, block)
+
+
 class Dense(NamedTuple):
     """Rows of a C-contiguous array.
 
@@ -115,6 +121,10 @@ class Dense(NamedTuple):
     @staticmethod
     def accumulate_multi(rows, order, start, stop, delta, gradient, block):
         return _dense_accumulate_multi(rows.values, order, start, stop, delta, gradient, block)
+
+    @staticmethod
+    def standardise(rows, center, shrink, first, size, block):
+        return _dense_standardise(rows.values, center, shrink, first, size, block)
 
 
 class CSR(NamedTuple):
@@ -303,3 +313,22 @@ def _sparse_accumulate_multi(rows, order, start, stop, delta, gradient):
             j, x = np.uint64(indices[at]), data[at]
             for k in range(gradient.shape[1]):
                 gradient[j, k] += x * delta[o, k]
+
+
+@helper()
+def _dense_standardise(X, center, shrink, first, size, block):
+    for o in range(size):
+        for j in range(X.shape[1]):
+            # in float64: X - center may cancel, and center has digits that float32 has not
+            block[o, j] = (X[first + o, j] - center[j]) * shrink[j]
+
+
+@helper()
+def _sparse_standardise(data, indices, indptr, center, shrink, first, size, block):
+    for o in range(size):
+        for j in range(center.shape[0]):
+            block[o, j] = -center[j] * shrink[j]
+        for k in range(indptr[first + o], indptr[first + o + 1]):
+            at = np.uint64(k)
+            j = np.uint64(indices[at])
+            block[o, j] = (data[at] - center[j]) * shrink[j]
