@@ -18,9 +18,9 @@ SQRT2 = 1.4142135623730951
 LOG2 = 0.6931471805599453
 
 
-@helper()
+@helper(fastmath={"contract"})  # to reassociate would merge the two parts of log 2
 def exp(x):
-    """Return e**x for x in [-708, 709] to 2e-15 relative; x is clipped to that interval.
+    """Return e**x for x in [-708, 709] to 4e-16 relative; x is clipped to that interval.
 
     x = k log 2 + r with |r| <= log(2) / 2; e**r by its Taylor polynomial of degree 12 (the
     remainder is 2e-16), 2**k by writing k into the exponent's bits.
@@ -46,7 +46,7 @@ def exp(x):
 
 @helper()
 def expm1(x):
-    """Return e**x - 1 for x in [-708, 709] to 1e-15 relative, small x included."""
+    """Return e**x - 1 for x in [-708, 709] to 2e-15 relative, small x included."""
     x = np.float64(x)
     if abs(x) > 0.3:
         return exp(x) - 1.0
