@@ -1,0 +1,293 @@
+"""Everything that the kernels compute, once more in plain numpy: slow, and plainly right.
+
+Written from the definitions and the papers, one loop for each sum in the text, and sharing
+nothing with what it checks.
+"""
+
+# ruff: noqa: ARG001, ARG005 - all functions of a kind share their argument names
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+# -- losses ----------------------------------------------------------------------------------
+
+
+class Loss(NamedTuple):
+    """A loss of one output, as functions of arrays; ``kinks`` are the raws where it bends."""
+
+    value: Callable
+    gradient: Callable
+    curvature: Callable
+    inverse_link: Callable
+    kinks: Callable = lambda y: ()
+
+
+def sigmoid(raw):
+    return np.exp(-np.logaddexp(0.0, -raw))
+
+
+def beyond(y, raw, epsilon):
+    """How far, and in which direction, a prediction lies outside the tube around its target."""
+    residual = raw - y
+    return np.sign(residual) * np.maximum(np.abs(residual) - epsilon, 0.0)
+
+
+def sign(raw):
+    return np.where(raw > 0, 1.0, -1.0)
+
+
+def squared_error():
+    return Loss(
+        value=lambda y, raw: (raw - y) ** 2 / 2,
+        gradient=lambda y, raw: raw - y,
+        curvature=lambda y, raw: np.ones_like(raw),
+        inverse_link=lambda raw: raw,
+    )
+
+
+def huber(epsilon):
+    def inside(y, raw):
+        return np.abs(raw - y) <= epsilon
+
+    def value(y, raw):
+        return np.where(
+            inside(y, raw), (raw - y) ** 2 / 2, epsilon * np.abs(raw - y) - epsilon**2 / 2
+        )
+
+    return Loss(
+        value=value,
+        gradient=lambda y, raw: np.where(inside(y, raw), raw - y, epsilon * np.sign(raw - y)),
+        curvature=lambda y, raw: np.where(inside(y, raw), 1.0, 0.0),
+        inverse_link=lambda raw: raw,
+        kinks=lambda y: (y - epsilon, y + epsilon),
+    )
+
+
+def epsilon_insensitive(epsilon):
+    return Loss(
+        value=lambda y, raw: np.abs(beyond(y, raw, epsilon)),
+        gradient=lambda y, raw: np.sign(beyond(y, raw, epsilon)),
+        curvature=lambda y, raw: np.zeros_like(raw),
+        inverse_link=lambda raw: raw,
+        kinks=lambda y: (y - epsilon, y + epsilon),
+    )
+
+
+def squared_epsilon_insensitive(epsilon):
+    return Loss(
+        value=lambda y, raw: beyond(y, raw, epsilon) ** 2,
+        gradient=lambda y, raw: 2 * beyond(y, raw, epsilon),
+        curvature=lambda y, raw: np.where(beyond(y, raw, epsilon) != 0, 2.0, 0.0),
+        inverse_link=lambda raw: raw,
+        kinks=lambda y: (y - epsilon, y + epsilon),
+    )
+
+
+def log_loss():
+    return Loss(
+        value=lambda y, raw: np.logaddexp(0.0, raw) - y * raw,
+        gradient=lambda y, raw: sigmoid(raw) - y,
+        curvature=lambda y, raw: sigmoid(raw) * sigmoid(-raw),
+        inverse_link=sigmoid,
+    )
+
+
+def hinge(margin):
+    return Loss(
+        value=lambda y, raw: np.maximum(margin - y * raw, 0.0),
+        gradient=lambda y, raw: np.where(y * raw <= margin, -y, 0.0),
+        curvature=lambda y, raw: np.zeros_like(raw),
+        inverse_link=sign,
+        kinks=lambda y: (margin * y,),
+    )
+
+
+def squared_hinge():
+    return Loss(
+        value=lambda y, raw: np.maximum(1 - y * raw, 0.0) ** 2,
+        gradient=lambda y, raw: -2 * y * np.maximum(1 - y * raw, 0.0),
+        curvature=lambda y, raw: np.where(y * raw < 1, 2.0, 0.0),
+        inverse_link=sign,
+        kinks=lambda y: (y,),
+    )
+
+
+def modified_huber():
+    def choose(y, raw, right, near, far):
+        return np.where(y * raw >= 1, right, np.where(y * raw >= -1, near, far))
+
+    return Loss(
+        value=lambda y, raw: choose(y, raw, 0.0, (1 - y * raw) ** 2, -4 * y * raw),
+        gradient=lambda y, raw: choose(y, raw, 0.0, -2 * y * (1 - y * raw), -4 * y),
+        curvature=lambda y, raw: choose(y, raw, 0.0, 2.0, 0.0),
+        inverse_link=lambda raw: np.clip((raw + 1) / 2, 0.0, 1.0),
+        kinks=lambda y: (y, -y),
+    )
+
+
+class RowLoss(NamedTuple):
+    """A loss of a row of raw predictions; y is a row of zeros with a one for the true class."""
+
+    value: Callable
+    gradient: Callable
+    inverse_link: Callable
+
+
+def softmax():
+    def log_of_sum(raw):
+        return raw.max() + math.log(sum(math.exp(r) for r in raw - raw.max()))
+
+    def probabilities(raw):
+        return np.array([math.exp(r) for r in raw - log_of_sum(raw)])
+
+    return RowLoss(
+        value=lambda y, raw: log_of_sum(raw) - y @ raw,
+        gradient=lambda y, raw: probabilities(raw) - y,
+        inverse_link=probabilities,
+    )
+
+
+# -- penalties -------------------------------------------------------------------------------
+
+
+def penalty_value(w, l1, l2):
+    return l1 * np.abs(w) + l2 * w**2 / 2
+
+
+def proximal(w, change, step, l1, l2):
+    """Shrink by the quadratic part (never past zero), move, then soft-threshold."""
+    moved = np.maximum(1 - step * l2, 0.0) * w + change
+    return np.sign(moved) * np.maximum(np.abs(moved) - step * l1, 0.0)
+
+
+# -- optimizers: step(g, rate) -> what to add, and the length of the penalty's step -----------
+
+
+class Sgd:
+    """Robbins & Monro."""
+
+    def step(self, g, rate):
+        return -rate * g, np.full_like(g, rate)
+
+
+class Momentum:
+    """Polyak: a heavy ball, its velocity measured in gradients."""
+
+    def __init__(self, momentum=0.9):
+        self.momentum = momentum
+        self.velocity = 0.0
+
+    def step(self, g, rate):
+        self.velocity = self.momentum * self.velocity + g
+        return -rate * self.velocity, np.full_like(g, rate / (1 - self.momentum))
+
+
+class Nesterov(Momentum):
+    """Sutskever et al., in terms of the point at which the gradient is taken."""
+
+    def step(self, g, rate):
+        _, length = super().step(g, rate)
+        return -rate * (g + self.momentum * self.velocity), length
+
+
+class Adam:
+    """Kingma & Ba, Algorithm 1; ``lazy`` rests where the gradient is zero."""
+
+    def __init__(self, beta_1=0.9, beta_2=0.999, epsilon=1e-8, lazy=False):
+        self.beta_1, self.beta_2, self.epsilon, self.lazy = beta_1, beta_2, epsilon, lazy
+        self.m, self.v, self.t = 0.0, 0.0, 0
+
+    def step(self, g, rate):
+        self.t += 1
+        moves = (g != 0) | (not self.lazy)
+        m = self.beta_1 * self.m + (1 - self.beta_1) * g
+        v = self.beta_2 * self.v + (1 - self.beta_2) * g**2
+        self.m, self.v = np.where(moves, m, self.m), np.where(moves, v, self.v)
+        m_hat = self.m / (1 - self.beta_1**self.t)
+        v_hat = self.v / (1 - self.beta_2**self.t)
+        length = rate / (np.sqrt(v_hat) + self.epsilon)
+        return np.where(moves, -length * m_hat, 0.0), length
+
+
+# -- schedules: the rate of step t, counted from one ------------------------------------------
+
+
+def constant(t, eta0):
+    return eta0
+
+
+def invscaling(t, eta0, power_t):
+    return eta0 / t**power_t
+
+
+def optimal(t, alpha, loss):
+    """Bottou's, its start as in scikit-learn: a first step of about a typical weight's size."""
+    typical = alpha**-0.25
+    first = typical / max(1.0, float(loss.gradient(1.0, -typical)))
+    return 1 / (alpha * (1 / (first * alpha) + t - 1))
+
+
+# -- training --------------------------------------------------------------------------------
+
+
+class Trained(NamedTuple):
+    """The parameters (intercept last), their average, and each epoch's objective."""
+
+    params: np.ndarray
+    average: np.ndarray
+    objectives: np.ndarray
+
+
+def train(
+    X,
+    targets,
+    loss,
+    optimizer,
+    rates,
+    orders,
+    *,
+    batch_size,
+    l1=0.0,
+    l2=0.0,
+    weight=None,
+    unit=1.0,
+    column_weight=None,
+    fit_intercept=True,
+    start=None,
+    average_from=0,
+):
+    """Take every step of every epoch, row by row.
+
+    targets : (n_samples, n_outputs); for the softmax a row of zeros and a one
+    rates : of the steps, the first one first
+    orders : for each epoch, the rows that it visits
+    weight : (n_samples,); unit : what their sum over a batch of m rows is measured by, over m
+    column_weight : (n_samples, n_outputs), further weights of single outputs; not for a softmax
+    average_from : steps before the first whose iterate is averaged
+    """
+    weight = np.ones(X.shape[0]) if weight is None else weight
+    column_weight = np.ones(X.shape[0]) if column_weight is None else column_weight
+    params = np.zeros((X.shape[1] + 1, targets.shape[1])) if start is None else start.copy()
+    iterates, objectives, t = [], [], 0
+    for order in orders:
+        total = 0.0
+        for first in range(0, len(order), batch_size):
+            batch = order[first : first + batch_size]
+            gradient, penalty = np.zeros_like(params), penalty_value(params[:-1], l1, l2).sum()
+            for i in batch:
+                extended = np.append(X[i], 1.0)
+                raw, weights = extended @ params, weight[i] * column_weight[i] / unit
+                slope = weights * loss.gradient(targets[i], raw)
+                gradient += np.outer(extended, slope) / len(batch)
+                total += np.sum(weights * loss.value(targets[i], raw)) + penalty
+            change, length = optimizer.step(gradient, rates[t])
+            params[:-1] = proximal(params[:-1], change[:-1], length[:-1], l1, l2)
+            params[-1] += change[-1] if fit_intercept else 0.0
+            t += 1
+            if t > average_from:
+                iterates.append(params.copy())
+        objectives.append(total / len(order))
+    average = np.mean(iterates, axis=0) if iterates else params
+    return Trained(params, average, np.array(objectives))

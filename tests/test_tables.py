@@ -1,0 +1,54 @@
+"""Nothing is registered without a row in the tables, so nothing escapes the tests."""
+
+import numpy as np
+import pytest
+from sklearn.base import is_classifier
+
+import fastgd
+from fastgd import losses, optimizers
+from fastgd.kernels.losses import LOSSES
+from fastgd.kernels.optimizers import OPTIMIZERS
+from fastgd.kernels.penalties import PENALTIES
+from fastgd.schedules import SCHEDULES
+from tests import tables
+from tests.tables import over
+
+
+@pytest.mark.parametrize(
+    ("registered", "rows"),
+    [
+        (LOSSES, [case.name for case in tables.LOSS_CASES]),
+        (PENALTIES, [case.word for case in tables.PENALTY_CASES]),
+        (OPTIMIZERS, [case.name for case in tables.OPTIMIZER_CASES if case.is_registered]),
+        (SCHEDULES, [case.name for case in tables.SCHEDULE_CASES]),
+        (
+            [name for name in fastgd.__all__ if isinstance(getattr(fastgd, name), type)],
+            [case.name for case in tables.ESTIMATOR_CASES],
+        ),
+    ],
+    ids=["losses", "penalties", "optimizers", "schedules", "estimators"],
+)
+def test_each_registered_name_has_one_row(registered, rows):
+    assert sorted(map(str, registered)) == sorted(map(str, rows))
+
+
+@pytest.mark.parametrize("face", [losses, optimizers], ids=["losses", "optimizers"])
+def test_the_public_face_has_the_class_of_each_registered_tag(face):
+    registered = losses.LOSSES if face is losses else optimizers.OPTIMIZERS
+    assert {type(tag).__name__ for tag in registered.values()} <= set(face.__all__)
+
+
+@over(tables.LOSS_CASES)
+def test_rows_and_registry_agree_on_the_tag(case):
+    assert type(case.tag) is type(LOSSES[case.name])
+
+
+@over(tables.ESTIMATOR_CASES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_estimator_learns_and_keeps_the_dtype(case, dtype, rng):
+    X = rng.normal(size=(60, 3)).astype(dtype)
+    y = X @ [1.0, -2.0, 0.5] + 0.3
+    y = (y > 0).astype(int) if is_classifier(case.kind()) else y
+    model = case.make().fit(X, y)
+    assert model.coef_.dtype == model.intercept_.dtype == dtype
+    assert model.score(X, y) > 0.6
