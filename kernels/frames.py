@@ -205,7 +205,8 @@ class Scaled(NamedTuple):
         if frame.factors[0] < SMALLEST_FACTOR:
             _multiply_out(frame, params, average)
         # the penalty is quadratic: the factor comes out squared
-        return (pace[0] / cast(frame.factors[0], pace[0]), pace[1]), shrinkage * shrinkage
+        stored = (pace[0] / cast(frame.factors[0], pace[0]), pace[1], pace[2])
+        return stored, shrinkage * shrinkage
 
     @staticmethod
     def ready_row(frame, rule, rows, i, t, params, state):
@@ -344,7 +345,7 @@ class Stepped(NamedTuple):
     them, 340 for a momentum of 0.9, whatever the length of its rest.
 
     touched, seen, times : as in ``Lazy``
-    paces : (n_steps, 2), float64; see ``optimizers.paces``
+    paces : (n_steps, 3), float64; see ``optimizers.paces``
     """
 
     touched: np.ndarray

@@ -11,9 +11,9 @@ compiled into the kernels' inner loops:
     in closed form; ``recall`` and ``keep`` read and write the slot of its state that matters.
     It takes and returns scalars only: arrays would have numba count references in a hot loop.
 ``paces(optimizer, rates, first)``
-    Plain numpy: the two numbers that ``update`` needs of each step, from the schedule's rates
-    and the number of the first step (1-based); shape (n_steps, 2), column 0 proportional to the
-    rate. Bias corrections live here, computed once a step and not once a coordinate.
+    Plain numpy: the three numbers that ``update`` may need of each step, from the schedule's
+    rates and the number of the first step (1-based); shape (n_steps, 3), column 0 proportional to
+    the rate. Bias corrections live here, computed once a step and not once a coordinate.
 
 ``lengths(optimizer, paces)``
     Plain numpy: the lengths of the penalty's steps, where they are the same for all coordinates.
@@ -64,6 +64,20 @@ def catch_up(optimizer, penalty, param, slot, rest):
     return type(optimizer).catch_up(optimizer, penalty, param, slot, rest)
 
 
+def _columns(*numbers):
+    """Return paces: each step's numbers side by side, 0 for those that an optimizer lacks."""
+    paces = np.zeros((numbers[0].shape[0], 3))
+    for k, number in enumerate(numbers):
+        paces[:, k] = number
+    return paces
+
+
+@helper()
+def pace_of(paces, t):
+    """Return what ``update`` needs of step t, as scalars."""
+    return paces[t, 0], paces[t, 1], paces[t, 2]
+
+
 class Rest(NamedTuple):
     """Steps that did not touch a coordinate.
 
@@ -92,7 +106,7 @@ class Sgd(NamedTuple):
 
     @staticmethod
     def paces(optimizer, rates, first):
-        return np.column_stack([rates, rates])
+        return _columns(rates)
 
     @staticmethod
     def lengths(optimizer, paces):
@@ -137,7 +151,7 @@ class Momentum(NamedTuple):
 
     @staticmethod
     def paces(optimizer, rates, first):
-        return np.column_stack([rates, np.full(rates.shape, 1.0 / (1.0 - optimizer.momentum))])
+        return _columns(rates, 1.0 / (1.0 - optimizer.momentum))
 
     @staticmethod
     def lengths(optimizer, paces):
@@ -195,11 +209,11 @@ class Adam(NamedTuple):
 
     @staticmethod
     def paces(optimizer, rates, first):
-        # m_hat / (sqrt(v_hat) + eps) = (sqrt(c2) / c1) m / (sqrt(v) + sqrt(c2) eps)
+        # m_hat / (sqrt(v_hat) + eps) = (1 / c1) m sqrt(c2) / (sqrt(v) + sqrt(c2) eps)
         t = np.arange(first, first + rates.shape[0], dtype=np.float64)
         c1 = -np.expm1(t * math.log(optimizer.beta_1)) if optimizer.beta_1 > 0 else 1.0
         c2 = -np.expm1(t * math.log(optimizer.beta_2)) if optimizer.beta_2 > 0 else np.ones_like(t)
-        return np.column_stack([rates * np.sqrt(c2) / c1, np.sqrt(c2) * optimizer.epsilon])
+        return _columns(rates * np.sqrt(c2), np.sqrt(c2) * optimizer.epsilon, 1.0 / c1)
 
     @staticmethod
     def update(optimizer, pace, g, state, j):
@@ -209,7 +223,7 @@ class Adam(NamedTuple):
         state[0, j] = m
         state[1, j] = v
         step = pace[0] / (np.sqrt(v) + pace[1])
-        return -step * m, step
+        return -step * pace[2] * m, step
 
 
 class LazyAdam(NamedTuple):
@@ -243,7 +257,7 @@ class LazyAdam(NamedTuple):
             state[0, j] = m
             state[1, j] = v
         step = pace[0] / (np.sqrt(v) + pace[1])
-        return (-step * m if g != 0 else cast(0.0, g)), step
+        return (-step * pace[2] * m if g != 0 else cast(0.0, g)), step
 
     @staticmethod
     def recall(optimizer, state, j):

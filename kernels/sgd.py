@@ -62,7 +62,7 @@ class Plan(NamedTuple):
 
     batch_size : int
     n_visited : int, rows of the span
-    paces : ndarray of shape (n_steps, 2), X's dtype; see ``optimizers.paces``
+    paces : ndarray of shape (n_steps, 3), X's dtype; see ``optimizers.paces``
     unit : float, the mean weight that gradients are divided by
     average_from : int, the number of steps before the first that is averaged; n_steps for none
     """
@@ -124,7 +124,7 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
     loss_sum, penalty_sum, cost = 0.0, 0.0, cost_of_all(rule.penalty, params, 0)
     for t in range(plan.paces.shape[0]):
         i = row_at(samples.order, t)
-        pace = (plan.paces[t, 0], plan.paces[t, 1])
+        pace = optimizers.pace_of(plan.paces, t)
         ready_row(frame, rule, rows, i, t, params, state)
         penalty_sum += cost
         raw = factor(frame) * row_dot(rows, i, params) + params[last]
@@ -162,7 +162,7 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
     for t in range(plan.paces.shape[0]):
         start = t * plan.batch_size
         stop = min(start + plan.batch_size, plan.n_visited)
-        pace = (plan.paces[t, 0], plan.paces[t, 1])
+        pace = optimizers.pace_of(plan.paces, t)
         batch = Batch(samples.order, start, stop)
         n_touched = ready_batch(frame, rule, rows, batch, t, params, state, gradient)
         penalty_sum += (stop - start) * cost

@@ -1,0 +1,190 @@
+"""Optimizers: step for step as the papers have it, and many steps without a gradient at once."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from fastgd.kernels import optimizers, penalties
+from fastgd.kernels.optimizers import Adam, LazyAdam, Momentum, Sgd
+from fastgd.kernels.penalties import ElasticNet
+from tests.tables import OPTIMIZER_CASES, over
+
+pytestmark = pytest.mark.nojit
+
+N_STEPS, N_COORDINATES = 60, 4
+MOMENTA = [Momentum(), Momentum(nesterov=True), Momentum(0.0)]
+NONE, L2, L1 = ElasticNet(), ElasticNet(0.0, 0.02), ElasticNet(0.05, 0.0)
+# momentum under an absolute penalty has no closed form: frames.Stepped
+LAZY = [
+    *itertools.product([Sgd(), LazyAdam()], [NONE, L2, L1]),
+    *itertools.product(MOMENTA, [NONE, L2]),
+]
+
+
+def problem(seed=0):
+    """Return gradients, one in four of them exactly zero, and falling rates."""
+    rng = np.random.default_rng(seed)
+    g = rng.normal(size=(N_STEPS, N_COORDINATES)) * (rng.random((N_STEPS, N_COORDINATES)) < 0.75)
+    return g, 0.1 / np.sqrt(np.arange(1.0, N_STEPS + 1))
+
+
+def paces_of(tag, rates, first=1):
+    return tag.paces(tag, rates, first)
+
+
+def step(tag, pace, g, state):
+    """Return the changes and step lengths of all coordinates."""
+    updates = [optimizers.update(tag, tuple(pace), g[j], state, j) for j in range(state.shape[1])]
+    return np.array(updates).T
+
+
+@over(OPTIMIZER_CASES)
+def test_every_step_is_the_paper_s(case):
+    gradients, rates = problem()
+    state, reference = np.zeros((case.tag.n_slots, N_COORDINATES)), case.naive()
+    for g, rate, pace in zip(gradients, rates, paces_of(case.tag, rates), strict=True):
+        change, length = step(case.tag, pace, g, state)
+        expected_change, expected_length = reference.step(g, rate)
+        np.testing.assert_allclose(change, expected_change, rtol=1e-11, atol=1e-15)
+        np.testing.assert_allclose(length, expected_length, rtol=1e-11)
+
+
+@over(OPTIMIZER_CASES)
+def test_paces_go_on_where_the_last_call_stopped(case):
+    _, rates = problem()
+    whole = paces_of(case.tag, rates)
+    parts = [paces_of(case.tag, rates[:7]), paces_of(case.tag, rates[7:], first=8)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    assert whole.shape[0] == N_STEPS
+
+
+@over(case for case in OPTIMIZER_CASES if hasattr(case.tag, "lengths"))
+def test_lengths_are_those_that_update_returns(case):
+    gradients, rates = problem()
+    paces = paces_of(case.tag, rates)
+    state = np.zeros((case.tag.n_slots, N_COORDINATES))
+    for t, length in enumerate(type(case.tag).lengths(case.tag, paces)):
+        np.testing.assert_allclose(step(case.tag, paces[t], gradients[t], state)[1], length)
+
+
+@over(OPTIMIZER_CASES)
+def test_the_length_is_the_reply_to_a_constant_gradient_of_one(case):
+    """So that loss and penalty balance at the minimum of the objective."""
+    tag, rates = case.tag, np.full(2000, 0.01)
+    state = np.zeros((tag.n_slots, 1))
+    for pace in paces_of(tag, rates):
+        change, length = step(tag, pace, np.ones(1), state)
+    np.testing.assert_allclose(-change, length, rtol=1e-9)
+
+
+@pytest.mark.parametrize("momentum", [0.5, 0.9])
+def test_momentum_is_polyak_s_heavy_ball(momentum):
+    """w_{t+1} = w_t - rate g(w_t) + momentum (w_t - w_{t-1}), on a quadratic."""
+    tag, rate, curvature = Momentum(momentum), 0.1, 1.7
+    state, w, before, now = np.zeros((1, 1)), 1.0, 1.0, 1.0
+    for pace in paces_of(tag, np.full(30, rate)):
+        w += step(tag, pace, np.array([curvature * w]), state)[0, 0]
+        before, now = now, now - rate * curvature * now + momentum * (now - before)
+        np.testing.assert_allclose(w, now, atol=1e-14)
+
+
+@pytest.mark.parametrize("momentum", [0.5, 0.9])
+def test_nesterov_takes_the_gradient_ahead(momentum):
+    """v <- momentum v - rate g(theta + momentum v), theta <- theta + v; ours is what g sees."""
+    tag, rate, curvature = Momentum(momentum, nesterov=True), 0.1, 1.7
+    state, w, theta, v = np.zeros((1, 1)), 1.0, 1.0, 0.0
+    for pace in paces_of(tag, np.full(30, rate)):
+        w += step(tag, pace, np.array([curvature * w]), state)[0, 0]
+        v = momentum * v - rate * curvature * (theta + momentum * v)
+        theta += v
+        np.testing.assert_allclose(w, theta + momentum * v, atol=1e-14)
+
+
+def test_the_first_step_of_adam_is_the_rate():
+    tag = Adam()
+    state = np.zeros((2, 3))
+    pace = paces_of(tag, np.array([0.25]))[0]
+    change, _ = step(tag, pace, np.array([1e-3, -1.0, 1e5]), state)
+    np.testing.assert_allclose(change, [-0.25, 0.25, -0.25], rtol=1e-4)
+
+
+def test_adam_without_memory_is_the_sign_of_the_gradient():
+    tag, g = Adam(beta_1=0.0, beta_2=0.0), np.array([3.0, -0.2])
+    for pace in paces_of(tag, np.full(3, 0.1)):
+        change, _ = step(tag, pace, g, np.zeros((2, 2)))
+        np.testing.assert_allclose(change, -0.1 * np.sign(g), rtol=1e-6)
+
+
+# -- rests: what steps without a gradient do, at once ------------------------------------------
+
+
+def coasts_of(tag, penalty, paces, times):
+    coasts = np.zeros(paces.shape[0] + 1)
+    if isinstance(tag, Momentum):
+        reach = paces[:, 0] * tag.momentum * (tag.momentum if tag.nesterov else 1.0)
+        optimizers.backward_coasts(penalty, tag.momentum, reach, times, coasts)
+    return coasts
+
+
+def rest_of(tag, penalty, paces, since, until):
+    times = np.zeros(paces.shape[0] + 1)
+    if isinstance(tag, LazyAdam):
+        times[1:] = np.cumsum(paces[:, 0])
+    else:
+        optimizers.cumulative_times(penalty, type(tag).lengths(tag, paces), times)
+    coasts = coasts_of(tag, penalty, paces, times)
+    return optimizers.Rest(until - since, times[until] - times[since], coasts[since], coasts[until])
+
+
+def walked(tag, penalty, param, state, paces):
+    """Take the steps one by one, with a gradient of zero."""
+    for pace in paces:
+        change, length = optimizers.update(tag, tuple(pace), 0.0, state, 0)
+        param = penalties.proximal(penalty, param, change, length)
+    return param
+
+
+@pytest.mark.parametrize(("tag", "penalty"), LAZY, ids=str)
+@pytest.mark.parametrize(("since", "until"), [(0, 60), (7, 23), (59, 60), (30, 30)])
+def test_catching_up_equals_steps_without_a_gradient(tag, penalty, since, until):
+    _, rates = problem()
+    paces = paces_of(tag, rates, first=10_000)  # Adam's bias is corrected already
+    state = np.full((tag.n_slots, 1), 0.4)
+    param, expected_state = 0.8, state.copy()
+    expected = walked(tag, penalty, param, expected_state, paces[since:until])
+    rest = rest_of(tag, penalty, paces, since, until)
+    slot = optimizers.recall(tag, state, 0)
+    param, slot = optimizers.catch_up(tag, penalty, param, slot, rest)
+    optimizers.keep(tag, state, 0, slot)
+    # LazyAdam's rest is exact to second order in rate x l2
+    exact = not isinstance(tag, LazyAdam) or penalty.l2 == 0
+    np.testing.assert_allclose(param, expected, rtol=1e-10 if exact else 1e-3)
+    np.testing.assert_allclose(state, expected_state, rtol=1e-10)
+
+
+@pytest.mark.parametrize("tag", [Momentum(), Momentum(nesterov=True)], ids=str)
+def test_a_rest_may_be_interrupted(tag):
+    penalty, (_, rates) = L2, problem()
+    paces = paces_of(tag, rates)
+    whole = optimizers.catch_up(tag, penalty, 0.8, 0.4, rest_of(tag, penalty, paces, 5, 50))
+    param, slot = 0.8, 0.4
+    for since, until in itertools.pairwise([5, 6, 20, 50]):
+        rest = rest_of(tag, penalty, paces, since, until)
+        param, slot = optimizers.catch_up(tag, penalty, param, slot, rest)
+    np.testing.assert_allclose((param, slot), whole, rtol=1e-12)
+
+
+def test_coasting_keeps_its_digits_over_a_long_span():
+    """A sum of rate momentum^t from the front has lost all of them after 400 steps."""
+    tag, n_steps = Momentum(), 2000
+    paces = paces_of(tag, np.full(n_steps, 0.1))
+    rest = rest_of(tag, ElasticNet(), paces, n_steps - 3, n_steps)
+    travelled = optimizers.catch_up(tag, ElasticNet(), 0.0, 1.0, rest)[0]
+    np.testing.assert_allclose(travelled, -0.1 * (0.9 + 0.9**2 + 0.9**3), rtol=1e-13)
+
+
+def test_a_faded_velocity_is_zero_and_not_denormal():
+    assert optimizers.faded(1.0, 0.9, 10_000) == 0.0
+    assert optimizers.faded(1.0, 0.0, 1) == 0.0
+    np.testing.assert_allclose(optimizers.faded(2.0, 0.9, 3), 2 * 0.9**3, rtol=1e-14)
