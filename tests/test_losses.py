@@ -1,0 +1,197 @@
+"""Losses, their derivatives and their inverse links."""
+
+import numpy as np
+import pytest
+import sklearn._loss.loss as of_sklearn
+from sklearn.linear_model import _sgd_fast
+
+from fastgd._resolve import in_dtype
+from fastgd.kernels import losses
+from fastgd.kernels._jit import helper
+from tests.tables import LOSS_CASES, SCALAR_LOSSES, over
+
+FAR = [1e4, -1e4]
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+SOFTMAX = next(case for case in LOSS_CASES if case.name == "softmax")
+
+
+@helper
+def evaluate(loss, y_true, raw, out):
+    for i in range(raw.shape[0]):
+        out[i, 0] = losses.value(loss, y_true[i], raw[i])
+        out[i, 1] = losses.gradient(loss, y_true[i], raw[i])
+        out[i, 2] = losses.curvature(loss, y_true[i], raw[i])
+        out[i, 3] = losses.inverse_link(loss, raw[i])
+
+
+@helper
+def evaluate_rows(loss, y_true, raw, out):
+    for i in range(raw.shape[0]):
+        out[0, i, 0] = losses.value_row(loss, y_true[i], raw[i])
+        out[1, i, 0] = losses.gradient_row(loss, y_true[i], raw[i], out[2, i])
+        losses.inverse_link_row(loss, raw[i], out[3, i])
+        losses.gradient_row(loss, y_true[i], raw[i], raw[i])
+
+
+def points(case, extra=()):
+    """Return every target with raws on both sides of every kink, but none at one."""
+    raw = np.concatenate([np.linspace(-6, 6, 121) + 0.013, extra])
+    y = np.repeat(case.targets, raw.size)
+    return y, np.tile(raw, len(case.targets))
+
+
+def compiled(case, y, raw, dtype=np.float64):
+    """Return value, gradient, curvature and inverse link, each an array."""
+    out = np.empty((raw.size, 4), dtype)
+    evaluate(in_dtype(case.tag, np.dtype(dtype)), y.astype(dtype), raw.astype(dtype), out)
+    return out.T
+
+
+def derivative(function, y, raw):
+    step = 1e-6 * np.maximum(np.abs(raw), 1.0)
+    return (function(y, raw + step) - function(y, raw - step)) / (2 * step)
+
+
+@pytest.mark.nojit
+@DTYPES
+@over(SCALAR_LOSSES)
+def test_agrees_with_naive(case, dtype):
+    y, raw = points(case, FAR)
+    y, raw = y.astype(dtype).astype(float), raw.astype(dtype).astype(float)
+    expected = (
+        case.naive.value(y, raw),
+        case.naive.gradient(y, raw),
+        case.naive.curvature(y, raw),
+        case.naive.inverse_link(raw),
+    )
+    # float32 tags round epsilon, which a large residual multiplies
+    rtol, atol = (1e-12, 1e-14) if dtype is np.float64 else (1e-5, 1e-6)
+    for ours, naive in zip(compiled(case, y, raw, dtype), expected, strict=True):
+        np.testing.assert_allclose(ours, naive, rtol=rtol, atol=atol)
+
+
+@over(SCALAR_LOSSES)
+def test_gradient_is_the_derivative_of_the_value(case):
+    y, raw = points(case, FAR)
+    slope = derivative(lambda y, raw: compiled(case, y, raw)[0], y, raw)
+    np.testing.assert_allclose(compiled(case, y, raw)[1], slope, rtol=1e-7, atol=1e-8)
+
+
+@over(SCALAR_LOSSES)
+def test_curvature_is_the_derivative_of_the_gradient(case):
+    y, raw = points(case, FAR)
+    bend = derivative(lambda y, raw: compiled(case, y, raw)[1], y, raw)
+    np.testing.assert_allclose(compiled(case, y, raw)[2], bend, rtol=1e-7, atol=1e-8)
+
+
+def test_small_logistic_losses_keep_their_digits():
+    """A raw of 40 on the right side costs e^-40, not 0: what is left of log(1 + e^-40)."""
+    case = next(case for case in SCALAR_LOSSES if case.name == "log_loss")
+    y, raw = np.array([1.0, 0.0]), np.array([40.0, -40.0])
+    value, gradient, curvature, _ = compiled(case, y, raw)
+    np.testing.assert_allclose(value, np.exp(-40), rtol=1e-14)
+    np.testing.assert_allclose(curvature, np.exp(-40), rtol=1e-14)
+    np.testing.assert_allclose(gradient[1], np.exp(-40), rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["hinge", "perceptron"])
+@pytest.mark.parametrize("y", [-1.0, 1.0])
+def test_a_hinge_at_its_kink_pulls(name, y):
+    """scikit-learn's choice of subgradient: a perceptron starts at raw = 0, and must move."""
+    case = next(case for case in SCALAR_LOSSES if case.name == name)
+    assert losses.gradient(case.tag, y, y * case.tag.margin) == -y
+
+
+@over(SCALAR_LOSSES)
+def test_a_steep_slope_is_bounded(case):
+    y = case.targets[0]
+    slope = losses.slope(case.tag, y, 1e15)
+    assert slope == np.clip(losses.gradient(case.tag, y, 1e15), -1e12, 1e12)
+
+
+SKLEARN = {
+    "squared_error": of_sklearn.HalfSquaredError(),
+    "huber": of_sklearn.HuberLoss(delta=0.7),
+    "log_loss": of_sklearn.HalfBinomialLoss(),
+    "epsilon_insensitive": _sgd_fast.EpsilonInsensitive(0.2),
+    "squared_epsilon_insensitive": _sgd_fast.SquaredEpsilonInsensitive(0.2),
+    "hinge": _sgd_fast.Hinge(1.0),
+    "perceptron": _sgd_fast.Hinge(0.0),
+    "squared_hinge": _sgd_fast.SquaredHinge(1.0),
+    "modified_huber": _sgd_fast.ModifiedHuber(),
+}
+
+
+@over(SCALAR_LOSSES)
+def test_agrees_with_scikit_learn(case):
+    y, raw = points(case, FAR)
+    theirs = SKLEARN[case.name]
+    if hasattr(theirs, "py_loss"):
+        value = [theirs.py_loss(p, t) for p, t in zip(raw, y, strict=True)]
+        gradient = [theirs.py_dloss(p, t) for p, t in zip(raw, y, strict=True)]
+    else:
+        value = theirs.loss(y_true=y, raw_prediction=raw)
+        gradient = theirs.gradient(y_true=y, raw_prediction=raw)
+    ours = compiled(case, y, raw)
+    np.testing.assert_allclose(ours[0], value, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(ours[1], gradient, rtol=1e-12, atol=1e-12)
+
+
+# -- softmax ---------------------------------------------------------------------------------
+
+
+def rows_of(dtype, n_classes=4, scale=1.0):
+    rng = np.random.default_rng(n_classes)
+    raw = scale * rng.normal(size=(9, n_classes)).astype(dtype)
+    return rng.integers(n_classes, size=9), raw.astype(dtype)
+
+
+def compiled_rows(y, raw):
+    """Return values, values as returned with the gradients, gradients, probabilities."""
+    out = np.zeros((4, *raw.shape), raw.dtype)
+    in_place = raw.copy()
+    evaluate_rows(SOFTMAX.tag, y, in_place, out)
+    np.testing.assert_allclose(in_place, out[2], rtol=1e-5, atol=1e-7)
+    return out[0, :, 0], out[1, :, 0], out[2], out[3]
+
+
+@pytest.mark.nojit
+@DTYPES
+@pytest.mark.parametrize(("n_classes", "scale"), [(1, 1.0), (2, 3.0), (5, 1.0), (4, 1e4)])
+def test_softmax_agrees_with_naive(dtype, n_classes, scale):
+    y, raw = rows_of(dtype, n_classes, scale)
+    truth, exact = np.eye(n_classes)[y], raw.astype(float)
+    value, same, gradient, probabilities = compiled_rows(y, raw)
+    rtol, atol = (1e-12, 1e-14) if dtype is np.float64 else (1e-5, 1e-6)
+    for ours, function in ((value, "value"), (same, "value"), (gradient, "gradient")):
+        naive = [getattr(SOFTMAX.naive, function)(*row) for row in zip(truth, exact, strict=True)]
+        np.testing.assert_allclose(ours, naive, rtol=rtol, atol=atol)
+    naive = [SOFTMAX.naive.inverse_link(row) for row in exact]
+    np.testing.assert_allclose(probabilities, naive, rtol=rtol, atol=atol)
+
+
+def test_softmax_gradient_is_the_derivative_of_the_value():
+    y, raw = rows_of(np.float64)
+    for k in range(raw.shape[1]):
+        step = 1e-6 * np.eye(raw.shape[1])[k]
+        slope = (compiled_rows(y, raw + step)[0] - compiled_rows(y, raw - step)[0]) / 2e-6
+        np.testing.assert_allclose(compiled_rows(y, raw)[2][:, k], slope, atol=1e-8)
+
+
+def test_softmax_agrees_with_scikit_learn():
+    y, raw = rows_of(np.float64)
+    theirs = of_sklearn.HalfMultinomialLoss(n_classes=4)
+    value, _, gradient, probabilities = compiled_rows(y, raw)
+    arrays = {"y_true": y.astype(float), "raw_prediction": raw}
+    np.testing.assert_allclose(value, theirs.loss(**arrays), rtol=1e-12)
+    np.testing.assert_allclose(gradient, theirs.gradient(**arrays), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(probabilities, theirs.predict_proba(raw), rtol=1e-12)
+
+
+def test_two_classes_of_softmax_are_one_log_loss():
+    raw = np.array([[0.0, 1.7], [0.4, -2.0]])
+    value, _, gradient, _ = compiled_rows(np.array([1, 1]), raw)
+    binary = next(case for case in SCALAR_LOSSES if case.name == "log_loss")
+    expected = compiled(binary, np.ones(2), raw[:, 1] - raw[:, 0])
+    np.testing.assert_allclose(value, expected[0], rtol=1e-14)
+    np.testing.assert_allclose(gradient[:, 1], expected[1], rtol=1e-14)
