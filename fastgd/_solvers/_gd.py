@@ -1,0 +1,364 @@
+"""Full-batch descent in a metric: first on samples of the rows, then on all of them.
+
+A step follows -H^-1 g, H a metric of ``_precondition`` and BFGS's corrections from the last
+steps. A metric grows stale as the curvatures move; a new one costs as much as some passes, so it
+is made when the corrected old one would need more passes than that to the end. With few
+parameters that is Newton's method with as few Hessians as pay; with many (mnist has 7,850) it is
+L-BFGS in coordinates where the columns are uncorrelated.
+
+Rows that outnumber the parameters many times say nearly the same: a sample of them finds the
+optimum to its own statistical error, where all rows take over with the sample's metric.
+"""
+
+from collections import deque
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgd._solvers._precondition import (
+    Metric,
+    bound,
+    can_have_hessian,
+    cost_of_hessian,
+    factorise,
+    hessian,
+    solve,
+    solve_l1,
+)
+from fastgd._solvers._problem import (
+    FINISHED_IN_FLOAT64,
+    Floats,
+    Point,
+    Problem,
+    evaluate,
+    from_raw,
+    pose,
+    take,
+    to_raw,
+    without_columns,
+)
+from fastgd._solvers._solution import Solution
+from fastgd.kernels import losses
+
+MEMORY = 50  # pairs of the BFGS correction; 30 took 3 % more passes on mnist, 100 as many
+ROWS_PER_PARAMETER = 20  # a sample's optimum is then within 1/40 nat a row of the whole's
+GROWTH = 8
+RARE = 200  # rows that a sample keeps of each class, if there are as many
+SUFFICIENT = 1e-4  # Armijo
+SMALLEST_STEP = 1e-10
+SMALL_IS_FINISHED_TO = 1e-12
+SMALLEST_DECREASE = 1e-15  # relative: what rounding leaves of an objective
+WINDOW = 10
+SLOWEST = 0.98
+
+
+class State(NamedTuple):
+    """What continues a fit."""
+
+    coef: Floats
+    intercept: Any
+
+
+class Goal(NamedTuple):
+    """When to stop: suboptimality at most ``tol`` times the objective, at least ``floor``."""
+
+    tol: float
+    floor: float
+    max_passes: int
+
+    def target(self, objective: float) -> float:
+        """Return the suboptimality that suffices here."""
+        return max(self.tol * objective, self.floor)
+
+
+class Outcome(NamedTuple):
+    """Where a descent ended."""
+
+    point: Point
+    metric: Metric
+    left: float  # estimated suboptimality
+    objectives: list[float]
+    lefts: list[float]
+    converged: bool
+
+
+def gd(
+    rows: Any,
+    y: NDArray[Any],
+    sample_weight: NDArray[Any] | None,
+    loss: Any,
+    l1: float,
+    l2: float,
+    fit_intercept: bool = True,
+    tol: float = 1e-4,
+    max_iter: int = 1000,
+    seed: int = 0,
+    start: State | None = None,
+) -> Solution:
+    """Minimise mean_i loss(y_i, x_i w + b) + l1 |w|_1 + l2/2 |w|^2 by full-batch descent.
+
+    Parameters
+    ----------
+    rows : Dense or CSR
+    y : ndarray of shape (n_samples,)
+        As the loss wants it: 0 and 1, -1 and 1, numbers, or the classes' numbers for softmax.
+    sample_weight : ndarray of shape (n_samples,) or None
+        The mean is sum_i s_i loss_i / sum_i s_i.
+    loss : a tag of ``fastgd.kernels.losses`` with a curvature
+    l1, l2 : float
+        Of the raw coefficients; both may be 0.
+    fit_intercept : bool
+        The intercept is not penalised.
+    tol : float
+        Stop when the estimated suboptimality is at most ``tol`` times max(F, 1e-6 F(w=0)).
+    max_iter : int
+        Passes over all rows at most; passes over samples are not counted.
+    seed : int
+        Of the samples.
+    start : State, optional
+        ``Solution.state`` of another fit; the result is not worse than it.
+
+    Returns
+    -------
+    Solution
+        ``history`` has ``objective`` and ``suboptimality`` (estimated), one entry a pass.
+    """
+    problem = pose(rows, y, sample_weight, loss, l1, l2, fit_intercept)
+    null, prior = null_model(problem)
+    u = null if start is None else from_raw(problem, start.coef, start.intercept)
+    first = None if start is None else evaluate(problem, u)
+    f_null = _loss_of_null(problem, null)
+    if problem.shape[0] * problem.shape[1] <= FINISHED_IN_FLOAT64:
+        tol = min(tol, SMALL_IS_FINISHED_TO)
+    metric = None
+    if start is None:
+        u, metric = _from_samples(problem, u, prior, tol, f_null, seed)
+    goal = Goal(tol, tol * 1e-6 * f_null, max_iter)
+    outcome = descend(problem, u, metric or bound(problem, prior), goal, first)
+    return _solution(problem, outcome)
+
+
+def null_model(problem: Problem) -> tuple[Floats, Floats]:
+    """Return the parameters that predict without X, and the classes' shares."""
+    shape = (problem.shape[1] + 1, *([problem.n_outputs] if problem.n_outputs else []))
+    u, prior = np.zeros(shape), np.zeros(0)
+    if problem.n_outputs:
+        prior = np.bincount(problem.y, weights=problem.weight, minlength=problem.n_outputs)
+        level = np.log(np.maximum(prior, 1e-12))
+        level -= level.mean()
+    elif problem.loss.kind == losses.BINARY:
+        share = float(problem.weight @ (problem.y > problem.loss.negative))
+        share = min(max(share, 1e-12), 1.0 - 1e-12)
+        level = np.log(share / (1.0 - share)) if isinstance(problem.loss, losses.LogLoss) else 0.0
+    else:
+        level = float(problem.weight @ problem.y)
+    if problem.fit_intercept:
+        u[-1] = level
+    return u, prior
+
+
+def _loss_of_null(problem: Problem, null: Floats) -> float:
+    """Return the objective of the null model, without reading X."""
+    return evaluate(without_columns(problem), null[-1:]).objective
+
+
+def _from_samples(
+    problem: Problem, u: Floats, prior: Floats, tol: float, f_null: float, seed: int
+) -> tuple[Floats, Metric | None]:
+    """Descend on growing samples of the rows; return where that leads, and the last metric."""
+    if isinstance(problem.loss, losses.SquaredError) or not can_have_hessian(problem):
+        return u, None  # one step finds the optimum; or no sample is large enough to help
+    metric = None
+    for number, size in enumerate(sample_sizes(problem)):
+        chosen, weight = draw(problem, size, np.random.default_rng((seed, number)))
+        sample = take(problem, chosen, weight)
+        error = 0.05 * u.size / (2.0 * chosen.shape[0])  # a part of the statistical one
+        goal = Goal(tol, max(tol * 1e-6 * f_null, error), 100)
+        known = bound(sample, prior) if metric is None else _repenalised(sample, metric)
+        outcome = descend(sample, u, known, goal, None)
+        u, metric = outcome.point.u, outcome.metric
+    return u, None if metric is None else _repenalised(problem, metric)
+
+
+def _repenalised(problem: Problem, metric: Metric) -> Metric:
+    """Return the metric with another problem's penalty."""
+    return factorise(problem, metric.product, metric.is_hessian)
+
+
+def sample_sizes(problem: Problem) -> list[int]:
+    """Return the sizes of the samples to begin with, smallest first; none where all rows are few."""
+    n, d = problem.shape
+    smallest = max(2000, ROWS_PER_PARAMETER * (d + 1) * max(1, problem.n_outputs))
+    sizes: list[int] = []
+    size = n // GROWTH
+    while size >= smallest:
+        sizes.insert(0, size)
+        size //= GROWTH
+    return sizes
+
+
+def draw(
+    problem: Problem, size: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], Floats]:
+    """Draw about ``size`` rows, evenly over the order they lie in, rare classes more often.
+
+    Returns the rows' numbers, ascending, and weights that sum to 1 and are right on average.
+    """
+    n = problem.shape[0]
+    if problem.loss.kind == losses.REGRESSION:
+        groups = [np.arange(n)]
+    else:
+        groups = [np.flatnonzero(problem.y == label) for label in np.unique(problem.y)]
+    chosen, share = [], []
+    for group in groups:
+        count = min(group.shape[0], max(RARE, group.shape[0] * size // n))
+        at = ((np.arange(count) + rng.random(count)) * (group.shape[0] / count)).astype(np.int64)
+        chosen.append(group[np.minimum(at, group.shape[0] - 1)])
+        share.append(np.full(count, group.shape[0] / count))
+    rows = np.concatenate(chosen)
+    order = np.argsort(rows)
+    rows = rows[order]
+    weight = np.concatenate(share)[order] * problem.weight[rows]
+    return rows, weight / weight.sum()
+
+
+def descend(
+    problem: Problem, u: Floats, metric: Metric, goal: Goal, first: Point | None
+) -> Outcome:
+    """Follow the metric's directions from u until the goal."""
+    point = first if first is not None else evaluate(problem, u)
+    pairs: deque[tuple[Floats, Floats]] = deque(maxlen=MEMORY)
+    objectives, lefts = [point.objective], []
+    since, stuck, exact = 0, False, False
+    decrements: list[float] = []
+    while True:
+        step, decrement = _direction(problem, point, metric, pairs)
+        decrements.append(decrement)
+        left = decrement if exact and since == 0 else _left(decrements, objectives)
+        target = goal.target(point.objective)
+        worth = stuck or _is_worth(problem, decrements, target, since)
+        if left > target and worth and can_have_hessian(problem) and not (exact and since == 0):
+            metric, since, exact = hessian(problem, point), 0, True
+            pairs.clear()
+            decrements.clear()
+            continue
+        lefts.append(left)
+        if left <= target or len(objectives) > goal.max_passes:
+            break
+        following, length = _search(problem, point, step, decrement)
+        if following is None:
+            break  # nothing lower along a direction of descent: rounding decides from here on
+        pairs.append((following.u - point.u, following.gradient - point.gradient))
+        objectives.append(following.objective)
+        stuck = length < 0.3
+        point, since = following, since + 1
+    return Outcome(point, metric, left, objectives, lefts, left <= target)
+
+
+def _direction(
+    problem: Problem, point: Point, metric: Metric, pairs: deque[tuple[Floats, Floats]]
+) -> tuple[Floats, float]:
+    """Return a step and half what its model promises: the decrement."""
+    if problem.l1 > 0.0:
+        return solve_l1(metric, problem, point, 1e-6)
+    step = -_corrected(metric, point.gradient, pairs)
+    return step, -0.5 * float(np.vdot(point.gradient, step))
+
+
+def _corrected(metric: Metric, gradient: Floats, pairs: deque[tuple[Floats, Floats]]) -> Floats:
+    """Multiply by the inverse metric with BFGS's corrections (Nocedal & Wright, algorithm 7.4)."""
+    q, shares = gradient.copy(), []
+    useful = [(s, z, float(np.vdot(s, z))) for s, z in pairs]
+    useful = [(s, z, c) for s, z, c in useful if c > 0.0]
+    for s, z, c in reversed(useful):
+        shares.append(float(np.vdot(s, q)) / c)
+        q -= shares[-1] * z
+    q = solve(metric, q)
+    for (s, z, c), share in zip(useful, reversed(shares), strict=True):
+        q += (share - float(np.vdot(z, q)) / c) * s
+    return q
+
+
+def _left(decrements: list[float], objectives: list[float]) -> float:
+    """Estimate the suboptimality: the decrement, or what the recent decrease extrapolates to.
+
+    A stale metric's decrement sees little of the flat directions that are left at the end; the
+    objective's decrease, continued as a geometric series with the decrements' ratio, does.
+    """
+    ratio = _ratio(decrements)
+    span = min(WINDOW, len(objectives) - 1)
+    if span == 0:
+        return float("inf")
+    fall = (objectives[-1 - span] - objectives[-1]) / span if span > 1 else 0.0
+    if span > 1:
+        fall = min(fall, objectives[-2] - objectives[-1]) if ratio < 0.5 else fall
+    else:
+        fall = objectives[-2] - objectives[-1]
+    return max(decrements[-1], fall * ratio / (1.0 - ratio))
+
+
+def _ratio(decrements: list[float]) -> float:
+    """Return by what a pass shrinks the decrement, over the last few."""
+    span = min(WINDOW, len(decrements) - 1)
+    if span == 0 or decrements[-1 - span] <= 0.0:
+        return 0.5
+    return float(min(SLOWEST, max(decrements[-1], 0.0) / decrements[-1 - span]) ** (1.0 / span))
+
+
+def _is_worth(problem: Problem, decrements: list[float], target: float, since: int) -> bool:
+    """Tell whether a new Hessian costs less than the passes it would save."""
+    if since < 2 or len(decrements) < 2 or decrements[-1] <= 0.0:
+        return False
+    ratio = min(_ratio(decrements[-4:]), SLOWEST)
+    needed = np.log(decrements[-1] / target) / -np.log(ratio)
+    return bool(needed > cost_of_hessian(problem) + 2.0)
+
+
+def _search(
+    problem: Problem, point: Point, step: Floats, decrement: float
+) -> tuple[Point | None, float]:
+    """Take the step, or as much of it as lowers the objective."""
+    length = 1.0
+    promise = 2.0 * decrement if problem.l1 == 0.0 else decrement
+    rounding = SMALLEST_DECREASE * abs(point.objective)
+    while length > SMALLEST_STEP:
+        following = evaluate(problem, point.u + length * step)
+        fall = point.objective - following.objective
+        if fall >= SUFFICIENT * length * promise - rounding and np.isfinite(following.objective):
+            return (following if fall > -rounding else None), length
+        if length * promise < rounding:
+            return None, length
+        # the parabola through both values and the slope at the start
+        excess = length * promise - fall
+        best = 0.5 * length * length * promise / excess if np.isfinite(excess) else 0.0
+        length = min(max(best, 0.1 * length), 0.5 * length)
+    return None, length
+
+
+def _solution(problem: Problem, outcome: Outcome) -> Solution:
+    """Return raw coefficients, and what is known about them."""
+    point = outcome.point
+    raw = to_raw(problem, point.u)
+    coef, intercept = raw[:-1].T, raw[-1]
+    if not problem.fit_intercept:
+        intercept = np.zeros_like(intercept)
+    if problem.n_outputs == 0:
+        intercept = float(intercept)
+    history = {"objective": outcome.objectives, "suboptimality": outcome.lefts}
+    state = State(coef, intercept)
+    gap = _gap(problem, point)
+    n_iter = len(outcome.objectives)
+    return Solution(
+        coef, intercept, point.objective, gap, n_iter, outcome.converged, history, state
+    )
+
+
+def _gap(problem: Problem, point: Point) -> float:
+    """Return |g|^2 / (2 l2), which bounds the suboptimality where b is at its best; else inf."""
+    if problem.l2 <= 0.0 or problem.l1 > 0.0:
+        return float("inf")
+    g = (point.gradient[:-1].T * np.divide(
+        1.0, problem.frame.shrink, out=np.zeros(problem.shape[1]), where=problem.frame.shrink > 0
+    )).T
+    return float(np.vdot(g, g)) / (2.0 * problem.l2)

@@ -1,0 +1,200 @@
+"""Metrics: what a gradient is multiplied by before it is followed.
+
+A metric H is the Hessian of the whole problem, or one weighted product of the columns shared by
+all outputs, or its diagonal where there are too many columns for either. It is kept without the
+penalty, which differs between a problem and a sample of its rows.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.linalg as sl
+from numpy.typing import NDArray
+
+from fastgd._solvers._problem import Point, Problem
+from fastgd.kernels import losses
+from fastgd.kernels.gd import step_in_metric
+from fastgd.kernels.objective import weigh_classes, weigh_rows
+
+Floats = NDArray[np.float64]
+
+LARGEST_METRIC = 3000  # parameters: 72 MB, and 9 GFLOP a factorisation
+BLOCK_BYTES = 1 << 22
+# Relative to a unit diagonal: below this, an eigenvalue is rounding of the products.
+FLOORS = {np.dtype(np.float32): 1e-7, np.dtype(np.float64): 1e-12}
+
+# Where the largest curvature is not that at raw = 0 (or does not exist there).
+BOUNDS = {
+    losses.SquaredError: 1.0,
+    losses.Huber: 1.0,
+    losses.LogLoss: 0.25,
+    losses.SquaredHinge: 2.0,
+    losses.SquaredEpsilonInsensitive: 2.0,
+    losses.ModifiedHuber: 2.0,
+}
+
+
+class Metric(NamedTuple):
+    """A symmetric positive matrix, factorised.
+
+    product : (P, P), or (P,) for a diagonal, without the penalty
+    full : (P, P) or (P,), with penalty and floor
+    factor : (P, P), Cholesky factor of ``full`` with its diagonal scaled to 1
+    jacobi : (P,), 1 / sqrt of the diagonal; 0 for a coordinate that must not move
+    is_hessian : bool, of all parameters, rather than shared by the outputs
+    """
+
+    product: Floats
+    full: Floats
+    factor: Floats
+    jacobi: Floats
+    is_hessian: bool
+
+
+def bound(problem: Problem, prior: NDArray[Any]) -> Metric:
+    """Return the metric of a constant curvature, the one at the null model or the largest.
+
+    For softmax the mean of p (1 - p) over the classes' shares: smaller than the proven 1/2, which
+    a line search and quasi-Newton corrections make safe.
+    """
+    if problem.n_outputs:
+        curvature = float(np.mean(prior * (1.0 - prior)))
+    else:
+        curvature = BOUNDS.get(type(problem.loss), 1.0)
+    return factorise(problem, products(problem, problem.weight) * curvature, False)
+
+
+def hessian(problem: Problem, point: Point) -> Metric:
+    """Return the Hessian at a point."""
+    if problem.n_outputs:
+        return factorise(problem, _products_of_classes(problem, point.u), True)
+    return factorise(problem, products(problem, point.curvature), True)
+
+
+def can_have_hessian(problem: Problem) -> bool:
+    """Tell whether there are few enough parameters for a matrix of them."""
+    return (problem.shape[1] + 1) * max(1, problem.n_outputs) <= LARGEST_METRIC
+
+
+def cost_of_hessian(problem: Problem) -> float:
+    """Return about how many passes a Hessian and its factorisation cost (measured)."""
+    size = (problem.shape[1] + 1) * max(1, problem.n_outputs)
+    return 1.0 + size / 30.0 + size * size / (10.0 * problem.shape[0])
+
+
+def products(problem: Problem, weight: Floats) -> Floats:
+    """Return sum_i h_i (z_i, 1) (z_i, 1)' of the standardised rows, summed in float64."""
+    n, d = problem.shape
+    if d + 1 > LARGEST_METRIC:
+        # standardised columns: the diagonal is what it is up to the weights' correlation
+        diagonal = np.append((problem.frame.shrink > 0.0) * weight.sum(), weight.sum())
+        return diagonal
+    total = np.zeros((d + 1, d + 1))
+    size = _rows_at_once(n, d + 1, problem.dtype)
+    block = np.empty((size, d + 1), problem.dtype)
+    for first in range(0, n, size):
+        count = min(size, n - first)
+        weigh_rows(problem.rows, problem.frame, weight, first, count, block)
+        total += block[:count].T @ block[:count]
+    return total
+
+
+def _products_of_classes(problem: Problem, u: Floats) -> Floats:
+    """Return sum_i s_i (diag(p_i) - p_i p_i') (x) (z_i, 1) (z_i, 1)', classes outermost."""
+    n, d = problem.shape
+    n_outputs, width = problem.n_outputs, d + 1
+    total = np.zeros((n_outputs * width, n_outputs * width))
+    own = np.zeros((n_outputs, width, width))
+    size = _rows_at_once(n, n_outputs * width, problem.dtype)
+    block, raw, out = (
+        np.empty((size, columns), problem.dtype) for columns in (width, n_outputs, total.shape[0])
+    )
+    for first in range(0, n, size):
+        count = min(size, n - first)
+        task = (problem.rows, problem.frame, problem.weight, u, first, count)
+        weigh_classes(*task, block, raw, out)
+        total -= out[:count].T @ out[:count]
+        z = block[:count]
+        for k in range(n_outputs):
+            own[k] += (z * raw[:count, k : k + 1]).T @ z
+    for k in range(n_outputs):
+        at = slice(k * width, (k + 1) * width)
+        total[at, at] += own[k]
+    return total
+
+
+def _rows_at_once(n: int, width: int, dtype: Any) -> int:
+    """Return how many rows a block of this width should have, enough for BLAS."""
+    return min(n, max(256, BLOCK_BYTES // (width * np.dtype(dtype).itemsize)))
+
+
+def factorise(problem: Problem, product: Floats, is_hessian: bool) -> Metric:
+    """Add the penalty and the floor to a product, and factorise it with a unit diagonal.
+
+    The floor grows until the factorisation succeeds: rounding can leave negative eigenvalues.
+    """
+    repeats = max(1, problem.n_outputs) if is_hessian else 1
+    ridge = np.tile(problem.ridge, repeats)
+    free = np.ones(ridge.shape[0])
+    if not problem.fit_intercept:
+        free[problem.shape[1] :: problem.shape[1] + 1] = 0.0
+    diagonal = (np.diagonal(product) if product.ndim == 2 else product) + ridge
+    usable = (diagonal > 0.0) & (free > 0.0)
+    jacobi = np.where(usable, 1.0 / np.sqrt(np.where(usable, diagonal, 1.0)), 0.0)
+    if product.ndim == 1:
+        return Metric(product, diagonal, np.empty((0, 0)), jacobi, is_hessian)
+    full = product + np.diag(ridge)
+    scaled = full * jacobi * jacobi[:, None]
+    floor = FLOORS[np.dtype(problem.dtype)]
+    while True:
+        np.fill_diagonal(scaled, 1.0 + floor)
+        try:
+            factor = sl.cholesky(scaled, lower=True, check_finite=False)
+            break
+        except sl.LinAlgError:
+            floor *= 10.0
+    return Metric(product, full, factor, jacobi, is_hessian)
+
+
+def solve(metric: Metric, gradient: Floats) -> Floats:
+    """Return H^-1 gradient; the outputs' common part, which changes no prediction, is removed."""
+    if metric.product.ndim == 1:
+        return (gradient.T * metric.jacobi**2).T
+    flat = gradient.T.ravel() if metric.is_hessian else gradient
+    scaled = (flat.T * metric.jacobi).T
+    found = sl.cho_solve((metric.factor, True), scaled, check_finite=False)
+    found = (found.T * metric.jacobi).T
+    return found.reshape(gradient.T.shape).T if metric.is_hessian else found
+
+
+def solve_l1(metric: Metric, problem: Problem, point: Point, accuracy: float) -> tuple[Floats, float]:
+    """Return the step that minimises the metric's model plus l1, and the model's decrease."""
+    full = metric.full if metric.full.ndim == 2 else None
+    if full is None:
+        return _threshold_step(metric, problem, point)
+    full = np.where(np.outer(metric.jacobi, metric.jacobi) > 0.0, full, 0.0)
+    full[np.diag_indices_from(full)] *= 1.0 + FLOORS[np.dtype(problem.dtype)]
+    u, gradient = point.u, point.gradient
+    if metric.is_hessian or u.ndim == 1:
+        t = np.tile(problem.threshold, max(1, problem.n_outputs))
+        step = np.zeros(t.shape[0])
+        gain = step_in_metric(full, gradient.T.ravel(), u.T.ravel(), t, accuracy, step)
+        return step.reshape(u.T.shape).T, gain
+    steps, gain = np.zeros(u.T.shape), 0.0
+    for k in range(u.shape[1]):
+        g, own = np.ascontiguousarray(gradient[:, k]), np.ascontiguousarray(u[:, k])
+        gain += step_in_metric(full, g, own, problem.threshold, accuracy, steps[k])
+    return steps.T, gain
+
+
+def _threshold_step(metric: Metric, problem: Problem, point: Point) -> tuple[Floats, float]:
+    """The same for a diagonal metric, in closed form."""
+    inverse = metric.jacobi**2
+    t = problem.threshold
+    moved = (point.u.T - inverse * point.gradient.T).T
+    kept = (np.sign(moved).T * np.maximum(np.abs(moved).T - inverse * t, 0.0)).T
+    step = kept - point.u
+    gain = -float(np.vdot(point.gradient, step))
+    gain -= 0.5 * float(np.sum(metric.full @ step**2))
+    gain += float(np.sum(t @ (np.abs(point.u) - np.abs(kept))))
+    return step, gain

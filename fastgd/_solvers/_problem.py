@@ -1,0 +1,253 @@
+"""A weighted, penalised problem in standardised coordinates, and its objective and gradient.
+
+    F(w, b) = sum_i s_i loss(y_i, x_i w + b) + l1 |w|_1 + l2/2 |w|^2,   sum_i s_i = 1
+
+Solvers move u, with w_j = u_j shrink_j and b = u_b - sum_j center_j w_j: columns of any scale
+and offset look alike, and X itself is never changed.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from fastgd._threads import one_blas_thread
+from fastgd.kernels import losses
+from fastgd.kernels.objective import Frame, add_moments, pass_one, pass_softmax
+from fastgd.kernels.rows import Dense
+
+Floats = NDArray[np.float64]
+
+# Below this number of products a pass is not worth threads: a hand-off costs 10 us, a pool 100.
+WORK_WORTH_THREADS = 3_000_000
+N_SHARDS = 4  # fixed, so that sums do not depend on the machine's cores
+FINISHED_IN_FLOAT64 = 100_000  # entries of X
+CACHED_BYTES = 1 << 18
+CONSTANT = 1e-13  # a spread below this part of the offset is rounding
+
+
+class Problem(NamedTuple):
+    """What is minimised.
+
+    rows : Dense or CSR
+    y : (n_samples,), float64; int32 for softmax
+    weight : (n_samples,), float64, sums to 1
+    loss : a tag of ``fastgd.kernels.losses``
+    l1, l2 : float
+    fit_intercept : bool
+    n_outputs : int, 0 for one output with 1-d parameters
+    frame : Frame
+    dtype : the type of matrix products
+    """
+
+    rows: Any
+    y: NDArray[Any]
+    weight: Floats
+    loss: Any
+    l1: float
+    l2: float
+    fit_intercept: bool
+    n_outputs: int
+    frame: Frame
+    dtype: Any
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of X."""
+        return self.y.shape[0], self.frame.center.shape[0]
+
+    @property
+    def threshold(self) -> Floats:
+        """The l1 penalty of each standardised coefficient, the intercept's 0 last."""
+        return np.append(self.l1 * self.frame.shrink, 0.0)
+
+    @property
+    def ridge(self) -> Floats:
+        """The l2 penalty of each standardised coefficient, the intercept's 0 last."""
+        return np.append(self.l2 * self.frame.shrink**2, 0.0)
+
+
+class Point(NamedTuple):
+    """A place, and the objective there; ``gradient`` is without the l1 part."""
+
+    u: Floats
+    objective: float
+    gradient: Floats
+    curvature: Floats
+
+
+def pose(
+    rows: Any,
+    y: NDArray[Any],
+    sample_weight: NDArray[Any] | None,
+    loss: Any,
+    l1: float,
+    l2: float,
+    fit_intercept: bool,
+) -> Problem:
+    """Normalise the weights, find the columns' centers and spreads, choose the arithmetic."""
+    n = y.shape[0]
+    many = loss.kind == losses.MULTINOMIAL
+    weight = np.full(n, 1.0 / n)
+    if sample_weight is not None:
+        weight = np.asarray(sample_weight, np.float64) / np.sum(sample_weight, dtype=np.float64)
+    values = rows.values if isinstance(rows, Dense) else rows.data
+    d = count_features(rows)
+    precise = values.dtype == np.float64 or n * d <= FINISHED_IN_FLOAT64
+    return Problem(
+        rows,
+        np.ascontiguousarray(y, np.int32 if many else np.float64),
+        weight,
+        loss,
+        float(l1),
+        float(l2),
+        bool(fit_intercept),
+        int(y.max()) + 1 if many else 0,
+        frame_of(rows, weight, fit_intercept),
+        np.float64 if precise else np.float32,
+    )
+
+
+def count_features(rows: Any) -> int:
+    """Return the number of columns of X."""
+    return int(rows.values.shape[1] if isinstance(rows, Dense) else rows.n_features)
+
+
+def frame_of(rows: Any, weight: Floats, centered: bool) -> Frame:
+    """Return each column's mean and 1 / standard deviation; the root mean square uncentered."""
+    n, d = weight.shape[0], count_features(rows)
+    shift = _rough_means(rows, n, d)
+    sparse = not isinstance(rows, Dense)
+
+    def moments(start: int, stop: int) -> tuple[Floats, Floats]:
+        first, second = np.zeros(d), np.zeros(d)
+        add_moments(rows, sparse, weight, shift, start, stop, first, second)
+        return first, second
+
+    parts = over_shards(moments, n, n * d)
+    first, second = sum(p[0] for p in parts), sum(p[1] for p in parts)
+    if sparse:
+        first, second = first - shift, second + shift**2
+    mean = shift + first
+    variance = np.maximum(second - first**2, 0.0)
+    spread = np.sqrt(variance if centered else variance + mean**2)
+    known = (spread > CONSTANT * np.abs(mean)) & (spread > 1e-100)
+    shrink = np.divide(1.0, spread, out=np.zeros(d), where=known)
+    return Frame(mean if centered else np.zeros(d), shrink)
+
+
+def _rough_means(rows: Any, n: int, d: int) -> Floats:
+    """Return the mean of a few rows, from which moments are taken without cancellation."""
+    if isinstance(rows, Dense):
+        some = rows.values[:: max(1, n // 256)]
+        means: Floats = some.mean(axis=0, dtype=np.float64)
+        return means
+    return np.zeros(d)
+
+
+def over_shards(task: Callable[[int, int], Any], n: int, work: int) -> list[Any]:
+    """Run ``task(start, stop)`` over spans of the rows, in threads where that pays."""
+    if work < WORK_WORTH_THREADS:
+        return [task(0, n)]
+    edges = [n * k // N_SHARDS for k in range(N_SHARDS + 1)]
+    with ThreadPoolExecutor(min(N_SHARDS, os.cpu_count() or 1)) as pool:
+        return list(pool.map(task, edges[:-1], edges[1:]))
+
+
+def take(problem: Problem, chosen: NDArray[np.int64], weight: Floats) -> Problem:
+    """Return the problem of some rows, their weights given; l2 weighs as much as each row does."""
+    rows = problem.rows
+    if isinstance(rows, Dense):
+        values = rows.values[chosen]
+    else:
+        shape = problem.shape
+        matrix = sp.csr_matrix((rows.data, rows.indices, rows.indptr), shape=shape)
+        values = matrix[chosen].toarray()
+    values.flags.writeable = False
+    more = problem.shape[0] / chosen.shape[0]
+    return problem._replace(
+        rows=Dense(values), y=problem.y[chosen], weight=weight, l2=problem.l2 * more
+    )
+
+
+def without_columns(problem: Problem) -> Problem:
+    """Return the problem of the intercept alone."""
+    nothing = np.empty((problem.shape[0], 0), problem.dtype)
+    nothing.flags.writeable = False
+    return problem._replace(rows=Dense(nothing), frame=Frame(np.zeros(0), np.zeros(0)))
+
+
+def to_raw(problem: Problem, u: Floats) -> Floats:
+    """Return the parameters of raw columns."""
+    raw = (u.T * np.append(problem.frame.shrink, 1.0)).T
+    raw[-1] -= problem.frame.center @ raw[:-1]
+    return raw
+
+
+def from_raw(problem: Problem, coef: Floats, intercept: Any) -> Floats:
+    """Return the standardised parameters of given coefficients."""
+    frame = problem.frame
+    shape = (problem.shape[1] + 1, *([problem.n_outputs] if problem.n_outputs else []))
+    u = np.zeros(shape)
+    known = frame.shrink > 0.0
+    coef = np.asarray(coef, np.float64).T
+    u[:-1][known] = (coef[known].T / frame.shrink[known]).T
+    if problem.fit_intercept:
+        u[-1] = intercept + frame.center @ coef
+    return u
+
+
+def evaluate(problem: Problem, u: Floats) -> Point:
+    """Return objective and gradient at u, in one pass over X."""
+    many = problem.n_outputs > 0
+    total, gradient, curvature = _pass_many(problem, u) if many else _pass_one(problem, u)
+    ridge = problem.ridge
+    pull = (u.T * ridge).T
+    total += 0.5 * float(np.vdot(pull, u))
+    if problem.l1 > 0.0:
+        total += float(np.sum(problem.threshold @ np.abs(u)))
+    gradient += pull
+    if not problem.fit_intercept:
+        gradient[-1] = 0.0
+    return Point(u, total, gradient, curvature)
+
+
+def _pass_one(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
+    """Loss, gradient and weighted curvatures of one output; the kernel works on raw columns."""
+    n, d = problem.shape
+    params, curvature = to_raw(problem, u), np.empty(n)
+
+    def span(start: int, stop: int) -> tuple[float, Floats]:
+        g = np.zeros(d + 1)
+        task = (problem.rows, problem.y, problem.weight, problem.loss, params)
+        return pass_one(*task, start, stop, g, curvature), g
+
+    parts = over_shards(span, n, n * d)
+    gradient: Floats = sum(part[1] for part in parts)
+    frame = problem.frame
+    gradient[:-1] = (gradient[:-1] - frame.center * gradient[-1]) * frame.shrink
+    return sum(part[0] for part in parts), gradient, curvature
+
+
+def _pass_many(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
+    """Loss and gradient of many outputs."""
+    n, d = problem.shape
+    size = block_size(n, d, problem.dtype)
+
+    def span(start: int, stop: int) -> tuple[float, Floats]:
+        g, block = np.zeros(u.shape), np.empty((size, d), problem.dtype)
+        task = (problem.rows, problem.y, problem.weight, problem.loss, problem.frame, u)
+        return pass_softmax(*task, start, stop, block, g), g
+
+    with one_blas_thread():
+        parts = over_shards(span, n, n * d * problem.n_outputs)
+    return sum(p[0] for p in parts), sum(p[1] for p in parts), np.empty(0)
+
+
+def block_size(n: int, d: int, dtype: Any) -> int:
+    """Return how many rows of X fit into a core's cache."""
+    return min(n, max(32, CACHED_BYTES // max(1, d * np.dtype(dtype).itemsize)))
