@@ -13,8 +13,16 @@ its own sample; there is no step size:
 
     q = s_i |x_i|^2 / (S l2);   r = loss'(raw_i - q (r - r_i));   v -= s_i (r - r_i) x_i / (S l2)
 
-The intercept is tied to all samples and moves between them, by a damped Newton step on
-sum_i s_i r_i, whose derivative is known from the steps since the last one.
+The intercept is tied to all samples, and w could half take its place, which makes it slow. So it
+is solved for centred columns: with any mean row m (of some rows; it need not be exact) and
+A = 1/(S l2) sum_i s_i r_i, which is zero at the optimum,
+
+    w = v + A m,    raw_i = x_i w + b = x_i v + A (x_i m - |m|^2) + c - m v,    b = c - m w
+
+costs one more number a sample, x_i m, and no other column. On centred columns a change of c does
+not move w to first order, so that c follows from sum_i s_i r_i by Newton steps, 20 in a pass.
+What c has moved since a sample was visited will still change its r_i: that part of the sum is
+known beforehand, and counted in, or else c would be moved for it twenty times.
 
 The duality gap needs no dual variables but r: where sum_i s_i r_i = 0,
 
@@ -39,14 +47,22 @@ from fastgd.kernels._jit import helper, kernel
 from fastgd.kernels.rows import entries, entry, margins
 
 INTERCEPT_STEPS = 20  # in a pass
+FORGET = 0.8  # what a step of the intercept leaves of the curvatures that it was made from
 TAIL = 8  # the last 1/8 of a pass tells how far it came
 SMALLEST_SLOPE = 1e-6
+BALANCE_ROUNDS = 5
+ROOT_LIMIT = 200
+
+# What ``Memory.pace`` holds: sum_i s_i r_i; sums of the steps' derivatives and weights; what that
+# sum is still to change by, because c has moved since rows were visited; m v; and |m|^2.
+TOTAL, SLOPE, MASS, OWED, MIDDLE, SIZE = range(6)
+N_PACES = 6
 
 
 class Samples(NamedTuple):
     """What comes with the rows of X.
 
-    y : ndarray of shape (n_samples,), float64
+    y : ndarray of shape (n_samples,), float64; for many outputs the class's number, int32
     weight : ndarray of shape (n_samples,), float64; empty means 1
     """
 
@@ -58,39 +74,46 @@ class Rule(NamedTuple):
     """What is solved.
 
     loss : a tag of ``losses``
+    mass : float, S
     scale : float, 1 / (S l2)
     threshold : float, l1 / l2
     fit_intercept : bool
     """
 
     loss: NamedTuple
+    mass: float
     scale: float
     threshold: float
     fit_intercept: bool
 
 
 class Memory(NamedTuple):
-    """What a pass changes; all float64.
+    """What passes change; all float64. Many outputs add a last axis to all but the centre.
 
-    params : (d + 1,), v and then the intercept
+    params : (d + 1,), v and then c
     dual : (n_samples,), r
-    pace : (3,), sum_i s_i r_i, its size at the last step of the intercept, and that step's damping
+    pace : (N_PACES,), see above
+    mean : (d,), m; zero for no centring, which l1 > 0 demands
+    along : (n_samples,), x_i m
     """
 
     params: np.ndarray
     dual: np.ndarray
     pace: np.ndarray
+    mean: np.ndarray
+    along: np.ndarray
 
 
 @kernel()
-def sdca_pass(rows, samples, rule, memory, order):
+def sdca_pass(rows, samples, rule, memory, order, is_first):
     """Take one step for each row of ``order``.
 
     Returns
     -------
-    gap : float
-        The mean of loss(raw) + loss*(r) - r raw over the last rows, each before its step. As none
-        of them was visited for a pass, it is above the duality gap at the end.
+    gap, loss : float
+        Means over the last rows, each before its step, of loss(raw) + loss*(r) - r raw and of
+        loss(raw). As none of these rows was visited for a pass, the first is above the duality
+        gap at the end of the pass.
 
     Notes
     -----
@@ -98,48 +121,66 @@ def sdca_pass(rows, samples, rule, memory, order):
     is summed beside the dot product, where it costs less than fetching it would.
     """
     y, weight, params, dual = samples.y, samples.weight, memory.params, memory.dual
+    mean, along, pace, threshold = memory.mean, memory.along, memory.pace, rule.threshold
     n_rows, last = order.shape[0], np.uint64(params.shape[0] - 1)
-    threshold, period = rule.threshold, max(n_rows // INTERCEPT_STEPS, 1)
-    total, slope, mass, gap, gap_mass = memory.pace[0], 0.0, 0.0, 0.0, 0.0
+    period, later = max(n_rows // INTERCEPT_STEPS, 1), 0.0
+    gap, loss, gap_mass = 0.0, 0.0, 0.0
     for position in range(n_rows):
         i = np.uint64(order[position])
         begin, end = entries(rows, i)
-        raw, square = params[last], 0.0
+        if is_first:
+            along[i] = 0.0
+            for k in range(begin, end):
+                j, x = entry(rows, i, k)
+                along[i] += mean[j] * np.float64(x)
+        raw, square = 0.0, 0.0
         for k in range(begin, end):
             j, x = entry(rows, i, k)
             v, x = params[j], np.float64(x)
             raw += x * (max(v - threshold, 0.0) + min(v + threshold, 0.0))
             square += x * x
+        raw += params[last] - pace[MIDDLE] + rule.scale * pace[TOTAL] * (along[i] - pace[SIZE])
+        square = max(square - 2.0 * along[i] + pace[SIZE], 0.0)
         s = weight[i] if weight.shape[0] > 0 else 1.0
-        old, scale = dual[i], rule.scale * s
-        new, response = losses.dual_step(rule.loss, y[i], raw, old, scale * square)
+        scale, old = rule.scale * s, dual[i]
         if TAIL * (n_rows - position) <= n_rows + TAIL:
             gap += s * fenchel(rule.loss, y[i], raw, old)
+            loss += s * losses.value(rule.loss, y[i], raw)
             gap_mass += s
-        change = scale * (new - old)
+        dual[i], response = losses.dual_step(rule.loss, y[i], raw, old, scale * square)
+        change = scale * (dual[i] - old)
         if change != 0.0:
             for k in range(begin, end):
                 j, x = entry(rows, i, k)
                 params[j] -= change * np.float64(x)
-        dual[i] = new
-        total += s * (new - old)
-        slope += s * response
-        mass += s
+        pace[MIDDLE] -= change * along[i]
+        pace[TOTAL] += s * (dual[i] - old)
+        pace[SLOPE] += s * response
+        pace[MASS] += s
         if rule.fit_intercept and (position + 1) % period == 0:
-            share = rule.scale * mass / max(slope, SMALLEST_SLOPE * mass)
-            params[last] -= intercept_step(memory.pace, total, share)
-            slope, mass = 0.0, 0.0
-    memory.pace[0] = total
-    return gap / max(gap_mass, losses.TINY)
+            left = (n_rows - position - 1.0) / n_rows
+            change, later = _move_intercept(pace, rule.mass, left, period / n_rows, later)
+            params[last] += change
+    pace[OWED] = later
+    gap_mass = max(gap_mass, losses.TINY)
+    return gap / gap_mass, loss / gap_mass
 
 
 @helper()
-def intercept_step(pace, total, share):
-    """Return the damped Newton step of the intercept, and note the sum it is meant to lower."""
-    if abs(total) > pace[1]:
-        pace[2] *= 0.5
-    pace[1] = abs(total)
-    return pace[2] * share * total
+def _move_intercept(pace, mass, left, period, later):
+    """Return the intercept's Newton step, and what rows already visited owe to the next pass.
+
+    ``left`` is the share of the pass's rows still to come, ``period`` that of the rows since the
+    last step. Rows to come pay in this pass what they owe; of this step's debt, theirs is
+    ``left``.
+    """
+    pace[OWED] *= left / (left + period)
+    slope = mass * max(pace[SLOPE] / max(pace[MASS], losses.TINY), SMALLEST_SLOPE)
+    change = -(pace[TOTAL] + pace[OWED] + later)
+    pace[OWED] += left * change
+    pace[SLOPE] *= FORGET
+    pace[MASS] *= FORGET
+    return change / slope, later + (1.0 - left) * change
 
 
 @helper()
@@ -147,3 +188,140 @@ def fenchel(loss, y_true, raw, dual):
     """Return loss(raw) + loss*(dual) - dual raw: zero where dual = loss'(raw), else above it."""
     pair = losses.value(loss, y_true, raw) + losses.conjugate(loss, y_true, dual)
     return max(pair - dual * raw, 0.0)
+
+
+@kernel()
+def balance(rows, samples, rule, memory, order):
+    """Bring sum_i s_i r_i to zero, which a duality gap asks for, by moving as few r_i as will do.
+
+    Each moves as the intercept would move it, by its curvature, so that the gap feels only the
+    square of the change; v stays tied. ``order`` says in which order rows are taken for it.
+
+    Returns
+    -------
+    total : float
+        What is left of the sum; not zero where no row has room.
+    """
+    y, weight, params, dual = samples.y, samples.weight, memory.params, memory.dual
+    n_rows, total = order.shape[0], _total(weight, dual)
+    for r in range(BALANCE_ROUNDS):
+        count = max(n_rows >> max(BALANCE_ROUNDS - 2 - r, 0), min(n_rows, 100))
+        room = 0.0
+        for position in range(count):
+            i = np.uint64(order[position])
+            s = weight[i] if weight.shape[0] > 0 else 1.0
+            room += s * losses.dual_curvature(rule.loss, y[i], dual[i])
+        if room < 2.0 * abs(total) and r < BALANCE_ROUNDS - 2:
+            continue  # a curvature holds for small changes: share the change among more rows
+        shift = -total / max(room, losses.TINY)
+        for position in range(count if total != 0.0 else 0):
+            i = np.uint64(order[position])
+            s, old = weight[i] if weight.shape[0] > 0 else 1.0, dual[i]
+            low, high = losses.dual_bounds(rule.loss, y[i])
+            moved = old + shift * losses.dual_curvature(rule.loss, y[i], old)
+            dual[i] = min(max(moved, low), high)
+            change = rule.scale * s * (dual[i] - old)
+            begin, end = entries(rows, i)
+            for k in range(begin, end if change != 0.0 else begin):
+                j, x = entry(rows, i, k)
+                params[j] -= change * np.float64(x)
+        total = _total(weight, dual)
+    memory.pace[OWED] += memory.pace[TOTAL] - total  # what moved will want to move back
+    memory.pace[TOTAL] = total
+    return total
+
+
+@helper()
+def _total(weight, dual):
+    total = 0.0
+    for i in range(dual.shape[0]):
+        total += (weight[i] if weight.shape[0] > 0 else 1.0) * dual[i]
+    return total
+
+
+@helper()
+def solve_intercept(loss, y, weight, margin, start):
+    """Return the b that minimises sum_i s_i loss(y_i, margin_i + b).
+
+    Newton steps inside a bracket, which doubles until it holds the root; its middle where a step
+    would leave it, or where the loss is piecewise linear.
+    """
+    low, high, b, reach = -np.inf, np.inf, start, 1.0
+    for _ in range(ROOT_LIMIT):
+        slope, bend = 0.0, 0.0
+        for i in range(margin.shape[0]):
+            s = weight[i] if weight.shape[0] > 0 else 1.0
+            slope += s * losses.gradient(loss, y[i], margin[i] + b)
+            bend += s * losses.curvature(loss, y[i], margin[i] + b)
+        if slope == 0.0:
+            return b
+        if slope > 0.0:
+            high = b
+        else:
+            low = b
+        towards = -np.inf if bend == 0.0 else b - slope / bend
+        if not low < towards < high or abs(towards - b) > reach:
+            inside = low > -np.inf and high < np.inf
+            towards = 0.5 * (low + high) if inside else b - np.copysign(reach, slope)
+            reach *= 2.0
+        if abs(towards - b) <= 1e-10 * (1.0 + abs(b)):
+            return towards
+        b = towards
+    return b
+
+
+@kernel()
+def null_model(rule, y, weight):
+    """Return the intercept of the model without features (0 for none), and its mean loss."""
+    margin, b, loss = np.zeros(y.shape[0]), 0.0, 0.0
+    if rule.fit_intercept:
+        b = solve_intercept(rule.loss, y, weight, margin, 0.0)
+    for i in range(y.shape[0]):
+        s = weight[i] if weight.shape[0] > 0 else 1.0
+        loss += s * losses.value(rule.loss, y[i], b)
+    return b, loss / rule.mass
+
+
+@kernel()
+def certify(rows, samples, rule, memory, coef, margin):
+    """Return the best intercept for ``coef`` = w, the mean loss there, and the duality gap.
+
+    The gap holds where ``balance`` left zero. ``margin`` is scratch, (n_samples,). Floor: one read
+    of X.
+    """
+    y, weight, dual, order = samples.y, samples.weight, memory.dual, np.empty(0, np.int32)
+    margins(rows, order, 0, y.shape[0], coef, margin)
+    b = 0.0
+    if rule.fit_intercept:
+        b = solve_intercept(rule.loss, y, weight, margin, coef[coef.shape[0] - 1])
+    gap, loss = 0.0, 0.0
+    for i in range(y.shape[0]):
+        s = weight[i] if weight.shape[0] > 0 else 1.0
+        gap += s * fenchel(rule.loss, y[i], margin[i] + b, dual[i])
+        loss += s * losses.value(rule.loss, y[i], margin[i] + b)
+    return b, loss / rule.mass, gap / rule.mass
+
+
+@kernel()
+def restore(rows, samples, rule, memory):
+    """Tie v to r anew: v = -1/(S l2) sum_i s_i r_i x_i."""
+    weight, dual, params = samples.weight, memory.dual, memory.params
+    params[: params.shape[0] - 1] = 0.0
+    for i in range(dual.shape[0]):
+        change = rule.scale * (weight[i] if weight.shape[0] > 0 else 1.0) * dual[i]
+        begin, end = entries(rows, i)
+        for k in range(begin, end if change != 0.0 else begin):
+            j, x = entry(rows, i, k)
+            params[j] -= change * np.float64(x)
+
+
+@kernel()
+def mean_row(rows, order, count, mean):
+    """Write the mean of the first ``count`` rows of ``order``."""
+    mean[:] = 0.0
+    for position in range(count):
+        i = np.uint64(order[position])
+        begin, end = entries(rows, i)
+        for k in range(begin, end):
+            j, x = entry(rows, i, k)
+            mean[j] += np.float64(x) / count

@@ -1,0 +1,128 @@
+"""SDCA of softmax: what its passes work on, and how a model is certified."""
+
+from typing import Any
+
+import numpy as np
+
+from fastgd.kernels import sdca, sdca_multi
+
+BALANCE_SHARE = 16  # the first 1/16 of the rows take the change, if they can
+MOST_SHIFTED = 0.5
+
+
+class ManyOutputs:
+    """The kernels of many outputs and their memory; see ``OneOutput``.
+
+    Parameters
+    ----------
+    shape : (n_features, n_outputs)
+    dtype : type of the coefficients; all else is float64
+    """
+
+    def __init__(
+        self,
+        rows: Any,
+        samples: sdca.Samples,
+        rule: sdca.Rule,
+        shape: tuple[int, int],
+        dtype: type,
+    ) -> None:
+        n_samples, (n_features, n_outputs) = samples.y.shape[0], shape
+        width = -(-n_outputs // sdca_multi.LANES) * sdca_multi.LANES
+        self.rows, self.samples, self.rule = rows, samples, rule
+        self.n_outputs = n_outputs
+        self.memory = sdca.Memory(
+            np.zeros((n_features + 1, width), dtype),
+            np.zeros((n_samples, n_outputs)),
+            np.zeros((sdca.N_PACES, n_outputs)),
+            np.zeros(n_features),
+            np.empty(n_samples),
+        )
+
+    def penalty(self, coef: np.ndarray, l1: float, l2: float) -> float:
+        """Return what the coefficients cost."""
+        w = coef if self.rule.threshold > 0.0 else self.memory.params[:-1]
+        squares = float(np.einsum("ij,ij->i", w, w).sum(dtype=np.float64))
+        return 0.5 * l2 * squares + (l1 * float(np.abs(coef).sum()) if l1 > 0.0 else 0.0)
+
+    def null_model(self) -> tuple[np.ndarray, float]:
+        """Return the intercepts of the model without features, and its loss."""
+        y, weight = self.samples
+        share = np.bincount(y, weight if weight.size else None, self.n_outputs) / self.rule.mass
+        log_share = np.log(np.maximum(share, 1e-6 / self.rule.mass))
+        if not self.rule.fit_intercept:
+            return np.zeros(self.n_outputs), float(np.log(self.n_outputs))
+        return log_share - log_share.mean(), float(-(share @ log_share))
+
+    def restore(self, dual: np.ndarray, intercept: np.ndarray) -> None:
+        """Continue from a state."""
+        memory = self.memory
+        memory.dual[:] = dual
+        memory.params[:] = 0.0
+        order = np.arange(dual.shape[0], dtype=np.int32)
+        self._move(order, dual)
+        self.set_intercept(intercept)
+
+    def _move(self, order: np.ndarray, change: np.ndarray) -> None:
+        """Let v follow a change of some rows' r."""
+        args = self.rows, self.samples, self.rule, order, change, self.memory.params
+        sdca_multi.add_rows(*args)
+
+    def set_intercept(self, intercept: np.ndarray) -> None:
+        """Set b, of a model that has sum_i s_i r_i = 0, and derive what follows from it."""
+        params, _, pace, mean, _ = self.memory
+        pace[sdca.SIZE] = mean @ mean
+        self._find_middle()
+        params[-1, : self.n_outputs] = intercept + pace[sdca.MIDDLE]
+
+    def _find_middle(self) -> None:
+        params, _, pace, mean, _ = self.memory
+        if pace[sdca.SIZE, 0] > 0.0:
+            pace[sdca.MIDDLE] = (mean.astype(params.dtype) @ params[:-1])[: self.n_outputs]
+
+    def one_pass(self, order: np.ndarray, is_first: bool) -> tuple[float, float]:
+        """Visit the rows; return estimates of the gap, from above, and of the loss."""
+        args = self.rows, self.samples, self.rule, self.memory, order, is_first
+        return sdca_multi.sdca_multi_pass(*args)
+
+    def certify(self, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """Return the coefficients, the intercepts, the loss and the duality gap."""
+        memory, rule = self.memory, self.rule
+        is_proven = self._balance(order) if rule.fit_intercept else True
+        b = memory.params[-1, : self.n_outputs] - memory.pace[sdca.MIDDLE]
+        loss, gap = sdca_multi.certify_multi(self.rows, self.samples, rule, memory, b)
+        coef = memory.params[:-1, : self.n_outputs].T
+        if rule.threshold > 0.0:
+            coef = np.copysign(np.maximum(np.abs(coef) - rule.threshold, 0.0), coef)
+        return coef, b, loss, gap if is_proven else np.inf
+
+    def _balance(self, order: np.ndarray) -> bool:
+        """Bring sum_i s_i r_i to zero by moving some rows as the intercepts would move them.
+
+        dr_i = (diag(p_i) - p_i p_i') db to first order: the gap feels only its square.
+        """
+        memory, (y, weight) = self.memory, self.samples
+        s = weight if weight.size else np.ones(y.shape[0])
+        for share in (BALANCE_SHARE, 4, 1, 1, 1):
+            total = s @ memory.dual
+            some = order[: max(order.shape[0] // share, min(order.shape[0], 200))]
+            p = memory.dual[some]
+            p[np.arange(some.shape[0]), y[some]] += 1.0
+            weighted = p * s[some, None]
+            hessian = np.diag(weighted.sum(axis=0)) - p.T @ weighted
+            hessian += hessian.trace() / self.n_outputs**2  # all intercepts alike: no change
+            shift = np.linalg.lstsq(hessian, -total, rcond=1e-12)[0]
+            largest = np.abs(shift).max()
+            if share > 1 and not largest < MOST_SHIFTED:
+                continue
+            shift *= min(1.0, MOST_SHIFTED / max(largest, 1e-300))
+            change = p * (shift - (p @ shift)[:, None])
+            memory.dual[some] += change
+            self._move(some, change)
+            if np.abs(s @ memory.dual).max() <= 1e-13 * self.rule.mass:
+                break
+        left = s @ memory.dual
+        memory.pace[sdca.OWED] += memory.pace[sdca.TOTAL] - left  # moved rows will move back
+        memory.pace[sdca.TOTAL] = left
+        self._find_middle()
+        return bool(np.abs(memory.pace[sdca.TOTAL]).max() <= 1e-12 * self.rule.mass)

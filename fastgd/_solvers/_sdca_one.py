@@ -1,0 +1,78 @@
+"""SDCA with one output: what its passes work on, and how a model is certified."""
+
+from typing import Any
+
+import numpy as np
+
+from fastgd.kernels import losses, sdca
+
+
+class OneOutput:
+    """The kernels of one output and their memory.
+
+    Parameters
+    ----------
+    rows : Dense or CSR
+    samples : kernels.sdca.Samples
+    rule : kernels.sdca.Rule
+    n_features : int
+    """
+
+    def __init__(self, rows: Any, samples: sdca.Samples, rule: sdca.Rule, n_features: int) -> None:
+        n_samples = samples.y.shape[0]
+        self.rows, self.samples, self.rule = rows, samples, rule
+        self.memory = sdca.Memory(
+            np.zeros(n_features + 1),
+            np.zeros(n_samples),
+            np.zeros(sdca.N_PACES),
+            np.zeros(n_features),
+            np.empty(n_samples),
+        )
+
+    def penalty(self, coef: np.ndarray, l1: float, l2: float) -> float:
+        """Return what the coefficients cost."""
+        return 0.5 * l2 * float(coef @ coef) + l1 * float(np.abs(coef).sum())
+
+    def null_model(self) -> tuple[float, float]:
+        """Return the intercept of the model without features, and its loss."""
+        y, weight = self.samples
+        if self.rule.loss.kind == losses.BINARY:  # two rows say all
+            is_one = y > 0
+            ones = float(weight[is_one].sum()) if weight.size else float(np.count_nonzero(is_one))
+            y = np.array([1.0, self.rule.loss.negative])
+            weight = np.array([ones, self.rule.mass - ones])
+        return sdca.null_model(self.rule, y, weight)
+
+    def restore(self, dual: np.ndarray, intercept: float) -> None:
+        """Continue from a state."""
+        self.memory.dual[:] = dual
+        sdca.restore(self.rows, self.samples, self.rule, self.memory)
+        self.set_intercept(intercept)
+
+    def set_intercept(self, intercept: float) -> None:
+        """Set b, of a model that has sum_i s_i r_i = 0, and derive what follows from it."""
+        _, _, pace, mean, _ = self.memory
+        pace[sdca.MIDDLE] = mean @ self.memory.params[:-1]
+        pace[sdca.SIZE] = mean @ mean
+        self.memory.params[-1] = intercept + pace[sdca.MIDDLE]
+
+    def one_pass(self, order: np.ndarray, is_first: bool) -> tuple[float, float]:
+        """Visit the rows; return estimates of the gap, from above, and of the loss."""
+        return sdca.sdca_pass(self.rows, self.samples, self.rule, self.memory, order, is_first)
+
+    def certify(self, order: np.ndarray) -> tuple[np.ndarray, float, float, float]:
+        """Return the coefficients, the intercept, the loss and the duality gap."""
+        memory, rule = self.memory, self.rule
+        left = 0.0
+        if rule.fit_intercept:
+            left = sdca.balance(self.rows, self.samples, rule, memory, order)
+            memory.pace[sdca.MIDDLE] = memory.mean @ memory.params[:-1]
+        params = memory.params.copy()
+        params[-1] -= memory.pace[sdca.MIDDLE]
+        if rule.threshold > 0.0:
+            shrunk = np.maximum(np.abs(params[:-1]) - rule.threshold, 0.0)
+            params[:-1] = np.copysign(shrunk, params[:-1])
+        margin = np.empty(memory.dual.shape[0])
+        b, loss, gap = sdca.certify(self.rows, self.samples, rule, memory, params, margin)
+        is_proven = abs(left) <= 1e-12 * rule.mass
+        return params[:-1], b, loss, gap if is_proven else np.inf

@@ -1,0 +1,228 @@
+"""SDCA: the optimum that others find, its proven gap, and what must not change the result."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
+
+from fastgd._solvers._sdca import sdca
+from fastgd.kernels import losses
+from fastgd.kernels.losses import LogLoss, Softmax
+from fastgd.kernels.rows import CSR, Dense
+
+SMOOTH = [
+    losses.SquaredError(),
+    losses.Huber(0.3),
+    losses.SquaredEpsilonInsensitive(0.1),
+    LogLoss(),
+    losses.SquaredHinge(),
+    losses.ModifiedHuber(),
+]
+KINKED = [losses.Hinge(1.0), losses.EpsilonInsensitive(0.1)]
+
+
+def name(loss):
+    return type(loss).__name__
+
+
+def as_rows(X):
+    arrays = (X.data, X.indices, X.indptr) if sp.issparse(X) else (np.ascontiguousarray(X),)
+    views = [array.view() for array in arrays]
+    for view in views:
+        view.flags.writeable = False
+    return CSR(*views) if sp.issparse(X) else Dense(*views)
+
+
+def fit(X, y, loss, l2, *, l1=0.0, weight=None, **options):
+    return sdca(as_rows(X), y, weight, loss, l1, l2, n_features=X.shape[1], **options)
+
+
+def problem(rng, loss, n=120, d=8):
+    """Return X, and targets of the loss's kind."""
+    X = rng.normal(size=(n, d)) * (rng.random((n, d)) < 0.6)
+    raw = X @ rng.normal(size=d) + 0.7 + 0.5 * rng.normal(size=n)
+    if loss.kind == losses.BINARY:
+        return X, np.where(raw > 0, 1.0, loss.negative)
+    return X, raw
+
+
+def objective(X, y, loss, l1, l2, w, b, weight=None):
+    raw = np.asarray(X @ w + b, np.float64)
+    values = [losses.value(loss, *pair) for pair in zip(y, raw, strict=True)]
+    return np.average(values, weights=weight) + l1 * np.abs(w).sum() + 0.5 * l2 * w @ w
+
+
+@pytest.mark.parametrize("loss", SMOOTH + KINKED, ids=name)
+def test_conjugate_bounds_and_step(loss):
+    """Fenchel's inequality is tight at the derivative; a step solves its equation."""
+    for y in (1.0, loss.negative) if loss.kind == losses.BINARY else (0.4,):
+        low, high = losses.dual_bounds(loss, y)
+        for raw in (-2.3, 0.05, 0.4, 1.7):
+            r = losses.gradient(loss, y, raw)
+            assert low <= r <= high
+            total = losses.value(loss, y, raw) + losses.conjugate(loss, y, r)
+            assert total == pytest.approx(r * raw, abs=1e-12)
+            for q in (0.3, 90.0):
+                dual = 0.5 * r
+                new, slope = losses.dual_step(loss, y, raw, dual, q)
+                assert low <= new <= high
+                assert slope >= 0.0
+                if any(loss is smooth for smooth in SMOOTH):  # equal tuples are not the same tag
+                    wanted = losses.gradient(loss, y, raw - q * (new - dual))
+                    missed = 0.01 * q if isinstance(loss, LogLoss) else 1e-12
+                    assert new == pytest.approx(wanted, abs=missed * abs(r - dual) + 1e-12)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("loss", SMOOTH, ids=name)
+def test_gap_proves_the_optimum(rng, loss, fit_intercept):
+    X, y = problem(rng, loss)
+    done = fit(X, y, loss, 0.02, tol=1e-10, fit_intercept=fit_intercept)
+    assert done.converged
+    assert 0.0 <= done.gap <= 1e-10 * done.objective
+    found = objective(X, y, loss, 0.0, 0.02, done.coef, done.intercept)
+    assert found == pytest.approx(done.objective, rel=1e-12)
+    for _ in range(20):  # no neighbour is better
+        w = done.coef + 1e-3 * rng.normal(size=8)
+        b = done.intercept + (1e-3 * rng.normal() if fit_intercept else 0.0)
+        assert objective(X, y, loss, 0.0, 0.02, w, b) > found
+
+
+@pytest.mark.parametrize("loss", [*SMOOTH, *KINKED], ids=name)
+@pytest.mark.parametrize("max_iter", [1, 2, 5])
+def test_gap_is_never_below_the_true_one(rng, loss, max_iter):
+    X, y = problem(rng, loss)
+    best = fit(X, y, loss, 0.05, tol=1e-9, max_iter=2000)
+    early = fit(X, y, loss, 0.05, tol=0.0, max_iter=max_iter)
+    assert early.gap >= early.objective - best.objective - 1e-12
+    assert best.objective - best.gap <= early.objective
+
+
+@pytest.mark.parametrize("loss", KINKED, ids=name)
+def test_kinked_losses_reach_a_free_intercept(rng, loss):
+    X, y = problem(rng, loss)
+    done = fit(X, y, loss, 0.05, tol=1e-5, max_iter=3000)
+    assert done.converged
+
+
+def test_logistic_regression_agrees_with_scikit_learn(rng):
+    X, y = problem(rng, LogLoss())
+    theirs = LogisticRegression(C=1.0, tol=1e-12, max_iter=10000).fit(X, y)
+    ours = fit(X, y, LogLoss(), 1.0 / len(y), tol=1e-13, max_iter=3000)
+    np.testing.assert_allclose(ours.coef, theirs.coef_[0], rtol=1e-5)
+    np.testing.assert_allclose(ours.intercept, theirs.intercept_[0], rtol=1e-5)
+
+
+def test_squared_error_agrees_with_ridge(rng):
+    X, y = problem(rng, losses.SquaredError())
+    weight = rng.random(len(y))
+    theirs = Ridge(alpha=0.1 * weight.sum()).fit(X, y, sample_weight=weight)
+    ours = fit(X, y, losses.SquaredError(), 0.1, weight=weight, tol=1e-14)
+    np.testing.assert_allclose(ours.coef, theirs.coef_, rtol=1e-6)
+    np.testing.assert_allclose(ours.intercept, theirs.intercept_, rtol=1e-6)
+
+
+def test_elastic_net_agrees_with_scikit_learn(rng):
+    X, y = problem(rng, losses.SquaredError())
+    theirs = ElasticNet(alpha=0.3, l1_ratio=0.5, tol=1e-12, max_iter=100000).fit(X, y)
+    ours = fit(X, y, losses.SquaredError(), 0.15, l1=0.15, tol=1e-13, max_iter=3000)
+    np.testing.assert_allclose(ours.coef, theirs.coef_, atol=1e-6)
+    np.testing.assert_array_equal(ours.coef == 0.0, theirs.coef_ == 0.0)
+
+
+@pytest.mark.parametrize("l1", [0.0, 0.02])
+def test_softmax_agrees_with_scikit_learn(rng, l1):
+    X = rng.normal(size=(150, 6))
+    y = np.argmax(X @ rng.normal(size=(6, 4)) + rng.gumbel(size=(150, 4)), axis=1)
+    l2 = 0.02
+    ours = fit(X, y, Softmax(), l2, l1=l1, n_outputs=4, tol=1e-11, max_iter=5000)
+    share, C = l1 / (l1 + l2), 1.0 / (150 * (l1 + l2))
+    options = {"l1_ratio": share, "solver": "saga"} if l1 else {}
+    theirs = LogisticRegression(C=C, tol=1e-10, max_iter=100000, **options)
+    theirs.fit(X, y)
+    np.testing.assert_allclose(ours.coef, theirs.coef_, atol=2e-4)
+    assert ours.converged
+    np.testing.assert_allclose(
+        ours.intercept - ours.intercept.mean(),
+        theirs.intercept_ - theirs.intercept_.mean(),
+        atol=2e-4,
+    )
+
+
+@pytest.mark.parametrize("loss", [LogLoss(), Softmax()], ids=name)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_layouts_agree(rng, loss, dtype):
+    X, y = problem(rng, LogLoss())
+    X, options = X.astype(dtype), {"n_outputs": 2, "tol": 1e-12, "max_iter": 3000}
+    dense = fit(X, y, loss, 0.05, **options)
+    sparse = fit(sp.csr_array(X), y, loss, 0.05, **options)
+    np.testing.assert_allclose(dense.coef, sparse.coef, atol=1e-6)
+    assert dense.objective == pytest.approx(sparse.objective, rel=1e-11)
+
+
+@pytest.mark.parametrize("loss", [LogLoss(), losses.SquaredHinge(), Softmax()], ids=name)
+def test_weights_are_repeated_rows(rng, loss):
+    X, y = problem(rng, LogLoss() if loss.kind == losses.MULTINOMIAL else loss)
+    times = rng.integers(0, 4, size=len(y))
+    options = {"n_outputs": 2, "tol": 1e-13, "max_iter": 3000}
+    weighted = fit(X, y, loss, 0.05, weight=times.astype(float), **options)
+    repeated = fit(np.repeat(X, times, 0), np.repeat(y, times), loss, 0.05, **options)
+    np.testing.assert_allclose(weighted.coef, repeated.coef, atol=1e-5)
+    np.testing.assert_allclose(weighted.intercept, repeated.intercept, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", [LogLoss(), Softmax()], ids=name)
+def test_warm_start_goes_on(rng, loss):
+    X, y = problem(rng, LogLoss())
+    first = fit(X, y, loss, 0.05, n_outputs=2, tol=1e-9)
+    again = fit(X, y, loss, 0.05, n_outputs=2, tol=1e-9, start=first.state)
+    assert again.converged
+    assert again.n_iter < first.n_iter
+    other = fit(X, y, loss, 0.01, n_outputs=2, tol=1e-9, start=first.state)
+    fresh = fit(X, y, loss, 0.01, n_outputs=2, tol=1e-9)
+    assert other.objective == pytest.approx(fresh.objective, rel=1e-8)
+
+
+def unusual(rng):
+    """Yield data that breaks what is written carelessly."""
+    X = rng.normal(size=(60, 5))
+    one = np.zeros(60)
+    one[0] = 1.0
+    y = (X[:, 0] > 0).astype(float)
+    yield "one_sample", X, one
+    yield "constant_column", np.column_stack([X, np.full(60, 3.0)]), y
+    yield "duplicates", np.hstack([X, X]), y
+    yield "wide", rng.normal(size=(20, 300)), y[:20]
+    yield "zero_rows", X * (rng.random((60, 1)) < 0.5), y
+    yield "all_zero", np.zeros((60, 5)), y
+    yield "one_class", X, np.ones(60)
+    yield "three_rows", X[:3], np.array([0.0, 1.0, 1.0])
+    yield "huge", X * 1e4, y
+
+
+@pytest.mark.parametrize("loss", [LogLoss(), losses.SquaredHinge(), Softmax()], ids=name)
+@pytest.mark.parametrize("case", range(9))
+def test_unusual_data(rng, loss, case):
+    _, X, y = list(unusual(rng))[case]
+    y = np.where(y > 0, 1.0, -1.0) if isinstance(loss, losses.SquaredHinge) else y
+    done = fit(X, y, loss, 1.0 / len(y), n_outputs=2, tol=1e-6, max_iter=200)
+    assert np.isfinite(done.coef).all()
+    assert np.isfinite(done.intercept).all()
+    assert np.isfinite(done.objective)
+    assert done.gap >= 0.0
+
+
+def test_no_ridge_is_refused():
+    with pytest.raises(ValueError, match="l2 > 0"):
+        fit(np.eye(2), np.array([0.0, 1.0]), LogLoss(), 0.0)
+
+
+def test_float32_coefficients_reach_an_ordinary_tolerance(rng):
+    X = sp.csr_array(rng.normal(size=(200, 10)).astype(np.float32))
+    y = np.argmax(X[:, :3].toarray() + rng.gumbel(size=(200, 3)), axis=1)
+    narrow = fit(X, y, Softmax(), 0.01, n_outputs=3, tol=1e-6)
+    wide = fit(X, y, Softmax(), 0.01, n_outputs=3, tol=1e-12, max_iter=5000)
+    assert narrow.coef.dtype == np.float32
+    assert wide.coef.dtype == np.float64
+    assert narrow.converged
+    assert 0.0 <= narrow.objective - wide.objective <= 1e-6 * wide.objective
