@@ -1,0 +1,133 @@
+"""Products with rows: dense and CSR, in place or through an order, against numpy's."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastgd._validation import as_rows, frozen
+from fastgd.kernels import rows as of
+from fastgd.kernels._jit import helper
+from fastgd.kernels.rows import CSR
+
+LAYOUTS = ["dense", "csr32", "csr64"]
+over_layouts = pytest.mark.parametrize("layout", LAYOUTS)
+over_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+TOLERANCE = {np.float32: 1e-5, np.float64: 1e-13}
+
+
+@helper
+def one_output(rows, order, start, stop, params, delta, raw, gradient):
+    of.margins(rows, order, start, stop, params, raw)
+    of.accumulate(rows, order, start, stop, delta, gradient)
+    for position in range(start, stop):
+        i = of.row_at(order, position)
+        raw[position - start] += of.row_dot(rows, i, params)  # twice the margin, then
+
+
+@helper
+def many_outputs(rows, order, start, stop, params, delta, raw, gradient, block):
+    of.margins_multi(rows, order, start, stop, params, raw, block)
+    of.accumulate_multi(rows, order, start, stop, delta, gradient, block)
+
+
+@helper
+def written_out(rows, out):
+    for i in range(out.shape[0]):
+        begin, end = of.entries(rows, i)
+        for k in range(begin, end):
+            j, x = of.entry(rows, i, k)
+            out[i, np.int64(j)] += x
+
+
+def laid_out(X, layout):
+    """Return rows of X, read-only as kernels get them."""
+    if layout == "dense":
+        return as_rows(X)
+    matrix = sp.csr_array(X)
+    index = np.int32 if layout == "csr32" else np.int64
+    indices, indptr = matrix.indices.astype(index), matrix.indptr.astype(index)
+    return CSR(frozen(matrix.data), frozen(indices), frozen(indptr))
+
+
+@st.composite
+def problems(draw, n_outputs=None):
+    """Draw X with some empty rows and columns, an order (perhaps none), a batch of it."""
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    n, d = draw(st.integers(1, 14)), draw(st.integers(1, 9))
+    X = rng.normal(size=(n, d)) * (rng.random((n, d)) < draw(st.sampled_from([0.0, 0.4, 1.0])))
+    order = rng.integers(n, size=draw(st.sampled_from([0, n]))).astype(np.int32)
+    start = draw(st.integers(0, n))
+    stop = draw(st.integers(start, n))
+    shape = () if n_outputs is None else (draw(st.integers(1, n_outputs)),)
+    params = rng.normal(size=(d + 1, *shape))
+    delta = rng.normal(size=(stop - start, *shape))
+    return X, order, start, stop, params, delta
+
+
+def visited(X, order, start, stop):
+    return (X[order] if order.size > 0 else X)[start:stop]
+
+
+@pytest.mark.nojit
+@over_layouts
+@over_dtypes
+@given(problem=problems())
+def test_one_output(layout, dtype, problem):
+    X, order, start, stop, params, delta = problem
+    batch = visited(X, order, start, stop)
+    raw, gradient = np.full(stop - start, 7.0, dtype), np.ones(params.shape, dtype)
+    typed = (params.astype(dtype), delta.astype(dtype), raw, gradient)
+    one_output(laid_out(X.astype(dtype), layout), order, start, stop, *typed)
+    exact = {"rtol": TOLERANCE[dtype], "atol": 10 * TOLERANCE[dtype]}
+    np.testing.assert_allclose(raw, 2 * batch @ params[:-1], **exact)
+    np.testing.assert_allclose(gradient[:-1], 1 + batch.T @ delta, **exact)
+    assert gradient[-1] == 1  # the intercept's is none of the rows' business
+
+
+@pytest.mark.nojit
+@over_layouts
+@over_dtypes
+@given(problem=problems(n_outputs=4), block_rows=st.integers(1, 5))
+def test_many_outputs(layout, dtype, problem, block_rows):
+    X, order, start, stop, params, delta = problem
+    batch = visited(X, order, start, stop)
+    raw, gradient = np.full(delta.shape, 7.0, dtype), np.ones(params.shape, dtype)
+    block = np.empty((block_rows, X.shape[1] if layout == "dense" else 0), dtype)
+    typed = (params.astype(dtype), delta.astype(dtype), raw, gradient, block)
+    many_outputs(laid_out(X.astype(dtype), layout), order, start, stop, *typed)
+    exact = {"rtol": TOLERANCE[dtype], "atol": 10 * TOLERANCE[dtype]}
+    np.testing.assert_allclose(raw, batch @ params[:-1], **exact)
+    np.testing.assert_allclose(gradient[:-1], 1 + batch.T @ delta, **exact)
+    assert (gradient[-1] == 1).all()
+
+
+@pytest.mark.nojit
+@over_layouts
+def test_entries_are_the_matrix(layout, rng):
+    X = rng.normal(size=(5, 4)) * (rng.random((5, 4)) < 0.5)
+    out = np.zeros_like(X)
+    written_out(laid_out(X, layout), out)
+    np.testing.assert_array_equal(out, X)
+
+
+def test_arrays_go_to_the_kernels_without_a_copy():
+    X = np.arange(6.0).reshape(2, 3)
+    assert np.shares_memory(as_rows(X).values, X)
+    assert X.flags.writeable  # a view is frozen, not the user's array
+    matrix = sp.csr_array(X)
+    assert np.shares_memory(as_rows(matrix).data, matrix.data)
+    assert not as_rows(matrix).indices.flags.writeable
+
+
+def test_a_memory_map_runs_the_kernel_of_an_array(tmp_path):
+    X = np.ones((6, 3))
+    np.save(tmp_path / "X.npy", X)
+    arguments = (np.empty(0, np.int32), 0, 6, np.ones(4), np.ones(6))
+    for source in (X, np.load(tmp_path / "X.npy", mmap_mode="r")):
+        raw, gradient = np.zeros(6), np.zeros(4)
+        one_output(as_rows(source), *arguments, raw, gradient)
+        np.testing.assert_array_equal(raw, 6)
+        compiled = one_output.signatures if source is X else compiled  # noqa: F821
+    assert one_output.signatures == compiled
