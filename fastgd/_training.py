@@ -26,10 +26,10 @@ from fastgd.kernels import frames, optimizers, penalties
 from fastgd.kernels.optimizers import Adam, LazyAdam, Momentum, Sgd, backward_coasts
 from fastgd.kernels.sampling import shuffled_rows, shuffled_runs
 from fastgd.kernels.sgd import Memory, Plan, Rule, Samples, sgd_batches, sgd_rows
-from fastgd.kernels.sgd_multi import MultiMemory, MultiSamples, sgd_batches_multi
+from fastgd.kernels.sgd_multi import MultiMemory, MultiRule, MultiSamples, sgd_batches_multi
 
 SPAN_STEPS = 1 << 16  # steps handed to a kernel at once: bounds the arrays of rates to 3 MB
-RUN_LENGTH = 16  # neighbours that stay together when runs of the shuffled rows are shuffled
+RUN_LENGTH = 32  # neighbours that stay together when runs of the shuffled rows are shuffled
 BLOCK_ROWS = 256  # dense rows of a many-output batch gathered at a time
 FEWEST_EPOCHS_TO_COPY = 4  # a copy of X in shuffled order costs about what two epochs save
 
@@ -209,13 +209,13 @@ class _Watch:
         return bool(self._ended.all())
 
     def _keep(self, columns: NDArray[np.bool_], progress: Progress) -> None:
-        if not (self._keep_best or self._ended.shape[0] > 1) or not columns.any():
+        if not (self._keep_best or self._ended.size > 1) or not columns.any():
             return
         now = (progress.params, progress.average)
         if self._kept is None:
             self._kept = (progress.params.copy(), progress.average.copy())
         for kept, part in zip(self._kept, now, strict=True):
-            if columns.shape[0] == 1:
+            if columns.size == 1:
                 kept[...] = part
             elif part.size > 0:
                 kept[:, columns] = part[:, columns]
@@ -224,9 +224,9 @@ class _Watch:
         """Put back what was kept."""
         if self._kept is None:
             return
-        columns = self._ended | self._keep_best
+        columns: NDArray[Any] = self._ended | self._keep_best
         for kept, part in zip(self._kept, (progress.params, progress.average), strict=True):
-            if columns.shape[0] == 1:
+            if columns.size == 1:
                 part[...] = kept
             elif part.size > 0:
                 part[:, columns] = kept[:, columns]
@@ -241,9 +241,14 @@ class _Trainer:
         self._order = _Order(data, settings, progress.seed)
         self._data = self._order.arrange(data)
         dtype = progress.params.dtype
-        self._rule = Rule(*(in_dtype(tag, dtype) for tag in rule[:3]), rule.fit_intercept)
-        self._rows = as_rows(self._data.X)
+        tags = [in_dtype(tag, dtype) for tag in (rule.loss, rule.penalty, rule.optimizer)]
         self._many = progress.params.ndim == 2
+        self._rule = (
+            MultiRule(*tags, rule.fit_intercept, progress.params.shape[1])
+            if self._many
+            else Rule(*tags, rule.fit_intercept)
+        )
+        self._rows = as_rows(self._data.X)
         self._memory = self._allocate()
         self._frame = _Frames(self._rule, self._rows, progress)
 
@@ -336,18 +341,27 @@ class _Trainer:
             return Memory(
                 params, progress.state, gradient, margin, target, weight, progress.average
             )
-        n_features = 0 if self._rows.is_sparse else params.shape[0] - 1
-        block = np.empty((min(size, BLOCK_ROWS), n_features), dtype)
-        n_outputs = params.shape[1]
+        return self._allocate_many(size, gradient)
+
+    def _allocate_many(self, size: int, gradient: NDArray[Any]) -> MultiMemory:
+        """Return the kernel's arrays for many outputs: flat views, and scratch for dense rows."""
+        progress, (n_rows, n_outputs) = self.progress, self.progress.params.shape
+        dtype = progress.params.dtype
+        sparse = self._rows.is_sparse
+        block = (0, 0) if sparse else (min(size, BLOCK_ROWS), n_rows - 1)
+        product = (0, 0) if sparse else (n_rows - 1, n_outputs)
         return MultiMemory(
-            params,
-            progress.state,
-            gradient,
-            np.empty((size, n_outputs), dtype),
-            block,
-            progress.average,
-            np.zeros(n_outputs),
-            np.zeros(n_outputs),
+            params=progress.params.reshape(-1),
+            state=progress.state.reshape(progress.state.shape[0], progress.params.size),
+            gradient=gradient.reshape(-1),
+            table=progress.params,
+            gradient_table=gradient,
+            margin=np.empty((size, n_outputs), dtype),
+            block=np.empty(block, dtype),
+            product=np.empty(product, dtype),
+            average=progress.average.reshape(-1),
+            losses=np.zeros(n_outputs),
+            penalties=np.zeros(n_outputs),
         )
 
     def _refuse_divergence(self, loss: NDArray[np.float64]) -> None:
@@ -428,19 +442,17 @@ class _Frames:
         n_features = progress.params.shape[0] - 1
         kind: Any = _kind_of_frame(rule, averages=averages, sparse=rows.is_sparse)
         self._kind = kind
-        if kind is frames.Plain:
-            return
-        self._touched = np.zeros(n_features, np.int32)
-        self._seen = np.zeros(n_features, np.int64)
-        n_coefficients = progress.params[:-1].size
-        self._behind = np.zeros(n_coefficients if averages else 0)
+        self._behind = np.zeros(progress.params[:-1].size if averages else 0)
+        if kind in (frames.Lazy, frames.Stepped):
+            self._touched = np.zeros(n_features, np.int32)
+            self._seen = np.zeros(n_features, np.int64)
 
     def of_span(self, paces: NDArray[np.float64]) -> Any:
         """Return the frame for a span of steps with these paces."""
         if self._kind is frames.Plain:
             return frames.Plain()
         if self._kind in (frames.Scaled, frames.Averaged):
-            return self._kind(np.array([1.0, 0.0]), self._touched, self._behind)
+            return self._kind(np.array([1.0, 0.0]), self._behind)
         times = self._times(paces)
         if self._kind is frames.Stepped:
             return frames.Stepped(self._touched, self._seen, times, paces)

@@ -96,8 +96,8 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         coef = self.coef_.toarray() if hasattr(self.coef_, "toarray") else self.coef_
         if np.size(coef) != params[:-1].size or np.size(self.intercept_) != params[-1].size:
             raise ValueError(
-                f"coef_ has shape {np.shape(coef)}, intercept_ {np.shape(self.intercept_)}: they do "
-                f"not match dataset, which has {params.shape[0] - 1} features."
+                f"coef_ has shape {np.shape(coef)}, intercept_ {np.shape(self.intercept_)}: they "
+                f"do not match dataset, which has {params.shape[0] - 1} features."
             )
         params[:-1] = np.reshape(coef, (-1, params[:-1].shape[0])).T.reshape(params[:-1].shape)
         params[-1] = np.reshape(self.intercept_, params[-1].shape)

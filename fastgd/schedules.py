@@ -5,7 +5,7 @@ those steps. The kernels are handed the rates as an array, so that a schedule ne
 and a user's own is as fast as these.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ from fastgd.kernels import losses
 FloatArray = NDArray[np.float64]
 
 
-class Constant(NamedTuple):
+@dataclass(frozen=True)
+class Constant:
     """The same rate in every step: eta = eta0."""
 
     eta0: float = 0.01
@@ -25,7 +26,8 @@ class Constant(NamedTuple):
         return np.full(t.shape, float(self.eta0))
 
 
-class InvScaling(NamedTuple):
+@dataclass(frozen=True)
+class InvScaling:
     """Inverse scaling: eta = eta0 / t^power_t."""
 
     eta0: float = 0.01
@@ -36,7 +38,8 @@ class InvScaling(NamedTuple):
         return self.eta0 / np.power(t, self.power_t)
 
 
-class Optimal(NamedTuple):
+@dataclass(frozen=True)
+class Optimal:
     """Bottou's rate for a strongly convex objective: eta = 1 / (alpha (t0 + t - 1)).
 
     t0 is such that the first step moves by about the size of a typical weight; see ``optimal``.

@@ -10,7 +10,14 @@ batch need, are they up to date, and what does a step do to one of them.
 ``Lazy``    a step touches the columns of its batch; what penalty and momentum would have done to
             the others is made up for when they are next read, and for all at the end of a span.
 
-With the last two a step on sparse rows costs O(non-zeros), whatever the number of features.
+A frame that ``scatters`` takes a batch's step row by row, straight from the rows to the
+coefficients: plain sgd is a sum over rows, and needs no gradient to be gathered first. With the
+last two kinds a step on sparse rows costs O(non-zeros), whatever the number of features.
+Parameters come flat: those of a column stand together, one for each output, and the intercepts
+are last; "coefficient c" counts in that array. The intercepts are always plain.
+A frame that ``scatters`` takes a batch's step row by row, straight from the rows to the
+coefficients: plain sgd is a sum over rows, and needs no gradient to be gathered first. With the
+last two kinds a step on sparse rows costs O(non-zeros), whatever the number of features.
 The intercept, last in ``params``, is always plain. Parameters are (n_features + 1,), or
 (n_features + 1, n_outputs) where a non-zero touches its column's neighbours for all outputs;
 "coefficient c" counts in the flat array.
@@ -32,6 +39,12 @@ from fastgd.kernels._jit import helper
 from fastgd.kernels.rows import columns, entries, entry, row_at
 
 SMALLEST_FACTOR = 1e-6  # below it the factor is multiplied out, so that float32 keeps its digits
+
+
+@hook
+def lanes(rule):
+    """Return the number of outputs: a constant to the compiler where there is one."""
+    return type(rule).lanes(rule)
 
 
 @hook
@@ -84,42 +97,15 @@ def cost_after(frame, cost, shares):
 
 
 @hook
-def add_to_average(frame, params, average):
+def add_to_average(frame, rule, params, average):
     """Add the iterate to ``average``, a float64 sum of them."""
-    return type(frame).add_to_average(frame, params, average)
+    return type(frame).add_to_average(frame, rule, params, average)
 
 
 @hook
 def finish(frame, rule, t, params, state, average):
     """Leave all coefficients as they are after t steps, and the frame as new."""
     return type(frame).finish(frame, rule, t, params, state, average)
-
-
-@helper()
-def lanes(params):
-    """Return the number of outputs; numba knows the number of dimensions and drops a branch."""
-    if params.ndim == 1:
-        return 1
-    else:
-        return params.shape[1]
-
-
-@helper()
-def flat(params):
-    """Return parameters, or what has their shape, as one flat array."""
-    if params.ndim == 1:
-        return params
-    else:
-        return params.reshape(params.size)
-
-
-@helper()
-def flat_slots(state):
-    """Return an optimizer's state as (n_slots, flat parameters)."""
-    if state.ndim == 2:
-        return state
-    else:
-        return state.reshape((state.shape[0], state.shape[1] * state.shape[2]))
 
 
 @helper()
@@ -139,6 +125,8 @@ class Batch(NamedTuple):
 class Plain(NamedTuple):
     """Coefficients as they are; every step passes over all of them."""
 
+    scatters = False
+
     @staticmethod
     def factor(frame):
         return 1.0
@@ -153,7 +141,7 @@ class Plain(NamedTuple):
 
     @staticmethod
     def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
-        return params.shape[0] - 1
+        return params.shape[0] // lanes(rule) - 1
 
     @staticmethod
     def column(frame, i):
@@ -171,10 +159,9 @@ class Plain(NamedTuple):
         return shares
 
     @staticmethod
-    def add_to_average(frame, params, average):
-        stored, total = flat(params), flat(average)
-        for c in range(stored.shape[0]):
-            total[c] += stored[c]
+    def add_to_average(frame, rule, params, average):
+        for c in range(params.shape[0]):
+            average[c] += params[c]
 
     @staticmethod
     def finish(frame, rule, t, params, state, average):
@@ -185,13 +172,13 @@ class Scaled(NamedTuple):
     """Coefficients times a common factor.
 
     factors : (2,), float64: the common factor, and its sum over the averaged steps
-    touched : (d,), int32, the columns of the batch at hand
     behind : (0,), float64; read by ``Averaged`` only
     """
 
     factors: np.ndarray
-    touched: np.ndarray
     behind: np.ndarray
+
+    scatters = True
 
     @staticmethod
     def factor(frame):
@@ -203,7 +190,7 @@ class Scaled(NamedTuple):
         shrinkage = penalties.proximal(rule.penalty, one, one - one, np.float64(pace[0]))
         frame.factors[0] *= shrinkage
         if frame.factors[0] < SMALLEST_FACTOR:
-            _multiply_out(frame, params, average)
+            _multiply_out(frame, rule, params, average)
         # the penalty is quadratic: the factor comes out squared
         stored = (pace[0] / cast(frame.factors[0], pace[0]), pace[1], pace[2])
         return stored, shrinkage * shrinkage
@@ -214,11 +201,11 @@ class Scaled(NamedTuple):
 
     @staticmethod
     def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
-        return _list_columns(frame, rows, batch, gradient)
+        return 0
 
     @staticmethod
     def column(frame, i):
-        return np.uint64(frame.touched[i])
+        return np.uint64(i)
 
     @staticmethod
     def descend(frame, rule, pace, g, params, state, c):
@@ -233,12 +220,12 @@ class Scaled(NamedTuple):
         return cost + shares * frame.factors[0] * frame.factors[0]
 
     @staticmethod
-    def add_to_average(frame, params, average):
+    def add_to_average(frame, rule, params, average):
         pass
 
     @staticmethod
     def finish(frame, rule, t, params, state, average):
-        _multiply_out(frame, params, average)
+        _multiply_out(frame, rule, params, average)
 
 
 class Averaged(NamedTuple):
@@ -248,9 +235,9 @@ class Averaged(NamedTuple):
     """
 
     factors: np.ndarray
-    touched: np.ndarray
     behind: np.ndarray
 
+    scatters = True
     factor = Scaled.factor
     begin_step = Scaled.begin_step
     ready_row = Scaled.ready_row
@@ -269,11 +256,10 @@ class Averaged(NamedTuple):
         return penalties.value(rule.penalty, after) - penalties.value(rule.penalty, before)
 
     @staticmethod
-    def add_to_average(frame, params, average):
+    def add_to_average(frame, rule, params, average):
         frame.factors[1] += frame.factors[0]
-        stored, total = flat(params), flat(average)
-        for c in range(stored.shape[0] - lanes(params), stored.shape[0]):
-            total[c] += stored[c]
+        for c in range(params.shape[0] - lanes(rule), params.shape[0]):
+            average[c] += params[c]
 
 
 class Lazy(NamedTuple):
@@ -290,6 +276,8 @@ class Lazy(NamedTuple):
     times: np.ndarray
     coasts: np.ndarray
 
+    scatters = False
+
     @staticmethod
     def factor(frame):
         return 1.0
@@ -305,7 +293,7 @@ class Lazy(NamedTuple):
 
     @staticmethod
     def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
-        n_touched = _list_columns(frame, rows, batch, gradient)
+        n_touched = _list_columns(frame, rule, rows, batch, gradient)
         _catch_up(frame, rule, frame.touched, 0, n_touched, t, params, state)
         return n_touched
 
@@ -326,7 +314,7 @@ class Lazy(NamedTuple):
         return cost + shares
 
     @staticmethod
-    def add_to_average(frame, params, average):
+    def add_to_average(frame, rule, params, average):
         pass  # an average needs all coefficients in every step: such a rule gets a Plain frame
 
     @staticmethod
@@ -353,6 +341,7 @@ class Stepped(NamedTuple):
     times: np.ndarray
     paces: np.ndarray
 
+    scatters = False
     factor = Lazy.factor
     begin_step = Lazy.begin_step
     column = Lazy.column
@@ -367,7 +356,7 @@ class Stepped(NamedTuple):
 
     @staticmethod
     def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
-        n_touched = _list_columns(frame, rows, batch, gradient)
+        n_touched = _list_columns(frame, rule, rows, batch, gradient)
         _walk(frame, rule, frame.touched, 0, n_touched, t, params, state)
         return n_touched
 
@@ -380,40 +369,39 @@ class Stepped(NamedTuple):
 
 
 @helper()
-def _list_columns(frame, rows, batch, gradient):
+def _list_columns(frame, rule, rows, batch, gradient):
     """List the batch's columns once each, and return their number.
 
     The gradient is zero between steps, so it serves to mark what is listed already.
     """
-    marks, n_lanes, n_touched = flat(gradient), lanes(gradient), 0
+    n_lanes, n_touched = lanes(rule), 0
     for position in range(batch.start, batch.stop):
         i = row_at(batch.order, position)
         begin, end = entries(rows, i)
         for k in range(begin, end):
             j, _ = entry(rows, i, k)
-            if marks[at(j, n_lanes, 0)] == 0:
-                marks[at(j, n_lanes, 0)] = 1
+            if gradient[at(j, n_lanes, 0)] == 0:
+                gradient[at(j, n_lanes, 0)] = 1
                 frame.touched[n_touched] = j
                 n_touched += 1
     for i in range(n_touched):
-        marks[at(frame.touched[i], n_lanes, 0)] = 0
+        gradient[at(frame.touched[i], n_lanes, 0)] = 0
     return n_touched
 
 
 @helper()
-def _multiply_out(frame, params, average):
+def _multiply_out(frame, rule, params, average):
     """Write the coefficients out, so that their common factor is one again.
 
     The average's share of the steps so far is settled first: a coefficient u that changed by
     du_i when the factors of the averaged steps had the sum c_i adds u c - sum(du_i c_i).
     """
     factor, total = frame.factors[0], frame.factors[1]
-    stored, sums = flat(params), flat(average)
     for c in range(frame.behind.shape[0]):
-        sums[c] += stored[c] * total - frame.behind[c]
+        average[c] += params[c] * total - frame.behind[c]
         frame.behind[c] = 0.0
-    for c in range(stored.shape[0] - lanes(params)):
-        stored[c] = factor * stored[c]
+    for c in range(params.shape[0] - lanes(rule)):
+        params[c] = factor * params[c]
     frame.factors[0], frame.factors[1] = 1.0, 0.0
 
 
@@ -424,7 +412,7 @@ def _catch_up(frame, rule, listed, begin, end, t, params, state):
     The loop works on plain arrays and scalars: a tuple of arrays handed to a function that
     branches has numba count references, which costs more than the arithmetic.
     """
-    stored, slots, n_lanes = flat(params), flat_slots(state), lanes(params)
+    n_lanes = lanes(rule)
     seen, times, coasts = frame.seen, frame.times, frame.coasts
     for k in range(begin, end):
         j = np.uint64(listed[np.uint64(k)])
@@ -432,28 +420,28 @@ def _catch_up(frame, rule, listed, begin, end, t, params, state):
         rest = optimizers.Rest(t - since, times[t] - times[since], coasts[since], coasts[t])
         for lane in range(n_lanes):
             c = at(j, n_lanes, lane)
-            slot = optimizers.recall(rule.optimizer, slots, c)
-            before = np.float64(stored[c])
+            slot = optimizers.recall(rule.optimizer, state, c)
+            before = np.float64(params[c])
             after, slot = optimizers.catch_up(rule.optimizer, rule.penalty, before, slot, rest)
-            optimizers.keep(rule.optimizer, slots, c, slot)
-            stored[c] = after
+            optimizers.keep(rule.optimizer, state, c, slot)
+            params[c] = after
         seen[j] = t + 1
 
 
 @helper()
 def _walk(frame, rule, listed, begin, end, t, params, state):
     """As ``_catch_up``, one step after another while a coefficient moves."""
-    stored, slots, n_lanes = flat(params), flat_slots(state), lanes(params)
+    n_lanes = lanes(rule)
     seen, times, paces = frame.seen, frame.times, frame.paces
     momentum, nesterov = np.float64(rule.optimizer.momentum), rule.optimizer.nesterov
     for k in range(begin, end):
         j = np.uint64(listed[np.uint64(k)])
         for lane in range(n_lanes):
             c, step = at(j, n_lanes, lane), seen[j]
-            param = np.float64(stored[c])
-            velocity = optimizers.recall(rule.optimizer, slots, c)
+            param = np.float64(params[c])
+            velocity = optimizers.recall(rule.optimizer, state, c)
             kept = optimizers.faded(velocity, momentum, t - step)
-            optimizers.keep(rule.optimizer, slots, c, kept)
+            optimizers.keep(rule.optimizer, state, c, kept)
             negligible = 1e-16 * (abs(velocity) + abs(param))
             while step < t and abs(velocity) > negligible:
                 rate, length = paces[step, 0], paces[step, 0] * paces[step, 1]
@@ -461,14 +449,14 @@ def _walk(frame, rule, listed, begin, end, t, params, state):
                 change = -rate * (momentum * velocity if nesterov else velocity)
                 param = penalties.proximal(rule.penalty, param, change, length)
                 step += 1
-            stored[c] = penalties.rest(rule.penalty, param, times[t] - times[step])
+            params[c] = penalties.rest(rule.penalty, param, times[t] - times[step])
         seen[j] = t + 1
 
 
 @helper()
-def cost_of_all(penalty, params, lane):
+def cost_of_all(rule, params, lane):
     """Return the penalty of the coefficients of one output; the intercept, last, has none."""
-    stored, n_lanes, total = flat(params), lanes(params), 0.0
-    for j in range(params.shape[0] - 1):
-        total += penalties.value(penalty, stored[at(j, n_lanes, lane)])
+    n_lanes, total = lanes(rule), 0.0
+    for j in range(params.shape[0] // n_lanes - 1):
+        total += penalties.value(rule.penalty, params[at(j, n_lanes, lane)])
     return total

@@ -73,9 +73,9 @@ def margins_multi(rows, order, start, stop, params, raw, block):
 
 
 @hook
-def accumulate_multi(rows, order, start, stop, delta, gradient, block):
-    """Add X_b' delta to ``gradient``, for many outputs; ``block`` is scratch."""
-    return type(rows).accumulate_multi(rows, order, start, stop, delta, gradient, block)
+def accumulate_multi(rows, order, start, stop, delta, gradient, block, product):
+    """Add X_b' delta to ``gradient``, for many outputs; ``block`` and ``product`` are scratch."""
+    return type(rows).accumulate_multi(rows, order, start, stop, delta, gradient, block, product)
 
 
 @hook
@@ -119,8 +119,10 @@ class Dense(NamedTuple):
         return _dense_margins_multi(rows.values, order, start, stop, params, raw, block)
 
     @staticmethod
-    def accumulate_multi(rows, order, start, stop, delta, gradient, block):
-        return _dense_accumulate_multi(rows.values, order, start, stop, delta, gradient, block)
+    def accumulate_multi(rows, order, start, stop, delta, gradient, block, product):
+        return _dense_accumulate_multi(
+            rows.values, order, start, stop, delta, gradient, block, product
+        )
 
     @staticmethod
     def standardise(rows, center, shrink, first, size, block):
@@ -173,7 +175,7 @@ class CSR(NamedTuple):
         return _sparse_margins_multi(rows, order, start, stop, params, raw)
 
     @staticmethod
-    def accumulate_multi(rows, order, start, stop, delta, gradient, block):
+    def accumulate_multi(rows, order, start, stop, delta, gradient, block, product):
         return _sparse_accumulate_multi(rows, order, start, stop, delta, gradient)
 
 
@@ -239,7 +241,7 @@ def _dense_margins_multi(X, order, start, stop, W, raw, block):
     d, blocked = X.shape[1], max(block.shape[0], 1)
     if stop - start < FEWEST_ROWS_FOR_BLAS:
         for position in range(start, stop):
-            _dense_row_product(X, row_at(order, position), W, raw[position - start])
+            _dense_row_product(X, row_at(order, position), W, raw, position - start)
         return
     for first in range(start, stop, blocked):
         last = min(first + blocked, stop)
@@ -248,16 +250,19 @@ def _dense_margins_multi(X, order, start, stop, W, raw, block):
 
 
 @helper()
-def _dense_accumulate_multi(X, order, start, stop, delta, gradient, block):
+def _dense_accumulate_multi(X, order, start, stop, delta, gradient, block, product):
     d, blocked = X.shape[1], max(block.shape[0], 1)
     if stop - start < FEWEST_ROWS_FOR_BLAS:
         for position in range(start, stop):
-            _dense_outer(X, row_at(order, position), delta[position - start], gradient)
+            _dense_outer(X, row_at(order, position), delta, position - start, gradient)
         return
     for first in range(start, stop, blocked):
         last = min(first + blocked, stop)
         batch = _gather(X, order, first, last, block)
-        gradient[:d] += np.dot(batch.T, delta[first - start : last - start])
+        np.dot(batch.T, delta[first - start : last - start], product)
+        for j in range(d):
+            for k in range(product.shape[1]):
+                gradient[j, k] += product[j, k]
 
 
 @helper()
@@ -273,20 +278,21 @@ def _gather(X, order, first, last, block):
 
 
 @helper()
-def _dense_row_product(X, i, W, out):
-    out[:] = 0
+def _dense_row_product(X, i, W, out, o):
+    for k in range(W.shape[1]):
+        out[o, k] = 0
     for j in range(X.shape[1]):
         x = X[i, j]
         for k in range(W.shape[1]):
-            out[k] += x * W[j, k]
+            out[o, k] += x * W[j, k]
 
 
 @helper()
-def _dense_outer(X, i, delta, gradient):
+def _dense_outer(X, i, delta, o, gradient):
     for j in range(X.shape[1]):
         x = X[i, j]
         for k in range(gradient.shape[1]):
-            gradient[j, k] += x * delta[k]
+            gradient[j, k] += x * delta[o, k]
 
 
 @helper()

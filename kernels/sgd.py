@@ -15,6 +15,7 @@ coefficients get what they are owed.
 from typing import NamedTuple
 
 import numpy as np
+from numba.extending import overload
 
 from fastgd.kernels import losses, optimizers
 from fastgd.kernels._hook import cast
@@ -55,6 +56,10 @@ class Rule(NamedTuple):
     penalty: NamedTuple
     optimizer: NamedTuple
     fit_intercept: bool
+
+    @staticmethod
+    def lanes(rule):
+        return 1
 
 
 class Plan(NamedTuple):
@@ -121,7 +126,7 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
     """
     params, state, average = memory.params, memory.state, memory.average
     last = params.shape[0] - 1
-    loss_sum, penalty_sum, cost = 0.0, 0.0, cost_of_all(rule.penalty, params, 0)
+    loss_sum, penalty_sum, cost = 0.0, 0.0, cost_of_all(rule, params, 0)
     for t in range(plan.paces.shape[0]):
         i = row_at(samples.order, t)
         pace = optimizers.pace_of(plan.paces, t)
@@ -141,7 +146,7 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
         if rule.fit_intercept:
             params[last] += optimizers.update(rule.optimizer, pace, delta, state, last)[0]
         if t >= plan.average_from:
-            add_to_average(frame, params, average)
+            add_to_average(frame, rule, params, average)
     finish(frame, rule, plan.paces.shape[0], params, state, average)
     return loss_sum, penalty_sum
 
@@ -158,7 +163,7 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
     """
     params, state, gradient = memory.params, memory.state, memory.gradient
     average, last = memory.average, memory.params.shape[0] - 1
-    loss_sum, penalty_sum, cost = 0.0, 0.0, cost_of_all(rule.penalty, params, 0)
+    loss_sum, penalty_sum, cost = 0.0, 0.0, cost_of_all(rule, params, 0)
     for t in range(plan.paces.shape[0]):
         start = t * plan.batch_size
         stop = min(start + plan.batch_size, plan.n_visited)
@@ -170,19 +175,16 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
         _fetch(samples, batch, memory.target, memory.weight)
         loss, total = _slopes(rule.loss, stop - start, plan.unit, factor(frame), memory)
         loss_sum += loss
-        accumulate(rows, samples.order, start, stop, memory.margin, gradient)
         own_pace, left = begin_step(frame, rule, pace, params, average)
-        shares = cast(0.0, pace[0])
-        for i in range(n_touched):
-            j = column(frame, i)
-            shares += descend(frame, rule, own_pace, gradient[j], params, state, j)
-            gradient[j] = 0
+        shares = step_of_batch(
+            frame, rule, rows, batch, own_pace, memory.margin, params, state, gradient, n_touched
+        )
         cost = cost_after(frame, left * cost, np.float64(shares))
         if rule.fit_intercept:
             g = cast(total, pace[0])
             params[last] += optimizers.update(rule.optimizer, pace, g, state, last)[0]
         if t >= plan.average_from:
-            add_to_average(frame, params, average)
+            add_to_average(frame, rule, params, average)
     finish(frame, rule, plan.paces.shape[0], params, state, average)
     return loss_sum, penalty_sum
 
@@ -214,3 +216,44 @@ def _slopes(loss, size, unit, scale, memory):
         total += slope
         margin[o] = slope
     return loss_sum, total
+
+
+def step_of_batch(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
+    """Step the coefficients of a batch by its rows' slopes; return the sum of their shares."""
+    step = _scatter if type(frame).scatters else _gather
+    return step(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched)
+
+
+@overload(step_of_batch)
+def _step_of_batch(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
+    step = _scatter if frame.instance_class.scatters else _gather
+
+    def implementation(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
+        return step(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched)
+
+    return implementation
+
+
+@helper()
+def _gather(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
+    """Add up the gradient, then step each coefficient that the batch touches."""
+    accumulate(rows, batch.order, batch.start, batch.stop, slopes, gradient)
+    shares = cast(0.0, pace[0])
+    for i in range(n_touched):
+        j = column(frame, i)
+        shares += descend(frame, rule, pace, gradient[j], params, state, j)
+        gradient[j] = 0
+    return shares
+
+
+@helper()
+def _scatter(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
+    """Step the coefficients by one row after another."""
+    shares = cast(0.0, pace[0])
+    for position in range(batch.start, batch.stop):
+        i, slope = row_at(batch.order, position), slopes[position - batch.start]
+        begin, end = entries(rows, i)
+        for k in range(begin, end):
+            j, x = entry(rows, i, k)
+            shares += descend(frame, rule, pace, slope * x, params, state, j)
+    return shares

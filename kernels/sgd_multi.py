@@ -28,11 +28,9 @@ from fastgd.kernels.frames import (
     descend,
     factor,
     finish,
-    flat,
-    flat_slots,
     ready_batch,
 )
-from fastgd.kernels.rows import accumulate_multi, margins_multi, row_at
+from fastgd.kernels.rows import accumulate_multi, entries, entry, margins_multi, row_at
 
 
 class MultiSamples(NamedTuple):
@@ -51,11 +49,29 @@ class MultiSamples(NamedTuple):
     positive_weight: np.ndarray
 
 
-class MultiMemory(NamedTuple):
-    """What a span changes; shapes as in ``sgd.Memory``, with an axis of K outputs behind.
+class MultiRule(NamedTuple):
+    """What a step does; see ``sgd.Rule``."""
 
+    loss: NamedTuple
+    penalty: NamedTuple
+    optimizer: NamedTuple
+    fit_intercept: bool
+    n_outputs: int
+
+    @staticmethod
+    def lanes(rule):
+        return rule.n_outputs
+
+
+class MultiMemory(NamedTuple):
+    """What a span changes; as ``sgd.Memory``, with K outputs.
+
+    params, gradient : ((d + 1) K,), row after row of (d + 1, K)
+    state : (n_slots, (d + 1) K)
+    table, gradient_table : (d + 1, K), the same memory as ``params`` and ``gradient``
     margin : (batch_size, K)
-    block : (rows, d), scratch for rows that do not lie together; (0, d) for sparse ones
+    block, product : (rows, d) and (d, K), scratch of dense batches; (0, 0) for sparse rows
+    average : ((d + 1) K,), float64; (0,) where none is asked for
     losses, penalties : (K,), float64, the sums that ``sgd`` returns, for each output; those of a
         loss of the whole row are in ``losses[0]``
     """
@@ -63,8 +79,11 @@ class MultiMemory(NamedTuple):
     params: np.ndarray
     state: np.ndarray
     gradient: np.ndarray
+    table: np.ndarray
+    gradient_table: np.ndarray
     margin: np.ndarray
     block: np.ndarray
+    product: np.ndarray
     average: np.ndarray
     losses: np.ndarray
     penalties: np.ndarray
@@ -78,7 +97,7 @@ def sgd_batches_multi(rows, samples, rule, plan, memory, frame):
     ----------
     rows : Dense or CSR
     samples : MultiSamples
-    rule : Rule
+    rule : MultiRule
     plan : Plan
     memory : MultiMemory, changed in place
     frame : any frame, changed in place
@@ -87,52 +106,43 @@ def sgd_batches_multi(rows, samples, rule, plan, memory, frame):
     -----
     Floor, dense: the two matrix products of a batch, 4 d K flops a row.
     """
-    params, state = flat(memory.params), flat_slots(memory.state)
-    gradient, average, margin = flat(memory.gradient), memory.average, memory.margin
-    n_outputs = memory.params.shape[1]
-    costs, shares = np.empty(n_outputs), np.zeros(n_outputs, memory.params.dtype)
+    params, state, gradient = memory.params, memory.state, memory.gradient
+    average, margin, n_outputs = memory.average, memory.margin, rule.n_outputs
+    costs, shares = np.empty(n_outputs), np.zeros(n_outputs, params.dtype)
     totals = np.empty(n_outputs)
     for k in range(n_outputs):
-        costs[k] = cost_of_all(rule.penalty, memory.params, k)
+        costs[k] = cost_of_all(rule, params, k)
     for t in range(plan.paces.shape[0]):
         start = t * plan.batch_size
         stop = min(start + plan.batch_size, plan.n_visited)
-        pace = optimizers.pace_of(plan.paces, t)
+        pace = (plan.paces[t, 0], plan.paces[t, 1])
         batch = Batch(samples.order, start, stop)
-        n_touched = ready_batch(
-            frame, rule, rows, batch, t, memory.params, memory.state, memory.gradient
-        )
+        n_touched = ready_batch(frame, rule, rows, batch, t, params, state, gradient)
         for k in range(n_outputs):
             memory.penalties[k] += (stop - start) * costs[k]
-        margins_multi(rows, samples.order, start, stop, memory.params, margin, memory.block)
-        _raw_from_margins(margin, memory.params, factor(frame), stop - start)
+        margins_multi(rows, samples.order, start, stop, memory.table, margin, memory.block)
+        _raw_from_margins(margin, params, factor(frame), stop - start)
         slopes(rule.loss, samples, batch, plan.unit, margin, memory.losses)
         _sum_rows(margin, stop - start, totals)
-        accumulate_multi(rows, samples.order, start, stop, margin, memory.gradient, memory.block)
-        own_pace, left = begin_step(frame, rule, pace, memory.params, average)
-        for i in range(n_touched):
-            j = column(frame, i)
-            for k in range(n_outputs):
-                c = at(j, n_outputs, k)
-                shares[k] += descend(frame, rule, own_pace, gradient[c], params, state, c)
-                gradient[c] = 0
+        own_pace, left = begin_step(frame, rule, pace, params, average)
+        step_of_batch(frame, rule, rows, batch, own_pace, memory, n_touched, shares)
         for k in range(n_outputs):
             costs[k] = cost_after(frame, left * costs[k], np.float64(shares[k]))
             shares[k] = 0
         if rule.fit_intercept:
             _descend_intercepts(rule.optimizer, pace, totals, params, state)
         if t >= plan.average_from:
-            add_to_average(frame, memory.params, average)
-    finish(frame, rule, plan.paces.shape[0], memory.params, memory.state, average)
+            add_to_average(frame, rule, params, average)
+    finish(frame, rule, plan.paces.shape[0], params, state, average)
 
 
 @helper()
 def _raw_from_margins(margin, params, scale, size):
     """Turn X_b W into raw predictions, in place."""
-    last = params.shape[0] - 1
+    first = params.shape[0] - margin.shape[1]
     for o in range(size):
         for k in range(margin.shape[1]):
-            margin[o, k] = scale * margin[o, k] + params[last, k]
+            margin[o, k] = scale * margin[o, k] + params[np.uint64(first + k)]
 
 
 def slopes(loss, samples, batch, unit, margin, loss_sums):
@@ -221,3 +231,49 @@ def _descend_intercepts(optimizer, pace, totals, params, state):
         c = np.uint64(params.shape[0] - n_outputs + k)
         g = params.dtype.type(totals[k])
         params[c] += optimizers.update(optimizer, pace, g, state, c)[0]
+
+
+def step_of_batch(frame, rule, rows, batch, pace, memory, n_touched, shares):
+    """Step the coefficients of a batch by its rows' slopes; add to each output's shares."""
+    step = _scatter if type(frame).scatters else _gather
+    step(frame, rule, rows, batch, pace, memory, n_touched, shares)
+
+
+@overload(step_of_batch)
+def _step_of_batch(frame, rule, rows, batch, pace, memory, n_touched, shares):
+    step = _scatter if frame.instance_class.scatters else _gather
+
+    def implementation(frame, rule, rows, batch, pace, memory, n_touched, shares):
+        step(frame, rule, rows, batch, pace, memory, n_touched, shares)
+
+    return implementation
+
+
+@helper()
+def _gather(frame, rule, rows, batch, pace, memory, n_touched, shares):
+    """Add up the gradient, then step each coefficient that the batch touches."""
+    order, start, stop = batch.order, batch.start, batch.stop
+    params, state, gradient = memory.params, memory.state, memory.gradient
+    slopes, table, n_outputs = memory.margin, memory.gradient_table, shares.shape[0]
+    accumulate_multi(rows, order, start, stop, slopes, table, memory.block, memory.product)
+    for i in range(n_touched):
+        j = column(frame, i)
+        for k in range(n_outputs):
+            c = at(j, n_outputs, k)
+            shares[k] += descend(frame, rule, pace, gradient[c], params, state, c)
+            gradient[c] = 0
+
+
+@helper()
+def _scatter(frame, rule, rows, batch, pace, memory, n_touched, shares):
+    """Step the coefficients by one row after another."""
+    params, state, slopes = memory.params, memory.state, memory.margin
+    n_outputs = shares.shape[0]
+    for position in range(batch.start, batch.stop):
+        i, o = row_at(batch.order, position), position - batch.start
+        begin, end = entries(rows, i)
+        for entry_number in range(begin, end):
+            j, x = entry(rows, i, entry_number)
+            for k in range(n_outputs):
+                g = slopes[o, k] * x
+                shares[k] += descend(frame, rule, pace, g, params, state, at(j, n_outputs, k))
