@@ -115,7 +115,7 @@ def sgd_batches_multi(rows, samples, rule, plan, memory, frame):
     for t in range(plan.paces.shape[0]):
         start = t * plan.batch_size
         stop = min(start + plan.batch_size, plan.n_visited)
-        pace = (plan.paces[t, 0], plan.paces[t, 1])
+        pace = optimizers.pace_of(plan.paces, t)
         batch = Batch(samples.order, start, stop)
         n_touched = ready_batch(frame, rule, rows, batch, t, params, state, gradient)
         for k in range(n_outputs):
