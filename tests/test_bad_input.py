@@ -1,0 +1,209 @@
+"""Bad input gets an error that says which argument, what it was and what is allowed."""
+
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import fastgd
+
+X = np.random.default_rng(0).standard_normal((40, 5))
+Y = (X[:, 0] > 0).astype(int)
+BOTH = [(fastgd.SGDClassifier, Y), (fastgd.SGDRegressor, X[:, 0])]
+
+
+def with_entry(value):
+    return np.where(np.arange(200).reshape(40, 5) == 7, value, X)
+
+
+@pytest.mark.parametrize(("estimator", "y"), BOTH)
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (with_entry(np.nan), "Input X contains NaN"),
+        (with_entry(np.inf), "Input X contains infinity"),
+        (X[0], "Expected 2D array"),
+        (X[:, :, None], "dim 3"),
+        (X[:0], "minimum of 1 is required"),
+        (X[:, :0], "0 feature"),
+        (X + 1j, "Complex data not supported"),
+        (X[:39], "inconsistent numbers of samples"),
+    ],
+)
+def test_bad_X(estimator, y, bad, message):
+    with pytest.raises(ValueError, match=message):
+        estimator().fit(bad, y[: len(bad)] if message != "inconsistent numbers of samples" else y)
+
+
+@pytest.mark.parametrize(("estimator", "y"), BOTH)
+def test_objects_that_are_no_numbers(estimator, y):
+    with pytest.raises((ValueError, TypeError), match=r"string|float"):
+        estimator().fit(np.full((40, 5), "a", dtype=object), y)
+
+
+@pytest.mark.parametrize(("estimator", "y"), BOTH)
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"loss": "unknown"},
+        {"penalty": "unknown"},
+        {"alpha": -1.0},
+        {"l1_ratio": 2.0},
+        {"batch_size": 0},
+        {"batch_size": "half"},
+        {"optimizer": "unknown"},
+        {"optimizer": object()},
+        {"learning_rate": "unknown"},
+        {"eta0": 0.0},
+        {"power_t": -1.0},
+        {"max_iter": 0},
+        {"tol": -1.0},
+        {"n_iter_no_change": 0},
+        {"validation_fraction": 1.5},
+        {"average": -1},
+        {"epsilon": -0.1},
+    ],
+)
+def test_a_bad_word_is_named_with_its_value_and_what_is_allowed(estimator, y, words):
+    ((name, value),) = words.items()
+    with pytest.raises(ValueError, match=f"'{name}' parameter of {estimator.__name__} must be"):
+        estimator(**words).fit(X, y)
+    shown = "Got" if isinstance(value, object) else repr(value)
+    with pytest.raises(ValueError, match=shown):
+        estimator(**words).fit(X, y)
+
+
+def test_unknown_names_list_the_names_there_are():
+    with pytest.raises(ValueError, match=r"'adam'.*'momentum'|'momentum'.*'adam'"):
+        fastgd.SGDClassifier(optimizer="rmsprob").fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.zeros(40, int), "greater than one; got 1 class"),
+        (X[:, 0], "Unknown label type"),
+        (np.where(Y == 1, np.nan, 0.0), "Input y contains NaN"),
+        (np.c_[Y, Y, Y], r"y should be a 1d array"),
+        (None, "requires y to be passed"),
+    ],
+)
+def test_bad_labels(y, message):
+    with pytest.raises(ValueError, match=message):
+        fastgd.SGDClassifier().fit(X, y)
+
+
+def test_bad_targets():
+    with pytest.raises(ValueError, match="Input y contains"):
+        fastgd.SGDRegressor().fit(X, np.where(Y == 1, np.inf, 0.0))
+
+
+def csr(indices=None, indptr=None):
+    good = sp.csr_matrix(X)
+    bad = sp.csr_matrix(X)
+    bad.indices = good.indices if indices is None else np.asarray(indices, np.int32)
+    bad.indptr = good.indptr if indptr is None else np.asarray(indptr, np.int32)
+    return bad
+
+
+GOOD = sp.csr_matrix(X)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        csr(indices=np.where(np.arange(200) == 3, 5, GOOD.indices)),
+        csr(indices=np.where(np.arange(200) == 3, -1, GOOD.indices)),
+        csr(indices=np.where(np.arange(200) == 3, 2**30, GOOD.indices)),
+        csr(indptr=np.where(np.arange(41) == 40, 500, GOOD.indptr)),
+        csr(indptr=np.where(np.arange(41) == 5, 1, GOOD.indptr)),
+    ],
+)
+def test_a_broken_csr_matrix_never_reaches_a_kernel(bad):
+    with pytest.raises(ValueError, match="not a valid CSR matrix"):
+        fastgd.SGDClassifier().fit(bad, Y)
+
+
+def test_unsorted_and_duplicate_entries_are_put_in_order_in_a_copy():
+    order = np.array([3, 1, 4, 0, 2, 2])
+    values = np.column_stack([X[:, order[:5]], X[:, 2]])
+    values[:, 4:] /= 2
+    messy = sp.csr_matrix((values.ravel(), np.tile(order, 40), np.arange(0, 241, 6)), shape=(40, 5))
+    before = messy.indices.copy(), messy.data.copy()
+    words = {"random_state": 0, "max_iter": 5, "tol": None}
+    model = fastgd.SGDClassifier(**words).fit(messy, Y)
+    tidy = fastgd.SGDClassifier(**words).fit(sp.csr_matrix(X), Y)
+    np.testing.assert_allclose(model.coef_, tidy.coef_, rtol=1e-12)
+    np.testing.assert_array_equal(messy.indices, before[0])
+    np.testing.assert_array_equal(messy.data, before[1])
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.ones(39), "sample_weight.shape"),
+        (np.ones((40, 2)), "1D array"),
+        (np.full(40, np.nan), "sample_weight contains NaN"),
+        (np.zeros(40), "at least one non-zero"),
+    ],
+)
+def test_bad_weights(weight, message):
+    with pytest.raises(ValueError, match=message):
+        fastgd.SGDClassifier().fit(X, Y, sample_weight=weight)
+
+
+def test_words_that_do_not_go_together():
+    with pytest.raises(ValueError, match=r"multi_class='multinomial'.*loss='hinge'"):
+        fastgd.SGDClassifier(multi_class="multinomial").fit(X, Y)
+    with pytest.raises(ValueError, match="alpha must be > 0"):
+        fastgd.SGDClassifier(alpha=0).fit(X, Y)
+    with pytest.raises(ValueError, match="early_stopping should be False"):
+        fastgd.SGDClassifier(early_stopping=True).partial_fit(X, Y, classes=[0, 1])
+    with pytest.raises(ValueError, match="l1_ratio must be set"):
+        fastgd.SGDClassifier(penalty="elasticnet", l1_ratio=None).fit(X, Y)
+
+
+@pytest.mark.parametrize("name", ["coef_init", "intercept_init"])
+def test_a_start_of_the_wrong_shape_is_named(name):
+    with pytest.raises(ValueError, match=rf"{name} has shape \(3,\).*does not match dataset"):
+        fastgd.SGDClassifier().fit(X, Y, **{name: np.ones(3)})
+
+
+def test_partial_fit_names_what_it_needs():
+    model = fastgd.SGDClassifier()
+    with pytest.raises(ValueError, match="classes must be passed on the first call"):
+        model.partial_fit(X, Y)
+    model.partial_fit(X, Y, classes=[0, 1])
+    with pytest.raises(ValueError, match=r"not among the classes: \[7\]"):
+        model.partial_fit(X, np.where(Y == 1, 7, 0))
+    with pytest.raises(ValueError, match="not the same as on last call"):
+        model.partial_fit(X, Y, classes=[0, 1, 2])
+
+
+def test_divergence_is_an_error_that_says_what_would_help():
+    model = fastgd.SGDRegressor(learning_rate="constant", eta0=10.0, random_state=0)
+    with pytest.raises(ValueError, match=r"under-/overflow occurred at epoch #1.*StandardScaler"):
+        model.fit(1e100 * X, X[:, 0])
+
+
+@pytest.mark.parametrize("call", ["fit", "partial_fit"])
+def test_a_failed_call_leaves_the_model_as_it_was(call):
+    model = fastgd.SGDClassifier(loss="squared_error", learning_rate="constant", random_state=0)
+    model.fit(X, Y)
+    before = pickle.dumps(model)
+    with pytest.raises(ValueError, match="overflow"):
+        getattr(model, call)(1e200 * X, Y)
+    assert pickle.dumps(model) == before
+    with pytest.raises(ValueError, match="NaN"):
+        getattr(model, call)(with_entry(np.nan), Y)
+    assert pickle.dumps(model) == before
+
+
+def test_read_only_memory_maps_train(tmp_path):
+    path = tmp_path / "X.npy"
+    np.save(path, X)
+    mapped = np.load(path, mmap_mode="r")
+    words = {"random_state": 0, "max_iter": 3, "tol": None}
+    model = fastgd.SGDClassifier(**words).fit(mapped, Y)
+    np.testing.assert_array_equal(model.coef_, fastgd.SGDClassifier(**words).fit(X, Y).coef_)

@@ -1,0 +1,416 @@
+"""SGDClassifier and SGDRegressor: scikit-learn's answers, and what a caller relies on."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn import linear_model
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import fastgd
+from fastgd.optimizers import Adam
+from fastgd.schedules import InvScaling
+
+CLASSIFIER_LOSSES = (
+    "hinge",
+    "log_loss",
+    "squared_hinge",
+    "modified_huber",
+    "perceptron",
+    "squared_error",
+    "huber",
+    "epsilon_insensitive",
+    "squared_epsilon_insensitive",
+)
+REGRESSOR_LOSSES = CLASSIFIER_LOSSES[-4:]
+SCHEDULES = ("constant", "invscaling", "optimal")
+PLAIN = {"tol": None, "shuffle": False, "max_iter": 5, "eta0": 1e-2, "alpha": 1.0}
+
+
+@pytest.fixture(scope="module")
+def cancer():
+    X, y = load_breast_cancer(return_X_y=True)
+    return StandardScaler().fit_transform(X) / 10, y
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    X, y = load_diabetes(return_X_y=True)
+    return StandardScaler().fit_transform(X) / 10, (y - y.mean()) / y.std()
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X[:600] / 16, y[:600]
+
+
+def assert_same_model(ours, theirs, tolerance=1e-10):
+    scale = np.abs(theirs.coef_).max() + np.abs(theirs.intercept_).max()
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=0, atol=tolerance * scale)
+    np.testing.assert_allclose(ours.intercept_, theirs.intercept_, rtol=0, atol=tolerance * scale)
+    assert ours.coef_.shape == theirs.coef_.shape
+    assert ours.intercept_.shape == theirs.intercept_.shape
+    assert ours.t_ == theirs.t_
+    assert ours.n_iter_ == theirs.n_iter_
+
+
+@pytest.mark.parametrize("penalty", [None, "l2"])
+@pytest.mark.parametrize("learning_rate", SCHEDULES)
+@pytest.mark.parametrize("loss", CLASSIFIER_LOSSES)
+def test_binary_coefficients_are_scikit_learns(loss, learning_rate, penalty, cancer):
+    words = {"loss": loss, "learning_rate": learning_rate, "penalty": penalty, **PLAIN}
+    theirs = linear_model.SGDClassifier(**words).fit(*cancer)
+    assert_same_model(fastgd.SGDClassifier(**words).fit(*cancer), theirs)
+
+
+@pytest.mark.parametrize("penalty", [None, "l2"])
+@pytest.mark.parametrize("learning_rate", SCHEDULES)
+@pytest.mark.parametrize("loss", CLASSIFIER_LOSSES)
+def test_sparse_coefficients_are_scikit_learns_without_intercept(
+    loss, learning_rate, penalty, cancer
+):
+    X, y = sp.csr_matrix(cancer[0] * (np.abs(cancer[0]) > 0.05)), cancer[1]
+    words = {"loss": loss, "learning_rate": learning_rate, "penalty": penalty, **PLAIN}
+    words["fit_intercept"] = False
+    theirs = linear_model.SGDClassifier(**words).fit(X, y)
+    assert_same_model(fastgd.SGDClassifier(**words).fit(X, y), theirs)
+
+
+@pytest.mark.parametrize("penalty", [None, "l2"])
+@pytest.mark.parametrize("learning_rate", SCHEDULES)
+@pytest.mark.parametrize("loss", REGRESSOR_LOSSES)
+def test_regressions_are_scikit_learns(loss, learning_rate, penalty, diabetes):
+    words = {"loss": loss, "learning_rate": learning_rate, "penalty": penalty, **PLAIN}
+    theirs = linear_model.SGDRegressor(**words).fit(*diabetes)
+    assert_same_model(fastgd.SGDRegressor(**words).fit(*diabetes), theirs)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("loss", ["hinge", "log_loss"])
+def test_one_versus_rest_is_scikit_learns(loss, sparse, digits):
+    X, y = digits
+    words = {"loss": loss, **PLAIN, "alpha": 0.1, "fit_intercept": not sparse}
+    weights = {"class_weight": {3: 2.0, 7: 0.5}}
+    X = sp.csr_matrix(X) if sparse else X
+    theirs = linear_model.SGDClassifier(**words, **weights).fit(X, y)
+    ours = fastgd.SGDClassifier(**words, **weights, multi_class="ovr").fit(X, y)
+    assert_same_model(ours, theirs)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+    if loss == "log_loss":
+        np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-9)
+
+
+@pytest.mark.parametrize("average", [True, 7, 400])
+def test_averages_are_scikit_learns(average, cancer):
+    words = {"loss": "log_loss", "average": average, **PLAIN}
+    theirs = linear_model.SGDClassifier(**words).fit(*cancer)
+    assert_same_model(fastgd.SGDClassifier(**words).fit(*cancer), theirs)
+
+
+@pytest.mark.parametrize("weights", ["sample", "class", "balanced"])
+def test_weights_are_scikit_learns(weights, cancer, rng):
+    words = {"loss": "log_loss", **PLAIN, "max_iter": 2}
+    weight = rng.random(len(cancer[1])) if weights == "sample" else None
+    words["class_weight"] = {"class": {0: 2.0}, "balanced": "balanced"}.get(weights)
+    theirs = linear_model.SGDClassifier(**words).fit(*cancer, sample_weight=weight)
+    ours = fastgd.SGDClassifier(**words).fit(*cancer, sample_weight=weight)
+    assert_same_model(ours, theirs)
+
+
+@pytest.mark.parametrize("penalty", ["l1", "elasticnet"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_objective_under_l1_is_not_worse_than_scikit_learns(penalty, sparse, cancer):
+    X, y = cancer
+    words = {"loss": "log_loss", "penalty": penalty, "alpha": 1e-3, "tol": None}
+    words |= {"max_iter": 100, "random_state": 0, "fit_intercept": False}
+    share = 1.0 if penalty == "l1" else 0.15
+
+    def objective(model):
+        raw, w = X @ model.coef_[0], model.coef_[0]
+        loss = np.mean(np.logaddexp(0, raw) - y * raw)
+        return loss + 1e-3 * (share * np.abs(w).sum() + (1 - share) * 0.5 * w @ w)
+
+    data = sp.csr_matrix(X) if sparse else X
+    theirs = linear_model.SGDClassifier(**words).fit(data, y)
+    ours = fastgd.SGDClassifier(**words).fit(data, y)
+    assert objective(ours) <= objective(theirs) + 1e-4
+    np.testing.assert_allclose(ours.coef_, fastgd.SGDClassifier(**words).fit(X, y).coef_)
+
+
+@pytest.mark.parametrize("estimator", [fastgd.SGDClassifier(), fastgd.SGDRegressor()])
+def test_words_and_defaults_are_scikit_learns(estimator):
+    theirs = getattr(linear_model, type(estimator).__name__)().get_params()
+    ours = estimator.get_params()
+    added = {"batch_size": 1, "optimizer": "sgd", "multi_class": "auto"}
+    assert {name: ours[name] for name in theirs} == theirs
+    assert set(ours) - set(theirs) == set(added) & set(ours)
+    assert all(ours[name] == added[name] for name in set(ours) - set(theirs))
+
+
+def test_stops_where_scikit_learn_does(cancer):
+    words = {"loss": "log_loss", "shuffle": False, "alpha": 1e-2, "tol": 1e-3}
+    theirs = linear_model.SGDClassifier(**words).fit(*cancer)
+    ours = fastgd.SGDClassifier(**words).fit(*cancer)
+    assert 1 < ours.n_iter_ < 1000
+    assert_same_model(ours, theirs)
+    assert all(len(values) == ours.n_iter_ for values in ours.history_.values())
+
+
+def test_one_versus_rest_stops_each_class_by_itself(digits):
+    words = {"loss": "hinge", "shuffle": False, "alpha": 1e-2, "multi_class": "ovr"}
+    X, y = digits
+    ours = fastgd.SGDClassifier(**words).fit(X, y)
+    for k in (0, 4, 8):
+        binary = fastgd.SGDClassifier(**words).fit(X, y == k)
+        np.testing.assert_allclose(ours.coef_[k], binary.coef_[0], rtol=1e-9, atol=1e-12)
+
+
+def test_softmax_is_the_default_for_log_loss(digits):
+    X, y = digits
+    auto = fastgd.SGDClassifier(loss="log_loss", random_state=0).fit(X, y)
+    named = clone(auto).set_params(multi_class="multinomial").fit(X, y)
+    np.testing.assert_array_equal(auto.coef_, named.coef_)
+    raw = auto.decision_function(X)
+    softmax = np.exp(raw - raw.max(axis=1, keepdims=True))
+    expected = softmax / softmax.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(auto.predict_proba(X), expected, atol=1e-12)
+    assert auto.score(X, y) > 0.97
+    reached = auto.history_["objective"][-1]
+    reference = linear_model.LogisticRegression(C=1 / (1e-4 * len(y)), max_iter=5000, tol=1e-8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        probabilities = reference.fit(X, y).predict_proba(X)
+    best = -np.mean(np.log(probabilities[np.arange(len(y)), y]))
+    assert reached < best + 0.2
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam"])
+@pytest.mark.parametrize("batch_size", [1, 32, "full"])
+def test_every_optimizer_learns(optimizer, batch_size, cancer):
+    X, y = cancer[0] * 10, cancer[1]
+    eta0 = {1: 1e-3, 32: 1e-2, "full": 1e-1}[batch_size]
+    words = {"loss": "log_loss", "learning_rate": "constant", "eta0": eta0, "random_state": 0}
+    model = fastgd.SGDClassifier(optimizer=optimizer, batch_size=batch_size, **words).fit(X, y)
+    assert model.score(X, y) > 0.95
+    assert model.history_["objective"][-1] < model.history_["objective"][0]
+
+
+def test_other_optimizers_bring_their_own_rate(cancer):
+    own = fastgd.SGDClassifier(optimizer="adam", random_state=0).fit(*cancer)
+    assert set(own.history_["learning_rate"]) == {1e-3}
+    words = {"learning_rate": "constant", "eta0": 0.02, "random_state": 0}
+    obeyed = fastgd.SGDClassifier(optimizer=Adam(beta_1=0.8), **words).fit(*cancer)
+    assert set(obeyed.history_["learning_rate"]) == {0.02}
+    assert obeyed.learning_rate == "constant"
+
+
+def test_a_schedule_may_be_any_callable(cancer):
+    words = {"loss": "log_loss", **PLAIN}
+    named = fastgd.SGDClassifier(learning_rate="invscaling", **words).fit(*cancer)
+    rule = InvScaling(eta0=1e-2, power_t=0.5)
+    called = fastgd.SGDClassifier(learning_rate=lambda t: rule(t), **words).fit(*cancer)
+    np.testing.assert_array_equal(named.coef_, called.coef_)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"loss": "log_loss"},
+        {"loss": "hinge", "penalty": "elasticnet", "optimizer": "momentum", "batch_size": 32},
+        {"loss": "log_loss", "optimizer": "adam", "batch_size": 16},
+        {"loss": "log_loss", "average": 10},
+    ],
+)
+def test_two_and_three_epochs_are_five(words, sparse, digits):
+    X, y = digits
+    X = sp.csr_matrix(X) if sparse else X
+    once = fastgd.SGDClassifier(random_state=3, **words)
+    once.partial_fit(X, y, classes=range(10), max_iter=5)
+    twice = fastgd.SGDClassifier(random_state=3, **words)
+    twice.partial_fit(X, y, classes=range(10), max_iter=2)
+    twice = pickle.loads(pickle.dumps(twice)).partial_fit(X, y, max_iter=3)
+    np.testing.assert_array_equal(once.coef_, twice.coef_)
+    np.testing.assert_array_equal(once.intercept_, twice.intercept_)
+    assert once.t_ == twice.t_
+
+
+def test_fit_is_partial_fit_of_as_many_epochs(cancer):
+    words = {"loss": "log_loss", "random_state": 0, "tol": None, "max_iter": 6}
+    fitted = fastgd.SGDClassifier(**words).fit(*cancer)
+    partial = fastgd.SGDClassifier(**words).partial_fit(*cancer, classes=[0, 1], max_iter=6)
+    # fit copies X into the order of the visits, partial_fit gathers: the same rows either way
+    np.testing.assert_array_equal(fitted.coef_, partial.coef_)
+
+
+def test_a_copy_of_X_in_visiting_order_changes_nothing(cancer, monkeypatch):
+    words = {"loss": "log_loss", "random_state": 0, "tol": None, "max_iter": 6, "batch_size": 8}
+    copied = fastgd.SGDClassifier(**words).fit(*cancer)
+    monkeypatch.setattr("fastgd._training._free_memory", lambda: 0)
+    gathered = fastgd.SGDClassifier(**words).fit(*cancer)
+    np.testing.assert_array_equal(copied.coef_, gathered.coef_)
+
+
+def test_partial_fit_with_zero_weights_changes_nothing(cancer):
+    X, y = cancer
+    model = fastgd.SGDClassifier(random_state=0).partial_fit(X, y, classes=[0, 1])
+    before = pickle.dumps((model.coef_, model.intercept_, model.t_))
+    model.partial_fit(X, y, sample_weight=np.zeros(len(y)))
+    assert pickle.dumps((model.coef_, model.intercept_, model.t_)) == before
+
+
+def test_full_batch_weights_are_repeated_rows(cancer, rng):
+    X, y = cancer
+    repeats = rng.integers(0, 4, len(y))
+    words = {"loss": "log_loss", "batch_size": "full", "eta0": 1.0, "learning_rate": "constant"}
+    words |= {"max_iter": 30, "tol": None}
+    weighted = fastgd.SGDClassifier(**words).fit(X, y, sample_weight=repeats)
+    repeated = fastgd.SGDClassifier(**words).fit(np.repeat(X, repeats, 0), np.repeat(y, repeats))
+    np.testing.assert_allclose(weighted.coef_, repeated.coef_, rtol=1e-9)
+
+
+def test_early_stopping_keeps_the_best_weights(digits):
+    X, y = digits
+    words = {"loss": "log_loss", "early_stopping": True, "random_state": 0, "max_iter": 60}
+    model = fastgd.SGDClassifier(batch_size=16, **words).fit(X, y)
+    scores = model.history_["validation_score"]
+    assert model.n_iter_ == len(scores) < 60
+    shorter = clone(model).set_params(max_iter=int(np.argmax(scores)) + 1, tol=None).fit(X, y)
+    np.testing.assert_allclose(model.coef_, shorter.coef_, rtol=1e-10)
+
+
+def test_validation_score_of_log_loss_is_the_accuracy(cancer):
+    # scikit-learn 1.9 scores targets {0, 1} against classes {-1, 1}, and sees 0.5 for ever
+    model = fastgd.SGDClassifier(loss="log_loss", early_stopping=True, random_state=0)
+    assert max(model.fit(*cancer).history_["validation_score"]) > 0.9
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_dtype_in_is_dtype_out(dtype, sparse, digits):
+    X, y = digits[0].astype(dtype), digits[1]
+    X = sp.csr_array(X) if sparse else X
+    words = {"learning_rate": "constant", "random_state": 0, "max_iter": 5, "tol": None}
+    model = fastgd.SGDClassifier(loss="log_loss", **words).fit(X, y)
+    assert model.coef_.dtype == model.intercept_.dtype == model.decision_function(X).dtype == dtype
+    wide = clone(model).fit(X.astype(np.float64), y)
+    np.testing.assert_allclose(model.coef_, wide.coef_, rtol=1e-3, atol=1e-4)
+
+
+def test_same_seed_same_model_and_other_seed_another(digits):
+    models = [
+        fastgd.SGDClassifier(random_state=seed, max_iter=3, tol=None).fit(*digits)
+        for seed in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(models[0].coef_, models[1].coef_)
+    assert not np.array_equal(models[0].coef_, models[2].coef_)
+
+
+def test_starts_are_honoured_and_not_changed(cancer):
+    X, y = cancer
+    coef, intercept = np.full((1, X.shape[1]), 0.5), np.array([0.25])
+    words = {"loss": "log_loss", "max_iter": 1, "tol": None, "learning_rate": "constant"}
+    model = fastgd.SGDClassifier(eta0=1e-9, penalty=None, **words)
+    model.fit(X, y, coef_init=coef, intercept_init=intercept)
+    np.testing.assert_allclose(model.coef_, 0.5, atol=1e-5)
+    np.testing.assert_allclose(model.intercept_, 0.25, atol=1e-5)
+    assert np.all(coef == 0.5)
+    assert intercept[0] == 0.25
+    warm = fastgd.SGDClassifier(eta0=1e-9, penalty=None, warm_start=True, **words)
+    warm.fit(X, y, coef_init=coef).fit(X, y)
+    np.testing.assert_allclose(warm.coef_, 0.5, atol=1e-5)
+
+
+def test_works_in_pipelines_searches_and_frames():
+    X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    model = make_pipeline(StandardScaler().set_output(transform="pandas"), fastgd.SGDClassifier())
+    assert cross_val_score(model, X, y, cv=3).mean() > 0.93
+    fitted = model.fit(X, y)[-1]
+    np.testing.assert_array_equal(fitted.feature_names_in_, X.columns)
+    with pytest.raises(ValueError, match="feature names"):
+        fitted.predict(pd.DataFrame(np.zeros((1, 30)), columns=[f"c{i}" for i in range(30)]))
+
+
+def test_grid_search_in_two_processes():
+    X, y = load_breast_cancer(return_X_y=True)
+    grid = {"alpha": [1e-4, 1e-2], "batch_size": [1, 16]}
+    search = GridSearchCV(fastgd.SGDClassifier(random_state=0), grid, n_jobs=2, cv=2)
+    search.fit(StandardScaler().fit_transform(X), y)
+    assert search.best_score_ > 0.93
+    assert not np.isnan(search.cv_results_["mean_test_score"]).any()
+
+
+def test_labels_of_any_kind(cancer):
+    X, y = cancer
+    words = {"random_state": 0, "max_iter": 5, "tol": None}
+    numbers = fastgd.SGDClassifier(**words).fit(X, y)
+    names = fastgd.SGDClassifier(**words).fit(X, np.array(["benign", "malignant"])[y])
+    np.testing.assert_array_equal(numbers.coef_, names.coef_)
+    assert set(names.predict(X)) == {"benign", "malignant"}
+
+
+def test_no_probabilities_without_a_probabilistic_loss(cancer):
+    model = fastgd.SGDClassifier(loss="hinge").fit(*cancer)
+    assert not hasattr(model, "predict_proba")
+    with pytest.raises(AttributeError, match="predict_proba"):
+        model.predict_proba(cancer[0])
+
+
+def test_modified_huber_probabilities_are_scikit_learns(digits):
+    X, y = digits
+    words = {"loss": "modified_huber", **PLAIN, "alpha": 0.1}
+    ours, theirs = fastgd.SGDClassifier(**words), linear_model.SGDClassifier(**words)
+    expected = theirs.fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(ours.fit(X, y).predict_proba(X), expected, atol=1e-8)
+
+
+def test_sparsified_coefficients_predict_and_go_on(cancer):
+    X, y = cancer
+    words = {"loss": "log_loss", "penalty": "l1", "alpha": 1e-2, "random_state": 0}
+    dense = fastgd.SGDClassifier(**words).partial_fit(X, y, classes=[0, 1], max_iter=5)
+    sparse = pickle.loads(pickle.dumps(dense)).sparsify()
+    assert sp.issparse(sparse.coef_)
+    np.testing.assert_array_equal(sparse.predict(X), dense.predict(X))
+    np.testing.assert_array_equal(sparse.partial_fit(X, y).coef_, dense.partial_fit(X, y).coef_)
+
+
+def test_warns_when_epochs_run_out(cancer):
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        fastgd.SGDClassifier(max_iter=2).fit(*cancer)
+
+
+def test_verbose_shows_a_bar(cancer, capsys):
+    fastgd.SGDClassifier(verbose=1, max_iter=3, tol=None).fit(*cancer)
+    assert "epoch" in capsys.readouterr().err
+
+
+def expected_failures(_estimator):
+    reason = "a stochastic path depends on the order of the rows, and repeated rows have another"
+    return {
+        "check_sample_weight_equivalence_on_dense_data": reason,
+        "check_sample_weight_equivalence_on_sparse_data": reason,
+    }
+
+
+@parametrize_with_checks(
+    [
+        fastgd.SGDClassifier(),
+        fastgd.SGDClassifier(loss="log_loss", optimizer="adam", batch_size=8),
+        fastgd.SGDRegressor(),
+    ],
+    expected_failed_checks=expected_failures,
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
