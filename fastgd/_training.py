@@ -446,6 +446,7 @@ class _Frames:
         if kind in (frames.Lazy, frames.Stepped):
             self._touched = np.zeros(n_features, np.int32)
             self._seen = np.zeros(n_features, np.int64)
+            self._owed = np.zeros(progress.params[-1].size)
 
     def of_span(self, paces: NDArray[np.float64]) -> Any:
         """Return the frame for a span of steps with these paces."""
@@ -455,8 +456,9 @@ class _Frames:
             return self._kind(np.array([1.0, 0.0]), self._behind)
         times = self._times(paces)
         if self._kind is frames.Stepped:
-            return frames.Stepped(self._touched, self._seen, times, paces)
-        return frames.Lazy(self._touched, self._seen, times, self._coasts(paces, times))
+            return frames.Stepped(self._touched, self._seen, times, paces, self._owed)
+        coasts = self._coasts(paces, times)
+        return frames.Lazy(self._touched, self._seen, times, coasts, self._owed)
 
     def _times(self, paces: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the penalty's time after each step."""

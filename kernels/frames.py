@@ -79,6 +79,12 @@ def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
 
 
 @hook
+def rested(frame, lane):
+    """Return what rests have changed in an output's penalty since the last call."""
+    return type(frame).rested(frame, lane)
+
+
+@hook
 def column(frame, i):
     """Return the i-th of the columns that the step at hand touches."""
     return type(frame).column(frame, i)
@@ -144,6 +150,10 @@ class Plain(NamedTuple):
         return params.shape[0] // lanes(rule) - 1
 
     @staticmethod
+    def rested(frame, lane):
+        return 0.0
+
+    @staticmethod
     def column(frame, i):
         return i
 
@@ -203,6 +213,8 @@ class Scaled(NamedTuple):
     def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
         return 0
 
+    rested = Plain.rested
+
     @staticmethod
     def column(frame, i):
         return np.uint64(i)
@@ -242,6 +254,7 @@ class Averaged(NamedTuple):
     begin_step = Scaled.begin_step
     ready_row = Scaled.ready_row
     ready_batch = Scaled.ready_batch
+    rested = Scaled.rested
     column = Scaled.column
     cost_after = Scaled.cost_after
     finish = Scaled.finish
@@ -269,12 +282,14 @@ class Lazy(NamedTuple):
     seen : (d,), int64, the number of steps that a coefficient has taken
     times : (n_steps + 1,), float64, the penalty's time after t steps
     coasts : (n_steps + 1,), float64; see ``optimizers.backward_coasts``
+    owed : (n_outputs,), float64, what rests have changed in the penalty; see ``rested``
     """
 
     touched: np.ndarray
     seen: np.ndarray
     times: np.ndarray
     coasts: np.ndarray
+    owed: np.ndarray
 
     scatters = False
 
@@ -296,6 +311,12 @@ class Lazy(NamedTuple):
         n_touched = _list_columns(frame, rule, rows, batch, gradient)
         _catch_up(frame, rule, frame.touched, 0, n_touched, t, params, state)
         return n_touched
+
+    @staticmethod
+    def rested(frame, lane):
+        change = frame.owed[lane]
+        frame.owed[lane] = 0.0
+        return change
 
     @staticmethod
     def column(frame, i):
@@ -323,6 +344,7 @@ class Lazy(NamedTuple):
             frame.touched[j] = j
         _catch_up(frame, rule, frame.touched, 0, frame.touched.shape[0], t, params, state)
         frame.seen[:] = 0
+        frame.owed[:] = 0.0
 
 
 class Stepped(NamedTuple):
@@ -332,7 +354,7 @@ class Stepped(NamedTuple):
     steps are made up for one by one while its velocity matters: log(eps) / log(momentum) of
     them, 340 for a momentum of 0.9, whatever the length of its rest.
 
-    touched, seen, times : as in ``Lazy``
+    touched, seen, times, owed : as in ``Lazy``
     paces : (n_steps, 3), float64; see ``optimizers.paces``
     """
 
@@ -340,10 +362,12 @@ class Stepped(NamedTuple):
     seen: np.ndarray
     times: np.ndarray
     paces: np.ndarray
+    owed: np.ndarray
 
     scatters = False
     factor = Lazy.factor
     begin_step = Lazy.begin_step
+    rested = Lazy.rested
     column = Lazy.column
     descend = Lazy.descend
     cost_after = Lazy.cost_after
@@ -366,6 +390,7 @@ class Stepped(NamedTuple):
             frame.touched[j] = j
         _walk(frame, rule, frame.touched, 0, frame.touched.shape[0], t, params, state)
         frame.seen[:] = 0
+        frame.owed[:] = 0.0
 
 
 @helper()
@@ -413,7 +438,7 @@ def _catch_up(frame, rule, listed, begin, end, t, params, state):
     branches has numba count references, which costs more than the arithmetic.
     """
     n_lanes = lanes(rule)
-    seen, times, coasts = frame.seen, frame.times, frame.coasts
+    seen, times, coasts, owed = frame.seen, frame.times, frame.coasts, frame.owed
     for k in range(begin, end):
         j = np.uint64(listed[np.uint64(k)])
         since = seen[j]
@@ -425,6 +450,8 @@ def _catch_up(frame, rule, listed, begin, end, t, params, state):
             after, slot = optimizers.catch_up(rule.optimizer, rule.penalty, before, slot, rest)
             optimizers.keep(rule.optimizer, state, c, slot)
             params[c] = after
+            owed[lane] += penalties.value(rule.penalty, after)
+            owed[lane] -= penalties.value(rule.penalty, before)
         seen[j] = t + 1
 
 
@@ -432,13 +459,14 @@ def _catch_up(frame, rule, listed, begin, end, t, params, state):
 def _walk(frame, rule, listed, begin, end, t, params, state):
     """As ``_catch_up``, one step after another while a coefficient moves."""
     n_lanes = lanes(rule)
-    seen, times, paces = frame.seen, frame.times, frame.paces
+    seen, times, paces, owed = frame.seen, frame.times, frame.paces, frame.owed
     momentum, nesterov = np.float64(rule.optimizer.momentum), rule.optimizer.nesterov
     for k in range(begin, end):
         j = np.uint64(listed[np.uint64(k)])
         for lane in range(n_lanes):
             c, step = at(j, n_lanes, lane), seen[j]
             param = np.float64(params[c])
+            owed[lane] -= penalties.value(rule.penalty, param)
             velocity = optimizers.recall(rule.optimizer, state, c)
             kept = optimizers.faded(velocity, momentum, t - step)
             optimizers.keep(rule.optimizer, state, c, kept)
@@ -449,7 +477,9 @@ def _walk(frame, rule, listed, begin, end, t, params, state):
                 change = -rate * (momentum * velocity if nesterov else velocity)
                 param = penalties.proximal(rule.penalty, param, change, length)
                 step += 1
-            params[c] = penalties.rest(rule.penalty, param, times[t] - times[step])
+            param = penalties.rest(rule.penalty, param, times[t] - times[step])
+            owed[lane] += penalties.value(rule.penalty, param)
+            params[c] = param
         seen[j] = t + 1
 
 

@@ -32,6 +32,7 @@ from fastgd.kernels.frames import (
     finish,
     ready_batch,
     ready_row,
+    rested,
 )
 from fastgd.kernels.rows import accumulate, entries, entry, margins, row_at, row_dot
 
@@ -131,6 +132,7 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
         i = row_at(samples.order, t)
         pace = optimizers.pace_of(plan.paces, t)
         ready_row(frame, rule, rows, i, t, params, state)
+        cost += rested(frame, 0)
         penalty_sum += cost
         raw = factor(frame) * row_dot(rows, i, params) + params[last]
         weight = samples.weight[i] if samples.weight.shape[0] > 0 else cast(1.0, pace[0])
@@ -170,6 +172,7 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
         pace = optimizers.pace_of(plan.paces, t)
         batch = Batch(samples.order, start, stop)
         n_touched = ready_batch(frame, rule, rows, batch, t, params, state, gradient)
+        cost += rested(frame, 0)
         penalty_sum += (stop - start) * cost
         margins(rows, samples.order, start, stop, params, memory.margin)
         _fetch(samples, batch, memory.target, memory.weight)

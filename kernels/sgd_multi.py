@@ -29,6 +29,7 @@ from fastgd.kernels.frames import (
     factor,
     finish,
     ready_batch,
+    rested,
 )
 from fastgd.kernels.rows import accumulate_multi, entries, entry, margins_multi, row_at
 
@@ -119,6 +120,7 @@ def sgd_batches_multi(rows, samples, rule, plan, memory, frame):
         batch = Batch(samples.order, start, stop)
         n_touched = ready_batch(frame, rule, rows, batch, t, params, state, gradient)
         for k in range(n_outputs):
+            costs[k] += rested(frame, k)
             memory.penalties[k] += (stop - start) * costs[k]
         margins_multi(rows, samples.order, start, stop, memory.table, margin, memory.block)
         _raw_from_margins(margin, params, factor(frame), stop - start)
