@@ -212,7 +212,7 @@ def _slopes_of_classes(loss, samples, batch, unit, margin, loss_sums, negative):
             own = samples.y[i] == k
             target = 1.0 if own else negative
             more = samples.positive_weight[k] if own else 1.0
-            loss_sums[k] += weight * losses.value(loss, target, margin[o, k])
+            loss_sums[k] += weight * more * losses.value(loss, target, margin[o, k])
             margin[o, k] = share * more * losses.slope(loss, target, margin[o, k])
 
 
