@@ -1,0 +1,551 @@
+"""Whole trainings, of one output and of many, against the naive one: every step of every epoch.
+
+Dense and CSR rows, every loss, optimizer, penalty and frame (how coefficients are kept) must end
+where plain numpy does. A distinct combination of tags and layout compiles for a second, so all
+losses are tried with sgd, all optimizers with log_loss, and the rest is a sample.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastgd import _training
+from fastgd._training import RUN_LENGTH, Data, Progress, Settings, train
+from fastgd.kernels import frames
+from fastgd.kernels.losses import BINARY, MULTINOMIAL
+from fastgd.kernels.optimizers import LazyAdam
+from fastgd.kernels.sampling import shuffled_rows, shuffled_runs
+from fastgd.kernels.sgd import Rule, sgd_batches, sgd_rows
+from fastgd.kernels.sgd_multi import sgd_batches_multi
+from fastgd.schedules import InvScaling
+from tests import naive
+from tests.tables import LOSS_CASES, OPTIMIZER_CASES, PENALTY_CASES, SCALAR_LOSSES, over
+
+N, D, SEED, POWER = 23, 5, 11, 0.3
+LOSS = {case.name: case for case in LOSS_CASES}
+OPTIMIZER = {case.name: case for case in OPTIMIZER_CASES}
+PENALTY = {case.word: case for case in PENALTY_CASES}
+LAYOUTS = {"dense": np.ascontiguousarray, "csr": sp.csr_array}
+BATCHES = [1, 7, N]  # the last batch of 7 is short
+
+over_layouts = pytest.mark.parametrize("layout", LAYOUTS)
+over_batches = pytest.mark.parametrize("batch_size", BATCHES)
+
+
+@dataclass
+class Training:
+    """One training, which can be run by the kernels and by ``naive``.
+
+    ``y`` is a column of targets, the numbers of classes (``n_classes``), or many columns.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    loss: Any
+    optimizer: Any = OPTIMIZER["sgd"]
+    penalty: Any = PENALTY[None]
+    batch_size: int = 7
+    n_epochs: int = 3
+    n_classes: int | None = None
+    weight: np.ndarray | None = None
+    unit: float = 1.0
+    class_weight: np.ndarray | None = None
+    fit_intercept: bool = True
+    shuffle: bool = False
+    average: int = 0
+    rows: np.ndarray | None = None
+
+    def compiled(self, layout="dense", dtype=np.float64, progress=None):
+        """Train as the estimators do."""
+        rule = Rule(self.loss.tag, self.penalty.tag, self.optimizer.tag, self.fit_intercept)
+        settings = Settings(
+            batch_size=min(self.batch_size, len(self.visited)),
+            schedule=InvScaling(self.optimizer.eta0, POWER),
+            shuffle=self.shuffle,
+            average=self.average,
+            max_iter=self.n_epochs,
+            tol=None,
+            n_iter_no_change=5,
+            verbose=0,
+        )
+        if progress is None:
+            start = np.zeros((self.X.shape[1] + 1, *self.outputs), dtype)
+            average = self.average > 0
+            progress = Progress.begin(start, rule.optimizer, average=average, seed=SEED)
+        return train(self.data(layout, dtype), rule, progress, settings)[0]
+
+    def data(self, layout, dtype):
+        """Return X, y and weights as ``fit`` hands them on."""
+        codes = self.n_classes is not None
+        empty = np.empty(0)
+        return Data(
+            X=LAYOUTS[layout](self.X.astype(dtype)),
+            y=self.y.astype(np.int32 if codes else dtype),
+            weight=(empty if self.weight is None else self.weight).astype(dtype),
+            unit=self.unit,
+            rows=empty if self.rows is None else self.rows,
+            positive_weight=self.class_weights.astype(dtype),
+        )
+
+    def naive(self):
+        """Train in plain numpy."""
+        n_steps = -(-len(self.visited) // self.batch_size)
+        t = range(1, self.n_epochs * n_steps + 1)
+        return naive.train(
+            self.X,
+            self.targets,
+            self.loss.naive,
+            self.optimizer.naive(),
+            [naive.invscaling(step, self.optimizer.eta0, POWER) for step in t],
+            [self.order(epoch) for epoch in range(self.n_epochs)],
+            batch_size=self.batch_size,
+            l1=self.penalty.l1,
+            l2=self.penalty.l2,
+            weight=self.weight,
+            unit=self.unit,
+            column_weight=self.column_weight,
+            fit_intercept=self.fit_intercept,
+            average_from=max(self.average - 1, 0),
+        )
+
+    @property
+    def outputs(self):
+        """The shape of one row of outputs."""
+        return self.y.shape[1:] if self.n_classes is None else (self.n_classes,)
+
+    @property
+    def class_weights(self):
+        """Weights of the classes; ones where there are none."""
+        return np.ones(self.outputs or 1) if self.class_weight is None else self.class_weight
+
+    @property
+    def column_weight(self):
+        """What the classes' weights mean for each row and column; None where there are none."""
+        if self.class_weight is None:
+            return None
+        return np.where(self.targets == 1, self.class_weight, 1.0)
+
+    @property
+    def targets(self):
+        """The targets as columns, as the definition of the loss has them."""
+        if self.n_classes is None:
+            return self.y.reshape(len(self.y), -1)
+        own = np.eye(self.n_classes)[self.y]
+        return own if type(self.loss.tag).kind == MULTINOMIAL else np.where(own, 1.0, self.negative)
+
+    @property
+    def negative(self):
+        """How the loss writes the classes that a row is not of."""
+        return type(self.loss.tag).negative
+
+    @property
+    def visited(self):
+        """The numbers of the rows to train on."""
+        return np.arange(len(self.y)) if self.rows is None else self.rows
+
+    def order(self, epoch):
+        """Return the rows in the order of an epoch."""
+        if not self.shuffle or self.batch_size >= len(self.visited):
+            return self.visited
+        once, runs = np.empty((2, len(self.visited)), np.int32)
+        shuffled_rows(SEED, once)
+        shuffled_runs(once, RUN_LENGTH, SEED, epoch, runs)
+        return self.visited[runs]
+
+
+def problem(loss, *, n=N, d=D, density=0.5, n_outputs=None, seed=0, **words):
+    """Draw a training for a loss: X with many zeros, targets that the loss knows."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d)) * (rng.random((n, d)) < density)
+    kind = type(loss.tag).kind
+    if n_outputs is not None and kind in (BINARY, MULTINOMIAL):
+        return Training(X, rng.integers(n_outputs, size=n), loss, n_classes=n_outputs, **words)
+    y = X @ rng.normal(size=(d, n_outputs or 1)) + rng.normal(size=(n, n_outputs or 1))
+    y = y if n_outputs else y[:, 0]
+    if kind == BINARY:
+        y = np.where(y > 0, 1.0, type(loss.tag).negative)
+    return Training(X, y, loss, **words)
+
+
+def assert_same(progress, reference, rtol=1e-9, objective_rtol=None):
+    """Compare parameters, average and objectives with the naive ones."""
+    expected = reference.average if progress.averaged else reference.params
+    reported, scale = progress.reported(), np.abs(expected).max()
+    np.testing.assert_allclose(
+        reported, expected.reshape(reported.shape), rtol=rtol, atol=rtol * scale
+    )
+    objective = progress.history["objective"]
+    np.testing.assert_allclose(objective, reference.objectives, rtol=objective_rtol or rtol)
+
+
+def tolerances(training, layout):
+    """Return what frames that catch up owe to exactness: parameters, and objective.
+
+    The online objective knows the rests of those coefficients only that were read again.
+    LazyAdam's rests are equal to second order in rate x l2, and take no note of how epsilon grows.
+    """
+    rule = Rule(training.loss.tag, training.penalty.tag, training.optimizer.tag, True)
+    averages = training.average > 0
+    kind = _training._kind_of_frame(rule, averages=averages, sparse=layout == "csr")
+    if kind not in (frames.Lazy, frames.Stepped):
+        return 1e-9, 1e-9
+    if isinstance(training.optimizer.tag, LazyAdam):
+        return (0.05, 0.05) if training.penalty.l2 else (1e-6, 1e-3)
+    return 1e-9, 1e-3
+
+
+# -- one output ------------------------------------------------------------------------------
+
+
+@over_batches
+@over(PENALTY_CASES, "penalty")
+@over(SCALAR_LOSSES, "loss")
+def test_every_loss_on_dense_rows(loss, penalty, batch_size):
+    training = problem(loss, penalty=penalty, batch_size=batch_size)
+    assert_same(training.compiled(), training.naive())
+
+
+@over([PENALTY[None], PENALTY["l2"]], "penalty")
+@over(SCALAR_LOSSES, "loss")
+def test_every_loss_on_sparse_rows(loss, penalty):
+    training = problem(loss, penalty=penalty)
+    assert_same(training.compiled("csr"), training.naive())
+
+
+@over_layouts
+@over_batches
+@over(PENALTY_CASES, "penalty")
+@over(OPTIMIZER_CASES, "optimizer")
+def test_every_optimizer(optimizer, penalty, batch_size, layout):
+    words = {"optimizer": optimizer, "penalty": penalty, "batch_size": batch_size}
+    training = problem(LOSS["log_loss"], **words)
+    expected = training.naive()
+    assert_same(training.compiled(layout), expected, *tolerances(training, layout))
+
+
+@pytest.mark.nojit
+@over_layouts
+@over(OPTIMIZER_CASES, "optimizer")
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_a_little_of_everything(optimizer, batch_size, layout):
+    """Every frame, on data small enough to train without the compiler."""
+    for penalty in (PENALTY["l2"], PENALTY["elasticnet"]):
+        words = {"optimizer": optimizer, "penalty": penalty, "batch_size": batch_size}
+        training = problem(LOSS["log_loss"], n=9, d=3, n_epochs=2, **words)
+        expected = training.naive()
+        assert_same(training.compiled(layout), expected, *tolerances(training, layout))
+
+
+@pytest.mark.nojit
+@over_layouts
+@over_batches
+@pytest.mark.parametrize("average", [1, 4, 10**6])
+def test_the_average_is_the_mean_of_the_iterates(average, batch_size, layout):
+    training = problem(
+        LOSS["log_loss"], penalty=PENALTY["l2"], batch_size=batch_size, average=average
+    )
+    assert_same(training.compiled(layout), training.naive())
+
+
+@over([OPTIMIZER["sgd"], OPTIMIZER["momentum"]], "optimizer")
+def test_an_average_on_sparse_rows_without_a_closed_form(optimizer):
+    words = {"optimizer": optimizer, "penalty": PENALTY["elasticnet"]}
+    training = problem(LOSS["log_loss"], average=3, **words)
+    assert_same(training.compiled("csr"), training.naive())
+
+
+@over_layouts
+@over_batches
+def test_weights(batch_size, layout, rng):
+    weight = rng.choice([0.0, 0.5, 1.0, 3.0], N)
+    words = {"weight": weight, "batch_size": batch_size, "penalty": PENALTY["l2"]}
+    for unit in (1.0, weight.mean()):
+        training = problem(LOSS["log_loss"], unit=unit, **words)
+        assert_same(training.compiled(layout), training.naive())
+
+
+@over_layouts
+def test_in_a_full_batch_a_weight_is_a_repetition(layout, rng):
+    weight = rng.integers(0, 4, N)
+    once = problem(LOSS["log_loss"], batch_size=N, weight=weight, unit=weight.mean())
+    many = np.repeat(np.arange(N), weight)
+    repeated = replace(
+        once, X=once.X[many], y=once.y[many], weight=None, unit=1.0, batch_size=len(many)
+    )
+    np.testing.assert_allclose(
+        once.compiled(layout).params, repeated.compiled(layout).params, rtol=1e-12
+    )
+
+
+@pytest.mark.nojit
+@over_layouts
+@over_batches
+def test_without_an_intercept_it_stays_zero(batch_size, layout):
+    training = problem(LOSS["log_loss"], batch_size=batch_size, fit_intercept=False)
+    progress = training.compiled(layout)
+    assert progress.params[-1] == 0
+    assert_same(progress, training.naive())
+
+
+@over_layouts
+@over_batches
+@pytest.mark.parametrize("rows", [None, np.array([20, 3, 4, 5, 9, 1, 0, 17, 22, 8])])
+def test_shuffled_rows_and_rows_held_out(rows, batch_size, layout):
+    training = problem(LOSS["log_loss"], shuffle=True, rows=rows, batch_size=batch_size)
+    assert_same(training.compiled(layout), training.naive())
+
+
+@over_layouts
+@over_batches
+def test_a_copy_of_x_in_shuffled_order_changes_nothing(batch_size, layout, monkeypatch, rng):
+    words = {"shuffle": True, "n_epochs": 5, "weight": rng.random(N), "batch_size": batch_size}
+    training = problem(LOSS["log_loss"], **words)
+    copied = training.compiled(layout)
+    monkeypatch.setattr(_training, "FEWEST_EPOCHS_TO_COPY", 6)
+    gathered = training.compiled(layout)
+    np.testing.assert_array_equal(copied.params, gathered.params)
+    assert_same(copied, training.naive())
+
+
+@over_layouts
+@over(PENALTY_CASES, "penalty")
+@over(OPTIMIZER_CASES, "optimizer")
+def test_spans_of_steps_do_not_show(optimizer, penalty, layout, monkeypatch):
+    """Rates and lazy coefficients are settled after every span; nothing may get lost there."""
+    monkeypatch.setattr(_training, "SPAN_STEPS", 5)
+    words = {"optimizer": optimizer, "penalty": penalty, "batch_size": 1}
+    training = problem(LOSS["log_loss"], **words)
+    expected = training.naive()
+    assert_same(training.compiled(layout), expected, *tolerances(training, layout))
+
+
+@over_layouts
+@over(OPTIMIZER_CASES, "optimizer")
+def test_five_epochs_are_two_and_three(optimizer, layout):
+    words = {"optimizer": optimizer, "penalty": PENALTY["l2"], "shuffle": True, "average": 3}
+    whole = problem(LOSS["log_loss"], n_epochs=5, **words)
+    two = replace(whole, n_epochs=2).compiled(layout)
+    five = replace(whole, n_epochs=3).compiled(layout, progress=two)
+    expected = whole.compiled(layout)
+    for name in ("params", "state", "average"):
+        np.testing.assert_array_equal(getattr(five, name), getattr(expected, name))
+    assert five.history["objective"] == expected.history["objective"]
+    assert (five.steps, five.epochs, five.averaged) == (20, 5, 18)
+    assert two.epochs == 2  # the start is left as it was
+
+
+def test_a_vanishing_common_factor_is_multiplied_out():
+    """Strong decay shrinks the factor of ``Scaled`` below its floor within an epoch, or to 0."""
+    for l2 in (8.0, 1e3):
+        penalty = PENALTY["l2"]._replace(l2=l2)
+        for average in (0, 3):
+            training = problem(
+                LOSS["squared_error"], penalty=penalty, average=average, batch_size=1
+            )
+            assert_same(training.compiled("csr"), training.naive())
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "word", "average", "layout", "kind"),
+    [
+        ("sgd", "elasticnet", False, "dense", frames.Plain),
+        ("sgd", "l2", False, "csr", frames.Scaled),
+        ("sgd", "l2", True, "csr", frames.Averaged),
+        ("sgd", "l1", False, "csr", frames.Lazy),
+        ("sgd", "l1", True, "csr", frames.Plain),
+        ("momentum", "l2", False, "csr", frames.Lazy),
+        ("momentum", "l1", False, "csr", frames.Stepped),
+        ("adam", "l2", False, "csr", frames.Plain),
+        ("lazy adam", "elasticnet", False, "csr", frames.Lazy),
+    ],
+)
+def test_the_frame_that_is_chosen(optimizer, word, average, layout, kind):
+    """The tests above mean to cover every frame."""
+    rule = Rule(LOSS["log_loss"].tag, PENALTY[word].tag, OPTIMIZER[optimizer].tag, True)
+    sparse = layout == "csr"
+    assert _training._kind_of_frame(rule, averages=average, sparse=sparse) is kind
+
+
+@st.composite
+def shapes(draw):
+    """Draw a training's shape: few rows, perhaps none of them with an entry, any batch."""
+    n = draw(st.integers(1, 20))
+    return {
+        "n": n,
+        "d": draw(st.integers(1, 9)),
+        "density": draw(st.sampled_from([0.0, 0.1, 0.6, 1.0])),
+        "batch_size": draw(st.integers(1, n)),
+        "n_epochs": draw(st.integers(1, 4)),
+        "shuffle": draw(st.booleans()),
+        "fit_intercept": draw(st.booleans()),
+        "seed": draw(st.integers(0, 10**6)),
+    }
+
+
+@over([PENALTY["l2"], PENALTY["elasticnet"]], "penalty")
+@over([OPTIMIZER[name] for name in ("sgd", "nesterov", "adam")], "optimizer")
+@given(shape=shapes())
+def test_any_shape(optimizer, penalty, shape):
+    training = problem(LOSS["log_loss"], optimizer=optimizer, penalty=penalty, **shape)
+    expected = training.naive()
+    for layout in LAYOUTS:
+        assert_same(training.compiled(layout), expected, *tolerances(training, layout))
+
+
+@over_layouts
+@over_batches
+@over([OPTIMIZER[name] for name in ("sgd", "momentum", "adam")], "optimizer")
+def test_float32_stays_and_agrees(optimizer, batch_size, layout):
+    words = {"optimizer": optimizer, "penalty": PENALTY["l2"], "batch_size": batch_size}
+    training = problem(LOSS["log_loss"], **words)
+    progress = training.compiled(layout, np.float32)
+    assert progress.params.dtype == progress.state.dtype == np.float32
+    assert_same(progress, training.naive(), 1e-4, 1e-3)
+
+
+@over_layouts
+def test_a_second_training_compiles_nothing(layout, rng):
+    """Whatever changes but the types: numbers, weights, orders, rows held out, shapes."""
+    first = problem(LOSS["huber"], penalty=PENALTY["l2"], batch_size=1)
+    variants = [
+        first,
+        replace(first, loss=first.loss._replace(tag=type(first.loss.tag)(2))),
+        replace(first, weight=rng.random(N), shuffle=True, fit_intercept=False),
+        replace(first, rows=np.arange(9), shuffle=True),
+        replace(first, X=np.ones((N, 2)), penalty=PENALTY[None]),
+        problem(first.loss, batch_size=1, n=5, d=17),
+    ]
+    for batch_size, kernel in ((1, sgd_rows), (4, sgd_batches)):
+        first.batch_size = batch_size
+        first.compiled(layout)
+        compiled = len(kernel.signatures)
+        assert compiled > 0
+        for variant in variants:
+            replace(variant, batch_size=batch_size).compiled(layout)
+        assert len(kernel.signatures) == compiled
+
+
+@over([PENALTY["l2"], PENALTY["elasticnet"]], "penalty")
+@over([OPTIMIZER["sgd"], OPTIMIZER["nesterov"]], "optimizer")
+def test_the_online_objective_follows_rests_on_sparse_rows(optimizer, penalty):
+    """What coefficients lose between two visits counts, or the objective drifts upward."""
+    words = {"n": 400, "d": 30, "density": 0.05, "batch_size": 1, "n_epochs": 2}
+    training = problem(LOSS["log_loss"], optimizer=optimizer, penalty=penalty, **words)
+    assert_same(training.compiled("csr"), training.naive(), 1e-9, 0.01)
+
+
+def test_a_diverging_training_is_refused():
+    optimizer = OPTIMIZER["sgd"]._replace(eta0=1e300)
+    training = problem(LOSS["squared_error"], optimizer=optimizer, batch_size=1)
+    for layout in LAYOUTS:
+        with pytest.raises(ValueError, match="under-/overflow occurred at epoch"):
+            training.compiled(layout)
+
+
+def test_an_absolute_penalty_leaves_exact_zeros():
+    strong = PENALTY["l1"]._replace(l1=0.2)
+    for optimizer in ("sgd", "momentum"):
+        training = problem(
+            LOSS["log_loss"], optimizer=OPTIMIZER[optimizer], penalty=strong, d=12, n_epochs=20
+        )
+        dense, csr = (training.compiled(layout).params for layout in LAYOUTS)
+        assert np.count_nonzero(dense == 0) > 3
+        np.testing.assert_array_equal(dense == 0, csr == 0)
+
+
+# -- many outputs ----------------------------------------------------------------------------
+
+K = 3
+MANY = [LOSS["softmax"], LOSS["log_loss"], LOSS["squared_error"]]  # rows, classes, tasks
+
+
+@pytest.mark.nojit
+@over_layouts
+@over_batches
+@over([PENALTY[None], PENALTY["l2"]], "penalty")
+@over(MANY, "loss")
+def test_many_outputs(loss, penalty, batch_size, layout):
+    training = problem(loss, n_outputs=K, penalty=penalty, batch_size=batch_size)
+    assert_same(training.compiled(layout), training.naive())
+
+
+@over_layouts
+@over([PENALTY["l2"], PENALTY["elasticnet"]], "penalty")
+@over([OPTIMIZER[name] for name in ("nesterov", "adam", "lazy adam")], "optimizer")
+def test_optimizers_of_many_outputs(optimizer, penalty, layout):
+    training = problem(LOSS["softmax"], n_outputs=K, penalty=penalty, optimizer=optimizer)
+    expected = training.naive()
+    assert_same(training.compiled(layout), expected, *tolerances(training, layout))
+
+
+@over_layouts
+@pytest.mark.parametrize("average", [1, 6])
+def test_averages_of_many_outputs(average, layout):
+    training = problem(LOSS["softmax"], n_outputs=K, penalty=PENALTY["l2"], average=average)
+    assert_same(training.compiled(layout), training.naive())
+
+
+@over_layouts
+@over(MANY, "loss")
+def test_weights_of_many_outputs(loss, layout, rng):
+    weight = rng.choice([0.0, 0.5, 3.0], N)
+    training = problem(loss, n_outputs=K, weight=weight, unit=weight.mean(), shuffle=True)
+    assert_same(training.compiled(layout), training.naive())
+
+
+@pytest.mark.nojit
+@over_layouts
+def test_class_weights_of_one_vs_rest(layout):
+    """They weigh a class's own rows in its own column."""
+    class_weight = np.array([0.5, 1.0, 4.0])
+    training = problem(LOSS["log_loss"], n_outputs=K, class_weight=class_weight)
+    assert_same(training.compiled(layout), training.naive())
+
+
+@over_layouts
+@over([PENALTY["l2"], PENALTY["l1"]], "penalty")
+@over([LOSS["log_loss"], LOSS["squared_error"]], "loss")
+def test_columns_that_share_no_loss_share_nothing(loss, penalty, layout):
+    """Column k is what one output makes of that column alone, and objectives add up."""
+    training = problem(loss, n_outputs=K, penalty=penalty)
+    together, objective = training.compiled(layout), 0.0
+    for k in range(K):
+        alone = replace(training, y=training.targets[:, k], n_classes=None).compiled(layout)
+        np.testing.assert_allclose(together.params[:, k], alone.params, rtol=1e-10, atol=1e-14)
+        objective += np.array(alone.history["objective"])
+    np.testing.assert_allclose(together.history["objective"], objective, rtol=1e-10)
+
+
+@over_layouts
+def test_many_outputs_in_float32(layout):
+    training = problem(LOSS["softmax"], n_outputs=K, penalty=PENALTY["l2"])
+    progress = training.compiled(layout, np.float32)
+    assert progress.params.dtype == np.float32
+    assert_same(progress, training.naive(), 1e-4)
+
+
+@over_layouts
+@given(shape=shapes(), n_outputs=st.integers(1, 5))
+def test_any_shape_of_many_outputs(layout, shape, n_outputs):
+    training = problem(LOSS["softmax"], n_outputs=n_outputs, penalty=PENALTY["l2"], **shape)
+    assert_same(training.compiled(layout), training.naive())
+
+
+def test_a_batch_longer_than_the_block_of_gathered_rows(monkeypatch):
+    monkeypatch.setattr(_training, "BLOCK_ROWS", 4)
+    training = problem(LOSS["softmax"], n_outputs=K, batch_size=15, shuffle=True)
+    assert_same(training.compiled(), training.naive())
+
+
+def test_a_second_training_of_many_outputs_compiles_nothing(rng):
+    first = problem(LOSS["softmax"], n_outputs=K, penalty=PENALTY["l2"])
+    first.compiled()
+    compiled = len(sgd_batches_multi.signatures)
+    replace(first, weight=rng.random(N), shuffle=True, batch_size=3).compiled()
+    problem(LOSS["softmax"], n_outputs=7, n=40, d=2).compiled()
+    assert len(sgd_batches_multi.signatures) == compiled
