@@ -1,0 +1,36 @@
+"""The examples in the documentation run, and the claims that can be checked hold."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def blocks(path):
+    """Return the Python examples of a Markdown page, those that import what they use."""
+    text = (ROOT / path).read_text()
+    return [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "import" in block]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+def test_examples_run(page, tmp_path):
+    script = tmp_path / "example.py"
+    script.write_text("\n".join(blocks(page)))
+    names = runpy.run_path(str(script))
+    assert "model" in names
+
+
+def test_every_room_of_the_table_exists():
+    table = (ROOT / "docs/architecture.md").read_text().split("## The way")[0]
+    rows = re.findall(r"^\| (`[^|]+`) \|", table, re.M)
+    named = [name for row in rows for name in re.findall(r"`([\w/.]+)`", row)]
+    assert len(named) > 15
+    for row in rows:
+        first, *rest = re.findall(r"`([\w/.]+)`", row)
+        assert (ROOT / first).exists(), first
+        for name in rest:
+            home = ROOT if "/" in name and (ROOT / name).exists() else (ROOT / first).parent
+            assert (home / name).exists(), name
