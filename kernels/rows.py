@@ -178,6 +178,12 @@ class CSR(NamedTuple):
     def accumulate_multi(rows, order, start, stop, delta, gradient, block, product):
         return _sparse_accumulate_multi(rows, order, start, stop, delta, gradient)
 
+    @staticmethod
+    def standardise(rows, center, shrink, first, size, block):
+        return _sparse_standardise(
+            rows.data, rows.indices, rows.indptr, center, shrink, first, size, block
+        )
+
 
 @helper()
 def _dense_dot(X, i, w):
