@@ -27,9 +27,9 @@ def one_output(rows, order, start, stop, params, delta, raw, gradient):
 
 
 @helper
-def many_outputs(rows, order, start, stop, params, delta, raw, gradient, block):
+def many_outputs(rows, order, start, stop, params, delta, raw, gradient, block, product):
     of.margins_multi(rows, order, start, stop, params, raw, block)
-    of.accumulate_multi(rows, order, start, stop, delta, gradient, block)
+    of.accumulate_multi(rows, order, start, stop, delta, gradient, block, product)
 
 
 @helper
@@ -95,7 +95,8 @@ def test_many_outputs(layout, dtype, problem, block_rows):
     batch = visited(X, order, start, stop)
     raw, gradient = np.full(delta.shape, 7.0, dtype), np.ones(params.shape, dtype)
     block = np.empty((block_rows, X.shape[1] if layout == "dense" else 0), dtype)
-    typed = (params.astype(dtype), delta.astype(dtype), raw, gradient, block)
+    product = np.empty((X.shape[1], delta.shape[1]), dtype)
+    typed = (params.astype(dtype), delta.astype(dtype), raw, gradient, block, product)
     many_outputs(laid_out(X.astype(dtype), layout), order, start, stop, *typed)
     exact = {"rtol": TOLERANCE[dtype], "atol": 10 * TOLERANCE[dtype]}
     np.testing.assert_allclose(raw, batch @ params[:-1], **exact)

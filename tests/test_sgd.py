@@ -430,13 +430,16 @@ def test_a_second_training_compiles_nothing(layout, rng):
         assert len(kernel.signatures) == compiled
 
 
-@over([PENALTY["l2"], PENALTY["elasticnet"]], "penalty")
-@over([OPTIMIZER["sgd"], OPTIMIZER["nesterov"]], "optimizer")
-def test_the_online_objective_follows_rests_on_sparse_rows(optimizer, penalty):
+@pytest.mark.parametrize(
+    ("optimizer", "word"),
+    [("sgd", "l1"), ("sgd", "elasticnet"), ("nesterov", "l2"), ("nesterov", "elasticnet")],
+)
+def test_the_online_objective_follows_rests_on_sparse_rows(optimizer, word):
     """What coefficients lose between two visits counts, or the objective drifts upward."""
-    words = {"n": 400, "d": 30, "density": 0.05, "batch_size": 1, "n_epochs": 2}
-    training = problem(LOSS["log_loss"], optimizer=optimizer, penalty=penalty, **words)
-    assert_same(training.compiled("csr"), training.naive(), 1e-9, 0.01)
+    words = {"n": 1500, "d": 30, "density": 0.1, "batch_size": 1, "n_epochs": 2}
+    rule = {"optimizer": OPTIMIZER[optimizer], "penalty": PENALTY[word]}
+    training = problem(LOSS["log_loss"], **rule, **words)
+    assert_same(training.compiled("csr"), training.naive(), 1e-9, 0.005)
 
 
 def test_a_diverging_training_is_refused():
