@@ -9,6 +9,7 @@ memory bandwidth allows anyway. Many-output passes and matrix products work on s
 columns of 1e9 would overflow a square and a large offset would eat all digits.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from fastgd.kernels import losses
 from fastgd.kernels._hook import cast
 from fastgd.kernels._jit import helper, kernel
+from fastgd.kernels.elementary import exp
 from fastgd.kernels.rows import accumulate, entries, entry, margins, standardise
 
 ROWS_IN_CACHE = 64
@@ -32,7 +34,7 @@ class Frame(NamedTuple):
 
 
 @kernel()
-def add_moments(rows, is_sparse, weight, shift, start, stop, first, second):
+def add_moments(rows, is_sparse, weight, shift, start, stop, first, second, peak):
     """Add sum_i s_i (x_ij - c_j) and sum_i s_i (x_ij - c_j)^2, columns j.
 
     Sparse rows add what their stored entries differ from zeros: (x - c) - (-c) and
@@ -45,6 +47,7 @@ def add_moments(rows, is_sparse, weight, shift, start, stop, first, second):
     weight : (n_samples,), float64
     shift : (n_features,), c, near the means so that nothing cancels
     first, second : (n_features,), float64, changed in place
+    peak : (n_features,), float64, changed in place: the largest |x_ij - c_j|
     """
     sparse = 1.0 if is_sparse else 0.0
     for i in range(start, stop):
@@ -56,6 +59,7 @@ def add_moments(rows, is_sparse, weight, shift, start, stop, first, second):
             distance = x - c
             first[j] += s * (distance + sparse * c)
             second[j] += s * (distance * distance - sparse * c * c)
+            peak[j] = max(peak[j], abs(distance))
 
 
 @kernel()
@@ -98,19 +102,18 @@ def pass_one(rows, y, weight, loss, params, start, stop, gradient, curvature):
 
 
 @kernel()
-def pass_softmax(rows, y, weight, loss, frame, params, start, stop, block, gradient):
-    """Add up loss and gradient of many outputs, on standardised blocks.
+def pass_softmax(rows, y, weight, frame, params, start, stop, block, gradient):
+    """Add up loss and gradient of softmax, on standardised blocks.
 
     Parameters
     ----------
     rows : Dense or CSR
     y : (n_samples,), int32, the classes' numbers
     weight : (n_samples,), float64
-    loss : Softmax
     frame : Frame
-    params : (n_features + 1, n_outputs), float64, in the frame's coordinates
+    params : (n_outputs, n_features + 1), float64, in the frame's coordinates
     block : (n_block, n_features), scratch; its type is the type of the arithmetic
-    gradient : (n_features + 1, n_outputs), float64, changed in place
+    gradient : (n_outputs, n_features + 1), float64, changed in place
 
     Returns
     -------
@@ -118,46 +121,78 @@ def pass_softmax(rows, y, weight, loss, frame, params, start, stop, block, gradi
 
     Notes
     -----
-    Floor: 4 d K flops a row, BLAS's; call it with BLAS held to one thread.
+    Floor: 4 d K flops a row, BLAS's; call it with BLAS held to one thread. Raw predictions lie
+    with the classes outermost, so that the loops over a block's rows are vector code: with few
+    classes that is what a pass costs.
     """
     center, shrink = frame.center, frame.shrink
-    d, n_outputs = params.shape[0] - 1, params.shape[1]
-    one = block[0, 0] * 0 + 1
-    coef = np.empty((d, n_outputs), block.dtype)
-    for j in range(d):
-        for k in range(n_outputs):
-            coef[j, k] = cast(params[j, k], one)
-    raw, total = np.empty((block.shape[0], n_outputs), block.dtype), 0.0
+    coef, total = _coefficients(params, block), 0.0
+    last = params.shape[1] - 1
     for first in range(start, stop, block.shape[0]):
         size = min(first + block.shape[0], stop) - first
         standardise(rows, center, shrink, first, size, block)
-        np.dot(block[:size], coef, raw[:size])
-        total += _slopes_of_block(y, weight, loss, params[d], first, size, raw, gradient[d])
-        add_block(np.dot(block[:size].T, raw[:size]), gradient)
+        z = block[:size]
+        raw = np.dot(coef, z.T)
+        total += _slopes_of_block(y, weight, params[:, last], first, raw, gradient[:, last])
+        products = np.dot(raw, z)
+        for k in range(products.shape[0]):
+            for j in range(last):
+                gradient[k, j] += products[k, j]
     return total
 
 
 @helper()
-def _slopes_of_block(y, weight, loss, intercept, first, size, raw, sums):
-    """Replace X_b W by s_i (softmax - onehot); return the weighted loss and add up the slopes."""
-    total = 0.0
+def _coefficients(params, block):
+    """Return the parameters without the intercept, in the type of the arithmetic."""
+    coef = np.empty((params.shape[0], params.shape[1] - 1), block.dtype)
+    for k in range(coef.shape[0]):
+        for j in range(coef.shape[1]):
+            coef[k, j] = params[k, j]
+    return coef
+
+
+@helper()
+def _exponentials(intercept, raw, largest, total):
+    """Replace W'X_b' by exp(raw - its row's largest); write these and the exponentials' sums."""
+    n_outputs, size = raw.shape
     for o in range(size):
-        row, s = raw[o], weight[first + o]
-        for k in range(row.shape[0]):
-            row[k] += intercept[k]
-        total += s * losses.gradient_row(loss, y[first + o], row, row)
-        for k in range(row.shape[0]):
-            row[k] *= s
-            sums[k] += row[k]
-    return total
+        largest[o] = raw[0, o] + intercept[0]
+        total[o] = 0.0
+    for k in range(n_outputs):
+        b = cast(intercept[k], raw[0, 0])
+        for o in range(size):
+            raw[k, o] += b
+            largest[o] = max(largest[o], raw[k, o])
+    for k in range(n_outputs):
+        for o in range(size):
+            e = exp(raw[k, o] - largest[o])
+            total[o] += e
+            raw[k, o] = e
 
 
 @helper()
-def add_block(block, total):
-    """Add a block of BLAS's sums to the float64 total, whose last row is the intercept's."""
-    for j in range(block.shape[0]):
-        for k in range(block.shape[1]):
-            total[j, k] += block[j, k]
+def _slopes_of_block(y, weight, intercept, first, raw, sums):
+    """Replace W'X_b' by s_i (softmax - onehot); return the weighted loss and add up the slopes."""
+    n_outputs, size = raw.shape
+    largest, total, truth = np.empty(size), np.empty(size), np.empty(size)
+    for o in range(size):
+        truth[o] = raw[y[first + o], o] + intercept[y[first + o]]
+    _exponentials(intercept, raw, largest, total)
+    loss = 0.0
+    for o in range(size):
+        loss += weight[first + o] * (math.log(total[o]) - (truth[o] - largest[o]))
+        total[o] = weight[first + o] / total[o]
+    for k in range(n_outputs):
+        slopes = 0.0
+        for o in range(size):
+            slope = raw[k, o] * total[o]
+            raw[k, o] = slope
+            slopes += slope
+        sums[k] += slopes
+    for o in range(size):
+        raw[y[first + o], o] -= cast(weight[first + o], raw[0, 0])
+        sums[y[first + o]] -= weight[first + o]
+    return loss
 
 
 @kernel()
@@ -170,57 +205,44 @@ def weigh_rows(rows, frame, weight, first, size, out):
     ----------
     rows : Dense or CSR
     frame : Frame
-    weight : (n_samples,), float64, >= 0
+    weight : (n_samples,), float64, >= 0; empty means 1
     out : (size or more, n_features + 1), changed in place; its type is that of the arithmetic
     """
-    d = out.shape[1] - 1
+    last = out.shape[1] - 1
     standardise(rows, frame.center, frame.shrink, first, size, out)
     for o in range(size):
-        root = cast(np.sqrt(weight[first + o]), out[0, 0])
-        for j in range(d):
-            out[o, j] *= root
-        out[o, d] = root
+        out[o, last] = 1
+        if weight.shape[0] > 0:
+            root = cast(np.sqrt(weight[first + o]), out[0, 0])
+            for j in range(out.shape[1]):
+                out[o, j] *= root
 
 
 @kernel()
-def weigh_classes(rows, frame, weight, params, first, size, block, raw, out):
+def weigh_classes(weight, first, raw, block, out):
     """Write sqrt(s_i) p_ik (z_i, 1) for all classes k, side by side, into ``out``.
 
-    Then out' out is what the softmax's Hessian subtracts from its diagonal blocks
-    sum_i s_i p_ik (z_i, 1) (z_i, 1)'; ``raw`` keeps p_ik for these.
+    Then ``out' out`` is what the softmax's Hessian subtracts from its diagonal blocks, and
+    ``out' block`` are these blocks, sum_i s_i p_ik (z_i, 1) (z_i, 1)', one below the other.
 
     Parameters
     ----------
-    rows : Dense or CSR
-    frame : Frame
     weight : (n_samples,), float64
-    params : (n_features + 1, n_outputs), float64, in the frame's coordinates
-    block : (size or more, n_features + 1), changed in place: sqrt(s_i) (z_i, 1)
-    raw : (size or more, n_outputs), changed in place: p_ik
-    out : (size or more, n_outputs (n_features + 1)), changed in place
+    first : int, the row that is the block's first
+    raw : (n_outputs, size), raw predictions, changed in place
+    block : (size, n_features + 1), (z_i, 1), multiplied by sqrt(s_i) in place
+    out : (size, n_outputs (n_features + 1)), changed in place
+
     """
-    width, n_outputs = params.shape
-    standardise(rows, frame.center, frame.shrink, first, size, block)
+    n_outputs, size = raw.shape
+    width = block.shape[1]
+    largest, total = np.empty(size), np.empty(size)
+    _exponentials(np.zeros(n_outputs), raw, largest, total)
     for o in range(size):
         root = cast(np.sqrt(weight[first + o]), block[0, 0])
-        block[o, width - 1] = 1
-        _probabilities(block[o], params, raw[o])
         for j in range(width):
             block[o, j] *= root
         for k in range(n_outputs):
-            p = raw[o, k]
+            p = cast(raw[k, o] / total[o], block[0, 0])
             for j in range(width):
                 out[o, np.uint64(k * width + j)] = p * block[o, j]
-
-
-@helper()
-def _probabilities(row, params, raw):
-    """Write softmax(row params) into ``raw``."""
-    n_outputs = params.shape[1]
-    total = np.zeros(n_outputs)
-    for j in range(row.shape[0]):
-        for k in range(n_outputs):
-            total[k] += row[j] * params[j, k]
-    losses.inverse_link_row(losses.Softmax(), total, total)
-    for k in range(n_outputs):
-        raw[k] = total[k]

@@ -21,10 +21,10 @@ from fastgd._solvers._precondition import (
     bound,
     can_have_hessian,
     cost_of_hessian,
-    factorise,
     hessian,
     solve,
     solve_l1,
+    transfer,
 )
 from fastgd._solvers._problem import (
     FINISHED_IN_FLOAT64,
@@ -36,9 +36,9 @@ from fastgd._solvers._problem import (
     pose,
     take,
     to_raw,
-    without_columns,
 )
 from fastgd._solvers._solution import Solution
+from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
 
 MEMORY = 50  # pairs of the BFGS correction; 30 took 3 % more passes on mnist, 100 as many
@@ -90,6 +90,9 @@ def gd(
     loss: Any,
     l1: float,
     l2: float,
+    *,
+    n_features: int,
+    n_outputs: int = 1,
     fit_intercept: bool = True,
     tol: float = 1e-4,
     max_iter: int = 1000,
@@ -108,6 +111,9 @@ def gd(
     loss : a tag of ``fastgd.kernels.losses`` with a curvature
     l1, l2 : float
         Of the raw coefficients; both may be 0.
+    n_features : int
+    n_outputs : int
+        The number of classes for softmax.
     fit_intercept : bool
         The intercept is not penalised.
     tol : float
@@ -124,27 +130,40 @@ def gd(
     Solution
         ``history`` has ``objective`` and ``suboptimality`` (estimated), one entry a pass.
     """
-    problem = pose(rows, y, sample_weight, loss, l1, l2, fit_intercept)
+    problem = pose(rows, y, sample_weight, loss, l1, l2, n_features, n_outputs, fit_intercept)
+    with one_blas_thread():
+        outcome = _fit(problem, tol, max_iter, seed, start)
+    return solution(problem, outcome)
+
+
+def _fit(problem: Problem, tol: float, max_iter: int, seed: int, start: State | None) -> Outcome:
+    """Descend on samples, if there is no better start, then on all rows."""
     null, prior = null_model(problem)
     u = null if start is None else from_raw(problem, start.coef, start.intercept)
     first = None if start is None else evaluate(problem, u)
-    f_null = _loss_of_null(problem, null)
-    if problem.shape[0] * problem.shape[1] <= FINISHED_IN_FLOAT64:
-        tol = min(tol, SMALL_IS_FINISHED_TO)
+    f_null = scale_of(problem, prior)
+    tol = finished_tolerance(problem, tol)
     metric = None
     if start is None:
         u, metric = _from_samples(problem, u, prior, tol, f_null, seed)
     goal = Goal(tol, tol * 1e-6 * f_null, max_iter)
-    outcome = descend(problem, u, metric or bound(problem, prior), goal, first)
-    return _solution(problem, outcome)
+    return descend(problem, u, metric or bound(problem, prior), goal, first)
+
+
+def finished_tolerance(problem: Problem, tol: float) -> float:
+    """Return ``tol``, or rounding's where the problem is small enough to be finished anyway."""
+    small = problem.shape[0] * problem.shape[1] <= FINISHED_IN_FLOAT64
+    return min(tol, SMALL_IS_FINISHED_TO) if small else tol
 
 
 def null_model(problem: Problem) -> tuple[Floats, Floats]:
     """Return the parameters that predict without X, and the classes' shares."""
     shape = (problem.shape[1] + 1, *([problem.n_outputs] if problem.n_outputs else []))
     u, prior = np.zeros(shape), np.zeros(0)
+    level: Any
     if problem.n_outputs:
-        prior = np.bincount(problem.y, weights=problem.weight, minlength=problem.n_outputs)
+        prior = np.zeros(problem.n_outputs)
+        np.add.at(prior, problem.y, problem.weight)
         level = np.log(np.maximum(prior, 1e-12))
         level -= level.mean()
     elif problem.loss.kind == losses.BINARY:
@@ -158,9 +177,14 @@ def null_model(problem: Problem) -> tuple[Floats, Floats]:
     return u, prior
 
 
-def _loss_of_null(problem: Problem, null: Floats) -> float:
-    """Return the objective of the null model, without reading X."""
-    return evaluate(without_columns(problem), null[-1:]).objective
+def scale_of(problem: Problem, prior: Floats) -> float:
+    """Return the scale of the objective: that of the null model, without reading X."""
+    if problem.loss.kind == losses.REGRESSION:
+        mean = float(problem.weight @ problem.y)
+        return float(problem.weight @ (problem.y - mean) ** 2) / 2.0
+    if problem.n_outputs == 0:
+        return float(np.log(2.0))
+    return float(-np.sum(prior * np.log(np.maximum(prior, 1e-300))))
 
 
 def _from_samples(
@@ -175,19 +199,14 @@ def _from_samples(
         sample = take(problem, chosen, weight)
         error = 0.05 * u.size / (2.0 * chosen.shape[0])  # a part of the statistical one
         goal = Goal(tol, max(tol * 1e-6 * f_null, error), 100)
-        known = bound(sample, prior) if metric is None else _repenalised(sample, metric)
+        known = bound(sample, prior) if metric is None else transfer(sample, metric)
         outcome = descend(sample, u, known, goal, None)
         u, metric = outcome.point.u, outcome.metric
-    return u, None if metric is None else _repenalised(problem, metric)
-
-
-def _repenalised(problem: Problem, metric: Metric) -> Metric:
-    """Return the metric with another problem's penalty."""
-    return factorise(problem, metric.product, metric.is_hessian)
+    return u, None if metric is None else transfer(problem, metric)
 
 
 def sample_sizes(problem: Problem) -> list[int]:
-    """Return the sizes of the samples to begin with, smallest first; none where all rows are few."""
+    """Return the sizes of the samples to begin with, smallest first; none if rows are few."""
     n, d = problem.shape
     smallest = max(2000, ROWS_PER_PARAMETER * (d + 1) * max(1, problem.n_outputs))
     sizes: list[int] = []
@@ -198,9 +217,7 @@ def sample_sizes(problem: Problem) -> list[int]:
     return sizes
 
 
-def draw(
-    problem: Problem, size: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], Floats]:
+def draw(problem: Problem, size: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
     """Draw about ``size`` rows, evenly over the order they lie in, rare classes more often.
 
     Returns the rows' numbers, ascending, and weights that sum to 1 and are right on average.
@@ -213,8 +230,9 @@ def draw(
     chosen, share = [], []
     for group in groups:
         count = min(group.shape[0], max(RARE, group.shape[0] * size // n))
-        at = ((np.arange(count) + rng.random(count)) * (group.shape[0] / count)).astype(np.int64)
-        chosen.append(group[np.minimum(at, group.shape[0] - 1)])
+        edges = -(-np.arange(count + 1) * group.shape[0] // count)  # rounded up: all differ
+        at = edges[:-1] + (rng.random(count) * np.diff(edges)).astype(np.int64)
+        chosen.append(group[at])
         share.append(np.full(count, group.shape[0] / count))
     rows = np.concatenate(chosen)
     order = np.argsort(rows)
@@ -235,7 +253,7 @@ def descend(
     while True:
         step, decrement = _direction(problem, point, metric, pairs)
         decrements.append(decrement)
-        left = decrement if exact and since == 0 else _left(decrements, objectives)
+        left = decrement if exact and since == 0 else left_of(decrements, objectives)
         target = goal.target(point.objective)
         worth = stuck or _is_worth(problem, decrements, target, since)
         if left > target and worth and can_have_hessian(problem) and not (exact and since == 0):
@@ -247,8 +265,13 @@ def descend(
         if left <= target or len(objectives) > goal.max_passes:
             break
         following, length = _search(problem, point, step, decrement)
-        if following is None:
-            break  # nothing lower along a direction of descent: rounding decides from here on
+        if following is None:  # nothing lower along a direction of descent: rounding decides
+            if problem.dtype == np.float64:
+                break
+            problem = problem._replace(dtype=np.float64)
+            point, stuck = evaluate(problem, point.u), True
+            pairs.clear()
+            continue
         pairs.append((following.u - point.u, following.gradient - point.gradient))
         objectives.append(following.objective)
         stuck = length < 0.3
@@ -280,7 +303,7 @@ def _corrected(metric: Metric, gradient: Floats, pairs: deque[tuple[Floats, Floa
     return q
 
 
-def _left(decrements: list[float], objectives: list[float]) -> float:
+def left_of(decrements: list[float], objectives: list[float]) -> float:
     """Estimate the suboptimality: the decrement, or what the recent decrease extrapolates to.
 
     A stale metric's decrement sees little of the flat directions that are left at the end; the
@@ -336,7 +359,7 @@ def _search(
     return None, length
 
 
-def _solution(problem: Problem, outcome: Outcome) -> Solution:
+def solution(problem: Problem, outcome: Outcome) -> Solution:
     """Return raw coefficients, and what is known about them."""
     point = outcome.point
     raw = to_raw(problem, point.u)
@@ -345,6 +368,9 @@ def _solution(problem: Problem, outcome: Outcome) -> Solution:
         intercept = np.zeros_like(intercept)
     if problem.n_outputs == 0:
         intercept = float(intercept)
+    else:  # what all classes share changes no prediction
+        intercept = intercept - intercept.mean()
+        coef = coef - coef.mean(axis=0) if problem.l1 == problem.l2 == 0.0 else coef
     history = {"objective": outcome.objectives, "suboptimality": outcome.lefts}
     state = State(coef, intercept)
     gap = _gap(problem, point)
@@ -358,7 +384,7 @@ def _gap(problem: Problem, point: Point) -> float:
     """Return |g|^2 / (2 l2), which bounds the suboptimality where b is at its best; else inf."""
     if problem.l2 <= 0.0 or problem.l1 > 0.0:
         return float("inf")
-    g = (point.gradient[:-1].T * np.divide(
-        1.0, problem.frame.shrink, out=np.zeros(problem.shape[1]), where=problem.frame.shrink > 0
-    )).T
+    shrink = problem.frame.shrink
+    spread = np.divide(1.0, shrink, out=np.zeros(shrink.shape), where=shrink > 0.0)
+    g = point.gradient[:-1].T * spread
     return float(np.vdot(g, g)) / (2.0 * problem.l2)

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.linalg as sl
 from numpy.typing import NDArray
 
-from fastgd._solvers._problem import Point, Problem
+from fastgd._solvers._problem import Point, Problem, over_shards
 from fastgd.kernels import losses
 from fastgd.kernels.gd import step_in_metric
 from fastgd.kernels.objective import weigh_classes, weigh_rows
@@ -89,43 +89,65 @@ def products(problem: Problem, weight: Floats) -> Floats:
         # standardised columns: the diagonal is what it is up to the weights' correlation
         diagonal = np.append((problem.frame.shrink > 0.0) * weight.sum(), weight.sum())
         return diagonal
-    total = np.zeros((d + 1, d + 1))
     size = _rows_at_once(n, d + 1, problem.dtype)
-    block = np.empty((size, d + 1), problem.dtype)
-    for first in range(0, n, size):
-        count = min(size, n - first)
-        weigh_rows(problem.rows, problem.frame, weight, first, count, block)
-        total += block[:count].T @ block[:count]
-    return total
+
+    def span(start: int, stop: int) -> Floats:
+        total, block = np.zeros((d + 1, d + 1)), np.empty((size, d + 1), problem.dtype)
+        for first in range(start, stop, size):
+            z = block[: min(size, stop - first)]
+            weigh_rows(problem.rows, problem.frame, weight, first, z.shape[0], z)
+            total += z.T @ z
+        return total
+
+    return sum(over_shards(span, n, n * d * d))
 
 
 def _products_of_classes(problem: Problem, u: Floats) -> Floats:
     """Return sum_i s_i (diag(p_i) - p_i p_i') (x) (z_i, 1) (z_i, 1)', classes outermost."""
     n, d = problem.shape
     n_outputs, width = problem.n_outputs, d + 1
-    total = np.zeros((n_outputs * width, n_outputs * width))
-    own = np.zeros((n_outputs, width, width))
     size = _rows_at_once(n, n_outputs * width, problem.dtype)
-    block, raw, out = (
-        np.empty((size, columns), problem.dtype) for columns in (width, n_outputs, total.shape[0])
-    )
-    for first in range(0, n, size):
-        count = min(size, n - first)
-        task = (problem.rows, problem.frame, problem.weight, u, first, count)
-        weigh_classes(*task, block, raw, out)
-        total -= out[:count].T @ out[:count]
-        z = block[:count]
-        for k in range(n_outputs):
-            own[k] += (z * raw[:count, k : k + 1]).T @ z
+    params = np.ascontiguousarray(u.T, problem.dtype)
+
+    def span(start: int, stop: int) -> tuple[Floats, Floats]:
+        total, own = np.zeros((n_outputs * width,) * 2), np.zeros((n_outputs * width, width))
+        block = np.empty((size, width), problem.dtype)
+        out = np.empty((size, n_outputs * width), problem.dtype)
+        for first in range(start, stop, size):
+            count = min(size, stop - first)
+            z, wide = block[:count], out[:count]
+            weigh_rows(problem.rows, problem.frame, np.empty(0), first, count, z)
+            weigh_classes(problem.weight, first, params @ z.T, z, wide)
+            total -= wide.T @ wide
+            own += wide.T @ z
+        return total, own
+
+    parts = over_shards(span, n, n * (n_outputs * width) ** 2)
+    total, own = sum(part[0] for part in parts), sum(part[1] for part in parts)
     for k in range(n_outputs):
         at = slice(k * width, (k + 1) * width)
-        total[at, at] += own[k]
+        total[at, at] += own[at]
     return total
 
 
 def _rows_at_once(n: int, width: int, dtype: Any) -> int:
     """Return how many rows a block of this width should have, enough for BLAS."""
     return min(n, max(256, BLOCK_BYTES // (width * np.dtype(dtype).itemsize)))
+
+
+def transfer(problem: Problem, metric: Metric) -> Metric:
+    """Return a sample's metric for all rows.
+
+    A column that the sample hardly saw, but all rows vary in, gets the curvature of the average
+    row: without it, its first step on all rows would go far too far.
+    """
+    product, width = metric.product.copy(), problem.shape[1] + 1
+    for first in range(0, product.shape[0], width):
+        diagonal = np.einsum("ii->i", product)[first : first + width]
+        mean = diagonal[-1]
+        seen_little = (diagonal < 0.5 * mean) & (np.append(problem.frame.shrink, 1.0) > 0.0)
+        diagonal[seen_little] = mean
+    return factorise(problem, product, metric.is_hessian)
 
 
 def factorise(problem: Problem, product: Floats, is_hessian: bool) -> Metric:
@@ -167,7 +189,9 @@ def solve(metric: Metric, gradient: Floats) -> Floats:
     return found.reshape(gradient.T.shape).T if metric.is_hessian else found
 
 
-def solve_l1(metric: Metric, problem: Problem, point: Point, accuracy: float) -> tuple[Floats, float]:
+def solve_l1(
+    metric: Metric, problem: Problem, point: Point, accuracy: float
+) -> tuple[Floats, float]:
     """Return the step that minimises the metric's model plus l1, and the model's decrease."""
     full = metric.full if metric.full.ndim == 2 else None
     if full is None:

@@ -6,6 +6,7 @@ Solvers move u, with w_j = u_j shrink_j and b = u_b - sum_j center_j w_j: column
 and offset look alike, and X itself is never changed.
 """
 
+import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,18 +16,18 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
 from fastgd.kernels.objective import Frame, add_moments, pass_one, pass_softmax
 from fastgd.kernels.rows import Dense
 
 Floats = NDArray[np.float64]
 
-# Below this number of products a pass is not worth threads: a hand-off costs 10 us, a pool 100.
-WORK_WORTH_THREADS = 3_000_000
+# Below this number of products a pass is not worth threads: a hand-off costs 10 us.
+WORK_WORTH_THREADS = 1_000_000
 N_SHARDS = 4  # fixed, so that sums do not depend on the machine's cores
 FINISHED_IN_FLOAT64 = 100_000  # entries of X
 CACHED_BYTES = 1 << 18
+PRIOR = 0.1
 CONSTANT = 1e-13  # a spread below this part of the offset is rounding
 
 
@@ -42,6 +43,8 @@ class Problem(NamedTuple):
     n_outputs : int, 0 for one output with 1-d parameters
     frame : Frame
     dtype : the type of matrix products
+    peak : (n_features,), the largest standardised |z_ij| of each column
+    prior : (n_features,), a sample's additional l2 penalty of u; empty for none
     """
 
     rows: Any
@@ -54,6 +57,8 @@ class Problem(NamedTuple):
     n_outputs: int
     frame: Frame
     dtype: Any
+    peak: Floats
+    prior: Floats
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -68,7 +73,8 @@ class Problem(NamedTuple):
     @property
     def ridge(self) -> Floats:
         """The l2 penalty of each standardised coefficient, the intercept's 0 last."""
-        return np.append(self.l2 * self.frame.shrink**2, 0.0)
+        own = self.l2 * self.frame.shrink**2
+        return np.append(own + self.prior if self.prior.size else own, 0.0)
 
 
 class Point(NamedTuple):
@@ -87,6 +93,8 @@ def pose(
     loss: Any,
     l1: float,
     l2: float,
+    n_features: int,
+    n_outputs: int,
     fit_intercept: bool,
 ) -> Problem:
     """Normalise the weights, find the columns' centers and spreads, choose the arithmetic."""
@@ -96,8 +104,8 @@ def pose(
     if sample_weight is not None:
         weight = np.asarray(sample_weight, np.float64) / np.sum(sample_weight, dtype=np.float64)
     values = rows.values if isinstance(rows, Dense) else rows.data
-    d = count_features(rows)
-    precise = values.dtype == np.float64 or n * d <= FINISHED_IN_FLOAT64
+    precise = values.dtype == np.float64 or n * n_features <= FINISHED_IN_FLOAT64
+    frame, peak = frame_of(rows, weight, n_features, fit_intercept)
     return Problem(
         rows,
         np.ascontiguousarray(y, np.int32 if many else np.float64),
@@ -106,30 +114,31 @@ def pose(
         float(l1),
         float(l2),
         bool(fit_intercept),
-        int(y.max()) + 1 if many else 0,
-        frame_of(rows, weight, fit_intercept),
+        n_outputs if many else 0,
+        frame,
         np.float64 if precise else np.float32,
+        peak,
+        np.empty(0),
     )
 
 
-def count_features(rows: Any) -> int:
-    """Return the number of columns of X."""
-    return int(rows.values.shape[1] if isinstance(rows, Dense) else rows.n_features)
+def frame_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Frame, Floats]:
+    """Return each column's mean and 1 / standard deviation, and its largest |z|.
 
-
-def frame_of(rows: Any, weight: Floats, centered: bool) -> Frame:
-    """Return each column's mean and 1 / standard deviation; the root mean square uncentered."""
-    n, d = weight.shape[0], count_features(rows)
+    Uncentered, that is without an intercept, the root mean square stands for the deviation.
+    """
+    n = weight.shape[0]
     shift = _rough_means(rows, n, d)
     sparse = not isinstance(rows, Dense)
 
-    def moments(start: int, stop: int) -> tuple[Floats, Floats]:
-        first, second = np.zeros(d), np.zeros(d)
-        add_moments(rows, sparse, weight, shift, start, stop, first, second)
-        return first, second
+    def moments(start: int, stop: int) -> tuple[Floats, ...]:
+        first, second, peak = np.zeros(d), np.zeros(d), np.zeros(d)
+        add_moments(rows, sparse, weight, shift, start, stop, first, second, peak)
+        return first, second, peak
 
     parts = over_shards(moments, n, n * d)
     first, second = sum(p[0] for p in parts), sum(p[1] for p in parts)
+    peak = np.max([p[2] for p in parts], axis=0) * 1.0
     if sparse:
         first, second = first - shift, second + shift**2
     mean = shift + first
@@ -137,7 +146,7 @@ def frame_of(rows: Any, weight: Floats, centered: bool) -> Frame:
     spread = np.sqrt(variance if centered else variance + mean**2)
     known = (spread > CONSTANT * np.abs(mean)) & (spread > 1e-100)
     shrink = np.divide(1.0, spread, out=np.zeros(d), where=known)
-    return Frame(mean if centered else np.zeros(d), shrink)
+    return Frame(mean if centered else np.zeros(d), shrink), peak * shrink
 
 
 def _rough_means(rows: Any, n: int, d: int) -> Floats:
@@ -150,16 +159,29 @@ def _rough_means(rows: Any, n: int, d: int) -> Floats:
 
 
 def over_shards(task: Callable[[int, int], Any], n: int, work: int) -> list[Any]:
-    """Run ``task(start, stop)`` over spans of the rows, in threads where that pays."""
+    """Run ``task(start, stop)`` over spans of the rows, in threads where that pays.
+
+    BLAS must be held to one thread meanwhile: its own wait for one another, which on a machine
+    with anything else to do costs a hundredfold.
+    """
     if work < WORK_WORTH_THREADS:
         return [task(0, n)]
     edges = [n * k // N_SHARDS for k in range(N_SHARDS + 1)]
-    with ThreadPoolExecutor(min(N_SHARDS, os.cpu_count() or 1)) as pool:
-        return list(pool.map(task, edges[:-1], edges[1:]))
+    return list(_pool(os.getpid()).map(task, edges[:-1], edges[1:]))
+
+
+@functools.cache
+def _pool(_process: int) -> ThreadPoolExecutor:
+    """Return this process's threads; a fork has none of its parent's."""
+    return ThreadPoolExecutor(min(N_SHARDS, os.cpu_count() or 1), "fastgd")
 
 
 def take(problem: Problem, chosen: NDArray[np.int64], weight: Floats) -> Problem:
-    """Return the problem of some rows, their weights given; l2 weighs as much as each row does."""
+    """Return the problem of some rows, their weights given; l2 weighs as much as each row does.
+
+    A column that few rows differ in can look separable in a sample, which would send its
+    coefficient far off. Its prior allows an effect of about 1/sqrt(PRIOR) in the rows at its peak.
+    """
     rows = problem.rows
     if isinstance(rows, Dense):
         values = rows.values[chosen]
@@ -170,15 +192,12 @@ def take(problem: Problem, chosen: NDArray[np.int64], weight: Floats) -> Problem
     values.flags.writeable = False
     more = problem.shape[0] / chosen.shape[0]
     return problem._replace(
-        rows=Dense(values), y=problem.y[chosen], weight=weight, l2=problem.l2 * more
+        rows=Dense(values),
+        y=problem.y[chosen],
+        weight=weight,
+        l2=problem.l2 * more,
+        prior=PRIOR * problem.peak**2 / chosen.shape[0],
     )
-
-
-def without_columns(problem: Problem) -> Problem:
-    """Return the problem of the intercept alone."""
-    nothing = np.empty((problem.shape[0], 0), problem.dtype)
-    nothing.flags.writeable = False
-    return problem._replace(rows=Dense(nothing), frame=Frame(np.zeros(0), np.zeros(0)))
 
 
 def to_raw(problem: Problem, u: Floats) -> Floats:
@@ -238,14 +257,16 @@ def _pass_many(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
     n, d = problem.shape
     size = block_size(n, d, problem.dtype)
 
+    params = np.ascontiguousarray(u.T)
+
     def span(start: int, stop: int) -> tuple[float, Floats]:
-        g, block = np.zeros(u.shape), np.empty((size, d), problem.dtype)
-        task = (problem.rows, problem.y, problem.weight, problem.loss, problem.frame, u)
+        g, block = np.zeros(params.shape), np.empty((size, d), problem.dtype)
+        task = (problem.rows, problem.y, problem.weight, problem.frame, params)
         return pass_softmax(*task, start, stop, block, g), g
 
-    with one_blas_thread():
-        parts = over_shards(span, n, n * d * problem.n_outputs)
-    return sum(p[0] for p in parts), sum(p[1] for p in parts), np.empty(0)
+    parts = over_shards(span, n, n * (d + 4) * problem.n_outputs)
+    gradient = np.ascontiguousarray(sum(part[1] for part in parts).T)
+    return sum(part[0] for part in parts), gradient, np.empty(0)
 
 
 def block_size(n: int, d: int, dtype: Any) -> int:

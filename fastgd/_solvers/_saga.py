@@ -1,0 +1,257 @@
+"""The driver of SAGA: metric, batch size, step size, and when to stop.
+
+The step size starts from a bound and adapts: twice as long after a pass that lowered the full
+objective, half as long after one that did not and was undone. The bound is often 16 times too
+careful, because a few rows with a huge leverage decide it.
+"""
+
+from collections import deque
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.linalg as sl
+from numpy.typing import NDArray
+
+from fastgd._solvers._gd import (
+    Goal,
+    Outcome,
+    State,
+    draw,
+    finished_tolerance,
+    left_of,
+    null_model,
+    scale_of,
+    solution,
+)
+from fastgd._solvers._precondition import (
+    BOUNDS,
+    Metric,
+    bound,
+    can_have_hessian,
+    factorise,
+    hessian,
+    solve,
+    solve_l1,
+)
+from fastgd._solvers._problem import Floats, Point, Problem, evaluate, from_raw, pose, take
+from fastgd._solvers._solution import Solution
+from fastgd._threads import one_blas_thread
+from fastgd.kernels.objective import weigh_rows
+from fastgd.kernels.saga import Samples, Shape, Table, saga_pass, saga_pass_softmax
+from fastgd.kernels.sampling import shuffled_rows, shuffled_runs
+
+LARGEST_INVERSE = 500  # columns: a batch multiplies by the inverse
+RUN_LENGTH = 16
+SAMPLED_ENTRIES = 2_000_000
+POWER_STEPS = 20
+LONGEST = 100.0  # P is a bound: far inside it, curvatures can be that much smaller
+SMALLEST_PACE = 1e-12
+
+
+class Pass(NamedTuple):
+    """What does not change from pass to pass."""
+
+    problem: Problem
+    metric: Metric
+    shape: Shape
+    batch_size: int
+    seed: int
+
+
+def saga(
+    rows: Any,
+    y: NDArray[Any],
+    sample_weight: NDArray[Any] | None,
+    loss: Any,
+    l1: float,
+    l2: float,
+    *,
+    n_features: int,
+    n_outputs: int = 1,
+    fit_intercept: bool = True,
+    tol: float = 1e-4,
+    max_iter: int = 1000,
+    seed: int = 0,
+    start: State | None = None,
+) -> Solution:
+    """Minimise mean_i loss(y_i, x_i w + b) + l1 |w|_1 + l2/2 |w|^2 by mini-batch SAGA.
+
+    Parameters
+    ----------
+    rows : Dense or CSR
+    y : ndarray of shape (n_samples,)
+        As the loss wants it: 0 and 1, -1 and 1, numbers, or the classes' numbers for softmax.
+    sample_weight : ndarray of shape (n_samples,) or None
+        The mean is sum_i s_i loss_i / sum_i s_i.
+    loss : a tag of ``fastgd.kernels.losses`` with a Lipschitz gradient
+    l1, l2 : float
+        Of the raw coefficients; both may be 0.
+    n_features : int
+    n_outputs : int
+        The number of classes for softmax.
+    fit_intercept : bool
+        The intercept is not penalised.
+    tol : float
+        Stop when the estimated suboptimality is at most ``tol`` times max(F, 1e-6 F(w=0)).
+    max_iter : int
+        Passes at most; each visits every row once, and once more for the objective.
+    seed : int
+        Of the order of the rows.
+    start : State, optional
+        ``Solution.state`` of another fit; the result is not worse than it.
+
+    Returns
+    -------
+    Solution
+        ``history`` has ``objective`` and ``suboptimality`` (estimated), one entry a pass.
+    """
+    problem = pose(rows, y, sample_weight, loss, l1, l2, n_features, n_outputs, fit_intercept)
+    null, prior = null_model(problem)
+    u = null if start is None else from_raw(problem, start.coef, start.intercept)
+    tol = finished_tolerance(problem, tol)
+    goal = Goal(tol, tol * 1e-6 * scale_of(problem, prior), max_iter)
+    with one_blas_thread():
+        plan, pace = _plan(problem, prior, seed)
+        outcome = _passes(plan, pace, u, goal)
+    return solution(problem, outcome)
+
+
+def _plan(problem: Problem, prior: Floats, seed: int) -> tuple[Pass, float]:
+    """Choose metric, batch size and first step size."""
+    n, d = problem.shape
+    metric = bound(problem, prior)
+    if problem.l1 > 0.0 or d > LARGEST_INVERSE or metric.product.ndim == 1:
+        diagonal = metric.product if metric.product.ndim == 1 else np.diagonal(metric.product)
+        metric = factorise(problem, np.ascontiguousarray(diagonal), False)
+    size = 1 << int(np.clip(np.ceil(np.log2(d + 1)), 6, 10))
+    size = max(1, min(size, n // 8))
+    shape = Shape(
+        problem.frame.center,
+        problem.frame.shrink,
+        problem.ridge,
+        problem.threshold,
+        _inverse(metric),
+    )
+    return Pass(problem, metric, shape, size, seed), _first_pace(problem, metric, size, seed)
+
+
+def _inverse(metric: Metric) -> Floats:
+    """Return P, as the kernels take it."""
+    if metric.product.ndim == 1:
+        return np.ascontiguousarray((metric.jacobi**2)[None, :])
+    identity = np.diag(metric.jacobi)
+    found = sl.cho_solve((metric.factor, True), identity, check_finite=False)
+    return np.ascontiguousarray(metric.jacobi[:, None] * found)
+
+
+def _first_pace(problem: Problem, metric: Metric, m: int, seed: int) -> float:
+    """Return 1/(4 L(m)) of Gazagnadou, Gower & Salmon, in P's norm, from a sample of rows."""
+    n, d = problem.shape
+    size = int(np.clip(SAMPLED_ENTRIES // (d + 1), min(n, 50), min(n, 2000)))
+    chosen, weight = draw(problem, size, np.random.default_rng((seed, 1)))
+    sample = take(problem, chosen, weight)
+    z = np.empty((chosen.shape[0], d + 1))
+    weigh_rows(sample.rows, sample.frame, np.empty(0), 0, z.shape[0], z)
+    whitened = _whiten(metric, z) * np.sqrt(BOUNDS.get(type(problem.loss), 0.5))
+    largest = float(np.max(np.sum(whitened**2, axis=1)))
+    overall = _largest_eigenvalue(whitened, weight)
+    if m >= n or n == 1:
+        return 1.0 / max(overall, 1e-300)
+    spare = (n - m) / (m * (n - 1))
+    expected = n * (m - 1) / (m * (n - 1)) * overall + spare * largest
+    return float(min(LONGEST, 0.25 / max(expected, 1e-300)))
+
+
+def _whiten(metric: Metric, z: Floats) -> Floats:
+    """Return rows whose inner products are those of P."""
+    scaled = z * metric.jacobi
+    if metric.product.ndim == 1:
+        return scaled
+    whitened: Floats = sl.solve_triangular(metric.factor, scaled.T, lower=True, check_finite=False)
+    return whitened.T
+
+
+def _largest_eigenvalue(z: Floats, weight: Floats) -> float:
+    """Return that of sum_i s_i z_i z_i', by power iteration, rounded up."""
+    v = np.sqrt(np.sum(z**2, axis=0)) + 1e-300
+    value = 0.0
+    for _ in range(POWER_STEPS):
+        v /= np.linalg.norm(v)
+        v = z.T @ (weight * (z @ v))
+        value = float(np.linalg.norm(v))
+    return 1.1 * value
+
+
+def _passes(plan: Pass, pace: float, u: Floats, goal: Goal) -> Outcome:
+    """Pass over the rows until the goal, adapting the step size."""
+    problem, n = plan.problem, plan.problem.shape[0]
+    point = evaluate(problem, u)
+    slopes = np.zeros((n, problem.n_outputs) if problem.n_outputs else n)
+    table = Table(u.copy(), slopes, np.zeros(u.shape))
+    objectives, lefts, decrements = [point.objective], [np.inf], [_decrement(plan, point)]
+    falls: deque[bool] = deque(maxlen=2)
+    base = np.empty(n, np.int64)
+    shuffled_rows(plan.seed, base)
+    left = np.inf
+    for number in range(goal.max_passes):
+        kept = (table.slopes.copy(), table.mean.copy())
+        _one_pass(plan, table, base, number, pace)
+        following = evaluate(problem, table.params.copy())
+        if not following.objective <= point.objective:
+            _undo(table, point.u, kept, np.isfinite(following.objective))
+            pace *= 0.5
+            falls.append(False)
+        else:
+            point = following
+            # after an undone pass a pace is kept for as long as it works
+            pace = min(pace * (2.0 if all(falls) else 1.0), LONGEST)
+            falls.append(True)
+        objectives.append(point.objective)
+        decrements.append(_decrement(plan, point))
+        left = left_of(decrements, objectives) if falls[-1] else np.inf
+        target = goal.target(point.objective)
+        if left <= target:
+            left = max(left, _newton_decrement(problem, point))
+        lefts.append(left)
+        if left <= target or pace < SMALLEST_PACE:
+            break
+    converged = left <= goal.target(point.objective)
+    return Outcome(point, plan.metric, left, objectives, lefts, converged)
+
+
+def _one_pass(plan: Pass, table: Table, base: NDArray[np.int64], number: int, pace: float) -> None:
+    """Visit every row once."""
+    problem = plan.problem
+    order = np.empty_like(base)
+    run_length = min(RUN_LENGTH, plan.batch_size)
+    shuffled_runs(base, run_length, plan.seed, number, order)
+    samples = Samples(problem.y, problem.weight, order)
+    run = saga_pass_softmax if problem.n_outputs else saga_pass
+    fill = number == 0
+    run(problem.rows, samples, problem.loss, plan.shape, table, plan.batch_size, pace, fill)
+    if not problem.fit_intercept:
+        table.params[-1] = 0.0
+
+
+def _undo(table: Table, u: Floats, kept: tuple[Floats, Floats], finite: bool) -> None:
+    """Go back to u; slopes and their mean belong together wherever they were taken."""
+    table.params[:] = u
+    if not finite:
+        table.slopes[:], table.mean[:] = kept
+
+
+def _decrement(plan: Pass, point: Point) -> float:
+    """Return what the metric's model promises."""
+    if plan.problem.l1 > 0.0:
+        return solve_l1(plan.metric, plan.problem, point, 1e-3)[1]
+    return 0.5 * float(np.vdot(point.gradient, solve(plan.metric, point.gradient)))
+
+
+def _newton_decrement(problem: Problem, point: Point) -> float:
+    """Return the decrement with the curvatures here, 0 where there are too many parameters."""
+    if not can_have_hessian(problem):
+        return 0.0
+    metric = hessian(problem, point)
+    if problem.l1 > 0.0:
+        return solve_l1(metric, problem, point, 1e-3)[1]
+    return 0.5 * float(np.vdot(point.gradient, solve(metric, point.gradient)))
