@@ -30,6 +30,7 @@ from fastgd.kernels.sgd_multi import MultiMemory, MultiRule, MultiSamples, sgd_b
 
 SPAN_STEPS = 1 << 16  # steps handed to a kernel at once: bounds the arrays of rates to 3 MB
 RUN_LENGTH = 32  # neighbours that stay together when runs of the shuffled rows are shuffled
+FEWEST_RUNS = 2048  # with fewer rows than make so many runs, runs are shorter, down to one row
 BLOCK_ROWS = 256  # dense rows of a many-output batch gathered at a time
 FEWEST_EPOCHS_TO_COPY = 4  # a copy of X in shuffled order costs about what two epochs save
 
@@ -160,7 +161,8 @@ def train(
             measured = objectives if score is None else -score(trainer.progress.reported())
             if score is not None:
                 trainer.note(validation_score=-float(np.mean(measured)))
-            bar.set_postfix(objective=f"{np.sum(objectives):.6g}", refresh=False)
+            if settings.verbose:
+                bar.set_postfix(objective=f"{objectives.sum():.6g}", refresh=False)
             if watch.stalled(measured, trainer.progress):
                 break
     watch.restore(trainer.progress)
@@ -269,12 +271,16 @@ class _Trainer:
         progress.epochs += 1
         loss, penalty = sums[0] / self._data.unit / n_visited, sums[1] / n_visited
         self._refuse_divergence(loss)
-        rate = float(self._rates(progress.steps, 1)[0])
-        self.note(objective=float(np.sum(loss + penalty)), loss=float(np.sum(loss)))
-        self.note(penalty=float(np.sum(penalty)), learning_rate=rate)
-        self.note(seconds=time.perf_counter() - started)
+        total_loss, total_penalty = float(loss.sum()), float(penalty.sum())
+        self.note(
+            objective=total_loss + total_penalty,
+            loss=total_loss,
+            penalty=total_penalty,
+            learning_rate=float(self._rates(progress.steps, 1)[0]),
+            seconds=time.perf_counter() - started,
+        )
         shared = hasattr(self._rule.loss, "gradient_row")
-        return np.array([np.sum(loss + penalty)]) if shared else loss + penalty
+        return np.array([total_loss + total_penalty]) if shared else loss + penalty
 
     def note(self, **values: float) -> None:
         """Add an epoch's figures to the history."""
@@ -376,6 +382,11 @@ class _Trainer:
         )
 
 
+def run_length(n_visited: int) -> int:
+    """Return how many neighbours stay together: few rows are in cache, and need no company."""
+    return min(max(n_visited // FEWEST_RUNS, 1), RUN_LENGTH)
+
+
 class _Order:
     """In which order an epoch visits the rows, and where they lie.
 
@@ -414,7 +425,7 @@ class _Order:
         if not self._shuffles:
             return self._rows
         order = np.empty(self._n_visited, self._rows.dtype)
-        shuffled_runs(self._rows, RUN_LENGTH, self._seed, epoch, order)
+        shuffled_runs(self._rows, run_length(self._n_visited), self._seed, epoch, order)
         return order
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastgd import _training
-from fastgd._training import RUN_LENGTH, Data, Progress, Settings, train
+from fastgd._training import Data, Progress, Settings, run_length, train
 from fastgd.kernels import frames
 from fastgd.kernels.losses import BINARY, MULTINOMIAL
 from fastgd.kernels.optimizers import LazyAdam
@@ -154,7 +154,7 @@ class Training:
             return self.visited
         once, runs = np.empty((2, len(self.visited)), np.int32)
         shuffled_rows(SEED, once)
-        shuffled_runs(once, RUN_LENGTH, SEED, epoch, runs)
+        shuffled_runs(once, run_length(len(once)), SEED, epoch, runs)
         return self.visited[runs]
 
 
