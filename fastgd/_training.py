@@ -466,10 +466,22 @@ class _Frames:
         if self._kind in (frames.Scaled, frames.Averaged):
             return self._kind(np.array([1.0, 0.0]), self._behind)
         times = self._times(paces)
-        if self._kind is frames.Stepped:
+        if self._kind is frames.Stepped or self._outshrinks_velocity(times):
             return frames.Stepped(self._touched, self._seen, times, paces, self._owed)
         coasts = self._coasts(paces, times)
         return frames.Lazy(self._touched, self._seen, times, coasts, self._owed)
+
+    def _outshrinks_velocity(self, times: NDArray[np.float64]) -> bool:
+        """Tell whether a step shrinks coefficients about as fast as momentum fades, or faster.
+
+        The backward sum of what velocity is still worth, each term over a shrinkage, then grows
+        without bound; steps that long are taken one by one.
+        """
+        optimizer, penalty = self._rule.optimizer, _in_float64(self._rule.penalty)
+        if not isinstance(optimizer, Momentum):
+            return False
+        shrinkage = float(np.exp(-penalty.l2 * np.max(np.diff(times))))
+        return shrinkage < (1.0 + float(optimizer.momentum)) / 2.0
 
     def _times(self, paces: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the penalty's time after each step."""

@@ -110,6 +110,21 @@ def test_one_versus_rest_is_scikit_learns(loss, sparse, digits):
         np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-9)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
+@pytest.mark.parametrize(("alpha", "eta0"), [(2.0, 0.5), (0.1, 1.0), (0.1, 0.1), (1e-3, 0.1)])
+def test_steps_that_shrink_everything_are_the_same_on_sparse_data(optimizer, alpha, eta0, rng):
+    X = rng.standard_normal((200, 30)) * (rng.random((200, 30)) < 0.2)
+    words = {"loss": "log_loss", "optimizer": optimizer, "alpha": alpha, "eta0": eta0}
+    words |= {"learning_rate": "constant", "max_iter": 3, "tol": None, "random_state": 0}
+    model = fastgd.SGDClassifier(**words, batch_size=4)
+    dense = clone(model).fit(X, X[:, 0] > 0)
+    sparse = clone(model).fit(sp.csr_matrix(X), X[:, 0] > 0)
+    np.testing.assert_allclose(sparse.coef_, dense.coef_, rtol=1e-9, atol=1e-12)
+    # what velocity does to a resting coefficient enters the objective when it is next read
+    objectives = sparse.history_["objective"], dense.history_["objective"]
+    np.testing.assert_allclose(*objectives, rtol=1e-9 if optimizer == "sgd" else 0.1)
+
+
 @pytest.mark.parametrize("average", [True, 7, 400])
 def test_averages_are_scikit_learns(average, cancer):
     words = {"loss": "log_loss", "average": average, **PLAIN}
