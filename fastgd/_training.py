@@ -23,7 +23,7 @@ from fastgd._resolve import Schedule, in_dtype
 from fastgd._threads import one_blas_thread
 from fastgd._validation import as_rows, frozen
 from fastgd.kernels import frames, optimizers, penalties
-from fastgd.kernels.optimizers import Adam, LazyAdam, Momentum, Sgd, backward_coasts
+from fastgd.kernels.optimizers import LazyAdam, Momentum, Sgd, backward_coasts
 from fastgd.kernels.sampling import shuffled_rows, shuffled_runs
 from fastgd.kernels.sgd import Memory, Plan, Rule, Samples, sgd_batches, sgd_rows
 from fastgd.kernels.sgd_multi import MultiMemory, MultiRule, MultiSamples, sgd_batches_multi
@@ -151,11 +151,11 @@ def train(
     ValueError
         If the parameters are no longer finite.
     """
-    trainer = _Trainer(data, rule, progress.copy(), settings)
     watch = _Watch(settings, keep_best=score is not None)
     epochs = range(settings.max_iter)
     bar = tqdm(epochs, unit="epoch", disable=not settings.verbose, leave=settings.verbose > 1)
     with one_blas_thread(), bar, np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        trainer = _Trainer(data, rule, progress.copy(), settings)
         for _ in bar:
             objectives = trainer.epoch()
             measured = objectives if score is None else -score(trainer.progress.reported())
@@ -512,7 +512,7 @@ def _in_float64(penalty: Any) -> penalties.ElasticNet:
 def _kind_of_frame(rule: Rule, *, averages: bool, sparse: bool) -> type:
     """Choose how coefficients are kept; each choice gives the same model, to rounding."""
     absolute = rule.penalty.l1 > 0
-    if not sparse or isinstance(rule.optimizer, Adam):
+    if not sparse or not hasattr(rule.optimizer, "catch_up"):  # Adam has no closed form of a rest
         return frames.Plain
     if isinstance(rule.optimizer, Sgd) and not absolute:
         return frames.Averaged if averages else frames.Scaled
