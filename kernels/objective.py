@@ -88,14 +88,18 @@ def pass_one(rows, y, weight, loss, params, start, stop, gradient, curvature):
     for first in range(start, stop, ROWS_IN_CACHE):
         beyond = min(first + ROWS_IN_CACHE, stop)
         margins(rows, order, first, beyond, params, raw)
+        # Sums apart from stores: a loop with both is vector code only where the arrays' addresses
+        # pass a test, and its sums' last digits would depend on them.
         for i in range(first, beyond):
             o = np.uint64(i - first)
-            at, s = raw[o] + intercept, weight[i]
-            total += s * losses.value(loss, y[i], at)
-            curvature[i] = s * losses.curvature(loss, y[i], at)
-            slope = s * losses.gradient(loss, y[i], at)
-            slopes += slope
-            raw[o] = slope
+            total += weight[i] * losses.value(loss, y[i], raw[o] + intercept)
+        for i in range(first, beyond):
+            o = np.uint64(i - first)
+            at = raw[o] + intercept
+            curvature[i] = weight[i] * losses.curvature(loss, y[i], at)
+            raw[o] = weight[i] * losses.gradient(loss, y[i], at)
+        for o in range(beyond - first):
+            slopes += raw[o]
         accumulate(rows, order, first, beyond, raw, gradient)
     gradient[last] += slopes
     return total
@@ -181,13 +185,14 @@ def _slopes_of_block(y, weight, intercept, first, raw, sums):
     loss = 0.0
     for o in range(size):
         loss += weight[first + o] * (math.log(total[o]) - (truth[o] - largest[o]))
+    for o in range(size):
         total[o] = weight[first + o] / total[o]
     for k in range(n_outputs):
         slopes = 0.0
         for o in range(size):
-            slope = raw[k, o] * total[o]
-            raw[k, o] = slope
-            slopes += slope
+            raw[k, o] *= total[o]
+        for o in range(size):
+            slopes += raw[k, o]
         sums[k] += slopes
     for o in range(size):
         raw[y[first + o], o] -= cast(weight[first + o], raw[0, 0])

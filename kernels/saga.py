@@ -106,8 +106,9 @@ def saga_pass(rows, samples, loss, shape, table, batch_size, pace, fill):
             slope = losses.gradient(loss, y[i], raw[o] + intercept)
             raw[o] = weight[i] * (slope - slopes[i])
             slopes[i] = slope
-            total += raw[o]
-            mass += weight[i]
+        for position in range(start, stop):  # apart from stores, as in ``objective.pass_one``
+            total += raw[position - start]
+            mass += weight[row_at(order, position)]
         sums[:] = 0.0
         accumulate(rows, order, start, stop, raw, sums)
         seen += mass
@@ -131,6 +132,7 @@ def _to_raw(params, center, shrink, out):
     intercept = params[d]
     for j in range(d):
         out[j] = params[j] * shrink[j]
+    for j in range(d):
         intercept -= out[j] * center[j]
     return intercept
 

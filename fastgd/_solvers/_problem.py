@@ -203,7 +203,8 @@ def take(problem: Problem, chosen: NDArray[np.int64], weight: Floats) -> Problem
 def to_raw(problem: Problem, u: Floats) -> Floats:
     """Return the parameters of raw columns."""
     raw = (u.T * np.append(problem.frame.shrink, 1.0)).T
-    raw[-1] -= problem.frame.center @ raw[:-1]
+    # not BLAS's dot, whose last digit depends on where in memory its arguments lie
+    raw[-1] -= np.sum((raw[:-1].T * problem.frame.center).T, axis=0)
     return raw
 
 
@@ -226,7 +227,7 @@ def evaluate(problem: Problem, u: Floats) -> Point:
     total, gradient, curvature = _pass_many(problem, u) if many else _pass_one(problem, u)
     ridge = problem.ridge
     pull = (u.T * ridge).T
-    total += 0.5 * float(np.vdot(pull, u))
+    total += 0.5 * float(np.sum(pull * u))
     if problem.l1 > 0.0:
         total += float(np.sum(problem.threshold @ np.abs(u)))
     gradient += pull
