@@ -73,13 +73,13 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         optimizer = _resolve.optimizer(self.optimizer, sparse=sparse)
         return Rule(loss, penalty, optimizer, bool(self.fit_intercept))
 
-    def _unit(self, weight: NDArray[Any], n_samples: int) -> float:
+    def _unit(self, weight: NDArray[Any]) -> float:
         """Return the mean weight that gradients are divided by.
 
         One row at a time a weight multiplies the step, as scikit-learn has it; in a batch the mean
         weight of the call is divided out, so that the full batch equals repeated rows.
         """
-        if weight.shape[0] == 0 or (self.batch_size == 1 and n_samples > 1):
+        if weight.shape[0] == 0 or self.batch_size == 1:
             return 1.0
         return float(np.mean(weight, dtype=np.float64))
 
@@ -102,12 +102,22 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         params[:-1] = np.reshape(coef, (-1, params[:-1].shape[0])).T.reshape(params[:-1].shape)
         params[-1] = np.reshape(self.intercept_, params[-1].shape)
 
-    def _continue(self) -> Progress:
-        """Return the training so far, with ``coef_`` as the user may have changed it."""
-        progress: Progress = self._progress
+    def _continue(self, rule: Rule) -> Progress:
+        """Return the training so far, with ``coef_`` as the user may have changed it.
+
+        Words may have been changed as well: another optimizer, or an average that is asked for
+        only now, starts anew, and one that is no longer asked for is dropped.
+        """
+        progress: Progress = self._progress.copy()
         if progress.averaged == 0:
-            progress = progress.copy()
             self._write_params(progress.params)
+        anew = Progress.begin(
+            progress.params, rule.optimizer, average=self.average > 0, seed=progress.seed
+        )
+        if anew.state.shape != progress.state.shape:
+            progress.state = anew.state
+        if anew.average.shape != progress.average.shape:
+            progress.average, progress.averaged = anew.average, 0
         return progress
 
     def _train(

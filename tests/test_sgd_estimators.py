@@ -282,6 +282,33 @@ def test_a_copy_of_X_in_visiting_order_changes_nothing(cancer, monkeypatch):
     np.testing.assert_array_equal(copied.coef_, gathered.coef_)
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+def test_words_changed_between_calls_start_their_part_anew(sparse, cancer):
+    X = sp.csr_matrix(cancer[0]) if sparse else cancer[0]
+    words = {"loss": "log_loss", "learning_rate": "constant", "random_state": 0}
+    model = fastgd.SGDClassifier(**words).partial_fit(X, cancer[1], classes=[0, 1])
+    started = fastgd.SGDClassifier(**words, optimizer="momentum", shuffle=False, max_iter=1)
+    started.set_params(tol=None).fit(X, cancer[1], model.coef_, model.intercept_)
+    model.set_params(optimizer="momentum", shuffle=False).partial_fit(X, cancer[1])
+    np.testing.assert_array_equal(model.coef_, started.coef_)
+    plain = pickle.loads(pickle.dumps(model)).partial_fit(X, cancer[1])
+    model.set_params(average=True, optimizer="sgd").partial_fit(X, cancer[1])
+    model.set_params(average=False, optimizer="adam").partial_fit(X, cancer[1])
+    assert np.isfinite(model.coef_).all()
+    assert not np.array_equal(model.coef_, plain.coef_)
+    np.testing.assert_array_equal(model.coef_[0], model._progress.params[:-1])
+
+
+def test_a_weight_counts_for_a_row_that_comes_alone(cancer):
+    X, y = cancer
+    ours = fastgd.SGDClassifier(loss="log_loss", learning_rate="constant")
+    theirs = linear_model.SGDClassifier(loss="log_loss", learning_rate="constant")
+    for model in (ours, theirs):
+        for i in range(5):
+            model.partial_fit(X[i : i + 1], y[i : i + 1], classes=[0, 1], sample_weight=[i + 1.0])
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-12)
+
+
 def test_partial_fit_with_zero_weights_changes_nothing(cancer):
     X, y = cancer
     model = fastgd.SGDClassifier(random_state=0).partial_fit(X, y, classes=[0, 1])

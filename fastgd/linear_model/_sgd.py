@@ -339,7 +339,7 @@ class SGDClassifier(LinearClassifierMixin, _SGD):
             rule = self._rule(self._loss_tag(), sparse=not isinstance(X, np.ndarray))
             data, _ = self._data(X, y, sample_weight, all_zero=True)
             shape = self._shape_of_params(X.shape[1])
-            progress = self._begin(shape, X.dtype, rule) if first else self._continue()
+            progress = self._begin(shape, X.dtype, rule) if first else self._continue(rule)
             if data.weight.shape[0] > 0 and not data.weight.any():
                 max_iter = 0
             self._train(data, rule, progress, max_iter, None)
@@ -400,7 +400,7 @@ class SGDClassifier(LinearClassifierMixin, _SGD):
     ) -> tuple[Data, Score | None]:
         """Return what to train on, and the score to stop by where rows are held out."""
         weight = check_weight(sample_weight, X, X.dtype, all_zero=all_zero)
-        unit = self._unit(weight, X.shape[0])
+        unit = self._unit(weight)
         codes = encode_labels(y, self.classes_)
         rows, score = NONE, None
         if self.early_stopping:
@@ -700,7 +700,8 @@ class SGDRegressor(RegressorMixin, _SGD):
             X, y = check_X_y(self, X, y, reset=first, dtype=dtype, y_numeric=True)
             rule = self._rule(self._loss_tag(), sparse=not isinstance(X, np.ndarray))
             data, _ = self._data(X, y, sample_weight, all_zero=True)
-            progress = self._begin((X.shape[1] + 1,), X.dtype, rule) if first else self._continue()
+            shape = (X.shape[1] + 1,)
+            progress = self._begin(shape, X.dtype, rule) if first else self._continue(rule)
             if data.weight.shape[0] > 0 and not data.weight.any():
                 max_iter = 0
             self._train(data, rule, progress, max_iter, None)
@@ -737,7 +738,7 @@ class SGDRegressor(RegressorMixin, _SGD):
             score = _r2_on(
                 X[held_out], targets[held_out], weight[held_out] if weight.shape[0] > 0 else None
             )
-        unit = self._unit(weight, X.shape[0])
+        unit = self._unit(weight)
         return Data(X, targets, weight, unit, rows, np.ones(1, X.dtype)), score
 
     def _report(self, params: NDArray[Any]) -> None:
