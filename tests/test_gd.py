@@ -8,6 +8,7 @@ from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 from fastgd._solvers import _gd
 from fastgd._solvers._gd import gd
 from fastgd._solvers._saga import saga
+from fastgd._solvers._task import Effort, Task
 from fastgd.kernels import losses
 from fastgd.kernels.losses import LogLoss, Softmax, SquaredError
 from fastgd.kernels.rows import CSR, Dense
@@ -29,10 +30,15 @@ def as_rows(X):
     return CSR(*views) if sp.issparse(X) else Dense(*views)
 
 
-def fit(solver, X, y, loss, *, l1=0.0, l2=0.0, weight=None, **options):
+def task_of(X, y, loss, l1, l2, weight=None, fit_intercept=True):
     n_outputs = int(y.max()) + 1 if loss.kind == losses.MULTINOMIAL else 1
-    sizes = {"n_features": X.shape[1], "n_outputs": n_outputs}
-    return solver(as_rows(X), y, weight, loss, l1, l2, **sizes, **options)
+    return Task(as_rows(X), y, weight, loss, l1, l2, X.shape[1], n_outputs, fit_intercept)
+
+
+def fit(solver, X, y, loss, *, l1=0.0, l2=0.0, weight=None, fit_intercept=True, **options):
+    start = options.pop("start", None)
+    task = task_of(X, y, loss, l1, l2, weight, fit_intercept)
+    return solver(task, Effort(**options), start)
 
 
 def data(rng, loss, n=150, d=6, noise=0.7):
@@ -214,7 +220,7 @@ def test_tolerance_and_gap_are_honest(rng, solver, loss, dtype):
 def test_samples_keep_rare_classes(rng):
     X, y = data(rng, Softmax(), n=60_000, d=5)
     y[:20] = 3
-    problem = _gd.pose(as_rows(X), y, None, Softmax(), 0.0, 1e-5, 5, 4, True)
+    problem = _gd.pose(task_of(X, y, Softmax(), 0.0, 1e-5))
     assert _gd.sample_sizes(problem) == [60_000 // 8]
     chosen, weight = _gd.draw(problem, 7500, rng)
     assert np.isin(np.arange(20), chosen).all()

@@ -6,6 +6,7 @@ from scipy.special import expit, softmax
 
 from fastgd._solvers import _saga
 from fastgd._solvers._problem import pose
+from fastgd._solvers._task import Task
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.kernels.rows import CSR, Dense
 from fastgd.kernels.saga import Samples, Shape, Table, saga_pass, saga_pass_softmax
@@ -74,7 +75,7 @@ def test_first_pace_is_the_papers(rng):
     """In a full metric L is 1 or less, and the whole batch takes Newton's step or a longer one."""
     X = rng.normal(size=(500, 3))
     y = (X[:, 0] + rng.logistic(size=500) > 0).astype(float)
-    problem = pose(Dense(X), y, None, LogLoss(), 0.0, 1e-3, 3, 1, True)
+    problem = pose(Task(Dense(X), y, None, LogLoss(), 0.0, 1e-3, 3))
     metric = _saga.bound(problem, np.zeros(0))
     paces = [_saga._first_pace(problem, metric, m, 0) for m in (1, 8, 64, 500)]
     assert paces == sorted(paces)

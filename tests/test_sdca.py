@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 
 from fastgd._solvers._sdca import sdca
+from fastgd._solvers._task import Effort, Task
 from fastgd.kernels import losses
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.kernels.rows import CSR, Dense
@@ -18,7 +19,7 @@ SMOOTH = [
     losses.SquaredHinge(),
     losses.ModifiedHuber(),
 ]
-KINKED = [losses.Hinge(1.0), losses.EpsilonInsensitive(0.1)]
+KINKED = [losses.Hinge(1.0), losses.EpsilonInsensitive(0.1), losses.Quantile(0.3)]
 
 
 def name(loss):
@@ -33,8 +34,10 @@ def as_rows(X):
     return CSR(*views) if sp.issparse(X) else Dense(*views)
 
 
-def fit(X, y, loss, l2, *, l1=0.0, weight=None, **options):
-    return sdca(as_rows(X), y, weight, loss, l1, l2, n_features=X.shape[1], **options)
+def fit(X, y, loss, l2, *, l1=0.0, weight=None, n_outputs=1, fit_intercept=True, **options):
+    start = options.pop("start", None)
+    task = Task(as_rows(X), y, weight, loss, l1, l2, X.shape[1], n_outputs, fit_intercept)
+    return sdca(task, Effort(**options), start)
 
 
 def problem(rng, loss, n=120, d=8):

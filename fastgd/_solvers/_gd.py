@@ -37,7 +37,7 @@ from fastgd._solvers._problem import (
     take,
     to_raw,
 )
-from fastgd._solvers._solution import Solution
+from fastgd._solvers._task import Effort, Solution, Task
 from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
 
@@ -86,70 +86,30 @@ class Outcome(NamedTuple):
     converged: bool
 
 
-def gd(
-    rows: Any,
-    y: NDArray[Any],
-    sample_weight: NDArray[Any] | None,
-    loss: Any,
-    l1: float,
-    l2: float,
-    *,
-    n_features: int,
-    n_outputs: int = 1,
-    fit_intercept: bool = True,
-    tol: float = 1e-4,
-    max_iter: int = 1000,
-    seed: int = 0,
-    start: State | None = None,
-) -> Solution:
-    """Minimise mean_i loss(y_i, x_i w + b) + l1 |w|_1 + l2/2 |w|^2 by full-batch descent.
+def gd(task: Task, effort: Effort, start: State | None = None) -> Solution:
+    """Solve a task by full-batch descent; the loss needs a curvature.
 
-    Parameters
-    ----------
-    rows : Dense or CSR
-    y : ndarray of shape (n_samples,)
-        As the loss wants it: 0 and 1, -1 and 1, numbers, or the classes' numbers for softmax.
-    sample_weight : ndarray of shape (n_samples,) or None
-        The mean is sum_i s_i loss_i / sum_i s_i.
-    loss : a tag of ``fastgd.kernels.losses`` with a curvature
-    l1, l2 : float
-        Of the raw coefficients; both may be 0.
-    n_features : int
-    n_outputs : int
-        The number of classes for softmax.
-    fit_intercept : bool
-        The intercept is not penalised.
-    tol : float
-        Stop when the estimated suboptimality is at most ``tol`` times max(F, 1e-6 F(w=0)).
-    max_iter : int
-        Passes over all rows at most; passes over samples are not counted.
-    seed : int
-        Of the samples.
-    start : State, optional
-        ``Solution.state`` of another fit; the result is not worse than it.
-
-    Returns
-    -------
-    Solution
-        ``history`` has ``objective`` and ``suboptimality`` (estimated), one entry a pass.
+    ``start`` is the ``state`` of another solution; the result is not worse than it. The
+    suboptimality that stops it is an estimate; passes over samples are not counted. ``history``
+    has ``objective`` and ``suboptimality``, one entry a pass.
     """
-    problem = pose(rows, y, sample_weight, loss, l1, l2, n_features, n_outputs, fit_intercept)
     with one_blas_thread():
-        outcome = _fit(problem, tol, max_iter, seed, start)
+        problem = pose(task)
+        outcome = _fit(problem, effort, start)
     return solution(problem, outcome)
 
 
-def _fit(problem: Problem, tol: float, max_iter: int, seed: int, start: State | None) -> Outcome:
+def _fit(problem: Problem, effort: Effort, start: State | None) -> Outcome:
     """Descend on samples, if there is no better start, then on all rows."""
     null, prior = null_model(problem)
     u = null if start is None else from_raw(problem, start.coef, start.intercept)
     first = None if start is None else evaluate(problem, u)
     f_null = scale_of(problem, prior)
-    tol = finished_tolerance(problem, tol)
+    tol = finished_tolerance(problem, effort.tol)
     metric = None
     if start is None:
-        u, metric = _from_samples(problem, u, prior, tol, f_null, seed)
-    goal = Goal(tol, tol * 1e-6 * f_null, max_iter)
+        u, metric = _from_samples(problem, u, prior, tol, f_null, effort.seed)
+    goal = Goal(tol, tol * 1e-6 * f_null, effort.max_iter)
     return descend(problem, u, metric or bound(problem, prior), goal, first)
 
 

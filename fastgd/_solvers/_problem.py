@@ -16,6 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from fastgd._solvers._task import Task
 from fastgd.kernels import losses
 from fastgd.kernels.objective import Frame, add_moments, pass_one, pass_softmax
 from fastgd.kernels.rows import Dense
@@ -86,35 +87,25 @@ class Point(NamedTuple):
     curvature: Floats
 
 
-def pose(
-    rows: Any,
-    y: NDArray[Any],
-    sample_weight: NDArray[Any] | None,
-    loss: Any,
-    l1: float,
-    l2: float,
-    n_features: int,
-    n_outputs: int,
-    fit_intercept: bool,
-) -> Problem:
+def pose(task: Task) -> Problem:
     """Normalise the weights, find the columns' centers and spreads, choose the arithmetic."""
-    n = y.shape[0]
-    many = loss.kind == losses.MULTINOMIAL
+    n, d = task.y.shape[0], task.n_features
+    many = task.loss.kind == losses.MULTINOMIAL
     weight = np.full(n, 1.0 / n)
-    if sample_weight is not None:
-        weight = np.asarray(sample_weight, np.float64) / np.sum(sample_weight, dtype=np.float64)
-    values = rows.values if isinstance(rows, Dense) else rows.data
-    precise = values.dtype == np.float64 or n * n_features <= FINISHED_IN_FLOAT64
-    frame, peak = frame_of(rows, weight, n_features, fit_intercept)
+    if task.weight is not None:
+        weight = np.asarray(task.weight, np.float64) / np.sum(task.weight, dtype=np.float64)
+    values = task.rows.values if isinstance(task.rows, Dense) else task.rows.data
+    precise = values.dtype == np.float64 or n * d <= FINISHED_IN_FLOAT64
+    frame, peak = frame_of(task.rows, weight, d, task.fit_intercept)
     return Problem(
-        rows,
-        np.ascontiguousarray(y, np.int32 if many else np.float64),
+        task.rows,
+        np.ascontiguousarray(task.y, np.int32 if many else np.float64),
         weight,
-        loss,
-        float(l1),
-        float(l2),
-        bool(fit_intercept),
-        n_outputs if many else 0,
+        task.loss,
+        float(task.l1),
+        float(task.l2),
+        bool(task.fit_intercept),
+        task.n_outputs if many else 0,
         frame,
         np.float64 if precise else np.float32,
         peak,

@@ -6,7 +6,7 @@ careful, because a few rows with a huge leverage decide it.
 """
 
 from collections import deque
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg as sl
@@ -34,7 +34,7 @@ from fastgd._solvers._precondition import (
     solve_l1,
 )
 from fastgd._solvers._problem import Floats, Point, Problem, evaluate, from_raw, pose, take
-from fastgd._solvers._solution import Solution
+from fastgd._solvers._task import Effort, Solution, Task
 from fastgd._threads import one_blas_thread
 from fastgd.kernels.objective import weigh_rows
 from fastgd.kernels.saga import Samples, Shape, Table, saga_pass, saga_pass_softmax
@@ -58,60 +58,20 @@ class Pass(NamedTuple):
     seed: int
 
 
-def saga(
-    rows: Any,
-    y: NDArray[Any],
-    sample_weight: NDArray[Any] | None,
-    loss: Any,
-    l1: float,
-    l2: float,
-    *,
-    n_features: int,
-    n_outputs: int = 1,
-    fit_intercept: bool = True,
-    tol: float = 1e-4,
-    max_iter: int = 1000,
-    seed: int = 0,
-    start: State | None = None,
-) -> Solution:
-    """Minimise mean_i loss(y_i, x_i w + b) + l1 |w|_1 + l2/2 |w|^2 by mini-batch SAGA.
+def saga(task: Task, effort: Effort, start: State | None = None) -> Solution:
+    """Solve a task by mini-batch SAGA; the loss needs a Lipschitz gradient.
 
-    Parameters
-    ----------
-    rows : Dense or CSR
-    y : ndarray of shape (n_samples,)
-        As the loss wants it: 0 and 1, -1 and 1, numbers, or the classes' numbers for softmax.
-    sample_weight : ndarray of shape (n_samples,) or None
-        The mean is sum_i s_i loss_i / sum_i s_i.
-    loss : a tag of ``fastgd.kernels.losses`` with a Lipschitz gradient
-    l1, l2 : float
-        Of the raw coefficients; both may be 0.
-    n_features : int
-    n_outputs : int
-        The number of classes for softmax.
-    fit_intercept : bool
-        The intercept is not penalised.
-    tol : float
-        Stop when the estimated suboptimality is at most ``tol`` times max(F, 1e-6 F(w=0)).
-    max_iter : int
-        Passes at most; each visits every row once, and once more for the objective.
-    seed : int
-        Of the order of the rows.
-    start : State, optional
-        ``Solution.state`` of another fit; the result is not worse than it.
-
-    Returns
-    -------
-    Solution
-        ``history`` has ``objective`` and ``suboptimality`` (estimated), one entry a pass.
+    ``start`` is the ``state`` of another solution; the result is not worse than it. The
+    suboptimality that stops it is an estimate; a pass visits every row once, and once more for
+    the objective. ``history`` has ``objective`` and ``suboptimality``, one entry a pass.
     """
-    problem = pose(rows, y, sample_weight, loss, l1, l2, n_features, n_outputs, fit_intercept)
+    problem = pose(task)
     null, prior = null_model(problem)
     u = null if start is None else from_raw(problem, start.coef, start.intercept)
-    tol = finished_tolerance(problem, tol)
-    goal = Goal(tol, tol * 1e-6 * scale_of(problem, prior), max_iter)
+    tol = finished_tolerance(problem, effort.tol)
+    goal = Goal(tol, tol * 1e-6 * scale_of(problem, prior), effort.max_iter)
     with one_blas_thread():
-        plan, pace = _plan(problem, prior, seed)
+        plan, pace = _plan(problem, prior, effort.seed)
         outcome = _passes(plan, pace, u, goal)
     return solution(problem, outcome)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastgd._solvers._sdca_multi import ManyOutputs
 from fastgd._solvers._sdca_one import OneOutput
-from fastgd._solvers._solution import Solution
+from fastgd._solvers._task import Effort, Solution, Task
 from fastgd.kernels import losses
 from fastgd.kernels.sampling import shuffled_runs
 from fastgd.kernels.sdca import Rule, Samples, mean_row
@@ -44,70 +44,34 @@ class Stop(NamedTuple):
     max_iter: int
 
 
-def sdca(
-    rows: Any,
-    y: np.ndarray,
-    sample_weight: np.ndarray | None,
-    loss: Any,
-    l1: float,
-    l2: float,
-    *,
-    n_features: int,
-    n_outputs: int = 1,
-    fit_intercept: bool = True,
-    tol: float = 1e-4,
-    max_iter: int = 1000,
-    seed: int = 0,
-    start: State | None = None,
-) -> Solution:
-    """Minimise mean_i loss(y_i, x_i w + b) + l1 |w|_1 + l2/2 |w|^2 by dual coordinate ascent.
+def sdca(task: Task, effort: Effort, start: State | None = None) -> Solution:
+    """Solve a task by dual coordinate ascent; the loss needs its dual hooks, and l2 > 0.
 
-    Parameters
-    ----------
-    rows : Dense or CSR
-    y : ndarray of shape (n_samples,)
-        As the loss wants it: 0 and 1, -1 and 1, numbers, or the classes' numbers for softmax.
-    sample_weight : ndarray of shape (n_samples,) or None
-        The mean is sum_i s_i loss_i / sum_i s_i.
-    loss : a tag of ``fastgd.kernels.losses``
-    l1, l2 : float
-        l2 must be positive, and not small: the number of passes grows with the mean of
-        q = |x_i|^2 / (l2 n).
-    n_features : int
-    n_outputs : int
-        The number of classes for softmax.
-    fit_intercept : bool
-        The intercept is not penalised.
-    tol : float
-        Stop when the duality gap is at most ``tol`` times max(F, 1e-6 F(w = 0)).
-    max_iter : int
-        Passes at most.
-    seed : int
-        Of the order of the rows.
-    start : State, optional
-        ``Solution.state`` of a fit to the same rows, perhaps with other penalties or weights.
-
-    Returns
-    -------
-    Solution
+    l2 should not be small: the number of passes grows with the mean of q = |x_i|^2 / (l2 n). It
+    stops by the duality gap. ``start`` is the ``state`` of a solution to the same rows, perhaps
+    with other penalties or weights.
     """
-    if not l2 > 0.0:
-        raise ValueError(f"SDCA needs l2 > 0, got {l2}")
-    n_samples = y.shape[0]
-    weight = np.empty(0) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    if not task.l2 > 0.0:
+        raise ValueError(f"SDCA needs l2 > 0, got {task.l2}")
+    n_samples = task.y.shape[0]
+    weight = np.empty(0) if task.weight is None else np.asarray(task.weight, np.float64)
     mass = float(weight.sum()) if weight.size else float(n_samples)
-    rule = Rule(loss, mass, 1.0 / (mass * l2), l1 / l2, fit_intercept)
-    engine: OneOutput | ManyOutputs
-    if loss.kind == losses.MULTINOMIAL:
-        samples = Samples(np.ascontiguousarray(y, np.int32), weight)
-        is_narrow = rows[0].dtype == np.float32 and tol >= NARROW_TOL
-        dtype = np.float32 if is_narrow else np.float64
-        engine = ManyOutputs(rows, samples, rule, (n_features, n_outputs), dtype)
-    else:
-        samples = Samples(np.ascontiguousarray(y, np.float64), weight)
-        engine = OneOutput(rows, samples, rule, n_features)
-    order = _Order(n_samples, _n_entries(rows), seed)
-    return _ascend(engine, order, (l1, l2), Stop(max(tol, SMALLEST_TOL), max_iter), start)
+    rule = Rule(task.loss, mass, 1.0 / (mass * task.l2), task.l1 / task.l2, task.fit_intercept)
+    engine = _engine(task, rule, weight, effort.tol)
+    order = _Order(n_samples, _n_entries(task.rows), effort.seed)
+    stop = Stop(max(effort.tol, SMALLEST_TOL), effort.max_iter)
+    return _ascend(engine, order, (task.l1, task.l2), stop, start)
+
+
+def _engine(task: Task, rule: Rule, weight: np.ndarray, tol: float) -> OneOutput | ManyOutputs:
+    """Return the kernels of one output or many, with their memory."""
+    if task.loss.kind != losses.MULTINOMIAL:
+        samples = Samples(np.ascontiguousarray(task.y, np.float64), weight)
+        return OneOutput(task.rows, samples, rule, task.n_features)
+    samples = Samples(np.ascontiguousarray(task.y, np.int32), weight)
+    is_narrow = task.rows[0].dtype == np.float32 and tol >= NARROW_TOL
+    dtype = np.float32 if is_narrow else np.float64
+    return ManyOutputs(task.rows, samples, rule, (task.n_features, task.n_outputs), dtype)
 
 
 def _ascend(

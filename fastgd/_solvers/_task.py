@@ -1,0 +1,78 @@
+"""What a solver is given, and what it returns."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Task(NamedTuple):
+    """A linear model to fit: minimise over w and b
+
+        sum_i s_i loss(y_i, x_i w + b) / sum_i s_i + l1 |w|_1 + l2/2 |w|^2
+
+    rows : Dense or CSR
+    y : (n_samples,), as the loss wants it: 0 and 1, -1 and 1, numbers, or the classes' numbers
+    weight : (n_samples,), s; None means 1
+    loss : a tag of ``fastgd.kernels.losses``
+    l1, l2 : float, of the raw coefficients
+    n_features : int
+    n_outputs : int, the number of classes for softmax, else 1
+    fit_intercept : bool; the intercept is not penalised
+    """
+
+    rows: Any
+    y: NDArray[Any]
+    weight: NDArray[Any] | None
+    loss: Any
+    l1: float
+    l2: float
+    n_features: int
+    n_outputs: int = 1
+    fit_intercept: bool = True
+
+
+class Effort(NamedTuple):
+    """How far a solver goes.
+
+    tol : float
+        It stops when the suboptimality is at most ``tol`` times max(F, 1e-6 F(w = 0)).
+    max_iter : int
+        Passes over all rows at most.
+    seed : int
+        Of samples and of the order of the rows.
+    """
+
+    tol: float = 1e-4
+    max_iter: int = 1000
+    seed: int = 0
+
+
+class Solution(NamedTuple):
+    """A fitted linear model, and how good it is.
+
+    coef : (n_features,) or (n_outputs, n_features)
+        float64; for many outputs a view that need not be contiguous.
+    intercept : float or (n_outputs,)
+    objective : float
+        What ``Task`` minimises, at this model.
+    gap : float
+        A proven bound of ``objective`` minus the optimum; inf where none is known.
+    n_iter : int
+        Passes over the data.
+    converged : bool
+        Whether the bound came below what ``Effort.tol`` asks for.
+    history : dict of str to list
+        Equal-length lists, one entry a pass.
+    state : object
+        What this solver needs to go on from here; it is passed back as ``start``.
+    """
+
+    coef: np.ndarray
+    intercept: Any
+    objective: float
+    gap: float
+    n_iter: int
+    converged: bool
+    history: dict[str, list[float]]
+    state: Any = None
