@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array, validate_data
 
+from fastgd.kernels.losses import NONNEGATIVE, POSITIVE, Tweedie
 from fastgd.kernels.rows import CSR, Dense
 
 CHUNK = 1 << 16  # labels are encoded this many at a time
@@ -99,6 +100,31 @@ def check_weight(sample_weight: Any, X: Any, dtype: Any, *, all_zero: bool = Fal
     return weight
 
 
+def domain(loss: Any) -> str | None:
+    """Return which targets a loss allows: "nonnegative", "positive", or None for all."""
+    if isinstance(loss, Tweedie):
+        if loss.power <= 0:
+            return None
+        return NONNEGATIVE if loss.power < 2 else POSITIVE
+    return getattr(type(loss), "domain", None)
+
+
+def check_targets(loss: Any, y: NDArray[Any]) -> None:
+    """Refuse targets that the loss is not defined for.
+
+    Raises
+    ------
+    ValueError
+        If y holds a negative number, or a zero where the loss asks for positive ones.
+    """
+    allowed, least = domain(loss), y.min()
+    if (allowed == NONNEGATIVE and least < 0) or (allowed == POSITIVE and least <= 0):
+        raise ValueError(
+            f"Some value(s) of y are out of the valid range of the loss {type(loss).__name__!r}: "
+            f"y {'>=' if allowed == NONNEGATIVE else '>'} 0 is allowed, got a minimum of {least}."
+        )
+
+
 def encode_labels(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32]:
     """Return each label's place in ``classes`` (sorted), a chunk at a time.
 
@@ -119,6 +145,22 @@ def encode_labels(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32]:
             )
         codes[start : start + CHUNK] = places
     return codes
+
+
+def classes_and_codes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Return the distinct labels, sorted, and each label's place among them.
+
+    Whole numbers in a small range are counted, which takes a twentieth of the time of a sort.
+    """
+    if y.dtype.kind in "iu" and y.size > 0:
+        low, high = int(y.min()), int(y.max())
+        if high - low < CHUNK:
+            offsets = y.astype(np.int64) - low
+            present = np.bincount(offsets) > 0
+            places = np.cumsum(present, dtype=np.int32) - np.int32(1)
+            return (np.flatnonzero(present) + low).astype(y.dtype), places[offsets]
+    classes, codes = np.unique(y, return_inverse=True)
+    return classes, codes.astype(np.int32)
 
 
 def binary_targets(codes: NDArray[np.int32], negative: float, dtype: Any) -> NDArray[Any]:

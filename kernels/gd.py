@@ -8,17 +8,18 @@ MAX_SWEEPS = 1000
 
 
 @kernel()
-def step_in_metric(metric, gradient, params, threshold, accuracy, step):
-    """Minimise a quadratic model plus l1 by cyclic coordinate descent.
+def step_in_metric(metric, gradient, params, sides, accuracy, step):
+    """Minimise a quadratic model with l1 and lower bounds by cyclic coordinate descent.
 
-        min_p  g'p + p'H p / 2 + sum_j t_j |u_j + p_j|
+        min_p  g'p + p'H p / 2 + sum_j t_j |u_j + p_j|,    u_j + p_j >= c_j
 
     A soft threshold is right for a diagonal H only; after a full H it stops far above the optimum.
 
     Parameters
     ----------
     metric : (P, P), float64, H; a coordinate whose diagonal is 0 stays where it is
-    gradient, params, threshold : (P,), float64: g, u and t
+    gradient, params : (P,), float64: g and u, u >= c
+    sides : (2, P), float64: t and c
     accuracy : float
         Sweep until no coordinate's move is worth more than this part of the largest.
     step : (P,), float64, p; changed in place, starts from what it holds
@@ -32,7 +33,7 @@ def step_in_metric(metric, gradient, params, threshold, accuracy, step):
     .. [1] Friedman, Hastie & Tibshirani, "Regularization Paths for Generalized Linear Models via
        Coordinate Descent", 2010, section 2.
     """
-    size = params.shape[0]
+    size, threshold, lowest = params.shape[0], sides[0], sides[1]
     slope = np.empty(size)  # g + H p
     for i in range(size):
         total = gradient[i]
@@ -49,7 +50,7 @@ def step_in_metric(metric, gradient, params, threshold, accuracy, step):
             old = params[i] + step[i]
             new = old - slope[i] / h
             t = threshold[i] / h
-            new = max(new - t, 0.0) + min(new + t, 0.0)
+            new = max(max(new - t, 0.0) + min(new + t, 0.0), lowest[i])
             move = new - old
             if move != 0.0:
                 step[i] += move

@@ -192,7 +192,7 @@ def solve(metric: Metric, gradient: Floats) -> Floats:
 def solve_l1(
     metric: Metric, problem: Problem, point: Point, accuracy: float
 ) -> tuple[Floats, float]:
-    """Return the step that minimises the metric's model plus l1, and the model's decrease."""
+    """Return the step that minimises the metric's model with l1 and bounds, and its decrease."""
     full = metric.full if metric.full.ndim == 2 else None
     if full is None:
         return _threshold_step(metric, problem, point)
@@ -202,12 +202,14 @@ def solve_l1(
     if metric.is_hessian or u.ndim == 1:
         t = np.tile(problem.threshold, max(1, problem.n_outputs))
         step = np.zeros(t.shape[0])
-        gain = step_in_metric(full, gradient.T.ravel(), u.T.ravel(), t, accuracy, step)
+        lowest = np.tile(problem.lowest, max(1, problem.n_outputs))
+        sides = np.stack([t, lowest])
+        gain = step_in_metric(full, gradient.T.ravel(), u.T.ravel(), sides, accuracy, step)
         return step.reshape(u.T.shape).T, gain
-    steps, gain = np.zeros(u.T.shape), 0.0
+    steps, gain, sides = np.zeros(u.T.shape), 0.0, np.stack([problem.threshold, problem.lowest])
     for k in range(u.shape[1]):
         g, own = np.ascontiguousarray(gradient[:, k]), np.ascontiguousarray(u[:, k])
-        gain += step_in_metric(full, g, own, problem.threshold, accuracy, steps[k])
+        gain += step_in_metric(full, g, own, sides, accuracy, steps[k])
     return steps.T, gain
 
 
@@ -217,6 +219,7 @@ def _threshold_step(metric: Metric, problem: Problem, point: Point) -> tuple[Flo
     t = problem.threshold
     moved = (point.u.T - inverse * point.gradient.T).T
     kept = (np.sign(moved).T * np.maximum(np.abs(moved).T - inverse * t, 0.0)).T
+    kept = np.maximum(kept.T, problem.lowest).T
     step = kept - point.u
     gain = -float(np.vdot(point.gradient, step))
     gain -= 0.5 * float(np.sum(metric.full @ step**2))

@@ -46,6 +46,7 @@ class Problem(NamedTuple):
     dtype : the type of matrix products
     peak : (n_features,), the largest standardised |z_ij| of each column
     prior : (n_features,), a sample's additional l2 penalty of u; empty for none
+    positive : bool, w >= 0
     """
 
     rows: Any
@@ -60,6 +61,7 @@ class Problem(NamedTuple):
     dtype: Any
     peak: Floats
     prior: Floats
+    positive: bool
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -70,6 +72,16 @@ class Problem(NamedTuple):
     def threshold(self) -> Floats:
         """The l1 penalty of each standardised coefficient, the intercept's 0 last."""
         return np.append(self.l1 * self.frame.shrink, 0.0)
+
+    @property
+    def lowest(self) -> Floats:
+        """The least value that each standardised coefficient may have."""
+        return np.append(np.full(self.shape[1], 0.0 if self.positive else -np.inf), -np.inf)
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether gradients say all, without a threshold or a bound."""
+        return self.l1 == 0.0 and not self.positive
 
     @property
     def ridge(self) -> Floats:
@@ -110,6 +122,7 @@ def pose(task: Task) -> Problem:
         np.float64 if precise else np.float32,
         peak,
         np.empty(0),
+        task.positive,
     )
 
 
@@ -206,6 +219,7 @@ def from_raw(problem: Problem, coef: Floats, intercept: Any) -> Floats:
     u = np.zeros(shape)
     known = frame.shrink > 0.0
     coef = np.asarray(coef, np.float64).T
+    coef = np.maximum(coef, 0.0) if problem.positive else coef
     u[:-1][known] = (coef[known].T / frame.shrink[known]).T
     if problem.fit_intercept:
         u[-1] = intercept + frame.center @ coef

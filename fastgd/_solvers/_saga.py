@@ -73,7 +73,7 @@ def saga(task: Task, effort: Effort, start: State | None = None) -> Solution:
     with one_blas_thread():
         plan, pace = _plan(problem, prior, effort.seed)
         outcome = _passes(plan, pace, u, goal)
-    return solution(problem, outcome)
+    return solution(problem, outcome, effort)
 
 
 def _plan(problem: Problem, prior: Floats, seed: int) -> tuple[Pass, float]:

@@ -102,7 +102,7 @@ def _ascend(
             watch.judge(objective, gap)
     state = State(memory.dual, intercept)
     counts = watch.n_iter, watch.has_converged, watch.history
-    return Solution(coef, intercept, objective, gap, *counts, state)
+    return Solution(coef, intercept, objective, gap, gap, *counts, state)
 
 
 def _n_entries(rows: Any) -> int:

@@ -19,6 +19,7 @@ class Task(NamedTuple):
     n_features : int
     n_outputs : int, the number of classes for softmax, else 1
     fit_intercept : bool; the intercept is not penalised
+    positive : bool, w >= 0
     """
 
     rows: Any
@@ -30,6 +31,7 @@ class Task(NamedTuple):
     n_features: int
     n_outputs: int = 1
     fit_intercept: bool = True
+    positive: bool = False
 
 
 class Effort(NamedTuple):
@@ -58,10 +60,12 @@ class Solution(NamedTuple):
         What ``Task`` minimises, at this model.
     gap : float
         A proven bound of ``objective`` minus the optimum; inf where none is known.
+    left : float
+        What stopped the solver: ``gap``, or an estimate of the suboptimality.
     n_iter : int
         Passes over the data.
     converged : bool
-        Whether the bound came below what ``Effort.tol`` asks for.
+        Whether ``left`` came below what ``Effort.tol`` asks for.
     history : dict of str to list
         Equal-length lists, one entry a pass.
     state : object
@@ -72,6 +76,7 @@ class Solution(NamedTuple):
     intercept: Any
     objective: float
     gap: float
+    left: float
     n_iter: int
     converged: bool
     history: dict[str, list[float]]

@@ -1,0 +1,122 @@
+"""The choice of a solver, by a rule with measurements behind it (docs/architecture.md).
+
+What decides is P, the number of parameters, and q = |x_i|^2 / (l2 n), how much one row can move
+its own prediction: SDCA's passes grow with its mean, and cost no more than the non-zeros.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastgd._solvers._gd import State, gd
+from fastgd._solvers._precondition import LARGEST_METRIC
+from fastgd._solvers._saga import saga
+from fastgd._solvers._sdca import sdca
+from fastgd._solvers._task import Effort, Solution, Task
+from fastgd.kernels import losses
+from fastgd.kernels.rows import Dense
+
+LARGEST_Q = 10.0  # beyond it SDCA needs more passes than descent in a metric
+SDCA_PASSES = 100  # then descent goes on from there
+SOLVERS = {"gd": gd, "saga": saga, "sdca": sdca}
+
+
+class Answer(NamedTuple):
+    """A solution, and which solver found it."""
+
+    solution: Solution
+    solver: str
+
+
+def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -> Answer:
+    """Solve a task.
+
+    Parameters
+    ----------
+    task : Task
+    effort : Effort
+    solver : {"auto", "gd", "saga", "sdca"}
+    start : the ``state`` of another solution, or None
+
+    Raises
+    ------
+    ValueError
+        If a solver was asked for that cannot solve this task: the message says why.
+    """
+    chosen = choose(task) if solver == "auto" else solver
+    _check(task, chosen)
+    start = _start_for(chosen, task, start)
+    if solver != "auto" or chosen != "sdca":
+        return Answer(SOLVERS[chosen](task, effort, start), chosen)
+    budget = effort._replace(max_iter=min(effort.max_iter, SDCA_PASSES))
+    first = sdca(task, budget, start)
+    left = effort.max_iter - first.n_iter
+    if first.converged or left <= 0 or not can_descend(task):
+        return Answer(first, chosen)
+    second = gd(task, effort._replace(max_iter=left), State(first.coef, first.intercept))
+    return Answer(second._replace(n_iter=first.n_iter + second.n_iter), "gd")
+
+
+def choose(task: Task) -> str:
+    """Return the solver that "auto" means for a task."""
+    width = (task.n_features + 1) * task.n_outputs
+    if not can_descend(task):
+        return "sdca"
+    if width <= LARGEST_METRIC or task.positive:
+        return "gd"
+    can_ascend = task.l2 > 0.0 and has_dual(task) and mean_q(task) <= LARGEST_Q
+    shares_metric = isinstance(task.rows, Dense) and task.n_features < LARGEST_METRIC
+    if shares_metric and task.l1 == 0.0:
+        return "gd"
+    return "sdca" if can_ascend else "gd"
+
+
+def can_descend(task: Task) -> bool:
+    """Tell whether the loss has a curvature."""
+    return hasattr(type(task.loss), "value_row") or not is_piecewise_linear(task.loss)
+
+
+def is_piecewise_linear(loss: Any) -> bool:
+    """Tell whether a loss has kinks, and no curvature to descend by."""
+    return isinstance(loss, (losses.Hinge, losses.EpsilonInsensitive))
+
+
+def has_dual(task: Task) -> bool:
+    """Tell whether SDCA knows the loss."""
+    return task.n_outputs > 1 or hasattr(type(task.loss), "dual_step")
+
+
+def mean_q(task: Task) -> float:
+    """Return the mean of |x_i|^2 / (l2 n) over the rows."""
+    if isinstance(task.rows, Dense):
+        some = task.rows.values[:: max(1, task.y.shape[0] // 1000)].astype(np.float64)
+        some -= some.mean(axis=0) * task.fit_intercept
+        square = float(np.einsum("ij,ij->", some, some)) / some.shape[0]
+    else:
+        data = task.rows.data
+        square = float(np.vdot(data, data)) / task.y.shape[0]
+    return square / (task.l2 * task.y.shape[0])
+
+
+def _check(task: Task, solver: str) -> None:
+    """Refuse a solver that cannot solve the task."""
+    if solver == "sdca":
+        if not task.l2 > 0.0:
+            raise ValueError("solver='sdca' needs an l2 penalty; use solver='auto'.")
+        if not has_dual(task):
+            raise ValueError("solver='sdca' does not know this loss; use solver='auto'.")
+        if task.positive:
+            raise ValueError("solver='sdca' does not go with positive=True; use solver='auto'.")
+    elif solver == "saga" and task.positive:
+        raise ValueError("solver='saga' does not go with positive=True; use solver='auto'.")
+    elif not can_descend(task):
+        raise ValueError(f"solver={solver!r} needs a smooth loss; use solver='auto' or 'sdca'.")
+
+
+def _start_for(solver: str, task: Task, start: Any) -> Any:
+    """Return a start that this solver understands; None where there is none."""
+    if start is None or solver == "sdca":
+        dual = getattr(start, "dual", None)
+        return start if dual is not None and dual.shape[0] == task.y.shape[0] else None
+    shape = (task.n_features,) if task.n_outputs == 1 else (task.n_outputs, task.n_features)
+    return start if isinstance(start, State) and np.shape(start.coef) == shape else None

@@ -1,0 +1,398 @@
+"""LinearRegression, Ridge, Lasso and ElasticNet: squared error, and what is added to it."""
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import MultiOutputMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from fastgd._undo import or_as_before
+from fastgd.kernels.losses import SquaredError
+from fastgd.linear_model._regression import Penalty, SolvedRegressor
+from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel
+
+WORDS = SolvedModel._parameter_constraints
+SHARED = {name: WORDS[name] for name in ("tol", "fit_intercept")}
+
+
+class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor):
+    """Base class: a subclass says how strong the penalty of the mean loss is."""
+
+    def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:
+        """Return (l1, l2) of each target's mean loss; ``mass`` is the weights' sum."""
+        raise NotImplementedError
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+        """Fit all targets."""
+        with or_as_before(self):
+            X, y, weight = self._check(X, y, sample_weight, multi_output=True)
+            mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
+            penalties = self._penalties(mass, 1 if y.ndim == 1 else y.shape[1])
+            self._fit_targets(X, y, weight, SquaredError(), penalties)
+
+
+class LinearRegression(_SquaredErrorModel):
+    """Ordinary least squares.
+
+    Minimises  1/2 sum_i s_i (y_i - x_i w - b)^2 / sum_i s_i. Where columns are linearly
+    dependent, the solution is the one of (nearly) least norm in standardised columns.
+
+    Parameters
+    ----------
+    fit_intercept : bool, default=True
+    copy_X : bool, default=True
+        Accepted and not needed: X is never changed.
+    tol : float, default=1e-6
+        Stop when the estimated suboptimality is at most ``tol`` times the objective.
+    n_jobs : int or None, default=None
+        Accepted and not needed.
+    positive : bool, default=False
+        Require w >= 0.
+    solver : {"auto", "gd", "saga"}, default="auto"
+        "gd" is Newton's step, which is exact here, up to 3,000 columns.
+    max_iter : int, default=1000
+        Passes over the data at most.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features), in the dtype of X
+    intercept_ : float or ndarray of shape (n_targets,)
+    objective_ : float or ndarray of shape (n_targets,)
+        What is minimised.
+    gap_ : float or ndarray of shape (n_targets,)
+        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+    n_iter_ : int or ndarray of shape (n_targets,)
+    solver_ : str
+    history_ : dict of str to list, or a list of them
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SHARED,
+        "copy_X": ["boolean"],
+        "n_jobs": [None, Integral],
+        "positive": ["boolean"],
+        "solver": WORDS["solver"],
+        "max_iter": WORDS["max_iter"],
+    }
+
+    def __init__(
+        self,
+        *,
+        fit_intercept: bool = True,
+        copy_X: bool = True,
+        tol: float = 1e-6,
+        n_jobs: int | None = None,
+        positive: bool = False,
+        solver: str = "auto",
+        max_iter: int = 1000,
+    ) -> None:
+        self.fit_intercept = fit_intercept
+        self.copy_X = copy_X
+        self.tol = tol
+        self.n_jobs = n_jobs
+        self.positive = positive
+        self.solver = solver
+        self.max_iter = max_iter
+
+    def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:  # noqa: ARG002
+        return [(0.0, 0.0)] * n_targets
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> "LinearRegression":
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : LinearRegression
+        """
+        self._fit(X, y, sample_weight)
+        return self
+
+
+class Ridge(_SquaredErrorModel):
+    """Least squares with an l2 penalty.
+
+    Minimises  sum_i s_i (y_i - x_i w - b)^2 + alpha |w|^2, as scikit-learn does.
+
+    Parameters
+    ----------
+    alpha : float or array-like of shape (n_targets,), default=1.0
+        Strength of the penalty, >= 0.
+    fit_intercept : bool, default=True
+    copy_X : bool, default=True
+        Accepted and not needed: X is never changed.
+    max_iter : int or None, default=None
+        Passes over the data at most; None is 1000.
+    tol : float, default=1e-4
+        Stop when the estimated suboptimality is at most ``tol`` times the objective.
+    solver : {"auto", "gd", "saga", "sdca"}, default="auto"
+        scikit-learn's other names mean "auto".
+    positive : bool, default=False
+        Require w >= 0.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the order of rows; None is a fixed seed.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features), in the dtype of X
+    intercept_ : float or ndarray of shape (n_targets,)
+    objective_ : float or ndarray of shape (n_targets,)
+        What is minimised, divided by 2 sum_i s_i.
+    gap_ : float or ndarray of shape (n_targets,)
+        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+    n_iter_ : ndarray of shape (n_targets,)
+    solver_ : str
+    history_ : dict of str to list, or a list of them
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SHARED,
+        "alpha": [NON_NEGATIVE, np.ndarray],
+        "copy_X": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "solver": WORDS["solver"],
+        "positive": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        alpha: Any = 1.0,
+        *,
+        fit_intercept: bool = True,
+        copy_X: bool = True,
+        max_iter: int | None = None,
+        tol: float = 1e-4,
+        solver: str = "auto",
+        positive: bool = False,
+        random_state: Any = None,
+    ) -> None:
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.copy_X = copy_X
+        self.max_iter = max_iter
+        self.tol = tol
+        self.solver = solver
+        self.positive = positive
+        self.random_state = random_state
+
+    def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:
+        alphas = np.ravel(np.asarray(self.alpha, np.float64))
+        if alphas.shape[0] not in (1, n_targets):
+            raise ValueError(
+                f"Number of targets and number of penalties do not correspond: {alphas.shape[0]} "
+                f"!= {n_targets}"
+            )
+        return [(0.0, float(a) / mass) for a in np.broadcast_to(alphas, n_targets)]
+
+    def _shaped_n_iter(self, n_iter: NDArray[Any], *, many: bool) -> Any:  # noqa: ARG002
+        return n_iter
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | float | None = None) -> "Ridge":
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : float or array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : Ridge
+        """
+        self._fit(X, y, sample_weight)
+        return self
+
+
+class ElasticNet(_SquaredErrorModel):
+    """Least squares with l1 and l2 penalties.
+
+    Minimises  sum_i s_i (y_i - x_i w - b)^2 / (2 sum_i s_i) + alpha l1_ratio |w|_1
+    + alpha (1 - l1_ratio)/2 |w|^2, as scikit-learn does. Zeros are exact.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        Strength of the penalty, >= 0.
+    l1_ratio : float, default=0.5
+        Share of l1, in [0, 1].
+    fit_intercept : bool, default=True
+    precompute : bool or array-like, default=False
+        Accepted and not needed.
+    max_iter : int, default=1000
+        Passes over the data at most.
+    copy_X : bool, default=True
+        Accepted and not needed: X is never changed.
+    tol : float, default=1e-4
+        Stop when the estimated suboptimality is at most ``tol`` times the objective.
+    warm_start : bool, default=False
+        Start from the last fit's coefficients.
+    positive : bool, default=False
+        Require w >= 0.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the order of rows; None is a fixed seed.
+    selection : {"cyclic", "random"}, default="cyclic"
+        Accepted and not needed.
+    solver : {"auto", "gd", "saga", "sdca"}, default="auto"
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features), in the dtype of X
+    sparse_coef_ : sparse matrix of shape (1, n_features) or (n_targets, n_features)
+    intercept_ : float or ndarray of shape (n_targets,)
+    objective_ : float or ndarray of shape (n_targets,)
+        What is minimised.
+    gap_, dual_gap_ : float or ndarray of shape (n_targets,)
+        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+    n_iter_ : int or list of int
+    solver_ : str
+    history_ : dict of str to list, or a list of them
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SHARED,
+        "alpha": [NON_NEGATIVE],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "precompute": ["boolean", "array-like"],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "copy_X": ["boolean"],
+        "warm_start": ["boolean"],
+        "positive": ["boolean"],
+        "random_state": ["random_state"],
+        "selection": [StrOptions({"cyclic", "random"})],
+        "solver": WORDS["solver"],
+    }
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        *,
+        l1_ratio: float = 0.5,
+        fit_intercept: bool = True,
+        precompute: Any = False,
+        max_iter: int = 1000,
+        copy_X: bool = True,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        positive: bool = False,
+        random_state: Any = None,
+        selection: str = "cyclic",
+        solver: str = "auto",
+    ) -> None:
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.precompute = precompute
+        self.max_iter = max_iter
+        self.copy_X = copy_X
+        self.tol = tol
+        self.warm_start = warm_start
+        self.positive = positive
+        self.random_state = random_state
+        self.selection = selection
+        self.solver = solver
+
+    def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:  # noqa: ARG002
+        share = self.alpha * self.l1_ratio
+        return [(float(share), float(self.alpha - share))] * n_targets
+
+    def _shaped_n_iter(self, n_iter: NDArray[Any], *, many: bool) -> Any:
+        return n_iter.tolist() if many else int(n_iter[0])
+
+    @property
+    def sparse_coef_(self) -> Any:
+        """``coef_`` as a sparse matrix."""
+        return sp.csr_matrix(self.coef_)
+
+    @property
+    def dual_gap_(self) -> Any:
+        """``gap_`` under scikit-learn's name."""
+        return self.gap_
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | float | None = None,
+        check_input: bool = True,  # noqa: ARG002
+    ) -> "ElasticNet":
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : float or array-like of shape (n_samples,), default=None
+        check_input : bool, default=True
+            Accepted and not needed: input is always checked.
+
+        Returns
+        -------
+        self : ElasticNet
+        """
+        self._fit(X, y, sample_weight)
+        return self
+
+
+class Lasso(ElasticNet):
+    """Least squares with an l1 penalty: zeros are exact.
+
+    Minimises  sum_i s_i (y_i - x_i w - b)^2 / (2 sum_i s_i) + alpha |w|_1. Parameters and
+    attributes are those of ``ElasticNet`` but for ``l1_ratio``, which is 1.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        name: allowed
+        for name, allowed in ElasticNet._parameter_constraints.items()
+        if name != "l1_ratio"
+    }
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        *,
+        fit_intercept: bool = True,
+        precompute: Any = False,
+        copy_X: bool = True,
+        max_iter: int = 1000,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        positive: bool = False,
+        random_state: Any = None,
+        selection: str = "cyclic",
+        solver: str = "auto",
+    ) -> None:
+        super().__init__(
+            alpha,
+            l1_ratio=1.0,
+            fit_intercept=fit_intercept,
+            precompute=precompute,
+            max_iter=max_iter,
+            copy_X=copy_X,
+            tol=tol,
+            warm_start=warm_start,
+            positive=positive,
+            random_state=random_state,
+            selection=selection,
+            solver=solver,
+        )

@@ -1,0 +1,335 @@
+"""LogisticRegression and SoftmaxRegression."""
+
+import warnings
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+from sklearn.base import _fit_context
+from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.utils._param_validation import Hidden, Interval, StrOptions
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.extmath import softmax
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from fastgd._solvers._task import Solution, Task
+from fastgd._undo import or_as_before
+from fastgd._validation import check_weight, check_X_y, classes_and_codes
+from fastgd.kernels.losses import LogLoss, Softmax
+from fastgd.linear_model._solved import FLOATS, SolvedModel
+
+
+class LogisticRegression(LinearClassifierMixin, SolvedModel):
+    """Logistic regression, softmax beyond two classes, without a learning rate.
+
+    Minimises  C * sum_i s_i loss(y_i, x_i w + b) + l1_ratio |w|_1 + (1 - l1_ratio)/2 |w|^2
+
+    with the logistic loss for two classes and the cross-entropy of a softmax for more; the
+    intercept is not penalised. Words, defaults and objective are scikit-learn's. Columns need not
+    be scaled: solvers work in coordinates where columns are alike.
+
+    Parameters
+    ----------
+    penalty : {"l1", "l2", "elasticnet", None}, default="deprecated"
+        As in scikit-learn, which deprecates it: use ``l1_ratio``, and ``C=np.inf`` for none.
+    C : float, default=1.0
+        Inverse strength of the penalty, > 0; ``np.inf`` for no penalty.
+    l1_ratio : float, default=0.0
+        Share of l1 in the penalty, in [0, 1]; l1 gives exact zeros.
+    dual : bool, default=False
+        Accepted and not needed: the solver is chosen by the data.
+    tol : float, default=1e-4
+        Stop when the suboptimality (F - F*) / F* is, by the solver's estimate or proof, at most
+        this. Small problems (n_samples * n_features up to 1e5) are finished to rounding.
+    fit_intercept : bool, default=True
+    intercept_scaling : float, default=1
+        Accepted and not needed: the intercept is free.
+    class_weight : dict or "balanced", default=None
+        Factors of the sample weights, by class.
+    random_state : int, RandomState instance or None, default=None
+        Seeds samples and the order of rows; None is a fixed seed.
+    solver : {"auto", "gd", "saga", "sdca"}, default="auto"
+        Full-batch descent in a metric, mini-batch SAGA, dual coordinate ascent. The names of
+        scikit-learn's other solvers are accepted and mean "auto".
+    max_iter : int, default=1000
+        Passes over the data at most.
+    verbose : int, default=0
+    warm_start : bool, default=False
+        Start from the last fit's coefficients.
+    n_jobs : None
+        Accepted and not needed, as in scikit-learn.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features), in the dtype of X
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+    n_iter_ : ndarray of shape (1,)
+        Passes over the data.
+    objective_ : float
+        What is minimised, divided by C * sum_i s_i: the mean loss and its penalty.
+    gap_ : float
+        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+    solver_ : str
+        The solver that found the solution.
+    history_ : dict of str to list
+        One entry a pass.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from fastgd import LogisticRegression
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = LogisticRegression().fit(X, y)
+    >>> round(float(model.score(X, y)), 3)
+    0.958
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SolvedModel._parameter_constraints,
+        "penalty": [
+            StrOptions({"l1", "l2", "elasticnet"}),
+            None,
+            Hidden(StrOptions({"deprecated"})),
+        ],
+        "C": [Interval(Real, 0, None, closed="right")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
+        "dual": ["boolean"],
+        "intercept_scaling": [Interval(Real, 0, None, closed="neither")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "n_jobs": [None, Integral],
+    }
+
+    def __init__(
+        self,
+        penalty: Any = "deprecated",
+        *,
+        C: float = 1.0,
+        l1_ratio: float | None = 0.0,
+        dual: bool = False,
+        tol: float = 1e-4,
+        fit_intercept: bool = True,
+        intercept_scaling: float = 1,
+        class_weight: Any = None,
+        random_state: Any = None,
+        solver: str = "auto",
+        max_iter: int = 1000,
+        verbose: int = 0,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.penalty = penalty
+        self.C = C
+        self.l1_ratio = l1_ratio
+        self.dual = dual
+        self.tol = tol
+        self.fit_intercept = fit_intercept
+        self.intercept_scaling = intercept_scaling
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.solver = solver
+        self.max_iter = max_iter
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.n_jobs = n_jobs
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> "LogisticRegression":
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            float32 and float64 in C order, and CSR, are used without a copy.
+        y : array-like of shape (n_samples,)
+            Labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; none means 1 each.
+
+        Returns
+        -------
+        self : LogisticRegression
+
+        Raises
+        ------
+        ValueError
+            If X or y do not fit each other or hold what is no number, if a word is unknown, or if
+            y has one class only. The model is left as it was.
+        """
+        with or_as_before(self):
+            C, l1_ratio = self._strength()
+            X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS)
+            check_classification_targets(y)
+            classes, codes = classes_and_codes(y)
+            if classes.shape[0] < 2:
+                raise ValueError(
+                    "This solver needs samples of at least 2 classes in the data, but the data "
+                    f"contains only one class: {classes[0]!r}. The number of classes has to be "
+                    "greater than one."
+                )
+            weight = self._weight_of_rows(sample_weight, X, y, classes, codes)
+            mass = weight.sum(dtype=np.float64) if weight.shape[0] > 0 else X.shape[0]
+            strength = 1.0 / (C * float(mass))
+            penalty = (l1_ratio * strength, (1.0 - l1_ratio) * strength)
+            answer = self._solve(self._problem(X, codes, weight, classes, penalty), self._start())
+            self.classes_ = classes
+            self._take(answer.solution, X.dtype)
+            self._report([answer])
+        return self
+
+    def _strength(self) -> tuple[float, float]:
+        """Return C, and l1's share in the penalty, from the new words or the deprecated one."""
+        ratio = 0.0 if self.l1_ratio is None else float(self.l1_ratio)
+        if self.penalty == "deprecated":
+            return float(self.C), ratio
+        warnings.warn(
+            f"'penalty' is deprecated, as in scikit-learn 1.8: in place of {self.penalty!r} use "
+            "l1_ratio=0 for 'l2', l1_ratio=1 for 'l1', and C=np.inf for None.",
+            FutureWarning,
+            stacklevel=3,
+        )
+        if self.penalty == "elasticnet" and self.l1_ratio is None:
+            raise ValueError("l1_ratio must be specified when penalty is 'elasticnet'.")
+        shares = {"l1": 1.0, "l2": 0.0, "elasticnet": ratio, None: 0.0}
+        return np.inf if self.penalty is None else float(self.C), shares[self.penalty]
+
+    def _weight_of_rows(
+        self,
+        sample_weight: Any,
+        X: Any,
+        y: NDArray[Any],
+        classes: NDArray[Any],
+        codes: NDArray[np.int32],
+    ) -> NDArray[Any]:
+        """Return the rows' weights times their classes'; empty for 1 each."""
+        weight = check_weight(sample_weight, X, np.float64)
+        if self.class_weight is None:
+            return weight
+        given = weight if weight.shape[0] > 0 else None
+        factors = compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=given)
+        own = factors[codes]
+        return own if given is None else weight * own
+
+    def _problem(
+        self,
+        X: Any,
+        codes: NDArray[np.int32],
+        weight: NDArray[Any],
+        classes: NDArray[Any],
+        penalty: tuple[float, float],
+    ) -> Task:
+        """Return what to minimise."""
+        if classes.shape[0] == 2:
+            return self._task(X, codes, weight, LogLoss(), penalty)
+        return self._task(X, codes, weight, Softmax(), penalty, n_outputs=classes.shape[0])
+
+    def _take(self, solution: Solution, dtype: Any) -> None:
+        """Set the fitted parameters."""
+        self.coef_ = np.ascontiguousarray(np.atleast_2d(solution.coef), dtype)
+        self.intercept_ = np.atleast_1d(solution.intercept).astype(dtype)
+        self.n_iter_ = np.array([solution.n_iter], np.int32)
+        self._state, self._reported = solution.state, self.coef_
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        raw = self.decision_function(X)
+        if raw.ndim == 2:
+            return softmax(raw, copy=False)
+        return np.column_stack([expit(-raw), expit(raw)])
+
+    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+        """Return the logarithm of ``predict_proba``, which does not underflow.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        check_is_fitted(self)
+        raw = self.decision_function(X)
+        if raw.ndim == 1:
+            return -np.column_stack([np.logaddexp(0.0, raw), np.logaddexp(0.0, -raw)])
+        raw -= raw.max(axis=1, keepdims=True)
+        return raw - np.log(np.exp(raw).sum(axis=1, keepdims=True))
+
+
+class SoftmaxRegression(LogisticRegression):
+    """Softmax regression: one vector of coefficients a class, for two classes as well.
+
+    Minimises  C * sum_i s_i (log sum_k e^raw_ik - raw_i,y_i) + l1_ratio |W|_1
+    + (1 - l1_ratio)/2 |W|^2,  raw_i = W x_i + b. Words and attributes are those of
+    ``LogisticRegression``, from which it differs for two classes only: there ``coef_`` has two
+    rows, and the penalty counts both.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from fastgd import SoftmaxRegression
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> SoftmaxRegression().fit(X, y).coef_.shape
+    (2, 30)
+    """
+
+    def _problem(
+        self,
+        X: Any,
+        codes: NDArray[np.int32],
+        weight: NDArray[Any],
+        classes: NDArray[Any],
+        penalty: tuple[float, float],
+    ) -> Task:
+        # Of two classes only w = w_1 - w_0 matters, and half of it each is the cheapest way to
+        # have it: |w/2|^2 twice is |w|^2 / 2, |w/2|_1 twice is |w|_1.
+        if classes.shape[0] == 2:
+            penalty = (penalty[0], 0.5 * penalty[1])
+        return super()._problem(X, codes, weight, classes, penalty)
+
+    def _take(self, solution: Solution, dtype: Any) -> None:
+        if solution.coef.ndim == 1:
+            half, b = 0.5 * solution.coef, 0.5 * solution.intercept
+            halves = np.stack([-half, half]), np.array([-b, b])
+            solution = solution._replace(coef=halves[0], intercept=halves[1])
+        super()._take(solution, dtype)
+
+    def _start(self) -> Any:
+        start = super()._start()
+        if getattr(start, "coef", None) is not None and start.coef.shape[0] == 2:
+            if self.classes_.shape[0] == 2:
+                return type(start)(*(np.diff(part, axis=0)[0] for part in start))
+        return start
+
+    def decision_function(self, X: Any) -> NDArray[Any]:
+        """Return the raw predictions.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) for two classes (of the second minus of the first), else
+        (n_samples, n_classes)
+        """
+        raw = super().decision_function(X)
+        return raw[:, 1] - raw[:, 0] if raw.shape[1] == 2 else raw

@@ -1,0 +1,90 @@
+"""What regressors without a learning rate share: targets in, coefficients out."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import RegressorMixin
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastgd._solvers._auto import Answer
+from fastgd._validation import check_weight, check_X_y
+from fastgd.linear_model._solved import FLOATS, SolvedModel
+
+Penalty = tuple[float, float]
+
+
+class SolvedRegressor(RegressorMixin, SolvedModel):
+    """Base class of the regressors that a solver fits, one target or many."""
+
+    def _check(
+        self, X: Any, y: Any, sample_weight: Any, *, multi_output: bool = False
+    ) -> tuple[Any, NDArray[Any], NDArray[Any]]:
+        """Return X, float64 targets and weights, validated; no weights are an empty array."""
+        checks = {"multi_output": multi_output, "y_numeric": True}
+        X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS, **checks)
+        weight = check_weight(sample_weight, X, np.float64)
+        if np.any(weight < 0.0):
+            raise ValueError(f"sample_weight must not be negative, got {weight.min()}.")
+        return X, np.asarray(y, np.float64), weight
+
+    def _fit_targets(
+        self, X: Any, y: NDArray[Any], weight: NDArray[Any], loss: Any, penalties: list[Penalty]
+    ) -> None:
+        """Fit each target, and take over what was found; all or nothing."""
+        columns = [y] if y.ndim == 1 else list(np.ascontiguousarray(y.T))
+        starts = self._starts(len(columns))
+        positive = bool(getattr(self, "positive", False))
+        answers = [
+            self._solve(self._task(X, column, weight, loss, penalty, positive=positive), start)
+            for column, penalty, start in zip(columns, penalties, starts, strict=True)
+        ]
+        self._take(answers, X.dtype, many=y.ndim == 2)
+        self._report(answers)
+
+    def _starts(self, n_targets: int) -> list[Any]:
+        """Return where each target's fit begins."""
+        if n_targets == 1:
+            return [self._start()]
+        return [None] * n_targets
+
+    def _take(self, answers: list[Answer], dtype: Any, *, many: bool) -> None:
+        """Set the fitted parameters."""
+        found = [answer.solution for answer in answers]
+        coef = np.array([s.coef for s in found], dtype)
+        intercept = np.array([s.intercept for s in found], dtype)
+        n_iter = np.array([s.n_iter for s in found], np.int32)
+        self.coef_ = coef if many else coef[0]
+        self.intercept_ = self._shaped_intercept(intercept, many=many)
+        self.n_iter_ = self._shaped_n_iter(n_iter, many=many)
+        self._state, self._reported = found[0].state, self.coef_
+
+    def _shaped_intercept(self, intercept: NDArray[Any], *, many: bool) -> Any:
+        """Return a number for one target, 0.0 for no intercept, as scikit-learn does."""
+        if not self.fit_intercept:
+            return 0.0
+        return intercept if many else intercept[0]
+
+    def _shaped_n_iter(self, n_iter: NDArray[Any], *, many: bool) -> Any:
+        return n_iter if many else int(n_iter[0])
+
+    def _raw(self, X: Any) -> NDArray[Any]:
+        """Return X @ coef + intercept."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse=["csr", "csc", "coo"], reset=False)
+        coef = self.coef_.T if self.coef_.ndim == 2 else self.coef_
+        return safe_sparse_dot(X, coef, dense_output=True) + self.intercept_
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+        """
+        return self._raw(X)

@@ -1,0 +1,119 @@
+"""What the estimators without a learning rate share: their words, and the way to a solver."""
+
+import warnings
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model._base import SparseCoefMixin
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from fastgd._solvers._auto import SOLVERS, Answer, solve
+from fastgd._solvers._gd import State
+from fastgd._solvers._task import Effort, Solution, Task
+from fastgd._validation import as_rows
+
+FLOATS = [np.float64, np.float32]
+MAX_SEED = np.iinfo(np.int32).max
+NON_NEGATIVE = Interval(Real, 0, None, closed="left")
+
+# scikit-learn's names of solvers, which mean "auto" here; ``solver_`` tells what was chosen
+FOREIGN_SOLVERS = {
+    *("lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag"),
+    *("svd", "cholesky", "lsqr", "sparse_cg"),
+    *("highs-ds", "highs-ipm", "highs", "interior-point", "revised simplex"),
+}
+
+
+class SolvedModel(SparseCoefMixin, BaseEstimator):
+    """Base class of the estimators that a solver fits.
+
+    A subclass says what is minimised, as ``Task`` has it; here a solver is asked, and what it
+    found is reported.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "tol": [NON_NEGATIVE],
+        "fit_intercept": ["boolean"],
+        "max_iter": [Interval(Integral, 0, None, closed="left"), None],
+        "solver": [StrOptions({"auto", *SOLVERS} | FOREIGN_SOLVERS)],
+        "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+    }
+
+    def _task(
+        self,
+        X: Any,
+        y: NDArray[Any],
+        weight: NDArray[Any],
+        loss: Any,
+        penalty: tuple[float, float],
+        **more: Any,
+    ) -> Task:
+        """Return what to minimise; ``penalty`` is (l1, l2) of the mean loss."""
+        given = weight if weight.shape[0] > 0 else None
+        more.setdefault("fit_intercept", bool(self.fit_intercept))
+        return Task(as_rows(X), y, given, loss, *penalty, X.shape[1], **more)
+
+    def _solve(self, task: Task, start: Any = None) -> Answer:
+        """Ask the solver that the words name."""
+        name = "auto" if self.solver in FOREIGN_SOLVERS else self.solver
+        return solve(task, self._effort(), name, start)
+
+    def _effort(self) -> Effort:
+        most = 1000 if self.max_iter is None else int(self.max_iter)
+        return Effort(float(self.tol), most, self._seed())
+
+    def _seed(self) -> int:
+        """Return a seed; None means a fixed one, so that the same data give the same model."""
+        state = getattr(self, "random_state", None)
+        return 0 if state is None else int(check_random_state(state).randint(MAX_SEED))
+
+    def _start(self) -> Any:
+        """Return where a warm start begins: from ``coef_``, which the user may have changed."""
+        if not (getattr(self, "warm_start", False) and hasattr(self, "coef_")):
+            return None
+        coef = self.coef_.toarray() if hasattr(self.coef_, "toarray") else self.coef_
+        state = getattr(self, "_state", None)
+        if state is not None and not isinstance(state, State) and self._reported is self.coef_:
+            return state
+        coef, intercept = np.array(coef, np.float64), np.array(self.intercept_, np.float64)
+        if coef.ndim == 2 and coef.shape[0] == 1:
+            coef, intercept = coef[0], intercept.reshape(-1)[0]
+        return State(coef, intercept)
+
+    def _report(self, answers: list[Answer]) -> None:
+        """Set what is known about the fit; many answers are those of many outputs."""
+        found = [answer.solution for answer in answers]
+        self.objective_ = _one_or_all([s.objective for s in found])
+        self.gap_ = _one_or_all([s.gap for s in found])
+        self.solver_ = answers[0].solver
+        self.history_ = found[0].history if len(found) == 1 else [s.history for s in found]
+        self._warn_if_unfinished(found)
+
+    def _warn_if_unfinished(self, found: list[Solution]) -> None:
+        worst = max(found, key=lambda s: (not s.converged, s.left / max(abs(s.objective), 1e-300)))
+        if worst.converged:
+            return
+        warnings.warn(
+            f"{type(self).__name__} stopped after {worst.n_iter} passes, its objective of "
+            f"{worst.objective:.6g} about {worst.left:.1e} above the optimum; tol={self.tol} asks "
+            f"for less. Increase max_iter (now {self.max_iter}) or tol, or penalise more: a model "
+            "without a penalty may have no optimum (separable classes).",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _one_or_all(values: list[float]) -> Any:
+    return values[0] if len(values) == 1 else np.array(values)
