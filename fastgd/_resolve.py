@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastgd import schedules
-from fastgd.kernels.losses import LOSSES
+from fastgd.kernels.losses import LOSSES, Quantile, Tweedie
 from fastgd.kernels.optimizers import OPTIMIZERS, Adam, LazyAdam, Sgd
 from fastgd.kernels.penalties import ElasticNet
 
@@ -15,7 +15,17 @@ Schedule = Callable[[Any], Any]  # from step numbers to their rates, arrays of f
 
 
 def loss(name: Any, epsilon: float) -> Any:
-    """Return the loss of a name, its ``epsilon`` filled in; an object is returned as it is."""
+    """Return the loss of a name, its ``epsilon`` filled in; an object is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        If an object holds a number for which there is no such loss.
+    """
+    if isinstance(name, Quantile) and not 0 < name.q < 1:
+        raise ValueError(f"q of the loss 'Quantile' must be in (0, 1), got {name.q}.")
+    if isinstance(name, Tweedie) and not (name.power <= 0 or name.power >= 1):
+        raise ValueError(f"power of the loss 'Tweedie' must be <= 0 or >= 1, got {name.power}.")
     if not isinstance(name, str):
         return name
     tag = LOSSES[name]

@@ -8,25 +8,33 @@
 from fastgd.kernels.losses import (
     LOSSES,
     EpsilonInsensitive,
+    Gamma,
     Hinge,
     Huber,
     LogLoss,
     ModifiedHuber,
+    Poisson,
+    Quantile,
     Softmax,
     SquaredEpsilonInsensitive,
     SquaredError,
     SquaredHinge,
+    Tweedie,
 )
 
 __all__ = [
     "LOSSES",
     "EpsilonInsensitive",
+    "Gamma",
     "Hinge",
     "Huber",
     "LogLoss",
     "ModifiedHuber",
+    "Poisson",
+    "Quantile",
     "Softmax",
     "SquaredEpsilonInsensitive",
     "SquaredError",
     "SquaredHinge",
+    "Tweedie",
 ]

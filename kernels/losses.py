@@ -23,9 +23,13 @@ Dual solvers (``sdca``) take four more, of the stored derivative r = loss'(raw),
     The solution r of ``r = loss'(raw - q (r - dual))`` and its derivative by ``raw``.
 
 A loss over many outputs (softmax) has ``value_row``, ``gradient_row`` and ``inverse_link_row``
-instead, which take a row of K raw predictions. ``kind`` says what ``y_true`` is and
-``negative`` how the negative class of a binary loss is written (1 is the positive one).
-Conventions: 1/2 in the squared losses; everything is finite for ``|raw| <= 1e4``.
+instead, which take a row of K raw predictions.
+
+``kind`` says what ``y_true`` is, and ``negative`` how the negative class of a binary loss is
+written (1 is the positive one). A regression loss may also say ``link``: "log" where predictions
+are e^raw, nothing where they are ``raw``; and ``domain``: "nonnegative" or "positive" where not
+every ``y_true`` is allowed. Conventions: 1/2 in the squared losses; everything is finite for
+``|raw| <= 1e4``.
 """
 
 import math
@@ -34,13 +38,15 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd.kernels._hook import hook
-from fastgd.kernels._jit import helper
+from fastgd.kernels._jit import helper, kernel
 from fastgd.kernels.elementary import exp, log1p
 
 REGRESSION, BINARY, MULTINOMIAL = "regression", "binary", "multinomial"
+LOG, NONNEGATIVE, POSITIVE = "log", "nonnegative", "positive"
 TINY = 1e-300  # 0 log 0 = 0
 SMALLEST_Q = 1e-100
 NEWTON_LIMIT = 60
+EDGE = 60.0  # the largest exponent that losses with a log link take as it is
 
 
 @hook
@@ -116,6 +122,37 @@ STEEPEST = 1e12  # scikit-learn's bound: a quadratic loss far from its minimum s
 def slope(loss, y_true, raw):
     """Return ``gradient`` within +-1e12, as stochastic steps use it."""
     return min(max(gradient(loss, y_true, raw), -STEEPEST), STEEPEST)
+
+
+@kernel()
+def predictions(loss, raw, out):
+    """Write the predictions that an array of ``raw`` stands for into ``out``."""
+    for i in range(raw.shape[0]):
+        out[i] = inverse_link(loss, raw[i])
+
+
+# e^x leaves float32 at x = 89 and float64 at 710; a step too long takes raw further than that. A
+# clipped exponential would stay there: its derivative is zero. Its Taylor polynomial of second
+# order, e^60 (1 + t + t^2/2), is finite at 1e4 (6e33) and goes on to rise and to bend, so that
+# descent and Newton's method come back. Each of the three is the exact derivative of the one above
+# it. They are entry points, because plain Python reaches them through the losses.
+@kernel()
+def growth(x, edge):
+    """Return e^x; beyond ``edge`` its Taylor polynomial of second order at ``edge``."""
+    t = max(x - edge, 0.0)
+    return exp(min(x, edge)) * (1.0 + t * (1.0 + 0.5 * t))
+
+
+@kernel()
+def growth_slope(x, edge):
+    """Return the derivative of ``growth``."""
+    return exp(min(x, edge)) * (1.0 + max(x - edge, 0.0))
+
+
+@kernel()
+def growth_bend(x, edge):
+    """Return the second derivative of ``growth``."""
+    return exp(min(x, edge))
 
 
 class SquaredError(NamedTuple):
@@ -296,6 +333,179 @@ class SquaredEpsilonInsensitive(NamedTuple):
     @staticmethod
     def inverse_link(loss, raw):
         return raw
+
+
+class Quantile(NamedTuple):
+    """Pinball loss of the quantile ``q``, 0 < q < 1: q max(y - raw, 0) + (1 - q) max(raw - y, 0).
+
+    q = 1/2 is half the absolute error. At the kink the sub-gradient is 0: a row that is met
+    exactly does not move anything.
+
+    References
+    ----------
+    .. [1] Koenker & Bassett, "Regression Quantiles", 1978.
+    """
+
+    q: float = 0.5
+
+    kind = REGRESSION
+
+    @staticmethod
+    def value(loss, y_true, raw):
+        return loss.q * max(y_true - raw, 0.0) + (1.0 - loss.q) * max(raw - y_true, 0.0)
+
+    @staticmethod
+    def gradient(loss, y_true, raw):
+        return (1.0 - loss.q if raw > y_true else 0.0) - (loss.q if raw < y_true else 0.0)
+
+    @staticmethod
+    def curvature(loss, y_true, raw):
+        return 0.0
+
+    @staticmethod
+    def conjugate(loss, y_true, dual):
+        return dual * y_true
+
+    @staticmethod
+    def dual_bounds(loss, y_true):
+        return -loss.q, 1.0 - loss.q
+
+    @staticmethod
+    def dual_curvature(loss, y_true, dual):
+        return 1.0 if -loss.q < dual < 1.0 - loss.q else 0.0
+
+    @staticmethod
+    def dual_step(loss, y_true, raw, dual, q):
+        # between its bounds r holds raw at the kink; q = 0 (a row of zeros) has no such r
+        q = max(q, SMALLEST_Q)
+        free = dual + (raw - y_true) / q
+        slope = 1.0 / q if -loss.q < free < 1.0 - loss.q else 0.0
+        return min(max(free, -loss.q), 1.0 - loss.q), slope
+
+    @staticmethod
+    def inverse_link(loss, raw):
+        return raw
+
+
+class Poisson(NamedTuple):
+    """Half the Poisson deviance of y >= 0 from e^raw, without what y alone adds: e^raw - y raw.
+
+    Beyond raw = 60 e^raw is ``growth``.
+
+    References
+    ----------
+    .. [1] McCullagh & Nelder, "Generalized Linear Models", 1989, chapter 6.
+    """
+
+    kind = REGRESSION
+    link = LOG
+    domain = NONNEGATIVE
+
+    @staticmethod
+    def value(loss, y_true, raw):
+        return growth(raw, EDGE) - y_true * raw
+
+    @staticmethod
+    def gradient(loss, y_true, raw):
+        return growth_slope(raw, EDGE) - y_true
+
+    @staticmethod
+    def curvature(loss, y_true, raw):
+        return growth_bend(raw, EDGE)
+
+    @staticmethod
+    def inverse_link(loss, raw):
+        return growth(raw, EDGE)
+
+
+class Gamma(NamedTuple):
+    """Half the gamma deviance of y > 0 from e^raw, without what y alone adds: y e^-raw + raw.
+
+    Below raw = -60 e^-raw is ``growth``.
+
+    References
+    ----------
+    .. [1] McCullagh & Nelder, "Generalized Linear Models", 1989, chapter 8.
+    """
+
+    kind = REGRESSION
+    link = LOG
+    domain = POSITIVE
+
+    @staticmethod
+    def value(loss, y_true, raw):
+        return y_true * growth(-raw, EDGE) + raw
+
+    @staticmethod
+    def gradient(loss, y_true, raw):
+        return 1.0 - y_true * growth_slope(-raw, EDGE)
+
+    @staticmethod
+    def curvature(loss, y_true, raw):
+        return y_true * growth_bend(-raw, EDGE)
+
+    @staticmethod
+    def inverse_link(loss, raw):
+        return growth(raw, EDGE)
+
+
+class Tweedie(NamedTuple):
+    """Half the Tweedie deviance of y from e^raw, without what y alone adds; p = ``power``:
+
+        e^((2 - p) raw) / (2 - p) - y e^((1 - p) raw) / (1 - p)
+
+    where e^(0 raw) / 0 is read as raw. p <= 0 or p >= 1: 0 is half the squared error (its y^2/2
+    is kept), 1 is ``Poisson``, 2 is ``Gamma``. y is any number for p <= 0, >= 0 below 2, and > 0
+    from 2 on. Convex for 1 <= p <= 2 only: outside, the curvature is negative at some raw.
+
+    Both terms become ``growth`` at the same raw, where the larger exponent is 60. Each at its own
+    60, the one to be subtracted would overtake the other, and a raw far out be sent further.
+
+    References
+    ----------
+    .. [1] Jorgensen, "Exponential Dispersion Models", 1987.
+    """
+
+    power: float = 1.5
+
+    kind = REGRESSION
+    link = LOG
+
+    @staticmethod
+    def value(loss, y_true, raw):
+        a, b, reach = _exponents(loss.power)
+        constant = 0.5 * y_true * y_true if loss.power == 0.0 else 0.0
+        return _integral(a, reach, raw) - y_true * _integral(b, reach, raw) + constant
+
+    @staticmethod
+    def gradient(loss, y_true, raw):
+        a, b, reach = _exponents(loss.power)
+        minuend = growth_slope(a * raw, abs(a) * reach)
+        return minuend - y_true * growth_slope(b * raw, abs(b) * reach)
+
+    @staticmethod
+    def curvature(loss, y_true, raw):
+        a, b, reach = _exponents(loss.power)
+        minuend = a * growth_bend(a * raw, abs(a) * reach)
+        return minuend - y_true * b * growth_bend(b * raw, abs(b) * reach)
+
+    @staticmethod
+    def inverse_link(loss, raw):
+        return growth(raw, EDGE)
+
+
+@kernel()
+def _exponents(power):
+    """Return 2 - p, 1 - p, and the |raw| up to which both exponents are taken as they are."""
+    p = np.float64(power)
+    a, b = 2.0 - p, 1.0 - p
+    return a, b, EDGE / max(abs(a), abs(b))
+
+
+@kernel()
+def _integral(a, reach, raw):
+    """Return e^(a raw) / a, continued beyond ``reach``; raw for a = 0."""
+    return growth(a * raw, abs(a) * reach) / a if a != 0.0 else np.float64(raw)
 
 
 class LogLoss(NamedTuple):
@@ -558,12 +768,16 @@ class Softmax(NamedTuple):
 
 
 # What a constructor's ``loss=`` may say; ``epsilon`` of the constructor fills the field of that
-# name. The perceptron is the hinge without a margin.
+# name, other fields are given by an object. The perceptron is the hinge without a margin.
 LOSSES = {
     "squared_error": SquaredError(),
     "huber": Huber(),
     "epsilon_insensitive": EpsilonInsensitive(),
     "squared_epsilon_insensitive": SquaredEpsilonInsensitive(),
+    "quantile": Quantile(),
+    "poisson": Poisson(),
+    "gamma": Gamma(),
+    "tweedie": Tweedie(),
     "log_loss": LogLoss(),
     "hinge": Hinge(1.0),
     "perceptron": Hinge(0.0),

@@ -85,6 +85,63 @@ def squared_epsilon_insensitive(epsilon):
     )
 
 
+def quantile(q):
+    return Loss(
+        value=lambda y, raw: np.where(y >= raw, q * (y - raw), (1 - q) * (raw - y)),
+        gradient=lambda y, raw: np.where(y > raw, -q, np.where(y < raw, 1 - q, 0.0)),
+        curvature=lambda y, raw: np.zeros_like(raw),
+        inverse_link=lambda raw: raw,
+        kinks=lambda y: (y,),
+    )
+
+
+def growth(x, order=0, edge=60.0):
+    """e^x or its derivative of an order; beyond the edge those of a parabola that goes on there."""
+    beyond = np.maximum(x - edge, 0.0)
+    parabola = (1 + beyond + beyond**2 / 2, 1 + beyond, 1.0)[order]
+    return np.exp(np.minimum(x, edge)) * parabola
+
+
+def poisson():
+    return Loss(
+        value=lambda y, raw: growth(raw) - y * raw,
+        gradient=lambda y, raw: growth(raw, 1) - y,
+        curvature=lambda y, raw: growth(raw, 2),
+        inverse_link=growth,
+    )
+
+
+def gamma():
+    return Loss(
+        value=lambda y, raw: raw + y * growth(-raw),
+        gradient=lambda y, raw: 1 - y * growth(-raw, 1),
+        curvature=lambda y, raw: y * growth(-raw, 2),
+        inverse_link=growth,
+    )
+
+
+def tweedie(power):
+    if power in (1, 2):
+        return poisson() if power == 1 else gamma()
+
+    steepest = max(abs(1 - power), abs(2 - power))
+
+    def term(factor, raw, order):
+        """The derivatives of e^(factor raw) / factor, its edge where the steeper term has its."""
+        grown = growth(factor * raw, order, 60 * abs(factor) / steepest)
+        return factor ** (order - 1) * grown
+
+    def derivative(y, raw, order):
+        return term(2 - power, raw, order) - y * term(1 - power, raw, order)
+
+    return Loss(
+        value=lambda y, raw: derivative(y, raw, 0) + (y**2 / 2 if power == 0 else 0.0),
+        gradient=lambda y, raw: derivative(y, raw, 1),
+        curvature=lambda y, raw: derivative(y, raw, 2),
+        inverse_link=growth,
+    )
+
+
 def log_loss():
     return Loss(
         value=lambda y, raw: np.logaddexp(0.0, raw) - y * raw,

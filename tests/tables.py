@@ -10,8 +10,9 @@ import pytest
 
 import fastgd
 from fastgd import schedules
+from fastgd._validation import domain
 from fastgd.kernels import losses, optimizers
-from fastgd.kernels.losses import LOSSES, MULTINOMIAL, REGRESSION
+from fastgd.kernels.losses import LOSSES, MULTINOMIAL, NONNEGATIVE, POSITIVE, REGRESSION
 from fastgd.kernels.penalties import ElasticNet
 from tests import naive
 
@@ -27,7 +28,8 @@ class LossCase(NamedTuple):
     def targets(self) -> tuple[float, ...]:
         """Values that ``y_true`` may have."""
         if type(self.tag).kind == REGRESSION:
-            return (-1.3, 0.0, 2.5)
+            by_domain = {None: (-1.3, 0.0, 2.5), NONNEGATIVE: (0.0, 0.7, 2.5), POSITIVE: (0.3, 2.5)}
+            return by_domain[domain(self.tag)]
         return (type(self.tag).negative, 1.0)
 
 
@@ -84,6 +86,10 @@ LOSS_CASES = [
         losses.SquaredEpsilonInsensitive(0.2),
         naive.squared_epsilon_insensitive(0.2),
     ),
+    LossCase("quantile", losses.Quantile(0.3), naive.quantile(0.3)),
+    LossCase("poisson", losses.Poisson(), naive.poisson()),
+    LossCase("gamma", losses.Gamma(), naive.gamma()),
+    LossCase("tweedie", losses.Tweedie(1.5), naive.tweedie(1.5)),
     LossCase("log_loss", losses.LogLoss(), naive.log_loss()),
     LossCase("hinge", losses.Hinge(1.0), naive.hinge(1.0)),
     LossCase("perceptron", losses.Hinge(0.0), naive.hinge(0.0)),

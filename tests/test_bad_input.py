@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 import fastgd
+from fastgd import losses
 
 X = np.random.default_rng(0).standard_normal((40, 5))
 Y = (X[:, 0] > 0).astype(int)
@@ -97,6 +98,35 @@ def test_bad_labels(y, message):
 def test_bad_targets():
     with pytest.raises(ValueError, match="Input y contains"):
         fastgd.SGDRegressor().fit(X, np.where(Y == 1, np.inf, 0.0))
+
+
+@pytest.mark.parametrize("call", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    ("loss", "y", "message"),
+    [
+        ("poisson", Y - 1.0, "'Poisson': y >= 0 is allowed, got a minimum of -1.0"),
+        ("gamma", Y, "'Gamma': y > 0 is allowed, got a minimum of 0"),
+        (losses.Tweedie(1.0), Y - 1.0, "'Tweedie': y >= 0 is allowed"),
+        (losses.Tweedie(2.0), Y, "'Tweedie': y > 0 is allowed"),
+        (losses.Tweedie(0.5), Y, "power of the loss 'Tweedie' must be <= 0 or >= 1, got 0.5"),
+        (losses.Quantile(1.0), Y, r"q of the loss 'Quantile' must be in \(0, 1\), got 1.0"),
+    ],
+)
+def test_targets_and_numbers_that_a_loss_is_not_defined_for(loss, y, message, call):
+    with pytest.raises(ValueError, match=message):
+        getattr(fastgd.SGDRegressor(loss), call)(X, y)
+
+
+@pytest.mark.parametrize(("loss", "y"), [("poisson", Y), (losses.Tweedie(0.0), Y - 1)])
+def test_targets_at_the_end_of_what_is_allowed(loss, y):
+    fastgd.SGDRegressor(loss, max_iter=2, tol=None).fit(X, y)
+
+
+def test_classifiers_have_no_losses_with_a_log_link():
+    with pytest.raises(ValueError, match="'loss' parameter of SGDClassifier must be"):
+        fastgd.SGDClassifier("poisson").fit(X, Y)
+    with pytest.raises(ValueError, match=r"loss=Poisson\(\) is for regression only"):
+        fastgd.SGDClassifier(losses.Poisson()).fit(X, Y)
 
 
 def csr(indices=None, indptr=None):

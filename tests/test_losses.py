@@ -8,11 +8,16 @@ from sklearn.linear_model import _sgd_fast
 from fastgd._resolve import in_dtype
 from fastgd.kernels import losses
 from fastgd.kernels._jit import helper
-from tests.tables import LOSS_CASES, SCALAR_LOSSES, over
+from tests import naive as plain
+from tests.tables import LOSS_CASES, SCALAR_LOSSES, LossCase, over
 
 FAR = [1e4, -1e4]
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 SOFTMAX = next(case for case in LOSS_CASES if case.name == "softmax")
+TWEEDIES = [
+    LossCase(f"power {power:g}", losses.Tweedie(power), plain.tweedie(power))
+    for power in (-1.25, 0.0, 1.0, 1.25, 2.0, 2.5, 3.0)  # float32 holds them all
+]
 
 
 @helper
@@ -54,7 +59,7 @@ def derivative(function, y, raw):
 
 @pytest.mark.nojit
 @DTYPES
-@over(SCALAR_LOSSES)
+@over([*SCALAR_LOSSES, *TWEEDIES])
 def test_agrees_with_naive(case, dtype):
     y, raw = points(case, FAR)
     y, raw = y.astype(dtype).astype(float), raw.astype(dtype).astype(float)
@@ -70,18 +75,39 @@ def test_agrees_with_naive(case, dtype):
         np.testing.assert_allclose(ours, naive, rtol=rtol, atol=atol)
 
 
-@over(SCALAR_LOSSES)
+@over([*SCALAR_LOSSES, *TWEEDIES])
 def test_gradient_is_the_derivative_of_the_value(case):
     y, raw = points(case, FAR)
     slope = derivative(lambda y, raw: compiled(case, y, raw)[0], y, raw)
     np.testing.assert_allclose(compiled(case, y, raw)[1], slope, rtol=1e-7, atol=1e-8)
 
 
-@over(SCALAR_LOSSES)
+@over([*SCALAR_LOSSES, *TWEEDIES])
 def test_curvature_is_the_derivative_of_the_gradient(case):
     y, raw = points(case, FAR)
     bend = derivative(lambda y, raw: compiled(case, y, raw)[1], y, raw)
     np.testing.assert_allclose(compiled(case, y, raw)[2], bend, rtol=1e-7, atol=1e-8)
+
+
+@DTYPES
+@over([case for case in [*SCALAR_LOSSES, *TWEEDIES] if hasattr(type(case.tag), "link")])
+def test_a_log_link_far_out_is_finite_and_leads_back(case, dtype):
+    """The convex losses everywhere; the others on the side where they grow."""
+    y, raw = points(case, [*FAR, 90.0, -90.0, 800.0, -800.0])
+    for numbers in compiled(case, y, raw, dtype):
+        assert np.isfinite(numbers).all()
+    y = np.array([2.5, 1e6])
+    power = getattr(case.tag, "power", 1.5)
+    if power <= 2:
+        assert (compiled(case, y, np.full(2, 1e4), dtype)[1] > 0).all()
+    if power >= 1:
+        assert (compiled(case, y, np.full(2, -1e4), dtype)[1] < 0).all()
+
+
+def test_the_exponential_has_no_jump_where_it_is_continued():
+    x, near = np.array([60.0 - 1e-9, 60.0 + 1e-9]), {"rtol": 1e-8}
+    for function in (losses.growth, losses.growth_slope, losses.growth_bend):
+        np.testing.assert_allclose([function(at, 60.0) for at in x], np.exp(60.0), **near)
 
 
 def test_small_logistic_losses_keep_their_digits():
@@ -102,6 +128,10 @@ def test_a_hinge_at_its_kink_pulls(name, y):
     assert losses.gradient(case.tag, y, y * case.tag.margin) == -y
 
 
+def test_a_row_at_the_kink_of_a_quantile_rests():
+    assert losses.gradient(losses.Quantile(0.3), 2.0, 2.0) == 0.0
+
+
 @over(SCALAR_LOSSES)
 def test_a_steep_slope_is_bounded(case):
     y = case.targets[0]
@@ -112,6 +142,11 @@ def test_a_steep_slope_is_bounded(case):
 SKLEARN = {
     "squared_error": of_sklearn.HalfSquaredError(),
     "huber": of_sklearn.HuberLoss(delta=0.7),
+    "quantile": of_sklearn.PinballLoss(quantile=0.3),
+    "poisson": of_sklearn.HalfPoissonLoss(),
+    "gamma": of_sklearn.HalfGammaLoss(),
+    "tweedie": of_sklearn.HalfTweedieLoss(power=1.5),
+    **{case.name: of_sklearn.HalfTweedieLoss(power=case.tag.power) for case in TWEEDIES},
     "log_loss": of_sklearn.HalfBinomialLoss(),
     "epsilon_insensitive": _sgd_fast.EpsilonInsensitive(0.2),
     "squared_epsilon_insensitive": _sgd_fast.SquaredEpsilonInsensitive(0.2),
@@ -122,9 +157,10 @@ SKLEARN = {
 }
 
 
-@over(SCALAR_LOSSES)
+@over([*SCALAR_LOSSES, *TWEEDIES])
 def test_agrees_with_scikit_learn(case):
-    y, raw = points(case, FAR)
+    has_log_link = hasattr(type(case.tag), "link")
+    y, raw = points(case, [15.0, -15.0] if has_log_link else FAR)  # theirs overflows
     theirs = SKLEARN[case.name]
     if hasattr(theirs, "py_loss"):
         value = [theirs.py_loss(p, t) for p, t in zip(raw, y, strict=True)]
@@ -135,6 +171,10 @@ def test_agrees_with_scikit_learn(case):
     ours = compiled(case, y, raw)
     np.testing.assert_allclose(ours[0], value, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(ours[1], gradient, rtol=1e-12, atol=1e-12)
+    if has_log_link:
+        hessian = theirs.gradient_hessian(y_true=y, raw_prediction=raw)[1]
+        np.testing.assert_allclose(ours[2], hessian, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(ours[3], theirs.link.inverse(raw), rtol=1e-12)
 
 
 # -- softmax ---------------------------------------------------------------------------------

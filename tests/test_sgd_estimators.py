@@ -11,12 +11,13 @@ from sklearn import linear_model
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastgd
+from fastgd.losses import Quantile, Tweedie
 from fastgd.optimizers import Adam
 from fastgd.schedules import InvScaling
 
@@ -93,6 +94,50 @@ def test_regressions_are_scikit_learns(loss, learning_rate, penalty, diabetes):
     words = {"loss": loss, "learning_rate": learning_rate, "penalty": penalty, **PLAIN}
     theirs = linear_model.SGDRegressor(**words).fit(*diabetes)
     assert_same_model(fastgd.SGDRegressor(**words).fit(*diabetes), theirs)
+
+
+def counts(rng):
+    """Return X and counts, whose expectation's logarithm is linear in X."""
+    X = rng.normal(size=(300, 4))
+    return X, rng.poisson(np.exp(X @ [0.5, -0.3, 0.0, 0.2] + 1.0)).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("loss", "theirs"),
+    [
+        ("poisson", linear_model.PoissonRegressor()),
+        ("gamma", linear_model.GammaRegressor()),
+        (Tweedie(1.7), linear_model.TweedieRegressor(power=1.7)),
+    ],
+    ids=["poisson", "gamma", "tweedie"],
+)
+def test_generalised_linear_models_are_scikit_learns(loss, theirs, rng):
+    X, y = counts(rng)
+    y += 0.1 if loss == "gamma" else 0.0
+    words = {"alpha": 0.1, "learning_rate": "constant", "eta0": 0.2, "max_iter": 500, "tol": None}
+    ours = fastgd.SGDRegressor(loss, batch_size="full", **words).fit(X, y)
+    theirs.set_params(alpha=0.1, tol=1e-10).fit(X, y)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-6)
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-5)
+    assert (ours.predict(X) > 0).all()
+    narrow = clone(ours).fit(X.astype(np.float32), y.astype(np.float32))
+    assert narrow.predict(X.astype(np.float32)).dtype == np.float32
+
+
+def test_counts_stop_by_the_r2_of_predictions(rng):
+    X, y = counts(rng)
+    model = fastgd.SGDRegressor("poisson", early_stopping=True, random_state=0).fit(X, y)
+    _, held_out = train_test_split(np.arange(300), test_size=0.1, random_state=0)
+    best = max(model.history_["validation_score"])
+    assert model.score(X[held_out], y[held_out]) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("q", [0.1, 0.5, 0.9])
+def test_a_quantile_has_its_share_of_the_rows_below(q, rng):
+    X = rng.normal(size=(1000, 3))
+    y = X @ [1.0, -2.0, 0.5] + rng.exponential(size=1000)
+    model = fastgd.SGDRegressor(Quantile(q), eta0=0.05, random_state=0).fit(X, y)
+    assert np.mean(y < model.predict(X)) == pytest.approx(q, abs=0.05)
 
 
 @pytest.mark.parametrize("sparse", [False, True])

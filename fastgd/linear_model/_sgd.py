@@ -22,14 +22,15 @@ from fastgd import _resolve
 from fastgd._training import Data, Score
 from fastgd._validation import (
     binary_targets,
+    check_targets,
     check_weight,
     check_X_y,
     encode_labels,
 )
 from fastgd.base import BaseSGD
-from fastgd.kernels.losses import LOSSES, REGRESSION, Softmax
+from fastgd.kernels.losses import LOG, LOSSES, REGRESSION, Softmax, predictions
 
-CLASSIFIER_LOSSES = {name for name in LOSSES if name != "softmax"}
+CLASSIFIER_LOSSES = set(LOSSES) - {"softmax", "quantile", "poisson", "gamma", "tweedie"}
 REGRESSOR_LOSSES = {name for name, tag in LOSSES.items() if type(tag).kind == REGRESSION}
 NONE = np.empty(0)
 
@@ -381,6 +382,8 @@ class SGDClassifier(LinearClassifierMixin, _SGD):
     def _loss_tag(self) -> Any:
         """Return the loss, by the number of classes: the softmax is log_loss's for many."""
         tag = _resolve.loss(self.loss, self.epsilon)
+        if getattr(type(tag), "link", None) == LOG:
+            raise ValueError(f"loss={self.loss!r} is for regression only: it predicts e^raw.")
         if self.multi_class == "multinomial" and self.loss != "log_loss":
             raise ValueError(
                 f"multi_class='multinomial' is the softmax and goes with loss='log_loss'; got "
@@ -507,7 +510,7 @@ def _probabilities(raw: NDArray[Any], loss: str) -> NDArray[Any]:
 
 
 class SGDRegressor(RegressorMixin, _SGD):
-    """Linear regression (least squares, Huber, SVR) fitted by gradient descent.
+    """Linear regression (least squares, Huber, SVR, quantiles, GLMs) fitted by gradient descent.
 
     Minimises  mean_i loss(y_i, x_i @ coef + intercept) + alpha * penalty(coef)  as
     ``SGDClassifier`` does; the words and defaults are scikit-learn's.
@@ -515,8 +518,11 @@ class SGDRegressor(RegressorMixin, _SGD):
     Parameters
     ----------
     loss : str or loss object, default="squared_error"
-        "squared_error", "huber", "epsilon_insensitive" or "squared_epsilon_insensitive"; or a
-        NamedTuple with static methods ``value`` and ``gradient``.
+        "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"; "quantile"
+        (the median; ``fastgd.losses.Quantile(0.9)`` is another quantile); or, with predictions
+        exp(x @ coef + intercept), "poisson" (y >= 0), "gamma" (y > 0), "tweedie" (power 1.5,
+        y >= 0; ``fastgd.losses.Tweedie(1.9)`` is another power). A NamedTuple with static methods
+        ``value`` and ``gradient`` is a loss of your own.
     penalty : {"l2", "l1", "elasticnet", None}, default="l2"
         The intercept is never penalised. "l1" and "elasticnet" give exact zeros.
     alpha : float, default=1e-4
@@ -653,8 +659,9 @@ class SGDRegressor(RegressorMixin, _SGD):
         Raises
         ------
         ValueError
-            If X or y do not fit each other or hold what is no number, if a word is unknown, or if
-            the parameters overflow: the message says what would help.
+            If X or y do not fit each other or hold what is no number, if a word is unknown, if the
+            loss is not defined for some y, or if the parameters overflow: the message says what
+            would help.
         """
         self._check_call(partial=False)
         learned = self._forget()
@@ -708,7 +715,7 @@ class SGDRegressor(RegressorMixin, _SGD):
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the predicted targets.
+        """Return the predicted targets; e^raw under a loss with a log link.
 
         Parameters
         ----------
@@ -721,7 +728,7 @@ class SGDRegressor(RegressorMixin, _SGD):
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
         raw = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
-        return raw.ravel()
+        return _predictions(self._loss_tag(), raw.ravel())
 
     def _loss_tag(self) -> Any:
         return _resolve.loss(self.loss, self.epsilon)
@@ -732,12 +739,13 @@ class SGDRegressor(RegressorMixin, _SGD):
         """Return what to train on, and the score to stop by where rows are held out."""
         weight = check_weight(sample_weight, X, X.dtype, all_zero=all_zero)
         targets = y.astype(X.dtype, copy=False)
+        loss = self._loss_tag()
+        check_targets(loss, targets)
         rows, score = NONE, None
         if self.early_stopping:
             rows, held_out = self._hold_out(y, weight)
-            score = _r2_on(
-                X[held_out], targets[held_out], weight[held_out] if weight.shape[0] > 0 else None
-            )
+            held_out_weight = weight[held_out] if weight.shape[0] > 0 else None
+            score = _r2_on(loss, X[held_out], targets[held_out], held_out_weight)
         unit = self._unit(weight)
         return Data(X, targets, weight, unit, rows, np.ones(1, X.dtype)), score
 
@@ -746,11 +754,21 @@ class SGDRegressor(RegressorMixin, _SGD):
         self.intercept_ = params[-1:].copy()
 
 
-def _r2_on(X: Any, y: NDArray[Any], weight: NDArray[Any] | None) -> Score:
+def _predictions(loss: Any, raw: NDArray[Any]) -> NDArray[Any]:
+    """Return the predictions that raw ones stand for."""
+    if getattr(type(loss), "link", None) != LOG:
+        return raw
+    predicted = np.empty(raw.shape[0])
+    tag = _resolve.in_dtype(loss, predicted.dtype)
+    predictions(tag, raw.astype(np.float64), predicted)
+    return predicted.astype(raw.dtype, copy=False)
+
+
+def _r2_on(loss: Any, X: Any, y: NDArray[Any], weight: NDArray[Any] | None) -> Score:
     """Return the R2 on these rows as a function of the parameters."""
 
     def score(params: NDArray[Any]) -> NDArray[np.float64]:
-        predicted = safe_sparse_dot(X, params[:-1]) + params[-1]
+        predicted = _predictions(loss, safe_sparse_dot(X, params[:-1]) + params[-1])
         return np.array([r2_score(y, predicted, sample_weight=weight)])
 
     return score
