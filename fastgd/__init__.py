@@ -2,25 +2,39 @@
 
 from fastgd.linear_model import (
     ElasticNet,
+    GammaRegressor,
+    HuberRegressor,
     Lasso,
     LinearRegression,
+    LinearSVC,
+    LinearSVR,
     LogisticRegression,
+    PoissonRegressor,
+    QuantileRegressor,
     Ridge,
     SGDClassifier,
     SGDRegressor,
     SoftmaxRegression,
+    TweedieRegressor,
 )
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
     "ElasticNet",
+    "GammaRegressor",
+    "HuberRegressor",
     "Lasso",
     "LinearRegression",
+    "LinearSVC",
+    "LinearSVR",
     "LogisticRegression",
+    "PoissonRegressor",
+    "QuantileRegressor",
     "Ridge",
     "SGDClassifier",
     "SGDRegressor",
     "SoftmaxRegression",
+    "TweedieRegressor",
     "__version__",
 ]

@@ -72,7 +72,8 @@ def pass_one(rows, y, weight, loss, params, start, stop, gradient, curvature):
     y, weight : (n_samples,), float64
     params : (n_features + 1,), float64, raw, the intercept last
     gradient : (n_features + 1,), float64, changed in place: sum_i s_i loss'_i (x_i, 1)
-    curvature : (n_samples,), float64, written: s_i loss''_i
+    curvature : (n_samples,), float64, written: s_i |loss''_i|, so that a step descends where a
+        loss is not convex, too
 
     Returns
     -------
@@ -96,12 +97,30 @@ def pass_one(rows, y, weight, loss, params, start, stop, gradient, curvature):
         for i in range(first, beyond):
             o = np.uint64(i - first)
             at = raw[o] + intercept
-            curvature[i] = weight[i] * losses.curvature(loss, y[i], at)
+            curvature[i] = weight[i] * abs(losses.curvature(loss, y[i], at))
             raw[o] = weight[i] * losses.gradient(loss, y[i], at)
         for o in range(beyond - first):
             slopes += raw[o]
         accumulate(rows, order, first, beyond, raw, gradient)
     gradient[last] += slopes
+    return total
+
+
+@kernel()
+def predict_raw(rows, params, start, stop, raw):
+    """Write x_i w + b into ``raw`` for the rows ``start`` to ``stop``; floor: one read of X."""
+    intercept = params[params.shape[0] - 1]
+    margins(rows, np.empty(0, np.int64), start, stop, params, raw[start:stop])
+    for i in range(start, stop):
+        raw[i] += intercept
+
+
+@kernel()
+def total_loss(y, weight, loss, raw):
+    """Return sum_i s_i loss(y_i, raw_i)."""
+    total = 0.0
+    for i in range(y.shape[0]):
+        total += weight[i] * losses.value(loss, y[i], raw[i])
     return total
 
 

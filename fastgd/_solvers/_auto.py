@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgd._solvers._gd import State, gd
+from fastgd._solvers._multipliers import by_multipliers
 from fastgd._solvers._precondition import LARGEST_METRIC
+from fastgd._solvers._problem import FINISHED_IN_FLOAT64
 from fastgd._solvers._saga import saga
 from fastgd._solvers._sdca import sdca
 from fastgd._solvers._task import Effort, Solution, Task
@@ -18,7 +20,15 @@ from fastgd.kernels.rows import Dense
 
 LARGEST_Q = 10.0  # beyond it SDCA needs more passes than descent in a metric
 SDCA_PASSES = 100  # then descent goes on from there
-SOLVERS = {"gd": gd, "saga": saga, "sdca": sdca}
+
+
+def descend(task: Task, effort: Effort, start: Any = None) -> Solution:
+    """Solve a task by full-batch descent, a loss with kinks by smooth stand-ins."""
+    solver = by_multipliers if is_piecewise_linear(task.loss) else gd
+    return solver(task, effort, start)
+
+
+SOLVERS = {"gd": descend, "saga": saga, "sdca": sdca}
 
 
 class Answer(NamedTuple):
@@ -51,34 +61,29 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
     budget = effort._replace(max_iter=min(effort.max_iter, SDCA_PASSES))
     first = sdca(task, budget, start)
     left = effort.max_iter - first.n_iter
-    if first.converged or left <= 0 or not can_descend(task):
+    if first.converged or left <= 0:
         return Answer(first, chosen)
-    second = gd(task, effort._replace(max_iter=left), State(first.coef, first.intercept))
+    second = descend(task, effort._replace(max_iter=left), State(first.coef, first.intercept))
     return Answer(second._replace(n_iter=first.n_iter + second.n_iter), "gd")
 
 
 def choose(task: Task) -> str:
     """Return the solver that "auto" means for a task."""
-    width = (task.n_features + 1) * task.n_outputs
-    if not can_descend(task):
-        return "sdca"
-    if width <= LARGEST_METRIC or task.positive:
+    n, d = task.y.shape[0], task.n_features
+    has_kinks = is_piecewise_linear(task.loss)
+    if task.positive or n * d <= FINISHED_IN_FLOAT64:
         return "gd"
+    if (d + 1) * task.n_outputs <= LARGEST_METRIC and not has_kinks:
+        return "gd"
+    if isinstance(task.rows, Dense) and d < LARGEST_METRIC and task.l1 == 0.0 and not has_kinks:
+        return "gd"  # many outputs share a metric
     can_ascend = task.l2 > 0.0 and has_dual(task) and mean_q(task) <= LARGEST_Q
-    shares_metric = isinstance(task.rows, Dense) and task.n_features < LARGEST_METRIC
-    if shares_metric and task.l1 == 0.0:
-        return "gd"
     return "sdca" if can_ascend else "gd"
-
-
-def can_descend(task: Task) -> bool:
-    """Tell whether the loss has a curvature."""
-    return hasattr(type(task.loss), "value_row") or not is_piecewise_linear(task.loss)
 
 
 def is_piecewise_linear(loss: Any) -> bool:
     """Tell whether a loss has kinks, and no curvature to descend by."""
-    return isinstance(loss, (losses.Hinge, losses.EpsilonInsensitive))
+    return isinstance(loss, (losses.Hinge, losses.EpsilonInsensitive, losses.Quantile))
 
 
 def has_dual(task: Task) -> bool:
@@ -107,10 +112,10 @@ def _check(task: Task, solver: str) -> None:
             raise ValueError("solver='sdca' does not know this loss; use solver='auto'.")
         if task.positive:
             raise ValueError("solver='sdca' does not go with positive=True; use solver='auto'.")
-    elif solver == "saga" and task.positive:
-        raise ValueError("solver='saga' does not go with positive=True; use solver='auto'.")
-    elif not can_descend(task):
-        raise ValueError(f"solver={solver!r} needs a smooth loss; use solver='auto' or 'sdca'.")
+    elif solver == "saga" and (task.positive or is_piecewise_linear(task.loss)):
+        raise ValueError(
+            "solver='saga' needs a smooth loss and no positive=True; use solver='auto'."
+        )
 
 
 def _start_for(solver: str, task: Task, start: Any) -> Any:

@@ -33,6 +33,7 @@ from fastgd._solvers._problem import (
     Problem,
     evaluate,
     from_raw,
+    has_log_link,
     pose,
     take,
     to_raw,
@@ -41,6 +42,7 @@ from fastgd._solvers._task import Effort, Solution, Task
 from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
 from fastgd.kernels.losses import SquaredError
+from fastgd.kernels.objective import total_loss
 
 MEMORY = 50  # pairs of the BFGS correction; 30 took 3 % more passes on mnist, 100 as many
 ROWS_PER_PARAMETER = 20  # a sample's optimum is then within 1/40 nat a row of the whole's
@@ -109,8 +111,11 @@ def _fit(problem: Problem, effort: Effort, start: State | None) -> Outcome:
     tol = finished_tolerance(problem, effort.tol)
     metric = None
     if start is None:
-        u, metric = _from_samples(problem, u, prior, tol, f_null, effort.seed)
+        u, metric = from_samples(problem, u, prior, tol, f_null, effort.seed)
     goal = Goal(tol, tol * 1e-6 * f_null, effort.max_iter)
+    if metric is None and has_log_link(problem.loss):
+        first = first or evaluate(problem, u)
+        metric = hessian(problem, first)
     return descend(problem, u, metric or bound(problem, prior), goal, first)
 
 
@@ -136,6 +141,7 @@ def null_model(problem: Problem) -> tuple[Floats, Floats]:
         level = np.log(share / (1.0 - share)) if isinstance(problem.loss, losses.LogLoss) else 0.0
     else:
         level = float(problem.weight @ problem.y)
+        level = np.log(max(level, 1e-300)) if has_log_link(problem.loss) else level
     if problem.fit_intercept:
         u[-1] = level
     return u, prior
@@ -145,13 +151,16 @@ def scale_of(problem: Problem, prior: Floats) -> float:
     """Return the scale of the objective: that of the null model, without reading X."""
     if problem.loss.kind == losses.REGRESSION:
         mean = float(problem.weight @ problem.y)
+        if has_log_link(problem.loss):
+            raw = np.full(problem.y.shape[0], np.log(max(mean, 1e-300)))
+            return total_loss(problem.y, problem.weight, problem.loss, raw) - problem.least
         return float(problem.weight @ (problem.y - mean) ** 2) / 2.0
     if problem.n_outputs == 0:
         return float(np.log(2.0))
     return float(-np.sum(prior * np.log(np.maximum(prior, 1e-300))))
 
 
-def _from_samples(
+def from_samples(
     problem: Problem, u: Floats, prior: Floats, tol: float, f_null: float, seed: int
 ) -> tuple[Floats, Metric | None]:
     """Descend on growing samples of the rows; return where that leads, and the last metric."""
@@ -163,7 +172,12 @@ def _from_samples(
         sample = take(problem, chosen, weight)
         error = 0.05 * u.size / (2.0 * chosen.shape[0])  # a part of the statistical one
         goal = Goal(tol, max(tol * 1e-6 * f_null, error), 100)
-        known = bound(sample, prior) if metric is None else transfer(sample, metric)
+        if metric is not None:
+            known = transfer(sample, metric)
+        elif has_log_link(problem.loss):
+            known = hessian(sample, evaluate(sample, u))
+        else:
+            known = bound(sample, prior)
         outcome = descend(sample, u, known, goal, None)
         u, metric = outcome.point.u, outcome.metric
     return u, None if metric is None else transfer(problem, metric)
@@ -346,9 +360,7 @@ def solution(problem: Problem, outcome: Outcome, effort: Effort) -> Solution:
     # small problems are finished further than was asked for
     asked = effort.tol * abs(point.objective)
     counts = len(outcome.objectives), outcome.converged or outcome.left <= asked
-    return Solution(
-        coef, intercept, point.objective, gap, outcome.left, *counts, history, state
-    )
+    return Solution(coef, intercept, point.objective, gap, outcome.left, *counts, history, state)
 
 
 def _gap(problem: Problem, point: Point) -> float:

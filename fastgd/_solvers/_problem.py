@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastgd._solvers._task import Task
 from fastgd.kernels import losses
-from fastgd.kernels.objective import Frame, add_moments, pass_one, pass_softmax
+from fastgd.kernels.objective import Frame, add_moments, pass_one, pass_softmax, total_loss
 from fastgd.kernels.rows import Dense
 
 Floats = NDArray[np.float64]
@@ -47,6 +47,7 @@ class Problem(NamedTuple):
     peak : (n_features,), the largest standardised |z_ij| of each column
     prior : (n_features,), a sample's additional l2 penalty of u; empty for none
     positive : bool, w >= 0
+    least : float, what is taken off the mean loss: that of predictions equal to the targets
     """
 
     rows: Any
@@ -62,6 +63,7 @@ class Problem(NamedTuple):
     peak: Floats
     prior: Floats
     positive: bool
+    least: float
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -108,10 +110,14 @@ def pose(task: Task) -> Problem:
         weight = np.asarray(task.weight, np.float64) / np.sum(task.weight, dtype=np.float64)
     values = task.rows.values if isinstance(task.rows, Dense) else task.rows.data
     precise = values.dtype == np.float64 or n * d <= FINISHED_IN_FLOAT64
+    y = np.ascontiguousarray(task.y, np.int32 if many else np.float64)
+    least = 0.0
+    if has_log_link(task.loss):  # without it an objective may be negative, or zero
+        least = total_loss(y, weight, task.loss, np.log(np.maximum(y, 1e-300)))
     frame, peak = frame_of(task.rows, weight, d, task.fit_intercept)
     return Problem(
         task.rows,
-        np.ascontiguousarray(task.y, np.int32 if many else np.float64),
+        y,
         weight,
         task.loss,
         float(task.l1),
@@ -123,7 +129,13 @@ def pose(task: Task) -> Problem:
         peak,
         np.empty(0),
         task.positive,
+        least,
     )
+
+
+def has_log_link(loss: Any) -> bool:
+    """Tell whether a loss takes raw predictions for logarithms."""
+    return getattr(type(loss), "link", None) == losses.LOG
 
 
 def frame_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Frame, Floats]:
@@ -230,6 +242,7 @@ def evaluate(problem: Problem, u: Floats) -> Point:
     """Return objective and gradient at u, in one pass over X."""
     many = problem.n_outputs > 0
     total, gradient, curvature = _pass_many(problem, u) if many else _pass_one(problem, u)
+    total -= problem.least
     ridge = problem.ridge
     pull = (u.T * ridge).T
     total += 0.5 * float(np.sum(pull * u))

@@ -1,16 +1,26 @@
 """Linear models."""
 
+from fastgd.linear_model._glm import GammaRegressor, PoissonRegressor, TweedieRegressor
 from fastgd.linear_model._linear import ElasticNet, Lasso, LinearRegression, Ridge
 from fastgd.linear_model._logistic import LogisticRegression, SoftmaxRegression
+from fastgd.linear_model._robust import HuberRegressor, QuantileRegressor
 from fastgd.linear_model._sgd import SGDClassifier, SGDRegressor
+from fastgd.linear_model._svm import LinearSVC, LinearSVR
 
 __all__ = [
     "ElasticNet",
+    "GammaRegressor",
+    "HuberRegressor",
     "Lasso",
     "LinearRegression",
+    "LinearSVC",
+    "LinearSVR",
     "LogisticRegression",
+    "PoissonRegressor",
+    "QuantileRegressor",
     "Ridge",
     "SGDClassifier",
     "SGDRegressor",
     "SoftmaxRegression",
+    "TweedieRegressor",
 ]

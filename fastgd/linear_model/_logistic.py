@@ -8,21 +8,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.base import _fit_context
-from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.extmath import softmax
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from fastgd._solvers._gd import State
 from fastgd._solvers._task import Solution, Task
 from fastgd._undo import or_as_before
-from fastgd._validation import check_weight, check_X_y, classes_and_codes
+from fastgd._validation import check_X_y
 from fastgd.kernels.losses import LogLoss, Softmax
+from fastgd.linear_model._classification import SolvedClassifier
 from fastgd.linear_model._solved import FLOATS, SolvedModel
 
 
-class LogisticRegression(LinearClassifierMixin, SolvedModel):
+class LogisticRegression(SolvedClassifier):
     """Logistic regression, softmax beyond two classes, without a learning rate.
 
     Minimises  C * sum_i s_i loss(y_i, x_i w + b) + l1_ratio |w|_1 + (1 - l1_ratio)/2 |w|^2
@@ -166,14 +165,7 @@ class LogisticRegression(LinearClassifierMixin, SolvedModel):
         with or_as_before(self):
             C, l1_ratio = self._strength()
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS)
-            check_classification_targets(y)
-            classes, codes = classes_and_codes(y)
-            if classes.shape[0] < 2:
-                raise ValueError(
-                    "This solver needs samples of at least 2 classes in the data, but the data "
-                    f"contains only one class: {classes[0]!r}. The number of classes has to be "
-                    "greater than one."
-                )
+            classes, codes = self._check_labels(y)
             weight = self._weight_of_rows(sample_weight, X, y, classes, codes)
             mass = weight.sum(dtype=np.float64) if weight.shape[0] > 0 else X.shape[0]
             strength = 1.0 / (C * float(mass))
@@ -199,23 +191,6 @@ class LogisticRegression(LinearClassifierMixin, SolvedModel):
             raise ValueError("l1_ratio must be specified when penalty is 'elasticnet'.")
         shares = {"l1": 1.0, "l2": 0.0, "elasticnet": ratio, None: 0.0}
         return np.inf if self.penalty is None else float(self.C), shares[self.penalty]
-
-    def _weight_of_rows(
-        self,
-        sample_weight: Any,
-        X: Any,
-        y: NDArray[Any],
-        classes: NDArray[Any],
-        codes: NDArray[np.int32],
-    ) -> NDArray[Any]:
-        """Return the rows' weights times their classes'; empty for 1 each."""
-        weight = check_weight(sample_weight, X, np.float64)
-        if self.class_weight is None:
-            return weight
-        given = weight if weight.shape[0] > 0 else None
-        factors = compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=given)
-        own = factors[codes]
-        return own if given is None else weight * own
 
     def _problem(
         self,
@@ -314,9 +289,8 @@ class SoftmaxRegression(LogisticRegression):
 
     def _start(self) -> Any:
         start = super()._start()
-        if getattr(start, "coef", None) is not None and start.coef.shape[0] == 2:
-            if self.classes_.shape[0] == 2:
-                return type(start)(*(np.diff(part, axis=0)[0] for part in start))
+        if isinstance(start, State) and self.classes_.shape[0] == 2:
+            return State(*(np.diff(part, axis=0)[0] for part in start))
         return start
 
     def decision_function(self, X: Any) -> NDArray[Any]:

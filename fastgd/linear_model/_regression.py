@@ -73,8 +73,13 @@ class SolvedRegressor(RegressorMixin, SolvedModel):
         """Return X @ coef + intercept."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc", "coo"], reset=False)
+        return self._raw_of(X)
+
+    def _raw_of(self, X: Any) -> NDArray[Any]:
+        """Return the same for X that is known to be right."""
         coef = self.coef_.T if self.coef_.ndim == 2 else self.coef_
-        return safe_sparse_dot(X, coef, dense_output=True) + self.intercept_
+        raw: NDArray[Any] = safe_sparse_dot(X, coef, dense_output=True) + self.intercept_
+        return raw
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict targets.

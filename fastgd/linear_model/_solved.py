@@ -62,7 +62,8 @@ class SolvedModel(SparseCoefMixin, BaseEstimator):
 
     def _solve(self, task: Task, start: Any = None) -> Answer:
         """Ask the solver that the words name."""
-        name = "auto" if self.solver in FOREIGN_SOLVERS else self.solver
+        asked = getattr(self, "solver", "auto")
+        name = "auto" if asked in FOREIGN_SOLVERS else asked
         return solve(task, self._effort(), name, start)
 
     def _effort(self) -> Effort:

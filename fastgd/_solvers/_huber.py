@@ -1,0 +1,172 @@
+"""Huber's regression with its scale: coefficients and scale in turn, the scale by secants.
+
+    F(w, b, sigma) = sigma + 2/sigma mean_i h(y_i - raw_i) + l2 |w|^2
+
+h is Huber's loss with the corner at epsilon sigma. For a fixed scale that is 2/sigma times an
+ordinary problem with l2 sigma in place of l2; for fixed residuals the best scale is the root of
+
+    1 - mean_i min(residual_i / sigma, epsilon)^2
+
+At epsilon = 1 that has no root but 0, where all is least absolute deviations.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq
+
+from fastgd._solvers._gd import (
+    Goal,
+    Outcome,
+    State,
+    descend,
+    finished_tolerance,
+    from_samples,
+    null_model,
+    solution,
+)
+from fastgd._solvers._multipliers import by_multipliers
+from fastgd._solvers._precondition import bound, factorise
+from fastgd._solvers._problem import Floats, Problem, from_raw, over_shards, pose, to_raw
+from fastgd._solvers._task import Effort, Solution, Task
+from fastgd._threads import one_blas_thread
+from fastgd.kernels.losses import EpsilonInsensitive, Huber
+from fastgd.kernels.objective import predict_raw
+
+NORMAL = 0.6745  # the median of |z|, z standard normal
+ROUNDS = 50
+LEAST_SCALE = 1e-15  # of the targets' spread, where residuals vanish
+SCALE_TOL = 1e-12
+INNER_SHARE = 0.1
+
+
+class HuberStart(NamedTuple):
+    """What continues a fit."""
+
+    state: State
+    scale: float
+
+
+class _Joint(NamedTuple):
+    """The joint problem: ``problem`` has the loss of some scale, the rest says which."""
+
+    problem: Problem
+    epsilon: float
+    l2: float
+
+    def at(self, scale: float) -> Problem:
+        """Return the problem of a fixed scale, in units of scale / 2."""
+        return self.problem._replace(loss=Huber(self.epsilon * scale), l2=self.l2 * scale)
+
+
+def huber_with_scale(
+    task: Task, effort: Effort, start: HuberStart | None = None
+) -> tuple[Solution, float]:
+    """Return the solution and the scale; ``task.loss.epsilon`` is in units of the scale."""
+    if task.loss.epsilon <= 1.0:
+        found = by_multipliers(task._replace(loss=EpsilonInsensitive(0.0)), effort)
+        return found._replace(objective=2.0 * found.objective, gap=2.0 * found.gap), LEAST_SCALE
+    with one_blas_thread():
+        problem = pose(task)
+        # a corner at epsilon sigma has |w|^2 l2 = (2/sigma) (l2 sigma) |w|^2 / 2
+        joint = _Joint(problem, task.loss.epsilon, task.l2)
+        return _fit(joint, effort, start)
+
+
+def _fit(joint: _Joint, effort: Effort, start: HuberStart | None) -> tuple[Solution, float]:
+    """Find scale and coefficients in turn until both stay."""
+    problem = joint.problem
+    spread = float(np.sqrt(problem.weight @ (problem.y - problem.weight @ problem.y) ** 2))
+    least = LEAST_SCALE * spread + 1e-300
+    u, scale, metric = _begin(joint, effort, start, least)
+    tol = finished_tolerance(problem, effort.tol)
+    objectives: list[float] = []
+    lefts: list[float] = []
+    tried: list[tuple[float, float]] = []
+    n_iter = 0
+    while True:
+        now = joint.at(scale)
+        metric = bound(now, np.empty(0)) if metric is None else factorise(now, *metric[:1], False)
+        inner = Goal(INNER_SHARE * tol, 0.0, max(1, effort.max_iter - n_iter))
+        outcome = descend(now, u, metric, inner, None)
+        n_iter += len(outcome.objectives)
+        u, metric = outcome.point.u, outcome.metric
+        residual = problem.y - _predictions(problem, u)
+        objectives.append(_objective(outcome, scale))
+        wanted = max(_best_scale(residual, problem.weight, joint.epsilon, scale), least)
+        slope = 1.0 - _clipped(residual, problem.weight, joint.epsilon, scale)
+        lefts.append(abs(slope * (wanted - scale)) + 2.0 * outcome.left / scale)
+        converged = lefts[-1] <= tol * objectives[-1]
+        if converged or n_iter >= effort.max_iter or len(lefts) >= ROUNDS or scale <= least:
+            break
+        tried.append((scale, wanted))
+        scale = max(_secant(tried), least)
+    outcome = outcome._replace(
+        objectives=objectives, lefts=lefts, left=lefts[-1], converged=converged
+    )
+    done = solution(problem, outcome, effort)
+    return done._replace(objective=objectives[-1], gap=np.inf, n_iter=n_iter), scale
+
+
+def _begin(
+    joint: _Joint, effort: Effort, start: HuberStart | None, least: float
+) -> tuple[Floats, float, None]:
+    """Return where to start: from samples of the rows, the scale from the median residual."""
+    problem = joint.problem
+    if start is not None:
+        return from_raw(problem, start.state.coef, start.state.intercept), start.scale, None
+    u, _ = null_model(problem)
+    if problem.fit_intercept:
+        u[-1] = np.median(problem.y)
+    scale = max(_median_scale(problem.y - u[-1]), least)
+    u, _ = from_samples(joint.at(scale), u, np.empty(0), effort.tol, 0.0, effort.seed)
+    return u, max(_median_scale(problem.y - _predictions(problem, u)), least), None
+
+
+def _median_scale(residual: Floats) -> float:
+    return float(np.median(np.abs(residual))) / NORMAL
+
+
+def _clipped(residual: Floats, weight: Floats, epsilon: float, scale: float) -> float:
+    """Return mean_i min(|residual_i| / scale, epsilon)^2."""
+    return float(weight @ np.minimum(np.abs(residual) / scale, epsilon) ** 2)
+
+
+def _best_scale(residual: Floats, weight: Floats, epsilon: float, near: float) -> float:
+    """Return the scale that these residuals call for; 0 where nearly all of them vanish."""
+
+    def excess(log_scale: float) -> float:
+        return _clipped(residual, weight, epsilon, np.exp(log_scale)) - 1.0
+
+    low = high = np.log(near)
+    while excess(low) < 0.0:
+        low -= 1.0
+        if low < np.log(near) - 100.0:
+            return 0.0
+    while excess(high) > 0.0:
+        high += 1.0
+    return float(np.exp(brentq(excess, low, high, xtol=SCALE_TOL) if high > low else low))
+
+
+def _secant(tried: list[tuple[float, float]]) -> float:
+    """Return the fixed point of the line through the last two (scale, scale called for)."""
+    scale, wanted = tried[-1]
+    if len(tried) == 1:
+        return wanted
+    before, then = tried[-2]
+    slope = (wanted - then) / (scale - before) if scale != before else 0.0
+    if not -1.0 < slope < 0.9:
+        return wanted
+    return scale + (wanted - scale) / (1.0 - slope)
+
+
+def _objective(outcome: Outcome, scale: float) -> float:
+    return scale + 2.0 / scale * outcome.point.objective
+
+
+def _predictions(problem: Problem, u: Floats) -> Floats:
+    """Return the raw predictions of all rows."""
+    n, d = problem.shape
+    params, raw = to_raw(problem, u), np.empty(n)
+    over_shards(lambda a, b: predict_raw(problem.rows, params, a, b, raw), n, n * d)
+    return raw

@@ -1,0 +1,256 @@
+"""PoissonRegressor, GammaRegressor and TweedieRegressor: generalised linear models."""
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import _fit_context
+from sklearn.metrics import d2_tweedie_score
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from fastgd._undo import or_as_before
+from fastgd._validation import check_targets
+from fastgd.kernels.losses import Gamma, Poisson, SquaredError, Tweedie
+from fastgd.linear_model._regression import SolvedRegressor
+from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel
+
+WORDS = SolvedModel._parameter_constraints
+
+
+class _GLM(SolvedRegressor):
+    """Base class: a subclass says which loss, and which power of the mean the variance is."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "alpha": [NON_NEGATIVE],
+        "fit_intercept": ["boolean"],
+        "solver": WORDS["solver"],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0.0, None, closed="neither")],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 1.0,
+        fit_intercept: bool = True,
+        solver: str = "auto",
+        max_iter: int = 1000,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.solver = solver
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    def _loss(self) -> Any:
+        """Return the loss, its link included."""
+        raise NotImplementedError
+
+    def _power(self) -> float:
+        """Return p of the variance mean^p."""
+        raise NotImplementedError
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "_GLM":
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If y holds a value that the distribution cannot give: the message says which.
+        """
+        with or_as_before(self):
+            X, y, weight = self._check(X, y, sample_weight)
+            loss = self._loss()
+            check_targets(loss, y)
+            self._fit_targets(X, y, weight, loss, [(0.0, float(self.alpha))])
+        return self
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict means.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        raw = self._raw(X)
+        return raw if isinstance(self._loss(), SquaredError) else np.exp(raw)
+
+    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return D^2, the share of the deviance that the model explains; 1 is the best.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        check_targets(self._loss(), np.asarray(y))
+        predicted = self.predict(X)
+        return float(
+            d2_tweedie_score(y, predicted, sample_weight=sample_weight, power=self._power())
+        )
+
+
+class PoissonRegressor(_GLM):
+    """Poisson regression with a log link, for counts and rates.
+
+    Minimises  sum_i s_i d(y_i, exp(x_i w + b)) / (2 sum_i s_i) + alpha/2 |w|^2  with the deviance
+    d(y, mu) = 2 (y log(y / mu) - y + mu), as scikit-learn does.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        Strength of the penalty, >= 0.
+    fit_intercept : bool, default=True
+    solver : {"auto", "gd", "saga"}, default="auto"
+        scikit-learn's names mean "auto".
+    max_iter : int, default=1000
+        Passes over the data at most.
+    tol : float, default=1e-4
+        Stop when the estimated suboptimality is at most ``tol`` times the objective.
+    warm_start : bool, default=False
+        Start from the last fit's coefficients.
+    verbose : int, default=0
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,), in the dtype of X
+    intercept_ : float
+    n_iter_ : int
+    objective_ : float
+        What is minimised.
+    gap_ : float
+        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+    solver_ : str
+    history_ : dict of str to list
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+    """
+
+    def _loss(self) -> Any:
+        return Poisson()
+
+    def _power(self) -> float:
+        return 1.0
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = True
+        return tags
+
+
+class GammaRegressor(_GLM):
+    """Gamma regression with a log link, for positive targets with a constant relative error.
+
+    Minimises  sum_i s_i d(y_i, exp(x_i w + b)) / (2 sum_i s_i) + alpha/2 |w|^2  with the deviance
+    d(y, mu) = 2 (log(mu / y) + y / mu - 1), as scikit-learn does. Parameters and attributes are
+    those of ``PoissonRegressor``.
+    """
+
+    def _loss(self) -> Any:
+        return Gamma()
+
+    def _power(self) -> float:
+        return 2.0
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = True
+        return tags
+
+
+class TweedieRegressor(_GLM):
+    """Regression of a Tweedie distribution, whose variance is the mean to a power.
+
+    Minimises  sum_i s_i d(y_i, mu_i) / (2 sum_i s_i) + alpha/2 |w|^2  with the unit deviance d of
+    the power, as scikit-learn does. Parameters and attributes are those of ``PoissonRegressor``,
+    and two more.
+
+    Parameters
+    ----------
+    power : float, default=0.0
+        0 is the normal distribution, 1 Poisson, between 1 and 2 compound Poisson-gamma, 2 gamma,
+        3 inverse Gaussian; not between 0 and 1.
+    link : {"auto", "identity", "log"}, default="auto"
+        mu = raw or exp(raw); "auto" is "identity" for ``power <= 0`` and "log" else. The identity
+        is available for ``power=0`` only.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **_GLM._parameter_constraints,
+        "power": [Interval(Real, None, None, closed="neither")],
+        "link": [StrOptions({"auto", "identity", "log"})],
+    }
+
+    def __init__(
+        self,
+        *,
+        power: float = 0.0,
+        alpha: float = 1.0,
+        fit_intercept: bool = True,
+        link: str = "auto",
+        solver: str = "auto",
+        max_iter: int = 1000,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            alpha=alpha,
+            fit_intercept=fit_intercept,
+            solver=solver,
+            max_iter=max_iter,
+            tol=tol,
+            warm_start=warm_start,
+            verbose=verbose,
+        )
+        self.power = power
+        self.link = link
+
+    def _loss(self) -> Any:
+        power = float(self.power)
+        if 0.0 < power < 1.0:
+            raise ValueError(f"power={power}: no such distribution exists; it is <= 0 or >= 1.")
+        if self.link == "log" or (self.link == "auto" and power > 0.0):
+            return {1.0: Poisson(), 2.0: Gamma()}.get(power, Tweedie(power))
+        if power != 0.0:
+            raise ValueError(
+                f"power={power} with the identity link is not available; use link='log'."
+            )
+        return SquaredError()
+
+    def _power(self) -> float:
+        return float(self.power)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = self.power > 0
+        return tags

@@ -1,0 +1,217 @@
+"""HuberRegressor and QuantileRegressor: regression that outliers do not lead."""
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import Interval
+
+from fastgd._solvers._auto import Answer
+from fastgd._solvers._huber import HuberStart, huber_with_scale
+from fastgd._undo import or_as_before
+from fastgd.kernels.losses import Huber, Quantile
+from fastgd.linear_model._regression import SolvedRegressor
+from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel
+
+WORDS = SolvedModel._parameter_constraints
+
+
+class HuberRegressor(SolvedRegressor):
+    """Regression that is least squares for small residuals and absolute for large ones.
+
+    Minimises, over w, b and the scale sigma > 0 together,
+
+        sum_i s_i (sigma + H((y_i - x_i w - b) / sigma) sigma) + alpha |w|^2
+
+    with H(z) = z^2 for |z| < epsilon, else 2 epsilon |z| - epsilon^2, as scikit-learn does. The
+    scale makes ``epsilon`` independent of the targets' units.
+
+    Parameters
+    ----------
+    epsilon : float, default=1.35
+        Residuals beyond ``epsilon * scale_`` count as outliers, >= 1.
+    max_iter : int, default=1000
+        Passes over the data at most.
+    alpha : float, default=0.0001
+        Strength of the penalty, >= 0.
+    warm_start : bool, default=False
+        Start from the last fit's coefficients.
+    fit_intercept : bool, default=True
+    tol : float, default=1e-05
+        Stop when the estimated suboptimality is at most ``tol`` times the objective.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,), in the dtype of X
+    intercept_ : float
+    scale_ : float
+        sigma.
+    outliers_ : ndarray of shape (n_samples,), bool
+        Rows whose residual is beyond ``epsilon * scale_``.
+    n_iter_ : int
+    objective_ : float
+        What is minimised, divided by sum_i s_i.
+    gap_ : float
+        inf: no bound is proven for the joint problem.
+    solver_ : str
+    history_ : dict of str to list
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+
+    References
+    ----------
+    .. [1] Huber & Ronchetti, "Robust Statistics", 2009, section 7.7 (the concomitant scale).
+    .. [2] Owen, "A robust hybrid of lasso and ridge regression", 2007.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "epsilon": [Interval(Real, 1.0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "alpha": [NON_NEGATIVE],
+        "warm_start": ["boolean"],
+        "fit_intercept": ["boolean"],
+        "tol": [NON_NEGATIVE],
+    }
+
+    def __init__(
+        self,
+        *,
+        epsilon: float = 1.35,
+        max_iter: int = 1000,
+        alpha: float = 0.0001,
+        warm_start: bool = False,
+        fit_intercept: bool = True,
+        tol: float = 1e-5,
+    ) -> None:
+        self.epsilon = epsilon
+        self.max_iter = max_iter
+        self.alpha = alpha
+        self.warm_start = warm_start
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "HuberRegressor":
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : HuberRegressor
+        """
+        with or_as_before(self):
+            X, y, weight = self._check(X, y, sample_weight)
+            mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
+            start = self._start()
+            if start is not None:
+                start = HuberStart(start, float(vars(self)["scale_"]))
+            task = self._task(X, y, weight, Huber(float(self.epsilon)), (0.0, self.alpha / mass))
+            solution, scale = huber_with_scale(task, self._effort(), start)
+            answers = [Answer(solution, "gd")]
+            self._take(answers, X.dtype, many=False)
+            self.scale_ = scale
+            self.outliers_ = np.abs(y - self._raw_of(X)) > self.epsilon * scale
+            self._report(answers)
+        return self
+
+
+class QuantileRegressor(SolvedRegressor):
+    """Linear regression of a quantile of the targets.
+
+    Minimises  sum_i s_i pinball(y_i, x_i w + b) / sum_i s_i + alpha |w|_1  with
+    pinball(y, raw) = max(quantile (y - raw), (quantile - 1) (y - raw)), as scikit-learn does.
+
+    Parameters
+    ----------
+    quantile : float, default=0.5
+        In (0, 1).
+    alpha : float, default=1.0
+        Strength of the l1 penalty, >= 0.
+    fit_intercept : bool, default=True
+    solver : {"auto", "gd"}, default="auto"
+        Both mean smooth stand-ins of the loss, each about the solution of the one before; the
+        names of scikit-learn's solvers are accepted and mean "auto".
+    solver_options : dict, default=None
+        Accepted and not needed.
+    tol : float, default=1e-4
+        Stop when the estimated suboptimality is at most ``tol`` times the objective; small
+        problems (n_samples * n_features up to 1e5) are finished to rounding.
+    max_iter : int, default=1000
+        Passes over the data at most.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,), in the dtype of X
+    intercept_ : float
+    n_iter_ : int
+    objective_ : float
+        What is minimised.
+    gap_ : float
+        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+    solver_ : str
+    history_ : dict of str to list
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+
+    References
+    ----------
+    .. [1] Koenker & Bassett, "Regression Quantiles", 1978.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "quantile": [Interval(Real, 0, 1, closed="neither")],
+        "alpha": [NON_NEGATIVE],
+        "fit_intercept": ["boolean"],
+        "solver": WORDS["solver"],
+        "solver_options": [dict, None],
+        "tol": [NON_NEGATIVE],
+        "max_iter": WORDS["max_iter"],
+    }
+
+    def __init__(
+        self,
+        *,
+        quantile: float = 0.5,
+        alpha: float = 1.0,
+        fit_intercept: bool = True,
+        solver: str = "auto",
+        solver_options: Any = None,
+        tol: float = 1e-4,
+        max_iter: int = 1000,
+    ) -> None:
+        self.quantile = quantile
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.solver = solver
+        self.solver_options = solver_options
+        self.tol = tol
+        self.max_iter = max_iter
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> "QuantileRegressor":
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : QuantileRegressor
+        """
+        with or_as_before(self):
+            X, y, weight = self._check(X, y, sample_weight)
+            loss = Quantile(float(self.quantile))
+            self._fit_targets(X, y, weight, loss, [(float(self.alpha), 0.0)])
+        return self

@@ -1,0 +1,321 @@
+"""LinearSVC and LinearSVR: support vector machines, as liblinear poses them."""
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from fastgd._solvers._auto import Answer
+from fastgd._solvers._gd import State
+from fastgd._undo import or_as_before
+from fastgd._validation import check_weight, check_X_y
+from fastgd.kernels.losses import (
+    EpsilonInsensitive,
+    Hinge,
+    SquaredEpsilonInsensitive,
+    SquaredHinge,
+)
+from fastgd.linear_model._classification import SolvedClassifier
+from fastgd.linear_model._regression import SolvedRegressor
+from fastgd.linear_model._solved import FLOATS, SolvedModel
+
+WORDS = SolvedModel._parameter_constraints
+SHARED: dict[str, list[Any]] = {
+    **{name: WORDS[name] for name in ("tol", "fit_intercept", "solver", "random_state", "verbose")},
+    "C": [Interval(Real, 0.0, None, closed="neither")],
+    "intercept_scaling": [Interval(Real, 0, None, closed="neither")],
+    "dual": ["boolean", StrOptions({"auto"})],
+    "max_iter": [Interval(Integral, 0, None, closed="left")],
+}
+
+
+def with_constant(X: Any, value: float) -> Any:
+    """Return a copy of X with one more column, all ``value``."""
+    column = np.full((X.shape[0], 1), value, X.dtype)
+    if sp.issparse(X):
+        return sp.csr_matrix(sp.hstack([X, column], format="csr", dtype=X.dtype))
+    return np.ascontiguousarray(np.hstack([X, column]))
+
+
+class _WithPenalisedIntercept(SolvedModel):
+    """What both have in common: the intercept is the coefficient of a constant column."""
+
+    def _extended(self, X: Any) -> Any:
+        return with_constant(X, float(self.intercept_scaling)) if self.fit_intercept else X
+
+    def _split(self, coef: NDArray[Any]) -> tuple[NDArray[Any], Any]:
+        """Return coefficients and intercepts of coefficients (..., n_features + 1)."""
+        if not self.fit_intercept:
+            return coef, 0.0
+        return coef[..., :-1], self.intercept_scaling * coef[..., -1]
+
+    def _penalty(self, mass: float, word: str = "l2") -> tuple[float, float]:
+        """Return (l1, l2) of the mean loss."""
+        strength = 1.0 / (float(self.C) * mass)
+        return (strength, 0.0) if word == "l1" else (0.0, strength)
+
+
+class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
+    """Linear support vector classification, one-vs-rest beyond two classes.
+
+    Minimises  1/2 |w|^2 + C sum_i s_i loss(y_i, x_i w + b)  (|w|_1 in place of |w|^2 / 2 for
+    ``penalty="l1"``), for each class against the rest. As in liblinear, the intercept is the
+    coefficient of a constant column ``intercept_scaling`` and is penalised with the others.
+
+    Parameters
+    ----------
+    penalty : {"l1", "l2"}, default="l2"
+    loss : {"hinge", "squared_hinge"}, default="squared_hinge"
+    dual : "auto" or bool, default="auto"
+        Accepted and not needed: the solver is chosen by the data.
+    tol : float, default=1e-4
+        Stop when the suboptimality (F - F*) / F* is, by the solver's estimate or proof, at most
+        this.
+    C : float, default=1.0
+        Inverse strength of the penalty, > 0.
+    multi_class : {"ovr"}, default="ovr"
+        scikit-learn's "crammer_singer" is refused: ``SoftmaxRegression`` is what fits all classes
+        together here.
+    fit_intercept : bool, default=True
+    intercept_scaling : float, default=1.0
+        The larger, the less the intercept is penalised.
+    class_weight : dict or "balanced", default=None
+        Factors of C, by class; for more than two classes they multiply the rows of the class
+        itself, not those of the rest, as in liblinear.
+    verbose : int, default=0
+    random_state : int, RandomState instance or None, default=None
+        Seeds the order of rows; None is a fixed seed.
+    max_iter : int, default=1000
+        Passes over the data at most.
+    solver : {"auto", "gd", "saga", "sdca"}, default="auto"
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features), in the dtype of X
+    intercept_ : ndarray of shape (1,) or (n_classes,); 0.0 without an intercept
+    n_iter_ : int
+        The most passes that a class needed.
+    objective_ : float or ndarray of shape (n_classes,)
+        What is minimised, divided by C * sum_i s_i.
+    gap_ : float or ndarray of shape (n_classes,)
+        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+    solver_ : str
+    history_ : dict of str to list, or a list of them
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SHARED,
+        "penalty": [StrOptions({"l1", "l2"})],
+        "loss": [StrOptions({"hinge", "squared_hinge"})],
+        "multi_class": [StrOptions({"ovr", "crammer_singer"})],
+        "class_weight": [None, dict, StrOptions({"balanced"})],
+    }
+
+    def __init__(
+        self,
+        penalty: str = "l2",
+        loss: str = "squared_hinge",
+        *,
+        dual: Any = "auto",
+        tol: float = 1e-4,
+        C: float = 1.0,
+        multi_class: str = "ovr",
+        fit_intercept: bool = True,
+        intercept_scaling: float = 1,
+        class_weight: Any = None,
+        verbose: int = 0,
+        random_state: Any = None,
+        max_iter: int = 1000,
+        solver: str = "auto",
+    ) -> None:
+        self.penalty = penalty
+        self.loss = loss
+        self.dual = dual
+        self.tol = tol
+        self.C = C
+        self.multi_class = multi_class
+        self.fit_intercept = fit_intercept
+        self.intercept_scaling = intercept_scaling
+        self.class_weight = class_weight
+        self.verbose = verbose
+        self.random_state = random_state
+        self.max_iter = max_iter
+        self.solver = solver
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "LinearSVC":
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : LinearSVC
+        """
+        if self.multi_class == "crammer_singer":
+            raise ValueError(
+                "multi_class='crammer_singer' is not available; use 'ovr', or SoftmaxRegression, "
+                "which fits all classes together."
+            )
+        with or_as_before(self):
+            X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS)
+            classes, codes = self._check_labels(y)
+            weight = check_weight(sample_weight, X, np.float64)
+            factors = self._class_factors(y, classes, weight)
+            wide, dtype = self._extended(X), X.dtype
+            numbers = [1] if classes.shape[0] == 2 else range(classes.shape[0])
+            answers = [self._one_vs_rest(wide, codes, k, weight, factors) for k in numbers]
+            self.classes_ = classes
+            self._take(answers, dtype)
+            self._report(answers)
+        return self
+
+    def _one_vs_rest(
+        self,
+        X: Any,
+        codes: NDArray[np.int32],
+        k: int,
+        weight: NDArray[Any],
+        factors: NDArray[Any],
+    ) -> Answer:
+        """Fit one class against the rest."""
+        positive = codes == k
+        rest = factors[0] if factors.shape[0] == 2 else 1.0
+        if factors[k] != 1.0 or rest != 1.0:
+            own = np.where(positive, factors[k], rest)
+            weight = own if weight.shape[0] == 0 else own * weight
+        mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
+        loss = Hinge(1.0) if self.loss == "hinge" else SquaredHinge()
+        y, penalty = np.where(positive, 1.0, -1.0), self._penalty(mass, self.penalty)
+        return self._solve(self._task(X, y, weight, loss, penalty, fit_intercept=False))
+
+    def _take(self, answers: list[Answer], dtype: Any) -> None:
+        """Set the fitted parameters."""
+        coef, intercept = self._split(np.stack([a.solution.coef for a in answers]))
+        self.coef_ = np.ascontiguousarray(coef, dtype)
+        self.intercept_ = intercept.astype(dtype) if self.fit_intercept else 0.0
+        self.n_iter_ = max(a.solution.n_iter for a in answers)
+
+
+class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
+    """Linear support vector regression.
+
+    Minimises  1/2 |w|^2 + C sum_i s_i loss(y_i, x_i w + b). As in liblinear, the intercept is the
+    coefficient of a constant column ``intercept_scaling`` and is penalised with the others.
+
+    Parameters
+    ----------
+    epsilon : float, default=0.0
+        Half the width of the tube within which a prediction costs nothing, >= 0.
+    tol : float, default=1e-4
+        Stop when the suboptimality (F - F*) / F* is, by the solver's estimate or proof, at most
+        this.
+    C : float, default=1.0
+        Inverse strength of the penalty, > 0.
+    loss : {"epsilon_insensitive", "squared_epsilon_insensitive"}, default="epsilon_insensitive"
+    fit_intercept : bool, default=True
+    intercept_scaling : float, default=1.0
+        The larger, the less the intercept is penalised.
+    dual : "auto" or bool, default="auto"
+        Accepted and not needed: the solver is chosen by the data.
+    verbose : int, default=0
+    random_state : int, RandomState instance or None, default=None
+        Seeds the order of rows; None is a fixed seed.
+    max_iter : int, default=1000
+        Passes over the data at most.
+    solver : {"auto", "gd", "saga", "sdca"}, default="auto"
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,), in the dtype of X
+    intercept_ : ndarray of shape (1,); 0.0 without an intercept
+    n_iter_ : int
+    objective_ : float
+        What is minimised, divided by C * sum_i s_i.
+    gap_ : float
+        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+    solver_ : str
+    history_ : dict of str to list
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SHARED,
+        "epsilon": [Interval(Real, 0, None, closed="left")],
+        "loss": [StrOptions({"epsilon_insensitive", "squared_epsilon_insensitive"})],
+    }
+
+    def __init__(
+        self,
+        *,
+        epsilon: float = 0.0,
+        tol: float = 1e-4,
+        C: float = 1.0,
+        loss: str = "epsilon_insensitive",
+        fit_intercept: bool = True,
+        intercept_scaling: float = 1.0,
+        dual: Any = "auto",
+        verbose: int = 0,
+        random_state: Any = None,
+        max_iter: int = 1000,
+        solver: str = "auto",
+    ) -> None:
+        self.epsilon = epsilon
+        self.tol = tol
+        self.C = C
+        self.loss = loss
+        self.fit_intercept = fit_intercept
+        self.intercept_scaling = intercept_scaling
+        self.dual = dual
+        self.verbose = verbose
+        self.random_state = random_state
+        self.max_iter = max_iter
+        self.solver = solver
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "LinearSVR":
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : LinearSVR
+        """
+        with or_as_before(self):
+            X, y, weight = self._check(X, y, sample_weight)
+            mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
+            is_squared = self.loss == "squared_epsilon_insensitive"
+            loss = (SquaredEpsilonInsensitive if is_squared else EpsilonInsensitive)(
+                float(self.epsilon)
+            )
+            penalty = self._penalty(mass)
+            task = self._task(self._extended(X), y, weight, loss, penalty, fit_intercept=False)
+            answer = self._solve(task)
+            coef, intercept = self._split(answer.solution.coef)
+            solution = answer.solution._replace(
+                coef=coef, intercept=intercept, state=State(coef, intercept)
+            )
+            self._take([Answer(solution, answer.solver)], X.dtype, many=False)
+            self._report([answer])
+        return self
+
+    def _shaped_intercept(self, intercept: NDArray[Any], *, many: bool) -> Any:  # noqa: ARG002
+        return intercept if self.fit_intercept else 0.0
