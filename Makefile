@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: check lint test test-nojit bench
+.PHONY: check lint test test-nojit bench peers
 
 check: lint test test-nojit
 
@@ -18,3 +18,8 @@ test-nojit:
 bench:
 	$(PYTHON) -m asv --config benchmarks/asv.conf.json machine --yes
 	$(PYTHON) -m asv --config benchmarks/asv.conf.json run --quick 'HEAD^!'
+
+peers:
+	mkdir -p build
+	$(PYTHON) benchmarks/peers.py --all-offline --markdown --fstar build/fstar.json \
+		--json build/peers.json --plot build/peers.png

@@ -6,11 +6,11 @@
     python benchmarks/peers.py --all-offline --plot peers.png --json peers.json --markdown
     python benchmarks/peers.py --data FOLDER mine                # FOLDER/mine.npz, see data.py
 
-Every solver minimises the same objective, at several of its own tolerances from loose to tight. A
+Every solver minimises the same objective, at several of its own tolerances or numbers of passes. A
 line tells the wall time of the whole ``fit``, and the relative suboptimality (f - f*) / |f*| of
 what it returned: f is reckoned here, in float64 and from the original X, and f* is the lowest that
 any of them reached, in this run or in those that ``--fstar FILE`` remembers. The summary tells, for
-each target, the fastest peer in hindsight, at its best tolerance, beside fastgd's time; a ratio
+each target, the fastest peer in hindsight, at its best setting, beside fastgd's time; a ratio
 above 1 means that fastgd is faster.
 
 The first fit of each solver is a small one that does not count, so that nobody's imports and caches
@@ -157,11 +157,14 @@ def huber_objective(X: Any, y: np.ndarray, model: Any, epsilon: float, alpha: fl
 
 
 class Contender(NamedTuple):
-    """A solver, its settings from loose to tight, and how one of them becomes an estimator."""
+    """A solver, its settings from loose to tight, and how one of them becomes an estimator.
+
+    A setting is what is given to the constructor, such as ``{"tol": 1e-3}``.
+    """
 
     name: str
-    settings: Sequence[Any]
-    make: Callable[[Any], Any]
+    settings: Sequence[dict[str, Any]]
+    make: Callable[..., Any]
     compiles: bool = False
 
 
@@ -177,8 +180,10 @@ class Problem(NamedTuple):
 
 OUR_TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-6)
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8)
-EPOCHS = (2, 5, 10, 20, 50)
-MANY_EPOCHS = (10, 30, 100, 300, 1000, 10_000)
+# Where a gradient has the units of raw columns, or progress is slow, a tolerance says little about
+# when to stop, and a number of passes more.
+EPOCHS = (2, 5, 10, 20, 50, 100, 200)
+ITERATIONS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 NEWTON_LIMIT = 3000  # coefficients: a Hessian of them is 72 MB
 PROGRAM_LIMIT = 20_000  # rows: a linear program takes minutes beyond
 
@@ -186,18 +191,19 @@ PROGRAM_LIMIT = 20_000  # rows: a linear program takes minutes beyond
 def solver(
     name: str,
     word: str,
-    settings: Sequence[Any],
+    values: Sequence[Any],
     estimator: Any,
     compiles: bool = False,
     **fixed: Any,
 ) -> Contender:
     """Return a contender whose settings are values of one word of an estimator's constructor."""
-    return Contender(name, settings, lambda value: estimator(**{word: value}, **fixed), compiles)
+    settings = [{word: value} for value in values]
+    return Contender(name, settings, partial(estimator, **fixed), compiles)
 
 
 def direct(name: str, estimator: Any, **fixed: Any) -> Contender:
     """Return a contender that has nothing to set."""
-    return Contender(name, ("default",), lambda _: estimator(**fixed))
+    return Contender(name, [{}], partial(estimator, **fixed))
 
 
 def ours(name: str, **fixed: Any) -> list[Contender]:
@@ -233,7 +239,7 @@ def logistic(X: Any, y: np.ndarray) -> Problem:
     """Logistic regression, or softmax, with C = 1 and a free intercept."""
     n_rows, n_classes, model = X.shape[0], int(y.max()) + 1, linear_model.LogisticRegression
     found = ours("LogisticRegression", C=1.0)
-    found.append(solver("sk-lbfgs", "tol", TOLERANCES, model, max_iter=5000))
+    found.append(solver("sk-lbfgs", "max_iter", ITERATIONS, model, tol=1e-12))
     if X.shape[1] * n_classes < NEWTON_LIMIT:
         newton = {"solver": "newton-cholesky", "max_iter": 200}
         found.append(solver("sk-newton-cholesky", "tol", TOLERANCES, model, **newton))
@@ -249,9 +255,10 @@ def logistic(X: Any, y: np.ndarray) -> Problem:
 def _binary_logistic(X: Any) -> list[Contender]:
     alpha, model = 1.0 / X.shape[0], linear_model.LogisticRegression
     liblinear = {"solver": "liblinear", "random_state": 0}
+    sgd = {"loss": "log_loss", "alpha": alpha, "random_state": 0}  # of 1000 epochs, by default
     found = [
         solver("sk-liblinear", "tol", TOLERANCES, model, **liblinear),
-        direct("sk-SGD", linear_model.SGDClassifier, loss="log_loss", alpha=alpha, random_state=0),
+        solver("sk-SGD", "max_iter", (5, 20, 100, 1000), linear_model.SGDClassifier, **sgd),
         *glum(X, family="binomial", alpha=alpha, l1_ratio=0),
     ]
     snapml = installed("snapml")
@@ -336,7 +343,7 @@ def huber(X: Any, y: np.ndarray) -> Problem:
     alpha, epsilon, model = 1e-4, 1.35, linear_model.HuberRegressor
     fixed = {"alpha": alpha, "epsilon": epsilon}
     found = ours("HuberRegressor", **fixed)
-    found.append(solver("sk-lbfgs", "tol", TOLERANCES, model, max_iter=5000, **fixed))
+    found.append(solver("sk-lbfgs", "max_iter", ITERATIONS, model, tol=1e-12, **fixed))
     objective = partial(huber_objective, epsilon=epsilon, alpha=alpha)
     return Problem(f"huber, epsilon {epsilon}, alpha {alpha:g}", X, y, objective, found)
 
@@ -355,7 +362,7 @@ def _log_link(family: str, X: Any, y: np.ndarray, loss: Loss) -> Problem:
     alpha, name = 1e-3, f"{family.capitalize()}Regressor"
     model = partial(getattr(linear_model, name), alpha=alpha)
     found = ours(name, alpha=alpha)
-    found.append(solver("sk-lbfgs", "tol", TOLERANCES, model, max_iter=5000))
+    found.append(solver("sk-lbfgs", "max_iter", ITERATIONS, model, tol=1e-12))
     if X.shape[1] < NEWTON_LIMIT:
         newton = {"solver": "newton-cholesky", "max_iter": 200}
         found.append(solver("sk-newton-cholesky", "tol", TOLERANCES, model, **newton))
@@ -412,7 +419,7 @@ def _liblinear(model: Any, duals: Sequence[bool], **fixed: Any) -> list[Contende
     found = []
     if True in duals:
         dual = {"dual": True, "tol": 1e-12, "random_state": 0}
-        found.append(solver("sk-dual", "max_iter", MANY_EPOCHS, model, **dual, **fixed))
+        found.append(solver("sk-dual", "max_iter", ITERATIONS, model, **dual, **fixed))
     if False in duals:
         found.append(solver("sk-primal", "tol", TOLERANCES, model, dual=False, **fixed))
     return found
@@ -448,7 +455,7 @@ class Row(NamedTuple):
 
     contender: str
     dtype: str
-    setting: Any
+    setting: str
     seconds: float
     objective: float
 
@@ -496,13 +503,16 @@ def race(contender: Contender, problem: Problem, options: argparse.Namespace) ->
         try:
             row = measure(contender, setting, problem, options.repeat)
         except Exception as error:  # a peer's own: it says so, and the others go on
-            reason = str(error).strip().split("\n")[0][:100]
-            print(f"  {contender.name} ({setting}) failed: {type(error).__name__}: {reason}")
+            print(
+                f"  {contender.name} ({told_setting(setting)}, {problem.X.dtype}) failed: {error!r}"
+            )
             return
+        if options.verbose:
+            print(f"{told(row)}: {row.objective:.12g}", file=sys.stderr, flush=True)
         if math.isfinite(row.objective):
             yield row
         else:
-            print(f"  {contender.name} ({setting}) took {row.seconds:.3f} s and diverged")
+            print(f"  {told(row)}: diverged")
         if row.seconds > options.cap:
             return
 
@@ -522,7 +532,9 @@ def warm_up(contender: Contender, problem: Problem) -> None:
             timed_fit(contender, contender.settings[0], X, y)
 
 
-def measure(contender: Contender, setting: Any, problem: Problem, repeat: int | None) -> Row:
+def measure(
+    contender: Contender, setting: dict[str, Any], problem: Problem, repeat: int | None
+) -> Row:
     """Return the median time and objective of some fits: three short ones, or a long one."""
     X, y = problem.X, problem.y
     seconds, objectives = [], []
@@ -531,12 +543,19 @@ def measure(contender: Contender, setting: Any, problem: Problem, repeat: int | 
         seconds.append(taken)
         objectives.append(problem.objective(X, y, model))
     middle = statistics.median(seconds), statistics.median(objectives)
-    return Row(contender.name, str(X.dtype), setting, *middle)
+    return Row(contender.name, str(X.dtype), told_setting(setting), *middle)
 
 
-def timed_fit(contender: Contender, setting: Any, X: Any, y: np.ndarray) -> tuple[float, Any]:
+def told_setting(setting: dict[str, Any]) -> str:
+    """Return a setting as it is written in a call."""
+    return ", ".join(f"{word}={value}" for word, value in setting.items()) or "default"
+
+
+def timed_fit(
+    contender: Contender, setting: dict[str, Any], X: Any, y: np.ndarray
+) -> tuple[float, Any]:
     """Return the time of a whole fit, and the model."""
-    model = contender.make(setting)
+    model = contender.make(**setting)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a loose tolerance was not reached, above all
         started = time.perf_counter()
@@ -609,7 +628,7 @@ def print_result(result: Result) -> None:
     """Print every row, and the summary of the targets."""
     for row in result.rows:
         reached = f"{row.seconds:10.4f} s  {result.suboptimality(row):9.2e}"
-        print(f"  {row.contender:19s} {row.dtype:8s} {row.setting!s:8s}{reached}")
+        print(f"  {row.contender:19s} {row.dtype:8s} {row.setting:20s}{reached}")
     for verdict in verdicts(result):
         line = f"  within {verdict.target:.0e}: peers {told(verdict.peer)}"
         ratio = f"; ratio {verdict.ratio:.2f}" if verdict.ratio else ""
@@ -796,6 +815,7 @@ def options_from(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--fstar", type=Path, metavar="FILE", help="keep f* between runs (default: in --data)")
     add("--json", type=Path, metavar="FILE", help="write everything that was measured")
     add("--markdown", action="store_true", help="print the summary as a table, too")
+    add("--verbose", action="store_true", help="tell every fit as it ends, on stderr")
     add("--plot", type=Path, metavar="FILE", help="draw suboptimality against time")
     options = parser.parse_args(arguments)
     if options.all_offline:

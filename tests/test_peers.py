@@ -138,7 +138,7 @@ INEXACT = {"sk-saga", "sk-sag", "sk-SGD", "sk-liblinear"}
 
 
 def row(contender, setting, seconds, objective):
-    return peers.Row(contender, "float32", setting, seconds, objective)
+    return peers.Row(contender, "float32", f"tol={setting}", seconds, objective)
 
 
 ROWS = [
@@ -159,8 +159,9 @@ def test_summary_finds_the_fastest_in_hindsight():
     assert (tight.peer, tight.ours) == (ROWS[5], ROWS[1])
     assert (tightest.peer, tightest.ratio) == (ROWS[2], pytest.approx(9.0))
     assert peers.overall([result], 1e-6).startswith("within 1e-06: geometric mean 9.00, worst 9.00")
-    assert "| some | 1e-04 | fast | 0.0001, float32 | 2.0000 | 1.0000 | 2.00 |" in peers.markdown(
-        [result]
+    assert (
+        "| some | 1e-04 | fast | tol=0.0001, float32 | 2.0000 | 1.0000 | 2.00 |"
+        in peers.markdown([result])
     )
 
 
