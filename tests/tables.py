@@ -6,7 +6,9 @@
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
+from sklearn import linear_model, metrics, svm
 
 import fastgd
 from fastgd import schedules
@@ -74,7 +76,140 @@ class EstimatorCase(NamedTuple):
 
     def make(self, **words: Any) -> Any:
         """Return one that gives the same result each time."""
-        return self.kind(**{"random_state": 0, **self.words, **words})
+        model = self.kind(**{**self.words, **words})
+        return model.set_params(random_state=0) if hasattr(model, "random_state") else model
+
+
+class SolvedCase(NamedTuple):
+    """An estimator that needs no learning rate, under some words, and what must be equal.
+
+    kind, twin : ours and scikit-learn's, which mean the same by ``words``
+    exact : further words, by which the twin comes as close to the optimum as it can
+    targets : of a kind that ``targets_of`` knows
+    objective : what is minimised as the docstring has it, in plain numpy, of a fitted model
+    """
+
+    name: str
+    kind: type
+    words: dict[str, Any]
+    twin: type
+    exact: dict[str, Any]
+    targets: str
+    objective: Callable[..., Any]
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def make(self, **words: Any) -> Any:
+        """Return ours."""
+        return self.kind(**{**self.words, **words})
+
+    def make_twin(self, **words: Any) -> Any:
+        """Return scikit-learn's."""
+        return self.twin(**{**self.words, **self.exact, **words})
+
+    def value(self, model: Any, X: Any, y: Any, weight: Any = None, **words: Any) -> Any:
+        """Return the objective of a fitted model, ours or its twin's."""
+        weight = np.ones(X.shape[0]) if weight is None else weight
+        return self.objective(model, self.make(**words).get_params(), X, y, weight)
+
+
+def targets_of(kind: str, raw: Any, rng: np.random.Generator) -> Any:
+    """Return targets about raw predictions of mean 0 and spread 1."""
+    noisy = raw + 0.5 * rng.standard_normal(raw.shape[0])
+    if kind == "binary":
+        return np.where(noisy > 0.2, "yes", "no")
+    if kind == "classes":
+        return 2 * np.digitize(noisy, [-0.5, 0.6]) + 3
+    if kind == "counts":
+        return rng.poisson(np.exp(raw)).astype(float)
+    return np.exp(0.5 * noisy) if kind == "positive" else 3.0 * noisy + 1.0
+
+
+# -- what estimators minimise, per unit of weight: coefficients come as (outputs, features) -------
+
+
+def raw_of(model: Any, X: Any) -> Any:
+    """Return the raw predictions in float64, (rows, outputs)."""
+    coef = np.atleast_2d(np.asarray(model.coef_, np.float64))
+    return np.asarray(X @ coef.T) + np.asarray(model.intercept_, np.float64)
+
+
+def norms(model: Any) -> tuple[float, float]:
+    """Return |w|_1 and |w|^2 over all outputs."""
+    coef = np.asarray(model.coef_, np.float64)
+    return float(np.abs(coef).sum()), float((coef**2).sum())
+
+
+def of_logistic(model: Any, words: dict[str, Any], X: Any, y: Any, s: Any) -> float:
+    """C sum_i s_i loss_i + l1_ratio |w|_1 + (1 - l1_ratio)/2 |w|^2, over C sum_i s_i."""
+    raw = raw_of(model, X)
+    raw = np.hstack([np.zeros_like(raw), raw]) if raw.shape[1] == 1 else raw
+    own = raw[np.arange(len(y)), np.searchsorted(model.classes_, y)]
+    top = raw.max(axis=1)
+    loss = np.log(np.exp(raw - top[:, None]).sum(axis=1)) + top - own
+    (l1, l2), share = norms(model), words["l1_ratio"]
+    return np.average(loss, weights=s) + (share * l1 + (1 - share) / 2 * l2) / words["C"] / s.sum()
+
+
+def of_svm(model: Any, words: dict[str, Any], margins: Any, s: Any) -> Any:
+    """1/2 |(w, b/c)|^2 + C sum_i s_i loss_i, over C sum_i s_i, for each output."""
+    at_least = np.maximum(margins, 0.0) ** (2 if words["loss"].startswith("squared") else 1)
+    coef = np.atleast_2d(np.asarray(model.coef_, np.float64))
+    if words["fit_intercept"]:
+        last = np.reshape(model.intercept_, (-1, 1)) / words["intercept_scaling"]
+        coef = np.hstack([coef, last])
+    is_l1 = words.get("penalty") == "l1"
+    penalty = np.abs(coef).sum(axis=1) if is_l1 else 0.5 * (coef**2).sum(axis=1)
+    return np.average(at_least, weights=s, axis=0) + penalty / words["C"] / s.sum()
+
+
+def of_svc(model: Any, words: dict[str, Any], X: Any, y: Any, s: Any) -> Any:
+    """The hinge or its square, of each class against the rest."""
+    classes = model.classes_[1:] if len(model.classes_) == 2 else model.classes_
+    side = np.where(y[:, None] == classes, 1.0, -1.0)
+    return of_svm(model, words, 1.0 - side * raw_of(model, X), s)
+
+
+def of_svr(model: Any, words: dict[str, Any], X: Any, y: Any, s: Any) -> Any:
+    """The distance from the tube, or its square."""
+    return of_svm(model, words, np.abs(y[:, None] - raw_of(model, X)) - words["epsilon"], s)
+
+
+def of_squares(model: Any, words: dict[str, Any], X: Any, y: Any, s: Any) -> float:
+    """1/2 of the mean square, with the penalty of Ridge, of Lasso, of ElasticNet or none."""
+    loss = 0.5 * np.average((y - raw_of(model, X)[:, 0]) ** 2, weights=s)
+    (l1, l2), alpha = norms(model), words.get("alpha", 0.0)
+    if "selection" not in words:  # Ridge's strength is that of the sum
+        return loss + 0.5 * alpha * l2 / s.sum()
+    share = words.get("l1_ratio", 1.0)
+    return loss + alpha * (share * l1 + 0.5 * (1 - share) * l2)
+
+
+def of_huber(model: Any, words: dict[str, Any], X: Any, y: Any, s: Any) -> float:
+    """sum_i s_i (sigma + H(r_i / sigma) sigma) + alpha |w|^2, over sum_i s_i."""
+    z, epsilon = np.abs(y - raw_of(model, X)[:, 0]) / model.scale_, words["epsilon"]
+    H = np.where(z < epsilon, z**2, 2 * epsilon * z - epsilon**2)
+    penalty = words["alpha"] * norms(model)[1] / s.sum()
+    return np.average(model.scale_ * (1 + H), weights=s) + penalty
+
+
+def of_quantile(model: Any, words: dict[str, Any], X: Any, y: Any, s: Any) -> float:
+    """The mean pinball loss and alpha |w|_1."""
+    raw, q = raw_of(model, X)[:, 0], words["quantile"]
+    pinball = metrics.mean_pinball_loss(y, raw, sample_weight=s, alpha=q)
+    return pinball + words["alpha"] * norms(model)[0]
+
+
+def of_glm(power: float, identity: bool = False) -> Callable[..., Any]:
+    """Return half the mean deviance and alpha/2 |w|^2."""
+
+    def value(model: Any, words: dict[str, Any], X: Any, y: Any, s: Any) -> float:
+        mean = raw_of(model, X)[:, 0] if identity else np.exp(raw_of(model, X)[:, 0])
+        deviance = metrics.mean_tweedie_deviance(y, mean, sample_weight=s, power=power)
+        return 0.5 * deviance + 0.5 * words["alpha"] * norms(model)[1]
+
+    return value
 
 
 LOSS_CASES = [
@@ -129,7 +264,86 @@ SCHEDULE_CASES = [
 ESTIMATOR_CASES = [
     EstimatorCase("SGDClassifier", fastgd.SGDClassifier, {"max_iter": 5, "tol": None}),
     EstimatorCase("SGDRegressor", fastgd.SGDRegressor, {"max_iter": 5, "tol": None}),
+    EstimatorCase("LogisticRegression", fastgd.LogisticRegression, {}),
+    EstimatorCase("SoftmaxRegression", fastgd.SoftmaxRegression, {}),
+    EstimatorCase("LinearRegression", fastgd.LinearRegression, {}),
+    EstimatorCase("Ridge", fastgd.Ridge, {}),
+    EstimatorCase("Lasso", fastgd.Lasso, {"alpha": 0.01}),
+    EstimatorCase("ElasticNet", fastgd.ElasticNet, {"alpha": 0.01}),
+    EstimatorCase("LinearSVC", fastgd.LinearSVC, {}),
+    EstimatorCase("LinearSVR", fastgd.LinearSVR, {}),
+    EstimatorCase("HuberRegressor", fastgd.HuberRegressor, {}),
+    EstimatorCase("QuantileRegressor", fastgd.QuantileRegressor, {"alpha": 0.01}),
+    EstimatorCase("PoissonRegressor", fastgd.PoissonRegressor, {"alpha": 0.01}),
+    EstimatorCase("GammaRegressor", fastgd.GammaRegressor, {"alpha": 0.01}),
+    EstimatorCase("TweedieRegressor", fastgd.TweedieRegressor, {"alpha": 0.01}),
 ]
+
+NEWTON = {"solver": "newton-cholesky", "tol": 1e-12, "max_iter": 1000}
+SAGA = {"solver": "saga", "tol": 1e-9, "max_iter": 100_000, "random_state": 0}
+DESCENT = {"tol": 1e-14, "max_iter": 1_000_000}
+PRIMAL = {"dual": False, "tol": 1e-12, "max_iter": 100_000, "random_state": 0}
+DUAL = {"dual": True, "tol": 1e-10, "max_iter": 10_000_000, "random_state": 0}
+
+
+def _solved(
+    kind: type, exact: dict[str, Any], targets: str, objective: Any, **words: Any
+) -> SolvedCase:
+    said = [f"{key}={value}" for key, value in words.items()]
+    twin = getattr(linear_model, kind.__name__, None) or getattr(svm, kind.__name__, None)
+    twin = twin or linear_model.LogisticRegression
+    name = "-".join(
+        [kind.__name__, *([targets] if objective in (of_logistic, of_svc) else []), *said]
+    )
+    return SolvedCase(name, kind, words, twin, exact, targets, objective)
+
+
+def _solved_cases() -> list[SolvedCase]:
+    logistic, softmax = fastgd.LogisticRegression, fastgd.SoftmaxRegression
+    svc, svr = fastgd.LinearSVC, fastgd.LinearSVR
+    poisson, gamma = fastgd.PoissonRegressor, fastgd.GammaRegressor
+    tweedie, quantile = fastgd.TweedieRegressor, fastgd.QuantileRegressor
+    insensitive = {"loss": "squared_epsilon_insensitive", "epsilon": 0.3}
+    return [
+        *(
+            row
+            for kind, targets in ((logistic, "binary"), (logistic, "classes"), (softmax, "classes"))
+            for row in (
+                _solved(kind, NEWTON, targets, of_logistic, C=0.5, l1_ratio=0.0),
+                _solved(kind, SAGA, targets, of_logistic, C=0.5, l1_ratio=1.0),
+                _solved(kind, SAGA, targets, of_logistic, C=0.5, l1_ratio=0.3),
+                _solved(kind, NEWTON, targets, of_logistic, C=np.inf),
+            )
+        ),
+        _solved(fastgd.LinearRegression, {}, "numbers", of_squares),
+        _solved(fastgd.LinearRegression, {}, "numbers", of_squares, positive=True),
+        _solved(fastgd.Ridge, {"solver": "cholesky"}, "numbers", of_squares, alpha=2.0),
+        _solved(fastgd.Ridge, {"tol": 1e-12}, "numbers", of_squares, alpha=2.0, positive=True),
+        _solved(fastgd.Lasso, DESCENT, "numbers", of_squares, alpha=0.3),
+        _solved(fastgd.Lasso, DESCENT, "numbers", of_squares, alpha=0.3, positive=True),
+        _solved(fastgd.ElasticNet, DESCENT, "numbers", of_squares, alpha=0.3),
+        _solved(fastgd.ElasticNet, DESCENT, "numbers", of_squares, alpha=0.3, l1_ratio=0.0),
+        _solved(svc, PRIMAL, "binary", of_svc, C=0.5),
+        _solved(svc, PRIMAL, "classes", of_svc, C=0.5, intercept_scaling=3.0),
+        _solved(svc, PRIMAL, "binary", of_svc, C=0.5, penalty="l1"),
+        _solved(svc, DUAL, "binary", of_svc, C=0.5, loss="hinge"),
+        _solved(svr, DUAL, "numbers", of_svr, C=0.5),
+        _solved(svr, DUAL, "numbers", of_svr, C=0.5, epsilon=0.3),
+        _solved(svr, PRIMAL, "numbers", of_svr, C=0.5, **insensitive),
+        _solved(fastgd.HuberRegressor, {"tol": 1e-10, "max_iter": 10_000}, "numbers", of_huber),
+        _solved(quantile, {"solver": "highs"}, "numbers", of_quantile, alpha=0.0),
+        _solved(quantile, {"solver": "highs"}, "numbers", of_quantile, alpha=0.1, quantile=0.8),
+        _solved(poisson, NEWTON, "counts", of_glm(1.0), alpha=0.1),
+        _solved(poisson, NEWTON, "counts", of_glm(1.0), alpha=0.0),
+        _solved(gamma, NEWTON, "positive", of_glm(2.0), alpha=0.1),
+        _solved(tweedie, NEWTON, "numbers", of_glm(0.0, identity=True), alpha=0.1),
+        _solved(tweedie, NEWTON, "positive", of_glm(0.0), alpha=0.1, power=0.0, link="log"),
+        _solved(tweedie, NEWTON, "counts", of_glm(1.5), alpha=0.1, power=1.5),
+        _solved(tweedie, NEWTON, "positive", of_glm(3.0), alpha=0.1, power=3.0),
+    ]
+
+
+SOLVED_CASES = _solved_cases()
 
 
 def over(cases: Iterable[Any], name: str = "case") -> pytest.MarkDecorator:

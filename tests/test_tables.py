@@ -25,8 +25,12 @@ from tests.tables import over
             [name for name in fastgd.__all__ if isinstance(getattr(fastgd, name), type)],
             [case.name for case in tables.ESTIMATOR_CASES],
         ),
+        (
+            [name for name in fastgd.__all__ if hasattr(getattr(fastgd, name), "_solve")],
+            {case.kind.__name__ for case in tables.SOLVED_CASES},
+        ),
     ],
-    ids=["losses", "penalties", "optimizers", "schedules", "estimators"],
+    ids=["losses", "penalties", "optimizers", "schedules", "estimators", "solved estimators"],
 )
 def test_each_registered_name_has_one_row(registered, rows):
     assert sorted(map(str, registered)) == sorted(map(str, rows))
@@ -49,6 +53,7 @@ def test_an_estimator_learns_and_keeps_the_dtype(case, dtype, rng):
     X = rng.normal(size=(60, 3)).astype(dtype)
     y = X @ [1.0, -2.0, 0.5] + 0.3
     y = (y > 0).astype(int) if is_classifier(case.kind()) else y
+    y = np.exp(y) if case.make().__sklearn_tags__().target_tags.positive_only else y
     model = case.make().fit(X, y)
     assert model.coef_.dtype == model.intercept_.dtype == dtype
     assert model.score(X, y) > 0.6

@@ -7,10 +7,11 @@ ordinary problem with l2 sigma in place of l2; for fixed residuals the best scal
 
     1 - mean_i min(residual_i / sigma, epsilon)^2
 
-At epsilon = 1 that has no root but 0, where all is least absolute deviations.
+At epsilon = 1, or where a model fits (nearly) all rows, that has no root but 0, where all is least
+absolute deviations:  F = 2 epsilon mean_i |y_i - raw_i| + l2 |w|^2.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
@@ -38,6 +39,8 @@ ROUNDS = 50
 LEAST_SCALE = 1e-15  # of the targets' spread, where residuals vanish
 SCALE_TOL = 1e-12
 INNER_SHARE = 0.1
+VANISHING = 1e-7  # of the targets' spread: then a scale of zero is tried
+MOST_SHRUNK = 0.01  # of a scale, in a round: the secant of few points may point below zero
 
 
 class HuberStart(NamedTuple):
@@ -64,20 +67,49 @@ def huber_with_scale(
 ) -> tuple[Solution, float]:
     """Return the solution and the scale; ``task.loss.epsilon`` is in units of the scale."""
     if task.loss.epsilon <= 1.0:
-        found = by_multipliers(task._replace(loss=EpsilonInsensitive(0.0)), effort)
-        return found._replace(objective=2.0 * found.objective, gap=2.0 * found.gap), LEAST_SCALE
+        return _least_absolute(task, effort)
     with one_blas_thread():
         problem = pose(task)
         # a corner at epsilon sigma has |w|^2 l2 = (2/sigma) (l2 sigma) |w|^2 / 2
         joint = _Joint(problem, task.loss.epsilon, task.l2)
-        return _fit(joint, effort, start)
+        spread = _spread(problem, problem.weight @ problem.y)
+        found, scale = _fit(joint, effort, start, VANISHING * spread + 1e-300)
+    if scale > VANISHING * spread + 1e-300:
+        return found, scale
+    return _of_vanishing_scale(task, joint, effort, LEAST_SCALE * spread + 1e-300)
 
 
-def _fit(joint: _Joint, effort: Effort, start: HuberStart | None) -> tuple[Solution, float]:
+def _of_vanishing_scale(
+    task: Task, joint: _Joint, effort: Effort, least: float
+) -> tuple[Solution, float]:
+    """Solve the problem of a scale of zero, or of what that solution's residuals call for."""
+    found, scale = _least_absolute(task, effort)
+    found = found._replace(gap=np.inf)
+    with one_blas_thread():
+        u = from_raw(joint.problem, found.coef, found.intercept)
+        residual = joint.problem.y - _predictions(joint.problem, u)
+        again = _best_scale(residual, joint.problem.weight, joint.epsilon, 1e9 * least)
+        if again <= 1e3 * least:
+            return found, scale
+        other, at = _fit(joint, effort, HuberStart(found.state, again), least)
+    return (other, at) if other.objective < found.objective else (found, scale)
+
+
+def _least_absolute(task: Task, effort: Effort) -> tuple[Solution, float]:
+    """Solve the problem of a vanishing scale."""
+    weight = 2.0 * task.loss.epsilon
+    half = task._replace(loss=EpsilonInsensitive(0.0), l2=2.0 * task.l2 / weight)
+    found = by_multipliers(half, effort)
+    numbers = {name: weight * getattr(found, name) for name in ("objective", "gap", "left")}
+    history = {name: [weight * value for value in column] for name, column in found.history.items()}
+    return found._replace(**numbers, history=history), LEAST_SCALE
+
+
+def _fit(
+    joint: _Joint, effort: Effort, start: HuberStart | None, least: float
+) -> tuple[Solution, float]:
     """Find scale and coefficients in turn until both stay."""
     problem = joint.problem
-    spread = float(np.sqrt(problem.weight @ (problem.y - problem.weight @ problem.y) ** 2))
-    least = LEAST_SCALE * spread + 1e-300
     u, scale, metric = _begin(joint, effort, start, least)
     tol = finished_tolerance(problem, effort.tol)
     objectives: list[float] = []
@@ -100,7 +132,8 @@ def _fit(joint: _Joint, effort: Effort, start: HuberStart | None) -> tuple[Solut
         if converged or n_iter >= effort.max_iter or len(lefts) >= ROUNDS or scale <= least:
             break
         tried.append((scale, wanted))
-        scale = max(_secant(tried), least)
+        scale = max(_secant(tried), MOST_SHRUNK * scale)
+        scale = scale if scale > 2.0 * least else least
     outcome = outcome._replace(
         objectives=objectives, lefts=lefts, left=lefts[-1], converged=converged
     )
@@ -114,17 +147,27 @@ def _begin(
     """Return where to start: from samples of the rows, the scale from the median residual."""
     problem = joint.problem
     if start is not None:
-        return from_raw(problem, start.state.coef, start.state.intercept), start.scale, None
+        u = from_raw(problem, start.state.coef, start.state.intercept)
+        if start.scale > LEAST_SCALE * 1e3 * _spread(problem, problem.weight @ problem.y):
+            return u, start.scale, None
+        return u, max(_median_scale(problem, _predictions(problem, u)), least), None
     u, _ = null_model(problem)
     if problem.fit_intercept:
         u[-1] = np.median(problem.y)
-    scale = max(_median_scale(problem.y - u[-1]), least)
+    scale = max(_median_scale(problem, u[-1]), least)
     u, _ = from_samples(joint.at(scale), u, np.empty(0), effort.tol, 0.0, effort.seed)
-    return u, max(_median_scale(problem.y - _predictions(problem, u)), least), None
+    return u, max(_median_scale(problem, _predictions(problem, u)), least), None
 
 
-def _median_scale(residual: Floats) -> float:
-    return float(np.median(np.abs(residual))) / NORMAL
+def _median_scale(problem: Problem, raw: Any) -> float:
+    """Return the residuals' scale by their median; where most of them vanish, by their squares."""
+    median = float(np.median(np.abs(problem.y - raw)[problem.weight > 0.0]))
+    return median / NORMAL or _spread(problem, raw)
+
+
+def _spread(problem: Problem, raw: Any) -> float:
+    """Return the root of the residuals' mean square."""
+    return float(np.sqrt(problem.weight @ (problem.y - raw) ** 2))
 
 
 def _clipped(residual: Floats, weight: Floats, epsilon: float, scale: float) -> float:
@@ -139,6 +182,8 @@ def _best_scale(residual: Floats, weight: Floats, epsilon: float, near: float) -
         return _clipped(residual, weight, epsilon, np.exp(log_scale)) - 1.0
 
     low = high = np.log(near)
+    if not np.any(residual[weight > 0.0]):
+        return 0.0
     while excess(low) < 0.0:
         low -= 1.0
         if low < np.log(near) - 100.0:

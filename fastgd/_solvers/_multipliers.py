@@ -88,11 +88,13 @@ def _rounds(problem: Problem, effort: Effort, start: State | None) -> tuple[Outc
             problem = problem._replace(loss=problem.loss._replace(smoothing=mu))
         gap = last.left
     outcome, lowest = best
+    # small problems are finished further than was asked for
+    asked = effort.tol * max(abs(lowest.objective), 1e-6 * f_null)
     done = outcome._replace(
         objectives=history.objective,
         lefts=history.suboptimality,
         left=min(history.suboptimality),  # a bound holds for any lower objective as well
-        converged=min(history.suboptimality) <= target,
+        converged=min(history.suboptimality) <= max(target, asked),
     )
     return done, lowest._replace(left=done.left, gap=min(history.gap))
 
