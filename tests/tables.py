@@ -289,7 +289,7 @@ DUAL = {"dual": True, "tol": 1e-10, "max_iter": 10_000_000, "random_state": 0}
 def _solved(
     kind: type, exact: dict[str, Any], targets: str, objective: Any, **words: Any
 ) -> SolvedCase:
-    said = [f"{key}={value}" for key, value in words.items()]
+    said = [f"{key}:{value}" for key, value in words.items()]
     twin = getattr(linear_model, kind.__name__, None) or getattr(svm, kind.__name__, None)
     twin = twin or linear_model.LogisticRegression
     name = "-".join(

@@ -5,14 +5,22 @@
 """
 
 import functools
+import pickle
+import re
 import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from sklearn.base import is_classifier
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from tests.tables import SOLVED_CASES, over, targets_of
+import fastgd
+from tests.tables import ESTIMATOR_CASES, SOLVED_CASES, over, targets_of
 
 N, D = 120, 5
 LAYOUTS = {
@@ -22,7 +30,7 @@ LAYOUTS = {
 }
 layouts = pytest.mark.parametrize("layout", LAYOUTS)
 with_and_without_intercept = pytest.mark.parametrize("fit_intercept", [True, False])
-HAS_KINKS = ("QuantileRegressor", "LinearSVR", "LinearSVC-binary-C=0.5-loss=hinge")
+HAS_KINKS = ("QuantileRegressor", "LinearSVR", "LinearSVC-binary-C:0.5-loss:hinge")
 
 
 @functools.cache
@@ -96,3 +104,227 @@ def test_objective_is_the_documented_one_and_no_worse(case, layout, fit_intercep
     best = case.value(theirs, *about, fit_intercept=fit_intercept)
     assert np.all(ours.objective_ <= best + 1e-6 * np.abs(best))
     assert np.all(ours.gap_ >= -rounding * np.abs(best))
+
+
+def weak_words(case):
+    """Return words that leave (nearly) no penalty, so that columns' scales mean nothing."""
+    if "C" in case.words:
+        return {"C": 1e20 if "SV" in case.name else np.inf}
+    return {"alpha": 0.0} if hasattr(case.make(), "alpha") else {}
+
+
+@layouts
+@over(SOLVED_CASES)
+def test_scales_of_columns_do_not_matter(case, layout):
+    X, y, weight = data(case)
+    model = case.make(**weak_words(case))
+    scales = 10.0 ** np.array([6, -6, 0, 3, -4])
+    wanted = outputs(model.fit(LAYOUTS[layout](X), y, weight), X)
+    scaled = LAYOUTS[layout](X * scales)
+    assert_close(outputs(clone(model).fit(scaled, y, weight), scaled), wanted, 2e-4)
+
+
+@over(SOLVED_CASES)
+def test_weights_are_repeated_rows_and_zeros_are_none(case, rng):
+    X, y, _ = data(case)
+    times = rng.integers(0, 4, len(y))
+    weighted = case.make().fit(X, y, times)
+    repeated = case.make().fit(np.repeat(X, times, axis=0), np.repeat(y, times))
+    removed = case.make().fit(X[times > 0], y[times > 0], times[times > 0])
+    for other in (repeated, removed):
+        assert_close(outputs(weighted, X), outputs(other, X), 1e-5)
+        np.testing.assert_allclose(weighted.objective_, other.objective_, rtol=1e-8)
+
+
+@over(SOLVED_CASES)
+def test_the_rows_order_does_not_matter(case, rng):
+    X, y, weight = data(case)
+    order = rng.permutation(len(y))
+    one, other = case.make().fit(X, y, weight), case.make().fit(X[order], y[order], weight[order])
+    assert_close(outputs(other, X), outputs(one, X), 1e-5)
+
+
+@layouts
+@over(SOLVED_CASES)
+def test_how_memory_lies_changes_nothing(case, layout):
+    X, y, weight = data(case)
+    given = LAYOUTS[layout](X)
+    one = case.make().fit(given, y, weight)
+    again = case.make().fit(given, y, weight)
+    np.testing.assert_array_equal(again.coef_, one.coef_)
+    np.testing.assert_array_equal(again.intercept_, one.intercept_)
+    if sp.issparse(given):
+        others = [given.tocsc(), sp.csr_matrix(given)]
+        arrays = given.data, given.indices, given.indptr
+    else:
+        others = [np.asfortranarray(given), np.repeat(given, 2, axis=1)[:, ::2], given.tolist()]
+        arrays = (given,)
+    before = [array.copy() for array in arrays]
+    for array in arrays:
+        array.flags.writeable = False
+    for other in [*others, given]:
+        assert_close(outputs(case.make().fit(other, y, weight), X), outputs(one, X), 1e-6)
+    for array, then in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(array, then)
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-4])
+@over(SOLVED_CASES)
+def test_tolerance_and_gap_are_honest(case, tol):
+    X, y, weight = data(case, n=25_000)  # large enough not to be finished in any case
+    model = case.make(tol=tol).fit(X, y, weight)
+    with warnings.catch_warnings():  # rounding may end a quantile's rounds sooner
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        best = case.make(tol=1e-9).fit(X, y, weight).objective_
+    above = np.asarray(model.objective_ - best)
+    assert np.all(above <= 2.0 * tol * np.abs(best))
+    assert np.all(model.gap_ >= above - 1e-7 * np.abs(best))
+    histories = model.history_ if isinstance(model.history_, list) else [model.history_]
+    for history in histories:
+        assert len({len(column) for column in history.values()}) == 1
+
+
+@over(case for case in SOLVED_CASES if hasattr(case.make(), "warm_start"))
+def test_a_warm_start_from_the_solution_is_short_and_no_worse(case):
+    X, y, weight = data(case, n=25_000)
+    model = case.make(warm_start=True, tol=1e-6).fit(X, y, weight)
+    first, passes = model.objective_, np.max(model.n_iter_)
+    coef = model.coef_.copy()
+    model.fit(X, y, weight)
+    assert model.objective_ <= first * (1.0 + 1e-12)
+    assert np.max(model.n_iter_) <= max(passes, 3)
+    assert_close(model.coef_, coef, 1e-2)
+    cold = case.make(tol=1e-6).fit(X, y, weight)
+    model.coef_ = 0.5 * model.coef_  # a user's own start
+    assert model.fit(X, y, weight).objective_ == pytest.approx(cold.objective_, rel=1e-5)
+
+
+def refused(case, solver):
+    """Tell whether a solver cannot solve a row's problem."""
+    words = case.make().get_params()
+    has_kinks = case.name.startswith(HAS_KINKS) and "squared" not in case.name
+    if words.get("positive") and solver != "gd":
+        return True
+    if solver == "saga":
+        return has_kinks
+    has_l2 = words.get("alpha", 1.0) > 0.0 and words.get("C", 1.0) < np.inf
+    has_l2 = has_l2 and words.get("l1_ratio", 0.0) < 1.0 and words.get("penalty") != "l1"
+    unknown = ("Poisson", "Gamma", "Tweedie", "Quantile", "Lasso", "LinearRegression")
+    identity = case.name == "TweedieRegressor-alpha:0.1"
+    return solver == "sdca" and not (has_l2 and (identity or not case.name.startswith(unknown)))
+
+
+@pytest.mark.parametrize("solver", ["gd", "saga", "sdca"])
+@over(case for case in SOLVED_CASES if hasattr(case.make(), "solver"))
+def test_each_solver_finds_the_optimum_or_says_why_it_cannot(case, solver):
+    X, y, weight = data(case)
+    model = case.make(solver=solver, tol=1e-6, max_iter=50_000)
+    if refused(case, solver):
+        with pytest.raises(ValueError, match=rf"solver='{solver}' .* use solver='auto'"):
+            model.fit(X, y, weight)
+        return
+    model.fit(X, y, weight)
+    wanted = ours_of(case, "dense", True, True).objective_
+    np.testing.assert_allclose(model.objective_, wanted, rtol=1e-5)
+    assert model.solver_ == solver
+
+
+@over(ESTIMATOR_CASES[2:])
+def test_scikit_learns_words_mean_something_here(case):
+    twin = next(row for row in SOLVED_CASES if row.kind is case.kind).twin
+    theirs, ours = twin().get_params(), case.kind().get_params()
+    assert set(theirs) <= set(ours)
+    assert set(ours) - set(theirs) <= {"solver", "max_iter", "tol"}
+    changed = {name for name in theirs if repr(theirs[name]) != repr(ours[name])}
+    assert changed <= {"solver", "max_iter"}
+    X, y, _ = data(next(row for row in SOLVED_CASES if row.kind is case.kind))
+    names = twin._parameter_constraints["solver"][0].options if "solver" in theirs else []
+    for name in names:
+        model = case.make(solver=name)
+        if name in ("sag", "saga") and case.kind is not fastgd.LogisticRegression:
+            model.set_params(tol=1e-7)
+        assert model.fit(X, y).solver_ in ("gd", "saga", "sdca")
+
+
+def bad_calls(case):
+    """Return what a fit must refuse: X, y, weights and the message."""
+    X, y, weight = data(case)
+    holed = np.where(np.arange(X.size).reshape(X.shape) == 7, np.nan, X)
+    calls = [
+        (holed, y, None, "Input X contains NaN"),
+        (X, y[:-1], None, "inconsistent numbers of samples"),
+        (X, y, -weight, "sample_weight must not be negative"),
+        (X, y, np.zeros(len(y)), "at least one non-zero"),
+        (X, y, weight[:-1], "sample_weight.shape"),
+        (X, y, np.where(weight > 2.9, np.inf, weight), "sample_weight contains inf"),
+    ]
+    if is_classifier(case.make()):
+        return [*calls, (X, np.full(len(y), y[0]), None, "one class"), (X, X[:, 0], None, "label")]
+    calls.append((X, np.where(y > np.median(y), np.nan, y), None, "Input y contains NaN"))
+    if case.targets in ("counts", "positive") and case.words.get("power", 1.0) >= 1.0:
+        calls.append((X, -y, None, "out of the valid range"))
+    return calls
+
+
+@over({case.kind: case for case in SOLVED_CASES}.values())
+def test_a_failed_fit_leaves_the_model_as_it_was(case):
+    X, y, weight = data(case)
+    model = case.make().fit(X, y, weight)
+    before = pickle.dumps(model)
+    for other, labels, weights, message in bad_calls(case):
+        with pytest.raises(ValueError, match=message):
+            model.fit(other, labels, weights)
+        assert pickle.dumps(model) == before
+
+
+@over(case for case in SOLVED_CASES)
+def test_passes_that_do_not_suffice_are_told(case, rng):
+    X = rng.normal(size=(600, 200)) * np.geomspace(1e-3, 1e3, 200)
+    y = targets_of(case.targets, 0.3 * (X / X.std(axis=0)) @ rng.normal(size=200) / 4.0, rng)
+    model = case.make(max_iter=1)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        model.fit(X, y)
+    messages = [str(w.message) for w in told if w.category is ConvergenceWarning]
+    assert all(re.search(r"Increase max_iter \(now 1\)", message) for message in messages)
+    best = case.make(max_iter=10_000).fit(X, y).objective_
+    if np.any(model.objective_ > best + 1e-3 * np.abs(best)):
+        assert len(messages) == 1
+    assert np.isfinite(model.coef_).all()
+
+
+@over({case.kind: case for case in SOLVED_CASES}.values())
+def test_clones_pickles_and_searches(case):
+    X, y, weight = data(case)
+    model = case.make()
+    assert clone(model).get_params() == model.get_params()
+    model.fit(X, y, weight)
+    same = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(outputs(same, X), outputs(model, X))
+    strength = next((name for name in ("C", "alpha") if hasattr(model, name)), "fit_intercept")
+    values = [True, False] if strength == "fit_intercept" else [0.01, 1.0]
+    name = type(model).__name__.lower()
+    pipe = make_pipeline(StandardScaler(), case.make())
+    search = GridSearchCV(pipe, {f"{name}__{strength}": values}, cv=3).fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_score_ > (0.5 if is_classifier(model) else -0.5)
+
+
+CONFIGURATIONS = [
+    *(case.kind() for case in ESTIMATOR_CASES[2:]),
+    fastgd.LogisticRegression(l1_ratio=1.0),
+    fastgd.Ridge(positive=True),
+    fastgd.LinearSVC(loss="hinge"),
+    fastgd.LinearSVR(loss="squared_epsilon_insensitive"),
+    fastgd.HuberRegressor(epsilon=1.0),
+    fastgd.QuantileRegressor(alpha=0.01),
+    fastgd.TweedieRegressor(power=1.5),
+    fastgd.TweedieRegressor(power=3.0),
+]
+
+
+@parametrize_with_checks(CONFIGURATIONS)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)

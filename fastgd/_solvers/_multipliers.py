@@ -68,7 +68,7 @@ def _rounds(problem: Problem, effort: Effort, start: State | None) -> tuple[Outc
     gap, passes, best = f_null, 0, None
     while True:
         reach = max(_spread(covariance, u), first)
-        wanted = INNER_SHARE * max(gap, 0.3 * tol * f_null)
+        wanted = INNER_SHARE * max(min(gap, f_null), 0.3 * tol * f_null)
         # |g| reach <= wanted, where the decrement is at least mu |g|^2 / 2
         floor = 0.5 * problem.loss.smoothing * (wanted / reach) ** 2
         allowed = min(INNER_PASSES, effort.max_iter - passes)
@@ -152,12 +152,25 @@ def _renew(problem: Problem, point: Point, covariance: Metric) -> Round:
     reach = max(_spread(covariance, u), problem.loss.smoothing)
     steepness = float(g @ solve(covariance, g))
     left = missed + reach * float(np.sqrt(max(steepness, 0.0)))
+    if problem.l1 > 0.0:
+        left = min(left, missed + _reach_of_l1(problem, u, g, value + penalty, reach))
     gap = np.inf
     if problem.l2 > 0.0 and problem.is_smooth:
         shrink = problem.frame.shrink
         slope = np.divide(g[:-1], shrink, out=np.zeros_like(shrink), where=shrink > 0.0)
         gap = missed + float(slope @ slope) / (2.0 * problem.l2)
     return Round(value + penalty, gap, min(left, gap))
+
+
+def _reach_of_l1(problem: Problem, u: Floats, g: Floats, objective: float, reach: float) -> float:
+    """Return |g'(u - u*)| at most: no penalty l1 |w*|_1 is larger than the objective is here.
+
+    Where columns outnumber rows, predictions do not bound coefficients, but this does.
+    """
+    t = problem.threshold
+    known = t > 0.0
+    largest = float(np.max(np.abs(g[known]) / t[known], initial=0.0))
+    return largest * (float(t @ np.abs(u)) + objective) + abs(float(g[-1])) * reach
 
 
 def _rest(problem: Problem, point: Point) -> Floats:

@@ -46,6 +46,7 @@ SAMPLED_ENTRIES = 2_000_000
 POWER_STEPS = 20
 LONGEST = 100.0  # P is a bound: far inside it, curvatures can be that much smaller
 SMALLEST_PACE = 1e-12
+ABSURD = 1e3  # times the objective that a pass started from
 
 
 class Pass(NamedTuple):
@@ -70,7 +71,8 @@ def saga(task: Task, effort: Effort, start: State | None = None) -> Solution:
     u = null if start is None else from_raw(problem, start.coef, start.intercept)
     tol = finished_tolerance(problem, effort.tol)
     goal = Goal(tol, tol * 1e-6 * scale_of(problem, prior), effort.max_iter)
-    with one_blas_thread():
+    # a pass that goes too far, to where a log link overflows, is undone
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
         plan, pace = _plan(problem, prior, effort.seed)
         outcome = _passes(plan, pace, u, goal)
     return solution(problem, outcome, effort)
@@ -158,7 +160,7 @@ def _passes(plan: Pass, pace: float, u: Floats, goal: Goal) -> Outcome:
         _one_pass(plan, table, base, number, pace)
         following = evaluate(problem, table.params.copy())
         if not following.objective <= point.objective:
-            _undo(table, point.u, kept, np.isfinite(following.objective))
+            _undo(table, point.u, kept, following.objective < ABSURD * point.objective)
             pace *= 0.5
             falls.append(False)
         else:
@@ -193,10 +195,13 @@ def _one_pass(plan: Pass, table: Table, base: NDArray[np.int64], number: int, pa
         table.params[-1] = 0.0
 
 
-def _undo(table: Table, u: Floats, kept: tuple[Floats, Floats], finite: bool) -> None:
-    """Go back to u; slopes and their mean belong together wherever they were taken."""
+def _undo(table: Table, u: Floats, kept: tuple[Floats, Floats], sane: bool) -> None:
+    """Go back to u; slopes and their mean belong together wherever they were taken.
+
+    Those of a far too far place are so large that their sums would lose all digits, though.
+    """
     table.params[:] = u
-    if not finite:
+    if not sane:
         table.slopes[:], table.mean[:] = kept
 
 

@@ -8,7 +8,7 @@ from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from fastgd._validation import check_weight, classes_and_codes
+from fastgd._validation import classes_and_codes
 from fastgd.linear_model._solved import SolvedModel
 
 
@@ -43,7 +43,7 @@ class SolvedClassifier(LinearClassifierMixin, SolvedModel):
         codes: NDArray[np.int32],
     ) -> NDArray[Any]:
         """Return the rows' weights times their classes'; empty for 1 each."""
-        weight = check_weight(sample_weight, X, np.float64)
+        weight = self._check_weight(sample_weight, X)
         if self.class_weight is None:
             return weight
         given = weight if weight.shape[0] > 0 else None

@@ -9,6 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import MultiOutputMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fastgd._solvers._auto import Answer
+from fastgd._solvers._least_norm import least_norm
+from fastgd._solvers._problem import FINISHED_IN_FLOAT64
+from fastgd._solvers._task import Task
 from fastgd._undo import or_as_before
 from fastgd.kernels.losses import SquaredError
 from fastgd.linear_model._regression import Penalty, SolvedRegressor
@@ -33,12 +37,21 @@ class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor):
             penalties = self._penalties(mass, 1 if y.ndim == 1 else y.shape[1])
             self._fit_targets(X, y, weight, SquaredError(), penalties)
 
+    def _solve(self, task: Task, start: Any = None) -> Answer:
+        """Solve; of many solutions of a small problem without a penalty return the least."""
+        answer = super()._solve(task, start)
+        is_small = task.y.shape[0] * task.n_features <= FINISHED_IN_FLOAT64
+        if not is_small or task.positive or task.l1 > 0.0 or task.l2 > 0.0:
+            return answer
+        return answer._replace(solution=least_norm(task, answer.solution))
+
 
 class LinearRegression(_SquaredErrorModel):
     """Ordinary least squares.
 
     Minimises  1/2 sum_i s_i (y_i - x_i w - b)^2 / sum_i s_i. Where columns are linearly
-    dependent, the solution is the one of (nearly) least norm in standardised columns.
+    dependent, the solution is the one of least norm in standardised columns (for n_samples *
+    n_features up to 1e5; beyond, nearly).
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastgd._solvers._auto import Answer
-from fastgd._validation import check_weight, check_X_y
+from fastgd._validation import check_X_y
 from fastgd.linear_model._solved import FLOATS, SolvedModel
 
 Penalty = tuple[float, float]
@@ -24,10 +24,7 @@ class SolvedRegressor(RegressorMixin, SolvedModel):
         """Return X, float64 targets and weights, validated; no weights are an empty array."""
         checks = {"multi_output": multi_output, "y_numeric": True}
         X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS, **checks)
-        weight = check_weight(sample_weight, X, np.float64)
-        if np.any(weight < 0.0):
-            raise ValueError(f"sample_weight must not be negative, got {weight.min()}.")
-        return X, np.asarray(y, np.float64), weight
+        return X, np.asarray(y, np.float64), self._check_weight(sample_weight, X)
 
     def _fit_targets(
         self, X: Any, y: NDArray[Any], weight: NDArray[Any], loss: Any, penalties: list[Penalty]

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from fastgd._solvers._auto import SOLVERS, Answer, solve
 from fastgd._solvers._gd import State
 from fastgd._solvers._task import Effort, Solution, Task
-from fastgd._validation import as_rows
+from fastgd._validation import as_rows, check_weight
 
 FLOATS = [np.float64, np.float32]
 MAX_SEED = np.iinfo(np.int32).max
@@ -45,6 +45,13 @@ class SolvedModel(SparseCoefMixin, BaseEstimator):
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
     }
+
+    def _check_weight(self, sample_weight: Any, X: Any) -> NDArray[Any]:
+        """Return the rows' weights, which must not be negative; none are an empty array."""
+        weight = check_weight(sample_weight, X, np.float64)
+        if np.any(weight < 0.0):
+            raise ValueError(f"sample_weight must not be negative, got {weight.min()}.")
+        return weight
 
     def _task(
         self,

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from fastgd._solvers._auto import Answer
 from fastgd._solvers._gd import State
 from fastgd._undo import or_as_before
-from fastgd._validation import check_weight, check_X_y
+from fastgd._validation import check_X_y
 from fastgd.kernels.losses import (
     EpsilonInsensitive,
     Hinge,
@@ -172,7 +172,7 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         with or_as_before(self):
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS)
             classes, codes = self._check_labels(y)
-            weight = check_weight(sample_weight, X, np.float64)
+            weight = self._check_weight(sample_weight, X)
             factors = self._class_factors(y, classes, weight)
             wide, dtype = self._extended(X), X.dtype
             numbers = [1] if classes.shape[0] == 2 else range(classes.shape[0])
