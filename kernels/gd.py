@@ -2,9 +2,51 @@
 
 import numpy as np
 
-from fastgd.kernels._jit import kernel
+from fastgd.kernels._jit import helper, kernel
 
 MAX_SWEEPS = 1000
+
+
+@kernel()
+def first_loop(steps, changes, curvatures, newest, q, shares):
+    """Take the newest to the oldest pair's share off q (Nocedal & Wright, algorithm 7.4).
+
+    Parameters
+    ----------
+    steps, changes : (m, P), float64, s and z: pairs of a step and of the gradient's change
+    curvatures : (m,), float64, s'z; a pair with s'z <= 0 is passed over
+    newest : int, the row of the newest pair; older ones precede it, cyclically
+    q : (P,), float64, changed in place
+    shares : (m,), float64, written
+    """
+    m = curvatures.shape[0]
+    for age in range(m):
+        r = (newest - age) % m
+        shares[r] = 0.0
+        if curvatures[r] > 0.0:
+            shares[r] = _dot(steps[r], q) / curvatures[r]
+            for j in range(q.shape[0]):
+                q[j] -= shares[r] * changes[r, j]
+
+
+@kernel()
+def second_loop(steps, changes, curvatures, newest, q, shares):
+    """Add the oldest to the newest pair's share to q = H^-1 q; see ``first_loop``."""
+    m = curvatures.shape[0]
+    for age in range(m - 1, -1, -1):
+        r = (newest - age) % m
+        if curvatures[r] > 0.0:
+            share = shares[r] - _dot(changes[r], q) / curvatures[r]
+            for j in range(q.shape[0]):
+                q[j] += share * steps[r, j]
+
+
+@helper()
+def _dot(a, b):
+    total = 0.0
+    for j in range(a.shape[0]):
+        total += a[j] * b[j]
+    return total
 
 
 @kernel()

@@ -164,6 +164,48 @@ def pass_softmax(rows, y, weight, frame, params, start, stop, block, gradient):
     return total
 
 
+@kernel()
+def pass_softmax_sparse(rows, y, weight, params, start, stop, gradient):
+    """Add up loss and gradient of softmax entry by entry, on raw columns.
+
+    Parameters
+    ----------
+    rows : CSR
+    y : (n_samples,), int32, the classes' numbers
+    weight : (n_samples,), float64
+    params : (n_features + 1, n_outputs), float64, raw, intercepts last
+    gradient : (n_features + 1, n_outputs), float64, changed in place
+
+    Returns
+    -------
+    float : sum_i s_i loss_i
+
+    Notes
+    -----
+    Floor: for each non-zero a read of K coefficients and a read and a write of K slopes.
+    """
+    last, n_outputs = np.uint64(params.shape[0] - 1), params.shape[1]
+    raw, total = np.empty(n_outputs), 0.0
+    for i in range(start, stop):
+        begin, end = entries(rows, i)
+        for k in range(n_outputs):
+            raw[k] = params[last, k]
+        for at in range(begin, end):
+            j, x = entry(rows, i, at)
+            for k in range(n_outputs):
+                raw[k] += x * params[j, k]
+        total += weight[i] * losses.gradient_row(losses.Softmax(), y[i], raw, raw)
+        for k in range(n_outputs):
+            raw[k] *= weight[i]
+        for at in range(begin, end):
+            j, x = entry(rows, i, at)
+            for k in range(n_outputs):
+                gradient[j, k] += x * raw[k]
+        for k in range(n_outputs):
+            gradient[last, k] += raw[k]
+    return total
+
+
 @helper()
 def _coefficients(params, block):
     """Return the parameters without the intercept, in the type of the arithmetic."""

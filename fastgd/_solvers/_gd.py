@@ -10,18 +10,20 @@ Rows that outnumber the parameters many times say nearly the same: a sample of t
 optimum to its own statistical error, where all rows take over with the sample's metric.
 """
 
-from collections import deque
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgd._solvers._precondition import (
+    SHORT,
+    Damping,
     Metric,
     bound,
     can_have_hessian,
     cost_of_hessian,
     hessian,
+    soften,
     solve,
     solve_l1,
     transfer,
@@ -41,10 +43,12 @@ from fastgd._solvers._problem import (
 from fastgd._solvers._task import Effort, Solution, Task
 from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
+from fastgd.kernels.gd import first_loop, second_loop
 from fastgd.kernels.losses import SquaredError
 from fastgd.kernels.objective import total_loss
 
 MEMORY = 50  # pairs of the BFGS correction; 30 took 3 % more passes on mnist, 100 as many
+MEMORY_BYTES, LEAST_MEMORY = 1 << 29, 8  # fewer pairs where parameters are many millions
 ROWS_PER_PARAMETER = 20  # a sample's optimum is then within 1/40 nat a row of the whole's
 GROWTH = 8
 RARE = 200  # rows that a sample keeps of each class, if there are as many
@@ -56,6 +60,8 @@ SMALLEST_DECREASE = 1e-15  # relative: what rounding leaves of an objective
 # on raw mnist near the optimum, where convergence is slower than any geometric series.
 CAUTION = 2.5
 WINDOW = 10
+CONFIRMING_SHARE = 0.3
+LEAST_SAMPLE, HESSIAN_ROWS = 20_000, 200  # rows a parameter: directions are then right to 1/14
 SLOWEST = 0.98
 
 
@@ -170,7 +176,7 @@ def from_samples(
     for number, size in enumerate(sample_sizes(problem)):
         chosen, weight = draw(problem, size, np.random.default_rng((seed, number)))
         sample = take(problem, chosen, weight)
-        error = 0.05 * u.size / (2.0 * chosen.shape[0])  # a part of the statistical one
+        error = 0.04 * f_null * u.size / chosen.shape[0]  # a part of the statistical one
         goal = Goal(tol, max(tol * 1e-6 * f_null, error), 100)
         if metric is not None:
             known = transfer(sample, metric)
@@ -180,7 +186,9 @@ def from_samples(
             known = bound(sample, prior)
         outcome = descend(sample, u, known, goal, None)
         u, metric = outcome.point.u, outcome.metric
-    return u, None if metric is None else transfer(problem, metric)
+    if metric is None:
+        return u, None
+    return u, transfer(problem, soften(sample, metric))
 
 
 def sample_sizes(problem: Problem) -> list[int]:
@@ -224,20 +232,22 @@ def descend(
 ) -> Outcome:
     """Follow the metric's directions from u until the goal."""
     point = first if first is not None else evaluate(problem, u)
-    pairs: deque[tuple[Floats, Floats]] = deque(maxlen=MEMORY)
+    pairs = Pairs(u.size)
     objectives, lefts = [point.objective], []
-    since, stuck, exact = 0, False, False
-    constant = is_exact(problem, metric)
+    since, stuck, fresh = 0, False, False
+    constant, damping = is_exact(problem, metric), Damping()
     decrements: list[float] = []
     while True:
         step, decrement = _direction(problem, point, metric, pairs)
         decrements.append(decrement)
-        is_newton = constant or (exact and since == 0)
+        is_newton = constant or (fresh and damping.amount == 0.0)
         left = decrement if is_newton else left_of(decrements, objectives)
         target = goal.target(point.objective)
         worth = stuck or _is_worth(problem, decrements, target, since)
-        if left > target and worth and can_have_hessian(problem) and not is_newton:
-            metric, since, exact = hessian(problem, point), 0, True
+        if left <= target and not (constant or fresh):
+            worth = _can_confirm(problem, len(objectives))
+        if worth and can_have_hessian(problem) and not (constant or fresh):
+            metric, since, fresh = _hessian_of_some(problem, point, damping), 0, True
             pairs.clear()
             decrements.clear()
             continue
@@ -248,15 +258,30 @@ def descend(
         if following is None:  # nothing lower along a direction of descent: rounding decides
             if problem.dtype == np.float64:
                 break
-            problem = problem._replace(dtype=np.float64)
+            problem = problem._replace(dtype=np.float64, narrow=np.float64)
             point, stuck = evaluate(problem, point.u), True
             pairs.clear()
             continue
-        pairs.append((following.u - point.u, following.gradient - point.gradient))
+        pairs.add(following.u - point.u, following.gradient - point.gradient)
         objectives.append(following.objective)
-        stuck = length < 0.3
-        point, since = following, since + 1
+        stuck = length < SHORT
+        damping.learn(length)
+        point, since, fresh = following, since + 1, False
     return Outcome(point, metric, left, objectives, lefts, left <= target)
+
+
+def _hessian_of_some(problem: Problem, point: Point, damping: Damping) -> Metric:
+    """Return the Hessian, from a sample of the rows where they outnumber what it needs."""
+    n = problem.shape[0]
+    size = max(LEAST_SAMPLE, HESSIAN_ROWS * point.u.size)
+    if 2 * size > n or problem.n_outputs > 0:  # a sample misjudges rare classes
+        return hessian(problem, point, damping)
+    chosen, weight = draw(problem, size, np.random.default_rng(len(damping.sampled)))
+    damping.sampled.append(size)
+    sample = take(problem, chosen, weight)._replace(l2=problem.l2, prior=problem.prior)
+    grown = weight / np.maximum(problem.weight[chosen], 1e-300)
+    point = point._replace(curvature=point.curvature[chosen] * grown)
+    return transfer(problem, hessian(sample, point, damping))
 
 
 def is_exact(problem: Problem, metric: Metric) -> bool:
@@ -265,27 +290,51 @@ def is_exact(problem: Problem, metric: Metric) -> bool:
 
 
 def _direction(
-    problem: Problem, point: Point, metric: Metric, pairs: deque[tuple[Floats, Floats]]
+    problem: Problem, point: Point, metric: Metric, pairs: "Pairs"
 ) -> tuple[Floats, float]:
     """Return a step and half what its model promises: the decrement."""
     if not problem.is_smooth:
         return solve_l1(metric, problem, point, 1e-6)
-    step = -_corrected(metric, point.gradient, pairs)
+    step = -pairs.correct(metric, point.gradient)
     return step, -0.5 * float(np.vdot(point.gradient, step))
 
 
-def _corrected(metric: Metric, gradient: Floats, pairs: deque[tuple[Floats, Floats]]) -> Floats:
-    """Multiply by the inverse metric with BFGS's corrections (Nocedal & Wright, algorithm 7.4)."""
-    q, shares = gradient.copy(), []
-    useful = [(s, z, float(np.vdot(s, z))) for s, z in pairs]
-    useful = [(s, z, c) for s, z, c in useful if c > 0.0]
-    for s, z, c in reversed(useful):
-        shares.append(float(np.vdot(s, q)) / c)
-        q -= shares[-1] * z
-    q = solve(metric, q)
-    for (s, z, c), share in zip(useful, reversed(shares), strict=True):
-        q += (share - float(np.vdot(z, q)) / c) * s
-    return q
+class Pairs:
+    """The last steps and what they changed of the gradient, for BFGS's corrections."""
+
+    def __init__(self, size: int) -> None:
+        self._most = int(np.clip(MEMORY_BYTES // (16 * size), LEAST_MEMORY, MEMORY))
+        self._size = size
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all pairs."""
+        self._steps = self._changes = np.zeros((0, self._size))
+        self._curvatures, self._newest, self._shares = np.zeros(0), -1, np.zeros(0)
+
+    def add(self, step: Floats, change: Floats) -> None:
+        """Remember a pair, in place of the oldest if need be; memory grows as pairs come."""
+        if self._newest + 1 == self._curvatures.shape[0] < self._most:
+            self._grow()
+        self._newest = (self._newest + 1) % self._most
+        self._steps[self._newest], self._changes[self._newest] = step.ravel(), change.ravel()
+        self._curvatures[self._newest] = np.vdot(step, change)
+
+    def _grow(self) -> None:
+        more = min(max(8, self._curvatures.shape[0]), self._most - self._curvatures.shape[0])
+        self._steps = np.vstack([self._steps, np.zeros((more, self._size))])
+        self._changes = np.vstack([self._changes, np.zeros((more, self._size))])
+        self._curvatures = np.append(self._curvatures, np.zeros(more))
+        self._shares = np.zeros(self._curvatures.shape[0])
+
+    def correct(self, metric: Metric, gradient: Floats) -> Floats:
+        """Multiply by the inverse metric with the corrections (Nocedal & Wright, 7.4)."""
+        kept = (self._steps, self._changes, self._curvatures, self._newest)
+        q = gradient.flatten()
+        first_loop(*kept, q, self._shares)
+        q = np.ascontiguousarray(solve(metric, q.reshape(gradient.shape))).ravel()
+        second_loop(*kept, q, self._shares)
+        return q.reshape(gradient.shape)
 
 
 def left_of(decrements: list[float], objectives: list[float]) -> float:
@@ -317,8 +366,13 @@ def _is_worth(problem: Problem, decrements: list[float], target: float, since: i
     if since < 2 or len(decrements) < 2 or decrements[-1] <= 0.0:
         return False
     ratio = min(_ratio(decrements[-4:]), SLOWEST)
-    needed = np.log(decrements[-1] / target) / -np.log(ratio)
+    needed = np.log(decrements[-1] / max(target, 1e-300)) / -np.log(ratio)
     return bool(needed > cost_of_hessian(problem) + 2.0)
+
+
+def _can_confirm(problem: Problem, n_passes: int) -> bool:
+    """Tell whether a last Hessian, whose decrement is no estimate, is cheap beside the rest."""
+    return cost_of_hessian(problem) <= CONFIRMING_SHARE * n_passes + 2.0
 
 
 def _search(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.linalg as sl
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrs
 
 from fastgd._solvers._problem import Point, Problem, over_shards
 from fastgd.kernels import losses
@@ -22,6 +23,13 @@ LARGEST_METRIC = 3000  # parameters: 72 MB, and 9 GFLOP a factorisation
 BLOCK_BYTES = 1 << 22
 # Relative to a unit diagonal: below this, an eigenvalue is rounding of the products.
 FLOORS = {np.dtype(np.float32): 1e-7, np.dtype(np.float64): 1e-12}
+
+SOFTENING = (
+    0.5  # from 0.3 to 1 the first steps on all rows of flights (179 columns) held; 0.1 overshot
+)
+SHORT = 0.3  # a step of which less was taken was far too long
+LEAST_DAMPING, FIRST_DAMPING, MOST_DAMPING = 1e-8, 1e-6, 0.5
+DAMPING_GROWTH, DAMPING_DECAY = 30.0, 0.1
 
 # Where the largest curvature is not that at raw = 0 (or does not exist there).
 BOUNDS = {
@@ -64,11 +72,44 @@ def bound(problem: Problem, prior: NDArray[Any]) -> Metric:
     return factorise(problem, products(problem, problem.weight) * curvature, False)
 
 
-def hessian(problem: Problem, point: Point) -> Metric:
-    """Return the Hessian at a point."""
-    if problem.n_outputs:
-        return factorise(problem, _products_of_classes(problem, point.u), True)
-    return factorise(problem, products(problem, point.curvature), True)
+def hessian(problem: Problem, point: Point, damping: "Damping | None" = None) -> Metric:
+    """Return the Hessian at a point, damped if need be."""
+    many = problem.n_outputs > 0
+    product = _products_of_classes(problem, point.u) if many else products(problem, point.curvature)
+    if damping is not None and damping.amount > 0.0:
+        damping.add_to(product, problem)
+    return factorise(problem, product, True)
+
+
+class Damping:
+    """How much of the average row's products is added to a Hessian.
+
+    Where rows are predicted with certainty, curvatures vanish, and a step that trusts them goes
+    far too far: a search that shortens it wastes what the other directions had to give. As much
+    of the products as would bound the curvature everywhere makes any step safe; the amount grows
+    where steps had to be shortened, and goes where they had not.
+    """
+
+    def __init__(self) -> None:
+        self.amount = 0.0
+        self.sampled: list[int] = []
+        self._product: Floats | None = None
+
+    def learn(self, length: float) -> None:
+        """Note what part of a step was taken."""
+        if length < SHORT:
+            self.amount = min(max(DAMPING_GROWTH * self.amount, FIRST_DAMPING), MOST_DAMPING)
+        elif length >= 1.0:
+            self.amount *= DAMPING_DECAY if self.amount > LEAST_DAMPING else 0.0
+
+    def add_to(self, product: Floats, problem: Problem) -> None:
+        """Add it to a Hessian's product."""
+        if self._product is None:
+            self._product = products(problem, problem.weight)
+        width = self._product.shape[0]
+        for first in range(0, product.shape[0], width):
+            at = slice(first, first + width)
+            product[(at, at) if product.ndim == 2 else at] += self.amount * self._product
 
 
 def can_have_hessian(problem: Problem) -> bool:
@@ -89,10 +130,10 @@ def products(problem: Problem, weight: Floats) -> Floats:
         # standardised columns: the diagonal is what it is up to the weights' correlation
         diagonal = np.append((problem.frame.shrink > 0.0) * weight.sum(), weight.sum())
         return diagonal
-    size = _rows_at_once(n, d + 1, problem.dtype)
+    size = _rows_at_once(n, d + 1, problem.narrow)
 
     def span(start: int, stop: int) -> Floats:
-        total, block = np.zeros((d + 1, d + 1)), np.empty((size, d + 1), problem.dtype)
+        total, block = np.zeros((d + 1, d + 1)), np.empty((size, d + 1), problem.narrow)
         for first in range(start, stop, size):
             z = block[: min(size, stop - first)]
             weigh_rows(problem.rows, problem.frame, weight, first, z.shape[0], z)
@@ -106,13 +147,13 @@ def _products_of_classes(problem: Problem, u: Floats) -> Floats:
     """Return sum_i s_i (diag(p_i) - p_i p_i') (x) (z_i, 1) (z_i, 1)', classes outermost."""
     n, d = problem.shape
     n_outputs, width = problem.n_outputs, d + 1
-    size = _rows_at_once(n, n_outputs * width, problem.dtype)
-    params = np.ascontiguousarray(u.T, problem.dtype)
+    size = _rows_at_once(n, n_outputs * width, problem.narrow)
+    params = np.ascontiguousarray(u.T, problem.narrow)
 
     def span(start: int, stop: int) -> tuple[Floats, Floats]:
         total, own = np.zeros((n_outputs * width,) * 2), np.zeros((n_outputs * width, width))
-        block = np.empty((size, width), problem.dtype)
-        out = np.empty((size, n_outputs * width), problem.dtype)
+        block = np.empty((size, width), problem.narrow)
+        out = np.empty((size, n_outputs * width), problem.narrow)
         for first in range(start, stop, size):
             count = min(size, stop - first)
             z, wide = block[:count], out[:count]
@@ -150,6 +191,17 @@ def transfer(problem: Problem, metric: Metric) -> Metric:
     return factorise(problem, product, metric.is_hessian)
 
 
+def soften(problem: Problem, metric: Metric) -> Metric:
+    """Return a metric whose curvature is nowhere far below the average row's."""
+    average, product = products(problem, problem.weight), metric.product.copy()
+    width = average.shape[0]
+    for first in range(0, product.shape[0], width):
+        at = slice(first, first + width)
+        mean = product[at, at][-1, -1]
+        product[(at, at) if product.ndim == 2 else at] += SOFTENING * mean * average
+    return metric._replace(product=product)
+
+
 def factorise(problem: Problem, product: Floats, is_hessian: bool) -> Metric:
     """Add the penalty and the floor to a product, and factorise it with a unit diagonal.
 
@@ -167,7 +219,7 @@ def factorise(problem: Problem, product: Floats, is_hessian: bool) -> Metric:
         return Metric(product, diagonal, np.empty((0, 0)), jacobi, is_hessian)
     full = product + np.diag(ridge)
     scaled = full * jacobi * jacobi[:, None]
-    floor = FLOORS[np.dtype(problem.dtype)]
+    floor = FLOORS[np.dtype(problem.narrow)]
     while True:
         np.fill_diagonal(scaled, 1.0 + floor)
         try:
@@ -184,7 +236,7 @@ def solve(metric: Metric, gradient: Floats) -> Floats:
         return (gradient.T * metric.jacobi**2).T
     flat = gradient.T.ravel() if metric.is_hessian else gradient
     scaled = (flat.T * metric.jacobi).T
-    found = sl.cho_solve((metric.factor, True), scaled, check_finite=False)
+    found, _ = dpotrs(metric.factor, scaled, lower=True)  # sl.cho_solve's checks cost more
     found = (found.T * metric.jacobi).T
     return found.reshape(gradient.T.shape).T if metric.is_hessian else found
 
@@ -197,7 +249,7 @@ def solve_l1(
     if full is None:
         return _threshold_step(metric, problem, point)
     full = np.where(np.outer(metric.jacobi, metric.jacobi) > 0.0, full, 0.0)
-    full[np.diag_indices_from(full)] *= 1.0 + FLOORS[np.dtype(problem.dtype)]
+    full[np.diag_indices_from(full)] *= 1.0 + FLOORS[np.dtype(problem.narrow)]
     u, gradient = point.u, point.gradient
     if metric.is_hessian or u.ndim == 1:
         t = np.tile(problem.threshold, max(1, problem.n_outputs))

@@ -18,15 +18,25 @@ from numpy.typing import NDArray
 
 from fastgd._solvers._task import Task
 from fastgd.kernels import losses
-from fastgd.kernels.objective import Frame, add_moments, pass_one, pass_softmax, total_loss
+from fastgd.kernels.objective import (
+    Frame,
+    add_moments,
+    pass_one,
+    pass_softmax,
+    pass_softmax_sparse,
+    total_loss,
+)
 from fastgd.kernels.rows import Dense
 
 Floats = NDArray[np.float64]
 
 # Below this number of products a pass is not worth threads: a hand-off costs 10 us.
 WORK_WORTH_THREADS = 1_000_000
+PRODUCTS_OF_BLAS = 8  # in the time of one of ours
+DENSE_FROM = 0.1  # share of non-zeros from which matrix products beat single entries
 N_SHARDS = 4  # fixed, so that sums do not depend on the machine's cores
 FINISHED_IN_FLOAT64 = 100_000  # entries of X
+NARROW_PAYS_FROM = 32  # columns: with fewer, exponentials take the time, not products
 CACHED_BYTES = 1 << 18
 PRIOR = 0.1
 CONSTANT = 1e-13  # a spread below this part of the offset is rounding
@@ -43,7 +53,8 @@ class Problem(NamedTuple):
     fit_intercept : bool
     n_outputs : int, 0 for one output with 1-d parameters
     frame : Frame
-    dtype : the type of matrix products
+    dtype : the type of raw predictions
+    narrow : the type of weighted products, which need not be exact
     peak : (n_features,), the largest standardised |z_ij| of each column
     prior : (n_features,), a sample's additional l2 penalty of u; empty for none
     positive : bool, w >= 0
@@ -60,6 +71,7 @@ class Problem(NamedTuple):
     n_outputs: int
     frame: Frame
     dtype: Any
+    narrow: Any
     peak: Floats
     prior: Floats
     positive: bool
@@ -125,6 +137,7 @@ def pose(task: Task) -> Problem:
         bool(task.fit_intercept),
         task.n_outputs if many else 0,
         frame,
+        np.float64 if precise or d < NARROW_PAYS_FROM else np.float32,
         np.float64 if precise else np.float32,
         peak,
         np.empty(0),
@@ -274,6 +287,8 @@ def _pass_one(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
 def _pass_many(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
     """Loss and gradient of many outputs."""
     n, d = problem.shape
+    if not isinstance(problem.rows, Dense) and problem.rows.data.size < DENSE_FROM * n * d:
+        return _pass_sparse(problem, u)
     size = block_size(n, d, problem.dtype)
 
     params = np.ascontiguousarray(u.T)
@@ -283,8 +298,26 @@ def _pass_many(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
         task = (problem.rows, problem.y, problem.weight, problem.frame, params)
         return pass_softmax(*task, start, stop, block, g), g
 
-    parts = over_shards(span, n, n * (d + 4) * problem.n_outputs)
+    parts = over_shards(span, n, n * (d // PRODUCTS_OF_BLAS + 4) * problem.n_outputs)
     gradient = np.ascontiguousarray(sum(part[1] for part in parts).T)
+    return sum(part[0] for part in parts), gradient, np.empty(0)
+
+
+def _pass_sparse(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
+    """The same, on raw columns, for rows with few non-zeros."""
+    n, _ = problem.shape
+    params = np.ascontiguousarray(to_raw(problem, u))
+
+    def span(start: int, stop: int) -> tuple[float, Floats]:
+        g = np.zeros(params.shape)
+        task = (problem.rows, problem.y, problem.weight, params)
+        return pass_softmax_sparse(*task, start, stop, g), g
+
+    parts = over_shards(span, n, problem.rows.data.size * problem.n_outputs)
+    gradient: Floats = sum(part[1] for part in parts)
+    frame = problem.frame
+    gradient[:-1] -= np.outer(frame.center, gradient[-1])
+    gradient[:-1] *= frame.shrink[:, None]
     return sum(part[0] for part in parts), gradient, np.empty(0)
 
 
