@@ -118,11 +118,25 @@ def _fit(problem: Problem, effort: Effort, start: State | None) -> Outcome:
     metric = None
     if start is None:
         u, metric = from_samples(problem, u, prior, tol, f_null, effort.seed)
+        if metric is not None:
+            u, metric, first = _better_of(problem, null, u, metric, f_null)
     goal = Goal(tol, tol * 1e-6 * f_null, effort.max_iter)
     if metric is None and has_log_link(problem.loss):
         first = first or evaluate(problem, u)
         metric = hessian(problem, first)
     return descend(problem, u, metric or bound(problem, prior), goal, first)
+
+
+def _better_of(
+    problem: Problem, null: Floats, u: Floats, metric: Metric, f_null: float
+) -> tuple[Floats, Metric | None, Point]:
+    """Return what samples led to, or the null model if better: no sample has all outliers."""
+    point = evaluate(problem, u)
+    if point.objective > f_null:
+        start = evaluate(problem, null)
+        if not point.objective < start.objective:
+            return null, None, start
+    return u, metric, point
 
 
 def finished_tolerance(problem: Problem, tol: float) -> float:
@@ -410,7 +424,8 @@ def solution(problem: Problem, outcome: Outcome, effort: Effort) -> Solution:
         coef = coef - coef.mean(axis=0) if problem.l1 == problem.l2 == 0.0 else coef
     history = {"objective": outcome.objectives, "suboptimality": outcome.lefts}
     state = State(coef, intercept)
-    gap = _gap(problem, point)
+    exact = is_exact(problem, outcome.metric) and problem.is_smooth
+    gap = min(_gap(problem, point), outcome.left) if exact else _gap(problem, point)
     # small problems are finished further than was asked for
     asked = effort.tol * abs(point.objective)
     counts = len(outcome.objectives), outcome.converged or outcome.left <= asked

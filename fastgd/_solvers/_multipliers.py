@@ -62,7 +62,9 @@ def _rounds(problem: Problem, effort: Effort, start: State | None) -> tuple[Outc
     """Solve envelopes, each about what the one before it found."""
     u = _first(problem, start)
     f_null = _scale(problem, u)
-    covariance = factorise(problem, products(problem, problem.weight), False)
+    # floored: along directions that no row varies in, a gradient is rounding
+    coarse = problem._replace(narrow=np.float32)
+    covariance = factorise(coarse, products(problem, problem.weight), False)
     tol, history = finished_tolerance(problem, effort.tol), History([], [], [])
     first = problem.loss.smoothing
     gap, passes, best = f_null, 0, None
