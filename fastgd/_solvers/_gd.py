@@ -61,6 +61,7 @@ SMALLEST_DECREASE = 1e-15  # relative: what rounding leaves of an objective
 CAUTION = 2.5
 WINDOW = 10
 CONFIRMING_SHARE = 0.3
+FORETELLABLE = 1e-4  # of the objective: what is left after so large a fall has 12 digits
 LEAST_SAMPLE, HESSIAN_ROWS = 20_000, 200  # rows a parameter: directions are then right to 1/14
 SLOWEST = 0.98
 
@@ -268,7 +269,11 @@ def descend(
         lefts.append(left)
         if left <= target or len(objectives) > goal.max_passes:
             break
-        following, length = _search(problem, point, step, decrement)
+        following, length = None, 1.0
+        if constant and problem.narrow == np.float64:
+            following = _foretold(problem, point, metric, step)
+        if following is None:
+            following, length = _search(problem, point, step, decrement)
         if following is None:  # nothing lower along a direction of descent: rounding decides
             if problem.dtype == np.float64:
                 break
@@ -382,6 +387,17 @@ def _is_worth(problem: Problem, decrements: list[float], target: float, since: i
     ratio = min(_ratio(decrements[-4:]), SLOWEST)
     needed = np.log(decrements[-1] / max(target, 1e-300)) / -np.log(ratio)
     return bool(needed > cost_of_hessian(problem) + 2.0)
+
+
+def _foretold(problem: Problem, point: Point, metric: Metric, step: Floats) -> Point | None:
+    """Return where a step leads on a parabola, without reading X; None where digits are lost."""
+    change = metric.full @ step
+    u, threshold = point.u + step, problem.threshold
+    objective = point.objective + float(point.gradient @ step + 0.5 * (step @ change))
+    objective += float(threshold @ (np.abs(u) - np.abs(point.u)))
+    if not objective > FORETELLABLE * point.objective:
+        return None
+    return Point(u, objective, point.gradient + change, point.curvature)
 
 
 def _can_confirm(problem: Problem, n_passes: int) -> bool:
