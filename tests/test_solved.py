@@ -57,9 +57,14 @@ def ours_of(case, layout, fit_intercept, weighted):
 def twin_of(case, fit_intercept, weighted):
     """Return scikit-learn's fitted model."""
     X, y, weight = data(case)
+    return twin_fitted(case, X, y, weight if weighted else None, fit_intercept=fit_intercept)
+
+
+def twin_fitted(case, X, y, weight=None, **words):
+    """Fit scikit-learn's model, which may say that it could do better."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return case.make_twin(fit_intercept=fit_intercept).fit(X, y, weight if weighted else None)
+        return case.make_twin(**words).fit(X, y, weight)
 
 
 def outputs(model, X):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
@@ -12,7 +12,7 @@ from fastgd._validation import classes_and_codes
 from fastgd.linear_model._solved import SolvedModel
 
 
-class SolvedClassifier(LinearClassifierMixin, SolvedModel):
+class SolvedClassifier(LinearClassifierMixin, SparseCoefMixin, SolvedModel):
     """Base class of the classifiers that a solver fits."""
 
     def _check_labels(self, y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int32]]:

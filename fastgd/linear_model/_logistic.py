@@ -210,7 +210,7 @@ class LogisticRegression(SolvedClassifier):
         self.coef_ = np.ascontiguousarray(np.atleast_2d(solution.coef), dtype)
         self.intercept_ = np.atleast_1d(solution.intercept).astype(dtype)
         self.n_iter_ = np.array([solution.n_iter], np.int32)
-        self._state, self._reported = solution.state, self.coef_
+        self._remember(solution)
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each class.

@@ -55,7 +55,7 @@ class SolvedRegressor(RegressorMixin, SolvedModel):
         self.coef_ = coef if many else coef[0]
         self.intercept_ = self._shaped_intercept(intercept, many=many)
         self.n_iter_ = self._shaped_n_iter(n_iter, many=many)
-        self._state, self._reported = found[0].state, self.coef_
+        self._remember(found[0])
 
     def _shaped_intercept(self, intercept: NDArray[Any], *, many: bool) -> Any:
         """Return a number for one target, 0.0 for no intercept, as scikit-learn does."""

@@ -1,14 +1,15 @@
 """What the estimators without a learning rate share: their words, and the way to a solver."""
 
 import warnings
+import zlib
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -29,7 +30,7 @@ FOREIGN_SOLVERS = {
 }
 
 
-class SolvedModel(SparseCoefMixin, BaseEstimator):
+class SolvedModel(BaseEstimator):
     """Base class of the estimators that a solver fits.
 
     A subclass says what is minimised, as ``Task`` has it; here a solver is asked, and what it
@@ -71,6 +72,11 @@ class SolvedModel(SparseCoefMixin, BaseEstimator):
         """Ask the solver that the words name."""
         asked = getattr(self, "solver", "auto")
         name = "auto" if asked in FOREIGN_SOLVERS else asked
+        if getattr(self, "warm_start", False):
+            # a dual start is made for its labels; coefficients would do for any
+            before, self._targets = getattr(self, "_targets", None), _fingerprint(task)
+            if hasattr(start, "dual") and before != self._targets:
+                start = None
         return solve(task, self._effort(), name, start)
 
     def _effort(self) -> Effort:
@@ -86,14 +92,19 @@ class SolvedModel(SparseCoefMixin, BaseEstimator):
         """Return where a warm start begins: from ``coef_``, which the user may have changed."""
         if not (getattr(self, "warm_start", False) and hasattr(self, "coef_")):
             return None
-        coef = self.coef_.toarray() if hasattr(self.coef_, "toarray") else self.coef_
         state = getattr(self, "_state", None)
-        if state is not None and not isinstance(state, State) and self._reported is self.coef_:
+        if hasattr(state, "dual") and self._reported is self.coef_:
             return state
+        coef = self.coef_.toarray() if sp.issparse(self.coef_) else self.coef_
         coef, intercept = np.array(coef, np.float64), np.array(self.intercept_, np.float64)
         if coef.ndim == 2 and coef.shape[0] == 1:
             coef, intercept = coef[0], intercept.reshape(-1)[0]
         return State(coef, intercept)
+
+    def _remember(self, solution: Solution) -> None:
+        """Keep what a warm start needs beyond ``coef_``, which the user may change."""
+        if getattr(self, "warm_start", False):
+            self._state, self._reported = solution.state, self.coef_
 
     def _report(self, answers: list[Answer]) -> None:
         """Set what is known about the fit; many answers are those of many outputs."""
@@ -121,6 +132,12 @@ class SolvedModel(SparseCoefMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _fingerprint(task: Task) -> tuple[str, int, int, int]:
+    """Return what tells one task's targets from another's."""
+    y = np.ascontiguousarray(task.y)
+    return type(task.loss).__name__, task.n_outputs, y.shape[0], zlib.crc32(y.data)
 
 
 def _one_or_all(values: list[float]) -> Any:
