@@ -5,20 +5,23 @@ import pickle
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.base import is_classifier
 
 import fastgd
 from fastgd import losses
+from tests.tables import ESTIMATOR_CASES
 
 X = np.random.default_rng(0).standard_normal((40, 5))
 Y = (X[:, 0] > 0).astype(int)
 BOTH = [(fastgd.SGDClassifier, Y), (fastgd.SGDRegressor, X[:, 0])]
+ALL = [(case.kind, Y if is_classifier(case.kind()) else X[:, 0]) for case in ESTIMATOR_CASES]
 
 
 def with_entry(value):
     return np.where(np.arange(200).reshape(40, 5) == 7, value, X)
 
 
-@pytest.mark.parametrize(("estimator", "y"), BOTH)
+@pytest.mark.parametrize(("estimator", "y"), ALL)
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
@@ -37,7 +40,7 @@ def test_bad_X(estimator, y, bad, message):
         estimator().fit(bad, y[: len(bad)] if message != "inconsistent numbers of samples" else y)
 
 
-@pytest.mark.parametrize(("estimator", "y"), BOTH)
+@pytest.mark.parametrize(("estimator", "y"), ALL)
 def test_objects_that_are_no_numbers(estimator, y):
     with pytest.raises((ValueError, TypeError), match=r"string|float"):
         estimator().fit(np.full((40, 5), "a", dtype=object), y)
@@ -83,21 +86,40 @@ def test_unknown_names_list_the_names_there_are():
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (np.zeros(40, int), "greater than one; got 1 class"),
+        (np.zeros(40, int), "greater than one"),
         (X[:, 0], "Unknown label type"),
         (np.where(Y == 1, np.nan, 0.0), "Input y contains NaN"),
         (np.c_[Y, Y, Y], r"y should be a 1d array"),
         (None, "requires y to be passed"),
     ],
 )
-def test_bad_labels(y, message):
+@pytest.mark.parametrize("estimator", [kind for kind, y in ALL if y is Y])
+def test_bad_labels(estimator, y, message):
     with pytest.raises(ValueError, match=message):
-        fastgd.SGDClassifier().fit(X, y)
+        estimator().fit(X, y)
 
 
-def test_bad_targets():
+@pytest.mark.parametrize("estimator", [kind for kind, y in ALL if y is not Y])
+def test_bad_targets(estimator):
     with pytest.raises(ValueError, match="Input y contains"):
-        fastgd.SGDRegressor().fit(X, np.where(Y == 1, np.inf, 0.0))
+        estimator().fit(X, np.where(Y == 1, np.inf, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "message"),
+    [
+        (fastgd.PoissonRegressor(), "'Poisson': y >= 0 is allowed, got a minimum of -1"),
+        (fastgd.GammaRegressor(), "'Gamma': y > 0 is allowed, got a minimum of -1"),
+        (fastgd.TweedieRegressor(power=1.5), "'Tweedie': y >= 0 is allowed"),
+        (fastgd.TweedieRegressor(power=3.0), "'Tweedie': y > 0 is allowed"),
+    ],
+    ids=str,
+)
+def test_targets_that_a_distribution_cannot_give(estimator, message):
+    with pytest.raises(ValueError, match=message):
+        estimator.fit(X, Y - 1.0)
+    with pytest.raises(ValueError, match=message):
+        type(estimator)(**estimator.get_params()).fit(X, Y + 1.0).score(X, Y - 1.0)
 
 
 @pytest.mark.parametrize("call", ["fit", "partial_fit"])
@@ -150,9 +172,10 @@ GOOD = sp.csr_matrix(X)
         csr(indptr=np.where(np.arange(41) == 5, 1, GOOD.indptr)),
     ],
 )
-def test_a_broken_csr_matrix_never_reaches_a_kernel(bad):
+@pytest.mark.parametrize(("estimator", "y"), ALL)
+def test_a_broken_csr_matrix_never_reaches_a_kernel(estimator, y, bad):
     with pytest.raises(ValueError, match="not a valid CSR matrix"):
-        fastgd.SGDClassifier().fit(bad, Y)
+        estimator().fit(bad, y)
 
 
 def test_unsorted_and_duplicate_entries_are_put_in_order_in_a_copy():
@@ -178,9 +201,10 @@ def test_unsorted_and_duplicate_entries_are_put_in_order_in_a_copy():
         (np.zeros(40), "at least one non-zero"),
     ],
 )
-def test_bad_weights(weight, message):
+@pytest.mark.parametrize(("estimator", "y"), ALL)
+def test_bad_weights(estimator, y, weight, message):
     with pytest.raises(ValueError, match=message):
-        fastgd.SGDClassifier().fit(X, Y, sample_weight=weight)
+        estimator().fit(X, y, sample_weight=weight)
 
 
 def test_words_that_do_not_go_together():
