@@ -15,7 +15,7 @@ def blocks(path):
     return [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "import" in block]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/estimators.md"])
 def test_examples_run(page, tmp_path):
     script = tmp_path / "example.py"
     script.write_text("\n".join(blocks(page)))

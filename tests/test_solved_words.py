@@ -1,6 +1,7 @@
 """Single words of the solved estimators, and what only one of them has."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +9,11 @@ import scipy.sparse as sp
 from scipy.optimize import minimize
 from scipy.special import softmax
 from sklearn import linear_model, svm
-from sklearn.base import clone
+from sklearn.base import clone, is_regressor
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 
 import fastgd
-from tests.tables import NEWTON, PRIMAL, of_huber, of_logistic, raw_of
+from tests.tables import ESTIMATOR_CASES, NEWTON, PRIMAL, of_huber, of_logistic, over, raw_of
 
 CLASSIFIERS = [fastgd.LogisticRegression, fastgd.SoftmaxRegression]
 
@@ -386,6 +387,20 @@ def test_many_sparse_columns_are_left_to_sdca(classes, rng):
         assert np.all(model.gap_ <= 1e-3 * model.objective_)
         best = clone(model).set_params(tol=1e-6).fit(X, y).objective_
         assert np.all(model.objective_ - best <= model.gap_ + 1e-6 * best)
+
+
+# -- the page that describes them ---------------------------------------------------------------
+
+
+@over(ESTIMATOR_CASES[2:])
+def test_the_page_has_every_class_word_and_attribute(case):
+    page = (Path(__file__).parent.parent / "docs/estimators.md").read_text()
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    y = np.exp(X[:, 0]).round() if is_regressor(case.make()) else (X[:, 0] > 0).astype(int)
+    model = case.make().fit(X, y + 1)
+    found = [name for name in vars(model) if name.endswith("_") and not name.startswith("_")]
+    for word in (case.name, *model.get_params(), *found):
+        assert f"`{word}`" in page, word
 
 
 # -- real, raw columns ------------------------------------------------------------------------
