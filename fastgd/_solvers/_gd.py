@@ -63,7 +63,7 @@ WINDOW = 10
 CONFIRMING_SHARE = 0.3
 FORETELLABLE = 1e-4  # of the objective: what is left after so large a fall has 12 digits
 LEAST_SAMPLE, HESSIAN_ROWS = 20_000, 200  # rows a parameter: directions are then right to 1/14
-SLOWEST = 0.98
+SLOWEST = 0.99
 
 
 class State(NamedTuple):
