@@ -119,7 +119,8 @@ def _fit(
     while True:
         now = joint.at(scale)
         metric = bound(now, np.empty(0)) if metric is None else factorise(now, *metric[:1], False)
-        inner = Goal(INNER_SHARE * tol, 0.0, max(1, effort.max_iter - n_iter))
+        floor = 0.5 * INNER_SHARE * tol * scale**2  # in F, part of the scale alone
+        inner = Goal(INNER_SHARE * tol, floor, max(1, effort.max_iter - n_iter))
         outcome = descend(now, u, metric, inner, None)
         n_iter += len(outcome.objectives)
         u, metric = outcome.point.u, outcome.metric
