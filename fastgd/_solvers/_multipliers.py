@@ -63,7 +63,7 @@ def _rounds(problem: Problem, effort: Effort, start: State | None) -> tuple[Outc
     u = _first(problem, start)
     f_null = _scale(problem, u)
     # floored: along directions that no row varies in, a gradient is rounding
-    coarse = problem._replace(narrow=np.float32)
+    coarse = problem._replace(dtype=np.float32)
     covariance = factorise(coarse, products(problem, problem.weight), False)
     tol, history = finished_tolerance(problem, effort.tol), History([], [], [])
     first = problem.loss.smoothing

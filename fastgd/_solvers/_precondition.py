@@ -130,10 +130,10 @@ def products(problem: Problem, weight: Floats) -> Floats:
         # standardised columns: the diagonal is what it is up to the weights' correlation
         diagonal = np.append((problem.frame.shrink > 0.0) * weight.sum(), weight.sum())
         return diagonal
-    size = _rows_at_once(n, d + 1, problem.narrow)
+    size = _rows_at_once(n, d + 1, problem.dtype)
 
     def span(start: int, stop: int) -> Floats:
-        total, block = np.zeros((d + 1, d + 1)), np.empty((size, d + 1), problem.narrow)
+        total, block = np.zeros((d + 1, d + 1)), np.empty((size, d + 1), problem.dtype)
         for first in range(start, stop, size):
             z = block[: min(size, stop - first)]
             weigh_rows(problem.rows, problem.frame, weight, first, z.shape[0], z)
@@ -147,13 +147,13 @@ def _products_of_classes(problem: Problem, u: Floats) -> Floats:
     """Return sum_i s_i (diag(p_i) - p_i p_i') (x) (z_i, 1) (z_i, 1)', classes outermost."""
     n, d = problem.shape
     n_outputs, width = problem.n_outputs, d + 1
-    size = _rows_at_once(n, n_outputs * width, problem.narrow)
-    params = np.ascontiguousarray(u.T, problem.narrow)
+    size = _rows_at_once(n, n_outputs * width, problem.dtype)
+    params = np.ascontiguousarray(u.T, problem.dtype)
 
     def span(start: int, stop: int) -> tuple[Floats, Floats]:
         total, own = np.zeros((n_outputs * width,) * 2), np.zeros((n_outputs * width, width))
-        block = np.empty((size, width), problem.narrow)
-        out = np.empty((size, n_outputs * width), problem.narrow)
+        block = np.empty((size, width), problem.dtype)
+        out = np.empty((size, n_outputs * width), problem.dtype)
         for first in range(start, stop, size):
             count = min(size, stop - first)
             z, wide = block[:count], out[:count]
@@ -219,7 +219,7 @@ def factorise(problem: Problem, product: Floats, is_hessian: bool) -> Metric:
         return Metric(product, diagonal, np.empty((0, 0)), jacobi, is_hessian)
     full = product + np.diag(ridge)
     scaled = full * jacobi * jacobi[:, None]
-    floor = FLOORS[np.dtype(problem.narrow)]
+    floor = FLOORS[np.dtype(problem.dtype)]
     while True:
         np.fill_diagonal(scaled, 1.0 + floor)
         try:
@@ -249,7 +249,7 @@ def solve_l1(
     if full is None:
         return _threshold_step(metric, problem, point)
     full = np.where(np.outer(metric.jacobi, metric.jacobi) > 0.0, full, 0.0)
-    full[np.diag_indices_from(full)] *= 1.0 + FLOORS[np.dtype(problem.narrow)]
+    full[np.diag_indices_from(full)] *= 1.0 + FLOORS[np.dtype(problem.dtype)]
     u, gradient = point.u, point.gradient
     if metric.is_hessian or u.ndim == 1:
         t = np.tile(problem.threshold, max(1, problem.n_outputs))

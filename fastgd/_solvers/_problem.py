@@ -36,7 +36,6 @@ PRODUCTS_OF_BLAS = 8  # in the time of one of ours
 DENSE_FROM = 0.1  # share of non-zeros from which matrix products beat single entries
 N_SHARDS = 4  # fixed, so that sums do not depend on the machine's cores
 FINISHED_IN_FLOAT64 = 100_000  # entries of X
-NARROW_PAYS_FROM = 32  # columns: with fewer, exponentials take the time, not products
 CACHED_BYTES = 1 << 18
 PRIOR = 0.1
 CONSTANT = 1e-13  # a spread below this part of the offset is rounding
@@ -53,8 +52,7 @@ class Problem(NamedTuple):
     fit_intercept : bool
     n_outputs : int, 0 for one output with 1-d parameters
     frame : Frame
-    dtype : the type of raw predictions
-    narrow : the type of weighted products, which need not be exact
+    dtype : the type of matrix products
     peak : (n_features,), the largest standardised |z_ij| of each column
     prior : (n_features,), a sample's additional l2 penalty of u; empty for none
     positive : bool, w >= 0
@@ -71,7 +69,6 @@ class Problem(NamedTuple):
     n_outputs: int
     frame: Frame
     dtype: Any
-    narrow: Any
     peak: Floats
     prior: Floats
     positive: bool
@@ -137,7 +134,6 @@ def pose(task: Task) -> Problem:
         bool(task.fit_intercept),
         task.n_outputs if many else 0,
         frame,
-        np.float64 if precise or d < NARROW_PAYS_FROM else np.float32,
         np.float64 if precise else np.float32,
         peak,
         np.empty(0),

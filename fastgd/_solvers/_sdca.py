@@ -7,6 +7,7 @@ import numpy as np
 from fastgd._solvers._sdca_multi import ManyOutputs
 from fastgd._solvers._sdca_one import OneOutput
 from fastgd._solvers._task import Effort, Solution, Task
+from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
 from fastgd.kernels.sampling import shuffled_runs
 from fastgd.kernels.sdca import Rule, Samples, mean_row
@@ -60,7 +61,8 @@ def sdca(task: Task, effort: Effort, start: State | None = None) -> Solution:
     engine = _engine(task, rule, weight, effort.tol)
     order = _Order(n_samples, _n_entries(task.rows), effort.seed)
     stop = Stop(max(effort.tol, SMALLEST_TOL), effort.max_iter)
-    return _ascend(engine, order, (task.l1, task.l2), stop, start)
+    with one_blas_thread():  # its threads wait for each other longer than a dot product takes
+        return _ascend(engine, order, (task.l1, task.l2), stop, start)
 
 
 def _engine(task: Task, rule: Rule, weight: np.ndarray, tol: float) -> OneOutput | ManyOutputs:
