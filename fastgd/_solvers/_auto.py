@@ -20,6 +20,7 @@ from fastgd.kernels.rows import Dense
 
 LARGEST_Q = 10.0  # beyond it SDCA needs more passes than descent in a metric
 SDCA_PASSES = 100  # then descent goes on from there
+FINISHED_WIDE = 1e-9
 
 
 def descend(task: Task, effort: Effort, start: Any = None) -> Solution:
@@ -58,27 +59,39 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
     start = _start_for(chosen, task, start)
     if solver != "auto" or chosen != "sdca":
         return Answer(SOLVERS[chosen](task, effort, start), chosen)
-    budget = effort._replace(max_iter=min(effort.max_iter, SDCA_PASSES))
-    first = sdca(task, budget, start)
+    first = sdca(task, _budget(task, effort), start)
     left = effort.max_iter - first.n_iter
-    if first.converged or left <= 0:
-        return Answer(first, chosen)
+    reached = first.converged or first.left <= effort.tol * abs(first.objective)
+    if reached or left <= 0:
+        return Answer(first._replace(converged=reached), chosen)
     second = descend(task, effort._replace(max_iter=left), State(first.coef, first.intercept))
     return Answer(second._replace(n_iter=first.n_iter + second.n_iter), "gd")
+
+
+def _budget(task: Task, effort: Effort) -> Effort:
+    """Return how far SDCA may go; a separable problem is cheap to finish and hard to descend."""
+    if _is_wide(task):
+        return effort._replace(tol=min(effort.tol, FINISHED_WIDE))
+    return effort._replace(max_iter=min(effort.max_iter, SDCA_PASSES))
 
 
 def choose(task: Task) -> str:
     """Return the solver that "auto" means for a task."""
     n, d = task.y.shape[0], task.n_features
     has_kinks = is_piecewise_linear(task.loss)
-    if task.positive or n * d <= FINISHED_IN_FLOAT64:
+    if task.positive or (n * d <= FINISHED_IN_FLOAT64 and not _is_wide(task)):
         return "gd"
     if (d + 1) * task.n_outputs <= LARGEST_METRIC and not has_kinks:
         return "gd"
     if isinstance(task.rows, Dense) and d < LARGEST_METRIC and task.l1 == 0.0 and not has_kinks:
         return "gd"  # many outputs share a metric
-    can_ascend = task.l2 > 0.0 and has_dual(task) and mean_q(task) <= LARGEST_Q
+    can_ascend = task.l2 > 0.0 and has_dual(task) and (_is_wide(task) or mean_q(task) <= LARGEST_Q)
     return "sdca" if can_ascend else "gd"
+
+
+def _is_wide(task: Task) -> bool:
+    """Tell whether a hinge meets fewer rows than columns: separable, where Newton's steps fail."""
+    return isinstance(task.loss, losses.Hinge) and task.y.shape[0] <= task.n_features
 
 
 def is_piecewise_linear(loss: Any) -> bool:

@@ -259,7 +259,7 @@ def descend(
         is_newton = constant or (fresh and damping.amount == 0.0)
         left = decrement if is_newton else left_of(decrements, objectives)
         target = goal.target(point.objective)
-        worth = stuck or _is_worth(problem, decrements, target, since)
+        worth = stuck or _is_worth(problem, decrements, left, target, since)
         if left <= target and not (constant or fresh):
             worth = _can_confirm(problem, len(objectives))
         if worth and can_have_hessian(problem) and not (constant or fresh):
@@ -277,7 +277,12 @@ def descend(
             following, length = _search(problem, point, step, decrement)
         if following is None:  # nothing lower along a direction of descent: rounding decides
             if problem.dtype == np.float64:
-                break
+                if not (_shows(decrement, point, objectives[0]) and damping.can_grow(problem)):
+                    break
+                damping.learn(0.0)
+                stuck, fresh = True, False
+                lefts.pop()
+                continue
             problem = problem._replace(dtype=np.float64)
             point, stuck = evaluate(problem, point.u), True
             pairs.clear()
@@ -288,6 +293,11 @@ def descend(
         damping.learn(length)
         point, since, fresh = following, since + 1, False
     return Outcome(point, metric, left, objectives, lefts, left <= target)
+
+
+def _shows(decrement: float, point: Point, first: float) -> bool:
+    """Tell whether rounding leaves something to see of what a metric promised."""
+    return decrement > 1e3 * SMALLEST_DECREASE * max(abs(point.objective), abs(first))
 
 
 def _hessian_of_some(problem: Problem, point: Point, damping: Damping) -> Metric:
@@ -384,13 +394,23 @@ def _ratio(decrements: list[float]) -> float:
     return float(min(SLOWEST, max(decrements[-1], 0.0) / decrements[-1 - span]) ** (1.0 / span))
 
 
-def _is_worth(problem: Problem, decrements: list[float], target: float, since: int) -> bool:
+def _is_worth(
+    problem: Problem, decrements: list[float], left: float, target: float, since: int
+) -> bool:
     """Tell whether a new Hessian costs less than the passes it would save."""
     if since < 2 or len(decrements) < 2 or decrements[-1] <= 0.0:
         return False
     ratio = min(_ratio(decrements[-4:]), SLOWEST)
-    needed = np.log(decrements[-1] / max(target, 1e-300)) / -np.log(ratio)
-    return bool(needed > cost_of_hessian(problem) + 2.0)
+    # what is left decides, not the stale metric's decrement, which may long be small enough
+    needed = np.log(max(decrements[-1], left / CAUTION) / max(target, 1e-300)) / -np.log(ratio)
+    return bool(needed > _cost_of_new(problem) + 2.0)
+
+
+def _cost_of_new(problem: Problem) -> float:
+    """Return about how many passes a new Hessian costs, from as many rows as it would take."""
+    rows = max(LEAST_SAMPLE, HESSIAN_ROWS * (problem.shape[1] + 1)) / problem.shape[0]
+    share = rows if problem.n_outputs == 0 and rows < 0.5 else 1.0
+    return share * cost_of_hessian(problem)
 
 
 def _foretold(problem: Problem, point: Point, metric: Metric, step: Floats) -> Point | None:
@@ -406,7 +426,7 @@ def _foretold(problem: Problem, point: Point, metric: Metric, step: Floats) -> P
 
 def _can_confirm(problem: Problem, n_passes: int) -> bool:
     """Tell whether a last Hessian, whose decrement is no estimate, is cheap beside the rest."""
-    return cost_of_hessian(problem) <= CONFIRMING_SHARE * n_passes + 2.0
+    return _cost_of_new(problem) <= CONFIRMING_SHARE * n_passes + 2.0
 
 
 def _search(
@@ -448,7 +468,7 @@ def solution(problem: Problem, outcome: Outcome, effort: Effort) -> Solution:
     gap = min(_gap(problem, point), outcome.left) if exact else _gap(problem, point)
     # small problems are finished further than was asked for
     asked = effort.tol * abs(point.objective)
-    counts = len(outcome.objectives), outcome.converged or outcome.left <= asked
+    counts = max(1, len(outcome.objectives) - 1), outcome.converged or outcome.left <= asked
     return Solution(coef, intercept, point.objective, gap, outcome.left, *counts, history, state)
 
 

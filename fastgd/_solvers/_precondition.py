@@ -102,6 +102,10 @@ class Damping:
         elif length >= 1.0:
             self.amount *= DAMPING_DECAY if self.amount > LEAST_DAMPING else 0.0
 
+    def can_grow(self, problem: Problem) -> bool:
+        """Tell whether a step could still be made safer."""
+        return self.amount < MOST_DAMPING and can_have_hessian(problem)
+
     def add_to(self, product: Floats, problem: Problem) -> None:
         """Add it to a Hessian's product."""
         if self._product is None:
