@@ -401,9 +401,10 @@ def _is_worth(
     if since < 2 or len(decrements) < 2 or decrements[-1] <= 0.0:
         return False
     ratio = min(_ratio(decrements[-4:]), SLOWEST)
-    # what is left decides, not the stale metric's decrement, which may long be small enough
-    needed = np.log(max(decrements[-1], left / CAUTION) / max(target, 1e-300)) / -np.log(ratio)
-    return bool(needed > _cost_of_new(problem) + 2.0)
+    # a stale metric's decrement may long be small enough, while more is known to be left
+    level = decrements[-1] if decrements[-1] > target else left / CAUTION
+    needed = np.log(max(level, 1e-300) / max(target, 1e-300)) / -np.log(ratio)
+    return bool(needed > cost_of_hessian(problem) + 2.0)
 
 
 def _cost_of_new(problem: Problem) -> float:
