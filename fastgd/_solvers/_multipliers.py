@@ -26,6 +26,7 @@ LITTLE = 0.3  # of the gap left over from a round
 LEAST_SMOOTHING = 1e-3  # of the first: below it, rounding hides what a round gains
 INNER_SHARE = 0.1  # of the gap, to which a round is solved
 INNER_PASSES = 50
+SEASONED, GAINED = 4, 5.0  # rounds before, and times, what the last two gained is believed
 PATIENCE = 8  # rounds without a better bound: rounding decides
 
 
@@ -35,6 +36,7 @@ class Round(NamedTuple):
     objective: float
     gap: float
     left: float
+    missed: float  # the losses' part of the duality gap
 
 
 def by_multipliers(task: Task, effort: Effort, start: State | None = None) -> Solution:
@@ -78,7 +80,7 @@ def _rounds(problem: Problem, effort: Effort, start: State | None) -> tuple[Outc
         inner = Goal(0.0, floor, allowed)
         outcome = descend(problem, u, hessian(problem, point), inner, point)
         u, passes = outcome.point.u, passes + len(outcome.objectives)
-        last = _renew(problem, outcome.point, covariance)
+        last = history.judged(_renew(problem, outcome.point, covariance))
         history.add(last)
         if best is None or last.objective <= best[1].objective:
             best = outcome, last
@@ -112,6 +114,17 @@ class History(NamedTuple):
         """Tell whether the last rounds brought no better bound."""
         left = self.suboptimality
         return len(left) > PATIENCE and min(left[-PATIENCE:]) >= min(left[:-PATIENCE])
+
+    def judged(self, last: Round) -> Round:
+        """Return a round with what the rounds before it say is left.
+
+        Along columns that depend on each other a gradient is rounding, which bounds nothing: where
+        rounds gain no more, the losses' part of the gap tells.
+        """
+        if len(self.objective) < SEASONED:
+            return last
+        gained = max(self.objective[-2], self.objective[-1]) - last.objective
+        return last._replace(left=min(last.left, last.missed + GAINED * abs(gained)))
 
     def add(self, last: Round) -> None:
         """Note a round."""
@@ -161,7 +174,7 @@ def _renew(problem: Problem, point: Point, covariance: Metric) -> Round:
         shrink = problem.frame.shrink
         slope = np.divide(g[:-1], shrink, out=np.zeros_like(shrink), where=shrink > 0.0)
         gap = missed + float(slope @ slope) / (2.0 * problem.l2)
-    return Round(value + penalty, gap, min(left, gap))
+    return Round(value + penalty, gap, min(left, gap), missed)
 
 
 def _reach_of_l1(problem: Problem, u: Floats, g: Floats, objective: float, reach: float) -> float:
