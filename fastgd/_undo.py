@@ -6,9 +6,9 @@ from typing import Any
 
 
 @contextmanager
-def or_as_before(estimator: Any) -> Iterator[None]:
-    """Put an estimator's attributes back, whatever happened to them, if the block fails."""
-    before = dict(vars(estimator))
+def or_as_before(estimator: Any, learned: dict[str, Any] | None = None) -> Iterator[None]:
+    """Put an estimator's attributes back, and what was dropped from it, if the block fails."""
+    before = {**vars(estimator), **(learned or {})}
     try:
         yield
     except BaseException:

@@ -24,6 +24,7 @@ from fastgd._solvers._gd import (
     finished_tolerance,
     from_samples,
     null_model,
+    scale_of,
     solution,
 )
 from fastgd._solvers._multipliers import by_multipliers
@@ -156,7 +157,8 @@ def _begin(
     if problem.fit_intercept:
         u[-1] = np.median(problem.y)
     scale = max(_median_scale(problem, u[-1]), least)
-    u, _ = from_samples(joint.at(scale), u, np.empty(0), effort.tol, 0.0, effort.seed)
+    f_null = scale_of(problem, np.empty(0))
+    u, _ = from_samples(joint.at(scale), u, np.empty(0), effort.tol, f_null, effort.seed)
     return u, max(_median_scale(problem, _predictions(problem, u)), least), None
 
 

@@ -1,5 +1,6 @@
 """PoissonRegressor, GammaRegressor and TweedieRegressor: generalised linear models."""
 
+from abc import ABC, abstractmethod
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -18,7 +19,7 @@ from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel
 WORDS = SolvedModel._parameter_constraints
 
 
-class _GLM(SolvedRegressor):
+class _GLM(SolvedRegressor, ABC):
     """Base class: a subclass says which loss, and which power of the mean the variance is."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -50,13 +51,13 @@ class _GLM(SolvedRegressor):
         self.warm_start = warm_start
         self.verbose = verbose
 
+    @abstractmethod
     def _loss(self) -> Any:
         """Return the loss, its link included."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _power(self) -> float:
         """Return p of the variance mean^p."""
-        raise NotImplementedError
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "_GLM":

@@ -1,5 +1,6 @@
 """LinearRegression, Ridge, Lasso and ElasticNet: squared error, and what is added to it."""
 
+from abc import ABC, abstractmethod
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -22,12 +23,12 @@ WORDS = SolvedModel._parameter_constraints
 SHARED = {name: WORDS[name] for name in ("tol", "fit_intercept")}
 
 
-class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor):
+class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor, ABC):
     """Base class: a subclass says how strong the penalty of the mean loss is."""
 
+    @abstractmethod
     def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:
         """Return (l1, l2) of each target's mean loss; ``mass`` is the weights' sum."""
-        raise NotImplementedError
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Fit all targets."""

@@ -1,7 +1,5 @@
 """SGDClassifier and SGDRegressor."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -20,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastgd import _resolve
 from fastgd._training import Data, Score
+from fastgd._undo import or_as_before
 from fastgd._validation import (
     binary_targets,
     check_targets,
@@ -37,17 +36,6 @@ NONE = np.empty(0)
 
 class _SGD(BaseSGD):
     """The parts of ``fit`` and ``partial_fit`` that classifier and regressor have in common."""
-
-    @contextmanager
-    def _or_as_before(self, learned: dict[str, Any] | None = None) -> Iterator[None]:
-        """Put back what was learned before, if this call fails."""
-        before = {**vars(self), **(learned or {})}
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def _check_call(self, *, partial: bool) -> None:
         """Refuse combinations of words that mean nothing."""
@@ -283,7 +271,7 @@ class SGDClassifier(LinearClassifierMixin, _SGD):
         """
         self._check_call(partial=False)
         learned = self._forget()
-        with self._or_as_before(learned):
+        with or_as_before(self, learned):
             X, y = check_X_y(self, X, y, reset=True, dtype=[np.float64, np.float32])
             check_classification_targets(y)
             self.classes_ = np.unique(y)
@@ -332,7 +320,7 @@ class SGDClassifier(LinearClassifierMixin, _SGD):
             it was.
         """
         self._check_call(partial=True)
-        with self._or_as_before():
+        with or_as_before(self):
             first = not hasattr(self, "_progress")
             dtype = [np.float64, np.float32] if first else self._progress.params.dtype
             X, y = check_X_y(self, X, y, reset=first, dtype=dtype)
@@ -665,7 +653,7 @@ class SGDRegressor(RegressorMixin, _SGD):
         """
         self._check_call(partial=False)
         learned = self._forget()
-        with self._or_as_before(learned):
+        with or_as_before(self, learned):
             X, y = check_X_y(self, X, y, reset=True, dtype=[np.float64, np.float32], y_numeric=True)
             self._take_init(coef_init, intercept_init, (X.shape[1] + 1,))
             rule = self._rule(self._loss_tag(), sparse=not isinstance(X, np.ndarray))
@@ -701,7 +689,7 @@ class SGDRegressor(RegressorMixin, _SGD):
         self : SGDRegressor
         """
         self._check_call(partial=True)
-        with self._or_as_before():
+        with or_as_before(self):
             first = not hasattr(self, "_progress")
             dtype = [np.float64, np.float32] if first else self._progress.params.dtype
             X, y = check_X_y(self, X, y, reset=first, dtype=dtype, y_numeric=True)
