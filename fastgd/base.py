@@ -12,7 +12,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from fastgd import _resolve
-from fastgd._training import Data, Progress, Score, Settings, train, warn_if_unfinished
+from fastgd._progress import Data, Progress, Settings
+from fastgd._training import Score, train, warn_if_unfinished
 from fastgd.kernels.optimizers import OPTIMIZERS
 from fastgd.kernels.sgd import Rule
 from fastgd.schedules import SCHEDULES

@@ -14,8 +14,10 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastgd import _training
-from fastgd._training import Data, Progress, Settings, run_length, train
+from fastgd import _frames, _order, _training
+from fastgd._order import run_length
+from fastgd._progress import Data, Progress, Settings
+from fastgd._training import train
 from fastgd._validation import domain
 from fastgd.kernels import frames
 from fastgd.kernels.losses import BINARY, MULTINOMIAL
@@ -195,7 +197,7 @@ def tolerances(training, layout):
     """
     rule = Rule(training.loss.tag, training.penalty.tag, training.optimizer.tag, True)
     averages = training.average > 0
-    kind = _training._kind_of_frame(rule, averages=averages, sparse=layout == "csr")
+    kind = _frames.kind_of_frame(rule, averages=averages, sparse=layout == "csr")
     if kind not in (frames.Lazy, frames.Stepped):
         return 1e-9, 1e-9
     if isinstance(training.optimizer.tag, LazyAdam):
@@ -310,7 +312,7 @@ def test_a_copy_of_x_in_shuffled_order_changes_nothing(batch_size, layout, monke
     words = {"shuffle": True, "n_epochs": 5, "weight": rng.random(N), "batch_size": batch_size}
     training = problem(LOSS["log_loss"], **words)
     copied = training.compiled(layout)
-    monkeypatch.setattr(_training, "FEWEST_EPOCHS_TO_COPY", 6)
+    monkeypatch.setattr(_order, "FEWEST_EPOCHS_TO_COPY", 6)
     gathered = training.compiled(layout)
     np.testing.assert_array_equal(copied.params, gathered.params)
     assert_same(copied, training.naive())
@@ -372,7 +374,7 @@ def test_the_frame_that_is_chosen(optimizer, word, average, layout, kind):
     """The tests above mean to cover every frame."""
     rule = Rule(LOSS["log_loss"].tag, PENALTY[word].tag, OPTIMIZER[optimizer].tag, True)
     sparse = layout == "csr"
-    assert _training._kind_of_frame(rule, averages=average, sparse=sparse) is kind
+    assert _frames.kind_of_frame(rule, averages=average, sparse=sparse) is kind
 
 
 @st.composite

@@ -17,7 +17,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastgd import _resolve
-from fastgd._training import Data, Score
+from fastgd._progress import Data
+from fastgd._training import Score
 from fastgd._undo import or_as_before
 from fastgd._validation import (
     binary_targets,

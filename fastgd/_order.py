@@ -1,0 +1,77 @@
+"""In which order an epoch visits the rows, and where they lie."""
+
+import os
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from fastgd._progress import Data, Settings
+from fastgd.kernels.sampling import shuffled_rows, shuffled_runs
+
+RUN_LENGTH = 32  # neighbours that stay together when runs of the shuffled rows are shuffled
+FEWEST_RUNS = 2048  # with fewer rows than make so many runs, runs are shorter, down to one row
+FEWEST_EPOCHS_TO_COPY = 4  # a copy of X in shuffled order costs about what two epochs save
+
+
+def run_length(n_visited: int) -> int:
+    """Return how many neighbours stay together: few rows are in cache, and need no company."""
+    return min(max(n_visited // FEWEST_RUNS, 1), RUN_LENGTH)
+
+
+class Order:
+    """In which order an epoch visits the rows, and where they lie.
+
+    Rows are shuffled once; each epoch shuffles runs of neighbours of that order. Where memory
+    allows and epochs are many, X is copied into the once shuffled order: the rows visited are the
+    same, and no longer scattered over memory.
+    """
+
+    def __init__(self, data: Data, settings: Settings, seed: int) -> None:
+        self._seed = seed
+        # the order of the rows within the full batch means nothing
+        self._shuffles = settings.shuffle and settings.batch_size < data.n_visited
+        index_dtype = np.int32 if data.y.shape[0] <= np.iinfo(np.int32).max else np.int64
+        self._rows = data.rows.astype(index_dtype)
+        self._n_visited = data.n_visited
+        if self._shuffles:
+            order = np.empty(self._n_visited, index_dtype)
+            shuffled_rows(seed, order)
+            self._rows = self._rows[order] if self._rows.shape[0] > 0 else order
+        self._copies = (
+            self._shuffles
+            and settings.max_iter >= FEWEST_EPOCHS_TO_COPY
+            and _size(data.X) < _free_memory() // 4
+        )
+
+    def arrange(self, data: Data) -> Data:
+        """Return the data with its rows laid out in the once shuffled order, if that pays."""
+        if not self._copies:
+            return data
+        rows, self._rows = self._rows, self._rows[:0]
+        weight = data.weight[rows] if data.weight.shape[0] > 0 else data.weight
+        return data._replace(X=data.X[rows], y=data.y[rows], weight=weight, rows=self._rows)
+
+    def of_epoch(self, epoch: int) -> NDArray[Any]:
+        """Return the numbers of the rows in the order of an epoch; empty means as they lie."""
+        if not self._shuffles:
+            return self._rows
+        order = np.empty(self._n_visited, self._rows.dtype)
+        shuffled_runs(self._rows, run_length(self._n_visited), self._seed, epoch, order)
+        return order
+
+
+def _size(X: Any) -> int:
+    """Return the bytes that X takes."""
+    if sp.issparse(X):
+        return int(X.data.nbytes + X.indices.nbytes + X.indptr.nbytes)
+    return int(X.nbytes)
+
+
+def _free_memory() -> int:
+    """Return the bytes of memory that are free, or a cautious guess where that cannot be told."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 1 << 30

@@ -1,0 +1,94 @@
+"""What a training is given, and where it stands: plain arrays and numbers."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgd._resolve import Schedule
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where training stands; it belongs to the estimator and persists between calls.
+
+    Attributes
+    ----------
+    params : ndarray of shape (n_features + 1,) or (n_features + 1, n_outputs)
+        The iterate, intercept last.
+    state : ndarray of shape (n_slots, *params.shape)
+        The optimizer's.
+    average : ndarray of params' shape, float64, or (0,)
+        Sum of the averaged iterates.
+    averaged, steps, epochs : int
+        Iterates in ``average``; update steps and epochs so far.
+    seed : int
+        Of the orders in which rows are visited.
+    history : dict of str to list
+    """
+
+    params: NDArray[Any]
+    state: NDArray[Any]
+    average: NDArray[np.float64]
+    seed: int
+    averaged: int = 0
+    steps: int = 0
+    epochs: int = 0
+    history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, params: NDArray[Any], optimizer: Any, *, average: bool, seed: int) -> "Progress":
+        """Return the start of a training from these parameters, which are copied."""
+        state = np.zeros((optimizer.n_slots, *params.shape), params.dtype)
+        total = np.zeros(params.shape if average else (0,) * params.ndim)
+        return cls(params.copy(), state, total, seed)
+
+    def copy(self) -> "Progress":
+        """Return a copy that shares nothing, so that a failed call can be forgotten."""
+        arrays = {name: getattr(self, name).copy() for name in ("params", "state", "average")}
+        history = {name: list(values) for name, values in self.history.items()}
+        return dataclasses.replace(self, **arrays, history=history)
+
+    def reported(self) -> NDArray[Any]:
+        """Return the parameters to predict with: the average where there is one."""
+        if self.averaged == 0:
+            return self.params
+        return (self.average / self.averaged).astype(self.params.dtype)
+
+
+class Settings(NamedTuple):
+    """How to train; the words are the estimators'."""
+
+    batch_size: int
+    schedule: Schedule
+    shuffle: bool
+    average: int
+    max_iter: int
+    tol: float | None
+    n_iter_no_change: int
+    verbose: int
+
+
+class Data(NamedTuple):
+    """What to train on.
+
+    X : ndarray or CSR, validated
+    y : ndarray of shape (n_samples,) in X's dtype, or the labels' numbers, or (n_samples, K)
+    weight : ndarray of shape (n_samples,) in X's dtype; empty means 1
+    unit : float, the mean weight that gradients are divided by
+    rows : ndarray, the numbers of the rows to visit; empty means all
+    positive_weight : ndarray of shape (K,), one-vs-rest only
+    """
+
+    X: Any
+    y: NDArray[Any]
+    weight: NDArray[Any]
+    unit: float
+    rows: NDArray[Any]
+    positive_weight: NDArray[Any]
+
+    @property
+    def n_visited(self) -> int:
+        """Number of rows that an epoch visits."""
+        return self.rows.shape[0] if self.rows.shape[0] > 0 else self.y.shape[0]
