@@ -25,6 +25,8 @@ class Progress:
         Iterates in ``average``; update steps and epochs so far.
     seed : int
         Of the orders in which rows are visited.
+    factor : float
+        What the schedule's rates are multiplied by: less than 1 where they had to shrink.
     history : dict of str to list
     """
 
@@ -35,6 +37,7 @@ class Progress:
     averaged: int = 0
     steps: int = 0
     epochs: int = 0
+    factor: float = 1.0
     history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -68,6 +71,8 @@ class Settings(NamedTuple):
     tol: float | None
     n_iter_no_change: int
     verbose: int
+    on_divergence: str = "raise"
+    monitor: bool = False
 
 
 class Data(NamedTuple):

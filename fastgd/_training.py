@@ -16,6 +16,14 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
+from fastgd._divergence import (
+    BACKOFF,
+    EXPLODED,
+    MOST_BACKOFFS,
+    RISEN,
+    Diverged,
+    largest_column,
+)
 from fastgd._frames import Frames
 from fastgd._order import Order
 from fastgd._progress import Data, Progress, Settings
@@ -23,10 +31,13 @@ from fastgd._resolve import in_dtype
 from fastgd._threads import one_blas_thread
 from fastgd._validation import as_rows, frozen
 from fastgd.kernels import frames
+from fastgd.kernels.optimizers import Sgd
 from fastgd.kernels.sgd import Memory, Plan, Rule, Samples, sgd_batches, sgd_rows
 from fastgd.kernels.sgd_multi import MultiMemory, MultiRule, MultiSamples, sgd_batches_multi
+from fastgd.schedules import Constant
 
 SPAN_STEPS = 1 << 16  # steps handed to a kernel at once: bounds the arrays of rates to 3 MB
+ROWS_OF_PROBE = 1024  # by which the objective of the start is told
 BLOCK_ROWS = 256  # dense rows of a many-output batch gathered at a time
 
 
@@ -58,8 +69,8 @@ def train(
 
     Raises
     ------
-    ValueError
-        If the parameters are no longer finite.
+    Diverged
+        If the parameters or the objective explode and ``on_divergence`` is "raise".
     """
     watch = _Watch(settings, keep_best=score is not None)
     epochs = range(settings.max_iter)
@@ -67,7 +78,12 @@ def train(
     with one_blas_thread(), bar, np.errstate(over="ignore", invalid="ignore", under="ignore"):
         trainer = _Trainer(data, rule, progress.copy(), settings)
         for _ in bar:
-            objectives = trainer.epoch()
+            try:
+                objectives = trainer.epoch()
+            except Diverged as explosion:
+                if trainer.recovers(explosion):
+                    continue
+                break
             measured = objectives if score is None else -score(trainer.progress.reported())
             if score is not None:
                 trainer.note(validation_score=-float(np.mean(measured)))
@@ -75,6 +91,7 @@ def train(
                 bar.set_postfix(objective=f"{objectives.sum():.6g}", refresh=False)
             if watch.stalled(measured, trainer.progress):
                 break
+        trainer.warn_of_a_rise()
     watch.restore(trainer.progress)
     return trainer.progress, trainer.progress.epochs - progress.epochs
 
@@ -163,6 +180,9 @@ class _Trainer:
         self._rows = as_rows(self._data.X)
         self._memory = self._allocate()
         self._frame = Frames(self._rule, self._rows, progress)
+        self._start, self._before = progress.copy(), progress
+        self._backoffs = 0
+        self._objective_at_start: float | None = None
 
     def epoch(self) -> NDArray[np.float64]:
         """Visit all rows once; return the objective as training met it, one for each column.
@@ -170,27 +190,41 @@ class _Trainer:
         Columns that share a loss (softmax) have one objective.
         """
         started, progress = time.perf_counter(), self.progress
+        self._before = progress.copy()
+        loss, penalty = self._visit()
+        progress.epochs += 1
+        change = progress.params - self._before.params
+        self.note(
+            objective=float(loss.sum() + penalty.sum()),
+            loss=float(loss.sum()),
+            penalty=float(penalty.sum()),
+            learning_rate=float(self._rates(progress.steps, 1)[0]),
+            update_norm=float(np.linalg.norm(change)),
+            coef_norm=float(np.linalg.norm(progress.params[:-1])),
+            samples=float(self._data.n_visited + progress.history.get("samples", [0.0])[-1]),
+            seconds=time.perf_counter() - started,
+        )
+        if self._settings.on_divergence == "backoff":
+            self.note(backoffs=float(self._backoffs))
+        if self._settings.monitor:
+            self._monitor()
+        shared = hasattr(self._rule.loss, "gradient_row")
+        return np.array([loss.sum() + penalty.sum()]) if shared else loss + penalty
+
+    def _visit(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Take the steps of an epoch; return the mean loss and penalty that they met."""
+        progress, batch_size = self.progress, self._settings.batch_size
         order = self._order.of_epoch(progress.epochs)
-        n_visited, batch_size = self._data.n_visited, self._settings.batch_size
+        n_visited = self._data.n_visited
         n_steps = -(-n_visited // batch_size)
         sums = np.zeros((2, progress.params.shape[1] if self._many else 1))
         for first in range(0, n_steps, SPAN_STEPS):
             last = min(first + SPAN_STEPS, n_steps)
             span = slice(first * batch_size, min(last * batch_size, n_visited))
             sums += self._span(order, span, last - first)
-        progress.epochs += 1
-        loss, penalty = sums[0] / self._data.unit / n_visited, sums[1] / n_visited
-        self._refuse_divergence(loss)
-        total_loss, total_penalty = float(loss.sum()), float(penalty.sum())
-        self.note(
-            objective=total_loss + total_penalty,
-            loss=total_loss,
-            penalty=total_penalty,
-            learning_rate=float(self._rates(progress.steps, 1)[0]),
-            seconds=time.perf_counter() - started,
-        )
-        shared = hasattr(self._rule.loss, "gradient_row")
-        return np.array([total_loss + total_penalty]) if shared else loss + penalty
+            loss, penalty = sums[0] / self._data.unit / span.stop, sums[1] / span.stop
+            self._look_out(float(loss.sum() + penalty.sum()))
+        return loss, penalty
 
     def note(self, **values: float) -> None:
         """Add an epoch's figures to the history."""
@@ -245,7 +279,8 @@ class _Trainer:
     def _rates(self, first: int, n_steps: int) -> NDArray[np.float64]:
         """Ask the schedule for the rates of the steps from number ``first`` on."""
         t = np.arange(first, first + n_steps, dtype=np.float64)
-        return np.ascontiguousarray(self._settings.schedule(t), dtype=np.float64)
+        rates = np.ascontiguousarray(self._settings.schedule(t), dtype=np.float64)
+        return rates * self.progress.factor
 
     def _allocate(self) -> Memory | MultiMemory:
         """Return the kernel's arrays for this call."""
@@ -280,13 +315,89 @@ class _Trainer:
             penalties=np.zeros(n_outputs),
         )
 
-    def _refuse_divergence(self, loss: NDArray[np.float64]) -> None:
+    # -- divergence -----------------------------------------------------------------------------
+
+    def _look_out(self, objective: float) -> None:
+        """Raise ``Diverged`` where parameters or objective have exploded."""
         params, progress = self.progress.params, self.progress
-        if np.isfinite(params).all() and np.isfinite(loss).all():
-            return
+        if np.isfinite(params).all() and np.isfinite(objective):
+            limit = EXPLODED[self._settings.on_divergence]
+            if objective <= limit or objective <= limit * self._start_objective():
+                return
+        column, scale = largest_column(self._data.X)
         rate = float(self._rates(progress.steps, 1)[0])
-        raise ValueError(
-            f"Floating-point under-/overflow occurred at epoch #{progress.epochs}. Scaling input "
-            "data with StandardScaler or MinMaxScaler might help. The learning rate was "
-            f"{rate:.3g} at step {progress.steps}: a smaller eta0 might help too."
+        raise Diverged(progress.epochs + 1, progress.steps, rate, column, scale)
+
+    def _start_objective(self) -> float:
+        """Return the objective at the parameters that this call began with, of some rows."""
+        if self._objective_at_start is None:
+            few = self._data.rows[:ROWS_OF_PROBE]
+            if few.shape[0] == 0:
+                few = np.arange(min(self._data.n_visited, ROWS_OF_PROBE))
+            self._objective_at_start = self._probe(few, self._start.params)[0]
+        return self._objective_at_start
+
+    def recovers(self, explosion: Diverged) -> bool:
+        """Go back to before the epoch that exploded; return whether to go on from there."""
+        answer = self._settings.on_divergence
+        self._backoffs += 1
+        if answer == "raise" or self._backoffs > MOST_BACKOFFS:
+            raise explosion
+        self.progress = self._before
+        self._memory = self._allocate()
+        self._frame = Frames(self._rule, self._rows, self.progress)
+        if answer == "warn":
+            warnings.warn(
+                f"{explosion} Training ended with the parameters of the epoch before.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+            return False
+        self.progress.factor *= BACKOFF
+        return True
+
+    def warn_of_a_rise(self) -> None:
+        """Warn where the last epoch's objective is many times that of the start."""
+        last = self.progress.history.get("objective", [])[-1:]
+        if not last or last[0] <= RISEN or last[0] <= RISEN * self._start_objective():
+            return
+        warnings.warn(
+            f"The objective rose from {self._start_objective():.3g} to {last[0]:.3g}: the "
+            "coefficients have been thrown off. Scale the features, take a smaller eta0, or pass "
+            "clip_norm=1.0 or on_divergence='backoff'.",
+            ConvergenceWarning,
+            stacklevel=2,
         )
+
+    # -- monitoring -----------------------------------------------------------------------------
+
+    def _monitor(self) -> None:
+        """Note the objective of all rows at the parameters as they are, and its gradient's norm."""
+        rows = self._data.rows if self._data.rows.shape[0] > 0 else np.empty(0)
+        objective, gradient = self._probe(rows, self.progress.reported())
+        self.note(true_objective=objective, gradient_norm=float(np.linalg.norm(gradient)))
+
+    def _probe(self, rows: NDArray[Any], params: NDArray[Any]) -> tuple[float, NDArray[Any]]:
+        """Return the objective of these rows (empty: all) and its proximal gradient.
+
+        One step with all rows as its batch meets the objective before it moves; what it moves, by
+        the length of the step, is the gradient, of the absolute penalty its proximal map.
+        """
+        rule, penalty = self._rule, self._rule.penalty
+        length = 1.0 / max(1.0, 2.0 * float(getattr(penalty, "l2", 0.0)))
+        plain = Rule(rule.loss, penalty, Sgd(), rule.fit_intercept)
+        data = self._data._replace(rows=rows)
+        once = Settings(
+            batch_size=data.n_visited,
+            schedule=Constant(length),
+            shuffle=False,
+            average=0,
+            max_iter=1,
+            tol=None,
+            n_iter_no_change=1,
+            verbose=0,
+        )
+        start = Progress.begin(params, plain.optimizer, average=False, seed=0)
+        probe = _Trainer(data, plain, start.copy(), once)
+        loss, penalty = probe._visit()
+        return float(loss.sum() + penalty.sum()), (params - probe.progress.params) / length

@@ -27,6 +27,13 @@ def check_X_y(
     return check_sparse(X), y
 
 
+def check_X(estimator: Any, X: Any, *, reset: bool, dtype: Any = "numeric") -> Any:
+    """Validate rows without targets: float32, float64 and CSR of them are not copied."""
+    if not reset and dtype == "numeric":  # to predict takes no kernel, and any layout
+        return validate_data(estimator, X, reset=False, accept_sparse="csr")
+    return check_sparse(validate_data(estimator, X, reset=reset, dtype=dtype, **ACCEPTED))
+
+
 def check_sparse(X: Any) -> Any:
     """Return X canonical: columns in range, sorted and distinct. The user's arrays stay as are.
 
@@ -141,7 +148,8 @@ def encode_labels(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32]:
         if unseen.size > 0:
             raise ValueError(
                 f"y contains labels that are not among the classes: {unseen.tolist()}; the classes "
-                f"are {classes.tolist()}. The first call of partial_fit must name all of them."
+                f"are {classes.tolist()}. Training data, or the first call of partial_fit, must "
+                "name all of them."
             )
         codes[start : start + CHUNK] = places
     return codes

@@ -2,23 +2,56 @@
 
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.linear_model._base import SparseCoefMixin
+from sklearn.model_selection import ShuffleSplit
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.validation import check_consistent_length
 
 from fastgd import _resolve
+from fastgd._divergence import Diverged
 from fastgd._progress import Data, Progress, Settings
 from fastgd._training import Score, train, warn_if_unfinished
+from fastgd._undo import or_as_before
+from fastgd._validation import check_weight, check_X, check_X_y
 from fastgd.kernels.optimizers import OPTIMIZERS
 from fastgd.kernels.sgd import Rule
 from fastgd.schedules import SCHEDULES
 
 MAX_SEED = np.iinfo(np.int32).max
+FLOATS = [np.float64, np.float32]
+NONE = np.empty(0)
+
+
+class Validation(NamedTuple):
+    """Rows to stop by, as a user gives them to ``fit``; None where there are none."""
+
+    X: Any = None
+    y: Any = None
+    weight: Any = None
+
+    def is_given(self) -> bool:
+        """Tell whether there are such rows.
+
+        Raises
+        ------
+        ValueError
+            If only a part of them was given.
+        """
+        given = {"X_val": self.X is not None, "y_val": self.y is not None}
+        if self.weight is not None:
+            given["sample_weight_val"] = True
+        if any(given.values()) and not all(given.values()):
+            missing = " and ".join(name for name, there in given.items() if not there)
+            there = " and ".join(name for name, there in given.items() if there)
+            raise ValueError(f"{there} is provided, but {missing} was not provided.")
+        return given["X_val"]
 
 
 class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
@@ -29,6 +62,7 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
     """
 
     _default_learning_rate: ClassVar[str]
+    _intercept_name: ClassVar[str] = "intercept_"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
@@ -51,7 +85,164 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         "average": [Interval(Integral, 0, None, closed="left"), "boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"full"})],
         "optimizer": [StrOptions(set(OPTIMIZERS)), HasMethods(["update", "paces"])],
+        "on_divergence": [StrOptions({"raise", "backoff", "warn"})],
+        "monitor": ["boolean"],
     }
+
+    # -- what a subclass says -----------------------------------------------------------------
+
+    @abstractmethod
+    def _take_targets(self, y: Any) -> None:
+        """Take from the targets of ``fit`` what later ones have to agree with."""
+
+    @abstractmethod
+    def _check_targets_of_call(self, y: Any) -> None:
+        """Refuse targets of ``partial_fit`` that do not agree with those of the first call."""
+
+    @abstractmethod
+    def _loss_tag(self) -> Any:
+        """Return the loss, as the words and the targets ask for it."""
+
+    @abstractmethod
+    def _shape_of_params(self, n_features: int) -> tuple[int, ...]:
+        """Return the parameters' shape, intercept last, one column for each of many outputs."""
+
+    @abstractmethod
+    def _encode(self, y: Any) -> NDArray[Any]:
+        """Return targets as numbers: what scores compare."""
+
+    @abstractmethod
+    def _data(self, X: Any, codes: NDArray[Any], weight: NDArray[Any]) -> Data:
+        """Return what to train on."""
+
+    @abstractmethod
+    def _score(self, codes: NDArray[Any], raw: NDArray[Any], weight: Any) -> float:
+        """Return what ``score`` returns, of encoded targets and raw predictions."""
+
+    # -- fit and partial_fit --------------------------------------------------------------------
+
+    def _fit(
+        self, X: Any, y: Any, starts: tuple[Any, Any], sample_weight: Any, held_out: Validation
+    ) -> None:
+        """Fit anew, or from the last coefficients if ``warm_start`` says so."""
+        by_given = held_out.is_given()
+        learned = self._forget()
+        with or_as_before(self, learned):
+            X, y = self._check_X_y(X, y, first=True, dtype=FLOATS)
+            self._take_targets(y)
+            shape = self._shape_of_params(X.shape[1])
+            self._take_starts(*starts, shape)
+            stops = by_given or self.early_stopping
+            weight = check_weight(sample_weight, X, X.dtype, all_zero=stops)
+            codes = self._encode(y)
+            data = self._data(X, codes, weight)
+            score = None
+            if by_given:
+                score = self._score_on_given(held_out, X.dtype)
+            elif stops:
+                rows, score = self._hold_out(X, codes, weight)
+                data = data._replace(rows=rows)
+            rule = self._rule(sparse=not isinstance(X, np.ndarray))
+            progress = self._begin(shape, X.dtype, rule)
+            self._train(data, rule, progress, self.max_iter, self.tol, score)
+
+    def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, max_iter: int) -> None:
+        """Take further epochs, from where the last call stopped."""
+        if getattr(self, "early_stopping", False):
+            raise ValueError("early_stopping should be False with partial_fit")
+        if not (isinstance(max_iter, Integral) and max_iter >= 1):
+            raise ValueError(f"max_iter must be an integer >= 1, got {max_iter!r}.")
+        with or_as_before(self):
+            first = not hasattr(self, "_progress")
+            dtype = FLOATS if first else self._progress.params.dtype
+            X, y = self._check_X_y(X, y, first=first, dtype=dtype)
+            self._take_targets_of_call(y, classes, first=first)
+            weight = check_weight(sample_weight, X, X.dtype, all_zero=True)
+            data = self._data(X, self._encode(y), weight)
+            rule = self._rule(sparse=not isinstance(X, np.ndarray))
+            shape = self._shape_of_params(X.shape[1])
+            progress = self._begin(shape, X.dtype, rule) if first else self._continue(rule)
+            moves = data.weight.shape[0] == 0 or bool(data.weight.any())
+            self._train(data, rule, progress, int(max_iter) * moves, None)
+
+    def _take_targets_of_call(self, y: Any, classes: Any, *, first: bool) -> None:  # noqa: ARG002
+        """Take the targets of a call to ``partial_fit``; the classes are for classifiers."""
+        if first:
+            self._take_targets(y)
+        else:
+            self._check_targets_of_call(y)
+
+    def _check_X_y(self, X: Any, y: Any, *, first: bool, dtype: Any) -> tuple[Any, Any]:
+        """Validate training data."""
+        return check_X_y(self, X, y, reset=first, dtype=dtype)
+
+    def _take_starts(self, coef_init: Any, intercept_init: Any, shape: tuple[int, ...]) -> None:
+        """Make ``coef_init`` and ``intercept_init`` where training starts; they are not changed."""
+        n_features, n_outputs = shape[0] - 1, (shape[1] if len(shape) == 2 else 1)
+        coef_shape, name = (n_outputs, n_features), self._intercept_name
+        if coef_init is not None:
+            coef = np.array(coef_init, dtype=np.float64)
+            if coef.shape != coef_shape and coef.shape != (n_features,) * (n_outputs == 1):
+                raise ValueError(
+                    f"Provided coef_init does not match dataset: it has shape {coef.shape} and "
+                    f"should have {coef_shape}."
+                )
+            self.coef_ = coef.reshape(coef_shape)
+        if intercept_init is not None:
+            intercept = np.array(intercept_init, dtype=np.float64)
+            if intercept.size != n_outputs:
+                raise ValueError(
+                    f"Provided {name[:-1]}_init does not match dataset: it has shape "
+                    f"{intercept.shape} and should have {(n_outputs,)}."
+                )
+            setattr(self, name, intercept.reshape(n_outputs))
+        if coef_init is not None and getattr(self, name, None) is None:
+            setattr(self, name, np.zeros(n_outputs))
+        if intercept_init is not None and getattr(self, "coef_", None) is None:
+            self.coef_ = np.zeros(coef_shape)
+
+    # -- rows to stop by ------------------------------------------------------------------------
+
+    def _hold_out(
+        self, X: Any, codes: NDArray[Any], weight: NDArray[Any]
+    ) -> tuple[NDArray[Any], Score]:
+        """Split the rows into those to train on, and those whose score stops the training."""
+        split = self._splitter()(test_size=self.validation_fraction, random_state=self.random_state)
+        rows, held_out = map(np.sort, next(split.split(np.zeros((codes.shape[0], 1)), codes)))
+        held_out_weight = weight[held_out] if weight.shape[0] > 0 else None
+        if held_out_weight is not None and not np.any(held_out_weight):
+            raise ValueError(
+                "The sample weights for validation set are all zero, consider using a different "
+                "random state."
+            )
+        return rows, self._score_on(X[held_out], codes[held_out], held_out_weight)
+
+    def _splitter(self) -> Any:
+        """Return how rows are split; classes are held out in proportion, where there are any."""
+        return ShuffleSplit
+
+    def _score_on_given(self, held_out: Validation, dtype: Any) -> Score:
+        """Return the score on a user's own rows."""
+        X = check_X(self, held_out.X, reset=False, dtype=dtype)
+        y = self._check_y_val(held_out.y)
+        check_consistent_length(X, y)
+        weight = check_weight(held_out.weight, X, dtype)
+        return self._score_on(X, self._encode(y), weight if weight.shape[0] > 0 else None)
+
+    def _check_y_val(self, y: Any) -> NDArray[Any]:
+        """Validate targets that are not trained on."""
+        return np.asarray(y)
+
+    def _score_on(self, X: Any, codes: NDArray[Any], weight: NDArray[Any] | None) -> Score:
+        """Return the score on these rows as a function of the parameters."""
+
+        def score(params: NDArray[Any]) -> NDArray[np.float64]:
+            raw = safe_sparse_dot(X, params[:-1], dense_output=True) + params[-1]
+            return np.array([self._score(codes, raw, weight)])
+
+        return score
+
+    # -- words ------------------------------------------------------------------------------------
 
     def _settings(self, n_visited: int, max_iter: int, tol: float | None, rule: Rule) -> Settings:
         """Return how to train on this many rows."""
@@ -66,13 +257,18 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
             tol=tol,
             n_iter_no_change=int(self.n_iter_no_change),
             verbose=int(self.verbose),
+            on_divergence=self.on_divergence,
+            monitor=bool(self.monitor),
         )
 
-    def _rule(self, loss: Any, *, sparse: bool) -> Rule:
+    def _rule(self, *, sparse: bool) -> Rule:
         """Return what a step does, from the constructor's words."""
-        penalty = _resolve.penalty(self.penalty, self.alpha, self.l1_ratio)
         optimizer = _resolve.optimizer(self.optimizer, sparse=sparse)
-        return Rule(loss, penalty, optimizer, bool(self.fit_intercept))
+        return Rule(self._loss_tag(), self._penalty_tag(), optimizer, bool(self.fit_intercept))
+
+    def _penalty_tag(self) -> Any:
+        """Return the penalty's strengths."""
+        return _resolve.penalty(self.penalty, self.alpha, self.l1_ratio)
 
     def _unit(self, weight: NDArray[Any]) -> float:
         """Return the mean weight that gradients are divided by.
@@ -83,6 +279,8 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         if weight.shape[0] == 0 or self.batch_size == 1:
             return 1.0
         return float(np.mean(weight, dtype=np.float64))
+
+    # -- parameters and progress ----------------------------------------------------------------
 
     def _begin(self, shape: tuple[int, ...], dtype: Any, rule: Rule) -> Progress:
         """Return a new training that starts from ``coef_`` and ``intercept_``, or from zero."""
@@ -95,13 +293,18 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
     def _write_params(self, params: NDArray[Any]) -> None:
         """Write ``coef_`` and ``intercept_`` into parameters of their shape."""
         coef = self.coef_.toarray() if hasattr(self.coef_, "toarray") else self.coef_
-        if np.size(coef) != params[:-1].size or np.size(self.intercept_) != params[-1].size:
+        intercept = self._intercept()
+        if np.size(coef) != params[:-1].size or np.size(intercept) != params[-1].size:
             raise ValueError(
-                f"coef_ has shape {np.shape(coef)}, intercept_ {np.shape(self.intercept_)}: they "
-                f"do not match dataset, which has {params.shape[0] - 1} features."
+                f"coef_ has shape {np.shape(coef)}, {self._intercept_name} {np.shape(intercept)}: "
+                f"they do not match dataset, which has {params.shape[0] - 1} features."
             )
         params[:-1] = np.reshape(coef, (-1, params[:-1].shape[0])).T.reshape(params[:-1].shape)
-        params[-1] = np.reshape(self.intercept_, params[-1].shape)
+        params[-1] = np.reshape(intercept, params[-1].shape)
+
+    def _intercept(self) -> Any:
+        """Return the fitted intercept, as the kernels have it."""
+        return self.intercept_
 
     def _continue(self, rule: Rule) -> Progress:
         """Return the training so far, with ``coef_`` as the user may have changed it.
@@ -132,7 +335,11 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
     ) -> None:
         """Train, and take over the result."""
         settings = self._settings(data.n_visited, max_iter, tol, rule)
-        progress, self.n_iter_ = train(data, rule, progress, settings, score)
+        try:
+            progress, self.n_iter_ = train(data, rule, progress, settings, score)
+        except Diverged as explosion:
+            explosion.names = getattr(self, "feature_names_in_", None)
+            raise
         self._progress = progress
         self.history_ = progress.history
         held_out = data.y.shape[0] - data.n_visited
@@ -149,7 +356,7 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
     def _forget(self) -> dict[str, Any]:
         """Drop what an earlier fit learned; return it, so that a failed fit can put it back."""
         learned = {name: value for name, value in vars(self).items() if name in _LEARNED}
-        keep = {"coef_", "intercept_"} if self.warm_start else set()
+        keep = {"coef_", self._intercept_name} if self.warm_start else set()
         for name in learned.keys() - keep:
             delattr(self, name)
         return learned
@@ -163,12 +370,15 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
 _LEARNED = {
     "coef_",
     "intercept_",
+    "offset_",
     "classes_",
     "t_",
     "n_iter_",
     "history_",
     "_progress",
     "_held_out",
+    "_is_multilabel",
+    "_n_targets",
     "n_features_in_",
     "feature_names_in_",
 }

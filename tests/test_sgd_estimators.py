@@ -218,6 +218,7 @@ def test_words_and_defaults_are_scikit_learns(estimator):
     theirs = getattr(linear_model, type(estimator).__name__)().get_params()
     ours = estimator.get_params()
     added = {"batch_size": 1, "optimizer": "sgd", "multi_class": "auto"}
+    added |= {"on_divergence": "raise", "monitor": False}
     assert {name: ours[name] for name in theirs} == theirs
     assert set(ours) - set(theirs) == set(added) & set(ours)
     assert all(ours[name] == added[name] for name in set(ours) - set(theirs))

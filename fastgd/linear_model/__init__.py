@@ -4,7 +4,8 @@ from fastgd.linear_model._glm import GammaRegressor, PoissonRegressor, TweedieRe
 from fastgd.linear_model._linear import ElasticNet, Lasso, LinearRegression, Ridge
 from fastgd.linear_model._logistic import LogisticRegression, SoftmaxRegression
 from fastgd.linear_model._robust import HuberRegressor, QuantileRegressor
-from fastgd.linear_model._sgd import SGDClassifier, SGDRegressor
+from fastgd.linear_model._sgd_classifier import SGDClassifier
+from fastgd.linear_model._sgd_regressor import SGDRegressor
 from fastgd.linear_model._svm import LinearSVC, LinearSVR
 
 __all__ = [

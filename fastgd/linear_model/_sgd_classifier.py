@@ -1,0 +1,529 @@
+"""SGDClassifier: labels in, classes out."""
+
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import _fit_context
+from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.extmath import softmax
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted
+
+from fastgd import _resolve
+from fastgd._progress import Data
+from fastgd._validation import binary_targets, check_X_y, encode_labels
+from fastgd.base import NONE, BaseSGD, Validation
+from fastgd.kernels.losses import LOG, LOSSES, LogLoss, ModifiedHuber, Softmax
+
+LOSSES_OF_CLASSES = set(LOSSES) - {"softmax", "quantile", "poisson", "gamma", "tweedie"}
+
+
+class SGDClassifier(LinearClassifierMixin, BaseSGD):
+    """Linear classifiers (SVM, logistic and softmax regression) fitted by gradient descent.
+
+    Minimises  mean_i loss(y_i, x_i @ coef + intercept) + alpha * penalty(coef)  by steps
+
+        w <- prox(w - eta_t * mean over the batch of loss'(y_i, raw_i) x_i)
+
+    or those of another optimizer. The words and defaults are scikit-learn's, and with
+    ``batch_size=1``, ``multi_class="ovr"`` and ``shuffle=False`` so are the coefficients; what is
+    added: batches, optimizers, and a softmax for more than two classes.
+
+    Parameters
+    ----------
+    loss : str or loss object, default="hinge"
+        "hinge" (linear SVM), "log_loss" (logistic or softmax regression), "modified_huber",
+        "squared_hinge", "perceptron"; or a regression loss on targets -1 and 1: "squared_error",
+        "huber", "epsilon_insensitive", "squared_epsilon_insensitive". A NamedTuple with static
+        methods ``value`` and ``gradient`` is a loss of your own.
+    penalty : {"l2", "l1", "elasticnet", None}, default="l2"
+        The intercept is never penalised. "l1" and "elasticnet" give exact zeros.
+    alpha : float, default=1e-4
+        Strength of the penalty, >= 0; also in the rate of ``learning_rate="optimal"``.
+    l1_ratio : float, default=0.15
+        Share of l1 in "elasticnet", in [0, 1].
+    fit_intercept : bool, default=True
+    max_iter : int, default=1000
+        Passes over the data (epochs) at most.
+    tol : float or None, default=1e-3
+        Stop when the objective has not fallen by ``tol`` below its best for ``n_iter_no_change``
+        epochs; None never stops.
+    shuffle : bool, default=True
+        Draw the order of the rows anew for each epoch.
+    verbose : int, default=0
+        1 or more shows a progress bar.
+    epsilon : float, default=0.1
+        Of the losses "huber", "epsilon_insensitive" and "squared_epsilon_insensitive".
+    n_jobs : None
+        Accepted and not needed: all classes are trained in one pass over X.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the order of the rows.
+    learning_rate : {"constant", "optimal", "invscaling"} or callable, default="optimal"
+        eta0; 1 / (alpha (t0 + t - 1)), t0 by Bottou's heuristic; eta0 / t^power_t; t counts update
+        steps from 1. A callable gets an array of step numbers and returns their rates. With an
+        optimizer other than "sgd" the default means that optimizer's own constant rate.
+    eta0 : float, default=0.01
+        First learning rate, > 0; not used by "optimal".
+    power_t : float, default=0.5
+        Exponent of "invscaling", >= 0.
+    early_stopping : bool, default=False
+        Hold out ``validation_fraction`` of the rows, stop by the accuracy on them, and keep the
+        coefficients that scored best.
+    validation_fraction : float, default=0.1
+    n_iter_no_change : int, default=5
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes; one-vs-rest weighs a class's own rows in its own column.
+    warm_start : bool, default=False
+        Start ``fit`` from the coefficients of the last one.
+    average : bool or int, default=False
+        Report the mean of the iterates, from the start or from that step on.
+    batch_size : int or "full", default=1
+        Rows in a step. "full" is batch gradient descent.
+    optimizer : {"sgd", "momentum", "nesterov", "adam"} or object, default="sgd"
+        By name, or from ``fastgd.optimizers`` with hyperparameters.
+    multi_class : {"auto", "ovr", "multinomial"}, default="auto"
+        More than two classes: "multinomial" is a softmax, "ovr" one binary problem for each class,
+        "auto" a softmax for log_loss and one-vs-rest otherwise. With two classes all are the same.
+    on_divergence : {"raise", "backoff", "warn"}, default="raise"
+        What to do when parameters or objective explode: raise a ValueError that names epoch, step,
+        learning rate and the feature of the largest magnitude; go back to the last good epoch and
+        quarter the learning rate, as often as need be (``history_["backoffs"]`` counts); or go
+        back, warn and stop.
+    monitor : bool, default=False
+        After each epoch, take another pass over X for ``history_["true_objective"]``, the objective
+        at the coefficients as they are, and ``history_["gradient_norm"]``.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features), X's dtype
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+    classes_ : ndarray of shape (n_classes,)
+    n_iter_ : int
+        Epochs of the last call.
+    t_ : float
+        1 + the number of update steps; with ``batch_size=1`` rows held out count too.
+    history_ : dict of str to list of float
+        One entry an epoch: "objective" (of each row before its own step, weighted, penalty
+        included; over all columns), its parts "loss" and "penalty", "learning_rate" (of the last
+        step), "update_norm" (how far the epoch moved all parameters), "coef_norm", "samples" seen
+        so far, "seconds", "validation_score" with early stopping, and what ``on_divergence`` and
+        ``monitor`` add.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features,)
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from fastgd import SGDClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = SGDClassifier(loss="log_loss", optimizer="adam", batch_size=64, random_state=0)
+    >>> model.fit(X / 16, y).score(X / 16, y) > 0.95
+    True
+    """
+
+    _default_learning_rate = "optimal"
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseSGD._parameter_constraints,
+        "loss": [StrOptions(LOSSES_OF_CLASSES), HasMethods(["value", "gradient"])],
+        "n_jobs": [Integral, None],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "multi_class": [StrOptions({"auto", "ovr", "multinomial"})],
+    }
+
+    def __init__(
+        self,
+        loss: Any = "hinge",
+        *,
+        penalty: str | None = "l2",
+        alpha: float = 0.0001,
+        l1_ratio: float | None = 0.15,
+        fit_intercept: bool = True,
+        max_iter: int = 1000,
+        tol: float | None = 1e-3,
+        shuffle: bool = True,
+        verbose: int = 0,
+        epsilon: float = 0.1,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        learning_rate: Any = "optimal",
+        eta0: float = 0.01,
+        power_t: float = 0.5,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        class_weight: Any = None,
+        warm_start: bool = False,
+        average: bool | int = False,
+        batch_size: int | str = 1,
+        optimizer: Any = "sgd",
+        multi_class: str = "auto",
+        on_divergence: str = "raise",
+        monitor: bool = False,
+    ) -> None:
+        self.loss = loss
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.tol = tol
+        self.shuffle = shuffle
+        self.verbose = verbose
+        self.epsilon = epsilon
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.learning_rate = learning_rate
+        self.eta0 = eta0
+        self.power_t = power_t
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.class_weight = class_weight
+        self.warm_start = warm_start
+        self.average = average
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.multi_class = multi_class
+        self.on_divergence = on_divergence
+        self.monitor = monitor
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        coef_init: ArrayLike | None = None,
+        intercept_init: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> "SGDClassifier":
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            float32 and float64 in C order, and CSR, are used without a copy; anything else is
+            copied once.
+        y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
+            Labels; or, with more than one for a row, a table of zeros and ones.
+        coef_init : array-like of shape (n_outputs, n_features), default=None
+            Coefficients to start from; not changed.
+        intercept_init : array-like of shape (n_outputs,), default=None
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; none means 1 each.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Rows to stop by: training ends when ``score(X_val, y_val)`` no longer rises, whatever
+            ``early_stopping`` says, and the best coefficients are kept. Nothing of X is held out.
+            In a ``Pipeline`` it is transformed as X is with ``transform_input=["X_val"]``.
+        y_val : array-like of shape (n_val,), default=None
+            Labels of these rows.
+        sample_weight_val : array-like of shape (n_val,), default=None
+
+        Returns
+        -------
+        self : SGDClassifier
+
+        Raises
+        ------
+        ValueError
+            If X or y do not fit each other or hold what is no number, if a word is unknown, if y
+            has one class only, or if the parameters overflow: the message says what would help.
+        """
+        held_out = Validation(X_val, y_val, sample_weight_val)
+        self._fit(X, y, (coef_init, intercept_init), sample_weight, held_out)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        max_iter: int = 1,
+    ) -> "SGDClassifier":
+        """Take further epochs on these rows, from where the last call stopped.
+
+        The state of optimizer, schedule, average and order goes on, so that calls of 2 and 3
+        epochs on the same rows equal one of 5, bit for bit, with or without pickling in between.
+        Nothing stops early.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
+        classes : array-like of shape (n_classes,), default=None
+            All labels there are; needed in the first call, unless y is a table of labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            A call whose weights are all zero changes nothing.
+        max_iter : int, default=1
+            Epochs to take.
+
+        Returns
+        -------
+        self : SGDClassifier
+
+        Raises
+        ------
+        ValueError
+            As ``fit``, and if y holds a label that is not among the classes. The model is left as
+            it was.
+        """
+        self._partial_fit(X, y, classes, sample_weight, max_iter)
+        return self
+
+    # -- targets ----------------------------------------------------------------------------------
+
+    def _check_X_y(self, X: Any, y: Any, *, first: bool, dtype: Any) -> tuple[Any, Any]:
+        table = _is_table_of_labels(y)
+        X, y = check_X_y(self, X, y, reset=first, dtype=dtype, multi_output=table)
+        return X, _dense(y)
+
+    def _check_y_val(self, y: Any) -> NDArray[Any]:
+        return _dense(y) if _is_table_of_labels(y) else column_or_1d(y, warn=True)
+
+    def _take_targets(self, y: Any) -> None:
+        check_classification_targets(y)
+        self._is_multilabel = y.ndim == 2
+        if self._is_multilabel:
+            self._refuse_words_of_single_labels()
+            self.classes_ = np.arange(y.shape[1])
+        else:
+            self._take_classes(y)
+
+    def _take_classes(self, labels: Any) -> None:
+        self.classes_ = np.unique(labels)
+        if self.classes_.shape[0] < 2:
+            raise ValueError(
+                "The number of classes has to be greater than one; got "
+                f"{self.classes_.shape[0]} class: {self.classes_.tolist()}."
+            )
+
+    def _take_targets_of_call(self, y: Any, classes: Any, *, first: bool) -> None:
+        if first and y.ndim == 1:
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            self._refuse_balance()
+            self._is_multilabel = False
+            self._take_classes(np.asarray(classes))
+        elif first:
+            self._take_targets(y)
+        self._check_targets_of_call(y)
+        if classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
+            raise ValueError(
+                f"`classes={np.asarray(classes).tolist()}` is not the same as on last call to "
+                f"partial_fit, was: {self.classes_.tolist()}"
+            )
+
+    def _check_targets_of_call(self, y: Any) -> None:
+        expected = self.classes_.shape if self._is_multilabel else ()
+        if y.shape[1:] != expected:
+            was = f"a table of {expected[0]} labels" if expected else "one label a row"
+            raise ValueError(f"y has shape {y.shape}; the first call had {was}.")
+
+    def _refuse_balance(self) -> None:
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight 'balanced' is not supported for partial_fit. In order to use "
+                "'balanced' weights, use compute_class_weight('balanced', classes=classes, y=y). "
+                "In place of y you can use a large enough sample of the full training set target "
+                "to properly estimate the class frequency distributions. Pass the resulting "
+                "weights as the class_weight parameter."
+            )
+
+    def _refuse_words_of_single_labels(self) -> None:
+        """Refuse what has no meaning where a row may have several labels, or none."""
+        if self.class_weight is not None:
+            raise ValueError(
+                "class_weight is for one label a row; y is a table of labels. Use sample_weight."
+            )
+        if self.multi_class == "multinomial":
+            raise ValueError(
+                "multi_class='multinomial' is for one label a row; y is a table of labels. Use "
+                "multi_class='auto'."
+            )
+
+    def _problem(self) -> str:
+        """Return what the targets are: "binary", "softmax", "ovr" or "multilabel"."""
+        if self._is_multilabel:
+            return "multilabel"
+        if self.classes_.shape[0] == 2:
+            return "binary"
+        return "softmax" if isinstance(self._loss_tag(), Softmax) else "ovr"
+
+    def _loss_tag(self) -> Any:
+        """Return the loss, by the number of classes: the softmax is log_loss's for many."""
+        tag = _resolve.loss(self.loss, self.epsilon)
+        if getattr(type(tag), "link", None) == LOG:
+            raise ValueError(f"loss={self.loss!r} is for regression only: it predicts e^raw.")
+        is_softmax = isinstance(tag, Softmax)
+        if self.multi_class == "multinomial" and self.loss != "log_loss" and not is_softmax:
+            raise ValueError(
+                f"multi_class='multinomial' is the softmax and goes with loss='log_loss'; got "
+                f"loss={self.loss!r}. Use multi_class='ovr' or 'auto'."
+            )
+        many = self.classes_.shape[0] > 2 and not self._is_multilabel
+        if is_softmax and (not many or self.multi_class == "ovr"):
+            raise ValueError(
+                f"loss={self.loss!r} is for more than two classes that share a softmax; use "
+                "loss='log_loss'."
+            )
+        if many and self.loss == "log_loss" and self.multi_class != "ovr":
+            return Softmax()
+        return tag
+
+    def _shape_of_params(self, n_features: int) -> tuple[int, ...]:
+        one = self._problem() == "binary"
+        return (n_features + 1,) if one else (n_features + 1, self.classes_.shape[0])
+
+    def _encode(self, y: Any) -> NDArray[Any]:
+        if self._is_multilabel:
+            return np.ascontiguousarray(y, dtype=np.int32)
+        return encode_labels(y, self.classes_)
+
+    def _data(self, X: Any, codes: NDArray[Any], weight: NDArray[Any]) -> Data:
+        unit, problem = self._unit(weight), self._problem()
+        positive = np.ones(self.classes_.shape[0], X.dtype)
+        if self.class_weight is not None:
+            labels = self.classes_[codes]
+            factors = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
+            factors = factors.astype(X.dtype)
+            if problem == "ovr":
+                positive = factors
+            else:
+                weight = factors[codes] * (weight if weight.shape[0] > 0 else 1)
+        targets: NDArray[Any] = codes
+        if problem in ("binary", "multilabel"):
+            negative = getattr(type(self._loss_tag()), "negative", -1.0)
+            targets = binary_targets(codes, negative, X.dtype)
+        return Data(X, targets, weight, unit, NONE, positive)
+
+    def _splitter(self) -> Any:
+        return ShuffleSplit if self._is_multilabel else StratifiedShuffleSplit
+
+    def _score(self, codes: NDArray[Any], raw: NDArray[Any], weight: Any) -> float:
+        positive = raw.ndim == 1 or self._is_multilabel
+        predicted = (raw > 0).astype(np.int32) if positive else raw.argmax(axis=1)
+        return float(accuracy_score(codes, predicted, sample_weight=weight))
+
+    def _report(self, params: NDArray[Any]) -> None:
+        n_features = params.shape[0] - 1
+        self.coef_ = np.ascontiguousarray(params[:-1].reshape(n_features, -1).T)
+        self.intercept_ = params[-1:].reshape(-1).copy()
+
+    # -- predictions ------------------------------------------------------------------------------
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the predicted labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,) or (n_samples, n_labels)
+            A class for each row, or a table of zeros and ones if y was one.
+        """
+        check_is_fitted(self)
+        if not self._is_multilabel:
+            return super().predict(X)
+        return (self.decision_function(X) > 0).astype(np.int64)
+
+    def _has_probabilities(self) -> bool:
+        if _is_probabilistic(self.loss):
+            return True
+        raise AttributeError(f"probability estimates are not available for loss={self.loss!r}")
+
+    @available_if(_has_probabilities)
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return the classes' probabilities, for "log_loss" and "modified_huber" only.
+
+        A softmax's own; one-vs-rest's are each class's sigmoid, divided by their sum. For
+        "modified_huber" they are (clip(raw, -1, 1) + 1) / 2 [1]_.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes), columns as in ``classes_``
+            For a table of labels, each label's own probability.
+
+        References
+        ----------
+        .. [1] Zadrozny & Elkan, "Transforming classifier scores into multiclass probability
+           estimates", 2002, for the division by the sum.
+        """
+        check_is_fitted(self)
+        raw, problem = self.decision_function(X), self._problem()
+        if problem == "softmax":
+            return softmax(raw, copy=False)
+        positive = _probabilities(raw, self._loss_tag())
+        if problem == "binary":
+            return np.column_stack([1 - positive, positive])
+        if problem == "multilabel":
+            return positive
+        total = positive.sum(axis=1, keepdims=True)
+        even = np.full_like(positive, 1 / positive.shape[1])
+        return np.divide(positive, total, out=even, where=total > 0)
+
+    @available_if(_has_probabilities)
+    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+        """Return the logarithms of the classes' probabilities; see ``predict_proba``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _is_table_of_labels(y: Any) -> bool:
+    """Tell whether each row has a column of zeros and ones for each label there is."""
+    shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
+    if len(shape) != 2:
+        return False
+    return type_of_target(y, input_name="y") == "multilabel-indicator"
+
+
+def _dense(y: Any) -> NDArray[Any]:
+    return y.toarray() if sp.issparse(y) else np.asarray(y)
+
+
+def _is_probabilistic(loss: Any) -> bool:
+    """Tell whether a loss, by name or object, says what probability a raw prediction stands for."""
+    tag = LOSSES.get(loss) if isinstance(loss, str) else loss
+    return isinstance(tag, LogLoss | ModifiedHuber | Softmax)
+
+
+def _probabilities(raw: NDArray[Any], loss: Any) -> NDArray[Any]:
+    """Return the probability of the positive class for each raw prediction."""
+    if isinstance(loss, LogLoss):
+        # 1 / (1 + e^-raw) without overflow on either side
+        e = np.exp(-np.abs(raw))
+        return np.where(raw >= 0, 1, e) / (1 + e)
+    return (np.clip(raw, -1, 1) + 1) / 2

@@ -1,0 +1,308 @@
+"""SGDRegressor: numbers in, numbers out."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
+from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from fastgd import _resolve
+from fastgd._progress import Data
+from fastgd._validation import check_targets, check_X, check_X_y
+from fastgd.base import NONE, BaseSGD, Validation
+from fastgd.kernels.losses import LOG, LOSSES, REGRESSION, predictions
+
+LOSSES_OF_NUMBERS = {name for name, tag in LOSSES.items() if type(tag).kind == REGRESSION}
+
+
+class SGDRegressor(RegressorMixin, BaseSGD):
+    """Linear regression (least squares, Huber, SVR, quantiles, GLMs) fitted by gradient descent.
+
+    Minimises  mean_i loss(y_i, x_i @ coef + intercept) + alpha * penalty(coef)  as
+    ``SGDClassifier`` does; the words and defaults are scikit-learn's.
+
+    Parameters
+    ----------
+    loss : str or loss object, default="squared_error"
+        "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"; "quantile"
+        (the median; ``fastgd.losses.Quantile(0.9)`` is another quantile); or, with predictions
+        exp(x @ coef + intercept), "poisson" (y >= 0), "gamma" (y > 0), "tweedie" (power 1.5,
+        y >= 0; ``fastgd.losses.Tweedie(1.9)`` is another power). A NamedTuple with static methods
+        ``value`` and ``gradient`` is a loss of your own.
+    penalty : {"l2", "l1", "elasticnet", None}, default="l2"
+        The intercept is never penalised. "l1" and "elasticnet" give exact zeros.
+    alpha : float, default=1e-4
+        Strength of the penalty, >= 0; also in the rate of ``learning_rate="optimal"``.
+    l1_ratio : float, default=0.15
+        Share of l1 in "elasticnet", in [0, 1].
+    fit_intercept : bool, default=True
+    max_iter : int, default=1000
+        Passes over the data (epochs) at most.
+    tol : float or None, default=1e-3
+        Stop when the objective has not fallen by ``tol`` below its best for ``n_iter_no_change``
+        epochs; None never stops.
+    shuffle : bool, default=True
+    verbose : int, default=0
+        1 or more shows a progress bar.
+    epsilon : float, default=0.1
+        Of the losses "huber", "epsilon_insensitive" and "squared_epsilon_insensitive", in units of
+        the target.
+    random_state : int, RandomState instance or None, default=None
+    learning_rate : {"constant", "optimal", "invscaling"} or callable, default="invscaling"
+        As in ``SGDClassifier``.
+    eta0 : float, default=0.01
+    power_t : float, default=0.25
+    early_stopping : bool, default=False
+        Hold out ``validation_fraction`` of the rows, stop by the R2 on them, and keep the
+        coefficients that scored best.
+    validation_fraction : float, default=0.1
+    n_iter_no_change : int, default=5
+    warm_start : bool, default=False
+    average : bool or int, default=False
+    batch_size : int or "full", default=1
+        Rows in a step. "full" is batch gradient descent.
+    optimizer : {"sgd", "momentum", "nesterov", "adam"} or object, default="sgd"
+    on_divergence : {"raise", "backoff", "warn"}, default="raise"
+        What to do when parameters or objective explode: raise a ValueError that names epoch, step,
+        learning rate and the feature of the largest magnitude; go back to the last good epoch and
+        quarter the learning rate, as often as need be (``history_["backoffs"]`` counts); or go
+        back, warn and stop.
+    monitor : bool, default=False
+        After each epoch, take another pass over X for ``history_["true_objective"]``, the objective
+        at the coefficients as they are, and ``history_["gradient_norm"]``.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features), X's dtype
+    intercept_ : ndarray of shape (1,) or (n_targets,)
+    n_iter_, t_, history_, n_features_in_, feature_names_in_ : as in ``SGDClassifier``
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from fastgd import SGDRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = make_pipeline(StandardScaler(), SGDRegressor(random_state=0))
+    >>> model.fit(X, y).score(X, y) > 0.5
+    True
+    """
+
+    _default_learning_rate = "invscaling"
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseSGD._parameter_constraints,
+        "loss": [StrOptions(LOSSES_OF_NUMBERS), HasMethods(["value", "gradient"])],
+    }
+
+    def __init__(
+        self,
+        loss: Any = "squared_error",
+        *,
+        penalty: str | None = "l2",
+        alpha: float = 0.0001,
+        l1_ratio: float | None = 0.15,
+        fit_intercept: bool = True,
+        max_iter: int = 1000,
+        tol: float | None = 1e-3,
+        shuffle: bool = True,
+        verbose: int = 0,
+        epsilon: float = 0.1,
+        random_state: Any = None,
+        learning_rate: Any = "invscaling",
+        eta0: float = 0.01,
+        power_t: float = 0.25,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        warm_start: bool = False,
+        average: bool | int = False,
+        batch_size: int | str = 1,
+        optimizer: Any = "sgd",
+        on_divergence: str = "raise",
+        monitor: bool = False,
+    ) -> None:
+        self.loss = loss
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.tol = tol
+        self.shuffle = shuffle
+        self.verbose = verbose
+        self.epsilon = epsilon
+        self.random_state = random_state
+        self.learning_rate = learning_rate
+        self.eta0 = eta0
+        self.power_t = power_t
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.average = average
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.on_divergence = on_divergence
+        self.monitor = monitor
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        coef_init: ArrayLike | None = None,
+        intercept_init: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> "SGDRegressor":
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            float32 and float64 in C order, and CSR, are used without a copy; anything else is
+            copied once.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets. Many are fitted in one pass over X, each as if it were alone.
+        coef_init : array-like of shape (n_features,) or (n_targets, n_features), default=None
+            Coefficients to start from; not changed.
+        intercept_init : array-like of shape (1,) or (n_targets,), default=None
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; none means 1 each.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Rows to stop by: training ends when ``score(X_val, y_val)`` no longer rises, whatever
+            ``early_stopping`` says, and the best coefficients are kept. Nothing of X is held out.
+            In a ``Pipeline`` it is transformed as X is with ``transform_input=["X_val"]``.
+        y_val : array-like of shape (n_val,) or (n_val, n_targets), default=None
+            Targets of these rows.
+        sample_weight_val : array-like of shape (n_val,), default=None
+
+        Returns
+        -------
+        self : SGDRegressor
+
+        Raises
+        ------
+        ValueError
+            If X or y do not fit each other or hold what is no number, if a word is unknown, if the
+            loss is not defined for some y, or if the parameters overflow: the message says what
+            would help.
+        """
+        held_out = Validation(X_val, y_val, sample_weight_val)
+        self._fit(X, y, (coef_init, intercept_init), sample_weight, held_out)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        max_iter: int = 1,
+    ) -> "SGDRegressor":
+        """Take further epochs on these rows, from where the last call stopped.
+
+        The state of optimizer, schedule, average and order goes on, so that calls of 2 and 3
+        epochs on the same rows equal one of 5, bit for bit, with or without pickling in between.
+        Nothing stops early.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), default=None
+            A call whose weights are all zero changes nothing.
+        max_iter : int, default=1
+            Epochs to take.
+
+        Returns
+        -------
+        self : SGDRegressor
+        """
+        self._partial_fit(X, y, None, sample_weight, max_iter)
+        return self
+
+    # -- targets ----------------------------------------------------------------------------------
+
+    def _check_X_y(self, X: Any, y: Any, *, first: bool, dtype: Any) -> tuple[Any, Any]:
+        words = {"y_numeric": True, "multi_output": True}
+        return check_X_y(self, X, y, reset=first, dtype=dtype, **words)
+
+    def _check_y_val(self, y: Any) -> NDArray[Any]:
+        return check_array(y, dtype="numeric", ensure_2d=False, input_name="y_val")
+
+    def _take_targets(self, y: Any) -> None:
+        self._n_targets = y.shape[1] if y.ndim == 2 else None
+
+    def _check_targets_of_call(self, y: Any) -> None:
+        if y.shape[1:] != (() if self._n_targets is None else (self._n_targets,)):
+            raise ValueError(
+                f"y has shape {y.shape}; the first call had {self._n_targets or 1} target(s) a row."
+            )
+
+    def _loss_tag(self) -> Any:
+        return _resolve.loss(self.loss, self.epsilon)
+
+    def _shape_of_params(self, n_features: int) -> tuple[int, ...]:
+        if self._n_targets is None:
+            return (n_features + 1,)
+        return (n_features + 1, self._n_targets)
+
+    def _encode(self, y: Any) -> NDArray[Any]:
+        return np.asarray(y)
+
+    def _data(self, X: Any, codes: NDArray[Any], weight: NDArray[Any]) -> Data:
+        targets = np.ascontiguousarray(codes, dtype=X.dtype)
+        check_targets(self._loss_tag(), targets)
+        positive = np.ones(self._n_targets or 1, X.dtype)
+        return Data(X, targets, weight, self._unit(weight), NONE, positive)
+
+    def _score(self, codes: NDArray[Any], raw: NDArray[Any], weight: Any) -> float:
+        return float(r2_score(codes, _predictions(self._loss_tag(), raw), sample_weight=weight))
+
+    def _report(self, params: NDArray[Any]) -> None:
+        self.coef_ = np.ascontiguousarray(params[:-1].T)
+        self.intercept_ = params[-1:].reshape(-1).copy()
+        if params.ndim == 1:
+            self.coef_ = self.coef_.copy()
+
+    # -- predictions ------------------------------------------------------------------------------
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the predicted targets; e^raw under a loss with a log link.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,) or (n_samples, n_targets)
+        """
+        check_is_fitted(self)
+        X = check_X(self, X, reset=False)
+        raw = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+        return _predictions(self._loss_tag(), raw if self.coef_.ndim == 2 else raw.ravel())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _predictions(loss: Any, raw: NDArray[Any]) -> NDArray[Any]:
+    """Return the predictions that raw ones stand for."""
+    if getattr(type(loss), "link", None) != LOG:
+        return raw
+    predicted = np.empty(raw.size)
+    tag = _resolve.in_dtype(loss, predicted.dtype)
+    predictions(tag, raw.ravel().astype(np.float64), predicted)
+    return predicted.astype(raw.dtype, copy=False).reshape(raw.shape)
