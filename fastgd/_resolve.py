@@ -7,11 +7,38 @@ from typing import Any
 import numpy as np
 
 from fastgd import schedules
-from fastgd.kernels.losses import LOSSES, Quantile, Tweedie
+from fastgd.kernels.losses import (
+    LOSSES,
+    EpsilonInsensitive,
+    Focal,
+    Huber,
+    LogCosh,
+    Quantile,
+    SmoothHinge,
+    Softmax,
+    SquaredEpsilonInsensitive,
+    Tweedie,
+)
 from fastgd.kernels.optimizers import OPTIMIZERS, Adam, LazyAdam, Sgd
 from fastgd.kernels.penalties import ElasticNet
 
 Schedule = Callable[[Any], Any]  # from step numbers to their rates, arrays of float64
+
+_AT_LEAST_ZERO = (">= 0", lambda number: 0 <= number < np.inf)
+_POSITIVE = ("> 0", lambda number: 0 < number < np.inf)
+
+# What the numbers in a loss object may be; words of a constructor are checked by the estimators.
+_ALLOWED: dict[type, tuple[str, str, Callable[[Any], bool]]] = {
+    Huber: ("epsilon", *_AT_LEAST_ZERO),
+    EpsilonInsensitive: ("epsilon", *_AT_LEAST_ZERO),
+    SquaredEpsilonInsensitive: ("epsilon", *_AT_LEAST_ZERO),
+    LogCosh: ("scale", *_POSITIVE),
+    Quantile: ("q", "in (0, 1)", lambda number: 0 < number < 1),
+    Tweedie: ("power", "<= 0 or >= 1", lambda number: number <= 0 or number >= 1),
+    SmoothHinge: ("smoothing", *_POSITIVE),
+    Focal: ("gamma", *_AT_LEAST_ZERO),
+    Softmax: ("label_smoothing", "in [0, 1)", lambda number: 0 <= number < 1),
+}
 
 
 def loss(name: Any, epsilon: float) -> Any:
@@ -22,10 +49,13 @@ def loss(name: Any, epsilon: float) -> Any:
     ValueError
         If an object holds a number for which there is no such loss.
     """
-    if isinstance(name, Quantile) and not 0 < name.q < 1:
-        raise ValueError(f"q of the loss 'Quantile' must be in (0, 1), got {name.q}.")
-    if isinstance(name, Tweedie) and not (name.power <= 0 or name.power >= 1):
-        raise ValueError(f"power of the loss 'Tweedie' must be <= 0 or >= 1, got {name.power}.")
+    if type(name) in _ALLOWED:
+        field, words, is_allowed = _ALLOWED[type(name)]
+        number = getattr(name, field)
+        if not is_allowed(number):
+            raise ValueError(
+                f"{field} of the loss {type(name).__name__!r} must be {words}, got {number}."
+            )
     if not isinstance(name, str):
         return name
     tag = LOSSES[name]

@@ -3,7 +3,7 @@
 A call into libm stops LLVM from vectorising the loop around it: ``math.exp`` costs 4.5 ns a
 number, the polynomial below 0.65 ns, and two uses of ``exp(x)`` in one loop body are
 merged into one because nothing hides them. All work in float64 whatever they are given.
-``exp`` and ``log1p`` are entry points, because plain Python reaches them through the losses.
+They are entry points, because plain Python reaches them through the losses.
 """
 
 import numpy as np
@@ -48,7 +48,7 @@ def exp(x):
     return p * np.int64((np.int64(k) + 1023) << 52).view(np.float64)
 
 
-@helper()
+@kernel()
 def expm1(x):
     """Return e**x - 1 for x in [-708, 709] to 2e-15 relative, small x included."""
     x = np.float64(x)

@@ -39,13 +39,14 @@ import numpy as np
 
 from fastgd.kernels._hook import hook
 from fastgd.kernels._jit import helper, kernel
-from fastgd.kernels.elementary import exp, log1p
+from fastgd.kernels.elementary import LOG2, exp, expm1, log1p
 
 REGRESSION, BINARY, MULTINOMIAL = "regression", "binary", "multinomial"
 LOG, NONNEGATIVE, POSITIVE = "log", "nonnegative", "positive"
 TINY = 1e-300  # 0 log 0 = 0
 SMALLEST_Q = 1e-100
 NEWTON_LIMIT = 60
+LARGEST_SHARE = 1.0 - 2.0**-53  # the last number below 1
 EDGE = 60.0  # the largest exponent that losses with a log link take as it is
 
 
@@ -236,6 +237,135 @@ class Huber(NamedTuple):
         free = (raw - y_true + q * dual) / (1.0 + q)
         slope = 1.0 / (1.0 + q) if abs(free) < loss.epsilon else 0.0
         return min(max(free, -loss.epsilon), loss.epsilon), slope
+
+    @staticmethod
+    def inverse_link(loss, raw):
+        return raw
+
+
+class AbsoluteError(NamedTuple):
+    """The absolute residual: |raw - y|, whose minimum is the median.
+
+    It is 2 ``Quantile(0.5)``: a scale that matters beside a penalty. At the kink the sub-gradient
+    is 0: a row that is met exactly does not move anything.
+    """
+
+    kind = REGRESSION
+
+    @staticmethod
+    def value(loss, y_true, raw):
+        return abs(raw - y_true)
+
+    @staticmethod
+    def gradient(loss, y_true, raw):
+        return (1.0 if raw > y_true else 0.0) - (1.0 if raw < y_true else 0.0)
+
+    @staticmethod
+    def curvature(loss, y_true, raw):
+        return 0.0
+
+    @staticmethod
+    def conjugate(loss, y_true, dual):
+        return dual * y_true
+
+    @staticmethod
+    def dual_bounds(loss, y_true):
+        return -1.0, 1.0
+
+    @staticmethod
+    def dual_curvature(loss, y_true, dual):
+        return 1.0 if abs(dual) < 1.0 else 0.0
+
+    @staticmethod
+    def dual_step(loss, y_true, raw, dual, q):
+        # between its bounds r holds raw at the kink; q = 0 (a row of zeros) has no such r
+        q = max(q, SMALLEST_Q)
+        free = dual + (raw - y_true) / q
+        return min(max(free, -1.0), 1.0), 1.0 / q if abs(free) < 1.0 else 0.0
+
+    @staticmethod
+    def inverse_link(loss, raw):
+        return raw
+
+
+class LogCosh(NamedTuple):
+    """s^2 log cosh((raw - y) / s), s = ``scale``: quadratic near the target, linear far from it.
+
+    A Huber loss without corners: (raw - y)^2 / 2 for residuals much smaller than s, and
+    s |raw - y| - s^2 log 2 for much larger ones. Its slope is s tanh((raw - y) / s).
+
+    Notes
+    -----
+    Two forms of log cosh z, because each cancels where the other does not: log(1 + sinh(z)^2) / 2
+    near zero, |z| + log(1 + e^-2|z|) - log 2 beyond.
+
+    References
+    ----------
+    .. [1] Green, "Bayesian Reconstructions From Emission Tomography Data Using a Modified EM
+       Algorithm", 1990, where log cosh is a potential.
+    """
+
+    scale: float = 1.0
+
+    kind = REGRESSION
+
+    @staticmethod
+    def value(loss, y_true, raw):
+        distance = abs(raw - y_true) / loss.scale
+        shrunk = expm1(-distance)  # of e^-z
+        e = 1.0 + shrunk
+        is_near = distance < 0.75  # sinh(0.75)^2 < 1, which is how far log1p goes
+        sinh = -0.5 * shrunk * (2.0 + shrunk) / max(e, 0.25)
+        tail = log1p(sinh * sinh if is_near else e * e)
+        softened = 0.5 * tail if is_near else distance + tail - LOG2
+        return loss.scale * loss.scale * softened
+
+    @staticmethod
+    def gradient(loss, y_true, raw):
+        residual = raw - y_true
+        shrunk = expm1(-2.0 * abs(residual) / loss.scale)
+        tanh = -shrunk / (2.0 + shrunk)
+        return loss.scale * (tanh if residual >= 0.0 else -tanh)
+
+    @staticmethod
+    def curvature(loss, y_true, raw):
+        e = exp(-2.0 * abs(raw - y_true) / loss.scale)
+        return 4.0 * e / ((1.0 + e) * (1.0 + e))
+
+    @staticmethod
+    def conjugate(loss, y_true, dual):
+        share = min(abs(dual) / loss.scale, LARGEST_SHARE)
+        entropy = (1.0 + share) * math.log1p(share) + (1.0 - share) * math.log1p(-share)
+        return dual * y_true + 0.5 * loss.scale * loss.scale * entropy
+
+    @staticmethod
+    def dual_bounds(loss, y_true):
+        return -loss.scale, loss.scale
+
+    @staticmethod
+    def dual_curvature(loss, y_true, dual):
+        share = dual / loss.scale
+        return max((1.0 - share) * (1.0 + share), 0.0)
+
+    @staticmethod
+    def dual_step(loss, y_true, raw, dual, q):
+        # With r = s tanh(z), solve z + q tanh(z) = target for z, by its sign for z >= 0. There the
+        # left side is concave and rises, so Newton from below climbs to the solution and never
+        # passes it; tanh(z) <= min(z, 1) gives two points below.
+        target = (raw - y_true + q * dual) / loss.scale
+        goal = abs(target)
+        z = max(goal / (1.0 + q), goal - q)
+        tanh, bend = 0.0, 1.0
+        for _ in range(NEWTON_LIMIT):
+            shrunk = expm1(-2.0 * z)
+            tanh = -shrunk / (2.0 + shrunk)
+            bend = 4.0 * (1.0 + shrunk) / ((2.0 + shrunk) * (2.0 + shrunk))
+            excess = z + q * tanh - goal
+            if excess >= -1e-15 * (1.0 + goal):
+                break
+            z -= excess / (1.0 + q * bend)
+        r = loss.scale * (tanh if target >= 0.0 else -tanh)
+        return r, bend / (1.0 + q * bend)
 
     @staticmethod
     def inverse_link(loss, raw):
@@ -718,11 +848,141 @@ class ModifiedHuber(NamedTuple):
         return 0.5 * (min(max(raw, -1.0), 1.0) + 1.0)
 
 
+class SmoothHinge(NamedTuple):
+    """The hinge with a parabola in place of its kink, labels in {-1, 1}; g = ``smoothing``:
+
+        0 for z >= 1,   (1 - z)^2 / (2 g) for 1 - g < z < 1,   1 - z - g/2 below;   z = y raw
+
+    g = 1 is Rennie and Srebro's; it is the Moreau envelope of the hinge, and tends to it with g.
+
+    References
+    ----------
+    .. [1] Rennie & Srebro, "Loss Functions for Preference Levels: Regression with Discrete Ordered
+       Labels", 2005.
+    .. [2] Shalev-Shwartz & Zhang, "Stochastic Dual Coordinate Ascent Methods for Regularized Loss
+       Minimization", 2013, for other g.
+    """
+
+    smoothing: float = 1.0
+
+    kind = BINARY
+    negative = -1.0
+
+    @staticmethod
+    def value(loss, y_true, raw):
+        excess = max(0.0, 1.0 - y_true * raw)
+        near = min(excess, loss.smoothing)  # the quadratic part; what is beyond it is linear
+        return near * (excess - 0.5 * near) / loss.smoothing
+
+    @staticmethod
+    def gradient(loss, y_true, raw):
+        return -y_true * min(max(0.0, 1.0 - y_true * raw) / loss.smoothing, 1.0)
+
+    @staticmethod
+    def curvature(loss, y_true, raw):
+        return 1.0 / loss.smoothing if 0.0 < 1.0 - y_true * raw < loss.smoothing else 0.0
+
+    @staticmethod
+    def conjugate(loss, y_true, dual):
+        return dual * (0.5 * loss.smoothing * dual + y_true)
+
+    @staticmethod
+    def dual_bounds(loss, y_true):
+        return min(-y_true, 0.0), max(-y_true, 0.0)
+
+    @staticmethod
+    def dual_curvature(loss, y_true, dual):
+        return 1.0 / loss.smoothing if -1.0 < y_true * dual < 0.0 else 0.0
+
+    @staticmethod
+    def dual_step(loss, y_true, raw, dual, q):
+        free = (y_true * (raw + q * dual) - 1.0) / (loss.smoothing + q)
+        slope = 1.0 / (loss.smoothing + q) if -1.0 < free < 0.0 else 0.0
+        return y_true * min(max(free, -1.0), 0.0), slope
+
+    @staticmethod
+    def inverse_link(loss, raw):
+        return 1.0 if raw > 0.0 else -1.0
+
+
+class Focal(NamedTuple):
+    """Logistic loss of a label in {0, 1} that counts what is already right less: -n^g log p,
+
+    where p = sigma(raw) if y = 1 else sigma(-raw) is the label's probability, n = 1 - p, and
+    g = ``gamma`` >= 0; 0 is ``LogLoss``. The paper's balance alpha is a weight of the classes. With
+    z = raw if y = 1 else -raw and L = -log p:
+
+        d/dz   = -n^g (g p L + n)
+        d2/dz2 = n^g p (g L (g p - n) + (2 g + 1) n)
+
+    Not convex for g > 0: the curvature is negative far on the wrong side (z < -2.8 for g = 2).
+    It has no dual, and sigma(raw) is no calibrated probability.
+
+    Notes
+    -----
+    log n = -log(1 + e^z), so that n^g = exp(g log n) keeps its digits where p is close to 1.
+
+    References
+    ----------
+    .. [1] Lin, Goyal, Girshick, He & Dollar, "Focal Loss for Dense Object Detection", 2017,
+       equation 4 and appendix B. arXiv:1708.02002
+    .. [2] Charoenphakdee, Vongkulbhisal, Chairatanakul & Sugiyama, "On Focal Loss for
+       Class-Posterior Probability Estimation", 2021, for what is not calibrated. arXiv:2011.09172
+    """
+
+    gamma: float = 2.0
+
+    kind = BINARY
+    negative = 0.0
+
+    @staticmethod
+    def value(loss, y_true, raw):
+        z = raw if y_true > 0.5 else -raw
+        tail = log1p(exp(-abs(z)))
+        return exp(-loss.gamma * (tail + max(z, 0.0))) * (tail + max(-z, 0.0))
+
+    @staticmethod
+    def gradient(loss, y_true, raw):
+        z = raw if y_true > 0.5 else -raw
+        e = exp(-abs(z))
+        tail = log1p(e)
+        p, n = (1.0 if z >= 0.0 else e) / (1.0 + e), (e if z >= 0.0 else 1.0) / (1.0 + e)
+        down = exp(-loss.gamma * (tail + max(z, 0.0)))
+        down *= loss.gamma * p * (tail + max(-z, 0.0)) + n
+        return -down if y_true > 0.5 else down
+
+    @staticmethod
+    def curvature(loss, y_true, raw):
+        z = raw if y_true > 0.5 else -raw
+        e = exp(-abs(z))
+        tail = log1p(e)
+        p, n = (1.0 if z >= 0.0 else e) / (1.0 + e), (e if z >= 0.0 else 1.0) / (1.0 + e)
+        g, cost = loss.gamma, tail + max(-z, 0.0)
+        modulation = exp(-g * (tail + max(z, 0.0)))
+        return modulation * p * (g * cost * (g * p - n) + (2.0 * g + 1.0) * n)
+
+    @staticmethod
+    def inverse_link(loss, raw):
+        e = exp(-abs(raw))
+        return (1.0 if raw >= 0.0 else e) / (1.0 + e)
+
+
 class Softmax(NamedTuple):
-    """Cross-entropy of K classes: log(sum_k e^raw_k) - raw_y.
+    """Cross-entropy of K classes: log(sum_k e^raw_k) - sum_k t_k raw_k.
+
+    The target t is 1 for the true class; with e = ``label_smoothing``, 0 <= e < 1, it is 1 - e
+    there and e / K are added to all classes, the true one included [1]_, as in PyTorch. The
+    solvers without a learning rate know e = 0 only.
 
     The largest raw prediction is taken off first, so that nothing overflows.
+
+    References
+    ----------
+    .. [1] Szegedy, Vanhoucke, Ioffe, Shlens & Wojna, "Rethinking the Inception Architecture for
+       Computer Vision", 2016, section 7. arXiv:1512.00567
     """
+
+    label_smoothing: float = 0.0
 
     kind = MULTINOMIAL
 
@@ -734,7 +994,10 @@ class Softmax(NamedTuple):
         total = 0.0
         for k in range(raw.shape[0]):
             total += exp(raw[k] - largest)
-        return math.log(total) + np.float64(largest) - np.float64(raw[y_true])
+        of_truth = np.float64(raw[y_true]) - np.float64(largest)
+        if loss.label_smoothing > 0.0:
+            of_truth += loss.label_smoothing * _mean_beyond(raw, raw[y_true])
+        return math.log(total) - of_truth
 
     @staticmethod
     def gradient_row(loss, y_true, raw, out):
@@ -742,6 +1005,8 @@ class Softmax(NamedTuple):
         for k in range(1, raw.shape[0]):
             largest = max(largest, raw[k])
         of_truth = np.float64(raw[y_true]) - np.float64(largest)
+        if loss.label_smoothing > 0.0:
+            of_truth += loss.label_smoothing * _mean_beyond(raw, raw[y_true])
         total = 0.0
         for k in range(raw.shape[0]):
             e = exp(raw[k] - largest)
@@ -751,6 +1016,11 @@ class Softmax(NamedTuple):
         for k in range(raw.shape[0]):
             out[k] *= scale
         out[y_true] -= 1.0
+        if loss.label_smoothing > 0.0:
+            share = loss.label_smoothing / raw.shape[0]
+            out[y_true] += loss.label_smoothing
+            for k in range(raw.shape[0]):
+                out[k] -= share
         return math.log(total) - of_truth
 
     @staticmethod
@@ -767,11 +1037,22 @@ class Softmax(NamedTuple):
             out[k] /= total
 
 
+@kernel()
+def _mean_beyond(raw, origin):
+    """Return the mean of raw_k - origin."""
+    total = 0.0
+    for k in range(raw.shape[0]):
+        total += np.float64(raw[k]) - np.float64(origin)
+    return total / raw.shape[0]
+
+
 # What a constructor's ``loss=`` may say; ``epsilon`` of the constructor fills the field of that
 # name, other fields are given by an object. The perceptron is the hinge without a margin.
 LOSSES = {
     "squared_error": SquaredError(),
+    "absolute_error": AbsoluteError(),
     "huber": Huber(),
+    "log_cosh": LogCosh(),
     "epsilon_insensitive": EpsilonInsensitive(),
     "squared_epsilon_insensitive": SquaredEpsilonInsensitive(),
     "quantile": Quantile(),
@@ -782,7 +1063,9 @@ LOSSES = {
     "hinge": Hinge(1.0),
     "perceptron": Hinge(0.0),
     "squared_hinge": SquaredHinge(),
+    "smooth_hinge": SmoothHinge(),
     "modified_huber": ModifiedHuber(),
+    "focal": Focal(),
     "softmax": Softmax(),
 }
 

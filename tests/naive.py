@@ -47,6 +47,33 @@ def squared_error():
     )
 
 
+def absolute_error():
+    return Loss(
+        value=lambda y, raw: np.abs(raw - y),
+        gradient=lambda y, raw: np.sign(raw - y),
+        curvature=lambda y, raw: np.zeros_like(raw),
+        inverse_link=lambda raw: raw,
+        kinks=lambda y: (y,),
+    )
+
+
+def log_cosh(scale):
+    """As the logarithm of a mean of two exponentials, and its derivatives as tanh and sech."""
+
+    def value(y, raw):
+        z = (raw - y) / scale
+        return scale**2 * (np.logaddexp(z, -z) - math.log(2))
+
+    return Loss(
+        value=value,
+        gradient=lambda y, raw: scale * np.tanh((raw - y) / scale),
+        curvature=lambda y, raw: (
+            4 * sigmoid(2 * (raw - y) / scale) * sigmoid(2 * (y - raw) / scale)
+        ),
+        inverse_link=lambda raw: raw,
+    )
+
+
 def huber(epsilon):
     def inside(y, raw):
         return np.abs(raw - y) <= epsilon
@@ -171,6 +198,47 @@ def squared_hinge():
     )
 
 
+def smooth_hinge(smoothing):
+    def choose(y, raw, right, near, far):
+        return np.where(y * raw >= 1, right, np.where(y * raw > 1 - smoothing, near, far))
+
+    def value(y, raw):
+        near, far = (1 - y * raw) ** 2 / (2 * smoothing), 1 - y * raw - smoothing / 2
+        return choose(y, raw, 0.0, near, far)
+
+    return Loss(
+        value=value,
+        gradient=lambda y, raw: choose(y, raw, 0.0, -y * (1 - y * raw) / smoothing, -y),
+        curvature=lambda y, raw: choose(y, raw, 0.0, 1 / smoothing, 0.0),
+        inverse_link=sign,
+        kinks=lambda y: (y, y * (1 - smoothing)),
+    )
+
+
+def focal(gamma):
+    """By the product rule: (1 - p)^gamma times -log p, each differentiated twice."""
+
+    def parts(y, raw, order):
+        """The derivative of each factor with respect to z, the raw prediction for the label."""
+        z = np.where(y == 1, raw, -raw)
+        p, n = sigmoid(z), sigmoid(-z)
+        power = np.exp(-gamma * np.logaddexp(0.0, z))
+        of_power = (power, -gamma * p * power, gamma * p * (gamma * p - n) * power)
+        of_logarithm = (np.logaddexp(0.0, -z), -n, p * n)
+        return [(of_power[k], of_logarithm[order - k]) for k in range(order + 1)]
+
+    def derivative(y, raw, order):
+        terms = zip((1, order, 1), parts(y, raw, order), strict=False)
+        return sum(binomial * a * b for binomial, (a, b) in terms)
+
+    return Loss(
+        value=lambda y, raw: derivative(y, raw, 0),
+        gradient=lambda y, raw: np.where(y == 1, 1, -1) * derivative(y, raw, 1),
+        curvature=lambda y, raw: derivative(y, raw, 2),
+        inverse_link=sigmoid,
+    )
+
+
 def modified_huber():
     def choose(y, raw, right, near, far):
         return np.where(y * raw >= 1, right, np.where(y * raw >= -1, near, far))
@@ -192,16 +260,19 @@ class RowLoss(NamedTuple):
     inverse_link: Callable
 
 
-def softmax():
+def softmax(label_smoothing=0.0):
     def log_of_sum(raw):
         return raw.max() + math.log(sum(math.exp(r) for r in raw - raw.max()))
 
     def probabilities(raw):
         return np.array([math.exp(r) for r in raw - log_of_sum(raw)])
 
+    def smoothed(y):
+        return (1 - label_smoothing) * y + label_smoothing / len(y)
+
     return RowLoss(
-        value=lambda y, raw: log_of_sum(raw) - y @ raw,
-        gradient=lambda y, raw: probabilities(raw) - y,
+        value=lambda y, raw: log_of_sum(raw) - smoothed(y) @ raw,
+        gradient=lambda y, raw: probabilities(raw) - smoothed(y),
         inverse_link=probabilities,
     )
 

@@ -214,6 +214,8 @@ def of_glm(power: float, identity: bool = False) -> Callable[..., Any]:
 
 LOSS_CASES = [
     LossCase("squared_error", losses.SquaredError(), naive.squared_error()),
+    LossCase("absolute_error", losses.AbsoluteError(), naive.absolute_error()),
+    LossCase("log_cosh", losses.LogCosh(0.8), naive.log_cosh(0.8)),
     LossCase("huber", losses.Huber(0.7), naive.huber(0.7)),
     LossCase("epsilon_insensitive", losses.EpsilonInsensitive(0.2), naive.epsilon_insensitive(0.2)),
     LossCase(
@@ -229,6 +231,8 @@ LOSS_CASES = [
     LossCase("hinge", losses.Hinge(1.0), naive.hinge(1.0)),
     LossCase("perceptron", losses.Hinge(0.0), naive.hinge(0.0)),
     LossCase("squared_hinge", losses.SquaredHinge(), naive.squared_hinge()),
+    LossCase("smooth_hinge", losses.SmoothHinge(0.6), naive.smooth_hinge(0.6)),
+    LossCase("focal", losses.Focal(1.7), naive.focal(1.7)),
     LossCase("modified_huber", losses.ModifiedHuber(), naive.modified_huber()),
     LossCase("softmax", losses.Softmax(), naive.softmax()),
 ]

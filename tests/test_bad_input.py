@@ -8,7 +8,10 @@ import scipy.sparse as sp
 from sklearn.base import is_classifier
 
 import fastgd
-from fastgd import losses
+from fastgd import _resolve, losses
+from fastgd._solvers._auto import solve
+from fastgd._solvers._task import Effort, Task
+from fastgd._validation import as_rows
 from tests.tables import ESTIMATOR_CASES
 
 X = np.random.default_rng(0).standard_normal((40, 5))
@@ -137,6 +140,33 @@ def test_targets_that_a_distribution_cannot_give(estimator, message):
 def test_targets_and_numbers_that_a_loss_is_not_defined_for(loss, y, message, call):
     with pytest.raises(ValueError, match=message):
         getattr(fastgd.SGDRegressor(loss), call)(X, y)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (losses.Huber(-1.0), "epsilon of the loss 'Huber' must be >= 0, got -1.0"),
+        (losses.LogCosh(0.0), "scale of the loss 'LogCosh' must be > 0, got 0.0"),
+        (losses.SmoothHinge(np.nan), "smoothing of the loss 'SmoothHinge' must be > 0, got nan"),
+        (losses.Focal(-0.5), "gamma of the loss 'Focal' must be >= 0, got -0.5"),
+        (losses.Focal(np.inf), "gamma of the loss 'Focal' must be >= 0, got inf"),
+        (
+            losses.Softmax(1.0),
+            r"label_smoothing of the loss 'Softmax' must be in \[0, 1\), got 1",
+        ),
+    ],
+)
+def test_numbers_that_no_loss_has(loss, message):
+    with pytest.raises(ValueError, match=message):
+        _resolve.loss(loss, 0.1)
+
+
+def test_the_solvers_refuse_smoothed_labels():
+    codes = np.arange(40, dtype=np.int32) % 3
+    task = Task(as_rows(X), codes, None, losses.Softmax(0.1), 0.0, 0.1, 5, n_outputs=3)
+    for solver in ("auto", "gd", "sdca", "saga"):
+        with pytest.raises(ValueError, match="the solvers without a learning rate know"):
+            solve(task, Effort(), solver)
 
 
 @pytest.mark.parametrize(("loss", "y"), [("poisson", Y), (losses.Tweedie(0.0), Y - 1)])

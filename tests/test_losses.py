@@ -14,6 +14,7 @@ from tests.tables import LOSS_CASES, SCALAR_LOSSES, LossCase, over
 FAR = [1e4, -1e4]
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 SOFTMAX = next(case for case in LOSS_CASES if case.name == "softmax")
+SMOOTHED = LossCase("label smoothing", losses.Softmax(0.2), plain.softmax(0.2))
 TWEEDIES = [
     LossCase(f"power {power:g}", losses.Tweedie(power), plain.tweedie(power))
     for power in (-1.25, 0.0, 1.0, 1.25, 2.0, 2.5, 3.0)  # float32 holds them all
@@ -128,8 +129,41 @@ def test_a_hinge_at_its_kink_pulls(name, y):
     assert losses.gradient(case.tag, y, y * case.tag.margin) == -y
 
 
-def test_a_row_at_the_kink_of_a_quantile_rests():
-    assert losses.gradient(losses.Quantile(0.3), 2.0, 2.0) == 0.0
+@pytest.mark.parametrize("loss", [losses.Quantile(0.3), losses.AbsoluteError()])
+def test_a_row_at_the_kink_of_a_quantile_rests(loss):
+    assert losses.gradient(loss, 2.0, 2.0) == 0.0
+
+
+def test_focal_without_its_exponent_is_log_loss():
+    case = next(case for case in SCALAR_LOSSES if case.name == "log_loss")
+    y, raw = points(case, FAR)
+    plain_focal = LossCase("focal", losses.Focal(0.0), plain.focal(0.0))
+    np.testing.assert_allclose(
+        compiled(plain_focal, y, raw), compiled(case, y, raw), rtol=1e-13, atol=1e-300
+    )
+
+
+def test_focal_is_not_convex_on_the_wrong_side():
+    bends = [losses.curvature(losses.Focal(2.0), 1.0, raw) for raw in (-2.8, -2.7, 0.0, 5.0)]
+    assert np.sign(bends).tolist() == [-1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e6])
+def test_log_cosh_keeps_its_digits_at_every_scale(scale):
+    """Near the target it is half the square (to z^2 / 6), far from it a line."""
+    loss, near, far = losses.LogCosh(scale), 1e-7 * scale, 1e7 * scale
+    np.testing.assert_allclose(losses.value(loss, 2.0, 2.0 + near), near**2 / 2, rtol=1e-2)
+    np.testing.assert_allclose(losses.value(loss, 0.0, near), near**2 / 2, rtol=1e-12)
+    np.testing.assert_allclose(losses.gradient(loss, 0.0, near), near, rtol=1e-12)
+    line = scale * (far - scale * np.log(2))
+    np.testing.assert_allclose(losses.value(loss, 0.0, -far), line, rtol=1e-12)
+    assert losses.gradient(loss, 0.0, -far) == -scale
+
+
+@pytest.mark.parametrize("at", [0.75 - 1e-12, 0.75 + 1e-12])
+def test_the_two_forms_of_log_cosh_meet(at):
+    value = losses.value(losses.LogCosh(), 0.0, at)
+    np.testing.assert_allclose(value, np.log(np.cosh(at)), rtol=1e-14)
 
 
 @over(SCALAR_LOSSES)
@@ -141,6 +175,7 @@ def test_a_steep_slope_is_bounded(case):
 
 SKLEARN = {
     "squared_error": of_sklearn.HalfSquaredError(),
+    "absolute_error": of_sklearn.AbsoluteError(),
     "huber": of_sklearn.HuberLoss(delta=0.7),
     "quantile": of_sklearn.PinballLoss(quantile=0.3),
     "poisson": of_sklearn.HalfPoissonLoss(),
@@ -157,7 +192,7 @@ SKLEARN = {
 }
 
 
-@over([*SCALAR_LOSSES, *TWEEDIES])
+@over(case for case in [*SCALAR_LOSSES, *TWEEDIES] if case.name in SKLEARN)
 def test_agrees_with_scikit_learn(case):
     has_log_link = hasattr(type(case.tag), "link")
     y, raw = points(case, [15.0, -15.0] if has_log_link else FAR)  # theirs overflows
@@ -186,36 +221,39 @@ def rows_of(dtype, n_classes=4, scale=1.0):
     return rng.integers(n_classes, size=9), raw.astype(dtype)
 
 
-def compiled_rows(y, raw):
+def compiled_rows(y, raw, case=SOFTMAX):
     """Return values, values as returned with the gradients, gradients, probabilities."""
     out = np.zeros((4, *raw.shape), raw.dtype)
     in_place = raw.copy()
-    evaluate_rows(SOFTMAX.tag, y, in_place, out)
+    evaluate_rows(in_dtype(case.tag, raw.dtype), y, in_place, out)
     np.testing.assert_allclose(in_place, out[2], rtol=1e-5, atol=1e-7)
     return out[0, :, 0], out[1, :, 0], out[2], out[3]
 
 
 @pytest.mark.nojit
 @DTYPES
+@over([SOFTMAX, SMOOTHED])
 @pytest.mark.parametrize(("n_classes", "scale"), [(1, 1.0), (2, 3.0), (5, 1.0), (4, 1e4)])
-def test_softmax_agrees_with_naive(dtype, n_classes, scale):
+def test_softmax_agrees_with_naive(dtype, n_classes, scale, case):
     y, raw = rows_of(dtype, n_classes, scale)
     truth, exact = np.eye(n_classes)[y], raw.astype(float)
-    value, same, gradient, probabilities = compiled_rows(y, raw)
+    value, same, gradient, probabilities = compiled_rows(y, raw, case)
     rtol, atol = (1e-12, 1e-14) if dtype is np.float64 else (1e-5, 1e-6)
     for ours, function in ((value, "value"), (same, "value"), (gradient, "gradient")):
-        naive = [getattr(SOFTMAX.naive, function)(*row) for row in zip(truth, exact, strict=True)]
+        naive = [getattr(case.naive, function)(*row) for row in zip(truth, exact, strict=True)]
         np.testing.assert_allclose(ours, naive, rtol=rtol, atol=atol)
-    naive = [SOFTMAX.naive.inverse_link(row) for row in exact]
+    naive = [case.naive.inverse_link(row) for row in exact]
     np.testing.assert_allclose(probabilities, naive, rtol=rtol, atol=atol)
 
 
-def test_softmax_gradient_is_the_derivative_of_the_value():
+@over([SOFTMAX, SMOOTHED])
+def test_softmax_gradient_is_the_derivative_of_the_value(case):
     y, raw = rows_of(np.float64)
     for k in range(raw.shape[1]):
         step = 1e-6 * np.eye(raw.shape[1])[k]
-        slope = (compiled_rows(y, raw + step)[0] - compiled_rows(y, raw - step)[0]) / 2e-6
-        np.testing.assert_allclose(compiled_rows(y, raw)[2][:, k], slope, atol=1e-8)
+        up, down = (compiled_rows(y, raw + change, case)[0] for change in (step, -step))
+        gradient = compiled_rows(y, raw, case)[2][:, k]
+        np.testing.assert_allclose(gradient, (up - down) / 2e-6, atol=1e-8)
 
 
 def test_softmax_agrees_with_scikit_learn():

@@ -18,8 +18,15 @@ SMOOTH = [
     LogLoss(),
     losses.SquaredHinge(),
     losses.ModifiedHuber(),
+    losses.SmoothHinge(0.7),
+    losses.LogCosh(0.6),
 ]
-KINKED = [losses.Hinge(1.0), losses.EpsilonInsensitive(0.1), losses.Quantile(0.3)]
+KINKED = [
+    losses.Hinge(1.0),
+    losses.EpsilonInsensitive(0.1),
+    losses.Quantile(0.3),
+    losses.AbsoluteError(),
+]
 
 
 def name(loss):

@@ -20,14 +20,21 @@ from fastgd._progress import Data, Progress, Settings
 from fastgd._training import train
 from fastgd._validation import domain
 from fastgd.kernels import frames
-from fastgd.kernels.losses import BINARY, MULTINOMIAL
+from fastgd.kernels.losses import BINARY, MULTINOMIAL, Softmax
 from fastgd.kernels.optimizers import LazyAdam
 from fastgd.kernels.sampling import shuffled_rows, shuffled_runs
 from fastgd.kernels.sgd import Rule, sgd_batches, sgd_rows
 from fastgd.kernels.sgd_multi import sgd_batches_multi
 from fastgd.schedules import InvScaling
 from tests import naive
-from tests.tables import LOSS_CASES, OPTIMIZER_CASES, PENALTY_CASES, SCALAR_LOSSES, over
+from tests.tables import (
+    LOSS_CASES,
+    OPTIMIZER_CASES,
+    PENALTY_CASES,
+    SCALAR_LOSSES,
+    LossCase,
+    over,
+)
 
 N, D, SEED, POWER = 23, 5, 11, 0.3
 LOSS = {case.name: case for case in LOSS_CASES}
@@ -480,6 +487,14 @@ MANY = [LOSS["softmax"], LOSS["log_loss"], LOSS["squared_error"]]  # rows, class
 @over(MANY, "loss")
 def test_many_outputs(loss, penalty, batch_size, layout):
     training = problem(loss, n_outputs=K, penalty=penalty, batch_size=batch_size)
+    assert_same(training.compiled(layout), training.naive())
+
+
+@over_layouts
+@over_batches
+def test_smoothed_labels(batch_size, layout):
+    loss = LossCase("smoothed labels", Softmax(0.2), naive.softmax(0.2))
+    training = problem(loss, n_outputs=K, penalty=PENALTY["l2"], batch_size=batch_size)
     assert_same(training.compiled(layout), training.naive())
 
 

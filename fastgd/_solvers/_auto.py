@@ -96,7 +96,8 @@ def _is_wide(task: Task) -> bool:
 
 def is_piecewise_linear(loss: Any) -> bool:
     """Tell whether a loss has kinks, and no curvature to descend by."""
-    return isinstance(loss, (losses.Hinge, losses.EpsilonInsensitive, losses.Quantile))
+    kinked = (losses.Hinge, losses.EpsilonInsensitive, losses.Quantile, losses.AbsoluteError)
+    return isinstance(loss, kinked)
 
 
 def has_dual(task: Task) -> bool:
@@ -118,6 +119,11 @@ def mean_q(task: Task) -> float:
 
 def _check(task: Task, solver: str) -> None:
     """Refuse a solver that cannot solve the task."""
+    if getattr(task.loss, "label_smoothing", 0.0) != 0.0:
+        raise ValueError(
+            "Softmax(label_smoothing) is for SGDClassifier only: the solvers without a learning "
+            "rate know label_smoothing=0."
+        )
     if solver == "sdca":
         if not task.l2 > 0.0:
             raise ValueError("solver='sdca' needs an l2 penalty; use solver='auto'.")

@@ -35,6 +35,7 @@ DAMPING_GROWTH, DAMPING_DECAY = 30.0, 0.1
 BOUNDS = {
     losses.SquaredError: 1.0,
     losses.Huber: 1.0,
+    losses.LogCosh: 1.0,
     losses.LogLoss: 0.25,
     losses.SquaredHinge: 2.0,
     losses.SquaredEpsilonInsensitive: 2.0,
