@@ -1,5 +1,6 @@
 """Linear, logistic and softmax models by gradient descent, compiled by Numba."""
 
+from fastgd._export import to_sklearn
 from fastgd.linear_model import (
     ElasticNet,
     GammaRegressor,
@@ -13,6 +14,7 @@ from fastgd.linear_model import (
     QuantileRegressor,
     Ridge,
     SGDClassifier,
+    SGDOneClassSVM,
     SGDRegressor,
     SoftmaxRegression,
     TweedieRegressor,
@@ -33,8 +35,10 @@ __all__ = [
     "QuantileRegressor",
     "Ridge",
     "SGDClassifier",
+    "SGDOneClassSVM",
     "SGDRegressor",
     "SoftmaxRegression",
     "TweedieRegressor",
     "__version__",
+    "to_sklearn",
 ]

@@ -1,5 +1,6 @@
 """What the stochastic estimators share: their words, and the way from ``fit`` to the trainer."""
 
+import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
@@ -63,6 +64,7 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
 
     _default_learning_rate: ClassVar[str]
     _intercept_name: ClassVar[str] = "intercept_"
+    _intercept_at_start: ClassVar[float] = 0.0
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
@@ -77,7 +79,7 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         "random_state": ["random_state"],
         "learning_rate": [StrOptions(set(SCHEDULES)), callable],
         "eta0": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
+        "power_t": [Interval(Real, None, None, closed="neither")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -285,6 +287,7 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
     def _begin(self, shape: tuple[int, ...], dtype: Any, rule: Rule) -> Progress:
         """Return a new training that starts from ``coef_`` and ``intercept_``, or from zero."""
         params = np.zeros(shape, dtype)
+        params[-1] = self._intercept_at_start
         if getattr(self, "coef_", None) is not None:
             self._write_params(params)
         seed = check_random_state(self.random_state).randint(MAX_SEED)
@@ -348,6 +351,13 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         self.t_ = 1.0 + progress.steps + self._held_out
         self._report(progress.reported())
         warn_if_unfinished(self.n_iter_, settings)
+        if self.power_t < 0:
+            warnings.warn(
+                "Negative values for `power_t` are deprecated, as they are in scikit-learn 1.8, "
+                "and will raise an error. Use values in the range [0.0, inf) instead.",
+                FutureWarning,
+                stacklevel=2,
+            )
 
     @abstractmethod
     def _report(self, params: NDArray[Any]) -> None:

@@ -36,6 +36,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numba.extending import overload
 
 from fastgd.kernels._hook import hook
 from fastgd.kernels._jit import helper, kernel
@@ -114,6 +115,29 @@ def gradient_row(loss, y_true, raw, out):
 def inverse_link_row(loss, raw, out):
     """Write the K predictions that ``raw`` stands for into ``out`` (which may be ``raw``)."""
     return type(loss).inverse_link_row(loss, raw, out)
+
+
+def pull(loss):
+    """Return the constant slope of the objective along the intercept, 0 for most losses."""
+    return type(loss).pull(loss) if hasattr(type(loss), "pull") else 0.0
+
+
+@overload(pull)
+def _pull(loss):
+    if hasattr(loss.instance_class, "pull"):
+        return loss.instance_class.pull
+    return lambda loss: 0.0
+
+
+def negative(loss):
+    """Return how a loss on classes writes the negative one; a regression loss takes -1 and 1."""
+    return getattr(type(loss), "negative", -1.0)
+
+
+@overload(negative)
+def _negative(loss):
+    number = float(getattr(loss.instance_class, "negative", -1.0))
+    return lambda loss: number
 
 
 STEEPEST = 1e12  # scikit-learn's bound: a quadratic loss far from its minimum stays finite
@@ -965,6 +989,35 @@ class Focal(NamedTuple):
     def inverse_link(loss, raw):
         e = exp(-abs(raw))
         return (1.0 if raw >= 0.0 else e) / (1.0 + e)
+
+
+class OneClass(NamedTuple):
+    """The one-class SVM's loss of a row, and its pull on the intercept b = 1 - offset.
+
+    nu b + mean_i max(0, 1 - raw_i), where raw = x @ coef + b; y_true is not used.
+
+    References
+    ----------
+    .. [1] Schoelkopf, Platt, Shawe-Taylor, Smola & Williamson, "Estimating the Support of a
+       High-Dimensional Distribution", 2001, equation 3.4, times nu, with rho = 1 - b.
+    """
+
+    nu: float = 0.5
+
+    kind = BINARY
+    negative = -1.0
+
+    @staticmethod
+    def value(loss, y_true, raw):
+        return max(0.0, 1.0 - raw)
+
+    @staticmethod
+    def gradient(loss, y_true, raw):
+        return -1.0 if raw <= 1.0 else 0.0
+
+    @staticmethod
+    def pull(loss):
+        return loss.nu
 
 
 class Softmax(NamedTuple):

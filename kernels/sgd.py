@@ -133,7 +133,7 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
         pace = optimizers.pace_of(plan.paces, t)
         ready_row(frame, rule, rows, i, t, params, state)
         cost += rested(frame, 0)
-        penalty_sum += cost
+        penalty_sum += cost + losses.pull(rule.loss) * params[last]
         raw = factor(frame) * row_dot(rows, i, params) + params[last]
         weight = samples.weight[i] if samples.weight.shape[0] > 0 else cast(1.0, pace[0])
         loss_sum += weight * losses.value(rule.loss, samples.y[i], raw)
@@ -146,7 +146,8 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
             shares += descend(frame, rule, own_pace, delta * x, params, state, j)
         cost = cost_after(frame, left * cost, np.float64(shares))
         if rule.fit_intercept:
-            params[last] += optimizers.update(rule.optimizer, pace, delta, state, last)[0]
+            g = cast(delta + losses.pull(rule.loss), pace[0])
+            params[last] += optimizers.update(rule.optimizer, pace, g, state, last)[0]
         if t >= plan.average_from:
             add_to_average(frame, rule, params, average)
     finish(frame, rule, plan.paces.shape[0], params, state, average)
@@ -173,7 +174,7 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
         batch = Batch(samples.order, start, stop)
         n_touched = ready_batch(frame, rule, rows, batch, t, params, state, gradient)
         cost += rested(frame, 0)
-        penalty_sum += (stop - start) * cost
+        penalty_sum += (stop - start) * (cost + losses.pull(rule.loss) * params[last])
         margins(rows, samples.order, start, stop, params, memory.margin)
         _fetch(samples, batch, memory.target, memory.weight)
         loss, total = _slopes(rule.loss, stop - start, plan.unit, factor(frame), memory)
@@ -184,7 +185,7 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
         )
         cost = cost_after(frame, left * cost, np.float64(shares))
         if rule.fit_intercept:
-            g = cast(total, pace[0])
+            g = cast(total + losses.pull(rule.loss), pace[0])
             params[last] += optimizers.update(rule.optimizer, pace, g, state, last)[0]
         if t >= plan.average_from:
             add_to_average(frame, rule, params, average)

@@ -156,7 +156,7 @@ def slopes(loss, samples, batch, unit, margin, loss_sums):
         return _slopes_of_row(loss, samples, batch, unit, margin, loss_sums)
     if samples.y.ndim == 2:
         return _slopes_of_tasks(loss, samples, batch, unit, margin, loss_sums)
-    return _slopes_of_classes(loss, samples, batch, unit, margin, loss_sums, loss.negative)
+    return _slopes_of_classes(loss, samples, batch, unit, margin, loss_sums)
 
 
 @overload(slopes)
@@ -169,9 +169,8 @@ def _slopes(loss, samples, batch, unit, margin, loss_sums):
         return lambda loss, samples, batch, unit, margin, loss_sums: _slopes_of_tasks(
             loss, samples, batch, unit, margin, loss_sums
         )
-    negative = loss.instance_class.negative
     return lambda loss, samples, batch, unit, margin, loss_sums: _slopes_of_classes(
-        loss, samples, batch, unit, margin, loss_sums, negative
+        loss, samples, batch, unit, margin, loss_sums
     )
 
 
@@ -204,7 +203,8 @@ def _slopes_of_tasks(loss, samples, batch, unit, margin, loss_sums):
 
 
 @helper()
-def _slopes_of_classes(loss, samples, batch, unit, margin, loss_sums, negative):
+def _slopes_of_classes(loss, samples, batch, unit, margin, loss_sums):
+    negative = losses.negative(loss)
     for position in range(batch.start, batch.stop):
         i, o = row_at(batch.order, position), position - batch.start
         weight, share = _share(samples, i, batch, unit)

@@ -268,6 +268,7 @@ SCHEDULE_CASES = [
 ESTIMATOR_CASES = [
     EstimatorCase("SGDClassifier", fastgd.SGDClassifier, {"max_iter": 5, "tol": None}),
     EstimatorCase("SGDRegressor", fastgd.SGDRegressor, {"max_iter": 5, "tol": None}),
+    EstimatorCase("SGDOneClassSVM", fastgd.SGDOneClassSVM, {"max_iter": 5, "tol": None}),
     EstimatorCase("LogisticRegression", fastgd.LogisticRegression, {}),
     EstimatorCase("SoftmaxRegression", fastgd.SoftmaxRegression, {}),
     EstimatorCase("LinearRegression", fastgd.LinearRegression, {}),

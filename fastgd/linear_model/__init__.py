@@ -5,6 +5,7 @@ from fastgd.linear_model._linear import ElasticNet, Lasso, LinearRegression, Rid
 from fastgd.linear_model._logistic import LogisticRegression, SoftmaxRegression
 from fastgd.linear_model._robust import HuberRegressor, QuantileRegressor
 from fastgd.linear_model._sgd_classifier import SGDClassifier
+from fastgd.linear_model._sgd_one_class import SGDOneClassSVM
 from fastgd.linear_model._sgd_regressor import SGDRegressor
 from fastgd.linear_model._svm import LinearSVC, LinearSVR
 
@@ -21,6 +22,7 @@ __all__ = [
     "QuantileRegressor",
     "Ridge",
     "SGDClassifier",
+    "SGDOneClassSVM",
     "SGDRegressor",
     "SoftmaxRegression",
     "TweedieRegressor",

@@ -24,7 +24,7 @@ from fastgd._validation import binary_targets, check_X_y, encode_labels
 from fastgd.base import NONE, BaseSGD, Validation
 from fastgd.kernels.losses import LOG, LOSSES, LogLoss, ModifiedHuber, Softmax
 
-LOSSES_OF_CLASSES = set(LOSSES) - {"softmax", "quantile", "poisson", "gamma", "tweedie"}
+LOSSES_OF_CLASSES = sorted(set(LOSSES) - {"softmax", "quantile", "poisson", "gamma", "tweedie"})
 
 
 class SGDClassifier(LinearClassifierMixin, BaseSGD):
@@ -132,9 +132,11 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
 
     _default_learning_rate = "optimal"
 
+    loss_functions: ClassVar[dict[str, Any]] = {name: LOSSES[name] for name in LOSSES_OF_CLASSES}
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseSGD._parameter_constraints,
-        "loss": [StrOptions(LOSSES_OF_CLASSES), HasMethods(["value", "gradient"])],
+        "loss": [StrOptions(set(LOSSES_OF_CLASSES)), HasMethods(["value", "gradient"])],
         "n_jobs": [Integral, None],
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "multi_class": [StrOptions({"auto", "ovr", "multinomial"})],
@@ -299,6 +301,11 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
         self._is_multilabel = y.ndim == 2
         if self._is_multilabel:
             self._refuse_words_of_single_labels()
+            if not np.isin(y, (0, 1)).all():
+                raise ValueError(
+                    "y has two columns or more, so it must be a table of labels, of zeros and "
+                    f"ones; got {np.unique(y).tolist()}."
+                )
             self.classes_ = np.arange(y.shape[1])
         else:
             self._take_classes(y)

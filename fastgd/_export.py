@@ -1,0 +1,167 @@
+"""To scikit-learn: fitted estimators of its own, for tools that know those only."""
+
+from typing import Any
+
+import numpy as np
+from sklearn import linear_model, svm
+from sklearn.base import BaseEstimator
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.validation import check_is_fitted
+
+from fastgd.base import BaseSGD
+from fastgd.kernels.losses import LOG
+from fastgd.linear_model import SGDClassifier, SGDOneClassSVM, SGDRegressor
+from fastgd.linear_model._solved import SolvedModel
+
+CARRIED = (
+    *("coef_", "intercept_", "offset_", "classes_", "scale_", "outliers_"),
+    *("n_iter_", "t_", "n_features_in_", "feature_names_in_"),
+)
+
+
+def to_sklearn(estimator: Any) -> Any:
+    """Return a fitted scikit-learn estimator that predicts what a fitted estimator of ours does.
+
+    It is scikit-learn's class of the same name where that has the same predictions; a softmax
+    becomes a ``LogisticRegression``, a table of labels a ``OneVsRestClassifier``, a regression
+    with a log link a ``PoissonRegressor``, and one under a loss that scikit-learn lacks a
+    ``LinearRegression``. So tools that know scikit-learn's estimators (ONNX converters, SHAP, model
+    cards) work. It can be fitted anew, but not resumed.
+
+    Parameters
+    ----------
+    estimator : estimator of fastgd, or a Pipeline
+        Fitted. Of a pipeline, all steps that are fastgd's are replaced, in a new pipeline.
+
+    Returns
+    -------
+    estimator : estimator of scikit-learn, fitted
+        It shares no array with the original.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    sklearn.exceptions.NotFittedError
+        If it has not been fitted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgd import SGDClassifier, to_sklearn
+    >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), [0, 0, 1, 1]
+    >>> to_sklearn(SGDClassifier(random_state=0, max_iter=50, tol=None).fit(X, y))
+    SGDClassifier(max_iter=50, random_state=0, tol=None)
+    """
+    if isinstance(estimator, Pipeline):
+        steps = [(name, _converted_step(step)) for name, step in estimator.steps]
+        return Pipeline(steps, transform_input=estimator.transform_input)
+    if not isinstance(estimator, BaseSGD | SolvedModel):
+        raise TypeError(
+            "to_sklearn takes an estimator of fastgd or a Pipeline, got "
+            f"{type(estimator).__name__}."
+        )
+    check_is_fitted(estimator)
+    return _converted(estimator)
+
+
+def _converted_step(step: Any) -> Any:
+    """Return the step of a pipeline; a transformer is taken over as it is."""
+    return to_sklearn(step) if isinstance(step, BaseSGD | SolvedModel) else step
+
+
+def _converted(estimator: Any) -> Any:
+    if isinstance(estimator, SGDClassifier):
+        return _classifier(estimator)
+    if isinstance(estimator, SGDRegressor):
+        return _regressor(estimator)
+    if isinstance(estimator, SGDOneClassSVM):
+        return _filled(_with_words(linear_model.SGDOneClassSVM, estimator), estimator)
+    kind = getattr(linear_model, type(estimator).__name__, None)
+    kind = kind or getattr(svm, type(estimator).__name__, linear_model.LogisticRegression)
+    twin = _filled(_with_words(kind, estimator), estimator)
+    if hasattr(twin, "_get_loss"):
+        twin._base_loss = twin._get_loss()  # the link by which generalised linear models predict
+    return twin
+
+
+def _classifier(estimator: SGDClassifier) -> Any:
+    problem = estimator._problem()
+    if problem == "softmax":
+        return _filled(linear_model.LogisticRegression(C=np.inf), estimator)
+    if problem == "multilabel":
+        return _one_for_each_label(estimator)
+    twin = _filled(_with_words(linear_model.SGDClassifier, estimator), estimator)
+    twin.loss_function_ = twin._get_loss_function(twin.loss)
+    return twin
+
+
+def _one_for_each_label(estimator: SGDClassifier) -> OneVsRestClassifier:
+    binary = _with_words(linear_model.SGDClassifier, estimator)
+    twin = OneVsRestClassifier(binary)
+    twin.estimators_ = [
+        _filled(
+            _with_words(linear_model.SGDClassifier, estimator),
+            estimator,
+            coef_=estimator.coef_[k : k + 1].copy(),
+            intercept_=estimator.intercept_[k : k + 1].copy(),
+            classes_=np.array([0, 1]),
+        )
+        for k in range(estimator.coef_.shape[0])
+    ]
+    twin.label_binarizer_ = LabelBinarizer(sparse_output=True)
+    twin.label_binarizer_.fit(np.eye(estimator.classes_.shape[0], dtype=int))
+    return twin
+
+
+def _regressor(estimator: SGDRegressor) -> Any:
+    is_log = getattr(type(estimator._loss_tag()), "link", None) == LOG
+    if is_log and estimator.coef_.ndim == 2:
+        return _one_for_each_target(estimator)
+    if is_log:
+        return _log_linear(estimator, estimator.coef_.copy(), float(estimator.intercept_[0]))
+    known = linear_model.SGDRegressor.loss_functions
+    if estimator.coef_.ndim == 1 and isinstance(estimator.loss, str) and estimator.loss in known:
+        return _filled(_with_words(linear_model.SGDRegressor, estimator), estimator)
+    return _filled(linear_model.LinearRegression(), estimator)
+
+
+def _one_for_each_target(estimator: SGDRegressor) -> MultiOutputRegressor:
+    twin = MultiOutputRegressor(linear_model.PoissonRegressor())
+    twin.estimators_ = [
+        _log_linear(estimator, coef.copy(), float(intercept))
+        for coef, intercept in zip(estimator.coef_, estimator.intercept_, strict=True)
+    ]
+    return twin
+
+
+def _log_linear(estimator: SGDRegressor, coef: Any, intercept: float) -> Any:
+    twin = linear_model.PoissonRegressor()
+    twin._base_loss = twin._get_loss()
+    return _filled(twin, estimator, coef_=coef, intercept_=intercept)
+
+
+def _with_words(kind: type, estimator: Any) -> BaseEstimator:
+    """Return an unfitted estimator with the words that both have, if it knows their values."""
+    twin = kind()
+    own = estimator.get_params(deep=False)
+    for name in twin.get_params(deep=False).keys() & own.keys():
+        before = getattr(twin, name)
+        twin.set_params(**{name: own[name]})
+        try:
+            twin._validate_params()
+        except ValueError:  # a loss, solver or schedule of ours alone
+            twin.set_params(**{name: before})
+    return twin
+
+
+def _filled(twin: Any, estimator: Any, **instead: Any) -> Any:
+    """Return an estimator with the fitted attributes of another, or with others in their place."""
+    for name in CARRIED:
+        value = instead.get(name, getattr(estimator, name, None))
+        if value is not None:
+            setattr(twin, name, value.copy() if isinstance(value, np.ndarray) else value)
+    return twin
