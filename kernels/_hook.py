@@ -26,7 +26,7 @@ def hook(plain):
 
     # numba compares the argument names of an overload with those of its implementation
     resolve.__signature__ = inspect.signature(plain)
-    overload(plain, target="generic")(resolve)
+    overload(plain, target="generic", jit_options={"forceinline": True})(resolve)
     return plain
 
 
@@ -38,7 +38,7 @@ def cast(value, reference):
     return type(reference)(value)
 
 
-@overload(cast, target="generic")
+@overload(cast, target="generic", jit_options={"forceinline": True})
 def _cast(value, reference):
     if reference is types.float32:
         return lambda value, reference: np.float32(value)

@@ -54,7 +54,7 @@ def kernel(function: Callable | None = None, /, **options: Any) -> Any:
     """Compile an entry point on its first call and cache its machine code on disk."""
     if function is None:
         return functools.partial(kernel, **options)
-    compiled = helper(function, **options)
+    compiled = helper(function, **{"forceinline": False, **options})
     # Absent where NUMBA_DISABLE_JIT left a plain function.
     if hasattr(compiled, "_cache"):
         compiled._cache = _Cache(function)
@@ -62,10 +62,16 @@ def kernel(function: Callable | None = None, /, **options: Any) -> Any:
 
 
 def helper(function: Callable | None = None, /, **options: Any) -> Any:
-    """Compile a function that kernels call; it is cached as a part of them."""
+    """Compile a function that kernels call; it becomes a part of them.
+
+    A helper that LLVM left as a call would be linked, in the process that compiles, to the copy
+    that numba compiled of it alone, and elsewhere to the copy cached with its kernel: two codes,
+    whose last digits differ. So all helpers are inlined, which costs no time here or there.
+    """
     if function is None:
         return functools.partial(helper, **options)
     common = {"nogil": True, "error_model": "numpy", "fastmath": set(FASTMATH)}
+    options.setdefault("forceinline", True)
     return numba.njit(**{**common, **options})(function)
 
 

@@ -34,7 +34,9 @@ def _quotient(r):
     return low + q * (middle + q * high)
 
 
-@kernel(fastmath={"contract"})  # to reassociate would merge the two parts of log 2
+@kernel(
+    fastmath={"contract"}, forceinline=True
+)  # to reassociate would merge the two parts of log 2
 def exp(x):
     """Return e**x for x in [-708, 709] to 4e-16 relative; x is clipped to that interval.
 
@@ -57,7 +59,7 @@ def expm1(x):
     return x + x * x * _quotient(x)
 
 
-@kernel()
+@kernel(forceinline=True)
 def log1p(e):
     """Return log(1 + e) for e in [0, 1] to 1e-15 absolute.
 

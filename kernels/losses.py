@@ -122,7 +122,7 @@ def pull(loss):
     return type(loss).pull(loss) if hasattr(type(loss), "pull") else 0.0
 
 
-@overload(pull)
+@overload(pull, jit_options={"forceinline": True})
 def _pull(loss):
     if hasattr(loss.instance_class, "pull"):
         return loss.instance_class.pull
@@ -134,7 +134,7 @@ def negative(loss):
     return getattr(type(loss), "negative", -1.0)
 
 
-@overload(negative)
+@overload(negative, jit_options={"forceinline": True})
 def _negative(loss):
     number = float(getattr(loss.instance_class, "negative", -1.0))
     return lambda loss: number
@@ -161,20 +161,20 @@ def predictions(loss, raw, out):
 # order, e^60 (1 + t + t^2/2), is finite at 1e4 (6e33) and goes on to rise and to bend, so that
 # descent and Newton's method come back. Each of the three is the exact derivative of the one above
 # it. They are entry points, because plain Python reaches them through the losses.
-@kernel()
+@kernel(forceinline=True)
 def growth(x, edge):
     """Return e^x; beyond ``edge`` its Taylor polynomial of second order at ``edge``."""
     t = max(x - edge, 0.0)
     return exp(min(x, edge)) * (1.0 + t * (1.0 + 0.5 * t))
 
 
-@kernel()
+@kernel(forceinline=True)
 def growth_slope(x, edge):
     """Return the derivative of ``growth``."""
     return exp(min(x, edge)) * (1.0 + max(x - edge, 0.0))
 
 
-@kernel()
+@kernel(forceinline=True)
 def growth_bend(x, edge):
     """Return the second derivative of ``growth``."""
     return exp(min(x, edge))

@@ -228,7 +228,7 @@ def step_of_batch(frame, rule, rows, batch, pace, slopes, params, state, gradien
     return step(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched)
 
 
-@overload(step_of_batch)
+@overload(step_of_batch, jit_options={"forceinline": True})
 def _step_of_batch(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
     step = _scatter if frame.instance_class.scatters else _gather
 

@@ -159,7 +159,7 @@ def slopes(loss, samples, batch, unit, margin, loss_sums):
     return _slopes_of_classes(loss, samples, batch, unit, margin, loss_sums)
 
 
-@overload(slopes)
+@overload(slopes, jit_options={"forceinline": True})
 def _slopes(loss, samples, batch, unit, margin, loss_sums):
     if loss.instance_class.kind == losses.MULTINOMIAL:
         return lambda loss, samples, batch, unit, margin, loss_sums: _slopes_of_row(
@@ -241,7 +241,7 @@ def step_of_batch(frame, rule, rows, batch, pace, memory, n_touched, shares):
     step(frame, rule, rows, batch, pace, memory, n_touched, shares)
 
 
-@overload(step_of_batch)
+@overload(step_of_batch, jit_options={"forceinline": True})
 def _step_of_batch(frame, rule, rows, batch, pace, memory, n_touched, shares):
     step = _scatter if frame.instance_class.scatters else _gather
 
