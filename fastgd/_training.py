@@ -61,6 +61,8 @@ def train(
     ValueError
         If the parameters are no longer finite.
     """
+    if hasattr(settings.schedule, "begin") and settings.schedule.begin(1) is not None:
+        raise NotImplementedError("learning_rate 'adaptive' and 'plateau' cannot be trained yet.")
     watch = _Watch(settings, keep_best=score is not None)
     epochs = range(settings.max_iter)
     bar = tqdm(epochs, unit="epoch", disable=not settings.verbose, leave=settings.verbose > 1)
@@ -245,7 +247,9 @@ class _Trainer:
     def _rates(self, first: int, n_steps: int) -> NDArray[np.float64]:
         """Ask the schedule for the rates of the steps from number ``first`` on."""
         t = np.arange(first, first + n_steps, dtype=np.float64)
-        return np.ascontiguousarray(self._settings.schedule(t), dtype=np.float64)
+        rates = np.asarray(self._settings.schedule(t))
+        _check_rates(rates, first, n_steps)
+        return np.ascontiguousarray(rates, dtype=np.float64)
 
     def _allocate(self) -> Memory | MultiMemory:
         """Return the kernel's arrays for this call."""
@@ -289,4 +293,19 @@ class _Trainer:
             f"Floating-point under-/overflow occurred at epoch #{progress.epochs}. Scaling input "
             "data with StandardScaler or MinMaxScaler might help. The learning rate was "
             f"{rate:.3g} at step {progress.steps}: a smaller eta0 might help too."
+        )
+
+
+def _check_rates(rates: NDArray[Any], first: int, n_steps: int) -> None:
+    """Refuse what a callable returned for ``learning_rate`` that is not a rate for each step."""
+    if rates.shape != (n_steps,) or rates.dtype.kind not in "fiu":
+        raise ValueError(
+            f"learning_rate must return a number for each step: for {n_steps} steps an array of "
+            f"shape ({n_steps},), got shape {rates.shape} of {rates.dtype}."
+        )
+    is_rate = np.isfinite(rates) & (rates >= 0)
+    if not is_rate.all():
+        bad = int(np.argmin(is_rate))
+        raise ValueError(
+            f"learning_rate must return finite rates >= 0, got {rates[bad]} for step {first + bad}."
         )
