@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgd._resolve import Schedule
+from fastgd.schedules import Course
 
 
 @dataclasses.dataclass
@@ -27,6 +28,8 @@ class Progress:
         Of the orders in which rows are visited.
     factor : float
         What the schedule's rates are multiplied by: less than 1 where they had to shrink.
+    course : Course or None
+        Where a schedule stands whose rates depend on how training goes.
     history : dict of str to list
     """
 
@@ -38,6 +41,7 @@ class Progress:
     steps: int = 0
     epochs: int = 0
     factor: float = 1.0
+    course: Course | None = None
     history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
 
     @classmethod

@@ -81,22 +81,35 @@ def optimizer(name: Any, *, sparse: bool) -> Any:
     return tag
 
 
-def schedule(estimator: Any, loss_tag: Any, optimizer_tag: Any) -> Schedule:
+def schedule(
+    estimator: Any, loss_tag: Any, optimizer_tag: Any, steps_per_epoch: int, max_iter: int
+) -> Schedule:
     """Return the schedule that an estimator's words ask for.
 
     scikit-learn's defaults, "optimal" and "invscaling", are made for plain sgd ("optimal" would
     have Adam take steps of 10): with another optimizer the class's own default means that
-    optimizer's constant rate. Any other word, and any callable, is obeyed.
+    optimizer's constant rate. Any other word, and any callable, is obeyed. What a schedule leaves
+    open is filled in, its lengths by ``max_iter``.
     """
     rule = estimator.learning_rate
+    if isinstance(rule, type):
+        raise ValueError(
+            f"learning_rate={rule.__name__} is a class; give an object, {rule.__name__}(...)."
+        )
+    if hasattr(rule, "bind"):
+        return rule.bind(estimator.eta0, steps_per_epoch, max_iter)
     if callable(rule):
         return rule
     if rule == type(estimator)._default_learning_rate and not isinstance(optimizer_tag, Sgd):
         return schedules.Constant(type(optimizer_tag).eta0)
-    if rule == "constant":
-        return schedules.Constant(estimator.eta0)
-    if rule == "invscaling":
-        return schedules.InvScaling(estimator.eta0, estimator.power_t)
+    if rule == "optimal":
+        return _optimal(estimator, loss_tag)
+    words = {"power_t": estimator.power_t} if rule == "invscaling" else {}
+    named = schedules.SCHEDULES[rule](eta0=None, **words)
+    return named.bind(estimator.eta0, steps_per_epoch, max_iter)
+
+
+def _optimal(estimator: Any, loss_tag: Any) -> Schedule:
     if estimator.alpha == 0:
         raise ValueError(
             "alpha must be > 0 since learning_rate is 'optimal'. alpha is used to compute the "

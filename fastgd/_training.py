@@ -72,7 +72,10 @@ def train(
     Diverged
         If the parameters or the objective explode and ``on_divergence`` is "raise".
     """
-    watch = _Watch(settings, keep_best=score is not None)
+    adapts = getattr(settings.schedule, "begin", lambda _: None)(1) is not None
+    # a schedule that shrinks the rate where training stalls ends it as well
+    patience = settings._replace(tol=None) if adapts else settings
+    watch = _Watch(patience, keep_best=score is not None)
     epochs = range(settings.max_iter)
     bar = tqdm(epochs, unit="epoch", disable=not settings.verbose, leave=settings.verbose > 1)
     with one_blas_thread(), bar, np.errstate(over="ignore", invalid="ignore", under="ignore"):
@@ -89,7 +92,9 @@ def train(
                 trainer.note(validation_score=-float(np.mean(measured)))
             if settings.verbose:
                 bar.set_postfix(objective=f"{objectives.sum():.6g}", refresh=False)
-            if watch.stalled(measured, trainer.progress):
+            ends = watch.stalled(measured, trainer.progress)
+            by_schedule = trainer.stalls(measured)
+            if ends if by_schedule is None else by_schedule:
                 break
         trainer.warn_of_a_rise()
     watch.restore(trainer.progress)
@@ -181,6 +186,7 @@ class _Trainer:
         self._memory = self._allocate()
         self._frame = Frames(self._rule, self._rows, progress)
         self._start, self._before = progress.copy(), progress
+        self._begin_course()
         self._backoffs = 0
         self._objective_at_start: float | None = None
 
@@ -225,6 +231,27 @@ class _Trainer:
             loss, penalty = sums[0] / self._data.unit / span.stop, sums[1] / span.stop
             self._look_out(float(loss.sum() + penalty.sum()))
         return loss, penalty
+
+    def _begin_course(self) -> None:
+        """Let a schedule that depends on how training goes go on, or begin."""
+        schedule, course = self._settings.schedule, self.progress.course
+        begun = schedule.begin(1) if hasattr(schedule, "begin") else None
+        if begun is None or course is None or course.eta0 != begun.eta0:
+            self.progress.course = begun
+
+    def stalls(self, measured: NDArray[np.float64]) -> bool | None:
+        """Tell a schedule how the epoch went; return whether it ends training, None without one.
+
+        Columns share a rate, and so what it depends on: the mean over them.
+        """
+        settings, course = self._settings, self.progress.course
+        if course is None:
+            return None
+        schedule: Any = settings.schedule
+        value = np.array([measured.mean()])
+        course = schedule.after_epoch(course, value, settings.tol, settings.n_iter_no_change)
+        self.progress.course = course
+        return bool(course.stop)
 
     def note(self, **values: float) -> None:
         """Add an epoch's figures to the history."""
@@ -279,8 +306,11 @@ class _Trainer:
     def _rates(self, first: int, n_steps: int) -> NDArray[np.float64]:
         """Ask the schedule for the rates of the steps from number ``first`` on."""
         t = np.arange(first, first + n_steps, dtype=np.float64)
-        rates = np.ascontiguousarray(self._settings.schedule(t), dtype=np.float64)
-        return rates * self.progress.factor
+        rates = np.asarray(self._settings.schedule(t))
+        _check_rates(rates, first, n_steps)
+        course = self.progress.course
+        factor = self.progress.factor * (1.0 if course is None else float(course.factor[0]))
+        return np.ascontiguousarray(rates, dtype=np.float64) * factor
 
     def _allocate(self) -> Memory | MultiMemory:
         """Return the kernel's arrays for this call."""
@@ -401,3 +431,18 @@ class _Trainer:
         probe = _Trainer(data, plain, start.copy(), once)
         loss, penalty = probe._visit()
         return float(loss.sum() + penalty.sum()), (params - probe.progress.params) / length
+
+
+def _check_rates(rates: NDArray[Any], first: int, n_steps: int) -> None:
+    """Refuse what a callable returned for ``learning_rate`` that is not a rate for each step."""
+    if rates.shape != (n_steps,) or rates.dtype.kind not in "fiu":
+        raise ValueError(
+            f"learning_rate must return a number for each step: for {n_steps} steps an array of "
+            f"shape ({n_steps},), got shape {rates.shape} of {rates.dtype}."
+        )
+    is_rate = np.isfinite(rates) & (rates >= 0)
+    if not is_rate.all():
+        bad = int(np.argmin(is_rate))
+        raise ValueError(
+            f"learning_rate must return finite rates >= 0, got {rates[bad]} for step {first + bad}."
+        )

@@ -249,7 +249,10 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
     def _settings(self, n_visited: int, max_iter: int, tol: float | None, rule: Rule) -> Settings:
         """Return how to train on this many rows."""
         batch_size = n_visited if self.batch_size == "full" else min(self.batch_size, n_visited)
-        schedule = _resolve.schedule(self, rule.loss, rule.optimizer)
+        # by the constructor's max_iter, so that partial_fit of 2 + 3 epochs goes on as of 5
+        schedule = _resolve.schedule(
+            self, rule.loss, rule.optimizer, -(-n_visited // batch_size), self.max_iter
+        )
         return Settings(
             batch_size=int(batch_size),
             schedule=schedule,

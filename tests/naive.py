@@ -357,6 +357,98 @@ def optimal(t, alpha, loss):
     return 1 / (alpha * (1 / (first * alpha) + t - 1))
 
 
+def step(t, eta0, gamma, every):
+    return eta0 * gamma ** ((t - 1) // every)
+
+
+def multistep(t, eta0, gamma, milestones):
+    rate = eta0
+    for milestone in milestones:
+        if t - 1 >= milestone:
+            rate *= gamma
+    return rate
+
+
+def exponential(t, eta0, gamma):
+    return eta0 * gamma ** (t - 1)
+
+
+def polynomial(t, eta0, power, end, length):
+    return end + (eta0 - end) * (1 - min((t - 1) / length, 1)) ** power
+
+
+def cosine(t, eta0, eta_min, length):
+    return eta_min + (eta0 - eta_min) * (1 + math.cos(math.pi * min((t - 1) / length, 1))) / 2
+
+
+def cosine_restarts(t, eta0, eta_min, period, multiplier):
+    since = t - 1 if multiplier > 1 else (t - 1) % period
+    while since >= period:
+        since, period = since - period, period * multiplier
+    return cosine(since + 1, eta0, eta_min, period)
+
+
+def one_cycle(t, eta0, share_up, start_divisor, end_divisor, length):
+    """With the steps counted from 0, as in PyTorch; where that has no rise, the peak is first."""
+    first = eta0 / start_divisor
+    step, top, last = t - 1, max(share_up * length - 1, 0), length - 1
+    if step < top:
+        return cosine(step + 1, first, eta0, top)
+    if step >= last:
+        return eta0 if step == top else first / end_divisor
+    return cosine(step - top + 1, eta0, first / end_divisor, last - top)
+
+
+def inverse_sqrt(t, eta0, warm_up):
+    return eta0 * math.sqrt(warm_up) * min(t**-0.5, t * warm_up**-1.5)
+
+
+def warm_up(t, after, length, start):
+    """``after`` is the other schedule's rate of its step t."""
+    return after(t - length) if t > length else after(1) * (start + (1 - start) * t / length)
+
+
+class Adaptive:
+    """scikit-learn's rule for one column, as its loop over epochs has it."""
+
+    def __init__(self, eta0, tol, n_iter_no_change):
+        self.eta, self.tol, self.patience = eta0, tol, n_iter_no_change
+        self.best, self.count, self.ended = math.inf, 0, False
+
+    def after_epoch(self, value):
+        if self.ended:
+            return
+        self.count = self.count + 1 if self.tol is not None and value > self.best - self.tol else 0
+        self.best = min(self.best, value)
+        if self.count >= self.patience:
+            if self.eta > 1e-6:
+                self.eta, self.count = self.eta / 5, 0
+            else:
+                self.ended = True
+
+
+class Plateau:
+    """PyTorch's rule for one column; it ends where PyTorch would leave a rate as it is."""
+
+    def __init__(self, eta0, factor, patience, threshold, eta_min):
+        self.eta, self.factor, self.patience = eta0, factor, patience
+        self.threshold, self.eta_min = threshold, eta_min
+        self.best, self.count, self.ended = None, 0, False
+
+    def after_epoch(self, value):
+        if self.best is None or value < self.best - self.threshold * abs(self.best):
+            self.best, self.count = value, 0
+        else:
+            self.count += 1
+        if self.count > self.patience:
+            self.count = 0
+            reduced = max(self.eta * self.factor, self.eta_min)
+            if self.eta - reduced > 1e-8 and not self.ended:
+                self.eta = reduced
+            else:
+                self.ended = True
+
+
 # -- training --------------------------------------------------------------------------------
 
 

@@ -60,11 +60,16 @@ class OptimizerCase(NamedTuple):
 
 
 class ScheduleCase(NamedTuple):
-    """A schedule, and the rate of step t in plain Python."""
+    """A schedule, or an unregistered form of one, and the rate of step t in plain Python.
+
+    A registered row is what its name means in a training of ``MAX_ITER`` epochs of
+    ``STEPS_PER_EPOCH`` steps with ``WORDS``.
+    """
 
     name: str
     schedule: Any
     rate: Callable[[float], float]
+    is_registered: bool = True
 
 
 class EstimatorCase(NamedTuple):
@@ -253,17 +258,73 @@ OPTIMIZER_CASES = [
     OptimizerCase("lazy adam", optimizers.LazyAdam(), lambda: naive.Adam(lazy=True), 0.05, False),
 ]
 
+WORDS = {"eta0": 0.3, "power_t": 0.25, "alpha": 1e-3}
+STEPS_PER_EPOCH, MAX_ITER = 5, 84
+
+
+def _schedule(name: str, tag: Any, rate: Any, *, is_registered: bool = False) -> ScheduleCase:
+    """Return a row whose naive twin takes the schedule's numbers, in their order."""
+    numbers = [value for field, value in vars(tag).items() if field != "unit"]
+    return ScheduleCase(name, tag, lambda t: rate(t, *numbers), is_registered)
+
+
+def _named(name: str, tag: Any, rate: Any) -> ScheduleCase:
+    return _schedule(name, tag, rate, is_registered=True)
+
+
 SCHEDULE_CASES = [
-    ScheduleCase("constant", schedules.Constant(0.3), lambda t: naive.constant(t, 0.3)),
-    ScheduleCase(
-        "invscaling", schedules.InvScaling(0.3, 0.25), lambda t: naive.invscaling(t, 0.3, 0.25)
-    ),
+    _named("constant", schedules.Constant(0.3), naive.constant),
+    _named("invscaling", schedules.InvScaling(0.3, 0.25), naive.invscaling),
     ScheduleCase(
         "optimal",
         schedules.optimal(1e-3, LOSSES["squared_hinge"]),
         lambda t: naive.optimal(t, 1e-3, naive.squared_hinge()),
     ),
+    _named("step", schedules.Step(0.3, 0.1, 140, "step"), naive.step),
+    _named("multistep", schedules.MultiStep(0.3, 0.1, [210, 315], "step"), naive.multistep),
+    _named(
+        "exponential",
+        schedules.Exponential(0.3, (0.01 ** (1 / 84)) ** (1 / 5), "step"),
+        naive.exponential,
+    ),
+    _named("polynomial", schedules.Polynomial(0.3, 1.0, 0.0, 420, "step"), naive.polynomial),
+    _named("cosine", schedules.Cosine(0.3, 0.0, 420, "step"), naive.cosine),
+    _named(
+        "cosine_restarts",
+        schedules.CosineRestarts(0.3, 0.0, 60, 2.0, "step"),
+        naive.cosine_restarts,
+    ),
+    _named("one_cycle", schedules.OneCycle(0.3, 0.3, 25.0, 1e4, 420, "step"), naive.one_cycle),
+    _named("inverse_sqrt", schedules.InverseSquareRoot(0.3, 5, "step"), naive.inverse_sqrt),
+    ScheduleCase("adaptive", schedules.Adaptive(0.3), lambda t: naive.constant(t, 0.3)),
+    ScheduleCase("plateau", schedules.ReduceOnPlateau(0.3), lambda t: naive.constant(t, 0.3)),
+    _schedule("step of 7", schedules.Step(0.3, 0.5, 7), naive.step),
+    _schedule("step of 2.5", schedules.Step(0.3, 0.5, 2.5), naive.step),
+    _schedule("milestones", schedules.MultiStep(0.3, 0.2, (4, 20.5, 21)), naive.multistep),
+    _schedule("growth", schedules.Exponential(1e-6, 1.01), naive.exponential),
+    _schedule("to an end", schedules.Polynomial(0.3, 1.7, 0.01, 40), naive.polynomial),
+    _schedule("to a least rate", schedules.Cosine(0.3, 0.01, 60.5), naive.cosine),
+    _schedule("even restarts", schedules.CosineRestarts(0.3, 0.01, 7, 1.0), naive.cosine_restarts),
+    _schedule("slow restarts", schedules.CosineRestarts(0.3, 0.01, 8, 1.5), naive.cosine_restarts),
+    _schedule("fast restarts", schedules.CosineRestarts(0.3, 0.01, 3, 3.0), naive.cosine_restarts),
+    _schedule("no rise", schedules.OneCycle(0.3, 0.0, 7.0, 50.0, 40), naive.one_cycle),
+    _schedule("no fall", schedules.OneCycle(0.3, 1.0, 7.0, 50.0, 40), naive.one_cycle),
+    _schedule("one step", schedules.OneCycle(0.3, 0.3, 7.0, 50.0, 1), naive.one_cycle),
+    _schedule("no warm-up", schedules.InverseSquareRoot(0.3, 1), naive.inverse_sqrt),
+    ScheduleCase(
+        "warm-up",
+        schedules.WarmUp(schedules.InvScaling(0.3, 0.25), 10, 0.1),
+        lambda t: naive.warm_up(t, lambda t: naive.invscaling(t, 0.3, 0.25), 10, 0.1),
+        False,
+    ),
+    ScheduleCase(
+        "warm-up of a callable",
+        schedules.WarmUp(lambda t: 0.3 / t, 3),
+        lambda t: naive.warm_up(t, lambda t: 0.3 / t, 3, 0),
+        False,
+    ),
 ]
+REGISTERED_SCHEDULES = [case for case in SCHEDULE_CASES if case.is_registered]
 
 ESTIMATOR_CASES = [
     EstimatorCase("SGDClassifier", fastgd.SGDClassifier, {"max_iter": 5, "tol": None}),

@@ -33,7 +33,7 @@ CLASSIFIER_LOSSES = (
     "squared_epsilon_insensitive",
 )
 REGRESSOR_LOSSES = CLASSIFIER_LOSSES[-4:]
-SCHEDULES = ("constant", "invscaling", "optimal")
+SCHEDULES = ("constant", "invscaling", "optimal", "adaptive")
 PLAIN = {"tol": None, "shuffle": False, "max_iter": 5, "eta0": 1e-2, "alpha": 1.0}
 
 
@@ -224,8 +224,10 @@ def test_words_and_defaults_are_scikit_learns(estimator):
     assert all(ours[name] == added[name] for name in set(ours) - set(theirs))
 
 
-def test_stops_where_scikit_learn_does(cancer):
+@pytest.mark.parametrize("learning_rate", ["optimal", "adaptive"])
+def test_stops_where_scikit_learn_does(learning_rate, cancer):
     words = {"loss": "log_loss", "shuffle": False, "alpha": 1e-2, "tol": 1e-3}
+    words |= {"learning_rate": learning_rate, "eta0": 0.1}
     theirs = linear_model.SGDClassifier(**words).fit(*cancer)
     ours = fastgd.SGDClassifier(**words).fit(*cancer)
     assert 1 < ours.n_iter_ < 1000

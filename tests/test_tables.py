@@ -20,7 +20,7 @@ from tests.tables import over
         (LOSSES, [case.name for case in tables.LOSS_CASES]),
         (PENALTIES, [case.word for case in tables.PENALTY_CASES]),
         (OPTIMIZERS, [case.name for case in tables.OPTIMIZER_CASES if case.is_registered]),
-        (SCHEDULES, [case.name for case in tables.SCHEDULE_CASES]),
+        (SCHEDULES, [case.name for case in tables.REGISTERED_SCHEDULES]),
         (
             [name for name in fastgd.__all__ if isinstance(getattr(fastgd, name), type)],
             [case.name for case in tables.ESTIMATOR_CASES],
