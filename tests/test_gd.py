@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 
 from fastgd._solvers import _gd
+from fastgd._solvers._auto import descend
 from fastgd._solvers._gd import gd
 from fastgd._solvers._saga import saga
 from fastgd._solvers._task import Effort, Task
@@ -15,7 +16,14 @@ from fastgd.kernels.rows import CSR, Dense
 
 SOLVERS = [gd, saga]
 SMOOTH = [SquaredError(), LogLoss(), Softmax()]
-CURVED = [*SMOOTH, losses.Huber(0.3), losses.SquaredHinge(), losses.ModifiedHuber()]
+CURVED = [
+    *SMOOTH,
+    losses.Huber(0.3),
+    losses.SquaredHinge(),
+    losses.ModifiedHuber(),
+    losses.SmoothHinge(0.5),
+    losses.LogCosh(0.5),
+]
 
 
 def name(value):
@@ -235,3 +243,11 @@ def test_same_seed_same_model(rng):
         one, other = (fit(solver, X, y, LogLoss(), l2=1e-3, seed=3) for _ in range(2))
         # BLAS's last digit depends on where arrays lie, and may cost or save a last pass
         np.testing.assert_allclose(one.coef, other.coef, rtol=1e-5)
+
+
+def test_the_absolute_error_is_twice_the_median_s_loss(rng):
+    X, y = data(rng, SquaredError())
+    absolute = fit(descend, X, y, losses.AbsoluteError(), l2=0.02, tol=1e-9)
+    median = fit(descend, X, y, losses.Quantile(0.5), l2=0.01, tol=1e-9)
+    assert absolute.converged
+    assert absolute.objective == pytest.approx(2 * median.objective, rel=1e-9)

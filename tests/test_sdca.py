@@ -83,6 +83,19 @@ def test_conjugate_bounds_and_step(loss):
                     assert new == pytest.approx(wanted, abs=missed * abs(r - dual) + 1e-12)
 
 
+@pytest.mark.parametrize("q", [0.0, 1e-8, 1.0, 1e5, 1e10])
+@pytest.mark.parametrize("raw", [1e-6, -3.0, 1e4])
+def test_a_step_of_log_cosh_is_solved_at_any_q(raw, q):
+    """Not by the loss at the new prediction, which q amplifies: z + q tanh(z) = target itself."""
+    loss, y, dual = losses.LogCosh(0.6), 0.4, 0.2
+    r, slope = losses.dual_step(loss, y, raw, dual, q)
+    target = (raw - y + q * dual) / 0.6
+    z = np.arctanh(r / 0.6) if abs(r) < 0.6 * (1 - 1e-9) else target - q * r / 0.6
+    assert z + q * np.tanh(z) == pytest.approx(target, rel=1e-12, abs=1e-12)
+    assert r == pytest.approx(0.6 * np.tanh(z), rel=1e-12)
+    assert 0.0 <= slope <= 1.0
+
+
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("loss", SMOOTH, ids=name)
 def test_gap_proves_the_optimum(rng, loss, fit_intercept):
