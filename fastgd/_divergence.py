@@ -9,7 +9,7 @@ import scipy.sparse as sp
 # back while rates fall, and scikit-learn lets it: "raise" and "warn" wait for an overflow, and warn
 # of a rise at the end. Who asks for "backoff" wants to hear of it at once.
 RISEN = 1e3
-EXPLODED = {"raise": 1e100, "warn": 1e100, "backoff": RISEN}
+EXPLODED = {"raise": 1e100, "warn": 1e100, "backoff": 10.0}
 BACKOFF = 0.25  # what a rate is multiplied by
 MOST_BACKOFFS = 100  # 0.25^100 = 6e-61: beyond it nothing would move
 

@@ -84,9 +84,10 @@ def train(
             try:
                 objectives = trainer.epoch()
             except Diverged as explosion:
-                if trainer.recovers(explosion):
-                    continue
-                break
+                if not trainer.recovers(explosion):
+                    break
+                watch.forgive()
+                continue
             measured = objectives if score is None else -score(trainer.progress.reported())
             if score is not None:
                 trainer.note(validation_score=-float(np.mean(measured)))
@@ -95,7 +96,9 @@ def train(
             ends = watch.stalled(measured, trainer.progress)
             by_schedule = trainer.stalls(measured)
             if ends if by_schedule is None else by_schedule:
-                break
+                if not trainer.ends_in_vain():
+                    break
+                watch.forgive()
         trainer.warn_of_a_rise()
     watch.restore(trainer.progress)
     return trainer.progress, trainer.progress.epochs - progress.epochs
@@ -142,6 +145,11 @@ class _Watch:
         self._ended |= ends
         return bool(self._ended.all())
 
+    def forgive(self) -> None:
+        """Count anew from here on: training went back, and goes on with smaller steps."""
+        if self._best is not None:
+            self._count[:], self._ended[:] = 0, False
+
     def _keep(self, columns: NDArray[np.bool_], progress: Progress) -> None:
         if not (self._keep_best or self._ended.size > 1) or not columns.any():
             return
@@ -185,7 +193,7 @@ class _Trainer:
         self._rows = as_rows(self._data.X)
         self._memory = self._allocate()
         self._frame = Frames(self._rule, self._rows, progress)
-        self._start, self._before = progress.copy(), progress
+        self._start = self._best = progress.copy()
         self._begin_course()
         self._backoffs = 0
         self._objective_at_start: float | None = None
@@ -196,12 +204,15 @@ class _Trainer:
         Columns that share a loss (softmax) have one objective.
         """
         started, progress = time.perf_counter(), self.progress
-        self._before = progress.copy()
+        before = progress.copy()
         loss, penalty = self._visit()
         progress.epochs += 1
-        change = progress.params - self._before.params
+        change = progress.params - before.params
+        objective = float(loss.sum() + penalty.sum())
+        if objective <= min(progress.history.get("objective", []), default=np.inf):
+            self._best = before  # which is what the objective of an epoch tells of
         self.note(
-            objective=float(loss.sum() + penalty.sum()),
+            objective=objective,
             loss=float(loss.sum()),
             penalty=float(penalty.sum()),
             learning_rate=float(self._rates(progress.steps, 1)[0]),
@@ -349,14 +360,25 @@ class _Trainer:
 
     def _look_out(self, objective: float) -> None:
         """Raise ``Diverged`` where parameters or objective have exploded."""
-        params, progress = self.progress.params, self.progress
-        if np.isfinite(params).all() and np.isfinite(objective):
+        if np.isfinite(self.progress.params).all() and np.isfinite(objective):
             limit = EXPLODED[self._settings.on_divergence]
             if objective <= limit or objective <= limit * self._start_objective():
                 return
+        raise self._explosion()
+
+    def _explosion(self) -> Diverged:
+        """Return what there is to say of it."""
+        progress = self.progress
         column, scale = largest_column(self._data.X)
         rate = float(self._rates(progress.steps, 1)[0])
-        raise Diverged(progress.epochs + 1, progress.steps, rate, column, scale)
+        return Diverged(progress.epochs + 1, progress.steps, rate, column, scale)
+
+    def ends_in_vain(self) -> bool:
+        """Go back, to go on with smaller steps, where training ends above its start."""
+        last = self.progress.history["objective"][-1]
+        if self._settings.on_divergence != "backoff" or last <= self._start_objective():
+            return False
+        return self.recovers(self._explosion())
 
     def _start_objective(self) -> float:
         """Return the objective at the parameters that this call began with, of some rows."""
@@ -373,12 +395,14 @@ class _Trainer:
         self._backoffs += 1
         if answer == "raise" or self._backoffs > MOST_BACKOFFS:
             raise explosion
-        self.progress = self._before
+        now, self.progress = self.progress, self._best.copy()
+        self.progress.history, self.progress.factor = now.history, now.factor
+        self.progress.epochs = now.epochs
         self._memory = self._allocate()
         self._frame = Frames(self._rule, self._rows, self.progress)
         if answer == "warn":
             warnings.warn(
-                f"{explosion} Training ended with the parameters of the epoch before.",
+                f"{explosion} Training ended with the parameters of the best epoch.",
                 ConvergenceWarning,
                 stacklevel=2,
             )

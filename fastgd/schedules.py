@@ -58,7 +58,7 @@ _SHRINKING = _number("in (0, 1)", lambda number: 0 < number < 1)
 _ALLOWED = {
     **dict.fromkeys(("eta0", "gamma", "power", "alpha", "t0"), _POSITIVE),
     **dict.fromkeys(("length", "every", "period", "warm_up"), _POSITIVE),
-    **dict.fromkeys(("eta_min", "end", "power_t", "patience"), _AT_LEAST_ZERO),
+    **dict.fromkeys(("eta_min", "end", "patience"), _AT_LEAST_ZERO),
     **dict.fromkeys(("multiplier", "start_divisor", "end_divisor"), _AT_LEAST_ONE),
     **dict.fromkeys(("start", "share_up", "threshold"), _SHARE),
     "divisor": _ABOVE_ONE,

@@ -22,7 +22,7 @@ from fastgd import _resolve
 from fastgd._progress import Data
 from fastgd._validation import binary_targets, check_X_y, encode_labels
 from fastgd.base import NONE, BaseSGD, Validation
-from fastgd.kernels.losses import LOG, LOSSES, LogLoss, ModifiedHuber, Softmax
+from fastgd.kernels.losses import LOG, LOSSES, Focal, LogLoss, ModifiedHuber, Softmax
 
 LOSSES_OF_CLASSES = sorted(set(LOSSES) - {"softmax", "quantile", "poisson", "gamma", "tweedie"})
 
@@ -42,9 +42,11 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
     ----------
     loss : str or loss object, default="hinge"
         "hinge" (linear SVM), "log_loss" (logistic or softmax regression), "modified_huber",
-        "squared_hinge", "perceptron"; or a regression loss on targets -1 and 1: "squared_error",
-        "huber", "epsilon_insensitive", "squared_epsilon_insensitive". A NamedTuple with static
-        methods ``value`` and ``gradient`` is a loss of your own.
+        "squared_hinge", "smooth_hinge", "perceptron", "focal"; or a regression loss on targets -1
+        and 1: "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive",
+        "absolute_error", "log_cosh". Objects from ``fastgd.losses`` set their numbers:
+        ``Focal(gamma=1.0)``, ``Softmax(label_smoothing=0.1)``. A NamedTuple with static methods
+        ``value`` and ``gradient`` is a loss of your own.
     penalty : {"l2", "l1", "elasticnet", None}, default="l2"
         The intercept is never penalised. "l1" and "elasticnet" give exact zeros.
     alpha : float, default=1e-4
@@ -67,10 +69,15 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
         Accepted and not needed: all classes are trained in one pass over X.
     random_state : int, RandomState instance or None, default=None
         Seeds the order of the rows.
-    learning_rate : {"constant", "optimal", "invscaling"} or callable, default="optimal"
-        eta0; 1 / (alpha (t0 + t - 1)), t0 by Bottou's heuristic; eta0 / t^power_t; t counts update
-        steps from 1. A callable gets an array of step numbers and returns their rates. With an
-        optimizer other than "sgd" the default means that optimizer's own constant rate.
+    learning_rate : str, schedule or callable, default="optimal"
+        "constant": eta0; "optimal": 1 / (alpha (t0 + t - 1)), t0 by Bottou's heuristic;
+        "invscaling": eta0 / t^power_t; "adaptive": eta0, a fifth of it each time training stalls;
+        t counts update steps from 1. "step", "multistep", "exponential", "polynomial", "cosine",
+        "cosine_restarts", "one_cycle", "inverse_sqrt" and "plateau" stretch over ``max_iter``
+        epochs, and want ``tol=None`` to see their end; objects from ``fastgd.schedules`` set their
+        numbers, ``WarmUp`` goes in front of any. A callable gets an array of step numbers and
+        returns their rates. With an optimizer other than "sgd" the default means that optimizer's
+        own constant rate.
     eta0 : float, default=0.01
         First learning rate, > 0; not used by "optimal".
     power_t : float, default=0.5
@@ -94,10 +101,12 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
         More than two classes: "multinomial" is a softmax, "ovr" one binary problem for each class,
         "auto" a softmax for log_loss and one-vs-rest otherwise. With two classes all are the same.
     on_divergence : {"raise", "backoff", "warn"}, default="raise"
-        What to do when parameters or objective explode: raise a ValueError that names epoch, step,
-        learning rate and the feature of the largest magnitude; go back to the last good epoch and
-        quarter the learning rate, as often as need be (``history_["backoffs"]`` counts); or go
-        back, warn and stop.
+        What to do when parameters or objective explode. "raise": a ValueError names epoch, step,
+        learning rate and the feature of the largest magnitude. "warn": go back to the best epoch,
+        warn and stop. "backoff": go back to the best epoch, quarter the learning rate and go on,
+        whenever the objective is ten times that of the start, or training would end above it;
+        ``history_["backoffs"]`` counts. The others wait for an overflow, as scikit-learn does, and
+        warn at the end if the objective has risen.
     monitor : bool, default=False
         After each epoch, take another pass over X for ``history_["true_objective"]``, the objective
         at the coefficients as they are, and ``history_["gradient_norm"]``.
@@ -136,7 +145,11 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseSGD._parameter_constraints,
-        "loss": [StrOptions(set(LOSSES_OF_CLASSES)), HasMethods(["value", "gradient"])],
+        "loss": [
+            StrOptions(set(LOSSES_OF_CLASSES)),
+            HasMethods(["value", "gradient"]),
+            HasMethods(["value_row", "gradient_row"]),
+        ],
         "n_jobs": [Integral, None],
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "multi_class": [StrOptions({"auto", "ovr", "multinomial"})],
@@ -456,9 +469,10 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Return the classes' probabilities, for "log_loss" and "modified_huber" only.
+        """Return the classes' probabilities, where the loss has them.
 
-        A softmax's own; one-vs-rest's are each class's sigmoid, divided by their sum. For
+        "log_loss" and "modified_huber" do; "focal" has its sigmoid, which is not calibrated. They
+        are a softmax's own; one-vs-rest's are each class's sigmoid, divided by their sum. For
         "modified_huber" they are (clip(raw, -1, 1) + 1) / 2 [1]_.
 
         Parameters
@@ -524,12 +538,12 @@ def _dense(y: Any) -> NDArray[Any]:
 def _is_probabilistic(loss: Any) -> bool:
     """Tell whether a loss, by name or object, says what probability a raw prediction stands for."""
     tag = LOSSES.get(loss) if isinstance(loss, str) else loss
-    return isinstance(tag, LogLoss | ModifiedHuber | Softmax)
+    return isinstance(tag, LogLoss | Focal | ModifiedHuber | Softmax)
 
 
 def _probabilities(raw: NDArray[Any], loss: Any) -> NDArray[Any]:
     """Return the probability of the positive class for each raw prediction."""
-    if isinstance(loss, LogLoss):
+    if isinstance(loss, LogLoss | Focal):
         # 1 / (1 + e^-raw) without overflow on either side
         e = np.exp(-np.abs(raw))
         return np.where(raw >= 0, 1, e) / (1 + e)

@@ -28,7 +28,8 @@ class SGDRegressor(RegressorMixin, BaseSGD):
     Parameters
     ----------
     loss : str or loss object, default="squared_error"
-        "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"; "quantile"
+        "squared_error", "absolute_error", "huber", "log_cosh", "epsilon_insensitive",
+        "squared_epsilon_insensitive"; "quantile"
         (the median; ``fastgd.losses.Quantile(0.9)`` is another quantile); or, with predictions
         exp(x @ coef + intercept), "poisson" (y >= 0), "gamma" (y > 0), "tweedie" (power 1.5,
         y >= 0; ``fastgd.losses.Tweedie(1.9)`` is another power). A NamedTuple with static methods
@@ -52,7 +53,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         Of the losses "huber", "epsilon_insensitive" and "squared_epsilon_insensitive", in units of
         the target.
     random_state : int, RandomState instance or None, default=None
-    learning_rate : {"constant", "optimal", "invscaling"} or callable, default="invscaling"
+    learning_rate : str, schedule or callable, default="invscaling"
         As in ``SGDClassifier``.
     eta0 : float, default=0.01
     power_t : float, default=0.25
@@ -67,10 +68,12 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         Rows in a step. "full" is batch gradient descent.
     optimizer : {"sgd", "momentum", "nesterov", "adam"} or object, default="sgd"
     on_divergence : {"raise", "backoff", "warn"}, default="raise"
-        What to do when parameters or objective explode: raise a ValueError that names epoch, step,
-        learning rate and the feature of the largest magnitude; go back to the last good epoch and
-        quarter the learning rate, as often as need be (``history_["backoffs"]`` counts); or go
-        back, warn and stop.
+        What to do when parameters or objective explode. "raise": a ValueError names epoch, step,
+        learning rate and the feature of the largest magnitude. "warn": go back to the best epoch,
+        warn and stop. "backoff": go back to the best epoch, quarter the learning rate and go on,
+        whenever the objective is ten times that of the start, or training would end above it;
+        ``history_["backoffs"]`` counts. The others wait for an overflow, as scikit-learn does, and
+        warn at the end if the objective has risen.
     monitor : bool, default=False
         After each epoch, take another pass over X for ``history_["true_objective"]``, the objective
         at the coefficients as they are, and ``history_["gradient_norm"]``.
