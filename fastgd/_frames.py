@@ -10,6 +10,7 @@ from fastgd._resolve import in_dtype
 from fastgd.kernels import frames, optimizers, penalties
 from fastgd.kernels.optimizers import LazyAdam, Momentum, Sgd, backward_coasts
 from fastgd.kernels.sgd import Rule
+from fastgd.kernels.transforms import Identity
 
 
 class Frames:
@@ -80,9 +81,13 @@ def _in_float64(penalty: Any) -> penalties.ElasticNet:
 def kind_of_frame(rule: Rule, *, averages: bool, sparse: bool) -> type:
     """Choose how coefficients are kept; each choice gives the same model, to rounding."""
     absolute = rule.penalty.l1 > 0
+    transforms = not isinstance(rule.transform, Identity)
+    if transforms and not isinstance(rule.transform.quantize, Identity):
+        return frames.Plain  # what is sent, of all coordinates, is not zero where the gradient is
     if not sparse or not hasattr(rule.optimizer, "catch_up"):  # Adam has no closed form of a rest
         return frames.Plain
-    if isinstance(rule.optimizer, Sgd) and not absolute:
+    # a transform needs the gradient, which these two never gather
+    if isinstance(rule.optimizer, Sgd) and not absolute and not transforms:
         return frames.Averaged if averages else frames.Scaled
     if averages:
         return frames.Plain  # the mean of such paths has no closed form: every step, everywhere

@@ -26,6 +26,8 @@ class Progress:
     seed : int
         Of the orders in which rows are visited.
     history : dict of str to list
+    residual : ndarray of params' shape, or (0,)
+        What a quantizer with memory has not sent yet.
     """
 
     params: NDArray[Any]
@@ -36,6 +38,7 @@ class Progress:
     steps: int = 0
     epochs: int = 0
     history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    residual: NDArray[Any] = dataclasses.field(default_factory=lambda: np.zeros(0))
 
     @classmethod
     def begin(cls, params: NDArray[Any], optimizer: Any, *, average: bool, seed: int) -> "Progress":
@@ -46,7 +49,8 @@ class Progress:
 
     def copy(self) -> "Progress":
         """Return a copy that shares nothing, so that a failed call can be forgotten."""
-        arrays = {name: getattr(self, name).copy() for name in ("params", "state", "average")}
+        names = ("params", "state", "average", "residual")
+        arrays = {name: getattr(self, name).copy() for name in names}
         history = {name: list(values) for name, values in self.history.items()}
         return dataclasses.replace(self, **arrays, history=history)
 
