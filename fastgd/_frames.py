@@ -23,8 +23,9 @@ class Frames:
         kind: Any = kind_of_frame(rule, averages=averages, sparse=rows.is_sparse)
         self._kind = kind
         self._behind = np.zeros(progress.params[:-1].size if averages else 0)
-        if kind in (frames.Lazy, frames.Stepped):
+        if kind not in (frames.Plain, frames.Scaled, frames.Averaged):
             self._touched = np.zeros(n_features, np.int32)
+        if kind in (frames.Lazy, frames.Stepped):
             self._seen = np.zeros(n_features, np.int64)
             self._owed = np.zeros(progress.params[-1].size)
 
@@ -34,6 +35,8 @@ class Frames:
             return frames.Plain()
         if self._kind in (frames.Scaled, frames.Averaged):
             return self._kind(np.array([1.0, 0.0]), self._behind)
+        if self._kind in (frames.Gathered, frames.GatheredAveraged):
+            return self._kind(np.array([1.0, 0.0]), self._behind, self._touched)
         times = self._times(paces)
         if self._kind is frames.Stepped or self._outshrinks_velocity(times):
             return frames.Stepped(self._touched, self._seen, times, paces, self._owed)
@@ -86,8 +89,9 @@ def kind_of_frame(rule: Rule, *, averages: bool, sparse: bool) -> type:
         return frames.Plain  # what is sent, of all coordinates, is not zero where the gradient is
     if not sparse or not hasattr(rule.optimizer, "catch_up"):  # Adam has no closed form of a rest
         return frames.Plain
-    # a transform needs the gradient, which these two never gather
-    if isinstance(rule.optimizer, Sgd) and not absolute and not transforms:
+    if isinstance(rule.optimizer, Sgd) and not absolute and transforms:
+        return frames.GatheredAveraged if averages else frames.Gathered
+    if isinstance(rule.optimizer, Sgd) and not absolute:
         return frames.Averaged if averages else frames.Scaled
     if averages:
         return frames.Plain  # the mean of such paths has no closed form: every step, everywhere

@@ -157,7 +157,9 @@ class _Trainer:
         tags = [in_dtype(tag, dtype) for tag in (rule.loss, rule.penalty, rule.optimizer)]
         self._many = progress.params.ndim == 2
         self._shared = not self._many or hasattr(rule.loss, "gradient_row")
-        self._transforms = not isinstance(rule.transform, Identity)
+        plain = isinstance(rule.transform, Identity)
+        self._clips = not plain and not isinstance(rule.transform.clip, Identity)
+        self._quantizes = not plain and not isinstance(rule.transform.quantize, Identity)
         transform = transform_in_dtype(rule.transform, dtype, is_shared=self._shared)
         self._rule = (
             MultiRule(*tags, rule.fit_intercept, progress.params.shape[1], transform)
@@ -194,16 +196,15 @@ class _Trainer:
             learning_rate=float(self._rates(progress.steps, 1)[0]),
             seconds=time.perf_counter() - started,
         )
-        if self._transforms and not isinstance(self._rule.transform.clip, Identity):
-            self.note(clipped=sums[2].sum() / n_steps / (1 if self._shared else sums.shape[1]))
+        if self._clips:
+            n_problems = 1 if self._shared else sums.shape[1]
+            self.note(clipped=float(sums[2].sum()) / n_steps / n_problems)
         return np.array([total_loss + total_penalty]) if self._shared else loss + penalty
 
     def _remember(self, progress: Progress) -> None:
         """Give a quantizer that feeds back a memory, unless it has one; take it from others."""
-        transform = self._rule.transform
-        shape = (
-            progress.params.shape if self._transforms and transform.quantize.feeds_back else (0,)
-        )
+        feeds_back = self._quantizes and self._rule.transform.quantize.feeds_back
+        shape = progress.params.shape if feeds_back else (0,)
         if progress.residual.shape != shape:
             progress.residual = np.zeros(shape)
         progress.residual = progress.residual.astype(progress.params.dtype, copy=False)
@@ -249,7 +250,7 @@ class _Trainer:
             sgd_batches_multi(rows, samples, self._rule, plan, self._memory, frame)
             return np.stack(sums)
         everywhere = isinstance(frame, frames.Plain) and self._rows.is_sparse
-        by_rows = plan.batch_size == 1 and not everywhere and not self._transforms
+        by_rows = plan.batch_size == 1 and not everywhere and not self._quantizes
         descend = sgd_rows if by_rows else sgd_batches
         return np.array(descend(rows, samples, self._rule, plan, self._memory, frame))[:, None]
 

@@ -117,7 +117,7 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
     ----------
     rows : Dense or CSR
     samples : Samples
-    rule : Rule, its transform the identity
+    rule : Rule, its transform the identity or clipping
     plan : Plan
     memory : Memory, changed in place
     frame : Plain (dense rows only), Scaled or Lazy, changed in place
@@ -137,6 +137,7 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
     params, state, average = memory.params, memory.state, memory.average
     last = params.shape[0] - 1
     loss_sum, penalty_sum, cost = 0.0, 0.0, cost_of_all(rule, params, 0)
+    n_clipped = 0
     for t in range(plan.paces.shape[0]):
         i = row_at(samples.order, t)
         pace = optimizers.pace_of(plan.paces, t)
@@ -148,18 +149,22 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
         loss_sum += weight * losses.value(rule.loss, samples.y[i], raw)
         slope = weight * losses.slope(rule.loss, samples.y[i], raw) / plan.unit
         delta, shares = cast(slope, pace[0]), cast(0.0, pace[0])
+        scale, clipped = transforms.clip_row(rule.transform, rows, i, delta, rule.fit_intercept)
+        n_clipped += clipped
         own_pace, left = begin_step(frame, rule, pace, params, average)
         begin, end = entries(rows, i)
         for k in range(begin, end):
             j, x = entry(rows, i, k)
-            shares += descend(frame, rule, own_pace, delta * x, params, state, j)
+            g = transforms.clipped_entry(rule.transform, delta * x, scale)
+            shares += descend(frame, rule, own_pace, g, params, state, j)
         cost = cost_after(frame, left * cost, np.float64(shares))
         if rule.fit_intercept:
-            params[last] += optimizers.update(rule.optimizer, pace, delta, state, last)[0]
+            g = transforms.clipped_entry(rule.transform, delta, scale)
+            params[last] += optimizers.update(rule.optimizer, pace, g, state, last)[0]
         if t >= plan.average_from:
             add_to_average(frame, rule, params, average)
     finish(frame, rule, plan.paces.shape[0], params, state, average)
-    return loss_sum, penalty_sum, 0.0
+    return loss_sum, penalty_sum, float(n_clipped)
 
 
 @kernel()

@@ -58,9 +58,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd.kernels import packing
-from fastgd.kernels._hook import hook
+from fastgd.kernels._hook import cast, hook
 from fastgd.kernels._jit import helper, kernel
 from fastgd.kernels.frames import at, column, lanes
+from fastgd.kernels.rows import entries, entry
 from fastgd.kernels.sampling import GAMMA, SHIFT_32, mix
 
 OWN_STREAM = np.uint64(0xD1342543DE82EF95)  # the same seed orders the rows, by other numbers
@@ -98,6 +99,21 @@ def transform_multi(tag, frame, rule, gradient, residual, totals, clipped, n_tou
     return type(tag).transform_multi(
         tag, frame, rule, gradient, residual, totals, clipped, n_touched, seed, step
     )
+
+
+@hook
+def clip_row(tag, rows, i, delta, fit_intercept):
+    """Return what the gradient of one row is to be scaled by, and 1 if clipping changes it.
+
+    Its entries are delta x_j, and delta for the intercept; ``clipped_entry`` makes use of it.
+    """
+    return type(tag).clip_row(tag, rows, i, delta, fit_intercept)
+
+
+@hook
+def clipped_entry(tag, g, factor):
+    """Return an entry of a row's clipped gradient, ``factor`` from ``clip_row``."""
+    return type(tag).clipped_entry(tag, g, factor)
 
 
 @hook
@@ -147,6 +163,14 @@ class Identity(NamedTuple):
         pass
 
     @staticmethod
+    def clip_row(tag, rows, i, delta, fit_intercept):
+        return delta, 0
+
+    @staticmethod
+    def clipped_entry(tag, g, factor):
+        return g
+
+    @staticmethod
     def clip(tag, frame, rule, gradient, n_touched, first, width):
         return 0
 
@@ -194,6 +218,14 @@ class Transform(NamedTuple):
             totals[k] = gradient[first_of_last + k]
             gradient[first_of_last + k] = 0
 
+    @staticmethod
+    def clip_row(tag, rows, i, delta, fit_intercept):
+        return clip_row(tag.clip, rows, i, delta, fit_intercept)
+
+    @staticmethod
+    def clipped_entry(tag, g, factor):
+        return clipped_entry(tag.clip, g, factor)
+
 
 @helper(fastmath=False)
 def _send(quantizer, gradient, residual, size, key):
@@ -240,6 +272,50 @@ class Clip(NamedTuple):
             shortened = _shorten(tag.norm, frame, rule, gradient, n_touched, first, width)
         return limited | shortened
 
+    @staticmethod
+    def clip_row(tag, rows, i, delta, fit_intercept):
+        return _clip_row(tag.norm, tag.value, rows, i, delta, fit_intercept)
+
+    @staticmethod
+    def clipped_entry(tag, g, factor):
+        return _limited(g, tag.value) * factor
+
+
+@helper()
+def _clip_row(norm, value, rows, i, delta, fit_intercept):
+    """Find the factor of a row's gradient from one look at the row; no gradient is written."""
+    unit = 1.0
+    squares, n_changed = _squares_of_row(unit, value, rows, i, delta, fit_intercept)
+    if squares == np.inf:
+        unit = TINY
+        squares, n_changed = _squares_of_row(unit, value, rows, i, delta, fit_intercept)
+    if not squares > (norm * unit) ** 2:
+        return cast(1.0, delta), min(n_changed, 1)
+    return cast(norm * unit / math.sqrt(squares), delta), 1
+
+
+@helper()
+def _squares_of_row(unit, value, rows, i, delta, fit_intercept):
+    """Return the sum of (unit g_j)^2 after clipping by value, and how many entries that changed."""
+    begin, end = entries(rows, i)
+    total, n_changed = 0.0, 0
+    for k in range(begin, end):
+        _, x = entry(rows, i, k)
+        g = unit * np.float64(_limited(delta * x, value))
+        total += g * g
+        n_changed += 1 if abs(delta * x) > value else 0
+    if fit_intercept:
+        g = unit * np.float64(_limited(delta, value))
+        total += g * g
+        n_changed += 1 if abs(delta) > value else 0
+    return total, n_changed
+
+
+@helper()
+def _limited(g, bound):
+    """Return g clipped to +-bound; by comparisons, so that NaN stays and a divergence shows."""
+    return bound if g > bound else (-bound if g < -bound else g)
+
 
 @helper()
 def _limit(bound, frame, rule, gradient, n_touched, first, width):
@@ -255,9 +331,7 @@ def _limit_column(bound, gradient, j, n_lanes, first, width):
     n_changed = 0
     for lane in range(first, first + width):
         g = gradient[at(j, n_lanes, lane)]
-        # by comparisons, so that NaN stays: a training that diverged must show it
-        limited = bound if g > bound else (-bound if g < -bound else g)
-        gradient[at(j, n_lanes, lane)] = limited
+        gradient[at(j, n_lanes, lane)] = _limited(g, bound)
         n_changed += 1 if abs(g) > bound else 0
     return n_changed
 

@@ -7,7 +7,7 @@ import pytest
 
 from fastgd import _frames, _resolve, _training
 from fastgd.kernels import frames, transforms
-from fastgd.kernels.sgd import Rule, sgd_batches
+from fastgd.kernels.sgd import Rule, sgd_batches, sgd_rows
 from fastgd.kernels.transforms import TRANSFORMS, Clip, Identity, Qsgd, TopK, Transform
 from fastgd.transforms import decode, encode
 from tests import naive
@@ -28,7 +28,8 @@ from tests.test_sgd import (
 )
 
 TRANSFORM = {case.name: case for case in TRANSFORM_CASES}
-BOUNDS = [(0.2, np.inf), (np.inf, 0.1), (0.15, 0.1)]  # each clips some steps and not others
+BOUNDS = [(0.35, np.inf), (np.inf, 0.25), (0.35, 0.3)]  # each clips some steps and not others
+LENGTH = {1: 2.0, 7: 1.0, N: 0.7}  # of a gradient, about, by the batch
 SHAPES = [(1, np.float64), (4, np.float32), (513, np.float64), (1000, np.float32)]
 
 over_bounds = pytest.mark.parametrize(("norm", "value"), BOUNDS)
@@ -81,9 +82,10 @@ def assert_same_training(training, layout, dtype=np.float64):
 def test_clipping_of_one_output(optimizer, batch_size, layout, norm, value):
     words = {"optimizer": optimizer, "penalty": PENALTY["l2"], "batch_size": batch_size}
     training = problem(LOSS["log_loss"], n_epochs=6, **words)
-    share = assert_same_training(clipped_by(training, norm, value), layout)
-    assert 0 < share <= 1
-    assert share < 1 or batch_size == 1
+    bounds = LENGTH[batch_size] * norm, LENGTH[batch_size] * value
+    share = assert_same_training(clipped_by(training, *bounds), layout)
+    assert share > 0
+    assert share < 1 or batch_size == N
 
 
 @over_layouts
@@ -168,18 +170,21 @@ def test_a_gradient_that_is_not_finite_is_not_hidden(name):
 def test_a_second_clipped_training_compiles_nothing(layout, rng):
     first = problem(LOSS["huber"], penalty=PENALTY["l2"])
     clipped_by(first, 0.15).compiled(layout)
-    compiled = len(sgd_batches.signatures)
-    clipped_by(replace(first, weight=rng.random(N), shuffle=True), 3, 0.1).compiled(layout)
-    clipped_by(replace(first, batch_size=1, fit_intercept=False), value=1).compiled(layout)
-    assert len(sgd_batches.signatures) == compiled
+    clipped_by(replace(first, batch_size=1), 0.15).compiled(layout)
+    compiled = len(sgd_batches.signatures), len(sgd_rows.signatures)
+    for batch_size in (1, 4):
+        first = replace(first, batch_size=batch_size)
+        clipped_by(replace(first, weight=rng.random(N), shuffle=True), 3, 0.1).compiled(layout)
+        clipped_by(replace(first, fit_intercept=False), value=1).compiled(layout)
+    assert (len(sgd_batches.signatures), len(sgd_rows.signatures)) == compiled
 
 
 @pytest.mark.parametrize(
     ("transform", "optimizer", "average", "kind"),
     [
-        (Transform(Clip(1.0), Identity()), "sgd", False, frames.Lazy),
+        (Transform(Clip(1.0), Identity()), "sgd", False, frames.Gathered),
         (Transform(Clip(1.0), Identity()), "momentum", False, frames.Lazy),
-        (Transform(Clip(1.0), Identity()), "sgd", True, frames.Plain),
+        (Transform(Clip(1.0), Identity()), "sgd", True, frames.GatheredAveraged),
         (Transform(Identity(), Qsgd()), "sgd", False, frames.Plain),
         (Identity(), "sgd", False, frames.Scaled),
     ],
