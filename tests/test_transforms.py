@@ -98,7 +98,7 @@ def test_clipping_in_frames_that_catch_up(optimizer, penalty, layout):
 
 @pytest.mark.nojit
 @over_layouts
-@pytest.mark.parametrize("words", [{"average": 3}, {"fit_intercept": False}, {"shuffle": True}])
+@pytest.mark.parametrize("words", [{"average": 3}, {"fit_intercept": False}])
 def test_clipping_with_an_average_or_without_an_intercept(words, layout):
     training = problem(LOSS["log_loss"], penalty=PENALTY["l2"], batch_size=4, **words)
     assert_same_training(clipped_by(training, 0.15, 0.1), layout)
