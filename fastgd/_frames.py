@@ -10,6 +10,7 @@ from fastgd._resolve import in_dtype
 from fastgd.kernels import frames, optimizers, penalties
 from fastgd.kernels.optimizers import LazyAdam, Momentum, Sgd, backward_coasts
 from fastgd.kernels.sgd import Rule
+from fastgd.kernels.transforms import Identity
 
 
 class Frames:
@@ -22,8 +23,9 @@ class Frames:
         kind: Any = kind_of_frame(rule, averages=averages, sparse=rows.is_sparse)
         self._kind = kind
         self._behind = np.zeros(progress.params[:-1].size if averages else 0)
-        if kind in (frames.Lazy, frames.Stepped):
+        if kind not in (frames.Plain, frames.Scaled, frames.Averaged):
             self._touched = np.zeros(n_features, np.int32)
+        if kind in (frames.Lazy, frames.Stepped):
             self._seen = np.zeros(n_features, np.int64)
             self._owed = np.zeros(progress.params[-1].size)
 
@@ -33,6 +35,8 @@ class Frames:
             return frames.Plain()
         if self._kind in (frames.Scaled, frames.Averaged):
             return self._kind(np.array([1.0, 0.0]), self._behind)
+        if self._kind in (frames.Gathered, frames.GatheredAveraged):
+            return self._kind(np.array([1.0, 0.0]), self._behind, self._touched)
         times = self._times(paces)
         if self._kind is frames.Stepped or self._outshrinks_velocity(times):
             return frames.Stepped(self._touched, self._seen, times, paces, self._owed)
@@ -80,8 +84,13 @@ def _in_float64(penalty: Any) -> penalties.ElasticNet:
 def kind_of_frame(rule: Rule, *, averages: bool, sparse: bool) -> type:
     """Choose how coefficients are kept; each choice gives the same model, to rounding."""
     absolute = rule.penalty.l1 > 0
+    transforms = not isinstance(rule.transform, Identity)
+    if transforms and not isinstance(rule.transform.quantize, Identity):
+        return frames.Plain  # what is sent, of all coordinates, is not zero where the gradient is
     if not sparse or not hasattr(rule.optimizer, "catch_up"):  # Adam has no closed form of a rest
         return frames.Plain
+    if isinstance(rule.optimizer, Sgd) and not absolute and transforms:
+        return frames.GatheredAveraged if averages else frames.Gathered
     if isinstance(rule.optimizer, Sgd) and not absolute:
         return frames.Averaged if averages else frames.Scaled
     if averages:

@@ -31,6 +31,8 @@ class Progress:
     course : Course or None
         Where a schedule stands whose rates depend on how training goes.
     history : dict of str to list
+    residual : ndarray of params' shape, or (0,)
+        What a quantizer with memory has not sent yet.
     """
 
     params: NDArray[Any]
@@ -43,6 +45,7 @@ class Progress:
     factor: float = 1.0
     course: Course | None = None
     history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    residual: NDArray[Any] = dataclasses.field(default_factory=lambda: np.zeros(0))
 
     @classmethod
     def begin(cls, params: NDArray[Any], optimizer: Any, *, average: bool, seed: int) -> "Progress":
@@ -53,7 +56,8 @@ class Progress:
 
     def copy(self) -> "Progress":
         """Return a copy that shares nothing, so that a failed call can be forgotten."""
-        arrays = {name: getattr(self, name).copy() for name in ("params", "state", "average")}
+        names = ("params", "state", "average", "residual")
+        arrays = {name: getattr(self, name).copy() for name in names}
         history = {name: list(values) for name, values in self.history.items()}
         return dataclasses.replace(self, **arrays, history=history)
 

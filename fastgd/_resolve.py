@@ -1,7 +1,8 @@
 """From a constructor's words to what the kernels take: "adam" -> Adam()."""
 
+import math
 from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from fastgd.kernels.losses import (
 )
 from fastgd.kernels.optimizers import OPTIMIZERS, Adam, LazyAdam, Sgd
 from fastgd.kernels.penalties import ElasticNet
+from fastgd.kernels.transforms import TRANSFORMS, Clip, Identity, Qsgd, TopK, Transform
 
 Schedule = Callable[[Any], Any]  # from step numbers to their rates, arrays of float64
 
@@ -116,6 +118,78 @@ def _optimal(estimator: Any, loss_tag: Any) -> Schedule:
             "optimal learning rate."
         )
     return schedules.optimal(estimator.alpha, loss_tag)
+
+
+def transform(clip_norm: float | None, clip_value: float | None, quantize: Any) -> Any:
+    """Return what happens to a gradient before the optimizer is handed it.
+
+    Raises
+    ------
+    ValueError
+        If a bound is not a positive number, or for no such quantizer.
+    """
+    bounds = Clip(_bound("clip_norm", clip_norm), _bound("clip_value", clip_value))
+    clip = Identity() if clip_norm is None and clip_value is None else bounds
+    sender = Identity() if quantize is None else quantizer(quantize)
+    if isinstance(clip, Identity) and isinstance(sender, Identity):
+        return Identity()
+    return Transform(clip, sender)
+
+
+def _bound(word: str, bound: Any) -> float:
+    """Return a bound of clipping, inf for None."""
+    if bound is None:
+        return math.inf
+    if isinstance(bound, bool) or not isinstance(bound, Real) or not float(bound) > 0:
+        raise ValueError(f"{word} must be None or a number > 0, got {bound!r}.")
+    return float(bound)
+
+
+def quantizer(word: Any) -> Any:
+    """Return the quantizer of a name or of a number of bits; an object once it is checked.
+
+    Raises
+    ------
+    ValueError
+        If there is no such quantizer, or an object holds a number that it cannot have.
+    """
+    if isinstance(word, str) and word in TRANSFORMS:
+        return TRANSFORMS[word]
+    tag = Qsgd(bits=word) if isinstance(word, Integral) and not isinstance(word, bool) else word
+    if isinstance(tag, Qsgd):
+        bits = _whole("bits", tag.bits, 1, 8)
+        return Qsgd(bits, _whole("bucket", tag.bucket, 1, 2**31 - 1))
+    if isinstance(tag, TopK):
+        if not isinstance(tag.fraction, Real) or not 0 < float(tag.fraction) <= 1:
+            raise ValueError(f"fraction of TopK must be in (0, 1], got {tag.fraction!r}.")
+        return TopK(float(tag.fraction))
+    if not isinstance(tag, tuple) or not hasattr(tag, "compress") or isinstance(tag, Identity):
+        raise ValueError(
+            f"quantize must be None, a number of bits from 1 to 8, one of {sorted(TRANSFORMS)} or "
+            f"an object of fastgd.transforms, got {word!r}."
+        )
+    return tag
+
+
+def _whole(field: str, number: Any, least: int, most: int) -> int:
+    """Return a field of Qsgd that must be a whole number."""
+    whole = isinstance(number, Integral) and not isinstance(number, bool)
+    if not whole or not least <= number <= most:
+        raise ValueError(
+            f"{field} of Qsgd must be a whole number from {least} to {most}, got {number!r}."
+        )
+    return int(number)
+
+
+def transform_in_dtype(tag: Any, dtype: np.dtype, *, is_shared: bool) -> Any:
+    """Return a rule's transform as the kernels take it.
+
+    The bounds of clipping are in the kernel's dtype, as all tags of its loops; quantizers reckon
+    in float64, and keep the numbers that they have.
+    """
+    if isinstance(tag, Identity):
+        return tag
+    return Transform(in_dtype(tag.clip, dtype), tag.quantize, is_shared)
 
 
 def in_dtype(tag: Any, dtype: np.dtype) -> Any:

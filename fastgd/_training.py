@@ -27,13 +27,14 @@ from fastgd._divergence import (
 from fastgd._frames import Frames
 from fastgd._order import Order
 from fastgd._progress import Data, Progress, Settings
-from fastgd._resolve import in_dtype
+from fastgd._resolve import in_dtype, transform_in_dtype
 from fastgd._threads import one_blas_thread
 from fastgd._validation import as_rows, frozen
 from fastgd.kernels import frames
 from fastgd.kernels.optimizers import Sgd
 from fastgd.kernels.sgd import Memory, Plan, Rule, Samples, sgd_batches, sgd_rows
 from fastgd.kernels.sgd_multi import MultiMemory, MultiRule, MultiSamples, sgd_batches_multi
+from fastgd.kernels.transforms import Identity
 from fastgd.schedules import Constant
 
 SPAN_STEPS = 1 << 16  # steps handed to a kernel at once: bounds the arrays of rates to 3 MB
@@ -53,7 +54,7 @@ def train(
     ----------
     data : Data
     rule : Rule
-        Loss, penalty, optimizer, whether there is an intercept.
+        Loss, penalty, optimizer, whether there is an intercept, the gradient's transform.
     progress : Progress
         Where to start; it is left as it is.
     settings : Settings
@@ -185,11 +186,17 @@ class _Trainer:
         dtype = progress.params.dtype
         tags = [in_dtype(tag, dtype) for tag in (rule.loss, rule.penalty, rule.optimizer)]
         self._many = progress.params.ndim == 2
+        self._shared = not self._many or hasattr(rule.loss, "gradient_row")
+        plain = isinstance(rule.transform, Identity)
+        self._clips = not plain and not isinstance(rule.transform.clip, Identity)
+        self._quantizes = not plain and not isinstance(rule.transform.quantize, Identity)
+        transform = transform_in_dtype(rule.transform, dtype, is_shared=self._shared)
         self._rule = (
-            MultiRule(*tags, rule.fit_intercept, progress.params.shape[1])
+            MultiRule(*tags, rule.fit_intercept, progress.params.shape[1], transform)
             if self._many
-            else Rule(*tags, rule.fit_intercept)
+            else Rule(*tags, rule.fit_intercept, transform)
         )
+        self._remember(progress)
         self._rows = as_rows(self._data.X)
         self._memory = self._allocate()
         self._frame = Frames(self._rule, self._rows, progress)
@@ -221,12 +228,13 @@ class _Trainer:
             samples=float(self._data.n_visited + progress.history.get("samples", [0.0])[-1]),
             seconds=time.perf_counter() - started,
         )
+        if self._clips:
+            self.note(clipped=self._clipped)
         if self._settings.on_divergence == "backoff":
             self.note(backoffs=float(self._backoffs))
         if self._settings.monitor:
             self._monitor()
-        shared = hasattr(self._rule.loss, "gradient_row")
-        return np.array([loss.sum() + penalty.sum()]) if shared else loss + penalty
+        return np.array([loss.sum() + penalty.sum()]) if self._shared else loss + penalty
 
     def _visit(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Take the steps of an epoch; return the mean loss and penalty that they met."""
@@ -234,13 +242,16 @@ class _Trainer:
         order = self._order.of_epoch(progress.epochs)
         n_visited = self._data.n_visited
         n_steps = -(-n_visited // batch_size)
-        sums = np.zeros((2, progress.params.shape[1] if self._many else 1))
+        sums = np.zeros((3, progress.params.shape[1] if self._many else 1))
         for first in range(0, n_steps, SPAN_STEPS):
             last = min(first + SPAN_STEPS, n_steps)
             span = slice(first * batch_size, min(last * batch_size, n_visited))
             sums += self._span(order, span, last - first)
             loss, penalty = sums[0] / self._data.unit / span.stop, sums[1] / span.stop
             self._look_out(float(loss.sum() + penalty.sum()))
+        if self._clips:
+            n_problems = 1 if self._shared else sums.shape[1]
+            self._clipped = float(sums[2].sum()) / n_steps / n_problems
         return loss, penalty
 
     def _begin_course(self) -> None:
@@ -264,13 +275,24 @@ class _Trainer:
         self.progress.course = course
         return bool(course.stop)
 
+    def _remember(self, progress: Progress) -> None:
+        """Give a quantizer that feeds back a memory, unless it has one; take it from others."""
+        feeds_back = self._quantizes and self._rule.transform.quantize.feeds_back
+        shape = progress.params.shape if feeds_back else (0,)
+        if progress.residual.shape != shape:
+            progress.residual = np.zeros(shape)
+        progress.residual = progress.residual.astype(progress.params.dtype, copy=False)
+
     def note(self, **values: float) -> None:
         """Add an epoch's figures to the history."""
         for name, value in values.items():
             self.progress.history.setdefault(name, []).append(value)
 
     def _span(self, order: NDArray[Any], span: slice, n_steps: int) -> NDArray[np.float64]:
-        """Take ``n_steps`` steps on the visited rows of a span; return sums of loss and penalty."""
+        """Take ``n_steps`` steps on the visited rows of a span.
+
+        Returns sums of loss and penalty, and how many steps were clipped.
+        """
         progress, rule = self.progress, self._rule
         rates = self._rates(progress.steps + 1, n_steps)
         paces = rule.optimizer.paces(rule.optimizer, rates, progress.steps + 1)
@@ -284,6 +306,8 @@ class _Trainer:
             kernel_paces,
             float(self._data.unit),
             onset,
+            progress.seed,
+            progress.steps + 1,
         )
         rows, samples = self._visited(order, span)
         frame = self._frame.of_span(paces)
@@ -294,11 +318,14 @@ class _Trainer:
 
     def _descend(self, rows: Any, samples: Any, plan: Plan, frame: Any) -> NDArray[np.float64]:
         if self._many:
-            self._memory.losses[:], self._memory.penalties[:] = 0.0, 0.0
+            sums = (self._memory.losses, self._memory.penalties, self._memory.clipped)
+            for one in sums:
+                one[:] = 0.0
             sgd_batches_multi(rows, samples, self._rule, plan, self._memory, frame)
-            return np.stack([self._memory.losses, self._memory.penalties])
+            return np.stack(sums)
         everywhere = isinstance(frame, frames.Plain) and self._rows.is_sparse
-        descend = sgd_rows if plan.batch_size == 1 and not everywhere else sgd_batches
+        by_rows = plan.batch_size == 1 and not everywhere and not self._quantizes
+        descend = sgd_rows if by_rows else sgd_batches
         return np.array(descend(rows, samples, self._rule, plan, self._memory, frame))[:, None]
 
     def _visited(self, order: NDArray[Any], span: slice) -> tuple[Any, Any]:
@@ -330,9 +357,8 @@ class _Trainer:
         gradient = np.zeros_like(params)
         if not self._many:
             margin, target, weight = np.empty((3, size), dtype)
-            return Memory(
-                params, progress.state, gradient, margin, target, weight, progress.average
-            )
+            arrays = (params, progress.state, gradient, margin, target, weight)
+            return Memory(*arrays, progress.average, progress.residual)
         return self._allocate_many(size, gradient)
 
     def _allocate_many(self, size: int, gradient: NDArray[Any]) -> MultiMemory:
@@ -354,6 +380,8 @@ class _Trainer:
             average=progress.average.reshape(-1),
             losses=np.zeros(n_outputs),
             penalties=np.zeros(n_outputs),
+            residual=progress.residual.reshape(-1),
+            clipped=np.zeros(n_outputs),
         )
 
     # -- divergence -----------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from fastgd._undo import or_as_before
 from fastgd._validation import check_weight, check_X, check_X_y
 from fastgd.kernels.optimizers import OPTIMIZERS
 from fastgd.kernels.sgd import Rule
+from fastgd.kernels.transforms import TRANSFORMS
 from fastgd.schedules import SCHEDULES
 
 MAX_SEED = np.iinfo(np.int32).max
@@ -87,6 +88,9 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         "average": [Interval(Integral, 0, None, closed="left"), "boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"full"})],
         "optimizer": [StrOptions(set(OPTIMIZERS)), HasMethods(["update", "paces"])],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "clip_value": [Interval(Real, 0, None, closed="neither"), None],
+        "quantize": [StrOptions(set(TRANSFORMS)), Integral, tuple, None],
         "on_divergence": [StrOptions({"raise", "backoff", "warn"})],
         "monitor": ["boolean"],
     }
@@ -269,7 +273,9 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
     def _rule(self, *, sparse: bool) -> Rule:
         """Return what a step does, from the constructor's words."""
         optimizer = _resolve.optimizer(self.optimizer, sparse=sparse)
-        return Rule(self._loss_tag(), self._penalty_tag(), optimizer, bool(self.fit_intercept))
+        transform = _resolve.transform(self.clip_norm, self.clip_value, self.quantize)
+        rule = (self._loss_tag(), self._penalty_tag(), optimizer, bool(self.fit_intercept))
+        return Rule(*rule, transform)
 
     def _penalty_tag(self) -> Any:
         """Return the penalty's strengths."""

@@ -275,6 +275,55 @@ class Averaged(NamedTuple):
             average[c] += params[c]
 
 
+class Gathered(NamedTuple):
+    """As ``Scaled``, stepping from a gradient that is gathered first: a transform wants to see it.
+
+    touched : (d,), int32, the columns of the batch at hand
+    """
+
+    factors: np.ndarray
+    behind: np.ndarray
+    touched: np.ndarray
+
+    scatters = False
+    factor = Scaled.factor
+    begin_step = Scaled.begin_step
+    ready_row = Scaled.ready_row
+    rested = Scaled.rested
+    descend = Scaled.descend
+    cost_after = Scaled.cost_after
+    add_to_average = Scaled.add_to_average
+    finish = Scaled.finish
+
+    @staticmethod
+    def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
+        return _list_columns(frame, rule, rows, batch, gradient)
+
+    @staticmethod
+    def column(frame, i):
+        return np.uint64(frame.touched[i])
+
+
+class GatheredAveraged(NamedTuple):
+    """As ``Averaged``, stepping from a gradient that is gathered first."""
+
+    factors: np.ndarray
+    behind: np.ndarray
+    touched: np.ndarray
+
+    scatters = False
+    factor = Scaled.factor
+    begin_step = Scaled.begin_step
+    ready_row = Scaled.ready_row
+    ready_batch = Gathered.ready_batch
+    rested = Scaled.rested
+    column = Gathered.column
+    descend = Averaged.descend
+    cost_after = Scaled.cost_after
+    add_to_average = Averaged.add_to_average
+    finish = Scaled.finish
+
+
 class Lazy(NamedTuple):
     """Coefficients that are brought up to date when they are read.
 

@@ -5,6 +5,7 @@ A step, on a batch of m rows:
     raw   = X_b w + b
     delta = loss'(y, raw) * weight
     g     = X_b' delta / (m * mean weight)
+    g     = transform(g)                            where the rule has one: clip, quantize
     w     = prox(update(optimizer, w, g, state, rate))
 
 The batch's rows stay in cache between the two products, so that a pass reads X from memory
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numba.extending import overload
 
-from fastgd.kernels import losses, optimizers
+from fastgd.kernels import losses, optimizers, transforms
 from fastgd.kernels._hook import cast
 from fastgd.kernels._jit import helper, kernel
 from fastgd.kernels.frames import (
@@ -57,6 +58,7 @@ class Rule(NamedTuple):
     penalty: NamedTuple
     optimizer: NamedTuple
     fit_intercept: bool
+    transform: NamedTuple = transforms.Identity()
 
     @staticmethod
     def lanes(rule):
@@ -71,6 +73,8 @@ class Plan(NamedTuple):
     paces : ndarray of shape (n_steps, 3), X's dtype; see ``optimizers.paces``
     unit : float, the mean weight that gradients are divided by
     average_from : int, the number of steps before the first that is averaged; n_steps for none
+    seed, first_step : int, the number of the span's first step of all, 1-based: they name the
+        random numbers of quantizers
     """
 
     batch_size: int
@@ -78,6 +82,8 @@ class Plan(NamedTuple):
     paces: np.ndarray
     unit: float
     average_from: int
+    seed: int
+    first_step: int
 
 
 class Memory(NamedTuple):
@@ -88,6 +94,7 @@ class Memory(NamedTuple):
     gradient : (d + 1,), zero between steps
     margin, target, weight : (batch_size,)
     average : (d + 1,), float64, sum of the averaged iterates; (0,) where none is asked for
+    residual : (d + 1,), what a quantizer has not sent yet; (0,) for one without memory
     """
 
     params: np.ndarray
@@ -97,6 +104,7 @@ class Memory(NamedTuple):
     target: np.ndarray
     weight: np.ndarray
     average: np.ndarray
+    residual: np.ndarray
 
 
 @kernel()
@@ -109,7 +117,7 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
     ----------
     rows : Dense or CSR
     samples : Samples
-    rule : Rule
+    rule : Rule, its transform the identity or clipping
     plan : Plan
     memory : Memory, changed in place
     frame : Plain (dense rows only), Scaled or Lazy, changed in place
@@ -119,6 +127,7 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
     loss_sum, penalty_sum : float
         Sums over the visited rows: of the weighted loss before the row's step, and of the
         penalty at that time. Over their number: the objective as training meets it.
+    n_clipped : float, the number of steps whose gradient was clipped
 
     Notes
     -----
@@ -128,6 +137,7 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
     params, state, average = memory.params, memory.state, memory.average
     last = params.shape[0] - 1
     loss_sum, penalty_sum, cost = 0.0, 0.0, cost_of_all(rule, params, 0)
+    n_clipped = 0
     for t in range(plan.paces.shape[0]):
         i = row_at(samples.order, t)
         pace = optimizers.pace_of(plan.paces, t)
@@ -139,26 +149,31 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
         loss_sum += weight * losses.value(rule.loss, samples.y[i], raw)
         slope = weight * losses.slope(rule.loss, samples.y[i], raw) / plan.unit
         delta, shares = cast(slope, pace[0]), cast(0.0, pace[0])
+        scale, clipped = transforms.clip_row(rule.transform, rows, i, delta, rule.fit_intercept)
+        n_clipped += clipped
         own_pace, left = begin_step(frame, rule, pace, params, average)
         begin, end = entries(rows, i)
         for k in range(begin, end):
             j, x = entry(rows, i, k)
-            shares += descend(frame, rule, own_pace, delta * x, params, state, j)
+            g = transforms.clipped_entry(rule.transform, delta * x, scale)
+            shares += descend(frame, rule, own_pace, g, params, state, j)
         cost = cost_after(frame, left * cost, np.float64(shares))
         if rule.fit_intercept:
-            g = cast(delta + losses.pull(rule.loss), pace[0])
+            g = transforms.clipped_entry(rule.transform, delta, scale)
+            g = cast(g + losses.pull(rule.loss), pace[0])
             params[last] += optimizers.update(rule.optimizer, pace, g, state, last)[0]
         if t >= plan.average_from:
             add_to_average(frame, rule, params, average)
     finish(frame, rule, plan.paces.shape[0], params, state, average)
-    return loss_sum, penalty_sum
+    return loss_sum, penalty_sum, float(n_clipped)
 
 
 @kernel()
 def sgd_batches(rows, samples, rule, plan, memory, frame):
     """Take the steps of a plan with batches of ``plan.batch_size`` rows.
 
-    Parameters and sums are those of ``sgd_rows``; any frame goes with any rows.
+    Parameters and sums are those of ``sgd_rows``; any frame goes with any rows, and with a
+    transform any frame that does not scatter.
 
     Notes
     -----
@@ -167,6 +182,7 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
     params, state, gradient = memory.params, memory.state, memory.gradient
     average, last = memory.average, memory.params.shape[0] - 1
     loss_sum, penalty_sum, cost = 0.0, 0.0, cost_of_all(rule, params, 0)
+    n_clipped = 0
     for t in range(plan.paces.shape[0]):
         start = t * plan.batch_size
         stop = min(start + plan.batch_size, plan.n_visited)
@@ -179,6 +195,19 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
         _fetch(samples, batch, memory.target, memory.weight)
         loss, total = _slopes(rule.loss, stop - start, plan.unit, factor(frame), memory)
         loss_sum += loss
+        gather(frame, rows, batch, memory.margin, gradient)
+        total, clipped = transforms.transform(
+            rule.transform,
+            frame,
+            rule,
+            gradient,
+            memory.residual,
+            total,
+            n_touched,
+            plan.seed,
+            plan.first_step + t,
+        )
+        n_clipped += clipped
         own_pace, left = begin_step(frame, rule, pace, params, average)
         shares = step_of_batch(
             frame, rule, rows, batch, own_pace, memory.margin, params, state, gradient, n_touched
@@ -190,7 +219,7 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
         if t >= plan.average_from:
             add_to_average(frame, rule, params, average)
     finish(frame, rule, plan.paces.shape[0], params, state, average)
-    return loss_sum, penalty_sum
+    return loss_sum, penalty_sum, float(n_clipped)
 
 
 @helper()
@@ -222,15 +251,30 @@ def _slopes(loss, size, unit, scale, memory):
     return loss_sum, total
 
 
+def gather(frame, rows, batch, slopes, gradient):
+    """Add up the gradient of a batch, for a frame that steps from it."""
+    if not type(frame).scatters:
+        accumulate(rows, batch.order, batch.start, batch.stop, slopes, gradient)
+
+
+@overload(gather, jit_options={"forceinline": True})
+def _gather(frame, rows, batch, slopes, gradient):
+    if frame.instance_class.scatters:
+        return lambda frame, rows, batch, slopes, gradient: None
+    return lambda frame, rows, batch, slopes, gradient: accumulate(
+        rows, batch.order, batch.start, batch.stop, slopes, gradient
+    )
+
+
 def step_of_batch(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
-    """Step the coefficients of a batch by its rows' slopes; return the sum of their shares."""
-    step = _scatter if type(frame).scatters else _gather
+    """Step the coefficients of a batch by its gradient; return the sum of their shares."""
+    step = _scatter if type(frame).scatters else _descend_columns
     return step(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched)
 
 
 @overload(step_of_batch, jit_options={"forceinline": True})
 def _step_of_batch(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
-    step = _scatter if frame.instance_class.scatters else _gather
+    step = _scatter if frame.instance_class.scatters else _descend_columns
 
     def implementation(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
         return step(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched)
@@ -239,9 +283,8 @@ def _step_of_batch(frame, rule, rows, batch, pace, slopes, params, state, gradie
 
 
 @helper()
-def _gather(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
-    """Add up the gradient, then step each coefficient that the batch touches."""
-    accumulate(rows, batch.order, batch.start, batch.stop, slopes, gradient)
+def _descend_columns(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
+    """Step each coefficient that the batch touches; leave a gradient of zero."""
     shares = cast(0.0, pace[0])
     for i in range(n_touched):
         j = column(frame, i)
@@ -252,7 +295,7 @@ def _gather(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_t
 
 @helper()
 def _scatter(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
-    """Step the coefficients by one row after another."""
+    """Step the coefficients by one row after another, straight from the slopes."""
     shares = cast(0.0, pace[0])
     for position in range(batch.start, batch.stop):
         i, slope = row_at(batch.order, position), slopes[position - batch.start]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numba.extending import overload
 
-from fastgd.kernels import losses, optimizers
+from fastgd.kernels import losses, optimizers, transforms
 from fastgd.kernels._jit import helper, kernel
 from fastgd.kernels.frames import (
     Batch,
@@ -58,6 +58,7 @@ class MultiRule(NamedTuple):
     optimizer: NamedTuple
     fit_intercept: bool
     n_outputs: int
+    transform: NamedTuple = transforms.Identity()
 
     @staticmethod
     def lanes(rule):
@@ -75,6 +76,9 @@ class MultiMemory(NamedTuple):
     average : ((d + 1) K,), float64; (0,) where none is asked for
     losses, penalties : (K,), float64, the sums that ``sgd`` returns, for each output; those of a
         loss of the whole row are in ``losses[0]``
+    residual : ((d + 1) K,), what a quantizer has not sent yet; (0,) for one without memory
+    clipped : (K,), float64, the number of steps that were clipped, of each output; those of
+        outputs that share one norm are in ``clipped[0]``
     """
 
     params: np.ndarray
@@ -88,6 +92,8 @@ class MultiMemory(NamedTuple):
     average: np.ndarray
     losses: np.ndarray
     penalties: np.ndarray
+    residual: np.ndarray
+    clipped: np.ndarray
 
 
 @kernel()
@@ -126,6 +132,19 @@ def sgd_batches_multi(rows, samples, rule, plan, memory, frame):
         _raw_from_margins(margin, params, factor(frame), stop - start)
         slopes(rule.loss, samples, batch, plan.unit, margin, memory.losses)
         _sum_rows(margin, stop - start, totals)
+        gather(frame, rows, batch, memory)
+        transforms.transform_multi(
+            rule.transform,
+            frame,
+            rule,
+            gradient,
+            memory.residual,
+            totals,
+            memory.clipped,
+            n_touched,
+            plan.seed,
+            plan.first_step + t,
+        )
         own_pace, left = begin_step(frame, rule, pace, params, average)
         step_of_batch(frame, rule, rows, batch, own_pace, memory, n_touched, shares)
         for k in range(n_outputs):
@@ -235,15 +254,35 @@ def _descend_intercepts(optimizer, pace, totals, params, state):
         params[c] += optimizers.update(optimizer, pace, g, state, c)[0]
 
 
+def gather(frame, rows, batch, memory):
+    """Add up the gradient of a batch, for a frame that steps from it."""
+    if not type(frame).scatters:
+        _accumulate(rows, batch, memory)
+
+
+@overload(gather, jit_options={"forceinline": True})
+def _gather(frame, rows, batch, memory):
+    if frame.instance_class.scatters:
+        return lambda frame, rows, batch, memory: None
+    return lambda frame, rows, batch, memory: _accumulate(rows, batch, memory)
+
+
+@helper()
+def _accumulate(rows, batch, memory):
+    order, start, stop = batch.order, batch.start, batch.stop
+    slopes, table = memory.margin, memory.gradient_table
+    accumulate_multi(rows, order, start, stop, slopes, table, memory.block, memory.product)
+
+
 def step_of_batch(frame, rule, rows, batch, pace, memory, n_touched, shares):
-    """Step the coefficients of a batch by its rows' slopes; add to each output's shares."""
-    step = _scatter if type(frame).scatters else _gather
+    """Step the coefficients of a batch by its gradient; add to each output's shares."""
+    step = _scatter if type(frame).scatters else _descend_columns
     step(frame, rule, rows, batch, pace, memory, n_touched, shares)
 
 
 @overload(step_of_batch, jit_options={"forceinline": True})
 def _step_of_batch(frame, rule, rows, batch, pace, memory, n_touched, shares):
-    step = _scatter if frame.instance_class.scatters else _gather
+    step = _scatter if frame.instance_class.scatters else _descend_columns
 
     def implementation(frame, rule, rows, batch, pace, memory, n_touched, shares):
         step(frame, rule, rows, batch, pace, memory, n_touched, shares)
@@ -252,12 +291,10 @@ def _step_of_batch(frame, rule, rows, batch, pace, memory, n_touched, shares):
 
 
 @helper()
-def _gather(frame, rule, rows, batch, pace, memory, n_touched, shares):
-    """Add up the gradient, then step each coefficient that the batch touches."""
-    order, start, stop = batch.order, batch.start, batch.stop
+def _descend_columns(frame, rule, rows, batch, pace, memory, n_touched, shares):
+    """Step each coefficient that the batch touches; leave a gradient of zero."""
     params, state, gradient = memory.params, memory.state, memory.gradient
-    slopes, table, n_outputs = memory.margin, memory.gradient_table, shares.shape[0]
-    accumulate_multi(rows, order, start, stop, slopes, table, memory.block, memory.product)
+    n_outputs = shares.shape[0]
     for i in range(n_touched):
         j = column(frame, i)
         for k in range(n_outputs):
@@ -268,7 +305,7 @@ def _gather(frame, rule, rows, batch, pace, memory, n_touched, shares):
 
 @helper()
 def _scatter(frame, rule, rows, batch, pace, memory, n_touched, shares):
-    """Step the coefficients by one row after another."""
+    """Step the coefficients by one row after another, straight from the slopes."""
     params, state, slopes = memory.params, memory.state, memory.margin
     n_outputs = shares.shape[0]
     for position in range(batch.start, batch.stop):

@@ -339,6 +339,111 @@ class Adam:
         return np.where(moves, -length * m_hat, 0.0), length
 
 
+# -- transforms: transform(gradient, t) -> what the optimizer is handed -----------------------
+
+
+class Clip:
+    """By value, then by norm; ``shared``: one norm for all columns. Counts what it clipped."""
+
+    def __init__(self, norm=np.inf, value=np.inf, shared=True):
+        self.norm, self.value, self.shared = norm, value, shared
+        self.clipped = []
+
+    def __call__(self, gradient, _):
+        if not self.shared:
+            return np.hstack([self.clip(column[:, None]) for column in gradient.T])
+        return self.clip(gradient)
+
+    def clip(self, gradient):
+        limited = np.clip(gradient, -self.value, self.value)
+        length = math.sqrt(sum(g**2 for g in limited.ravel()))
+        self.clipped.append(length > self.norm or np.abs(gradient).max() > self.value)
+        return limited * self.norm / length if length > self.norm else limited
+
+
+class Quantizer:
+    """What ``compress(vector, noise)`` makes of the flat gradient, or of its sum with a memory."""
+
+    def __init__(self, compress, seed, feeds_back):
+        self.compress, self.seed, self.feeds_back = compress, seed, feeds_back
+        self.memory = 0.0
+
+    def __call__(self, gradient, t):
+        corrected = gradient + self.memory
+        noise = [noise_of(self.seed, t, c) for c in range(gradient.size)]
+        sent = np.array(self.compress(list(corrected.ravel()), noise)).reshape(gradient.shape)
+        self.memory = corrected - sent if self.feeds_back else 0.0
+        return sent
+
+
+def mixed(z):
+    """The output function of SplitMix64."""
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) % 2**64
+    return z ^ (z >> 31)
+
+
+def noise_of(seed, step, coordinate):
+    """A number in [0, 1): the upper half of three rounds of the generator."""
+    gamma = 0x9E3779B97F4A7C15
+    stream = mixed(((seed ^ 0xD1342543DE82EF95) + gamma) % 2**64)
+    key = mixed((stream + step * gamma) % 2**64)
+    return (mixed((key + coordinate * gamma) % 2**64) >> 32) / 2**32
+
+
+def round_by_chance(x, u):
+    """One of the two whole numbers around x, the upper one with the chance x - floor(x)."""
+    return math.floor(x) + (u >= 1 - (x - math.floor(x)))
+
+
+def qsgd(bits, bucket):
+    def compress(vector, noise):
+        sent = []
+        for begin in range(0, len(vector), bucket):
+            part, s = vector[begin : begin + bucket], 2 ** (bits - 1) - 1
+            scale = max(abs(g) for g in part)
+            for g, u in zip(part, noise[begin : begin + bucket], strict=True):
+                if scale == 0:
+                    sent.append(0.0)
+                elif bits == 1:
+                    sent.append(scale * (2 * round_by_chance((g / scale + 1) / 2, u) - 1))
+                else:
+                    sent.append(scale * round_by_chance(s * g / scale, u) / s)
+        return sent
+
+    return compress
+
+
+def terngrad():
+    def compress(vector, noise):
+        scale = max(abs(g) for g in vector)
+        chances = [abs(g) / scale if scale > 0 else 0.0 for g in vector]
+        # a negative entry is kept where noise is small, a positive one where it is large
+        return [
+            (scale if u >= 1 - p else 0.0) if g > 0 else (-scale if u < p else 0.0)
+            for g, p, u in zip(vector, chances, noise, strict=True)
+        ]
+
+    return compress
+
+
+def sign_scale():
+    def compress(vector, noise):
+        scale = sum(abs(g) for g in vector) / len(vector)
+        return [-scale if g < 0 else scale for g in vector]
+
+    return compress
+
+
+def top_k(fraction):
+    def compress(vector, noise):
+        k = max(1, math.floor(fraction * len(vector) + 0.5))
+        largest = sorted(range(len(vector)), key=lambda c: (-abs(vector[c]), c))[:k]
+        return [vector[c] if c in largest else 0.0 for c in range(len(vector))]
+
+    return compress
+
+
 # -- schedules: the rate of step t, counted from one ------------------------------------------
 
 
@@ -477,6 +582,7 @@ def train(
     fit_intercept=True,
     start=None,
     average_from=0,
+    transform=None,
 ):
     """Take every step of every epoch, row by row.
 
@@ -486,6 +592,7 @@ def train(
     weight : (n_samples,); unit : what their sum over a batch of m rows is measured by, over m
     column_weight : (n_samples, n_outputs), further weights of single outputs; not for a softmax
     average_from : steps before the first whose iterate is averaged
+    transform : from the gradient of the trained parameters and the step's number, 1-based
     """
     weight = np.ones(X.shape[0]) if weight is None else weight
     column_weight = np.ones(X.shape[0]) if column_weight is None else column_weight
@@ -502,6 +609,9 @@ def train(
                 slope = weights * loss.gradient(targets[i], raw)
                 gradient += np.outer(extended, slope) / len(batch)
                 total += np.sum(weights * loss.value(targets[i], raw)) + penalty
+            if transform is not None:
+                trained = slice(None) if fit_intercept else slice(-1)
+                gradient[trained] = transform(gradient[trained], t + 1)
             change, length = optimizer.step(gradient, rates[t])
             params[:-1] = proximal(params[:-1], change[:-1], length[:-1], l1, l2)
             params[-1] += change[-1] if fit_intercept else 0.0

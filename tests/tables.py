@@ -13,7 +13,7 @@ from sklearn import linear_model, metrics, svm
 import fastgd
 from fastgd import schedules
 from fastgd._validation import domain
-from fastgd.kernels import losses, optimizers
+from fastgd.kernels import losses, optimizers, transforms
 from fastgd.kernels.losses import LOSSES, MULTINOMIAL, NONNEGATIVE, POSITIVE, REGRESSION
 from fastgd.kernels.penalties import ElasticNet
 from tests import naive
@@ -56,6 +56,15 @@ class OptimizerCase(NamedTuple):
     tag: Any
     naive: Callable[[], Any]
     eta0: float = 0.05
+    is_registered: bool = True
+
+
+class TransformCase(NamedTuple):
+    """A quantizer, or an unregistered form of one; ``naive`` compresses in plain Python."""
+
+    name: str
+    tag: Any
+    naive: Callable[..., Any]
     is_registered: bool = True
 
 
@@ -256,6 +265,18 @@ OPTIMIZER_CASES = [
     OptimizerCase("nesterov", optimizers.Momentum(nesterov=True), naive.Nesterov, 0.01),
     OptimizerCase("adam", optimizers.Adam(), naive.Adam),
     OptimizerCase("lazy adam", optimizers.LazyAdam(), lambda: naive.Adam(lazy=True), 0.05, False),
+]
+
+TRANSFORM_CASES = [
+    TransformCase("qsgd", transforms.Qsgd(), naive.qsgd(4, 512)),
+    TransformCase("qsgd 1 bit", transforms.Qsgd(1, 7), naive.qsgd(1, 7), False),
+    TransformCase("qsgd 2 bits", transforms.Qsgd(2, 5), naive.qsgd(2, 5), False),
+    TransformCase("qsgd 3 bits", transforms.Qsgd(3, 64), naive.qsgd(3, 64), False),
+    TransformCase("qsgd 8 bits", transforms.Qsgd(8, 100), naive.qsgd(8, 100), False),
+    TransformCase("terngrad", transforms.TernGrad(), naive.terngrad()),
+    TransformCase("sign", transforms.SignScale(), naive.sign_scale()),
+    TransformCase("topk", transforms.TopK(), naive.top_k(0.01)),
+    TransformCase("topk 30 %", transforms.TopK(0.3), naive.top_k(0.3), False),
 ]
 
 WORDS = {"eta0": 0.3, "power_t": 0.25, "alpha": 1e-3}

@@ -8,6 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
+PAGES = ["README.md", "docs/architecture.md", "docs/estimators.md", "docs/quantization.md"]
+
 
 def blocks(path):
     """Return the Python examples of a Markdown page, those that import what they use."""
@@ -15,7 +17,7 @@ def blocks(path):
     return [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "import" in block]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/estimators.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_examples_run(page, tmp_path):
     script = tmp_path / "example.py"
     script.write_text("\n".join(blocks(page)))

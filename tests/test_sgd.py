@@ -25,6 +25,7 @@ from fastgd.kernels.optimizers import LazyAdam
 from fastgd.kernels.sampling import shuffled_rows, shuffled_runs
 from fastgd.kernels.sgd import Rule, sgd_batches, sgd_rows
 from fastgd.kernels.sgd_multi import sgd_batches_multi
+from fastgd.kernels.transforms import Identity
 from fastgd.schedules import InvScaling
 from tests import naive
 from tests.tables import (
@@ -37,6 +38,7 @@ from tests.tables import (
 )
 
 N, D, SEED, POWER = 23, 5, 11, 0.3
+NO_TRANSFORM = Identity()
 LOSS = {case.name: case for case in LOSS_CASES}
 OPTIMIZER = {case.name: case for case in OPTIMIZER_CASES}
 PENALTY = {case.word: case for case in PENALTY_CASES}
@@ -69,10 +71,18 @@ class Training:
     shuffle: bool = False
     average: int = 0
     rows: np.ndarray | None = None
+    transform: Any = NO_TRANSFORM
+    naive_transform: Any = None
+
+    @property
+    def rule(self):
+        """What a step does."""
+        tags = (self.loss.tag, self.penalty.tag, self.optimizer.tag)
+        return Rule(*tags, self.fit_intercept, self.transform)
 
     def compiled(self, layout="dense", dtype=np.float64, progress=None):
         """Train as the estimators do."""
-        rule = Rule(self.loss.tag, self.penalty.tag, self.optimizer.tag, self.fit_intercept)
+        rule = self.rule
         settings = Settings(
             batch_size=min(self.batch_size, len(self.visited)),
             schedule=InvScaling(self.optimizer.eta0, POWER),
@@ -121,6 +131,7 @@ class Training:
             column_weight=self.column_weight,
             fit_intercept=self.fit_intercept,
             average_from=max(self.average - 1, 0),
+            transform=self.naive_transform,
         )
 
     @property
@@ -202,9 +213,8 @@ def tolerances(training, layout):
     The online objective knows the rests of those coefficients only that were read again.
     LazyAdam's rests are equal to second order in rate x l2, and take no note of how epsilon grows.
     """
-    rule = Rule(training.loss.tag, training.penalty.tag, training.optimizer.tag, True)
     averages = training.average > 0
-    kind = _frames.kind_of_frame(rule, averages=averages, sparse=layout == "csr")
+    kind = _frames.kind_of_frame(training.rule, averages=averages, sparse=layout == "csr")
     if kind not in (frames.Lazy, frames.Stepped):
         return 1e-9, 1e-9
     if isinstance(training.optimizer.tag, LazyAdam):

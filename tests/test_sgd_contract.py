@@ -456,6 +456,28 @@ def test_history_has_an_entry_of_each_kind_for_each_epoch(X, raw):
         assert loss + penalty == pytest.approx(total)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sparse", [False, True])
+def test_clipping_tames_large_gradients_and_tells_how_often(kind, sparse, X, raw):
+    data, y = 1e3 * (sp.csr_array(X) if sparse else X), targets(kind, raw)
+    words = {**QUICK, "learning_rate": "constant", "eta0": 1e-3}
+    model = kind(clip_norm=1.0, **words).fit(data, y)
+    assert 0.0 < model.history_["clipped"][0] <= 1.0
+    # no step was longer than the rate times the bound, but for the pull of the one-class SVM
+    assert model.history_["update_norm"][0] <= 120 * 1e-3 * 1.6
+    assert kind(clip_value=1e12, **words).fit(data / 1e3, y).history_["clipped"] == [0.0] * 5
+
+
+@pytest.mark.parametrize("quantize", [4, "qsgd", "terngrad", "sign", "topk"])
+def test_quantized_gradients_learn_and_resume(quantize, X, raw):
+    words = {"quantize": quantize, "batch_size": 8, "random_state": 0, "eta0": 0.02}
+    model = fastgd.SGDRegressor(**words).partial_fit(X, raw, max_iter=60)
+    parts = fastgd.SGDRegressor(**words).partial_fit(X, raw, max_iter=20)
+    parts = pickle.loads(pickle.dumps(parts)).partial_fit(X, raw, max_iter=40)
+    np.testing.assert_array_equal(model.coef_, parts.coef_)
+    assert model.score(X, raw) > 0.9
+
+
 # -- odds and ends ----
 
 

@@ -5,10 +5,11 @@ import pytest
 from sklearn.base import is_classifier
 
 import fastgd
-from fastgd import losses, optimizers
+from fastgd import losses, optimizers, transforms
 from fastgd.kernels.losses import LOSSES
 from fastgd.kernels.optimizers import OPTIMIZERS
 from fastgd.kernels.penalties import PENALTIES
+from fastgd.kernels.transforms import TRANSFORMS
 from fastgd.schedules import SCHEDULES
 from tests import tables
 from tests.tables import over
@@ -20,6 +21,7 @@ from tests.tables import over
         (LOSSES, [case.name for case in tables.LOSS_CASES]),
         (PENALTIES, [case.word for case in tables.PENALTY_CASES]),
         (OPTIMIZERS, [case.name for case in tables.OPTIMIZER_CASES if case.is_registered]),
+        (TRANSFORMS, [case.name for case in tables.TRANSFORM_CASES if case.is_registered]),
         (SCHEDULES, [case.name for case in tables.REGISTERED_SCHEDULES]),
         (
             [name for name in fastgd.__all__ if isinstance(getattr(fastgd, name), type)],
@@ -30,15 +32,30 @@ from tests.tables import over
             {case.kind.__name__ for case in tables.SOLVED_CASES},
         ),
     ],
-    ids=["losses", "penalties", "optimizers", "schedules", "estimators", "solved estimators"],
+    ids=[
+        "losses",
+        "penalties",
+        "optimizers",
+        "transforms",
+        "schedules",
+        "estimators",
+        "solved estimators",
+    ],
 )
 def test_each_registered_name_has_one_row(registered, rows):
     assert sorted(map(str, registered)) == sorted(map(str, rows))
 
 
-@pytest.mark.parametrize("face", [losses, optimizers], ids=["losses", "optimizers"])
-def test_the_public_face_has_the_class_of_each_registered_tag(face):
-    registered = losses.LOSSES if face is losses else optimizers.OPTIMIZERS
+@pytest.mark.parametrize(
+    ("face", "registered"),
+    [
+        (losses, losses.LOSSES),
+        (optimizers, optimizers.OPTIMIZERS),
+        (transforms, transforms.TRANSFORMS),
+    ],
+    ids=["losses", "optimizers", "transforms"],
+)
+def test_the_public_face_has_the_class_of_each_registered_tag(face, registered):
     assert {type(tag).__name__ for tag in registered.values()} <= set(face.__all__)
 
 

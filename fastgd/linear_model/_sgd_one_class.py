@@ -51,6 +51,8 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         Rows in a step. "full" is batch gradient descent.
     optimizer : str or object, default="sgd"
         As in ``SGDClassifier``.
+    clip_norm, clip_value, quantize : default=None
+        As in ``SGDClassifier``.
     on_divergence : {"raise", "backoff", "warn"}, default="raise"
     monitor : bool, default=False
 
@@ -109,6 +111,9 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         *,
         batch_size: int | str = 1,
         optimizer: Any = "sgd",
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        quantize: Any = None,
         on_divergence: str = "raise",
         monitor: bool = False,
     ) -> None:
@@ -126,6 +131,9 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         self.average = average
         self.batch_size = batch_size
         self.optimizer = optimizer
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
+        self.quantize = quantize
         self.on_divergence = on_divergence
         self.monitor = monitor
 

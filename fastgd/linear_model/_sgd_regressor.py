@@ -67,6 +67,16 @@ class SGDRegressor(RegressorMixin, BaseSGD):
     batch_size : int or "full", default=1
         Rows in a step. "full" is batch gradient descent.
     optimizer : {"sgd", "momentum", "nesterov", "adam"} or object, default="sgd"
+    clip_norm : float or None, default=None
+        Largest Euclidean norm of a step's gradient, > 0; a longer one is shortened to it. Classes
+        that share a softmax share the norm, other outputs have one each. ``history_["clipped"]`` is
+        the share of steps that were clipped.
+    clip_value : float or None, default=None
+        Largest magnitude of an entry of a step's gradient, > 0; before ``clip_norm``.
+    quantize : {"qsgd", "terngrad", "sign", "topk"}, int, object or None, default=None
+        Replace each gradient by what a worker would send of it: an int is the bits of QSGD, 1 to 8;
+        objects are in ``fastgd.transforms``. It is there to see what compression costs in accuracy
+        (docs/quantization.md); on one machine it only takes time.
     on_divergence : {"raise", "backoff", "warn"}, default="raise"
         What to do when parameters or objective explode. "raise": a ValueError names epoch, step,
         learning rate and the feature of the largest magnitude. "warn": go back to the best epoch,
@@ -127,6 +137,9 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         average: bool | int = False,
         batch_size: int | str = 1,
         optimizer: Any = "sgd",
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        quantize: Any = None,
         on_divergence: str = "raise",
         monitor: bool = False,
     ) -> None:
@@ -151,6 +164,9 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         self.average = average
         self.batch_size = batch_size
         self.optimizer = optimizer
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
+        self.quantize = quantize
         self.on_divergence = on_divergence
         self.monitor = monitor
 
