@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from fastgd._frames import Frames
 from fastgd._order import Order
 from fastgd._progress import Data, Progress, Settings
-from fastgd._resolve import in_dtype
+from fastgd._resolve import check_together, in_dtype, spread, start_within
 from fastgd._threads import one_blas_thread
 from fastgd._validation import as_rows, frozen
 from fastgd.kernels import frames
@@ -153,7 +153,10 @@ class _Trainer:
         self._order = Order(data, settings, progress.seed)
         self._data = self._order.arrange(data)
         dtype = progress.params.dtype
-        tags = [in_dtype(tag, dtype) for tag in (rule.loss, rule.penalty, rule.optimizer)]
+        check_together(rule.loss, rule.penalty, rule.optimizer)
+        start_within(rule.penalty, progress.params)
+        penalty = spread(rule.penalty, progress.params.shape)
+        tags = [in_dtype(tag, dtype) for tag in (rule.loss, penalty, rule.optimizer)]
         self._many = progress.params.ndim == 2
         self._rule = (
             MultiRule(*tags, rule.fit_intercept, progress.params.shape[1])
@@ -225,7 +228,7 @@ class _Trainer:
             self._memory.losses[:], self._memory.penalties[:] = 0.0, 0.0
             sgd_batches_multi(rows, samples, self._rule, plan, self._memory, frame)
             return np.stack([self._memory.losses, self._memory.penalties])
-        everywhere = isinstance(frame, frames.Plain) and self._rows.is_sparse
+        everywhere = isinstance(frame, frames.Plain | frames.Tied) and self._rows.is_sparse
         descend = sgd_rows if plan.batch_size == 1 and not everywhere else sgd_batches
         return np.array(descend(rows, samples, self._rule, plan, self._memory, frame))[:, None]
 
