@@ -7,10 +7,22 @@ from numpy.typing import NDArray
 
 from fastgd._progress import Progress
 from fastgd._resolve import in_dtype
-from fastgd.kernels import frames, optimizers, penalties
-from fastgd.kernels.optimizers import LazyAdam, Momentum, Sgd, backward_coasts
+from fastgd.kernels import frames, optimizers
+from fastgd.kernels.optimizers import (
+    Adagrad,
+    Ftrl,
+    LazyMoments,
+    Momentum,
+    PassiveAggressive,
+    Sgd,
+    backward_coasts,
+    forward_decays,
+)
+from fastgd.kernels.penalties import Bounded, ElasticNet, Weighted
 from fastgd.kernels.sgd import Rule
 from fastgd.kernels.transforms import Identity
+
+SMALL = 1e-3  # h l2 up to which four terms of log(1 - h l2) are exact, to 2e-13 of what is lost
 
 
 class Frames:
@@ -23,9 +35,11 @@ class Frames:
         kind: Any = kind_of_frame(rule, averages=averages, sparse=rows.is_sparse)
         self._kind = kind
         self._behind = np.zeros(progress.params[:-1].size if averages else 0)
-        if kind not in (frames.Plain, frames.Scaled, frames.Averaged):
+        if kind is frames.Tied:
+            self._lengths = np.zeros(progress.params.size, progress.params.dtype)
+        elif kind not in (frames.Plain, frames.Scaled, frames.Averaged):
             self._touched = np.zeros(n_features, np.int32)
-        if kind in (frames.Lazy, frames.Stepped):
+        if kind in (frames.Lazy, frames.Stepped, frames.Paced):
             self._seen = np.zeros(n_features, np.int64)
             self._owed = np.zeros(progress.params[-1].size)
 
@@ -33,10 +47,14 @@ class Frames:
         """Return the frame for a span of steps with these paces."""
         if self._kind is frames.Plain:
             return frames.Plain()
+        if self._kind is frames.Tied:
+            return frames.Tied(self._lengths)
         if self._kind in (frames.Scaled, frames.Averaged):
             return self._kind(np.array([1.0, 0.0]), self._behind)
         if self._kind in (frames.Gathered, frames.GatheredAveraged):
             return self._kind(np.array([1.0, 0.0]), self._behind, self._touched)
+        if self._kind is frames.Paced:
+            return self._paced(paces)
         times = self._times(paces)
         if self._kind is frames.Stepped or self._outshrinks_velocity(times):
             return frames.Stepped(self._touched, self._seen, times, paces, self._owed)
@@ -58,15 +76,16 @@ class Frames:
     def _times(self, paces: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the penalty's time after each step."""
         times = np.zeros(paces.shape[0] + 1)
-        if isinstance(self._rule.optimizer, LazyAdam):
-            np.cumsum(paces[:, 0], out=times[1:])  # each coefficient has a clock of its own speed
+        optimizer = self._rule.optimizer
+        if not hasattr(optimizer, "lengths"):
+            np.cumsum(paces[:, 0], out=times[1:])  # the sum of the rates: FTRL's measure
         else:
-            lengths = type(self._rule.optimizer).lengths(self._rule.optimizer, paces)
+            lengths = type(optimizer).lengths(optimizer, paces)
             optimizers.cumulative_times(_in_float64(self._rule.penalty), lengths, times)
         return times
 
     def _coasts(self, paces: NDArray[np.float64], times: NDArray[np.float64]) -> Any:
-        """Return how far velocity carries from each step on; nothing without momentum."""
+        """Return a further measure of the steps; see ``optimizers.Rest``."""
         coasts = np.zeros(paces.shape[0] + 1)
         optimizer = self._rule.optimizer
         if isinstance(optimizer, Momentum):
@@ -74,27 +93,62 @@ class Frames:
             reach = paces[:, 0] * momentum * (momentum if optimizer.nesterov else 1.0)
             penalty = _in_float64(self._rule.penalty)
             backward_coasts(penalty, momentum, reach, times, coasts)
+        if isinstance(optimizer, Ftrl):
+            coasts[1:] = paces[:, 0]
         return coasts
 
+    def _paced(self, paces: NDArray[np.float64]) -> frames.Paced:
+        """Return the frame with the power sums of a span."""
+        optimizer, penalty = self._rule.optimizer, _in_float64(self._rule.penalty)
+        own = np.ascontiguousarray(paces[:, 0])
+        times = np.zeros((paces.shape[0] + 1, 4))
+        for k in range(4):
+            np.cumsum(penalty.l2**k * own ** (k + 1) / (k + 1), out=times[1:, k])
+        decays = isinstance(optimizer, LazyMoments) and hasattr(optimizer.optimizer, "decayed")
+        coasts = forward_decays(paces) if decays else np.zeros(paces.shape[0] + 1)
+        longest = float(penalty.l2 * np.max(own))
+        fastest = SMALL / longest if longest > 0 else np.inf
+        return frames.Paced(
+            self._touched, self._seen, times, coasts, self._owed, own, float(fastest)
+        )
 
-def _in_float64(penalty: Any) -> penalties.ElasticNet:
+
+def _in_float64(penalty: Any) -> Any:
     return in_dtype(penalty, np.dtype(np.float64))
 
 
 def kind_of_frame(rule: Rule, *, averages: bool, sparse: bool) -> type:
     """Choose how coefficients are kept; each choice gives the same model, to rounding."""
-    absolute = rule.penalty.l1 > 0
+    optimizer, penalty = rule.optimizer, rule.penalty
     transforms = not isinstance(rule.transform, Identity)
+    if getattr(penalty, "joint", False):
+        return frames.Tied
     if transforms and not isinstance(rule.transform.quantize, Identity):
         return frames.Plain  # what is sent, of all coordinates, is not zero where the gradient is
-    if not sparse or not hasattr(rule.optimizer, "catch_up"):  # Adam has no closed form of a rest
+    rests = hasattr(optimizer, "catch_up") and hasattr(penalty, "rest")
+    if not sparse or not rests:  # Adam has no closed form of a rest
         return frames.Plain
-    if isinstance(rule.optimizer, Sgd) and not absolute and transforms:
-        return frames.GatheredAveraged if averages else frames.Gathered
-    if isinstance(rule.optimizer, Sgd) and not absolute:
+    plain_steps = isinstance(optimizer, Sgd | PassiveAggressive)
+    if plain_steps and isinstance(penalty, ElasticNet) and penalty.l1 == 0:
+        if transforms:
+            return frames.GatheredAveraged if averages else frames.Gathered
         return frames.Averaged if averages else frames.Scaled
     if averages:
         return frames.Plain  # the mean of such paths has no closed form: every step, everywhere
-    if isinstance(rule.optimizer, Momentum) and absolute:
-        return frames.Stepped
+    if isinstance(optimizer, Momentum):
+        return _frame_of_momentum(penalty)
+    if hasattr(optimizer, "fades"):
+        # without a penalty a rest changes moments only; with one each of its steps differs
+        free = penalty.l1 == 0 and penalty.l2 == 0
+        return frames.Lazy if optimizer.fades and free else frames.Plain
+    own_steps = isinstance(optimizer, Adagrad | LazyMoments)
+    if own_steps or (isinstance(penalty, Weighted) and not isinstance(optimizer, Ftrl)):
+        return frames.Paced
     return frames.Lazy
+
+
+def _frame_of_momentum(penalty: Any) -> type:
+    """Choose for velocities: their path under a penalty is a sum where that is linear."""
+    if isinstance(penalty, Weighted):
+        return frames.Plain
+    return frames.Stepped if penalty.l1 > 0 or isinstance(penalty, Bounded) else frames.Lazy

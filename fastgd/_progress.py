@@ -26,6 +26,8 @@ class Progress:
         Iterates in ``average``; update steps and epochs so far.
     seed : int
         Of the orders in which rows are visited.
+    optimizer : str
+        Whose state that is.
     factor : float
         What the schedule's rates are multiplied by: less than 1 where they had to shrink.
     course : Course or None
@@ -42,6 +44,7 @@ class Progress:
     averaged: int = 0
     steps: int = 0
     epochs: int = 0
+    optimizer: str = ""
     factor: float = 1.0
     course: Course | None = None
     history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
@@ -52,7 +55,8 @@ class Progress:
         """Return the start of a training from these parameters, which are copied."""
         state = np.zeros((optimizer.n_slots, *params.shape), params.dtype)
         total = np.zeros(params.shape if average else (0,) * params.ndim)
-        return cls(params.copy(), state, total, seed)
+        kind = type(getattr(optimizer, "optimizer", optimizer)).__name__
+        return cls(params.copy(), state, total, seed, optimizer=kind)
 
     def copy(self) -> "Progress":
         """Return a copy that shares nothing, so that a failed call can be forgotten."""

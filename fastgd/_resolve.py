@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastgd import schedules
+from fastgd._validation import frozen
 from fastgd.kernels.losses import (
     LOSSES,
     EpsilonInsensitive,
@@ -20,8 +21,8 @@ from fastgd.kernels.losses import (
     SquaredEpsilonInsensitive,
     Tweedie,
 )
-from fastgd.kernels.optimizers import OPTIMIZERS, Adam, LazyAdam, Sgd
-from fastgd.kernels.penalties import ElasticNet
+from fastgd.kernels.optimizers import OPTIMIZERS, Ftrl, LazyMoments, PassiveAggressive, Sgd
+from fastgd.kernels.penalties import Bounded, ElasticNet, MaxNorm, Weighted
 from fastgd.kernels.transforms import TRANSFORMS, Clip, Identity, Qsgd, TopK, Transform
 
 Schedule = Callable[[Any], Any]  # from step numbers to their rates, arrays of float64
@@ -64,8 +65,19 @@ def loss(name: Any, epsilon: float) -> Any:
     return tag._replace(epsilon=epsilon) if "epsilon" in tag._fields else tag
 
 
-def penalty(name: str | None, alpha: float, l1_ratio: float | None) -> ElasticNet:
-    """Return a penalty's strengths: alpha (l1_ratio |w| + (1 - l1_ratio) w^2 / 2)."""
+def penalty(name: Any, alpha: float, l1_ratio: float | None) -> Any:
+    """Return a penalty's strengths: alpha (l1_ratio |w| + (1 - l1_ratio) w^2 / 2).
+
+    An object holds its own strengths, and is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        If an object holds a number for which there is no such penalty.
+    """
+    if name is not None and not isinstance(name, str):
+        _check_penalty(name)
+        return name
     shares = {None: None, "l2": 0.0, "l1": 1.0, "elasticnet": l1_ratio}
     if name == "elasticnet" and l1_ratio is None:
         raise ValueError("l1_ratio must be set when penalty is 'elasticnet'")
@@ -75,12 +87,79 @@ def penalty(name: str | None, alpha: float, l1_ratio: float | None) -> ElasticNe
     return ElasticNet(alpha * share, alpha * (1.0 - share))
 
 
+def _check_penalty(tag: Any) -> None:
+    word = type(tag).__name__
+    for field in ("l1", "l2", "group"):
+        if not getattr(tag, field, 0.0) >= 0:
+            raise ValueError(f"{field} of {word} must be >= 0, got {getattr(tag, field)}.")
+    if isinstance(tag, Bounded) and not tag.low <= tag.high:
+        raise ValueError(f"low of {word} must be <= high, got {tag.low} and {tag.high}.")
+    if isinstance(tag, MaxNorm) and not tag.limit > 0:
+        raise ValueError(f"limit of {word} must be > 0, got {tag.limit}.")
+    if isinstance(tag, Weighted):
+        factors = np.asarray(tag.factors)
+        if factors.ndim != 1 or not np.all((factors >= 0) & np.isfinite(factors)):
+            raise ValueError(f"factors of {word} must be a 1-d array of finite numbers >= 0.")
+
+
+def spread(tag: Any, shape: tuple[int, ...]) -> Any:
+    """Return a penalty with a factor for each coefficient, of parameters of a shape.
+
+    Raises
+    ------
+    ValueError
+        If there is not one factor for each feature.
+    """
+    if not isinstance(tag, Weighted):
+        return tag
+    factors = np.asarray(tag.factors)
+    if factors.shape != (shape[0] - 1,):
+        raise ValueError(
+            f"factors of Weighted has shape {factors.shape}, but X has {shape[0] - 1} features."
+        )
+    return tag._replace(factors=np.repeat(factors, shape[1] if len(shape) > 1 else 1))
+
+
+def start_within(tag: Any, params: np.ndarray) -> None:
+    """Move coefficients into a penalty's bounds, in place; the intercept has none."""
+    if isinstance(tag, Bounded):
+        np.clip(params[:-1], tag.low, tag.high, out=params[:-1])
+
+
+def check_together(loss_tag: Any, penalty_tag: Any, optimizer_tag: Any) -> None:
+    """Refuse rules that no kernel knows.
+
+    Raises
+    ------
+    ValueError
+        If FTRL is to follow a penalty that it has no closed form for, or passive-aggressive steps
+        a loss that is not of a single output.
+    """
+    if isinstance(optimizer_tag, Ftrl) and not hasattr(penalty_tag, "leader"):
+        raise ValueError(
+            f"optimizer 'ftrl' has no closed form under penalty {type(penalty_tag).__name__}; use "
+            "ElasticNet, Bounded or Weighted, or another optimizer."
+        )
+    if isinstance(optimizer_tag, PassiveAggressive) and hasattr(loss_tag, "gradient_row"):
+        raise ValueError(
+            f"Passive-aggressive steps are not defined for loss {type(loss_tag).__name__}, which "
+            "is one of all outputs; use one-vs-rest."
+        )
+
+
 def optimizer(name: Any, *, sparse: bool) -> Any:
     """Return the optimizer of a name or the object, in the form that these rows call for."""
     tag = OPTIMIZERS[name] if isinstance(name, str) else name
-    if isinstance(tag, Adam) and (sparse if tag.lazy is None else tag.lazy):
-        return LazyAdam(tag.beta_1, tag.beta_2, tag.epsilon)
-    return tag
+    if not hasattr(tag, "rests_on_sparse"):
+        return tag
+    lazy = sparse and tag.rests_on_sparse if tag.lazy is None else tag.lazy
+    tag = tag._replace(lazy=None)
+    return LazyMoments(tag) if lazy else tag
+
+
+def passive_aggressive(word: str) -> PassiveAggressive:
+    """Return what ``learning_rate="pa1"`` or ``"pa2"`` means; their C is the constant rate."""
+    return PassiveAggressive(squared_slack=word == "pa2")
 
 
 def schedule(
@@ -102,8 +181,10 @@ def schedule(
         return rule.bind(estimator.eta0, steps_per_epoch, max_iter)
     if callable(rule):
         return rule
+    if isinstance(optimizer_tag, PassiveAggressive):
+        return schedules.Constant(estimator.eta0)
     if rule == type(estimator)._default_learning_rate and not isinstance(optimizer_tag, Sgd):
-        return schedules.Constant(type(optimizer_tag).eta0)
+        return schedules.Constant(optimizer_tag.eta0)
     if rule == "optimal":
         return _optimal(estimator, loss_tag)
     words = {"power_t": estimator.power_t} if rule == "invscaling" else {}
@@ -196,9 +277,16 @@ def in_dtype(tag: Any, dtype: np.dtype) -> Any:
     """Return a tag with all its numbers in the dtype of the kernel that it goes to.
 
     So nothing in a float32 loop is promoted, and ``Huber(1)`` compiles to what ``Huber(1.0)`` did.
+    Arrays become contiguous and read-only, in copies, and tags inside a tag are cast as it is.
     """
-    fields = (
-        dtype.type(field) if isinstance(field, Real) and not isinstance(field, bool) else field
-        for field in tag
-    )
-    return type(tag)(*fields)
+    return type(tag)(*(_field_in_dtype(field, dtype) for field in tag))
+
+
+def _field_in_dtype(field: Any, dtype: np.dtype) -> Any:
+    if isinstance(field, tuple):
+        return in_dtype(field, dtype)
+    if isinstance(field, np.ndarray | list):
+        return frozen(np.array(field, dtype, order="C"))
+    if isinstance(field, Real) and not isinstance(field, bool | np.bool_):
+        return dtype.type(field)
+    return field

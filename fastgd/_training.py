@@ -27,7 +27,7 @@ from fastgd._divergence import (
 from fastgd._frames import Frames
 from fastgd._order import Order
 from fastgd._progress import Data, Progress, Settings
-from fastgd._resolve import in_dtype, transform_in_dtype
+from fastgd._resolve import check_together, in_dtype, spread, start_within, transform_in_dtype
 from fastgd._threads import one_blas_thread
 from fastgd._validation import as_rows, frozen
 from fastgd.kernels import frames
@@ -184,7 +184,10 @@ class _Trainer:
         self._order = Order(data, settings, progress.seed)
         self._data = self._order.arrange(data)
         dtype = progress.params.dtype
-        tags = [in_dtype(tag, dtype) for tag in (rule.loss, rule.penalty, rule.optimizer)]
+        check_together(rule.loss, rule.penalty, rule.optimizer)
+        start_within(rule.penalty, progress.params)
+        penalty = spread(rule.penalty, progress.params.shape)
+        tags = [in_dtype(tag, dtype) for tag in (rule.loss, penalty, rule.optimizer)]
         self._many = progress.params.ndim == 2
         self._shared = not self._many or hasattr(rule.loss, "gradient_row")
         plain = isinstance(rule.transform, Identity)
@@ -323,7 +326,7 @@ class _Trainer:
                 one[:] = 0.0
             sgd_batches_multi(rows, samples, self._rule, plan, self._memory, frame)
             return np.stack(sums)
-        everywhere = isinstance(frame, frames.Plain) and self._rows.is_sparse
+        everywhere = isinstance(frame, frames.Plain | frames.Tied) and self._rows.is_sparse
         by_rows = plan.batch_size == 1 and not everywhere and not self._quantizes
         descend = sgd_rows if by_rows else sgd_batches
         return np.array(descend(rows, samples, self._rule, plan, self._memory, frame))[:, None]

@@ -29,6 +29,7 @@ from fastgd.schedules import SCHEDULES
 MAX_SEED = np.iinfo(np.int32).max
 FLOATS = [np.float64, np.float32]
 NONE = np.empty(0)
+PASSIVE_AGGRESSIVE = ("pa1", "pa2")
 
 
 class Validation(NamedTuple):
@@ -64,11 +65,16 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
     """
 
     _default_learning_rate: ClassVar[str]
+    _passive_aggressive_loss: ClassVar[str] = "hinge"
     _intercept_name: ClassVar[str] = "intercept_"
     _intercept_at_start: ClassVar[float] = 0.0
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
+        "penalty": [
+            StrOptions({"l2", "l1", "elasticnet"}),
+            HasMethods(["value", "proximal"]),
+            None,
+        ],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
         "fit_intercept": ["boolean"],
@@ -78,7 +84,7 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         "verbose": ["verbose"],
         "epsilon": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
-        "learning_rate": [StrOptions(set(SCHEDULES)), callable],
+        "learning_rate": [StrOptions({*SCHEDULES, *PASSIVE_AGGRESSIVE}), callable],
         "eta0": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, None, None, closed="neither")],
         "early_stopping": ["boolean"],
@@ -272,10 +278,26 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
 
     def _rule(self, *, sparse: bool) -> Rule:
         """Return what a step does, from the constructor's words."""
-        optimizer = _resolve.optimizer(self.optimizer, sparse=sparse)
+        optimizer = self._optimizer_tag(sparse=sparse)
         transform = _resolve.transform(self.clip_norm, self.clip_value, self.quantize)
         rule = (self._loss_tag(), self._penalty_tag(), optimizer, bool(self.fit_intercept))
         return Rule(*rule, transform)
+
+    def _optimizer_tag(self, *, sparse: bool) -> Any:
+        """Return the optimizer; scikit-learn calls the passive-aggressive ones learning rates."""
+        if self.learning_rate not in PASSIVE_AGGRESSIVE:
+            return _resolve.optimizer(self.optimizer, sparse=sparse)
+        if self.loss != self._passive_aggressive_loss:
+            raise ValueError(
+                f"Learning rate '{self.learning_rate}' only works with loss "
+                f"'{self._passive_aggressive_loss}'."
+            )
+        if self.optimizer != "sgd":
+            raise ValueError(
+                f"Learning rate '{self.learning_rate}' is an optimizer of its own and goes with "
+                f"optimizer='sgd'; got {self.optimizer!r}."
+            )
+        return _resolve.passive_aggressive(self.learning_rate)
 
     def _penalty_tag(self) -> Any:
         """Return the penalty's strengths."""
@@ -330,8 +352,8 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         anew = Progress.begin(
             progress.params, rule.optimizer, average=self.average > 0, seed=progress.seed
         )
-        if anew.state.shape != progress.state.shape:
-            progress.state = anew.state
+        if anew.optimizer != progress.optimizer or anew.state.shape != progress.state.shape:
+            progress.state, progress.optimizer = anew.state, anew.optimizer
         if anew.average.shape != progress.average.shape:
             progress.average, progress.averaged = anew.average, 0
         return progress

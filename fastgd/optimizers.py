@@ -5,6 +5,36 @@
 0.8
 """
 
-from fastgd.kernels.optimizers import OPTIMIZERS, Adam, Momentum, Sgd
+from fastgd.kernels.optimizers import (
+    OPTIMIZERS,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    AMSGrad,
+    Ftrl,
+    Lion,
+    Momentum,
+    NAdam,
+    PassiveAggressive,
+    RMSprop,
+    Sgd,
+)
 
-__all__ = ["OPTIMIZERS", "Adam", "Momentum", "Sgd"]
+__all__ = [
+    "OPTIMIZERS",
+    "AMSGrad",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Lion",
+    "Momentum",
+    "NAdam",
+    "PassiveAggressive",
+    "RMSprop",
+    "Sgd",
+]

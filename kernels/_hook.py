@@ -6,6 +6,7 @@ by the class of the first argument while it compiles the kernel, so that a kerne
 once and specialised by what it is given, and the call costs nothing.
 """
 
+import functools
 import inspect
 
 import numpy as np
@@ -27,6 +28,22 @@ def hook(plain):
     # numba compares the argument names of an overload with those of its implementation
     resolve.__signature__ = inspect.signature(plain)
     overload(plain, target="generic", jit_options={"forceinline": True})(resolve)
+    return plain
+
+
+def optional(default):
+    """Make a hook that means ``default`` for a tag that has no method of its name."""
+    name = default.__name__
+
+    @functools.wraps(default)
+    def plain(tag, *arguments):
+        return getattr(type(tag), name, default)(tag, *arguments)
+
+    def resolve(tag, *_):
+        return getattr(tag.instance_class, name, default)
+
+    resolve.__signature__ = inspect.signature(default)
+    overload(plain, target="generic")(resolve)
     return plain
 
 

@@ -4,23 +4,20 @@ A frame answers, for a solver that knows only rows and coefficients: which coeff
 batch need, are they up to date, and what does a step do to one of them.
 
 ``Plain``   every step passes over all coefficients (dense rows, or a rule that demands it).
+``Tied``    as that, and then over all once more, for a penalty that ties them together.
 ``Scaled``  coefficients share a factor, which the quadratic penalty shrinks for all of them at
             once; a step touches the columns of its batch and owes nothing to the others. For plain
             sgd without an absolute penalty (Bottou's trick).
 ``Lazy``    a step touches the columns of its batch; what penalty and momentum would have done to
             the others is made up for when they are next read, and for all at the end of a span.
+            ``Stepped`` and ``Paced`` are its forms for momentum under a kink, and for steps of
+            each coefficient's own length.
 
 A frame that ``scatters`` takes a batch's step row by row, straight from the rows to the
-coefficients: plain sgd is a sum over rows, and needs no gradient to be gathered first. With the
-last two kinds a step on sparse rows costs O(non-zeros), whatever the number of features.
+coefficients: plain sgd is a sum over rows, and needs no gradient to be gathered first. With
+``Scaled`` and ``Lazy`` a step on sparse rows costs O(non-zeros), whatever the number of features.
 Parameters come flat: those of a column stand together, one for each output, and the intercepts
 are last; "coefficient c" counts in that array. The intercepts are always plain.
-A frame that ``scatters`` takes a batch's step row by row, straight from the rows to the
-coefficients: plain sgd is a sum over rows, and needs no gradient to be gathered first. With the
-last two kinds a step on sparse rows costs O(non-zeros), whatever the number of features.
-The intercept, last in ``params``, is always plain. Parameters are (n_features + 1,), or
-(n_features + 1, n_outputs) where a non-zero touches its column's neighbours for all outputs;
-"coefficient c" counts in the flat array.
 
 References
 ----------
@@ -36,8 +33,10 @@ import numpy as np
 from fastgd.kernels import optimizers, penalties
 from fastgd.kernels._hook import cast, hook
 from fastgd.kernels._jit import helper
+from fastgd.kernels.penalties import at
 from fastgd.kernels.rows import columns, entries, entry, row_at
 
+FORGOTTEN = 60.0  # e^-60 of a coefficient is none
 SMALLEST_FACTOR = 1e-6  # below it the factor is multiplied out, so that float32 keeps its digits
 
 
@@ -103,6 +102,12 @@ def cost_after(frame, cost, shares):
 
 
 @hook
+def tie(frame, rule, params, costs):
+    """Let the penalty tie coefficients together after a step; write what they then cost."""
+    return type(frame).tie(frame, rule, params, costs)
+
+
+@hook
 def add_to_average(frame, rule, params, average):
     """Add the iterate to ``average``, a float64 sum of them."""
     return type(frame).add_to_average(frame, rule, params, average)
@@ -112,12 +117,6 @@ def add_to_average(frame, rule, params, average):
 def finish(frame, rule, t, params, state, average):
     """Leave all coefficients as they are after t steps, and the frame as new."""
     return type(frame).finish(frame, rule, t, params, state, average)
-
-
-@helper()
-def at(j, n_lanes, lane):
-    """Return where the coefficient of column j and an output stands in the flat array."""
-    return np.uint64(j) * np.uint64(n_lanes) + np.uint64(lane)
 
 
 class Batch(NamedTuple):
@@ -159,14 +158,17 @@ class Plain(NamedTuple):
 
     @staticmethod
     def descend(frame, rule, pace, g, params, state, c):
-        change, step = optimizers.update(rule.optimizer, pace, g, state, c)
-        after = penalties.proximal(rule.penalty, params[c], change, step)
+        after, _ = optimizers.move(rule.optimizer, rule.penalty, pace, params[c], g, state, c)
         params[c] = after
-        return penalties.value(rule.penalty, after)
+        return penalties.value(rule.penalty, after, c)
 
     @staticmethod
     def cost_after(frame, cost, shares):
         return shares
+
+    @staticmethod
+    def tie(frame, rule, params, costs):
+        pass
 
     @staticmethod
     def add_to_average(frame, rule, params, average):
@@ -176,6 +178,39 @@ class Plain(NamedTuple):
     @staticmethod
     def finish(frame, rule, t, params, state, average):
         pass
+
+
+class Tied(NamedTuple):
+    """As ``Plain``, with a second pass in which the penalty ties coefficients together.
+
+    lengths : params' shape, flat, its dtype: of the penalty's step of each coefficient
+    """
+
+    lengths: np.ndarray
+
+    scatters = False
+    factor = Plain.factor
+    begin_step = Plain.begin_step
+    ready_row = Plain.ready_row
+    ready_batch = Plain.ready_batch
+    rested = Plain.rested
+    column = Plain.column
+    cost_after = Plain.cost_after
+    add_to_average = Plain.add_to_average
+    finish = Plain.finish
+
+    @staticmethod
+    def descend(frame, rule, pace, g, params, state, c):
+        after, step = optimizers.move(rule.optimizer, rule.penalty, pace, params[c], g, state, c)
+        params[c] = after
+        frame.lengths[c] = step
+        return cast(0.0, after)  # what it costs is known once it is tied
+
+    @staticmethod
+    def tie(frame, rule, params, costs):
+        penalties.settle(rule.penalty, params, frame.lengths, lanes(rule))
+        for lane in range(costs.shape[0]):
+            costs[lane] = cost_of_all(rule, params, lane)
 
 
 class Scaled(NamedTuple):
@@ -197,12 +232,12 @@ class Scaled(NamedTuple):
     @staticmethod
     def begin_step(frame, rule, pace, params, average):
         one = np.float64(1.0)
-        shrinkage = penalties.proximal(rule.penalty, one, one - one, np.float64(pace[0]))
+        shrinkage = penalties.proximal(rule.penalty, one, one - one, np.float64(pace[0]), 0)
         frame.factors[0] *= shrinkage
         if frame.factors[0] < SMALLEST_FACTOR:
             _multiply_out(frame, rule, params, average)
         # the penalty is quadratic: the factor comes out squared
-        stored = (pace[0] / cast(frame.factors[0], pace[0]), pace[1], pace[2])
+        stored = (pace[0] / cast(frame.factors[0], pace[0]), pace[1], pace[2], pace[3])
         return stored, shrinkage * shrinkage
 
     @staticmethod
@@ -225,11 +260,13 @@ class Scaled(NamedTuple):
         change, _ = optimizers.update(rule.optimizer, pace, g, state, c)
         after = before + change
         params[c] = after
-        return penalties.value(rule.penalty, after) - penalties.value(rule.penalty, before)
+        return penalties.value(rule.penalty, after, c) - penalties.value(rule.penalty, before, c)
 
     @staticmethod
     def cost_after(frame, cost, shares):
         return cost + shares * frame.factors[0] * frame.factors[0]
+
+    tie = Plain.tie
 
     @staticmethod
     def add_to_average(frame, rule, params, average):
@@ -257,6 +294,7 @@ class Averaged(NamedTuple):
     rested = Scaled.rested
     column = Scaled.column
     cost_after = Scaled.cost_after
+    tie = Plain.tie
     finish = Scaled.finish
 
     @staticmethod
@@ -266,7 +304,7 @@ class Averaged(NamedTuple):
         after = before + change
         params[c] = after
         frame.behind[c] += (after - before) * frame.factors[1]
-        return penalties.value(rule.penalty, after) - penalties.value(rule.penalty, before)
+        return penalties.value(rule.penalty, after, c) - penalties.value(rule.penalty, before, c)
 
     @staticmethod
     def add_to_average(frame, rule, params, average):
@@ -330,7 +368,7 @@ class Lazy(NamedTuple):
     touched : (d,), int32, the columns of the batch at hand
     seen : (d,), int64, the number of steps that a coefficient has taken
     times : (n_steps + 1,), float64, the penalty's time after t steps
-    coasts : (n_steps + 1,), float64; see ``optimizers.backward_coasts``
+    coasts : (n_steps + 1,), float64; see ``optimizers.Rest``
     owed : (n_outputs,), float64, what rests have changed in the penalty; see ``rested``
     """
 
@@ -374,14 +412,15 @@ class Lazy(NamedTuple):
     @staticmethod
     def descend(frame, rule, pace, g, params, state, c):
         before = params[c]
-        change, step = optimizers.update(rule.optimizer, pace, g, state, c)
-        after = penalties.proximal(rule.penalty, before, change, step)
+        after, _ = optimizers.move(rule.optimizer, rule.penalty, pace, before, g, state, c)
         params[c] = after
-        return penalties.value(rule.penalty, after) - penalties.value(rule.penalty, before)
+        return penalties.value(rule.penalty, after, c) - penalties.value(rule.penalty, before, c)
 
     @staticmethod
     def cost_after(frame, cost, shares):
         return cost + shares
+
+    tie = Plain.tie
 
     @staticmethod
     def add_to_average(frame, rule, params, average):
@@ -404,7 +443,7 @@ class Stepped(NamedTuple):
     them, 340 for a momentum of 0.9, whatever the length of its rest.
 
     touched, seen, times, owed : as in ``Lazy``
-    paces : (n_steps, 3), float64; see ``optimizers.paces``
+    paces : (n_steps, 4), float64; see ``optimizers.paces``
     """
 
     touched: np.ndarray
@@ -420,6 +459,7 @@ class Stepped(NamedTuple):
     column = Lazy.column
     descend = Lazy.descend
     cost_after = Lazy.cost_after
+    tie = Plain.tie
     add_to_average = Lazy.add_to_average
 
     @staticmethod
@@ -438,6 +478,58 @@ class Stepped(NamedTuple):
         for j in range(frame.touched.shape[0]):
             frame.touched[j] = j
         _walk(frame, rule, frame.touched, 0, frame.touched.shape[0], t, params, state)
+        frame.seen[:] = 0
+        frame.owed[:] = 0.0
+
+
+class Paced(NamedTuple):
+    """As ``Lazy``, for penalty steps whose length is each coefficient's own.
+
+    The length is ``pace[0]`` times a speed q that no rest changes. Its time on the penalty's
+    clock, -log(1 - h l2) / l2 summed over steps of h = pace q, is summed as a power series in q
+    with one coefficient for each step and power: sums of those are kept for the span, so that
+    any rest costs one polynomial. Where h l2 is not small the steps are added up one by one.
+
+    touched, seen, coasts, owed : as in ``Lazy``
+    times : (n_steps + 1, 4), float64, sums of  l2^(k - 1) pace^k / k  over the steps before
+    paces : (n_steps,), float64: of the penalty's steps
+    fastest : float, the largest q for which the series is exact to rounding
+    """
+
+    touched: np.ndarray
+    seen: np.ndarray
+    times: np.ndarray
+    coasts: np.ndarray
+    owed: np.ndarray
+    paces: np.ndarray
+    fastest: float
+
+    scatters = False
+    factor = Lazy.factor
+    begin_step = Lazy.begin_step
+    rested = Lazy.rested
+    column = Lazy.column
+    descend = Lazy.descend
+    cost_after = Lazy.cost_after
+    tie = Plain.tie
+    add_to_average = Lazy.add_to_average
+
+    @staticmethod
+    def ready_row(frame, rule, rows, i, t, params, state):
+        begin, end = entries(rows, i)
+        _catch_up_paced(frame, rule, columns(rows), begin, end, t, params, state)
+
+    @staticmethod
+    def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
+        n_touched = _list_columns(frame, rule, rows, batch, gradient)
+        _catch_up_paced(frame, rule, frame.touched, 0, n_touched, t, params, state)
+        return n_touched
+
+    @staticmethod
+    def finish(frame, rule, t, params, state, average):
+        for j in range(frame.touched.shape[0]):
+            frame.touched[j] = j
+        _catch_up_paced(frame, rule, frame.touched, 0, frame.touched.shape[0], t, params, state)
         frame.seen[:] = 0
         frame.owed[:] = 0.0
 
@@ -496,12 +588,53 @@ def _catch_up(frame, rule, listed, begin, end, t, params, state):
             c = at(j, n_lanes, lane)
             slot = optimizers.recall(rule.optimizer, state, c)
             before = np.float64(params[c])
-            after, slot = optimizers.catch_up(rule.optimizer, rule.penalty, before, slot, rest)
+            after, slot = optimizers.catch_up(rule.optimizer, rule.penalty, before, slot, rest, c)
             optimizers.keep(rule.optimizer, state, c, slot)
             params[c] = after
-            owed[lane] += penalties.value(rule.penalty, after)
-            owed[lane] -= penalties.value(rule.penalty, before)
+            owed[lane] += penalties.value(rule.penalty, after, c)
+            owed[lane] -= penalties.value(rule.penalty, before, c)
         seen[j] = t + 1
+
+
+@helper()
+def _catch_up_paced(frame, rule, listed, begin, end, t, params, state):
+    """As ``_catch_up``, each coefficient on a clock of its own."""
+    n_lanes, fastest = lanes(rule), frame.fastest
+    seen, times, coasts = frame.seen, frame.times, frame.coasts
+    owed, paces = frame.owed, frame.paces
+    for k in range(begin, end):
+        j = np.uint64(listed[np.uint64(k)])
+        since = seen[j]
+        first, second = times[t, 0] - times[since, 0], times[t, 1] - times[since, 1]
+        third, fourth = times[t, 2] - times[since, 2], times[t, 3] - times[since, 3]
+        for lane in range(n_lanes):
+            c = at(j, n_lanes, lane)
+            slot = optimizers.recall(rule.optimizer, state, c)
+            q = optimizers.speed(rule.optimizer, slot) * penalties.stretch(rule.penalty, c)
+            before = np.float64(params[c])
+            time = q * (first + q * (second + q * (third + q * fourth)))
+            if q > fastest and before != 0:  # what never moved has the largest q, and stays zero
+                time = _time_of_steps(rule.penalty, paces, since, t, q)
+            rest = optimizers.Rest(t - since, time, coasts[since], coasts[t])
+            after, slot = optimizers.catch_up(rule.optimizer, rule.penalty, before, slot, rest, c)
+            optimizers.keep(rule.optimizer, state, c, slot)
+            params[c] = after
+            owed[lane] += penalties.value(rule.penalty, after, c)
+            owed[lane] -= penalties.value(rule.penalty, before, c)
+        seen[j] = t + 1
+
+
+@helper()
+def _time_of_steps(penalty, paces, since, t, q):
+    """Return the penalty's time of the steps from ``since`` to t, by a loop over them.
+
+    It ends where nothing is left to shrink: one step of h l2 >= 1 is enough.
+    """
+    time, step = 0.0, since
+    while step < t and penalty.l2 * time < FORGOTTEN:
+        time += penalties.clock(penalty, paces[step] * q)
+        step += 1
+    return time
 
 
 @helper()
@@ -515,7 +648,7 @@ def _walk(frame, rule, listed, begin, end, t, params, state):
         for lane in range(n_lanes):
             c, step = at(j, n_lanes, lane), seen[j]
             param = np.float64(params[c])
-            owed[lane] -= penalties.value(rule.penalty, param)
+            owed[lane] -= penalties.value(rule.penalty, param, c)
             velocity = optimizers.recall(rule.optimizer, state, c)
             kept = optimizers.faded(velocity, momentum, t - step)
             optimizers.keep(rule.optimizer, state, c, kept)
@@ -524,10 +657,10 @@ def _walk(frame, rule, listed, begin, end, t, params, state):
                 rate, length = paces[step, 0], paces[step, 0] * paces[step, 1]
                 velocity *= momentum
                 change = -rate * (momentum * velocity if nesterov else velocity)
-                param = penalties.proximal(rule.penalty, param, change, length)
+                param = penalties.proximal(rule.penalty, param, change, length, c)
                 step += 1
             param = penalties.rest(rule.penalty, param, times[t] - times[step])
-            owed[lane] += penalties.value(rule.penalty, param)
+            owed[lane] += penalties.value(rule.penalty, param, c)
             params[c] = param
         seen[j] = t + 1
 
@@ -537,5 +670,6 @@ def cost_of_all(rule, params, lane):
     """Return the penalty of the coefficients of one output; the intercept, last, has none."""
     n_lanes, total = lanes(rule), 0.0
     for j in range(params.shape[0] // n_lanes - 1):
-        total += penalties.value(rule.penalty, params[at(j, n_lanes, lane)])
-    return total
+        c = at(j, n_lanes, lane)
+        total += penalties.value(rule.penalty, params[c], c)
+    return total + penalties.tied(rule.penalty, params, n_lanes, lane)

@@ -1,16 +1,26 @@
 """Penalties: what a coefficient costs, and how a step shrinks it.
 
-A penalty is a ``NamedTuple`` of its strengths with scalar static methods:
+A penalty is a ``NamedTuple`` of its strengths with scalar static methods; c is the coefficient's
+place in the flat parameters, for penalties that tell coefficients apart:
 
-``value(penalty, param)``
+``value(penalty, param, c)``
     What one coefficient adds to the objective.
-``proximal(penalty, param, change, step)``
+``proximal(penalty, param, change, step, c)``
     The coefficient after a step of length ``step`` that also moves it by ``change``.
 ``rest(penalty, param, time)``
     The coefficient after steps that did not move it, in closed form.
 ``clock(penalty, step)``
     The time of ``rest`` that one step takes: ``rest(penalty, w, clock(penalty, h))`` equals
-    ``proximal(penalty, w, 0, h)``, and times add up, which is what makes a sparse step lazy.
+    ``proximal(penalty, w, 0, h, c)``, and times add up, which is what makes a sparse step lazy.
+``stretch(penalty, c)``
+    How much longer than the step the penalty's own step of coefficient c is, in ``clock``.
+``leader(penalty, z, sums, c)``
+    The minimum that FTRL asks for.
+``settle(penalty, params, lengths, n_lanes)``
+    What ties coefficients together, after all have taken their steps (``MaxNorm``,
+    ``GroupLasso``); such a penalty is ``joint``, and every step passes over all coefficients.
+``tied(penalty, params, n_lanes, lane)``
+    What the tie adds to an output's objective.
 
 The intercept is never penalised: no kernel calls a hook on it.
 """
@@ -18,22 +28,27 @@ The intercept is never penalised: no kernel calls a hook on it.
 import math
 from typing import NamedTuple
 
-from fastgd.kernels._hook import cast, hook
+import numpy as np
+
+from fastgd.kernels._hook import cast, hook, optional
+from fastgd.kernels._jit import helper
 from fastgd.kernels.elementary import expm1
 
 SMALLEST_SHRINKAGE = 1e-30  # a step >= 1/l2 leaves nothing; the clock still needs a logarithm
+TOLERANCE = 1e-15  # of the multiplier that a tie asks for, relative; Newton's steps double digits
+MAX_NEWTON = 50
 
 
 @hook
-def value(penalty, param):
+def value(penalty, param, c):
     """Return what one coefficient adds to the objective."""
-    return type(penalty).value(penalty, param)
+    return type(penalty).value(penalty, param, c)
 
 
 @hook
-def proximal(penalty, param, change, step):
+def proximal(penalty, param, change, step, c):
     """Return the coefficient after ``change`` and a penalty step of length ``step``."""
-    return type(penalty).proximal(penalty, param, change, step)
+    return type(penalty).proximal(penalty, param, change, step, c)
 
 
 @hook
@@ -46,6 +61,36 @@ def rest(penalty, param, time):
 def clock(penalty, step):
     """Return the time that one step of length ``step`` takes in ``rest``."""
     return type(penalty).clock(penalty, step)
+
+
+@optional
+def stretch(penalty, c):
+    """Return the factor of the penalty's step for coefficient c."""
+    return 1.0
+
+
+@hook
+def leader(penalty, z, sums, c):
+    """Return argmin  z w + curvature w^2 / 2 + l1 |w| + time psi(w)  of (curvature, l1, time)."""
+    return type(penalty).leader(penalty, z, sums, c)
+
+
+@hook
+def settle(penalty, params, lengths, n_lanes):
+    """Tie the coefficients together, each after a step of its own length."""
+    return type(penalty).settle(penalty, params, lengths, n_lanes)
+
+
+@optional
+def tied(penalty, params, n_lanes, lane):
+    """Return what the tie adds to an output's objective."""
+    return 0.0
+
+
+@helper()
+def at(j, n_lanes, lane):
+    """Return where the coefficient of column j and an output stands in the flat array."""
+    return np.uint64(j) * np.uint64(n_lanes) + np.uint64(lane)
 
 
 class ElasticNet(NamedTuple):
@@ -67,13 +112,15 @@ class ElasticNet(NamedTuple):
     l1: float = 0.0
     l2: float = 0.0
 
+    joint = False
+
     @staticmethod
-    def value(penalty, param):
+    def value(penalty, param, c):
         quadratic = cast(0.5 * penalty.l2, param) * param * param
         return quadratic if penalty.l1 == 0.0 else penalty.l1 * abs(param) + quadratic
 
     @staticmethod
-    def proximal(penalty, param, change, step):
+    def proximal(penalty, param, change, step, c):
         moved = cast(max(1.0 - step * penalty.l2, 0.0), param) * param + change
         if penalty.l1 == 0.0:
             return moved
@@ -100,6 +147,245 @@ class ElasticNet(NamedTuple):
         if penalty.l2 == 0.0:
             return step
         return -math.log(max(1.0 - step * penalty.l2, SMALLEST_SHRINKAGE)) / penalty.l2
+
+    @staticmethod
+    def leader(penalty, z, sums, c):
+        curvature, l1, time = sums
+        threshold, zero = cast(l1 + time * penalty.l1, z), cast(0.0, z)
+        beyond = max(z - threshold, zero) + min(z + threshold, zero)
+        return -beyond / cast(curvature + time * penalty.l2, z)
+
+
+class Bounded(NamedTuple):
+    """l1 |w| + l2 w^2 / 2  for  low <= w <= high: ``Bounded(low=0.0)`` keeps w nonnegative.
+
+    A step is that of ``ElasticNet``, clipped. Coefficients start within the bounds, at the point
+    nearest to where they would; the intercept is free.
+
+    Notes
+    -----
+    A rest, too, is that of the elastic net, clipped: its path is monotone.
+    """
+
+    l1: float = 0.0
+    l2: float = 0.0
+    low: float = -math.inf
+    high: float = math.inf
+
+    joint = False
+    value = ElasticNet.value
+    clock = ElasticNet.clock
+
+    @staticmethod
+    def proximal(penalty, param, change, step, c):
+        moved = proximal(ElasticNet(penalty.l1, penalty.l2), param, change, step, c)
+        return min(max(moved, cast(penalty.low, param)), cast(penalty.high, param))
+
+    @staticmethod
+    def rest(penalty, param, time):
+        rested = rest(ElasticNet(penalty.l1, penalty.l2), param, time)
+        return min(max(rested, cast(penalty.low, param)), cast(penalty.high, param))
+
+    @staticmethod
+    def leader(penalty, z, sums, c):
+        free = leader(ElasticNet(penalty.l1, penalty.l2), z, sums, c)
+        return min(max(free, cast(penalty.low, z)), cast(penalty.high, z))
+
+
+class Weighted(NamedTuple):
+    """sum_j factors_j (l1 |w_j| + l2 w_j^2 / 2): a strength for each feature.
+
+    A factor of zero leaves a feature free. Every output takes the same factors.
+
+    factors : ndarray of shape (n_features,), nonnegative
+
+    References
+    ----------
+    .. [1] Zou, "The Adaptive Lasso and Its Oracle Properties", 2006, equation 4 (weights of the
+       l1 penalty).
+    """
+
+    l1: float
+    l2: float
+    factors: np.ndarray
+
+    joint = False
+    rest = ElasticNet.rest
+    clock = ElasticNet.clock
+
+    @staticmethod
+    def stretch(penalty, c):
+        return np.float64(penalty.factors[c])
+
+    @staticmethod
+    def value(penalty, param, c):
+        return penalty.factors[c] * value(ElasticNet(penalty.l1, penalty.l2), param, c)
+
+    @staticmethod
+    def proximal(penalty, param, change, step, c):
+        return proximal(
+            ElasticNet(penalty.l1, penalty.l2), param, change, step * penalty.factors[c], c
+        )
+
+    @staticmethod
+    def leader(penalty, z, sums, c):
+        curvature, l1, time = sums
+        own = (curvature, l1, time * cast(penalty.factors[c], time))
+        return leader(ElasticNet(penalty.l1, penalty.l2), z, own, c)
+
+
+class MaxNorm(NamedTuple):
+    """l1 |w| + l2 w^2 / 2  for  |w_k|_2 <= limit, the norm of each output's coefficients.
+
+    The step of ``ElasticNet``, then the projection in the metric of the step,
+
+        argmin_w  sum_j (w_j - u_j)^2 / (2 h_j)   for  |w|_2 <= limit,
+
+    whose solution is w_j = u_j / (1 + h_j mu). For steps h of one length that is u scaled to the
+    limit; for those of Adam and its like it is what makes the resting point the minimum.
+
+    References
+    ----------
+    .. [1] Srebro, Rennie & Jaakkola, "Maximum-Margin Matrix Factorization", 2005 (the norm).
+    .. [2] Srivastava et al., "Dropout", 2014, section 5.1 (the projection, after every step).
+    """
+
+    limit: float
+    l1: float = 0.0
+    l2: float = 0.0
+
+    joint = True
+    value = ElasticNet.value
+    proximal = ElasticNet.proximal
+
+    @staticmethod
+    def settle(penalty, params, lengths, n_lanes):
+        n_features = params.shape[0] // n_lanes - 1
+        for lane in range(n_lanes):
+            first = at(0, n_lanes, lane)
+            mu = _multiplier(params, lengths, (first, n_lanes, n_features), penalty.limit)
+            if mu > 0:
+                for j in range(n_features):
+                    c = at(j, n_lanes, lane)
+                    params[c] /= 1.0 + mu * lengths[c]
+
+
+class GroupLasso(NamedTuple):
+    """group sum_j |W_j|_2 + l2 |W|^2 / 2: W_j holds a feature's coefficients for all outputs.
+
+    Features leave the model for all outputs at once, with exact zeros. A step is explicit in the
+    quadratic part and proximal in the group's, in the metric of the step:
+
+        argmin_w  sum_k (w_k - u_k)^2 / (2 h_k) + group |w|_2
+
+    For steps h of one length that is max(0, 1 - h group / |u|) u; for those of Adam and its like
+    w_k = u_k / (1 + h_k group / |w|). With one output it is the l1 penalty.
+
+    References
+    ----------
+    .. [1] Yuan & Lin, "Model Selection and Estimation in Regression with Grouped Variables",
+       2006, equation 2.3.
+    .. [2] Duchi & Singer, "Efficient Online and Batch Learning using Forward Backward
+       Splitting", 2009, section 5.3 (mixed norms).
+    """
+
+    group: float
+    l2: float = 0.0
+
+    joint = True
+
+    @staticmethod
+    def value(penalty, param, c):
+        return cast(0.5 * penalty.l2, param) * param * param
+
+    @staticmethod
+    def proximal(penalty, param, change, step, c):
+        return cast(max(1.0 - step * penalty.l2, 0.0), param) * param + change
+
+    @staticmethod
+    def settle(penalty, params, lengths, n_lanes):
+        for j in range(params.shape[0] // n_lanes - 1):
+            first = at(j, n_lanes, 0)
+            norm = _norm_after(params, lengths, (first, n_lanes), penalty.group)
+            for lane in range(n_lanes):
+                c = first + np.uint64(lane)
+                if norm > 0:
+                    params[c] *= norm / (norm + penalty.group * lengths[c])
+                else:
+                    params[c] = 0
+
+    @staticmethod
+    def tied(penalty, params, n_lanes, lane):
+        # an output's share of |W_j| is w_jk^2 / |W_j|, so that shares add up
+        total = 0.0
+        for j in range(params.shape[0] // n_lanes - 1):
+            square = 0.0
+            for k in range(n_lanes):
+                square += np.float64(params[at(j, n_lanes, k)]) ** 2
+            if square > 0:
+                total += np.float64(params[at(j, n_lanes, lane)]) ** 2 / math.sqrt(square)
+        return penalty.group * total
+
+
+@helper()
+def _multiplier(params, lengths, output, limit):
+    """Return mu >= 0 with |u / (1 + h mu)|_2 = limit; 0 where the norm is within the limit.
+
+    Newton's method on 1 / |w(mu)| - 1 / limit, which is concave in mu and nearly straight (and
+    straight where all h are equal): from mu = 0 it rises to the root.
+    """
+    first, stride, n = output
+    mu = 0.0
+    for _ in range(MAX_NEWTON):
+        square, slope = 0.0, 0.0
+        for j in range(n):
+            c = first + np.uint64(j) * np.uint64(stride)
+            shrinkage = 1.0 / (1.0 + mu * lengths[c])
+            w = params[c] * shrinkage
+            square += w * w
+            slope += w * w * lengths[c] * shrinkage
+        norm = math.sqrt(square)
+        if norm <= limit * (1.0 + TOLERANCE) or slope == 0.0:
+            break
+        # d(1 / |w|) / d mu = slope / |w|^3
+        more = (norm - limit) / limit * square / slope
+        mu += more
+        if more <= TOLERANCE * mu:
+            break
+    return mu
+
+
+@helper()
+def _norm_after(params, lengths, group, strength):
+    """Return |w|_2 of the group's proximal step, 0 where it has no part left.
+
+    The root of |u / (norm + h strength)|_2 = 1: Newton's method on 1 / |.|, from below.
+    """
+    first, n = group
+    left = 0.0
+    for k in range(n):
+        c = first + np.uint64(k)
+        if lengths[c] > 0:
+            left += (np.float64(params[c]) / lengths[c]) ** 2
+        elif params[c] != 0:
+            left = math.inf
+    if left <= strength * strength:
+        return 0.0
+    norm = 0.0
+    for _ in range(MAX_NEWTON):
+        square, slope = 0.0, 0.0
+        for k in range(n):
+            c = first + np.uint64(k)
+            below = max(norm + strength * lengths[c], SMALLEST_SHRINKAGE)
+            ratio = params[c] / below
+            square += ratio * ratio
+            slope += ratio * ratio / below
+        # d(1 / |r|) / d norm = slope / |r|^3, and the root has |r| = 1
+        more = (math.sqrt(square) - 1.0) * square / slope
+        norm += more
+        if more <= TOLERANCE * norm:
+            break
+    return norm
 
 
 PENALTIES = ("l2", "l1", "elasticnet", None)

@@ -34,6 +34,7 @@ from fastgd.kernels.frames import (
     ready_batch,
     ready_row,
     rested,
+    tie,
 )
 from fastgd.kernels.rows import accumulate, entries, entry, margins, row_at, row_dot
 
@@ -70,7 +71,7 @@ class Plan(NamedTuple):
 
     batch_size : int
     n_visited : int, rows of the span
-    paces : ndarray of shape (n_steps, 3), X's dtype; see ``optimizers.paces``
+    paces : ndarray of shape (n_steps, 4), X's dtype; see ``optimizers.paces``
     unit : float, the mean weight that gradients are divided by
     average_from : int, the number of steps before the first that is averaged; n_steps for none
     seed, first_step : int, the number of the span's first step of all, 1-based: they name the
@@ -136,18 +137,20 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
     """
     params, state, average = memory.params, memory.state, memory.average
     last = params.shape[0] - 1
-    loss_sum, penalty_sum, cost = 0.0, 0.0, cost_of_all(rule, params, 0)
+    loss_sum, penalty_sum, costs = 0.0, 0.0, np.array([cost_of_all(rule, params, 0)])
     n_clipped = 0
     for t in range(plan.paces.shape[0]):
         i = row_at(samples.order, t)
         pace = optimizers.pace_of(plan.paces, t)
         ready_row(frame, rule, rows, i, t, params, state)
-        cost += rested(frame, 0)
-        penalty_sum += cost + losses.pull(rule.loss) * params[last]
+        costs[0] += rested(frame, 0)
+        penalty_sum += costs[0] + losses.pull(rule.loss) * params[last]
         raw = factor(frame) * row_dot(rows, i, params) + params[last]
         weight = samples.weight[i] if samples.weight.shape[0] > 0 else cast(1.0, pace[0])
-        loss_sum += weight * losses.value(rule.loss, samples.y[i], raw)
-        slope = weight * losses.slope(rule.loss, samples.y[i], raw) / plan.unit
+        value = losses.value(rule.loss, samples.y[i], raw)
+        loss_sum += weight * value
+        slope = losses.slope(rule.loss, samples.y[i], raw)
+        slope = weight * optimizers.slope(rule.optimizer, pace, rows, i, value, slope) / plan.unit
         delta, shares = cast(slope, pace[0]), cast(0.0, pace[0])
         scale, clipped = transforms.clip_row(rule.transform, rows, i, delta, rule.fit_intercept)
         n_clipped += clipped
@@ -157,7 +160,8 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
             j, x = entry(rows, i, k)
             g = transforms.clipped_entry(rule.transform, delta * x, scale)
             shares += descend(frame, rule, own_pace, g, params, state, j)
-        cost = cost_after(frame, left * cost, np.float64(shares))
+        costs[0] = cost_after(frame, left * costs[0], np.float64(shares))
+        tie(frame, rule, params, costs)
         if rule.fit_intercept:
             g = transforms.clipped_entry(rule.transform, delta, scale)
             g = cast(g + losses.pull(rule.loss), pace[0])
@@ -181,7 +185,7 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
     """
     params, state, gradient = memory.params, memory.state, memory.gradient
     average, last = memory.average, memory.params.shape[0] - 1
-    loss_sum, penalty_sum, cost = 0.0, 0.0, cost_of_all(rule, params, 0)
+    loss_sum, penalty_sum, costs = 0.0, 0.0, np.array([cost_of_all(rule, params, 0)])
     n_clipped = 0
     for t in range(plan.paces.shape[0]):
         start = t * plan.batch_size
@@ -189,11 +193,11 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
         pace = optimizers.pace_of(plan.paces, t)
         batch = Batch(samples.order, start, stop)
         n_touched = ready_batch(frame, rule, rows, batch, t, params, state, gradient)
-        cost += rested(frame, 0)
-        penalty_sum += (stop - start) * (cost + losses.pull(rule.loss) * params[last])
+        costs[0] += rested(frame, 0)
+        penalty_sum += (stop - start) * (costs[0] + losses.pull(rule.loss) * params[last])
         margins(rows, samples.order, start, stop, params, memory.margin)
         _fetch(samples, batch, memory.target, memory.weight)
-        loss, total = _slopes(rule.loss, stop - start, plan.unit, factor(frame), memory)
+        loss, total = _slopes(rule, pace, rows, batch, plan.unit, factor(frame), memory)
         loss_sum += loss
         gather(frame, rows, batch, memory.margin, gradient)
         total, clipped = transforms.transform(
@@ -212,7 +216,8 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
         shares = step_of_batch(
             frame, rule, rows, batch, own_pace, memory.margin, params, state, gradient, n_touched
         )
-        cost = cost_after(frame, left * cost, np.float64(shares))
+        costs[0] = cost_after(frame, left * costs[0], np.float64(shares))
+        tie(frame, rule, params, costs)
         if rule.fit_intercept:
             g = cast(total + losses.pull(rule.loss), pace[0])
             params[last] += optimizers.update(rule.optimizer, pace, g, state, last)[0]
@@ -233,19 +238,23 @@ def _fetch(samples, batch, target, weight):
 
 
 @helper()
-def _slopes(loss, size, unit, scale, memory):
+def _slopes(rule, pace, rows, batch, unit, scale, memory):
     """Replace a batch's margins by their share in its gradient.
 
     Returns the batch's weighted loss, and the sum of the shares.
     """
     margin, target, weight = memory.margin, memory.target, memory.weight
     intercept = memory.params[memory.params.shape[0] - 1]
+    size = batch.stop - batch.start
     share = 1.0 / (size * unit)
     loss_sum, total = 0.0, 0.0
     for o in range(size):
-        raw = scale * margin[o] + intercept
-        loss_sum += weight[o] * losses.value(loss, target[o], raw)
-        slope = share * weight[o] * losses.slope(loss, target[o], raw)
+        raw, i = scale * margin[o] + intercept, row_at(batch.order, batch.start + o)
+        value = losses.value(rule.loss, target[o], raw)
+        loss_sum += weight[o] * value
+        slope = losses.slope(rule.loss, target[o], raw)
+        slope = optimizers.slope(rule.optimizer, pace, rows, i, value, slope)
+        slope = share * weight[o] * slope
         total += slope
         margin[o] = slope
     return loss_sum, total

@@ -30,6 +30,7 @@ from fastgd.kernels.frames import (
     finish,
     ready_batch,
     rested,
+    tie,
 )
 from fastgd.kernels.rows import accumulate_multi, entries, entry, margins_multi, row_at
 
@@ -130,7 +131,8 @@ def sgd_batches_multi(rows, samples, rule, plan, memory, frame):
             memory.penalties[k] += (stop - start) * costs[k]
         margins_multi(rows, samples.order, start, stop, memory.table, margin, memory.block)
         _raw_from_margins(margin, params, factor(frame), stop - start)
-        slopes(rule.loss, samples, batch, plan.unit, margin, memory.losses)
+        share = Share(pace, batch, plan.unit)
+        slopes(rule, rows, samples, share, margin, memory.losses)
         _sum_rows(margin, stop - start, totals)
         gather(frame, rows, batch, memory)
         transforms.transform_multi(
@@ -150,6 +152,7 @@ def sgd_batches_multi(rows, samples, rule, plan, memory, frame):
         for k in range(n_outputs):
             costs[k] = cost_after(frame, left * costs[k], np.float64(shares[k]))
             shares[k] = 0
+        tie(frame, rule, params, costs)
         if rule.fit_intercept:
             _descend_intercepts(rule.optimizer, pace, totals, params, state)
         if t >= plan.average_from:
@@ -166,73 +169,83 @@ def _raw_from_margins(margin, params, scale, size):
             margin[o, k] = scale * margin[o, k] + params[np.uint64(first + k)]
 
 
-def slopes(loss, samples, batch, unit, margin, loss_sums):
+class Share(NamedTuple):
+    """What makes a row's slope its share in the batch's gradient."""
+
+    pace: tuple
+    batch: Batch
+    unit: float
+
+
+def slopes(rule, rows, samples, share, margin, loss_sums):
     """Replace a batch's raw predictions by their share in its gradient.
 
     Adds the batch's weighted losses to ``loss_sums``.
     """
-    if type(loss).kind == losses.MULTINOMIAL:
-        return _slopes_of_row(loss, samples, batch, unit, margin, loss_sums)
+    if type(rule.loss).kind == losses.MULTINOMIAL:
+        return _slopes_of_row(rule, rows, samples, share, margin, loss_sums)
     if samples.y.ndim == 2:
-        return _slopes_of_tasks(loss, samples, batch, unit, margin, loss_sums)
-    return _slopes_of_classes(loss, samples, batch, unit, margin, loss_sums)
+        return _slopes_of_tasks(rule, rows, samples, share, margin, loss_sums)
+    return _slopes_of_classes(rule, rows, samples, share, margin, loss_sums)
 
 
 @overload(slopes, jit_options={"forceinline": True})
-def _slopes(loss, samples, batch, unit, margin, loss_sums):
-    if loss.instance_class.kind == losses.MULTINOMIAL:
-        return lambda loss, samples, batch, unit, margin, loss_sums: _slopes_of_row(
-            loss, samples, batch, unit, margin, loss_sums
-        )
-    if samples[0].ndim == 2:
-        return lambda loss, samples, batch, unit, margin, loss_sums: _slopes_of_tasks(
-            loss, samples, batch, unit, margin, loss_sums
-        )
-    return lambda loss, samples, batch, unit, margin, loss_sums: _slopes_of_classes(
-        loss, samples, batch, unit, margin, loss_sums
+def _slopes(rule, rows, samples, share, margin, loss_sums):
+    if rule[0].instance_class.kind == losses.MULTINOMIAL:
+        of_batch = _slopes_of_row
+    else:
+        of_batch = _slopes_of_tasks if samples[0].ndim == 2 else _slopes_of_classes
+    return lambda rule, rows, samples, share, margin, loss_sums: of_batch(
+        rule, rows, samples, share, margin, loss_sums
     )
 
 
 @helper()
-def _share(samples, i, batch, unit):
+def _weigh(samples, i, share):
     """Return row i's weight, and its share of the batch's gradient."""
     weight = samples.weight[i] if samples.weight.shape[0] > 0 else 1.0
-    return weight, weight / ((batch.stop - batch.start) * unit)
+    return weight, weight / ((share.batch.stop - share.batch.start) * share.unit)
 
 
 @helper()
-def _slopes_of_row(loss, samples, batch, unit, margin, loss_sums):
-    for position in range(batch.start, batch.stop):
-        i, o = row_at(batch.order, position), position - batch.start
-        weight, share = _share(samples, i, batch, unit)
-        loss_sums[0] += weight * losses.gradient_row(loss, samples.y[i], margin[o], margin[o])
+def _slopes_of_row(rule, rows, samples, share, margin, loss_sums):
+    for position in range(share.batch.start, share.batch.stop):
+        i, o = row_at(share.batch.order, position), position - share.batch.start
+        weight, part = _weigh(samples, i, share)
+        loss_sums[0] += weight * losses.gradient_row(rule.loss, samples.y[i], margin[o], margin[o])
         for k in range(margin.shape[1]):
-            margin[o, k] *= share
+            margin[o, k] *= part
 
 
 @helper()
-def _slopes_of_tasks(loss, samples, batch, unit, margin, loss_sums):
-    for position in range(batch.start, batch.stop):
-        i, o = row_at(batch.order, position), position - batch.start
-        weight, share = _share(samples, i, batch, unit)
+def _slopes_of_tasks(rule, rows, samples, share, margin, loss_sums):
+    for position in range(share.batch.start, share.batch.stop):
+        i, o = row_at(share.batch.order, position), position - share.batch.start
+        weight, part = _weigh(samples, i, share)
         for k in range(margin.shape[1]):
             raw, target = margin[o, k], samples.y[i, k]
-            loss_sums[k] += weight * losses.value(loss, target, raw)
-            margin[o, k] = share * losses.slope(loss, target, raw)
+            value = losses.value(rule.loss, target, raw)
+            loss_sums[k] += weight * value
+            slope = losses.slope(rule.loss, target, raw)
+            slope = optimizers.slope(rule.optimizer, share.pace, rows, i, value, slope)
+            margin[o, k] = part * slope
 
 
 @helper()
-def _slopes_of_classes(loss, samples, batch, unit, margin, loss_sums):
-    negative = losses.negative(loss)
-    for position in range(batch.start, batch.stop):
-        i, o = row_at(batch.order, position), position - batch.start
-        weight, share = _share(samples, i, batch, unit)
+def _slopes_of_classes(rule, rows, samples, share, margin, loss_sums):
+    negative = losses.negative(rule.loss)
+    for position in range(share.batch.start, share.batch.stop):
+        i, o = row_at(share.batch.order, position), position - share.batch.start
+        weight, part = _weigh(samples, i, share)
         for k in range(margin.shape[1]):
             own = samples.y[i] == k
             target = 1.0 if own else negative
             more = samples.positive_weight[k] if own else 1.0
-            loss_sums[k] += weight * more * losses.value(loss, target, margin[o, k])
-            margin[o, k] = share * more * losses.slope(loss, target, margin[o, k])
+            value = losses.value(rule.loss, target, margin[o, k])
+            loss_sums[k] += weight * more * value
+            slope = losses.slope(rule.loss, target, margin[o, k])
+            slope = optimizers.slope(rule.optimizer, share.pace, rows, i, value, slope)
+            margin[o, k] = part * more * slope
 
 
 @helper()

@@ -4,10 +4,10 @@ Written from the definitions and the papers, one loop for each sum in the text, 
 nothing with what it checks.
 """
 
-# ruff: noqa: ARG001, ARG005 - all functions of a kind share their argument names
+# ruff: noqa: ARG001, ARG002, ARG005 - all functions of a kind share their argument names
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -277,30 +277,136 @@ def softmax(label_smoothing=0.0):
     )
 
 
-# -- penalties -------------------------------------------------------------------------------
+# -- penalties: of coefficients (n_features, n_outputs), without the intercepts -------------------
 
 
-def penalty_value(w, l1, l2):
-    return l1 * np.abs(w) + l2 * w**2 / 2
+def root(function, low, high):
+    """The root of a falling function, by halving."""
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if function(middle) > 0 else (low, middle)
+    return (low + high) / 2
 
 
-def proximal(w, change, step, l1, l2):
-    """Shrink by the quadratic part (never past zero), move, then soft-threshold."""
-    moved = np.maximum(1 - step * l2, 0.0) * w + change
-    return np.sign(moved) * np.maximum(np.abs(moved) - step * l1, 0.0)
+class ElasticNet:
+    """l1 |w| + l2 w^2 / 2, times the factor of a row."""
+
+    def __init__(self, l1=0.0, l2=0.0, factors=None):
+        self.l1, self.l2 = l1, l2
+        self.factors = np.float64(1.0) if factors is None else np.reshape(factors, (-1, 1))
+
+    def start(self, w):
+        return w
+
+    def value(self, w):
+        return self.factors * (self.l1 * np.abs(w) + self.l2 * w**2 / 2)
+
+    def proximal(self, w, change, step):
+        """Shrink by the quadratic part (never past zero), move, then soft-threshold."""
+        step = step * self.factors
+        moved = np.maximum(1 - step * self.l2, 0.0) * w + change
+        return np.sign(moved) * np.maximum(np.abs(moved) - step * self.l1, 0.0)
+
+    def leader(self, z, curvature, l1, time):
+        """The best of: zero, the minimum of the right side, that of the left side."""
+        l1, l2 = l1 + time * self.factors * self.l1, time * self.factors * self.l2
+        right = np.maximum(-(z + l1) / (curvature + l2), 0.0)
+        left = np.minimum(-(z - l1) / (curvature + l2), 0.0)
+
+        def objective(w):
+            return z * w + (curvature + l2) * w**2 / 2 + l1 * np.abs(w)
+
+        return np.where(objective(right) < objective(left), right, left)
+
+
+class Bounded(ElasticNet):
+    """An interval that coefficients may not leave."""
+
+    def __init__(self, l1=0.0, l2=0.0, low=-np.inf, high=np.inf):
+        super().__init__(l1, l2)
+        self.low, self.high = low, high
+
+    def start(self, w):
+        return np.clip(w, self.low, self.high)
+
+    def proximal(self, w, change, step):
+        return np.clip(super().proximal(w, change, step), self.low, self.high)
+
+    def leader(self, z, curvature, l1, time):
+        return np.clip(super().leader(z, curvature, l1, time), self.low, self.high)
+
+
+class MaxNorm(ElasticNet):
+    """A ball that no output's coefficients may leave: the nearest point of it in a metric."""
+
+    def __init__(self, limit, l1=0.0, l2=0.0):
+        super().__init__(l1, l2)
+        self.limit = limit
+
+    def proximal(self, w, change, step):
+        moved = super().proximal(w, change, step)
+        step = np.broadcast_to(step, moved.shape)
+        columns = [self.projected(u, h) for u, h in zip(moved.T, step.T, strict=True)]
+        return np.transpose(columns)
+
+    def projected(self, u, h):
+        if np.sum(u**2) <= self.limit**2:
+            return u
+        mu = root(lambda mu: np.sum((u / (1 + mu * h)) ** 2) - self.limit**2, 0.0, 1e6 / np.min(h))
+        return u / (1 + mu * h)
+
+
+class GroupLasso(ElasticNet):
+    """The norms of rows; a row's proximal point has a norm that solves one equation."""
+
+    def __init__(self, group, l2=0.0):
+        super().__init__(0.0, l2)
+        self.group = group
+
+    def value(self, w):
+        """Each output's share of a row's norm."""
+        norms = np.sqrt(np.sum(w**2, axis=1, keepdims=True))
+        with np.errstate(invalid="ignore"):
+            shares = np.where(norms > 0, w**2 / norms, 0.0)
+        return super().value(w) + self.group * shares
+
+    def proximal(self, w, change, step):
+        moved = super().proximal(w, change, step)
+        step = np.broadcast_to(step, moved.shape)
+        return np.array([self.shrunk(u, h) for u, h in zip(moved, step, strict=True)])
+
+    def shrunk(self, u, h):
+        if np.sum((u / h) ** 2) <= self.group**2:
+            return np.zeros_like(u)
+        norm = root(lambda norm: np.sum((u / (norm + h * self.group)) ** 2) - 1, 0.0, 1e6)
+        return u * norm / (norm + h * self.group)
 
 
 # -- optimizers: step(g, rate) -> what to add, and the length of the penalty's step -----------
 
 
-class Sgd:
+class Optimizer:
+    """What most of them share: change, then penalty; intercepts have no penalty."""
+
+    def decayed(self, w, rate):
+        return w
+
+    def advance(self, params, gradient, rate, penalty):
+        """Return all parameters after the step."""
+        change, length = self.step(gradient, rate)
+        held = self.decayed(params[:-1], rate)
+        coef = penalty.proximal(held, change[:-1], length[:-1])
+        return np.vstack([coef, params[-1:] + change[-1:]])
+
+
+class Sgd(Optimizer):
     """Robbins & Monro."""
 
     def step(self, g, rate):
         return -rate * g, np.full_like(g, rate)
 
 
-class Momentum:
+class Momentum(Optimizer):
     """Polyak: a heavy ball, its velocity measured in gradients."""
 
     def __init__(self, momentum=0.9):
@@ -320,23 +426,210 @@ class Nesterov(Momentum):
         return -rate * (g + self.momentum * self.velocity), length
 
 
-class Adam:
-    """Kingma & Ba, Algorithm 1; ``lazy`` rests where the gradient is zero."""
+class Adagrad(Optimizer):
+    """Duchi et al."""
 
-    def __init__(self, beta_1=0.9, beta_2=0.999, epsilon=1e-8, lazy=False):
-        self.beta_1, self.beta_2, self.epsilon, self.lazy = beta_1, beta_2, epsilon, lazy
-        self.m, self.v, self.t = 0.0, 0.0, 0
+    def __init__(self, epsilon=1e-10):
+        self.epsilon, self.total = epsilon, 0.0
+
+    def step(self, g, rate):
+        self.total = self.total + g**2
+        length = rate / (np.sqrt(self.total) + self.epsilon)
+        return -length * g, length
+
+
+class Moments(Optimizer):
+    """Moments that ``learn`` from a gradient, and a ``reply`` to it that they determine.
+
+    ``lazy``: where the gradient is zero moments stay, and nothing but the penalty moves.
+    """
+
+    moments = ("m", "v")
+
+    def __init__(self, lazy=False, **numbers):
+        self.lazy, self.t = lazy, 0
+        for name, number in {**self.numbers, **numbers}.items():
+            setattr(self, name, number)
+        for name in self.moments:
+            setattr(self, name, 0.0)
 
     def step(self, g, rate):
         self.t += 1
+        before = [getattr(self, name) for name in self.moments]
+        self.learn(g)
         moves = (g != 0) | (not self.lazy)
-        m = self.beta_1 * self.m + (1 - self.beta_1) * g
-        v = self.beta_2 * self.v + (1 - self.beta_2) * g**2
-        self.m, self.v = np.where(moves, m, self.m), np.where(moves, v, self.v)
-        m_hat = self.m / (1 - self.beta_1**self.t)
-        v_hat = self.v / (1 - self.beta_2**self.t)
-        length = rate / (np.sqrt(v_hat) + self.epsilon)
-        return np.where(moves, -length * m_hat, 0.0), length
+        for name, old in zip(self.moments, before, strict=True):
+            setattr(self, name, np.where(moves, getattr(self, name), old))
+        change, length = self.reply(g, rate)
+        return np.where(moves, change, 0.0), length
+
+
+class Adam(Moments):
+    """Kingma & Ba, Algorithm 1."""
+
+    numbers: ClassVar = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
+
+    def learn(self, g):
+        self.m = self.beta_1 * self.m + (1 - self.beta_1) * g
+        self.v = self.beta_2 * self.v + (1 - self.beta_2) * g**2
+
+    def length(self, v, rate):
+        return rate / (np.sqrt(v / (1 - self.beta_2**self.t)) + self.epsilon)
+
+    def reply(self, g, rate):
+        length = self.length(self.v, rate)
+        return -length * self.m / (1 - self.beta_1**self.t), length
+
+
+class AMSGrad(Adam):
+    """Reddi et al., bias corrected."""
+
+    moments = ("m", "v", "largest")
+
+    def learn(self, g):
+        super().learn(g)
+        self.largest = np.maximum(self.largest, self.v)
+
+    def reply(self, g, rate):
+        length = self.length(self.largest, rate)
+        return -length * self.m / (1 - self.beta_1**self.t), length
+
+
+class AdamW(Adam):
+    """Loshchilov & Hutter."""
+
+    numbers: ClassVar = {**Adam.numbers, "weight_decay": 0.01}
+
+    def decayed(self, w, rate):
+        return w - rate * self.weight_decay * w
+
+
+class NAdam(Adam):
+    """Dozat; the length is the reply to gradients that were all one."""
+
+    numbers: ClassVar = {**Adam.numbers, "momentum_decay": 0.004}
+
+    def mu(self, t):
+        return self.beta_1 * (1 - 0.96 ** (t * self.momentum_decay) / 2)
+
+    def reply(self, g, rate):
+        t = self.t
+        now, after = (math.prod(self.mu(s) for s in range(1, end + 1)) for end in (t, t + 1))
+        of_m, of_g = self.mu(t + 1) / (1 - after), (1 - self.mu(t)) / (1 - now)
+        length = self.length(self.v, rate)
+        own = of_m * (1 - self.beta_1**t) + of_g
+        return -length * (of_m * self.m + of_g * g), length * own
+
+
+class Adamax(Moments):
+    """Kingma & Ba, Algorithm 2, with PyTorch's epsilon."""
+
+    moments = ("m", "u")
+    numbers: ClassVar = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
+
+    def learn(self, g):
+        self.m = self.beta_1 * self.m + (1 - self.beta_1) * g
+        self.u = np.maximum(self.beta_2 * self.u, np.abs(g) + self.epsilon)
+
+    def reply(self, g, rate):
+        length = rate / np.maximum(self.u, self.epsilon)
+        return -length * self.m / (1 - self.beta_1**self.t), length
+
+
+class Lion(Moments):
+    """Chen et al., Algorithm 2."""
+
+    moments = ("m", "ahead")
+    numbers: ClassVar = {"beta_1": 0.9, "beta_2": 0.99, "weight_decay": 0.0}
+
+    def decayed(self, w, rate):
+        return w - rate * self.weight_decay * w
+
+    def learn(self, g):
+        self.ahead = self.beta_1 * self.m + (1 - self.beta_1) * g
+        self.m = self.beta_2 * self.m + (1 - self.beta_2) * g
+
+    def reply(self, g, rate):
+        return -rate * np.sign(self.ahead), np.full_like(g, rate)
+
+
+class RMSprop(Moments):
+    """Tieleman & Hinton; centered after Graves; momentum as PyTorch has it."""
+
+    moments = ("square", "mean", "velocity")
+    numbers: ClassVar = {"rho": 0.99, "epsilon": 1e-8, "momentum": 0.0, "centered": False}
+
+    def root(self):
+        variance = self.square - self.mean**2 if self.centered else self.square
+        return np.sqrt(np.maximum(variance, 0.0)) + self.epsilon
+
+    def learn(self, g):
+        self.square = self.rho * self.square + (1 - self.rho) * g**2
+        self.mean = self.rho * self.mean + (1 - self.rho) * g
+        self.velocity = self.momentum * self.velocity + g / self.root()
+
+    def reply(self, g, rate):
+        return -rate * self.velocity, rate / self.root() / (1 - self.momentum)
+
+
+class Adadelta(Moments):
+    """Zeiler, Algorithm 1."""
+
+    moments = ("square", "step_square", "ratio")
+    numbers: ClassVar = {"rho": 0.9, "epsilon": 1e-6}
+
+    def root(self):
+        return np.sqrt(self.step_square + self.epsilon) / np.sqrt(self.square + self.epsilon)
+
+    def learn(self, g):
+        self.square = self.rho * self.square + (1 - self.rho) * g**2
+        self.ratio = self.root()
+        self.step_square = self.rho * self.step_square + (1 - self.rho) * (self.ratio * g) ** 2
+
+    def reply(self, g, rate):
+        ratio = np.where(g != 0, self.ratio, self.root()) if self.lazy else self.ratio
+        return -rate * ratio * g, rate * ratio
+
+
+class Ftrl(Optimizer):
+    """McMahan et al., Algorithm 1, multiplied by the rate; the penalty counts once a step."""
+
+    def __init__(self, beta=1.0, l1=0.0, l2=0.0):
+        self.beta, self.l1, self.l2 = beta, l1, l2
+        self.n, self.z, self.time = 0.0, None, 0.0
+
+    def step(self, g, rate):
+        """What a step is without any penalty."""
+        self.n = self.n + g**2
+        length = rate / (self.beta + np.sqrt(self.n))
+        return -length * g, length
+
+    def advance(self, params, gradient, rate, penalty):
+        if self.z is None:
+            self.z = -self.beta * params[:-1]
+        before = np.sqrt(self.n)
+        change, _ = self.step(gradient, rate)
+        after = np.sqrt(self.n)
+        self.z = self.z + rate * gradient[:-1] - (after - before)[:-1] * params[:-1]
+        self.time += rate
+        curvature = (self.beta + after)[:-1] + rate * self.l2
+        coef = penalty.leader(self.z, curvature, rate * self.l1, self.time)
+        return np.vstack([coef, params[-1:] + change[-1:]])
+
+
+class PassiveAggressive(Sgd):
+    """Crammer et al.: ``slope`` is that of a row, in place of its loss's."""
+
+    def __init__(self, squared_slack=False):
+        self.squared_slack = squared_slack
+
+    def slope(self, x, rate, value, gradient):
+        square = x @ x
+        if self.squared_slack:
+            tau = value / (square + 1 / (2 * rate))
+        else:
+            tau = np.minimum(rate, value / square) if square > 0 else 0 * value
+        return np.sign(gradient) * tau / rate
 
 
 # -- transforms: transform(gradient, t) -> what the optimizer is handed -----------------------
@@ -574,8 +867,7 @@ def train(
     orders,
     *,
     batch_size,
-    l1=0.0,
-    l2=0.0,
+    penalty=None,
     weight=None,
     unit=1.0,
     column_weight=None,
@@ -594,27 +886,30 @@ def train(
     average_from : steps before the first whose iterate is averaged
     transform : from the gradient of the trained parameters and the step's number, 1-based
     """
+    penalty = ElasticNet() if penalty is None else penalty
     weight = np.ones(X.shape[0]) if weight is None else weight
     column_weight = np.ones(X.shape[0]) if column_weight is None else column_weight
     params = np.zeros((X.shape[1] + 1, targets.shape[1])) if start is None else start.copy()
+    params[:-1] = penalty.start(params[:-1])
     iterates, objectives, t = [], [], 0
     for order in orders:
         total = 0.0
         for first in range(0, len(order), batch_size):
             batch = order[first : first + batch_size]
-            gradient, penalty = np.zeros_like(params), penalty_value(params[:-1], l1, l2).sum()
+            gradient, cost = np.zeros_like(params), penalty.value(params[:-1]).sum()
             for i in batch:
                 extended = np.append(X[i], 1.0)
                 raw, weights = extended @ params, weight[i] * column_weight[i] / unit
-                slope = weights * loss.gradient(targets[i], raw)
-                gradient += np.outer(extended, slope) / len(batch)
-                total += np.sum(weights * loss.value(targets[i], raw)) + penalty
+                value, slope = loss.value(targets[i], raw), loss.gradient(targets[i], raw)
+                if hasattr(optimizer, "slope"):
+                    slope = optimizer.slope(X[i], rates[t], value, slope)
+                gradient += np.outer(extended, weights * slope) / len(batch)
+                total += np.sum(weights * value) + cost
             if transform is not None:
                 trained = slice(None) if fit_intercept else slice(-1)
                 gradient[trained] = transform(gradient[trained], t + 1)
-            change, length = optimizer.step(gradient, rates[t])
-            params[:-1] = proximal(params[:-1], change[:-1], length[:-1], l1, l2)
-            params[-1] += change[-1] if fit_intercept else 0.0
+            after = optimizer.advance(params, gradient, rates[t], penalty)
+            params[:-1], params[-1] = after[:-1], after[-1] if fit_intercept else params[-1]
             t += 1
             if t > average_from:
                 iterates.append(params.copy())

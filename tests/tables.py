@@ -15,7 +15,7 @@ from fastgd import schedules
 from fastgd._validation import domain
 from fastgd.kernels import losses, optimizers, transforms
 from fastgd.kernels.losses import LOSSES, MULTINOMIAL, NONNEGATIVE, POSITIVE, REGRESSION
-from fastgd.kernels.penalties import ElasticNet
+from fastgd.kernels.penalties import Bounded, ElasticNet, GroupLasso, MaxNorm, Weighted
 from tests import naive
 
 
@@ -47,6 +47,19 @@ class PenaltyCase(NamedTuple):
     def tag(self) -> ElasticNet:
         """The kernels' penalty."""
         return ElasticNet(self.l1, self.l2)
+
+    @property
+    def naive(self) -> naive.ElasticNet:
+        """The same in plain numpy."""
+        return naive.ElasticNet(self.l1, self.l2)
+
+
+class PenaltyObjectCase(NamedTuple):
+    """A penalty that is no word; ``naive`` is the same in plain numpy."""
+
+    name: str
+    tag: Any
+    naive: Any
 
 
 class OptimizerCase(NamedTuple):
@@ -259,12 +272,79 @@ PENALTY_CASES = [
     PenaltyCase("elasticnet", 0.25, 0.03, 0.09),
 ]
 
+FACTORS = np.array([0.0, 0.5, 1.0, 3.0, 1.5])  # of five features
+PENALTY_OBJECT_CASES = [
+    PenaltyObjectCase("nonnegative", Bounded(low=0.0), naive.Bounded(low=0.0)),
+    PenaltyObjectCase(
+        "bounded", Bounded(0.03, 0.09, -0.1, 0.2), naive.Bounded(0.03, 0.09, -0.1, 0.2)
+    ),
+    PenaltyObjectCase(
+        "away from zero", Bounded(0.03, 0.09, 0.05, 0.2), naive.Bounded(0.03, 0.09, 0.05, 0.2)
+    ),
+    PenaltyObjectCase(
+        "weighted", Weighted(0.03, 0.09, FACTORS), naive.ElasticNet(0.03, 0.09, FACTORS)
+    ),
+    PenaltyObjectCase(
+        "weighted l2", Weighted(0.0, 0.3, FACTORS), naive.ElasticNet(0.0, 0.3, FACTORS)
+    ),
+    PenaltyObjectCase("max norm", MaxNorm(0.2, 0.01, 0.05), naive.MaxNorm(0.2, 0.01, 0.05)),
+    PenaltyObjectCase("group lasso", GroupLasso(0.08, 0.05), naive.GroupLasso(0.08, 0.05)),
+]
+
 OPTIMIZER_CASES = [
     OptimizerCase("sgd", optimizers.Sgd(), naive.Sgd),
     OptimizerCase("momentum", optimizers.Momentum(), naive.Momentum, 0.01),
     OptimizerCase("nesterov", optimizers.Momentum(nesterov=True), naive.Nesterov, 0.01),
+    OptimizerCase("adagrad", optimizers.Adagrad(), naive.Adagrad),
+    OptimizerCase("adadelta", optimizers.Adadelta(), naive.Adadelta, 1.0),
+    OptimizerCase("rmsprop", optimizers.RMSprop(), naive.RMSprop),
     OptimizerCase("adam", optimizers.Adam(), naive.Adam),
-    OptimizerCase("lazy adam", optimizers.LazyAdam(), lambda: naive.Adam(lazy=True), 0.05, False),
+    OptimizerCase("amsgrad", optimizers.AMSGrad(), naive.AMSGrad),
+    OptimizerCase("adamw", optimizers.AdamW(0.3), lambda: naive.AdamW(weight_decay=0.3)),
+    OptimizerCase("nadam", optimizers.NAdam(), naive.NAdam),
+    OptimizerCase("adamax", optimizers.Adamax(), naive.Adamax),
+    OptimizerCase("lion", optimizers.Lion(weight_decay=0.3), lambda: naive.Lion(weight_decay=0.3)),
+    OptimizerCase("ftrl", optimizers.Ftrl(), naive.Ftrl, 0.3),
+    OptimizerCase(
+        "ftrl with lambdas",
+        optimizers.Ftrl(0.5, 0.2, 0.1),
+        lambda: naive.Ftrl(0.5, 0.2, 0.1),
+        0.3,
+        False,
+    ),
+    OptimizerCase(
+        "centered rmsprop",
+        optimizers.RMSprop(centered=True),
+        lambda: naive.RMSprop(centered=True),
+        0.05,
+        False,
+    ),
+    OptimizerCase(
+        "rmsprop with momentum",
+        optimizers.RMSprop(0.9, momentum=0.8, centered=True),
+        lambda: naive.RMSprop(rho=0.9, momentum=0.8, centered=True),
+        0.01,
+        False,
+    ),
+    *(
+        OptimizerCase(
+            f"lazy {name}",
+            optimizers.LazyMoments(tag),
+            lambda kind=kind, words=words: kind(lazy=True, **words),
+            0.005 if name == "rmsprop" else 0.05,
+            False,
+        )
+        for name, tag, kind, words in (
+            ("adam", optimizers.Adam(), naive.Adam, {}),
+            ("amsgrad", optimizers.AMSGrad(), naive.AMSGrad, {}),
+            ("adamw", optimizers.AdamW(0.3), naive.AdamW, {"weight_decay": 0.3}),
+            ("nadam", optimizers.NAdam(), naive.NAdam, {}),
+            ("adamax", optimizers.Adamax(), naive.Adamax, {}),
+            ("lion", optimizers.Lion(), naive.Lion, {}),
+            ("rmsprop", optimizers.RMSprop(momentum=0.8), naive.RMSprop, {"momentum": 0.8}),
+            ("adadelta", optimizers.Adadelta(), naive.Adadelta, {}),
+        )
+    ),
 ]
 
 TRANSFORM_CASES = [

@@ -1,23 +1,56 @@
-"""The elastic net: one step, and many steps at once."""
+"""Penalties: one step, against definitions and a search for the minimum, and many steps at once."""
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize, minimize_scalar
 
 from fastgd import _resolve
 from fastgd.kernels import penalties
 from fastgd.kernels.optimizers import cumulative_times
-from fastgd.kernels.penalties import ElasticNet
+from fastgd.kernels.penalties import Bounded, ElasticNet, GroupLasso, MaxNorm, Weighted
 from tests import naive
-from tests.tables import PENALTY_CASES, over
+from tests.tables import FACTORS, PENALTY_CASES, PENALTY_OBJECT_CASES, over
 
 pytestmark = pytest.mark.nojit
 
 W = np.array([-3.0, -0.4, -0.02, 0.0, 1e-9, 0.02, 0.7, 250.0])
 STEPS = [0.0, 1e-6, 0.1, 1.0, 3.0, 20.0]  # the last ones are longer than 1 / l2
+SINGLE = [*PENALTY_CASES, *(case for case in PENALTY_OBJECT_CASES if not case.tag.joint)]
+TIED = [case for case in PENALTY_OBJECT_CASES if case.tag.joint]
 
 
 def each(function, penalty, params, *arguments):
     return np.array([function(penalty, param, *arguments) for param in params])
+
+
+def moved(case, w, change, step):
+    """Return the coefficients after a step, each as the first of the features."""
+    tag = spread_over(case.tag, len(w))
+    return np.array([penalties.proximal(tag, w[c], change, step, c) for c in range(len(w))])
+
+
+def spread_over(tag, n):
+    return tag._replace(factors=np.resize(FACTORS, n)) if isinstance(tag, Weighted) else tag
+
+
+def plain(case, n):
+    """Return the naive twin for n features."""
+    twin = case.naive
+    if isinstance(case.tag, Weighted):
+        twin = naive.ElasticNet(twin.l1, twin.l2, np.resize(FACTORS, n))
+    return twin
+
+
+def started(case):
+    """Return coefficients where training may have them."""
+    return case.naive.start(W)
+
+
+def rested(tag, w, step):
+    """Return the coefficients after one step's time."""
+    tag = spread_over(tag, len(w))
+    times = [penalties.clock(tag, step * penalties.stretch(tag, c)) for c in range(len(w))]
+    return np.array([penalties.rest(tag, w[c], times[c]) for c in range(len(w))])
 
 
 @over(PENALTY_CASES)
@@ -26,63 +59,121 @@ def test_words_give_the_strengths(case):
     np.testing.assert_allclose(tag, case.tag, rtol=1e-14)
 
 
-@over(PENALTY_CASES)
+@over(PENALTY_OBJECT_CASES)
+def test_an_object_has_its_own_strengths(case):
+    assert _resolve.penalty(case.tag, 7.0, None) is case.tag
+
+
+@over(SINGLE)
 def test_value(case):
-    expected = naive.penalty_value(W, case.l1, case.l2)
-    np.testing.assert_allclose(each(penalties.value, case.tag, W), expected, rtol=1e-14)
+    tag, expected = spread_over(case.tag, len(W)), plain(case, len(W)).value(W[:, None])[:, 0]
+    ours = [penalties.value(tag, W[c], c) for c in range(len(W))]
+    np.testing.assert_allclose(ours, expected, rtol=1e-14)
 
 
-@over(PENALTY_CASES)
+@over(SINGLE)
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("change", [0.0, -0.3, 0.05])
 def test_proximal(case, step, change):
-    expected = naive.proximal(W, change, step, case.l1, case.l2)
-    ours = each(penalties.proximal, case.tag, W, change, step)
-    np.testing.assert_allclose(ours, expected, rtol=1e-14, atol=1e-16)
+    expected = plain(case, len(W)).proximal(W[:, None], change, np.full((len(W), 1), step))
+    np.testing.assert_allclose(moved(case, W, change, step), expected[:, 0], rtol=1e-13, atol=1e-16)
 
 
-@over(PENALTY_CASES)
+@over(SINGLE)
+@pytest.mark.parametrize("change", [-0.9, 0.0, 0.25])
+def test_proximal_is_the_minimum_that_a_search_finds(case, change):
+    """argmin (u - w)^2 / (2 h) + psi(u), psi's quadratic part taken where the step starts."""
+    w, step = np.linspace(-0.5, 0.5, 5), 0.7
+    ours = moved(case, w, change, step)
+    low, high = getattr(case.tag, "low", -np.inf), getattr(case.tag, "high", np.inf)
+    for c, factor in enumerate(FACTORS if isinstance(case.tag, Weighted) else np.ones(5)):
+        l1, l2 = factor * case.tag.l1, factor * case.tag.l2
+        start = (1 - step * l2) * w[c] + change
+
+        def objective(u, start=start, l1=l1):
+            return (u - start) ** 2 / (2 * step) + l1 * abs(u)
+
+        bounds = (max(low, -3.0), min(high, 3.0))
+        found = minimize_scalar(objective, bounds=bounds, options={"xatol": 1e-10}).x
+        np.testing.assert_allclose(ours[c], found, atol=1e-6)
+
+
+@over(SINGLE)
+@pytest.mark.parametrize("z", [-2.0, -0.1, 0.0, 0.3])
+def test_the_leader_is_the_minimum_that_a_search_finds(case, z):
+    curvature, l1, time = 1.3, 0.1, 2.5
+    low, high = getattr(case.tag, "low", -np.inf), getattr(case.tag, "high", np.inf)
+    for c, factor in enumerate(FACTORS if isinstance(case.tag, Weighted) else np.ones(5)):
+
+        def objective(u, factor=factor):
+            psi = factor * (case.tag.l1 * abs(u) + case.tag.l2 * u**2 / 2)
+            return z * u + curvature * u**2 / 2 + l1 * abs(u) + time * psi
+
+        bounds = (max(low, -3.0), min(high, 3.0))
+        found = minimize_scalar(objective, bounds=bounds, options={"xatol": 1e-10}).x
+        ours = penalties.leader(case.tag, z, (curvature, l1, time), c)
+        np.testing.assert_allclose(ours, found, atol=1e-6)
+        twin = plain(case, 5).leader(np.full((5, 1), z), curvature, l1, time)
+        np.testing.assert_allclose(ours, np.resize(twin, 5)[c], rtol=1e-13)
+
+
+@over(SINGLE)
 @pytest.mark.parametrize("step", STEPS)
 def test_a_rest_of_one_step_is_the_step_without_a_change(case, step):
-    rested = each(penalties.rest, case.tag, W, penalties.clock(case.tag, step))
-    moved = each(penalties.proximal, case.tag, W, 0.0, step)
-    np.testing.assert_allclose(rested, moved, rtol=1e-13, atol=1e-14)
+    w = started(case)
+    expected = moved(case, w, 0.0, step)
+    np.testing.assert_allclose(rested(case.tag, w, step), expected, rtol=1e-13, atol=1e-14)
 
 
-@over(PENALTY_CASES)
+@over([*PENALTY_CASES, *(case for case in SINGLE if isinstance(case.tag, Bounded))])
 def test_times_add_up(case, rng):
     steps = rng.uniform(0, 0.5, 30)
     times = np.empty(31)
     cumulative_times(case.tag, steps, times)
-    rested = each(penalties.rest, case.tag, W, times[-1])
-    one_by_one = W
+    w = started(case)
+    rest = each(penalties.rest, case.tag, w, times[-1])
+    one_by_one = w
     for step in steps:
-        one_by_one = each(penalties.proximal, case.tag, one_by_one, 0.0, step)
-    np.testing.assert_allclose(rested, one_by_one, rtol=1e-12, atol=1e-14)
-    middle = each(penalties.rest, case.tag, W, times[11])
-    rest = each(penalties.rest, case.tag, middle, times[-1] - times[11])
-    np.testing.assert_allclose(rest, rested, rtol=1e-12, atol=1e-14)
+        one_by_one = each(penalties.proximal, case.tag, one_by_one, 0.0, step, 0)
+    np.testing.assert_allclose(rest, one_by_one, rtol=1e-12, atol=1e-14)
+    middle = each(penalties.rest, case.tag, w, times[11])
+    after = each(penalties.rest, case.tag, middle, times[-1] - times[11])
+    np.testing.assert_allclose(after, rest, rtol=1e-12, atol=1e-14)
 
 
 @over(case for case in PENALTY_CASES if case.l1 > 0)
 def test_zeros_are_exact(case):
     small = np.array([-0.02, 0.0, 0.02])
-    assert not each(penalties.proximal, case.tag, small, 0.0, 1.0).any()
+    assert not each(penalties.proximal, case.tag, small, 0.0, 1.0, 0).any()
     assert not each(penalties.rest, case.tag, small, 1.0).any()
     assert not each(penalties.rest, case.tag, W, 1e6).any()
 
 
-@over(PENALTY_CASES)
+@over(SINGLE)
 def test_no_time_changes_nothing(case):
-    np.testing.assert_array_equal(each(penalties.rest, case.tag, W, 0.0), W)
+    w = started(case)
+    np.testing.assert_array_equal(each(penalties.rest, case.tag, w, 0.0), w)
 
 
-@over(PENALTY_CASES)
+@over(SINGLE)
 def test_dtype_is_kept(case):
     tag = _resolve.in_dtype(case.tag, np.dtype(np.float32))
     param, step = np.float32(0.7), np.float32(0.1)
-    assert type(penalties.proximal(tag, param, np.float32(0.1), step)) is np.float32
+    assert type(penalties.proximal(tag, param, np.float32(0.1), step, 1)) is np.float32
     assert type(penalties.rest(tag, param, 0.1)) is np.float32
+
+
+def test_fields_go_to_the_kernels_in_their_dtype():
+    factors = np.arange(6)[::2]
+    tag = _resolve.in_dtype(Weighted(1, 0.5, factors), np.dtype(np.float32))
+    assert type(tag.l1) is np.float32
+    assert tag.factors.dtype == np.float32
+    assert tag.factors.flags.c_contiguous
+    assert not tag.factors.flags.writeable
+    assert factors.flags.writeable
+    np.testing.assert_array_equal(tag.factors, [0, 2, 4])
+    many = _resolve.spread(Weighted(1.0, 0.5, [1.0, 2.0]), (3, 2))
+    np.testing.assert_array_equal(many.factors, [1, 1, 2, 2])
 
 
 def test_elastic_net_without_a_share_is_refused():
@@ -90,5 +181,89 @@ def test_elastic_net_without_a_share_is_refused():
         _resolve.penalty("elasticnet", 0.1, None)
 
 
+@pytest.mark.parametrize(
+    ("tag", "message"),
+    [
+        (ElasticNet(l1=-1.0), "l1 of ElasticNet must be >= 0, got -1.0"),
+        (ElasticNet(l2=float("nan")), "l2 of ElasticNet must be >= 0"),
+        (Bounded(low=1.0, high=0.0), "low of Bounded must be <= high, got 1.0 and 0.0"),
+        (MaxNorm(0.0), "limit of MaxNorm must be > 0, got 0.0"),
+        (GroupLasso(-0.1), "group of GroupLasso must be >= 0"),
+        (Weighted(0.1, 0.0, [1.0, -1.0]), "factors of Weighted must be a 1-d array"),
+        (Weighted(0.1, 0.0, [[1.0]]), "factors of Weighted must be a 1-d array"),
+    ],
+)
+def test_numbers_without_a_penalty_are_refused(tag, message):
+    with pytest.raises(ValueError, match=message):
+        _resolve.penalty(tag, 1.0, None)
+
+
 def test_a_step_longer_than_the_inverse_strength_stops_at_zero():
-    assert penalties.proximal(ElasticNet(0.0, 0.5), 3.0, 0.0, 100.0) == 0.0
+    assert penalties.proximal(ElasticNet(0.0, 0.5), 3.0, 0.0, 100.0, 0) == 0.0
+
+
+# -- penalties that tie coefficients together ------------------------------------------------------
+
+N_FEATURES, K = 4, 3
+
+
+def settled(tag, u, lengths):
+    """Return coefficients (N_FEATURES, K) after the tie; intercepts must stay."""
+    params = np.vstack([u, np.full((1, u.shape[1]), 9.0)])
+    flat, steps = params.reshape(-1), np.vstack([lengths, lengths[:1]]).reshape(-1)
+    penalties.settle(tag, flat, steps, u.shape[1])
+    np.testing.assert_array_equal(params[-1], 9.0)
+    return params[:-1]
+
+
+@over(TIED)
+@pytest.mark.parametrize("n_outputs", [1, K])
+@pytest.mark.parametrize("equal", [True, False])
+def test_a_tie_is_its_twin_s(case, equal, n_outputs, rng):
+    for scale in (1e-3, 0.05, 0.3, 100.0):
+        u = scale * rng.normal(size=(N_FEATURES, n_outputs))
+        lengths = np.full(u.shape, 0.4) if equal else np.exp(rng.normal(size=u.shape))
+        tag, twin = case.tag._replace(l2=0.0), case.naive
+        twin = type(twin)(getattr(tag, "limit", getattr(tag, "group", None)))
+        expected = twin.proximal(u, 0.0, lengths)
+        np.testing.assert_allclose(settled(tag, u, lengths), expected, rtol=1e-10, atol=1e-15)
+
+
+def test_steps_of_one_length_scale():
+    """Where it is: the projection onto a ball, and the group's soft threshold."""
+    u, lengths = np.array([[3.0], [4.0]]), np.full((2, 1), 0.5)
+    np.testing.assert_allclose(settled(MaxNorm(2.0), u, lengths), u * 2 / 5, rtol=1e-14)
+    np.testing.assert_array_equal(settled(MaxNorm(5.0), u, lengths), u)
+    row, lengths = u.T, lengths.T
+    np.testing.assert_allclose(settled(GroupLasso(2.0), row, lengths), row * (1 - 1 / 5))
+    np.testing.assert_array_equal(settled(GroupLasso(10.0), row, lengths), 0.0)
+
+
+@pytest.mark.parametrize("scale", [0.5, 3.0])
+def test_a_tie_is_the_minimum_that_a_search_finds(scale, rng):
+    h, u = np.exp(rng.normal(size=3)), scale * rng.normal(size=3)
+
+    def distance(w):
+        return np.sum((w - u) ** 2 / (2 * h))
+
+    ball = {"type": "ineq", "fun": lambda w: 1.0 - w @ w}
+    found = minimize(distance, u / 10, constraints=ball, tol=1e-12).x
+    np.testing.assert_allclose(
+        settled(MaxNorm(1.0), u[:, None], h[:, None])[:, 0], found, atol=1e-5
+    )
+    found = minimize(lambda w: distance(w) + 0.4 * np.sqrt(w @ w), u, tol=1e-12).x
+    np.testing.assert_allclose(settled(GroupLasso(0.4), u[None], h[None])[0], found, atol=1e-5)
+
+
+def test_a_step_of_no_length_changes_no_group():
+    u = np.array([[1.0, 2.0]])
+    np.testing.assert_allclose(settled(GroupLasso(3.0), u, np.zeros((1, 2))), u, rtol=1e-14)
+
+
+def test_outputs_share_the_norms_of_their_rows(rng):
+    W = rng.normal(size=(N_FEATURES, K))
+    W[1] = 0.0
+    tag, flat = GroupLasso(0.7), np.vstack([W, np.ones((1, K))]).reshape(-1)
+    shares = [penalties.tied(tag, flat, K, k) for k in range(K)]
+    np.testing.assert_allclose(sum(shares), 0.7 * np.linalg.norm(W, axis=1).sum(), rtol=1e-14)
+    np.testing.assert_allclose(shares, naive.GroupLasso(0.7).value(W).sum(axis=0), rtol=1e-13)

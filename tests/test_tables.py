@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import is_classifier
 
 import fastgd
-from fastgd import losses, optimizers, transforms
+from fastgd import losses, optimizers, penalties, transforms
 from fastgd.kernels.losses import LOSSES
 from fastgd.kernels.optimizers import OPTIMIZERS
 from fastgd.kernels.penalties import PENALTIES
@@ -57,6 +57,12 @@ def test_each_registered_name_has_one_row(registered, rows):
 )
 def test_the_public_face_has_the_class_of_each_registered_tag(face, registered):
     assert {type(tag).__name__ for tag in registered.values()} <= set(face.__all__)
+
+
+def test_each_penalty_class_has_a_row():
+    faces = {name for name in penalties.__all__ if isinstance(getattr(penalties, name), type)}
+    rows = (*tables.PENALTY_CASES, *tables.PENALTY_OBJECT_CASES)
+    assert faces == {type(case.tag).__name__ for case in rows}
 
 
 @over(tables.LOSS_CASES)

@@ -47,8 +47,12 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
         "absolute_error", "log_cosh". Objects from ``fastgd.losses`` set their numbers:
         ``Focal(gamma=1.0)``, ``Softmax(label_smoothing=0.1)``. A NamedTuple with static methods
         ``value`` and ``gradient`` is a loss of your own.
-    penalty : {"l2", "l1", "elasticnet", None}, default="l2"
-        The intercept is never penalised. "l1" and "elasticnet" give exact zeros.
+    penalty : {"l2", "l1", "elasticnet", None} or object, default="l2"
+        The intercept is never penalised. "l1" and "elasticnet" give exact zeros. Objects from
+        ``fastgd.penalties`` have strengths of their own, and ``alpha`` then is for
+        ``learning_rate="optimal"`` alone: bounds (``Bounded(low=0.0)`` for coefficients >= 0),
+        ``MaxNorm``, ``GroupLasso`` over the outputs of a feature, and factors for each feature
+        (``Weighted``).
     alpha : float, default=1e-4
         Strength of the penalty, >= 0; also in the rate of ``learning_rate="optimal"``.
     l1_ratio : float, default=0.15
@@ -77,7 +81,8 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
         epochs, and want ``tol=None`` to see their end; objects from ``fastgd.schedules`` set their
         numbers, ``WarmUp`` goes in front of any. A callable gets an array of step numbers and
         returns their rates. With an optimizer other than "sgd" the default means that optimizer's
-        own constant rate.
+        own constant rate. "pa1" and "pa2" are the passive-aggressive steps, C = eta0, for the hinge
+        loss.
     eta0 : float, default=0.01
         First learning rate, > 0; not used by "optimal".
     power_t : float, default=0.5
@@ -95,8 +100,11 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
         Report the mean of the iterates, from the start or from that step on.
     batch_size : int or "full", default=1
         Rows in a step. "full" is batch gradient descent.
-    optimizer : {"sgd", "momentum", "nesterov", "adam"} or object, default="sgd"
-        By name, or from ``fastgd.optimizers`` with hyperparameters.
+    optimizer : str or object, default="sgd"
+        "sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "amsgrad", "adamw",
+        "nadam", "adamax", "lion", "ftrl"; objects from ``fastgd.optimizers`` set their numbers. On
+        sparse rows, a feature that is absent from a batch rests under Adam and its kin, unless they
+        are told ``lazy=False``; the others do what they do on dense rows.
     multi_class : {"auto", "ovr", "multinomial"}, default="auto"
         More than two classes: "multinomial" is a softmax, "ovr" one binary problem for each class,
         "auto" a softmax for log_loss and one-vs-rest otherwise. With two classes all are the same.
@@ -169,7 +177,7 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
         self,
         loss: Any = "hinge",
         *,
-        penalty: str | None = "l2",
+        penalty: Any = "l2",
         alpha: float = 0.0001,
         l1_ratio: float | None = 0.15,
         fit_intercept: bool = True,

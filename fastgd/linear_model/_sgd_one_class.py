@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin, _fit_context
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted
 
@@ -15,6 +15,7 @@ from fastgd._validation import check_X
 from fastgd.base import NONE, BaseSGD, Validation
 from fastgd.kernels.losses import OneClass
 from fastgd.kernels.penalties import ElasticNet
+from fastgd.schedules import SCHEDULES
 
 
 class SGDOneClassSVM(OutlierMixin, BaseSGD):
@@ -92,6 +93,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
             }
         },
         "nu": [Interval(Real, 0, 1, closed="right")],
+        "learning_rate": [StrOptions(set(SCHEDULES)), callable],
     }
 
     def __init__(

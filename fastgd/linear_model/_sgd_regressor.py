@@ -34,8 +34,12 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         exp(x @ coef + intercept), "poisson" (y >= 0), "gamma" (y > 0), "tweedie" (power 1.5,
         y >= 0; ``fastgd.losses.Tweedie(1.9)`` is another power). A NamedTuple with static methods
         ``value`` and ``gradient`` is a loss of your own.
-    penalty : {"l2", "l1", "elasticnet", None}, default="l2"
-        The intercept is never penalised. "l1" and "elasticnet" give exact zeros.
+    penalty : {"l2", "l1", "elasticnet", None} or object, default="l2"
+        The intercept is never penalised. "l1" and "elasticnet" give exact zeros. Objects from
+        ``fastgd.penalties`` have strengths of their own, and ``alpha`` then is for
+        ``learning_rate="optimal"`` alone: bounds (``Bounded(low=0.0)`` for coefficients >= 0),
+        ``MaxNorm``, ``GroupLasso`` over the outputs of a feature, and factors for each feature
+        (``Weighted``).
     alpha : float, default=1e-4
         Strength of the penalty, >= 0; also in the rate of ``learning_rate="optimal"``.
     l1_ratio : float, default=0.15
@@ -66,7 +70,8 @@ class SGDRegressor(RegressorMixin, BaseSGD):
     average : bool or int, default=False
     batch_size : int or "full", default=1
         Rows in a step. "full" is batch gradient descent.
-    optimizer : {"sgd", "momentum", "nesterov", "adam"} or object, default="sgd"
+    optimizer : str or object, default="sgd"
+        As in ``SGDClassifier``.
     clip_norm : float or None, default=None
         Largest Euclidean norm of a step's gradient, > 0; a longer one is shortened to it. Classes
         that share a softmax share the norm, other outputs have one each. ``history_["clipped"]`` is
@@ -107,6 +112,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
     """
 
     _default_learning_rate = "invscaling"
+    _passive_aggressive_loss = "epsilon_insensitive"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseSGD._parameter_constraints,
@@ -117,7 +123,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         self,
         loss: Any = "squared_error",
         *,
-        penalty: str | None = "l2",
+        penalty: Any = "l2",
         alpha: float = 0.0001,
         l1_ratio: float | None = 0.15,
         fit_intercept: bool = True,
