@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: check lint test test-nojit bench peers
+.PHONY: check lint test test-nojit bench peers docs-catalogue
 
 check: lint test test-nojit
 
@@ -23,3 +23,7 @@ peers:
 	mkdir -p build
 	$(PYTHON) benchmarks/peers.py --all-offline --markdown --fstar build/fstar.json \
 		--json build/peers.json --plot build/peers.png
+
+docs-catalogue:
+	$(PYTHON) docs/make_catalogue.py
+	$(PYTHON) docs/make_figures.py
