@@ -1,6 +1,8 @@
 """What a training is given, and where it stands: plain arrays and numbers."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,11 +61,24 @@ class Progress:
         return cls(params.copy(), state, total, seed, optimizer=kind)
 
     def copy(self) -> "Progress":
-        """Return a copy that shares nothing, so that a failed call can be forgotten."""
+        """Return a copy that shares nothing but the history, which may be long and only grows."""
         names = ("params", "state", "average", "residual")
         arrays = {name: getattr(self, name).copy() for name in names}
-        history = {name: list(values) for name, values in self.history.items()}
-        return dataclasses.replace(self, **arrays, history=history)
+        return dataclasses.replace(self, **arrays)
+
+    @contextmanager
+    def history_as_before(self) -> Iterator[None]:
+        """Drop what the block adds to the history, if it fails."""
+        lengths = {name: len(values) for name, values in self.history.items()}
+        try:
+            yield
+        except BaseException:
+            for name in list(self.history):
+                if name in lengths:
+                    del self.history[name][lengths[name] :]
+                else:
+                    del self.history[name]
+            raise
 
     def reported(self) -> NDArray[Any]:
         """Return the parameters to predict with: the average where there is one."""

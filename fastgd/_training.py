@@ -204,6 +204,7 @@ class _Trainer:
         self._memory = self._allocate()
         self._frame = Frames(self._rule, self._rows, progress)
         self._start = self._best = progress.copy()
+        self._least = np.inf
         self._begin_course()
         self._backoffs = 0
         self._objective_at_start: float | None = None
@@ -219,8 +220,9 @@ class _Trainer:
         progress.epochs += 1
         change = progress.params - before.params
         objective = float(loss.sum() + penalty.sum())
-        if objective <= min(progress.history.get("objective", []), default=np.inf):
-            self._best = before  # which is what the objective of an epoch tells of
+        if objective <= self._least:
+            # what the objective of an epoch tells of
+            self._best, self._least = before, objective
         self.note(
             objective=objective,
             loss=float(loss.sum()),
@@ -427,8 +429,7 @@ class _Trainer:
         if answer == "raise" or self._backoffs > MOST_BACKOFFS:
             raise explosion
         now, self.progress = self.progress, self._best.copy()
-        self.progress.history, self.progress.factor = now.history, now.factor
-        self.progress.epochs = now.epochs
+        self.progress.factor, self.progress.epochs = now.factor, now.epochs
         self._memory = self._allocate()
         self._frame = Frames(self._rule, self._rows, self.progress)
         if answer == "warn":

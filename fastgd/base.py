@@ -368,20 +368,31 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         score: Score | None = None,
     ) -> None:
         """Train, and take over the result."""
-        settings = self._settings(data.n_visited, max_iter, tol, rule)
+        with progress.history_as_before():
+            settings = self._settings(data.n_visited, max_iter, tol, rule)
+            self._take_over(data, settings, *self._trained(data, rule, progress, settings, score))
+
+    def _trained(
+        self, data: Data, rule: Rule, progress: Progress, settings: Settings, score: Score | None
+    ) -> tuple[Progress, int]:
+        """Train; a training that explodes names the feature as the user does."""
         try:
-            progress, self.n_iter_ = train(data, rule, progress, settings, score)
+            return train(data, rule, progress, settings, score)
         except Diverged as explosion:
             explosion.names = getattr(self, "feature_names_in_", None)
             raise
+
+    def _take_over(self, data: Data, settings: Settings, progress: Progress, n_iter: int) -> None:
+        """Report what was trained."""
+        self.n_iter_ = n_iter
         self._progress = progress
         self.history_ = progress.history
         held_out = data.y.shape[0] - data.n_visited
         counts_rows = settings.batch_size == 1  # scikit-learn counts the rows held out as well
-        self._held_out = getattr(self, "_held_out", 0) + held_out * self.n_iter_ * counts_rows
+        self._held_out = getattr(self, "_held_out", 0) + held_out * n_iter * counts_rows
         self.t_ = 1.0 + progress.steps + self._held_out
         self._report(progress.reported())
-        warn_if_unfinished(self.n_iter_, settings)
+        warn_if_unfinished(n_iter, settings)
         if self.power_t < 0:
             warnings.warn(
                 "Negative values for `power_t` are deprecated, as they are in scikit-learn 1.8, "
