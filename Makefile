@@ -10,10 +10,10 @@ lint:
 	$(PYTHON) -m mypy
 
 test:
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n auto
 
 test-nojit:
-	NUMBA_DISABLE_JIT=1 $(PYTHON) -m pytest -m nojit
+	NUMBA_DISABLE_JIT=1 $(PYTHON) -m pytest -n auto -m nojit
 
 bench:
 	$(PYTHON) -m asv --config benchmarks/asv.conf.json machine --yes
