@@ -10,10 +10,10 @@ lint:
 	$(PYTHON) -m mypy
 
 test:
-	$(PYTHON) -m pytest -n auto
+	$(PYTHON) -m pytest -n auto --dist worksteal
 
 test-nojit:
-	NUMBA_DISABLE_JIT=1 $(PYTHON) -m pytest -n auto -m nojit
+	NUMBA_DISABLE_JIT=1 $(PYTHON) -m pytest -n auto --dist worksteal -m nojit
 
 bench:
 	$(PYTHON) -m asv --config benchmarks/asv.conf.json machine --yes

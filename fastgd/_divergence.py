@@ -6,10 +6,10 @@ import numpy as np
 import scipy.sparse as sp
 
 # An objective so many times that of the start has left for good. One that stays finite may come
-# back while rates fall, and scikit-learn lets it: "raise" and "warn" wait for an overflow, and warn
-# of a rise at the end. Who asks for "backoff" wants to hear of it at once.
+# back while rates fall, and scikit-learn lets it: "raise" waits for an overflow, and warns at the
+# end of a rise. Who asks for another answer wants to hear of it earlier.
 RISEN = 1e3
-EXPLODED = {"raise": 1e100, "warn": 1e100, "backoff": 10.0}
+EXPLODED = {"raise": 1e100, "warn": RISEN, "backoff": 10.0}
 BACKOFF = 0.25  # what a rate is multiplied by
 MOST_BACKOFFS = 100  # 0.25^100 = 6e-61: beyond it nothing would move
 
@@ -31,7 +31,7 @@ class Diverged(ValueError):
         return (
             f"Floating-point under-/overflow occurred at epoch #{self.epoch}. Scaling input data "
             "with StandardScaler or MinMaxScaler might help. The learning rate was "
-            f"{self.rate:.3g} at step {self.step}: a smaller eta0 might help too, and so might "
+            f"{self.rate:.3g} by step {self.step}: a smaller eta0 might help too, and so might "
             "clip_norm=1.0 or on_divergence='backoff'. The feature of the largest magnitude is "
             f"{name}, with {self.scale:.3g}."
         )

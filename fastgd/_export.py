@@ -12,7 +12,7 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
 from fastgd.base import BaseSGD
-from fastgd.kernels.losses import LOG
+from fastgd.kernels.losses import LOG, Focal
 from fastgd.linear_model import SGDClassifier, SGDOneClassSVM, SGDRegressor
 from fastgd.linear_model._solved import SolvedModel
 
@@ -29,7 +29,8 @@ def to_sklearn(estimator: Any) -> Any:
     becomes a ``LogisticRegression``, a table of labels a ``OneVsRestClassifier``, a regression
     with a log link a ``PoissonRegressor``, and one under a loss that scikit-learn lacks a
     ``LinearRegression``. So tools that know scikit-learn's estimators (ONNX converters, SHAP, model
-    cards) work. It can be fitted anew, but not resumed.
+    cards) work. It may be fitted anew under the
+    words that both have, but not resumed.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def to_sklearn(estimator: Any) -> Any:
     """
     if isinstance(estimator, Pipeline):
         steps = [(name, _converted_step(step)) for name, step in estimator.steps]
-        return Pipeline(steps, transform_input=estimator.transform_input)
+        return Pipeline(**{**estimator.get_params(deep=False), "steps": steps})
     if not isinstance(estimator, BaseSGD | SolvedModel):
         raise TypeError(
             "to_sklearn takes an estimator of fastgd or a Pipeline, got "
@@ -70,7 +71,7 @@ def to_sklearn(estimator: Any) -> Any:
 
 def _converted_step(step: Any) -> Any:
     """Return the step of a pipeline; a transformer is taken over as it is."""
-    return to_sklearn(step) if isinstance(step, BaseSGD | SolvedModel) else step
+    return to_sklearn(step) if isinstance(step, BaseSGD | SolvedModel | Pipeline) else step
 
 
 def _converted(estimator: Any) -> Any:
@@ -94,17 +95,20 @@ def _classifier(estimator: SGDClassifier) -> Any:
         return _filled(linear_model.LogisticRegression(C=np.inf), estimator)
     if problem == "multilabel":
         return _one_for_each_label(estimator)
-    twin = _filled(_with_words(linear_model.SGDClassifier, estimator), estimator)
-    twin.loss_function_ = twin._get_loss_function(twin.loss)
-    return twin
+    return _filled(_binary(estimator), estimator)
+
+
+def _binary(estimator: SGDClassifier) -> linear_model.SGDClassifier:
+    """Return scikit-learn's classifier, unfitted; focal loss has the sigmoid of log_loss."""
+    twin = _with_words(linear_model.SGDClassifier, estimator)
+    return twin.set_params(loss="log_loss") if isinstance(estimator._loss_tag(), Focal) else twin
 
 
 def _one_for_each_label(estimator: SGDClassifier) -> OneVsRestClassifier:
-    binary = _with_words(linear_model.SGDClassifier, estimator)
-    twin = OneVsRestClassifier(binary)
+    twin = OneVsRestClassifier(_binary(estimator))
     twin.estimators_ = [
         _filled(
-            _with_words(linear_model.SGDClassifier, estimator),
+            _binary(estimator),
             estimator,
             coef_=estimator.coef_[k : k + 1].copy(),
             intercept_=estimator.intercept_[k : k + 1].copy(),

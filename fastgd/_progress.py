@@ -1,8 +1,6 @@
 """What a training is given, and where it stands: plain arrays and numbers."""
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +30,8 @@ class Progress:
         Whose state that is.
     factor : float
         What the schedule's rates are multiplied by: less than 1 where they had to shrink.
+    backoffs : int
+        How often ``on_divergence="backoff"`` went back.
     course : Course or None
         Where a schedule stands whose rates depend on how training goes.
     history : dict of str to list
@@ -48,6 +48,7 @@ class Progress:
     epochs: int = 0
     optimizer: str = ""
     factor: float = 1.0
+    backoffs: int = 0
     course: Course | None = None
     history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     residual: NDArray[Any] = dataclasses.field(default_factory=lambda: np.zeros(0))
@@ -65,20 +66,6 @@ class Progress:
         names = ("params", "state", "average", "residual")
         arrays = {name: getattr(self, name).copy() for name in names}
         return dataclasses.replace(self, **arrays)
-
-    @contextmanager
-    def history_as_before(self) -> Iterator[None]:
-        """Drop what the block adds to the history, if it fails."""
-        lengths = {name: len(values) for name, values in self.history.items()}
-        try:
-            yield
-        except BaseException:
-            for name in list(self.history):
-                if name in lengths:
-                    del self.history[name][lengths[name] :]
-                else:
-                    del self.history[name]
-            raise
 
     def reported(self) -> NDArray[Any]:
         """Return the parameters to predict with: the average where there is one."""
@@ -100,6 +87,7 @@ class Settings(NamedTuple):
     verbose: int
     on_divergence: str = "raise"
     monitor: bool = False
+    schedule_tol: float | None = None
 
 
 class Data(NamedTuple):

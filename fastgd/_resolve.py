@@ -1,5 +1,6 @@
 """From a constructor's words to what the kernels take: "adam" -> Adam()."""
 
+import inspect
 import math
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -52,17 +53,37 @@ def loss(name: Any, epsilon: float) -> Any:
     ValueError
         If an object holds a number for which there is no such loss.
     """
+    _refuse_class("loss", name)
     if type(name) in _ALLOWED:
         field, words, is_allowed = _ALLOWED[type(name)]
         number = getattr(name, field)
-        if not is_allowed(number):
+        if not (isinstance(number, Real) and is_allowed(number)):
             raise ValueError(
                 f"{field} of the loss {type(name).__name__!r} must be {words}, got {number}."
             )
     if not isinstance(name, str):
+        _check_signature(name)
         return name
     tag = LOSSES[name]
     return tag._replace(epsilon=epsilon) if "epsilon" in tag._fields else tag
+
+
+def _refuse_class(word: str, given: Any) -> None:
+    """Refuse ``optimizer=Adam`` where ``Adam()`` is meant."""
+    if isinstance(given, type):
+        raise ValueError(f"{word}={given.__name__} is a class; give an object, {given.__name__}().")
+
+
+def _check_signature(loss_tag: Any) -> None:
+    """Refuse a loss of a user's own whose methods the kernels cannot call."""
+    row = hasattr(loss_tag, "gradient_row")
+    for method in ("value", "gradient") if not row else ():
+        names = list(inspect.signature(getattr(loss_tag, method)).parameters)
+        if names != ["loss", "y_true", "raw"]:
+            raise ValueError(
+                f"{method} of the loss {type(loss_tag).__name__} must be a static method of "
+                f"(loss, y_true, raw), with these names; got ({', '.join(names)})."
+            )
 
 
 def penalty(name: Any, alpha: float, l1_ratio: float | None) -> Any:
@@ -88,7 +109,11 @@ def penalty(name: Any, alpha: float, l1_ratio: float | None) -> Any:
 
 
 def _check_penalty(tag: Any) -> None:
+    _refuse_class("penalty", tag)
     word = type(tag).__name__
+    for field in ("l1", "l2", "group", "low", "high", "limit"):
+        if not isinstance(getattr(tag, field, 0.0), Real):
+            raise ValueError(f"{field} of {word} must be a number, got {getattr(tag, field)!r}.")
     for field in ("l1", "l2", "group"):
         if not getattr(tag, field, 0.0) >= 0:
             raise ValueError(f"{field} of {word} must be >= 0, got {getattr(tag, field)}.")
@@ -150,11 +175,39 @@ def check_together(loss_tag: Any, penalty_tag: Any, optimizer_tag: Any) -> None:
 def optimizer(name: Any, *, sparse: bool) -> Any:
     """Return the optimizer of a name or the object, in the form that these rows call for."""
     tag = OPTIMIZERS[name] if isinstance(name, str) else name
+    _check_optimizer(tag)
     if not hasattr(tag, "rests_on_sparse"):
         return tag
     lazy = sparse and tag.rests_on_sparse if tag.lazy is None else tag.lazy
     tag = tag._replace(lazy=None)
     return LazyMoments(tag) if lazy else tag
+
+
+# A name means the same in all optimizers, and so does what is allowed for it.
+_SHARE = ("in [0, 1)", lambda number: 0 <= number < 1)
+_AT_LEAST_ZERO = (">= 0", lambda number: 0 <= number < np.inf)
+_OF_OPTIMIZERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    **dict.fromkeys(("momentum", "beta_1", "beta_2", "rho"), _SHARE),
+    **dict.fromkeys(("epsilon", "weight_decay", "momentum_decay"), _AT_LEAST_ZERO),
+    **dict.fromkeys(("beta", "l1", "l2"), _AT_LEAST_ZERO),
+}
+
+
+def _check_optimizer(tag: Any) -> None:
+    """Refuse a class, and numbers for which there is no such optimizer."""
+    _refuse_class("optimizer", tag)
+    missing = [name for name in ("n_slots", "eta0", "_fields") if not hasattr(tag, name)]
+    if missing:
+        raise ValueError(
+            f"optimizer={tag!r} is not of fastgd.optimizers: it has no {' and no '.join(missing)}."
+        )
+    for name in tag._fields:
+        words, is_allowed = _OF_OPTIMIZERS.get(name, ("", lambda _: True))
+        number = getattr(tag, name)
+        if words and not (isinstance(number, Real) and is_allowed(number)):
+            raise ValueError(
+                f"{name} of the optimizer {type(tag).__name__} must be {words}, got {number!r}."
+            )
 
 
 def passive_aggressive(word: str) -> PassiveAggressive:
@@ -168,9 +221,9 @@ def schedule(
     """Return the schedule that an estimator's words ask for.
 
     scikit-learn's defaults, "optimal" and "invscaling", are made for plain sgd ("optimal" would
-    have Adam take steps of 10): with another optimizer the class's own default means that
-    optimizer's constant rate. Any other word, and any callable, is obeyed. What a schedule leaves
-    open is filled in, its lengths by ``max_iter``.
+    have Adam take steps of 10): with another optimizer the class's own default means a constant
+    rate, ``eta0`` if that was set, or else that optimizer's own. Any other word, and any callable,
+    is obeyed. What a schedule leaves open is filled in, its lengths by ``max_iter``.
     """
     rule = estimator.learning_rate
     if isinstance(rule, type):
@@ -184,7 +237,9 @@ def schedule(
     if isinstance(optimizer_tag, PassiveAggressive):
         return schedules.Constant(estimator.eta0)
     if rule == type(estimator)._default_learning_rate and not isinstance(optimizer_tag, Sgd):
-        return schedules.Constant(optimizer_tag.eta0)
+        default = inspect.signature(type(estimator)).parameters["eta0"].default
+        own = estimator.eta0 == default
+        return schedules.Constant(optimizer_tag.eta0 if own else estimator.eta0)
     if rule == "optimal":
         return _optimal(estimator, loss_tag)
     words = {"power_t": estimator.power_t} if rule == "invscaling" else {}

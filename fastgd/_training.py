@@ -82,13 +82,9 @@ def train(
     with one_blas_thread(), bar, np.errstate(over="ignore", invalid="ignore", under="ignore"):
         trainer = _Trainer(data, rule, progress.copy(), settings)
         for _ in bar:
-            try:
-                objectives = trainer.epoch()
-            except Diverged as explosion:
-                if not trainer.recovers(explosion):
-                    break
-                watch.forgive()
-                continue
+            if not trainer.takes_epoch(watch):
+                break
+            objectives = trainer.objectives
             measured = objectives if score is None else -score(trainer.progress.reported())
             if score is not None:
                 trainer.note(validation_score=-float(np.mean(measured)))
@@ -206,8 +202,18 @@ class _Trainer:
         self._start = self._best = progress.copy()
         self._least = np.inf
         self._begin_course()
-        self._backoffs = 0
         self._objective_at_start: float | None = None
+
+    def takes_epoch(self, watch: "_Watch") -> bool:
+        """Take an epoch, with smaller steps as often as it explodes; return whether one was."""
+        while True:
+            try:
+                self.objectives = self.epoch()
+                return True
+            except Diverged as explosion:
+                if not self.recovers(explosion):
+                    return False
+                watch.forgive()
 
     def epoch(self) -> NDArray[np.float64]:
         """Visit all rows once; return the objective as training met it, one for each column.
@@ -236,7 +242,7 @@ class _Trainer:
         if self._clips:
             self.note(clipped=self._clipped)
         if self._settings.on_divergence == "backoff":
-            self.note(backoffs=float(self._backoffs))
+            self.note(backoffs=float(progress.backoffs))
         if self._settings.monitor:
             self._monitor()
         return np.array([loss.sum() + penalty.sum()]) if self._shared else loss + penalty
@@ -276,9 +282,9 @@ class _Trainer:
             return None
         schedule: Any = settings.schedule
         value = np.array([measured.mean()])
-        course = schedule.after_epoch(course, value, settings.tol, settings.n_iter_no_change)
-        self.progress.course = course
-        return bool(course.stop)
+        tol, patience = settings.schedule_tol, settings.n_iter_no_change
+        self.progress.course = schedule.after_epoch(course, value, tol, patience)
+        return bool(self.progress.course.stop) and settings.tol is not None
 
     def _remember(self, progress: Progress) -> None:
         """Give a quantizer that feeds back a memory, unless it has one; take it from others."""
@@ -290,8 +296,12 @@ class _Trainer:
 
     def note(self, **values: float) -> None:
         """Add an epoch's figures to the history."""
+        history = self.progress.history
         for name, value in values.items():
-            self.progress.history.setdefault(name, []).append(value)
+            n_before = len(history.get("objective", [])) - (name != "objective")
+            entries = history.setdefault(name, [])
+            entries.extend([np.nan] * (n_before - len(entries)))
+            entries.append(value)
 
     def _span(self, order: NDArray[Any], span: slice, n_steps: int) -> NDArray[np.float64]:
         """Take ``n_steps`` steps on the visited rows of a span.
@@ -425,11 +435,12 @@ class _Trainer:
     def recovers(self, explosion: Diverged) -> bool:
         """Go back to before the epoch that exploded; return whether to go on from there."""
         answer = self._settings.on_divergence
-        self._backoffs += 1
-        if answer == "raise" or self._backoffs > MOST_BACKOFFS:
+        self.progress.backoffs += 1
+        if answer == "raise" or self.progress.backoffs > MOST_BACKOFFS:
             raise explosion
         now, self.progress = self.progress, self._best.copy()
         self.progress.factor, self.progress.epochs = now.factor, now.epochs
+        self.progress.backoffs = now.backoffs
         self._memory = self._allocate()
         self._frame = Frames(self._rule, self._rows, self.progress)
         if answer == "warn":

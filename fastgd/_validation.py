@@ -91,7 +91,7 @@ def check_weight(sample_weight: Any, X: Any, dtype: Any, *, all_zero: bool = Fal
     if sample_weight is None:
         return np.empty(0, dtype)
     if isinstance(sample_weight, Real):
-        return np.full(X.shape[0], sample_weight, dtype)
+        sample_weight = np.full(X.shape[0], sample_weight, dtype)
     weight = check_array(
         sample_weight, dtype=dtype, ensure_2d=False, order="C", input_name="sample_weight"
     )

@@ -21,7 +21,8 @@ from fastgd._progress import Data, Progress, Settings
 from fastgd._training import Score, train, warn_if_unfinished
 from fastgd._undo import or_as_before
 from fastgd._validation import check_weight, check_X, check_X_y
-from fastgd.kernels.optimizers import OPTIMIZERS
+from fastgd.kernels.losses import LOSSES
+from fastgd.kernels.optimizers import OPTIMIZERS, Sgd
 from fastgd.kernels.sgd import Rule
 from fastgd.kernels.transforms import TRANSFORMS
 from fastgd.schedules import SCHEDULES
@@ -194,6 +195,7 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         coef_shape, name = (n_outputs, n_features), self._intercept_name
         if coef_init is not None:
             coef = np.array(coef_init, dtype=np.float64)
+            _refuse_what_is_no_number("coef_init", coef)
             if coef.shape != coef_shape and coef.shape != (n_features,) * (n_outputs == 1):
                 raise ValueError(
                     f"Provided coef_init does not match dataset: it has shape {coef.shape} and "
@@ -202,6 +204,7 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
             self.coef_ = coef.reshape(coef_shape)
         if intercept_init is not None:
             intercept = np.array(intercept_init, dtype=np.float64)
+            _refuse_what_is_no_number(f"{name[:-1]}_init", intercept)
             if intercept.size != n_outputs:
                 raise ValueError(
                     f"Provided {name[:-1]}_init does not match dataset: it has shape "
@@ -238,8 +241,13 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         X = check_X(self, held_out.X, reset=False, dtype=dtype)
         y = self._check_y_val(held_out.y)
         check_consistent_length(X, y)
+        if X.shape[0] < 2 and self._n_rows_to_score > 1:
+            raise ValueError("X_val has one row, of which there is no R2; give two or more.")
+        self._check_targets_of_call(y)
         weight = check_weight(held_out.weight, X, dtype)
         return self._score_on(X, self._encode(y), weight if weight.shape[0] > 0 else None)
+
+    _n_rows_to_score: ClassVar[int] = 1
 
     def _check_y_val(self, y: Any) -> NDArray[Any]:
         """Validate targets that are not trained on."""
@@ -274,6 +282,7 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
             verbose=int(self.verbose),
             on_divergence=self.on_divergence,
             monitor=bool(self.monitor),
+            schedule_tol=self.tol,
         )
 
     def _rule(self, *, sparse: bool) -> Rule:
@@ -287,12 +296,12 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         """Return the optimizer; scikit-learn calls the passive-aggressive ones learning rates."""
         if self.learning_rate not in PASSIVE_AGGRESSIVE:
             return _resolve.optimizer(self.optimizer, sparse=sparse)
-        if self.loss != self._passive_aggressive_loss:
+        if type(self._loss_tag()) is not type(LOSSES[self._passive_aggressive_loss]):
             raise ValueError(
                 f"Learning rate '{self.learning_rate}' only works with loss "
                 f"'{self._passive_aggressive_loss}'."
             )
-        if self.optimizer != "sgd":
+        if self.optimizer != "sgd" and not isinstance(self.optimizer, Sgd):
             raise ValueError(
                 f"Learning rate '{self.learning_rate}' is an optimizer of its own and goes with "
                 f"optimizer='sgd'; got {self.optimizer!r}."
@@ -311,7 +320,13 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         """
         if weight.shape[0] == 0 or self.batch_size == 1:
             return 1.0
-        return float(np.mean(weight, dtype=np.float64))
+        mean = float(np.mean(weight, dtype=np.float64))
+        if mean < 0.0 or (mean == 0.0 and weight.any()):
+            raise ValueError(
+                "The mean of sample_weight must be > 0 where batch_size is more than 1, got "
+                f"{mean}."
+            )
+        return mean or 1.0
 
     # -- parameters and progress ----------------------------------------------------------------
 
@@ -347,6 +362,7 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         only now, starts anew, and one that is no longer asked for is dropped.
         """
         progress: Progress = self._progress.copy()
+        progress.history = {name: list(values) for name, values in progress.history.items()}
         if progress.averaged == 0:
             self._write_params(progress.params)
         anew = Progress.begin(
@@ -368,9 +384,8 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         score: Score | None = None,
     ) -> None:
         """Train, and take over the result."""
-        with progress.history_as_before():
-            settings = self._settings(data.n_visited, max_iter, tol, rule)
-            self._take_over(data, settings, *self._trained(data, rule, progress, settings, score))
+        settings = self._settings(data.n_visited, max_iter, tol, rule)
+        self._take_over(data, settings, *self._trained(data, rule, progress, settings, score))
 
     def _trained(
         self, data: Data, rule: Rule, progress: Progress, settings: Settings, score: Score | None
@@ -417,6 +432,11 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _refuse_what_is_no_number(name: str, values: NDArray[Any]) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} contains NaN or infinity.")
 
 
 _LEARNED = {

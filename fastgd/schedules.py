@@ -194,7 +194,7 @@ def optimal(alpha: float, loss: losses.Loss) -> Optimal:
     A typical weight is w = alpha^(-1/4), the first rate w / max(1, loss'(1, -w)).
     """
     typical = np.sqrt(1.0 / np.sqrt(alpha))
-    binary = losses.LogLoss() if type(loss).kind == losses.MULTINOMIAL else loss
+    binary = losses.LogLoss() if losses.kind_of(loss) == losses.MULTINOMIAL else loss
     first_rate = typical / max(1.0, float(losses.gradient(binary, 1.0, -typical)))
     return Optimal(alpha, 1.0 / (first_rate * alpha))
 

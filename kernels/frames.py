@@ -324,6 +324,7 @@ class Gathered(NamedTuple):
     touched: np.ndarray
 
     scatters = False
+    tie = Plain.tie
     factor = Scaled.factor
     begin_step = Scaled.begin_step
     ready_row = Scaled.ready_row
@@ -350,6 +351,7 @@ class GatheredAveraged(NamedTuple):
     touched: np.ndarray
 
     scatters = False
+    tie = Plain.tie
     factor = Scaled.factor
     begin_step = Scaled.begin_step
     ready_row = Scaled.ready_row

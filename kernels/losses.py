@@ -117,6 +117,11 @@ def inverse_link_row(loss, raw, out):
     return type(loss).inverse_link_row(loss, raw, out)
 
 
+def kind_of(loss):
+    """Return the kind of a loss, or of its type to the compiler; a user's own need not say."""
+    return getattr(getattr(loss, "instance_class", type(loss)), "kind", REGRESSION)
+
+
 def pull(loss):
     """Return the constant slope of the objective along the intercept, 0 for most losses."""
     return type(loss).pull(loss) if hasattr(type(loss), "pull") else 0.0

@@ -182,7 +182,7 @@ def slopes(rule, rows, samples, share, margin, loss_sums):
 
     Adds the batch's weighted losses to ``loss_sums``.
     """
-    if type(rule.loss).kind == losses.MULTINOMIAL:
+    if losses.kind_of(rule.loss) == losses.MULTINOMIAL:
         return _slopes_of_row(rule, rows, samples, share, margin, loss_sums)
     if samples.y.ndim == 2:
         return _slopes_of_tasks(rule, rows, samples, share, margin, loss_sums)
@@ -191,7 +191,7 @@ def slopes(rule, rows, samples, share, margin, loss_sums):
 
 @overload(slopes, jit_options={"forceinline": True})
 def _slopes(rule, rows, samples, share, margin, loss_sums):
-    if rule[0].instance_class.kind == losses.MULTINOMIAL:
+    if losses.kind_of(rule[0]) == losses.MULTINOMIAL:
         of_batch = _slopes_of_row
     else:
         of_batch = _slopes_of_tasks if samples[0].ndim == 2 else _slopes_of_classes

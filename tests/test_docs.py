@@ -6,9 +6,16 @@ from pathlib import Path
 
 import pytest
 
+import fastgd
+from tests.test_sklearn_suite import MEANT_TO_FAIL
+
 ROOT = Path(__file__).parent.parent
 
-PAGES = ["README.md", "docs/architecture.md", "docs/estimators.md", "docs/quantization.md"]
+PAGES = [
+    "README.md",
+    *(f"docs/{name}.md" for name in ("architecture", "estimators", "migration", "quantization")),
+    "docs/scikit-learn.md",
+]
 
 
 def blocks(path):
@@ -23,6 +30,21 @@ def test_examples_run(page, tmp_path):
     script.write_text("\n".join(blocks(page)))
     names = runpy.run_path(str(script))
     assert "model" in names
+
+
+@pytest.mark.parametrize("kind", [fastgd.SGDClassifier, fastgd.SGDRegressor, fastgd.SGDOneClassSVM])
+def test_every_argument_is_compared_with_scikit_learn_s(kind):
+    page = (ROOT / "docs/scikit-learn.md").read_text()
+    table = page.split("### SGDClassifier")[1].split("###")[0]
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\|[^|]+\|", table, re.M))))
+    assert set(kind().get_params()) <= named
+
+
+def test_each_of_scikit_learn_s_tests_that_fail_is_told():
+    page = (ROOT / "docs/scikit-learn.md").read_text()
+    for pattern, why in MEANT_TO_FAIL.items():
+        name = pattern.replace("[[]*", "").replace("[[]", "[")
+        assert f"| `{name}` | {why} |" in page
 
 
 def test_every_room_of_the_table_exists():

@@ -46,7 +46,7 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
         and 1: "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive",
         "absolute_error", "log_cosh". Objects from ``fastgd.losses`` set their numbers:
         ``Focal(gamma=1.0)``, ``Softmax(label_smoothing=0.1)``. A NamedTuple with static methods
-        ``value`` and ``gradient`` is a loss of your own.
+        ``value(loss, y_true, raw)`` and ``gradient(loss, y_true, raw)`` is a loss of your own.
     penalty : {"l2", "l1", "elasticnet", None} or object, default="l2"
         The intercept is never penalised. "l1" and "elasticnet" give exact zeros. Objects from
         ``fastgd.penalties`` have strengths of their own, and ``alpha`` then is for
@@ -84,7 +84,8 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
         own constant rate. "pa1" and "pa2" are the passive-aggressive steps, C = eta0, for the hinge
         loss.
     eta0 : float, default=0.01
-        First learning rate, > 0; not used by "optimal".
+        First learning rate, > 0; not used by "optimal". With an optimizer other than "sgd" the
+        default means that optimizer's own.
     power_t : float, default=0.5
         Exponent of "invscaling", >= 0.
     early_stopping : bool, default=False
@@ -120,11 +121,12 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
         (docs/quantization.md); on one machine it only takes time.
     on_divergence : {"raise", "backoff", "warn"}, default="raise"
         What to do when parameters or objective explode. "raise": a ValueError names epoch, step,
-        learning rate and the feature of the largest magnitude. "warn": go back to the best epoch,
-        warn and stop. "backoff": go back to the best epoch, quarter the learning rate and go on,
-        whenever the objective is ten times that of the start, or training would end above it;
-        ``history_["backoffs"]`` counts. The others wait for an overflow, as scikit-learn does, and
-        warn at the end if the objective has risen.
+        learning rate and the feature of the largest magnitude; it waits for an overflow, as
+        scikit-learn does, and warns at the end if the objective has risen. "warn": go back to the
+        best epoch, warn and stop, also where the objective is a thousand times that of the start.
+        "backoff": go back to the best epoch, quarter the learning rate and go on, whenever the
+        objective is ten times that of the start, or training would end above it;
+        ``history_["backoffs"]`` counts.
     monitor : bool, default=False
         After each epoch, take another pass over X for ``history_["true_objective"]``, the objective
         at the coefficients as they are, and ``history_["gradient_norm"]``.
@@ -140,7 +142,8 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
         1 + the number of update steps; with ``batch_size=1`` rows held out count too.
     history_ : dict of str to list of float
         One entry an epoch: "objective" (of each row before its own step, weighted, penalty
-        included; over all columns), its parts "loss" and "penalty", "learning_rate" (of the last
+        included; over all columns. On CSR under l1 or a momentum, what a rest did to a coefficient
+        counts when it is next read), its parts "loss" and "penalty", "learning_rate" (of the last
         step), "update_norm" (how far the epoch moved all parameters), "coef_norm", "samples" seen
         so far, "seconds", "validation_score" with early stopping, and what ``on_divergence`` and
         ``monitor`` add.
@@ -306,7 +309,8 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
         classes : array-like of shape (n_classes,), default=None
             All labels there are; needed in the first call, unless y is a table of labels.
         sample_weight : array-like of shape (n_samples,), default=None
-            A call whose weights are all zero changes nothing.
+            A call whose weights are all zero changes nothing. In batches of more than one row,
+            weights count relative to the mean of the call's.
         max_iter : int, default=1
             Epochs to take.
 
@@ -364,6 +368,8 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
             self._take_classes(np.asarray(classes))
         elif first:
             self._take_targets(y)
+        else:
+            self._refuse_balance()
         self._check_targets_of_call(y)
         if classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
             raise ValueError(
@@ -412,8 +418,8 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
         tag = _resolve.loss(self.loss, self.epsilon)
         if getattr(type(tag), "link", None) == LOG:
             raise ValueError(f"loss={self.loss!r} is for regression only: it predicts e^raw.")
-        is_softmax = isinstance(tag, Softmax)
-        if self.multi_class == "multinomial" and self.loss != "log_loss" and not is_softmax:
+        is_softmax, is_log = isinstance(tag, Softmax), isinstance(tag, LogLoss)
+        if self.multi_class == "multinomial" and not (is_log or is_softmax):
             raise ValueError(
                 f"multi_class='multinomial' is the softmax and goes with loss='log_loss'; got "
                 f"loss={self.loss!r}. Use multi_class='ovr' or 'auto'."
@@ -424,7 +430,7 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
                 f"loss={self.loss!r} is for more than two classes that share a softmax; use "
                 "loss='log_loss'."
             )
-        if many and self.loss == "log_loss" and self.multi_class != "ovr":
+        if many and is_log and self.multi_class != "ovr":
             return Softmax()
         return tag
 

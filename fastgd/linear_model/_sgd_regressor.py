@@ -14,7 +14,7 @@ from fastgd import _resolve
 from fastgd._progress import Data
 from fastgd._validation import check_targets, check_X, check_X_y
 from fastgd.base import NONE, BaseSGD, Validation
-from fastgd.kernels.losses import LOG, LOSSES, REGRESSION, predictions
+from fastgd.kernels.losses import LOG, LOSSES, REGRESSION, kind_of, predictions
 
 LOSSES_OF_NUMBERS = {name for name, tag in LOSSES.items() if type(tag).kind == REGRESSION}
 
@@ -33,7 +33,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         (the median; ``fastgd.losses.Quantile(0.9)`` is another quantile); or, with predictions
         exp(x @ coef + intercept), "poisson" (y >= 0), "gamma" (y > 0), "tweedie" (power 1.5,
         y >= 0; ``fastgd.losses.Tweedie(1.9)`` is another power). A NamedTuple with static methods
-        ``value`` and ``gradient`` is a loss of your own.
+        ``value(loss, y_true, raw)`` and ``gradient(loss, y_true, raw)`` is a loss of your own.
     penalty : {"l2", "l1", "elasticnet", None} or object, default="l2"
         The intercept is never penalised. "l1" and "elasticnet" give exact zeros. Objects from
         ``fastgd.penalties`` have strengths of their own, and ``alpha`` then is for
@@ -84,11 +84,12 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         (docs/quantization.md); on one machine it only takes time.
     on_divergence : {"raise", "backoff", "warn"}, default="raise"
         What to do when parameters or objective explode. "raise": a ValueError names epoch, step,
-        learning rate and the feature of the largest magnitude. "warn": go back to the best epoch,
-        warn and stop. "backoff": go back to the best epoch, quarter the learning rate and go on,
-        whenever the objective is ten times that of the start, or training would end above it;
-        ``history_["backoffs"]`` counts. The others wait for an overflow, as scikit-learn does, and
-        warn at the end if the objective has risen.
+        learning rate and the feature of the largest magnitude; it waits for an overflow, as
+        scikit-learn does, and warns at the end if the objective has risen. "warn": go back to the
+        best epoch, warn and stop, also where the objective is a thousand times that of the start.
+        "backoff": go back to the best epoch, quarter the learning rate and go on, whenever the
+        objective is ten times that of the start, or training would end above it;
+        ``history_["backoffs"]`` counts.
     monitor : bool, default=False
         After each epoch, take another pass over X for ``history_["true_objective"]``, the objective
         at the coefficients as they are, and ``history_["gradient_norm"]``.
@@ -244,7 +245,8 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
         sample_weight : array-like of shape (n_samples,), default=None
-            A call whose weights are all zero changes nothing.
+            A call whose weights are all zero changes nothing. In batches of more than one row,
+            weights count relative to the mean of the call's.
         max_iter : int, default=1
             Epochs to take.
 
@@ -273,8 +275,13 @@ class SGDRegressor(RegressorMixin, BaseSGD):
                 f"y has shape {y.shape}; the first call had {self._n_targets or 1} target(s) a row."
             )
 
+    _n_rows_to_score = 2
+
     def _loss_tag(self) -> Any:
-        return _resolve.loss(self.loss, self.epsilon)
+        tag = _resolve.loss(self.loss, self.epsilon)
+        if kind_of(tag) != REGRESSION:
+            raise ValueError(f"loss={self.loss!r} is for classes; SGDRegressor has numbers as y.")
+        return tag
 
     def _shape_of_params(self, n_features: int) -> tuple[int, ...]:
         if self._n_targets is None:
@@ -282,11 +289,11 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         return (n_features + 1, self._n_targets)
 
     def _encode(self, y: Any) -> NDArray[Any]:
+        check_targets(self._loss_tag(), np.asarray(y))
         return np.asarray(y)
 
     def _data(self, X: Any, codes: NDArray[Any], weight: NDArray[Any]) -> Data:
         targets = np.ascontiguousarray(codes, dtype=X.dtype)
-        check_targets(self._loss_tag(), targets)
         positive = np.ones(self._n_targets or 1, X.dtype)
         return Data(X, targets, weight, self._unit(weight), NONE, positive)
 
@@ -294,10 +301,8 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         return float(r2_score(codes, _predictions(self._loss_tag(), raw), sample_weight=weight))
 
     def _report(self, params: NDArray[Any]) -> None:
-        self.coef_ = np.ascontiguousarray(params[:-1].T)
+        self.coef_ = params[:-1].T.copy(order="C")
         self.intercept_ = params[-1:].reshape(-1).copy()
-        if params.ndim == 1:
-            self.coef_ = self.coef_.copy()
 
     # -- predictions ------------------------------------------------------------------------------
 
