@@ -19,6 +19,9 @@ def _digest_of_kernels() -> str:
     return digest.hexdigest()[:16]
 
 
+# Else scikit-learn skips its checks of the array API.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
 # Numba reads it once, on import; the subprocesses of the tests inherit it.
 os.environ.setdefault(
     "NUMBA_CACHE_DIR", os.path.join(tempfile.gettempdir(), f"fastgd-tests-{_digest_of_kernels()}")

@@ -446,6 +446,8 @@ ESTIMATOR_CASES = [
     EstimatorCase("TweedieRegressor", fastgd.TweedieRegressor, {"alpha": 0.01}),
 ]
 
+SOLVER_CASES = [case for case in ESTIMATOR_CASES if hasattr(case.kind, "_solve")]
+
 NEWTON = {"solver": "newton-cholesky", "tol": 1e-12, "max_iter": 1000}
 SAGA = {"solver": "saga", "tol": 1e-9, "max_iter": 100_000, "random_state": 0}
 DESCENT = {"tol": 1e-14, "max_iter": 1_000_000}

@@ -203,7 +203,6 @@ def test_a_class_in_place_of_an_object_is_refused():
     ("kind", "words", "message"),
     [
         ("Constant", {"eta0": 0.0}, "eta0 of the schedule 'Constant' must be > 0, got 0.0"),
-        ("InvScaling", {"power_t": -1}, "power_t of the schedule 'InvScaling' must be >= 0"),
         ("Step", {"eta0": np.inf}, "eta0 of the schedule 'Step' must be > 0, got inf"),
         ("Step", {"every": 0}, "every of the schedule 'Step' must be > 0, got 0"),
         ("Step", {"gamma": "a"}, "gamma of the schedule 'Step' must be > 0, got 'a'"),

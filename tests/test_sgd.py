@@ -238,18 +238,17 @@ def tolerances(training, layout):
 # -- one output ------------------------------------------------------------------------------
 
 
-@over_batches
 @over(PENALTY_CASES, "penalty")
 @over(SCALAR_LOSSES, "loss")
-def test_every_loss_on_dense_rows(loss, penalty, batch_size):
-    training = problem(loss, penalty=penalty, batch_size=batch_size)
+def test_every_loss_on_batches_of_dense_rows(loss, penalty):
+    training = problem(loss, penalty=penalty)
     assert_same(training.compiled(), training.naive())
 
 
 @over([PENALTY[None], PENALTY["l2"]], "penalty")
 @over(SCALAR_LOSSES, "loss")
-def test_every_loss_on_sparse_rows(loss, penalty):
-    training = problem(loss, penalty=penalty)
+def test_every_loss_on_single_sparse_rows(loss, penalty):
+    training = problem(loss, penalty=penalty, batch_size=1)
     assert_same(training.compiled("csr"), training.naive())
 
 
@@ -276,7 +275,7 @@ def test_optimizers_on_batches_of_any_size(optimizer, penalty, batch_size, layou
 
 @over_layouts
 @over(PENALTY_OBJECT_CASES, "penalty")
-@over([OPTIMIZER[name] for name in ("sgd", "momentum", "adagrad", "adam")], "optimizer")
+@over([OPTIMIZER[name] for name in ("sgd", "adagrad")], "optimizer")
 def test_every_penalty_object(optimizer, penalty, layout):
     training = problem(LOSS["log_loss"], optimizer=optimizer, penalty=penalty)
     expected = training.naive()
@@ -640,7 +639,7 @@ def test_optimizers_of_many_outputs(optimizer, penalty, layout):
 
 @over_layouts
 @over(PENALTY_OBJECT_CASES, "penalty")
-@over([OPTIMIZER[name] for name in ("sgd", "adam")], "optimizer")
+@over([OPTIMIZER["adam"]], "optimizer")
 def test_penalty_objects_of_many_outputs(optimizer, penalty, layout):
     training = problem(LOSS["softmax"], n_outputs=K, penalty=penalty, optimizer=optimizer)
     expected = training.naive()

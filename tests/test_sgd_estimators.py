@@ -504,10 +504,24 @@ def expected_failures(_estimator):
         fastgd.SGDClassifier(),
         fastgd.SGDClassifier(loss="log_loss", optimizer="adam", batch_size=8),
         fastgd.SGDRegressor(),
+        fastgd.SGDOneClassSVM(),
     ],
     expected_failed_checks=expected_failures,
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_checks(
+    [
+        fastgd.SGDClassifier("log_loss", batch_size="full", optimizer="adam", eta0=0.1),
+        fastgd.SGDRegressor(batch_size="full", optimizer="adam", eta0=0.1, tol=1e-5),
+    ]
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_scikit_learns_own_checks_of_the_full_batch(estimator, check):
+    """Weights equal repeated rows."""
     check(estimator)

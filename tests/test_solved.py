@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastgd
-from tests.tables import ESTIMATOR_CASES, SOLVED_CASES, over, targets_of
+from tests.tables import SOLVED_CASES, SOLVER_CASES, over, targets_of
 
 N, D = 120, 5
 LAYOUTS = {
@@ -234,7 +234,7 @@ def test_each_solver_finds_the_optimum_or_says_why_it_cannot(case, solver):
     assert model.solver_ == solver
 
 
-@over(ESTIMATOR_CASES[2:])
+@over(SOLVER_CASES)
 def test_scikit_learns_words_mean_something_here(case):
     twin = next(row for row in SOLVED_CASES if row.kind is case.kind).twin
     theirs, ours = twin().get_params(), case.kind().get_params()
@@ -316,7 +316,7 @@ def test_clones_pickles_and_searches(case):
 
 
 CONFIGURATIONS = [
-    *(case.kind() for case in ESTIMATOR_CASES[2:]),
+    *(case.kind() for case in SOLVER_CASES),
     fastgd.LogisticRegression(l1_ratio=1.0),
     fastgd.Ridge(positive=True),
     fastgd.LinearSVC(loss="hinge"),

@@ -13,7 +13,15 @@ from sklearn.base import clone, is_regressor
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 
 import fastgd
-from tests.tables import ESTIMATOR_CASES, NEWTON, PRIMAL, of_huber, of_logistic, over, raw_of
+from tests.tables import (
+    NEWTON,
+    PRIMAL,
+    SOLVER_CASES,
+    of_huber,
+    of_logistic,
+    over,
+    raw_of,
+)
 
 CLASSIFIERS = [fastgd.LogisticRegression, fastgd.SoftmaxRegression]
 
@@ -392,7 +400,7 @@ def test_many_sparse_columns_are_left_to_sdca(classes, rng):
 # -- the page that describes them ---------------------------------------------------------------
 
 
-@over(ESTIMATOR_CASES[2:])
+@over(SOLVER_CASES)
 def test_the_page_has_every_class_word_and_attribute(case):
     page = (Path(__file__).parent.parent / "docs/estimators.md").read_text()
     X = np.random.default_rng(0).normal(size=(50, 2))

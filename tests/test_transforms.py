@@ -78,7 +78,7 @@ def assert_same_training(training, layout, dtype=np.float64):
 @over_bounds
 @over_layouts
 @over_batches
-@over([OPTIMIZER[name] for name in ("sgd", "nesterov", "adam")], "optimizer")
+@over([OPTIMIZER[name] for name in ("sgd", "adam")], "optimizer")
 def test_clipping_of_one_output(optimizer, batch_size, layout, norm, value):
     words = {"optimizer": optimizer, "penalty": PENALTY["l2"], "batch_size": batch_size}
     training = problem(LOSS["log_loss"], n_epochs=6, **words)
