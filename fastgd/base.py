@@ -23,6 +23,7 @@ from fastgd._undo import or_as_before
 from fastgd._validation import check_weight, check_X, check_X_y
 from fastgd.kernels.losses import LOSSES
 from fastgd.kernels.optimizers import OPTIMIZERS, Sgd
+from fastgd.kernels.penalties import Bounded, ElasticNet
 from fastgd.kernels.sgd import Rule
 from fastgd.kernels.transforms import TRANSFORMS
 from fastgd.schedules import SCHEDULES
@@ -100,6 +101,7 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         "quantize": [StrOptions(set(TRANSFORMS)), Integral, tuple, None],
         "on_divergence": [StrOptions({"raise", "backoff", "warn"})],
         "monitor": ["boolean"],
+        "positive": ["boolean"],
     }
 
     # -- what a subclass says -----------------------------------------------------------------
@@ -309,8 +311,16 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         return _resolve.passive_aggressive(self.learning_rate)
 
     def _penalty_tag(self) -> Any:
-        """Return the penalty's strengths."""
-        return _resolve.penalty(self.penalty, self.alpha, self.l1_ratio)
+        """Return the penalty's strengths, and its bounds."""
+        tag = _resolve.penalty(self.penalty, self.alpha, self.l1_ratio)
+        if not self.positive:
+            return tag
+        if not isinstance(tag, ElasticNet):
+            raise ValueError(
+                "positive=True goes with penalty 'l2', 'l1', 'elasticnet', None or an ElasticNet; "
+                f"got {self.penalty!r}. Bounded(low=0.0) is an object that does the same."
+            )
+        return Bounded(tag.l1, tag.l2, low=0.0)
 
     def _unit(self, weight: NDArray[Any]) -> float:
         """Return the mean weight that gradients are divided by.

@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 import fastgd
 from fastgd.losses import Focal, Softmax
+from fastgd.penalties import MaxNorm
 from fastgd.schedules import Cosine
 
 QUICK = {"max_iter": 5, "tol": None, "random_state": 0}
@@ -466,6 +467,20 @@ def test_clipping_tames_large_gradients_and_tells_how_often(kind, sparse, X, raw
     # no step was longer than the rate times the bound, but for the pull of the one-class SVM
     assert model.history_["update_norm"][0] <= 120 * 1e-3 * 1.6
     assert kind(clip_value=1e12, **words).fit(data / 1e3, y).history_["clipped"] == [0.0] * 5
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("penalty", [None, "l2", "elasticnet"])
+def test_coefficients_are_kept_positive(penalty, sparse, X, raw):
+    data = sp.csr_array(X) if sparse else X
+    words = {"penalty": penalty, "alpha": 1e-3, "learning_rate": "adaptive", "random_state": 0}
+    model = fastgd.SGDRegressor(positive=True, **words).fit(data, raw)
+    assert (model.coef_ >= 0).all()
+    assert (model.coef_ == 0).any()
+    best = fastgd.LinearRegression(positive=True).fit(X, raw)
+    np.testing.assert_allclose(model.coef_, best.coef_, atol=0.05)
+    with pytest.raises(ValueError, match="Bounded"):
+        fastgd.SGDRegressor(positive=True, penalty=MaxNorm(1.0)).fit(X, raw)
 
 
 @pytest.mark.parametrize("quantize", [4, "qsgd", "terngrad", "sign", "topk"])

@@ -219,7 +219,7 @@ def test_words_and_defaults_are_scikit_learns(estimator):
     ours = estimator.get_params()
     added = {"batch_size": 1, "optimizer": "sgd", "multi_class": "auto"}
     added |= {"on_divergence": "raise", "monitor": False}
-    added |= {"clip_norm": None, "clip_value": None, "quantize": None}
+    added |= {"positive": False, "clip_norm": None, "clip_value": None, "quantize": None}
     assert {name: ours[name] for name in theirs} == theirs
     assert set(ours) - set(theirs) == set(added) & set(ours)
     assert all(ours[name] == added[name] for name in set(ours) - set(theirs))

@@ -109,6 +109,8 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
     multi_class : {"auto", "ovr", "multinomial"}, default="auto"
         More than two classes: "multinomial" is a softmax, "ovr" one binary problem for each class,
         "auto" a softmax for log_loss and one-vs-rest otherwise. With two classes all are the same.
+    positive : bool, default=False
+        Keep all coefficients >= 0; the intercept is free.
     clip_norm : float or None, default=None
         Largest Euclidean norm of a step's gradient, > 0; a longer one is shortened to it. Classes
         that share a softmax share the norm, other outputs have one each. ``history_["clipped"]`` is
@@ -203,6 +205,7 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
         batch_size: int | str = 1,
         optimizer: Any = "sgd",
         multi_class: str = "auto",
+        positive: bool = False,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         quantize: Any = None,
@@ -233,6 +236,7 @@ class SGDClassifier(LinearClassifierMixin, BaseSGD):
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.multi_class = multi_class
+        self.positive = positive
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.quantize = quantize

@@ -89,7 +89,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
             if name
             not in {
                 *("penalty", "alpha", "l1_ratio", "epsilon"),
-                *("early_stopping", "validation_fraction", "n_iter_no_change"),
+                *("early_stopping", "validation_fraction", "n_iter_no_change", "positive"),
             }
         },
         "nu": [Interval(Real, 0, 1, closed="right")],

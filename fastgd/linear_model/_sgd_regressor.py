@@ -72,6 +72,8 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         Rows in a step. "full" is batch gradient descent.
     optimizer : str or object, default="sgd"
         As in ``SGDClassifier``.
+    positive : bool, default=False
+        Keep all coefficients >= 0; the intercept is free.
     clip_norm : float or None, default=None
         Largest Euclidean norm of a step's gradient, > 0; a longer one is shortened to it. Classes
         that share a softmax share the norm, other outputs have one each. ``history_["clipped"]`` is
@@ -144,6 +146,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         average: bool | int = False,
         batch_size: int | str = 1,
         optimizer: Any = "sgd",
+        positive: bool = False,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         quantize: Any = None,
@@ -171,6 +174,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         self.average = average
         self.batch_size = batch_size
         self.optimizer = optimizer
+        self.positive = positive
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.quantize = quantize
