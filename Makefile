@@ -12,6 +12,9 @@ lint:
 test:
 	$(PYTHON) -m pytest -n auto --dist worksteal
 
+test-thorough:  ## the products that compile for minutes
+	$(PYTHON) -m pytest -n auto --dist worksteal -m thorough
+
 test-nojit:
 	NUMBA_DISABLE_JIT=1 $(PYTHON) -m pytest -n auto --dist worksteal -m nojit
 

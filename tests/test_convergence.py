@@ -16,10 +16,13 @@ ALPHA = 1e-2
 # by mini-batches of 16, 40 epochs and a rate that falls by a cosine; others take their own rate
 RATES = {"sgd": 0.05, "momentum": 0.005, "nesterov": 0.005, "lion": 1e-3, "adamax": 0.02}
 RATES |= dict.fromkeys(["adam", "amsgrad", "adamw", "nadam"], 5e-3)
-MISSED = 0.01  # of what there is to win
+MISSED = 0.02  # of what there is to win
 
 
-@pytest.fixture(scope="module", params=["breast cancer", "diabetes", "digits"])
+THOROUGH = pytest.param("diabetes", marks=pytest.mark.thorough)  # compiles for another loss
+
+
+@pytest.fixture(scope="module", params=["breast cancer", THOROUGH, "digits"])
 def problem(request):
     """Return a loss, X, y, the objective of a model, and its least value."""
     load = {"breast cancer": load_breast_cancer, "diabetes": load_diabetes, "digits": load_digits}

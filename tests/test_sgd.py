@@ -55,6 +55,15 @@ BATCHES = [1, 7, N]  # the last batch of 7 is short
 A_FEW = [OPTIMIZER[name] for name in ("sgd", "momentum", "adagrad", "adam", "ftrl")]
 FREE = OPTIMIZER_CASES if os.environ.get("NUMBA_DISABLE_JIT") == "1" else A_FEW
 
+
+def over_optimizers(names, thorough):
+    """Return the mark of a test of these optimizers, the last of them in thorough runs only."""
+    mark = pytest.mark.thorough
+    rest = [pytest.param(OPTIMIZER[name], marks=mark) for name in thorough]
+    rows = [OPTIMIZER[name] for name in names] + rest
+    return pytest.mark.parametrize("optimizer", rows, ids=[*names, *thorough])
+
+
 over_layouts = pytest.mark.parametrize("layout", LAYOUTS)
 over_batches = pytest.mark.parametrize("batch_size", BATCHES)
 
@@ -275,7 +284,7 @@ def test_optimizers_on_batches_of_any_size(optimizer, penalty, batch_size, layou
 
 @over_layouts
 @over(PENALTY_OBJECT_CASES, "penalty")
-@over([OPTIMIZER[name] for name in ("sgd", "adagrad")], "optimizer")
+@over_optimizers(["sgd"], ["adagrad"])
 def test_every_penalty_object(optimizer, penalty, layout):
     training = problem(LOSS["log_loss"], optimizer=optimizer, penalty=penalty)
     expected = training.naive()
@@ -492,7 +501,12 @@ def test_any_shape(optimizer, penalty, shape):
 
 @pytest.mark.parametrize(
     ("optimizer", "layout"),
-    [(case, "dense") for case in OPTIMIZER_CASES] + [(case, "csr") for case in A_FEW],
+    [(case, layout) for case in A_FEW for layout in LAYOUTS]
+    + [
+        pytest.param(case, "dense", marks=pytest.mark.thorough)
+        for case in OPTIMIZER_CASES
+        if case not in A_FEW
+    ],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_float32_stays_and_agrees(optimizer, layout):
@@ -505,6 +519,7 @@ def test_float32_stays_and_agrees(optimizer, layout):
     assert_same(progress, training.naive(), *np.maximum(exact, tolerances(training, layout)))
 
 
+@pytest.mark.thorough
 @over_layouts
 @over([OBJECT[name] for name in ("bounded", "weighted", "max norm", "group lasso")], "penalty")
 def test_float32_under_penalty_objects(penalty, layout):
@@ -637,6 +652,7 @@ def test_optimizers_of_many_outputs(optimizer, penalty, layout):
     assert_same(training.compiled(layout), expected, *tolerances(training, layout))
 
 
+@pytest.mark.thorough
 @over_layouts
 @over(PENALTY_OBJECT_CASES, "penalty")
 @over([OPTIMIZER["adam"]], "optimizer")
@@ -726,6 +742,7 @@ PA = [
 
 
 @pytest.mark.nojit
+@pytest.mark.thorough
 @over_layouts
 @over_batches
 @over([PENALTY[None], PENALTY["l2"], PENALTY["elasticnet"]], "penalty")

@@ -86,7 +86,7 @@ def test_scikit_learns_tests_fail_only_where_they_are_meant_to(tmp_path):
     marks = ("FAILED ", "ERROR ")
     failed = [line.split("::")[1].split(" - ")[0] for line in lines if line.startswith(marks)]
     assert " passed" in lines[-1], done.stdout
-    assert int(lines[-1].split(" passed")[0].split()[-1]) > 230
+    assert int(lines[-1].split(" passed")[0].split()[-1]) > 220
     assert [name for name in failed if reason(name) is None] == []
     unused = set(MEANT_TO_FAIL.values()) - {reason(name) for name in failed}
     assert unused == set(), "these may be taken from the list"

@@ -315,6 +315,7 @@ def test_another_quantizer_starts_without_memory():
     assert training.compiled(progress=progress).residual.shape == (0,)
 
 
+@pytest.mark.thorough
 @over([case for case in TRANSFORM_CASES if case.is_registered])
 def test_a_quantized_training_in_float32(case):
     training = quantized_by(problem(LOSS["log_loss"], penalty=PENALTY["l2"]), case)
