@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: check lint test test-nojit bench peers docs-catalogue
+.PHONY: check lint test test-thorough test-nojit bench peers docs-catalogue
 
 check: lint test test-nojit
 

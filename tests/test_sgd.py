@@ -254,6 +254,7 @@ def test_every_loss_on_batches_of_dense_rows(loss, penalty):
     assert_same(training.compiled(), training.naive())
 
 
+@pytest.mark.thorough
 @over([PENALTY[None], PENALTY["l2"]], "penalty")
 @over(SCALAR_LOSSES, "loss")
 def test_every_loss_on_single_sparse_rows(loss, penalty):
@@ -274,7 +275,7 @@ def test_every_optimizer(optimizer, penalty, layout):
 @over_layouts
 @pytest.mark.parametrize("batch_size", [1, N])
 @over([PENALTY["l2"], PENALTY["elasticnet"]], "penalty")
-@over(A_FEW, "optimizer")
+@over_optimizers(["sgd", "adam"], ["momentum", "adagrad", "ftrl"])
 def test_optimizers_on_batches_of_any_size(optimizer, penalty, batch_size, layout):
     words = {"optimizer": optimizer, "penalty": penalty, "batch_size": batch_size}
     training = problem(LOSS["log_loss"], **words)
@@ -291,6 +292,7 @@ def test_every_penalty_object(optimizer, penalty, layout):
     assert_same(training.compiled(layout), expected, *tolerances(training, layout))
 
 
+@pytest.mark.thorough
 @pytest.mark.nojit
 @over_layouts
 @over(PENALTY_OBJECT_CASES, "penalty")
@@ -309,6 +311,7 @@ def test_penalty_objects_of_single_coefficients(optimizer, penalty):
     assert_same(training.compiled(layout), expected, *tolerances(training, layout))
 
 
+@pytest.mark.thorough
 @pytest.mark.nojit
 @over_layouts
 @over([OBJECT[name] for name in ("bounded", "weighted l2", "max norm", "group lasso")], "penalty")

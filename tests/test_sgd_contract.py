@@ -247,7 +247,9 @@ def test_unfit_rows_to_stop_by_are_refused(words, message, X, raw):
 # -- state between calls ----
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.thorough) for kind in KINDS[1:])]
+)
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize(
     "words",

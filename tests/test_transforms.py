@@ -279,6 +279,7 @@ def test_a_little_training_of_each_quantizer():
         assert_same_training(training, "csr")
 
 
+@pytest.mark.thorough
 @over_layouts
 @over([TRANSFORM["qsgd"], TRANSFORM["topk 30 %"]])
 def test_a_quantized_training_of_many_outputs(case, layout):
