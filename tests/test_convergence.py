@@ -48,7 +48,7 @@ def objective(model, loss, X, y):
     return np.mean(total - raw[np.arange(len(y)), y]) + penalty
 
 
-@pytest.mark.parametrize("layout", ["dense", "csr"])
+@pytest.mark.parametrize("layout", ["dense", pytest.param("csr", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_comes_near_the_optimum(optimizer, layout, problem):
     loss, X, y, best = problem

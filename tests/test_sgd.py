@@ -64,6 +64,17 @@ def over_optimizers(names, thorough):
     return pytest.mark.parametrize("optimizer", rows, ids=[*names, *thorough])
 
 
+def _pair(case, layout):
+    often = case in A_FEW or (layout == "dense" and case.is_registered)
+    return pytest.param(case, layout, marks=() if often else pytest.mark.thorough)
+
+
+# every optimizer on both layouts; of those on sparse rows a few, unless the run is thorough
+over_pairs = pytest.mark.parametrize(
+    ("optimizer", "layout"),
+    [_pair(case, layout) for case in OPTIMIZER_CASES for layout in LAYOUTS],
+    ids=lambda value: getattr(value, "name", value),
+)
 over_layouts = pytest.mark.parametrize("layout", LAYOUTS)
 over_batches = pytest.mark.parametrize("batch_size", BATCHES)
 
@@ -262,9 +273,8 @@ def test_every_loss_on_single_sparse_rows(loss, penalty):
     assert_same(training.compiled("csr"), training.naive())
 
 
-@over_layouts
+@over_pairs
 @over(PENALTY_CASES, "penalty")
-@over(OPTIMIZER_CASES, "optimizer")
 def test_every_optimizer(optimizer, penalty, layout):
     """On batches, of which the last is short."""
     training = problem(LOSS["log_loss"], optimizer=optimizer, penalty=penalty)
@@ -404,9 +414,8 @@ def test_a_copy_of_x_in_shuffled_order_changes_nothing(batch_size, layout, monke
     assert_same(copied, training.naive())
 
 
-@over_layouts
+@over_pairs
 @over(PENALTY_CASES, "penalty")
-@over(OPTIMIZER_CASES, "optimizer")
 def test_spans_of_steps_do_not_show(optimizer, penalty, layout, monkeypatch):
     """Rates and lazy coefficients are settled after every span; nothing may get lost there."""
     monkeypatch.setattr(_training, "SPAN_STEPS", 2)
