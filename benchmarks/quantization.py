@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.preprocessing import StandardScaler
 
-from fastgd import LogisticRegression, SGDClassifier, _resolve
+from fastgd import LogisticRegression, SGDClassifier
 from fastgd.transforms import Qsgd, TopK, encode
 
 EPOCHS, ALPHA, SEEDS, BATCH = 60, 1e-3, (0, 1, 2), 32
@@ -35,19 +35,11 @@ QUANTIZERS = {
 }
 
 
-class Quantized(SGDClassifier):
-    """An SGDClassifier that quantizes its gradients."""
-
-    def _rule(self, loss: Any, *, sparse: bool) -> Any:
-        transform = _resolve.transform(None, None, self.quantizer)
-        return super()._rule(loss, sparse=sparse)._replace(transform=transform)
-
-
 def objectives(X: Any, y: Any, quantizer: Any, rate: float) -> np.ndarray:
     """Return the objective of each epoch, the mean of some seeds; inf where one diverged."""
     curves = []
     for seed in SEEDS:
-        model = Quantized(
+        model = SGDClassifier(
             loss="log_loss",
             alpha=ALPHA,
             learning_rate="constant",
@@ -56,8 +48,8 @@ def objectives(X: Any, y: Any, quantizer: Any, rate: float) -> np.ndarray:
             max_iter=EPOCHS,
             tol=None,
             random_state=seed,
+            quantize=quantizer,
         )
-        model.quantizer = quantizer
         try:
             curves.append(model.fit(X, y).history_["objective"])
         except ValueError:

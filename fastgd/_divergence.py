@@ -10,6 +10,7 @@ import scipy.sparse as sp
 # end of a rise. Who asks for another answer wants to hear of it earlier.
 RISEN = 1e3
 EXPLODED = {"raise": 1e100, "warn": RISEN, "backoff": 10.0}
+IN_VAIN = 1.1  # "backoff" does not let training end so many times above the start
 BACKOFF = 0.25  # what a rate is multiplied by
 MOST_BACKOFFS = 100  # 0.25^100 = 6e-61: beyond it nothing would move
 

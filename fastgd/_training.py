@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from fastgd._divergence import (
     BACKOFF,
     EXPLODED,
+    IN_VAIN,
     MOST_BACKOFFS,
     RISEN,
     Diverged,
@@ -38,7 +39,6 @@ from fastgd.kernels.transforms import Identity
 from fastgd.schedules import Constant
 
 SPAN_STEPS = 1 << 16  # steps handed to a kernel at once: bounds the arrays of rates to 3 MB
-ROWS_OF_PROBE = 1024  # by which the objective of the start is told
 BLOCK_ROWS = 256  # dense rows of a many-output batch gathered at a time
 
 
@@ -177,6 +177,7 @@ class _Trainer:
     def __init__(self, data: Data, rule: Rule, progress: Progress, settings: Settings) -> None:
         self.progress = progress
         self._settings = settings
+        self._asked = rule
         self._order = Order(data, settings, progress.seed)
         self._data = self._order.arrange(data)
         dtype = progress.params.dtype
@@ -199,9 +200,10 @@ class _Trainer:
         self._rows = as_rows(self._data.X)
         self._memory = self._allocate()
         self._frame = Frames(self._rule, self._rows, progress)
-        self._start = self._best = progress.copy()
-        self._least = np.inf
         self._begin_course()
+        self._start_params = progress.params.copy()
+        self._goes_back = settings.on_divergence != "raise"
+        self._best, self._least = progress.copy() if self._goes_back else progress, np.inf
         self._objective_at_start: float | None = None
 
     def takes_epoch(self, watch: "_Watch") -> bool:
@@ -221,20 +223,20 @@ class _Trainer:
         Columns that share a loss (softmax) have one objective.
         """
         started, progress = time.perf_counter(), self.progress
-        before = progress.copy()
+        start = progress.params.copy()
+        before = progress.copy() if self._goes_back else progress
         loss, penalty = self._visit()
         progress.epochs += 1
-        change = progress.params - before.params
         objective = float(loss.sum() + penalty.sum())
         if objective <= self._least:
-            # what the objective of an epoch tells of
+            # the epoch's objective tells of the parameters that it began with
             self._best, self._least = before, objective
         self.note(
             objective=objective,
             loss=float(loss.sum()),
             penalty=float(penalty.sum()),
             learning_rate=float(self._rates(progress.steps, 1)[0]),
-            update_norm=float(np.linalg.norm(change)),
+            update_norm=float(np.linalg.norm(progress.params - start)),
             coef_norm=float(np.linalg.norm(progress.params[:-1])),
             samples=float(self._data.n_visited + progress.history.get("samples", [0.0])[-1]),
             seconds=time.perf_counter() - started,
@@ -419,17 +421,14 @@ class _Trainer:
     def ends_in_vain(self) -> bool:
         """Go back, to go on with smaller steps, where training ends above its start."""
         last = self.progress.history["objective"][-1]
-        if self._settings.on_divergence != "backoff" or last <= self._start_objective():
+        if self._settings.on_divergence != "backoff" or last <= IN_VAIN * self._start_objective():
             return False
         return self.recovers(self._explosion())
 
     def _start_objective(self) -> float:
-        """Return the objective at the parameters that this call began with, of some rows."""
+        """Return the objective at the parameters that this call began with: another pass over X."""
         if self._objective_at_start is None:
-            few = self._data.rows[:ROWS_OF_PROBE]
-            if few.shape[0] == 0:
-                few = np.arange(min(self._data.n_visited, ROWS_OF_PROBE))
-            self._objective_at_start = self._probe(few, self._start.params)[0]
+            self._objective_at_start = self._probe(self._start_params)[0]
         return self._objective_at_start
 
     def recovers(self, explosion: Diverged) -> bool:
@@ -470,22 +469,21 @@ class _Trainer:
 
     def _monitor(self) -> None:
         """Note the objective of all rows at the parameters as they are, and its gradient's norm."""
-        rows = self._data.rows if self._data.rows.shape[0] > 0 else np.empty(0)
-        objective, gradient = self._probe(rows, self.progress.reported())
+        objective, gradient = self._probe(self.progress.reported())
         self.note(true_objective=objective, gradient_norm=float(np.linalg.norm(gradient)))
 
-    def _probe(self, rows: NDArray[Any], params: NDArray[Any]) -> tuple[float, NDArray[Any]]:
-        """Return the objective of these rows (empty: all) and its proximal gradient.
+    def _probe(self, params: NDArray[Any]) -> tuple[float, NDArray[Any]]:
+        """Return the objective of the rows that are visited, and its proximal gradient.
 
         One step with all rows as its batch meets the objective before it moves; what it moves, by
         the length of the step, is the gradient, of the absolute penalty its proximal map.
         """
-        rule, penalty = self._rule, self._rule.penalty
-        length = 1.0 / max(1.0, 2.0 * float(getattr(penalty, "l2", 0.0)))
+        rule, penalty = self._asked, self._asked.penalty
+        strongest = float(penalty.l2 * np.max(getattr(penalty, "factors", 1.0)))
+        length = 1.0 / max(1.0, 2.0 * strongest)
         plain = Rule(rule.loss, penalty, Sgd(), rule.fit_intercept)
-        data = self._data._replace(rows=rows)
         once = Settings(
-            batch_size=data.n_visited,
+            batch_size=self._data.n_visited,
             schedule=Constant(length),
             shuffle=False,
             average=0,
@@ -495,9 +493,9 @@ class _Trainer:
             verbose=0,
         )
         start = Progress.begin(params, plain.optimizer, average=False, seed=0)
-        probe = _Trainer(data, plain, start.copy(), once)
-        loss, penalty = probe._visit()
-        return float(loss.sum() + penalty.sum()), (params - probe.progress.params) / length
+        probe = _Trainer(self._data, plain, start.copy(), once)
+        loss, cost = probe._visit()
+        return float(loss.sum() + cost.sum()), (params - probe.progress.params) / length
 
 
 def _check_rates(rates: NDArray[Any], first: int, n_steps: int) -> None:

@@ -102,9 +102,15 @@ def check_weight(sample_weight: Any, X: Any, dtype: Any, *, all_zero: bool = Fal
             f"sample_weight.shape == {weight.shape}, expected {(X.shape[0],)}: one weight for each "
             "row of X."
         )
-    if not weight.any() and not all_zero:
-        raise ValueError("Sample weights must contain at least one non-zero number.")
+    if not all_zero:
+        refuse_no_weight(weight)
     return weight
+
+
+def refuse_no_weight(weight: NDArray[Any]) -> None:
+    """Refuse weights that are all zero; an empty array stands for weights of 1."""
+    if weight.shape[0] > 0 and not weight.any():
+        raise ValueError("Sample weights must contain at least one non-zero number.")
 
 
 def domain(loss: Any) -> str | None:

@@ -20,7 +20,7 @@ from fastgd._divergence import Diverged
 from fastgd._progress import Data, Progress, Settings
 from fastgd._training import Score, train, warn_if_unfinished
 from fastgd._undo import or_as_before
-from fastgd._validation import check_weight, check_X, check_X_y
+from fastgd._validation import check_weight, check_X, check_X_y, refuse_no_weight
 from fastgd.kernels.losses import LOSSES
 from fastgd.kernels.optimizers import OPTIMIZERS, Sgd
 from fastgd.kernels.penalties import Bounded, ElasticNet
@@ -130,40 +130,30 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
     def _data(self, X: Any, codes: NDArray[Any], weight: NDArray[Any]) -> Data:
         """Return what to train on."""
 
-    @abstractmethod
-    def _score(self, codes: NDArray[Any], raw: NDArray[Any], weight: Any) -> float:
-        """Return what ``score`` returns, of encoded targets and raw predictions."""
-
     # -- fit and partial_fit --------------------------------------------------------------------
 
     def _fit(
         self, X: Any, y: Any, starts: tuple[Any, Any], sample_weight: Any, held_out: Validation
     ) -> None:
         """Fit anew, or from the last coefficients if ``warm_start`` says so."""
-        by_given = held_out.is_given()
         learned = self._forget()
         with or_as_before(self, learned):
             X, y = self._check_X_y(X, y, first=True, dtype=FLOATS)
             self._take_targets(y)
             shape = self._shape_of_params(X.shape[1])
             self._take_starts(*starts, shape)
-            stops = by_given or self.early_stopping
-            weight = check_weight(sample_weight, X, X.dtype, all_zero=stops)
+            weight = check_weight(sample_weight, X, X.dtype, all_zero=True)
             codes = self._encode(y)
-            data = self._data(X, codes, weight)
-            score = None
-            if by_given:
-                score = self._score_on_given(held_out, X.dtype)
-            elif stops:
-                rows, score = self._hold_out(X, codes, weight)
-                data = data._replace(rows=rows)
+            rows, score = self._stop_by(X, codes, weight, held_out)
+            refuse_no_weight(weight)
+            data = self._data(X, codes, weight)._replace(rows=rows)
             rule = self._rule(sparse=not isinstance(X, np.ndarray))
             progress = self._begin(shape, X.dtype, rule)
             self._train(data, rule, progress, self.max_iter, self.tol, score)
 
     def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, max_iter: int) -> None:
         """Take further epochs, from where the last call stopped."""
-        if getattr(self, "early_stopping", False):
+        if self.early_stopping:
             raise ValueError("early_stopping should be False with partial_fit")
         if not (isinstance(max_iter, Integral) and max_iter >= 1):
             raise ValueError(f"max_iter must be an integer >= 1, got {max_iter!r}.")
@@ -179,6 +169,12 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
             progress = self._begin(shape, X.dtype, rule) if first else self._continue(rule)
             moves = data.weight.shape[0] == 0 or bool(data.weight.any())
             self._train(data, rule, progress, int(max_iter) * moves, None)
+
+    def _stop_by(
+        self, _X: Any, _codes: NDArray[Any], _weight: NDArray[Any], _held_out: Validation
+    ) -> tuple[NDArray[Any], Score | None]:
+        """Return the rows to train on (empty: all), and the score that stops training, if any."""
+        return NONE, None
 
     def _take_targets_of_call(self, y: Any, classes: Any, *, first: bool) -> None:  # noqa: ARG002
         """Take the targets of a call to ``partial_fit``; the classes are for classifiers."""
@@ -217,52 +213,6 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
             setattr(self, name, np.zeros(n_outputs))
         if intercept_init is not None and getattr(self, "coef_", None) is None:
             self.coef_ = np.zeros(coef_shape)
-
-    # -- rows to stop by ------------------------------------------------------------------------
-
-    def _hold_out(
-        self, X: Any, codes: NDArray[Any], weight: NDArray[Any]
-    ) -> tuple[NDArray[Any], Score]:
-        """Split the rows into those to train on, and those whose score stops the training."""
-        split = self._splitter()(test_size=self.validation_fraction, random_state=self.random_state)
-        rows, held_out = map(np.sort, next(split.split(np.zeros((codes.shape[0], 1)), codes)))
-        held_out_weight = weight[held_out] if weight.shape[0] > 0 else None
-        if held_out_weight is not None and not np.any(held_out_weight):
-            raise ValueError(
-                "The sample weights for validation set are all zero, consider using a different "
-                "random state."
-            )
-        return rows, self._score_on(X[held_out], codes[held_out], held_out_weight)
-
-    def _splitter(self) -> Any:
-        """Return how rows are split; classes are held out in proportion, where there are any."""
-        return ShuffleSplit
-
-    def _score_on_given(self, held_out: Validation, dtype: Any) -> Score:
-        """Return the score on a user's own rows."""
-        X = check_X(self, held_out.X, reset=False, dtype=dtype)
-        y = self._check_y_val(held_out.y)
-        check_consistent_length(X, y)
-        if X.shape[0] < 2 and self._n_rows_to_score > 1:
-            raise ValueError("X_val has one row, of which there is no R2; give two or more.")
-        self._check_targets_of_call(y)
-        weight = check_weight(held_out.weight, X, dtype)
-        return self._score_on(X, self._encode(y), weight if weight.shape[0] > 0 else None)
-
-    _n_rows_to_score: ClassVar[int] = 1
-
-    def _check_y_val(self, y: Any) -> NDArray[Any]:
-        """Validate targets that are not trained on."""
-        return np.asarray(y)
-
-    def _score_on(self, X: Any, codes: NDArray[Any], weight: NDArray[Any] | None) -> Score:
-        """Return the score on these rows as a function of the parameters."""
-
-        def score(params: NDArray[Any]) -> NDArray[np.float64]:
-            raw = safe_sparse_dot(X, params[:-1], dense_output=True) + params[-1]
-            return np.array([self._score(codes, raw, weight)])
-
-        return score
 
     # -- words ------------------------------------------------------------------------------------
 
@@ -442,6 +392,65 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+class SupervisedSGD(BaseSGD):
+    """Base class of those that have targets, and so a score by which training may stop."""
+
+    _n_rows_to_score: ClassVar[int] = 1
+
+    @abstractmethod
+    def _score(self, codes: NDArray[Any], raw: NDArray[Any], weight: Any) -> float:
+        """Return what ``score`` returns, of encoded targets and raw predictions."""
+
+    def _stop_by(
+        self, X: Any, codes: NDArray[Any], weight: NDArray[Any], held_out: Validation
+    ) -> tuple[NDArray[Any], Score | None]:
+        if held_out.is_given():
+            return NONE, self._score_on_given(held_out, X.dtype)
+        return self._hold_out(X, codes, weight) if self.early_stopping else (NONE, None)
+
+    def _hold_out(
+        self, X: Any, codes: NDArray[Any], weight: NDArray[Any]
+    ) -> tuple[NDArray[Any], Score]:
+        """Split the rows into those to train on, and those whose score stops the training."""
+        split = self._splitter()(test_size=self.validation_fraction, random_state=self.random_state)
+        rows, held_out = map(np.sort, next(split.split(np.zeros((codes.shape[0], 1)), codes)))
+        held_out_weight = weight[held_out] if weight.shape[0] > 0 else None
+        if held_out_weight is not None and not np.any(held_out_weight):
+            raise ValueError(
+                "The sample weights for validation set are all zero, consider using a different "
+                "random state."
+            )
+        return rows, self._score_on(X[held_out], codes[held_out], held_out_weight)
+
+    def _splitter(self) -> Any:
+        """Return how rows are split; classes are held out in proportion, where there are any."""
+        return ShuffleSplit
+
+    def _score_on_given(self, held_out: Validation, dtype: Any) -> Score:
+        """Return the score on a user's own rows."""
+        X = check_X(self, held_out.X, reset=False, dtype=dtype)
+        y = self._check_y_val(held_out.y)
+        check_consistent_length(X, y)
+        if X.shape[0] < 2 and self._n_rows_to_score > 1:
+            raise ValueError("X_val has one row, of which there is no R2; give two or more.")
+        self._check_targets_of_call(y)
+        weight = check_weight(held_out.weight, X, dtype)
+        return self._score_on(X, self._encode(y), weight if weight.shape[0] > 0 else None)
+
+    def _check_y_val(self, y: Any) -> NDArray[Any]:
+        """Validate targets that are not trained on."""
+        return np.asarray(y)
+
+    def _score_on(self, X: Any, codes: NDArray[Any], weight: NDArray[Any] | None) -> Score:
+        """Return the score on these rows as a function of the parameters."""
+
+        def score(params: NDArray[Any]) -> NDArray[np.float64]:
+            raw = safe_sparse_dot(X, params[:-1], dense_output=True) + params[-1]
+            return np.array([self._score(codes, raw, weight)])
+
+        return score
 
 
 def _refuse_what_is_no_number(name: str, values: NDArray[Any]) -> None:

@@ -19,6 +19,7 @@ Formulas are written in t from 1, as in Robbins and Monro; PyTorch's epoch numbe
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -69,7 +70,7 @@ _LENGTHS = {"length", "every", "period", "warm_up"}  # what is counted in ``unit
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(ABC):
     """What the schedules share: checked fields, ``bind`` and ``values``."""
 
     def __post_init__(self) -> None:
@@ -95,8 +96,9 @@ class Schedule:
             )
         return self._rates(t)
 
+    @abstractmethod
     def _rates(self, t: FloatArray) -> FloatArray:
-        raise NotImplementedError
+        """Return the rates of the steps with numbers ``t``, all fields being set."""
 
     def values(self, n_steps: int) -> FloatArray:
         """Return the rates of steps 1 to ``n_steps``, to plot them.

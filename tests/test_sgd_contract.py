@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 import fastgd
 from fastgd.losses import Focal, Softmax
-from fastgd.penalties import MaxNorm
+from fastgd.penalties import MaxNorm, Weighted
 from fastgd.schedules import Cosine
 
 QUICK = {"max_iter": 5, "tol": None, "random_state": 0}
@@ -404,6 +404,17 @@ def test_divergence_is_told_with_what_to_do(X, raw):
     assert str(pickle.loads(pickle.dumps(seen.value))).startswith("Floating-point")
 
 
+@pytest.mark.parametrize("learning_rate", ["constant", "adaptive"])
+def test_backoff_ends_where_there_is_nothing_to_learn(learning_rate, X, rng):
+    words = {"on_divergence": "backoff", "eta0": 5.0, "learning_rate": learning_rate}
+    y = np.sort(rng.normal(size=120))  # the first rows are not like the others
+    model = fastgd.SGDRegressor(random_state=0, **words).fit(X, y)
+    assert model.history_["objective"][-1] < 1.1 * 0.5 * np.mean(y**2)
+    assert 1 <= model.history_["backoffs"][-1] < 20
+    assert model.history_["learning_rate"][-1] < 5.0
+    assert (learning_rate == "adaptive") == (model._progress.course is not None)
+
+
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum"])
 def test_backoff_finds_a_rate_that_works(optimizer, sparse, X, raw):
@@ -443,6 +454,20 @@ def test_monitor_notes_the_true_objective_and_its_gradient(penalty, sparse, X, r
     if penalty == "l2":
         gradient = np.append(X.T @ residual / 120 + 0.1 * w, residual.mean())
         assert norms[-1] == pytest.approx(np.linalg.norm(gradient), rel=1e-6)
+
+
+def test_monitor_under_factors_of_each_feature_and_many_outputs(X, raw):
+    factors = np.array([0.0, 1.0, 2.0, 3.0, 0.5, 10.0])
+    penalty = Weighted(l1=0.0, l2=0.5, factors=factors)
+    Y = np.c_[raw, -0.5 * raw]
+    model = fastgd.SGDRegressor(penalty=penalty, monitor=True, eta0=0.01, **QUICK).fit(X, Y)
+    residual = X @ model.coef_.T + model.intercept_ - Y
+    gradient = X.T @ residual / 120 + 0.5 * factors[:, None] * model.coef_.T
+    expected = np.append(gradient, residual.mean(axis=0))
+    assert model.history_["gradient_norm"][-1] == pytest.approx(np.linalg.norm(expected))
+    cost = 0.25 * np.sum(factors[:, None] * model.coef_.T**2)
+    total = np.sum(residual**2) / 240 + cost
+    assert model.history_["true_objective"][-1] == pytest.approx(total)
 
 
 def test_history_has_an_entry_of_each_kind_for_each_epoch(X, raw):
@@ -533,6 +558,5 @@ def test_the_objective_counts_weights(X, raw):
 def test_no_warning_comes_from_an_ordinary_fit(X, raw):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fastgd.SGDClassifier(random_state=0).fit(X, raw > 0)
-        fastgd.SGDRegressor(random_state=0).fit(X, raw)
-        fastgd.SGDOneClassSVM(random_state=0).fit(X)
+        models = [kind(random_state=0).fit(X, targets(kind, raw)) for kind in KINDS]
+    assert all(1 < model.n_iter_ < model.max_iter for model in models)

@@ -21,13 +21,13 @@ from sklearn.utils.validation import check_is_fitted
 from fastgd import _resolve
 from fastgd._progress import Data
 from fastgd._validation import binary_targets, check_X_y, encode_labels
-from fastgd.base import NONE, BaseSGD, Validation
+from fastgd.base import NONE, BaseSGD, SupervisedSGD, Validation
 from fastgd.kernels.losses import LOG, LOSSES, Focal, LogLoss, ModifiedHuber, Softmax
 
 LOSSES_OF_CLASSES = sorted(set(LOSSES) - {"softmax", "quantile", "poisson", "gamma", "tweedie"})
 
 
-class SGDClassifier(LinearClassifierMixin, BaseSGD):
+class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
     """Linear classifiers (SVM, logistic and softmax regression) fitted by gradient descent.
 
     Minimises  mean_i loss(y_i, x_i @ coef + intercept) + alpha * penalty(coef)  by steps

@@ -79,8 +79,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
     _intercept_at_start = 1.0  # of the kernels, which know 1 - offset
 
     # words of the other stochastic estimators that have no meaning here
-    penalty, l1_ratio, epsilon, loss = "l2", 0.0, 0.0, "hinge"
-    early_stopping, validation_fraction, n_iter_no_change = False, 0.1, 5
+    loss, early_stopping, n_iter_no_change = "hinge", False, 5
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **{
@@ -231,9 +230,6 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
 
     def _data(self, X: Any, codes: NDArray[Any], weight: NDArray[Any]) -> Data:
         return Data(X, codes, weight, self._unit(weight), NONE, np.ones(1, X.dtype))
-
-    def _score(self, codes: NDArray[Any], raw: NDArray[Any], weight: Any) -> float:
-        raise NotImplementedError("Without targets nothing is held out to stop by.")
 
     def _intercept(self) -> Any:
         return 1.0 - self.offset_

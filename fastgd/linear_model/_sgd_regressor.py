@@ -13,13 +13,13 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from fastgd import _resolve
 from fastgd._progress import Data
 from fastgd._validation import check_targets, check_X, check_X_y
-from fastgd.base import NONE, BaseSGD, Validation
+from fastgd.base import NONE, BaseSGD, SupervisedSGD, Validation
 from fastgd.kernels.losses import LOG, LOSSES, REGRESSION, kind_of, predictions
 
 LOSSES_OF_NUMBERS = {name for name, tag in LOSSES.items() if type(tag).kind == REGRESSION}
 
 
-class SGDRegressor(RegressorMixin, BaseSGD):
+class SGDRegressor(RegressorMixin, SupervisedSGD):
     """Linear regression (least squares, Huber, SVR, quantiles, GLMs) fitted by gradient descent.
 
     Minimises  mean_i loss(y_i, x_i @ coef + intercept) + alpha * penalty(coef)  as
