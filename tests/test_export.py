@@ -71,11 +71,17 @@ def test_tables_of_labels(loss, X):
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "huber", "quantile", "poisson", Tweedie(1.7)])
-@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("many", [False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_regressors(loss, many, X):
     y = targets(fastgd.SGDRegressor(), X)
     y = np.c_[y, 2 * y] if many else y
     model = fastgd.SGDRegressor(loss, **QUICK).fit(X, y)
+    assert_same_predictions(fastgd.to_sklearn(model), model, X)
+
+
+def test_many_targets_with_a_log_link(X):
+    y = targets(fastgd.SGDRegressor(), X)
+    model = fastgd.SGDRegressor("poisson", **QUICK).fit(X, np.c_[y, 2 * y])
     assert_same_predictions(fastgd.to_sklearn(model), model, X)
 
 

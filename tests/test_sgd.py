@@ -312,6 +312,7 @@ def test_penalty_objects_of_single_rows(penalty, layout):
     assert_same(training.compiled(layout), expected, *tolerances(training, layout))
 
 
+@pytest.mark.thorough
 @over([OBJECT[name] for name in ("nonnegative", "bounded", "weighted", "weighted l2")], "penalty")
 @over([OPTIMIZER[name] for name in ("ftrl", "lazy adamw")], "optimizer")
 def test_penalty_objects_of_single_coefficients(optimizer, penalty):
@@ -598,7 +599,10 @@ AT_REST = {"sgd": 0.3, "nesterov": 0.03, "adagrad": 0.3, "adadelta": 3.0, "rmspr
 AT_REST |= {"adam": 0.05, "amsgrad": 0.05, "nadam": 0.05, "adamax": 0.05, "ftrl": 0.5}
 
 
-@pytest.mark.parametrize("word", ["elasticnet", "max norm", "bounded"])
+@pytest.mark.parametrize(
+    "word",
+    ["elasticnet", *(pytest.param(w, marks=pytest.mark.thorough) for w in ("max norm", "bounded"))],
+)
 def test_all_optimizers_come_to_rest_at_the_same_minimum(word):
     """The length of the penalty's step, and the metric of a projection, are there for this."""
     found = []
@@ -657,7 +661,7 @@ def test_smoothed_labels(batch_size, layout):
 
 @over_layouts
 @over([PENALTY["l2"], PENALTY["elasticnet"]], "penalty")
-@over([OPTIMIZER[name] for name in ("nesterov", "adam", "lazy adam")], "optimizer")
+@over_optimizers(["nesterov", "lazy adam"], ["adam"])
 def test_optimizers_of_many_outputs(optimizer, penalty, layout):
     training = problem(LOSS["softmax"], n_outputs=K, penalty=penalty, optimizer=optimizer)
     expected = training.naive()
@@ -768,6 +772,7 @@ def test_passive_aggressive_steps(optimizer, loss, penalty, batch_size, layout, 
     assert_same(training.compiled(layout), training.naive(), 1e-9, 3 * objective_rtol)
 
 
+@pytest.mark.thorough
 @over_layouts
 @over([LOSS["hinge"], LOSS["squared_error"]], "loss")
 @over(PA, "optimizer")

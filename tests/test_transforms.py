@@ -72,6 +72,9 @@ def assert_same_training(training, layout, dtype=np.float64):
     return None
 
 
+REST = sorted(set(TRANSFORMS) - {"qsgd"})
+
+
 # -- clipping --------------------------------------------------------------------------------
 
 
@@ -115,6 +118,7 @@ def test_clipping_of_many_outputs(loss, layout, norm, value):
     assert assert_same_training(clipped_by(training, norm, value), layout) > 0
 
 
+@pytest.mark.thorough
 @over_layouts
 @over([LOSS["log_loss"], LOSS["squared_error"]], "loss")
 def test_a_clipped_column_is_what_one_output_makes_of_it(loss, layout):
@@ -127,6 +131,7 @@ def test_a_clipped_column_is_what_one_output_makes_of_it(loss, layout):
     np.testing.assert_allclose(together.history["clipped"], clipped, rtol=1e-12)
 
 
+@pytest.mark.thorough
 @over_layouts
 def test_clipping_in_float32(layout):
     training = problem(LOSS["log_loss"], penalty=PENALTY["l2"])
@@ -156,7 +161,9 @@ def test_a_norm_does_not_overflow(size):
     np.testing.assert_allclose(gradient, expected, rtol=1e-14)
 
 
-@pytest.mark.parametrize("name", [None, *TRANSFORMS])
+@pytest.mark.parametrize(
+    "name", [None, "qsgd", *(pytest.param(n, marks=pytest.mark.thorough) for n in REST)]
+)
 def test_a_gradient_that_is_not_finite_is_not_hidden(name):
     optimizer = OPTIMIZER["sgd"]._replace(eta0=1e300)
     training = problem(LOSS["squared_error"], optimizer=optimizer, penalty=PENALTY["l2"])
@@ -265,7 +272,7 @@ def test_a_seed_and_a_step_name_the_random_numbers(case):
 # -- quantizers in trainings -----------------------------------------------------------------
 
 
-@over_layouts
+@pytest.mark.parametrize("layout", ["dense", pytest.param("csr", marks=pytest.mark.thorough)])
 @over(TRANSFORM_CASES)
 def test_a_quantized_training(case, layout):
     words = {"optimizer": OPTIMIZER["momentum"], "penalty": PENALTY["l2"], "batch_size": 4}
