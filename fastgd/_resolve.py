@@ -8,41 +8,41 @@ from typing import Any
 
 import numpy as np
 
-from fastgd import schedules
+from fastgd import _fields, schedules
 from fastgd._validation import frozen
-from fastgd.kernels.losses import (
-    LOSSES,
-    EpsilonInsensitive,
-    Focal,
-    Huber,
-    LogCosh,
-    Quantile,
-    SmoothHinge,
-    Softmax,
-    SquaredEpsilonInsensitive,
-    Tweedie,
-)
+from fastgd.kernels.losses import LOSSES
 from fastgd.kernels.optimizers import OPTIMIZERS, Ftrl, LazyMoments, PassiveAggressive, Sgd
-from fastgd.kernels.penalties import Bounded, ElasticNet, MaxNorm, Weighted
+from fastgd.kernels.penalties import Bounded, ElasticNet, Weighted
 from fastgd.kernels.transforms import TRANSFORMS, Clip, Identity, Qsgd, TopK, Transform
 
 Schedule = Callable[[Any], Any]  # from step numbers to their rates, arrays of float64
 
-_AT_LEAST_ZERO = (">= 0", lambda number: 0 <= number < np.inf)
-_POSITIVE = ("> 0", lambda number: 0 < number < np.inf)
-
-# What the numbers in a loss object may be; words of a constructor are checked by the estimators.
-_ALLOWED: dict[type, tuple[str, str, Callable[[Any], bool]]] = {
-    Huber: ("epsilon", *_AT_LEAST_ZERO),
-    EpsilonInsensitive: ("epsilon", *_AT_LEAST_ZERO),
-    SquaredEpsilonInsensitive: ("epsilon", *_AT_LEAST_ZERO),
-    LogCosh: ("scale", *_POSITIVE),
-    Quantile: ("q", "in (0, 1)", lambda number: 0 < number < 1),
-    Tweedie: ("power", "<= 0 or >= 1", lambda number: number <= 0 or number >= 1),
-    SmoothHinge: ("smoothing", *_POSITIVE),
-    Focal: ("gamma", *_AT_LEAST_ZERO),
-    Softmax: ("label_smoothing", "in [0, 1)", lambda number: 0 <= number < 1),
+# A name means the same in all objects of a kind, and so does what is allowed for it. Words of a
+# constructor are checked by the estimators, and a user's own loss by its user.
+_OF_LOSSES = {
+    **dict.fromkeys(("epsilon", "gamma"), _fields.AT_LEAST_ZERO),
+    **dict.fromkeys(("scale", "smoothing"), _fields.POSITIVE),
+    "q": _fields.INSIDE,
+    "label_smoothing": _fields.BELOW_ONE,
+    "power": _fields.number("<= 0 or >= 1", lambda power: power <= 0 or power >= 1),
 }
+_OF_PENALTIES = {
+    **dict.fromkeys(("l1", "l2", "group"), _fields.AT_LEAST_ZERO),
+    **dict.fromkeys(("low", "high"), _fields.ANY_NUMBER),
+    "limit": _fields.POSITIVE,
+    "factors": _fields.Allowed("a 1-d array of finite numbers >= 0", lambda x: _are_factors(x)),
+}
+_OF_OPTIMIZERS = {
+    **dict.fromkeys(("momentum", "beta_1", "beta_2", "rho"), _fields.BELOW_ONE),
+    **dict.fromkeys(("epsilon", "weight_decay", "momentum_decay"), _fields.AT_LEAST_ZERO),
+    **dict.fromkeys(("beta", "l1", "l2"), _fields.AT_LEAST_ZERO),
+}
+_OF_QUANTIZERS = {
+    "bits": _fields.whole(1, 8),
+    "bucket": _fields.whole(1, 2**31 - 1),
+    "fraction": _fields.number("in (0, 1]", lambda share: 0 < share <= 1),
+}
+_OUR_LOSSES = {type(tag) for tag in LOSSES.values()}
 
 
 def loss(name: Any, epsilon: float) -> Any:
@@ -53,25 +53,14 @@ def loss(name: Any, epsilon: float) -> Any:
     ValueError
         If an object holds a number for which there is no such loss.
     """
-    _refuse_class("loss", name)
-    if type(name) in _ALLOWED:
-        field, words, is_allowed = _ALLOWED[type(name)]
-        number = getattr(name, field)
-        if not (isinstance(number, Real) and is_allowed(number)):
-            raise ValueError(
-                f"{field} of the loss {type(name).__name__!r} must be {words}, got {number}."
-            )
+    _fields.refuse_class("loss", name)
+    if type(name) in _OUR_LOSSES:
+        _fields.check("loss", name, name._asdict(), _OF_LOSSES)
     if not isinstance(name, str):
         _check_signature(name)
         return name
     tag = LOSSES[name]
     return tag._replace(epsilon=epsilon) if "epsilon" in tag._fields else tag
-
-
-def _refuse_class(word: str, given: Any) -> None:
-    """Refuse ``optimizer=Adam`` where ``Adam()`` is meant."""
-    if isinstance(given, type):
-        raise ValueError(f"{word}={given.__name__} is a class; give an object, {given.__name__}().")
 
 
 def _check_signature(loss_tag: Any) -> None:
@@ -109,22 +98,16 @@ def penalty(name: Any, alpha: float, l1_ratio: float | None) -> Any:
 
 
 def _check_penalty(tag: Any) -> None:
-    _refuse_class("penalty", tag)
-    word = type(tag).__name__
-    for field in ("l1", "l2", "group", "low", "high", "limit"):
-        if not isinstance(getattr(tag, field, 0.0), Real):
-            raise ValueError(f"{field} of {word} must be a number, got {getattr(tag, field)!r}.")
-    for field in ("l1", "l2", "group"):
-        if not getattr(tag, field, 0.0) >= 0:
-            raise ValueError(f"{field} of {word} must be >= 0, got {getattr(tag, field)}.")
+    _fields.refuse_class("penalty", tag)
+    _fields.check("penalty", tag, tag._asdict(), _OF_PENALTIES)
     if isinstance(tag, Bounded) and not tag.low <= tag.high:
-        raise ValueError(f"low of {word} must be <= high, got {tag.low} and {tag.high}.")
-    if isinstance(tag, MaxNorm) and not tag.limit > 0:
-        raise ValueError(f"limit of {word} must be > 0, got {tag.limit}.")
-    if isinstance(tag, Weighted):
-        factors = np.asarray(tag.factors)
-        if factors.ndim != 1 or not np.all((factors >= 0) & np.isfinite(factors)):
-            raise ValueError(f"factors of {word} must be a 1-d array of finite numbers >= 0.")
+        _fields.refuse("penalty", tag, "low", f"<= high, which is {tag.high!r}")
+
+
+def _are_factors(given: Any) -> bool:
+    factors = np.asarray(given)
+    numbers = factors.ndim == 1 and factors.dtype.kind in "fiu"
+    return numbers and bool(np.all((factors >= 0) & np.isfinite(factors)))
 
 
 def spread(tag: Any, shape: tuple[int, ...]) -> Any:
@@ -183,31 +166,15 @@ def optimizer(name: Any, *, sparse: bool) -> Any:
     return LazyMoments(tag) if lazy else tag
 
 
-# A name means the same in all optimizers, and so does what is allowed for it.
-_SHARE = ("in [0, 1)", lambda number: 0 <= number < 1)
-_AT_LEAST_ZERO = (">= 0", lambda number: 0 <= number < np.inf)
-_OF_OPTIMIZERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    **dict.fromkeys(("momentum", "beta_1", "beta_2", "rho"), _SHARE),
-    **dict.fromkeys(("epsilon", "weight_decay", "momentum_decay"), _AT_LEAST_ZERO),
-    **dict.fromkeys(("beta", "l1", "l2"), _AT_LEAST_ZERO),
-}
-
-
 def _check_optimizer(tag: Any) -> None:
     """Refuse a class, and numbers for which there is no such optimizer."""
-    _refuse_class("optimizer", tag)
+    _fields.refuse_class("optimizer", tag)
     missing = [name for name in ("n_slots", "eta0", "_fields") if not hasattr(tag, name)]
     if missing:
         raise ValueError(
             f"optimizer={tag!r} is not of fastgd.optimizers: it has no {' and no '.join(missing)}."
         )
-    for name in tag._fields:
-        words, is_allowed = _OF_OPTIMIZERS.get(name, ("", lambda _: True))
-        number = getattr(tag, name)
-        if words and not (isinstance(number, Real) and is_allowed(number)):
-            raise ValueError(
-                f"{name} of the optimizer {type(tag).__name__} must be {words}, got {number!r}."
-            )
+    _fields.check("optimizer", tag, tag._asdict(), _OF_OPTIMIZERS)
 
 
 def passive_aggressive(word: str) -> PassiveAggressive:
@@ -292,29 +259,15 @@ def quantizer(word: Any) -> Any:
     if isinstance(word, str) and word in TRANSFORMS:
         return TRANSFORMS[word]
     tag = Qsgd(bits=word) if isinstance(word, Integral) and not isinstance(word, bool) else word
-    if isinstance(tag, Qsgd):
-        bits = _whole("bits", tag.bits, 1, 8)
-        return Qsgd(bits, _whole("bucket", tag.bucket, 1, 2**31 - 1))
-    if isinstance(tag, TopK):
-        if not isinstance(tag.fraction, Real) or not 0 < float(tag.fraction) <= 1:
-            raise ValueError(f"fraction of TopK must be in (0, 1], got {tag.fraction!r}.")
-        return TopK(float(tag.fraction))
+    if isinstance(tag, Qsgd | TopK):
+        _fields.check("quantizer", tag, tag._asdict(), _OF_QUANTIZERS)
+        return type(tag)(*map(float if isinstance(tag, TopK) else int, tag))
     if not isinstance(tag, tuple) or not hasattr(tag, "compress") or isinstance(tag, Identity):
         raise ValueError(
             f"quantize must be None, a number of bits from 1 to 8, one of {sorted(TRANSFORMS)} or "
             f"an object of fastgd.transforms, got {word!r}."
         )
     return tag
-
-
-def _whole(field: str, number: Any, least: int, most: int) -> int:
-    """Return a field of Qsgd that must be a whole number."""
-    whole = isinstance(number, Integral) and not isinstance(number, bool)
-    if not whole or not least <= number <= most:
-        raise ValueError(
-            f"{field} of Qsgd must be a whole number from {least} to {most}, got {number!r}."
-        )
-    return int(number)
 
 
 def transform_in_dtype(tag: Any, dtype: np.dtype, *, is_shared: bool) -> Any:

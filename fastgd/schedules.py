@@ -22,12 +22,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgd import _fields
 from fastgd.kernels import losses
 
 FloatArray = NDArray[np.float64]
@@ -37,34 +37,16 @@ STEP, EPOCH = "step", "epoch"
 LEAST_CHANGE = 1e-8  # PyTorch's: a plateau changes a rate by more than that, or not at all
 
 
-class _Allowed(NamedTuple):
-    """What a field may be, in words and as a test."""
-
-    words: str
-    test: Callable[[Any], bool]
-
-
-def _number(words: str, test: Callable[[Any], bool]) -> _Allowed:
-    return _Allowed(words, lambda value: isinstance(value, Real) and test(value))
-
-
-_POSITIVE = _number("> 0", lambda number: 0 < number < np.inf)
-_AT_LEAST_ZERO = _number(">= 0", lambda number: 0 <= number < np.inf)
-_ABOVE_ONE = _number("> 1", lambda number: 1 < number < np.inf)
-_AT_LEAST_ONE = _number(">= 1", lambda number: 1 <= number < np.inf)
-_SHARE = _number("in [0, 1]", lambda number: 0 <= number <= 1)
-_SHRINKING = _number("in (0, 1)", lambda number: 0 < number < 1)
-
 # A name means the same in all schedules, and so does what is allowed for it.
 _ALLOWED = {
-    **dict.fromkeys(("eta0", "gamma", "power", "alpha", "t0"), _POSITIVE),
-    **dict.fromkeys(("length", "every", "period", "warm_up"), _POSITIVE),
-    **dict.fromkeys(("eta_min", "end", "patience"), _AT_LEAST_ZERO),
-    **dict.fromkeys(("multiplier", "start_divisor", "end_divisor"), _AT_LEAST_ONE),
-    **dict.fromkeys(("start", "share_up", "threshold"), _SHARE),
-    "divisor": _ABOVE_ONE,
-    "factor": _SHRINKING,
-    "unit": _Allowed("'epoch' or 'step'", lambda word: word in (EPOCH, STEP)),
+    **dict.fromkeys(("eta0", "gamma", "power", "alpha", "t0"), _fields.POSITIVE),
+    **dict.fromkeys(("length", "every", "period", "warm_up"), _fields.POSITIVE),
+    **dict.fromkeys(("eta_min", "end", "patience"), _fields.AT_LEAST_ZERO),
+    **dict.fromkeys(("multiplier", "start_divisor", "end_divisor"), _fields.AT_LEAST_ONE),
+    **dict.fromkeys(("start", "share_up", "threshold"), _fields.SHARE),
+    "divisor": _fields.ABOVE_ONE,
+    "factor": _fields.INSIDE,
+    "unit": _fields.Allowed("'epoch' or 'step'", lambda word: word in (EPOCH, STEP)),
 }
 _LENGTHS = {"length", "every", "period", "warm_up"}  # what is counted in ``unit``
 
@@ -75,16 +57,8 @@ class Schedule(ABC):
 
     def __post_init__(self) -> None:
         """Refuse what is out of range."""
-        for name, value in vars(self).items():
-            allowed = _ALLOWED.get(name)
-            if allowed is not None and value is not None and not allowed.test(value):
-                self._refuse(name, allowed.words)
-
-    def _refuse(self, name: str, words: str) -> None:
-        raise ValueError(
-            f"{name} of the schedule {type(self).__name__!r} must be {words}, got "
-            f"{getattr(self, name)!r}."
-        )
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        _fields.check("schedule", self, given, _ALLOWED)
 
     def __call__(self, t: FloatArray) -> FloatArray:
         """Return the rates of the steps with numbers ``t``."""
@@ -265,7 +239,7 @@ class MultiStep(Schedule):
             or not np.isfinite(given).all()
             or (np.diff(given, prepend=0) <= 0).any()
         ):
-            self._refuse("milestones", "> 0 and strictly increasing")
+            _fields.refuse("schedule", self, "milestones", "> 0 and strictly increasing")
         object.__setattr__(self, "milestones", tuple(given.tolist()))
 
     def _defaults(self, length: float) -> dict[str, Any]:
@@ -513,7 +487,7 @@ class WarmUp(Schedule):
         """Refuse numbers out of range, and what cannot be called."""
         super().__post_init__()
         if not callable(self.schedule) or isinstance(self.schedule, type):
-            self._refuse("schedule", "a schedule or another callable")
+            _fields.refuse("schedule", self, "schedule", "a schedule or another callable")
 
     def _defaults(self, length: float) -> dict[str, Any]:
         return {"length": length / 20}

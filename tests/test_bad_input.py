@@ -1,6 +1,7 @@
 """Bad input gets an error that says which argument, what it was and what is allowed."""
 
 import pickle
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import scipy.sparse as sp
 from sklearn.base import is_classifier
 
 import fastgd
-from fastgd import _resolve, losses
+from fastgd import _resolve, losses, optimizers, penalties
 from fastgd._solvers._auto import solve
 from fastgd._solvers._task import Effort, Task
 from fastgd._validation import as_rows
@@ -162,6 +163,81 @@ def test_targets_and_numbers_that_a_loss_is_not_defined_for(loss, y, message, ca
 def test_numbers_that_no_loss_has(loss, message):
     with pytest.raises(ValueError, match=message):
         _resolve.loss(loss, 0.1)
+
+
+class WrongNames(NamedTuple):
+    """A loss whose arguments the kernels cannot name."""
+
+    slope: float = 1.0
+
+    @staticmethod
+    def value(loss, y, raw):
+        return loss.slope * abs(y - raw)
+
+    @staticmethod
+    def gradient(loss, y, raw):
+        return loss.slope if raw > y else -loss.slope
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"optimizer": optimizers.Adam}, r"optimizer=Adam is a class; give an object, Adam\(\)"),
+        ({"penalty": penalties.MaxNorm}, r"penalty=MaxNorm is a class"),
+        ({"loss": losses.Huber}, r"loss=Huber is a class"),
+        ({"loss": losses.Huber("a")}, "epsilon of the loss 'Huber' must be >= 0, got 'a'"),
+        ({"loss": losses.Hinge()}, "is for classes; SGDRegressor has numbers"),
+        (
+            {"loss": WrongNames()},
+            r"\(loss, y_true, raw\), with these names; got \(loss, y,",
+        ),
+        ({"penalty": penalties.Bounded(low=None)}, "low of the penalty 'Bounded' must be a number"),
+        (
+            {"optimizer": optimizers.Momentum(1.0)},
+            r"momentum of the optimizer 'Momentum' must be",
+        ),
+        ({"optimizer": optimizers.Adam(beta_1=-3.0)}, "beta_1 of the optimizer 'Adam'"),
+        ({"optimizer": optimizers.RMSprop(rho=1.5)}, "rho of the optimizer 'RMSprop'"),
+        ({"optimizer": optimizers.Adagrad(epsilon=-1.0)}, "epsilon of the optimizer 'Adagrad'"),
+        ({"optimizer": optimizers.Lion(beta_2=np.nan)}, "beta_2 of the optimizer 'Lion'"),
+        ({"learning_rate": "pa1", "loss": "huber"}, "only works with loss 'epsilon_insensitive'"),
+    ],
+)
+def test_objects_that_mean_nothing_are_refused_by_name(words, message):
+    with pytest.raises(ValueError, match=message):
+        fastgd.SGDRegressor(**words).fit(X, X[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "weight", "message"),
+    [
+        (1, np.nan, "sample_weight contains NaN"),
+        (1, 0.0, "at least one non-zero"),
+        (8, np.full(40, -1.0), "mean of sample_weight must be > 0"),
+        (8, np.r_[np.ones(20), -np.ones(20)], "mean of sample_weight must be > 0"),
+    ],
+)
+def test_weights_that_mean_nothing(batch_size, weight, message):
+    with pytest.raises(ValueError, match=message):
+        fastgd.SGDClassifier(batch_size=batch_size).fit(X, Y, sample_weight=weight)
+
+
+def test_starts_that_are_no_numbers():
+    with pytest.raises(ValueError, match="coef_init contains NaN"):
+        fastgd.SGDClassifier().fit(X, Y, coef_init=np.full((1, 5), np.nan))
+
+
+@pytest.mark.parametrize(
+    ("loss", "X_val", "y_val", "message"),
+    [
+        ("squared_error", X, np.c_[Y, Y], "the first call had 1 target"),
+        ("poisson", X, -1.0 - Y, "y >= 0 is allowed"),
+        ("squared_error", X[:1], Y[:1], "no R2; give two or more"),
+    ],
+)
+def test_rows_to_stop_by_are_checked_before_training(loss, X_val, y_val, message):
+    with pytest.raises(ValueError, match=message):
+        fastgd.SGDRegressor(loss).fit(X, 1.0 + Y, X_val=X_val, y_val=y_val)
 
 
 def test_the_solvers_refuse_smoothed_labels():

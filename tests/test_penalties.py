@@ -184,13 +184,16 @@ def test_elastic_net_without_a_share_is_refused():
 @pytest.mark.parametrize(
     ("tag", "message"),
     [
-        (ElasticNet(l1=-1.0), "l1 of ElasticNet must be >= 0, got -1.0"),
-        (ElasticNet(l2=float("nan")), "l2 of ElasticNet must be >= 0"),
-        (Bounded(low=1.0, high=0.0), "low of Bounded must be <= high, got 1.0 and 0.0"),
-        (MaxNorm(0.0), "limit of MaxNorm must be > 0, got 0.0"),
-        (GroupLasso(-0.1), "group of GroupLasso must be >= 0"),
-        (Weighted(0.1, 0.0, [1.0, -1.0]), "factors of Weighted must be a 1-d array"),
-        (Weighted(0.1, 0.0, [[1.0]]), "factors of Weighted must be a 1-d array"),
+        (ElasticNet(l1=-1.0), "l1 of the penalty 'ElasticNet' must be >= 0, got -1.0"),
+        (ElasticNet(l2=float("nan")), "l2 of the penalty 'ElasticNet' must be >= 0"),
+        (
+            Bounded(low=1.0, high=0.0),
+            "must be <= high, which is 0.0, got 1.0",
+        ),
+        (MaxNorm(0.0), "limit of the penalty 'MaxNorm' must be > 0, got 0.0"),
+        (GroupLasso(-0.1), "group of the penalty 'GroupLasso' must be >= 0"),
+        (Weighted(0.1, 0.0, [1.0, -1.0]), "factors of the penalty 'Weighted' must be a 1-d"),
+        (Weighted(0.1, 0.0, [[1.0]]), "factors of the penalty 'Weighted' must be a 1-d"),
     ],
 )
 def test_numbers_without_a_penalty_are_refused(tag, message):

@@ -4,6 +4,7 @@ import copy
 import io
 import pickle
 import warnings
+from typing import NamedTuple
 
 import joblib
 import numpy as np
@@ -19,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import fastgd
-from fastgd.losses import Focal, Softmax
+from fastgd.losses import Focal, LogLoss, Softmax
 from fastgd.penalties import MaxNorm, Weighted
 from fastgd.schedules import Cosine
 
@@ -553,6 +554,61 @@ def test_the_objective_counts_weights(X, raw):
     heavy = fastgd.SGDRegressor(**PLAIN, eta0=1e-12).fit(X, raw, sample_weight=np.full(120, 1e3))
     light = fastgd.SGDRegressor(**PLAIN, eta0=1e-12).fit(X, raw)
     assert heavy.history_["loss"][0] == pytest.approx(1e3 * light.history_["loss"][0])
+
+
+def test_eta0_is_obeyed_with_any_optimizer(X, raw):
+    own = fastgd.SGDRegressor(optimizer="adam", **QUICK).fit(X, raw)
+    set_ = fastgd.SGDRegressor(optimizer="adam", eta0=0.5, **QUICK).fit(X, raw)
+    assert own.history_["learning_rate"] == [0.001] * 5
+    assert set_.history_["learning_rate"] == [0.5] * 5
+
+
+def test_a_loss_and_its_name_are_the_same(X, raw):
+    y = np.digitize(raw, [-1, 1])
+    models = [fastgd.SGDClassifier(loss, **QUICK).fit(X, y) for loss in ("log_loss", LogLoss())]
+    np.testing.assert_array_equal(models[0].coef_, models[1].coef_)
+
+
+class Absolute(NamedTuple):
+    """A loss of one's own that says nothing but value and gradient."""
+
+    scale: float = 1.0
+
+    @staticmethod
+    def value(loss, y_true, raw):
+        return loss.scale * abs(raw - y_true)
+
+    @staticmethod
+    def gradient(loss, y_true, raw):
+        return loss.scale if raw > y_true else -loss.scale
+
+
+def test_a_loss_of_ones_own_goes_anywhere(X, raw):
+    words = {"learning_rate": "constant", **QUICK, "max_iter": 30}
+    Y = np.c_[raw, -raw]
+    many = fastgd.SGDRegressor(Absolute(), **words).fit(X, Y)
+    assert many.score(X, Y) > 0.8
+    classes = np.digitize(raw, [-1, 1])
+    assert fastgd.SGDClassifier(Absolute(), **words).fit(X, classes).score(X, classes) > 0.6
+    optimal = fastgd.SGDClassifier(Absolute(), **QUICK).fit(X, raw > 0)
+    assert np.isfinite(optimal.coef_).all()
+
+
+def test_histories_stay_aligned_and_are_not_shared(X, raw):
+    model = fastgd.SGDRegressor(random_state=0).partial_fit(X, raw, max_iter=2)
+    kept, twin = model.history_, copy.copy(model)
+    twin.set_params(monitor=True).partial_fit(X, raw)
+    assert len(kept["objective"]) == len(model.history_["objective"]) == 2
+    frame = pd.DataFrame(twin.history_)
+    assert len(frame) == 3
+    assert frame["true_objective"].isna().tolist() == [True, True, False]
+
+
+def test_a_failed_call_leaves_the_history(X, raw):
+    model = fastgd.SGDRegressor(random_state=0).partial_fit(X, raw, max_iter=2)
+    with pytest.raises(ValueError, match="overflow occurred"):
+        model.set_params(eta0=1e300, learning_rate="constant").partial_fit(1e200 * X, raw)
+    assert len(model.history_["objective"]) == 2
 
 
 def test_no_warning_comes_from_an_ordinary_fit(X, raw):
