@@ -11,13 +11,14 @@ from fastgd._progress import Data, Settings
 from fastgd.kernels.sampling import shuffled_rows, shuffled_runs
 
 RUN_LENGTH = 32  # neighbours that stay together when runs of the shuffled rows are shuffled
+RUN_ENTRIES = 1 << 13  # or more, where rows are narrow: a jump costs what reading 16 KB does
 FEWEST_RUNS = 2048  # with fewer rows than make so many runs, runs are shorter, down to one row
 FEWEST_EPOCHS_TO_COPY = 4  # a copy of X in shuffled order costs about what two epochs save
 
 
-def run_length(n_visited: int) -> int:
+def run_length(n_visited: int, n_features: int) -> int:
     """Return how many neighbours stay together: few rows are in cache, and need no company."""
-    return min(max(n_visited // FEWEST_RUNS, 1), RUN_LENGTH)
+    return min(max(n_visited // FEWEST_RUNS, 1), max(RUN_LENGTH, RUN_ENTRIES // n_features))
 
 
 class Order:
@@ -35,6 +36,7 @@ class Order:
         index_dtype = np.int32 if data.y.shape[0] <= np.iinfo(np.int32).max else np.int64
         self._rows = data.rows.astype(index_dtype)
         self._n_visited = data.n_visited
+        self._run_length = run_length(data.n_visited, data.X.shape[1])
         if self._shuffles:
             order = np.empty(self._n_visited, index_dtype)
             shuffled_rows(seed, order)
@@ -58,7 +60,7 @@ class Order:
         if not self._shuffles:
             return self._rows
         order = np.empty(self._n_visited, self._rows.dtype)
-        shuffled_runs(self._rows, run_length(self._n_visited), self._seed, epoch, order)
+        shuffled_runs(self._rows, self._run_length, self._seed, epoch, order)
         return order
 
 

@@ -375,7 +375,7 @@ class _Trainer:
         if not self._many:
             margin, target, weight = np.empty((3, size), dtype)
             arrays = (params, progress.state, gradient, margin, target, weight)
-            return Memory(*arrays, progress.average, progress.residual)
+            return Memory(*arrays, progress.average, progress.residual, np.empty(1))
         return self._allocate_many(size, gradient)
 
     def _allocate_many(self, size: int, gradient: NDArray[Any]) -> MultiMemory:
@@ -399,6 +399,9 @@ class _Trainer:
             penalties=np.zeros(n_outputs),
             residual=progress.residual.reshape(-1),
             clipped=np.zeros(n_outputs),
+            costs=np.empty(n_outputs),
+            totals=np.empty(n_outputs),
+            shares=np.zeros(n_outputs, dtype),
         )
 
     # -- divergence -----------------------------------------------------------------------------

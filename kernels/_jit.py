@@ -61,18 +61,23 @@ def kernel(function: Callable | None = None, /, **options: Any) -> Any:
     return compiled
 
 
-def helper(function: Callable | None = None, /, **options: Any) -> Any:
+def helper(function: Callable | None = None, /, *, allocates: bool = False, **options: Any) -> Any:
     """Compile a function that kernels call; it becomes a part of them.
 
     A helper that LLVM left as a call would be linked, in the process that compiles, to the copy
     that numba compiled of it alone, and elsewhere to the copy cached with its kernel: two codes,
     whose last digits differ. So all helpers are inlined, which costs no time here or there.
+
+    What allocates no array says so by being silent, and is spared the counting of references, which
+    is an atomic addition or more for each array it hands on, in the innermost loop too. Arrays that
+    it is given, or parts of them, are borrowed: their owner waits. What allocates may hand its
+    arrays to any helper, and return them only to one that allocates.
     """
     if function is None:
-        return functools.partial(helper, **options)
+        return functools.partial(helper, allocates=allocates, **options)
     common = {"nogil": True, "error_model": "numpy", "fastmath": set(FASTMATH)}
     options.setdefault("forceinline", True)
-    return numba.njit(**{**common, **options})(function)
+    return numba.njit(**{**common, **options, "_nrt": allocates})(function)
 
 
 def cache_folder() -> str | None:

@@ -65,7 +65,7 @@ class Envelope(NamedTuple):
         return losses.inverse_link(loss.loss, raw)
 
 
-@kernel()
+@kernel(allocates=True)
 def renew(rows, y, weight, loss, params, start, stop):
     """Set r_old <- r in rows ``start`` to ``stop``.
 

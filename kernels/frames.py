@@ -34,7 +34,7 @@ from fastgd.kernels import optimizers, penalties
 from fastgd.kernels._hook import cast, hook
 from fastgd.kernels._jit import helper
 from fastgd.kernels.penalties import at
-from fastgd.kernels.rows import columns, entries, entry, row_at
+from fastgd.kernels.rows import column_of, entries, entry, row_at
 
 FORGOTTEN = 60.0  # e^-60 of a coefficient is none
 SMALLEST_FACTOR = 1e-6  # below it the factor is multiplied out, so that float32 keeps its digits
@@ -125,6 +125,16 @@ class Batch(NamedTuple):
     order: np.ndarray
     start: int
     stop: int
+
+
+class Listed(NamedTuple):
+    """Columns in an array, as ``column_of`` gives them of sparse rows."""
+
+    columns: np.ndarray
+
+    @staticmethod
+    def column_of(rows, k):
+        return np.uint64(rows.columns[np.uint64(k)])
 
 
 class Plain(NamedTuple):
@@ -393,12 +403,12 @@ class Lazy(NamedTuple):
     @staticmethod
     def ready_row(frame, rule, rows, i, t, params, state):
         begin, end = entries(rows, i)
-        _catch_up(frame, rule, columns(rows), begin, end, t, params, state)
+        _catch_up(frame, rule, rows, begin, end, t, params, state)
 
     @staticmethod
     def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
         n_touched = _list_columns(frame, rule, rows, batch, gradient)
-        _catch_up(frame, rule, frame.touched, 0, n_touched, t, params, state)
+        _catch_up(frame, rule, Listed(frame.touched), 0, n_touched, t, params, state)
         return n_touched
 
     @staticmethod
@@ -432,7 +442,7 @@ class Lazy(NamedTuple):
     def finish(frame, rule, t, params, state, average):
         for j in range(frame.touched.shape[0]):
             frame.touched[j] = j
-        _catch_up(frame, rule, frame.touched, 0, frame.touched.shape[0], t, params, state)
+        _catch_up(frame, rule, Listed(frame.touched), 0, frame.touched.shape[0], t, params, state)
         frame.seen[:] = 0
         frame.owed[:] = 0.0
 
@@ -467,19 +477,19 @@ class Stepped(NamedTuple):
     @staticmethod
     def ready_row(frame, rule, rows, i, t, params, state):
         begin, end = entries(rows, i)
-        _walk(frame, rule, columns(rows), begin, end, t, params, state)
+        _walk(frame, rule, rows, begin, end, t, params, state)
 
     @staticmethod
     def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
         n_touched = _list_columns(frame, rule, rows, batch, gradient)
-        _walk(frame, rule, frame.touched, 0, n_touched, t, params, state)
+        _walk(frame, rule, Listed(frame.touched), 0, n_touched, t, params, state)
         return n_touched
 
     @staticmethod
     def finish(frame, rule, t, params, state, average):
         for j in range(frame.touched.shape[0]):
             frame.touched[j] = j
-        _walk(frame, rule, frame.touched, 0, frame.touched.shape[0], t, params, state)
+        _walk(frame, rule, Listed(frame.touched), 0, frame.touched.shape[0], t, params, state)
         frame.seen[:] = 0
         frame.owed[:] = 0.0
 
@@ -519,19 +529,21 @@ class Paced(NamedTuple):
     @staticmethod
     def ready_row(frame, rule, rows, i, t, params, state):
         begin, end = entries(rows, i)
-        _catch_up_paced(frame, rule, columns(rows), begin, end, t, params, state)
+        _catch_up_paced(frame, rule, rows, begin, end, t, params, state)
 
     @staticmethod
     def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
         n_touched = _list_columns(frame, rule, rows, batch, gradient)
-        _catch_up_paced(frame, rule, frame.touched, 0, n_touched, t, params, state)
+        _catch_up_paced(frame, rule, Listed(frame.touched), 0, n_touched, t, params, state)
         return n_touched
 
     @staticmethod
     def finish(frame, rule, t, params, state, average):
         for j in range(frame.touched.shape[0]):
             frame.touched[j] = j
-        _catch_up_paced(frame, rule, frame.touched, 0, frame.touched.shape[0], t, params, state)
+        _catch_up_paced(
+            frame, rule, Listed(frame.touched), 0, frame.touched.shape[0], t, params, state
+        )
         frame.seen[:] = 0
         frame.owed[:] = 0.0
 
@@ -575,15 +587,14 @@ def _multiply_out(frame, rule, params, average):
 
 @helper()
 def _catch_up(frame, rule, listed, begin, end, t, params, state):
-    """Bring the coefficients of columns ``listed[begin:end]`` to where they are after t steps.
+    """Bring the coefficients of entries ``begin`` to ``end`` to where they are after t steps.
 
-    The loop works on plain arrays and scalars: a tuple of arrays handed to a function that
-    branches has numba count references, which costs more than the arithmetic.
+    ``listed`` are sparse rows or ``Listed`` columns.
     """
     n_lanes = lanes(rule)
     seen, times, coasts, owed = frame.seen, frame.times, frame.coasts, frame.owed
     for k in range(begin, end):
-        j = np.uint64(listed[np.uint64(k)])
+        j = column_of(listed, k)
         since = seen[j]
         rest = optimizers.Rest(t - since, times[t] - times[since], coasts[since], coasts[t])
         for lane in range(n_lanes):
@@ -605,7 +616,7 @@ def _catch_up_paced(frame, rule, listed, begin, end, t, params, state):
     seen, times, coasts = frame.seen, frame.times, frame.coasts
     owed, paces = frame.owed, frame.paces
     for k in range(begin, end):
-        j = np.uint64(listed[np.uint64(k)])
+        j = column_of(listed, k)
         since = seen[j]
         first, second = times[t, 0] - times[since, 0], times[t, 1] - times[since, 1]
         third, fourth = times[t, 2] - times[since, 2], times[t, 3] - times[since, 3]
@@ -646,7 +657,7 @@ def _walk(frame, rule, listed, begin, end, t, params, state):
     seen, times, paces, owed = frame.seen, frame.times, frame.paces, frame.owed
     momentum, nesterov = np.float64(rule.optimizer.momentum), rule.optimizer.nesterov
     for k in range(begin, end):
-        j = np.uint64(listed[np.uint64(k)])
+        j = column_of(listed, k)
         for lane in range(n_lanes):
             c, step = at(j, n_lanes, lane), seen[j]
             param = np.float64(params[c])

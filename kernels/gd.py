@@ -49,7 +49,7 @@ def _dot(a, b):
     return total
 
 
-@kernel()
+@kernel(allocates=True)
 def step_in_metric(metric, gradient, params, sides, accuracy, step):
     """Minimise a quadratic model with l1 and lower bounds by cyclic coordinate descent.
 

@@ -62,7 +62,7 @@ def add_moments(rows, is_sparse, weight, shift, start, stop, first, second, peak
             peak[j] = max(peak[j], abs(distance))
 
 
-@kernel()
+@kernel(allocates=True)
 def pass_one(rows, y, weight, loss, params, start, stop, gradient, curvature):
     """Add up loss and gradient of one output over the rows ``start`` to ``stop``.
 
@@ -106,7 +106,7 @@ def pass_one(rows, y, weight, loss, params, start, stop, gradient, curvature):
     return total
 
 
-@kernel()
+@kernel(allocates=True)
 def predict_raw(rows, params, start, stop, raw):
     """Write x_i w + b into ``raw`` for the rows ``start`` to ``stop``; floor: one read of X."""
     intercept = params[params.shape[0] - 1]
@@ -124,7 +124,7 @@ def total_loss(y, weight, loss, raw):
     return total
 
 
-@kernel()
+@kernel(allocates=True)
 def pass_softmax(rows, y, weight, frame, params, start, stop, block, gradient):
     """Add up loss and gradient of softmax, on standardised blocks.
 
@@ -164,7 +164,7 @@ def pass_softmax(rows, y, weight, frame, params, start, stop, block, gradient):
     return total
 
 
-@kernel()
+@kernel(allocates=True)
 def pass_softmax_sparse(rows, y, weight, params, start, stop, gradient):
     """Add up loss and gradient of softmax entry by entry, on raw columns.
 
@@ -206,7 +206,7 @@ def pass_softmax_sparse(rows, y, weight, params, start, stop, gradient):
     return total
 
 
-@helper()
+@helper(allocates=True)
 def _coefficients(params, block):
     """Return the parameters without the intercept, in the type of the arithmetic."""
     coef = np.empty((params.shape[0], params.shape[1] - 1), block.dtype)
@@ -235,7 +235,7 @@ def _exponentials(intercept, raw, largest, total):
             raw[k, o] = e
 
 
-@helper()
+@helper(allocates=True)
 def _slopes_of_block(y, weight, intercept, first, raw, sums):
     """Replace W'X_b' by s_i (softmax - onehot); return the weighted loss and add up the slopes."""
     n_outputs, size = raw.shape
@@ -284,7 +284,7 @@ def weigh_rows(rows, frame, weight, first, size, out):
                 out[o, j] *= root
 
 
-@kernel()
+@kernel(allocates=True)
 def weigh_classes(weight, first, raw, block, out):
     """Write sqrt(s_i) p_ik (z_i, 1) for all classes k, side by side, into ``out``.
 

@@ -9,9 +9,9 @@ A batch is ``order[start:stop]``, numbers of rows; an empty ``order`` means the 
 Notes
 -----
 The dense loops take four rows at a time: they share the loads of the parameters (margins) and
-the loads and stores of the gradient (accumulate), which is worth 1.4x in cache and 2x from memory
-over one row at a time. Column numbers are cast to unsigned, which spares the test for a negative
-index: 15 % of a sparse dot product.
+the loads and stores of the gradient (accumulate). Wide rows come one at a time, because four
+streams of memory side by side come at half the speed of one. Column numbers are cast to unsigned,
+which spares the test for a negative index: 15 % of a sparse dot product.
 """
 
 from typing import NamedTuple
@@ -20,6 +20,18 @@ import numpy as np
 
 from fastgd.kernels._hook import hook
 from fastgd.kernels._jit import helper
+from fastgd.kernels._prefetch import prefetch_rows
+
+# While rows are multiplied, those that lie this many bytes further in the order are fetched. More
+# would push out of L2 what was fetched before.
+BYTES_AHEAD = 1 << 14
+WIDE_ROW = 1 << 10  # bytes from which rows are read one at a time
+LEAST_FETCHED = 1 << 20  # bytes of X: less lies in L2 anyway
+WIDEST_FETCHED = 1 << 11  # bytes up to which rows are fetched; the processor foresees wider ones
+
+BYTES_AT_ONCE = 1 << 18  # of rows that stay in L2 between two uses
+FEWEST_AT_ONCE = 4
+ALL_AT_ONCE = 1 << 40
 
 
 @helper()
@@ -43,15 +55,27 @@ def entry(rows, i, k):
 
 
 @hook
-def columns(rows):
-    """Return the columns of all entries, in the order of ``entries``; sparse rows only."""
-    return type(rows).columns(rows)
+def column_of(rows, k):
+    """Return the column of entry k, as ``entries`` counts them; sparse rows only."""
+    return type(rows).column_of(rows, k)
 
 
 @hook
 def row_dot(rows, i, params):
     """Return x_i w, for one output."""
     return type(rows).row_dot(rows, i, params)
+
+
+@hook
+def fetch(rows, order, position):
+    """Ask for the row that is visited some steps after this position: it will be read soon."""
+    return type(rows).fetch(rows, order, position)
+
+
+@hook
+def at_once(rows):
+    """Return how many rows stay in the nearest cache between ``margins`` and ``accumulate``."""
+    return type(rows).at_once(rows)
 
 
 @hook
@@ -107,6 +131,17 @@ class Dense(NamedTuple):
         return _dense_dot(rows.values, i, params)
 
     @staticmethod
+    def at_once(rows):
+        fit = BYTES_AT_ONCE // (rows.values.shape[1] * rows.values.itemsize + 1)
+        return max(fit // 4 * 4, FEWEST_AT_ONCE)
+
+    @staticmethod
+    def fetch(rows, order, position):
+        ahead = _rows_ahead(rows.values)
+        if ahead > 0:
+            _dense_fetch(rows.values, order, position + ahead)
+
+    @staticmethod
     def margins(rows, order, start, stop, params, raw):
         return _dense_margins(rows.values, order, start, stop, params, raw)
 
@@ -150,12 +185,20 @@ class CSR(NamedTuple):
         return np.uint64(rows.indices[np.uint64(k)]), rows.data[np.uint64(k)]
 
     @staticmethod
-    def columns(rows):
-        return rows.indices
+    def column_of(rows, k):
+        return np.uint64(rows.indices[np.uint64(k)])
 
     @staticmethod
     def row_dot(rows, i, params):
         return _sparse_dot(rows, i, params)
+
+    @staticmethod
+    def at_once(rows):
+        return ALL_AT_ONCE
+
+    @staticmethod
+    def fetch(rows, order, position):
+        pass
 
     @staticmethod
     def margins(rows, order, start, stop, params, raw):
@@ -194,6 +237,37 @@ def _dense_dot(X, i, w):
 
 
 @helper()
+def _rows_ahead(X):
+    """Return how far ahead rows are fetched: 0 where the processor does better alone."""
+    row = X.shape[1] * X.itemsize
+    if row > WIDEST_FETCHED or X.shape[0] * row < LEAST_FETCHED:
+        return 0
+    return BYTES_AHEAD // (row + 1) + 1
+
+
+@helper()
+def _n_visited(X, order):
+    return order.shape[0] if order.shape[0] > 0 else X.shape[0]
+
+
+@helper()
+def _dense_fetch(X, order, position):
+    prefetch_rows(X, row_at(order, min(position, _n_visited(X, order) - 1)), 1)
+
+
+@helper()
+def _dense_fetch_four(X, order, position):
+    if position + 3 >= _n_visited(X, order):
+        return
+    first = row_at(order, position)
+    if row_at(order, position + 3) == first + 3:
+        prefetch_rows(X, first, 4)
+        return
+    for neighbour in range(4):
+        prefetch_rows(X, row_at(order, position + neighbour), 1)
+
+
+@helper()
 def _sparse_dot(rows, i, w):
     total = w[0] - w[0]
     for k in range(rows.indptr[i], rows.indptr[i + 1]):
@@ -204,9 +278,12 @@ def _sparse_dot(rows, i, w):
 
 @helper()
 def _dense_margins(X, order, start, stop, w, raw):
-    zero = w[0] - w[0]
-    last_four = start + (stop - start) // 4 * 4
+    zero, ahead = w[0] - w[0], _rows_ahead(X)
+    is_wide = X.shape[1] * X.itemsize >= WIDE_ROW
+    last_four = start if is_wide else start + (stop - start) // 4 * 4
     for position in range(start, last_four, 4):
+        if ahead > 0:
+            _dense_fetch_four(X, order, position + ahead)
         a, b = row_at(order, position), row_at(order, position + 1)
         c, e = row_at(order, position + 2), row_at(order, position + 3)
         sum_a, sum_b, sum_c, sum_e = zero, zero, zero, zero
@@ -218,6 +295,8 @@ def _dense_margins(X, order, start, stop, w, raw):
         o = position - start
         raw[o], raw[o + 1], raw[o + 2], raw[o + 3] = sum_a, sum_b, sum_c, sum_e
     for position in range(last_four, stop):
+        if ahead > 0:
+            _dense_fetch(X, order, position + ahead)
         raw[position - start] = _dense_dot(X, row_at(order, position), w)
 
 
@@ -251,8 +330,7 @@ def _dense_margins_multi(X, order, start, stop, W, raw, block):
         return
     for first in range(start, stop, blocked):
         last = min(first + blocked, stop)
-        batch = _gather(X, order, first, last, block)
-        np.dot(batch, W[:d], raw[first - start : last - start])
+        _dense_block_margins(X, order, first, last, W[:d], raw[first - start : last - start], block)
 
 
 @helper()
@@ -264,14 +342,24 @@ def _dense_accumulate_multi(X, order, start, stop, delta, gradient, block, produ
         return
     for first in range(start, stop, blocked):
         last = min(first + blocked, stop)
-        batch = _gather(X, order, first, last, block)
-        np.dot(batch.T, delta[first - start : last - start], product)
+        of_block = delta[first - start : last - start]
+        _dense_block_product(X, order, first, last, of_block, block, product)
         for j in range(d):
             for k in range(product.shape[1]):
                 gradient[j, k] += product[j, k]
 
 
-@helper()
+@helper(allocates=True)
+def _dense_block_margins(X, order, first, last, W, raw, block):
+    np.dot(_gather(X, order, first, last, block), W, raw)
+
+
+@helper(allocates=True)
+def _dense_block_product(X, order, first, last, delta, block, product):
+    np.dot(_gather(X, order, first, last, block).T, delta, product)
+
+
+@helper(allocates=True)
 def _gather(X, order, first, last, block):
     """Return rows ``order[first:last]`` as one contiguous array, copied to ``block`` if need be."""
     if order.shape[0] == 0:

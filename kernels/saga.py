@@ -68,7 +68,7 @@ class Table(NamedTuple):
     mean: np.ndarray
 
 
-@kernel()
+@kernel(allocates=True)
 def saga_pass(rows, samples, loss, shape, table, batch_size, pace, fill):
     """Visit every row once, one output.
 
@@ -164,7 +164,7 @@ def _descend(params, step, threshold, inverse, pace):
         params[j] = moved
 
 
-@kernel()
+@kernel(allocates=True)
 def saga_pass_softmax(rows, samples, loss, shape, table, batch_size, pace, fill):
     """Visit every row once, many outputs that share the metric; else as ``saga_pass``.
 

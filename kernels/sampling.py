@@ -57,7 +57,7 @@ def shuffled_rows(seed, out):
     shuffle(out, seed, 0)
 
 
-@kernel()
+@kernel(allocates=True)
 def shuffled_runs(rows, run_length, seed, epoch, out):
     """Write ``rows`` with its runs of ``run_length`` neighbours in an order drawn for this epoch.
 

@@ -270,7 +270,7 @@ def solve_intercept(loss, y, weight, margin, start):
     return b
 
 
-@kernel()
+@kernel(allocates=True)
 def null_model(rule, y, weight):
     """Return the intercept of the model without features (0 for none), and its mean loss."""
     margin, b, loss = np.zeros(y.shape[0]), 0.0, 0.0
@@ -282,7 +282,7 @@ def null_model(rule, y, weight):
     return b, loss / rule.mass
 
 
-@kernel()
+@kernel(allocates=True)
 def certify(rows, samples, rule, memory, coef, margin):
     """Return the best intercept for ``coef`` = w, the mean loss there, and the duality gap.
 

@@ -49,7 +49,7 @@ CAUTION = 1.5
 MOST_MISSED = 0.5
 
 
-@kernel()
+@kernel(allocates=True)
 def sdca_multi_pass(rows, samples, rule, memory, order, is_first):
     """Take one step for each row of ``order``; parameters and sums are those of ``sdca_pass``."""
     y, weight, params, dual = samples.y, samples.weight, memory.params, memory.dual
@@ -209,7 +209,7 @@ def _move_intercepts(params, pace, later, mass, left, period):
     pace[MASS, 0] *= FORGET
 
 
-@kernel()
+@kernel(allocates=True)
 def certify_multi(rows, samples, rule, memory, intercept):
     """Return the mean loss and the duality gap of w = soft_threshold(v) and the intercepts.
 
@@ -232,7 +232,7 @@ def certify_multi(rows, samples, rule, memory, intercept):
     return loss / rule.mass, gap / rule.mass
 
 
-@kernel()
+@kernel(allocates=True)
 def add_rows(rows, samples, rule, order, change, params):
     """Keep v tied to r: v -= s_i x_i change_i / (S l2) for the rows of ``order``."""
     weight, step = samples.weight, np.zeros(params.shape[1], params.dtype)

@@ -36,7 +36,7 @@ from fastgd.kernels.frames import (
     rested,
     tie,
 )
-from fastgd.kernels.rows import accumulate, entries, entry, margins, row_at, row_dot
+from fastgd.kernels.rows import accumulate, at_once, entries, entry, fetch, margins, row_at, row_dot
 
 
 class Samples(NamedTuple):
@@ -96,6 +96,7 @@ class Memory(NamedTuple):
     margin, target, weight : (batch_size,)
     average : (d + 1,), float64, sum of the averaged iterates; (0,) where none is asked for
     residual : (d + 1,), what a quantizer has not sent yet; (0,) for one without memory
+    costs : (1,), float64, scratch: the penalty
     """
 
     params: np.ndarray
@@ -106,6 +107,7 @@ class Memory(NamedTuple):
     weight: np.ndarray
     average: np.ndarray
     residual: np.ndarray
+    costs: np.ndarray
 
 
 @kernel()
@@ -137,10 +139,12 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
     """
     params, state, average = memory.params, memory.state, memory.average
     last = params.shape[0] - 1
-    loss_sum, penalty_sum, costs = 0.0, 0.0, np.array([cost_of_all(rule, params, 0)])
-    n_clipped = 0
+    loss_sum, penalty_sum, costs = 0.0, 0.0, memory.costs
+    costs[0] = cost_of_all(rule, params, 0)
+    n_clipped, share = 0, 1.0 / plan.unit
     for t in range(plan.paces.shape[0]):
         i = row_at(samples.order, t)
+        fetch(rows, samples.order, t)
         pace = optimizers.pace_of(plan.paces, t)
         ready_row(frame, rule, rows, i, t, params, state)
         costs[0] += rested(frame, 0)
@@ -150,7 +154,7 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
         value = losses.value(rule.loss, samples.y[i], raw)
         loss_sum += weight * value
         slope = losses.slope(rule.loss, samples.y[i], raw)
-        slope = weight * optimizers.slope(rule.optimizer, pace, rows, i, value, slope) / plan.unit
+        slope = share * weight * optimizers.slope(rule.optimizer, pace, rows, i, value, slope)
         delta, shares = cast(slope, pace[0]), cast(0.0, pace[0])
         scale, clipped = transforms.clip_row(rule.transform, rows, i, delta, rule.fit_intercept)
         n_clipped += clipped
@@ -185,7 +189,8 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
     """
     params, state, gradient = memory.params, memory.state, memory.gradient
     average, last = memory.average, memory.params.shape[0] - 1
-    loss_sum, penalty_sum, costs = 0.0, 0.0, np.array([cost_of_all(rule, params, 0)])
+    loss_sum, penalty_sum, costs = 0.0, 0.0, memory.costs
+    costs[0] = cost_of_all(rule, params, 0)
     n_clipped = 0
     for t in range(plan.paces.shape[0]):
         start = t * plan.batch_size
@@ -195,11 +200,8 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
         n_touched = ready_batch(frame, rule, rows, batch, t, params, state, gradient)
         costs[0] += rested(frame, 0)
         penalty_sum += (stop - start) * (costs[0] + losses.pull(rule.loss) * params[last])
-        margins(rows, samples.order, start, stop, params, memory.margin)
-        _fetch(samples, batch, memory.target, memory.weight)
-        loss, total = _slopes(rule, pace, rows, batch, plan.unit, factor(frame), memory)
+        loss, total = _meet(rule, pace, samples, rows, batch, plan.unit, frame, memory)
         loss_sum += loss
-        gather(frame, rows, batch, memory.margin, gradient)
         total, clipped = transforms.transform(
             rule.transform,
             frame,
@@ -228,6 +230,27 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
 
 
 @helper()
+def _meet(rule, pace, samples, rows, batch, unit, frame, memory):
+    """Write a batch's slopes into ``memory.margin``, and add up its gradient.
+
+    Some rows at a time: what was read for their margins is still in L1 when it is read again.
+    Returns the batch's weighted loss, and the sum of the slopes.
+    """
+    share, loss_sum, total = 1.0 / ((batch.stop - batch.start) * unit), 0.0, 0.0
+    stride = at_once(rows)
+    for start in range(batch.start, batch.stop, stride):
+        part = Batch(batch.order, start, min(start + stride, batch.stop))
+        slopes = memory.margin[start - batch.start :]
+        margins(rows, part.order, part.start, part.stop, memory.params, slopes)
+        _fetch(samples, part, memory.target, memory.weight)
+        sums = _slopes(rule, pace, rows, part, share, factor(frame), slopes, memory)
+        loss_sum += sums[0]
+        total += sums[1]
+        gather(frame, rows, part, slopes, memory.gradient)
+    return loss_sum, total
+
+
+@helper()
 def _fetch(samples, batch, target, weight):
     """Lay the batch's targets and weights side by side, so that ``_slopes`` is vector code."""
     weighted = samples.weight.shape[0] > 0
@@ -238,17 +261,15 @@ def _fetch(samples, batch, target, weight):
 
 
 @helper()
-def _slopes(rule, pace, rows, batch, unit, scale, memory):
-    """Replace a batch's margins by their share in its gradient.
+def _slopes(rule, pace, rows, batch, share, scale, margin, memory):
+    """Replace rows' margins by their share in the batch's gradient.
 
-    Returns the batch's weighted loss, and the sum of the shares.
+    Returns their weighted loss, and the sum of the shares.
     """
-    margin, target, weight = memory.margin, memory.target, memory.weight
+    target, weight = memory.target, memory.weight
     intercept = memory.params[memory.params.shape[0] - 1]
-    size = batch.stop - batch.start
-    share = 1.0 / (size * unit)
     loss_sum, total = 0.0, 0.0
-    for o in range(size):
+    for o in range(batch.stop - batch.start):
         raw, i = scale * margin[o] + intercept, row_at(batch.order, batch.start + o)
         value = losses.value(rule.loss, target[o], raw)
         loss_sum += weight[o] * value

@@ -80,6 +80,8 @@ class MultiMemory(NamedTuple):
     residual : ((d + 1) K,), what a quantizer has not sent yet; (0,) for one without memory
     clipped : (K,), float64, the number of steps that were clipped, of each output; those of
         outputs that share one norm are in ``clipped[0]``
+    costs, totals : (K,), float64, scratch: the penalty and the intercept's gradient of each output
+    shares : (K,), scratch: what a step adds to the penalty; zero between steps
     """
 
     params: np.ndarray
@@ -95,6 +97,9 @@ class MultiMemory(NamedTuple):
     penalties: np.ndarray
     residual: np.ndarray
     clipped: np.ndarray
+    costs: np.ndarray
+    totals: np.ndarray
+    shares: np.ndarray
 
 
 @kernel()
@@ -116,8 +121,7 @@ def sgd_batches_multi(rows, samples, rule, plan, memory, frame):
     """
     params, state, gradient = memory.params, memory.state, memory.gradient
     average, margin, n_outputs = memory.average, memory.margin, rule.n_outputs
-    costs, shares = np.empty(n_outputs), np.zeros(n_outputs, params.dtype)
-    totals = np.empty(n_outputs)
+    costs, totals, shares = memory.costs, memory.totals, memory.shares
     for k in range(n_outputs):
         costs[k] = cost_of_all(rule, params, k)
     for t in range(plan.paces.shape[0]):

@@ -688,7 +688,7 @@ def _size(v):
     return size if size < np.inf else np.inf
 
 
-@helper()
+@helper(allocates=True)
 def _threshold(values, k):
     """Return the k-th largest |v|, and how many of those equal to it are among the k."""
     sizes = np.empty(values.shape[0])

@@ -104,6 +104,35 @@ def test_many_outputs(layout, dtype, problem, block_rows):
     assert (gradient[-1] == 1).all()
 
 
+@pytest.mark.parametrize("order", ["none", "runs", "random"])
+@pytest.mark.parametrize("width", [30, 230, 300])  # four at a time; one, fetched; one, too wide
+def test_rows_that_are_fetched_ahead(width, order, rng):
+    n = 1 + (1 << 20) // (8 * width)  # more than lies in cache
+    X, params = rng.normal(size=(n, width)), rng.normal(size=width + 1)
+    rows = {
+        "none": np.empty(0, np.int64),
+        "runs": np.roll(np.arange(n), 7),
+        "random": rng.permutation(n),
+    }
+    picked = rows[order]
+    raw, gradient, delta = np.empty(n), np.zeros(width + 1), rng.normal(size=n)
+    one_output(laid_out(X, "dense"), picked, 0, n, params, delta, raw, gradient)
+    batch = visited(X, picked, 0, n)
+    np.testing.assert_allclose(raw, 2 * batch @ params[:-1], rtol=1e-12, atol=1e-11)
+    np.testing.assert_allclose(gradient[:-1], batch.T @ delta, rtol=1e-12, atol=1e-10)
+
+
+def test_no_references_are_counted(rng):
+    """An atomic addition or more for each array, in loops over rows, is what that would cost."""
+    X = rng.normal(size=(4, 3))
+    batch = (np.empty(0, np.int64), 0, 4, np.zeros(4), np.zeros(4), np.zeros(4), np.zeros(4))
+    one_output(laid_out(X, "dense"), *batch)
+    if hasattr(one_output, "inspect_llvm"):  # absent without the compiler
+        code = "".join(one_output.inspect_llvm().values())
+        assert "fmul" in code  # it is the code, then
+        assert "NRT_incref" not in code
+
+
 @pytest.mark.nojit
 @over_layouts
 def test_entries_are_the_matrix(layout, rng):

@@ -205,7 +205,7 @@ class Training:
             return self.visited
         once, runs = np.empty((2, len(self.visited)), np.int32)
         shuffled_rows(SEED, once)
-        shuffled_runs(once, run_length(len(once)), SEED, epoch, runs)
+        shuffled_runs(once, run_length(len(once), self.X.shape[1]), SEED, epoch, runs)
         return self.visited[runs]
 
 
