@@ -6,10 +6,7 @@ Solvers move u, with w_j = u_j shrink_j and b = u_b - sum_j center_j w_j: column
 and offset look alike, and X itself is never changed.
 """
 
-import functools
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from fastgd._solvers._task import Task
+from fastgd._threads import in_threads
 from fastgd.kernels import losses
 from fastgd.kernels.objective import (
     Frame,
@@ -34,7 +32,8 @@ Floats = NDArray[np.float64]
 WORK_WORTH_THREADS = 1_000_000
 PRODUCTS_OF_BLAS = 8  # in the time of one of ours
 DENSE_FROM = 0.1  # share of non-zeros from which matrix products beat single entries
-N_SHARDS = 4  # fixed, so that sums do not depend on the machine's cores
+FEWEST_SHARDS, MOST_SHARDS = 4, 16
+WORK_OF_SHARD = 4_000_000  # by the work alone, so that sums do not depend on the machine's cores
 FINISHED_IN_FLOAT64 = 100_000  # entries of X
 CACHED_BYTES = 1 << 18
 PRIOR = 0.1
@@ -184,21 +183,16 @@ def _rough_means(rows: Any, n: int, d: int) -> Floats:
 
 
 def over_shards(task: Callable[[int, int], Any], n: int, work: int) -> list[Any]:
-    """Run ``task(start, stop)`` over spans of the rows, in threads where that pays.
+    """Run ``task(start, stop)`` over spans of the rows, in threads where there are some to use.
 
     BLAS must be held to one thread meanwhile: its own wait for one another, which on a machine
     with anything else to do costs a hundredfold.
     """
+    n_shards = min(max(work // WORK_OF_SHARD, FEWEST_SHARDS), MOST_SHARDS)
     if work < WORK_WORTH_THREADS:
-        return [task(0, n)]
-    edges = [n * k // N_SHARDS for k in range(N_SHARDS + 1)]
-    return list(_pool(os.getpid()).map(task, edges[:-1], edges[1:]))
-
-
-@functools.cache
-def _pool(_process: int) -> ThreadPoolExecutor:
-    """Return this process's threads; a fork has none of its parent's."""
-    return ThreadPoolExecutor(min(N_SHARDS, os.cpu_count() or 1), "fastgd")
+        n_shards = 1
+    edges = [n * k // n_shards for k in range(n_shards + 1)]
+    return in_threads(task, edges[:-1], edges[1:])
 
 
 def take(problem: Problem, chosen: NDArray[np.int64], weight: Floats) -> Problem:

@@ -13,7 +13,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from fastgd._solvers._auto import Answer
 from fastgd._solvers._least_norm import least_norm
 from fastgd._solvers._problem import FINISHED_IN_FLOAT64
-from fastgd._solvers._task import Task
+from fastgd._solvers._task import Effort, Task
+from fastgd._threads import threads
 from fastgd._undo import or_as_before
 from fastgd.kernels.losses import SquaredError
 from fastgd.linear_model._regression import Penalty, SolvedRegressor
@@ -32,15 +33,15 @@ class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor, ABC):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Fit all targets."""
-        with or_as_before(self):
+        with or_as_before(self), threads(getattr(self, "n_jobs", None)):
             X, y, weight = self._check(X, y, sample_weight, multi_output=True)
             mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
             penalties = self._penalties(mass, 1 if y.ndim == 1 else y.shape[1])
             self._fit_targets(X, y, weight, SquaredError(), penalties)
 
-    def _solve(self, task: Task, start: Any = None) -> Answer:
+    def _solve(self, task: Task, start: Any = None, effort: Effort | None = None) -> Answer:
         """Solve; of many solutions of a small problem without a penalty return the least."""
-        answer = super()._solve(task, start)
+        answer = super()._solve(task, start, effort)
         is_small = task.y.shape[0] * task.n_features <= FINISHED_IN_FLOAT64
         if not is_small or task.positive or task.l1 > 0.0 or task.l2 > 0.0:
             return answer
@@ -62,7 +63,8 @@ class LinearRegression(_SquaredErrorModel):
     tol : float, default=1e-6
         Stop when the estimated suboptimality is at most ``tol`` times the objective.
     n_jobs : int or None, default=None
-        Accepted and not needed.
+        Threads for passes over X, and for many targets; results do not depend on it. None: as many
+        as there are processors, or as the environment's OMP_NUM_THREADS allows.
     positive : bool, default=False
         Require w >= 0.
     solver : {"auto", "gd", "saga"}, default="auto"

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastgd._solvers._gd import State
 from fastgd._solvers._task import Solution, Task
+from fastgd._threads import threads
 from fastgd._undo import or_as_before
 from fastgd._validation import check_X_y
 from fastgd.kernels.losses import LogLoss, Softmax
@@ -58,8 +59,9 @@ class LogisticRegression(SolvedClassifier):
     verbose : int, default=0
     warm_start : bool, default=False
         Start from the last fit's coefficients.
-    n_jobs : None
-        Accepted and not needed, as in scikit-learn.
+    n_jobs : int or None, default=None
+        Threads for passes over X; results do not depend on it. None: as many as there are
+        processors, or as the environment's OMP_NUM_THREADS allows.
 
     Attributes
     ----------
@@ -162,7 +164,7 @@ class LogisticRegression(SolvedClassifier):
             If X or y do not fit each other or hold what is no number, if a word is unknown, or if
             y has one class only. The model is left as it was.
         """
-        with or_as_before(self):
+        with or_as_before(self), threads(self.n_jobs):
             C, l1_ratio = self._strength()
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS)
             classes, codes = self._check_labels(y)

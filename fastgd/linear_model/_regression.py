@@ -1,5 +1,6 @@
 """What regressors without a learning rate share: targets in, coefficients out."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,11 @@ class SolvedRegressor(RegressorMixin, SolvedModel):
         columns = [y] if y.ndim == 1 else list(np.ascontiguousarray(y.T))
         starts = self._starts(len(columns))
         positive = bool(getattr(self, "positive", False))
-        answers = [
-            self._solve(self._task(X, column, weight, loss, penalty, positive=positive), start)
-            for column, penalty, start in zip(columns, penalties, starts, strict=True)
+        tasks = [
+            partial(self._task, X, column, weight, loss, penalty, positive=positive)
+            for column, penalty in zip(columns, penalties, strict=True)
         ]
+        answers = self._solve_each(tasks, starts)
         self._take(answers, X.dtype, many=y.ndim == 2)
         self._report(answers)
 

@@ -2,6 +2,7 @@
 
 import warnings
 import zlib
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from fastgd._solvers._auto import SOLVERS, Answer, solve
 from fastgd._solvers._gd import State
 from fastgd._solvers._task import Effort, Solution, Task
+from fastgd._threads import in_threads, one_blas_thread
 from fastgd._validation import as_rows, check_weight
 
 FLOATS = [np.float64, np.float32]
@@ -68,7 +70,21 @@ class SolvedModel(BaseEstimator):
         more.setdefault("fit_intercept", bool(self.fit_intercept))
         return Task(as_rows(X), y, given, loss, *penalty, X.shape[1], **more)
 
-    def _solve(self, task: Task, start: Any = None) -> Answer:
+    def _solve_each(
+        self, tasks: Sequence[Callable[[], Task]], starts: Sequence[Any]
+    ) -> list[Answer]:
+        """Solve tasks that have nothing to do with each other, in threads.
+
+        A task is made when its turn comes, so that not all of their targets exist at once.
+        """
+        efforts = [self._effort() for _ in tasks]  # seeds are drawn in order
+        with one_blas_thread():  # once for all: one task must not free it while another runs
+            return in_threads(
+                lambda task, start, effort: self._solve(task(), start, effort),
+                *(tasks, starts, efforts),
+            )
+
+    def _solve(self, task: Task, start: Any = None, effort: Effort | None = None) -> Answer:
         """Ask the solver that the words name."""
         asked = getattr(self, "solver", "auto")
         name = "auto" if asked in FOREIGN_SOLVERS else asked
@@ -77,7 +93,7 @@ class SolvedModel(BaseEstimator):
             before, self._targets = getattr(self, "_targets", None), _fingerprint(task)
             if hasattr(start, "dual") and before != self._targets:
                 start = None
-        return solve(task, self._effort(), name, start)
+        return solve(task, self._effort() if effort is None else effort, name, start)
 
     def _effort(self) -> Effort:
         most = 1000 if self.max_iter is None else int(self.max_iter)

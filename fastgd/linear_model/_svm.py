@@ -1,5 +1,6 @@
 """LinearSVC and LinearSVR: support vector machines, as liblinear poses them."""
 
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastgd._solvers._auto import Answer
 from fastgd._solvers._gd import State
+from fastgd._solvers._task import Task
 from fastgd._undo import or_as_before
 from fastgd._validation import check_X_y
 from fastgd.kernels.losses import (
@@ -176,7 +178,9 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
             factors = self._class_factors(y, classes, weight)
             wide, dtype = self._extended(X), X.dtype
             numbers = [1] if classes.shape[0] == 2 else range(classes.shape[0])
-            answers = [self._one_vs_rest(wide, codes, k, weight, factors) for k in numbers]
+            of = partial(self._one_vs_rest, wide, codes, weight, factors)
+            tasks = [partial(of, k) for k in numbers]
+            answers = self._solve_each(tasks, [None] * len(tasks))
             self.classes_ = classes
             self._take(answers, dtype)
             self._report(answers)
@@ -186,11 +190,11 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         self,
         X: Any,
         codes: NDArray[np.int32],
-        k: int,
         weight: NDArray[Any],
         factors: NDArray[Any],
-    ) -> Answer:
-        """Fit one class against the rest."""
+        k: int,
+    ) -> Task:
+        """Return the task of one class against the rest."""
         positive = codes == k
         rest = factors[0] if factors.shape[0] == 2 else 1.0
         if factors[k] != 1.0 or rest != 1.0:
@@ -199,7 +203,7 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
         loss = Hinge(1.0) if self.loss == "hinge" else SquaredHinge()
         y, penalty = np.where(positive, 1.0, -1.0), self._penalty(mass, self.penalty)
-        return self._solve(self._task(X, y, weight, loss, penalty, fit_intercept=False))
+        return self._task(X, y, weight, loss, penalty, fit_intercept=False)
 
     def _take(self, answers: list[Answer], dtype: Any) -> None:
         """Set the fitted parameters."""
