@@ -1,0 +1,134 @@
+"""The time of an epoch beside PyTorch's on the CPU, at the same settings, in one run.
+
+    python benchmarks/pytorch.py       # needs PyTorch beside fastgd; takes about three minutes
+
+PyTorch does what it does fastest: no DataLoader, X shuffled once an epoch and cut into contiguous
+batches, a fused loss on logits, the fused optimizer, one thread or as many as it likes, whichever
+is faster. An epoch's time is that of a longer fit minus a shorter one; the median of several, one
+after the other in turn.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from fastgd import SGDClassifier
+
+REPEATS = 5
+RATES = {"sgd": 0.1, "adam": 1e-3}
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    """Return how long a call takes."""
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+class Torch:
+    """A linear model trained by PyTorch."""
+
+    few, many = 1, 4
+
+    def __init__(self, X: np.ndarray, y: np.ndarray, optimizer: str, batch_size: int) -> None:
+        self._X = torch.from_numpy(X)
+        self._many = int(y.max()) > 1
+        self._y = torch.from_numpy(y.astype(np.int64 if self._many else np.float32))
+        self._layer = torch.nn.Linear(X.shape[1], int(y.max()) + 1 if self._many else 1)
+        kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+        self._optimizer = kinds[optimizer](
+            self._layer.parameters(), lr=RATES[optimizer], weight_decay=1e-4, fused=True
+        )
+        self._batch_size = batch_size
+
+    def fit(self, epochs: int) -> None:
+        """Train for some epochs."""
+        loss_of = (
+            torch.nn.functional.cross_entropy
+            if self._many
+            else torch.nn.functional.binary_cross_entropy_with_logits
+        )
+        for _ in range(epochs):
+            order = torch.randperm(self._X.shape[0])
+            X, y = self._X[order], self._y[order]
+            batches = zip(X.split(self._batch_size), y.split(self._batch_size), strict=True)
+            for batch, target in batches:
+                self._optimizer.zero_grad()
+                raw = self._layer(batch)
+                loss_of(raw if self._many else raw.squeeze(1), target).backward()
+                self._optimizer.step()
+
+
+class Ours:
+    """The same by fastgd; more epochs, for they are short beside the fit's set-up."""
+
+    few, many = 5, 55
+
+    def __init__(self, X: np.ndarray, y: np.ndarray, optimizer: str, batch_size: int) -> None:
+        self._data = X, y
+        self._model = SGDClassifier(
+            loss="log_loss",
+            multi_class="multinomial" if int(y.max()) > 1 else "ovr",
+            alpha=1e-4,
+            optimizer=optimizer,
+            learning_rate="constant",
+            eta0=RATES[optimizer],
+            batch_size=batch_size,
+            tol=None,
+            random_state=0,
+        )
+
+    def fit(self, epochs: int) -> None:
+        """Train for some epochs."""
+        self._model.set_params(max_iter=epochs).fit(*self._data)
+
+
+def epoch_seconds(models: list[Any]) -> list[float]:
+    """Return the time of an epoch of each, after a fit that compiles."""
+    for model in models:
+        model.fit(model.few)
+    times: list[list[float]] = [[] for _ in models]
+    for _ in range(REPEATS):
+        for own, model in zip(times, models, strict=True):
+            few = seconds(lambda model=model: model.fit(model.few))
+            many = seconds(lambda model=model: model.fit(model.many))
+            own.append((many - few) / (model.many - model.few))
+    return [statistics.median(own) for own in times]
+
+
+def main() -> None:
+    """Print a line for each data set, optimizer and batch size."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, nargs="*", default=[1, torch.get_num_threads()])
+    chosen = parser.parse_args()
+    rng = np.random.default_rng(0)
+    print(f"PyTorch {torch.__version__}, its threads: {chosen.threads}, the fastest counts")
+    for n_rows, n_features, n_classes in ((100_000, 54, 2), (60_000, 784, 2), (60_000, 784, 10)):
+        X = rng.standard_normal((n_rows, n_features), dtype=np.float32)
+        y = rng.integers(0, n_classes, n_rows)
+        for optimizer in RATES:
+            for batch_size in (64, 1024):
+                theirs = []
+                for n_threads in chosen.threads:
+                    torch.set_num_threads(n_threads)
+                    models = [
+                        Torch(X, y, optimizer, batch_size),
+                        Ours(X, y, optimizer, batch_size),
+                    ]
+                    theirs.append(epoch_seconds(models))
+                best, ours = min(t[0] for t in theirs), statistics.median(t[1] for t in theirs)
+                print(
+                    f"{n_rows} x {n_features}, {n_classes} classes, {optimizer:<5} "
+                    f"batch {batch_size:<5} PyTorch {1e3 * best:8.1f} ms  "
+                    f"fastgd {1e3 * ours:7.1f} ms  {best / ours:6.1f} x",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
