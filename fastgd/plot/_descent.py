@@ -1,11 +1,13 @@
 """DescentPathDisplay: the paths of optimizers over the contours of a loss of two parameters."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import unique_labels
 
 from fastgd._divergence import Diverged
@@ -171,7 +173,11 @@ ndarray of shape (n_second, n_first))
                 )
         axes = _grid(list(paths.values()), limits)
         intercept = problems[0].model.fit_intercept
-        names = ("coefficient", "intercept") if intercept else ("first coefficient", "second one")
+        names = (
+            ("coefficient", "intercept")
+            if intercept
+            else ("first coefficient", "second coefficient")
+        )
         display = cls(paths, (*axes, problems[0].values(*axes)), parameter_names=names)
         return display.plot(ax, **kwargs)
 
@@ -277,12 +283,14 @@ def _path(
     if not model.fit_intercept:
         model.intercept_ = np.zeros(1)
     path = [begin]
-    for epoch in range(n_epochs):
-        try:
-            model.partial_fit(X, y, **(classes if epoch == 0 else {}))
-        except Diverged:
-            break
-        path.append(np.concatenate([np.ravel(model.coef_), np.ravel(model.intercept_)])[:2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of a rise, which one will see
+        for epoch in range(n_epochs):
+            try:
+                model.partial_fit(X, y, **(classes if epoch == 0 else {}))
+            except Diverged:
+                break
+            path.append(np.concatenate([np.ravel(model.coef_), np.ravel(model.intercept_)])[:2])
     return np.array(path)
 
 

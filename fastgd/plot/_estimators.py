@@ -61,8 +61,8 @@ def name_of(estimator: Any) -> str:
 
 def _check_is_estimator(estimator: Any) -> None:
     if isinstance(estimator, type) or not isinstance(estimator, BaseEstimator):
-        what = f"the class {estimator.__name__}" if isinstance(estimator, type) else estimator
-        raise TypeError(f"An estimator is needed, an instance with fit; got {what!r}.")
+        what = f"the class {estimator.__name__}" if isinstance(estimator, type) else repr(estimator)
+        raise TypeError(f"An estimator is needed, an instance with fit; got {what}.")
 
 
 def histories_of(estimator: Any, name: str) -> dict[str, dict[str, list[float]]]:

@@ -252,10 +252,10 @@ def _ramp(
         model.set_params(eta0=float(rate))
         targets = () if y is None else (_safe_indexing(y, rows),)
         loss = _loss_of_step(model, (_safe_indexing(X, rows), *targets), {} if losses else first)
-        if losses and not (loss <= RISE * abs(min(losses)) or loss <= losses[0]):
+        if not math.isfinite(loss) or (losses and _has_exploded(loss, losses)):
             break
         losses.append(loss)
-    if len(losses) < 2 or not np.isfinite(losses).all():
+    if len(losses) < 2:
         raise ValueError(
             f"The training explodes at the first rates from {rates[0]:g} on: scale the features, "
             "or begin with a smaller start."
@@ -266,19 +266,23 @@ def _ramp(
 def _loss_of_step(model: BaseSGD, rows: tuple[Any, ...], words: dict[str, Any]) -> float:
     """Train on some rows; return the objective that they met, inf where it explodes."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("error", ConvergenceWarning)  # of an objective that rose
         try:
             model.partial_fit(*rows, **words)
-        except Diverged:
+        except (Diverged, ConvergenceWarning):
             return math.inf
     return model.history_["objective"][-1]
+
+
+def _has_exploded(loss: float, losses: list[float]) -> bool:
+    return loss > losses[0] and loss > RISE * abs(min(losses))
 
 
 def _make_ready(model: BaseSGD, y: Any) -> dict[str, Any]:
     """Set the words that a ramp needs; return what the first call of ``partial_fit`` needs."""
     words = {"learning_rate": "constant", "on_divergence": "raise", "average": False}
     model.set_params(**words, verbose=0, monitor=False)
-    if hasattr(model, "early_stopping"):
+    if "early_stopping" in model.get_params():
         model.set_params(early_stopping=False)
     if not is_classifier(model):
         return {}
