@@ -1,6 +1,7 @@
 """Displays show what was trained, say what they cannot show, and leave estimators as they were."""
 
 import pickle
+import re
 import subprocess
 import sys
 
@@ -112,6 +113,19 @@ def test_estimators_get_names():
         named([fastgd.Ridge])
     with pytest.raises(TypeError, match="got 3"):
         named([3])
+
+
+def test_the_page_draws_its_figures():
+    from docs.make_pictures import PAGE, pictures
+
+    drawn_by_page = dict(pictures())
+    assert len(drawn_by_page) == len(plot.__all__)
+    assert set(drawn_by_page) == set(re.findall(r"\]\((figures/[^)]+)\)", PAGE.read_text()))
+    for name, figure in drawn_by_page.items():
+        kept = (PAGE.parent / name).read_text(encoding="utf-8")
+        assert len(kept) < 200_000
+        for label in {ax.get_xlabel() for ax in figure.axes} - {""}:
+            assert f"<!-- {label} -->" in kept, "python docs/make_pictures.py draws it anew"
 
 
 # -- loss curves ----------------------------------------------------------------------------------
@@ -417,6 +431,11 @@ def test_the_path_of_a_classifier_in_a_pipeline(cancer):
     assert set(pale) == set(range(30)) - largest
     assert display.ax_.get_xlabel().startswith("C (")
     assert display.ax_.get_xlim() == (0.01, 1.0)
+    names = [f"feature {j}" for j in range(30)]
+    display = plot.CoefficientPathDisplay.from_estimator(
+        model, X, y, strengths=[0.1, 1.0], feature_names=names
+    )
+    assert list(display.feature_names) == names
 
 
 def test_default_strengths():

@@ -50,8 +50,8 @@ def drifting_stream(
     Rows are standard normal; the target depends on X @ coef, and coef, of length 1, is a rotating
     hyperplane [1]_, or jumps.
 
-    What makes it hard: what was learned grows wrong. A rate that falls towards zero follows less
-    and less, and so does the mean of the iterates; a constant rate follows, and pays with noise.
+    What makes it hard: what was learned grows wrong. A rate that falls quickly follows less and
+    less, and so does the mean of the iterates; a constant rate follows, and pays with noise.
 
     Parameters
     ----------

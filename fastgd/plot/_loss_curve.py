@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 
 from fastgd.plot._estimators import histories_of, name_of, named
-from fastgd.plot._style import axes_or_new, legend_above, n_labelled, style_of, tidy
+from fastgd.plot._style import (
+    axes_or_new,
+    legend_above,
+    n_labelled,
+    plain_ticks,
+    style_of,
+    tidy,
+)
 
 History = Mapping[str, list[float]]
 
@@ -242,6 +249,7 @@ class LossCurveDisplay:
         ax = self.ax_
         if _is_wide(ax) if log_scale is None else log_scale:
             ax.set_yscale("log")
+            plain_ticks(ax.yaxis, minor=True)
         quantities = {quantity for quantity, _ in self._curves.values()}
         ax.set_ylabel(" / ".join(sorted(quantity.replace("_", " ") for quantity in quantities)))
         epochs = all("samples" in history for history in self.histories.values())

@@ -93,6 +93,7 @@ class CoefficientPathDisplay:
         strengths: ArrayLike | None = None,
         output: int = 0,
         sample_weight: ArrayLike | None = None,
+        feature_names: ArrayLike | None = None,
         against: str = "strength",
         n_labels: int = 12,
         ax: Any = None,
@@ -116,6 +117,8 @@ class CoefficientPathDisplay:
         output : int, default=0
             Which class or target, where there are coefficients for many.
         sample_weight : array-like of shape (n_samples,), default=None
+        feature_names : array-like of shape (n_features,), default=None
+            None is those of X's columns, or of what a pipeline's first steps return.
         against : {"strength", "l1_norm"}, default="strength"
             What the coefficients are drawn against: the strength, weaker penalties to the right,
             or the sum of the coefficients' magnitudes, as is usual for the lasso.
@@ -142,8 +145,9 @@ class CoefficientPathDisplay:
         weakening = np.sort(_checked_strengths(given))
         weakening = weakening[::-1] if name == "alpha" else weakening
         coefs = _coefs(model, name, weakening, (rows, y), sample_weight, output)
-        names = _get_feature_names(X) if steps is None else steps.get_feature_names_out()
-        display = cls(weakening, coefs, feature_names=names, strength_name=name)
+        if feature_names is None:
+            feature_names = _names_of(X, steps)
+        display = cls(weakening, coefs, feature_names=feature_names, strength_name=name)
         return display.plot(ax, against=against, n_labels=n_labels, **kwargs)
 
     def plot(
@@ -237,6 +241,13 @@ class CoefficientPathDisplay:
                     arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.7, "shrinkA": 0},
                 )
             )
+
+
+def _names_of(X: Any, steps: Any) -> Any:
+    """Return the names of a frame's columns, or of what steps make of them; None without any."""
+    if steps is None:
+        return _get_feature_names(X)
+    return steps.get_feature_names_out() if hasattr(steps, "get_feature_names_out") else None
 
 
 def _apart(places: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
