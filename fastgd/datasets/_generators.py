@@ -72,7 +72,7 @@ def make_ill_conditioned(
     coef : bool, default=False
         Whether the true coefficients are returned.
     dtype : dtype, default=np.float64
-        np.float32 or np.float64.
+        Of X, and of what else holds numbers: float32 or float64.
     random_state : int, RandomState instance or None, default=None
 
     Returns
@@ -146,7 +146,7 @@ def make_separable(
     coef : bool, default=False
         Whether the hyperplane's unit normal is returned.
     dtype : dtype, default=np.float64
-        np.float32 or np.float64.
+        Of X, and of what else holds numbers: float32 or float64.
     random_state : int, RandomState instance or None, default=None
 
     Returns
@@ -230,7 +230,7 @@ def make_sparse(
     coef : bool, default=False
         Whether the true coefficients are returned.
     dtype : dtype, default=np.float64
-        np.float32 or np.float64.
+        Of X, and of what else holds numbers: float32 or float64.
     random_state : int, RandomState instance or None, default=None
 
     Returns

@@ -159,7 +159,7 @@ def _fetch(name: str, version: int, words: dict[str, Any], *, is_number: bool = 
 
 @validate_params(WORDS, prefer_skip_nested_validation=True)
 def fetch_adult(*, data_home: Any = None, return_X_y: bool = False, as_frame: bool = False) -> Any:
-    """Fetch the adult census data: does somebody earn more than 50,000 dollars a year?
+    """Fetch the adult census data, which tell who earns more than 50,000 dollars a year.
 
     48,842 rows of the US census of 1994, 6 numbers and 8 categories one-hot.
 

@@ -75,7 +75,7 @@ def drifting_stream(
     coef : bool, default=False
         Whether each chunk comes with its true coefficients.
     dtype : dtype, default=np.float64
-        np.float32 or np.float64.
+        Of X, and of what else holds numbers: float32 or float64.
     random_state : int, RandomState instance or None, default=None
 
     Returns
