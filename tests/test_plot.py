@@ -128,6 +128,13 @@ def test_the_page_draws_its_figures():
             assert f"<!-- {label} -->" in kept, "python docs/make_pictures.py draws it anew"
 
 
+def test_clones_are_quiet_and_pipelines_may_be_short(cancer, capsys):
+    model = fastgd.SGDClassifier(verbose=2, max_iter=3, tol=None, random_state=0)
+    for estimator in (model, make_pipeline(model)):
+        plot.ConvergenceDisplay.from_estimator(estimator, *cancer)
+    assert capsys.readouterr() == ("", "")
+
+
 # -- loss curves ----------------------------------------------------------------------------------
 
 
@@ -289,6 +296,8 @@ def test_what_cannot_be_compared_is_told(cancer):
         from_estimator(linear_model.LogisticRegression(), *cancer)
     with pytest.raises(TypeError, match="LinearRegression has no max_iter"):
         from_estimator(linear_model.LinearRegression(), *cancer)
+    with pytest.raises(ValueError, match="holds rows out, and so minimises another objective"):
+        from_estimator(fastgd.SGDClassifier(early_stopping=True), *cancer)
     with pytest.raises(ValueError, match="against must be 'passes' or 'seconds', got 'epochs'"):
         from_estimator(fastgd.LogisticRegression(), *cancer, against="epochs")
     with pytest.raises(ValueError, match="no 'objective', or it is empty"):
@@ -448,6 +457,11 @@ def test_default_strengths():
         np.testing.assert_array_equal(model.set_params(alpha=strengths[0]).fit(X, y).coef_, 0.0)
     np.testing.assert_allclose(of(fastgd.Ridge(2.0), "alpha", X, y)[[0, -1]], [0.02, 2000.0])
     np.testing.assert_allclose(of(fastgd.LinearSVC(), "C", X, y)[[0, -1]], [1e-3, 100.0])
+    weight, lasso = np.arange(1.0, len(y) + 1), fastgd.Lasso(fit_intercept=False)
+    lasso.set_params(alpha=of(lasso, "alpha", X, y, weight)[0])
+    np.testing.assert_array_equal(lasso.fit(X, y, sample_weight=weight).coef_, 0.0)
+    lasso.set_params(alpha=0.99 * lasso.alpha)
+    assert lasso.fit(X, y, sample_weight=weight).coef_.any()
     sgd = fastgd.SGDRegressor(penalty="l1")
     assert of(sgd, "alpha", X, y)[0] == pytest.approx(of(fastgd.Lasso(), "alpha", X, y)[0])
 

@@ -14,7 +14,7 @@ from fastgd.linear_model._solved import SolvedModel
 from fastgd.plot._estimators import name_of, named, transformed
 from fastgd.plot._style import (
     axes_or_new,
-    n_labelled,
+    curves_of,
     plain_ticks,
     require_matplotlib,
     style_of,
@@ -217,7 +217,7 @@ class ConvergenceDisplay:
                 raise ValueError(f"It is not known how many {against} {name} took.")
         self.ax_ = axes_or_new(ax, "ConvergenceDisplay")
         self.figure_, self.lines_ = self.ax_.figure, []
-        for number, (name, trace) in enumerate(self.traces.items(), n_labelled(self.ax_)):
+        for number, (name, trace) in enumerate(self.traces.items(), len(curves_of(self.ax_))):
             marker = "o" if trace.objective.size <= MOST_MARKERS else ""
             dots = {"marker": marker, "markersize": 3.5, "label": name}
             style = {**style_of(number), **dots, **kwargs}
@@ -261,6 +261,11 @@ def _trace(model: Any, X: Any, y: Any, objective: Callable[[Any], float] | None)
 
 def _trace_of_epochs(model: BaseSGD, X: Any, y: Any) -> Trace:
     """Train once, and once before, by which all is compiled."""
+    if model.get_params().get("early_stopping", False):
+        raise ValueError(
+            f"{type(model).__name__}(early_stopping=True) holds rows out, and so minimises another "
+            "objective: set early_stopping=False."
+        )
     model.set_params(monitor=True)
     clone(model).set_params(max_iter=1).fit(X, y)
     history = model.fit(X, y).history_

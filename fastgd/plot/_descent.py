@@ -230,7 +230,7 @@ class _Problem:
         data = model._data(X, codes, np.empty(0))
         self.y = np.asarray(data.y, np.float64)
         self.loss, self.penalty = model._loss_tag(), model._penalty_tag()
-        self.words = (self.loss, self.penalty, bool(model.fit_intercept))
+        self.words = repr((self.loss, self.penalty, bool(model.fit_intercept)))
 
     def values(
         self, first: NDArray[np.float64], second: NDArray[np.float64]
@@ -275,7 +275,7 @@ def _path(
     model: Any, X: NDArray[np.float64], y: Any, start: tuple[float, float], n_epochs: int
 ) -> NDArray[np.float64]:
     """Return the parameters before the first epoch and after each."""
-    model.set_params(verbose=0, on_divergence="raise", early_stopping=False)
+    model.set_params(on_divergence="raise", early_stopping=False)
     classes = {"classes": unique_labels(y)} if is_classifier(model) else {}
     begin = np.asarray(start, np.float64)
     n_features = X.shape[1]

@@ -7,6 +7,8 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+QUIET = {"verbose": 0, "callbacks": None}
+
 
 def final_of(estimator: Any) -> Any:
     """Return the last step of a pipeline, the best estimator of a search, or what was given."""
@@ -91,12 +93,12 @@ def histories_of(estimator: Any, name: str) -> dict[str, dict[str, list[float]]]
 def transformed(estimator: Any, X: Any, y: Any) -> tuple[Any, Any, Any]:
     """Return an unfitted clone of the last step, X as the steps before it make it, and their fit.
 
-    The third is None where there are no steps before.
+    The third is None where there are no steps before. The clone is quiet.
     """
     _check_is_estimator(estimator)
-    if not isinstance(estimator, Pipeline):
-        return clone(final_of(estimator)), X, None
-    steps = clone(estimator[:-1])
-    if not steps.steps:
-        return clone(final_of(estimator)), X, None
-    return clone(final_of(estimator)), steps.fit_transform(X, y), steps
+    model = clone(final_of(estimator))
+    model.set_params(**{word: QUIET[word] for word in QUIET.keys() & model.get_params().keys()})
+    steps = clone(estimator[:-1]) if isinstance(estimator, Pipeline) else None
+    if not steps:
+        return model, X, None
+    return model, steps.fit_transform(X, y), steps

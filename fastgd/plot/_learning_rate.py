@@ -21,7 +21,7 @@ from fastgd.base import BaseSGD
 from fastgd.plot._estimators import name_of, transformed
 from fastgd.plot._style import (
     axes_or_new,
-    n_labelled,
+    curves_of,
     plain_ticks,
     require_matplotlib,
     style_of,
@@ -160,7 +160,9 @@ class LearningRateDisplay:
         display = cls(rates[: len(losses)], losses, estimator_name=name or name_of(estimator))
         return display.plot(ax, **kwargs)
 
-    def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Any:
+    def plot(
+        self, ax: Any = None, *, name: str | None = None, **kwargs: Any
+    ) -> "LearningRateDisplay":
         """Draw the losses, the smoothed losses and the suggestion.
 
         Parameters
@@ -181,7 +183,7 @@ class LearningRateDisplay:
         self.figure_ = self.ax_.figure
         label = name or self.estimator_name or "loss"
         suggested = f"{label}: eta0 = {self.suggestion_:.2g} suggested"
-        style = {**style_of(n_labelled(self.ax_)), "label": suggested, **kwargs}
+        style = {**style_of(len(curves_of(self.ax_))), "label": suggested, **kwargs}
         (self.line_,) = self.ax_.plot(self.rates, self.smoothed_, **style)
         color = self.line_.get_color()
         dots = {"color": color, "alpha": 0.45, "markersize": 3.0, "label": "_rows met"}
@@ -205,9 +207,9 @@ class LearningRateDisplay:
 
     def _cut_off_the_explosion(self) -> None:
         """Show less of the rise than of the fall, which is what one looks at."""
-        values = np.concatenate([line.get_ydata() for line in self.ax_.get_lines()[::3]])
-        firsts = [float(line.get_ydata()[0]) for line in self.ax_.get_lines()[::3]]
-        first, low = max(firsts), float(values.min())
+        curves = [np.asarray(line.get_ydata()) for line in curves_of(self.ax_)]
+        first = max(float(curve[0]) for curve in curves)
+        low = min(float(curve.min()) for curve in curves)
         top = first + HEADROOM * (first - low)
         if self.ax_.get_yscale() == "log":
             top = first * (first / low) ** HEADROOM
@@ -281,7 +283,7 @@ def _has_exploded(loss: float, losses: list[float]) -> bool:
 def _make_ready(model: BaseSGD, y: Any) -> dict[str, Any]:
     """Set the words that a ramp needs; return what the first call of ``partial_fit`` needs."""
     words = {"learning_rate": "constant", "on_divergence": "raise", "average": False}
-    model.set_params(**words, verbose=0, monitor=False)
+    model.set_params(**words, monitor=False)
     if "early_stopping" in model.get_params():
         model.set_params(early_stopping=False)
     if not is_classifier(model):

@@ -8,8 +8,8 @@ import numpy as np
 from fastgd.plot._estimators import histories_of, name_of, named
 from fastgd.plot._style import (
     axes_or_new,
+    curves_of,
     legend_above,
-    n_labelled,
     plain_ticks,
     style_of,
     tidy,
@@ -217,7 +217,7 @@ class LossCurveDisplay:
         """
         self.ax_ = axes_or_new(ax, "LossCurveDisplay")
         self.figure_ = self.ax_.figure
-        before = n_labelled(self.ax_)
+        before = len(curves_of(self.ax_))
         self.lines_: list[Any] = []
         self.score_lines_: list[Any] = []
         self.score_ax_ = _twin_of(self.ax_)
@@ -257,7 +257,7 @@ class LossCurveDisplay:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         tidy(ax)
         ax.spines["right"].set_visible(False)
-        handles, scores = ax.get_lines(), [] if self.score_ax_ is None else self.score_ax_.lines
+        handles, scores = curves_of(ax), [] if self.score_ax_ is None else self.score_ax_.lines
         if scores:
             legend_above(ax, [*handles, *scores], 1 if len(handles) == 1 else 2)
         else:
@@ -274,6 +274,6 @@ def _twin_of(ax: Any) -> Any:
 
 def _is_wide(ax: Any) -> bool:
     """Tell whether the curves' values are positive and of very unlike sizes."""
-    values = np.concatenate([np.asarray(line.get_ydata(), np.float64) for line in ax.get_lines()])
+    values = np.concatenate([np.asarray(line.get_ydata(), np.float64) for line in curves_of(ax)])
     values = values[np.isfinite(values)]
     return values.size > 0 and values.min() > 0 and values.max() > WIDE * values.min()

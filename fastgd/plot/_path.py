@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import _get_feature_names
 
@@ -141,8 +142,9 @@ class CoefficientPathDisplay:
         require_matplotlib("CoefficientPathDisplay")
         model, rows, steps = transformed(estimator, X, y)
         name = _strength_name(model)
-        given = _default(model, name, rows, y) if strengths is None else strengths
-        weakening = np.sort(_checked_strengths(given))
+        if strengths is None:
+            strengths = _default(model, name, rows, y, sample_weight)
+        weakening = np.sort(_checked_strengths(strengths))
         weakening = weakening[::-1] if name == "alpha" else weakening
         coefs = _coefs(model, name, weakening, (rows, y), sample_weight, output)
         if feature_names is None:
@@ -191,8 +193,8 @@ class CoefficientPathDisplay:
     @property
     def _weakest(self) -> int:
         """Number of the weakest penalty."""
-        last = np.argmin(self.strengths) if self.strength_name == "alpha" else None
-        return int(np.argmax(self.strengths) if last is None else last)
+        find = np.argmin if self.strength_name == "alpha" else np.argmax
+        return int(find(self.strengths))
 
     def _places(self, against: str) -> NDArray[np.float64]:
         return self.strengths if against == "strength" else np.abs(self.coefs).sum(axis=1)
@@ -283,16 +285,19 @@ def _strength_name(model: Any) -> str:
     raise TypeError(f"{type(model).__name__} has no penalty whose strength is alpha or C.")
 
 
-def _default(model: Any, name: str, X: Any, y: Any) -> NDArray[np.float64]:
+def _default(
+    model: Any, name: str, X: Any, y: Any, sample_weight: Any = None
+) -> NDArray[np.float64]:
     """Return strengths between which something happens."""
     share = _share_of_l1(model)
     squared = isinstance(model, ElasticNet) or getattr(model, "loss", None) == "squared_error"
-    if squared and share > 0.0:
-        X = X if sp.issparse(X) else np.asarray(X)
-        y = np.asarray(y, np.float64)
+    if squared and share > 0.0 and is_regressor(model):
+        X, y = X if sp.issparse(X) else np.asarray(X), np.asarray(y, np.float64)
+        mean = np.average(y, axis=0, weights=sample_weight) * bool(model.fit_intercept)
+        weight = np.ones(y.shape[0]) if sample_weight is None else np.asarray(sample_weight)
         # an l1 penalty of the gradient's size at zero keeps all coefficients there
-        slopes = X.T @ (y - y.mean(axis=0) * bool(model.fit_intercept))
-        strongest = float(np.abs(slopes).max()) / (y.shape[0] * share)
+        slopes = X.T @ ((y - mean).T * (weight / weight.sum())).T
+        strongest = float(np.abs(slopes).max()) / share
         return np.geomspace(strongest, strongest * 10.0**-DECADES, N_VALUES)
     own: Any = model.get_params()[name]
     middle = float(own) if np.ndim(own) == 0 and own > 0 else 1.0

@@ -56,9 +56,9 @@ def style_of(number: int) -> dict[str, Any]:
     }
 
 
-def n_labelled(ax: Any) -> int:
-    """Return how many curves with a name there are, so that the next ones look different."""
-    return sum(not str(line.get_label()).startswith("_") for line in ax.get_lines())
+def curves_of(ax: Any) -> list[Any]:
+    """Return the lines on these axes that have a name: all but dots, zeros and the like."""
+    return [line for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
 
 
 def legend_above(ax: Any, handles: list[Any], n_columns: int = 2) -> None:
