@@ -22,6 +22,7 @@ from fastgd.plot._estimators import name_of, transformed
 from fastgd.plot._style import (
     axes_or_new,
     curves_of,
+    legend,
     plain_ticks,
     require_matplotlib,
     style_of,
@@ -203,13 +204,13 @@ class LearningRateDisplay:
         self._cut_off_the_explosion()
         tidy(ax)
         ax.spines["right"].set_visible(False)
-        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.3)
+        legend(ax, curves_of(ax), above=True, n_columns=1)
 
     def _cut_off_the_explosion(self) -> None:
         """Show less of the rise than of the fall, which is what one looks at."""
         curves = [np.asarray(line.get_ydata()) for line in curves_of(self.ax_)]
         first = max(float(curve[0]) for curve in curves)
-        low = min(float(curve.min()) for curve in curves)
+        low = min(float(self.losses.min()), *(float(curve.min()) for curve in curves))
         top = first + HEADROOM * (first - low)
         if self.ax_.get_yscale() == "log":
             top = first * (first / low) ** HEADROOM
