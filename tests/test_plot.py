@@ -590,6 +590,13 @@ def test_classes_and_two_coefficients():
     expected += 0.5 * model.alpha * (first[2] ** 2 + second[9] ** 2)
     assert values[9, 2] == pytest.approx(expected)
     assert display.ax_.get_ylabel() == "second coefficient"
+    model.set_params(class_weight={"a": 1.0, "b": 3.0})
+    display = plot.DescentPathDisplay.from_estimator(model, X, y, n_epochs=2)
+    first, second, values = display.surface
+    raw, weight = X @ [first[2], second[9]], np.where(y == "b", 3.0, 1.0)
+    expected = np.mean(weight * np.logaddexp(0, -np.where(y == "b", raw, -raw)))
+    expected += 0.5 * model.alpha * (first[2] ** 2 + second[9] ** 2)
+    assert values[9, 2] == pytest.approx(expected)
     assert np.linalg.norm(display.paths["SGDClassifier"][-1]) > 0.1
 
 

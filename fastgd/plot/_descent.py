@@ -176,7 +176,7 @@ ndarray of shape (n_second, n_first))
             if problem.words != problems[0].words or not np.array_equal(problem.X, problems[0].X):
                 raise ValueError(
                     f"{name} does not minimise the same objective as {next(iter(paths))}: data, "
-                    "loss, penalty and fit_intercept must agree."
+                    "loss, penalty, class_weight and fit_intercept must agree."
                 )
         minimum = problems[0].minimum([path[-1] for path in paths.values()])
         axes = _grid(list(paths.values()), limits, minimum)
@@ -248,14 +248,16 @@ class _Problem:
         codes = model._encode(np.asarray(y))
         data = model._data(X, codes, np.empty(0))
         self.y = np.asarray(data.y, np.float64)
+        weight = data.weight if data.weight.shape[0] > 0 else np.ones(self.y.shape[0])
+        self.weight = weight.astype(np.float64) / (data.unit * weight.shape[0])
         self.loss, self.penalty = model._loss_tag(), model._penalty_tag()
-        self.words = repr((self.loss, self.penalty, bool(model.fit_intercept)))
+        self.words = repr((self.loss, self.penalty, bool(model.fit_intercept), weight.tolist()))
 
     def values(
         self, first: NDArray[np.float64], second: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return the objective at all pairs of parameters, of shape (n_second, n_first)."""
-        X, weight = self.X, np.full(self.y.shape[0], 1.0 / self.y.shape[0])
+        X, weight = self.X, self.weight
         added = np.ones(X.shape[0]) if self.model.fit_intercept else X[:, 1]
         values = [
             [total_loss(self.y, weight, self.loss, a * X[:, 0] + b * added) for a in first]
