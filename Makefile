@@ -30,3 +30,4 @@ peers:
 docs-catalogue:
 	$(PYTHON) docs/make_catalogue.py
 	$(PYTHON) docs/make_figures.py
+	$(PYTHON) docs/make_pictures.py
