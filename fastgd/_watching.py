@@ -219,14 +219,14 @@ class Watch(Observer):
         """Remember the parameters, which the fit will end with."""
         raise NotImplementedError
 
-    def warn_if_interrupted(self) -> bool:
+    def warn_if_interrupted(self, when: str) -> bool:
         """Say what Ctrl-C has left; return whether there was one."""
         if self.was_interrupted:
             warnings.warn(
-                f"{type(self.estimator).__name__} was interrupted: it has the coefficients of "
-                "that moment, and can be used.",
+                f"{type(self.estimator).__name__} was interrupted {when}: it has the coefficients "
+                "of that moment, and can be used.",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=4,
             )
         return self.was_interrupted
 
@@ -299,6 +299,8 @@ class SolvingWatch(Watch):
         """Take in a pass; return whether to stop."""
         if not self.is_watching:
             return self.stops
+        if self.target < len(self._done):
+            self.history, self.epoch, self._kept, self.target = {}, 0, None, len(self._done)
         for name in {**self.history, **figures}:
             entries = self.history.setdefault(name, [np.nan] * self.epoch)
             entries.append(float(figures.get(name, np.nan)))
@@ -307,7 +309,7 @@ class SolvingWatch(Watch):
 
     def finished(self, solution: Solution) -> Solution:
         """Take in what was found for a target; return it, or what was kept instead."""
-        if self._kept is not None:
+        if self._kept is not None:  # of this target: a pass is told of before it ends
             (coef, intercept, state), objective, left = self._kept
             solution = solution._replace(
                 coef=coef,
@@ -319,8 +321,6 @@ class SolvingWatch(Watch):
             )
         if self.is_watching:
             self._done.append(solution)
-            self.history, self.epoch, self._kept, self._now = {}, 0, None, None
-            self.target += 1
         self.stops = self.was_interrupted
         return solution
 
@@ -333,12 +333,13 @@ class SolvingWatch(Watch):
             raise AttributeError("There are no coefficients before the first pass has ended.")
         coef, intercept, state = self._now()
         objective, left = self._last()
-        now = Solution(
-            coef, intercept, objective, np.inf, left, self.epoch - 1, False, self.history, state
-        )
-        nothing = now._replace(coef=np.zeros_like(coef), intercept=0.0 * np.asarray(intercept))
-        n_left = self.n_targets - len(self._done) - 1
-        self._write_solutions(twin, [*self._done, now, *[nothing] * n_left])
+        counts, history = (self.epoch - 1, False), {k: list(v) for k, v in self.history.items()}
+        now = Solution(coef, intercept, objective, np.inf, left, *counts, history, state)
+        nothing = now._replace(coef=0.0 * coef, intercept=0.0 * intercept, history={})
+        found = [*self._done, now, *[nothing] * (self.n_targets - len(self._done) - 1)]
+        self._write_solutions(twin, found)
+        twin._describe(found)
+        vars(twin).pop("solver_", None)  # that of an earlier fit
 
     def keep(self) -> None:
         """Remember the parameters, and how good they are."""

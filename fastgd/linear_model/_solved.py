@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from fastgd._sklearn_callbacks import CallbackSupport
 from fastgd._solvers._auto import SOLVERS, Answer, solve
 from fastgd._solvers._gd import State
+from fastgd._solvers._problem import objective_of
 from fastgd._solvers._task import Effort, Solution, Task
 from fastgd._validation import as_rows, check_weight
 from fastgd._watching import SolvingWatch
@@ -83,7 +84,11 @@ class SolvedModel(CallbackSupport, BaseEstimator):
             if hasattr(start, "dual") and before != self._targets:
                 start = None
         answer = solve(task, self._effort(), name, start)
-        return answer._replace(solution=self._watch.finished(answer.solution))
+        solution = self._watch.finished(answer.solution)
+        if solution is not answer.solution:  # what a callback kept; SDCA's passes know estimates
+            objective = objective_of(task, solution.coef, solution.intercept)
+            solution = solution._replace(objective=objective)
+        return answer._replace(solution=solution)
 
     def _effort(self) -> Effort:
         most = 1000 if self.max_iter is None else int(self.max_iter)
@@ -115,15 +120,20 @@ class SolvedModel(CallbackSupport, BaseEstimator):
     def _report(self, answers: list[Answer]) -> None:
         """Set what is known about the fit; many answers are those of many outputs."""
         found = [answer.solution for answer in answers]
-        self.objective_ = _one_or_all([s.objective for s in found])
-        self.gap_ = _one_or_all([s.gap for s in found])
+        self._describe(found)
         self.solver_ = answers[0].solver
-        self.history_ = found[0].history if len(found) == 1 else [s.history for s in found]
         self._warn_if_unfinished(found)
         self._watch.end()
 
+    def _describe(self, found: list[Solution]) -> None:
+        """Set how good the fit is."""
+        self.objective_ = _one_or_all([s.objective for s in found])
+        self.gap_ = _one_or_all([s.gap for s in found])
+        self.history_ = found[0].history if len(found) == 1 else [s.history for s in found]
+
     def _warn_if_unfinished(self, found: list[Solution]) -> None:
-        if self._watch.warn_if_interrupted() or self._watch.was_told:
+        n_passes = sum(solution.n_iter for solution in found)
+        if self._watch.warn_if_interrupted(f"after {n_passes} passes") or self._watch.was_told:
             return
         worst = max(found, key=lambda s: (not s.converged, s.left / max(abs(s.objective), 1e-300)))
         if worst.converged:
