@@ -15,6 +15,7 @@ PAGES = [
     "README.md",
     *(f"docs/{name}.md" for name in ("architecture", "estimators", "migration", "quantization")),
     "docs/scikit-learn.md",
+    "docs/watching.md",
 ]
 
 
