@@ -318,6 +318,7 @@ def test_a_name_that_is_not_in_the_history_is_refused(cancer):
         (lambda: EarlyStopping(mode="best"), "mode must be auto, min or max, got 'best'"),
         (lambda: EarlyStopping(monitor=3), "monitor must be a name .* got 3"),
         (lambda: Checkpoint("model.h5"), "path must end in one of .joblib, .*; got 'model.h5'"),
+        (lambda: Checkpoint("{step}.pkl"), "may hold {epoch} and {target} only, got '{step}.pkl'"),
         (lambda: Checkpoint("model.pkl", every=0), "every must be >= 1, got 0"),
         (lambda: LearningRateLogger(min_change=-1.0), "min_change must be >= 0, got -1.0"),
     ],
