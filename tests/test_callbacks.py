@@ -304,6 +304,16 @@ def test_a_solver_ends_with_what_was_kept(model, cancer):
         assert model.objective_ < kept
 
 
+@pytest.mark.thorough
+def test_least_absolute_deviations_are_watched_as_huber_s_limit(cancer):
+    recorder = Recorder()
+    stopper = EarlyStopping(lambda view: view.epoch, patience=1, restore_best=True)
+    model = fastgd.HuberRegressor(epsilon=1.0, callbacks=[recorder, stopper]).fit(*cancer)
+    np.testing.assert_array_equal(model.coef_, recorder.coefs[0])
+    assert model.scale_ == 1e-15
+    assert model.objective_ == recorder.history[0]["objective"]
+
+
 def test_a_name_that_is_not_in_the_history_is_refused(cancer):
     message = "monitor='accuracy' is not in the history of SGDClassifier; it has objective, loss"
     with pytest.raises(ValueError, match=message):
