@@ -18,6 +18,7 @@ MODULES = [
     "fastgd.transforms",
     "fastgd.plot",
     "fastgd.datasets",
+    "fastgd.callbacks",
 ]
 
 # numpydoc's codes that are not asked for, and why. RT02 is scikit-learn's choice, too.
