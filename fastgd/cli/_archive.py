@@ -187,7 +187,7 @@ def _json(path: Path, read: Callable[[zipfile.ZipFile], bytes]) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             return json.loads(read(archive))
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError):
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError, RecursionError):
         raise Problem(f"{path} is no model that fastgd saved.{_hint(path)}") from None
 
 
@@ -221,16 +221,9 @@ def trusted_types() -> dict[str, set[str]]:
     from fastgd._progress import Progress
 
     estimators = {_name(getattr(linear_model, name)) for name in linear_model.__all__}
-    rates = {_name(kind) for kind in vars(schedules).values() if _is_schedule(kind)}
-    others = {_name(Progress), _name(losses.Quantile), _name(losses.Tweedie)}
-    objects = _OF_SCIKIT_LEARN | estimators | rates | others
-    return {**_PLAIN, "ObjectNode": objects, "TupleNode": _PLAIN["TupleNode"] | objects}
-
-
-def _is_schedule(kind: Any) -> bool:
-    from fastgd.schedules import Course, Schedule
-
-    return isinstance(kind, type) and (issubclass(kind, Schedule) or kind is Course)
+    objects = {*_OF_SCIKIT_LEARN, *estimators, _name(Progress), _name(schedules.Cosine)}
+    tuples = {_name(kind) for kind in (losses.Quantile, losses.Tweedie, schedules.Course)}
+    return {**_PLAIN, "ObjectNode": objects, "TupleNode": _PLAIN["TupleNode"] | tuples}
 
 
 def _name(kind: type) -> str:
@@ -241,7 +234,7 @@ def _refuse_others(path: Path, content: bytes, trusted: dict[str, set[str]]) -> 
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             schema = json.loads(archive.read("schema.json"))
-    except (zipfile.BadZipFile, KeyError, ValueError):
+    except (zipfile.BadZipFile, KeyError, ValueError, RecursionError):
         raise Problem(f"{path}: its {PIPELINE} is damaged, or not skops'.") from None
     others = sorted(
         {name for name, loader in _named(schema) if name not in trusted.get(loader, ())}

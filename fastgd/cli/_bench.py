@@ -23,15 +23,15 @@ from fastgd.cli._terminal import note, progress, say
 # scikit-learn has no other name for a softmax
 THEIR_NAMES = {"SoftmaxRegression": "LogisticRegression"}
 
-HEADINGS = ("model", "library", "data", "rows x feat.", "seconds", "passes", "loss", "score")
+HEADINGS = ("model", "library", "data", "rows x feat.", "seconds", "loss", "score")
 
 NOTES = """\
-Seconds: the median of {repeats} fits, after one that compiles or reads compiled code
-from the disk. Loss and score are of the rows trained on: log loss (hinge loss where
-there are no probabilities) and accuracy, or mean squared error and R2. A model
-that is fitted sooner, and worse, is not faster. Both libraries are given the
-same standardised columns and settings, else their own defaults; a pass of one
-solver is not as much work as one of another. * did not converge."""
+Seconds: the median of {repeats} fits, after one that compiles or reads compiled
+code from the disk. Loss and score are those of the rows trained on: log loss
+(hinge loss where there are no probabilities) and accuracy, or mean squared
+error and R2; what is fitted sooner and worse is not faster. Both libraries are
+given the same columns and settings, else their own defaults, tolerances among
+them. * It did not converge."""
 
 
 class Contest(NamedTuple):
@@ -85,6 +85,7 @@ def _own_data(args: argparse.Namespace) -> Iterator[Contest]:
         raise Misuse("one-class has no score that could be compared.")
     wanted = vars(args) | {
         "standardize": None if args.standardize is False else True,
+        "chunk_rows": None,
         "epochs": None,
         "validation": None,
         "show_columns": False,
@@ -130,16 +131,10 @@ def _measured(
         library,
         contest.data,
         f"{n_rows:,} x {n_features:,}",
-        f"{statistics.median(times[1:]):.4f}",
-        _passes(model) + "*" * (gave_up and not is_fixed),
+        f"{statistics.median(times[1:]):.4f}{'*' if gave_up and not is_fixed else ''}",
         f"{_loss(model, contest):.4f}",
         f"{model.score(contest.X, contest.y):.4f}",
     )
-
-
-def _passes(model: Any) -> str:
-    taken = getattr(model, "n_iter_", None)
-    return "-" if taken is None else str(max(taken) if hasattr(taken, "__len__") else taken)
 
 
 def _loss(model: Any, contest: Contest) -> float:

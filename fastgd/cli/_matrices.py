@@ -42,7 +42,8 @@ class NPZ(Source):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         try:
-            self._names = [name.removesuffix(".npy") for name in zipfile.ZipFile(path).namelist()]
+            with zipfile.ZipFile(path) as archive:
+                self._names = [name.removesuffix(".npy") for name in archive.namelist()]
         except (zipfile.BadZipFile, OSError) as error:
             raise Problem(f"{path}: {error}") from None
         self._arrays: dict[str, NDArray[Any]] = {}
@@ -83,7 +84,7 @@ class NPZ(Source):
                 raise Problem(f"{self.path}, array {name!r}: {error}") from None
         return self._arrays[name]
 
-    def read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
+    def _read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
         total, width = self._shape()
         if width != layout.n_features:
             raise Problem(
@@ -187,7 +188,7 @@ class SvmLight(Source):
             zero_based=zero_based,
         )
 
-    def read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
+    def _read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
         shift, width = int(not layout.zero_based), layout.n_features
         for X, y, first in self._blocks(n_rows):
             columns = X.indices - shift

@@ -186,6 +186,7 @@ def check_words_for_chunks(name: str, words: Words) -> None:
     for word in own:
         if word not in known:
             raise Misuse(_unknown(word, name, f"in chunks {learns}", [*_heeded(name), *known]))
+    _told(getattr(linear_model, learns)(), name, own, None)
 
 
 def chunk_learner(name: str, words: Words, seed: int | None, epochs: int, summary: Summary) -> Any:

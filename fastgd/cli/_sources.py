@@ -3,6 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastgd.cli._layout import TABLE, Chunk, Layout, Size, Wishes
 from fastgd.cli._problems import Misuse, Problem, listed, needed
@@ -33,14 +37,31 @@ class Source(ABC):
         """
 
     @abstractmethod
+    def _read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
+        """Yield the rows, ``n_rows`` at a time, or all at once for None."""
+
     def read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
         """Yield the rows, ``n_rows`` at a time, or all at once for None.
 
         Raises
         ------
         Problem
-            If the file does not hold what the layout says; it names the place.
+            If the file does not hold what the layout says, or lacks a target; it names the place.
         """
+        for chunk in self._read(layout, n_rows, target=target):
+            if chunk.y is not None:
+                self._refuse_lost(chunk.y, chunk.first, layout)
+            yield chunk
+
+    def _refuse_lost(self, y: NDArray[Any], first: int, layout: Layout) -> None:
+        if y.dtype == object:
+            lost = np.array([value is None or value != value for value in y], bool)
+        else:
+            lost = ~np.isfinite(y)
+        if lost.any():
+            column = layout.target.name if layout.target and self.form == TABLE else None
+            place = self.place(first + int(np.argmax(lost)), column)
+            raise Problem(f"{place}: the target is missing. Rows without one are of no use here.")
 
     @abstractmethod
     def size(self) -> Size:

@@ -62,6 +62,8 @@ class Summary:
 
     Attributes
     ----------
+    numbers : list of str
+        The numeric columns of a table.
     moments, target : Moments
         Of the numeric columns, and of the targets of a regression.
     categories : dict of str to set of str
@@ -75,6 +77,7 @@ class Summary:
         self._source = source
         self._layout = layout
         self._classifies = classifies
+        self.numbers = layout.names(NUMBER)
         self.sizes: list[int] = []
         self.moments = Moments(sparse=layout.form == SPARSE)
         self.target = Moments()
@@ -87,19 +90,22 @@ class Summary:
         Raises
         ------
         Problem
-            For numbers that are infinite, and targets that are missing.
+            For numbers that are infinite.
         """
         if chunk.n_rows == 0:
             return
         is_table = self._layout.form == TABLE
-        numbers = chunk.X[self._layout.names(NUMBER)].to_numpy() if is_table else chunk.X
+        numbers = chunk.X[self.numbers].to_numpy() if is_table else chunk.X
         if numbers.shape[1] > 0:
             self._refuse_infinity(numbers, chunk.first)
             self.moments.add(numbers)
         for name, seen in self.categories.items():
             seen.update(chunk.X[name].dropna().unique())
         if chunk.y is not None:
-            self._add_targets(chunk.y, chunk.first)
+            if self._classifies:
+                self.classes.update(chunk.y.tolist())
+            else:
+                self.target.add(chunk.y.reshape(-1, 1))
         self.sizes.append(chunk.n_rows)
 
     def _refuse_infinity(self, numbers: Any, first: int) -> None:
@@ -114,21 +120,9 @@ class Summary:
         else:
             row, column = (int(index) for index in np.argwhere(bad)[0])
             if self._layout.form == TABLE:
-                name = self._layout.names(NUMBER)[column]
+                name = self.numbers[column]
         place = self._source.place(first + row, name)
         raise Problem(f"{place}: {'not a finite number' if is_sparse else 'an infinite number'}.")
-
-    def _add_targets(self, y: NDArray[Any], first: int) -> None:
-        lost = is_lost(y)
-        if lost.any():
-            target = self._layout.target
-            name = target.name if target is not None and self._layout.form == TABLE else None
-            place = self._source.place(first + int(np.argmax(lost)), name)
-            raise Problem(f"{place}: the target is missing; there is nothing to learn from.")
-        if self._classifies:
-            self.classes.update(y.tolist())
-        else:
-            self.target.add(y.reshape(-1, 1))
 
     @property
     def n_rows(self) -> int:
@@ -138,18 +132,10 @@ class Summary:
     def empty_columns(self) -> list[str]:
         """Return the columns of a table that hold nothing at all."""
         empty = [name for name, seen in self.categories.items() if not seen]
-        numbers = self._layout.names(NUMBER)
-        if numbers and self.n_rows > 0:
+        if self.numbers and self.n_rows > 0:
             is_empty = np.isnan(self.moments.mean)
-            empty += [name for name, lost in zip(numbers, is_empty, strict=True) if lost]
+            empty += [name for name, lost in zip(self.numbers, is_empty, strict=True) if lost]
         return empty
-
-
-def is_lost(y: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which targets are missing or infinite."""
-    if y.dtype == object:
-        return np.array([value is None or value != value for value in y], bool)
-    return ~np.isfinite(y)
 
 
 def preparation(layout: Layout, summary: Summary, *, standardize: bool) -> Any:
@@ -187,7 +173,7 @@ def _of_table(layout: Layout, summary: Summary, *, standardize: bool) -> ColumnT
     rows = DataFrame(index=[0, 1])
     if numbers:
         branches.append(("numbers", _of_numbers(standardize=standardize), numbers))
-        rows[numbers] = summary.moments.two_rows()
+        rows[numbers] = DataFrame(summary.moments.two_rows(), columns=summary.numbers)[numbers]
     if categories:
         encoder = OneHotEncoder(categories=known, handle_unknown="ignore")
         branches.append(("categories", encoder, categories))

@@ -66,7 +66,7 @@ class Table(Source):
                 f"number nor a category. Make numbers of it, or leave it out: --drop {column.name}"
             )
 
-    def read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
+    def _read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
         wanted = list(layout.columns)
         if target and layout.target is not None:
             wanted.append(layout.target)
@@ -233,15 +233,7 @@ class CSV(Table):
 
     def _complaint(self, columns: Sequence[Column], said: str) -> Problem:
         """Find the line that Arrow could not read; it knows columns only."""
-        try:
-            return self._first_fault(columns) or Problem(f"{self.path}: {said}")
-        except UnicodeDecodeError:
-            return Problem(
-                f"{self.path} is not UTF-8. Convert it: "
-                f"iconv -f LATIN1 -t UTF-8 {self.path} > converted.csv"
-            )
-        except (OSError, EOFError, csv.Error) as error:
-            return Problem(f"{self.path}: {error}")
+        return self._first_fault(columns) or Problem(f"{self.path}: {said}")
 
     def _first_fault(self, columns: Sequence[Column]) -> Problem | None:
         records = self._records()
@@ -271,7 +263,12 @@ class CSV(Table):
                     if row:
                         yield last + 1, row
                     last = reader.line_num
-            except (OSError, EOFError) as error:
+            except UnicodeDecodeError:
+                raise Problem(
+                    f"{self.path} is not UTF-8. If it is Latin-1, this converts it: "
+                    f"iconv -f LATIN1 -t UTF-8 {self.path} > converted.csv"
+                ) from None
+            except (OSError, EOFError, csv.Error) as error:
                 raise Problem(f"{self.path}: {error}") from None
 
     def place(self, row: int, column: str | None = None) -> str:

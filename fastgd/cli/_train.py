@@ -23,7 +23,7 @@ from fastgd.cli._layout import (
     Wishes,
 )
 from fastgd.cli._measures import Scores, as_labels, measure
-from fastgd.cli._names import CLASSIFICATION, MODELS, NOVELTY
+from fastgd.cli._names import CLASSIFICATION, MODELS, NOVELTY, REGRESSION
 from fastgd.cli._problems import Misuse, Problem, listed
 from fastgd.cli._sources import open_source, rows_at_a_time
 from fastgd.cli._summary import Summary, preparation
@@ -152,10 +152,8 @@ class Session:
             self.summary.add(chunk)
         if self.summary.n_rows == 0:
             raise Problem(f"{self._args.data} has no rows to train on.")
-        if classifies and len(self.summary.classes) < 2:
-            (only,) = self.summary.classes
-            raise Problem(f"{self._args.data}: all rows are of one class, {only!r}.")
-        self._make_labels_whole()
+        if classifies:
+            self._check_classes()
         empty = self.summary.empty_columns()
         if empty:
             self.layout = self.layout.without(empty)
@@ -164,12 +162,19 @@ class Session:
         self._prepare = preparation(self.layout, self.summary, standardize=self._standardizes)
         self._tell(empty)
 
-    def _make_labels_whole(self) -> None:
-        """Call labels 0 and 1 what were 0.0 and 1.0."""
-        classes = self.summary.classes
-        if all(isinstance(label, float) and label.is_integer() for label in classes):
-            for label in list(classes):
-                classes[int(label)] = classes.pop(label)
+    def _check_classes(self) -> None:
+        """Refuse what is no set of classes; call labels 0 and 1 what were 0.0 and 1.0."""
+        data, classes = self._args.data, self.summary.classes
+        for label in list(classes):
+            if isinstance(label, float) and not label.is_integer():
+                raise Problem(
+                    f"{data}: the target holds numbers such as {label:.6g}, and {self._args.model} "
+                    f"predicts classes. For numbers: {listed(_names_of(REGRESSION))}."
+                )
+            classes[int(label) if isinstance(label, float) else label] = classes.pop(label)
+        if len(classes) < 2:
+            (only,) = classes
+            raise Problem(f"{data}: all rows are of one class, {only!r}.")
 
     @property
     def _standardizes(self) -> bool:
