@@ -25,12 +25,11 @@ class StandIn(NamedTuple):
     """How an SGD estimator minimises what an estimator that wants all rows at once does.
 
     ``words`` makes the one's words of the other's and the number of rows; ``means`` lists the
-    words of the other that it heeds. A prediction is e^raw where the ``link`` is "log".
+    words of the other that it heeds.
     """
 
     words: Callable[[Mapping[str, Any], int], Words]
     means: tuple[str, ...] = ()
-    link: str = "identity"
 
 
 def _inverse(C: float, n_rows: int) -> float:
@@ -68,14 +67,15 @@ def _squared(words: Mapping[str, Any], n_rows: int, l1_ratio: float | None) -> W
 
 
 def _glm(loss: Any) -> StandIn:
-    return StandIn(lambda w, _: {"loss": loss, **_penalty(w["alpha"])}, ("alpha",), "log")
+    return StandIn(lambda w, _: {"loss": loss, **_penalty(w["alpha"])}, ("alpha",))
 
 
 def _tweedie(words: Mapping[str, Any], _: int) -> Words:
     power = float(words["power"])
-    if power <= 0.0:
-        raise Misuse("tweedie with power <= 0 is not trained in chunks; linear and ridge are.")
-    return {"loss": Tweedie(power), **_penalty(words["alpha"])}
+    if power < 0.0:
+        raise Misuse("--set power: tweedie with power < 0 is not trained in chunks.")
+    loss = Tweedie(power) if power > 0.0 else "squared_error"
+    return {"loss": loss, **_penalty(words["alpha"])}
 
 
 _STAND_INS = {
@@ -93,7 +93,7 @@ _STAND_INS = {
     ),
     "poisson": _glm("poisson"),
     "gamma": _glm("gamma"),
-    "tweedie": StandIn(_tweedie, ("power", "alpha"), "log"),
+    "tweedie": StandIn(_tweedie, ("power", "alpha")),
 }
 
 _ALWAYS_HEEDED = ("fit_intercept", "positive", "random_state")
@@ -181,7 +181,8 @@ def check_words_for_chunks(name: str, words: Words) -> None:
                 f"--set {word}: {name} has it, but not where it is trained in chunks; there it "
                 f"heeds {listed(_heeded(name))}, and further words of {learns}."
             )
-    _told(getattr(linear_model, MODELS[name].estimator)(), name, asked, None)
+    meant = _told(getattr(linear_model, MODELS[name].estimator)(), name, asked, None)
+    _STAND_INS[name].words(meant.get_params(), 1)
     known = getattr(linear_model, learns)().get_params()
     for word in own:
         if word not in known:
@@ -207,7 +208,7 @@ def chunk_learner(name: str, words: Words, seed: int | None, epochs: int, summar
     settings |= {"batch_size": BATCH_SIZE, **own}
     if "learning_rate" not in own:
         size = settings["batch_size"]
-        eta0 = float(own.get("eta0", ETA0 * _scale(name, summary)))
+        eta0 = float(own.get("eta0", ETA0 * _scale(settings["loss"], summary)))
         steps = sum(1 if size == "full" else -(-rows // size) for rows in summary.sizes)
         settings["learning_rate"] = Cosine(eta0=eta0, length=float(steps * epochs), unit="step")
     return _balanced(_told(model, name, settings, seed), summary)
@@ -225,9 +226,14 @@ def _heeded(name: str) -> list[str]:
     return [*_STAND_INS[name].means, *(word for word in _ALWAYS_HEEDED if word in known)]
 
 
-def _scale(name: str, summary: Summary) -> float:
+def _has_log_link(loss: Any) -> bool:
+    """Tell whether a prediction is e^raw."""
+    return loss in ("poisson", "gamma") or isinstance(loss, Tweedie)
+
+
+def _scale(loss: Any, summary: Summary) -> float:
     """Return the unit of the raw predictions: coefficients are about that large."""
-    if summary.classes or _STAND_INS[name].link == "log":
+    if summary.classes or _has_log_link(loss):
         return 1.0
     return float(summary.target.deviation[0]) or 1.0
 
@@ -245,7 +251,7 @@ def begin_at_the_mean(name: str, model: Any, n_features: int, summary: Summary) 
     if name not in _STAND_INS or summary.classes or not model.fit_intercept:
         return
     mean = float(summary.target.mean[0])
-    if _STAND_INS[name].link == "log":
+    if _has_log_link(model.loss):
         if mean <= 0.0:
             raise Problem(f"{name} needs targets with a mean above 0, got {mean:.3g}.")
         mean = math.log(mean)
