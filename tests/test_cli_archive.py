@@ -130,6 +130,11 @@ def test_an_object_of_skops_own_making_is_refused(saved, capsys):
     assert "FunctionTransformer" in predict(saved, capsys)[2]
 
 
+def test_a_file_without_a_pipeline_is_damaged(saved, capsys):
+    rewrite(saved, pipeline=skops.io.dumps([1, 2]))
+    assert predict(saved, capsys)[2].endswith("is damaged: it holds no pipeline.\n")
+
+
 def test_a_newer_format_is_refused(saved, capsys):
     rewrite(saved, card={"format": 2, "fastgd": "9.0", "what": "is new"})
     for command in ("predict", "info"):
@@ -147,7 +152,15 @@ def test_other_versions_are_warned_of(saved, capsys):
 
 
 @pytest.mark.parametrize(
-    "card", [{"layout": None}, {"model": "tree"}, {"color": "red"}, {"layout": {"form": "table"}}]
+    "card",
+    [
+        {"layout": None},
+        {"layout": {"form": "table"}},
+        {"model": "tree"},
+        {"estimator": "Ridge"},
+        {"format": "1"},
+        {"color": "red"},
+    ],
 )
 def test_a_damaged_card_is_told(card, saved, capsys):
     rewrite(saved, card=card)

@@ -4,6 +4,8 @@ import csv
 import gzip
 import json
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -150,7 +152,7 @@ def test_chunks_are_partial_fit(frame, run):
     )
     assert status == 0
     assert "3 chunks of up to 50 rows: SGDClassifier is fitted instead of LogisticRegression" in out
-    _, pipeline = _archive.load(_path("m.fastgd"))
+    _, pipeline = _archive.load(Path("m.fastgd"))
 
     numbers = make_pipeline(StandardScaler(), SimpleImputer(strategy="constant", fill_value=0.0))
     words = OneHotEncoder(handle_unknown="ignore", categories=[["blue, dark", "green", "red"]])
@@ -176,12 +178,6 @@ def test_chunks_are_partial_fit(frame, run):
     np.testing.assert_array_equal(pipeline["model"].intercept_, model.intercept_)
 
 
-def _path(name):
-    from pathlib import Path
-
-    return Path(name)
-
-
 def test_a_regression_in_chunks_comes_near_the_optimum(frame, run):
     frame.to_parquet("data.parquet", index=False, row_group_size=30)
     line = "train data.parquet --target amount --model ridge --drop label --standardize -o"
@@ -193,6 +189,49 @@ def test_a_regression_in_chunks_comes_near_the_optimum(frame, run):
     ]
     assert scores[0]["R2"] > 0.8
     assert scores[1]["R2"] == pytest.approx(scores[0]["R2"], abs=1e-3)
+
+
+def test_three_classes_and_one_that_is_new(run, rng):
+    X = rng.normal(size=(90, 2))
+    y = np.argmax(X @ [[1.0, -1.0, 0.0], [0.0, 0.5, 1.0]], axis=1)
+    np.savez("data.npz", X=X, y=y)
+    assert run("train data.npz --model softmax -o m.fastgd")[0] == 0
+    scores = json.loads(run("evaluate m.fastgd data.npz --json")[1])
+    assert scores["accuracy"] > 0.9
+    assert 0.9 < scores["ROC AUC (one vs rest)"] <= 1.0
+    np.savez("new.npz", X=X, y=np.where(np.arange(90) < 30, 7, y))
+    new = json.loads(run("evaluate m.fastgd new.npz --json")[1])
+    assert new["accuracy"] < 0.7
+    assert "log loss" not in new, "there is no probability of a class that the model does not know"
+    np.savez("none.npz", X=X[:0], y=y[:0])
+    said = refused_after_header(run, "evaluate m.fastgd none.npz")
+    assert said == "there are no rows to measure by."
+
+
+def test_progress_is_for_terminals(matrix, run, monkeypatch):
+    np.savez("data.npz", X=matrix[0], y=matrix[1])
+    line = "train data.npz --model logistic --chunk-rows 60 -o m.fastgd"
+    assert run(line)[2] == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    shown = run(line)[2]
+    assert "looking at the data" in shown
+    assert re.search(r"training:.*/1\.20k .*row/s, epoch=\d+, loss=0\.\d+", shown)
+    assert run(f"{line} --quiet") == (0, "", "")
+
+
+def test_gaps_in_a_matrix_are_filled_with_the_mean(matrix, run):
+    X, y = matrix
+    X[4, 2] = np.nan
+    np.savez("data.npz", X=X, y=y)
+    run("train data.npz --model logistic -o m.fastgd")
+    model = make_pipeline(SimpleImputer(), LogisticRegression()).fit(X, y)
+    _, (_, _, p_one) = written(run, "predict m.fastgd data.npz --proba")
+    np.testing.assert_allclose(np.array(p_one, float), model.predict_proba(X)[:, 1], atol=1e-6)
+    X[4, 2] = 0.0
+    np.savez("full.npz", X=X, y=y)
+    run("train full.npz --model logistic -o m.fastgd")
+    said = refused_after_header(run, "predict m.fastgd data.npz")
+    assert said == "the model refuses the data: Input X contains NaN."
 
 
 def test_memory_decides_on_chunks(matrix, run, monkeypatch):
@@ -223,7 +262,7 @@ def test_sgd_stops_by_the_rows_held_out(matrix, run):
     words = "--model sgd-classifier --set loss=log_loss --no-standardize --seed 0"
     assert run(f"train data.npz {words} --validation other.npz -o m.fastgd")[0] == 0
     model = SGDClassifier(loss="log_loss", random_state=0).fit(X, y, X_val=X[:40], y_val=y[:40])
-    _, pipeline = _archive.load(_path("m.fastgd"))
+    _, pipeline = _archive.load(Path("m.fastgd"))
     np.testing.assert_array_equal(pipeline["model"].coef_, model.coef_)
 
 
@@ -283,7 +322,7 @@ def test_predictions_go_to_a_file(matrix, run):
     run("train data.npz --model logistic -o m.fastgd")
     status, out, err = run("predict m.fastgd data.npz -o p.csv")
     assert (status, out, err) == (0, "", "120 predictions in p.csv\n")
-    assert _path("p.csv").read_text() == run("predict m.fastgd data.npz")[1]
+    assert Path("p.csv").read_text() == run("predict m.fastgd data.npz")[1]
     assert run("predict m.fastgd data.npz -o p.csv --quiet") == (0, "", "")
 
 
@@ -333,13 +372,13 @@ TRAIN = "train data.csv --target label --model logistic -o m.fastgd"
 )
 @pytest.mark.parametrize("chunks", ["", " --chunk-rows 7"])
 def test_bad_csv_is_named_by_line_and_column(text, said, chunks, run):
-    _path("data.csv").write_text(text)
+    Path("data.csv").write_text(text)
     assert refused(run, TRAIN + chunks).startswith(said)
-    assert not _path("m.fastgd").exists()
+    assert not Path("m.fastgd").exists()
 
 
 def test_text_that_is_not_utf8_is_told(run):
-    _path("data.csv").write_bytes(GOOD.replace("green", "gr\xfcn").encode("latin1"))
+    Path("data.csv").write_bytes(GOOD.replace("green", "gr\xfcn").encode("latin1"))
     assert refused(run, TRAIN).startswith("data.csv is not UTF-8.")
 
 
@@ -354,14 +393,14 @@ def test_text_that_is_not_utf8_is_told(run):
     ],
 )
 def test_bad_svmlight_is_named_by_line(text, said, run):
-    _path("data.svm").write_text(text)
+    Path("data.svm").write_text(text)
     assert refused(run, "train data.svm --model logistic -o m.fastgd").startswith(said)
 
 
 def test_features_that_the_model_does_not_know_are_named(run, matrix):
     dump_svmlight_file(*matrix, "data.svm", zero_based=False)
     run("train data.svm --model logistic -o m.fastgd")
-    _path("new.svm").write_text("1 1:1\n0 7:1\n")
+    Path("new.svm").write_text("1 1:1\n0 7:1\n")
     said = refused_after_header(run, "predict m.fastgd new.svm")
     assert said == "new.svm, line 2: there is a feature 7, and the model knows 1 to 6."
 
@@ -469,8 +508,6 @@ def test_another_table_than_the_model_expects_is_told(run, frame, matrix):
 
 
 def test_a_missing_extra_is_named(run, frame, monkeypatch):
-    import sys
-
     frame.to_csv("data.csv", index=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     said = refused(run, TRAIN)

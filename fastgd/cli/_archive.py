@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 from warnings import catch_warnings, simplefilter, warn
 
+from sklearn.pipeline import Pipeline
+
 from fastgd import __version__
 from fastgd.cli._layout import Layout
 from fastgd.cli._names import MODELS
@@ -83,8 +85,9 @@ class Card:
     def from_dict(cls, values: dict[str, Any]) -> "Card":
         """Return the card that ``as_dict`` wrote."""
         card = cls(**{**values, "layout": Layout.from_dict(values["layout"])})
-        if card.model not in MODELS:
-            raise ValueError(card.model)
+        known = MODELS[card.model]
+        if values["format"] != FORMAT or card.estimator not in (known.estimator, known.in_chunks):
+            raise ValueError(f"format {card.format}, {card.estimator}")
         return card
 
 
@@ -171,6 +174,8 @@ def load(path: Path) -> tuple[Card, Any]:
             pipeline = skops.loads(content, trusted=sorted(set().union(*trusted.values())))
     except Exception as error:  # damaged in a way that only shows when it is put together
         raise Problem(f"{path} is damaged: {error}") from None
+    if not isinstance(pipeline, Pipeline):
+        raise Problem(f"{path} is damaged: it holds no pipeline.")
     return card, pipeline
 
 

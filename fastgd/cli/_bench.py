@@ -49,8 +49,7 @@ def run(args: argparse.Namespace) -> int:
     contests = list(_own_data(args) if args.data is not None else _known_data(args))
     repeats = 1 + args.repeats
     rows: list[Sequence[str]] = [HEADINGS]
-    bar = progress(None, "fitting", "fit", total=2 * len(contests) * repeats, quiet=args.quiet)
-    with bar:
+    with progress("fitting", 2 * len(contests) * repeats, "fit", quiet=args.quiet) as bar:
         for contest in contests:
             for library, estimator in _both(contest, args.seed):
                 rows.append(_measured(contest, library, estimator, repeats, bar))

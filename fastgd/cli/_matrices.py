@@ -173,6 +173,8 @@ class SvmLight(Source):
     def layout(self, wishes: Wishes) -> Layout:
         """Take a pass over the file: which features there are is known at its end only."""
         _refuse_columns(self.path, wishes)
+        if wishes.target is not None:
+            raise Misuse(f"--target: in {self.path} it is the first word of each line.")
         lowest, highest = np.iinfo(np.int64).max, -1
         for X, _, _ in self._blocks(_ROWS_A_BLOCK):
             if X.nnz > 0:

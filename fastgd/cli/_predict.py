@@ -14,7 +14,7 @@ from fastgd.cli import _archive
 from fastgd.cli._layout import Chunk
 from fastgd.cli._measures import Scores, measure
 from fastgd.cli._names import NOVELTY
-from fastgd.cli._problems import Problem
+from fastgd.cli._problems import Problem, first_line
 from fastgd.cli._sources import Source, open_source, rows_to_stream
 from fastgd.cli._terminal import counted, note, progress, say
 
@@ -50,7 +50,7 @@ def _rows(pipeline: Any, chunk: Chunk, *, proba: bool) -> Iterator[list[Any]]:
         if proba:
             columns += pipeline.predict_proba(chunk.X).T.tolist()
     except ValueError as error:
-        raise Problem(str(error)) from None
+        raise Problem(f"the model refuses the data: {first_line(error)}") from None
     return map(list, zip(*columns, strict=True))
 
 
@@ -77,8 +77,7 @@ def _chunks(
     args: argparse.Namespace, source: Source, card: _archive.Card, *, target: bool
 ) -> Iterator[Chunk]:
     n_rows = rows_to_stream(source, args.chunk_rows)
-    bar = progress(None, args.command, "row", total=source.size().n_rows, quiet=args.quiet)
-    with bar:
+    with progress(args.command, source.size().n_rows, quiet=args.quiet) as bar:
         for chunk in source.read(card.layout, n_rows, target=target):
             yield chunk
             bar.update(chunk.n_rows)
@@ -92,7 +91,7 @@ def evaluate(args: argparse.Namespace) -> int:
     try:
         scores = measure(pipeline, chunks, card.task)
     except ValueError as error:
-        raise Problem(f"{args.data}: {error}") from None
+        raise Problem(f"{args.data}: {first_line(error)}") from None
     if args.json:
         print(
             json.dumps(

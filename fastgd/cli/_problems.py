@@ -34,6 +34,11 @@ def needed(module: str, purpose: str) -> ModuleType:
         ) from None
 
 
+def first_line(error: Exception) -> str:
+    """Return what an error says, without the advice that follows."""
+    return str(error).partition("\n")[0]
+
+
 def listed(names: Iterable[object], most: int = 20) -> str:
     """Return names as they read in a sentence, the first of many."""
     words = [str(name) for name in names]

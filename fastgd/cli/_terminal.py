@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,19 +37,13 @@ def warnings_as_notes(command: str) -> Iterator[None]:
         yield
 
 
-def progress(
-    items: Iterable[Any] | None,
-    what: str,
-    unit: str,
-    *,
-    total: int | None = None,
-    quiet: bool = False,
-) -> Any:
-    """Return a progress bar on stderr around something that is gone through; none in a pipe."""
+def progress(what: str, total: int, unit: str = "row", *, quiet: bool = False) -> Any:
+    """Return a progress bar on stderr; it does not show where that is no terminal."""
     from tqdm.auto import tqdm
 
-    hidden = True if quiet else None  # None: where stderr is no terminal
-    return tqdm(items, what, total=total, unit=unit, unit_scale=True, disable=hidden, leave=False)
+    words = {"unit": unit, "unit_scale": True, "leave": False}
+    hidden = True if quiet else None  # None lets tqdm look what stderr is
+    return tqdm(desc=what, total=total, disable=hidden, **words)
 
 
 def counted(number: int, thing: str) -> str:

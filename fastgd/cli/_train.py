@@ -24,7 +24,7 @@ from fastgd.cli._layout import (
 )
 from fastgd.cli._measures import Scores, as_labels, measure
 from fastgd.cli._names import CLASSIFICATION, MODELS, NOVELTY, REGRESSION
-from fastgd.cli._problems import Misuse, Problem, listed
+from fastgd.cli._problems import Misuse, Problem, first_line, listed
 from fastgd.cli._sources import open_source, rows_at_a_time
 from fastgd.cli._summary import Summary, preparation
 from fastgd.cli._terminal import counted, note, progress, say
@@ -62,7 +62,7 @@ def _told_by_the_estimator() -> Iterator[None]:
     try:
         yield
     except (ValueError, OverflowError) as error:
-        raise Problem(str(error)) from None
+        raise Problem(first_line(error)) from None
     except MemoryError:
         raise Problem("there is not enough memory; --chunk-rows 50000 needs less.") from None
 
@@ -143,13 +143,12 @@ class Session:
         """Take the pass that learns columns and classes, and tell what was found."""
         classifies = self._model.task == CLASSIFICATION
         self.summary = Summary(self._source, self.layout, classifies=classifies)
-        for chunk in progress(
-            self._feed,
-            "looking at the data",
-            "chunk",
-            quiet=self._args.quiet or not self._in_chunks,
-        ):
-            self.summary.add(chunk)
+        quiet = self._args.quiet or not self._in_chunks
+        total = self._source.size().n_rows
+        with progress("looking at the data", total, quiet=quiet) as bar:
+            for chunk in self._feed:
+                self.summary.add(chunk)
+                bar.update(chunk.n_rows)
         if self.summary.n_rows == 0:
             raise Problem(f"{self._args.data} has no rows to train on.")
         if classifies:
@@ -248,10 +247,7 @@ class Session:
         self._tell_of_chunks(model, epochs)
         started = time.perf_counter()
         has_begun = False
-        bar = progress(
-            None, "training", "row", total=epochs * self.summary.n_rows, quiet=args.quiet
-        )
-        with bar:
+        with progress("training", epochs * self.summary.n_rows, quiet=args.quiet) as bar:
             for epoch in range(1, epochs + 1):
                 for chunk in self._feed:
                     if chunk.n_rows == 0:
