@@ -1,24 +1,28 @@
 """Linear, logistic and softmax models by gradient descent, compiled by Numba."""
 
-from fastgd._export import to_sklearn
-from fastgd.linear_model import (
-    ElasticNet,
-    GammaRegressor,
-    HuberRegressor,
-    Lasso,
-    LinearRegression,
-    LinearSVC,
-    LinearSVR,
-    LogisticRegression,
-    PoissonRegressor,
-    QuantileRegressor,
-    Ridge,
-    SGDClassifier,
-    SGDOneClassSVM,
-    SGDRegressor,
-    SoftmaxRegression,
-    TweedieRegressor,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastgd._export import to_sklearn
+    from fastgd.linear_model import (
+        ElasticNet,
+        GammaRegressor,
+        HuberRegressor,
+        Lasso,
+        LinearRegression,
+        LinearSVC,
+        LinearSVR,
+        LogisticRegression,
+        PoissonRegressor,
+        QuantileRegressor,
+        Ridge,
+        SGDClassifier,
+        SGDOneClassSVM,
+        SGDRegressor,
+        SoftmaxRegression,
+        TweedieRegressor,
+    )
 
 __version__ = "0.1.0.dev0"
 
@@ -42,3 +46,32 @@ __all__ = [
     "__version__",
     "to_sklearn",
 ]
+
+_ELSEWHERE = {"to_sklearn": "fastgd._export"}  # all other names are estimators
+_MODULES = {
+    "callbacks",
+    "datasets",
+    "kernels",
+    "linear_model",
+    "losses",
+    "optimizers",
+    "penalties",
+    "plot",
+    "schedules",
+    "transforms",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, numba with it, only now: ``fastgd --help`` needs none of it."""
+    if name in _MODULES:
+        return import_module(f"fastgd.{name}")
+    if name not in __all__:
+        raise AttributeError(f"module 'fastgd' has no attribute {name!r}")
+    value = getattr(import_module(_ELSEWHERE.get(name, "fastgd.linear_model")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULES})

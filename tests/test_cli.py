@@ -9,6 +9,7 @@ import pytest
 
 import fastgd
 from fastgd import _demo, cli
+from fastgd.cli import _information
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_info_tells_what_a_bug_report_needs(capsys):
 
 
 def test_info_says_that_nothing_can_be_cached(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "cache_folder", lambda: None)
+    monkeypatch.setattr(_information, "cache_folder", lambda: None)
     assert cli.main(["info"]) == 0
     assert "every process compiles anew" in capsys.readouterr().out
 

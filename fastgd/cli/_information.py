@@ -1,11 +1,12 @@
-"""The command ``fastgd``: a demonstration, and what there is to know about an installation."""
+"""``fastgd info``: what there is to know about an installation, or about a saved model."""
 
 import argparse
 import ctypes
+import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,58 +14,48 @@ from typing import Any
 from fastgd import __version__
 from fastgd.kernels._jit import cache_folder
 
-PACKAGES = ("numba", "numpy", "scipy", "scikit-learn", "matplotlib")
+PACKAGES = ("numba", "numpy", "scipy", "scikit-learn", "matplotlib", "pandas", "pyarrow", "skops")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status.
-
-    Parameters
-    ----------
-    arguments : sequence of str, default=None
-        The words after ``fastgd``; those of the command line by default.
-    """
-    chosen = _parser().parse_args(arguments)
-    if chosen.command == "info":
-        _print_info()
-    elif chosen.command == "demo":
-        return _run_demo(chosen.output)
+def run(args: argparse.Namespace) -> int:
+    """Print what there is to know."""
+    if args.model is not None:
+        return _run_for_model(args)
+    rows = dict(_info())
+    if args.json:
+        print(json.dumps(rows, indent=1))
     else:
-        _parser().print_help()
+        _print(rows)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fastgd", description="Models by gradient descent.")
-    parser.add_argument("--version", action="version", version=f"fastgd {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("info", help="print versions, the processor, threads and the cache folder")
-    demo = commands.add_parser("demo", help="train three models on real data, beside scikit-learn")
-    demo.add_argument(
-        "--output",
-        type=Path,
-        default=Path("fastgd-demo.png"),
-        metavar="FILE",
-        help="where the loss curves go (default: %(default)s)",
-    )
-    return parser
+def _print(rows: dict[str, str]) -> None:
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        print(f"{name:<{width}}  {value}".rstrip())
 
 
-def _run_demo(output: Path) -> int:
-    if not output.parent.is_dir():  # now, and not after the training
-        print(f"fastgd demo: there is no folder {output.parent}", file=sys.stderr)
-        return 1
-    from fastgd import _demo
+def _run_for_model(args: argparse.Namespace) -> int:
+    from fastgd.cli._archive import read_card
+    from fastgd.cli._text import columns_as_text, settings_as_text
 
-    _demo.run(output)
+    card = read_card(args.model)
+    if args.json:
+        print(json.dumps(card.as_dict(), indent=1))
+        return 0
+    layout, target = card.layout, card.layout.target
+    rows = {
+        "model": f"{card.model} ({card.estimator}, {card.task})",
+        "trained on": f"{card.n_rows:,} rows of {layout.n_features:,} columns ({layout.form})",
+        "target": "none" if target is None else f"{target.name} ({target.dtype})",
+        "classes": "none" if card.classes is None else ", ".join(map(str, card.classes)),
+        "settings": settings_as_text(card),
+        "saved by": f"fastgd {card.fastgd}, scikit-learn {card.scikit_learn}, format {card.format}",
+    }
+    _print(rows)
+    if layout.columns:
+        print(f"columns\n{columns_as_text(layout)}")
     return 0
-
-
-def _print_info() -> None:
-    rows = list(_info())
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        print(f"{name:<{width}}  {value}")
 
 
 def _info() -> Iterator[tuple[str, str]]:

@@ -1,0 +1,102 @@
+"""How good a model's predictions are, by scikit-learn's metrics."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import metrics
+
+from fastgd.cli._layout import Chunk
+from fastgd.cli._names import CLASSIFICATION, REGRESSION
+from fastgd.cli._problems import Problem
+
+MOST_PROBABILITIES = 1 << 26  # numbers that are kept for metrics of probabilities
+
+Scores = dict[str, float]
+
+
+def as_labels(y: NDArray[Any], classes: Iterable[Any]) -> NDArray[Any]:
+    """Return labels as the model has them: text, or whole numbers where its classes are."""
+    if y.dtype == object:
+        return y.astype(str)
+    if all(isinstance(label, int) for label in classes) and np.equal(y, np.rint(y)).all():
+        return y.astype(np.int64)
+    return y
+
+
+def measure(pipeline: Any, chunks: Iterable[Chunk], task: str) -> Scores:
+    """Predict chunk by chunk, and compare with the targets.
+
+    Raises
+    ------
+    Problem
+        If there are no rows.
+    """
+    filled = (chunk for chunk in chunks if chunk.n_rows > 0)
+    if task == CLASSIFICATION:
+        return _of_classes(pipeline, filled)
+    pairs = [(chunk.y, pipeline.predict(chunk.X)) for chunk in filled]
+    predicted = _joined([of_chunk for _, of_chunk in pairs])
+    if task == REGRESSION:
+        return _of_numbers(_joined([y for y, _ in pairs]), predicted)
+    return {"rows": float(predicted.shape[0]), "share of outliers": float(np.mean(predicted == -1))}
+
+
+def _joined(parts: Sequence[Any]) -> NDArray[Any]:
+    if not parts:
+        raise Problem("there are no rows to measure by.")
+    return np.concatenate(parts)
+
+
+def _of_classes(pipeline: Any, chunks: Iterable[Chunk]) -> Scores:
+    classes, knows = pipeline.classes_, hasattr(pipeline, "predict_proba")
+    actual, predicted, probabilities = [], [], []
+    n_kept = 0
+    for chunk in chunks:
+        if chunk.y is None:
+            continue
+        actual.append(_codes(as_labels(chunk.y, classes.tolist()), classes))
+        predicted.append(_codes(pipeline.predict(chunk.X), classes))
+        n_kept += chunk.n_rows * len(classes)
+        if knows and n_kept <= MOST_PROBABILITIES:
+            probabilities.append(pipeline.predict_proba(chunk.X))
+    y, guess = _joined(actual), _joined(predicted)
+    present = np.unique(y)
+    recalls = metrics.recall_score(y, guess, labels=present, average=None, zero_division=0)
+    scores = {
+        "rows": float(y.shape[0]),
+        "accuracy": metrics.accuracy_score(y, guess),
+        "balanced accuracy": float(np.mean(recalls)),
+        "F1 (macro)": metrics.f1_score(y, guess, average="macro", zero_division=0),
+    }
+    if knows and n_kept <= MOST_PROBABILITIES and present[-1] < len(classes):
+        scores |= _of_probabilities(y, np.concatenate(probabilities))
+    return scores
+
+
+def _codes(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32]:
+    """Return the labels' numbers, which take less memory; what is no class has the last."""
+    places = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
+    return np.where(classes[places] == labels, places, len(classes)).astype(np.int32)
+
+
+def _of_probabilities(y: NDArray[Any], p: NDArray[Any]) -> Scores:
+    n_classes, n_present = p.shape[1], np.unique(y).shape[0]
+    scores = {"log loss": metrics.log_loss(y, p, labels=np.arange(n_classes))}
+    if n_classes == n_present == 2:
+        scores["ROC AUC"] = metrics.roc_auc_score(y, p[:, 1])
+    elif n_classes == n_present:
+        shares = p / p.sum(axis=1, keepdims=True)  # float32 may miss 1 by more than is allowed
+        scores["ROC AUC (one vs rest)"] = metrics.roc_auc_score(y, shares, multi_class="ovr")
+    return scores
+
+
+def _of_numbers(y: NDArray[Any], predicted: NDArray[Any]) -> Scores:
+    return {
+        "rows": float(y.shape[0]),
+        "R2": metrics.r2_score(y, predicted) if y.shape[0] > 1 else float("nan"),
+        "root mean squared error": metrics.root_mean_squared_error(y, predicted),
+        "mean absolute error": metrics.mean_absolute_error(y, predicted),
+        "median absolute error": metrics.median_absolute_error(y, predicted),
+    }

@@ -1,0 +1,318 @@
+"""The words of the command line. It imports nothing heavy: help is quick."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from fastgd import __version__
+from fastgd.cli._names import MODELS
+
+EXIT_STATUS = "exit status: 0 good, 1 data or a model is at fault, 2 wrong usage"
+FORMATS = """\
+DATA is read by the end of its name: .csv, .tsv and .txt (CSV), .svm, .svmlight and .libsvm,
+all of them also with .gz; .parquet and .pq; .npz (arrays X and y, or a CSR matrix)."""
+
+EXAMPLES = {
+    "train": """\
+  fastgd train flights.csv --target late --model logistic -o late.fastgd
+  fastgd train flights.csv.gz --target delay --model ridge --set alpha=10 \\
+      --drop tailnum --validation 0.2 -o delay.fastgd
+  fastgd train texts.svm --model svc --set C=0.5 -o texts.fastgd
+  fastgd train huge.parquet --target late --model logistic --chunk-rows 100000 \\
+      --epochs 5 -o late.fastgd""",
+    "predict": """\
+  fastgd predict late.fastgd new.csv -o predictions.csv
+  fastgd predict late.fastgd new.csv --proba | head""",
+    "evaluate": """\
+  fastgd evaluate late.fastgd test.csv
+  fastgd evaluate late.fastgd test.csv --json""",
+    "info": """\
+  fastgd info
+  fastgd info late.fastgd
+  fastgd info late.fastgd --json""",
+    "bench": """\
+  fastgd bench
+  fastgd bench flights.csv --target late --model logistic""",
+    "warmup": """\
+  fastgd warmup
+  fastgd warmup --dtype float64 --no-sparse""",
+    "demo": """\
+  fastgd demo --output curves.png""",
+    "completion": """\
+  fastgd completion bash > ~/.local/share/bash-completion/completions/fastgd
+  fastgd completion zsh > ~/.zfunc/_fastgd""",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; ``run`` of what it parses names the function of the command."""
+    top = argparse.ArgumentParser(
+        prog="fastgd",
+        description="Linear, logistic and softmax models by gradient descent, from files.",
+        epilog=f"fastgd COMMAND --help has examples.\n{EXIT_STATUS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"fastgd {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+    for add in (_train, _predict, _evaluate, _info, _bench, _warmup, _demo, _completion):
+        add(commands)
+    return top
+
+
+def _command(
+    commands: Any, name: str, run: str, help: str, more: str = ""
+) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help,
+        description=f"{help[0].upper()}{help[1:]}.\n{more}".rstrip(),
+        epilog=f"examples:\n{EXAMPLES[name]}\n\n{EXIT_STATUS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.set_defaults(run=f"fastgd.cli.{run}")
+    return made
+
+
+def _file(parser: Any, *names: str, **more: Any) -> None:
+    parser.add_argument(*names, type=Path, **more).complete = _COMPLETE_FILES
+
+
+# what shtab's scripts call for a file's name
+_COMPLETE_FILES = {
+    "bash": "_shtab_compgen_files",
+    "zsh": "_files",
+    "tcsh": "f",
+    "fish": "__fish_complete_path",
+}
+
+
+def _train(commands: Any) -> None:
+    train = _command(
+        commands,
+        "train",
+        "_train:run",
+        "fit a model to the rows of a file, and save it",
+        f"\n{FORMATS}\n\nmodels:\n{_models_as_text()}",
+    )
+    _file(train, "data", metavar="DATA", help="the rows to learn from")
+    train.add_argument("--model", required=True, choices=MODELS, metavar="NAME", help="see above")
+    _file(train, "-o", "--output", required=True, metavar="FILE", help="where the model goes")
+    _add_columns(train)
+    _add_settings(train)
+    train.add_argument(
+        "--standardize",
+        action=argparse.BooleanOptionalAction,
+        help="shift and scale numbers to mean 0 and deviation 1 (by default for the sgd models "
+        "and for training in chunks; the others do not need it)",
+    )
+    train.add_argument(
+        "--validation",
+        type=_fraction_or_file,
+        metavar="FRACTION|FILE",
+        help="measure on rows that are held out, or on those of another file; the sgd models also "
+        "stop by them where all rows fit into memory",
+    )
+    train.add_argument(
+        "--epochs",
+        type=_positive,
+        metavar="N",
+        help="passes over the rows (sgd models: at most, default 1000; in chunks: 10)",
+    )
+    _add_chunk_rows(train, "default: all at once, if memory allows")
+    train.add_argument(
+        "--show-columns", action="store_true", help="print what each column was taken for"
+    )
+    _add_quiet(train)
+
+
+def _models_as_text() -> str:
+    return "\n".join(
+        f"  {name:<15} {model.estimator} ({model.task})" for name, model in MODELS.items()
+    )
+
+
+def _add_columns(parser: Any) -> None:
+    parser.add_argument(
+        "--target", metavar="NAME", help="the column (.npz: the array, y by default) to predict"
+    )
+    for option, help in (
+        ("categorical", "take a column for categories, even if it holds numbers"),
+        ("numeric", "take a column for numbers"),
+        ("drop", "leave a column out"),
+    ):
+        parser.add_argument(
+            f"--{option}", action="extend", nargs=1, default=[], metavar="COLUMN", help=help
+        )
+    _add_separator(parser)
+
+
+def _add_settings(parser: Any) -> None:
+    parser.add_argument(
+        "--set",
+        action="extend",
+        nargs=1,
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the estimator; may be repeated",
+    )
+    parser.add_argument("--seed", type=_seed, metavar="N", help="of all that is drawn at random")
+
+
+def _add_separator(parser: Any) -> None:
+    parser.add_argument(
+        "--separator", metavar="CHARACTER", help="of CSV (default: a comma, a tab for .tsv)"
+    )
+
+
+def _add_chunk_rows(parser: Any, default: str) -> None:
+    parser.add_argument(
+        "--chunk-rows", type=_positive, metavar="N", help=f"read N rows at a time ({default})"
+    )
+
+
+def _add_quiet(parser: Any) -> None:
+    parser.add_argument(
+        "--quiet", action="store_true", help="no progress and no notes, but warnings and errors"
+    )
+
+
+def _predict(commands: Any) -> None:
+    predict = _command(
+        commands,
+        "predict",
+        "_predict:predict",
+        "write a model's predictions as CSV",
+        f"\n{FORMATS}",
+    )
+    _add_model_and_data(predict)
+    _file(predict, "-o", "--output", metavar="FILE", help="where they go (default: stdout)")
+    predict.add_argument(
+        "--proba", action="store_true", help="add a column for the probability of each class"
+    )
+    _add_separator(predict)
+    _add_chunk_rows(predict, "default: as memory allows")
+    _add_quiet(predict)
+
+
+def _evaluate(commands: Any) -> None:
+    evaluate = _command(
+        commands,
+        "evaluate",
+        "_predict:evaluate",
+        "compare a model's predictions with the targets in a file",
+        f"\n{FORMATS}",
+    )
+    _add_model_and_data(evaluate)
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
+    _add_separator(evaluate)
+    _add_chunk_rows(evaluate, "default: as memory allows")
+    _add_quiet(evaluate)
+
+
+def _add_model_and_data(parser: Any) -> None:
+    _file(parser, "model", metavar="MODEL", help="a file that fastgd train wrote")
+    _file(parser, "data", metavar="DATA", help="the rows")
+
+
+def _info(commands: Any) -> None:
+    info = _command(
+        commands,
+        "info",
+        "_information:run",
+        "print versions, the processor, threads and the cache folder, or what a model expects",
+    )
+    _file(info, "model", nargs="?", metavar="MODEL", help="a file that fastgd train wrote")
+    info.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _bench(commands: Any) -> None:
+    bench = _command(
+        commands,
+        "bench",
+        "_bench:run",
+        "time models of fastgd's and of scikit-learn's on this machine",
+        "Without DATA: on sets that come with scikit-learn.",
+    )
+    _file(bench, "data", nargs="?", metavar="DATA", help="rows of your own, as for train")
+    bench.add_argument("--model", choices=MODELS, metavar="NAME", help="as for train")
+    _add_columns(bench)
+    _add_settings(bench)
+    bench.add_argument(
+        "--no-standardize",
+        dest="standardize",
+        action="store_false",
+        help="give both libraries the numbers as they are",
+    )
+    bench.add_argument(
+        "--repeats", type=_positive, default=5, metavar="N", help="fits to time (%(default)s)"
+    )
+    _add_quiet(bench)
+
+
+def _warmup(commands: Any) -> None:
+    warmup = _command(
+        commands,
+        "warmup",
+        "_tools:warmup",
+        "compile the usual kernels now, so that no first fit has to wait",
+    )
+    warmup.add_argument(
+        "--dtype",
+        action="append",
+        choices=("float32", "float64"),
+        help="for numbers of this type only; may be repeated",
+    )
+    warmup.add_argument(
+        "--no-sparse", dest="sparse", action="store_false", help="for dense rows only"
+    )
+    _add_quiet(warmup)
+
+
+def _demo(commands: Any) -> None:
+    demo = _command(
+        commands, "demo", "_tools:demo", "train three models on real data, beside scikit-learn"
+    )
+    _file(
+        demo,
+        "--output",
+        default=Path("fastgd-demo.png"),
+        metavar="FILE",
+        help="where the loss curves go (default: %(default)s)",
+    )
+
+
+def _completion(commands: Any) -> None:
+    completion = _command(
+        commands,
+        "completion",
+        "_tools:completion",
+        "print a script by which a shell completes these words",
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh", "fish"))
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text}")
+    return number
+
+
+def _seed(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^32 - 1, got {text}")
+    return number
+
+
+def _fraction_or_file(text: str) -> float | Path:
+    try:
+        fraction = float(text)
+    except ValueError:
+        return Path(text)
+    if not 0.0 < fraction < 1.0:
+        raise argparse.ArgumentTypeError(f"must be a file, or between 0 and 1, got {text}")
+    return fraction
+
+
+_positive.__name__ = _seed.__name__ = "whole number"  # as argparse calls it where int fails

@@ -1,0 +1,182 @@
+"""What one pass over the data learns, and the preparation of columns that follows from it.
+
+Data in chunks and data at once go the same way, so the preparation does not depend on the chunks.
+"""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from fastgd.cli._layout import CATEGORY, NUMBER, SPARSE, TABLE, Chunk, Layout
+from fastgd.cli._problems import Problem
+from fastgd.cli._sources import Source
+
+SLICE_ROWS = 1 << 14  # rows of which moments are taken at once: bounds the scratch
+
+
+class Moments:
+    """Means and standard deviations of columns, chunk by chunk; missing numbers do not count."""
+
+    def __init__(self, *, sparse: bool = False) -> None:
+        self._scaler = StandardScaler(with_mean=not sparse)
+        self.n_missing = 0
+
+    def add(self, values: Any) -> None:
+        """Take in further rows."""
+        for first in range(0, values.shape[0], SLICE_ROWS):
+            part = values[first : first + SLICE_ROWS]
+            self.n_missing += int(np.isnan(_stored(part)).sum())
+            with np.errstate(invalid="ignore", divide="ignore"):  # columns without any number
+                self._scaler.partial_fit(part)
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Means, NaN for columns without any number."""
+        return np.asarray(self._scaler.mean_, np.float64)
+
+    @property
+    def deviation(self) -> NDArray[np.float64]:
+        """Standard deviations."""
+        return np.sqrt(np.asarray(self._scaler.var_, np.float64))
+
+    def two_rows(self, *, centred: bool = False) -> NDArray[np.float64]:
+        """Return two rows that have the same means (or 0) and standard deviations as all."""
+        mean = 0.0 if centred else self.mean
+        return np.stack([mean - self.deviation, mean + self.deviation])
+
+
+def _stored(matrix: Any) -> NDArray[Any]:
+    """Return the numbers that a matrix stores: all of them, or the non-zeros."""
+    values: NDArray[Any] = matrix if isinstance(matrix, np.ndarray) else matrix.data
+    return values
+
+
+class Summary:
+    """What there is to know of the rows before any model is fitted to them.
+
+    Attributes
+    ----------
+    numbers : list of str
+        The numeric columns of a table.
+    moments, target : Moments
+        Of the numeric columns, and of the targets of a regression.
+    categories : dict of str to set of str
+    classes : Counter
+        How often each label of a classification comes.
+    sizes : list of int
+        Rows of each chunk.
+    """
+
+    def __init__(self, source: Source, layout: Layout, *, classifies: bool) -> None:
+        self._source = source
+        self._layout = layout
+        self._classifies = classifies
+        self.numbers = layout.names(NUMBER)
+        self.sizes: list[int] = []
+        self.moments = Moments(sparse=layout.form == SPARSE)
+        self.target = Moments()
+        self.categories: dict[str, set[str]] = {name: set() for name in layout.names(CATEGORY)}
+        self.classes: Counter[Any] = Counter()
+
+    def add(self, chunk: Chunk) -> None:
+        """Take in further rows.
+
+        Raises
+        ------
+        Problem
+            For numbers that are infinite.
+        """
+        if chunk.n_rows == 0:
+            return
+        is_table = self._layout.form == TABLE
+        numbers = chunk.X[self.numbers].to_numpy() if is_table else chunk.X
+        if numbers.shape[1] > 0:
+            self._refuse_infinity(numbers, chunk.first)
+            self.moments.add(numbers)
+        for name, seen in self.categories.items():
+            seen.update(chunk.X[name].dropna().unique())
+        if chunk.y is not None:
+            if self._classifies:
+                self.classes.update(chunk.y.tolist())
+            else:
+                self.target.add(chunk.y.reshape(-1, 1))
+        self.sizes.append(chunk.n_rows)
+
+    def _refuse_infinity(self, numbers: Any, first: int) -> None:
+        is_sparse = self._layout.form == SPARSE
+        # a sparse row has no gaps that could be filled in: what is not stored is zero
+        bad = ~np.isfinite(_stored(numbers)) if is_sparse else np.isinf(numbers)
+        if not bad.any():
+            return
+        name = None
+        if is_sparse:
+            row = int(np.searchsorted(numbers.indptr, np.argmax(bad), side="right")) - 1
+        else:
+            row, column = (int(index) for index in np.argwhere(bad)[0])
+            if self._layout.form == TABLE:
+                name = self.numbers[column]
+        place = self._source.place(first + row, name)
+        raise Problem(f"{place}: {'not a finite number' if is_sparse else 'an infinite number'}.")
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return sum(self.sizes)
+
+    def empty_columns(self) -> list[str]:
+        """Return the columns of a table that hold nothing at all."""
+        empty = [name for name, seen in self.categories.items() if not seen]
+        if self.numbers and self.n_rows > 0:
+            is_empty = np.isnan(self.moments.mean)
+            empty += [name for name, lost in zip(self.numbers, is_empty, strict=True) if lost]
+        return empty
+
+
+def preparation(layout: Layout, summary: Summary, *, standardize: bool) -> Any:
+    """Return the fitted transformer in front of the model; None where there is nothing to do.
+
+    It is fitted to two rows that have the means, standard deviations and categories of all, since
+    not all of scikit-learn's transformers take chunks.
+    """
+    moments = summary.moments
+    if layout.form == TABLE:
+        return _of_table(layout, summary, standardize=standardize)
+    if layout.form == SPARSE:
+        if not standardize:
+            return None
+        return StandardScaler(with_mean=False).fit(moments.two_rows(centred=True))
+    if not standardize and moments.n_missing == 0:
+        return None
+    return _of_numbers(standardize=standardize).fit(moments.two_rows())
+
+
+def _of_numbers(*, standardize: bool) -> Any:
+    """Return what fills in missing numbers with the mean."""
+    if not standardize:
+        return SimpleImputer()
+    zero = SimpleImputer(strategy="constant", fill_value=0.0)  # the mean, once it is subtracted
+    return Pipeline([("scale", StandardScaler()), ("impute", zero)])
+
+
+def _of_table(layout: Layout, summary: Summary, *, standardize: bool) -> ColumnTransformer:
+    from pandas import DataFrame, Series
+
+    numbers, categories = layout.names(NUMBER), layout.names(CATEGORY)
+    known = [np.array(sorted(summary.categories[name]), object) for name in categories]
+    branches: list[Any] = []
+    rows = DataFrame(index=[0, 1])
+    if numbers:
+        branches.append(("numbers", _of_numbers(standardize=standardize), numbers))
+        rows[numbers] = DataFrame(summary.moments.two_rows(), columns=summary.numbers)[numbers]
+    if categories:
+        encoder = OneHotEncoder(categories=known, handle_unknown="ignore")
+        branches.append(("categories", encoder, categories))
+        for name, values in zip(categories, known, strict=True):
+            rows[name] = Series([values[0], values[-1]], dtype=object)
+    return ColumnTransformer(branches).fit(rows)

@@ -1,0 +1,47 @@
+"""Layouts and settings as lines that a person reads."""
+
+import inspect
+from collections.abc import Collection, Mapping
+
+from fastgd.cli._archive import Card
+from fastgd.cli._layout import CATEGORY, NUMBER, TABLE, Column, Layout
+from fastgd.cli._problems import listed
+from fastgd.cli._terminal import counted
+
+
+def described(layout: Layout) -> str:
+    """Return how many features there are, of which kinds."""
+    if layout.form != TABLE:
+        return f"{layout.n_features:,} features ({layout.form})"
+    kinds = {NUMBER: "numeric", CATEGORY: "categorical"}
+    parts = [f"{len(layout.names(kind)):,} {word}" for kind, word in kinds.items()]
+    return f"{counted(len(layout.columns), 'column')} ({', '.join(parts)})"
+
+
+def columns_as_text(layout: Layout, categories: Mapping[str, Collection[str]] | None = None) -> str:
+    """Return a line for each column of a table: its name, kind and dtype."""
+    width = max((len(column.name) for column in layout.columns), default=0)
+    return "\n".join(
+        f"  {column.name:<{width}}  {column.kind:<8}  {_detail(column, categories)}"
+        for column in layout.columns
+    )
+
+
+def _detail(column: Column, categories: Mapping[str, Collection[str]] | None) -> str:
+    known = sorted((categories or {}).get(column.name, ()))
+    if not known:
+        return column.dtype
+    return f"{column.dtype}, {len(known):,}: {listed(known, most=5)}"
+
+
+def settings_as_text(card: Card) -> str:
+    """Return the settings that are not the estimator's defaults."""
+    from fastgd import linear_model
+
+    parameters = inspect.signature(getattr(linear_model, card.estimator)).parameters
+    own = [
+        f"{name}={value}"
+        for name, value in card.settings.items()
+        if name not in parameters or repr(parameters[name].default) != value
+    ]
+    return ", ".join(own) or "the defaults"

@@ -1,0 +1,34 @@
+"""``fastgd warmup``, ``demo`` and ``completion``: commands of a few lines."""
+
+import argparse
+from importlib import import_module
+
+from fastgd.cli._problems import Problem, needed
+from fastgd.cli._terminal import counted, say
+
+
+def warmup(args: argparse.Namespace) -> int:
+    """Compile the usual kernels, so that no first fit has to wait."""
+    started = import_module("fastgd._warmup")
+    dtypes = tuple(args.dtype) if args.dtype else ("float32", "float64")
+    n_kernels = started.warmup(progress=not args.quiet, dtypes=dtypes, sparse=args.sparse)
+    say(f"{counted(n_kernels, 'kernel')} compiled", quiet=args.quiet)
+    return 0
+
+
+def demo(args: argparse.Namespace) -> int:
+    """Train three models beside scikit-learn's."""
+    if not args.output.parent.is_dir():  # now, and not after the training
+        raise Problem(f"there is no folder {args.output.parent}")
+    from fastgd import _demo
+
+    _demo.run(args.output)
+    return 0
+
+
+def completion(args: argparse.Namespace) -> int:
+    """Print what a shell needs to complete the words of the command."""
+    from fastgd.cli._parser import parser
+
+    print(needed("shtab", "shell completion").complete(parser(), shell=args.shell))
+    return 0

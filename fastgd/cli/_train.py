@@ -1,0 +1,316 @@
+"""``fastgd train``: from a file of rows to a file that holds a model."""
+
+import argparse
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+
+from fastgd.cli import _archive, _models
+from fastgd.cli._feed import Feed, held_out
+from fastgd.cli._layout import (
+    CATEGORY,
+    SPARSE,
+    TABLE,
+    Chunk,
+    Layout,
+    Wishes,
+)
+from fastgd.cli._measures import Scores, as_labels, measure
+from fastgd.cli._names import CLASSIFICATION, MODELS, NOVELTY, REGRESSION
+from fastgd.cli._problems import Misuse, Problem, first_line, listed
+from fastgd.cli._sources import open_source, rows_at_a_time
+from fastgd.cli._summary import Summary, preparation
+from fastgd.cli._terminal import counted, note, progress, say
+from fastgd.cli._text import columns_as_text, described
+
+EPOCHS = 10
+MANY_CATEGORIES = 1000
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, and save the model."""
+    started = time.perf_counter()
+    _check_output(args.output)
+    session = Session(args)
+    session.look()
+    pipeline = session.fit()
+    _archive.save(args.output, session.card(pipeline), pipeline)
+    session.report(pipeline)
+    size = args.output.stat().st_size / 1024
+    seconds = time.perf_counter() - started
+    say(f"saved: {args.output} ({size:,.0f} KiB), {seconds:.1f} s in all", quiet=args.quiet)
+    return 0
+
+
+def _check_output(path: Path) -> None:
+    if not path.parent.is_dir():  # now, and not after the training
+        raise Problem(f"there is no folder {path.parent}")
+    if path.is_dir():
+        raise Problem(f"{path} is a folder; -o names a file")
+
+
+@contextmanager
+def _told_by_the_estimator() -> Iterator[None]:
+    """Tell what an estimator refuses in one line."""
+    try:
+        yield
+    except (ValueError, OverflowError) as error:
+        raise Problem(first_line(error)) from None
+    except MemoryError:
+        raise Problem("there is not enough memory; --chunk-rows 50000 needs less.") from None
+
+
+class Session:
+    """One training: what the command line asks for, and what was found out on the way."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._model = MODELS[args.model]
+        self._words = _models.words_of(args.set)
+        if "warm_start" in self._words:
+            raise Misuse("--set warm_start: each training begins anew.")
+        self._source = open_source(args.data, args.separator)
+        self.layout = self._layout()
+        n_rows = rows_at_a_time(self._source, args.chunk_rows)
+        self._in_chunks = n_rows is not None
+        self._estimator = self._checked_estimator()
+        self._feed, self._validation = self._feeds(n_rows)
+
+    @property
+    def _seed(self) -> int:
+        return 0 if self._args.seed is None else int(self._args.seed)
+
+    def _layout(self) -> Layout:
+        args = self._args
+        target = args.target
+        if target is None and self._source.form == TABLE and self._model.task != NOVELTY:
+            raise Misuse(f"--target is needed: which column should {args.model} predict?")
+        if target is None and args.data.suffix == ".npz" and self._model.task != NOVELTY:
+            target = "y"
+        layout = self._source.layout(Wishes(target, args.categorical, args.numeric, args.drop))
+        column = layout.target
+        if self._model.task == NOVELTY:
+            return replace(layout, target=None)
+        if column is not None and self._model.task != CLASSIFICATION and column.kind == CATEGORY:
+            raise Problem(
+                f"{args.data}: the target {column.name!r} holds words, and {args.model} predicts "
+                f"numbers. For classes: {listed(_names_of(CLASSIFICATION))}."
+            )
+        return layout
+
+    def _checked_estimator(self) -> Any:
+        """Return what is fitted to all rows at once; in chunks it depends on what they hold."""
+        args = self._args
+        if self._in_chunks:
+            _models.check_words_for_chunks(args.model, self._words)
+            return None
+        if args.epochs is not None and not self._is_sgd:
+            raise Misuse(
+                f"--epochs: {args.model} finds its own end where all rows fit into memory. "
+                "Epochs are for sgd-classifier, sgd-regressor and one-class, and for --chunk-rows."
+            )
+        return _models.estimator(args.model, self._words, args.seed)
+
+    @property
+    def _is_sgd(self) -> bool:
+        return self._model.estimator == self._model.in_chunks
+
+    def _feeds(self, n_rows: int | None) -> tuple[Feed, Feed | None]:
+        """Return the rows to train on, and those to measure by, if any."""
+        feed = Feed(self._source, self.layout, n_rows)
+        wanted = self._args.validation
+        if wanted is None:
+            return feed, None
+        if self._model.task == NOVELTY:
+            raise Misuse("--validation: one-class has no targets to validate by.")
+        if isinstance(wanted, float):
+            kept, held = (held_out(wanted, self._seed, held=held) for held in (False, True))
+            return feed.only(kept), feed.only(held)
+        other = open_source(wanted, self._args.separator if self._source.form == TABLE else None)
+        other.check_layout(self.layout)
+        return feed, Feed(other, self.layout, n_rows)
+
+    # -- the pass before the training ----------------------------------------------------------
+
+    def look(self) -> None:
+        """Take the pass that learns columns and classes, and tell what was found."""
+        classifies = self._model.task == CLASSIFICATION
+        self.summary = Summary(self._source, self.layout, classifies=classifies)
+        quiet = self._args.quiet or not self._in_chunks
+        total = self._source.size().n_rows
+        with progress("looking at the data", total, quiet=quiet) as bar:
+            for chunk in self._feed:
+                self.summary.add(chunk)
+                bar.update(chunk.n_rows)
+        if self.summary.n_rows == 0:
+            raise Problem(f"{self._args.data} has no rows to train on.")
+        if classifies:
+            self._check_classes()
+        empty = self.summary.empty_columns()
+        if empty:
+            self.layout = self.layout.without(empty)
+        if self.layout.n_features == 0:
+            raise Problem(f"{self._args.data}: all columns beside the target are empty.")
+        self._prepare = preparation(self.layout, self.summary, standardize=self._standardizes)
+        self._tell(empty)
+
+    def _check_classes(self) -> None:
+        """Refuse what is no set of classes; call labels 0 and 1 what were 0.0 and 1.0."""
+        data, classes = self._args.data, self.summary.classes
+        for label in list(classes):
+            if isinstance(label, float) and not label.is_integer():
+                raise Problem(
+                    f"{data}: the target holds numbers such as {label:.6g}, and {self._args.model} "
+                    f"predicts classes. For numbers: {listed(_names_of(REGRESSION))}."
+                )
+            classes[int(label) if isinstance(label, float) else label] = classes.pop(label)
+        if len(classes) < 2:
+            (only,) = classes
+            raise Problem(f"{data}: all rows are of one class, {only!r}.")
+
+    @property
+    def _standardizes(self) -> bool:
+        if self._args.standardize is not None:
+            return bool(self._args.standardize)
+        return (self._in_chunks or self._is_sgd) and self.layout.form != SPARSE
+
+    def _tell(self, empty: list[str]) -> None:
+        quiet, layout = self._args.quiet, self.layout
+        found = [counted(self.summary.n_rows, "row"), described(layout)]
+        if self._model.task == CLASSIFICATION:
+            found.append(counted(len(self.summary.classes), "class"))
+        say(f"{self._args.data}: {', '.join(found)}", quiet=quiet)
+        if self._args.show_columns:
+            say(columns_as_text(layout, self.summary.categories))
+        if empty:
+            note(f"left out, because they are empty: {listed(empty)}", quiet=quiet)
+        for name, seen in self.summary.categories.items():
+            if len(seen) > max(MANY_CATEGORIES, self.summary.n_rows // 2):
+                note(
+                    f"{name} has {len(seen):,} categories in {self.summary.n_rows:,} rows. If it "
+                    f"is a name or a date: --drop {name}",
+                    quiet=quiet,
+                )
+
+    # -- the training --------------------------------------------------------------------------
+
+    def fit(self) -> Pipeline:
+        """Fit the model, and return it behind the preparation of its columns."""
+        with _told_by_the_estimator():
+            self._estimator = self._fit_chunks() if self._in_chunks else self._fit_at_once()
+        steps = [] if self._prepare is None else [("prepare", self._prepare)]
+        return Pipeline([*steps, ("model", self._estimator)])
+
+    def _prepared(self, chunk: Chunk) -> tuple[Any, NDArray[Any] | None]:
+        X = chunk.X if self._prepare is None else self._prepare.transform(chunk.X)
+        return X, None if chunk.y is None else as_labels(chunk.y, self.summary.classes)
+
+    def rows(self) -> tuple[Any, NDArray[Any] | None]:
+        """Return all rows as the model is given them.
+
+        Raises
+        ------
+        Problem
+            If they do not fit into memory.
+        """
+        if self._in_chunks:
+            raise Problem(f"{self._args.data} does not fit into memory.")
+        (chunk,) = self._feed
+        return self._prepared(chunk)
+
+    def _fit_at_once(self) -> Any:
+        model: Any = self._estimator
+        if self._args.epochs is not None:
+            model.set_params(max_iter=self._args.epochs)
+        X, y = self.rows()
+        held: dict[str, Any] = {}
+        if self._validation is not None and self._is_sgd:
+            (validation,) = self._validation
+            held = dict(zip(("X_val", "y_val"), self._prepared(validation), strict=True))
+        started = time.perf_counter()
+        model = model.fit(X, **held) if y is None else model.fit(X, y, **held)
+        passes = counted(int(np.max(model.n_iter_)), "epoch" if self._is_sgd else "pass")
+        self._told = f"{passes}, {time.perf_counter() - started:.1f} s"
+        return model
+
+    def _fit_chunks(self) -> Any:
+        name, args = self._args.model, self._args
+        epochs = EPOCHS if args.epochs is None else args.epochs
+        model = _models.chunk_learner(name, self._words, self._seed, epochs, self.summary)
+        self._tell_of_chunks(model, epochs)
+        started = time.perf_counter()
+        has_begun = False
+        with progress("training", epochs * self.summary.n_rows, quiet=args.quiet) as bar:
+            for epoch in range(1, epochs + 1):
+                for chunk in self._feed:
+                    if chunk.n_rows == 0:
+                        continue
+                    X, y = self._prepared(chunk)
+                    if not has_begun:
+                        _models.begin_at_the_mean(name, model, X.shape[1], self.summary)
+                        has_begun = True
+                    self._learn(model, X, y)
+                    bar.update(chunk.n_rows)
+                    bar.set_postfix(
+                        epoch=epoch, loss=f"{model.history_['loss'][-1]:.4g}", refresh=False
+                    )
+        self._told = f"{counted(epochs, 'epoch')}, {time.perf_counter() - started:.1f} s"
+        return model
+
+    def _learn(self, model: Any, X: Any, y: NDArray[Any] | None) -> None:
+        if self._model.task == CLASSIFICATION:
+            model.partial_fit(X, y, classes=sorted(self.summary.classes))
+        else:
+            model.partial_fit(X, y)
+
+    def _tell_of_chunks(self, model: Any, epochs: int) -> None:
+        size = counted(max(self.summary.sizes), "row")
+        chunks = counted(len(self.summary.sizes), "chunk")
+        instead = "" if self._is_sgd else f" instead of {self._model.estimator}"
+        say(
+            f"the rows are read in {chunks} of up to {size}: {type(model).__name__} is fitted"
+            f"{instead}, in {counted(epochs, 'epoch')}",
+            quiet=self._args.quiet,
+        )
+
+    # -- what is told and kept -----------------------------------------------------------------
+
+    def report(self, pipeline: Pipeline) -> None:
+        """Tell what was fitted, and how good it is."""
+        if self._args.quiet:
+            return
+        say(f"{type(self._estimator).__name__}: {self._told}")
+        say(f"on the rows trained on: {_in_short(measure(pipeline, self._feed, self._model.task))}")
+        if self._validation is not None:
+            scores = measure(pipeline, self._validation, self._model.task)
+            say(f"on {counted(int(scores['rows']), 'row')} held out: {_in_short(scores)}")
+
+    def card(self, pipeline: Pipeline) -> _archive.Card:
+        """Return what the model file says of the model."""
+        settings = {name: repr(value) for name, value in self._estimator.get_params().items()}
+        is_classifier = self._model.task == CLASSIFICATION
+        return _archive.Card(
+            model=self._args.model,
+            estimator=type(self._estimator).__name__,
+            task=self._model.task,
+            layout=self.layout,
+            settings=settings,
+            n_rows=self.summary.n_rows,
+            classes=pipeline.classes_.tolist() if is_classifier else None,
+        )
+
+
+def _names_of(task: str) -> list[str]:
+    return [name for name, model in MODELS.items() if model.task == task]
+
+
+def _in_short(scores: Scores) -> str:
+    wanted = ("accuracy", "log loss", "R2", "root mean squared error", "share of outliers")
+    return ", ".join(f"{name} {scores[name]:.4g}" for name in wanted if name in scores)
