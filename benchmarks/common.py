@@ -1,11 +1,17 @@
-"""Data and settings that all benchmarks share.
+"""Data, settings and measurements that all benchmarks share.
 
 Everything goes through the public estimators, so that a benchmark means the same from one commit
 to the next, whatever becomes of the kernels.
 """
 
+import time
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from scipy import sparse
+
+REPEATS = 7
 
 
 class Timed:
@@ -13,8 +19,32 @@ class Timed:
 
     warmup_time = 0.1
     rounds = 2
-    repeat = (5, 20, 2.0)
+    repeat = (3, 10, 1.0)
     sample_time = 0.02
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    """Return how long a call takes."""
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def fastest(*calls: Callable[[], Any]) -> list[float]:
+    """Return the shortest time of each call, taken in turns so that all meet the same machine."""
+    times = [[seconds(call) for call in calls] for _ in range(REPEATS)]
+    return [min(of_one) for of_one in zip(*times, strict=True)]
+
+
+def arrays_of(X: Any) -> list[np.ndarray]:
+    """Return the arrays that a pass over X reads."""
+    return [X.data, X.indices, X.indptr] if sparse.issparse(X) else [X]
+
+
+def read(X: Any) -> None:
+    """Take a plain sum over X: what a pass costs that does nothing but read."""
+    for array in arrays_of(X):
+        array.sum()
 
 
 def dense(n_rows: int, n_features: int, n_classes: int = 2) -> tuple[np.ndarray, np.ndarray]:

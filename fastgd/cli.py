@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _print_info()
     elif chosen.command == "demo":
         return _run_demo(chosen.output)
+    elif chosen.command == "warmup":
+        _run_warmup()
     else:
         _parser().print_help()
     return 0
@@ -39,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fastgd {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("info", help="print versions, the processor, threads and the cache folder")
+    commands.add_parser("warmup", help="compile the usual combinations now; takes some minutes")
     demo = commands.add_parser("demo", help="train three models on real data, beside scikit-learn")
     demo.add_argument(
         "--output",
@@ -58,6 +61,12 @@ def _run_demo(output: Path) -> int:
 
     _demo.run(output)
     return 0
+
+
+def _run_warmup() -> None:
+    from fastgd._warmup import warmup
+
+    print(f"{warmup(progress=True)} kernels compiled, in {_describe_cache(cache_folder())}")
 
 
 def _print_info() -> None:
