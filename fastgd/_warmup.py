@@ -77,7 +77,11 @@ def _usual_fits() -> Iterator[_Fit]:
         model = getattr(linear_model, name)()
         yield from (_Fit(model, n) for n in ((2, 3) if is_classifier(model) else (0,)))
     for optimizer, batch_size in product(OPTIMIZERS, BATCH_SIZES):
-        words = {"optimizer": optimizer, "batch_size": batch_size, "random_state": 0}
+        words: dict[str, Any] = {
+            "optimizer": optimizer,
+            "batch_size": batch_size,
+            "random_state": 0,
+        }
         yield _Fit(linear_model.SGDClassifier(loss="hinge", **words), 2)
         yield _Fit(linear_model.SGDClassifier(loss="log_loss", **words), 2)
         yield _Fit(linear_model.SGDClassifier(loss="log_loss", **words), 3)
