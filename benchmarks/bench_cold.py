@@ -48,7 +48,7 @@ class _Cold:
     rounds = 1
     repeat = (3, 5, 10.0)
     warmup_time = 0
-    timeout = 300
+    timeout = 600
 
 
 class Import(_Cold):
@@ -79,7 +79,7 @@ class Compile:
 
     params = list(MODELS)
     param_names = ("model",)
-    timeout = 300
+    timeout = 600
 
     def setup(self, name):
         self.folder = tempfile.TemporaryDirectory()

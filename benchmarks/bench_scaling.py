@@ -72,6 +72,7 @@ class Threads:
     Kernels let go of the interpreter's lock, so k fits on k processors take the time of one.
     """
 
+    timeout = 600
     params = [1, 2, 4, 8]
     param_names = ("threads",)
 

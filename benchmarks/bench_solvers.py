@@ -20,7 +20,7 @@ SETS = ["breast_cancer", "digits", "nycflights_cls"]
 class LogLoss:
     """The mean log loss (of a softmax where classes are more than two) plus alpha / 2 |w|^2."""
 
-    timeout = 300
+    timeout = 600
     params = (["gd", "sdca", "saga", "sgd"], SETS)
     param_names = ("solver", "data")
 

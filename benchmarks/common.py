@@ -22,6 +22,7 @@ class Timed:
     """
 
     timer = time.process_time
+    timeout = 600  # seconds, compilation included
     warmup_time = 0.1
     rounds = 2
     repeat = (3, 10, 1.0)
