@@ -72,10 +72,10 @@ with collector_paused():
 # NaN and inf stay legal (no "nnan", no "ninf"): divergence is detected through them.
 FASTMATH = frozenset({"contract", "reassoc", "arcp", "nsz"})
 
-# Each would be a second function around every helper, for callers in C that do not exist.
+# Numba would wrap every function once more, for callers in C. There are none.
 NO_WRAPPER = {"no_cfunc_wrapper": True}
 
-# Of a function that stands in for another one in kernels (``numba.extending.overload``).
+# For the functions of ``numba.extending.overload``.
 INLINED = {"forceinline": True, **NO_WRAPPER}
 
 _PACKAGE = __name__.rpartition(".")[0]
@@ -191,7 +191,10 @@ class _Cache(NullCache):
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Write the compiled code for a signature; a full or read-only disk is no error."""
+        """Write the compiled code for a signature; a full disk is no error.
+
+        Where no folder is writable, one warning tells that every process will compile anew.
+        """
         _Cache.n_compiled += 1
         if self.storage is None:
             _warn_once(_NOWHERE)

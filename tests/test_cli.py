@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastgd
-from fastgd import _demo, cli
+from fastgd import _demo, _warmup, cli
 
 
 @pytest.fixture
@@ -47,6 +47,12 @@ def test_unknown_command_is_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["dance"])
     assert "invalid choice: 'dance'" in capsys.readouterr().err
+
+
+def test_warmup_says_what_it_compiled(monkeypatch, capsys):
+    monkeypatch.setattr(_warmup, "warmup", lambda *, progress: 3 if progress else 0)
+    assert cli.main(["warmup"]) == 0
+    assert capsys.readouterr().out.startswith("3 kernels compiled, in ")
 
 
 @pytest.mark.usefixtures("small")
