@@ -1,6 +1,15 @@
 PYTHON ?= python
 
-.PHONY: check lint test test-thorough test-nojit bench peers docs-catalogue
+ASV = $(PYTHON) -m asv --config benchmarks/asv.conf.json
+
+# What a comparison with BASE runs, and how much slower is slower: see docs/benchmarks.md.
+BASE ?= main
+BENCH ?= ^bench_(kernels|estimators|scaling).*\.time_
+FACTOR ?= 1.2
+# make bench QUICK=1: each benchmark once, to see that it runs
+QUICK ?=
+
+.PHONY: check lint test test-thorough test-nojit bench bench-compare dashboard peers docs-catalogue
 
 check: lint test test-nojit
 
@@ -18,9 +27,16 @@ test-thorough:  ## the products that compile for minutes
 test-nojit:
 	NUMBA_DISABLE_JIT=1 $(PYTHON) -m pytest -n auto --dist worksteal -m nojit
 
-bench:
-	$(PYTHON) -m asv --config benchmarks/asv.conf.json machine --yes
-	$(PYTHON) -m asv --config benchmarks/asv.conf.json run --quick 'HEAD^!'
+bench:  ## this commit
+	$(ASV) machine --yes
+	$(ASV) run $(if $(QUICK),--quick) 'HEAD^!'
+
+bench-compare:  ## this commit with another one: fails where something became slower
+	$(ASV) machine --yes
+	$(ASV) continuous --factor $(FACTOR) --interleave-rounds --bench '$(BENCH)' $(BASE) HEAD
+
+dashboard: bench  ## and all that was measured before, on localhost
+	$(PYTHON) benchmarks/dashboard.py
 
 peers:
 	mkdir -p build

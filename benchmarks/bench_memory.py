@@ -10,6 +10,7 @@ from .common import csr, dense
 class Memory:
     """Peaks over a fit, for dense and CSR rows, visited in order and shuffled."""
 
+    timeout = 600
     params = (["dense", "csr"], [False, True])
     param_names = ("layout", "shuffle")
 

@@ -68,7 +68,10 @@ def __getattr__(name: str) -> Any:
         return import_module(f"fastgd.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'fastgd' has no attribute {name!r}")
-    value = getattr(import_module(_ELSEWHERE.get(name, "fastgd.linear_model")), name)
+    from fastgd.kernels._jit import collector_paused
+
+    with collector_paused():
+        value = getattr(import_module(_ELSEWHERE.get(name, "fastgd.linear_model")), name)
     globals()[name] = value
     return value
 

@@ -13,6 +13,8 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from fastgd.kernels._jit import INLINED, NO_WRAPPER
+
 
 def hook(plain):
     """Make ``plain(tag, ...)`` compile to ``type(tag).<the same name>(tag, ...)``.
@@ -27,7 +29,7 @@ def hook(plain):
 
     # numba compares the argument names of an overload with those of its implementation
     resolve.__signature__ = inspect.signature(plain)
-    overload(plain, target="generic", jit_options={"forceinline": True})(resolve)
+    overload(plain, target="generic", jit_options=INLINED)(resolve)
     return plain
 
 
@@ -43,7 +45,7 @@ def optional(default):
         return getattr(tag.instance_class, name, default)
 
     resolve.__signature__ = inspect.signature(default)
-    overload(plain, target="generic")(resolve)
+    overload(plain, target="generic", jit_options=NO_WRAPPER)(resolve)
     return plain
 
 
@@ -55,7 +57,7 @@ def cast(value, reference):
     return type(reference)(value)
 
 
-@overload(cast, target="generic", jit_options={"forceinline": True})
+@overload(cast, target="generic", jit_options=INLINED)
 def _cast(value, reference):
     if reference is types.float32:
         return lambda value, reference: np.float32(value)

@@ -17,33 +17,67 @@ is seen before anything in it is unpickled. There is no index to race for, hence
 same holds on Windows and on network drives. A stale entry is overwritten by the fresh one of the
 same name, so the folder does not grow.
 
-From numba's private parts come ``Dispatcher._cache`` with its interface, and
-``CompileResultCacheImpl`` for the folder and for turning compiled code into plain objects. Its
-events tell when compilation begins and ends (``watch_compilation``).
+Reading an entry does not make numba load all that it can compile, as its own cache does: that is
+three quarters of what a process would wait for. An entry lists the symbols that it links to, and
+only where one of them is unknown is numba asked for everything.
+
+From numba's private parts come ``Dispatcher._cache`` with its interface, ``CompileResultCacheImpl``
+for the folder and for turning compiled code into plain objects, ``rtsys`` for the symbols of
+numba's runtime, and a library's ``_final_module`` for those that an entry links to. Its events
+tell when compilation begins and ends (``watch_compilation``).
 """
 
 import contextlib
 import functools
+import gc
 import hashlib
+import itertools
 import os
 import pickle
 import sys
 import types as python_types
 import uuid
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
-from numba import types
-from numba.core import config, event
-from numba.core.caching import CompileResultCacheImpl, NullCache
-from numba.core.serialize import dumps
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """Pause the garbage collector while much is made that stays: it would walk all of it, often.
+
+    That was a quarter of the time that ``import numba`` takes, and a fifth of a compilation's.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+with collector_paused():
+    import numba
+    from llvmlite import binding
+    from numba import types
+    from numba.core import config, event
+    from numba.core.caching import CompileResultCacheImpl, NullCache
+    from numba.core.runtime import rtsys
+    from numba.core.serialize import dumps
 
 # NaN and inf stay legal (no "nnan", no "ninf"): divergence is detected through them.
 FASTMATH = frozenset({"contract", "reassoc", "arcp", "nsz"})
+
+# Numba would wrap every function once more, for callers in C. There are none.
+NO_WRAPPER = {"no_cfunc_wrapper": True}
+
+# For the functions of ``numba.extending.overload``.
+INLINED = {"forceinline": True, **NO_WRAPPER}
 
 _PACKAGE = __name__.rpartition(".")[0]
 
@@ -59,6 +93,7 @@ def kernel(function: Callable | None = None, /, **options: Any) -> Any:
     # Absent where NUMBA_DISABLE_JIT left a plain function.
     if hasattr(compiled, "_cache"):
         compiled._cache = _Cache(function)
+        compiled.compile = collector_paused()(compiled.compile)
     return compiled
 
 
@@ -76,7 +111,7 @@ def helper(function: Callable | None = None, /, *, allocates: bool = False, **op
     """
     if function is None:
         return functools.partial(helper, allocates=allocates, **options)
-    common = {"nogil": True, "error_model": "numpy", "fastmath": set(FASTMATH)}
+    common = {"nogil": True, "error_model": "numpy", "fastmath": set(FASTMATH), **NO_WRAPPER}
     options.setdefault("forceinline", True)
     return numba.njit(**{**common, **options, "_nrt": allocates})(function)
 
@@ -118,6 +153,11 @@ class _Compilations(event.Listener):
             self._ended()
 
 
+def count_compiled() -> int:
+    """Return how many kernels this process has compiled, signature by signature."""
+    return _Cache.n_compiled
+
+
 def _stamp_of_sources(folder: Path) -> str | None:
     """Return a digest of all kernel sources and of what else compiled code depends on.
 
@@ -154,6 +194,8 @@ class _Cache(NullCache):
     It stands in for numba's own cache in a dispatcher: a miss is None, and nothing is raised.
     """
 
+    n_compiled = 0  # by the whole process
+
     def __init__(self, function: Callable) -> None:
         self._function = function
 
@@ -172,7 +214,6 @@ class _Cache(NullCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled code for a signature, or None."""
-        target_context.refresh()  # numba registers what the code links to only on request
         entry = self._entry(sig, target_context.codegen())
         if entry is None:
             return None
@@ -181,16 +222,24 @@ class _Cache(NullCache):
             blob = Path(entry.path).read_bytes()
             checksum, body = blob[:32], blob[32:]
             if checksum == _checksum(entry, body):
-                return self.storage.rebuild(target_context, pickle.loads(body))
+                compiled = pickle.loads(body)
+                _make_known(compiled.symbols, target_context)
+                return self.storage.rebuild(target_context, compiled.parts)
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Write the compiled code for a signature; a full or read-only disk is no error."""
+        """Write the compiled code for a signature; a full disk is no error.
+
+        Where no folder is writable, one warning tells that every process will compile anew.
+        """
+        _Cache.n_compiled += 1
+        if self.storage is None:
+            _warn_once(_NOWHERE)
         entry = self._entry(sig, data.codegen)
         if entry is None or not self.storage.check_cachable(data):
             return
         with contextlib.suppress(OSError, pickle.PicklingError):
-            body = dumps(self.storage.reduce(data))
+            body = dumps(_Compiled(_symbols(data.library), self.storage.reduce(data)))
             self.storage.locator.ensure_cache_path()
             _write_whole(entry.path, _checksum(entry, body) + body)
 
@@ -212,6 +261,39 @@ class _Cache(NullCache):
         name = f"{self._function.__module__.rpartition('.')[2]}.{self._function.__qualname__}"
         name = "".join(letter for letter in name if letter not in "<>")
         return f"{name}.{sys.implementation.cache_tag}.{digest[:24]}.nbc"
+
+
+class _Compiled(NamedTuple):
+    """What an entry holds: the names that the code links to, and the code as plain objects."""
+
+    symbols: tuple[str, ...]
+    parts: tuple
+
+
+def _symbols(library: Any) -> tuple[str, ...]:
+    """List what a library links to and does not define."""
+    module = library._final_module
+    values = itertools.chain(module.functions, module.global_variables)
+    names = (value.name for value in values if value.is_declaration)
+    return tuple(sorted(name for name in names if not name.startswith("llvm.")))
+
+
+def _make_known(symbols: Iterable[str], target_context: Any) -> None:
+    """Register what machine code links to: an unknown name would end the process."""
+    rtsys.initialize(target_context)
+    if not all(binding.address_of_symbol(name) for name in symbols):
+        target_context.refresh()
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+_NOWHERE = (
+    "No folder for compiled kernels is writable, neither the package's nor the user's: every "
+    "process compiles anew. Set NUMBA_CACHE_DIR to a folder that can be written to."
+)
 
 
 def _checksum(entry: _Entry, body: bytes) -> bytes:

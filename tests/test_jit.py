@@ -4,6 +4,8 @@ Most tests run small programs on a package of their own, because what is tested 
 process leaves behind for the next.
 """
 
+import contextlib
+import gc
 import itertools
 import json
 import os
@@ -11,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import types
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -335,14 +338,116 @@ def test_unreadable_entry_is_a_miss(sandbox):
     assert sandbox.entries() == [entry], "no temporary file stays behind"
 
 
-def test_runs_uncached_where_no_folder_is_writable(sandbox):
+WARNED = """
+import warnings
+import numpy as np
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    {call}
+    assert f(*args) == 2
+    assert f(args[0].astype("f4")) == 2
+print(*[warning.message for warning in caught], sep="\\n")
+"""
+
+
+def _without_folders(sandbox: Sandbox) -> dict[str, str]:
+    """Take away the package's folder and the user's, and return the environment that does."""
     sandbox.write("a_file", "")
     sandbox.write("package/__pycache__", "")  # in the place of a folder: holds for root, too
     nowhere = str(sandbox.root / "a_file" / "folder")
-    places = dict.fromkeys(("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"), nowhere)
-    assert sandbox.run(CALL_TWICE, **places) == (2, 0)
+    return dict.fromkeys(("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"), nowhere)
+
+
+def test_runs_uncached_where_no_folder_is_writable_and_warns_once(sandbox):
+    places = _without_folders(sandbox)
+    printed = sandbox.run_program(WARNED.format(call=CALL_TWICE), **places)
+    assert printed.count("every process compiles anew. Set NUMBA_CACHE_DIR") == 1
     folder = "from package._jit import cache_folder; print(cache_folder())"
     assert sandbox.run_program(folder, **places).strip() == "None"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the user's folder is set as Linux has it")
+def test_user_s_folder_where_the_package_s_is_not_writable(sandbox):
+    places = {**_without_folders(sandbox), "NUMBA_CACHE_DIR": ""}
+    places["XDG_CACHE_HOME"] = str(sandbox.root / "home")
+    assert sandbox.run(CALL_TWICE, **places) == (2, 0)
+    assert sandbox.run(CALL_TWICE, **places) == (2, 1)
+    (entry,) = sandbox.entries()
+    assert entry.is_relative_to(sandbox.root / "home")
+
+
+def _install(sandbox: Sandbox, version: str) -> None:
+    """Build a wheel of the package, with one date for all files, and let pip install it."""
+    wheel = sandbox.root / f"package-{version}-py3-none-any.whl"
+    about = f"package-{version}.dist-info"
+    files = {f"package/{path.name}": path.read_text() for path in sandbox.package.glob("*.py")}
+    files[f"{about}/METADATA"] = f"Metadata-Version: 2.1\nName: package\nVersion: {version}\n"
+    files[f"{about}/WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    files[f"{about}/RECORD"] = "".join(f"{name},,\n" for name in files)
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name), text)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
+    where = ["--upgrade", "--no-compile", "--target", str(sandbox.root / "site"), str(wheel)]
+    subprocess.run([*pip, *where], check=True, capture_output=True, timeout=300)
+
+
+def test_upgrade_runs_new_code(sandbox):
+    """Two versions whose files differ in nothing that a file system tells."""
+    pytest.importorskip("pip")
+    site = {"PYTHONPATH": str(sandbox.root / "site")}
+    _install(sandbox, "1.0")
+    call = f"import os; os.chdir('/'); {CALL_TWICE}"
+    assert sandbox.run(call, **site) == (2, 0)
+    assert sandbox.run(call, **site) == (2, 1)
+    sandbox.write("package/parts.py", PARTS.replace("2 * x", "3 * x"))
+    _install(sandbox, "2.0")
+    assert sandbox.run(call, **site) == (3, 0)
+    assert sandbox.run(call, **site) == (3, 1)
+    assert len(sandbox.entries()) == 1, "the stale entry is overwritten"
+
+
+def test_entry_that_links_to_what_is_unknown_makes_numba_load_everything(sandbox):
+    """Numba registers some symbols late; without them, machine code would end the process."""
+    sandbox.run(CALL_TWICE)
+    program = (
+        "import numpy as np\n"
+        "from numba.core.registry import cpu_target\n"
+        "from package import _jit\n"
+        "from package.entry import twice\n"
+        "calls, names = [], []\n"
+        "cpu_target.target_context.refresh = lambda: calls.append('refresh')\n"
+        "_jit.binding.address_of_symbol = lambda name: names.append(name) or {address}\n"
+        "twice(np.ones(2))\n"
+        "assert 'NRT_adapt_ndarray_from_python' in names or {address} is None\n"
+        "print(sum(twice.stats.cache_hits.values()), *calls)"
+    )
+    assert sandbox.run_program(program.format(address="1")).split() == ["1"]
+    assert sandbox.run_program(program.format(address="None")).split() == ["1", "refresh"]
+
+
+def test_kernels_that_this_process_compiled_are_counted(sandbox):
+    program = (
+        "import numpy as np\n"
+        "from package import _jit, entry\n"
+        "entry.twice(np.ones(2)), entry.twice(np.ones(2, 'f4')), entry.twice(np.ones(2))\n"
+        "print(_jit.count_compiled())"
+    )
+    assert [sandbox.run_program(program).strip() for _ in range(2)] == ["2", "0"]
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("collects", [True, False])
+def test_collector_is_left_as_it_was(collects):
+    before = gc.isenabled()
+    (gc.enable if collects else gc.disable)()
+    try:
+        with contextlib.suppress(KeyError), _jit.collector_paused():
+            assert not gc.isenabled()
+            raise KeyError("whatever happens")
+        assert gc.isenabled() == collects
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 def test_runs_without_the_compiler(sandbox):

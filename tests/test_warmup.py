@@ -1,0 +1,78 @@
+"""Compiling beforehand: every estimator, counted, and nothing twice."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import fastgd
+from fastgd import _warmup, linear_model
+from fastgd.kernels import _jit
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Warm up one small model in place of all."""
+    fits = [_warmup._Fit(fastgd.SGDClassifier(), 2)]
+    monkeypatch.setattr(_warmup, "_usual_fits", lambda: iter(fits))
+
+
+@pytest.mark.nojit
+def test_every_estimator_is_warmed_up():
+    fits = list(_warmup._usual_fits())
+    assert {type(fit.model).__name__ for fit in fits} == set(linear_model.__all__)
+    stochastic = [fit.model for fit in fits if isinstance(fit.model, fastgd.SGDClassifier)]
+    assert {model.batch_size for model in stochastic} >= {1, 16}
+    assert {model.optimizer for model in stochastic} >= {"sgd", "adam"}
+
+
+@pytest.mark.usefixtures("few")
+def test_it_counts_what_it_compiles(monkeypatch):
+    monkeypatch.setattr(_jit._Cache, "n_compiled", 7)
+
+    def compile_two(*_):
+        _jit._Cache.n_compiled += 2
+
+    monkeypatch.setattr(fastgd.SGDClassifier, "fit", compile_two)
+    assert _warmup.warmup(dtypes=["float64"], sparse=False) == 2
+
+
+@pytest.mark.usefixtures("few")
+def test_a_second_time_compiles_nothing():
+    assert _warmup.warmup(dtypes=["float64"], sparse=False) >= 0
+    assert _warmup.warmup(dtypes=["float64"], sparse=False) == 0
+
+
+@pytest.mark.usefixtures("few")
+def test_dtypes_and_layouts_are_those_asked_for(monkeypatch):
+    seen = []
+
+    def fit(_, X, *__):
+        seen.append((X.dtype.name, sparse.issparse(X)))
+
+    monkeypatch.setattr(fastgd.SGDClassifier, "fit", fit)
+    _warmup.warmup(dtypes=["float32"])
+    assert seen == [("float32", False), ("float32", True)]
+    _warmup.warmup(dtypes=["float64"], sparse=False)
+    assert seen[2:] == [("float64", False)]
+
+
+@pytest.mark.usefixtures("few")
+def test_a_bar_is_drawn_only_on_request(monkeypatch, capsys):
+    monkeypatch.setattr(fastgd.SGDClassifier, "fit", lambda *_: None)
+    _warmup.warmup(sparse=False)
+    assert capsys.readouterr().err == ""
+    _warmup.warmup(progress=True, sparse=False)
+    assert "2/2" in capsys.readouterr().err
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("dtypes", [[], ["float16"], "float32", [np.float32]])
+def test_other_dtypes_are_refused(dtypes):
+    with pytest.raises(ValueError, match="dtypes must hold 'float32', 'float64' or both, got"):
+        _warmup.warmup(dtypes=dtypes)
+
+
+@pytest.mark.thorough
+def test_all_usual_fits_run_and_are_cached():
+    _warmup.warmup()
+    assert _warmup.warmup() == 0
