@@ -158,9 +158,10 @@ class _Watch:
     def _keep(self, columns: NDArray[np.bool_], progress: Progress) -> None:
         if not (self._keep_best or self._ended.size > 1) or not columns.any():
             return
-        now = (progress.params, progress.average)
+        # the mean of the iterates: their number goes on to grow, and is shared by the columns
+        now = (progress.params, progress.average / max(progress.averaged, 1))
         if self._kept is None:
-            self._kept = (progress.params.copy(), progress.average.copy())
+            self._kept = (now[0].copy(), now[1].copy())
         for kept, part in zip(self._kept, now, strict=True):
             if columns.size == 1:
                 kept[...] = part
@@ -172,7 +173,8 @@ class _Watch:
         if self._kept is None:
             return
         columns: NDArray[Any] = self._ended | self._keep_best
-        for kept, part in zip(self._kept, (progress.params, progress.average), strict=True):
+        best = (self._kept[0], self._kept[1] * progress.averaged)
+        for kept, part in zip(best, (progress.params, progress.average), strict=True):
             if columns.size == 1:
                 part[...] = kept
             elif part.size > 0:

