@@ -14,6 +14,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from fastgd.kernels._jit import INLINED
+
 READ, TO_L2, DATA = 0, 2, 1  # arguments of LLVM's prefetch; into L1 it would wait for L1's buffers
 BYTES_OF_LINE = 64
 ADDRESS, WORD = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -29,7 +31,7 @@ def prefetch_rows(X, i, n_rows):
     """
 
 
-@overload(prefetch_rows, jit_options={"forceinline": True})
+@overload(prefetch_rows, jit_options=INLINED)
 def _prefetch_rows(X, i, n_rows):
     return lambda X, i, n_rows: _ask_for_rows(X, i, n_rows)
 

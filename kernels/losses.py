@@ -39,7 +39,7 @@ import numpy as np
 from numba.extending import overload
 
 from fastgd.kernels._hook import hook
-from fastgd.kernels._jit import helper, kernel
+from fastgd.kernels._jit import INLINED, helper, kernel
 from fastgd.kernels.elementary import LOG2, exp, expm1, log1p
 
 REGRESSION, BINARY, MULTINOMIAL = "regression", "binary", "multinomial"
@@ -127,7 +127,7 @@ def pull(loss):
     return type(loss).pull(loss) if hasattr(type(loss), "pull") else 0.0
 
 
-@overload(pull, jit_options={"forceinline": True})
+@overload(pull, jit_options=INLINED)
 def _pull(loss):
     if hasattr(loss.instance_class, "pull"):
         return loss.instance_class.pull
@@ -139,7 +139,7 @@ def negative(loss):
     return getattr(type(loss), "negative", -1.0)
 
 
-@overload(negative, jit_options={"forceinline": True})
+@overload(negative, jit_options=INLINED)
 def _negative(loss):
     number = float(getattr(loss.instance_class, "negative", -1.0))
     return lambda loss: number

@@ -20,7 +20,7 @@ from numba.extending import overload
 
 from fastgd.kernels import losses, optimizers, transforms
 from fastgd.kernels._hook import cast
-from fastgd.kernels._jit import helper, kernel
+from fastgd.kernels._jit import INLINED, helper, kernel
 from fastgd.kernels.frames import (
     Batch,
     add_to_average,
@@ -287,7 +287,7 @@ def gather(frame, rows, batch, slopes, gradient):
         accumulate(rows, batch.order, batch.start, batch.stop, slopes, gradient)
 
 
-@overload(gather, jit_options={"forceinline": True})
+@overload(gather, jit_options=INLINED)
 def _gather(frame, rows, batch, slopes, gradient):
     if frame.instance_class.scatters:
         return lambda frame, rows, batch, slopes, gradient: None
@@ -302,7 +302,7 @@ def step_of_batch(frame, rule, rows, batch, pace, slopes, params, state, gradien
     return step(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched)
 
 
-@overload(step_of_batch, jit_options={"forceinline": True})
+@overload(step_of_batch, jit_options=INLINED)
 def _step_of_batch(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
     step = _scatter if frame.instance_class.scatters else _descend_columns
 

@@ -16,7 +16,7 @@ import numpy as np
 from numba.extending import overload
 
 from fastgd.kernels import losses, optimizers, transforms
-from fastgd.kernels._jit import helper, kernel
+from fastgd.kernels._jit import INLINED, helper, kernel
 from fastgd.kernels.frames import (
     Batch,
     add_to_average,
@@ -193,7 +193,7 @@ def slopes(rule, rows, samples, share, margin, loss_sums):
     return _slopes_of_classes(rule, rows, samples, share, margin, loss_sums)
 
 
-@overload(slopes, jit_options={"forceinline": True})
+@overload(slopes, jit_options=INLINED)
 def _slopes(rule, rows, samples, share, margin, loss_sums):
     if losses.kind_of(rule[0]) == losses.MULTINOMIAL:
         of_batch = _slopes_of_row
@@ -277,7 +277,7 @@ def gather(frame, rows, batch, memory):
         _accumulate(rows, batch, memory)
 
 
-@overload(gather, jit_options={"forceinline": True})
+@overload(gather, jit_options=INLINED)
 def _gather(frame, rows, batch, memory):
     if frame.instance_class.scatters:
         return lambda frame, rows, batch, memory: None
@@ -297,7 +297,7 @@ def step_of_batch(frame, rule, rows, batch, pace, memory, n_touched, shares):
     step(frame, rule, rows, batch, pace, memory, n_touched, shares)
 
 
-@overload(step_of_batch, jit_options={"forceinline": True})
+@overload(step_of_batch, jit_options=INLINED)
 def _step_of_batch(frame, rule, rows, batch, pace, memory, n_touched, shares):
     step = _scatter if frame.instance_class.scatters else _descend_columns
 
