@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: check lint test test-thorough test-nojit bench peers docs-catalogue
+.PHONY: check lint test test-thorough test-nojit bench peers docs docs-catalogue
 
 check: lint test test-nojit
 
@@ -26,6 +26,10 @@ peers:
 	mkdir -p build
 	$(PYTHON) benchmarks/peers.py --all-offline --markdown --fstar build/fstar.json \
 		--json build/peers.json --plot build/peers.png
+
+docs:  ## the site, in build/html; it runs the examples
+	$(PYTHON) -m sphinx -W --keep-going -b html docs build/html
+	$(PYTHON) docs/check_links.py build/html
 
 docs-catalogue:
 	$(PYTHON) docs/make_catalogue.py
