@@ -32,9 +32,8 @@ class Page(HTMLParser):
 
 def broken_links(folder: Path) -> list[str]:
     """Return a line for each link of a folder's pages that leads nowhere."""
-    pages = {
-        path.resolve(): Page(path.read_text(encoding="utf-8")) for path in folder.rglob("*.html")
-    }
+    paths = [path for path in folder.rglob("*.html") if "_static" not in path.parts]  # templates
+    pages = {path.resolve(): Page(path.read_text(encoding="utf-8")) for path in paths}
     broken = []
     for path, page in sorted(pages.items()):
         for link in sorted(page.links):

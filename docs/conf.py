@@ -25,8 +25,8 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["**/sg_execution_times.rst", "sg_execution_times.rst"]
 templates_path = ["_templates"]
+highlight_language = "none"  # of blocks that name none: formulas, commands
 
 
 def _is_no_empty_glob(record: logging.LogRecord) -> bool:
@@ -57,9 +57,9 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "reset_modules": ("matplotlib", "gallery_style.reset"),
     "abort_on_example_error": True,
-    "matplotlib_animations": False,
-    "remove_config_comments": True,
+    "parallel": 2,
     "show_memory": False,
+    "write_computation_times": False,
     "show_signature": False,
     "download_all_examples": False,
     "min_reported_time": 0,

@@ -57,12 +57,13 @@ def train(eta0, n_epochs, batch_size="full", **more):
     return model.fit(X, y)
 
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+figure, panel = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
 for share, style in ((0.05, ":"), (0.5, "--"), (1.0, "-"), (1.9, "-."), (2.1, "-")):
     curve = train(share / L, 30).history_["objective"]
-    left.semilogy(curve, style, label=rf"$\eta = {share:g}/L$")
-left.set(xlabel="steps", ylabel="objective", title="full batches", ylim=(0.2, 30))
-left.legend(loc="upper left", ncols=2)
+    panel.semilogy(curve, style, label=rf"$\eta = {share:g}/L$")
+panel.set(xlabel="steps", ylabel="objective", ylim=(0.2, 30))
+panel.legend(loc="upper left", ncols=2)
+plt.show()
 
 # %%
 # Finding the rate without theory
@@ -75,6 +76,7 @@ left.legend(loc="upper left", ncols=2)
 # single rows have larger curvatures, :math:`|x_i|^2 + 1`, than their mean.
 
 rates = np.geomspace(1e-4, 2, 25)
+figure, panel = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
 for size, marker in ((1, "o"), (16, "s"), ("full", "^")):
     ends = []
     for eta0 in rates:
@@ -82,12 +84,11 @@ for size, marker in ((1, "o"), (16, "s"), ("full", "^")):
             ends.append(train(eta0, 5, size).history_["true_objective"][-1])
         except ValueError:  # overflow: the message says what to do
             ends.append(np.inf)
-    right.loglog(rates, ends, marker + "-", markersize=4, label=f"batch_size={size}")
-right.axvline(2 / L, color="black", linestyle=":", linewidth=1)
-right.annotate("2/L", (2 / L, 6), xytext=(-24, 0), textcoords="offset points")
-right.set(xlabel="learning rate", ylabel="objective after 5 epochs", ylim=(0.2, 30))
-right.set_title("a range test")
-right.legend(loc="upper left")
+    panel.loglog(rates, ends, marker + "-", markersize=4, label=f"batch_size={size}")
+panel.axvline(2 / L, color="black", linestyle=":", linewidth=1)
+panel.annotate("2/L", (2 / L, 6), xytext=(-24, 0), textcoords="offset points")
+panel.set(xlabel="learning rate", ylabel="objective after 5 epochs", ylim=(0.2, 30))
+panel.legend(loc="upper left")
 plt.show()
 
 # %%

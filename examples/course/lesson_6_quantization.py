@@ -77,7 +77,7 @@ print(f"sign:   any number of messages by {np.linalg.norm(sent('sign', g) - g):.
 # The sign is wrong in the same way each time: small entries are always sent too large, large ones
 # too small. Without a memory descent takes a detour, and needs several times as many steps. With
 # one, each error is paid back in the next message, and one bit a number does what the exact
-# gradient does: the two lower curves are one.
+# gradient does: the two lower curves become one.
 
 
 def descend(quantizer, feeds_back, n_steps=3000, rate=0.3):
@@ -92,17 +92,18 @@ def descend(quantizer, feeds_back, n_steps=3000, rate=0.3):
     return norms
 
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4), layout="constrained")
+figure, panel = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
 for name, quantizer, feeds_back, style in (
     ("sign, no memory", "sign", False, "C1-"),
     ("sign, with memory", "sign", True, "C0-"),
     ("exact", None, False, "k:"),
 ):
     norms = descend(quantizer, feeds_back)
-    left.loglog(norms, style, label=name)
+    panel.loglog(norms, style, label=name)
     print(f"{name:18s} {np.argmax(np.array(norms) < 0.02):5d} steps to a gradient of 0.02")
-left.set(xlabel="steps", ylabel="norm of the whole gradient")
-left.legend(loc="lower left")
+panel.set(xlabel="steps", ylabel="norm of the whole gradient")
+panel.legend(loc="lower left")
+plt.show()
 
 # %%
 # What training loses
@@ -110,13 +111,14 @@ left.legend(loc="lower left")
 #
 # Mini-batches of 32 and a falling rate; ``quantize=b`` is QSGD of b bits. All end at the same
 # objective, since a rate that falls averages the quantizers' noise away with that of the batches.
-# What differs is the bytes sent until then, which is the axis of the right picture. (A message has
+# What differs is the bytes sent until then, which is the axis of the picture. (A message has
 # a header of 16 bytes and a scale of 8; with long gradients these vanish, and 4 bits are an eighth
 # of float32.)
 
 N_EPOCHS, STEPS = 40, -(-len(y) // 32)
 bytes_of = {None: 65 * 4, 8: encode(8, g, 0, 0).nbytes, 4: encode(4, g, 0, 0).nbytes}
 bytes_of |= {2: encode(2, g, 0, 0).nbytes, "sign": encode("sign", g, 0, 0).nbytes}
+figure, panel = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
 for (quantize, n_bytes), style in zip(bytes_of.items(), ("-", "--", "-.", ":", "-"), strict=True):
     model = SGDClassifier(
         "log_loss",
@@ -132,11 +134,11 @@ for (quantize, n_bytes), style in zip(bytes_of.items(), ("-", "--", "-.", ":", "
     name = {None: "float32", "sign": "sign"}.get(quantize, f"{quantize} bits")
     objective = model.history_["true_objective"]
     megabytes = n_bytes * STEPS * np.arange(1, N_EPOCHS + 1) / 1e6
-    right.semilogx(megabytes, objective, style, label=name)
+    panel.semilogx(megabytes, objective, style, label=name)
     print(f"{name:8s} {n_bytes:4d} bytes a step   objective {objective[-1]:.4f}   "
           f"accuracy {model.score(X, y):.3f}")  # fmt: skip
-right.set(xlabel="megabytes sent", ylabel="objective")
-right.legend()
+panel.set(xlabel="megabytes sent", ylabel="objective")
+panel.legend()
 plt.show()
 
 # %%
