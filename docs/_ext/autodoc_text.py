@@ -37,7 +37,7 @@ def rewritten(lines: list[str]) -> Iterator[str]:
         body = paragraph.splitlines()
         stands_alone = paragraph.startswith("    ") and not last.startswith(" ")
         if stands_alone or FORMULA.match(paragraph):
-            yield from ("::", "", *(f"    {line}" for line in body))
+            yield from ("::", "", *("    " + line.replace("``", "") for line in body))
         else:
             yield from map(escaped, body)
             last = body[-1] if body else last

@@ -118,8 +118,10 @@ for size in (1, 8, 64, "full"):
     model = sgd(size, 0.01, max_iter=60, tol=None, monitor=True).fit(X, y)
     above = np.array(model.history_["true_objective"]) / optimum - 1
     right.semilogy(np.arange(1, 61), above, label=f"{size}")
-    print(f"batch_size={size!s:5s} {100 * above[2]:8.2f} % above the optimum after 3 epochs, "
-          f"{100 * above[-10:].mean():6.2f} % in the last ten")  # fmt: skip
+    print(
+        f"batch_size={size!s:5s} {100 * above[2]:8.2f} % above the optimum after 3 epochs, "
+        f"{100 * above[-10:].mean():6.2f} % in the last ten"
+    )
 right.set(xlabel="epochs", ylabel="objective above the optimum", ylim=(1e-3, 300))
 right.legend(title="batch_size", ncols=4, loc="upper right")
 plt.show()

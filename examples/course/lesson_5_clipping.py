@@ -74,8 +74,10 @@ for panel, clip_norm in zip(panels, (None, 10.0), strict=False):
         path, model = path_from(start, clip_norm=clip_norm)
         panel.plot(*path.T, ".-", color=color, linewidth=1)
         panel.plot(*start, marker, color=color, markersize=9, markeredgecolor="black")
-        print(f"clip_norm={clip_norm}, from {start}: after one step {path[1].round(1)}, "
-              f"after three {path[3].round(1)}, after 60 {path[60].round(2)}")  # fmt: skip
+        print(
+            f"clip_norm={clip_norm}, from {start}: after one step {path[1].round(1)}, "
+            f"after three {path[3].round(1)}, after 60 {path[60].round(2)}"
+        )
     panel.plot(-0.154, 4.242, "*", color="black", markersize=12)
     panel.set(xlim=(-3, 4), ylim=(-1, 8), xlabel="w", title=f"clip_norm={clip_norm}")
 panels[0].set_ylabel("b")
@@ -139,8 +141,10 @@ with warnings.catch_warnings(record=True) as caught:
 print(caught[0].message)
 
 saved = SGDRegressor(random_state=0, on_divergence="backoff").fit(rough, y)
-print(f"\nbackoff: the rate quartered {saved.history_['backoffs'][-1]:.0f} times, "
-      f"{saved.n_iter_} epochs, R2 = {saved.score(rough, y):.2f}")  # fmt: skip
+print(
+    f"\nbackoff: the rate quartered {saved.history_['backoffs'][-1]:.0f} times, "
+    f"{saved.n_iter_} epochs, R2 = {saved.score(rough, y):.2f}"
+)
 scaled = StandardScaler().fit_transform(rough)
 model = SGDRegressor(random_state=0).fit(scaled, y)
 print(f"scaled:  {model.n_iter_} epochs, R2 = {model.score(scaled, y):.2f}")

@@ -66,8 +66,10 @@ panels[0].set(ylabel="entry of the gradient", ylim=(-0.14, 0.14))
 panels[0].legend(ncols=2, loc="upper left")
 plt.show()
 mean = np.mean([sent(Qsgd(2), g, step) for step in range(1000)], axis=0)
-print(f"2 bits: one message is off by {np.linalg.norm(sent(Qsgd(2), g) - g):.3f}, "
-      f"the mean of a thousand by {np.linalg.norm(mean - g):.3f}")  # fmt: skip
+print(
+    f"2 bits: one message is off by {np.linalg.norm(sent(Qsgd(2), g) - g):.3f}, "
+    f"the mean of a thousand by {np.linalg.norm(mean - g):.3f}"
+)
 print(f"sign:   any number of messages by {np.linalg.norm(sent('sign', g) - g):.3f}")
 
 # %%
@@ -135,8 +137,10 @@ for (quantize, n_bytes), style in zip(bytes_of.items(), ("-", "--", "-.", ":", "
     objective = model.history_["true_objective"]
     megabytes = n_bytes * STEPS * np.arange(1, N_EPOCHS + 1) / 1e6
     panel.semilogx(megabytes, objective, style, label=name)
-    print(f"{name:8s} {n_bytes:4d} bytes a step   objective {objective[-1]:.4f}   "
-          f"accuracy {model.score(X, y):.3f}")  # fmt: skip
+    print(
+        f"{name:8s} {n_bytes:4d} bytes a step   objective {objective[-1]:.4f}   "
+        f"accuracy {model.score(X, y):.3f}"
+    )
 panel.set(xlabel="megabytes sent", ylabel="objective")
 panel.legend()
 plt.show()

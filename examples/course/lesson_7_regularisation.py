@@ -58,8 +58,14 @@ train, test = np.transpose(losses)
 panel.semilogx(alphas, train, "o--", label="150 rows of the training")
 panel.semilogx(alphas, test, "s-", label="1647 other rows")
 best = np.argmin(test)
-panel.annotate("best", (alphas[best], test[best]), xytext=(0, -22), textcoords="offset points",
-               ha="center", arrowprops={"arrowstyle": "-"})  # fmt: skip
+panel.annotate(
+    "best",
+    (alphas[best], test[best]),
+    xytext=(0, -22),
+    textcoords="offset points",
+    ha="center",
+    arrowprops={"arrowstyle": "-"},
+)
 panel.set(xlabel="alpha", ylabel="logistic loss", ylim=(0, 0.8))
 panel.legend(loc="upper left")
 plt.show()

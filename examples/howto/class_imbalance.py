@@ -24,8 +24,10 @@ def report(name, predicted):
     """Print how many eights were found, and how the two classes fare on average."""
     recall = recall_score(y_test, predicted)
     balanced = balanced_accuracy_score(y_test, predicted)
-    print(f"{name:24s} accuracy {np.mean(predicted == y_test):.3f}   "
-          f"eights found {recall:.2f}   balanced accuracy {balanced:.3f}")  # fmt: skip
+    print(
+        f"{name:24s} accuracy {np.mean(predicted == y_test):.3f}   "
+        f"eights found {recall:.2f}   balanced accuracy {balanced:.3f}"
+    )
 
 
 # %%

@@ -31,8 +31,10 @@ model.fit(X_train, y_train, X_val=X_val, y_val=y_val)
 scores = np.array(model.history_["validation_score"])
 best = scores.argmax()
 print(f"{model.n_iter_} epochs; best {scores[best]:.3f} after {best + 1}, last {scores[-1]:.3f}")
-print(f"the model is the best one: {model.score(X_val, y_val):.3f}; new rows: "
-      f"{model.score(X_test, y_test):.3f}")  # fmt: skip
+print(
+    f"the model is the best one: {model.score(X_val, y_val):.3f}; new rows: "
+    f"{model.score(X_test, y_test):.3f}"
+)
 
 figure, panel = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 epochs = np.arange(1, len(scores) + 1)

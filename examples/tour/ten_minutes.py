@@ -137,6 +137,6 @@ print("equal:", np.array_equal(five.coef_, three_more.coef_))
 # ----------------
 #
 # * Why any of this works, with pictures: :doc:`/generated/course/index`.
-# * One question, one answer: :doc:`/how-to`.
+# * One question, one answer: :doc:`/generated/howto/index`.
 # * Every argument, beside scikit-learn's: :doc:`/scikit-learn`; what each estimator minimises:
 #   :doc:`/estimators`.
