@@ -34,3 +34,4 @@ docs:  ## the site, in build/html; it runs the examples
 docs-catalogue:
 	$(PYTHON) docs/make_catalogue.py
 	$(PYTHON) docs/make_figures.py
+	$(PYTHON) docs/make_pictures.py

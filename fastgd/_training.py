@@ -494,6 +494,7 @@ class _Trainer:
         )
         start = Progress.begin(params, plain.optimizer, average=False, seed=0)
         probe = _Trainer(self._data, plain, start.copy(), once)
+        probe._objective_at_start = np.inf  # it reports, and judges nothing
         loss, cost = probe._visit()
         return float(loss.sum() + cost.sum()), (params - probe.progress.params) / length
 

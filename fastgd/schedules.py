@@ -102,6 +102,10 @@ class Schedule(ABC):
         ----------
         n_steps : int
             Counted in ``unit``: an unbound schedule of epochs gives one rate an epoch.
+
+        Returns
+        -------
+        ndarray of shape (n_steps,)
         """
         return self(np.arange(1.0, n_steps + 1.0))
 
@@ -115,6 +119,10 @@ class Schedule(ABC):
         steps_per_epoch : int
         max_iter : float
             Epochs of the whole training, which lengths are derived from where none are set.
+
+        Returns
+        -------
+        Schedule
         """
         in_epochs = getattr(self, "unit", STEP) == EPOCH
         given = {"eta0": eta0, **self._defaults(max_iter * (1 if in_epochs else steps_per_epoch))}
@@ -132,7 +140,17 @@ class Schedule(ABC):
         return {name: steps_per_epoch * vars(self)[name] for name in _LENGTHS & vars(self).keys()}
 
     def begin(self, n_columns: int) -> "Course | None":  # noqa: ARG002 - of those that have one
-        """Return where the rates of a new training stand; None where they depend on t alone."""
+        """Return where the rates of a new training stand; None where they depend on t alone.
+
+        Parameters
+        ----------
+        n_columns : int
+            Columns that stall each by itself.
+
+        Returns
+        -------
+        Course or None
+        """
         return None
 
 
@@ -148,7 +166,13 @@ def _anneal(start: Any, end: Any, share: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """The same rate in every step: eta = eta0."""
+    """The same rate in every step: eta = eta0.
+
+    Parameters
+    ----------
+    eta0 : float or None, default=0.01
+        The rate, > 0. None takes the estimator's ``eta0``.
+    """
 
     eta0: Open = 0.01
 
@@ -158,7 +182,15 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class InvScaling(Schedule):
-    """Inverse scaling: eta = eta0 / t^power_t."""
+    """Inverse scaling: eta = eta0 / t^power_t.
+
+    Parameters
+    ----------
+    eta0 : float or None, default=0.01
+        First rate, > 0. None takes the estimator's ``eta0``.
+    power_t : float, default=0.5
+        How fast it falls.
+    """
 
     eta0: Open = 0.01
     power_t: float = 0.5
@@ -172,6 +204,13 @@ class Optimal(Schedule):
     """Bottou's rate for a strongly convex objective: eta = 1 / (alpha (t0 + t - 1)).
 
     t0 is such that the first step moves by about the size of a typical weight; see ``optimal``.
+
+    Parameters
+    ----------
+    alpha : float
+        Strength of the convexity, that of the penalty, > 0.
+    t0 : float
+        Steps that count as taken before the first, > 0.
 
     References
     ----------
@@ -189,6 +228,17 @@ def optimal(alpha: float, loss: losses.Loss) -> Optimal:
     """Return Bottou's schedule for a penalty's strength and a loss, as scikit-learn has it.
 
     A typical weight is w = alpha^(-1/4), the first rate w / max(1, loss'(1, -w)).
+
+    Parameters
+    ----------
+    alpha : float
+        Strength of the penalty, > 0.
+    loss : object
+        One of ``fastgd.losses``, or one of your own.
+
+    Returns
+    -------
+    Optimal
     """
     typical = np.sqrt(1.0 / np.sqrt(alpha))
     binary = losses.LogLoss() if losses.kind_of(loss) == losses.MULTINOMIAL else loss
@@ -340,7 +390,7 @@ class Cosine(Schedule):
     eta0 : float or None, default=None
         First rate, > 0. None takes the estimator's ``eta0``.
     eta_min : float, default=0.0
-        Rate from ``length`` on, >= 0. (PyTorch's CosineAnnealingLR rises again after it.)
+        Rate from ``length`` on, >= 0, where PyTorch's CosineAnnealingLR rises again.
     length : float or None, default=None
         None is the whole training.
     unit : {"epoch", "step"}, default="epoch"
@@ -514,7 +564,20 @@ class WarmUp(Schedule):
         return {"length": length / 20}
 
     def bind(self, eta0: float, steps_per_epoch: int, max_iter: float) -> "WarmUp":
-        """Return both schedules bound; see ``Schedule.bind``."""
+        """Return both schedules bound.
+
+        Parameters
+        ----------
+        eta0 : float
+            The rate, where none is set.
+        steps_per_epoch : int
+        max_iter : float
+            Epochs of the whole training.
+
+        Returns
+        -------
+        WarmUp
+        """
         bound: Any = super().bind(eta0, steps_per_epoch, max_iter)
         if not hasattr(self.schedule, "bind"):
             return bound
@@ -528,11 +591,33 @@ class WarmUp(Schedule):
         return np.where(t <= length, line, self.schedule(np.maximum(t - length, 1.0)))
 
     def begin(self, n_columns: int) -> "Course | None":
-        """Return where the warmed schedule stands."""
+        """Return where the warmed schedule stands.
+
+        Parameters
+        ----------
+        n_columns : int
+            Columns that stall each by itself.
+
+        Returns
+        -------
+        Course or None
+        """
         return self.schedule.begin(n_columns) if isinstance(self.schedule, Schedule) else None
 
     def after_epoch(self, course: "Course", *measured: Any) -> "Course":
-        """Return where the warmed schedule stands after an epoch."""
+        """Return where the warmed schedule stands after an epoch.
+
+        Parameters
+        ----------
+        course : Course
+            Where it stood before.
+        *measured : tuple
+            What the warmed schedule's ``after_epoch`` takes.
+
+        Returns
+        -------
+        Course
+        """
         stateful: Any = self.schedule
         return stateful.after_epoch(course, *measured)
 
@@ -547,11 +632,18 @@ class Course(NamedTuple):
     returns a new one, so that a failed call can be forgotten, and it pickles, so that another call
     goes on from it.
 
+    Parameters
+    ----------
     eta0 : float
-    eta : (n_columns,), the rate that a constant schedule would have now
-    best : (n_columns,), the lowest value so far
-    n_bad : (n_columns,), epochs in a row that did not improve on it
-    ended : (n_columns,), bool, whether a smaller rate would no longer help
+        The first rate.
+    eta : ndarray of shape (n_columns,)
+        The rate that a constant schedule would have now.
+    best : ndarray of shape (n_columns,)
+        The lowest value so far.
+    n_bad : ndarray of shape (n_columns,)
+        Epochs in a row that did not improve on it.
+    ended : ndarray of bool of shape (n_columns,)
+        Whether a smaller rate would no longer help.
     """
 
     eta0: float
@@ -562,7 +654,19 @@ class Course(NamedTuple):
 
     @classmethod
     def start(cls, eta0: float, n_columns: int) -> "Course":
-        """Return the start of a training."""
+        """Return the start of a training.
+
+        Parameters
+        ----------
+        eta0 : float
+            The first rate.
+        n_columns : int
+            Columns that stall each by itself.
+
+        Returns
+        -------
+        Course
+        """
         columns = np.zeros(n_columns)
         is_ended = np.zeros(n_columns, bool)
         return cls(eta0, columns + eta0, columns + np.inf, np.zeros(n_columns, np.int64), is_ended)
@@ -605,7 +709,17 @@ class Adaptive(Schedule):
         return np.full(t.shape, float(self.eta0))
 
     def begin(self, n_columns: int) -> Course:
-        """Return where the rates of a new training stand."""
+        """Return where the rates of a new training stand.
+
+        Parameters
+        ----------
+        n_columns : int
+            Columns that stall each by itself.
+
+        Returns
+        -------
+        Course
+        """
         return Course.start(self.eta0, n_columns)
 
     def after_epoch(
@@ -621,6 +735,10 @@ class Adaptive(Schedule):
         tol : float or None
             None takes every epoch for an improvement.
         n_iter_no_change : int
+
+        Returns
+        -------
+        Course
         """
         worse = np.zeros(values.shape, bool) if tol is None else values > course.best - tol
         n_bad = np.where(worse, course.n_bad + 1, 0)
@@ -666,7 +784,17 @@ class ReduceOnPlateau(Schedule):
         return np.full(t.shape, float(self.eta0))
 
     def begin(self, n_columns: int) -> Course:
-        """Return where the rates of a new training stand."""
+        """Return where the rates of a new training stand.
+
+        Parameters
+        ----------
+        n_columns : int
+            Columns that stall each by itself.
+
+        Returns
+        -------
+        Course
+        """
         return Course.start(self.eta0, n_columns)
 
     def after_epoch(
@@ -687,6 +815,10 @@ class ReduceOnPlateau(Schedule):
             None never stops; its size does not matter.
         n_iter_no_change : int
             Not used: ``patience`` stands for it.
+
+        Returns
+        -------
+        Course
         """
         size = np.where(np.isfinite(course.best), np.abs(course.best), 0.0)
         better = values < course.best - self.threshold * size

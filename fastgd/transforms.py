@@ -70,6 +70,10 @@ def decode(quantizer: Any, payload: Any, size: int, dtype: DTypeLike) -> NDArray
     size : int
     dtype : float32 or float64
 
+    Returns
+    -------
+    ndarray of shape (size,)
+
     Raises
     ------
     ValueError

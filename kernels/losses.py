@@ -226,6 +226,11 @@ class SquaredError(NamedTuple):
 class Huber(NamedTuple):
     """Quadratic within ``epsilon`` of the target, linear beyond.
 
+    Parameters
+    ----------
+    epsilon : float, default=0.1
+        Where it turns from quadratic to linear, >= 0.
+
     References
     ----------
     .. [1] Huber, "Robust Estimation of a Location Parameter", 1964.
@@ -323,6 +328,11 @@ class LogCosh(NamedTuple):
     A Huber loss without corners: (raw - y)^2 / 2 for residuals much smaller than s, and
     s |raw - y| - s^2 log 2 for much larger ones. Its slope is s tanh((raw - y) / s).
 
+    Parameters
+    ----------
+    scale : float, default=1.0
+        Residual about which it turns from quadratic to linear, > 0.
+
     Notes
     -----
     Two forms of log cosh z, because each cancels where the other does not: log(1 + sinh(z)^2) / 2
@@ -402,7 +412,13 @@ class LogCosh(NamedTuple):
 
 
 class EpsilonInsensitive(NamedTuple):
-    """Zero within ``epsilon`` of the target, linear beyond: max(0, |raw - y| - epsilon)."""
+    """Zero within ``epsilon`` of the target, linear beyond: max(0, |raw - y| - epsilon).
+
+    Parameters
+    ----------
+    epsilon : float, default=0.1
+        How far a prediction may be off for nothing, >= 0.
+    """
 
     epsilon: float = 0.1
 
@@ -450,7 +466,13 @@ class EpsilonInsensitive(NamedTuple):
 
 
 class SquaredEpsilonInsensitive(NamedTuple):
-    """Zero within ``epsilon`` of the target, quadratic beyond: max(0, |raw - y| - epsilon)^2."""
+    """Zero within ``epsilon`` of the target, quadratic beyond: max(0, |raw - y| - epsilon)^2.
+
+    Parameters
+    ----------
+    epsilon : float, default=0.1
+        How far a prediction may be off for nothing, >= 0.
+    """
 
     epsilon: float = 0.1
 
@@ -499,6 +521,11 @@ class Quantile(NamedTuple):
 
     q = 1/2 is half the absolute error. At the kink the sub-gradient is 0: a row that is met
     exactly does not move anything.
+
+    Parameters
+    ----------
+    q : float, default=0.5
+        Which quantile, in (0, 1).
 
     References
     ----------
@@ -619,6 +646,11 @@ class Tweedie(NamedTuple):
 
     Both terms become ``growth`` at the same raw, where the larger exponent is 60. Each at its own
     60, the one to be subtracted would overtake the other, and a raw far out be sent further.
+
+    Parameters
+    ----------
+    power : float, default=1.5
+        Of the mean, in the variance: <= 0 or >= 1.
 
     References
     ----------
@@ -741,6 +773,11 @@ class Hinge(NamedTuple):
 
     ``margin`` is 1 for the machine and 0 for the perceptron. At the kink the sub-gradient is -y,
     as in scikit-learn.
+
+    Parameters
+    ----------
+    margin : float, default=1.0
+        The y raw from which on a row costs nothing.
     """
 
     margin: float = 1.0
@@ -884,6 +921,11 @@ class SmoothHinge(NamedTuple):
 
     g = 1 is Rennie and Srebro's; it is the Moreau envelope of the hinge, and tends to it with g.
 
+    Parameters
+    ----------
+    smoothing : float, default=1.0
+        Width of the parabola, > 0.
+
     References
     ----------
     .. [1] Rennie & Srebro, "Loss Functions for Preference Levels: Regression with Discrete Ordered
@@ -946,6 +988,11 @@ class Focal(NamedTuple):
 
     Not convex for g > 0: the curvature is negative far on the wrong side (z < -2.8 for g = 2).
     It has no dual, and sigma(raw) is no calibrated probability.
+
+    Parameters
+    ----------
+    gamma : float, default=2.0
+        How much less a row counts that is right already, >= 0.
 
     Notes
     -----
@@ -1033,6 +1080,11 @@ class Softmax(NamedTuple):
     solvers without a learning rate know e = 0 only.
 
     The largest raw prediction is taken off first, so that nothing overflows.
+
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        Share of the target that all classes have alike, in [0, 1).
 
     References
     ----------

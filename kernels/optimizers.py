@@ -192,6 +192,11 @@ class PassiveAggressive(NamedTuple):
     One row a step, one output. The hinge makes it a classifier, the epsilon-insensitive loss a
     regressor. A row without an entry takes no step by PA-I, its intercept included.
 
+    Parameters
+    ----------
+    squared_slack : bool, default=False
+        Whether steps are those of PA-II.
+
     Notes
     -----
     As scikit-learn's ``learning_rate="pa1"`` and ``"pa2"`` with ``eta0`` = C: the intercept takes
@@ -249,6 +254,13 @@ class Momentum(NamedTuple):
     ahead without a second gradient. The rate multiplies the velocity (PyTorch's convention;
     Keras folds it in, which differs when the rate changes).
 
+    Parameters
+    ----------
+    momentum : float, default=0.9
+        Share of the velocity that is kept, in [0, 1).
+    nesterov : bool, default=False
+        Whether to look ahead.
+
     References
     ----------
     .. [1] Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
@@ -301,6 +313,11 @@ class Adagrad(NamedTuple):
 
     Without a gradient nothing changes but the penalty's share, so sparse rows give the same
     coefficients as dense ones.
+
+    Parameters
+    ----------
+    epsilon : float, default=1e-10
+        What is added to the root, >= 0.
 
     Notes
     -----
@@ -356,6 +373,15 @@ class Adadelta(NamedTuple):
     The paper has no rate, that is 1. On sparse rows a step is O(non-zeros) and exact without a
     penalty. With one, the length of its step changes in every step of a rest, so that all
     coefficients are stepped, unless ``lazy`` lets absent ones keep their moments.
+
+    Parameters
+    ----------
+    rho : float, default=0.9
+        Decay of both mean squares, in [0, 1).
+    epsilon : float, default=1e-6
+        What is added under both roots, >= 0.
+    lazy : bool or None, default=None
+        Whether absent features rest; None is True on sparse data. See ``Adam``.
 
     Notes
     -----
@@ -427,6 +453,19 @@ class RMSprop(NamedTuple):
     penalty the length of its step changes in every step of a rest, so that all coefficients are
     stepped, unless ``lazy`` lets absent ones keep their moments. With momentum ``lazy`` None
     means just that, on sparse rows.
+
+    Parameters
+    ----------
+    rho : float, default=0.99
+        Decay of the mean square, in [0, 1).
+    epsilon : float, default=1e-8
+        What is added to the root, >= 0.
+    momentum : float, default=0.0
+        Share of the velocity that is kept, in [0, 1).
+    centered : bool, default=False
+        Whether the squared mean is taken off the mean square.
+    lazy : bool or None, default=None
+        Whether absent features rest; None is True on sparse data. See ``Adam``.
 
     Notes
     -----
@@ -526,6 +565,17 @@ class Adam(NamedTuple):
     moments and only its penalty moves it (``LazyMoments``), and a sparse step costs O(non-zeros).
     None means True on sparse data and False on dense.
 
+    Parameters
+    ----------
+    beta_1 : float, default=0.9
+        Decay of the mean gradient, in [0, 1).
+    beta_2 : float, default=0.999
+        Decay of the mean square, in [0, 1).
+    epsilon : float, default=1e-8
+        What is added to the root, >= 0.
+    lazy : bool or None, default=None
+        Whether absent features rest, as above.
+
     References
     ----------
     .. [1] Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2015, Algorithm 1.
@@ -575,6 +625,17 @@ class AMSGrad(NamedTuple):
     """Adam whose rates never grow: by the largest second moment so far.
 
     m, v as in ``Adam``;  u <- max(u, v);  w <- w - rate m_hat / (sqrt(u_hat) + epsilon)
+
+    Parameters
+    ----------
+    beta_1 : float, default=0.9
+        Decay of the mean gradient, in [0, 1).
+    beta_2 : float, default=0.999
+        Decay of the mean square, in [0, 1).
+    epsilon : float, default=1e-8
+        What is added to the root, >= 0.
+    lazy : bool or None, default=None
+        Whether absent features rest; None is True on sparse data. See ``Adam``.
 
     Notes
     -----
@@ -628,6 +689,19 @@ class AdamW(NamedTuple):
     penalty's step is as long as the gradient's: so it does not minimise an objective with
     ``weight_decay`` / 2 |w|^2.
 
+    Parameters
+    ----------
+    weight_decay : float, default=0.01
+        What the rate times the coefficient is multiplied by, >= 0.
+    beta_1 : float, default=0.9
+        Decay of the mean gradient, in [0, 1).
+    beta_2 : float, default=0.999
+        Decay of the mean square, in [0, 1).
+    epsilon : float, default=1e-8
+        What is added to the root, >= 0.
+    lazy : bool or None, default=None
+        Whether absent features rest; None is True on sparse data. See ``Adam``.
+
     Notes
     -----
     The decay is multiplied by the rate, as in PyTorch; the paper multiplies it by the schedule
@@ -670,6 +744,19 @@ class NAdam(NamedTuple):
         mu_t = beta_1 (1 - 0.96^(t momentum_decay) / 2),  M_t = mu_1 ... mu_t
         w <- w - rate (mu_{t+1} m / (1 - M_{t+1}) + (1 - mu_t) g / (1 - M_t))
                    / (sqrt(v_hat) + epsilon),  m and v as in ``Adam``
+
+    Parameters
+    ----------
+    beta_1 : float, default=0.9
+        Decay of the mean gradient, in [0, 1).
+    beta_2 : float, default=0.999
+        Decay of the mean square, in [0, 1).
+    epsilon : float, default=1e-8
+        What is added to the root, >= 0.
+    momentum_decay : float, default=0.004
+        How fast the momentum grows to beta_1, >= 0.
+    lazy : bool or None, default=None
+        Whether absent features rest; None is True on sparse data. See ``Adam``.
 
     Notes
     -----
@@ -724,6 +811,17 @@ class Adamax(NamedTuple):
 
     m as in ``Adam``;  u <- max(beta_2 u, |g| + epsilon);  w <- w - rate m_hat / u
 
+    Parameters
+    ----------
+    beta_1 : float, default=0.9
+        Decay of the mean gradient, in [0, 1).
+    beta_2 : float, default=0.999
+        Decay of the largest gradient, in [0, 1).
+    epsilon : float, default=1e-8
+        What is added to the gradient's magnitude, >= 0.
+    lazy : bool or None, default=None
+        Whether absent features rest; None is True on sparse data. See ``Adam``.
+
     Notes
     -----
     The paper has no epsilon and divides by zero before the first gradient; this is PyTorch's.
@@ -777,6 +875,17 @@ class Lion(NamedTuple):
     against a penalty do not balance at the minimum of the objective, and an l1 of one or more
     stops them. ``weight_decay`` acts as in ``AdamW``; ``lazy`` is as in ``Adam``.
 
+    Parameters
+    ----------
+    beta_1 : float, default=0.9
+        Share of the momentum in the direction of a step, in [0, 1).
+    beta_2 : float, default=0.99
+        Decay of the momentum, in [0, 1).
+    weight_decay : float, default=0.0
+        As in ``AdamW``, >= 0.
+    lazy : bool or None, default=None
+        Whether absent features rest; None is True on sparse data. See ``Adam``.
+
     References
     ----------
     .. [1] Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023, Algorithm 2.
@@ -827,6 +936,15 @@ class Ftrl(NamedTuple):
     are those of Adagrad with ``beta`` for its epsilon; so steps the intercept.
 
     Since w is a function of z, n and t, sparse rows give the same coefficients as dense ones.
+
+    Parameters
+    ----------
+    beta : float, default=1.0
+        What is added to the root of n, >= 0.
+    l1 : float, default=0.0
+        The paper's lambda_1, >= 0.
+    l2 : float, default=0.0
+        The paper's lambda_2, >= 0.
 
     Notes
     -----

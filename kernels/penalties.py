@@ -103,6 +103,13 @@ class ElasticNet(NamedTuple):
     With l1 = 0 that is scikit-learn's weight decay; with l1 > 0 zeros are exact, and dense and
     sparse data give the same coefficients (scikit-learn's cumulative truncation does not).
 
+    Parameters
+    ----------
+    l1 : float, default=0.0
+        Strength of the absolute penalty, >= 0.
+    l2 : float, default=0.0
+        Strength of the quadratic penalty, >= 0.
+
     References
     ----------
     .. [1] Duchi & Singer, "Efficient Online and Batch Learning using Forward Backward
@@ -162,6 +169,17 @@ class Bounded(NamedTuple):
     A step is that of ``ElasticNet``, clipped. Coefficients start within the bounds, at the point
     nearest to where they would; the intercept is free.
 
+    Parameters
+    ----------
+    l1 : float, default=0.0
+        Strength of the absolute penalty, >= 0.
+    l2 : float, default=0.0
+        Strength of the quadratic penalty, >= 0.
+    low : float, default=-inf
+        The least that a coefficient may be.
+    high : float, default=inf
+        The most that a coefficient may be.
+
     Notes
     -----
     A rest, too, is that of the elastic net, clipped: its path is monotone.
@@ -197,7 +215,14 @@ class Weighted(NamedTuple):
 
     A factor of zero leaves a feature free. Every output takes the same factors.
 
-    factors : ndarray of shape (n_features,), nonnegative
+    Parameters
+    ----------
+    l1 : float
+        Strength of the absolute penalty, >= 0.
+    l2 : float
+        Strength of the quadratic penalty, >= 0.
+    factors : ndarray of shape (n_features,)
+        What the strengths are multiplied by, >= 0.
 
     References
     ----------
@@ -244,6 +269,15 @@ class MaxNorm(NamedTuple):
     whose solution is w_j = u_j / (1 + h_j mu). For steps h of one length that is u scaled to the
     limit; for those of Adam and its like it is what makes the resting point the minimum.
 
+    Parameters
+    ----------
+    limit : float
+        The longest that an output's coefficients may be, > 0.
+    l1 : float, default=0.0
+        Strength of the absolute penalty, >= 0.
+    l2 : float, default=0.0
+        Strength of the quadratic penalty, >= 0.
+
     References
     ----------
     .. [1] Srebro, Rennie & Jaakkola, "Maximum-Margin Matrix Factorization", 2005 (the norm).
@@ -280,6 +314,13 @@ class GroupLasso(NamedTuple):
 
     For steps h of one length that is max(0, 1 - h group / |u|) u; for those of Adam and its like
     w_k = u_k / (1 + h_k group / |w|). With one output it is the l1 penalty.
+
+    Parameters
+    ----------
+    group : float
+        Strength of the groups' norms, >= 0.
+    l2 : float, default=0.0
+        Strength of the quadratic penalty, >= 0.
 
     References
     ----------

@@ -254,6 +254,13 @@ def _n_trained(rule, gradient):
 class Clip(NamedTuple):
     """Clip by value, then by norm: g_j to [-value, value], then g to a length of ``norm``.
 
+    Parameters
+    ----------
+    norm : float, default=inf
+        The longest that a gradient may be, > 0.
+    value : float, default=inf
+        The largest that an entry may be, > 0.
+
     References
     ----------
     .. [1] Pascanu, Mikolov & Bengio, "On the difficulty of training recurrent neural networks",
@@ -438,6 +445,13 @@ class Qsgd(NamedTuple):
     With one bit there are two levels, -scale and scale. Unbiased, without memory. ``bits`` counts
     the sign; a bucket costs one more number.
 
+    Parameters
+    ----------
+    bits : int, default=4
+        Of an entry, with its sign: 1 to 8.
+    bucket : int, default=512
+        Entries that share a scale.
+
     Notes
     -----
     Buckets, and the largest entry as the scale in place of the 2-norm, are what the paper's
@@ -617,6 +631,11 @@ class TopK(NamedTuple):
 
     k is ``fraction`` of all, rounded, and at least one; of equal entries the first are taken. It
     sends a position of four bytes with each value.
+
+    Parameters
+    ----------
+    fraction : float, default=0.01
+        Share of the entries that is sent, in (0, 1].
 
     References
     ----------

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent.parent
 
 PAGES = [
     "README.md",
-    *(f"docs/{name}.md" for name in ("architecture", "estimators", "migration", "quantization")),
-    "docs/scikit-learn.md",
+    *(f"docs/{name}.md" for name in ("architecture", "datasets", "estimators", "migration")),
+    *(f"docs/{name}.md" for name in ("quantization", "scikit-learn")),
 ]
 
 

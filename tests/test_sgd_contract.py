@@ -391,6 +391,12 @@ def test_a_label_that_was_not_announced_is_named(X, raw):
 # -- divergence and monitoring ----
 
 
+def test_a_start_beyond_what_counts_as_an_explosion_is_none(X, raw):
+    model = fastgd.SGDRegressor(max_iter=2, tol=None, random_state=0)
+    model.fit(X, raw, coef_init=np.full(X.shape[1], 1e80))
+    assert 1e100 < model.history_["objective"][0] < np.inf
+
+
 def test_divergence_is_told_with_what_to_do(X, raw):
     names = [f"column {k}" for k in range(6)]
     scales = [1.0, 1.0, 1e9, 1.0, 1.0, 1.0]
