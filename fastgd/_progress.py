@@ -84,7 +84,6 @@ class Settings(NamedTuple):
     max_iter: int
     tol: float | None
     n_iter_no_change: int
-    verbose: int
     on_divergence: str = "raise"
     monitor: bool = False
     schedule_tol: float | None = None

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from tqdm.auto import tqdm
 
 from fastgd._divergence import (
     BACKOFF,
@@ -31,6 +30,7 @@ from fastgd._progress import Data, Progress, Settings
 from fastgd._resolve import check_together, in_dtype, spread, start_within, transform_in_dtype
 from fastgd._threads import one_blas_thread
 from fastgd._validation import as_rows, frozen
+from fastgd._watching import TrainingWatch
 from fastgd.kernels import frames
 from fastgd.kernels.optimizers import Sgd
 from fastgd.kernels.sgd import Memory, Plan, Rule, Samples, sgd_batches, sgd_rows
@@ -46,7 +46,12 @@ Score = Callable[[NDArray[Any]], NDArray[np.float64]]
 
 
 def train(
-    data: Data, rule: Rule, progress: Progress, settings: Settings, score: Score | None = None
+    data: Data,
+    rule: Rule,
+    progress: Progress,
+    settings: Settings,
+    score: Score | None = None,
+    observer: TrainingWatch | None = None,
 ) -> tuple[Progress, int]:
     """Descend for ``max_iter`` epochs, or until it no longer helps.
 
@@ -61,6 +66,8 @@ def train(
     score : callable, default=None
         From parameters to scores on rows held out, one for each thing that stops by itself; the
         best parameters are kept. By default training stops by its objective.
+    observer : TrainingWatch, default=None
+        Is told of each epoch, and may stop the training after any span of steps.
 
     Returns
     -------
@@ -77,27 +84,28 @@ def train(
     # a schedule that shrinks the rate where training stalls ends it as well
     patience = settings._replace(tol=None) if adapts else settings
     watch = _Watch(patience, keep_best=score is not None)
-    epochs = range(settings.max_iter)
-    bar = tqdm(epochs, unit="epoch", disable=not settings.verbose, leave=settings.verbose > 1)
-    with one_blas_thread(), bar, np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        trainer = _Trainer(data, rule, progress.copy(), settings)
-        for _ in bar:
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        trainer = _Trainer(data, rule, progress.copy(), settings, observer)
+        for _ in range(settings.max_iter):
             if not trainer.takes_epoch(watch):
                 break
             objectives = trainer.objectives
             measured = objectives if score is None else -score(trainer.progress.reported())
             if score is not None:
                 trainer.note(validation_score=-float(np.mean(measured)))
-            if settings.verbose:
-                bar.set_postfix(objective=f"{objectives.sum():.6g}", refresh=False)
+            is_told_to_stop = observer is not None and observer.epoch_ended(trainer.progress)
             ends = watch.stalled(measured, trainer.progress)
             by_schedule = trainer.stalls(measured)
+            if is_told_to_stop:
+                break
             if ends if by_schedule is None else by_schedule:
                 if not trainer.ends_in_vain():
                     break
                 watch.forgive()
         trainer.warn_of_a_rise()
     watch.restore(trainer.progress)
+    if observer is not None:
+        observer.restore(trainer.progress)
     return trainer.progress, trainer.progress.epochs - progress.epochs
 
 
@@ -174,9 +182,17 @@ class _Watch:
 class _Trainer:
     """One call's worth of epochs: the rows in the order of training, and the kernels' arrays."""
 
-    def __init__(self, data: Data, rule: Rule, progress: Progress, settings: Settings) -> None:
+    def __init__(
+        self,
+        data: Data,
+        rule: Rule,
+        progress: Progress,
+        settings: Settings,
+        observer: TrainingWatch | None = None,
+    ) -> None:
         self.progress = progress
         self._settings = settings
+        self._observer = observer
         self._asked = rule
         self._order = Order(data, settings, progress.seed)
         self._data = self._order.arrange(data)
@@ -238,7 +254,7 @@ class _Trainer:
             learning_rate=float(self._rates(progress.steps, 1)[0]),
             update_norm=float(np.linalg.norm(progress.params - start)),
             coef_norm=float(np.linalg.norm(progress.params[:-1])),
-            samples=float(self._data.n_visited + progress.history.get("samples", [0.0])[-1]),
+            samples=float(self._n_seen + progress.history.get("samples", [0.0])[-1]),
             seconds=time.perf_counter() - started,
         )
         if self._clips:
@@ -262,9 +278,12 @@ class _Trainer:
             sums += self._span(order, span, last - first)
             loss, penalty = sums[0] / self._data.unit / span.stop, sums[1] / span.stop
             self._look_out(float(loss.sum() + penalty.sum()))
+            if self._observer is not None and self._observer.stops:
+                break
+        self._n_seen = span.stop
         if self._clips:
             n_problems = 1 if self._shared else sums.shape[1]
-            self._clipped = float(sums[2].sum()) / n_steps / n_problems
+            self._clipped = float(sums[2].sum()) / last / n_problems
         return loss, penalty
 
     def _begin_course(self) -> None:
@@ -490,7 +509,6 @@ class _Trainer:
             max_iter=1,
             tol=None,
             n_iter_no_change=1,
-            verbose=0,
         )
         start = Progress.begin(params, plain.optimizer, average=False, seed=0)
         probe = _Trainer(self._data, plain, start.copy(), once)

@@ -18,9 +18,11 @@ from sklearn.utils.validation import check_consistent_length
 from fastgd import _resolve
 from fastgd._divergence import Diverged
 from fastgd._progress import Data, Progress, Settings
+from fastgd._sklearn_callbacks import CallbackSupport
 from fastgd._training import Score, train, warn_if_unfinished
 from fastgd._undo import or_as_before
 from fastgd._validation import check_weight, check_X, check_X_y, refuse_no_weight
+from fastgd._watching import Given, TrainingWatch, watched
 from fastgd.kernels.losses import LOSSES
 from fastgd.kernels.optimizers import OPTIMIZERS, Sgd
 from fastgd.kernels.penalties import Bounded, ElasticNet
@@ -59,7 +61,7 @@ class Validation(NamedTuple):
         return given["X_val"]
 
 
-class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
+class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
     """Base class of the stochastic estimators.
 
     A subclass says which loss, on which targets; here is how parameters are started, trained and
@@ -70,6 +72,7 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
     _passive_aggressive_loss: ClassVar[str] = "hinge"
     _intercept_name: ClassVar[str] = "intercept_"
     _intercept_at_start: ClassVar[float] = 0.0
+    _watch: TrainingWatch  # while a fit runs
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "penalty": [
@@ -84,6 +87,7 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "shuffle": ["boolean"],
         "verbose": ["verbose"],
+        "callbacks": [list, tuple, None],
         "epsilon": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
         "learning_rate": [StrOptions({*SCHEDULES, *PASSIVE_AGGRESSIVE}), callable],
@@ -136,8 +140,8 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         self, X: Any, y: Any, starts: tuple[Any, Any], sample_weight: Any, held_out: Validation
     ) -> None:
         """Fit anew, or from the last coefficients if ``warm_start`` says so."""
-        learned = self._forget()
-        with or_as_before(self, learned):
+        # the watch comes first: what scikit-learn sets for callbacks outlives a fit that fails
+        with watched(TrainingWatch, self), or_as_before(self, self._forget()):
             X, y = self._check_X_y(X, y, first=True, dtype=FLOATS)
             self._take_targets(y)
             shape = self._shape_of_params(X.shape[1])
@@ -149,7 +153,8 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
             data = self._data(X, codes, weight)._replace(rows=rows)
             rule = self._rule(sparse=not isinstance(X, np.ndarray))
             progress = self._begin(shape, X.dtype, rule)
-            self._train(data, rule, progress, self.max_iter, self.tol, score)
+            settings = self._settings(data.n_visited, self.max_iter, self.tol, rule)
+            self._train(Given(X, y, sample_weight), data, rule, progress, settings, score)
 
     def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, max_iter: int) -> None:
         """Take further epochs, from where the last call stopped."""
@@ -157,7 +162,7 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
             raise ValueError("early_stopping should be False with partial_fit")
         if not (isinstance(max_iter, Integral) and max_iter >= 1):
             raise ValueError(f"max_iter must be an integer >= 1, got {max_iter!r}.")
-        with or_as_before(self):
+        with watched(TrainingWatch, self, "partial_fit"), or_as_before(self):
             first = not hasattr(self, "_progress")
             dtype = FLOATS if first else self._progress.params.dtype
             X, y = self._check_X_y(X, y, first=first, dtype=dtype)
@@ -168,7 +173,8 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
             shape = self._shape_of_params(X.shape[1])
             progress = self._begin(shape, X.dtype, rule) if first else self._continue(rule)
             moves = data.weight.shape[0] == 0 or bool(data.weight.any())
-            self._train(data, rule, progress, int(max_iter) * moves, None)
+            settings = self._settings(data.n_visited, int(max_iter) * moves, None, rule)
+            self._train(Given(X, y, sample_weight), data, rule, progress, settings)
 
     def _stop_by(
         self, _X: Any, _codes: NDArray[Any], _weight: NDArray[Any], _held_out: Validation
@@ -231,7 +237,6 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
             max_iter=int(max_iter),
             tol=tol,
             n_iter_no_change=int(self.n_iter_no_change),
-            verbose=int(self.verbose),
             on_divergence=self.on_divergence,
             monitor=bool(self.monitor),
             schedule_tol=self.tol,
@@ -336,23 +341,30 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
 
     def _train(
         self,
+        given: Given,
         data: Data,
         rule: Rule,
         progress: Progress,
-        max_iter: int,
-        tol: float | None,
+        settings: Settings,
         score: Score | None = None,
     ) -> None:
         """Train, and take over the result."""
-        settings = self._settings(data.n_visited, max_iter, tol, rule)
-        self._take_over(data, settings, *self._trained(data, rule, progress, settings, score))
+
+        def write(estimator: BaseSGD, now: Progress) -> None:
+            estimator._take_over(data, settings, now, now.epochs - progress.epochs)
+
+        self._watch.begin_training(given, progress, settings.max_iter, write)
+        trained, n_iter = self._trained(data, rule, progress, settings, score)
+        self._take_over(data, settings, trained, n_iter)
+        self._warn(n_iter, settings)
+        self._watch.end()
 
     def _trained(
         self, data: Data, rule: Rule, progress: Progress, settings: Settings, score: Score | None
     ) -> tuple[Progress, int]:
         """Train; a training that explodes names the feature as the user does."""
         try:
-            return train(data, rule, progress, settings, score)
+            return train(data, rule, progress, settings, score, self._watch)
         except Diverged as explosion:
             explosion.names = getattr(self, "feature_names_in_", None)
             raise
@@ -367,7 +379,11 @@ class BaseSGD(SparseCoefMixin, BaseEstimator, ABC):
         self._held_out = getattr(self, "_held_out", 0) + held_out * n_iter * counts_rows
         self.t_ = 1.0 + progress.steps + self._held_out
         self._report(progress.reported())
-        warn_if_unfinished(n_iter, settings)
+
+    def _warn(self, n_iter: int, settings: Settings) -> None:
+        """Say what a user may not expect of what was trained."""
+        if not (self._watch.warn_if_interrupted(f"in epoch {n_iter}") or self._watch.was_told):
+            warn_if_unfinished(n_iter, settings)
         if self.power_t < 0:
             warnings.warn(
                 "Negative values for `power_t` are deprecated, as they are in scikit-learn 1.8, "

@@ -18,7 +18,8 @@ same holds on Windows and on network drives. A stale entry is overwritten by the
 same name, so the folder does not grow.
 
 From numba's private parts come ``Dispatcher._cache`` with its interface, and
-``CompileResultCacheImpl`` for the folder and for turning compiled code into plain objects.
+``CompileResultCacheImpl`` for the folder and for turning compiled code into plain objects. Its
+events tell when compilation begins and ends (``watch_compilation``).
 """
 
 import contextlib
@@ -37,7 +38,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 from numba import types
-from numba.core import config
+from numba.core import config, event
 from numba.core.caching import CompileResultCacheImpl, NullCache
 from numba.core.serialize import dumps
 
@@ -79,6 +80,37 @@ def cache_folder() -> str | None:
     """Return the folder that holds this package's machine code, None where none is writable."""
     storage = _Cache(cache_folder).storage
     return None if storage is None else storage.locator.get_cache_path()
+
+
+def watch_compilation(begun: Callable[[str], object], ended: Callable[[], object]) -> None:
+    """Have ``begun(name)`` called when a kernel's compilation begins, and ``ended()`` after it.
+
+    Neither is called for a kernel that is read from disk, nor for what a kernel compiles on its
+    way. The calls come from the thread that compiles, which holds numba's lock.
+    """
+    event.register("numba:compile", _Compilations(begun, ended))
+
+
+class _Compilations(event.Listener):
+    """Picks the outermost compilations of this package out of numba's events."""
+
+    def __init__(self, begun: Callable[[str], object], ended: Callable[[], object]) -> None:
+        self._begun, self._ended, self._depth = begun, ended, 0
+
+    def on_start(self, event: event.Event) -> None:
+        function = event.data["dispatcher"].py_func
+        if self._depth == 0:
+            if not function.__module__.startswith(f"{_PACKAGE}."):
+                return
+            self._begun(function.__name__)
+        self._depth += 1
+
+    def on_end(self, event: event.Event) -> None:
+        if self._depth == 0:
+            return
+        self._depth -= 1
+        if self._depth == 0:
+            self._ended()
 
 
 def _stamp_of_sources(folder: Path) -> str | None:

@@ -122,7 +122,6 @@ class Training:
             max_iter=self.n_epochs,
             tol=None,
             n_iter_no_change=5,
-            verbose=0,
         )
         if progress is None:
             start = np.zeros((self.X.shape[1] + 1, *self.outputs), dtype)

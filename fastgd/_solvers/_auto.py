@@ -62,7 +62,7 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
     first = sdca(task, _budget(task, effort), start)
     left = effort.max_iter - first.n_iter
     reached = first.converged or first.left <= effort.tol * abs(first.objective)
-    if reached or left <= 0:
+    if reached or left <= 0 or effort.observer.stops:
         return Answer(first._replace(converged=reached), chosen)
     second = descend(task, effort._replace(max_iter=left), State(first.coef, first.intercept))
     return Answer(second._replace(n_iter=first.n_iter + second.n_iter), "gd")

@@ -10,11 +10,13 @@ Rows that outnumber the parameters many times say nearly the same: a sample of t
 optimum to its own statistical error, where all rows take over with the sample's metric.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgd._observer import UNWATCHED, Model, Observer, Silenced
 from fastgd._solvers._precondition import (
     SHORT,
     Damping,
@@ -80,10 +82,16 @@ class Goal(NamedTuple):
     tol: float
     floor: float
     max_passes: int
+    observer: Observer = UNWATCHED
 
     def target(self, objective: float) -> float:
         """Return the suboptimality that suffices here."""
         return max(self.tol * objective, self.floor)
+
+    def tells(self, problem: Problem, point: Point, left: float) -> bool:
+        """Report where a descent stands; return whether it is told to stop there."""
+        figures = {"objective": point.objective, "suboptimality": left}
+        return self.observer.passed(partial(model_at, problem, point.u), figures)
 
 
 class Outcome(NamedTuple):
@@ -119,10 +127,10 @@ def _fit(problem: Problem, effort: Effort, start: State | None) -> Outcome:
     tol = finished_tolerance(problem, effort.tol)
     metric = None
     if start is None:
-        u, metric = from_samples(problem, u, prior, tol, f_null, effort.seed)
+        u, metric = from_samples(problem, u, prior, tol, f_null, effort)
         if metric is not None:
             u, metric, first = _better_of(problem, null, u, metric, f_null)
-    goal = Goal(tol, tol * 1e-6 * f_null, effort.max_iter)
+    goal = Goal(tol, tol * 1e-6 * f_null, effort.max_iter, effort.observer)
     if metric is None and has_log_link(problem.loss):
         first = first or evaluate(problem, u)
         metric = hessian(problem, first)
@@ -183,17 +191,19 @@ def scale_of(problem: Problem, prior: Floats) -> float:
 
 
 def from_samples(
-    problem: Problem, u: Floats, prior: Floats, tol: float, f_null: float, seed: int
+    problem: Problem, u: Floats, prior: Floats, tol: float, f_null: float, effort: Effort
 ) -> tuple[Floats, Metric | None]:
     """Descend on growing samples of the rows; return where that leads, and the last metric."""
     if isinstance(problem.loss, SquaredError) or not can_have_hessian(problem):
         return u, None  # one step finds the optimum; or no sample is large enough to help
-    metric = None
+    metric, observer = None, Silenced(effort.observer)
     for number, size in enumerate(sample_sizes(problem)):
-        chosen, weight = draw(problem, size, np.random.default_rng((seed, number)))
+        if observer.stops:
+            break
+        chosen, weight = draw(problem, size, np.random.default_rng((effort.seed, number)))
         sample = take(problem, chosen, weight)
         error = 0.04 * f_null * u.size / chosen.shape[0]  # a part of the statistical one
-        goal = Goal(tol, max(tol * 1e-6 * f_null, error), 100)
+        goal = Goal(tol, max(tol * 1e-6 * f_null, error), 100, observer)
         if metric is not None:
             known = transfer(sample, metric)
         elif has_log_link(problem.loss):
@@ -268,6 +278,8 @@ def descend(
             decrements.clear()
             continue
         lefts.append(left)
+        if goal.tells(problem, point, left):
+            break
         if left <= target or len(objectives) > goal.max_passes:
             break
         following, length = None, 1.0
@@ -451,10 +463,9 @@ def _search(
     return None, length
 
 
-def solution(problem: Problem, outcome: Outcome, effort: Effort) -> Solution:
-    """Return raw coefficients, and what is known about them."""
-    point = outcome.point
-    raw = to_raw(problem, point.u)
+def model_at(problem: Problem, u: Floats) -> Model:
+    """Return raw coefficients and intercepts."""
+    raw = to_raw(problem, u)
     coef, intercept = raw[:-1].T, raw[-1]
     if not problem.fit_intercept:
         intercept = np.zeros_like(intercept)
@@ -463,6 +474,13 @@ def solution(problem: Problem, outcome: Outcome, effort: Effort) -> Solution:
     else:  # what all classes share changes no prediction
         intercept = intercept - intercept.mean()
         coef = coef - coef.mean(axis=0) if problem.l1 == problem.l2 == 0.0 else coef
+    return Model(coef, intercept)
+
+
+def solution(problem: Problem, outcome: Outcome, effort: Effort) -> Solution:
+    """Return raw coefficients, and what is known about them."""
+    point = outcome.point
+    coef, intercept, _ = model_at(problem, point.u)
     history = {"objective": outcome.objectives, "suboptimality": outcome.lefts}
     state = State(coef, intercept)
     exact = is_exact(problem, outcome.metric) and problem.is_smooth

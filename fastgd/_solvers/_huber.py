@@ -11,11 +11,13 @@ At epsilon = 1, or where a model fits (nearly) all rows, that has no root but 0,
 absolute deviations:  F = 2 epsilon mean_i |y_i - raw_i| + l2 |w|^2.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
 
+from fastgd._observer import Model, Scaled, Silenced
 from fastgd._solvers._gd import (
     Goal,
     Outcome,
@@ -23,6 +25,7 @@ from fastgd._solvers._gd import (
     descend,
     finished_tolerance,
     from_samples,
+    model_at,
     null_model,
     scale_of,
     solution,
@@ -100,7 +103,7 @@ def _least_absolute(task: Task, effort: Effort) -> tuple[Solution, float]:
     """Solve the problem of a vanishing scale."""
     weight = 2.0 * task.loss.epsilon
     half = task._replace(loss=EpsilonInsensitive(0.0), l2=2.0 * task.l2 / weight)
-    found = by_multipliers(half, effort)
+    found = by_multipliers(half, effort._replace(observer=Scaled(effort.observer, weight)))
     numbers = {name: weight * getattr(found, name) for name in ("objective", "gap", "left")}
     history = {name: [weight * value for value in column] for name, column in found.history.items()}
     return found._replace(**numbers, history=history), LEAST_SCALE
@@ -121,7 +124,8 @@ def _fit(
         now = joint.at(scale)
         metric = bound(now, np.empty(0)) if metric is None else factorise(now, *metric[:1], False)
         floor = 0.5 * INNER_SHARE * tol * scale**2  # in F, part of the scale alone
-        inner = Goal(INNER_SHARE * tol, floor, max(1, effort.max_iter - n_iter))
+        most, quiet = max(1, effort.max_iter - n_iter), Silenced(effort.observer)
+        inner = Goal(INNER_SHARE * tol, floor, most, quiet)
         outcome = descend(now, u, metric, inner, None)
         n_iter += len(outcome.objectives)
         u, metric = outcome.point.u, outcome.metric
@@ -131,6 +135,10 @@ def _fit(
         slope = 1.0 - _clipped(residual, problem.weight, joint.epsilon, scale)
         lefts.append(abs(slope * (wanted - scale)) + 2.0 * outcome.left / scale)
         converged = lefts[-1] <= tol * objectives[-1]
+        known = {"objective": objectives[-1], "suboptimality": lefts[-1]}
+        model, n_passes = partial(_model, problem, u, scale), len(outcome.objectives)
+        if effort.observer.passed(model, known, n_passes):
+            break
         if converged or n_iter >= effort.max_iter or len(lefts) >= ROUNDS or scale <= least:
             break
         tried.append((scale, wanted))
@@ -141,6 +149,11 @@ def _fit(
     )
     done = solution(problem, outcome, effort)
     return done._replace(objective=objectives[-1], gap=np.inf, n_iter=n_iter), scale
+
+
+def _model(problem: Problem, u: Floats, scale: float) -> Model:
+    model = model_at(problem, u)
+    return model._replace(state=HuberStart(State(model.coef, model.intercept), scale))
 
 
 def _begin(
@@ -158,7 +171,7 @@ def _begin(
         u[-1] = np.median(problem.y)
     scale = max(_median_scale(problem, u[-1]), least)
     f_null = scale_of(problem, np.empty(0))
-    u, _ = from_samples(joint.at(scale), u, np.empty(0), effort.tol, f_null, effort.seed)
+    u, _ = from_samples(joint.at(scale), u, np.empty(0), effort.tol, f_null, effort)
     return u, max(_median_scale(problem, _predictions(problem, u)), least), None
 
 

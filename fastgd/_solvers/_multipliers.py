@@ -1,10 +1,20 @@
 """Losses with kinks: smooth problems whose optima lead to theirs (``kernels.envelope``)."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastgd._solvers._gd import Goal, Outcome, State, descend, finished_tolerance, solution
+from fastgd._observer import Silenced
+from fastgd._solvers._gd import (
+    Goal,
+    Outcome,
+    State,
+    descend,
+    finished_tolerance,
+    model_at,
+    solution,
+)
 from fastgd._solvers._precondition import Metric, factorise, hessian, products, solve
 from fastgd._solvers._problem import (
     Floats,
@@ -77,7 +87,7 @@ def _rounds(problem: Problem, effort: Effort, start: State | None) -> tuple[Outc
         floor = 0.5 * problem.loss.smoothing * (wanted / reach) ** 2
         allowed = min(INNER_PASSES, effort.max_iter - passes)
         point = evaluate(problem, u)
-        inner = Goal(0.0, floor, allowed)
+        inner = Goal(0.0, floor, allowed, Silenced(effort.observer))
         outcome = descend(problem, u, hessian(problem, point), inner, point)
         u, passes = outcome.point.u, passes + len(outcome.objectives)
         last = history.judged(_renew(problem, outcome.point, covariance))
@@ -85,6 +95,10 @@ def _rounds(problem: Problem, effort: Effort, start: State | None) -> tuple[Outc
         if best is None or last.objective <= best[1].objective:
             best = outcome, last
         target = max(tol * abs(last.objective), tol * 1e-6 * f_null)
+        known = {"objective": last.objective, "suboptimality": last.left}
+        model, n_passes = partial(model_at, problem, u), len(outcome.objectives)
+        if effort.observer.passed(model, known, n_passes):
+            break
         if last.left <= target or passes >= effort.max_iter or history.is_stuck():
             break
         if last.left > LITTLE * gap:

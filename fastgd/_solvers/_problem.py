@@ -24,6 +24,7 @@ from fastgd.kernels.objective import (
     pass_one,
     pass_softmax,
     pass_softmax_sparse,
+    predict_raw,
     total_loss,
 )
 from fastgd.kernels.rows import Dense
@@ -245,6 +246,17 @@ def from_raw(problem: Problem, coef: Floats, intercept: Any) -> Floats:
     if problem.fit_intercept:
         u[-1] = intercept + frame.center @ coef
     return u
+
+
+def objective_of(task: Task, coef: Floats, intercept: Any) -> float:
+    """Return what a task minimises, at coefficients that no solver has just evaluated."""
+    problem = pose(task)
+    if problem.n_outputs > 0:
+        return evaluate(problem, from_raw(problem, coef, intercept)).objective
+    raw = np.empty(problem.shape[0])
+    predict_raw(problem.rows, np.append(coef, intercept), 0, raw.shape[0], raw)
+    loss = float(total_loss(problem.y, problem.weight, problem.loss, raw)) - problem.least
+    return loss + task.l1 * float(np.abs(coef).sum()) + 0.5 * task.l2 * float(coef @ coef)
 
 
 def evaluate(problem: Problem, u: Floats) -> Point:

@@ -70,7 +70,8 @@ def saga(task: Task, effort: Effort, start: State | None = None) -> Solution:
     null, prior = null_model(problem)
     u = null if start is None else from_raw(problem, start.coef, start.intercept)
     tol = finished_tolerance(problem, effort.tol)
-    goal = Goal(tol, tol * 1e-6 * scale_of(problem, prior), effort.max_iter)
+    floor = tol * 1e-6 * scale_of(problem, prior)
+    goal = Goal(tol, floor, effort.max_iter, effort.observer)
     # a pass that goes too far, to where a log link overflows, is undone
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
         plan, pace = _plan(problem, prior, effort.seed)
@@ -155,7 +156,10 @@ def _passes(plan: Pass, pace: float, u: Floats, goal: Goal) -> Outcome:
     base = np.empty(n, np.int64)
     shuffled_rows(plan.seed, base)
     left = np.inf
+    is_told_to_stop = goal.tells(problem, point, left)
     for number in range(goal.max_passes):
+        if is_told_to_stop:
+            break
         kept = (table.slopes.copy(), table.mean.copy())
         _one_pass(plan, table, base, number, pace)
         following = evaluate(problem, table.params.copy())
@@ -175,6 +179,7 @@ def _passes(plan: Pass, pace: float, u: Floats, goal: Goal) -> Outcome:
         if left <= target:
             left = max(left, _newton_decrement(problem, point))
         lefts.append(left)
+        is_told_to_stop = goal.tells(problem, point, left)
         if left <= target or pace < SMALLEST_PACE:
             break
     converged = left <= goal.target(point.objective)

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastgd._observer import Model, Observer
 from fastgd._solvers._sdca_multi import ManyOutputs
 from fastgd._solvers._sdca_one import OneOutput
 from fastgd._solvers._task import Effort, Solution, Task
@@ -39,10 +40,12 @@ class Stop(NamedTuple):
 
     tol : float, of the duality gap over max(F, 1e-6 F(w = 0))
     max_iter : int, passes
+    observer : Observer, may stop it as well
     """
 
     tol: float
     max_iter: int
+    observer: Observer
 
 
 def sdca(task: Task, effort: Effort, start: State | None = None) -> Solution:
@@ -60,7 +63,7 @@ def sdca(task: Task, effort: Effort, start: State | None = None) -> Solution:
     rule = Rule(task.loss, mass, 1.0 / (mass * task.l2), task.l1 / task.l2, task.fit_intercept)
     engine = _engine(task, rule, weight, effort.tol)
     order = _Order(n_samples, _n_entries(task.rows), effort.seed)
-    stop = Stop(max(effort.tol, SMALLEST_TOL), effort.max_iter)
+    stop = Stop(max(effort.tol, SMALLEST_TOL), effort.max_iter, effort.observer)
     with one_blas_thread():  # its threads wait for each other longer than a dot product takes
         return _ascend(engine, order, (task.l1, task.l2), stop, start)
 
@@ -96,15 +99,33 @@ def _ascend(
     else:
         engine.restore(start.dual, start.intercept)
     watch = _Watch(stop, SCALE_OF_ZERO * loss_of_null)
-    while not watch.is_done:
+    is_told_to_stop = False
+    while not (watch.is_done or is_told_to_stop):
         gap, loss = engine.one_pass(order.of_pass(watch.n_iter), watch.n_iter == 0)
-        if watch.expects_success(gap, loss):
+        is_told_to_stop = _tell(stop.observer, engine, penalty, gap, loss)
+        if watch.expects_success(gap, loss) or is_told_to_stop:
             coef, intercept, loss, gap = engine.certify(order.current)
             objective = loss + engine.penalty(coef, *penalty)
             watch.judge(objective, gap)
     state = State(memory.dual, intercept)
     counts = watch.n_iter, watch.has_converged, watch.history
     return Solution(coef, intercept, objective, gap, gap, *counts, state)
+
+
+def _tell(
+    observer: Observer,
+    engine: OneOutput | ManyOutputs,
+    penalty: tuple[float, float],
+    gap: float,
+    loss: float,
+) -> bool:
+    """Report a pass by its own estimates; return whether to stop."""
+    if not observer.is_watching:
+        return observer.stops
+    objective = loss + engine.penalty(engine.estimate()[0], *penalty)
+    figures = {"objective": objective, "suboptimality": gap}
+    figures |= {"gap_estimate": gap, "loss_estimate": loss}
+    return observer.passed(lambda: Model(*engine.estimate()), figures)
 
 
 def _n_entries(rows: Any) -> int:

@@ -85,15 +85,25 @@ class ManyOutputs:
         args = self.rows, self.samples, self.rule, self.memory, order, is_first
         return sdca_multi.sdca_multi_pass(*args)
 
+    def estimate(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return coefficients and intercepts as they are, without moving anything."""
+        params, mean = self.memory.params[:, : self.n_outputs], self.memory.mean
+        middle = mean.astype(params.dtype) @ params[:-1]
+        return self._shrunk(params[:-1].T.copy()), params[-1] - middle
+
+    def _shrunk(self, v: np.ndarray) -> np.ndarray:
+        """Return the coefficients that v stands for."""
+        if self.rule.threshold > 0.0:
+            return np.copysign(np.maximum(np.abs(v) - self.rule.threshold, 0.0), v)
+        return v
+
     def certify(self, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
         """Return the coefficients, the intercepts, the loss and the duality gap."""
         memory, rule = self.memory, self.rule
         is_proven = self._balance(order) if rule.fit_intercept else True
         b = memory.params[-1, : self.n_outputs] - memory.pace[sdca.MIDDLE]
         loss, gap = sdca_multi.certify_multi(self.rows, self.samples, rule, memory, b)
-        coef = memory.params[:-1, : self.n_outputs].T
-        if rule.threshold > 0.0:
-            coef = np.copysign(np.maximum(np.abs(coef) - rule.threshold, 0.0), coef)
+        coef = self._shrunk(memory.params[:-1, : self.n_outputs].T)
         return coef, b, loss, gap if is_proven else np.inf
 
     def _balance(self, order: np.ndarray) -> bool:

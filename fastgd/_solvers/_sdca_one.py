@@ -60,6 +60,17 @@ class OneOutput:
         """Visit the rows; return estimates of the gap, from above, and of the loss."""
         return sdca.sdca_pass(self.rows, self.samples, self.rule, self.memory, order, is_first)
 
+    def estimate(self) -> tuple[np.ndarray, float]:
+        """Return coefficients and intercept as they are, without moving anything."""
+        params, mean = self.memory.params, self.memory.mean
+        return self._shrunk(params[:-1]), float(params[-1] - mean @ params[:-1])
+
+    def _shrunk(self, v: np.ndarray) -> np.ndarray:
+        """Return the coefficients that v stands for, as a copy."""
+        if self.rule.threshold > 0.0:
+            return np.copysign(np.maximum(np.abs(v) - self.rule.threshold, 0.0), v)
+        return v.copy()
+
     def certify(self, order: np.ndarray) -> tuple[np.ndarray, float, float, float]:
         """Return the coefficients, the intercept, the loss and the duality gap."""
         memory, rule = self.memory, self.rule
@@ -69,9 +80,7 @@ class OneOutput:
             memory.pace[sdca.MIDDLE] = memory.mean @ memory.params[:-1]
         params = memory.params.copy()
         params[-1] -= memory.pace[sdca.MIDDLE]
-        if rule.threshold > 0.0:
-            shrunk = np.maximum(np.abs(params[:-1]) - rule.threshold, 0.0)
-            params[:-1] = np.copysign(shrunk, params[:-1])
+        params[:-1] = self._shrunk(params[:-1])
         margin = np.empty(memory.dual.shape[0])
         b, loss, gap = sdca.certify(self.rows, self.samples, rule, memory, params, margin)
         is_proven = abs(left) <= 1e-12 * rule.mass

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgd._observer import UNWATCHED, Observer
+
 
 class Task(NamedTuple):
     """A linear model to fit: minimise over w and b
@@ -43,11 +45,14 @@ class Effort(NamedTuple):
         Passes over all rows at most.
     seed : int
         Of samples and of the order of the rows.
+    observer : Observer
+        Is told of each pass, and may stop it there.
     """
 
     tol: float = 1e-4
     max_iter: int = 1000
     seed: int = 0
+    observer: Observer = UNWATCHED
 
 
 class Solution(NamedTuple):

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastgd._undo import or_as_before
 from fastgd._validation import check_targets
+from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import Gamma, Poisson, SquaredError, Tweedie
 from fastgd.linear_model._regression import SolvedRegressor
 from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel
@@ -30,6 +31,7 @@ class _GLM(SolvedRegressor, ABC):
         "tol": [Interval(Real, 0.0, None, closed="neither")],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
+        "callbacks": WORDS["callbacks"],
     }
 
     def __init__(
@@ -42,6 +44,7 @@ class _GLM(SolvedRegressor, ABC):
         tol: float = 1e-4,
         warm_start: bool = False,
         verbose: int = 0,
+        callbacks: Any = None,
     ) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
@@ -50,6 +53,7 @@ class _GLM(SolvedRegressor, ABC):
         self.tol = tol
         self.warm_start = warm_start
         self.verbose = verbose
+        self.callbacks = callbacks
 
     @abstractmethod
     def _loss(self) -> Any:
@@ -79,11 +83,12 @@ class _GLM(SolvedRegressor, ABC):
         ValueError
             If y holds a value that the distribution cannot give: the message says which.
         """
-        with or_as_before(self):
+        with watched(SolvingWatch, self), or_as_before(self):
             X, y, weight = self._check(X, y, sample_weight)
             loss = self._loss()
             check_targets(loss, y)
-            self._fit_targets(X, y, weight, loss, [(0.0, float(self.alpha))])
+            given = Given(X, y, sample_weight)
+            self._fit_targets(given, weight, loss, [(0.0, float(self.alpha))])
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -140,6 +145,10 @@ class PoissonRegressor(_GLM):
     warm_start : bool, default=False
         Start from the last fit's coefficients.
     verbose : int, default=0
+        1 shows a bar over the passes, 2 or more writes a line for each through ``logging``.
+    callbacks : list or None, default=None
+        What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
+        the fit (docs/watching.md).
 
     Attributes
     ----------
@@ -223,6 +232,7 @@ class TweedieRegressor(_GLM):
         tol: float = 1e-4,
         warm_start: bool = False,
         verbose: int = 0,
+        callbacks: Any = None,
     ) -> None:
         super().__init__(
             alpha=alpha,
@@ -232,6 +242,7 @@ class TweedieRegressor(_GLM):
             tol=tol,
             warm_start=warm_start,
             verbose=verbose,
+            callbacks=callbacks,
         )
         self.power = power
         self.link = link

@@ -15,12 +15,13 @@ from fastgd._solvers._least_norm import least_norm
 from fastgd._solvers._problem import FINISHED_IN_FLOAT64
 from fastgd._solvers._task import Task
 from fastgd._undo import or_as_before
+from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import SquaredError
 from fastgd.linear_model._regression import Penalty, SolvedRegressor
 from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel
 
 WORDS = SolvedModel._parameter_constraints
-SHARED = {name: WORDS[name] for name in ("tol", "fit_intercept")}
+SHARED = {name: WORDS[name] for name in ("tol", "fit_intercept", "verbose", "callbacks")}
 
 
 class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor, ABC):
@@ -32,11 +33,12 @@ class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor, ABC):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Fit all targets."""
-        with or_as_before(self):
+        with watched(SolvingWatch, self), or_as_before(self):
             X, y, weight = self._check(X, y, sample_weight, multi_output=True)
             mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
             penalties = self._penalties(mass, 1 if y.ndim == 1 else y.shape[1])
-            self._fit_targets(X, y, weight, SquaredError(), penalties)
+            given = Given(X, y, sample_weight)
+            self._fit_targets(given, weight, SquaredError(), penalties)
 
     def _solve(self, task: Task, start: Any = None) -> Answer:
         """Solve; of many solutions of a small problem without a penalty return the least."""
@@ -69,6 +71,11 @@ class LinearRegression(_SquaredErrorModel):
         "gd" is Newton's step, which is exact here, up to 3,000 columns.
     max_iter : int, default=1000
         Passes over the data at most.
+    verbose : int, default=0
+        1 shows a bar over the passes, 2 or more writes a line for each through ``logging``.
+    callbacks : list or None, default=None
+        What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
+        the fit (docs/watching.md).
 
     Attributes
     ----------
@@ -104,6 +111,8 @@ class LinearRegression(_SquaredErrorModel):
         positive: bool = False,
         solver: str = "auto",
         max_iter: int = 1000,
+        verbose: int = 0,
+        callbacks: Any = None,
     ) -> None:
         self.fit_intercept = fit_intercept
         self.copy_X = copy_X
@@ -112,6 +121,8 @@ class LinearRegression(_SquaredErrorModel):
         self.positive = positive
         self.solver = solver
         self.max_iter = max_iter
+        self.verbose = verbose
+        self.callbacks = callbacks
 
     def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:  # noqa: ARG002
         return [(0.0, 0.0)] * n_targets
@@ -158,6 +169,11 @@ class Ridge(_SquaredErrorModel):
         Require w >= 0.
     random_state : int, RandomState instance or None, default=None
         Seeds the order of rows; None is a fixed seed.
+    verbose : int, default=0
+        1 shows a bar over the passes, 2 or more writes a line for each through ``logging``.
+    callbacks : list or None, default=None
+        What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
+        the fit (docs/watching.md).
 
     Attributes
     ----------
@@ -195,6 +211,8 @@ class Ridge(_SquaredErrorModel):
         solver: str = "auto",
         positive: bool = False,
         random_state: Any = None,
+        verbose: int = 0,
+        callbacks: Any = None,
     ) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
@@ -204,6 +222,8 @@ class Ridge(_SquaredErrorModel):
         self.solver = solver
         self.positive = positive
         self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
 
     def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:
         alphas = np.ravel(np.asarray(self.alpha, np.float64))
@@ -265,6 +285,11 @@ class ElasticNet(_SquaredErrorModel):
     selection : {"cyclic", "random"}, default="cyclic"
         Accepted and not needed.
     solver : {"auto", "gd", "saga", "sdca"}, default="auto"
+    verbose : int, default=0
+        1 shows a bar over the passes, 2 or more writes a line for each through ``logging``.
+    callbacks : list or None, default=None
+        What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
+        the fit (docs/watching.md).
 
     Attributes
     ----------
@@ -311,6 +336,8 @@ class ElasticNet(_SquaredErrorModel):
         random_state: Any = None,
         selection: str = "cyclic",
         solver: str = "auto",
+        verbose: int = 0,
+        callbacks: Any = None,
     ) -> None:
         self.alpha = alpha
         self.l1_ratio = l1_ratio
@@ -324,6 +351,8 @@ class ElasticNet(_SquaredErrorModel):
         self.random_state = random_state
         self.selection = selection
         self.solver = solver
+        self.verbose = verbose
+        self.callbacks = callbacks
 
     def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:  # noqa: ARG002
         share = self.alpha * self.l1_ratio
@@ -395,6 +424,8 @@ class Lasso(ElasticNet):
         random_state: Any = None,
         selection: str = "cyclic",
         solver: str = "auto",
+        verbose: int = 0,
+        callbacks: Any = None,
     ) -> None:
         super().__init__(
             alpha,
@@ -409,4 +440,6 @@ class Lasso(ElasticNet):
             random_state=random_state,
             selection=selection,
             solver=solver,
+            verbose=verbose,
+            callbacks=callbacks,
         )

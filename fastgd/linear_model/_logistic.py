@@ -16,6 +16,7 @@ from fastgd._solvers._gd import State
 from fastgd._solvers._task import Solution, Task
 from fastgd._undo import or_as_before
 from fastgd._validation import check_X_y
+from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.linear_model._classification import SolvedClassifier
 from fastgd.linear_model._solved import FLOATS, SolvedModel
@@ -56,10 +57,14 @@ class LogisticRegression(SolvedClassifier):
     max_iter : int, default=1000
         Passes over the data at most.
     verbose : int, default=0
+        1 shows a bar over the passes, 2 or more writes a line for each through ``logging``.
     warm_start : bool, default=False
         Start from the last fit's coefficients.
     n_jobs : None
         Accepted and not needed, as in scikit-learn.
+    callbacks : list or None, default=None
+        What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
+        the fit (docs/watching.md).
 
     Attributes
     ----------
@@ -121,6 +126,7 @@ class LogisticRegression(SolvedClassifier):
         verbose: int = 0,
         warm_start: bool = False,
         n_jobs: int | None = None,
+        callbacks: Any = None,
     ) -> None:
         self.penalty = penalty
         self.C = C
@@ -136,6 +142,7 @@ class LogisticRegression(SolvedClassifier):
         self.verbose = verbose
         self.warm_start = warm_start
         self.n_jobs = n_jobs
+        self.callbacks = callbacks
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -162,7 +169,7 @@ class LogisticRegression(SolvedClassifier):
             If X or y do not fit each other or hold what is no number, if a word is unknown, or if
             y has one class only. The model is left as it was.
         """
-        with or_as_before(self):
+        with watched(SolvingWatch, self) as watch, or_as_before(self):
             C, l1_ratio = self._strength()
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS)
             classes, codes = self._check_labels(y)
@@ -170,9 +177,15 @@ class LogisticRegression(SolvedClassifier):
             mass = weight.sum(dtype=np.float64) if weight.shape[0] > 0 else X.shape[0]
             strength = 1.0 / (C * float(mass))
             penalty = (l1_ratio * strength, (1.0 - l1_ratio) * strength)
-            answer = self._solve(self._problem(X, codes, weight, classes, penalty), self._start())
-            self.classes_ = classes
-            self._take(answer.solution, X.dtype)
+            dtype, start = X.dtype, self._start()
+
+            def write(model: LogisticRegression, found: list[Solution]) -> None:
+                model.classes_ = classes
+                model._take(found[0], dtype)
+
+            watch.begin_solving(Given(X, y, sample_weight), write)
+            answer = self._solve(self._problem(X, codes, weight, classes, penalty), start)
+            write(self, [answer.solution])
             self._report([answer])
         return self
 

@@ -8,8 +8,9 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastgd._solvers._auto import Answer
+from fastgd._solvers._task import Solution
 from fastgd._validation import check_X_y
+from fastgd._watching import Given
 from fastgd.linear_model._solved import FLOATS, SolvedModel
 
 Penalty = tuple[float, float]
@@ -27,17 +28,24 @@ class SolvedRegressor(RegressorMixin, SolvedModel):
         return X, np.asarray(y, np.float64), self._check_weight(sample_weight, X)
 
     def _fit_targets(
-        self, X: Any, y: NDArray[Any], weight: NDArray[Any], loss: Any, penalties: list[Penalty]
+        self, given: Given, weight: NDArray[Any], loss: Any, penalties: list[Penalty]
     ) -> None:
         """Fit each target, and take over what was found; all or nothing."""
+        X, y, _ = given
         columns = [y] if y.ndim == 1 else list(np.ascontiguousarray(y.T))
         starts = self._starts(len(columns))
         positive = bool(getattr(self, "positive", False))
+        dtype, many = X.dtype, y.ndim == 2
+
+        def write(model: SolvedRegressor, found: list[Solution]) -> None:
+            model._take(found, dtype, many=many)
+
+        self._watch.begin_solving(given, write, len(columns))
         answers = [
             self._solve(self._task(X, column, weight, loss, penalty, positive=positive), start)
             for column, penalty, start in zip(columns, penalties, starts, strict=True)
         ]
-        self._take(answers, X.dtype, many=y.ndim == 2)
+        write(self, [answer.solution for answer in answers])
         self._report(answers)
 
     def _starts(self, n_targets: int) -> list[Any]:
@@ -46,9 +54,8 @@ class SolvedRegressor(RegressorMixin, SolvedModel):
             return [self._start()]
         return [None] * n_targets
 
-    def _take(self, answers: list[Answer], dtype: Any, *, many: bool) -> None:
+    def _take(self, found: list[Solution], dtype: Any, *, many: bool) -> None:
         """Set the fitted parameters."""
-        found = [answer.solution for answer in answers]
         coef = np.array([s.coef for s in found], dtype)
         intercept = np.array([s.intercept for s in found], dtype)
         n_iter = np.array([s.n_iter for s in found], np.int32)

@@ -10,7 +10,9 @@ from sklearn.utils._param_validation import Interval
 
 from fastgd._solvers._auto import Answer
 from fastgd._solvers._huber import HuberStart, huber_with_scale
+from fastgd._solvers._task import Solution
 from fastgd._undo import or_as_before
+from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import Huber, Quantile
 from fastgd.linear_model._regression import SolvedRegressor
 from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel
@@ -41,6 +43,11 @@ class HuberRegressor(SolvedRegressor):
     fit_intercept : bool, default=True
     tol : float, default=1e-05
         Stop when the estimated suboptimality is at most ``tol`` times the objective.
+    verbose : int, default=0
+        1 shows a bar over the passes, 2 or more writes a line for each through ``logging``.
+    callbacks : list or None, default=None
+        What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
+        the fit (docs/watching.md).
 
     Attributes
     ----------
@@ -73,6 +80,8 @@ class HuberRegressor(SolvedRegressor):
         "warm_start": ["boolean"],
         "fit_intercept": ["boolean"],
         "tol": [NON_NEGATIVE],
+        "verbose": WORDS["verbose"],
+        "callbacks": WORDS["callbacks"],
     }
 
     def __init__(
@@ -84,6 +93,8 @@ class HuberRegressor(SolvedRegressor):
         warm_start: bool = False,
         fit_intercept: bool = True,
         tol: float = 1e-5,
+        verbose: int = 0,
+        callbacks: Any = None,
     ) -> None:
         self.epsilon = epsilon
         self.max_iter = max_iter
@@ -91,6 +102,8 @@ class HuberRegressor(SolvedRegressor):
         self.warm_start = warm_start
         self.fit_intercept = fit_intercept
         self.tol = tol
+        self.verbose = verbose
+        self.callbacks = callbacks
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "HuberRegressor":
@@ -106,19 +119,26 @@ class HuberRegressor(SolvedRegressor):
         -------
         self : HuberRegressor
         """
-        with or_as_before(self):
+        with watched(SolvingWatch, self) as watch, or_as_before(self):
             X, y, weight = self._check(X, y, sample_weight)
             mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
             start = self._start()
             if start is not None:
                 start = HuberStart(start, float(vars(self)["scale_"]))
             task = self._task(X, y, weight, Huber(float(self.epsilon)), (0.0, self.alpha / mass))
+            dtype = X.dtype
+
+            def write(model: HuberRegressor, found: list[Solution]) -> None:
+                model._take(found, dtype, many=False)
+                model.scale_ = found[0].state.scale
+
+            watch.begin_solving(Given(X, y, sample_weight), write)
             solution, scale = huber_with_scale(task, self._effort(), start)
-            answers = [Answer(solution, "gd")]
-            self._take(answers, X.dtype, many=False)
-            self.scale_ = scale
-            self.outliers_ = np.abs(y - self._raw_of(X)) > self.epsilon * scale
-            self._report(answers)
+            state = HuberStart(solution.state, scale)
+            solution = watch.finished(solution._replace(state=state))
+            write(self, [solution])
+            self.outliers_ = np.abs(y - self._raw_of(X)) > self.epsilon * self.scale_
+            self._report([Answer(solution, "gd")])
         return self
 
 
@@ -145,6 +165,11 @@ class QuantileRegressor(SolvedRegressor):
         problems (n_samples * n_features up to 1e5) are finished to rounding.
     max_iter : int, default=1000
         Passes over the data at most.
+    verbose : int, default=0
+        1 shows a bar over the passes, 2 or more writes a line for each through ``logging``.
+    callbacks : list or None, default=None
+        What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
+        the fit (docs/watching.md).
 
     Attributes
     ----------
@@ -173,6 +198,8 @@ class QuantileRegressor(SolvedRegressor):
         "solver_options": [dict, None],
         "tol": [NON_NEGATIVE],
         "max_iter": WORDS["max_iter"],
+        "verbose": WORDS["verbose"],
+        "callbacks": WORDS["callbacks"],
     }
 
     def __init__(
@@ -185,6 +212,8 @@ class QuantileRegressor(SolvedRegressor):
         solver_options: Any = None,
         tol: float = 1e-4,
         max_iter: int = 1000,
+        verbose: int = 0,
+        callbacks: Any = None,
     ) -> None:
         self.quantile = quantile
         self.alpha = alpha
@@ -193,6 +222,8 @@ class QuantileRegressor(SolvedRegressor):
         self.solver_options = solver_options
         self.tol = tol
         self.max_iter = max_iter
+        self.verbose = verbose
+        self.callbacks = callbacks
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -210,8 +241,9 @@ class QuantileRegressor(SolvedRegressor):
         -------
         self : QuantileRegressor
         """
-        with or_as_before(self):
+        with watched(SolvingWatch, self), or_as_before(self):
             X, y, weight = self._check(X, y, sample_weight)
             loss = Quantile(float(self.quantile))
-            self._fit_targets(X, y, weight, loss, [(float(self.alpha), 0.0)])
+            given = Given(X, y, sample_weight)
+            self._fit_targets(given, weight, loss, [(float(self.alpha), 0.0)])
         return self

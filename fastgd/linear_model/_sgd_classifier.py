@@ -66,7 +66,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
     shuffle : bool, default=True
         Draw the order of the rows anew for each epoch.
     verbose : int, default=0
-        1 or more shows a progress bar.
+        1 shows a bar over the epochs, 2 or more writes a line for each through ``logging``.
     epsilon : float, default=0.1
         Of the losses "huber", "epsilon_insensitive" and "squared_epsilon_insensitive".
     n_jobs : None
@@ -132,6 +132,9 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
     monitor : bool, default=False
         After each epoch, take another pass over X for ``history_["true_objective"]``, the objective
         at the coefficients as they are, and ``history_["gradient_norm"]``.
+    callbacks : list or None, default=None
+        What is done after each epoch: objects of ``fastgd.callbacks``, or functions of a view of
+        the fit (docs/watching.md).
 
     Attributes
     ----------
@@ -211,6 +214,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         quantize: Any = None,
         on_divergence: str = "raise",
         monitor: bool = False,
+        callbacks: Any = None,
     ) -> None:
         self.loss = loss
         self.penalty = penalty
@@ -242,6 +246,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         self.quantize = quantize
         self.on_divergence = on_divergence
         self.monitor = monitor
+        self.callbacks = callbacks
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(

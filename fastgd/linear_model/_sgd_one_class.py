@@ -40,7 +40,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         stops.
     shuffle : bool, default=True
     verbose : int, default=0
-        1 or more shows a progress bar.
+        1 shows a bar over the epochs, 2 or more writes a line for each through ``logging``.
     random_state : int, RandomState instance or None, default=None
     learning_rate : str or callable, default="optimal"
         As in ``SGDClassifier``; nu takes the place of alpha.
@@ -56,6 +56,8 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         As in ``SGDClassifier``.
     on_divergence : {"raise", "backoff", "warn"}, default="raise"
     monitor : bool, default=False
+    callbacks : list or None, default=None
+        As in ``SGDClassifier``.
 
     Attributes
     ----------
@@ -117,6 +119,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         quantize: Any = None,
         on_divergence: str = "raise",
         monitor: bool = False,
+        callbacks: Any = None,
     ) -> None:
         self.nu = nu
         self.fit_intercept = fit_intercept
@@ -137,6 +140,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         self.quantize = quantize
         self.on_divergence = on_divergence
         self.monitor = monitor
+        self.callbacks = callbacks
 
     @property
     def alpha(self) -> float:

@@ -13,10 +13,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fastgd._sklearn_callbacks import CallbackSupport
 from fastgd._solvers._auto import SOLVERS, Answer, solve
 from fastgd._solvers._gd import State
+from fastgd._solvers._problem import objective_of
 from fastgd._solvers._task import Effort, Solution, Task
 from fastgd._validation import as_rows, check_weight
+from fastgd._watching import SolvingWatch
 
 FLOATS = [np.float64, np.float32]
 MAX_SEED = np.iinfo(np.int32).max
@@ -30,12 +33,14 @@ FOREIGN_SOLVERS = {
 }
 
 
-class SolvedModel(BaseEstimator):
+class SolvedModel(CallbackSupport, BaseEstimator):
     """Base class of the estimators that a solver fits.
 
     A subclass says what is minimised, as ``Task`` has it; here a solver is asked, and what it
     found is reported.
     """
+
+    _watch: SolvingWatch  # while a fit runs
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "tol": [NON_NEGATIVE],
@@ -45,6 +50,7 @@ class SolvedModel(BaseEstimator):
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
+        "callbacks": [list, tuple, None],
     }
 
     def _check_weight(self, sample_weight: Any, X: Any) -> NDArray[Any]:
@@ -77,11 +83,16 @@ class SolvedModel(BaseEstimator):
             before, self._targets = getattr(self, "_targets", None), _fingerprint(task)
             if hasattr(start, "dual") and before != self._targets:
                 start = None
-        return solve(task, self._effort(), name, start)
+        answer = solve(task, self._effort(), name, start)
+        solution = self._watch.finished(answer.solution)
+        if solution is not answer.solution:  # what a callback kept; SDCA's passes know estimates
+            objective = objective_of(task, solution.coef, solution.intercept)
+            solution = solution._replace(objective=objective)
+        return answer._replace(solution=solution)
 
     def _effort(self) -> Effort:
         most = 1000 if self.max_iter is None else int(self.max_iter)
-        return Effort(float(self.tol), most, self._seed())
+        return Effort(float(self.tol), most, self._seed(), self._watch)
 
     def _seed(self) -> int:
         """Return a seed; None means a fixed one, so that the same data give the same model."""
@@ -109,13 +120,21 @@ class SolvedModel(BaseEstimator):
     def _report(self, answers: list[Answer]) -> None:
         """Set what is known about the fit; many answers are those of many outputs."""
         found = [answer.solution for answer in answers]
+        self._describe(found)
+        self.solver_ = answers[0].solver
+        self._warn_if_unfinished(found)
+        self._watch.end()
+
+    def _describe(self, found: list[Solution]) -> None:
+        """Set how good the fit is."""
         self.objective_ = _one_or_all([s.objective for s in found])
         self.gap_ = _one_or_all([s.gap for s in found])
-        self.solver_ = answers[0].solver
         self.history_ = found[0].history if len(found) == 1 else [s.history for s in found]
-        self._warn_if_unfinished(found)
 
     def _warn_if_unfinished(self, found: list[Solution]) -> None:
+        n_passes = sum(solution.n_iter for solution in found)
+        if self._watch.warn_if_interrupted(f"after {n_passes} passes") or self._watch.was_told:
+            return
         worst = max(found, key=lambda s: (not s.converged, s.left / max(abs(s.objective), 1e-300)))
         if worst.converged:
             return

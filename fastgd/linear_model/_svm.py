@@ -11,8 +11,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastgd._solvers._auto import Answer
 from fastgd._solvers._gd import State
+from fastgd._solvers._task import Solution
 from fastgd._undo import or_as_before
 from fastgd._validation import check_X_y
+from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import (
     EpsilonInsensitive,
     Hinge,
@@ -25,7 +27,10 @@ from fastgd.linear_model._solved import FLOATS, SolvedModel
 
 WORDS = SolvedModel._parameter_constraints
 SHARED: dict[str, list[Any]] = {
-    **{name: WORDS[name] for name in ("tol", "fit_intercept", "solver", "random_state", "verbose")},
+    **{
+        name: WORDS[name]
+        for name in ("tol", "fit_intercept", "solver", "random_state", "verbose", "callbacks")
+    },
     "C": [Interval(Real, 0.0, None, closed="neither")],
     "intercept_scaling": [Interval(Real, 0, None, closed="neither")],
     "dual": ["boolean", StrOptions({"auto"})],
@@ -87,11 +92,15 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         Factors of C, by class; for more than two classes they multiply the rows of the class
         itself, not those of the rest, as in liblinear.
     verbose : int, default=0
+        1 shows a bar over the passes, 2 or more writes a line for each through ``logging``.
     random_state : int, RandomState instance or None, default=None
         Seeds the order of rows; None is a fixed seed.
     max_iter : int, default=1000
         Passes over the data at most.
     solver : {"auto", "gd", "saga", "sdca"}, default="auto"
+    callbacks : list or None, default=None
+        What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
+        the fit (docs/watching.md).
 
     Attributes
     ----------
@@ -134,6 +143,7 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         random_state: Any = None,
         max_iter: int = 1000,
         solver: str = "auto",
+        callbacks: Any = None,
     ) -> None:
         self.penalty = penalty
         self.loss = loss
@@ -148,6 +158,7 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         self.random_state = random_state
         self.max_iter = max_iter
         self.solver = solver
+        self.callbacks = callbacks
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "LinearSVC":
@@ -169,16 +180,21 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
                 "multi_class='crammer_singer' is not available; use 'ovr', or SoftmaxRegression, "
                 "which fits all classes together."
             )
-        with or_as_before(self):
+        with watched(SolvingWatch, self) as watch, or_as_before(self):
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS)
             classes, codes = self._check_labels(y)
             weight = self._check_weight(sample_weight, X)
             factors = self._class_factors(y, classes, weight)
             wide, dtype = self._extended(X), X.dtype
             numbers = [1] if classes.shape[0] == 2 else range(classes.shape[0])
+
+            def write(model: LinearSVC, found: list[Solution]) -> None:
+                model.classes_ = classes
+                model._take(found, dtype)
+
+            watch.begin_solving(Given(X, y, sample_weight), write, len(numbers))
             answers = [self._one_vs_rest(wide, codes, k, weight, factors) for k in numbers]
-            self.classes_ = classes
-            self._take(answers, dtype)
+            write(self, [answer.solution for answer in answers])
             self._report(answers)
         return self
 
@@ -201,12 +217,12 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         y, penalty = np.where(positive, 1.0, -1.0), self._penalty(mass, self.penalty)
         return self._solve(self._task(X, y, weight, loss, penalty, fit_intercept=False))
 
-    def _take(self, answers: list[Answer], dtype: Any) -> None:
+    def _take(self, found: list[Solution], dtype: Any) -> None:
         """Set the fitted parameters."""
-        coef, intercept = self._split(np.stack([a.solution.coef for a in answers]))
+        coef, intercept = self._split(np.stack([solution.coef for solution in found]))
         self.coef_ = np.ascontiguousarray(coef, dtype)
         self.intercept_ = intercept.astype(dtype) if self.fit_intercept else 0.0
-        self.n_iter_ = max(a.solution.n_iter for a in answers)
+        self.n_iter_ = max(solution.n_iter for solution in found)
 
 
 class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
@@ -231,11 +247,15 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
     dual : "auto" or bool, default="auto"
         Accepted and not needed: the solver is chosen by the data.
     verbose : int, default=0
+        1 shows a bar over the passes, 2 or more writes a line for each through ``logging``.
     random_state : int, RandomState instance or None, default=None
         Seeds the order of rows; None is a fixed seed.
     max_iter : int, default=1000
         Passes over the data at most.
     solver : {"auto", "gd", "saga", "sdca"}, default="auto"
+    callbacks : list or None, default=None
+        What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
+        the fit (docs/watching.md).
 
     Attributes
     ----------
@@ -272,6 +292,7 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
         random_state: Any = None,
         max_iter: int = 1000,
         solver: str = "auto",
+        callbacks: Any = None,
     ) -> None:
         self.epsilon = epsilon
         self.tol = tol
@@ -284,6 +305,7 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
         self.random_state = random_state
         self.max_iter = max_iter
         self.solver = solver
+        self.callbacks = callbacks
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "LinearSVR":
@@ -299,7 +321,7 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
         -------
         self : LinearSVR
         """
-        with or_as_before(self):
+        with watched(SolvingWatch, self) as watch, or_as_before(self):
             X, y, weight = self._check(X, y, sample_weight)
             mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
             is_squared = self.loss == "squared_epsilon_insensitive"
@@ -308,12 +330,17 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
             )
             penalty = self._penalty(mass)
             task = self._task(self._extended(X), y, weight, loss, penalty, fit_intercept=False)
+            dtype = X.dtype
+
+            def write(model: LinearSVR, found: list[Solution]) -> None:
+                coef, intercept = self._split(found[0].coef)
+                state = State(coef, intercept)
+                whole = found[0]._replace(coef=coef, intercept=intercept, state=state)
+                model._take([whole], dtype, many=False)
+
+            watch.begin_solving(Given(X, y, sample_weight), write)
             answer = self._solve(task)
-            coef, intercept = self._split(answer.solution.coef)
-            solution = answer.solution._replace(
-                coef=coef, intercept=intercept, state=State(coef, intercept)
-            )
-            self._take([Answer(solution, answer.solver)], X.dtype, many=False)
+            write(self, [answer.solution])
             self._report([answer])
         return self
 

@@ -1,0 +1,151 @@
+"""What a fit shows: lines through ``logging``, and a word where compilation takes long."""
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fastgd.kernels._jit import watch_compilation
+
+LOGGER = logging.getLogger("fastgd")
+PATIENCE = 1.0  # seconds that compilation may take unannounced
+PAUSE = 5.0  # seconds between compilations that do not belong together
+
+
+SHOWN = (  # of the history, under which name, with how many digits
+    ("objective", "objective", 6),
+    ("suboptimality", "left", 3),
+    ("learning_rate", "rate", 3),
+    ("gradient_norm", "|gradient|", 3),
+    ("update_norm", "|update|", 3),
+    ("validation_score", "score", 4),
+)
+
+
+def figures_of(view: Any) -> dict[str, str]:
+    """Return what is shown of an epoch, under the names by which it is shown.
+
+    The gradient's norm is known with ``monitor=True``; else how far the epoch moved the parameters
+    stands in for it.
+    """
+    hidden = {"update_norm"} if "gradient_norm" in view.history else set()
+    return {
+        label: f"{view.history[name][-1]:.{digits}g}"
+        for name, label, digits in SHOWN
+        if name in view.history and name not in hidden
+    }
+
+
+def has_rate(estimator: Any) -> bool:
+    """Tell whether an estimator takes epochs at a learning rate, or passes without one."""
+    return "learning_rate" in estimator.get_params(deep=False)
+
+
+def unit_of(view: Any) -> str:
+    """Return what an entry of the history stands for."""
+    return "epoch" if has_rate(view.estimator) else "pass"
+
+
+def target_of(view: Any) -> str:
+    """Return which of many targets is fitted, nothing where there is one."""
+    return f" target {view.target + 1}/{view.n_targets}" if view.n_targets > 1 else ""
+
+
+# -- lines ------------------------------------------------------------------------------------
+
+
+class _Stderr(logging.Handler):
+    """Prints what nobody else would: it is silent as soon as logging is configured."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a line."""
+        others = [*LOGGER.handlers, *logging.getLogger().handlers]
+        if others == [self] and sys.stderr is not None:
+            print(self.format(record), file=sys.stderr, flush=True)
+
+
+def be_heard() -> None:
+    """Make lines visible to a user who has configured no logging."""
+    if not LOGGER.hasHandlers():
+        LOGGER.addHandler(_Stderr())
+        if LOGGER.level == logging.NOTSET:
+            LOGGER.setLevel(logging.INFO)
+
+
+class LogLines:
+    """A line an epoch: ``verbose=2``."""
+
+    def on_fit_begin(self, view: Any) -> None:
+        """Look for someone who listens."""
+        be_heard()
+        self._name, self._unit = type(view.estimator).__name__, unit_of(view)
+        self._started = time.perf_counter()
+
+    def on_epoch_end(self, view: Any) -> None:
+        """Write the epoch's line."""
+        figures = ", ".join(f"{name} {value}" for name, value in figures_of(view).items())
+        seconds = time.perf_counter() - self._started
+        where = f"{self._name}{target_of(view)} {self._unit} {view.epoch}"
+        LOGGER.info("%s: %s (%.3g s)", where, figures, seconds)
+
+
+# -- compilation ------------------------------------------------------------------------------
+
+
+class _Announcer:
+    """Says so when kernels that belong together have compiled for more than ``PATIENCE``."""
+
+    def __init__(self) -> None:
+        self.n_verbose = 0
+        self._timer: threading.Timer | None = None
+        self._began, self._ended, self._spent, self._has_told = 0.0, -float("inf"), 0.0, False
+
+    def begun(self, name: str) -> None:
+        """Start the clock."""
+        self._began = time.monotonic()
+        if self._began - self._ended > PAUSE:
+            self._spent, self._has_told = 0.0, False
+        if self._has_told or not self._is_wanted():
+            return
+        self._timer = threading.Timer(max(PATIENCE - self._spent, 0.0), self._tell, [name])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def ended(self) -> None:
+        """Stop it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._ended = time.monotonic()
+        self._spent += self._ended - self._began
+
+    def _is_wanted(self) -> bool:
+        is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        return sys.stderr is not None and (is_terminal or self.n_verbose > 0)
+
+    def _tell(self, name: str) -> None:
+        from tqdm import tqdm  # its write leaves progress bars whole
+
+        self._has_told = True
+        text = f"fastgd: compiling {name}, which takes some seconds the first time"
+        tqdm.write(text, file=sys.stderr)
+
+
+_ANNOUNCER = _Announcer()
+watch_compilation(_ANNOUNCER.begun, _ANNOUNCER.ended)
+
+
+@contextmanager
+def announcing(verbose: int) -> Iterator[None]:
+    """Announce compilation off terminals as well, for a fit that is verbose.
+
+    A number of fits, not a mark of the thread: solvers compile in threads of their own.
+    """
+    _ANNOUNCER.n_verbose += verbose > 0
+    try:
+        yield
+    finally:
+        _ANNOUNCER.n_verbose -= verbose > 0

@@ -1,0 +1,97 @@
+"""Whom solvers and the trainer report to: one small object, which may tell them to stop."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+
+class Model(NamedTuple):
+    """A solver's parameters, in raw columns.
+
+    coef : (n_features,) or (n_outputs, n_features)
+    intercept : float or (n_outputs,)
+    state : what else a fit is made of: Huber's scale
+    """
+
+    coef: NDArray[Any]
+    intercept: Any
+    state: Any = None
+
+
+class Observer:
+    """Is told of each pass, and says whether to stop; this one neither sees nor stops anything.
+
+    Attributes
+    ----------
+    stops : bool
+        Whether to stop where one is, with the parameters as they are.
+    is_watching : bool
+        Whether figures are looked at: what costs work need not be told else.
+    """
+
+    stops = False
+    is_watching = False
+
+    def passed(
+        self,
+        model: Callable[[], Model],  # noqa: ARG002
+        figures: dict[str, float],  # noqa: ARG002
+        passes: int = 1,  # noqa: ARG002
+    ) -> bool:
+        """Take in what a solver knows after a pass; return whether to stop.
+
+        Parameters
+        ----------
+        model : callable
+            Returns the parameters as they are.
+        figures : dict of str to float
+            ``objective`` and ``suboptimality``, what is thought to be left, and what else is known.
+        passes : int, default=1
+            Passes over the rows since the last report.
+        """
+        return self.stops
+
+
+class Silenced(Observer):
+    """Forwards the wish to stop, and nothing else: for work on the way to a pass."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    @property
+    def stops(self) -> bool:  # type: ignore[override]
+        """Whether to stop."""
+        return self._observer.stops
+
+    def passed(
+        self,
+        model: Callable[[], Model],  # noqa: ARG002
+        figures: dict[str, float],  # noqa: ARG002
+        passes: int = 1,  # noqa: ARG002
+    ) -> bool:
+        """Return whether to stop."""
+        return self.stops
+
+
+class Scaled(Observer):
+    """Multiplies the figures, for a solver that is given a multiple of the problem."""
+
+    def __init__(self, observer: Observer, factor: float) -> None:
+        self._observer, self._factor = observer, factor
+        self.is_watching = observer.is_watching
+
+    @property
+    def stops(self) -> bool:  # type: ignore[override]
+        """Whether to stop."""
+        return self._observer.stops
+
+    def passed(
+        self, model: Callable[[], Model], figures: dict[str, float], passes: int = 1
+    ) -> bool:
+        """Hand the figures on."""
+        scaled = {name: self._factor * value for name, value in figures.items()}
+        return self._observer.passed(model, scaled, passes)
+
+
+UNWATCHED = Observer()

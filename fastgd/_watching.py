@@ -1,0 +1,371 @@
+"""What stands between a fit and those who watch it: callbacks, displays, and Ctrl-C.
+
+A fit reports to a ``Watch`` (an ``Observer``), which keeps the history so far, hands a ``View`` to
+each callback, and is told to stop by them or by Ctrl-C.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from fastgd._display import LogLines, announcing
+from fastgd._interrupt import asking_to_stop
+from fastgd._observer import Model, Observer
+from fastgd._progress import Progress
+from fastgd._sklearn_callbacks import Tasks, has_tasks
+from fastgd._solvers._gd import State
+from fastgd._solvers._task import Solution
+
+HOOKS = ("on_fit_begin", "on_epoch_end", "on_fit_end")
+
+# what an estimator holds while it is fitted, and a copy of it must not
+PASSING = ("_watch", "_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
+
+
+class Given(NamedTuple):
+    """What ``fit`` was given, validated."""
+
+    X: Any
+    y: Any
+    sample_weight: Any
+
+
+class View:
+    """What a callback sees of a fit, and what it can ask for."""
+
+    def __init__(self, watch: "Watch") -> None:
+        self._watch = watch
+
+    @property
+    def estimator(self) -> Any:
+        """The estimator that is fitted; what it learns is set when the fit ends."""
+        return self._watch.estimator
+
+    @property
+    def epoch(self) -> int:
+        """Epochs so far, those before this call of ``partial_fit`` included.
+
+        Of the estimators without a learning rate, entries of ``history``: the start, and each pass.
+        """
+        return self._watch.epoch
+
+    @property
+    def max_epochs(self) -> int:
+        """The most that ``epoch`` can become in this call."""
+        return self._watch.max_epochs
+
+    @property
+    def n_passes(self) -> int:
+        """Passes over the rows in this call so far."""
+        return self._watch.n_passes
+
+    @property
+    def target(self) -> int:
+        """Which target, or class against the rest, is fitted where each has a fit of its own."""
+        return self._watch.target
+
+    @property
+    def n_targets(self) -> int:
+        """How many fits that are; 1 where all targets are fitted together."""
+        return self._watch.n_targets
+
+    @property
+    def history(self) -> Mapping[str, list[float]]:
+        """``history_`` so far, of equal-length lists; not to be changed."""
+        return MappingProxyType(self._watch.history)
+
+    @property
+    def model(self) -> Any:
+        """A copy of the estimator as if the fit had ended here, without its callbacks."""
+        return self._watch.model()
+
+    @property
+    def coef_(self) -> NDArray[Any]:
+        """The coefficients as they are, in the shape of the estimator's."""
+        return self.model.coef_
+
+    @property
+    def intercept_(self) -> Any:
+        """The intercept as it is; ``-offset_`` of a one-class SVM."""
+        model = self.model
+        return model.intercept_ if hasattr(model, "intercept_") else -model.offset_
+
+    def stop(self) -> None:
+        """Let the fit end here; of many targets, this one's."""
+        self._watch.stops = self._watch.was_told = True
+
+    def keep(self) -> None:
+        """Let the fit end with the coefficients as they are now, unless this is called again."""
+        self._watch.keep()
+
+
+def checked(callbacks: Any) -> list[Any]:
+    """Return the callbacks of an estimator, or say what is wrong with them."""
+    found = list(callbacks or ())
+    for number, callback in enumerate(found):
+        name = f"callbacks[{number}]"
+        if isinstance(callback, type):
+            raise TypeError(
+                f"{name} is the class {callback.__name__}; pass an instance, "
+                f"{callback.__name__}(...)."
+            )
+        if hasattr(callback, "on_fit_task_end"):
+            raise TypeError(
+                f"{name} is a callback of scikit-learn's, {type(callback).__name__}: those are "
+                "given to set_callbacks (scikit-learn 1.9 or later)."
+            )
+        if not callable(callback) and not any(hasattr(callback, hook) for hook in HOOKS):
+            raise TypeError(
+                f"{name} must be a function of the view of a fit, or have a method "
+                f"{', '.join(HOOKS[:-1])} or {HOOKS[-1]}; got {callback!r}."
+            )
+    return found
+
+
+def _shown_by(verbose: int) -> list[Any]:
+    """Return what ``verbose`` asks for."""
+    if verbose <= 0:
+        return []
+    if verbose > 1:
+        return [LogLines()]
+    from fastgd.callbacks import ProgressBar
+
+    return [ProgressBar()]
+
+
+class Watch(Observer):
+    """A fit that is watched; a subclass knows what the estimator learns in it."""
+
+    def __init__(self, estimator: Any, task: str = "fit") -> None:
+        self.estimator = estimator
+        own = checked(estimator.callbacks)
+        shown = _shown_by(int(estimator.verbose))
+        tasks = [Tasks(estimator, task)] if has_tasks(estimator) else []
+        self.callbacks = [*shown, *tasks, *own]
+        self.is_watching = len(self.callbacks) > 0
+        self.stops = self.was_told = self.was_interrupted = False
+        self.history: dict[str, list[float]] = {}
+        self.epoch = self.max_epochs = self.n_passes = self.target = 0
+        self.n_targets = 1
+        self.given = Given(None, None, None)
+        self._view = View(self)
+        self._begun: list[Any] = []
+        self._model: Any = None
+        self._has_ended = False
+
+    def begin(self, given: Given) -> None:
+        """Tell that training begins."""
+        self.given = given
+        for callback in self.callbacks:
+            self._begun.append(callback)
+            self._call(callback, "on_fit_begin")
+
+    def end(self) -> None:
+        """Tell that the estimator is fitted."""
+        self._has_ended, self._model = True, None
+        for callback in self.callbacks:
+            self._call(callback, "on_fit_end")
+
+    def fail(self, error: BaseException) -> None:
+        """Tell those that have begun that the fit has failed."""
+        for callback in self._begun:
+            if hasattr(callback, "on_fit_error"):
+                callback.on_fit_error(self._view, error)
+
+    def interrupt(self) -> None:
+        """Stop where nothing is half-written."""
+        self.stops = self.was_interrupted = True
+
+    def tell(self) -> bool:
+        """Tell of an epoch's end; return whether to stop."""
+        self._model = None
+        for callback in self.callbacks:
+            if self._call(callback, "on_epoch_end"):
+                self._view.stop()
+        return self.stops
+
+    def _call(self, callback: Any, hook: str) -> bool:
+        """Call a hook, where there is one; return whether it returned True."""
+        method = getattr(callback, hook, None)
+        if method is None and hook == "on_epoch_end" and callable(callback):
+            method = callback
+        answer = None if method is None else method(self._view)
+        return isinstance(answer, bool | np.bool_) and bool(answer)
+
+    def model(self) -> Any:
+        """Return a copy of the estimator as if the fit had ended here."""
+        if self._model is None:
+            twin = copy.copy(self.estimator)
+            for name in PASSING:
+                vars(twin).pop(name, None)
+            twin.callbacks = None
+            if not self._has_ended:
+                self._write(twin)
+            self._model = twin
+        return self._model
+
+    def _write(self, twin: Any) -> None:
+        """Write the parameters as they are into a copy of the estimator."""
+        raise NotImplementedError
+
+    def keep(self) -> None:
+        """Remember the parameters, which the fit will end with."""
+        raise NotImplementedError
+
+    def warn_if_interrupted(self, when: str) -> bool:
+        """Say what Ctrl-C has left; return whether there was one."""
+        if self.was_interrupted:
+            warnings.warn(
+                f"{type(self.estimator).__name__} was interrupted {when}: it has the coefficients "
+                "of that moment, and can be used.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        return self.was_interrupted
+
+
+class TrainingWatch(Watch):
+    """Of an estimator with a learning rate."""
+
+    _kept: Progress | None = None
+
+    def begin_training(
+        self,
+        given: Given,
+        progress: Progress,
+        max_iter: int,
+        write: Callable[[Any, Progress], None],
+    ) -> None:
+        """Tell that training begins; ``write`` writes a progress into a copy of the estimator."""
+        self._progress, self._write_progress = progress, write
+        self.history, self.epoch = progress.history, progress.epochs
+        self._before, self.max_epochs = progress.epochs, progress.epochs + max_iter
+        self.begin(given)
+
+    def epoch_ended(self, progress: Progress) -> bool:
+        """Take in an epoch; return whether to stop."""
+        if not self.is_watching:
+            return self.stops
+        self._progress, self.epoch = progress, progress.epochs
+        self.n_passes = progress.epochs - self._before
+        return self.tell()
+
+    def _write(self, twin: Any) -> None:
+        progress = self._progress.copy()
+        progress.history = {name: list(values) for name, values in self.history.items()}
+        self._write_progress(twin, progress)
+
+    def keep(self) -> None:
+        """Remember parameters and average."""
+        self._kept = self._progress.copy()
+
+    def restore(self, progress: Progress) -> None:
+        """Put back what was kept."""
+        if self._kept is not None:
+            progress.params[...] = self._kept.params
+            progress.average[...] = self._kept.average
+            progress.averaged = self._kept.averaged
+
+
+class SolvingWatch(Watch):
+    """Of an estimator that a solver fits, one target after the other."""
+
+    _kept: tuple[Model, float, float] | None = None
+
+    def begin_solving(
+        self,
+        given: Given,
+        write: Callable[[Any, list[Solution]], None],
+        n_targets: int = 1,
+    ) -> None:
+        """Tell that solving begins; ``write`` writes each target's solution into a copy."""
+        self._write_solutions, self.n_targets = write, n_targets
+        most = self.estimator.max_iter
+        self.max_epochs = 1 + (1000 if most is None else int(most))  # the start is told of, too
+        self._done: list[Solution] = []
+        self._now: Callable[[], Model] | None = None
+        self.begin(given)
+
+    def passed(
+        self, model: Callable[[], Model], figures: dict[str, float], passes: int = 1
+    ) -> bool:
+        """Take in a pass; return whether to stop."""
+        if not self.is_watching:
+            return self.stops
+        if self.target < len(self._done):
+            self.history, self.epoch, self._kept, self.target = {}, 0, None, len(self._done)
+        for name in {**self.history, **figures}:
+            entries = self.history.setdefault(name, [np.nan] * self.epoch)
+            entries.append(float(figures.get(name, np.nan)))
+        self._now, self.epoch, self.n_passes = model, self.epoch + 1, self.n_passes + passes
+        return self.tell()
+
+    def finished(self, solution: Solution) -> Solution:
+        """Take in what was found for a target; return it, or what was kept instead."""
+        if self._kept is not None:  # of this target: a pass is told of before it ends
+            (coef, intercept, state), objective, left = self._kept
+            solution = solution._replace(
+                coef=coef,
+                intercept=intercept,
+                objective=objective,
+                gap=np.inf,
+                left=left,
+                state=state or State(coef, intercept),
+            )
+        if self.is_watching:
+            self._done.append(solution)
+        self.stops = self.was_interrupted
+        return solution
+
+    def _last(self) -> tuple[float, float]:
+        """Return the objective of the parameters as they are, and what is left."""
+        return self.history["objective"][-1], self.history["suboptimality"][-1]
+
+    def _write(self, twin: Any) -> None:
+        if self._now is None:
+            raise AttributeError("There are no coefficients before the first pass has ended.")
+        coef, intercept, state = self._now()
+        objective, left = self._last()
+        counts, history = (self.epoch - 1, False), {k: list(v) for k, v in self.history.items()}
+        now = Solution(coef, intercept, objective, np.inf, left, *counts, history, state)
+        nothing = now._replace(coef=0.0 * coef, intercept=0.0 * intercept, history={})
+        found = [*self._done, now, *[nothing] * (self.n_targets - len(self._done) - 1)]
+        self._write_solutions(twin, found)
+        twin._describe(found)
+        vars(twin).pop("solver_", None)  # that of an earlier fit
+
+    def keep(self) -> None:
+        """Remember the parameters, and how good they are."""
+        if self._now is not None:
+            self._kept = (self._now(), *self._last())
+
+
+W = TypeVar("W", bound=Watch)
+
+
+@contextmanager
+def watched(kind: type[W], estimator: Any, task: str = "fit") -> Iterator[W]:
+    """Let a fit be watched while the block runs, and Ctrl-C be asked of it.
+
+    Raises
+    ------
+    TypeError
+        If something in ``callbacks`` is no callback.
+    """
+    watch = kind(estimator, task)
+    estimator._watch = watch
+    try:
+        with asking_to_stop(watch.interrupt), announcing(int(estimator.verbose)):
+            yield watch
+    except BaseException as error:
+        watch.fail(error)
+        raise
+    finally:
+        vars(estimator).pop("_watch", None)

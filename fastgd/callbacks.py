@@ -1,0 +1,410 @@
+"""Callbacks: what is done after each epoch of a fit.
+
+They are given as ``callbacks=[...]``. Each is an object with any of the methods of ``Callback``, or
+a function that is called as its ``on_epoch_end``. scikit-learn's own callbacks are given to
+``set_callbacks``. docs/watching.md has examples.
+"""
+
+import contextlib
+import csv
+import inspect
+import logging
+import math
+import os
+import pickle
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from fastgd._display import be_heard, figures_of, has_rate, target_of, unit_of
+from fastgd._watching import View
+
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "Checkpoint",
+    "EarlyStopping",
+    "LearningRateLogger",
+    "ProgressBar",
+    "View",
+]
+
+
+class Callback:
+    """Base class of callbacks: it does nothing, four times.
+
+    An object need not derive from it; one of the methods will do. What a callback remembers of a
+    fit it begins in ``on_fit_begin``, for the same object may see many fits.
+    """
+
+    def on_fit_begin(self, view: View) -> None:
+        """Take in that training begins: the data are validated, nothing is learned yet."""
+
+    def on_epoch_end(self, view: View) -> bool | None:
+        """Take in an epoch; returning True is ``view.stop()``."""
+
+    def on_fit_end(self, view: View) -> None:
+        """Take in that the estimator is fitted, whatever has ended its training."""
+
+    def on_fit_error(self, view: View, error: BaseException) -> None:
+        """Take in that the fit fails with this error, in place of ``on_fit_end``."""
+
+    def __repr__(self) -> str:
+        parameters = inspect.signature(type(self)).parameters.values()
+        given = [p.name for p in parameters if getattr(self, p.name, p.default) != p.default]
+        words = ", ".join(f"{name}={getattr(self, name)!r}" for name in given)
+        return f"{type(self).__name__}({words})"
+
+
+class _Best:
+    """The best value that a monitored figure has had in a fit of one target."""
+
+    def __init__(self, monitor: Any, mode: str, min_delta: float = 0.0) -> None:
+        is_score = mode == "max" or (mode == "auto" and str(monitor).endswith("score"))
+        self._sign = -1.0 if is_score else 1.0
+        self._monitor, self._min_delta, self._target = monitor, min_delta, -1
+
+    def improves(self, view: View) -> bool:
+        """Take in an epoch; tell whether it is the best so far."""
+        if view.target != self._target:
+            self._target, self.value, self.epoch = view.target, math.nan, 0
+        value = self._value(view)
+        gain = self._sign * (self.value - value)
+        is_better = gain > self._min_delta or (math.isnan(self.value) and not math.isnan(value))
+        if is_better:
+            self.value, self.epoch = value, view.epoch
+        return is_better
+
+    def _value(self, view: View) -> float:
+        if callable(self._monitor):
+            return float(self._monitor(view))
+        if self._monitor not in view.history:
+            raise ValueError(
+                f"monitor={self._monitor!r} is not in the history of "
+                f"{type(view.estimator).__name__}; it has {', '.join(view.history)}."
+            )
+        return view.history[self._monitor][-1]
+
+
+class EarlyStopping(Callback):
+    """Stop where a figure no longer improves.
+
+    Parameters
+    ----------
+    monitor : str or callable, default="objective"
+        A name of ``history_``, such as "validation_score" or "gradient_norm"; or a function of the
+        view that returns a number, such as a loss on rows of your own.
+    patience : int, default=5
+        Epochs without improvement that end the fit, >= 1.
+    min_delta : float, default=0.0
+        A smaller improvement is none, >= 0.
+    mode : {"auto", "min", "max"}, default="auto"
+        Whether less is better, or more; "auto" is "max" for names that end in "score".
+    restore_best : bool, default=False
+        End with the coefficients of the best epoch, in place of the last one. (The objective of a
+        stochastic epoch tells of the coefficients on its way, not of those at its end.)
+
+    Attributes
+    ----------
+    best_ : float
+        The best value, of the target fitted last.
+    best_epoch_ : int
+        When it was reached.
+    stopped_epoch_ : int
+        The epoch after which this callback ended the fit; 0 where it did not.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.preprocessing import scale
+    >>> from fastgd import SGDClassifier
+    >>> from fastgd.callbacks import EarlyStopping
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> stopper = EarlyStopping(patience=3, min_delta=1e-2)
+    >>> model = SGDClassifier(callbacks=[stopper], tol=None, random_state=0).fit(scale(X), y)
+    >>> model.n_iter_ == stopper.stopped_epoch_ == stopper.best_epoch_ + 3
+    True
+    """
+
+    def __init__(
+        self,
+        monitor: str | Callable[[View], float] = "objective",
+        *,
+        patience: int = 5,
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        restore_best: bool = False,
+    ) -> None:
+        _refuse_unless(patience >= 1, f"patience must be >= 1, got {patience!r}.")
+        _refuse_unless(min_delta >= 0.0, f"min_delta must be >= 0, got {min_delta!r}.")
+        _check_monitor(monitor, mode)
+        self.monitor = monitor
+        self.patience = patience
+        self.min_delta = min_delta
+        self.mode = mode
+        self.restore_best = restore_best
+
+    def on_fit_begin(self, view: View) -> None:  # noqa: ARG002
+        """Forget earlier fits."""
+        self._best = _Best(self.monitor, self.mode, self.min_delta)
+        self._n_bad = self.stopped_epoch_ = self.best_epoch_ = 0
+        self.best_ = math.nan
+
+    def on_epoch_end(self, view: View) -> bool:
+        """Stop after ``patience`` epochs without improvement."""
+        if self._best.improves(view):
+            self.best_, self.best_epoch_ = self._best.value, self._best.epoch
+            self._n_bad = 0
+            if self.restore_best:
+                view.keep()
+            return False
+        self._n_bad += 1
+        if self._n_bad < self.patience:
+            return False
+        self.stopped_epoch_, self._n_bad = view.epoch, 0
+        return True
+
+
+class Checkpoint(Callback):
+    """Write the model to a file while it is fitted.
+
+    A file is never seen in part: it is written beside its place and then moved there. What it holds
+    is the estimator as if the fit had ended in that epoch, without its callbacks; ``partial_fit``
+    goes on from there.
+
+    Parameters
+    ----------
+    path : str or Path
+        The extension says how: ".joblib", ".pkl" or ".pickle", or ".skops" (needs skops). "{epoch}"
+        in it becomes the epoch's number, "{epoch:04d}" with zeros in front.
+    every : int, default=1
+        Write after each ``every``-th epoch, >= 1, and when the fit ends.
+    best_only : bool, default=False
+        Write only where ``monitor`` has never been better, and not when the fit ends.
+    monitor : str or callable, default="objective"
+        As in ``EarlyStopping``.
+    mode : {"auto", "min", "max"}, default="auto"
+        As in ``EarlyStopping``.
+
+    Attributes
+    ----------
+    last_path_ : Path or None
+        The file written last.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        every: int = 1,
+        best_only: bool = False,
+        monitor: str | Callable[[View], float] = "objective",
+        mode: str = "auto",
+    ) -> None:
+        suffix = Path(path).suffix
+        _refuse_unless(
+            suffix in _WRITERS,
+            f"path must end in one of {', '.join(_WRITERS)}, which says how to write the model; "
+            f"got {os.fspath(path)!r}.",
+        )
+        _refuse_unless(every >= 1, f"every must be >= 1, got {every!r}.")
+        _check_monitor(monitor, mode)
+        self.path = path
+        self.every = every
+        self.best_only = best_only
+        self.monitor = monitor
+        self.mode = mode
+
+    def on_fit_begin(self, view: View) -> None:  # noqa: ARG002
+        """Forget earlier fits; refuse at once what could not be written later."""
+        self._best = _Best(self.monitor, self.mode)
+        self.last_path_: Path | None = None
+        if Path(self.path).suffix == ".skops":
+            _skops()
+        folder = Path(self.path).parent
+        _refuse_unless(folder.is_dir(), f"The folder of path, {str(folder)!r}, does not exist.")
+
+    def on_epoch_end(self, view: View) -> None:
+        """Write, if it is time."""
+        is_better = self.best_only and self._best.improves(view)
+        if is_better or (not self.best_only and view.epoch % self.every == 0):
+            self._write(view)
+
+    def on_fit_end(self, view: View) -> None:
+        """Write what the fit ended with."""
+        if not self.best_only:
+            self._write(view)
+
+    def _write(self, view: View) -> None:
+        path = Path(os.fspath(self.path).format(epoch=view.epoch))
+        scratch = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            _WRITERS[path.suffix](view.model, scratch)
+            os.replace(scratch, path)
+        finally:
+            scratch.unlink(missing_ok=True)
+        self.last_path_ = path
+
+
+class CSVLogger(Callback):
+    """Write the history to a CSV file, a row an epoch, as it grows.
+
+    The columns are "epoch" and the names that the history has after the first epoch, and "target"
+    in front where targets are fitted one after the other.
+
+    Parameters
+    ----------
+    path : str or Path
+    append : bool, default=False
+        Go on with a file that exists, under its columns; else it is replaced when a fit begins.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, append: bool = False) -> None:
+        self.path = path
+        self.append = append
+
+    def on_fit_begin(self, view: View) -> None:  # noqa: ARG002
+        """Begin the file, or look at its columns."""
+        self._columns: list[str] = []
+        if self.append and Path(self.path).exists():
+            with open(self.path, newline="", encoding="utf-8") as file:
+                self._columns = next(csv.reader(file), [])
+        else:
+            open(self.path, "w").close()
+
+    def on_epoch_end(self, view: View) -> None:
+        """Add a row."""
+        row: dict[str, Any] = {"target": view.target} if view.n_targets > 1 else {}
+        row |= {"epoch": view.epoch}
+        row |= {name: values[-1] for name, values in view.history.items()}
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            if not self._columns:
+                self._columns = list(row)
+                csv.writer(file).writerow(self._columns)
+            csv.writer(file).writerow([row.get(name, "") for name in self._columns])
+
+
+class ProgressBar(Callback):
+    """Show a bar over the epochs with objective, learning rate and gradient norm.
+
+    It is tqdm's, in a terminal or a notebook; ``verbose=1`` is the same. The gradient's norm is
+    known with ``monitor=True``; else ``|update|`` is shown, how far the epoch moved the parameters.
+    For estimators without a learning rate it counts passes, and shows what is left: how far the
+    objective is thought to be above the optimum.
+
+    Parameters
+    ----------
+    leave : bool, default=True
+        Leave the bar standing when the fit ends.
+    """
+
+    def __init__(self, *, leave: bool = True) -> None:
+        self.leave = leave
+        self._bar: Any = None
+
+    def on_fit_begin(self, view: View) -> None:
+        """Show an empty bar."""
+        from tqdm.auto import tqdm
+
+        unit, name = unit_of(view), type(view.estimator).__name__
+        total = view.max_epochs - view.epoch if unit == "epoch" else None
+        self._bar = tqdm(desc=name, total=total, unit=unit, leave=self.leave)
+
+    def on_epoch_end(self, view: View) -> None:
+        """Advance."""
+        name = type(view.estimator).__name__
+        if view.n_targets > 1:
+            self._bar.set_description_str(name + target_of(view), refresh=False)
+        self._bar.set_postfix(figures_of(view), refresh=False)
+        self._bar.update(view.n_passes - self._bar.n)
+
+    def on_fit_end(self, view: View) -> None:  # noqa: ARG002
+        """Complete the bar: a fit that stops early is not a part of one."""
+        if self._bar.total is not None:
+            self._bar.total = self._bar.n
+        self._bar.refresh()
+        self._close()
+
+    def on_fit_error(self, view: View, error: BaseException) -> None:  # noqa: ARG002
+        """Leave the bar as far as it came."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
+
+
+class LearningRateLogger(Callback):
+    """Write a line through ``logging`` whenever the learning rate has changed.
+
+    The logger is "fastgd", the rate that of an epoch's last step.
+
+    Parameters
+    ----------
+    min_change : float, default=0.01
+        A relative change since the last line that is worth another one, >= 0.
+
+    Attributes
+    ----------
+    rates_ : list of float
+        The rate of each epoch.
+    """
+
+    def __init__(self, *, min_change: float = 0.01) -> None:
+        _refuse_unless(min_change >= 0.0, f"min_change must be >= 0, got {min_change!r}.")
+        self.min_change = min_change
+
+    def on_fit_begin(self, view: View) -> None:
+        """Refuse estimators that have no rate."""
+        name = type(view.estimator).__name__
+        _refuse_unless(has_rate(view.estimator), f"LearningRateLogger: {name} has no such rate.")
+        be_heard()
+        self.rates_: list[float] = []
+        self._last = math.nan
+
+    def on_epoch_end(self, view: View) -> None:
+        """Take in the rate."""
+        rate = view.history["learning_rate"][-1]
+        self.rates_.append(rate)
+        if not abs(rate - self._last) <= self.min_change * abs(self._last):
+            name, logger = type(view.estimator).__name__, logging.getLogger("fastgd")
+            logger.info("%s epoch %d: learning rate %.4g", name, view.epoch, rate)
+            self._last = rate
+
+
+def _refuse_unless(is_right: bool, message: str) -> None:
+    if not is_right:
+        raise ValueError(message)
+
+
+def _check_monitor(monitor: Any, mode: str) -> None:
+    if not (isinstance(monitor, str) or callable(monitor)):
+        raise ValueError(
+            f"monitor must be a name of the history, or a function of the view; got {monitor!r}."
+        )
+    _refuse_unless(mode in ("auto", "min", "max"), f"mode must be auto, min or max, got {mode!r}.")
+
+
+def _pickle(model: Any, path: Path) -> None:
+    with open(path, "wb") as file:
+        pickle.dump(model, file)
+
+
+def _skops() -> Any:
+    with contextlib.suppress(ImportError):
+        import skops.io
+
+        return skops.io
+    raise ImportError('A checkpoint in .skops needs skops: pip install "fastgd[skops]".')
+
+
+_WRITERS: dict[str, Callable[[Any, Path], Any]] = {
+    ".joblib": joblib.dump,
+    ".pkl": _pickle,
+    ".pickle": _pickle,
+    ".skops": lambda model, path: _skops().dump(model, path),
+}

@@ -1,0 +1,340 @@
+"""What a fit shows, and what Ctrl-C does to it."""
+
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import scale
+
+import fastgd
+from fastgd import _interrupt, _training
+
+ROOT = Path(__file__).parent.parent
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals are POSIX's")
+
+
+@pytest.fixture(scope="module")
+def cancer():
+    X, y = load_breast_cancer(return_X_y=True)
+    return scale(X), y
+
+
+def trained(n_epochs, **words):
+    return fastgd.SGDClassifier(max_iter=n_epochs, tol=None, random_state=0, **words)
+
+
+# -- bars and lines ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [trained(3), fastgd.LogisticRegression()], ids=str)
+def test_a_fit_is_silent_by_default(model, cancer, capfd, caplog):
+    model.fit(*cancer)
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
+
+
+def test_a_bar_over_epochs(cancer, capsys):
+    model = trained(3, verbose=1).fit(*cancer)
+    shown = capsys.readouterr().err
+    assert "SGDClassifier: 100%" in shown
+    last = {name: values[-1] for name, values in model.history_.items()}
+    assert f"objective={last['objective']:.6g}, rate={last['learning_rate']:.3g}" in shown
+    assert f"|update|={last['update_norm']:.3g}" in shown
+    assert "3/3" in shown
+    model.set_params(monitor=True).partial_fit(*cancer, max_iter=2)
+    shown = capsys.readouterr().err
+    assert f"|gradient|={model.history_['gradient_norm'][-1]:.3g}" in shown
+    assert "|update|" not in shown
+    assert "2/2" in shown
+
+
+def test_a_bar_that_stops_early_is_complete(cancer, capsys):
+    model = fastgd.SGDClassifier(random_state=0, verbose=True).fit(*cancer)
+    assert f"{model.n_iter_}/{model.n_iter_}" in capsys.readouterr().err
+
+
+def test_a_bar_over_passes(cancer, capsys):
+    model = fastgd.LogisticRegression(verbose=1).fit(*cancer)
+    shown = capsys.readouterr().err
+    assert f"{model.n_iter_[0] + 1}pass" in shown
+    assert f"objective={model.objective_:.6g}, left=" in shown
+    X, y = load_iris(return_X_y=True)
+    fastgd.LinearSVC(verbose=1).fit(scale(X), y)
+    assert "LinearSVC target 3/3" in capsys.readouterr().err
+
+
+def test_a_line_an_epoch(cancer, caplog):
+    with caplog.at_level(logging.INFO, logger="fastgd"):
+        model = trained(2, verbose=2, monitor=True).fit(*cancer)
+        assert [record.name for record in caplog.records] == ["fastgd", "fastgd"]
+        figures = {name: values[-1] for name, values in model.history_.items()}
+        assert caplog.messages[-1].startswith(
+            f"SGDClassifier epoch 2: objective {figures['objective']:.6g}, "
+            f"rate {figures['learning_rate']:.3g}, |gradient| {figures['gradient_norm']:.3g} ("
+        )
+        caplog.clear()
+        model = fastgd.LogisticRegression(verbose=2).fit(*cancer)
+    assert len(caplog.messages) == len(model.history_["objective"])
+    form = rf"LogisticRegression pass 1: objective {model.history_['objective'][0]:.6g}, left inf"
+    assert re.match(form, caplog.messages[0])
+
+
+def run(script, *arguments, **words):
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        **words,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+LINES = """
+import logging, sys
+import numpy as np
+import fastgd
+
+X = np.linspace(-1.0, 1.0, 20)[:, None]
+model = fastgd.SGDClassifier(max_iter=2, tol=None, verbose=2)
+model.fit(X, X[:, 0] > 0)
+model.fit(X, X[:, 0] > 0)
+logging.basicConfig(format="theirs %(levelname)s %(message)s")
+model.fit(X, X[:, 0] > 0)
+"""
+
+
+def test_lines_are_seen_once_whoever_configures_logging():
+    shown = run(LINES).stderr.splitlines()
+    ours = [line for line in shown if line.startswith("SGDClassifier epoch")]
+    theirs = [line for line in shown if line.startswith("theirs INFO SGDClassifier epoch")]
+    assert (len(ours), len(theirs)) == (4, 2)
+    assert [re.search(r"epoch (\d):", line).group(1) for line in ours] == ["1", "2", "1", "2"]
+
+
+# -- compilation ------------------------------------------------------------------------------
+
+COMPILE = """
+import sys
+import numpy as np
+from fastgd import _display
+from fastgd.kernels.sampling import shuffled_rows, shuffled_runs
+
+_display.PATIENCE = 0.0
+base, order = np.arange(50), np.arange(50)
+shuffled_rows(0, base)
+with _display.announcing(int(sys.argv[1])):
+    shuffled_runs(base, 4, 0, 1, order)
+"""
+
+
+def in_terminal(script, *arguments, **words):
+    """Run a script whose standard error is a terminal; return what that shows."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    program = [sys.executable, "-c", script, *arguments]
+    process = subprocess.Popen(program, cwd=ROOT, stderr=theirs, **words)
+    os.close(theirs)
+    shown = b""
+    try:
+        while block := os.read(ours, 4096):
+            shown += block
+    except OSError:  # Linux's way to say that the other end has closed
+        pass
+    os.close(ours)
+    assert process.wait() == 0, shown
+    return shown.decode()
+
+
+@POSIX
+def test_compilation_is_announced_on_a_terminal(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    shown = in_terminal(COMPILE, "0", env=environment)
+    # once for kernels that compile one after the other
+    assert shown.count("fastgd: compiling shuffled_rows, which takes") == 1
+    assert shown.count("fastgd: compiling") == 1
+    # what is read from disk is not compiled
+    assert in_terminal(COMPILE, "0", env=environment) == ""
+
+
+def test_a_pipe_hears_of_compilation_from_verbose_fits_only(tmp_path):
+    shown = run(COMPILE, "1", env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}).stderr
+    assert shown == "fastgd: compiling shuffled_runs, which takes some seconds the first time\n"
+
+
+# -- Ctrl-C -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _interruptible(monkeypatch):
+    """Give SIGINT the handler that a program has; a test runner may have another."""
+    monkeypatch.setattr(_interrupt._Handler, "last", -np.inf)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def presses(at):
+    def ctrl_c(view):
+        if view.n_passes == at:
+            signal.raise_signal(signal.SIGINT)
+
+    return [ctrl_c]
+
+
+@pytest.mark.usefixtures("_interruptible")
+def test_an_interrupted_training_keeps_its_epochs(cancer):
+    model = trained(50, callbacks=presses(3))
+    with pytest.warns(ConvergenceWarning, match=r"SGDClassifier was interrupted in epoch 3: it"):
+        model.fit(*cancer)
+    np.testing.assert_array_equal(model.coef_, trained(3).fit(*cancer).coef_)
+    assert (model.n_iter_, len(model.history_["objective"])) == (3, 3)
+    model.set_params(callbacks=None).partial_fit(*cancer, max_iter=2)
+    np.testing.assert_array_equal(model.coef_, trained(5).fit(*cancer).coef_)
+
+
+@pytest.mark.usefixtures("_interruptible")
+def test_a_training_is_interrupted_within_an_epoch(cancer, monkeypatch):
+    monkeypatch.setattr(_training, "SPAN_STEPS", 100)
+    X, y = cancer
+
+    def rates(t):
+        if t[0] == 201:
+            signal.raise_signal(signal.SIGINT)
+        return 0.01 / np.sqrt(t)
+
+    with pytest.warns(ConvergenceWarning, match="interrupted in epoch 1"):
+        model = trained(9, learning_rate=rates, shuffle=False).fit(X, y)
+    assert model.t_ == 301
+    assert model.history_["samples"] == [300]
+    alone = trained(1, learning_rate="invscaling", shuffle=False).fit(X[:300], y[:300])
+    np.testing.assert_allclose(model.coef_, alone.coef_, rtol=1e-12)
+    np.testing.assert_allclose(model.history_["objective"], alone.history_["objective"])
+
+
+SOLVED = [
+    fastgd.LogisticRegression(),
+    fastgd.LogisticRegression(solver="saga"),
+    fastgd.LogisticRegression(solver="sdca", l1_ratio=0.5),
+    fastgd.LinearSVC(loss="hinge"),
+    fastgd.HuberRegressor(),
+]
+
+
+@pytest.mark.usefixtures("_interruptible")
+@pytest.mark.parametrize("model", SOLVED, ids=str)
+def test_an_interrupted_solver_keeps_the_best_so_far(model, cancer):
+    seen = []
+    watch = [lambda view: seen.append(view.coef_)]
+    model = clone(model).set_params(callbacks=[*watch, lambda view: _press(view.epoch == 3)])
+    with pytest.warns(ConvergenceWarning, match=r"was interrupted after \d+ passes: it has the"):
+        model.fit(*cancer)
+    assert len(seen) == 3
+    if getattr(model, "solver", "auto") != "sdca":  # which moves on while it finds its gap
+        np.testing.assert_array_equal(model.coef_, seen[-1])
+    assert np.isfinite(model.objective_)
+    assert model.score(*cancer) > 0.5
+
+
+def _press(now):
+    if now:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.usefixtures("_interruptible")
+def test_an_interrupt_ends_the_fits_of_all_targets():
+    X, y = load_iris(return_X_y=True)
+    targets = []
+    model = fastgd.LinearSVC(callbacks=[lambda view: targets.append(view.target), *presses(2)])
+    with pytest.warns(ConvergenceWarning, match="LinearSVC was interrupted"):
+        model.fit(scale(X), y)
+    assert targets.count(0) == 2
+    assert targets.count(1) == targets.count(2) == 1
+    assert model.predict(X).shape == y.shape
+
+
+@pytest.mark.usefixtures("_interruptible")
+@pytest.mark.parametrize("kind", [fastgd.SGDClassifier, fastgd.LogisticRegression])
+def test_a_second_one_interrupts_for_real(kind, cancer):
+    model = kind(random_state=0).fit(*cancer)
+    before = dict(vars(model))
+    model.callbacks = [lambda _: (_press(True), _press(True), pytest.fail("still there"))]
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*cancer)
+    assert {**vars(model), "callbacks": None} == before
+
+
+@pytest.mark.usefixtures("_interruptible")
+def test_a_second_one_is_soon_in_another_fit_too(cancer):
+    """As in a search over many short fits."""
+    model = trained(2, callbacks=presses(1))
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        model.fit(*cancer)
+    with pytest.raises(KeyboardInterrupt):
+        clone(model).fit(*cancer)
+
+
+def test_another_handler_is_left_alone(cancer):
+    pressed = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(1))
+    try:
+        assert trained(3, callbacks=presses(1)).fit(*cancer).n_iter_ == 3
+        assert pressed == [1]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+LONG = """
+import signal, time, warnings
+import numpy as np
+import fastgd
+from fastgd import _interrupt
+
+def say(view):
+    if view.epoch == 5:
+        print("goes on", flush=True)
+    while view.epoch == 5 and view.estimator.get_params().get("solver") and not view._watch.stops:
+        time.sleep(0.01)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+_interrupt.SOON = 0.0
+warnings.simplefilter("always")
+rng = np.random.default_rng(0)
+X = rng.normal(size=(400, 5))
+y = X[:, 0] + rng.normal(size=400) > 0
+words = {"max_iter": 10**9, "random_state": 0, "callbacks": [say]}
+for model in (
+    fastgd.SGDClassifier(tol=None, **words),
+    fastgd.LogisticRegression(**words),
+):
+    model.fit(X, y)
+    print("ended with", model.score(X, y) > 0.6, flush=True)
+"""
+
+
+@POSIX
+def test_a_long_fit_ends_with_ctrl_c():
+    program = [sys.executable, "-c", LONG]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(program, cwd=ROOT, **pipes) as process:
+        for _ in range(2):
+            assert process.stdout.readline() == "goes on\n"
+            process.send_signal(signal.SIGINT)
+            assert process.stdout.readline() == "ended with True\n"
+        _, warned = process.communicate()
+    assert process.returncode == 0
+    assert "SGDClassifier was interrupted in epoch" in warned
+    assert "LogisticRegression was interrupted after" in warned
