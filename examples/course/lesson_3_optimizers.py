@@ -142,7 +142,8 @@ plt.show()
 # * For linear models there are solvers that measure the valley and need no rate at all, such as
 #   :class:`fastgd.LogisticRegression`: lesson 8.
 #
-# All thirteen optimizers with their formulas: :doc:`/catalogue`.
+# All thirteen optimizers with their formulas: :doc:`/catalogue`. Paths of your own problem's
+# training: :class:`fastgd.plot.DescentPathDisplay`.
 #
 # Sources: Polyak, *Some Methods of Speeding Up the Convergence of Iteration Methods*, 1964.
 # Nesterov, *A Method of Solving a Convex Programming Problem with Convergence Rate O(1/k^2)*, 1983.

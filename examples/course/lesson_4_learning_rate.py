@@ -139,6 +139,7 @@ plt.show()
 #
 # * Scale the columns first: it lowers :math:`L` relative to all other curvatures.
 # * Find the cliff by a range test; stay a factor of three below it.
+#   :class:`fastgd.plot.LearningRateDisplay` makes such a test in one call, and suggests a rate.
 # * Small batches want a rate that falls, or the mean of the iterates. Schedules that stretch over
 #   ``max_iter`` epochs want ``tol=None``, to see their end.
 # * ``learning_rate="adaptive"`` and ``"plateau"`` wait until training stalls, and then lower the

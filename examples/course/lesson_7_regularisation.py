@@ -163,6 +163,7 @@ plt.show()
 #
 # * ``penalty="l2"`` for good predictions, ``"l1"`` for few columns, ``"elasticnet"`` where columns
 #   come in groups that say the same.
+# * Paths like these of your own data: :class:`fastgd.plot.CoefficientPathDisplay`.
 # * Scale the columns: a penalty compares coefficients, and these have units.
 # * Choose ``alpha`` by validation, or stop early by ``X_val``,
 #   :doc:`/generated/howto/early_stopping`.

@@ -145,7 +145,8 @@ plt.show()
 #
 # * Whole gradients: each epoch wins a fixed share. Batches: fast at first, and digits get dearer.
 # * ``tol`` of the ``SGD`` classes watches the speed; of the others, the distance.
-# * Look at the curve: ``history_`` of a fitted model has it.
+# * Look at the curve: ``history_`` of a fitted model has it, and
+#   :class:`fastgd.plot.ConvergenceDisplay` draws several, above the best that any of them found.
 #
 # Sources: Nesterov, *Introductory Lectures on Convex Optimization*, 2004. Bottou and Bousquet, *The
 # Tradeoffs of Large Scale Learning*, 2008. Gürbüzbalaban, Ozdaglar and Parrilo, *Why Random

@@ -55,6 +55,8 @@ model = SGDClassifier(**words, early_stopping=True, validation_fraction=0.2).fit
 print(f"{model.n_iter_} epochs, new rows {model.score(X_test, y_test):.3f}")
 
 # %%
+# Other rules are callbacks: :class:`fastgd.callbacks.EarlyStopping`.
+#
 # In a pipeline
 # -------------
 #

@@ -72,6 +72,7 @@ plt.show()
 # * ``partial_fit(..., max_iter=3)`` takes three epochs on a chunk that is expensive to load.
 # * Text and categories: ``HashingVectorizer`` and ``FeatureHasher`` need no pass to learn a
 #   vocabulary, and their CSR is used as it is.
+# * Watch a long training, keep its best state on disk: :doc:`/watching`.
 # * Where the world drifts, keep the rate from falling: ``learning_rate="constant"``.
 
 on_disk = X = None  # before the folder goes

@@ -38,14 +38,15 @@ print(f"probabilities of the first: {model.predict_proba(X_test[:1]).round(3)}")
 # -----------------
 #
 # ``history_`` has one entry for each epoch: objective, learning rate, seconds, and more.
+# ``fastgd.plot`` draws it, and four other pictures: :doc:`/pictures`.
 
 import matplotlib.pyplot as plt
 
+from fastgd.plot import LossCurveDisplay
+
 history = model[-1].history_
 print(f"epochs: {model[-1].n_iter_}; kept: {', '.join(history)}")
-figure, panel = plt.subplots(figsize=(6, 3.4), layout="constrained")
-panel.semilogy(range(1, len(history["objective"]) + 1), history["objective"], "o-", markersize=3)
-panel.set(xlabel="epoch", ylabel="objective")
+LossCurveDisplay.from_estimator(model)
 plt.show()
 
 # %%
