@@ -60,6 +60,7 @@ sphinx_gallery_conf = {
     "parallel": 2,
     "show_memory": False,
     "write_computation_times": False,
+    "default_thumb_file": str(HERE / "_static" / "descent.png"),  # of pages without a picture
     "show_signature": False,
     "download_all_examples": False,
     "min_reported_time": 0,
@@ -74,6 +75,7 @@ html_title = "fastgd"
 html_static_path = ["_static"]
 html_css_files = ["fastgd.css"]
 html_show_sourcelink = False
+html_sidebars = {"generated/tour/ten_minutes": []}  # its section has no other page
 html_theme_options = {
     "show_prev_next": True,
     "show_toc_level": 2,

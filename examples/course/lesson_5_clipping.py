@@ -26,6 +26,7 @@ which here is ``clip_norm=c``. ``clip_value`` cuts each entry by itself.
 # the billions. With ``clip_norm=10`` no step is longer than 0.2, from either start. At the bottom
 # gradients are short, and nothing is clipped.
 
+import textwrap
 import warnings
 
 import matplotlib.pyplot as plt
@@ -67,6 +68,7 @@ raw = grid_w[..., None] * waist[:, 0] + grid_b[..., None]
 F = np.mean(np.exp(raw) - jumps * raw, axis=-1)
 levels = F.min() + np.geomspace(2, 1e5, 16)
 
+print("(w, b) after 1, 3 and 60 steps")
 figure, panels = plt.subplots(1, 3, figsize=(11, 4), layout="constrained")
 for panel, clip_norm in zip(panels, (None, 10.0), strict=False):
     panel.contour(grid_w, grid_b, F, levels, colors="0.8", linewidths=1, linestyles="-")
@@ -74,10 +76,8 @@ for panel, clip_norm in zip(panels, (None, 10.0), strict=False):
         path, model = path_from(start, clip_norm=clip_norm)
         panel.plot(*path.T, ".-", color=color, linewidth=1)
         panel.plot(*start, marker, color=color, markersize=9, markeredgecolor="black")
-        print(
-            f"clip_norm={clip_norm}, from {start}: after one step {path[1].round(1)}, "
-            f"after three {path[3].round(1)}, after 60 {path[60].round(2)}"
-        )
+        ways = ", ".join(f"({path[k, 0]:.3g}, {path[k, 1]:.3g})" for k in (1, 3, 60))
+        print(f"clip_norm={clip_norm}, from {start}: {ways}")
     panel.plot(-0.154, 4.242, "*", color="black", markersize=12)
     panel.set(xlim=(-3, 4), ylim=(-1, 8), xlabel="w", title=f"clip_norm={clip_norm}")
 panels[0].set_ylabel("b")
@@ -138,7 +138,7 @@ rough = np.column_stack([X, 30 * X[:, 2]])  # one column in other units
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     SGDRegressor(random_state=0).fit(rough, y)
-print(caught[0].message)
+print(textwrap.fill(str(caught[0].message), 90))
 
 saved = SGDRegressor(random_state=0, on_divergence="backoff").fit(rough, y)
 print(

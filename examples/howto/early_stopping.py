@@ -17,7 +17,7 @@ X, y = load_digits(return_X_y=True)
 X_train, X_rest, y_train, y_rest = train_test_split(X / 16, y % 2, train_size=300, random_state=0)
 X_val, X_test, y_val, y_test = train_test_split(X_rest, y_rest, train_size=600, random_state=0)
 words = {"loss": "log_loss", "learning_rate": "constant", "eta0": 0.1, "batch_size": 16}
-words |= {"alpha": 0.0, "random_state": 0, "max_iter": 1000}
+words |= {"alpha": 0.0, "random_state": 0, "max_iter": 1000, "n_iter_no_change": 20, "tol": 1e-4}
 
 # %%
 # By rows of your own
@@ -26,7 +26,7 @@ words |= {"alpha": 0.0, "random_state": 0, "max_iter": 1000}
 # ``fit(X_val=..., y_val=...)`` watches ``score(X_val, y_val)``. Training ends when it has not risen
 # by ``tol`` above its best for ``n_iter_no_change`` epochs. No row of ``X`` is held out.
 
-model = SGDClassifier(**words, n_iter_no_change=20, tol=1e-4)
+model = SGDClassifier(**words)
 model.fit(X_train, y_train, X_val=X_val, y_val=y_val)
 scores = np.array(model.history_["validation_score"])
 best = scores.argmax()

@@ -49,7 +49,7 @@ print(f"{n_texts} texts, {n_words} words, {X_train.nnz / n_texts:.0f} in a text"
 # ``LogisticRegression`` needs no rate. Here it takes dual coordinate ascent (``sdca``), which moves
 # only the coefficients of the words that a text has.
 
-model = LogisticRegression(C=10.0).fit(X_train, y_train)
+model = LogisticRegression(C=5.0).fit(X_train, y_train)
 print(f"LogisticRegression ({model.solver_}): accuracy {model.score(X_test, y_test):.3f}")
 
 # %%
@@ -63,9 +63,16 @@ print(f"SGDClassifier: accuracy {sgd.score(X_test, y_test):.3f}")
 # %%
 # The words that speak most for each library:
 
+import matplotlib.pyplot as plt
+
 words = vectorizer.get_feature_names_out()
-for library, coef in zip(model.classes_, model.coef_, strict=True):
-    print(f"{library:8s} {', '.join(words[np.argsort(-coef)[:8]])}")
+figure, panels = plt.subplots(1, 3, figsize=(9.5, 3.6), sharex=True, layout="constrained")
+for panel, library, coef in zip(panels, model.classes_, model.coef_, strict=True):
+    strongest = np.argsort(coef)[-8:]
+    panel.barh(words[strongest], coef[strongest])
+    panel.set(title=library, xlabel="coefficient")
+    panel.grid(visible=False, axis="y")
+plt.show()
 
 # %%
 # What helps
