@@ -99,6 +99,19 @@ def test_styles_differ():
     assert len(set(styles)) == 35
 
 
+def test_legends_make_room(fitted):
+    alone = plot.LossCurveDisplay.from_estimator(fitted).ax_
+    drawn_above = alone.get_legend().get_window_extent().y0
+    assert drawn_above >= alone.get_window_extent().y1
+    _, titled = pyplot.subplots()
+    titled.set_title("a title")
+    plot.LossCurveDisplay.from_estimator(fitted, ax=titled)
+    assert titled.get_legend().get_window_extent().y1 <= titled.get_window_extent().y1
+    many = plot.LossCurveDisplay({f"curve {k}": {"objective": [2.0, 1.0]} for k in range(5)}).plot()
+    box = many.ax_.get_legend().get_window_extent()
+    assert box.y0 >= many.ax_.get_window_extent().y1
+
+
 def test_estimators_get_names():
     one, other = fastgd.Ridge(), make_pipeline(StandardScaler(), fastgd.Ridge())
     assert list(named([one, fastgd.Lasso(), other])) == ["Ridge 1", "Lasso", "Ridge 2"]
@@ -527,7 +540,7 @@ def test_paths_are_those_of_the_estimators(petals):
         np.testing.assert_array_equal(path[0], [-1.0, 2.0])
         np.testing.assert_allclose(path[-1], [model.coef_[0], model.intercept_[0]])
         np.testing.assert_array_equal(line.get_xydata(), path)
-    assert {"coefficient", "intercept", "start", "minimum", "sgd", "adam"} <= set(drawn(display))
+    assert {"coefficient", "intercept", "start", "sgd", "adam"} <= set(drawn(display))
 
 
 def test_contours_are_those_of_the_objective(petals):
@@ -545,6 +558,27 @@ def test_contours_are_those_of_the_objective(petals):
     np.testing.assert_allclose(levels[1:] / levels[:-1], levels[1] / levels[0])
 
 
+def test_the_minimum_is_shown_where_there_is_one(petals):
+    X, y = petals
+    model = fastgd.SGDRegressor(alpha=0.0, eta0=0.05, **STEPS)
+    from_estimator = plot.DescentPathDisplay.from_estimator
+    display = from_estimator(model, X, y, n_epochs=40, start=(0.0, -0.8))
+    best = linear_model.LinearRegression().fit(X, y)
+    np.testing.assert_allclose(display.minimum, [best.coef_[0], best.intercept_], atol=1e-4)
+    ((x, height),) = display.minimum_.get_xydata()
+    assert (x, height) == display.minimum
+    assert "minimum" in names_in_legend(display.ax_)
+    far = from_estimator(model, X, y, n_epochs=1, limits=[(-9, -8), (-9, -8)])
+    assert far.minimum_ is None
+    bounded = fastgd.SGDRegressor(penalty="l1", positive=True, eta0=0.05, **STEPS)
+    assert from_estimator(bounded, X, y, n_epochs=1).minimum is None
+    labels = load_iris().target > 0  # separable: the logistic loss has no minimum
+    free = fastgd.SGDClassifier(loss="log_loss", alpha=0.0, eta0=0.5, **STEPS)
+    display = from_estimator(free, X, labels, n_epochs=3)
+    assert display.minimum_ is None
+    assert names_in_legend(display.ax_) == ["SGDClassifier", "start"]
+
+
 def test_classes_and_two_coefficients():
     X, y = load_iris(return_X_y=True)
     X, y = X[:100, :2] - X[:100, :2].mean(axis=0), np.array(["a", "b"])[y[:100]]
@@ -556,6 +590,13 @@ def test_classes_and_two_coefficients():
     expected += 0.5 * model.alpha * (first[2] ** 2 + second[9] ** 2)
     assert values[9, 2] == pytest.approx(expected)
     assert display.ax_.get_ylabel() == "second coefficient"
+    model.set_params(class_weight={"a": 1.0, "b": 3.0})
+    display = plot.DescentPathDisplay.from_estimator(model, X, y, n_epochs=2)
+    first, second, values = display.surface
+    raw, weight = X @ [first[2], second[9]], np.where(y == "b", 3.0, 1.0)
+    expected = np.mean(weight * np.logaddexp(0, -np.where(y == "b", raw, -raw)))
+    expected += 0.5 * model.alpha * (first[2] ** 2 + second[9] ** 2)
+    assert values[9, 2] == pytest.approx(expected)
     assert np.linalg.norm(display.paths["SGDClassifier"][-1]) > 0.1
 
 

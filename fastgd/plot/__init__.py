@@ -3,6 +3,7 @@
 Each class is a display in scikit-learn's convention: ``from_estimator`` computes and draws,
 ``plot`` draws again, on axes of one's own where ``ax`` is given, and ``ax_``, ``figure_`` and
 ``lines_`` are there to change. Estimators are never changed: what has to be trained is a clone.
+A legend above the axes makes room for a title that was set before.
 """
 
 from fastgd.plot._convergence import ConvergenceDisplay

@@ -15,6 +15,7 @@ from fastgd.plot._estimators import name_of, named, transformed
 from fastgd.plot._style import (
     axes_or_new,
     curves_of,
+    legend,
     plain_ticks,
     require_matplotlib,
     style_of,
@@ -229,7 +230,7 @@ class ConvergenceDisplay:
         tidy(self.ax_)
         self.ax_.spines["right"].set_visible(False)
         plain_ticks(self.ax_.xaxis)
-        self.ax_.legend(frameon=False)
+        legend(self.ax_, curves_of(self.ax_))
         return self
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import unique_labels
@@ -14,12 +15,14 @@ from fastgd._divergence import Diverged
 from fastgd.base import SupervisedSGD
 from fastgd.kernels import penalties
 from fastgd.kernels.objective import total_loss
+from fastgd.kernels.penalties import Bounded, MaxNorm
 from fastgd.plot._estimators import name_of, named, transformed
-from fastgd.plot._style import axes_or_new, legend_above, require_matplotlib, style_of, tidy
+from fastgd.plot._style import axes_or_new, legend, require_matplotlib, style_of, tidy
 
 N_GRID = 80
 N_LEVELS = 14
 MARGIN = 0.12
+FAR = 2.0  # times the larger extent of all paths
 Surface = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -35,6 +38,8 @@ class DescentPathDisplay:
     surface : tuple of (ndarray of shape (n_first,), ndarray of shape (n_second,), \
 ndarray of shape (n_second, n_first))
         The two parameters' values, and the objective at all pairs of them.
+    minimum : tuple of two floats, default=None
+        The parameters where the objective is lowest; None draws no cross.
     parameter_names : tuple of str, default=("first coefficient", "second coefficient")
 
     Attributes
@@ -44,8 +49,8 @@ ndarray of shape (n_second, n_first))
     lines_ : list of matplotlib Line2D
     contours_ : matplotlib QuadContourSet
         At levels whose distances from the lowest value grow by equal ratios.
-    minimum_ : matplotlib Line2D
-        A cross at the lowest value of the grid.
+    minimum_ : matplotlib Line2D or None
+        A cross at the minimum, if it lies within the axes.
 
     Examples
     --------
@@ -68,6 +73,7 @@ ndarray of shape (n_second, n_first))
         paths: Mapping[str, ArrayLike],
         surface: Surface,
         *,
+        minimum: tuple[float, float] | None = None,
         parameter_names: tuple[str, str] = ("first coefficient", "second coefficient"),
     ) -> None:
         if not paths:
@@ -83,6 +89,7 @@ ndarray of shape (n_second, n_first))
                 f"{values.shape}."
             )
         self.surface = (first, second, values)
+        self.minimum = minimum
         self.parameter_names = parameter_names
 
     @classmethod
@@ -169,16 +176,18 @@ ndarray of shape (n_second, n_first))
             if problem.words != problems[0].words or not np.array_equal(problem.X, problems[0].X):
                 raise ValueError(
                     f"{name} does not minimise the same objective as {next(iter(paths))}: data, "
-                    "loss, penalty and fit_intercept must agree."
+                    "loss, penalty, class_weight and fit_intercept must agree."
                 )
-        axes = _grid(list(paths.values()), limits)
+        minimum = problems[0].minimum([path[-1] for path in paths.values()])
+        axes = _grid(list(paths.values()), limits, minimum)
         intercept = problems[0].model.fit_intercept
         names = (
             ("coefficient", "intercept")
             if intercept
             else ("first coefficient", "second coefficient")
         )
-        display = cls(paths, (*axes, problems[0].values(*axes)), parameter_names=names)
+        surface = (*axes, problems[0].values(*axes))
+        display = cls(paths, surface, minimum=minimum, parameter_names=names)
         return display.plot(ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> "DescentPathDisplay":
@@ -208,17 +217,27 @@ ndarray of shape (n_second, n_first))
             self.ax_.plot(*path[-1], "D", color=self.lines_[-1].get_color(), label="_end")
         start = next(iter(self.paths.values()))[0]
         (begin,) = self.ax_.plot(*start, "s", color="black", markersize=6, label="start")
-        row, column = np.unravel_index(np.nanargmin(values), values.shape)
-        cross = {"color": "black", "markersize": 11, "markeredgewidth": 1.8, "zorder": 4}
-        place = (first[column], second[row])
-        (self.minimum_,) = self.ax_.plot(*place, "+", linestyle="", label="minimum", **cross)
+        self.minimum_ = self._plot_minimum()
         self.ax_.set(xlim=first[[0, -1]], ylim=second[[0, -1]])
         self.ax_.set(xlabel=self.parameter_names[0], ylabel=self.parameter_names[1])
         tidy(self.ax_)
         self.ax_.grid(visible=False)
         self.ax_.spines["right"].set_visible(False)
-        legend_above(self.ax_, [*self.lines_, begin, self.minimum_], 4)
+        marks = [begin] if self.minimum_ is None else [begin, self.minimum_]
+        legend(self.ax_, [*self.lines_, *marks], above=True, n_columns=4)
         return self
+
+    def _plot_minimum(self) -> Any:
+        """Draw a cross; return None where there is no minimum within the axes."""
+        first, second, _ = self.surface
+        if self.minimum is None:
+            return None
+        if not (first[0] < self.minimum[0] < first[-1]):
+            return None
+        if not (second[0] < self.minimum[1] < second[-1]):
+            return None
+        cross = {"color": "black", "markersize": 11, "markeredgewidth": 1.8, "zorder": 4}
+        return self.ax_.plot(*self.minimum, "+", linestyle="", label="minimum", **cross)[0]
 
 
 class _Problem:
@@ -229,14 +248,16 @@ class _Problem:
         codes = model._encode(np.asarray(y))
         data = model._data(X, codes, np.empty(0))
         self.y = np.asarray(data.y, np.float64)
+        weight = data.weight if data.weight.shape[0] > 0 else np.ones(self.y.shape[0])
+        self.weight = weight.astype(np.float64) / (data.unit * weight.shape[0])
         self.loss, self.penalty = model._loss_tag(), model._penalty_tag()
-        self.words = repr((self.loss, self.penalty, bool(model.fit_intercept)))
+        self.words = repr((self.loss, self.penalty, bool(model.fit_intercept), weight.tolist()))
 
     def values(
         self, first: NDArray[np.float64], second: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return the objective at all pairs of parameters, of shape (n_second, n_first)."""
-        X, weight = self.X, np.full(self.y.shape[0], 1.0 / self.y.shape[0])
+        X, weight = self.X, self.weight
         added = np.ones(X.shape[0]) if self.model.fit_intercept else X[:, 1]
         values = [
             [total_loss(self.y, weight, self.loss, a * X[:, 0] + b * added) for a in first]
@@ -246,6 +267,25 @@ class _Problem:
         if not self.model.fit_intercept:
             cost = cost + np.array([penalties.value(self.penalty, b, 1) for b in second])[:, None]
         return np.array(values) + cost
+
+    def minimum(self, ends: list[NDArray[np.float64]]) -> tuple[float, float] | None:
+        """Return where the objective is lowest, from the best of some points; None if unknown."""
+        if isinstance(self.penalty, Bounded | MaxNorm):
+            return None  # the surface does not know these limits
+
+        def objective(w: NDArray[np.float64]) -> float:
+            return float(self.values(w[:1], w[1:])[0, 0])
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = [end for end in ends if np.isfinite(objective(end))]
+        if not finite:
+            return None
+        words = {"xatol": 1e-6, "fatol": 1e-12, "maxiter": 2000, "maxfev": 2000}
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = minimize(
+                objective, min(finite, key=objective), method="Nelder-Mead", options=words
+            )
+        return (float(found.x[0]), float(found.x[1])) if found.success else None
 
 
 def _check_start(start: Any, n_epochs: Any) -> None:
@@ -294,23 +334,33 @@ def _path(
     return np.array(path)
 
 
+Corners = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
 def _grid(
-    paths: list[NDArray[np.float64]], limits: ArrayLike | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    paths: list[NDArray[np.float64]], limits: ArrayLike | None, minimum: tuple[float, float] | None
+) -> Corners:
     """Return the two parameters' values at which the objective is drawn."""
-    if limits is None:
-        points = np.concatenate(paths)
-        low, high = points.min(axis=0), points.max(axis=0)
-        spread = np.where(high > low, high - low, 1.0)
-        low, high = low - MARGIN * spread, high + MARGIN * spread
-    else:
-        given = np.asarray(limits, np.float64)
-        if given.shape != (2, 2) or not (given[:, 0] < given[:, 1]).all():
-            raise ValueError(
-                f"limits must be ((low, high), (low, high)), low < high; got {limits!r}."
-            )
-        low, high = given.T
+    low, high = _extent(np.concatenate(paths), minimum) if limits is None else _checked(limits)
     return np.linspace(low[0], high[0], N_GRID), np.linspace(low[1], high[1], N_GRID)
+
+
+def _extent(points: NDArray[np.float64], minimum: tuple[float, float] | None) -> Corners:
+    """Return what holds all points with a margin, and the minimum unless that is far off."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    if minimum is not None:
+        distance = np.abs(minimum - np.clip(minimum, low, high)).max()
+        if distance <= FAR * (high - low).max():
+            low, high = np.minimum(low, minimum), np.maximum(high, minimum)
+    margin = MARGIN * np.where(high > low, high - low, 1.0)
+    return low - margin, high + margin
+
+
+def _checked(limits: ArrayLike) -> Corners:
+    given = np.asarray(limits, np.float64)
+    if given.shape != (2, 2) or not (given[:, 0] < given[:, 1]).all():
+        raise ValueError(f"limits must be ((low, high), (low, high)), low < high; got {limits!r}.")
+    return given[:, 0], given[:, 1]
 
 
 def _levels(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from fastgd.plot._estimators import histories_of, name_of, named
 from fastgd.plot._style import (
     axes_or_new,
     curves_of,
-    legend_above,
+    legend,
     plain_ticks,
     style_of,
     tidy,
@@ -258,10 +258,8 @@ class LossCurveDisplay:
         tidy(ax)
         ax.spines["right"].set_visible(False)
         handles, scores = curves_of(ax), [] if self.score_ax_ is None else self.score_ax_.lines
-        if scores:
-            legend_above(ax, [*handles, *scores], 1 if len(handles) == 1 else 2)
-        else:
-            ax.legend(frameon=False)
+        n_columns = 1 if len(handles) == 1 else 2
+        legend(ax, [*handles, *scores], above=len(scores) > 0, n_columns=n_columns)
 
 
 def _twin_of(ax: Any) -> Any:

@@ -4,6 +4,7 @@ from typing import Any
 
 # Okabe and Ito's colours, which the colour-blind tell apart, and dashes for print without colour
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+FEW = 4  # curves whose names find room among them
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (9, 2)))
 
 
@@ -61,12 +62,17 @@ def curves_of(ax: Any) -> list[Any]:
     return [line for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
 
 
-def legend_above(ax: Any, handles: list[Any], n_columns: int = 2) -> None:
-    """Write a legend above the axes, where it covers nothing."""
-    names = [handle.get_label() for handle in handles]
+def legend(ax: Any, handles: list[Any], *, above: bool = False, n_columns: int = 2) -> None:
+    """Write a legend: above the axes, where it covers nothing, if asked for or there are many.
+
+    Under a title it stands within the axes.
+    """
+    titled = any(ax.get_title(loc=place) for place in ("left", "center", "right"))
+    if titled or not (above or len(handles) > FEW):
+        ax.legend(handles=handles, frameon=titled, framealpha=0.85, edgecolor="none")
+        return
     ax.legend(
-        handles,
-        names,
+        handles=handles,
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),
         borderaxespad=0.3,
