@@ -129,6 +129,10 @@ def checked(callbacks: Any) -> list[Any]:
     return found
 
 
+def _verbosity(estimator: Any) -> int:
+    return int(getattr(estimator, "verbose", 0))
+
+
 def _shown_by(verbose: int) -> list[Any]:
     """Return what ``verbose`` asks for."""
     if verbose <= 0:
@@ -145,8 +149,8 @@ class Watch(Observer):
 
     def __init__(self, estimator: Any, task: str = "fit") -> None:
         self.estimator = estimator
-        own = checked(estimator.callbacks)
-        shown = _shown_by(int(estimator.verbose))
+        own = checked(getattr(estimator, "callbacks", None))  # older pickles have none
+        shown = _shown_by(_verbosity(estimator))
         tasks = [Tasks(estimator, task)] if has_tasks(estimator) else []
         self.callbacks = [*shown, *tasks, *own]
         self.is_watching = len(self.callbacks) > 0
@@ -219,14 +223,14 @@ class Watch(Observer):
         """Remember the parameters, which the fit will end with."""
         raise NotImplementedError
 
-    def warn_if_interrupted(self, when: str) -> bool:
+    def warn_if_interrupted(self, when: str, stacklevel: int) -> bool:
         """Say what Ctrl-C has left; return whether there was one."""
         if self.was_interrupted:
             warnings.warn(
                 f"{type(self.estimator).__name__} was interrupted {when}: it has the coefficients "
                 "of that moment, and can be used.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=stacklevel,
             )
         return self.was_interrupted
 
@@ -362,7 +366,7 @@ def watched(kind: type[W], estimator: Any, task: str = "fit") -> Iterator[W]:
     watch = kind(estimator, task)
     estimator._watch = watch
     try:
-        with asking_to_stop(watch.interrupt), announcing(int(estimator.verbose)):
+        with asking_to_stop(watch.interrupt), announcing(_verbosity(estimator)):
             yield watch
     except BaseException as error:
         watch.fail(error)

@@ -382,7 +382,8 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
 
     def _warn(self, n_iter: int, settings: Settings) -> None:
         """Say what a user may not expect of what was trained."""
-        if not (self._watch.warn_if_interrupted(f"in epoch {n_iter}") or self._watch.was_told):
+        watch = self._watch
+        if not (watch.warn_if_interrupted(f"in epoch {n_iter}", 7) or watch.was_told):
             warn_if_unfinished(n_iter, settings)
         if self.power_t < 0:
             warnings.warn(

@@ -179,7 +179,8 @@ class Checkpoint(Callback):
     ----------
     path : str or Path
         The extension says how: ".joblib", ".pkl" or ".pickle", or ".skops" (needs skops). "{epoch}"
-        in it becomes the epoch's number, "{epoch:04d}" with zeros in front.
+        in the file's name becomes the epoch's number, "{epoch:04d}" with zeros in front; "{target}"
+        that of the target, where targets are fitted one after the other.
     every : int, default=1
         Write after each ``every``-th epoch, >= 1, and when the fit ends.
     best_only : bool, default=False
@@ -210,6 +211,12 @@ class Checkpoint(Callback):
             f"path must end in one of {', '.join(_WRITERS)}, which says how to write the model; "
             f"got {os.fspath(path)!r}.",
         )
+        try:
+            _numbered(Path(path), 1, 0)
+        except (LookupError, ValueError) as error:
+            raise ValueError(
+                f"The name of path may hold {{epoch}} and {{target}} only, got {os.fspath(path)!r}."
+            ) from error
         _refuse_unless(every >= 1, f"every must be >= 1, got {every!r}.")
         _check_monitor(monitor, mode)
         self.path = path
@@ -239,7 +246,7 @@ class Checkpoint(Callback):
             self._write(view)
 
     def _write(self, view: View) -> None:
-        path = Path(os.fspath(self.path).format(epoch=view.epoch))
+        path = _numbered(Path(self.path), view.epoch, view.target)
         scratch = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
         try:
             _WRITERS[path.suffix](view.model, scratch)
@@ -387,6 +394,11 @@ def _check_monitor(monitor: Any, mode: str) -> None:
             f"monitor must be a name of the history, or a function of the view; got {monitor!r}."
         )
     _refuse_unless(mode in ("auto", "min", "max"), f"mode must be auto, min or max, got {mode!r}.")
+
+
+def _numbered(path: Path, epoch: int, target: int) -> Path:
+    """Return a path with the numbers that its name asks for."""
+    return path.with_name(path.name.format(epoch=epoch, target=target))
 
 
 def _pickle(model: Any, path: Path) -> None:

@@ -304,6 +304,16 @@ def test_a_solver_ends_with_what_was_kept(model, cancer):
         assert model.objective_ < kept
 
 
+@pytest.mark.thorough
+def test_least_absolute_deviations_are_watched_as_huber_s_limit(cancer):
+    recorder = Recorder()
+    stopper = EarlyStopping(lambda view: view.epoch, patience=1, restore_best=True)
+    model = fastgd.HuberRegressor(epsilon=1.0, callbacks=[recorder, stopper]).fit(*cancer)
+    np.testing.assert_array_equal(model.coef_, recorder.coefs[0])
+    assert model.scale_ == 1e-15
+    assert model.objective_ == recorder.history[0]["objective"]
+
+
 def test_a_name_that_is_not_in_the_history_is_refused(cancer):
     message = "monitor='accuracy' is not in the history of SGDClassifier; it has objective, loss"
     with pytest.raises(ValueError, match=message):
@@ -318,6 +328,7 @@ def test_a_name_that_is_not_in_the_history_is_refused(cancer):
         (lambda: EarlyStopping(mode="best"), "mode must be auto, min or max, got 'best'"),
         (lambda: EarlyStopping(monitor=3), "monitor must be a name .* got 3"),
         (lambda: Checkpoint("model.h5"), "path must end in one of .joblib, .*; got 'model.h5'"),
+        (lambda: Checkpoint("{step}.pkl"), "may hold {epoch} and {target} only, got '{step}.pkl'"),
         (lambda: Checkpoint("model.pkl", every=0), "every must be >= 1, got 0"),
         (lambda: LearningRateLogger(min_change=-1.0), "min_change must be >= 0, got -1.0"),
     ],

@@ -9,7 +9,7 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval
 
 from fastgd._solvers._auto import Answer
-from fastgd._solvers._huber import HuberStart, huber_with_scale
+from fastgd._solvers._huber import LEAST_SCALE, HuberStart, huber_with_scale
 from fastgd._solvers._task import Solution
 from fastgd._undo import or_as_before
 from fastgd._watching import Given, SolvingWatch, watched
@@ -130,7 +130,8 @@ class HuberRegressor(SolvedRegressor):
 
             def write(model: HuberRegressor, found: list[Solution]) -> None:
                 model._take(found, dtype, many=False)
-                model.scale_ = found[0].state.scale
+                state = found[0].state  # on the way to least absolute deviations there is no scale
+                model.scale_ = state.scale if isinstance(state, HuberStart) else LEAST_SCALE
 
             watch.begin_solving(Given(X, y, sample_weight), write)
             solution, scale = huber_with_scale(task, self._effort(), start)

@@ -132,8 +132,8 @@ class SolvedModel(CallbackSupport, BaseEstimator):
         self.history_ = found[0].history if len(found) == 1 else [s.history for s in found]
 
     def _warn_if_unfinished(self, found: list[Solution]) -> None:
-        n_passes = sum(solution.n_iter for solution in found)
-        if self._watch.warn_if_interrupted(f"after {n_passes} passes") or self._watch.was_told:
+        n_passes, watch = sum(solution.n_iter for solution in found), self._watch
+        if watch.warn_if_interrupted(f"after {n_passes} passes", 6) or watch.was_told:
             return
         worst = max(found, key=lambda s: (not s.converged, s.left / max(abs(s.objective), 1e-300)))
         if worst.converged:
