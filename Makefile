@@ -9,7 +9,7 @@ FACTOR ?= 1.2
 # make bench QUICK=1: each benchmark once, to see that it runs
 QUICK ?=
 
-.PHONY: check lint test test-thorough test-nojit bench bench-compare dashboard peers docs-catalogue
+.PHONY: check lint test test-thorough test-nojit bench bench-compare dashboard peers docs docs-catalogue
 
 check: lint test test-nojit
 
@@ -42,6 +42,10 @@ peers:
 	mkdir -p build
 	$(PYTHON) benchmarks/peers.py --all-offline --markdown --fstar build/fstar.json \
 		--json build/peers.json --plot build/peers.png
+
+docs:  ## the site, in build/html; it runs the examples
+	$(PYTHON) -m sphinx -W --keep-going -b html docs build/html
+	$(PYTHON) docs/check_links.py build/html
 
 docs-catalogue:
 	$(PYTHON) docs/make_catalogue.py

@@ -30,6 +30,27 @@ from numpy.typing import NDArray
 from fastgd import _fields
 from fastgd.kernels import losses
 
+__all__ = [
+    "SCHEDULES",
+    "Adaptive",
+    "Constant",
+    "Cosine",
+    "CosineRestarts",
+    "Course",
+    "Exponential",
+    "InvScaling",
+    "InverseSquareRoot",
+    "MultiStep",
+    "OneCycle",
+    "Optimal",
+    "Polynomial",
+    "ReduceOnPlateau",
+    "Schedule",
+    "Step",
+    "WarmUp",
+    "optimal",
+]
+
 FloatArray = NDArray[np.float64]
 Open = Any  # a number; or None, until ``bind`` fills it in
 

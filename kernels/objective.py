@@ -194,7 +194,7 @@ def pass_softmax_sparse(rows, y, weight, params, start, stop, gradient):
             j, x = entry(rows, i, at)
             for k in range(n_outputs):
                 raw[k] += x * params[j, k]
-        total += weight[i] * losses.gradient_row(losses.Softmax(), y[i], raw, raw)
+        total += weight[i] * losses.gradient_row(losses.Softmax(0.0), y[i], raw, raw)
         for k in range(n_outputs):
             raw[k] *= weight[i]
         for at in range(begin, end):

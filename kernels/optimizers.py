@@ -741,9 +741,9 @@ class AdamW(NamedTuple):
 class NAdam(NamedTuple):
     """Adam with Nesterov's momentum.
 
-    mu_t = beta_1 (1 - 0.96^(t momentum_decay) / 2),  M_t = mu_1 ... mu_t;  m, v as in ``Adam``
-    w <- w - rate (mu_{t+1} m / (1 - M_{t+1}) + (1 - mu_t) g / (1 - M_t))
-               / (sqrt(v_hat) + epsilon)
+        mu_t = beta_1 (1 - 0.96^(t momentum_decay) / 2),  M_t = mu_1 ... mu_t
+        w <- w - rate (mu_{t+1} m / (1 - M_{t+1}) + (1 - mu_t) g / (1 - M_t))
+                   / (sqrt(v_hat) + epsilon),  m and v as in ``Adam``
 
     Parameters
     ----------

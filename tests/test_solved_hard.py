@@ -160,3 +160,15 @@ def test_few_rows_and_columns(case):
         model = case.make().fit(X[rows], y[rows])
         assert_finite(model, X)
         assert raw_of(model, X).shape[0] == 40
+
+
+@pytest.mark.parametrize("solver", ["gd", "auto"])
+def test_several_classes_of_rows_with_few_entries(solver):
+    """So few that the softmax goes entry by entry, not by products of dense blocks."""
+    rng = np.random.default_rng(0)
+    X = sp.random(120, 300, density=0.02, format="csr", rng=rng)
+    y = rng.integers(0, 3, 120)
+    sparse = fastgd.LogisticRegression(solver=solver).fit(X, y)
+    dense = fastgd.LogisticRegression().fit(X.toarray(), y)
+    np.testing.assert_allclose(sparse.objective_, dense.objective_, rtol=1e-8)
+    np.testing.assert_allclose(sparse.coef_, dense.coef_, atol=1e-4)

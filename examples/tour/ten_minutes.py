@@ -1,0 +1,143 @@
+"""
+A ten-minute tour
+=================
+
+From the first fit to streams of data. The page is a script: download it at the end, and run it.
+"""
+
+# %%
+# The first model
+# ---------------
+#
+# Estimators have scikit-learn's names, words and defaults, and work in its pipelines and searches.
+# What is added is all that gradient descent offers: ``batch_size``, ``optimizer``, schedules,
+# clipping. More than two classes with ``log_loss`` make a true softmax. The SGD estimators want
+# columns of about the same scale, as scikit-learn's do.
+
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from fastgd import SGDClassifier
+
+X, y = load_digits(return_X_y=True)
+X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+model = make_pipeline(
+    StandardScaler(), SGDClassifier(loss="log_loss", batch_size=16, random_state=0)
+)
+model.fit(X_train, y_train)
+print(f"accuracy on other rows: {model.score(X_test, y_test):.3f}")
+print(f"probabilities of the first: {model.predict_proba(X_test[:1]).round(3)}")
+
+# %%
+# The first fit of its kind compiles, for some seconds. The machine code is kept on disk, so that
+# the next process starts at once.
+#
+# What training did
+# -----------------
+#
+# ``history_`` has one entry for each epoch: objective, learning rate, seconds, and more.
+# ``fastgd.plot`` draws it, and four other pictures: :doc:`/pictures`.
+
+import matplotlib.pyplot as plt
+
+from fastgd.plot import LossCurveDisplay
+
+history = model[-1].history_
+print(f"epochs: {model[-1].n_iter_}; kept: {', '.join(history)}")
+LossCurveDisplay.from_estimator(model)
+plt.show()
+
+# %%
+# Without a learning rate
+# -----------------------
+#
+# Thirteen more estimators find their own steps, want no scaled columns, and tell how far from the
+# best possible model they are. Their arguments mean what they mean in scikit-learn.
+
+from sklearn.datasets import load_breast_cancer
+
+from fastgd import LogisticRegression
+
+cells, is_benign = load_breast_cancer(return_X_y=True)  # raw columns, from 0.001 to 4,000
+exact = LogisticRegression().fit(cells, is_benign)
+print(f"objective {exact.objective_:.5f}, proven to be within {exact.gap_:.0e} of the optimum")
+
+# %%
+# Which one to take? ``LogisticRegression``, ``Ridge``, ``Lasso``, ``LinearSVC`` and their kin where
+# there is one for the loss, and the rows fit into memory. ``SGDClassifier`` and ``SGDRegressor``
+# for streams, other losses, and everything that the course is about.
+#
+# Numbers instead of classes
+# --------------------------
+#
+# ``SGDRegressor`` has losses for outliers (``"huber"``), quantiles, counts (``"poisson"``) and
+# more; ``y`` with several columns is fitted in one pass.
+
+from sklearn.datasets import load_diabetes
+
+from fastgd import SGDRegressor
+
+patients, progress = load_diabetes(return_X_y=True)
+patients = StandardScaler().fit_transform(patients)
+line = SGDRegressor(random_state=0).fit(patients, progress)
+print(f"R2 = {line.score(patients, progress):.2f}")
+
+# %%
+# Every choice is a word or an object
+# -----------------------------------
+#
+# A word takes the defaults; an object sets the numbers. :doc:`/catalogue` has them all.
+
+from fastgd.losses import Softmax
+from fastgd.schedules import Cosine, WarmUp
+
+careful = SGDClassifier(
+    loss=Softmax(label_smoothing=0.05),
+    learning_rate=WarmUp(Cosine(eta0=0.2), length=2),
+    batch_size=16,
+    max_iter=30,
+    tol=None,
+    random_state=0,
+)
+careful.fit(X_train / 16, y_train)
+print(f"accuracy on other rows: {careful.score(X_test / 16, y_test):.3f}")
+
+# %%
+# Stop by rows of your own
+# ------------------------
+#
+# With ``X_val`` and ``y_val`` training stops when the score on them no longer rises, and keeps the
+# best coefficients.
+
+careful.set_params(learning_rate="constant", eta0=0.1, max_iter=200, tol=1e-3)
+careful.fit(X_train / 16, y_train, X_val=X_test / 16, y_val=y_test)
+scores = careful.history_["validation_score"]
+print(f"{careful.n_iter_} epochs; the best had {max(scores):.3f}, the last {scores[-1]:.3f}")
+
+# %%
+# Streams and pauses
+# ------------------
+#
+# ``partial_fit`` goes on where the last call stopped: schedule, momenta, averages, order. 2 epochs
+# and 3 more equal 5, to the last bit, also with a pickle in between.
+
+import pickle
+
+import numpy as np
+
+words = {"loss": "log_loss", "batch_size": 16, "random_state": 0}
+five = SGDClassifier(**words).partial_fit(X_train / 16, y_train, classes=range(10), max_iter=5)
+two = SGDClassifier(**words).partial_fit(X_train / 16, y_train, classes=range(10), max_iter=2)
+three_more = pickle.loads(pickle.dumps(two)).partial_fit(X_train / 16, y_train, max_iter=3)
+print("equal:", np.array_equal(five.coef_, three_more.coef_))
+
+# %%
+# Where to go next
+# ----------------
+#
+# * Why any of this works, with pictures: :doc:`/generated/course/index`.
+# * One question, one answer: :doc:`/generated/howto/index`.
+# * Every argument, beside scikit-learn's: :doc:`/scikit-learn`; what each estimator minimises:
+#   :doc:`/estimators`.

@@ -1,0 +1,209 @@
+"""The documentation site, as far as it can be checked without building it."""
+
+import ast
+import fnmatch
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import fastgd
+from docs import check_links
+from docs._ext import autodoc_text
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("*.rst")])
+EXAMPLES = sorted((ROOT / "examples").glob("*/*.py"))
+GALLERIES = sorted({path.parent for path in EXAMPLES})
+WITHOUT_A_PAGE = {"base", "cli", "kernels", "linear_model"}  # the last has the names of fastgd
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+# -- the reference --------------------------------------------------------------------------------
+
+
+def public_modules() -> list[str]:
+    found = [module.name for module in pkgutil.iter_modules(fastgd.__path__)]
+    return [
+        "fastgd",
+        *(
+            f"fastgd.{name}"
+            for name in found
+            if not name.startswith("_") and name not in WITHOUT_A_PAGE
+        ),
+    ]
+
+
+def names_in_the_reference() -> dict[str, set[str]]:
+    """Return the names that docs/api.rst lists, by module."""
+    names: dict[str, set[str]] = {}
+    module = ""
+    for line in (DOCS / "api.rst").read_text(encoding="utf-8").splitlines():
+        if line.startswith(".. currentmodule:: "):
+            module = line.split(":: ")[1]
+        entry = re.fullmatch(r"(?:   |\.\. py:data:: )(\w+)", line)
+        if entry:
+            names.setdefault(module, set()).add(entry[1])
+    return names
+
+
+@pytest.mark.parametrize("module", public_modules())
+def test_every_public_name_is_in_the_reference(module):
+    public = set(importlib.import_module(module).__all__) - {"__version__"}
+    assert names_in_the_reference()[module] == public
+
+
+def test_the_linear_models_are_those_of_the_front_page():
+    assert set(fastgd.linear_model.__all__) <= set(fastgd.__all__)
+
+
+# -- pages ----------------------------------------------------------------------------------------
+
+
+def toctree_entries(page: Path) -> list[str]:
+    """Return the entries of a page's toctrees, in Markdown or reStructuredText."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\{toctree\}\n(.*?)^```", text, re.S | re.M)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    entries = [line for line in lines if line and not line.startswith(":")]
+    return [re.sub(r".*<(.*)>", r"\1", entry) for entry in entries]
+
+
+def test_every_page_is_reachable():
+    """Sphinx would say so, too; a new page shows here at once."""
+    docnames = {page.stem for page in PAGES}
+    built = {f"generated/{folder.name}/index" for folder in GALLERIES}
+    built |= {f"generated/{path.parent.name}/{path.stem}" for path in EXAMPLES}
+    reached, waiting = {"index"}, ["index"]
+    while waiting:
+        docname = waiting.pop()
+        page = next(page for page in PAGES if page.stem == docname)
+        for entry in toctree_entries(page):
+            found = set(fnmatch.filter(docnames | built, entry))
+            assert found or "*" in entry, f"{page.name} lists {entry}"
+            waiting += sorted((found & docnames) - reached)
+            reached |= found
+    assert docnames - reached == set()
+    for folder in GALLERIES:
+        has_header = (folder / "GALLERY_HEADER.rst").exists()
+        pages = {f"generated/{folder.name}/{path.stem}" for path in folder.glob("*.py")}
+        assert f"generated/{folder.name}/index" in reached if has_header else pages <= reached
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub and MyST make of a Markdown page's headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    slugs = (re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings)
+    return set(slugs)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*(path for path in PAGES if path.suffix == ".md"), *sorted(ROOT.glob("*.md"))],
+    ids=name_of,
+)
+def test_links_of_a_page_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"\w+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("path", [DOCS / "api.rst", *EXAMPLES], ids=name_of)
+def test_references_of_a_page_lead_somewhere(path):
+    for target in re.findall(r":doc:`/?([^`<>]+)`", path.read_text(encoding="utf-8")):
+        folder, _, stem = target.rpartition("/")
+        gallery = ROOT / "examples" / (folder.rpartition("/")[2] or path.parent.name)
+        sources = [DOCS / f"{target}.md", DOCS / f"{target}.rst", gallery / f"{stem}.py"]
+        if stem == "index":
+            sources.append(gallery / "GALLERY_HEADER.rst")
+        assert any(source.exists() for source in sources), target
+
+
+# -- examples -------------------------------------------------------------------------------------
+
+
+def test_the_course_has_its_eight_lessons():
+    lessons = [path.stem.split("_")[1] for path in EXAMPLES if path.parent.name == "course"]
+    assert lessons == [str(number) for number in range(1, 9)]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
+def test_an_example_is_a_page(path):
+    """It compiles, and begins with a title, as the gallery wants it."""
+    text = path.read_text(encoding="utf-8")
+    lines = (ast.get_docstring(ast.parse(text)) or "").splitlines()
+    assert lines[0]
+    assert lines[1] == "=" * len(lines[0])
+    assert "\n# %%\n" in text
+    compile(text, str(path), "exec")
+
+
+def test_every_folder_of_examples_is_built():
+    conf = (DOCS / "conf.py").read_text(encoding="utf-8")
+    for folder in GALLERIES:
+        assert f'"../examples/{folder.name}"' in conf
+        assert f'"generated/{folder.name}"' in conf
+
+
+def test_continuous_integration_builds_the_site():
+    """With warnings as errors, from packages alone; ``make docs`` does the same."""
+    build = "-m sphinx -W --keep-going -b html docs build/html"
+    check = "docs/check_links.py build/html"
+    for file in (".ci/run", "Makefile", ".github/workflows/ci.yml"):
+        text = (ROOT / file).read_text(encoding="utf-8")
+        if file.endswith("yml"):
+            assert "make docs" in text
+        else:
+            assert build in text
+            assert check in text
+    assert "intersphinx" not in (DOCS / "conf.py").read_text(encoding="utf-8")
+
+
+# -- what the build uses --------------------------------------------------------------------------
+
+
+def test_broken_links_are_found(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<a id="here" href="b.html#there">x</a><a href="#here">x</a><a href="https://x.y">x</a>'
+    )
+    (tmp_path / "b.html").write_text('<a href="c.html">x</a><a href="a.html#gone">x</a>')
+    assert check_links.broken_links(tmp_path) == [
+        "a.html: b.html#there: no such anchor",
+        "b.html: a.html#gone: no such anchor",
+        "b.html: c.html: no such file",
+    ]
+
+
+def test_docstrings_become_markup():
+    lines = [
+        "Minimises |w|, kept in coef_:",
+        "",
+        "    |w| + b",
+        "",
+        "w <- w - rate g",
+        "v <- g",
+        "",
+        "Parameters",
+        "----------",
+        "coef_ : of shape (n_features_in_,)",
+        "    As ``intercept_``.",
+        "",
+        "    More of |w|.",
+    ]
+    assert "\n".join(autodoc_text.rewritten(lines)).strip() == (
+        "Minimises \\|w\\|, kept in coef\\_:\n\n::\n\n        |w| + b\n\n"
+        "::\n\n    w <- w - rate g\n    v <- g\n\nParameters\n----------\n"
+        "coef_ : of shape (n_features_in\\_,)\n    As ``intercept_``.\n\n    More of \\|w\\|."
+    )
