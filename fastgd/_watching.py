@@ -38,7 +38,13 @@ class Given(NamedTuple):
 
 
 class View:
-    """What a callback sees of a fit, and what it can ask for."""
+    """What a callback sees of a fit, and what it can ask for.
+
+    Parameters
+    ----------
+    watch : Watch
+        The fit; views are made by it.
+    """
 
     def __init__(self, watch: "Watch") -> None:
         self._watch = watch

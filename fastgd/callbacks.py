@@ -41,16 +41,46 @@ class Callback:
     """
 
     def on_fit_begin(self, view: View) -> None:
-        """Take in that training begins: the data are validated, nothing is learned yet."""
+        """Take in that training begins: the data are validated, nothing is learned yet.
+
+        Parameters
+        ----------
+        view : View
+            What can be seen of the fit.
+        """
 
     def on_epoch_end(self, view: View) -> bool | None:
-        """Take in an epoch; returning True is ``view.stop()``."""
+        """Take in an epoch; returning True is ``view.stop()``.
+
+        Parameters
+        ----------
+        view : View
+            What can be seen of the fit.
+
+        Returns
+        -------
+        bool or None
+        """
 
     def on_fit_end(self, view: View) -> None:
-        """Take in that the estimator is fitted, whatever has ended its training."""
+        """Take in that the estimator is fitted, whatever has ended its training.
+
+        Parameters
+        ----------
+        view : View
+            What can be seen of the fit.
+        """
 
     def on_fit_error(self, view: View, error: BaseException) -> None:
-        """Take in that the fit fails with this error, in place of ``on_fit_end``."""
+        """Take in that the fit fails with this error, in place of ``on_fit_end``.
+
+        Parameters
+        ----------
+        view : View
+            What can be seen of the fit.
+        error : BaseException
+            It is raised again when all have been told.
+        """
 
     def __repr__(self) -> str:
         parameters = inspect.signature(type(self)).parameters.values()
@@ -104,8 +134,8 @@ class EarlyStopping(Callback):
     mode : {"auto", "min", "max"}, default="auto"
         Whether less is better, or more; "auto" is "max" for names that end in "score".
     restore_best : bool, default=False
-        End with the coefficients of the best epoch, in place of the last one. (The objective of a
-        stochastic epoch tells of the coefficients on its way, not of those at its end.)
+        End with the coefficients of the best epoch, in place of the last one. The objective of a
+        stochastic epoch tells of the coefficients on its way, not of those at its end.
 
     Attributes
     ----------
@@ -154,7 +184,13 @@ class EarlyStopping(Callback):
         self.best_ = math.nan
 
     def on_epoch_end(self, view: View) -> bool:
-        """Stop after ``patience`` epochs without improvement."""
+        """Stop after ``patience`` epochs without improvement.
+
+        Returns
+        -------
+        bool
+            Whether to stop.
+        """
         if self._best.improves(view):
             self.best_, self.best_epoch_ = self._best.value, self._best.epoch
             self._n_bad = 0
