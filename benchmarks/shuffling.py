@@ -16,10 +16,15 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import data
 import numpy as np
 
 from fastgd import SGDClassifier, _order
+
+if __package__:
+    from . import data
+else:  # run as a file
+    import data
+
 
 EPOCHS, SEEDS = 12, 12
 TARGETS = (0.1, 0.03)
