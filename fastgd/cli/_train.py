@@ -258,9 +258,7 @@ class Session:
                         has_begun = True
                     self._learn(model, X, y)
                     bar.update(chunk.n_rows)
-                    bar.set_postfix(
-                        epoch=epoch, loss=f"{model.history_['loss'][-1]:.4g}", refresh=False
-                    )
+                    bar.set_postfix(epoch=epoch, loss=f"{model.history_['loss'][-1]:.4g}")
         self._told = f"{counted(epochs, 'epoch')}, {time.perf_counter() - started:.1f} s"
         return model
 
