@@ -4,6 +4,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastgd import (  # noqa: F401
+        callbacks,
+        datasets,
+        linear_model,
+        losses,
+        optimizers,
+        penalties,
+        plot,
+        schedules,
+        transforms,
+    )
     from fastgd._export import to_sklearn
     from fastgd.linear_model import (
         ElasticNet,

@@ -4,12 +4,14 @@ Dense X of float32 or float64 in C order and canonical CSR go to the kernels as 
 read-only views, so that memory maps and frozen arrays share one compiled kernel with the rest.
 """
 
+from collections.abc import Callable
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn.base import _fit_context
 from sklearn.utils.validation import check_array, validate_data
 
 from fastgd.kernels.losses import NONNEGATIVE, POSITIVE, Tweedie
@@ -17,6 +19,14 @@ from fastgd.kernels.rows import CSR, Dense
 
 CHUNK = 1 << 16  # labels are encoded this many at a time
 ACCEPTED = {"accept_sparse": "csr", "order": "C", "accept_large_sparse": True}
+
+Fit = TypeVar("Fit", bound=Callable[..., Any])
+
+
+def fit_context(method: Fit) -> Fit:
+    """Check the constructor's words before a method; scikit-learn's, which hides its type."""
+    decorated: Fit = _fit_context(prefer_skip_nested_validation=True)(method)
+    return decorated
 
 
 def check_X_y(

@@ -74,7 +74,7 @@ def fetch(rows, order, position):
 
 @hook
 def at_once(rows):
-    """Return how many rows stay in the nearest cache between ``margins`` and ``accumulate``."""
+    """Return how many rows stay in cache between ``margins`` and ``accumulate``."""
     return type(rows).at_once(rows)
 
 

@@ -233,7 +233,7 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
 def _meet(rule, pace, samples, rows, batch, unit, frame, memory):
     """Write a batch's slopes into ``memory.margin``, and add up its gradient.
 
-    Some rows at a time: what was read for their margins is still in L1 when it is read again.
+    Some rows at a time: what was read for their margins is still in cache when it is read again.
     Returns the batch's weighted loss, and the sum of the slopes.
     """
     share, loss_sum, total = 1.0 / ((batch.stop - batch.start) * unit), 0.0, 0.0

@@ -6,12 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import _fit_context
 from sklearn.metrics import d2_tweedie_score
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastgd._undo import or_as_before
-from fastgd._validation import check_targets
+from fastgd._validation import check_targets, fit_context
 from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import Gamma, Poisson, SquaredError, Tweedie
 from fastgd.linear_model._regression import SolvedRegressor
@@ -63,7 +62,7 @@ class _GLM(SolvedRegressor, ABC):
     def _power(self) -> float:
         """Return p of the variance mean^p."""
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "_GLM":
         """Fit the model.
 

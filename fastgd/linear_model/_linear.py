@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import MultiOutputMixin, _fit_context
+from sklearn.base import MultiOutputMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastgd._solvers._auto import Answer
@@ -16,6 +16,7 @@ from fastgd._solvers._problem import FINISHED_IN_FLOAT64
 from fastgd._solvers._task import Effort, Task
 from fastgd._threads import threads
 from fastgd._undo import or_as_before
+from fastgd._validation import fit_context
 from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import SquaredError
 from fastgd.linear_model._regression import Penalty, SolvedRegressor
@@ -130,7 +131,7 @@ class LinearRegression(_SquaredErrorModel):
     def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:  # noqa: ARG002
         return [(0.0, 0.0)] * n_targets
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> "LinearRegression":
@@ -240,7 +241,7 @@ class Ridge(_SquaredErrorModel):
     def _shaped_n_iter(self, n_iter: NDArray[Any], *, many: bool) -> Any:  # noqa: ARG002
         return n_iter
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | float | None = None) -> "Ridge":
         """Fit the model.
 
@@ -374,7 +375,7 @@ class ElasticNet(_SquaredErrorModel):
         """``gap_`` under scikit-learn's name."""
         return self.gap_
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(
         self,
         X: Any,

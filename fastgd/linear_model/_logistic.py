@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
-from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import check_is_fitted
@@ -16,7 +15,7 @@ from fastgd._solvers._gd import State
 from fastgd._solvers._task import Solution, Task
 from fastgd._threads import threads
 from fastgd._undo import or_as_before
-from fastgd._validation import check_X_y
+from fastgd._validation import check_X_y, fit_context
 from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.linear_model._classification import SolvedClassifier
@@ -146,7 +145,7 @@ class LogisticRegression(SolvedClassifier):
         self.n_jobs = n_jobs
         self.callbacks = callbacks
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> "LogisticRegression":

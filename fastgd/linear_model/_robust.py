@@ -5,13 +5,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval
 
 from fastgd._solvers._auto import Answer
 from fastgd._solvers._huber import LEAST_SCALE, HuberStart, huber_with_scale
 from fastgd._solvers._task import Solution
 from fastgd._undo import or_as_before
+from fastgd._validation import fit_context
 from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import Huber, Quantile
 from fastgd.linear_model._regression import SolvedRegressor
@@ -105,7 +105,7 @@ class HuberRegressor(SolvedRegressor):
         self.verbose = verbose
         self.callbacks = callbacks
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "HuberRegressor":
         """Fit the model.
 
@@ -226,7 +226,7 @@ class QuantileRegressor(SolvedRegressor):
         self.verbose = verbose
         self.callbacks = callbacks
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> "QuantileRegressor":

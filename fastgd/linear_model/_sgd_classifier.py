@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import _fit_context
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
@@ -20,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastgd import _resolve
 from fastgd._progress import Data
-from fastgd._validation import binary_targets, check_X_y, encode_labels
+from fastgd._validation import binary_targets, check_X_y, encode_labels, fit_context
 from fastgd.base import NONE, BaseSGD, SupervisedSGD, Validation
 from fastgd.kernels.losses import LOG, LOSSES, Focal, LogLoss, ModifiedHuber, Softmax
 
@@ -248,7 +247,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         self.monitor = monitor
         self.callbacks = callbacks
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(
         self,
         X: Any,
@@ -296,7 +295,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         self._fit(X, y, (coef_init, intercept_init), sample_weight, held_out)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def partial_fit(
         self,
         X: Any,

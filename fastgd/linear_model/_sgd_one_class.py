@@ -5,13 +5,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import OutlierMixin, _fit_context
+from sklearn.base import OutlierMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted
 
 from fastgd._progress import Data
-from fastgd._validation import check_X
+from fastgd._validation import check_X, fit_context
 from fastgd.base import NONE, BaseSGD, Validation
 from fastgd.kernels.losses import OneClass
 from fastgd.kernels.penalties import ElasticNet
@@ -147,7 +147,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         """The strength of the penalty, which schedules ask for."""
         return self.nu
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(
         self,
         X: Any,
@@ -182,7 +182,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         self._fit(X, y, (coef_init, offset_init), sample_weight, Validation())
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def partial_fit(
         self,
         X: Any,

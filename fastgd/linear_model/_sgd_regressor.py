@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import RegressorMixin, _fit_context
+from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from fastgd import _resolve
 from fastgd._progress import Data
-from fastgd._validation import check_targets, check_X, check_X_y
+from fastgd._validation import check_targets, check_X, check_X_y, fit_context
 from fastgd.base import NONE, BaseSGD, SupervisedSGD, Validation
 from fastgd.kernels.losses import LOG, LOSSES, REGRESSION, kind_of, predictions
 
@@ -186,7 +186,7 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
         self.monitor = monitor
         self.callbacks = callbacks
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(
         self,
         X: Any,
@@ -235,7 +235,7 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
         self._fit(X, y, (coef_init, intercept_init), sample_weight, held_out)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def partial_fit(
         self,
         X: Any,

@@ -7,13 +7,12 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastgd._solvers._gd import State
 from fastgd._solvers._task import Solution, Task
 from fastgd._undo import or_as_before
-from fastgd._validation import check_X_y
+from fastgd._validation import check_X_y, fit_context
 from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import (
     EpsilonInsensitive,
@@ -160,7 +159,7 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         self.solver = solver
         self.callbacks = callbacks
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "LinearSVC":
         """Fit the model.
 
@@ -308,7 +307,7 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
         self.solver = solver
         self.callbacks = callbacks
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "LinearSVR":
         """Fit the model.
 
