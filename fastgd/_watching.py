@@ -6,6 +6,7 @@ each callback, and is told to stop by them or by Ctrl-C.
 
 import copy
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -150,7 +151,7 @@ def _shown_by(verbose: int) -> list[Any]:
     return [ProgressBar()]
 
 
-class Watch(Observer):
+class Watch(Observer, ABC):
     """A fit that is watched; a subclass knows what the estimator learns in it."""
 
     def __init__(self, estimator: Any, task: str = "fit") -> None:
@@ -221,13 +222,13 @@ class Watch(Observer):
             self._model = twin
         return self._model
 
+    @abstractmethod
     def _write(self, twin: Any) -> None:
         """Write the parameters as they are into a copy of the estimator."""
-        raise NotImplementedError
 
+    @abstractmethod
     def keep(self) -> None:
         """Remember the parameters, which the fit will end with."""
-        raise NotImplementedError
 
     def warn_if_interrupted(self, when: str, stacklevel: int) -> bool:
         """Say what Ctrl-C has left; return whether there was one."""
