@@ -27,7 +27,8 @@ instead, which take a row of K raw predictions.
 
 ``kind`` says what ``y_true`` is, and ``negative`` how the negative class of a binary loss is
 written (1 is the positive one). A regression loss may also say ``link``: "log" where predictions
-are e^raw, nothing where they are ``raw``; and ``domain``: "nonnegative" or "positive" where not
+are e^raw, nothing where they are ``raw``; ``convex``: False where it is not (a bool, or a function
+of the loss), so that no bound is claimed; and ``domain``: "nonnegative" or "positive" where not
 every ``y_true`` is allowed. Conventions: 1/2 in the squared losses; everything is finite for
 ``|raw| <= 1e4``.
 """
@@ -663,6 +664,10 @@ class Tweedie(NamedTuple):
     link = LOG
 
     @staticmethod
+    def convex(loss):
+        return loss.power == 0.0 or 1.0 <= loss.power <= 2.0
+
+    @staticmethod
     def value(loss, y_true, raw):
         a, b, reach = _exponents(loss.power)
         constant = 0.5 * y_true * y_true if loss.power == 0.0 else 0.0
@@ -1010,6 +1015,7 @@ class Focal(NamedTuple):
 
     kind = BINARY
     negative = 0.0
+    convex = False
 
     @staticmethod
     def value(loss, y_true, raw):

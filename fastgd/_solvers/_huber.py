@@ -171,7 +171,7 @@ def _begin(
         u[-1] = np.median(problem.y)
     scale = max(_median_scale(problem, u[-1]), least)
     f_null = scale_of(problem, np.empty(0))
-    u, _ = from_samples(joint.at(scale), u, np.empty(0), effort.tol, f_null, effort)
+    u, _ = from_samples(joint.at(scale), u, np.empty(0), f_null, effort)
     return u, max(_median_scale(problem, _predictions(problem, u)), least), None
 
 

@@ -22,6 +22,7 @@ class Task(NamedTuple):
     n_outputs : int, the number of classes for softmax, else 1
     fit_intercept : bool; the intercept is not penalised
     positive : bool, w >= 0
+    dtype : the type in which coefficients are kept: bounds count what rounding to it costs
     """
 
     rows: Any
@@ -34,6 +35,7 @@ class Task(NamedTuple):
     n_outputs: int = 1
     fit_intercept: bool = True
     positive: bool = False
+    dtype: Any = np.float64
 
 
 class Effort(NamedTuple):

@@ -74,6 +74,7 @@ class SolvedModel(CallbackSupport, BaseEstimator):
         """Return what to minimise; ``penalty`` is (l1, l2) of the mean loss."""
         given = weight if weight.shape[0] > 0 else None
         more.setdefault("fit_intercept", bool(self.fit_intercept))
+        more.setdefault("dtype", X.dtype)
         return Task(as_rows(X), y, given, loss, *penalty, X.shape[1], **more)
 
     def _solve_each(
