@@ -59,7 +59,7 @@ class View:
     def epoch(self) -> int:
         """Epochs so far, those before this call of ``partial_fit`` included.
 
-        Of the estimators without a learning rate, entries of ``history``: the start, and each pass.
+        Of the estimators without a learning rate, passes over the rows in this target's fit.
         """
         return self._watch.epoch
 
@@ -299,7 +299,7 @@ class SolvingWatch(Watch):
         """Tell that solving begins; ``write`` writes each target's solution into a copy."""
         self._write_solutions, self.n_targets = write, n_targets
         most = self.estimator.max_iter
-        self.max_epochs = 1 + (1000 if most is None else int(most))  # the start is told of, too
+        self.max_epochs = 1000 if most is None else int(most)
         self._done: list[Solution] = []
         self._now: Callable[[], Model] | None = None
         self.begin(given)
@@ -344,7 +344,7 @@ class SolvingWatch(Watch):
             raise AttributeError("There are no coefficients before the first pass has ended.")
         coef, intercept, state = self._now()
         objective, left = self._last()
-        counts, history = (self.epoch - 1, False), {k: list(v) for k, v in self.history.items()}
+        counts, history = (self.epoch, False), {k: list(v) for k, v in self.history.items()}
         now = Solution(coef, intercept, objective, np.inf, left, *counts, history, state)
         nothing = now._replace(coef=0.0 * coef, intercept=0.0 * intercept, history={})
         found = [*self._done, now, *[nothing] * (self.n_targets - len(self._done) - 1)]

@@ -33,10 +33,11 @@ SOLVERS = {"gd": descend, "saga": saga, "sdca": sdca}
 
 
 class Answer(NamedTuple):
-    """A solution, and which solver found it."""
+    """A solution, which solver found it, and whether the objective has a penalty."""
 
     solution: Solution
     solver: str
+    is_penalised: bool = True
 
 
 def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -> Answer:

@@ -69,7 +69,9 @@ def certify(problem: Problem, point: Point) -> Certificate:
         gap = _gap_in_box(problem, balanced)
     objective = abs(balanced.objective)
     share = _imbalance(problem, balanced) / max(_size_of_slopes(problem, balanced), 1e-300)
-    return Certificate(balanced, gap + ALLOWANCE * (objective + abs(problem.least)) + share * objective)
+    return Certificate(
+        balanced, gap + ALLOWANCE * (objective + abs(problem.least)) + share * objective
+    )
 
 
 def can_prove(problem: Problem) -> bool:
@@ -207,15 +209,16 @@ def _penalty_gap(problem: Problem, point: Point) -> float:
     w, g = _raw_parts(problem, point)
     shrink = problem.frame.shrink[problem.frame.shrink > 0.0]
     reach = np.broadcast_to((_imbalance(problem, point) / shrink).T, g.T.shape).T
-    terms = np.maximum(_penalty_terms(problem, w, g - reach), _penalty_terms(problem, w, g + reach))
-    return float(np.sum(terms))
+    given = (problem.l1, problem.l2, problem.positive)
+    return float(
+        np.sum(np.maximum(penalty_terms(w, g - reach, *given), penalty_terms(w, g + reach, *given)))
+    )
 
 
-def _penalty_terms(problem: Problem, w: Floats, g: Floats) -> Floats:
-    """Return h(w_j) + h*(-g_j) + g_j w_j, summed from parts that are not negative."""
-    l1, l2 = problem.l1, problem.l2
+def penalty_terms(w: Floats, g: Floats, l1: float, l2: float, positive: bool = False) -> Floats:
+    """Return h(w_j) + h*(-g_j) + g_j w_j for l2 > 0, summed from parts that are not negative."""
     terms: Floats
-    if problem.positive:
+    if positive:
         beyond = np.maximum(-g - l1, 0.0)
         terms = 0.5 * l2 * (w - beyond / l2) ** 2 + (l1 + g + beyond) * w
         return terms
@@ -254,5 +257,3 @@ def _loss_gap(problem: Problem, point: Point, share: float) -> float:
     q[at, problem.y] += 1.0 - share
     entropy = np.where(q > 0.0, q * (np.log(np.maximum(q, 1e-300)) - log_p), 0.0)
     return float(problem.weight @ np.maximum(entropy.sum(axis=1), 0.0))
-
-

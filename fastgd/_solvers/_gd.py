@@ -347,7 +347,9 @@ class _Descent:
     def _outcome(self) -> Outcome:
         self._has_arrived()
         self._is_told_to_stop()  # of passes that found nothing lower
-        return Outcome(self.point, self.metric, self.left, *self.history, not self.stages, self.goal.floor)
+        return Outcome(
+            self.point, self.metric, self.left, *self.history, not self.stages, self.goal.floor
+        )
 
     # -- the suboptimality ----------------------------------------------------------------------
 

@@ -1,15 +1,18 @@
 """What the estimators without a learning rate share: their words, and the way to a solver."""
 
+import os
+import sys
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -25,6 +28,8 @@ from fastgd._watching import SolvingWatch
 
 FLOATS = [np.float64, np.float32]
 MAX_SEED = np.iinfo(np.int32).max
+TINY = 1e-300
+PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
 NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 
 # scikit-learn's names of solvers, which mean "auto" here; ``solver_`` tells what was chosen
@@ -108,7 +113,7 @@ class SolvedModel(CallbackSupport, BaseEstimator):
         if solution is not answer.solution:  # what a callback kept; SDCA's passes know estimates
             objective = objective_of(task, solution.coef, solution.intercept)
             solution = solution._replace(objective=objective)
-        return answer._replace(solution=solution)
+        return answer._replace(solution=solution, is_penalised=task.l1 > 0.0 or task.l2 > 0.0)
 
     def _effort(self) -> Effort:
         most = 1000 if self.max_iter is None else int(self.max_iter)
@@ -142,7 +147,7 @@ class SolvedModel(CallbackSupport, BaseEstimator):
         found = [answer.solution for answer in answers]
         self._describe(found)
         self.solver_ = answers[0].solver
-        self._warn_if_unfinished(found)
+        self._warn_if_unfinished(answers)
         self._watch.end()
 
     def _describe(self, found: list[Solution]) -> None:
@@ -151,21 +156,45 @@ class SolvedModel(CallbackSupport, BaseEstimator):
         self.gap_ = _one_or_all([s.gap for s in found])
         self.history_ = found[0].history if len(found) == 1 else [s.history for s in found]
 
-    def _warn_if_unfinished(self, found: list[Solution]) -> None:
+    def _warn_if_unfinished(self, answers: list[Answer]) -> None:
+        """Warn where a fit is not known to be within ``tol``, and say what to do."""
+        found = [answer.solution for answer in answers]
         n_passes, watch = sum(solution.n_iter for solution in found), self._watch
         if watch.warn_if_interrupted(f"after {n_passes} passes", 6) or watch.was_told:
             return
-        worst = max(found, key=lambda s: (not s.converged, s.left / max(abs(s.objective), 1e-300)))
-        if worst.converged:
+        unfinished = [answer for answer in answers if not answer.solution.converged]
+        if not unfinished:
             return
-        warnings.warn(
-            f"{type(self).__name__} stopped after {worst.n_iter} passes, its objective of "
-            f"{worst.objective:.6g} about {worst.left:.1e} above the optimum; tol={self.tol} asks "
-            f"for less. Increase max_iter (now {self.max_iter}) or tol, or penalise more: a model "
-            "without a penalty may have no optimum (separable classes).",
-            ConvergenceWarning,
-            stacklevel=4,
+        worst = max(
+            unfinished, key=lambda a: a.solution.left / max(abs(a.solution.objective), TINY)
         )
+        message = f"{type(self).__name__} {self._reason(worst)}"
+        warnings.warn(message, ConvergenceWarning, stacklevel=_level_of_the_user())
+
+    def _reason(self, answer: Answer) -> str:
+        """Say how far an unfinished fit may be from its optimum, why it ended, and what helps."""
+        solution = answer.solution
+        most = 1000 if self.max_iter is None else int(self.max_iter)
+        far = f"may be {solution.left:.1e} above the optimum"
+        if not np.isfinite(solution.left):
+            far = "is at an unknown distance from the optimum"
+        text = (
+            f"stopped after {solution.n_iter} passes over the data (max_iter={most}). Its "
+            f"objective of {solution.objective:.6g} {far}; tol={self.tol} asks for "
+            f"{float(self.tol) * abs(solution.objective):.1e}. "
+        )
+        if solution.n_iter >= most:
+            text += "Increase max_iter or tol."
+        else:
+            text += (
+                "No lower point was found: rounding hides the rest. Increase tol, pass X as "
+                "float64, or bring its columns to similar scales."
+            )
+        if not answer.is_penalised:
+            text += " Without a penalty there may be no optimum"
+            text += ", as for separable classes" if is_classifier(self) else ""
+            text += ": a penalty, even a weak one, gives one."
+        return text
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -181,3 +210,14 @@ def _fingerprint(task: Task) -> tuple[str, int, int, int]:
 
 def _one_or_all(values: list[float]) -> Any:
     return values[0] if len(values) == 1 else np.array(values)
+
+
+def _level_of_the_user() -> int:
+    """Return the stack level at which a warning shows the line that called the library."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(PACKAGE) and f"{os.sep}sklearn{os.sep}base.py" not in name:
+            break
+        level, frame = level + 1, frame.f_back
+    return level
