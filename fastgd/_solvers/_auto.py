@@ -4,6 +4,7 @@ What decides is P, the number of parameters, and q = |x_i|^2 / (l2 n), how much 
 its own prediction: SDCA's passes grow with its mean, and cost no more than the non-zeros.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from fastgd._solvers._problem import FINISHED_IN_FLOAT64
 from fastgd._solvers._saga import saga
 from fastgd._solvers._sdca import sdca
 from fastgd._solvers._task import Effort, Solution, Task
+from fastgd._solvers._units import in_units
 from fastgd.kernels import losses
 from fastgd.kernels.rows import Dense
 
@@ -54,6 +56,11 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
     ValueError
         If a solver was asked for that cannot solve this task: the message says why.
     """
+    return in_units(partial(_solve, solver), task, effort, start)  # type: ignore[no-any-return]
+
+
+def _solve(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
+    """Solve a task in the units that it is given in."""
     chosen = choose(task) if solver == "auto" else solver
     _check(task, chosen)
     start = _start_for(chosen, task, start)
