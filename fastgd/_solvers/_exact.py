@@ -119,10 +119,10 @@ def _factorise(z: Any, noise: Floats) -> Factors:
     return Factors(q, r, order, int(small[0]) if small.shape[0] > 0 else pivots.shape[0])
 
 
-def _smooth(task: Task, system: System) -> tuple[Floats, float] | None:
+def _smooth(task: Task, system: System) -> tuple[Any, float]:
     """Return all coefficients of the user's columns, and what is left of the objective."""
     usable = np.flatnonzero(system.shrink > 0.0)
-    coef = np.zeros(system.shrink.shape[0])
+    coef = np.zeros(system.shrink.shape[0], Extended)
     if usable.shape[0] == 0 or system.z.shape[0] == 0:
         return coef, 0.0
     z, shrink = system.z[:, usable], system.shrink[usable]
@@ -160,7 +160,7 @@ def _refined(z: Any, t: Any, factors: Factors) -> tuple[Any, float]:
 
 def _least_norm(
     z: Any, t: Any, factors: Factors, shrink: Floats, l2: float
-) -> tuple[Floats, float]:
+) -> tuple[Any, float]:
     """Solve by the coordinates of the rows that are left of columns in the user's scale.
 
     z u = q (r P' / scale) w, w = scale u in units of the largest; r P' / scale = (basis lower)',
@@ -192,7 +192,7 @@ def _least_norm(
         if not now < left:
             break
         w, left = w + basis @ sl.solve_triangular(ra, step, check_finite=False), now
-    return (w * largest).astype(np.float64), left
+    return w * largest, left
 
 
 def _rows_of(seen: Floats) -> tuple[Floats, Floats, NDArray[np.int32]]:
@@ -207,7 +207,7 @@ def _rows_of(seen: Floats) -> tuple[Floats, Floats, NDArray[np.int32]]:
     return basis, lower, first
 
 
-def _with_corners(task: Task, system: System, found: Solution) -> tuple[Floats, float] | None:
+def _with_corners(task: Task, system: System, found: Solution) -> tuple[Any, float] | None:
     """The same with l1 or bounds, from the columns that a solution has chosen.
 
     Columns come in and go out until the conditions of the optimum hold; None if they do not.
@@ -215,18 +215,18 @@ def _with_corners(task: Task, system: System, found: Solution) -> tuple[Floats, 
     signs = np.sign(found.coef) * (system.shrink > 0.0)
     if task.positive:
         signs = np.maximum(signs, 0.0)
+    rounding = EPSILON * float(np.sqrt(system.t @ system.t))
     for _ in range(SWAPS):
         answer = _of_signs(task, system, signs)
         if answer is None:
             return None
         u, slope, left = answer
-        threshold = task.l1 * system.shrink * (1.0 + KEPT)
-        threshold = threshold + KEPT * EPSILON ** 0.5 * float(np.sqrt(system.t @ system.t))
+        threshold = task.l1 * system.shrink * (1.0 + KEPT) + rounding
         leaves = (signs != 0.0) & (np.sign(u) != signs)
         enters = (signs == 0.0) & (system.shrink > 0.0)
         enters &= (slope if task.positive else np.abs(slope)) > threshold
         if not np.any(leaves | enters):
-            return (system.shrink * u).astype(np.float64), left
+            return system.shrink * u, left
         if np.any(leaves):
             signs = np.where(leaves, 0.0, signs)
         else:
@@ -265,29 +265,36 @@ def _of_signs(task: Task, system: System, signs: Floats) -> tuple[Any, Floats, f
     return u, slope, left
 
 
-def _reported(
-    task: Task, system: System, found: Solution, coef: Floats, left: float
-) -> Solution:
-    """Return the finished solution; the one before it where that is better by more than rounding."""
+def _objective(task: Task, system: System, coef: Any) -> float:
+    """Return what the task minimises, the intercept at its best."""
     usable = system.shrink > 0.0
     u = np.where(usable, coef / np.where(usable, system.shrink, 1.0), 0.0)
     residual = system.t - system.z @ u
-    objective = float(0.5 * residual @ residual)
-    with np.errstate(over="ignore", under="ignore"):
-        objective += 0.5 * task.l2 * float(coef @ coef) + task.l1 * float(np.abs(coef).sum())
-    rounding = 1e-13 * float(system.t @ system.t) + 1e-12 * abs(found.objective)
-    if not (np.all(np.isfinite(coef)) and objective <= found.objective + rounding):
+    coef = coef.astype(Extended)
+    penalty = 0.5 * task.l2 * (coef @ coef) if task.l2 > 0.0 else 0.0
+    penalty += task.l1 * np.abs(coef).sum() if task.l1 > 0.0 else 0.0
+    return float(0.5 * (residual @ residual) + penalty)
+
+
+def _reported(task: Task, system: System, found: Solution, coef: Any, left: float) -> Solution:
+    """Return the finished solution; the one before it where that is better by more than rounding.
+
+    What descent says of its objective is no guide: where columns nearly depend on each other, it
+    has half of the digits.
+    """
+    objective = _objective(task, system, coef)
+    before = _objective(task, system, found.coef)
+    rounding = 1e-12 * before + 1e-20 * float(system.t @ system.t)
+    if not (np.all(np.isfinite(coef)) and objective <= before + rounding):
         return found
     intercept = float(system.level - system.mean @ coef) if task.fit_intercept else 0.0
-    state = found.state
+    coef, state = coef.astype(np.float64), found.state
     if hasattr(state, "coef"):
         state = state._replace(coef=coef, intercept=intercept)
     left += EPSILON * objective
     gap = min(found.gap, left) if task.l1 == 0.0 and not task.positive else found.gap
-    history = {name: list(values) for name, values in found.history.items()}
-    for name, value in (("objective", objective), ("suboptimality", left)):
-        if history.get(name):
-            history[name][-1] = value
+    known = (("objective", objective), ("suboptimality", left))
+    last = {k: [*found.history[k][:-1], value] for k, value in known if found.history.get(k)}
     return found._replace(
         coef=coef,
         intercept=intercept,
@@ -295,6 +302,6 @@ def _reported(
         gap=gap,
         left=left,
         converged=True,
-        history=history,
+        history=found.history | last,
         state=state,
     )

@@ -55,12 +55,6 @@ class Units(NamedTuple):
     scale: float = 1.0
     half: float = 1.0
 
-    @property
-    def are_plain(self) -> bool:
-        """Whether nothing had to be changed."""
-        changed = self.origin is not None or self.level != 0.0
-        return not changed and self.scale == 1.0 and self.half == 1.0
-
     def to_user(self, coef: Any, intercept: Any) -> tuple[Any, Any]:
         """Return the user's coefficients and intercepts."""
         coef, intercept = self.scale * coef, self.scale * intercept + self.level
@@ -135,7 +129,7 @@ def in_units(
     ``solver`` returns a solution, or a tuple of solutions and what knows no units.
     """
     units = units_of(task)
-    if units.are_plain:
+    if units.task is task:
         return solver(task, effort, start)
     own = effort._replace(observer=InUnits(effort.observer, units))
     found = solver(units.task, own, units.of_state(start, units.from_user))

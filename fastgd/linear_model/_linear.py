@@ -85,6 +85,8 @@ class LinearRegression(_SquaredErrorModel):
     feature_names_in_ : ndarray of shape (n_features_in_,)
     """
 
+    _keeps_column = True
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **SHARED,
         "copy_X": ["boolean"],
