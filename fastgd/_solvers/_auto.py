@@ -4,17 +4,21 @@ What decides is P, the number of parameters, and q = |x_i|^2 / (l2 n), how much 
 its own prediction: SDCA's passes grow with its mean, and cost no more than the non-zeros.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastgd._solvers._exact import exact
 from fastgd._solvers._gd import State, gd
+from fastgd._solvers._least_norm import least_norm
 from fastgd._solvers._multipliers import by_multipliers
 from fastgd._solvers._precondition import LARGEST_METRIC
 from fastgd._solvers._problem import FINISHED_IN_FLOAT64
 from fastgd._solvers._saga import saga
 from fastgd._solvers._sdca import sdca
 from fastgd._solvers._task import Effort, Solution, Task
+from fastgd._solvers._units import in_units
 from fastgd.kernels import losses
 from fastgd.kernels.rows import Dense
 
@@ -55,6 +59,28 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
     ValueError
         If a solver was asked for that cannot solve this task: the message says why.
     """
+    return in_units(partial(_solve, solver), task, effort, start)  # type: ignore[no-any-return]
+
+
+def _solve(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
+    """Solve a task in the units that it is given in; squared errors to the last digits."""
+    answer = _solved(solver, task, effort, start)
+    if not isinstance(task.loss, losses.SquaredError) or effort.observer.stops:
+        return answer
+    return answer._replace(solution=_finished(task, answer.solution))
+
+
+def _finished(task: Task, found: Solution) -> Solution:
+    """Return a least squares solution with its last digits; of many, the shortest."""
+    if task.y.shape[0] * task.n_features <= FINISHED_IN_FLOAT64:
+        return exact(task, found)
+    if task.positive or task.l1 > 0.0 or task.l2 > 0.0:
+        return found
+    return least_norm(task, found)
+
+
+def _solved(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
+    """Ask the solver."""
     chosen = choose(task) if solver == "auto" else solver
     _check(task, chosen)
     start = _start_for(chosen, task, start)

@@ -40,6 +40,7 @@ from fastgd._solvers._problem import (
     from_raw,
     has_log_link,
     pose,
+    raw_of,
     take,
     to_raw,
 )
@@ -209,7 +210,7 @@ def null_model(problem: Problem) -> tuple[Floats, Floats]:
         level = np.log(share / (1.0 - share)) if isinstance(problem.loss, losses.LogLoss) else 0.0
     else:
         level = float(problem.weight @ problem.y)
-        level = np.log(max(level, 1e-300)) if has_log_link(problem.loss) else level
+        level = float(raw_of(problem.loss, level)) if has_log_link(problem.loss) else level
     if problem.fit_intercept:
         u[-1] = level
     return u, prior
@@ -220,7 +221,7 @@ def scale_of(problem: Problem, prior: Floats) -> float:
     if problem.loss.kind == losses.REGRESSION:
         mean = float(problem.weight @ problem.y)
         if has_log_link(problem.loss):
-            raw = np.full(problem.y.shape[0], np.log(max(mean, 1e-300)))
+            raw = np.full(problem.y.shape[0], raw_of(problem.loss, mean))
             return total_loss(problem.y, problem.weight, problem.loss, raw) - problem.least
         return float(problem.weight @ (problem.y - mean) ** 2) / 2.0
     if problem.n_outputs == 0:

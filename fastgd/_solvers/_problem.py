@@ -3,7 +3,7 @@
     F(w, b) = sum_i s_i loss(y_i, x_i w + b) + l1 |w|_1 + l2/2 |w|^2,   sum_i s_i = 1
 
 Solvers move u, with w_j = u_j shrink_j and b = u_b - sum_j center_j w_j: columns of any scale
-and offset look alike, and X itself is never changed.
+and offset look alike, and X itself is never changed. What that cannot do, ``_units`` does before.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from fastgd._solvers._columns import moments_of
 from fastgd._solvers._task import Task
+from fastgd._solvers._units import power_of, units_of
 from fastgd._threads import in_threads
 from fastgd.kernels import losses
 from fastgd.kernels.objective import (
@@ -38,7 +40,11 @@ WORK_OF_SHARD = 4_000_000  # by the work alone, so that sums do not depend on th
 FINISHED_IN_FLOAT64 = 100_000  # entries of X
 CACHED_BYTES = 1 << 18
 PRIOR = 0.1
-CONSTANT = 1e-13  # a spread below this part of the offset is rounding
+CONSTANT = 1e-14  # a spread below this part of the offset is rounding
+TINIEST, LARGEST = 1e-290, 1e300  # a column's spread, from which on it is one; and entries of X
+PLAIN = 1e-100, 1e100  # spreads whose squares are summed as they are
+LARGEST_RIDGE = 1e300
+EPSILON = float(np.finfo(np.float64).eps)
 
 
 class Problem(NamedTuple):
@@ -57,6 +63,8 @@ class Problem(NamedTuple):
     prior : (n_features,), a sample's additional l2 penalty of u; empty for none
     positive : bool, w >= 0
     least : float, what is taken off the mean loss: that of predictions equal to the targets
+    terms : float, the size of what cancels in the loss: for a log link the sum of its terms'
+        magnitudes where predictions equal targets, for residuals the targets' root mean square
     """
 
     rows: Any
@@ -73,6 +81,19 @@ class Problem(NamedTuple):
     prior: Floats
     positive: bool
     least: float
+    terms: float
+
+    def rounding(self, objective: float) -> float:
+        """Return how far an objective may be off by the rounding of what it is summed from.
+
+        A deviance is a difference of terms much larger than itself. A residual is off by the
+        rounding of its target, half its square by the product of both.
+        """
+        own = EPSILON * abs(objective)
+        if has_log_link(self.loss):
+            return own + 4.0 * EPSILON * self.terms
+        off = 4.0 * EPSILON * self.terms
+        return own + off * (float(np.sqrt(2.0 * abs(objective))) + off)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -82,7 +103,9 @@ class Problem(NamedTuple):
     @property
     def threshold(self) -> Floats:
         """The l1 penalty of each standardised coefficient, the intercept's 0 last."""
-        return np.append(self.l1 * self.frame.shrink, 0.0)
+        with np.errstate(over="ignore"):
+            own = np.minimum(self.l1 * self.frame.shrink, LARGEST_RIDGE)
+        return np.append(own, 0.0)
 
     @property
     def lowest(self) -> Floats:
@@ -97,7 +120,8 @@ class Problem(NamedTuple):
     @property
     def ridge(self) -> Floats:
         """The l2 penalty of each standardised coefficient, the intercept's 0 last."""
-        own = self.l2 * self.frame.shrink**2
+        with np.errstate(over="ignore"):
+            own = np.minimum(self.l2 * self.frame.shrink * self.frame.shrink, LARGEST_RIDGE)
         return np.append(own + self.prior if self.prior.size else own, 0.0)
 
 
@@ -116,13 +140,14 @@ def pose(task: Task) -> Problem:
     many = task.loss.kind == losses.MULTINOMIAL
     weight = np.full(n, 1.0 / n)
     if task.weight is not None:
-        weight = np.asarray(task.weight, np.float64) / np.sum(task.weight, dtype=np.float64)
+        weight = np.asarray(task.weight, np.float64)
+        weight = weight / weight.sum()
     values = task.rows.values if isinstance(task.rows, Dense) else task.rows.data
     precise = values.dtype == np.float64 or n * d <= FINISHED_IN_FLOAT64
     y = np.ascontiguousarray(task.y, np.int32 if many else np.float64)
     least = 0.0
     if has_log_link(task.loss):  # without it an objective may be negative, or zero
-        least = total_loss(y, weight, task.loss, np.log(np.maximum(y, 1e-300)))
+        least = total_loss(y, weight, task.loss, raw_of(task.loss, y))
     frame, peak = frame_of(task.rows, weight, d, task.fit_intercept)
     return Problem(
         task.rows,
@@ -139,12 +164,31 @@ def pose(task: Task) -> Problem:
         np.empty(0),
         task.positive,
         least,
+        0.0 if many else _size_of_terms(task.loss, y, weight),
     )
 
 
 def has_log_link(loss: Any) -> bool:
     """Tell whether a loss takes raw predictions for logarithms."""
     return getattr(type(loss), "link", None) == losses.LOG
+
+
+def raw_of(loss: Any, mean: Any) -> Any:
+    """Return the raw prediction of a mean, for a loss with a log link."""
+    return loss.level + np.log(np.maximum(mean, 1e-300))
+
+
+def _size_of_terms(loss: Any, y: Floats, weight: Floats) -> float:
+    """Return ``Problem.terms``."""
+    if has_log_link(loss):
+        a, b = 2.0 - power_of(loss), 1.0 - power_of(loss)
+        t = np.log(np.maximum(y, 1e-300))
+        first = np.exp(np.minimum(a * t, loss.reach)) / abs(a) if a != 0.0 else np.abs(t)
+        second = np.exp(np.minimum(b * t, loss.reach)) / abs(b) if b != 0.0 else np.abs(t)
+        return float(weight @ (first + np.abs(y) * second))
+    if loss.kind == losses.REGRESSION:
+        return float(np.sqrt(weight @ (y * y)))
+    return 0.0
 
 
 def frame_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Frame, Floats]:
@@ -164,14 +208,35 @@ def frame_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Frame, 
     parts = over_shards(moments, n, n * d)
     first, second = sum(p[0] for p in parts), sum(p[1] for p in parts)
     peak = np.max([p[2] for p in parts], axis=0) * 1.0
-    if sparse:
-        first, second = first - shift, second + shift**2
-    mean = shift + first
-    variance = np.maximum(second - first**2, 0.0)
-    spread = np.sqrt(variance if centered else variance + mean**2)
-    known = (spread > CONSTANT * np.abs(mean)) & (spread > 1e-100)
+    _refuse_too_large(peak)
+    mean, spread = shift + first, _spread_of(first, second)
+    known = (spread >= PLAIN[0]) & (spread <= PLAIN[1]) & (peak <= PLAIN[1])
+    odd = np.flatnonzero(~known & (peak > 0.0))
+    if odd.shape[0] > 0:
+        again = moments_of(rows, odd, weight, shift, peak)
+        mean[odd], spread[odd] = again.mean, again.spread
+    if not centered:
+        mean, spread = np.zeros(d), np.hypot(spread, mean)
+    known = (spread > CONSTANT * np.abs(mean)) & (spread > TINIEST)
     shrink = np.divide(1.0, spread, out=np.zeros(d), where=known)
-    return Frame(mean if centered else np.zeros(d), shrink), peak * shrink
+    return Frame(mean, shrink), peak * shrink
+
+
+def _spread_of(first: Floats, second: Floats) -> Floats:
+    """Return standard deviations from first and second moments."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread: Floats = np.sqrt(np.maximum(second - first * first, 0.0))
+    return spread
+
+
+def _refuse_too_large(peak: Floats) -> None:
+    """Refuse columns whose sums would leave float64."""
+    if not np.all(peak <= LARGEST):
+        column = int(np.argmax(np.where(np.isnan(peak), np.inf, peak)))
+        raise ValueError(
+            f"X holds numbers too large to add up: column {column} reaches {peak[column]:.3g}; "
+            f"magnitudes up to {LARGEST:g} are allowed. Divide such columns by a constant."
+        )
 
 
 def _rough_means(rows: Any, n: int, d: int) -> Floats:
@@ -244,20 +309,30 @@ def from_raw(problem: Problem, coef: Floats, intercept: Any) -> Floats:
 
 def objective_of(task: Task, coef: Floats, intercept: Any) -> float:
     """Return what a task minimises, at coefficients that no solver has just evaluated."""
-    problem = pose(task)
+    units = units_of(task)
+    task, problem = units.task, pose(units.task)
+    coef, intercept = units.from_user(coef, intercept)
     if problem.n_outputs > 0:
-        return evaluate(problem, from_raw(problem, coef, intercept)).objective
+        return units.of_figure(
+            evaluate(problem, from_raw(problem, coef, intercept)).objective
+        )
     raw = np.empty(problem.shape[0])
     predict_raw(problem.rows, np.append(coef, intercept), 0, raw.shape[0], raw)
     loss = float(total_loss(problem.y, problem.weight, problem.loss, raw)) - problem.least
-    return loss + task.l1 * float(np.abs(coef).sum()) + 0.5 * task.l2 * float(coef @ coef)
+    penalty = task.l1 * float(np.abs(coef).sum()) + 0.5 * task.l2 * float(coef @ coef)
+    return units.of_figure(_not_negative(problem, loss) + penalty)
+
+
+def _not_negative(problem: Problem, loss: float) -> float:
+    """Return a mean loss; a deviance that rounding has made negative is zero."""
+    return max(loss, 0.0) if has_log_link(problem.loss) else loss
 
 
 def evaluate(problem: Problem, u: Floats) -> Point:
     """Return objective and gradient at u, in one pass over X."""
     many = problem.n_outputs > 0
     total, gradient, curvature = _pass_many(problem, u) if many else _pass_one(problem, u)
-    total -= problem.least
+    total = _not_negative(problem, total - problem.least)
     ridge = problem.ridge
     pull = (u.T * ridge).T
     total += 0.5 * float(np.sum(pull * u))

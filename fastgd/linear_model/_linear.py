@@ -10,10 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import MultiOutputMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastgd._solvers._auto import Answer
-from fastgd._solvers._least_norm import least_norm
-from fastgd._solvers._problem import FINISHED_IN_FLOAT64
-from fastgd._solvers._task import Effort, Task
 from fastgd._threads import threads
 from fastgd._undo import or_as_before
 from fastgd._validation import fit_context
@@ -43,21 +39,14 @@ class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor, ABC):
             given = Given(X, y, sample_weight)
             self._fit_targets(given, weight, SquaredError(), penalties)
 
-    def _solve(self, task: Task, start: Any = None, effort: Effort | None = None) -> Answer:
-        """Solve; of many solutions of a small problem without a penalty return the least."""
-        answer = super()._solve(task, start, effort)
-        is_small = task.y.shape[0] * task.n_features <= FINISHED_IN_FLOAT64
-        if not is_small or task.positive or task.l1 > 0.0 or task.l2 > 0.0:
-            return answer
-        return answer._replace(solution=least_norm(task, answer.solution))
-
 
 class LinearRegression(_SquaredErrorModel):
     """Ordinary least squares.
 
     Minimises  1/2 sum_i s_i (y_i - x_i w - b)^2 / sum_i s_i. Where columns are linearly
-    dependent, the solution is the one of least norm in standardised columns (for n_samples *
-    n_features up to 1e5; beyond, nearly).
+    dependent, the solution is the one with the least |w| (for up to 3,000 rows or columns; where
+    both are more, nearly). Small problems (n_samples * n_features up to 1e5) are finished to
+    rounding, by a QR factorisation with iterative refinement.
 
     Parameters
     ----------
@@ -95,6 +84,8 @@ class LinearRegression(_SquaredErrorModel):
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
     """
+
+    _keeps_column = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **SHARED,

@@ -15,7 +15,7 @@ from fastgd._solvers._gd import State
 from fastgd._solvers._task import Solution, Task
 from fastgd._threads import threads
 from fastgd._undo import or_as_before
-from fastgd._validation import check_X_y, fit_context
+from fastgd._validation import check_X_y, fit_context, in_dtype, inverse_strength
 from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.linear_model._classification import SolvedClassifier
@@ -176,7 +176,7 @@ class LogisticRegression(SolvedClassifier):
             classes, codes = self._check_labels(y)
             weight = self._weight_of_rows(sample_weight, X, y, classes, codes)
             mass = weight.sum(dtype=np.float64) if weight.shape[0] > 0 else X.shape[0]
-            strength = 1.0 / (C * float(mass))
+            strength = inverse_strength(C, float(mass))
             penalty = (l1_ratio * strength, (1.0 - l1_ratio) * strength)
             dtype, start = X.dtype, self._start()
 
@@ -221,8 +221,8 @@ class LogisticRegression(SolvedClassifier):
 
     def _take(self, solution: Solution, dtype: Any) -> None:
         """Set the fitted parameters."""
-        self.coef_ = np.ascontiguousarray(np.atleast_2d(solution.coef), dtype)
-        self.intercept_ = np.atleast_1d(solution.intercept).astype(dtype)
+        self.coef_ = np.ascontiguousarray(in_dtype(np.atleast_2d(solution.coef), dtype))
+        self.intercept_ = in_dtype(np.atleast_1d(solution.intercept), dtype)
         self.n_iter_ = np.array([solution.n_iter], np.int32)
         self._remember(solution)
 

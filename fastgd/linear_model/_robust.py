@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval
 from fastgd._solvers._auto import Answer
 from fastgd._solvers._huber import LEAST_SCALE, HuberStart, huber_with_scale
 from fastgd._solvers._task import Solution
+from fastgd._solvers._units import in_units
 from fastgd._undo import or_as_before
 from fastgd._validation import fit_context
 from fastgd._watching import Given, SolvingWatch, watched
@@ -134,7 +135,7 @@ class HuberRegressor(SolvedRegressor):
                 model.scale_ = state.scale if isinstance(state, HuberStart) else LEAST_SCALE
 
             watch.begin_solving(Given(X, y, sample_weight), write)
-            solution, scale = huber_with_scale(task, self._effort(), start)
+            solution, scale = in_units(huber_with_scale, task, self._effort(), start)
             state = HuberStart(solution.state, scale)
             solution = watch.finished(solution._replace(state=state))
             write(self, [solution])

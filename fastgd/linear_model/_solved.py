@@ -23,7 +23,7 @@ from fastgd._solvers._gd import State
 from fastgd._solvers._problem import objective_of
 from fastgd._solvers._task import Effort, Solution, Task
 from fastgd._threads import in_threads, one_blas_thread
-from fastgd._validation import as_rows, check_weight
+from fastgd._validation import as_rows, check_weight, refuse_extreme_weight
 from fastgd._watching import SolvingWatch
 
 FLOATS = [np.float64, np.float32]
@@ -65,6 +65,7 @@ class SolvedModel(CallbackSupport, BaseEstimator):
         weight = check_weight(sample_weight, X, np.float64)
         if np.any(weight < 0.0):
             raise ValueError(f"sample_weight must not be negative, got {weight.min()}.")
+        refuse_extreme_weight(weight)
         return weight
 
     def _task(
@@ -134,7 +135,9 @@ class SolvedModel(CallbackSupport, BaseEstimator):
         coef = self.coef_.toarray() if sp.issparse(self.coef_) else self.coef_
         coef, intercept = np.array(coef, np.float64), np.array(self.intercept_, np.float64)
         if coef.ndim == 2 and coef.shape[0] == 1:
-            coef, intercept = coef[0], intercept.reshape(-1)[0]
+            coef = coef[0]
+        if coef.ndim == 1:
+            intercept = intercept.reshape(-1)[0]
         return State(coef, intercept)
 
     def _remember(self, solution: Solution) -> None:
@@ -145,10 +148,22 @@ class SolvedModel(CallbackSupport, BaseEstimator):
     def _report(self, answers: list[Answer]) -> None:
         """Set what is known about the fit; many answers are those of many outputs."""
         found = [answer.solution for answer in answers]
+        self._refuse_not_finite()
         self._describe(found)
         self.solver_ = answers[0].solver
         self._warn_if_unfinished(answers)
         self._watch.end()
+
+    def _refuse_not_finite(self) -> None:
+        """Raise ValueError where what was found is no model: the estimator stays as it was."""
+        for name in ("coef_", "intercept_", "scale_"):
+            value = vars(self).get(name, 0.0)
+            if not np.all(np.isfinite(value)):
+                raise ValueError(
+                    f"{type(self).__name__} found no finite {name}: the numbers in X, y or "
+                    "sample_weight, or the penalty, are too large or too small for float64. "
+                    "Multiply X or y by a constant, or penalise more."
+                )
 
     def _describe(self, found: list[Solution]) -> None:
         """Set how good the fit is."""

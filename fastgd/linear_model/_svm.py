@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from fastgd._solvers._gd import State
 from fastgd._solvers._task import Solution, Task
 from fastgd._undo import or_as_before
-from fastgd._validation import check_X_y, fit_context
+from fastgd._validation import check_X_y, fit_context, in_dtype, inverse_strength
 from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import (
     EpsilonInsensitive,
@@ -59,7 +59,7 @@ class _WithPenalisedIntercept(SolvedModel):
 
     def _penalty(self, mass: float, word: str = "l2") -> tuple[float, float]:
         """Return (l1, l2) of the mean loss."""
-        strength = 1.0 / (float(self.C) * mass)
+        strength = inverse_strength(float(self.C), mass)
         return (strength, 0.0) if word == "l1" else (0.0, strength)
 
 
@@ -220,8 +220,8 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
     def _take(self, found: list[Solution], dtype: Any) -> None:
         """Set the fitted parameters."""
         coef, intercept = self._split(np.stack([solution.coef for solution in found]))
-        self.coef_ = np.ascontiguousarray(coef, dtype)
-        self.intercept_ = intercept.astype(dtype) if self.fit_intercept else 0.0
+        self.coef_ = np.ascontiguousarray(in_dtype(coef, dtype))
+        self.intercept_ = in_dtype(intercept, dtype) if self.fit_intercept else 0.0
         self.n_iter_ = max(solution.n_iter for solution in found)
 
 
