@@ -10,11 +10,12 @@ import numpy as np
 
 from fastgd._solvers._gd import State, gd
 from fastgd._solvers._multipliers import by_multipliers
-from fastgd._solvers._precondition import LARGEST_METRIC
+from fastgd._solvers._costs import LARGEST_MATRIX as LARGEST_METRIC
 from fastgd._solvers._problem import FINISHED_IN_FLOAT64
 from fastgd._solvers._saga import saga
 from fastgd._solvers._sdca import sdca
 from fastgd._solvers._task import Effort, Solution, Task
+from fastgd._solvers._wide import in_basis, is_reducible
 from fastgd.kernels import losses
 from fastgd.kernels.rows import Dense
 
@@ -24,8 +25,13 @@ FINISHED_WIDE = 1e-9
 
 
 def descend(task: Task, effort: Effort, start: Any = None) -> Solution:
-    """Solve a task by full-batch descent, a loss with kinks by smooth stand-ins."""
+    """Solve a task by full-batch descent, a loss with kinks by smooth stand-ins.
+
+    Where columns outnumber rows, in a basis of the rows.
+    """
     solver = by_multipliers if is_piecewise_linear(task.loss) else gd
+    if is_reducible(task):
+        return in_basis(solver, task, effort, start)
     return solver(task, effort, start)
 
 
@@ -79,6 +85,8 @@ def choose(task: Task) -> str:
     """Return the solver that "auto" means for a task."""
     n, d = task.y.shape[0], task.n_features
     has_kinks = is_piecewise_linear(task.loss)
+    if is_reducible(task) and not has_kinks:
+        return "gd"
     if task.positive or (n * d <= FINISHED_IN_FLOAT64 and not _is_wide(task)):
         return "gd"
     if (d + 1) * task.n_outputs <= LARGEST_METRIC and not has_kinks:

@@ -1,8 +1,14 @@
 """Metrics: what a gradient is multiplied by before it is followed.
 
-A metric H is the Hessian of the whole problem, or one weighted product of the columns shared by
-all outputs, or its diagonal where there are too many columns for either. It is kept without the
-penalty, which differs between a problem and a sample of its rows.
+A metric H is one of these, by what is cheap beside a pass over X (``_costs``):
+
+- the Hessian of all parameters as a matrix;
+- one weighted product of the columns, shared by all outputs;
+- the Hessian as a product with vectors, solved by conjugate gradients (``_implicit``);
+- the Hessian of the columns that an l1 penalty lets in (``_working``);
+- the diagonal.
+
+Matrices are kept without the penalty, which differs between a problem and a sample of its rows.
 """
 
 from typing import Any, NamedTuple
@@ -12,15 +18,18 @@ import scipy.linalg as sl
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrs
 
+from fastgd._solvers import _costs
 from fastgd._solvers._problem import Point, Problem, over_shards
 from fastgd.kernels import losses
 from fastgd.kernels.gd import step_in_metric
 from fastgd.kernels.objective import weigh_classes, weigh_rows
+from fastgd.kernels.products import add_products
 
 Floats = NDArray[np.float64]
 
-LARGEST_METRIC = 3000  # parameters: 72 MB, and 9 GFLOP a factorisation
 BLOCK_BYTES = 1 << 22
+# A mean this many deviations away: centring products entry by entry would cost three digits.
+FARTHEST_MEAN = 30.0
 # Relative to a unit diagonal: below this, an eigenvalue is rounding of the products.
 FLOORS = {np.dtype(np.float32): 1e-7, np.dtype(np.float64): 1e-12}
 
@@ -118,23 +127,84 @@ class Damping:
 
 
 def can_have_hessian(problem: Problem) -> bool:
-    """Tell whether there are few enough parameters for a matrix of them."""
-    return (problem.shape[1] + 1) * max(1, problem.n_outputs) <= LARGEST_METRIC
+    """Tell whether a matrix of all parameters is cheap."""
+    return affords(problem, (problem.shape[1] + 1) * max(1, problem.n_outputs))
+
+
+def affords(problem: Problem, size: int) -> bool:
+    """Tell whether a size x size matrix of products costs little beside X and a pass over it."""
+    return size <= problem.largest
 
 
 def cost_of_hessian(problem: Problem) -> float:
-    """Return about how many passes a Hessian and its factorisation cost (measured)."""
+    """Return about how many passes a Hessian and its factorisation cost."""
     size = (problem.shape[1] + 1) * max(1, problem.n_outputs)
-    return 1.0 + size / 30.0 + size * size / (10.0 * problem.shape[0])
+    blas = 0.5 if problem.dtype == np.float32 else 1.0
+    return 1.0 + _costs.passes_of(problem.rows, *problem.shape, problem.n_outputs, size, blas)
 
 
 def products(problem: Problem, weight: Floats) -> Floats:
-    """Return sum_i h_i (z_i, 1) (z_i, 1)' of the standardised rows, summed in float64."""
+    """Return sum_i h_i (z_i, 1) (z_i, 1)' of the standardised rows, summed in float64.
+
+    Its diagonal, where the matrix would cost too much.
+    """
     n, d = problem.shape
-    if d + 1 > LARGEST_METRIC:
+    if not affords(problem, d + 1):
         # standardised columns: the diagonal is what it is up to the weights' correlation
         diagonal = np.append((problem.frame.shrink > 0.0) * weight.sum(), weight.sum())
         return diagonal
+    if can_centre(problem):
+        return products_of(problem, weight, np.arange(d))
+    return _products_by_blocks(problem, weight)
+
+
+def can_centre(problem: Problem) -> bool:
+    """Tell whether sparse rows' products may be centred after they are summed."""
+    n, d = problem.shape
+    frame = problem.frame
+    far = np.max(np.abs(frame.center) * frame.shrink, initial=0.0)
+    return _costs.is_scattered(problem.rows, n, d) and bool(far <= FARTHEST_MEAN)
+
+
+def products_of(problem: Problem, weight: Floats, columns: NDArray[np.int64]) -> Floats:
+    """Return the products of some columns, and of the intercept, last; entry by entry."""
+    n, d = problem.shape
+    place = np.full(d, -1)
+    place[columns] = np.arange(columns.shape[0])
+    size = columns.shape[0] + 1
+
+    def span(start: int, stop: int) -> Floats:
+        total = np.zeros((size, size))
+        add_products(problem.rows, place, weight, start, stop, total)
+        return total
+
+    work = int(_costs.n_pairs(problem.rows))
+    total = _summed(over_shards(span, n, work, _costs.most_shards(problem.rows, size)))
+    total += np.triu(total, 1).T
+    mass, sums = total[-1, -1], total[:-1, -1].copy()
+    center, shrink = problem.frame.center[columns], problem.frame.shrink[columns]
+    # sum h (x - m)(x - m)' = sum h x x' - m s' - (s - m sum h) m'
+    total[:-1, :-1] -= np.outer(center, sums)
+    rest = sums - mass * center
+    total[:-1, :-1] -= np.outer(rest, center)
+    total[:-1, -1] = total[-1, :-1] = rest
+    scale = np.append(shrink, 1.0)
+    total *= scale
+    total *= scale[:, None]
+    return total
+
+
+def _summed(parts: list[Floats]) -> Floats:
+    """Add up matrices in place."""
+    total = parts[0]
+    for part in parts[1:]:
+        total += part
+    return total
+
+
+def _products_by_blocks(problem: Problem, weight: Floats) -> Floats:
+    """Return the products of all columns by BLAS, on standardised blocks of rows."""
+    n, d = problem.shape
     size = _rows_at_once(n, d + 1, problem.dtype)
 
     def span(start: int, stop: int) -> Floats:
@@ -145,7 +215,7 @@ def products(problem: Problem, weight: Floats) -> Floats:
             total += z.T @ z
         return total
 
-    return sum(over_shards(span, n, n * d * d))
+    return _summed(over_shards(span, n, n * d * d, _costs.most_shards(problem.rows, d + 1)))
 
 
 def _products_of_classes(problem: Problem, u: Floats) -> Floats:
@@ -168,8 +238,9 @@ def _products_of_classes(problem: Problem, u: Floats) -> Floats:
             own += wide.T @ z
         return total, own
 
-    parts = over_shards(span, n, n * (n_outputs * width) ** 2)
-    total, own = sum(part[0] for part in parts), sum(part[1] for part in parts)
+    most = _costs.most_shards(problem.rows, n_outputs * width)
+    parts = over_shards(span, n, n * (n_outputs * width) ** 2, most)
+    total, own = _summed([part[0] for part in parts]), _summed([part[1] for part in parts])
     for k in range(n_outputs):
         at = slice(k * width, (k + 1) * width)
         total[at, at] += own[at]
