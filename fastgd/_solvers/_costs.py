@@ -83,9 +83,7 @@ def most_shards(rows: Any, size: int) -> int:
     return max(1, int((FREE_BYTES + TIMES_X * bytes_of(rows)) // (8 * max(size, 1) ** 2)))
 
 
-def passes_of(
-    rows: Any, n: int, d: int, n_outputs: int, size: int, blas: float = 1.0
-) -> float:
+def passes_of(rows: Any, n: int, d: int, n_outputs: int, size: int, blas: float = 1.0) -> float:
     """Return how many passes a size x size matrix costs, and its factorisation.
 
     ``blas`` is 0.5 where products are of float32.
