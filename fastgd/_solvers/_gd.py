@@ -17,14 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgd._observer import UNWATCHED, Model, Observer, Silenced
+from fastgd._solvers._implicit import Implicit
 from fastgd._solvers._precondition import (
     SHORT,
+    AnyMetric,
     Damping,
     Metric,
     bound,
     can_have_hessian,
+    can_renew,
     cost_of_hessian,
     hessian,
+    hessian_to_start,
+    left_out,
+    n_products,
     soften,
     solve,
     solve_l1,
@@ -98,7 +104,7 @@ class Outcome(NamedTuple):
     """Where a descent ended."""
 
     point: Point
-    metric: Metric
+    metric: AnyMetric
     left: float  # estimated suboptimality
     objectives: list[float]
     lefts: list[float]
@@ -133,13 +139,13 @@ def _fit(problem: Problem, effort: Effort, start: State | None) -> Outcome:
     goal = Goal(tol, tol * 1e-6 * f_null, effort.max_iter, effort.observer)
     if metric is None and has_log_link(problem.loss):
         first = first or evaluate(problem, u)
-        metric = hessian(problem, first)
+        metric = hessian_to_start(problem, first)
     return descend(problem, u, metric or bound(problem, prior), goal, first)
 
 
 def _better_of(
-    problem: Problem, null: Floats, u: Floats, metric: Metric, f_null: float
-) -> tuple[Floats, Metric | None, Point]:
+    problem: Problem, null: Floats, u: Floats, metric: AnyMetric, f_null: float
+) -> tuple[Floats, AnyMetric | None, Point]:
     """Return what samples led to, or the null model if better: no sample has all outliers."""
     point = evaluate(problem, u)
     if point.objective > f_null:
@@ -192,7 +198,7 @@ def scale_of(problem: Problem, prior: Floats) -> float:
 
 def from_samples(
     problem: Problem, u: Floats, prior: Floats, tol: float, f_null: float, effort: Effort
-) -> tuple[Floats, Metric | None]:
+) -> tuple[Floats, AnyMetric | None]:
     """Descend on growing samples of the rows; return where that leads, and the last metric."""
     if isinstance(problem.loss, SquaredError) or not can_have_hessian(problem):
         return u, None  # one step finds the optimum; or no sample is large enough to help
@@ -254,7 +260,7 @@ def draw(problem: Problem, size: int, rng: np.random.Generator) -> tuple[NDArray
 
 
 def descend(
-    problem: Problem, u: Floats, metric: Metric, goal: Goal, first: Point | None
+    problem: Problem, u: Floats, metric: AnyMetric, goal: Goal, first: Point | None
 ) -> Outcome:
     """Follow the metric's directions from u until the goal."""
     point = first if first is not None else evaluate(problem, u)
@@ -263,24 +269,31 @@ def descend(
     since, stuck, fresh = 0, False, False
     constant, damping = is_exact(problem, metric), Damping()
     decrements: list[float] = []
+    n_spent = 0  # a product with an implicit Hessian reads X as a pass does
     while True:
+        before = n_products(metric)
         step, decrement = _direction(problem, point, metric, pairs)
+        n_spent += n_products(metric) - before
         decrements.append(decrement)
         is_newton = constant or (fresh and damping.amount == 0.0)
-        left = decrement if is_newton else left_of(decrements, objectives)
+        left = decrement + left_out(metric) if is_newton else left_of(decrements, objectives)
         target = goal.target(point.objective)
         worth = stuck or _is_worth(problem, decrements, left, target, since)
         if left <= target and not (constant or fresh):
             worth = _can_confirm(problem, len(objectives))
-        if worth and can_have_hessian(problem) and not (constant or fresh):
+        worth = worth or isinstance(metric, Implicit)  # it costs nothing to make, but to solve with
+        if worth and can_renew(problem) and not (constant or fresh):
             metric, since, fresh = _hessian_of_some(problem, point, damping), 0, True
+            if isinstance(metric, Implicit):
+                metric.enough = 0.1 * target
+                metric.most = min(metric.most, max(goal.max_passes - n_spent, 1))
             pairs.clear()
             decrements.clear()
             continue
         lefts.append(left)
         if goal.tells(problem, point, left):
             break
-        if left <= target or len(objectives) > goal.max_passes:
+        if left <= target or len(objectives) + n_spent > goal.max_passes:
             break
         following, length = None, 1.0
         if constant and problem.dtype == np.float64:
@@ -313,11 +326,12 @@ def _shows(decrement: float, point: Point, first: float) -> bool:
     return decrement > 1e3 * SMALLEST_DECREASE * max(abs(point.objective), abs(first))
 
 
-def _hessian_of_some(problem: Problem, point: Point, damping: Damping) -> Metric:
+def _hessian_of_some(problem: Problem, point: Point, damping: Damping) -> AnyMetric:
     """Return the Hessian, from a sample of the rows where they outnumber what it needs."""
     n = problem.shape[0]
     size = max(LEAST_SAMPLE, HESSIAN_ROWS * point.u.size)
-    if 2 * size > n or problem.n_outputs > 0:  # a sample misjudges rare classes
+    # a sample misjudges rare classes
+    if 2 * size > n or problem.n_outputs > 0 or not can_have_hessian(problem):
         return hessian(problem, point, damping)
     chosen, weight = draw(problem, size, np.random.default_rng(len(damping.sampled)))
     damping.sampled.append(size)
@@ -327,13 +341,13 @@ def _hessian_of_some(problem: Problem, point: Point, damping: Damping) -> Metric
     return transfer(problem, hessian(sample, point, damping))
 
 
-def is_exact(problem: Problem, metric: Metric) -> bool:
+def is_exact(problem: Problem, metric: AnyMetric) -> bool:
     """Tell whether a metric is the Hessian everywhere."""
     return isinstance(problem.loss, SquaredError) and metric.product.ndim == 2
 
 
 def _direction(
-    problem: Problem, point: Point, metric: Metric, pairs: "Pairs"
+    problem: Problem, point: Point, metric: AnyMetric, pairs: "Pairs"
 ) -> tuple[Floats, float]:
     """Return a step and half what its model promises: the decrement."""
     if not problem.is_smooth:
@@ -370,7 +384,7 @@ class Pairs:
         self._curvatures = np.append(self._curvatures, np.zeros(more))
         self._shares = np.zeros(self._curvatures.shape[0])
 
-    def correct(self, metric: Metric, gradient: Floats) -> Floats:
+    def correct(self, metric: AnyMetric, gradient: Floats) -> Floats:
         """Multiply by the inverse metric with the corrections (Nocedal & Wright, 7.4)."""
         kept = (self._steps, self._changes, self._curvatures, self._newest)
         q = gradient.flatten()
@@ -427,7 +441,7 @@ def _cost_of_new(problem: Problem) -> float:
     return share * cost_of_hessian(problem)
 
 
-def _foretold(problem: Problem, point: Point, metric: Metric, step: Floats) -> Point | None:
+def _foretold(problem: Problem, point: Point, metric: AnyMetric, step: Floats) -> Point | None:
     """Return where a step leads on a parabola, without reading X; None where digits are lost."""
     change = metric.full @ step
     u, threshold = point.u + step, problem.threshold

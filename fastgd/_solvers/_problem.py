@@ -13,8 +13,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from fastgd._solvers import _costs
 from fastgd._solvers._costs import (
-    FINISHED_IN_FLOAT64,
     LARGEST_MATRIX,
     is_scattered,
     largest_matrix,
@@ -41,6 +41,7 @@ WORK_WORTH_THREADS = 1_000_000
 PRODUCTS_OF_BLAS = 8  # in the time of one of ours
 FEWEST_SHARDS, MOST_SHARDS = 4, 16
 WORK_OF_SHARD = 4_000_000  # by the work alone, so that sums do not depend on the machine's cores
+FINISHED_IN_FLOAT64 = _costs.FINISHED_IN_FLOAT64  # entries of X
 CACHED_BYTES = 1 << 18
 PRIOR = 0.1
 CONSTANT = 1e-13  # a spread below this part of the offset is rounding
