@@ -22,15 +22,15 @@ from fastgd._solvers._precondition import (
     SHORT,
     AnyMetric,
     Damping,
-    Metric,
     bound,
     can_have_hessian,
     can_renew,
     cost_of_hessian,
     hessian,
-    hessian_to_start,
     left_out,
+    metric_to_start,
     n_products,
+    newton_metric,
     soften,
     solve,
     solve_l1,
@@ -104,7 +104,7 @@ class Outcome(NamedTuple):
     """Where a descent ended."""
 
     point: Point
-    metric: AnyMetric
+    metric: Any  # AnyMetric
     left: float  # estimated suboptimality
     objectives: list[float]
     lefts: list[float]
@@ -137,10 +137,11 @@ def _fit(problem: Problem, effort: Effort, start: State | None) -> Outcome:
         if metric is not None:
             u, metric, first = _better_of(problem, null, u, metric, f_null)
     goal = Goal(tol, tol * 1e-6 * f_null, effort.max_iter, effort.observer)
-    if metric is None and has_log_link(problem.loss):
-        first = first or evaluate(problem, u)
-        metric = hessian_to_start(problem, first)
-    return descend(problem, u, metric or bound(problem, prior), goal, first)
+    if metric is None:
+        if has_log_link(problem.loss):
+            first = first or evaluate(problem, u)
+        metric = metric_to_start(problem, prior, first if has_log_link(problem.loss) else None)
+    return descend(problem, u, metric, goal, first)
 
 
 def _better_of(
@@ -332,7 +333,7 @@ def _hessian_of_some(problem: Problem, point: Point, damping: Damping) -> AnyMet
     size = max(LEAST_SAMPLE, HESSIAN_ROWS * point.u.size)
     # a sample misjudges rare classes
     if 2 * size > n or problem.n_outputs > 0 or not can_have_hessian(problem):
-        return hessian(problem, point, damping)
+        return newton_metric(problem, point, damping)
     chosen, weight = draw(problem, size, np.random.default_rng(len(damping.sampled)))
     damping.sampled.append(size)
     sample = take(problem, chosen, weight)._replace(l2=problem.l2, prior=problem.prior)
@@ -441,7 +442,7 @@ def _cost_of_new(problem: Problem) -> float:
     return share * cost_of_hessian(problem)
 
 
-def _foretold(problem: Problem, point: Point, metric: AnyMetric, step: Floats) -> Point | None:
+def _foretold(problem: Problem, point: Point, metric: Any, step: Floats) -> Point | None:
     """Return where a step leads on a parabola, without reading X; None where digits are lost."""
     change = metric.full @ step
     u, threshold = point.u + step, problem.threshold

@@ -114,6 +114,7 @@ def _fit(
 ) -> tuple[Solution, float]:
     """Find scale and coefficients in turn until both stay."""
     problem = joint.problem
+    metric: Any = None
     u, scale, metric = _begin(joint, effort, start, least)
     tol = finished_tolerance(problem, effort.tol)
     objectives: list[float] = []

@@ -75,16 +75,12 @@ class Metric(NamedTuple):
     is_hessian: bool
 
 
-def bound(problem: Problem, prior: NDArray[Any]) -> "AnyMetric":
+def bound(problem: Problem, prior: NDArray[Any]) -> Metric:
     """Return the metric of a constant curvature, the one at the null model or the largest.
 
-    That of squared errors is the Hessian. For softmax the mean of p (1 - p) over the classes' shares: smaller than the proven 1/2, which
+    For softmax the mean of p (1 - p) over the classes' shares: smaller than the proven 1/2, which
     a line search and quasi-Newton corrections make safe.
     """
-    if isinstance(problem.loss, losses.SquaredError) and not can_have_hessian(problem):
-        if can_be_implicit(problem):
-            nowhere = Point(np.empty(0), np.inf, np.empty(0), problem.weight)
-            return Implicit(problem, nowhere)
     if problem.n_outputs:
         curvature = float(np.mean(prior * (1.0 - prior)))
     else:
@@ -92,10 +88,8 @@ def bound(problem: Problem, prior: NDArray[Any]) -> "AnyMetric":
     return factorise(problem, products(problem, problem.weight) * curvature, False)
 
 
-def hessian(problem: Problem, point: Point, damping: "Damping | None" = None) -> "AnyMetric":
-    """Return the Hessian at a point, damped if need be; its diagonal where nothing else will do."""
-    if not can_have_hessian(problem) and can_be_implicit(problem):
-        return Implicit(problem, point, 0.0 if damping is None else damping.amount)
+def hessian(problem: Problem, point: Point, damping: "Damping | None" = None) -> Metric:
+    """Return the Hessian at a point as a matrix, damped if need be, or its diagonal."""
     many = problem.n_outputs > 0
     product = _products_of_classes(problem, point.u) if many else products(problem, point.curvature)
     if damping is not None and damping.amount > 0.0:
@@ -106,16 +100,27 @@ def hessian(problem: Problem, point: Point, damping: "Damping | None" = None) ->
 AnyMetric = Metric | Implicit
 
 
-def hessian_to_start(problem: Problem, point: Point) -> Metric:
-    """Return the Hessian at a point or, where it is no matrix, its diagonal.
+def metric_to_start(problem: Problem, prior: NDArray[Any], point: Point | None) -> AnyMetric:
+    """Return what a descent starts with; ``point`` is needed for a log link only.
 
-    Far from the end a diagonal and corrections from steps take fewer passes than Newton's steps by
-    conjugate gradients: 5 to 15 passes on one-hot tables, against 3 steps with 30 products.
+    Of squared errors that is the Hessian. Else, where this is no matrix, a diagonal and corrections
+    from steps take fewer passes at first than Newton's steps by conjugate gradients: 5 to 15 on
+    one-hot tables, against 3 steps with 30 products.
     """
-    if can_have_hessian(problem) and problem.n_outputs:
-        return factorise(problem, _products_of_classes(problem, point.u), True)
-    weight = point.curvature if problem.n_outputs == 0 else problem.weight
-    return factorise(problem, products(problem, weight), problem.n_outputs == 0)
+    if isinstance(problem.loss, losses.SquaredError) and not can_have_hessian(problem):
+        if can_be_implicit(problem):
+            nowhere = Point(np.empty(0), np.inf, np.empty(0), problem.weight)
+            return Implicit(problem, nowhere)
+    elif point is not None:
+        return hessian(problem, point)
+    return bound(problem, prior)
+
+
+def newton_metric(problem: Problem, point: Point, damping: "Damping") -> AnyMetric:
+    """Return the Hessian at a point, as a matrix or else implicitly."""
+    if not can_have_hessian(problem) and can_be_implicit(problem):
+        return Implicit(problem, point, damping.amount)
+    return hessian(problem, point, damping)
 
 
 class Damping:
@@ -381,9 +386,7 @@ def solve(metric: AnyMetric, gradient: Floats) -> Floats:
     return found.reshape(gradient.T.shape).T if metric.is_hessian else found
 
 
-def solve_l1(
-    metric: Metric, problem: Problem, point: Point, accuracy: float
-) -> tuple[Floats, float]:
+def solve_l1(metric: Any, problem: Problem, point: Point, accuracy: float) -> tuple[Floats, float]:
     """Return the step that minimises the metric's model with l1 and bounds, and its decrease."""
     full = metric.full if metric.full.ndim == 2 else None
     if full is None:
