@@ -204,8 +204,9 @@ def test_float32_columns_near_its_largest():
     large = (X / np.abs(X).max() * 3.3e38).astype(np.float32)
     found = fastgd.LinearRegression().fit(large, y)
     assert found.score(large, y) > 0.9
-    np.testing.assert_allclose(found.predict(large), fastgd.LinearRegression().fit(X, y).predict(X),
-                               rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        found.predict(large), fastgd.LinearRegression().fit(X, y).predict(X), rtol=1e-4, atol=1e-4
+    )
 
 
 SQUARES = {
@@ -459,9 +460,18 @@ def test_chosen_columns_have_exact_coefficients(layout, alpha, make, positive):
 
 # -- what y may look like -------------------------------------------------------------------------
 
-SHAPED = ["LinearRegression", "Ridge", "Lasso", "ElasticNet", "HuberRegressor",
-          "QuantileRegressor", "PoissonRegressor", "GammaRegressor", "TweedieRegressor",
-          "SGDRegressor"]
+SHAPED = [
+    "LinearRegression",
+    "Ridge",
+    "Lasso",
+    "ElasticNet",
+    "HuberRegressor",
+    "QuantileRegressor",
+    "PoissonRegressor",
+    "GammaRegressor",
+    "TweedieRegressor",
+    "SGDRegressor",
+]
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])

@@ -53,7 +53,7 @@ def test_certified_coefficients_are_found(name, make, layout):
 
 @pytest.mark.parametrize("name", SETS)
 def test_repeated_rows_and_weights_give_the_same(name):
-    X, y, certified, has_intercept = data_of(name)
+    X, y, _, has_intercept = data_of(name)
     weight = 1.0 + np.arange(len(y)) % 3
     words = {"fit_intercept": has_intercept}
     weighted = fastgd.LinearRegression(**words).fit(X, y, sample_weight=weight)

@@ -18,14 +18,20 @@ from numpy.typing import NDArray
 
 from fastgd._observer import UNWATCHED, Model, Observer, Silenced
 from fastgd._solvers._certificates import certify, quick_gap
+from fastgd._solvers._implicit import Implicit
 from fastgd._solvers._precondition import (
     SHORT,
+    AnyMetric,
     Damping,
-    Metric,
     bound,
     can_have_hessian,
+    can_renew,
     cost_of_hessian,
     hessian,
+    left_out,
+    metric_to_start,
+    n_products,
+    newton_metric,
     soften,
     solve,
     solve_l1,
@@ -70,9 +76,9 @@ CONFIRMED_FROM = 4.0  # times the target: estimates near it are worth a proof
 MOST_DRIFT, NEGLIGIBLE_CURVATURE = 1.5, 1e-8
 CONFIRMING_COST, CONFIRMING_PASSES = 2.0, 40.0  # a Hessian in float64 costs twice as much
 QUICK_WORK = 3e8  # products: 0.05 s
+SHARE_OF_TARGET = 0.1  # of what conjugate gradients may leave
 SMALLEST_TOL = 1e-15
 LAST_STEPS = 6
-ROUNDING = 1e-15  # relative: the objective's last digit
 FORETELLABLE = 1e-4  # of the objective: what is left after so large a fall has 12 digits
 LEAST_SAMPLE, HESSIAN_ROWS = 20_000, 200  # rows a parameter: directions are then right to 1/14
 SLOW, SLOWEST = 0.9, 0.99
@@ -129,7 +135,7 @@ class Outcome(NamedTuple):
     """
 
     point: Point
-    metric: Metric
+    metric: Any  # AnyMetric
     left: float
     objectives: list[float]
     lefts: list[float]
@@ -148,7 +154,7 @@ def gd(task: Task, effort: Effort, start: State | None = None) -> Solution:
     with one_blas_thread():
         problem = pose(task)
         outcome = _fit(problem, effort, start)
-        return certified(problem, outcome, effort, task.dtype)
+        return certified(problem, outcome, effort)
 
 
 def _fit(problem: Problem, effort: Effort, start: State | None) -> Outcome:
@@ -163,22 +169,22 @@ def _fit(problem: Problem, effort: Effort, start: State | None) -> Outcome:
         u, metric = from_samples(problem, u, prior, f_null, effort)
         if metric is not None:
             u, metric, first = _better_of(problem, null, u, metric, f_null)
-    goal = Goal(tol, rounding_of(problem, f_null), effort.max_iter, effort.observer, True)
-    if metric is None and has_log_link(problem.loss):
-        first = first or evaluate(problem, u)
-        metric = hessian(problem, first)
+    goal = Goal(tol, 0.0, effort.max_iter, effort.observer, True)
+    if metric is None:
+        if has_log_link(problem.loss):
+            first = first or evaluate(problem, u)
+        metric = metric_to_start(problem, prior, first if has_log_link(problem.loss) else None)
     if effort.max_iter == 0:
-        point = first or evaluate(problem, u)
-        return Outcome(point, metric or bound(problem, prior), np.inf, [], [], False)
-    outcome = descend(problem, u, metric or bound(problem, prior), goal, first)
+        return Outcome(first or evaluate(problem, u), metric, np.inf, [], [], False)
+    outcome = descend(problem, u, metric, goal, first)
     if tol < effort.tol and outcome.converged:
         return outcome._replace(point=polished(problem, outcome))
     return outcome
 
 
 def _better_of(
-    problem: Problem, null: Floats, u: Floats, metric: Metric, f_null: float
-) -> tuple[Floats, Metric | None, Point]:
+    problem: Problem, null: Floats, u: Floats, metric: AnyMetric, f_null: float
+) -> tuple[Floats, AnyMetric | None, Point]:
     """Return what samples led to, or the null model if better: no sample has all outliers."""
     point = evaluate(problem, u)
     if point.objective > f_null:
@@ -229,19 +235,9 @@ def scale_of(problem: Problem, prior: Floats) -> float:
     return float(-np.sum(prior * np.log(np.maximum(prior, 1e-300))))
 
 
-def rounding_of(problem: Problem, f_null: float) -> float:
-    """Return what of an objective near zero is rounding: of the targets, and of what is summed."""
-    unit = float(np.finfo(np.float64).eps)
-    if problem.loss.kind != losses.REGRESSION:
-        return unit * unit
-    if has_log_link(problem.loss):
-        return unit * (f_null + abs(problem.least))
-    return unit * unit * float(problem.weight @ problem.y**2)
-
-
 def from_samples(
     problem: Problem, u: Floats, prior: Floats, f_null: float, effort: Effort
-) -> tuple[Floats, Metric | None]:
+) -> tuple[Floats, AnyMetric | None]:
     """Descend on growing samples of the rows; return where that leads, and the last metric."""
     if isinstance(problem.loss, SquaredError) or not can_have_hessian(problem):
         return u, None  # one step finds the optimum; or no sample is large enough to help
@@ -303,7 +299,7 @@ def draw(problem: Problem, size: int, rng: np.random.Generator) -> tuple[NDArray
 
 
 def descend(
-    problem: Problem, u: Floats, metric: Metric, goal: Goal, first: Point | None
+    problem: Problem, u: Floats, metric: AnyMetric, goal: Goal, first: Point | None
 ) -> Outcome:
     """Follow the metric's directions from u until the goal."""
     point = first if first is not None else evaluate(problem, u)
@@ -318,7 +314,7 @@ class _Descent:
     and never ends higher.
     """
 
-    def __init__(self, problem: Problem, point: Point, metric: Metric, goal: Goal) -> None:
+    def __init__(self, problem: Problem, point: Point, metric: AnyMetric, goal: Goal) -> None:
         self.problem, self.point, self.metric, self.goal = problem, point, metric, goal
         self.pairs, self.damping = Pairs(point.u.size), Damping()
         self.stages, self.left = goal.stages(), np.inf
@@ -334,7 +330,7 @@ class _Descent:
         """Take steps until the goal is reached, the passes are used up, or rounding decides."""
         self.objectives.append(self.point.objective)
         while True:
-            step, decrement = _direction(self.problem, self.point, self.metric, self.pairs)
+            step, decrement = self._direction()
             self.decrements.append(decrement)
             self.left, is_shown = self._suboptimality(decrement)
             if self._renews_metric(is_shown):
@@ -345,12 +341,18 @@ class _Descent:
                 break
         return self._outcome()
 
+    def _direction(self) -> tuple[Floats, float]:
+        """Return a step and the decrement; a product with an implicit Hessian is a pass, too."""
+        before = n_products(self.metric)
+        step, decrement = _direction(self.problem, self.point, self.metric, self.pairs)
+        self.n_passes += n_products(self.metric) - before
+        return step, decrement
+
     def _outcome(self) -> Outcome:
         self._has_arrived()
         self._is_told_to_stop()  # of passes that found nothing lower
-        return Outcome(
-            self.point, self.metric, self.left, *self.history, not self.stages, self.goal.floor
-        )
+        floor = self.problem.rounding(self.point.objective)
+        return Outcome(self.point, self.metric, self.left, *self.history, not self.stages, floor)
 
     # -- the suboptimality ----------------------------------------------------------------------
 
@@ -361,6 +363,9 @@ class _Descent:
         Hessian whose rows' curvatures have fallen by a known factor since. A bound from a dual
         point is proven. All else is extrapolated by a metric that may be far off.
         """
+        if isinstance(self.metric, Implicit) and self._is_newton():
+            rest = MORE_CAUTION * left_out(self.metric)
+            return NEWTON_CAUTION * (decrement + rest), True
         factor = self._drift()
         if factor is not None:
             if self.problem.is_smooth and not self.is_fresh:
@@ -378,6 +383,12 @@ class _Descent:
             if bound <= self._target():
                 return min(left, bound), True
         return left, False
+
+    def _is_newton(self) -> bool:
+        """Tell whether the metric is the Hessian at the point."""
+        if is_quadratic(self.problem):
+            return True
+        return self.is_fresh and self.damping.amount == 0.0
 
     def _drift(self) -> float | None:
         """Return by what factor curvatures may have fallen since an exact Hessian; None: too far.
@@ -398,7 +409,9 @@ class _Descent:
     def _target(self) -> float:
         """Return the suboptimality that the present stage asks for."""
         tol = self.stages[0] if self.stages else self.goal.tol
-        return self.goal.target(self.point.objective, tol)
+        objective = self.point.objective
+        target = self.goal.target(objective, tol)
+        return max(target, self.problem.rounding(objective)) if self.goal.is_careful else target
 
     def _has_arrived(self) -> bool:
         """Leave the stages behind that are reached; return whether none is left."""
@@ -411,18 +424,22 @@ class _Descent:
     def _renews_metric(self, is_shown: bool) -> bool:
         """Make a new Hessian, if it has to confirm an estimate, or is worth its cost."""
         problem = self.problem
-        if not can_have_hessian(problem):
+        if not can_renew(problem):
             return False
         is_near = self.left <= CONFIRMED_FROM * self._target()
         if is_near and not is_shown and _can_confirm(problem, self.n_passes):
             self.damping.amount = 0.0
-            self.metric = hessian(problem._replace(dtype=np.float64), self.point)
-            self.trusted = self.point.curvature
+            precise = problem._replace(dtype=np.float64)
+            self.metric = newton_metric(precise, self.point, self.damping)
+            self.trusted = self._trust(self.metric, is_precise=True)
         elif self.is_fresh or is_exact(problem, self.metric) or not self._pays():
             return False
         else:
             self.metric, is_whole = _hessian_of_some(problem, self.point, self.damping)
             self.trusted = self._trust(self.metric) if is_whole else None
+        if isinstance(self.metric, Implicit):
+            self.metric.enough = SHARE_OF_TARGET * self._target()
+            self.metric.most = min(self.metric.most, max(self.goal.max_passes - self.n_passes, 1))
         self.since, self.is_fresh, self.is_stuck = 0, True, False
         self.pairs.clear()
         self.decrements.clear()
@@ -430,12 +447,16 @@ class _Descent:
 
     def _pays(self) -> bool:
         """Tell whether a new Hessian costs less than the passes that it saves."""
+        if isinstance(self.metric, Implicit):  # it costs nothing to make, but to solve with
+            return True
         level = self.left, self._target()
         return self.is_stuck or _is_worth(self.problem, self.decrements, *level, self.since)
 
-    def _trust(self, metric: Metric) -> Floats | None:
+    def _trust(self, metric: AnyMetric, *, is_precise: bool = False) -> Floats | None:
         """Return the curvatures at the point if ``metric`` is their exact Hessian, else None."""
-        is_precise = self.damping.amount == 0.0 and self.problem.dtype == np.float64
+        if isinstance(metric, Implicit) or self.damping.amount > 0.0:
+            return None
+        is_precise = is_precise or self.problem.dtype == np.float64
         is_whole = metric.product.ndim == 2 and (metric.is_hessian or self.problem.n_outputs == 0)
         return self.point.curvature if is_precise and is_whole else None
 
@@ -453,15 +474,9 @@ class _Descent:
 
     def _moves(self, step: Floats, decrement: float) -> bool:
         """Take a step; return False where there is nothing lower, as far as rounding shows."""
-        problem, following, length = self.problem, None, 1.0
-        if is_exact(problem, self.metric) and problem.dtype == np.float64:
-            following = _foretold(problem, self.point, self.metric, step)
-        if following is None:
-            budget = self.goal.max_passes - self.n_passes
-            following, length, tries = _search(problem, self.point, step, decrement, budget)
-            self.n_passes += tries
-        else:
-            self.n_passes += 1
+        budget = self.goal.max_passes - self.n_passes
+        following, length, tries = _search(self.problem, self.point, step, decrement, budget)
+        self.n_passes += tries
         if following is None:
             return self._knows_more(decrement)
         self.pairs.add(following.u - self.point.u, following.gradient - self.point.gradient)
@@ -502,15 +517,16 @@ def _shows(decrement: float, point: Point, first: float) -> bool:
     return decrement > 1e3 * SMALLEST_DECREASE * max(abs(point.objective), abs(first))
 
 
-def _hessian_of_some(problem: Problem, point: Point, damping: Damping) -> tuple[Metric, bool]:
+def _hessian_of_some(problem: Problem, point: Point, damping: Damping) -> tuple[AnyMetric, bool]:
     """Return the Hessian, from a sample of the rows where they outnumber what it needs.
 
     Returns as well whether it is that of all rows.
     """
     n = problem.shape[0]
     size = max(LEAST_SAMPLE, HESSIAN_ROWS * point.u.size)
-    if 2 * size > n or problem.n_outputs > 0:  # a sample misjudges rare classes
-        return hessian(problem, point, damping), True
+    # a sample misjudges rare classes
+    if 2 * size > n or problem.n_outputs > 0 or not can_have_hessian(problem):
+        return newton_metric(problem, point, damping), True
     chosen, weight = draw(problem, size, np.random.default_rng(len(damping.sampled)))
     damping.sampled.append(size)
     sample = take(problem, chosen, weight)._replace(l2=problem.l2, prior=problem.prior)
@@ -519,13 +535,19 @@ def _hessian_of_some(problem: Problem, point: Point, damping: Damping) -> tuple[
     return transfer(problem, hessian(sample, point, damping)), False
 
 
-def is_exact(problem: Problem, metric: Metric) -> bool:
+def is_exact(problem: Problem, metric: AnyMetric) -> bool:
     """Tell whether a metric is the Hessian everywhere."""
-    return isinstance(problem.loss, SquaredError) and metric.product.ndim == 2
+    is_matrix = metric.product.ndim == 2 or isinstance(metric, Implicit)
+    return is_quadratic(problem) and is_matrix
+
+
+def is_quadratic(problem: Problem) -> bool:
+    """Tell whether curvatures are the same everywhere."""
+    return isinstance(problem.loss, SquaredError)
 
 
 def _direction(
-    problem: Problem, point: Point, metric: Metric, pairs: "Pairs"
+    problem: Problem, point: Point, metric: AnyMetric, pairs: "Pairs"
 ) -> tuple[Floats, float]:
     """Return a step and half what its model promises: the decrement."""
     if not problem.is_smooth:
@@ -562,7 +584,7 @@ class Pairs:
         self._curvatures = np.append(self._curvatures, np.zeros(more))
         self._shares = np.zeros(self._curvatures.shape[0])
 
-    def correct(self, metric: Metric, gradient: Floats) -> Floats:
+    def correct(self, metric: AnyMetric, gradient: Floats) -> Floats:
         """Multiply by the inverse metric with the corrections (Nocedal & Wright, 7.4)."""
         kept = (self._steps, self._changes, self._curvatures, self._newest)
         q = gradient.flatten()
@@ -612,19 +634,10 @@ def _is_worth(
     return bool(needed > cost_of_hessian(problem) + 2.0)
 
 
-def _foretold(problem: Problem, point: Point, metric: Metric, step: Floats) -> Point | None:
-    """Return where a step leads on a parabola, without reading X; None where digits are lost."""
-    change = metric.full @ step
-    u, threshold = point.u + step, problem.threshold
-    objective = point.objective + float(point.gradient @ step + 0.5 * (step @ change))
-    objective += float(threshold @ (np.abs(u) - np.abs(point.u)))
-    if not objective > FORETELLABLE * point.objective:
-        return None
-    return Point(u, objective, point.gradient + change, point.curvature)
-
-
 def _can_confirm(problem: Problem, n_passes: int) -> bool:
     """Tell whether an exact Hessian, whose decrement is no extrapolation, is not too costly."""
+    if not can_have_hessian(problem):
+        return True  # conjugate gradients, as good as they are asked to be
     if problem.shape[0] * problem.shape[1] ** 2 * max(1, problem.n_outputs) ** 2 <= QUICK_WORK:
         return True
     return CONFIRMING_COST * cost_of_hessian(problem) <= CONFIRMING_PASSES + n_passes
@@ -680,38 +693,17 @@ def solution(problem: Problem, outcome: Outcome, effort: Effort) -> Solution:
     return Solution(coef, intercept, point.objective, np.inf, outcome.left, *counts, history, state)
 
 
-def certified(problem: Problem, outcome: Outcome, effort: Effort, dtype: Any) -> Solution:
-    """Return raw coefficients as they will be stored, with a proven bound where there is one."""
+def certified(problem: Problem, outcome: Outcome, effort: Effort) -> Solution:
+    """Return raw coefficients, with a proven bound of the suboptimality where there is one."""
     precise = problem._replace(dtype=np.float64)
     point, gap = certify(precise, outcome.point)
     if is_exact(problem, outcome.metric) and problem.is_smooth and outcome.converged:
         gap = min(gap, outcome.left)  # of a parabola the decrement is all that is left
     found = solution(precise, outcome._replace(point=point), effort)
     left = min(found.left, gap)
-    stored = stored_as(precise, found, dtype)
-    if stored is not found:
-        here = evaluate(precise, from_raw(precise, stored.coef, stored.intercept))
-        worse = max(here.objective - point.objective, 0.0)
-        found, gap, left = stored._replace(objective=here.objective), gap + worse, left + worse
     target = max(effort.tol * abs(found.objective), outcome.floor)
     converged = left <= target or (outcome.converged and found.left > left)
     return found._replace(gap=gap, left=left, converged=converged)
-
-
-def stored_as(problem: Problem, found: Solution, dtype: Any) -> Solution:
-    """Round coefficients to the type in which they are kept; the intercept makes up for them.
-
-    A column far from zero moves all predictions by what its coefficient is rounded by.
-    """
-    if np.dtype(dtype) != np.float32:
-        return found
-    coef = np.asarray(found.coef, np.float32).astype(np.float64)
-    intercept = found.intercept
-    if problem.fit_intercept:
-        lost = (np.asarray(found.coef) - coef) @ problem.frame.center
-        intercept = np.asarray(intercept + lost, np.float32).astype(np.float64)
-        intercept = float(intercept) if intercept.ndim == 0 else intercept
-    return found._replace(coef=coef, intercept=intercept, state=State(coef, intercept))
 
 
 def polished(problem: Problem, outcome: Outcome) -> Point:
@@ -720,9 +712,9 @@ def polished(problem: Problem, outcome: Outcome) -> Point:
     A suboptimality of 1e-16 leaves 1e-8 in the coefficients. Steps are taken while they shorten.
     """
     precise, point, metric = problem._replace(dtype=np.float64), outcome.point, outcome.metric
-    if not can_have_hessian(problem):
+    if not can_have_hessian(problem) or isinstance(metric, Implicit):
         return point
-    rounding = ROUNDING * (abs(point.objective) + abs(problem.least)) + outcome.floor
+    rounding = outcome.floor
     length = np.inf
     for _ in range(LAST_STEPS):
         step = _last_step(precise, point, metric)
@@ -741,7 +733,7 @@ def polished(problem: Problem, outcome: Outcome) -> Point:
     return point
 
 
-def _last_step(problem: Problem, point: Point, metric: Metric) -> Floats:
+def _last_step(problem: Problem, point: Point, metric: Any) -> Floats:
     """Return Newton's step; under l1 that of the coefficients that are not zero."""
     if problem.is_smooth:
         return -solve(metric, point.gradient)

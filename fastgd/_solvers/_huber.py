@@ -31,7 +31,7 @@ from fastgd._solvers._gd import (
     solution,
 )
 from fastgd._solvers._multipliers import by_multipliers
-from fastgd._solvers._precondition import bound, factorise
+from fastgd._solvers._precondition import bound, with_penalty_of
 from fastgd._solvers._problem import Floats, Problem, from_raw, over_shards, pose, to_raw
 from fastgd._solvers._task import Effort, Solution, Task
 from fastgd._threads import one_blas_thread
@@ -114,6 +114,7 @@ def _fit(
 ) -> tuple[Solution, float]:
     """Find scale and coefficients in turn until both stay."""
     problem = joint.problem
+    metric: Any = None
     u, scale, metric = _begin(joint, effort, start, least)
     tol = finished_tolerance(problem, effort.tol)
     objectives: list[float] = []
@@ -122,7 +123,7 @@ def _fit(
     n_iter = 0
     while True:
         now = joint.at(scale)
-        metric = bound(now, np.empty(0)) if metric is None else factorise(now, *metric[:1], False)
+        metric = bound(now, np.empty(0)) if metric is None else with_penalty_of(now, metric)
         floor = 0.5 * INNER_SHARE * tol * scale**2  # in F, part of the scale alone
         most, quiet = max(1, effort.max_iter - n_iter), Silenced(effort.observer)
         inner = Goal(INNER_SHARE * tol, floor, most, quiet)

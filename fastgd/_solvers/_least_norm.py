@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import dpstrf
 
 from fastgd._solvers._columns import as_matrix
+from fastgd._solvers._costs import LARGEST_MATRIX
 from fastgd._solvers._gd import State
-from fastgd._solvers._precondition import LARGEST_METRIC, products
+from fastgd._solvers._precondition import products
 from fastgd._solvers._problem import Problem, from_raw, pose, to_raw
 from fastgd._solvers._task import Solution, Task
 from fastgd._threads import one_blas_thread
@@ -30,14 +31,14 @@ ROUNDS = 2
 def least_norm(task: Task, found: Solution) -> Solution:
     """Take what no row sees off a solution; min(n, d)^3 time, for up to 3,000 rows or columns."""
     n, d = task.y.shape[0], task.n_features
-    if min(n, d) > LARGEST_METRIC:
+    if min(n, d) > LARGEST_MATRIX:
         return found
     with one_blas_thread():
         problem = pose(task)._replace(dtype=np.float64)
         u = from_raw(problem, found.coef, found.intercept)
         if n <= d:
             u[:-1] = _in_span_of_rows(problem, u[:-1])
-        elif d < LARGEST_METRIC and _may_depend(problem):
+        elif d < LARGEST_MATRIX and _may_depend(problem):
             u[:-1] = _shortest(problem, u[:-1])
         else:
             return found

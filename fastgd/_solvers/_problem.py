@@ -13,7 +13,14 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from fastgd._solvers import _costs
 from fastgd._solvers._columns import moments_of
+from fastgd._solvers._costs import (
+    LARGEST_MATRIX,
+    is_scattered,
+    largest_matrix,
+    n_entries,
+)
 from fastgd._solvers._task import Task
 from fastgd._solvers._units import power_of, units_of
 from fastgd._threads import in_threads
@@ -27,17 +34,16 @@ from fastgd.kernels.objective import (
     predict_raw,
     total_loss,
 )
-from fastgd.kernels.rows import Dense
+from fastgd.kernels.rows import CSR, Dense
 
 Floats = NDArray[np.float64]
 
 # Below this number of products a pass is not worth threads: a hand-off costs 10 us.
 WORK_WORTH_THREADS = 1_000_000
 PRODUCTS_OF_BLAS = 8  # in the time of one of ours
-DENSE_FROM = 0.1  # share of non-zeros from which matrix products beat single entries
 FEWEST_SHARDS, MOST_SHARDS = 4, 16
 WORK_OF_SHARD = 4_000_000  # by the work alone, so that sums do not depend on the machine's cores
-FINISHED_IN_FLOAT64 = 100_000  # entries of X
+FINISHED_IN_FLOAT64 = _costs.FINISHED_IN_FLOAT64  # entries of X
 CACHED_BYTES = 1 << 18
 PRIOR = 0.1
 CONSTANT = 1e-14  # a spread below this part of the offset is rounding
@@ -65,6 +71,7 @@ class Problem(NamedTuple):
     least : float, what is taken off the mean loss: that of predictions equal to the targets
     terms : float, the size of what cancels in the loss: for a log link the sum of its terms'
         magnitudes where predictions equal targets, for residuals the targets' root mean square
+    largest : int, the size up to which a matrix of products is worth its time and memory
     """
 
     rows: Any
@@ -94,6 +101,8 @@ class Problem(NamedTuple):
             return own + 4.0 * EPSILON * self.terms
         off = 4.0 * EPSILON * self.terms
         return own + off * (float(np.sqrt(2.0 * abs(objective))) + off)
+
+    largest: int = LARGEST_MATRIX
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -165,6 +174,7 @@ def pose(task: Task) -> Problem:
         task.positive,
         least,
         0.0 if many else _size_of_terms(task.loss, y, weight),
+        largest_matrix(task.rows, n, d, task.n_outputs if many else 0),
     )
 
 
@@ -205,7 +215,7 @@ def frame_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Frame, 
         add_moments(rows, sparse, weight, shift, start, stop, first, second, peak)
         return first, second, peak
 
-    parts = over_shards(moments, n, n * d)
+    parts = over_shards(moments, n, n_entries(rows))
     first, second = sum(p[0] for p in parts), sum(p[1] for p in parts)
     peak = np.max([p[2] for p in parts], axis=0) * 1.0
     _refuse_too_large(peak)
@@ -248,8 +258,12 @@ def _rough_means(rows: Any, n: int, d: int) -> Floats:
     return np.zeros(d)
 
 
-def over_shards(task: Callable[[int, int], Any], n: int, work: int) -> list[Any]:
+def over_shards(
+    task: Callable[[int, int], Any], n: int, work: int, most: int = MOST_SHARDS
+) -> list[Any]:
     """Run ``task(start, stop)`` over spans of the rows, in threads where there are some to use.
+
+    ``most`` bounds their number where each span's result is large.
 
     BLAS must be held to one thread meanwhile: its own wait for one another, which on a machine
     with anything else to do costs a hundredfold.
@@ -257,6 +271,7 @@ def over_shards(task: Callable[[int, int], Any], n: int, work: int) -> list[Any]
     n_shards = min(max(work // WORK_OF_SHARD, FEWEST_SHARDS), MOST_SHARDS)
     if work < WORK_WORTH_THREADS:
         n_shards = 1
+    n_shards = min(n_shards, most)
     edges = [n * k // n_shards for k in range(n_shards + 1)]
     return in_threads(task, edges[:-1], edges[1:])
 
@@ -267,22 +282,31 @@ def take(problem: Problem, chosen: NDArray[np.int64], weight: Floats) -> Problem
     A column that few rows differ in can look separable in a sample, which would send its
     coefficient far off. Its prior allows an effect of about 1/sqrt(PRIOR) in the rows at its peak.
     """
-    rows = problem.rows
-    if isinstance(rows, Dense):
-        values = rows.values[chosen]
-    else:
-        shape = problem.shape
-        matrix = sp.csr_matrix((rows.data, rows.indices, rows.indptr), shape=shape)
-        values = matrix[chosen].toarray()
-    values.flags.writeable = False
     more = problem.shape[0] / chosen.shape[0]
     return problem._replace(
-        rows=Dense(values),
+        rows=_rows_at(problem, chosen),
         y=problem.y[chosen],
         weight=weight,
         l2=problem.l2 * more,
         prior=PRIOR * problem.peak**2 / chosen.shape[0],
     )
+
+
+def _rows_at(problem: Problem, chosen: NDArray[np.int64]) -> Any:
+    """Return some rows; sparse ones stay sparse, in the types that kernels are compiled for."""
+    rows, (n, d) = problem.rows, problem.shape
+    if isinstance(rows, Dense):
+        parts = [rows.values[chosen]]
+    else:
+        matrix = sp.csr_matrix((rows.data, rows.indices, rows.indptr), shape=(n, d))[chosen]
+        if not is_scattered(rows, n, d):
+            parts = [matrix.toarray()]
+        else:
+            parts = [matrix.data, matrix.indices.astype(rows.indices.dtype)]
+            parts.append(matrix.indptr.astype(rows.indptr.dtype))
+    for part in parts:
+        part.flags.writeable = False
+    return Dense(*parts) if len(parts) == 1 else CSR(*parts)
 
 
 def to_raw(problem: Problem, u: Floats) -> Floats:
@@ -313,9 +337,7 @@ def objective_of(task: Task, coef: Floats, intercept: Any) -> float:
     task, problem = units.task, pose(units.task)
     coef, intercept = units.from_user(coef, intercept)
     if problem.n_outputs > 0:
-        return units.of_figure(
-            evaluate(problem, from_raw(problem, coef, intercept)).objective
-        )
+        return units.of_figure(evaluate(problem, from_raw(problem, coef, intercept)).objective)
     raw = np.empty(problem.shape[0])
     predict_raw(problem.rows, np.append(coef, intercept), 0, raw.shape[0], raw)
     loss = float(total_loss(problem.y, problem.weight, problem.loss, raw)) - problem.least
@@ -354,7 +376,7 @@ def _pass_one(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
         task = (problem.rows, problem.y, problem.weight, problem.loss, params)
         return pass_one(*task, start, stop, g, curvature), g
 
-    parts = over_shards(span, n, n * d)
+    parts = over_shards(span, n, n_entries(problem.rows))
     gradient: Floats = sum(part[1] for part in parts)
     frame = problem.frame
     gradient[:-1] = (gradient[:-1] - frame.center * gradient[-1]) * frame.shrink
@@ -364,7 +386,7 @@ def _pass_one(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
 def _pass_many(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
     """Loss and gradient of many outputs."""
     n, d = problem.shape
-    if not isinstance(problem.rows, Dense) and problem.rows.data.size < DENSE_FROM * n * d:
+    if is_scattered(problem.rows, n, d):
         return _pass_sparse(problem, u)
     size = block_size(n, d, problem.dtype)
 

@@ -23,8 +23,6 @@ from fastgd._solvers._gd import (
     finished_tolerance,
     left_of,
     null_model,
-    rounding_of,
-    scale_of,
 )
 from fastgd._solvers._precondition import (
     BOUNDS,
@@ -73,13 +71,12 @@ def saga(task: Task, effort: Effort, start: State | None = None) -> Solution:
     null, prior = null_model(problem)
     u = null if start is None else from_raw(problem, start.coef, start.intercept)
     tol = finished_tolerance(problem, effort.tol)
-    floor = rounding_of(problem, scale_of(problem, prior))
-    goal = Goal(tol, floor, effort.max_iter, effort.observer, True)
+    goal = Goal(tol, 0.0, effort.max_iter, effort.observer, True)
     # a pass that goes too far, to where a log link overflows, is undone
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
         plan, pace = _plan(problem, prior, effort.seed)
         outcome = _passes(plan, pace, u, goal)
-        return certified(problem, outcome, effort, task.dtype)
+        return certified(problem, outcome, effort)
 
 
 def _plan(problem: Problem, prior: Floats, seed: int) -> tuple[Pass, float]:
@@ -176,13 +173,14 @@ def _passes(plan: Pass, pace: float, u: Floats, goal: Goal) -> Outcome:
         objectives.append(point.objective)
         decrements.append(_decrement(plan, point))
         left = left_of(decrements, objectives) if falls[-1] else np.inf
-        target = goal.target(point.objective, goal.tol)
+        target = max(goal.target(point.objective, goal.tol), problem.rounding(point.objective))
         left = _shown(problem, point, left) if left <= target else MORE_CAUTION * left
         lefts.append(left)
         if goal.tells(problem, point, left) or left <= target or pace < SMALLEST_PACE:
             break
-    converged = left <= goal.target(point.objective, goal.tol)
-    return Outcome(point, plan.metric, left, objectives[1:], lefts, converged, goal.floor)
+    floor = problem.rounding(point.objective)
+    converged = left <= max(goal.target(point.objective, goal.tol), floor)
+    return Outcome(point, plan.metric, left, objectives[1:], lefts, converged, floor)
 
 
 def _one_pass(plan: Pass, table: Table, base: NDArray[np.int64], number: int, pace: float) -> None:

@@ -67,7 +67,7 @@ def sdca(task: Task, effort: Effort, start: State | None = None) -> Solution:
     order = _Order(n_samples, _n_entries(task.rows), effort.seed)
     stop = Stop(max(effort.tol, SMALLEST_TOL), effort.max_iter, effort.observer)
     with one_blas_thread():  # its threads wait for each other longer than a dot product takes
-        return _ascend(engine, order, (task.l1, task.l2), stop, start, task.dtype)
+        return _ascend(engine, order, (task.l1, task.l2), stop, start)
 
 
 def _engine(task: Task, rule: Rule, weight: np.ndarray, tol: float) -> OneOutput | ManyOutputs:
@@ -87,7 +87,6 @@ def _ascend(
     penalty: tuple[float, float],
     stop: Stop,
     start: State | None,
-    dtype: Any,
 ) -> Solution:
     """Pass over the rows until the gap is small enough."""
     memory, rule = engine.memory, engine.rule
@@ -107,7 +106,7 @@ def _ascend(
         gap, loss = engine.one_pass(order.of_pass(watch.n_iter), watch.n_iter == 0)
         is_told_to_stop = _tell(stop.observer, engine, penalty, gap, loss)
         if watch.expects_success(gap, loss) or is_told_to_stop:
-            coef, intercept, loss, gap = engine.certify(order.current, dtype)
+            coef, intercept, loss, gap = engine.certify(order.current)
             objective = loss + engine.penalty(coef, *penalty)
             gap += engine.penalty_gap(coef, *penalty) + ALLOWANCE * objective
             watch.judge(objective, gap)

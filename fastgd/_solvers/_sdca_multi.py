@@ -98,13 +98,10 @@ class ManyOutputs:
             return np.copysign(np.maximum(np.abs(v) - self.rule.threshold, 0.0), v)
         return v
 
-    def certify(
-        self, order: np.ndarray, dtype: Any = np.float64
-    ) -> tuple[np.ndarray, np.ndarray, float, float]:
-        """Return the coefficients as ``dtype`` keeps them, the intercepts, the loss and the gap.
+    def certify(self, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """Return the coefficients, the intercepts, the loss and the losses' duality gap.
 
-        What rounding does to raw predictions while they are computed, and to coefficients when
-        they are stored, is counted.
+        What rounding does to raw predictions while they are computed is counted.
         """
         memory, rule = self.memory, self.rule
         is_proven = self._balance(order) if rule.fit_intercept else True
@@ -112,7 +109,6 @@ class ManyOutputs:
         loss, gap = sdca_multi.certify_multi(self.rows, self.samples, rule, memory, b)
         coef = self._shrunk(memory.params[:-1, : self.n_outputs].T)
         gap += (ROUNDINGS * float(np.finfo(memory.params.dtype).eps)) * loss
-        gap += (ROUNDINGS * float(np.finfo(dtype).eps)) ** 2 * loss  # of coefficients at rest
         return coef, b, loss, gap if is_proven else np.inf
 
     def penalty_gap(self, coef: np.ndarray, l1: float, l2: float) -> float:  # noqa: ARG002

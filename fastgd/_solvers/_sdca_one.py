@@ -76,13 +76,8 @@ class OneOutput:
             return np.copysign(np.maximum(np.abs(v) - self.rule.threshold, 0.0), v)
         return v.copy()
 
-    def certify(
-        self, order: np.ndarray, dtype: Any = np.float64
-    ) -> tuple[np.ndarray, float, float, float]:
-        """Return the coefficients as ``dtype`` keeps them, the intercept, the loss and the gap.
-
-        The gap is that of the losses; ``penalty_gap`` has what rounding adds to it.
-        """
+    def certify(self, order: np.ndarray) -> tuple[np.ndarray, float, float, float]:
+        """Return the coefficients, the intercept, the loss and the losses' duality gap."""
         memory, rule = self.memory, self.rule
         left = 0.0
         if rule.fit_intercept:
@@ -90,7 +85,7 @@ class OneOutput:
             memory.pace[sdca.MIDDLE] = memory.mean @ memory.params[:-1]
         params = memory.params.copy()
         params[-1] -= memory.pace[sdca.MIDDLE]
-        params[:-1] = self._shrunk(params[:-1]).astype(dtype)
+        params[:-1] = self._shrunk(params[:-1])
         margin = np.empty(memory.dual.shape[0])
         b, loss, gap = sdca.certify(self.rows, self.samples, rule, memory, params, margin)
         is_proven = abs(left) <= 1e-12 * rule.mass

@@ -214,7 +214,7 @@ def _about_log(units: Units) -> Units:
 def power_of(loss: Any) -> float:
     """Return p of the variance mean^p that a loss with a log link stands for."""
     fixed = {losses.Poisson: 1.0, losses.Gamma: 2.0}
-    return float(fixed[type(loss)] if type(loss) in fixed else loss.power)
+    return float(fixed[type(loss)]) if type(loss) in fixed else float(loss.power)
 
 
 def _about_means(units: Units) -> Units:
