@@ -35,6 +35,7 @@ from fastgd._solvers import _gd
 
 TOLERANCES = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8]
 QUICK = [1e-1, 1e-3, 1e-6]
+LARGEST_OF_PEERS = 4000  # parameters: their Hessians are dense
 # Below this part of the objective (or of the null model's) nothing is told apart.
 ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-9}
 
@@ -382,7 +383,8 @@ def fit(model: Model, X: Any, y: np.ndarray, wide: Any, tol: float) -> Fit:
 def lowest_of_peers(model: Model, X: Any, y: np.ndarray) -> float:
     """Return the objective of scikit-learn's solver and of our own at tol=0, in float64."""
     found = [model.objective(X, y, _quietly(model.make(tol=1e-15), X, y))]
-    if model.peer is not None and X.shape[0] * X.shape[1] <= 2_000_000:
+    size = X.shape[1] * (np.unique(y).size if model.target == "labels" else 1)
+    if model.peer is not None and X.shape[0] * X.shape[1] <= 2_000_000 and size <= LARGEST_OF_PEERS:
         try:
             found.append(model.objective(X, y, _quietly(model.peer(), X, y)))
         except (ValueError, TypeError, np.linalg.LinAlgError) as error:

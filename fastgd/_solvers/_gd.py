@@ -177,7 +177,8 @@ def _fit(problem: Problem, effort: Effort, start: State | None) -> Outcome:
     if effort.max_iter == 0:
         return Outcome(first or evaluate(problem, u), metric, np.inf, [], [], False)
     outcome = descend(problem, u, metric, goal, first)
-    if tol < effort.tol and outcome.converged:
+    is_small = problem.shape[0] * problem.shape[1] <= FINISHED_IN_FLOAT64
+    if is_small and outcome.converged:
         return outcome._replace(point=polished(problem, outcome))
     return outcome
 
@@ -333,6 +334,8 @@ class _Descent:
             step, decrement = self._direction()
             self.decrements.append(decrement)
             self.left, is_shown = self._suboptimality(decrement)
+            if self.goal.is_careful and self.point.objective <= self._target():
+                self.left, is_shown = self.point.objective, True  # no loss is negative
             if self._renews_metric(is_shown):
                 continue
             if self._is_told_to_stop() or self._has_arrived():
@@ -700,7 +703,7 @@ def certified(problem: Problem, outcome: Outcome, effort: Effort) -> Solution:
     if is_exact(problem, outcome.metric) and problem.is_smooth and outcome.converged:
         gap = min(gap, outcome.left)  # of a parabola the decrement is all that is left
     found = solution(precise, outcome._replace(point=point), effort)
-    left = min(found.left, gap)
+    left = min(found.left, gap, max(point.objective, 0.0))  # no objective is negative
     target = max(effort.tol * abs(found.objective), outcome.floor)
     converged = left <= target or (outcome.converged and found.left > left)
     return found._replace(gap=gap, left=left, converged=converged)
