@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgd._solvers._gd import State, gd
-from fastgd._solvers._multipliers import by_multipliers
+from fastgd._solvers._piecewise import piecewise_linear
 from fastgd._solvers._precondition import LARGEST_METRIC
 from fastgd._solvers._problem import FINISHED_IN_FLOAT64
 from fastgd._solvers._saga import saga
@@ -20,12 +20,11 @@ from fastgd.kernels.rows import Dense
 
 LARGEST_Q = 10.0  # beyond it SDCA needs more passes than descent in a metric
 SDCA_PASSES = 100  # then descent goes on from there
-FINISHED_WIDE = 1e-9
 
 
 def descend(task: Task, effort: Effort, start: Any = None) -> Solution:
-    """Solve a task by full-batch descent, a loss with kinks by smooth stand-ins."""
-    solver = by_multipliers if is_piecewise_linear(task.loss) else gd
+    """Solve a task by full-batch descent, a piecewise linear loss by its own methods."""
+    solver = piecewise_linear if is_piecewise_linear(task.loss) else gd
     return solver(task, effort, start)
 
 
@@ -59,7 +58,7 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
     start = _start_for(chosen, task, start)
     if solver != "auto" or chosen != "sdca":
         return Answer(SOLVERS[chosen](task, effort, start), chosen)
-    first = sdca(task, _budget(task, effort), start)
+    first = sdca(task, _budget(effort), start)
     left = effort.max_iter - first.n_iter
     reached = first.converged or first.left <= effort.tol * abs(first.objective)
     if reached or left <= 0 or effort.observer.stops:
@@ -68,10 +67,8 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
     return Answer(second._replace(n_iter=first.n_iter + second.n_iter), "gd")
 
 
-def _budget(task: Task, effort: Effort) -> Effort:
-    """Return how far SDCA may go; a separable problem is cheap to finish and hard to descend."""
-    if _is_wide(task):
-        return effort._replace(tol=min(effort.tol, FINISHED_WIDE))
+def _budget(effort: Effort) -> Effort:
+    """Return how far SDCA may go."""
     return effort._replace(max_iter=min(effort.max_iter, SDCA_PASSES))
 
 
@@ -79,7 +76,7 @@ def choose(task: Task) -> str:
     """Return the solver that "auto" means for a task."""
     n, d = task.y.shape[0], task.n_features
     has_kinks = is_piecewise_linear(task.loss)
-    if task.positive or (n * d <= FINISHED_IN_FLOAT64 and not _is_wide(task)):
+    if task.positive or n * d <= FINISHED_IN_FLOAT64:
         return "gd"
     if (d + 1) * task.n_outputs <= LARGEST_METRIC and not has_kinks:
         return "gd"
@@ -90,7 +87,7 @@ def choose(task: Task) -> str:
 
 
 def _is_wide(task: Task) -> bool:
-    """Tell whether a hinge meets fewer rows than columns: separable, where Newton's steps fail."""
+    """Tell whether a hinge meets fewer rows than columns: separable, which SDCA often finishes."""
     return isinstance(task.loss, losses.Hinge) and task.y.shape[0] <= task.n_features
 
 

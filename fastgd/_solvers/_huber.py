@@ -30,7 +30,7 @@ from fastgd._solvers._gd import (
     scale_of,
     solution,
 )
-from fastgd._solvers._multipliers import by_multipliers
+from fastgd._solvers._piecewise import piecewise_linear
 from fastgd._solvers._precondition import bound, factorise
 from fastgd._solvers._problem import Floats, Problem, from_raw, over_shards, pose, to_raw
 from fastgd._solvers._task import Effort, Solution, Task
@@ -103,7 +103,7 @@ def _least_absolute(task: Task, effort: Effort) -> tuple[Solution, float]:
     """Solve the problem of a vanishing scale."""
     weight = 2.0 * task.loss.epsilon
     half = task._replace(loss=EpsilonInsensitive(0.0), l2=2.0 * task.l2 / weight)
-    found = by_multipliers(half, effort._replace(observer=Scaled(effort.observer, weight)))
+    found = piecewise_linear(half, effort._replace(observer=Scaled(effort.observer, weight)))
     numbers = {name: weight * getattr(found, name) for name in ("objective", "gap", "left")}
     history = {name: [weight * value for value in column] for name, column in found.history.items()}
     return found._replace(**numbers, history=history), LEAST_SCALE
