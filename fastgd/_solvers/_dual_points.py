@@ -106,24 +106,43 @@ def certify(
     dual = np.clip(dual, low, high)
     if problem.fit_intercept:
         dual = balanced(dual)
-    if problem.l1 == 0.0 and problem.l2 == 0.0:
-        dual = _projected(problem, covariance(), u, dual, (low, high))
-        return Certificate(dual, missed_by(kinks, raw, dual))
+    is_free = problem.l1 == 0.0 and problem.l2 == 0.0
+    if is_free:
+        return _by_projection(problem, kinks, covariance, (u, raw, dual))
     pull = products_with(problem, dual)[:-1]  # of standardised columns
     if problem.l2 == 0.0:
-        scale = _share(problem.threshold[:-1], pull)
+        scale = share_within(problem.threshold[:-1], pull)
         dual, pull = scale * dual, scale * pull
     missed, rest = missed_by(kinks, raw, dual), penalty_gap(problem, u, pull)
     if rest > missed and problem.l1 == 0.0 and problem.loss.kind == losses.REGRESSION:
         # beside a tiny l2 what rounding leaves of a gradient proves nothing
-        other = _projected(problem, covariance(), u, dual, (low, high))
-        gap = missed_by(kinks, raw, other)
-        gap += penalty_gap(problem, u, products_with(problem, other)[:-1])
-        return min(Certificate(dual, missed + rest), Certificate(other, gap), key=lambda c: c.gap)
+        other = _by_projection(problem, kinks, covariance, (u, raw, dual))
+        if other.gap < missed + rest:
+            return other
     return Certificate(dual, missed + rest)
 
 
-def _share(bound: Floats, of: Floats) -> float:
+def _by_projection(
+    problem: Problem,
+    kinks: Kinks,
+    covariance: Callable[[], Metric | None],
+    at: tuple[Floats, Floats, Floats],
+) -> Certificate:
+    """Return the gap of the point near ``dual`` at which u is stationary, scaled into the boxes."""
+    u, raw, dual = at
+    dual = projected(problem, covariance(), u, dual)
+    low, high = kinks.low.sum(axis=0), kinks.high.sum(axis=0)
+    share = share_within(np.where(dual > 0.0, high, -low), dual)
+    gap = missed_by(kinks, raw, share * dual) + shared_gap(problem, u, share)
+    return Certificate(share * dual, gap)
+
+
+def shared_gap(problem: Problem, u: Floats, share: float) -> float:
+    """Return the penalty's part of the gap of ``share`` times a point at which u is stationary."""
+    return 0.5 * (1.0 - share) ** 2 * float(np.sum(problem.ridge * u * u))
+
+
+def share_within(bound: Floats, of: Floats) -> float:
     """Return the largest factor up to 1 by which ``of`` is within its bounds."""
     share = np.divide(bound, np.abs(of), out=np.ones_like(of), where=of != 0.0)
     return max(min(1.0, float(np.min(share, initial=1.0))), 0.0)
@@ -152,17 +171,10 @@ def balanced(dual: Floats) -> Floats:
     return above + below * (up / down) if down > 0.0 else dual
 
 
-def _projected(
-    problem: Problem,
-    covariance: Metric | None,
-    u: Floats,
-    dual: Floats,
-    bounds: tuple[Floats, Floats],
-) -> Floats:
-    """Return a point near ``dual`` in the boxes at which u is stationary; zero if none is found.
+def projected(problem: Problem, covariance: Metric | None, u: Floats, dual: Floats) -> Floats:
+    """Return a point near ``dual`` at which u is stationary; zero if none is found.
 
-    The least change in the metric of the weights is s Z (Z'SZ)^-1 (Z'r + ridge u). Scaled into
-    the boxes, which have zero inside, Z'r is scaled as well.
+    The least change in the metric of the weights is s Z (Z'SZ)^-1 (Z'r + ridge u).
     """
     if covariance is None:
         return np.zeros_like(dual)
@@ -170,11 +182,9 @@ def _projected(
     for _ in range(PROJECTIONS):
         step = solve(covariance, products_with(problem, dual) + pull)
         dual = dual - problem.weight * predictions(problem, step)
-    if np.max(np.abs(products_with(problem, dual) + pull)) > STATIONARY:
+    if not np.max(np.abs(products_with(problem, dual) + pull)) <= STATIONARY:
         return np.zeros_like(dual)
-    dual = np.where(problem.weight > 0.0, dual, 0.0)
-    low, high = bounds
-    return dual * _share(np.where(dual > 0.0, high, -low), dual)
+    return np.where(problem.weight > 0.0, dual, 0.0)
 
 
 def predictions(problem: Problem, u: Floats) -> Floats:

@@ -24,6 +24,7 @@ import numpy as np
 
 from fastgd._solvers._active_set import ActiveSet
 from fastgd._solvers._dual_points import (
+    Certificate,
     Kinks,
     certify,
     loss_of,
@@ -61,11 +62,28 @@ class Interior(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The best parameters so far, and what is known about them."""
+    """The best parameters so far, the least gap proven for them, and the dual point that does."""
 
     u: Floats
     objective: float
     gap: float
+    dual: Floats
+
+    def or_better(
+        self, u: Floats, objective: float, proof: Certificate, slack: float = 0.0
+    ) -> "Found":
+        """Take a lower objective, and a lower gap: it holds for any lower objective as well.
+
+        ``slack`` is by how much the objective may be higher. As no loss is negative, an objective
+        is a gap.
+        """
+        best = self
+        if min(proof.gap, objective) < best.gap:
+            gap = min(proof.gap, objective)
+            best = best._replace(gap=gap, dual=proof.dual if gap == proof.gap else best.dual)
+        if np.isfinite(objective) and objective < best.objective + slack:
+            best = best._replace(u=u, objective=objective)
+        return best
 
 
 class Ended(NamedTuple):
@@ -205,7 +223,7 @@ class _Path:
         self.proven = np.inf
         self.objectives: list[float] = []
         self.gaps: list[float] = []
-        self.best = Found(u, np.inf, np.inf)
+        self.best = Found(u, np.inf, np.inf, np.zeros(problem.shape[0]))
         if self.boxes.is_implied and np.any(u):  # which is not where the method begins
             self._keep(u, predictions(problem, u), np.zeros(problem.shape[0]))
         self.now = self._begin(u)
@@ -252,14 +270,8 @@ class _Path:
         objective = boxes.objective(raw, u)
         proof = certify(boxes.problem, boxes.kinks, self.covariance, u, raw, dual)
         self.proven = min(self.proven, proof.gap)
-        gap = min(
-            proof.gap, objective, self.best.gap
-        )  # no loss is negative; a bound holds for any lower objective as well
-        slack = ROUNDING * abs(objective) if prefers else 0.0
-        if np.isfinite(objective) and objective < self.best.objective + slack:
-            self.best = Found(u, objective, gap)
-        elif gap < self.best.gap:
-            self.best = self.best._replace(gap=gap)
+        slack = ROUNDING * objective if prefers else 0.0
+        self.best = self.best.or_better(u, objective, proof, slack)
 
     def _polish(self) -> None:
         """Solve for the active set, and keep what is better."""

@@ -41,7 +41,7 @@ class _Rounds:
         self._plain = problem
         self.problem = problem._replace(y=y, loss=Envelope(problem.loss, 1.0))
         self.dual = np.zeros(problem.shape[0])
-        self.best = Found(u, np.inf, np.inf)
+        self.best = Found(u, np.inf, np.inf, self.dual)
         self.objectives: list[float] = []
         self.gaps: list[float] = []
         self.passes = 0
@@ -59,15 +59,10 @@ class _Rounds:
         penalty = 0.5 * float(np.sum(problem.ridge * u * u)) + float(problem.threshold @ np.abs(u))
         objective = loss_of(kinks, raw) + penalty
         proof = certify(problem, kinks, self._exact, u, raw, self.dual)
-        gap = min(proof.gap, objective)
-        if np.isfinite(objective) and objective < self.best.objective:
-            self.best = Found(u, objective, min(gap, self.best.gap))
-        else:  # a bound holds for any lower objective as well
-            self.best = self.best._replace(gap=min(gap, self.best.gap))
+        self.best = self.best.or_better(u, objective, proof)
         distances = np.min(np.abs(raw - kinks.at), axis=0)
         self.typical = float(np.median(distances)) or float(np.mean(distances)) or 1.0
-        self.raw = raw
-        return gap
+        return min(proof.gap, objective)
 
     def solve(self, effort: Effort, f_null: float, wanted: float) -> Outcome:
         """Solve an envelope to ``wanted``, and take the derivatives over."""

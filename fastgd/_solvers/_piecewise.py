@@ -1,5 +1,7 @@
 """Piecewise linear losses (hinge, epsilon-insensitive, quantile): which method, in which units."""
 
+from typing import Any
+
 import numpy as np
 
 from fastgd._observer import Scaled
@@ -29,8 +31,13 @@ def piecewise_linear(task: Task, effort: Effort, start: State | None = None) -> 
     ValueError
         If no finite model was found.
     """
+    return with_dual(task, effort, start)[0]
+
+
+def with_dual(task: Task, effort: Effort, start: State | None = None) -> tuple[Solution, Floats]:
+    """Return the dual point that proves the gap as well, (n_samples,), times the weights."""
     unit = unit_of(task)
-    task, start = in_units(task, unit), _start_in_units(start, unit)
+    task, start = in_units(task, unit), state_in_units(start, unit)
     effort = effort._replace(observer=Scaled(effort.observer, unit, unit))
     with one_blas_thread():
         problem = pose(task._replace(loss=losses.SquaredError()))._replace(loss=task.loss)
@@ -38,18 +45,23 @@ def piecewise_linear(task: Task, effort: Effort, start: State | None = None) -> 
     found = ended.found
     model = model_at(problem, found.u)
     coef, intercept = unit * model.coef, unit * model.intercept
-    if not (np.isfinite(found.objective) and np.isfinite(coef).all() and np.isfinite(intercept)):
-        raise ValueError(
-            "No finite model was found: the objective leaves the range of float64. Scale X, y or "
-            "the weights."
-        )
+    refuse_infinite(coef, intercept, unit * found.objective)
     history = {
         "objective": [unit * value for value in ended.objectives],
         "suboptimality": [unit * value for value in ended.gaps],
     }
     gap = unit * found.gap
     about = passes, ended.converged, history, State(coef, intercept)
-    return Solution(coef, intercept, unit * found.objective, gap, gap, *about)
+    return Solution(coef, intercept, unit * found.objective, gap, gap, *about), found.dual
+
+
+def refuse_infinite(*numbers: Any) -> None:
+    """Raise ValueError where a model is not finite."""
+    if not all(np.isfinite(part).all() for part in numbers):
+        raise ValueError(
+            "No finite model was found: it, or its objective, leaves the range of float64. Scale "
+            "X, y or the weights."
+        )
 
 
 def _minimise(problem: Problem, effort: Effort, u: Floats) -> tuple[Ended, int]:
@@ -71,6 +83,8 @@ def _minimise(problem: Problem, effort: Effort, u: Floats) -> tuple[Ended, int]:
     passes += len(ended.gaps)
     gap = min(first.found.gap, ended.found.gap)  # a bound holds for any lower objective as well
     found = ended.found._replace(gap=gap)
+    if first.found.gap < ended.found.gap:
+        found = found._replace(dual=first.found.dual)
     histories = first.objectives + ended.objectives, first.gaps + ended.gaps
     converged = target.has_converged(found.objective, gap)
     return Ended(found, *histories, converged), passes
@@ -94,7 +108,7 @@ def in_units(task: Task, unit: float) -> Task:
     return task._replace(y=task.y / unit, loss=loss, l2=task.l2 * unit)
 
 
-def _start_in_units(start: State | None, unit: float) -> State | None:
+def state_in_units(start: State | None, unit: float) -> State | None:
     return None if start is None else State(start.coef / unit, start.intercept / unit)
 
 
