@@ -10,6 +10,7 @@ from fastgd._solvers._problem import Floats, Problem
 from fastgd.kernels.rows import Dense
 
 LARGEST = 4_000_000  # entries of the equations
+INSIDE = 1e-6  # of a box, from its sides
 NEGLIGIBLE = 1e-11  # of the largest: a dependent equation
 
 
@@ -34,6 +35,7 @@ class ActiveSet:
         free = np.append(problem.frame.shrink > 0.0, problem.fit_intercept)
         free[boxes.bounded[between[between >= n_rows] - n_rows]] = False
         self._zero, self._free = ~free, np.flatnonzero(free)
+        self.is_settled = False
 
     def is_small(self) -> bool:
         """Tell whether to solve for it."""
@@ -78,10 +80,22 @@ class ActiveSet:
             du, dr = _least_change(C, missing), _least_change(C.T, rest)
         u[free] += du
         dual[terms] += dr
+        self.is_settled = self._is_settled(dual)
         # between bounds, coefficients of zero take what the others leave
         if boxes.bounded.shape[0] > 0:
             self._balance(dual)
         return u, dual
+
+    def _is_settled(self, dual: Floats) -> bool:
+        """Tell whether any small change of a gradient can be undone by rows inside their boxes."""
+        terms, boxes = self._terms, self._boxes
+        low, high = boxes.low[terms], boxes.high[terms]
+        inside = np.minimum(dual[terms] - low, high - dual[terms]) > INSIDE * (high - low)
+        C = self._rows[inside]
+        if C.shape[0] < C.shape[1]:
+            return False
+        sizes = np.linalg.svd(C, compute_uv=False)
+        return bool(sizes[-1] > INSIDE * sizes[0])
 
     def _balance(self, dual: Floats) -> None:
         """Set l1's dual variables of the coefficients that are zero."""

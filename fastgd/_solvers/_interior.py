@@ -43,6 +43,7 @@ STALLED, MOST_WITHOUT_PROOF = 8, 40  # if it is not
 REFINEMENTS = 2  # of the active set's solution  # steps that gained nothing
 GAINED = 0.9  # of the gap: more than that left is nothing
 POLISHED_FROM = 1e-3  # of the objective, from which an active set may be right
+SAME = 1e-12  # relative difference of objectives that are the same to an active set
 ROUNDING = 4.0 * np.finfo(np.float64).eps
 
 
@@ -78,12 +79,12 @@ class Found(NamedTuple):
         is a gap.
         """
         best = self
-        if min(proof.gap, objective) < best.gap:
-            gap = min(proof.gap, objective)
-            best = best._replace(gap=gap, dual=proof.dual if gap == proof.gap else best.dual)
         if np.isfinite(objective) and objective < best.objective + slack:
-            best = best._replace(u=u, objective=objective)
-        return best
+            gap = best.gap + max(objective - best.objective, 0.0) if best.gap < np.inf else np.inf
+            best = best._replace(u=u, objective=objective, gap=gap)
+        if proof.gap < best.gap:
+            best = best._replace(gap=proof.gap, dual=proof.dual)
+        return best._replace(gap=min(best.gap, best.objective))
 
 
 class Ended(NamedTuple):
@@ -264,13 +265,16 @@ class _Path:
         if self._products() <= POLISHED_FROM * self.best.objective:
             self._polish()
 
-    def _keep(self, u: Floats, raw: Floats, dual: Floats, *, prefers: bool = False) -> None:
-        """Keep parameters of a lower objective, and of the same one if they are preferred."""
+    def _keep(self, u: Floats, raw: Floats, dual: Floats, active: ActiveSet | None = None) -> None:
+        """Keep parameters of a lower objective; those of an active set of the same one, too."""
         boxes = self.boxes
-        objective = boxes.objective(raw, u)
-        proof = certify(boxes.problem, boxes.kinks, self.covariance, u, raw, dual)
+        objective, settled = boxes.objective(raw, u), active is not None and active.is_settled
+        about = boxes.problem, boxes.kinks, self.covariance, u, raw, dual
+        proof = certify(*about, is_stationary=settled)
         self.proven = min(self.proven, proof.gap)
-        slack = ROUNDING * objective if prefers else 0.0
+        slack = 0.0
+        if active is not None:
+            slack = min(proof.gap, SAME * objective) + ROUNDING * objective
         self.best = self.best.or_better(u, objective, proof, slack)
 
     def _polish(self) -> None:
@@ -288,7 +292,7 @@ class _Path:
             u, dual = active.solve(u, dual)
             if not (np.isfinite(u).all() and np.isfinite(dual).all()):
                 return
-        self._keep(u, predictions(boxes.problem, u), boxes.of_rows(dual), prefers=True)
+        self._keep(u, predictions(boxes.problem, u), boxes.of_rows(dual), active)
 
     def _products(self) -> float:
         """Return what the gap is, where residuals and gradient are as they should be."""
