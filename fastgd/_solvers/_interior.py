@@ -44,6 +44,7 @@ REFINEMENTS = 2  # of the active set's solution  # steps that gained nothing
 GAINED = 0.9  # of the gap: more than that left is nothing
 POLISHED_FROM = 1e-3  # of the objective, from which an active set may be right
 SAME = 1e-12  # relative difference of objectives that are the same to an active set
+WIDE = 500  # columns: up to that many, their matrix is used for fewer rows, too, if there is no l1
 ROUNDING = 4.0 * np.finfo(np.float64).eps
 
 
@@ -53,6 +54,7 @@ class Interior(NamedTuple):
     u : (n_features + 1,)
     p, m : what the residuals are the difference of, > 0
     above, below : high - r and r - low, > 0
+    r : the terms' dual variables, for what is small beside its box
     """
 
     u: Floats
@@ -60,6 +62,7 @@ class Interior(NamedTuple):
     m: Floats
     above: Floats
     below: Floats
+    r: Floats
 
 
 class Found(NamedTuple):
@@ -110,7 +113,7 @@ class Boxes:
         self.high = np.concatenate([kinks.high[:, self.used].ravel(), t])
         self.ridge = problem.ridge
         n, d = problem.shape
-        self.in_rows = d + 1 > LARGEST_METRIC or n < d
+        self.in_rows = d + 1 > LARGEST_METRIC or (n < d and (problem.l1 > 0.0 or d > WIDE))
         # what rounding leaves of a gradient would be divided by a small l2: coefficients follow
         # from the dual variables instead
         self.is_implied = self.in_rows and problem.l2 > 0.0 and problem.l1 == 0.0
@@ -243,13 +246,15 @@ class _Path:
         mu = float(np.mean(2.0 * half[rows] * np.abs(z[rows]))) if boxes.n_rows else 0.0
         slack = max(mu, 1e-300) / half
         p, m = np.maximum(z, 0.0) + slack, np.maximum(-z, 0.0) + slack
-        return Interior(u, p, m, half, 1.0 * half)
+        return Interior(u, p, m, half, 1.0 * half, middle)
 
     @property
     def dual(self) -> Floats:
-        """The terms' dual variables, from the bound that is nearer."""
-        from_low = self.boxes.low + self.now.below
-        return np.where(self.now.below < self.now.above, from_low, self.boxes.high - self.now.above)
+        """The terms' dual variables, from the bound that is nearer, or from zero."""
+        now, boxes = self.now, self.boxes
+        is_low = now.below < now.above
+        near = np.where(is_low, boxes.low + now.below, boxes.high - now.above)
+        return np.where(np.abs(now.r) < np.minimum(now.below, now.above), now.r, near)
 
     def judge(self) -> None:
         """Find objective and proven gap here; keep them if they are the best."""
@@ -343,6 +348,7 @@ class _Path:
             now.m + primal * dm,
             now.above - dual * dr,
             now.below + dual * dr,
+            now.r + dual * dr,
         )
         self.origin = (1.0 - dual) * self.origin
         return True

@@ -116,7 +116,7 @@ def rounding_of(kinks: Kinks) -> float:
     """Return what rounding leaves of a loss that is zero."""
     size = np.max(np.abs(kinks.at), axis=0, initial=0.0)
     slope = np.maximum(kinks.high, -kinks.low).max(axis=0, initial=0.0)
-    return 4.0 * float(np.finfo(np.float64).eps * np.sum(slope * size))
+    return 16.0 * float(np.finfo(np.float64).eps * np.sum(slope * size))
 
 
 def begin(problem: Problem, start: State | None) -> Floats:
