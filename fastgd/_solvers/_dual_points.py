@@ -29,6 +29,9 @@ from fastgd.kernels import losses
 from fastgd.kernels.objective import add_products, predict_raw
 
 STATIONARY = 1e-13  # beside the rows' slopes, which sum to about 1: rounding
+EPSILON = float(np.finfo(np.float64).eps)
+SURELY = 1e-8  # of the targets: more than that is never called rounding
+NEARLY = 1e-5  # of a slope
 PROJECTIONS = 2  # the second one takes away what the first one's rounding left
 
 
@@ -136,11 +139,12 @@ def _by_projection(
 ) -> Certificate:
     """Return the gap of the point near ``dual`` at which u is stationary, scaled into the boxes."""
     u, raw, dual = at
-    dual = projected(problem, covariance(), u, dual)
+    dual, off = projected(problem, covariance(), u, dual)
     low, high = kinks.low.sum(axis=0), kinks.high.sum(axis=0)
     share = share_within(np.where(dual > 0.0, high, -low), dual)
     gap = missed_by(kinks, raw, share * dual) + shared_gap(problem, u, share)
-    return Certificate(share * dual, gap)
+    distance = float(problem.weight @ np.max(np.abs(raw - kinks.at), axis=0))
+    return Certificate(share * dual, gap + 2.0 * off * distance)
 
 
 def shared_gap(problem: Problem, u: Floats, share: float) -> float:
@@ -177,20 +181,26 @@ def balanced(dual: Floats) -> Floats:
     return above + below * (up / down) if down > 0.0 else dual
 
 
-def projected(problem: Problem, covariance: Metric | None, u: Floats, dual: Floats) -> Floats:
-    """Return a point near ``dual`` at which u is stationary; zero if none is found.
+def projected(
+    problem: Problem, covariance: Metric | None, u: Floats, dual: Floats
+) -> tuple[Floats, float]:
+    """Return a point near ``dual`` at which u is stationary, zero if none is found; and how nearly.
 
-    The least change in the metric of the weights is s Z (Z'SZ)^-1 (Z'r + ridge u).
+    The least change in the metric of the weights is s Z (Z'SZ)^-1 (Z'r + ridge u). The second
+    number is the largest slope by which a row would still have to change, which rounding leaves.
     """
+    zero = np.zeros_like(dual), 0.0
     if covariance is None:
-        return np.zeros_like(dual)
+        return zero
     pull = problem.ridge * u
     for _ in range(PROJECTIONS):
         step = solve(covariance, products_with(problem, dual) + pull)
         dual = dual - problem.weight * predictions(problem, step)
-    if not np.max(np.abs(products_with(problem, dual) + pull)) <= STATIONARY:
-        return np.zeros_like(dual)
-    return np.where(problem.weight > 0.0, dual, 0.0)
+    rest = products_with(problem, dual) + pull
+    off = float(np.max(np.abs(predictions(problem, solve(covariance, rest))), initial=0.0))
+    if not off <= NEARLY:
+        return zero
+    return np.where(problem.weight > 0.0, dual, 0.0), off
 
 
 def predictions(problem: Problem, u: Floats) -> Floats:
@@ -228,3 +238,12 @@ def renewed(kinks: Kinks, raw: Floats, dual: Floats, weight: Floats, mu: float) 
         free += np.minimum(raw + shifted - kinks.at[1], 0.0)
     clipped: Floats = np.clip(weight * (free / mu), kinks.low.sum(axis=0), kinks.high.sum(axis=0))
     return clipped
+
+
+def rounding_of(problem: Problem, kinks: Kinks, u: Floats) -> float:
+    """Return what rounding leaves of a loss that is zero: that of targets and of predictions."""
+    weight = np.maximum(kinks.high, -kinks.low).max(axis=0, initial=0.0)
+    targets = float(weight @ np.max(np.abs(kinks.at), axis=0, initial=0.0))
+    offset = np.append(np.abs(problem.frame.center) * problem.frame.shrink, 0.0)
+    raw = float(weight.sum() * (np.abs(u) @ (1.0 + offset)))
+    return 16.0 * EPSILON * targets + min(4.0 * EPSILON * raw, SURELY * targets)

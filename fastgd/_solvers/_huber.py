@@ -34,10 +34,12 @@ from scipy.optimize import brentq
 from fastgd._observer import Model, Observer, Scaled, Silenced
 from fastgd._solvers._dual_points import (
     balanced,
+    kinks_of,
     penalty_gap,
     predictions,
     products_with,
     projected,
+    rounding_of,
     share_within,
     shared_gap,
 )
@@ -117,8 +119,9 @@ class _Joint(NamedTuple):
         if problem.l2 > 0.0:
             best = self._gap_of(u, residual, scale, dual, is_stationary=False)
         if not best <= INNER_SHARE * scale:  # beside a tiny l2 rounding proves nothing
-            other = projected(problem, self.covariance(), u, dual)
-            best = min(best, self._gap_of(u, residual, scale, other, is_stationary=True))
+            other, off = projected(problem, self.covariance(), u, dual)
+            gap = self._gap_of(u, residual, scale, other, is_stationary=True)
+            best = min(best, gap + 2.0 * off * float(s @ np.abs(residual)))
         return best
 
     def _gap_of(
@@ -172,7 +175,8 @@ def huber_with_scale(
         scale = LEAST_SCALE
     else:
         found, scale = _jointly(task, effort, start)
-    coef, intercept = unit * found.coef, unit * found.intercept
+    with np.errstate(over="ignore"):
+        coef, intercept = unit * found.coef, unit * found.intercept
     refuse_infinite(coef, intercept, unit * found.objective)
     numbers = {name: unit * getattr(found, name) for name in ("objective", "gap", "left")}
     history = {name: [unit * value for value in column] for name, column in found.history.items()}
@@ -197,7 +201,7 @@ class _InUnits(Scaled):
 
 def _jointly(task: Task, effort: Effort, start: HuberStart | None) -> tuple[Solution, float]:
     """Fit with a scale; where it vanishes, try least absolute deviations and go on from there."""
-    with one_blas_thread():
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         # a corner at epsilon sigma has |w|^2 l2 = (2/sigma) (l2 sigma) |w|^2 / 2
         problem = pose(task)
         spread = _spread(problem, problem.weight @ problem.y)
@@ -209,7 +213,9 @@ def _jointly(task: Task, effort: Effort, start: HuberStart | None) -> tuple[Solu
         found = _of_vanishing_scale(task, joint, left, found)
     objective, gap = found.objective, found.gap
     history = {"objective": found.objectives, "suboptimality": found.gaps}
-    converged = gap <= effort.tol * objective or objective <= LEAST_SCALE
+    kinks = kinks_of(EpsilonInsensitive(0.0), problem.y, problem.weight)
+    floor = 2.0 * joint.epsilon * rounding_of(problem, kinks, found.u)
+    converged = gap <= effort.tol * objective or objective <= floor + LEAST_SCALE
     model = model_at(joint.problem, found.u)
     about = found.n_iter, converged, history, None
     return Solution(model.coef, model.intercept, objective, gap, gap, *about), found.scale
@@ -219,7 +225,7 @@ def _of_vanishing_scale(task: Task, joint: _Joint, effort: Effort, found: _Fitte
     """Solve the problem of a scale of zero, and that of what its residuals call for."""
     absolute, dual = _least_absolute(task, effort)
     problem = joint.problem
-    with one_blas_thread():
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         joint = joint._replace(least=LEAST_SCALE * joint.least / VANISHING)
         u = from_raw(problem, absolute.coef, absolute.intercept)
         residual = problem.y - predictions(problem, u)

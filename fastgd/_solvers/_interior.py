@@ -17,6 +17,7 @@ References
 .. [3] Ferris & Munson, "Interior-Point Methods for Massive Support Vector Machines", 2002.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -178,21 +179,22 @@ class Target(NamedTuple):
 
     tol : float, of the objective, to which the method goes if it can
     asked : float, the tolerance that counts as converged
-    floor : float, the rounding of what the objective sums; one below it is zero
+    floor : callable
+        Returns, for parameters, the rounding of what the objective sums; one below it is zero.
     """
 
     tol: float
     asked: float
-    floor: float
+    floor: Callable[[Floats], float]
 
-    def is_reached(self, objective: float, gap: float) -> bool:
+    def is_reached(self, best: Found) -> bool:
         """Tell whether to stop."""
-        wanted = max(self.tol * objective, min(self.floor, self.asked * objective))
-        return gap <= wanted or objective <= self.floor
+        floor = min(self.floor(best.u), self.asked * best.objective)
+        return best.gap <= max(self.tol * best.objective, floor)
 
-    def has_converged(self, objective: float, gap: float) -> bool:
+    def has_converged(self, best: Found) -> bool:
         """Tell whether a gap is what was asked for."""
-        return gap <= self.asked * objective or objective <= self.floor
+        return best.gap <= self.asked * best.objective or best.objective <= self.floor(best.u)
 
 
 class Progress:
@@ -311,9 +313,8 @@ class _Path:
 
     def is_done(self) -> bool:
         """Tell whether the gap is small enough, or does not get smaller."""
-        objective, gap = self.best.objective, self.best.gap
-        enough = self.target.has_converged(objective, gap)
-        return self.target.is_reached(objective, gap) or self.progress.has_ended(enough=enough)
+        enough = self.target.has_converged(self.best)
+        return self.target.is_reached(self.best) or self.progress.has_ended(enough=enough)
 
     def advance(self) -> bool:
         """Take a step; return whether it could be taken."""
@@ -365,7 +366,7 @@ class _Path:
 
     def ended(self) -> Ended:
         """Return what was found."""
-        converged = self.target.has_converged(self.best.objective, self.best.gap)
+        converged = self.target.has_converged(self.best)
         return Ended(self.best, self.objectives, self.gaps, converged)
 
 

@@ -119,10 +119,10 @@ def by_multipliers(
         model = partial(model_at, problem, rounds.best.u)
         if effort.observer.passed(model, figures, rounds.passes - before):
             break
-        if target.is_reached(rounds.best.objective, rounds.best.gap) or rounds.is_stuck():
+        if target.is_reached(rounds.best) or rounds.is_stuck():
             break
         rounds.sharpen(gap, last)
-    converged = target.has_converged(rounds.best.objective, rounds.best.gap)
+    converged = target.has_converged(rounds.best)
     return Ended(rounds.best, rounds.objectives, rounds.gaps, converged), rounds.passes
 
 

@@ -1,11 +1,12 @@
 """Piecewise linear losses (hinge, epsilon-insensitive, quantile): which method, in which units."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fastgd._observer import Scaled
-from fastgd._solvers._dual_points import Kinks, kinks_of, products_with
+from fastgd._solvers._dual_points import kinks_of, products_with, rounding_of
 from fastgd._solvers._gd import State, finished_tolerance, model_at
 from fastgd._solvers._interior import Ended, Target, interior
 from fastgd._solvers._multipliers import MOST_ROUNDS, by_multipliers
@@ -39,12 +40,12 @@ def with_dual(task: Task, effort: Effort, start: State | None = None) -> tuple[S
     unit = unit_of(task)
     task, start = in_units(task, unit), state_in_units(start, unit)
     effort = effort._replace(observer=Scaled(effort.observer, unit, unit))
-    with one_blas_thread():
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         problem = pose(task._replace(loss=losses.SquaredError()))._replace(loss=task.loss)
         ended, passes = _minimise(problem, effort, begin(problem, start))
-    found = ended.found
-    model = model_at(problem, found.u)
-    coef, intercept = unit * model.coef, unit * model.intercept
+        found = ended.found
+        model = model_at(problem, found.u)
+        coef, intercept = unit * model.coef, unit * model.intercept
     refuse_infinite(coef, intercept, unit * found.objective)
     history = {
         "objective": [unit * value for value in ended.objectives],
@@ -68,7 +69,7 @@ def _minimise(problem: Problem, effort: Effort, u: Floats) -> tuple[Ended, int]:
     """Choose the methods; return where they ended, and the passes."""
     kinks = kinks_of(problem.loss, problem.y, problem.weight)
     tol = finished_tolerance(problem, effort.tol)
-    target = Target(tol, effort.tol, rounding_of(kinks))
+    target = Target(tol, effort.tol, partial(rounding_of, problem, kinks))
     n, d = problem.shape
     has_matrix = d + 1 <= LARGEST_METRIC or n <= LARGEST_ROWS
     if has_matrix and n <= MANY_ROWS:
@@ -86,7 +87,7 @@ def _minimise(problem: Problem, effort: Effort, u: Floats) -> tuple[Ended, int]:
     if first.found.gap < ended.found.gap:
         found = found._replace(dual=first.found.dual)
     histories = first.objectives + ended.objectives, first.gaps + ended.gaps
-    converged = target.has_converged(found.objective, gap)
+    converged = target.has_converged(found)
     return Ended(found, *histories, converged), passes
 
 
@@ -110,13 +111,6 @@ def in_units(task: Task, unit: float) -> Task:
 
 def state_in_units(start: State | None, unit: float) -> State | None:
     return None if start is None else State(start.coef / unit, start.intercept / unit)
-
-
-def rounding_of(kinks: Kinks) -> float:
-    """Return what rounding leaves of a loss that is zero."""
-    size = np.max(np.abs(kinks.at), axis=0, initial=0.0)
-    slope = np.maximum(kinks.high, -kinks.low).max(axis=0, initial=0.0)
-    return 16.0 * float(np.finfo(np.float64).eps * np.sum(slope * size))
 
 
 def begin(problem: Problem, start: State | None) -> Floats:
