@@ -60,7 +60,9 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
         return Answer(SOLVERS[chosen](task, effort, start), chosen)
     first = sdca(task, _budget(effort), start)
     left = effort.max_iter - first.n_iter
-    reached = first.converged or first.left <= effort.tol * abs(first.objective)
+    reached = first.left <= effort.tol * abs(first.objective)
+    if not is_piecewise_linear(task.loss):  # which descent finishes, however small they are
+        reached = reached or first.converged
     if reached or left <= 0 or effort.observer.stops:
         return Answer(first._replace(converged=reached), chosen)
     second = descend(task, effort._replace(max_iter=left), State(first.coef, first.intercept))

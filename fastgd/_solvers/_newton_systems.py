@@ -101,14 +101,21 @@ class InRows:
         own[:-1] = np.where(own[:-1] > 0.0, own[:-1], least)
         self._inverse = np.append(1.0 / own[:-1], 0.0)
         self._slack = 1.0 / weight
-        if problem.l1 > 0.0 or problem.l2 == 0.0 or self._kernel is None:
-            self._kernel = kernel_of(problem, self._used, self._inverse[:-1])
-        full = self._kernel.copy()
+        full = self._kernel_times()
         full[np.diag_indices_from(full)] += self._slack
         self._jacobi = 1.0 / np.sqrt(np.diagonal(full))
         full *= self._jacobi * self._jacobi[:, None]
         self._factor = cholesky(full)
         self._ones = self._solve(np.ones(self._used.shape[0]))
+
+    def _kernel_times(self) -> Floats:
+        """Return Z G^-1 Z', which without l1 is what it was, up to a factor."""
+        if self._problem.l1 > 0.0:
+            return kernel_of(self._problem, self._used, self._inverse[:-1])
+        largest = float(np.max(self._inverse))
+        if self._kernel is None:
+            self._kernel = kernel_of(self._problem, self._used, self._inverse[:-1] / largest)
+        return self._kernel * largest
 
     def _roughly(self, t: Floats) -> Floats:
         scaled = sl.cho_solve((self._factor, True), self._jacobi * t, check_finite=False)
