@@ -312,10 +312,15 @@ class SolvingWatch(Watch):
             return self.stops
         if self.target < len(self._done):
             self.history, self.epoch, self._kept, self.target = {}, 0, None, len(self._done)
+        self._now = model
+        return any(self._took_pass(figures) for _ in range(passes))
+
+    def _took_pass(self, figures: dict[str, float]) -> bool:
+        """Note a pass, and tell the callbacks of it; return whether to stop."""
         for name in {**self.history, **figures}:
             entries = self.history.setdefault(name, [np.nan] * self.epoch)
             entries.append(float(figures.get(name, np.nan)))
-        self._now, self.epoch, self.n_passes = model, self.epoch + 1, self.n_passes + passes
+        self.epoch, self.n_passes = self.epoch + 1, self.n_passes + 1
         return self.tell()
 
     def finished(self, solution: Solution) -> Solution:

@@ -13,7 +13,7 @@ from fastgd._solvers._costs import FINISHED_IN_FLOAT64, largest_matrix
 from fastgd._solvers._exact import exact
 from fastgd._solvers._gd import State, gd
 from fastgd._solvers._least_norm import least_norm
-from fastgd._solvers._multipliers import by_multipliers
+from fastgd._solvers._piecewise import piecewise_linear
 from fastgd._solvers._saga import saga
 from fastgd._solvers._sdca import sdca
 from fastgd._solvers._stored import as_stored
@@ -29,21 +29,21 @@ from fastgd.kernels.rows import Dense
 # loss with kinks is harder to descend.
 LARGEST_Q, LARGEST_Q_OF_KINKS = 4.0, 10.0
 SDCA_PASSES = 100  # then descent goes on from there
-FINISHED_WIDE = 1e-9
 
 
 def descend(task: Task, effort: Effort, start: Any = None) -> Solution:
-    """Solve a task by full-batch descent, a loss with kinks by smooth stand-ins.
+    """Solve a task by full-batch descent, a piecewise linear loss by its own methods.
 
     Where columns outnumber rows, in a basis of the rows; where an l1 penalty leaves few of many
     columns, on these.
     """
-    solver = by_multipliers if is_piecewise_linear(task.loss) else gd
-    if solver is gd and wants_working_sets(task):
+    if is_piecewise_linear(task.loss):
+        return piecewise_linear(task, effort, start)
+    if wants_working_sets(task):
         return by_working_sets(task, effort, start)
     if is_reducible(task):
-        return in_basis(solver, task, effort, start)
-    return solver(task, effort, start)
+        return in_basis(gd, task, effort, start)
+    return gd(task, effort, start)
 
 
 SOLVERS = {"gd": descend, "saga": saga, "sdca": sdca}
@@ -104,34 +104,34 @@ def _solved(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
     start = _start_for(chosen, task, start)
     if solver != "auto" or chosen != "sdca":
         return Answer(SOLVERS[chosen](task, effort, start), chosen)
-    first = sdca(task, _budget(task, effort), start)
+    first = sdca(task, _budget(effort), start)
     left = effort.max_iter - first.n_iter
-    reached = first.converged or first.left <= effort.tol * abs(first.objective)
+    reached = first.left <= effort.tol * abs(first.objective)
+    if not is_piecewise_linear(task.loss):  # which descent finishes, however small they are
+        reached = reached or first.converged
     if reached or left <= 0 or effort.observer.stops:
         return Answer(first._replace(converged=reached), chosen)
     second = descend(task, effort._replace(max_iter=left), State(first.coef, first.intercept))
     return Answer(second._replace(n_iter=first.n_iter + second.n_iter), "gd")
 
 
-def _budget(task: Task, effort: Effort) -> Effort:
-    """Return how far SDCA may go; a separable problem is cheap to finish and hard to descend."""
-    if _is_wide(task):
-        return effort._replace(tol=min(effort.tol, FINISHED_WIDE))
+def _budget(effort: Effort) -> Effort:
+    """Return how far SDCA may go."""
     return effort._replace(max_iter=min(effort.max_iter, SDCA_PASSES))
 
 
 def choose(task: Task) -> str:
     """Return the solver that "auto" means for a task, by sizes and non-zeros alone."""
     n, d = task.y.shape[0], task.n_features
-    has_kinks, is_wide = is_piecewise_linear(task.loss), _is_wide(task)
-    if task.positive or (n * d <= FINISHED_IN_FLOAT64 and not is_wide):
+    has_kinks = is_piecewise_linear(task.loss)
+    if task.positive or n * d <= FINISHED_IN_FLOAT64:
         return "gd"
     if not has_kinks and (is_reducible(task) or _has_cheap_metric(task)):
         return "gd"
     if not (task.l2 > 0.0 and has_dual(task)):
         return "gd"
     largest = LARGEST_Q_OF_KINKS if has_kinks else LARGEST_Q
-    return "sdca" if is_wide or mean_q(task) <= largest else "gd"
+    return "sdca" if mean_q(task) <= largest else "gd"
 
 
 def _has_cheap_metric(task: Task) -> bool:
@@ -142,7 +142,7 @@ def _has_cheap_metric(task: Task) -> bool:
 
 
 def _is_wide(task: Task) -> bool:
-    """Tell whether a hinge meets fewer rows than columns: separable, where Newton's steps fail."""
+    """Tell whether a hinge meets fewer rows than columns: separable, which SDCA often finishes."""
     return isinstance(task.loss, losses.Hinge) and task.y.shape[0] <= task.n_features
 
 

@@ -85,25 +85,28 @@ def _rounds(problem: Problem, effort: Effort, start: State | None) -> tuple[Outc
     point, curvature = evaluate(problem, u), _mean_curvature(problem, prior)
     goal = Goal(finished_tolerance(problem, effort.tol), 0.0, effort.max_iter)
     goal = goal._replace(floor=goal.tol * 1e-6 * f_null)
-    objectives, lefts, n_iter, share = [point.objective], [np.inf], 0, LEAST_SHARE
+    objectives: list[float] = []
+    lefts: list[float] = []
+    n_iter, share = 0, LEAST_SHARE
     gains = [np.inf]
     while True:
-        target = goal.target(point.objective, goal.tol)
+        target = max(goal.target(point.objective, goal.tol), problem.rounding(point.objective))
         choice = _choose(problem, point, curvature)
         sub = _of_columns(problem, choice.columns)
         floor = max(min(INNER_SHARE * choice.promise, gains[-1]), share * target)
         inner = Goal(0.0, floor, max(effort.max_iter - n_iter, 0), Silenced(effort.observer))
         first = _restricted(point, choice.columns)
         outcome = descend(sub, first.u, _metric(sub, first, prior), inner, first)
-        n_iter += len(outcome.objectives)
         gains.append(max(point.objective - outcome.point.objective, 0.0))
         point = evaluate(problem, _whole(problem, outcome.point.u, choice.columns))
         left = bound_of(problem, point, curvature)
-        objectives.append(point.objective)
-        lefts.append(left)
-        target = goal.target(point.objective, goal.tol)
+        passes = len(outcome.objectives)  # the first point of a round is known
+        n_iter += passes
+        objectives.extend([point.objective] * passes)
+        lefts.extend([left] * passes)
+        target = max(goal.target(point.objective, goal.tol), problem.rounding(point.objective))
         known = {"objective": point.objective, "suboptimality": left}
-        passes, model = len(outcome.objectives), partial(model_at, problem, point.u)
+        model = partial(model_at, problem, point.u)
         if effort.observer.passed(model, known, passes):
             break
         if left <= target or n_iter >= effort.max_iter or sum(gains[-PATIENCE:]) <= 0.0:

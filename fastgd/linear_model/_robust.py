@@ -36,14 +36,15 @@ class HuberRegressor(SolvedRegressor):
     epsilon : float, default=1.35
         Residuals beyond ``epsilon * scale_`` count as outliers, >= 1.
     max_iter : int, default=1000
-        Passes over the data at most.
+        Passes over the data at most; with 0 the median and its scale are the model.
     alpha : float, default=0.0001
         Strength of the penalty, >= 0.
     warm_start : bool, default=False
         Start from the last fit's coefficients.
     fit_intercept : bool, default=True
     tol : float, default=1e-05
-        Stop when the estimated suboptimality is at most ``tol`` times the objective.
+        Stop when the suboptimality is proven to be at most ``tol`` times the objective; small
+        problems (n_samples * n_features up to 1e5) are finished to rounding.
     verbose : int, default=0
         1 shows a bar over the passes, 2 or more writes a line for each through ``logging``.
     callbacks : list or None, default=None
@@ -62,7 +63,8 @@ class HuberRegressor(SolvedRegressor):
     objective_ : float
         What is minimised, divided by sum_i s_i.
     gap_ : float
-        inf: no bound is proven for the joint problem.
+        A proven bound of ``objective_`` minus the optimum: the duality gap of the joint problem,
+        which is convex in w, b and sigma together [2]_. At worst it is ``objective_``.
     solver_ : str
     history_ : dict of str to list
     n_features_in_ : int
@@ -158,15 +160,15 @@ class QuantileRegressor(SolvedRegressor):
         Strength of the l1 penalty, >= 0.
     fit_intercept : bool, default=True
     solver : {"auto", "gd"}, default="auto"
-        Both mean smooth stand-ins of the loss, each about the solution of the one before; the
-        names of scikit-learn's solvers are accepted and mean "auto".
+        Both mean an interior point method [2]_, for more than 200,000 rows after smooth stand-ins
+        of the loss; the names of scikit-learn's solvers are accepted and mean "auto".
     solver_options : dict, default=None
         Accepted and not needed.
     tol : float, default=1e-4
-        Stop when the estimated suboptimality is at most ``tol`` times the objective; small
+        Stop when the suboptimality is proven to be at most ``tol`` times the objective; small
         problems (n_samples * n_features up to 1e5) are finished to rounding.
     max_iter : int, default=1000
-        Passes over the data at most.
+        Passes over the data at most: the first look at it, and the Newton steps.
     verbose : int, default=0
         1 shows a bar over the passes, 2 or more writes a line for each through ``logging``.
     callbacks : list or None, default=None
@@ -181,7 +183,8 @@ class QuantileRegressor(SolvedRegressor):
     objective_ : float
         What is minimised.
     gap_ : float
-        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+        A proven bound of ``objective_`` minus the optimum: the duality gap; at worst it is
+        ``objective_``.
     solver_ : str
     history_ : dict of str to list
     n_features_in_ : int
@@ -190,6 +193,7 @@ class QuantileRegressor(SolvedRegressor):
     References
     ----------
     .. [1] Koenker & Bassett, "Regression Quantiles", 1978.
+    .. [2] Portnoy & Koenker, "The Gaussian Hare and the Laplacian Tortoise", 1997.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
