@@ -58,7 +58,8 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
     ValueError
         If a solver was asked for that cannot solve this task: the message says why.
     """
-    return in_units(partial(_solve, solver), task, effort, start)  # type: ignore[no-any-return]
+    answer: Answer = in_units(partial(_solve, solver), task, effort, start)
+    return answer
 
 
 def _solve(solver: str, task: Task, effort: Effort, start: Any) -> Answer:

@@ -29,7 +29,9 @@ def as_matrix(rows: Any, n_rows: int, n_features: int) -> Any:
     return sp.csr_matrix((rows.data, rows.indices, rows.indptr), shape=(n_rows, n_features))
 
 
-def chunks(rows: Any, shape: tuple[int, int], columns: NDArray[Any]) -> Iterator[tuple[int, Floats]]:
+def chunks(
+    rows: Any, shape: tuple[int, int], columns: NDArray[Any]
+) -> Iterator[tuple[int, Floats]]:
     """Yield where each chunk of rows starts, and the columns there, dense."""
     matrix = None if isinstance(rows, Dense) else as_matrix(rows, *shape)
     size = max(1, ENTRIES_AT_ONCE // max(1, columns.shape[0]))

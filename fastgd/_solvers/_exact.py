@@ -138,7 +138,7 @@ def _smooth(task: Task, system: System) -> tuple[Any, float]:
 def _refined(z: Any, t: Any, factors: Factors) -> tuple[Any, float]:
     """Solve least squares of independent columns; refine residuals and coefficients together.
 
-        [I z; z' 0] [residual; u] = [t; 0]
+    [I z; z' 0] [residual; u] = [t; 0]
     """
     q, r, order, _ = factors
     u, residual = np.zeros(z.shape[1], Extended), t * 0
@@ -158,9 +158,7 @@ def _refined(z: Any, t: Any, factors: Factors) -> tuple[Any, float]:
     return u, left
 
 
-def _least_norm(
-    z: Any, t: Any, factors: Factors, shrink: Floats, l2: float
-) -> tuple[Any, float]:
+def _least_norm(z: Any, t: Any, factors: Factors, shrink: Floats, l2: float) -> tuple[Any, float]:
     """Solve by the coordinates of the rows that are left of columns in the user's scale.
 
     z u = q (r P' / scale) w, w = scale u in units of the largest; r P' / scale = (basis lower)',
@@ -252,7 +250,11 @@ def _of_signs(task: Task, system: System, signs: Floats) -> tuple[Any, Floats, f
         r = r[: chosen.shape[0]]
         if not np.min(np.abs(np.diagonal(r))) > LEAST_PIVOT:
             return None
-        push, own, last = task.l1 * shrink * signs[chosen], np.zeros(chosen.shape[0], Extended), np.inf
+        push, own, last = (
+            task.l1 * shrink * signs[chosen],
+            np.zeros(chosen.shape[0], Extended),
+            np.inf,
+        )
         for _ in range(ROUNDS):
             slope = z.T @ (system.t - z @ own) - ridge * own - push
             step = sl.solve_triangular(r, slope.astype(np.float64), trans=1, check_finite=False)

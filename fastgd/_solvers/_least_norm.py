@@ -53,10 +53,7 @@ def _may_depend(problem: Problem) -> bool:
     usable = problem.frame.shrink > 0.0
     some = min(n, SAMPLED * d + 50)
     weight = np.where(np.arange(n) % max(1, n // some) == 0, problem.weight, 0.0)
-    gram = products(problem, weight)
-    mean = gram[:-1, -1]
-    gram = gram[:-1, :-1] - np.outer(mean, mean) / max(gram[-1, -1], 1e-300)
-    gram = gram[np.ix_(usable, usable)]
+    gram = _centered_products(problem, weight)[np.ix_(usable, usable)]
     diagonal = np.diagonal(gram)
     if not np.all(diagonal > 0.0):
         return True
@@ -68,7 +65,8 @@ def _may_depend(problem: Problem) -> bool:
 def _shortest(problem: Problem, u: Floats) -> Floats:
     """Move along what no row sees to the least norm in the user's columns."""
     usable = np.flatnonzero(problem.frame.shrink > 0.0)
-    values, vectors = np.linalg.eigh(_centered_products(problem)[np.ix_(usable, usable)])
+    gram = _centered_products(problem, problem.weight)
+    values, vectors = np.linalg.eigh(gram[np.ix_(usable, usable)])
     unseen = vectors[:, values <= NEGLIGIBLE * values[-1]]
     if unseen.shape[1] == 0:
         return u
@@ -81,23 +79,29 @@ def _shortest(problem: Problem, u: Floats) -> Floats:
     return moved
 
 
-def _centered_products(problem: Problem) -> Floats:
-    gram = products(problem, problem.weight)
-    mean = gram[:-1, -1]
-    centered: Floats = gram[:-1, :-1] - np.outer(mean, mean)
+def _centered_products(problem: Problem, weight: Floats) -> Floats:
+    """Return the columns' products, about their means where an intercept is fitted."""
+    gram = products(problem, weight)
+    own, mean = gram[:-1, :-1], gram[:-1, -1]
+    if not problem.fit_intercept:
+        return own
+    centered: Floats = own - np.outer(mean, mean) / max(gram[-1, -1], 1e-300)
     return centered
 
 
 def _in_span_of_rows(problem: Problem, u: Floats) -> Floats:
     """Project coefficients of the user's columns onto what the centered rows span."""
     rows, n, d = problem.rows, *problem.shape
-    frame, root = problem.frame, np.sqrt(problem.weight)
+    frame = problem.frame
+    root: Floats = np.sqrt(problem.weight)
     x: Any = rows.values if isinstance(rows, Dense) else as_matrix(rows, n, d)
     scale = np.where(frame.shrink > 0.0, frame.shrink, 0.0)
     largest = float(np.max(scale, initial=0.0))
     if largest == 0.0:
         return u
-    usable = (scale > 0.0) * largest  # columns in units of the largest: powers stay in range
+    usable: Floats = (
+        scale > 0.0
+    ) * largest  # columns in units of the largest: powers stay in range
     center = frame.center * usable
 
     def ahead(w: Floats) -> Floats:

@@ -178,7 +178,7 @@ def raw_of(loss: Any, mean: Any) -> Any:
     return loss.level + np.log(np.maximum(mean, 1e-300))
 
 
-def _size_of_terms(loss: Any, y: Floats, weight: Floats) -> float:
+def _size_of_terms(loss: Any, y: NDArray[Any], weight: Floats) -> float:
     """Return ``Problem.terms``."""
     if has_log_link(loss):
         a, b = 2.0 - power_of(loss), 1.0 - power_of(loss)
@@ -313,9 +313,7 @@ def objective_of(task: Task, coef: Floats, intercept: Any) -> float:
     task, problem = units.task, pose(units.task)
     coef, intercept = units.from_user(coef, intercept)
     if problem.n_outputs > 0:
-        return units.of_figure(
-            evaluate(problem, from_raw(problem, coef, intercept)).objective
-        )
+        return units.of_figure(evaluate(problem, from_raw(problem, coef, intercept)).objective)
     raw = np.empty(problem.shape[0])
     predict_raw(problem.rows, np.append(coef, intercept), 0, raw.shape[0], raw)
     loss = float(total_loss(problem.y, problem.weight, problem.loss, raw)) - problem.least
