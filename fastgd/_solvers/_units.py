@@ -156,7 +156,10 @@ def _about_target(units: Units) -> Units:
     if not isinstance(task.loss, DISTANCES + LINEAR + SQUARED):
         return units
     with np.errstate(over="ignore", invalid="ignore"):
-        level = float(np.median(task.y))
+        some = task.y[:: max(1, task.y.shape[0] // SAMPLE)]
+        level = float(np.median(some))
+        if not 0.1 * FAR * np.mean(np.abs(some - level)) <= abs(level):
+            return units
         distance = float(np.mean(np.abs(task.y - level)))
         if not (np.isfinite(distance) and 0.0 < FAR * distance < abs(level)):
             return units
@@ -202,8 +205,8 @@ def _about_log(units: Units) -> Units:
     y = np.ldexp(np.asarray(task.y, np.float64), -exponent)
     power = power_of(task.loss)
     steepest = max(abs(2.0 - power), abs(1.0 - power))
-    logs = np.abs(np.log(y[y > 0.0]))
-    reach = losses.EDGE + steepest * float(np.max(logs, initial=0.0))
+    ends = np.min(y, initial=1.0, where=y > 0.0), np.max(y, initial=1.0)
+    reach = losses.EDGE + steepest * float(np.max(np.abs(np.log(ends))))
     level = exponent * float(np.log(2.0))
     loss = task.loss._replace(level=level, reach=min(reach, LARGEST_REACH))
     half = float(np.exp2(np.clip(0.5 * (2.0 - power) * exponent, -1000.0, 1000.0)))
