@@ -16,7 +16,7 @@ import fastgd
 
 SETS = json.loads((Path(__file__).parent / "fixtures" / "nist_strd.json").read_text())
 # Filip's powers up to x^10 are rounded to float64 before they are seen: 7.6 digits are left of the
-# certified ones in the exact solution, as mpmath's 60 digits show.
+# certified ones in the exact solution.
 WANTED = {"Filip": 7.0, "Wampler4": 11.0, "Wampler5": 9.0}
 EXTENDED = np.finfo(np.longdouble).eps < 1e-18
 PLAIN_LOSS = 0.0 if EXTENDED else 2.0

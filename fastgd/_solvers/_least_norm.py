@@ -5,10 +5,12 @@ factorised (``_exact``); here products of the columns, or of the rows where thes
 what no row sees.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import scipy.linalg as sl
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpstrf
 
@@ -16,7 +18,7 @@ from fastgd._solvers._columns import as_matrix
 from fastgd._solvers._costs import LARGEST_MATRIX
 from fastgd._solvers._gd import State
 from fastgd._solvers._precondition import products
-from fastgd._solvers._problem import Problem, from_raw, pose, to_raw
+from fastgd._solvers._problem import Problem, from_raw, pose, take, to_raw
 from fastgd._solvers._task import Solution, Task
 from fastgd._threads import one_blas_thread
 from fastgd.kernels.rows import Dense
@@ -24,8 +26,10 @@ from fastgd.kernels.rows import Dense
 Floats = NDArray[np.float64]
 
 NEGLIGIBLE = 1e-12  # part of a unit diagonal, or of the largest eigenvalue: below it is rounding
+CLEAR = 1e-8  # pivots above this part of the largest are no rounding
 SAMPLED = 4  # rows a column, from which independence is seen as well as from all
 ROUNDS = 2
+MOST_WORK = 1e9  # multiplications of sparse columns by each other, ten seconds of them
 
 
 def least_norm(task: Task, found: Solution) -> Solution:
@@ -38,7 +42,7 @@ def least_norm(task: Task, found: Solution) -> Solution:
         u = from_raw(problem, found.coef, found.intercept)
         if n <= d:
             u[:-1] = _in_span_of_rows(problem, u[:-1])
-        elif d < LARGEST_MATRIX and _may_depend(problem):
+        elif d < LARGEST_MATRIX and _work(problem) <= MOST_WORK and _may_depend(problem):
             u[:-1] = _shortest(problem, u[:-1])
         else:
             return found
@@ -52,12 +56,11 @@ def _may_depend(problem: Problem) -> bool:
     """Tell whether columns depend on each other, in as many rows as should show it."""
     n, d = problem.shape
     usable = problem.frame.shrink > 0.0
-    some = min(n, SAMPLED * d + 50)
-    weight = np.where(np.arange(n) % max(1, n // some) == 0, problem.weight, 0.0)
-    gram = products(problem, weight)
-    mean = gram[:-1, -1]
-    gram = gram[:-1, :-1] - np.outer(mean, mean) / max(gram[-1, -1], 1e-300)
-    gram = gram[np.ix_(usable, usable)]
+    chosen = np.arange(0, n, max(1, n // (SAMPLED * d + 50)))
+    weight = problem.weight[chosen]
+    if not np.any(weight > 0.0):
+        return True
+    gram = _products(problem, chosen, weight / weight.sum())[np.ix_(usable, usable)]
     diagonal = np.diagonal(gram)
     if not np.all(diagonal > 0.0):
         return True
@@ -69,7 +72,8 @@ def _may_depend(problem: Problem) -> bool:
 def _shortest(problem: Problem, u: Floats) -> Floats:
     """Move along what no row sees to the least norm in the user's columns."""
     usable = np.flatnonzero(problem.frame.shrink > 0.0)
-    values, vectors = np.linalg.eigh(_centered_products(problem)[np.ix_(usable, usable)])
+    gram = _products(problem, None, problem.weight)
+    values, vectors = np.linalg.eigh(gram[np.ix_(usable, usable)])
     unseen = vectors[:, values <= NEGLIGIBLE * values[-1]]
     if unseen.shape[1] == 0:
         return u
@@ -82,23 +86,42 @@ def _shortest(problem: Problem, u: Floats) -> Floats:
     return moved
 
 
-def _centered_products(problem: Problem) -> Floats:
-    gram = products(problem, problem.weight)
-    mean = gram[:-1, -1]
-    centered: Floats = gram[:-1, :-1] - np.outer(mean, mean)
-    return centered
+def _products(problem: Problem, chosen: NDArray[np.int64] | None, weight: Floats) -> Floats:
+    """Return the standardised columns' products, about their means if an intercept is fitted.
+
+    ``chosen`` are some rows' numbers, None for all; sparse rows are never made dense.
+    """
+    own: Floats
+    if isinstance(problem.rows, Dense):
+        some = problem if chosen is None else take(problem, chosen, weight)
+        gram = products(some, weight)
+        own, mean = gram[:-1, :-1], gram[:-1, -1]
+    else:
+        matrix = as_matrix(problem.rows, *problem.shape)
+        matrix = matrix if chosen is None else matrix[chosen]
+        scaled = sp.diags_array(np.sqrt(weight)) @ matrix.astype(np.float64)
+        scaled = sp.csr_array(scaled @ sp.diags_array(problem.frame.shrink))
+        own, mean = (scaled.T @ scaled).toarray(), scaled.T @ np.sqrt(weight)
+    return own - np.outer(mean, mean) if problem.fit_intercept else own
+
+
+def _work(problem: Problem) -> float:
+    """Return the multiplications that the products of sparse columns take; 0 for dense ones."""
+    if isinstance(problem.rows, Dense):
+        return 0.0
+    return float(np.sum(np.square(np.diff(problem.rows.indptr).astype(np.float64))))
 
 
 def _in_span_of_rows(problem: Problem, u: Floats) -> Floats:
     """Project coefficients of the user's columns onto what the centered rows span."""
     rows, n, d = problem.rows, *problem.shape
-    frame, root = problem.frame, np.sqrt(problem.weight)
+    frame = problem.frame
+    root: Floats = np.sqrt(problem.weight)
     x: Any = rows.values if isinstance(rows, Dense) else as_matrix(rows, n, d)
-    scale = np.where(frame.shrink > 0.0, frame.shrink, 0.0)
-    largest = float(np.max(scale, initial=0.0))
+    known, largest = frame.shrink > 0.0, float(np.max(frame.shrink, initial=0.0))
     if largest == 0.0:
         return u
-    usable = (scale > 0.0) * largest  # columns in units of the largest: powers stay in range
+    usable: Floats = np.where(known, largest, 0.0)  # units in which powers of columns stay in range
     center = frame.center * usable
 
     def ahead(w: Floats) -> Floats:
@@ -108,17 +131,30 @@ def _in_span_of_rows(problem: Problem, u: Floats) -> Floats:
         v = root * v
         return usable * (x.T @ v) - center * v.sum()
 
-    kernel = _products_of_rows(x, usable, center, root)
+    invert = _inverse(_products_of_rows(x, usable, center, root), root, problem.fit_intercept)
+    w, wanted = np.zeros(d), ahead(u * (frame.shrink / largest))
+    for _ in range(ROUNDS):
+        w += back(invert(wanted - ahead(w)))
+    moved = u.copy()
+    moved[known] = w[known] / (frame.shrink[known] / largest)
+    return moved
+
+
+def _inverse(kernel: Floats, root: Floats, is_centered: bool) -> Callable[[Floats], Floats]:
+    """Return what multiplies by the pseudo-inverse; centered rows add up to zero, that is known."""
+    size = float(np.mean(np.diagonal(kernel)))
+    full = kernel + size * np.outer(root, root) if is_centered else kernel
+    try:
+        factor = sl.cho_factor(full, lower=True, check_finite=False)
+        pivots = np.square(np.diagonal(factor[0]))
+        if np.min(pivots) > CLEAR * np.max(pivots):
+            return lambda v: np.asarray(sl.cho_solve(factor, v, check_finite=False))
+    except sl.LinAlgError:
+        pass
     values, vectors = np.linalg.eigh(kernel)
     seen = values > NEGLIGIBLE * values[-1]
     basis, values = vectors[:, seen], values[seen]
-    w, wanted = np.zeros(d), ahead(u * (scale / largest))
-    for _ in range(ROUNDS):
-        w += back(basis @ ((basis.T @ (wanted - ahead(w))) / values))
-    known = scale > 0.0
-    moved = u.copy()
-    moved[known] = w[known] / (scale[known] / largest)
-    return moved
+    return lambda v: np.asarray(basis @ ((basis.T @ v) / values))
 
 
 def _products_of_rows(x: Any, usable: Floats, center: Floats, root: Floats) -> Floats:

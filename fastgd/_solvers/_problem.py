@@ -153,10 +153,14 @@ def pose(task: Task) -> Problem:
         weight = weight / weight.sum()
     values = task.rows.values if isinstance(task.rows, Dense) else task.rows.data
     precise = values.dtype == np.float64 or n * d <= FINISHED_IN_FLOAT64
-    y = np.ascontiguousarray(task.y, np.int32 if many else np.float64)
-    least = 0.0
+    y: NDArray[Any] = np.ascontiguousarray(task.y, np.int32 if many else np.float64)
+    least = terms = 0.0
     if has_log_link(task.loss):  # without it an objective may be negative, or zero
-        least = total_loss(y, weight, task.loss, raw_of(task.loss, y))
+        best = raw_of(task.loss, y)
+        least = total_loss(y, weight, task.loss, best)
+        terms = _size_of_terms(task.loss, weight, best - task.loss.level)
+    elif not many and task.loss.kind == losses.REGRESSION:
+        terms = float(np.sqrt(weight @ (y * y)))
     frame, peak = frame_of(task.rows, weight, d, task.fit_intercept)
     return Problem(
         task.rows,
@@ -173,7 +177,7 @@ def pose(task: Task) -> Problem:
         np.empty(0),
         task.positive,
         least,
-        0.0 if many else _size_of_terms(task.loss, y, weight),
+        terms,
         largest_matrix(task.rows, n, d, task.n_outputs if many else 0),
     )
 
@@ -188,17 +192,13 @@ def raw_of(loss: Any, mean: Any) -> Any:
     return loss.level + np.log(np.maximum(mean, 1e-300))
 
 
-def _size_of_terms(loss: Any, y: Floats, weight: Floats) -> float:
-    """Return ``Problem.terms``."""
-    if has_log_link(loss):
-        a, b = 2.0 - power_of(loss), 1.0 - power_of(loss)
-        t = np.log(np.maximum(y, 1e-300))
-        first = np.exp(np.minimum(a * t, loss.reach)) / abs(a) if a != 0.0 else np.abs(t)
-        second = np.exp(np.minimum(b * t, loss.reach)) / abs(b) if b != 0.0 else np.abs(t)
-        return float(weight @ (first + np.abs(y) * second))
-    if loss.kind == losses.REGRESSION:
-        return float(np.sqrt(weight @ (y * y)))
-    return 0.0
+def _size_of_terms(loss: Any, weight: Floats, t: Floats) -> float:
+    """Return the sum of the magnitudes of a deviance's terms, where y = e^t is predicted."""
+    a, b = 2.0 - power_of(loss), 1.0 - power_of(loss)
+    power = np.exp(np.minimum(a * t, loss.reach)) if a != 0.0 else np.ones_like(t)
+    first = power / abs(a) if a != 0.0 else np.abs(t)
+    second = power / abs(b) if b != 0.0 else power * np.abs(t)
+    return float(weight @ (first + second))
 
 
 def frame_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Frame, Floats]:

@@ -85,13 +85,14 @@ class Units(NamedTuple):
     def of_solution(self, found: Solution) -> Solution:
         """Return a solution in the user's units."""
         coef, intercept = self.to_user(found.coef, found.intercept)
-        names = ("objective", "gap", "left")
         return found._replace(
             coef=coef,
             intercept=intercept,
-            state=self.of_state(found.state, self.to_user),
+            objective=self.of_figure(found.objective),
+            gap=self.of_figure(found.gap),
+            left=self.of_figure(found.left),
             history={k: list(map(self.of_figure, v)) for k, v in found.history.items()},
-            **{name: self.of_figure(getattr(found, name)) for name in names},
+            state=self.of_state(found.state, self.to_user),
         )
 
 
@@ -155,7 +156,10 @@ def _about_target(units: Units) -> Units:
     if not isinstance(task.loss, DISTANCES + LINEAR + SQUARED):
         return units
     with np.errstate(over="ignore", invalid="ignore"):
-        level = float(np.median(task.y))
+        some = task.y[:: max(1, task.y.shape[0] // SAMPLE)]
+        level = float(np.median(some))
+        if not 0.1 * FAR * np.mean(np.abs(some - level)) <= abs(level):
+            return units
         distance = float(np.mean(np.abs(task.y - level)))
         if not (np.isfinite(distance) and 0.0 < FAR * distance < abs(level)):
             return units
@@ -201,20 +205,21 @@ def _about_log(units: Units) -> Units:
     y = np.ldexp(np.asarray(task.y, np.float64), -exponent)
     power = power_of(task.loss)
     steepest = max(abs(2.0 - power), abs(1.0 - power))
-    logs = np.abs(np.log(y[y > 0.0]))
-    reach = losses.EDGE + steepest * float(np.max(logs, initial=0.0))
+    ends = np.min(y, initial=1.0, where=y > 0.0), np.max(y, initial=1.0)
+    reach = losses.EDGE + steepest * float(np.max(np.abs(np.log(ends))))
     level = exponent * float(np.log(2.0))
     loss = task.loss._replace(level=level, reach=min(reach, LARGEST_REACH))
     half = float(np.exp2(np.clip(0.5 * (2.0 - power) * exponent, -1000.0, 1000.0)))
-    strengths = {name: _strength(getattr(task, name) / half / half) for name in ("l1", "l2")}
-    own = task._replace(y=y, loss=loss, **strengths)
+    l1, l2 = _strength(task.l1 / half / half), _strength(task.l2 / half / half)
+    own = task._replace(y=y, loss=loss, l1=l1, l2=l2)
     return units._replace(task=own, half=half)
 
 
 def power_of(loss: Any) -> float:
     """Return p of the variance mean^p that a loss with a log link stands for."""
-    fixed = {losses.Poisson: 1.0, losses.Gamma: 2.0}
-    return float(fixed[type(loss)]) if type(loss) in fixed else float(loss.power)
+    if isinstance(loss, losses.Tweedie):
+        return float(loss.power)
+    return 1.0 if isinstance(loss, losses.Poisson) else 2.0
 
 
 def _about_means(units: Units) -> Units:
