@@ -28,6 +28,7 @@ from fastgd._solvers._precondition import (
     cost_of_hessian,
     hessian,
     left_out,
+    limit,
     metric_to_start,
     n_products,
     newton_metric,
@@ -267,27 +268,29 @@ def descend(
     point = first if first is not None else evaluate(problem, u)
     pairs = Pairs(u.size)
     objectives, lefts = [point.objective], []
-    since, stuck, fresh = 0, False, False
+    since, stuck, fresh = 0, False, isinstance(metric, Implicit)
     constant, damping = is_exact(problem, metric), Damping()
     decrements: list[float] = []
     n_spent = 0  # a product with an implicit Hessian reads X as a pass does
+    limit(metric, goal.max_passes)
     while True:
+        target = goal.target(point.objective)
+        if isinstance(metric, Implicit) and not fresh:  # free to make, but not to solve with
+            metric, fresh = newton_metric(problem, point, damping), True
+            limit(metric, goal.max_passes - n_spent, 0.1 * target)
+            pairs.clear()
         before = n_products(metric)
         step, decrement = _direction(problem, point, metric, pairs)
         n_spent += n_products(metric) - before
         decrements.append(decrement)
         is_newton = constant or (fresh and damping.amount == 0.0)
         left = decrement + left_out(metric) if is_newton else left_of(decrements, objectives)
-        target = goal.target(point.objective)
         worth = stuck or _is_worth(problem, decrements, left, target, since)
         if left <= target and not (constant or fresh):
             worth = _can_confirm(problem, len(objectives))
-        worth = worth or isinstance(metric, Implicit)  # it costs nothing to make, but to solve with
         if worth and can_renew(problem) and not (constant or fresh):
             metric, since, fresh = _hessian_of_some(problem, point, damping), 0, True
-            if isinstance(metric, Implicit):
-                metric.enough = 0.1 * target
-                metric.most = min(metric.most, max(goal.max_passes - n_spent, 1))
+            limit(metric, goal.max_passes - n_spent, 0.1 * target)
             pairs.clear()
             decrements.clear()
             continue
