@@ -29,6 +29,7 @@ from fastgd._solvers._precondition import (
     cost_of_hessian,
     hessian,
     left_out,
+    limit,
     metric_to_start,
     n_products,
     newton_metric,
@@ -324,12 +325,13 @@ class _Descent:
         self.decrements: list[float] = []
         self.history = History([], [])
         self.n_passes, self.n_reported = 1, 0
-        self.since, self.is_stuck, self.is_fresh = 0, False, False
+        self.since, self.is_stuck, self.is_fresh = 0, False, isinstance(metric, Implicit)
         self.trusted = self._trust(metric) if is_exact(problem, metric) else None
 
     def run(self) -> Outcome:
         """Take steps until the goal is reached, the passes are used up, or rounding decides."""
         self.objectives.append(self.point.objective)
+        self._limit()
         while True:
             step, decrement = self._direction()
             self.decrements.append(decrement)
@@ -346,10 +348,20 @@ class _Descent:
 
     def _direction(self) -> tuple[Floats, float]:
         """Return a step and the decrement; a product with an implicit Hessian is a pass, too."""
+        if isinstance(self.metric, Implicit) and not self.is_fresh:
+            # free to make, but not to solve with
+            self.metric, self.is_fresh = newton_metric(self.problem, self.point, self.damping), True
+            self.pairs.clear()
+            self._limit()
         before = n_products(self.metric)
         step, decrement = _direction(self.problem, self.point, self.metric, self.pairs)
         self.n_passes += n_products(self.metric) - before
         return step, decrement
+
+    def _limit(self) -> None:
+        """Let conjugate gradients take no more passes than there are, and be as good as need be."""
+        enough = SHARE_OF_TARGET * self._target()
+        limit(self.metric, self.goal.max_passes - self.n_passes, enough)
 
     def _outcome(self) -> Outcome:
         self._has_arrived()
@@ -440,9 +452,7 @@ class _Descent:
         else:
             self.metric, is_whole = _hessian_of_some(problem, self.point, self.damping)
             self.trusted = self._trust(self.metric) if is_whole else None
-        if isinstance(self.metric, Implicit):
-            self.metric.enough = SHARE_OF_TARGET * self._target()
-            self.metric.most = min(self.metric.most, max(self.goal.max_passes - self.n_passes, 1))
+        self._limit()
         self.since, self.is_fresh, self.is_stuck = 0, True, False
         self.pairs.clear()
         self.decrements.clear()
@@ -450,8 +460,6 @@ class _Descent:
 
     def _pays(self) -> bool:
         """Tell whether a new Hessian costs less than the passes that it saves."""
-        if isinstance(self.metric, Implicit):  # it costs nothing to make, but to solve with
-            return True
         level = self.left, self._target()
         return self.is_stuck or _is_worth(self.problem, self.decrements, *level, self.since)
 

@@ -366,6 +366,12 @@ def n_products(metric: AnyMetric) -> int:
     return metric.n_products if isinstance(metric, Implicit) else 0
 
 
+def limit(metric: AnyMetric, most: int, enough: float = 0.0) -> None:
+    """Bound how often solving with a metric reads X, and say what decrease is negligible."""
+    if isinstance(metric, Implicit):
+        metric.most, metric.enough = max(1, min(metric.most, most)), enough
+
+
 def with_penalty_of(problem: Problem, metric: AnyMetric) -> AnyMetric:
     """Return a metric for a problem with another penalty, or another bound of the curvature."""
     if isinstance(metric, Implicit):

@@ -33,6 +33,7 @@ MOST_ROWS = 1000
 MOST_SPARSE_ROWS = 150  # entry by entry the products cost n passes
 # Of the largest pivot: below it, a product of rows has lost more than eight of sixteen digits.
 LEAST_PIVOT = 1e-4
+NEAR = 3.0  # deviations from zero that a mean may be for products to be centred: one digit
 Solve = Callable[[Task, Effort, Any], Solution]
 
 
@@ -84,13 +85,11 @@ def basis_of(task: Task) -> Basis:
         weight = np.asarray(task.weight, np.float64) / np.sum(task.weight, dtype=np.float64)
     frame, _ = frame_of(task.rows, weight, d, task.fit_intercept)
     varies = frame.shrink > 0.0
-    rows = task.rows
-    if is_scattered(rows, n, d):
-        matrix = sp.csr_array((rows.data, rows.indices, rows.indptr), shape=(n, d))
-        matrix = matrix.astype(np.float64).multiply(varies).tocsr()
-        center = frame.center * varies
-        along = matrix @ center
-        products = np.asarray((matrix @ matrix.T).todense())
+    rows, center = task.rows, frame.center * varies
+    matrix = _as_they_are(rows, n, d, varies)
+    if matrix is not None and np.max(np.abs(center) * frame.shrink, initial=0.0) <= NEAR:
+        along, products = matrix @ center, matrix @ matrix.T
+        products = products.toarray() if sp.issparse(products) else products
         products = products - along - along[:, None] + center @ center
         basis = _by_products(products, matrix, center, n - task.fit_intercept)
         if basis is not None:
@@ -98,7 +97,16 @@ def basis_of(task: Task) -> Basis:
     values = _centred(rows, n, d, frame.center, varies)
     basis = _by_products(values @ values.T, values, np.zeros(d), n - task.fit_intercept)
     basis = basis or _by_qr(values, task.l2 > 0.0)
-    return basis._replace(center=frame.center * varies)
+    return basis._replace(center=center)
+
+
+def _as_they_are(rows: Any, n: int, d: int, varies: Any) -> Any:
+    """Return the rows in float64, not centred; None where that takes a dense copy."""
+    if is_scattered(rows, n, d):
+        matrix = sp.csr_array((rows.data, rows.indices, rows.indptr), shape=(n, d))
+        return matrix.astype(np.float64).multiply(varies).tocsr()
+    plain = isinstance(rows, Dense) and rows.values.dtype == np.float64 and np.all(varies)
+    return rows.values if plain else None
 
 
 def _centred(rows: Any, n: int, d: int, center: Floats, varies: Any) -> Floats:
@@ -108,7 +116,8 @@ def _centred(rows: Any, n: int, d: int, center: Floats, varies: Any) -> Floats:
     else:
         matrix = sp.csr_array((rows.data, rows.indices, rows.indptr), shape=(n, d))
         values = matrix.toarray().astype(np.float64) - center
-    values[:, ~varies] = 0.0
+    if not np.all(varies):
+        values[:, ~varies] = 0.0
     return np.ascontiguousarray(values)
 
 
@@ -128,15 +137,15 @@ def _by_products(products: Floats, rows: Any, center: Floats, rank: int) -> Basi
     small = np.empty((n, rank))
     small[order] = triangle
     chosen, head = order[:rank], triangle[:rank]
-    some = rows[chosen]
 
     def back(v: Floats) -> Floats:
-        share = sl.solve_triangular(head, v.T, lower=True, trans="T", check_finite=False)
-        w = some.T @ share
+        share = np.zeros((n, *v.shape[:-1]))
+        share[chosen] = sl.solve_triangular(head, v.T, lower=True, trans="T", check_finite=False)
+        w = rows.T @ share
         return (w - np.multiply.outer(center, share.sum(axis=0))).T
 
     def into(w: Floats) -> Floats:
-        along = some @ w.T - center @ w.T
+        along = (rows @ w.T - center @ w.T)[chosen]
         return sl.solve_triangular(head, along, lower=True, check_finite=False).T
 
     return Basis(small, center, back, into)
@@ -166,7 +175,8 @@ def _by_qr(values: Floats, is_penalised: bool) -> Basis:
 def _model(basis: Basis, model: Model) -> Model:
     """Return the model in the user's columns."""
     coef = basis.back(np.asarray(model.coef))
-    return model._replace(coef=coef, intercept=model.intercept - coef @ basis.center)
+    intercept: Any = model.intercept - coef @ basis.center
+    return model._replace(coef=coef, intercept=float(intercept) if coef.ndim == 1 else intercept)
 
 
 class _Mapped(Observer):
