@@ -97,7 +97,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
-        "average": [Interval(Integral, 0, None, closed="left"), "boolean"],
+        "average": [Interval(Integral, 0, None, closed="neither"), "boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"full"})],
         "optimizer": [StrOptions(set(OPTIMIZERS)), HasMethods(["update", "paces"])],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],

@@ -14,8 +14,9 @@ from fastgd._undo import or_as_before
 from fastgd._validation import fit_context
 from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import Huber, Quantile
+from fastgd.linear_model._parameters import check_quantile_solver
 from fastgd.linear_model._regression import SolvedRegressor
-from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel
+from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
 
 WORDS = SolvedModel._parameter_constraints
 
@@ -157,8 +158,8 @@ class QuantileRegressor(SolvedRegressor):
         Strength of the l1 penalty, >= 0.
     fit_intercept : bool, default=True
     solver : {"auto", "gd"}, default="auto"
-        Both mean smooth stand-ins of the loss, each about the solution of the one before; the
-        names of scikit-learn's solvers are accepted and mean "auto".
+        Both mean smooth stand-ins of the loss, each about the solution of the one before. "highs",
+        "highs-ds", "highs-ipm" and "revised simplex" are accepted and mean "auto".
     solver_options : dict, default=None
         Accepted and not needed.
     tol : float, default=1e-4
@@ -195,7 +196,9 @@ class QuantileRegressor(SolvedRegressor):
         "quantile": [Interval(Real, 0, 1, closed="neither")],
         "alpha": [NON_NEGATIVE],
         "fit_intercept": ["boolean"],
-        "solver": WORDS["solver"],
+        "solver": solver_names(
+            "highs-ds", "highs-ipm", "highs", "interior-point", "revised simplex"
+        ),
         "solver_options": [dict, None],
         "tol": [NON_NEGATIVE],
         "max_iter": WORDS["max_iter"],
@@ -242,6 +245,7 @@ class QuantileRegressor(SolvedRegressor):
         -------
         self : QuantileRegressor
         """
+        check_quantile_solver(self.solver)
         with watched(SolvingWatch, self), or_as_before(self):
             X, y, weight = self._check(X, y, sample_weight)
             loss = Quantile(float(self.quantile))
