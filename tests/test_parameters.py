@@ -310,3 +310,29 @@ def test_liblinear_of_more_than_two_classes_is_refused():
         model.fit(X, np.arange(24) % 3)
     assert not hasattr(model, "coef_")
     assert model.fit(X, np.arange(24) % 2).solver_ == "gd"
+
+
+CLASSIFIERS = (fastgd.LogisticRegression, fastgd.SoftmaxRegression, fastgd.LinearSVC)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+@pytest.mark.parametrize("wrong", [-1.0, np.nan, np.inf])
+def test_a_class_weight_that_is_none_is_refused(wrong, kind, n_classes):
+    X = np.random.default_rng(0).normal(size=(24, 3))
+    y = np.array(["a", "b", "c"])[np.arange(24) % n_classes]
+    message = re.escape(
+        f"class_weight must be a finite number >= 0 for each class, got {{'b': {wrong}}}"
+    )
+    with pytest.raises(ValueError, match=message):
+        kind(class_weight={"b": wrong}).fit(X, y)
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_class_weights_that_leave_no_row_are_refused(kind):
+    X = np.random.default_rng(0).normal(size=(24, 3))
+    y = np.arange(24) % 2
+    with pytest.raises(ValueError, match="class_weight must be above 0 for one class at least"):
+        kind(class_weight={0: 0.0, 1: 0.0}).fit(X, y)
+    with pytest.raises(ValueError, match="sample_weight is 0 for every row whose class_weight"):
+        kind(class_weight={0: 0.0}).fit(X, y, sample_weight=1.0 - y)

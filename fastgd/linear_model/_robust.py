@@ -124,6 +124,8 @@ class HuberRegressor(SolvedRegressor):
             X, y, weight = self._check(X, y, sample_weight)
             mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
             start = self._start()
+            if start is not None and np.shape(start.coef) != (X.shape[1],):
+                start = None  # of data with other columns
             if start is not None:
                 start = HuberStart(start, float(vars(self)["scale_"]))
             task = self._task(X, y, weight, Huber(float(self.epsilon)), (0.0, self.alpha / mass))

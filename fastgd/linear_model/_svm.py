@@ -20,7 +20,7 @@ from fastgd.kernels.losses import (
     SquaredEpsilonInsensitive,
     SquaredHinge,
 )
-from fastgd.linear_model._classification import SolvedClassifier
+from fastgd.linear_model._classification import SolvedClassifier, refuse_nothing_left
 from fastgd.linear_model._parameters import check_dual
 from fastgd.linear_model._regression import SolvedRegressor
 from fastgd.linear_model._solved import FLOATS, SolvedModel
@@ -221,6 +221,7 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         if factors[k] != 1.0 or rest != 1.0:
             own = np.where(positive, factors[k], rest)
             weight = own if weight.shape[0] == 0 else own * weight
+            refuse_nothing_left(weight)
         mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
         loss = Hinge(1.0) if self.loss == "hinge" else SquaredHinge()
         y, penalty = np.where(positive, 1.0, -1.0), self._penalty(mass, self.penalty)
