@@ -14,7 +14,7 @@ from fastgd._validation import check_targets, fit_context
 from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import Gamma, Poisson, SquaredError, Tweedie
 from fastgd.linear_model._regression import SolvedRegressor
-from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel
+from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
 
 WORDS = SolvedModel._parameter_constraints
 
@@ -25,7 +25,7 @@ class _GLM(SolvedRegressor, ABC):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "alpha": [NON_NEGATIVE],
         "fit_intercept": ["boolean"],
-        "solver": WORDS["solver"],
+        "solver": solver_names("lbfgs", "newton-cholesky"),
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": WORDS["tol"],
         "warm_start": ["boolean"],
@@ -149,7 +149,7 @@ class PoissonRegressor(_GLM):
         Strength of the penalty, >= 0.
     fit_intercept : bool, default=True
     solver : {"auto", "gd", "saga"}, default="auto"
-        scikit-learn's names mean "auto".
+        "lbfgs" and "newton-cholesky" are accepted and mean "auto".
     max_iter : int, default=1000
         Passes over the data at most.
     tol : float, default=1e-4

@@ -15,8 +15,9 @@ from fastgd._undo import or_as_before
 from fastgd._validation import fit_context
 from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import SquaredError
+from fastgd.linear_model._parameters import check_elastic_net, check_ridge_solver
 from fastgd.linear_model._regression import Penalty, SolvedRegressor
-from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel
+from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
 
 WORDS = SolvedModel._parameter_constraints
 SHARED = {name: WORDS[name] for name in ("tol", "fit_intercept", "verbose", "callbacks")}
@@ -159,7 +160,8 @@ class Ridge(_SquaredErrorModel):
     tol : float, default=1e-4
         Stop when the estimated suboptimality is at most ``tol`` times the objective.
     solver : {"auto", "gd", "saga", "sdca"}, default="auto"
-        scikit-learn's other names mean "auto".
+        "svd", "cholesky", "lsqr", "sparse_cg", "sag" and "lbfgs" are accepted and mean "auto";
+        "lbfgs" only with ``positive=True``, the others only without, as in scikit-learn.
     positive : bool, default=False
         Require w >= 0.
     random_state : int, RandomState instance or None, default=None
@@ -187,10 +189,10 @@ class Ridge(_SquaredErrorModel):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **SHARED,
-        "alpha": [NON_NEGATIVE, np.ndarray],
+        "alpha": [NON_NEGATIVE, "array-like"],
         "copy_X": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
-        "solver": WORDS["solver"],
+        "solver": solver_names("svd", "cholesky", "lsqr", "sparse_cg", "sag", "lbfgs"),
         "positive": ["boolean"],
         "random_state": ["random_state"],
     }
@@ -227,6 +229,8 @@ class Ridge(_SquaredErrorModel):
                 f"Number of targets and number of penalties do not correspond: {alphas.shape[0]} "
                 f"!= {n_targets}"
             )
+        if not np.all((alphas >= 0.0) & (alphas < np.inf)):
+            raise ValueError(f"alpha must be finite and >= 0 for each target, got {self.alpha!r}.")
         return [(0.0, float(a) / mass) for a in np.broadcast_to(alphas, n_targets)]
 
     def _shaped_n_iter(self, n_iter: NDArray[Any], *, many: bool) -> Any:  # noqa: ARG002
@@ -245,7 +249,13 @@ class Ridge(_SquaredErrorModel):
         Returns
         -------
         self : Ridge
+
+        Raises
+        ------
+        ValueError
+            If ``positive`` does not go with the name of one of scikit-learn's solvers, as there.
         """
+        check_ridge_solver(self.solver, positive=bool(self.positive))
         self._fit(X, y, sample_weight)
         return self
 
@@ -263,7 +273,7 @@ class ElasticNet(_SquaredErrorModel):
     l1_ratio : float, default=0.5
         Share of l1, in [0, 1].
     fit_intercept : bool, default=True
-    precompute : bool or array-like, default=False
+    precompute : bool or array-like of shape (n_features, n_features), default=False
         Accepted and not needed.
     max_iter : int, default=1000
         Passes over the data at most.
@@ -307,7 +317,7 @@ class ElasticNet(_SquaredErrorModel):
         "alpha": [NON_NEGATIVE],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "precompute": ["boolean", "array-like"],
-        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
         "copy_X": ["boolean"],
         "warm_start": ["boolean"],
         "positive": ["boolean"],
@@ -388,6 +398,7 @@ class ElasticNet(_SquaredErrorModel):
         -------
         self : ElasticNet
         """
+        check_elastic_net(self, X)
         self._fit(X, y, sample_weight)
         return self
 

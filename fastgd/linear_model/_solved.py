@@ -32,12 +32,13 @@ TINY = 1e-300
 PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
 NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 
-# scikit-learn's names of solvers, which mean "auto" here; ``solver_`` tells what was chosen
-FOREIGN_SOLVERS = {
-    *("lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag"),
-    *("svd", "cholesky", "lsqr", "sparse_cg"),
-    *("highs-ds", "highs-ipm", "highs", "interior-point", "revised simplex"),
-}
+
+def solver_names(*foreign: str) -> list[Any]:
+    """Return what ``solver`` may be: ours, and the names that its twin in scikit-learn has.
+
+    Those mean "auto"; ``solver_`` tells what was chosen.
+    """
+    return [StrOptions({"auto", *SOLVERS, *foreign})]
 
 
 class SolvedModel(CallbackSupport, BaseEstimator):
@@ -53,7 +54,7 @@ class SolvedModel(CallbackSupport, BaseEstimator):
         "tol": [NON_NEGATIVE],
         "fit_intercept": ["boolean"],
         "max_iter": [Interval(Integral, 0, None, closed="left"), None],
-        "solver": [StrOptions({"auto", *SOLVERS} | FOREIGN_SOLVERS)],
+        "solver": solver_names(),
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
@@ -103,7 +104,7 @@ class SolvedModel(CallbackSupport, BaseEstimator):
     def _solve(self, task: Task, start: Any = None, effort: Effort | None = None) -> Answer:
         """Ask the solver that the words name."""
         asked = getattr(self, "solver", "auto")
-        name = "auto" if asked in FOREIGN_SOLVERS else asked
+        name = asked if asked in SOLVERS else "auto"
         if getattr(self, "warm_start", False):
             # a dual start is made for its labels; coefficients would do for any
             before, self._targets = getattr(self, "_targets", None), _fingerprint(task)
