@@ -240,7 +240,7 @@ class NPZ(Matrix):
                 return y.astype(np.float64)
             return (np.char.decode(y, "utf-8") if y.dtype.kind == "S" else y).astype(object)
 
-    def size(self) -> Size:
+    def size(self, layout: Layout | None = None) -> Size:  # noqa: ARG002
         return Size(self._shape()[0], self._row_bytes())
 
     def _row_bytes(self) -> float:
@@ -437,7 +437,7 @@ class SvmLight(Matrix):
             line = next(itertools.islice(numbers, row, None), None)
         return super().place(row, column) if line is None else f"{self.path}, line {line:,}"
 
-    def size(self) -> Size:
+    def size(self, layout: Layout | None = None) -> Size:  # noqa: ARG002
         factor = 4 if is_gzip(self.path) else 1
         lines = next(self._lines(1000), [])
         if not lines:

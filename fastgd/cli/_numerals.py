@@ -7,7 +7,14 @@ from typing import Any, NamedTuple
 from fastgd.cli._problems import Misuse, quoted
 
 DECIMALS = (".", ",")
-THOUSANDS = (",", ".", " ", "'", "\N{RIGHT SINGLE QUOTATION MARK}", "\u00a0", "\u202f", "_")
+# characters that group digits, by the one that names them: there are three kinds of space
+THOUSANDS = {
+    ",": ",",
+    ".": ".",
+    " ": " \u00a0\u202f",
+    "'": "'\u2019",
+    "_": "_",
+}
 _WORDS = {"space": " "}
 _UNIT = r"(?:[$€£¥%‰]|USD|EUR|GBP)"
 
@@ -21,8 +28,8 @@ class Notation(NamedTuple):
     @property
     def pattern(self) -> str:
         """A regular expression of whole cells, as RE2 and Python understand it."""
-        point, group = re.escape(self.decimal), re.escape(self.thousands)
-        whole = rf"(?:[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+)" if group else "[0-9]+"
+        point, group = re.escape(self.decimal), f"[{THOUSANDS.get(self.thousands, '')}]"
+        whole = rf"(?:[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+)" if self.thousands else "[0-9]+"
         number = rf"(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
         return rf"(?i)^[ \t]*[+-]?(?:{number}|inf(?:inity)?|nan)[ \t]*$"
 
@@ -72,14 +79,14 @@ class Notation(NamedTuple):
             If a cell is none.
         """
         compute = arrow.compute
-        if not compute.all(compute.match_substring_regex(cells, self.pattern)).as_py():
-            wrong = compute.any(compute.is_valid(cells)).as_py()
-            if wrong:
-                raise arrow.ArrowInvalid("a cell that is no number")
+        are_numbers = compute.match_substring_regex(cells, self.pattern)
+        if not compute.all(are_numbers, min_count=0).as_py():
+            raise arrow.ArrowInvalid("a cell that is no number")
         text = compute.utf8_trim_whitespace(cells)
-        for character, other in ((self.thousands, ""), (self.decimal, ".")):
-            if character:
-                text = compute.replace_substring(text, character, other)
+        for character in THOUSANDS.get(self.thousands, ""):
+            text = compute.replace_substring(text, character, "")
+        if self.decimal != ".":
+            text = compute.replace_substring(text, self.decimal, ".")
         return text.cast(arrow.float64())
 
 
@@ -114,4 +121,5 @@ def looks_like_a_date(cell: str) -> bool:
 
 def character(text: str) -> str:
     """Return the character that an option names: itself, or one that has a word."""
-    return _WORDS.get(text, text)
+    same = (name for name, characters in THOUSANDS.items() if text and text in characters)
+    return _WORDS.get(text, next(same, text))

@@ -124,8 +124,9 @@ def _source(args: argparse.Namespace, card: _archive.Card) -> Source:
 def _chunks(
     args: argparse.Namespace, source: Source, card: _archive.Card, *, target: bool
 ) -> Iterator[Chunk]:
-    n_rows = rows_to_stream(source, args.chunk_rows)
-    with progress(args.command, source.size().n_rows, quiet=args.quiet) as bar:
+    size = source.size(card.layout)
+    n_rows = rows_to_stream(source, args.chunk_rows, size)
+    with progress(args.command, size.n_rows, quiet=args.quiet) as bar:
         for chunk in source.read(card.layout, n_rows, target=target):
             yield chunk
             bar.update(chunk.n_rows)

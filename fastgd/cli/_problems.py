@@ -4,7 +4,11 @@ from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
 
-MOST_OF_A_VALUE, MOST_OF_A_NAME, MOST_OF_AN_ERROR = 60, 120, 300  # characters of what comes from a file or a library
+MOST_OF_A_VALUE, MOST_OF_A_NAME, MOST_OF_AN_ERROR = (
+    60,
+    120,
+    300,
+)  # characters of what comes from a file or a library
 
 
 class Problem(Exception):

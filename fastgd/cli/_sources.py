@@ -111,8 +111,8 @@ class Source(ABC):
             raise BadData(f"{place}: the target is {what}. Rows without one are of no use here.")
 
     @abstractmethod
-    def size(self) -> Size:
-        """Estimate how much there is to read."""
+    def size(self, layout: Layout | None = None) -> Size:
+        """Estimate how much there is to read, of the columns of a layout or of all."""
 
     def place(self, row: int, column: str | None = None) -> str:
         """Return where a row is, as a user finds it; numbers of rows begin at 0."""
@@ -176,9 +176,9 @@ def rows_at_a_time(source: Source, asked: int | None) -> int | None:
     return _rows_within(size, source)
 
 
-def rows_to_stream(source: Source, asked: int | None) -> int:
+def rows_to_stream(source: Source, asked: int | None, size: Size) -> int:
     """Return how many rows to read at a time where nothing needs all of them at once."""
-    return asked or min(_rows_within(source.size(), source), 1 << 16)
+    return asked or min(_rows_within(size, source), 1 << 16)
 
 
 def _rows_within(size: Size, source: Source) -> int:

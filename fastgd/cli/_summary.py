@@ -197,6 +197,10 @@ def _of_table(layout: Layout, summary: Summary, *, standardize: bool) -> ColumnT
     for part in _parts(fitted):
         if "feature_names_in_" in vars(part):
             part.feature_names_in_ = _compact(part.feature_names_in_)
+    # what scikit-learn keeps as lists of places, each of which would be saved as an object
+    places = vars(fitted).get("_transformer_to_input_indices", {})
+    for name in places:
+        places[name] = np.asarray(places[name], np.int64)
     return fitted
 
 

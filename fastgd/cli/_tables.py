@@ -26,7 +26,7 @@ from fastgd.cli._layout import (
     likeness,
 )
 from fastgd.cli._numerals import Notation, has_unit, likely_notation
-from fastgd.cli._problems import BadData, Misuse, Problem, first_line, listed, needed, quoted
+from fastgd.cli._problems import BadData, Problem, first_line, listed, needed, quoted
 from fastgd.cli._sources import Format, Source
 from fastgd.cli._streams import is_gzip, lines_of, opened, refuse_other_kinds
 from fastgd.cli._zips import damage
@@ -53,6 +53,10 @@ class Table(Source):
         needed("pyarrow.compute", f"reading {path.suffix} files")
         self._pandas: Any = needed("pandas", f"reading {path.suffix} files")
         self._notation = Notation()
+
+    @abstractmethod
+    def _names_there(self) -> list[str]:
+        """Return the names of all columns of the file."""
 
     @abstractmethod
     def _found(self) -> list[Column]:
@@ -101,7 +105,7 @@ class Table(Source):
             first += table.num_rows
 
     def _refuse_missing(self, wanted: Sequence[Column]) -> None:
-        there = [column.name for column in self._found()]
+        there = self._names_there()
         known = set(there)
         missing = [column.name for column in wanted if column.name not in known]
         if missing:
@@ -201,6 +205,10 @@ class Table(Source):
         words = np.append(np.asarray(known, object), np.array([None], object))
         return words[part.indices.cast(arrow.int64()).fill_null(len(words) - 1).to_numpy()]
 
+    def _read_from(self, layout: Layout | None) -> Sequence[Column]:
+        """Return the columns that a layout is of; all where there is none."""
+        return self._found() if layout is None else layout.columns
+
     def _row_bytes(self, columns: Sequence[Column]) -> float:
         widths = (NUMBER_BYTES if column.kind == NUMBER else CATEGORY_BYTES for column in columns)
         return float(sum(widths))
@@ -248,6 +256,9 @@ class CSV(Table):
         self._names: list[str] | None = None
         self._examples: dict[str, tuple[str, str]] = {}  # a cell of another notation, and advice
 
+    def _names_there(self) -> list[str]:
+        return self._header()
+
     def _found(self) -> list[Column]:
         if self._columns is None:
             self._columns = [
@@ -287,18 +298,15 @@ class CSV(Table):
         table = next(self._regrouped(self._batches(columns, n_rows), n_rows), None)
         if table is None:
             raise BadData(f"{self.path} has a line of names, and no rows.")
-        self._sampled = table.num_rows, table.nbytes
         return list(table.columns)
 
     def _kind(self, name: str, values: Any) -> str:
         """Call a column numbers where most cells are: then the others are mistakes to tell of."""
-        try:
-            self._notation.values(values, self._arrow)
-        except self._arrow.ArrowException:
-            pass
-        else:
-            return NUMBER
-        cells = values.drop_null().to_pylist()
+        if len(values) > FEWEST_SAMPLE_ROWS:
+            with suppress(self._arrow.ArrowException):
+                self._notation.values(values, self._arrow)
+                return NUMBER
+        cells = [cell for cell in values.to_pylist() if cell is not None]
         if sum(self._notation.matches(cells)) > 0.5 * len(cells):
             return NUMBER
         notation = likely_notation(cells, self._notation)
@@ -358,7 +366,7 @@ class CSV(Table):
 
     def _first_fault(self, columns: Sequence[Column]) -> Problem | None:
         records = self._records()
-        _, header = next(records)
+        line, header = next(records)
         places = {name: index for index, name in enumerate(header)}
         numbers = [(places[c.name], c) for c in columns if c.kind == NUMBER and c.name in places]
         for line, row in records:
@@ -369,7 +377,8 @@ class CSV(Table):
                 if cell not in MISSING and not self._notation.is_number(cell):
                     place = _at_line(self.path, line, column.name)
                     return BadData(_what_to_do(place, cell, column, self._notation))
-        return None
+        is_alone = line == next(self._records())[0]
+        return BadData(f"{self.path} has a line of names, and no rows.") if is_alone else None
 
     def _other_length(self, line: int, row: Sequence[str], expected: int) -> Problem:
         fields = "1 field" if len(row) == 1 else f"{len(row):,} fields"
@@ -407,12 +416,17 @@ class CSV(Table):
                     return _at_line(self.path, line, column)
         return super().place(row, column)
 
-    def size(self) -> Size:
-        columns = self._found()
-        rows, text_bytes = self._sampled
-        factor = GZIP_FACTOR if is_gzip(self.path) else 1
-        n_rows = math.ceil(self.path.stat().st_size * factor * rows / max(text_bytes, 1))
-        return Size(max(n_rows, rows), self._row_bytes(columns))
+    def size(self, layout: Layout | None = None) -> Size:
+        with opened(self.path) as file:
+            file.readline(BLOCK_BYTES)  # the names
+            start = file.read(BLOCK_BYTES)
+        rows = max(start.count(b"\n"), 1)
+        if len(start) < BLOCK_BYTES:
+            n_rows = rows
+        else:
+            factor = GZIP_FACTOR if is_gzip(self.path) else 1
+            n_rows = math.ceil(self.path.stat().st_size * factor * rows / len(start))
+        return Size(max(n_rows, rows), self._row_bytes(self._read_from(layout)))
 
 
 def _at_line(path: Path, line: int, column: str | None) -> str:
@@ -443,6 +457,9 @@ class Parquet(Table):
         types = self._arrow.types
         checks = (types.is_string, types.is_large_string, types.is_string_view)
         return any(check(dtype) for check in checks)
+
+    def _names_there(self) -> list[str]:
+        return [name for name, _, _ in self._fields]
 
     def _found(self) -> list[Column]:
         return [Column(*field) for field in self._fields]
@@ -491,5 +508,5 @@ class Parquet(Table):
                     "expected."
                 )
 
-    def size(self) -> Size:
-        return Size(self._n_rows, self._row_bytes(self._found()))
+    def size(self, layout: Layout | None = None) -> Size:
+        return Size(self._n_rows, self._row_bytes(self._read_from(layout)))
