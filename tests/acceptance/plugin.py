@@ -24,6 +24,20 @@ LINEAR = (
     *("PoissonRegressor", "GammaRegressor", "TweedieRegressor"),
     *("SGDClassifier", "SGDRegressor", "SGDOneClassSVM"),
 )
+
+
+def _lend_loss(ours: type, theirs: Any) -> None:
+    """Give a generalised linear model the loss object from which the tests make their data."""
+
+    def get_loss(self: Any) -> Any:
+        words = {name: getattr(self, name) for name in ("power", "link") if hasattr(self, name)}
+        return theirs(**words)._get_loss()
+
+    ours._get_loss = get_loss  # type: ignore[attr-defined]
+
+
+for _name in ("PoissonRegressor", "GammaRegressor", "TweedieRegressor"):
+    _lend_loss(getattr(fastgd, _name), getattr(sklearn.linear_model, _name))
 for _name in LINEAR:
     setattr(sklearn.linear_model, _name, getattr(fastgd, _name))
 for _name in ("LinearSVC", "LinearSVR"):
@@ -33,13 +47,18 @@ _used: set[str] = set()
 
 
 def _watch(base: type) -> None:
-    """Note which of our estimators a test checks the words of: each fit does."""
+    """Note which of our estimators a test makes, or checks the words of, as each fit does."""
     checked = base._validate_params  # type: ignore[attr-defined]
+
+    def made(kind: type, *_: Any, **__: Any) -> Any:
+        _used.add(kind.__name__)
+        return object.__new__(kind)
 
     def noting(self: Any) -> None:
         _used.add(type(self).__name__)
         checked(self)
 
+    base.__new__ = staticmethod(made)  # type: ignore[method-assign, assignment]
     base._validate_params = noting  # type: ignore[attr-defined]
 
 
@@ -47,7 +66,7 @@ for _base in (SolvedModel, BaseSGD):
     _watch(_base)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def global_random_seed() -> int:
     """Return the seed that scikit-learn's own runs take."""
     return 42
