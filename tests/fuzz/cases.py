@@ -232,7 +232,7 @@ def _svc(rng: np.random.Generator) -> Any:
     draw = rng.random()
     if draw < 0.5:
         words["loss"] = "hinge"
-    elif draw < 0.65:
+    if 0.45 < draw < 0.65:
         words["penalty"] = "l1"
     if rng.random() < 0.2:
         words["intercept_scaling"] = float(rng.choice([0.1, 10.0, 1000.0]))

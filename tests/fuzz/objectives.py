@@ -12,13 +12,18 @@ Floats = Any
 
 
 class Loss(NamedTuple):
-    """A loss of (targets, raw predictions), and its two derivatives by the raw prediction."""
+    """A loss of (targets, raw predictions), and its two derivatives by the raw prediction.
+
+    kinks : of targets, where the loss is not smooth
+    pieces : of targets, lines (height at raw = 0, slope) the highest of which is the loss
+    """
 
     value: Callable[..., Floats]
     gradient: Callable[..., Floats]
     curvature: Callable[..., Floats]
     is_smooth: bool = True
     kinks: Callable[..., Floats] | None = None
+    pieces: Callable[..., Any] | None = None
 
 
 class Pose(NamedTuple):
@@ -118,6 +123,14 @@ def _regression_loss(name: str, words: dict[str, Any]) -> Loss:
     return SQUARE if is_linear else deviance(Wide(power))
 
 
+def scaled_loss(case: Case, size: Floats) -> Loss:
+    """Return a piecewise linear loss for targets that are counted in units of ``size``."""
+    words = case.make().get_params()
+    if "epsilon" in words:
+        words = {**words, "epsilon": Wide(words["epsilon"]) / size}
+    return _regression_loss(case.name, words)
+
+
 def _expit(raw: Floats) -> Floats:
     small = np.exp(-np.abs(raw))
     return np.where(raw > 0, 1, small) / (1 + small)
@@ -137,6 +150,7 @@ HINGE = Loss(
     lambda _, raw: np.zeros_like(raw),
     is_smooth=False,
     kinks=lambda y: [y],
+    pieces=lambda y: [(0 * y, 0 * y), (0 * y + 1, -y)],
 )
 SQUARED_HINGE = Loss(
     lambda y, raw: np.maximum(1 - y * raw, 0) ** 2,
@@ -153,6 +167,11 @@ def tube(epsilon: Floats) -> Loss:
         lambda _, raw: np.zeros_like(raw),
         is_smooth=False,
         kinks=lambda y: [y - epsilon, y + epsilon] if epsilon > 0 else [y],
+        pieces=lambda y: [
+            (0 * y, 0 * y),
+            (-y - epsilon, 0 * y + 1),
+            (y - epsilon, 0 * y - 1),
+        ],
     )
 
 
@@ -173,6 +192,7 @@ def pinball(q: Floats) -> Loss:
         lambda _, raw: np.zeros_like(raw),
         is_smooth=False,
         kinks=lambda y: [y],
+        pieces=lambda y: [(q * y, 0 * y - q), ((q - 1) * y, 0 * y + 1 - q)],
     )
 
 

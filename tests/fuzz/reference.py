@@ -13,8 +13,8 @@ import numpy as np
 from scipy.optimize import linprog
 from sklearn import linear_model, svm
 
-from tests.fuzz.cases import Case
-from tests.fuzz.objectives import Params, Pose, Wide, losses, params_of, value
+from tests.fuzz.cases import CLASSIFIERS, Case
+from tests.fuzz.objectives import Params, Pose, Wide, losses, params_of, scaled_loss, value
 
 Floats = Any
 NEWTON = {"solver": "newton-cholesky", "tol": 1e-10, "max_iter": 200}
@@ -53,7 +53,7 @@ def best_of(case: Case, pose: Pose, models: dict[str, Any]) -> Found:
     is_small = case.X.size <= 40_000
     if pose.loss is not None and not pose.loss.is_smooth:
         finished = {"kinks": finish_kinks(case, pose, found.params)} if is_small else {}
-        if is_small and pose.l2 == 0.0 and pose.scaling is None:
+        if is_small and pose.l2 == 0.0:
             finished["linear program"] = linear_program(case, pose)
         finished = {name: params for name, params in finished.items() if params is not None}
     else:
@@ -118,6 +118,8 @@ def twin_of(case: Case) -> Params | None:
     words = {k: v for k, v in {**case.words, **EXACT[name]}.items() if k in known}
     if words.get("l1_ratio", 0.0) > 0.0 and name == "LogisticRegression":
         words.update(solver="saga", tol=1e-8, max_iter=1000, random_state=0)
+    if words.get("penalty") == "l1" and words.get("loss") == "hinge":
+        return None
     if name.startswith("LinearSV") and not words.get("loss", "squared").startswith("squared"):
         words["dual"] = True
         words["max_iter"] = 10_000 if case.X.size > 10_000 else 200_000
@@ -358,28 +360,41 @@ def _newton_huber(case: Case, pose: Pose, frame: Frame, start: Params) -> Params
 
 
 def linear_program(case: Case, pose: Pose) -> Params | None:
-    """Return the quantile regression that a linear program finds, in standardised columns."""
+    """Return what a linear program finds, in standardised columns, where all is piecewise linear.
+
+    Targets are counted from their median where an intercept is free, in units of their range.
+    """
+    assert pose.loss is not None
     frame = _frame(case, pose)
-    A, y = np.asarray(frame.A, np.float64), np.asarray(pose.targets[:, 0], np.float64)
-    n, d = A.shape
-    q = float(case.words.get("quantile", 0.5))
     s = case.s / case.s.max()
     s = s / s.sum()
-    th = np.asarray(frame.threshold, np.float64)
-    center, size = np.median(y), max(np.ptp(y), 1e-300)
-    if not pose.fit_intercept:
-        center = 0.0
-    cost = np.concatenate([th, th, q * s, (1 - q) * s])
-    eye = np.eye(n)
-    found = linprog(
-        cost, A_eq=np.hstack([A, -A, eye, -eye]), b_eq=(y - center) / size, method="highs"
-    )
-    if found.x is None:
-        return None
-    u = size * (found.x[:d] - found.x[d : 2 * d])
-    u[-1] += center
-    w, b = _out_of(pose, frame, Wide(1) * u)
-    return Params(w[None], np.array([b]))
+    is_free = pose.fit_intercept and pose.scaling is None and case.name not in CLASSIFIERS
+    found = []
+    for j in range(pose.targets.shape[1]):
+        y = pose.targets[:, j]
+        center = np.median(y) if is_free else Wide(0)
+        size = Wide(1) if case.name in CLASSIFIERS else max(np.abs(y - center).max(), Wide(1e-300))
+        scaled = pose.loss if size == 1 else scaled_loss(case, size)
+        u = _vertex(frame, scaled, (y - center) / size, s)
+        if u is None:
+            return None
+        u = size * u
+        u[-1] += center
+        found.append(_out_of(pose, frame, u))
+    return Params(np.array([w for w, _ in found]), np.array([b for _, b in found]))
+
+
+def _vertex(frame: Frame, loss: Any, y: Floats, s: Floats) -> Floats | None:
+    """Minimise s loss(y, A u) + threshold |u|: each loss is a number above its lines."""
+    A, th = np.asarray(frame.A, np.float64), np.asarray(frame.threshold, np.float64)
+    n = A.shape[0]
+    lines = [(np.asarray(h, np.float64), np.asarray(t, np.float64)) for h, t in loss.pieces(y)]
+    above = np.vstack([np.hstack([t[:, None] * A, -t[:, None] * A, -np.eye(n)]) for _, t in lines])
+    heights = np.concatenate([-h for h, _ in lines])
+    cost = np.concatenate([th, th, s])
+    found = linprog(cost, A_ub=above, b_ub=heights, method="highs")
+    d = A.shape[1]
+    return None if found.x is None else Wide(1) * (found.x[:d] - found.x[d : 2 * d])
 
 
 def finish_kinks(case: Case, pose: Pose, start: Params) -> Params:
