@@ -120,6 +120,8 @@ RIDGE = {
     "test_ridge_regression_unpenalized[wide-False-*": LEAST_NORM,
     "test_ridge_regression_unpenalized_hstacked_X[wide-False-*": LEAST_NORM,
     "test_ridge_regression_unpenalized_vstacked_X[wide-False-*": LEAST_NORM,
+    "test_ridge_sample_weight_consistency[saga-*": SAGA,
+    "test_ridge_cv_results_predictions[*-wide]": DIGITS,
     "test_ridge_shapes_type": ONE_COLUMN,
     "test_regularization_limits_ridge*": LEAST_NORM,
     "test_n_iter": PASSES,

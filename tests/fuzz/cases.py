@@ -93,7 +93,10 @@ def case_of(seed: int, names: tuple[str, ...] = ()) -> Case:
     X = _in_wild_units(rng, A).astype(dtype).astype(np.float64)
     y = _targets(rng, targets, A)
     weight = _weights(rng, y, targets)
-    return Case(name, words, X, y, weight, str(rng.choice(LAYOUTS)), dtype)
+    layout = str(rng.choice(LAYOUTS))
+    if rng.random() < 0.12 and name != "HuberRegressor":
+        words["solver"] = str(rng.choice(["gd", "saga", "sdca"]))
+    return Case(name, words, X, y, weight, layout, dtype)
 
 
 def _shape(rng: np.random.Generator, smallest: int) -> tuple[int, int]:

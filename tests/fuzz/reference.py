@@ -116,6 +116,8 @@ def twin_of(case: Case) -> Params | None:
     kind = getattr(linear_model, name, None) or getattr(svm, name)
     known = kind().get_params()
     words = {k: v for k, v in {**case.words, **EXACT[name]}.items() if k in known}
+    if "solver" not in EXACT[name]:
+        words.pop("solver", None)
     if words.get("l1_ratio", 0.0) > 0.0 and name == "LogisticRegression":
         words.update(solver="saga", tol=1e-8, max_iter=1000, random_state=0)
     if words.get("penalty") == "l1" and words.get("loss") == "hinge":
