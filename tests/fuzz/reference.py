@@ -119,7 +119,7 @@ def twin_of(case: Case) -> Params | None:
     if "solver" not in EXACT[name]:
         words.pop("solver", None)
     if words.get("l1_ratio", 0.0) > 0.0 and name == "LogisticRegression":
-        words.update(solver="saga", tol=1e-8, max_iter=1000, random_state=0)
+        words.update(solver="saga", tol=1e-8, max_iter=_passes(case), random_state=0)
     if words.get("penalty") == "l1" and words.get("loss") == "hinge":
         return None
     if name.startswith("LinearSV") and not words.get("loss", "squared").startswith("squared"):
@@ -133,8 +133,13 @@ def twin_of(case: Case) -> Params | None:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             return params_of(kind(**words).fit(case.X, case.y, case.weight))
-    except (ValueError, np.linalg.LinAlgError, OverflowError):
+    except (ValueError, TypeError, np.linalg.LinAlgError, OverflowError):
         return None
+
+
+def _passes(case: Case) -> int:
+    """Return how many passes of a slow solver a case is worth."""
+    return max(20, min(1000, 2_000_000 // case.X.size))
 
 
 # -- Newton's method -------------------------------------------------------------------------------
