@@ -43,8 +43,8 @@ class LogisticRegression(SolvedClassifier):
         Not needed: the solver is chosen by the data. True is accepted where it is in scikit-learn,
         and with "auto" and "sdca".
     tol : float, default=1e-4
-        Stop when the suboptimality (F - F*) / F* is, by the solver's estimate or proof, at most
-        this. Small problems (n_samples * n_features up to 1e5) are finished to rounding.
+        Largest relative suboptimality, (F - F*) / F; a fit that is not shown to be within it warns.
+        Small problems (n_samples * n_features up to 1e5) are finished to rounding.
     fit_intercept : bool, default=True
     intercept_scaling : float, default=1
         Accepted and not needed: the intercept is free.
@@ -79,7 +79,8 @@ class LogisticRegression(SolvedClassifier):
     objective_ : float
         What is minimised, divided by C * sum_i s_i: the mean loss and its penalty.
     gap_ : float
-        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+        A proven bound of ``objective_`` minus the optimum; inf where nothing proves one (no
+        penalty, or a loss that is not convex).
     solver_ : str
         The solver that found the solution.
     history_ : dict of str to list
