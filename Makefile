@@ -6,10 +6,13 @@ ASV = $(PYTHON) -m asv --config benchmarks/asv.conf.json
 BASE ?= main
 BENCH ?= ^bench_(kernels|estimators|scaling).*\.time_
 FACTOR ?= 1.2
+# How long the fuzzer runs, and the number of its first case
+MINUTES ?= 10
+SEED ?= 0
 # make bench QUICK=1: each benchmark once, to see that it runs
 QUICK ?=
 
-.PHONY: check lint test test-thorough test-nojit bench bench-compare dashboard peers docs docs-catalogue
+.PHONY: check lint test test-thorough test-accept test-nojit fuzz bench bench-compare dashboard peers docs docs-catalogue
 
 check: lint test test-nojit
 
@@ -23,6 +26,12 @@ test:
 
 test-thorough:  ## the products that compile for minutes
 	$(PYTHON) -m pytest -n auto --dist worksteal -m thorough
+
+test-accept:  ## all of scikit-learn's own tests of what we have; `make test` takes a quarter
+	ACCEPTANCE_TURN=0/1 $(PYTHON) -m pytest -n auto --dist worksteal -rP tests/test_acceptance.py
+
+fuzz:  ## drawn problems, compared with the best known objective; fails where one is not reached
+	$(PYTHON) -m tests.fuzz --minutes $(MINUTES) --seed $(SEED) --shrink
 
 test-nojit:
 	NUMBA_DISABLE_JIT=1 $(PYTHON) -m pytest -n auto --dist worksteal -m nojit

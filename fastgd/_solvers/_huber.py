@@ -55,7 +55,7 @@ from fastgd._solvers._gd import (
 )
 from fastgd._solvers._newton_systems import Covariance
 from fastgd._solvers._piecewise import refuse_infinite, state_in_units, unit_of, with_dual
-from fastgd._solvers._precondition import Metric, bound, factorise
+from fastgd._solvers._precondition import bound, with_penalty_of
 from fastgd._solvers._problem import Floats, Problem, from_raw, pose
 from fastgd._solvers._task import Effort, Solution, Task
 from fastgd._threads import one_blas_thread
@@ -283,14 +283,14 @@ def _fit(joint: _Joint, effort: Effort, start: HuberStart | None) -> _Fitted:
     u, scale = _begin(joint, effort, start)
     residual = problem.y - predictions(problem, u)
     found = _better(_Fitted(u, scale, np.inf, np.inf, 0, [], []), joint, u, residual, scale, None)
-    metric: Metric | None = None
+    metric: Any = None
     tried: list[tuple[float, float]] = []
     n_iter, idle = 0, 0
     while n_iter < effort.max_iter and len(tried) < ROUNDS:
         now = joint.at(scale)
-        metric = bound(now, np.empty(0)) if metric is None else factorise(now, *metric[:1], False)
+        metric = bound(now, np.empty(0)) if metric is None else with_penalty_of(now, metric)
         floor = 0.5 * INNER_SHARE * tol * scale**2  # in F, part of the scale alone
-        most = min(effort.max_iter - n_iter, INNER_PASSES) - 1  # the first point is a pass, too
+        most = min(effort.max_iter - n_iter, INNER_PASSES)
         outcome = descend(
             now, u, metric, Goal(INNER_SHARE * tol, floor, most, Silenced(effort.observer)), None
         )
@@ -303,8 +303,8 @@ def _fit(joint: _Joint, effort: Effort, start: HuberStart | None) -> _Fitted:
         found = _better(found, joint, u, residual, scale, None)
         found = _better(found, joint, u, residual, wanted, None)
         found = found._replace(n_iter=n_iter)
-        found.objectives.append(found.objective)
-        found.gaps.append(found.gap)
+        found.objectives.extend([found.objective] * passes)
+        found.gaps.extend([found.gap] * passes)
         known = {"objective": found.objective, "suboptimality": found.gap}
         model = partial(_model, problem, found.u, found.scale)
         idle = idle + 1 if found.gap >= before else 0
@@ -337,7 +337,7 @@ def _begin(joint: _Joint, effort: Effort, start: HuberStart | None) -> tuple[Flo
         u[-1] = np.median(problem.y)
     scale = max(_median_scale(problem, u[-1]), least)
     f_null = scale_of(problem, np.empty(0))
-    u, _ = from_samples(joint.at(scale), u, np.empty(0), effort.tol, f_null, effort)
+    u, _ = from_samples(joint.at(scale), u, np.empty(0), f_null, effort)
     return u, max(_median_scale(problem, predictions(problem, u)), least)
 
 

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd._solvers._active_set import ActiveSet
+from fastgd._solvers._costs import LARGEST_MATRIX
 from fastgd._solvers._dual_points import (
     Certificate,
     Kinks,
@@ -34,7 +35,6 @@ from fastgd._solvers._dual_points import (
 )
 from fastgd._solvers._gd import model_at
 from fastgd._solvers._newton_systems import Covariance, Equations, InColumns, InRows
-from fastgd._solvers._precondition import LARGEST_METRIC
 from fastgd._solvers._problem import Floats, Problem
 from fastgd._solvers._task import Effort
 
@@ -104,7 +104,9 @@ class Boxes:
     """The problem as terms in a flat order, and its products with X."""
 
     def __init__(self, problem: Problem, kinks: Kinks) -> None:
-        self.problem, self.kinks = problem, kinks
+        # whatever that costs: whoever comes here has decided that
+        self.problem = problem = problem._replace(largest=LARGEST_MATRIX)
+        self.kinks = kinks
         self.used = np.flatnonzero(problem.weight > 0.0)
         self.bounded = np.flatnonzero(problem.threshold > 0.0)  # coordinates with an l1 penalty
         t = problem.threshold[self.bounded]
@@ -114,7 +116,7 @@ class Boxes:
         self.high = np.concatenate([kinks.high[:, self.used].ravel(), t])
         self.ridge = problem.ridge
         n, d = problem.shape
-        self.in_rows = d + 1 > LARGEST_METRIC or (n < d and (problem.l1 > 0.0 or d > WIDE))
+        self.in_rows = d + 1 > LARGEST_MATRIX or (n < d and (problem.l1 > 0.0 or d > WIDE))
         # what rounding leaves of a gradient would be divided by a small l2: coefficients follow
         # from the dual variables instead
         self.is_implied = self.in_rows and problem.l2 > 0.0 and problem.l1 == 0.0

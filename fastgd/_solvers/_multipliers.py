@@ -44,6 +44,7 @@ class _Rounds:
         self.best = Found(u, np.inf, np.inf, self.dual)
         self.objectives: list[float] = []
         self.gaps: list[float] = []
+        self.gap_of_rounds: list[float] = []
         self.passes, self.share = 0, INNER_SHARE
         self.u = u
         self.judge(u)
@@ -75,7 +76,7 @@ class _Rounds:
         floor = 0.5 * mu * (self.share * wanted / reach) ** 2
         allowed = min(INNER_PASSES, effort.max_iter - self.passes)
         point = evaluate(problem, u)
-        inner = Goal(0.0, floor, max(allowed - 1, 0), Silenced(effort.observer))
+        inner = Goal(0.0, floor, allowed, Silenced(effort.observer))
         outcome = descend(problem, u, hessian(problem, point), inner, point)
         self.passes += len(outcome.objectives)
         self.u = outcome.point.u
@@ -98,14 +99,16 @@ class _Rounds:
             mu *= SHARPER
         self._smooth(min(mu, self.average))
 
-    def note(self) -> None:
-        """Write down a round."""
-        self.objectives.append(self.best.objective)
-        self.gaps.append(self.best.gap)
+    def note(self, passes: int) -> None:
+        """Write down a round, an entry for each of its passes."""
+        self.objectives.extend([self.best.objective] * passes)
+        self.gaps.extend([self.best.gap] * passes)
+        self.gap_of_rounds.append(self.best.gap)
 
     def is_stuck(self) -> bool:
         """Tell whether the last rounds brought no better bound."""
-        return len(self.gaps) > PATIENCE and self.gaps[-1] >= self.gaps[-1 - PATIENCE]
+        gaps = self.gap_of_rounds
+        return len(gaps) > PATIENCE and gaps[-1] >= gaps[-1 - PATIENCE]
 
 
 def by_multipliers(
@@ -117,11 +120,11 @@ def by_multipliers(
     """
     rounds = _Rounds(problem, kinks, u)
     f_null, proof = rounds.best.objective, rounds.judge(u)
-    while rounds.passes < effort.max_iter and len(rounds.gaps) < most and f_null > 0.0:
+    while rounds.passes < effort.max_iter and len(rounds.gap_of_rounds) < most and f_null > 0.0:
         passes, before = rounds.passes, proof
         wanted = max(min(rounds.best.gap, f_null), 0.3 * target.tol * rounds.best.objective)
         proof = rounds.judge(rounds.solve(effort, wanted))
-        rounds.note()
+        rounds.note(rounds.passes - passes)
         figures = {"objective": rounds.best.objective, "suboptimality": rounds.best.gap}
         model = partial(model_at, problem, rounds.best.u)
         if effort.observer.passed(model, figures, rounds.passes - passes):

@@ -8,8 +8,9 @@ import numpy as np
 import scipy.linalg as sl
 import scipy.sparse as sp
 
+from fastgd._solvers._costs import LARGEST_MATRIX
 from fastgd._solvers._dual_points import predictions, products_with
-from fastgd._solvers._precondition import LARGEST_METRIC, Metric, factorise, products, solve
+from fastgd._solvers._precondition import Metric, factorise, products, solve
 from fastgd._solvers._problem import Floats, Problem
 from fastgd.kernels.rows import Dense
 
@@ -24,13 +25,13 @@ class Covariance:
     """The products of the standardised columns, made when they are first asked for."""
 
     def __init__(self, problem: Problem) -> None:
-        self._problem = problem._replace(dtype=np.float64)
+        self._problem = problem._replace(dtype=np.float64, largest=LARGEST_MATRIX)
         self._metric: Metric | None = None
 
     def __call__(self) -> Metric | None:
         """Return them factorised; None where there are too many columns."""
         problem = self._problem
-        if problem.shape[1] + 1 > LARGEST_METRIC:
+        if problem.shape[1] + 1 > LARGEST_MATRIX:
             return None
         if self._metric is None:
             plain = problem._replace(l2=0.0)

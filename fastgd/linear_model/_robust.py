@@ -10,12 +10,14 @@ from sklearn.utils._param_validation import Interval
 from fastgd._solvers._auto import Answer
 from fastgd._solvers._huber import LEAST_SCALE, HuberStart, huber_with_scale
 from fastgd._solvers._task import Solution
+from fastgd._solvers._units import in_units
 from fastgd._undo import or_as_before
 from fastgd._validation import fit_context
 from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import Huber, Quantile
+from fastgd.linear_model._parameters import check_quantile_solver
 from fastgd.linear_model._regression import SolvedRegressor
-from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel
+from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
 
 WORDS = SolvedModel._parameter_constraints
 
@@ -125,6 +127,8 @@ class HuberRegressor(SolvedRegressor):
             X, y, weight = self._check(X, y, sample_weight)
             mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
             start = self._start()
+            if start is not None and np.shape(start.coef) != (X.shape[1],):
+                start = None  # of data with other columns
             if start is not None:
                 start = HuberStart(start, float(vars(self)["scale_"]))
             task = self._task(X, y, weight, Huber(float(self.epsilon)), (0.0, self.alpha / mass))
@@ -136,7 +140,7 @@ class HuberRegressor(SolvedRegressor):
                 model.scale_ = state.scale if isinstance(state, HuberStart) else LEAST_SCALE
 
             watch.begin_solving(Given(X, y, sample_weight), write)
-            solution, scale = huber_with_scale(task, self._effort(), start)
+            solution, scale = in_units(huber_with_scale, task, self._effort(), start)
             state = HuberStart(solution.state, scale)
             solution = watch.finished(solution._replace(state=state))
             write(self, [solution])
@@ -159,8 +163,9 @@ class QuantileRegressor(SolvedRegressor):
         Strength of the l1 penalty, >= 0.
     fit_intercept : bool, default=True
     solver : {"auto", "gd"}, default="auto"
-        Both mean an interior point method [2]_, for more than 200,000 rows after smooth stand-ins
-        of the loss; the names of scikit-learn's solvers are accepted and mean "auto".
+        Both mean an interior point method [2]_, for more than 200,000 rows after smooth
+        approximations of the loss. "highs", "highs-ds", "highs-ipm" and "revised simplex" are
+        accepted and mean "auto".
     solver_options : dict, default=None
         Accepted and not needed.
     tol : float, default=1e-4
@@ -199,7 +204,9 @@ class QuantileRegressor(SolvedRegressor):
         "quantile": [Interval(Real, 0, 1, closed="neither")],
         "alpha": [NON_NEGATIVE],
         "fit_intercept": ["boolean"],
-        "solver": WORDS["solver"],
+        "solver": solver_names(
+            "highs-ds", "highs-ipm", "highs", "interior-point", "revised simplex"
+        ),
         "solver_options": [dict, None],
         "tol": [NON_NEGATIVE],
         "max_iter": WORDS["max_iter"],
@@ -246,6 +253,7 @@ class QuantileRegressor(SolvedRegressor):
         -------
         self : QuantileRegressor
         """
+        check_quantile_solver(self.solver)
         with watched(SolvingWatch, self), or_as_before(self):
             X, y, weight = self._check(X, y, sample_weight)
             loss = Quantile(float(self.quantile))

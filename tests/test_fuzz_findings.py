@@ -1,0 +1,188 @@
+"""What the fuzzer found, as small problems: all that it checks of a fit has to hold of them."""
+
+import numpy as np
+import pytest
+
+from tests.fuzz.cases import Case
+from tests.fuzz.checks import findings_of
+
+FOUND = {}
+
+
+def found(name, **words):
+    """Register a problem: a function of a random generator that returns X, y and weights or not."""
+
+    def register(draw):
+        FOUND[draw.__name__.replace("_", " ").strip()] = (name, words, draw)
+        return draw
+
+    return register
+
+
+@found("ElasticNet", alpha=7800.0, l1_ratio=0.5, tol=3e-7)
+def equal_columns_share_a_coefficient(rng):
+    X = 3.8e7 * rng.normal(size=(12, 1)) @ np.ones((1, 2))
+    return X, 290.0 + 6e-6 * X[:, 0] + 0.1 * rng.normal(size=12), rng.integers(1, 4, 12)
+
+
+@found("QuantileRegressor", alpha=0.12, quantile=0.1, tol=2e-4, fit_intercept=False)
+def targets_far_from_zero_without_an_intercept(rng):
+    X = rng.lognormal(size=(20, 2))
+    return X, 1.0 + 5e-6 * rng.normal(size=20)
+
+
+@found("QuantileRegressor", alpha=2e-6, tol=0.02, fit_intercept=False)
+def targets_very_far_from_zero(rng):
+    return rng.lognormal(size=(8, 8)), 6e8 + 600.0 * rng.normal(size=8)
+
+
+@found("QuantileRegressor", alpha=0.02, quantile=0.99, tol=2e-7, fit_intercept=False)
+def a_high_quantile_without_an_intercept(rng):
+    X = rng.normal(size=(300, 20))
+    return X, 1.1 + X[:, 0] + rng.normal(size=300)
+
+
+@found("LinearSVC", loss="hinge", C=28_000.0, tol=1e-3)
+def separable_rows_at_a_large_C(rng):
+    X = 16.0 * rng.normal(size=(20, 2))
+    return X, np.where(X @ [1.0, -0.5] > 3.0, 4, -2), rng.uniform(1.0, 3.0, 20)
+
+
+@found("LinearSVC", loss="hinge", C=0.045, intercept_scaling=10.0, tol=1e-8)
+def a_hinge_of_three_rows(rng):
+    return np.abs(rng.normal(size=(3, 2))) * [50.0, 2e4], np.array(["a", "a", "b"])
+
+
+@found("LinearSVR", C=0.48, tol=0.01)
+def absolute_errors_of_targets_far_from_zero(rng):
+    X = rng.normal(size=(600, 200))
+    return X, 5e6 + X @ rng.normal(size=200)
+
+
+@found("LinearSVR", C=3e-5, epsilon=1.0, tol=0.01)
+def a_tube_under_wild_columns(rng):
+    X = rng.normal(size=(8, 12)) * 10.0 ** rng.uniform(-10, 10, 12)
+    return X, 1e3 + 1e-6 * rng.normal(size=8)
+
+
+@found("LinearSVR", C=3900.0, epsilon=1.0, loss="squared_epsilon_insensitive")
+def all_targets_lie_in_the_tube(rng):
+    return rng.normal(size=(20, 5)), 1e-3 * rng.normal(size=20)
+
+
+@found("LinearRegression", positive=True, fit_intercept=False, tol=1e-3)
+def coefficients_of_one_sign_and_columns_far_from_zero(rng):
+    X = rng.normal(size=(40, 12)) + 10.0 ** rng.uniform(0, 6, 12)
+    return X, 1.0 + 0.1 * rng.normal(size=40)
+
+
+@found("LogisticRegression", C=1e-3, l1_ratio=1.0, fit_intercept=False, tol=4e-4)
+def columns_far_from_zero_under_l1(rng):
+    X = rng.normal(size=(120, 20)) + 10.0 ** rng.uniform(0, 5, 20) * (rng.random(20) < 0.5)
+    return X, (X[:, 0] + rng.normal(size=120) > np.median(X[:, 0])).astype(int)
+
+
+@found("LinearSVC", penalty="l1", C=0.02, tol=7e-7)
+def columns_far_from_zero_and_a_penalised_intercept(rng):
+    X = rng.normal(size=(120, 20)) + rng.uniform(20.0, 800.0, 20)
+    return X, (X[:, 0] - X[:, 0].mean() + rng.normal(size=120) > 0).astype(int)
+
+
+@found("ElasticNet", alpha=1.0, l1_ratio=0.5, fit_intercept=False, tol=4e-8)
+def more_columns_than_rows_in_wild_units(rng):
+    X = rng.normal(size=(20, 40)) * 10.0 ** rng.uniform(-8, 8, 40)
+    return X, 7.8e5 + 5e6 * rng.normal(size=20)
+
+
+@found("Lasso", alpha=8.8, fit_intercept=False, tol=0.03)
+def an_objective_far_below_that_of_no_model(rng):
+    X = rng.normal(size=(60, 10)) + 10.0 ** rng.uniform(0, 7, 10)
+    return X, 1e3 + 1e-3 * rng.normal(size=60)
+
+
+@found("PoissonRegressor", alpha=0.07, tol=4e-5)
+def one_row(rng):
+    return rng.normal(size=(1, 12)), np.array([3.0])
+
+
+@found("GammaRegressor", alpha=0.0, tol=0.002)
+def a_deviance_of_zero(rng):
+    X = rng.normal(size=(20, 5))
+    return X, np.exp(X @ rng.normal(size=5) + 0.3)
+
+
+@found("TweedieRegressor", power=3.0, alpha=350.0, tol=3e-7)
+def one_row_of_an_inverse_gaussian(rng):
+    return rng.normal(size=(1, 5)), np.array([0.7])
+
+
+@found("HuberRegressor", alpha=0.0, epsilon=10.0, tol=7e-4)
+def an_exact_fit_has_no_scale(rng):
+    return rng.normal(size=(3, 3)), rng.normal(size=3)
+
+
+@found("HuberRegressor", alpha=160.0, epsilon=1.01, tol=3e-8)
+def targets_that_hardly_differ(rng):
+    return 1e-3 * rng.normal(size=(20, 30)), 1e3 + 6e-6 * rng.normal(size=20)
+
+
+@found("SoftmaxRegression", C=0.02, tol=9e-4)
+def a_bound_minds_the_intercept(rng):
+    return 7.0 + rng.normal(size=(3, 1)), np.array(["a", "a", "b"])
+
+
+@found("SoftmaxRegression", C=1700.0, tol=1e-4)
+def separable_classes(rng):
+    X = rng.normal(size=(100, 30))
+    return X, np.argmax(X[:, :4], axis=1)
+
+
+@found("Ridge", alpha=1e-5, tol=1e-4)
+def little_penalty_and_more_columns_than_rows(rng):
+    X = rng.normal(size=(9, 100))
+    return X, 100.0 * X @ (rng.random(100) < 0.1)
+
+
+@pytest.mark.parametrize("layout", ["C", "csr"])
+@pytest.mark.parametrize("said", FOUND)
+def test_what_was_found_does_not_happen(said, layout):
+    name, words, draw = FOUND[said]
+    X, y, *weight = draw(np.random.default_rng(0))
+    weight = np.asarray(weight[0], float) if weight else None
+    case = Case(name, dict(words), X, np.asarray(y), weight, layout, "float64")
+    assert findings_of(case) == []
+
+
+def unix_seconds(n=400):
+    """Return columns one of which has a mean 1e8 times its spread."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=n)
+    return np.c_[1.7e9 + 5 * z, rng.random((n, 3)) < 0.3], z, rng
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("LinearRegression", {}),
+        ("Ridge", {"alpha": 1.0}),
+        ("Lasso", {"alpha": 0.01}),
+        ("ElasticNet", {"alpha": 0.01}),
+        ("HuberRegressor", {}),
+        ("QuantileRegressor", {"alpha": 0.01}),
+        ("LogisticRegression", {}),
+        ("SoftmaxRegression", {}),
+        ("LogisticRegression", {"l1_ratio": 1.0}),
+        ("PoissonRegressor", {"alpha": 0.01}),
+        ("GammaRegressor", {"alpha": 0.01}),
+        ("TweedieRegressor", {"alpha": 0.01, "power": 1.5}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else str(value),
+)
+def test_sparse_columns_far_from_zero_are_not_constant(name, words):
+    X, z, rng = unix_seconds()
+    raw = 0.4 * z + X[:, 1] + 0.1 * rng.normal(size=400)
+    if name in ("LogisticRegression", "SoftmaxRegression"):
+        y = (raw > 0.3).astype(int)
+    else:
+        y = np.exp(raw) if name[:5] in ("Poiss", "Gamma", "Tweed") else raw
+    assert findings_of(Case(name, {**words, "tol": 1e-4}, X, y, None, "csr", "float64")) == []
