@@ -36,6 +36,7 @@ from fastgd._solvers._precondition import (
     solve,
     solve_l1,
     transfer,
+    with_matrix_at_last,
 )
 from fastgd._solvers._problem import (
     FINISHED_IN_FLOAT64,
@@ -275,6 +276,7 @@ def descend(
     limit(metric, goal.max_passes)
     while True:
         target = goal.target(point.objective)
+        problem = with_matrix_at_last(problem, len(objectives) + n_spent)
         if isinstance(metric, Implicit) and not fresh:  # free to make, but not to solve with
             metric, fresh = newton_metric(problem, point, damping), True
             limit(metric, goal.max_passes - n_spent, 0.1 * target)
