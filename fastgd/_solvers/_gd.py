@@ -37,6 +37,7 @@ from fastgd._solvers._precondition import (
     solve,
     solve_l1,
     transfer,
+    with_matrix_at_last,
 )
 from fastgd._solvers._problem import (
     FINISHED_IN_FLOAT64,
@@ -332,6 +333,7 @@ class _Descent:
         self.objectives.append(self.point.objective)
         self._limit()
         while True:
+            self.problem = with_matrix_at_last(self.problem, self.n_passes)
             step, decrement = self._direction()
             self.decrements.append(decrement)
             self.left, is_shown = self._suboptimality(decrement)
