@@ -1431,11 +1431,30 @@ def test_a_fit_on_a_terminal_has_a_bar(run, monkeypatch):
     assert settings["callbacks"] == "None"
 
 
-def test_no_rows_to_validate_by_is_told(run):
+@pytest.mark.parametrize("model", ["logistic", "sgd-classifier", "logistic --chunk-rows 4"])
+def test_no_rows_to_validate_by_is_told(model, run):
     np.savez("data.npz", X=X, y=Y)
     np.savez("none.npz", X=X[:0], y=Y[:0])
-    said = refused(run, f"{NPZ} --validation none.npz".replace("logistic", "sgd-classifier"))
+    line = NPZ.replace("logistic", model)
+    said = refused(run, f"{line} --validation none.npz")
     assert said == "none.npz has no rows to validate by."
+    said = refused(run, f"{line} --validation 1e-9")
+    assert said == "data.npz has no rows to validate by."
+    assert not Path("out").exists()
+
+
+@POSIX
+def test_names_of_any_bytes_are_told_of_or_written(matrix, run):
+    assert len(matrix) == 50
+    name = os.fsdecode(b"\xff\n\x1b[1m")
+    assert run(["predict", "m.fastgd", "data.npz", "-o", name])[0] == 0
+    assert Path(name).exists()
+    Path(f"{name}.csv").write_text(ROWS)
+    said = refused(run, ["predict", "m.fastgd", f"{name}.csv"])
+    assert "its name is not UTF-8" in said
+    assert "there is a NUL in its name" in refused(
+        run, ["predict", "m.fastgd", "data.npz", "-o", "\0"]
+    )
 
 
 def test_wide_tables_cost_as_much_as_they_have_columns(run):

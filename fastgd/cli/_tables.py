@@ -56,6 +56,10 @@ class Table(Source):
         needed("pyarrow.compute", f"reading {path.suffix} files")
         self._pandas: Any = needed("pandas", f"reading {path.suffix} files")
         self._notation = Notation()
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise BadData(f"{path}: its name is not UTF-8, as Arrow needs it. Rename it.") from None
 
     @abstractmethod
     def _names_there(self) -> list[str]:
