@@ -383,6 +383,19 @@ def test_an_array_larger_than_is_allowed_is_refused(run):
     assert "data.npz: array 'X' would take 7.6 MiB" in refused(run, f"{NPZ} --max-memory 4M")
 
 
+@pytest.mark.parametrize(("most", "left"), [("1000000", 1000000 - 300000 + 50000), ("max", None)])
+def test_a_container_has_no_more_than_its_limit(most, left, tmp_path, monkeypatch):
+    from fastgd.cli import _sources
+
+    free = _sources._free_memory()
+    (tmp_path / "memory.max").write_text(f"{most}\n")
+    (tmp_path / "memory.current").write_text("300000\n")
+    (tmp_path / "memory.stat").write_text("anon 7\nfile 50000\n")
+    group = (str(tmp_path), "memory.max", "memory.current", "file")
+    monkeypatch.setattr(_sources, "_CONTROL_GROUPS", (group,))
+    assert _sources._free_memory() == left if left else _sources._free_memory() > free / 100
+
+
 @pytest.mark.parametrize(
     ("text", "size"),
     [

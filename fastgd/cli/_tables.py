@@ -29,7 +29,7 @@ from fastgd.cli._limits import in_words
 from fastgd.cli._numerals import Notation, has_unit, likely_notation
 from fastgd.cli._problems import BadData, Problem, first_line, listed, needed, quoted
 from fastgd.cli._sources import Format, Source
-from fastgd.cli._streams import is_gzip, lines_of, opened, refuse_other_kinds
+from fastgd.cli._streams import beginning, is_gzip, lines_of, opened, refuse_other_kinds
 from fastgd.cli._zips import damage
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "<NA>")
@@ -38,7 +38,6 @@ SAMPLE_CELLS = 10_000_000
 BLOCK_BYTES = 1 << 23  # of text that Arrow parses at once; a row has to fit in
 LINE = 1 << 26  # characters that one may have
 BLOCKS_OF_A_HEADER = 64  # where the line of names is long, so are the others
-GZIP_FACTOR = 5  # text is that much longer than what gzip makes of it, roughly
 NUMBER_BYTES, CATEGORY_BYTES = 8, 72
 LOST = "?"  # the kind of a column that seems to hold numbers, written in another way
 # rows of Parquet that are unpacked at once, and where a few bytes can be a long text in each
@@ -426,15 +425,9 @@ class CSV(Table):
         return super().place(row, column)
 
     def size(self, layout: Layout | None = None) -> Size:
-        with opened(self.path) as file:
-            file.readline(BLOCK_BYTES)  # the names
-            start = file.read(BLOCK_BYTES)
-        rows = max(start.count(b"\n"), 1)
-        if len(start) < BLOCK_BYTES:
-            n_rows = rows
-        else:
-            factor = GZIP_FACTOR if is_gzip(self.path) else 1
-            n_rows = math.ceil(self.path.stat().st_size * factor * rows / len(start))
+        start, share = beginning(self.path, BLOCK_BYTES)
+        rows = max(start.count(b"\n") - 1, 1)  # without the names
+        n_rows = math.ceil(rows / share)
         return Size(max(n_rows, rows), self._row_bytes(self._read_from(layout)))
 
 
