@@ -232,6 +232,13 @@ def test_a_closed_stream_is_no_reason_to_fail(fresh):
     assert run(COMPILE, "0", "0", "5", "closed", env=fresh).stderr == ""
 
 
+def test_a_fit_needs_no_thread_to_compile(fresh):
+    no_threads = (
+        "def start(self): raise RuntimeError('no threads')\nthreading.Timer.start = start\n"
+    )
+    assert run("import threading\n" + no_threads + COMPILE, "1", "0", "5", env=fresh).stderr == ""
+
+
 def test_warming_up_is_not_announced(fresh):
     script = (
         "from fastgd import _display, _warmup\n"

@@ -158,11 +158,6 @@ def _is_nearly_separable(task: Task) -> bool:
     return squared and about_square and n * d > FINISHED_IN_FLOAT64
 
 
-def _is_wide(task: Task) -> bool:
-    """Tell whether a hinge meets fewer rows than columns: separable, which SDCA often finishes."""
-    return isinstance(task.loss, losses.Hinge) and task.y.shape[0] <= task.n_features
-
-
 def is_piecewise_linear(loss: Any) -> bool:
     """Tell whether a loss has kinks, and no curvature to descend by."""
     kinked = (losses.Hinge, losses.EpsilonInsensitive, losses.Quantile, losses.AbsoluteError)

@@ -28,8 +28,9 @@ class LogisticRegression(SolvedClassifier):
     Minimises  C * sum_i s_i loss(y_i, x_i w + b) + l1_ratio |w|_1 + (1 - l1_ratio)/2 |w|^2
 
     with the logistic loss for two classes and the cross-entropy of a softmax for more; the
-    intercept is not penalised. Words, defaults and objective are scikit-learn's. Columns need not
-    be scaled: solvers work in coordinates where columns are alike.
+    intercept is not penalised. Objective and arguments are scikit-learn's, and so are the defaults
+    but for ``solver`` and ``max_iter``. Columns need not be scaled: solvers work on standardised
+    columns, and ``coef_`` is in the user's units.
 
     Parameters
     ----------
@@ -257,7 +258,7 @@ class SoftmaxRegression(LogisticRegression):
     """Softmax regression: one vector of coefficients a class, for two classes as well.
 
     Minimises  C * sum_i s_i (log sum_k e^raw_ik - raw_i,y_i) + l1_ratio |W|_1
-    + (1 - l1_ratio)/2 |W|^2,  raw_i = W x_i + b. Words and attributes are those of
+    + (1 - l1_ratio)/2 |W|^2,  raw_i = W x_i + b. Parameters and attributes are those of
     ``LogisticRegression``, from which it differs for two classes only: there ``coef_`` has two
     rows, and the penalty counts both.
 

@@ -33,7 +33,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
 
         w <- prox(w - eta_t * mean over the batch of loss'(y_i, raw_i) x_i)
 
-    or those of another optimizer. The words and defaults are scikit-learn's, and with
+    or those of another optimizer. Arguments and defaults are scikit-learn's, and with
     ``batch_size=1``, ``multi_class="ovr"`` and ``shuffle=False`` so are the coefficients; what is
     added: batches, optimizers, and a softmax for more than two classes.
 
@@ -43,7 +43,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         "hinge" (linear SVM), "log_loss" (logistic or softmax regression), "modified_huber",
         "squared_hinge", "smooth_hinge", "perceptron", "focal"; or a regression loss on targets -1
         and 1: "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive",
-        "absolute_error", "log_cosh". Objects from ``fastgd.losses`` set their numbers:
+        "absolute_error", "log_cosh". Objects from ``fastgd.losses`` have parameters of their own:
         ``Focal(gamma=1.0)``, ``Softmax(label_smoothing=0.1)``. A NamedTuple with static methods
         ``value(loss, y_true, raw)`` and ``gradient(loss, y_true, raw)`` is a loss of your own.
     penalty : {"l2", "l1", "elasticnet", None} or object, default="l2"
@@ -77,11 +77,11 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         "invscaling": eta0 / t^power_t; "adaptive": eta0, a fifth of it each time training stalls;
         t counts update steps from 1. "step", "multistep", "exponential", "polynomial", "cosine",
         "cosine_restarts", "one_cycle", "inverse_sqrt" and "plateau" stretch over ``max_iter``
-        epochs, and want ``tol=None`` to see their end; objects from ``fastgd.schedules`` set their
-        numbers, ``WarmUp`` goes in front of any. A callable gets an array of step numbers and
-        returns their rates. With an optimizer other than "sgd" the default means that optimizer's
-        own constant rate. "pa1" and "pa2" are the passive-aggressive steps, C = eta0, for the hinge
-        loss.
+        epochs, and want ``tol=None`` to see their end; objects from ``fastgd.schedules`` have
+        parameters of their own, ``WarmUp`` goes in front of any. A callable gets an array of step
+        numbers and returns their rates. With an optimizer other than "sgd" the default means that
+        optimizer's own constant rate. "pa1" and "pa2" are the passive-aggressive steps, C = eta0,
+        for the hinge loss.
     eta0 : float, default=0.01
         First learning rate, > 0; not used by "optimal". With an optimizer other than "sgd" the
         default means that optimizer's own.
@@ -97,14 +97,15 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
     warm_start : bool, default=False
         Start ``fit`` from the coefficients of the last one.
     average : bool or int, default=False
-        Report the mean of the iterates, from the start or from that step on.
+        Report the mean of the iterates: True from the start, an int >= 1 from that step on.
     batch_size : int or "full", default=1
         Rows in a step. "full" is batch gradient descent.
     optimizer : str or object, default="sgd"
         "sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "amsgrad", "adamw",
-        "nadam", "adamax", "lion", "ftrl"; objects from ``fastgd.optimizers`` set their numbers. On
-        sparse rows, a feature that is absent from a batch rests under Adam and its kin, unless they
-        are told ``lazy=False``; the others do what they do on dense rows.
+        "nadam", "adamax", "lion", "ftrl"; objects from ``fastgd.optimizers`` have parameters of
+        their own. On sparse rows, Adam and its kin leave the coefficient of a feature that is
+        absent from a batch as it is, unless they are told ``lazy=False``; the others do what they
+        do on dense rows.
     multi_class : {"auto", "ovr", "multinomial"}, default="auto"
         More than two classes: "multinomial" is a softmax, "ovr" one binary problem for each class,
         "auto" a softmax for log_loss and one-vs-rest otherwise. With two classes all are the same.
@@ -146,11 +147,11 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         1 + the number of update steps; with ``batch_size=1`` rows held out count too.
     history_ : dict of str to list of float
         One entry an epoch: "objective" (of each row before its own step, weighted, penalty
-        included; over all columns. On CSR under l1 or a momentum, what a rest did to a coefficient
-        counts when it is next read), its parts "loss" and "penalty", "learning_rate" (of the last
-        step), "update_norm" (how far the epoch moved all parameters), "coef_norm", "samples" seen
-        so far, "seconds", "validation_score" with early stopping, and what ``on_divergence`` and
-        ``monitor`` add.
+        included, summed over the outputs; on CSR rows under l1 or a momentum, what steps do to the
+        coefficient of a feature while it is absent counts when it is next read), its parts "loss"
+        and "penalty", "learning_rate" (of the last step), "update_norm" (how far the epoch moved
+        all parameters), "coef_norm", "samples" seen so far, "seconds", "validation_score" with
+        early stopping, and what ``on_divergence`` and ``monitor`` add.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,)
 
@@ -288,8 +289,8 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         Raises
         ------
         ValueError
-            If X or y do not fit each other or hold what is no number, if a word is unknown, if y
-            has one class only, or if the parameters overflow: the message says what would help.
+            If X or y do not fit each other or hold what is no number, if an argument is unknown, if
+            y has one class only, or if the parameters overflow: the message says what would help.
         """
         held_out = Validation(X_val, y_val, sample_weight_val)
         self._fit(X, y, (coef_init, intercept_init), sample_weight, held_out)

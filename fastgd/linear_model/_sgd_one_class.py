@@ -22,7 +22,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
     """Linear one-class SVM fitted by gradient descent.
 
     Minimises  nu/2 |w|^2 + nu (1 - offset) + mean_i max(0, offset - x_i @ w)  and calls those rows
-    outliers for which x @ w < offset. The words and defaults are scikit-learn's, and with
+    outliers for which x @ w < offset. Arguments and defaults are scikit-learn's, and with
     ``batch_size=1`` and ``shuffle=False`` so are the coefficients; added are batches, optimizers,
     and what they need.
 
@@ -177,7 +177,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         Raises
         ------
         ValueError
-            If X holds what is no number, if a word is unknown, or if the parameters overflow.
+            If X holds what is no number, if an argument is unknown, or if the parameters overflow.
         """
         self._fit(X, y, (coef_init, offset_init), sample_weight, Validation())
         return self

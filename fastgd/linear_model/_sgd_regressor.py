@@ -23,7 +23,7 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
     """Linear regression (least squares, Huber, SVR, quantiles, GLMs) fitted by gradient descent.
 
     Minimises  mean_i loss(y_i, x_i @ coef + intercept) + alpha * penalty(coef)  as
-    ``SGDClassifier`` does; the words and defaults are scikit-learn's.
+    ``SGDClassifier`` does; arguments and defaults are scikit-learn's.
 
     Parameters
     ----------
@@ -227,8 +227,8 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
         Raises
         ------
         ValueError
-            If X or y do not fit each other or hold what is no number, if a word is unknown, if the
-            loss is not defined for some y, or if the parameters overflow: the message says what
+            If X or y do not fit each other or hold what is no number, if an argument is unknown, if
+            the loss is not defined for some y, or if the parameters overflow: the message says what
             would help.
         """
         held_out = Validation(X_val, y_val, sample_weight_val)
