@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import fastgd
+from fastgd._display import not_announcing
 from fastgd.kernels._jit import cache_folder
 
 ALPHA = 1e-3
@@ -104,10 +105,11 @@ def run(output: Path) -> None:
     started = time.perf_counter()
     print(_announcement(), flush=True)
     results = []
-    for case in cases():
-        split = case.split()
-        for library, estimator in (("fastgd", case.ours), ("sklearn", case.theirs)):
-            results.append(_measure(case, library, estimator, split))
+    with not_announcing():  # compilation is announced above
+        for case in cases():
+            split = case.split()
+            for library, estimator in (("fastgd", case.ours), ("sklearn", case.theirs)):
+                results.append(_measure(case, library, estimator, split))
     print(f"\n{_table([HEADINGS, *(result.cells() for result in results)])}\n\n{NOTES}")
     curves = {r.case: r.model[-1].history_["objective"] for r in results if r.library == "fastgd"}
     if not _has_matplotlib():

@@ -1,6 +1,8 @@
 """What a fit shows: lines through ``logging``, and a word where compilation takes long."""
 
+import contextlib
 import logging
+import os
 import sys
 import threading
 import time
@@ -8,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fastgd.kernels._jit import watch_compilation
+from fastgd.kernels._jit import cache_folder, watch_compilation
 
 LOGGER = logging.getLogger("fastgd")
-PATIENCE = 1.0  # seconds that compilation may take unannounced
+PATIENCE = 2.0  # seconds that compilation may take unannounced
 PAUSE = 5.0  # seconds between compilations that do not belong together
 
 
@@ -62,9 +64,14 @@ class _Stderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a line."""
-        others = [*LOGGER.handlers, *logging.getLogger().handlers]
-        if others == [self] and sys.stderr is not None:
+        if not _is_configured() and sys.stderr is not None:
             print(self.format(record), file=sys.stderr, flush=True)
+
+
+def _is_configured() -> bool:
+    """Tell whether a user's handlers get our lines."""
+    handlers = [*LOGGER.handlers, *logging.getLogger().handlers]
+    return any(not isinstance(handler, _Stderr) for handler in handlers)
 
 
 def be_heard() -> None:
@@ -96,12 +103,17 @@ class LogLines:
 
 
 class _Announcer:
-    """Says so when kernels that belong together have compiled for more than ``PATIENCE``."""
+    """Says so when kernels that belong together have compiled for more than ``PATIENCE``.
+
+    Without a word a process seems to hang: in a notebook, in the log of a server. Off terminals one
+    line a process is enough, but for verbose fits.
+    """
 
     def __init__(self) -> None:
-        self.n_verbose = 0
+        self.n_verbose = self.n_silent = 0
         self._timer: threading.Timer | None = None
-        self._began, self._ended, self._spent, self._has_told = 0.0, -float("inf"), 0.0, False
+        self._began, self._ended, self._spent = 0.0, -float("inf"), 0.0
+        self._has_told, self._has_ever_told = False, False
 
     def begun(self, name: str) -> None:
         """Start the clock."""
@@ -123,15 +135,54 @@ class _Announcer:
         self._spent += self._ended - self._began
 
     def _is_wanted(self) -> bool:
-        is_terminal = sys.stderr is not None and sys.stderr.isatty()
-        return sys.stderr is not None and (is_terminal or self.n_verbose > 0)
+        if sys.stderr is None or self.n_silent > 0 or is_quiet():
+            return False
+        if self.n_verbose > 0 or _is_terminal():
+            return True
+        # a test that compares what it has captured must not depend on what was compiled before
+        return not self._has_ever_told and "PYTEST_CURRENT_TEST" not in os.environ
 
     def _tell(self, name: str) -> None:
-        from tqdm import tqdm  # its write leaves progress bars whole
+        self._has_told = self._has_ever_told = True
+        text = _announcement(name)
+        if _is_configured() and LOGGER.isEnabledFor(logging.INFO):
+            LOGGER.info("%s", text)  # among the user's other lines
+        else:
+            _print(f"fastgd: {text}")
 
-        self._has_told = True
-        text = f"fastgd: compiling {name}, which takes some seconds the first time"
-        tqdm.write(text, file=sys.stderr)
+
+def is_quiet() -> bool:
+    """Tell whether the user's environment asks for no word of compilation."""
+    return os.environ.get("FASTGD_QUIET", "0") not in ("", "0")
+
+
+def _announcement(name: str) -> str:
+    """Return what is said of compilation: why one waits, how often, and how not to."""
+    folder = cache_folder()
+    kept = (
+        f"once on this machine, kept in {folder}"
+        if folder is not None
+        else "in every process, because no folder for it is writable (set NUMBA_CACHE_DIR)"
+    )
+    return (
+        f"compiling machine code for this kind of fit ({name}), which takes some seconds, {kept}; "
+        "'fastgd warmup' does it beforehand, FASTGD_QUIET=1 hides this line"
+    )
+
+
+def _is_terminal() -> bool:
+    with contextlib.suppress(Exception):  # whatever stands in for stderr
+        return sys.stderr.isatty()
+    return False
+
+
+def _print(line: str) -> None:
+    """Print a line on stderr, in front of bars that are drawn there."""
+    from tqdm import tqdm  # its write leaves progress bars whole
+
+    with contextlib.suppress(Exception):  # a closed stream is no reason to fail in a thread
+        tqdm.write(line, file=sys.stderr)
+        sys.stderr.flush()
 
 
 _ANNOUNCER = _Announcer()
@@ -140,7 +191,7 @@ watch_compilation(_ANNOUNCER.begun, _ANNOUNCER.ended)
 
 @contextmanager
 def announcing(verbose: int) -> Iterator[None]:
-    """Announce compilation off terminals as well, for a fit that is verbose.
+    """Announce each compilation that takes long, off terminals as well, for a verbose fit.
 
     A number of fits, not a mark of the thread: solvers compile in threads of their own.
     """
@@ -149,3 +200,13 @@ def announcing(verbose: int) -> Iterator[None]:
         yield
     finally:
         _ANNOUNCER.n_verbose -= verbose > 0
+
+
+@contextmanager
+def not_announcing() -> Iterator[None]:
+    """Say nothing of compilation to who has asked for it."""
+    _ANNOUNCER.n_silent += 1
+    try:
+        yield
+    finally:
+        _ANNOUNCER.n_silent -= 1

@@ -1,6 +1,7 @@
 """Whom solvers and the trainer report to: one small object, which may tell them to stop."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -75,10 +76,10 @@ class Silenced(Observer):
 
 
 class Scaled(Observer):
-    """Multiplies the figures, for a solver that is given a multiple of the problem."""
+    """Multiplies figures and models, for a solver that is given the problem in other units."""
 
-    def __init__(self, observer: Observer, factor: float) -> None:
-        self._observer, self._factor = observer, factor
+    def __init__(self, observer: Observer, factor: float, of_model: float = 1.0) -> None:
+        self._observer, self._factor, self._of_model = observer, factor, of_model
         self.is_watching = observer.is_watching
 
     @property
@@ -91,7 +92,11 @@ class Scaled(Observer):
     ) -> bool:
         """Hand the figures on."""
         scaled = {name: self._factor * value for name, value in figures.items()}
-        return self._observer.passed(model, scaled, passes)
+        return self._observer.passed(partial(self._rescaled, model), scaled, passes)
+
+    def _rescaled(self, model: Callable[[], Model]) -> Model:
+        found, factor = model(), self._of_model
+        return found._replace(coef=factor * found.coef, intercept=factor * found.intercept)
 
 
 UNWATCHED = Observer()

@@ -21,7 +21,8 @@ Schedule = Callable[[Any], Any]  # from step numbers to their rates, arrays of f
 # constructor are checked by the estimators, and a user's own loss by its user.
 _OF_LOSSES = {
     **dict.fromkeys(("epsilon", "gamma"), _fields.AT_LEAST_ZERO),
-    **dict.fromkeys(("scale", "smoothing"), _fields.POSITIVE),
+    **dict.fromkeys(("scale", "smoothing", "reach"), _fields.POSITIVE),
+    "level": _fields.number("a finite number", lambda level: abs(level) < np.inf),
     "q": _fields.INSIDE,
     "label_smoothing": _fields.BELOW_ONE,
     "power": _fields.number("<= 0 or >= 1", lambda power: power <= 0 or power >= 1),

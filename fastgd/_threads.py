@@ -10,9 +10,10 @@ when the machine is busy, because each of them waits for all threads.
 
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -84,12 +85,98 @@ def _pool(_process: int, size: int) -> ThreadPoolExecutor:
 
 
 @functools.cache
-def _controller() -> ThreadpoolController:
+def _blas_libraries() -> list[Any]:
     """Look for the BLAS libraries once: it takes milliseconds."""
-    return ThreadpoolController()
+    return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
-def one_blas_thread() -> AbstractContextManager[object]:
-    """Hold BLAS to one thread, and give its threads back afterwards."""
-    limits: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
-    return limits
+class _Lowered:
+    """Libraries that were set to one thread, and how many they had."""
+
+    def __init__(self, libraries: Iterable[Any]) -> None:
+        self._before = [(one, n) for one in libraries if (n := one.num_threads or 1) > 1]
+        for library, _ in self._before:
+            _set_threads(library, 1)
+
+    def undo(self) -> None:
+        """Give them their threads back, but for those that someone else has set meanwhile."""
+        for library, n in self._before:
+            if library.num_threads == 1:
+                _set_threads(library, n)
+
+
+def _set_threads(library: Any, n: int) -> None:
+    """Set a library's threads.
+
+    threadpoolctl 3.8 lets only the thread that has set a number set another one until it is done;
+    here the last of many threads gives back what the first one took.
+    """
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(n)
+
+
+class _BlasHolders:
+    """Counts who wants BLAS on one thread: the first one lowers it, the last one gives it back.
+
+    The setting is the whole process's, so that fits which overlap in threads would each save what
+    another one has set. (With OpenMP it is each thread's own, and so is the count.)
+    """
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lock = threading.RLock()  # a signal's handler may fit while this thread counts
+        self._n_holders, self._lowered = 0, _Lowered([])
+        self._own = threading.local()
+
+    def hold(self) -> None:
+        """Count one more."""
+        with self._lock:
+            if self._n_holders == 0:
+                self._lowered = _Lowered(one for one in _blas_libraries() if not _is_own(one))
+            self._n_holders += 1
+        depth = getattr(self._own, "depth", 0)
+        if depth == 0:
+            self._own.lowered = _Lowered(one for one in _blas_libraries() if _is_own(one))
+        self._own.depth = depth + 1
+
+    def release(self) -> None:
+        """Count one less."""
+        self._own.depth -= 1
+        if self._own.depth == 0:
+            self._own.lowered.undo()
+        with self._lock:
+            self._n_holders -= 1
+            if self._n_holders == 0:
+                self._lowered.undo()
+
+    def begin_after_fork(self) -> None:
+        """Forget the parent's fits, none of which goes on in a child."""
+        before, is_held, own = self._lowered, self._n_holders > 0, self._own
+        self._begin()  # the lock, too, may have been taken
+        if is_held:
+            before.undo()
+        if getattr(own, "depth", 0) > 0:
+            own.lowered.undo()
+
+
+def _is_own(library: Any) -> bool:
+    """Tell whether each thread has its own setting of a library."""
+    return getattr(library, "threading_layer", None) == "openmp"
+
+
+_HOLDERS = _BlasHolders()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_HOLDERS.begin_after_fork)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread, and give its threads back when nobody holds it any longer."""
+    process = os.getpid()
+    _HOLDERS.hold()
+    try:
+        yield
+    finally:
+        if os.getpid() == process:  # else this is a fork's copy, which counts anew
+            _HOLDERS.release()

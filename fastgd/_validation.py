@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_array, validate_data
 from fastgd.kernels.losses import NONNEGATIVE, POSITIVE, Tweedie
 from fastgd.kernels.rows import CSR, Dense
 
+LEAST_WEIGHT, LARGEST_WEIGHT = 1e-300, 1e300  # sums of weights that can be divided by
 CHUNK = 1 << 16  # labels are encoded this many at a time
 ACCEPTED = {"accept_sparse": "csr", "order": "C", "accept_large_sparse": True}
 
@@ -123,6 +124,52 @@ def refuse_no_weight(weight: NDArray[Any]) -> None:
         raise ValueError("Sample weights must contain at least one non-zero number.")
 
 
+def refuse_extreme_weight(weight: NDArray[Any]) -> None:
+    """Refuse weights whose sum leaves what float64 holds with all digits.
+
+    Raises
+    ------
+    ValueError
+        What the sum is, and what is allowed.
+    """
+    if weight.shape[0] == 0:
+        return
+    with np.errstate(over="ignore"):
+        total = float(weight.sum(dtype=np.float64))
+    if not LEAST_WEIGHT <= total <= LARGEST_WEIGHT:
+        raise ValueError(
+            f"sample_weight must add up to a number from {LEAST_WEIGHT:g} to {LARGEST_WEIGHT:g}, "
+            f"got {total:.3g}: multiply all weights by a constant."
+        )
+
+
+def inverse_strength(C: float, mass: float) -> float:
+    """Return 1 / (C mass), the penalty of a mean loss whose weights add up to ``mass``.
+
+    Raises
+    ------
+    ValueError
+        If C times the weights is too small to be divided by.
+    """
+    product = float(C) * mass
+    if product < LEAST_WEIGHT:
+        raise ValueError(
+            f"C={C} times the sum of the weights, {mass:.3g}, must be at least {LEAST_WEIGHT:g}, "
+            f"got {product:.3g}."
+        )
+    return 1.0 / product
+
+
+def in_dtype(values: Any, dtype: Any) -> NDArray[Any]:
+    """Return parameters in the dtype of X; in float64 where float32 cannot hold them."""
+    wide = np.asarray(values, np.float64)
+    largest = float(np.max(np.abs(wide), initial=0.0))
+    limits = np.finfo(dtype)
+    if largest > float(limits.max) or 0.0 < largest < float(limits.tiny):
+        return wide
+    return wide.astype(dtype)
+
+
 def domain(loss: Any) -> str | None:
     """Return which targets a loss allows: "nonnegative", "positive", or None for all."""
     if isinstance(loss, Tweedie):
@@ -177,12 +224,14 @@ def classes_and_codes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int32]]
     Whole numbers in a small range are counted, which takes a twentieth of the time of a sort.
     """
     if y.dtype.kind in "iu" and y.size > 0:
+        wide = np.uint64 if y.dtype.kind == "u" else np.int64
         low, high = int(y.min()), int(y.max())
         if high - low < CHUNK:
-            offsets = y.astype(np.int64) - low
+            offsets = (y.astype(wide) - wide(low)).astype(np.int64)
             present = np.bincount(offsets) > 0
             places = np.cumsum(present, dtype=np.int32) - np.int32(1)
-            return (np.flatnonzero(present) + low).astype(y.dtype), places[offsets]
+            classes = np.flatnonzero(present).astype(wide) + wide(low)
+            return classes.astype(y.dtype), places[offsets]
     classes, codes = np.unique(y, return_inverse=True)
     return classes, codes.astype(np.int32)
 

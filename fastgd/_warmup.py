@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
 from fastgd import linear_model
+from fastgd._display import not_announcing
 from fastgd.kernels._jit import count_compiled
 
 DTYPES = ("float32", "float64")
@@ -63,7 +64,7 @@ def warmup(*, progress: bool = False, dtypes: Sequence[str] = DTYPES, sparse: bo
     before = count_compiled()
     layouts = (False, True) if sparse else (False,)
     fits = list(product(_usual_fits(), dtypes, layouts))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), not_announcing():
         warnings.simplefilter("ignore", ConvergenceWarning)
         for fit, dtype, is_sparse in tqdm(fits, "compiling", unit="fit", disable=not progress):
             X, y = _data(fit.n_classes, dtype, is_sparse)

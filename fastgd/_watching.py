@@ -59,7 +59,7 @@ class View:
     def epoch(self) -> int:
         """Epochs so far, those before this call of ``partial_fit`` included.
 
-        Of the estimators without a learning rate, entries of ``history``: the start, and each pass.
+        Of the estimators without a learning rate, passes over the rows in this target's fit.
         """
         return self._watch.epoch
 
@@ -299,7 +299,7 @@ class SolvingWatch(Watch):
         """Tell that solving begins; ``write`` writes each target's solution into a copy."""
         self._write_solutions, self.n_targets = write, n_targets
         most = self.estimator.max_iter
-        self.max_epochs = 1 + (1000 if most is None else int(most))  # the start is told of, too
+        self.max_epochs = 1000 if most is None else int(most)
         self._done: list[Solution] = []
         self._now: Callable[[], Model] | None = None
         self.begin(given)
@@ -312,10 +312,15 @@ class SolvingWatch(Watch):
             return self.stops
         if self.target < len(self._done):
             self.history, self.epoch, self._kept, self.target = {}, 0, None, len(self._done)
+        self._now = model
+        return any(self._took_pass(figures) for _ in range(passes))
+
+    def _took_pass(self, figures: dict[str, float]) -> bool:
+        """Note a pass, and tell the callbacks of it; return whether to stop."""
         for name in {**self.history, **figures}:
             entries = self.history.setdefault(name, [np.nan] * self.epoch)
             entries.append(float(figures.get(name, np.nan)))
-        self._now, self.epoch, self.n_passes = model, self.epoch + 1, self.n_passes + passes
+        self.epoch, self.n_passes = self.epoch + 1, self.n_passes + 1
         return self.tell()
 
     def finished(self, solution: Solution) -> Solution:
@@ -344,7 +349,7 @@ class SolvingWatch(Watch):
             raise AttributeError("There are no coefficients before the first pass has ended.")
         coef, intercept, state = self._now()
         objective, left = self._last()
-        counts, history = (self.epoch - 1, False), {k: list(v) for k, v in self.history.items()}
+        counts, history = (self.epoch, False), {k: list(v) for k, v in self.history.items()}
         now = Solution(coef, intercept, objective, np.inf, left, *counts, history, state)
         nothing = now._replace(coef=0.0 * coef, intercept=0.0 * intercept, history={})
         found = [*self._done, now, *[nothing] * (self.n_targets - len(self._done) - 1)]

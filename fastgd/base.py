@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.model_selection import ShuffleSplit
 from sklearn.utils import check_random_state
@@ -97,7 +97,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
-        "average": [Interval(Integral, 0, None, closed="left"), "boolean"],
+        "average": [Interval(Integral, 0, None, closed="neither"), "boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"full"})],
         "optimizer": [StrOptions(set(OPTIMIZERS)), HasMethods(["update", "paces"])],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
@@ -309,10 +309,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
         coef = self.coef_.toarray() if hasattr(self.coef_, "toarray") else self.coef_
         intercept = self._intercept()
         if np.size(coef) != params[:-1].size or np.size(intercept) != params[-1].size:
-            raise ValueError(
-                f"coef_ has shape {np.shape(coef)}, {self._intercept_name} {np.shape(intercept)}: "
-                f"they do not match dataset, which has {params.shape[0] - 1} features."
-            )
+            raise ValueError(_mismatch(self, np.shape(coef), np.size(intercept), params.shape))
         params[:-1] = np.reshape(coef, (-1, params[:-1].shape[0])).T.reshape(params[:-1].shape)
         params[-1] = np.reshape(intercept, params[-1].shape)
 
@@ -468,6 +465,38 @@ class SupervisedSGD(BaseSGD):
             return np.array([self._score(codes, raw, weight)])
 
         return score
+
+
+def _mismatch(model: Any, coef: tuple[int, ...], n_intercepts: int, params: tuple[int, ...]) -> str:
+    """Say in what the coefficients that training would start from differ from the data."""
+    n_features, n_outputs = params[0] - 1, params[1] if len(params) == 2 else 1
+    had_outputs, had_features = (1, 1, *coef)[-2:]
+    found, needed = [], []
+    if had_features != n_features:
+        found.append(f"{had_features} features")
+        needed.append(f"{n_features} features")
+    if had_outputs != n_outputs:
+        found.append(_counted_outputs(model, had_outputs))
+        needed.append(_counted_outputs(model, n_outputs))
+    if not found:
+        found.append(f"a shape of {coef} with {n_intercepts} numbers in {model._intercept_name}")
+        needed.append(f"{n_outputs} x {n_features}, and as many intercepts as outputs")
+    had, have = " and ".join(found), " and ".join(needed)
+    if model.warm_start:
+        return (
+            f"warm_start=True goes on from the last fit, whose coef_ has {had}; these data have "
+            f"{have}. Use warm_start=False, or a new estimator."
+        )
+    return f"Training goes on from coef_, which has {had}; it should have {have}."
+
+
+def _counted_outputs(model: Any, number: int) -> str:
+    """Return what a number of outputs stands for."""
+    if not is_classifier(model):
+        return f"{number} {'target' if number == 1 else 'targets'}"
+    if getattr(model, "_is_multilabel", False):
+        return f"{number} labels"
+    return f"{max(number, 2)} classes"
 
 
 def _refuse_what_is_no_number(name: str, values: NDArray[Any]) -> None:

@@ -12,7 +12,8 @@ import logging
 import math
 import os
 import pickle
-import uuid
+import re
+import string
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import joblib
 
 from fastgd._display import be_heard, figures_of, has_rate, target_of, unit_of
 from fastgd._watching import View
+from fastgd.kernels._files import remove_stale, whole_file
 
 __all__ = [
     "CSVLogger",
@@ -207,9 +209,9 @@ class EarlyStopping(Callback):
 class Checkpoint(Callback):
     """Write the model to a file while it is fitted.
 
-    A file is never seen in part: it is written beside its place and then moved there. What it holds
-    is the estimator as if the fit had ended in that epoch, without its callbacks; ``partial_fit``
-    goes on from there.
+    A file is never seen in part: it takes its place when it is complete, and a process that is
+    killed in the middle leaves the one that was there. What it holds is the estimator as if the
+    fit had ended in that epoch, without its callbacks; ``partial_fit`` goes on from there.
 
     Parameters
     ----------
@@ -269,6 +271,8 @@ class Checkpoint(Callback):
             _skops()
         folder = Path(self.path).parent
         _refuse_unless(folder.is_dir(), f"The folder of path, {str(folder)!r}, does not exist.")
+        names = _names_of(Path(self.path))
+        remove_stale(folder, lambda name: names.fullmatch(name) is not None)
 
     def on_epoch_end(self, view: View) -> None:
         """Write, if it is time."""
@@ -283,12 +287,8 @@ class Checkpoint(Callback):
 
     def _write(self, view: View) -> None:
         path = _numbered(Path(self.path), view.epoch, view.target)
-        scratch = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            _WRITERS[path.suffix](view.model, scratch)
-            os.replace(scratch, path)
-        finally:
-            scratch.unlink(missing_ok=True)
+        with whole_file(path) as file:
+            _WRITERS[path.suffix](view.model, file)
         self.last_path_ = path
 
 
@@ -437,9 +437,11 @@ def _numbered(path: Path, epoch: int, target: int) -> Path:
     return path.with_name(path.name.format(epoch=epoch, target=target))
 
 
-def _pickle(model: Any, path: Path) -> None:
-    with open(path, "wb") as file:
-        pickle.dump(model, file)
+def _names_of(path: Path) -> re.Pattern[str]:
+    """Return what all the names look like that a path with numbers stands for."""
+    parts = string.Formatter().parse(path.name)
+    text = (re.escape(text) + ("" if field is None else "-?[0-9]+") for text, field, _, _ in parts)
+    return re.compile("".join(text))
 
 
 def _skops() -> Any:
@@ -450,9 +452,9 @@ def _skops() -> Any:
     raise ImportError('A checkpoint in .skops needs skops: pip install "fastgd[skops]".')
 
 
-_WRITERS: dict[str, Callable[[Any, Path], Any]] = {
+_WRITERS: dict[str, Callable[[Any, Any], Any]] = {  # of a model into an open file
     ".joblib": joblib.dump,
-    ".pkl": _pickle,
-    ".pickle": _pickle,
-    ".skops": lambda model, path: _skops().dump(model, path),
+    ".pkl": pickle.dump,
+    ".pickle": pickle.dump,
+    ".skops": lambda model, file: _skops().dump(model, file),
 }

@@ -10,7 +10,7 @@ freshness by the file of the entry point alone, so an upgrade that changed only 
 file ran the old machine code. And it keeps one index for all signatures of a function, so several
 processes compiling at once left an index pointing at another signature's code.
 
-Here every signature has a file of its own, written whole and renamed into place, which begins with
+Here every signature has a file of its own, written whole (``_files``), which begins with
 a checksum over its content, its signature and everything that the code was made from. An entry
 that is stale, foreign, truncated or damaged is the same case, a checksum that does not match, and
 is seen before anything in it is unpickled. There is no index to race for, hence no lock, and the
@@ -36,7 +36,6 @@ import os
 import pickle
 import sys
 import types as python_types
-import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
@@ -44,6 +43,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from fastgd.kernels._files import remove_stale, whole_file
 
 
 @contextlib.contextmanager
@@ -230,7 +231,7 @@ class _Cache(NullCache):
     def save_overload(self, sig: Any, data: Any) -> None:
         """Write the compiled code for a signature; a full disk is no error.
 
-        Where no folder is writable, one warning tells that every process will compile anew.
+        Where nothing can be written, one warning tells that every process will compile anew.
         """
         _Cache.n_compiled += 1
         if self.storage is None:
@@ -238,10 +239,20 @@ class _Cache(NullCache):
         entry = self._entry(sig, data.codegen)
         if entry is None or not self.storage.check_cachable(data):
             return
-        with contextlib.suppress(OSError, pickle.PicklingError):
+        with contextlib.suppress(pickle.PicklingError):
             body = dumps(_Compiled(_symbols(data.library), self.storage.reduce(data)))
+            self._write(entry, _checksum(entry, body) + body)
+
+    def _write(self, entry: _Entry, blob: bytes) -> None:
+        """Write an entry; where that fails, tell once that every process will compile anew."""
+        try:
             self.storage.locator.ensure_cache_path()
-            _write_whole(entry.path, _checksum(entry, body) + body)
+            remove_stale(self.cache_path, lambda name: name.endswith(".nbc"))
+            with whole_file(entry.path) as file:
+                file.write(blob)
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            _warn_once(_NOT_WRITTEN.format(folder=self.cache_path, reason=reason))
 
     def _entry(self, sig: Any, codegen: Any) -> _Entry | None:
         """Name a signature's entry; None where it must not be cached."""
@@ -295,23 +306,15 @@ _NOWHERE = (
     "process compiles anew. Set NUMBA_CACHE_DIR to a folder that can be written to."
 )
 
+_NOT_WRITTEN = (
+    "Compiled kernels could not be kept in {folder}: {reason}. Every process compiles them anew, "
+    "which takes seconds. Make room in that folder, or set NUMBA_CACHE_DIR to another one."
+)
+
 
 def _checksum(entry: _Entry, body: bytes) -> bytes:
     """Digest an entry's content together with everything that it was made from."""
     return hashlib.sha256(entry.provenance.encode() + b"\0" + body).digest()
-
-
-def _write_whole(path: str, blob: bytes) -> None:
-    """Write a file that no other process ever sees in part."""
-    scratch = f"{path}.{uuid.uuid4().hex}.tmp"
-    try:
-        with open(scratch, "xb") as file:
-            file.write(blob)
-        os.replace(scratch, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(scratch)
-        raise
 
 
 class _Spelling(NamedTuple):

@@ -19,12 +19,7 @@ References
 
 from typing import NamedTuple
 
-import numpy as np
-
 from fastgd.kernels import losses
-from fastgd.kernels._jit import kernel
-from fastgd.kernels.objective import ROWS_IN_CACHE
-from fastgd.kernels.rows import margins
 
 # Part of the largest curvature 1/mu that is never gone below: where no row is at a kink, a
 # Hessian would know no direction.
@@ -63,37 +58,3 @@ class Envelope(NamedTuple):
     @staticmethod
     def inverse_link(loss, raw):
         return losses.inverse_link(loss.loss, raw)
-
-
-@kernel(allocates=True)
-def renew(rows, y, weight, loss, params, start, stop):
-    """Set r_old <- r in rows ``start`` to ``stop``.
-
-    Parameters
-    ----------
-    rows : Dense or CSR
-    y : (n_samples, 2), float64, y and r_old; the second column is changed
-    weight : (n_samples,), float64
-    loss : Envelope
-    params : (n_features + 1,), float64, raw, the intercept last
-
-    Returns
-    -------
-    value, missed : float
-        sum_i s_i loss(raw_i) of the loss itself, and sum_i s_i (loss(raw_i) + loss*(r_i) -
-        r_i raw_i), which is what the duality gap has of it.
-    """
-    order, raw = np.empty(0, np.int64), np.empty(ROWS_IN_CACHE)
-    intercept, value, missed = params[params.shape[0] - 1], 0.0, 0.0
-    for first in range(start, stop, ROWS_IN_CACHE):
-        beyond = min(first + ROWS_IN_CACHE, stop)
-        margins(rows, order, first, beyond, params, raw)
-        for i in range(first, beyond):
-            at, y_true = raw[i - first] + intercept, y[i, 0]
-            r, _ = losses.dual_step(loss.loss, y_true, at, y[i, 1], loss.smoothing)
-            y[i, 1] = r
-            here = losses.value(loss.loss, y_true, at)
-            value += weight[i] * here
-            pair = here + losses.conjugate(loss.loss, y_true, r)
-            missed += weight[i] * max(pair - r * at, 0.0)
-    return value, missed

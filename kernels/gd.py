@@ -4,8 +4,6 @@ import numpy as np
 
 from fastgd.kernels._jit import helper, kernel
 
-MAX_SWEEPS = 1000
-
 
 @kernel()
 def first_loop(steps, changes, curvatures, newest, q, shares):
@@ -50,7 +48,7 @@ def _dot(a, b):
 
 
 @kernel(allocates=True)
-def step_in_metric(metric, gradient, params, sides, accuracy, step):
+def step_in_metric(metric, gradient, params, sides, accuracy, most, step):
     """Minimise a quadratic model with l1 and lower bounds by cyclic coordinate descent.
 
         min_p  g'p + p'H p / 2 + sum_j t_j |u_j + p_j|,    u_j + p_j >= c_j
@@ -64,11 +62,14 @@ def step_in_metric(metric, gradient, params, sides, accuracy, step):
     sides : (2, P), float64: t and c
     accuracy : float
         Sweep until no coordinate's move is worth more than this part of the largest.
+    most : int, sweeps
     step : (P,), float64, p; changed in place, starts from what it holds
 
     Returns
     -------
-    float : the model's decrease, >= 0
+    gain : float, the model's decrease, >= 0
+    worth, largest : float, what the move was worth that lowered the model most in the last sweep,
+        and in any
 
     References
     ----------
@@ -82,8 +83,8 @@ def step_in_metric(metric, gradient, params, sides, accuracy, step):
         for j in range(size):
             total += metric[i, j] * step[j]
         slope[i] = total
-    largest = 0.0
-    for _ in range(MAX_SWEEPS):
+    worth, largest = 0.0, 0.0
+    for _ in range(most):
         worth = 0.0
         for i in range(size):
             h = metric[i, i]
@@ -106,4 +107,4 @@ def step_in_metric(metric, gradient, params, sides, accuracy, step):
     for i in range(size):
         gain -= 0.5 * (gradient[i] + slope[i]) * step[i]
         gain += threshold[i] * (abs(params[i]) - abs(params[i] + step[i]))
-    return gain
+    return gain, worth, largest

@@ -27,7 +27,8 @@ instead, which take a row of K raw predictions.
 
 ``kind`` says what ``y_true`` is, and ``negative`` how the negative class of a binary loss is
 written (1 is the positive one). A regression loss may also say ``link``: "log" where predictions
-are e^raw, nothing where they are ``raw``; and ``domain``: "nonnegative" or "positive" where not
+are e^raw, nothing where they are ``raw``; ``convex``: False where it is not (a bool, or a function
+of the loss), so that no bound is claimed; and ``domain``: "nonnegative" or "positive" where not
 every ``y_true`` is allowed. Conventions: 1/2 in the squared losses; everything is finite for
 ``|raw| <= 1e4``.
 """
@@ -574,14 +575,26 @@ class Quantile(NamedTuple):
 
 
 class Poisson(NamedTuple):
-    """Half the Poisson deviance of y >= 0 from e^raw, without what y alone adds: e^raw - y raw.
+    """Half the Poisson deviance of y >= 0 from e^t, t = raw - level, without what y alone adds:
 
-    Beyond raw = 60 e^raw is ``growth``.
+        e^t - y t
+
+    Beyond t = ``reach`` e^t is ``growth``.
+
+    Parameters
+    ----------
+    level : float, default=0.0
+        Where raw predictions are counted from: y is in units of e^level.
+    reach : float, default=60.0
+        The largest exponent that is taken as it is, > 0.
 
     References
     ----------
     .. [1] McCullagh & Nelder, "Generalized Linear Models", 1989, chapter 6.
     """
+
+    level: float = 0.0
+    reach: float = EDGE
 
     kind = REGRESSION
     link = LOG
@@ -589,30 +602,43 @@ class Poisson(NamedTuple):
 
     @staticmethod
     def value(loss, y_true, raw):
-        return growth(raw, EDGE) - y_true * raw
+        t = raw - loss.level
+        return growth(t, loss.reach) - y_true * t
 
     @staticmethod
     def gradient(loss, y_true, raw):
-        return growth_slope(raw, EDGE) - y_true
+        return growth_slope(raw - loss.level, loss.reach) - y_true
 
     @staticmethod
     def curvature(loss, y_true, raw):
-        return growth_bend(raw, EDGE)
+        return growth_bend(raw - loss.level, loss.reach)
 
     @staticmethod
     def inverse_link(loss, raw):
-        return growth(raw, EDGE)
+        return growth(raw - loss.level, loss.reach)
 
 
 class Gamma(NamedTuple):
-    """Half the gamma deviance of y > 0 from e^raw, without what y alone adds: y e^-raw + raw.
+    """Half the gamma deviance of y > 0 from e^t, t = raw - level, without what y alone adds:
 
-    Below raw = -60 e^-raw is ``growth``.
+        y e^-t + t
+
+    Below t = -``reach`` e^-t is ``growth``.
+
+    Parameters
+    ----------
+    level : float, default=0.0
+        Where raw predictions are counted from: y is in units of e^level.
+    reach : float, default=60.0
+        The largest exponent that is taken as it is, > 0.
 
     References
     ----------
     .. [1] McCullagh & Nelder, "Generalized Linear Models", 1989, chapter 8.
     """
+
+    level: float = 0.0
+    reach: float = EDGE
 
     kind = REGRESSION
     link = LOG
@@ -620,37 +646,42 @@ class Gamma(NamedTuple):
 
     @staticmethod
     def value(loss, y_true, raw):
-        return y_true * growth(-raw, EDGE) + raw
+        t = raw - loss.level
+        return y_true * growth(-t, loss.reach) + t
 
     @staticmethod
     def gradient(loss, y_true, raw):
-        return 1.0 - y_true * growth_slope(-raw, EDGE)
+        return 1.0 - y_true * growth_slope(loss.level - raw, loss.reach)
 
     @staticmethod
     def curvature(loss, y_true, raw):
-        return y_true * growth_bend(-raw, EDGE)
+        return y_true * growth_bend(loss.level - raw, loss.reach)
 
     @staticmethod
     def inverse_link(loss, raw):
-        return growth(raw, EDGE)
+        return growth(raw - loss.level, loss.reach)
 
 
 class Tweedie(NamedTuple):
-    """Half the Tweedie deviance of y from e^raw, without what y alone adds; p = ``power``:
+    """Half the Tweedie deviance of y from e^t, t = raw - level, without what y alone adds:
 
-        e^((2 - p) raw) / (2 - p) - y e^((1 - p) raw) / (1 - p)
+        e^((2 - p) t) / (2 - p) - y e^((1 - p) t) / (1 - p)
 
-    where e^(0 raw) / 0 is read as raw. p <= 0 or p >= 1: 0 is half the squared error (its y^2/2
-    is kept), 1 is ``Poisson``, 2 is ``Gamma``. y is any number for p <= 0, >= 0 below 2, and > 0
-    from 2 on. Convex for 1 <= p <= 2 only: outside, the curvature is negative at some raw.
+    where p = ``power`` and e^(0 t) / 0 is read as t. p <= 0 or p >= 1: 0 is half the squared error
+    (its y^2/2 is kept), 1 is ``Poisson``, 2 is ``Gamma``. y is any number for p <= 0, >= 0 below 2,
+    and > 0 from 2 on. Convex for 1 <= p <= 2 only: outside, the curvature is negative at some t.
 
-    Both terms become ``growth`` at the same raw, where the larger exponent is 60. Each at its own
-    60, the one to be subtracted would overtake the other, and a raw far out be sent further.
+    Both terms become ``growth`` at the same t, where the larger exponent is ``reach``. Each at its
+    own, the one to be subtracted would overtake the other, and a raw far out be sent further.
 
     Parameters
     ----------
     power : float, default=1.5
         Of the mean, in the variance: <= 0 or >= 1.
+    level : float, default=0.0
+        Where raw predictions are counted from: y is in units of e^level.
+    reach : float, default=60.0
+        The largest exponent that is taken as it is, > 0.
 
     References
     ----------
@@ -658,45 +689,54 @@ class Tweedie(NamedTuple):
     """
 
     power: float = 1.5
+    level: float = 0.0
+    reach: float = EDGE
 
     kind = REGRESSION
     link = LOG
 
     @staticmethod
+    def convex(loss):
+        return loss.power == 0.0 or 1.0 <= loss.power <= 2.0
+
+    @staticmethod
     def value(loss, y_true, raw):
-        a, b, reach = _exponents(loss.power)
+        a, b, reach = _exponents(loss.power, loss.reach)
+        t = raw - loss.level
         constant = 0.5 * y_true * y_true if loss.power == 0.0 else 0.0
-        return _integral(a, reach, raw) - y_true * _integral(b, reach, raw) + constant
+        return _integral(a, reach, t) - y_true * _integral(b, reach, t) + constant
 
     @staticmethod
     def gradient(loss, y_true, raw):
-        a, b, reach = _exponents(loss.power)
-        minuend = growth_slope(a * raw, abs(a) * reach)
-        return minuend - y_true * growth_slope(b * raw, abs(b) * reach)
+        a, b, reach = _exponents(loss.power, loss.reach)
+        t = raw - loss.level
+        minuend = growth_slope(a * t, abs(a) * reach)
+        return minuend - y_true * growth_slope(b * t, abs(b) * reach)
 
     @staticmethod
     def curvature(loss, y_true, raw):
-        a, b, reach = _exponents(loss.power)
-        minuend = a * growth_bend(a * raw, abs(a) * reach)
-        return minuend - y_true * b * growth_bend(b * raw, abs(b) * reach)
+        a, b, reach = _exponents(loss.power, loss.reach)
+        t = raw - loss.level
+        minuend = a * growth_bend(a * t, abs(a) * reach)
+        return minuend - y_true * b * growth_bend(b * t, abs(b) * reach)
 
     @staticmethod
     def inverse_link(loss, raw):
-        return growth(raw, EDGE)
+        return growth(raw - loss.level, loss.reach)
 
 
 @kernel()
-def _exponents(power):
-    """Return 2 - p, 1 - p, and the |raw| up to which both exponents are taken as they are."""
+def _exponents(power, edge):
+    """Return 2 - p, 1 - p, and the |t| up to which both exponents are taken as they are."""
     p = np.float64(power)
     a, b = 2.0 - p, 1.0 - p
-    return a, b, EDGE / max(abs(a), abs(b))
+    return a, b, edge / max(abs(a), abs(b))
 
 
 @kernel()
-def _integral(a, reach, raw):
-    """Return e^(a raw) / a, continued beyond ``reach``; raw for a = 0."""
-    return growth(a * raw, abs(a) * reach) / a if a != 0.0 else np.float64(raw)
+def _integral(a, reach, t):
+    """Return e^(a t) / a, continued beyond ``reach``; t for a = 0."""
+    return growth(a * t, abs(a) * reach) / a if a != 0.0 else np.float64(t)
 
 
 class LogLoss(NamedTuple):
@@ -1010,6 +1050,7 @@ class Focal(NamedTuple):
 
     kind = BINARY
     negative = 0.0
+    convex = False
 
     @staticmethod
     def value(loss, y_true, raw):

@@ -115,6 +115,21 @@ def predict_raw(rows, params, start, stop, raw):
         raw[i] += intercept
 
 
+@kernel(allocates=True)
+def add_products(rows, slopes, start, stop, gradient):
+    """Add sum_i slopes_i (x_i, 1) over the rows ``start`` to ``stop``; floor: one read of X.
+
+    Parameters
+    ----------
+    rows : Dense or CSR
+    slopes : (n_samples,), float64
+    gradient : (n_features + 1,), float64, changed in place
+    """
+    accumulate(rows, np.empty(0, np.int64), start, stop, slopes[start:stop], gradient)
+    for i in range(start, stop):
+        gradient[gradient.shape[0] - 1] += slopes[i]
+
+
 @kernel()
 def total_loss(y, weight, loss, raw):
     """Return sum_i s_i loss(y_i, raw_i)."""

@@ -14,8 +14,9 @@ KERNELS = sorted((ROOT / "kernels").rglob("*.py"))
 ABOVE = sorted(path for path in (ROOT / "fastgd").rglob("*.py") if "kernels" not in path.parts[:-1])
 
 LOWER_FLOOR = {"numpy", "numba", "math", "typing", "fastgd.kernels"}
-# They adapt numba to the pattern, and need the standard library for it, and what numba stands on.
-MACHINERY = {"_jit.py", "_hook.py", "_prefetch.py"}
+# They adapt numba to the pattern, or keep what it compiled, and need the standard library for it,
+# and what numba stands on.
+MACHINERY = {"_files.py", "_jit.py", "_hook.py", "_prefetch.py"}
 MACHINERY_MAY = {*sys.stdlib_module_names, "llvmlite"}
 
 

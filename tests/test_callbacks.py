@@ -389,8 +389,8 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, cancer, monkeypatch):
     trained(1, Checkpoint(path)).fit(*cancer)
     before = path.read_bytes()
 
-    def half(model, path):
-        path.write_bytes(b"half")
+    def half(model, file):
+        file.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setitem(callbacks._WRITERS, ".pkl", half)

@@ -219,9 +219,11 @@ def test_tolerance_and_gap_are_honest(rng, solver, loss, dtype):
     for tol in (1e-2, 1e-4):
         done = fit(solver, X, y, loss, l2=1e-4, tol=tol)
         assert done.converged
-        assert done.objective - best <= 2.0 * tol * best
-        assert done.gap >= (done.objective - best) * (1.0 - 1e-3) - 1e-6 * best
-        assert done.history["objective"][-1] == pytest.approx(done.objective, rel=1e-9)
+        assert done.objective - best <= tol * best
+        assert done.gap >= (done.objective - best) * (1.0 - 1e-3) - 1e-9 * best
+        # the bound takes the best intercept
+        assert done.objective <= done.history["objective"][-1] * (1.0 + 1e-12)
+        assert done.history["objective"][-1] == pytest.approx(done.objective, rel=tol)
         assert len(done.history["suboptimality"]) == len(done.history["objective"])
 
 

@@ -328,16 +328,6 @@ def test_damaged_entry_is_a_miss(sandbox):
     assert sandbox.run(CALL_TWICE) == (2, 1), "the last one put it right"
 
 
-def test_unreadable_entry_is_a_miss(sandbox):
-    sandbox.run(CALL_TWICE)
-    (entry,) = sandbox.entries()
-    entry.unlink()
-    entry.mkdir()
-    assert sandbox.run(CALL_TWICE) == (2, 0)
-    assert sandbox.run(CALL_TWICE) == (2, 0)
-    assert sandbox.entries() == [entry], "no temporary file stays behind"
-
-
 WARNED = """
 import warnings
 import numpy as np
@@ -348,6 +338,48 @@ with warnings.catch_warnings(record=True) as caught:
     assert f(args[0].astype("f4")) == 2
 print(*[warning.message for warning in caught], sep="\\n")
 """
+
+
+NOT_KEPT = "Compiled kernels could not be kept in "
+
+
+def test_unreadable_entry_is_a_miss(sandbox):
+    sandbox.run(CALL_TWICE)
+    (entry,) = sandbox.entries()
+    entry.unlink()
+    entry.mkdir()
+    for _ in range(2):
+        printed = sandbox.run_program(WARNED.format(call=CALL_TWICE))
+        assert printed.count(NOT_KEPT) == 1
+    assert entry in sandbox.entries()
+    assert not list(sandbox.root.glob("**/*.tmp")), "no temporary file stays behind"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the limit that stands for a full disk")
+def test_a_full_disk_is_told_once_and_leaves_nothing(sandbox):
+    full = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n    "
+        + CALL_TWICE.replace("; ", "\n    ")
+    )
+    printed = sandbox.run_program(WARNED.format(call=full))
+    assert printed.count(NOT_KEPT) == 1
+    assert f"{sandbox.root / 'cache'}" in printed
+    assert "File too large. Every process compiles them anew" in printed
+    assert "Make room in that folder, or set NUMBA_CACHE_DIR to another one." in printed
+    assert sandbox.entries() == []
+    assert not list(sandbox.root.glob("**/*.tmp"))
+
+
+def test_what_killed_processes_have_left_is_removed(sandbox):
+    sandbox.run(CALL_TWICE)
+    (entry,) = sandbox.entries()
+    old, new = (entry.with_name(f"{entry.name}.{digit * 32}.tmp") for digit in "01")
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (1e9, 1e9))
+    sandbox.run("from package.entry import twice as f; args = (np.ones(2, 'f4'),)")
+    assert (old.exists(), new.exists()) == (False, True)
+    assert len(sandbox.entries()) == 2
 
 
 def _without_folders(sandbox: Sandbox) -> dict[str, str]:

@@ -126,17 +126,25 @@ def test_lines_are_seen_once_whoever_configures_logging():
 # -- compilation ------------------------------------------------------------------------------
 
 COMPILE = """
-import sys
+import logging, sys, time
 import numpy as np
 from fastgd import _display
 from fastgd.kernels.sampling import shuffled_rows, shuffled_runs
 
-_display.PATIENCE = 0.0
+verbose, patience, pause, *words = sys.argv[1:]
+_display.PATIENCE, _display.PAUSE = float(patience), float(pause)
+if "logging" in words:
+    logging.basicConfig(level=logging.INFO, format="theirs %(name)s %(levelname)s %(message)s")
+if "warnings only" in words:
+    logging.basicConfig(format="theirs %(name)s %(levelname)s %(message)s")
+if "closed" in words:
+    sys.stderr.close()
 base, order = np.arange(50), np.arange(50)
 shuffled_rows(0, base)
-with _display.announcing(int(sys.argv[1])):
+with _display.announcing(int(verbose)):
     shuffled_runs(base, 4, 0, 1, order)
 """
+SAID = "fastgd: compiling machine code for this kind of fit"
 
 
 def in_terminal(script, *arguments, **words):
@@ -158,20 +166,80 @@ def in_terminal(script, *arguments, **words):
     return shown.decode()
 
 
-@POSIX
-def test_compilation_is_announced_on_a_terminal(tmp_path):
+@pytest.fixture
+def fresh(tmp_path):
+    """An environment with an empty cache, of a program that no test has started."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    shown = in_terminal(COMPILE, "0", env=environment)
-    # once for kernels that compile one after the other
-    assert shown.count("fastgd: compiling shuffled_rows, which takes") == 1
-    assert shown.count("fastgd: compiling") == 1
+    for name in ("PYTEST_CURRENT_TEST", "FASTGD_QUIET"):
+        environment.pop(name, None)
+    return environment
+
+
+@POSIX
+def test_compilation_is_announced_on_a_terminal(fresh):
+    shown = in_terminal(COMPILE, "0", "0", "5", env=fresh)
+    assert SAID + " (shuffled_rows)" in shown
+    assert shown.count("fastgd: compiling") == 1  # for kernels that compile one after the other
     # what is read from disk is not compiled
-    assert in_terminal(COMPILE, "0", env=environment) == ""
+    assert in_terminal(COMPILE, "0", "0", "5", env=fresh) == ""
 
 
-def test_a_pipe_hears_of_compilation_from_verbose_fits_only(tmp_path):
-    shown = run(COMPILE, "1", env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}).stderr
-    assert shown == "fastgd: compiling shuffled_runs, which takes some seconds the first time\n"
+@POSIX
+def test_compilation_is_announced_again_on_a_terminal_after_a_pause(fresh):
+    shown = in_terminal(COMPILE, "0", "0", "-1", env=fresh)
+    assert shown.count("fastgd: compiling") == 2
+
+
+def test_a_file_has_the_announcement_once(fresh, tmp_path):
+    (line,) = run(COMPILE, "0", "0", "-1", env=fresh).stderr.splitlines()
+    assert line.startswith(SAID + " (shuffled_rows)")
+    assert f"kept in {tmp_path}" in line
+    assert "'fastgd warmup' does it beforehand, FASTGD_QUIET=1 hides this line" in line
+    assert run(COMPILE, "0", "0", "-1", env=fresh).stderr == ""  # it is kept indeed
+
+
+@pytest.mark.parametrize("name", ["FASTGD_QUIET", "PYTEST_CURRENT_TEST"])
+def test_no_word_of_compilation_where_it_is_not_wanted(name, fresh):
+    assert run(COMPILE, "0", "0", "5", env={**fresh, name: "1"}).stderr == ""
+
+
+def test_quiet_is_for_verbose_fits_too_and_0_means_no(fresh):
+    assert SAID in run(COMPILE, "1", "0", "5", env={**fresh, "FASTGD_QUIET": "0"}).stderr
+    again = {**fresh, "FASTGD_QUIET": "1", "NUMBA_CACHE_DIR": fresh["NUMBA_CACHE_DIR"] + "/2"}
+    assert run(COMPILE, "1", "0", "5", env=again).stderr == ""
+
+
+def test_what_compiles_quickly_is_not_announced(fresh):
+    assert run(COMPILE, "1", "600", "5", env=fresh).stderr == ""
+
+
+def test_a_verbose_fit_has_each_announcement(fresh):
+    first, second = run(COMPILE, "1", "0", "-1", env=fresh).stderr.splitlines()
+    assert "(shuffled_rows)" in first
+    assert "(shuffled_runs)" in second
+
+
+@pytest.mark.parametrize(
+    ("words", "beginning"),
+    [("logging", "theirs fastgd INFO compiling machine code"), ("warnings only", SAID)],
+)
+def test_logging_has_the_announcement_where_it_shows_such_lines(words, beginning, fresh):
+    (line,) = run(COMPILE, "0", "0", "5", words, env=fresh).stderr.splitlines()
+    assert line.startswith(beginning)
+
+
+def test_a_closed_stream_is_no_reason_to_fail(fresh):
+    assert run(COMPILE, "0", "0", "5", "closed", env=fresh).stderr == ""
+
+
+def test_warming_up_is_not_announced(fresh):
+    script = (
+        "from fastgd import _display, _warmup\n"
+        "_display.PATIENCE = 0.0\n"
+        "_warmup._usual_fits = lambda: iter([_warmup._Fit(_warmup.linear_model.Ridge(), 0)])\n"
+        "assert _warmup.warmup(dtypes=['float64'], sparse=False) > 0"
+    )
+    assert run(script, env=fresh).stderr == ""
 
 
 # -- Ctrl-C -----------------------------------------------------------------------------------

@@ -243,9 +243,9 @@ def test_no_ridge_is_refused():
 def test_float32_coefficients_reach_an_ordinary_tolerance(rng):
     X = sp.csr_array(rng.normal(size=(200, 10)).astype(np.float32))
     y = np.argmax(X[:, :3].toarray() + rng.gumbel(size=(200, 3)), axis=1)
-    narrow = fit(X, y, Softmax(), 0.01, n_outputs=3, tol=1e-6)
+    narrow = fit(X, y, Softmax(), 0.01, n_outputs=3, tol=1e-5)
     wide = fit(X, y, Softmax(), 0.01, n_outputs=3, tol=1e-12, max_iter=5000)
     assert narrow.coef.dtype == np.float32
     assert wide.coef.dtype == np.float64
     assert narrow.converged
-    assert 0.0 <= narrow.objective - wide.objective <= 1e-6 * wide.objective
+    assert 0.0 <= narrow.objective - wide.objective <= 1e-5 * wide.objective

@@ -291,7 +291,9 @@ def test_passes_that_do_not_suffice_are_told(case, rng):
         warnings.simplefilter("always")
         model.fit(X, y)
     messages = [str(w.message) for w in told if w.category is ConvergenceWarning]
-    assert all(re.search(r"Increase max_iter \(now 1\)", message) for message in messages)
+    pattern = r"after 1 passes over the data \(max_iter=1\).*Increase max_iter or tol"
+    assert all(re.search(pattern, message) for message in messages)
+    assert np.max(model.n_iter_) <= 1
     best = case.make(max_iter=10_000).fit(X, y).objective_
     if np.any(model.objective_ > best + 1e-3 * np.abs(best)):
         assert len(messages) == 1

@@ -114,14 +114,14 @@ def test_softmax_of_two_classes_with_l1(binary, l1_ratio, rng):
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
-        ({"penalty": "l1", "C": 0.2}, {"l1_ratio": 1.0, "C": 0.2}),
+        ({"penalty": "l1", "l1_ratio": 1, "C": 0.2}, {"l1_ratio": 1.0, "C": 0.2}),
         ({"penalty": "l2", "C": 0.2}, {"C": 0.2}),
         ({"penalty": "elasticnet", "l1_ratio": 0.3, "C": 0.2}, {"l1_ratio": 0.3, "C": 0.2}),
-        ({"penalty": None, "C": 0.2}, {"C": np.inf}),
+        ({"penalty": None}, {"C": np.inf}),
     ],
 )
 def test_the_deprecated_penalty_means_what_it_meant(words, meant, binary):
-    with pytest.warns(FutureWarning, match="'penalty' is deprecated"):
+    with pytest.warns(FutureWarning, match="'penalty' was deprecated"):
         model = fastgd.LogisticRegression(**words).fit(*binary)
     np.testing.assert_array_equal(
         model.coef_, fastgd.LogisticRegression(**meant).fit(*binary).coef_
@@ -131,7 +131,7 @@ def test_the_deprecated_penalty_means_what_it_meant(words, meant, binary):
 def test_an_elastic_net_needs_its_ratio(binary):
     model = fastgd.LogisticRegression("elasticnet", l1_ratio=None)
     with (
-        pytest.warns(FutureWarning, match="'penalty' is deprecated"),
+        pytest.warns(FutureWarning, match="'penalty' was deprecated"),
         pytest.raises(ValueError, match="l1_ratio must be specified"),
     ):
         model.fit(*binary)

@@ -1,16 +1,25 @@
 """Threads change how long a fit takes, and nothing else."""
 
+import contextlib
 import multiprocessing
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from fastgd import LinearRegression, LinearSVC, LogisticRegression
-from fastgd._threads import in_threads, n_threads, one_blas_thread, threads
+from fastgd import LinearRegression, LinearSVC, LogisticRegression, SGDClassifier
+from fastgd._threads import (
+    _blas_libraries,
+    _set_threads,
+    in_threads,
+    n_threads,
+    one_blas_thread,
+    threads,
+)
 
 
 @pytest.fixture
@@ -127,11 +136,116 @@ def test_after_a_fork(wide):
         assert pool.apply_async(_score, (2, X, y)).get(timeout=120) == expected
 
 
-def test_blas_gets_its_threads_back():
-    def blas():
-        return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+# -- BLAS ---------------------------------------------------------------------------------------
 
-    before = blas()
+
+def blas():
+    return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+
+
+@pytest.fixture
+def blas_of_three():
+    """BLAS on three threads, whatever the machine has."""
+    before = [(library, library.num_threads) for library in _blas_libraries()]
+    for library, _ in before:
+        _set_threads(library, 3)
+    yield blas()
+    for library, n in before:
+        _set_threads(library, n)
+
+
+def test_blas_gets_its_threads_back(blas_of_three):
+    assert set(blas_of_three) == {3}
     with one_blas_thread():
-        assert set(blas()) <= {1}
-    assert blas() == before
+        assert set(blas()) == {1}
+        with one_blas_thread():
+            assert set(blas()) == {1}
+        assert set(blas()) == {1}
+    assert blas() == blas_of_three
+    with pytest.raises(ZeroDivisionError), one_blas_thread():
+        1 / 0  # noqa: B018
+    assert blas() == blas_of_three
+
+
+@pytest.mark.parametrize("order", ["first out", "last out", "by chance"])
+def test_blas_gets_its_threads_back_from_the_last_of_many(order, blas_of_three, rng):
+    n = 12
+    turns = {"first out": range(n), "last out": range(n)[::-1], "by chance": rng.permutation(n)}
+    inside, leave = threading.Barrier(n + 1), [threading.Event() for _ in range(n)]
+
+    def hold(k):
+        with contextlib.suppress(ArithmeticError), one_blas_thread():
+            inside.wait()
+            leave[k].wait()
+            if k % 3 == 0:
+                raise ArithmeticError
+
+    workers = [threading.Thread(target=hold, args=[k]) for k in range(n)]
+    for worker in workers:
+        worker.start()
+    inside.wait()
+    for k in turns[order]:
+        assert set(blas()) == {1}
+        leave[k].set()
+        workers[k].join()
+    assert blas() == blas_of_three
+
+
+def test_blas_gets_its_threads_back_from_overlapping_fits(blas_of_three):
+    """Of all kinds of estimators, some of which fail."""
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    y = (X[:, 0] > 0).astype(int)
+    models = [
+        *(LogisticRegression(C=10.0**k) for k in range(8)),
+        *(SGDClassifier(random_state=k, max_iter=50, tol=None) for k in range(8)),
+        *(LinearRegression() for _ in range(4)),
+    ]
+
+    def fit(model, targets):
+        with contextlib.suppress(ValueError):
+            model.fit(X, targets)
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            list(pool.map(fit, models, [y, 0 * y, y, y] * 5))
+    assert blas() == blas_of_three
+
+
+def test_what_someone_else_sets_meanwhile_stays(blas_of_three):  # noqa: ARG001
+    with one_blas_thread():
+        for library in _blas_libraries():
+            _set_threads(library, 2)
+    assert set(blas()) == {2}
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.skipif(sys.platform == "darwin", reason="Accelerate does not survive a fork")
+@pytest.mark.parametrize("holder", ["the thread that forks", "another thread"])
+def test_a_fork_during_a_fit_has_all_blas_threads(holder, blas_of_three):
+    context = multiprocessing.get_context("fork")
+    seen, ended = context.SimpleQueue(), []
+
+    def child():
+        seen.put(blas())
+        with one_blas_thread():
+            seen.put(blas())
+        seen.put(blas())
+
+    def fork():
+        process = context.Process(target=child)
+        process.start()
+        process.join(60)
+        ended.append(process.exitcode)
+
+    with one_blas_thread():
+        if holder == "another thread":
+            worker = threading.Thread(target=fork)
+            worker.start()
+            worker.join()
+        else:
+            fork()
+        assert set(blas()) == {1}  # the parent's fit goes on
+    assert ended == [0]
+    assert [seen.get() for _ in range(3)] == [blas_of_three, [1] * len(blas()), blas_of_three]
+    assert blas() == blas_of_three

@@ -4,39 +4,57 @@ What decides is P, the number of parameters, and q = |x_i|^2 / (l2 n), how much 
 its own prediction: SDCA's passes grow with its mean, and cost no more than the non-zeros.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastgd._solvers._costs import FINISHED_IN_FLOAT64, largest_matrix
+from fastgd._solvers._exact import exact
 from fastgd._solvers._gd import State, gd
-from fastgd._solvers._multipliers import by_multipliers
-from fastgd._solvers._precondition import LARGEST_METRIC
-from fastgd._solvers._problem import FINISHED_IN_FLOAT64
+from fastgd._solvers._least_norm import least_norm
+from fastgd._solvers._piecewise import piecewise_linear
 from fastgd._solvers._saga import saga
 from fastgd._solvers._sdca import sdca
+from fastgd._solvers._stored import as_stored
 from fastgd._solvers._task import Effort, Solution, Task
+from fastgd._solvers._units import in_units
+from fastgd._solvers._wide import in_basis, is_reducible
+from fastgd._solvers._working import by_working_sets, wants_working_sets
 from fastgd.kernels import losses
 from fastgd.kernels.rows import Dense
 
-LARGEST_Q = 10.0  # beyond it SDCA needs more passes than descent in a metric
+# Beyond it SDCA needs more time than descent: on one-hot tables with q = 8 its 11 to 44 passes took
+# three times as long as 5 to 8 of L-BFGS, on texts with q = 1 its 4 to 9 took half of 4 to 35. A
+# loss with kinks is harder to descend.
+LARGEST_Q, LARGEST_Q_OF_KINKS = 4.0, 10.0
 SDCA_PASSES = 100  # then descent goes on from there
-FINISHED_WIDE = 1e-9
 
 
 def descend(task: Task, effort: Effort, start: Any = None) -> Solution:
-    """Solve a task by full-batch descent, a loss with kinks by smooth stand-ins."""
-    solver = by_multipliers if is_piecewise_linear(task.loss) else gd
-    return solver(task, effort, start)
+    """Solve a task by full-batch descent, a piecewise linear loss by its own methods.
+
+    Where columns outnumber rows, in a basis of the rows; where an l1 penalty leaves few of many
+    columns, on these.
+    """
+    if is_piecewise_linear(task.loss):
+        return piecewise_linear(task, effort, start)
+    if wants_working_sets(task):
+        return by_working_sets(task, effort, start)
+    if is_reducible(task):
+        return in_basis(gd, task, effort, start)
+    return gd(task, effort, start)
 
 
 SOLVERS = {"gd": descend, "saga": saga, "sdca": sdca}
 
 
 class Answer(NamedTuple):
-    """A solution, and which solver found it."""
+    """A solution, which solver found it, and whether the objective has a penalty."""
 
     solution: Solution
     solver: str
+    is_penalised: bool = True
 
 
 def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -> Answer:
@@ -54,43 +72,77 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
     ValueError
         If a solver was asked for that cannot solve this task: the message says why.
     """
+    found: Answer = in_units(partial(_solve, solver), task, effort, start)
+    solution = as_stored(task, found.solution)
+    asked = effort.tol * abs(solution.objective)
+    if solution.left > found.solution.left:  # what rounding has added may be more than was asked
+        solution = solution._replace(converged=solution.converged and solution.left <= asked)
+    return found._replace(solution=solution)
+
+
+def _solve(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
+    """Solve a task in the units that it is given in; squared errors to the last digits."""
+    answer = _solved(solver, task, effort, start)
+    if not isinstance(task.loss, losses.SquaredError) or effort.observer.stops:
+        return answer
+    return answer._replace(solution=_finished(task, answer.solution))
+
+
+def _finished(task: Task, found: Solution) -> Solution:
+    """Return a least squares solution with its last digits; of many, the shortest."""
+    if task.y.shape[0] * task.n_features <= FINISHED_IN_FLOAT64:
+        return exact(task, found)
+    if task.positive or task.l1 > 0.0 or task.l2 > 0.0:
+        return found
+    return least_norm(task, found)
+
+
+def _solved(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
+    """Ask the solver."""
     chosen = choose(task) if solver == "auto" else solver
     _check(task, chosen)
     start = _start_for(chosen, task, start)
     if solver != "auto" or chosen != "sdca":
         return Answer(SOLVERS[chosen](task, effort, start), chosen)
-    first = sdca(task, _budget(task, effort), start)
+    first = sdca(task, _budget(effort), start)
     left = effort.max_iter - first.n_iter
-    reached = first.converged or first.left <= effort.tol * abs(first.objective)
+    reached = first.left <= effort.tol * abs(first.objective)
+    if not is_piecewise_linear(task.loss):  # which descent finishes, however small they are
+        reached = reached or first.converged
     if reached or left <= 0 or effort.observer.stops:
         return Answer(first._replace(converged=reached), chosen)
     second = descend(task, effort._replace(max_iter=left), State(first.coef, first.intercept))
     return Answer(second._replace(n_iter=first.n_iter + second.n_iter), "gd")
 
 
-def _budget(task: Task, effort: Effort) -> Effort:
-    """Return how far SDCA may go; a separable problem is cheap to finish and hard to descend."""
-    if _is_wide(task):
-        return effort._replace(tol=min(effort.tol, FINISHED_WIDE))
+def _budget(effort: Effort) -> Effort:
+    """Return how far SDCA may go."""
     return effort._replace(max_iter=min(effort.max_iter, SDCA_PASSES))
 
 
 def choose(task: Task) -> str:
-    """Return the solver that "auto" means for a task."""
+    """Return the solver that "auto" means for a task, by sizes and non-zeros alone."""
     n, d = task.y.shape[0], task.n_features
     has_kinks = is_piecewise_linear(task.loss)
-    if task.positive or (n * d <= FINISHED_IN_FLOAT64 and not _is_wide(task)):
+    if task.positive or n * d <= FINISHED_IN_FLOAT64:
         return "gd"
-    if (d + 1) * task.n_outputs <= LARGEST_METRIC and not has_kinks:
+    if not has_kinks and (is_reducible(task) or _has_cheap_metric(task)):
         return "gd"
-    if isinstance(task.rows, Dense) and d < LARGEST_METRIC and task.l1 == 0.0 and not has_kinks:
-        return "gd"  # many outputs share a metric
-    can_ascend = task.l2 > 0.0 and has_dual(task) and (_is_wide(task) or mean_q(task) <= LARGEST_Q)
-    return "sdca" if can_ascend else "gd"
+    if not (task.l2 > 0.0 and has_dual(task)):
+        return "gd"
+    largest = LARGEST_Q_OF_KINKS if has_kinks else LARGEST_Q
+    return "sdca" if mean_q(task) <= largest else "gd"
+
+
+def _has_cheap_metric(task: Task) -> bool:
+    """Tell whether a matrix of all parameters is cheap, or one that dense outputs share."""
+    n, d, K = task.y.shape[0], task.n_features, task.n_outputs
+    size = d + 1 if isinstance(task.rows, Dense) and task.l1 == 0.0 else (d + 1) * K
+    return size <= largest_matrix(task.rows, n, d, K)
 
 
 def _is_wide(task: Task) -> bool:
-    """Tell whether a hinge meets fewer rows than columns: separable, where Newton's steps fail."""
+    """Tell whether a hinge meets fewer rows than columns: separable, which SDCA often finishes."""
     return isinstance(task.loss, losses.Hinge) and task.y.shape[0] <= task.n_features
 
 

@@ -17,14 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgd._observer import UNWATCHED, Model, Observer, Silenced
+from fastgd._solvers._certificates import certify, quick_gap
+from fastgd._solvers._implicit import Implicit
 from fastgd._solvers._precondition import (
     SHORT,
+    AnyMetric,
     Damping,
-    Metric,
     bound,
     can_have_hessian,
+    can_renew,
     cost_of_hessian,
     hessian,
+    left_out,
+    limit,
+    metric_to_start,
+    n_products,
+    newton_metric,
     soften,
     solve,
     solve_l1,
@@ -39,6 +47,7 @@ from fastgd._solvers._problem import (
     from_raw,
     has_log_link,
     pose,
+    raw_of,
     take,
     to_raw,
 )
@@ -62,7 +71,15 @@ SMALLEST_DECREASE = 1e-15  # relative: what rounding leaves of an objective
 # on raw mnist near the optimum, where convergence is slower than any geometric series.
 CAUTION = 2.5
 WINDOW = 10
-CONFIRMING_SHARE = 0.3
+MORE_CAUTION = 4.0  # where nothing but such an estimate says that a fit has converged
+NEWTON_CAUTION = 2.0  # Newton's decrement is 0.4 to 1 of the suboptimality
+CONFIRMED_FROM = 4.0  # times the target: estimates near it are worth a proof
+MOST_DRIFT, NEGLIGIBLE_CURVATURE = 1.5, 1e-8
+CONFIRMING_COST, CONFIRMING_PASSES = 2.0, 40.0  # a Hessian in float64 costs twice as much
+QUICK_WORK = 3e8  # products: 0.05 s
+SHARE_OF_TARGET = 0.1  # of what conjugate gradients may leave
+SMALLEST_TOL = 1e-15
+LAST_STEPS = 6
 FORETELLABLE = 1e-4  # of the objective: what is left after so large a fall has 12 digits
 LEAST_SAMPLE, HESSIAN_ROWS = 20_000, 200  # rows a parameter: directions are then right to 1/14
 SLOW, SLOWEST = 0.9, 0.99
@@ -77,16 +94,32 @@ class State(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """When to stop: suboptimality at most ``tol`` times the objective, at least ``floor``."""
+    """When to stop: at a suboptimality of ``tol`` times the objective, or of ``floor``.
+
+    tol, floor : float
+    max_passes : int
+    observer : Observer
+    is_careful : bool
+        Whether the suboptimality has to be shown, by a bound, an exact Hessian or much caution, and
+        not only estimated, as suffices on the way to something else.
+    """
 
     tol: float
     floor: float
     max_passes: int
     observer: Observer = UNWATCHED
+    is_careful: bool = False
 
-    def target(self, objective: float) -> float:
-        """Return the suboptimality that suffices here."""
-        return max(self.tol * objective, self.floor)
+    def target(self, objective: float, tol: float) -> float:
+        """Return the suboptimality that suffices for a tolerance."""
+        return max(tol * objective, self.floor)
+
+    def stages(self) -> list[float]:
+        """Return the tolerances to go through: 0.1, 0.01, ... to the first that is <= ``tol``."""
+        if not self.is_careful:
+            return [self.tol]
+        last = int(np.floor(np.log10(max(self.tol, SMALLEST_TOL)) + 1e-9))
+        return [10.0**k for k in range(-1, min(last, -1) - 1, -1)]
 
     def tells(self, problem: Problem, point: Point, left: float) -> bool:
         """Report where a descent stands; return whether it is told to stop there."""
@@ -95,27 +128,34 @@ class Goal(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Where a descent ended."""
+    """Where a descent ended.
+
+    left : float, the estimated suboptimality
+    objectives, lefts : list of float, one entry a pass
+    floor : float, the suboptimality that rounding hides
+    """
 
     point: Point
-    metric: Metric
-    left: float  # estimated suboptimality
+    metric: Any  # AnyMetric
+    left: float
     objectives: list[float]
     lefts: list[float]
     converged: bool
+    floor: float = 0.0
 
 
 def gd(task: Task, effort: Effort, start: State | None = None) -> Solution:
     """Solve a task by full-batch descent; the loss needs a curvature.
 
-    ``start`` is the ``state`` of another solution; the result is not worse than it. The
-    suboptimality that stops it is an estimate; passes over samples are not counted. ``history``
-    has ``objective`` and ``suboptimality``, one entry a pass.
+    ``start`` is the ``state`` of another solution; the result is not worse than it. What stops it
+    is a bound of the suboptimality, Newton's decrement with the curvatures at the point, or a
+    careful estimate; passes over samples are not counted. ``history`` has ``objective`` and
+    ``suboptimality``, one entry a pass.
     """
     with one_blas_thread():
         problem = pose(task)
         outcome = _fit(problem, effort, start)
-    return solution(problem, outcome, effort)
+        return certified(problem, outcome, effort)
 
 
 def _fit(problem: Problem, effort: Effort, start: State | None) -> Outcome:
@@ -127,19 +167,26 @@ def _fit(problem: Problem, effort: Effort, start: State | None) -> Outcome:
     tol = finished_tolerance(problem, effort.tol)
     metric = None
     if start is None:
-        u, metric = from_samples(problem, u, prior, tol, f_null, effort)
+        u, metric = from_samples(problem, u, prior, f_null, effort)
         if metric is not None:
             u, metric, first = _better_of(problem, null, u, metric, f_null)
-    goal = Goal(tol, tol * 1e-6 * f_null, effort.max_iter, effort.observer)
-    if metric is None and has_log_link(problem.loss):
-        first = first or evaluate(problem, u)
-        metric = hessian(problem, first)
-    return descend(problem, u, metric or bound(problem, prior), goal, first)
+    goal = Goal(tol, 0.0, effort.max_iter, effort.observer, True)
+    if metric is None:
+        if has_log_link(problem.loss):
+            first = first or evaluate(problem, u)
+        metric = metric_to_start(problem, prior, first if has_log_link(problem.loss) else None)
+    if effort.max_iter == 0:
+        return Outcome(first or evaluate(problem, u), metric, np.inf, [], [], False)
+    outcome = descend(problem, u, metric, goal, first)
+    is_small = problem.shape[0] * problem.shape[1] <= FINISHED_IN_FLOAT64
+    if is_small and outcome.converged:
+        return outcome._replace(point=polished(problem, outcome))
+    return outcome
 
 
 def _better_of(
-    problem: Problem, null: Floats, u: Floats, metric: Metric, f_null: float
-) -> tuple[Floats, Metric | None, Point]:
+    problem: Problem, null: Floats, u: Floats, metric: AnyMetric, f_null: float
+) -> tuple[Floats, AnyMetric | None, Point]:
     """Return what samples led to, or the null model if better: no sample has all outliers."""
     point = evaluate(problem, u)
     if point.objective > f_null:
@@ -171,7 +218,7 @@ def null_model(problem: Problem) -> tuple[Floats, Floats]:
         level = np.log(share / (1.0 - share)) if isinstance(problem.loss, losses.LogLoss) else 0.0
     else:
         level = float(problem.weight @ problem.y)
-        level = np.log(max(level, 1e-300)) if has_log_link(problem.loss) else level
+        level = float(raw_of(problem.loss, level)) if has_log_link(problem.loss) else level
     if problem.fit_intercept:
         u[-1] = level
     return u, prior
@@ -182,7 +229,7 @@ def scale_of(problem: Problem, prior: Floats) -> float:
     if problem.loss.kind == losses.REGRESSION:
         mean = float(problem.weight @ problem.y)
         if has_log_link(problem.loss):
-            raw = np.full(problem.y.shape[0], np.log(max(mean, 1e-300)))
+            raw = np.full(problem.y.shape[0], raw_of(problem.loss, mean))
             return total_loss(problem.y, problem.weight, problem.loss, raw) - problem.least
         return float(problem.weight @ (problem.y - mean) ** 2) / 2.0
     if problem.n_outputs == 0:
@@ -191,8 +238,8 @@ def scale_of(problem: Problem, prior: Floats) -> float:
 
 
 def from_samples(
-    problem: Problem, u: Floats, prior: Floats, tol: float, f_null: float, effort: Effort
-) -> tuple[Floats, Metric | None]:
+    problem: Problem, u: Floats, prior: Floats, f_null: float, effort: Effort
+) -> tuple[Floats, AnyMetric | None]:
     """Descend on growing samples of the rows; return where that leads, and the last metric."""
     if isinstance(problem.loss, SquaredError) or not can_have_hessian(problem):
         return u, None  # one step finds the optimum; or no sample is large enough to help
@@ -203,7 +250,7 @@ def from_samples(
         chosen, weight = draw(problem, size, np.random.default_rng((effort.seed, number)))
         sample = take(problem, chosen, weight)
         error = 0.04 * f_null * u.size / chosen.shape[0]  # a part of the statistical one
-        goal = Goal(tol, max(tol * 1e-6 * f_null, error), 100, observer)
+        goal = Goal(0.0, error, 100, observer)
         if metric is not None:
             known = transfer(sample, metric)
         elif has_log_link(problem.loss):
@@ -254,58 +301,226 @@ def draw(problem: Problem, size: int, rng: np.random.Generator) -> tuple[NDArray
 
 
 def descend(
-    problem: Problem, u: Floats, metric: Metric, goal: Goal, first: Point | None
+    problem: Problem, u: Floats, metric: AnyMetric, goal: Goal, first: Point | None
 ) -> Outcome:
     """Follow the metric's directions from u until the goal."""
     point = first if first is not None else evaluate(problem, u)
-    pairs = Pairs(u.size)
-    objectives, lefts = [point.objective], []
-    since, stuck, fresh = 0, False, False
-    constant, damping = is_exact(problem, metric), Damping()
-    decrements: list[float] = []
-    while True:
-        step, decrement = _direction(problem, point, metric, pairs)
-        decrements.append(decrement)
-        is_newton = constant or (fresh and damping.amount == 0.0)
-        left = decrement if is_newton else left_of(decrements, objectives)
-        target = goal.target(point.objective)
-        worth = stuck or _is_worth(problem, decrements, left, target, since)
-        if left <= target and not (constant or fresh):
-            worth = _can_confirm(problem, len(objectives))
-        if worth and can_have_hessian(problem) and not (constant or fresh):
-            metric, since, fresh = _hessian_of_some(problem, point, damping), 0, True
-            pairs.clear()
-            decrements.clear()
-            continue
-        lefts.append(left)
-        if goal.tells(problem, point, left):
-            break
-        if left <= target or len(objectives) > goal.max_passes:
-            break
-        following, length = None, 1.0
-        if constant and problem.dtype == np.float64:
-            following = _foretold(problem, point, metric, step)
-        if following is None:
-            following, length = _search(problem, point, step, decrement)
-        if following is None:  # nothing lower along a direction of descent: rounding decides
-            if problem.dtype == np.float64:
-                if not (_shows(decrement, point, objectives[0]) and damping.can_grow(problem)):
-                    break
-                damping.learn(0.0)
-                stuck, fresh = True, False
-                lefts.pop()
+    return _Descent(problem, point, metric, goal).run()
+
+
+class _Descent:
+    """A descent on its way: where it stands, its metric, and what is known of the suboptimality.
+
+    It goes through the tolerances 0.1, 0.01, ... down to the one that is asked for, and shows each
+    of them before it goes on to the next. So a smaller ``tol`` takes the same steps and some more,
+    and never ends higher.
+    """
+
+    def __init__(self, problem: Problem, point: Point, metric: AnyMetric, goal: Goal) -> None:
+        self.problem, self.point, self.metric, self.goal = problem, point, metric, goal
+        self.pairs, self.damping = Pairs(point.u.size), Damping()
+        self.stages, self.left = goal.stages(), np.inf
+        self.first = point.objective
+        self.objectives: list[float] = []  # of the points that were reached
+        self.decrements: list[float] = []
+        self.history = History([], [])
+        self.n_passes, self.n_reported = 1, 0
+        self.since, self.is_stuck, self.is_fresh = 0, False, isinstance(metric, Implicit)
+        self.trusted = self._trust(metric) if is_exact(problem, metric) else None
+
+    def run(self) -> Outcome:
+        """Take steps until the goal is reached, the passes are used up, or rounding decides."""
+        self.objectives.append(self.point.objective)
+        self._limit()
+        while True:
+            step, decrement = self._direction()
+            self.decrements.append(decrement)
+            self.left, is_shown = self._suboptimality(decrement)
+            if self.goal.is_careful and self.point.objective <= self._target():
+                self.left, is_shown = self.point.objective, True  # no loss is negative
+            if self._renews_metric(is_shown):
                 continue
-            lefts.pop()
-            problem = problem._replace(dtype=np.float64)
-            point, stuck = evaluate(problem, point.u), True
-            pairs.clear()
-            continue
-        pairs.add(following.u - point.u, following.gradient - point.gradient)
-        objectives.append(following.objective)
-        stuck = length < SHORT
-        damping.learn(length)
-        point, since, fresh = following, since + 1, False
-    return Outcome(point, metric, left, objectives, lefts, left <= target)
+            if self._is_told_to_stop() or self._has_arrived():
+                break
+            if self.n_passes >= self.goal.max_passes or not self._moves(step, decrement):
+                break
+        return self._outcome()
+
+    def _direction(self) -> tuple[Floats, float]:
+        """Return a step and the decrement; a product with an implicit Hessian is a pass, too."""
+        if isinstance(self.metric, Implicit) and not self.is_fresh:
+            # free to make, but not to solve with
+            self.metric, self.is_fresh = newton_metric(self.problem, self.point, self.damping), True
+            self.pairs.clear()
+            self._limit()
+        before = n_products(self.metric)
+        step, decrement = _direction(self.problem, self.point, self.metric, self.pairs)
+        self.n_passes += n_products(self.metric) - before
+        return step, decrement
+
+    def _limit(self) -> None:
+        """Let conjugate gradients take no more passes than there are, and be as good as need be."""
+        enough = SHARE_OF_TARGET * self._target()
+        limit(self.metric, self.goal.max_passes - self.n_passes, enough)
+
+    def _outcome(self) -> Outcome:
+        self._has_arrived()
+        self._is_told_to_stop()  # of passes that found nothing lower
+        floor = self.problem.rounding(self.point.objective)
+        return Outcome(self.point, self.metric, self.left, *self.history, not self.stages, floor)
+
+    # -- the suboptimality ----------------------------------------------------------------------
+
+    def _suboptimality(self, decrement: float) -> tuple[float, bool]:
+        """Return the estimated suboptimality, and whether it can be relied on.
+
+        Newton's decrement with the curvatures at the point is 0.4 to 1 of it; so is that of a
+        Hessian whose rows' curvatures have fallen by a known factor since. A bound from a dual
+        point is proven. All else is extrapolated by a metric that may be far off.
+        """
+        if isinstance(self.metric, Implicit) and self._is_newton():
+            rest = MORE_CAUTION * left_out(self.metric)
+            return NEWTON_CAUTION * (decrement + rest), True
+        factor = self._drift()
+        if factor is not None:
+            if self.problem.is_smooth and not self.is_fresh:
+                gradient = self.point.gradient
+                decrement = 0.5 * float(np.vdot(gradient, solve(self.metric, gradient)))
+            return NEWTON_CAUTION * factor * decrement, True
+        left = left_of(self.decrements, self.objectives)
+        if not self.goal.is_careful:
+            return left, True
+        left *= MORE_CAUTION
+        if self.damping.amount > 0.0:  # its decrement is small where it shortens steps
+            return max(left, CONFIRMED_FROM * self._target()), False
+        if left <= CONFIRMED_FROM * self._target():
+            bound = quick_gap(self.problem, self.point)
+            if bound <= self._target():
+                return min(left, bound), True
+        return left, False
+
+    def _is_newton(self) -> bool:
+        """Tell whether the metric is the Hessian at the point."""
+        if is_quadratic(self.problem):
+            return True
+        return self.is_fresh and self.damping.amount == 0.0
+
+    def _drift(self) -> float | None:
+        """Return by what factor curvatures may have fallen since an exact Hessian; None: too far.
+
+        H = sum_i c_i z_i z_i' + ridge, so that c_i >= c_i(then) / f for all i bounds H from below.
+        """
+        if self.trusted is None:
+            return None
+        if self.is_fresh or is_exact(self.problem, self.metric):
+            return 1.0
+        if self.problem.n_outputs > 0:
+            return None
+        now, then = self.point.curvature, self.trusted
+        known = then > NEGLIGIBLE_CURVATURE * np.max(then, initial=0.0)
+        least = float(np.min(now[known] / then[known], initial=1.0))
+        return 1.0 / least if least >= 1.0 / MOST_DRIFT else None
+
+    def _target(self) -> float:
+        """Return the suboptimality that the present stage asks for."""
+        tol = self.stages[0] if self.stages else self.goal.tol
+        objective = self.point.objective
+        target = self.goal.target(objective, tol)
+        return max(target, self.problem.rounding(objective)) if self.goal.is_careful else target
+
+    def _has_arrived(self) -> bool:
+        """Leave the stages behind that are reached; return whether none is left."""
+        while self.stages and self.left <= self._target():
+            self.stages.pop(0)
+        return not self.stages
+
+    # -- the metric -----------------------------------------------------------------------------
+
+    def _renews_metric(self, is_shown: bool) -> bool:
+        """Make a new Hessian, if it has to confirm an estimate, or is worth its cost."""
+        problem = self.problem
+        if not can_renew(problem):
+            return False
+        is_near = self.left <= CONFIRMED_FROM * self._target()
+        if is_near and not is_shown and _can_confirm(problem, self.n_passes):
+            self.damping.amount = 0.0
+            precise = problem._replace(dtype=np.float64)
+            self.metric = newton_metric(precise, self.point, self.damping)
+            self.trusted = self._trust(self.metric, is_precise=True)
+        elif self.is_fresh or is_exact(problem, self.metric) or not self._pays():
+            return False
+        else:
+            self.metric, is_whole = _hessian_of_some(problem, self.point, self.damping)
+            self.trusted = self._trust(self.metric) if is_whole else None
+        self._limit()
+        self.since, self.is_fresh, self.is_stuck = 0, True, False
+        self.pairs.clear()
+        self.decrements.clear()
+        return True
+
+    def _pays(self) -> bool:
+        """Tell whether a new Hessian costs less than the passes that it saves."""
+        level = self.left, self._target()
+        return self.is_stuck or _is_worth(self.problem, self.decrements, *level, self.since)
+
+    def _trust(self, metric: AnyMetric, *, is_precise: bool = False) -> Floats | None:
+        """Return the curvatures at the point if ``metric`` is their exact Hessian, else None."""
+        if isinstance(metric, Implicit) or self.damping.amount > 0.0:
+            return None
+        is_precise = is_precise or self.problem.dtype == np.float64
+        is_whole = metric.product.ndim == 2 and (metric.is_hessian or self.problem.n_outputs == 0)
+        return self.point.curvature if is_precise and is_whole else None
+
+    # -- steps ----------------------------------------------------------------------------------
+
+    def _is_told_to_stop(self) -> bool:
+        """Report the passes since the last report; return whether to stop."""
+        stops = False
+        while self.n_reported < self.n_passes and not stops:
+            self.n_reported += 1
+            self.history.objective.append(self.point.objective)
+            self.history.suboptimality.append(self.left)
+            stops = self.goal.tells(self.problem, self.point, self.left)
+        return stops
+
+    def _moves(self, step: Floats, decrement: float) -> bool:
+        """Take a step; return False where there is nothing lower, as far as rounding shows."""
+        budget = self.goal.max_passes - self.n_passes
+        following, length, tries = _search(self.problem, self.point, step, decrement, budget)
+        self.n_passes += tries
+        if following is None:
+            return self._knows_more(decrement)
+        self.pairs.add(following.u - self.point.u, following.gradient - self.point.gradient)
+        self.objectives.append(following.objective)
+        self.is_stuck = length < SHORT
+        self.damping.learn(length)
+        self.point, self.since, self.is_fresh = following, self.since + 1, False
+        return True
+
+    def _knows_more(self, decrement: float) -> bool:
+        """Compute more precisely, or with more damping, where a step leads nowhere lower."""
+        if self.n_passes >= self.goal.max_passes:
+            return False
+        if self.problem.dtype == np.float64:
+            shows = _shows(decrement, self.point, self.first)
+            if not (shows and self.damping.can_grow(self.problem)):
+                return False
+            self.damping.learn(0.0)
+            self.is_fresh = False
+        else:
+            self.problem = self.problem._replace(dtype=np.float64)
+            self.point = evaluate(self.problem, self.point.u)
+            self.n_passes += 1
+            self.pairs.clear()
+        self.is_stuck, self.trusted = True, None
+        return True
+
+
+class History(NamedTuple):
+    """What is reported of each pass."""
+
+    objective: list[float]
+    suboptimality: list[float]
 
 
 def _shows(decrement: float, point: Point, first: float) -> bool:
@@ -313,27 +528,37 @@ def _shows(decrement: float, point: Point, first: float) -> bool:
     return decrement > 1e3 * SMALLEST_DECREASE * max(abs(point.objective), abs(first))
 
 
-def _hessian_of_some(problem: Problem, point: Point, damping: Damping) -> Metric:
-    """Return the Hessian, from a sample of the rows where they outnumber what it needs."""
+def _hessian_of_some(problem: Problem, point: Point, damping: Damping) -> tuple[AnyMetric, bool]:
+    """Return the Hessian, from a sample of the rows where they outnumber what it needs.
+
+    Returns as well whether it is that of all rows.
+    """
     n = problem.shape[0]
     size = max(LEAST_SAMPLE, HESSIAN_ROWS * point.u.size)
-    if 2 * size > n or problem.n_outputs > 0:  # a sample misjudges rare classes
-        return hessian(problem, point, damping)
+    # a sample misjudges rare classes
+    if 2 * size > n or problem.n_outputs > 0 or not can_have_hessian(problem):
+        return newton_metric(problem, point, damping), True
     chosen, weight = draw(problem, size, np.random.default_rng(len(damping.sampled)))
     damping.sampled.append(size)
     sample = take(problem, chosen, weight)._replace(l2=problem.l2, prior=problem.prior)
     grown = weight / np.maximum(problem.weight[chosen], 1e-300)
     point = point._replace(curvature=point.curvature[chosen] * grown)
-    return transfer(problem, hessian(sample, point, damping))
+    return transfer(problem, hessian(sample, point, damping)), False
 
 
-def is_exact(problem: Problem, metric: Metric) -> bool:
+def is_exact(problem: Problem, metric: AnyMetric) -> bool:
     """Tell whether a metric is the Hessian everywhere."""
-    return isinstance(problem.loss, SquaredError) and metric.product.ndim == 2
+    is_matrix = metric.product.ndim == 2 or isinstance(metric, Implicit)
+    return is_quadratic(problem) and is_matrix
+
+
+def is_quadratic(problem: Problem) -> bool:
+    """Tell whether curvatures are the same everywhere."""
+    return isinstance(problem.loss, SquaredError)
 
 
 def _direction(
-    problem: Problem, point: Point, metric: Metric, pairs: "Pairs"
+    problem: Problem, point: Point, metric: AnyMetric, pairs: "Pairs"
 ) -> tuple[Floats, float]:
     """Return a step and half what its model promises: the decrement."""
     if not problem.is_smooth:
@@ -370,7 +595,7 @@ class Pairs:
         self._curvatures = np.append(self._curvatures, np.zeros(more))
         self._shares = np.zeros(self._curvatures.shape[0])
 
-    def correct(self, metric: Metric, gradient: Floats) -> Floats:
+    def correct(self, metric: AnyMetric, gradient: Floats) -> Floats:
         """Multiply by the inverse metric with the corrections (Nocedal & Wright, 7.4)."""
         kept = (self._steps, self._changes, self._curvatures, self._newest)
         q = gradient.flatten()
@@ -420,48 +645,37 @@ def _is_worth(
     return bool(needed > cost_of_hessian(problem) + 2.0)
 
 
-def _cost_of_new(problem: Problem) -> float:
-    """Return about how many passes a new Hessian costs, from as many rows as it would take."""
-    rows = max(LEAST_SAMPLE, HESSIAN_ROWS * (problem.shape[1] + 1)) / problem.shape[0]
-    share = rows if problem.n_outputs == 0 and rows < 0.5 else 1.0
-    return share * cost_of_hessian(problem)
-
-
-def _foretold(problem: Problem, point: Point, metric: Metric, step: Floats) -> Point | None:
-    """Return where a step leads on a parabola, without reading X; None where digits are lost."""
-    change = metric.full @ step
-    u, threshold = point.u + step, problem.threshold
-    objective = point.objective + float(point.gradient @ step + 0.5 * (step @ change))
-    objective += float(threshold @ (np.abs(u) - np.abs(point.u)))
-    if not objective > FORETELLABLE * point.objective:
-        return None
-    return Point(u, objective, point.gradient + change, point.curvature)
-
-
 def _can_confirm(problem: Problem, n_passes: int) -> bool:
-    """Tell whether a last Hessian, whose decrement is no estimate, is cheap beside the rest."""
-    return _cost_of_new(problem) <= CONFIRMING_SHARE * n_passes + 2.0
+    """Tell whether an exact Hessian, whose decrement is no extrapolation, is not too costly."""
+    if not can_have_hessian(problem):
+        return True  # conjugate gradients, as good as they are asked to be
+    if problem.shape[0] * problem.shape[1] ** 2 * max(1, problem.n_outputs) ** 2 <= QUICK_WORK:
+        return True
+    return CONFIRMING_COST * cost_of_hessian(problem) <= CONFIRMING_PASSES + n_passes
 
 
 def _search(
-    problem: Problem, point: Point, step: Floats, decrement: float
-) -> tuple[Point | None, float]:
-    """Take the step, or as much of it as lowers the objective."""
-    length = 1.0
+    problem: Problem, point: Point, step: Floats, decrement: float, budget: int
+) -> tuple[Point | None, float, int]:
+    """Take the step, or as much of it as lowers the objective, in ``budget`` evaluations at most.
+
+    Returns the point (None if none is lower), the part of the step, and the evaluations.
+    """
+    length, tries = 1.0, 0
     promise = 2.0 * decrement if problem.is_smooth else decrement
     rounding = SMALLEST_DECREASE * abs(point.objective)
-    while length > SMALLEST_STEP:
-        following = evaluate(problem, point.u + length * step)
+    while length > SMALLEST_STEP and tries < budget:
+        following, tries = evaluate(problem, point.u + length * step), tries + 1
         fall = point.objective - following.objective
         if fall >= SUFFICIENT * length * promise - rounding and np.isfinite(following.objective):
-            return (following if fall > -rounding else None), length
+            return (following if fall > -rounding else None), length, tries
         if length * promise < rounding:
-            return None, length
+            break
         # the parabola through both values and the slope at the start
         excess = length * promise - fall
         best = 0.5 * length * length * promise / excess if np.isfinite(excess) else 0.0
         length = min(max(best, 0.1 * length), 0.5 * length)
-    return None, length
+    return None, length, tries
 
 
 def model_at(problem: Problem, u: Floats) -> Model:
@@ -479,24 +693,74 @@ def model_at(problem: Problem, u: Floats) -> Model:
 
 
 def solution(problem: Problem, outcome: Outcome, effort: Effort) -> Solution:
-    """Return raw coefficients, and what is known about them."""
+    """Return raw coefficients, and what a descent knows of them; nothing is proven."""
     point = outcome.point
     coef, intercept, _ = model_at(problem, point.u)
     history = {"objective": outcome.objectives, "suboptimality": outcome.lefts}
-    state = State(coef, intercept)
-    exact = is_exact(problem, outcome.metric) and problem.is_smooth
-    gap = min(_gap(problem, point), outcome.left) if exact else _gap(problem, point)
     # small problems are finished further than was asked for
     asked = effort.tol * abs(point.objective)
-    counts = max(1, len(outcome.objectives) - 1), outcome.converged or outcome.left <= asked
-    return Solution(coef, intercept, point.objective, gap, outcome.left, *counts, history, state)
+    counts = len(outcome.objectives), outcome.converged or outcome.left <= asked
+    state = State(coef, intercept)
+    return Solution(coef, intercept, point.objective, np.inf, outcome.left, *counts, history, state)
 
 
-def _gap(problem: Problem, point: Point) -> float:
-    """Return |g|^2 / (2 l2), which bounds the suboptimality where b is at its best; else inf."""
-    if problem.l2 <= 0.0 or not problem.is_smooth:
-        return float("inf")
-    shrink = problem.frame.shrink
-    spread = np.divide(1.0, shrink, out=np.zeros(shrink.shape), where=shrink > 0.0)
-    g = point.gradient[:-1].T * spread
-    return float(np.vdot(g, g)) / (2.0 * problem.l2)
+def certified(problem: Problem, outcome: Outcome, effort: Effort) -> Solution:
+    """Return raw coefficients, with a proven bound of the suboptimality where there is one."""
+    precise = problem._replace(dtype=np.float64)
+    point, gap = certify(precise, outcome.point)
+    if is_exact(problem, outcome.metric) and problem.is_smooth and outcome.converged:
+        gap = min(gap, outcome.left)  # of a parabola the decrement is all that is left
+    found = solution(precise, outcome._replace(point=point), effort)
+    left = min(found.left, gap, max(point.objective, 0.0))  # no objective is negative
+    target = max(effort.tol * abs(found.objective), outcome.floor)
+    converged = left <= target or (outcome.converged and found.left > left)
+    return found._replace(gap=gap, left=left, converged=converged)
+
+
+def polished(problem: Problem, outcome: Outcome) -> Point:
+    """Take the last Newton steps, whose gain the objective's digits do not show.
+
+    A suboptimality of 1e-16 leaves 1e-8 in the coefficients. Steps are taken while they shorten.
+    """
+    precise, point, metric = problem._replace(dtype=np.float64), outcome.point, outcome.metric
+    if not can_have_hessian(problem) or isinstance(metric, Implicit):
+        return point
+    rounding = outcome.floor
+    length = np.inf
+    for _ in range(LAST_STEPS):
+        step = _last_step(precise, point, metric)
+        now = float(np.linalg.norm(step))
+        if not now < 0.5 * length:
+            if metric is not outcome.metric or is_exact(problem, metric):
+                break
+            metric, length = hessian(precise, point), np.inf
+            continue
+        following = evaluate(precise, point.u + step)
+        if not following.objective <= point.objective + rounding:
+            break
+        point, length = following, now
+        if length == 0.0:
+            break
+    return point
+
+
+def _last_step(problem: Problem, point: Point, metric: Any) -> Floats:
+    """Return Newton's step; under l1 that of the coefficients that are not zero."""
+    if problem.is_smooth:
+        return -solve(metric, point.gradient)
+    n_outputs = max(1, problem.n_outputs)
+    u, gradient = point.u.T.ravel(), point.gradient.T.ravel()
+    threshold = np.tile(problem.threshold, n_outputs)
+    free = (u != 0.0) | (np.tile(np.append(np.zeros(problem.shape[1]), 1.0), n_outputs) > 0.0)
+    step = np.zeros(u.shape)
+    size = metric.full.shape[0]
+    if metric.full.ndim == 2 and size == u.size and np.all(metric.jacobi[free] > 0.0):
+        at = np.flatnonzero(free)
+        slope = gradient[at] + threshold[at] * np.sign(u[at])
+        scale = metric.jacobi[at]
+        matrix = metric.full[np.ix_(at, at)] * scale * scale[:, None]
+        step[at] = -scale * np.linalg.lstsq(matrix, scale * slope, rcond=1e-15)[0]
+        crosses = (u != 0.0) & (threshold > 0.0) & (np.sign(u + step) != np.sign(u))
+        if np.any(crosses) or np.any(u + step < np.tile(problem.lowest, n_outputs)):
+            step[:] = 0.0
+    return step.reshape(point.u.T.shape).T

@@ -9,6 +9,20 @@ ordinary problem with l2 sigma in place of l2; for fixed residuals the best scal
 
 At epsilon = 1, or where a model fits (nearly) all rows, that has no root but 0, where all is least
 absolute deviations:  F = 2 epsilon mean_i |y_i - raw_i| + l2 |w|^2.
+
+F is convex in all three together. Its dual is to maximise  mean_i rho_i y_i - |X'rho|^2 / (4 l2)
+with |rho_i| <= 2 epsilon, mean_i rho_i^2 <= 4 and, if there is an intercept, mean_i rho_i = 0
+(means and X' are weighted). With t_i = residual_i / sigma and c_i = t_i clipped at epsilon the gap
+of primal and dual is
+
+    sigma mean_i (c_i - rho_i / 2)^2 + (2 epsilon sign(t_i) - rho_i) (t_i - c_i)
+    + sigma (1 - mean_i rho_i^2 / 4) + |2 l2 w - X'rho|^2 / (4 l2),
+
+none of whose terms is negative: that is what a fit stops by.
+
+References
+----------
+.. [1] Owen, "A robust hybrid of lasso and ridge regression", 2007, section 3 (joint convexity).
 """
 
 from functools import partial
@@ -17,10 +31,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
-from fastgd._observer import Model, Scaled, Silenced
+from fastgd._observer import Model, Observer, Scaled, Silenced
+from fastgd._solvers._dual_points import (
+    balanced,
+    kinks_of,
+    penalty_gap,
+    predictions,
+    products_with,
+    projected,
+    rounding_of,
+    share_within,
+    shared_gap,
+)
 from fastgd._solvers._gd import (
     Goal,
-    Outcome,
     State,
     descend,
     finished_tolerance,
@@ -28,15 +52,14 @@ from fastgd._solvers._gd import (
     model_at,
     null_model,
     scale_of,
-    solution,
 )
-from fastgd._solvers._multipliers import by_multipliers
-from fastgd._solvers._precondition import bound, factorise
-from fastgd._solvers._problem import Floats, Problem, from_raw, over_shards, pose, to_raw
+from fastgd._solvers._newton_systems import Covariance
+from fastgd._solvers._piecewise import refuse_infinite, state_in_units, unit_of, with_dual
+from fastgd._solvers._precondition import bound, with_penalty_of
+from fastgd._solvers._problem import Floats, Problem, from_raw, pose
 from fastgd._solvers._task import Effort, Solution, Task
 from fastgd._threads import one_blas_thread
 from fastgd.kernels.losses import EpsilonInsensitive, Huber
-from fastgd.kernels.objective import predict_raw
 
 NORMAL = 0.6745  # the median of |z|, z standard normal
 ROUNDS = 50
@@ -45,6 +68,8 @@ SCALE_TOL = 1e-12
 INNER_SHARE = 0.1
 VANISHING = 1e-7  # of the targets' spread: then a scale of zero is tried
 MOST_SHRUNK = 0.01  # of a scale, in a round: the secant of few points may point below zero
+PATIENCE, SATISFIED = 3, 2  # rounds that gained nothing; fewer if what is proven is enough
+INNER_PASSES = 50
 
 
 class HuberStart(NamedTuple):
@@ -55,100 +80,243 @@ class HuberStart(NamedTuple):
 
 
 class _Joint(NamedTuple):
-    """The joint problem: ``problem`` has the loss of some scale, the rest says which."""
+    """The joint problem: ``problem`` has the loss of some scale, the rest says which.
+
+    least : float, the smallest scale
+    """
 
     problem: Problem
     epsilon: float
     l2: float
+    covariance: Covariance
+    least: float
 
     def at(self, scale: float) -> Problem:
         """Return the problem of a fixed scale, in units of scale / 2."""
         return self.problem._replace(loss=Huber(self.epsilon * scale), l2=self.l2 * scale)
 
+    def objective(self, u: Floats, residual: Floats, scale: float) -> float:
+        """Return F."""
+        t, weight = np.abs(residual) / scale, self.problem.weight
+        near = np.minimum(t, self.epsilon)
+        loss = float(weight @ (near * (2.0 * t - near)))
+        return scale * (1.0 + loss) + 0.5 * float(np.sum(self._doubled.ridge * u * u))
+
+    @property
+    def _doubled(self) -> Problem:
+        """The problem whose penalty is F's, l2 |w|^2."""
+        return self.problem._replace(l2=2.0 * self.l2)
+
+    def gap(self, u: Floats, residual: Floats, scale: float, rho: Floats | None = None) -> float:
+        """Return what a dual point proves, by default that of these residuals."""
+        problem, e, s = self._doubled, self.epsilon, self.problem.weight
+        if rho is None:
+            rho = 2.0 * np.clip(residual / scale, -e, e)
+        dual = -s * rho
+        if problem.fit_intercept:
+            dual = balanced(dual)
+        best = np.inf
+        if problem.l2 > 0.0:
+            best = self._gap_of(u, residual, scale, dual, is_stationary=False)
+        if not best <= INNER_SHARE * scale:  # beside a tiny l2 rounding proves nothing
+            other, off = projected(problem, self.covariance(), u, dual)
+            gap = self._gap_of(u, residual, scale, other, is_stationary=True)
+            best = min(best, gap + 2.0 * off * float(s @ np.abs(residual)))
+        return best
+
+    def _gap_of(
+        self, u: Floats, residual: Floats, scale: float, dual: Floats, *, is_stationary: bool
+    ) -> float:
+        """Return the gap of a point, which is scaled into the boxes and the ball."""
+        problem, e, used = self._doubled, self.epsilon, self.problem.weight > 0.0
+        s, t = problem.weight[used], residual[used] / scale
+        rho = -dual[used] / s
+        length = float(np.sqrt(s @ rho**2 / 4.0))
+        share = share_within(2.0 * e * np.ones_like(rho), rho)
+        share = min(share, 1.0 / length) if length > 0.0 else share
+        rho, c = share * rho, np.clip(t, -e, e)
+        missed = float(s @ ((c - 0.5 * rho) ** 2 + (2.0 * e * np.sign(t) - rho) * (t - c)))
+        gap = scale * (missed + max(1.0 - (share * length) ** 2, 0.0))
+        if problem.l2 == 0.0 or is_stationary:
+            return gap + shared_gap(problem, u, share)
+        return gap + penalty_gap(problem, u, products_with(problem, share * dual)[:-1])
+
+
+class _Fitted(NamedTuple):
+    """The best of a joint problem so far, and how it was found."""
+
+    u: Floats
+    scale: float
+    objective: float
+    gap: float
+    n_iter: int
+    objectives: list[float]
+    gaps: list[float]
+
 
 def huber_with_scale(
     task: Task, effort: Effort, start: HuberStart | None = None
 ) -> tuple[Solution, float]:
-    """Return the solution and the scale; ``task.loss.epsilon`` is in units of the scale."""
+    """Return the solution and the scale; ``task.loss.epsilon`` is in units of the scale.
+
+    Raises
+    ------
+    ValueError
+        If no finite model was found.
+    """
+    unit = unit_of(task)
+    task = task._replace(y=task.y / unit, l2=task.l2 * unit)
+    if start is not None:
+        state = state_in_units(start.state, unit)
+        start = HuberStart(state, start.scale / unit) if state is not None else None
+    effort = effort._replace(observer=_InUnits(effort.observer, unit))
     if task.loss.epsilon <= 1.0:
-        return _least_absolute(task, effort)
-    with one_blas_thread():
-        problem = pose(task)
+        found, _ = _least_absolute(task, effort)
+        scale = LEAST_SCALE
+    else:
+        found, scale = _jointly(task, effort, start)
+    with np.errstate(over="ignore"):
+        coef, intercept = unit * found.coef, unit * found.intercept
+    refuse_infinite(coef, intercept, unit * found.objective)
+    numbers = {name: unit * getattr(found, name) for name in ("objective", "gap", "left")}
+    history = {name: [unit * value for value in column] for name, column in found.history.items()}
+    state = State(coef, intercept)
+    found = found._replace(coef=coef, intercept=intercept, state=state, history=history, **numbers)
+    return found, unit * scale
+
+
+class _InUnits(Scaled):
+    """Multiplies the scale as well."""
+
+    def __init__(self, observer: Observer, unit: float) -> None:
+        super().__init__(observer, unit, unit)
+
+    def _rescaled(self, model: Any) -> Model:
+        found = super()._rescaled(model)
+        if not isinstance(found.state, HuberStart):
+            return found
+        state = HuberStart(State(found.coef, found.intercept), self._of_model * found.state.scale)
+        return found._replace(state=state)
+
+
+def _jointly(task: Task, effort: Effort, start: HuberStart | None) -> tuple[Solution, float]:
+    """Fit with a scale; where it vanishes, try least absolute deviations and go on from there."""
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         # a corner at epsilon sigma has |w|^2 l2 = (2/sigma) (l2 sigma) |w|^2 / 2
-        joint = _Joint(problem, task.loss.epsilon, task.l2)
+        problem = pose(task)
         spread = _spread(problem, problem.weight @ problem.y)
-        found, scale = _fit(joint, effort, start, VANISHING * spread + 1e-300)
-    if scale > VANISHING * spread + 1e-300:
-        return found, scale
-    return _of_vanishing_scale(task, joint, effort, LEAST_SCALE * spread + 1e-300)
+        least = VANISHING * spread + 1e-300
+        joint = _Joint(problem, task.loss.epsilon, task.l2, Covariance(problem), least)
+        found = _fit(joint, effort, start)
+    left = effort._replace(max_iter=effort.max_iter - found.n_iter)
+    if found.scale <= least and left.max_iter > 0 and not effort.observer.stops:
+        found = _of_vanishing_scale(task, joint, left, found)
+    objective, gap = found.objective, found.gap
+    history = {"objective": found.objectives, "suboptimality": found.gaps}
+    kinks = kinks_of(EpsilonInsensitive(0.0), problem.y, problem.weight)
+    floor = 2.0 * joint.epsilon * rounding_of(problem, kinks, found.u)
+    converged = gap <= effort.tol * objective or objective <= floor + LEAST_SCALE
+    model = model_at(joint.problem, found.u)
+    about = found.n_iter, converged, history, None
+    return Solution(model.coef, model.intercept, objective, gap, gap, *about), found.scale
 
 
-def _of_vanishing_scale(
-    task: Task, joint: _Joint, effort: Effort, least: float
-) -> tuple[Solution, float]:
-    """Solve the problem of a scale of zero, or of what that solution's residuals call for."""
-    found, scale = _least_absolute(task, effort)
-    found = found._replace(gap=np.inf)
-    with one_blas_thread():
-        u = from_raw(joint.problem, found.coef, found.intercept)
-        residual = joint.problem.y - _predictions(joint.problem, u)
-        again = _best_scale(residual, joint.problem.weight, joint.epsilon, 1e9 * least)
-        if again <= 1e3 * least:
-            return found, scale
-        other, at = _fit(joint, effort, HuberStart(found.state, again), least)
-    return (other, at) if other.objective < found.objective else (found, scale)
+def _of_vanishing_scale(task: Task, joint: _Joint, effort: Effort, found: _Fitted) -> _Fitted:
+    """Solve the problem of a scale of zero, and that of what its residuals call for."""
+    absolute, dual = _least_absolute(task, effort)
+    problem = joint.problem
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        joint = joint._replace(least=LEAST_SCALE * joint.least / VANISHING)
+        u = from_raw(problem, absolute.coef, absolute.intercept)
+        residual = problem.y - predictions(problem, u)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rho = np.where(problem.weight > 0.0, -2.0 * joint.epsilon * dual / problem.weight, 0.0)
+        scale = joint.least
+        again = max(_best_scale(residual, problem.weight, joint.epsilon, 1e9 * scale), scale)
+        objectives = found.objectives + absolute.history["objective"]
+        gaps = found.gaps + absolute.history["suboptimality"]
+        found = _better(found, joint, u, residual, scale, rho)
+        found = _better(found, joint, u, residual, again, None)
+        n_iter = found.n_iter + absolute.n_iter
+        found = found._replace(n_iter=n_iter, objectives=objectives, gaps=gaps)
+        left = effort._replace(max_iter=effort.max_iter - absolute.n_iter)
+        is_done = found.gap <= effort.tol * found.objective or again <= 1e3 * scale
+        if is_done or left.max_iter <= 0 or effort.observer.stops:
+            return found
+        model = model_at(problem, u)
+        start = HuberStart(State(model.coef, model.intercept), again)
+        other = _fit(joint, left, start)
+    best = other if other.objective < found.objective else found
+    return best._replace(
+        gap=min(other.gap, found.gap),
+        n_iter=n_iter + other.n_iter,
+        objectives=objectives + other.objectives,
+        gaps=gaps + other.gaps,
+    )
 
 
-def _least_absolute(task: Task, effort: Effort) -> tuple[Solution, float]:
-    """Solve the problem of a vanishing scale."""
+def _better(
+    found: _Fitted, joint: _Joint, u: Floats, residual: Floats, scale: float, rho: Floats | None
+) -> _Fitted:
+    """Take other parameters if they are better, and their dual point's bound."""
+    objective = joint.objective(u, residual, scale)
+    gap = min(joint.gap(u, residual, scale, rho), objective)  # F is not negative
+    found = found._replace(gap=min(gap, found.gap))  # it holds for any lower objective as well
+    if objective < found.objective:
+        found = found._replace(u=u, scale=scale, objective=objective)
+    return found
+
+
+def _least_absolute(task: Task, effort: Effort) -> tuple[Solution, Floats]:
+    """Solve the problem of a vanishing scale; return a dual point of the absolute error, too."""
     weight = 2.0 * task.loss.epsilon
     half = task._replace(loss=EpsilonInsensitive(0.0), l2=2.0 * task.l2 / weight)
-    found = by_multipliers(half, effort._replace(observer=Scaled(effort.observer, weight)))
+    found, dual = with_dual(half, effort._replace(observer=Scaled(effort.observer, weight)))
     numbers = {name: weight * getattr(found, name) for name in ("objective", "gap", "left")}
     history = {name: [weight * value for value in column] for name, column in found.history.items()}
-    return found._replace(**numbers, history=history), LEAST_SCALE
+    return found._replace(**numbers, history=history), dual
 
 
-def _fit(
-    joint: _Joint, effort: Effort, start: HuberStart | None, least: float
-) -> tuple[Solution, float]:
+def _fit(joint: _Joint, effort: Effort, start: HuberStart | None) -> _Fitted:
     """Find scale and coefficients in turn until both stay."""
-    problem = joint.problem
-    u, scale, metric = _begin(joint, effort, start, least)
-    tol = finished_tolerance(problem, effort.tol)
-    objectives: list[float] = []
-    lefts: list[float] = []
+    problem, tol = joint.problem, finished_tolerance(joint.problem, effort.tol)
+    u, scale = _begin(joint, effort, start)
+    residual = problem.y - predictions(problem, u)
+    found = _better(_Fitted(u, scale, np.inf, np.inf, 0, [], []), joint, u, residual, scale, None)
+    metric: Any = None
     tried: list[tuple[float, float]] = []
-    n_iter = 0
-    while True:
+    n_iter, idle = 0, 0
+    while n_iter < effort.max_iter and len(tried) < ROUNDS:
         now = joint.at(scale)
-        metric = bound(now, np.empty(0)) if metric is None else factorise(now, *metric[:1], False)
+        metric = bound(now, np.empty(0)) if metric is None else with_penalty_of(now, metric)
         floor = 0.5 * INNER_SHARE * tol * scale**2  # in F, part of the scale alone
-        most, quiet = max(1, effort.max_iter - n_iter), Silenced(effort.observer)
-        inner = Goal(INNER_SHARE * tol, floor, most, quiet)
-        outcome = descend(now, u, metric, inner, None)
-        n_iter += len(outcome.objectives)
+        most = min(effort.max_iter - n_iter, INNER_PASSES)
+        outcome = descend(
+            now, u, metric, Goal(INNER_SHARE * tol, floor, most, Silenced(effort.observer)), None
+        )
+        passes = len(outcome.objectives)
+        n_iter += passes
         u, metric = outcome.point.u, outcome.metric
-        residual = problem.y - _predictions(problem, u)
-        objectives.append(_objective(outcome, scale))
-        wanted = max(_best_scale(residual, problem.weight, joint.epsilon, scale), least)
-        slope = 1.0 - _clipped(residual, problem.weight, joint.epsilon, scale)
-        lefts.append(abs(slope * (wanted - scale)) + 2.0 * outcome.left / scale)
-        converged = lefts[-1] <= tol * objectives[-1]
-        known = {"objective": objectives[-1], "suboptimality": lefts[-1]}
-        model, n_passes = partial(_model, problem, u, scale), len(outcome.objectives)
-        if effort.observer.passed(model, known, n_passes):
+        residual = problem.y - predictions(problem, u)
+        wanted = max(_best_scale(residual, problem.weight, joint.epsilon, scale), joint.least)
+        before = found.gap
+        found = _better(found, joint, u, residual, scale, None)
+        found = _better(found, joint, u, residual, wanted, None)
+        found = found._replace(n_iter=n_iter)
+        found.objectives.extend([found.objective] * passes)
+        found.gaps.extend([found.gap] * passes)
+        known = {"objective": found.objective, "suboptimality": found.gap}
+        model = partial(_model, problem, found.u, found.scale)
+        idle = idle + 1 if found.gap >= before else 0
+        if effort.observer.passed(model, known, passes) or found.gap <= tol * found.objective:
             break
-        if converged or n_iter >= effort.max_iter or len(lefts) >= ROUNDS or scale <= least:
+        enough = found.gap <= effort.tol * found.objective
+        if scale <= joint.least or idle >= (SATISFIED if enough else PATIENCE):
             break
         tried.append((scale, wanted))
         scale = max(_secant(tried), MOST_SHRUNK * scale)
-        scale = scale if scale > 2.0 * least else least
-    outcome = outcome._replace(
-        objectives=objectives, lefts=lefts, left=lefts[-1], converged=converged
-    )
-    done = solution(problem, outcome, effort)
-    return done._replace(objective=objectives[-1], gap=np.inf, n_iter=n_iter), scale
+        scale = scale if scale > 2.0 * joint.least else joint.least
+    return found._replace(scale=scale) if scale <= joint.least else found
 
 
 def _model(problem: Problem, u: Floats, scale: float) -> Model:
@@ -156,23 +324,21 @@ def _model(problem: Problem, u: Floats, scale: float) -> Model:
     return model._replace(state=HuberStart(State(model.coef, model.intercept), scale))
 
 
-def _begin(
-    joint: _Joint, effort: Effort, start: HuberStart | None, least: float
-) -> tuple[Floats, float, None]:
+def _begin(joint: _Joint, effort: Effort, start: HuberStart | None) -> tuple[Floats, float]:
     """Return where to start: from samples of the rows, the scale from the median residual."""
-    problem = joint.problem
+    problem, least = joint.problem, joint.least
     if start is not None:
         u = from_raw(problem, start.state.coef, start.state.intercept)
         if start.scale > LEAST_SCALE * 1e3 * _spread(problem, problem.weight @ problem.y):
-            return u, start.scale, None
-        return u, max(_median_scale(problem, _predictions(problem, u)), least), None
+            return u, max(start.scale, least)
+        return u, max(_median_scale(problem, predictions(problem, u)), least)
     u, _ = null_model(problem)
     if problem.fit_intercept:
         u[-1] = np.median(problem.y)
     scale = max(_median_scale(problem, u[-1]), least)
     f_null = scale_of(problem, np.empty(0))
-    u, _ = from_samples(joint.at(scale), u, np.empty(0), effort.tol, f_null, effort)
-    return u, max(_median_scale(problem, _predictions(problem, u)), least), None
+    u, _ = from_samples(joint.at(scale), u, np.empty(0), f_null, effort)
+    return u, max(_median_scale(problem, predictions(problem, u)), least)
 
 
 def _median_scale(problem: Problem, raw: Any) -> float:
@@ -186,16 +352,12 @@ def _spread(problem: Problem, raw: Any) -> float:
     return float(np.sqrt(problem.weight @ (problem.y - raw) ** 2))
 
 
-def _clipped(residual: Floats, weight: Floats, epsilon: float, scale: float) -> float:
-    """Return mean_i min(|residual_i| / scale, epsilon)^2."""
-    return float(weight @ np.minimum(np.abs(residual) / scale, epsilon) ** 2)
-
-
 def _best_scale(residual: Floats, weight: Floats, epsilon: float, near: float) -> float:
     """Return the scale that these residuals call for; 0 where nearly all of them vanish."""
 
     def excess(log_scale: float) -> float:
-        return _clipped(residual, weight, epsilon, np.exp(log_scale)) - 1.0
+        clipped = np.minimum(np.abs(residual) / np.exp(log_scale), epsilon)
+        return float(weight @ clipped**2) - 1.0
 
     low = high = np.log(near)
     if not np.any(residual[weight > 0.0]):
@@ -219,15 +381,3 @@ def _secant(tried: list[tuple[float, float]]) -> float:
     if not -1.0 < slope < 0.9:
         return wanted
     return scale + (wanted - scale) / (1.0 - slope)
-
-
-def _objective(outcome: Outcome, scale: float) -> float:
-    return scale + 2.0 / scale * outcome.point.objective
-
-
-def _predictions(problem: Problem, u: Floats) -> Floats:
-    """Return the raw predictions of all rows."""
-    n, d = problem.shape
-    params, raw = to_raw(problem, u), np.empty(n)
-    over_shards(lambda a, b: predict_raw(problem.rows, params, a, b, raw), n, n * d)
-    return raw

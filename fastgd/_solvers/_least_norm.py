@@ -1,37 +1,174 @@
-"""Of all solutions of a least squares problem, the one of least norm in standardised columns.
+"""Of all solutions of a larger least squares problem, the one of least norm in the user's columns.
 
-Where columns are linearly dependent, a Newton step with a floor leaves some 1e-4 of rounding along
-the directions that change no prediction: of these rows, that is, not of others.
+Where columns depend on each other, descent ends at one of many solutions. Small problems are
+factorised (``_exact``); here products of the columns, or of the rows where these are fewer, tell
+what no row sees.
 """
 
-import numpy as np
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
+import scipy.linalg as sl
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.linalg.lapack import dpstrf
+
+from fastgd._solvers._columns import as_matrix
+from fastgd._solvers._costs import LARGEST_MATRIX
 from fastgd._solvers._gd import State
-from fastgd._solvers._problem import from_raw, pose, to_raw
+from fastgd._solvers._precondition import products
+from fastgd._solvers._problem import Problem, from_raw, pose, take, to_raw
 from fastgd._solvers._task import Solution, Task
 from fastgd._threads import one_blas_thread
-from fastgd.kernels.objective import weigh_rows
+from fastgd.kernels.rows import Dense
 
-NEGLIGIBLE = 1e-12  # part of the largest eigenvalue: below it is rounding
+Floats = NDArray[np.float64]
+
+NEGLIGIBLE = 1e-12  # part of a unit diagonal, or of the largest eigenvalue: below it is rounding
+CLEAR = 1e-8  # pivots above this part of the largest are no rounding
+SAMPLED = 4  # rows a column, from which independence is seen as well as from all
+ROUNDS = 2
+MOST_WORK = 1e9  # multiplications of sparse columns by each other, ten seconds of them
 
 
 def least_norm(task: Task, found: Solution) -> Solution:
-    """Take what no row sees off a solution; dense memory for X, and min(n, d)^3 time."""
+    """Take what no row sees off a solution; min(n, d)^3 time, for up to 3,000 rows or columns."""
+    n, d = task.y.shape[0], task.n_features
+    if min(n, d) > LARGEST_MATRIX:
+        return found
     with one_blas_thread():
-        problem = pose(task)
-        n, d = problem.shape
-        z = np.empty((n, d + 1))
-        weigh_rows(problem.rows, problem.frame, problem.weight, 0, n, z)
-        z, u = z[:, :-1], from_raw(problem, found.coef, found.intercept)
-        if n < d:
-            values, vectors = np.linalg.eigh(z @ z.T)
-            seen = values > NEGLIGIBLE * values[-1]
-            basis = vectors[:, seen]
-            u[:-1] = z.T @ (basis / values[seen] @ (basis.T @ (z @ u[:-1])))
+        problem = pose(task)._replace(dtype=np.float64)
+        u = from_raw(problem, found.coef, found.intercept)
+        if n <= d:
+            u[:-1] = _in_span_of_rows(problem, u[:-1])
+        elif d < LARGEST_MATRIX and _work(problem) <= MOST_WORK and _may_depend(problem):
+            u[:-1] = _shortest(problem, u[:-1])
         else:
-            values, vectors = np.linalg.eigh(z.T @ z)
-            unseen = vectors[:, values <= NEGLIGIBLE * values[-1]]
-            u[:-1] -= unseen @ (unseen.T @ u[:-1])
+            return found
     raw = to_raw(problem, u)
     coef, intercept = raw[:-1], float(raw[-1]) if task.fit_intercept else 0.0
-    return found._replace(coef=coef, intercept=intercept, state=State(coef, intercept))
+    state = State(coef, intercept) if hasattr(found.state, "coef") else found.state
+    return found._replace(coef=coef, intercept=intercept, state=state)
+
+
+def _may_depend(problem: Problem) -> bool:
+    """Tell whether columns depend on each other, in as many rows as should show it."""
+    n, d = problem.shape
+    usable = problem.frame.shrink > 0.0
+    chosen = np.arange(0, n, max(1, n // (SAMPLED * d + 50)))
+    weight = problem.weight[chosen]
+    if not np.any(weight > 0.0):
+        return True
+    gram = _products(problem, chosen, weight / weight.sum())[np.ix_(usable, usable)]
+    diagonal = np.diagonal(gram)
+    if not np.all(diagonal > 0.0):
+        return True
+    root = np.sqrt(diagonal)
+    _, _, rank, _ = dpstrf(gram / np.outer(root, root), tol=NEGLIGIBLE)
+    return bool(rank < gram.shape[0])
+
+
+def _shortest(problem: Problem, u: Floats) -> Floats:
+    """Move along what no row sees to the least norm in the user's columns."""
+    usable = np.flatnonzero(problem.frame.shrink > 0.0)
+    gram = _products(problem, None, problem.weight)
+    values, vectors = np.linalg.eigh(gram[np.ix_(usable, usable)])
+    unseen = vectors[:, values <= NEGLIGIBLE * values[-1]]
+    if unseen.shape[1] == 0:
+        return u
+    scale = problem.frame.shrink[usable] / np.max(problem.frame.shrink)
+    order = np.argsort(-scale, kind="stable")
+    q, r, pivots = sl.qr((scale[:, None] * unseen)[order], mode="economic", pivoting=True)
+    along = q.T @ (scale * u[usable])[order]
+    moved = u.copy()
+    moved[usable] -= unseen[:, pivots] @ sl.solve_triangular(r, along)
+    return moved
+
+
+def _products(problem: Problem, chosen: NDArray[np.int64] | None, weight: Floats) -> Floats:
+    """Return the standardised columns' products, about their means if an intercept is fitted.
+
+    ``chosen`` are some rows' numbers, None for all; sparse rows are never made dense.
+    """
+    own: Floats
+    if isinstance(problem.rows, Dense):
+        some = problem if chosen is None else take(problem, chosen, weight)
+        gram = products(some, weight)
+        own, mean = gram[:-1, :-1], gram[:-1, -1]
+    else:
+        matrix = as_matrix(problem.rows, *problem.shape)
+        matrix = matrix if chosen is None else matrix[chosen]
+        scaled = sp.diags_array(np.sqrt(weight)) @ matrix.astype(np.float64)
+        scaled = sp.csr_array(scaled @ sp.diags_array(problem.frame.shrink))
+        own, mean = (scaled.T @ scaled).toarray(), scaled.T @ np.sqrt(weight)
+    return own - np.outer(mean, mean) if problem.fit_intercept else own
+
+
+def _work(problem: Problem) -> float:
+    """Return the multiplications that the products of sparse columns take; 0 for dense ones."""
+    if isinstance(problem.rows, Dense):
+        return 0.0
+    return float(np.sum(np.square(np.diff(problem.rows.indptr).astype(np.float64))))
+
+
+def _in_span_of_rows(problem: Problem, u: Floats) -> Floats:
+    """Project coefficients of the user's columns onto what the centered rows span."""
+    rows, n, d = problem.rows, *problem.shape
+    frame = problem.frame
+    root: Floats = np.sqrt(problem.weight)
+    x: Any = rows.values if isinstance(rows, Dense) else as_matrix(rows, n, d)
+    known, largest = frame.shrink > 0.0, float(np.max(frame.shrink, initial=0.0))
+    if largest == 0.0:
+        return u
+    usable: Floats = np.where(known, largest, 0.0)  # units in which powers of columns stay in range
+    center = frame.center * usable
+
+    def ahead(w: Floats) -> Floats:
+        return root * (x @ (usable * w) - center @ w)
+
+    def back(v: Floats) -> Floats:
+        v = root * v
+        return usable * (x.T @ v) - center * v.sum()
+
+    invert = _inverse(_products_of_rows(x, usable, center, root), root, problem.fit_intercept)
+    w, wanted = np.zeros(d), ahead(u * (frame.shrink / largest))
+    for _ in range(ROUNDS):
+        w += back(invert(wanted - ahead(w)))
+    moved = u.copy()
+    moved[known] = w[known] / (frame.shrink[known] / largest)
+    return moved
+
+
+def _inverse(kernel: Floats, root: Floats, is_centered: bool) -> Callable[[Floats], Floats]:
+    """Return what multiplies by the pseudo-inverse; centered rows add up to zero, that is known."""
+    size = float(np.mean(np.diagonal(kernel)))
+    full = kernel + size * np.outer(root, root) if is_centered else kernel
+    try:
+        factor = sl.cho_factor(full, lower=True, check_finite=False)
+        pivots = np.square(np.diagonal(factor[0]))
+        if np.min(pivots) > CLEAR * np.max(pivots):
+            return lambda v: np.asarray(sl.cho_solve(factor, v, check_finite=False))
+    except sl.LinAlgError:
+        pass
+    values, vectors = np.linalg.eigh(kernel)
+    seen = values > NEGLIGIBLE * values[-1]
+    basis, values = vectors[:, seen], values[seen]
+    return lambda v: np.asarray(basis @ ((basis.T @ v) / values))
+
+
+def _products_of_rows(x: Any, usable: Floats, center: Floats, root: Floats) -> Floats:
+    """Return the products of the centered, weighted rows."""
+    n = root.shape[0]
+    if isinstance(x, np.ndarray):
+        total = np.zeros((n, n))
+        for start in range(0, x.shape[1], 2048):
+            at = slice(start, start + 2048)
+            part = root[:, None] * (x[:, at] * usable[at] - center[at])
+            total += part @ part.T
+        return total
+    scaled = x.multiply(usable[None, :]).tocsr()
+    cross = scaled @ center
+    plain = np.asarray((scaled @ scaled.T).todense())
+    total = plain - cross[:, None] - cross[None, :] + center @ center
+    return np.asarray(root[:, None] * total * root)

@@ -3,7 +3,7 @@
     F(w, b) = sum_i s_i loss(y_i, x_i w + b) + l1 |w|_1 + l2/2 |w|^2,   sum_i s_i = 1
 
 Solvers move u, with w_j = u_j shrink_j and b = u_b - sum_j center_j w_j: columns of any scale
-and offset look alike, and X itself is never changed.
+and offset look alike, and X itself is never changed. What that cannot do, ``_units`` does before.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,16 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from fastgd._solvers import _costs
+from fastgd._solvers._columns import moments_of
+from fastgd._solvers._costs import (
+    LARGEST_MATRIX,
+    is_scattered,
+    largest_matrix,
+    n_entries,
+)
 from fastgd._solvers._task import Task
+from fastgd._solvers._units import power_of, units_of
 from fastgd._threads import in_threads
 from fastgd.kernels import losses
 from fastgd.kernels.objective import (
@@ -25,20 +34,23 @@ from fastgd.kernels.objective import (
     predict_raw,
     total_loss,
 )
-from fastgd.kernels.rows import Dense
+from fastgd.kernels.rows import CSR, Dense
 
 Floats = NDArray[np.float64]
 
 # Below this number of products a pass is not worth threads: a hand-off costs 10 us.
 WORK_WORTH_THREADS = 1_000_000
 PRODUCTS_OF_BLAS = 8  # in the time of one of ours
-DENSE_FROM = 0.1  # share of non-zeros from which matrix products beat single entries
 FEWEST_SHARDS, MOST_SHARDS = 4, 16
 WORK_OF_SHARD = 4_000_000  # by the work alone, so that sums do not depend on the machine's cores
-FINISHED_IN_FLOAT64 = 100_000  # entries of X
+FINISHED_IN_FLOAT64 = _costs.FINISHED_IN_FLOAT64  # entries of X
 CACHED_BYTES = 1 << 18
 PRIOR = 0.1
-CONSTANT = 1e-13  # a spread below this part of the offset is rounding
+CONSTANT = 1e-14  # a spread below this part of the offset is rounding
+TINIEST, LARGEST = 1e-290, 1e300  # a column's spread, from which on it is one; and entries of X
+PLAIN = 1e-100, 1e100  # spreads whose squares are summed as they are
+LARGEST_RIDGE = 1e300
+EPSILON = float(np.finfo(np.float64).eps)
 
 
 class Problem(NamedTuple):
@@ -57,6 +69,9 @@ class Problem(NamedTuple):
     prior : (n_features,), a sample's additional l2 penalty of u; empty for none
     positive : bool, w >= 0
     least : float, what is taken off the mean loss: that of predictions equal to the targets
+    terms : float, the size of what cancels in the loss: for a log link the sum of its terms'
+        magnitudes where predictions equal targets, for residuals the targets' root mean square
+    largest : int, the size up to which a matrix of products is worth its time and memory
     """
 
     rows: Any
@@ -73,6 +88,21 @@ class Problem(NamedTuple):
     prior: Floats
     positive: bool
     least: float
+    terms: float
+
+    def rounding(self, objective: float) -> float:
+        """Return how far an objective may be off by the rounding of what it is summed from.
+
+        A deviance is a difference of terms much larger than itself. A residual is off by the
+        rounding of its target, half its square by the product of both.
+        """
+        own = EPSILON * abs(objective)
+        if has_log_link(self.loss):
+            return own + 4.0 * EPSILON * self.terms
+        off = 4.0 * EPSILON * self.terms
+        return own + off * (float(np.sqrt(2.0 * abs(objective))) + off)
+
+    largest: int = LARGEST_MATRIX
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -82,7 +112,9 @@ class Problem(NamedTuple):
     @property
     def threshold(self) -> Floats:
         """The l1 penalty of each standardised coefficient, the intercept's 0 last."""
-        return np.append(self.l1 * self.frame.shrink, 0.0)
+        with np.errstate(over="ignore"):
+            own = np.minimum(self.l1 * self.frame.shrink, LARGEST_RIDGE)
+        return np.append(own, 0.0)
 
     @property
     def lowest(self) -> Floats:
@@ -97,7 +129,8 @@ class Problem(NamedTuple):
     @property
     def ridge(self) -> Floats:
         """The l2 penalty of each standardised coefficient, the intercept's 0 last."""
-        own = self.l2 * self.frame.shrink**2
+        with np.errstate(over="ignore"):
+            own = np.minimum(self.l2 * self.frame.shrink * self.frame.shrink, LARGEST_RIDGE)
         return np.append(own + self.prior if self.prior.size else own, 0.0)
 
 
@@ -116,13 +149,18 @@ def pose(task: Task) -> Problem:
     many = task.loss.kind == losses.MULTINOMIAL
     weight = np.full(n, 1.0 / n)
     if task.weight is not None:
-        weight = np.asarray(task.weight, np.float64) / np.sum(task.weight, dtype=np.float64)
+        weight = np.asarray(task.weight, np.float64)
+        weight = weight / weight.sum()
     values = task.rows.values if isinstance(task.rows, Dense) else task.rows.data
     precise = values.dtype == np.float64 or n * d <= FINISHED_IN_FLOAT64
-    y = np.ascontiguousarray(task.y, np.int32 if many else np.float64)
-    least = 0.0
+    y: NDArray[Any] = np.ascontiguousarray(task.y, np.int32 if many else np.float64)
+    least = terms = 0.0
     if has_log_link(task.loss):  # without it an objective may be negative, or zero
-        least = total_loss(y, weight, task.loss, np.log(np.maximum(y, 1e-300)))
+        best = raw_of(task.loss, y)
+        least = total_loss(y, weight, task.loss, best)
+        terms = _size_of_terms(task.loss, weight, best - task.loss.level)
+    elif not many and task.loss.kind == losses.REGRESSION:
+        terms = float(np.sqrt(weight @ (y * y)))
     frame, peak = frame_of(task.rows, weight, d, task.fit_intercept)
     return Problem(
         task.rows,
@@ -139,12 +177,28 @@ def pose(task: Task) -> Problem:
         np.empty(0),
         task.positive,
         least,
+        terms,
+        largest_matrix(task.rows, n, d, task.n_outputs if many else 0),
     )
 
 
 def has_log_link(loss: Any) -> bool:
     """Tell whether a loss takes raw predictions for logarithms."""
     return getattr(type(loss), "link", None) == losses.LOG
+
+
+def raw_of(loss: Any, mean: Any) -> Any:
+    """Return the raw prediction of a mean, for a loss with a log link."""
+    return loss.level + np.log(np.maximum(mean, 1e-300))
+
+
+def _size_of_terms(loss: Any, weight: Floats, t: Floats) -> float:
+    """Return the sum of the magnitudes of a deviance's terms, where y = e^t is predicted."""
+    a, b = 2.0 - power_of(loss), 1.0 - power_of(loss)
+    power = np.exp(np.minimum(a * t, loss.reach)) if a != 0.0 else np.ones_like(t)
+    first = power / abs(a) if a != 0.0 else np.abs(t)
+    second = power / abs(b) if b != 0.0 else power * np.abs(t)
+    return float(weight @ (first + second))
 
 
 def frame_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Frame, Floats]:
@@ -161,17 +215,38 @@ def frame_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Frame, 
         add_moments(rows, sparse, weight, shift, start, stop, first, second, peak)
         return first, second, peak
 
-    parts = over_shards(moments, n, n * d)
+    parts = over_shards(moments, n, n_entries(rows))
     first, second = sum(p[0] for p in parts), sum(p[1] for p in parts)
     peak = np.max([p[2] for p in parts], axis=0) * 1.0
-    if sparse:
-        first, second = first - shift, second + shift**2
-    mean = shift + first
-    variance = np.maximum(second - first**2, 0.0)
-    spread = np.sqrt(variance if centered else variance + mean**2)
-    known = (spread > CONSTANT * np.abs(mean)) & (spread > 1e-100)
+    _refuse_too_large(peak)
+    mean, spread = shift + first, _spread_of(first, second)
+    known = (spread >= PLAIN[0]) & (spread <= PLAIN[1]) & (peak <= PLAIN[1])
+    odd = np.flatnonzero(~known & (peak > 0.0))
+    if odd.shape[0] > 0:
+        again = moments_of(rows, odd, weight, shift, peak)
+        mean[odd], spread[odd] = again.mean, again.spread
+    if not centered:
+        mean, spread = np.zeros(d), np.hypot(spread, mean)
+    known = (spread > CONSTANT * np.abs(mean)) & (spread > TINIEST)
     shrink = np.divide(1.0, spread, out=np.zeros(d), where=known)
-    return Frame(mean if centered else np.zeros(d), shrink), peak * shrink
+    return Frame(mean, shrink), peak * shrink
+
+
+def _spread_of(first: Floats, second: Floats) -> Floats:
+    """Return standard deviations from first and second moments."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread: Floats = np.sqrt(np.maximum(second - first * first, 0.0))
+    return spread
+
+
+def _refuse_too_large(peak: Floats) -> None:
+    """Refuse columns whose sums would leave float64."""
+    if not np.all(peak <= LARGEST):
+        column = int(np.argmax(np.where(np.isnan(peak), np.inf, peak)))
+        raise ValueError(
+            f"X holds numbers too large to add up: column {column} reaches {peak[column]:.3g}; "
+            f"magnitudes up to {LARGEST:g} are allowed. Divide such columns by a constant."
+        )
 
 
 def _rough_means(rows: Any, n: int, d: int) -> Floats:
@@ -183,8 +258,12 @@ def _rough_means(rows: Any, n: int, d: int) -> Floats:
     return np.zeros(d)
 
 
-def over_shards(task: Callable[[int, int], Any], n: int, work: int) -> list[Any]:
+def over_shards(
+    task: Callable[[int, int], Any], n: int, work: int, most: int = MOST_SHARDS
+) -> list[Any]:
     """Run ``task(start, stop)`` over spans of the rows, in threads where there are some to use.
+
+    ``most`` bounds their number where each span's result is large.
 
     BLAS must be held to one thread meanwhile: its own wait for one another, which on a machine
     with anything else to do costs a hundredfold.
@@ -192,6 +271,7 @@ def over_shards(task: Callable[[int, int], Any], n: int, work: int) -> list[Any]
     n_shards = min(max(work // WORK_OF_SHARD, FEWEST_SHARDS), MOST_SHARDS)
     if work < WORK_WORTH_THREADS:
         n_shards = 1
+    n_shards = min(n_shards, most)
     edges = [n * k // n_shards for k in range(n_shards + 1)]
     return in_threads(task, edges[:-1], edges[1:])
 
@@ -202,22 +282,31 @@ def take(problem: Problem, chosen: NDArray[np.int64], weight: Floats) -> Problem
     A column that few rows differ in can look separable in a sample, which would send its
     coefficient far off. Its prior allows an effect of about 1/sqrt(PRIOR) in the rows at its peak.
     """
-    rows = problem.rows
-    if isinstance(rows, Dense):
-        values = rows.values[chosen]
-    else:
-        shape = problem.shape
-        matrix = sp.csr_matrix((rows.data, rows.indices, rows.indptr), shape=shape)
-        values = matrix[chosen].toarray()
-    values.flags.writeable = False
     more = problem.shape[0] / chosen.shape[0]
     return problem._replace(
-        rows=Dense(values),
+        rows=_rows_at(problem, chosen),
         y=problem.y[chosen],
         weight=weight,
         l2=problem.l2 * more,
         prior=PRIOR * problem.peak**2 / chosen.shape[0],
     )
+
+
+def _rows_at(problem: Problem, chosen: NDArray[np.int64]) -> Any:
+    """Return some rows; sparse ones stay sparse, in the types that kernels are compiled for."""
+    rows, (n, d) = problem.rows, problem.shape
+    if isinstance(rows, Dense):
+        parts = [rows.values[chosen]]
+    else:
+        matrix = sp.csr_matrix((rows.data, rows.indices, rows.indptr), shape=(n, d))[chosen]
+        if not is_scattered(rows, n, d):
+            parts = [matrix.toarray()]
+        else:
+            parts = [matrix.data, matrix.indices.astype(rows.indices.dtype)]
+            parts.append(matrix.indptr.astype(rows.indptr.dtype))
+    for part in parts:
+        part.flags.writeable = False
+    return Dense(*parts) if len(parts) == 1 else CSR(*parts)
 
 
 def to_raw(problem: Problem, u: Floats) -> Floats:
@@ -244,20 +333,28 @@ def from_raw(problem: Problem, coef: Floats, intercept: Any) -> Floats:
 
 def objective_of(task: Task, coef: Floats, intercept: Any) -> float:
     """Return what a task minimises, at coefficients that no solver has just evaluated."""
-    problem = pose(task)
+    units = units_of(task)
+    task, problem = units.task, pose(units.task)
+    coef, intercept = units.from_user(coef, intercept)
     if problem.n_outputs > 0:
-        return evaluate(problem, from_raw(problem, coef, intercept)).objective
+        return units.of_figure(evaluate(problem, from_raw(problem, coef, intercept)).objective)
     raw = np.empty(problem.shape[0])
     predict_raw(problem.rows, np.append(coef, intercept), 0, raw.shape[0], raw)
     loss = float(total_loss(problem.y, problem.weight, problem.loss, raw)) - problem.least
-    return loss + task.l1 * float(np.abs(coef).sum()) + 0.5 * task.l2 * float(coef @ coef)
+    penalty = task.l1 * float(np.abs(coef).sum()) + 0.5 * task.l2 * float(coef @ coef)
+    return units.of_figure(_not_negative(problem, loss) + penalty)
+
+
+def _not_negative(problem: Problem, loss: float) -> float:
+    """Return a mean loss; a deviance that rounding has made negative is zero."""
+    return max(loss, 0.0) if has_log_link(problem.loss) else loss
 
 
 def evaluate(problem: Problem, u: Floats) -> Point:
     """Return objective and gradient at u, in one pass over X."""
     many = problem.n_outputs > 0
     total, gradient, curvature = _pass_many(problem, u) if many else _pass_one(problem, u)
-    total -= problem.least
+    total = _not_negative(problem, total - problem.least)
     ridge = problem.ridge
     pull = (u.T * ridge).T
     total += 0.5 * float(np.sum(pull * u))
@@ -279,7 +376,7 @@ def _pass_one(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
         task = (problem.rows, problem.y, problem.weight, problem.loss, params)
         return pass_one(*task, start, stop, g, curvature), g
 
-    parts = over_shards(span, n, n * d)
+    parts = over_shards(span, n, n_entries(problem.rows))
     gradient: Floats = sum(part[1] for part in parts)
     frame = problem.frame
     gradient[:-1] = (gradient[:-1] - frame.center * gradient[-1]) * frame.shrink
@@ -289,7 +386,7 @@ def _pass_one(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
 def _pass_many(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
     """Loss and gradient of many outputs."""
     n, d = problem.shape
-    if not isinstance(problem.rows, Dense) and problem.rows.data.size < DENSE_FROM * n * d:
+    if is_scattered(problem.rows, n, d):
         return _pass_sparse(problem, u)
     size = block_size(n, d, problem.dtype)
 

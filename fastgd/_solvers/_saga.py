@@ -13,15 +13,16 @@ import scipy.linalg as sl
 from numpy.typing import NDArray
 
 from fastgd._solvers._gd import (
+    MORE_CAUTION,
+    NEWTON_CAUTION,
     Goal,
     Outcome,
     State,
+    certified,
     draw,
     finished_tolerance,
     left_of,
     null_model,
-    scale_of,
-    solution,
 )
 from fastgd._solvers._precondition import (
     BOUNDS,
@@ -70,13 +71,12 @@ def saga(task: Task, effort: Effort, start: State | None = None) -> Solution:
     null, prior = null_model(problem)
     u = null if start is None else from_raw(problem, start.coef, start.intercept)
     tol = finished_tolerance(problem, effort.tol)
-    floor = tol * 1e-6 * scale_of(problem, prior)
-    goal = Goal(tol, floor, effort.max_iter, effort.observer)
+    goal = Goal(tol, 0.0, effort.max_iter, effort.observer, True)
     # a pass that goes too far, to where a log link overflows, is undone
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
         plan, pace = _plan(problem, prior, effort.seed)
         outcome = _passes(plan, pace, u, goal)
-    return solution(problem, outcome, effort)
+        return certified(problem, outcome, effort)
 
 
 def _plan(problem: Problem, prior: Floats, seed: int) -> tuple[Pass, float]:
@@ -151,15 +151,13 @@ def _passes(plan: Pass, pace: float, u: Floats, goal: Goal) -> Outcome:
     point = evaluate(problem, u)
     slopes = np.zeros((n, problem.n_outputs) if problem.n_outputs else n)
     table = Table(u.copy(), slopes, np.zeros(u.shape))
-    objectives, lefts, decrements = [point.objective], [np.inf], [_decrement(plan, point)]
+    objectives, decrements = [point.objective], [_decrement(plan, point)]
+    lefts: list[float] = []
     falls: deque[bool] = deque(maxlen=2)
     base = np.empty(n, np.int64)
     shuffled_rows(plan.seed, base)
     left = np.inf
-    is_told_to_stop = goal.tells(problem, point, left)
     for number in range(goal.max_passes):
-        if is_told_to_stop:
-            break
         kept = (table.slopes.copy(), table.mean.copy())
         _one_pass(plan, table, base, number, pace)
         following = evaluate(problem, table.params.copy())
@@ -175,15 +173,14 @@ def _passes(plan: Pass, pace: float, u: Floats, goal: Goal) -> Outcome:
         objectives.append(point.objective)
         decrements.append(_decrement(plan, point))
         left = left_of(decrements, objectives) if falls[-1] else np.inf
-        target = goal.target(point.objective)
-        if left <= target:
-            left = max(left, _newton_decrement(problem, point))
+        target = max(goal.target(point.objective, goal.tol), problem.rounding(point.objective))
+        left = _shown(problem, point, left) if left <= target else MORE_CAUTION * left
         lefts.append(left)
-        is_told_to_stop = goal.tells(problem, point, left)
-        if left <= target or pace < SMALLEST_PACE:
+        if goal.tells(problem, point, left) or left <= target or pace < SMALLEST_PACE:
             break
-    converged = left <= goal.target(point.objective)
-    return Outcome(point, plan.metric, left, objectives, lefts, converged)
+    floor = problem.rounding(point.objective)
+    converged = left <= max(goal.target(point.objective, goal.tol), floor)
+    return Outcome(point, plan.metric, left, objectives[1:], lefts, converged, floor)
 
 
 def _one_pass(plan: Pass, table: Table, base: NDArray[np.int64], number: int, pace: float) -> None:
@@ -217,11 +214,11 @@ def _decrement(plan: Pass, point: Point) -> float:
     return 0.5 * float(np.vdot(point.gradient, solve(plan.metric, point.gradient)))
 
 
-def _newton_decrement(problem: Problem, point: Point) -> float:
-    """Return the decrement with the curvatures here, 0 where there are too many parameters."""
+def _shown(problem: Problem, point: Point, left: float) -> float:
+    """Return what the decrement with the curvatures here says; more caution where there is none."""
     if not can_have_hessian(problem):
-        return 0.0
-    metric = hessian(problem, point)
+        return MORE_CAUTION * left
+    metric = hessian(problem._replace(dtype=np.float64), point)
     if problem.l1 > 0.0:
-        return solve_l1(metric, problem, point, 1e-3)[1]
-    return 0.5 * float(np.vdot(point.gradient, solve(metric, point.gradient)))
+        return NEWTON_CAUTION * solve_l1(metric, problem, point, 1e-3)[1]
+    return NEWTON_CAUTION * 0.5 * float(np.vdot(point.gradient, solve(metric, point.gradient)))

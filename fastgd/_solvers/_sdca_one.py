@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgd._solvers._certificates import penalty_terms
 from fastgd.kernels import losses, sdca
 
 
@@ -65,6 +66,10 @@ class OneOutput:
         params, mean = self.memory.params, self.memory.mean
         return self._shrunk(params[:-1]), float(params[-1] - mean @ params[:-1])
 
+    def penalty_gap(self, coef: np.ndarray, l1: float, l2: float) -> float:
+        """Return sum_j h(w_j) + h*(l2 v_j) - l2 v_j w_j, zero but for rounding."""
+        return float(np.sum(penalty_terms(coef, -l2 * self.memory.params[:-1], l1, l2)))
+
     def _shrunk(self, v: np.ndarray) -> np.ndarray:
         """Return the coefficients that v stands for, as a copy."""
         if self.rule.threshold > 0.0:
@@ -72,7 +77,7 @@ class OneOutput:
         return v.copy()
 
     def certify(self, order: np.ndarray) -> tuple[np.ndarray, float, float, float]:
-        """Return the coefficients, the intercept, the loss and the duality gap."""
+        """Return the coefficients, the intercept, the loss and the losses' duality gap."""
         memory, rule = self.memory, self.rule
         left = 0.0
         if rule.fit_intercept:

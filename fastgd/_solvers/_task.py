@@ -22,6 +22,7 @@ class Task(NamedTuple):
     n_outputs : int, the number of classes for softmax, else 1
     fit_intercept : bool; the intercept is not penalised
     positive : bool, w >= 0
+    dtype : the type in which coefficients are kept: bounds count what rounding to it costs
     """
 
     rows: Any
@@ -34,15 +35,17 @@ class Task(NamedTuple):
     n_outputs: int = 1
     fit_intercept: bool = True
     positive: bool = False
+    dtype: Any = np.float64
 
 
 class Effort(NamedTuple):
     """How far a solver goes.
 
     tol : float
-        It stops when the suboptimality is at most ``tol`` times max(F, 1e-6 F(w = 0)).
+        It stops when the suboptimality is at most ``tol`` times F, or as small as rounding.
     max_iter : int
-        Passes over all rows at most.
+        Passes over all rows at most, those of line searches included. Passes over samples, and
+        sums of products for a Hessian, are not counted.
     seed : int
         Of samples and of the order of the rows.
     observer : Observer
@@ -64,11 +67,12 @@ class Solution(NamedTuple):
     objective : float
         What ``Task`` minimises, at this model.
     gap : float
-        A proven bound of ``objective`` minus the optimum; inf where none is known.
+        A proven bound of ``objective`` minus the optimum; inf where none is known. Both are of
+        the coefficients as ``Task.dtype`` keeps them.
     left : float
         What stopped the solver: ``gap``, or an estimate of the suboptimality.
     n_iter : int
-        Passes over the data.
+        Passes over the data: the length of the lists in ``history``.
     converged : bool
         Whether ``left`` came below what ``Effort.tol`` asks for.
     history : dict of str to list

@@ -7,26 +7,40 @@ in it does skops make objects.
 
 import io
 import json
-import os
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from warnings import catch_warnings, simplefilter, warn
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 
 from fastgd import __version__
 from fastgd.cli._layout import Layout
-from fastgd.cli._names import MODELS
-from fastgd.cli._problems import Problem, listed, needed
+from fastgd.cli._limits import Limits, refuse_more
+from fastgd.cli._names import CLASSIFICATION, MODELS
+from fastgd.cli._output import replacing
+from fastgd.cli._problems import (
+    BadData,
+    Problem,
+    TooLarge,
+    first_line,
+    listed,
+    needed,
+    reason,
+)
+from fastgd.cli._zips import Members, members
+
+__all__ = ["Card", "load", "read_card", "replacing", "save", "trusted_types"]
 
 FORMAT = 1
-CARD, PIPELINE = "card.json", "pipeline.skops"
+CARD, PIPELINE, SCHEMA = "card.json", "pipeline.skops", "schema.json"
+# what JSON becomes: bytes that an object, a list, a word, a comma take in memory, roughly
+_COSTS = ((b"{", 232), (b"[", 64), (b'"', 28), (b",", 40))
+_NODE = 4000  # bytes of what skops makes of an object's description
 
 _OF_SCIKIT_LEARN = {
     "sklearn.compose._column_transformer.ColumnTransformer",
@@ -79,126 +93,142 @@ class Card:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
-        return {**asdict(self), "layout": self.layout.as_dict()}
+        return {**vars(self), "layout": self.layout.as_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Card":
         """Return the card that ``as_dict`` wrote."""
         card = cls(**{**values, "layout": Layout.from_dict(values["layout"])})
-        known = MODELS[card.model]
-        if values["format"] != FORMAT or card.estimator not in (known.estimator, known.in_chunks):
-            raise ValueError(f"format {card.format}, {card.estimator}")
+        card._check()
         return card
 
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes the place of ``path`` once it is whole.
-
-    Raises
-    ------
-    Problem
-        If it cannot be written.
-    """
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise Problem(f"{path} cannot be written: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except OSError as error:
-        raise Problem(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        Path(name).unlink(missing_ok=True)
+    def _check(self) -> None:
+        known = MODELS[self.model]
+        words = (self.model, self.estimator, self.task, self.fastgd, self.scikit_learn)
+        if not all(isinstance(word, str) for word in (*words, *self.settings.values())):
+            raise ValueError("a card's words are words")
+        if self.format != FORMAT or self.estimator not in (known.estimator, known.in_chunks):
+            raise ValueError(f"format {self.format}, {self.estimator}")
+        if self.task != known.task or type(self.n_rows) is not int:
+            raise ValueError(f"the task is {self.task}, of {self.n_rows} rows")
+        is_classifier = self.task == CLASSIFICATION
+        if isinstance(self.classes, list) != is_classifier:
+            raise ValueError("only a classifier has classes")
+        if not all(isinstance(label, str | int | float) for label in self.classes or ()):
+            raise ValueError("classes are words or numbers")
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def save(path: Path, card: Card, pipeline: Any) -> None:
-    """Write a model file."""
+def save(path: Path, card: Card, pipeline: Any) -> int:
+    """Write a model file; return its size in bytes."""
     content = needed("skops.io", "saving a model").dumps(pipeline)
-    with (
-        replacing(path) as file,
-        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
-    ):
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(CARD, json.dumps(card.as_dict(), indent=1))
         archive.writestr(PIPELINE, content)
+    with replacing(path) as file:
+        file.write(memory.getbuffer())
+    return memory.tell()
 
 
-def read_card(path: Path) -> Card:
+def read_card(path: Path, limits: Limits = Limits()) -> Card:  # noqa: B008
     """Return what a model file says of itself; nothing of it is executed.
 
     Raises
     ------
-    Problem
+    BadData
         If it is no model file, or one of a format newer than this version knows.
     """
-    values = _json(path, lambda archive: archive.read(CARD))
+    _refuse_other_files(path)
+    with members(path, path) as archive:
+        content = archive.read(CARD, limits.model)
+    return _card_of(path, content, limits)
+
+
+def _card_of(path: Path, content: bytes, limits: Limits) -> Card:
+    values = _parsed(f"{path}: its {CARD}", content, limits.model)
     saved = values.get("format") if isinstance(values, dict) else None
     if isinstance(saved, int) and saved > FORMAT:
-        raise Problem(
+        raise BadData(
             f"{path} has format {saved}, and fastgd {__version__} knows formats up to {FORMAT}: "
             f"it was saved by fastgd {values.get('fastgd')}. Install that version or a newer one."
         )
     try:
         return Card.from_dict(values)
     except (TypeError, KeyError, ValueError, AttributeError):
-        raise Problem(f"{path}: its {CARD} is damaged, or not fastgd's.") from None
+        raise BadData(f"{path}: its {CARD} is damaged, or not fastgd's.") from None
 
 
-def load(path: Path) -> tuple[Card, Any]:
+def _parsed(what: str, content: bytes, most: int) -> Any:
+    """Return what JSON holds, if that cannot take more memory than is allowed."""
+    size = len(content) + sum(cost * content.count(mark) for mark, cost in _COSTS)
+    refuse_more(what, size, most)
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        raise BadData(f"{what} is damaged.") from None
+
+
+def load(path: Path, limits: Limits = Limits()) -> tuple[Card, Any]:  # noqa: B008
     """Return the card and the pipeline of a model file.
 
     Raises
     ------
-    Problem
+    BadData
         If it is no model file, or names a type that is not needed for any of fastgd's models.
     """
-    card = read_card(path)
+    card = read_card(path, limits)
     skops = needed("skops.io", "opening a model")
     _warn_of_versions(path, card)
-    with zipfile.ZipFile(path) as archive:
-        content = _content(path, archive)
+    with members(path, path) as archive:
+        content = archive.read(PIPELINE, limits.model)
     trusted = trusted_types()
-    _refuse_others(path, content, trusted)
+    _refuse_others(path, content, trusted, limits.model)
     try:
         with catch_warnings():
             simplefilter("ignore")  # of versions, which is told already
             pipeline = skops.loads(content, trusted=sorted(set().union(*trusted.values())))
+        _check(card, pipeline)
+    except MemoryError:
+        raise
     except Exception as error:  # damaged in a way that only shows when it is put together
-        raise Problem(f"{path} is damaged: {error}") from None
-    if not isinstance(pipeline, Pipeline):
-        raise Problem(f"{path} is damaged: it holds no pipeline.")
+        raise BadData(f"{path} is damaged: {first_line(error) or type(error).__name__}") from None
     return card, pipeline
 
 
-def _content(path: Path, archive: zipfile.ZipFile) -> bytes:
-    try:
-        return archive.read(PIPELINE)
-    except (KeyError, zipfile.BadZipFile, OSError, EOFError) as error:
-        raise Problem(f"{path} is damaged: {error}") from None
+def _check(card: Card, pipeline: Any) -> None:
+    """Refuse a pipeline that is not what the card says."""
+    if not isinstance(pipeline, Pipeline):
+        raise ValueError("it holds no pipeline.")
+    model = pipeline.steps[-1][1]
+    names = [name for name, _ in pipeline.steps]
+    if names not in (["model"], ["prepare", "model"]) or type(model).__name__ != card.estimator:
+        raise ValueError(f"it holds no {card.estimator}.")
+    classes = model.classes_.tolist() if card.task == CLASSIFICATION else None
+    if classes != card.classes:
+        raise ValueError(f"its {CARD} has other classes than the model.")
+    fitted = [getattr(model, name, 0.0) for name in ("coef_", "intercept_", "offset_")]
+    if not all(np.all(np.isfinite(array)) for array in fitted):
+        raise ValueError("its coefficients are not finite numbers.")
 
 
-def _json(path: Path, read: Callable[[zipfile.ZipFile], bytes]) -> Any:
+def _refuse_other_files(path: Path) -> None:
     if not path.is_file():
-        raise Problem(f"there is no model {path}")
+        raise BadData(f"there is no model {path}")
     try:
-        with zipfile.ZipFile(path) as archive:
-            return json.loads(read(archive))
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError, RecursionError):
-        raise Problem(f"{path} is no model that fastgd saved.{_hint(path)}") from None
+        with path.open("rb") as file:
+            start = file.read(2)
+        is_zip = zipfile.is_zipfile(path)
+    except OSError as error:
+        raise BadData(f"{path} cannot be read: {reason(error)}") from None
+    names: list[str] = []
+    if is_zip:
+        with members(path, path) as archive:
+            names = archive.names
+    if CARD not in names:
+        raise BadData(f"{path} is no model that fastgd saved.{_hint(start)}")
 
 
-def _hint(path: Path) -> str:
-    with path.open("rb") as file:
-        start = file.read(2)
+def _hint(start: bytes) -> str:
     is_pickle = start[:1] == b"\x80" or start == b"\x1f\x8b"
     return " Pickles are not opened: they can run any code." if is_pickle else ""
 
@@ -235,30 +265,50 @@ def _name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _refuse_others(path: Path, content: bytes, trusted: dict[str, set[str]]) -> None:
+def _refuse_others(path: Path, content: bytes, trusted: dict[str, set[str]], most: int) -> None:
+    """Refuse types that no model needs, and contents that would take too much memory."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            schema = json.loads(archive.read("schema.json"))
-    except (zipfile.BadZipFile, KeyError, ValueError, RecursionError):
-        raise Problem(f"{path}: its {PIPELINE} is damaged, or not skops'.") from None
+        with members(io.BytesIO(content), path) as archive:
+            described = archive.read(SCHEMA, most)
+            refuse_more(str(path), described.count(b'"__class__"') * _NODE, most)
+            schema = _parsed(f"{path}: its {SCHEMA}", described, most)
+            nodes = list(_nodes(schema))
+            refuse_more(str(path), _size_of_arrays(archive, nodes), most)
+    except TooLarge:
+        raise
+    except Problem:
+        raise BadData(f"{path}: its {PIPELINE} is damaged, or not skops'.") from None
     others = sorted(
-        {name for name, loader in _named(schema) if name not in trusted.get(loader, ())}
+        {name for name, loader in map(_named, nodes) if name not in trusted.get(loader, ())}
     )
     if others:
-        raise Problem(
+        raise BadData(
             f"{path} is not opened: it names {listed(others)}, which no model of fastgd's consists "
             "of. Opening it could run code that is not fastgd's."
         )
 
 
-def _named(node: Any) -> Iterator[tuple[str, str]]:
-    """Yield the name and the loader of all types in skops' description of objects."""
-    if isinstance(node, list):
-        for part in node:
-            yield from _named(part)
-    elif isinstance(node, dict):
-        if "__class__" in node or "__loader__" in node:
-            name = f"{node.get('__module__')}.{node.get('__class__')}"
-            yield name, str(node.get("__loader__"))
-        for part in node.values():
-            yield from _named(part)
+def _size_of_arrays(archive: Members, nodes: list[dict[str, Any]]) -> int:
+    """Return the bytes of all arrays: skops reads one as often as it is named."""
+    files = [node["file"] for node in nodes if "file" in node]
+    if not all(isinstance(name, str) for name in files):
+        raise BadData("a file's name is no word")
+    return sum(archive.info(name).file_size for name in files)
+
+
+def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    """Yield skops' description of each object in an object."""
+    waiting = [schema]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting.extend(node)
+        elif isinstance(node, dict):
+            if "__class__" in node or "__loader__" in node:
+                yield node
+            waiting.extend(node.values())
+
+
+def _named(node: dict[str, Any]) -> tuple[str, str]:
+    """Return the name of an object's type, and its loader."""
+    return f"{node.get('__module__')}.{node.get('__class__')}", str(node.get("__loader__"))

@@ -18,7 +18,7 @@ from fastgd import _demo
 from fastgd.cli import _models
 from fastgd.cli._names import CLASSIFICATION, MODELS, NOVELTY
 from fastgd.cli._problems import Misuse
-from fastgd.cli._terminal import note, progress, say
+from fastgd.cli._terminal import note, progress, result
 
 # scikit-learn has no other name for a softmax
 THEIR_NAMES = {"SoftmaxRegression": "LogisticRegression"}
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         for contest in contests:
             for library, estimator in _both(contest, args.seed):
                 rows.append(_measured(contest, library, estimator, repeats, bar))
-    say(f"{_demo._table(rows)}\n\n{NOTES.format(repeats=args.repeats)}")
+    result(f"{_demo._table(rows)}\n\n{NOTES.format(repeats=args.repeats)}")
     return 0
 
 

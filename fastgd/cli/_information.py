@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fastgd import __version__
+from fastgd.cli._problems import listed, plain
+from fastgd.cli._terminal import result
 from fastgd.kernels._jit import cache_folder
 
 PACKAGES = ("numba", "numpy", "scipy", "scikit-learn", "matplotlib", "pandas", "pyarrow", "skops")
@@ -22,39 +24,35 @@ def run(args: argparse.Namespace) -> int:
     if args.model is not None:
         return _run_for_model(args)
     rows = dict(_info())
-    if args.json:
-        print(json.dumps(rows, indent=1))
-    else:
-        _print(rows)
+    result(json.dumps(rows, indent=1) if args.json else _table(rows))
     return 0
 
 
-def _print(rows: dict[str, str]) -> None:
+def _table(rows: dict[str, str]) -> str:
     width = max(map(len, rows))
-    for name, value in rows.items():
-        print(f"{name:<{width}}  {value}".rstrip())
+    return "\n".join(f"{name:<{width}}  {plain(value)}".rstrip() for name, value in rows.items())
 
 
 def _run_for_model(args: argparse.Namespace) -> int:
     from fastgd.cli._archive import read_card
+    from fastgd.cli._asked import format_of
     from fastgd.cli._text import columns_as_text, settings_as_text
 
-    card = read_card(args.model)
+    card = read_card(args.model, format_of(args).limits)
     if args.json:
-        print(json.dumps(card.as_dict(), indent=1))
+        result(json.dumps(card.as_dict(), indent=1))
         return 0
     layout, target = card.layout, card.layout.target
     rows = {
         "model": f"{card.model} ({card.estimator}, {card.task})",
         "trained on": f"{card.n_rows:,} rows of {layout.n_features:,} columns ({layout.form})",
         "target": "none" if target is None else f"{target.name} ({target.dtype})",
-        "classes": "none" if card.classes is None else ", ".join(map(str, card.classes)),
+        "classes": "none" if card.classes is None else listed(card.classes, most=100),
         "settings": settings_as_text(card),
         "saved by": f"fastgd {card.fastgd}, scikit-learn {card.scikit_learn}, format {card.format}",
     }
-    _print(rows)
-    if layout.columns:
-        print(f"columns\n{columns_as_text(layout)}")
+    columns = f"\ncolumns\n{columns_as_text(layout)}" if layout.columns else ""
+    result(_table(rows) + columns)
     return 0
 
 

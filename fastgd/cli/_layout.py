@@ -1,12 +1,13 @@
 """What a model knows of the data that it was trained on, and expects again."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+import difflib
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from fastgd.cli._problems import Misuse, Problem, listed
+from fastgd.cli._problems import BadData, Misuse, listed, quoted
 
 NUMBER, CATEGORY = "number", "category"
 TABLE, DENSE, SPARSE = "table", "dense", "sparse"
@@ -19,6 +20,26 @@ class Column:
     name: str
     kind: str
     dtype: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return what JSON can hold."""
+        return {"name": self.name, "kind": self.kind, "dtype": self.dtype}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Column":
+        """Return the column that ``as_dict`` wrote.
+
+        Raises
+        ------
+        ValueError
+            If it wrote no such thing.
+        """
+        column = cls(**values)
+        if not all(isinstance(value, str) for value in values.values()):
+            raise ValueError("a column is three words")
+        if column.kind not in (NUMBER, CATEGORY):
+            raise ValueError(f"{column.kind!r} is no kind")
+        return column
 
 
 @dataclass(frozen=True)
@@ -56,19 +77,42 @@ class Layout:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
-        return asdict(self)
+        return {
+            "form": self.form,
+            "columns": [column.as_dict() for column in self.columns],
+            "target": None if self.target is None else self.target.as_dict(),
+            "n_features": self.n_features,
+            "zero_based": self.zero_based,
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Layout":
-        """Return the layout that ``as_dict`` wrote."""
+        """Return the layout that ``as_dict`` wrote.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError
+            If it wrote no such thing.
+        """
         target = values["target"]
-        return cls(
-            form=str(values["form"]),
-            columns=tuple(Column(**column) for column in values["columns"]),
-            target=None if target is None else Column(**target),
-            n_features=int(values["n_features"]),
-            zero_based=bool(values["zero_based"]),
+        made = cls(
+            form=values["form"],
+            columns=tuple(Column.from_dict(column) for column in values["columns"]),
+            target=None if target is None else Column.from_dict(target),
+            n_features=values["n_features"],
+            zero_based=values["zero_based"],
         )
+        made._check()
+        return made
+
+    def _check(self) -> None:
+        n_columns = len({column.name for column in self.columns})
+        if self.form not in (TABLE, DENSE, SPARSE) or not isinstance(self.zero_based, bool):
+            raise ValueError("no such form")
+        if type(self.n_features) is not int or self.n_features < 1:
+            raise ValueError("no features")
+        if n_columns != len(self.columns) or n_columns != self.n_features * (self.form == TABLE):
+            raise ValueError("columns that are missing, or there twice")
 
 
 class Wishes(NamedTuple):
@@ -84,20 +128,15 @@ class Wishes(NamedTuple):
 
         Raises
         ------
-        Problem
+        BadData, Misuse
         """
-        if self.target is not None and self.target not in names:
-            raise Problem(
-                f"{path} has no column {self.target!r} (the target). Its columns are "
-                f"{listed(names)}."
-            )
+        there = set(names)
+        if self.target is not None and self.target not in there:
+            raise BadData(_absent(path, self.target, "the target", names))
         for option in ("categorical", "numeric", "drop"):
             for name in getattr(self, option):
-                if name not in names:
-                    raise Problem(
-                        f"{path} has no column {name!r} (--{option}). Its columns are "
-                        f"{listed(names)}."
-                    )
+                if name not in there:
+                    raise BadData(_absent(path, name, f"--{option}", names))
                 if name == self.target and option == "drop":
                     raise Misuse(f"--drop {name}: that is the target.")
         twice = set(self.categorical) & set(self.numeric)
@@ -109,6 +148,23 @@ class Wishes(NamedTuple):
         if name in self.categorical:
             return CATEGORY
         return NUMBER if name in self.numeric else found
+
+
+def _absent(path: object, name: str, what: str, names: Sequence[str]) -> str:
+    hint = likeness(name, names)
+    return f"{path} has no column {quoted(name)} ({what}).{hint} Its columns are {listed(names)}."
+
+
+def likeness(name: str, names: Collection[str]) -> str:
+    """Return a question for a name that is almost another: blanks and capitals are hard to see."""
+    folded = name.strip().casefold()
+    near = next((other for other in names if other.strip().casefold() == folded), None)
+    if near is None and len(names) <= _MOST_TO_COMPARE:
+        near = next(iter(difflib.get_close_matches(name, names, 1, 0.8)), None)
+    return "" if near is None else f" Is {quoted(near)} meant?"
+
+
+_MOST_TO_COMPARE = 1000
 
 
 class Chunk(NamedTuple):

@@ -1,17 +1,23 @@
 """From words to a command, and from what goes wrong to a line and an exit status."""
 
+import argparse
 import os
-import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
 from fastgd.cli._parser import parser
-from fastgd.cli._problems import Problem
-from fastgd.cli._terminal import note, warnings_as_notes
+from fastgd.cli._problems import Problem, first_line, plain, reason
+from fastgd.cli._stopping import Stopped, stoppable
+from fastgd.cli._terminal import note, open_standard_files, settle, warnings_as_notes
+
+DEBUG = "FASTGD_DEBUG"  # an environment variable: tracebacks are printed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
+
+    Whatever goes wrong is told in one line; ``--debug`` or FASTGD_DEBUG=1 print the traceback.
 
     Parameters
     ----------
@@ -22,24 +28,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     status : int
         0 if all went well, 1 for data or a model that cannot be worked with, 2 for words that do
-        not go together (which argparse may also exit with), 130 if it was interrupted.
+        not go together (which argparse may also exit with), 130 if it was interrupted, 143 if it
+        was terminated.
     """
+    open_standard_files()
     args = parser().parse_args(arguments)
     if args.command is None:
         parser().print_help()
         return 0
-    module, _, function = args.run.partition(":")
     try:
-        with warnings_as_notes(args.command):
-            status: int = getattr(import_module(module), function)(args)
-            sys.stdout.flush()
-            return status
-    except Problem as problem:
-        note(f"fastgd {args.command}: {problem}")
-        return problem.exit_code
-    except KeyboardInterrupt:
-        note(f"fastgd {args.command}: interrupted")
-        return 130
-    except BrokenPipeError:  # ``| head`` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        status, said = _run(args), None
+    except (Exception, KeyboardInterrupt, Stopped) as error:
+        status, said = _answer(error)
+        if said is not None and _is_debugging(args):
+            note(traceback.format_exc().rstrip())
+    why = settle()
+    if why is not None and said is None:
+        status, said = 1, why
+    if said is not None:
+        note(f"fastgd {args.command}: {plain(said)}")
+    return status
+
+
+def _run(args: argparse.Namespace) -> int:
+    module, _, function = args.run.partition(":")
+    with stoppable(), warnings_as_notes(args.command):
+        status: int = getattr(import_module(module), function)(args)
+        return status
+
+
+def _answer(error: BaseException) -> tuple[int, str | None]:
+    """Return the exit status for what has ended a command, and what is said of it."""
+    match error:
+        case Problem():
+            return error.exit_code, str(error)
+        case KeyboardInterrupt():
+            return 130, "interrupted"
+        case Stopped():
+            return error.exit_code, "terminated"
+        case BrokenPipeError():  # ``| head`` has seen enough
+            return 0, None
+        case MemoryError():
+            return 1, "there is not enough memory; --chunk-rows 50000 needs less."
+        case OSError():
+            about = f"{error.filename}: " if isinstance(error.filename, str) else ""
+            return 1, f"{about}{reason(error)}"
+        case _:
+            kind = type(error).__name__
+            return 1, f"unexpected {kind}: {first_line(error)} (--debug shows where)"
+
+
+def _is_debugging(args: argparse.Namespace) -> bool:
+    return bool(args.debug) or os.environ.get(DEBUG, "0") not in ("", "0")

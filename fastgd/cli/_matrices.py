@@ -1,13 +1,13 @@
 """Matrices of numbers without names: NumPy's .npz, and svmlight's text."""
 
-import gzip
 import io
 import itertools
+import math
 import re
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,10 +24,16 @@ from fastgd.cli._layout import (
     Size,
     Wishes,
 )
-from fastgd.cli._problems import Misuse, Problem, listed
-from fastgd.cli._sources import Source
+from fastgd.cli._limits import FEATURES
+from fastgd.cli._problems import BadData, Misuse, TooLarge, first_line, listed, quoted
+from fastgd.cli._sources import Format, Source
+from fastgd.cli._streams import is_gzip, lines_of, opened, refuse_other_kinds, text_of
+from fastgd.cli._zips import damage, members
 
 CSR_KEYS = ("data", "indices", "indptr", "shape")
+NUMBERS = "biuf"  # kinds of dtypes
+_HEADER_BYTES = 1 << 14  # of an array in a .npy file, at most
+_PART = 1 << 22  # numbers that are checked at once
 
 
 def _refuse_columns(path: Path, wishes: Wishes) -> None:
@@ -36,139 +42,303 @@ def _refuse_columns(path: Path, wishes: Wishes) -> None:
             raise Misuse(f"--{option} is for named columns, which {path} has not.")
 
 
-class NPZ(Source):
+class Matrix(Source):
+    """A file of numbers without names."""
+
+    def _refuse_width(self, place: str, width: int, what: str) -> None:
+        """Refuse a matrix that is only said to be that wide."""
+        most = self.how.limits.features
+        if width > most:
+            raise TooLarge(
+                f"{place}: {what}, so there would be {width:,} columns, and {most:,} are allowed. "
+                f"If that is right: --max-features {width} (or {FEATURES})"
+            )
+
+
+class NPZ(Matrix):
     """``X`` (or the four arrays of a CSR matrix) and the target, ``y`` unless named otherwise."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        try:
-            with zipfile.ZipFile(path) as archive:
-                self._names = [name.removesuffix(".npy") for name in archive.namelist()]
-        except (zipfile.BadZipFile, OSError) as error:
-            raise Problem(f"{path}: {error}") from None
+    default_target = "y"
+
+    def __init__(self, path: Path, how: Format) -> None:
+        super().__init__(path, how)
+        with members(path, path) as archive:
+            names = [name for name in archive.names if name.endswith(".npy")]
+        self._names = [name.removesuffix(".npy") for name in names]
         self._arrays: dict[str, NDArray[Any]] = {}
+        self._matrix: Any = None
         if "X" not in self._names and not set(CSR_KEYS) <= set(self._names):
-            raise Problem(
-                f"{path} holds {listed(self._names)}; needed is X, or {listed(CSR_KEYS)} of a "
-                "CSR matrix."
+            held = listed(self._names) or "no arrays"
+            raise BadData(
+                f"{path} holds {held}; needed is X, or {listed(CSR_KEYS)} of a CSR matrix."
             )
         self.form = DENSE if "X" in self._names else SPARSE
 
     def layout(self, wishes: Wishes) -> Layout:
         _refuse_columns(self.path, wishes)
-        shape = self._shape()
-        target = wishes.target
-        if target is not None and target not in self._names:
-            raise Problem(
-                f"{self.path} has no array {target!r} (the target). It holds {listed(self._names)}."
+        _, width = self._shape()
+        if width == 0:
+            raise BadData(f"{self.path}: X has no columns.")
+        if wishes.target is not None:
+            self._refuse_no_target(wishes.target)
+        column = None if wishes.target is None else self._target_column(wishes.target)
+        return Layout(self.form, target=column, n_features=width)
+
+    def _refuse_no_target(self, name: str) -> None:
+        if name not in self._names:
+            raise BadData(
+                f"{self.path} has no array {quoted(name)} (the target). It holds "
+                f"{listed(self._names)}."
             )
-        column = None if target is None else self._target_column(target)
-        return Layout(self.form, target=column, n_features=shape[1])
 
     def _target_column(self, name: str) -> Column:
         y = self._array(name)
-        return Column(name, NUMBER if y.dtype.kind in "biuf" else CATEGORY, str(y.dtype))
+        if y.dtype.kind not in f"{NUMBERS}US":
+            raise BadData(
+                f"{self.path}: the target must hold numbers or words, got {quoted(y.dtype)}."
+            )
+        kind = NUMBER if y.dtype.kind in NUMBERS else CATEGORY
+        return Column(name, kind, str(y.dtype))
 
     def _shape(self) -> tuple[int, int]:
-        shape = self._array("X").shape if self.form == DENSE else tuple(self._array("shape"))
-        if len(shape) != 2:
-            raise Problem(f"{self.path}: X must have two dimensions, got the shape {shape}.")
-        return int(shape[0]), int(shape[1])
+        if self.form == DENSE:
+            shape = self._array("X").shape
+            if len(shape) != 2:
+                raise BadData(f"{self.path}: X must have two dimensions, got the shape {shape}.")
+            return int(shape[0]), int(shape[1])
+        said = self._array("shape")
+        if said.dtype.kind not in "iu" or said.shape != (2,) or int(said.min()) < 0:
+            raise BadData(
+                f"{self.path}: shape must be two whole numbers, the rows and the columns."
+            )
+        return int(said[0]), int(said[1])
 
     def _array(self, name: str) -> NDArray[Any]:
         """Return an array: a map of the file where it lies there uncompressed, else read."""
         if name not in self._arrays:
-            try:
-                self._arrays[name] = _member(self.path, name)
-            except (ValueError, OSError, zipfile.BadZipFile) as error:
-                raise Problem(f"{self.path}, array {name!r}: {error}") from None
+            self._arrays[name] = self._member(name)
         return self._arrays[name]
+
+    def _member(self, name: str) -> NDArray[Any]:
+        """Read or map an array, whose header agrees with the archive, and whose checksum is right.
+
+        Objects, which would be pickles, are refused.
+        """
+        member, where = f"{name}.npy", f"{self.path}, array {quoted(name)}"
+        with members(self.path, where) as archive:
+            info = archive.info(member)
+            with archive.opened(member) as file, damage(where):
+                header = _Header(file.read(_HEADER_BYTES))
+            header.check(where, info.file_size)
+            if info.compress_size == info.file_size and info.compress_type == 0:
+                archive.verify(member)
+                return header.mapped(self.path, info.header_offset)
+            self.refuse_more(f"array {quoted(name)}", info.file_size)
+            return header.filled(archive.read(member, info.file_size))
 
     def _read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
         total, width = self._shape()
         if width != layout.n_features:
-            raise Problem(
+            raise BadData(
                 f"{self.path} has {width:,} columns, the model expects {layout.n_features:,}."
             )
-        X = self._array("X") if self.form == DENSE else self._csr((total, width))
-        if X.dtype.kind not in "biuf":
-            raise Problem(f"{self.path}: X must hold numbers, got {X.dtype}.")
+        X = self._dense() if self.form == DENSE else self._csr()
         y = self._target(layout, total) if target else None
         for first in range(0, total, n_rows or max(total, 1)):
             rows = slice(first, first + (n_rows or total))
+            self._refuse_more_rows(rows, total)
             yield Chunk(_as_floats(X[rows]), None if y is None else y[rows], first)
 
-    def _csr(self, shape: tuple[int, int]) -> Any:
-        arrays = tuple(self._array(name) for name in CSR_KEYS[:3])
-        try:
-            return sp.csr_matrix(arrays, shape=shape)
-        except ValueError as error:
-            raise Problem(f"{self.path}: these arrays are no CSR matrix: {error}") from None
+    def _refuse_more_rows(self, rows: slice, total: int) -> None:
+        n_rows = min(rows.stop, total) - rows.start
+        self.refuse_more(f"{n_rows:,} rows", n_rows * self._row_bytes())
+
+    def _dense(self) -> NDArray[Any]:
+        X = self._array("X")
+        if X.dtype.kind not in NUMBERS:
+            raise BadData(f"{self.path}: X must hold numbers, got {quoted(X.dtype)}.")
+        return X
+
+    def _csr(self) -> Any:
+        """Return the matrix, all of whose indices were looked at: libraries trust them."""
+        if self._matrix is None:
+            shape = self._shape()
+            data, indices, indptr = (self._array(name) for name in CSR_KEYS[:3])
+            self._check_csr(data, indices, indptr, shape)
+            n_stored = int(indptr[-1])
+            whole = np.int32 if max(n_stored, *shape) < 2**31 else np.int64
+            arrays = (
+                data[:n_stored],
+                indices[:n_stored].astype(whole, copy=False),
+                indptr.astype(whole, copy=False),
+            )
+            with damage(self.path):
+                self._matrix = sp.csr_matrix(arrays, shape=shape)
+        return self._matrix
+
+    def _check_csr(self, data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> None:
+        self._refuse_other_format()
+        if data.dtype.kind not in NUMBERS:
+            raise BadData(f"{self.path}: data must hold numbers, got {quoted(data.dtype)}.")
+        for name, array in (("data", data), ("indices", indices), ("indptr", indptr)):
+            if array.ndim != 1:
+                raise self._no_csr(f"{name} has {array.ndim} dimensions")
+            if name != "data" and array.dtype.kind not in "iu":
+                raise self._no_csr(f"{name} must hold whole numbers, got {quoted(array.dtype)}")
+        if data.shape != indices.shape:
+            raise self._no_csr(f"there are {len(data):,} data and {len(indices):,} indices")
+        self._check_indptr(indptr, shape[0], len(indices))
+        self._refuse_width(str(self.path), shape[1], f"the shape is {shape}")
+        for first in range(0, int(indptr[-1]), _PART):
+            part = indices[first : min(first + _PART, int(indptr[-1]))]
+            lowest, highest = int(part.min()), int(part.max())
+            if lowest < 0 or highest >= shape[1]:
+                outside = lowest if lowest < 0 else highest
+                raise self._no_csr(f"there is an index {outside:,}, and {shape[1]:,} columns")
+
+    def _check_indptr(self, indptr: Any, n_rows: int, n_stored: int) -> None:
+        if len(indptr) != n_rows + 1:
+            raise self._no_csr(f"indptr has {len(indptr):,} numbers, and there are {n_rows:,} rows")
+        if int(indptr[0]) != 0 or int(indptr[-1]) > n_stored:
+            raise self._no_csr(
+                f"indptr goes from {int(indptr[0]):,} to {int(indptr[-1]):,}, and {n_stored:,} "
+                "numbers are stored"
+            )
+        if np.any(indptr[1:] < indptr[:-1]):
+            raise self._no_csr("indptr falls")
+
+    def _no_csr(self, why: str) -> BadData:
+        return BadData(f"{self.path}: these arrays are no CSR matrix: {why}.")
+
+    def _refuse_other_format(self) -> None:
+        """Refuse what ``scipy.sparse.save_npz`` wrote of another kind: a CSC matrix, say."""
+        if "format" not in self._names:
+            return
+        name = self._array("format")
+        said = text_of(name.item()) if name.dtype.kind == "S" else str(name)
+        if said != "csr":
+            raise BadData(
+                f"{self.path} holds a sparse matrix of the format {quoted(said)}; save it "
+                "with X.tocsr()."
+            )
 
     def _target(self, layout: Layout, n_rows: int) -> NDArray[Any] | None:
         if layout.target is None:
             return None
-        if layout.target.name not in self._names:
-            raise Problem(
-                f"{self.path} has no array {layout.target.name!r} (the target). It holds "
-                f"{listed(self._names)}."
-            )
+        self._refuse_no_target(layout.target.name)
+        found = self._target_column(layout.target.name)
         y = self._array(layout.target.name)
         if y.shape != (n_rows,):
-            raise Problem(
+            raise BadData(
                 f"{self.path}: {layout.target.name} has the shape {y.shape}, and there are "
                 f"{n_rows:,} rows."
             )
-        if layout.target.kind == NUMBER and y.dtype.kind not in "biuf":
-            raise Problem(f"{self.path}: the target must hold numbers, got {y.dtype}.")
-        return y.astype(np.float64 if layout.target.kind == NUMBER else object)
+        if layout.target.kind == NUMBER and found.kind != NUMBER:
+            raise BadData(f"{self.path}: the target must hold numbers, got {quoted(y.dtype)}.")
+        with damage(f"{self.path}, array {quoted(layout.target.name)}"):
+            if layout.target.kind == NUMBER:
+                return y.astype(np.float64)
+            return (np.char.decode(y, "utf-8") if y.dtype.kind == "S" else y).astype(object)
 
-    def size(self) -> Size:
+    def size(self, layout: Layout | None = None) -> Size:  # noqa: ARG002
+        return Size(self._shape()[0], self._row_bytes())
+
+    def _row_bytes(self) -> float:
         n_rows, width = self._shape()
         if self.form == DENSE:
-            return Size(n_rows, width * _as_floats(self._array("X")[:1]).itemsize)
-        return Size(n_rows, 12.0 * self._array("data").shape[0] / max(n_rows, 1) + 8)
+            return float(width * _as_floats(self._dense()[:1]).itemsize)
+        return 12.0 * len(self._csr().data) / max(n_rows, 1) + 8
 
 
 def _as_floats(X: Any) -> Any:
-    """Return float32 and float64 as they are, all else as float64 (bytes as float32)."""
-    if X.dtype in (np.float32, np.float64):
-        return X if sp.issparse(X) else np.asarray(X)
-    return X.astype(np.float32 if X.dtype.itemsize == 1 else np.float64)
+    """Return float32 and float64 as they are, all else as float64 (bytes as float32).
+
+    Sparse rows have their columns in order, each once: what does arithmetic on rows trusts that.
+    """
+    if X.dtype not in (np.float32, np.float64):
+        with np.errstate(over="ignore"):  # an infinite number is told of with its place
+            X = X.astype(np.float32 if X.dtype.itemsize == 1 else np.float64)
+    if not sp.issparse(X):
+        return np.asarray(X)
+    if not X.has_canonical_format:
+        X = X.copy()  # a map of a file cannot be written to
+        X.sum_duplicates()
+    return X
 
 
-def _member(path: Path, name: str) -> NDArray[Any]:
-    """Read or map an array of an archive; objects, which would be pickles, are refused."""
-    with zipfile.ZipFile(path) as archive:
-        info = archive.getinfo(f"{name}.npy")
-        if info.compress_type != zipfile.ZIP_STORED:
-            with archive.open(info) as stored:
-                array: NDArray[Any] = np.lib.format.read_array(stored, allow_pickle=False)
-            return array
-    with path.open("rb") as file:
-        file.seek(info.header_offset + 26)  # of the local header: lengths of name and extra field
-        lengths = np.frombuffer(file.read(4), "<u2")
-        file.seek(int(lengths.sum()), io.SEEK_CUR)
+class _Header:
+    """What a .npy file says of its array.
+
+    Raises
+    ------
+    ValueError
+        If it says nothing that is known.
+    """
+
+    def __init__(self, start: bytes) -> None:
+        file = io.BytesIO(start)
         version = np.lib.format.read_magic(file)
-        headers = {
+        readers = {
             (1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0,
         }
-        if version not in headers:
+        if version not in readers:
             raise ValueError(f"version {version} of the .npy format is not known")
-        shape, by_columns, dtype = headers[version](file)
-        if dtype.hasobject:
+        self.shape, self.by_columns, self.dtype = readers[version](file)
+        self.length = file.tell()
+        if self.dtype.hasobject:
             raise ValueError("it holds Python objects, which only a pickle could read")
-        if 0 in shape or shape == ():
-            return np.fromfile(file, dtype, count=int(np.prod(shape))).reshape(shape)
-        order: Any = "F" if by_columns else "C"
-        return np.memmap(file, dtype, "r", offset=file.tell(), shape=shape, order=order)
+        if self.dtype.names is not None or self.dtype.subdtype is not None:
+            raise ValueError(f"its type is {quoted(self.dtype)}, and not one of plain numbers")
+
+    def check(self, where: str, size: int) -> None:
+        """Refuse a header that does not go with the number of bytes there are.
+
+        Raises
+        ------
+        BadData
+        """
+        if any(length < 0 for length in self.shape) or len(self.shape) > 2:
+            raise BadData(f"{where}: its shape is {quoted(self.shape)}.")
+        count = math.prod(self.shape)
+        promised = self.length + count * self.dtype.itemsize
+        if promised != size or (count > 0 and self.dtype.itemsize == 0):
+            raise BadData(
+                f"{where}: its header speaks of {promised:,} bytes, and there are {size:,}."
+            )
+
+    @property
+    def _order(self) -> Any:
+        return "F" if self.by_columns else "C"
+
+    def filled(self, content: bytes) -> NDArray[Any]:
+        """Return the array that the bytes of the file are."""
+        values = np.frombuffer(content, self.dtype, offset=self.length, count=math.prod(self.shape))
+        return values.reshape(self.shape, order=self._order)
+
+    def mapped(self, path: Path, offset: int) -> NDArray[Any]:
+        """Return a map of the array in an archive, whose member begins at an offset."""
+        with path.open("rb") as file:
+            start = offset + _length_of_local_header(file, offset) + self.length
+            if math.prod(self.shape) == 0 or self.shape == ():
+                file.seek(start)
+                return np.fromfile(file, self.dtype, math.prod(self.shape)).reshape(self.shape)
+            return np.memmap(file, self.dtype, "r", start, self.shape, self._order)
 
 
-class SvmLight(Source):
+def _length_of_local_header(file: IO[bytes], offset: int) -> int:
+    file.seek(offset + 26)  # the lengths of name and extra field
+    return 30 + int(np.frombuffer(file.read(4), "<u2").sum())
+
+
+class SvmLight(Matrix):
     """A line for each row, ``target index:value index:value``, also compressed by gzip."""
 
     form = SPARSE
+
+    def __init__(self, path: Path, how: Format) -> None:
+        super().__init__(path, how)
+        refuse_other_kinds(path)
 
     def layout(self, wishes: Wishes) -> Layout:
         """Take a pass over the file: which features there are is known at its end only."""
@@ -176,12 +346,13 @@ class SvmLight(Source):
         if wishes.target is not None:
             raise Misuse(f"--target: in {self.path} it is the first word of each line.")
         lowest, highest = np.iinfo(np.int64).max, -1
-        for X, _, _ in self._blocks(_ROWS_A_BLOCK):
+        for X, _, first in self._blocks(_ROWS_A_BLOCK):
             if X.nnz > 0:
                 lowest = min(lowest, int(X.indices.min()))
                 highest = max(highest, int(X.indices.max()))
+                self._refuse_wide(X, highest, first)
         if highest < 0:
-            raise Problem(f"{self.path} holds no features.")
+            raise BadData(f"{self.path} holds no features.")
         zero_based = lowest == 0
         return Layout(
             SPARSE,
@@ -189,6 +360,12 @@ class SvmLight(Source):
             n_features=highest + zero_based,
             zero_based=zero_based,
         )
+
+    def _refuse_wide(self, X: Any, highest: int, first: int) -> None:
+        if highest + 1 > self.how.limits.features:
+            row = _row_of(X, int(X.indices.argmax()))
+            place = self.place(first + row)
+            self._refuse_width(place, highest + 1, f"there is a feature {highest:,}")
 
     def _read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
         shift, width = int(not layout.zero_based), layout.n_features
@@ -204,11 +381,10 @@ class SvmLight(Source):
         outside = np.flatnonzero((columns < 0) | (columns >= width))
         if outside.shape[0] == 0:
             return
-        row = int(np.searchsorted(X.indptr, outside[0], side="right")) - 1
         low = 0 if layout.zero_based else 1
-        raise Problem(
-            f"{self.place(first + row)}: there is a feature {X.indices[outside[0]]:,}, and the "
-            f"model knows {low} to {width - 1 + low:,}."
+        raise BadData(
+            f"{self.place(first + _row_of(X, int(outside[0])))}: there is a feature "
+            f"{X.indices[outside[0]]:,}, and the model knows {low} to {width - 1 + low:,}."
         )
 
     def _blocks(self, n_rows: int | None) -> Iterator[tuple[Any, NDArray[Any], int]]:
@@ -220,22 +396,28 @@ class SvmLight(Source):
 
     def _lines(self, n_rows: int | None) -> Iterator[list[bytes]]:
         """Yield the lines that are rows, in lists."""
-        opened: Callable[..., Any] = gzip.open if self.path.suffix == ".gz" else open
-        try:
-            with opened(self.path, "rb") as file:
-                rows = (line for line in file if _is_row(line))
-                while lines := list(itertools.islice(rows, n_rows)):
-                    yield lines
-        except (OSError, EOFError) as error:
-            raise Problem(f"{self.path}: {error}") from None
+        with opened(self.path) as file:
+            rows = (line for line in lines_of(file, self.path) if _is_row(line))
+            while lines := list(itertools.islice(self._counted(rows), n_rows)):
+                yield lines
+
+    def _counted(self, rows: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield lines as long as all of them together do not take too much memory."""
+        n_bytes = n_told = 0
+        for number, line in enumerate(rows, 1):
+            n_bytes += len(line) + _LINE_BYTES
+            if n_bytes > n_told + _PART:
+                self.refuse_more(f"{number:,} rows or more", n_bytes)
+                n_told = n_bytes
+            yield line
 
     def _parse(self, lines: list[bytes], first: int) -> tuple[Any, NDArray[Any]]:
         try:
             return _load(lines)
-        except (ValueError, OverflowError) as error:
+        except (ValueError, OverflowError, IndexError, TypeError) as error:
             raise self._complaint(lines, first, error) from None
 
-    def _complaint(self, lines: list[bytes], first: int, error: Exception) -> Problem:
+    def _complaint(self, lines: list[bytes], first: int, error: Exception) -> BadData:
         """Find the row that cannot be read, each time in one of two halves."""
         low, high = 0, len(lines)
         while high - low > 1:
@@ -243,28 +425,35 @@ class SvmLight(Source):
             try:
                 _load(lines[low:middle])
                 low = middle
-            except (ValueError, OverflowError) as of_half:
+            except (ValueError, OverflowError, IndexError, TypeError) as of_half:
                 high, error = middle, of_half
-        return Problem(f"{self.place(first + low)}: {_plainly(lines[low]) or error}")
+        return BadData(f"{self.place(first + low)}: {_plainly(lines[low]) or first_line(error)}")
 
     def place(self, row: int, column: str | None = None) -> str:
-        opened: Callable[..., Any] = gzip.open if self.path.suffix == ".gz" else open
-        with opened(self.path, "rb") as file:
-            numbers = (line for line, text in enumerate(file, 1) if _is_row(text))
+        line = None
+        with suppress(BadData), opened(self.path) as file:
+            rows = enumerate(lines_of(file, self.path), 1)
+            numbers = (number for number, text in rows if _is_row(text))
             line = next(itertools.islice(numbers, row, None), None)
         return super().place(row, column) if line is None else f"{self.path}, line {line:,}"
 
-    def size(self) -> Size:
-        factor = 4 if self.path.suffix == ".gz" else 1
+    def size(self, layout: Layout | None = None) -> Size:  # noqa: ARG002
+        factor = 4 if is_gzip(self.path) else 1
         lines = next(self._lines(1000), [])
         if not lines:
-            raise Problem(f"{self.path} is empty.")
+            raise BadData(f"{self.path} is empty.")
         X, _ = self._parse(lines, 0)
         line_bytes = sum(map(len, lines)) / len(lines)
         n_rows = max(int(self.path.stat().st_size * factor / line_bytes), 1)
         return Size(n_rows, 12.0 * X.nnz / X.shape[0] + 8)
 
 
+def _row_of(X: Any, stored: int) -> int:
+    """Return the row of a number by its place among those stored."""
+    return int(np.searchsorted(X.indptr, stored, side="right")) - 1
+
+
+_LINE_BYTES = 33  # of Python's, for a line in a list
 _ROWS_A_BLOCK = 1 << 16
 
 
@@ -285,10 +474,10 @@ def _plainly(line: bytes) -> str:
     target, *features = line.partition(b"#")[0].split()
     for word in features:
         if not re.fullmatch(rb"(qid|\d+):\S+", word):
-            return f"{word.decode(errors='replace')!r} is not index:value."
+            return f"{quoted(text_of(word))} is not index:value."
     for word in (target, *(word.partition(b":")[2] for word in features)):
         try:
             float(word)
         except ValueError:
-            return f"{word.decode(errors='replace')!r} is not a number."
+            return f"{quoted(text_of(word))} is not a number."
     return ""

@@ -11,16 +11,23 @@ from fastgd.cli._layout import Chunk
 from fastgd.cli._names import CLASSIFICATION, REGRESSION
 from fastgd.cli._problems import Problem
 
+LARGEST_LABEL = 2.0**53  # up to it, float64 has all whole numbers
+MOST_LABEL_BYTES = 1 << 28
 MOST_PROBABILITIES = 1 << 26  # numbers that are kept for metrics of probabilities
 
 Scores = dict[str, float]
 
 
 def as_labels(y: NDArray[Any], classes: Iterable[Any]) -> NDArray[Any]:
-    """Return labels as the model has them: text, or whole numbers where its classes are."""
+    """Return labels as the model has them: text, or whole numbers where its classes are.
+
+    An array of text has the room of the longest for each; where that is too much it holds objects.
+    """
     if y.dtype == object:
-        return y.astype(str)
-    if all(isinstance(label, int) for label in classes) and np.equal(y, np.rint(y)).all():
+        longest = max((len(label) for label in classes if isinstance(label, str)), default=0)
+        return y if 4 * longest * len(y) > MOST_LABEL_BYTES else y.astype(str)
+    is_whole = np.equal(y, np.rint(y)).all() and np.all(np.abs(y) <= LARGEST_LABEL)
+    if is_whole and all(isinstance(label, int) for label in classes):
         return y.astype(np.int64)
     return y
 

@@ -10,7 +10,14 @@ import numpy as np
 
 from fastgd import linear_model
 from fastgd.cli._names import MODELS
-from fastgd.cli._problems import Misuse, Problem, listed
+from fastgd.cli._problems import (
+    MOST_OF_AN_ERROR,
+    Misuse,
+    Problem,
+    listed,
+    quoted,
+    shortened,
+)
 from fastgd.cli._summary import Summary
 from fastgd.losses import Quantile, Tweedie
 from fastgd.schedules import Cosine
@@ -110,7 +117,9 @@ def words_of(settings: Sequence[str]) -> Words:
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or not name:
-            raise Misuse(f"--set takes NAME=VALUE, got {setting!r}.")
+            raise Misuse(f"--set takes NAME=VALUE, got {quoted(setting)}.")
+        if name.strip() == "callbacks":
+            raise Misuse("--set callbacks: those are objects of Python, which no word stands for.")
         words[name.strip()] = _value(text.strip())
     return words
 
@@ -121,7 +130,7 @@ def _value(text: str) -> Any:
         return small[text.lower()]
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
 
 
@@ -147,8 +156,8 @@ def _told(model: Any, name: str, words: Words, seed: int | None) -> Any:
     model.set_params(**words)
     try:
         model._validate_params()
-    except ValueError as error:
-        raise Misuse(f"--set: {error}") from None
+    except (ValueError, TypeError) as error:
+        raise Misuse(f"--set: {shortened(str(error), MOST_OF_AN_ERROR)}") from None
     return model
 
 

@@ -2,10 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fastgd import __version__
+from fastgd.cli._limits import FEATURES, MEMORY, MOST_FEATURES, parsed_count, parsed_size
 from fastgd.cli._names import MODELS
+from fastgd.cli._problems import plain
 
 EXIT_STATUS = "exit status: 0 good, 1 data or a model is at fault, 2 wrong usage"
 FORMATS = """\
@@ -44,9 +46,17 @@ EXAMPLES = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that repeats no control characters."""
+
+    def error(self, message: str) -> NoReturn:
+        """Tell what is wrong with the words, and exit."""
+        super().error(plain(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser; ``run`` of what it parses names the function of the command."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="fastgd",
         description="Linear, logistic and softmax models by gradient descent, from files.",
         epilog=f"fastgd COMMAND --help has examples.\n{EXIT_STATUS}",
@@ -70,6 +80,11 @@ def _command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.set_defaults(run=f"fastgd.cli.{run}")
+    made.add_argument(
+        "--debug",
+        action="store_true",
+        help="print a traceback if something goes wrong (as does FASTGD_DEBUG=1)",
+    )
     return made
 
 
@@ -96,7 +111,14 @@ def _train(commands: Any) -> None:
     )
     _file(train, "data", metavar="DATA", help="the rows to learn from")
     train.add_argument("--model", required=True, choices=MODELS, metavar="NAME", help="see above")
-    _file(train, "-o", "--output", required=True, metavar="FILE", help="where the model goes")
+    _file(
+        train,
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="where the model goes (-: stdout)",
+    )
     _add_columns(train)
     _add_settings(train)
     train.add_argument(
@@ -143,7 +165,8 @@ def _add_columns(parser: Any) -> None:
         parser.add_argument(
             f"--{option}", action="extend", nargs=1, default=[], metavar="COLUMN", help=help
         )
-    _add_separator(parser)
+    _add_notation(parser)
+    _add_limits(parser, features=True)
 
 
 def _add_settings(parser: Any) -> None:
@@ -158,10 +181,36 @@ def _add_settings(parser: Any) -> None:
     parser.add_argument("--seed", type=_seed, metavar="N", help="of all that is drawn at random")
 
 
-def _add_separator(parser: Any) -> None:
+def _add_notation(parser: Any) -> None:
     parser.add_argument(
         "--separator", metavar="CHARACTER", help="of CSV (default: a comma, a tab for .tsv)"
     )
+    parser.add_argument(
+        "--decimal", metavar="CHARACTER", help='of numbers in CSV: "." (the default) or ","'
+    )
+    parser.add_argument(
+        "--thousands",
+        metavar="CHARACTER",
+        help="that groups digits of numbers in CSV, such as , or . or a space (default: none)",
+    )
+
+
+def _add_limits(parser: Any, *, features: bool) -> None:
+    parser.add_argument(
+        "--max-memory",
+        type=_size,
+        metavar="SIZE",
+        help="that rows read at once, or a model, may take, such as 8G (default: half of what is "
+        f"free, 1G for a model; or {MEMORY})",
+    )
+    if features:
+        parser.add_argument(
+            "--max-features",
+            type=_count,
+            metavar="N",
+            help="columns that a sparse matrix may have "
+            f"(default: {MOST_FEATURES:,}; or {FEATURES})",
+        )
 
 
 def _add_chunk_rows(parser: Any, default: str) -> None:
@@ -189,7 +238,8 @@ def _predict(commands: Any) -> None:
     predict.add_argument(
         "--proba", action="store_true", help="add a column for the probability of each class"
     )
-    _add_separator(predict)
+    _add_notation(predict)
+    _add_limits(predict, features=False)
     _add_chunk_rows(predict, "default: as memory allows")
     _add_quiet(predict)
 
@@ -204,7 +254,8 @@ def _evaluate(commands: Any) -> None:
     )
     _add_model_and_data(evaluate)
     evaluate.add_argument("--json", action="store_true", help="print JSON")
-    _add_separator(evaluate)
+    _add_notation(evaluate)
+    _add_limits(evaluate, features=False)
     _add_chunk_rows(evaluate, "default: as memory allows")
     _add_quiet(evaluate)
 
@@ -223,6 +274,7 @@ def _info(commands: Any) -> None:
     )
     _file(info, "model", nargs="?", metavar="MODEL", help="a file that fastgd train wrote")
     info.add_argument("--json", action="store_true", help="print JSON")
+    _add_limits(info, features=False)
 
 
 def _bench(commands: Any) -> None:
@@ -292,17 +344,38 @@ def _completion(commands: Any) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
+    number = _whole(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text}")
     return number
 
 
 def _seed(text: str) -> int:
-    number = int(text)
+    number = _whole(text)
     if not 0 <= number < 2**32:
         raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^32 - 1, got {text}")
     return number
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if abs(number) >= 2**63:
+        raise argparse.ArgumentTypeError(f"is too large: {text}")
+    return number
+
+
+def _size(text: str) -> int:
+    try:
+        return parsed_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _count(text: str) -> int:
+    try:
+        return parsed_count(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _fraction_or_file(text: str) -> float | Path:

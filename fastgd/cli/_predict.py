@@ -6,35 +6,39 @@ import io
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any, Protocol
 
 from fastgd.cli import _archive
+from fastgd.cli._asked import format_of
 from fastgd.cli._layout import Chunk
 from fastgd.cli._measures import Scores, measure
 from fastgd.cli._names import NOVELTY
-from fastgd.cli._problems import Problem, first_line
+from fastgd.cli._output import check_output, is_stdout, replacing
+from fastgd.cli._problems import Problem, first_line, plain, reason
 from fastgd.cli._sources import Source, open_source, rows_to_stream
-from fastgd.cli._terminal import counted, note, progress, say
+from fastgd.cli._terminal import counted, note, progress, result
 
 
 def predict(args: argparse.Namespace) -> int:
     """Write a prediction for each row, as CSV."""
-    card, pipeline = _archive.load(args.model)
+    if args.output is not None:
+        check_output(args.output, [args.model, args.data])
+    card, pipeline = _archive.load(args.model, format_of(args).limits)
     if args.proba and not hasattr(pipeline, "predict_proba"):
         raise Problem(
             f"{args.model} ({card.estimator}) has no probabilities; logistic and softmax do."
         )
     source = _source(args, card)
+    header = _header(card, proba=args.proba)
     n_rows = 0
-    with _output(args) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_header(card, proba=args.proba))
+    with _output(args) as writer:
+        writer.writerow(header)
         for chunk in _chunks(args, source, card, target=False):
-            writer.writerows(_rows(pipeline, chunk, proba=args.proba))
+            writer.writerows(_rows(pipeline, chunk, len(header)))
             n_rows += chunk.n_rows
-    if args.output is not None:
+    if args.output is not None and not is_stdout(args.output):
         note(f"{counted(n_rows, 'prediction')} in {args.output}", quiet=args.quiet)
     return 0
 
@@ -44,31 +48,75 @@ def _header(card: _archive.Card, *, proba: bool) -> list[str]:
     return ["prediction", *(f"probability of {label}" for label in classes)]
 
 
-def _rows(pipeline: Any, chunk: Chunk, *, proba: bool) -> Iterator[list[Any]]:
+def _rows(pipeline: Any, chunk: Chunk, width: int) -> Iterable[tuple[Any, ...]]:
+    """Return predictions, followed by probabilities where more than one column is wanted."""
     try:
         columns = [pipeline.predict(chunk.X).tolist()]
-        if proba:
+        if width > 1:
             columns += pipeline.predict_proba(chunk.X).T.tolist()
-    except ValueError as error:
+        rows = list(zip(*columns, strict=True))
+    except MemoryError:
+        raise
+    except Exception as error:  # a model that is damaged can fail in any way
         raise Problem(f"the model refuses the data: {first_line(error)}") from None
-    return map(list, zip(*columns, strict=True))
+    if len(columns) != width:
+        raise Problem(f"the model is damaged: it has not the {width - 1} classes that it should.")
+    return rows
+
+
+class _Writer(Protocol):
+    """What ``csv.writer`` returns."""
+
+    def writerow(self, row: Iterable[Any], /) -> Any:
+        """Write a row."""
+
+    def writerows(self, rows: Iterable[Iterable[Any]], /) -> Any:
+        """Write rows."""
+
+
+class _Terminal:
+    """Stdout where a person looks at it: what is not printable is written as Python writes it."""
+
+    def write(self, text: str) -> int:
+        """Write a line."""
+        return sys.stdout.write("\n".join(map(plain, text.split("\n"))))
 
 
 @contextmanager
-def _output(args: argparse.Namespace) -> Iterator[IO[str]]:
+def _output(args: argparse.Namespace) -> Iterator[_Writer]:
     """Open the file that was asked for, which appears once it is whole; else stdout."""
     if args.output is None:
-        yield sys.stdout
+        with _stdout() as writer:
+            yield writer
         return
-    with _archive.replacing(args.output) as file:
+    with replacing(args.output) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        yield text
+        yield csv.writer(text, lineterminator="\n")
         text.flush()
         text.detach()
 
 
+@contextmanager
+def _stdout() -> Iterator[_Writer]:
+    if sys.stdout is None:
+        raise Problem("stdout is closed: there is nowhere to write to.")
+    target: Any = _Terminal() if sys.stdout.isatty() else sys.stdout
+    try:
+        yield csv.writer(target, lineterminator="\n")
+        sys.stdout.flush()
+    except UnicodeEncodeError:
+        raise Problem(
+            f"stdout takes {sys.stdout.encoding} only, and there are other characters: "
+            "PYTHONIOENCODING=utf-8 or -o FILE writes them."
+        ) from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Problem(f"stdout cannot be written: {reason(error)}") from None
+
+
 def _source(args: argparse.Namespace, card: _archive.Card) -> Source:
-    source = open_source(args.data, args.separator)
+    source = open_source(args.data, format_of(args))
     source.check_layout(card.layout)
     return source
 
@@ -76,8 +124,9 @@ def _source(args: argparse.Namespace, card: _archive.Card) -> Source:
 def _chunks(
     args: argparse.Namespace, source: Source, card: _archive.Card, *, target: bool
 ) -> Iterator[Chunk]:
-    n_rows = rows_to_stream(source, args.chunk_rows)
-    with progress(args.command, source.size().n_rows, quiet=args.quiet) as bar:
+    size = source.size(card.layout)
+    n_rows = rows_to_stream(source, args.chunk_rows, size)
+    with progress(args.command, size.n_rows, quiet=args.quiet) as bar:
         for chunk in source.read(card.layout, n_rows, target=target):
             yield chunk
             bar.update(chunk.n_rows)
@@ -85,21 +134,23 @@ def _chunks(
 
 def evaluate(args: argparse.Namespace) -> int:
     """Print how good a model's predictions are."""
-    card, pipeline = _archive.load(args.model)
+    card, pipeline = _archive.load(args.model, format_of(args).limits)
     source = _source(args, card)
     chunks = _chunks(args, source, card, target=card.task != NOVELTY)
     try:
         scores = measure(pipeline, chunks, card.task)
-    except ValueError as error:
+    except (Problem, MemoryError):
+        raise
+    except Exception as error:  # a model that is damaged can fail in any way
         raise Problem(f"{args.data}: {first_line(error)}") from None
     if args.json:
-        print(
+        result(
             json.dumps(
                 {name: _json_number(name, value) for name, value in scores.items()}, indent=1
             )
         )
     else:
-        say(f"{args.model} ({card.estimator}) on {args.data}\n{_as_table(scores)}")
+        result(f"{args.model} ({card.estimator}) on {args.data}\n{_as_table(scores)}")
     return 0
 
 

@@ -2,29 +2,74 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgd.cli._layout import TABLE, Chunk, Layout, Size, Wishes
-from fastgd.cli._problems import Misuse, Problem, listed, needed
+from fastgd.cli._limits import Limits, refuse_more
+from fastgd.cli._problems import BadData, Misuse, listed, needed, quoted
+from fastgd.cli._streams import refuse_unreadable
 
 MOST_ROWS, FEWEST_ROWS = 1 << 18, 256
 # a fit holds the file's rows, what the preparation makes of them, and scratch
 COPIES = 3.0
 SHARE_OF_MEMORY = 0.5
 CHUNK_SHARE_OF_MEMORY = 1 / 16
+ALWAYS_ALLOWED = 1 << 26  # bytes: rows of no more are read whatever seems free
+
+
+class Format(NamedTuple):
+    """How a file is to be read: what its name does not tell, and the limits.
+
+    Attributes
+    ----------
+    separator : str or None
+        Of CSV; None is a comma, or a tab for .tsv.
+    decimal, thousands : str
+        How numbers are written in CSV.
+    limits : Limits
+    """
+
+    separator: str | None = None
+    decimal: str = "."
+    thousands: str = ""
+    limits: Limits = Limits()
 
 
 class Source(ABC):
-    """A file of rows that can be read as often as needed, in chunks."""
+    """A file of rows that can be read as often as needed, in chunks.
+
+    All that it holds is checked before another library is given it; what is wrong with it raises
+    ``BadData``, which names the place.
+    """
 
     form: str
+    default_target: str | None = None
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, how: Format = Format()) -> None:  # noqa: B008
         self.path = path
+        self.how = how
+
+    def most_bytes(self) -> int:
+        """Return how much memory may be taken for rows that are read at once."""
+        memory = self.how.limits.memory
+        return int(_free_memory() * SHARE_OF_MEMORY) if memory is None else memory
+
+    def refuse_more(self, what: str, size: float, most: int | None = None) -> None:
+        """Refuse what would take more memory than is allowed.
+
+        Raises
+        ------
+        TooLarge
+        """
+        if most is None:
+            is_asked = self.how.limits.memory is not None
+            most = self.most_bytes() if is_asked else max(self.most_bytes(), ALWAYS_ALLOWED)
+        refuse_more(f"{self.path}: {what}", size, most, "--chunk-rows 10000 may need less. ")
 
     @abstractmethod
     def layout(self, wishes: Wishes) -> Layout:
@@ -32,7 +77,7 @@ class Source(ABC):
 
         Raises
         ------
-        Problem
+        BadData
             If the target or another column that was named is not there.
         """
 
@@ -45,7 +90,7 @@ class Source(ABC):
 
         Raises
         ------
-        Problem
+        BadData
             If the file does not hold what the layout says, or lacks a target; it names the place.
         """
         for chunk in self._read(layout, n_rows, target=target):
@@ -61,11 +106,13 @@ class Source(ABC):
         if lost.any():
             column = layout.target.name if layout.target and self.form == TABLE else None
             place = self.place(first + int(np.argmax(lost)), column)
-            raise Problem(f"{place}: the target is missing. Rows without one are of no use here.")
+            is_infinite = y.dtype != object and bool(np.isinf(y[lost][0]))
+            what = "infinite" if is_infinite else "missing"
+            raise BadData(f"{place}: the target is {what}. Rows without one are of no use here.")
 
     @abstractmethod
-    def size(self) -> Size:
-        """Estimate how much there is to read."""
+    def size(self, layout: Layout | None = None) -> Size:
+        """Estimate how much there is to read, of the columns of a layout or of all."""
 
     def place(self, row: int, column: str | None = None) -> str:
         """Return where a row is, as a user finds it; numbers of rows begin at 0."""
@@ -77,43 +124,43 @@ class Source(ABC):
             return
         if layout.form == TABLE:
             names = listed(column.name for column in layout.columns)
-            raise Problem(f"{self.path} has no named columns, and the model expects {names}.")
-        raise Problem(
+            raise BadData(f"{self.path} has no named columns, and the model expects {names}.")
+        raise BadData(
             f"{self.path} is a table, and the model expects a matrix of {layout.n_features:,} "
             "columns without names (.npz or svmlight)."
         )
 
 
 def _with_column(place: str, column: str | None) -> str:
-    return place if column is None else f"{place}, column {column!r}"
+    return place if column is None else f"{place}, column {quoted(column)}"
 
 
-def open_source(path: Path, separator: str | None = None) -> Source:
+def open_source(path: Path, how: Format = Format()) -> Source:  # noqa: B008
     """Return what reads a file, by the end of its name.
 
     Raises
     ------
-    Problem
+    BadData
         If there is no such file, or its name ends in nothing known.
     """
     from fastgd.cli._matrices import NPZ, SvmLight
     from fastgd.cli._tables import CSV, Parquet
 
-    if not path.is_file():
-        raise Problem(f"there is no file {path}" if not path.exists() else f"{path} is no file")
+    refuse_unreadable(path)
     name = path.name.lower()
     plain = name.removesuffix(".gz")
     if plain.endswith((".csv", ".tsv", ".txt")):
-        return CSV(path, separator or ("\t" if plain.endswith(".tsv") else ","))
-    if separator is not None:
-        raise Misuse("--separator is for CSV files.")
+        return CSV(path, how)
+    for option in ("separator", "decimal", "thousands"):
+        if getattr(how, option) != getattr(Format(), option):
+            raise Misuse(f"--{option} is for CSV files.")
     if plain.endswith((".svm", ".svmlight", ".libsvm")):
-        return SvmLight(path)
+        return SvmLight(path, how)
     if name.endswith((".parquet", ".pq")):
-        return Parquet(path)
+        return Parquet(path, how)
     if name.endswith(".npz"):
-        return NPZ(path)
-    raise Problem(
+        return NPZ(path, how)
+    raise BadData(
         f"{path}: what this file holds cannot be told from its name. Known are .csv, .tsv, .txt "
         "(CSV), .svm, .svmlight, .libsvm (all of them also with .gz), .parquet, .pq and .npz."
     )
@@ -123,21 +170,41 @@ def rows_at_a_time(source: Source, asked: int | None) -> int | None:
     """Return how many rows to read at a time; None where all of them fit into memory."""
     if asked is not None:
         return asked
-    size, free = source.size(), _free_memory()
-    if size.n_rows * size.row_bytes * COPIES <= free * SHARE_OF_MEMORY:
+    size = source.size()
+    if size.n_rows * size.row_bytes * COPIES <= source.most_bytes():
         return None
-    return _rows_within(size, free)
+    return _rows_within(size, source)
 
 
-def rows_to_stream(source: Source, asked: int | None) -> int:
+def rows_to_stream(source: Source, asked: int | None, size: Size) -> int:
     """Return how many rows to read at a time where nothing needs all of them at once."""
-    return asked or min(_rows_within(source.size(), _free_memory()), 1 << 16)
+    return asked or min(_rows_within(size, source), 1 << 16)
 
 
-def _rows_within(size: Size, free: int) -> int:
-    rows = int(free * CHUNK_SHARE_OF_MEMORY / (size.row_bytes * COPIES))
+def _rows_within(size: Size, source: Source) -> int:
+    share = CHUNK_SHARE_OF_MEMORY / SHARE_OF_MEMORY
+    rows = int(source.most_bytes() * share / (max(size.row_bytes, 1.0) * COPIES))
     return min(max(rows, FEWEST_ROWS), MOST_ROWS)
 
 
 def _free_memory() -> int:
-    return int(needed("psutil", "reading data").virtual_memory().available)
+    """Return the bytes that are free, within what a container may take."""
+    free = int(needed("psutil", "reading data").virtual_memory().available)
+    return max(min([free, *_left_by_control_groups()]), 0)
+
+
+def _left_by_control_groups() -> Iterator[int]:
+    """Yield what Linux leaves to a container: of version 2, of version 1."""
+    for folder, most, now, cached in (
+        ("/sys/fs/cgroup", "memory.max", "memory.current", "file"),
+        (
+            "/sys/fs/cgroup/memory",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            "total_cache",
+        ),
+    ):
+        with suppress(OSError, ValueError):  # "max" is no number
+            texts = [Path(folder, name).read_text() for name in (most, now, "memory.stat")]
+            in_cache = dict(map(str.split, texts[2].splitlines())).get(cached, 0)
+            yield int(texts[0]) - int(texts[1]) + int(in_cache)

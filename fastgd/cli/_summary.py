@@ -14,9 +14,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fastgd.cli._layout import CATEGORY, NUMBER, SPARSE, TABLE, Chunk, Layout
-from fastgd.cli._problems import Problem
+from fastgd.cli._problems import BadData
 from fastgd.cli._sources import Source
 
+MOST_NAME_BYTES = 1 << 26
 SLICE_ROWS = 1 << 14  # rows of which moments are taken at once: bounds the scratch
 
 
@@ -57,6 +58,13 @@ def _stored(matrix: Any) -> NDArray[Any]:
     return values
 
 
+def _words_of(column: Any) -> set[str]:
+    """Return the different words of a column."""
+    from pandas import unique
+
+    return {word for word in unique(column.to_numpy()) if word is not None and word == word}
+
+
 class Summary:
     """What there is to know of the rows before any model is fitted to them.
 
@@ -89,7 +97,7 @@ class Summary:
 
         Raises
         ------
-        Problem
+        BadData
             For numbers that are infinite.
         """
         if chunk.n_rows == 0:
@@ -100,7 +108,7 @@ class Summary:
             self._refuse_infinity(numbers, chunk.first)
             self.moments.add(numbers)
         for name, seen in self.categories.items():
-            seen.update(chunk.X[name].dropna().unique())
+            seen.update(_words_of(chunk.X[name]))
         if chunk.y is not None:
             if self._classifies:
                 self.classes.update(chunk.y.tolist())
@@ -122,7 +130,7 @@ class Summary:
             if self._layout.form == TABLE:
                 name = self.numbers[column]
         place = self._source.place(first + row, name)
-        raise Problem(f"{place}: {'not a finite number' if is_sparse else 'an infinite number'}.")
+        raise BadData(f"{place}: {'not a finite number' if is_sparse else 'an infinite number'}.")
 
     @property
     def n_rows(self) -> int:
@@ -165,18 +173,50 @@ def _of_numbers(*, standardize: bool) -> Any:
 
 
 def _of_table(layout: Layout, summary: Summary, *, standardize: bool) -> ColumnTransformer:
-    from pandas import DataFrame, Series
+    """Return the transformer of named columns.
+
+    It is told of columns by their places in the two rows, and finds them by their names in any
+    frame: looked up by name, they would take a time that grows with the square of their number.
+    """
+    from pandas import DataFrame, concat
 
     numbers, categories = layout.names(NUMBER), layout.names(CATEGORY)
     known = [np.array(sorted(summary.categories[name]), object) for name in categories]
     branches: list[Any] = []
-    rows = DataFrame(index=[0, 1])
+    frames = []
     if numbers:
-        branches.append(("numbers", _of_numbers(standardize=standardize), numbers))
-        rows[numbers] = DataFrame(summary.moments.two_rows(), columns=summary.numbers)[numbers]
+        branches.append(("numbers", _of_numbers(standardize=standardize), slice(0, len(numbers))))
+        rows = DataFrame(summary.moments.two_rows(), columns=summary.numbers)
+        frames.append(rows if numbers == summary.numbers else rows[numbers])
     if categories:
         encoder = OneHotEncoder(categories=known, handle_unknown="ignore")
-        branches.append(("categories", encoder, categories))
-        for name, values in zip(categories, known, strict=True):
-            rows[name] = Series([values[0], values[-1]], dtype=object)
-    return ColumnTransformer(branches).fit(rows)
+        branches.append(("categories", encoder, slice(len(numbers), layout.n_features)))
+        ends = np.array([[words[0], words[-1]] for words in known], object).T
+        frames.append(DataFrame(ends, columns=categories, dtype=object))
+    fitted = ColumnTransformer(branches).fit(concat(frames, axis=1))
+    for part in _parts(fitted):
+        if "feature_names_in_" in vars(part):
+            part.feature_names_in_ = _compact(part.feature_names_in_)
+    # what scikit-learn keeps as lists of places, each of which would be saved as an object
+    places = vars(fitted).get("_transformer_to_input_indices", {})
+    for name in places:
+        places[name] = np.asarray(places[name], np.int64)
+    return fitted
+
+
+def _parts(transformer: ColumnTransformer) -> list[Any]:
+    """Return a fitted transformer and those in it."""
+    branches = [part for _, part, _ in transformer.transformers_ if not isinstance(part, str)]
+    inner = [step for part in branches if isinstance(part, Pipeline) for _, step in part.steps]
+    return [transformer, *branches, *inner]
+
+
+def _compact(names: NDArray[Any]) -> NDArray[Any]:
+    """Return names as an array of text, which is saved as one: objects are saved one by one.
+
+    All take the room of the longest there, so a few very long ones are left as they are.
+    """
+    text = names.astype(str)
+    if text.nbytes > MOST_NAME_BYTES or not np.array_equal(text, names):  # NULs at their ends
+        return names
+    return text

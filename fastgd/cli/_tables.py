@@ -1,11 +1,12 @@
 """Tables with named columns: CSV and Parquet, both read by Arrow."""
 
 import csv
-import gzip
+import io
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd.cli._layout import CATEGORY, NUMBER, TABLE, Chunk, Column, Layout, Size, Wishes
-from fastgd.cli._problems import Problem, listed, needed
-from fastgd.cli._sources import Source
+from fastgd.cli._layout import (
+    CATEGORY,
+    NUMBER,
+    TABLE,
+    Chunk,
+    Column,
+    Layout,
+    Size,
+    Wishes,
+    likeness,
+)
+from fastgd.cli._numerals import Notation, has_unit, likely_notation
+from fastgd.cli._problems import BadData, Problem, first_line, listed, needed, quoted
+from fastgd.cli._sources import Format, Source
+from fastgd.cli._streams import is_gzip, lines_of, opened, refuse_other_kinds
+from fastgd.cli._zips import damage
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "<NA>")
-SAMPLE_ROWS = 10_000
+SAMPLE_ROWS, FEWEST_SAMPLE_ROWS = 10_000, 100
+SAMPLE_CELLS = 10_000_000
 BLOCK_BYTES = 1 << 23  # of text that Arrow parses at once; a row has to fit in
+BLOCKS_OF_A_HEADER = 64  # where the line of names is long, so are the others
 GZIP_FACTOR = 5  # text is that much longer than what gzip makes of it, roughly
 NUMBER_BYTES, CATEGORY_BYTES = 8, 72
+LOST = "?"  # the kind of a column that seems to hold numbers, written in another way
+BATCH_ROWS = 1 << 16  # of Parquet that are unpacked at once
 
 
 class Table(Source):
@@ -29,10 +47,16 @@ class Table(Source):
 
     form = TABLE
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, how: Format) -> None:
+        super().__init__(path, how)
         self._arrow: Any = needed("pyarrow", f"reading {path.suffix} files")
+        needed("pyarrow.compute", f"reading {path.suffix} files")
         self._pandas: Any = needed("pandas", f"reading {path.suffix} files")
+        self._notation = Notation()
+
+    @abstractmethod
+    def _names_there(self) -> list[str]:
+        """Return the names of all columns of the file."""
 
     @abstractmethod
     def _found(self) -> list[Column]:
@@ -48,12 +72,13 @@ class Table(Source):
         wished = [
             self._as_wished(column, wishes.kind(column.name, column.kind)) for column in found
         ]
+        dropped = set(wishes.drop)
         target = next((column for column in wished if column.name == wishes.target), None)
-        features = tuple(c for c in wished if c is not target and c.name not in wishes.drop)
+        features = tuple(c for c in wished if c is not target and c.name not in dropped)
         for column in features if target is None else (*features, target):
             self._refuse_unknown(column)
         if not features:
-            raise Problem(f"{self.path} has no column beside the target to predict from.")
+            raise BadData(f"{self.path} has no column beside the target to predict from.")
         return Layout(TABLE, features, target, len(features))
 
     def _as_wished(self, column: Column, kind: str) -> Column:
@@ -61,9 +86,10 @@ class Table(Source):
 
     def _refuse_unknown(self, column: Column) -> None:
         if column.kind not in (NUMBER, CATEGORY):
-            raise Problem(
-                f"{self.path}, column {column.name!r} holds {column.dtype}, which is neither a "
-                f"number nor a category. Make numbers of it, or leave it out: --drop {column.name}"
+            raise BadData(
+                f"{self.path}, column {quoted(column.name)} holds {column.dtype}, which is neither "
+                f"a number nor a category. Make numbers of it, or leave it out: --drop "
+                f"{column.name}"
             )
 
     def _read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
@@ -73,109 +99,170 @@ class Table(Source):
         self._refuse_missing(wanted)
         first = 0
         for table in self._regrouped(self._batches(wanted, n_rows), n_rows):
-            yield self._chunk(table, layout, first, target=target)
+            with damage(self.path):
+                chunk = self._chunk(table, layout, first, target=target)
+            yield chunk
             first += table.num_rows
 
     def _refuse_missing(self, wanted: Sequence[Column]) -> None:
-        there = [column.name for column in self._found()]
-        missing = [column.name for column in wanted if column.name not in there]
+        there = self._names_there()
+        known = set(there)
+        missing = [column.name for column in wanted if column.name not in known]
         if missing:
-            raise Problem(
+            hint = likeness(missing[0], [name for name in there if name not in missing])
+            raise BadData(
                 f"{self.path} lacks {'column' if len(missing) == 1 else 'columns'} "
-                f"{listed(map(repr, missing))}. Its columns are {listed(there)}."
+                f"{listed(map(quoted, missing))}.{hint} Its columns are {listed(there)}."
             )
 
     def _regrouped(self, tables: Iterator[Any], n_rows: int | None) -> Iterator[Any]:
         """Yield the same rows in tables of ``n_rows`` each, but for the last."""
         waiting: list[Any] = []
-        n_waiting = 0
+        n_waiting = n_bytes = 0
         for table in tables:
             waiting.append(table)
             n_waiting += table.num_rows
+            n_bytes += table.get_total_buffer_size()
+            self.refuse_more(f"{n_waiting:,} rows or more", n_bytes)
             while n_rows is not None and n_waiting >= n_rows:
                 joined = self._arrow.concat_tables(waiting)
                 yield joined.slice(0, n_rows)
                 waiting, n_waiting = [joined.slice(n_rows)], n_waiting - n_rows
+                n_bytes = waiting[0].nbytes
         if n_waiting > 0:
             yield self._arrow.concat_tables(waiting)
 
     def _chunk(self, table: Any, layout: Layout, first: int, *, target: bool) -> Chunk:
-        def values(column: Column) -> NDArray[Any]:
-            convert = self._numbers if column.kind == NUMBER else self._categories
-            return convert(table.column(column.name), column, first)
-
-        frame = self._pandas.DataFrame(
-            {c.name: self._pandas.Series(values(c), dtype=_DTYPES[c.kind]) for c in layout.columns}
+        numbers, categories = (
+            [column for column in layout.columns if column.kind == kind]
+            for kind in (NUMBER, CATEGORY)
         )
-        is_asked = target and layout.target is not None
-        return Chunk(frame, values(layout.target) if is_asked and layout.target else None, first)
+        # two blocks, for a frame that is made column by column takes too long where they are many
+        block = np.empty((table.num_rows, len(numbers)), np.float64, order="F")
+        for index, column in enumerate(numbers):
+            block[:, index] = self._numbers(table.column(column.name), column, first)
+        words = np.empty((table.num_rows, len(categories)), object, order="F")
+        for index, column in enumerate(categories):
+            words[:, index] = self._categories(table.column(column.name))
+        frames = [
+            self._pandas.DataFrame(values, columns=[c.name for c in columns], dtype=dtype)
+            for values, columns, dtype in (
+                (block, numbers, np.float64),
+                (words, categories, object),
+            )
+            if columns
+        ]
+        frame = frames[0] if len(frames) == 1 else self._pandas.concat(frames, axis=1)
+        y = None
+        if target and layout.target is not None:
+            y = self._targets(table.column(layout.target.name), layout.target, first)
+        return Chunk(frame, y, first)
+
+    def _targets(self, values: Any, column: Column, first: int) -> NDArray[Any]:
+        if column.kind == NUMBER:
+            return self._numbers(values, column, first)
+        return self._categories(values)
 
     def _numbers(self, values: Any, column: Column, first: int) -> NDArray[Any]:
-        arrow = self._arrow
+        arrow, types = self._arrow, self._arrow.types
+        if types.is_dictionary(values.type):
+            values = values.cast(values.type.value_type)
+        is_text = types.is_string(values.type) or types.is_large_string(values.type)
         try:
-            numbers = values.cast(arrow.float64(), safe=False)
-        except arrow.ArrowInvalid:
+            if is_text or types.is_string_view(values.type):
+                values = values.cast(arrow.string())
+                numbers = self._notation.values(values, arrow)
+            else:
+                numbers = values.cast(arrow.float64(), safe=False)
+        except arrow.ArrowException:
             raise self._not_a_number(values, column, first) from None
         return np.asarray(numbers.to_numpy(), np.float64)
 
     def _not_a_number(self, values: Any, column: Column, first: int) -> Problem:
         for row, value in enumerate(values.to_pylist()):
-            if value is not None and not _is_number(str(value)):
-                return Problem(_what_to_do(self.place(first + row, column.name), value, column))
-        return Problem(f"{self.path}, column {column.name!r} cannot be read as numbers.")
+            if value is not None and not self._notation.is_number(str(value)):
+                place = self.place(first + row, column.name)
+                return BadData(_what_to_do(place, value, column, self._notation))
+        return BadData(
+            f"{self.path}, column {quoted(column.name)} holds {values.type}, which cannot be read "
+            "as numbers."
+        )
 
-    def _categories(self, values: Any, _column: Column, _first: int) -> NDArray[Any]:
-        arrow = self._arrow
-        if arrow.types.is_boolean(values.type):  # as pandas writes them to CSV
+    def _categories(self, values: Any) -> NDArray[Any]:
+        arrow, types = self._arrow, self._arrow.types
+        if types.is_boolean(values.type):  # as pandas writes them to CSV
             words = np.array(["False", "True", None], object)
             return words[values.cast(arrow.int8()).fill_null(2).to_numpy()]
-        return np.asarray(values.cast(arrow.string()).to_numpy(), object)
+        parts = [self._words(part) for part in values.chunks]
+        return np.concatenate(parts) if parts else np.empty(0, object)
+
+    def _words(self, part: Any) -> NDArray[Any]:
+        """Return text as objects; of a dictionary, rows with the same word share it."""
+        arrow = self._arrow
+        if not arrow.types.is_dictionary(part.type):
+            return np.asarray(part.cast(arrow.string()).to_numpy(zero_copy_only=False), object)
+        known = part.dictionary.cast(arrow.string()).to_numpy(zero_copy_only=False)
+        words = np.append(np.asarray(known, object), np.array([None], object))
+        return words[part.indices.cast(arrow.int64()).fill_null(len(words) - 1).to_numpy()]
+
+    def _read_from(self, layout: Layout | None) -> Sequence[Column]:
+        """Return the columns that a layout is of; all where there is none."""
+        return self._found() if layout is None else layout.columns
 
     def _row_bytes(self, columns: Sequence[Column]) -> float:
         widths = (NUMBER_BYTES if column.kind == NUMBER else CATEGORY_BYTES for column in columns)
         return float(sum(widths))
 
 
-_DTYPES: dict[str, Any] = {NUMBER: np.float64, CATEGORY: object}
 _TEXT_DTYPES = {NUMBER: "float64", CATEGORY: "string"}  # what cells of text are read as
 
 
-def _what_to_do(place: str, value: object, column: Column) -> str:
+def _what_to_do(place: str, value: object, column: Column, known: Notation) -> str:
+    said = f"{place}: {quoted(value)} is not a number."
+    notation = likely_notation([str(value)], known)
+    if notation is not None:
+        said += (
+            f" If it is meant as one: {notation.options or 'without --decimal and --thousands'}."
+        )
     return (
-        f"{place}: {value!r} is not a number. If the column holds categories, say "
-        f"--categorical {column.name}; if it is of no use, --drop {column.name}"
+        f"{said} If the column holds categories, say --categorical {column.name}; if it is of no "
+        f"use, --drop {column.name}"
     )
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return "_" not in cell
 
 
 def _refuse_twice(path: Path, names: Sequence[str]) -> None:
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
-        raise Problem(f"{path} has more than one column named {listed(map(repr, twice))}.")
+        raise BadData(f"{path} has more than one column named {listed(map(quoted, twice))}.")
 
 
 class CSV(Table):
     """Text with a line of names first, also compressed by gzip."""
 
-    def __init__(self, path: Path, separator: str) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, how: Format) -> None:
+        super().__init__(path, how)
         self._csv: Any = needed("pyarrow.csv", "reading CSV files")
-        if len(separator) != 1:
-            raise Problem(f"--separator must be one character, got {separator!r}.")
-        self._separator = separator
+        plain_name = path.name.lower().removesuffix(".gz")
+        self._separator = how.separator or ("\t" if plain_name.endswith(".tsv") else ",")
+        self._notation = Notation(how.decimal, how.thousands)
+        self._notation.check()
+        if len(self._separator) != 1 or not self._separator.isascii():
+            said = quoted(self._separator)
+            raise BadData(f"--separator must be one character of ASCII, got {said}.")
+        if self._separator in '\r\n"' or self._separator.isalnum():
+            raise BadData(f"--separator cannot be {quoted(self._separator)}.")
+        refuse_other_kinds(path)
         self._columns: list[Column] | None = None
+        self._names: list[str] | None = None
+        self._examples: dict[str, tuple[str, str]] = {}  # a cell of another notation, and advice
+
+    def _names_there(self) -> list[str]:
+        return self._header()
 
     def _found(self) -> list[Column]:
         if self._columns is None:
             self._columns = [
-                self._as_wished(Column(name, "", ""), self._kind(values))
+                self._as_wished(Column(name, "", ""), self._kind(name, values))
                 for name, values in zip(self._header(), self._sample(), strict=True)
             ]
         return self._columns
@@ -184,146 +271,242 @@ class CSV(Table):
         return Column(column.name, kind, _TEXT_DTYPES.get(kind, column.dtype))
 
     def _header(self) -> list[str]:
-        names = next((row for _, row in self._records()), [])
-        if not names:
-            raise Problem(f"{self.path} is empty.")
-        _refuse_twice(self.path, names)
-        return names
+        if self._names is None:
+            names = next((row for _, row in self._records()), [])
+            if not names:
+                raise BadData(f"{self.path} is empty.")
+            self._refuse_another_separator(names)
+            _refuse_twice(self.path, names)
+            self._names = names
+        return self._names
+
+    def _refuse_another_separator(self, names: Sequence[str]) -> None:
+        if len(names) > 1 or self.how.separator is not None:
+            return
+        for character in ";\t|,":
+            if character in names[0]:
+                shown = "$'\\t'" if character == "\t" else f'"{character}"'
+                raise BadData(
+                    f"{self.path}: the first line is one name, {quoted(names[0])}. If columns are "
+                    f"separated by {quoted(character)}: --separator {shown}"
+                )
 
     def _sample(self) -> list[Any]:
         """Return the first rows of each column, as text."""
         columns = [Column(name, CATEGORY, "string") for name in self._header()]
-        table = next(self._regrouped(self._batches(columns, SAMPLE_ROWS), SAMPLE_ROWS), None)
+        n_rows = min(SAMPLE_ROWS, max(SAMPLE_CELLS // len(columns), FEWEST_SAMPLE_ROWS))
+        table = next(self._regrouped(self._batches(columns, n_rows), n_rows), None)
         if table is None:
-            raise Problem(f"{self.path} has a line of names, and no rows.")
-        self._sampled = table.num_rows, table.nbytes
+            raise BadData(f"{self.path} has a line of names, and no rows.")
         return list(table.columns)
 
-    def _kind(self, values: Any) -> str:
+    def _kind(self, name: str, values: Any) -> str:
         """Call a column numbers where most cells are: then the others are mistakes to tell of."""
-        cells = self._pandas.Series(values.drop_null().to_numpy(), dtype=object)
-        numbers = self._pandas.to_numeric(cells, errors="coerce")
-        is_number = numbers.notna().mean() > 0.5 or len(cells) == 0
-        return NUMBER if is_number else CATEGORY
+        if len(values) > FEWEST_SAMPLE_ROWS:
+            with suppress(self._arrow.ArrowException):
+                self._notation.values(values, self._arrow)
+                return NUMBER
+        cells = [cell for cell in values.to_pylist() if cell is not None]
+        if sum(self._notation.matches(cells)) > 0.5 * len(cells):
+            return NUMBER
+        notation = likely_notation(cells, self._notation)
+        if notation is not None:
+            advice = notation.options or "no --decimal, no --thousands"
+            self._examples[name] = self._odd(cells), advice
+            return LOST
+        if sum(map(has_unit, cells)) > 0.5 * len(cells):
+            self._examples[name] = next(filter(has_unit, cells)), "a file without the signs"
+            return LOST
+        return CATEGORY
+
+    def _odd(self, cells: Sequence[str]) -> str:
+        is_number = self._notation.matches(cells)
+        return next(cell for cell, known in zip(cells, is_number, strict=True) if not known)
+
+    def _refuse_unknown(self, column: Column) -> None:
+        if column.kind == LOST:
+            example, advice = self._examples[column.name]
+            raise BadData(
+                f"{self.path}, column {quoted(column.name)}: {quoted(example)} looks like a number "
+                f"that is written in another way, as most of this column are. It needs {advice}. "
+                f"If they are categories: --categorical {column.name}; if they are of no use: "
+                f"--drop {column.name}"
+            )
+        super()._refuse_unknown(column)
 
     def _batches(self, columns: Sequence[Column], n_rows: int | None) -> Iterator[Any]:  # noqa: ARG002
         arrow = self._arrow
-        types = {
-            column.name: arrow.float64() if column.kind == NUMBER else arrow.string()
-            for column in columns
-        }
+        number = arrow.string() if self._notation.thousands else arrow.float64()
+        types = {c.name: number if c.kind == NUMBER else arrow.string() for c in columns}
         convert = self._csv.ConvertOptions(
             column_types=types,
             include_columns=list(types),
             null_values=MISSING,
             strings_can_be_null=True,
+            decimal_point=self._notation.decimal,
         )
         parse = self._csv.ParseOptions(delimiter=self._separator, newlines_in_values=True)
+        read = self._csv.ReadOptions(block_size=self._block_bytes())
+        packing = "gzip" if is_gzip(self.path) else None
         try:
-            reader = self._csv.open_csv(
-                self.path,
-                read_options=self._csv.ReadOptions(block_size=BLOCK_BYTES),
-                parse_options=parse,
-                convert_options=convert,
-            )
-            for batch in reader:
-                yield arrow.Table.from_batches([batch])
-        except (arrow.ArrowInvalid, OSError) as error:
-            raise self._complaint(columns, str(error)) from None
+            with arrow.input_stream(str(self.path), compression=packing) as file:
+                for batch in self._csv.open_csv(file, read, parse, convert):
+                    yield arrow.Table.from_batches([batch])
+        except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise self._complaint(columns, first_line(error)) from None
+
+    def _block_bytes(self) -> int:
+        names = self._header()
+        header = sum(map(len, names)) + len(names)
+        return min(max(BLOCK_BYTES, BLOCKS_OF_A_HEADER * header), 1 << 30)
 
     def _complaint(self, columns: Sequence[Column], said: str) -> Problem:
         """Find the line that Arrow could not read; it knows columns only."""
-        return self._first_fault(columns) or Problem(f"{self.path}: {said}")
+        return self._first_fault(columns) or BadData(f"{self.path}: {said}")
 
     def _first_fault(self, columns: Sequence[Column]) -> Problem | None:
         records = self._records()
-        _, header = next(records)
-        numbers = [(header.index(c.name), c) for c in columns if c.kind == NUMBER]
+        line, header = next(records)
+        places = {name: index for index, name in enumerate(header)}
+        numbers = [(places[c.name], c) for c in columns if c.kind == NUMBER and c.name in places]
         for line, row in records:
             if len(row) != len(header):
-                fields = "1 field" if len(row) == 1 else f"{len(row)} fields"
-                return Problem(
-                    f"{self.path}, line {line:,} has {fields}, the first line has {len(header)}."
-                )
+                return self._other_length(line, row, len(header))
             for index, column in numbers:
                 cell = row[index]
-                if cell not in MISSING and not _is_number(cell):
+                if cell not in MISSING and not self._notation.is_number(cell):
                     place = _at_line(self.path, line, column.name)
-                    return Problem(_what_to_do(place, cell, column))
-        return None
+                    return BadData(_what_to_do(place, cell, column, self._notation))
+        is_alone = line == next(self._records())[0]
+        return BadData(f"{self.path} has a line of names, and no rows.") if is_alone else None
+
+    def _other_length(self, line: int, row: Sequence[str], expected: int) -> Problem:
+        fields = "1 field" if len(row) == 1 else f"{len(row):,} fields"
+        said = f"{self.path}, line {line:,} has {fields}, the first line has {expected:,}."
+        if any("\n" in cell or "\r" in cell for cell in row):
+            said += " A field of it goes over several lines: is a quotation mark never closed?"
+        return BadData(said)
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield each row with the number of its line, as csv reads them: slow, for messages."""
-        opened: Callable[..., Any] = gzip.open if self.path.suffix == ".gz" else open
-        with opened(self.path, "rt", encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=self._separator)
-            last = 0
+        last = 0
+        with opened(self.path) as raw:
+            text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+            reader = csv.reader(lines_of(text, self.path), delimiter=self._separator)
             try:
                 for row in reader:
                     if row:
                         yield last + 1, row
                     last = reader.line_num
             except UnicodeDecodeError:
-                raise Problem(
+                raise BadData(
                     f"{self.path} is not UTF-8. If it is Latin-1, this converts it: "
                     f"iconv -f LATIN1 -t UTF-8 {self.path} > converted.csv"
                 ) from None
-            except (OSError, EOFError, csv.Error) as error:
-                raise Problem(f"{self.path}: {error}") from None
+            except csv.Error as error:
+                raise BadData(
+                    f"{self.path}, line {last + 1:,}: {first_line(error)}. Is a quotation mark "
+                    "never closed?"
+                ) from None
 
     def place(self, row: int, column: str | None = None) -> str:
-        for number, (line, _) in enumerate(self._records()):
-            if number == row + 1:  # the first has the names
-                return _at_line(self.path, line, column)
+        with suppress(BadData):
+            for number, (line, _) in enumerate(self._records()):
+                if number == row + 1:  # the first has the names
+                    return _at_line(self.path, line, column)
         return super().place(row, column)
 
-    def size(self) -> Size:
-        columns = self._found()
-        rows, text_bytes = self._sampled
-        factor = GZIP_FACTOR if self.path.suffix == ".gz" else 1
-        n_rows = math.ceil(self.path.stat().st_size * factor * rows / max(text_bytes, 1))
-        return Size(max(n_rows, rows), self._row_bytes(columns))
+    def size(self, layout: Layout | None = None) -> Size:
+        with opened(self.path) as file:
+            file.readline(BLOCK_BYTES)  # the names
+            start = file.read(BLOCK_BYTES)
+        rows = max(start.count(b"\n"), 1)
+        if len(start) < BLOCK_BYTES:
+            n_rows = rows
+        else:
+            factor = GZIP_FACTOR if is_gzip(self.path) else 1
+            n_rows = math.ceil(self.path.stat().st_size * factor * rows / len(start))
+        return Size(max(n_rows, rows), self._row_bytes(self._read_from(layout)))
 
 
 def _at_line(path: Path, line: int, column: str | None) -> str:
     place = f"{path}, line {line:,}"
-    return place if column is None else f"{place}, column {column!r}"
+    return place if column is None else f"{place}, column {quoted(column)}"
 
 
 class Parquet(Table):
     """Columns with types."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, how: Format) -> None:
+        super().__init__(path, how)
         parquet: Any = needed("pyarrow.parquet", "reading Parquet files")
-        try:
-            self._file = parquet.ParquetFile(path)
-        except (self._arrow.ArrowInvalid, OSError) as error:
-            raise Problem(f"{path}: {error}") from None
-        _refuse_twice(path, self._file.schema_arrow.names)
+        with damage(path):
+            types = parquet.ParquetFile(path).schema_arrow
+            # words that come again and again stay one each: few bytes can be many gigabytes of text
+            words = [field.name for field in types if self._is_text(field.type)]
+            self._file = parquet.ParquetFile(path, read_dictionary=words)
+            self._n_rows = int(self._file.metadata.num_rows)
+            self._fields = [
+                (field.name, self._kind(field.type), str(field.type)) for field in types
+            ]
+        if self._n_rows < 0:
+            raise BadData(f"{path} says that it has {self._n_rows:,} rows.")
+        _refuse_twice(path, [name for name, _, _ in self._fields])
+
+    def _is_text(self, dtype: Any) -> bool:
+        types = self._arrow.types
+        checks = (types.is_string, types.is_large_string, types.is_string_view)
+        return any(check(dtype) for check in checks)
+
+    def _names_there(self) -> list[str]:
+        return [name for name, _, _ in self._fields]
 
     def _found(self) -> list[Column]:
-        fields = self._file.schema_arrow
-        return [Column(field.name, self._kind(field.type), str(field.type)) for field in fields]
+        return [Column(*field) for field in self._fields]
 
     def _kind(self, dtype: Any) -> str:
         types = self._arrow.types
         if types.is_dictionary(dtype):
-            return CATEGORY
+            is_known = self._is_text(dtype.value_type) or types.is_integer(dtype.value_type)
+            return CATEGORY if is_known else ""
         numbers = (types.is_integer, types.is_floating, types.is_decimal, types.is_null)
         if any(check(dtype) for check in numbers):
             return NUMBER
-        texts = (types.is_string, types.is_large_string, types.is_string_view, types.is_boolean)
-        return CATEGORY if any(check(dtype) for check in texts) else ""
+        return CATEGORY if self._is_text(dtype) or types.is_boolean(dtype) else ""
+
+    def _as_wished(self, column: Column, kind: str) -> Column:
+        return super()._as_wished(column, kind) if column.kind else column  # nothing can be made of
 
     def _batches(self, columns: Sequence[Column], n_rows: int | None) -> Iterator[Any]:
         names = [column.name for column in columns]
-        rows = self._file.metadata.num_rows if n_rows is None else n_rows
-        try:
-            for batch in self._file.iter_batches(batch_size=max(rows, 1), columns=names):
-                yield self._arrow.Table.from_batches([batch])
-        except (self._arrow.ArrowInvalid, OSError) as error:
-            raise Problem(f"{self.path}: {error}") from None
+        self._refuse_other_types(columns)
+        size = max(min(n_rows or BATCH_ROWS, BATCH_ROWS), 1)
+        n_seen = 0
+        with damage(self.path):
+            batches = self._file.iter_batches(batch_size=size, columns=names)
+        while True:
+            with damage(self.path):
+                batch = next(batches, None)
+                if batch is None:
+                    break
+                batch.validate(full=True)
+                n_seen += batch.num_rows
+                table = self._arrow.Table.from_batches([batch]).select(names)
+            yield table
+        if n_seen != self._n_rows:
+            raise BadData(f"{self.path} has {n_seen:,} rows, and says {self._n_rows:,}.")
 
-    def size(self) -> Size:
-        return Size(self._file.metadata.num_rows, self._row_bytes(self._found()))
+    def _refuse_other_types(self, columns: Sequence[Column]) -> None:
+        """Refuse columns of which neither numbers nor words can be made."""
+        dtypes = {name: (kind, dtype) for name, kind, dtype in self._fields}
+        for column in columns:
+            kind, dtype = dtypes[column.name]
+            if not kind:
+                wanted = "numbers" if column.kind == NUMBER else "categories"
+                raise BadData(
+                    f"{self.path}, column {quoted(column.name)} holds {dtype}, and {wanted} are "
+                    "expected."
+                )
+
+    def size(self, layout: Layout | None = None) -> Size:
+        return Size(self._n_rows, self._row_bytes(self._read_from(layout)))

@@ -1,22 +1,89 @@
 """What is written where: results to stdout; progress, notes and warnings to stderr."""
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+from fastgd.cli._problems import Problem, plain, reason
 
 
 def say(text: str, *, quiet: bool = False) -> None:
-    """Print a line of what a person wants to read, at once."""
-    if not quiet:
-        print(text, flush=True)
+    """Print lines of what a person wants to read, at once.
+
+    Raises
+    ------
+    Problem
+        If stdout takes no more: its disk is full.
+    """
+    if quiet or sys.stdout is None:
+        return
+    try:
+        print(_printable(text, sys.stdout), flush=True)
+    except BrokenPipeError:  # ``| head`` has seen enough
+        raise
+    except OSError as error:
+        raise Problem(f"stdout cannot be written: {reason(error)}") from None
+
+
+def result(text: str) -> None:
+    """Print what a command was asked for.
+
+    Raises
+    ------
+    Problem
+        If stdout takes no more, or is closed.
+    """
+    if sys.stdout is None:
+        raise Problem("stdout is closed: there is nowhere to write to.")
+    say(text)
 
 
 def note(text: str, *, quiet: bool = False) -> None:
-    """Print a note that is no result."""
-    if not quiet:
-        print(text, file=sys.stderr, flush=True)
+    """Print a note that is no result; where stderr fails, nobody can be told."""
+    if quiet or sys.stderr is None:
+        return
+    with suppress(OSError, ValueError):
+        print(_printable(text, sys.stderr), file=sys.stderr, flush=True)
+
+
+def _printable(text: str, stream: IO[str]) -> str:
+    """Return lines without control characters, in characters that the stream can encode."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    shown = "\n".join(map(plain, text.split("\n")))
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def settle() -> str | None:
+    """Write what still waits for stdout and stderr; return why that fails, if it does.
+
+    A stream that fails is led to nowhere, since Python would complain of it at its end.
+    """
+    why = None
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError) as error:
+            if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+                why = f"stdout cannot be written: {reason(error)}"
+            with suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
+    return why
+
+
+def open_standard_files() -> None:
+    """Lead closed standard files to nowhere, lest a file opened next takes their place."""
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    with suppress(OSError):
+        while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest that is free
+            pass
+        os.close(opened)
 
 
 @contextmanager

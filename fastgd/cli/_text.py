@@ -5,8 +5,10 @@ from collections.abc import Collection, Mapping
 
 from fastgd.cli._archive import Card
 from fastgd.cli._layout import CATEGORY, NUMBER, TABLE, Column, Layout
-from fastgd.cli._problems import listed
+from fastgd.cli._problems import listed, plain
 from fastgd.cli._terminal import counted
+
+MOST_OF_A_NAME = 80  # characters that columns are lined up by
 
 
 def described(layout: Layout) -> str:
@@ -20,10 +22,11 @@ def described(layout: Layout) -> str:
 
 def columns_as_text(layout: Layout, categories: Mapping[str, Collection[str]] | None = None) -> str:
     """Return a line for each column of a table: its name, kind and dtype."""
-    width = max((len(column.name) for column in layout.columns), default=0)
+    names = [plain(column.name) for column in layout.columns]
+    width = min(max(map(len, names), default=0), MOST_OF_A_NAME)
     return "\n".join(
-        f"  {column.name:<{width}}  {column.kind:<8}  {_detail(column, categories)}"
-        for column in layout.columns
+        f"  {name:<{width}}  {column.kind:<8}  {plain(_detail(column, categories))}"
+        for name, column in zip(names, layout.columns, strict=True)
     )
 
 

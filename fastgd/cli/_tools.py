@@ -4,7 +4,7 @@ import argparse
 from importlib import import_module
 
 from fastgd.cli._problems import Problem, needed
-from fastgd.cli._terminal import counted, say
+from fastgd.cli._terminal import counted, result, say
 
 
 def warmup(args: argparse.Namespace) -> int:
@@ -30,5 +30,5 @@ def completion(args: argparse.Namespace) -> int:
     """Print what a shell needs to complete the words of the command."""
     from fastgd.cli._parser import parser
 
-    print(needed("shtab", "shell completion").complete(parser(), shell=args.shell))
+    result(needed("shtab", "shell completion").complete(parser(), shell=args.shell))
     return 0

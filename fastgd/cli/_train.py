@@ -1,9 +1,11 @@
 """``fastgd train``: from a file of rows to a file that holds a model."""
 
 import argparse
+import itertools
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from fastgd.cli import _archive, _models
+from fastgd.cli._asked import format_of
 from fastgd.cli._feed import Feed, held_out
 from fastgd.cli._layout import (
     CATEGORY,
@@ -22,38 +25,41 @@ from fastgd.cli._layout import (
     Layout,
     Wishes,
 )
-from fastgd.cli._measures import Scores, as_labels, measure
+from fastgd.cli._measures import LARGEST_LABEL, Scores, as_labels, measure
 from fastgd.cli._names import CLASSIFICATION, MODELS, NOVELTY, REGRESSION
-from fastgd.cli._problems import Misuse, Problem, first_line, listed
-from fastgd.cli._sources import open_source, rows_at_a_time
+from fastgd.cli._numerals import looks_like_a_date
+from fastgd.cli._output import check_output, is_stdout
+from fastgd.cli._problems import Misuse, Problem, first_line, listed, quoted, shortened
+from fastgd.cli._showing import shown
+from fastgd.cli._sources import Format, open_source, rows_at_a_time
 from fastgd.cli._summary import Summary, preparation
 from fastgd.cli._terminal import counted, note, progress, say
 from fastgd.cli._text import columns_as_text, described
 
 EPOCHS = 10
-MANY_CATEGORIES = 1000
+MANY_CLASSES, FEW_CLASSES = 100, 20
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, and save the model."""
     started = time.perf_counter()
-    _check_output(args.output)
-    session = Session(args)
-    session.look()
-    pipeline = session.fit()
-    _archive.save(args.output, session.card(pipeline), pipeline)
-    session.report(pipeline)
-    size = args.output.stat().st_size / 1024
-    seconds = time.perf_counter() - started
-    say(f"saved: {args.output} ({size:,.0f} KiB), {seconds:.1f} s in all", quiet=args.quiet)
+    check_output(args.output, [args.data, args.validation])
+    with _notes(args.output):
+        session = Session(args)
+        session.look()
+        pipeline = session.fit()
+    size = _archive.save(args.output, session.card(pipeline), pipeline)
+    with _notes(args.output):
+        session.report(pipeline)
+        seconds = time.perf_counter() - started
+        said = f"saved: {args.output} ({size / 1024:,.0f} KiB), {seconds:.1f} s in all"
+        say(said, quiet=args.quiet)
     return 0
 
 
-def _check_output(path: Path) -> None:
-    if not path.parent.is_dir():  # now, and not after the training
-        raise Problem(f"there is no folder {path.parent}")
-    if path.is_dir():
-        raise Problem(f"{path} is a folder; -o names a file")
+def _notes(output: Path) -> AbstractContextManager[Any]:
+    """Let notes go to stderr where stdout gets the model."""
+    return redirect_stdout(sys.stderr) if is_stdout(output) else nullcontext()
 
 
 @contextmanager
@@ -61,7 +67,7 @@ def _told_by_the_estimator() -> Iterator[None]:
     """Tell what an estimator refuses in one line."""
     try:
         yield
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, TypeError) as error:
         raise Problem(first_line(error)) from None
     except MemoryError:
         raise Problem("there is not enough memory; --chunk-rows 50000 needs less.") from None
@@ -76,7 +82,7 @@ class Session:
         self._words = _models.words_of(args.set)
         if "warm_start" in self._words:
             raise Misuse("--set warm_start: each training begins anew.")
-        self._source = open_source(args.data, args.separator)
+        self._source = open_source(args.data, format_of(args))
         self.layout = self._layout()
         n_rows = rows_at_a_time(self._source, args.chunk_rows)
         self._in_chunks = n_rows is not None
@@ -92,16 +98,16 @@ class Session:
         target = args.target
         if target is None and self._source.form == TABLE and self._model.task != NOVELTY:
             raise Misuse(f"--target is needed: which column should {args.model} predict?")
-        if target is None and args.data.suffix == ".npz" and self._model.task != NOVELTY:
-            target = "y"
+        if target is None and self._model.task != NOVELTY:
+            target = self._source.default_target
         layout = self._source.layout(Wishes(target, args.categorical, args.numeric, args.drop))
         column = layout.target
         if self._model.task == NOVELTY:
             return replace(layout, target=None)
         if column is not None and self._model.task != CLASSIFICATION and column.kind == CATEGORY:
             raise Problem(
-                f"{args.data}: the target {column.name!r} holds words, and {args.model} predicts "
-                f"numbers. For classes: {listed(_names_of(CLASSIFICATION))}."
+                f"{args.data}: the target {quoted(column.name)} holds words, and {args.model} "
+                f"predicts numbers. For classes: {listed(_names_of(CLASSIFICATION))}."
             )
         return layout
 
@@ -133,7 +139,9 @@ class Session:
         if isinstance(wanted, float):
             kept, held = (held_out(wanted, self._seed, held=held) for held in (False, True))
             return feed.only(kept), feed.only(held)
-        other = open_source(wanted, self._args.separator if self._source.form == TABLE else None)
+        how = format_of(self._args)
+        is_table = self._source.form == TABLE
+        other = open_source(wanted, how if is_table else Format(limits=how.limits))
         other.check_layout(self.layout)
         return feed, Feed(other, self.layout, n_rows)
 
@@ -164,16 +172,41 @@ class Session:
     def _check_classes(self) -> None:
         """Refuse what is no set of classes; call labels 0 and 1 what were 0.0 and 1.0."""
         data, classes = self._args.data, self.summary.classes
+        are_numbers = any(isinstance(label, float) for label in classes)
         for label in list(classes):
             if isinstance(label, float) and not label.is_integer():
                 raise Problem(
                     f"{data}: the target holds numbers such as {label:.6g}, and {self._args.model} "
                     f"predicts classes. For numbers: {listed(_names_of(REGRESSION))}."
                 )
+            if isinstance(label, float) and abs(label) > LARGEST_LABEL:
+                raise Problem(
+                    f"{data}: the target holds {label:.17g}, which is too large for a class "
+                    "that is a number: classes beyond 2^53 would be mixed up. Make words of them."
+                )
             classes[int(label) if isinstance(label, float) else label] = classes.pop(label)
         if len(classes) < 2:
             (only,) = classes
-            raise Problem(f"{data}: all rows are of one class, {only!r}.")
+            raise Problem(f"{data}: all rows are of one class, {quoted_label(only)}.")
+        self._warn_of_many_classes(are_numbers=are_numbers)
+
+    def _warn_of_many_classes(self, *, are_numbers: bool) -> None:
+        """Say what a target of very many classes looks like: a fit to them may take long."""
+        n_classes, n_rows = len(self.summary.classes), self.summary.n_rows
+        if n_classes <= MANY_CLASSES and n_classes <= max(FEW_CLASSES, n_rows // 2):
+            return
+        name = "" if self.layout.target is None else f" {quoted(self.layout.target.name)}"
+        what = "whole numbers" if are_numbers else "words"
+        advice = (
+            f"It looks like an amount; that is predicted by {listed(_names_of(REGRESSION))}."
+            if are_numbers
+            else "It looks like names; is it the right column?"
+        )
+        note(
+            f"fastgd {self._args.command}: warning: the target{name} holds {n_classes:,} different "
+            f"{what} in {n_rows:,} rows, each of which is taken for a class. {advice} If they are "
+            f"classes, {self._args.model} may take long; --validation 0.2 tells whether it helps."
+        )
 
     @property
     def _standardizes(self) -> bool:
@@ -192,10 +225,17 @@ class Session:
         if empty:
             note(f"left out, because they are empty: {listed(empty)}", quiet=quiet)
         for name, seen in self.summary.categories.items():
-            if len(seen) > max(MANY_CATEGORIES, self.summary.n_rows // 2):
+            if any(map(looks_like_a_date, itertools.islice(seen, 3))):
+                example = quoted(min(seen))
                 note(
-                    f"{name} has {len(seen):,} categories in {self.summary.n_rows:,} rows. If it "
-                    f"is a name or a date: --drop {name}",
+                    f"{shortened(name)} seems to hold dates, such as {example}: each is a category "
+                    f"of its own. Make numbers of them, or --drop {shortened(name)}",
+                    quiet=quiet,
+                )
+            elif len(seen) > max(FEW_CLASSES, self.summary.n_rows // 2):
+                note(
+                    f"{shortened(name)} has {len(seen):,} categories in {self.summary.n_rows:,} "
+                    f"rows. If it is a name or a date: --drop {shortened(name)}",
                     quiet=quiet,
                 )
 
@@ -222,8 +262,14 @@ class Session:
         """
         if self._in_chunks:
             raise Problem(f"{self._args.data} does not fit into memory.")
-        (chunk,) = self._feed
-        return self._prepared(chunk)
+        return self._prepared(self._rows_of(self._feed, "to train on"))
+
+    def _rows_of(self, feed: Feed, purpose: str) -> Chunk:
+        chunks = list(feed)
+        if sum(chunk.n_rows for chunk in chunks) == 0:
+            raise Problem(f"{feed.source.path} has no rows {purpose}.")
+        (chunk,) = chunks
+        return chunk
 
     def _fit_at_once(self) -> Any:
         model: Any = self._estimator
@@ -232,10 +278,11 @@ class Session:
         X, y = self.rows()
         held: dict[str, Any] = {}
         if self._validation is not None and self._is_sgd:
-            (validation,) = self._validation
+            validation = self._rows_of(self._validation, "to validate by")
             held = dict(zip(("X_val", "y_val"), self._prepared(validation), strict=True))
         started = time.perf_counter()
-        model = model.fit(X, **held) if y is None else model.fit(X, y, **held)
+        with shown(model, f"fastgd {self._args.command}", quiet=self._args.quiet):
+            model = model.fit(X, **held) if y is None else model.fit(X, y, **held)
         passes = counted(int(np.max(model.n_iter_)), "epoch" if self._is_sgd else "pass")
         self._told = f"{passes}, {time.perf_counter() - started:.1f} s"
         return model
@@ -303,6 +350,11 @@ class Session:
             n_rows=self.summary.n_rows,
             classes=pipeline.classes_.tolist() if is_classifier else None,
         )
+
+
+def quoted_label(label: object) -> str:
+    """Return a class as a message shows it."""
+    return quoted(label) if isinstance(label, str) else repr(label)
 
 
 def _names_of(task: str) -> list[str]:

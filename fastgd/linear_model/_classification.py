@@ -30,9 +30,26 @@ class SolvedClassifier(LinearClassifierMixin, SparseCoefMixin, SolvedModel):
     def _class_factors(
         self, y: NDArray[Any], classes: NDArray[Any], weight: NDArray[Any]
     ) -> NDArray[Any]:
-        """Return what ``class_weight`` says for each class."""
+        """Return what ``class_weight`` says for each class.
+
+        Raises
+        ------
+        ValueError
+            If that is no finite number or a negative one, or zero for all classes.
+        """
         given = weight if weight.shape[0] > 0 else None
-        return compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=given)
+        factors: NDArray[Any] = compute_class_weight(
+            self.class_weight, classes=classes, y=y, sample_weight=given
+        )
+        wrong = ~((factors >= 0.0) & (factors < np.inf))
+        if wrong.any():
+            found = dict(zip(classes[wrong].tolist(), factors[wrong].tolist(), strict=True))
+            raise ValueError(
+                f"class_weight must be a finite number >= 0 for each class, got {found}."
+            )
+        if not factors.any():
+            raise ValueError("class_weight must be above 0 for one class at least, got 0 for all.")
+        return factors
 
     def _weight_of_rows(
         self,
@@ -46,7 +63,13 @@ class SolvedClassifier(LinearClassifierMixin, SparseCoefMixin, SolvedModel):
         weight = self._check_weight(sample_weight, X)
         if self.class_weight is None:
             return weight
-        given = weight if weight.shape[0] > 0 else None
-        factors = compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=given)
-        own = factors[codes]
-        return own if given is None else weight * own
+        own = self._class_factors(y, classes, weight)[codes]
+        weight = own if weight.shape[0] == 0 else weight * own
+        refuse_nothing_left(weight)
+        return weight
+
+
+def refuse_nothing_left(weight: NDArray[Any]) -> None:
+    """Refuse weights of which none is left once they are multiplied by those of the classes."""
+    if not weight.any():
+        raise ValueError("sample_weight is 0 for every row whose class_weight is not.")

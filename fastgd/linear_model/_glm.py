@@ -14,7 +14,7 @@ from fastgd._validation import check_targets, fit_context
 from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import Gamma, Poisson, SquaredError, Tweedie
 from fastgd.linear_model._regression import SolvedRegressor
-from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel
+from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
 
 WORDS = SolvedModel._parameter_constraints
 
@@ -25,9 +25,9 @@ class _GLM(SolvedRegressor, ABC):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "alpha": [NON_NEGATIVE],
         "fit_intercept": ["boolean"],
-        "solver": WORDS["solver"],
+        "solver": solver_names("lbfgs", "newton-cholesky"),
         "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0.0, None, closed="neither")],
+        "tol": WORDS["tol"],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "callbacks": WORDS["callbacks"],
@@ -102,7 +102,12 @@ class _GLM(SolvedRegressor, ABC):
         ndarray of shape (n_samples,)
         """
         raw = self._raw(X)
-        return raw if isinstance(self._loss(), SquaredError) else np.exp(raw)
+        if isinstance(self._loss(), SquaredError):
+            return raw
+        mean = np.exp(np.asarray(raw, np.float64))
+        lowest, highest = np.min(mean, initial=1.0), np.max(mean, initial=1.0)
+        limits = np.finfo(raw.dtype)
+        return mean.astype(raw.dtype) if limits.tiny <= lowest <= highest <= limits.max else mean
 
     def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return D^2, the share of the deviance that the model explains; 1 is the best.
@@ -117,10 +122,18 @@ class _GLM(SolvedRegressor, ABC):
         -------
         float
         """
-        check_targets(self._loss(), np.asarray(y))
-        predicted = self.predict(X)
+        loss, targets = self._loss(), np.asarray(y, np.float64)
+        check_targets(loss, targets)
+        raw = np.asarray(self._raw(X), np.float64)
+        # D^2 has no units: in those of the targets' largest, no power of them leaves float64
+        exponent = int(np.frexp(np.max(np.abs(targets), initial=0.0))[1])
+        if isinstance(loss, SquaredError):
+            predicted = np.ldexp(raw, -exponent)
+        else:
+            predicted = np.exp(raw - exponent * np.log(2.0))
+        targets = np.ldexp(targets, -exponent)
         return float(
-            d2_tweedie_score(y, predicted, sample_weight=sample_weight, power=self._power())
+            d2_tweedie_score(targets, predicted, sample_weight=sample_weight, power=self._power())
         )
 
 
@@ -136,7 +149,7 @@ class PoissonRegressor(_GLM):
         Strength of the penalty, >= 0.
     fit_intercept : bool, default=True
     solver : {"auto", "gd", "saga"}, default="auto"
-        scikit-learn's names mean "auto".
+        "lbfgs" and "newton-cholesky" are accepted and mean "auto".
     max_iter : int, default=1000
         Passes over the data at most.
     tol : float, default=1e-4

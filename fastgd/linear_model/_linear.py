@@ -10,17 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import MultiOutputMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastgd._solvers._auto import Answer
-from fastgd._solvers._least_norm import least_norm
-from fastgd._solvers._problem import FINISHED_IN_FLOAT64
-from fastgd._solvers._task import Effort, Task
 from fastgd._threads import threads
 from fastgd._undo import or_as_before
 from fastgd._validation import fit_context
 from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import SquaredError
+from fastgd.linear_model._parameters import check_elastic_net, check_ridge_solver
 from fastgd.linear_model._regression import Penalty, SolvedRegressor
-from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel
+from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
 
 WORDS = SolvedModel._parameter_constraints
 SHARED = {name: WORDS[name] for name in ("tol", "fit_intercept", "verbose", "callbacks")}
@@ -43,21 +40,14 @@ class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor, ABC):
             given = Given(X, y, sample_weight)
             self._fit_targets(given, weight, SquaredError(), penalties)
 
-    def _solve(self, task: Task, start: Any = None, effort: Effort | None = None) -> Answer:
-        """Solve; of many solutions of a small problem without a penalty return the least."""
-        answer = super()._solve(task, start, effort)
-        is_small = task.y.shape[0] * task.n_features <= FINISHED_IN_FLOAT64
-        if not is_small or task.positive or task.l1 > 0.0 or task.l2 > 0.0:
-            return answer
-        return answer._replace(solution=least_norm(task, answer.solution))
-
 
 class LinearRegression(_SquaredErrorModel):
     """Ordinary least squares.
 
     Minimises  1/2 sum_i s_i (y_i - x_i w - b)^2 / sum_i s_i. Where columns are linearly
-    dependent, the solution is the one of least norm in standardised columns (for n_samples *
-    n_features up to 1e5; beyond, nearly).
+    dependent, the solution is the one with the least |w| (for up to 3,000 rows or columns; where
+    both are more, nearly). Small problems (n_samples * n_features up to 1e5) are finished to
+    rounding, by a QR factorisation with iterative refinement.
 
     Parameters
     ----------
@@ -95,6 +85,8 @@ class LinearRegression(_SquaredErrorModel):
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
     """
+
+    _keeps_column = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **SHARED,
@@ -168,7 +160,8 @@ class Ridge(_SquaredErrorModel):
     tol : float, default=1e-4
         Stop when the estimated suboptimality is at most ``tol`` times the objective.
     solver : {"auto", "gd", "saga", "sdca"}, default="auto"
-        scikit-learn's other names mean "auto".
+        "svd", "cholesky", "lsqr", "sparse_cg", "sag" and "lbfgs" are accepted and mean "auto";
+        "lbfgs" only with ``positive=True``, the others only without, as in scikit-learn.
     positive : bool, default=False
         Require w >= 0.
     random_state : int, RandomState instance or None, default=None
@@ -196,10 +189,10 @@ class Ridge(_SquaredErrorModel):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **SHARED,
-        "alpha": [NON_NEGATIVE, np.ndarray],
+        "alpha": [NON_NEGATIVE, "array-like"],
         "copy_X": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
-        "solver": WORDS["solver"],
+        "solver": solver_names("svd", "cholesky", "lsqr", "sparse_cg", "sag", "lbfgs"),
         "positive": ["boolean"],
         "random_state": ["random_state"],
     }
@@ -236,6 +229,8 @@ class Ridge(_SquaredErrorModel):
                 f"Number of targets and number of penalties do not correspond: {alphas.shape[0]} "
                 f"!= {n_targets}"
             )
+        if not np.all((alphas >= 0.0) & (alphas < np.inf)):
+            raise ValueError(f"alpha must be finite and >= 0 for each target, got {self.alpha!r}.")
         return [(0.0, float(a) / mass) for a in np.broadcast_to(alphas, n_targets)]
 
     def _shaped_n_iter(self, n_iter: NDArray[Any], *, many: bool) -> Any:  # noqa: ARG002
@@ -254,7 +249,13 @@ class Ridge(_SquaredErrorModel):
         Returns
         -------
         self : Ridge
+
+        Raises
+        ------
+        ValueError
+            If ``positive`` does not go with the name of one of scikit-learn's solvers, as there.
         """
+        check_ridge_solver(self.solver, positive=bool(self.positive))
         self._fit(X, y, sample_weight)
         return self
 
@@ -272,7 +273,7 @@ class ElasticNet(_SquaredErrorModel):
     l1_ratio : float, default=0.5
         Share of l1, in [0, 1].
     fit_intercept : bool, default=True
-    precompute : bool or array-like, default=False
+    precompute : bool or array-like of shape (n_features, n_features), default=False
         Accepted and not needed.
     max_iter : int, default=1000
         Passes over the data at most.
@@ -316,7 +317,7 @@ class ElasticNet(_SquaredErrorModel):
         "alpha": [NON_NEGATIVE],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "precompute": ["boolean", "array-like"],
-        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
         "copy_X": ["boolean"],
         "warm_start": ["boolean"],
         "positive": ["boolean"],
@@ -397,6 +398,7 @@ class ElasticNet(_SquaredErrorModel):
         -------
         self : ElasticNet
         """
+        check_elastic_net(self, X)
         self._fit(X, y, sample_weight)
         return self
 

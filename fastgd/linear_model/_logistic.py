@@ -1,6 +1,5 @@
 """LogisticRegression and SoftmaxRegression."""
 
-import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -15,11 +14,12 @@ from fastgd._solvers._gd import State
 from fastgd._solvers._task import Solution, Task
 from fastgd._threads import threads
 from fastgd._undo import or_as_before
-from fastgd._validation import check_X_y, fit_context
+from fastgd._validation import check_X_y, fit_context, in_dtype, inverse_strength
 from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.linear_model._classification import SolvedClassifier
-from fastgd.linear_model._solved import FLOATS, SolvedModel
+from fastgd.linear_model._parameters import check_number_of_classes, logistic_strength
+from fastgd.linear_model._solved import FLOATS, SolvedModel, solver_names
 
 
 class LogisticRegression(SolvedClassifier):
@@ -40,7 +40,8 @@ class LogisticRegression(SolvedClassifier):
     l1_ratio : float, default=0.0
         Share of l1 in the penalty, in [0, 1]; l1 gives exact zeros.
     dual : bool, default=False
-        Accepted and not needed: the solver is chosen by the data.
+        Not needed: the solver is chosen by the data. True is accepted where it is in scikit-learn,
+        and with "auto" and "sdca".
     tol : float, default=1e-4
         Stop when the suboptimality (F - F*) / F* is, by the solver's estimate or proof, at most
         this. Small problems (n_samples * n_features up to 1e5) are finished to rounding.
@@ -52,8 +53,9 @@ class LogisticRegression(SolvedClassifier):
     random_state : int, RandomState instance or None, default=None
         Seeds samples and the order of rows; None is a fixed seed.
     solver : {"auto", "gd", "saga", "sdca"}, default="auto"
-        Full-batch descent in a metric, mini-batch SAGA, dual coordinate ascent. The names of
-        scikit-learn's other solvers are accepted and mean "auto".
+        Full-batch descent in a metric, mini-batch SAGA, dual coordinate ascent. "lbfgs",
+        "liblinear", "newton-cg", "newton-cholesky" and "sag" are accepted, mean "auto", and are
+        refused with the penalties that they do not have in scikit-learn.
     max_iter : int, default=1000
         Passes over the data at most.
     verbose : int, default=0
@@ -105,6 +107,8 @@ class LogisticRegression(SolvedClassifier):
         "C": [Interval(Real, 0, None, closed="right")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
         "dual": ["boolean"],
+        "solver": solver_names("lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag"),
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
         "intercept_scaling": [Interval(Real, 0, None, closed="neither")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "n_jobs": [None, Integral],
@@ -167,16 +171,17 @@ class LogisticRegression(SolvedClassifier):
         Raises
         ------
         ValueError
-            If X or y do not fit each other or hold what is no number, if a word is unknown, or if
-            y has one class only. The model is left as it was.
+            If X or y do not fit each other or hold what is no number, if y has one class only, or
+            if a parameter is unknown or contradicts another one. The model is left as it was.
         """
+        C, l1_ratio = logistic_strength(self)
         with watched(SolvingWatch, self) as watch, or_as_before(self), threads(self.n_jobs):
-            C, l1_ratio = self._strength()
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS)
             classes, codes = self._check_labels(y)
+            check_number_of_classes(self.solver, classes.shape[0])
             weight = self._weight_of_rows(sample_weight, X, y, classes, codes)
             mass = weight.sum(dtype=np.float64) if weight.shape[0] > 0 else X.shape[0]
-            strength = 1.0 / (C * float(mass))
+            strength = inverse_strength(C, float(mass))
             penalty = (l1_ratio * strength, (1.0 - l1_ratio) * strength)
             dtype, start = X.dtype, self._start()
 
@@ -189,22 +194,6 @@ class LogisticRegression(SolvedClassifier):
             write(self, [answer.solution])
             self._report([answer])
         return self
-
-    def _strength(self) -> tuple[float, float]:
-        """Return C, and l1's share in the penalty, from the new words or the deprecated one."""
-        ratio = 0.0 if self.l1_ratio is None else float(self.l1_ratio)
-        if self.penalty == "deprecated":
-            return float(self.C), ratio
-        warnings.warn(
-            f"'penalty' is deprecated, as in scikit-learn 1.8: in place of {self.penalty!r} use "
-            "l1_ratio=0 for 'l2', l1_ratio=1 for 'l1', and C=np.inf for None.",
-            FutureWarning,
-            stacklevel=3,
-        )
-        if self.penalty == "elasticnet" and self.l1_ratio is None:
-            raise ValueError("l1_ratio must be specified when penalty is 'elasticnet'.")
-        shares = {"l1": 1.0, "l2": 0.0, "elasticnet": ratio, None: 0.0}
-        return np.inf if self.penalty is None else float(self.C), shares[self.penalty]
 
     def _problem(
         self,
@@ -221,8 +210,8 @@ class LogisticRegression(SolvedClassifier):
 
     def _take(self, solution: Solution, dtype: Any) -> None:
         """Set the fitted parameters."""
-        self.coef_ = np.ascontiguousarray(np.atleast_2d(solution.coef), dtype)
-        self.intercept_ = np.atleast_1d(solution.intercept).astype(dtype)
+        self.coef_ = np.ascontiguousarray(in_dtype(np.atleast_2d(solution.coef), dtype))
+        self.intercept_ = in_dtype(np.atleast_1d(solution.intercept), dtype)
         self.n_iter_ = np.array([solution.n_iter], np.int32)
         self._remember(solution)
 

@@ -10,7 +10,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastgd._solvers._task import Solution
-from fastgd._validation import check_X_y
+from fastgd._validation import check_X_y, in_dtype
 from fastgd._watching import Given
 from fastgd.linear_model._solved import FLOATS, SolvedModel
 
@@ -19,6 +19,8 @@ Penalty = tuple[float, float]
 
 class SolvedRegressor(RegressorMixin, SolvedModel):
     """Base class of the regressors that a solver fits, one target or many."""
+
+    _keeps_column = False  # whether y of shape (n, 1) gives coefficients of shape (1, d)
 
     def _check(
         self, X: Any, y: Any, sample_weight: Any, *, multi_output: bool = False
@@ -36,10 +38,13 @@ class SolvedRegressor(RegressorMixin, SolvedModel):
         columns = [y] if y.ndim == 1 else list(np.ascontiguousarray(y.T))
         starts = self._starts(len(columns))
         positive = bool(getattr(self, "positive", False))
-        dtype, many = X.dtype, y.ndim == 2
+        dtype, is_table = X.dtype, y.ndim == 2
+        many = is_table and (self._keeps_column or len(columns) > 1)
 
         def write(model: SolvedRegressor, found: list[Solution]) -> None:
             model._take(found, dtype, many=many)
+            if is_table and model.fit_intercept:  # of one column, too, as in scikit-learn
+                model.intercept_ = np.atleast_1d(model.intercept_)
 
         self._watch.begin_solving(given, write, len(columns))
         tasks = [
@@ -58,8 +63,8 @@ class SolvedRegressor(RegressorMixin, SolvedModel):
 
     def _take(self, found: list[Solution], dtype: Any, *, many: bool) -> None:
         """Set the fitted parameters."""
-        coef = np.array([s.coef for s in found], dtype)
-        intercept = np.array([s.intercept for s in found], dtype)
+        coef = in_dtype([s.coef for s in found], dtype)
+        intercept = in_dtype([s.intercept for s in found], dtype)
         n_iter = np.array([s.n_iter for s in found], np.int32)
         self.coef_ = coef if many else coef[0]
         self.intercept_ = self._shaped_intercept(intercept, many=many)

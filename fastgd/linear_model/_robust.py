@@ -10,12 +10,14 @@ from sklearn.utils._param_validation import Interval
 from fastgd._solvers._auto import Answer
 from fastgd._solvers._huber import LEAST_SCALE, HuberStart, huber_with_scale
 from fastgd._solvers._task import Solution
+from fastgd._solvers._units import in_units
 from fastgd._undo import or_as_before
 from fastgd._validation import fit_context
 from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import Huber, Quantile
+from fastgd.linear_model._parameters import check_quantile_solver
 from fastgd.linear_model._regression import SolvedRegressor
-from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel
+from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
 
 WORDS = SolvedModel._parameter_constraints
 
@@ -35,14 +37,15 @@ class HuberRegressor(SolvedRegressor):
     epsilon : float, default=1.35
         Residuals beyond ``epsilon * scale_`` count as outliers, >= 1.
     max_iter : int, default=1000
-        Passes over the data at most.
+        Passes over the data at most; with 0 the median and its scale are the model.
     alpha : float, default=0.0001
         Strength of the penalty, >= 0.
     warm_start : bool, default=False
         Start from the last fit's coefficients.
     fit_intercept : bool, default=True
     tol : float, default=1e-05
-        Stop when the estimated suboptimality is at most ``tol`` times the objective.
+        Stop when the suboptimality is proven to be at most ``tol`` times the objective; small
+        problems (n_samples * n_features up to 1e5) are finished to rounding.
     verbose : int, default=0
         1 shows a bar over the passes, 2 or more writes a line for each through ``logging``.
     callbacks : list or None, default=None
@@ -61,7 +64,8 @@ class HuberRegressor(SolvedRegressor):
     objective_ : float
         What is minimised, divided by sum_i s_i.
     gap_ : float
-        inf: no bound is proven for the joint problem.
+        A proven bound of ``objective_`` minus the optimum: the duality gap of the joint problem,
+        which is convex in w, b and sigma together [2]_. At worst it is ``objective_``.
     solver_ : str
     history_ : dict of str to list
     n_features_in_ : int
@@ -123,6 +127,8 @@ class HuberRegressor(SolvedRegressor):
             X, y, weight = self._check(X, y, sample_weight)
             mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
             start = self._start()
+            if start is not None and np.shape(start.coef) != (X.shape[1],):
+                start = None  # of data with other columns
             if start is not None:
                 start = HuberStart(start, float(vars(self)["scale_"]))
             task = self._task(X, y, weight, Huber(float(self.epsilon)), (0.0, self.alpha / mass))
@@ -134,7 +140,7 @@ class HuberRegressor(SolvedRegressor):
                 model.scale_ = state.scale if isinstance(state, HuberStart) else LEAST_SCALE
 
             watch.begin_solving(Given(X, y, sample_weight), write)
-            solution, scale = huber_with_scale(task, self._effort(), start)
+            solution, scale = in_units(huber_with_scale, task, self._effort(), start)
             state = HuberStart(solution.state, scale)
             solution = watch.finished(solution._replace(state=state))
             write(self, [solution])
@@ -157,15 +163,16 @@ class QuantileRegressor(SolvedRegressor):
         Strength of the l1 penalty, >= 0.
     fit_intercept : bool, default=True
     solver : {"auto", "gd"}, default="auto"
-        Both mean smooth stand-ins of the loss, each about the solution of the one before; the
-        names of scikit-learn's solvers are accepted and mean "auto".
+        Both mean an interior point method [2]_, for more than 200,000 rows after smooth
+        approximations of the loss. "highs", "highs-ds", "highs-ipm" and "revised simplex" are
+        accepted and mean "auto".
     solver_options : dict, default=None
         Accepted and not needed.
     tol : float, default=1e-4
-        Stop when the estimated suboptimality is at most ``tol`` times the objective; small
+        Stop when the suboptimality is proven to be at most ``tol`` times the objective; small
         problems (n_samples * n_features up to 1e5) are finished to rounding.
     max_iter : int, default=1000
-        Passes over the data at most.
+        Passes over the data at most: the first look at it, and the Newton steps.
     verbose : int, default=0
         1 shows a bar over the passes, 2 or more writes a line for each through ``logging``.
     callbacks : list or None, default=None
@@ -180,7 +187,8 @@ class QuantileRegressor(SolvedRegressor):
     objective_ : float
         What is minimised.
     gap_ : float
-        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+        A proven bound of ``objective_`` minus the optimum: the duality gap; at worst it is
+        ``objective_``.
     solver_ : str
     history_ : dict of str to list
     n_features_in_ : int
@@ -189,13 +197,16 @@ class QuantileRegressor(SolvedRegressor):
     References
     ----------
     .. [1] Koenker & Bassett, "Regression Quantiles", 1978.
+    .. [2] Portnoy & Koenker, "The Gaussian Hare and the Laplacian Tortoise", 1997.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "quantile": [Interval(Real, 0, 1, closed="neither")],
         "alpha": [NON_NEGATIVE],
         "fit_intercept": ["boolean"],
-        "solver": WORDS["solver"],
+        "solver": solver_names(
+            "highs-ds", "highs-ipm", "highs", "interior-point", "revised simplex"
+        ),
         "solver_options": [dict, None],
         "tol": [NON_NEGATIVE],
         "max_iter": WORDS["max_iter"],
@@ -242,6 +253,7 @@ class QuantileRegressor(SolvedRegressor):
         -------
         self : QuantileRegressor
         """
+        check_quantile_solver(self.solver)
         with watched(SolvingWatch, self), or_as_before(self):
             X, y, weight = self._check(X, y, sample_weight)
             loss = Quantile(float(self.quantile))

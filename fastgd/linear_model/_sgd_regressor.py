@@ -8,7 +8,7 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
 
 from fastgd import _resolve
 from fastgd._progress import Data
@@ -270,10 +270,12 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
 
     def _check_X_y(self, X: Any, y: Any, *, first: bool, dtype: Any) -> tuple[Any, Any]:
         words = {"y_numeric": True, "multi_output": True}
-        return check_X_y(self, X, y, reset=first, dtype=dtype, **words)
+        X, y = check_X_y(self, X, y, reset=first, dtype=dtype, **words)
+        return X, column_or_1d(y, warn=True) if y.shape[1:] == (1,) else y
 
     def _check_y_val(self, y: Any) -> NDArray[Any]:
-        return check_array(y, dtype="numeric", ensure_2d=False, input_name="y_val")
+        y = check_array(y, dtype="numeric", ensure_2d=False, input_name="y_val")
+        return y.ravel() if y.shape[1:] == (1,) else y
 
     def _take_targets(self, y: Any) -> None:
         self._n_targets = y.shape[1] if y.ndim == 2 else None

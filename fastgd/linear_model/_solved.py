@@ -1,15 +1,18 @@
 """What the estimators without a learning rate share: their words, and the way to a solver."""
 
+import os
+import sys
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -20,19 +23,22 @@ from fastgd._solvers._gd import State
 from fastgd._solvers._problem import objective_of
 from fastgd._solvers._task import Effort, Solution, Task
 from fastgd._threads import in_threads, one_blas_thread
-from fastgd._validation import as_rows, check_weight
+from fastgd._validation import as_rows, check_weight, refuse_extreme_weight
 from fastgd._watching import SolvingWatch
 
 FLOATS = [np.float64, np.float32]
 MAX_SEED = np.iinfo(np.int32).max
+TINY = 1e-300
+PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
 NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 
-# scikit-learn's names of solvers, which mean "auto" here; ``solver_`` tells what was chosen
-FOREIGN_SOLVERS = {
-    *("lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag"),
-    *("svd", "cholesky", "lsqr", "sparse_cg"),
-    *("highs-ds", "highs-ipm", "highs", "interior-point", "revised simplex"),
-}
+
+def solver_names(*foreign: str) -> list[Any]:
+    """Return what ``solver`` may be: ours, and the names that its twin in scikit-learn has.
+
+    Those mean "auto"; ``solver_`` tells what was chosen.
+    """
+    return [StrOptions({"auto", *SOLVERS, *foreign})]
 
 
 class SolvedModel(CallbackSupport, BaseEstimator):
@@ -48,7 +54,7 @@ class SolvedModel(CallbackSupport, BaseEstimator):
         "tol": [NON_NEGATIVE],
         "fit_intercept": ["boolean"],
         "max_iter": [Interval(Integral, 0, None, closed="left"), None],
-        "solver": [StrOptions({"auto", *SOLVERS} | FOREIGN_SOLVERS)],
+        "solver": solver_names(),
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
@@ -60,6 +66,7 @@ class SolvedModel(CallbackSupport, BaseEstimator):
         weight = check_weight(sample_weight, X, np.float64)
         if np.any(weight < 0.0):
             raise ValueError(f"sample_weight must not be negative, got {weight.min()}.")
+        refuse_extreme_weight(weight)
         return weight
 
     def _task(
@@ -74,6 +81,7 @@ class SolvedModel(CallbackSupport, BaseEstimator):
         """Return what to minimise; ``penalty`` is (l1, l2) of the mean loss."""
         given = weight if weight.shape[0] > 0 else None
         more.setdefault("fit_intercept", bool(self.fit_intercept))
+        more.setdefault("dtype", X.dtype)
         return Task(as_rows(X), y, given, loss, *penalty, X.shape[1], **more)
 
     def _solve_each(
@@ -96,7 +104,7 @@ class SolvedModel(CallbackSupport, BaseEstimator):
     def _solve(self, task: Task, start: Any = None, effort: Effort | None = None) -> Answer:
         """Ask the solver that the words name."""
         asked = getattr(self, "solver", "auto")
-        name = "auto" if asked in FOREIGN_SOLVERS else asked
+        name = asked if asked in SOLVERS else "auto"
         if getattr(self, "warm_start", False):
             # a dual start is made for its labels; coefficients would do for any
             before, self._targets = getattr(self, "_targets", None), _fingerprint(task)
@@ -107,7 +115,7 @@ class SolvedModel(CallbackSupport, BaseEstimator):
         if solution is not answer.solution:  # what a callback kept; SDCA's passes know estimates
             objective = objective_of(task, solution.coef, solution.intercept)
             solution = solution._replace(objective=objective)
-        return answer._replace(solution=solution)
+        return answer._replace(solution=solution, is_penalised=task.l1 > 0.0 or task.l2 > 0.0)
 
     def _effort(self) -> Effort:
         most = 1000 if self.max_iter is None else int(self.max_iter)
@@ -128,7 +136,9 @@ class SolvedModel(CallbackSupport, BaseEstimator):
         coef = self.coef_.toarray() if sp.issparse(self.coef_) else self.coef_
         coef, intercept = np.array(coef, np.float64), np.array(self.intercept_, np.float64)
         if coef.ndim == 2 and coef.shape[0] == 1:
-            coef, intercept = coef[0], intercept.reshape(-1)[0]
+            coef = coef[0]
+        if coef.ndim == 1:
+            intercept = intercept.reshape(-1)[0]
         return State(coef, intercept)
 
     def _remember(self, solution: Solution) -> None:
@@ -139,10 +149,22 @@ class SolvedModel(CallbackSupport, BaseEstimator):
     def _report(self, answers: list[Answer]) -> None:
         """Set what is known about the fit; many answers are those of many outputs."""
         found = [answer.solution for answer in answers]
+        self._refuse_not_finite()
         self._describe(found)
         self.solver_ = answers[0].solver
-        self._warn_if_unfinished(found)
+        self._warn_if_unfinished(answers)
         self._watch.end()
+
+    def _refuse_not_finite(self) -> None:
+        """Raise ValueError where what was found is no model: the estimator stays as it was."""
+        for name in ("coef_", "intercept_", "scale_"):
+            value = vars(self).get(name, 0.0)
+            if not np.all(np.isfinite(value)):
+                raise ValueError(
+                    f"{type(self).__name__} found no finite {name}: the numbers in X, y or "
+                    "sample_weight, or the penalty, are too large or too small for float64. "
+                    "Multiply X or y by a constant, or penalise more."
+                )
 
     def _describe(self, found: list[Solution]) -> None:
         """Set how good the fit is."""
@@ -150,21 +172,45 @@ class SolvedModel(CallbackSupport, BaseEstimator):
         self.gap_ = _one_or_all([s.gap for s in found])
         self.history_ = found[0].history if len(found) == 1 else [s.history for s in found]
 
-    def _warn_if_unfinished(self, found: list[Solution]) -> None:
+    def _warn_if_unfinished(self, answers: list[Answer]) -> None:
+        """Warn where a fit is not known to be within ``tol``, and say what to do."""
+        found = [answer.solution for answer in answers]
         n_passes, watch = sum(solution.n_iter for solution in found), self._watch
         if watch.warn_if_interrupted(f"after {n_passes} passes", 6) or watch.was_told:
             return
-        worst = max(found, key=lambda s: (not s.converged, s.left / max(abs(s.objective), 1e-300)))
-        if worst.converged:
+        unfinished = [answer for answer in answers if not answer.solution.converged]
+        if not unfinished:
             return
-        warnings.warn(
-            f"{type(self).__name__} stopped after {worst.n_iter} passes, its objective of "
-            f"{worst.objective:.6g} about {worst.left:.1e} above the optimum; tol={self.tol} asks "
-            f"for less. Increase max_iter (now {self.max_iter}) or tol, or penalise more: a model "
-            "without a penalty may have no optimum (separable classes).",
-            ConvergenceWarning,
-            stacklevel=4,
+        worst = max(
+            unfinished, key=lambda a: a.solution.left / max(abs(a.solution.objective), TINY)
         )
+        message = f"{type(self).__name__} {self._reason(worst)}"
+        warnings.warn(message, ConvergenceWarning, stacklevel=_level_of_the_user())
+
+    def _reason(self, answer: Answer) -> str:
+        """Say how far an unfinished fit may be from its optimum, why it ended, and what helps."""
+        solution = answer.solution
+        most = 1000 if self.max_iter is None else int(self.max_iter)
+        far = f"may be {solution.left:.1e} above the optimum"
+        if not np.isfinite(solution.left):
+            far = "is at an unknown distance from the optimum"
+        text = (
+            f"stopped after {solution.n_iter} passes over the data (max_iter={most}). Its "
+            f"objective of {solution.objective:.6g} {far}; tol={self.tol} asks for "
+            f"{float(self.tol) * abs(solution.objective):.1e}. "
+        )
+        if solution.n_iter >= most:
+            text += "Increase max_iter or tol."
+        else:
+            text += (
+                "No lower point was found: rounding hides the rest. Increase tol, pass X as "
+                "float64, or bring its columns to similar scales."
+            )
+        if not answer.is_penalised:
+            text += " Without a penalty there may be no optimum"
+            text += ", as for separable classes" if is_classifier(self) else ""
+            text += ": a penalty, even a weak one, gives one."
+        return text
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -180,3 +226,14 @@ def _fingerprint(task: Task) -> tuple[str, int, int, int]:
 
 def _one_or_all(values: list[float]) -> Any:
     return values[0] if len(values) == 1 else np.array(values)
+
+
+def _level_of_the_user() -> int:
+    """Return the stack level at which a warning shows the line that called the library."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(PACKAGE) and f"{os.sep}sklearn{os.sep}base.py" not in name:
+            break
+        level, frame = level + 1, frame.f_back
+    return level

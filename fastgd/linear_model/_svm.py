@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from fastgd._solvers._gd import State
 from fastgd._solvers._task import Solution, Task
 from fastgd._undo import or_as_before
-from fastgd._validation import check_X_y, fit_context
+from fastgd._validation import check_X_y, fit_context, in_dtype, inverse_strength
 from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import (
     EpsilonInsensitive,
@@ -20,7 +20,8 @@ from fastgd.kernels.losses import (
     SquaredEpsilonInsensitive,
     SquaredHinge,
 )
-from fastgd.linear_model._classification import SolvedClassifier
+from fastgd.linear_model._classification import SolvedClassifier, refuse_nothing_left
+from fastgd.linear_model._parameters import check_dual
 from fastgd.linear_model._regression import SolvedRegressor
 from fastgd.linear_model._solved import FLOATS, SolvedModel
 
@@ -59,7 +60,7 @@ class _WithPenalisedIntercept(SolvedModel):
 
     def _penalty(self, mass: float, word: str = "l2") -> tuple[float, float]:
         """Return (l1, l2) of the mean loss."""
-        strength = 1.0 / (float(self.C) * mass)
+        strength = inverse_strength(float(self.C), mass)
         return (strength, 0.0) if word == "l1" else (0.0, strength)
 
 
@@ -75,7 +76,8 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
     penalty : {"l1", "l2"}, default="l2"
     loss : {"hinge", "squared_hinge"}, default="squared_hinge"
     dual : "auto" or bool, default="auto"
-        Accepted and not needed: the solver is chosen by the data.
+        Not needed: the solver is chosen by the data. A bool is accepted where liblinear has a
+        solver for it, as in scikit-learn.
     tol : float, default=1e-4
         Stop when the suboptimality (F - F*) / F* is, by the solver's estimate or proof, at most
         this.
@@ -173,7 +175,14 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         Returns
         -------
         self : LinearSVC
+
+        Raises
+        ------
+        ValueError
+            If ``dual`` is a bool for which liblinear has no solver of this penalty and loss, if y
+            has one class only, or for ``multi_class="crammer_singer"``.
         """
+        check_dual(self.penalty, self.loss, self.dual)
         if self.multi_class == "crammer_singer":
             raise ValueError(
                 "multi_class='crammer_singer' is not available; use 'ovr', or SoftmaxRegression, "
@@ -212,6 +221,7 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         if factors[k] != 1.0 or rest != 1.0:
             own = np.where(positive, factors[k], rest)
             weight = own if weight.shape[0] == 0 else own * weight
+            refuse_nothing_left(weight)
         mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
         loss = Hinge(1.0) if self.loss == "hinge" else SquaredHinge()
         y, penalty = np.where(positive, 1.0, -1.0), self._penalty(mass, self.penalty)
@@ -220,8 +230,8 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
     def _take(self, found: list[Solution], dtype: Any) -> None:
         """Set the fitted parameters."""
         coef, intercept = self._split(np.stack([solution.coef for solution in found]))
-        self.coef_ = np.ascontiguousarray(coef, dtype)
-        self.intercept_ = intercept.astype(dtype) if self.fit_intercept else 0.0
+        self.coef_ = np.ascontiguousarray(in_dtype(coef, dtype))
+        self.intercept_ = in_dtype(intercept, dtype) if self.fit_intercept else 0.0
         self.n_iter_ = max(solution.n_iter for solution in found)
 
 
@@ -245,7 +255,8 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
     intercept_scaling : float, default=1.0
         The larger, the less the intercept is penalised.
     dual : "auto" or bool, default="auto"
-        Accepted and not needed: the solver is chosen by the data.
+        Not needed: the solver is chosen by the data. A bool is accepted where liblinear has a
+        solver for it, as in scikit-learn.
     verbose : int, default=0
         1 shows a bar over the passes, 2 or more writes a line for each through ``logging``.
     random_state : int, RandomState instance or None, default=None
@@ -320,7 +331,13 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
         Returns
         -------
         self : LinearSVR
+
+        Raises
+        ------
+        ValueError
+            If ``dual`` is a bool for which liblinear has no solver of this loss.
         """
+        check_dual("l2", self.loss, self.dual)
         with watched(SolvingWatch, self) as watch, or_as_before(self):
             X, y, weight = self._check(X, y, sample_weight)
             mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])

@@ -1,0 +1,259 @@
+"""Proven bounds of the suboptimality, from a dual point.
+
+For a convex loss with derivatives r_i at the raw predictions m_i, sum_i s_i = 1,
+
+    D(r) = -sum_i s_i loss*(y_i, r_i) - sum_j h*(-G_j),    G = sum_i s_i r_i x_i,
+
+is no larger than the optimum of  F(w, b) = sum_i s_i loss(y_i, m_i) + sum_j h(w_j),
+h(w) = l1 |w| + l2/2 w^2, if  sum_i s_i r_i = 0  (b has no penalty). With r_i = loss'(m_i) the
+losses' part of F - D is zero, and what is left is a sum of terms that are not negative:
+
+    h(w_j) + h*(-G_j) + G_j w_j
+
+So the intercept has to be at its best; where l2 = 0, h* is finite for |G_j| <= l1 only, and r is
+scaled into that box, which costs  sum_i s_i (loss(m_i) + loss*(t r_i) - t r_i m_i).
+
+References
+----------
+.. [1] Boyd & Vandenberghe, "Convex Optimization", 2004, section 5.5.
+.. [2] Ndiaye, Fercoq, Gramfort & Salmon, "Gap Safe Screening Rules for Sparsity Enforcing
+   Penalties", 2017, section 2 (scaling into the box).
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastgd._solvers._problem import (
+    Floats,
+    Point,
+    Problem,
+    evaluate,
+    over_shards,
+    to_raw,
+)
+from fastgd.kernels import losses
+from fastgd.kernels.certificate import best_intercept, fenchel_total
+from fastgd.kernels.objective import predict_raw
+
+INTERCEPT_STEPS = 50
+BALANCED = 1e-11  # sum_i s_i r_i, relative to sum_i s_i |r_i|: what is left is counted
+SMALL_SLOPE = 1e-3
+ALLOWANCE = 8 * float(np.finfo(np.float64).eps)  # relative: the rounding of both objectives
+
+
+class Certificate(NamedTuple):
+    """What a proof needs and gives.
+
+    point : Point, with the intercept at its best
+    gap : float, a bound of ``point.objective`` minus the optimum; inf where there is none
+    """
+
+    point: Point
+    gap: float
+
+
+def certify(problem: Problem, point: Point) -> Certificate:
+    """Bound the suboptimality of a point; two passes over X where its intercept is not the best.
+
+    There is no bound without a penalty of all coefficients, and none for a loss that is not
+    convex.
+    """
+    if not can_prove(problem):
+        return Certificate(point, np.inf)
+    balanced = _balanced(problem, point)
+    if balanced is None:
+        return Certificate(point, np.inf)
+    gap = _penalty_gap(problem, balanced)
+    if problem.l2 == 0.0:
+        gap = _gap_in_box(problem, balanced)
+    objective = abs(balanced.objective)
+    share = _imbalance(problem, balanced) / max(_size_of_slopes(problem, balanced), 1e-300)
+    return Certificate(
+        balanced, gap + ALLOWANCE * (objective + abs(problem.least)) + share * objective
+    )
+
+
+def can_prove(problem: Problem) -> bool:
+    """Tell whether there is a dual point that bounds the optimum."""
+    convex = getattr(type(problem.loss), "convex", True)
+    if not (convex(problem.loss) if callable(convex) else convex):
+        return False
+    has_conjugate = problem.n_outputs > 0 or hasattr(type(problem.loss), "conjugate")
+    return problem.l2 > 0.0 or (problem.l1 > 0.0 and has_conjugate)
+
+
+def quick_gap(problem: Problem, point: Point) -> float:
+    """Return the bound without reading X; inf where the intercept is not at its best."""
+    if not can_prove(problem) or problem.l2 == 0.0 or not _is_balanced(problem, point):
+        return float("inf")
+    return _penalty_gap(problem, point)
+
+
+# -- the intercept ----------------------------------------------------------------------------
+
+
+def _imbalance(problem: Problem, point: Point) -> float:
+    """Return |sum_i s_i r_i|, the largest of many outputs'."""
+    return float(np.max(np.abs(point.gradient[-1]))) if problem.fit_intercept else 0.0
+
+
+def _is_balanced(problem: Problem, point: Point) -> bool:
+    """Tell whether sum_i s_i r_i is so small that it can be counted against the bound."""
+    return _imbalance(problem, point) <= BALANCED * _size_of_slopes(problem, point)
+
+
+def _size_of_slopes(problem: Problem, point: Point) -> float:
+    """Return about sum_i s_i |r_i|, from above, but not far."""
+    if problem.n_outputs > 0 or problem.loss.kind == losses.BINARY:
+        return min(1.0, max(point.objective, 1e-300))
+    return float(np.sqrt(2.0 * max(point.objective, 0.0)))
+
+
+def _balanced(problem: Problem, point: Point) -> Point | None:
+    """Return the point with its intercepts at their best; None where they were not found.
+
+    Near the optimum one step of Newton's method for the intercept finds it, and a pass shows it.
+    """
+    if _is_balanced(problem, point):
+        return point
+    if problem.n_outputs == 0:
+        bend = float(np.sum(point.curvature))
+        if bend > 0.0 and abs(point.gradient[-1]) <= SMALL_SLOPE * bend:
+            moved = _moved(problem, point, -point.gradient[-1] / bend)
+            if _is_balanced(problem, moved):
+                return moved
+    raw: Any = predictions(problem, point.u)
+    if problem.n_outputs == 0:
+        shift: Any = best_intercept(problem.loss, problem.y, problem.weight, raw)
+    else:
+        shift = _best_intercepts(problem, raw)
+    moved = _moved(problem, point, shift)
+    rounding = ALLOWANCE * (abs(point.objective) + abs(problem.least))
+    if not (_is_balanced(problem, moved) and moved.objective <= point.objective + rounding):
+        return None
+    return moved
+
+
+def _moved(problem: Problem, point: Point, shift: Any) -> Point:
+    """Return the point with other intercepts."""
+    u = point.u.copy()
+    u[-1] += shift
+    return evaluate(problem, u)
+
+
+def _best_intercepts(problem: Problem, raw: Floats) -> Floats:
+    """Return what to add to the intercepts of softmax, by Newton's method."""
+    shift = np.zeros(raw.shape[1])
+    truth = np.bincount(problem.y, problem.weight, raw.shape[1])
+    for _ in range(INTERCEPT_STEPS):
+        p = softmax(raw + shift)
+        weighted = p * problem.weight[:, None]
+        excess = weighted.sum(axis=0) - truth
+        hessian = np.diag(weighted.sum(axis=0)) - p.T @ weighted
+        hessian += hessian.trace() / shift.size**2  # all alike: no change
+        step = np.linalg.lstsq(hessian, -excess, rcond=1e-14)[0]
+        step *= min(1.0, 1.0 / max(np.abs(step).max(), 1e-300))
+        shift += step
+        if np.abs(step).max() <= 1e-14:
+            break
+    return shift
+
+
+def softmax(raw: Floats) -> Floats:
+    """Return each row's probabilities."""
+    p = np.exp(raw - raw.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    return p
+
+
+def predictions(problem: Problem, u: Floats) -> Floats:
+    """Return the raw predictions of all rows, (n_samples,) or (n_samples, n_outputs)."""
+    n, d = problem.shape
+    params = to_raw(problem, u)
+    if problem.n_outputs == 0:
+        raw = np.empty(n)
+        over_shards(lambda a, b: predict_raw(problem.rows, params, a, b, raw), n, n * d)
+        return raw
+    many, columns = np.empty((problem.n_outputs, n)), np.ascontiguousarray(params.T)
+
+    def span(start: int, stop: int) -> None:
+        for raw_of_class, column in zip(many, columns, strict=True):
+            predict_raw(problem.rows, column, start, stop, raw_of_class)
+
+    over_shards(span, n, n * d * problem.n_outputs)
+    return many.T
+
+
+# -- the penalty's part ------------------------------------------------------------------------
+
+
+def _raw_parts(problem: Problem, point: Point) -> tuple[Floats, Floats]:
+    """Return w and G of the raw columns; constant columns are left out."""
+    frame = problem.frame
+    known = frame.shrink > 0.0
+    shrink = frame.shrink[known]
+    u = point.u[:-1][known]
+    own = (point.gradient - (point.u.T * problem.ridge).T)[:-1][known]
+    return (u.T * shrink).T, (own.T / shrink).T
+
+
+def _penalty_gap(problem: Problem, point: Point) -> float:
+    """Return sum_j h(w_j) + h*(-G_j) + G_j w_j for l2 > 0.
+
+    To balance r exactly would change G by as much as its sum is, times a standard deviation: the
+    terms are convex in G, and the larger one of both ends counts.
+    """
+    if problem.l2 == 0.0:
+        return float("inf")
+    w, g = _raw_parts(problem, point)
+    shrink = problem.frame.shrink[problem.frame.shrink > 0.0]
+    reach = np.broadcast_to((_imbalance(problem, point) / shrink).T, g.T.shape).T
+    given = (problem.l1, problem.l2, problem.positive)
+    return float(
+        np.sum(np.maximum(penalty_terms(w, g - reach, *given), penalty_terms(w, g + reach, *given)))
+    )
+
+
+def penalty_terms(w: Floats, g: Floats, l1: float, l2: float, positive: bool = False) -> Floats:
+    """Return h(w_j) + h*(-g_j) + g_j w_j for l2 > 0, summed from parts that are not negative."""
+    terms: Floats
+    if positive:
+        beyond = np.maximum(-g - l1, 0.0)
+        terms = 0.5 * l2 * (w - beyond / l2) ** 2 + (l1 + g + beyond) * w
+        return terms
+    inside, side = np.minimum(np.abs(g), l1), -np.sign(g)
+    beyond = np.abs(g) - inside
+    terms = 0.5 * l2 * (w - side * beyond / l2) ** 2
+    terms += (l1 - inside) * np.abs(w) + inside * (np.abs(w) - side * w)
+    return terms
+
+
+def _gap_in_box(problem: Problem, point: Point) -> float:
+    """Return the gap of the dual point scaled into |G_j| <= l1, where l2 = 0."""
+    w, g = _raw_parts(problem, point)
+    largest = float(np.max(-g if problem.positive else np.abs(g), initial=0.0))
+    share = min(1.0, problem.l1 / largest) if largest > 0.0 else 1.0
+    scaled = share * g
+    if problem.positive:
+        terms = (problem.l1 + scaled) * w
+    else:
+        inside, side = np.abs(scaled), -np.sign(scaled)
+        terms = (problem.l1 - inside) * np.abs(w) + inside * (np.abs(w) - side * w)
+    gap = float(np.sum(np.maximum(terms, 0.0)))
+    return gap if share == 1.0 else gap + _loss_gap(problem, point, share)
+
+
+def _loss_gap(problem: Problem, point: Point, share: float) -> float:
+    """Return sum_i s_i (loss(m_i) + loss*(t r_i) - t r_i m_i), t the share."""
+    raw: Any = predictions(problem, point.u)
+    if problem.n_outputs == 0:
+        return float(fenchel_total(problem.loss, problem.y, problem.weight, raw, share))
+    at = np.arange(raw.shape[0])
+    p = softmax(raw)
+    log_p = raw - raw.max(axis=1, keepdims=True)
+    log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
+    q = share * p
+    q[at, problem.y] += 1.0 - share
+    entropy = np.where(q > 0.0, q * (np.log(np.maximum(q, 1e-300)) - log_p), 0.0)
+    return float(problem.weight @ np.maximum(entropy.sum(axis=1), 0.0))

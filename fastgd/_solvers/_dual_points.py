@@ -1,0 +1,249 @@
+"""Piecewise linear losses as boxes of dual variables, and the bounds that dual points prove.
+
+Each of these losses is, for a row, a sum of one or two terms  max_{low <= r <= high} r (raw - at),
+times the row's weight. The dual of  sum_i s_i loss_i(x_i w + b) + l1 |w|_1 + l2/2 |w|^2  has a
+variable r_i for each row, and for r within the boxes, with sum_i r_i = 0 if there is an
+intercept, the gap of primal and dual is a sum of terms that are none of them negative:
+
+    sum_i (high_i - r_i) max(z_i, 0) + (r_i - low_i) max(-z_i, 0),   z_i = raw_i - at_i
+    sum_j (l2 w_j - e_j)^2 / (2 l2) + l1 |w_j| - c_j w_j
+
+with t = -X'r, c_j the nearest number to t_j in [-l1, l1], and e = t - c. Without l2 every e_j must
+be zero: for l1 the point is scaled down, without a penalty it is projected on X'r = 0. As sums of
+what is not negative they lose no digits, however small the gap is.
+
+References
+----------
+.. [1] Rockafellar, "Convex Analysis", 1970, section 31 (Fenchel's duality).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgd._solvers._precondition import Metric, solve
+from fastgd._solvers._problem import Floats, Problem, over_shards, to_raw
+from fastgd.kernels import losses
+from fastgd.kernels.objective import add_products, predict_raw
+
+STATIONARY = 1e-13  # beside the rows' slopes, which sum to about 1: rounding
+EPSILON = float(np.finfo(np.float64).eps)
+SURELY = 1e-8  # of the targets: more than that is never called rounding
+NEARLY = 1e-5  # of a slope
+PROJECTIONS = 2  # the second one takes away what the first one's rounding left
+
+
+class Kinks(NamedTuple):
+    """The terms of a piecewise linear loss; there are k of them for each row.
+
+    at : (k, n_samples), the raw prediction at which a term turns
+    low, high : (k, n_samples), its slopes before and after, times the row's weight
+    """
+
+    at: Floats
+    low: Floats
+    high: Floats
+
+
+def kinks_of(loss: Any, y: Floats, weight: Floats) -> Kinks:
+    """Return the terms of a loss."""
+    if isinstance(loss, losses.Hinge):
+        low = np.where(y > 0.0, -1.0, 0.0)
+        return Kinks((loss.margin * y)[None], (weight * low)[None], (weight * (low + 1.0))[None])
+    if isinstance(loss, losses.Quantile):
+        return Kinks(y[None], -loss.q * weight[None], (1.0 - loss.q) * weight[None])
+    epsilon = getattr(loss, "epsilon", 0.0)
+    if epsilon == 0.0:
+        return Kinks(y[None], -weight[None], weight[None])
+    zero = np.zeros(y.shape[0])
+    return Kinks(
+        np.stack([y + epsilon, y - epsilon]), np.stack([zero, -weight]), np.stack([weight, zero])
+    )
+
+
+def loss_of(kinks: Kinks, raw: Floats) -> float:
+    """Return the weighted loss."""
+    z = raw - kinks.at
+    return float(np.sum(kinks.high * np.maximum(z, 0.0) + kinks.low * np.minimum(z, 0.0)))
+
+
+def missed_by(kinks: Kinks, raw: Floats, dual: Floats) -> float:
+    """Return the rows' part of the duality gap; ``dual`` (n_samples,) is within the boxes."""
+    z = raw - kinks.at
+    r = dual[None] if kinks.at.shape[0] == 1 else _split(dual)
+    parts = (kinks.high - r) * np.maximum(z, 0.0) + (kinks.low - r) * np.minimum(z, 0.0)
+    return float(np.sum(parts))
+
+
+def _split(dual: Floats) -> Floats:
+    """Return the shares of two terms in a row's dual variable."""
+    return np.stack([np.maximum(dual, 0.0), np.minimum(dual, 0.0)])
+
+
+class Certificate(NamedTuple):
+    """A dual point, and the gap it proves for some parameters.
+
+    dual : (n_samples,), times the weights
+    gap : float
+    """
+
+    dual: Floats
+    gap: float
+
+
+def certify(
+    problem: Problem,
+    kinks: Kinks,
+    covariance: Callable[[], Metric | None],
+    u: Floats,
+    raw: Floats,
+    dual: Floats,
+    *,
+    is_stationary: bool = False,
+) -> Certificate:
+    """Make a point feasible, and return the gap it proves for u, whose raw predictions are given.
+
+    covariance : returns that of the standardised columns, or None if it is not known
+    is_stationary : whether rows inside their boxes can take up what rounding leaves of a gradient
+    """
+    low, high = kinks.low.sum(axis=0), kinks.high.sum(axis=0)
+    dual = np.clip(dual, low, high)
+    if problem.fit_intercept:
+        dual = balanced(dual)
+    is_free = problem.l1 == 0.0 and problem.l2 == 0.0
+    if is_free:
+        return _by_projection(problem, kinks, covariance, (u, raw, dual))
+    pull = products_with(problem, dual)[:-1]  # of standardised columns
+    if problem.l2 == 0.0:
+        scale = share_within(problem.threshold[:-1], pull)
+        dual, pull = scale * dual, scale * pull
+    missed, rest = missed_by(kinks, raw, dual), penalty_gap(problem, u, pull)
+    gradient = problem.ridge[:-1] * u[:-1] + pull
+    if is_stationary and np.max(np.abs(gradient), initial=0.0) <= STATIONARY:
+        return Certificate(dual, missed)
+    if rest > missed and problem.l1 == 0.0 and problem.loss.kind == losses.REGRESSION:
+        # beside a tiny l2 what rounding leaves of a gradient proves nothing
+        other = _by_projection(problem, kinks, covariance, (u, raw, dual))
+        if other.gap < missed + rest:
+            return other
+    return Certificate(dual, missed + rest)
+
+
+def _by_projection(
+    problem: Problem,
+    kinks: Kinks,
+    covariance: Callable[[], Metric | None],
+    at: tuple[Floats, Floats, Floats],
+) -> Certificate:
+    """Return the gap of the point near ``dual`` at which u is stationary, scaled into the boxes."""
+    u, raw, dual = at
+    dual, off = projected(problem, covariance(), u, dual)
+    low, high = kinks.low.sum(axis=0), kinks.high.sum(axis=0)
+    share = share_within(np.where(dual > 0.0, high, -low), dual)
+    gap = missed_by(kinks, raw, share * dual) + shared_gap(problem, u, share)
+    distance = float(problem.weight @ np.max(np.abs(raw - kinks.at), axis=0))
+    return Certificate(share * dual, gap + 2.0 * off * distance)
+
+
+def shared_gap(problem: Problem, u: Floats, share: float) -> float:
+    """Return the penalty's part of the gap of ``share`` times a point at which u is stationary."""
+    return 0.5 * (1.0 - share) ** 2 * float(np.sum(problem.ridge * u * u))
+
+
+def share_within(bound: Floats, of: Floats) -> float:
+    """Return the largest factor up to 1 by which ``of`` is within its bounds."""
+    share = np.divide(bound, np.abs(of), out=np.ones_like(of), where=of != 0.0)
+    return max(min(1.0, float(np.min(share, initial=1.0))), 0.0)
+
+
+def penalty_gap(problem: Problem, u: Floats, pull: Floats) -> float:
+    """Return the penalties' part of the gap; ``pull`` is Z'r of the standardised columns."""
+    shrink = problem.frame.shrink
+    known = shrink > 0.0
+    w, t = u[:-1][known], -pull[known]
+    bound = problem.l1 * shrink[known]
+    c = np.clip(t, -bound, bound)
+    gap = float(np.sum(bound * np.abs(w) - c * w))
+    if problem.l2 > 0.0:
+        off = (problem.l2 * shrink[known] * w) - (t - c) / shrink[known]
+        gap += float(off @ off) / (2.0 * problem.l2)
+    return gap
+
+
+def balanced(dual: Floats) -> Floats:
+    """Scale the positive or the negative part down until both cancel: then no intercept helps."""
+    above, below = np.maximum(dual, 0.0), np.minimum(dual, 0.0)
+    up, down = float(above.sum()), -float(below.sum())
+    if up > down:
+        return above * (down / up) + below
+    return above + below * (up / down) if down > 0.0 else dual
+
+
+def projected(
+    problem: Problem, covariance: Metric | None, u: Floats, dual: Floats
+) -> tuple[Floats, float]:
+    """Return a point near ``dual`` at which u is stationary, zero if none is found; and how nearly.
+
+    The least change in the metric of the weights is s Z (Z'SZ)^-1 (Z'r + ridge u). The second
+    number is the largest slope by which a row would still have to change, which rounding leaves.
+    """
+    zero = np.zeros_like(dual), 0.0
+    if covariance is None:
+        return zero
+    pull = problem.ridge * u
+    for _ in range(PROJECTIONS):
+        step = solve(covariance, products_with(problem, dual) + pull)
+        dual = dual - problem.weight * predictions(problem, step)
+    rest = products_with(problem, dual) + pull
+    off = float(np.max(np.abs(predictions(problem, solve(covariance, rest))), initial=0.0))
+    if not off <= NEARLY:
+        return zero
+    return np.where(problem.weight > 0.0, dual, 0.0), off
+
+
+def predictions(problem: Problem, u: Floats) -> Floats:
+    """Return the raw predictions of all rows: one pass over X."""
+    n, d = problem.shape
+    params, raw = to_raw(problem, u), np.empty(n)
+    over_shards(lambda a, b: predict_raw(problem.rows, params, a, b, raw), n, n * d)
+    return raw
+
+
+def products_with(problem: Problem, slopes: NDArray[np.float64]) -> Floats:
+    """Return sum_i slopes_i (z_i, 1) of the standardised rows; 0 last without an intercept."""
+    n, d = problem.shape
+
+    def span(start: int, stop: int) -> Floats:
+        g = np.zeros(d + 1)
+        add_products(problem.rows, slopes, start, stop, g)
+        return g
+
+    g: Floats = sum(over_shards(span, n, n * d))
+    frame = problem.frame
+    g[:-1] = (g[:-1] - frame.center * g[-1]) * frame.shrink
+    if not problem.fit_intercept:
+        g[-1] = 0.0
+    return g
+
+
+def renewed(kinks: Kinks, raw: Floats, dual: Floats, weight: Floats, mu: float) -> Floats:
+    """Return the derivatives of the loss's envelope with smoothing mu about ``dual``."""
+    shifted = mu * np.divide(dual, weight, out=np.zeros_like(dual), where=weight > 0.0)
+    if kinks.at.shape[0] == 1:
+        free = shifted + (raw - kinks.at[0])
+    else:
+        free = np.maximum(raw + shifted - kinks.at[0], 0.0)
+        free += np.minimum(raw + shifted - kinks.at[1], 0.0)
+    clipped: Floats = np.clip(weight * (free / mu), kinks.low.sum(axis=0), kinks.high.sum(axis=0))
+    return clipped
+
+
+def rounding_of(problem: Problem, kinks: Kinks, u: Floats) -> float:
+    """Return what rounding leaves of a loss that is zero: that of targets and of predictions."""
+    weight = np.maximum(kinks.high, -kinks.low).max(axis=0, initial=0.0)
+    targets = float(weight @ np.max(np.abs(kinks.at), axis=0, initial=0.0))
+    offset = np.append(np.abs(problem.frame.center) * problem.frame.shrink, 0.0)
+    raw = float(weight.sum() * (np.abs(u) @ (1.0 + offset)))
+    return 16.0 * EPSILON * targets + min(4.0 * EPSILON * raw, SURELY * targets)

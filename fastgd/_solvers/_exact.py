@@ -1,0 +1,309 @@
+"""The last digits of small least squares problems, with or without a penalty.
+
+Products of columns, which descent uses, lose half of the digits. Here the standardised columns are
+factorised themselves (Householder QR with pivoting), and the solution is refined with residuals in
+extended precision where the platform has it. Of many solutions, those of dependent columns, the one
+of least norm in the user's columns is taken, which is the limit of Ridge as alpha vanishes: which
+columns depend on others is decided where all are of one scale, what is least where they are not.
+
+References
+----------
+.. [1] Bjoerck, "Iterative Refinement of Linear Least Squares Solutions I", 1967.
+.. [2] Cox & Higham, "Stability of Householder QR Factorization for Weighted Least Squares
+   Problems", 1998: columns of very different scale need sorting and pivoting.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.linalg as sl
+from numpy.typing import NDArray
+
+from fastgd._solvers._columns import as_matrix
+from fastgd._solvers._task import Solution, Task
+from fastgd._threads import one_blas_thread
+from fastgd.kernels.rows import Dense
+
+Floats = NDArray[np.float64]
+Extended: Any = np.longdouble
+
+EPSILON = float(np.finfo(np.float64).eps)
+ROUNDS = 6  # of refinement, each of which gains as many digits as the factorisation has
+OFFSET_NOISE = 16.0  # rounding of a column far from zero, in units of its last digit
+LEAST_PIVOT = 1e-10  # of columns that a penalty with corners has chosen: below it, leave them
+SWAPS = 20  # of columns in and out of the model
+KEPT = 1e-10  # relative: by so much a column left out may seem to matter
+LARGEST = 1e300
+
+
+class System(NamedTuple):
+    """Rows times the root of their weights, columns by powers of two to a norm near 1.
+
+    z, t : (n, d), (n,), in extended precision: columns and targets, centered
+    mean, level : (d,), float: what was taken off
+    shrink : (d,), float64, what columns were multiplied by; 0 for constant ones
+    noise : (d,), float64, what rounding may have left of a column that depends on others
+    """
+
+    z: Any
+    t: Any
+    mean: Any
+    level: Any
+    shrink: Floats
+    noise: Floats
+
+
+def exact(task: Task, found: Solution) -> Solution:
+    """Return a solution of a task with the squared error, finished to rounding."""
+    with one_blas_thread():
+        system = _system(task)
+        if task.l1 > 0.0 or task.positive:
+            answer = _with_corners(task, system, found)
+        else:
+            answer = _smooth(task, system)
+    if answer is None:
+        return found
+    return _reported(task, system, found, *answer)
+
+
+def _system(task: Task) -> System:
+    """Return the task in extended precision; rows without a weight are left out."""
+    n, d = task.y.shape[0], task.n_features
+    weight = np.ones(n) if task.weight is None else np.asarray(task.weight, np.float64)
+    kept = weight > 0.0
+    s = weight[kept].astype(Extended)
+    s /= s.sum()
+    rows = task.rows
+    x = rows.values[kept] if isinstance(rows, Dense) else as_matrix(rows, n, d)[kept].toarray()
+    x, t = x.astype(Extended), task.y[kept].astype(Extended)
+    largest = np.max(np.abs(x), axis=0, initial=0.0)
+    mean, level = np.zeros(d, Extended), Extended(0.0)
+    if task.fit_intercept:
+        mean, level = s @ x, s @ t
+    x -= mean
+    root = np.sqrt(s)
+    x *= root[:, None]
+    shrink, noise = _scales(x, largest, n)
+    x *= shrink
+    return System(x, root * (t - level), mean, level, shrink, noise)
+
+
+def _scales(x: Any, largest: Any, n: int) -> tuple[Floats, Floats]:
+    """Return powers of two near 1 / norm of each column, and what rounding leaves of columns."""
+    peak = np.max(np.abs(x), axis=0, initial=0.0)
+    unit = np.exp2(-np.frexp(np.maximum(peak, 1e-300).astype(np.float64))[1])
+    norm = np.sqrt(np.sum(np.square((x * unit).astype(np.float64)), axis=0)) / unit
+    varies = norm > np.maximum(1e-14 * largest, 1e-290)
+    exponent = np.frexp(np.where(varies, norm, 1.0).astype(np.float64))[1]
+    shrink = np.where(varies, np.exp2(-exponent.astype(np.float64)), 0.0)
+    far = (largest * shrink).astype(np.float64)
+    noise: Floats = EPSILON * (max(n, x.shape[1]) + OFFSET_NOISE * far)
+    return shrink, noise
+
+
+class Factors(NamedTuple):
+    """Columns z[:, order] = q r, the first ``rank`` of them independent."""
+
+    q: Floats
+    r: Floats
+    order: NDArray[np.int32]
+    rank: int
+
+
+def _factorise(z: Any, noise: Floats) -> Factors:
+    """Factorise columns, those that add most first."""
+    narrow = z.astype(np.float64)
+    q, r, order = sl.qr(narrow, mode="economic", pivoting=True, check_finite=False)
+    pivots = np.abs(np.diagonal(r))
+    small = np.flatnonzero(pivots <= noise[order[: pivots.shape[0]]])
+    return Factors(q, r, order, int(small[0]) if small.shape[0] > 0 else pivots.shape[0])
+
+
+def _smooth(task: Task, system: System) -> tuple[Any, float]:
+    """Return all coefficients of the user's columns, and what is left of the objective."""
+    usable = np.flatnonzero(system.shrink > 0.0)
+    coef = np.zeros(system.shrink.shape[0], Extended)
+    if usable.shape[0] == 0 or system.z.shape[0] == 0:
+        return coef, 0.0
+    z, shrink = system.z[:, usable], system.shrink[usable]
+    factors = _factorise(z, system.noise[usable])
+    if task.l2 == 0.0 and factors.rank == usable.shape[0]:
+        u, left = _refined(z, system.t, factors)
+        coef[usable] = shrink * u
+    else:
+        coef[usable], left = _least_norm(z, system.t, factors, shrink, task.l2)
+    return coef, left
+
+
+def _refined(z: Any, t: Any, factors: Factors) -> tuple[Any, float]:
+    """Solve least squares of independent columns; refine residuals and coefficients together.
+
+    [I z; z' 0] [residual; u] = [t; 0]
+    """
+    q, r, order, _ = factors
+    u, residual = np.zeros(z.shape[1], Extended), t * 0
+    last, left = np.inf, 0.0
+    for _ in range(ROUNDS):
+        f, g = (t - residual - z @ u).astype(np.float64), -(z.T @ residual)
+        h = sl.solve_triangular(r, g[order].astype(np.float64), trans=1, check_finite=False)
+        along = q.T @ f - h
+        step = sl.solve_triangular(r, along, check_finite=False)
+        size = float(np.linalg.norm(step))
+        if not size < last:  # rounding
+            break
+        u[order] += step
+        residual += f - q @ along
+        last = size
+    left = 0.5 * float(np.sum(np.square(q.T @ (t - z @ u).astype(np.float64))))
+    return u, left
+
+
+def _least_norm(z: Any, t: Any, factors: Factors, shrink: Floats, l2: float) -> tuple[Any, float]:
+    """Solve by the coordinates of the rows that are left of columns in the user's scale.
+
+    z u = q (r P' / scale) w, w = scale u in units of the largest; r P' / scale = (basis lower)',
+    so that w = basis v is the shortest that predicts what it does.
+    """
+    largest = float(np.max(shrink))
+    scale = np.maximum(shrink / largest, 1.0 / LARGEST)
+    q, r, order, rank = factors
+    if rank == 0:
+        return np.zeros(z.shape[1]), 0.0
+    seen = np.empty((rank, z.shape[1]))
+    seen[:, order] = r[:rank]
+    basis, lower, first = _rows_of(seen / scale)
+    q = q[:, :rank][:, first]
+    strength = min(l2 * largest * largest, LARGEST) if l2 > 0.0 else 0.0
+    both = np.vstack([lower.T, np.sqrt(strength) * np.eye(rank)]) if l2 > 0.0 else lower.T
+    qa, ra = sl.qr(both, mode="economic", check_finite=False)
+    w, left = np.zeros(z.shape[1], Extended), np.inf
+    for _ in range(ROUNDS):
+        residual = t - z @ (w / scale)
+        if l2 > 0.0:
+            slope = (residual @ z) / scale - strength * w
+            step = sl.solve_triangular(
+                ra, basis.T @ slope.astype(np.float64), trans=1, check_finite=False
+            )
+        else:
+            step = qa.T @ (q.T @ residual.astype(np.float64))
+        now = 0.5 * float(step @ step)
+        if not now < left:
+            break
+        w, left = w + basis @ sl.solve_triangular(ra, step, check_finite=False), now
+    return w * largest, left
+
+
+def _rows_of(seen: Floats) -> tuple[Floats, Floats, NDArray[np.int32]]:
+    """Return an orthonormal basis of the rows, and seen[first] = (basis lower)'."""
+    size = np.max(np.abs(seen), axis=0)
+    order = np.argsort(-size, kind="stable")
+    sorted_basis, lower, first = sl.qr(
+        seen.T[order], mode="economic", pivoting=True, check_finite=False
+    )
+    basis = np.empty_like(sorted_basis)
+    basis[order] = sorted_basis
+    return basis, lower, first
+
+
+def _with_corners(task: Task, system: System, found: Solution) -> tuple[Any, float] | None:
+    """The same with l1 or bounds, from the columns that a solution has chosen.
+
+    Columns come in and go out until the conditions of the optimum hold; None if they do not.
+    """
+    signs = np.sign(found.coef) * (system.shrink > 0.0)
+    if task.positive:
+        signs = np.maximum(signs, 0.0)
+    rounding = EPSILON * float(np.sqrt(system.t @ system.t))
+    for _ in range(SWAPS):
+        answer = _of_signs(task, system, signs)
+        if answer is None:
+            return None
+        u, slope, left = answer
+        threshold = task.l1 * system.shrink * (1.0 + KEPT) + rounding
+        leaves = (signs != 0.0) & (np.sign(u) != signs)
+        enters = (signs == 0.0) & (system.shrink > 0.0)
+        enters &= (slope if task.positive else np.abs(slope)) > threshold
+        if not np.any(leaves | enters):
+            return system.shrink * u, left
+        if np.any(leaves):
+            signs = np.where(leaves, 0.0, signs)
+        else:
+            most = np.argmax(np.where(enters, np.abs(slope) - threshold, -np.inf))
+            signs[most] = np.sign(slope[most])
+    return None
+
+
+def _of_signs(task: Task, system: System, signs: Floats) -> tuple[Any, Floats, float] | None:
+    """Return the optimum of given signs, the slopes of all columns there, and what is left."""
+    chosen = np.flatnonzero(signs)
+    z, shrink = system.z[:, chosen], system.shrink[chosen]
+    u = np.zeros(system.shrink.shape[0], Extended)
+    left = 0.0
+    if chosen.shape[0] > 0:
+        ridge = task.l2 * shrink * shrink
+        both = np.vstack([z.astype(np.float64), np.diag(np.sqrt(ridge))])
+        if task.l2 == 0.0:
+            both = both[: z.shape[0]]
+        if both.shape[0] < both.shape[1]:
+            return None
+        (r,) = sl.qr(both, mode="r", check_finite=False)
+        r = r[: chosen.shape[0]]
+        if not np.min(np.abs(np.diagonal(r))) > LEAST_PIVOT:
+            return None
+        push, own, last = (
+            task.l1 * shrink * signs[chosen],
+            np.zeros(chosen.shape[0], Extended),
+            np.inf,
+        )
+        for _ in range(ROUNDS):
+            slope = z.T @ (system.t - z @ own) - ridge * own - push
+            step = sl.solve_triangular(r, slope.astype(np.float64), trans=1, check_finite=False)
+            now = 0.5 * float(step @ step)
+            if not now < last:
+                break
+            own, last = own + sl.solve_triangular(r, step, check_finite=False), now
+        u[chosen], left = own, last
+    slope = (system.z.T @ (system.t - system.z @ u)).astype(np.float64)
+    return u, slope, left
+
+
+def _objective(task: Task, system: System, coef: Any) -> float:
+    """Return what the task minimises, the intercept at its best."""
+    usable = system.shrink > 0.0
+    u = np.where(usable, coef / np.where(usable, system.shrink, 1.0), 0.0)
+    residual = system.t - system.z @ u
+    coef = coef.astype(Extended)
+    penalty = 0.5 * task.l2 * (coef @ coef) if task.l2 > 0.0 else 0.0
+    penalty += task.l1 * np.abs(coef).sum() if task.l1 > 0.0 else 0.0
+    return float(0.5 * (residual @ residual) + penalty)
+
+
+def _reported(task: Task, system: System, found: Solution, coef: Any, left: float) -> Solution:
+    """Return the finished solution; the one before it where that is better by more than rounding.
+
+    What descent says of its objective is no guide: where columns nearly depend on each other, it
+    has half of the digits.
+    """
+    objective = _objective(task, system, coef)
+    before = _objective(task, system, found.coef)
+    rounding = 1e-12 * before + 1e-20 * float(system.t @ system.t)
+    if not (np.all(np.isfinite(coef)) and objective <= before + rounding):
+        return found
+    intercept = float(system.level - system.mean @ coef) if task.fit_intercept else 0.0
+    coef, state = coef.astype(np.float64), found.state
+    if hasattr(state, "coef"):
+        state = state._replace(coef=coef, intercept=intercept)
+    left += EPSILON * objective
+    gap = min(found.gap, left) if task.l1 == 0.0 and not task.positive else found.gap
+    known = (("objective", objective), ("suboptimality", left))
+    last = {k: [*found.history[k][:-1], value] for k, value in known if found.history.get(k)}
+    return found._replace(
+        coef=coef,
+        intercept=intercept,
+        objective=objective,
+        gap=gap,
+        left=left,
+        converged=True,
+        history=found.history | last,
+        state=state,
+    )

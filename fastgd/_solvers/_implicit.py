@@ -1,0 +1,171 @@
+"""The Hessian as a product with vectors, and its inverse by conjugate gradients.
+
+A product Z'D Z v costs two reads of X's non-zeros and no memory beyond v: the standardised rows are
+never written, since (x - m) v = x v - m v. Curvatures D are the point's, one a row; for softmax the
+probabilities stand for them.
+
+Conjugate gradients, preconditioned with the Hessian's diagonal, lower the model by 1/2 a_k r_k'z_k
+in step k. Steps end when what is left of that sum, continued as a geometric series, is a small part
+of it (Newton's method needs no more while it is far from the end [1]_) or of what is asked for.
+
+References
+----------
+.. [1] Nocedal & Wright, "Numerical Optimization", 2006, section 7.1 (inexact Newton methods).
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastgd._solvers import _costs
+from fastgd._solvers._problem import Floats, Point, Problem, over_shards, to_raw
+from fastgd.kernels.losses import SquaredError
+from fastgd.kernels.products import add_squares, curve, curve_softmax, write_probabilities
+
+FORCING = 0.05  # of the model's decrease, what conjugate gradients may leave
+MOST_STEPS = 500
+WINDOW = 4  # steps over which their ratio is taken
+SLOWEST = 0.99
+COST_OF_PRODUCT = 0.7  # of a pass: no loss to evaluate
+EXPECTED_STEPS = 25.0  # one-hot tables took 5 to 20, correlated columns 30 to 200
+LEAST_CURVATURE = 1e-12  # of the mean: below it, a diagonal is rounding
+
+
+class Implicit:
+    """A Hessian at a point, and what was spent on its inverse.
+
+    Parameters
+    ----------
+    problem : Problem
+    point : Point
+        The place whose curvatures are taken.
+    more : float
+        How much of the average row's curvature is added to each.
+
+    Attributes
+    ----------
+    product : (P,), the diagonal, without the penalty
+    is_hessian : True
+    left_out : float
+        An estimate of what the last solution leaves of the model's decrease, from above.
+    enough : float
+        A decrease that need not be told from zero.
+    most : int
+        Products that a solution may take.
+    n_products : int
+        That all solutions took.
+    """
+
+    is_hessian = True
+
+    def __init__(self, problem: Problem, point: Point, more: float = 0.0) -> None:
+        self._problem, self._more = problem, more
+        self._probabilities, self._curvature = np.empty((0, 0)), point.curvature
+        if problem.n_outputs:
+            self._probabilities = probabilities(problem, point.u)
+        elif more > 0.0:
+            self._curvature = point.curvature + more * problem.weight
+        self.product = self._diagonal()
+        full = (self.product.T + problem.ridge).T
+        usable = np.isfinite(full) & (full > 0.0)
+        self._inverse = np.divide(1.0, full, out=np.zeros(full.shape), where=usable)
+        if not problem.fit_intercept:
+            self._inverse[-1] = 0.0
+        self.left_out, self.enough = 0.0, 0.0
+        self.most, self.n_products = MOST_STEPS, 0
+
+    def _diagonal(self) -> Floats:
+        """Return the diagonal of Z'D Z, of the parameters' shape."""
+        problem = self._problem
+        if problem.n_outputs == 0:
+            return _squares(problem, self._curvature)
+        p, weight = self._probabilities, problem.weight
+        classes = range(problem.n_outputs)
+        columns = [
+            _squares(problem, weight * (p[:, k] * (1.0 - p[:, k]) + self._more)) for k in classes
+        ]
+        return np.stack(columns, axis=1)
+
+    def times(self, v: Floats) -> Floats:
+        """Return H v."""
+        problem, frame = self._problem, self._problem.frame
+        n = problem.shape[0]
+        params = np.ascontiguousarray(to_raw(problem, v))
+        self.n_products += 1
+
+        def span(start: int, stop: int) -> Floats:
+            out = np.zeros(params.shape)
+            if problem.n_outputs == 0:
+                curve(problem.rows, self._curvature, params, start, stop, out)
+            else:
+                given = (problem.rows, problem.weight, self._probabilities, self._more, params)
+                curve_softmax(*given, start, stop, out)
+            return out
+
+        work = _costs.n_entries(problem.rows) * max(1, problem.n_outputs)
+        found: Floats = sum(over_shards(span, n, work))
+        found[:-1] = ((found[:-1].T - np.multiply.outer(found[-1], frame.center)) * frame.shrink).T
+        found += (v.T * problem.ridge).T
+        if not problem.fit_intercept:
+            found[-1] = 0.0
+        return found
+
+    def solve(self, gradient: Floats) -> Floats:
+        """Return H^-1 gradient to within ``left_out`` of the model's decrease."""
+        found, residual = np.zeros(gradient.shape), gradient.copy()
+        z = (residual.T * self._inverse.T).T
+        direction, size = z.copy(), float(np.vdot(residual, z))
+        gains: list[float] = []
+        forcing = 1e-3 * FORCING if isinstance(self._problem.loss, SquaredError) else FORCING
+        while size > 0.0 and len(gains) < self.most:
+            bent = self.times(direction)
+            bend = float(np.vdot(direction, bent))
+            if not bend > 0.0:
+                break
+            length = size / bend
+            gains.append(0.5 * length * size)
+            found += length * direction
+            residual -= length * bent
+            z = (residual.T * self._inverse.T).T
+            before, size = size, float(np.vdot(residual, z))
+            self.left_out = _tail(gains)
+            if self.left_out <= max(forcing * sum(gains), self.enough):
+                break
+            direction = z + size / before * direction
+        return found
+
+
+def probabilities(problem: Problem, u: Floats) -> Floats:
+    """Return the softmax of all rows."""
+    n = problem.shape[0]
+    params, found = np.ascontiguousarray(to_raw(problem, u)), np.empty((n, problem.n_outputs))
+    work = _costs.n_entries(problem.rows) * problem.n_outputs
+    over_shards(lambda a, b: write_probabilities(problem.rows, params, a, b, found), n, work)
+    return found
+
+
+def _squares(problem: Problem, weight: Floats) -> Floats:
+    """Return sum_i h_i (z_ij, 1)^2."""
+    n, d = problem.shape
+
+    def span(start: int, stop: int) -> tuple[Floats, Floats]:
+        first, second = np.zeros(d + 1), np.zeros(d)
+        add_squares(problem.rows, weight, start, stop, first, second)
+        return first, second
+
+    parts = over_shards(span, n, _costs.n_entries(problem.rows))
+    first: Any = sum(part[0] for part in parts)
+    second: Any = sum(part[1] for part in parts)
+    center, shrink, mass = problem.frame.center, problem.frame.shrink, float(first[-1])
+    centred = (second - center * (2.0 * first[:-1] - mass * center)) * shrink * shrink
+    least = LEAST_CURVATURE * mass * (shrink > 0.0)
+    return np.append(np.maximum(centred, least), mass)
+
+
+def _tail(gains: list[float]) -> float:
+    """Return what is left of the gains, if they go on falling as they did."""
+    span = min(WINDOW, len(gains) - 1)
+    if span == 0:
+        return gains[-1]
+    ratio = min((gains[-1] / gains[-1 - span]) ** (1.0 / span), SLOWEST)
+    return gains[-1] * max(ratio / (1.0 - ratio), 0.5)

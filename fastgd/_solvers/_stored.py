@@ -1,0 +1,86 @@
+"""Coefficients in the type in which they are kept, and what rounding to it costs.
+
+Estimators keep ``coef_`` and ``intercept_`` in the dtype of X, as scikit-learn does. Rounded to
+float32, a coefficient moves all predictions by its error times the column's mean; the intercept,
+rounded last, makes up for that. What is left is counted in the objective and its bound.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastgd._solvers._columns import as_matrix
+from fastgd._solvers._problem import Floats, objective_of
+from fastgd._solvers._task import Solution, Task
+from fastgd._solvers._units import units_of
+from fastgd.kernels import losses
+from fastgd.kernels.rows import Dense
+
+NEGLIGIBLE = 1e-10  # of the objective: then it is not evaluated anew
+
+# The largest curvatures, where there is one.
+CURVATURES = {
+    losses.SquaredError: 1.0,
+    losses.Huber: 1.0,
+    losses.LogLoss: 0.25,
+    losses.Softmax: 0.5,
+    losses.SquaredHinge: 2.0,
+    losses.SquaredEpsilonInsensitive: 2.0,
+}
+
+
+def as_stored(task: Task, found: Solution) -> Solution:
+    """Return a solution as ``task.dtype`` keeps it, with its objective, gap and suboptimality."""
+    if np.dtype(task.dtype) != np.float32 or not np.all(np.isfinite(found.coef)):
+        return found
+    coef, intercept, change = _rounded(task, found)
+    stored = found._replace(coef=coef, intercept=intercept)
+    if hasattr(found.state, "coef"):
+        stored = stored._replace(state=found.state._replace(coef=coef, intercept=intercept))
+    if change <= NEGLIGIBLE * abs(found.objective):
+        worse, objective = change, found.objective
+    else:
+        objective = objective_of(task, coef, intercept)
+        worse = max(objective - found.objective, 0.0)
+    numbers: dict[str, Any] = {"objective": objective}
+    numbers |= {"gap": found.gap + worse, "left": found.left + worse}
+    return stored._replace(**numbers)
+
+
+def _rounded(task: Task, found: Solution) -> tuple[Floats, Any, float]:
+    """Return coefficients and intercepts, rounded, and a bound of what that adds to the objective.
+
+    With v the mean square of what it adds to raw predictions, M the largest curvature and e the
+    suboptimality:  M v / 2 + sqrt(2 M e v).
+    """
+    units = units_of(task)
+    coef = np.asarray(found.coef, np.float32).astype(np.float64)
+    lost = np.asarray(found.coef, np.float64) - coef
+    moved = _products(units.task, lost)
+    weight = np.full(moved.shape[0], 1.0 / moved.shape[0])
+    if task.weight is not None:
+        weight = np.asarray(task.weight, np.float64) / np.sum(task.weight, dtype=np.float64)
+    exact, intercept = np.asarray(found.intercept, np.float64), found.intercept
+    mean = weight @ moved
+    if task.fit_intercept:
+        offset = 0.0 if units.origin is None else lost @ units.origin
+        exact = exact + mean + offset
+        kept = np.asarray(exact, np.float32).astype(np.float64)
+        moved = moved - mean + (exact - kept)
+        intercept = float(kept) if kept.ndim == 0 else kept
+    square = float(np.sum(weight @ moved**2))
+    largest = CURVATURES.get(type(task.loss), np.inf)
+    left = min(found.left, found.gap)
+    if not (np.isfinite(largest) and np.isfinite(left)):
+        return coef, intercept, np.inf
+    return coef, intercept, 0.5 * largest * square + float(np.sqrt(2.0 * largest * left * square))
+
+
+def _products(task: Task, coef: Floats) -> Floats:
+    """Return x_i w of all rows, as X's dtype has it: w is a rounding error."""
+    rows = task.rows
+    if isinstance(rows, Dense):
+        values = rows.values @ coef.T.astype(rows.values.dtype)
+        return values.astype(np.float64)
+    matrix = as_matrix(rows, task.y.shape[0], task.n_features)
+    return np.asarray(matrix @ coef.T, np.float64)

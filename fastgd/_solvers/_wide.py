@@ -1,0 +1,198 @@
+"""Tables with more columns than rows: the same problem in as many coordinates as there are rows.
+
+The loss sees w through the centred rows A only, so that, with no penalty but l2, the best w is a
+combination of rows. Let Q be an orthonormal basis of these, d x r with r <= n, and L = A Q. Then
+A w = L v and |w| = |v| for w = Q v: the task of the n x r table L is the same one [1]_. Its
+Hessian is r x r, and a pass reads n r numbers. Without a penalty that finds the solution of least
+norm.
+
+References
+----------
+.. [1] Hastie & Tibshirani, "Efficient quadratic regularization for expression arrays", 2004.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.linalg as sl
+import scipy.sparse as sp
+from scipy.linalg.lapack import dpstrf
+
+from fastgd._observer import Model, Observer
+from fastgd._solvers._costs import is_scattered
+from fastgd._solvers._gd import State
+from fastgd._solvers._problem import Floats, frame_of
+from fastgd._solvers._task import Effort, Solution, Task
+from fastgd._threads import one_blas_thread
+from fastgd.kernels.rows import Dense
+
+# The products of all rows cost n/16 passes or so over a dense table, by BLAS, and the steps after
+# that n^3: at 1,000 x 5,000 descent on the columns themselves took as long.
+MOST_ROWS = 1000
+MOST_SPARSE_ROWS = 150  # entry by entry the products cost n passes
+# Of the largest pivot: below it, a product of rows has lost more than eight of sixteen digits.
+LEAST_PIVOT = 1e-4
+NEAR = 3.0  # deviations from zero that a mean may be for products to be centred: one digit
+Solve = Callable[[Task, Effort, Any], Solution]
+
+
+class Basis(NamedTuple):
+    """An orthonormal basis of the centred rows.
+
+    rows : (n, r), float64, the rows in it: L
+    center : (d,), what was taken off the rows
+    back : function of v, (r,) or (K, r): Q v, of shape (d,) or (K, d)
+    into : function of w: Q'w
+    """
+
+    rows: Floats
+    center: Floats
+    back: Callable[[Floats], Floats]
+    into: Callable[[Floats], Floats]
+
+
+def is_reducible(task: Task) -> bool:
+    """Tell whether a task has so few rows that it is better solved in a basis of them."""
+    n, d = task.y.shape[0], task.n_features
+    if task.l1 > 0.0 or task.positive or not n < d:
+        return False
+    return n <= (MOST_SPARSE_ROWS if is_scattered(task.rows, n, d) else MOST_ROWS)
+
+
+def in_basis(solver: Solve, task: Task, effort: Effort, start: State | None) -> Solution:
+    """Solve a reducible task in a basis of its rows."""
+    with one_blas_thread():
+        basis = basis_of(task)
+    values = basis.rows
+    values.flags.writeable = False
+    small = task._replace(rows=Dense(values), n_features=values.shape[1])
+    if start is not None:
+        coef = np.asarray(start.coef, np.float64)
+        start = State(basis.into(coef), start.intercept + coef @ basis.center)
+    effort = effort._replace(observer=_Mapped(effort.observer, basis))
+    found = solver(small, effort, start)
+    model = _model(basis, Model(found.coef, found.intercept))
+    coef, intercept = model.coef, model.intercept
+    return found._replace(coef=coef, intercept=intercept, state=State(coef, intercept))
+
+
+def basis_of(task: Task) -> Basis:
+    """Return a basis from the products of the rows, or, where digits would be lost, by QR."""
+    n, d = task.y.shape[0], task.n_features
+    weight = np.full(n, 1.0 / n)
+    if task.weight is not None:
+        weight = np.asarray(task.weight, np.float64) / np.sum(task.weight, dtype=np.float64)
+    frame, _ = frame_of(task.rows, weight, d, task.fit_intercept)
+    varies = frame.shrink > 0.0
+    rows, center = task.rows, frame.center * varies
+    matrix = _as_they_are(rows, n, d, varies)
+    if matrix is not None and np.max(np.abs(center) * frame.shrink, initial=0.0) <= NEAR:
+        along, products = matrix @ center, matrix @ matrix.T
+        products = products.toarray() if sp.issparse(products) else products
+        products = products - along - along[:, None] + center @ center
+        basis = _by_products(products, matrix, center, n - task.fit_intercept)
+        if basis is not None:
+            return basis
+    values = _centred(rows, n, d, frame.center, varies)
+    basis = _by_products(values @ values.T, values, np.zeros(d), n - task.fit_intercept)
+    basis = basis or _by_qr(values, task.l2 > 0.0)
+    return basis._replace(center=center)
+
+
+def _as_they_are(rows: Any, n: int, d: int, varies: Any) -> Any:
+    """Return the rows in float64, not centred; None where that takes a dense copy."""
+    if is_scattered(rows, n, d):
+        matrix = sp.csr_array((rows.data, rows.indices, rows.indptr), shape=(n, d))
+        return matrix.astype(np.float64).multiply(varies).tocsr()
+    plain = isinstance(rows, Dense) and rows.values.dtype == np.float64 and np.all(varies)
+    return rows.values if plain else None
+
+
+def _centred(rows: Any, n: int, d: int, center: Floats, varies: Any) -> Floats:
+    """Return the rows less their mean, densely; a constant column is zeros."""
+    if isinstance(rows, Dense):
+        values = rows.values - center
+    else:
+        matrix = sp.csr_array((rows.data, rows.indices, rows.indptr), shape=(n, d))
+        values = matrix.toarray().astype(np.float64) - center
+    if not np.all(varies):
+        values[:, ~varies] = 0.0
+    return np.ascontiguousarray(values)
+
+
+def _by_products(products: Floats, rows: Any, center: Floats, rank: int) -> Basis | None:
+    """Return the basis by a pivoted Cholesky factor; None if that is not exact enough.
+
+    With G = A A' and the pivots' rows A_p = L_p Q', Q = A_p' L_p^-T.
+    """
+    n = products.shape[0]
+    largest = float(np.max(np.diagonal(products), initial=0.0))
+    if rank < 1 or not 0.0 < largest < np.inf:
+        return None
+    factor, pivots, found, _ = dpstrf(products, tol=LEAST_PIVOT**2 * largest, lower=1)
+    if found < rank:
+        return None
+    order, triangle = pivots - 1, np.tril(factor)[:, :rank]
+    small = np.empty((n, rank))
+    small[order] = triangle
+    chosen, head = order[:rank], triangle[:rank]
+
+    def back(v: Floats) -> Floats:
+        share = np.zeros((n, *v.shape[:-1]))
+        share[chosen] = sl.solve_triangular(head, v.T, lower=True, trans="T", check_finite=False)
+        w = rows.T @ share
+        return (w - np.multiply.outer(center, share.sum(axis=0))).T
+
+    def into(w: Floats) -> Floats:
+        along = (rows @ w.T - center @ w.T)[chosen]
+        return sl.solve_triangular(head, along, lower=True, check_finite=False).T
+
+    return Basis(small, center, back, into)
+
+
+def _by_qr(values: Floats, is_penalised: bool) -> Basis:
+    """Return the basis by Householder's QR of A'.
+
+    With the columns of X in falling order of size, and pivots, small columns keep their digits
+    beside large ones (Cox & Higham, "Stability of Householder QR factorization for weighted least
+    squares problems", 1998). Without a penalty, what is rounding of the largest is cut.
+    """
+    n, d = values.shape
+    falling = np.argsort(-np.max(np.abs(values), axis=0, initial=0.0), kind="stable")
+    turned = np.asfortranarray(values[:, falling].T)
+    q, r, pivots = sl.qr(turned, True, mode="economic", pivoting=True, check_finite=False)
+    size = np.abs(np.diagonal(r))
+    least = 0.0 if is_penalised else n * np.finfo(float).eps * size[0]
+    rank = max(int(np.count_nonzero(size > least)), 1)
+    small = np.empty((n, rank))
+    small[pivots] = r[:rank].T
+    basis = np.empty((d, rank))
+    basis[falling] = q[:, :rank]
+    return Basis(small, np.zeros(d), lambda v: v @ basis.T, lambda w: w @ basis)
+
+
+def _model(basis: Basis, model: Model) -> Model:
+    """Return the model in the user's columns."""
+    coef = basis.back(np.asarray(model.coef))
+    intercept: Any = model.intercept - coef @ basis.center
+    return model._replace(coef=coef, intercept=float(intercept) if coef.ndim == 1 else intercept)
+
+
+class _Mapped(Observer):
+    """Tells an observer of models in the user's columns."""
+
+    def __init__(self, observer: Observer, basis: Basis) -> None:
+        self._observer, self._basis = observer, basis
+        self.is_watching = observer.is_watching
+
+    @property
+    def stops(self) -> bool:  # type: ignore[override]
+        """Whether to stop."""
+        return self._observer.stops
+
+    def passed(
+        self, model: Callable[[], Model], figures: dict[str, float], passes: int = 1
+    ) -> bool:
+        """Hand the figures on."""
+        return self._observer.passed(lambda: _model(self._basis, model()), figures, passes)

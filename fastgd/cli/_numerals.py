@@ -1,0 +1,125 @@
+"""How numbers are written as text: with decimal points or commas, in groups of thousands or not."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from fastgd.cli._problems import Misuse, quoted
+
+DECIMALS = (".", ",")
+# characters that group digits, by the one that names them: there are three kinds of space
+THOUSANDS = {
+    ",": ",",
+    ".": ".",
+    " ": " \u00a0\u202f",
+    "'": "'\u2019",
+    "_": "_",
+}
+_WORDS = {"space": " "}
+_UNIT = r"(?:[$€£¥%‰]|USD|EUR|GBP)"
+
+
+class Notation(NamedTuple):
+    """What stands before decimals, and between groups of three digits ("" for nothing)."""
+
+    decimal: str = "."
+    thousands: str = ""
+
+    @property
+    def pattern(self) -> str:
+        """A regular expression of whole cells, as RE2 and Python understand it."""
+        point, group = re.escape(self.decimal), f"[{THOUSANDS.get(self.thousands, '')}]"
+        whole = rf"(?:[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+)" if self.thousands else "[0-9]+"
+        number = rf"(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
+        return rf"(?i)^[ \t]*[+-]?(?:{number}|inf(?:inity)?|nan)[ \t]*$"
+
+    @property
+    def options(self) -> str:
+        """The words of the command line that ask for it."""
+        return " ".join(
+            f'--{name} "{value}"'
+            for name, value, usual in (
+                ("decimal", self.decimal, "."),
+                ("thousands", self.thousands, ""),
+            )
+            if value != usual
+        )
+
+    def check(self) -> None:
+        """Refuse what would leave open how a cell is read.
+
+        Raises
+        ------
+        Misuse
+        """
+        if self.decimal not in DECIMALS:
+            raise Misuse(f"--decimal must be . or , got {quoted(self.decimal)}.")
+        if self.thousands and self.thousands not in THOUSANDS:
+            raise Misuse(
+                f"--thousands must be one of , . ' _ or a space, got {quoted(self.thousands)}."
+            )
+        if self.thousands == self.decimal:
+            raise Misuse(f"--thousands and --decimal are both {quoted(self.decimal)}.")
+
+    def matches(self, cells: Iterable[str]) -> Iterator[bool]:
+        """Tell of each cell whether it is a number."""
+        pattern = re.compile(self.pattern)
+        return (pattern.match(cell) is not None for cell in cells)
+
+    def is_number(self, cell: str) -> bool:
+        """Tell whether a cell is a number."""
+        return re.match(self.pattern, cell) is not None
+
+    def values(self, cells: Any, arrow: Any) -> Any:
+        """Return an Arrow array of text as numbers.
+
+        Raises
+        ------
+        ArrowInvalid
+            If a cell is none.
+        """
+        compute = arrow.compute
+        are_numbers = compute.match_substring_regex(cells, self.pattern)
+        if not compute.all(are_numbers, min_count=0).as_py():
+            raise arrow.ArrowInvalid("a cell that is no number")
+        text = compute.utf8_trim_whitespace(cells)
+        for character in THOUSANDS.get(self.thousands, ""):
+            text = compute.replace_substring(text, character, "")
+        if self.decimal != ".":
+            text = compute.replace_substring(text, self.decimal, ".")
+        return text.cast(arrow.float64())
+
+
+def others(known: Notation) -> Sequence[Notation]:
+    """Return the notations that cells may be in, the likeliest first."""
+    groups = [Notation(".", group) for group in THOUSANDS if group != "."]
+    commas = [Notation(",", group) for group in ("", *THOUSANDS) if group != ","]
+    return [notation for notation in (*groups, *commas, Notation()) if notation != known]
+
+
+def likely_notation(cells: Sequence[str], known: Notation) -> Notation | None:
+    """Return the notation in which most cells are numbers; None if there is none such."""
+    best, most = None, len(cells) / 2
+    for notation in others(known):
+        n_numbers = sum(notation.matches(cells))
+        if n_numbers > most:
+            best, most = notation, n_numbers
+    return best
+
+
+def has_unit(cell: str) -> bool:
+    """Tell whether a cell is a number with a percent sign or a currency."""
+    bare = re.sub(rf"^\s*{_UNIT}\s*|\s*{_UNIT}\s*$", "", cell)
+    return bare != cell and any(note.is_number(bare) for note in (Notation(), *others(Notation())))
+
+
+def looks_like_a_date(cell: str) -> bool:
+    """Tell whether a cell is a date, or a date with a time."""
+    date = r"(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2\d{4})"
+    return re.match(rf"^\s*{date}(?:[ T]\d{{1,2}}:\d\d.*)?\s*$", cell, re.A) is not None
+
+
+def character(text: str) -> str:
+    """Return the character that an option names: itself, or one that has a word."""
+    same = (name for name, characters in THOUSANDS.items() if text and text in characters)
+    return _WORDS.get(text, next(same, text))

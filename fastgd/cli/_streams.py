@@ -1,0 +1,98 @@
+"""Files of text, also compressed by gzip: what is damaged is told, and no line is endless."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, AnyStr
+
+from fastgd.cli._problems import BadData, reason
+
+LINE = 1 << 28  # bytes or characters that a line may have
+
+# how the beginnings of files tell what they are, where the name says something else
+_BEGINNINGS = (
+    (b"\x1f\x8b", "it is compressed by gzip: let its name end in .gz"),
+    (b"PK\x03\x04", "it is a zip archive, such as .npz or .xlsx"),
+    (b"PAR1", "it is a Parquet file: let its name end in .parquet"),
+    (b"\xff\xfe", "it is UTF-16. This converts it: iconv -f UTF-16 -t UTF-8"),
+    (b"\xfe\xff", "it is UTF-16. This converts it: iconv -f UTF-16 -t UTF-8"),
+    (b"\xd0\xcf\x11\xe0", "it is a workbook of Excel: export it as CSV"),
+)
+
+
+def is_gzip(path: Path) -> bool:
+    """Tell whether a file is compressed, by its name."""
+    return path.name.lower().endswith(".gz")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file to read, unpacked where its name ends in .gz.
+
+    Raises
+    ------
+    BadData
+        Now or while it is read, if it cannot be.
+    """
+    try:
+        with gzip.open(path, "rb") if is_gzip(path) else path.open("rb") as file:
+            yield file  # type: ignore[misc]  # a GzipFile is one
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadData(f"{path}: {reason(error)}") from None
+
+
+def lines_of(file: IO[AnyStr], path: Path, most: int = LINE) -> Iterator[AnyStr]:
+    """Yield the lines of a file.
+
+    Raises
+    ------
+    BadData
+        If one is longer than ``most``: it is not read to its end.
+    """
+    number = 0
+    while line := file.readline(most + 1):
+        number += 1
+        if len(line) > most:
+            raise BadData(f"{path}, line {number:,}: a line of more than {most:,} characters.")
+        yield line
+
+
+def refuse_other_kinds(path: Path) -> None:
+    """Refuse what is no text, by the first bytes.
+
+    Raises
+    ------
+    BadData
+    """
+    with opened(path) as file:
+        beginning = file.read(4)
+    for start, what in _BEGINNINGS:
+        if beginning.startswith(start):
+            raise BadData(f"{path} holds no text: {what}")
+
+
+def refuse_unreadable(path: Path) -> None:
+    """Refuse what is no file that can be read again and again.
+
+    Raises
+    ------
+    BadData
+    """
+    try:
+        if path.is_dir():
+            raise BadData(f"{path} is a folder.")
+        if not path.is_file():
+            kind = f"{path} is no file" if path.exists() else f"there is no file {path}"
+            again = "; rows are read more than once, which only a file allows"
+            raise BadData(f"{kind}{again}" if path.exists() else kind)
+        with path.open("rb"):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise BadData(f"{path} cannot be read: {reason(error)}") from None
+
+
+def text_of(value: Any) -> str:
+    """Return bytes as they are shown: what is no UTF-8 is replaced."""
+    return bytes(value).decode(errors="replace")
