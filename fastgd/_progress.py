@@ -1,6 +1,8 @@
 """What a training is given, and where it stands: plain arrays and numbers."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +10,35 @@ from numpy.typing import NDArray
 
 from fastgd._resolve import Schedule
 from fastgd.schedules import Course
+
+History = dict[str, list[float]]
+
+EPOCHS_KEPT = 1 << 14  # of earlier calls of partial_fit; twice as many before the rest is dropped
+
+
+@dataclasses.dataclass
+class Reference:
+    """What an exploding training is measured by, and where it goes back to.
+
+    Attributes
+    ----------
+    rows : int
+        Checksum of the targets: a call on other rows begins anew.
+    start : ndarray of the parameters' shape
+        The parameters that training began with.
+    start_objective : float or None
+        Their objective, once it was asked for.
+    best : Progress
+        Before the epoch of the lowest objective.
+    least : float
+        That objective.
+    """
+
+    rows: int
+    start: NDArray[Any]
+    start_objective: float | None
+    best: "Progress"
+    least: float
 
 
 @dataclasses.dataclass
@@ -34,7 +65,13 @@ class Progress:
         How often ``on_divergence="backoff"`` went back.
     course : Course or None
         Where a schedule stands whose rates depend on how training goes.
+    measure : str
+        What ``course`` has compared: "objective" or "score".
+    reference : Reference or None
+        Only where ``on_divergence`` may go back.
     history : dict of str to list
+    is_shared : bool
+        Whether someone else may hold the lists of ``history``, so that they must not grow.
     residual : ndarray of params' shape, or (0,)
         What a quantizer with memory has not sent yet.
     """
@@ -50,7 +87,10 @@ class Progress:
     factor: float = 1.0
     backoffs: int = 0
     course: Course | None = None
-    history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    measure: str = "objective"
+    reference: Reference | None = None
+    history: History = dataclasses.field(default_factory=dict)
+    is_shared: bool = False
     residual: NDArray[Any] = dataclasses.field(default_factory=lambda: np.zeros(0))
 
     @classmethod
@@ -67,11 +107,35 @@ class Progress:
         arrays = {name: getattr(self, name).copy() for name in names}
         return dataclasses.replace(self, **arrays)
 
+    def continued_history(self) -> History:
+        """Return a history for a further call to extend, without a copy where nobody else looks.
+
+        An endless stream of calls keeps the last ``EPOCHS_KEPT`` epochs at least.
+        """
+        length = max(map(len, self.history.values()), default=0)
+        kept = length if length <= 2 * EPOCHS_KEPT else EPOCHS_KEPT
+        if kept == length and not self.is_shared:
+            return dict(self.history)
+        padded = {name: [*v, *[np.nan] * (length - len(v))] for name, v in self.history.items()}
+        return {name: values[length - kept :] for name, values in padded.items()}
+
     def reported(self) -> NDArray[Any]:
         """Return the parameters to predict with: the average where there is one."""
         if self.averaged == 0:
             return self.params
         return (self.average / self.averaged).astype(self.params.dtype)
+
+
+@contextmanager
+def cut_back_on_failure(history: History) -> Iterator[None]:
+    """Take back what a call has added to the lists of a history, if the block fails."""
+    lengths = {name: len(values) for name, values in history.items()}
+    try:
+        yield
+    except BaseException:
+        for name, values in history.items():
+            del values[lengths.get(name, 0) :]
+        raise
 
 
 class Settings(NamedTuple):

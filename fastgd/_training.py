@@ -6,12 +6,15 @@ objective, or the score on rows held out, still improves. All that outlives a ca
 epochs are 5, is in ``Progress``, plain arrays and numbers that pickle.
 """
 
+import dataclasses
 import time
 import warnings
+import zlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
@@ -26,7 +29,7 @@ from fastgd._divergence import (
 )
 from fastgd._frames import Frames
 from fastgd._order import Order
-from fastgd._progress import Data, Progress, Settings
+from fastgd._progress import Data, Progress, Reference, Settings
 from fastgd._resolve import check_together, in_dtype, spread, start_within, transform_in_dtype
 from fastgd._threads import one_blas_thread
 from fastgd._validation import as_rows, frozen
@@ -85,7 +88,8 @@ def train(
     patience = settings._replace(tol=None) if adapts else settings
     watch = _Watch(patience, keep_best=score is not None)
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        trainer = _Trainer(data, rule, progress.copy(), settings, observer)
+        measure = "objective" if score is None else "score"
+        trainer = _Trainer(data, rule, progress.copy(), settings, observer, measure)
         for _ in range(settings.max_iter):
             if not trainer.takes_epoch(watch):
                 break
@@ -93,16 +97,18 @@ def train(
             measured = objectives if score is None else -score(trainer.progress.reported())
             if score is not None:
                 trainer.note(validation_score=-float(np.mean(measured)))
-            is_told_to_stop = observer is not None and observer.epoch_ended(trainer.progress)
-            ends = watch.stalled(measured, trainer.progress)
+            stalled = watch.stalled(measured, trainer.progress)
             by_schedule = trainer.stalls(measured)
-            if is_told_to_stop:
-                break
-            if ends if by_schedule is None else by_schedule:
-                if not trainer.ends_in_vain():
-                    break
+            ends = stalled if by_schedule is None else by_schedule
+            if ends and trainer.ends_in_vain():
                 watch.forgive()
+                ends = False
+            # last of all: what an observer keeps is where the next epoch begins
+            is_told_to_stop = observer is not None and observer.epoch_ended(trainer.progress)
+            if ends or is_told_to_stop:
+                break
         trainer.warn_of_a_rise()
+        trainer.warn_of_too_strong_a_decay()
     watch.restore(trainer.progress)
     if observer is not None:
         observer.restore(trainer.progress)
@@ -141,7 +147,7 @@ class _Watch:
             self._count = np.zeros(values.shape, np.int64)
             self._ended = np.zeros(values.shape, bool)
         if self._tol is not None:
-            worse = values > self._best - self._tol
+            worse = ~(values <= self._best - self._tol)  # no number is no improvement
             self._count = np.where(worse, self._count + 1, 0)
         ends = (self._count >= self._patience) & ~self._ended
         better = (values < self._best) & ~self._ended
@@ -191,6 +197,7 @@ class _Trainer:
         progress: Progress,
         settings: Settings,
         observer: TrainingWatch | None = None,
+        measure: str = "objective",
     ) -> None:
         self.progress = progress
         self._settings = settings
@@ -218,11 +225,9 @@ class _Trainer:
         self._rows = as_rows(self._data.X)
         self._memory = self._allocate()
         self._frame = Frames(self._rule, self._rows, progress)
-        self._begin_course()
-        self._start_params = progress.params.copy()
+        self._begin_course(measure)
         self._goes_back = settings.on_divergence != "raise"
-        self._best, self._least = progress.copy() if self._goes_back else progress, np.inf
-        self._objective_at_start: float | None = None
+        self._reference = self._begin_reference()
 
     def takes_epoch(self, watch: "_Watch") -> bool:
         """Take an epoch, with smaller steps as often as it explodes; return whether one was."""
@@ -242,13 +247,15 @@ class _Trainer:
         """
         started, progress = time.perf_counter(), self.progress
         start = progress.params.copy()
-        before = progress.copy() if self._goes_back else progress
+        before = self._without_past() if self._goes_back else progress
         loss, penalty = self._visit()
         progress.epochs += 1
         objective = float(loss.sum() + penalty.sum())
-        if objective <= self._least:
+        if objective <= self._reference.least:
             # the epoch's objective tells of the parameters that it began with
-            self._best, self._least = before, objective
+            self._reference.best, self._reference.least = before, objective
+        if self._goes_back:
+            progress.reference = dataclasses.replace(self._reference)
         self.note(
             objective=objective,
             loss=float(loss.sum()),
@@ -288,12 +295,31 @@ class _Trainer:
             self._clipped = float(sums[2].sum()) / last / n_problems
         return loss, penalty
 
-    def _begin_course(self) -> None:
+    def _begin_course(self, measure: str) -> None:
         """Let a schedule that depends on how training goes go on, or begin."""
-        schedule, course = self._settings.schedule, self.progress.course
+        schedule, progress = self._settings.schedule, self.progress
+        course = progress.course
         begun = schedule.begin(1) if hasattr(schedule, "begin") else None
         if begun is None or course is None or course.eta0 != begun.eta0:
-            self.progress.course = begun
+            progress.course = begun
+        elif progress.measure != measure:  # scores and objectives cannot be compared
+            progress.course = begun._replace(eta=course.eta)
+        progress.measure = measure
+
+    def _begin_reference(self) -> Reference:
+        """Return what tells an explosion: that of the last call, if it was of the same rows."""
+        progress, known = self.progress, self.progress.reference
+        progress.reference = None
+        if not self._goes_back:
+            return Reference(0, progress.params.copy(), None, progress, np.inf)
+        rows = _checksum(self._data)
+        if known is not None and known.rows == rows:
+            return dataclasses.replace(known)
+        return Reference(rows, progress.params.copy(), None, self._without_past(), np.inf)
+
+    def _without_past(self) -> Progress:
+        """Return a copy to go back to: the history goes on, and references are no chain."""
+        return dataclasses.replace(self.progress.copy(), history={}, reference=None)
 
     def stalls(self, measured: NDArray[np.float64]) -> bool | None:
         """Tell a schedule how the epoch went; return whether it ends training, None without one.
@@ -451,9 +477,11 @@ class _Trainer:
 
     def _start_objective(self) -> float:
         """Return the objective at the parameters that this call began with: another pass over X."""
-        if self._objective_at_start is None:
-            self._objective_at_start = self._probe(self._start_params)[0]
-        return self._objective_at_start
+        reference = self._reference
+        if reference.start_objective is None:
+            loss, penalty, _ = self._probe(reference.start)
+            reference.start_objective = loss + penalty
+        return reference.start_objective
 
     def recovers(self, explosion: Diverged) -> bool:
         """Go back to before the epoch that exploded; return whether to go on from there."""
@@ -461,12 +489,15 @@ class _Trainer:
         self.progress.backoffs += 1
         if answer == "raise" or self.progress.backoffs > MOST_BACKOFFS:
             raise explosion
-        now, self.progress = self.progress, self._best.copy()
+        now, self.progress = self.progress, self._reference.best.copy()
         self.progress.factor, self.progress.epochs = now.factor, now.epochs
         self.progress.backoffs = now.backoffs
+        self.progress.history, self.progress.is_shared = now.history, now.is_shared
+        self.progress.reference = dataclasses.replace(self._reference)
         self._memory = self._allocate()
         self._frame = Frames(self._rule, self._rows, self.progress)
         if answer == "warn":
+            self._note_explosion()
             warnings.warn(
                 f"{explosion} Training ended with the parameters of the best epoch.",
                 ConvergenceWarning,
@@ -475,6 +506,48 @@ class _Trainer:
             return False
         self.progress.factor *= BACKOFF
         return True
+
+    def _note_explosion(self) -> None:
+        """Give the epoch that exploded an entry: that of the parameters that were put back."""
+        progress = self.progress
+        progress.epochs += 1
+        loss, penalty, gradient = self._probe(progress.reported())
+        self.note(
+            objective=loss + penalty,
+            loss=loss,
+            penalty=penalty,
+            learning_rate=float(self._rates(max(progress.steps, 1), 1)[0]),
+            update_norm=0.0,
+            coef_norm=float(np.linalg.norm(progress.params[:-1])),
+            samples=progress.history.get("samples", [0.0])[-1],
+            seconds=0.0,
+        )
+        if self._settings.monitor:
+            norm = float(np.linalg.norm(gradient))
+            self.note(true_objective=loss + penalty, gradient_norm=norm)
+
+    def warn_of_too_strong_a_decay(self) -> None:
+        """Warn where the last step's decay left nothing of the coefficients.
+
+        A step of length h keeps the share max(0, 1 - h l2): beyond h l2 = 1 it rests elsewhere
+        than at the minimum.
+        """
+        optimizer, steps = self._asked.optimizer, self.progress.steps
+        strength = _largest_l2(self._asked.penalty)
+        if strength == 0.0 or steps == 0 or not hasattr(optimizer, "lengths"):
+            return
+        paces = optimizer.paces(optimizer, self._rates(steps, 1), steps)
+        length = float(type(optimizer).lengths(optimizer, paces)[0])
+        if length * strength <= 1.0:
+            return
+        warnings.warn(
+            f"The last step had a length of {length:.3g} (the learning rate, divided by 1 - "
+            f"momentum where there is one), and the strength of the l2 penalty is {strength:.3g}: "
+            "their product is above 1, so that each step drops all of the coefficients, and they "
+            "are not near the minimum of the objective. Take a smaller eta0, momentum or alpha.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
 
     def warn_of_a_rise(self) -> None:
         """Warn where the last epoch's objective is many times that of the start."""
@@ -493,18 +566,18 @@ class _Trainer:
 
     def _monitor(self) -> None:
         """Note the objective of all rows at the parameters as they are, and its gradient's norm."""
-        objective, gradient = self._probe(self.progress.reported())
-        self.note(true_objective=objective, gradient_norm=float(np.linalg.norm(gradient)))
+        loss, penalty, gradient = self._probe(self.progress.reported())
+        norm = float(np.linalg.norm(gradient))
+        self.note(true_objective=loss + penalty, gradient_norm=norm)
 
-    def _probe(self, params: NDArray[Any]) -> tuple[float, NDArray[Any]]:
-        """Return the objective of the rows that are visited, and its proximal gradient.
+    def _probe(self, params: NDArray[Any]) -> tuple[float, float, NDArray[Any]]:
+        """Return loss and penalty of the rows that are visited, and the proximal gradient.
 
         One step with all rows as its batch meets the objective before it moves; what it moves, by
         the length of the step, is the gradient, of the absolute penalty its proximal map.
         """
         rule, penalty = self._asked, self._asked.penalty
-        strongest = float(penalty.l2 * np.max(getattr(penalty, "factors", 1.0)))
-        length = 1.0 / max(1.0, 2.0 * strongest)
+        length = 1.0 / max(1.0, 2.0 * _largest_l2(penalty))
         plain = Rule(rule.loss, penalty, Sgd(), rule.fit_intercept)
         once = Settings(
             batch_size=self._data.n_visited,
@@ -517,9 +590,24 @@ class _Trainer:
         )
         start = Progress.begin(params, plain.optimizer, average=False, seed=0)
         probe = _Trainer(self._data, plain, start.copy(), once)
-        probe._objective_at_start = np.inf  # it reports, and judges nothing
+        probe._reference.start_objective = np.inf  # it reports, and judges nothing
         loss, cost = probe._visit()
-        return float(loss.sum() + cost.sum()), (params - probe.progress.params) / length
+        moved = (params - probe.progress.params) / length
+        return float(loss.sum()), float(cost.sum()), moved
+
+
+def _checksum(data: Data) -> int:
+    """Return a number by which calls on the same rows are known: of all targets, and some of X."""
+    X = data.X.data[:512] if sp.issparse(data.X) else data.X[:: max(data.X.shape[0] - 1, 1)]
+    found = data.n_visited
+    for part in (data.y, X):
+        found = zlib.crc32(np.ascontiguousarray(part).tobytes(), found)
+    return found
+
+
+def _largest_l2(penalty: Any) -> float:
+    """Return the strongest l2 penalty of any coefficient."""
+    return float(penalty.l2 * np.max(getattr(penalty, "factors", 1.0)))
 
 
 def _check_rates(rates: NDArray[Any], first: int, n_steps: int) -> None:

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from fastgd import _resolve
 from fastgd._divergence import Diverged
-from fastgd._progress import Data, Progress, Settings
+from fastgd._progress import Data, History, Progress, Settings, cut_back_on_failure
 from fastgd._sklearn_callbacks import CallbackSupport
 from fastgd._training import Score, train, warn_if_unfinished
 from fastgd._undo import or_as_before
@@ -327,7 +327,8 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
         only now, starts anew, and one that is no longer asked for is dropped.
         """
         progress: Progress = self._progress.copy()
-        progress.history = {name: list(values) for name, values in progress.history.items()}
+        progress.history = progress.continued_history()
+        progress.is_shared = False
         if progress.averaged == 0:
             self._write_params(progress.params)
         anew = Progress.begin(
@@ -353,11 +354,13 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
         def write(estimator: BaseSGD, now: Progress) -> None:
             estimator._take_over(data, settings, now, now.epochs - progress.epochs)
 
-        self._watch.begin_training(given, progress, settings.max_iter, write)
-        trained, n_iter = self._trained(data, rule, progress, settings, score)
-        self._take_over(data, settings, trained, n_iter)
-        self._warn(n_iter, settings)
-        self._watch.end()
+        progress.is_shared = self._watch.is_watching  # a callback may keep the lists
+        with cut_back_on_failure(progress.history):
+            self._watch.begin_training(given, progress, settings.max_iter, write)
+            trained, n_iter = self._trained(data, rule, progress, settings, score)
+            self._take_over(data, settings, trained, n_iter)
+            self._warn(n_iter, settings)
+            self._watch.end()
 
     def _trained(
         self, data: Data, rule: Rule, progress: Progress, settings: Settings, score: Score | None
@@ -373,7 +376,6 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
         """Report what was trained."""
         self.n_iter_ = n_iter
         self._progress = progress
-        self.history_ = progress.history
         held_out = data.y.shape[0] - data.n_visited
         counts_rows = settings.batch_size == 1  # scikit-learn counts the rows held out as well
         self._held_out = getattr(self, "_held_out", 0) + held_out * n_iter * counts_rows
@@ -405,6 +407,20 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
             delattr(self, name)
         return learned
 
+    @property
+    def history_(self) -> History:
+        """One entry an epoch for each figure of the training."""
+        if not hasattr(self, "_progress"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'history_'")
+        self._progress.is_shared = True
+        return self._progress.history
+
+    def __getstate__(self) -> Any:
+        """Return what is pickled; ``copy.copy`` shares it, the lists of the history included."""
+        if hasattr(self, "_progress"):
+            self._progress.is_shared = True
+        return super().__getstate__()
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -433,6 +449,12 @@ class SupervisedSGD(BaseSGD):
         """Split the rows into those to train on, and those whose score stops the training."""
         split = self._splitter()(test_size=self.validation_fraction, random_state=self.random_state)
         rows, held_out = map(np.sort, next(split.split(np.zeros((codes.shape[0], 1)), codes)))
+        if held_out.shape[0] < self._n_rows_to_score:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction!r} of {codes.shape[0]} rows holds "
+                "out one row, of which there is no R2; take a larger fraction, or pass X_val and "
+                "y_val."
+            )
         held_out_weight = weight[held_out] if weight.shape[0] > 0 else None
         if held_out_weight is not None and not np.any(held_out_weight):
             raise ValueError(

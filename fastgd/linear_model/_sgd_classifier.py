@@ -150,7 +150,8 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         counts when it is next read), its parts "loss" and "penalty", "learning_rate" (of the last
         step), "update_norm" (how far the epoch moved all parameters), "coef_norm", "samples" seen
         so far, "seconds", "validation_score" with early stopping, and what ``on_divergence`` and
-        ``monitor`` add.
+        ``monitor`` add. An endless stream of calls of ``partial_fit`` keeps the last 16,384
+        epochs at least.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,)
 
