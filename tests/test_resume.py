@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
 import fastgd
-from fastgd import _progress
+from fastgd._training import progress as _progress
 
 N_EPOCHS = 24
 
