@@ -123,7 +123,7 @@ class LinearEngine:
         return sgd.Plan(
             plan.batch_size,
             block.n_visited,
-            plan.coefficients.astype(self._coefficient_dtype),
+            plan.coefficients.astype(self._coefficient_dtype, copy=False),
             plan.unit,
             plan.average_from,
             plan.seed,

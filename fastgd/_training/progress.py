@@ -115,17 +115,17 @@ class Progress:
         twin.history, twin.reference = {}, None
         return twin
 
-    def note(self, figures: dict[str, float]) -> None:
-        """Add an epoch's figures to the history."""
+    def note(self, figures: dict[str, list[float]]) -> None:
+        """Add the figures of some epochs to the history."""
         history = self.history
         n_before = len(history.get("objective", ()))
-        for name, value in figures.items():
+        for name, values in figures.items():
             entries = history.get(name)
             if entries is None:
                 entries = history[name] = []
             if len(entries) < n_before:
                 entries.extend([np.nan] * (n_before - len(entries)))
-            entries.append(value)
+            entries.extend(values)
 
     def continued_history(self) -> History:
         """Return a history for a further call to extend, without a copy where nobody else looks.

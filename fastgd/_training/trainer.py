@@ -36,7 +36,7 @@ from fastgd._training.stopping import Stopping
 from fastgd.schedules import Schedule as OwnSchedule
 
 CHUNK_STEPS = 1 << 16  # steps handed to an engine at once: bounds the arrays of rates to 3 MB
-STEPS_AHEAD = 1 << 11  # whose rates are asked for at once, where an epoch has fewer
+STEPS_AHEAD = 1 << 12  # whose rates are asked for at once, where an epoch has fewer
 EPOCHS_AT_ONCE = 8  # that an engine takes in one call, where they are that short
 FEW_PARAMETERS = 1 << 12  # whose norm BLAS takes in one thread
 
@@ -133,7 +133,7 @@ class Trainer:
         measured = stopping.measured(objectives, self.progress)
         if stopping.measure == "score":
             figures["validation_score"] = -float(np.mean(measured))
-        self.progress.note(figures)
+        self.progress.note({name: [value] for name, value in figures.items()})
         stalled = stopping.stalled(measured, self.progress)
         by_schedule = self._follow_course(measured)
         ends = stalled if by_schedule is None else by_schedule
@@ -169,29 +169,56 @@ class Trainer:
         block = self._source.epochs(progress.epochs, n_epochs, progress.seed)
         if block is None:
             return self._ends_with_epoch()
-        before = progress.params.copy()
+        start, first = progress.params.copy(), progress.steps + 1
         plan = self._plan(n_epochs * n_rows, n_rows)
-        trace = self._engine.run_epochs(block, plan, n_epochs)
+        sums, iterates = self._engine.run_epochs(block, plan, n_epochs)
         seconds = (time.perf_counter() - started) / n_epochs
-        last_rates = self._rates.all_of(plan.first_step, n_epochs * n_rows)[n_rows - 1 :: n_rows]
-        for met, now, rate in zip(
-            trace.sums.tolist(), trace.iterates, last_rates.tolist(), strict=True
-        ):
+        loss, penalty = sums[:, 0] / self._source.unit / n_rows, sums[:, 1] / n_rows
+        rates = self._rates.all_of(first, n_epochs * n_rows)[n_rows - 1 :: n_rows].tolist()
+        n_taken, ends = self._judged((loss + penalty).tolist(), iterates, rates)
+        figures = {
+            "objective": (loss + penalty)[:n_taken].tolist(),
+            "loss": loss[:n_taken].tolist(),
+            "penalty": penalty[:n_taken].tolist(),
+            "learning_rate": rates[:n_taken],
+            **self._norms(start, iterates[:n_taken]),
+            "seconds": [seconds] * n_taken,
+        }
+        if self._engine.clips:
+            figures["clipped"] = (sums[:n_taken, 2] / n_rows).tolist()
+        progress.note(figures)
+        progress.params[...] = iterates[n_taken - 1]
+        return ends or bool(self._observer.stops)
+
+    def _judged(
+        self, objectives: list[float], iterates: NDArray[Any], rates: list[float]
+    ) -> tuple[int, bool]:
+        """Take in epoch after epoch; return how many count, and whether training ends there."""
+        progress, n_rows = self.progress, self._source.n_rows
+        for n_taken, objective in enumerate(objectives, start=1):
+            now, rate = iterates[n_taken - 1], rates[n_taken - 1]
             progress.steps += n_rows
             self._rates.last = rate
-            sums = Sums(*met)
-            objective = sums.loss / self._source.unit / n_rows + sums.penalty / n_rows
             if self._guard.has_exploded(objective, is_finite(now)):
                 raise self._guard.explosion(progress, rate)
             progress.epochs += 1
-            objectives, figures = self._figures(sums, n_rows, n_rows, before, now)
-            figures["seconds"] = seconds
-            progress.note(figures)
-            if self._stopping.stalled(objectives, progress):
-                progress.params[...] = now
-                return True
-            before = now
-        return bool(self._observer.stops)
+            if self._stopping.stalled((objective,), progress):
+                return n_taken, True
+        return len(objectives), False
+
+    def _norms(self, start: NDArray[Any], iterates: NDArray[Any]) -> dict[str, list[float]]:
+        """Return how far epochs moved the parameters, their norms, and the rows seen so far."""
+        penalised, n_rows = self._engine.layout.penalised, float(self._source.n_rows)
+        samples = self.progress.history.get("samples")
+        seen = samples[-1] if samples else 0.0
+        moved = iterates.copy()
+        moved[0] -= start
+        moved[1:] -= iterates[:-1]
+        return {
+            "update_norm": list(map(_norm, moved)),
+            "coef_norm": list(map(_norm, iterates[:, penalised])),
+            "samples": [seen + n_rows * e for e in range(1, len(iterates) + 1)],
+        }
 
     # -- an epoch -------------------------------------------------------------------------------
 
@@ -371,7 +398,7 @@ class Trainer:
         if self._settings.monitor:
             figures["true_objective"] = figures["objective"]
             figures["gradient_norm"] = float(np.linalg.norm(found.gradient))
-        progress.note(figures)
+        progress.note({name: [value] for name, value in figures.items()})
 
 
 class _Rates:
@@ -402,7 +429,8 @@ class _Rates:
             if self.looks_ahead:
                 n_ahead = max(min(n_left, STEPS_AHEAD // n_steps * n_steps), n_steps)
             self._first, self._factor, begin = first, factor, 0
-            self._all = self._rates(first, n_ahead) * factor
+            rates = self._rates(first, n_ahead)
+            self._all = rates if factor == 1.0 else rates * factor
             self._coefficients = self._engine.step_coefficients(self._all, first)
         self.coefficients = self._coefficients[begin : begin + n_steps]
         self.last = float(self._all[begin + n_steps - 1])
@@ -417,7 +445,8 @@ class _Rates:
         """Ask the schedule."""
         t = np.arange(first, first + n_steps, dtype=np.float64)
         rates = np.asarray(self._schedule(t))
-        _check_rates(rates, first, n_steps)
+        if not self.looks_ahead:  # our own are rates, whatever t is
+            _check_rates(rates, first, n_steps)
         return np.ascontiguousarray(rates, dtype=np.float64)
 
 
