@@ -446,3 +446,14 @@ def test_products_are_those_of_standardised_columns(rng, layout):
     np.testing.assert_allclose(products_with(problem, slopes), z.T @ slopes, atol=rounding)
     u = rng.normal(size=5)
     np.testing.assert_allclose(predictions(problem, u), z @ u, atol=rounding)
+
+
+@pytest.mark.parametrize("kind", [fastgd.HuberRegressor, fastgd.QuantileRegressor])
+def test_a_constant_sparse_column_is_no_column(rng, kind):
+    X, weight = rng.normal(size=(150, 3)), rng.integers(0, 4, 150).astype(float)
+    y = X @ np.ones(3) + rng.standard_t(2, size=150)
+    A = sp.csr_array(np.column_stack([X, np.full(150, 1.7)]))
+    model = kind(alpha=0.0).fit(A, y, weight)
+    assert model.coef_[3] == 0.0
+    usual = kind(alpha=0.0).fit(X, y, weight)
+    np.testing.assert_allclose(model.coef_[:3], usual.coef_, rtol=1e-6)

@@ -46,6 +46,7 @@ WORK_OF_SHARD = 4_000_000  # by the work alone, so that sums do not depend on th
 FINISHED_IN_FLOAT64 = _costs.FINISHED_IN_FLOAT64  # entries of X
 CACHED_BYTES = 1 << 18
 PRIOR = 0.1
+BLURRED = 1e-6  # a spread below this part of the mean has no digits to trust
 CONSTANT = 1e-14  # a spread below this part of the offset is rounding
 TINIEST, LARGEST = 1e-290, 1e300  # a column's spread, from which on it is one; and entries of X
 PLAIN = 1e-100, 1e100  # spreads whose squares are summed as they are
@@ -228,9 +229,11 @@ def frame_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Frame, 
     _refuse_too_large(peak)
     mean, spread = shift + first, _spread_of(first, second)
     known = (spread >= PLAIN[0]) & (spread <= PLAIN[1]) & (peak <= PLAIN[1])
-    odd = np.flatnonzero(~known & (peak > 0.0))
+    # counted from zero, as sparse columns are, so small a spread is rounding
+    blurred = (spread < BLURRED * np.abs(mean)) & sparse & known
+    odd = np.flatnonzero((~known | blurred) & (peak > 0.0))
     if odd.shape[0] > 0:
-        again = moments_of(rows, odd, weight, shift, peak)
+        again = moments_of(rows, odd, weight, np.where(blurred, mean, shift), peak)
         mean[odd], spread[odd] = again.mean, again.spread
     if not centered:
         mean, spread = np.zeros(d), np.hypot(spread, mean)
