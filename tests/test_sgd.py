@@ -29,7 +29,7 @@ from fastgd.kernels import frames
 from fastgd.kernels.losses import BINARY, MULTINOMIAL, Softmax
 from fastgd.kernels.optimizers import LazyMoments
 from fastgd.kernels.sampling import shuffled_rows, shuffled_runs
-from fastgd.kernels.sgd import Rule, sgd_batches, sgd_rows
+from fastgd.kernels.sgd import Rule, sgd_batches, sgd_epochs
 from fastgd.kernels.sgd_multi import sgd_batches_multi
 from fastgd.kernels.transforms import Identity
 from fastgd.schedules import InvScaling
@@ -557,7 +557,7 @@ def test_a_second_training_compiles_nothing(layout, rng):
         replace(first, X=np.ones((N, 2)), penalty=PENALTY[None]),
         problem(first.loss, batch_size=1, n=5, d=17),
     ]
-    for batch_size, kernel in ((1, sgd_rows), (4, sgd_batches)):
+    for batch_size, kernel in ((1, sgd_epochs), (4, sgd_batches)):
         first.batch_size = batch_size
         first.compiled(layout)
         compiled = len(kernel.signatures)

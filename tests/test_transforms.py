@@ -9,7 +9,7 @@ from fastgd import _resolve
 from fastgd._engines import updates
 from fastgd._training import trainer
 from fastgd.kernels import frames, transforms
-from fastgd.kernels.sgd import Rule, sgd_batches, sgd_rows
+from fastgd.kernels.sgd import Rule, sgd_batches, sgd_epochs
 from fastgd.kernels.transforms import TRANSFORMS, Clip, Identity, Qsgd, TopK, Transform
 from fastgd.transforms import decode, encode
 from tests import naive
@@ -182,12 +182,12 @@ def test_a_second_clipped_training_compiles_nothing(layout, rng):
     first = problem(LOSS["huber"], penalty=PENALTY["l2"])
     clipped_by(first, 0.15).compiled(layout)
     clipped_by(replace(first, batch_size=1), 0.15).compiled(layout)
-    compiled = len(sgd_batches.signatures), len(sgd_rows.signatures)
+    compiled = len(sgd_batches.signatures), len(sgd_epochs.signatures)
     for batch_size in (1, 4):
         first = replace(first, batch_size=batch_size)
         clipped_by(replace(first, weight=rng.random(N), shuffle=True), 3, 0.1).compiled(layout)
         clipped_by(replace(first, fit_intercept=False), value=1).compiled(layout)
-    assert (len(sgd_batches.signatures), len(sgd_rows.signatures)) == compiled
+    assert (len(sgd_batches.signatures), len(sgd_epochs.signatures)) == compiled
 
 
 @pytest.mark.parametrize(
