@@ -116,7 +116,7 @@ def predict_raw(rows, params, start, stop, raw):
 
 
 @kernel(allocates=True)
-def add_products(rows, slopes, start, stop, gradient):
+def add_gradient(rows, slopes, start, stop, gradient):
     """Add sum_i slopes_i (x_i, 1) over the rows ``start`` to ``stop``; floor: one read of X.
 
     Parameters

@@ -170,6 +170,19 @@ def _divergence(old, p):
 
 
 @helper()
+def _fenchel_row(old, raw, level):
+    """Return the same from raw predictions, so far apart that some p_k would be zero.
+
+    ``level`` is log(sum_k e^raw_k).
+    """
+    total = 0.0
+    for k in range(old.shape[0]):
+        if old[k] > TINY:
+            total += old[k] * (math.log(old[k]) - (raw[k] - level))
+    return max(total, 0.0)
+
+
+@helper()
 def _row_step(raw, old, p, q, step, work):
     """Write the change of the row's p from ``old`` into ``step``; p = softmax(raw) is used up."""
     above, below = 0.0, 0.0
@@ -224,11 +237,12 @@ def certify_multi(rows, samples, rule, memory, intercept):
         for k in range(n_outputs):
             raw[k] = narrow[k] + intercept[k]
         s = weight[i] if weight.shape[0] > 0 else 1.0
-        loss += s * (_softmax(raw, p) - raw[y[i]])
+        level = _softmax(raw, p)
+        loss += s * (level - raw[y[i]])
         for k in range(p.shape[0]):
             old[k] = dual[i, k]
         old[y[i]] += 1.0
-        gap += s * _divergence(old, p)
+        gap += s * _fenchel_row(old, raw, level)
     return loss / rule.mass, gap / rule.mass
 
 

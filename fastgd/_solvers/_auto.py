@@ -11,14 +11,14 @@ import numpy as np
 
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64, largest_matrix
 from fastgd._solvers._exact import exact
-from fastgd._solvers._gd import State, gd
+from fastgd._solvers._gd import gd
 from fastgd._solvers._least_norm import least_norm
 from fastgd._solvers._piecewise import piecewise_linear
 from fastgd._solvers._problem import is_exact
 from fastgd._solvers._saga import saga
-from fastgd._solvers._sdca import sdca
+from fastgd._solvers._sdca import mean_q, sdca
 from fastgd._solvers._stored import as_stored
-from fastgd._solvers._task import Effort, Solution, Task
+from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._solvers._units import in_units
 from fastgd._solvers._wide import in_basis, is_reducible
 from fastgd._solvers._working import by_working_sets, wants_working_sets
@@ -167,18 +167,6 @@ def is_piecewise_linear(loss: Any) -> bool:
 def has_dual(task: Task) -> bool:
     """Tell whether SDCA knows the loss."""
     return task.n_outputs > 1 or hasattr(type(task.loss), "dual_step")
-
-
-def mean_q(task: Task) -> float:
-    """Return the mean of |x_i|^2 / (l2 n) over the rows."""
-    if isinstance(task.rows, Dense):
-        some = task.rows.values[:: max(1, task.y.shape[0] // 1000)].astype(np.float64)
-        some -= some.mean(axis=0) * task.fit_intercept
-        square = float(np.einsum("ij,ij->", some, some)) / some.shape[0]
-    else:
-        data = task.rows.data
-        square = float(np.vdot(data, data)) / task.y.shape[0]
-    return square / (task.l2 * task.y.shape[0])
 
 
 def _check(task: Task, solver: str) -> None:

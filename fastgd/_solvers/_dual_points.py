@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from fastgd._solvers._precondition import Metric, solve
 from fastgd._solvers._problem import Floats, Problem, over_shards, to_raw
 from fastgd.kernels import losses
-from fastgd.kernels.objective import add_products, predict_raw
+from fastgd.kernels.objective import add_gradient, predict_raw
 
 STATIONARY = 1e-13  # beside the rows' slopes, which sum to about 1: rounding
 EPSILON = float(np.finfo(np.float64).eps)
@@ -220,7 +220,7 @@ def products_with(problem: Problem, slopes: NDArray[np.float64]) -> Floats:
 
     def span(start: int, stop: int) -> Floats:
         g = np.zeros(d + 1)
-        add_products(problem.rows, slopes, start, stop, g)
+        add_gradient(problem.rows, slopes, start, stop, g)
         return g
 
     g: Floats = sum(over_shards(span, n, n * d))

@@ -32,6 +32,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from fastgd._observer import Model, Observer, Scaled, Silenced
+from fastgd._solvers._descent import Goal, descend
 from fastgd._solvers._dual_points import (
     balanced,
     kinks_of,
@@ -43,21 +44,12 @@ from fastgd._solvers._dual_points import (
     share_within,
     shared_gap,
 )
-from fastgd._solvers._gd import (
-    Goal,
-    State,
-    descend,
-    finished_tolerance,
-    from_samples,
-    model_at,
-    null_model,
-    scale_of,
-)
+from fastgd._solvers._gd import finished_tolerance, from_samples, null_model, scale_of
 from fastgd._solvers._newton_systems import Covariance
 from fastgd._solvers._piecewise import refuse_infinite, state_in_units, unit_of, with_dual
 from fastgd._solvers._precondition import bound, with_penalty_of
-from fastgd._solvers._problem import Floats, Problem, from_raw, pose
-from fastgd._solvers._task import Effort, Solution, Task
+from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
+from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._threads import one_blas_thread
 from fastgd.kernels.losses import EpsilonInsensitive, Huber
 

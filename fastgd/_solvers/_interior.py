@@ -33,9 +33,8 @@ from fastgd._solvers._dual_points import (
     predictions,
     products_with,
 )
-from fastgd._solvers._gd import model_at
 from fastgd._solvers._newton_systems import Covariance, Equations, InColumns, InRows
-from fastgd._solvers._problem import Floats, Problem
+from fastgd._solvers._problem import Floats, Problem, model_at
 from fastgd._solvers._task import Effort
 
 NEAR_BOUNDARY = 0.9995  # part of the way to it

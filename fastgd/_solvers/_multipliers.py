@@ -9,12 +9,12 @@ from functools import partial
 import numpy as np
 
 from fastgd._observer import Silenced
+from fastgd._solvers._descent import Goal, descend
 from fastgd._solvers._dual_points import Certificate, Kinks, certify, loss_of, predictions, renewed
-from fastgd._solvers._gd import Goal, descend, model_at
 from fastgd._solvers._interior import Ended, Found, Target
 from fastgd._solvers._newton_systems import Covariance
 from fastgd._solvers._precondition import Metric, factorise, hessian, products
-from fastgd._solvers._problem import Floats, Problem, evaluate
+from fastgd._solvers._problem import Floats, Problem, evaluate, model_at
 from fastgd._solvers._task import Effort
 from fastgd.kernels.envelope import Envelope
 

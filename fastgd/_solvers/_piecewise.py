@@ -8,12 +8,12 @@ import numpy as np
 from fastgd._observer import Scaled
 from fastgd._solvers._costs import LARGEST_MATRIX
 from fastgd._solvers._dual_points import kinks_of, products_with, rounding_of
-from fastgd._solvers._gd import State, finished_tolerance, model_at
+from fastgd._solvers._gd import finished_tolerance
 from fastgd._solvers._interior import Ended, Target, interior
 from fastgd._solvers._multipliers import MOST_ROUNDS, by_multipliers
 from fastgd._solvers._precondition import factorise, products, solve
-from fastgd._solvers._problem import Floats, Problem, from_raw, pose
-from fastgd._solvers._task import Effort, Solution, Task
+from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
+from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
 

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from fastgd._observer import Model
 from fastgd._solvers import _costs
 from fastgd._solvers._columns import moments_of
 from fastgd._solvers._costs import (
@@ -339,6 +340,20 @@ def from_raw(problem: Problem, coef: Floats, intercept: Any) -> Floats:
     if problem.fit_intercept:
         u[-1] = intercept + frame.center @ coef
     return u
+
+
+def model_at(problem: Problem, u: Floats) -> Model:
+    """Return raw coefficients and intercepts."""
+    raw = to_raw(problem, u)
+    coef, intercept = raw[:-1].T, raw[-1]
+    if not problem.fit_intercept:
+        intercept = np.zeros_like(intercept)
+    if problem.n_outputs == 0:
+        intercept = float(intercept)
+    else:  # what all classes share changes no prediction
+        intercept = intercept - intercept.mean()
+        coef = coef - coef.mean(axis=0) if problem.l1 == problem.l2 == 0.0 else coef
+    return Model(coef, intercept)
 
 
 def objective_of(task: Task, coef: Floats, intercept: Any) -> float:

@@ -57,12 +57,14 @@ class ManyOutputs:
 
     def restore(self, dual: np.ndarray, intercept: np.ndarray) -> None:
         """Continue from a state."""
-        memory = self.memory
-        memory.dual[:] = dual
-        memory.params[:] = 0.0
-        order = np.arange(dual.shape[0], dtype=np.int32)
-        self._move(order, dual)
+        self.memory.dual[:] = dual
+        self.tie()
         self.set_intercept(intercept)
+
+    def tie(self) -> None:
+        """Compute the coefficients from the dual variables."""
+        self.memory.params[:-1] = 0.0
+        self._move(np.arange(self.memory.dual.shape[0], dtype=np.int32), self.memory.dual)
 
     def _move(self, order: np.ndarray, change: np.ndarray) -> None:
         """Let v follow a change of some rows' r."""

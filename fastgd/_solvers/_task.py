@@ -90,3 +90,10 @@ class Solution(NamedTuple):
     converged: bool
     history: dict[str, list[float]]
     state: Any = None
+
+
+class State(NamedTuple):
+    """What continues a fit."""
+
+    coef: NDArray[np.float64]
+    intercept: Any

@@ -21,9 +21,8 @@ from scipy.linalg.lapack import dpstrf
 
 from fastgd._observer import Model, Observer
 from fastgd._solvers._costs import is_scattered
-from fastgd._solvers._gd import State
 from fastgd._solvers._problem import Floats, frame_of
-from fastgd._solvers._task import Effort, Solution, Task
+from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._threads import one_blas_thread
 from fastgd.kernels.rows import Dense
 

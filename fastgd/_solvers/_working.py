@@ -20,20 +20,11 @@ from numpy.typing import NDArray
 
 from fastgd._observer import Silenced
 from fastgd._solvers import _costs
-from fastgd._solvers._gd import (
-    Goal,
-    Outcome,
-    State,
-    certified,
-    descend,
-    finished_tolerance,
-    model_at,
-    null_model,
-    scale_of,
-)
+from fastgd._solvers._descent import Goal, Outcome, descend
+from fastgd._solvers._gd import certified, finished_tolerance, null_model, scale_of
 from fastgd._solvers._precondition import Metric, bound, can_have_hessian, hessian
-from fastgd._solvers._problem import Floats, Point, Problem, evaluate, from_raw, pose
-from fastgd._solvers._task import Effort, Solution, Task
+from fastgd._solvers._problem import Floats, Point, Problem, evaluate, from_raw, model_at, pose
+from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
 from fastgd.kernels.objective import Frame

@@ -10,8 +10,7 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import check_is_fitted
 
-from fastgd._solvers._gd import State
-from fastgd._solvers._task import Solution, Task
+from fastgd._solvers._task import Solution, State, Task
 from fastgd._threads import threads
 from fastgd._undo import or_as_before
 from fastgd._validation import check_X_y, fit_context, in_dtype, inverse_strength

@@ -19,9 +19,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastgd._sklearn_callbacks import CallbackSupport
 from fastgd._solvers._auto import SOLVERS, Answer, solve
-from fastgd._solvers._gd import State
 from fastgd._solvers._problem import objective_of
-from fastgd._solvers._task import Effort, Solution, Task
+from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._threads import in_threads, one_blas_thread
 from fastgd._validation import as_rows, check_weight, refuse_extreme_weight
 from fastgd._watching import SolvingWatch

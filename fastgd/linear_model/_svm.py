@@ -9,8 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastgd._solvers._gd import State
-from fastgd._solvers._task import Solution, Task
+from fastgd._solvers._task import Solution, State, Task
 from fastgd._undo import or_as_before
 from fastgd._validation import check_X_y, fit_context, in_dtype, inverse_strength
 from fastgd._watching import Given, SolvingWatch, watched

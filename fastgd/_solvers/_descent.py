@@ -1,0 +1,514 @@
+"""A descent in a metric: its steps, its metrics, and when it may stop.
+
+A step follows -H^-1 g, H a metric of ``_precondition`` and BFGS's corrections from the last steps.
+A metric grows stale as the curvatures move; a new one costs as much as some passes, so it is made
+when the corrected old one would need more passes than that to the end, or when an estimate of the
+suboptimality has to be confirmed.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgd._observer import UNWATCHED, Observer
+from fastgd._solvers._certificates import quick_gap
+from fastgd._solvers._implicit import Implicit
+from fastgd._solvers._precondition import (
+    SHORT,
+    AnyMetric,
+    Damping,
+    can_have_hessian,
+    can_renew,
+    cost_of_hessian,
+    hessian,
+    left_out,
+    limit,
+    n_products,
+    newton_metric,
+    solve,
+    solve_l1,
+    transfer,
+    with_matrix_at_last,
+)
+from fastgd._solvers._problem import Floats, Point, Problem, evaluate, model_at, take
+from fastgd.kernels import losses
+from fastgd.kernels.gd import first_loop, second_loop
+from fastgd.kernels.losses import SquaredError
+
+MEMORY = 50  # pairs of the BFGS correction; 30 took 3 % more passes on mnist, 100 as many
+MEMORY_BYTES, LEAST_MEMORY = 1 << 29, 8  # fewer pairs where parameters are many millions
+RARE = 200  # rows that a sample keeps of each class, if there are as many
+SUFFICIENT = 1e-4  # Armijo
+SMALLEST_STEP = 1e-10
+SMALLEST_DECREASE = 1e-15  # relative: what rounding leaves of an objective
+# A stale metric's estimates were 1 to 3 times too small on the problems tried, but 20 to 300 times
+# on raw mnist near the optimum, where convergence is slower than any geometric series.
+CAUTION = 2.5
+WINDOW = 10
+MORE_CAUTION = 4.0  # where nothing but such an estimate says that a fit has converged
+NEWTON_CAUTION = 2.0  # Newton's decrement is 0.4 to 1 of the suboptimality
+CONFIRMED_FROM = 4.0  # times the target: estimates near it are worth a proof
+MOST_DRIFT, NEGLIGIBLE_CURVATURE = 1.5, 1e-8
+CONFIRMING_COST, CONFIRMING_PASSES = 2.0, 40.0  # a Hessian in float64 costs twice as much
+QUICK_WORK = 3e8  # products: 0.05 s
+SHARE_OF_TARGET = 0.1  # of what conjugate gradients may leave
+SMALLEST_TOL = 1e-15
+LEAST_SAMPLE, HESSIAN_ROWS = 20_000, 200  # rows a parameter: directions are then right to 1/14
+SLOW, SLOWEST = 0.9, 0.99
+CAUTION_LATE = 1.5  # raw mnist: what is left was 1.5 times that from pass 100 to 390
+
+
+class Goal(NamedTuple):
+    """When to stop: at a suboptimality of ``tol`` times the objective, or of ``floor``.
+
+    tol, floor : float
+    max_passes : int
+    observer : Observer
+    is_careful : bool
+        Whether the suboptimality has to be shown, by a bound, an exact Hessian or much caution, and
+        not only estimated, as suffices on the way to something else.
+    """
+
+    tol: float
+    floor: float
+    max_passes: int
+    observer: Observer = UNWATCHED
+    is_careful: bool = False
+
+    def target(self, objective: float, tol: float) -> float:
+        """Return the suboptimality that suffices for a tolerance."""
+        return max(tol * objective, self.floor)
+
+    def stages(self) -> list[float]:
+        """Return the tolerances to go through: 0.1, 0.01, ... to the first that is <= ``tol``."""
+        if not self.is_careful:
+            return [self.tol]
+        last = int(np.floor(np.log10(max(self.tol, SMALLEST_TOL)) + 1e-9))
+        return [10.0**k for k in range(-1, min(last, -1) - 1, -1)]
+
+    def tells(self, problem: Problem, point: Point, left: float) -> bool:
+        """Report where a descent stands; return whether it is told to stop there."""
+        figures = {"objective": point.objective, "suboptimality": left}
+        return self.observer.passed(partial(model_at, problem, point.u), figures)
+
+
+class Outcome(NamedTuple):
+    """Where a descent ended.
+
+    left : float, the estimated suboptimality
+    objectives, lefts : list of float, one entry a pass
+    floor : float, the suboptimality that rounding hides
+    """
+
+    point: Point
+    metric: Any  # AnyMetric
+    left: float
+    objectives: list[float]
+    lefts: list[float]
+    converged: bool
+    floor: float = 0.0
+
+
+def descend(
+    problem: Problem, u: Floats, metric: AnyMetric, goal: Goal, first: Point | None
+) -> Outcome:
+    """Follow the metric's directions from u until the goal."""
+    point = first if first is not None else evaluate(problem, u)
+    return _Descent(problem, point, metric, goal).run()
+
+
+class _Descent:
+    """A descent on its way: where it stands, its metric, and what is known of the suboptimality.
+
+    It goes through the tolerances 0.1, 0.01, ... down to the one that is asked for, and shows each
+    of them before it goes on to the next. So a smaller ``tol`` takes the same steps and some more,
+    and never ends higher.
+    """
+
+    def __init__(self, problem: Problem, point: Point, metric: AnyMetric, goal: Goal) -> None:
+        self.problem, self.point, self.metric, self.goal = problem, point, metric, goal
+        self.pairs, self.damping = Pairs(point.u.size), Damping()
+        self.stages, self.left = goal.stages(), np.inf
+        self.first = point.objective
+        self.objectives: list[float] = []  # of the points that were reached
+        self.decrements: list[float] = []
+        self.history = History([], [])
+        self.n_passes, self.n_reported = 1, 0
+        self.since, self.is_stuck, self.is_fresh = 0, False, isinstance(metric, Implicit)
+        self.trusted = self._trust(metric) if is_exact(problem, metric) else None
+
+    def run(self) -> Outcome:
+        """Take steps until the goal is reached, the passes are used up, or rounding decides."""
+        self.objectives.append(self.point.objective)
+        self._limit()
+        while True:
+            self.problem = with_matrix_at_last(self.problem, self.n_passes)
+            step, decrement = self._direction()
+            self.decrements.append(decrement)
+            self.left, is_shown = self._suboptimality(decrement)
+            if self.goal.is_careful and self.point.objective <= self._target():
+                self.left, is_shown = self.point.objective, True  # no loss is negative
+            if self._renews_metric(is_shown):
+                continue
+            if self._is_told_to_stop() or self._has_arrived():
+                break
+            if self.n_passes >= self.goal.max_passes or not self._moves(step, decrement):
+                break
+        return self._outcome()
+
+    def _direction(self) -> tuple[Floats, float]:
+        """Return a step and the decrement; a product with an implicit Hessian is a pass, too."""
+        if isinstance(self.metric, Implicit) and not self.is_fresh:
+            # free to make, but not to solve with
+            self.metric, self.is_fresh = newton_metric(self.problem, self.point, self.damping), True
+            self.pairs.clear()
+            self._limit()
+        before = n_products(self.metric)
+        step, decrement = _direction(self.problem, self.point, self.metric, self.pairs)
+        self.n_passes += n_products(self.metric) - before
+        return step, decrement
+
+    def _limit(self) -> None:
+        """Let conjugate gradients take no more passes than there are, and be as good as need be."""
+        enough = SHARE_OF_TARGET * self._target()
+        limit(self.metric, self.goal.max_passes - self.n_passes, enough)
+
+    def _outcome(self) -> Outcome:
+        self._has_arrived()
+        self._is_told_to_stop()  # of passes that found nothing lower
+        floor = self.problem.rounding(self.point.objective)
+        return Outcome(self.point, self.metric, self.left, *self.history, not self.stages, floor)
+
+    # -- the suboptimality ----------------------------------------------------------------------
+
+    def _suboptimality(self, decrement: float) -> tuple[float, bool]:
+        """Return the estimated suboptimality, and whether it can be relied on.
+
+        Newton's decrement with the curvatures at the point is 0.4 to 1 of it; so is that of a
+        Hessian whose rows' curvatures have fallen by a known factor since. A bound from a dual
+        point is proven. All else is extrapolated by a metric that may be far off.
+        """
+        if isinstance(self.metric, Implicit) and self._is_newton():
+            rest = MORE_CAUTION * left_out(self.metric)
+            return NEWTON_CAUTION * (decrement + rest), True
+        factor = self._drift()
+        if factor is not None:
+            if self.problem.is_smooth and not self.is_fresh:
+                gradient = self.point.gradient
+                decrement = 0.5 * float(np.vdot(gradient, solve(self.metric, gradient)))
+            return NEWTON_CAUTION * factor * decrement, True
+        left = left_of(self.decrements, self.objectives)
+        if not self.goal.is_careful:
+            return left, True
+        left *= MORE_CAUTION
+        if self.damping.amount > 0.0:  # its decrement is small where it shortens steps
+            return max(left, CONFIRMED_FROM * self._target()), False
+        if left <= CONFIRMED_FROM * self._target():
+            bound = quick_gap(self.problem, self.point)
+            if bound <= self._target():
+                return min(left, bound), True
+        return left, False
+
+    def _is_newton(self) -> bool:
+        """Tell whether the metric is the Hessian at the point."""
+        if is_quadratic(self.problem):
+            return True
+        return self.is_fresh and self.damping.amount == 0.0
+
+    def _drift(self) -> float | None:
+        """Return by what factor curvatures may have fallen since an exact Hessian; None: too far.
+
+        H = sum_i c_i z_i z_i' + ridge, so that c_i >= c_i(then) / f for all i bounds H from below.
+        """
+        if self.trusted is None:
+            return None
+        if self.is_fresh or is_exact(self.problem, self.metric):
+            return 1.0
+        if self.problem.n_outputs > 0:
+            return None
+        now, then = self.point.curvature, self.trusted
+        known = then > NEGLIGIBLE_CURVATURE * np.max(then, initial=0.0)
+        least = float(np.min(now[known] / then[known], initial=1.0))
+        return 1.0 / least if least >= 1.0 / MOST_DRIFT else None
+
+    def _target(self) -> float:
+        """Return the suboptimality that the present stage asks for."""
+        tol = self.stages[0] if self.stages else self.goal.tol
+        objective = self.point.objective
+        target = self.goal.target(objective, tol)
+        return max(target, self.problem.rounding(objective)) if self.goal.is_careful else target
+
+    def _has_arrived(self) -> bool:
+        """Leave the stages behind that are reached; return whether none is left."""
+        while self.stages and self.left <= self._target():
+            self.stages.pop(0)
+        return not self.stages
+
+    # -- the metric -----------------------------------------------------------------------------
+
+    def _renews_metric(self, is_shown: bool) -> bool:
+        """Make a new Hessian, if it has to confirm an estimate, or is worth its cost."""
+        problem = self.problem
+        if not can_renew(problem):
+            return False
+        is_near = self.left <= CONFIRMED_FROM * self._target()
+        if is_near and not is_shown and _can_confirm(problem, self.n_passes):
+            self.damping.amount = 0.0
+            precise = problem._replace(dtype=np.float64)
+            self.metric = newton_metric(precise, self.point, self.damping)
+            self.trusted = self._trust(self.metric, is_precise=True)
+        elif self.is_fresh or is_exact(problem, self.metric) or not self._pays():
+            return False
+        else:
+            self.metric, is_whole = _hessian_of_some(problem, self.point, self.damping)
+            self.trusted = self._trust(self.metric) if is_whole else None
+        self._limit()
+        self.since, self.is_fresh, self.is_stuck = 0, True, False
+        self.pairs.clear()
+        self.decrements.clear()
+        return True
+
+    def _pays(self) -> bool:
+        """Tell whether a new Hessian costs less than the passes that it saves."""
+        level = self.left, self._target()
+        return self.is_stuck or _is_worth(self.problem, self.decrements, *level, self.since)
+
+    def _trust(self, metric: AnyMetric, *, is_precise: bool = False) -> Floats | None:
+        """Return the curvatures at the point if ``metric`` is their exact Hessian, else None."""
+        if isinstance(metric, Implicit) or self.damping.amount > 0.0:
+            return None
+        is_precise = is_precise or self.problem.dtype == np.float64
+        is_whole = metric.product.ndim == 2 and (metric.is_hessian or self.problem.n_outputs == 0)
+        return self.point.curvature if is_precise and is_whole else None
+
+    # -- steps ----------------------------------------------------------------------------------
+
+    def _is_told_to_stop(self) -> bool:
+        """Report the passes since the last report; return whether to stop."""
+        stops = False
+        while self.n_reported < self.n_passes and not stops:
+            self.n_reported += 1
+            self.history.objective.append(self.point.objective)
+            self.history.suboptimality.append(self.left)
+            stops = self.goal.tells(self.problem, self.point, self.left)
+        return stops
+
+    def _moves(self, step: Floats, decrement: float) -> bool:
+        """Take a step; return False where there is nothing lower, as far as rounding shows."""
+        budget = self.goal.max_passes - self.n_passes
+        following, length, tries = _search(self.problem, self.point, step, decrement, budget)
+        self.n_passes += tries
+        if following is None:
+            return self._knows_more(decrement)
+        self.pairs.add(following.u - self.point.u, following.gradient - self.point.gradient)
+        self.objectives.append(following.objective)
+        self.is_stuck = length < SHORT
+        self.damping.learn(length)
+        self.point, self.since, self.is_fresh = following, self.since + 1, False
+        return True
+
+    def _knows_more(self, decrement: float) -> bool:
+        """Compute more precisely, or with more damping, where a step leads nowhere lower."""
+        if self.n_passes >= self.goal.max_passes:
+            return False
+        if self.problem.dtype == np.float64:
+            shows = _shows(decrement, self.point, self.first)
+            if not (shows and self.damping.can_grow(self.problem)):
+                return False
+            self.damping.learn(0.0)
+            self.is_fresh = False
+        else:
+            self.problem = self.problem._replace(dtype=np.float64)
+            self.point = evaluate(self.problem, self.point.u)
+            self.n_passes += 1
+            self.pairs.clear()
+        self.is_stuck, self.trusted = True, None
+        return True
+
+
+class History(NamedTuple):
+    """What is reported of each pass."""
+
+    objective: list[float]
+    suboptimality: list[float]
+
+
+def _shows(decrement: float, point: Point, first: float) -> bool:
+    """Tell whether rounding leaves something to see of what a metric promised."""
+    return decrement > 1e3 * SMALLEST_DECREASE * max(abs(point.objective), abs(first))
+
+
+def _hessian_of_some(problem: Problem, point: Point, damping: Damping) -> tuple[AnyMetric, bool]:
+    """Return the Hessian, from a sample of the rows where they outnumber what it needs.
+
+    Returns as well whether it is that of all rows.
+    """
+    n = problem.shape[0]
+    size = max(LEAST_SAMPLE, HESSIAN_ROWS * point.u.size)
+    # a sample misjudges rare classes
+    if 2 * size > n or problem.n_outputs > 0 or not can_have_hessian(problem):
+        return newton_metric(problem, point, damping), True
+    chosen, weight = draw(problem, size, np.random.default_rng(len(damping.sampled)))
+    damping.sampled.append(size)
+    sample = take(problem, chosen, weight)._replace(l2=problem.l2, prior=problem.prior)
+    grown = weight / np.maximum(problem.weight[chosen], 1e-300)
+    point = point._replace(curvature=point.curvature[chosen] * grown)
+    return transfer(problem, hessian(sample, point, damping)), False
+
+
+def is_exact(problem: Problem, metric: AnyMetric) -> bool:
+    """Tell whether a metric is the Hessian everywhere."""
+    is_matrix = metric.product.ndim == 2 or isinstance(metric, Implicit)
+    return is_quadratic(problem) and is_matrix
+
+
+def is_quadratic(problem: Problem) -> bool:
+    """Tell whether curvatures are the same everywhere."""
+    return isinstance(problem.loss, SquaredError)
+
+
+def _direction(
+    problem: Problem, point: Point, metric: AnyMetric, pairs: "Pairs"
+) -> tuple[Floats, float]:
+    """Return a step and half what its model promises: the decrement."""
+    if not problem.is_smooth:
+        return solve_l1(metric, problem, point, 1e-6)
+    step = -pairs.correct(metric, point.gradient)
+    return step, -0.5 * float(np.vdot(point.gradient, step))
+
+
+class Pairs:
+    """The last steps and what they changed of the gradient, for BFGS's corrections."""
+
+    def __init__(self, size: int) -> None:
+        self._most = int(np.clip(MEMORY_BYTES // (16 * size), LEAST_MEMORY, MEMORY))
+        self._size = size
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all pairs."""
+        self._steps = self._changes = np.zeros((0, self._size))
+        self._curvatures, self._newest, self._shares = np.zeros(0), -1, np.zeros(0)
+
+    def add(self, step: Floats, change: Floats) -> None:
+        """Remember a pair, in place of the oldest if need be; memory grows as pairs come."""
+        if self._newest + 1 == self._curvatures.shape[0] < self._most:
+            self._grow()
+        self._newest = (self._newest + 1) % self._most
+        self._steps[self._newest], self._changes[self._newest] = step.ravel(), change.ravel()
+        self._curvatures[self._newest] = np.vdot(step, change)
+
+    def _grow(self) -> None:
+        more = min(max(8, self._curvatures.shape[0]), self._most - self._curvatures.shape[0])
+        self._steps = np.vstack([self._steps, np.zeros((more, self._size))])
+        self._changes = np.vstack([self._changes, np.zeros((more, self._size))])
+        self._curvatures = np.append(self._curvatures, np.zeros(more))
+        self._shares = np.zeros(self._curvatures.shape[0])
+
+    def correct(self, metric: AnyMetric, gradient: Floats) -> Floats:
+        """Multiply by the inverse metric with the corrections (Nocedal & Wright, 7.4)."""
+        kept = (self._steps, self._changes, self._curvatures, self._newest)
+        q = gradient.flatten()
+        first_loop(*kept, q, self._shares)
+        q = np.ascontiguousarray(solve(metric, q.reshape(gradient.shape))).ravel()
+        second_loop(*kept, q, self._shares)
+        return q.reshape(gradient.shape)
+
+
+def left_of(decrements: list[float], objectives: list[float]) -> float:
+    """Estimate the suboptimality: the decrement, or what the recent decrease extrapolates to.
+
+    A stale metric's decrement sees little of the flat directions that are left at the end; the
+    objective's decrease, continued as a geometric series with the decrements' ratio, does.
+    """
+    span = min(WINDOW, len(objectives) - 1)
+    if span == 0:
+        return float("inf")
+    ratio = _ratio(decrements)
+    fall = (objectives[-1 - span] - objectives[-1]) / span
+    if ratio < 0.5:  # fast: what lies ten passes back is no guide
+        fall = min(fall, objectives[-2] - objectives[-1])
+    left = CAUTION * max(decrements[-1], fall * ratio / (1.0 - ratio))
+    if ratio > SLOW:  # slower than any geometric series, later: then what the last third gained
+        left = max(left, CAUTION_LATE * (objectives[-1 - len(objectives) // 3] - objectives[-1]))
+    return left
+
+
+def _ratio(decrements: list[float]) -> float:
+    """Return by what a pass shrinks the decrement, over the last few."""
+    span = min(WINDOW, len(decrements) - 1)
+    if span == 0 or decrements[-1 - span] <= 0.0:
+        return 0.5
+    return float(min(SLOWEST, max(decrements[-1], 0.0) / decrements[-1 - span]) ** (1.0 / span))
+
+
+def _is_worth(
+    problem: Problem, decrements: list[float], left: float, target: float, since: int
+) -> bool:
+    """Tell whether a new Hessian costs less than the passes it would save."""
+    if since < 2 or len(decrements) < 2 or decrements[-1] <= 0.0:
+        return False
+    ratio = min(_ratio(decrements[-4:]), SLOWEST)
+    # a stale metric's decrement may long be small enough, while more is known to be left
+    level = decrements[-1] if decrements[-1] > target else left / CAUTION
+    needed = np.log(max(level, 1e-300) / max(target, 1e-300)) / -np.log(ratio)
+    return bool(needed > cost_of_hessian(problem) + 2.0)
+
+
+def _can_confirm(problem: Problem, n_passes: int) -> bool:
+    """Tell whether an exact Hessian, whose decrement is no extrapolation, is not too costly."""
+    if not can_have_hessian(problem):
+        return True  # conjugate gradients, as good as they are asked to be
+    if problem.shape[0] * problem.shape[1] ** 2 * max(1, problem.n_outputs) ** 2 <= QUICK_WORK:
+        return True
+    return CONFIRMING_COST * cost_of_hessian(problem) <= CONFIRMING_PASSES + n_passes
+
+
+def _search(
+    problem: Problem, point: Point, step: Floats, decrement: float, budget: int
+) -> tuple[Point | None, float, int]:
+    """Take the step, or as much of it as lowers the objective, in ``budget`` evaluations at most.
+
+    Returns the point (None if none is lower), the part of the step, and the evaluations.
+    """
+    length, tries = 1.0, 0
+    promise = 2.0 * decrement if problem.is_smooth else decrement
+    rounding = SMALLEST_DECREASE * abs(point.objective)
+    while length > SMALLEST_STEP and tries < budget:
+        following, tries = evaluate(problem, point.u + length * step), tries + 1
+        fall = point.objective - following.objective
+        if fall >= SUFFICIENT * length * promise - rounding and np.isfinite(following.objective):
+            return (following if fall > -rounding else None), length, tries
+        if length * promise < rounding:
+            break
+        # the parabola through both values and the slope at the start
+        excess = length * promise - fall
+        best = 0.5 * length * length * promise / excess if np.isfinite(excess) else 0.0
+        length = min(max(best, 0.1 * length), 0.5 * length)
+    return None, length, tries
+
+
+def draw(problem: Problem, size: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
+    """Draw about ``size`` rows, evenly over the order they lie in, rare classes more often.
+
+    Returns the rows' numbers, ascending, and weights that sum to 1 and are right on average.
+    """
+    n = problem.shape[0]
+    if problem.loss.kind == losses.REGRESSION:
+        groups = [np.arange(n)]
+    else:
+        groups = [np.flatnonzero(problem.y == label) for label in np.unique(problem.y)]
+    chosen, share = [], []
+    for group in groups:
+        count = min(group.shape[0], max(RARE, group.shape[0] * size // n))
+        edges = -(-np.arange(count + 1) * group.shape[0] // count)  # rounded up: all differ
+        at = edges[:-1] + (rng.random(count) * np.diff(edges)).astype(np.int64)
+        chosen.append(group[at])
+        share.append(np.full(count, group.shape[0] / count))
+    rows = np.concatenate(chosen)
+    order = np.argsort(rows)
+    rows = rows[order]
+    weight = np.concatenate(share)[order] * problem.weight[rows]
+    return rows, weight / weight.sum()
