@@ -12,7 +12,8 @@ that came within fastgd's ``tol`` only, which is kind to them where fastgd went 
 
 Times are seconds of processor time of one thread, medians of three fits. Memory is what numpy
 allocates at most during a fit (tracemalloc), beside X, over the bytes of X. Cells above 1.5 are
-marked, and so is memory beyond ten times X where that is more than 64 MB.
+marked, unless the difference is below a millisecond, and so is memory beyond ten times X where that
+is more than 64 MB.
 """
 
 import argparse
@@ -39,6 +40,7 @@ else:  # run as a file
     import peers
 
 MOST = 1.5  # times the best peer's: a cell above it is a cliff
+OVERHEAD = 0.001  # seconds: what a fit's calls of Python cost, whoever makes it, is no cliff
 MOST_MEMORY, FREE_MEMORY = 10.0, 64 << 20  # times X, and what is not counted
 TIGHT = 1e-9
 FLOOR = 1e-10  # suboptimalities below it are equal
@@ -151,7 +153,8 @@ class Cell(NamedTuple):
     @property
     def is_cliff(self) -> bool:
         """Whether time or memory is out of proportion."""
-        return self.ratio > MOST or self.memory > MOST_MEMORY
+        slow = self.ratio > MOST and self.ours - self.theirs > OVERHEAD
+        return slow or self.memory > MOST_MEMORY
 
 
 def fit(contender: peers.Contender, setting: dict[str, Any], problem: peers.Problem) -> Any:

@@ -18,7 +18,8 @@ from unittest import mock
 
 import numpy as np
 
-from fastgd import SGDClassifier, _order
+from fastgd import SGDClassifier
+from fastgd._data import order as _order
 
 if __package__:
     from . import data

@@ -124,7 +124,8 @@ class _Announcer:
             return
         self._timer = threading.Timer(max(PATIENCE - self._spent, 0.0), self._tell, [name])
         self._timer.daemon = True
-        self._timer.start()
+        with contextlib.suppress(RuntimeError):  # no thread is to be had, as while Python ends
+            self._timer.start()
 
     def ended(self) -> None:
         """Stop it."""

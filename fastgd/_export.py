@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
+from fastgd._data.targets import Multiclass, Multilabel
 from fastgd.base import BaseSGD
 from fastgd.kernels.losses import LOG, Focal
 from fastgd.linear_model import SGDClassifier, SGDOneClassSVM, SGDRegressor
@@ -90,10 +91,10 @@ def _converted(estimator: Any) -> Any:
 
 
 def _classifier(estimator: SGDClassifier) -> Any:
-    problem = estimator._problem()
-    if problem == "softmax":
+    targets = estimator._targets()
+    if isinstance(targets, Multiclass):
         return _filled(linear_model.LogisticRegression(C=np.inf), estimator)
-    if problem == "multilabel":
+    if isinstance(targets, Multilabel):
         return _one_for_each_label(estimator)
     return _filled(_binary(estimator), estimator)
 

@@ -57,5 +57,6 @@ def asking_to_stop(ask: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGINT) is handler:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        last = signal.signal(signal.SIGINT, signal.default_int_handler)
+        if last is not handler:  # somebody has set another meanwhile
+            signal.signal(signal.SIGINT, last)

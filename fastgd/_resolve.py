@@ -1,5 +1,6 @@
 """From a constructor's words to what the kernels take: "adam" -> Adam()."""
 
+import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -129,10 +130,16 @@ def spread(tag: Any, shape: tuple[int, ...]) -> Any:
     return tag._replace(factors=np.repeat(factors, shape[1] if len(shape) > 1 else 1))
 
 
-def start_within(tag: Any, params: np.ndarray) -> None:
-    """Move coefficients into a penalty's bounds, in place; the intercept has none."""
+def start_within(tag: Any, params: np.ndarray, layout: Any) -> None:
+    """Move penalised parameters into a penalty's bounds, in place; the others have none."""
     if isinstance(tag, Bounded):
-        np.clip(params[:-1], tag.low, tag.high, out=params[:-1])
+        coef = params[layout.penalised]
+        np.clip(coef, tag.low, tag.high, out=coef)
+
+
+def largest_l2(tag: Any) -> float:
+    """Return the strongest l2 penalty of any coefficient."""
+    return float(tag.l2 * np.max(getattr(tag, "factors", 1.0)))
 
 
 def check_together(loss_tag: Any, penalty_tag: Any, optimizer_tag: Any) -> None:
@@ -198,30 +205,59 @@ def schedule(
         raise ValueError(
             f"learning_rate={rule.__name__} is a class; give an object, {rule.__name__}(...)."
         )
+    if isinstance(rule, str):
+        return _named_schedule(estimator, loss_tag, optimizer_tag, steps_per_epoch, max_iter)
     if hasattr(rule, "bind"):
         return rule.bind(estimator.eta0, steps_per_epoch, max_iter)
-    if callable(rule):
-        return rule
+    user_s_own: Schedule = rule
+    return user_s_own
+
+
+def _named_schedule(
+    estimator: Any, loss_tag: Any, optimizer_tag: Any, steps_per_epoch: int, max_iter: int
+) -> Schedule:
+    """Return the schedule of a name."""
+    rule, eta0 = estimator.learning_rate, estimator.eta0
     if isinstance(optimizer_tag, PassiveAggressive):
-        return schedules.Constant(estimator.eta0)
+        return schedules.Constant(eta0)
     if rule == type(estimator)._default_learning_rate and not isinstance(optimizer_tag, Sgd):
-        default = inspect.signature(type(estimator)).parameters["eta0"].default
-        own = estimator.eta0 == default
-        return schedules.Constant(optimizer_tag.eta0 if own else estimator.eta0)
+        kind: Any = type(estimator)
+        own = eta0 == _default_eta0(kind)
+        return schedules.Constant(optimizer_tag.eta0 if own else eta0)
     if rule == "optimal":
-        return _optimal(estimator, loss_tag)
-    words = {"power_t": estimator.power_t} if rule == "invscaling" else {}
-    named = schedules.SCHEDULES[rule](eta0=None, **words)
-    return named.bind(estimator.eta0, steps_per_epoch, max_iter)
+        return _optimal(float(estimator.alpha), loss_tag)
+    power = float(estimator.power_t) if rule == "invscaling" else None
+    return _bound(rule, float(eta0), power, steps_per_epoch, max_iter)
 
 
-def _optimal(estimator: Any, loss_tag: Any) -> Schedule:
-    if estimator.alpha == 0:
+@functools.cache
+def _default_eta0(kind: Any) -> Any:
+    return inspect.signature(kind).parameters["eta0"].default
+
+
+@functools.lru_cache(maxsize=256)
+def _bound(
+    name: str, eta0: float, power_t: float | None, steps_per_epoch: int, max_iter: int
+) -> Schedule:
+    words = {} if power_t is None else {"power_t": power_t}
+    return schedules.SCHEDULES[name](eta0=None, **words).bind(eta0, steps_per_epoch, max_iter)
+
+
+def _optimal(alpha: float, loss_tag: Any) -> Schedule:
+    if alpha == 0:
         raise ValueError(
             "alpha must be > 0 since learning_rate is 'optimal'. alpha is used to compute the "
             "optimal learning rate."
         )
-    return schedules.optimal(estimator.alpha, loss_tag)
+    if type(loss_tag) in _OUR_LOSSES:
+        return _optimal_of_ours(alpha, type(loss_tag).__name__, loss_tag)
+    return schedules.optimal(alpha, loss_tag)
+
+
+@functools.lru_cache(maxsize=256)
+def _optimal_of_ours(alpha: float, _name: str, loss_tag: Any) -> Schedule:
+    """Return the schedule; losses of several kinds are equal as tuples, hence the name."""
+    return schedules.optimal(alpha, loss_tag)
 
 
 def transform(clip_norm: float | None, clip_value: float | None, quantize: Any) -> Any:
@@ -232,7 +268,7 @@ def transform(clip_norm: float | None, clip_value: float | None, quantize: Any) 
     ValueError
         If a bound is not a positive number, or for no such quantizer.
     """
-    bounds = Clip(_bound("clip_norm", clip_norm), _bound("clip_value", clip_value))
+    bounds = Clip(_limit("clip_norm", clip_norm), _limit("clip_value", clip_value))
     clip = Identity() if clip_norm is None and clip_value is None else bounds
     sender = Identity() if quantize is None else quantizer(quantize)
     if isinstance(clip, Identity) and isinstance(sender, Identity):
@@ -240,7 +276,7 @@ def transform(clip_norm: float | None, clip_value: float | None, quantize: Any) 
     return Transform(clip, sender)
 
 
-def _bound(word: str, bound: Any) -> float:
+def _limit(word: str, bound: Any) -> float:
     """Return a bound of clipping, inf for None."""
     if bound is None:
         return math.inf

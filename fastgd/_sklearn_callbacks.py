@@ -8,11 +8,22 @@ from typing import Any
 __all__ = ["CallbackSupport", "Tasks", "has_tasks"]
 
 try:
-    from sklearn.callback import CallbackSupportMixin as CallbackSupport
+    from sklearn.callback import CallbackSupportMixin
 except ImportError:  # scikit-learn 1.7 and 1.8
 
-    class CallbackSupport:  # type: ignore[no-redef]
+    class CallbackSupportMixin:  # type: ignore[no-redef]
         """Stands in for what this scikit-learn lacks."""
+
+
+class CallbackSupport(CallbackSupportMixin):
+    """What can be watched while it is fitted, and copied and pickled all the same."""
+
+    def __getstate__(self) -> Any:
+        """Return what is pickled: not who watches a fit that runs in another thread."""
+        # first a copy, which nothing interrupts: the other thread may be setting attributes
+        state = dict(super().__getstate__())
+        state.pop("_watch", None)
+        return state
 
 
 def has_tasks(estimator: Any) -> bool:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.base import _fit_context
 from sklearn.utils.validation import check_array, validate_data
 
+from fastgd._data.arrays import is_plain, is_plain_column, learn_shape
 from fastgd.kernels.losses import NONNEGATIVE, POSITIVE, Tweedie
 from fastgd.kernels.rows import CSR, Dense
 
@@ -34,12 +35,18 @@ def check_X_y(
     estimator: Any, X: Any, y: Any, *, reset: bool, dtype: Any, **checks: Any
 ) -> tuple[Any, NDArray[Any]]:
     """Validate training data as scikit-learn does, and the structure of sparse X besides."""
+    if is_plain(estimator, X, dtype, reset=reset) and is_plain_column(y, X.shape[0]):
+        if reset:
+            learn_shape(estimator, X)
+        return X, y
     X, y = validate_data(estimator, X, y, reset=reset, dtype=dtype, **ACCEPTED, **checks)
     return check_sparse(X), y
 
 
 def check_X(estimator: Any, X: Any, *, reset: bool, dtype: Any = "numeric") -> Any:
     """Validate rows without targets: float32, float64 and CSR of them are not copied."""
+    if not reset and is_plain(estimator, X, dtype, reset=False):
+        return X
     if not reset and dtype == "numeric":  # to predict takes no kernel, and any layout
         return validate_data(estimator, X, reset=False, accept_sparse="csr")
     return check_sparse(validate_data(estimator, X, reset=reset, dtype=dtype, **ACCEPTED))
@@ -207,8 +214,9 @@ def encode_labels(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32]:
     for start in range(0, y.shape[0], CHUNK):
         labels = y[start : start + CHUNK]
         places = np.minimum(np.searchsorted(classes, labels), classes.shape[0] - 1)
-        unseen = np.unique(labels[classes[places] != labels])
-        if unseen.size > 0:
+        is_unseen = classes[places] != labels
+        if is_unseen.any():
+            unseen = np.unique(labels[is_unseen])
             raise ValueError(
                 f"y contains labels that are not among the classes: {unseen.tolist()}; the classes "
                 f"are {classes.tolist()}. Training data, or the first call of partial_fit, must "

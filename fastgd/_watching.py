@@ -19,10 +19,10 @@ from sklearn.exceptions import ConvergenceWarning
 from fastgd._display import LogLines, announcing
 from fastgd._interrupt import asking_to_stop
 from fastgd._observer import Model, Observer
-from fastgd._progress import Progress
 from fastgd._sklearn_callbacks import Tasks, has_tasks
 from fastgd._solvers._gd import State
 from fastgd._solvers._task import Solution
+from fastgd._training.progress import Progress
 
 HOOKS = ("on_fit_begin", "on_epoch_end", "on_fit_end")
 

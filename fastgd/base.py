@@ -1,5 +1,6 @@
-"""What the stochastic estimators share: their words, and the way from ``fit`` to the trainer."""
+"""What the stochastic estimators share: parameters, and the way from ``fit`` to the trainer."""
 
+import functools
 import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
@@ -9,17 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.linear_model._base import SparseCoefMixin
-from sklearn.model_selection import ShuffleSplit
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_consistent_length
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from fastgd import _resolve
-from fastgd._divergence import Diverged
-from fastgd._progress import Data, Progress, Settings
+from fastgd._data.source import Data
+from fastgd._data.targets import NONE, Targets
+from fastgd._engines.protocol import LINEAR
 from fastgd._sklearn_callbacks import CallbackSupport
-from fastgd._training import Score, train, warn_if_unfinished
+from fastgd._training.divergence import Diverged
+from fastgd._training.linear import train
+from fastgd._training.progress import History, Progress, Settings, cut_back_on_failure
+from fastgd._training.stopping import Score
+from fastgd._training.trainer import warn_if_unfinished
 from fastgd._undo import or_as_before
 from fastgd._validation import check_weight, check_X, check_X_y, refuse_no_weight
 from fastgd._watching import Given, TrainingWatch, watched
@@ -32,7 +37,7 @@ from fastgd.schedules import SCHEDULES
 
 MAX_SEED = np.iinfo(np.int32).max
 FLOATS = [np.float64, np.float32]
-NONE = np.empty(0)
+MOST_FOUND_RIGHT = 1 << 10  # sets of constructor parameters whose validation is remembered
 PASSIVE_AGGRESSIVE = ("pa1", "pa2")
 
 
@@ -64,8 +69,9 @@ class Validation(NamedTuple):
 class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
     """Base class of the stochastic estimators.
 
-    A subclass says which loss, on which targets; here is how parameters are started, trained and
-    reported. Whatever a call does, it does to copies: one that fails leaves the model as it was.
+    A subclass says what its targets are (``fastgd._data.targets``); here is how parameters are
+    started, trained and reported. Whatever a call does, it does to copies: one that fails leaves
+    the model as it was.
     """
 
     _default_learning_rate: ClassVar[str]
@@ -111,28 +117,29 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
     # -- what a subclass says -----------------------------------------------------------------
 
     @abstractmethod
-    def _take_targets(self, y: Any) -> None:
+    def _targets(self) -> Targets:
+        """Return what the targets are, by parameters and by what was learned of y."""
+
+    def _learn_targets(self, y: Any) -> None:
         """Take from the targets of ``fit`` what later ones have to agree with."""
 
-    @abstractmethod
-    def _check_targets_of_call(self, y: Any) -> None:
-        """Refuse targets of ``partial_fit`` that do not agree with those of the first call."""
+    def _learn_targets_of_call(self, y: Any, classes: Any, *, first: bool) -> None:  # noqa: ARG002
+        """Take the targets of a call to ``partial_fit``; the classes are for classifiers."""
+        if first:
+            self._learn_targets(y)
 
-    @abstractmethod
-    def _loss_tag(self) -> Any:
-        """Return the loss, as the words and the targets ask for it."""
+    def _validate_params(self) -> None:
+        """Validate the constructor's parameters, if these values have not been found right before.
 
-    @abstractmethod
-    def _shape_of_params(self, n_features: int) -> tuple[int, ...]:
-        """Return the parameters' shape, intercept last, one column for each of many outputs."""
-
-    @abstractmethod
-    def _encode(self, y: Any) -> NDArray[Any]:
-        """Return targets as numbers: what scores compare."""
-
-    @abstractmethod
-    def _data(self, X: Any, codes: NDArray[Any], weight: NDArray[Any]) -> Data:
-        """Return what to train on."""
+        That takes longer than a small fit. Only values that compare by value are remembered.
+        """
+        values = tuple(getattr(self, name) for name in _parameter_names(type(self)))
+        kinds = tuple(map(type, values))
+        key = (type(self), kinds, values) if _BY_VALUE.issuperset(kinds) else None
+        if key is None or key not in _FOUND_RIGHT:
+            super()._validate_params()
+            if key is not None and len(_FOUND_RIGHT) < MOST_FOUND_RIGHT:
+                _FOUND_RIGHT.add(key)
 
     # -- fit and partial_fit --------------------------------------------------------------------
 
@@ -143,18 +150,20 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
         # the watch comes first: what scikit-learn sets for callbacks outlives a fit that fails
         with watched(TrainingWatch, self), or_as_before(self, self._forget()):
             X, y = self._check_X_y(X, y, first=True, dtype=FLOATS)
-            self._take_targets(y)
-            shape = self._shape_of_params(X.shape[1])
+            self._learn_targets(y)
+            targets = self._targets()
+            shape = targets.shape(X.shape[1])
             self._take_starts(*starts, shape)
             weight = check_weight(sample_weight, X, X.dtype, all_zero=True)
-            codes = self._encode(y)
-            rows, score = self._stop_by(X, codes, weight, held_out)
+            codes = targets.encode(y)
+            rows, score = self._stop_by(targets, Given(X, codes, weight), held_out)
             refuse_no_weight(weight)
-            data = self._data(X, codes, weight)._replace(rows=rows)
-            rule = self._rule(sparse=not isinstance(X, np.ndarray))
+            data = targets.data(X, codes, weight, self._unit(weight))._replace(rows=rows)
+            rule = self._rule(targets.loss, sparse=not isinstance(X, np.ndarray))
             progress = self._begin(shape, X.dtype, rule)
             settings = self._settings(data.n_visited, self.max_iter, self.tol, rule)
-            self._train(Given(X, y, sample_weight), data, rule, progress, settings, score)
+            call = _Call(Given(X, y, sample_weight), targets, data, rule, settings, score)
+            self._train(call, progress)
 
     def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, max_iter: int) -> None:
         """Take further epochs, from where the last call stopped."""
@@ -166,28 +175,23 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
             first = not hasattr(self, "_progress")
             dtype = FLOATS if first else self._progress.params.dtype
             X, y = self._check_X_y(X, y, first=first, dtype=dtype)
-            self._take_targets_of_call(y, classes, first=first)
+            self._learn_targets_of_call(y, classes, first=first)
+            targets = self._targets()
+            targets.check(y)
             weight = check_weight(sample_weight, X, X.dtype, all_zero=True)
-            data = self._data(X, self._encode(y), weight)
-            rule = self._rule(sparse=not isinstance(X, np.ndarray))
-            shape = self._shape_of_params(X.shape[1])
+            data = targets.data(X, targets.encode(y), weight, self._unit(weight))
+            rule = self._rule(targets.loss, sparse=not isinstance(X, np.ndarray))
+            shape = targets.shape(X.shape[1])
             progress = self._begin(shape, X.dtype, rule) if first else self._continue(rule)
             moves = data.weight.shape[0] == 0 or bool(data.weight.any())
             settings = self._settings(data.n_visited, int(max_iter) * moves, None, rule)
-            self._train(Given(X, y, sample_weight), data, rule, progress, settings)
+            self._train(_Call(Given(X, y, sample_weight), targets, data, rule, settings), progress)
 
     def _stop_by(
-        self, _X: Any, _codes: NDArray[Any], _weight: NDArray[Any], _held_out: Validation
+        self, _targets: Targets, _given: Given, _held_out: Validation
     ) -> tuple[NDArray[Any], Score | None]:
         """Return the rows to train on (empty: all), and the score that stops training, if any."""
         return NONE, None
-
-    def _take_targets_of_call(self, y: Any, classes: Any, *, first: bool) -> None:  # noqa: ARG002
-        """Take the targets of a call to ``partial_fit``; the classes are for classifiers."""
-        if first:
-            self._take_targets(y)
-        else:
-            self._check_targets_of_call(y)
 
     def _check_X_y(self, X: Any, y: Any, *, first: bool, dtype: Any) -> tuple[Any, Any]:
         """Validate training data."""
@@ -242,18 +246,17 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
             schedule_tol=self.tol,
         )
 
-    def _rule(self, *, sparse: bool) -> Rule:
-        """Return what a step does, from the constructor's words."""
-        optimizer = self._optimizer_tag(sparse=sparse)
+    def _rule(self, loss: Any, *, sparse: bool) -> Rule:
+        """Return what a step does, from the constructor's parameters."""
+        optimizer = self._optimizer_tag(loss, sparse=sparse)
         transform = _resolve.transform(self.clip_norm, self.clip_value, self.quantize)
-        rule = (self._loss_tag(), self._penalty_tag(), optimizer, bool(self.fit_intercept))
-        return Rule(*rule, transform)
+        return Rule(loss, self._penalty_tag(), optimizer, bool(self.fit_intercept), transform)
 
-    def _optimizer_tag(self, *, sparse: bool) -> Any:
+    def _optimizer_tag(self, loss: Any, *, sparse: bool) -> Any:
         """Return the optimizer; scikit-learn calls the passive-aggressive ones learning rates."""
         if self.learning_rate not in PASSIVE_AGGRESSIVE:
             return _resolve.optimizer(self.optimizer, sparse=sparse)
-        if type(self._loss_tag()) is not type(LOSSES[self._passive_aggressive_loss]):
+        if type(loss) is not type(LOSSES[self._passive_aggressive_loss]):
             raise ValueError(
                 f"Learning rate '{self.learning_rate}' only works with loss "
                 f"'{self._passive_aggressive_loss}'."
@@ -298,20 +301,21 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
     def _begin(self, shape: tuple[int, ...], dtype: Any, rule: Rule) -> Progress:
         """Return a new training that starts from ``coef_`` and ``intercept_``, or from zero."""
         params = np.zeros(shape, dtype)
-        params[-1] = self._intercept_at_start
+        params[LINEAR.free] = self._intercept_at_start
         if getattr(self, "coef_", None) is not None:
             self._write_params(params)
-        seed = check_random_state(self.random_state).randint(MAX_SEED)
+        seed = _seed_of(self.random_state)
         return Progress.begin(params, rule.optimizer, average=self.average > 0, seed=seed)
 
     def _write_params(self, params: NDArray[Any]) -> None:
         """Write ``coef_`` and ``intercept_`` into parameters of their shape."""
         coef = self.coef_.toarray() if hasattr(self.coef_, "toarray") else self.coef_
         intercept = self._intercept()
-        if np.size(coef) != params[:-1].size or np.size(intercept) != params[-1].size:
+        penalised, free = params[LINEAR.penalised], params[LINEAR.free]
+        if np.size(coef) != penalised.size or np.size(intercept) != free.size:
             raise ValueError(_mismatch(self, np.shape(coef), np.size(intercept), params.shape))
-        params[:-1] = np.reshape(coef, (-1, params[:-1].shape[0])).T.reshape(params[:-1].shape)
-        params[-1] = np.reshape(intercept, params[-1].shape)
+        penalised[...] = np.reshape(coef, (-1, penalised.shape[0])).T.reshape(penalised.shape)
+        free[...] = np.reshape(intercept, free.shape)
 
     def _intercept(self) -> Any:
         """Return the fitted intercept, as the kernels have it."""
@@ -324,7 +328,8 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
         only now, starts anew, and one that is no longer asked for is dropped.
         """
         progress: Progress = self._progress.copy()
-        progress.history = {name: list(values) for name, values in progress.history.items()}
+        progress.history = progress.continued_history()
+        progress.is_shared = False
         if progress.averaged == 0:
             self._write_params(progress.params)
         anew = Progress.begin(
@@ -336,46 +341,38 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
             progress.average, progress.averaged = anew.average, 0
         return progress
 
-    def _train(
-        self,
-        given: Given,
-        data: Data,
-        rule: Rule,
-        progress: Progress,
-        settings: Settings,
-        score: Score | None = None,
-    ) -> None:
+    def _train(self, call: "_Call", progress: Progress) -> None:
         """Train, and take over the result."""
 
         def write(estimator: BaseSGD, now: Progress) -> None:
-            estimator._take_over(data, settings, now, now.epochs - progress.epochs)
+            estimator._take_over(call, now, now.epochs - progress.epochs)
 
-        self._watch.begin_training(given, progress, settings.max_iter, write)
-        trained, n_iter = self._trained(data, rule, progress, settings, score)
-        self._take_over(data, settings, trained, n_iter)
-        self._warn(n_iter, settings)
-        self._watch.end()
+        progress.is_shared = self._watch.is_watching  # a callback may keep the lists
+        with cut_back_on_failure(progress.history):
+            self._watch.begin_training(call.given, progress, call.settings.max_iter, write)
+            trained, n_iter = self._trained(call, progress)
+            self._take_over(call, trained, n_iter)
+            self._warn(n_iter, call.settings)
+            self._watch.end()
 
-    def _trained(
-        self, data: Data, rule: Rule, progress: Progress, settings: Settings, score: Score | None
-    ) -> tuple[Progress, int]:
+    def _trained(self, call: "_Call", progress: Progress) -> tuple[Progress, int]:
         """Train; a training that explodes names the feature as the user does."""
         try:
-            return train(data, rule, progress, settings, score, self._watch)
+            return train(call.data, call.rule, progress, call.settings, call.score, self._watch)
         except Diverged as explosion:
             explosion.names = getattr(self, "feature_names_in_", None)
             raise
 
-    def _take_over(self, data: Data, settings: Settings, progress: Progress, n_iter: int) -> None:
+    def _take_over(self, call: "_Call", progress: Progress, n_iter: int) -> None:
         """Report what was trained."""
         self.n_iter_ = n_iter
         self._progress = progress
-        self.history_ = progress.history
-        held_out = data.y.shape[0] - data.n_visited
-        counts_rows = settings.batch_size == 1  # scikit-learn counts the rows held out as well
+        held_out = call.data.y.shape[0] - call.data.n_visited
+        counts_rows = call.settings.batch_size == 1  # scikit-learn counts the rows held out as well
         self._held_out = getattr(self, "_held_out", 0) + held_out * n_iter * counts_rows
         self.t_ = 1.0 + progress.steps + self._held_out
-        self._report(progress.reported())
+        for name, value in call.targets.report(progress.reported()).items():
+            setattr(self, name, value)
 
     def _warn(self, n_iter: int, settings: Settings) -> None:
         """Say what a user may not expect of what was trained."""
@@ -390,10 +387,6 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
                 stacklevel=2,
             )
 
-    @abstractmethod
-    def _report(self, params: NDArray[Any]) -> None:
-        """Set ``coef_`` and ``intercept_`` from the parameters, as copies."""
-
     def _forget(self) -> dict[str, Any]:
         """Drop what an earlier fit learned; return it, so that a failed fit can put it back."""
         learned = {name: value for name, value in vars(self).items() if name in _LEARNED}
@@ -401,6 +394,29 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
         for name in learned.keys() - keep:
             delattr(self, name)
         return learned
+
+    @property
+    def history_(self) -> History:
+        """One entry an epoch for each figure of the training."""
+        if not hasattr(self, "_progress"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'history_'")
+        self._progress.is_shared = True
+        return self._progress.history
+
+    def _raw(self, X: Any) -> NDArray[Any]:
+        """Return x @ coef + intercept for each row."""
+        if "coef_" not in vars(self):  # scikit-learn's own way to tell takes as long as to predict
+            check_is_fitted(self)
+        X, coef = check_X(self, X, reset=False), self.coef_.T
+        is_dense = isinstance(X, np.ndarray) and isinstance(coef, np.ndarray)
+        raw = X @ coef if is_dense else safe_sparse_dot(X, coef, dense_output=True)
+        return raw + self.intercept_
+
+    def __getstate__(self) -> Any:
+        """Return what is pickled; ``copy.copy`` shares it, the lists of the history included."""
+        if hasattr(self, "_progress"):
+            self._progress.is_shared = True
+        return super().__getstate__()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -411,60 +427,89 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
 class SupervisedSGD(BaseSGD):
     """Base class of those that have targets, and so a score by which training may stop."""
 
-    _n_rows_to_score: ClassVar[int] = 1
-
-    @abstractmethod
-    def _score(self, codes: NDArray[Any], raw: NDArray[Any], weight: Any) -> float:
-        """Return what ``score`` returns, of encoded targets and raw predictions."""
-
     def _stop_by(
-        self, X: Any, codes: NDArray[Any], weight: NDArray[Any], held_out: Validation
+        self, targets: Targets, given: Given, held_out: Validation
     ) -> tuple[NDArray[Any], Score | None]:
         if held_out.is_given():
-            return NONE, self._score_on_given(held_out, X.dtype)
-        return self._hold_out(X, codes, weight) if self.early_stopping else (NONE, None)
+            return NONE, self._score_on_given(targets, held_out, given.X.dtype)
+        return self._hold_out(targets, given) if self.early_stopping else (NONE, None)
 
-    def _hold_out(
-        self, X: Any, codes: NDArray[Any], weight: NDArray[Any]
-    ) -> tuple[NDArray[Any], Score]:
+    def _hold_out(self, targets: Targets, given: Given) -> tuple[NDArray[Any], Score]:
         """Split the rows into those to train on, and those whose score stops the training."""
-        split = self._splitter()(test_size=self.validation_fraction, random_state=self.random_state)
+        X, codes, weight = given
+        split = targets.splitter(test_size=self.validation_fraction, random_state=self.random_state)
         rows, held_out = map(np.sort, next(split.split(np.zeros((codes.shape[0], 1)), codes)))
+        if held_out.shape[0] < targets.n_rows_to_score:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction!r} of {codes.shape[0]} rows holds "
+                "out one row, of which there is no R2; take a larger fraction, or pass X_val and "
+                "y_val."
+            )
         held_out_weight = weight[held_out] if weight.shape[0] > 0 else None
         if held_out_weight is not None and not np.any(held_out_weight):
             raise ValueError(
                 "The sample weights for validation set are all zero, consider using a different "
                 "random state."
             )
-        return rows, self._score_on(X[held_out], codes[held_out], held_out_weight)
+        return rows, _score_on(targets, X[held_out], codes[held_out], held_out_weight)
 
-    def _splitter(self) -> Any:
-        """Return how rows are split; classes are held out in proportion, where there are any."""
-        return ShuffleSplit
-
-    def _score_on_given(self, held_out: Validation, dtype: Any) -> Score:
+    def _score_on_given(self, targets: Targets, held_out: Validation, dtype: Any) -> Score:
         """Return the score on a user's own rows."""
         X = check_X(self, held_out.X, reset=False, dtype=dtype)
         y = self._check_y_val(held_out.y)
         check_consistent_length(X, y)
-        if X.shape[0] < 2 and self._n_rows_to_score > 1:
+        if X.shape[0] < targets.n_rows_to_score:
             raise ValueError("X_val has one row, of which there is no R2; give two or more.")
-        self._check_targets_of_call(y)
+        targets.check(y)
         weight = check_weight(held_out.weight, X, dtype)
-        return self._score_on(X, self._encode(y), weight if weight.shape[0] > 0 else None)
+        return _score_on(targets, X, targets.encode(y), weight if weight.shape[0] > 0 else None)
 
     def _check_y_val(self, y: Any) -> NDArray[Any]:
         """Validate targets that are not trained on."""
         return np.asarray(y)
 
-    def _score_on(self, X: Any, codes: NDArray[Any], weight: NDArray[Any] | None) -> Score:
-        """Return the score on these rows as a function of the parameters."""
 
-        def score(params: NDArray[Any]) -> NDArray[np.float64]:
-            raw = safe_sparse_dot(X, params[:-1], dense_output=True) + params[-1]
-            return np.array([self._score(codes, raw, weight)])
+class _Call(NamedTuple):
+    """What one call of ``fit`` or ``partial_fit`` trains."""
 
-        return score
+    given: Given
+    targets: Targets
+    data: Data
+    rule: Rule
+    settings: Settings
+    score: Score | None = None
+
+
+def _score_on(targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[Any] | None) -> Score:
+    """Return the score on these rows as a function of the parameters."""
+
+    def score(params: NDArray[Any]) -> NDArray[np.float64]:
+        raw = safe_sparse_dot(X, params[LINEAR.penalised], dense_output=True) + params[-1]
+        return np.array([targets.score(codes, raw, weight)])
+
+    return score
+
+
+_BY_VALUE = frozenset({bool, int, float, str, type(None)})
+_FOUND_RIGHT: set[Any] = set()
+
+
+@functools.cache
+def _parameter_names(kind: type) -> tuple[str, ...]:
+    """Return the names of a class's constructor parameters."""
+    return tuple(kind._get_param_names())  # type: ignore[attr-defined]
+
+
+def _seed_of(random_state: Any) -> int:
+    """Draw a seed, as scikit-learn does; a generator is advanced."""
+    if type(random_state) is int:
+        return _seed_of_number(random_state)
+    return int(check_random_state(random_state).randint(MAX_SEED))
+
+
+@functools.lru_cache(maxsize=1024)
+def _seed_of_number(number: int) -> int:
+    return int(check_random_state(number).randint(MAX_SEED))
 
 
 def _mismatch(model: Any, coef: tuple[int, ...], n_intercepts: int, params: tuple[int, ...]) -> str:

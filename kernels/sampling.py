@@ -57,6 +57,22 @@ def shuffled_rows(seed, out):
     shuffle(out, seed, 0)
 
 
+@helper(allocates=True)
+def _shuffle_runs(rows, run_length, seed, epoch, out):
+    """Do what ``shuffled_runs`` says."""
+    n_samples = out.shape[0]
+    shift = np.int64(below(run_length, mix(np.uint64(seed)) + np.uint64(epoch)))
+    runs = np.arange(0, (n_samples + shift + run_length - 1) // run_length)
+    shuffle(runs, seed, epoch + 1)
+    position = 0
+    for r in range(runs.shape[0]):
+        first = max(runs[r] * run_length - shift, 0)
+        last = min(runs[r] * run_length - shift + run_length, n_samples)
+        for i in range(first, last):
+            out[position] = rows[i] if rows.shape[0] > 0 else i
+            position += 1
+
+
 @kernel(allocates=True)
 def shuffled_runs(rows, run_length, seed, epoch, out):
     """Write ``rows`` with its runs of ``run_length`` neighbours in an order drawn for this epoch.
@@ -71,14 +87,11 @@ def shuffled_runs(rows, run_length, seed, epoch, out):
     seed, epoch : int
     out : ndarray of shape (n_samples,), integer
     """
-    n_samples = out.shape[0]
-    shift = np.int64(below(run_length, mix(np.uint64(seed)) + np.uint64(epoch)))
-    runs = np.arange(0, (n_samples + shift + run_length - 1) // run_length)
-    shuffle(runs, seed, epoch + 1)
-    position = 0
-    for r in range(runs.shape[0]):
-        first = max(runs[r] * run_length - shift, 0)
-        last = min(runs[r] * run_length - shift + run_length, n_samples)
-        for i in range(first, last):
-            out[position] = rows[i] if rows.shape[0] > 0 else i
-            position += 1
+    _shuffle_runs(rows, run_length, seed, epoch, out)
+
+
+@kernel(allocates=True)
+def shuffled_epochs(rows, run_length, seed, epoch, out):
+    """Write the orders of several epochs, from ``epoch`` on, into the rows of ``out``."""
+    for e in range(out.shape[0]):
+        _shuffle_runs(rows, run_length, seed, epoch + e, out[e])

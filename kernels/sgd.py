@@ -110,6 +110,17 @@ class Memory(NamedTuple):
     costs: np.ndarray
 
 
+class Trace(NamedTuple):
+    """What several epochs leave.
+
+    sums : (n_epochs, 3), float64, what ``sgd_rows`` returns of each
+    iterates : (n_epochs, d + 1), the parameters after each
+    """
+
+    sums: np.ndarray
+    iterates: np.ndarray
+
+
 @kernel()
 def sgd_rows(rows, samples, rule, plan, memory, frame):
     """Take the steps of a plan with batches of one row each.
@@ -137,6 +148,46 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
     Floor, dense: one read of X from memory, 4 flops an entry. Sparse: one read of data and
     indices, and two accesses to a parameter at a random place for each non-zero.
     """
+    return _steps_of_rows(rows, samples, rule, plan, memory, frame)
+
+
+@kernel()
+def sgd_epochs(rows, samples, rule, plan, memory, frame, trace):
+    """Take the steps of several epochs of ``sgd_rows``, where each is short.
+
+    Parameters
+    ----------
+    rows : Dense or CSR
+    samples : Samples, its order that of one epoch after the other
+    rule : Rule, of an optimizer without state
+    plan : Plan of all these steps, none of them averaged
+    memory : Memory, changed in place
+    frame : Plain or Scaled, changed in place
+    trace : Trace, written
+    """
+    n_epochs = trace.sums.shape[0]
+    n_visited = plan.n_visited // n_epochs
+    for e in range(n_epochs):
+        first, last = e * n_visited, (e + 1) * n_visited
+        part = Samples(samples.y, samples.weight, samples.order[first:last])
+        steps = Plan(
+            plan.batch_size,
+            n_visited,
+            plan.paces[first:last],
+            plan.unit,
+            n_visited,
+            plan.seed,
+            plan.first_step + first,
+        )
+        sums = _steps_of_rows(rows, part, rule, steps, memory, frame)
+        trace.sums[e, 0], trace.sums[e, 1], trace.sums[e, 2] = sums
+        for j in range(memory.params.shape[0]):
+            trace.iterates[e, j] = memory.params[j]
+
+
+@helper()
+def _steps_of_rows(rows, samples, rule, plan, memory, frame):
+    """Do what ``sgd_rows`` says."""
     params, state, average = memory.params, memory.state, memory.average
     last = params.shape[0] - 1
     loss_sum, penalty_sum, costs = 0.0, 0.0, memory.costs

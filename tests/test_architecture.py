@@ -58,6 +58,29 @@ def test_numba_stays_on_the_lower_floor(path):
     assert [name for name in imports_of(path) if is_within(name, banned)] == []
 
 
+TRAINING = sorted((ROOT / "fastgd" / "_training").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", [p for p in TRAINING if p.name != "linear.py"], ids=relative)
+def test_the_trainer_knows_no_engine_and_no_kernel(path):
+    """It speaks to the protocol; what a model's arithmetic is, and where, is an engine's."""
+    allowed = {"fastgd._engines.protocol", "fastgd._data.source", "fastgd._training"}
+    allowed |= {"fastgd._observer", "fastgd._resolve", "fastgd._threads", "fastgd.schedules"}
+    ours = [name for name in imports_of(path) if name.startswith("fastgd")]
+    assert [name for name in ours if not is_within(name, allowed)] == []
+
+
+def test_steps_are_taken_by_engines_only():
+    steps = {"sgd_rows", "sgd_epochs", "sgd_batches", "sgd_batches_multi", "step_from_gradient"}
+    callers = {
+        relative(path)
+        for path in ABOVE
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if getattr(node, "attr", getattr(node, "id", None)) in steps
+    }
+    assert callers == {"fastgd/_engines/linear.py"}
+
+
 @pytest.mark.parametrize(
     "path", sorted({*KERNELS, *ABOVE} - {ROOT / "kernels" / "_jit.py"}), ids=relative
 )

@@ -1,10 +1,12 @@
 """Callbacks: what they see, what they can do, and that they change nothing else."""
 
+import copy
 import csv
 import logging
 import math
 import pickle
 import sys
+import threading
 
 import joblib
 import numpy as np
@@ -573,3 +575,52 @@ def test_their_callbacks_are_refused_where_ours_are_given(theirs, cancer):
 def test_epochs_that_run_out_are_warned_of_in_spite_of_callbacks(cancer):
     with pytest.warns(ConvergenceWarning, match="max_iter"):
         fastgd.SGDClassifier(max_iter=2, callbacks=[lambda view: False]).fit(*cancer)
+
+
+COPIES = []
+
+
+def copied(view):
+    COPIES.append(copy.deepcopy(view.estimator))
+    COPIES.append(pickle.loads(pickle.dumps(view.estimator)))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        fastgd.SGDClassifier(max_iter=5, tol=None, random_state=0),
+        fastgd.LogisticRegression(),
+        fastgd.LinearSVC(),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_an_estimator_is_copied_and_pickled_while_it_is_fitted(model, cancer):
+    """What watches a fit is no part of the estimator."""
+    COPIES.clear()
+    clone(model).set_params(callbacks=[copied]).fit(*cancer)
+    assert len(COPIES) >= 4
+    expected = model.fit(*cancer).coef_
+    for twin in COPIES[:2] + COPIES[-2:]:
+        assert "_watch" not in vars(twin)
+        fitted = clone(twin).set_params(callbacks=None).fit(*cancer)
+        np.testing.assert_array_equal(fitted.coef_, expected)
+
+
+def test_a_solver_s_estimator_serves_other_threads_while_it_is_fitted_again(cancer):
+    X, y = cancer
+    model, done = fastgd.LogisticRegression().fit(X, y), threading.Event()
+    expected = model.predict(X)
+
+    def fit_again():
+        while not done.is_set():
+            model.fit(X, y)
+
+    worker = threading.Thread(target=fit_again)
+    worker.start()
+    try:
+        for _ in range(50):
+            for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), model):
+                np.testing.assert_array_equal(twin.predict(X), expected)
+    finally:
+        done.set()
+        worker.join()

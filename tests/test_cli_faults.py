@@ -383,6 +383,19 @@ def test_an_array_larger_than_is_allowed_is_refused(run):
     assert "data.npz: array 'X' would take 7.6 MiB" in refused(run, f"{NPZ} --max-memory 4M")
 
 
+@pytest.mark.parametrize(("most", "left"), [("1000000", 1000000 - 300000 + 50000), ("max", None)])
+def test_a_container_has_no_more_than_its_limit(most, left, tmp_path, monkeypatch):
+    from fastgd.cli import _sources
+
+    free = _sources._free_memory()
+    (tmp_path / "memory.max").write_text(f"{most}\n")
+    (tmp_path / "memory.current").write_text("300000\n")
+    (tmp_path / "memory.stat").write_text("anon 7\nfile 50000\n")
+    group = (str(tmp_path), "memory.max", "memory.current", "file")
+    monkeypatch.setattr(_sources, "_CONTROL_GROUPS", (group,))
+    assert _sources._free_memory() == left if left else _sources._free_memory() > free / 100
+
+
 @pytest.mark.parametrize(
     ("text", "size"),
     [
@@ -600,13 +613,12 @@ def test_a_pipe_whose_reader_has_gone_is_an_error():
 
 
 @POSIX
-@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"])
-@pytest.mark.parametrize("to_file", [True, False])
-def test_stdout_is_written_into(name, to_file, predictions, run):
+@pytest.mark.parametrize(
+    ("name", "to_file"),
+    [("-", True), ("/dev/stdout", True), ("link", True), ("/dev/stdout", False)],
+)
+def test_stdout_is_written_into(name, to_file, predictions):
     """Also where it is a file, at whose end more is wanted."""
-    assert run
-    if name.startswith("/proc") and not Path("/proc/self/fd").exists():
-        pytest.skip("there is no /proc")
     Path("link").symlink_to("/dev/stdout")
     words = ["predict", "m.fastgd", "data.npz", "-o", name]
     command = [sys.executable, "-m", "fastgd", *words]
@@ -621,6 +633,33 @@ def test_stdout_is_written_into(name, to_file, predictions, run):
     assert (done.returncode, done.stderr) == (0, "")
     assert got == predictions
     assert Path("link").is_symlink()
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("-", 1),
+        ("/dev/stdout", 1),
+        ("/dev/stderr", 2),
+        ("/dev/fd/1", 1),
+        ("/proc/self/fd/7", 7),
+        ("/proc/1/fd/1", None),
+        ("/dev/null", None),
+        ("-/x", None),
+        ("link", 1),
+    ],
+)
+def test_names_of_descriptors_are_known(name, number, tmp_path, monkeypatch):
+    if name.startswith("/proc") and not Path("/proc/self/fd").exists():
+        pytest.skip("there is no /proc")
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to("second")
+    Path("second").symlink_to("/dev/stdout")
+    if number is None and name.startswith("/proc"):
+        assert _output._descriptor(name) is None
+    else:
+        assert _output._resolved(Path(name))[1] == number
 
 
 @POSIX
@@ -844,6 +883,29 @@ def test_a_stdout_that_fails_is_told_of(command, how):
     said |= {"closed": "stdout is closed: there is nowhere to write to.\n", "gone": ""}
     expected = f"fastgd {command.split()[0]}: {said[how]}" if said[how] else ""
     assert (done.returncode, done.stderr) == (0 if how == "gone" else 1, expected)
+
+
+@POSIX
+@pytest.mark.parametrize("how", ["full", "gone"])
+@pytest.mark.usefixtures("matrix")
+def test_a_model_is_saved_whatever_becomes_of_the_notes(how):
+    if how == "full" and not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    redirected = {"full": ">/dev/full", "gone": "| true"}[how]
+    train = f"{sys.executable} -m fastgd train data.npz --model logistic -o out"
+    line = f"set -o pipefail; {train} {redirected}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+    assert zipfile.is_zipfile("out")
+    expected = (1, "fastgd train: stdout cannot be written: No space left on device\n")
+    assert (done.returncode, done.stderr) == (expected if how == "full" else (0, ""))
+
+
+def test_a_row_longer_than_what_is_read_at_once_is_told_of(run, monkeypatch):
+    from fastgd.cli import _tables
+
+    monkeypatch.setattr(_tables, "BLOCK_BYTES", 1 << 12)
+    Path("data.csv").write_text(ROWS + f"1,2,{'x' * 20_000}\n")
+    assert refused(run, TRAIN) == "data.csv: a row is longer than 4.0 KiB"
 
 
 @POSIX
@@ -1272,6 +1334,42 @@ def test_parquet_of_all_kinds_of_numbers_and_words_is_read(run):
     assert run("evaluate out.fastgd data.parquet")[0] == 0
 
 
+@pytest.mark.parametrize("encoding", ["PLAIN", "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY"])
+def test_words_are_read_however_they_are_packed(encoding, run):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({"a": np.arange(40.0), "w": ["x", None] * 20, "label": ["no", "yes"] * 20})
+    packing = {"use_dictionary": False, "column_encoding": {"w": encoding, "label": encoding}}
+    pq.write_table(table, "data.parquet", **packing)
+    assert run(TRAIN.replace("data.csv", "data.parquet"))[0] == 0
+    pq.write_table(table, "plain.parquet")
+    predicted = [run(f"predict out.fastgd {name}.parquet --proba") for name in ("data", "plain")]
+    assert predicted[0] == predicted[1]
+
+
+def test_indices_of_words_that_lie_are_refused(run):
+    """Arrow hands them out as they are: it is asked to look at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rng = np.random.default_rng(0)
+    words = rng.choice(["a", "b", "c"], 400)
+    table = pa.table({"x": np.arange(400.0), "w": words, "label": rng.integers(0, 2, 400)})
+    pq.write_table(table, "data.parquet", compression="none", data_page_version="2.0")
+    content = Path("data.parquet").read_bytes()
+    statuses = set()
+    for _ in range(60):
+        changed = bytearray(content)
+        for place in rng.integers(4, len(content) - 1200, 3):
+            changed[place] = rng.integers(256)
+        Path("data.parquet").write_bytes(changed)
+        status, _, err = run(TRAIN.replace("data.csv", "data.parquet") + " --set max_iter=2")
+        assert "unexpected" not in err
+        statuses.add(status)
+    assert statuses <= {0, 1}
+
+
 # -- what is asked for -------------------------------------------------------------------------
 
 
@@ -1346,11 +1444,30 @@ def test_a_fit_on_a_terminal_has_a_bar(run, monkeypatch):
     assert settings["callbacks"] == "None"
 
 
-def test_no_rows_to_validate_by_is_told(run):
+@pytest.mark.parametrize("model", ["logistic", "sgd-classifier", "logistic --chunk-rows 4"])
+def test_no_rows_to_validate_by_is_told(model, run):
     np.savez("data.npz", X=X, y=Y)
     np.savez("none.npz", X=X[:0], y=Y[:0])
-    said = refused(run, f"{NPZ} --validation none.npz".replace("logistic", "sgd-classifier"))
+    line = NPZ.replace("logistic", model)
+    said = refused(run, f"{line} --validation none.npz")
     assert said == "none.npz has no rows to validate by."
+    said = refused(run, f"{line} --validation 1e-9")
+    assert said == "data.npz has no rows to validate by."
+    assert not Path("out").exists()
+
+
+@POSIX
+def test_names_of_any_bytes_are_told_of_or_written(matrix, run):
+    assert len(matrix) == 50
+    name = os.fsdecode(b"\xff\n\x1b[1m")
+    assert run(["predict", "m.fastgd", "data.npz", "-o", name])[0] == 0
+    assert Path(name).exists()
+    Path(f"{name}.csv").write_text(ROWS)
+    said = refused(run, ["predict", "m.fastgd", f"{name}.csv"])
+    assert "its name is not UTF-8" in said
+    assert "there is a NUL in its name" in refused(
+        run, ["predict", "m.fastgd", "data.npz", "-o", "\0"]
+    )
 
 
 def test_wide_tables_cost_as_much_as_they_have_columns(run):

@@ -74,7 +74,8 @@ def test_an_offset_of_a_column_changes_no_coefficient(name, mean):
     objective = model.objective_
     for layout in LAYOUTS.values():
         found = model.fit(layout(A), y)
-        np.testing.assert_allclose(found.coef_, wanted, rtol=1e-4 if "sdca" in name else 1e-9)
+        rtol = 1e-4 if "sdca" in name else 1e-6 if name in CLASSIFIERS else 1e-9
+        np.testing.assert_allclose(found.coef_, wanted, rtol=rtol)
         np.testing.assert_allclose(found.objective_, objective, rtol=1e-9)
 
 
@@ -106,7 +107,7 @@ def test_an_offset_with_zero_entries_in_rows_without_weight(layout):
     kept = weight > 0
     wanted = fastgd.LogisticRegression().fit(near[kept], y[kept] > 0.3).coef_
     found = fastgd.LogisticRegression().fit(layout(A), y > 0.3, sample_weight=weight).coef_
-    np.testing.assert_allclose(found, wanted, rtol=1e-9)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
 def test_units_keep_sparse_rows_sparse_and_types():

@@ -201,10 +201,9 @@ def outcome(model, X, y):
         warnings.simplefilter("always")
         try:
             model.fit(X, y)
-        except ValueError:
-            return "ValueError", frozenset()
-        except TypeError:
-            return "TypeError", frozenset()
+        except Exception as error:  # of scikit-learn's, some are no better than an IndexError
+            kinds = (ValueError, TypeError, Exception)
+            return next(kind.__name__ for kind in kinds if isinstance(error, kind)), frozenset()
     told = {w.category.__name__ for w in caught}
     return "fitted", frozenset(told - {ConvergenceWarning.__name__, RuntimeWarning.__name__})
 

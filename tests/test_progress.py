@@ -16,7 +16,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import scale
 
 import fastgd
-from fastgd import _interrupt, _training
+from fastgd import _interrupt
+from fastgd._training import trainer
 
 ROOT = Path(__file__).parent.parent
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals are POSIX's")
@@ -232,6 +233,13 @@ def test_a_closed_stream_is_no_reason_to_fail(fresh):
     assert run(COMPILE, "0", "0", "5", "closed", env=fresh).stderr == ""
 
 
+def test_a_fit_needs_no_thread_to_compile(fresh):
+    no_threads = (
+        "def start(self): raise RuntimeError('no threads')\nthreading.Timer.start = start\n"
+    )
+    assert run("import threading\n" + no_threads + COMPILE, "1", "0", "5", env=fresh).stderr == ""
+
+
 def test_warming_up_is_not_announced(fresh):
     script = (
         "from fastgd import _display, _warmup\n"
@@ -276,7 +284,7 @@ def test_an_interrupted_training_keeps_its_epochs(cancer):
 
 @pytest.mark.usefixtures("_interruptible")
 def test_a_training_is_interrupted_within_an_epoch(cancer, monkeypatch):
-    monkeypatch.setattr(_training, "SPAN_STEPS", 100)
+    monkeypatch.setattr(trainer, "CHUNK_STEPS", 100)
     X, y = cancer
 
     def rates(t):

@@ -16,10 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 
-from fastgd import _frames, _order, _resolve, _training
-from fastgd._order import run_length
-from fastgd._progress import Data, Progress, Settings
-from fastgd._training import train
+from fastgd import _resolve
+from fastgd._data import order as _order
+from fastgd._data.order import run_length
+from fastgd._data.source import Data
+from fastgd._engines import linear, updates
+from fastgd._training import trainer
+from fastgd._training.linear import train
+from fastgd._training.progress import Progress, Settings
 from fastgd._validation import domain
 from fastgd.kernels import frames
 from fastgd.kernels.losses import BINARY, MULTINOMIAL, Softmax
@@ -244,7 +248,7 @@ def tolerances(training, layout):
     optimizer's own and the penalty alternate.
     """
     averages = training.average > 0
-    kind = _frames.kind_of_frame(training.rule, averages=averages, sparse=layout == "csr")
+    kind = updates.kind_of_frame(training.rule, averages=averages, sparse=layout == "csr")
     if kind not in (frames.Lazy, frames.Stepped, frames.Paced):
         return 1e-9, 1e-9
     if isinstance(training.optimizer.tag, LazyMoments):
@@ -418,7 +422,7 @@ def test_a_copy_of_x_in_shuffled_order_changes_nothing(batch_size, layout, monke
 @over(PENALTY_CASES, "penalty")
 def test_spans_of_steps_do_not_show(optimizer, penalty, layout, monkeypatch):
     """Rates and lazy coefficients are settled after every span; nothing may get lost there."""
-    monkeypatch.setattr(_training, "SPAN_STEPS", 2)
+    monkeypatch.setattr(trainer, "CHUNK_STEPS", 2)
     training = problem(LOSS["log_loss"], optimizer=optimizer, penalty=penalty)
     expected = training.naive()
     assert_same(training.compiled(layout), expected, *tolerances(training, layout))
@@ -482,7 +486,7 @@ def test_the_frame_that_is_chosen(optimizer, word, average, layout, kind):
     penalty = (PENALTY | OBJECT)[word].tag
     rule = Rule(LOSS["log_loss"].tag, penalty, OPTIMIZER[optimizer].tag, True)
     sparse = layout == "csr"
-    assert _frames.kind_of_frame(rule, averages=average, sparse=sparse) is kind
+    assert updates.kind_of_frame(rule, averages=average, sparse=sparse) is kind
 
 
 @st.composite
@@ -731,7 +735,7 @@ def test_any_shape_of_many_outputs(layout, shape, n_outputs):
 
 
 def test_a_batch_longer_than_the_block_of_gathered_rows(monkeypatch):
-    monkeypatch.setattr(_training, "BLOCK_ROWS", 4)
+    monkeypatch.setattr(linear, "BLOCK_ROWS", 4)
     training = problem(LOSS["softmax"], n_outputs=K, batch_size=15, shuffle=True)
     assert_same(training.compiled(), training.naive())
 

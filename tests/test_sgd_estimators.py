@@ -326,7 +326,7 @@ def test_fit_is_partial_fit_of_as_many_epochs(cancer):
 def test_a_copy_of_X_in_visiting_order_changes_nothing(cancer, monkeypatch):
     words = {"loss": "log_loss", "random_state": 0, "tol": None, "max_iter": 6, "batch_size": 8}
     copied = fastgd.SGDClassifier(**words).fit(*cancer)
-    monkeypatch.setattr("fastgd._order._free_memory", lambda: 0)
+    monkeypatch.setattr("fastgd._data.order._free_memory", lambda: 0)
     gathered = fastgd.SGDClassifier(**words).fit(*cancer)
     np.testing.assert_array_equal(copied.coef_, gathered.coef_)
 

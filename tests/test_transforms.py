@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fastgd import _frames, _resolve, _training
+from fastgd import _resolve
+from fastgd._engines import updates
+from fastgd._training import trainer
 from fastgd.kernels import frames, transforms
 from fastgd.kernels.sgd import Rule, sgd_batches, sgd_rows
 from fastgd.kernels.transforms import TRANSFORMS, Clip, Identity, Qsgd, TopK, Transform
@@ -201,7 +203,7 @@ def test_a_second_clipped_training_compiles_nothing(layout, rng):
 def test_the_frame_of_a_transform_on_sparse_rows(transform, optimizer, average, kind):
     tags = (LOSS["log_loss"].tag, PENALTY["l2"].tag, OPTIMIZER[optimizer].tag)
     rule = Rule(*tags, True, transform)
-    assert _frames.kind_of_frame(rule, averages=average, sparse=True) is kind
+    assert updates.kind_of_frame(rule, averages=average, sparse=True) is kind
 
 
 # -- quantizers alone ------------------------------------------------------------------------
@@ -309,7 +311,7 @@ def test_spans_of_steps_and_calls_do_not_show(case, monkeypatch):
     expected = whole.compiled()
     two = replace(whole, n_epochs=2).compiled()
     before = two.copy()
-    monkeypatch.setattr(_training, "SPAN_STEPS", 5)
+    monkeypatch.setattr(trainer, "CHUNK_STEPS", 5)
     five = replace(whole, n_epochs=3).compiled(progress=two)
     for name in ("params", "residual"):
         np.testing.assert_array_equal(getattr(five, name), getattr(expected, name))

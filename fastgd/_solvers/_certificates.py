@@ -210,9 +210,10 @@ def _penalty_gap(problem: Problem, point: Point) -> float:
     shrink = problem.frame.shrink[problem.frame.shrink > 0.0]
     reach = np.broadcast_to((_imbalance(problem, point) / shrink).T, g.T.shape).T
     given = (problem.l1, problem.l2, problem.positive)
-    return float(
-        np.sum(np.maximum(penalty_terms(w, g - reach, *given), penalty_terms(w, g + reach, *given)))
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # coefficients may be as far as 1e300
+        ends = penalty_terms(w, g - reach, *given), penalty_terms(w, g + reach, *given)
+        gap = float(np.sum(np.maximum(*ends)))
+    return gap if np.isfinite(gap) else float("inf")
 
 
 def penalty_terms(w: Floats, g: Floats, l1: float, l2: float, positive: bool = False) -> Floats:

@@ -24,7 +24,11 @@ OF_FACTOR, OF_COPY = 0.012, 10.0  # Cholesky's, for each entry^1.5; and what han
 LARGEST_MATRIX = 3000  # columns: 72 MB, and 9 GFLOP a factorisation
 # Passes that a matrix may cost. L-BFGS in standardised coordinates took 5 to 60 passes on one-hot
 # tables, where a matrix of 500 columns costs 10 and one of 2,900 costs 500.
-MOST_PASSES, MOST_PASSES_DENSE = 40.0, 150.0
+# On 1,000 x 1,000 normal numbers, where it costs 60, they took a third of the time.
+MOST_PASSES = 12.0, 20.0  # of sparse rows and of dense ones
+# Where nothing else is exact: under an l1 penalty, and for squared errors of dense rows.
+MOST_PASSES_EXACT = 12.0, 150.0
+LATE = 1.5  # times a matrix's cost in passes: then the problem is hard enough for one
 FREE_BYTES = 16 << 20  # a matrix that is no larger may be made whatever X is
 FINISHED_IN_FLOAT64 = 100_000  # entries of X: solved to rounding, whatever that costs
 TIMES_X = 1.0  # and one of so many times the bytes of X; some four of them exist at once
@@ -92,9 +96,13 @@ def passes_of(rows: Any, n: int, d: int, n_outputs: int, size: int, blas: float 
     return matrix / of_pass(rows, n, max(1, n_outputs))
 
 
-def largest_matrix(rows: Any, n: int, d: int, n_outputs: int) -> int:
-    """Return up to what size a matrix of products is worth its time and memory."""
-    most = MOST_PASSES if is_scattered(rows, n, d) else MOST_PASSES_DENSE
+def largest_matrix(rows: Any, n: int, d: int, n_outputs: int, is_exact: bool = False) -> int:
+    """Return up to what size a matrix of products is worth its time and memory.
+
+    ``is_exact`` says that it solves more than a step: of squared errors, or under an l1 penalty.
+    """
+    limits = MOST_PASSES_EXACT if is_exact else MOST_PASSES
+    most = limits[0 if is_scattered(rows, n, d) else 1]
     small = n * d <= FINISHED_IN_FLOAT64
     low, high = 1, LARGEST_MATRIX
     while low < high:  # both grow with the size
@@ -105,3 +113,11 @@ def largest_matrix(rows: Any, n: int, d: int, n_outputs: int) -> int:
         else:
             high = size - 1
     return low
+
+
+def pays_at_last(rows: Any, n: int, d: int, n_outputs: int, n_passes: int) -> bool:
+    """Tell whether so many passes have been taken that a matrix of all would have cost less."""
+    size = (d + 1) * max(1, n_outputs)
+    if size > LARGEST_MATRIX or not fits(rows, size):
+        return False
+    return n_passes > LATE * passes_of(rows, n, d, n_outputs, size)

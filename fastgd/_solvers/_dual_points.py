@@ -87,10 +87,12 @@ class Certificate(NamedTuple):
 
     dual : (n_samples,), times the weights
     gap : float
+    missed : float, the rows' part of it
     """
 
     dual: Floats
     gap: float
+    missed: float
 
 
 def certify(
@@ -122,13 +124,13 @@ def certify(
     missed, rest = missed_by(kinks, raw, dual), penalty_gap(problem, u, pull)
     gradient = problem.ridge[:-1] * u[:-1] + pull
     if is_stationary and np.max(np.abs(gradient), initial=0.0) <= STATIONARY:
-        return Certificate(dual, missed)
+        return Certificate(dual, missed, missed)
     if rest > missed and problem.l1 == 0.0 and problem.loss.kind == losses.REGRESSION:
         # beside a tiny l2 what rounding leaves of a gradient proves nothing
         other = _by_projection(problem, kinks, covariance, (u, raw, dual))
         if other.gap < missed + rest:
             return other
-    return Certificate(dual, missed + rest)
+    return Certificate(dual, missed + rest, missed)
 
 
 def _by_projection(
@@ -142,9 +144,10 @@ def _by_projection(
     dual, off = projected(problem, covariance(), u, dual)
     low, high = kinks.low.sum(axis=0), kinks.high.sum(axis=0)
     share = share_within(np.where(dual > 0.0, high, -low), dual)
-    gap = missed_by(kinks, raw, share * dual) + shared_gap(problem, u, share)
+    missed = missed_by(kinks, raw, share * dual)
     distance = float(problem.weight @ np.max(np.abs(raw - kinks.at), axis=0))
-    return Certificate(share * dual, gap + 2.0 * off * distance)
+    gap = missed + shared_gap(problem, u, share) + 2.0 * off * distance
+    return Certificate(share * dual, gap, missed)
 
 
 def shared_gap(problem: Problem, u: Floats, share: float) -> float:

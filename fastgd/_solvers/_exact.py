@@ -34,6 +34,7 @@ LEAST_PIVOT = 1e-10  # of columns that a penalty with corners has chosen: below 
 SWAPS = 20  # of columns in and out of the model
 KEPT = 1e-10  # relative: by so much a column left out may seem to matter
 LARGEST = 1e300
+WORTH_KEEPING = 1e-9  # relative: less may be the rounding of residuals, extended or not
 
 
 class System(NamedTuple):
@@ -286,7 +287,7 @@ def _reported(task: Task, system: System, found: Solution, coef: Any, left: floa
     """
     objective = _objective(task, system, coef)
     before = _objective(task, system, found.coef)
-    rounding = 1e-12 * before + 1e-20 * float(system.t @ system.t)
+    rounding = WORTH_KEEPING * before + 1e-20 * float(system.t @ system.t)
     if not (np.all(np.isfinite(coef)) and objective <= before + rounding):
         return found
     intercept = float(system.level - system.mean @ coef) if task.fit_intercept else 0.0

@@ -37,6 +37,7 @@ from fastgd._solvers._precondition import (
     solve,
     solve_l1,
     transfer,
+    with_matrix_at_last,
 )
 from fastgd._solvers._problem import (
     FINISHED_IN_FLOAT64,
@@ -80,7 +81,6 @@ QUICK_WORK = 3e8  # products: 0.05 s
 SHARE_OF_TARGET = 0.1  # of what conjugate gradients may leave
 SMALLEST_TOL = 1e-15
 LAST_STEPS = 6
-FORETELLABLE = 1e-4  # of the objective: what is left after so large a fall has 12 digits
 LEAST_SAMPLE, HESSIAN_ROWS = 20_000, 200  # rows a parameter: directions are then right to 1/14
 SLOW, SLOWEST = 0.9, 0.99
 CAUTION_LATE = 1.5  # raw mnist: what is left was 1.5 times that from pass 100 to 390
@@ -178,8 +178,8 @@ def _fit(problem: Problem, effort: Effort, start: State | None) -> Outcome:
     if effort.max_iter == 0:
         return Outcome(first or evaluate(problem, u), metric, np.inf, [], [], False)
     outcome = descend(problem, u, metric, goal, first)
-    is_small = problem.shape[0] * problem.shape[1] <= FINISHED_IN_FLOAT64
-    if is_small and outcome.converged:
+    enough = max(effort.tol * abs(outcome.point.objective), outcome.floor)
+    if problem.shape[0] * problem.shape[1] <= FINISHED_IN_FLOAT64 and outcome.left <= enough:
         return outcome._replace(point=polished(problem, outcome))
     return outcome
 
@@ -333,6 +333,7 @@ class _Descent:
         self.objectives.append(self.point.objective)
         self._limit()
         while True:
+            self.problem = with_matrix_at_last(self.problem, self.n_passes)
             step, decrement = self._direction()
             self.decrements.append(decrement)
             self.left, is_shown = self._suboptimality(decrement)

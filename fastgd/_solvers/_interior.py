@@ -45,7 +45,7 @@ REFINEMENTS = 2  # of the active set's solution  # steps that gained nothing
 GAINED = 0.9  # of the gap: more than that left is nothing
 POLISHED_FROM = 1e-3  # of the objective, from which an active set may be right
 SAME = 1e-12  # relative difference of objectives that are the same to an active set
-WIDE = 500  # columns: up to that many, their matrix is used for fewer rows, too, if there is no l1
+WIDE = 500  # columns: up to that many, their matrix is used for fewer rows, too, beside l2
 ROUNDING = 4.0 * np.finfo(np.float64).eps
 
 
@@ -104,7 +104,9 @@ class Boxes:
     """The problem as terms in a flat order, and its products with X."""
 
     def __init__(self, problem: Problem, kinks: Kinks) -> None:
-        self.problem, self.kinks = problem, kinks
+        # whatever that costs: whoever comes here has decided that
+        self.problem = problem = problem._replace(largest=LARGEST_MATRIX)
+        self.kinks = kinks
         self.used = np.flatnonzero(problem.weight > 0.0)
         self.bounded = np.flatnonzero(problem.threshold > 0.0)  # coordinates with an l1 penalty
         t = problem.threshold[self.bounded]
@@ -114,7 +116,7 @@ class Boxes:
         self.high = np.concatenate([kinks.high[:, self.used].ravel(), t])
         self.ridge = problem.ridge
         n, d = problem.shape
-        self.in_rows = d + 1 > LARGEST_MATRIX or (n < d and (problem.l1 > 0.0 or d > WIDE))
+        self.in_rows = d + 1 > LARGEST_MATRIX or (n < d and (problem.l2 == 0.0 or d > WIDE))
         # what rounding leaves of a gradient would be divided by a small l2: coefficients follow
         # from the dual variables instead
         self.is_implied = self.in_rows and problem.l2 > 0.0 and problem.l1 == 0.0

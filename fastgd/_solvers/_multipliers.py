@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 
 from fastgd._observer import Silenced
-from fastgd._solvers._dual_points import Kinks, certify, loss_of, predictions, renewed
-from fastgd._solvers._gd import Goal, Outcome, descend, model_at
+from fastgd._solvers._dual_points import Certificate, Kinks, certify, loss_of, predictions, renewed
+from fastgd._solvers._gd import Goal, descend, model_at
 from fastgd._solvers._interior import Ended, Found, Target
 from fastgd._solvers._newton_systems import Covariance
 from fastgd._solvers._precondition import Metric, factorise, hessian, products
@@ -22,7 +22,7 @@ SHARPER = 0.2  # mu's factor after a round that gained little
 LITTLE = 0.3  # of the gap left over from a round
 LEAST_SMOOTHING = 1e-3  # of the residuals: below it, rounding hides what a round gains
 INNER_SHARE = 0.1  # of the gap, to which a round is solved
-INNER_PASSES = 50
+INNER_PASSES = 200
 PATIENCE = 8  # rounds without a better bound: rounding decides
 MOST_ROUNDS = 15  # where another method can go on
 
@@ -45,16 +45,17 @@ class _Rounds:
         self.objectives: list[float] = []
         self.gaps: list[float] = []
         self.gap_of_rounds: list[float] = []
-        self.passes = 0
+        self.passes, self.share = 0, INNER_SHARE
+        self.u = u
         self.judge(u)
-        self._smooth(self.typical)
+        self._smooth(self.average)
 
     def _smooth(self, mu: float) -> None:
         loss = self.problem.loss._replace(smoothing=max(mu, LEAST_SMOOTHING * self.typical))
         self.problem = self.problem._replace(loss=loss)
 
-    def judge(self, u: Floats) -> float:
-        """Return the gap that a point and the dual variables prove; keep the best."""
+    def judge(self, u: Floats) -> Certificate:
+        """Return what a point and the dual variables prove; keep the best."""
         problem, kinks = self._plain, self.kinks
         raw = predictions(problem, u)
         penalty = 0.5 * float(np.sum(problem.ridge * u * u)) + float(problem.threshold @ np.abs(u))
@@ -62,34 +63,41 @@ class _Rounds:
         proof = certify(problem, kinks, self._exact, u, raw, self.dual)
         self.best = self.best.or_better(u, objective, proof)
         distances = np.min(np.abs(raw - kinks.at), axis=0)
-        self.typical = float(np.median(distances)) or float(np.mean(distances)) or 1.0
-        return min(proof.gap, objective)
+        self.average = float(np.mean(distances)) or 1.0
+        self.typical = float(np.median(distances)) or self.average
+        return proof
 
-    def solve(self, effort: Effort, f_null: float, wanted: float) -> Outcome:
+    def solve(self, effort: Effort, wanted: float) -> Floats:
         """Solve an envelope to ``wanted``, and take the derivatives over."""
-        problem, u = self.problem, self.best.u
+        problem, u = self.problem, self.u
         mu = problem.loss.smoothing
         reach = max(_spread(self._covariance, u), mu)
         # |g| reach <= wanted, where the decrement is at least mu |g|^2 / 2
-        floor = 0.5 * mu * (INNER_SHARE * min(wanted, f_null) / reach) ** 2
+        floor = 0.5 * mu * (self.share * wanted / reach) ** 2
         allowed = min(INNER_PASSES, effort.max_iter - self.passes)
         point = evaluate(problem, u)
         inner = Goal(0.0, floor, allowed, Silenced(effort.observer))
         outcome = descend(problem, u, hessian(problem, point), inner, point)
         self.passes += len(outcome.objectives)
-        raw = predictions(problem, outcome.point.u)
+        self.u = outcome.point.u
+        raw = predictions(problem, self.u)
         self.dual = renewed(self.kinks, raw, self.dual, problem.weight, mu)
         with np.errstate(divide="ignore", invalid="ignore"):
             old = self.dual / problem.weight
         problem.y[:, 1] = np.where(problem.weight > 0.0, old, 0.0)
-        return outcome
+        return self.u
 
-    def sharpen(self, gap: float, before: float) -> None:
-        """Smooth less where a round gained little, and never more than the residuals allow."""
+    def sharpen(self, proof: Certificate, before: Certificate) -> None:
+        """Smooth less where the rows' part gained little, and never more than residuals allow.
+
+        Where the gradient is most of a gap, envelopes are solved more exactly instead.
+        """
         mu = self.problem.loss.smoothing
-        if gap > LITTLE * before:
+        if proof.gap > 2.0 * proof.missed:
+            self.share *= SHARPER
+        elif proof.missed > LITTLE * before.missed:
             mu *= SHARPER
-        self._smooth(min(mu, self.typical))
+        self._smooth(min(mu, self.average))
 
     def note(self, passes: int) -> None:
         """Write down a round, an entry for each of its passes."""
@@ -111,20 +119,19 @@ def by_multipliers(
     Returns the passes as well.
     """
     rounds = _Rounds(problem, kinks, u)
-    f_null = gap = rounds.best.objective
+    f_null, proof = rounds.best.objective, rounds.judge(u)
     while rounds.passes < effort.max_iter and len(rounds.gap_of_rounds) < most and f_null > 0.0:
-        before = rounds.passes
-        wanted = max(gap, 0.3 * target.tol * rounds.best.objective)
-        outcome = rounds.solve(effort, f_null, wanted)
-        last, gap = gap, rounds.judge(outcome.point.u)
-        rounds.note(rounds.passes - before)
+        passes, before = rounds.passes, proof
+        wanted = max(min(rounds.best.gap, f_null), 0.3 * target.tol * rounds.best.objective)
+        proof = rounds.judge(rounds.solve(effort, wanted))
+        rounds.note(rounds.passes - passes)
         figures = {"objective": rounds.best.objective, "suboptimality": rounds.best.gap}
         model = partial(model_at, problem, rounds.best.u)
-        if effort.observer.passed(model, figures, rounds.passes - before):
+        if effort.observer.passed(model, figures, rounds.passes - passes):
             break
         if target.is_reached(rounds.best) or rounds.is_stuck():
             break
-        rounds.sharpen(gap, last)
+        rounds.sharpen(proof, before)
     converged = target.has_converged(rounds.best)
     return Ended(rounds.best, rounds.objectives, rounds.gaps, converged), rounds.passes
 

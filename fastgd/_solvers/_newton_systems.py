@@ -25,7 +25,7 @@ class Covariance:
     """The products of the standardised columns, made when they are first asked for."""
 
     def __init__(self, problem: Problem) -> None:
-        self._problem = problem._replace(dtype=np.float64)
+        self._problem = problem._replace(dtype=np.float64, largest=LARGEST_MATRIX)
         self._metric: Metric | None = None
 
     def __call__(self) -> Metric | None:

@@ -67,13 +67,17 @@ def refuse_infinite(*numbers: Any) -> None:
 
 
 def _minimise(problem: Problem, effort: Effort, u: Floats) -> tuple[Ended, int]:
-    """Choose the methods; return where they ended, and the passes."""
+    """Choose the methods; return where they ended, and the passes.
+
+    Where a matrix is possible but dear, it is made if nothing else finishes.
+    """
     kinks = kinks_of(problem.loss, problem.y, problem.weight)
     tol = finished_tolerance(problem, effort.tol)
     target = Target(tol, effort.tol, partial(rounding_of, problem, kinks))
     n, d = problem.shape
     has_matrix = d + 1 <= LARGEST_MATRIX or n <= LARGEST_ROWS
-    if has_matrix and n <= MANY_ROWS:
+    is_cheap = d + 1 <= problem.largest or n <= LARGEST_ROWS
+    if is_cheap and n <= MANY_ROWS:
         ended = interior(problem, kinks, effort, target, u)
         return ended, len(ended.gaps)
     most = MOST_ROUNDS if has_matrix else effort.max_iter
@@ -122,7 +126,7 @@ def begin(problem: Problem, start: State | None) -> Floats:
     if problem.loss.kind != losses.REGRESSION:
         return u
     is_free = problem.l1 == problem.l2 == 0.0
-    if is_free and problem.shape[1] + 1 <= LARGEST_MATRIX:
+    if is_free and problem.shape[1] + 1 <= problem.largest:
         exact = problem._replace(dtype=np.float64)
         covariance = factorise(exact, products(exact, problem.weight), False)
         return solve(covariance, products_with(problem, problem.weight * problem.y))

@@ -174,6 +174,15 @@ def can_be_implicit(problem: Problem) -> bool:
     return size <= max(_costs.FREE_BYTES, _costs.TIMES_X * _costs.bytes_of(problem.rows))
 
 
+def with_matrix_at_last(problem: Problem, n_passes: int) -> Problem:
+    """Return the problem, with a matrix if it takes more passes than that would have cost."""
+    if not problem.is_smooth or can_have_hessian(problem):
+        return problem
+    if not _costs.pays_at_last(problem.rows, *problem.shape, problem.n_outputs, n_passes):
+        return problem
+    return problem._replace(largest=_costs.LARGEST_MATRIX)
+
+
 def can_renew(problem: Problem) -> bool:
     """Tell whether there can be a Hessian of the current point, as a matrix or implicitly."""
     return can_have_hessian(problem) or can_be_implicit(problem)

@@ -178,8 +178,15 @@ def pose(task: Task) -> Problem:
         task.positive,
         least,
         terms,
-        largest_matrix(task.rows, n, d, task.n_outputs if many else 0),
+        largest_matrix(task.rows, n, d, task.n_outputs if many else 0, is_exact(task)),
     )
+
+
+def is_exact(task: Task) -> bool:
+    """Tell whether a matrix of products solves more than a step, and nothing else does."""
+    n, d = task.y.shape[0], task.n_features
+    squared = isinstance(task.loss, losses.SquaredError) and not is_scattered(task.rows, n, d)
+    return squared or task.l1 > 0.0 or task.positive
 
 
 def has_log_link(loss: Any) -> bool:

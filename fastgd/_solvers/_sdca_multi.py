@@ -131,6 +131,8 @@ class ManyOutputs:
             hessian = np.diag(weighted.sum(axis=0)) - p.T @ weighted
             hessian += hessian.trace() / self.n_outputs**2  # all intercepts alike: no change
             shift = np.linalg.lstsq(hessian, -total, rcond=1e-12)[0]
+            if not np.all(np.isfinite(shift)):  # all rows are predicted with certainty
+                break
             largest = np.abs(shift).max()
             if share > 1 and not largest < MOST_SHIFTED:
                 continue

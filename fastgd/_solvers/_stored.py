@@ -13,6 +13,7 @@ from fastgd._solvers._columns import as_matrix
 from fastgd._solvers._problem import Floats, objective_of
 from fastgd._solvers._task import Solution, Task
 from fastgd._solvers._units import units_of
+from fastgd._validation import in_dtype
 from fastgd.kernels import losses
 from fastgd.kernels.rows import Dense
 
@@ -31,7 +32,7 @@ CURVATURES = {
 
 def as_stored(task: Task, found: Solution) -> Solution:
     """Return a solution as ``task.dtype`` keeps it, with its objective, gap and suboptimality."""
-    if np.dtype(task.dtype) != np.float32 or not np.all(np.isfinite(found.coef)):
+    if np.dtype(task.dtype) != np.float32 or not _fits(found):
         return found
     coef, intercept, change = _rounded(task, found)
     stored = found._replace(coef=coef, intercept=intercept)
@@ -45,6 +46,13 @@ def as_stored(task: Task, found: Solution) -> Solution:
     numbers: dict[str, Any] = {"objective": objective}
     numbers |= {"gap": found.gap + worse, "left": found.left + worse}
     return stored._replace(**numbers)
+
+
+def _fits(found: Solution) -> bool:
+    """Tell whether float32 can hold a model: else it is kept in float64."""
+    parts = found.coef, found.intercept
+    is_finite = all(np.all(np.isfinite(part)) for part in parts)
+    return is_finite and all(in_dtype(part, np.float32).dtype == np.float32 for part in parts)
 
 
 def _rounded(task: Task, found: Solution) -> tuple[Floats, Any, float]:

@@ -57,8 +57,9 @@ class Units(NamedTuple):
 
     def to_user(self, coef: Any, intercept: Any) -> tuple[Any, Any]:
         """Return the user's coefficients and intercepts."""
-        coef, intercept = self.scale * coef, self.scale * intercept + self.level
-        return coef, intercept - self._offset(coef)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused later
+            coef, intercept = self.scale * coef, self.scale * intercept + self.level
+            return coef, intercept - self._offset(coef)
 
     def from_user(self, coef: Any, intercept: Any) -> tuple[Any, Any]:
         """Return the task's coefficients and intercepts."""

@@ -64,7 +64,7 @@ def wants_working_sets(task: Task) -> bool:
     n, d = task.y.shape[0], task.n_features
     if task.l1 <= 0.0 or d <= FEWEST:
         return False
-    largest = _costs.largest_matrix(task.rows, n, d, task.n_outputs)
+    largest = _costs.largest_matrix(task.rows, n, d, task.n_outputs, True)
     return (d + 1) * task.n_outputs > largest or d >= FEW_ROWS * n
 
 
@@ -191,7 +191,7 @@ def _of_columns(problem: Problem, columns: NDArray[np.int64]) -> Problem:
         rows=some,
         frame=Frame(frame.center[columns], frame.shrink[columns]),
         peak=problem.peak[columns],
-        largest=_costs.largest_matrix(some, n, size, problem.n_outputs),
+        largest=_costs.largest_matrix(some, n, size, problem.n_outputs, True),
     )
 
 

@@ -253,10 +253,11 @@ def trusted_types() -> dict[str, set[str]]:
     They are what fastgd's models and their preparation consist of, and nothing else.
     """
     from fastgd import linear_model, losses, schedules
-    from fastgd._progress import Progress
+    from fastgd._training.progress import Progress, Reference
 
     estimators = {_name(getattr(linear_model, name)) for name in linear_model.__all__}
-    objects = {*_OF_SCIKIT_LEARN, *estimators, _name(Progress), _name(schedules.Cosine)}
+    objects = {*_OF_SCIKIT_LEARN, *estimators, _name(Progress), _name(Reference)}
+    objects |= {_name(schedules.Cosine), "fastgd._progress.Progress"}  # of version 0.1
     tuples = {_name(kind) for kind in (losses.Quantile, losses.Tweedie, schedules.Course)}
     return {**_PLAIN, "ObjectNode": objects, "TupleNode": _PLAIN["TupleNode"] | tuples}
 

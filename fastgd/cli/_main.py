@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if said is not None and _is_debugging(args):
             note(traceback.format_exc().rstrip())
     why = settle()
-    if why is not None and said is None:
+    if why is not None and status in (0, 1):
         status, said = 1, why
     if said is not None:
         note(f"fastgd {args.command}: {plain(said)}")

@@ -27,7 +27,7 @@ from fastgd.cli._layout import (
 from fastgd.cli._limits import FEATURES
 from fastgd.cli._problems import BadData, Misuse, TooLarge, first_line, listed, quoted
 from fastgd.cli._sources import Format, Source
-from fastgd.cli._streams import is_gzip, lines_of, opened, refuse_other_kinds, text_of
+from fastgd.cli._streams import beginning, lines_of, opened, refuse_other_kinds, text_of
 from fastgd.cli._zips import damage, members
 
 CSR_KEYS = ("data", "indices", "indptr", "shape")
@@ -438,13 +438,12 @@ class SvmLight(Matrix):
         return super().place(row, column) if line is None else f"{self.path}, line {line:,}"
 
     def size(self, layout: Layout | None = None) -> Size:  # noqa: ARG002
-        factor = 4 if is_gzip(self.path) else 1
         lines = next(self._lines(1000), [])
         if not lines:
             raise BadData(f"{self.path} is empty.")
         X, _ = self._parse(lines, 0)
-        line_bytes = sum(map(len, lines)) / len(lines)
-        n_rows = max(int(self.path.stat().st_size * factor / line_bytes), 1)
+        start, share = beginning(self.path, _BEGINNING)
+        n_rows = math.ceil(max(start.count(b"\n"), 1) / share)
         return Size(n_rows, 12.0 * X.nnz / X.shape[0] + 8)
 
 
@@ -455,6 +454,7 @@ def _row_of(X: Any, stored: int) -> int:
 
 _LINE_BYTES = 33  # of Python's, for a line in a list
 _ROWS_A_BLOCK = 1 << 16
+_BEGINNING = 1 << 23  # bytes of text by which the number of rows is estimated
 
 
 def _is_row(line: bytes) -> bool:

@@ -40,6 +40,8 @@ def check_output(path: Path, inputs: Sequence[object] = ()) -> None:
     Misuse
         If it is one of the files that are read.
     """
+    if "\0" in str(path):
+        raise Problem(f"{path} cannot be written: there is a NUL in its name")
     place, descriptor = _resolved(path)
     if descriptor is not None:
         return
@@ -48,6 +50,8 @@ def check_output(path: Path, inputs: Sequence[object] = ()) -> None:
     if place.is_dir():
         raise Problem(f"{path} is a folder; -o names a file")
     if not place.exists():
+        if not os.access(place.parent, os.W_OK):  # now, and not after the training
+            raise Problem(f"{path} cannot be written: Permission denied")
         return
     for given in inputs:
         if isinstance(given, Path) and given.exists() and place.samefile(given):

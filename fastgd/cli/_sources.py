@@ -67,8 +67,9 @@ class Source(ABC):
         TooLarge
         """
         if most is None:
-            is_asked = self.how.limits.memory is not None
-            most = self.most_bytes() if is_asked else max(self.most_bytes(), ALWAYS_ALLOWED)
+            most = self.how.limits.memory
+        if most is None:
+            most = max(int(_free_memory() / COPIES), ALWAYS_ALLOWED)
         refuse_more(f"{self.path}: {what}", size, most, "--chunk-rows 10000 may need less. ")
 
     @abstractmethod
@@ -194,17 +195,21 @@ def _free_memory() -> int:
 
 
 def _left_by_control_groups() -> Iterator[int]:
-    """Yield what Linux leaves to a container: of version 2, of version 1."""
-    for folder, most, now, cached in (
-        ("/sys/fs/cgroup", "memory.max", "memory.current", "file"),
-        (
-            "/sys/fs/cgroup/memory",
-            "memory.limit_in_bytes",
-            "memory.usage_in_bytes",
-            "total_cache",
-        ),
-    ):
+    """Yield what Linux leaves to a container; what is cached of files can be taken back."""
+    for folder, most, now, cached in _CONTROL_GROUPS:
         with suppress(OSError, ValueError):  # "max" is no number
             texts = [Path(folder, name).read_text() for name in (most, now, "memory.stat")]
             in_cache = dict(map(str.split, texts[2].splitlines())).get(cached, 0)
             yield int(texts[0]) - int(texts[1]) + int(in_cache)
+
+
+# of version 2, of version 1
+_CONTROL_GROUPS = (
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "file"),
+    (
+        "/sys/fs/cgroup/memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_cache",
+    ),
+)

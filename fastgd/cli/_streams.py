@@ -36,11 +36,32 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     BadData
         Now or while it is read, if it cannot be.
     """
+    with _told(path), gzip.open(path, "rb") if is_gzip(path) else path.open("rb") as file:
+        yield file  # type: ignore[misc]  # a GzipFile is one
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
     try:
-        with gzip.open(path, "rb") if is_gzip(path) else path.open("rb") as file:
-            yield file  # type: ignore[misc]  # a GzipFile is one
+        yield
     except (OSError, EOFError, zlib.error) as error:
         raise BadData(f"{path}: {reason(error)}") from None
+
+
+def beginning(path: Path, most: int) -> tuple[bytes, float]:
+    """Return how a file begins, unpacked, and which share of the file that is, roughly.
+
+    Raises
+    ------
+    BadData
+        If it cannot be read.
+    """
+    with _told(path), path.open("rb") as raw:
+        size = raw.seek(0, 2)
+        raw.seek(0)
+        with gzip.GzipFile(fileobj=raw) if is_gzip(path) else raw as file:
+            start = file.read(most)
+            return start, max(raw.tell(), 1) / max(size, 1)
 
 
 def lines_of(file: IO[AnyStr], path: Path, most: int = LINE) -> Iterator[AnyStr]:

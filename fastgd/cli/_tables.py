@@ -25,21 +25,23 @@ from fastgd.cli._layout import (
     Wishes,
     likeness,
 )
+from fastgd.cli._limits import in_words
 from fastgd.cli._numerals import Notation, has_unit, likely_notation
 from fastgd.cli._problems import BadData, Problem, first_line, listed, needed, quoted
 from fastgd.cli._sources import Format, Source
-from fastgd.cli._streams import is_gzip, lines_of, opened, refuse_other_kinds
+from fastgd.cli._streams import beginning, is_gzip, lines_of, opened, refuse_other_kinds
 from fastgd.cli._zips import damage
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "<NA>")
 SAMPLE_ROWS, FEWEST_SAMPLE_ROWS = 10_000, 100
 SAMPLE_CELLS = 10_000_000
 BLOCK_BYTES = 1 << 23  # of text that Arrow parses at once; a row has to fit in
+LINE = 1 << 26  # characters that one may have
 BLOCKS_OF_A_HEADER = 64  # where the line of names is long, so are the others
-GZIP_FACTOR = 5  # text is that much longer than what gzip makes of it, roughly
 NUMBER_BYTES, CATEGORY_BYTES = 8, 72
 LOST = "?"  # the kind of a column that seems to hold numbers, written in another way
-BATCH_ROWS = 1 << 16  # of Parquet that are unpacked at once
+# rows of Parquet that are unpacked at once, and where a few bytes can be a long text in each
+BATCH_ROWS, FEW_ROWS = 1 << 16, 1 << 10
 
 
 class Table(Source):
@@ -53,6 +55,10 @@ class Table(Source):
         needed("pyarrow.compute", f"reading {path.suffix} files")
         self._pandas: Any = needed("pandas", f"reading {path.suffix} files")
         self._notation = Notation()
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise BadData(f"{path}: its name is not UTF-8, as Arrow needs it. Rename it.") from None
 
     @abstractmethod
     def _names_there(self) -> list[str]:
@@ -362,6 +368,8 @@ class CSV(Table):
 
     def _complaint(self, columns: Sequence[Column], said: str) -> Problem:
         """Find the line that Arrow could not read; it knows columns only."""
+        if "straddling" in said:
+            said = f"a row is longer than {in_words(self._block_bytes())}"
         return self._first_fault(columns) or BadData(f"{self.path}: {said}")
 
     def _first_fault(self, columns: Sequence[Column]) -> Problem | None:
@@ -392,7 +400,7 @@ class CSV(Table):
         last = 0
         with opened(self.path) as raw:
             text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-            reader = csv.reader(lines_of(text, self.path), delimiter=self._separator)
+            reader = csv.reader(lines_of(text, self.path, LINE), delimiter=self._separator)
             try:
                 for row in reader:
                     if row:
@@ -417,15 +425,9 @@ class CSV(Table):
         return super().place(row, column)
 
     def size(self, layout: Layout | None = None) -> Size:
-        with opened(self.path) as file:
-            file.readline(BLOCK_BYTES)  # the names
-            start = file.read(BLOCK_BYTES)
-        rows = max(start.count(b"\n"), 1)
-        if len(start) < BLOCK_BYTES:
-            n_rows = rows
-        else:
-            factor = GZIP_FACTOR if is_gzip(self.path) else 1
-            n_rows = math.ceil(self.path.stat().st_size * factor * rows / len(start))
+        start, share = beginning(self.path, BLOCK_BYTES)
+        rows = max(start.count(b"\n") - 1, 1)  # without the names
+        n_rows = math.ceil(rows / share)
         return Size(max(n_rows, rows), self._row_bytes(self._read_from(layout)))
 
 
@@ -441,11 +443,14 @@ class Parquet(Table):
         super().__init__(path, how)
         parquet: Any = needed("pyarrow.parquet", "reading Parquet files")
         with damage(path):
-            types = parquet.ParquetFile(path).schema_arrow
+            file = parquet.ParquetFile(path)
+            types, found = file.schema_arrow, file.metadata
             # words that come again and again stay one each: few bytes can be many gigabytes of text
-            words = [field.name for field in types if self._is_text(field.type)]
-            self._file = parquet.ParquetFile(path, read_dictionary=words)
-            self._n_rows = int(self._file.metadata.num_rows)
+            texts = {field.name for field in types if self._is_text(field.type)}
+            words = texts - _packed_by_differences(found, texts)
+            self._file = parquet.ParquetFile(path, read_dictionary=sorted(words))
+            self._batch_rows = BATCH_ROWS if words == texts else FEW_ROWS
+            self._n_rows = int(found.num_rows)
             self._fields = [
                 (field.name, self._kind(field.type), str(field.type)) for field in types
             ]
@@ -480,7 +485,7 @@ class Parquet(Table):
     def _batches(self, columns: Sequence[Column], n_rows: int | None) -> Iterator[Any]:
         names = [column.name for column in columns]
         self._refuse_other_types(columns)
-        size = max(min(n_rows or BATCH_ROWS, BATCH_ROWS), 1)
+        size = max(min(n_rows or self._batch_rows, self._batch_rows), 1)
         n_seen = 0
         with damage(self.path):
             batches = self._file.iter_batches(batch_size=size, columns=names)
@@ -510,3 +515,14 @@ class Parquet(Table):
 
     def size(self, layout: Layout | None = None) -> Size:
         return Size(self._n_rows, self._row_bytes(self._read_from(layout)))
+
+
+def _packed_by_differences(found: Any, names: set[str]) -> set[str]:
+    """Return the columns whose words Arrow does not read as a dictionary: they are not kept so."""
+    groups = [found.row_group(index) for index in range(found.num_row_groups)]
+    chunks = (group.column(index) for group in groups for index in range(group.num_columns))
+    return {
+        chunk.path_in_schema
+        for chunk in chunks
+        if chunk.path_in_schema in names and any("DELTA" in name for name in chunk.encodings)
+    }

@@ -9,23 +9,20 @@ from typing import IO, Any
 
 from fastgd.cli._problems import Problem, plain, reason
 
+_troubles: list[str] = []  # of this command with stdout
+
 
 def say(text: str, *, quiet: bool = False) -> None:
     """Print lines of what a person wants to read, at once.
 
-    Raises
-    ------
-    Problem
-        If stdout takes no more: its disk is full.
+    A command goes on where stdout fails: what it makes is worth more than what it says.
     """
     if quiet or sys.stdout is None:
         return
     try:
         print(_printable(text, sys.stdout), flush=True)
-    except BrokenPipeError:  # ``| head`` has seen enough
-        raise
     except OSError as error:
-        raise Problem(f"stdout cannot be written: {reason(error)}") from None
+        _give_up(sys.stdout, error)
 
 
 def result(text: str) -> None:
@@ -34,11 +31,26 @@ def result(text: str) -> None:
     Raises
     ------
     Problem
-        If stdout takes no more, or is closed.
+        If stdout is closed, or takes no more.
     """
     if sys.stdout is None:
         raise Problem("stdout is closed: there is nowhere to write to.")
-    say(text)
+    try:
+        print(_printable(text, sys.stdout), flush=True)
+    except BrokenPipeError:  # ``| head`` has seen enough
+        raise
+    except OSError as error:
+        raise Problem(f"stdout cannot be written: {reason(error)}") from None
+
+
+def _give_up(stream: IO[str], error: Exception) -> None:
+    """Lead a stream that fails to nowhere, since Python would complain of it at its end."""
+    if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+        _troubles.append(f"stdout cannot be written: {reason(error)}")
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def note(text: str, *, quiet: bool = False) -> None:
@@ -57,22 +69,15 @@ def _printable(text: str, stream: IO[str]) -> str:
 
 
 def settle() -> str | None:
-    """Write what still waits for stdout and stderr; return why that fails, if it does.
-
-    A stream that fails is led to nowhere, since Python would complain of it at its end.
-    """
-    why = None
+    """Write what still waits for stdout and stderr; return what went wrong with stdout, if any."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
                 stream.flush()
         except (OSError, ValueError) as error:
-            if stream is sys.stdout and not isinstance(error, BrokenPipeError):
-                why = f"stdout cannot be written: {reason(error)}"
-            with suppress(OSError, ValueError):
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, stream.fileno())
-                os.close(nowhere)
+            _give_up(stream, error)
+    why = _troubles[0] if _troubles else None
+    _troubles.clear()
     return why
 
 

@@ -3,7 +3,8 @@
 import argparse
 from importlib import import_module
 
-from fastgd.cli._problems import Problem, needed
+from fastgd.cli._output import check_output
+from fastgd.cli._problems import needed
 from fastgd.cli._terminal import counted, result, say
 
 
@@ -18,8 +19,7 @@ def warmup(args: argparse.Namespace) -> int:
 
 def demo(args: argparse.Namespace) -> int:
     """Train three models beside scikit-learn's."""
-    if not args.output.parent.is_dir():  # now, and not after the training
-        raise Problem(f"there is no folder {args.output.parent}")
+    check_output(args.output)
     from fastgd import _demo
 
     _demo.run(args.output)

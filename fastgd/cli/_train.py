@@ -159,6 +159,8 @@ class Session:
                 bar.update(chunk.n_rows)
         if self.summary.n_rows == 0:
             raise Problem(f"{self._args.data} has no rows to train on.")
+        if self._validation is not None and not any(c.n_rows for c in self._validation):
+            raise Problem(f"{self._validation.source.path} has no rows to validate by.")
         if classifies:
             self._check_classes()
         empty = self.summary.empty_columns()
@@ -262,14 +264,8 @@ class Session:
         """
         if self._in_chunks:
             raise Problem(f"{self._args.data} does not fit into memory.")
-        return self._prepared(self._rows_of(self._feed, "to train on"))
-
-    def _rows_of(self, feed: Feed, purpose: str) -> Chunk:
-        chunks = list(feed)
-        if sum(chunk.n_rows for chunk in chunks) == 0:
-            raise Problem(f"{feed.source.path} has no rows {purpose}.")
-        (chunk,) = chunks
-        return chunk
+        (chunk,) = self._feed
+        return self._prepared(chunk)
 
     def _fit_at_once(self) -> Any:
         model: Any = self._estimator
@@ -278,7 +274,7 @@ class Session:
         X, y = self.rows()
         held: dict[str, Any] = {}
         if self._validation is not None and self._is_sgd:
-            validation = self._rows_of(self._validation, "to validate by")
+            (validation,) = self._validation
             held = dict(zip(("X_val", "y_val"), self._prepared(validation), strict=True))
         started = time.perf_counter()
         with shown(model, f"fastgd {self._args.command}", quiet=self._args.quiet):

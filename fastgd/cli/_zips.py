@@ -1,5 +1,6 @@
 """Zip archives of anyone's making: none is read beyond what it says, nor beyond a limit."""
 
+import errno
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +35,8 @@ def damage(where: object) -> Iterator[None]:
     except KeyError as error:  # its words are the name alone, or the whole message
         raise BadData(f"{where}: {quoted(error.args[0] if error.args else '')}") from None
     except Exception as error:
-        raise BadData(f"{where}: {reason(error)}") from None
+        is_lost = isinstance(error, OSError) and error.errno == errno.EINVAL  # a place before 0
+        raise BadData(f"{where}: {'it is damaged' if is_lost else reason(error)}") from None
 
 
 class Members:

@@ -153,7 +153,8 @@ class PoissonRegressor(_GLM):
     max_iter : int, default=1000
         Passes over the data at most.
     tol : float, default=1e-4
-        Stop when the estimated suboptimality is at most ``tol`` times the objective.
+        Largest relative suboptimality, (F - F*) / F; a fit that is not shown to be within it warns.
+        Small problems (n_samples * n_features up to 1e5) are finished to rounding.
     warm_start : bool, default=False
         Start from the last fit's coefficients.
     verbose : int, default=0
@@ -170,7 +171,8 @@ class PoissonRegressor(_GLM):
     objective_ : float
         What is minimised.
     gap_ : float
-        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+        A proven bound of ``objective_`` minus the optimum; inf where nothing proves one (no
+        penalty, or a loss that is not convex).
     solver_ : str
     history_ : dict of str to list
     n_features_in_ : int

@@ -55,7 +55,8 @@ class LinearRegression(_SquaredErrorModel):
     copy_X : bool, default=True
         Accepted and not needed: X is never changed.
     tol : float, default=1e-6
-        Stop when the estimated suboptimality is at most ``tol`` times the objective.
+        Largest relative suboptimality, (F - F*) / F; a fit that is not shown to be within it warns.
+        Small problems (n_samples * n_features up to 1e5) are finished to rounding.
     n_jobs : int or None, default=None
         Threads for passes over X, and for many targets; results do not depend on it. None: as many
         as there are processors, or as the environment's OMP_NUM_THREADS allows.
@@ -78,7 +79,8 @@ class LinearRegression(_SquaredErrorModel):
     objective_ : float or ndarray of shape (n_targets,)
         What is minimised.
     gap_ : float or ndarray of shape (n_targets,)
-        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+        A proven bound of ``objective_`` minus the optimum; inf where nothing proves one (no
+        penalty, or a loss that is not convex).
     n_iter_ : int or ndarray of shape (n_targets,)
     solver_ : str
     history_ : dict of str to list, or a list of them
@@ -158,7 +160,8 @@ class Ridge(_SquaredErrorModel):
     max_iter : int or None, default=None
         Passes over the data at most; None is 1000.
     tol : float, default=1e-4
-        Stop when the estimated suboptimality is at most ``tol`` times the objective.
+        Largest relative suboptimality, (F - F*) / F; a fit that is not shown to be within it warns.
+        Small problems (n_samples * n_features up to 1e5) are finished to rounding.
     solver : {"auto", "gd", "saga", "sdca"}, default="auto"
         "svd", "cholesky", "lsqr", "sparse_cg", "sag" and "lbfgs" are accepted and mean "auto";
         "lbfgs" only with ``positive=True``, the others only without, as in scikit-learn.
@@ -179,7 +182,8 @@ class Ridge(_SquaredErrorModel):
     objective_ : float or ndarray of shape (n_targets,)
         What is minimised, divided by 2 sum_i s_i.
     gap_ : float or ndarray of shape (n_targets,)
-        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+        A proven bound of ``objective_`` minus the optimum; inf where nothing proves one (no
+        penalty, or a loss that is not convex).
     n_iter_ : ndarray of shape (n_targets,)
     solver_ : str
     history_ : dict of str to list, or a list of them
@@ -280,7 +284,8 @@ class ElasticNet(_SquaredErrorModel):
     copy_X : bool, default=True
         Accepted and not needed: X is never changed.
     tol : float, default=1e-4
-        Stop when the estimated suboptimality is at most ``tol`` times the objective.
+        Largest relative suboptimality, (F - F*) / F; a fit that is not shown to be within it warns.
+        Small problems (n_samples * n_features up to 1e5) are finished to rounding.
     warm_start : bool, default=False
         Start from the last fit's coefficients.
     positive : bool, default=False
@@ -304,7 +309,8 @@ class ElasticNet(_SquaredErrorModel):
     objective_ : float or ndarray of shape (n_targets,)
         What is minimised.
     gap_, dual_gap_ : float or ndarray of shape (n_targets,)
-        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+        A proven bound of ``objective_`` minus the optimum; inf where nothing proves one (no
+        penalty, or a loss that is not convex).
     n_iter_ : int or list of int
     solver_ : str
     history_ : dict of str to list, or a list of them

@@ -28,8 +28,9 @@ class LogisticRegression(SolvedClassifier):
     Minimises  C * sum_i s_i loss(y_i, x_i w + b) + l1_ratio |w|_1 + (1 - l1_ratio)/2 |w|^2
 
     with the logistic loss for two classes and the cross-entropy of a softmax for more; the
-    intercept is not penalised. Words, defaults and objective are scikit-learn's. Columns need not
-    be scaled: solvers work in coordinates where columns are alike.
+    intercept is not penalised. Objective and arguments are scikit-learn's, and so are the defaults
+    but for ``solver`` and ``max_iter``. Columns need not be scaled: solvers work on standardised
+    columns, and ``coef_`` is in the user's units.
 
     Parameters
     ----------
@@ -43,8 +44,8 @@ class LogisticRegression(SolvedClassifier):
         Not needed: the solver is chosen by the data. True is accepted where it is in scikit-learn,
         and with "auto" and "sdca".
     tol : float, default=1e-4
-        Stop when the suboptimality (F - F*) / F* is, by the solver's estimate or proof, at most
-        this. Small problems (n_samples * n_features up to 1e5) are finished to rounding.
+        Largest relative suboptimality, (F - F*) / F; a fit that is not shown to be within it warns.
+        Small problems (n_samples * n_features up to 1e5) are finished to rounding.
     fit_intercept : bool, default=True
     intercept_scaling : float, default=1
         Accepted and not needed: the intercept is free.
@@ -79,7 +80,8 @@ class LogisticRegression(SolvedClassifier):
     objective_ : float
         What is minimised, divided by C * sum_i s_i: the mean loss and its penalty.
     gap_ : float
-        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+        A proven bound of ``objective_`` minus the optimum; inf where nothing proves one (no
+        penalty, or a loss that is not convex).
     solver_ : str
         The solver that found the solution.
     history_ : dict of str to list
@@ -256,7 +258,7 @@ class SoftmaxRegression(LogisticRegression):
     """Softmax regression: one vector of coefficients a class, for two classes as well.
 
     Minimises  C * sum_i s_i (log sum_k e^raw_ik - raw_i,y_i) + l1_ratio |W|_1
-    + (1 - l1_ratio)/2 |W|^2,  raw_i = W x_i + b. Words and attributes are those of
+    + (1 - l1_ratio)/2 |W|^2,  raw_i = W x_i + b. Parameters and attributes are those of
     ``LogisticRegression``, from which it differs for two classes only: there ``coef_`` has two
     rows, and the penalty counts both.
 

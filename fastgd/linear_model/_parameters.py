@@ -1,7 +1,7 @@
 """Constructor arguments that contradict each other: refused, or warned of, as scikit-learn does.
 
 The name of one of scikit-learn's solvers means "auto" here. What that solver cannot do is refused
-under its name all the same, though ours could: a search over such words finds here what it finds
+under its name all the same, though ours could: a search over solvers finds here what it finds
 there. Messages begin with scikit-learn's, because filters and tests of users look for them.
 """
 
@@ -62,7 +62,7 @@ def logistic_strength(model: Any) -> tuple[float, float]:
 
 
 def _meant_penalty(model: Any) -> str | None:
-    """Return the penalty that the words stand for; None is no penalty."""
+    """Return the penalty that ``penalty``, ``l1_ratio`` and ``C`` stand for; None is no penalty."""
     penalty: str | None = model.penalty
     if penalty != "deprecated":
         message = (

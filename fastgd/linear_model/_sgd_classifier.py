@@ -7,20 +7,16 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model._base import LinearClassifierMixin
-from sklearn.metrics import accuracy_score
-from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import HasMethods, StrOptions
-from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from fastgd import _resolve
-from fastgd._progress import Data
-from fastgd._validation import binary_targets, check_X_y, encode_labels, fit_context
-from fastgd.base import NONE, BaseSGD, SupervisedSGD, Validation
+from fastgd._data.targets import Binary, Classes, Multiclass, Multilabel, OneVsRest
+from fastgd._validation import check_X_y, fit_context
+from fastgd.base import BaseSGD, SupervisedSGD, Validation
 from fastgd.kernels.losses import LOG, LOSSES, Focal, LogLoss, ModifiedHuber, Softmax
 
 LOSSES_OF_CLASSES = sorted(set(LOSSES) - {"softmax", "quantile", "poisson", "gamma", "tweedie"})
@@ -33,7 +29,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
 
         w <- prox(w - eta_t * mean over the batch of loss'(y_i, raw_i) x_i)
 
-    or those of another optimizer. The words and defaults are scikit-learn's, and with
+    or those of another optimizer. Arguments and defaults are scikit-learn's, and with
     ``batch_size=1``, ``multi_class="ovr"`` and ``shuffle=False`` so are the coefficients; what is
     added: batches, optimizers, and a softmax for more than two classes.
 
@@ -43,7 +39,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         "hinge" (linear SVM), "log_loss" (logistic or softmax regression), "modified_huber",
         "squared_hinge", "smooth_hinge", "perceptron", "focal"; or a regression loss on targets -1
         and 1: "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive",
-        "absolute_error", "log_cosh". Objects from ``fastgd.losses`` set their numbers:
+        "absolute_error", "log_cosh". Objects from ``fastgd.losses`` have parameters of their own:
         ``Focal(gamma=1.0)``, ``Softmax(label_smoothing=0.1)``. A NamedTuple with static methods
         ``value(loss, y_true, raw)`` and ``gradient(loss, y_true, raw)`` is a loss of your own.
     penalty : {"l2", "l1", "elasticnet", None} or object, default="l2"
@@ -77,11 +73,11 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         "invscaling": eta0 / t^power_t; "adaptive": eta0, a fifth of it each time training stalls;
         t counts update steps from 1. "step", "multistep", "exponential", "polynomial", "cosine",
         "cosine_restarts", "one_cycle", "inverse_sqrt" and "plateau" stretch over ``max_iter``
-        epochs, and want ``tol=None`` to see their end; objects from ``fastgd.schedules`` set their
-        numbers, ``WarmUp`` goes in front of any. A callable gets an array of step numbers and
-        returns their rates. With an optimizer other than "sgd" the default means that optimizer's
-        own constant rate. "pa1" and "pa2" are the passive-aggressive steps, C = eta0, for the hinge
-        loss.
+        epochs, and want ``tol=None`` to see their end; objects from ``fastgd.schedules`` have
+        parameters of their own, ``WarmUp`` goes in front of any. A callable gets an array of step
+        numbers and returns their rates. With an optimizer other than "sgd" the default means that
+        optimizer's own constant rate. "pa1" and "pa2" are the passive-aggressive steps, C = eta0,
+        for the hinge loss.
     eta0 : float, default=0.01
         First learning rate, > 0; not used by "optimal". With an optimizer other than "sgd" the
         default means that optimizer's own.
@@ -97,14 +93,15 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
     warm_start : bool, default=False
         Start ``fit`` from the coefficients of the last one.
     average : bool or int, default=False
-        Report the mean of the iterates, from the start or from that step on.
+        Report the mean of the iterates: True from the start, an int >= 1 from that step on.
     batch_size : int or "full", default=1
         Rows in a step. "full" is batch gradient descent.
     optimizer : str or object, default="sgd"
         "sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "amsgrad", "adamw",
-        "nadam", "adamax", "lion", "ftrl"; objects from ``fastgd.optimizers`` set their numbers. On
-        sparse rows, a feature that is absent from a batch rests under Adam and its kin, unless they
-        are told ``lazy=False``; the others do what they do on dense rows.
+        "nadam", "adamax", "lion", "ftrl"; objects from ``fastgd.optimizers`` have parameters of
+        their own. On sparse rows, Adam and its kin leave the coefficient of a feature that is
+        absent from a batch as it is, unless they are told ``lazy=False``; the others do what they
+        do on dense rows.
     multi_class : {"auto", "ovr", "multinomial"}, default="auto"
         More than two classes: "multinomial" is a softmax, "ovr" one binary problem for each class,
         "auto" a softmax for log_loss and one-vs-rest otherwise. With two classes all are the same.
@@ -146,11 +143,12 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         1 + the number of update steps; with ``batch_size=1`` rows held out count too.
     history_ : dict of str to list of float
         One entry an epoch: "objective" (of each row before its own step, weighted, penalty
-        included; over all columns. On CSR under l1 or a momentum, what a rest did to a coefficient
-        counts when it is next read), its parts "loss" and "penalty", "learning_rate" (of the last
-        step), "update_norm" (how far the epoch moved all parameters), "coef_norm", "samples" seen
-        so far, "seconds", "validation_score" with early stopping, and what ``on_divergence`` and
-        ``monitor`` add.
+        included, summed over the outputs; on CSR rows under l1 or a momentum, what steps do to the
+        coefficient of a feature while it is absent counts when it is next read), its parts "loss"
+        and "penalty", "learning_rate" (of the last step), "update_norm" (how far the epoch moved
+        all parameters), "coef_norm", "samples" seen so far, "seconds", "validation_score" with
+        early stopping, and what ``on_divergence`` and ``monitor`` add. An endless stream of calls
+        of ``partial_fit`` keeps the last 16,384 epochs at least.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,)
 
@@ -164,6 +162,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
     True
     """
 
+    classes_: NDArray[Any]
     _default_learning_rate = "optimal"
 
     loss_functions: ClassVar[dict[str, Any]] = {name: LOSSES[name] for name in LOSSES_OF_CLASSES}
@@ -288,8 +287,8 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         Raises
         ------
         ValueError
-            If X or y do not fit each other or hold what is no number, if a word is unknown, if y
-            has one class only, or if the parameters overflow: the message says what would help.
+            If X or y do not fit each other or hold what is no number, if an argument is unknown, if
+            y has one class only, or if the parameters overflow: the message says what would help.
         """
         held_out = Validation(X_val, y_val, sample_weight_val)
         self._fit(X, y, (coef_init, intercept_init), sample_weight, held_out)
@@ -345,9 +344,13 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
     def _check_y_val(self, y: Any) -> NDArray[Any]:
         return _dense(y) if _is_table_of_labels(y) else column_or_1d(y, warn=True)
 
-    def _take_targets(self, y: Any) -> None:
-        check_classification_targets(y)
+    def _learn_targets(self, y: Any) -> None:
         self._is_multilabel = y.ndim == 2
+        if not self._is_multilabel and y.dtype.kind == "i":
+            self._take_classes(y)
+            if 2 * self.classes_.shape[0] <= y.shape[0]:  # else scikit-learn wonders
+                return
+        check_classification_targets(y)
         if self._is_multilabel:
             self._refuse_words_of_single_labels()
             if not np.isin(y, (0, 1)).all():
@@ -367,7 +370,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
                 f"{self.classes_.shape[0]} class: {self.classes_.tolist()}."
             )
 
-    def _take_targets_of_call(self, y: Any, classes: Any, *, first: bool) -> None:
+    def _learn_targets_of_call(self, y: Any, classes: Any, *, first: bool) -> None:
         if first and y.ndim == 1:
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
@@ -375,21 +378,14 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
             self._is_multilabel = False
             self._take_classes(np.asarray(classes))
         elif first:
-            self._take_targets(y)
+            self._learn_targets(y)
         else:
             self._refuse_balance()
-        self._check_targets_of_call(y)
         if classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
             raise ValueError(
                 f"`classes={np.asarray(classes).tolist()}` is not the same as on last call to "
                 f"partial_fit, was: {self.classes_.tolist()}"
             )
-
-    def _check_targets_of_call(self, y: Any) -> None:
-        expected = self.classes_.shape if self._is_multilabel else ()
-        if y.shape[1:] != expected:
-            was = f"a table of {expected[0]} labels" if expected else "one label a row"
-            raise ValueError(f"y has shape {y.shape}; the first call had {was}.")
 
     def _refuse_balance(self) -> None:
         if self.class_weight == "balanced":
@@ -413,13 +409,16 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
                 "multi_class='auto'."
             )
 
-    def _problem(self) -> str:
-        """Return what the targets are: "binary", "softmax", "ovr" or "multilabel"."""
+    def _targets(self) -> Classes:
+        loss = self._loss_tag()
+        kind: type[Classes] = OneVsRest
         if self._is_multilabel:
-            return "multilabel"
-        if self.classes_.shape[0] == 2:
-            return "binary"
-        return "softmax" if isinstance(self._loss_tag(), Softmax) else "ovr"
+            kind = Multilabel
+        elif self.classes_.shape[0] == 2:
+            kind = Binary
+        elif isinstance(loss, Softmax):
+            kind = Multiclass
+        return kind(loss, self.classes_, self.class_weight)
 
     def _loss_tag(self) -> Any:
         """Return the loss, by the number of classes: the softmax is log_loss's for many."""
@@ -442,46 +441,22 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
             return Softmax()
         return tag
 
-    def _shape_of_params(self, n_features: int) -> tuple[int, ...]:
-        one = self._problem() == "binary"
-        return (n_features + 1,) if one else (n_features + 1, self.classes_.shape[0])
-
-    def _encode(self, y: Any) -> NDArray[Any]:
-        if self._is_multilabel:
-            return np.ascontiguousarray(y, dtype=np.int32)
-        return encode_labels(y, self.classes_)
-
-    def _data(self, X: Any, codes: NDArray[Any], weight: NDArray[Any]) -> Data:
-        unit, problem = self._unit(weight), self._problem()
-        positive = np.ones(self.classes_.shape[0], X.dtype)
-        if self.class_weight is not None:
-            labels = self.classes_[codes]
-            factors = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
-            factors = factors.astype(X.dtype)
-            if problem == "ovr":
-                positive = factors
-            else:
-                weight = factors[codes] * (weight if weight.shape[0] > 0 else 1)
-        targets: NDArray[Any] = codes
-        if problem in ("binary", "multilabel"):
-            negative = getattr(type(self._loss_tag()), "negative", -1.0)
-            targets = binary_targets(codes, negative, X.dtype)
-        return Data(X, targets, weight, unit, NONE, positive)
-
-    def _splitter(self) -> Any:
-        return ShuffleSplit if self._is_multilabel else StratifiedShuffleSplit
-
-    def _score(self, codes: NDArray[Any], raw: NDArray[Any], weight: Any) -> float:
-        positive = raw.ndim == 1 or self._is_multilabel
-        predicted = (raw > 0).astype(np.int32) if positive else raw.argmax(axis=1)
-        return float(accuracy_score(codes, predicted, sample_weight=weight))
-
-    def _report(self, params: NDArray[Any]) -> None:
-        n_features = params.shape[0] - 1
-        self.coef_ = np.ascontiguousarray(params[:-1].reshape(n_features, -1).T)
-        self.intercept_ = params[-1:].reshape(-1).copy()
-
     # -- predictions ------------------------------------------------------------------------------
+
+    def decision_function(self, X: Any) -> NDArray[Any]:
+        """Return the raw predictions: the signed distances to the boundaries, times |coef|.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Positive where the second of two classes, or the output's own, is predicted.
+        """
+        raw = self._raw(X)
+        return raw.ravel() if raw.shape[1] == 1 else raw
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the predicted labels.
@@ -495,10 +470,10 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         y_pred : ndarray of shape (n_samples,) or (n_samples, n_labels)
             A class for each row, or a table of zeros and ones if y was one.
         """
-        check_is_fitted(self)
-        if not self._is_multilabel:
-            return super().predict(X)
-        return (self.decision_function(X) > 0).astype(np.int64)
+        raw = self.decision_function(X)
+        if self._is_multilabel:
+            return (raw > 0).astype(np.int64)
+        return self.classes_[(raw > 0).astype(np.intp) if raw.ndim == 1 else raw.argmax(axis=1)]
 
     def _has_probabilities(self) -> bool:
         if _is_probabilistic(self.loss):
@@ -528,17 +503,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
            estimates", 2002, for the division by the sum.
         """
         check_is_fitted(self)
-        raw, problem = self.decision_function(X), self._problem()
-        if problem == "softmax":
-            return softmax(raw, copy=False)
-        positive = _probabilities(raw, self._loss_tag())
-        if problem == "binary":
-            return np.column_stack([1 - positive, positive])
-        if problem == "multilabel":
-            return positive
-        total = positive.sum(axis=1, keepdims=True)
-        even = np.full_like(positive, 1 / positive.shape[1])
-        return np.divide(positive, total, out=even, where=total > 0)
+        return self._targets().probabilities(self.decision_function(X))
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
@@ -577,12 +542,3 @@ def _is_probabilistic(loss: Any) -> bool:
     """Tell whether a loss, by name or object, says what probability a raw prediction stands for."""
     tag = LOSSES.get(loss) if isinstance(loss, str) else loss
     return isinstance(tag, LogLoss | Focal | ModifiedHuber | Softmax)
-
-
-def _probabilities(raw: NDArray[Any], loss: Any) -> NDArray[Any]:
-    """Return the probability of the positive class for each raw prediction."""
-    if isinstance(loss, LogLoss | Focal):
-        # 1 / (1 + e^-raw) without overflow on either side
-        e = np.exp(-np.abs(raw))
-        return np.where(raw >= 0, 1, e) / (1 + e)
-    return (np.clip(raw, -1, 1) + 1) / 2

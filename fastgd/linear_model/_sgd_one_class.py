@@ -10,9 +10,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted
 
-from fastgd._progress import Data
+from fastgd._data import targets
 from fastgd._validation import check_X, fit_context
-from fastgd.base import NONE, BaseSGD, Validation
+from fastgd.base import BaseSGD, Validation
 from fastgd.kernels.losses import OneClass
 from fastgd.kernels.penalties import ElasticNet
 from fastgd.schedules import SCHEDULES
@@ -22,7 +22,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
     """Linear one-class SVM fitted by gradient descent.
 
     Minimises  nu/2 |w|^2 + nu (1 - offset) + mean_i max(0, offset - x_i @ w)  and calls those rows
-    outliers for which x @ w < offset. The words and defaults are scikit-learn's, and with
+    outliers for which x @ w < offset. Arguments and defaults are scikit-learn's, and with
     ``batch_size=1`` and ``shuffle=False`` so are the coefficients; added are batches, optimizers,
     and what they need.
 
@@ -177,7 +177,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         Raises
         ------
         ValueError
-            If X holds what is no number, if a word is unknown, or if the parameters overflow.
+            If X holds what is no number, if an argument is unknown, or if the parameters overflow.
         """
         self._fit(X, y, (coef_init, offset_init), sample_weight, Validation())
         return self
@@ -214,33 +214,14 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         X = check_X(self, X, reset=first, dtype=dtype)
         return X, np.ones(X.shape[0], X.dtype)
 
-    def _take_targets(self, y: Any) -> None:
-        pass
-
-    def _check_targets_of_call(self, y: Any) -> None:
-        pass
-
-    def _loss_tag(self) -> OneClass:
-        return OneClass(self.nu)
+    def _targets(self) -> targets.OneClass:
+        return targets.OneClass(OneClass(self.nu), None)
 
     def _penalty_tag(self) -> ElasticNet:
         return ElasticNet(0.0, self.nu)
 
-    def _shape_of_params(self, n_features: int) -> tuple[int, ...]:
-        return (n_features + 1,)
-
-    def _encode(self, y: Any) -> NDArray[Any]:
-        return np.asarray(y)
-
-    def _data(self, X: Any, codes: NDArray[Any], weight: NDArray[Any]) -> Data:
-        return Data(X, codes, weight, self._unit(weight), NONE, np.ones(1, X.dtype))
-
     def _intercept(self) -> Any:
         return 1.0 - self.offset_
-
-    def _report(self, params: NDArray[Any]) -> None:
-        self.coef_ = params[:-1].copy()
-        self.offset_ = 1.0 - params[-1:]
 
     # -- predictions ------------------------------------------------------------------------------
 

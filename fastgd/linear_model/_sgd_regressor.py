@@ -2,19 +2,16 @@
 
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import HasMethods, StrOptions
-from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_array, column_or_1d
 
 from fastgd import _resolve
-from fastgd._progress import Data
-from fastgd._validation import check_targets, check_X, check_X_y, fit_context
-from fastgd.base import NONE, BaseSGD, SupervisedSGD, Validation
-from fastgd.kernels.losses import LOG, LOSSES, REGRESSION, kind_of, predictions
+from fastgd._data.targets import Regression
+from fastgd._validation import check_X_y, fit_context
+from fastgd.base import BaseSGD, SupervisedSGD, Validation
+from fastgd.kernels.losses import LOSSES, REGRESSION, kind_of
 
 LOSSES_OF_NUMBERS = {name for name, tag in LOSSES.items() if type(tag).kind == REGRESSION}
 
@@ -23,7 +20,7 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
     """Linear regression (least squares, Huber, SVR, quantiles, GLMs) fitted by gradient descent.
 
     Minimises  mean_i loss(y_i, x_i @ coef + intercept) + alpha * penalty(coef)  as
-    ``SGDClassifier`` does; the words and defaults are scikit-learn's.
+    ``SGDClassifier`` does; arguments and defaults are scikit-learn's.
 
     Parameters
     ----------
@@ -227,8 +224,8 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
         Raises
         ------
         ValueError
-            If X or y do not fit each other or hold what is no number, if a word is unknown, if the
-            loss is not defined for some y, or if the parameters overflow: the message says what
+            If X or y do not fit each other or hold what is no number, if an argument is unknown, if
+            the loss is not defined for some y, or if the parameters overflow: the message says what
             would help.
         """
         held_out = Validation(X_val, y_val, sample_weight_val)
@@ -277,43 +274,17 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
         y = check_array(y, dtype="numeric", ensure_2d=False, input_name="y_val")
         return y.ravel() if y.shape[1:] == (1,) else y
 
-    def _take_targets(self, y: Any) -> None:
+    def _learn_targets(self, y: Any) -> None:
         self._n_targets = y.shape[1] if y.ndim == 2 else None
 
-    def _check_targets_of_call(self, y: Any) -> None:
-        if y.shape[1:] != (() if self._n_targets is None else (self._n_targets,)):
-            raise ValueError(
-                f"y has shape {y.shape}; the first call had {self._n_targets or 1} target(s) a row."
-            )
-
-    _n_rows_to_score = 2
+    def _targets(self) -> Regression:
+        return Regression(self._loss_tag(), self._n_targets)
 
     def _loss_tag(self) -> Any:
         tag = _resolve.loss(self.loss, self.epsilon)
         if kind_of(tag) != REGRESSION:
             raise ValueError(f"loss={self.loss!r} is for classes; SGDRegressor has numbers as y.")
         return tag
-
-    def _shape_of_params(self, n_features: int) -> tuple[int, ...]:
-        if self._n_targets is None:
-            return (n_features + 1,)
-        return (n_features + 1, self._n_targets)
-
-    def _encode(self, y: Any) -> NDArray[Any]:
-        check_targets(self._loss_tag(), np.asarray(y))
-        return np.asarray(y)
-
-    def _data(self, X: Any, codes: NDArray[Any], weight: NDArray[Any]) -> Data:
-        targets = np.ascontiguousarray(codes, dtype=X.dtype)
-        positive = np.ones(self._n_targets or 1, X.dtype)
-        return Data(X, targets, weight, self._unit(weight), NONE, positive)
-
-    def _score(self, codes: NDArray[Any], raw: NDArray[Any], weight: Any) -> float:
-        return float(r2_score(codes, _predictions(self._loss_tag(), raw), sample_weight=weight))
-
-    def _report(self, params: NDArray[Any]) -> None:
-        self.coef_ = params[:-1].T.copy(order="C")
-        self.intercept_ = params[-1:].reshape(-1).copy()
 
     # -- predictions ------------------------------------------------------------------------------
 
@@ -328,22 +299,10 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
         -------
         y_pred : ndarray of shape (n_samples,) or (n_samples, n_targets)
         """
-        check_is_fitted(self)
-        X = check_X(self, X, reset=False)
-        raw = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
-        return _predictions(self._loss_tag(), raw if self.coef_.ndim == 2 else raw.ravel())
+        raw = self._raw(X)
+        return self._targets().predicted(raw if self.coef_.ndim == 2 else raw.ravel())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-
-def _predictions(loss: Any, raw: NDArray[Any]) -> NDArray[Any]:
-    """Return the predictions that raw ones stand for."""
-    if getattr(type(loss), "link", None) != LOG:
-        return raw
-    predicted = np.empty(raw.size)
-    tag = _resolve.in_dtype(loss, predicted.dtype)
-    predictions(tag, raw.ravel().astype(np.float64), predicted)
-    return predicted.astype(raw.dtype, copy=False).reshape(raw.shape)

@@ -79,8 +79,8 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         Not needed: the solver is chosen by the data. A bool is accepted where liblinear has a
         solver for it, as in scikit-learn.
     tol : float, default=1e-4
-        Stop when the suboptimality (F - F*) / F* is, by the solver's estimate or proof, at most
-        this.
+        Largest relative suboptimality, (F - F*) / F; a fit that is not shown to be within it warns.
+        Small problems (n_samples * n_features up to 1e5) are finished to rounding.
     C : float, default=1.0
         Inverse strength of the penalty, > 0.
     multi_class : {"ovr"}, default="ovr"
@@ -113,7 +113,8 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
     objective_ : float or ndarray of shape (n_classes,)
         What is minimised, divided by C * sum_i s_i.
     gap_ : float or ndarray of shape (n_classes,)
-        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+        A proven bound of ``objective_`` minus the optimum; inf where nothing proves one (no
+        penalty, or a loss that is not convex).
     solver_ : str
     history_ : dict of str to list, or a list of them
     n_features_in_ : int
@@ -246,8 +247,8 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
     epsilon : float, default=0.0
         Half the width of the tube within which a prediction costs nothing, >= 0.
     tol : float, default=1e-4
-        Stop when the suboptimality (F - F*) / F* is, by the solver's estimate or proof, at most
-        this.
+        Largest relative suboptimality, (F - F*) / F; a fit that is not shown to be within it warns.
+        Small problems (n_samples * n_features up to 1e5) are finished to rounding.
     C : float, default=1.0
         Inverse strength of the penalty, > 0.
     loss : {"epsilon_insensitive", "squared_epsilon_insensitive"}, default="epsilon_insensitive"
@@ -276,7 +277,8 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
     objective_ : float
         What is minimised, divided by C * sum_i s_i.
     gap_ : float
-        A proven bound of ``objective_`` minus the optimum; inf where none is known.
+        A proven bound of ``objective_`` minus the optimum; inf where nothing proves one (no
+        penalty, or a loss that is not convex).
     solver_ : str
     history_ : dict of str to list
     n_features_in_ : int

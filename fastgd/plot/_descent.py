@@ -11,7 +11,7 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import unique_labels
 
-from fastgd._divergence import Diverged
+from fastgd._training.divergence import Diverged
 from fastgd.base import SupervisedSGD
 from fastgd.kernels import penalties
 from fastgd.kernels.objective import total_loss
@@ -245,12 +245,12 @@ class _Problem:
 
     def __init__(self, model: SupervisedSGD, X: NDArray[np.float64], y: Any) -> None:
         self.model, self.X = model, X
-        codes = model._encode(np.asarray(y))
-        data = model._data(X, codes, np.empty(0))
+        targets = model._targets()
+        data = targets.data(X, targets.encode(np.asarray(y)), np.empty(0), 1.0)
         self.y = np.asarray(data.y, np.float64)
         weight = data.weight if data.weight.shape[0] > 0 else np.ones(self.y.shape[0])
         self.weight = weight.astype(np.float64) / (data.unit * weight.shape[0])
-        self.loss, self.penalty = model._loss_tag(), model._penalty_tag()
+        self.loss, self.penalty = targets.loss, model._penalty_tag()
         self.words = repr((self.loss, self.penalty, bool(model.fit_intercept), weight.tolist()))
 
     def values(

@@ -16,7 +16,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _num_samples
 
-from fastgd._divergence import Diverged
+from fastgd._training.divergence import Diverged
 from fastgd.base import BaseSGD
 from fastgd.plot._estimators import name_of, transformed
 from fastgd.plot._style import (

@@ -1,12 +1,13 @@
-"""Which frame (``fastgd.kernels.frames``) keeps the coefficients while a rule takes its steps."""
+"""How coefficients take their steps: which of ``fastgd.kernels.frames`` keeps them meanwhile."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd._progress import Progress
+from fastgd._engines.protocol import Layout
 from fastgd._resolve import in_dtype
+from fastgd._training.progress import Progress
 from fastgd.kernels import frames, optimizers
 from fastgd.kernels.optimizers import (
     Adagrad,
@@ -25,28 +26,34 @@ from fastgd.kernels.transforms import Identity
 SMALL = 1e-3  # h l2 up to which four terms of log(1 - h l2) are exact, to 2e-13 of what is lost
 
 
-class Frames:
-    """How the coefficients are kept during a span: see ``fastgd.kernels.frames``."""
+class Updates:
+    """How the coefficients are kept while steps are taken: see ``fastgd.kernels.frames``."""
 
-    def __init__(self, rule: Rule, rows: Any, progress: Progress) -> None:
+    def __init__(self, rule: Rule, progress: Progress, layout: Layout, *, is_sparse: bool) -> None:
         self._rule = rule
         averages = progress.average.size > 0
-        n_features = progress.params.shape[0] - 1
-        kind: Any = kind_of_frame(rule, averages=averages, sparse=rows.is_sparse)
-        self._kind = kind
-        self._behind = np.zeros(progress.params[:-1].size if averages else 0)
+        coef = progress.params[layout.penalised]
+        n_features = coef.shape[0]
+        kind: Any = kind_of_frame(rule, averages=averages, sparse=is_sparse)
+        self.kind = self._kind = kind
+        self._plain = frames.Plain()
+        self._behind = np.zeros(coef.size if averages else 0)
         if kind is frames.Tied:
             self._lengths = np.zeros(progress.params.size, progress.params.dtype)
         elif kind not in (frames.Plain, frames.Scaled, frames.Averaged):
             self._touched = np.zeros(n_features, np.int32)
         if kind in (frames.Lazy, frames.Stepped, frames.Paced):
             self._seen = np.zeros(n_features, np.int64)
-            self._owed = np.zeros(progress.params[-1].size)
+            self._owed = np.zeros(progress.params[layout.free].size)
 
-    def of_span(self, paces: NDArray[np.float64]) -> Any:
-        """Return the frame for a span of steps with these paces."""
+    def everywhere(self) -> Any:
+        """Return the frame for a step of all coefficients."""
+        return frames.Tied(self._lengths) if self._kind is frames.Tied else self._plain
+
+    def of_steps(self, paces: NDArray[np.float64]) -> Any:
+        """Return the frame for steps with these coefficients."""
         if self._kind is frames.Plain:
-            return frames.Plain()
+            return self._plain
         if self._kind is frames.Tied:
             return frames.Tied(self._lengths)
         if self._kind in (frames.Scaled, frames.Averaged):

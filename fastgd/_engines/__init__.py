@@ -1,0 +1,1 @@
+"""Engines: a model's arithmetic on one device, behind one protocol."""

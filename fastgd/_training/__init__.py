@@ -1,0 +1,1 @@
+"""The one epoch loop: what it is given, when it stops, and what it does when training explodes."""

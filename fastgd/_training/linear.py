@@ -1,0 +1,55 @@
+"""A linear model trained on arrays: the trainer with its usual parts."""
+
+from typing import Any
+
+from fastgd._data.source import Data, InMemory
+from fastgd._engines.linear import LinearEngine
+from fastgd._engines.protocol import Local
+from fastgd._training.progress import Progress, Settings
+from fastgd._training.stopping import Score, Stopping
+from fastgd._training.trainer import Trainer, TrainingObserver
+from fastgd.kernels.sgd import Rule
+
+
+def train(
+    data: Data,
+    rule: Rule,
+    progress: Progress,
+    settings: Settings,
+    score: Score | None = None,
+    observer: Any = None,
+) -> tuple[Progress, int]:
+    """Train a linear model on arrays, for ``max_iter`` epochs or until it no longer helps.
+
+    Parameters
+    ----------
+    data : Data
+    rule : Rule
+        Loss, penalty, optimizer, whether there is an intercept, the gradient's transform.
+    progress : Progress
+        Where to start; it is left as it is.
+    settings : Settings
+    score : callable, default=None
+        From parameters to scores on rows held out, one for each thing that stops by itself; the
+        best parameters are kept. By default training stops by its objective.
+    observer : TrainingObserver, default=None
+        Is told of each epoch, and may stop the training after any chunk of steps.
+
+    Returns
+    -------
+    progress : Progress
+    n_iter : int
+        Epochs taken.
+
+    Raises
+    ------
+    Diverged
+        If the parameters or the objective explode and ``on_divergence`` is "raise".
+    """
+    # the order of the rows within the full batch means nothing
+    shuffles = settings.shuffle and settings.batch_size < data.n_visited
+    source = InMemory(data, shuffles=shuffles, n_epochs=settings.max_iter)
+    stopping = Stopping(settings, score)
+    parts = (LinearEngine(rule), source, Local(), progress.copy(), settings, stopping)
+    trained = Trainer(*parts, observer or TrainingObserver()).train()
+    return trained, trained.epochs - progress.epochs

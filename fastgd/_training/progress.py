@@ -1,0 +1,173 @@
+"""What a training is given, and where it stands: plain arrays and numbers."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgd._resolve import Schedule
+from fastgd.schedules import Course
+
+History = dict[str, list[float]]
+
+EPOCHS_KEPT = 1 << 14  # of earlier calls of partial_fit; twice as many before the rest is dropped
+
+
+@dataclasses.dataclass
+class Reference:
+    """What an exploding training is measured by, and where it goes back to.
+
+    Attributes
+    ----------
+    rows : int
+        Checksum of the targets: a call on other rows begins anew.
+    start : ndarray of the parameters' shape
+        The parameters that training began with.
+    start_objective : float or None
+        Their objective, once it was asked for.
+    best : Progress
+        Before the epoch of the lowest objective.
+    least : float
+        That objective.
+    """
+
+    rows: int
+    start: NDArray[Any]
+    start_objective: float | None
+    best: "Progress"
+    least: float
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where training stands; it belongs to the estimator and persists between calls.
+
+    Attributes
+    ----------
+    params : ndarray of shape (n_features + 1,) or (n_features + 1, n_outputs)
+        The iterate, intercept last.
+    state : ndarray of shape (n_slots, *params.shape)
+        The optimizer's.
+    average : ndarray of params' shape, float64, or (0,)
+        Sum of the averaged iterates.
+    averaged, steps, epochs : int
+        Iterates in ``average``; update steps and epochs so far.
+    seed : int
+        Of the orders in which rows are visited.
+    optimizer : str
+        Whose state that is.
+    factor : float
+        What the schedule's rates are multiplied by: less than 1 where they had to shrink.
+    backoffs : int
+        How often ``on_divergence="backoff"`` went back.
+    course : Course or None
+        Where a schedule stands whose rates depend on how training goes.
+    measure : str
+        What ``course`` has compared: "objective" or "score".
+    reference : Reference or None
+        Only where ``on_divergence`` may go back.
+    history : dict of str to list
+    is_shared : bool
+        Whether someone else may hold the lists of ``history``, so that they must not grow.
+    residual : ndarray of params' shape, or (0,)
+        What a quantizer with memory has not sent yet.
+    """
+
+    params: NDArray[Any]
+    state: NDArray[Any]
+    average: NDArray[np.float64]
+    seed: int
+    averaged: int = 0
+    steps: int = 0
+    epochs: int = 0
+    optimizer: str = ""
+    factor: float = 1.0
+    backoffs: int = 0
+    course: Course | None = None
+    measure: str = "objective"
+    reference: Reference | None = None
+    history: History = dataclasses.field(default_factory=dict)
+    is_shared: bool = False
+    residual: NDArray[Any] = dataclasses.field(default_factory=lambda: np.zeros(0))
+
+    @classmethod
+    def begin(cls, params: NDArray[Any], optimizer: Any, *, average: bool, seed: int) -> "Progress":
+        """Return the start of a training from these parameters, which are copied."""
+        state = np.zeros((optimizer.n_slots, *params.shape), params.dtype)
+        total = np.zeros(params.shape if average else (0,) * params.ndim)
+        kind = type(getattr(optimizer, "optimizer", optimizer)).__name__
+        return cls(params.copy(), state, total, seed, optimizer=kind)
+
+    def copy(self) -> "Progress":
+        """Return a copy that shares nothing but the history, which may be long and only grows."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        for name in ("params", "state", "average", "residual"):
+            setattr(twin, name, getattr(self, name).copy())
+        return twin
+
+    def without_past(self) -> "Progress":
+        """Return a copy to go back to: the history goes on, and references are no chain."""
+        twin = self.copy()
+        twin.history, twin.reference = {}, None
+        return twin
+
+    def note(self, figures: dict[str, list[float]]) -> None:
+        """Add the figures of some epochs to the history."""
+        history = self.history
+        n_before = len(history.get("objective", ()))
+        for name, values in figures.items():
+            entries = history.get(name)
+            if entries is None:
+                entries = history[name] = []
+            if len(entries) < n_before:
+                entries.extend([np.nan] * (n_before - len(entries)))
+            entries.extend(values)
+
+    def continued_history(self) -> History:
+        """Return a history for a further call to extend, without a copy where nobody else looks.
+
+        An endless stream of calls keeps the last ``EPOCHS_KEPT`` epochs at least.
+        """
+        length = max(map(len, self.history.values()), default=0)
+        kept = length if length <= 2 * EPOCHS_KEPT else EPOCHS_KEPT
+        if kept == length and not self.is_shared:
+            return dict(self.history)
+        padded = {name: [*v, *[np.nan] * (length - len(v))] for name, v in self.history.items()}
+        return {name: values[length - kept :] for name, values in padded.items()}
+
+    def reported(self) -> NDArray[Any]:
+        """Return the parameters to predict with: the average where there is one."""
+        if self.averaged == 0:
+            return self.params
+        return (self.average / self.averaged).astype(self.params.dtype)
+
+
+@contextmanager
+def cut_back_on_failure(history: History) -> Iterator[None]:
+    """Take back what a call has added to the lists of a history, if the block fails."""
+    lengths = {name: len(values) for name, values in history.items()}
+    try:
+        yield
+    except BaseException:
+        for name, values in history.items():
+            del values[lengths.get(name, 0) :]
+        raise
+
+
+class Settings(NamedTuple):
+    """How to train; the words are the estimators'."""
+
+    batch_size: int
+    schedule: Schedule
+    shuffle: bool
+    average: int
+    max_iter: int
+    tol: float | None
+    n_iter_no_change: int
+    on_divergence: str = "raise"
+    monitor: bool = False
+    schedule_tol: float | None = None

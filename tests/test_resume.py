@@ -1,0 +1,206 @@
+"""A model as an epoch left it goes on as the training did, bit for bit; and what calls leave."""
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+
+import fastgd
+from fastgd._training import progress as _progress
+
+N_EPOCHS = 24
+
+
+@pytest.fixture(scope="module")
+def classes():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 4))
+    return X, (X @ rng.normal(size=4) + 0.7 * rng.normal(size=90) > 0).astype(int)
+
+
+class Snapshots(list):
+    """A callback that pickles the model of each epoch."""
+
+    def on_epoch_end(self, view):
+        self.append(pickle.dumps(view.model))
+
+
+CASES = {
+    "adaptive": {"learning_rate": "adaptive", "eta0": 0.5, "n_iter_no_change": 2},
+    "plateau": {"learning_rate": fastgd.schedules.ReduceOnPlateau(patience=1), "eta0": 0.5},
+    "warm adaptive": {
+        "learning_rate": fastgd.schedules.WarmUp(fastgd.schedules.Adaptive(), length=3),
+        "eta0": 0.5,
+        "n_iter_no_change": 2,
+    },
+    "cosine": {"learning_rate": "cosine", "eta0": 0.1},
+    "adam": {"optimizer": "adam", "batch_size": 16},
+    "averaged": {"average": 40, "batch_size": 16},
+    "quantized": {"quantize": "topk", "batch_size": 16},
+    "backoff": {"learning_rate": "constant", "eta0": 30.0, "on_divergence": "backoff"},
+    "backoff and adaptive": {
+        "learning_rate": "adaptive",
+        "eta0": 30.0,
+        "on_divergence": "backoff",
+        "n_iter_no_change": 2,
+    },
+}
+
+
+@pytest.mark.parametrize("words", CASES.values(), ids=CASES)
+def test_every_snapshot_goes_on_bit_for_bit(words, classes):
+    seen = Snapshots()
+    loss = "squared_error" if words.get("on_divergence") else "log_loss"
+    words = {"loss": loss, "random_state": 0, **words, "max_iter": N_EPOCHS, "tol": 1e-3}
+    model = fastgd.SGDClassifier(**words)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        whole = model.set_params(callbacks=[seen]).fit(*classes)
+    assert len(seen) == whole.n_iter_ > 3
+    reports = [pickle.loads(content).coef_ for content in seen]
+    for epoch, content in enumerate(seen[:-1], start=1):
+        resumed = pickle.loads(content)
+        for coef in reports[epoch:]:
+            resumed.partial_fit(*classes)
+            np.testing.assert_array_equal(resumed.coef_, coef)
+    for name in ("objective", "learning_rate"):
+        np.testing.assert_array_equal(resumed.history_[name], whole.history_[name])
+
+
+def test_calls_of_two_and_three_epochs_are_one_of_five_where_training_goes_back(classes):
+    words = {"learning_rate": "constant", "eta0": 1e3, "on_divergence": "backoff", "max_iter": 5}
+    words |= {"loss": "squared_error", "random_state": 0, "tol": None}
+    whole = fastgd.SGDClassifier(**words).fit(*classes)
+    assert whole.history_["backoffs"][-1] > 0
+    parts = fastgd.SGDClassifier(**words).partial_fit(*classes, classes=[0, 1], max_iter=2)
+    parts.partial_fit(*classes, max_iter=3)
+    np.testing.assert_array_equal(parts.coef_, whole.coef_)
+    assert parts.history_["objective"] == whole.history_["objective"]
+
+
+def test_snapshots_of_early_stopping_go_on_over_the_rows_trained_on(classes):
+    X, y = classes
+    seen = Snapshots()
+    words = {"loss": "log_loss", "random_state": 0, "max_iter": 8, "tol": None}
+    fastgd.SGDClassifier(**words, early_stopping=True, callbacks=[seen]).fit(X, y)
+    split = StratifiedShuffleSplit(test_size=0.1, random_state=0).split(X, y)
+    rows = np.sort(next(split)[0])
+    resumed = pickle.loads(seen[2]).set_params(early_stopping=False)
+    for content in seen[3:]:
+        resumed.partial_fit(X[rows], y[rows])
+        np.testing.assert_array_equal(resumed.coef_, pickle.loads(content).coef_)
+
+
+def test_scores_are_not_compared_with_objectives(classes):
+    words = {"learning_rate": "adaptive", "eta0": 0.1, "n_iter_no_change": 3, "random_state": 0}
+    model = fastgd.SGDClassifier(**words, early_stopping=True, max_iter=2, tol=1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(*classes)
+    assert model._progress.course.best[0] < 0.0
+    model.set_params(early_stopping=False).partial_fit(*classes)
+    assert model._progress.course.best[0] == model.history_["objective"][-1]
+
+
+# -- the history ------------------------------------------------------------------------------
+
+
+def test_a_stream_does_not_copy_its_history(classes):
+    X, y = classes
+    model = fastgd.SGDClassifier(random_state=0).partial_fit(X[:1], y[:1], classes=[0, 1])
+    lists = model._progress.history["objective"]
+    for _ in range(5):
+        model.partial_fit(X[:1], y[:1])
+    assert model._progress.history["objective"] is lists
+    assert len(lists) == 6
+
+
+def test_a_history_that_someone_holds_does_not_grow(classes):
+    model = fastgd.SGDClassifier(random_state=0).partial_fit(*classes, classes=[0, 1])
+    held = model.history_
+    twin = copy.copy(model)
+    model.partial_fit(*classes)
+    assert [len(one) for one in (held["loss"], twin.history_["loss"])] == [1, 1]
+    twin.partial_fit(*classes, max_iter=2)
+    assert [len(one.history_["loss"]) for one in (model, twin)] == [2, 3]
+
+
+def test_a_call_that_fails_leaves_the_history_as_it_was(classes):
+    words = {"learning_rate": lambda t: np.where(t < 200, 0.1, np.inf), "random_state": 0}
+    model = fastgd.SGDClassifier(**words).partial_fit(*classes, classes=[0, 1])
+    with pytest.raises(ValueError, match="learning_rate must return finite rates"):
+        model.partial_fit(*classes, max_iter=3)
+    assert len(model.history_["objective"]) == 1
+    model.set_params(learning_rate="constant").partial_fit(*classes)
+    assert len(model.history_["objective"]) == 2
+
+
+def test_a_stream_keeps_the_last_epochs(classes, monkeypatch):
+    monkeypatch.setattr(_progress, "EPOCHS_KEPT", 4)
+    X, y = classes
+    model = fastgd.SGDClassifier(random_state=0).partial_fit(X, y, classes=[0, 1])
+    for _ in range(11):
+        model.partial_fit(X, y)
+        assert len(model._progress.history["objective"]) <= 9
+    lengths = {len(values) for values in model.history_.values()}
+    assert len(lengths) == 1
+    assert model.history_["samples"][-1] == 12 * len(y)
+
+
+def test_before_a_fit_there_is_no_history():
+    assert not hasattr(fastgd.SGDRegressor(), "history_")
+
+
+@pytest.mark.parametrize("n_targets", [1, 3])
+@pytest.mark.parametrize("monitor", [False, True])
+def test_an_explosion_in_the_first_epoch_has_an_entry(n_targets, monitor, classes):
+    X = classes[0]
+    y = np.repeat(X[:, :1], n_targets, axis=1) + 1.0
+    words = {"eta0": 1e160, "learning_rate": "constant", "on_divergence": "warn"}
+    model = fastgd.SGDRegressor(**words, monitor=monitor, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="of the best epoch"):
+        model.fit(X, y if n_targets > 1 else y[:, 0])
+    names = {"objective", "loss", "penalty", "learning_rate", "update_norm", "coef_norm"}
+    names |= {"samples", "seconds"} | ({"true_objective", "gradient_norm"} if monitor else set())
+    assert names <= model.history_.keys()
+    assert {len(values) for values in model.history_.values()} == {model.n_iter_} == {1}
+    assert model.history_["objective"][0] == pytest.approx(0.5 * np.mean(y[:, 0] ** 2) * n_targets)
+
+
+# -- rows held out ----------------------------------------------------------------------------
+
+
+def test_one_row_held_out_has_no_score():
+    X, y = np.arange(9.0)[:, None], np.arange(9.0)
+    assert len(next(ShuffleSplit(test_size=0.1).split(X))[1]) == 1
+    with pytest.raises(ValueError, match=r"validation_fraction=0.1 of 9 rows holds out one row"):
+        fastgd.SGDRegressor(early_stopping=True).fit(X, y)
+
+
+# -- a decay that is too strong ---------------------------------------------------------------
+
+STRONG = [
+    (fastgd.SGDRegressor, {"optimizer": "sgd", "eta0": 0.2, "alpha": 6.0}),
+    (fastgd.SGDRegressor, {"optimizer": "momentum", "eta0": 0.02, "alpha": 6.0}),
+    (fastgd.SGDRegressor, {"optimizer": "nesterov", "eta0": 0.02, "alpha": 6.0}),
+    (fastgd.SGDClassifier, {"optimizer": "momentum", "eta0": 0.02, "alpha": 6.0}),
+    (fastgd.SGDOneClassSVM, {"optimizer": "momentum", "eta0": 0.2, "nu": 0.9}),
+]
+
+
+@pytest.mark.parametrize(("kind", "words"), STRONG)
+def test_a_decay_that_leaves_nothing_is_told(kind, words, classes):
+    words = {**words, "learning_rate": "constant", "max_iter": 20, "tol": None, "random_state": 0}
+    with pytest.warns(ConvergenceWarning, match="drops all of the coefficients"):
+        kind(**words).fit(*classes)
+    # a rate that falls below it in time is right in the end
+    kind(**{**words, "learning_rate": fastgd.schedules.InvScaling(power_t=0.5)}).fit(*classes)
+
+
+def test_a_decay_just_below_is_not_told(classes):
+    words = {"optimizer": "momentum", "eta0": 0.02, "alpha": 4.5, "learning_rate": "constant"}
+    fastgd.SGDRegressor(**words, max_iter=5, tol=None, random_state=0).fit(*classes)
