@@ -514,3 +514,26 @@ def test_a_missing_extra_is_named(run, frame, monkeypatch):
     assert said == (
         'reading .csv files needs pyarrow, which is not installed: pip install "fastgd[cli]"'
     )
+
+
+def test_many_words_are_saved_as_one_array_and_gaps_are_none_of_them(run, rng):
+    words = np.array([f"w{i}" for i in range(80)], object)
+    column = rng.choice(words, 400)
+    column[:3] = None
+    frame = pd.DataFrame({"a": rng.normal(size=400), "w": pd.Series(column, dtype=object)})
+    frame["y"] = frame["a"] + [0.0 if w is None else int(w[1:]) / 40 for w in column]
+    frame.to_parquet("data.parquet")
+    run("train data.parquet --target y --model ridge -o m.fastgd")
+    _, pipeline = _archive.load(Path("m.fastgd"))
+    (known,) = pipeline["prepare"].named_transformers_["categories"].categories_
+    assert known.dtype.kind == "U"
+    encoder = OneHotEncoder(handle_unknown="ignore", categories=[known.astype(object)])
+    model = make_pipeline(
+        ColumnTransformer([("n", SimpleImputer(), ["a"]), ("w", encoder, ["w"])]), Ridge()
+    ).fit(frame, frame["y"])
+    new = frame.head(6).copy()
+    new.loc[3, "w"], new.loc[4, "w"], new.loc[5, "w"] = "new", "None", "a much longer word"
+    new.to_parquet("new.parquet")
+    for name, rows in (("data", frame), ("new", new)):
+        _, (predicted,) = written(run, f"predict m.fastgd {name}.parquet")
+        np.testing.assert_allclose(np.array(predicted, float), model.predict(rows), atol=1e-8)

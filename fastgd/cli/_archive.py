@@ -40,7 +40,7 @@ FORMAT = 1
 CARD, PIPELINE, SCHEMA = "card.json", "pipeline.skops", "schema.json"
 # what JSON becomes: bytes that an object, a list, a word, a comma take in memory, roughly
 _COSTS = ((b"{", 232), (b"[", 64), (b'"', 28), (b",", 40))
-_NODE = 4000  # bytes of what skops makes of an object's description
+_NODE = 2500  # bytes of what skops makes of an object's description
 
 _OF_SCIKIT_LEARN = {
     "sklearn.compose._column_transformer.ColumnTransformer",

@@ -17,7 +17,7 @@ from fastgd.cli._layout import CATEGORY, NUMBER, SPARSE, TABLE, Chunk, Layout
 from fastgd.cli._problems import BadData
 from fastgd.cli._sources import Source
 
-MOST_NAME_BYTES = 1 << 26
+MANY_WORDS, MOST_NAME_BYTES = 50, 1 << 26
 SLICE_ROWS = 1 << 14  # rows of which moments are taken at once: bounds the scratch
 
 
@@ -197,6 +197,10 @@ def _of_table(layout: Layout, summary: Summary, *, standardize: bool) -> ColumnT
     for part in _parts(fitted):
         if "feature_names_in_" in vars(part):
             part.feature_names_in_ = _compact(part.feature_names_in_)
+        if isinstance(part, OneHotEncoder):  # its parameter says the same once more
+            part.categories = "auto"
+            if hasattr(part, "categories_"):
+                part.categories_ = [_compact(words) for words in part.categories_]
     # what scikit-learn keeps as lists of places, each of which would be saved as an object
     places = vars(fitted).get("_transformer_to_input_indices", {})
     for name in places:
@@ -205,8 +209,9 @@ def _of_table(layout: Layout, summary: Summary, *, standardize: bool) -> ColumnT
 
 
 def _parts(transformer: ColumnTransformer) -> list[Any]:
-    """Return a fitted transformer and those in it."""
-    branches = [part for _, part, _ in transformer.transformers_ if not isinstance(part, str)]
+    """Return a fitted transformer and those in it, and those that they were made from."""
+    both = [*transformer.transformers_, *transformer.transformers]
+    branches = [part for _, part, _ in both if not isinstance(part, str)]
     inner = [step for part in branches if isinstance(part, Pipeline) for _, step in part.steps]
     return [transformer, *branches, *inner]
 
@@ -214,8 +219,11 @@ def _parts(transformer: ColumnTransformer) -> list[Any]:
 def _compact(names: NDArray[Any]) -> NDArray[Any]:
     """Return names as an array of text, which is saved as one: objects are saved one by one.
 
-    All take the room of the longest there, so a few very long ones are left as they are.
+    All take the room of the longest there, so a few very long ones are left as they are, and few
+    are: very many arrays take long to save.
     """
+    if len(names) < MANY_WORDS:
+        return names
     text = names.astype(str)
     if text.nbytes > MOST_NAME_BYTES or not np.array_equal(text, names):  # NULs at their ends
         return names
