@@ -370,7 +370,7 @@ def test_limits_are_set_by_options_and_the_environment(run, monkeypatch):
 def test_rows_that_unpack_to_more_than_is_allowed_are_refused(name, run):
     row = b"1,2,yes\n3,4,no\n" if "csv" in name else b"1 1:1 2:3\n0 2:1\n"
     names = b"a,b,label\n" if "csv" in name else b""
-    Path(name).write_bytes(gzip.compress(names + row * 700_000))
+    Path(name).write_bytes(gzip.compress(names + row * 700_000, mtime=0))
     target = "--target label " if "csv" in name else ""
     line = f"train {name} {target}--model logistic --max-memory 4M -o out"
     assert "and 4.0 MiB are allowed. --chunk-rows 10000 may need less." in refused(
@@ -1152,7 +1152,7 @@ def test_dates_are_told_of(run):
 def test_capitals_do_not_matter(name, run):
     text = ROWS.replace(",", "\t") if "TSV" in name else ROWS
     content = text.encode()
-    Path(name).write_bytes(gzip.compress(content) if name.lower().endswith("gz") else content)
+    Path(name).write_bytes(gzip.compress(content, mtime=0) if name.lower().endswith("gz") else content)
     assert run(TRAIN.replace("data.csv", name))[0] == 0
     assert run(f"predict out.fastgd {name}")[0] == 0
 
@@ -1160,7 +1160,7 @@ def test_capitals_do_not_matter(name, run):
 @pytest.mark.parametrize("name", ["DATA.SVM.GZ", "DATA.NPZ", "DATA.PARQUET", "DATA.PQ"])
 def test_capitals_do_not_matter_elsewhere(name, run):
     if "SVM" in name:
-        Path(name).write_bytes(gzip.compress(b"1 1:2 2:3\n0 1:1\n" * 10))
+        Path(name).write_bytes(gzip.compress(b"1 1:2 2:3\n0 1:1\n" * 10, mtime=0))
     elif "NPZ" in name:
         with open(name, "wb") as file:
             np.savez(file, X=X, y=Y)
