@@ -141,7 +141,7 @@ class _Compilations(event.Listener):
     def on_start(self, event: event.Event) -> None:
         function = event.data["dispatcher"].py_func
         if self._depth == 0:
-            if not function.__module__.startswith(f"{_PACKAGE}."):
+            if not (function.__module__ or "").startswith(f"{_PACKAGE}."):
                 return
             self._begun(function.__name__)
         self._depth += 1
