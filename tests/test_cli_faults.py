@@ -170,6 +170,21 @@ def test_columns_in_any_order_and_twice_are_summed(matrix, run):
     np.testing.assert_allclose(odd, right, rtol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [">f8", ">f4", "<f2", ">i2", "|u1", "|b1"])
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_numbers_of_all_types_are_read(dtype, save, matrix, run):
+    whole = np.rint(matrix).clip(0, 1)
+    y = (matrix[:, 0] > 0).astype(int)
+    arrays = sparse_arrays(whole)
+    save("dense.npz", X=whole.astype(dtype), y=y.astype(">i4"))
+    save("sparse.npz", **(arrays | {"data": arrays["data"].astype(dtype)}), y=y)
+    np.savez("right.npz", X=whole)
+    for name in ("dense", "sparse"):
+        assert run(f"train {name}.npz --model logistic --quiet -o {name}.fastgd")[0] == 0
+        own = run(f"predict {name}.fastgd {name}.npz")[1]
+        assert own == run(f"predict {name}.fastgd right.npz")[1]
+
+
 def test_a_csc_matrix_is_not_read_as_a_csr_matrix(matrix, run):
     square = matrix[:3]
     arrays = {"format": np.array(b"csc"), **sparse_arrays(square)}

@@ -168,7 +168,7 @@ class NPZ(Matrix):
             n_stored = int(indptr[-1])
             whole = np.int32 if max(n_stored, *shape) < 2**31 else np.int64
             arrays = (
-                data[:n_stored],
+                _as_floats(data[:n_stored]),  # scipy has no half precision, and no other byte order
                 indices[:n_stored].astype(whole, copy=False),
                 indptr.astype(whole, copy=False),
             )
