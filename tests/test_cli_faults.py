@@ -170,6 +170,21 @@ def test_columns_in_any_order_and_twice_are_summed(matrix, run):
     np.testing.assert_allclose(odd, right, rtol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [">f8", ">f4", "<f2", ">i2", "|u1", "|b1"])
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_numbers_of_all_types_are_read(dtype, save, matrix, run):
+    whole = np.rint(matrix).clip(0, 1)
+    y = (matrix[:, 0] > 0).astype(int)
+    arrays = sparse_arrays(whole)
+    save("dense.npz", X=whole.astype(dtype), y=y.astype(">i4"))
+    save("sparse.npz", **(arrays | {"data": arrays["data"].astype(dtype)}), y=y)
+    np.savez("right.npz", X=whole)
+    for name in ("dense", "sparse"):
+        assert run(f"train {name}.npz --model logistic --quiet -o {name}.fastgd")[0] == 0
+        own = run(f"predict {name}.fastgd {name}.npz")[1]
+        assert own == run(f"predict {name}.fastgd right.npz")[1]
+
+
 def test_a_csc_matrix_is_not_read_as_a_csr_matrix(matrix, run):
     square = matrix[:3]
     arrays = {"format": np.array(b"csc"), **sparse_arrays(square)}
@@ -332,12 +347,12 @@ NODE = '{"__class__": "ndarray", "__module__": "numpy", "__loader__": "NdArrayNo
         ("card.json", b'{"format": 1, "a": "' + bytes(1_100_000_000)),
         ("pipeline.skops", bytes(1_100_000_000)),
         ("pipeline.skops", lambda: inner(b"[" + b"[]," * 16_000_000 + b"0]")),
-        ("pipeline.skops", lambda: inner("[" + ",".join([NODE + '"type": 1}'] * 300_000) + "]")),
+        ("pipeline.skops", lambda: inner("[" + ",".join([NODE + '"type": 1}'] * 600_000) + "]")),
         (
             "pipeline.skops",
             lambda: inner(
                 "[" + ",".join([NODE + '"type": "numpy", "file": "a.npy"}'] * 200) + "]",
-                **{"a.npy": bytes(10_000_000)},
+                **{"a.npy": npy(np.zeros(1_250_000))},
             ),
         ),
     ],
@@ -534,6 +549,23 @@ def test_coefficients_that_are_not_finite_are_told_of(run):
     )
     assert not Path("p").exists()
     assert card.classes == [0, 1]
+
+
+@pytest.mark.usefixtures("matrix")
+@pytest.mark.parametrize(
+    "lie", [{"descr": "|S0", "shape": (1 << 62,)}, {"shape": (1 << 40,)}, {"descr": "|O"}]
+)
+def test_an_array_in_a_model_that_lies_is_told_of(lie, run):
+    """One of nothing, 2^62 times, took for ever."""
+    with zipfile.ZipFile("m.fastgd") as archive:
+        pipeline = archive.read("pipeline.skops")
+    with zipfile.ZipFile(io.BytesIO(pipeline)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    for name in [name for name in parts if name.endswith(".npy")]:
+        memory = io.BytesIO()
+        archive_of({**parts, name: npy(np.ones(3), **lie)}, memory)
+        bomb("m.fastgd", "pipeline.skops", memory.getvalue())
+        assert "its pipeline.skops is damaged" in refused(run, "predict bomb.fastgd data.npz")
 
 
 # -- where -o writes ---------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from fastgd import __version__
 from fastgd.cli._layout import Layout
 from fastgd.cli._limits import Limits, refuse_more
 from fastgd.cli._names import CLASSIFICATION, MODELS
+from fastgd.cli._npy import header_of
 from fastgd.cli._output import replacing
 from fastgd.cli._problems import (
     BadData,
@@ -290,10 +291,18 @@ def _refuse_others(path: Path, content: bytes, trusted: dict[str, set[str]], mos
 
 
 def _size_of_arrays(archive: Members, nodes: list[dict[str, Any]]) -> int:
-    """Return the bytes of all arrays: skops reads one as often as it is named."""
+    """Return the bytes of all arrays: skops reads one as often as it is named.
+
+    Raises
+    ------
+    BadData
+        If one is not what its header says.
+    """
     files = [node["file"] for node in nodes if "file" in node]
     if not all(isinstance(name, str) for name in files):
         raise BadData("a file's name is no word")
+    for name in set(files):  # an array of nothing may say that it is endless
+        header_of(archive, name, name)
     return sum(archive.info(name).file_size for name in files)
 
 

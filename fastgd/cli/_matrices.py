@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,6 +25,7 @@ from fastgd.cli._layout import (
     Wishes,
 )
 from fastgd.cli._limits import FEATURES
+from fastgd.cli._npy import header_of
 from fastgd.cli._problems import BadData, Misuse, TooLarge, first_line, listed, quoted
 from fastgd.cli._sources import Format, Source
 from fastgd.cli._streams import beginning, lines_of, opened, refuse_other_kinds, text_of
@@ -32,7 +33,6 @@ from fastgd.cli._zips import damage, members
 
 CSR_KEYS = ("data", "indices", "indptr", "shape")
 NUMBERS = "biuf"  # kinds of dtypes
-_HEADER_BYTES = 1 << 14  # of an array in a .npy file, at most
 _PART = 1 << 22  # numbers that are checked at once
 
 
@@ -127,9 +127,7 @@ class NPZ(Matrix):
         member, where = f"{name}.npy", f"{self.path}, array {quoted(name)}"
         with members(self.path, where) as archive:
             info = archive.info(member)
-            with archive.opened(member) as file, damage(where):
-                header = _Header(file.read(_HEADER_BYTES))
-            header.check(where, info.file_size)
+            header = header_of(archive, member, where)
             if info.compress_size == info.file_size and info.compress_type == 0:
                 archive.verify(member)
                 return header.mapped(self.path, info.header_offset)
@@ -168,7 +166,7 @@ class NPZ(Matrix):
             n_stored = int(indptr[-1])
             whole = np.int32 if max(n_stored, *shape) < 2**31 else np.int64
             arrays = (
-                data[:n_stored],
+                _as_floats(data[:n_stored]),  # scipy has no half precision, and no other byte order
                 indices[:n_stored].astype(whole, copy=False),
                 indptr.astype(whole, copy=False),
             )
@@ -264,71 +262,6 @@ def _as_floats(X: Any) -> Any:
         X = X.copy()  # a map of a file cannot be written to
         X.sum_duplicates()
     return X
-
-
-class _Header:
-    """What a .npy file says of its array.
-
-    Raises
-    ------
-    ValueError
-        If it says nothing that is known.
-    """
-
-    def __init__(self, start: bytes) -> None:
-        file = io.BytesIO(start)
-        version = np.lib.format.read_magic(file)
-        readers = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        if version not in readers:
-            raise ValueError(f"version {version} of the .npy format is not known")
-        self.shape, self.by_columns, self.dtype = readers[version](file)
-        self.length = file.tell()
-        if self.dtype.hasobject:
-            raise ValueError("it holds Python objects, which only a pickle could read")
-        if self.dtype.names is not None or self.dtype.subdtype is not None:
-            raise ValueError(f"its type is {quoted(self.dtype)}, and not one of plain numbers")
-
-    def check(self, where: str, size: int) -> None:
-        """Refuse a header that does not go with the number of bytes there are.
-
-        Raises
-        ------
-        BadData
-        """
-        if any(length < 0 for length in self.shape) or len(self.shape) > 2:
-            raise BadData(f"{where}: its shape is {quoted(self.shape)}.")
-        count = math.prod(self.shape)
-        promised = self.length + count * self.dtype.itemsize
-        if promised != size or (count > 0 and self.dtype.itemsize == 0):
-            raise BadData(
-                f"{where}: its header speaks of {promised:,} bytes, and there are {size:,}."
-            )
-
-    @property
-    def _order(self) -> Any:
-        return "F" if self.by_columns else "C"
-
-    def filled(self, content: bytes) -> NDArray[Any]:
-        """Return the array that the bytes of the file are."""
-        values = np.frombuffer(content, self.dtype, offset=self.length, count=math.prod(self.shape))
-        return values.reshape(self.shape, order=self._order)
-
-    def mapped(self, path: Path, offset: int) -> NDArray[Any]:
-        """Return a map of the array in an archive, whose member begins at an offset."""
-        with path.open("rb") as file:
-            start = offset + _length_of_local_header(file, offset) + self.length
-            if math.prod(self.shape) == 0 or self.shape == ():
-                file.seek(start)
-                return np.fromfile(file, self.dtype, math.prod(self.shape)).reshape(self.shape)
-            return np.memmap(file, self.dtype, "r", start, self.shape, self._order)
-
-
-def _length_of_local_header(file: IO[bytes], offset: int) -> int:
-    file.seek(offset + 26)  # the lengths of name and extra field
-    return 30 + int(np.frombuffer(file.read(4), "<u2").sum())
 
 
 class SvmLight(Matrix):
