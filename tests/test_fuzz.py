@@ -101,10 +101,10 @@ def test_a_wrong_solver_is_found_and_made_small():
 
 
 @pytest.mark.thorough
-def test_nothing_is_found_in_a_minute():
+def test_no_fit_misleads_in_a_minute():
     end, seed, found = time.monotonic() + SECONDS, 0, {}
     while time.monotonic() < end:
-        findings = findings_of(case_of(seed))
+        findings = [finding for finding in findings_of(case_of(seed)) if finding.misleads]
         if findings:
             found[seed] = findings
         seed += 1
