@@ -124,7 +124,6 @@ LOGISTIC = {
     "test_logistic_cv[*": THEIRS,
     "test_logistic_cv_multinomial_score[*": HANDED_ON,
     "test_logistic_regression_cv_refit[*": SAGA,
-    "test_LogisticRegressionCV_on_folds": THEIRS,
     "test_max_iter[*": WORDS,
     "test_warm_start_newton_solver[*": CURVATURE,
     "test_dtype_match[*-liblinear]": NARROW,
