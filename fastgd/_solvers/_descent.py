@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgd._observer import UNWATCHED, Observer
-from fastgd._solvers._certificates import quick_gap
+from fastgd._solvers._certificates import can_prove, certify, quick_gap
 from fastgd._solvers._implicit import Implicit
 from fastgd._solvers._precondition import (
     SHORT,
@@ -135,7 +135,8 @@ class _Descent:
         self.objectives: list[float] = []  # of the points that were reached
         self.decrements: list[float] = []
         self.history = History([], [])
-        self.n_passes, self.n_reported = 1, 0
+        self.n_passes, self.n_reported = 0, 0  # that to the first point is not counted
+        self.lower, self.last_proof = 0.0, np.inf  # of the optimum: no objective is negative
         self.since, self.is_stuck, self.is_fresh = 0, False, isinstance(metric, Implicit)
         self.trusted = self._trust(metric) if is_exact(problem, metric) else None
 
@@ -148,8 +149,6 @@ class _Descent:
             step, decrement = self._direction()
             self.decrements.append(decrement)
             self.left, is_shown = self._suboptimality(decrement)
-            if self.goal.is_careful and self.point.objective <= self._target():
-                self.left, is_shown = self.point.objective, True  # no loss is negative
             if self._renews_metric(is_shown):
                 continue
             if self._is_told_to_stop() or self._has_arrived():
@@ -177,6 +176,7 @@ class _Descent:
 
     def _outcome(self) -> Outcome:
         self._has_arrived()
+        self.n_passes = max(self.n_passes, 1)  # one entry at least, of the first point
         self._is_told_to_stop()  # of passes that found nothing lower
         floor = self.problem.rounding(self.point.objective)
         return Outcome(self.point, self.metric, self.left, *self.history, not self.stages, floor)
@@ -190,6 +190,23 @@ class _Descent:
         Hessian whose rows' curvatures have fallen by a known factor since. A bound from a dual
         point is proven. All else is extrapolated by a metric that may be far off.
         """
+        left, is_shown = self._estimate(decrement)
+        if not self.goal.is_careful or left > CONFIRMED_FROM * self._target():
+            return left, is_shown
+        self._prove(left)
+        bound = self.point.objective - self.lower
+        if bound <= self._target():
+            return min(left, bound), True
+        if self.problem.is_smooth:
+            return left, is_shown
+        # sweeps over coordinates may stop short of the model's minimum, and promise too little
+        if can_prove(self.problem) and self.problem.l2 == 0.0:
+            return bound, False
+        left = max(left, MORE_CAUTION * left_of(self.decrements, self.objectives))
+        return left, left <= self._target()
+
+    def _estimate(self, decrement: float) -> tuple[float, bool]:
+        """Return what metric and history say, and whether the metric is known to be right."""
         if isinstance(self.metric, Implicit) and self._is_newton():
             rest = MORE_CAUTION * left_out(self.metric)
             return NEWTON_CAUTION * (decrement + rest), True
@@ -205,11 +222,17 @@ class _Descent:
         left *= MORE_CAUTION
         if self.damping.amount > 0.0:  # its decrement is small where it shortens steps
             return max(left, CONFIRMED_FROM * self._target()), False
-        if left <= CONFIRMED_FROM * self._target():
-            bound = quick_gap(self.problem, self.point)
-            if bound <= self._target():
-                return min(left, bound), True
         return left, False
+
+    def _prove(self, left: float) -> None:
+        """Raise the lower bound of the optimum, from the gradient or, under l1 alone, by a pass."""
+        problem, point = self.problem, self.point
+        if problem.l2 > 0.0:
+            self.lower = max(self.lower, point.objective - quick_gap(problem, point))
+        elif can_prove(problem) and left <= 0.5 * self.last_proof:
+            self.last_proof = left
+            proof = certify(problem._replace(dtype=np.float64), point)
+            self.lower = max(self.lower, proof.point.objective - proof.gap)
 
     def _is_newton(self) -> bool:
         """Tell whether the metric is the Hessian at the point."""

@@ -164,9 +164,10 @@ def _passes(plan: Pass, pace: float, u: Floats, goal: Goal) -> Outcome:
         decrements.append(_decrement(plan, point))
         left = left_of(decrements, objectives) if falls[-1] else np.inf
         target = max(goal.target(point.objective, goal.tol), problem.rounding(point.objective))
-        left = _shown(problem, point, left) if left <= target else MORE_CAUTION * left
+        is_last = pace < SMALLEST_PACE or number + 1 == goal.max_passes
+        left = _shown(problem, point, left) if left <= target or is_last else MORE_CAUTION * left
         lefts.append(left)
-        if goal.tells(problem, point, left) or left <= target or pace < SMALLEST_PACE:
+        if goal.tells(problem, point, left) or left <= target or is_last:
             break
     floor = problem.rounding(point.objective)
     converged = left <= max(goal.target(point.objective, goal.tol), floor)

@@ -72,7 +72,8 @@ class Solution(NamedTuple):
     left : float
         What stopped the solver: ``gap``, or an estimate of the suboptimality.
     n_iter : int
-        Passes over the data: the length of the lists in ``history``.
+        Passes over the data, the one to the first point not counted: the length of the lists in
+        ``history``.
     converged : bool
         Whether ``left`` came below what ``Effort.tol`` asks for.
     history : dict of str to list
