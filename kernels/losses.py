@@ -186,6 +186,17 @@ def growth_bend(x, edge):
     return exp(min(x, edge))
 
 
+def _without_units(loss):
+    """Spell out a loss without the fields that solvers set, where they are as they were."""
+    plain = type(loss)()
+    fields = [
+        f"{name}={value!r}"
+        for name, value in zip(loss._fields, loss)
+        if name not in ("level", "reach") or value != getattr(plain, name)
+    ]
+    return f"{type(loss).__name__}({', '.join(fields)})"
+
+
 class SquaredError(NamedTuple):
     """Half the squared residual: (raw - y)^2 / 2."""
 
@@ -598,6 +609,10 @@ class Poisson(NamedTuple):
 
     kind = REGRESSION
     link = LOG
+
+    def __repr__(self):
+        return _without_units(self)
+
     domain = NONNEGATIVE
 
     @staticmethod
@@ -642,6 +657,10 @@ class Gamma(NamedTuple):
 
     kind = REGRESSION
     link = LOG
+
+    def __repr__(self):
+        return _without_units(self)
+
     domain = POSITIVE
 
     @staticmethod
@@ -694,6 +713,9 @@ class Tweedie(NamedTuple):
 
     kind = REGRESSION
     link = LOG
+
+    def __repr__(self):
+        return _without_units(self)
 
     @staticmethod
     def convex(loss):

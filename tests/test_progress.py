@@ -66,7 +66,7 @@ def test_a_bar_that_stops_early_is_complete(cancer, capsys):
 def test_a_bar_over_passes(cancer, capsys):
     model = fastgd.LogisticRegression(verbose=1).fit(*cancer)
     shown = capsys.readouterr().err
-    assert f"{model.n_iter_[0] + 1}pass" in shown
+    assert f"{model.n_iter_[0]}pass" in shown
     assert f"objective={model.objective_:.6g}, left=" in shown
     X, y = load_iris(return_X_y=True)
     fastgd.LinearSVC(verbose=1).fit(scale(X), y)

@@ -443,6 +443,7 @@ def test_five_epochs_are_two_and_three(optimizer, layout):
     assert two.epochs == 2  # the start is left as it was
 
 
+@pytest.mark.filterwarnings("ignore:The last step's length:sklearn.exceptions.ConvergenceWarning")
 def test_a_vanishing_common_factor_is_multiplied_out():
     """Strong decay shrinks the factor of ``Scaled`` below its floor within an epoch, or to 0."""
     for l2 in (8.0, 1e3):

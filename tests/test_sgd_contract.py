@@ -15,7 +15,7 @@ import sklearn
 from sklearn import linear_model
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -66,11 +66,12 @@ def test_many_targets_are_each_as_if_alone(loss, sparse, X, raw):
     assert model.score(data, Y) == pytest.approx(sklearn.metrics.r2_score(Y, model.predict(data)))
 
 
-def test_one_column_of_targets_stays_a_column(X, raw):
-    model = fastgd.SGDRegressor(**QUICK).fit(X, raw[:, None])
+def test_one_column_of_targets_is_flattened_with_a_warning(X, raw):
+    with pytest.warns(DataConversionWarning, match="column-vector y"):
+        model = fastgd.SGDRegressor(**QUICK).fit(X, raw[:, None])
     alone = fastgd.SGDRegressor(**QUICK).fit(X, raw)
-    assert model.predict(X).shape == (120, 1)
-    np.testing.assert_allclose(model.coef_[0], alone.coef_, rtol=1e-10)
+    assert model.predict(X).shape == (120,)
+    np.testing.assert_array_equal(model.coef_, alone.coef_)
 
 
 @pytest.mark.parametrize("sparse", [False, True])

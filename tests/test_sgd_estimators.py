@@ -155,6 +155,7 @@ def test_one_versus_rest_is_scikit_learns(loss, sparse, digits):
         np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:The last step's length:sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
 @pytest.mark.parametrize(("alpha", "eta0"), [(2.0, 0.5), (0.1, 1.0), (0.1, 0.1), (1e-3, 0.1)])
 def test_steps_that_shrink_everything_are_the_same_on_sparse_data(optimizer, alpha, eta0, rng):

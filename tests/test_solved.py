@@ -118,6 +118,11 @@ def weak_words(case):
     return {"alpha": 0.0} if hasattr(case.make(), "alpha") else {}
 
 
+@pytest.mark.filterwarnings(
+    "ignore:With alpha=0:UserWarning",
+    "ignore:l1_ratio parameter is only used:UserWarning",
+    "ignore:Setting penalty=None will ignore:UserWarning",
+)
 @layouts
 @over(SOLVED_CASES)
 def test_scales_of_columns_do_not_matter(case, layout):
@@ -245,6 +250,8 @@ def test_scikit_learns_words_mean_something_here(case):
     X, y, _ = data(next(row for row in SOLVED_CASES if row.kind is case.kind))
     names = twin._parameter_constraints["solver"][0].options if "solver" in theirs else []
     for name in names:
+        if name == "liblinear" and np.unique(y).size > 2:
+            continue  # which is for two classes, here as there
         model = case.make(solver=name)
         if name in ("sag", "saga") and case.kind is not fastgd.LogisticRegression:
             model.set_params(tol=1e-7)

@@ -15,7 +15,13 @@ import fastgd
 from tests.tables import SOLVED_CASES, over, raw_of, targets_of
 from tests.test_solved import assert_close, outputs, twin_fitted, weak_words
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+# where a penalty of zero makes another argument needless, which is told as in scikit-learn
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning",
+    "ignore:With alpha=0:UserWarning",
+    "ignore:l1_ratio parameter is only used:UserWarning",
+    "ignore:Setting penalty=None will ignore:UserWarning",
+)
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 CLASSIFIERS = [case for case in SOLVED_CASES if is_classifier(case.make())]
 BINARY = [case for case in CLASSIFIERS if case.targets == "binary"]

@@ -17,7 +17,7 @@ from fastgd._solvers._piecewise import piecewise_linear
 from fastgd._solvers._problem import is_exact
 from fastgd._solvers._saga import saga
 from fastgd._solvers._sdca import mean_q, sdca
-from fastgd._solvers._stored import as_stored
+from fastgd._solvers._stored import as_stored, least_of
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._solvers._units import in_units
 from fastgd._solvers._wide import in_basis, is_reducible
@@ -75,9 +75,9 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
     """
     found: Answer = in_units(partial(_solve, solver), task, effort, start)
     solution = as_stored(task, found.solution)
-    asked = effort.tol * abs(solution.objective)
     if solution.left > found.solution.left:  # what rounding has added may be more than was asked
-        solution = solution._replace(converged=solution.converged and solution.left <= asked)
+        enough = max(effort.tol * abs(solution.objective), least_of(task))
+        solution = solution._replace(converged=solution.converged and solution.left <= enough)
     return found._replace(solution=solution)
 
 

@@ -37,7 +37,7 @@ from fastgd.kernels.certificate import best_intercept, fenchel_total
 from fastgd.kernels.objective import predict_raw
 
 INTERCEPT_STEPS = 50
-BALANCED = 1e-11  # sum_i s_i r_i, relative to sum_i s_i |r_i|: what is left is counted
+BALANCED = 1e-9  # sum_i s_i r_i, relative to sum_i s_i |r_i|: what is left is counted
 SMALL_SLOPE = 1e-3
 ALLOWANCE = 8 * float(np.finfo(np.float64).eps)  # relative: the rounding of both objectives
 
@@ -63,7 +63,7 @@ def certify(problem: Problem, point: Point) -> Certificate:
         return Certificate(point, np.inf)
     balanced = _balanced(problem, point)
     if balanced is None:
-        return Certificate(point, np.inf)
+        return Certificate(point, max(point.objective, 0.0))  # no objective is negative
     gap = _penalty_gap(problem, balanced)
     if problem.l2 == 0.0:
         gap = _gap_in_box(problem, balanced)

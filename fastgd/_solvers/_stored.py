@@ -17,6 +17,7 @@ from fastgd._validation import in_dtype
 from fastgd.kernels import losses
 from fastgd.kernels.rows import Dense
 
+ROUNDINGS = 4.0  # in units of the last digit
 NEGLIGIBLE = 1e-10  # of the objective: then it is not evaluated anew
 
 # The largest curvatures, where there is one.
@@ -78,10 +79,18 @@ def _rounded(task: Task, found: Solution) -> tuple[Floats, Any, float]:
         intercept = float(kept) if kept.ndim == 0 else kept
     square = float(np.sum(weight @ moved**2))
     largest = CURVATURES.get(type(task.loss), np.inf)
-    left = min(found.left, found.gap)
+    left = max(min(found.left, found.gap), 0.0)
     if not (np.isfinite(largest) and np.isfinite(left)):
         return coef, intercept, np.inf
     return coef, intercept, 0.5 * largest * square + float(np.sqrt(2.0 * largest * left * square))
+
+
+def least_of(task: Task) -> float:
+    """Return the squared loss that is rounding of predictions as large as the targets are."""
+    if task.loss.kind != losses.REGRESSION or getattr(type(task.loss), "link", None) is not None:
+        return 0.0
+    off = ROUNDINGS * float(np.finfo(np.dtype(task.dtype)).eps)
+    return off * off * float(np.mean(np.square(task.y, dtype=np.float64)))
 
 
 def _products(task: Task, coef: Floats) -> Floats:
