@@ -191,7 +191,7 @@ def _without_units(loss):
     plain = type(loss)()
     fields = [
         f"{name}={value!r}"
-        for name, value in zip(loss._fields, loss)
+        for name, value in zip(loss._fields, loss, strict=True)
         if name not in ("level", "reach") or value != getattr(plain, name)
     ]
     return f"{type(loss).__name__}({', '.join(fields)})"

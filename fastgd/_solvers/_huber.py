@@ -49,9 +49,12 @@ from fastgd._solvers._newton_systems import Covariance
 from fastgd._solvers._piecewise import refuse_infinite, state_in_units, unit_of, with_dual
 from fastgd._solvers._precondition import bound, with_penalty_of
 from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
+from fastgd._solvers._stored import rounded
 from fastgd._solvers._task import Effort, Solution, State, Task
+from fastgd._solvers._units import units_of
 from fastgd._threads import one_blas_thread
 from fastgd.kernels.losses import EpsilonInsensitive, Huber
+from fastgd.kernels.objective import predict_raw
 
 NORMAL = 0.6745  # the median of |z|, z standard normal
 ROUNDS = 50
@@ -175,6 +178,27 @@ def huber_with_scale(
     state = State(coef, intercept)
     found = found._replace(coef=coef, intercept=intercept, state=state, history=history, **numbers)
     return found, unit * scale
+
+
+def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> Solution:
+    """Return a solution as ``task.dtype`` keeps it, with its objective and gap."""
+    if np.dtype(task.dtype) != np.float32:
+        return found
+    coef, intercept, _ = rounded(task, found)
+    units = units_of(task)
+    params = np.append(*units.from_user(coef, intercept))
+    n, raw = task.y.shape[0], np.empty(task.y.shape[0])
+    predict_raw(units.task.rows, params, 0, n, raw)
+    weight = np.full(n, 1.0 / n) if task.weight is None else task.weight / np.sum(task.weight)
+    t = np.abs(units.task.y - raw) / scale
+    near = np.minimum(t, task.loss.epsilon)
+    objective = scale * (1.0 + float(weight @ (near * (2.0 * t - near))))
+    objective += task.l2 * float(coef @ coef)
+    worse = max(objective - found.objective, 0.0)
+    gap = found.gap + worse
+    stored = found._replace(coef=coef, intercept=intercept, state=State(coef, intercept))
+    stored = stored._replace(objective=objective, gap=gap, left=found.left + worse)
+    return stored._replace(converged=found.converged and (worse == 0.0 or gap <= tol * objective))
 
 
 class _InUnits(Scaled):

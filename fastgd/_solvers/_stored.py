@@ -35,7 +35,7 @@ def as_stored(task: Task, found: Solution) -> Solution:
     """Return a solution as ``task.dtype`` keeps it, with its objective, gap and suboptimality."""
     if np.dtype(task.dtype) != np.float32 or not _fits(found):
         return found
-    coef, intercept, change = _rounded(task, found)
+    coef, intercept, change = rounded(task, found)
     stored = found._replace(coef=coef, intercept=intercept)
     if hasattr(found.state, "coef"):
         stored = stored._replace(state=found.state._replace(coef=coef, intercept=intercept))
@@ -56,7 +56,7 @@ def _fits(found: Solution) -> bool:
     return is_finite and all(in_dtype(part, np.float32).dtype == np.float32 for part in parts)
 
 
-def _rounded(task: Task, found: Solution) -> tuple[Floats, Any, float]:
+def rounded(task: Task, found: Solution) -> tuple[Floats, Any, float]:
     """Return coefficients and intercepts, rounded, and a bound of what that adds to the objective.
 
     With v the mean square of what it adds to raw predictions, M the largest curvature and e the

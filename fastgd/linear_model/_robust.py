@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
 
 from fastgd._solvers._auto import Answer
-from fastgd._solvers._huber import LEAST_SCALE, HuberStart, huber_with_scale
+from fastgd._solvers._huber import LEAST_SCALE, HuberStart, huber_as_stored, huber_with_scale
 from fastgd._solvers._task import Solution
 from fastgd._solvers._units import in_units
 from fastgd._undo import or_as_before
@@ -141,6 +141,8 @@ class HuberRegressor(SolvedRegressor):
 
             watch.begin_solving(Given(X, y, sample_weight), write)
             solution, scale = in_units(huber_with_scale, task, self._effort(), start)
+            if task.loss.epsilon > 1.0:  # else the scale vanishes, and with it the loss's quadratic
+                solution = huber_as_stored(task, solution, scale, float(self.tol))
             state = HuberStart(solution.state, scale)
             solution = watch.finished(solution._replace(state=state))
             write(self, [solution])
