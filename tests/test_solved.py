@@ -161,8 +161,10 @@ def test_how_memory_lies_changes_nothing(case, layout):
     given = LAYOUTS[layout](X)
     one = case.make().fit(given, y, weight)
     again = case.make().fit(given, y, weight)
-    np.testing.assert_array_equal(again.coef_, one.coef_)
-    np.testing.assert_array_equal(again.intercept_, one.intercept_)
+    # LAPACK, which ends a quantile's fit, has last digits that depend on where its arrays lie
+    last_digit = 1e-12 if isinstance(one, fastgd.QuantileRegressor) else 0.0
+    np.testing.assert_allclose(again.coef_, one.coef_, rtol=last_digit, atol=last_digit)
+    np.testing.assert_allclose(again.intercept_, one.intercept_, rtol=last_digit)
     if sp.issparse(given):
         others = [given.tocsc(), sp.csr_matrix(given)]
         arrays = given.data, given.indices, given.indptr

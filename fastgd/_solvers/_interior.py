@@ -304,7 +304,8 @@ class _Path:
 
     def _products(self) -> float:
         """Return what the gap is, where residuals and gradient are as they should be."""
-        return float(self.now.p @ self.now.above + self.now.m @ self.now.below)
+        now = self.now
+        return float(np.sum(now.p * now.above + now.m * now.below))
 
     def note(self) -> None:
         """Write down a step."""
@@ -334,9 +335,10 @@ class _Path:
 
         du, dp, dm, dr = direction(-now.p * now.above, -now.m * now.below)
         primal, dual = self._lengths(dp, dm, dr, 1.0)
-        mu = float(now.p @ now.above + now.m @ now.below)
+        # sums, not BLAS's dot, whose last digit depends on where in memory its arguments lie
+        mu = float(np.sum(now.p * now.above + now.m * now.below))
         p, m = now.p + primal * dp, now.m + primal * dm
-        after = float(p @ (now.above - dual * dr) + m @ (now.below + dual * dr))
+        after = float(np.sum(p * (now.above - dual * dr) + m * (now.below + dual * dr)))
         center = (max(after, 0.0) / mu) ** 3 * mu / (2.0 * now.p.shape[0])
         up = center - now.p * now.above + dp * dr
         down = center - now.m * now.below - dm * dr

@@ -168,19 +168,19 @@ def conjugate_gradients(
     x = roughly(rhs)
     rest = rhs - image(x)
     y = roughly(rest)
-    size, goal = float(rest @ y), ACCURACY**2 * abs(float(rhs @ x))
+    size, goal = float(np.sum(rest * y)), ACCURACY**2 * abs(float(np.sum(rhs * x)))
     direction = y
     for _ in range(MOST_CORRECTIONS):
         if not size > goal:
             break
         change = image(direction)
-        bend = float(direction @ change)
+        bend = float(np.sum(direction * change))
         if not bend > 0.0:
             break
         length = size / bend
         x, rest = x + length * direction, rest - length * change
         y = roughly(rest)
-        before, size = size, float(rest @ y)
+        before, size = size, float(np.sum(rest * y))
         direction = y + (size / before) * direction
     return x
 
