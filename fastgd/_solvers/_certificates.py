@@ -37,7 +37,10 @@ from fastgd.kernels.certificate import best_intercept, fenchel_total
 from fastgd.kernels.objective import predict_raw
 
 INTERCEPT_STEPS = 50
-BALANCED = 1e-9  # sum_i s_i r_i, relative to sum_i s_i |r_i|: what is left is counted
+BALANCED, ACCEPTED = (
+    1e-13,
+    1e-9,
+)  # sum_i s_i r_i, relative to sum_i s_i |r_i|: what is left is counted
 SMALL_SLOPE = 1e-3
 ALLOWANCE = 8 * float(np.finfo(np.float64).eps)  # relative: the rounding of both objectives
 
@@ -85,7 +88,9 @@ def can_prove(problem: Problem) -> bool:
 
 def quick_gap(problem: Problem, point: Point) -> float:
     """Return the bound without reading X; inf where the intercept is not at its best."""
-    if not can_prove(problem) or problem.l2 == 0.0 or not _is_balanced(problem, point):
+    if not can_prove(problem) or problem.l2 == 0.0:
+        return float("inf")
+    if _imbalance(problem, point) > ACCEPTED * _size_of_slopes(problem, point):
         return float("inf")
     return _penalty_gap(problem, point)
 
@@ -130,9 +135,11 @@ def _balanced(problem: Problem, point: Point) -> Point | None:
         shift = _best_intercepts(problem, raw)
     moved = _moved(problem, point, shift)
     rounding = ALLOWANCE * (abs(point.objective) + abs(problem.least))
-    if not (_is_balanced(problem, moved) and moved.objective <= point.objective + rounding):
-        return None
-    return moved
+    is_better = moved.objective <= point.objective + rounding
+    if not is_better or _imbalance(problem, moved) > _imbalance(problem, point):
+        moved = point
+    is_accepted = _imbalance(problem, moved) <= ACCEPTED * _size_of_slopes(problem, moved)
+    return moved if is_accepted else None
 
 
 def _moved(problem: Problem, point: Point, shift: Any) -> Point:

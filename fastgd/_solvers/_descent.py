@@ -277,7 +277,8 @@ class _Descent:
         if not can_renew(problem):
             return False
         is_near = self.left <= CONFIRMED_FROM * self._target()
-        if is_near and not is_shown and _can_confirm(problem, self.n_passes):
+        knows = is_shown or self._drift() is not None
+        if is_near and not knows and _can_confirm(problem, self.n_passes):
             self.damping.amount = 0.0
             precise = problem._replace(dtype=np.float64)
             self.metric = newton_metric(precise, self.point, self.damping)
