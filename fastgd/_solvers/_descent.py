@@ -191,17 +191,16 @@ class _Descent:
         point is proven. All else is extrapolated by a metric that may be far off.
         """
         left, is_shown = self._estimate(decrement)
-        if not self.goal.is_careful or left > CONFIRMED_FROM * self._target():
+        if not self.goal.is_careful:
             return left, is_shown
-        self._prove(left)
+        if left <= CONFIRMED_FROM * self._target():
+            self._prove(left)
         bound = self.point.objective - self.lower
         if bound <= self._target():
             return min(left, bound), True
-        if self.problem.is_smooth:
+        if self.problem.is_smooth or left > CONFIRMED_FROM * self._target():
             return left, is_shown
         # sweeps over coordinates may stop short of the model's minimum, and promise too little
-        if can_prove(self.problem) and self.problem.l2 == 0.0:
-            return bound, False
         left = max(left, MORE_CAUTION * left_of(self.decrements, self.objectives))
         return left, left <= self._target()
 

@@ -60,6 +60,7 @@ NORMAL = 0.6745  # the median of |z|, z standard normal
 ROUNDS = 50
 LEAST_SCALE = 1e-15  # of the targets' spread, where residuals vanish
 SCALE_TOL = 1e-12
+SHARPER = 1e-2
 INNER_SHARE = 0.1
 VANISHING = 1e-7  # of the targets' spread: then a scale of zero is tried
 MOST_SHRUNK = 0.01  # of a scale, in a round: the secant of few points may point below zero
@@ -305,10 +306,11 @@ def _fit(joint: _Joint, effort: Effort, start: HuberStart | None) -> _Fitted:
     while n_iter < effort.max_iter and len(tried) < ROUNDS:
         now = joint.at(scale)
         metric = bound(now, np.empty(0)) if metric is None else with_penalty_of(now, metric)
-        floor = 0.5 * INNER_SHARE * tol * scale**2  # in F, part of the scale alone
+        share = INNER_SHARE * SHARPER**idle  # more exactly, where a round proved no more
+        floor = 0.5 * share * tol * scale**2  # in F, part of the scale alone
         most = min(effort.max_iter - n_iter, INNER_PASSES)
         outcome = descend(
-            now, u, metric, Goal(INNER_SHARE * tol, floor, most, Silenced(effort.observer)), None
+            now, u, metric, Goal(share * tol, floor, most, Silenced(effort.observer)), None
         )
         passes = len(outcome.objectives)
         n_iter += passes

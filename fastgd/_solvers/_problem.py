@@ -99,6 +99,8 @@ class Problem(NamedTuple):
         rounding of its target, half its square by the product of both.
         """
         own = EPSILON * abs(objective)
+        if self.loss.kind != losses.REGRESSION:
+            return own + EPSILON * EPSILON  # all rows are right to 32 digits
         if has_log_link(self.loss):
             return own + 4.0 * EPSILON * self.terms
         off = 4.0 * EPSILON * self.terms
