@@ -49,7 +49,7 @@ from fastgd._solvers._newton_systems import Covariance
 from fastgd._solvers._piecewise import refuse_infinite, state_in_units, unit_of, with_dual
 from fastgd._solvers._precondition import bound, with_penalty_of
 from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
-from fastgd._solvers._stored import rounded
+from fastgd._solvers._stored import ROUNDINGS, rounded
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._solvers._units import units_of
 from fastgd._threads import one_blas_thread
@@ -61,6 +61,7 @@ ROUNDS = 50
 LEAST_SCALE = 1e-15  # of the targets' spread, where residuals vanish
 SCALE_TOL = 1e-12
 SHARPER = 1e-2
+CAUTION = 10.0  # where the dual point's bound feels the last digit of the scale
 INNER_SHARE = 0.1
 VANISHING = 1e-7  # of the targets' spread: then a scale of zero is tried
 MOST_SHRUNK = 0.01  # of a scale, in a round: the secant of few points may point below zero
@@ -148,6 +149,7 @@ class _Fitted(NamedTuple):
     n_iter: int
     objectives: list[float]
     gaps: list[float]
+    estimate: float = np.inf  # of the suboptimality, where it was found
 
 
 def huber_with_scale(
@@ -199,7 +201,9 @@ def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> So
     gap = found.gap + worse
     stored = found._replace(coef=coef, intercept=intercept, state=State(coef, intercept))
     stored = stored._replace(objective=objective, gap=gap, left=found.left + worse)
-    return stored._replace(converged=found.converged and (worse == 0.0 or gap <= tol * objective))
+    off = ROUNDINGS * float(np.finfo(np.float32).eps) * float(np.sqrt(np.mean(task.y**2)))
+    is_within = worse <= 0.1 * tol * objective or gap <= tol * objective or worse <= off
+    return stored._replace(converged=found.converged and is_within)
 
 
 class _InUnits(Scaled):
@@ -232,10 +236,11 @@ def _jointly(task: Task, effort: Effort, start: HuberStart | None) -> tuple[Solu
     history = {"objective": found.objectives, "suboptimality": found.gaps}
     kinks = kinks_of(EpsilonInsensitive(0.0), problem.y, problem.weight)
     floor = 2.0 * joint.epsilon * rounding_of(problem, kinks, found.u)
-    converged = gap <= effort.tol * objective or objective <= floor + LEAST_SCALE
+    far = min(gap, CAUTION * found.estimate)
+    converged = far <= effort.tol * objective or objective <= floor + LEAST_SCALE
     model = model_at(joint.problem, found.u)
     about = found.n_iter, converged, history, None
-    return Solution(model.coef, model.intercept, objective, gap, gap, *about), found.scale
+    return Solution(model.coef, model.intercept, objective, gap, far, *about), found.scale
 
 
 def _of_vanishing_scale(task: Task, joint: _Joint, effort: Effort, found: _Fitted) -> _Fitted:
@@ -320,7 +325,10 @@ def _fit(joint: _Joint, effort: Effort, start: HuberStart | None) -> _Fitted:
         before = found.gap
         found = _better(found, joint, u, residual, scale, None)
         found = _better(found, joint, u, residual, wanted, None)
-        found = found._replace(n_iter=n_iter)
+        near = np.minimum(np.abs(residual) / scale, joint.epsilon)
+        slope = 1.0 - float(problem.weight @ near**2)  # dF/dsigma
+        estimate = abs(slope * (wanted - scale)) + 2.0 * max(outcome.left, 0.0) / scale
+        found = found._replace(n_iter=n_iter, estimate=estimate)
         found.objectives.extend([found.objective] * passes)
         found.gaps.extend([found.gap] * passes)
         known = {"objective": found.objective, "suboptimality": found.gap}
