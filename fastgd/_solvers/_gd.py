@@ -50,7 +50,8 @@ from fastgd.kernels.objective import total_loss
 ROWS_PER_PARAMETER = 20  # a sample's optimum is then within 1/40 nat a row of the whole's
 GROWTH = 8
 SMALL_IS_FINISHED_TO = 1e-12
-LAST_STEPS = 6
+LAST_STEPS = 8
+SHORTENED = 0.05  # by each last step, or the metric is not the Hessian
 
 
 def gd(task: Task, effort: Effort, start: State | None = None) -> Solution:
@@ -223,8 +224,9 @@ def polished(problem: Problem, outcome: Outcome) -> Point:
     for _ in range(LAST_STEPS):
         step = _last_step(precise, point, metric)
         now = float(np.linalg.norm(step))
-        if not now < 0.5 * length:
-            if metric is not outcome.metric or is_exact(problem, metric):
+        is_known = metric is not outcome.metric or is_exact(problem, metric)
+        if not now < (0.5 if is_known else SHORTENED) * length:
+            if is_known:
                 break
             metric, length = hessian(precise, point), np.inf
             continue
