@@ -829,7 +829,11 @@ def test_predictions_that_fail_leave_the_old_ones(run):
 # -- signals, and streams that fail ------------------------------------------------------------
 
 SLOW = """
-import sys, time
+import signal, sys, time
+# the tests may run where signals are ignored, as in the background of a shell
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from fastgd.cli import main, _predict
 def slow(pipeline, chunk, width):
     print("begun", file=sys.stderr, flush=True)
@@ -863,6 +867,7 @@ def test_an_interrupted_training_saves_no_model(run, monkeypatch):
     """A fit by itself answers the first Ctrl-C with the coefficients that it has."""
     from fastgd import LogisticRegression
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     np.savez("data.npz", X=X, y=Y)
     fit = LogisticRegression.fit
 
@@ -873,7 +878,7 @@ def test_an_interrupted_training_saves_no_model(run, monkeypatch):
     monkeypatch.setattr(LogisticRegression, "fit", interrupted)
     assert run(NPZ) == (130, "data.npz: 6 rows, 2 features (dense), 2 classes\n", INTERRUPTED)
     assert not Path("out").exists()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
 INTERRUPTED = "fastgd train: interrupted\n"
