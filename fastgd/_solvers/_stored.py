@@ -18,7 +18,8 @@ from fastgd.kernels import losses
 from fastgd.kernels.rows import Dense
 
 ROUNDINGS = 4.0  # in units of the last digit
-NEGLIGIBLE = 1e-10  # of the objective: then it is not evaluated anew
+NEGLIGIBLE, MOST_NEGLECTED = 1e-10, 1e-7  # of the objective: then it is not evaluated anew
+SHARE_OF_LEFT = 1e-3  # nor where it is so small a part of the suboptimality
 
 # The largest curvatures, where there is one.
 CURVATURES = {
@@ -39,7 +40,7 @@ def as_stored(task: Task, found: Solution) -> Solution:
     stored = found._replace(coef=coef, intercept=intercept)
     if hasattr(found.state, "coef"):
         stored = stored._replace(state=found.state._replace(coef=coef, intercept=intercept))
-    if change <= NEGLIGIBLE * abs(found.objective):
+    if change <= _negligible(found):
         worse, objective = change, found.objective
     else:
         objective = objective_of(task, coef, intercept)
@@ -56,6 +57,12 @@ def _fits(found: Solution) -> bool:
     return is_finite and all(in_dtype(part, np.float32).dtype == np.float32 for part in parts)
 
 
+def _negligible(found: Solution) -> float:
+    """Return by how much an objective may grow before it is evaluated anew."""
+    far = SHARE_OF_LEFT * min(found.left, found.gap)
+    return max(min(far, MOST_NEGLECTED * abs(found.objective)), NEGLIGIBLE * abs(found.objective))
+
+
 def rounded(task: Task, found: Solution) -> tuple[Floats, Any, float]:
     """Return coefficients and intercepts, rounded, and a bound of what that adds to the objective.
 
@@ -65,6 +72,15 @@ def rounded(task: Task, found: Solution) -> tuple[Floats, Any, float]:
     units = units_of(task)
     coef = np.asarray(found.coef, np.float32).astype(np.float64)
     lost = np.asarray(found.coef, np.float64) - coef
+    if units.origin is None and task.weight is None and not isinstance(task.rows, Dense):
+        # |x_i d|^2 <= |x_i|^2 |d|^2: for rows of ordinary size that says enough
+        length = float(np.sum(np.square(task.rows.data, dtype=np.float64))) / task.y.shape[0]
+        kept = np.asarray(found.intercept, np.float32).astype(np.float64)
+        off = np.max(np.abs(kept - found.intercept))
+        square = (np.sqrt(length * float(np.sum(lost**2))) + off) ** 2
+        change = _growth(task, found, float(square))
+        if change <= _negligible(found):
+            return coef, float(kept) if kept.ndim == 0 else kept, change
     moved = _products(units.task, lost)
     weight = np.full(moved.shape[0], 1.0 / moved.shape[0])
     if task.weight is not None:
@@ -77,12 +93,16 @@ def rounded(task: Task, found: Solution) -> tuple[Floats, Any, float]:
         kept = np.asarray(exact, np.float32).astype(np.float64)
         moved = moved - mean + (exact - kept)
         intercept = float(kept) if kept.ndim == 0 else kept
-    square = float(np.sum(weight @ moved**2))
+    return coef, intercept, _growth(task, found, float(np.sum(weight @ moved**2)))
+
+
+def _growth(task: Task, found: Solution, square: float) -> float:
+    """Return M v / 2 + sqrt(2 M e v)."""
     largest = CURVATURES.get(type(task.loss), np.inf)
     left = max(min(found.left, found.gap), 0.0)
     if not (np.isfinite(largest) and np.isfinite(left)):
-        return coef, intercept, np.inf
-    return coef, intercept, 0.5 * largest * square + float(np.sqrt(2.0 * largest * left * square))
+        return float("inf")
+    return 0.5 * largest * square + float(np.sqrt(2.0 * largest * left * square))
 
 
 def least_of(task: Task) -> float:
