@@ -159,7 +159,6 @@ HUBER = {
 }
 QUANTILE = {
     "test_quantile_toy_example[*": LAST_DIGIT,
-    "test_error_interior_point_future": SOLVER,
 }
 BASE = {
     "test_raises_value_error_if_positive_and_sparse": SPARSE_POSITIVE,
