@@ -49,7 +49,7 @@ dashboard: bench  ## and all that was measured before, on localhost
 
 peers:
 	mkdir -p build
-	$(PYTHON) benchmarks/peers.py --all-offline --markdown --fstar build/fstar.json \
+	$(PYTHON) benchmarks/peers --all-offline --markdown --fstar build/fstar.json \
 		--json build/peers.json --plot build/peers.png
 
 docs:  ## the site, in build/html; it runs the examples
