@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 PAGES = [
     "README.md",
-    *(f"docs/{name}.md" for name in ("architecture", "datasets", "estimators", "migration")),
+    *(f"docs/{name}.md" for name in ("datasets", "estimators", "migration")),
     *(f"docs/{name}.md" for name in ("quantization", "scikit-learn", "watching")),
 ]
 
