@@ -7,24 +7,24 @@ the mean over all rows is the *objective*,
 
 .. math:: F(w, b) = \frac{1}{n} \sum_{i=1}^n \mathrm{loss}(y_i, \mathrm{raw}_i).
 
-Gradient descent (Cauchy 1847) takes steps against the gradient of :math:`F`, and the length of a
-step is the gradient's times a *learning rate* :math:`\eta`. By the chain rule
+Gradient descent (Cauchy 1847) takes steps against the gradient of :math:`F`. The length of a step
+is that of the gradient times a *learning rate* :math:`\eta`. By the chain rule
 
 .. math::
    \frac{\partial F}{\partial w} =
    \frac{1}{n} \sum_{i=1}^n \mathrm{loss}'(y_i, \mathrm{raw}_i)\, x_i ,
 
-where :math:`\mathrm{loss}'` is the derivative by :math:`\mathrm{raw}`. So descent never sees the
-loss itself. All that it knows of the loss is its derivative: how hard, and in which direction, each
-row pulls at the model.
+where :math:`\mathrm{loss}'` is the derivative with respect to :math:`\mathrm{raw}`. So descent
+depends on the loss through its derivative only: how strongly, and in which direction, each row
+influences the model.
 """
 
 # %%
-# One step, by hand and by the library
-# ------------------------------------
+# One step, by hand and with the library
+# --------------------------------------
 #
-# 442 patients: the progress of their diabetes after a year, against their body mass index. With
-# ``batch_size="full"`` one epoch of ``partial_fit`` is one step of the formula above.
+# The data are 442 patients: the progression of their diabetes after a year, and their body mass
+# index. With ``batch_size="full"`` one epoch of ``partial_fit`` is one step of the formula above.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -54,10 +54,10 @@ print(f"by fastgd   w = {model.coef_[0]:.6f}  b = {model.intercept_[0]:.6f}")
 # The landscape
 # -------------
 #
-# Two parameters, so :math:`F` can be drawn: each point of the left picture is a line in the right
-# one. The squared error makes a bowl. Steps stand at right angles to its contours, which is why the
-# path first falls into the valley and then follows it: along the valley the slope is small, and so
-# are the steps.
+# There are two parameters, so :math:`F` can be plotted: each point on the left is a line on the
+# right. The squared error forms a bowl. Steps are perpendicular to its contours, so the path first
+# falls into the valley and then follows it: along the valley the slope is small, and so are the
+# steps.
 
 
 def path_of(model, n_steps):
@@ -89,15 +89,15 @@ right.legend(title="steps", loc="upper left")
 plt.show()
 
 # %%
-# Other losses pull otherwise
-# ---------------------------
+# Other losses
+# ------------
 #
-# The upper pictures show losses, the lower ones their derivatives: what descent sees. For numbers
-# (left) the squared error pulls the harder the further away a row is; Huber's loss (1964) stops at
-# ``epsilon``, the absolute error always pulls by one. For classes (right, of a row with label 1)
-# all pull at rows on the wrong side. Beyond the margin at 1 the hinge of the support-vector machine
-# lets go altogether, while the logistic loss never quite does: its derivative is :math:`p - y`,
-# probability minus label.
+# The upper plots show losses, the lower ones their derivatives, which is what descent uses. In
+# regression (left), the influence of a row under the squared error grows with its residual; under
+# Huber's loss (1964) it is bounded by ``epsilon``, and under the absolute error it is always one.
+# In classification (right, for a row with label 1), rows on the wrong side have influence under all
+# losses. Beyond the margin at 1 the hinge of the support vector machine has none, while the
+# logistic loss always has some: its derivative is :math:`p - y`, probability minus label.
 
 from fastgd.losses import AbsoluteError, Hinge, Huber, LogLoss, SquaredError, SquaredHinge
 
@@ -107,11 +107,11 @@ groups = [
     (1.0, [SquaredHinge(), LogLoss(), Hinge()]),
 ]
 figure, panels = plt.subplots(2, 2, figsize=(9.5, 5.5), sharex=True, layout="constrained")
-for (above, below), (label, tags) in zip(panels.T, groups, strict=True):
-    for tag, style in zip(tags, ("-", "--", ":"), strict=True):
-        name = type(tag).__name__
-        above.plot(raw, [tag.value(tag, label, r) for r in raw], style, label=name)
-        below.plot(raw, [tag.gradient(tag, label, r) for r in raw], style)
+for (above, below), (label, losses) in zip(panels.T, groups, strict=True):
+    for loss, style in zip(losses, ("-", "--", ":"), strict=True):
+        name = type(loss).__name__
+        above.plot(raw, [loss.value(loss, label, r) for r in raw], style, label=name)
+        below.plot(raw, [loss.gradient(loss, label, r) for r in raw], style)
     above.set_ylim(-0.2, 5)
     below.set_ylim(-5, 3.2)
     above.legend(loc="upper center" if label == 0.0 else "upper right")
@@ -122,13 +122,14 @@ panels[1, 1].set(xlabel="raw")
 plt.show()
 
 # %%
-# What that means for damaged data
-# --------------------------------
+# What that means for outliers
+# ----------------------------
 #
-# Let the ten leanest patients have lost their decimal point: their targets are ten times too large.
-# With the squared error ten rows of 442 take three quarters of the line's slope away. Under Huber's
-# loss each of them pulls no harder than any other row that is 20 or more away, and the line stays
-# about where it was. Same data, same descent, another derivative.
+# Suppose that the targets of the ten leanest patients lost their decimal point, and are ten times
+# too large. With the squared error these ten rows of 442 reduce the slope of the line by three
+# quarters. Under Huber's loss each of them has no more influence than any other row with a residual
+# of 20 or more, and the line hardly moves. The data and the algorithm are the same; the derivative
+# differs.
 
 y_damaged = y.copy()
 damaged = np.argsort(x)[:10]
@@ -154,10 +155,10 @@ plt.show()
 # To take away
 # ------------
 #
-# * Choose the loss for what a mistake costs. Descent follows from it through its derivative alone.
-# * A bounded derivative makes a model that single rows cannot carry away.
-# * A loss of your own is two short functions: :doc:`/generated/howto/own_loss`. All that are built
-#   in, with formulas and pictures: :doc:`/catalogue`.
+# * Choose the loss by the cost of an error. It affects descent through its derivative only.
+# * With a bounded derivative, single rows have bounded influence on the model.
+# * A custom loss is two short functions: :doc:`/generated/howto/own_loss`. For all built-in losses,
+#   with formulas and plots, see :doc:`/catalogue`.
 #
 # Sources: Cauchy, *Méthode générale pour la résolution des systèmes d'équations simultanées*, 1847.
 # Huber, *Robust Estimation of a Location Parameter*, 1964. Cox, *The Regression Analysis of Binary

@@ -7,19 +7,19 @@ The gradient of the objective is a mean over all rows. A mean can be estimated f
 
 .. math:: g = \frac{1}{m} \sum_{i \in \text{batch}} \mathrm{loss}'(y_i, \mathrm{raw}_i)\, x_i ,
 
-which has the right direction *on average*. All rows make *batch* gradient descent
-(``batch_size="full"``), a single one *stochastic* gradient descent (``batch_size=1``, Robbins and
-Monro 1951), a few *mini-batch* descent. This lesson shows what is paid and what is gained.
+which has the right direction *on average*. With all rows it is *batch* gradient descent
+(``batch_size="full"``), with a single row *stochastic* gradient descent (``batch_size=1``, Robbins
+and Monro 1951), with a few rows *mini-batch* descent. This lesson shows the trade-off.
 """
 
 # %%
-# Three walks to the same valley
-# ------------------------------
+# Three paths to the same minimum
+# -------------------------------
 #
-# The line of lesson 1, three epochs with each batch size. An epoch reads every row once, so all
-# three do the same amount of arithmetic, each at a rate that suits it. For that, the full batch
-# takes 3 steps, the batches of 32 take 42, and single rows 1326. Small batches get further, and
-# stagger.
+# The line of lesson 1 is trained for three epochs with each batch size, at a suitable rate. An
+# epoch reads every row once, so all three do the same amount of arithmetic: the full batch in 3
+# steps, batches of 32 in 42, and single rows in 1326. Small batches get closer to the minimum, on
+# noisier paths.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -75,10 +75,10 @@ plt.show()
 # How wrong is the gradient of a batch?
 # -------------------------------------
 #
-# One step from 0 by the rows of a random batch, divided by the rate, is that batch's estimate of
-# the gradient. Its distance from the whole gradient falls as :math:`1/\sqrt{m}`: a batch four times
-# as large costs four times as much, and is only twice as exact. That is why small batches win where
-# rows resemble each other, and why the full batch seldom pays far from the optimum.
+# One step from 0 with the rows of a random batch, divided by the rate, is the estimate of the
+# gradient by that batch. Its distance from the full gradient falls as :math:`1/\sqrt{m}`: a batch
+# four times as large costs four times as much, and is only twice as accurate. That is why small
+# batches are efficient where rows are similar, and the full batch seldom is far from the optimum.
 
 X = StandardScaler().fit_transform(columns)
 whole = -sgd("full", 1.0).partial_fit(X, y).coef_
@@ -101,11 +101,11 @@ for size, error in zip(sizes, errors, strict=True):
 # What the noise costs in the end
 # -------------------------------
 #
-# All ten columns now, one rate for all batch sizes. ``monitor=True`` takes the true objective of
-# all rows after each epoch. Small batches fall first, and then stay at a *floor*: with a constant
-# rate the noise of the batches carries the model around the optimum, and the floor is about
-# proportional to rate / batch size (Bottou, Curtis and Nocedal 2018, theorem 4.6). The full batch
-# has no noise and no floor, and is still on its way.
+# Now with all ten columns, and the same rate for all batch sizes. ``monitor=True`` computes the
+# true objective of all rows after each epoch. With small batches it falls faster at first, and then
+# stays at a *noise floor*: at a constant rate the noise of the batches moves the model around the
+# optimum, at a level about proportional to rate / batch size (Bottou, Curtis and Nocedal 2018,
+# theorem 4.6). The full batch has no noise and no floor, and is still converging.
 
 A = np.column_stack([X, np.ones(len(y))])
 optimum = 0.5 * np.mean((A @ np.linalg.lstsq(A, y)[0] - y) ** 2)
@@ -130,11 +130,12 @@ plt.show()
 # To take away
 # ------------
 #
-# * An epoch costs the same with any batch size (and vectorised code prefers some tens of rows);
-#   what differs is how many steps it buys, and how noisy they are.
-# * Start with 16 to 64. Take 1 for scikit-learn's own steps, ``"full"`` for few rows or no noise.
-# * A floor is lowered by a smaller rate or a larger batch: double the batch, and the rate may be
-#   doubled at the same floor (Goyal et al. 2017), up to the limit that lesson 4 finds.
+# * An epoch does the same arithmetic with any batch size (and vectorised code is fastest with some
+#   tens of rows); the number of steps and their noise differ.
+# * Start with 16 to 64. Use 1 for the same steps as scikit-learn, ``"full"`` for few rows or to
+#   avoid noise.
+# * A smaller rate or a larger batch lowers the noise floor: with twice the batch size, the rate can
+#   be doubled at the same floor (Goyal et al. 2017), up to the limit of lesson 4.
 #
 # Sources: Robbins and Monro, *A Stochastic Approximation Method*, 1951. Bottou, Curtis and Nocedal,
 # *Optimization Methods for Large-Scale Machine Learning*, 2018,

@@ -2,10 +2,10 @@ r"""
 3. The optimizers
 =================
 
-A gradient :math:`g` says where it goes down. An *optimizer* says what to make of it. All of them
-answer the same difficulty: a valley that is steep across and flat along. Its *condition number*
-:math:`\kappa` is the largest curvature divided by the smallest; one step length is too long for the
-one direction or too short for the other.
+An *optimizer* decides how a gradient :math:`g` becomes a step. All of them address the same
+difficulty: a valley that is steep across and flat along. Its *condition number* :math:`\kappa` is
+the largest curvature divided by the smallest; any single step length is too long for one direction
+or too short for the other.
 
 ============  ==================================================================================
 plain         :math:`w \leftarrow w - \eta g`
@@ -16,21 +16,22 @@ RMSprop       the same with a fading mean: :math:`s \leftarrow \rho s + (1 - \rh
 Adam          RMSprop with momentum, both corrected for their start at 0 (Kingma and Ba 2015)
 ============  ==================================================================================
 
-The first three have one rate for all coefficients; the others one for each, by the size of its own
-past gradients.
+The first three have one rate for all coefficients; the others have one for each, which depends on
+the size of its past gradients.
 """
 
 # %%
-# Two parameters: a valley along an axis, and one across
-# ------------------------------------------------------
+# Two parameters: a valley along an axis, and a rotated one
+# ---------------------------------------------------------
 #
-# Two rows make a bowl :math:`(w_1^2 + 30 w_2^2)/2` around the minimum, so :math:`\kappa = 30`. The
-# lower row has the same bowl turned by 45 degrees. Forty steps each, at a rate that suits.
+# Two rows of data form a bowl :math:`(w_1^2 + 30 w_2^2)/2` around the minimum, so :math:`\kappa =
+# 30`. The lower plots show the same bowl rotated by 45 degrees. Each path has forty steps at a
+# suitable rate.
 #
-# Plain descent jumps across the valley and creeps along it. Momentum adds up what the jumps have in
-# common, and cancels the rest. Adagrad, RMSprop and Adam measure each coordinate for itself:
-# upright valleys are round to them, since both rates fit. Turned valleys are not: then neither
-# coordinate is the flat one, and the advantage is gone.
+# Plain descent oscillates across the valley and moves slowly along it. Momentum adds up what
+# successive steps have in common, and the rest cancels. Adagrad, RMSprop and Adam scale each
+# coordinate separately, which removes the bad condition of a valley along an axis. In a rotated
+# valley neither coordinate is the flat one, and the advantage is lost.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -86,8 +87,8 @@ plt.show()
 # Ten real columns
 # ----------------
 #
-# The columns of the diabetes data are scaled, but two of them (``s1`` and ``s2``, cholesterol)
-# nearly say the same. That is a valley, and a turned one. Each optimizer has the best of nine
+# The columns of the diabetes data are scaled, but two of them (``s1`` and ``s2``, cholesterol) are
+# highly correlated, which forms a rotated valley. Each optimizer is shown at the best of nine
 # rates.
 
 X, y = load_diabetes(return_X_y=True, scaled=False)
@@ -124,26 +125,26 @@ panel.legend(ncols=3, loc="upper right")
 plt.show()
 
 # %%
-# Momentum's gain is the theory's: on a bowl plain descent needs about :math:`\kappa` steps for each
-# digit, momentum :math:`\sqrt{\kappa}` (Polyak 1964). What the adaptive methods gain is another
-# thing. Their step does not depend on the scale of columns or loss: the rate of Adam is a length,
-# about how far a coefficient moves at most. The coefficients here count points of progress and are
-# of size 30, so the best rate is in the tens; the default of 0.001 is for coefficients of about
-# one. They shine where columns differ in how often they are not zero, as words do.
+# The gain of momentum is what theory predicts: on a bowl plain descent needs about :math:`\kappa`
+# steps for each digit, momentum :math:`\sqrt{\kappa}` (Polyak 1964). The gain of adaptive methods
+# is different. Their steps do not depend on the scale of columns or loss: the rate of Adam is about
+# the largest distance that a coefficient moves in a step. The coefficients here are of size 30, so
+# the best rate is in the tens; the default of 0.001 suits coefficients of about one. Adaptive
+# methods are at their best where columns differ in how often they are non-zero, as words do.
 #
 # To take away
 # ------------
 #
-# * First scale the columns; that mends upright valleys for every optimizer.
+# * First scale the columns; that removes valleys along an axis for every optimizer.
 # * ``"nesterov"`` or ``"momentum"`` for dense, scaled columns, and large batches;
-#   ``"adagrad"`` or ``"ftrl"`` for sparse ones; ``"adam"`` where scales are not known.
-# * A rate belongs to its optimizer: momentum of 0.9 moves ten times as far as plain steps with the
-#   same rate. Without ``eta0`` each optimizer takes its own default.
-# * For linear models there are solvers that measure the valley and need no rate at all, such as
+#   ``"adagrad"`` or ``"ftrl"`` for sparse ones; ``"adam"`` where scales are unknown.
+# * A rate is for one optimizer: momentum of 0.9 moves ten times as far as plain steps at the same
+#   rate. Without ``eta0`` each optimizer uses its own default.
+# * For linear models there are solvers that measure the curvature and need no rate, such as
 #   :class:`fastgd.LogisticRegression`: lesson 8.
 #
-# All thirteen optimizers with their formulas: :doc:`/catalogue`. Paths of your own problem's
-# training: :class:`fastgd.plot.DescentPathDisplay`.
+# All thirteen optimizers with their formulas: :doc:`/catalogue`. Paths for your own problem:
+# :class:`fastgd.plot.DescentPathDisplay`.
 #
 # Sources: Polyak, *Some Methods of Speeding Up the Convergence of Iteration Methods*, 1964.
 # Nesterov, *A Method of Solving a Convex Programming Problem with Convergence Rate O(1/k^2)*, 1983.

@@ -2,8 +2,8 @@ r"""
 4. The choice and adjustment of the learning rate
 =================================================
 
-The learning rate :math:`\eta` is the one number that decides whether descent works. On a bowl of
-curvature :math:`L` a step multiplies the distance from the bottom by :math:`1 - \eta L`:
+The learning rate :math:`\eta` decides whether descent works. On a bowl of curvature :math:`L` a
+step multiplies the distance from the minimum by :math:`1 - \eta L`:
 
 =====================  =========================================================================
 :math:`\eta = 1/L`     the bottom in one step
@@ -16,12 +16,12 @@ A real objective has many curvatures. :math:`L`, the largest, sets the limit for
 """
 
 # %%
-# The limit, seen
-# ---------------
+# The limit in an example
+# -----------------------
 #
-# The diabetes data, full batches. For the squared error the curvatures are the eigenvalues of
-# :math:`X^\top X / n`, and so the limit is known beforehand; for other losses it is multiplied by
-# the largest curvature of the loss, which is 1/4 for the logistic one.
+# The diabetes data with full batches. For the squared error the curvatures are the eigenvalues of
+# :math:`X^\top X / n`, so the limit is known in advance; for other losses :math:`L` is multiplied
+# by the largest curvature of the loss, which is 1/4 for the logistic loss.
 
 import warnings
 
@@ -69,11 +69,12 @@ plt.show()
 # Finding the rate without theory
 # -------------------------------
 #
-# Nobody computes eigenvalues of a large data set to choose a rate. A *range test* (Smith 2017)
-# does: train a few epochs with each rate of a coarse grid, and look. The picture always has this
-# shape: too small is harmless and slow, there is a broad good range, and beyond its end a cliff.
-# Take a rate some three times below the cliff. The smaller the batches, the earlier the cliff:
-# single rows have larger curvatures, :math:`|x_i|^2 + 1`, than their mean.
+# Nobody computes the eigenvalues of a large data set to choose a rate. Use a *range test* (Smith
+# 2017) instead: train for a few epochs with each rate of a coarse grid, and compare. The plot
+# always has this shape: rates that are too small are harmless but slow, there is a broad range of
+# good rates, and beyond it training diverges. Choose a rate about a third of that limit. The
+# smaller the batches, the lower the limit: single rows have larger curvatures, :math:`|x_i|^2 + 1`,
+# than their mean.
 
 rates = np.geomspace(1e-4, 2, 25)
 figure, panel = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
@@ -92,20 +93,20 @@ panel.legend(loc="upper left")
 plt.show()
 
 # %%
-# A rate that falls
-# -----------------
+# Falling rates
+# -------------
 #
-# Lesson 2 ended at a floor: with small batches a constant rate cannot converge. So begin with large
-# steps, and end with small ones. Robbins and Monro (1951) proved what suffices,
+# Lesson 2 ended at a noise floor: with small batches a constant rate does not converge. So begin
+# with large steps and end with small ones. Robbins and Monro (1951) proved that this is sufficient:
 #
 # .. math:: \sum_t \eta_t = \infty, \qquad \sum_t \eta_t^2 < \infty,
 #
-# steps that could lead anywhere, and whose noise dies out. ``"invscaling"`` with ``power_t`` above
-# 0.5, and up to 1, obeys. When the number of epochs is fixed beforehand, ``"cosine"`` (Loshchilov
-# and Hutter 2017) and ``"one_cycle"`` (Smith 2018) are hard to beat: they stay large for most of
-# the time, and go to zero at the end. The other way to small noise is a constant rate and the *mean
-# of the iterates* as the model (Polyak and Juditsky 1992): ``average=True``, here from the tenth
-# epoch on.
+# steps that can reach any point, and whose noise vanishes. ``"invscaling"`` with ``power_t`` above
+# 0.5 and up to 1 satisfies it. If the number of epochs is fixed in advance, ``"cosine"``
+# (Loshchilov and Hutter 2017) and ``"one_cycle"`` (Smith 2018) are hard to beat: the rate stays
+# large for most of the time and goes to zero at the end. Another way to reduce the noise is a
+# constant rate with the *mean of the iterates* as the model (Polyak and Juditsky 1992):
+# ``average=True``, here from the tenth epoch on.
 
 N_EPOCHS, STEPS = 40, -(-len(y) // 4)
 courses = {
@@ -118,8 +119,8 @@ courses = {
 }
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.3), layout="constrained")
 styles = ["-", ":", "--", "-", "-.", "-"]
-for (name, (eta0, words)), style in zip(courses.items(), styles, strict=True):
-    history = train(eta0, N_EPOCHS, 4, **words).history_
+for (name, (eta0, params)), style in zip(courses.items(), styles, strict=True):
+    history = train(eta0, N_EPOCHS, 4, **params).history_
     above = np.array(history["true_objective"]) / optimum - 1
     epochs = np.arange(1, N_EPOCHS + 1)
     if name != "constant, averaged":  # its rates are those of "constant, large"
@@ -138,17 +139,17 @@ plt.show()
 # ------------
 #
 # * Scale the columns first: it lowers :math:`L` relative to all other curvatures.
-# * Find the cliff by a range test; stay a factor of three below it.
-#   :class:`fastgd.plot.LearningRateDisplay` makes such a test in one call, and suggests a rate.
-# * Small batches want a rate that falls, or the mean of the iterates. Schedules that stretch over
-#   ``max_iter`` epochs want ``tol=None``, to see their end.
-# * ``learning_rate="adaptive"`` and ``"plateau"`` wait until training stalls, and then lower the
-#   rate. A warm-up (:class:`fastgd.schedules.WarmUp`) goes in front of any schedule.
+# * Find the limit by a range test, and stay a factor of three below it.
+#   :class:`fastgd.plot.LearningRateDisplay` runs such a test in one call, and suggests a rate.
+# * Small batches need a falling rate, or the mean of the iterates. With schedules over ``max_iter``
+#   epochs use ``tol=None``, so that they reach their end.
+# * ``learning_rate="adaptive"`` and ``"plateau"`` lower the rate when training stalls. A warm-up
+#   (:class:`fastgd.schedules.WarmUp`) can precede any schedule.
 # * ``SGDClassifier``'s default, ``"optimal"``, is Bottou's :math:`1/(\alpha (t_0 + t))`: it needs
-#   no ``eta0``, but trusts that ``alpha`` is right.
-# * A rate of your own is any function of the step numbers: ``learning_rate=lambda t: 0.1 / t``.
+#   no ``eta0``, but relies on a suitable ``alpha``.
+# * A custom schedule is any function of the step numbers: ``learning_rate=lambda t: 0.1 / t``.
 #
-# All thirteen schedules with formulas and pictures: :doc:`/catalogue`.
+# All thirteen schedules with formulas and plots: :doc:`/catalogue`.
 #
 # Sources: Robbins and Monro, *A Stochastic Approximation Method*, 1951. Polyak and Juditsky,
 # *Acceleration of Stochastic Approximation by Averaging*, 1992. Bottou, *Stochastic Gradient

@@ -2,29 +2,29 @@ r"""
 5. Exploding gradients and clipping
 ===================================
 
-A rate is right for one curvature. Where the curvature grows along the way, a step that was fine a
-moment ago lands far up the other wall, the gradient there is huge, and the next step is thrown out
-of the valley: the gradient *explodes*. Pascanu, Mikolov and Bengio (2013) found such cliffs in
-recurrent networks; a linear model has them as soon as its loss holds an exponential. Their answer
-was to shorten the gradient where it is too long, and keep its direction:
+A rate suits one curvature. Where the curvature grows along the path, a step of the usual length can
+land far up the opposite side, where the gradient is huge, and the next step leaves the valley: the
+gradient *explodes*. Pascanu, Mikolov and Bengio (2013) found such cliffs in recurrent networks; a
+linear model has them as soon as its loss contains an exponential. Their remedy was to shorten the
+gradient where it is too long, and keep its direction:
 
 .. math:: g \leftarrow g \cdot \min\left(1, \frac{c}{\lVert g \rVert}\right),
 
-which here is ``clip_norm=c``. ``clip_value`` cuts each entry by itself.
+which is ``clip_norm=c`` here. ``clip_value`` bounds each entry separately.
 """
 
 # %%
 # A cliff
 # -------
 #
-# Twenty men in a gym: how often can they jump, by their waist? Counts call for the Poisson loss,
-# :math:`e^{\mathrm{raw}} - y\,\mathrm{raw}`. To the left of its minimum it is a hillside with the
-# slope :math:`-y`; to the right the slope grows without bound. A rate of 0.02 suits: it is below
-# the limit 2/L of lesson 4 at the minimum. From 0 descent arrives. But from the second start, a
-# little up the cliff, the first step leaves the picture, down to the left; there
-# :math:`e^{\mathrm{raw}}` of some rows is astronomical, and after three steps the parameters are in
-# the billions. With ``clip_norm=10`` no step is longer than 0.2, from either start. At the bottom
-# gradients are short, and nothing is clipped.
+# Twenty men in a gym: how does the number of jumps depend on their waist? Counts suggest the
+# Poisson loss, :math:`e^{\mathrm{raw}} - y\,\mathrm{raw}`. To the left of its minimum its slope
+# tends to :math:`-y`; to the right the slope grows without bound. A rate of 0.02 is suitable: it is
+# below the limit 2/L of lesson 4 at the minimum. From 0, descent converges. From the second start,
+# a little up the cliff, the first step leaves the plot towards the lower left; there
+# :math:`e^{\mathrm{raw}}` is astronomical for some rows, and after three steps the parameters are
+# in the billions. With ``clip_norm=10`` no step is longer than 0.2, from either start. Near the
+# minimum gradients are short, and nothing is clipped.
 
 import textwrap
 import warnings
@@ -90,14 +90,14 @@ plt.show()
 print(f"clipped from the second start: {sum(model.history_['clipped']):.0f} of 60 steps")
 
 # %%
-# Rows that shout
-# ---------------
+# Outliers
+# --------
 #
-# With small batches single rows can do the same. Diabetes data with five targets a thousand times
-# too large: each visit to such a row throws the model away, and it crawls back until the next.
-# Clipping bounds what one batch may do. (It also biases the gradient where clipping is common: a
-# fifth of the steps or fewer should be clipped, and ``history_["clipped"]`` tells. Here a robust
-# loss, lesson 1, is the deeper cure.)
+# With small batches single rows can have the same effect. In the diabetes data with five targets a
+# thousand times too large, each visit of such a row moves the model far away, and it slowly returns
+# until the next one. Clipping bounds the effect of a single batch. (It also biases the gradient if
+# it is frequent: not more than a fifth of the steps should be clipped; see ``history_["clipped"]``.
+# Here a robust loss, lesson 1, is the better remedy.)
 
 columns, y = load_diabetes(return_X_y=True, scaled=False)
 X = StandardScaler().fit_transform(columns)
@@ -111,11 +111,11 @@ def regression(**more):
 
 
 figure, panel = plt.subplots(figsize=(7.5, 3.8), layout="constrained")
-for name, words, style in (
+for name, params, style in (
     ("no clipping", {}, "-"),
     ("clip_norm=300", {"clip_norm": 300.0}, "--"),
 ):
-    model, errors = regression(**words), []
+    model, errors = regression(**params), []
     for _ in range(40):
         model.partial_fit(X, y_loud)
         errors.append(np.median(np.abs(model.predict(X[5:]) - y[5:])))
@@ -127,12 +127,12 @@ panel.legend()
 plt.show()
 
 # %%
-# When it explodes all the same
-# -----------------------------
+# If training still diverges
+# --------------------------
 #
-# The most common cause is none of these: it is columns of very different scale. ``fit`` says so,
-# and the cure is a ``StandardScaler``. For trainings that must not fail,
-# ``on_divergence="backoff"`` returns to the best epoch, quarters the rate, and goes on.
+# The most common cause is another one: columns of very different scale. ``fit`` says so, and the
+# remedy is a ``StandardScaler``. For training that must not fail, ``on_divergence="backoff"``
+# returns to the best epoch, divides the rate by four, and continues.
 
 rough = np.column_stack([X, 30 * X[:, 2]])  # one column in other units
 with warnings.catch_warnings(record=True) as caught:
@@ -155,7 +155,7 @@ print(f"scaled:  {model.n_iter_} epochs, R2 = {model.score(scaled, y):.2f}")
 #
 # * First scale the columns and choose the loss; then lower the rate; then clip.
 # * ``clip_norm`` keeps the direction of a step, ``clip_value`` does not.
-# * Choose the norm from what training meets: a few times the usual ``gradient_norm`` of
+# * Choose the norm by what occurs in training: a few times the usual ``gradient_norm`` with
 #   ``monitor=True``.
 #
 # Source: Pascanu, Mikolov and Bengio, *On the Difficulty of Training Recurrent Neural Networks*,

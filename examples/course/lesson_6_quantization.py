@@ -2,33 +2,33 @@ r"""
 6. Quantization
 ===============
 
-Where several machines share the work, each sends its gradient to the others in every step, and the
-network may be slower than the arithmetic. So send fewer bits. A gradient of 65 numbers is 260 bytes
-in float32; a *quantizer* replaces it by a coarser one that needs 8, 4, 2 or 1 bit a number. Two
-ideas keep training right all the same:
+If several machines share the work, each sends its gradient to the others in every step, and the
+network may be slower than the arithmetic. A remedy is to send fewer bits. A gradient of 65 numbers
+takes 260 bytes in float32; a *quantizer* replaces it by a coarser one with 8, 4, 2 or 1 bit a
+number. Two ideas keep training correct:
 
-* **chance**: round up or down at random, so that the *mean* of what is sent is the gradient
-  (QSGD, Alistarh et al. 2017),
+* **stochastic rounding**: round up or down at random, so that the *expected value* of the payload
+  is the gradient (QSGD, Alistarh et al. 2017),
 
   .. math:: \mathbb{E}[Q(g)] = g ;
 
-* **memory**: send coarsely what is owed, and keep the rest for the next step (error feedback;
-  Seide et al. 2014, Karimireddy et al. 2019),
+* **error feedback**: add the error of a step to the gradient of the next one (Seide et al. 2014,
+  Karimireddy et al. 2019),
 
   .. math:: p = g + e, \qquad e \leftarrow p - Q(p).
 
-fastgd trains on one machine, where there is nothing to send: ``quantize=`` answers what such a
-training would lose, and ``encode`` makes the real bytes.
+fastgd trains on one machine, where nothing is sent: ``quantize=`` shows what such a training would
+lose, and ``encode`` returns the real bytes.
 """
 
 # %%
-# What is sent of a gradient
-# --------------------------
+# A quantized gradient
+# --------------------
 #
-# Which of 1797 handwritten digits are odd? The gradient at the start, of its 65 entries the 32 of
-# the upper half of the picture. Fifteen levels (4 bits) follow closely; with three (2 bits) most
-# entries are 0, and some are too large, which the mean over many steps makes good. ``"sign"`` sends
-# one size for all.
+# The task is to tell odd from even among 1797 handwritten digits. The plot shows the gradient at
+# the start, for the 32 pixels of the upper half of the image. With fifteen levels (4 bits) the
+# quantized gradient is close; with three (2 bits) most entries are 0 and some are too large, which
+# averages out over many steps. ``"sign"`` sends one magnitude for all entries.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -73,13 +73,13 @@ print(
 print(f"sign:   any number of messages by {np.linalg.norm(sent('sign', g) - g):.3f}")
 
 # %%
-# Why the sign needs a memory
-# ---------------------------
+# Why the sign needs error feedback
+# ---------------------------------
 #
-# The sign is wrong in the same way each time: small entries are always sent too large, large ones
-# too small. Without a memory descent takes a detour, and needs several times as many steps. With
-# one, each error is paid back in the next message, and one bit a number does what the exact
-# gradient does: the two lower curves become one.
+# The error of the sign is systematic: small entries are always sent too large, large ones too
+# small. Without error feedback descent takes a detour, and needs several times as many steps. With
+# it, each error is corrected in the next payload, and one bit a number is as good as the exact
+# gradient: the two lower curves coincide.
 
 
 def descend(quantizer, feeds_back, n_steps=3000, rate=0.3):
@@ -111,11 +111,11 @@ plt.show()
 # What training loses
 # -------------------
 #
-# Mini-batches of 32 and a falling rate; ``quantize=b`` is QSGD of b bits. All end at the same
-# objective, since a rate that falls averages the quantizers' noise away with that of the batches.
-# What differs is the bytes sent until then, which is the axis of the picture. (A message has
-# a header of 16 bytes and a scale of 8; with long gradients these vanish, and 4 bits are an eighth
-# of float32.)
+# Mini-batches of 32 with a falling rate; ``quantize=b`` is QSGD with b bits. All reach the same
+# objective, since a falling rate averages out the noise of the quantizer together with that of the
+# batches. What differs is the number of bytes sent, which is the horizontal axis. (A payload has a
+# header of 16 bytes and a scale of 8 bytes; for long gradients these are negligible, and 4 bits are
+# an eighth of float32.)
 
 N_EPOCHS, STEPS = 40, -(-len(y) // 32)
 bytes_of = {None: 65 * 4, 8: encode(8, g, 0, 0).nbytes, 4: encode(4, g, 0, 0).nbytes}
@@ -149,12 +149,11 @@ plt.show()
 # To take away
 # ------------
 #
-# * Four bits by chance, or one with a memory, cost next to nothing in accuracy.
-# * On one machine quantization is only lost time; over a slow network it may be most of what there
-#   is to win.
-# * What is coarse must be right on average, or be remembered.
+# * Four bits with stochastic rounding, or one with error feedback, cost hardly any accuracy.
+# * On one machine quantization only costs time; over a slow network it may save most of the time.
+# * A coarse gradient has to be unbiased, or its error has to be fed back.
 #
-# The measured price of all quantizers, and two workers that exchange bytes: :doc:`/quantization`.
+# What all quantizers cost, and two workers that exchange bytes: :doc:`/quantization`.
 #
 # Sources: Alistarh, Grubic, Li, Tomioka and Vojnovic, *QSGD*, 2017, `arXiv:1610.02132
 # <https://arxiv.org/abs/1610.02132>`_. Seide, Fu, Droppo, Li and Yu, *1-Bit Stochastic Gradient

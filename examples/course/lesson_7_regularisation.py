@@ -2,24 +2,24 @@ r"""
 7. Regularisation
 =================
 
-Descent minimises the loss on the rows it is given. What one wants is a small loss on rows it has
-not seen. A penalty on the coefficients keeps the two together:
+Descent minimises the loss on the training rows. What one wants is a small loss on new rows. A
+penalty on the coefficients keeps the two close together:
 
 .. math:: F(w, b) = \frac{1}{n} \sum_i \mathrm{loss}(y_i, \mathrm{raw}_i) + \alpha\, \Omega(w),
    \qquad \Omega = \tfrac{1}{2} \lVert w \rVert_2^2 \text{ (l2)}, \quad
    \lVert w \rVert_1 \text{ (l1)}
 
-or a mixture of both, the elastic net. The intercept is free.
+or a mixture of both, the elastic net. The intercept is not penalised.
 """
 
 # %%
-# Too free, too tied
-# ------------------
+# Overfitting and underfitting
+# ----------------------------
 #
-# 150 handwritten digits to learn from, odd or even, and 1647 to be tested on. Without a penalty the
-# training loss goes towards zero, since 65 parameters can separate 150 rows, and the test loss
-# rises. With too much the model says the same of every digit. In between lies a minimum: that
-# ``alpha`` one finds by validation, here by looking.
+# The model learns odd and even from 150 handwritten digits, and is tested on 1647. Without a
+# penalty the training loss goes towards zero, since 65 parameters can separate 150 rows, and the
+# test loss rises. With too strong a penalty the model predicts the same for every digit. In between
+# there is a minimum: the best ``alpha`` is found by validation.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -72,21 +72,22 @@ plt.show()
 print(f"best alpha {alphas[best]:.0e}: test loss {test[best]:.3f}, with almost none {test[0]:.3f}")
 
 # %%
-# Two ways to be small
-# --------------------
+# Small coefficients or few
+# -------------------------
 #
-# Two columns of the diabetes data, so that everything can be drawn. As ``alpha`` falls, the minimum
-# of :math:`F` wanders from 0 to the free solution. Under l2 both coefficients grow at once. Under
-# l1 one stays *exactly* zero for a while: the diamond :math:`\lVert w \rVert_1 = c` has corners,
-# and a contour of the loss meets a corner first. That is how l1 selects columns (Tibshirani 1996).
+# With two columns of the diabetes data everything can be plotted. As ``alpha`` falls, the minimum
+# of :math:`F` moves from 0 to the unpenalised solution. Under l2 both coefficients grow from the
+# start. Under l1 one of them stays *exactly* zero for a while: the diamond :math:`\lVert w \rVert_1
+# = c` has corners, and a contour of the loss touches a corner first. That is how l1 selects columns
+# (Tibshirani 1996).
 #
-# A step for l1 cannot use a derivative at the corner. It is a *proximal* step: first along the
-# gradient of the loss, then towards zero by :math:`\eta \alpha`, and no further,
+# The l1 norm has no derivative at zero, so its step is a *proximal* step: first along the gradient
+# of the loss, then towards zero by at most :math:`\eta \alpha`,
 #
 # .. math:: w_j \leftarrow \operatorname{sign}(w_j) \max(|w_j| - \eta \alpha,\ 0).
 #
-# The third path is no penalty at all: it is descent from 0, stopped early. It stays near the path
-# of l2, which is why early stopping regularises, too.
+# The third path has no penalty: it is descent from 0, stopped early. It stays near the path of l2,
+# which is why early stopping also regularises.
 
 names = ["bmi", "bp"]
 columns, y = load_diabetes(return_X_y=True)
@@ -133,10 +134,10 @@ plt.show()
 # All ten columns
 # ---------------
 #
-# The same on all columns, against ``alpha``, by the estimators that go to the minimum without a
-# learning rate: :class:`fastgd.Ridge` (whose ``alpha`` counts the sum over the rows, not the mean)
-# and :class:`fastgd.Lasso`. l2 shrinks all columns together and none to zero; l1 drops one after
-# the other. The zeros are exact, and are counted below the picture.
+# The same for all columns as a function of ``alpha``, with the estimators that reach the minimum
+# without a learning rate: :class:`fastgd.Ridge` (whose ``alpha`` refers to the sum over the rows,
+# not the mean) and :class:`fastgd.Lasso`. l2 shrinks all coefficients together, and none to zero;
+# l1 sets one after the other to zero. The zeros are exact, and are counted below the plot.
 
 from fastgd import Lasso, Ridge
 
@@ -161,13 +162,13 @@ plt.show()
 # To take away
 # ------------
 #
-# * ``penalty="l2"`` for good predictions, ``"l1"`` for few columns, ``"elasticnet"`` where columns
-#   come in groups that say the same.
-# * Paths like these of your own data: :class:`fastgd.plot.CoefficientPathDisplay`.
-# * Scale the columns: a penalty compares coefficients, and these have units.
+# * Use ``penalty="l2"`` for good predictions, ``"l1"`` for few columns, ``"elasticnet"`` for groups
+#   of correlated columns.
+# * :class:`fastgd.plot.CoefficientPathDisplay` plots such paths for your own data.
+# * Scale the columns: a penalty compares coefficients, whose size depends on units.
 # * Choose ``alpha`` by validation, or stop early by ``X_val``,
 #   :doc:`/generated/howto/early_stopping`.
-# * Also there: bounds and non-negative coefficients, max-norm, group lasso, a strength for each
+# * There are also bounds and non-negative coefficients, max-norm, group lasso, a strength for each
 #   column (:doc:`/catalogue`); decoupled decay in ``AdamW``.
 #
 # Sources: Hoerl and Kennard, *Ridge Regression*, 1970. Tibshirani, *Regression Shrinkage and

@@ -2,8 +2,8 @@ r"""
 8. Convergence
 ==============
 
-When is a training finished? The objective has a minimum :math:`F^*`; what is left,
-:math:`F - F^*`, is the *suboptimality*. How it falls is known for each kind of descent:
+When is training finished? The objective has a minimum :math:`F^*`, and :math:`F - F^*` is the
+*suboptimality*. How it falls is known for each kind of descent:
 
 ==============================================  ==============================================
 whole gradients                                 :math:`(1 - 1/\kappa)^t`, a line on a log axis
@@ -18,15 +18,16 @@ which l2 ensures.
 """
 
 # %%
-# Four kinds of falling
-# ---------------------
+# Four rates of convergence
+# -------------------------
 #
-# Ridge regression on the diabetes data, so that :math:`F^*` is known: :class:`fastgd.Ridge` finds
-# it to rounding. The left picture has epochs on an even axis, and whole gradients make lines, the
-# second much steeper. The right one has both axes logarithmic: batches with a constant rate end on
-# their floor, while a rate that falls as :math:`1/t` goes on, slower and slower: each further digit
-# takes ten times as long. (It falls a little faster than :math:`1/t`, because an epoch visits each
-# row once, and not rows at random; Gürbüzbalaban et al. 2021.)
+# The example is ridge regression on the diabetes data, where :class:`fastgd.Ridge` finds
+# :math:`F^*` to rounding. On the left, with a linear axis for epochs, full gradients give straight
+# lines, the second much steeper. On the right both axes are logarithmic: batches with a constant
+# rate end at their noise floor, while with a rate that falls as :math:`1/t` the objective continues
+# to fall, ever more slowly: each further digit takes ten times as long. (It falls a little faster
+# than :math:`1/t`, because an epoch visits each row once rather than rows at random; Gürbüzbalaban
+# et al. 2021.)
 
 import warnings
 
@@ -46,10 +47,10 @@ curvatures = np.linalg.eigvalsh(X.T @ X / len(y)) + ALPHA
 print(f"minimum {best:.6f}, condition number {curvatures[-1] / curvatures[0]:.0f}")
 
 
-def fit(max_iter, tol=None, **words):
+def fit(max_iter, tol=None, **params):
     """Ridge regression by descent; the true objective is in the history."""
     model = SGDRegressor(alpha=ALPHA, max_iter=max_iter, tol=tol, monitor=True, random_state=0)
-    return model.set_params(**words).fit(X, y)
+    return model.set_params(**params).fit(X, y)
 
 
 def suboptimality(model):
@@ -84,10 +85,10 @@ for name, curve in (("whole gradients", plain), ("Nesterov's", nesterov)):
 # When to stop
 # ------------
 #
-# Nobody knows :math:`F^*` beforehand. scikit-learn's rule, and ours for the ``SGD`` classes: stop
-# when the objective has not fallen by ``tol`` for ``n_iter_no_change`` epochs. That watches how
-# fast it falls, not how far it is: a slow training stops as if it were finished. Below, three rates
-# with the same ``tol``: the smallest stops furthest away.
+# :math:`F^*` is not known in advance. The rule of scikit-learn, and of fastgd's ``SGD`` classes, is
+# to stop when the objective has not fallen by ``tol`` for ``n_iter_no_change`` epochs. That
+# measures how fast it falls, not how far it is from the minimum: slow training stops as if it were
+# finished. Of the three rates below, with the same ``tol``, the smallest stops furthest away.
 
 for eta0 in (0.2, 0.02, 0.002):
     model = fit(10_000, tol=1e-3, **{**constant, "eta0": eta0})
@@ -97,7 +98,7 @@ for eta0 in (0.2, 0.02, 0.002):
     )
 
 # %%
-# A model that is still on its way when ``max_iter`` ends says so by a warning:
+# A model that has not converged within ``max_iter`` epochs warns:
 
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always", ConvergenceWarning)
@@ -105,20 +106,19 @@ with warnings.catch_warnings(record=True) as caught:
 print(caught[0].message)
 
 # %%
-# Two honest answers exist. The norm of the gradient is 0 at a minimum, and there only;
-# ``history_["gradient_norm"]`` under ``monitor=True`` has it. And duality gives a proven bound: a
-# number that :math:`F^*` cannot lie below. The estimators without a learning rate stop by such
-# bounds and careful estimates; their ``tol`` is a relative suboptimality, and ``gap_`` is what was
-# proven. Their steps measure the curvature (preconditioned descent) or solve for single rows
-# (SDCA), so the condition number hardly matters: raw columns, from thousandths to thousands, are no
-# burden.
+# There are two reliable criteria. The norm of the gradient is 0 at the minimum only; with
+# ``monitor=True`` it is in ``history_["gradient_norm"]``. And duality gives a proven lower bound of
+# :math:`F^*`. The estimators without a learning rate stop by such bounds and careful estimates;
+# their ``tol`` is a relative suboptimality, and ``gap_`` is the proven bound. Their steps use the
+# curvature (preconditioned descent) or solve for single rows (SDCA), so the condition number hardly
+# matters, and raw columns from thousandths to thousands are no problem.
 
 from sklearn.datasets import load_breast_cancer
 
 from fastgd import LogisticRegression
 
 raw_X, labels = load_breast_cancer(return_X_y=True)
-print(f"spread of the columns: {raw_X.std(axis=0).min():.3f} to {raw_X.std(axis=0).max():.0f}")
+print(f"standard deviations: {raw_X.std(axis=0).min():.3f} to {raw_X.std(axis=0).max():.0f}")
 model = LogisticRegression().fit(raw_X, labels)
 print(
     f"solver {model.solver_}, {model.n_iter_[0]} passes, objective {model.objective_:.6f}, "
@@ -132,21 +132,24 @@ panel.set(xlabel="passes over the rows", ylabel="objective above the last one")
 plt.show()
 
 # %%
-# It is not the goal
-# ------------------
+# How accurate is accurate enough?
+# --------------------------------
 #
-# A model is for rows that it has not seen. Its error there has a part that no training removes, and
-# a suboptimality far below that part is wasted (Bottou and Bousquet 2008): often two or three
-# digits suffice, and that is where stochastic descent is at its best. Finish to rounding where
-# others must find the same numbers: coefficients that are read, published, or compared.
+# A model is meant for new rows. Part of its error there cannot be removed by training, and a
+# suboptimality far below that part is of no use (Bottou and Bousquet 2008): often two or three
+# digits suffice, where stochastic descent is at its best. Solve to rounding where the numbers have
+# to be reproducible: coefficients that are interpreted, published, or compared.
 #
 # To take away
 # ------------
 #
-# * Whole gradients: each epoch wins a fixed share. Batches: fast at first, and digits get dearer.
-# * ``tol`` of the ``SGD`` classes watches the speed; of the others, the distance.
-# * Look at the curve: ``history_`` of a fitted model has it, and
-#   :class:`fastgd.plot.ConvergenceDisplay` draws several, above the best that any of them found.
+# * With full gradients each epoch reduces the suboptimality by a fixed factor. With batches
+#   progress is fast at first, and then each digit costs more than the last.
+# * ``tol`` of the ``SGD`` classes refers to the speed of convergence, that of the others to the
+#   suboptimality.
+# * Look at the curve: it is in ``history_`` of a fitted model, and
+#   :class:`fastgd.plot.ConvergenceDisplay` plots several, relative to the best value that any
+#   found.
 #
 # Sources: Nesterov, *Introductory Lectures on Convex Optimization*, 2004. Bottou and Bousquet, *The
 # Tradeoffs of Large Scale Learning*, 2008. Gürbüzbalaban, Ozdaglar and Parrilo, *Why Random

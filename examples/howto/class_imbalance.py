@@ -2,8 +2,8 @@
 Rare classes and weights
 ========================
 
-One digit in ten is an eight. A model that never says "eight" is right nine times of ten, so
-accuracy hardly notices the rare class, and neither does the loss. Weights say what a row counts.
+One digit in ten is an eight. A model that never predicts an eight is right nine times out of ten,
+so the rare class hardly affects accuracy or loss. Weights say how much each row counts.
 """
 
 import matplotlib.pyplot as plt
@@ -17,7 +17,7 @@ from fastgd import SGDClassifier
 X, y = load_digits(return_X_y=True)
 X, is_eight = X / 16, (y == 8).astype(int)
 X_train, X_test, y_train, y_test = train_test_split(X, is_eight, random_state=0, stratify=is_eight)
-words = {"loss": "log_loss", "batch_size": 16, "alpha": 0.01, "random_state": 0}
+params = {"loss": "log_loss", "batch_size": 16, "alpha": 0.01, "random_state": 0}
 
 
 def report(name, predicted):
@@ -34,25 +34,25 @@ def report(name, predicted):
 # Three answers
 # -------------
 #
-# ``class_weight="balanced"`` weighs each class by the inverse of its share. ``sample_weight``
-# weighs rows, for costs of their own. Or leave the training alone, and move the threshold:
-# probabilities of the logistic loss mean something, and 0.5 is right only where both mistakes cost
-# the same.
+# ``class_weight="balanced"`` weights each class by the inverse of its frequency. ``sample_weight``
+# weights rows, for example by the cost of an error. Or leave the training as it is, and change the
+# threshold: the logistic loss estimates probabilities, and 0.5 is the right threshold only if both
+# errors cost the same.
 
-plain = SGDClassifier(**words).fit(X_train, y_train)
+plain = SGDClassifier(**params).fit(X_train, y_train)
 report("no weights", plain.predict(X_test))
-balanced = SGDClassifier(**words, class_weight="balanced").fit(X_train, y_train)
+balanced = SGDClassifier(**params, class_weight="balanced").fit(X_train, y_train)
 report('class_weight="balanced"', balanced.predict(X_test))
 costs = np.where(y_train == 1, 5.0, 1.0)
-costly = SGDClassifier(**words).fit(X_train, y_train, sample_weight=costs)
+costly = SGDClassifier(**params).fit(X_train, y_train, sample_weight=costs)
 report("a miss costs 5", costly.predict(X_test))
 probability = plain.predict_proba(X_test)[:, 1]
 report("threshold 1/6", (probability > 1 / 6).astype(int))
 
 # %%
-# A miss that costs 5 false alarms means: say "eight" from a probability of 1/6 on. The picture has
-# all thresholds at once. Weights and thresholds walk along nearly the same curve; what they choose
-# is the point on it.
+# If a miss costs as much as 5 false alarms, the threshold is a probability of 1/6. The plot shows
+# all thresholds. Weights and thresholds lead to nearly the same curve; they select different points
+# on it.
 
 figure, panel = plt.subplots(figsize=(5.8, 4.2), layout="constrained")
 for name, model, style in (("no weights", plain, "-"), ("balanced", balanced, "--")):
@@ -70,8 +70,8 @@ plt.show()
 # What to know
 # ------------
 #
-# * Weights change the probabilities: a balanced model says 0.5 where an unweighted one says 0.1. To
-#   keep probabilities honest, move the threshold instead (scikit-learn's
+# * Weights change the probabilities: a balanced model predicts 0.5 where an unweighted one predicts
+#   0.1. To keep probabilities calibrated, change the threshold instead (scikit-learn's
 #   ``TunedThresholdClassifierCV``).
-# * ``partial_fit`` cannot know the classes' shares: pass ``class_weight`` as a dict.
-# * :class:`fastgd.losses.Focal` turns down rows that are already well predicted.
+# * ``partial_fit`` cannot know the class frequencies: pass ``class_weight`` as a dict.
+# * :class:`fastgd.losses.Focal` gives less weight to rows that are already well predicted.

@@ -2,8 +2,8 @@
 Early stopping
 ==============
 
-Training longer than the rows can teach fits their noise. Watch other rows while training, stop when
-they no longer gain, and keep the coefficients that were best for them.
+Training for too long fits the noise of the rows. Monitor the score on other rows during training,
+stop when it no longer improves, and keep the coefficients that were best for them.
 """
 
 import matplotlib.pyplot as plt
@@ -16,17 +16,17 @@ from fastgd import SGDClassifier
 X, y = load_digits(return_X_y=True)
 X_train, X_rest, y_train, y_rest = train_test_split(X / 16, y % 2, train_size=300, random_state=0)
 X_val, X_test, y_val, y_test = train_test_split(X_rest, y_rest, train_size=600, random_state=0)
-words = {"loss": "log_loss", "learning_rate": "constant", "eta0": 0.1, "batch_size": 16}
-words |= {"alpha": 0.0, "random_state": 0, "max_iter": 1000, "n_iter_no_change": 20, "tol": 1e-4}
+params = {"loss": "log_loss", "learning_rate": "constant", "eta0": 0.1, "batch_size": 16}
+params |= {"alpha": 0.0, "random_state": 0, "max_iter": 1000, "n_iter_no_change": 20, "tol": 1e-4}
 
 # %%
-# By rows of your own
-# -------------------
+# With a validation set
+# ---------------------
 #
-# ``fit(X_val=..., y_val=...)`` watches ``score(X_val, y_val)``. Training ends when it has not risen
-# by ``tol`` above its best for ``n_iter_no_change`` epochs. No row of ``X`` is held out.
+# ``fit(X_val=..., y_val=...)`` monitors ``score(X_val, y_val)``. Training ends when it has not
+# improved on its best by ``tol`` for ``n_iter_no_change`` epochs. No row of ``X`` is held out.
 
-model = SGDClassifier(**words)
+model = SGDClassifier(**params)
 model.fit(X_train, y_train, X_val=X_val, y_val=y_val)
 scores = np.array(model.history_["validation_score"])
 best = scores.argmax()
@@ -45,13 +45,13 @@ panel.legend(loc="lower right")
 plt.show()
 
 # %%
-# By rows held out
-# ----------------
+# With held-out rows
+# ------------------
 #
-# ``early_stopping=True`` holds out ``validation_fraction`` of the rows, as scikit-learn does;
-# unlike there, the best coefficients are kept, and the score is the one that ``score`` gives.
+# ``early_stopping=True`` holds out ``validation_fraction`` of the rows, as scikit-learn does.
+# Unlike in scikit-learn, the best coefficients are kept, and the score is that of ``score``.
 
-model = SGDClassifier(**words, early_stopping=True, validation_fraction=0.2).fit(X_train, y_train)
+model = SGDClassifier(**params, early_stopping=True, validation_fraction=0.2).fit(X_train, y_train)
 print(f"{model.n_iter_} epochs, new rows {model.score(X_test, y_test):.3f}")
 
 # %%
@@ -60,15 +60,15 @@ print(f"{model.n_iter_} epochs, new rows {model.score(X_test, y_test):.3f}")
 # In a pipeline
 # -------------
 #
-# The rows to stop by must pass through the same steps as those of the training. scikit-learn does
-# it with ``transform_input``, under metadata routing.
+# The validation rows must be transformed like the training rows. scikit-learn does that with
+# ``transform_input``, under metadata routing.
 
 import sklearn
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 with sklearn.config_context(enable_metadata_routing=True):
-    estimator = SGDClassifier(**words).set_fit_request(X_val=True, y_val=True)
+    estimator = SGDClassifier(**params).set_fit_request(X_val=True, y_val=True)
     pipeline = make_pipeline(StandardScaler(), estimator, transform_input=["X_val"])
     pipeline.fit(X_train, y_train, X_val=X_val, y_val=y_val)
     print(f"pipeline: {pipeline[-1].n_iter_} epochs, new rows {pipeline.score(X_test, y_test):.3f}")

@@ -2,8 +2,8 @@
 Exporting a model
 =================
 
-``fastgd.to_sklearn`` makes a fitted scikit-learn estimator with the same predictions. What knows
-scikit-learn's linear models knows that one: ONNX, SHAP, skops, servers without numba.
+``fastgd.to_sklearn`` returns a fitted scikit-learn estimator with the same predictions. It works
+wherever scikit-learn's linear models do: ONNX, SHAP, skops, servers without numba.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ model = make_pipeline(
 ).fit(X, y)
 
 # %%
-# A pipeline has its last step replaced:
+# In a pipeline, replace the last step:
 
 exported = make_pipeline(model[0], to_sklearn(model[-1]))
 print(type(model[-1]).__module__, "->", type(exported[-1]).__module__)
@@ -42,12 +42,12 @@ print(f"probabilities differ by at most {difference:.0e}")
 #     session = onnxruntime.InferenceSession(onnx_model.SerializeToString())
 #     labels, probabilities = session.run(None, {"X": X.astype(np.float32)})
 #
-# ONNX computes in float32: probabilities agree to some six digits.
+# ONNX computes in float32: probabilities agree to about six digits.
 #
 # As numbers
 # ----------
 #
-# A linear model is its coefficients. Nothing more is needed to predict, in any language:
+# A linear model is its coefficients. They are all that is needed to predict, in any language:
 
 scaler, linear = model
 unsure = np.argmin(np.abs(model.predict_proba(X)[:, 1] - 0.5))
@@ -56,9 +56,9 @@ print(f"by hand {1 / (1 + np.exp(-z)):.12f}")
 print(f"model   {model.predict_proba(X[[unsure]])[0, 1]:.12f}")
 
 # %%
-# To go on training
-# -----------------
+# To continue training
+# --------------------
 #
-# An exported model only predicts. Pickle the estimator itself, and ``partial_fit`` goes on to the
-# bit: :doc:`deterministic`. (A pickle runs code when it is loaded: open none that you do not
-# trust.)
+# An exported model can only predict. Pickle the estimator itself, and ``partial_fit`` continues bit
+# for bit: :doc:`deterministic`. (A pickle runs code when it is loaded: do not open one that you do
+# not trust.)

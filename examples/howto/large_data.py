@@ -2,9 +2,9 @@
 Data that do not fit into memory
 ================================
 
-Two ways. A memory-mapped array is read from disk as training visits it: ``fit`` takes it as it is,
-and never copies it whole unless there is memory to spare. Or hand in chunks, from wherever they
-come, with ``partial_fit``.
+There are two ways. A memory-mapped array is read from disk while it is visited: ``fit`` uses it as
+it is, and copies it only if there is enough free memory. Or pass chunks from any origin to
+``partial_fit``.
 """
 
 import tempfile
@@ -30,33 +30,33 @@ y = (X @ rng.normal(size=20) + 2 * rng.normal(size=len(X)) > 0).astype(int)
 # From a memory map
 # -----------------
 #
-# float32 or float64 in C order is used as it lies. Save in that form: anything else (strings,
-# integers, columns in Fortran order) has to be converted, which needs memory.
+# float32 or float64 in C order is used without a copy, so save the data in that form: anything else
+# (strings, integers, Fortran order) has to be converted, which needs memory.
 
 on_disk = np.load(path, mmap_mode="r")
-words = {"loss": "log_loss", "batch_size": 64, "learning_rate": "constant", "eta0": 0.05}
-model = SGDClassifier(**words, max_iter=3, tol=None, random_state=0).fit(on_disk, y)
+params = {"loss": "log_loss", "batch_size": 64, "learning_rate": "constant", "eta0": 0.05}
+model = SGDClassifier(**params, max_iter=3, tol=None, random_state=0).fit(on_disk, y)
 print(f"memory map: accuracy {model.score(on_disk, y):.3f}")
 
 # %%
 # In chunks
 # ---------
 #
-# The first call needs ``classes``: a chunk may lack some. Schedule and optimizer go on from call to
-# call, and nothing stops early. Chunks should be mixed: a chunk of one class alone
-# pulls the model to that class.
+# The first call needs ``classes``, since a chunk may lack some of them. Schedule and optimizer
+# continue from call to call, and there is no early stopping. Chunks should be mixed: a chunk with a
+# single class biases the model towards that class.
 #
-# A score on each chunk *before* it is learned from costs nothing and is honest, for those rows are
-# new to the model: progressive validation.
+# The score on each chunk *before* it is used for training is an unbiased estimate at no cost, since
+# the rows are new to the model (progressive validation).
 
-model = SGDClassifier(**words, random_state=0)
+model = SGDClassifier(**params, random_state=0)
 scores = []
 for first in range(0, len(y), 2_000):
     chunk, labels = on_disk[first : first + 2_000], y[first : first + 2_000]
     if first > 0:
         scores.append(model.score(chunk, labels))
     model.partial_fit(chunk, labels, classes=[0, 1])
-print(f"chunks: accuracy on the last one, before it was learned from: {scores[-1]:.3f}")
+print(f"chunks: accuracy on the last one, before training on it: {scores[-1]:.3f}")
 
 figure, panel = plt.subplots(figsize=(6, 3.4), layout="constrained")
 panel.plot(2_000 * np.arange(1, len(scores) + 1), scores, "o-", markersize=3)
@@ -67,13 +67,13 @@ plt.show()
 # What helps
 # ----------
 #
-# * float32 halves the reading. Models are as good; sums are float64 inside.
+# * float32 halves the amount of data. Models are as good, since sums are computed in float64.
 # * Scale with ``StandardScaler().partial_fit`` in a first pass over the chunks.
-# * ``partial_fit(..., max_iter=3)`` takes three epochs on a chunk that is expensive to load.
-# * Text and categories: ``HashingVectorizer`` and ``FeatureHasher`` need no pass to learn a
-#   vocabulary, and their CSR is used as it is.
-# * Watch a long training, keep its best state on disk: :doc:`/watching`.
-# * Where the world drifts, keep the rate from falling: ``learning_rate="constant"``.
+# * ``partial_fit(..., max_iter=3)`` trains three epochs on a chunk that is expensive to load.
+# * For text and categories, ``HashingVectorizer`` and ``FeatureHasher`` need no pass to learn a
+#   vocabulary, and their CSR output is used without a copy.
+# * Monitor a long training and save its best state on disk: :doc:`/watching`.
+# * If the distribution drifts, use ``learning_rate="constant"``.
 
 on_disk = X = None  # before the folder goes
 folder.cleanup()

@@ -1,12 +1,13 @@
 r"""
-A loss of your own
-==================
+Custom losses
+=============
 
-A loss is a ``NamedTuple`` of its numbers with two static methods: ``value`` and ``gradient``, its
-derivative by the raw prediction, both for one row. It is compiled like the losses that are built
-in, and just as fast.
+A loss is a ``NamedTuple`` of its hyperparameters with two static methods for one row: ``value``,
+and ``gradient``, its derivative with respect to the raw prediction. It is compiled like the
+built-in losses, and just as fast.
 
-Here is Cauchy's, whose pull falls off with distance: for :math:`z = (\mathrm{raw} - y)/s`,
+Here is Cauchy's loss, in which outliers have little influence. With
+:math:`z = (\mathrm{raw} - y)/s` it is
 
 .. math:: \mathrm{loss} = \frac{s^2}{2} \log(1 + z^2), \qquad
    \mathrm{loss}' = \frac{\mathrm{raw} - y}{1 + z^2}.
@@ -23,7 +24,7 @@ from fastgd import SGDRegressor
 
 
 class Cauchy(NamedTuple):
-    """scale^2 / 2 log(1 + ((raw - y) / scale)^2): a row far from the line hardly pulls."""
+    """scale^2 / 2 log(1 + ((raw - y) / scale)^2): outliers have little influence."""
 
     scale: float = 1.0
 
@@ -41,8 +42,8 @@ class Cauchy(NamedTuple):
 
 
 # %%
-# Check the derivative before you trust it: a wrong one descends to the wrong place, without a word.
-# The methods are plain Python, too.
+# Check the derivative first: a wrong one silently leads to the wrong model. The methods can be
+# called from Python.
 
 loss, step = Cauchy(scale=50.0), 1e-6
 for raw in (-200.0, 3.0, 70.0):
@@ -50,7 +51,7 @@ for raw in (-200.0, 3.0, 70.0):
     print(f"raw {raw:6.0f}   gradient {loss.gradient(loss, 0.0, raw):9.5f}   measured {slope:9.5f}")
 
 # %%
-# Every tenth target is damaged. The squared error follows the damage.
+# Every tenth target is corrupted. The squared error follows these outliers.
 
 X, y = load_diabetes(return_X_y=True, scaled=False)
 X = (X - X.mean(axis=0)) / X.std(axis=0)
@@ -69,16 +70,15 @@ panel.legend()
 plt.show()
 
 # %%
-# The rules
-# ---------
+# Rules
+# -----
 #
-# * The argument names are ``loss, y_true, raw``; numbers are fields, so that another ``scale`` is
-#   not another compilation.
-# * Arithmetic and ``math``: what numba can compile in its nopython mode.
-# * ``kind = "regression"`` for numbers; ``"binary"``, with ``negative = -1.0`` or ``0.0`` for the
-#   label of the negative class, for classes. ``link = "log"`` for predictions
-#   :math:`e^{\mathrm{raw}}`.
-# * Put the class into a module of yours: then its machine code is kept on disk. One that is defined
-#   in a script or notebook is compiled in each process.
+# * The arguments are named ``loss, y_true, raw``. Hyperparameters are fields, so that another
+#   ``scale`` needs no compilation.
+# * Use arithmetic and ``math``, which numba can compile in nopython mode.
+# * ``kind`` is ``"regression"``, or ``"binary"`` with ``negative = -1.0`` or ``0.0`` for the label
+#   of the negative class. ``link = "log"`` makes predictions :math:`e^{\mathrm{raw}}`.
+# * Define the class in a module of your own, and its machine code is cached on disk. A class that
+#   is defined in a script or notebook is compiled in each process.
 #
-# How to add a loss to the package, or an optimizer of your own: :doc:`/extending`.
+# How to add a loss to the package, and how to write an optimizer: :doc:`/extending`.

@@ -2,11 +2,12 @@
 Sparse text
 ===========
 
-A document has some hundred words of a vocabulary of many thousands. In CSR form a step costs as
-much as the document has words, whatever the vocabulary; CSR of float32 or float64 is used as it
-lies.
+A document has about a hundred words of a vocabulary of many thousands. With CSR rows the cost of a
+step depends on the words of the document, not on the vocabulary; CSR of float32 or float64 is used
+without a copy.
 
-The texts here need no download: the docstrings of three libraries. Which one is a docstring from?
+The texts here need no download: they are docstrings of three libraries, and the model predicts
+which library a docstring is from.
 """
 
 import importlib
@@ -46,22 +47,22 @@ n_texts, n_words = X_train.shape
 print(f"{n_texts} texts, {n_words} words, {X_train.nnz / n_texts:.0f} in a text")
 
 # %%
-# ``LogisticRegression`` needs no rate. Here it takes dual coordinate ascent (``sdca``), which moves
-# only the coefficients of the words that a text has.
+# ``LogisticRegression`` needs no learning rate. Here it uses dual coordinate ascent (``sdca``),
+# which updates only the coefficients of the words in a text.
 
 model = LogisticRegression(C=5.0).fit(X_train, y_train)
 print(f"LogisticRegression ({model.solver_}): accuracy {model.score(X_test, y_test):.3f}")
 
 # %%
-# ``SGDClassifier`` does for streams. Rows have length one, so columns need no scaling (a
-# ``StandardScaler`` would destroy the zeros); rates may be large, since each word is met rarely.
+# ``SGDClassifier`` also works for streams. Rows have norm one, so columns need no scaling (a
+# ``StandardScaler`` would destroy the zeros); learning rates may be large, since each word is rare.
 
 sgd = SGDClassifier("log_loss", alpha=1e-5, batch_size=16, random_state=0, max_iter=30, tol=None)
 sgd.fit(X_train, y_train)
 print(f"SGDClassifier: accuracy {sgd.score(X_test, y_test):.3f}")
 
 # %%
-# The words that speak most for each library:
+# The words with the largest coefficients for each library:
 
 import matplotlib.pyplot as plt
 
@@ -78,8 +79,9 @@ plt.show()
 # What helps
 # ----------
 #
-# * ``HashingVectorizer`` in place of a vocabulary, where texts come as a stream.
-# * ``optimizer="adagrad"`` or ``"ftrl"``: a rate for each word, larger for rare ones, and exact on
-#   sparse rows. Adam and its kin let absent words rest, unless told ``lazy=False``.
-# * ``penalty="l1"`` for a model of few words; its zeros are exact, and ``sparsify()`` keeps only
-#   the others.
+# * ``HashingVectorizer`` instead of a vocabulary, for streams of texts.
+# * ``optimizer="adagrad"`` or ``"ftrl"``: a learning rate for each word, larger for rare ones, and
+#   exact on sparse rows. Adam and its variants do not update the moments of absent words, unless
+#   ``lazy=False``.
+# * ``penalty="l1"`` for a model with few words; its zeros are exact, and ``sparsify()`` stores only
+#   the other coefficients.

@@ -2,17 +2,17 @@
 A ten-minute tour
 =================
 
-From the first fit to streams of data. The page is a script: download it at the end, and run it.
+From the first fit to streams of data. This page is a script that you can download at its end.
 """
 
 # %%
 # The first model
 # ---------------
 #
-# Estimators have scikit-learn's names, words and defaults, and work in its pipelines and searches.
-# What is added is all that gradient descent offers: ``batch_size``, ``optimizer``, schedules,
-# clipping. More than two classes with ``log_loss`` make a true softmax. The SGD estimators want
-# columns of about the same scale, as scikit-learn's do.
+# Estimators have scikit-learn's names, parameters and defaults, and work in its pipelines and
+# searches. What is new are the options of gradient descent: ``batch_size``, ``optimizer``,
+# schedules, clipping. With more than two classes, ``log_loss`` trains a true softmax. The SGD
+# estimators need columns of about the same scale, as scikit-learn's do.
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -31,14 +31,14 @@ print(f"accuracy on other rows: {model.score(X_test, y_test):.3f}")
 print(f"probabilities of the first: {model.predict_proba(X_test[:1]).round(3)}")
 
 # %%
-# The first fit of its kind compiles, for some seconds. The machine code is kept on disk, so that
-# the next process starts at once.
+# The first fit with a combination of loss, layout and dtype compiles for a few seconds. The machine
+# code is cached on disk, so later processes start at once.
 #
-# What training did
-# -----------------
+# What happened during training
+# -----------------------------
 #
 # ``history_`` has one entry for each epoch: objective, learning rate, seconds, and more.
-# ``fastgd.plot`` draws it, and four other pictures: :doc:`/pictures`.
+# ``fastgd.plot`` plots it, and has four other plots: :doc:`/pictures`.
 
 import matplotlib.pyplot as plt
 
@@ -53,8 +53,8 @@ plt.show()
 # Without a learning rate
 # -----------------------
 #
-# Thirteen more estimators find their own steps, want no scaled columns, and tell how far from the
-# best possible model they are. Their arguments mean what they mean in scikit-learn.
+# Thirteen more estimators need neither a learning rate nor scaled columns, and report how far from
+# the best possible model they are. Their arguments mean the same as in scikit-learn.
 
 from sklearn.datasets import load_breast_cancer
 
@@ -65,12 +65,12 @@ exact = LogisticRegression().fit(cells, is_benign)
 print(f"objective {exact.objective_:.5f}, proven to be within {exact.gap_:.0e} of the optimum")
 
 # %%
-# Which one to take? ``LogisticRegression``, ``Ridge``, ``Lasso``, ``LinearSVC`` and their kin where
-# there is one for the loss, and the rows fit into memory. ``SGDClassifier`` and ``SGDRegressor``
-# for streams, other losses, and everything that the course is about.
+# Which one to use? ``LogisticRegression``, ``Ridge``, ``Lasso``, ``LinearSVC`` and the like if
+# there is one for the loss, and the rows fit into memory; ``SGDClassifier`` and ``SGDRegressor``
+# for streams, for other losses, and for everything that the course is about.
 #
-# Numbers instead of classes
-# --------------------------
+# Regression
+# ----------
 #
 # ``SGDRegressor`` has losses for outliers (``"huber"``), quantiles, counts (``"poisson"``) and
 # more; ``y`` with several columns is fitted in one pass.
@@ -85,10 +85,10 @@ line = SGDRegressor(random_state=0).fit(patients, progress)
 print(f"R2 = {line.score(patients, progress):.2f}")
 
 # %%
-# Every choice is a word or an object
+# Every option is a name or an object
 # -----------------------------------
 #
-# A word takes the defaults; an object sets the numbers. :doc:`/catalogue` has them all.
+# A name stands for the defaults; an object sets hyperparameters. :doc:`/catalogue` lists them all.
 
 from fastgd.losses import Softmax
 from fastgd.schedules import Cosine, WarmUp
@@ -105,11 +105,11 @@ careful.fit(X_train / 16, y_train)
 print(f"accuracy on other rows: {careful.score(X_test / 16, y_test):.3f}")
 
 # %%
-# Stop by rows of your own
-# ------------------------
+# Early stopping with a validation set
+# ------------------------------------
 #
-# With ``X_val`` and ``y_val`` training stops when the score on them no longer rises, and keeps the
-# best coefficients.
+# With ``X_val`` and ``y_val``, training stops when the score on them no longer improves, and keeps
+# the best coefficients.
 
 careful.set_params(learning_rate="constant", eta0=0.1, max_iter=200, tol=1e-3)
 careful.fit(X_train / 16, y_train, X_val=X_test / 16, y_val=y_test)
@@ -120,16 +120,16 @@ print(f"{careful.n_iter_} epochs; the best had {max(scores):.3f}, the last {scor
 # Streams and pauses
 # ------------------
 #
-# ``partial_fit`` goes on where the last call stopped: schedule, momenta, averages, order. 2 epochs
-# and 3 more equal 5, to the last bit, also with a pickle in between.
+# ``partial_fit`` continues where the last call stopped: schedule, momentum, averages and order of
+# the rows. 2 epochs and 3 more equal 5 to the last bit, even with a pickle in between.
 
 import pickle
 
 import numpy as np
 
-words = {"loss": "log_loss", "batch_size": 16, "random_state": 0}
-five = SGDClassifier(**words).partial_fit(X_train / 16, y_train, classes=range(10), max_iter=5)
-two = SGDClassifier(**words).partial_fit(X_train / 16, y_train, classes=range(10), max_iter=2)
+params = {"loss": "log_loss", "batch_size": 16, "random_state": 0}
+five = SGDClassifier(**params).partial_fit(X_train / 16, y_train, classes=range(10), max_iter=5)
+two = SGDClassifier(**params).partial_fit(X_train / 16, y_train, classes=range(10), max_iter=2)
 three_more = pickle.loads(pickle.dumps(two)).partial_fit(X_train / 16, y_train, max_iter=3)
 print("equal:", np.array_equal(five.coef_, three_more.coef_))
 
@@ -137,7 +137,7 @@ print("equal:", np.array_equal(five.coef_, three_more.coef_))
 # Where to go next
 # ----------------
 #
-# * Why any of this works, with pictures: :doc:`/generated/course/index`.
-# * One question, one answer: :doc:`/generated/howto/index`.
-# * Every argument, beside scikit-learn's: :doc:`/scikit-learn`; what each estimator minimises:
-#   :doc:`/estimators`.
+# * Why it works, with plots: :doc:`/generated/course/index`.
+# * Answers to single questions: :doc:`/generated/howto/index`.
+# * Every argument, compared with scikit-learn's: :doc:`/scikit-learn`; what each estimator
+#   minimises: :doc:`/estimators`.
