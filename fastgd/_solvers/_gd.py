@@ -16,7 +16,7 @@ import numpy as np
 
 from fastgd._observer import Silenced
 from fastgd._solvers._certificates import certify
-from fastgd._solvers._descent import Goal, Outcome, descend, draw, is_exact
+from fastgd._solvers._descent import Goal, Outcome, descend, is_exact
 from fastgd._solvers._implicit import Implicit
 from fastgd._solvers._precondition import (
     AnyMetric,
@@ -41,6 +41,7 @@ from fastgd._solvers._problem import (
     raw_of,
     take,
 )
+from fastgd._solvers._sample import draw
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses

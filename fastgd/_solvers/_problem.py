@@ -45,6 +45,7 @@ PRODUCTS_OF_BLAS = 8  # in the time of one of ours
 FEWEST_SHARDS, MOST_SHARDS = 4, 16
 WORK_OF_SHARD = 4_000_000  # by the work alone, so that sums do not depend on the machine's cores
 FINISHED_IN_FLOAT64 = _costs.FINISHED_IN_FLOAT64  # entries of X
+NARROW = 32  # columns: up to these, float32 products save less than the exponentials cost
 CACHED_BYTES = 1 << 18
 PRIOR = 0.1
 BLURRED = 1e-6  # a spread below this part of the mean has no digits to trust
@@ -156,7 +157,7 @@ def pose(task: Task) -> Problem:
         weight = np.asarray(task.weight, np.float64)
         weight = weight / weight.sum()
     values = task.rows.values if isinstance(task.rows, Dense) else task.rows.data
-    precise = values.dtype == np.float64 or n * d <= FINISHED_IN_FLOAT64
+    precise = values.dtype == np.float64 or n * d <= FINISHED_IN_FLOAT64 or d <= NARROW
     y: NDArray[Any] = np.ascontiguousarray(task.y, np.int32 if many else np.float64)
     least = terms = 0.0
     if has_log_link(task.loss):  # without it an objective may be negative, or zero
@@ -361,7 +362,7 @@ def model_at(problem: Problem, u: Floats) -> Model:
 def objective_of(task: Task, coef: Floats, intercept: Any) -> float:
     """Return what a task minimises, at coefficients that no solver has just evaluated."""
     units = units_of(task)
-    task, problem = units.task, pose(units.task)
+    task, problem = units.task, pose(units.task)._replace(dtype=np.float64)
     coef, intercept = units.from_user(coef, intercept)
     if problem.n_outputs > 0:
         return units.of_figure(evaluate(problem, from_raw(problem, coef, intercept)).objective)

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.linalg as sl
 from numpy.typing import NDArray
 
-from fastgd._solvers._descent import MORE_CAUTION, NEWTON_CAUTION, Goal, Outcome, draw, left_of
+from fastgd._solvers._descent import MORE_CAUTION, NEWTON_CAUTION, Goal, Outcome, left_of
 from fastgd._solvers._gd import certified, finished_tolerance, null_model
 from fastgd._solvers._precondition import (
     BOUNDS,
@@ -25,6 +25,7 @@ from fastgd._solvers._precondition import (
     solve_l1,
 )
 from fastgd._solvers._problem import Floats, Point, Problem, evaluate, from_raw, pose, take
+from fastgd._solvers._sample import draw
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._threads import one_blas_thread
 from fastgd.kernels.objective import weigh_rows
