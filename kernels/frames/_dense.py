@@ -1,0 +1,95 @@
+"""Every step passes over all coefficients."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastgd.kernels import optimizers, penalties
+from fastgd.kernels._hook import cast
+from fastgd.kernels.frames._protocol import cost_of_all, lanes
+
+
+class Plain(NamedTuple):
+    """Coefficients as they are; every step passes over all of them."""
+
+    scatters = False
+
+    @staticmethod
+    def factor(frame):
+        return 1.0
+
+    @staticmethod
+    def begin_step(frame, rule, pace, params, average):
+        return pace, 1.0
+
+    @staticmethod
+    def ready_row(frame, rule, rows, i, t, params, state):
+        pass
+
+    @staticmethod
+    def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
+        return params.shape[0] // lanes(rule) - 1
+
+    @staticmethod
+    def rested(frame, lane):
+        return 0.0
+
+    @staticmethod
+    def column(frame, i):
+        return i
+
+    @staticmethod
+    def descend(frame, rule, pace, g, params, state, c):
+        after, _ = optimizers.move(rule.optimizer, rule.penalty, pace, params[c], g, state, c)
+        params[c] = after
+        return penalties.value(rule.penalty, after, c)
+
+    @staticmethod
+    def cost_after(frame, cost, shares):
+        return shares
+
+    @staticmethod
+    def tie(frame, rule, params, costs):
+        pass
+
+    @staticmethod
+    def add_to_average(frame, rule, params, average):
+        for c in range(params.shape[0]):
+            average[c] += params[c]
+
+    @staticmethod
+    def finish(frame, rule, t, params, state, average):
+        pass
+
+
+class Tied(NamedTuple):
+    """As ``Plain``, with a second pass in which the penalty ties coefficients together.
+
+    lengths : params' shape, flat, its dtype: of the penalty's step of each coefficient
+    """
+
+    lengths: np.ndarray
+
+    scatters = False
+    factor = Plain.factor
+    begin_step = Plain.begin_step
+    ready_row = Plain.ready_row
+    ready_batch = Plain.ready_batch
+    rested = Plain.rested
+    column = Plain.column
+    cost_after = Plain.cost_after
+    add_to_average = Plain.add_to_average
+    finish = Plain.finish
+
+    @staticmethod
+    def descend(frame, rule, pace, g, params, state, c):
+        after, step = optimizers.move(rule.optimizer, rule.penalty, pace, params[c], g, state, c)
+        params[c] = after
+        frame.lengths[c] = step
+        return cast(0.0, after)  # what it costs is known once it is tied
+
+    @staticmethod
+    def tie(frame, rule, params, costs):
+        penalties.settle(rule.penalty, params, frame.lengths, lanes(rule))
+        for lane in range(costs.shape[0]):
+            costs[lane] = cost_of_all(rule, params, lane)

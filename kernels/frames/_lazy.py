@@ -1,0 +1,282 @@
+"""Coefficients that are brought up to date when they are read."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastgd.kernels import optimizers, penalties
+from fastgd.kernels._jit import helper
+from fastgd.kernels.frames._dense import Plain
+from fastgd.kernels.frames._protocol import lanes
+from fastgd.kernels.frames._touched import Listed, list_columns
+from fastgd.kernels.penalties import at
+from fastgd.kernels.rows import column_of, entries
+
+FORGOTTEN = 60.0  # e^-60 of a coefficient is none
+
+
+class Lazy(NamedTuple):
+    """Coefficients that are brought up to date when they are read.
+
+    touched : (d,), int32, the columns of the batch at hand
+    seen : (d,), int64, the number of steps that a coefficient has taken
+    times : (n_steps + 1,), float64, the penalty's time after t steps
+    coasts : (n_steps + 1,), float64; see ``optimizers.Rest``
+    owed : (n_outputs,), float64, what rests have changed in the penalty; see ``rested``
+    """
+
+    touched: np.ndarray
+    seen: np.ndarray
+    times: np.ndarray
+    coasts: np.ndarray
+    owed: np.ndarray
+
+    scatters = False
+
+    @staticmethod
+    def factor(frame):
+        return 1.0
+
+    @staticmethod
+    def begin_step(frame, rule, pace, params, average):
+        return pace, 1.0
+
+    @staticmethod
+    def ready_row(frame, rule, rows, i, t, params, state):
+        begin, end = entries(rows, i)
+        _catch_up(frame, rule, rows, begin, end, t, params, state)
+
+    @staticmethod
+    def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
+        n_touched = list_columns(frame, rule, rows, batch, gradient)
+        _catch_up(frame, rule, Listed(frame.touched), 0, n_touched, t, params, state)
+        return n_touched
+
+    @staticmethod
+    def rested(frame, lane):
+        change = frame.owed[lane]
+        frame.owed[lane] = 0.0
+        return change
+
+    @staticmethod
+    def column(frame, i):
+        return np.uint64(frame.touched[i])
+
+    @staticmethod
+    def descend(frame, rule, pace, g, params, state, c):
+        before = params[c]
+        after, _ = optimizers.move(rule.optimizer, rule.penalty, pace, before, g, state, c)
+        params[c] = after
+        return penalties.value(rule.penalty, after, c) - penalties.value(rule.penalty, before, c)
+
+    @staticmethod
+    def cost_after(frame, cost, shares):
+        return cost + shares
+
+    tie = Plain.tie
+
+    @staticmethod
+    def add_to_average(frame, rule, params, average):
+        pass  # an average needs all coefficients in every step: such a rule gets a Plain frame
+
+    @staticmethod
+    def finish(frame, rule, t, params, state, average):
+        for j in range(frame.touched.shape[0]):
+            frame.touched[j] = j
+        _catch_up(frame, rule, Listed(frame.touched), 0, frame.touched.shape[0], t, params, state)
+        frame.seen[:] = 0
+        frame.owed[:] = 0.0
+
+
+class Stepped(NamedTuple):
+    """As ``Lazy``, for momentum under a penalty with a kink at zero.
+
+    A coefficient that moves on while the penalty pulls it across zero has no closed form. Its
+    steps are made up for one by one while its velocity matters: log(eps) / log(momentum) of
+    them, 340 for a momentum of 0.9, whatever the length of its rest.
+
+    touched, seen, times, owed : as in ``Lazy``
+    paces : (n_steps, 4), float64; see ``optimizers.paces``
+    """
+
+    touched: np.ndarray
+    seen: np.ndarray
+    times: np.ndarray
+    paces: np.ndarray
+    owed: np.ndarray
+
+    scatters = False
+    factor = Lazy.factor
+    begin_step = Lazy.begin_step
+    rested = Lazy.rested
+    column = Lazy.column
+    descend = Lazy.descend
+    cost_after = Lazy.cost_after
+    tie = Plain.tie
+    add_to_average = Lazy.add_to_average
+
+    @staticmethod
+    def ready_row(frame, rule, rows, i, t, params, state):
+        begin, end = entries(rows, i)
+        _walk(frame, rule, rows, begin, end, t, params, state)
+
+    @staticmethod
+    def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
+        n_touched = list_columns(frame, rule, rows, batch, gradient)
+        _walk(frame, rule, Listed(frame.touched), 0, n_touched, t, params, state)
+        return n_touched
+
+    @staticmethod
+    def finish(frame, rule, t, params, state, average):
+        for j in range(frame.touched.shape[0]):
+            frame.touched[j] = j
+        _walk(frame, rule, Listed(frame.touched), 0, frame.touched.shape[0], t, params, state)
+        frame.seen[:] = 0
+        frame.owed[:] = 0.0
+
+
+class Paced(NamedTuple):
+    """As ``Lazy``, for penalty steps whose length is each coefficient's own.
+
+    The length is ``pace[0]`` times a speed q that no rest changes. Its time on the penalty's
+    clock, -log(1 - h l2) / l2 summed over steps of h = pace q, is summed as a power series in q
+    with one coefficient for each step and power: sums of those are kept for the span, so that
+    any rest costs one polynomial. Where h l2 is not small the steps are added up one by one.
+
+    touched, seen, coasts, owed : as in ``Lazy``
+    times : (n_steps + 1, 4), float64, sums of  l2^(k - 1) pace^k / k  over the steps before
+    paces : (n_steps,), float64: of the penalty's steps
+    fastest : float, the largest q for which the series is exact to rounding
+    """
+
+    touched: np.ndarray
+    seen: np.ndarray
+    times: np.ndarray
+    coasts: np.ndarray
+    owed: np.ndarray
+    paces: np.ndarray
+    fastest: float
+
+    scatters = False
+    factor = Lazy.factor
+    begin_step = Lazy.begin_step
+    rested = Lazy.rested
+    column = Lazy.column
+    descend = Lazy.descend
+    cost_after = Lazy.cost_after
+    tie = Plain.tie
+    add_to_average = Lazy.add_to_average
+
+    @staticmethod
+    def ready_row(frame, rule, rows, i, t, params, state):
+        begin, end = entries(rows, i)
+        _catch_up_paced(frame, rule, rows, begin, end, t, params, state)
+
+    @staticmethod
+    def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
+        n_touched = list_columns(frame, rule, rows, batch, gradient)
+        _catch_up_paced(frame, rule, Listed(frame.touched), 0, n_touched, t, params, state)
+        return n_touched
+
+    @staticmethod
+    def finish(frame, rule, t, params, state, average):
+        for j in range(frame.touched.shape[0]):
+            frame.touched[j] = j
+        _catch_up_paced(
+            frame, rule, Listed(frame.touched), 0, frame.touched.shape[0], t, params, state
+        )
+        frame.seen[:] = 0
+        frame.owed[:] = 0.0
+
+
+@helper()
+def _catch_up(frame, rule, listed, begin, end, t, params, state):
+    """Bring the coefficients of entries ``begin`` to ``end`` to where they are after t steps.
+
+    ``listed`` are sparse rows or ``Listed`` columns.
+    """
+    n_lanes = lanes(rule)
+    seen, times, coasts, owed = frame.seen, frame.times, frame.coasts, frame.owed
+    for k in range(begin, end):
+        j = column_of(listed, k)
+        since = seen[j]
+        rest = optimizers.Rest(t - since, times[t] - times[since], coasts[since], coasts[t])
+        for lane in range(n_lanes):
+            c = at(j, n_lanes, lane)
+            slot = optimizers.recall(rule.optimizer, state, c)
+            before = np.float64(params[c])
+            after, slot = optimizers.catch_up(rule.optimizer, rule.penalty, before, slot, rest, c)
+            optimizers.keep(rule.optimizer, state, c, slot)
+            params[c] = after
+            owed[lane] += penalties.value(rule.penalty, after, c)
+            owed[lane] -= penalties.value(rule.penalty, before, c)
+        seen[j] = t + 1
+
+
+@helper()
+def _catch_up_paced(frame, rule, listed, begin, end, t, params, state):
+    """As ``_catch_up``, each coefficient on a clock of its own."""
+    n_lanes, fastest = lanes(rule), frame.fastest
+    seen, times, coasts = frame.seen, frame.times, frame.coasts
+    owed, paces = frame.owed, frame.paces
+    for k in range(begin, end):
+        j = column_of(listed, k)
+        since = seen[j]
+        first, second = times[t, 0] - times[since, 0], times[t, 1] - times[since, 1]
+        third, fourth = times[t, 2] - times[since, 2], times[t, 3] - times[since, 3]
+        for lane in range(n_lanes):
+            c = at(j, n_lanes, lane)
+            slot = optimizers.recall(rule.optimizer, state, c)
+            q = optimizers.speed(rule.optimizer, slot) * penalties.stretch(rule.penalty, c)
+            before = np.float64(params[c])
+            time = q * (first + q * (second + q * (third + q * fourth)))
+            if q > fastest and before != 0:  # what never moved has the largest q, and stays zero
+                time = _time_of_steps(rule.penalty, paces, since, t, q)
+            rest = optimizers.Rest(t - since, time, coasts[since], coasts[t])
+            after, slot = optimizers.catch_up(rule.optimizer, rule.penalty, before, slot, rest, c)
+            optimizers.keep(rule.optimizer, state, c, slot)
+            params[c] = after
+            owed[lane] += penalties.value(rule.penalty, after, c)
+            owed[lane] -= penalties.value(rule.penalty, before, c)
+        seen[j] = t + 1
+
+
+@helper()
+def _time_of_steps(penalty, paces, since, t, q):
+    """Return the penalty's time of the steps from ``since`` to t, by a loop over them.
+
+    It ends where nothing is left to shrink: one step of h l2 >= 1 is enough.
+    """
+    time, step = 0.0, since
+    while step < t and penalty.l2 * time < FORGOTTEN:
+        time += penalties.clock(penalty, paces[step] * q)
+        step += 1
+    return time
+
+
+@helper()
+def _walk(frame, rule, listed, begin, end, t, params, state):
+    """As ``_catch_up``, one step after another while a coefficient moves."""
+    n_lanes = lanes(rule)
+    seen, times, paces, owed = frame.seen, frame.times, frame.paces, frame.owed
+    momentum, nesterov = np.float64(rule.optimizer.momentum), rule.optimizer.nesterov
+    for k in range(begin, end):
+        j = column_of(listed, k)
+        for lane in range(n_lanes):
+            c, step = at(j, n_lanes, lane), seen[j]
+            param = np.float64(params[c])
+            owed[lane] -= penalties.value(rule.penalty, param, c)
+            velocity = optimizers.recall(rule.optimizer, state, c)
+            kept = optimizers.faded(velocity, momentum, t - step)
+            optimizers.keep(rule.optimizer, state, c, kept)
+            negligible = 1e-16 * (abs(velocity) + abs(param))
+            while step < t and abs(velocity) > negligible:
+                rate, length = paces[step, 0], paces[step, 0] * paces[step, 1]
+                velocity *= momentum
+                change = -rate * (momentum * velocity if nesterov else velocity)
+                param = penalties.proximal(rule.penalty, param, change, length, c)
+                step += 1
+            param = penalties.rest(rule.penalty, param, times[t] - times[step])
+            owed[lane] += penalties.value(rule.penalty, param, c)
+            params[c] = param
+        seen[j] = t + 1

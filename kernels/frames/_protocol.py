@@ -1,0 +1,107 @@
+"""What a frame is: its static methods, and the hooks by which kernels call them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastgd.kernels import penalties
+from fastgd.kernels._hook import hook
+from fastgd.kernels._jit import helper
+from fastgd.kernels.penalties import at
+
+
+@hook
+def lanes(rule):
+    """Return the number of outputs: a constant to the compiler where there is one."""
+    return type(rule).lanes(rule)
+
+
+@hook
+def factor(frame):
+    """Return what a stored coefficient is multiplied by."""
+    return type(frame).factor(frame)
+
+
+@hook
+def begin_step(frame, rule, pace, params, average):
+    """Do what a step does to all coefficients at once.
+
+    Returns the pace of the stored coefficients, and what is left of their penalty.
+    """
+    return type(frame).begin_step(frame, rule, pace, params, average)
+
+
+@hook
+def ready_row(frame, rule, rows, i, t, params, state):
+    """Bring the coefficients of row i to where they are after t steps."""
+    return type(frame).ready_row(frame, rule, rows, i, t, params, state)
+
+
+@hook
+def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
+    """Bring a batch's coefficients to where they are after t steps.
+
+    ``gradient`` is all zero, before and after. Returns the number of columns that the step
+    touches; ``column`` tells which they are.
+    """
+    return type(frame).ready_batch(frame, rule, rows, batch, t, params, state, gradient)
+
+
+@hook
+def rested(frame, lane):
+    """Return what rests have changed in an output's penalty since the last call."""
+    return type(frame).rested(frame, lane)
+
+
+@hook
+def column(frame, i):
+    """Return the i-th of the columns that the step at hand touches."""
+    return type(frame).column(frame, i)
+
+
+@hook
+def descend(frame, rule, pace, g, params, state, c):
+    """Take the step of coefficient c of the flat parameters; return its share of the cost."""
+    return type(frame).descend(frame, rule, pace, g, params, state, c)
+
+
+@hook
+def cost_after(frame, cost, shares):
+    """Return the penalty after a step, from that before it and the sum of the shares."""
+    return type(frame).cost_after(frame, cost, shares)
+
+
+@hook
+def tie(frame, rule, params, costs):
+    """Let the penalty tie coefficients together after a step; write what they then cost."""
+    return type(frame).tie(frame, rule, params, costs)
+
+
+@hook
+def add_to_average(frame, rule, params, average):
+    """Add the iterate to ``average``, a float64 sum of them."""
+    return type(frame).add_to_average(frame, rule, params, average)
+
+
+@hook
+def finish(frame, rule, t, params, state, average):
+    """Leave all coefficients as they are after t steps, and the frame as new."""
+    return type(frame).finish(frame, rule, t, params, state, average)
+
+
+class Batch(NamedTuple):
+    """The rows ``order[start:stop]``; an empty order means the rows as they lie."""
+
+    order: np.ndarray
+    start: int
+    stop: int
+
+
+@helper()
+def cost_of_all(rule, params, lane):
+    """Return the penalty of the coefficients of one output; the intercept, last, has none."""
+    n_lanes, total = lanes(rule), 0.0
+    for j in range(params.shape[0] // n_lanes - 1):
+        c = at(j, n_lanes, lane)
+        total += penalties.value(rule.penalty, params[c], c)
+    return total + penalties.tied(rule.penalty, params, n_lanes, lane)

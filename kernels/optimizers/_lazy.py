@@ -1,0 +1,64 @@
+"""Moments that wait while there is no gradient."""
+
+from typing import Any, NamedTuple
+
+from fastgd.kernels import penalties
+from fastgd.kernels._hook import cast
+from fastgd.kernels.elementary import exp
+from fastgd.kernels.optimizers._protocol import decayed, length, recall, speed, update
+
+
+class LazyMoments(NamedTuple):
+    """An optimizer in which a coefficient with a gradient of exactly zero keeps its moments.
+
+    Only the penalty and its own decay move such a coefficient, by the step length that its
+    moments give. Where both do, a rest of several steps is equal to single steps to second order
+    in the decay.
+
+    Notes
+    -----
+    TensorFlow's LazyAdam and PyTorch's SparseAdam rest likewise; they have no penalty to keep up.
+    """
+
+    optimizer: Any
+
+    @property
+    def n_slots(self):
+        return self.optimizer.n_slots
+
+    @property
+    def eta0(self):
+        return self.optimizer.eta0
+
+    @staticmethod
+    def paces(optimizer, rates, first):
+        return optimizer.optimizer.paces(optimizer.optimizer, rates, first)
+
+    @staticmethod
+    def update(optimizer, pace, g, state, j):
+        if g != 0:
+            return update(optimizer.optimizer, pace, g, state, j)
+        return cast(0.0, g), length(optimizer.optimizer, pace, state, j)
+
+    @staticmethod
+    def decayed(optimizer, pace, param):
+        return decayed(optimizer.optimizer, pace, param)
+
+    @staticmethod
+    def recall(optimizer, state, j):
+        return recall(optimizer.optimizer, state, j)
+
+    @staticmethod
+    def keep(optimizer, state, j, slot):
+        pass
+
+    @staticmethod
+    def speed(optimizer, slot):
+        return speed(optimizer.optimizer, slot)
+
+    @staticmethod
+    def catch_up(optimizer, penalty, param, slot, rest, c):
+        # decay and penalty alternate: half of the one before the other is right to second order
+        half = exp(0.5 * (rest.coast_after - rest.coast_before))
+        rested = half * penalties.rest(penalty, half * param, rest.time)
+        return penalties.proximal(penalty, rested, 0.0, 0.0, c), slot

@@ -1,0 +1,120 @@
+"""What an optimizer is: its static methods, and the hooks by which kernels call them.
+
+An optimizer is a ``NamedTuple`` of its hyperparameters with static methods, the scalar ones
+compiled into the kernels' inner loops:
+
+``update(optimizer, pace, g, state, j)``
+    Update ``state[:, j]`` and return ``(change, step)``: what to add to the coordinate, and the
+    length of the step that the penalty takes with it.
+``paces(optimizer, rates, first)``
+    Plain numpy: the four numbers that ``update`` may need of each step, from the schedule's
+    rates and the number of the first step (1-based); shape (n_steps, 4), column 0 proportional to
+    the rate. Bias corrections live here, computed once a step and not once a coordinate.
+
+``n_slots`` is the number of arrays of the parameters' shape in ``state``, ``eta0`` the rate that
+is taken where no schedule is asked for. What follows is for some of them:
+
+``decayed(optimizer, pace, param)``
+    What a decay of its own, apart from the penalty, leaves of a coefficient before the step.
+``move(optimizer, penalty, pace, param, g, state, c)``
+    The whole step of a coefficient, where it is not "change, then penalty". Intercepts, which
+    have neither penalty nor decay, are always stepped by ``update``.
+``slope(optimizer, pace, rows, i, value, slope)``
+    The slope that a step of a single row goes by, where that depends on the row's loss.
+
+And for those whose steps without a gradient can be made up for, on sparse rows:
+
+``catch_up(optimizer, penalty, param, slot, rest, c)``
+    What steps with a gradient of zero would have made of coefficient c, which they did not touch;
+    ``recall`` and ``keep`` read and write the slots of its state that matter. It takes and
+    returns scalars only: arrays would have numba count references in a hot loop.
+``lengths(optimizer, paces)``
+    Plain numpy: the lengths of the penalty's steps, where they are the same for all coordinates.
+``speed(optimizer, slot)``
+    Where they are not: the length of a coordinate's own step, of ``pace[0]`` times it.
+
+The length of the penalty's step is the optimizer's own reply to a constant gradient of one, so
+that the point where the loss's and the penalty's forces balance is the minimum of the objective
+whatever the optimizer: rate for sgd, rate / (1 - momentum) for momentum, rate / (sqrt(v) +
+epsilon) of each coordinate for Adam. (``Lion`` is the exception, for it replies to signs.)
+
+The tags of the Adam kind carry on with their moments where a gradient is zero, which has no
+closed form. On sparse rows ``LazyMoments`` lets them rest; the field ``lazy`` says when: None
+means on sparse rows only.
+"""
+
+import numpy as np
+
+from fastgd.kernels import penalties
+from fastgd.kernels._hook import hook, optional
+from fastgd.kernels._jit import helper
+
+
+@hook
+def update(optimizer, pace, g, state, j):
+    """Update the state of coordinate j by its gradient g; return its change and step length."""
+    return type(optimizer).update(optimizer, pace, g, state, j)
+
+
+@hook
+def recall(optimizer, state, j):
+    """Return the part of a coordinate's state that ``catch_up`` needs."""
+    return type(optimizer).recall(optimizer, state, j)
+
+
+@hook
+def keep(optimizer, state, j, slot):
+    """Put back what ``catch_up`` made of it."""
+    return type(optimizer).keep(optimizer, state, j, slot)
+
+
+@hook
+def catch_up(optimizer, penalty, param, slot, rest, c):
+    """Return a coefficient and its slots after steps in which its gradient was zero."""
+    return type(optimizer).catch_up(optimizer, penalty, param, slot, rest, c)
+
+
+@hook
+def length(optimizer, pace, state, j):
+    """Return the length of the penalty's step of a coordinate that keeps its moments."""
+    return type(optimizer).length(optimizer, pace, state, j)
+
+
+@optional
+def speed(optimizer, slot):
+    """Return the length of the penalty's step, in units of ``pace[0]``."""
+    return 1.0
+
+
+@optional
+def decayed(optimizer, pace, param):
+    """Return what a decay of the optimizer's own leaves of a coefficient."""
+    return param
+
+
+@optional
+def move(optimizer, penalty, pace, param, g, state, c):
+    """Return coefficient c after its step, and the length of the penalty's step."""
+    change, step = update(optimizer, pace, g, state, c)
+    held = decayed(optimizer, pace, param)
+    return penalties.proximal(penalty, held, change, step, c), step
+
+
+@optional
+def slope(optimizer, pace, rows, i, value, slope):
+    """Return the slope that row i's step goes by, from its loss and the loss's slope."""
+    return slope
+
+
+def step_columns(*numbers):
+    """Return paces: each step's numbers side by side, 0 for those that an optimizer lacks."""
+    paces = np.zeros((numbers[0].shape[0], 4))
+    for k, number in enumerate(numbers):
+        paces[:, k] = number
+    return paces
+
+
+@helper()
+def pace_of(paces, t):
+    """Return what ``update`` needs of step t, as scalars."""
+    return paces[t, 0], paces[t, 1], paces[t, 2], paces[t, 3]

@@ -1,0 +1,64 @@
+"""Clipping, then quantization."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastgd.kernels._jit import helper
+from fastgd.kernels.frames import lanes
+from fastgd.kernels.transforms._protocol import clip, clip_row, clipped_entry
+from fastgd.kernels.transforms._quantizer import key_of, send
+
+
+class Transform(NamedTuple):
+    """Clipping, then quantization.
+
+    clip : Clip or Identity
+    quantize : a quantizer or Identity
+    is_shared : bool, whether all outputs are one problem with one norm; the trainer says it
+    """
+
+    clip: NamedTuple
+    quantize: NamedTuple
+    is_shared: bool = True
+
+    @staticmethod
+    def transform(tag, frame, rule, gradient, residual, total, n_touched, seed, step):
+        last = gradient.shape[0] - 1
+        if rule.fit_intercept:
+            gradient[last] = total
+        clipped = clip(tag.clip, frame, rule, gradient, n_touched, 0, 1)
+        send(tag.quantize, gradient, residual, _n_trained(rule, gradient), key_of(seed, step))
+        transformed = np.float64(gradient[last])
+        gradient[last] = 0
+        return transformed, clipped
+
+    @staticmethod
+    def transform_multi(
+        tag, frame, rule, gradient, residual, totals, clipped, n_touched, seed, step
+    ):
+        n_outputs, first_of_last = lanes(rule), gradient.shape[0] - lanes(rule)
+        if rule.fit_intercept:
+            for k in range(n_outputs):
+                gradient[first_of_last + k] = totals[k]
+        width = n_outputs if tag.is_shared else 1
+        for first in range(0, n_outputs, width):
+            clipped[first] += clip(tag.clip, frame, rule, gradient, n_touched, first, width)
+        send(tag.quantize, gradient, residual, _n_trained(rule, gradient), key_of(seed, step))
+        for k in range(n_outputs):
+            totals[k] = gradient[first_of_last + k]
+            gradient[first_of_last + k] = 0
+
+    @staticmethod
+    def clip_row(tag, rows, i, delta, fit_intercept):
+        return clip_row(tag.clip, rows, i, delta, fit_intercept)
+
+    @staticmethod
+    def clipped_entry(tag, g, factor):
+        return clipped_entry(tag.clip, g, factor)
+
+
+@helper()
+def _n_trained(rule, gradient):
+    """Return how many parameters are trained: all, or all but the intercepts, which are last."""
+    return gradient.shape[0] - (0 if rule.fit_intercept else lanes(rule))

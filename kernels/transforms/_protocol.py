@@ -1,0 +1,89 @@
+"""What a transform is: its static methods, and the hooks by which kernels call them."""
+
+from typing import NamedTuple
+
+from fastgd.kernels._hook import hook
+
+
+@hook
+def transform(tag, frame, rule, gradient, residual, total, n_touched, seed, step):
+    """Transform the gradient of one output in place.
+
+    Parameters
+    ----------
+    gradient : (d + 1,), its last entry zero, before and after
+    residual : as ``gradient``, the quantizer's memory; empty where it has none
+    total : float, the intercept's gradient
+    n_touched : int, columns whose gradient may differ from zero; ``frames.column`` tells which
+
+    Returns
+    -------
+    total : float
+    clipped : int, 1 if clipping changed something
+    """
+    return type(tag).transform(tag, frame, rule, gradient, residual, total, n_touched, seed, step)
+
+
+@hook
+def transform_multi(tag, frame, rule, gradient, residual, totals, clipped, n_touched, seed, step):
+    """As ``transform``, for the flat gradient of many outputs.
+
+    ``totals``, the intercepts' gradients, are changed in place; to ``clipped`` one is added for
+    each problem that was clipped, in the place of its first output.
+    """
+    return type(tag).transform_multi(
+        tag, frame, rule, gradient, residual, totals, clipped, n_touched, seed, step
+    )
+
+
+@hook
+def clip_row(tag, rows, i, delta, fit_intercept):
+    """Return what the gradient of one row is to be scaled by, and 1 if clipping changes it.
+
+    Its entries are delta x_j, and delta for the intercept; ``clipped_entry`` makes use of it.
+    """
+    return type(tag).clip_row(tag, rows, i, delta, fit_intercept)
+
+
+@hook
+def clipped_entry(tag, g, factor):
+    """Return an entry of a row's clipped gradient, ``factor`` from ``clip_row``."""
+    return type(tag).clipped_entry(tag, g, factor)
+
+
+@hook
+def clip(tag, frame, rule, gradient, n_touched, first, width):
+    """Clip the gradient of ``width`` outputs from ``first`` on; return 1 if that changed it."""
+    return type(tag).clip(tag, frame, rule, gradient, n_touched, first, width)
+
+
+class Identity(NamedTuple):
+    """No transform; also no clipping, or no quantizer, of a ``Transform``."""
+
+    feeds_back = False
+
+    @staticmethod
+    def transform(tag, frame, rule, gradient, residual, total, n_touched, seed, step):
+        return total, 0
+
+    @staticmethod
+    def transform_multi(
+        tag, frame, rule, gradient, residual, totals, clipped, n_touched, seed, step
+    ):
+        pass
+
+    @staticmethod
+    def clip_row(tag, rows, i, delta, fit_intercept):
+        return delta, 0
+
+    @staticmethod
+    def clipped_entry(tag, g, factor):
+        return g
+
+    @staticmethod
+    def clip(tag, frame, rule, gradient, n_touched, first, width):
+        return 0
+
+    @staticmethod
+    def compress(quantizer, gradient, key):
+        pass
