@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from fastgd.kernels._jit import INLINED, NO_WRAPPER
+from fastgd.kernels._jit import INLINED
 
 
 def hook(plain):
@@ -45,7 +45,7 @@ def optional(default):
         return getattr(tag.instance_class, name, default)
 
     resolve.__signature__ = inspect.signature(default)
-    overload(plain, target="generic", jit_options=NO_WRAPPER)(resolve)
+    overload(plain, target="generic", jit_options=INLINED)(resolve)
     return plain
 
 

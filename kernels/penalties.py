@@ -22,6 +22,20 @@ place in the flat parameters, for penalties that tell coefficients apart:
 ``tied(penalty, params, n_lanes, lane)``
     What the tie adds to an output's objective.
 
+Facts, which are not compiled; what a penalty does not say is taken for what claims least:
+
+``joint``
+    Whether it ties coefficients together; default False.
+``is_linear(penalty)``
+    Whether its step multiplies each coefficient by a number that does not depend on it.
+``project(penalty, coef)``
+    Plain numpy: move an array of coefficients, which are where a training starts, to where the
+    penalty allows them, in place.
+``spread(penalty, n_features, n_outputs)``
+    Plain numpy: the penalty for the flat parameters, from one that knows features.
+``check(penalty)``
+    Raises ValueError where fields, each allowed by itself, do not go together.
+
 The intercept is never penalised: no kernel calls a hook on it.
 """
 
@@ -87,6 +101,22 @@ def tied(penalty, params, n_lanes, lane):
     return 0.0
 
 
+def is_linear(penalty):
+    """Tell whether a step multiplies all coefficients by one number."""
+    same = not hasattr(type(penalty), "stretch") and hasattr(type(penalty), "is_linear")
+    return same and bool(type(penalty).is_linear(penalty))
+
+
+def is_zero(penalty):
+    """Tell whether there is no strength in a penalty but its bounds."""
+    return getattr(penalty, "l1", 1.0) == 0 and getattr(penalty, "l2", 1.0) == 0
+
+
+def has_series(penalty):
+    """Tell whether time goes as in ``ElasticNet``, which has a series in the steps' lengths."""
+    return getattr(type(penalty), "clock", None) is ElasticNet.clock
+
+
 @helper()
 def at(j, n_lanes, lane):
     """Return where the coefficient of column j and an output stands in the flat array."""
@@ -120,6 +150,10 @@ class ElasticNet(NamedTuple):
     l2: float = 0.0
 
     joint = False
+
+    @staticmethod
+    def is_linear(penalty):
+        return penalty.l1 == 0
 
     @staticmethod
     def value(penalty, param, c):
@@ -195,6 +229,18 @@ class Bounded(NamedTuple):
     clock = ElasticNet.clock
 
     @staticmethod
+    def check(penalty):
+        if not penalty.low <= penalty.high:
+            raise ValueError(
+                f"low of the penalty 'Bounded' must be <= high, which is {penalty.high!r}, got "
+                f"{penalty.low!r}."
+            )
+
+    @staticmethod
+    def project(penalty, coef):
+        np.clip(coef, penalty.low, penalty.high, out=coef)
+
+    @staticmethod
     def proximal(penalty, param, change, step, c):
         moved = proximal(ElasticNet(penalty.l1, penalty.l2), param, change, step, c)
         return min(max(moved, cast(penalty.low, param)), cast(penalty.high, param))
@@ -237,6 +283,15 @@ class Weighted(NamedTuple):
     joint = False
     rest = ElasticNet.rest
     clock = ElasticNet.clock
+
+    @staticmethod
+    def spread(penalty, n_features, n_outputs):
+        factors = np.asarray(penalty.factors)
+        if factors.shape != (n_features,):
+            raise ValueError(
+                f"factors of Weighted has shape {factors.shape}, but X has {n_features} features."
+            )
+        return penalty._replace(factors=np.repeat(factors, n_outputs))
 
     @staticmethod
     def stretch(penalty, c):

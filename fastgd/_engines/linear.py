@@ -102,7 +102,7 @@ class LinearEngine:
     def step_coefficients(self, rates: NDArray[np.float64], first_step: int) -> NDArray[np.float64]:
         """Return what does not depend on the parameters of the steps at these rates, row by row."""
         optimizer = self._rule.optimizer
-        coefficients: NDArray[np.float64] = optimizer.paces(optimizer, rates, first_step)
+        coefficients: NDArray[np.float64] = type(optimizer).paces(optimizer, rates, first_step)
         return coefficients
 
     def run(self, block: Block, plan: Plan) -> Sums:

@@ -6,10 +6,16 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd.kernels.elementary import exp, log1p
-from fastgd.kernels.losses._protocol import BINARY
+from fastgd.kernels.losses._protocol import BINARY, LOGIT
 from fastgd.kernels.losses._regression import NEWTON_LIMIT, SMALLEST_Q
 
 TINY = 1e-300  # 0 log 0 = 0
+
+
+def _sigmoid(raw):
+    """Return 1 / (1 + e^-raw) of an array, without overflow on either side."""
+    e = np.exp(-np.abs(raw))
+    return np.where(raw >= 0, 1, e) / (1 + e)
 
 
 class LogLoss(NamedTuple):
@@ -20,7 +26,15 @@ class LogLoss(NamedTuple):
     """
 
     kind = BINARY
+    link = LOGIT
+    convex = True
+    nonnegative = True
+    curvature_bound = 0.25
     negative = 0.0
+
+    @staticmethod
+    def probability(loss, raw):
+        return _sigmoid(raw)
 
     @staticmethod
     def value(loss, y_true, raw):
@@ -96,7 +110,15 @@ class Hinge(NamedTuple):
     margin: float = 1.0
 
     kind = BINARY
+    convex = True
+    nonnegative = True
+    smooth = False
     negative = -1.0
+
+    @staticmethod
+    def pieces(loss, y_true):
+        low = np.where(y_true > 0.0, -1.0, 0.0)[None]
+        return (loss.margin * y_true)[None], low, low + 1.0
 
     @staticmethod
     def value(loss, y_true, raw):
@@ -138,6 +160,9 @@ class SquaredHinge(NamedTuple):
     """Squared hinge, labels in {-1, 1}: max(0, 1 - y raw)^2."""
 
     kind = BINARY
+    convex = True
+    nonnegative = True
+    curvature_bound = 2.0
     negative = -1.0
 
     @staticmethod
@@ -188,7 +213,14 @@ class ModifiedHuber(NamedTuple):
     """
 
     kind = BINARY
+    convex = True
+    nonnegative = True
+    curvature_bound = 2.0
     negative = -1.0
+
+    @staticmethod
+    def probability(loss, raw):
+        return (np.clip(raw, -1, 1) + 1) / 2
 
     @staticmethod
     def value(loss, y_true, raw):
@@ -250,7 +282,13 @@ class SmoothHinge(NamedTuple):
     smoothing: float = 1.0
 
     kind = BINARY
+    convex = True
+    nonnegative = True
     negative = -1.0
+
+    @staticmethod
+    def curvature_bound(loss):
+        return 1.0 / loss.smoothing
 
     @staticmethod
     def value(loss, y_true, raw):
@@ -322,8 +360,13 @@ class Focal(NamedTuple):
     gamma: float = 2.0
 
     kind = BINARY
+    nonnegative = True
     negative = 0.0
     convex = False
+
+    @staticmethod
+    def probability(loss, raw):
+        return _sigmoid(raw)
 
     @staticmethod
     def value(loss, y_true, raw):
@@ -371,6 +414,9 @@ class OneClass(NamedTuple):
     nu: float = 0.5
 
     kind = BINARY
+    convex = True
+    nonnegative = True
+    smooth = False
     negative = -1.0
 
     @staticmethod

@@ -69,6 +69,8 @@ class Poisson(NamedTuple):
     reach: float = EDGE
 
     kind = REGRESSION
+    convex = True
+    variance_power = 1.0
     link = LOG
 
     def __repr__(self):
@@ -117,6 +119,8 @@ class Gamma(NamedTuple):
     reach: float = EDGE
 
     kind = REGRESSION
+    convex = True
+    variance_power = 2.0
     link = LOG
 
     def __repr__(self):
@@ -181,6 +185,16 @@ class Tweedie(NamedTuple):
     @staticmethod
     def convex(loss):
         return loss.power == 0.0 or 1.0 <= loss.power <= 2.0
+
+    @staticmethod
+    def variance_power(loss):
+        return float(loss.power)
+
+    @staticmethod
+    def domain(loss):
+        if loss.power <= 0:
+            return None
+        return NONNEGATIVE if loss.power < 2 else POSITIVE
 
     @staticmethod
     def value(loss, y_true, raw):

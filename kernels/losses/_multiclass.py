@@ -33,6 +33,14 @@ class Softmax(NamedTuple):
     label_smoothing: float = 0.0
 
     kind = MULTINOMIAL
+    convex = True
+    nonnegative = True
+    curvature_bound = 0.5
+
+    @staticmethod
+    def probability(loss, raw):
+        e = np.exp(raw - np.max(raw, axis=1, keepdims=True))
+        return e / np.sum(e, axis=1, keepdims=True)
 
     @staticmethod
     def value_row(loss, y_true, raw):

@@ -17,6 +17,12 @@ class SquaredError(NamedTuple):
     """Half the squared residual: (raw - y)^2 / 2."""
 
     kind = REGRESSION
+    convex = True
+    nonnegative = True
+    of_residual = True
+    quadratic = True
+    curvature_bound = 1.0
+    degree = 2
 
     @staticmethod
     def value(loss, y_true, raw):
@@ -67,6 +73,10 @@ class Huber(NamedTuple):
     epsilon: float = 0.1
 
     kind = REGRESSION
+    convex = True
+    nonnegative = True
+    of_residual = True
+    curvature_bound = 1.0
 
     @staticmethod
     def value(loss, y_true, raw):
@@ -113,6 +123,16 @@ class AbsoluteError(NamedTuple):
     """
 
     kind = REGRESSION
+    convex = True
+    nonnegative = True
+    of_residual = True
+    smooth = False
+    degree = 1
+
+    @staticmethod
+    def pieces(loss, y_true):
+        one = np.ones((1, y_true.shape[0]))
+        return y_true[None], -one, one
 
     @staticmethod
     def value(loss, y_true, raw):
@@ -175,6 +195,10 @@ class LogCosh(NamedTuple):
     scale: float = 1.0
 
     kind = REGRESSION
+    convex = True
+    nonnegative = True
+    of_residual = True
+    curvature_bound = 1.0
 
     @staticmethod
     def value(loss, y_true, raw):
@@ -251,6 +275,19 @@ class EpsilonInsensitive(NamedTuple):
     epsilon: float = 0.1
 
     kind = REGRESSION
+    convex = True
+    nonnegative = True
+    of_residual = True
+    smooth = False
+    degree = 1
+
+    @staticmethod
+    def pieces(loss, y_true):
+        zero, one = np.zeros(y_true.shape[0]), np.ones(y_true.shape[0])
+        if loss.epsilon == 0.0:
+            return y_true[None], -one[None], one[None]
+        edges = np.stack([y_true + loss.epsilon, y_true - loss.epsilon])
+        return edges, np.stack([zero, -one]), np.stack([one, zero])
 
     @staticmethod
     def value(loss, y_true, raw):
@@ -305,6 +342,11 @@ class SquaredEpsilonInsensitive(NamedTuple):
     epsilon: float = 0.1
 
     kind = REGRESSION
+    convex = True
+    nonnegative = True
+    of_residual = True
+    curvature_bound = 2.0
+    degree = 2
 
     @staticmethod
     def value(loss, y_true, raw):
@@ -363,6 +405,16 @@ class Quantile(NamedTuple):
     q: float = 0.5
 
     kind = REGRESSION
+    convex = True
+    nonnegative = True
+    of_residual = True
+    smooth = False
+    degree = 1
+
+    @staticmethod
+    def pieces(loss, y_true):
+        one = np.ones((1, y_true.shape[0]))
+        return y_true[None], -loss.q * one, (1.0 - loss.q) * one
 
     @staticmethod
     def value(loss, y_true, raw):

@@ -25,6 +25,11 @@ from fastgd.kernels.optimizers._lazy import (
     LazyMoments,
 )
 from fastgd.kernels.optimizers._protocol import (
+    MOMENTS,
+    OWN_LENGTH,
+    SAME_LENGTH,
+    SUMS,
+    VELOCITY,
     catch_up,
     decayed,
     keep,
@@ -32,6 +37,7 @@ from fastgd.kernels.optimizers._protocol import (
     move,
     pace_of,
     recall,
+    skipped_steps_of,
     slope,
     speed,
     step_columns,
@@ -73,10 +79,15 @@ name_by_package(__name__, *map(type, OPTIMIZERS.values()), LazyMoments, PassiveA
 
 __all__ = [
     "LONGEST_PRODUCT",
+    "MOMENTS",
     "NEGLIGIBLE_VELOCITY",
     "OPTIMIZERS",
+    "OWN_LENGTH",
+    "SAME_LENGTH",
     "SMALLEST_DECAY",
     "SMALLEST_MOMENTUM",
+    "SUMS",
+    "VELOCITY",
     "AMSGrad",
     "Adadelta",
     "Adagrad",
@@ -103,6 +114,7 @@ __all__ = [
     "move",
     "pace_of",
     "recall",
+    "skipped_steps_of",
     "slope",
     "speed",
     "step_columns",

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastgd.kernels import penalties
 from fastgd.kernels._hook import cast
-from fastgd.kernels.optimizers._protocol import step_columns
+from fastgd.kernels.optimizers._protocol import MOMENTS, OWN_LENGTH, step_columns
 from fastgd.kernels.optimizers._skipped import faded
 
 
@@ -38,6 +38,7 @@ class Adagrad(NamedTuple):
 
     n_slots = 1
     eta0 = 0.1
+    skipped_steps = OWN_LENGTH
 
     @staticmethod
     def paces(optimizer, rates, first):
@@ -55,16 +56,8 @@ class Adagrad(NamedTuple):
         return np.float64(state[0, j])
 
     @staticmethod
-    def keep(optimizer, state, j, slot):
-        pass
-
-    @staticmethod
     def speed(optimizer, slot):
         return 1.0 / (np.sqrt(slot) + np.float64(optimizer.epsilon))
-
-    @staticmethod
-    def catch_up(optimizer, penalty, param, slot, rest, c):
-        return penalties.rest(penalty, param, rest.time), slot
 
 
 class Adadelta(NamedTuple):
@@ -103,8 +96,8 @@ class Adadelta(NamedTuple):
 
     n_slots = 2
     eta0 = 1.0
-    fades = True
-    rests_on_sparse = False
+    skipped_steps = MOMENTS
+    lazy_on_sparse = False
 
     @staticmethod
     def paces(optimizer, rates, first):
@@ -197,12 +190,12 @@ class RMSprop(NamedTuple):
         return 1 + bool(self.centered) + (self.momentum > 0)
 
     @property
-    def fades(self):
-        """Whether a rest without a penalty changes moments only."""
-        return self.momentum == 0
+    def skipped_steps(self):
+        """Moments fade, and a velocity would move the coefficient on: that has no closed form."""
+        return MOMENTS if self.momentum == 0 else None
 
     @property
-    def rests_on_sparse(self):
+    def lazy_on_sparse(self):
         """Whether ``lazy`` None means True on sparse rows."""
         return self.momentum > 0
 

@@ -47,7 +47,7 @@ class Adam(NamedTuple):
 
     n_slots = 2
     eta0 = 0.001
-    rests_on_sparse = True
+    lazy_on_sparse = True
 
     @staticmethod
     def paces(optimizer, rates, first):
@@ -113,7 +113,7 @@ class AMSGrad(NamedTuple):
 
     n_slots = 3
     eta0 = 0.001
-    rests_on_sparse = True
+    lazy_on_sparse = True
     paces = staticmethod(Adam.paces)
     speed = staticmethod(Adam.speed)
 
@@ -179,7 +179,7 @@ class AdamW(NamedTuple):
 
     n_slots = 2
     eta0 = 0.001
-    rests_on_sparse = True
+    lazy_on_sparse = True
     update = staticmethod(Adam.update)
     length = staticmethod(Adam.length)
     recall = staticmethod(Adam.recall)
@@ -234,7 +234,7 @@ class NAdam(NamedTuple):
 
     n_slots = 2
     eta0 = 0.002
-    rests_on_sparse = True
+    lazy_on_sparse = True
     length = staticmethod(Adam.length)
     recall = staticmethod(Adam.recall)
     speed = staticmethod(Adam.speed)
@@ -298,7 +298,7 @@ class Adamax(NamedTuple):
 
     n_slots = 2
     eta0 = 0.002
-    rests_on_sparse = True
+    lazy_on_sparse = True
     recall = staticmethod(Adam.recall)
 
     @staticmethod
@@ -357,7 +357,7 @@ class Lion(NamedTuple):
 
     n_slots = 1
     eta0 = 0.0001
-    rests_on_sparse = True
+    lazy_on_sparse = True
     decayed = staticmethod(AdamW.decayed)
 
     @staticmethod

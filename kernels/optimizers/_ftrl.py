@@ -7,7 +7,7 @@ import numpy as np
 from fastgd.kernels import penalties
 from fastgd.kernels._hook import cast
 from fastgd.kernels._jit import helper
-from fastgd.kernels.optimizers._protocol import step_columns, update
+from fastgd.kernels.optimizers._protocol import SUMS, step_columns, update
 
 
 class Ftrl(NamedTuple):
@@ -53,10 +53,16 @@ class Ftrl(NamedTuple):
 
     n_slots = 3
     eta0 = 0.1
+    skipped_steps = SUMS
+    penalty_methods = ("leader",)
 
     @staticmethod
     def paces(optimizer, rates, first):
         return step_columns(rates)
+
+    @staticmethod
+    def coasts(optimizer, penalty, paces, times):
+        return np.append(0.0, paces[:, 0])
 
     @staticmethod
     def update(optimizer, pace, g, state, j):

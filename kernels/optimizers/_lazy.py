@@ -2,10 +2,13 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastgd.kernels import penalties
 from fastgd.kernels._hook import cast
 from fastgd.kernels.elementary import exp
-from fastgd.kernels.optimizers._protocol import decayed, length, recall, speed, update
+from fastgd.kernels.optimizers._protocol import OWN_LENGTH, decayed, length, recall, speed, update
+from fastgd.kernels.optimizers._skipped import forward_decays
 
 
 class LazyMoments(NamedTuple):
@@ -22,6 +25,8 @@ class LazyMoments(NamedTuple):
 
     optimizer: Any
 
+    skipped_steps = OWN_LENGTH
+
     @property
     def n_slots(self):
         return self.optimizer.n_slots
@@ -32,7 +37,8 @@ class LazyMoments(NamedTuple):
 
     @staticmethod
     def paces(optimizer, rates, first):
-        return optimizer.optimizer.paces(optimizer.optimizer, rates, first)
+        inner = optimizer.optimizer
+        return type(inner).paces(inner, rates, first)
 
     @staticmethod
     def update(optimizer, pace, g, state, j):
@@ -49,8 +55,9 @@ class LazyMoments(NamedTuple):
         return recall(optimizer.optimizer, state, j)
 
     @staticmethod
-    def keep(optimizer, state, j, slot):
-        pass
+    def coasts(optimizer, penalty, paces, times):
+        decays = hasattr(optimizer.optimizer, "decayed")
+        return forward_decays(paces) if decays else np.zeros(paces.shape[0] + 1)
 
     @staticmethod
     def speed(optimizer, slot):

@@ -22,25 +22,52 @@ is taken where no schedule is asked for. What follows is for some of them:
 ``slope(optimizer, pace, rows, i, value, slope)``
     The slope that a step of a single row goes by, where that depends on the row's loss.
 
-And for those whose steps without a gradient can be made up for, on sparse rows:
+How steps without a gradient are made up for is said by ``skipped_steps``. On sparse rows such an
+optimizer's step costs O(non-zeros); one that says nothing steps all coefficients every time:
+
+``SAME_LENGTH``
+    Only the penalty moves the coefficient, by steps of one length for all of them (``lengths``).
+``OWN_LENGTH``
+    As that, by steps of ``speed`` times ``pace[0]``, and nothing else changes the speed.
+``VELOCITY``
+    The coefficient moves on by a velocity, as in ``Momentum``, whose fields ``momentum`` and
+    ``nesterov`` it has.
+``MOMENTS``
+    Moments fade and change the length of the penalty's steps: without a penalty only.
+``SUMS``
+    The coefficient is a function of sums; time is the sum of the rates.
 
 ``catch_up(optimizer, penalty, param, slot, rest, c)``
     What steps with a gradient of zero would have made of coefficient c, which they did not touch;
     ``recall`` and ``keep`` read and write the slots of its state that matter. It takes and
-    returns scalars only: arrays would have numba count references in a hot loop.
+    returns scalars only: arrays would have numba count references in a hot loop. By default the
+    penalty alone moves it, and no slot matters.
 ``lengths(optimizer, paces)``
     Plain numpy: the lengths of the penalty's steps, where they are the same for all coordinates.
 ``speed(optimizer, slot)``
     Where they are not: the length of a coordinate's own step, of ``pace[0]`` times it.
+``coasts(optimizer, penalty, paces, times)``
+    Plain numpy: a further measure of the steps, (n_steps + 1,), for ``Rest``; zero by default.
+``is_plain``
+    Whether a step is ``-pace[0] g`` and the penalty's as long, without state or averages of
+    gradients: then all coefficients may share a factor.
+
+What goes with what:
+
+``penalty_methods``, ``loss_methods``
+    Names of what a penalty and a loss must have for this optimizer; none by default.
+``rate_is_constant``
+    True, False, or by default None: the estimator's default schedule, which is made for plain
+    sgd, then means a constant rate. True: any named schedule does.
 
 The length of the penalty's step is the optimizer's own reply to a constant gradient of one, so
 that the point where the loss's and the penalty's forces balance is the minimum of the objective
 whatever the optimizer: rate for sgd, rate / (1 - momentum) for momentum, rate / (sqrt(v) +
 epsilon) of each coordinate for Adam. (``Lion`` is the exception, for it replies to signs.)
 
-The tags of the Adam kind carry on with their moments where a gradient is zero, which has no
-closed form. On sparse rows ``LazyMoments`` lets them rest; the field ``lazy`` says when: None
-means on sparse rows only.
+Those of the Adam kind carry on with their moments where a gradient is zero, which has no closed
+form. ``LazyMoments`` lets coefficients keep their moments then; it needs ``length``, ``speed`` and
+``recall``. The field ``lazy`` says when: None means ``lazy_on_sparse``, on sparse rows.
 """
 
 import numpy as np
@@ -49,6 +76,9 @@ from fastgd.kernels import penalties
 from fastgd.kernels._hook import hook, optional
 from fastgd.kernels._jit import helper
 
+SAME_LENGTH, OWN_LENGTH, VELOCITY = "same length", "own length", "velocity"
+MOMENTS, SUMS = "moments", "sums"
+
 
 @hook
 def update(optimizer, pace, g, state, j):
@@ -56,22 +86,21 @@ def update(optimizer, pace, g, state, j):
     return type(optimizer).update(optimizer, pace, g, state, j)
 
 
-@hook
+@optional
 def recall(optimizer, state, j):
     """Return the part of a coordinate's state that ``catch_up`` needs."""
-    return type(optimizer).recall(optimizer, state, j)
+    return 0.0
 
 
-@hook
+@optional
 def keep(optimizer, state, j, slot):
     """Put back what ``catch_up`` made of it."""
-    return type(optimizer).keep(optimizer, state, j, slot)
 
 
-@hook
+@optional
 def catch_up(optimizer, penalty, param, slot, rest, c):
     """Return a coefficient and its slots after steps in which its gradient was zero."""
-    return type(optimizer).catch_up(optimizer, penalty, param, slot, rest, c)
+    return penalties.rest(penalty, param, rest.time), slot
 
 
 @hook
@@ -104,6 +133,11 @@ def move(optimizer, penalty, pace, param, g, state, c):
 def slope(optimizer, pace, rows, i, value, slope):
     """Return the slope that row i's step goes by, from its loss and the loss's slope."""
     return slope
+
+
+def skipped_steps_of(optimizer):
+    """Return how steps without a gradient are made up for; None where they are not."""
+    return getattr(optimizer, "skipped_steps", None)
 
 
 def step_columns(*numbers):

@@ -6,8 +6,8 @@ import numpy as np
 
 from fastgd.kernels import penalties
 from fastgd.kernels._jit import helper
-from fastgd.kernels.optimizers._protocol import step_columns
-from fastgd.kernels.optimizers._skipped import faded
+from fastgd.kernels.optimizers._protocol import SAME_LENGTH, VELOCITY, step_columns
+from fastgd.kernels.optimizers._skipped import backward_coasts, faded
 from fastgd.kernels.rows import entries, entry
 
 
@@ -21,6 +21,9 @@ class Sgd(NamedTuple):
 
     n_slots = 0
     eta0 = 0.01
+    skipped_steps = SAME_LENGTH
+    is_plain = True
+    rate_is_constant = False
 
     @staticmethod
     def paces(optimizer, rates, first):
@@ -33,18 +36,6 @@ class Sgd(NamedTuple):
     @staticmethod
     def update(optimizer, pace, g, state, j):
         return -pace[0] * g, pace[0]
-
-    @staticmethod
-    def recall(optimizer, state, j):
-        return 0.0
-
-    @staticmethod
-    def keep(optimizer, state, j, slot):
-        pass
-
-    @staticmethod
-    def catch_up(optimizer, penalty, param, slot, rest, c):
-        return penalties.rest(penalty, param, rest.time), slot
 
 
 class PassiveAggressive(NamedTuple):
@@ -80,12 +71,13 @@ class PassiveAggressive(NamedTuple):
 
     n_slots = 0
     eta0 = 1.0
+    skipped_steps = SAME_LENGTH
+    is_plain = True
+    rate_is_constant = True
+    loss_methods = ("value", "gradient")
     paces = staticmethod(Sgd.paces)
     lengths = staticmethod(Sgd.lengths)
     update = staticmethod(Sgd.update)
-    recall = staticmethod(Sgd.recall)
-    keep = staticmethod(Sgd.keep)
-    catch_up = staticmethod(Sgd.catch_up)
 
     @staticmethod
     def slope(optimizer, pace, rows, i, value, slope):
@@ -138,6 +130,7 @@ class Momentum(NamedTuple):
 
     n_slots = 1
     eta0 = 0.01
+    skipped_steps = VELOCITY
 
     @staticmethod
     def paces(optimizer, rates, first):
@@ -146,6 +139,14 @@ class Momentum(NamedTuple):
     @staticmethod
     def lengths(optimizer, paces):
         return paces[:, 0] * paces[:, 1]
+
+    @staticmethod
+    def coasts(optimizer, penalty, paces, times):
+        momentum = float(optimizer.momentum)
+        reach = paces[:, 0] * momentum * (momentum if optimizer.nesterov else 1.0)
+        out = np.zeros(paces.shape[0] + 1)
+        backward_coasts(penalty, momentum, reach, times, out)
+        return out
 
     @staticmethod
     def update(optimizer, pace, g, state, j):
