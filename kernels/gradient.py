@@ -65,17 +65,8 @@ def gradient_of_rows(rows, samples, rule, plan, memory, frame):
         sums = _meet(rule, pace, samples, rows, batch, unit, frame, memory)
         loss_sum += sums[0]
         total += sums[1]
-    total, clipped = transforms.transform(
-        rule.transform,
-        frame,
-        rule,
-        gradient,
-        memory.residual,
-        total,
-        last,
-        plan.seed,
-        plan.first_step,
-    )
+    draw = (plan.seed, plan.first_step)
+    total, clipped = transforms.transform(rule.transform, frame, rule, memory, total, last, draw)
     if rule.fit_intercept:
         gradient[last] = cast(total + losses.pull(rule.loss), pace[0])
     penalty = cost_of_all(rule, params, 0) + losses.pull(rule.loss) * params[last]
@@ -109,18 +100,8 @@ def gradient_of_rows_multi(rows, samples, rule, plan, memory, frame):
     for k in range(n_outputs):
         memory.totals[k] = gradient[first + k]
         gradient[first + k] = 0
-    transforms.transform_multi(
-        rule.transform,
-        frame,
-        rule,
-        gradient,
-        memory.residual,
-        memory.totals,
-        memory.clipped,
-        first // n_outputs,
-        plan.seed,
-        plan.first_step,
-    )
+    draw = (plan.seed, plan.first_step)
+    transforms.transform_multi(rule.transform, frame, rule, memory, first // n_outputs, draw)
     for k in range(n_outputs):
         if rule.fit_intercept:
             gradient[first + k] = params.dtype.type(memory.totals[k])

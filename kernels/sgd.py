@@ -253,22 +253,13 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
         penalty_sum += (stop - start) * (costs[0] + losses.pull(rule.loss) * params[last])
         loss, total = _meet(rule, pace, samples, rows, batch, plan.unit, frame, memory)
         loss_sum += loss
+        draw = (plan.seed, plan.first_step + t)
         total, clipped = transforms.transform(
-            rule.transform,
-            frame,
-            rule,
-            gradient,
-            memory.residual,
-            total,
-            n_touched,
-            plan.seed,
-            plan.first_step + t,
+            rule.transform, frame, rule, memory, total, n_touched, draw
         )
         n_clipped += clipped
         own_pace, left = begin_step(frame, rule, pace, params, average)
-        shares = step_of_batch(
-            frame, rule, rows, batch, own_pace, memory.margin, params, state, gradient, n_touched
-        )
+        shares = step_of_batch(frame, rule, rows, batch, own_pace, memory, n_touched)
         costs[0] = cost_after(frame, left * costs[0], np.float64(shares))
         tie(frame, rule, params, costs)
         if rule.fit_intercept:
@@ -347,25 +338,26 @@ def _gather(frame, rows, batch, slopes, gradient):
     )
 
 
-def step_of_batch(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
+def step_of_batch(frame, rule, rows, batch, pace, memory, n_touched):
     """Step the coefficients of a batch by its gradient; return the sum of their shares."""
     step = _scatter if type(frame).scatters else _descend_columns
-    return step(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched)
+    return step(frame, rule, rows, batch, pace, memory, n_touched)
 
 
 @overload(step_of_batch, jit_options=INLINED)
-def _step_of_batch(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
+def _step_of_batch(frame, rule, rows, batch, pace, memory, n_touched):
     step = _scatter if frame.instance_class.scatters else _descend_columns
 
-    def implementation(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
-        return step(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched)
+    def implementation(frame, rule, rows, batch, pace, memory, n_touched):
+        return step(frame, rule, rows, batch, pace, memory, n_touched)
 
     return implementation
 
 
 @helper()
-def _descend_columns(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
+def _descend_columns(frame, rule, rows, batch, pace, memory, n_touched):
     """Step each coefficient that the batch touches; leave a gradient of zero."""
+    params, state, gradient = memory.params, memory.state, memory.gradient
     shares = cast(0.0, pace[0])
     for i in range(n_touched):
         j = column(frame, i)
@@ -375,8 +367,9 @@ def _descend_columns(frame, rule, rows, batch, pace, slopes, params, state, grad
 
 
 @helper()
-def _scatter(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
+def _scatter(frame, rule, rows, batch, pace, memory, n_touched):
     """Step the coefficients by one row after another, straight from the slopes."""
+    params, state, slopes = memory.params, memory.state, memory.margin
     shares = cast(0.0, pace[0])
     for position in range(batch.start, batch.stop):
         i, slope = row_at(batch.order, position), slopes[position - batch.start]

@@ -139,18 +139,8 @@ def sgd_batches_multi(rows, samples, rule, plan, memory, frame):
         slopes(rule, rows, samples, share, margin, memory.losses)
         _sum_rows(margin, stop - start, totals)
         gather(frame, rows, batch, memory)
-        transforms.transform_multi(
-            rule.transform,
-            frame,
-            rule,
-            gradient,
-            memory.residual,
-            totals,
-            memory.clipped,
-            n_touched,
-            plan.seed,
-            plan.first_step + t,
-        )
+        draw = (plan.seed, plan.first_step + t)
+        transforms.transform_multi(rule.transform, frame, rule, memory, n_touched, draw)
         own_pace, left = begin_step(frame, rule, pace, params, average)
         step_of_batch(frame, rule, rows, batch, own_pace, memory, n_touched, shares)
         for k in range(n_outputs):

@@ -60,6 +60,15 @@ def test_numba_stays_on_the_lower_floor(path):
     assert [name for name in imports_of(path) if is_within(name, banned)] == []
 
 
+@pytest.mark.parametrize("path", KERNELS, ids=relative)
+def test_no_kernel_takes_more_than_eight_arguments(path):
+    """What belongs together travels in a NamedTuple, which costs nothing."""
+    kinds = ast.FunctionDef | ast.Lambda
+    functions = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, kinds)]
+    counts = {(n.lineno, len(n.args.posonlyargs + n.args.args)) for n in functions}
+    assert [(line, count) for line, count in counts if count > 8] == []
+
+
 TRAINING = sorted((ROOT / "fastgd" / "_training").glob("*.py"))
 
 

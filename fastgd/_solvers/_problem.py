@@ -28,6 +28,8 @@ from fastgd._threads import in_threads
 from fastgd.kernels import losses
 from fastgd.kernels.objective import (
     Frame,
+    Moments,
+    Targets,
     add_moments,
     pass_one,
     pass_softmax,
@@ -232,9 +234,9 @@ def frame_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Frame, 
     sparse = not isinstance(rows, Dense)
 
     def moments(start: int, stop: int) -> tuple[Floats, ...]:
-        first, second, peak = np.zeros(d), np.zeros(d), np.zeros(d)
-        add_moments(rows, sparse, weight, shift, start, stop, first, second, peak)
-        return first, second, peak
+        found = Moments(np.zeros(d), np.zeros(d), np.zeros(d))
+        add_moments(rows, sparse, weight, shift, start, stop, found)
+        return found
 
     parts = over_shards(moments, n, n_entries(rows))
     first, second = sum(p[0] for p in parts), sum(p[1] for p in parts)
@@ -410,7 +412,7 @@ def _pass_one(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
 
     def span(start: int, stop: int) -> tuple[float, Floats]:
         g = np.zeros(d + 1)
-        task = (problem.rows, problem.y, problem.weight, problem.loss, params)
+        task = (problem.rows, Targets(problem.y, problem.weight), problem.loss, params)
         return pass_one(*task, start, stop, g, curvature), g
 
     parts = over_shards(span, n, n_entries(problem.rows))
@@ -431,7 +433,7 @@ def _pass_many(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
 
     def span(start: int, stop: int) -> tuple[float, Floats]:
         g, block = np.zeros(params.shape), np.empty((size, d), problem.dtype)
-        task = (problem.rows, problem.y, problem.weight, problem.frame, params)
+        task = (problem.rows, Targets(problem.y, problem.weight), problem.frame, params)
         return pass_softmax(*task, start, stop, block, g), g
 
     parts = over_shards(span, n, n * (d // PRODUCTS_OF_BLAS + 4) * problem.n_outputs)
@@ -446,7 +448,7 @@ def _pass_sparse(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
 
     def span(start: int, stop: int) -> tuple[float, Floats]:
         g = np.zeros(params.shape)
-        task = (problem.rows, problem.y, problem.weight, params)
+        task = (problem.rows, Targets(problem.y, problem.weight), params)
         return pass_softmax_sparse(*task, start, stop, g), g
 
     parts = over_shards(span, n, problem.rows.data.size * problem.n_outputs)

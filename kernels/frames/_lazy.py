@@ -7,7 +7,7 @@ import numpy as np
 from fastgd.kernels import optimizers, penalties
 from fastgd.kernels._jit import helper
 from fastgd.kernels.frames._dense import Plain
-from fastgd.kernels.frames._protocol import lanes
+from fastgd.kernels.frames._protocol import lanes, make_up
 from fastgd.kernels.frames._touched import Listed, list_columns
 from fastgd.kernels.penalties import at
 from fastgd.kernels.rows import column_of, entries
@@ -44,13 +44,17 @@ class Lazy(NamedTuple):
     @staticmethod
     def ready_row(frame, rule, rows, i, t, params, state):
         begin, end = entries(rows, i)
-        _catch_up(frame, rule, rows, begin, end, t, params, state)
+        make_up(frame, rule, rows, begin, end, t, params, state)
 
     @staticmethod
     def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
         n_touched = list_columns(frame, rule, rows, batch, gradient)
-        _catch_up(frame, rule, Listed(frame.touched), 0, n_touched, t, params, state)
+        make_up(frame, rule, Listed(frame.touched), 0, n_touched, t, params, state)
         return n_touched
+
+    @staticmethod
+    def make_up(frame, rule, listed, begin, end, t, params, state):
+        _catch_up(frame, rule, listed, begin, end, t, params, state)
 
     @staticmethod
     def rested(frame, lane):
@@ -83,7 +87,7 @@ class Lazy(NamedTuple):
     def finish(frame, rule, t, params, state, average):
         for j in range(frame.touched.shape[0]):
             frame.touched[j] = j
-        _catch_up(frame, rule, Listed(frame.touched), 0, frame.touched.shape[0], t, params, state)
+        make_up(frame, rule, Listed(frame.touched), 0, frame.touched.shape[0], t, params, state)
         frame.seen[:] = 0
         frame.owed[:] = 0.0
 
@@ -114,25 +118,13 @@ class Stepped(NamedTuple):
     cost_after = Lazy.cost_after
     tie = Plain.tie
     add_to_average = Lazy.add_to_average
+    ready_row = Lazy.ready_row
+    ready_batch = Lazy.ready_batch
+    finish = Lazy.finish
 
     @staticmethod
-    def ready_row(frame, rule, rows, i, t, params, state):
-        begin, end = entries(rows, i)
-        _walk(frame, rule, rows, begin, end, t, params, state)
-
-    @staticmethod
-    def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
-        n_touched = list_columns(frame, rule, rows, batch, gradient)
-        _walk(frame, rule, Listed(frame.touched), 0, n_touched, t, params, state)
-        return n_touched
-
-    @staticmethod
-    def finish(frame, rule, t, params, state, average):
-        for j in range(frame.touched.shape[0]):
-            frame.touched[j] = j
-        _walk(frame, rule, Listed(frame.touched), 0, frame.touched.shape[0], t, params, state)
-        frame.seen[:] = 0
-        frame.owed[:] = 0.0
+    def make_up(frame, rule, listed, begin, end, t, params, state):
+        _walk(frame, rule, listed, begin, end, t, params, state)
 
 
 class Paced(NamedTuple):
@@ -166,35 +158,18 @@ class Paced(NamedTuple):
     cost_after = Lazy.cost_after
     tie = Plain.tie
     add_to_average = Lazy.add_to_average
+    ready_row = Lazy.ready_row
+    ready_batch = Lazy.ready_batch
+    finish = Lazy.finish
 
     @staticmethod
-    def ready_row(frame, rule, rows, i, t, params, state):
-        begin, end = entries(rows, i)
-        _catch_up_paced(frame, rule, rows, begin, end, t, params, state)
-
-    @staticmethod
-    def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
-        n_touched = list_columns(frame, rule, rows, batch, gradient)
-        _catch_up_paced(frame, rule, Listed(frame.touched), 0, n_touched, t, params, state)
-        return n_touched
-
-    @staticmethod
-    def finish(frame, rule, t, params, state, average):
-        for j in range(frame.touched.shape[0]):
-            frame.touched[j] = j
-        _catch_up_paced(
-            frame, rule, Listed(frame.touched), 0, frame.touched.shape[0], t, params, state
-        )
-        frame.seen[:] = 0
-        frame.owed[:] = 0.0
+    def make_up(frame, rule, listed, begin, end, t, params, state):
+        _catch_up_paced(frame, rule, listed, begin, end, t, params, state)
 
 
 @helper()
 def _catch_up(frame, rule, listed, begin, end, t, params, state):
-    """Bring the coefficients of entries ``begin`` to ``end`` to where they are after t steps.
-
-    ``listed`` are sparse rows or ``Listed`` columns.
-    """
+    """As ``make_up``, all coefficients on one clock."""
     n_lanes = lanes(rule)
     seen, times, coasts, owed = frame.seen, frame.times, frame.coasts, frame.owed
     for k in range(begin, end):

@@ -48,6 +48,15 @@ def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
 
 
 @hook
+def make_up(frame, rule, listed, begin, end, t, params, state):
+    """Bring the coefficients of entries ``begin`` to ``end`` to where they are after t steps.
+
+    ``listed`` are sparse rows or ``Listed`` columns.
+    """
+    return type(frame).make_up(frame, rule, listed, begin, end, t, params, state)
+
+
+@hook
 def rested(frame, lane):
     """Return what rests have changed in an output's penalty since the last call."""
     return type(frame).rested(frame, lane)

@@ -23,28 +23,28 @@ class Transform(NamedTuple):
     is_shared: bool = True
 
     @staticmethod
-    def transform(tag, frame, rule, gradient, residual, total, n_touched, seed, step):
-        last = gradient.shape[0] - 1
+    def transform(tag, frame, rule, memory, total, n_touched, draw):
+        gradient, last = memory.gradient, memory.gradient.shape[0] - 1
         if rule.fit_intercept:
             gradient[last] = total
         clipped = clip(tag.clip, frame, rule, gradient, n_touched, 0, 1)
-        send(tag.quantize, gradient, residual, _n_trained(rule, gradient), key_of(seed, step))
+        send(tag.quantize, gradient, memory.residual, _n_trained(rule, gradient), key_of(*draw))
         transformed = np.float64(gradient[last])
         gradient[last] = 0
         return transformed, clipped
 
     @staticmethod
-    def transform_multi(
-        tag, frame, rule, gradient, residual, totals, clipped, n_touched, seed, step
-    ):
+    def transform_multi(tag, frame, rule, memory, n_touched, draw):
+        gradient, totals = memory.gradient, memory.totals
         n_outputs, first_of_last = lanes(rule), gradient.shape[0] - lanes(rule)
         if rule.fit_intercept:
             for k in range(n_outputs):
                 gradient[first_of_last + k] = totals[k]
         width = n_outputs if tag.is_shared else 1
         for first in range(0, n_outputs, width):
-            clipped[first] += clip(tag.clip, frame, rule, gradient, n_touched, first, width)
-        send(tag.quantize, gradient, residual, _n_trained(rule, gradient), key_of(seed, step))
+            clipped = clip(tag.clip, frame, rule, gradient, n_touched, first, width)
+            memory.clipped[first] += clipped
+        send(tag.quantize, gradient, memory.residual, _n_trained(rule, gradient), key_of(*draw))
         for k in range(n_outputs):
             totals[k] = gradient[first_of_last + k]
             gradient[first_of_last + k] = 0

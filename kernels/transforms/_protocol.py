@@ -6,34 +6,33 @@ from fastgd.kernels._hook import hook
 
 
 @hook
-def transform(tag, frame, rule, gradient, residual, total, n_touched, seed, step):
+def transform(tag, frame, rule, memory, total, n_touched, draw):
     """Transform the gradient of one output in place.
 
     Parameters
     ----------
-    gradient : (d + 1,), its last entry zero, before and after
-    residual : as ``gradient``, the quantizer's memory; empty where it has none
+    memory : has ``gradient``, (d + 1,), its last entry zero, before and after; and ``residual``, as
+        ``gradient``, what a quantizer has not sent yet, empty for one without error feedback
     total : float, the intercept's gradient
     n_touched : int, columns whose gradient may differ from zero; ``frames.column`` tells which
+    draw : (int, int), seed and number of the step, which name its random numbers
 
     Returns
     -------
     total : float
     clipped : int, 1 if clipping changed something
     """
-    return type(tag).transform(tag, frame, rule, gradient, residual, total, n_touched, seed, step)
+    return type(tag).transform(tag, frame, rule, memory, total, n_touched, draw)
 
 
 @hook
-def transform_multi(tag, frame, rule, gradient, residual, totals, clipped, n_touched, seed, step):
+def transform_multi(tag, frame, rule, memory, n_touched, draw):
     """As ``transform``, for the flat gradient of many outputs.
 
-    ``totals``, the intercepts' gradients, are changed in place; to ``clipped`` one is added for
-    each problem that was clipped, in the place of its first output.
+    ``memory.totals``, the intercepts' gradients, are changed in place; to ``memory.clipped`` one is
+    added for each problem that was clipped, in the place of its first output.
     """
-    return type(tag).transform_multi(
-        tag, frame, rule, gradient, residual, totals, clipped, n_touched, seed, step
-    )
+    return type(tag).transform_multi(tag, frame, rule, memory, n_touched, draw)
 
 
 @hook
@@ -63,13 +62,11 @@ class Identity(NamedTuple):
     feeds_back = False
 
     @staticmethod
-    def transform(tag, frame, rule, gradient, residual, total, n_touched, seed, step):
+    def transform(tag, frame, rule, memory, total, n_touched, draw):
         return total, 0
 
     @staticmethod
-    def transform_multi(
-        tag, frame, rule, gradient, residual, totals, clipped, n_touched, seed, step
-    ):
+    def transform_multi(tag, frame, rule, memory, n_touched, draw):
         pass
 
     @staticmethod
