@@ -20,7 +20,7 @@ from fastgd.kernels.frames import (
     cost_of_all,
     descend,
     finish,
-    lanes,
+    n_outputs_of,
     tie,
 )
 from fastgd.kernels.rows import margins_multi
@@ -120,7 +120,7 @@ def step_from_gradient(rule, plan, memory, frame):
     frame : Plain or Tied, changed in place
     """
     params, state, gradient = memory.params, memory.state, memory.gradient
-    first = params.shape[0] - lanes(rule)
+    first = params.shape[0] - n_outputs_of(rule)
     pace = optimizers.pace_of(plan.paces, 0)
     own_pace, _ = begin_step(frame, rule, pace, params, memory.average)
     for c in range(first):

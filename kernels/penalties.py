@@ -16,10 +16,10 @@ place in the flat parameters, for penalties that tell coefficients apart:
     How much longer than the step the penalty's own step of coefficient c is, in ``clock``.
 ``leader(penalty, z, sums, c)``
     The minimum that FTRL asks for.
-``settle(penalty, params, lengths, n_lanes)``
+``settle(penalty, params, lengths, n_outputs)``
     What ties coefficients together, after all have taken their steps (``MaxNorm``,
     ``GroupLasso``); such a penalty is ``joint``, and every step passes over all coefficients.
-``tied(penalty, params, n_lanes, lane)``
+``tied(penalty, params, n_outputs, output)``
     What the tie adds to an output's objective.
 
 Facts, which are not compiled; what a penalty does not say is taken for what claims least:
@@ -90,13 +90,13 @@ def leader(penalty, z, sums, c):
 
 
 @hook
-def settle(penalty, params, lengths, n_lanes):
+def settle(penalty, params, lengths, n_outputs):
     """Tie the coefficients together, each after a step of its own length."""
-    return type(penalty).settle(penalty, params, lengths, n_lanes)
+    return type(penalty).settle(penalty, params, lengths, n_outputs)
 
 
 @optional
-def tied(penalty, params, n_lanes, lane):
+def tied(penalty, params, n_outputs, output):
     """Return what the tie adds to an output's objective."""
     return 0.0
 
@@ -118,9 +118,9 @@ def has_series(penalty):
 
 
 @helper()
-def at(j, n_lanes, lane):
+def at(j, n_outputs, output):
     """Return where the coefficient of column j and an output stands in the flat array."""
-    return np.uint64(j) * np.uint64(n_lanes) + np.uint64(lane)
+    return np.uint64(j) * np.uint64(n_outputs) + np.uint64(output)
 
 
 class ElasticNet(NamedTuple):
@@ -348,14 +348,14 @@ class MaxNorm(NamedTuple):
     proximal = ElasticNet.proximal
 
     @staticmethod
-    def settle(penalty, params, lengths, n_lanes):
-        n_features = params.shape[0] // n_lanes - 1
-        for lane in range(n_lanes):
-            first = at(0, n_lanes, lane)
-            mu = _multiplier(params, lengths, (first, n_lanes, n_features), penalty.limit)
+    def settle(penalty, params, lengths, n_outputs):
+        n_features = params.shape[0] // n_outputs - 1
+        for output in range(n_outputs):
+            first = at(0, n_outputs, output)
+            mu = _multiplier(params, lengths, (first, n_outputs, n_features), penalty.limit)
             if mu > 0:
                 for j in range(n_features):
-                    c = at(j, n_lanes, lane)
+                    c = at(j, n_outputs, output)
                     params[c] /= 1.0 + mu * lengths[c]
 
 
@@ -399,27 +399,27 @@ class GroupLasso(NamedTuple):
         return cast(max(1.0 - step * penalty.l2, 0.0), param) * param + change
 
     @staticmethod
-    def settle(penalty, params, lengths, n_lanes):
-        for j in range(params.shape[0] // n_lanes - 1):
-            first = at(j, n_lanes, 0)
-            norm = _norm_after(params, lengths, (first, n_lanes), penalty.group)
-            for lane in range(n_lanes):
-                c = first + np.uint64(lane)
+    def settle(penalty, params, lengths, n_outputs):
+        for j in range(params.shape[0] // n_outputs - 1):
+            first = at(j, n_outputs, 0)
+            norm = _norm_after(params, lengths, (first, n_outputs), penalty.group)
+            for output in range(n_outputs):
+                c = first + np.uint64(output)
                 if norm > 0:
                     params[c] *= norm / (norm + penalty.group * lengths[c])
                 else:
                     params[c] = 0
 
     @staticmethod
-    def tied(penalty, params, n_lanes, lane):
+    def tied(penalty, params, n_outputs, output):
         # an output's share of |W_j| is w_jk^2 / |W_j|, so that shares add up
         total = 0.0
-        for j in range(params.shape[0] // n_lanes - 1):
+        for j in range(params.shape[0] // n_outputs - 1):
             square = 0.0
-            for k in range(n_lanes):
-                square += np.float64(params[at(j, n_lanes, k)]) ** 2
+            for k in range(n_outputs):
+                square += np.float64(params[at(j, n_outputs, k)]) ** 2
             if square > 0:
-                total += np.float64(params[at(j, n_lanes, lane)]) ** 2 / math.sqrt(square)
+                total += np.float64(params[at(j, n_outputs, output)]) ** 2 / math.sqrt(square)
         return penalty.group * total
 
 

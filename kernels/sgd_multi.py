@@ -62,7 +62,7 @@ class MultiRule(NamedTuple):
     transform: NamedTuple = transforms.Identity()
 
     @staticmethod
-    def lanes(rule):
+    def n_outputs_of(rule):
         return rule.n_outputs
 
 

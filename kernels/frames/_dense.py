@@ -6,7 +6,7 @@ import numpy as np
 
 from fastgd.kernels import optimizers, penalties
 from fastgd.kernels._hook import cast
-from fastgd.kernels.frames._protocol import cost_of_all, lanes
+from fastgd.kernels.frames._protocol import cost_of_all, n_outputs_of
 
 
 class Plain(NamedTuple):
@@ -28,10 +28,10 @@ class Plain(NamedTuple):
 
     @staticmethod
     def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
-        return params.shape[0] // lanes(rule) - 1
+        return params.shape[0] // n_outputs_of(rule) - 1
 
     @staticmethod
-    def rested(frame, lane):
+    def rested(frame, output):
         return 0.0
 
     @staticmethod
@@ -90,6 +90,6 @@ class Tied(NamedTuple):
 
     @staticmethod
     def tie(frame, rule, params, costs):
-        penalties.settle(rule.penalty, params, frame.lengths, lanes(rule))
-        for lane in range(costs.shape[0]):
-            costs[lane] = cost_of_all(rule, params, lane)
+        penalties.settle(rule.penalty, params, frame.lengths, n_outputs_of(rule))
+        for output in range(costs.shape[0]):
+            costs[output] = cost_of_all(rule, params, output)

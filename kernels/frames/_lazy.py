@@ -7,7 +7,7 @@ import numpy as np
 from fastgd.kernels import optimizers, penalties
 from fastgd.kernels._jit import helper
 from fastgd.kernels.frames._dense import Plain
-from fastgd.kernels.frames._protocol import lanes, make_up
+from fastgd.kernels.frames._protocol import make_up, n_outputs_of
 from fastgd.kernels.frames._touched import Listed, list_columns
 from fastgd.kernels.penalties import at
 from fastgd.kernels.rows import column_of, entries
@@ -57,9 +57,9 @@ class Lazy(NamedTuple):
         _catch_up(frame, rule, listed, begin, end, t, params, state)
 
     @staticmethod
-    def rested(frame, lane):
-        change = frame.owed[lane]
-        frame.owed[lane] = 0.0
+    def rested(frame, output):
+        change = frame.owed[output]
+        frame.owed[output] = 0.0
         return change
 
     @staticmethod
@@ -170,28 +170,28 @@ class Paced(NamedTuple):
 @helper()
 def _catch_up(frame, rule, listed, begin, end, t, params, state):
     """As ``make_up``, all coefficients on one clock."""
-    n_lanes = lanes(rule)
+    n_outputs = n_outputs_of(rule)
     seen, times, coasts, owed = frame.seen, frame.times, frame.coasts, frame.owed
     for k in range(begin, end):
         j = column_of(listed, k)
         since = seen[j]
         rest = optimizers.Rest(t - since, times[t] - times[since], coasts[since], coasts[t])
-        for lane in range(n_lanes):
-            c = at(j, n_lanes, lane)
+        for output in range(n_outputs):
+            c = at(j, n_outputs, output)
             slot = optimizers.recall(rule.optimizer, state, c)
             before = np.float64(params[c])
             after, slot = optimizers.catch_up(rule.optimizer, rule.penalty, before, slot, rest, c)
             optimizers.keep(rule.optimizer, state, c, slot)
             params[c] = after
-            owed[lane] += penalties.value(rule.penalty, after, c)
-            owed[lane] -= penalties.value(rule.penalty, before, c)
+            owed[output] += penalties.value(rule.penalty, after, c)
+            owed[output] -= penalties.value(rule.penalty, before, c)
         seen[j] = t + 1
 
 
 @helper()
 def _catch_up_paced(frame, rule, listed, begin, end, t, params, state):
     """As ``_catch_up``, each coefficient on a clock of its own."""
-    n_lanes, fastest = lanes(rule), frame.fastest
+    n_outputs, fastest = n_outputs_of(rule), frame.fastest
     seen, times, coasts = frame.seen, frame.times, frame.coasts
     owed, paces = frame.owed, frame.paces
     for k in range(begin, end):
@@ -199,8 +199,8 @@ def _catch_up_paced(frame, rule, listed, begin, end, t, params, state):
         since = seen[j]
         first, second = times[t, 0] - times[since, 0], times[t, 1] - times[since, 1]
         third, fourth = times[t, 2] - times[since, 2], times[t, 3] - times[since, 3]
-        for lane in range(n_lanes):
-            c = at(j, n_lanes, lane)
+        for output in range(n_outputs):
+            c = at(j, n_outputs, output)
             slot = optimizers.recall(rule.optimizer, state, c)
             q = optimizers.speed(rule.optimizer, slot) * penalties.stretch(rule.penalty, c)
             before = np.float64(params[c])
@@ -211,8 +211,8 @@ def _catch_up_paced(frame, rule, listed, begin, end, t, params, state):
             after, slot = optimizers.catch_up(rule.optimizer, rule.penalty, before, slot, rest, c)
             optimizers.keep(rule.optimizer, state, c, slot)
             params[c] = after
-            owed[lane] += penalties.value(rule.penalty, after, c)
-            owed[lane] -= penalties.value(rule.penalty, before, c)
+            owed[output] += penalties.value(rule.penalty, after, c)
+            owed[output] -= penalties.value(rule.penalty, before, c)
         seen[j] = t + 1
 
 
@@ -232,15 +232,15 @@ def _time_of_steps(penalty, paces, since, t, q):
 @helper()
 def _walk(frame, rule, listed, begin, end, t, params, state):
     """As ``_catch_up``, one step after another while a coefficient moves."""
-    n_lanes = lanes(rule)
+    n_outputs = n_outputs_of(rule)
     seen, times, paces, owed = frame.seen, frame.times, frame.paces, frame.owed
     momentum, nesterov = np.float64(rule.optimizer.momentum), rule.optimizer.nesterov
     for k in range(begin, end):
         j = column_of(listed, k)
-        for lane in range(n_lanes):
-            c, step = at(j, n_lanes, lane), seen[j]
+        for output in range(n_outputs):
+            c, step = at(j, n_outputs, output), seen[j]
             param = np.float64(params[c])
-            owed[lane] -= penalties.value(rule.penalty, param, c)
+            owed[output] -= penalties.value(rule.penalty, param, c)
             velocity = optimizers.recall(rule.optimizer, state, c)
             kept = optimizers.faded(velocity, momentum, t - step)
             optimizers.keep(rule.optimizer, state, c, kept)
@@ -252,6 +252,6 @@ def _walk(frame, rule, listed, begin, end, t, params, state):
                 param = penalties.proximal(rule.penalty, param, change, length, c)
                 step += 1
             param = penalties.rest(rule.penalty, param, times[t] - times[step])
-            owed[lane] += penalties.value(rule.penalty, param, c)
+            owed[output] += penalties.value(rule.penalty, param, c)
             params[c] = param
         seen[j] = t + 1

@@ -11,9 +11,9 @@ from fastgd.kernels.penalties import at
 
 
 @hook
-def lanes(rule):
+def n_outputs_of(rule):
     """Return the number of outputs: a constant to the compiler where there is one."""
-    return type(rule).lanes(rule)
+    return type(rule).n_outputs_of(rule)
 
 
 @hook
@@ -57,9 +57,9 @@ def make_up(frame, rule, listed, begin, end, t, params, state):
 
 
 @hook
-def rested(frame, lane):
+def rested(frame, output):
     """Return what rests have changed in an output's penalty since the last call."""
-    return type(frame).rested(frame, lane)
+    return type(frame).rested(frame, output)
 
 
 @hook
@@ -107,10 +107,10 @@ class Batch(NamedTuple):
 
 
 @helper()
-def cost_of_all(rule, params, lane):
+def cost_of_all(rule, params, output):
     """Return the penalty of the coefficients of one output; the intercept, last, has none."""
-    n_lanes, total = lanes(rule), 0.0
-    for j in range(params.shape[0] // n_lanes - 1):
-        c = at(j, n_lanes, lane)
+    n_outputs, total = n_outputs_of(rule), 0.0
+    for j in range(params.shape[0] // n_outputs - 1):
+        c = at(j, n_outputs, output)
         total += penalties.value(rule.penalty, params[c], c)
-    return total + penalties.tied(rule.penalty, params, n_lanes, lane)
+    return total + penalties.tied(rule.penalty, params, n_outputs, output)

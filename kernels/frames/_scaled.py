@@ -8,7 +8,7 @@ from fastgd.kernels import optimizers, penalties
 from fastgd.kernels._hook import cast
 from fastgd.kernels._jit import helper
 from fastgd.kernels.frames._dense import Plain
-from fastgd.kernels.frames._protocol import lanes
+from fastgd.kernels.frames._protocol import n_outputs_of
 from fastgd.kernels.frames._touched import list_columns
 
 SMALLEST_FACTOR = 1e-6  # below it the factor is multiplied out, so that float32 keeps its digits
@@ -110,7 +110,7 @@ class Averaged(NamedTuple):
     @staticmethod
     def add_to_average(frame, rule, params, average):
         frame.factors[1] += frame.factors[0]
-        for c in range(params.shape[0] - lanes(rule), params.shape[0]):
+        for c in range(params.shape[0] - n_outputs_of(rule), params.shape[0]):
             average[c] += params[c]
 
 
@@ -176,6 +176,6 @@ def _multiply_out(frame, rule, params, average):
     for c in range(frame.behind.shape[0]):
         average[c] += params[c] * total - frame.behind[c]
         frame.behind[c] = 0.0
-    for c in range(params.shape[0] - lanes(rule)):
+    for c in range(params.shape[0] - n_outputs_of(rule)):
         params[c] = factor * params[c]
     frame.factors[0], frame.factors[1] = 1.0, 0.0

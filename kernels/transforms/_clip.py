@@ -7,7 +7,7 @@ import numpy as np
 
 from fastgd.kernels._hook import cast
 from fastgd.kernels._jit import helper
-from fastgd.kernels.frames import at, column, lanes
+from fastgd.kernels.frames import at, column, n_outputs_of
 from fastgd.kernels.rows import entries, entry
 
 TINY = 2.0**-600  # squares of doubles times this do not overflow
@@ -89,18 +89,22 @@ def _limited(g, bound):
 @helper()
 def _limit(bound, frame, rule, gradient, n_touched, first, width):
     """Clip each entry; return 1 if one changed."""
-    n_changed = _limit_column(bound, gradient, _last(gradient, rule), lanes(rule), first, width)
+    n_changed = _limit_column(
+        bound, gradient, _last(gradient, rule), n_outputs_of(rule), first, width
+    )
     for i in range(n_touched):
-        n_changed += _limit_column(bound, gradient, column(frame, i), lanes(rule), first, width)
+        n_changed += _limit_column(
+            bound, gradient, column(frame, i), n_outputs_of(rule), first, width
+        )
     return min(n_changed, 1)
 
 
 @helper()
-def _limit_column(bound, gradient, j, n_lanes, first, width):
+def _limit_column(bound, gradient, j, n_outputs, first, width):
     n_changed = 0
-    for lane in range(first, first + width):
-        g = gradient[at(j, n_lanes, lane)]
-        gradient[at(j, n_lanes, lane)] = _limited(g, bound)
+    for output in range(first, first + width):
+        g = gradient[at(j, n_outputs, output)]
+        gradient[at(j, n_outputs, output)] = _limited(g, bound)
         n_changed += 1 if abs(g) > bound else 0
     return n_changed
 
@@ -116,38 +120,40 @@ def _shorten(bound, frame, rule, gradient, n_touched, first, width):
     if not squares > (bound * unit) ** 2:
         return 0
     factor = gradient.dtype.type(bound * unit / math.sqrt(squares))
-    _scale_column(factor, gradient, last, lanes(rule), first, width)
+    _scale_column(factor, gradient, last, n_outputs_of(rule), first, width)
     for i in range(n_touched):
-        _scale_column(factor, gradient, column(frame, i), lanes(rule), first, width)
+        _scale_column(factor, gradient, column(frame, i), n_outputs_of(rule), first, width)
     return 1
 
 
 @helper()
 def _squares(unit, frame, rule, gradient, n_touched, first, width):
     """Return the sum of (unit g_j)^2."""
-    total = _squares_of_column(unit, gradient, _last(gradient, rule), lanes(rule), first, width)
+    total = _squares_of_column(
+        unit, gradient, _last(gradient, rule), n_outputs_of(rule), first, width
+    )
     for i in range(n_touched):
         j = column(frame, i)
-        total += _squares_of_column(unit, gradient, j, lanes(rule), first, width)
+        total += _squares_of_column(unit, gradient, j, n_outputs_of(rule), first, width)
     return total
 
 
 @helper()
-def _squares_of_column(unit, gradient, j, n_lanes, first, width):
+def _squares_of_column(unit, gradient, j, n_outputs, first, width):
     total = 0.0
-    for lane in range(first, first + width):
-        g = unit * np.float64(gradient[at(j, n_lanes, lane)])
+    for output in range(first, first + width):
+        g = unit * np.float64(gradient[at(j, n_outputs, output)])
         total += g * g
     return total
 
 
 @helper()
-def _scale_column(factor, gradient, j, n_lanes, first, width):
-    for lane in range(first, first + width):
-        gradient[at(j, n_lanes, lane)] *= factor
+def _scale_column(factor, gradient, j, n_outputs, first, width):
+    for output in range(first, first + width):
+        gradient[at(j, n_outputs, output)] *= factor
 
 
 @helper()
 def _last(gradient, rule):
     """Return the column of the intercepts."""
-    return gradient.shape[0] // lanes(rule) - 1
+    return gradient.shape[0] // n_outputs_of(rule) - 1

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd.kernels._jit import helper
-from fastgd.kernels.frames import lanes
+from fastgd.kernels.frames import n_outputs_of
 from fastgd.kernels.transforms._protocol import clip, clip_row, clipped_entry
 from fastgd.kernels.transforms._quantizer import key_of, send
 
@@ -36,7 +36,7 @@ class Transform(NamedTuple):
     @staticmethod
     def transform_multi(tag, frame, rule, memory, n_touched, draw):
         gradient, totals = memory.gradient, memory.totals
-        n_outputs, first_of_last = lanes(rule), gradient.shape[0] - lanes(rule)
+        n_outputs, first_of_last = n_outputs_of(rule), gradient.shape[0] - n_outputs_of(rule)
         if rule.fit_intercept:
             for k in range(n_outputs):
                 gradient[first_of_last + k] = totals[k]
@@ -61,4 +61,4 @@ class Transform(NamedTuple):
 @helper()
 def _n_trained(rule, gradient):
     """Return how many parameters are trained: all, or all but the intercepts, which are last."""
-    return gradient.shape[0] - (0 if rule.fit_intercept else lanes(rule))
+    return gradient.shape[0] - (0 if rule.fit_intercept else n_outputs_of(rule))
