@@ -204,9 +204,9 @@ def test_the_update_of_an_optimizer_is_its_kernels(name, tag, rng):
     rates = np.full(30, 0.1)
     state, w = np.zeros((max(tag.n_slots, 1), 1)), 0.0
     names = {**dict.fromkeys("abdmnuvwz", 0.0), "M": 1.0, **tag._asdict(), "rate": 0.1}
-    for t, pace in enumerate(tag.paces(tag, rates, 1), start=1):
+    for t, step_coefs in enumerate(tag.step_coefficients(tag, rates, 1), start=1):
         names.update(g=rng.normal(), t=t)
-        w, _ = optimizers.move(tag, ElasticNet(), tuple(pace), w, names["g"], state, 0)
+        w, _ = optimizers.move(tag, ElasticNet(), tuple(step_coefs), w, names["g"], state, 0)
         np.testing.assert_allclose(run(formula("optimizers", name), names)["w"], w, **NEAR)
 
 

@@ -478,14 +478,14 @@ class Squashed(NamedTuple):
     eta0 = 0.1
 
     @staticmethod
-    def paces(optimizer, rates, first):
-        paces = np.zeros((rates.shape[0], 4))
-        paces[:, 0] = rates
-        return paces
+    def step_coefficients(optimizer, rates, first):
+        step_coefficients = np.zeros((rates.shape[0], 4))
+        step_coefficients[:, 0] = rates
+        return step_coefficients
 
     @staticmethod
-    def update(optimizer, pace, g, state, j):
-        return -pace[0] * g / (1 + abs(g)), pace[0]
+    def update(optimizer, step_coefs, g, state, j):
+        return -step_coefs[0] * g / (1 + abs(g)), step_coefs[0]
 
 
 class Declared(NamedTuple):
@@ -494,12 +494,12 @@ class Declared(NamedTuple):
     n_slots = 0
     eta0 = 0.1
     skipped_steps = optimizers.SAME_LENGTH
-    paces = Squashed.paces
+    step_coefficients = Squashed.step_coefficients
     update = Squashed.update
 
     @staticmethod
-    def lengths(optimizer, paces):
-        return paces[:, 0]
+    def lengths(optimizer, step_coefficients):
+        return step_coefficients[:, 0]
 
 
 class Halved(NamedTuple):
@@ -511,16 +511,16 @@ class Halved(NamedTuple):
     is_plain = True
 
     @staticmethod
-    def paces(optimizer, rates, first):
-        return 0.5 * Squashed.paces(optimizer, rates, first)
+    def step_coefficients(optimizer, rates, first):
+        return 0.5 * Squashed.step_coefficients(optimizer, rates, first)
 
     @staticmethod
-    def lengths(optimizer, paces):
-        return paces[:, 0]
+    def lengths(optimizer, step_coefficients):
+        return step_coefficients[:, 0]
 
     @staticmethod
-    def update(optimizer, pace, g, state, j):
-        return -pace[0] * g, pace[0]
+    def update(optimizer, step_coefs, g, state, j):
+        return -step_coefs[0] * g, step_coefs[0]
 
 
 class Cubed(NamedTuple):
@@ -529,12 +529,12 @@ class Cubed(NamedTuple):
     n_slots = 1
     eta0 = 0.1
     skipped_steps = optimizers.OWN_LENGTH
-    paces = Squashed.paces
+    step_coefficients = Squashed.step_coefficients
 
     @staticmethod
-    def update(optimizer, pace, g, state, j):
+    def update(optimizer, step_coefs, g, state, j):
         state[0, j] += abs(g)
-        step = pace[0] / (1 + state[0, j])
+        step = step_coefs[0] / (1 + state[0, j])
         return -step * g, step
 
     @staticmethod
@@ -554,16 +554,16 @@ class Averaging(NamedTuple):
     n_slots = 1
     eta0 = 0.1
     lazy_on_sparse = True
-    paces = Squashed.paces
+    step_coefficients = Squashed.step_coefficients
 
     @staticmethod
-    def update(optimizer, pace, g, state, j):
+    def update(optimizer, step_coefs, g, state, j):
         state[0, j] = g + (state[0, j] - g) / 2
-        return -pace[0] * state[0, j], pace[0]
+        return -step_coefs[0] * state[0, j], step_coefs[0]
 
     @staticmethod
-    def length(optimizer, pace, state, j):
-        return pace[0]
+    def length(optimizer, step_coefs, state, j):
+        return step_coefs[0]
 
     @staticmethod
     def recall(optimizer, state, j):
@@ -608,16 +608,16 @@ def test_sparse_rows_give_the_coefficients_of_dense_ones(rng, optimizer, penalty
 
 EXPECTED = {
     Squashed: dict.fromkeys(PENALTIES, frames.Plain),
-    Declared: {**dict.fromkeys(PENALTIES, frames.Lazy), "factors": frames.Paced},
+    Declared: {**dict.fromkeys(PENALTIES, frames.Lazy), "factors": frames.OwnLengths},
     Halved: {
         "none": frames.Scaled,
         "l2": frames.Scaled,
         "l1 and l2": frames.Lazy,
         "bounds": frames.Lazy,
-        "factors": frames.Paced,
+        "factors": frames.OwnLengths,
     },
-    Cubed: dict.fromkeys(PENALTIES, frames.Paced),
-    Averaging: dict.fromkeys(PENALTIES, frames.Paced),
+    Cubed: dict.fromkeys(PENALTIES, frames.OwnLengths),
+    Averaging: dict.fromkeys(PENALTIES, frames.OwnLengths),
 }
 
 
@@ -637,14 +637,14 @@ class Counting(NamedTuple):
     n_slots = 0
     eta0 = 0.01
     skipped_steps = optimizers.SAME_LENGTH
-    paces = Squashed.paces
+    step_coefficients = Squashed.step_coefficients
     lengths = Declared.lengths
     calls = [0]  # noqa: RUF012
 
     @staticmethod
-    def update(optimizer, pace, g, state, j):
+    def update(optimizer, step_coefs, g, state, j):
         Counting.calls[0] += 1
-        return -pace[0] * g, pace[0]
+        return -step_coefs[0] * g, step_coefs[0]
 
 
 @pytest.mark.nojit

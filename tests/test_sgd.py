@@ -248,7 +248,7 @@ def tolerances(training, layout):
     """
     averages = training.average > 0
     kind = updates.kind_of_frame(training.rule, averages=averages, sparse=layout == "csr")
-    if kind not in (frames.Lazy, frames.Stepped, frames.Paced):
+    if kind not in (frames.Lazy, frames.Stepped, frames.OwnLengths):
         return 1e-9, 1e-9
     if isinstance(training.optimizer.tag, LazyMoments):
         decays = hasattr(training.optimizer.tag.optimizer, "decayed")
@@ -465,8 +465,8 @@ def test_a_vanishing_common_factor_is_multiplied_out():
         ("momentum", "l2", False, "csr", frames.Lazy),
         ("momentum", "l1", False, "csr", frames.Stepped),
         ("adam", "l2", False, "csr", frames.Plain),
-        ("lazy adam", "elasticnet", False, "csr", frames.Paced),
-        ("adagrad", "l2", False, "csr", frames.Paced),
+        ("lazy adam", "elasticnet", False, "csr", frames.OwnLengths),
+        ("adagrad", "l2", False, "csr", frames.OwnLengths),
         ("ftrl", "elasticnet", False, "csr", frames.Lazy),
         ("rmsprop", None, False, "csr", frames.Lazy),
         ("centered rmsprop", None, False, "csr", frames.Lazy),
@@ -474,7 +474,7 @@ def test_a_vanishing_common_factor_is_multiplied_out():
         ("rmsprop", "l2", False, "csr", frames.Plain),
         ("rmsprop with momentum", None, False, "csr", frames.Plain),
         ("sgd", "nonnegative", False, "csr", frames.Lazy),
-        ("sgd", "weighted l2", False, "csr", frames.Paced),
+        ("sgd", "weighted l2", False, "csr", frames.OwnLengths),
         ("momentum", "nonnegative", False, "csr", frames.Stepped),
         ("momentum", "weighted l2", False, "csr", frames.Plain),
         ("sgd", "max norm", False, "csr", frames.Tied),

@@ -33,7 +33,7 @@ class Updates:
             self._lengths = np.zeros(progress.params.size, progress.params.dtype)
         elif kind not in (frames.Plain, frames.Scaled, frames.Averaged):
             self._touched = np.zeros(n_features, np.int32)
-        if kind in (frames.Lazy, frames.Stepped, frames.Paced):
+        if kind in (frames.Lazy, frames.Stepped, frames.OwnLengths):
             self._seen = np.zeros(n_features, np.int64)
             self._owed = np.zeros(progress.params[layout.free].size)
 
@@ -41,7 +41,7 @@ class Updates:
         """Return the frame for a step of all coefficients."""
         return frames.Tied(self._lengths) if self._kind is frames.Tied else self._plain
 
-    def of_steps(self, paces: NDArray[np.float64]) -> Any:
+    def of_steps(self, step_coefficients: NDArray[np.float64]) -> Any:
         """Return the frame for steps with these coefficients."""
         if self._kind is frames.Plain:
             return self._plain
@@ -51,12 +51,12 @@ class Updates:
             return self._kind(np.array([1.0, 0.0]), self._behind)
         if self._kind in (frames.Gathered, frames.GatheredAveraged):
             return self._kind(np.array([1.0, 0.0]), self._behind, self._touched)
-        if self._kind is frames.Paced:
-            return self._paced(paces)
-        times = self._times(paces)
+        if self._kind is frames.OwnLengths:
+            return self._own_lengths(step_coefficients)
+        times = self._times(step_coefficients)
         if self._kind is frames.Stepped or self._outshrinks_velocity(times):
-            return frames.Stepped(self._touched, self._seen, times, paces, self._owed)
-        coasts = self._coasts(paces, times)
+            return frames.Stepped(self._touched, self._seen, times, step_coefficients, self._owed)
+        coasts = self._coasts(step_coefficients, times)
         return frames.Lazy(self._touched, self._seen, times, coasts, self._owed)
 
     def _outshrinks_velocity(self, times: NDArray[np.float64]) -> bool:
@@ -71,35 +71,39 @@ class Updates:
         shrinkage = float(np.exp(-penalty.l2 * np.max(np.diff(times))))
         return shrinkage < (1.0 + float(optimizer.momentum)) / 2.0
 
-    def _times(self, paces: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _times(self, step_coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the penalty's time after each step."""
-        times = np.zeros(paces.shape[0] + 1)
+        times = np.zeros(step_coefficients.shape[0] + 1)
         optimizer = self._rule.optimizer
         if not hasattr(optimizer, "lengths"):
-            np.cumsum(paces[:, 0], out=times[1:])  # the sum of the rates: FTRL's measure
+            np.cumsum(
+                step_coefficients[:, 0], out=times[1:]
+            )  # the sum of the rates: FTRL's measure
         else:
-            lengths = type(optimizer).lengths(optimizer, paces)
+            lengths = type(optimizer).lengths(optimizer, step_coefficients)
             optimizers.cumulative_times(_in_float64(self._rule.penalty), lengths, times)
         return times
 
-    def _coasts(self, paces: NDArray[np.float64], times: NDArray[np.float64]) -> Any:
+    def _coasts(self, step_coefficients: NDArray[np.float64], times: NDArray[np.float64]) -> Any:
         """Return a further measure of the steps; see ``optimizers.Rest``."""
         optimizer = self._rule.optimizer
         if not hasattr(optimizer, "coasts"):
-            return np.zeros(paces.shape[0] + 1)
-        return type(optimizer).coasts(optimizer, _in_float64(self._rule.penalty), paces, times)
+            return np.zeros(step_coefficients.shape[0] + 1)
+        return type(optimizer).coasts(
+            optimizer, _in_float64(self._rule.penalty), step_coefficients, times
+        )
 
-    def _paced(self, paces: NDArray[np.float64]) -> frames.Paced:
+    def _own_lengths(self, step_coefficients: NDArray[np.float64]) -> frames.OwnLengths:
         """Return the frame with the power sums of a span."""
         penalty = _in_float64(self._rule.penalty)
-        own = np.ascontiguousarray(paces[:, 0])
-        times = np.zeros((paces.shape[0] + 1, 4))
+        own = np.ascontiguousarray(step_coefficients[:, 0])
+        times = np.zeros((step_coefficients.shape[0] + 1, 4))
         for k in range(4):
             np.cumsum(penalty.l2**k * own ** (k + 1) / (k + 1), out=times[1:, k])
-        coasts = self._coasts(paces, times)
+        coasts = self._coasts(step_coefficients, times)
         longest = float(penalty.l2 * np.max(own))
         fastest = SMALL / longest if longest > 0 else np.inf
-        return frames.Paced(
+        return frames.OwnLengths(
             self._touched, self._seen, times, coasts, self._owed, own, float(fastest)
         )
 
@@ -130,7 +134,7 @@ def kind_of_frame(rule: Rule, *, averages: bool, sparse: bool) -> type:
 
 def _of_own_length(penalty: Any) -> type:
     """Choose for steps of each coefficient's own length: by a series, if time has one."""
-    return frames.Paced if penalties.has_series(penalty) else frames.Plain
+    return frames.OwnLengths if penalties.has_series(penalty) else frames.Plain
 
 
 def _of_same_length(penalty: Any) -> type:

@@ -10,7 +10,7 @@ batch need, are they up to date, and what does a step do to one of them.
             sgd without an absolute penalty (Bottou's trick).
 ``Lazy``    a step touches the columns of its batch; what penalty and momentum would have done to
             the others is made up for when they are next read, and for all at the end of a span.
-            ``Stepped`` and ``Paced`` are its forms for momentum under a kink, and for steps of
+            ``Stepped`` and ``OwnLengths`` are its forms for momentum under a kink, and for steps of
             each coefficient's own length.
 
 A frame that ``scatters`` takes a batch's step row by row, straight from the rows to the
@@ -33,7 +33,7 @@ from fastgd.kernels.frames._dense import (
 from fastgd.kernels.frames._lazy import (
     FORGOTTEN,
     Lazy,
-    Paced,
+    OwnLengths,
     Stepped,
 )
 from fastgd.kernels.frames._protocol import (
@@ -75,7 +75,7 @@ __all__ = [
     "GatheredAveraged",
     "Lazy",
     "Listed",
-    "Paced",
+    "OwnLengths",
     "Plain",
     "Scaled",
     "Stepped",

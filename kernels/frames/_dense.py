@@ -19,8 +19,8 @@ class Plain(NamedTuple):
         return 1.0
 
     @staticmethod
-    def begin_step(frame, rule, pace, params, average):
-        return pace, 1.0
+    def begin_step(frame, rule, step_coefs, params, average):
+        return step_coefs, 1.0
 
     @staticmethod
     def ready_row(frame, rule, rows, i, t, params, state):
@@ -39,8 +39,8 @@ class Plain(NamedTuple):
         return i
 
     @staticmethod
-    def descend(frame, rule, pace, g, params, state, c):
-        after, _ = optimizers.move(rule.optimizer, rule.penalty, pace, params[c], g, state, c)
+    def descend(frame, rule, step_coefs, g, params, state, c):
+        after, _ = optimizers.move(rule.optimizer, rule.penalty, step_coefs, params[c], g, state, c)
         params[c] = after
         return penalties.value(rule.penalty, after, c)
 
@@ -82,8 +82,10 @@ class Tied(NamedTuple):
     finish = Plain.finish
 
     @staticmethod
-    def descend(frame, rule, pace, g, params, state, c):
-        after, step = optimizers.move(rule.optimizer, rule.penalty, pace, params[c], g, state, c)
+    def descend(frame, rule, step_coefs, g, params, state, c):
+        after, step = optimizers.move(
+            rule.optimizer, rule.penalty, step_coefs, params[c], g, state, c
+        )
         params[c] = after
         frame.lengths[c] = step
         return cast(0.0, after)  # what it costs is known once it is tied

@@ -38,8 +38,8 @@ class Lazy(NamedTuple):
         return 1.0
 
     @staticmethod
-    def begin_step(frame, rule, pace, params, average):
-        return pace, 1.0
+    def begin_step(frame, rule, step_coefs, params, average):
+        return step_coefs, 1.0
 
     @staticmethod
     def ready_row(frame, rule, rows, i, t, params, state):
@@ -67,9 +67,9 @@ class Lazy(NamedTuple):
         return np.uint64(frame.touched[i])
 
     @staticmethod
-    def descend(frame, rule, pace, g, params, state, c):
+    def descend(frame, rule, step_coefs, g, params, state, c):
         before = params[c]
-        after, _ = optimizers.move(rule.optimizer, rule.penalty, pace, before, g, state, c)
+        after, _ = optimizers.move(rule.optimizer, rule.penalty, step_coefs, before, g, state, c)
         params[c] = after
         return penalties.value(rule.penalty, after, c) - penalties.value(rule.penalty, before, c)
 
@@ -100,13 +100,13 @@ class Stepped(NamedTuple):
     them, 340 for a momentum of 0.9, whatever the length of its rest.
 
     touched, seen, times, owed : as in ``Lazy``
-    paces : (n_steps, 4), float64; see ``optimizers.paces``
+    step_coefficients : (n_steps, 4), float64; see ``optimizers.step_coefficients``
     """
 
     touched: np.ndarray
     seen: np.ndarray
     times: np.ndarray
-    paces: np.ndarray
+    step_coefficients: np.ndarray
     owed: np.ndarray
 
     scatters = False
@@ -127,17 +127,18 @@ class Stepped(NamedTuple):
         _walk(frame, rule, listed, begin, end, t, params, state)
 
 
-class Paced(NamedTuple):
+class OwnLengths(NamedTuple):
     """As ``Lazy``, for penalty steps whose length is each coefficient's own.
 
-    The length is ``pace[0]`` times a speed q that no rest changes. Its time on the penalty's
-    clock, -log(1 - h l2) / l2 summed over steps of h = pace q, is summed as a power series in q
-    with one coefficient for each step and power: sums of those are kept for the span, so that
-    any rest costs one polynomial. Where h l2 is not small the steps are added up one by one.
+    The length is h = c q of a step, with c = ``step_coefs[0]`` and a speed q that does not change
+    while steps are skipped. Its time on the penalty's clock, the sum of -log(1 - h l2) / l2 over
+    the steps, is a power series in q with one coefficient for each step and power: sums of those
+    are kept for the span, so that any number of skipped steps costs one polynomial. Where h l2 is
+    not small the steps are added up one by one.
 
     touched, seen, coasts, owed : as in ``Lazy``
-    times : (n_steps + 1, 4), float64, sums of  l2^(k - 1) pace^k / k  over the steps before
-    paces : (n_steps,), float64: of the penalty's steps
+    times : (n_steps + 1, 4), float64, sums of  l2^(k - 1) c^k / k  over the steps before
+    step_coefficients : (n_steps,), float64: of the penalty's steps
     fastest : float, the largest q for which the series is exact to rounding
     """
 
@@ -146,7 +147,7 @@ class Paced(NamedTuple):
     times: np.ndarray
     coasts: np.ndarray
     owed: np.ndarray
-    paces: np.ndarray
+    step_coefficients: np.ndarray
     fastest: float
 
     scatters = False
@@ -164,7 +165,7 @@ class Paced(NamedTuple):
 
     @staticmethod
     def make_up(frame, rule, listed, begin, end, t, params, state):
-        _catch_up_paced(frame, rule, listed, begin, end, t, params, state)
+        _catch_up_own(frame, rule, listed, begin, end, t, params, state)
 
 
 @helper()
@@ -189,11 +190,11 @@ def _catch_up(frame, rule, listed, begin, end, t, params, state):
 
 
 @helper()
-def _catch_up_paced(frame, rule, listed, begin, end, t, params, state):
+def _catch_up_own(frame, rule, listed, begin, end, t, params, state):
     """As ``_catch_up``, each coefficient on a clock of its own."""
     n_outputs, fastest = n_outputs_of(rule), frame.fastest
     seen, times, coasts = frame.seen, frame.times, frame.coasts
-    owed, paces = frame.owed, frame.paces
+    owed, step_coefficients = frame.owed, frame.step_coefficients
     for k in range(begin, end):
         j = column_of(listed, k)
         since = seen[j]
@@ -206,7 +207,7 @@ def _catch_up_paced(frame, rule, listed, begin, end, t, params, state):
             before = np.float64(params[c])
             time = q * (first + q * (second + q * (third + q * fourth)))
             if q > fastest and before != 0:  # what never moved has the largest q, and stays zero
-                time = _time_of_steps(rule.penalty, paces, since, t, q)
+                time = _time_of_steps(rule.penalty, step_coefficients, since, t, q)
             rest = optimizers.Rest(t - since, time, coasts[since], coasts[t])
             after, slot = optimizers.catch_up(rule.optimizer, rule.penalty, before, slot, rest, c)
             optimizers.keep(rule.optimizer, state, c, slot)
@@ -217,14 +218,14 @@ def _catch_up_paced(frame, rule, listed, begin, end, t, params, state):
 
 
 @helper()
-def _time_of_steps(penalty, paces, since, t, q):
+def _time_of_steps(penalty, step_coefficients, since, t, q):
     """Return the penalty's time of the steps from ``since`` to t, by a loop over them.
 
     It ends where nothing is left to shrink: one step of h l2 >= 1 is enough.
     """
     time, step = 0.0, since
     while step < t and penalty.l2 * time < FORGOTTEN:
-        time += penalties.clock(penalty, paces[step] * q)
+        time += penalties.clock(penalty, step_coefficients[step] * q)
         step += 1
     return time
 
@@ -233,7 +234,12 @@ def _time_of_steps(penalty, paces, since, t, q):
 def _walk(frame, rule, listed, begin, end, t, params, state):
     """As ``_catch_up``, one step after another while a coefficient moves."""
     n_outputs = n_outputs_of(rule)
-    seen, times, paces, owed = frame.seen, frame.times, frame.paces, frame.owed
+    seen, times, step_coefficients, owed = (
+        frame.seen,
+        frame.times,
+        frame.step_coefficients,
+        frame.owed,
+    )
     momentum, nesterov = np.float64(rule.optimizer.momentum), rule.optimizer.nesterov
     for k in range(begin, end):
         j = column_of(listed, k)
@@ -246,7 +252,10 @@ def _walk(frame, rule, listed, begin, end, t, params, state):
             optimizers.keep(rule.optimizer, state, c, kept)
             negligible = 1e-16 * (abs(velocity) + abs(param))
             while step < t and abs(velocity) > negligible:
-                rate, length = paces[step, 0], paces[step, 0] * paces[step, 1]
+                rate, length = (
+                    step_coefficients[step, 0],
+                    step_coefficients[step, 0] * step_coefficients[step, 1],
+                )
                 velocity *= momentum
                 change = -rate * (momentum * velocity if nesterov else velocity)
                 param = penalties.proximal(rule.penalty, param, change, length, c)

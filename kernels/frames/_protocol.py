@@ -23,12 +23,12 @@ def factor(frame):
 
 
 @hook
-def begin_step(frame, rule, pace, params, average):
+def begin_step(frame, rule, step_coefs, params, average):
     """Do what a step does to all coefficients at once.
 
-    Returns the pace of the stored coefficients, and what is left of their penalty.
+    Returns the step's coefficients for what is stored, and what is left of its penalty.
     """
-    return type(frame).begin_step(frame, rule, pace, params, average)
+    return type(frame).begin_step(frame, rule, step_coefs, params, average)
 
 
 @hook
@@ -69,9 +69,9 @@ def column(frame, i):
 
 
 @hook
-def descend(frame, rule, pace, g, params, state, c):
+def descend(frame, rule, step_coefs, g, params, state, c):
     """Take the step of coefficient c of the flat parameters; return its share of the cost."""
-    return type(frame).descend(frame, rule, pace, g, params, state, c)
+    return type(frame).descend(frame, rule, step_coefs, g, params, state, c)
 
 
 @hook

@@ -31,14 +31,19 @@ class Scaled(NamedTuple):
         return frame.factors[0]
 
     @staticmethod
-    def begin_step(frame, rule, pace, params, average):
+    def begin_step(frame, rule, step_coefs, params, average):
         one = np.float64(1.0)
-        shrinkage = penalties.proximal(rule.penalty, one, one - one, np.float64(pace[0]), 0)
+        shrinkage = penalties.proximal(rule.penalty, one, one - one, np.float64(step_coefs[0]), 0)
         frame.factors[0] *= shrinkage
         if frame.factors[0] < SMALLEST_FACTOR:
             _multiply_out(frame, rule, params, average)
         # the penalty is quadratic: the factor comes out squared
-        stored = (pace[0] / cast(frame.factors[0], pace[0]), pace[1], pace[2], pace[3])
+        stored = (
+            step_coefs[0] / cast(frame.factors[0], step_coefs[0]),
+            step_coefs[1],
+            step_coefs[2],
+            step_coefs[3],
+        )
         return stored, shrinkage * shrinkage
 
     @staticmethod
@@ -56,9 +61,9 @@ class Scaled(NamedTuple):
         return np.uint64(i)
 
     @staticmethod
-    def descend(frame, rule, pace, g, params, state, c):
+    def descend(frame, rule, step_coefs, g, params, state, c):
         before = params[c]
-        change, _ = optimizers.update(rule.optimizer, pace, g, state, c)
+        change, _ = optimizers.update(rule.optimizer, step_coefs, g, state, c)
         after = before + change
         params[c] = after
         return penalties.value(rule.penalty, after, c) - penalties.value(rule.penalty, before, c)
@@ -99,9 +104,9 @@ class Averaged(NamedTuple):
     finish = Scaled.finish
 
     @staticmethod
-    def descend(frame, rule, pace, g, params, state, c):
+    def descend(frame, rule, step_coefs, g, params, state, c):
         before = params[c]
-        change, _ = optimizers.update(rule.optimizer, pace, g, state, c)
+        change, _ = optimizers.update(rule.optimizer, step_coefs, g, state, c)
         after = before + change
         params[c] = after
         frame.behind[c] += (after - before) * frame.factors[1]

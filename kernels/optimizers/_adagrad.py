@@ -41,14 +41,14 @@ class Adagrad(NamedTuple):
     skipped_steps = OWN_LENGTH
 
     @staticmethod
-    def paces(optimizer, rates, first):
+    def step_coefficients(optimizer, rates, first):
         return step_columns(rates)
 
     @staticmethod
-    def update(optimizer, pace, g, state, j):
+    def update(optimizer, step_coefs, g, state, j):
         n = state[0, j] + g * g
         state[0, j] = n
-        step = pace[0] / (np.sqrt(n) + optimizer.epsilon)
+        step = step_coefs[0] / (np.sqrt(n) + optimizer.epsilon)
         return -step * g, step
 
     @staticmethod
@@ -100,23 +100,23 @@ class Adadelta(NamedTuple):
     lazy_on_sparse = False
 
     @staticmethod
-    def paces(optimizer, rates, first):
+    def step_coefficients(optimizer, rates, first):
         return step_columns(rates)
 
     @staticmethod
-    def update(optimizer, pace, g, state, j):
+    def update(optimizer, step_coefs, g, state, j):
         v = g * g + optimizer.rho * (state[0, j] - g * g)
         u = state[1, j]
         reply = np.sqrt(u + optimizer.epsilon) / np.sqrt(v + optimizer.epsilon)
         square = reply * reply * g * g
         state[0, j] = v
         state[1, j] = square + optimizer.rho * (u - square)
-        return -pace[0] * reply * g, pace[0] * reply
+        return -step_coefs[0] * reply * g, step_coefs[0] * reply
 
     @staticmethod
-    def length(optimizer, pace, state, j):
+    def length(optimizer, step_coefs, state, j):
         v, u = state[0, j], state[1, j]
-        return pace[0] * (np.sqrt(u + optimizer.epsilon) / np.sqrt(v + optimizer.epsilon))
+        return step_coefs[0] * (np.sqrt(u + optimizer.epsilon) / np.sqrt(v + optimizer.epsilon))
 
     @staticmethod
     def speed(optimizer, slot):
@@ -200,11 +200,11 @@ class RMSprop(NamedTuple):
         return self.momentum > 0
 
     @staticmethod
-    def paces(optimizer, rates, first):
+    def step_coefficients(optimizer, rates, first):
         return step_columns(rates, 1.0 / (1.0 - optimizer.momentum))
 
     @staticmethod
-    def update(optimizer, pace, g, state, j):
+    def update(optimizer, step_coefs, g, state, j):
         square = g * g + optimizer.rho * (state[0, j] - g * g)
         state[0, j] = square
         velocity = 1
@@ -213,19 +213,19 @@ class RMSprop(NamedTuple):
             state[1, j] = mean
             square = max(square - mean * mean, cast(0.0, g))
             velocity = 2
-        step = pace[0] / (np.sqrt(square) + optimizer.epsilon)
+        step = step_coefs[0] / (np.sqrt(square) + optimizer.epsilon)
         if optimizer.momentum == 0:
             return -step * g, step
         b = optimizer.momentum * state[velocity, j] + g / (np.sqrt(square) + optimizer.epsilon)
         state[velocity, j] = b
-        return -pace[0] * b, step * pace[1]
+        return -step_coefs[0] * b, step * step_coefs[1]
 
     @staticmethod
-    def length(optimizer, pace, state, j):
+    def length(optimizer, step_coefs, state, j):
         square = state[0, j]
         if optimizer.centered:
             square = max(square - state[1, j] * state[1, j], cast(0.0, square))
-        return pace[0] * pace[1] / (np.sqrt(square) + optimizer.epsilon)
+        return step_coefs[0] * step_coefs[1] / (np.sqrt(square) + optimizer.epsilon)
 
     @staticmethod
     def speed(optimizer, slot):

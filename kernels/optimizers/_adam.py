@@ -50,25 +50,25 @@ class Adam(NamedTuple):
     lazy_on_sparse = True
 
     @staticmethod
-    def paces(optimizer, rates, first):
+    def step_coefficients(optimizer, rates, first):
         # m_hat / (sqrt(v_hat) + eps) = (1 / c1) m sqrt(c2) / (sqrt(v) + sqrt(c2) eps)
         c1 = _correction(optimizer.beta_1, rates, first)
         c2 = np.sqrt(_correction(optimizer.beta_2, rates, first))
         return step_columns(rates * c2, c2 * optimizer.epsilon, 1.0 / c1)
 
     @staticmethod
-    def update(optimizer, pace, g, state, j):
+    def update(optimizer, step_coefs, g, state, j):
         # beta x + (1 - beta) g without a literal 1, which would be float64
         m = g + optimizer.beta_1 * (state[0, j] - g)
         v = g * g + optimizer.beta_2 * (state[1, j] - g * g)
         state[0, j] = m
         state[1, j] = v
-        step = pace[0] / (np.sqrt(v) + pace[1])
-        return -step * pace[2] * m, step
+        step = step_coefs[0] / (np.sqrt(v) + step_coefs[1])
+        return -step * step_coefs[2] * m, step
 
     @staticmethod
-    def length(optimizer, pace, state, j):
-        return pace[0] / (np.sqrt(state[1, j]) + pace[1])
+    def length(optimizer, step_coefs, state, j):
+        return step_coefs[0] / (np.sqrt(state[1, j]) + step_coefs[1])
 
     @staticmethod
     def recall(optimizer, state, j):
@@ -114,23 +114,23 @@ class AMSGrad(NamedTuple):
     n_slots = 3
     eta0 = 0.001
     lazy_on_sparse = True
-    paces = staticmethod(Adam.paces)
+    step_coefficients = staticmethod(Adam.step_coefficients)
     speed = staticmethod(Adam.speed)
 
     @staticmethod
-    def update(optimizer, pace, g, state, j):
+    def update(optimizer, step_coefs, g, state, j):
         m = g + optimizer.beta_1 * (state[0, j] - g)
         v = g * g + optimizer.beta_2 * (state[1, j] - g * g)
         u = max(state[2, j], v)
         state[0, j] = m
         state[1, j] = v
         state[2, j] = u
-        step = pace[0] / (np.sqrt(u) + pace[1])
-        return -step * pace[2] * m, step
+        step = step_coefs[0] / (np.sqrt(u) + step_coefs[1])
+        return -step * step_coefs[2] * m, step
 
     @staticmethod
-    def length(optimizer, pace, state, j):
-        return pace[0] / (np.sqrt(state[2, j]) + pace[1])
+    def length(optimizer, step_coefs, state, j):
+        return step_coefs[0] / (np.sqrt(state[2, j]) + step_coefs[1])
 
     @staticmethod
     def recall(optimizer, state, j):
@@ -186,14 +186,14 @@ class AdamW(NamedTuple):
     speed = staticmethod(Adam.speed)
 
     @staticmethod
-    def paces(optimizer, rates, first):
-        paces = Adam.paces(optimizer, rates, first)
-        paces[:, 3] = rates * optimizer.weight_decay
-        return paces
+    def step_coefficients(optimizer, rates, first):
+        step_coefficients = Adam.step_coefficients(optimizer, rates, first)
+        step_coefficients[:, 3] = rates * optimizer.weight_decay
+        return step_coefficients
 
     @staticmethod
-    def decayed(optimizer, pace, param):
-        return param - pace[3] * param
+    def decayed(optimizer, step_coefs, param):
+        return param - step_coefs[3] * param
 
 
 class NAdam(NamedTuple):
@@ -240,7 +240,7 @@ class NAdam(NamedTuple):
     speed = staticmethod(Adam.speed)
 
     @staticmethod
-    def paces(optimizer, rates, first):
+    def step_coefficients(optimizer, rates, first):
         n = rates.shape[0]
         fades = optimizer.beta_1 == 0 or first * -math.log(optimizer.beta_1) > LONGEST_PRODUCT
         start = first if fades else 1  # the product is of all factors so far, while it matters
@@ -255,13 +255,13 @@ class NAdam(NamedTuple):
         return step_columns(rates * c2 * reply, c2 * optimizer.epsilon, of_m / reply, of_g / reply)
 
     @staticmethod
-    def update(optimizer, pace, g, state, j):
+    def update(optimizer, step_coefs, g, state, j):
         m = g + optimizer.beta_1 * (state[0, j] - g)
         v = g * g + optimizer.beta_2 * (state[1, j] - g * g)
         state[0, j] = m
         state[1, j] = v
-        step = pace[0] / (np.sqrt(v) + pace[1])
-        return -step * (pace[2] * m + pace[3] * g), step
+        step = step_coefs[0] / (np.sqrt(v) + step_coefs[1])
+        return -step * (step_coefs[2] * m + step_coefs[3] * g), step
 
 
 class Adamax(NamedTuple):
@@ -302,21 +302,21 @@ class Adamax(NamedTuple):
     recall = staticmethod(Adam.recall)
 
     @staticmethod
-    def paces(optimizer, rates, first):
+    def step_coefficients(optimizer, rates, first):
         return step_columns(rates, 0.0, 1.0 / _correction(optimizer.beta_1, rates, first))
 
     @staticmethod
-    def update(optimizer, pace, g, state, j):
+    def update(optimizer, step_coefs, g, state, j):
         m = g + optimizer.beta_1 * (state[0, j] - g)
         u = max(optimizer.beta_2 * state[1, j], abs(g) + optimizer.epsilon)
         state[0, j] = m
         state[1, j] = u
-        step = pace[0] / u
-        return -step * pace[2] * m, step
+        step = step_coefs[0] / u
+        return -step * step_coefs[2] * m, step
 
     @staticmethod
-    def length(optimizer, pace, state, j):
-        return pace[0] / max(state[1, j], optimizer.epsilon)
+    def length(optimizer, step_coefs, state, j):
+        return step_coefs[0] / max(state[1, j], optimizer.epsilon)
 
     @staticmethod
     def speed(optimizer, slot):
@@ -361,20 +361,22 @@ class Lion(NamedTuple):
     decayed = staticmethod(AdamW.decayed)
 
     @staticmethod
-    def paces(optimizer, rates, first):
+    def step_coefficients(optimizer, rates, first):
         return step_columns(rates, 0.0, 0.0, rates * optimizer.weight_decay)
 
     @staticmethod
-    def update(optimizer, pace, g, state, j):
+    def update(optimizer, step_coefs, g, state, j):
         m = state[0, j]
         ahead = g + optimizer.beta_1 * (m - g)
         state[0, j] = g + optimizer.beta_2 * (m - g)
         zero = cast(0.0, g)
-        return (-pace[0] if ahead > zero else (pace[0] if ahead < zero else zero)), pace[0]
+        return (
+            -step_coefs[0] if ahead > zero else (step_coefs[0] if ahead < zero else zero)
+        ), step_coefs[0]
 
     @staticmethod
-    def length(optimizer, pace, state, j):
-        return pace[0]
+    def length(optimizer, step_coefs, state, j):
+        return step_coefs[0]
 
     @staticmethod
     def recall(optimizer, state, j):

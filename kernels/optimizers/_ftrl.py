@@ -57,34 +57,34 @@ class Ftrl(NamedTuple):
     penalty_methods = ("leader",)
 
     @staticmethod
-    def paces(optimizer, rates, first):
+    def step_coefficients(optimizer, rates, first):
         return step_columns(rates)
 
     @staticmethod
-    def coasts(optimizer, penalty, paces, times):
-        return np.append(0.0, paces[:, 0])
+    def coasts(optimizer, penalty, step_coefficients, times):
+        return np.append(0.0, step_coefficients[:, 0])
 
     @staticmethod
-    def update(optimizer, pace, g, state, j):
+    def update(optimizer, step_coefs, g, state, j):
         n = state[1, j] + g * g
         state[1, j] = n
         root = optimizer.beta + np.sqrt(n)
-        step = pace[0] / root if root > 0 else cast(0.0, g)
+        step = step_coefs[0] / root if root > 0 else cast(0.0, g)
         return -step * g, step
 
     @staticmethod
-    def move(optimizer, penalty, pace, param, g, state, c):
+    def move(optimizer, penalty, step_coefs, param, g, state, c):
         before = np.sqrt(state[1, c])
         time = state[2, c]
         z = state[0, c] if time > 0 else -optimizer.beta * param
-        _, step = update(optimizer, pace, g, state, c)
+        _, step = update(optimizer, step_coefs, g, state, c)
         root = np.sqrt(state[1, c])
-        z += pace[0] * g - (root - before) * param
-        time += pace[0]
+        z += step_coefs[0] * g - (root - before) * param
+        time += step_coefs[0]
         state[0, c] = z
         state[2, c] = time
         return _leader(
-            optimizer, penalty, param, (z, optimizer.beta + root, time), pace[0], c
+            optimizer, penalty, param, (z, optimizer.beta + root, time), step_coefs[0], c
         ), step
 
     @staticmethod

@@ -36,28 +36,32 @@ class LazyMoments(NamedTuple):
         return self.optimizer.eta0
 
     @staticmethod
-    def paces(optimizer, rates, first):
+    def step_coefficients(optimizer, rates, first):
         inner = optimizer.optimizer
-        return type(inner).paces(inner, rates, first)
+        return type(inner).step_coefficients(inner, rates, first)
 
     @staticmethod
-    def update(optimizer, pace, g, state, j):
+    def update(optimizer, step_coefs, g, state, j):
         if g != 0:
-            return update(optimizer.optimizer, pace, g, state, j)
-        return cast(0.0, g), length(optimizer.optimizer, pace, state, j)
+            return update(optimizer.optimizer, step_coefs, g, state, j)
+        return cast(0.0, g), length(optimizer.optimizer, step_coefs, state, j)
 
     @staticmethod
-    def decayed(optimizer, pace, param):
-        return decayed(optimizer.optimizer, pace, param)
+    def decayed(optimizer, step_coefs, param):
+        return decayed(optimizer.optimizer, step_coefs, param)
 
     @staticmethod
     def recall(optimizer, state, j):
         return recall(optimizer.optimizer, state, j)
 
     @staticmethod
-    def coasts(optimizer, penalty, paces, times):
+    def coasts(optimizer, penalty, step_coefficients, times):
         decays = hasattr(optimizer.optimizer, "decayed")
-        return forward_decays(paces) if decays else np.zeros(paces.shape[0] + 1)
+        return (
+            forward_decays(step_coefficients)
+            if decays
+            else np.zeros(step_coefficients.shape[0] + 1)
+        )
 
     @staticmethod
     def speed(optimizer, slot):

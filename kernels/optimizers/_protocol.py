@@ -3,10 +3,11 @@
 An optimizer is a ``NamedTuple`` of its hyperparameters with static methods, the scalar ones
 compiled into the kernels' inner loops:
 
-``update(optimizer, pace, g, state, j)``
-    Update ``state[:, j]`` and return ``(change, step)``: what to add to the coordinate, and the
+``update(optimizer, step_coefs, g, state, j)``
+    From a row of ``step_coefficients`` and the coordinate's gradient, update ``state[:, j]`` and
+    return ``(change, step)``: what to add to the coordinate, and the
     length of the step that the penalty takes with it.
-``paces(optimizer, rates, first)``
+``step_coefficients(optimizer, rates, first)``
     Plain numpy: the four numbers that ``update`` may need of each step, from the schedule's
     rates and the number of the first step (1-based); shape (n_steps, 4), column 0 proportional to
     the rate. Bias corrections live here, computed once a step and not once a coordinate.
@@ -14,12 +15,12 @@ compiled into the kernels' inner loops:
 ``n_slots`` is the number of arrays of the parameters' shape in ``state``, ``eta0`` the rate that
 is taken where no schedule is asked for. What follows is for some of them:
 
-``decayed(optimizer, pace, param)``
+``decayed(optimizer, step_coefs, param)``
     What a decay of its own, apart from the penalty, leaves of a coefficient before the step.
-``move(optimizer, penalty, pace, param, g, state, c)``
+``move(optimizer, penalty, step_coefs, param, g, state, c)``
     The whole step of a coefficient, where it is not "change, then penalty". Intercepts, which
     have neither penalty nor decay, are always stepped by ``update``.
-``slope(optimizer, pace, rows, i, value, slope)``
+``slope(optimizer, step_coefs, rows, i, value, slope)``
     The slope that a step of a single row goes by, where that depends on the row's loss.
 
 How steps without a gradient are made up for is said by ``skipped_steps``. On sparse rows such an
@@ -28,7 +29,7 @@ optimizer's step costs O(non-zeros); one that says nothing steps all coefficient
 ``SAME_LENGTH``
     Only the penalty moves the coefficient, by steps of one length for all of them (``lengths``).
 ``OWN_LENGTH``
-    As that, by steps of ``speed`` times ``pace[0]``, and nothing else changes the speed.
+    As that, by steps of ``speed`` times ``step_coefs[0]``, and nothing else changes the speed.
 ``VELOCITY``
     The coefficient moves on by a velocity, as in ``Momentum``, whose fields ``momentum`` and
     ``nesterov`` it has.
@@ -42,14 +43,14 @@ optimizer's step costs O(non-zeros); one that says nothing steps all coefficient
     ``recall`` and ``keep`` read and write the slots of its state that matter. It takes and
     returns scalars only: arrays would have numba count references in a hot loop. By default the
     penalty alone moves it, and no slot matters.
-``lengths(optimizer, paces)``
+``lengths(optimizer, step_coefficients)``
     Plain numpy: the lengths of the penalty's steps, where they are the same for all coordinates.
 ``speed(optimizer, slot)``
-    Where they are not: the length of a coordinate's own step, of ``pace[0]`` times it.
-``coasts(optimizer, penalty, paces, times)``
+    Where they are not: the length of a coordinate's own step, of ``step_coefs[0]`` times it.
+``coasts(optimizer, penalty, step_coefficients, times)``
     Plain numpy: a further measure of the steps, (n_steps + 1,), for ``Rest``; zero by default.
 ``is_plain``
-    Whether a step is ``-pace[0] g`` and the penalty's as long, without state or averages of
+    Whether a step is ``-step_coefs[0] g`` and the penalty's as long, without state or averages of
     gradients: then all coefficients may share a factor.
 
 What goes with what:
@@ -81,9 +82,9 @@ MOMENTS, SUMS = "moments", "sums"
 
 
 @hook
-def update(optimizer, pace, g, state, j):
+def update(optimizer, step_coefs, g, state, j):
     """Update the state of coordinate j by its gradient g; return its change and step length."""
-    return type(optimizer).update(optimizer, pace, g, state, j)
+    return type(optimizer).update(optimizer, step_coefs, g, state, j)
 
 
 @optional
@@ -104,33 +105,33 @@ def catch_up(optimizer, penalty, param, slot, rest, c):
 
 
 @hook
-def length(optimizer, pace, state, j):
+def length(optimizer, step_coefs, state, j):
     """Return the length of the penalty's step of a coordinate that keeps its moments."""
-    return type(optimizer).length(optimizer, pace, state, j)
+    return type(optimizer).length(optimizer, step_coefs, state, j)
 
 
 @optional
 def speed(optimizer, slot):
-    """Return the length of the penalty's step, in units of ``pace[0]``."""
+    """Return the length of the penalty's step, in units of ``step_coefs[0]``."""
     return 1.0
 
 
 @optional
-def decayed(optimizer, pace, param):
+def decayed(optimizer, step_coefs, param):
     """Return what a decay of the optimizer's own leaves of a coefficient."""
     return param
 
 
 @optional
-def move(optimizer, penalty, pace, param, g, state, c):
+def move(optimizer, penalty, step_coefs, param, g, state, c):
     """Return coefficient c after its step, and the length of the penalty's step."""
-    change, step = update(optimizer, pace, g, state, c)
-    held = decayed(optimizer, pace, param)
+    change, step = update(optimizer, step_coefs, g, state, c)
+    held = decayed(optimizer, step_coefs, param)
     return penalties.proximal(penalty, held, change, step, c), step
 
 
 @optional
-def slope(optimizer, pace, rows, i, value, slope):
+def slope(optimizer, step_coefs, rows, i, value, slope):
     """Return the slope that row i's step goes by, from its loss and the loss's slope."""
     return slope
 
@@ -141,14 +142,19 @@ def skipped_steps_of(optimizer):
 
 
 def step_columns(*numbers):
-    """Return paces: each step's numbers side by side, 0 for those that an optimizer lacks."""
-    paces = np.zeros((numbers[0].shape[0], 4))
+    """Return step coefficients: each step's numbers side by side, 0 for those that are not used."""
+    step_coefficients = np.zeros((numbers[0].shape[0], 4))
     for k, number in enumerate(numbers):
-        paces[:, k] = number
-    return paces
+        step_coefficients[:, k] = number
+    return step_coefficients
 
 
 @helper()
-def pace_of(paces, t):
+def coefs_of_step(step_coefficients, t):
     """Return what ``update`` needs of step t, as scalars."""
-    return paces[t, 0], paces[t, 1], paces[t, 2], paces[t, 3]
+    return (
+        step_coefficients[t, 0],
+        step_coefficients[t, 1],
+        step_coefficients[t, 2],
+        step_coefficients[t, 3],
+    )

@@ -26,16 +26,16 @@ class Sgd(NamedTuple):
     rate_is_constant = False
 
     @staticmethod
-    def paces(optimizer, rates, first):
+    def step_coefficients(optimizer, rates, first):
         return step_columns(rates)
 
     @staticmethod
-    def lengths(optimizer, paces):
-        return paces[:, 0]
+    def lengths(optimizer, step_coefficients):
+        return step_coefficients[:, 0]
 
     @staticmethod
-    def update(optimizer, pace, g, state, j):
-        return -pace[0] * g, pace[0]
+    def update(optimizer, step_coefs, g, state, j):
+        return -step_coefs[0] * g, step_coefs[0]
 
 
 class PassiveAggressive(NamedTuple):
@@ -75,22 +75,22 @@ class PassiveAggressive(NamedTuple):
     is_plain = True
     rate_is_constant = True
     loss_methods = ("value", "gradient")
-    paces = staticmethod(Sgd.paces)
+    step_coefficients = staticmethod(Sgd.step_coefficients)
     lengths = staticmethod(Sgd.lengths)
     update = staticmethod(Sgd.update)
 
     @staticmethod
-    def slope(optimizer, pace, rows, i, value, slope):
+    def slope(optimizer, step_coefs, rows, i, value, slope):
         square = _square_of_row(rows, i)
         if optimizer.squared_slack:
-            tau = value / (square + 0.5 / pace[0])
+            tau = value / (square + 0.5 / step_coefs[0])
         elif square > 0:
-            tau = min(np.float64(pace[0]), value / square)
+            tau = min(np.float64(step_coefs[0]), value / square)
         else:
             tau = 0.0 * value
         # the step multiplies by the rate again
         toward = 1.0 if slope > 0 else (-1.0 if slope < 0 else 0.0)
-        return toward * tau / pace[0]
+        return toward * tau / step_coefs[0]
 
 
 @helper()
@@ -133,27 +133,27 @@ class Momentum(NamedTuple):
     skipped_steps = VELOCITY
 
     @staticmethod
-    def paces(optimizer, rates, first):
+    def step_coefficients(optimizer, rates, first):
         return step_columns(rates, 1.0 / (1.0 - optimizer.momentum))
 
     @staticmethod
-    def lengths(optimizer, paces):
-        return paces[:, 0] * paces[:, 1]
+    def lengths(optimizer, step_coefficients):
+        return step_coefficients[:, 0] * step_coefficients[:, 1]
 
     @staticmethod
-    def coasts(optimizer, penalty, paces, times):
+    def coasts(optimizer, penalty, step_coefficients, times):
         momentum = float(optimizer.momentum)
-        reach = paces[:, 0] * momentum * (momentum if optimizer.nesterov else 1.0)
-        out = np.zeros(paces.shape[0] + 1)
+        reach = step_coefficients[:, 0] * momentum * (momentum if optimizer.nesterov else 1.0)
+        out = np.zeros(step_coefficients.shape[0] + 1)
         backward_coasts(penalty, momentum, reach, times, out)
         return out
 
     @staticmethod
-    def update(optimizer, pace, g, state, j):
+    def update(optimizer, step_coefs, g, state, j):
         velocity = optimizer.momentum * state[0, j] + g
         state[0, j] = velocity
         ahead = optimizer.momentum * velocity + g if optimizer.nesterov else velocity
-        return -pace[0] * ahead, pace[0] * pace[1]
+        return -step_coefs[0] * ahead, step_coefs[0] * step_coefs[1]
 
     @staticmethod
     def recall(optimizer, state, j):

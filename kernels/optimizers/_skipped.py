@@ -59,8 +59,8 @@ def backward_coasts(penalty, momentum, reach, times, out):
         out[t] = (reach[t] + momentum * out[t + 1]) / shrinkage
 
 
-def forward_decays(paces):
+def forward_decays(step_coefficients):
     """Return the logarithm of what decay leaves after 0, 1, ... n steps."""
-    logs = np.zeros(paces.shape[0] + 1)
-    np.cumsum(np.log(np.maximum(1.0 - paces[:, 3], SMALLEST_DECAY)), out=logs[1:])
+    logs = np.zeros(step_coefficients.shape[0] + 1)
+    np.cumsum(np.log(np.maximum(1.0 - step_coefficients[:, 3], SMALLEST_DECAY)), out=logs[1:])
     return logs
