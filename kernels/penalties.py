@@ -7,10 +7,10 @@ place in the flat parameters, for penalties that tell coefficients apart:
     What one coefficient adds to the objective.
 ``proximal(penalty, param, change, step, c)``
     The coefficient after a step of length ``step`` that also moves it by ``change``.
-``rest(penalty, param, time)``
+``skip(penalty, param, time)``
     The coefficient after steps that did not move it, in closed form.
 ``clock(penalty, step)``
-    The time of ``rest`` that one step takes: ``rest(penalty, w, clock(penalty, h))`` equals
+    The time of ``skip`` that one step takes: ``skip(penalty, w, clock(penalty, h))`` equals
     ``proximal(penalty, w, 0, h, c)``, and times add up, which is what makes a sparse step lazy.
 ``stretch(penalty, c)``
     How much longer than the step the penalty's own step of coefficient c is, in ``clock``.
@@ -66,14 +66,14 @@ def proximal(penalty, param, change, step, c):
 
 
 @hook
-def rest(penalty, param, time):
+def skip(penalty, param, time):
     """Return the coefficient after ``time`` in which nothing else moved it."""
-    return type(penalty).rest(penalty, param, time)
+    return type(penalty).skip(penalty, param, time)
 
 
 @hook
 def clock(penalty, step):
-    """Return the time that one step of length ``step`` takes in ``rest``."""
+    """Return the time that one step of length ``step`` takes in ``skip``."""
     return type(penalty).clock(penalty, step)
 
 
@@ -170,7 +170,7 @@ class ElasticNet(NamedTuple):
         return max(moved - threshold, zero) + min(moved + threshold, zero)
 
     @staticmethod
-    def rest(penalty, param, time):
+    def skip(penalty, param, time):
         # each step maps |w| to (1 - h l2) |w| - h l1, so |w| + l1/l2 shrinks geometrically
         if penalty.l2 == 0.0:
             if penalty.l1 == 0.0:
@@ -216,7 +216,7 @@ class Bounded(NamedTuple):
 
     Notes
     -----
-    A rest, too, is that of the elastic net, clipped: its path is monotone.
+    Skipped steps, too, are those of the elastic net, clipped: their path is monotone.
     """
 
     l1: float = 0.0
@@ -246,9 +246,9 @@ class Bounded(NamedTuple):
         return min(max(moved, cast(penalty.low, param)), cast(penalty.high, param))
 
     @staticmethod
-    def rest(penalty, param, time):
-        rested = rest(ElasticNet(penalty.l1, penalty.l2), param, time)
-        return min(max(rested, cast(penalty.low, param)), cast(penalty.high, param))
+    def skip(penalty, param, time):
+        after = skip(ElasticNet(penalty.l1, penalty.l2), param, time)
+        return min(max(after, cast(penalty.low, param)), cast(penalty.high, param))
 
     @staticmethod
     def leader(penalty, z, sums, c):
@@ -281,7 +281,7 @@ class Weighted(NamedTuple):
     factors: np.ndarray
 
     joint = False
-    rest = ElasticNet.rest
+    skip = ElasticNet.skip
     clock = ElasticNet.clock
 
     @staticmethod

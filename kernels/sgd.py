@@ -31,9 +31,9 @@ from fastgd.kernels.frames import (
     descend,
     factor,
     finish,
+    made_up,
     ready_batch,
     ready_row,
-    rested,
     tie,
 )
 from fastgd.kernels.rows import accumulate, at_once, entries, entry, fetch, margins, row_at, row_dot
@@ -198,7 +198,7 @@ def _steps_of_rows(rows, samples, rule, plan, memory, frame):
         fetch(rows, samples.order, t)
         step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
         ready_row(frame, rule, rows, i, t, params, state)
-        costs[0] += rested(frame, 0)
+        costs[0] += made_up(frame, 0)
         penalty_sum += costs[0] + losses.pull(rule.loss) * params[last]
         raw = factor(frame) * row_dot(rows, i, params) + params[last]
         weight = samples.weight[i] if samples.weight.shape[0] > 0 else cast(1.0, step_coefs[0])
@@ -249,7 +249,7 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
         step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
         batch = Batch(samples.order, start, stop)
         n_touched = ready_batch(frame, rule, rows, batch, t, params, state, gradient)
-        costs[0] += rested(frame, 0)
+        costs[0] += made_up(frame, 0)
         penalty_sum += (stop - start) * (costs[0] + losses.pull(rule.loss) * params[last])
         loss, total = _meet(rule, step_coefs, samples, rows, batch, plan.unit, frame, memory)
         loss_sum += loss

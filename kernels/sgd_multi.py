@@ -28,8 +28,8 @@ from fastgd.kernels.frames import (
     descend,
     factor,
     finish,
+    made_up,
     ready_batch,
-    rested,
     tie,
 )
 from fastgd.kernels.rows import accumulate_multi, entries, entry, margins_multi, row_at
@@ -131,7 +131,7 @@ def sgd_batches_multi(rows, samples, rule, plan, memory, frame):
         batch = Batch(samples.order, start, stop)
         n_touched = ready_batch(frame, rule, rows, batch, t, params, state, gradient)
         for k in range(n_outputs):
-            costs[k] += rested(frame, k)
+            costs[k] += made_up(frame, k)
             memory.penalties[k] += (stop - start) * costs[k]
         margins_multi(rows, samples.order, start, stop, memory.table, margin, memory.block)
         _raw_from_margins(margin, params, factor(frame), stop - start)

@@ -201,7 +201,7 @@ def test_adam_without_memory_is_the_sign_of_the_gradient():
         np.testing.assert_allclose(change, -0.1 * np.sign(g), rtol=1e-6)
 
 
-# -- rests: what steps without a gradient do, at once ------------------------------------------
+# -- skipped steps: what those without a gradient do, at once ----------------------------------
 
 
 def decays(tag):
@@ -218,7 +218,7 @@ def coasts_of(tag, penalty, step_coefficients, times):
     return optimizers.forward_decays(step_coefficients) if decays(tag) else coasts
 
 
-def rest_of(tag, penalty, step_coefficients, since, until, slot=None):
+def skipped_of(tag, penalty, step_coefficients, since, until, slot=None):
     times = np.zeros(step_coefficients.shape[0] + 1)
     if hasattr(tag, "lengths"):
         optimizers.cumulative_times(penalty, type(tag).lengths(tag, step_coefficients), times)
@@ -228,7 +228,9 @@ def rest_of(tag, penalty, step_coefficients, since, until, slot=None):
         lengths = step_coefficients[:, 0] * optimizers.speed(tag, slot)
         optimizers.cumulative_times(penalty, lengths, times)
     coasts = coasts_of(tag, penalty, step_coefficients, times)
-    return optimizers.Rest(until - since, times[until] - times[since], coasts[since], coasts[until])
+    return optimizers.SkippedSteps(
+        until - since, times[until] - times[since], coasts[since], coasts[until]
+    )
 
 
 def walked(tag, penalty, param, state, step_coefficients):
@@ -253,10 +255,10 @@ def test_catching_up_equals_steps_without_a_gradient(tag, penalty, since, until)
     expected_state = state.copy()
     expected = walked(tag, penalty, param, expected_state, step_coefficients[since:until])
     slot = optimizers.recall(tag, state, 0)
-    rest = rest_of(tag, penalty, step_coefficients, since, until, slot)
-    param, slot = optimizers.catch_up(tag, penalty, param, slot, rest, 0)
+    skipped = skipped_of(tag, penalty, step_coefficients, since, until, slot)
+    param, slot = optimizers.catch_up(tag, penalty, param, slot, skipped, 0)
     optimizers.keep(tag, state, 0, slot)
-    # decay and penalty alternate in steps, and in a rest come one after the other
+    # decay and penalty alternate in steps, and in skipped ones come one after the other
     exact = not decays(tag) or penalty == NONE
     np.testing.assert_allclose(param, expected, rtol=1e-10 if exact else 2e-2, atol=1e-15)
     np.testing.assert_allclose(state, expected_state, rtol=1e-10)
@@ -267,12 +269,12 @@ def test_a_rest_may_be_interrupted(tag):
     penalty, (_, rates) = L2, problem()
     step_coefficients = step_coefficients_of(tag, rates)
     whole = optimizers.catch_up(
-        tag, penalty, 0.8, 0.4, rest_of(tag, penalty, step_coefficients, 5, 50), 0
+        tag, penalty, 0.8, 0.4, skipped_of(tag, penalty, step_coefficients, 5, 50), 0
     )
     param, slot = 0.8, 0.4
     for since, until in itertools.pairwise([5, 6, 20, 50]):
-        rest = rest_of(tag, penalty, step_coefficients, since, until)
-        param, slot = optimizers.catch_up(tag, penalty, param, slot, rest, 0)
+        skipped = skipped_of(tag, penalty, step_coefficients, since, until)
+        param, slot = optimizers.catch_up(tag, penalty, param, slot, skipped, 0)
     np.testing.assert_allclose((param, slot), whole, rtol=1e-12)
 
 
@@ -280,8 +282,8 @@ def test_coasting_keeps_its_digits_over_a_long_span():
     """A sum of rate momentum^t from the front has lost all of them after 400 steps."""
     tag, n_steps = Momentum(), 2000
     step_coefficients = step_coefficients_of(tag, np.full(n_steps, 0.1))
-    rest = rest_of(tag, ElasticNet(), step_coefficients, n_steps - 3, n_steps)
-    travelled = optimizers.catch_up(tag, ElasticNet(), 0.0, 1.0, rest, 0)[0]
+    skipped = skipped_of(tag, ElasticNet(), step_coefficients, n_steps - 3, n_steps)
+    travelled = optimizers.catch_up(tag, ElasticNet(), 0.0, 1.0, skipped, 0)[0]
     np.testing.assert_allclose(travelled, -0.1 * (0.9 + 0.9**2 + 0.9**3), rtol=1e-13)
 
 

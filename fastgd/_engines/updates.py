@@ -85,7 +85,7 @@ class Updates:
         return times
 
     def _coasts(self, step_coefficients: NDArray[np.float64], times: NDArray[np.float64]) -> Any:
-        """Return a further measure of the steps; see ``optimizers.Rest``."""
+        """Return a further measure of the steps; see ``optimizers.SkippedSteps``."""
         optimizer = self._rule.optimizer
         if not hasattr(optimizer, "coasts"):
             return np.zeros(step_coefficients.shape[0] + 1)
@@ -120,7 +120,7 @@ def kind_of_frame(rule: Rule, *, averages: bool, sparse: bool) -> type:
         return frames.Tied
     if transforms and not isinstance(rule.transform.quantize, Identity):
         return frames.Plain  # what is sent, of all coordinates, is not zero where the gradient is
-    skipped = skipped_steps_of(optimizer) if hasattr(penalty, "rest") else None
+    skipped = skipped_steps_of(optimizer) if hasattr(penalty, "skip") else None
     if not sparse or skipped is None:
         return frames.Plain
     if getattr(optimizer, "is_plain", False) and penalties.is_linear(penalty):

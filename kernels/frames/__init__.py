@@ -46,11 +46,11 @@ from fastgd.kernels.frames._protocol import (
     descend,
     factor,
     finish,
+    made_up,
     make_up,
     n_outputs_of,
     ready_batch,
     ready_row,
-    rested,
     tie,
 )
 from fastgd.kernels.frames._scaled import (
@@ -90,10 +90,10 @@ __all__ = [
     "factor",
     "finish",
     "list_columns",
+    "made_up",
     "make_up",
     "n_outputs_of",
     "ready_batch",
     "ready_row",
-    "rested",
     "tie",
 ]

@@ -31,7 +31,7 @@ class Plain(NamedTuple):
         return params.shape[0] // n_outputs_of(rule) - 1
 
     @staticmethod
-    def rested(frame, output):
+    def made_up(frame, output):
         return 0.0
 
     @staticmethod
@@ -75,7 +75,7 @@ class Tied(NamedTuple):
     begin_step = Plain.begin_step
     ready_row = Plain.ready_row
     ready_batch = Plain.ready_batch
-    rested = Plain.rested
+    made_up = Plain.made_up
     column = Plain.column
     cost_after = Plain.cost_after
     add_to_average = Plain.add_to_average

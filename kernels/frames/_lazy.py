@@ -21,8 +21,8 @@ class Lazy(NamedTuple):
     touched : (d,), int32, the columns of the batch at hand
     seen : (d,), int64, the number of steps that a coefficient has taken
     times : (n_steps + 1,), float64, the penalty's time after t steps
-    coasts : (n_steps + 1,), float64; see ``optimizers.Rest``
-    owed : (n_outputs,), float64, what rests have changed in the penalty; see ``rested``
+    coasts : (n_steps + 1,), float64; see ``optimizers.SkippedSteps``
+    owed : (n_outputs,), float64, what skipped steps have changed in the penalty; see ``made_up``
     """
 
     touched: np.ndarray
@@ -57,7 +57,7 @@ class Lazy(NamedTuple):
         _catch_up(frame, rule, listed, begin, end, t, params, state)
 
     @staticmethod
-    def rested(frame, output):
+    def made_up(frame, output):
         change = frame.owed[output]
         frame.owed[output] = 0.0
         return change
@@ -97,7 +97,7 @@ class Stepped(NamedTuple):
 
     A coefficient that moves on while the penalty pulls it across zero has no closed form. Its
     steps are made up for one by one while its velocity matters: log(eps) / log(momentum) of
-    them, 340 for a momentum of 0.9, whatever the length of its rest.
+    them, 340 for a momentum of 0.9, however many were skipped.
 
     touched, seen, times, owed : as in ``Lazy``
     step_coefficients : (n_steps, 4), float64; see ``optimizers.step_coefficients``
@@ -112,7 +112,7 @@ class Stepped(NamedTuple):
     scatters = False
     factor = Lazy.factor
     begin_step = Lazy.begin_step
-    rested = Lazy.rested
+    made_up = Lazy.made_up
     column = Lazy.column
     descend = Lazy.descend
     cost_after = Lazy.cost_after
@@ -153,7 +153,7 @@ class OwnLengths(NamedTuple):
     scatters = False
     factor = Lazy.factor
     begin_step = Lazy.begin_step
-    rested = Lazy.rested
+    made_up = Lazy.made_up
     column = Lazy.column
     descend = Lazy.descend
     cost_after = Lazy.cost_after
@@ -176,12 +176,16 @@ def _catch_up(frame, rule, listed, begin, end, t, params, state):
     for k in range(begin, end):
         j = column_of(listed, k)
         since = seen[j]
-        rest = optimizers.Rest(t - since, times[t] - times[since], coasts[since], coasts[t])
+        skipped = optimizers.SkippedSteps(
+            t - since, times[t] - times[since], coasts[since], coasts[t]
+        )
         for output in range(n_outputs):
             c = at(j, n_outputs, output)
             slot = optimizers.recall(rule.optimizer, state, c)
             before = np.float64(params[c])
-            after, slot = optimizers.catch_up(rule.optimizer, rule.penalty, before, slot, rest, c)
+            after, slot = optimizers.catch_up(
+                rule.optimizer, rule.penalty, before, slot, skipped, c
+            )
             optimizers.keep(rule.optimizer, state, c, slot)
             params[c] = after
             owed[output] += penalties.value(rule.penalty, after, c)
@@ -208,8 +212,10 @@ def _catch_up_own(frame, rule, listed, begin, end, t, params, state):
             time = q * (first + q * (second + q * (third + q * fourth)))
             if q > fastest and before != 0:  # what never moved has the largest q, and stays zero
                 time = _time_of_steps(rule.penalty, step_coefficients, since, t, q)
-            rest = optimizers.Rest(t - since, time, coasts[since], coasts[t])
-            after, slot = optimizers.catch_up(rule.optimizer, rule.penalty, before, slot, rest, c)
+            skipped = optimizers.SkippedSteps(t - since, time, coasts[since], coasts[t])
+            after, slot = optimizers.catch_up(
+                rule.optimizer, rule.penalty, before, slot, skipped, c
+            )
             optimizers.keep(rule.optimizer, state, c, slot)
             params[c] = after
             owed[output] += penalties.value(rule.penalty, after, c)
@@ -260,7 +266,7 @@ def _walk(frame, rule, listed, begin, end, t, params, state):
                 change = -rate * (momentum * velocity if nesterov else velocity)
                 param = penalties.proximal(rule.penalty, param, change, length, c)
                 step += 1
-            param = penalties.rest(rule.penalty, param, times[t] - times[step])
+            param = penalties.skip(rule.penalty, param, times[t] - times[step])
             owed[output] += penalties.value(rule.penalty, param, c)
             params[c] = param
         seen[j] = t + 1

@@ -57,9 +57,9 @@ def make_up(frame, rule, listed, begin, end, t, params, state):
 
 
 @hook
-def rested(frame, output):
-    """Return what rests have changed in an output's penalty since the last call."""
-    return type(frame).rested(frame, output)
+def made_up(frame, output):
+    """Return what skipped steps have changed in an output's penalty since the last call."""
+    return type(frame).made_up(frame, output)
 
 
 @hook

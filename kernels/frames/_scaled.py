@@ -54,7 +54,7 @@ class Scaled(NamedTuple):
     def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
         return 0
 
-    rested = Plain.rested
+    made_up = Plain.made_up
 
     @staticmethod
     def column(frame, i):
@@ -97,7 +97,7 @@ class Averaged(NamedTuple):
     begin_step = Scaled.begin_step
     ready_row = Scaled.ready_row
     ready_batch = Scaled.ready_batch
-    rested = Scaled.rested
+    made_up = Scaled.made_up
     column = Scaled.column
     cost_after = Scaled.cost_after
     tie = Plain.tie
@@ -134,7 +134,7 @@ class Gathered(NamedTuple):
     factor = Scaled.factor
     begin_step = Scaled.begin_step
     ready_row = Scaled.ready_row
-    rested = Scaled.rested
+    made_up = Scaled.made_up
     descend = Scaled.descend
     cost_after = Scaled.cost_after
     add_to_average = Scaled.add_to_average
@@ -162,7 +162,7 @@ class GatheredAveraged(NamedTuple):
     begin_step = Scaled.begin_step
     ready_row = Scaled.ready_row
     ready_batch = Gathered.ready_batch
-    rested = Scaled.rested
+    made_up = Scaled.made_up
     column = Gathered.column
     descend = Averaged.descend
     cost_after = Scaled.cost_after

@@ -68,7 +68,7 @@ class Adadelta(NamedTuple):
     u <- rho u + (1 - rho) d^2;  w <- w - rate d
 
     The paper has no rate, that is 1. On sparse rows a step is O(non-zeros) and exact without a
-    penalty. With one, the length of its step changes in every step of a rest, so that all
+    penalty. With one, the length of its step changes in every skipped step, so that all
     coefficients are stepped, unless ``lazy`` lets absent ones keep their moments.
 
     Parameters
@@ -78,7 +78,7 @@ class Adadelta(NamedTuple):
     epsilon : float, default=1e-6
         What is added under both roots, >= 0.
     lazy : bool or None, default=None
-        Whether absent features rest; None is True on sparse data. See ``Adam``.
+        Whether absent features keep their moments; None is True on sparse data. See ``Adam``.
 
     Notes
     -----
@@ -133,10 +133,10 @@ class Adadelta(NamedTuple):
         state[1, j] = slot[1]
 
     @staticmethod
-    def catch_up(optimizer, penalty, param, slot, rest, c):
-        v = faded(slot[0], optimizer.rho, rest.steps)
-        u = faded(slot[1], optimizer.rho, rest.steps)
-        return penalties.rest(penalty, param, rest.time), (v, u)
+    def catch_up(optimizer, penalty, param, slot, skipped, c):
+        v = faded(slot[0], optimizer.rho, skipped.steps)
+        u = faded(slot[1], optimizer.rho, skipped.steps)
+        return penalties.skip(penalty, param, skipped.time), (v, u)
 
 
 class RMSprop(NamedTuple):
@@ -147,7 +147,7 @@ class RMSprop(NamedTuple):
 
     ``centered`` takes the mean gradient's square from v under the root: the variance, after
     Graves. On sparse rows, without momentum and penalty, a step is O(non-zeros) and exact. With a
-    penalty the length of its step changes in every step of a rest, so that all coefficients are
+    penalty the length of its step changes in every skipped step, so that all coefficients are
     stepped, unless ``lazy`` lets absent ones keep their moments. With momentum ``lazy`` None
     means just that, on sparse rows.
 
@@ -162,7 +162,7 @@ class RMSprop(NamedTuple):
     centered : bool, default=False
         Whether the squared mean is taken off the mean square.
     lazy : bool or None, default=None
-        Whether absent features rest; None is True on sparse data. See ``Adam``.
+        Whether absent features keep their moments; None is True on sparse data. See ``Adam``.
 
     Notes
     -----
@@ -244,7 +244,7 @@ class RMSprop(NamedTuple):
             state[1, j] = slot[1]
 
     @staticmethod
-    def catch_up(optimizer, penalty, param, slot, rest, c):
-        square = faded(slot[0], optimizer.rho, rest.steps)
-        mean = faded(slot[1], optimizer.rho, rest.steps)
-        return penalties.rest(penalty, param, rest.time), (square, mean)
+    def catch_up(optimizer, penalty, param, slot, skipped, c):
+        square = faded(slot[0], optimizer.rho, skipped.steps)
+        mean = faded(slot[1], optimizer.rho, skipped.steps)
+        return penalties.skip(penalty, param, skipped.time), (square, mean)

@@ -32,7 +32,7 @@ class Adam(NamedTuple):
     epsilon : float, default=1e-8
         What is added to the root, >= 0.
     lazy : bool or None, default=None
-        Whether absent features rest, as above.
+        Whether absent features keep their moments, as above.
 
     References
     ----------
@@ -93,7 +93,7 @@ class AMSGrad(NamedTuple):
     epsilon : float, default=1e-8
         What is added to the root, >= 0.
     lazy : bool or None, default=None
-        Whether absent features rest; None is True on sparse data. See ``Adam``.
+        Whether absent features keep their moments; None is True on sparse data. See ``Adam``.
 
     Notes
     -----
@@ -158,7 +158,7 @@ class AdamW(NamedTuple):
     epsilon : float, default=1e-8
         What is added to the root, >= 0.
     lazy : bool or None, default=None
-        Whether absent features rest; None is True on sparse data. See ``Adam``.
+        Whether absent features keep their moments; None is True on sparse data. See ``Adam``.
 
     Notes
     -----
@@ -214,7 +214,7 @@ class NAdam(NamedTuple):
     momentum_decay : float, default=0.004
         How fast the momentum grows to beta_1, >= 0.
     lazy : bool or None, default=None
-        Whether absent features rest; None is True on sparse data. See ``Adam``.
+        Whether absent features keep their moments; None is True on sparse data. See ``Adam``.
 
     Notes
     -----
@@ -278,7 +278,7 @@ class Adamax(NamedTuple):
     epsilon : float, default=1e-8
         What is added to the gradient's magnitude, >= 0.
     lazy : bool or None, default=None
-        Whether absent features rest; None is True on sparse data. See ``Adam``.
+        Whether absent features keep their moments; None is True on sparse data. See ``Adam``.
 
     Notes
     -----
@@ -342,7 +342,7 @@ class Lion(NamedTuple):
     weight_decay : float, default=0.0
         As in ``AdamW``, >= 0.
     lazy : bool or None, default=None
-        Whether absent features rest; None is True on sparse data. See ``Adam``.
+        Whether absent features keep their moments; None is True on sparse data. See ``Adam``.
 
     References
     ----------

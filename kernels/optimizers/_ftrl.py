@@ -97,15 +97,15 @@ class Ftrl(NamedTuple):
         state[2, j] = slot[2]
 
     @staticmethod
-    def catch_up(optimizer, penalty, param, slot, rest, c):
-        if rest.steps == 0:
+    def catch_up(optimizer, penalty, param, slot, skipped, c):
+        if skipped.steps == 0:
             return param, slot
         z, n, time = slot
         if time == 0:
             z = -optimizer.beta * param
-        time += rest.time
+        time += skipped.time
         curvature = np.float64(optimizer.beta) + np.sqrt(n)
-        after = _leader(optimizer, penalty, param, (z, curvature, time), rest.coast_after, c)
+        after = _leader(optimizer, penalty, param, (z, curvature, time), skipped.coast_after, c)
         return after, (z, n, time)
 
 

@@ -15,12 +15,12 @@ class LazyMoments(NamedTuple):
     """An optimizer in which a coefficient with a gradient of exactly zero keeps its moments.
 
     Only the penalty and its own decay move such a coefficient, by the step length that its
-    moments give. Where both do, a rest of several steps is equal to single steps to second order
+    moments give. Where both do, several skipped steps are equal to single steps to second order
     in the decay.
 
     Notes
     -----
-    TensorFlow's LazyAdam and PyTorch's SparseAdam rest likewise; they have no penalty to keep up.
+    TensorFlow's LazyAdam and PyTorch's SparseAdam do likewise; they have no penalty to keep up.
     """
 
     optimizer: Any
@@ -68,8 +68,8 @@ class LazyMoments(NamedTuple):
         return speed(optimizer.optimizer, slot)
 
     @staticmethod
-    def catch_up(optimizer, penalty, param, slot, rest, c):
+    def catch_up(optimizer, penalty, param, slot, skipped, c):
         # decay and penalty alternate: half of the one before the other is right to second order
-        half = exp(0.5 * (rest.coast_after - rest.coast_before))
-        rested = half * penalties.rest(penalty, half * param, rest.time)
-        return penalties.proximal(penalty, rested, 0.0, 0.0, c), slot
+        half = exp(0.5 * (skipped.coast_after - skipped.coast_before))
+        made_up = half * penalties.skip(penalty, half * param, skipped.time)
+        return penalties.proximal(penalty, made_up, 0.0, 0.0, c), slot

@@ -38,7 +38,7 @@ optimizer's step costs O(non-zeros); one that says nothing steps all coefficient
 ``SUMS``
     The coefficient is a function of sums; time is the sum of the rates.
 
-``catch_up(optimizer, penalty, param, slot, rest, c)``
+``catch_up(optimizer, penalty, param, slot, skipped, c)``
     What steps with a gradient of zero would have made of coefficient c, which they did not touch;
     ``recall`` and ``keep`` read and write the slots of its state that matter. It takes and
     returns scalars only: arrays would have numba count references in a hot loop. By default the
@@ -48,7 +48,8 @@ optimizer's step costs O(non-zeros); one that says nothing steps all coefficient
 ``speed(optimizer, slot)``
     Where they are not: the length of a coordinate's own step, of ``step_coefs[0]`` times it.
 ``coasts(optimizer, penalty, step_coefficients, times)``
-    Plain numpy: a further measure of the steps, (n_steps + 1,), for ``Rest``; zero by default.
+    Plain numpy: a further measure of the steps, (n_steps + 1,), for ``SkippedSteps``; zero by
+    default.
 ``is_plain``
     Whether a step is ``-step_coefs[0] g`` and the penalty's as long, without state or averages of
     gradients: then all coefficients may share a factor.
@@ -99,9 +100,9 @@ def keep(optimizer, state, j, slot):
 
 
 @optional
-def catch_up(optimizer, penalty, param, slot, rest, c):
+def catch_up(optimizer, penalty, param, slot, skipped, c):
     """Return a coefficient and its slots after steps in which its gradient was zero."""
-    return penalties.rest(penalty, param, rest.time), slot
+    return penalties.skip(penalty, param, skipped.time), slot
 
 
 @hook

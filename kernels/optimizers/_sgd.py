@@ -164,9 +164,9 @@ class Momentum(NamedTuple):
         state[0, j] = slot
 
     @staticmethod
-    def catch_up(optimizer, penalty, param, slot, rest, c):
+    def catch_up(optimizer, penalty, param, slot, skipped, c):
         # The path is a geometric sum of the velocity, shrunk on its way by the (linear) penalty.
         # It is reckoned backward from the span's end: nothing is ever divided by momentum^t.
-        left = faded(slot, optimizer.momentum, rest.steps)
-        start = penalties.rest(penalty, param - slot * rest.coast_before, rest.time)
-        return start + left * rest.coast_after, left
+        left = faded(slot, optimizer.momentum, skipped.steps)
+        start = penalties.skip(penalty, param - slot * skipped.coast_before, skipped.time)
+        return start + left * skipped.coast_after, left

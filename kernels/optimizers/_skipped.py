@@ -14,11 +14,11 @@ NEGLIGIBLE_VELOCITY = 1e-30  # float32 turns denormal, and slow, at 1e-38
 SMALLEST_DECAY = 1e-30  # a decay by all there is leaves this share, which has a logarithm
 
 
-class Rest(NamedTuple):
+class SkippedSteps(NamedTuple):
     """Steps that did not touch a coordinate.
 
     steps : how many
-    time : how long they were, for ``penalties.rest``
+    time : how long they were, for ``penalties.skip``
     coast_before, coast_after : a further measure of the steps at their beginning and end: how
         far a unit of velocity carries on (``backward_coasts``), the logarithm of what decay
         left, or the rate
@@ -32,14 +32,14 @@ class Rest(NamedTuple):
 
 @helper()
 def faded(velocity, momentum, steps):
-    """Return what a rest leaves of a velocity: nothing, before float32 turns denormal and slow."""
+    """Return what skipped steps leave of a velocity; none before float32 turns denormal and slow."""
     left = velocity * exp(math.log(max(np.float64(momentum), SMALLEST_MOMENTUM)) * steps)
     return left if abs(left) > NEGLIGIBLE_VELOCITY else 0.0
 
 
 @kernel()
 def cumulative_times(penalty, lengths, out):
-    """Write the time, for ``penalties.rest``, that has passed after 0, 1, ... n steps."""
+    """Write the time, for ``penalties.skip``, that has passed after 0, 1, ... n steps."""
     out[0] = 0.0
     for t in range(lengths.shape[0]):
         out[t + 1] = out[t] + penalties.clock(penalty, lengths[t])
@@ -55,7 +55,7 @@ def backward_coasts(penalty, momentum, reach, times, out):
     n_steps = reach.shape[0]
     out[n_steps] = 0.0
     for t in range(n_steps - 1, -1, -1):
-        shrinkage = penalties.rest(penalty, 1.0, times[t + 1] - times[t])
+        shrinkage = penalties.skip(penalty, 1.0, times[t + 1] - times[t])
         out[t] = (reach[t] + momentum * out[t + 1]) / shrinkage
 
 
