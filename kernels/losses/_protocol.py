@@ -272,4 +272,4 @@ def predictions(loss, raw, out):
         out[i] = inverse_link(loss, raw[i])
 
 
-Loss = NamedTuple  # any tag of the form that the module's docstring describes
+Loss = NamedTuple  # any spec of the form that the module's docstring describes

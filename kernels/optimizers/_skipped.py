@@ -32,7 +32,7 @@ class SkippedSteps(NamedTuple):
 
 @helper()
 def faded(velocity, momentum, steps):
-    """Return what skipped steps leave of a velocity; none before float32 turns denormal and slow."""
+    """Return what skipped steps leave of a velocity; none where float32 turns denormal."""
     left = velocity * exp(math.log(max(np.float64(momentum), SMALLEST_MOMENTUM)) * steps)
     return left if abs(left) > NEGLIGIBLE_VELOCITY else 0.0
 

@@ -33,21 +33,21 @@ class Clip(NamedTuple):
     value: float = math.inf
 
     @staticmethod
-    def clip(tag, frame, rule, gradient, n_touched, first, width):
+    def clip(spec, frame, rule, gradient, n_touched, first, width):
         limited, shortened = 0, 0
-        if tag.value < np.inf:
-            limited = _limit(tag.value, frame, rule, gradient, n_touched, first, width)
-        if tag.norm < np.inf:
-            shortened = _shorten(tag.norm, frame, rule, gradient, n_touched, first, width)
+        if spec.value < np.inf:
+            limited = _limit(spec.value, frame, rule, gradient, n_touched, first, width)
+        if spec.norm < np.inf:
+            shortened = _shorten(spec.norm, frame, rule, gradient, n_touched, first, width)
         return limited | shortened
 
     @staticmethod
-    def clip_row(tag, rows, i, delta, fit_intercept):
-        return _clip_row(tag.norm, tag.value, rows, i, delta, fit_intercept)
+    def clip_row(spec, rows, i, delta, fit_intercept):
+        return _clip_row(spec.norm, spec.value, rows, i, delta, fit_intercept)
 
     @staticmethod
-    def clipped_entry(tag, g, factor):
-        return _limited(g, tag.value) * factor
+    def clipped_entry(spec, g, factor):
+        return _limited(g, spec.value) * factor
 
 
 @helper()

@@ -15,7 +15,7 @@ class SignScale(NamedTuple):
 
     Notes
     -----
-    The memory is measured in gradients, as Seide et al. have it; Karimireddy et al. measure it in
+    The residual is measured in gradients, as Seide et al. have it; Karimireddy et al. measure it in
     steps, which differs where the rate changes.
 
     References

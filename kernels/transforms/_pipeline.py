@@ -23,39 +23,39 @@ class Transform(NamedTuple):
     is_shared: bool = True
 
     @staticmethod
-    def transform(tag, frame, rule, memory, total, n_touched, draw):
+    def transform(spec, frame, rule, memory, total, n_touched, draw):
         gradient, last = memory.gradient, memory.gradient.shape[0] - 1
         if rule.fit_intercept:
             gradient[last] = total
-        clipped = clip(tag.clip, frame, rule, gradient, n_touched, 0, 1)
-        send(tag.quantize, gradient, memory.residual, _n_trained(rule, gradient), key_of(*draw))
+        clipped = clip(spec.clip, frame, rule, gradient, n_touched, 0, 1)
+        send(spec.quantize, gradient, memory.residual, _n_trained(rule, gradient), key_of(*draw))
         transformed = np.float64(gradient[last])
         gradient[last] = 0
         return transformed, clipped
 
     @staticmethod
-    def transform_multi(tag, frame, rule, memory, n_touched, draw):
+    def transform_multi(spec, frame, rule, memory, n_touched, draw):
         gradient, totals = memory.gradient, memory.totals
         n_outputs, first_of_last = n_outputs_of(rule), gradient.shape[0] - n_outputs_of(rule)
         if rule.fit_intercept:
             for k in range(n_outputs):
                 gradient[first_of_last + k] = totals[k]
-        width = n_outputs if tag.is_shared else 1
+        width = n_outputs if spec.is_shared else 1
         for first in range(0, n_outputs, width):
-            clipped = clip(tag.clip, frame, rule, gradient, n_touched, first, width)
+            clipped = clip(spec.clip, frame, rule, gradient, n_touched, first, width)
             memory.clipped[first] += clipped
-        send(tag.quantize, gradient, memory.residual, _n_trained(rule, gradient), key_of(*draw))
+        send(spec.quantize, gradient, memory.residual, _n_trained(rule, gradient), key_of(*draw))
         for k in range(n_outputs):
             totals[k] = gradient[first_of_last + k]
             gradient[first_of_last + k] = 0
 
     @staticmethod
-    def clip_row(tag, rows, i, delta, fit_intercept):
-        return clip_row(tag.clip, rows, i, delta, fit_intercept)
+    def clip_row(spec, rows, i, delta, fit_intercept):
+        return clip_row(spec.clip, rows, i, delta, fit_intercept)
 
     @staticmethod
-    def clipped_entry(tag, g, factor):
-        return clipped_entry(tag.clip, g, factor)
+    def clipped_entry(spec, g, factor):
+        return clipped_entry(spec.clip, g, factor)
 
 
 @helper()

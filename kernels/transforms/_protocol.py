@@ -6,7 +6,7 @@ from fastgd.kernels._hook import hook
 
 
 @hook
-def transform(tag, frame, rule, memory, total, n_touched, draw):
+def transform(spec, frame, rule, memory, total, n_touched, draw):
     """Transform the gradient of one output in place.
 
     Parameters
@@ -22,38 +22,38 @@ def transform(tag, frame, rule, memory, total, n_touched, draw):
     total : float
     clipped : int, 1 if clipping changed something
     """
-    return type(tag).transform(tag, frame, rule, memory, total, n_touched, draw)
+    return type(spec).transform(spec, frame, rule, memory, total, n_touched, draw)
 
 
 @hook
-def transform_multi(tag, frame, rule, memory, n_touched, draw):
+def transform_multi(spec, frame, rule, memory, n_touched, draw):
     """As ``transform``, for the flat gradient of many outputs.
 
     ``memory.totals``, the intercepts' gradients, are changed in place; to ``memory.clipped`` one is
     added for each problem that was clipped, in the place of its first output.
     """
-    return type(tag).transform_multi(tag, frame, rule, memory, n_touched, draw)
+    return type(spec).transform_multi(spec, frame, rule, memory, n_touched, draw)
 
 
 @hook
-def clip_row(tag, rows, i, delta, fit_intercept):
+def clip_row(spec, rows, i, delta, fit_intercept):
     """Return what the gradient of one row is to be scaled by, and 1 if clipping changes it.
 
     Its entries are delta x_j, and delta for the intercept; ``clipped_entry`` makes use of it.
     """
-    return type(tag).clip_row(tag, rows, i, delta, fit_intercept)
+    return type(spec).clip_row(spec, rows, i, delta, fit_intercept)
 
 
 @hook
-def clipped_entry(tag, g, factor):
+def clipped_entry(spec, g, factor):
     """Return an entry of a row's clipped gradient, ``factor`` from ``clip_row``."""
-    return type(tag).clipped_entry(tag, g, factor)
+    return type(spec).clipped_entry(spec, g, factor)
 
 
 @hook
-def clip(tag, frame, rule, gradient, n_touched, first, width):
+def clip(spec, frame, rule, gradient, n_touched, first, width):
     """Clip the gradient of ``width`` outputs from ``first`` on; return 1 if that changed it."""
-    return type(tag).clip(tag, frame, rule, gradient, n_touched, first, width)
+    return type(spec).clip(spec, frame, rule, gradient, n_touched, first, width)
 
 
 class Identity(NamedTuple):
@@ -62,23 +62,23 @@ class Identity(NamedTuple):
     feeds_back = False
 
     @staticmethod
-    def transform(tag, frame, rule, memory, total, n_touched, draw):
+    def transform(spec, frame, rule, memory, total, n_touched, draw):
         return total, 0
 
     @staticmethod
-    def transform_multi(tag, frame, rule, memory, n_touched, draw):
+    def transform_multi(spec, frame, rule, memory, n_touched, draw):
         pass
 
     @staticmethod
-    def clip_row(tag, rows, i, delta, fit_intercept):
+    def clip_row(spec, rows, i, delta, fit_intercept):
         return delta, 0
 
     @staticmethod
-    def clipped_entry(tag, g, factor):
+    def clipped_entry(spec, g, factor):
         return g
 
     @staticmethod
-    def clip(tag, frame, rule, gradient, n_touched, first, width):
+    def clip(spec, frame, rule, gradient, n_touched, first, width):
         return 0
 
     @staticmethod

@@ -15,12 +15,12 @@ as well. It is a ``NamedTuple`` with static methods
 ``layout(quantizer, size)``
     Plain Python: how many numbers and how many bytes ``pack`` writes.
 
-``compress`` is unbiased, E[sent] = g, or else ``feeds_back``: what was not sent is kept in a memory
-e and added to the next gradient,
+``compress`` is unbiased, E[sent] = g, or else ``feeds_back``: what was not sent is kept as a
+residual e and added to the next gradient,
 
     p = g + e;    sent = compress(p);    e <- p - sent
 
-so that the sum of all that was sent is the sum of the gradients up to the last memory.
+so that the sum of all that was sent is the sum of the gradients up to the last residual.
 
 Random numbers are functions of (seed, number of the step, coordinate): spans, calls and layouts of
 X cannot be seen in them. ``pack``, ``unpack`` and ``compress`` are separately compiled and must
@@ -63,7 +63,7 @@ def key_of(seed, step):
 
 @helper(fastmath=False)
 def send(quantizer, gradient, residual, size, key):
-    """Replace the first ``size`` entries by what is sent of them; keep the rest in memory."""
+    """Replace the first ``size`` entries by what is sent of them; keep the rest as the residual."""
     sent = gradient[:size]
     if residual.shape[0] == 0:
         compress(quantizer, sent, key)

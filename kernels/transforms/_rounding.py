@@ -29,9 +29,9 @@ def _largest(values, begin, end):
 
 @helper(fastmath=False)
 def _level(g, scale, half, noise):
-    """Round (g / scale + 1) half to one of its two neighbours in 0 ... 2 half, by chance.
+    """Round (g / scale + 1) half stochastically, to one of its two neighbours in 0 ... 2 half.
 
-    The chance of the upper one is the distance from the lower one, so the mean is exact.
+    The probability of the upper one is the distance from the lower one, so the mean is exact.
     """
     rounded = math.floor(np.float64(g) / (scale if scale > 0.0 else 1.0) * half + half + noise)
     # NaN, too, must become some level: it is the scale that tells of it
@@ -58,8 +58,8 @@ class Qsgd(NamedTuple):
 
         sent_j = scale l / s,  l = floor(s g_j / scale + u_j),  u_j uniform in [0, 1)
 
-    With one bit there are two levels, -scale and scale. Unbiased, without memory. ``bits`` counts
-    the sign; a bucket costs one more number.
+    With one bit there are two levels, -scale and scale. Unbiased, without error feedback. ``bits``
+    counts the sign; a bucket costs one more number.
 
     Parameters
     ----------
@@ -137,8 +137,8 @@ class TernGrad(NamedTuple):
 
         sent_j = scale sign(g_j) b_j,  P(b_j = 1) = |g_j| / scale
 
-    Unbiased, without memory. Five entries fill a byte, 1.6 bits each. (The paper also clips at 2.5
-    standard deviations, which is not unbiased: ``clip_value`` is there for that.)
+    Unbiased, without error feedback. Five entries fill a byte, 1.6 bits each. (The paper also clips
+    at 2.5 standard deviations, which is not unbiased: ``clip_value`` is there for that.)
 
     References
     ----------

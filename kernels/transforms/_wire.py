@@ -28,7 +28,7 @@ def encode(quantizer, gradient, seed, step):
     ----------
     quantizer : one of ``TRANSFORMS``
     gradient : ndarray of shape (size,), float32 or float64; not changed. A quantizer that feeds
-        back is handed the sum of gradient and memory.
+        back is handed the sum of gradient and residual.
     seed, step : int, which name the random numbers
 
     Returns
@@ -114,8 +114,8 @@ def quantize(quantizer, gradient, residual, seed, step):
     Parameters
     ----------
     gradient : ndarray of shape (size,)
-    residual : as ``gradient``, the memory of a quantizer that feeds back, changed in place; else
-        of shape (0,)
+    residual : as ``gradient``, of a quantizer with error feedback, changed in place; else of shape
+        (0,)
     seed, step : int
     """
     send(quantizer, gradient, residual, gradient.shape[0], key_of(seed, step))
