@@ -15,7 +15,7 @@ from sklearn.base import _fit_context
 from sklearn.utils.validation import check_array, validate_data
 
 from fastgd._data.arrays import is_plain, is_plain_column, learn_shape
-from fastgd.kernels.losses import NONNEGATIVE, POSITIVE, Tweedie
+from fastgd.kernels.losses import NONNEGATIVE, POSITIVE, domain_of
 from fastgd.kernels.rows import CSR, Dense
 
 LEAST_WEIGHT, LARGEST_WEIGHT = 1e-300, 1e300  # sums of weights that can be divided by
@@ -177,15 +177,6 @@ def in_dtype(values: Any, dtype: Any) -> NDArray[Any]:
     return wide.astype(dtype)
 
 
-def domain(loss: Any) -> str | None:
-    """Return which targets a loss allows: "nonnegative", "positive", or None for all."""
-    if isinstance(loss, Tweedie):
-        if loss.power <= 0:
-            return None
-        return NONNEGATIVE if loss.power < 2 else POSITIVE
-    return getattr(type(loss), "domain", None)
-
-
 def check_targets(loss: Any, y: NDArray[Any]) -> None:
     """Refuse targets that the loss is not defined for.
 
@@ -194,7 +185,7 @@ def check_targets(loss: Any, y: NDArray[Any]) -> None:
     ValueError
         If y holds a negative number, or a zero where the loss asks for positive ones.
     """
-    allowed, least = domain(loss), y.min()
+    allowed, least = domain_of(loss), y.min()
     if (allowed == NONNEGATIVE and least < 0) or (allowed == POSITIVE and least <= 0):
         raise ValueError(
             f"Some value(s) of y are out of the valid range of the loss {type(loss).__name__!r}: "

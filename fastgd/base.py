@@ -105,7 +105,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
         "warm_start": ["boolean"],
         "average": [Interval(Integral, 0, None, closed="neither"), "boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"full"})],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), HasMethods(["update", "paces"])],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), HasMethods(["update", "step_coefficients"])],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "clip_value": [Interval(Real, 0, None, closed="neither"), None],
         "quantize": [StrOptions(set(TRANSFORMS)), Integral, tuple, None],

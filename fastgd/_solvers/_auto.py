@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastgd._solvers import _gd, _piecewise, _saga, _sdca
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64, largest_matrix
 from fastgd._solvers._exact import exact
 from fastgd._solvers._gd import gd
 from fastgd._solvers._least_norm import least_norm
 from fastgd._solvers._piecewise import piecewise_linear
 from fastgd._solvers._problem import is_exact
+from fastgd._solvers._requirements import Requires, check, lacking
 from fastgd._solvers._saga import saga
 from fastgd._solvers._sdca import mean_q, sdca
 from fastgd._solvers._stored import as_stored, least_of
@@ -38,7 +40,7 @@ def descend(task: Task, effort: Effort, start: Any = None) -> Solution:
     Where columns outnumber rows, in a basis of the rows; where an l1 penalty leaves few of many
     columns, on these.
     """
-    if is_piecewise_linear(task.loss):
+    if losses.is_piecewise_linear(task.loss):
         return piecewise_linear(task, effort, start)
     if wants_working_sets(task):
         return by_working_sets(task, effort, start)
@@ -48,6 +50,18 @@ def descend(task: Task, effort: Effort, start: Any = None) -> Solution:
 
 
 SOLVERS = {"gd": descend, "saga": saga, "sdca": sdca}
+
+
+def requirements(task: Task, solver: str) -> Requires:
+    """Return what a solver requires of a task; "gd" has another method for linear pieces."""
+    if solver == "gd" and losses.is_piecewise_linear(task.loss):
+        return _piecewise.REQUIRES
+    return {"gd": _gd.REQUIRES, "saga": _saga.REQUIRES, "sdca": _sdca.REQUIRES}[solver]
+
+
+def can(task: Task, solver: str) -> bool:
+    """Tell whether a solver can solve a task."""
+    return not lacking(task, requirements(task, solver))
 
 
 class Answer(NamedTuple):
@@ -84,7 +98,8 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
 def _solve(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
     """Solve a task in the units that it is given in; squared errors to the last digits."""
     answer = _solved(solver, task, effort, start)
-    if not isinstance(task.loss, losses.SquaredError) or effort.observer.stops:
+    is_least_squares = isinstance(task.loss, losses.SquaredError)  # another parabola has a scale
+    if not is_least_squares or effort.observer.stops:
         return answer
     return answer._replace(solution=_finished(task, answer.solution))
 
@@ -101,16 +116,16 @@ def _finished(task: Task, found: Solution) -> Solution:
 def _solved(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
     """Ask the solver."""
     chosen = choose(task) if solver == "auto" else solver
-    _check(task, chosen)
+    check(task, chosen, requirements(task, chosen))
     start = _start_for(chosen, task, start)
     if solver != "auto" or chosen != "sdca":
         return Answer(SOLVERS[chosen](task, effort, start), chosen)
     first = sdca(task, _budget(task, effort), start)
     left = effort.max_iter - first.n_iter
     reached = first.left <= effort.tol * abs(first.objective)
-    if not is_piecewise_linear(task.loss):  # which descent finishes, however small they are
+    if not losses.is_piecewise_linear(task.loss):  # which descent finishes, however small they are
         reached = reached or first.converged
-    if reached or left <= 0 or effort.observer.stops:
+    if reached or left <= 0 or effort.observer.stops or not can(task, "gd"):
         return Answer(first._replace(converged=reached), chosen)
     second = descend(task, effort._replace(max_iter=left), State(first.coef, first.intercept))
     return Answer(second._replace(n_iter=first.n_iter + second.n_iter), "gd")
@@ -125,14 +140,16 @@ def _budget(task: Task, effort: Effort) -> Effort:
 def choose(task: Task) -> str:
     """Return the solver that "auto" means for a task, by sizes and non-zeros alone."""
     n, d = task.y.shape[0], task.n_features
-    has_kinks = is_piecewise_linear(task.loss)
+    has_kinks = losses.is_piecewise_linear(task.loss)
+    if not can(task, "gd"):
+        return "sdca" if can(task, "sdca") else "gd"
     if task.positive or n * d <= FINISHED_IN_FLOAT64:
         return "gd"
     if _is_nearly_separable(task):
         return "sdca"
     if not has_kinks and (is_reducible(task) or _has_cheap_metric(task)):
         return "gd"
-    if not (task.l2 > 0.0 and has_dual(task)):
+    if not can(task, "sdca"):
         return "gd"
     largest = LARGEST_Q_OF_KINKS if has_kinks else LARGEST_Q
     return "sdca" if mean_q(task) <= largest else "gd"
@@ -156,37 +173,6 @@ def _is_nearly_separable(task: Task) -> bool:
     about_square = d < 2 * n and n <= 2 * d
     squared = isinstance(task.loss, losses.SquaredHinge) and task.l2 > 0.0
     return squared and about_square and n * d > FINISHED_IN_FLOAT64
-
-
-def is_piecewise_linear(loss: Any) -> bool:
-    """Tell whether a loss has kinks, and no curvature to descend by."""
-    kinked = (losses.Hinge, losses.EpsilonInsensitive, losses.Quantile, losses.AbsoluteError)
-    return isinstance(loss, kinked)
-
-
-def has_dual(task: Task) -> bool:
-    """Tell whether SDCA knows the loss."""
-    return task.n_outputs > 1 or hasattr(type(task.loss), "dual_step")
-
-
-def _check(task: Task, solver: str) -> None:
-    """Refuse a solver that cannot solve the task."""
-    if getattr(task.loss, "label_smoothing", 0.0) != 0.0:
-        raise ValueError(
-            "Softmax(label_smoothing) is for SGDClassifier only: the solvers without a learning "
-            "rate know label_smoothing=0."
-        )
-    if solver == "sdca":
-        if not task.l2 > 0.0:
-            raise ValueError("solver='sdca' needs an l2 penalty; use solver='auto'.")
-        if not has_dual(task):
-            raise ValueError("solver='sdca' does not know this loss; use solver='auto'.")
-        if task.positive:
-            raise ValueError("solver='sdca' does not go with positive=True; use solver='auto'.")
-    elif solver == "saga" and (task.positive or is_piecewise_linear(task.loss)):
-        raise ValueError(
-            "solver='saga' needs a smooth loss and no positive=True; use solver='auto'."
-        )
 
 
 def _start_for(solver: str, task: Task, start: Any) -> Any:

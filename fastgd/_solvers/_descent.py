@@ -34,7 +34,6 @@ from fastgd._solvers._precondition import (
 from fastgd._solvers._problem import Floats, Point, Problem, evaluate, model_at, take
 from fastgd._solvers._sample import ROWS_FOR_RANK, draw, hessian_from_below
 from fastgd.kernels.gd import first_loop, second_loop
-from fastgd.kernels.losses import SquaredError
 
 MEMORY = 50  # pairs of the BFGS correction; 30 took 3 % more passes on mnist, 100 as many
 MEMORY_BYTES, LEAST_MEMORY = 1 << 29, 8  # fewer pairs where parameters are many millions
@@ -136,7 +135,7 @@ class _Descent:
         self.decrements: list[float] = []
         self.history = History([], [])
         self.n_passes, self.n_reported = 0, 0  # that to the first point is not counted
-        self.lower, self.last_proof = 0.0, np.inf  # of the optimum: no objective is negative
+        self.lower, self.last_proof = problem.lowest_objective, np.inf  # of the optimum
         self.since, self.is_stuck, self.is_fresh = 0, False, isinstance(metric, Implicit)
         self.trusted = self._trust(metric) if is_exact(problem, metric) else None
 
@@ -459,7 +458,7 @@ def is_exact(problem: Problem, metric: AnyMetric) -> bool:
 
 def is_quadratic(problem: Problem) -> bool:
     """Tell whether curvatures are the same everywhere."""
-    return isinstance(problem.loss, SquaredError)
+    return losses.is_quadratic(problem.loss)
 
 
 def _direction(

@@ -49,18 +49,8 @@ class Kinks(NamedTuple):
 
 def kinks_of(loss: Any, y: Floats, weight: Floats) -> Kinks:
     """Return the terms of a loss."""
-    if isinstance(loss, losses.Hinge):
-        low = np.where(y > 0.0, -1.0, 0.0)
-        return Kinks((loss.margin * y)[None], (weight * low)[None], (weight * (low + 1.0))[None])
-    if isinstance(loss, losses.Quantile):
-        return Kinks(y[None], -loss.q * weight[None], (1.0 - loss.q) * weight[None])
-    epsilon = getattr(loss, "epsilon", 0.0)
-    if epsilon == 0.0:
-        return Kinks(y[None], -weight[None], weight[None])
-    zero = np.zeros(y.shape[0])
-    return Kinks(
-        np.stack([y + epsilon, y - epsilon]), np.stack([zero, -weight]), np.stack([weight, zero])
-    )
+    at, low, high = type(loss).pieces(loss, y)
+    return Kinks(at, weight * low, weight * high)
 
 
 def loss_of(kinks: Kinks, raw: Floats) -> float:
@@ -125,7 +115,7 @@ def certify(
     gradient = problem.ridge[:-1] * u[:-1] + pull
     if is_stationary and np.max(np.abs(gradient), initial=0.0) <= STATIONARY:
         return Certificate(dual, missed, missed)
-    if rest > missed and problem.l1 == 0.0 and problem.loss.kind == losses.REGRESSION:
+    if rest > missed and problem.l1 == 0.0 and losses.kind_of(problem.loss) == losses.REGRESSION:
         # beside a tiny l2 what rounding leaves of a gradient proves nothing
         other = _by_projection(problem, kinks, covariance, (u, raw, dual))
         if other.gap < missed + rest:

@@ -13,12 +13,16 @@ from fastgd._solvers._interior import Ended, Target, interior
 from fastgd._solvers._multipliers import MOST_ROUNDS, by_multipliers
 from fastgd._solvers._precondition import factorise, products, solve
 from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
+from fastgd._solvers._requirements import Requires
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
 
 LARGEST_ROWS = 3000  # of a matrix of the rows: as much memory and work as the largest metric
 MANY_ROWS = 200_000  # smooth stand-ins took a quarter of the time for a million rows, ten columns
+
+
+REQUIRES = Requires(("value", "pieces", "dual_step"))
 
 
 def piecewise_linear(task: Task, effort: Effort, start: State | None = None) -> Solution:
@@ -98,7 +102,7 @@ def _minimise(problem: Problem, effort: Effort, u: Floats) -> tuple[Ended, int]:
 
 def unit_of(task: Task) -> float:
     """Return a power of two about as large as the targets: in its units nothing overflows."""
-    if task.loss.kind != losses.REGRESSION:
+    if losses.degree_of(task.loss) != 1:
         return 1.0
     largest = float(np.max(np.abs(task.y), initial=0.0))
     return float(2.0 ** np.floor(np.log2(largest))) if largest > 0.0 else 1.0
@@ -123,7 +127,7 @@ def begin(problem: Problem, start: State | None) -> Floats:
     if start is not None:
         return from_raw(problem, start.coef, start.intercept)
     u = np.zeros(problem.shape[1] + 1)
-    if problem.loss.kind != losses.REGRESSION:
+    if losses.kind_of(problem.loss) != losses.REGRESSION:
         return u
     is_free = problem.l1 == problem.l2 == 0.0
     if is_free and problem.shape[1] + 1 <= problem.largest:

@@ -46,17 +46,6 @@ SHORT = 0.3  # a step of which less was taken was far too long
 LEAST_DAMPING, FIRST_DAMPING, MOST_DAMPING = 1e-8, 1e-6, 0.5
 DAMPING_GROWTH, DAMPING_DECAY = 30.0, 0.1
 
-# Where the largest curvature is not that at raw = 0 (or does not exist there).
-BOUNDS = {
-    losses.SquaredError: 1.0,
-    losses.Huber: 1.0,
-    losses.LogCosh: 1.0,
-    losses.LogLoss: 0.25,
-    losses.SquaredHinge: 2.0,
-    losses.SquaredEpsilonInsensitive: 2.0,
-    losses.ModifiedHuber: 2.0,
-}
-
 
 class Metric(NamedTuple):
     """A symmetric positive matrix, factorised.
@@ -84,7 +73,7 @@ def bound(problem: Problem, prior: NDArray[Any]) -> Metric:
     if problem.n_outputs:
         curvature = float(np.mean(prior * (1.0 - prior)))
     else:
-        curvature = BOUNDS.get(type(problem.loss), 1.0)
+        curvature = losses.usual_curvature(problem.loss)
     return factorise(problem, products(problem, problem.weight) * curvature, False)
 
 
@@ -107,7 +96,7 @@ def metric_to_start(problem: Problem, prior: NDArray[Any], point: Point | None) 
     from steps take fewer passes at first than Newton's steps by conjugate gradients: 5 to 15 on
     one-hot tables, against 3 steps with 30 products.
     """
-    if isinstance(problem.loss, losses.SquaredError) and not can_have_hessian(problem):
+    if losses.is_quadratic(problem.loss) and not can_have_hessian(problem):
         if can_be_implicit(problem):
             nowhere = Point(np.empty(0), np.inf, np.empty(0), problem.weight)
             return Implicit(problem, nowhere)

@@ -38,7 +38,7 @@ def draw(problem: Problem, size: int, rng: np.random.Generator) -> tuple[NDArray
     Returns the rows' numbers, ascending, and weights that sum to 1 and are right on average.
     """
     n = problem.shape[0]
-    if problem.loss.kind == losses.REGRESSION:
+    if losses.kind_of(problem.loss) == losses.REGRESSION:
         groups = [np.arange(n)]
     else:
         groups = [np.flatnonzero(problem.y == label) for label in np.unique(problem.y)]

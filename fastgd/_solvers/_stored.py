@@ -21,16 +21,6 @@ ROUNDINGS = 4.0  # in units of the last digit
 NEGLIGIBLE, MOST_NEGLECTED = 1e-10, 1e-7  # of the objective: then it is not evaluated anew
 SHARE_OF_LEFT = 1e-3  # nor where it is so small a part of the suboptimality
 
-# The largest curvatures, where there is one.
-CURVATURES = {
-    losses.SquaredError: 1.0,
-    losses.Huber: 1.0,
-    losses.LogLoss: 0.25,
-    losses.Softmax: 0.5,
-    losses.SquaredHinge: 2.0,
-    losses.SquaredEpsilonInsensitive: 2.0,
-}
-
 
 def as_stored(task: Task, found: Solution) -> Solution:
     """Return a solution as ``task.dtype`` keeps it, with its objective, gap and suboptimality."""
@@ -98,7 +88,7 @@ def rounded(task: Task, found: Solution) -> tuple[Floats, Any, float]:
 
 def _growth(task: Task, found: Solution, square: float) -> float:
     """Return M v / 2 + sqrt(2 M e v)."""
-    largest = CURVATURES.get(type(task.loss), np.inf)
+    largest = losses.curvature_bound(task.loss)
     left = max(min(found.left, found.gap), 0.0)
     if not (np.isfinite(largest) and np.isfinite(left)):
         return float("inf")
@@ -107,7 +97,7 @@ def _growth(task: Task, found: Solution, square: float) -> float:
 
 def least_of(task: Task) -> float:
     """Return the squared loss that is rounding of predictions as large as the targets are."""
-    if task.loss.kind != losses.REGRESSION or getattr(type(task.loss), "link", None) is not None:
+    if losses.kind_of(task.loss) != losses.REGRESSION or losses.link_of(task.loss) is not None:
         return 0.0
     off = ROUNDINGS * float(np.finfo(np.dtype(task.dtype)).eps)
     return off * off * float(np.mean(np.square(task.y, dtype=np.float64)))
