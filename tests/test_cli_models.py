@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from fastgd import cli, linear_model
+from fastgd._readers.layout import Chunk, Column, Layout
+from fastgd._readers.problems import Misuse, Problem
 from fastgd.cli import _bench, _models
-from fastgd.cli._layout import Chunk, Column, Layout
 from fastgd.cli._names import CLASSIFICATION, MODELS
-from fastgd.cli._problems import Misuse, Problem
 from fastgd.cli._summary import Summary
 from fastgd.losses import Quantile, Tweedie
 

@@ -19,7 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fastgd import LogisticRegression, Ridge, SGDClassifier, cli
-from fastgd.cli import _archive, _sources
+from fastgd._readers import reader
+from fastgd.cli import _archive
 from fastgd.schedules import Cosine
 
 ROWS = 120
@@ -236,8 +237,8 @@ def test_gaps_in_a_matrix_are_filled_with_the_mean(matrix, run):
 
 def test_memory_decides_on_chunks(matrix, run, monkeypatch):
     np.savez("data.npz", X=matrix[0], y=matrix[1])
-    monkeypatch.setattr(_sources, "_free_memory", lambda: 4000)
-    monkeypatch.setattr(_sources, "FEWEST_ROWS", 50)
+    monkeypatch.setattr(reader, "_free_memory", lambda: 4000)
+    monkeypatch.setattr(reader, "FEWEST_ROWS", 50)
     _, out, _ = run("train data.npz --model logistic -o m.fastgd")
     assert "3 chunks of up to 50 rows: SGDClassifier is fitted" in out
 

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgd import linear_model
-from fastgd.cli._names import MODELS
-from fastgd.cli._problems import (
+from fastgd._readers.problems import (
     MOST_OF_AN_ERROR,
     Misuse,
     Problem,
@@ -18,6 +17,7 @@ from fastgd.cli._problems import (
     quoted,
     shortened,
 )
+from fastgd.cli._names import MODELS
 from fastgd.cli._summary import Summary
 from fastgd.losses import Quantile, Tweedie
 from fastgd.schedules import Cosine

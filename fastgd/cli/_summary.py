@@ -13,9 +13,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from fastgd.cli._layout import CATEGORY, NUMBER, SPARSE, TABLE, Chunk, Layout
-from fastgd.cli._problems import BadData
-from fastgd.cli._sources import Source
+from fastgd._readers.layout import CATEGORY, NUMBER, SPARSE, TABLE, Chunk, Layout
+from fastgd._readers.problems import BadData
+from fastgd._readers.reader import Reader
 
 MANY_WORDS, MOST_NAME_BYTES = 50, 1 << 26
 SLICE_ROWS = 1 << 14  # rows of which moments are taken at once: bounds the scratch
@@ -81,8 +81,8 @@ class Summary:
         Rows of each chunk.
     """
 
-    def __init__(self, source: Source, layout: Layout, *, classifies: bool) -> None:
-        self._source = source
+    def __init__(self, reader: Reader, layout: Layout, *, classifies: bool) -> None:
+        self._reader = reader
         self._layout = layout
         self._classifies = classifies
         self.numbers = layout.names(NUMBER)
@@ -129,7 +129,7 @@ class Summary:
             row, column = (int(index) for index in np.argwhere(bad)[0])
             if self._layout.form == TABLE:
                 name = self.numbers[column]
-        place = self._source.place(first + row, name)
+        place = self._reader.place(first + row, name)
         raise BadData(f"{place}: {'not a finite number' if is_sparse else 'an infinite number'}.")
 
     @property

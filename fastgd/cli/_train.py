@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from fastgd.cli import _archive, _models
-from fastgd.cli._asked import format_of
-from fastgd.cli._feed import Feed, held_out
-from fastgd.cli._layout import (
+from fastgd._readers.feed import Feed, held_out
+from fastgd._readers.layout import (
     CATEGORY,
     SPARSE,
     TABLE,
@@ -25,13 +23,16 @@ from fastgd.cli._layout import (
     Layout,
     Wishes,
 )
+from fastgd._readers.numerals import looks_like_a_date
+from fastgd._readers.opening import open_reader
+from fastgd._readers.problems import Misuse, Problem, first_line, listed, quoted, shortened
+from fastgd._readers.reader import Format, rows_at_a_time
+from fastgd.cli import _archive, _models
+from fastgd.cli._asked import format_of
 from fastgd.cli._measures import LARGEST_LABEL, Scores, as_labels, measure
 from fastgd.cli._names import CLASSIFICATION, MODELS, NOVELTY, REGRESSION
-from fastgd.cli._numerals import looks_like_a_date
 from fastgd.cli._output import check_output, is_stdout
-from fastgd.cli._problems import Misuse, Problem, first_line, listed, quoted, shortened
 from fastgd.cli._showing import shown
-from fastgd.cli._sources import Format, open_source, rows_at_a_time
 from fastgd.cli._summary import Summary, preparation
 from fastgd.cli._terminal import counted, note, progress, say
 from fastgd.cli._text import columns_as_text, described
@@ -82,9 +83,9 @@ class Session:
         self._words = _models.words_of(args.set)
         if "warm_start" in self._words:
             raise Misuse("--set warm_start: each training begins anew.")
-        self._source = open_source(args.data, format_of(args))
+        self._reader = open_reader(args.data, format_of(args))
         self.layout = self._layout()
-        n_rows = rows_at_a_time(self._source, args.chunk_rows)
+        n_rows = rows_at_a_time(self._reader, args.chunk_rows)
         self._in_chunks = n_rows is not None
         self._estimator = self._checked_estimator()
         self._feed, self._validation = self._feeds(n_rows)
@@ -96,11 +97,11 @@ class Session:
     def _layout(self) -> Layout:
         args = self._args
         target = args.target
-        if target is None and self._source.form == TABLE and self._model.task != NOVELTY:
+        if target is None and self._reader.form == TABLE and self._model.task != NOVELTY:
             raise Misuse(f"--target is needed: which column should {args.model} predict?")
         if target is None and self._model.task != NOVELTY:
-            target = self._source.default_target
-        layout = self._source.layout(Wishes(target, args.categorical, args.numeric, args.drop))
+            target = self._reader.default_target
+        layout = self._reader.layout(Wishes(target, args.categorical, args.numeric, args.drop))
         column = layout.target
         if self._model.task == NOVELTY:
             return replace(layout, target=None)
@@ -130,7 +131,7 @@ class Session:
 
     def _feeds(self, n_rows: int | None) -> tuple[Feed, Feed | None]:
         """Return the rows to train on, and those to measure by, if any."""
-        feed = Feed(self._source, self.layout, n_rows)
+        feed = Feed(self._reader, self.layout, n_rows)
         wanted = self._args.validation
         if wanted is None:
             return feed, None
@@ -140,8 +141,8 @@ class Session:
             kept, held = (held_out(wanted, self._seed, held=held) for held in (False, True))
             return feed.only(kept), feed.only(held)
         how = format_of(self._args)
-        is_table = self._source.form == TABLE
-        other = open_source(wanted, how if is_table else Format(limits=how.limits))
+        is_table = self._reader.form == TABLE
+        other = open_reader(wanted, how if is_table else Format(limits=how.limits))
         other.check_layout(self.layout)
         return feed, Feed(other, self.layout, n_rows)
 
@@ -150,9 +151,9 @@ class Session:
     def look(self) -> None:
         """Take the pass that learns columns and classes, and tell what was found."""
         classifies = self._model.task == CLASSIFICATION
-        self.summary = Summary(self._source, self.layout, classifies=classifies)
+        self.summary = Summary(self._reader, self.layout, classifies=classifies)
         quiet = self._args.quiet or not self._in_chunks
-        total = self._source.size().n_rows
+        total = self._reader.size().n_rows
         with progress("looking at the data", total, quiet=quiet) as bar:
             for chunk in self._feed:
                 self.summary.add(chunk)
@@ -160,7 +161,7 @@ class Session:
         if self.summary.n_rows == 0:
             raise Problem(f"{self._args.data} has no rows to train on.")
         if self._validation is not None and not any(c.n_rows for c in self._validation):
-            raise Problem(f"{self._validation.source.path} has no rows to validate by.")
+            raise Problem(f"{self._validation.reader.path} has no rows to validate by.")
         if classifies:
             self._check_classes()
         empty = self.summary.empty_columns()

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd.cli._layout import Chunk, Layout
-from fastgd.cli._sources import Source
+from fastgd._readers.layout import Chunk, Layout
+from fastgd._readers.reader import Reader
 
 Part = Callable[[Chunk], Chunk]
 
@@ -17,7 +17,7 @@ class Feed:
 
     Parameters
     ----------
-    source : Source
+    reader : Reader
     layout : Layout
     n_rows : int or None
         Rows of a chunk; None keeps all rows in memory.
@@ -26,9 +26,9 @@ class Feed:
     """
 
     def __init__(
-        self, source: Source, layout: Layout, n_rows: int | None, part: Part | None = None
+        self, reader: Reader, layout: Layout, n_rows: int | None, part: Part | None = None
     ) -> None:
-        self.source = source
+        self.reader = reader
         self.layout = layout
         self.n_rows = n_rows
         self._part = part
@@ -37,7 +37,7 @@ class Feed:
     def __iter__(self) -> Iterator[Chunk]:
         if self._kept is not None:
             return iter(self._kept)
-        chunks = self.source.read(self.layout, self.n_rows, target=True)
+        chunks = self.reader.read(self.layout, self.n_rows, target=True)
         taken = chunks if self._part is None else map(self._part, chunks)
         if self.n_rows is not None:
             return iter(taken)
@@ -46,7 +46,7 @@ class Feed:
 
     def only(self, part: Part) -> "Feed":
         """Return a feed of the same file that takes a part of the rows."""
-        return Feed(self.source, self.layout, self.n_rows, part)
+        return Feed(self.reader, self.layout, self.n_rows, part)
 
 
 def held_out(fraction: float, seed: int, *, held: bool) -> Part:

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from fastgd.cli._layout import (
+from fastgd._readers.layout import (
     CATEGORY,
     DENSE,
     NUMBER,
@@ -24,12 +24,12 @@ from fastgd.cli._layout import (
     Size,
     Wishes,
 )
-from fastgd.cli._limits import FEATURES
-from fastgd.cli._npy import header_of
-from fastgd.cli._problems import BadData, Misuse, TooLarge, first_line, listed, quoted
-from fastgd.cli._sources import Format, Source
-from fastgd.cli._streams import beginning, lines_of, opened, refuse_other_kinds, text_of
-from fastgd.cli._zips import damage, members
+from fastgd._readers.limits import FEATURES
+from fastgd._readers.npy import header_of
+from fastgd._readers.problems import BadData, Misuse, TooLarge, first_line, listed, quoted
+from fastgd._readers.reader import Format, Reader
+from fastgd._readers.streams import beginning, lines_of, opened, refuse_other_kinds, text_of
+from fastgd._readers.zips import damage, members
 
 CSR_KEYS = ("data", "indices", "indptr", "shape")
 NUMBERS = "biuf"  # kinds of dtypes
@@ -42,7 +42,7 @@ def _refuse_columns(path: Path, wishes: Wishes) -> None:
             raise Misuse(f"--{option} is for named columns, which {path} has not.")
 
 
-class Matrix(Source):
+class Matrix(Reader):
     """A file of numbers without names."""
 
     def _refuse_width(self, place: str, width: int, what: str) -> None:
