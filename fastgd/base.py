@@ -224,6 +224,8 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
         ValueError
             As ``fit``, and if a chunk has another number of rows in a later epoch.
         """
+        if held_out is None and getattr(self, "early_stopping", False):
+            raise ValueError("early_stopping=True needs the rows to stop by: held_out.")
         with watched(TrainingWatch, self), or_as_before(self, self._forget()):
             X, targets = self._look_at(chunks, classes, first=True)
             shape = targets.shape(X.shape[1])

@@ -331,6 +331,8 @@ def test_what_cannot_be_trained_on_is_refused(X, y):
         model._fit_chunks(ArrayChunks(X[:0], y[:0], 5), classes=CLASSES)
     with pytest.raises(ValueError, match="classes must be passed"):
         model._fit_chunks(ArrayChunks(X, y, 50))
+    with pytest.raises(ValueError, match="early_stopping=True needs the rows to stop by"):
+        SGDClassifier(early_stopping=True)._fit_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
     mixed = BatchChunks([(X, y), (sp.csr_array(X), y)])
     with pytest.raises(ValueError, match="chunk 1: either all chunks are sparse, or none"):
         model._fit_chunks(mixed, classes=CLASSES)

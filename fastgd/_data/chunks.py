@@ -37,7 +37,7 @@ class Chunks(Protocol):
     sizes: Sequence[int]
     seeks: bool
 
-    def read(self, numbers: Iterable[int]) -> Iterator[Pair]:
+    def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
         """Yield X and y of the chunks of these numbers, in their order."""
 
 
@@ -76,7 +76,7 @@ class ArrayChunks:
         self._X, self._y, self._n_rows = X, y, n_rows
         self.sizes = [min(n_rows, X.shape[0] - k) for k in range(0, X.shape[0], n_rows)]
 
-    def read(self, numbers: Iterable[int]) -> Iterator[Pair]:
+    def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
         """Yield X and y of the chunks of these numbers, in their order."""
         for k in numbers:
             rows = slice(k * self._n_rows, (k + 1) * self._n_rows)
@@ -107,7 +107,7 @@ class BatchChunks:
         self._batches = batches
         self.sizes = [int(X.shape[0]) for X, _ in batches]
 
-    def read(self, numbers: Iterable[int]) -> Iterator[Pair]:
+    def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
         """Yield X and y of the chunks of these numbers, which ascend."""
         wanted = set(numbers)
         return (pair for k, pair in enumerate(self._batches) if k in wanted)

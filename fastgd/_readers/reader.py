@@ -1,7 +1,8 @@
 """What all readers share: how a file is read, and how much of it at a time."""
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,6 +49,7 @@ class Reader(ABC):
 
     form: str
     default_target: str | None = None
+    seeks = False  # whether chunks can be read in any order
 
     def __init__(self, path: Path, how: Format = Format()) -> None:  # noqa: B008
         self.path = path
@@ -85,18 +87,45 @@ class Reader(ABC):
     def _read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
         """Yield the rows, ``n_rows`` at a time, or all at once for None."""
 
-    def read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
+    def read(
+        self,
+        layout: Layout,
+        n_rows: int | None,
+        *,
+        target: bool,
+        numbers: Sequence[int] | None = None,
+    ) -> Iterator[Chunk]:
         """Yield the rows, ``n_rows`` at a time, or all at once for None.
+
+        Parameters
+        ----------
+        layout : Layout
+        n_rows : int or None
+        target : bool
+            Whether targets are wanted.
+        numbers : sequence of int, default=None
+            Those of the chunks to read, which ascend unless ``seeks``; all by default.
 
         Raises
         ------
         BadData
             If the file does not hold what the layout says, or lacks a target; it names the place.
         """
-        for chunk in self._read(layout, n_rows, target=target):
+        for chunk in self._chosen(layout, n_rows, numbers, target=target):
             if chunk.y is not None:
                 self._refuse_lost(chunk.y, chunk.first, layout)
             yield chunk
+
+    def _chosen(
+        self, layout: Layout, n_rows: int | None, numbers: Sequence[int] | None, *, target: bool
+    ) -> Iterator[Chunk]:
+        """Yield the chunks of these numbers; what is between them is read as well."""
+        chunks = self._read(layout, n_rows, target=target)
+        if numbers is None:
+            return chunks
+        wanted, last = set(numbers), max(numbers, default=-1)
+        some = enumerate(itertools.islice(chunks, last + 1))
+        return (chunk for number, chunk in some if number in wanted)
 
     def _refuse_lost(self, y: NDArray[Any], first: int, layout: Layout) -> None:
         if y.dtype == object:

@@ -132,7 +132,7 @@ def _train(commands: Any) -> None:
         type=_fraction_or_file,
         metavar="FRACTION|FILE",
         help="measure on rows that are held out, or on those of another file; the sgd models also "
-        "stop by them where all rows fit into memory",
+        "stop by them",
     )
     train.add_argument(
         "--epochs",

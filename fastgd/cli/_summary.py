@@ -77,8 +77,7 @@ class Summary:
     categories : dict of str to set of str
     classes : Counter
         How often each label of a classification comes.
-    sizes : list of int
-        Rows of each chunk.
+    n_rows : int
     """
 
     def __init__(self, reader: Reader, layout: Layout, *, classifies: bool) -> None:
@@ -86,7 +85,7 @@ class Summary:
         self._layout = layout
         self._classifies = classifies
         self.numbers = layout.names(NUMBER)
-        self.sizes: list[int] = []
+        self.n_rows = 0
         self.moments = Moments(sparse=layout.form == SPARSE)
         self.target = Moments()
         self.categories: dict[str, set[str]] = {name: set() for name in layout.names(CATEGORY)}
@@ -102,6 +101,7 @@ class Summary:
         """
         if chunk.n_rows == 0:
             return
+        self.n_rows += chunk.n_rows
         is_table = self._layout.form == TABLE
         numbers = chunk.X[self.numbers].to_numpy() if is_table else chunk.X
         if numbers.shape[1] > 0:
@@ -114,7 +114,6 @@ class Summary:
                 self.classes.update(chunk.y.tolist())
             else:
                 self.target.add(chunk.y.reshape(-1, 1))
-        self.sizes.append(chunk.n_rows)
 
     def _refuse_infinity(self, numbers: Any, first: int) -> None:
         is_sparse = self._layout.form == SPARSE
@@ -131,11 +130,6 @@ class Summary:
                 name = self.numbers[column]
         place = self._reader.place(first + row, name)
         raise BadData(f"{place}: {'not a finite number' if is_sparse else 'an infinite number'}.")
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return sum(self.sizes)
 
     def empty_columns(self) -> list[str]:
         """Return the columns of a table that hold nothing at all."""

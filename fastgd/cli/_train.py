@@ -4,7 +4,7 @@ import argparse
 import itertools
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -32,12 +32,13 @@ from fastgd.cli._asked import format_of
 from fastgd.cli._measures import LARGEST_LABEL, Scores, as_labels, measure
 from fastgd.cli._names import CLASSIFICATION, MODELS, NOVELTY, REGRESSION
 from fastgd.cli._output import check_output, is_stdout
-from fastgd.cli._showing import shown
+from fastgd.cli._showing import rows_shown, shown
 from fastgd.cli._summary import Summary, preparation
 from fastgd.cli._terminal import counted, note, progress, say
 from fastgd.cli._text import columns_as_text, described
 
 EPOCHS = 10
+VALIDATION_FRACTION = 0.1  # the estimators' default
 MANY_CLASSES, FEW_CLASSES = 100, 20
 
 
@@ -133,6 +134,8 @@ class Session:
         """Return the rows to train on, and those to measure by, if any."""
         feed = Feed(self._reader, self.layout, n_rows)
         wanted = self._args.validation
+        if wanted is None and self._in_chunks and self._words.get("early_stopping") is True:
+            wanted = float(self._words.get("validation_fraction", VALIDATION_FRACTION))
         if wanted is None:
             return feed, None
         if self._model.task == NOVELTY:
@@ -160,7 +163,7 @@ class Session:
                 bar.update(chunk.n_rows)
         if self.summary.n_rows == 0:
             raise Problem(f"{self._args.data} has no rows to train on.")
-        if self._validation is not None and not any(c.n_rows for c in self._validation):
+        if self._validation is not None and not any(self._validation.sizes):
             raise Problem(f"{self._validation.reader.path} has no rows to validate by.")
         if classifies:
             self._check_classes()
@@ -286,39 +289,29 @@ class Session:
 
     def _fit_chunks(self) -> Any:
         name, args = self._args.model, self._args
-        epochs = EPOCHS if args.epochs is None else args.epochs
+        epochs = args.epochs or (self._is_sgd and self._words.get("max_iter")) or EPOCHS
         model = _models.chunk_learner(name, self._words, self._seed, epochs, self.summary)
         self._tell_of_chunks(model, epochs)
+        classes = sorted(self.summary.classes) if self._model.task == CLASSIFICATION else None
+        starts = (None, _models.start_of(name, model, self.summary))
+        stops = self._is_sgd or getattr(model, "early_stopping", False)
         started = time.perf_counter()
-        has_begun = False
-        with progress("training", epochs * self.summary.n_rows, quiet=args.quiet) as bar:
-            for epoch in range(1, epochs + 1):
-                for chunk in self._feed:
-                    if chunk.n_rows == 0:
-                        continue
-                    X, y = self._prepared(chunk)
-                    if not has_begun:
-                        _models.begin_at_the_mean(name, model, X.shape[1], self.summary)
-                        has_begun = True
-                    self._learn(model, X, y)
-                    bar.update(chunk.n_rows)
-                    bar.set_postfix(epoch=epoch, loss=f"{model.history_['loss'][-1]:.4g}")
-        self._told = f"{counted(epochs, 'epoch')}, {time.perf_counter() - started:.1f} s"
+        with rows_shown(model, f"fastgd {args.command}", self.summary.n_rows, args.quiet) as told:
+            held = None
+            if self._validation is not None and stops:
+                held = _Prepared(self._validation, self._prepared)
+            model._fit_chunks(_Prepared(self._feed, self._prepared, told), classes, starts, held)
+        self._told = f"{counted(model.n_iter_, 'epoch')}, {time.perf_counter() - started:.1f} s"
         return model
 
-    def _learn(self, model: Any, X: Any, y: NDArray[Any] | None) -> None:
-        if self._model.task == CLASSIFICATION:
-            model.partial_fit(X, y, classes=sorted(self.summary.classes))
-        else:
-            model.partial_fit(X, y)
-
     def _tell_of_chunks(self, model: Any, epochs: int) -> None:
-        size = counted(max(self.summary.sizes), "row")
-        chunks = counted(len(self.summary.sizes), "chunk")
+        sizes = list(filter(None, self._feed.sizes))
+        chunks = counted(len(sizes), "chunk")
         instead = "" if self._is_sgd else f" instead of {self._model.estimator}"
+        most = "" if model.tol is None else "at most "
         say(
-            f"the rows are read in {chunks} of up to {size}: {type(model).__name__} is fitted"
-            f"{instead}, in {counted(epochs, 'epoch')}",
+            f"the rows are read in {chunks} of up to {counted(max(sizes), 'row')}: "
+            f"{type(model).__name__} is fitted{instead}, in {most}{counted(epochs, 'epoch')}",
             quiet=self._args.quiet,
         )
 
@@ -347,6 +340,25 @@ class Session:
             n_rows=self.summary.n_rows,
             classes=pipeline.classes_.tolist() if is_classifier else None,
         )
+
+
+class _Prepared:
+    """The chunks of a file, as the model is given them (``fastgd._data.chunks.Chunks``)."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        prepared: Callable[[Chunk], tuple[Any, NDArray[Any] | None]],
+        told: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.sizes, self.seeks = feed.sizes, feed.reader.seeks
+        self._feed, self._prepared, self._told = feed, prepared, told
+
+    def read(self, numbers: Sequence[int]) -> Iterator[tuple[Any, NDArray[Any] | None]]:
+        """Yield X and y of the chunks of these numbers; tell how many rows were made use of."""
+        for chunk in self._feed.read(numbers):
+            yield self._prepared(chunk)
+            self._told(chunk.n_rows)
 
 
 def quoted_label(label: object) -> str:
