@@ -81,6 +81,32 @@ def test_the_trainer_knows_no_engine_and_no_kernel(path):
     assert [name for name in ours if not is_within(name, allowed)] == []
 
 
+MAY_IMPORT_THE_COMMAND_LINE = {"fastgd/__main__.py"}
+READERS = sorted((ROOT / "fastgd" / "_readers").glob("*.py"))
+DATA = sorted((ROOT / "fastgd" / "_data").glob("*.py"))
+
+
+def test_only_the_command_line_knows_the_command_line():
+    importers = {
+        relative(path)
+        for path in ABOVE
+        if "cli" not in path.parts and any(is_within(n, {"fastgd.cli"}) for n in imports_of(path))
+    }
+    assert importers == MAY_IMPORT_THE_COMMAND_LINE
+
+
+@pytest.mark.parametrize("path", READERS, ids=relative)
+def test_readers_know_files_and_nothing_that_is_trained(path):
+    ours = [name for name in imports_of(path) if name.startswith("fastgd")]
+    assert [name for name in ours if not is_within(name, {"fastgd._readers"})] == []
+
+
+@pytest.mark.parametrize("path", DATA, ids=relative)
+def test_data_know_neither_trainer_nor_engine(path):
+    banned = {"fastgd._training", "fastgd._engines", "fastgd._readers", "fastgd.linear_model"}
+    assert [name for name in imports_of(path) if is_within(name, banned)] == []
+
+
 def test_steps_are_taken_by_engines_only():
     steps = {"sgd_rows", "sgd_epochs", "sgd_batches", "sgd_batches_multi", "step_from_gradient"}
     callers = {

@@ -15,9 +15,9 @@ import skops.io
 from sklearn.pipeline import Pipeline
 
 from fastgd import LogisticRegression, cli
+from fastgd._readers.problems import Problem
 from fastgd.cli import _archive
 from fastgd.cli._names import MODELS
-from fastgd.cli._problems import Problem
 
 
 @pytest.fixture

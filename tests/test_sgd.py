@@ -22,7 +22,7 @@ from fastgd._data.order import run_length
 from fastgd._data.source import Data
 from fastgd._engines import linear, updates
 from fastgd._training import trainer
-from fastgd._training.linear import train
+from fastgd._training.linear import in_memory, train
 from fastgd._training.progress import Progress, Settings
 from fastgd.kernels import frames
 from fastgd.kernels.losses import BINARY, MULTINOMIAL, Softmax, domain_of
@@ -130,7 +130,8 @@ class Training:
             start = np.zeros((self.X.shape[1] + 1, *self.outputs), dtype)
             average = self.average > 0
             progress = Progress.begin(start, rule.optimizer, average=average, seed=SEED)
-        return train(self.data(layout, dtype), rule, progress, settings)[0]
+        source = in_memory(self.data(layout, dtype), settings)
+        return train(source, rule, progress, settings)[0]
 
     def data(self, layout, dtype):
         """Return X, y and weights as ``fit`` hands them on."""

@@ -19,12 +19,10 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from fastgd import __version__
-from fastgd.cli._layout import Layout
-from fastgd.cli._limits import Limits, refuse_more
-from fastgd.cli._names import CLASSIFICATION, MODELS
-from fastgd.cli._npy import header_of
-from fastgd.cli._output import replacing
-from fastgd.cli._problems import (
+from fastgd._readers.layout import Layout
+from fastgd._readers.limits import Limits, refuse_more
+from fastgd._readers.npy import header_of
+from fastgd._readers.problems import (
     BadData,
     Problem,
     TooLarge,
@@ -33,7 +31,9 @@ from fastgd.cli._problems import (
     needed,
     reason,
 )
-from fastgd.cli._zips import Members, members
+from fastgd._readers.zips import Members, members
+from fastgd.cli._names import CLASSIFICATION, MODELS
+from fastgd.cli._output import replacing
 
 __all__ = ["Card", "load", "read_card", "replacing", "save", "trusted_types"]
 

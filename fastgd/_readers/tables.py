@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd.cli._layout import (
+from fastgd._readers.layout import (
     CATEGORY,
     NUMBER,
     TABLE,
@@ -25,12 +25,12 @@ from fastgd.cli._layout import (
     Wishes,
     likeness,
 )
-from fastgd.cli._limits import in_words
-from fastgd.cli._numerals import Notation, has_unit, likely_notation
-from fastgd.cli._problems import BadData, Problem, first_line, listed, needed, quoted
-from fastgd.cli._sources import Format, Source
-from fastgd.cli._streams import beginning, is_gzip, lines_of, opened, refuse_other_kinds
-from fastgd.cli._zips import damage
+from fastgd._readers.limits import in_words
+from fastgd._readers.numerals import Notation, has_unit, likely_notation
+from fastgd._readers.problems import BadData, Problem, first_line, listed, needed, quoted
+from fastgd._readers.reader import Format, Reader
+from fastgd._readers.streams import beginning, is_gzip, lines_of, opened, refuse_other_kinds
+from fastgd._readers.zips import damage
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "<NA>")
 SAMPLE_ROWS, FEWEST_SAMPLE_ROWS = 10_000, 100
@@ -44,7 +44,7 @@ LOST = "?"  # the kind of a column that seems to hold numbers, written in anothe
 BATCH_ROWS, FEW_ROWS = 1 << 16, 1 << 10
 
 
-class Table(Source):
+class Table(Reader):
     """A file of named columns."""
 
     form = TABLE
