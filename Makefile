@@ -49,14 +49,16 @@ dashboard: bench  ## and all that was measured before, on localhost
 
 peers:
 	mkdir -p build
-	$(PYTHON) benchmarks/peers.py --all-offline --markdown --fstar build/fstar.json \
+	$(PYTHON) benchmarks/peers --all-offline --markdown --fstar build/fstar.json \
 		--json build/peers.json --plot build/peers.png
 
 docs:  ## the site, in build/html; it runs the examples
 	$(PYTHON) -m sphinx -W --keep-going -b html docs build/html
 	$(PYTHON) docs/check_links.py build/html
 
-docs-catalogue:
+docs-catalogue:  ## what is written by scripts: the catalogue, its figures, the traced calls
 	$(PYTHON) docs/make_catalogue.py
+	$(PYTHON) docs/make_layers.py
+	$(PYTHON) docs/trace_calls.py
 	$(PYTHON) docs/make_figures.py
 	$(PYTHON) docs/make_pictures.py

@@ -3,10 +3,12 @@
 import re
 import runpy
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 import fastgd
+from docs import make_layers
 from tests.acceptance.__main__ import section
 from tests.acceptance.table import MODULES
 
@@ -14,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 PAGES = [
     "README.md",
-    *(f"docs/{name}.md" for name in ("architecture", "datasets", "estimators", "migration")),
+    *(f"docs/{name}.md" for name in ("datasets", "estimators", "migration")),
     *(f"docs/{name}.md" for name in ("quantization", "scikit-learn", "watching")),
 ]
 
@@ -47,14 +49,50 @@ def test_each_of_scikit_learn_s_tests_that_fail_is_told(module):
     assert section(module) in (ROOT / "docs/scikit-learn.md").read_text()
 
 
-def test_every_room_of_the_table_exists():
-    table = (ROOT / "docs/architecture.md").read_text().split("## The way")[0]
-    rows = re.findall(r"^\| (`[^|]+`) \|", table, re.M)
-    named = [name for row in rows for name in re.findall(r"`([\w/.]+)`", row)]
-    assert len(named) > 15
+def test_the_table_of_the_architecture_names_every_package():
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]+) \|", page, re.M)
+    named = set()
     for row in rows:
         first, *rest = re.findall(r"`([\w/.]+)`", row)
-        assert (ROOT / first).exists(), first
+        named.add(first)
         for name in rest:
-            home = ROOT if "/" in name and (ROOT / name).exists() else (ROOT / first).parent
-            assert (home / name).exists(), name
+            near = (ROOT / first).parent / name
+            named.add(name if (ROOT / name).exists() else near.relative_to(ROOT).as_posix())
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    assert {f"fastgd/{name}" for name in packages()} <= named
+
+
+def packages():
+    """Return the packages of fastgd, as ``name/``; the kernels have a layer of their own."""
+    inits = (ROOT / "fastgd").glob("*/__init__.py")
+    return {f"{path.parent.name}/" for path in inits if path.parent.name != "kernels"}
+
+
+def test_the_figure_of_the_layers_is_what_the_script_draws():
+    assert make_layers.FIGURE.read_text(encoding="utf-8") == make_layers.figure(), (
+        "python docs/make_layers.py draws it anew"
+    )
+
+
+def test_the_figure_of_the_layers_has_every_package():
+    boxes = [box for layer in make_layers.LAYERS for box in layer.boxes]
+    named = {name for box in boxes for name in box.name.split(", ")}
+    assert packages() <= named
+    in_kernels = {"drivers", "specs", "storage", "_jit", "_hook", "..."}
+    for name in named - packages() - in_kernels:
+        assert (ROOT / "fastgd" / f"{name}.py").exists(), name
+    text = ElementTree.fromstring(make_layers.figure()).itertext()
+    assert {box.name for box in boxes} <= set(text)
+
+
+def test_the_private_names_of_the_glossary_stand_in_the_code():
+    """A name that is no longer used has no row."""
+    glossary = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]+) \|", glossary.split("## Private names")[1], re.M)
+    names = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert len(names) > 10
+    folders = (ROOT / "fastgd", ROOT / "kernels")
+    code = "\n".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
+    used = set(re.findall(r"[A-Za-z]+", code))  # parts of names, too
+    assert names - used == set()

@@ -15,7 +15,7 @@ from docs._ext import autodoc_text
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("*.rst")])
+PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("design/*.md"), *DOCS.glob("*.rst")])
 EXAMPLES = sorted((ROOT / "examples").glob("*/*.py"))
 GALLERIES = sorted({path.parent for path in EXAMPLES})
 WITHOUT_A_PAGE = {"base", "cli", "kernels", "linear_model"}  # the last has the names of fastgd
@@ -67,23 +67,28 @@ def test_the_linear_models_are_those_of_the_front_page():
 
 
 def toctree_entries(page: Path) -> list[str]:
-    """Return the entries of a page's toctrees, in Markdown or reStructuredText."""
+    """Return the names that a page's toctrees list, as Sphinx calls pages."""
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"^```\{toctree\}\n(.*?)^```", text, re.S | re.M)
     lines = [line.strip() for block in blocks for line in block.splitlines()]
     entries = [line for line in lines if line and not line.startswith(":")]
-    return [re.sub(r".*<(.*)>", r"\1", entry) for entry in entries]
+    folder = docname_of(page.parent / "x")[:-1]
+    return [folder + re.sub(r".*<(.*)>", r"\1", entry) for entry in entries]
+
+
+def docname_of(page: Path) -> str:
+    return page.relative_to(DOCS).with_suffix("").as_posix()
 
 
 def test_every_page_is_reachable():
     """Sphinx would say so, too; a new page shows here at once."""
-    docnames = {page.stem for page in PAGES}
+    docnames = {docname_of(page) for page in PAGES}
     built = {f"generated/{folder.name}/index" for folder in GALLERIES}
     built |= {f"generated/{path.parent.name}/{path.stem}" for path in EXAMPLES}
     reached, waiting = {"index"}, ["index"]
     while waiting:
         docname = waiting.pop()
-        page = next(page for page in PAGES if page.stem == docname)
+        page = next(page for page in PAGES if docname_of(page) == docname)
         for entry in toctree_entries(page):
             found = set(fnmatch.filter(docnames | built, entry))
             assert found or "*" in entry, f"{page.name} lists {entry}"

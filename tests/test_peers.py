@@ -3,7 +3,10 @@
 import json
 import math
 import os
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
@@ -106,7 +109,7 @@ def test_huber_is_what_scikit_learn_minimises(X, y):
 
 def test_blocks_of_rows_make_no_difference(X, y, model, monkeypatch):
     whole = peers.Objective(peers.squared_error)(X, y, model)
-    monkeypatch.setattr(peers, "BLOCK", 7 * N_FEATURES)
+    monkeypatch.setattr(peers.objectives, "BLOCK", 7 * N_FEATURES)
     assert peers.Objective(peers.squared_error)(X, y, model) == pytest.approx(whole, rel=1e-14)
 
 
@@ -280,3 +283,12 @@ def test_wrong_kind_of_target_is_an_error_that_says_so(capsys):
     with mock.patch.dict(os.environ):
         assert peers.main(["iris", "--task", "ridge"]) == 1
     assert "ridge needs numbers, which iris has not" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("way", [["benchmarks/peers"], ["-m", "benchmarks.peers"]], ids=" ".join)
+def test_the_command_line_is_found_as_a_folder_and_as_a_module(way):
+    root = Path(__file__).parent.parent
+    command = [sys.executable, *way, "--help"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: peers")
+    assert "nycflights_cls" in done.stdout

@@ -81,4 +81,4 @@ plt.show()
 # * Put the class into a module of yours: then its machine code is kept on disk. One that is defined
 #   in a script or notebook is compiled in each process.
 #
-# How a loss becomes the project's own: :doc:`/architecture`.
+# How to add a loss to the package, or an optimizer of your own: :doc:`/extending`.

@@ -33,6 +33,7 @@ from fastgd._solvers._precondition import (
 )
 from fastgd._solvers._problem import Floats, Point, Problem, evaluate, model_at, take
 from fastgd._solvers._sample import ROWS_FOR_RANK, draw, hessian_from_below
+from fastgd.kernels import losses
 from fastgd.kernels.gd import first_loop, second_loop
 
 MEMORY = 50  # pairs of the BFGS correction; 30 took 3 % more passes on mnist, 100 as many
