@@ -15,9 +15,10 @@ import numpy as np
 from numba import types
 from numba.core import config
 
-# The package of all kernels, two steps above this file.
+# The package of all kernels, two steps above this file. Resolved, it is one folder of machine code
+# whether a checkout was imported through its symlink or by another way.
 PACKAGE = __name__.rsplit(".", 2)[0]
-FOLDER = Path(__file__).parent.parent
+FOLDER = Path(__file__).resolve().parent.parent
 # Their versions are in the stamp, or the interpreter's in the entry's name.
 _TRUSTED = sys.stdlib_module_names | {"numpy", "numba"}
 
