@@ -198,7 +198,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
     # -- rows in chunks -------------------------------------------------------------------------
 
     @fit_context
-    def _fit_chunks(
+    def _fit_in_chunks(
         self,
         chunks: Chunks,
         classes: Any = None,
@@ -239,7 +239,9 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
             self._train(_Call(_NOT_GIVEN, targets, source, rule, settings, score), progress)
 
     @fit_context
-    def _partial_fit_chunks(self, chunks: Chunks, classes: Any = None, max_iter: int = 1) -> None:
+    def _partial_fit_in_chunks(
+        self, chunks: Chunks, classes: Any = None, max_iter: int = 1
+    ) -> None:
         """Take further epochs on rows in chunks, from where the last call stopped."""
         self._check_further(max_iter)
         with watched(TrainingWatch, self, "partial_fit"), or_as_before(self):

@@ -95,6 +95,19 @@ def test_only_the_command_line_knows_the_command_line():
     assert importers == MAY_IMPORT_THE_COMMAND_LINE
 
 
+def test_there_is_one_epoch_loop():
+    """Who asks a source for an epoch trains; the command line has no other way to take steps."""
+    callers, steppers = set(), set()
+    for path in ABOVE:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", None) == "epoch":
+                callers.add(relative(path))
+            if getattr(node, "attr", None) == "partial_fit" and "cli" in path.parts:
+                steppers.add(relative(path))
+    assert callers == {"fastgd/_training/trainer.py"}
+    assert steppers == {"fastgd/cli/_summary.py"}, "which learns means and standard deviations"
+
+
 @pytest.mark.parametrize("path", READERS, ids=relative)
 def test_readers_know_files_and_nothing_that_is_trained(path):
     ours = [name for name in imports_of(path) if name.startswith("fastgd")]

@@ -72,7 +72,7 @@ def test_without_shuffling_steps_are_those_of_rows_in_memory(words, borders, X, 
     words = fixed | WORDS[words]
     whole = SGDClassifier(**words).fit(X, y)
     model = SGDClassifier(**words)
-    model._fit_chunks(BatchChunks(Batches(X, y, BORDERS[borders])), classes=CLASSES)
+    model._fit_in_chunks(BatchChunks(Batches(X, y, BORDERS[borders])), classes=CLASSES)
     same_steps(model, whole)
 
 
@@ -83,10 +83,10 @@ def test_sparse_rows_come_to_the_same_to_rounding(batch_size, X, y):
     words = {"shuffle": False, "tol": None, "max_iter": 4, "batch_size": batch_size}
     whole = SGDClassifier(**words).fit(X, y)
     model = SGDClassifier(**words)
-    model._fit_chunks(ArrayChunks(X, y, 30), classes=CLASSES)
+    model._fit_in_chunks(ArrayChunks(X, y, 30), classes=CLASSES)
     np.testing.assert_allclose(model.coef_, whole.coef_, rtol=1e-10)
     all_at_once = SGDClassifier(**words)
-    all_at_once._fit_chunks(ArrayChunks(X, y, N), classes=CLASSES)
+    all_at_once._fit_in_chunks(ArrayChunks(X, y, N), classes=CLASSES)
     np.testing.assert_array_equal(all_at_once.coef_, whole.coef_)
 
 
@@ -99,7 +99,7 @@ def test_memory_maps_are_read_in_parts(dtype, X, tmp_path):
     words = {"shuffle": False, "max_iter": 20, "tol": None, "batch_size": 8}
     whole = SGDRegressor(**words).fit(*map(np.array, maps))
     model = SGDRegressor(**words)
-    model._fit_chunks(ArrayChunks(*maps, 64))
+    model._fit_in_chunks(ArrayChunks(*maps, 64))
     assert model.coef_.dtype == dtype
     same_steps(model, whole)
 
@@ -107,7 +107,7 @@ def test_memory_maps_are_read_in_parts(dtype, X, tmp_path):
 def test_one_class_has_no_targets(X):
     words = {"shuffle": False, "max_iter": 10, "tol": None}
     whole, model = SGDOneClassSVM(**words).fit(X), SGDOneClassSVM(**words)
-    model._fit_chunks(BatchChunks(Batches(X, None, BORDERS["chunks"])))
+    model._fit_in_chunks(BatchChunks(Batches(X, None, BORDERS["chunks"])))
     np.testing.assert_array_equal(model.coef_, whole.coef_)
     np.testing.assert_array_equal(model.offset_, whole.offset_)
 
@@ -119,7 +119,7 @@ def test_many_outputs(y_of, X, y):
     y = y_of(y)
     words = {"loss": "log_loss", "shuffle": False, "max_iter": 10, "tol": None, "batch_size": 8}
     whole, model = SGDClassifier(**words).fit(X, y), SGDClassifier(**words)
-    model._fit_chunks(ArrayChunks(X, y, 50), classes=whole.classes_)
+    model._fit_in_chunks(ArrayChunks(X, y, 50), classes=whole.classes_)
     np.testing.assert_array_equal(model.coef_, whole.coef_)
 
 
@@ -173,7 +173,7 @@ def test_chunks_are_shuffled_where_they_can_be_read_in_any_order():
 def test_shuffled_training_is_repeatable(X, y):
     def fitted(seed, n_rows=50):
         model = SGDClassifier(random_state=seed, max_iter=5, tol=None)
-        model._fit_chunks(ArrayChunks(X, y, n_rows), classes=CLASSES)
+        model._fit_in_chunks(ArrayChunks(X, y, n_rows), classes=CLASSES)
         return model.coef_
 
     np.testing.assert_array_equal(fitted(0), fitted(0))
@@ -186,7 +186,7 @@ def test_shuffled_training_is_repeatable(X, y):
 def test_chunks_stop_as_rows_in_memory_do(X, y):
     words = {"loss": "log_loss", "shuffle": False, "max_iter": 500, "random_state": 0}
     whole, model = SGDClassifier(**words).fit(X, y), SGDClassifier(**words)
-    model._fit_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
+    model._fit_in_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
     assert 1 < model.n_iter_ == whole.n_iter_ < 500
 
 
@@ -197,7 +197,7 @@ def test_chunks_stop_by_rows_held_out(n_rows, X, y, rng):
     whole = SGDClassifier(**words).fit(X, y, X_val=held, y_val=of_held)
     model = SGDClassifier(**words)
     chunks = ArrayChunks(held, of_held, n_rows)
-    model._fit_chunks(ArrayChunks(X, y, 50), classes=CLASSES, held_out=chunks)
+    model._fit_in_chunks(ArrayChunks(X, y, 50), classes=CLASSES, held_out=chunks)
     assert model.n_iter_ < 100
     same_steps(model, whole)
     assert model.score(held, of_held) == max(model.history_["validation_score"])
@@ -211,7 +211,7 @@ def test_callbacks_are_told_of_epochs(X, y):
         return view.epoch == 4
 
     model = SGDClassifier(max_iter=20, tol=None, shuffle=False, callbacks=[look])
-    model._fit_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
+    model._fit_in_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
     assert [(epoch, most) for epoch, most, _ in seen] == [(e, 20) for e in (1, 2, 3, 4)]
     whole = SGDClassifier(max_iter=4, tol=None, shuffle=False)
     with warnings.catch_warnings():
@@ -226,11 +226,11 @@ def test_two_and_three_epochs_are_five(words, X, y):
     words = {"random_state": 0, "learning_rate": Cosine(eta0=0.1), "max_iter": 5, **words}
     chunks = ArrayChunks(X, y, 50)
     whole = SGDClassifier(**words)
-    whole._partial_fit_chunks(chunks, CLASSES, max_iter=5)
+    whole._partial_fit_in_chunks(chunks, CLASSES, max_iter=5)
     model = SGDClassifier(**words)
-    model._partial_fit_chunks(chunks, CLASSES, max_iter=2)
+    model._partial_fit_in_chunks(chunks, CLASSES, max_iter=2)
     model = pickle.loads(pickle.dumps(model))
-    model._partial_fit_chunks(chunks, CLASSES, max_iter=3)
+    model._partial_fit_in_chunks(chunks, CLASSES, max_iter=3)
     np.testing.assert_array_equal(model.coef_, whole.coef_)
     assert model.t_ == whole.t_ == 1 + 5 * -(-N // words.get("batch_size", 1))
     assert len(model.history_["objective"]) == 5
@@ -251,7 +251,7 @@ def test_ctrl_c_keeps_the_model(X, y):
     try:
         model = SGDClassifier(max_iter=1000, tol=None, random_state=0)
         with pytest.warns(UserWarning, match="was interrupted in epoch 2"):
-            model._fit_chunks(Interrupted(X, y, 50), classes=CLASSES)
+            model._fit_in_chunks(Interrupted(X, y, 50), classes=CLASSES)
     finally:
         signal.signal(signal.SIGINT, before)
     assert model.n_iter_ == 2
@@ -263,7 +263,7 @@ def test_what_looks_at_all_rows_takes_passes(sparse, X, y):
     X = sp.csr_array(X) if sparse else X
     words = {"loss": "log_loss", "shuffle": False, "max_iter": 3, "tol": None, "monitor": True}
     whole, model = SGDClassifier(**words).fit(X, y), SGDClassifier(**words)
-    model._fit_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
+    model._fit_in_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
     for name in ("true_objective", "gradient_norm"):
         np.testing.assert_allclose(model.history_[name], whole.history_[name], rtol=1e-9)
 
@@ -273,7 +273,7 @@ def test_an_explosion_is_told_of_where_it_is_noticed(X, y):
     model = SGDRegressor(eta0=10.0, learning_rate="constant", shuffle=False)
     said = r"at epoch #1.* by step 150: .* The feature of the largest magnitude is 2, with 1e\+200"
     with pytest.raises(ValueError, match=said):
-        model._fit_chunks(ArrayChunks(X, y.astype(float), 50))
+        model._fit_in_chunks(ArrayChunks(X, y.astype(float), 50))
 
 
 @pytest.mark.parametrize("answer", ["backoff", "warn"])
@@ -283,7 +283,7 @@ def test_training_goes_back_where_it_explodes(answer, X, y):
     model = SGDRegressor(on_divergence=answer, random_state=0, **words)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model._fit_chunks(ArrayChunks(X, y.astype(float), 50))
+        model._fit_in_chunks(ArrayChunks(X, y.astype(float), 50))
     at_start = np.mean(y**2) / 2
     assert model.history_["objective"][-1] <= 10.0 * at_start
     assert np.isfinite(model.coef_).all()
@@ -293,7 +293,7 @@ def test_a_full_batch_is_the_largest_chunk(X, y):
     words = {"shuffle": False, "max_iter": 3, "tol": None}
     full, model = SGDClassifier(batch_size="full", **words), SGDClassifier(batch_size=50, **words)
     for one in (full, model):
-        one._fit_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
+        one._fit_in_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
     np.testing.assert_array_equal(full.coef_, model.coef_)
 
 
@@ -311,7 +311,7 @@ def test_rows_that_change_are_noticed(X, y):
     before = model.coef_
     said = "chunk 0 had 50 rows when they were counted, and has 49 now: each epoch must read"
     with pytest.raises(ValueError, match=said):
-        model._fit_chunks(BatchChunks(Shrinks(X, y, BORDERS["chunks"])), classes=CLASSES)
+        model._fit_in_chunks(BatchChunks(Shrinks(X, y, BORDERS["chunks"])), classes=CLASSES)
     assert model.coef_ is before
 
     class Ends(Batches):
@@ -320,7 +320,7 @@ def test_rows_that_change_are_noticed(X, y):
             return iter(rows[:-1] if self.n_passes > 3 else rows)
 
     with pytest.raises(ValueError, match=r"chunk 4 had 3 rows when .* and has 0 now"):
-        model._fit_chunks(BatchChunks(Ends(X, y, BORDERS["chunks"])), classes=CLASSES)
+        model._fit_in_chunks(BatchChunks(Ends(X, y, BORDERS["chunks"])), classes=CLASSES)
 
 
 def test_what_cannot_be_trained_on_is_refused(X, y):
@@ -328,20 +328,20 @@ def test_what_cannot_be_trained_on_is_refused(X, y):
     with pytest.raises(ValueError, match=r"iterated once an epoch.* got the iterator 'generator'"):
         BatchChunks((X, y) for _ in range(3))
     with pytest.raises(ValueError, match="there are no rows to train on"):
-        model._fit_chunks(ArrayChunks(X[:0], y[:0], 5), classes=CLASSES)
+        model._fit_in_chunks(ArrayChunks(X[:0], y[:0], 5), classes=CLASSES)
     with pytest.raises(ValueError, match="classes must be passed"):
-        model._fit_chunks(ArrayChunks(X, y, 50))
+        model._fit_in_chunks(ArrayChunks(X, y, 50))
     with pytest.raises(ValueError, match="early_stopping=True needs the rows to stop by"):
-        SGDClassifier(early_stopping=True)._fit_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
+        SGDClassifier(early_stopping=True)._fit_in_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
     mixed = BatchChunks([(X, y), (sp.csr_array(X), y)])
     with pytest.raises(ValueError, match="chunk 1: either all chunks are sparse, or none"):
-        model._fit_chunks(mixed, classes=CLASSES)
+        model._fit_in_chunks(mixed, classes=CLASSES)
     wide = BatchChunks([(X, y), (X[:, :3], y)])
     with pytest.raises(ValueError, match="X has 3 features"):
-        model._fit_chunks(wide, classes=CLASSES)
+        model._fit_in_chunks(wide, classes=CLASSES)
     with pytest.raises(ValueError, match="'eta0' parameter"):
-        SGDClassifier(eta0=-1.0)._fit_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
+        SGDClassifier(eta0=-1.0)._fit_in_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
     chunks = ArrayChunks(X, y.astype(float), 50)
     with pytest.raises(ValueError, match="too few to score: 1, and 2 are needed"):
-        SGDRegressor()._fit_chunks(chunks, held_out=ArrayChunks(X[:1], y[:1], 5))
+        SGDRegressor()._fit_in_chunks(chunks, held_out=ArrayChunks(X[:1], y[:1], 5))
     assert not hasattr(model, "coef_")

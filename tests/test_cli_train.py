@@ -176,7 +176,7 @@ def test_chunks_are_what_the_library_is_given(frame, run):
     y = frame["label"].to_numpy().astype(str)
     X = pipeline["prepare"].transform(frame)
     parts = [slice(0, 50), slice(50, 100), slice(100, 120)]
-    model._fit_chunks(BatchChunks([(X[rows], y[rows]) for rows in parts]), classes=["no", "yes"])
+    model._fit_in_chunks(BatchChunks([(X[rows], y[rows]) for rows in parts]), classes=["no", "yes"])
     np.testing.assert_array_equal(pipeline["model"].coef_, model.coef_)
     np.testing.assert_array_equal(pipeline["model"].intercept_, model.intercept_)
 

@@ -59,7 +59,6 @@ class NPZ(Matrix):
     """``X`` (or the four arrays of a CSR matrix) and the target, ``y`` unless named otherwise."""
 
     default_target = "y"
-    seeks = True
 
     def __init__(self, path: Path, how: Format) -> None:
         super().__init__(path, how)
@@ -245,6 +244,9 @@ class NPZ(Matrix):
             if layout.target.kind == NUMBER:
                 return y.astype(np.float64)
             return (np.char.decode(y, "utf-8") if y.dtype.kind == "S" else y).astype(object)
+
+    def seeks(self, n_rows: int | None) -> bool:  # noqa: ARG002
+        return True
 
     def size(self, layout: Layout | None = None) -> Size:  # noqa: ARG002
         return Size(self._shape()[0], self._row_bytes())

@@ -49,7 +49,6 @@ class Reader(ABC):
 
     form: str
     default_target: str | None = None
-    seeks = False  # whether chunks can be read in any order
 
     def __init__(self, path: Path, how: Format = Format()) -> None:  # noqa: B008
         self.path = path
@@ -142,6 +141,10 @@ class Reader(ABC):
     @abstractmethod
     def size(self, layout: Layout | None = None) -> Size:
         """Estimate how much there is to read, of the columns of a layout or of all."""
+
+    def seeks(self, n_rows: int | None) -> bool:  # noqa: ARG002
+        """Tell whether chunks of so many rows can be read in any order."""
+        return False
 
     def place(self, row: int, column: str | None = None) -> str:
         """Return where a row is, as a user finds it; numbers of rows begin at 0."""

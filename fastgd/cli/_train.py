@@ -250,7 +250,7 @@ class Session:
     def fit(self) -> Pipeline:
         """Fit the model, and return it behind the preparation of its columns."""
         with _told_by_the_estimator():
-            self._estimator = self._fit_chunks() if self._in_chunks else self._fit_at_once()
+            self._estimator = self._fit_in_chunks() if self._in_chunks else self._fit_at_once()
         steps = [] if self._prepare is None else [("prepare", self._prepare)]
         return Pipeline([*steps, ("model", self._estimator)])
 
@@ -287,7 +287,7 @@ class Session:
         self._told = f"{passes}, {time.perf_counter() - started:.1f} s"
         return model
 
-    def _fit_chunks(self) -> Any:
+    def _fit_in_chunks(self) -> Any:
         name, args = self._args.model, self._args
         epochs = args.epochs or (self._is_sgd and self._words.get("max_iter")) or EPOCHS
         model = _models.chunk_learner(name, self._words, self._seed, epochs, self.summary)
@@ -300,7 +300,7 @@ class Session:
             held = None
             if self._validation is not None and stops:
                 held = _Prepared(self._validation, self._prepared)
-            model._fit_chunks(_Prepared(self._feed, self._prepared, told), classes, starts, held)
+            model._fit_in_chunks(_Prepared(self._feed, self._prepared, told), classes, starts, held)
         self._told = f"{counted(model.n_iter_, 'epoch')}, {time.perf_counter() - started:.1f} s"
         return model
 
@@ -351,7 +351,7 @@ class _Prepared:
         prepared: Callable[[Chunk], tuple[Any, NDArray[Any] | None]],
         told: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self.sizes, self.seeks = feed.sizes, feed.reader.seeks
+        self.sizes, self.seeks = feed.sizes, feed.reader.seeks(feed.n_rows)
         self._feed, self._prepared, self._told = feed, prepared, told
 
     def read(self, numbers: Sequence[int]) -> Iterator[tuple[Any, NDArray[Any] | None]]:
