@@ -480,7 +480,7 @@ def _losses() -> str:
         for e in entries("losses")
     ]
     return _table(
-        ["`loss=`", "in words", "value", "derivative by `raw`", "`y`", "object", "paper"], rows
+        ["`loss=`", "description", "value", "derivative by `raw`", "`y`", "object", "paper"], rows
     )
 
 
@@ -504,7 +504,7 @@ def _optimizers() -> str:
         ]
         for e in entries("optimizers")
     ]
-    return _table(["`optimizer=`", "in words", "update", "rate", "object", "paper"], rows)
+    return _table(["`optimizer=`", "description", "update", "rate", "object", "paper"], rows)
 
 
 def _schedules() -> str:
@@ -512,7 +512,7 @@ def _schedules() -> str:
         [_name(e), words(e), _code(e.formula), _object(e), _references(e)]
         for e in entries("schedules")
     ]
-    return _table(["`learning_rate=`", "in words", "rate", "object", "paper"], rows)
+    return _table(["`learning_rate=`", "description", "rate", "object", "paper"], rows)
 
 
 def _transforms() -> str:
@@ -520,7 +520,7 @@ def _transforms() -> str:
         [_name(e), words(e), _code(e.formula), _object(e), _references(e)]
         for e in entries("transforms")
     ]
-    return _table(["`quantize=`", "in words", "what is sent", "object", "paper"], rows)
+    return _table(["`quantize=`", "description", "payload", "object", "paper"], rows)
 
 
 def _bibliography() -> str:
@@ -539,10 +539,10 @@ def page() -> str:
     return f"""\
 # Catalogue
 
-Every loss, penalty, optimizer, schedule and gradient transform. The page is written by
-`docs/make_catalogue.py` from the code; the formulas are Python, and the tests run them against what
-trains. The first column is the word in the constructor, or a class that has no word; the column
-*object* has the class with its fields and their defaults, to import from `fastgd.losses`,
+Every loss, penalty, optimizer, schedule and gradient transform. `docs/make_catalogue.py` writes
+this page from the code; the formulas are Python, and the tests compare them with the kernels. The
+first column is the name to give to the constructor, or a class that has no such name. The column
+*object* shows the class with its fields and their defaults, to import from `fastgd.losses`,
 `fastgd.penalties`, `fastgd.optimizers`, `fastgd.schedules` or `fastgd.transforms`.
 
 ## Losses
@@ -553,11 +553,12 @@ trains. The first column is the word in the constructor, or a class that has no 
 
 {letters}
 
-of which `p` is the label's probability in `"focal"`, and `t` the target in `"softmax"`, whose `raw`
-has an entry for each of the K classes. `sigma(x)` is `1 / (1 + exp(-x))`. The word's `epsilon` is
-the constructor's. The kernels reckon the same in forms that do not overflow; with a log link
-(`"poisson"`, `"gamma"`, `"tweedie"`) they go on as parabolas where exponents exceed 60. `"tweedie"`
-is `"poisson"` for a `power` of 1, `"gamma"` for 2, and half the squared error of `exp(raw)` for 0.
+where `p` is the probability of the label in `"focal"`, and `t` the target in `"softmax"`, whose
+`raw` has an entry for each of the K classes. `sigma(x)` is `1 / (1 + exp(-x))`. A loss given by
+name takes `epsilon` from the constructor. The kernels compute the same in forms that do not
+overflow; losses with a log link (`"poisson"`, `"gamma"`, `"tweedie"`) are continued as parabolas
+where exponents exceed 60. `"tweedie"` is `"poisson"` for a `power` of 1, `"gamma"` for 2, and half
+the squared error of `exp(raw)` for 0.
 
 {_losses()}
 
@@ -565,12 +566,12 @@ is `"poisson"` for a `power` of 1, `"gamma"` for 2, and half the squared error o
 
 ![Values, steps and unit balls of the penalties](figures/penalties.svg)
 
-`w` is one coefficient, in `MaxNorm` all of an output, in `GroupLasso` all of a feature. A step has
-the length `h`, and `d` is what the optimizer adds: `-h * g` for sgd. `soft(x, a)` is
-`sign(x) * max(abs(x) - a, 0)`, and `norm(w)` is `sqrt(sum(w**2))`. `alpha` and `l1_ratio` are the
-constructor's; objects have strengths of their own. The steps of `MaxNorm` and `GroupLasso` are
-written for one `h`; where coefficients have their own, as with Adam, see the docstrings. The
-intercept is never penalised.
+`w` is one coefficient; in `MaxNorm` it is all coefficients of an output, in `GroupLasso` all of a
+feature. `h` is the step length, and `d` is the change by the optimizer: `-h * g` for sgd. `soft(x,
+a)` is `sign(x) * max(abs(x) - a, 0)`, and `norm(w)` is `sqrt(sum(w**2))`. `alpha` and `l1_ratio`
+are arguments of the constructor; objects have strengths of their own. The steps of `MaxNorm` and
+`GroupLasso` are written for a common `h`; where each coefficient has its own, as with Adam, see the
+docstrings. The intercept is never penalised.
 
 {_penalties()}
 
@@ -578,16 +579,17 @@ intercept is never penalised.
 
 ![Paths of the optimizers on a badly scaled quadratic](figures/optimizers.svg)
 
-*60 steps on w_1^2 / 2 + 30 w_2^2 / 2, each optimizer at the constant rate of a grid that ends
-lowest of those that stay within the frame. The axes are the coordinates, which suits those with a
-rate for each.*
+*60 steps on w_1^2 / 2 + 30 w_2^2 / 2, each optimizer at the best constant rate of a grid whose path
+stays within the plot. The valley is parallel to an axis, which favours optimizers with a rate for
+each coordinate.*
 
-What a step makes of one coefficient `w` with gradient `g`, before the penalty; `t` counts steps
-from 1. All other letters start at 0, but `M` at 1, and `ftrl` is written for a `w` that starts at
-0. `rate` is the schedule's; the column *rate* has the constant one that the default schedule means
-with this optimizer (with sgd, the default schedule is scikit-learn's).
-`PassiveAggressive` takes single rows `x`, and moves the whole `w` by their `loss` and its
-derivative `slope`; `learning_rate="pa1"` and `"pa2"` mean it with `squared_slack=False` and `True`.
+The update of one coefficient `w` with gradient `g`, before the penalty; `t` counts steps from 1.
+All other variables start at 0, except `M`, which starts at 1; `ftrl` is written for a `w` that
+starts at 0. `rate` comes from the schedule; the column *rate* has the constant rate that the
+default schedule means with this optimizer (with sgd, the default schedule is scikit-learn's).
+`PassiveAggressive` visits single rows `x`, and updates the whole `w` by the row's `loss` and its
+derivative `slope`; `learning_rate="pa1"` and `"pa2"` stand for it with `squared_slack=False` and
+`True`.
 
 {_optimizers()}
 
@@ -598,23 +600,23 @@ derivative `slope`; `learning_rate="pa1"` and `"pa2"` mean it with `squared_slac
 *60 epochs of 10 steps with `eta0=0.1`; `"adaptive"` (with `n_iter_no_change=5`) and `"plateau"`
 follow an objective that no longer falls after epoch 12.*
 
-The rate `eta` of step `t`, counted from 1 in the schedule's own `unit`. A word leaves open what it
-can: `None`, and `eta0` in any case, becomes the constructor's `eta0` or a length that goes with
-`max_iter`. `"adaptive"` and `"plateau"` start at `eta0`; `best` is the objective of the first epoch
-(or a score with its sign changed), and the lines are run after each later one, with `value` its
-objective. `n_iter_no_change` and `tol` are the constructor's. `"cosine_restarts"` with a
-`multiplier` of 1 has `n = floor((t - 1) / period)` and begins anew each `period`.
-`learning_rate=` takes any other callable of `t`, too.
+The rate `eta` of step `t`, counted from 1 in the schedule's own `unit`. With a name, `eta0` is that
+of the constructor, and lengths that are `None` follow from `max_iter`. `"adaptive"` and `"plateau"`
+start at `eta0`; `best` is the objective of the first epoch (or a score with its sign changed), and
+the lines are run after each later epoch, whose objective is `value`. `n_iter_no_change` and `tol`
+are arguments of the constructor. `"cosine_restarts"` with a `multiplier` of 1 has `n = floor((t -
+1) / period)` and restarts after each `period`. `learning_rate=` also takes any other callable of
+`t`.
 
 {_schedules()}
 
 ## Gradient transforms
 
-First `Clip`, which `clip_norm=` and `clip_value=` mean; then a quantizer. `g` is the whole
-gradient, `e` what was not sent before, 0 at first, and `u` random numbers, uniform in [0, 1).
-`"qsgd"` takes each `bucket` of neighbours by itself, and with one bit it rounds to -scale and
-scale. `rank(x)` is 1 for the largest entry. See [quantization.md](quantization.md) for what they
-cost.
+First comes `Clip`, which `clip_norm=` and `clip_value=` stand for, then a quantizer. `g` is the
+whole gradient, `e` the residual of earlier steps, 0 at first, and `u` are random numbers, uniform
+in [0, 1). `"qsgd"` treats each `bucket` of neighbours separately, and with one bit it rounds to
+-scale and scale. `rank(x)` is 1 for the largest entry. See [quantization.md](quantization.md) for
+what quantizers cost.
 
 {_transforms()}
 
