@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import is_classifier
 from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -16,6 +16,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from fastgd import _resolve
+from fastgd._checked_once import CheckedOnce
 from fastgd._data.source import Data
 from fastgd._data.targets import NONE, Targets
 from fastgd._engines.protocol import LINEAR
@@ -37,7 +38,6 @@ from fastgd.schedules import SCHEDULES
 
 MAX_SEED = np.iinfo(np.int32).max
 FLOATS = [np.float64, np.float32]
-MOST_FOUND_RIGHT = 1 << 10  # sets of constructor parameters whose validation is remembered
 PASSIVE_AGGRESSIVE = ("pa1", "pa2")
 
 
@@ -66,7 +66,7 @@ class Validation(NamedTuple):
         return given["X_val"]
 
 
-class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
+class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
     """Base class of the stochastic estimators.
 
     A subclass says what its targets are (``fastgd._data.targets``); here is how parameters are
@@ -127,19 +127,6 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
         """Take the targets of a call to ``partial_fit``; the classes are for classifiers."""
         if first:
             self._learn_targets(y)
-
-    def _validate_params(self) -> None:
-        """Validate the constructor's parameters, if these values have not been found right before.
-
-        That takes longer than a small fit. Only values that compare by value are remembered.
-        """
-        values = tuple(getattr(self, name) for name in _parameter_names(type(self)))
-        kinds = tuple(map(type, values))
-        key = (type(self), kinds, values) if _BY_VALUE.issuperset(kinds) else None
-        if key is None or key not in _FOUND_RIGHT:
-            super()._validate_params()
-            if key is not None and len(_FOUND_RIGHT) < MOST_FOUND_RIGHT:
-                _FOUND_RIGHT.add(key)
 
     # -- fit and partial_fit --------------------------------------------------------------------
 
@@ -488,16 +475,6 @@ def _score_on(targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[Any
         return np.array([targets.score(codes, raw, weight)])
 
     return score
-
-
-_BY_VALUE = frozenset({bool, int, float, str, type(None)})
-_FOUND_RIGHT: set[Any] = set()
-
-
-@functools.cache
-def _parameter_names(kind: type) -> tuple[str, ...]:
-    """Return the names of a class's constructor parameters."""
-    return tuple(kind._get_param_names())  # type: ignore[attr-defined]
 
 
 def _seed_of(random_state: Any) -> int:

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64, largest_matrix
+from fastgd._solvers._direct import directly
 from fastgd._solvers._exact import exact
 from fastgd._solvers._gd import gd
 from fastgd._solvers._least_norm import least_norm
+from fastgd._solvers._newton import newton
 from fastgd._solvers._piecewise import piecewise_linear
 from fastgd._solvers._problem import is_exact
 from fastgd._solvers._saga import saga
@@ -73,12 +75,19 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
     ValueError
         If a solver was asked for that cannot solve this task: the message says why.
     """
-    found: Answer = in_units(partial(_solve, solver), task, effort, start)
-    solution = as_stored(task, found.solution)
+    known = _of_few_columns(task, effort, start) if solver in ("auto", "gd") else None
+    found: Answer = known or in_units(partial(_solve, solver), task, effort, start)
+    solution = as_stored(task, found.solution, plain=known is not None)
     if solution.left > found.solution.left:  # what rounding has added may be more than was asked
         enough = max(effort.tol * abs(solution.objective), least_of(task))
         solution = solution._replace(converged=solution.converged and solution.left <= enough)
     return found._replace(solution=solution)
+
+
+def _of_few_columns(task: Task, effort: Effort, start: Any) -> Answer | None:
+    """Solve a small, well-conditioned task by matrices at once; None for any other."""
+    found = directly(task, effort) or newton(task, effort, _start_for("gd", task, start))
+    return None if found is None else Answer(found, "gd")
 
 
 def _solve(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
