@@ -20,12 +20,14 @@ EPSILON = 2.0**-52
 
 
 class Columns(NamedTuple):
-    """What is minimised:  sum_i s_i loss(y_i, z_i u) + sum_j ridge_j u_j^2 / 2.
+    """What is minimised:  sum_i s_i loss(y_i, z_i u) - least + sum_j ridge_j u_j^2 / 2.
 
     z : (n_samples, P), float64
     y, weight : (n_samples,), float64
     loss : a loss object with curvatures
     ridge : (P,), float64
+    least : float, the losses' part where predictions are perfect; their difference is not negative
+    rounding : float, how far the losses' part may be off whatever it is
     """
 
     z: np.ndarray
@@ -33,6 +35,8 @@ class Columns(NamedTuple):
     weight: np.ndarray
     loss: Any
     ridge: np.ndarray
+    least: float
+    rounding: float
 
 
 class Place(NamedTuple):
@@ -87,7 +91,7 @@ def newton_steps(columns, place, told, pause):
         while n_told < passes:
             told[n_told, 0], told[n_told, 1] = objective, left
             n_told += 1
-        rounding = EPSILON * (objective + EPSILON)
+        rounding = EPSILON * objective + columns.rounding
         is_last = n_last > 0 or left <= max(FINISHED * objective, rounding)
         if is_last and is_known and length >= SHORTENED * last:
             is_known = False
@@ -143,10 +147,10 @@ def move(columns, place, before, step, part):
 def evaluate(columns, place):
     """Return the objective at a place; write its gradient and the rows' curvatures."""
     z, u, gradient = columns.z, place.u, place.gradient
-    size, total = u.shape[0], 0.0
+    size, total, penalty = u.shape[0], -columns.least, 0.0
     for j in range(size):
         gradient[j] = columns.ridge[j] * u[j]
-        total += 0.5 * gradient[j] * u[j]
+        penalty += 0.5 * gradient[j] * u[j]
     for i in range(columns.y.shape[0]):
         raw = 0.0
         for j in range(size):
@@ -157,7 +161,7 @@ def evaluate(columns, place):
         slope = s * losses.gradient(columns.loss, y, raw)
         for j in range(size):
             gradient[j] += slope * z[i, j]
-    return total
+    return max(total, 0.0) + penalty
 
 
 @helper()

@@ -16,7 +16,7 @@ from fastgd._solvers._gd import gd
 from fastgd._solvers._least_norm import least_norm
 from fastgd._solvers._newton import newton
 from fastgd._solvers._piecewise import piecewise_linear
-from fastgd._solvers._problem import is_exact
+from fastgd._solvers._problem import has_log_link, is_exact
 from fastgd._solvers._saga import saga
 from fastgd._solvers._sdca import mean_q, sdca
 from fastgd._solvers._stored import as_stored, least_of
@@ -75,7 +75,7 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
     ValueError
         If a solver was asked for that cannot solve this task: the message says why.
     """
-    known = _of_few_columns(task, effort, start) if solver in ("auto", "gd") else None
+    known = None if has_log_link(task.loss) else _of_few_columns(solver, task, effort, start)
     found: Answer = known or in_units(partial(_solve, solver), task, effort, start)
     solution = as_stored(task, found.solution, plain=known is not None)
     if solution.left > found.solution.left:  # what rounding has added may be more than was asked
@@ -84,15 +84,20 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
     return found._replace(solution=solution)
 
 
-def _of_few_columns(task: Task, effort: Effort, start: Any) -> Answer | None:
+def _of_few_columns(solver: str, task: Task, effort: Effort, start: Any) -> Answer | None:
     """Solve a small, well-conditioned task by matrices at once; None for any other."""
+    if solver not in ("auto", "gd"):
+        return None
     found = directly(task, effort) or newton(task, effort, _start_for("gd", task, start))
     return None if found is None else Answer(found, "gd")
 
 
 def _solve(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
     """Solve a task in the units that it is given in; squared errors to the last digits."""
-    answer = _solved(solver, task, effort, start)
+    answer = None
+    if has_log_link(task.loss):  # whose units are what makes it well-conditioned
+        answer = _of_few_columns(solver, task, effort, start)
+    answer = answer or _solved(solver, task, effort, start)
     if not isinstance(task.loss, losses.SquaredError) or effort.observer.stops:
         return answer
     return answer._replace(solution=_finished(task, answer.solution))

@@ -22,6 +22,7 @@ from fastgd._solvers._certificates import (
 from fastgd._solvers._columns import as_dense
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64
 from fastgd._solvers._direct import CONSTANT, is_nearly_dense, is_plain
+from fastgd._solvers._problem import has_log_link, least_and_terms, raw_of
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
@@ -30,7 +31,13 @@ from fastgd.kernels.newton import EPSILON, FAILED, USED_UP, Columns, Place, newt
 Floats = NDArray[np.float64]
 
 MOST_COLUMNS, MOST_PASSES = 64, 50
-SMOOTH = (losses.LogLoss, losses.SquaredHinge, losses.SquaredEpsilonInsensitive)
+SMOOTH = (
+    losses.LogLoss,
+    losses.SquaredHinge,
+    losses.SquaredEpsilonInsensitive,
+    losses.Poisson,
+    losses.Gamma,
+)
 
 
 class Standard(NamedTuple):
@@ -60,9 +67,16 @@ def _is_small(task: Task) -> bool:
     n, d = task.y.shape[0], task.n_features
     if task.positive or task.n_outputs > 1 or task.l1 > 0.0 or not task.l2 > 0.0:
         return False
-    if not isinstance(task.loss, SMOOTH) or d > MOST_COLUMNS or n * d > FINISHED_IN_FLOAT64:
+    if not _is_smooth(task.loss) or d > MOST_COLUMNS or n * d > FINISHED_IN_FLOAT64:
         return False
     return is_nearly_dense(task.rows, n, d)
+
+
+def _is_smooth(loss: Any) -> bool:
+    """Tell whether a loss is convex and has curvatures everywhere."""
+    if isinstance(loss, losses.Tweedie):
+        return bool(loss.convex(loss))
+    return isinstance(loss, SMOOTH)
 
 
 def _standardised(task: Task) -> Standard | None:
@@ -85,7 +99,7 @@ def _standardised(task: Task) -> Standard | None:
         square = weight @ (inner * inner)
         if not is_plain(mean, square):
             return None
-        if task.loss.kind == losses.REGRESSION:
+        if task.loss.kind == losses.REGRESSION and not has_log_link(task.loss):
             level = float(weight @ y)
             if not is_plain(level, float(weight @ (y - level) ** 2)):
                 return None
@@ -94,7 +108,9 @@ def _standardised(task: Task) -> Standard | None:
     inner *= shrink
     ridge = np.zeros(z.shape[1])
     ridge[:d] = task.l2 * shrink * shrink + ~known
-    return Standard(Columns(z, y, weight, task.loss, ridge), mean, shrink)
+    least, terms = least_and_terms(task.loss, y, weight)
+    rounding = 4.0 * EPSILON * terms if has_log_link(task.loss) else EPSILON * EPSILON
+    return Standard(Columns(z, y, weight, task.loss, ridge, least, rounding), mean, shrink)
 
 
 def _solved(task: Task, effort: Effort, standard: Standard, start: Any) -> Solution | None:
@@ -133,13 +149,19 @@ def _start(task: Task, standard: Standard, start: Any) -> Floats:
         u[:d][known] = coef[known] / shrink[known]
         if task.fit_intercept:
             u[d] = float(start.intercept) + float(np.sum(coef * standard.mean))
-    elif task.fit_intercept and not isinstance(task.loss, losses.SquaredHinge):
-        level = float(columns.weight @ columns.y)
-        if isinstance(task.loss, losses.LogLoss):
-            level = min(max(level, 1e-12), 1.0 - 1e-12)
-            level = math.log(level / (1.0 - level))
-        u[d] = level
+    elif task.fit_intercept:
+        u[d] = _null_level(task.loss, float(columns.weight @ columns.y))
     return u
+
+
+def _null_level(loss: Any, mean: float) -> float:
+    """Return about the best raw prediction without X, from the targets' mean."""
+    if has_log_link(loss):
+        return float(raw_of(loss, mean))
+    if isinstance(loss, losses.LogLoss):
+        mean = min(max(mean, 1e-12), 1.0 - 1e-12)
+        return math.log(mean / (1.0 - mean))
+    return 0.0 if loss.kind == losses.BINARY else mean
 
 
 def _model(task: Task, standard: Standard, u: Floats) -> Model:
@@ -168,7 +190,8 @@ def _solution(
     coef, intercept = _raw(task, standard, place.u)
     gap = _gap(task, standard, place, objective)
     left = min(left, gap)
-    converged = left <= max(effort.tol * objective, EPSILON * (objective + EPSILON))
+    floor = EPSILON * objective + standard.columns.rounding
+    converged = left <= max(effort.tol * objective, floor)
     named = dict(zip(("objective", "suboptimality"), history, strict=True))
     counts = len(history[0]), converged, named, State(coef, intercept)
     return Solution(coef, intercept, objective, gap, left, *counts)
@@ -191,4 +214,5 @@ def _gap(task: Task, standard: Standard, place: Place, objective: float) -> floa
         ends = [penalty_terms(coef, slope + by / shrink, 0.0, task.l2) for by in (-rest, rest)]
         terms = np.maximum(*ends)
     share = rest / max(size, 1e-300)
-    return min(objective, float(terms.sum()) + (ALLOWANCE + share) * objective)
+    rounding = ALLOWANCE * (objective + abs(standard.columns.least))
+    return min(objective, float(terms.sum()) + share * objective + rounding)
