@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgd.kernels import losses
+from fastgd.kernels._hook import hook
 from fastgd.kernels._jit import helper, kernel
 
-ARRIVED, USED_UP, FAILED = 0, 1, 2
+ARRIVED, USED_UP, FAILED, GOING_ON = 0, 1, 2, 3
 
 CAUTION = 2.0  # Newton's decrement is 0.4 to 1 of the suboptimality
 FINISHED = 1e-12  # relative: from here steps are taken while they shorten
@@ -17,6 +18,18 @@ LAST_STEPS = 8
 LEAST_PIVOT = 1e-10  # of a Hessian with a unit diagonal
 SUFFICIENT, SMALLEST_STEP = 1e-4, 1e-10  # Armijo; the smallest part of a step
 EPSILON = 2.0**-52
+
+
+class Place(NamedTuple):
+    """Where a descent stands; kernels change all of it in place.
+
+    u, gradient : (P,), float64, the point, and the objective's gradient there
+    curvature : (n_samples,) or (n_samples, K), float64, what the Hessian is made of
+    """
+
+    u: np.ndarray
+    gradient: np.ndarray
+    curvature: np.ndarray
 
 
 class Columns(NamedTuple):
@@ -38,17 +51,136 @@ class Columns(NamedTuple):
     least: float
     rounding: float
 
+    @staticmethod
+    def add_losses(columns, place):
+        """Return sum_i s_i loss_i; add its gradient, write s_i loss''_i."""
+        z, u, gradient, total = columns.z, place.u, place.gradient, 0.0
+        for i in range(z.shape[0]):
+            raw = 0.0
+            for j in range(u.shape[0]):
+                raw += z[i, j] * u[j]
+            s, y = columns.weight[i], columns.y[i]
+            total += s * losses.value(columns.loss, y, raw)
+            place.curvature[i] = s * losses.curvature(columns.loss, y, raw)
+            slope = s * losses.gradient(columns.loss, y, raw)
+            for j in range(u.shape[0]):
+                gradient[j] += slope * z[i, j]
+        return total
 
-class Place(NamedTuple):
-    """Where a descent stands; kernels change all of it in place.
+    @staticmethod
+    def add_hessian(columns, place, hessian):
+        """Add sum_i s_i loss''_i z_i z_i' to the lower triangle."""
+        z = columns.z
+        for i in range(z.shape[0]):
+            if place.curvature[i] > 0.0:
+                for a in range(z.shape[1]):
+                    pull = place.curvature[i] * z[i, a]
+                    for b in range(a + 1):
+                        hessian[a, b] += pull * z[i, b]
 
-    u, gradient : (P,), float64, the point, and the objective's gradient there
-    curvature : (n_samples,), float64, s_i loss''_i
+
+class Classes(NamedTuple):
+    """The same for softmax: u and ridge hold a part for each of K classes, one after the other.
+
+    y : (n_samples,), int32, the classes' numbers
+    is_free : bool, whether the last column is an intercept's, which has no penalty
+    scratch : (1 + K (K + 1) / 2, P (P + 1) / 2), float64, of one class's P columns
     """
 
-    u: np.ndarray
-    gradient: np.ndarray
-    curvature: np.ndarray
+    z: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    ridge: np.ndarray
+    is_free: bool
+    scratch: np.ndarray
+    least: float
+    rounding: float
+
+    @staticmethod
+    def add_losses(columns, place):
+        """Return sum_i s_i loss_i; add its gradient, write each class's probability."""
+        z, u, gradient, total = columns.z, place.u, place.gradient, 0.0
+        width, n_classes = z.shape[1], place.curvature.shape[1]
+        for i in range(z.shape[0]):
+            p = place.curvature[i]
+            for k in range(n_classes):
+                raw = 0.0
+                for j in range(width):
+                    raw += z[i, j] * u[k * width + j]
+                p[k] = raw
+            s, truth = columns.weight[i], columns.y[i]
+            total += s * losses.gradient_row(losses.Softmax(0.0), truth, p, p)
+            p[truth] = -_others(p, truth)  # with all digits, where it is nearly certain
+            for k in range(n_classes):
+                slope = s * p[k]
+                for j in range(width):
+                    gradient[k * width + j] += slope * z[i, j]
+            p[truth] += 1.0
+        return total
+
+    @staticmethod
+    def add_hessian(columns, place, hessian):
+        """Add sum_i s_i (diag(p_i) - p_i p_i') (x) z_i z_i' to the lower triangle.
+
+        What all intercepts share changes no prediction, and has no curvature: it gets one.
+        """
+        z, scratch = columns.z, columns.scratch
+        width, n_classes = z.shape[1], place.curvature.shape[1]
+        products = scratch[0]
+        scratch[1:] = 0.0
+        for i in range(z.shape[0]):
+            at = 0
+            for a in range(width):
+                for b in range(a + 1):
+                    products[at + b] = z[i, a] * z[i, b]
+                at += a + 1
+            p, pair = place.curvature[i], 1
+            for k in range(n_classes):
+                for m in range(k + 1):
+                    share = columns.weight[i] * p[k] * (_others(p, k) if k == m else -p[m])
+                    for e in range(products.shape[0]):
+                        scratch[pair, e] += share * products[e]
+                    pair += 1
+        pair = 1
+        for k in range(n_classes):
+            for m in range(k + 1):
+                _place_block(scratch[pair], hessian, k * width, m * width, width)
+                if columns.is_free:
+                    hessian[(k + 1) * width - 1, (m + 1) * width - 1] += 1.0 / n_classes**2
+                pair += 1
+
+
+@helper()
+def _others(p, k):
+    """Return the sum of all entries but one."""
+    total = 0.0
+    for m in range(p.shape[0]):
+        total += p[m] if m != k else 0.0
+    return total
+
+
+@helper()
+def _place_block(triangle, matrix, row, column, width):
+    """Add a symmetric block, of which the lower triangle is given."""
+    at = 0
+    for a in range(width):
+        for b in range(a + 1):
+            matrix[row + a, column + b] += triangle[at + b]
+            if b < a and row > column:
+                matrix[row + b, column + a] += triangle[at + b]
+        at += a + 1
+
+
+@hook
+def add_losses(columns, place):
+    """Return sum_i s_i loss_i; add its gradient, write what the Hessian is made of."""
+    return type(columns).add_losses(columns, place)
+
+
+@hook
+def add_hessian(columns, place, hessian):
+    """Add the losses' Hessian to the lower triangle."""
+    return type(columns).add_hessian(columns, place, hessian)
 
 
 @kernel(allocates=True)
@@ -61,7 +193,7 @@ def newton_steps(columns, place, told, pause):
 
     Parameters
     ----------
-    columns : Columns
+    columns : Columns or Classes
     place : Place, changed in place; its gradient and curvatures need not be known
     told : (most, 2), float64, written: objective and estimated suboptimality after each pass;
         there are ``most`` at most, that to the first point and the last steps not counted
@@ -79,107 +211,81 @@ def newton_steps(columns, place, told, pause):
     .. [1] Keerthi & DeCoste, "A Modified Finite Newton Method for Fast Solution of Large Scale
        Linear SVMs", 2005: a squared hinge has finitely many Hessians, and the last one is exact.
     """
-    size, most = place.u.shape[0], told.shape[0]
-    hessian, scale, step = np.empty((size, size)), np.empty(size), np.empty(size)
-    before, objective = np.empty(size), evaluate(columns, place)
-    passes, n_told, n_last, last, left, is_known = 0, 0, 0, np.inf, np.inf, False
+    size, most, u = place.u.shape[0], told.shape[0], place.u
+    hessian, scale, step, before = np.empty((size, size)), np.empty(size), np.zeros(size), u.copy()
+    passes, n_told, n_last, status, part = 0, 0, 0, GOING_ON, 0.0
+    objective, promise, rounding, last, left = np.inf, 0.0, 0.0, np.inf, np.inf
+    is_known = False
     while True:
-        if not is_known and not factorise(columns, place.curvature, hessian, scale) > LEAST_PIVOT:
-            return FAILED, passes, objective, left
-        decrement, length = direction(hessian, scale, place.gradient, step)
-        left = CAUTION * decrement
+        for j in range(size):  # one place where a place is evaluated, and one of the Hessian:
+            u[j] = before[j] + part * step[j]  # inlined again and again they take long to compile
+        found = evaluate(columns, place)
+        if status != GOING_ON:
+            return status, passes, found, left
+        if part > 0.0 and n_last == 0:
+            passes += 1
+            fall = objective - found
+            if not (fall > 0.0 and fall >= SUFFICIENT * part * promise):
+                part = shorter(part, promise, fall)
+                if part < SMALLEST_STEP or passes >= most:
+                    status, part = USED_UP if passes >= most else FAILED, 0.0
+                continue
+        elif part > 0.0 and not found <= objective + 8.0 * rounding:
+            status, part = ARRIVED, 0.0
+            continue
+        objective = found
+        while True:
+            if not is_known and not factorise(columns, place, hessian, scale) > LEAST_PIVOT:
+                return FAILED, passes, objective, left
+            decrement, length = direction(hessian, scale, place.gradient, step)
+            if not (is_known and length >= SHORTENED * last):
+                break
+            is_known = False
+        left, promise = CAUTION * decrement, 2.0 * decrement
         while n_told < passes:
             told[n_told, 0], told[n_told, 1] = objective, left
             n_told += 1
         rounding = EPSILON * objective + columns.rounding
-        is_last = n_last > 0 or left <= max(FINISHED * objective, rounding)
-        if is_last and is_known and length >= SHORTENED * last:
-            is_known = False
-            continue
-        if is_last and (n_last >= LAST_STEPS or not length < 0.5 * last or length == 0.0):
-            return ARRIVED, passes, objective, left
-        if not is_last and passes >= min(pause, most):
-            return USED_UP, passes, objective, left
-        before[:] = place.u
-        if is_last:
-            n_last, last, is_known = n_last + 1, length, True
-            found = move(columns, place, before, step, 1.0)
-            is_better = found <= objective + 8.0 * rounding
+        if n_last == 0 and left > max(FINISHED * objective, rounding):
+            if passes >= min(pause, most):
+                return USED_UP, passes, objective, left
         else:
-            found, tries = search(columns, place, before, step, objective, decrement, most - passes)
-            passes, is_better = passes + tries, found < objective
-        if is_better:
-            objective = found
-            continue
-        move(columns, place, before, step, 0.0)
-        status = ARRIVED if is_last else USED_UP if passes >= most else FAILED
-        return status, passes, objective, left
+            if n_last >= LAST_STEPS or not length < 0.5 * last or length == 0.0:
+                return ARRIVED, passes, objective, left
+            n_last, last, is_known = n_last + 1, length, True
+        before[:] = u
+        part = 1.0
 
 
 @helper()
-def search(columns, place, before, step, objective, decrement, most):
-    """Take a step, or as much of it as lowers the objective, in ``most`` passes at most.
-
-    Returns the objective, not lower than it was where nothing is, and the passes.
-    """
-    part, promise, tries = 1.0, 2.0 * decrement, 0
-    while part > SMALLEST_STEP and tries < most:
-        found = move(columns, place, before, step, part)
-        tries += 1
-        fall = objective - found
-        if fall >= SUFFICIENT * part * promise and fall > 0.0:
-            return found, tries
-        excess = part * promise - fall  # the parabola through both values and the slope
-        best = 0.5 * part * part * promise / excess if math.isfinite(excess) else 0.0
-        part = min(max(best, 0.1 * part), 0.5 * part)
-    return np.inf, tries
-
-
-@helper()
-def move(columns, place, before, step, part):
-    """Go to a part of a step, and evaluate there; return the objective."""
-    for j in range(step.shape[0]):
-        place.u[j] = before[j] + part * step[j] if part > 0.0 else before[j]
-    return evaluate(columns, place)
+def shorter(part, promise, fall):
+    """Return a smaller part of a step: the parabola's through both values and the slope."""
+    excess = part * promise - fall
+    best = 0.5 * part * part * promise / excess if math.isfinite(excess) else 0.0
+    return min(max(best, 0.1 * part), 0.5 * part)
 
 
 @helper()
 def evaluate(columns, place):
-    """Return the objective at a place; write its gradient and the rows' curvatures."""
-    z, u, gradient = columns.z, place.u, place.gradient
-    size, total, penalty = u.shape[0], -columns.least, 0.0
-    for j in range(size):
-        gradient[j] = columns.ridge[j] * u[j]
-        penalty += 0.5 * gradient[j] * u[j]
-    for i in range(columns.y.shape[0]):
-        raw = 0.0
-        for j in range(size):
-            raw += z[i, j] * u[j]
-        s, y = columns.weight[i], columns.y[i]
-        total += s * losses.value(columns.loss, y, raw)
-        place.curvature[i] = s * losses.curvature(columns.loss, y, raw)
-        slope = s * losses.gradient(columns.loss, y, raw)
-        for j in range(size):
-            gradient[j] += slope * z[i, j]
-    return max(total, 0.0) + penalty
+    """Return the objective at a place; write its gradient and what the Hessian is made of."""
+    u, penalty = place.u, 0.0
+    for j in range(u.shape[0]):
+        place.gradient[j] = columns.ridge[j] * u[j]
+        penalty += 0.5 * place.gradient[j] * u[j]
+    return max(add_losses(columns, place) - columns.least, 0.0) + penalty
 
 
 @helper()
-def factorise(columns, curvature, hessian, scale):
+def factorise(columns, place, hessian, scale):
     """Write the Hessian's Cholesky factor, scaled to a unit diagonal, into its lower triangle.
 
     Returns the least pivot, which is not positive where there is no such factor.
     """
-    z, size = columns.z, scale.shape[0]
+    size = scale.shape[0]
     for a in range(size):
         for b in range(a + 1):
             hessian[a, b] = columns.ridge[a] if a == b else 0.0
-    for i in range(curvature.shape[0]):
-        if curvature[i] > 0.0:
-            for a in range(size):
-                pull = curvature[i] * z[i, a]
-                for b in range(a + 1):
-                    hessian[a, b] += pull * z[i, b]
+    add_hessian(columns, place, hessian)
     for a in range(size):
         if not hessian[a, a] > 0.0:
             return 0.0
