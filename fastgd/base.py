@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import is_classifier
 from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -17,6 +17,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from fastgd import _resolve
+from fastgd._checked_once import CheckedOnce
 from fastgd._data.chunks import Chunks, InChunks, filled, first_rows
 from fastgd._data.source import Data, Source
 from fastgd._data.targets import NONE, Targets
@@ -39,7 +40,6 @@ from fastgd.schedules import SCHEDULES
 
 MAX_SEED = np.iinfo(np.int32).max
 FLOATS = [np.float64, np.float32]
-MOST_FOUND_RIGHT = 1 << 10  # sets of constructor parameters whose validation is remembered
 PASSIVE_AGGRESSIVE = ("pa1", "pa2")
 
 
@@ -68,7 +68,7 @@ class Validation(NamedTuple):
         return given["X_val"]
 
 
-class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
+class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
     """Base class of the stochastic estimators.
 
     A subclass says what its targets are (``fastgd._data.targets``); here is how parameters are
@@ -129,19 +129,6 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
         """Take the targets of a call to ``partial_fit``; the classes are for classifiers."""
         if first:
             self._learn_targets(y)
-
-    def _validate_params(self) -> None:
-        """Validate the constructor's parameters, if these values have not been found right before.
-
-        That takes longer than a small fit. Only values that compare by value are remembered.
-        """
-        values = tuple(getattr(self, name) for name in _parameter_names(type(self)))
-        kinds = tuple(map(type, values))
-        key = (type(self), kinds, values) if _BY_VALUE.issuperset(kinds) else None
-        if key is None or key not in _FOUND_RIGHT:
-            super()._validate_params()
-            if key is not None and len(_FOUND_RIGHT) < MOST_FOUND_RIGHT:
-                _FOUND_RIGHT.add(key)
 
     # -- fit and partial_fit --------------------------------------------------------------------
 
@@ -628,16 +615,6 @@ def _raw_of(X: Any, params: NDArray[Any]) -> NDArray[Any]:
     """Return the raw predictions of these parameters."""
     raw: NDArray[Any] = safe_sparse_dot(X, params[LINEAR.penalised], dense_output=True) + params[-1]
     return raw
-
-
-_BY_VALUE = frozenset({bool, int, float, str, type(None)})
-_FOUND_RIGHT: set[Any] = set()
-
-
-@functools.cache
-def _parameter_names(kind: type) -> tuple[str, ...]:
-    """Return the names of a class's constructor parameters."""
-    return tuple(kind._get_param_names())  # type: ignore[attr-defined]
 
 
 def _seed_of(random_state: Any) -> int:

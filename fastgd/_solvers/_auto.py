@@ -11,11 +11,13 @@ import numpy as np
 
 from fastgd._solvers import _gd, _piecewise, _saga, _sdca
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64, largest_matrix
+from fastgd._solvers._direct import directly
 from fastgd._solvers._exact import exact
 from fastgd._solvers._gd import gd
 from fastgd._solvers._least_norm import least_norm
+from fastgd._solvers._newton import newton
 from fastgd._solvers._piecewise import piecewise_linear
-from fastgd._solvers._problem import is_exact
+from fastgd._solvers._problem import is_deviance, is_exact
 from fastgd._solvers._requirements import Requires, check, lacking
 from fastgd._solvers._saga import saga
 from fastgd._solvers._sdca import mean_q, sdca
@@ -87,17 +89,29 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
     ValueError
         If a solver was asked for that cannot solve this task: the message says why.
     """
-    found: Answer = in_units(partial(_solve, solver), task, effort, start)
-    solution = as_stored(task, found.solution)
+    known = None if is_deviance(task.loss) else _of_few_columns(solver, task, effort, start)
+    found: Answer = known or in_units(partial(_solve, solver), task, effort, start)
+    solution = as_stored(task, found.solution, plain=known is not None)
     if solution.left > found.solution.left:  # what rounding has added may be more than was asked
         enough = max(effort.tol * abs(solution.objective), least_of(task))
         solution = solution._replace(converged=solution.converged and solution.left <= enough)
     return found._replace(solution=solution)
 
 
+def _of_few_columns(solver: str, task: Task, effort: Effort, start: Any) -> Answer | None:
+    """Solve a small, well-conditioned task by matrices at once; None for any other."""
+    if solver not in ("auto", "gd"):
+        return None
+    found = directly(task, effort) or newton(task, effort, _start_for("gd", task, start))
+    return None if found is None else Answer(found, "gd")
+
+
 def _solve(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
     """Solve a task in the units that it is given in; squared errors to the last digits."""
-    answer = _solved(solver, task, effort, start)
+    answer = None
+    if is_deviance(task.loss):  # whose units are what makes it well-conditioned
+        answer = _of_few_columns(solver, task, effort, start)
+    answer = answer or _solved(solver, task, effort, start)
     is_least_squares = isinstance(task.loss, losses.SquaredError)  # another parabola has a scale
     if not is_least_squares or effort.observer.stops:
         return answer

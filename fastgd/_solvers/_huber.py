@@ -187,7 +187,7 @@ def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> So
     """Return a solution as ``task.dtype`` keeps it, with its objective and gap."""
     if np.dtype(task.dtype) != np.float32:
         return found
-    coef, intercept, _ = rounded(task, found)
+    coef, intercept, _ = rounded(task, found, units_of(task))
     units = units_of(task)
     params = np.append(*units.from_user(coef, intercept))
     n, raw = task.y.shape[0], np.empty(task.y.shape[0])

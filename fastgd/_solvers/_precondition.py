@@ -402,17 +402,17 @@ def solve_l1(metric: Any, problem: Problem, point: Point, accuracy: float) -> tu
         t = np.tile(problem.threshold, max(1, problem.n_outputs))
         lowest = np.tile(problem.lowest, max(1, problem.n_outputs))
         sides = np.stack([t, lowest])
-        step, gain = _step_of_l1(full, gradient.T.ravel(), u.T.ravel(), sides, accuracy)
+        step, gain = step_of_l1(full, gradient.T.ravel(), u.T.ravel(), sides, accuracy)
         return step.reshape(u.T.shape).T, gain
     steps, gain, sides = np.zeros(u.T.shape), 0.0, np.stack([problem.threshold, problem.lowest])
     for k in range(u.shape[1]):
         g, own = np.ascontiguousarray(gradient[:, k]), np.ascontiguousarray(u[:, k])
-        steps[k], more = _step_of_l1(full, g, own, sides, accuracy)
+        steps[k], more = step_of_l1(full, g, own, sides, accuracy)
         gain += more
     return steps.T, gain
 
 
-def _step_of_l1(
+def step_of_l1(
     full: Floats, gradient: Floats, params: Floats, sides: Floats, accuracy: float
 ) -> tuple[Floats, float]:
     """Minimise the model by sweeps over the coordinates and exact steps on those that are not zero.

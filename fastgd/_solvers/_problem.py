@@ -166,13 +166,7 @@ def pose(task: Task) -> Problem:
     values = task.rows.values if isinstance(task.rows, Dense) else task.rows.data
     precise = values.dtype == np.float64 or n * d <= FINISHED_IN_FLOAT64 or d <= NARROW
     y: NDArray[Any] = np.ascontiguousarray(task.y, np.int32 if many else np.float64)
-    least = terms = 0.0
-    if is_deviance(task.loss):  # without it an objective may be negative, or zero
-        best = losses.raw_of_mean(task.loss, y)
-        least = total_loss(y, weight, task.loss, best)
-        terms = _size_of_terms(task.loss, weight, best - task.loss.level)
-    elif losses.kind_of(task.loss) == losses.REGRESSION:
-        terms = float(np.sqrt(weight @ (y * y)))
+    least, terms = least_and_terms(task.loss, y, weight)
     frame, peak = frame_of(task.rows, weight, d, task.fit_intercept)
     return Problem(
         task.rows,
@@ -192,6 +186,17 @@ def pose(task: Task) -> Problem:
         terms,
         largest_matrix(task.rows, n, d, task.n_outputs if many else 0, is_exact(task)),
     )
+
+
+def least_and_terms(loss: Any, y: NDArray[Any], weight: Floats) -> tuple[float, float]:
+    """Return the mean loss where predictions equal targets, and the size of what cancels in it."""
+    if is_deviance(loss):  # without it an objective may be negative, or zero
+        best = losses.raw_of_mean(loss, y)
+        least = float(total_loss(y, weight, loss, best))
+        return least, _size_of_terms(loss, weight, best - loss.level)
+    if losses.kind_of(loss) == losses.REGRESSION:
+        return 0.0, float(np.sqrt(weight @ (y * y)))
+    return 0.0, 0.0
 
 
 def is_exact(task: Task) -> bool:

@@ -12,8 +12,8 @@ import numpy as np
 from fastgd._solvers._columns import as_matrix
 from fastgd._solvers._problem import Floats, objective_of
 from fastgd._solvers._task import Solution, Task
-from fastgd._solvers._units import units_of
-from fastgd._validation import in_dtype
+from fastgd._solvers._units import Units, units_of
+from fastgd._validation import fits_in
 from fastgd.kernels import losses
 from fastgd.kernels.rows import Dense
 
@@ -22,11 +22,14 @@ NEGLIGIBLE, MOST_NEGLECTED = 1e-10, 1e-7  # of the objective: then it is not eva
 SHARE_OF_LEFT = 1e-3  # nor where it is so small a part of the suboptimality
 
 
-def as_stored(task: Task, found: Solution) -> Solution:
-    """Return a solution as ``task.dtype`` keeps it, with its objective, gap and suboptimality."""
+def as_stored(task: Task, found: Solution, *, plain: bool = False) -> Solution:
+    """Return a solution as ``task.dtype`` keeps it, with its objective, gap and suboptimality.
+
+    ``plain`` says that the task is known to need no units of its own.
+    """
     if np.dtype(task.dtype) != np.float32 or not _fits(found):
         return found
-    coef, intercept, change = rounded(task, found)
+    coef, intercept, change = rounded(task, found, Units(task) if plain else units_of(task))
     stored = found._replace(coef=coef, intercept=intercept)
     if hasattr(found.state, "coef"):
         stored = stored._replace(state=found.state._replace(coef=coef, intercept=intercept))
@@ -42,9 +45,7 @@ def as_stored(task: Task, found: Solution) -> Solution:
 
 def _fits(found: Solution) -> bool:
     """Tell whether float32 can hold a model: else it is kept in float64."""
-    parts = found.coef, found.intercept
-    is_finite = all(np.all(np.isfinite(part)) for part in parts)
-    return is_finite and all(in_dtype(part, np.float32).dtype == np.float32 for part in parts)
+    return all(fits_in(part, np.float32) for part in (found.coef, found.intercept))
 
 
 def _negligible(found: Solution) -> float:
@@ -53,13 +54,12 @@ def _negligible(found: Solution) -> float:
     return max(min(far, MOST_NEGLECTED * abs(found.objective)), NEGLIGIBLE * abs(found.objective))
 
 
-def rounded(task: Task, found: Solution) -> tuple[Floats, Any, float]:
+def rounded(task: Task, found: Solution, units: Units) -> tuple[Floats, Any, float]:
     """Return coefficients and intercepts, rounded, and a bound of what that adds to the objective.
 
     With v the mean square of what it adds to raw predictions, M the largest curvature and e the
     suboptimality:  M v / 2 + sqrt(2 M e v).
     """
-    units = units_of(task)
     coef = np.asarray(found.coef, np.float32).astype(np.float64)
     lost = np.asarray(found.coef, np.float64) - coef
     if units.origin is None and task.weight is None and not isinstance(task.rows, Dense):
