@@ -56,6 +56,7 @@ QUICK_WORK = 3e8  # products: 0.05 s
 SHARE_OF_TARGET = 0.1  # of what conjugate gradients may leave
 SMALLEST_TOL = 1e-15
 LEAST_SAMPLE, HESSIAN_ROWS = 20_000, 200  # rows a parameter: directions are then right to 1/14
+LONGER, MOST_LONGER = 2.0, 10.0  # times a step: what is worth another evaluation, and far enough
 SLOW, SLOWEST = 0.9, 0.99
 CAUTION_LATE = 1.5  # raw mnist: what is left was 1.5 times that from pass 100 to 390
 
@@ -134,6 +135,7 @@ class _Descent:
         self.first = point.objective
         self.objectives: list[float] = []  # of the points that were reached
         self.decrements: list[float] = []
+        self.trail: list[float] = []  # at the points that were reached, by whatever metric
         self.history = History([], [])
         self.n_passes, self.n_reported = 0, 0  # that to the first point is not counted
         self.lower, self.last_proof = 0.0, np.inf  # of the optimum: no objective is negative
@@ -148,6 +150,7 @@ class _Descent:
             self.problem = with_matrix_at_last(self.problem, self.n_passes)
             step, decrement = self._direction()
             self.decrements.append(decrement)
+            self.trail[len(self.objectives) - 1 :] = [decrement]
             self.left, is_shown = self._suboptimality(decrement)
             if self._renews_metric(is_shown):
                 continue
@@ -201,7 +204,7 @@ class _Descent:
         if self.problem.is_smooth or left > CONFIRMED_FROM * self._target():
             return left, is_shown
         # sweeps over coordinates may stop short of the model's minimum, and promise too little
-        left = max(left, MORE_CAUTION * left_of(self.decrements, self.objectives))
+        left = max(left, MORE_CAUTION * left_of(self.trail, self.objectives))
         return left, left <= self._target()
 
     def _estimate(self, decrement: float) -> tuple[float, bool]:
@@ -325,6 +328,9 @@ class _Descent:
         self.n_passes += tries
         if following is None:
             return self._knows_more(decrement)
+        if length == 1.0 and not self.problem.is_smooth:  # no corrections learn of such steps
+            following, tries = _further(self.problem, self.point, following, budget - tries)
+            self.n_passes += tries
         self.pairs.add(following.u - self.point.u, following.gradient - self.point.gradient)
         self.objectives.append(following.objective)
         self.is_stuck = length < SHORT
@@ -511,6 +517,30 @@ def _search(
         best = 0.5 * length * length * promise / excess if np.isfinite(excess) else 0.0
         length = min(max(best, 0.1 * length), 0.5 * length)
     return None, length, tries
+
+
+def _further(
+    problem: Problem, point: Point, reached: Point, budget: int
+) -> tuple[Point, int]:
+    """Go on along a step that turned out to be short: to the minimum of the parabola it shows.
+
+    Nearly dependent columns leave directions of less curvature than a matrix of products can show,
+    and a metric that has grown stale has too much of it. Returns the point and the evaluations.
+    """
+    step, length, tries = reached.u - point.u, 1.0, 0
+    slope = -float(np.vdot(point.gradient, step))
+    slope += float(np.sum(problem.threshold @ (np.abs(point.u) - np.abs(reached.u))))
+    while tries < budget:
+        missed = length * slope - (point.objective - reached.objective)
+        best = 0.5 * length * length * slope / missed if missed > 0.0 else np.inf
+        if not best >= LONGER * length:
+            break
+        best = min(best, MOST_LONGER * length)
+        further, tries = evaluate(problem, point.u + best * step), tries + 1
+        if not further.objective < reached.objective:
+            break
+        reached, length = further, best
+    return reached, tries
 
 
 def draw(problem: Problem, size: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
