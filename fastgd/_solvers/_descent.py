@@ -140,6 +140,7 @@ class _Descent:
         self.n_passes, self.n_reported = 0, 0  # that to the first point is not counted
         self.lower, self.last_proof = 0.0, np.inf  # of the optimum: no objective is negative
         self.since, self.is_stuck, self.is_fresh = 0, False, isinstance(metric, Implicit)
+        self.is_short = False  # whether the last step of a fresh metric was, by far
         self.trusted = self._trust(metric) if is_exact(problem, metric) else None
 
     def run(self) -> Outcome:
@@ -201,9 +202,11 @@ class _Descent:
         bound = self.point.objective - self.lower
         if bound <= self._target():
             return min(left, bound), True
-        if self.problem.is_smooth or left > CONFIRMED_FROM * self._target():
+        is_right = self.problem.is_smooth and not self.is_short
+        if is_right or left > CONFIRMED_FROM * self._target():
             return left, is_shown
-        # sweeps over coordinates may stop short of the model's minimum, and promise too little
+        # sweeps over coordinates may stop short of the model's minimum, a matrix of products shows
+        # no curvature below its rounding: both promise too little
         left = max(left, MORE_CAUTION * left_of(self.trail, self.objectives))
         return left, left <= self._target()
 
@@ -328,9 +331,13 @@ class _Descent:
         self.n_passes += tries
         if following is None:
             return self._knows_more(decrement)
-        if length == 1.0 and not self.problem.is_smooth:  # no corrections learn of such steps
+        is_newton = self.is_fresh and self.damping.amount == 0.0
+        if length == 1.0 and (is_newton or not self.problem.is_smooth):  # else pairs learn
             following, tries = _further(self.problem, self.point, following, budget - tries)
             self.n_passes += tries
+            self.is_short = tries > 0
+        elif length < 1.0:
+            self.is_short = False
         self.pairs.add(following.u - self.point.u, following.gradient - self.point.gradient)
         self.objectives.append(following.objective)
         self.is_stuck = length < SHORT
@@ -519,9 +526,7 @@ def _search(
     return None, length, tries
 
 
-def _further(
-    problem: Problem, point: Point, reached: Point, budget: int
-) -> tuple[Point, int]:
+def _further(problem: Problem, point: Point, reached: Point, budget: int) -> tuple[Point, int]:
     """Go on along a step that turned out to be short: to the minimum of the parabola it shows.
 
     Nearly dependent columns leave directions of less curvature than a matrix of products can show,

@@ -22,6 +22,7 @@ from fastgd._solvers import _costs
 from fastgd._solvers._implicit import COST_OF_PRODUCT, EXPECTED_STEPS, Implicit
 from fastgd._solvers._l1_model import minimise_model
 from fastgd._solvers._problem import Point, Problem, over_shards
+from fastgd._solvers._thin import with_root
 from fastgd.kernels import losses
 from fastgd.kernels.objective import weigh_classes, weigh_rows
 from fastgd.kernels.products import add_products
@@ -89,7 +90,8 @@ def hessian(problem: Problem, point: Point, damping: "Damping | None" = None) ->
     product = _products_of_classes(problem, point.u) if many else products(problem, point.curvature)
     if damping is not None and damping.amount > 0.0:
         damping.add_to(product, problem)
-    return factorise(problem, product, True)
+        return factorise(problem, product, True)
+    return with_root(problem, factorise(problem, product, True), point.curvature)
 
 
 AnyMetric = Metric | Implicit
