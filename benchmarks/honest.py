@@ -6,9 +6,9 @@
 
 A fit is honest if its objective is at most ``tol`` (relative) above the lowest one that any fit
 found, or if it warned that it is not; and if ``gap_`` is at least its distance from that.
-Objectives are computed anew, by numpy in its widest float, from ``coef_`` and ``intercept_``. The lowest
-objective comes from this library at tol=1e-15 in float64, from scikit-learn's solvers at their
-tightest, and from every other fit of the same problem.
+Objectives are computed anew, by numpy in its widest float, from ``coef_`` and ``intercept_``. The
+lowest objective comes from this library at tol=1e-15 in float64, from scikit-learn's solvers at
+their tightest, and from every other fit of the same problem.
 
 Printed for each problem: the share of fits within tol, the median and the largest of (distance over
 tol), the fits whose ``gap_`` is below their distance, the fits that end higher than one with a

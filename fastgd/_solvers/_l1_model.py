@@ -71,13 +71,11 @@ def _to_minimum_of_support(
 
     ``step`` is changed in place. Returns the model's decrease, and how many systems were solved.
     """
-    total = 0.0
-    for count in range(MOST_EXACT):
+    total, n_left_out, n_solved = 0.0, 1, 0
+    while n_left_out > 0 and n_solved < MOST_EXACT:
         more, n_left_out = _towards_minimum(full, gradient, params, sides, step)
-        total += more
-        if n_left_out == 0:
-            break
-    return total, count + 1
+        total, n_solved = total + more, n_solved + 1
+    return total, n_solved
 
 
 def _towards_minimum(
