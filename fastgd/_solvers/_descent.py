@@ -56,6 +56,7 @@ QUICK_WORK = 3e8  # products: 0.05 s
 SHARE_OF_TARGET = 0.1  # of what conjugate gradients may leave
 SMALLEST_TOL = 1e-15
 LEAST_SAMPLE, HESSIAN_ROWS = 20_000, 200  # rows a parameter: directions are then right to 1/14
+LONGER, MOST_LONGER = 2.0, 10.0  # times a step: what is worth another evaluation, and far enough
 SLOW, SLOWEST = 0.9, 0.99
 CAUTION_LATE = 1.5  # raw mnist: what is left was 1.5 times that from pass 100 to 390
 
@@ -134,10 +135,12 @@ class _Descent:
         self.first = point.objective
         self.objectives: list[float] = []  # of the points that were reached
         self.decrements: list[float] = []
+        self.trail: list[float] = []  # at the points that were reached, by whatever metric
         self.history = History([], [])
         self.n_passes, self.n_reported = 0, 0  # that to the first point is not counted
         self.lower, self.last_proof = problem.lowest_objective, np.inf  # of the optimum
         self.since, self.is_stuck, self.is_fresh = 0, False, isinstance(metric, Implicit)
+        self.is_short = False  # whether the last step of a fresh metric was, by far
         self.trusted = self._trust(metric) if is_exact(problem, metric) else None
 
     def run(self) -> Outcome:
@@ -148,6 +151,7 @@ class _Descent:
             self.problem = with_matrix_at_last(self.problem, self.n_passes)
             step, decrement = self._direction()
             self.decrements.append(decrement)
+            self.trail[len(self.objectives) - 1 :] = [decrement]
             self.left, is_shown = self._suboptimality(decrement)
             needs_proof = self._needs_proof(is_shown)
             if needs_proof and self._postpones_proof():
@@ -207,10 +211,12 @@ class _Descent:
         bound = self.point.objective - self.lower
         if bound <= self._target():
             return min(left, bound), True
-        if self.problem.is_smooth or left > CONFIRMED_FROM * self._target():
+        is_right = self.problem.is_smooth and not self.is_short
+        if is_right or left > CONFIRMED_FROM * self._target():
             return left, is_shown
-        # sweeps over coordinates may stop short of the model's minimum, and promise too little
-        left = max(left, MORE_CAUTION * left_of(self.decrements, self.objectives))
+        # sweeps over coordinates may stop short of the model's minimum, a matrix of products shows
+        # no curvature below its rounding: both promise too little
+        left = max(left, MORE_CAUTION * left_of(self.trail, self.objectives))
         return left, left <= self._target()
 
     def _estimate(self, decrement: float) -> tuple[float, bool]:
@@ -391,6 +397,13 @@ class _Descent:
         self.n_passes += tries
         if following is None:
             return self._knows_more(decrement)
+        is_newton = self.is_fresh and self.damping.amount == 0.0
+        if length == 1.0 and (is_newton or not self.problem.is_smooth):  # else pairs learn
+            following, tries = _further(self.problem, self.point, following, budget - tries)
+            self.n_passes += tries
+            self.is_short = tries > 0
+        elif length < 1.0:
+            self.is_short = False
         self.pairs.add(following.u - self.point.u, following.gradient - self.point.gradient)
         self.objectives.append(following.objective)
         self.is_stuck = length < SHORT
@@ -590,3 +603,25 @@ def _search(
         best = 0.5 * length * length * promise / excess if np.isfinite(excess) else 0.0
         length = min(max(best, 0.1 * length), 0.5 * length)
     return None, length, tries
+
+
+def _further(problem: Problem, point: Point, reached: Point, budget: int) -> tuple[Point, int]:
+    """Go on along a step that turned out to be short: to the minimum of the parabola it shows.
+
+    Nearly dependent columns leave directions of less curvature than a matrix of products can show,
+    and a metric that has grown stale has too much of it. Returns the point and the evaluations.
+    """
+    step, length, tries = reached.u - point.u, 1.0, 0
+    slope = -float(np.vdot(point.gradient, step))
+    slope += float(np.sum(problem.threshold @ (np.abs(point.u) - np.abs(reached.u))))
+    while tries < budget:
+        missed = length * slope - (point.objective - reached.objective)
+        best = 0.5 * length * length * slope / missed if missed > 0.0 else np.inf
+        if not best >= LONGER * length:
+            break
+        best = min(best, MOST_LONGER * length)
+        further, tries = evaluate(problem, point.u + best * step), tries + 1
+        if not further.objective < reached.objective:
+            break
+        reached, length = further, best
+    return reached, tries

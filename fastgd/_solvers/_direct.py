@@ -16,7 +16,7 @@ from scipy.linalg.lapack import dpocon, dpotrf, dpotrs
 from fastgd._observer import Model
 from fastgd._solvers._certificates import penalty_terms
 from fastgd._solvers._columns import as_dense
-from fastgd._solvers._precondition import step_of_l1
+from fastgd._solvers._l1_model import minimise_model
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
@@ -158,7 +158,7 @@ def _of_corners(
     matrix, along = moments.matrix, moments.along
     nothing = np.zeros(threshold.shape[0])
     sides = np.stack([threshold, nothing - np.inf])
-    signs = np.sign(step_of_l1(matrix, -along, nothing, sides, ACCURACY)[0])
+    signs = np.sign(minimise_model(matrix, -along, nothing, sides, ACCURACY)[0])
     for _ in range(SWAPS):
         chosen = np.flatnonzero(signs)
         u, factor = np.zeros(threshold.shape[0]), np.empty((0, 0))

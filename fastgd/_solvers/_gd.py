@@ -207,6 +207,7 @@ def certified(problem: Problem, outcome: Outcome, effort: Effort) -> Solution:
     point, gap = certify(precise, outcome.point)
     if is_exact(problem, outcome.metric) and problem.is_smooth and outcome.converged:
         gap = min(gap, outcome.left)  # of a parabola the decrement is all that is left
+    gap = min(gap, max(point.objective, 0.0)) if gap < np.inf else gap
     found = solution(precise, outcome._replace(point=point), effort)
     left = min(found.left, gap, max(point.objective - problem.lowest_objective, 0.0))
     target = max(effort.tol * abs(found.objective), outcome.floor)

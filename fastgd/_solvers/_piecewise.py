@@ -7,7 +7,7 @@ import numpy as np
 
 from fastgd._observer import Scaled
 from fastgd._solvers._costs import LARGEST_MATRIX
-from fastgd._solvers._dual_points import kinks_of, products_with, rounding_of
+from fastgd._solvers._dual_points import kinks_of, products_with, rounding_of, rounding_of_gap
 from fastgd._solvers._gd import finished_tolerance
 from fastgd._solvers._interior import Ended, Target, interior
 from fastgd._solvers._multipliers import MOST_ROUNDS, by_multipliers
@@ -56,9 +56,10 @@ def with_dual(task: Task, effort: Effort, start: State | None = None) -> tuple[S
         "objective": [unit * value for value in ended.objectives],
         "suboptimality": [unit * value for value in ended.gaps],
     }
-    gap = unit * found.gap
+    off = rounding_of_gap(problem, kinks_of(task.loss, problem.y, problem.weight), found.u)
+    left, gap = unit * found.gap, unit * min(found.gap + off, found.objective)
     about = passes, ended.converged, history, State(coef, intercept)
-    return Solution(coef, intercept, unit * found.objective, gap, gap, *about), found.dual
+    return Solution(coef, intercept, unit * found.objective, gap, left, *about), found.dual
 
 
 def refuse_infinite(*numbers: Any) -> None:

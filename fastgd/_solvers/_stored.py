@@ -5,7 +5,7 @@ float32, a coefficient moves all predictions by its error times the column's mea
 rounded last, makes up for that. What is left is counted in the objective and its bound.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,9 +15,9 @@ from fastgd._solvers._task import Solution, Task
 from fastgd._solvers._units import Units, units_of
 from fastgd._validation import fits_in
 from fastgd.kernels import losses
+from fastgd.kernels.objective import predict_raw, total_loss
 from fastgd.kernels.rows import Dense
 
-ROUNDINGS = 4.0  # in units of the last digit
 NEGLIGIBLE, MOST_NEGLECTED = 1e-10, 1e-7  # of the objective: then it is not evaluated anew
 SHARE_OF_LEFT = 1e-3  # nor where it is so small a part of the suboptimality
 
@@ -95,12 +95,56 @@ def _growth(task: Task, found: Solution, square: float) -> float:
     return 0.5 * largest * square + float(np.sqrt(2.0 * largest * left * square))
 
 
-def least_of(task: Task) -> float:
-    """Return the squared loss that is rounding of predictions as large as the targets are."""
-    if losses.kind_of(task.loss) != losses.REGRESSION or losses.link_of(task.loss) is not None:
-        return 0.0
-    off = ROUNDINGS * float(np.finfo(np.dtype(task.dtype)).eps)
-    return off * off * float(np.mean(np.square(task.y, dtype=np.float64)))
+class Roundings(NamedTuple):
+    """By how much an objective may grow where numbers are rounded to the dtype of X.
+
+    parameters : float, coefficients and intercept each by itself
+    predictions : float, raw predictions alone: no coefficients of this dtype avoid it
+    """
+
+    parameters: float
+    predictions: float
+
+
+def roundings_of(task: Task, coef: Floats, intercept: Any) -> Roundings:
+    """Return what rounding to the dtype of X may change at a regression.
+
+    A raw prediction m_i moves by d_i = eps (|x_i| |w| + |b|) at most, or by eps |m_i|. At an
+    optimum only what is left of both directions counts,
+    sum_i s_i ((loss(m_i + d_i) + loss(m_i - d_i)) / 2 - loss(m_i)): of a curvature c that is
+    c d^2 / 2, at a kink a part of d itself.
+    """
+    eps = float(np.finfo(np.dtype(task.dtype)).eps)
+    coef, intercept = np.asarray(coef, np.float64), float(intercept)
+    apart = _sizes(task, np.abs(coef)) + abs(intercept)
+    weight = np.full(apart.shape[0], 1.0 / apart.shape[0])
+    if task.weight is not None:
+        weight = np.asarray(task.weight, np.float64) / np.sum(task.weight, dtype=np.float64)
+    units = units_of(task)
+    params, raw = np.append(*units.from_user(coef, intercept)), np.empty(apart.shape[0])
+    predict_raw(units.task.rows, params, 0, raw.shape[0], raw)
+    of_user = units.scale * raw + units.level
+    sides = (eps / units.scale) * apart, (eps / units.scale) * np.abs(of_user)
+    return Roundings(*(_growth_on_both_sides(units, weight, raw, moved) for moved in sides))
+
+
+def _growth_on_both_sides(units: Units, weight: Floats, raw: Floats, moved: Floats) -> float:
+    """Return how far the mean of the losses at raw + moved and raw - moved is above that at raw."""
+    y, loss = np.ascontiguousarray(units.task.y, np.float64), units.task.loss
+    here, up, down = (
+        float(total_loss(y, weight, loss, raw + side * moved)) for side in (0.0, 1.0, -1.0)
+    )
+    grown = units.of_figure(max(0.5 * (up + down) - here, 0.0))
+    return grown if np.isfinite(grown) else 0.0
+
+
+def _sizes(task: Task, coef: Floats) -> Floats:
+    """Return |x_i| |w| of all rows."""
+    rows = task.rows
+    if isinstance(rows, Dense):
+        sizes: Floats = np.abs(rows.values) @ coef
+        return sizes
+    return np.asarray(abs(as_matrix(rows, task.y.shape[0], task.n_features)) @ coef, np.float64)
 
 
 def _products(task: Task, coef: Floats) -> Floats:
