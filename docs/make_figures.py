@@ -224,10 +224,12 @@ def path_of(tag: Any, rate: float) -> np.ndarray:
     """Return the two parameters before and after each step."""
     state, w = np.zeros((max(tag.n_slots, 1), 2)), START.copy()
     path = [w.copy()]
-    for pace in tag.paces(tag, np.full(N_STEPS, rate), 1):
+    for step_coefs in tag.step_coefficients(tag, np.full(N_STEPS, rate), 1):
         gradient = CURVATURES * w
         for c in range(2):
-            w[c], _ = optimizers.move(tag, ElasticNet(), tuple(pace), w[c], gradient[c], state, c)
+            w[c], _ = optimizers.move(
+                tag, ElasticNet(), tuple(step_coefs), w[c], gradient[c], state, c
+            )
         path.append(w.copy())
     return np.array(path)
 

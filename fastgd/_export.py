@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastgd._data.targets import Multiclass, Multilabel
 from fastgd.base import BaseSGD
-from fastgd.kernels.losses import LOG, Focal
+from fastgd.kernels.losses import LOG, Focal, link_of
 from fastgd.linear_model import SGDClassifier, SGDOneClassSVM, SGDRegressor
 from fastgd.linear_model._solved import SolvedModel
 
@@ -123,7 +123,7 @@ def _one_for_each_label(estimator: SGDClassifier) -> OneVsRestClassifier:
 
 
 def _regressor(estimator: SGDRegressor) -> Any:
-    is_log = getattr(type(estimator._loss_tag()), "link", None) == LOG
+    is_log = link_of(estimator._loss_tag()) == LOG
     if is_log and estimator.coef_.ndim == 2:
         return _one_for_each_target(estimator)
     if is_log:

@@ -12,8 +12,8 @@ import numpy as np
 from fastgd import _fields, schedules
 from fastgd._validation import frozen
 from fastgd.kernels.losses import LOSSES
-from fastgd.kernels.optimizers import OPTIMIZERS, Ftrl, LazyMoments, PassiveAggressive, Sgd
-from fastgd.kernels.penalties import Bounded, ElasticNet, Weighted
+from fastgd.kernels.optimizers import OPTIMIZERS, LazyMoments, PassiveAggressive
+from fastgd.kernels.penalties import ElasticNet
 from fastgd.kernels.transforms import TRANSFORMS, Clip, Identity, Qsgd, TopK, Transform
 
 Schedule = Callable[[Any], Any]  # from step numbers to their rates, arrays of float64
@@ -102,8 +102,8 @@ def penalty(name: Any, alpha: float, l1_ratio: float | None) -> Any:
 def _check_penalty(tag: Any) -> None:
     _fields.refuse_class("penalty", tag)
     _fields.check("penalty", tag, tag._asdict(), _OF_PENALTIES)
-    if isinstance(tag, Bounded) and not tag.low <= tag.high:
-        _fields.refuse("penalty", tag, "low", f"<= high, which is {tag.high!r}")
+    if hasattr(type(tag), "check"):
+        type(tag).check(tag)
 
 
 def _are_factors(given: Any) -> bool:
@@ -120,21 +120,15 @@ def spread(tag: Any, shape: tuple[int, ...]) -> Any:
     ValueError
         If there is not one factor for each feature.
     """
-    if not isinstance(tag, Weighted):
+    if not hasattr(type(tag), "spread"):
         return tag
-    factors = np.asarray(tag.factors)
-    if factors.shape != (shape[0] - 1,):
-        raise ValueError(
-            f"factors of Weighted has shape {factors.shape}, but X has {shape[0] - 1} features."
-        )
-    return tag._replace(factors=np.repeat(factors, shape[1] if len(shape) > 1 else 1))
+    return type(tag).spread(tag, shape[0] - 1, shape[1] if len(shape) > 1 else 1)
 
 
 def start_within(tag: Any, params: np.ndarray, layout: Any) -> None:
     """Move penalised parameters into a penalty's bounds, in place; the others have none."""
-    if isinstance(tag, Bounded):
-        coef = params[layout.penalised]
-        np.clip(coef, tag.low, tag.high, out=coef)
+    if hasattr(type(tag), "project"):
+        type(tag).project(tag, params[layout.penalised])
 
 
 def largest_l2(tag: Any) -> float:
@@ -143,34 +137,36 @@ def largest_l2(tag: Any) -> float:
 
 
 def check_together(loss_tag: Any, penalty_tag: Any, optimizer_tag: Any) -> None:
-    """Refuse rules that no kernel knows.
+    """Refuse a penalty or a loss that lacks what the optimizer requires of it.
 
     Raises
     ------
     ValueError
-        If FTRL is to follow a penalty that it has no closed form for, or passive-aggressive steps
-        a loss that is not of a single output.
+        Which one lacks what.
     """
-    if isinstance(optimizer_tag, Ftrl) and not hasattr(penalty_tag, "leader"):
-        raise ValueError(
-            f"optimizer 'ftrl' has no closed form under penalty {type(penalty_tag).__name__}; use "
-            "ElasticNet, Bounded or Weighted, or another optimizer."
-        )
-    if isinstance(optimizer_tag, PassiveAggressive) and hasattr(loss_tag, "gradient_row"):
-        raise ValueError(
-            f"Passive-aggressive steps are not defined for loss {type(loss_tag).__name__}, which "
-            "is one of all outputs; use one-vs-rest."
-        )
+    name = type(optimizer_tag).__name__
+    required = {
+        "penalty": (penalty_tag, getattr(optimizer_tag, "penalty_methods", ())),
+        "loss": (loss_tag, getattr(optimizer_tag, "loss_methods", ())),
+    }
+    for kind, (tag, methods) in required.items():
+        missing = [method for method in methods if not hasattr(type(tag), method)]
+        if missing:
+            raise ValueError(
+                f"The optimizer {name} needs a {kind} with {' and '.join(missing)}, which "
+                f"{type(tag).__name__} has not; use another {kind} or another optimizer."
+            )
 
 
 def optimizer(name: Any, *, sparse: bool) -> Any:
     """Return the optimizer of a name or the object, in the form that these rows call for."""
     tag = OPTIMIZERS[name] if isinstance(name, str) else name
     _check_optimizer(tag)
-    if not hasattr(tag, "rests_on_sparse"):
+    if not hasattr(tag, "lazy_on_sparse"):
         return tag
-    lazy = sparse and tag.rests_on_sparse if tag.lazy is None else tag.lazy
-    tag = tag._replace(lazy=None)
+    said = getattr(tag, "lazy", None)
+    lazy = sparse and tag.lazy_on_sparse if said is None else said
+    tag = tag._replace(lazy=None) if "lazy" in tag._fields else tag
     return LazyMoments(tag) if lazy else tag
 
 
@@ -218,9 +214,10 @@ def _named_schedule(
 ) -> Schedule:
     """Return the schedule of a name."""
     rule, eta0 = estimator.learning_rate, estimator.eta0
-    if isinstance(optimizer_tag, PassiveAggressive):
+    is_constant = getattr(optimizer_tag, "rate_is_constant", None)
+    if is_constant:
         return schedules.Constant(eta0)
-    if rule == type(estimator)._default_learning_rate and not isinstance(optimizer_tag, Sgd):
+    if rule == type(estimator)._default_learning_rate and is_constant is None:
         kind: Any = type(estimator)
         own = eta0 == _default_eta0(kind)
         return schedules.Constant(optimizer_tag.eta0 if own else eta0)

@@ -37,13 +37,19 @@ def n_threads(n_jobs: int | None) -> int:
     ValueError
         If it is 0.
     """
-    processors = int(joblib.cpu_count())
+    processors = _processors(os.getpid())
     if n_jobs is None:
         limits = [os.environ.get(name, "") for name in LIMITS]
         return min([processors, *(int(limit) for limit in limits if limit.isdigit())]) or 1
     if n_jobs == 0:
         raise ValueError("n_jobs must be None, a positive number or a negative one, got 0.")
     return int(n_jobs) if n_jobs > 0 else max(processors + 1 + int(n_jobs), 1)
+
+
+@functools.cache
+def _processors(_process: int) -> int:
+    """Return how many this process may use; to look for limits of containers reads files."""
+    return int(joblib.cpu_count())
 
 
 @contextmanager
@@ -62,10 +68,12 @@ def in_threads(task: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]
     What a task hands to ``in_threads`` runs in the task's own thread, so that none waits for
     another.
     """
+    calls = list(zip(*arguments, strict=True))
+    if len(calls) < 2:
+        return [task(*call) for call in calls]
     allowed = _allowed.get()
     allowed = n_threads(None) if allowed is None else allowed
-    calls = list(zip(*arguments, strict=True))
-    if min(allowed, len(calls)) < 2:
+    if allowed < 2:
         return [task(*call) for call in calls]
 
     def alone(call: tuple[Any, ...]) -> Any:

@@ -15,7 +15,7 @@ from sklearn.base import _fit_context
 from sklearn.utils.validation import check_array, validate_data
 
 from fastgd._data.arrays import is_plain, is_plain_column, learn_shape
-from fastgd.kernels.losses import NONNEGATIVE, POSITIVE, Tweedie
+from fastgd.kernels.losses import NONNEGATIVE, POSITIVE, domain_of
 from fastgd.kernels.rows import CSR, Dense
 
 LEAST_WEIGHT, LARGEST_WEIGHT = 1e-300, 1e300  # sums of weights that can be divided by
@@ -38,7 +38,7 @@ def check_X_y(
     if is_plain(estimator, X, dtype, reset=reset) and is_plain_column(y, X.shape[0]):
         if reset:
             learn_shape(estimator, X)
-        return X, y
+        return check_sparse(X), y
     X, y = validate_data(estimator, X, y, reset=reset, dtype=dtype, **ACCEPTED, **checks)
     return check_sparse(X), y
 
@@ -46,7 +46,7 @@ def check_X_y(
 def check_X(estimator: Any, X: Any, *, reset: bool, dtype: Any = "numeric") -> Any:
     """Validate rows without targets: float32, float64 and CSR of them are not copied."""
     if not reset and is_plain(estimator, X, dtype, reset=False):
-        return X
+        return X if dtype == "numeric" else check_sparse(X)
     if not reset and dtype == "numeric":  # to predict takes no kernel, and any layout
         return validate_data(estimator, X, reset=False, accept_sparse="csr")
     return check_sparse(validate_data(estimator, X, reset=reset, dtype=dtype, **ACCEPTED))
@@ -170,20 +170,16 @@ def inverse_strength(C: float, mass: float) -> float:
 def in_dtype(values: Any, dtype: Any) -> NDArray[Any]:
     """Return parameters in the dtype of X; in float64 where float32 cannot hold them."""
     wide = np.asarray(values, np.float64)
-    largest = float(np.max(np.abs(wide), initial=0.0))
+    return wide.astype(dtype) if fits_in(wide, dtype) else wide
+
+
+def fits_in(values: Any, dtype: Any) -> bool:
+    """Tell whether a dtype can hold parameters: their largest magnitude, that is."""
+    if dtype == np.float64:
+        return True
+    largest = float(np.abs(values).max(initial=0.0))
     limits = np.finfo(dtype)
-    if largest > float(limits.max) or 0.0 < largest < float(limits.tiny):
-        return wide
-    return wide.astype(dtype)
-
-
-def domain(loss: Any) -> str | None:
-    """Return which targets a loss allows: "nonnegative", "positive", or None for all."""
-    if isinstance(loss, Tweedie):
-        if loss.power <= 0:
-            return None
-        return NONNEGATIVE if loss.power < 2 else POSITIVE
-    return getattr(type(loss), "domain", None)
+    return largest == 0.0 or float(limits.tiny) <= largest <= float(limits.max)
 
 
 def check_targets(loss: Any, y: NDArray[Any]) -> None:
@@ -194,7 +190,7 @@ def check_targets(loss: Any, y: NDArray[Any]) -> None:
     ValueError
         If y holds a negative number, or a zero where the loss asks for positive ones.
     """
-    allowed, least = domain(loss), y.min()
+    allowed, least = domain_of(loss), y.min()
     if (allowed == NONNEGATIVE and least < 0) or (allowed == POSITIVE and least <= 0):
         raise ValueError(
             f"Some value(s) of y are out of the valid range of the loss {type(loss).__name__!r}: "

@@ -3,12 +3,13 @@
 import functools
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import is_classifier
 from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -16,17 +17,19 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from fastgd import _resolve
-from fastgd._data.source import Data
+from fastgd._checked_once import CheckedOnce
+from fastgd._data.chunks import Chunks, InChunks, filled, first_rows
+from fastgd._data.source import Data, Source
 from fastgd._data.targets import NONE, Targets
 from fastgd._engines.protocol import LINEAR
 from fastgd._sklearn_callbacks import CallbackSupport
 from fastgd._training.divergence import Diverged
-from fastgd._training.linear import train
+from fastgd._training.linear import in_memory, train
 from fastgd._training.progress import History, Progress, Settings, cut_back_on_failure
 from fastgd._training.stopping import Score
 from fastgd._training.trainer import warn_if_unfinished
 from fastgd._undo import or_as_before
-from fastgd._validation import check_weight, check_X, check_X_y, refuse_no_weight
+from fastgd._validation import check_weight, check_X, check_X_y, fit_context, refuse_no_weight
 from fastgd._watching import Given, TrainingWatch, watched
 from fastgd.kernels.losses import LOSSES
 from fastgd.kernels.optimizers import OPTIMIZERS, Sgd
@@ -37,7 +40,6 @@ from fastgd.schedules import SCHEDULES
 
 MAX_SEED = np.iinfo(np.int32).max
 FLOATS = [np.float64, np.float32]
-MOST_FOUND_RIGHT = 1 << 10  # sets of constructor parameters whose validation is remembered
 PASSIVE_AGGRESSIVE = ("pa1", "pa2")
 
 
@@ -66,7 +68,7 @@ class Validation(NamedTuple):
         return given["X_val"]
 
 
-class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
+class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
     """Base class of the stochastic estimators.
 
     A subclass says what its targets are (``fastgd._data.targets``); here is how parameters are
@@ -105,7 +107,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
         "warm_start": ["boolean"],
         "average": [Interval(Integral, 0, None, closed="neither"), "boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"full"})],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), HasMethods(["update", "paces"])],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), HasMethods(["update", "step_coefficients"])],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "clip_value": [Interval(Real, 0, None, closed="neither"), None],
         "quantize": [StrOptions(set(TRANSFORMS)), Integral, tuple, None],
@@ -128,19 +130,6 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
         if first:
             self._learn_targets(y)
 
-    def _validate_params(self) -> None:
-        """Validate the constructor's parameters, if these values have not been found right before.
-
-        That takes longer than a small fit. Only values that compare by value are remembered.
-        """
-        values = tuple(getattr(self, name) for name in _parameter_names(type(self)))
-        kinds = tuple(map(type, values))
-        key = (type(self), kinds, values) if _BY_VALUE.issuperset(kinds) else None
-        if key is None or key not in _FOUND_RIGHT:
-            super()._validate_params()
-            if key is not None and len(_FOUND_RIGHT) < MOST_FOUND_RIGHT:
-                _FOUND_RIGHT.add(key)
-
     # -- fit and partial_fit --------------------------------------------------------------------
 
     def _fit(
@@ -162,15 +151,13 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
             rule = self._rule(targets.loss, sparse=not isinstance(X, np.ndarray))
             progress = self._begin(shape, X.dtype, rule)
             settings = self._settings(data.n_visited, self.max_iter, self.tol, rule)
-            call = _Call(Given(X, y, sample_weight), targets, data, rule, settings, score)
-            self._train(call, progress)
+            given, source = Given(X, y, sample_weight), in_memory(data, settings)
+            n_held_out = y.shape[0] - data.n_visited
+            self._train(_Call(given, targets, source, rule, settings, score, n_held_out), progress)
 
     def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, max_iter: int) -> None:
         """Take further epochs, from where the last call stopped."""
-        if self.early_stopping:
-            raise ValueError("early_stopping should be False with partial_fit")
-        if not (isinstance(max_iter, Integral) and max_iter >= 1):
-            raise ValueError(f"max_iter must be an integer >= 1, got {max_iter!r}.")
+        self._check_further(max_iter)
         with watched(TrainingWatch, self, "partial_fit"), or_as_before(self):
             first = not hasattr(self, "_progress")
             dtype = FLOATS if first else self._progress.params.dtype
@@ -185,7 +172,108 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
             progress = self._begin(shape, X.dtype, rule) if first else self._continue(rule)
             moves = data.weight.shape[0] == 0 or bool(data.weight.any())
             settings = self._settings(data.n_visited, int(max_iter) * moves, None, rule)
-            self._train(_Call(Given(X, y, sample_weight), targets, data, rule, settings), progress)
+            given, source = Given(X, y, sample_weight), in_memory(data, settings)
+            self._train(_Call(given, targets, source, rule, settings), progress)
+
+    def _check_further(self, max_iter: int) -> None:
+        """Refuse what further epochs cannot be asked for."""
+        if self.early_stopping:
+            raise ValueError("early_stopping should be False with partial_fit")
+        if not isinstance(max_iter, Integral) or int(max_iter) < 1:
+            raise ValueError(f"max_iter must be an integer >= 1, got {max_iter!r}.")
+
+    # -- rows in chunks -------------------------------------------------------------------------
+
+    @fit_context
+    def _fit_in_chunks(
+        self,
+        chunks: Chunks,
+        classes: Any = None,
+        starts: tuple[Any, Any] = (None, None),
+        held_out: Chunks | None = None,
+    ) -> None:
+        """Fit anew to rows of which some are in memory at a time.
+
+        Parameters
+        ----------
+        chunks : Chunks
+            See ``fastgd._data.chunks`` for the order in which rows are visited. A full batch is as
+            many rows as the largest chunk has.
+        classes : array-like, default=None
+            All labels there are; for classifiers.
+        starts : tuple of array-like
+            Coefficients and intercept to start from, as ``coef_init`` and ``intercept_init``.
+        held_out : Chunks, default=None
+            Rows by whose score training stops; the best parameters are kept.
+
+        Raises
+        ------
+        ValueError
+            As ``fit``, and if a chunk has another number of rows in a later epoch.
+        """
+        if held_out is None and getattr(self, "early_stopping", False):
+            raise ValueError("early_stopping=True needs the rows to stop by: held_out.")
+        with watched(TrainingWatch, self), or_as_before(self, self._forget()):
+            X, targets = self._look_at(chunks, classes, first=True)
+            shape = targets.shape(X.shape[1])
+            self._take_starts(*starts, shape)
+            rule = self._rule(targets.loss, sparse=not isinstance(X, np.ndarray))
+            progress = self._begin(shape, X.dtype, rule)
+            check = functools.partial(self._check_X_y, first=False, dtype=X.dtype)
+            score = None if held_out is None else _score_in_chunks(targets, held_out, check)
+            settings = self._settings_of_chunks(chunks, self.max_iter, self.tol, rule)
+            source = self._source(chunks, targets, X, settings)
+            self._train(_Call(_NOT_GIVEN, targets, source, rule, settings, score), progress)
+
+    @fit_context
+    def _partial_fit_in_chunks(
+        self, chunks: Chunks, classes: Any = None, max_iter: int = 1
+    ) -> None:
+        """Take further epochs on rows in chunks, from where the last call stopped."""
+        self._check_further(max_iter)
+        with watched(TrainingWatch, self, "partial_fit"), or_as_before(self):
+            first = not hasattr(self, "_progress")
+            X, targets = self._look_at(chunks, classes, first=first)
+            rule = self._rule(targets.loss, sparse=not isinstance(X, np.ndarray))
+            shape = targets.shape(X.shape[1])
+            progress = self._begin(shape, X.dtype, rule) if first else self._continue(rule)
+            settings = self._settings_of_chunks(chunks, int(max_iter), None, rule)
+            source = self._source(chunks, targets, X, settings)
+            self._train(_Call(_NOT_GIVEN, targets, source, rule, settings), progress)
+
+    def _look_at(self, chunks: Chunks, classes: Any, *, first: bool) -> tuple[Any, Targets]:
+        """Return the first rows, validated, and what the targets are."""
+        dtype = FLOATS if first else self._progress.params.dtype
+        X, y = self._check_X_y(*first_rows(chunks), first=first, dtype=dtype)
+        self._learn_targets_of_call(y, classes, first=first)
+        return X, self._targets()
+
+    def _settings_of_chunks(
+        self, chunks: Chunks, max_iter: int, tol: float | None, rule: Rule
+    ) -> Settings:
+        full = max(chunks.sizes)
+        return self._settings(sum(chunks.sizes), max_iter, tol, rule, full_batch=full)
+
+    def _source(self, chunks: Chunks, targets: Targets, X: Any, settings: Settings) -> InChunks:
+        """Return the source of rows in chunks, the first of which are X."""
+        return InChunks(
+            chunks,
+            self._written(targets, X.dtype),
+            n_features=X.shape[1],
+            is_sparse=not isinstance(X, np.ndarray),
+            batch_size=settings.batch_size,
+            shuffles=settings.shuffle,
+        )
+
+    def _written(self, targets: Targets, dtype: Any) -> Callable[[Any, Any], Data]:
+        """Return what validates rows, and writes them as the kernels take them."""
+
+        def written(X: Any, y: Any) -> Data:
+            X, y = self._check_X_y(X, y, first=False, dtype=dtype)
+            targets.check(y)
+            return targets.data(X, targets.encode(y), np.empty(0, dtype), 1.0)
+
+        return written
 
     def _stop_by(
         self, _targets: Targets, _given: Given, _held_out: Validation
@@ -226,9 +314,18 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
 
     # -- words ------------------------------------------------------------------------------------
 
-    def _settings(self, n_visited: int, max_iter: int, tol: float | None, rule: Rule) -> Settings:
-        """Return how to train on this many rows."""
-        batch_size = n_visited if self.batch_size == "full" else min(self.batch_size, n_visited)
+    def _settings(
+        self,
+        n_visited: int,
+        max_iter: int,
+        tol: float | None,
+        rule: Rule,
+        *,
+        full_batch: int | None = None,
+    ) -> Settings:
+        """Return how to train on this many rows, by default with all of them in a full batch."""
+        full = n_visited if full_batch is None else full_batch
+        batch_size = full if self.batch_size == "full" else min(self.batch_size, n_visited)
         # by the constructor's max_iter, so that partial_fit of 2 + 3 epochs goes on as of 5
         schedule = _resolve.schedule(
             self, rule.loss, rule.optimizer, -(-n_visited // batch_size), self.max_iter
@@ -358,7 +455,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
     def _trained(self, call: "_Call", progress: Progress) -> tuple[Progress, int]:
         """Train; a training that explodes names the feature as the user does."""
         try:
-            return train(call.data, call.rule, progress, call.settings, call.score, self._watch)
+            return train(call.source, call.rule, progress, call.settings, call.score, self._watch)
         except Diverged as explosion:
             explosion.names = getattr(self, "feature_names_in_", None)
             raise
@@ -367,9 +464,8 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, BaseEstimator, ABC):
         """Report what was trained."""
         self.n_iter_ = n_iter
         self._progress = progress
-        held_out = call.data.y.shape[0] - call.data.n_visited
         counts_rows = call.settings.batch_size == 1  # scikit-learn counts the rows held out as well
-        self._held_out = getattr(self, "_held_out", 0) + held_out * n_iter * counts_rows
+        self._held_out = getattr(self, "_held_out", 0) + call.n_held_out * n_iter * counts_rows
         self.t_ = 1.0 + progress.steps + self._held_out
         for name, value in call.targets.report(progress.reported()).items():
             setattr(self, name, value)
@@ -474,30 +570,51 @@ class _Call(NamedTuple):
 
     given: Given
     targets: Targets
-    data: Data
+    source: Source
     rule: Rule
     settings: Settings
     score: Score | None = None
+    n_held_out: int = 0
+
+
+_NOT_GIVEN = Given(None, None, None)
 
 
 def _score_on(targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[Any] | None) -> Score:
     """Return the score on these rows as a function of the parameters."""
 
     def score(params: NDArray[Any]) -> NDArray[np.float64]:
-        raw = safe_sparse_dot(X, params[LINEAR.penalised], dense_output=True) + params[-1]
-        return np.array([targets.score(codes, raw, weight)])
+        return np.array([targets.score(codes, _raw_of(X, params), weight)])
 
     return score
 
 
-_BY_VALUE = frozenset({bool, int, float, str, type(None)})
-_FOUND_RIGHT: set[Any] = set()
+def _score_in_chunks(
+    targets: Targets, chunks: Chunks, check: Callable[[Any, Any], tuple[Any, Any]]
+) -> Score:
+    """Return the score on rows that are read in chunks as a function of the parameters."""
+    if sum(chunks.sizes) < targets.n_rows_to_score:
+        raise ValueError(
+            f"the rows to stop by are too few to score: {sum(chunks.sizes)}, and "
+            f"{targets.n_rows_to_score} are needed."
+        )
+
+    def score(params: NDArray[Any]) -> NDArray[np.float64]:
+        codes, raw = [], []
+        for rows in chunks.read(filled(chunks)):
+            X, y = check(*rows)
+            targets.check(y)
+            codes.append(targets.encode(y))
+            raw.append(_raw_of(X, params))
+        return np.array([targets.score(np.concatenate(codes), np.concatenate(raw), None)])
+
+    return score
 
 
-@functools.cache
-def _parameter_names(kind: type) -> tuple[str, ...]:
-    """Return the names of a class's constructor parameters."""
-    return tuple(kind._get_param_names())  # type: ignore[attr-defined]
+def _raw_of(X: Any, params: NDArray[Any]) -> NDArray[Any]:
+    """Return the raw predictions of these parameters."""
+    raw: NDArray[Any] = safe_sparse_dot(X, params[LINEAR.penalised], dense_output=True) + params[-1]
+    return raw
 
 
 def _seed_of(random_state: Any) -> int:

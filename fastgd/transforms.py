@@ -48,7 +48,7 @@ def encode(quantizer: Any, gradient: ArrayLike, seed: int, step: int) -> NDArray
     Returns
     -------
     payload : ndarray of uint8
-        Its layout is in ``fastgd/kernels/transforms.py``; it is the same on every machine.
+        Its layout is in ``fastgd/kernels/transforms/_wire.py``; it is the same on every machine.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""``hook``: one name that means a tag's own method, in plain Python and compiled.
+"""``hook``: dispatch to a spec's static method, in plain Python and inside compiled code.
 
 A loss, penalty or optimizer is a ``NamedTuple`` of its hyperparameters with scalar static
 methods. A hook is the function through which a kernel calls such a method: numba resolves it
@@ -13,19 +13,19 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from fastgd.kernels._jit import INLINED, NO_WRAPPER
+from fastgd.kernels._jit import INLINED
 
 
 def hook(plain):
-    """Make ``plain(tag, ...)`` compile to ``type(tag).<the same name>(tag, ...)``.
+    """Make ``plain(spec, ...)`` compile to ``type(spec).<the same name>(spec, ...)``.
 
     The plain function's body is what the hook means in Python; the static method it names must
     have the same argument names (numba compares them). The method inherits the fastmath and
     error model of the kernel that calls it.
     """
 
-    def resolve(tag, *_):
-        return getattr(tag.instance_class, plain.__name__)
+    def resolve(spec, *_):
+        return getattr(spec.instance_class, plain.__name__)
 
     # numba compares the argument names of an overload with those of its implementation
     resolve.__signature__ = inspect.signature(plain)
@@ -34,18 +34,18 @@ def hook(plain):
 
 
 def optional(default):
-    """Make a hook that means ``default`` for a tag that has no method of its name."""
+    """Make a hook that means ``default`` for a spec that has no method of its name."""
     name = default.__name__
 
     @functools.wraps(default)
-    def plain(tag, *arguments):
-        return getattr(type(tag), name, default)(tag, *arguments)
+    def plain(spec, *arguments):
+        return getattr(type(spec), name, default)(spec, *arguments)
 
-    def resolve(tag, *_):
-        return getattr(tag.instance_class, name, default)
+    def resolve(spec, *_):
+        return getattr(spec.instance_class, name, default)
 
     resolve.__signature__ = inspect.signature(default)
-    overload(plain, target="generic", jit_options=NO_WRAPPER)(resolve)
+    overload(plain, target="generic", jit_options=INLINED)(resolve)
     return plain
 
 
@@ -62,3 +62,12 @@ def _cast(value, reference):
     if reference is types.float32:
         return lambda value, reference: np.float32(value)
     return lambda value, reference: np.float64(value)
+
+
+def name_by_package(package, *classes):
+    """Name classes by the package that their users import them from, not by a file in it.
+
+    Pickles and model files find a class by that name, whatever becomes of the files.
+    """
+    for cls in classes:
+        cls.__module__ = package

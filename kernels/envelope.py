@@ -37,6 +37,7 @@ class Envelope(NamedTuple):
     smoothing: float
 
     kind = losses.REGRESSION
+    convex = True
 
     @staticmethod
     def value(loss, y_true, raw):

@@ -20,7 +20,7 @@ from fastgd.kernels.frames import (
     cost_of_all,
     descend,
     finish,
-    lanes,
+    n_outputs_of,
     tie,
 )
 from fastgd.kernels.rows import margins_multi
@@ -57,27 +57,18 @@ def gradient_of_rows(rows, samples, rule, plan, memory, frame):
     """
     params, gradient = memory.params, memory.gradient
     last, size = params.shape[0] - 1, memory.margin.shape[0]
-    pace = optimizers.pace_of(plan.paces, 0)
+    step_coefs = optimizers.coefs_of_step(plan.step_coefficients, 0)
     loss_sum, total = 0.0, 0.0
     for start in range(0, plan.n_visited, size):
         batch = Batch(samples.order, start, min(start + size, plan.n_visited))
         unit = plan.unit * plan.n_visited / (batch.stop - start)
-        sums = _meet(rule, pace, samples, rows, batch, unit, frame, memory)
+        sums = _meet(rule, step_coefs, samples, rows, batch, unit, frame, memory)
         loss_sum += sums[0]
         total += sums[1]
-    total, clipped = transforms.transform(
-        rule.transform,
-        frame,
-        rule,
-        gradient,
-        memory.residual,
-        total,
-        last,
-        plan.seed,
-        plan.first_step,
-    )
+    draw = (plan.seed, plan.first_step)
+    total, clipped = transforms.transform(rule.transform, frame, rule, memory, total, last, draw)
     if rule.fit_intercept:
-        gradient[last] = cast(total + losses.pull(rule.loss), pace[0])
+        gradient[last] = cast(total + losses.pull(rule.loss), step_coefs[0])
     penalty = cost_of_all(rule, params, 0) + losses.pull(rule.loss) * params[last]
     return loss_sum, penalty, clipped
 
@@ -92,7 +83,7 @@ def gradient_of_rows_multi(rows, samples, rule, plan, memory, frame):
     params, gradient, margin = memory.params, memory.gradient, memory.margin
     n_outputs, size = rule.n_outputs, margin.shape[0]
     first = params.shape[0] - n_outputs
-    pace = optimizers.pace_of(plan.paces, 0)
+    step_coefs = optimizers.coefs_of_step(plan.step_coefficients, 0)
     for k in range(n_outputs):
         gradient[first + k] = 0
     for start in range(0, plan.n_visited, size):
@@ -100,7 +91,7 @@ def gradient_of_rows_multi(rows, samples, rule, plan, memory, frame):
         batch = Batch(samples.order, start, stop)
         margins_multi(rows, samples.order, start, stop, memory.table, margin, memory.block)
         _raw_from_margins(margin, params, 1.0, stop - start)
-        share = Share(pace, batch, plan.unit * plan.n_visited / (stop - start))
+        share = Share(step_coefs, batch, plan.unit * plan.n_visited / (stop - start))
         slopes(rule, rows, samples, share, margin, memory.losses)
         _sum_rows(margin, stop - start, memory.totals)
         gather(frame, rows, batch, memory)
@@ -109,18 +100,8 @@ def gradient_of_rows_multi(rows, samples, rule, plan, memory, frame):
     for k in range(n_outputs):
         memory.totals[k] = gradient[first + k]
         gradient[first + k] = 0
-    transforms.transform_multi(
-        rule.transform,
-        frame,
-        rule,
-        gradient,
-        memory.residual,
-        memory.totals,
-        memory.clipped,
-        first // n_outputs,
-        plan.seed,
-        plan.first_step,
-    )
+    draw = (plan.seed, plan.first_step)
+    transforms.transform_multi(rule.transform, frame, rule, memory, first // n_outputs, draw)
     for k in range(n_outputs):
         if rule.fit_intercept:
             gradient[first + k] = params.dtype.type(memory.totals[k])
@@ -139,16 +120,16 @@ def step_from_gradient(rule, plan, memory, frame):
     frame : Plain or Tied, changed in place
     """
     params, state, gradient = memory.params, memory.state, memory.gradient
-    first = params.shape[0] - lanes(rule)
-    pace = optimizers.pace_of(plan.paces, 0)
-    own_pace, _ = begin_step(frame, rule, pace, params, memory.average)
+    first = params.shape[0] - n_outputs_of(rule)
+    step_coefs = optimizers.coefs_of_step(plan.step_coefficients, 0)
+    own_coefs, _ = begin_step(frame, rule, step_coefs, params, memory.average)
     for c in range(first):
-        descend(frame, rule, own_pace, gradient[c], params, state, c)
+        descend(frame, rule, own_coefs, gradient[c], params, state, c)
         gradient[c] = 0
     tie(frame, rule, params, memory.costs)
     for c in range(first, params.shape[0]):
         if rule.fit_intercept:
-            params[c] += optimizers.update(rule.optimizer, pace, gradient[c], state, c)[0]
+            params[c] += optimizers.update(rule.optimizer, step_coefs, gradient[c], state, c)[0]
         gradient[c] = 0
     if plan.average_from == 0:
         add_to_average(frame, rule, params, memory.average)

@@ -33,8 +33,31 @@ class Frame(NamedTuple):
     shrink: np.ndarray
 
 
+class Moments(NamedTuple):
+    """Sums over rows, for each column; all (n_features,), float64.
+
+    first, second : of x - c and its square, times the weights
+    peak : the largest |x - c|
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    peak: np.ndarray
+
+
+class Targets(NamedTuple):
+    """What comes with the rows of X.
+
+    y : (n_samples,), float64; for softmax the classes' numbers, int32
+    weight : (n_samples,), float64
+    """
+
+    y: np.ndarray
+    weight: np.ndarray
+
+
 @kernel()
-def add_moments(rows, is_sparse, weight, shift, start, stop, first, second, peak):
+def add_moments(rows, is_sparse, weight, shift, start, stop, moments):
     """Add sum_i s_i (x_ij - c_j) and sum_i s_i (x_ij - c_j)^2, columns j.
 
     Sparse rows add what their stored entries differ from zeros: (x - c) - (-c) and
@@ -46,9 +69,9 @@ def add_moments(rows, is_sparse, weight, shift, start, stop, first, second, peak
     is_sparse : bool, of ``rows``
     weight : (n_samples,), float64
     shift : (n_features,), c, near the means so that nothing cancels
-    first, second : (n_features,), float64, changed in place
-    peak : (n_features,), float64, changed in place: the largest |x_ij - c_j|
+    moments : Moments, changed in place
     """
+    first, second, peak = moments.first, moments.second, moments.peak
     sparse = 1.0 if is_sparse else 0.0
     for i in range(start, stop):
         s = weight[i]
@@ -63,13 +86,13 @@ def add_moments(rows, is_sparse, weight, shift, start, stop, first, second, peak
 
 
 @kernel(allocates=True)
-def pass_one(rows, y, weight, loss, params, start, stop, gradient, curvature):
+def pass_one(rows, targets, loss, params, start, stop, gradient, curvature):
     """Add up loss and gradient of one output over the rows ``start`` to ``stop``.
 
     Parameters
     ----------
     rows : Dense or CSR
-    y, weight : (n_samples,), float64
+    targets : Targets
     params : (n_features + 1,), float64, raw, the intercept last
     gradient : (n_features + 1,), float64, changed in place: sum_i s_i loss'_i (x_i, 1)
     curvature : (n_samples,), float64, written: s_i |loss''_i|, so that a step descends where a
@@ -83,6 +106,7 @@ def pass_one(rows, y, weight, loss, params, start, stop, gradient, curvature):
     -----
     Floor: one read of X; in float64 arithmetic about twice that on one core.
     """
+    y, weight = targets.y, targets.weight
     order, raw = np.empty(0, np.int64), np.empty(ROWS_IN_CACHE)
     last = params.shape[0] - 1
     intercept, total, slopes = params[last], 0.0, 0.0
@@ -140,14 +164,13 @@ def total_loss(y, weight, loss, raw):
 
 
 @kernel(allocates=True)
-def pass_softmax(rows, y, weight, frame, params, start, stop, block, gradient):
+def pass_softmax(rows, targets, frame, params, start, stop, block, gradient):
     """Add up loss and gradient of softmax, on standardised blocks.
 
     Parameters
     ----------
     rows : Dense or CSR
-    y : (n_samples,), int32, the classes' numbers
-    weight : (n_samples,), float64
+    targets : Targets
     frame : Frame
     params : (n_outputs, n_features + 1), float64, in the frame's coordinates
     block : (n_block, n_features), scratch; its type is the type of the arithmetic
@@ -163,7 +186,7 @@ def pass_softmax(rows, y, weight, frame, params, start, stop, block, gradient):
     with the classes outermost, so that the loops over a block's rows are vector code: with few
     classes that is what a pass costs.
     """
-    center, shrink = frame.center, frame.shrink
+    y, weight, center, shrink = targets.y, targets.weight, frame.center, frame.shrink
     coef, total = _coefficients(params, block), 0.0
     last = params.shape[1] - 1
     for first in range(start, stop, block.shape[0]):
@@ -180,14 +203,13 @@ def pass_softmax(rows, y, weight, frame, params, start, stop, block, gradient):
 
 
 @kernel(allocates=True)
-def pass_softmax_sparse(rows, y, weight, params, start, stop, gradient):
+def pass_softmax_sparse(rows, targets, params, start, stop, gradient):
     """Add up loss and gradient of softmax entry by entry, on raw columns.
 
     Parameters
     ----------
     rows : CSR
-    y : (n_samples,), int32, the classes' numbers
-    weight : (n_samples,), float64
+    targets : Targets
     params : (n_features + 1, n_outputs), float64, raw, intercepts last
     gradient : (n_features + 1, n_outputs), float64, changed in place
 
@@ -199,6 +221,7 @@ def pass_softmax_sparse(rows, y, weight, params, start, stop, gradient):
     -----
     Floor: for each non-zero a read of K coefficients and a read and a write of K slopes.
     """
+    y, weight = targets.y, targets.weight
     last, n_outputs = np.uint64(params.shape[0] - 1), params.shape[1]
     raw, total = np.empty(n_outputs), 0.0
     for i in range(start, stop):

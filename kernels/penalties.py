@@ -7,20 +7,34 @@ place in the flat parameters, for penalties that tell coefficients apart:
     What one coefficient adds to the objective.
 ``proximal(penalty, param, change, step, c)``
     The coefficient after a step of length ``step`` that also moves it by ``change``.
-``rest(penalty, param, time)``
+``skip(penalty, param, time)``
     The coefficient after steps that did not move it, in closed form.
 ``clock(penalty, step)``
-    The time of ``rest`` that one step takes: ``rest(penalty, w, clock(penalty, h))`` equals
+    The time of ``skip`` that one step takes: ``skip(penalty, w, clock(penalty, h))`` equals
     ``proximal(penalty, w, 0, h, c)``, and times add up, which is what makes a sparse step lazy.
 ``stretch(penalty, c)``
     How much longer than the step the penalty's own step of coefficient c is, in ``clock``.
 ``leader(penalty, z, sums, c)``
     The minimum that FTRL asks for.
-``settle(penalty, params, lengths, n_lanes)``
+``settle(penalty, params, lengths, n_outputs)``
     What ties coefficients together, after all have taken their steps (``MaxNorm``,
     ``GroupLasso``); such a penalty is ``joint``, and every step passes over all coefficients.
-``tied(penalty, params, n_lanes, lane)``
+``tied(penalty, params, n_outputs, output)``
     What the tie adds to an output's objective.
+
+Facts, which are not compiled; what a penalty does not say is taken for what claims least:
+
+``joint``
+    Whether it ties coefficients together; default False.
+``is_linear(penalty)``
+    Whether its step multiplies each coefficient by a number that does not depend on it.
+``project(penalty, coef)``
+    Plain numpy: move an array of coefficients, which are where a training starts, to where the
+    penalty allows them, in place.
+``spread(penalty, n_features, n_outputs)``
+    Plain numpy: the penalty for the flat parameters, from one that knows features.
+``check(penalty)``
+    Raises ValueError where fields, each allowed by itself, do not go together.
 
 The intercept is never penalised: no kernel calls a hook on it.
 """
@@ -52,14 +66,14 @@ def proximal(penalty, param, change, step, c):
 
 
 @hook
-def rest(penalty, param, time):
+def skip(penalty, param, time):
     """Return the coefficient after ``time`` in which nothing else moved it."""
-    return type(penalty).rest(penalty, param, time)
+    return type(penalty).skip(penalty, param, time)
 
 
 @hook
 def clock(penalty, step):
-    """Return the time that one step of length ``step`` takes in ``rest``."""
+    """Return the time that one step of length ``step`` takes in ``skip``."""
     return type(penalty).clock(penalty, step)
 
 
@@ -76,21 +90,37 @@ def leader(penalty, z, sums, c):
 
 
 @hook
-def settle(penalty, params, lengths, n_lanes):
+def settle(penalty, params, lengths, n_outputs):
     """Tie the coefficients together, each after a step of its own length."""
-    return type(penalty).settle(penalty, params, lengths, n_lanes)
+    return type(penalty).settle(penalty, params, lengths, n_outputs)
 
 
 @optional
-def tied(penalty, params, n_lanes, lane):
+def tied(penalty, params, n_outputs, output):
     """Return what the tie adds to an output's objective."""
     return 0.0
 
 
+def is_linear(penalty):
+    """Tell whether a step multiplies all coefficients by one number."""
+    same = not hasattr(type(penalty), "stretch") and hasattr(type(penalty), "is_linear")
+    return same and bool(type(penalty).is_linear(penalty))
+
+
+def is_zero(penalty):
+    """Tell whether there is no strength in a penalty but its bounds."""
+    return getattr(penalty, "l1", 1.0) == 0 and getattr(penalty, "l2", 1.0) == 0
+
+
+def has_series(penalty):
+    """Tell whether time goes as in ``ElasticNet``, which has a series in the steps' lengths."""
+    return getattr(type(penalty), "clock", None) is ElasticNet.clock
+
+
 @helper()
-def at(j, n_lanes, lane):
+def at(j, n_outputs, output):
     """Return where the coefficient of column j and an output stands in the flat array."""
-    return np.uint64(j) * np.uint64(n_lanes) + np.uint64(lane)
+    return np.uint64(j) * np.uint64(n_outputs) + np.uint64(output)
 
 
 class ElasticNet(NamedTuple):
@@ -122,6 +152,10 @@ class ElasticNet(NamedTuple):
     joint = False
 
     @staticmethod
+    def is_linear(penalty):
+        return penalty.l1 == 0
+
+    @staticmethod
     def value(penalty, param, c):
         quadratic = cast(0.5 * penalty.l2, param) * param * param
         return quadratic if penalty.l1 == 0.0 else penalty.l1 * abs(param) + quadratic
@@ -136,7 +170,7 @@ class ElasticNet(NamedTuple):
         return max(moved - threshold, zero) + min(moved + threshold, zero)
 
     @staticmethod
-    def rest(penalty, param, time):
+    def skip(penalty, param, time):
         # each step maps |w| to (1 - h l2) |w| - h l1, so |w| + l1/l2 shrinks geometrically
         if penalty.l2 == 0.0:
             if penalty.l1 == 0.0:
@@ -182,7 +216,7 @@ class Bounded(NamedTuple):
 
     Notes
     -----
-    A rest, too, is that of the elastic net, clipped: its path is monotone.
+    Skipped steps, too, are those of the elastic net, clipped: their path is monotone.
     """
 
     l1: float = 0.0
@@ -195,14 +229,26 @@ class Bounded(NamedTuple):
     clock = ElasticNet.clock
 
     @staticmethod
+    def check(penalty):
+        if not penalty.low <= penalty.high:
+            raise ValueError(
+                f"low of the penalty 'Bounded' must be <= high, which is {penalty.high!r}, got "
+                f"{penalty.low!r}."
+            )
+
+    @staticmethod
+    def project(penalty, coef):
+        np.clip(coef, penalty.low, penalty.high, out=coef)
+
+    @staticmethod
     def proximal(penalty, param, change, step, c):
         moved = proximal(ElasticNet(penalty.l1, penalty.l2), param, change, step, c)
         return min(max(moved, cast(penalty.low, param)), cast(penalty.high, param))
 
     @staticmethod
-    def rest(penalty, param, time):
-        rested = rest(ElasticNet(penalty.l1, penalty.l2), param, time)
-        return min(max(rested, cast(penalty.low, param)), cast(penalty.high, param))
+    def skip(penalty, param, time):
+        after = skip(ElasticNet(penalty.l1, penalty.l2), param, time)
+        return min(max(after, cast(penalty.low, param)), cast(penalty.high, param))
 
     @staticmethod
     def leader(penalty, z, sums, c):
@@ -235,8 +281,17 @@ class Weighted(NamedTuple):
     factors: np.ndarray
 
     joint = False
-    rest = ElasticNet.rest
+    skip = ElasticNet.skip
     clock = ElasticNet.clock
+
+    @staticmethod
+    def spread(penalty, n_features, n_outputs):
+        factors = np.asarray(penalty.factors)
+        if factors.shape != (n_features,):
+            raise ValueError(
+                f"factors of Weighted has shape {factors.shape}, but X has {n_features} features."
+            )
+        return penalty._replace(factors=np.repeat(factors, n_outputs))
 
     @staticmethod
     def stretch(penalty, c):
@@ -293,14 +348,14 @@ class MaxNorm(NamedTuple):
     proximal = ElasticNet.proximal
 
     @staticmethod
-    def settle(penalty, params, lengths, n_lanes):
-        n_features = params.shape[0] // n_lanes - 1
-        for lane in range(n_lanes):
-            first = at(0, n_lanes, lane)
-            mu = _multiplier(params, lengths, (first, n_lanes, n_features), penalty.limit)
+    def settle(penalty, params, lengths, n_outputs):
+        n_features = params.shape[0] // n_outputs - 1
+        for output in range(n_outputs):
+            first = at(0, n_outputs, output)
+            mu = _multiplier(params, lengths, (first, n_outputs, n_features), penalty.limit)
             if mu > 0:
                 for j in range(n_features):
-                    c = at(j, n_lanes, lane)
+                    c = at(j, n_outputs, output)
                     params[c] /= 1.0 + mu * lengths[c]
 
 
@@ -344,27 +399,27 @@ class GroupLasso(NamedTuple):
         return cast(max(1.0 - step * penalty.l2, 0.0), param) * param + change
 
     @staticmethod
-    def settle(penalty, params, lengths, n_lanes):
-        for j in range(params.shape[0] // n_lanes - 1):
-            first = at(j, n_lanes, 0)
-            norm = _norm_after(params, lengths, (first, n_lanes), penalty.group)
-            for lane in range(n_lanes):
-                c = first + np.uint64(lane)
+    def settle(penalty, params, lengths, n_outputs):
+        for j in range(params.shape[0] // n_outputs - 1):
+            first = at(j, n_outputs, 0)
+            norm = _norm_after(params, lengths, (first, n_outputs), penalty.group)
+            for output in range(n_outputs):
+                c = first + np.uint64(output)
                 if norm > 0:
                     params[c] *= norm / (norm + penalty.group * lengths[c])
                 else:
                     params[c] = 0
 
     @staticmethod
-    def tied(penalty, params, n_lanes, lane):
+    def tied(penalty, params, n_outputs, output):
         # an output's share of |W_j| is w_jk^2 / |W_j|, so that shares add up
         total = 0.0
-        for j in range(params.shape[0] // n_lanes - 1):
+        for j in range(params.shape[0] // n_outputs - 1):
             square = 0.0
-            for k in range(n_lanes):
-                square += np.float64(params[at(j, n_lanes, k)]) ** 2
+            for k in range(n_outputs):
+                square += np.float64(params[at(j, n_outputs, k)]) ** 2
             if square > 0:
-                total += np.float64(params[at(j, n_lanes, lane)]) ** 2 / math.sqrt(square)
+                total += np.float64(params[at(j, n_outputs, output)]) ** 2 / math.sqrt(square)
         return penalty.group * total
 
 

@@ -31,9 +31,9 @@ from fastgd.kernels.frames import (
     descend,
     factor,
     finish,
+    made_up,
     ready_batch,
     ready_row,
-    rested,
     tie,
 )
 from fastgd.kernels.rows import accumulate, at_once, entries, entry, fetch, margins, row_at, row_dot
@@ -62,7 +62,7 @@ class Rule(NamedTuple):
     transform: NamedTuple = transforms.Identity()
 
     @staticmethod
-    def lanes(rule):
+    def n_outputs_of(rule):
         return 1
 
 
@@ -71,7 +71,7 @@ class Plan(NamedTuple):
 
     batch_size : int
     n_visited : int, rows of the span
-    paces : ndarray of shape (n_steps, 4), X's dtype; see ``optimizers.paces``
+    step_coefficients : ndarray of shape (n_steps, 4), X's dtype; see ``optimizers``
     unit : float, the mean weight that gradients are divided by
     average_from : int, the number of steps before the first that is averaged; n_steps for none
     seed, first_step : int, the number of the span's first step of all, 1-based: they name the
@@ -80,7 +80,7 @@ class Plan(NamedTuple):
 
     batch_size: int
     n_visited: int
-    paces: np.ndarray
+    step_coefficients: np.ndarray
     unit: float
     average_from: int
     seed: int
@@ -173,7 +173,7 @@ def sgd_epochs(rows, samples, rule, plan, memory, frame, trace):
         steps = Plan(
             plan.batch_size,
             n_visited,
-            plan.paces[first:last],
+            plan.step_coefficients[first:last],
             plan.unit,
             n_visited,
             plan.seed,
@@ -193,37 +193,37 @@ def _steps_of_rows(rows, samples, rule, plan, memory, frame):
     loss_sum, penalty_sum, costs = 0.0, 0.0, memory.costs
     costs[0] = cost_of_all(rule, params, 0)
     n_clipped, share = 0, 1.0 / plan.unit
-    for t in range(plan.paces.shape[0]):
+    for t in range(plan.step_coefficients.shape[0]):
         i = row_at(samples.order, t)
         fetch(rows, samples.order, t)
-        pace = optimizers.pace_of(plan.paces, t)
+        step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
         ready_row(frame, rule, rows, i, t, params, state)
-        costs[0] += rested(frame, 0)
+        costs[0] += made_up(frame, 0)
         penalty_sum += costs[0] + losses.pull(rule.loss) * params[last]
         raw = factor(frame) * row_dot(rows, i, params) + params[last]
-        weight = samples.weight[i] if samples.weight.shape[0] > 0 else cast(1.0, pace[0])
+        weight = samples.weight[i] if samples.weight.shape[0] > 0 else cast(1.0, step_coefs[0])
         value = losses.value(rule.loss, samples.y[i], raw)
         loss_sum += weight * value
         slope = losses.slope(rule.loss, samples.y[i], raw)
-        slope = share * weight * optimizers.slope(rule.optimizer, pace, rows, i, value, slope)
-        delta, shares = cast(slope, pace[0]), cast(0.0, pace[0])
+        slope = share * weight * optimizers.slope(rule.optimizer, step_coefs, rows, i, value, slope)
+        delta, shares = cast(slope, step_coefs[0]), cast(0.0, step_coefs[0])
         scale, clipped = transforms.clip_row(rule.transform, rows, i, delta, rule.fit_intercept)
         n_clipped += clipped
-        own_pace, left = begin_step(frame, rule, pace, params, average)
+        own_coefs, left = begin_step(frame, rule, step_coefs, params, average)
         begin, end = entries(rows, i)
         for k in range(begin, end):
             j, x = entry(rows, i, k)
             g = transforms.clipped_entry(rule.transform, delta * x, scale)
-            shares += descend(frame, rule, own_pace, g, params, state, j)
+            shares += descend(frame, rule, own_coefs, g, params, state, j)
         costs[0] = cost_after(frame, left * costs[0], np.float64(shares))
         tie(frame, rule, params, costs)
         if rule.fit_intercept:
             g = transforms.clipped_entry(rule.transform, delta, scale)
-            g = cast(g + losses.pull(rule.loss), pace[0])
-            params[last] += optimizers.update(rule.optimizer, pace, g, state, last)[0]
+            g = cast(g + losses.pull(rule.loss), step_coefs[0])
+            params[last] += optimizers.update(rule.optimizer, step_coefs, g, state, last)[0]
         if t >= plan.average_from:
             add_to_average(frame, rule, params, average)
-    finish(frame, rule, plan.paces.shape[0], params, state, average)
+    finish(frame, rule, plan.step_coefficients.shape[0], params, state, average)
     return loss_sum, penalty_sum, float(n_clipped)
 
 
@@ -243,45 +243,36 @@ def sgd_batches(rows, samples, rule, plan, memory, frame):
     loss_sum, penalty_sum, costs = 0.0, 0.0, memory.costs
     costs[0] = cost_of_all(rule, params, 0)
     n_clipped = 0
-    for t in range(plan.paces.shape[0]):
+    for t in range(plan.step_coefficients.shape[0]):
         start = t * plan.batch_size
         stop = min(start + plan.batch_size, plan.n_visited)
-        pace = optimizers.pace_of(plan.paces, t)
+        step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
         batch = Batch(samples.order, start, stop)
         n_touched = ready_batch(frame, rule, rows, batch, t, params, state, gradient)
-        costs[0] += rested(frame, 0)
+        costs[0] += made_up(frame, 0)
         penalty_sum += (stop - start) * (costs[0] + losses.pull(rule.loss) * params[last])
-        loss, total = _meet(rule, pace, samples, rows, batch, plan.unit, frame, memory)
+        loss, total = _meet(rule, step_coefs, samples, rows, batch, plan.unit, frame, memory)
         loss_sum += loss
+        draw = (plan.seed, plan.first_step + t)
         total, clipped = transforms.transform(
-            rule.transform,
-            frame,
-            rule,
-            gradient,
-            memory.residual,
-            total,
-            n_touched,
-            plan.seed,
-            plan.first_step + t,
+            rule.transform, frame, rule, memory, total, n_touched, draw
         )
         n_clipped += clipped
-        own_pace, left = begin_step(frame, rule, pace, params, average)
-        shares = step_of_batch(
-            frame, rule, rows, batch, own_pace, memory.margin, params, state, gradient, n_touched
-        )
+        own_coefs, left = begin_step(frame, rule, step_coefs, params, average)
+        shares = step_of_batch(frame, rule, rows, batch, own_coefs, memory, n_touched)
         costs[0] = cost_after(frame, left * costs[0], np.float64(shares))
         tie(frame, rule, params, costs)
         if rule.fit_intercept:
-            g = cast(total + losses.pull(rule.loss), pace[0])
-            params[last] += optimizers.update(rule.optimizer, pace, g, state, last)[0]
+            g = cast(total + losses.pull(rule.loss), step_coefs[0])
+            params[last] += optimizers.update(rule.optimizer, step_coefs, g, state, last)[0]
         if t >= plan.average_from:
             add_to_average(frame, rule, params, average)
-    finish(frame, rule, plan.paces.shape[0], params, state, average)
+    finish(frame, rule, plan.step_coefficients.shape[0], params, state, average)
     return loss_sum, penalty_sum, float(n_clipped)
 
 
 @helper()
-def _meet(rule, pace, samples, rows, batch, unit, frame, memory):
+def _meet(rule, step_coefs, samples, rows, batch, unit, frame, memory):
     """Write a batch's slopes into ``memory.margin``, and add up its gradient.
 
     Some rows at a time: what was read for their margins is still in cache when it is read again.
@@ -294,7 +285,7 @@ def _meet(rule, pace, samples, rows, batch, unit, frame, memory):
         slopes = memory.margin[start - batch.start :]
         margins(rows, part.order, part.start, part.stop, memory.params, slopes)
         _fetch(samples, part, memory.target, memory.weight)
-        sums = _slopes(rule, pace, rows, part, share, factor(frame), slopes, memory)
+        sums = _slopes(rule, step_coefs, rows, part, share, factor(frame), slopes, memory)
         loss_sum += sums[0]
         total += sums[1]
         gather(frame, rows, part, slopes, memory.gradient)
@@ -312,7 +303,7 @@ def _fetch(samples, batch, target, weight):
 
 
 @helper()
-def _slopes(rule, pace, rows, batch, share, scale, margin, memory):
+def _slopes(rule, step_coefs, rows, batch, share, scale, margin, memory):
     """Replace rows' margins by their share in the batch's gradient.
 
     Returns their weighted loss, and the sum of the shares.
@@ -325,7 +316,7 @@ def _slopes(rule, pace, rows, batch, share, scale, margin, memory):
         value = losses.value(rule.loss, target[o], raw)
         loss_sum += weight[o] * value
         slope = losses.slope(rule.loss, target[o], raw)
-        slope = optimizers.slope(rule.optimizer, pace, rows, i, value, slope)
+        slope = optimizers.slope(rule.optimizer, step_coefs, rows, i, value, slope)
         slope = share * weight[o] * slope
         total += slope
         margin[o] = slope
@@ -347,41 +338,43 @@ def _gather(frame, rows, batch, slopes, gradient):
     )
 
 
-def step_of_batch(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
+def step_of_batch(frame, rule, rows, batch, step_coefs, memory, n_touched):
     """Step the coefficients of a batch by its gradient; return the sum of their shares."""
     step = _scatter if type(frame).scatters else _descend_columns
-    return step(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched)
+    return step(frame, rule, rows, batch, step_coefs, memory, n_touched)
 
 
 @overload(step_of_batch, jit_options=INLINED)
-def _step_of_batch(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
+def _step_of_batch(frame, rule, rows, batch, step_coefs, memory, n_touched):
     step = _scatter if frame.instance_class.scatters else _descend_columns
 
-    def implementation(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
-        return step(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched)
+    def implementation(frame, rule, rows, batch, step_coefs, memory, n_touched):
+        return step(frame, rule, rows, batch, step_coefs, memory, n_touched)
 
     return implementation
 
 
 @helper()
-def _descend_columns(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
+def _descend_columns(frame, rule, rows, batch, step_coefs, memory, n_touched):
     """Step each coefficient that the batch touches; leave a gradient of zero."""
-    shares = cast(0.0, pace[0])
+    params, state, gradient = memory.params, memory.state, memory.gradient
+    shares = cast(0.0, step_coefs[0])
     for i in range(n_touched):
         j = column(frame, i)
-        shares += descend(frame, rule, pace, gradient[j], params, state, j)
+        shares += descend(frame, rule, step_coefs, gradient[j], params, state, j)
         gradient[j] = 0
     return shares
 
 
 @helper()
-def _scatter(frame, rule, rows, batch, pace, slopes, params, state, gradient, n_touched):
+def _scatter(frame, rule, rows, batch, step_coefs, memory, n_touched):
     """Step the coefficients by one row after another, straight from the slopes."""
-    shares = cast(0.0, pace[0])
+    params, state, slopes = memory.params, memory.state, memory.margin
+    shares = cast(0.0, step_coefs[0])
     for position in range(batch.start, batch.stop):
         i, slope = row_at(batch.order, position), slopes[position - batch.start]
         begin, end = entries(rows, i)
         for k in range(begin, end):
             j, x = entry(rows, i, k)
-            shares += descend(frame, rule, pace, slope * x, params, state, j)
+            shares += descend(frame, rule, step_coefs, slope * x, params, state, j)
     return shares

@@ -28,8 +28,8 @@ from fastgd.kernels.frames import (
     descend,
     factor,
     finish,
+    made_up,
     ready_batch,
-    rested,
     tie,
 )
 from fastgd.kernels.rows import accumulate_multi, entries, entry, margins_multi, row_at
@@ -62,7 +62,7 @@ class MultiRule(NamedTuple):
     transform: NamedTuple = transforms.Identity()
 
     @staticmethod
-    def lanes(rule):
+    def n_outputs_of(rule):
         return rule.n_outputs
 
 
@@ -124,44 +124,34 @@ def sgd_batches_multi(rows, samples, rule, plan, memory, frame):
     costs, totals, shares = memory.costs, memory.totals, memory.shares
     for k in range(n_outputs):
         costs[k] = cost_of_all(rule, params, k)
-    for t in range(plan.paces.shape[0]):
+    for t in range(plan.step_coefficients.shape[0]):
         start = t * plan.batch_size
         stop = min(start + plan.batch_size, plan.n_visited)
-        pace = optimizers.pace_of(plan.paces, t)
+        step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
         batch = Batch(samples.order, start, stop)
         n_touched = ready_batch(frame, rule, rows, batch, t, params, state, gradient)
         for k in range(n_outputs):
-            costs[k] += rested(frame, k)
+            costs[k] += made_up(frame, k)
             memory.penalties[k] += (stop - start) * costs[k]
         margins_multi(rows, samples.order, start, stop, memory.table, margin, memory.block)
         _raw_from_margins(margin, params, factor(frame), stop - start)
-        share = Share(pace, batch, plan.unit)
+        share = Share(step_coefs, batch, plan.unit)
         slopes(rule, rows, samples, share, margin, memory.losses)
         _sum_rows(margin, stop - start, totals)
         gather(frame, rows, batch, memory)
-        transforms.transform_multi(
-            rule.transform,
-            frame,
-            rule,
-            gradient,
-            memory.residual,
-            totals,
-            memory.clipped,
-            n_touched,
-            plan.seed,
-            plan.first_step + t,
-        )
-        own_pace, left = begin_step(frame, rule, pace, params, average)
-        step_of_batch(frame, rule, rows, batch, own_pace, memory, n_touched, shares)
+        draw = (plan.seed, plan.first_step + t)
+        transforms.transform_multi(rule.transform, frame, rule, memory, n_touched, draw)
+        own_coefs, left = begin_step(frame, rule, step_coefs, params, average)
+        step_of_batch(frame, rule, rows, batch, own_coefs, memory, n_touched, shares)
         for k in range(n_outputs):
             costs[k] = cost_after(frame, left * costs[k], np.float64(shares[k]))
             shares[k] = 0
         tie(frame, rule, params, costs)
         if rule.fit_intercept:
-            _descend_intercepts(rule.optimizer, pace, totals, params, state)
+            _descend_intercepts(rule.optimizer, step_coefs, totals, params, state)
         if t >= plan.average_from:
             add_to_average(frame, rule, params, average)
-    finish(frame, rule, plan.paces.shape[0], params, state, average)
+    finish(frame, rule, plan.step_coefficients.shape[0], params, state, average)
 
 
 @helper()
@@ -176,7 +166,7 @@ def _raw_from_margins(margin, params, scale, size):
 class Share(NamedTuple):
     """What makes a row's slope its share in the batch's gradient."""
 
-    pace: tuple
+    step_coefs: tuple
     batch: Batch
     unit: float
 
@@ -231,7 +221,7 @@ def _slopes_of_tasks(rule, rows, samples, share, margin, loss_sums):
             value = losses.value(rule.loss, target, raw)
             loss_sums[k] += weight * value
             slope = losses.slope(rule.loss, target, raw)
-            slope = optimizers.slope(rule.optimizer, share.pace, rows, i, value, slope)
+            slope = optimizers.slope(rule.optimizer, share.step_coefs, rows, i, value, slope)
             margin[o, k] = part * slope
 
 
@@ -248,7 +238,7 @@ def _slopes_of_classes(rule, rows, samples, share, margin, loss_sums):
             value = losses.value(rule.loss, target, margin[o, k])
             loss_sums[k] += weight * more * value
             slope = losses.slope(rule.loss, target, margin[o, k])
-            slope = optimizers.slope(rule.optimizer, share.pace, rows, i, value, slope)
+            slope = optimizers.slope(rule.optimizer, share.step_coefs, rows, i, value, slope)
             margin[o, k] = part * more * slope
 
 
@@ -263,12 +253,12 @@ def _sum_rows(margin, size, totals):
 
 
 @helper()
-def _descend_intercepts(optimizer, pace, totals, params, state):
+def _descend_intercepts(optimizer, step_coefs, totals, params, state):
     n_outputs = totals.shape[0]
     for k in range(n_outputs):
         c = np.uint64(params.shape[0] - n_outputs + k)
         g = params.dtype.type(totals[k])
-        params[c] += optimizers.update(optimizer, pace, g, state, c)[0]
+        params[c] += optimizers.update(optimizer, step_coefs, g, state, c)[0]
 
 
 def gather(frame, rows, batch, memory):
@@ -291,24 +281,24 @@ def _accumulate(rows, batch, memory):
     accumulate_multi(rows, order, start, stop, slopes, table, memory.block, memory.product)
 
 
-def step_of_batch(frame, rule, rows, batch, pace, memory, n_touched, shares):
+def step_of_batch(frame, rule, rows, batch, step_coefs, memory, n_touched, shares):
     """Step the coefficients of a batch by its gradient; add to each output's shares."""
     step = _scatter if type(frame).scatters else _descend_columns
-    step(frame, rule, rows, batch, pace, memory, n_touched, shares)
+    step(frame, rule, rows, batch, step_coefs, memory, n_touched, shares)
 
 
 @overload(step_of_batch, jit_options=INLINED)
-def _step_of_batch(frame, rule, rows, batch, pace, memory, n_touched, shares):
+def _step_of_batch(frame, rule, rows, batch, step_coefs, memory, n_touched, shares):
     step = _scatter if frame.instance_class.scatters else _descend_columns
 
-    def implementation(frame, rule, rows, batch, pace, memory, n_touched, shares):
-        step(frame, rule, rows, batch, pace, memory, n_touched, shares)
+    def implementation(frame, rule, rows, batch, step_coefs, memory, n_touched, shares):
+        step(frame, rule, rows, batch, step_coefs, memory, n_touched, shares)
 
     return implementation
 
 
 @helper()
-def _descend_columns(frame, rule, rows, batch, pace, memory, n_touched, shares):
+def _descend_columns(frame, rule, rows, batch, step_coefs, memory, n_touched, shares):
     """Step each coefficient that the batch touches; leave a gradient of zero."""
     params, state, gradient = memory.params, memory.state, memory.gradient
     n_outputs = shares.shape[0]
@@ -316,12 +306,12 @@ def _descend_columns(frame, rule, rows, batch, pace, memory, n_touched, shares):
         j = column(frame, i)
         for k in range(n_outputs):
             c = at(j, n_outputs, k)
-            shares[k] += descend(frame, rule, pace, gradient[c], params, state, c)
+            shares[k] += descend(frame, rule, step_coefs, gradient[c], params, state, c)
             gradient[c] = 0
 
 
 @helper()
-def _scatter(frame, rule, rows, batch, pace, memory, n_touched, shares):
+def _scatter(frame, rule, rows, batch, step_coefs, memory, n_touched, shares):
     """Step the coefficients by one row after another, straight from the slopes."""
     params, state, slopes = memory.params, memory.state, memory.margin
     n_outputs = shares.shape[0]
@@ -332,4 +322,4 @@ def _scatter(frame, rule, rows, batch, pace, memory, n_touched, shares):
             j, x = entry(rows, i, entry_number)
             for k in range(n_outputs):
                 g = slopes[o, k] * x
-                shares[k] += descend(frame, rule, pace, g, params, state, at(j, n_outputs, k))
+                shares[k] += descend(frame, rule, step_coefs, g, params, state, at(j, n_outputs, k))

@@ -12,7 +12,6 @@ from sklearn import linear_model, metrics, svm
 
 import fastgd
 from fastgd import schedules
-from fastgd._validation import domain
 from fastgd.kernels import losses, optimizers, transforms
 from fastgd.kernels.losses import LOSSES, MULTINOMIAL, NONNEGATIVE, POSITIVE, REGRESSION
 from fastgd.kernels.penalties import Bounded, ElasticNet, GroupLasso, MaxNorm, Weighted
@@ -31,7 +30,7 @@ class LossCase(NamedTuple):
         """Values that ``y_true`` may have."""
         if type(self.tag).kind == REGRESSION:
             by_domain = {None: (-1.3, 0.0, 2.5), NONNEGATIVE: (0.0, 0.7, 2.5), POSITIVE: (0.3, 2.5)}
-            return by_domain[domain(self.tag)]
+            return by_domain[losses.domain_of(self.tag)]
         return (type(self.tag).negative, 1.0)
 
 

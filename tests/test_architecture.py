@@ -16,7 +16,9 @@ ABOVE = sorted(path for path in (ROOT / "fastgd").rglob("*.py") if "kernels" not
 LOWER_FLOOR = {"numpy", "numba", "math", "typing", "fastgd.kernels"}
 # They adapt numba to the pattern, or keep what it compiled, and need the standard library for it,
 # and what numba stands on.
-MACHINERY = {"_files.py", "_jit.py", "_hook.py", "_prefetch.py"}
+JIT = ROOT / "kernels" / "_jit"
+MACHINERY = {ROOT / "kernels" / name for name in ("_files.py", "_hook.py", "_prefetch.py")}
+MACHINERY |= set(JIT.glob("*.py"))
 MACHINERY_MAY = {*sys.stdlib_module_names, "llvmlite"}
 
 
@@ -41,13 +43,13 @@ def is_within(name: str, modules: set[str]) -> bool:
 
 
 def test_both_floors_are_found():
-    assert {"_jit.py", "__init__.py"} <= {path.name for path in KERNELS}
+    assert {JIT / "_options.py", ROOT / "kernels" / "__init__.py"} <= set(KERNELS)
     assert ROOT / "fastgd" / "__init__.py" in ABOVE
 
 
 @pytest.mark.parametrize("path", KERNELS, ids=relative)
 def test_kernels_know_nothing_above_them(path):
-    allowed = LOWER_FLOOR | (MACHINERY_MAY if path.name in MACHINERY else set())
+    allowed = LOWER_FLOOR | (MACHINERY_MAY if path in MACHINERY else set())
     assert [name for name in imports_of(path) if not is_within(name, allowed)] == []
 
 
@@ -56,6 +58,15 @@ def test_numba_stays_on_the_lower_floor(path):
     # it tells numba's version and what that sees of the machine
     banned = {"kernels"} | ({"numba", "llvmlite"} if path.name != "_information.py" else set())
     assert [name for name in imports_of(path) if is_within(name, banned)] == []
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=relative)
+def test_no_kernel_takes_more_than_eight_arguments(path):
+    """What belongs together travels in a NamedTuple, which costs nothing."""
+    kinds = ast.FunctionDef | ast.Lambda
+    functions = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, kinds)]
+    counts = {(n.lineno, len(n.args.posonlyargs + n.args.args)) for n in functions}
+    assert [(line, count) for line, count in counts if count > 8] == []
 
 
 TRAINING = sorted((ROOT / "fastgd" / "_training").glob("*.py"))
@@ -70,6 +81,45 @@ def test_the_trainer_knows_no_engine_and_no_kernel(path):
     assert [name for name in ours if not is_within(name, allowed)] == []
 
 
+MAY_IMPORT_THE_COMMAND_LINE = {"fastgd/__main__.py"}
+READERS = sorted((ROOT / "fastgd" / "_readers").glob("*.py"))
+DATA = sorted((ROOT / "fastgd" / "_data").glob("*.py"))
+
+
+def test_only_the_command_line_knows_the_command_line():
+    importers = {
+        relative(path)
+        for path in ABOVE
+        if "cli" not in path.parts and any(is_within(n, {"fastgd.cli"}) for n in imports_of(path))
+    }
+    assert importers == MAY_IMPORT_THE_COMMAND_LINE
+
+
+def test_there_is_one_epoch_loop():
+    """Who asks a source for an epoch trains; the command line has no other way to take steps."""
+    callers, steppers = set(), set()
+    for path in ABOVE:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", None) == "epoch":
+                callers.add(relative(path))
+            if getattr(node, "attr", None) == "partial_fit" and "cli" in path.parts:
+                steppers.add(relative(path))
+    assert callers == {"fastgd/_training/trainer.py"}
+    assert steppers == {"fastgd/cli/_summary.py"}, "which learns means and standard deviations"
+
+
+@pytest.mark.parametrize("path", READERS, ids=relative)
+def test_readers_know_files_and_nothing_that_is_trained(path):
+    ours = [name for name in imports_of(path) if name.startswith("fastgd")]
+    assert [name for name in ours if not is_within(name, {"fastgd._readers"})] == []
+
+
+@pytest.mark.parametrize("path", DATA, ids=relative)
+def test_data_know_neither_trainer_nor_engine(path):
+    banned = {"fastgd._training", "fastgd._engines", "fastgd._readers", "fastgd.linear_model"}
+    assert [name for name in imports_of(path) if is_within(name, banned)] == []
+
+
 def test_steps_are_taken_by_engines_only():
     steps = {"sgd_rows", "sgd_epochs", "sgd_batches", "sgd_batches_multi", "step_from_gradient"}
     callers = {
@@ -81,9 +131,7 @@ def test_steps_are_taken_by_engines_only():
     assert callers == {"fastgd/_engines/linear.py"}
 
 
-@pytest.mark.parametrize(
-    "path", sorted({*KERNELS, *ABOVE} - {ROOT / "kernels" / "_jit.py"}), ids=relative
-)
+@pytest.mark.parametrize("path", sorted({*KERNELS, *ABOVE} - {JIT / "_options.py"}), ids=relative)
 def test_numba_options_stand_in_one_place(path):
     tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     names = {getattr(node, "attr", getattr(node, "id", None)) for node in tree}

@@ -152,13 +152,13 @@ def strengths(tag, words):
     return {**words, "l1_ratio": tag.l1 / words["alpha"] if words["alpha"] else 0.0}
 
 
-def stepped(tag, w, d, h, n_lanes):
+def stepped(tag, w, d, h, n_outputs):
     """Return the coefficients after one step of the kernels, the intercepts left out."""
     moved = [penalties.proximal(tag, w[c], d[c], h, c) for c in range(w.size)]
     if not tag.joint:
         return np.array(moved)
-    flat = np.array([*moved, *np.ones(n_lanes)])
-    penalties.settle(tag, flat, np.full(flat.size, h), n_lanes)
+    flat = np.array([*moved, *np.ones(n_outputs)])
+    penalties.settle(tag, flat, np.full(flat.size, h), n_outputs)
     return flat[: w.size]
 
 
@@ -167,20 +167,20 @@ def test_the_step_of_a_penalty_is_its_kernels(name, tag, words, rng):
     _, *lines = formula("penalties", name)
     d, h = rng.normal(scale=0.3, size=SMALL.size), 0.25
     names = {**strengths(tag, words), "w": SMALL, "d": d, "h": h}
-    n_lanes = SMALL.size if name == "GroupLasso" else 1
-    after = stepped(tag, SMALL, d, h, n_lanes)
+    n_outputs = SMALL.size if name == "GroupLasso" else 1
+    after = stepped(tag, SMALL, d, h, n_outputs)
     np.testing.assert_allclose(run(lines, names)["w"], after, **NEAR)
 
 
 @pytest.mark.parametrize(("name", "tag", "words"), PENALTIES)
 def test_the_value_of_a_penalty_is_its_kernels(name, tag, words):
     expression, *_ = formula("penalties", name)
-    names, n_lanes = strengths(tag, words), SMALL.size if name == "GroupLasso" else 1
+    names, n_outputs = strengths(tag, words), SMALL.size if name == "GroupLasso" else 1
     w = 0.5 * SMALL  # within the bounds
     ours = [penalties.value(tag, x, c) for c, x in enumerate(w)]
     if tag.joint:
-        flat = np.array([*w, *np.ones(n_lanes)])
-        tied = sum(penalties.tied(tag, flat, n_lanes, lane) for lane in range(n_lanes))
+        flat = np.array([*w, *np.ones(n_outputs)])
+        tied = sum(penalties.tied(tag, flat, n_outputs, output) for output in range(n_outputs))
         np.testing.assert_allclose(evaluate(expression, w=w, **names), sum(ours) + tied, **NEAR)
     elif name == "Weighted":
         np.testing.assert_allclose(evaluate(expression, w=w, **names), ours, **NEAR)
@@ -204,9 +204,9 @@ def test_the_update_of_an_optimizer_is_its_kernels(name, tag, rng):
     rates = np.full(30, 0.1)
     state, w = np.zeros((max(tag.n_slots, 1), 1)), 0.0
     names = {**dict.fromkeys("abdmnuvwz", 0.0), "M": 1.0, **tag._asdict(), "rate": 0.1}
-    for t, pace in enumerate(tag.paces(tag, rates, 1), start=1):
+    for t, step_coefs in enumerate(tag.step_coefficients(tag, rates, 1), start=1):
         names.update(g=rng.normal(), t=t)
-        w, _ = optimizers.move(tag, ElasticNet(), tuple(pace), w, names["g"], state, 0)
+        w, _ = optimizers.move(tag, ElasticNet(), tuple(step_coefs), w, names["g"], state, 0)
         np.testing.assert_allclose(run(formula("optimizers", name), names)["w"], w, **NEAR)
 
 

@@ -76,7 +76,7 @@ def targets(loss, raw, rng):
         return np.digitize(raw, [-0.7, 0.7])
     if loss.kind == losses.BINARY:
         return np.where(raw + rng.logistic(size=raw.size) > 0.0, 1.0, loss.negative)
-    if hasattr(type(loss), "link"):
+    if losses.link_of(loss) == losses.LOG:
         return rng.gamma(2.0, np.exp(0.3 * raw)) + 0.1
     return raw + rng.normal(size=raw.size)
 

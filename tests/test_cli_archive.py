@@ -15,9 +15,9 @@ import skops.io
 from sklearn.pipeline import Pipeline
 
 from fastgd import LogisticRegression, cli
+from fastgd._readers.problems import Problem
 from fastgd.cli import _archive
 from fastgd.cli._names import MODELS
-from fastgd.cli._problems import Problem
 
 
 @pytest.fixture
@@ -203,6 +203,16 @@ def test_all_types_that_are_trusted_exist():
         for name in names:
             module, _, kind = name.rpartition(".")
             assert isinstance(getattr(importlib.import_module(module), kind), type), name
+
+
+def test_a_classifier_of_several_classes_trained_in_chunks_is_opened_again(rng, tmp_path, capsys):
+    """Its optimizer's state has three axes."""
+    X, path = rng.normal(size=(90, 3)), tmp_path / "model.fastgd"
+    np.savez(tmp_path / "data.npz", X=X, y=np.argmax(X, axis=1))
+    data = str(tmp_path / "data.npz")
+    assert cli.main(["train", data, "-o", str(path), "--chunk-rows", "40"]) == 0
+    capsys.readouterr()
+    assert predict(path, capsys)[0] == 0
 
 
 @pytest.mark.thorough

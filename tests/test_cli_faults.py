@@ -20,10 +20,11 @@ import pytest
 import scipy.sparse as sp
 
 from fastgd import cli
-from fastgd.cli import _limits, _numerals, _output, _problems, _showing, _stopping, _streams
-from fastgd.cli._layout import likeness
-from fastgd.cli._numerals import Notation
-from fastgd.cli._problems import BadData, Misuse, Problem, TooLarge
+from fastgd._readers import limits, numerals, problems, streams
+from fastgd._readers.layout import likeness
+from fastgd._readers.numerals import Notation
+from fastgd._readers.problems import BadData, Misuse, Problem, TooLarge
+from fastgd.cli import _output, _showing, _stopping
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="of POSIX systems")
 NOT_ROOT = pytest.mark.skipif(
@@ -402,15 +403,15 @@ def test_an_array_larger_than_is_allowed_is_refused(run):
 
 @pytest.mark.parametrize(("most", "left"), [("1000000", 1000000 - 300000 + 50000), ("max", None)])
 def test_a_container_has_no_more_than_its_limit(most, left, tmp_path, monkeypatch):
-    from fastgd.cli import _sources
+    from fastgd._readers import reader
 
-    free = _sources._free_memory()
+    free = reader._free_memory()
     (tmp_path / "memory.max").write_text(f"{most}\n")
     (tmp_path / "memory.current").write_text("300000\n")
     (tmp_path / "memory.stat").write_text("anon 7\nfile 50000\n")
     group = (str(tmp_path), "memory.max", "memory.current", "file")
-    monkeypatch.setattr(_sources, "_CONTROL_GROUPS", (group,))
-    assert _sources._free_memory() == left if left else _sources._free_memory() > free / 100
+    monkeypatch.setattr(reader, "_CONTROL_GROUPS", (group,))
+    assert reader._free_memory() == left if left else reader._free_memory() > free / 100
 
 
 @pytest.mark.parametrize(
@@ -425,13 +426,13 @@ def test_a_container_has_no_more_than_its_limit(most, left, tmp_path, monkeypatc
     ],
 )
 def test_sizes_are_read(text, size):
-    assert _limits.parsed_size(text) == size
+    assert limits.parsed_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "G", "-1", "0", "1e3", "8 gigs", "nan", "9" * 40])
 def test_what_is_no_size_is_refused(text, run):
     with pytest.raises(ValueError, match="must be a size"):
-        _limits.parsed_size(text)
+        limits.parsed_size(text)
     if text not in ("", "-1"):
         status, _, err = run(["info", "m", "--max-memory", text])
         assert status == 2
@@ -940,9 +941,9 @@ def test_a_model_is_saved_whatever_becomes_of_the_notes(how):
 
 
 def test_a_row_longer_than_what_is_read_at_once_is_told_of(run, monkeypatch):
-    from fastgd.cli import _tables
+    from fastgd._readers import tables
 
-    monkeypatch.setattr(_tables, "BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 1 << 12)
     Path("data.csv").write_text(ROWS + f"1,2,{'x' * 20_000}\n")
     assert refused(run, TRAIN) == "data.csv: a row is longer than 4.0 KiB"
 
@@ -1063,7 +1064,7 @@ def test_long_values_are_cut(run):
     ],
 )
 def test_what_is_not_printable_is_written_as_python_does(text, shown):
-    assert _problems.plain(text) == shown
+    assert problems.plain(text) == shown
 
 
 # -- numbers that are written in another way ---------------------------------------------------
@@ -1170,8 +1171,8 @@ def test_what_is_a_number_is_known(notation, yes, no):
 
 @pytest.mark.parametrize("cell", ["2020-01-31", "31.12.2020", "12/31/2020", "2020-01-31 12:30"])
 def test_dates_are_known(cell):
-    assert _numerals.looks_like_a_date(cell)
-    assert not _numerals.looks_like_a_date(cell[:-3] + "x")
+    assert numerals.looks_like_a_date(cell)
+    assert not numerals.looks_like_a_date(cell[:-3] + "x")
 
 
 def test_dates_are_told_of(run):
@@ -1279,8 +1280,8 @@ def test_separators_that_are_none_are_refused(separator, run):
 def test_lines_have_an_end(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"ab\n" + bytes(1000))
-    with _streams.opened(path) as file, pytest.raises(BadData, match="line 2: a line of more than"):
-        list(_streams.lines_of(file, path, most=100))
+    with streams.opened(path) as file, pytest.raises(BadData, match="line 2: a line of more than"):
+        list(streams.lines_of(file, path, most=100))
 
 
 def test_folders_and_pipes_are_not_read(run):
@@ -1528,14 +1529,15 @@ def test_wide_tables_cost_as_much_as_they_have_columns(run):
 
 @pytest.mark.usefixtures("matrix")
 def test_errors_of_readers_have_a_type_of_their_own(run):
-    from fastgd.cli._sources import Format, open_source
+    from fastgd._readers.opening import open_reader
+    from fastgd._readers.reader import Format
 
     assert issubclass(TooLarge, BadData)
     assert not issubclass(Misuse, BadData)
     with pytest.raises(BadData, match="there is no file"):
-        open_source(Path("missing.csv"))
+        open_reader(Path("missing.csv"))
     Path("data.csv").write_text("a,b\n1\n")
-    source = open_source(Path("data.csv"), Format())
+    reader = open_reader(Path("data.csv"), Format())
     with pytest.raises(BadData, match="line 2 has 1 field"):
-        source.size()
+        reader.size()
     assert run("info m.fastgd")[0] == 0

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from fastgd import cli, linear_model
+from fastgd._readers.layout import Chunk, Column, Layout
+from fastgd._readers.problems import Misuse, Problem
 from fastgd.cli import _bench, _models
-from fastgd.cli._layout import Chunk, Column, Layout
 from fastgd.cli._names import CLASSIFICATION, MODELS
-from fastgd.cli._problems import Misuse, Problem
 from fastgd.cli._summary import Summary
 from fastgd.losses import Quantile, Tweedie
 
@@ -78,8 +78,11 @@ def test_what_learns_from_chunks_minimises_the_same(name, words, expected):
     assert {word: params[word] for word in expected} == expected
     assert params["fit_intercept"] == words.get("fit_intercept", True)
     if name != "sgd-regressor":
-        steps = sum(-(-rows // params["batch_size"]) for rows in (100, 100, 50))
-        assert params["learning_rate"].length == 4 * steps
+        rate = params["learning_rate"].bind(
+            1.0, -(-250 // params["batch_size"]), params["max_iter"]
+        )
+        assert rate.length == 4 * -(-250 // params["batch_size"])
+        assert (params["max_iter"], params["tol"]) == (4, None)
 
 
 def test_rates_go_with_the_spread_of_the_targets():
@@ -87,8 +90,8 @@ def test_rates_go_with_the_spread_of_the_targets():
     model = _models.chunk_learner("ridge", {}, 0, 1, found)
     assert model.learning_rate.eta0 == pytest.approx(10 * _models.ETA0)
     assert _models.chunk_learner("poisson", {}, 0, 1, found).learning_rate.eta0 == _models.ETA0
-    _models.begin_at_the_mean("ridge", model, 3, found)
-    assert (model.intercept_, model.coef_.shape) == (20.0, (3,))
+    assert _models.start_of("ridge", model, found) == [20.0]
+    assert _models.start_of("sgd-regressor", model, found) is None
 
 
 def test_balanced_classes_are_counted():
@@ -116,7 +119,7 @@ def test_a_log_link_needs_a_mean_above_zero():
     found = summary([0.0, 0.0])
     model = _models.chunk_learner("poisson", {}, 0, 1, found)
     with pytest.raises(Problem, match="poisson needs targets with a mean above 0, got 0"):
-        _models.begin_at_the_mean("poisson", model, 1, found)
+        _models.start_of("poisson", model, found)
 
 
 # -- the small commands --------------------------------------------------------------------------

@@ -19,7 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fastgd import LogisticRegression, Ridge, SGDClassifier, cli
-from fastgd.cli import _archive, _sources
+from fastgd._data.chunks import BatchChunks
+from fastgd._readers import reader
+from fastgd.cli import _archive
 from fastgd.schedules import Cosine
 
 ROWS = 120
@@ -143,8 +145,8 @@ def test_a_matrix_gives_the_model_that_python_gives(name, matrix, run):
     assert json.loads(out)["accuracy"] == model.score(X, y)
 
 
-def test_chunks_are_partial_fit(frame, run):
-    """The first pass learns means and categories; then SGD sees chunk after chunk, ten times."""
+def test_chunks_are_what_the_library_is_given(frame, run):
+    """The first pass learns means and categories; then SGD is fitted to what was prepared."""
     frame.to_csv("data.csv", index=False)
     status, out, _ = run(
         "train data.csv --target label --model logistic --set C=2 --drop amount --chunk-rows 50 "
@@ -166,14 +168,15 @@ def test_chunks_are_partial_fit(frame, run):
         l1_ratio=0.0,
         optimizer="adam",
         batch_size=64,
-        learning_rate=Cosine(eta0=0.05, length=30, unit="step"),
+        learning_rate=Cosine(eta0=0.05, length=10 * 2, unit="step"),
         random_state=4,
+        max_iter=10,
+        tol=None,
     )
     y = frame["label"].to_numpy().astype(str)
-    for _ in range(10):
-        for rows in (slice(0, 50), slice(50, 100), slice(100, 120)):
-            X = pipeline["prepare"].transform(frame[rows])
-            model.partial_fit(X, y[rows], classes=["no", "yes"])
+    X = pipeline["prepare"].transform(frame)
+    parts = [slice(0, 50), slice(50, 100), slice(100, 120)]
+    model._fit_in_chunks(BatchChunks([(X[rows], y[rows]) for rows in parts]), classes=["no", "yes"])
     np.testing.assert_array_equal(pipeline["model"].coef_, model.coef_)
     np.testing.assert_array_equal(pipeline["model"].intercept_, model.intercept_)
 
@@ -236,8 +239,8 @@ def test_gaps_in_a_matrix_are_filled_with_the_mean(matrix, run):
 
 def test_memory_decides_on_chunks(matrix, run, monkeypatch):
     np.savez("data.npz", X=matrix[0], y=matrix[1])
-    monkeypatch.setattr(_sources, "_free_memory", lambda: 4000)
-    monkeypatch.setattr(_sources, "FEWEST_ROWS", 50)
+    monkeypatch.setattr(reader, "_free_memory", lambda: 4000)
+    monkeypatch.setattr(reader, "FEWEST_ROWS", 50)
     _, out, _ = run("train data.npz --model logistic -o m.fastgd")
     assert "3 chunks of up to 50 rows: SGDClassifier is fitted" in out
 

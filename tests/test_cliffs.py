@@ -49,8 +49,16 @@ def test_what_is_a_cliff():
     cell = cliffs.Cell("t", "l", 1.0, 0.0, "sk", 0.9, 1.1, 1.1, 0.0, 0.0, "gd", 1)
     assert not cell.is_cliff
     assert cell._replace(ours=2.0, ratio=2.2).is_cliff
-    assert not cell._replace(ours=0.002, theirs=0.0012, ratio=1.7).is_cliff
+    assert cell._replace(ours=0.002, theirs=0.0012, ratio=1.7).is_cliff  # however short it is
     assert cell._replace(memory=11.0).is_cliff
+
+
+def test_a_seed_draws_another_table_of_the_same_shape():
+    table = cliffs.TABLES["tiny"]
+    first, other = cliffs.draw(table), cliffs.draw(table, cliffs.options_from(["--seed", "3"]).seed)
+    assert first.shape == other.shape
+    assert not np.array_equal(first, other)
+    assert cliffs.options_from([]).seed == 0
 
 
 def test_unknown_names_are_refused(capsys):

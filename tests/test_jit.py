@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from fastgd.kernels import _jit
+from fastgd.kernels._jit import _fingerprint
 
 ENTRY = """
 from numba.extending import overload
@@ -86,7 +87,10 @@ class Sandbox:
         self.root = root
         self.package = root / "package"
         self.package.mkdir()
-        shutil.copy(_jit.__file__, self.package / "_jit.py")
+        (self.package / "_jit").mkdir()
+        for path in Path(_jit.__file__).parent.glob("*.py"):
+            text = path.read_text().replace("fastgd.kernels._jit", "package._jit")
+            self.write(f"package/_jit/{path.name}", text)
         self.write("package/__init__.py", "")
         self.write("package/entry.py", ENTRY)
         self.write("package/parts.py", PARTS)
@@ -97,6 +101,7 @@ class Sandbox:
 
     def use_plain_numba(self) -> None:
         """Put numba's own cache in the place of ours."""
+        shutil.rmtree(self.package / "_jit")
         self.write(
             "package/_jit.py",
             "import numba\n"
@@ -412,7 +417,8 @@ def _install(sandbox: Sandbox, version: str) -> None:
     """Build a wheel of the package, with one date for all files, and let pip install it."""
     wheel = sandbox.root / f"package-{version}-py3-none-any.whl"
     about = f"package-{version}.dist-info"
-    files = {f"package/{path.name}": path.read_text() for path in sandbox.package.glob("*.py")}
+    paths = sandbox.package.rglob("*.py")
+    files = {path.relative_to(sandbox.root).as_posix(): path.read_text() for path in paths}
     files[f"{about}/METADATA"] = f"Metadata-Version: 2.1\nName: package\nVersion: {version}\n"
     files[f"{about}/WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     files[f"{about}/RECORD"] = "".join(f"{name},,\n" for name in files)
@@ -445,11 +451,11 @@ def test_entry_that_links_to_what_is_unknown_makes_numba_load_everything(sandbox
     program = (
         "import numpy as np\n"
         "from numba.core.registry import cpu_target\n"
-        "from package import _jit\n"
+        "from package._jit import _cache\n"
         "from package.entry import twice\n"
         "calls, names = [], []\n"
         "cpu_target.target_context.refresh = lambda: calls.append('refresh')\n"
-        "_jit.binding.address_of_symbol = lambda name: names.append(name) or {address}\n"
+        "_cache.binding.address_of_symbol = lambda name: names.append(name) or {address}\n"
         "twice(np.ones(2))\n"
         "assert names, 'it links to something'\n"
         "print(sum(twice.stats.cache_hits.values()), *calls)"
@@ -489,8 +495,13 @@ def test_runs_without_the_compiler(sandbox):
     assert sandbox.entries() == []
 
 
-def test_cache_folder_is_where_entries_lie(sandbox):
-    sandbox.run(CALL_TWICE)
+@pytest.mark.parametrize("file", ["entry", "sub/entry"])
+def test_all_entries_lie_in_one_folder(sandbox, file):
+    """Whatever the folder of their source."""
+    (sandbox.package / "sub").mkdir()
+    sandbox.write("package/sub/__init__.py", "")
+    sandbox.write("package/sub/entry.py", ENTRY)
+    sandbox.run(CALL_TWICE.replace("package.entry", "package." + file.replace("/", ".")))
     folder = "from package._jit import cache_folder; print(cache_folder())"
     assert sandbox.run_program(folder).strip() == str(sandbox.entries()[0].parent)
 
@@ -599,7 +610,7 @@ def _digest(monkeypatch, body: str, prelude: str = "") -> str:
         f"        {body}\n"
     )
     exec(source, vars(module))
-    fingerprint = _jit._Fingerprint()
+    fingerprint = _fingerprint.Fingerprint()
     fingerprint.visit(module.Loss)
     return fingerprint.hexdigest()
 
@@ -623,7 +634,7 @@ def test_fingerprint_sees_the_change_of_a(case, monkeypatch):
     ],
 )
 def test_fingerprint_refuses_what_it_cannot_follow(prelude, monkeypatch):
-    with pytest.raises(_jit._Untraceable):
+    with pytest.raises(_fingerprint.Untraceable):
         _digest(monkeypatch, "return x + level", prelude)
 
 
@@ -631,8 +642,8 @@ def test_fingerprint_refuses_a_class_that_no_other_process_finds():
     class Local(NamedTuple):
         scale: float = 1.0
 
-    with pytest.raises(_jit._Untraceable):
-        _jit._Fingerprint().visit(Local)
+    with pytest.raises(_fingerprint.Untraceable):
+        _fingerprint.Fingerprint().visit(Local)
 
 
 def test_fingerprint_is_the_same_in_every_process(sandbox):
@@ -640,8 +651,8 @@ def test_fingerprint_is_the_same_in_every_process(sandbox):
     sandbox.write("losses.py", sets)
     program = (
         "from losses import Loss\n"
-        "from package._jit import _Fingerprint\n"
-        "f = _Fingerprint(); f.visit(Loss); print(f.hexdigest())"
+        "from package._jit._fingerprint import Fingerprint\n"
+        "f = Fingerprint(); f.visit(Loss); print(f.hexdigest())"
     )
     digests = [sandbox.run_program(program, PYTHONHASHSEED=seed) for seed in "123"]
     assert len(set(digests)) == 1
@@ -654,7 +665,7 @@ def test_spelling_tells_classes_of_one_name_apart():
     kinds = [NamedTuple("Loss", [("scale", float)]) for _ in range(2)]
     for kind, module in zip(kinds, "ab", strict=True):
         kind.__module__ = module
-    first, second = (_jit._spell(typeof(kind(1.0))) for kind in kinds)
+    first, second = (_fingerprint.spell(typeof(kind(1.0))) for kind in kinds)
     assert first.text != second.text
     assert [first.classes, second.classes] == [{kinds[0]}, {kinds[1]}]
 
@@ -670,7 +681,7 @@ def test_spelling_finds_nested_classes():
         data: np.ndarray
 
     nested = (1, (Outer(Inner(1.0), np.ones(2)),))
-    assert _jit._spell(typeof(nested)).classes == {Inner, Outer}
+    assert _fingerprint.spell(typeof(nested)).classes == {Inner, Outer}
 
 
 def test_options_are_the_same_for_kernels_and_helpers():

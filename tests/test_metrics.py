@@ -13,6 +13,7 @@ import fastgd
 from fastgd._solvers import _costs, _implicit, _precondition, _wide, _working
 from fastgd._solvers._auto import choose, descend
 from fastgd._solvers._gd import gd
+from fastgd._solvers._l1_model import minimise_model
 from fastgd._solvers._problem import evaluate, pose
 from fastgd._solvers._task import Effort, Task
 from fastgd.kernels import losses
@@ -488,7 +489,7 @@ def test_a_dense_l1_step_solves_its_model(rng):
     Z = rng.normal(size=(60, 20)) @ (np.eye(20) + 0.9)
     full, gradient = Z.T @ Z / 60, rng.normal(size=20)
     sides = np.stack([np.full(20, 0.1), np.full(20, -np.inf)])
-    step, gain = _precondition._step_of_l1(full, gradient, np.zeros(20), sides, 1e-12)
+    step, gain = minimise_model(full, gradient, np.zeros(20), sides, 1e-12)
     slope = gradient + full @ step
     inside = step != 0.0
     np.testing.assert_allclose(slope[inside], -0.1 * np.sign(step[inside]), atol=1e-5)

@@ -47,13 +47,15 @@ def problem(seed=0):
     return g, 0.1 / np.sqrt(np.arange(1.0, N_STEPS + 1))
 
 
-def paces_of(tag, rates, first=1):
-    return tag.paces(tag, rates, first)
+def step_coefficients_of(tag, rates, first=1):
+    return tag.step_coefficients(tag, rates, first)
 
 
-def step(tag, pace, g, state):
+def step(tag, step_coefs, g, state):
     """Return the changes and step lengths of all coordinates."""
-    updates = [optimizers.update(tag, tuple(pace), g[j], state, j) for j in range(state.shape[1])]
+    updates = [
+        optimizers.update(tag, tuple(step_coefs), g[j], state, j) for j in range(state.shape[1])
+    ]
     return np.array(updates).T
 
 
@@ -61,8 +63,10 @@ def step(tag, pace, g, state):
 def test_every_step_is_the_paper_s(case):
     gradients, rates = problem()
     state, reference = np.zeros((case.tag.n_slots, N_COORDINATES)), case.naive()
-    for g, rate, pace in zip(gradients, rates, paces_of(case.tag, rates), strict=True):
-        change, length = step(case.tag, pace, g, state)
+    for g, rate, step_coefs in zip(
+        gradients, rates, step_coefficients_of(case.tag, rates), strict=True
+    ):
+        change, length = step(case.tag, step_coefs, g, state)
         expected_change, expected_length = reference.step(g, rate)
         np.testing.assert_allclose(change, expected_change, rtol=1e-11, atol=1e-15)
         np.testing.assert_allclose(length, expected_length, rtol=1e-11)
@@ -78,10 +82,12 @@ def test_every_step_is_pytorch_s(name):
     """Recorded by ``fixtures/make_torch_trajectories.py``."""
     tag, gradients = SAME_AS_TORCH[name], np.array(TORCH["gradients"])
     params, state = np.array(TORCH["start"]), np.zeros((tag.n_slots, 3))
-    paces = paces_of(tag, np.full(len(gradients), TORCH["rate"]))
-    for g, pace, expected in zip(gradients, paces, TORCH["paths"][name], strict=True):
+    step_coefficients = step_coefficients_of(tag, np.full(len(gradients), TORCH["rate"]))
+    for g, step_coefs, expected in zip(
+        gradients, step_coefficients, TORCH["paths"][name], strict=True
+    ):
         for c in range(3):
-            params[c], _ = optimizers.move(tag, NONE, tuple(pace), params[c], g[c], state, c)
+            params[c], _ = optimizers.move(tag, NONE, tuple(step_coefs), params[c], g[c], state, c)
         # PyTorch keeps NAdam's product of momenta in float32
         np.testing.assert_allclose(params, expected, rtol=1e-8 if name == "nadam" else 1e-11)
 
@@ -89,8 +95,11 @@ def test_every_step_is_pytorch_s(name):
 @over(OPTIMIZER_CASES)
 def test_paces_go_on_where_the_last_call_stopped(case):
     _, rates = problem()
-    whole = paces_of(case.tag, rates)
-    parts = [paces_of(case.tag, rates[:7]), paces_of(case.tag, rates[7:], first=8)]
+    whole = step_coefficients_of(case.tag, rates)
+    parts = [
+        step_coefficients_of(case.tag, rates[:7]),
+        step_coefficients_of(case.tag, rates[7:], first=8),
+    ]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     assert whole.shape[0] == N_STEPS
 
@@ -98,10 +107,12 @@ def test_paces_go_on_where_the_last_call_stopped(case):
 @over(case for case in OPTIMIZER_CASES if hasattr(case.tag, "lengths"))
 def test_lengths_are_those_that_update_returns(case):
     gradients, rates = problem()
-    paces = paces_of(case.tag, rates)
+    step_coefficients = step_coefficients_of(case.tag, rates)
     state = np.zeros((case.tag.n_slots, N_COORDINATES))
-    for t, length in enumerate(type(case.tag).lengths(case.tag, paces)):
-        np.testing.assert_allclose(step(case.tag, paces[t], gradients[t], state)[1], length)
+    for t, length in enumerate(type(case.tag).lengths(case.tag, step_coefficients)):
+        np.testing.assert_allclose(
+            step(case.tag, step_coefficients[t], gradients[t], state)[1], length
+        )
 
 
 @over(OPTIMIZER_CASES)
@@ -109,8 +120,8 @@ def test_the_length_is_the_reply_to_a_constant_gradient_of_one(case):
     """So that loss and penalty balance at the minimum of the objective."""
     tag, rates = case.tag, np.full(2000, 0.01)
     state = np.zeros((tag.n_slots, 1))
-    for pace in paces_of(tag, rates):
-        change, length = step(tag, pace, np.ones(1), state)
+    for step_coefs in step_coefficients_of(tag, rates):
+        change, length = step(tag, step_coefs, np.ones(1), state)
     np.testing.assert_allclose(-change, length, rtol=1e-9)
 
 
@@ -119,8 +130,8 @@ def test_momentum_is_polyak_s_heavy_ball(momentum):
     """w_{t+1} = w_t - rate g(w_t) + momentum (w_t - w_{t-1}), on a quadratic."""
     tag, rate, curvature = Momentum(momentum), 0.1, 1.7
     state, w, before, now = np.zeros((1, 1)), 1.0, 1.0, 1.0
-    for pace in paces_of(tag, np.full(30, rate)):
-        w += step(tag, pace, np.array([curvature * w]), state)[0, 0]
+    for step_coefs in step_coefficients_of(tag, np.full(30, rate)):
+        w += step(tag, step_coefs, np.array([curvature * w]), state)[0, 0]
         before, now = now, now - rate * curvature * now + momentum * (now - before)
         np.testing.assert_allclose(w, now, atol=1e-14)
 
@@ -130,8 +141,8 @@ def test_nesterov_takes_the_gradient_ahead(momentum):
     """v <- momentum v - rate g(theta + momentum v), theta <- theta + v; ours is what g sees."""
     tag, rate, curvature = Momentum(momentum, nesterov=True), 0.1, 1.7
     state, w, theta, v = np.zeros((1, 1)), 1.0, 1.0, 0.0
-    for pace in paces_of(tag, np.full(30, rate)):
-        w += step(tag, pace, np.array([curvature * w]), state)[0, 0]
+    for step_coefs in step_coefficients_of(tag, np.full(30, rate)):
+        w += step(tag, step_coefs, np.array([curvature * w]), state)[0, 0]
         v = momentum * v - rate * curvature * (theta + momentum * v)
         theta += v
         np.testing.assert_allclose(w, theta + momentum * v, atol=1e-14)
@@ -140,8 +151,8 @@ def test_nesterov_takes_the_gradient_ahead(momentum):
 def test_the_first_step_of_adam_is_the_rate():
     tag = Adam()
     state = np.zeros((2, 3))
-    pace = paces_of(tag, np.array([0.25]))[0]
-    change, _ = step(tag, pace, np.array([1e-3, -1.0, 1e5]), state)
+    step_coefs = step_coefficients_of(tag, np.array([0.25]))[0]
+    change, _ = step(tag, step_coefs, np.array([1e-3, -1.0, 1e5]), state)
     np.testing.assert_allclose(change, [-0.25, 0.25, -0.25], rtol=1e-4)
 
 
@@ -150,16 +161,18 @@ def test_nadam_s_product_of_momenta_may_vanish():
     for beta_1 in (0.0, 0.5, 0.9):
         tag, rates = NAdam(beta_1=beta_1), np.ones(3)
         for first in (7, 1000, 20_000):
-            paces = paces_of(tag, np.ones(first + 2))
-            np.testing.assert_allclose(paces_of(tag, rates, first), paces[first - 1 :], rtol=1e-15)
+            step_coefficients = step_coefficients_of(tag, np.ones(first + 2))
+            np.testing.assert_allclose(
+                step_coefficients_of(tag, rates, first), step_coefficients[first - 1 :], rtol=1e-15
+            )
 
 
 def test_decoupled_decay_is_not_the_penalty_s():
     """It shrinks a coefficient by the bare rate, whatever the gradient's size."""
     tag, w = AdamW(weight_decay=0.5), 2.0
     for g in (1e-3, 1e3):
-        pace = tuple(paces_of(tag, np.array([0.1]))[0])
-        after, _ = optimizers.move(tag, NONE, pace, w, g, np.zeros((2, 1)), 0)
+        step_coefs = tuple(step_coefficients_of(tag, np.array([0.1]))[0])
+        after, _ = optimizers.move(tag, NONE, step_coefs, w, g, np.zeros((2, 1)), 0)
         np.testing.assert_allclose(after, w * 0.95 - 0.1, rtol=1e-4)
 
 
@@ -168,60 +181,62 @@ def test_ftrl_without_a_penalty_is_adagrad():
     gradients, rates = problem()
     tag, twin = Ftrl(beta=0.3), Adagrad(epsilon=0.3)
     state, twin_state, w, v = np.zeros((3, 1)), np.zeros((1, 1)), 0.7, 0.7
-    for g, pace in zip(gradients[:, 0], paces_of(tag, rates), strict=True):
-        w, _ = optimizers.move(tag, NONE, tuple(pace), w, g, state, 0)
-        v, _ = optimizers.move(twin, NONE, tuple(pace), v, g, twin_state, 0)
+    for g, step_coefs in zip(gradients[:, 0], step_coefficients_of(tag, rates), strict=True):
+        w, _ = optimizers.move(tag, NONE, tuple(step_coefs), w, g, state, 0)
+        v, _ = optimizers.move(twin, NONE, tuple(step_coefs), v, g, twin_state, 0)
         np.testing.assert_allclose(w, v, rtol=1e-12)
 
 
 def test_ftrl_s_lambda_keeps_a_rare_feature_at_zero():
     tag, state, w = Ftrl(l1=1.0), np.zeros((3, 1)), 0.0
-    for t, pace in enumerate(paces_of(tag, np.full(5, 0.5))):
-        w, _ = optimizers.move(tag, NONE, tuple(pace), w, -0.3, state, 0)
+    for t, step_coefs in enumerate(step_coefficients_of(tag, np.full(5, 0.5))):
+        w, _ = optimizers.move(tag, NONE, tuple(step_coefs), w, -0.3, state, 0)
         assert (w > 0) == (t >= 3)  # the sum of gradients passes 1
 
 
 def test_adam_without_memory_is_the_sign_of_the_gradient():
     tag, g = Adam(beta_1=0.0, beta_2=0.0), np.array([3.0, -0.2])
-    for pace in paces_of(tag, np.full(3, 0.1)):
-        change, _ = step(tag, pace, g, np.zeros((2, 2)))
+    for step_coefs in step_coefficients_of(tag, np.full(3, 0.1)):
+        change, _ = step(tag, step_coefs, g, np.zeros((2, 2)))
         np.testing.assert_allclose(change, -0.1 * np.sign(g), rtol=1e-6)
 
 
-# -- rests: what steps without a gradient do, at once ------------------------------------------
+# -- skipped steps: what those without a gradient do, at once ----------------------------------
 
 
 def decays(tag):
     return isinstance(tag, LazyMoments) and hasattr(tag.optimizer, "decayed")
 
 
-def coasts_of(tag, penalty, paces, times):
-    coasts = np.zeros(paces.shape[0] + 1)
+def coasts_of(tag, penalty, step_coefficients, times):
+    coasts = np.zeros(step_coefficients.shape[0] + 1)
     if isinstance(tag, Momentum):
-        reach = paces[:, 0] * tag.momentum * (tag.momentum if tag.nesterov else 1.0)
+        reach = step_coefficients[:, 0] * tag.momentum * (tag.momentum if tag.nesterov else 1.0)
         optimizers.backward_coasts(penalty, tag.momentum, reach, times, coasts)
     if isinstance(tag, Ftrl):
-        coasts[1:] = paces[:, 0]
-    return optimizers.forward_decays(paces) if decays(tag) else coasts
+        coasts[1:] = step_coefficients[:, 0]
+    return optimizers.forward_decays(step_coefficients) if decays(tag) else coasts
 
 
-def rest_of(tag, penalty, paces, since, until, slot=None):
-    times = np.zeros(paces.shape[0] + 1)
+def skipped_of(tag, penalty, step_coefficients, since, until, slot=None):
+    times = np.zeros(step_coefficients.shape[0] + 1)
     if hasattr(tag, "lengths"):
-        optimizers.cumulative_times(penalty, type(tag).lengths(tag, paces), times)
+        optimizers.cumulative_times(penalty, type(tag).lengths(tag, step_coefficients), times)
     elif isinstance(tag, Ftrl):
-        times[1:] = np.cumsum(paces[:, 0])
+        times[1:] = np.cumsum(step_coefficients[:, 0])
     else:
-        lengths = paces[:, 0] * optimizers.speed(tag, slot)
+        lengths = step_coefficients[:, 0] * optimizers.speed(tag, slot)
         optimizers.cumulative_times(penalty, lengths, times)
-    coasts = coasts_of(tag, penalty, paces, times)
-    return optimizers.Rest(until - since, times[until] - times[since], coasts[since], coasts[until])
+    coasts = coasts_of(tag, penalty, step_coefficients, times)
+    return optimizers.SkippedSteps(
+        until - since, times[until] - times[since], coasts[since], coasts[until]
+    )
 
 
-def walked(tag, penalty, param, state, paces):
+def walked(tag, penalty, param, state, step_coefficients):
     """Take the steps one by one, with a gradient of zero."""
-    for pace in paces:
-        param, _ = optimizers.move(tag, penalty, tuple(pace), param, 0.0, state, 0)
+    for step_coefs in step_coefficients:
+        param, _ = optimizers.move(tag, penalty, tuple(step_coefs), param, 0.0, state, 0)
     return param
 
 
@@ -229,19 +244,21 @@ def walked(tag, penalty, param, state, paces):
 @pytest.mark.parametrize(("since", "until"), [(0, 60), (7, 23), (59, 60), (30, 30)])
 def test_catching_up_equals_steps_without_a_gradient(tag, penalty, since, until):
     _, rates = problem()
-    paces = paces_of(tag, rates, first=40_000)  # Adam's bias is corrected already
+    step_coefficients = step_coefficients_of(
+        tag, rates, first=40_000
+    )  # Adam's bias is corrected already
     state = np.full((tag.n_slots, 1), 0.4)
     if isinstance(tag, Ftrl):  # whose coefficient is the one that its state asks for
-        paces[:] = paces[0]
-        walked(tag, penalty, 0.8, state, paces[:1])
-    param = walked(tag, penalty, 0.8, state, paces[:1])
+        step_coefficients[:] = step_coefficients[0]
+        walked(tag, penalty, 0.8, state, step_coefficients[:1])
+    param = walked(tag, penalty, 0.8, state, step_coefficients[:1])
     expected_state = state.copy()
-    expected = walked(tag, penalty, param, expected_state, paces[since:until])
+    expected = walked(tag, penalty, param, expected_state, step_coefficients[since:until])
     slot = optimizers.recall(tag, state, 0)
-    rest = rest_of(tag, penalty, paces, since, until, slot)
-    param, slot = optimizers.catch_up(tag, penalty, param, slot, rest, 0)
+    skipped = skipped_of(tag, penalty, step_coefficients, since, until, slot)
+    param, slot = optimizers.catch_up(tag, penalty, param, slot, skipped, 0)
     optimizers.keep(tag, state, 0, slot)
-    # decay and penalty alternate in steps, and in a rest come one after the other
+    # decay and penalty alternate in steps, and in skipped ones come one after the other
     exact = not decays(tag) or penalty == NONE
     np.testing.assert_allclose(param, expected, rtol=1e-10 if exact else 2e-2, atol=1e-15)
     np.testing.assert_allclose(state, expected_state, rtol=1e-10)
@@ -250,21 +267,23 @@ def test_catching_up_equals_steps_without_a_gradient(tag, penalty, since, until)
 @pytest.mark.parametrize("tag", [Momentum(), Momentum(nesterov=True)], ids=str)
 def test_a_rest_may_be_interrupted(tag):
     penalty, (_, rates) = L2, problem()
-    paces = paces_of(tag, rates)
-    whole = optimizers.catch_up(tag, penalty, 0.8, 0.4, rest_of(tag, penalty, paces, 5, 50), 0)
+    step_coefficients = step_coefficients_of(tag, rates)
+    whole = optimizers.catch_up(
+        tag, penalty, 0.8, 0.4, skipped_of(tag, penalty, step_coefficients, 5, 50), 0
+    )
     param, slot = 0.8, 0.4
     for since, until in itertools.pairwise([5, 6, 20, 50]):
-        rest = rest_of(tag, penalty, paces, since, until)
-        param, slot = optimizers.catch_up(tag, penalty, param, slot, rest, 0)
+        skipped = skipped_of(tag, penalty, step_coefficients, since, until)
+        param, slot = optimizers.catch_up(tag, penalty, param, slot, skipped, 0)
     np.testing.assert_allclose((param, slot), whole, rtol=1e-12)
 
 
 def test_coasting_keeps_its_digits_over_a_long_span():
     """A sum of rate momentum^t from the front has lost all of them after 400 steps."""
     tag, n_steps = Momentum(), 2000
-    paces = paces_of(tag, np.full(n_steps, 0.1))
-    rest = rest_of(tag, ElasticNet(), paces, n_steps - 3, n_steps)
-    travelled = optimizers.catch_up(tag, ElasticNet(), 0.0, 1.0, rest, 0)[0]
+    step_coefficients = step_coefficients_of(tag, np.full(n_steps, 0.1))
+    skipped = skipped_of(tag, ElasticNet(), step_coefficients, n_steps - 3, n_steps)
+    travelled = optimizers.catch_up(tag, ElasticNet(), 0.0, 1.0, skipped, 0)[0]
     np.testing.assert_allclose(travelled, -0.1 * (0.9 + 0.9**2 + 0.9**3), rtol=1e-13)
 
 

@@ -46,11 +46,11 @@ def started(case):
     return case.naive.start(W)
 
 
-def rested(tag, w, step):
+def made_up(tag, w, step):
     """Return the coefficients after one step's time."""
     tag = spread_over(tag, len(w))
     times = [penalties.clock(tag, step * penalties.stretch(tag, c)) for c in range(len(w))]
-    return np.array([penalties.rest(tag, w[c], times[c]) for c in range(len(w))])
+    return np.array([penalties.skip(tag, w[c], times[c]) for c in range(len(w))])
 
 
 @over(PENALTY_CASES)
@@ -122,7 +122,7 @@ def test_the_leader_is_the_minimum_that_a_search_finds(case, z):
 def test_a_rest_of_one_step_is_the_step_without_a_change(case, step):
     w = started(case)
     expected = moved(case, w, 0.0, step)
-    np.testing.assert_allclose(rested(case.tag, w, step), expected, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(made_up(case.tag, w, step), expected, rtol=1e-13, atol=1e-14)
 
 
 @over([*PENALTY_CASES, *(case for case in SINGLE if isinstance(case.tag, Bounded))])
@@ -131,28 +131,28 @@ def test_times_add_up(case, rng):
     times = np.empty(31)
     cumulative_times(case.tag, steps, times)
     w = started(case)
-    rest = each(penalties.rest, case.tag, w, times[-1])
+    skipped = each(penalties.skip, case.tag, w, times[-1])
     one_by_one = w
     for step in steps:
         one_by_one = each(penalties.proximal, case.tag, one_by_one, 0.0, step, 0)
-    np.testing.assert_allclose(rest, one_by_one, rtol=1e-12, atol=1e-14)
-    middle = each(penalties.rest, case.tag, w, times[11])
-    after = each(penalties.rest, case.tag, middle, times[-1] - times[11])
-    np.testing.assert_allclose(after, rest, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(skipped, one_by_one, rtol=1e-12, atol=1e-14)
+    middle = each(penalties.skip, case.tag, w, times[11])
+    after = each(penalties.skip, case.tag, middle, times[-1] - times[11])
+    np.testing.assert_allclose(after, skipped, rtol=1e-12, atol=1e-14)
 
 
 @over(case for case in PENALTY_CASES if case.l1 > 0)
 def test_zeros_are_exact(case):
     small = np.array([-0.02, 0.0, 0.02])
     assert not each(penalties.proximal, case.tag, small, 0.0, 1.0, 0).any()
-    assert not each(penalties.rest, case.tag, small, 1.0).any()
-    assert not each(penalties.rest, case.tag, W, 1e6).any()
+    assert not each(penalties.skip, case.tag, small, 1.0).any()
+    assert not each(penalties.skip, case.tag, W, 1e6).any()
 
 
 @over(SINGLE)
 def test_no_time_changes_nothing(case):
     w = started(case)
-    np.testing.assert_array_equal(each(penalties.rest, case.tag, w, 0.0), w)
+    np.testing.assert_array_equal(each(penalties.skip, case.tag, w, 0.0), w)
 
 
 @over(SINGLE)
@@ -160,7 +160,7 @@ def test_dtype_is_kept(case):
     tag = _resolve.in_dtype(case.tag, np.dtype(np.float32))
     param, step = np.float32(0.7), np.float32(0.1)
     assert type(penalties.proximal(tag, param, np.float32(0.1), step, 1)) is np.float32
-    assert type(penalties.rest(tag, param, 0.1)) is np.float32
+    assert type(penalties.skip(tag, param, 0.1)) is np.float32
 
 
 def test_fields_go_to_the_kernels_in_their_dtype():

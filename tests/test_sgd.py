@@ -22,11 +22,10 @@ from fastgd._data.order import run_length
 from fastgd._data.source import Data
 from fastgd._engines import linear, updates
 from fastgd._training import trainer
-from fastgd._training.linear import train
+from fastgd._training.linear import in_memory, train
 from fastgd._training.progress import Progress, Settings
-from fastgd._validation import domain
 from fastgd.kernels import frames
-from fastgd.kernels.losses import BINARY, MULTINOMIAL, Softmax
+from fastgd.kernels.losses import BINARY, MULTINOMIAL, Softmax, domain_of
 from fastgd.kernels.optimizers import LazyMoments
 from fastgd.kernels.sampling import shuffled_rows, shuffled_runs
 from fastgd.kernels.sgd import Rule, sgd_batches, sgd_epochs
@@ -131,7 +130,8 @@ class Training:
             start = np.zeros((self.X.shape[1] + 1, *self.outputs), dtype)
             average = self.average > 0
             progress = Progress.begin(start, rule.optimizer, average=average, seed=SEED)
-        return train(self.data(layout, dtype), rule, progress, settings)[0]
+        source = in_memory(self.data(layout, dtype), settings)
+        return train(source, rule, progress, settings)[0]
 
     def data(self, layout, dtype):
         """Return X, y and weights as ``fit`` hands them on."""
@@ -223,7 +223,7 @@ def problem(loss, *, n=N, d=D, density=0.5, n_outputs=None, seed=0, **words):
     y = y if n_outputs else y[:, 0]
     if kind == BINARY:
         y = np.where(y > 0, 1.0, type(loss.tag).negative)
-    if domain(loss.tag) is not None:
+    if domain_of(loss.tag) is not None:
         y = np.abs(y) + 0.1
     return Training(X, y, loss, **words)
 
@@ -249,7 +249,7 @@ def tolerances(training, layout):
     """
     averages = training.average > 0
     kind = updates.kind_of_frame(training.rule, averages=averages, sparse=layout == "csr")
-    if kind not in (frames.Lazy, frames.Stepped, frames.Paced):
+    if kind not in (frames.Lazy, frames.Stepped, frames.OwnLengths):
         return 1e-9, 1e-9
     if isinstance(training.optimizer.tag, LazyMoments):
         decays = hasattr(training.optimizer.tag.optimizer, "decayed")
@@ -466,8 +466,8 @@ def test_a_vanishing_common_factor_is_multiplied_out():
         ("momentum", "l2", False, "csr", frames.Lazy),
         ("momentum", "l1", False, "csr", frames.Stepped),
         ("adam", "l2", False, "csr", frames.Plain),
-        ("lazy adam", "elasticnet", False, "csr", frames.Paced),
-        ("adagrad", "l2", False, "csr", frames.Paced),
+        ("lazy adam", "elasticnet", False, "csr", frames.OwnLengths),
+        ("adagrad", "l2", False, "csr", frames.OwnLengths),
         ("ftrl", "elasticnet", False, "csr", frames.Lazy),
         ("rmsprop", None, False, "csr", frames.Lazy),
         ("centered rmsprop", None, False, "csr", frames.Lazy),
@@ -475,7 +475,7 @@ def test_a_vanishing_common_factor_is_multiplied_out():
         ("rmsprop", "l2", False, "csr", frames.Plain),
         ("rmsprop with momentum", None, False, "csr", frames.Plain),
         ("sgd", "nonnegative", False, "csr", frames.Lazy),
-        ("sgd", "weighted l2", False, "csr", frames.Paced),
+        ("sgd", "weighted l2", False, "csr", frames.OwnLengths),
         ("momentum", "nonnegative", False, "csr", frames.Stepped),
         ("momentum", "weighted l2", False, "csr", frames.Plain),
         ("sgd", "max norm", False, "csr", frames.Tied),
@@ -816,11 +816,11 @@ def test_passive_aggressive_steps_are_scikit_learn_s(optimizer, loss, kind, alph
 
 def test_rules_that_no_kernel_knows_are_refused():
     training = problem(LOSS["softmax"], n_outputs=K, optimizer=PA[0])
-    with pytest.raises(ValueError, match="Passive-aggressive steps are not defined"):
+    with pytest.raises(ValueError, match="PassiveAggressive needs a loss with value and gradient"):
         training.compiled()
     for name in ("max norm", "group lasso"):
         training = problem(LOSS["hinge"], optimizer=OPTIMIZER["ftrl"], penalty=OBJECT[name])
-        with pytest.raises(ValueError, match="'ftrl' has no closed form under penalty"):
+        with pytest.raises(ValueError, match="Ftrl needs a penalty with leader"):
             training.compiled()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from fastgd import LinearRegression, LinearSVC, LogisticRegression, SGDClassifier
+from fastgd import LinearRegression, LinearSVC, LogisticRegression, SGDClassifier, _threads
 from fastgd._threads import (
     _blas_libraries,
     _set_threads,
@@ -25,7 +25,7 @@ from fastgd._threads import (
 @pytest.fixture
 def processors(monkeypatch):
     """A machine of eight processors, with no limit in its environment."""
-    monkeypatch.setattr(joblib, "cpu_count", lambda: 8)
+    monkeypatch.setattr(_threads, "_processors", lambda _process: 8)
     for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
@@ -109,7 +109,7 @@ def test_one_vs_rest_in_threads_is_that_of_one_thread(monkeypatch, wide):
     found = []
     for limit in ("1", "3"):
         monkeypatch.setenv("OMP_NUM_THREADS", limit)
-        monkeypatch.setattr(joblib, "cpu_count", lambda: 3)
+        monkeypatch.setattr(_threads, "_processors", lambda _process: 3)
         random_state = np.random.RandomState(0)  # drawn from in turn, not in the threads' order
         found.append(LinearSVC(random_state=random_state).fit(X, y).coef_)
     np.testing.assert_array_equal(*found)

@@ -6,7 +6,7 @@ from scipy import sparse
 
 import fastgd
 from fastgd import _warmup, linear_model
-from fastgd.kernels import _jit
+from fastgd.kernels._jit import _cache
 
 
 @pytest.fixture
@@ -27,10 +27,10 @@ def test_every_estimator_is_warmed_up():
 
 @pytest.mark.usefixtures("few")
 def test_it_counts_what_it_compiles(monkeypatch):
-    monkeypatch.setattr(_jit._Cache, "n_compiled", 7)
+    monkeypatch.setattr(_cache.Cache, "n_compiled", 7)
 
     def compile_two(*_):
-        _jit._Cache.n_compiled += 2
+        _cache.Cache.n_compiled += 2
 
     monkeypatch.setattr(fastgd.SGDClassifier, "fit", compile_two)
     assert _warmup.warmup(dtypes=["float64"], sparse=False) == 2

@@ -1,20 +1,21 @@
 """The short way in for the plainest of data: arrays that need no conversion.
 
 scikit-learn's validation of one row takes longer than a step of training. For a NumPy array of
-floats in C order, with numbers as targets, what it does comes down to a few comparisons. Whatever
-is not as plain as that, or wrong, is left to scikit-learn and its messages.
+floats in C order, or CSR of them, with numbers as targets, what it does comes down to a few
+comparisons. Whatever is not as plain as that, or wrong, is left to scikit-learn and its messages.
 """
 
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 
 def is_plain(estimator: Any, X: Any, dtype: Any, *, reset: bool) -> bool:
-    """Tell whether X is an array that ``validate_data`` would return as it is, without a word.
+    """Tell whether X is an array or CSR that ``validate_data`` would return as it is.
 
     Parameters
     ----------
@@ -25,7 +26,14 @@ def is_plain(estimator: Any, X: Any, dtype: Any, *, reset: bool) -> bool:
     reset : bool
         Whether X says how many features there are, and that they have no names.
     """
-    if type(X) is not np.ndarray or X.ndim != 2 or not X.flags.c_contiguous:
+    values = X
+    if type(X) in (sp.csr_matrix, sp.csr_array):
+        if X.indices.dtype != np.int32 or X.indptr.dtype != np.int32:
+            return False
+        values = X.data
+    elif type(X) is not np.ndarray or not X.flags.c_contiguous:
+        return False
+    if X.ndim != 2:
         return False
     allowed = _FLOATS if dtype == "numeric" else tuple(np.atleast_1d(dtype))
     if X.dtype not in _FLOATS or X.dtype not in allowed or 0 in X.shape:
@@ -33,7 +41,7 @@ def is_plain(estimator: Any, X: Any, dtype: Any, *, reset: bool) -> bool:
     known = vars(estimator)
     if not reset and ("feature_names_in_" in known or known.get("n_features_in_") != X.shape[1]):
         return False
-    return _is_finite(X)
+    return _is_finite(values)
 
 
 def is_plain_column(y: Any, n_rows: int) -> bool:

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.extmath import softmax
 
 from fastgd import _resolve
 from fastgd._data.source import Data
 from fastgd._validation import binary_targets, check_targets, encode_labels
-from fastgd.kernels.losses import LOG, Focal, LogLoss, predictions
+from fastgd.kernels.losses import LOG, link_of, negative, predictions
 
 NONE = np.empty(0)
 
@@ -159,7 +158,7 @@ class Binary(Classes):
 
     def written(self, codes: NDArray[Any], dtype: Any) -> NDArray[Any]:
         """Return 1 for the second class, and for the first what the loss calls it."""
-        return binary_targets(codes, _negative(self.loss), dtype)
+        return binary_targets(codes, negative(self.loss), dtype)
 
     def predicted(self, raw: NDArray[Any]) -> NDArray[Any]:
         """Return 1 where the raw prediction is positive."""
@@ -176,7 +175,7 @@ class Multiclass(Classes):
 
     def probabilities(self, raw: NDArray[Any]) -> NDArray[Any]:
         """Return the softmax."""
-        return softmax(raw, copy=False)
+        return _probability(raw, self.loss)
 
 
 class OneVsRest(Classes):
@@ -223,17 +222,10 @@ class Multilabel(Classes):
         return _probability(raw, self.loss)
 
 
-def _negative(loss: Any) -> float:
-    return getattr(type(loss), "negative", -1.0)
-
-
 def _probability(raw: NDArray[Any], loss: Any) -> NDArray[Any]:
-    """Return the probability of the positive class for each raw prediction."""
-    if isinstance(loss, LogLoss | Focal):
-        # 1 / (1 + e^-raw) without overflow on either side
-        e = np.exp(-np.abs(raw))
-        return np.where(raw >= 0, 1, e) / (1 + e)
-    return (np.clip(raw, -1, 1) + 1) / 2
+    """Return the probability of the positive class, or of each class, for raw predictions."""
+    found: NDArray[Any] = type(loss).probability(loss, raw)
+    return found
 
 
 # -- numbers, and none ------------------------------------------------------------------------
@@ -258,7 +250,7 @@ class Regression(Targets):
 
     def predicted(self, raw: NDArray[Any]) -> NDArray[Any]:
         """Return the predictions that raw ones stand for."""
-        if getattr(type(self.loss), "link", None) != LOG:
+        if link_of(self.loss) != LOG:
             return raw
         found = np.empty(raw.size)
         loss = _resolve.in_dtype(self.loss, found.dtype)

@@ -102,7 +102,9 @@ class LinearEngine:
     def step_coefficients(self, rates: NDArray[np.float64], first_step: int) -> NDArray[np.float64]:
         """Return what does not depend on the parameters of the steps at these rates, row by row."""
         optimizer = self._rule.optimizer
-        coefficients: NDArray[np.float64] = optimizer.paces(optimizer, rates, first_step)
+        coefficients: NDArray[np.float64] = type(optimizer).step_coefficients(
+            optimizer, rates, first_step
+        )
         return coefficients
 
     def run(self, block: Block, plan: Plan) -> Sums:
@@ -114,7 +116,7 @@ class LinearEngine:
         """Take the steps of several epochs, whose rows are in one block, one after the other."""
         store = self._updates.of_steps(plan.coefficients)
         kernel_plan = self._kernel_plan(block, plan)
-        n_rows = kernel_plan.paces.shape[0]  # in batches of one
+        n_rows = kernel_plan.step_coefficients.shape[0]  # in batches of one
         kernel_plan = kernel_plan._replace(n_visited=n_rows)
         assert isinstance(self._outputs, _OneOutput)
         return self._outputs.run_epochs(block, self._rule, kernel_plan, store, n_epochs)

@@ -1,5 +1,6 @@
 """How coefficients take their steps: which of ``fastgd.kernels.frames`` keeps them meanwhile."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,18 +9,8 @@ from numpy.typing import NDArray
 from fastgd._engines.protocol import Layout
 from fastgd._resolve import in_dtype
 from fastgd._training.progress import Progress
-from fastgd.kernels import frames, optimizers
-from fastgd.kernels.optimizers import (
-    Adagrad,
-    Ftrl,
-    LazyMoments,
-    Momentum,
-    PassiveAggressive,
-    Sgd,
-    backward_coasts,
-    forward_decays,
-)
-from fastgd.kernels.penalties import Bounded, ElasticNet, Weighted
+from fastgd.kernels import frames, optimizers, penalties
+from fastgd.kernels.optimizers import VELOCITY, skipped_steps_of
 from fastgd.kernels.sgd import Rule
 from fastgd.kernels.transforms import Identity
 
@@ -42,7 +33,7 @@ class Updates:
             self._lengths = np.zeros(progress.params.size, progress.params.dtype)
         elif kind not in (frames.Plain, frames.Scaled, frames.Averaged):
             self._touched = np.zeros(n_features, np.int32)
-        if kind in (frames.Lazy, frames.Stepped, frames.Paced):
+        if kind in (frames.Lazy, frames.Stepped, frames.OwnLengths):
             self._seen = np.zeros(n_features, np.int64)
             self._owed = np.zeros(progress.params[layout.free].size)
 
@@ -50,7 +41,7 @@ class Updates:
         """Return the frame for a step of all coefficients."""
         return frames.Tied(self._lengths) if self._kind is frames.Tied else self._plain
 
-    def of_steps(self, paces: NDArray[np.float64]) -> Any:
+    def of_steps(self, step_coefficients: NDArray[np.float64]) -> Any:
         """Return the frame for steps with these coefficients."""
         if self._kind is frames.Plain:
             return self._plain
@@ -60,12 +51,12 @@ class Updates:
             return self._kind(np.array([1.0, 0.0]), self._behind)
         if self._kind in (frames.Gathered, frames.GatheredAveraged):
             return self._kind(np.array([1.0, 0.0]), self._behind, self._touched)
-        if self._kind is frames.Paced:
-            return self._paced(paces)
-        times = self._times(paces)
+        if self._kind is frames.OwnLengths:
+            return self._own_lengths(step_coefficients)
+        times = self._times(step_coefficients)
         if self._kind is frames.Stepped or self._outshrinks_velocity(times):
-            return frames.Stepped(self._touched, self._seen, times, paces, self._owed)
-        coasts = self._coasts(paces, times)
+            return frames.Stepped(self._touched, self._seen, times, step_coefficients, self._owed)
+        coasts = self._coasts(step_coefficients, times)
         return frames.Lazy(self._touched, self._seen, times, coasts, self._owed)
 
     def _outshrinks_velocity(self, times: NDArray[np.float64]) -> bool:
@@ -75,47 +66,44 @@ class Updates:
         without bound; steps that long are taken one by one.
         """
         optimizer, penalty = self._rule.optimizer, _in_float64(self._rule.penalty)
-        if not isinstance(optimizer, Momentum):
+        if skipped_steps_of(optimizer) != VELOCITY:
             return False
         shrinkage = float(np.exp(-penalty.l2 * np.max(np.diff(times))))
         return shrinkage < (1.0 + float(optimizer.momentum)) / 2.0
 
-    def _times(self, paces: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _times(self, step_coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the penalty's time after each step."""
-        times = np.zeros(paces.shape[0] + 1)
+        times = np.zeros(step_coefficients.shape[0] + 1)
         optimizer = self._rule.optimizer
         if not hasattr(optimizer, "lengths"):
-            np.cumsum(paces[:, 0], out=times[1:])  # the sum of the rates: FTRL's measure
+            np.cumsum(
+                step_coefficients[:, 0], out=times[1:]
+            )  # the sum of the rates: FTRL's measure
         else:
-            lengths = type(optimizer).lengths(optimizer, paces)
+            lengths = type(optimizer).lengths(optimizer, step_coefficients)
             optimizers.cumulative_times(_in_float64(self._rule.penalty), lengths, times)
         return times
 
-    def _coasts(self, paces: NDArray[np.float64], times: NDArray[np.float64]) -> Any:
-        """Return a further measure of the steps; see ``optimizers.Rest``."""
-        coasts = np.zeros(paces.shape[0] + 1)
+    def _coasts(self, step_coefficients: NDArray[np.float64], times: NDArray[np.float64]) -> Any:
+        """Return a further measure of the steps; see ``optimizers.SkippedSteps``."""
         optimizer = self._rule.optimizer
-        if isinstance(optimizer, Momentum):
-            momentum = float(optimizer.momentum)
-            reach = paces[:, 0] * momentum * (momentum if optimizer.nesterov else 1.0)
-            penalty = _in_float64(self._rule.penalty)
-            backward_coasts(penalty, momentum, reach, times, coasts)
-        if isinstance(optimizer, Ftrl):
-            coasts[1:] = paces[:, 0]
-        return coasts
+        if not hasattr(optimizer, "coasts"):
+            return np.zeros(step_coefficients.shape[0] + 1)
+        return type(optimizer).coasts(
+            optimizer, _in_float64(self._rule.penalty), step_coefficients, times
+        )
 
-    def _paced(self, paces: NDArray[np.float64]) -> frames.Paced:
+    def _own_lengths(self, step_coefficients: NDArray[np.float64]) -> frames.OwnLengths:
         """Return the frame with the power sums of a span."""
-        optimizer, penalty = self._rule.optimizer, _in_float64(self._rule.penalty)
-        own = np.ascontiguousarray(paces[:, 0])
-        times = np.zeros((paces.shape[0] + 1, 4))
+        penalty = _in_float64(self._rule.penalty)
+        own = np.ascontiguousarray(step_coefficients[:, 0])
+        times = np.zeros((step_coefficients.shape[0] + 1, 4))
         for k in range(4):
             np.cumsum(penalty.l2**k * own ** (k + 1) / (k + 1), out=times[1:, k])
-        decays = isinstance(optimizer, LazyMoments) and hasattr(optimizer.optimizer, "decayed")
-        coasts = forward_decays(paces) if decays else np.zeros(paces.shape[0] + 1)
+        coasts = self._coasts(step_coefficients, times)
         longest = float(penalty.l2 * np.max(own))
         fastest = SMALL / longest if longest > 0 else np.inf
-        return frames.Paced(
+        return frames.OwnLengths(
             self._touched, self._seen, times, coasts, self._owed, own, float(fastest)
         )
 
@@ -132,30 +120,48 @@ def kind_of_frame(rule: Rule, *, averages: bool, sparse: bool) -> type:
         return frames.Tied
     if transforms and not isinstance(rule.transform.quantize, Identity):
         return frames.Plain  # what is sent, of all coordinates, is not zero where the gradient is
-    rests = hasattr(optimizer, "catch_up") and hasattr(penalty, "rest")
-    if not sparse or not rests:  # Adam has no closed form of a rest
+    skipped = skipped_steps_of(optimizer) if hasattr(penalty, "skip") else None
+    if not sparse or skipped is None:
         return frames.Plain
-    plain_steps = isinstance(optimizer, Sgd | PassiveAggressive)
-    if plain_steps and isinstance(penalty, ElasticNet) and penalty.l1 == 0:
+    if getattr(optimizer, "is_plain", False) and penalties.is_linear(penalty):
         if transforms:
             return frames.GatheredAveraged if averages else frames.Gathered
         return frames.Averaged if averages else frames.Scaled
     if averages:
         return frames.Plain  # the mean of such paths has no closed form: every step, everywhere
-    if isinstance(optimizer, Momentum):
-        return _frame_of_momentum(penalty)
-    if hasattr(optimizer, "fades"):
-        # without a penalty a rest changes moments only; with one each of its steps differs
-        free = penalty.l1 == 0 and penalty.l2 == 0
-        return frames.Lazy if optimizer.fades and free else frames.Plain
-    own_steps = isinstance(optimizer, Adagrad | LazyMoments)
-    if own_steps or (isinstance(penalty, Weighted) and not isinstance(optimizer, Ftrl)):
-        return frames.Paced
+    return _FRAMES[skipped](penalty)
+
+
+def _of_own_length(penalty: Any) -> type:
+    """Choose for steps of each coefficient's own length: by a series, if time has one."""
+    return frames.OwnLengths if penalties.has_series(penalty) else frames.Plain
+
+
+def _of_same_length(penalty: Any) -> type:
+    """Choose for steps of one length, unless a penalty makes them longer for some coefficients."""
+    return _of_own_length(penalty) if hasattr(penalty, "stretch") else frames.Lazy
+
+
+def _of_velocity(penalty: Any) -> type:
+    """Choose for velocities: their path under a penalty is a sum where that is linear."""
+    if hasattr(penalty, "stretch"):
+        return frames.Plain
+    return frames.Lazy if penalties.is_linear(penalty) else frames.Stepped
+
+
+def _of_moments(penalty: Any) -> type:
+    """Choose for moments that fade: under a penalty each of its steps differs."""
+    return frames.Lazy if penalties.is_zero(penalty) else frames.Plain
+
+
+def _of_sums(penalty: Any) -> type:  # noqa: ARG001
     return frames.Lazy
 
 
-def _frame_of_momentum(penalty: Any) -> type:
-    """Choose for velocities: their path under a penalty is a sum where that is linear."""
-    if isinstance(penalty, Weighted):
-        return frames.Plain
-    return frames.Stepped if penalty.l1 > 0 or isinstance(penalty, Bounded) else frames.Lazy
+_FRAMES: dict[str, Callable[[Any], type]] = {
+    optimizers.SAME_LENGTH: _of_same_length,
+    optimizers.OWN_LENGTH: _of_own_length,
+    optimizers.VELOCITY: _of_velocity,
+    optimizers.MOMENTS: _of_moments,
+    optimizers.SUMS: _of_sums,
+}

@@ -9,15 +9,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastgd._solvers import _gd, _piecewise, _saga, _sdca
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64, largest_matrix
+from fastgd._solvers._direct import directly
 from fastgd._solvers._exact import exact
 from fastgd._solvers._gd import gd
 from fastgd._solvers._least_norm import least_norm
+from fastgd._solvers._newton import newton
 from fastgd._solvers._piecewise import piecewise_linear
-from fastgd._solvers._problem import is_exact
+from fastgd._solvers._problem import is_deviance, is_exact
+from fastgd._solvers._requirements import Requires, check, lacking
 from fastgd._solvers._saga import saga
 from fastgd._solvers._sdca import mean_q, sdca
-from fastgd._solvers._stored import as_stored, least_of
+from fastgd._solvers._stored import as_stored, roundings_of
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._solvers._units import in_units
 from fastgd._solvers._wide import in_basis, is_reducible
@@ -29,6 +33,7 @@ from fastgd.kernels.rows import Dense
 # three times as long as 5 to 8 of L-BFGS, on texts with q = 1 its 4 to 9 took half of 4 to 35. A
 # loss with kinks is harder to descend.
 LARGEST_Q, LARGEST_Q_OF_KINKS = 4.0, 10.0
+ROUNDINGS = 2.0  # times what numbers of the coefficients' dtype may differ by
 SDCA_PASSES, SDCA_PASSES_SQUARE = 100, 600  # then descent goes on from there
 
 
@@ -38,7 +43,7 @@ def descend(task: Task, effort: Effort, start: Any = None) -> Solution:
     Where columns outnumber rows, in a basis of the rows; where an l1 penalty leaves few of many
     columns, on these.
     """
-    if is_piecewise_linear(task.loss):
+    if losses.is_piecewise_linear(task.loss):
         return piecewise_linear(task, effort, start)
     if wants_working_sets(task):
         return by_working_sets(task, effort, start)
@@ -48,6 +53,18 @@ def descend(task: Task, effort: Effort, start: Any = None) -> Solution:
 
 
 SOLVERS = {"gd": descend, "saga": saga, "sdca": sdca}
+
+
+def requirements(task: Task, solver: str) -> Requires:
+    """Return what a solver requires of a task; "gd" has another method for linear pieces."""
+    if solver == "gd" and losses.is_piecewise_linear(task.loss):
+        return _piecewise.REQUIRES
+    return {"gd": _gd.REQUIRES, "saga": _saga.REQUIRES, "sdca": _sdca.REQUIRES}[solver]
+
+
+def can(task: Task, solver: str) -> bool:
+    """Tell whether a solver can solve a task."""
+    return not lacking(task, requirements(task, solver))
 
 
 class Answer(NamedTuple):
@@ -73,18 +90,43 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
     ValueError
         If a solver was asked for that cannot solve this task: the message says why.
     """
-    found: Answer = in_units(partial(_solve, solver), task, effort, start)
-    solution = as_stored(task, found.solution)
-    if solution.left > found.solution.left:  # what rounding has added may be more than was asked
-        enough = max(effort.tol * abs(solution.objective), least_of(task))
-        solution = solution._replace(converged=solution.converged and solution.left <= enough)
-    return found._replace(solution=solution)
+    known = None if is_deviance(task.loss) else _of_few_columns(solver, task, effort, start)
+    found: Answer = known or in_units(partial(_solve, solver), task, effort, start)
+    stored = as_stored(task, found.solution, plain=known is not None)
+    return found._replace(solution=_judged(task, found.solution, stored, effort.tol))
+
+
+def _judged(task: Task, exact: Solution, stored: Solution, tol: float) -> Solution:
+    """Return the solution as stored, with the verdict on it.
+
+    What rounding has added to one that had converged counts, but for what the predictions'
+    own rounding adds; and residuals that rounding cannot tell from zero need not be smaller.
+    """
+    asked = tol * abs(stored.objective)
+    has_converged = stored.converged and (stored.left <= exact.left or stored.left <= asked)
+    if not has_converged and losses.kind_of(task.loss) == losses.REGRESSION:
+        least = roundings_of(task, stored.coef, stored.intercept)
+        has_converged = 0.0 <= stored.objective <= ROUNDINGS * least.parameters
+        has_converged |= stored.converged and stored.left <= ROUNDINGS * least.predictions
+    return stored._replace(converged=bool(has_converged))
+
+
+def _of_few_columns(solver: str, task: Task, effort: Effort, start: Any) -> Answer | None:
+    """Solve a small, well-conditioned task by matrices at once; None for any other."""
+    if solver not in ("auto", "gd"):
+        return None
+    found = directly(task, effort) or newton(task, effort, _start_for("gd", task, start))
+    return None if found is None else Answer(found, "gd")
 
 
 def _solve(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
     """Solve a task in the units that it is given in; squared errors to the last digits."""
-    answer = _solved(solver, task, effort, start)
-    if not isinstance(task.loss, losses.SquaredError) or effort.observer.stops:
+    answer = None
+    if is_deviance(task.loss):  # whose units are what makes it well-conditioned
+        answer = _of_few_columns(solver, task, effort, start)
+    answer = answer or _solved(solver, task, effort, start)
+    is_least_squares = isinstance(task.loss, losses.SquaredError)  # another parabola has a scale
+    if not is_least_squares or effort.observer.stops:
         return answer
     return answer._replace(solution=_finished(task, answer.solution))
 
@@ -101,16 +143,16 @@ def _finished(task: Task, found: Solution) -> Solution:
 def _solved(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
     """Ask the solver."""
     chosen = choose(task) if solver == "auto" else solver
-    _check(task, chosen)
+    check(task, chosen, requirements(task, chosen))
     start = _start_for(chosen, task, start)
     if solver != "auto" or chosen != "sdca":
         return Answer(SOLVERS[chosen](task, effort, start), chosen)
     first = sdca(task, _budget(task, effort), start)
     left = effort.max_iter - first.n_iter
     reached = first.left <= effort.tol * abs(first.objective)
-    if not is_piecewise_linear(task.loss):  # which descent finishes, however small they are
+    if not losses.is_piecewise_linear(task.loss):  # which descent finishes, however small they are
         reached = reached or first.converged
-    if reached or left <= 0 or effort.observer.stops:
+    if reached or left <= 0 or effort.observer.stops or not can(task, "gd"):
         return Answer(first._replace(converged=reached), chosen)
     second = descend(task, effort._replace(max_iter=left), State(first.coef, first.intercept))
     return Answer(second._replace(n_iter=first.n_iter + second.n_iter), "gd")
@@ -125,14 +167,16 @@ def _budget(task: Task, effort: Effort) -> Effort:
 def choose(task: Task) -> str:
     """Return the solver that "auto" means for a task, by sizes and non-zeros alone."""
     n, d = task.y.shape[0], task.n_features
-    has_kinks = is_piecewise_linear(task.loss)
+    has_kinks = losses.is_piecewise_linear(task.loss)
+    if not can(task, "gd"):
+        return "sdca" if can(task, "sdca") else "gd"
     if task.positive or n * d <= FINISHED_IN_FLOAT64:
         return "gd"
     if _is_nearly_separable(task):
         return "sdca"
     if not has_kinks and (is_reducible(task) or _has_cheap_metric(task)):
         return "gd"
-    if not (task.l2 > 0.0 and has_dual(task)):
+    if not can(task, "sdca"):
         return "gd"
     largest = LARGEST_Q_OF_KINKS if has_kinks else LARGEST_Q
     return "sdca" if mean_q(task) <= largest else "gd"
@@ -156,37 +200,6 @@ def _is_nearly_separable(task: Task) -> bool:
     about_square = d < 2 * n and n <= 2 * d
     squared = isinstance(task.loss, losses.SquaredHinge) and task.l2 > 0.0
     return squared and about_square and n * d > FINISHED_IN_FLOAT64
-
-
-def is_piecewise_linear(loss: Any) -> bool:
-    """Tell whether a loss has kinks, and no curvature to descend by."""
-    kinked = (losses.Hinge, losses.EpsilonInsensitive, losses.Quantile, losses.AbsoluteError)
-    return isinstance(loss, kinked)
-
-
-def has_dual(task: Task) -> bool:
-    """Tell whether SDCA knows the loss."""
-    return task.n_outputs > 1 or hasattr(type(task.loss), "dual_step")
-
-
-def _check(task: Task, solver: str) -> None:
-    """Refuse a solver that cannot solve the task."""
-    if getattr(task.loss, "label_smoothing", 0.0) != 0.0:
-        raise ValueError(
-            "Softmax(label_smoothing) is for SGDClassifier only: the solvers without a learning "
-            "rate know label_smoothing=0."
-        )
-    if solver == "sdca":
-        if not task.l2 > 0.0:
-            raise ValueError("solver='sdca' needs an l2 penalty; use solver='auto'.")
-        if not has_dual(task):
-            raise ValueError("solver='sdca' does not know this loss; use solver='auto'.")
-        if task.positive:
-            raise ValueError("solver='sdca' does not go with positive=True; use solver='auto'.")
-    elif solver == "saga" and (task.positive or is_piecewise_linear(task.loss)):
-        raise ValueError(
-            "solver='saga' needs a smooth loss and no positive=True; use solver='auto'."
-        )
 
 
 def _start_for(solver: str, task: Task, start: Any) -> Any:

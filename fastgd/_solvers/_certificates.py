@@ -66,7 +66,7 @@ def certify(problem: Problem, point: Point) -> Certificate:
         return Certificate(point, np.inf)
     balanced = _balanced(problem, point)
     if balanced is None:
-        return Certificate(point, max(point.objective, 0.0))  # no objective is negative
+        return Certificate(point, max(point.objective - problem.lowest_objective, 0.0))
     gap = _penalty_gap(problem, balanced)
     if problem.l2 == 0.0:
         gap = _gap_in_box(problem, balanced)
@@ -79,10 +79,9 @@ def certify(problem: Problem, point: Point) -> Certificate:
 
 def can_prove(problem: Problem) -> bool:
     """Tell whether there is a dual point that bounds the optimum."""
-    convex = getattr(type(problem.loss), "convex", True)
-    if not (convex(problem.loss) if callable(convex) else convex):
+    if not losses.is_convex(problem.loss):
         return False
-    has_conjugate = problem.n_outputs > 0 or hasattr(type(problem.loss), "conjugate")
+    has_conjugate = problem.n_outputs > 0 or losses.has(problem.loss, "conjugate")
     return problem.l2 > 0.0 or (problem.l1 > 0.0 and has_conjugate)
 
 
@@ -110,7 +109,7 @@ def _is_balanced(problem: Problem, point: Point) -> bool:
 
 def _size_of_slopes(problem: Problem, point: Point) -> float:
     """Return about sum_i s_i |r_i|, from above, but not far."""
-    if problem.n_outputs > 0 or problem.loss.kind == losses.BINARY:
+    if problem.n_outputs > 0 or losses.kind_of(problem.loss) == losses.BINARY:
         return min(1.0, max(point.objective, 1e-300))
     return float(np.sqrt(2.0 * max(point.objective, 0.0)))
 

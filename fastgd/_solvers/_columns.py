@@ -29,6 +29,15 @@ def as_matrix(rows: Any, n_rows: int, n_features: int) -> Any:
     return sp.csr_matrix((rows.data, rows.indices, rows.indptr), shape=(n_rows, n_features))
 
 
+def as_dense(rows: Any, n_rows: int, n_features: int) -> Floats:
+    """Return few rows as an array of float64: X's own where it is one."""
+    if isinstance(rows, Dense):
+        return np.asarray(rows.values, np.float64)
+    dense = np.zeros((n_rows, n_features))
+    dense[np.repeat(np.arange(n_rows), np.diff(rows.indptr)), rows.indices] = rows.data
+    return dense
+
+
 def chunks(
     rows: Any, shape: tuple[int, int], columns: NDArray[Any]
 ) -> Iterator[tuple[int, Floats]]:

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastgd._observer import UNWATCHED, Observer
 from fastgd._solvers._certificates import can_prove, certify, quick_gap
@@ -33,13 +32,12 @@ from fastgd._solvers._precondition import (
     with_matrix_at_last,
 )
 from fastgd._solvers._problem import Floats, Point, Problem, evaluate, model_at, take
+from fastgd._solvers._sample import ROWS_FOR_RANK, draw, hessian_from_below
 from fastgd.kernels import losses
 from fastgd.kernels.gd import first_loop, second_loop
-from fastgd.kernels.losses import SquaredError
 
 MEMORY = 50  # pairs of the BFGS correction; 30 took 3 % more passes on mnist, 100 as many
 MEMORY_BYTES, LEAST_MEMORY = 1 << 29, 8  # fewer pairs where parameters are many millions
-RARE = 200  # rows that a sample keeps of each class, if there are as many
 SUFFICIENT = 1e-4  # Armijo
 SMALLEST_STEP = 1e-10
 SMALLEST_DECREASE = 1e-15  # relative: what rounding leaves of an objective
@@ -52,10 +50,13 @@ NEWTON_CAUTION = 2.0  # Newton's decrement is 0.4 to 1 of the suboptimality
 CONFIRMED_FROM = 4.0  # times the target: estimates near it are worth a proof
 MOST_DRIFT, NEGLIGIBLE_CURVATURE = 10.0, 1e-8
 CONFIRMING_COST, CONFIRMING_PASSES = 2.0, 40.0  # a Hessian in float64 costs twice as much
+MARGIN = 2.0  # of the rows that a proof is made of, over what the estimate says is enough
+COARSE = 0.1  # part of the target: rounding of the objective that is borne
 QUICK_WORK = 3e8  # products: 0.05 s
 SHARE_OF_TARGET = 0.1  # of what conjugate gradients may leave
 SMALLEST_TOL = 1e-15
 LEAST_SAMPLE, HESSIAN_ROWS = 20_000, 200  # rows a parameter: directions are then right to 1/14
+LONGER, MOST_LONGER = 2.0, 10.0  # times a step: what is worth another evaluation, and far enough
 SLOW, SLOWEST = 0.9, 0.99
 CAUTION_LATE = 1.5  # raw mnist: what is left was 1.5 times that from pass 100 to 390
 
@@ -134,10 +135,12 @@ class _Descent:
         self.first = point.objective
         self.objectives: list[float] = []  # of the points that were reached
         self.decrements: list[float] = []
+        self.trail: list[float] = []  # at the points that were reached, by whatever metric
         self.history = History([], [])
         self.n_passes, self.n_reported = 0, 0  # that to the first point is not counted
-        self.lower, self.last_proof = 0.0, np.inf  # of the optimum: no objective is negative
+        self.lower, self.last_proof = problem.lowest_objective, np.inf  # of the optimum
         self.since, self.is_stuck, self.is_fresh = 0, False, isinstance(metric, Implicit)
+        self.is_short = False  # whether the last step of a fresh metric was, by far
         self.trusted = self._trust(metric) if is_exact(problem, metric) else None
 
     def run(self) -> Outcome:
@@ -148,8 +151,18 @@ class _Descent:
             self.problem = with_matrix_at_last(self.problem, self.n_passes)
             step, decrement = self._direction()
             self.decrements.append(decrement)
+            self.trail[len(self.objectives) - 1 :] = [decrement]
             self.left, is_shown = self._suboptimality(decrement)
-            if self._renews_metric(is_shown):
+            needs_proof = self._needs_proof(is_shown)
+            if needs_proof and self._postpones_proof():
+                if self._is_told_to_stop():
+                    break
+                # where there is nothing lower, the proof is due
+                self.is_stuck = not self._moves(step, decrement)
+                continue
+            if needs_proof and self._looks_closer():
+                continue
+            if self._renews_metric(needs_proof and not self._is_shown_by_some()):
                 continue
             if self._is_told_to_stop() or self._has_arrived():
                 break
@@ -198,10 +211,12 @@ class _Descent:
         bound = self.point.objective - self.lower
         if bound <= self._target():
             return min(left, bound), True
-        if self.problem.is_smooth or left > CONFIRMED_FROM * self._target():
+        is_right = self.problem.is_smooth and not self.is_short
+        if is_right or left > CONFIRMED_FROM * self._target():
             return left, is_shown
-        # sweeps over coordinates may stop short of the model's minimum, and promise too little
-        left = max(left, MORE_CAUTION * left_of(self.decrements, self.objectives))
+        # sweeps over coordinates may stop short of the model's minimum, a matrix of products shows
+        # no curvature below its rounding: both promise too little
+        left = max(left, MORE_CAUTION * left_of(self.trail, self.objectives))
         return left, left <= self._target()
 
     def _estimate(self, decrement: float) -> tuple[float, bool]:
@@ -230,7 +245,7 @@ class _Descent:
             self.lower = max(self.lower, point.objective - quick_gap(problem, point))
         elif can_prove(problem) and left <= 0.5 * self.last_proof:
             self.last_proof = left
-            proof = certify(problem._replace(dtype=np.float64), point)
+            proof = certify(precise_of(problem), point)
             self.lower = max(self.lower, proof.point.objective - proof.gap)
 
     def _is_newton(self) -> bool:
@@ -268,19 +283,76 @@ class _Descent:
             self.stages.pop(0)
         return not self.stages
 
+    # -- proofs ---------------------------------------------------------------------------------
+
+    def _needs_proof(self, is_shown: bool) -> bool:
+        """Tell whether an estimate is near enough to the target to be confirmed."""
+        if is_shown or self._drift() is not None or not can_renew(self.problem):
+            return False
+        return self.left <= CONFIRMED_FROM * self._target()
+
+    def _share(self) -> float:
+        """Return which share of the rows would show the target, if the estimate is right."""
+        likely = self.left / (CAUTION * MORE_CAUTION)
+        return MARGIN * NEWTON_CAUTION * likely / max(self._target(), 1e-300)
+
+    def _postpones_proof(self) -> bool:
+        """Tell whether passes come first: each leaves a proof that needs fewer rows to do.
+
+        That pays while a pass costs less than what it saves of the Hessian.
+        """
+        problem = self.problem
+        if self.is_stuck or not self.goal.is_careful or self.n_passes >= self.goal.max_passes:
+            return False
+        if not (problem.is_smooth and can_have_hessian(problem)) or len(self.decrements) < 2:
+            return False
+        least = ROWS_FOR_RANK * self.point.u.size / problem.shape[0]
+        share, ratio = self._share(), _ratio(self.decrements[-4:])
+        following = max(min(share * ratio, 1.0), least)
+        saved = min(share, 1.0) - (following if following < 0.5 else 1.0)
+        return saved * CONFIRMING_COST * cost_of_hessian(problem) > 1.0
+
+    def _looks_closer(self) -> bool:
+        """Evaluate in float64 before a proof; go on so, and return True, if float32 is too coarse.
+
+        Float32 hides what is below its rounding of raw predictions, which large columns make large.
+        """
+        if self.problem.dtype == np.float64 or self.problem.n_outputs == 0:
+            return False
+        point = evaluate(precise_of(self.problem), self.point.u)
+        self.n_passes += 1
+        if abs(point.objective - self.point.objective) <= COARSE * self._target():
+            return False
+        self._compute_in_float64(point)
+        return True
+
+    def _is_shown_by_some(self) -> bool:
+        """Try to show the target by the Hessian of some rows, a lower bound of the whole one."""
+        problem, share = self.problem, self._share()
+        if not (self.goal.is_careful and can_have_hessian(problem)):
+            return False
+        if not _can_confirm(problem, self.n_passes, min(share, 1.0)):
+            return False
+        metric = hessian_from_below(problem, self.point, share)
+        if metric is None:
+            return False
+        _, decrement = _direction(problem, self.point, metric, Pairs(self.point.u.size))
+        left = NEWTON_CAUTION * decrement
+        if left > self._target():
+            return False
+        self.left = left
+        return True
+
     # -- the metric -----------------------------------------------------------------------------
 
-    def _renews_metric(self, is_shown: bool) -> bool:
+    def _renews_metric(self, needs_proof: bool) -> bool:
         """Make a new Hessian, if it has to confirm an estimate, or is worth its cost."""
         problem = self.problem
         if not can_renew(problem):
             return False
-        is_near = self.left <= CONFIRMED_FROM * self._target()
-        knows = is_shown or self._drift() is not None
-        if is_near and not knows and _can_confirm(problem, self.n_passes):
+        if needs_proof and _can_confirm(problem, self.n_passes):
             self.damping.amount = 0.0
-            precise = problem._replace(dtype=np.float64)
-            self.metric = newton_metric(precise, self.point, self.damping)
+            self.metric = newton_metric(precise_of(problem), self.point, self.damping)
             self.trusted = self._trust(self.metric, is_precise=True)
         elif self.is_fresh or is_exact(problem, self.metric) or not self._pays():
             return False
@@ -325,6 +397,13 @@ class _Descent:
         self.n_passes += tries
         if following is None:
             return self._knows_more(decrement)
+        is_newton = self.is_fresh and self.damping.amount == 0.0
+        if length == 1.0 and (is_newton or not self.problem.is_smooth):  # else pairs learn
+            following, tries = _further(self.problem, self.point, following, budget - tries)
+            self.n_passes += tries
+            self.is_short = tries > 0
+        elif length < 1.0:
+            self.is_short = False
         self.pairs.add(following.u - self.point.u, following.gradient - self.point.gradient)
         self.objectives.append(following.objective)
         self.is_stuck = length < SHORT
@@ -343,12 +422,16 @@ class _Descent:
             self.damping.learn(0.0)
             self.is_fresh = False
         else:
-            self.problem = self.problem._replace(dtype=np.float64)
-            self.point = evaluate(self.problem, self.point.u)
+            self._compute_in_float64(evaluate(precise_of(self.problem), self.point.u))
             self.n_passes += 1
-            self.pairs.clear()
         self.is_stuck, self.trusted = True, None
         return True
+
+    def _compute_in_float64(self, point: Point) -> None:
+        """Go on in float64 from a point that was evaluated so."""
+        self.problem, self.point = precise_of(self.problem), point
+        self.objectives[-1] = point.objective
+        self.pairs.clear()
 
 
 class History(NamedTuple):
@@ -389,7 +472,7 @@ def is_exact(problem: Problem, metric: AnyMetric) -> bool:
 
 def is_quadratic(problem: Problem) -> bool:
     """Tell whether curvatures are the same everywhere."""
-    return isinstance(problem.loss, SquaredError)
+    return losses.is_quadratic(problem.loss)
 
 
 def _direction(
@@ -480,13 +563,22 @@ def _is_worth(
     return bool(needed > cost_of_hessian(problem) + 2.0)
 
 
-def _can_confirm(problem: Problem, n_passes: int) -> bool:
-    """Tell whether an exact Hessian, whose decrement is no extrapolation, is not too costly."""
+def precise_of(problem: Problem) -> Problem:
+    """Return the problem with float64 arithmetic."""
+    return problem._replace(dtype=np.float64)
+
+
+def _can_confirm(problem: Problem, n_passes: int, share: float = 1.0) -> bool:
+    """Tell whether an exact Hessian, whose decrement is no extrapolation, is not too costly.
+
+    ``share`` is the part of the rows that it is made of.
+    """
     if not can_have_hessian(problem):
         return True  # conjugate gradients, as good as they are asked to be
-    if problem.shape[0] * problem.shape[1] ** 2 * max(1, problem.n_outputs) ** 2 <= QUICK_WORK:
+    work = problem.shape[0] * problem.shape[1] ** 2 * max(1, problem.n_outputs) ** 2
+    if share * work <= QUICK_WORK:
         return True
-    return CONFIRMING_COST * cost_of_hessian(problem) <= CONFIRMING_PASSES + n_passes
+    return share * CONFIRMING_COST * cost_of_hessian(problem) <= CONFIRMING_PASSES + n_passes
 
 
 def _search(
@@ -513,25 +605,23 @@ def _search(
     return None, length, tries
 
 
-def draw(problem: Problem, size: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
-    """Draw about ``size`` rows, evenly over the order they lie in, rare classes more often.
+def _further(problem: Problem, point: Point, reached: Point, budget: int) -> tuple[Point, int]:
+    """Go on along a step that turned out to be short: to the minimum of the parabola it shows.
 
-    Returns the rows' numbers, ascending, and weights that sum to 1 and are right on average.
+    Nearly dependent columns leave directions of less curvature than a matrix of products can show,
+    and a metric that has grown stale has too much of it. Returns the point and the evaluations.
     """
-    n = problem.shape[0]
-    if problem.loss.kind == losses.REGRESSION:
-        groups = [np.arange(n)]
-    else:
-        groups = [np.flatnonzero(problem.y == label) for label in np.unique(problem.y)]
-    chosen, share = [], []
-    for group in groups:
-        count = min(group.shape[0], max(RARE, group.shape[0] * size // n))
-        edges = -(-np.arange(count + 1) * group.shape[0] // count)  # rounded up: all differ
-        at = edges[:-1] + (rng.random(count) * np.diff(edges)).astype(np.int64)
-        chosen.append(group[at])
-        share.append(np.full(count, group.shape[0] / count))
-    rows = np.concatenate(chosen)
-    order = np.argsort(rows)
-    rows = rows[order]
-    weight = np.concatenate(share)[order] * problem.weight[rows]
-    return rows, weight / weight.sum()
+    step, length, tries = reached.u - point.u, 1.0, 0
+    slope = -float(np.vdot(point.gradient, step))
+    slope += float(np.sum(problem.threshold @ (np.abs(point.u) - np.abs(reached.u))))
+    while tries < budget:
+        missed = length * slope - (point.objective - reached.objective)
+        best = 0.5 * length * length * slope / missed if missed > 0.0 else np.inf
+        if not best >= LONGER * length:
+            break
+        best = min(best, MOST_LONGER * length)
+        further, tries = evaluate(problem, point.u + best * step), tries + 1
+        if not further.objective < reached.objective:
+            break
+        reached, length = further, best
+    return reached, tries

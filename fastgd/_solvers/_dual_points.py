@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from fastgd._solvers._precondition import Metric, solve
 from fastgd._solvers._problem import Floats, Problem, over_shards, to_raw
+from fastgd._solvers._thin import is_thin
 from fastgd.kernels import losses
 from fastgd.kernels.objective import add_gradient, predict_raw
 
@@ -32,6 +33,7 @@ STATIONARY = 1e-13  # beside the rows' slopes, which sum to about 1: rounding
 EPSILON = float(np.finfo(np.float64).eps)
 SURELY = 1e-8  # of the targets: more than that is never called rounding
 NEARLY = 1e-5  # of a slope
+UNSEEN, CONTRACTED = 1e-11, 0.5  # slopes that are rounding; what a second projection leaves of one
 PROJECTIONS = 2  # the second one takes away what the first one's rounding left
 
 
@@ -49,18 +51,8 @@ class Kinks(NamedTuple):
 
 def kinks_of(loss: Any, y: Floats, weight: Floats) -> Kinks:
     """Return the terms of a loss."""
-    if isinstance(loss, losses.Hinge):
-        low = np.where(y > 0.0, -1.0, 0.0)
-        return Kinks((loss.margin * y)[None], (weight * low)[None], (weight * (low + 1.0))[None])
-    if isinstance(loss, losses.Quantile):
-        return Kinks(y[None], -loss.q * weight[None], (1.0 - loss.q) * weight[None])
-    epsilon = getattr(loss, "epsilon", 0.0)
-    if epsilon == 0.0:
-        return Kinks(y[None], -weight[None], weight[None])
-    zero = np.zeros(y.shape[0])
-    return Kinks(
-        np.stack([y + epsilon, y - epsilon]), np.stack([zero, -weight]), np.stack([weight, zero])
-    )
+    at, low, high = type(loss).pieces(loss, y)
+    return Kinks(at, weight * low, weight * high)
 
 
 def loss_of(kinks: Kinks, raw: Floats) -> float:
@@ -125,7 +117,7 @@ def certify(
     gradient = problem.ridge[:-1] * u[:-1] + pull
     if is_stationary and np.max(np.abs(gradient), initial=0.0) <= STATIONARY:
         return Certificate(dual, missed, missed)
-    if rest > missed and problem.l1 == 0.0 and problem.loss.kind == losses.REGRESSION:
+    if rest > missed and problem.l1 == 0.0 and losses.kind_of(problem.loss) == losses.REGRESSION:
         # beside a tiny l2 what rounding leaves of a gradient proves nothing
         other = _by_projection(problem, kinks, covariance, (u, raw, dual))
         if other.gap < missed + rest:
@@ -195,13 +187,16 @@ def projected(
     zero = np.zeros_like(dual), 0.0
     if covariance is None:
         return zero
-    pull = problem.ridge * u
-    for _ in range(PROJECTIONS):
+    pull, changes = problem.ridge * u, []
+    for _ in range(PROJECTIONS + 1):
         step = solve(covariance, products_with(problem, dual) + pull)
-        dual = dual - problem.weight * predictions(problem, step)
-    rest = products_with(problem, dual) + pull
-    off = float(np.max(np.abs(predictions(problem, solve(covariance, rest))), initial=0.0))
-    if not off <= NEARLY:
+        change = predictions(problem, step)
+        changes.append(float(np.max(np.abs(change), initial=0.0)))
+        if len(changes) <= PROJECTIONS:
+            dual = dual - problem.weight * change
+    before, off = changes[-2:]
+    # a covariance that rounding hides parts of may leave there what it cannot show
+    if not off <= NEARLY or (is_thin(covariance) and off > max(UNSEEN, CONTRACTED * before)):
         return zero
     return np.where(problem.weight > 0.0, dual, 0.0), off
 
@@ -245,8 +240,25 @@ def renewed(kinks: Kinks, raw: Floats, dual: Floats, weight: Floats, mu: float) 
 
 def rounding_of(problem: Problem, kinks: Kinks, u: Floats) -> float:
     """Return what rounding leaves of a loss that is zero: that of targets and of predictions."""
+    targets, raw = _sizes(problem, kinks, u)
+    return 16.0 * EPSILON * targets + min(4.0 * EPSILON * raw, SURELY * targets)
+
+
+def rounding_of_gap(problem: Problem, kinks: Kinks, u: Floats) -> float:
+    """Return by what the sum of residuals may be off, which both sides of a gap are made of.
+
+    That of margins, which are near 1, is below what any sum of losses is off by.
+    """
+    if problem.loss.kind != losses.REGRESSION:
+        return 0.0
+    targets, raw = _sizes(problem, kinks, u)
+    return EPSILON * targets + min(EPSILON * raw, SURELY * targets)
+
+
+def _sizes(problem: Problem, kinks: Kinks, u: Floats) -> tuple[float, float]:
+    """Return the weighted sums of the targets' sizes, and of the predictions' parts."""
     weight = np.maximum(kinks.high, -kinks.low).max(axis=0, initial=0.0)
     targets = float(weight @ np.max(np.abs(kinks.at), axis=0, initial=0.0))
     offset = np.append(np.abs(problem.frame.center) * problem.frame.shrink, 0.0)
     raw = float(weight.sum() * (np.abs(u) @ (1.0 + offset)))
-    return 16.0 * EPSILON * targets + min(4.0 * EPSILON * raw, SURELY * targets)
+    return targets, raw

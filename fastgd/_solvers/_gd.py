@@ -16,7 +16,7 @@ import numpy as np
 
 from fastgd._observer import Silenced
 from fastgd._solvers._certificates import certify
-from fastgd._solvers._descent import Goal, Outcome, descend, draw, is_exact
+from fastgd._solvers._descent import Goal, Outcome, descend, is_exact
 from fastgd._solvers._implicit import Implicit
 from fastgd._solvers._precondition import (
     AnyMetric,
@@ -38,13 +38,13 @@ from fastgd._solvers._problem import (
     has_log_link,
     model_at,
     pose,
-    raw_of,
     take,
 )
+from fastgd._solvers._requirements import Requires
+from fastgd._solvers._sample import draw
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
-from fastgd.kernels.losses import SquaredError
 from fastgd.kernels.objective import total_loss
 
 ROWS_PER_PARAMETER = 20  # a sample's optimum is then within 1/40 nat a row of the whole's
@@ -52,6 +52,9 @@ GROWTH = 8
 SMALL_IS_FINISHED_TO = 1e-12
 LAST_STEPS = 8
 SHORTENED = 0.05  # by each last step, or the metric is not the Hessian
+
+
+REQUIRES = Requires(("value", "gradient", "curvature"), smooth=True)
 
 
 def gd(task: Task, effort: Effort, start: State | None = None) -> Solution:
@@ -122,13 +125,13 @@ def null_model(problem: Problem) -> tuple[Floats, Floats]:
         np.add.at(prior, problem.y, problem.weight)
         level = np.log(np.maximum(prior, 1e-12))
         level -= level.mean()
-    elif problem.loss.kind == losses.BINARY:
-        share = float(problem.weight @ (problem.y > problem.loss.negative))
+    elif losses.kind_of(problem.loss) == losses.BINARY:
+        share = float(problem.weight @ (problem.y > losses.negative(problem.loss)))
         share = min(max(share, 1e-12), 1.0 - 1e-12)
-        level = np.log(share / (1.0 - share)) if isinstance(problem.loss, losses.LogLoss) else 0.0
+        level = losses.raw_of_mean(problem.loss, share)
     else:
         level = float(problem.weight @ problem.y)
-        level = float(raw_of(problem.loss, level)) if has_log_link(problem.loss) else level
+        level = float(losses.raw_of_mean(problem.loss, level))
     if problem.fit_intercept:
         u[-1] = level
     return u, prior
@@ -136,10 +139,10 @@ def null_model(problem: Problem) -> tuple[Floats, Floats]:
 
 def scale_of(problem: Problem, prior: Floats) -> float:
     """Return the scale of the objective: that of the null model, without reading X."""
-    if problem.loss.kind == losses.REGRESSION:
+    if losses.kind_of(problem.loss) == losses.REGRESSION:
         mean = float(problem.weight @ problem.y)
         if has_log_link(problem.loss):
-            raw = np.full(problem.y.shape[0], raw_of(problem.loss, mean))
+            raw = np.full(problem.y.shape[0], losses.raw_of_mean(problem.loss, mean))
             return total_loss(problem.y, problem.weight, problem.loss, raw) - problem.least
         return float(problem.weight @ (problem.y - mean) ** 2) / 2.0
     if problem.n_outputs == 0:
@@ -151,7 +154,7 @@ def from_samples(
     problem: Problem, u: Floats, prior: Floats, f_null: float, effort: Effort
 ) -> tuple[Floats, AnyMetric | None]:
     """Descend on growing samples of the rows; return where that leads, and the last metric."""
-    if isinstance(problem.loss, SquaredError) or not can_have_hessian(problem):
+    if losses.is_quadratic(problem.loss) or not can_have_hessian(problem):
         return u, None  # one step finds the optimum; or no sample is large enough to help
     metric, observer = None, Silenced(effort.observer)
     for number, size in enumerate(sample_sizes(problem)):
@@ -204,8 +207,9 @@ def certified(problem: Problem, outcome: Outcome, effort: Effort) -> Solution:
     point, gap = certify(precise, outcome.point)
     if is_exact(problem, outcome.metric) and problem.is_smooth and outcome.converged:
         gap = min(gap, outcome.left)  # of a parabola the decrement is all that is left
+    gap = min(gap, max(point.objective, 0.0)) if gap < np.inf else gap
     found = solution(precise, outcome._replace(point=point), effort)
-    left = min(found.left, gap, max(point.objective, 0.0))  # no objective is negative
+    left = min(found.left, gap, max(point.objective - problem.lowest_objective, 0.0))
     target = max(effort.tol * abs(found.objective), outcome.floor)
     converged = left <= target or (outcome.converged and found.left > left)
     return found._replace(gap=gap, left=left, converged=converged)

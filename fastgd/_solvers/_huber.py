@@ -49,7 +49,7 @@ from fastgd._solvers._newton_systems import Covariance
 from fastgd._solvers._piecewise import refuse_infinite, state_in_units, unit_of, with_dual
 from fastgd._solvers._precondition import bound, with_penalty_of
 from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
-from fastgd._solvers._stored import ROUNDINGS, rounded
+from fastgd._solvers._stored import rounded
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._solvers._units import units_of
 from fastgd._threads import one_blas_thread
@@ -63,8 +63,10 @@ SCALE_TOL = 1e-12
 SHARPER = 1e-2
 CAUTION = 10.0  # where the dual point's bound feels the last digit of the scale
 INNER_SHARE = 0.1
+ROUNDINGS = 4.0  # of the targets, in units of float32's last digit
 VANISHING = 1e-7  # of the targets' spread: then a scale of zero is tried
 MOST_SHRUNK = 0.01  # of a scale, in a round: the secant of few points may point below zero
+STEEPEST = 0.99  # of secants: towards a scale of zero, rounds would creep at such a rate
 PATIENCE, SATISFIED = 3, 2  # rounds that gained nothing; fewer if what is proven is enough
 INNER_PASSES = 50
 
@@ -187,7 +189,7 @@ def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> So
     """Return a solution as ``task.dtype`` keeps it, with its objective and gap."""
     if np.dtype(task.dtype) != np.float32:
         return found
-    coef, intercept, _ = rounded(task, found)
+    coef, intercept, _ = rounded(task, found, units_of(task))
     units = units_of(task)
     params = np.append(*units.from_user(coef, intercept))
     n, raw = task.y.shape[0], np.empty(task.y.shape[0])
@@ -340,7 +342,7 @@ def _fit(joint: _Joint, effort: Effort, start: HuberStart | None) -> _Fitted:
         if scale <= joint.least or idle >= (SATISFIED if enough else PATIENCE):
             break
         tried.append((scale, wanted))
-        scale = max(_secant(tried), MOST_SHRUNK * scale)
+        scale = min(max(_secant(tried), MOST_SHRUNK * scale), scale / MOST_SHRUNK)
         scale = scale if scale > 2.0 * joint.least else joint.least
     return found._replace(scale=scale) if scale <= joint.least else found
 
@@ -404,6 +406,6 @@ def _secant(tried: list[tuple[float, float]]) -> float:
         return wanted
     before, then = tried[-2]
     slope = (wanted - then) / (scale - before) if scale != before else 0.0
-    if not -1.0 < slope < 0.9:
+    if not -1.0 < slope < STEEPEST:
         return wanted
     return scale + (wanted - scale) / (1.0 - slope)

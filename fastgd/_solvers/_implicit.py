@@ -19,7 +19,7 @@ import numpy as np
 
 from fastgd._solvers import _costs
 from fastgd._solvers._problem import Floats, Point, Problem, over_shards, to_raw
-from fastgd.kernels.losses import SquaredError
+from fastgd.kernels.losses import is_quadratic
 from fastgd.kernels.products import add_squares, curve, curve_softmax, write_probabilities
 
 FORCING = 0.05  # of the model's decrease, what conjugate gradients may leave
@@ -116,7 +116,7 @@ class Implicit:
         z = (residual.T * self._inverse.T).T
         direction, size = z.copy(), float(np.vdot(residual, z))
         gains: list[float] = []
-        forcing = 1e-3 * FORCING if isinstance(self._problem.loss, SquaredError) else FORCING
+        forcing = 1e-3 * FORCING if is_quadratic(self._problem.loss) else FORCING
         while size > 0.0 and len(gains) < self.most:
             bent = self.times(direction)
             bend = float(np.vdot(direction, bent))

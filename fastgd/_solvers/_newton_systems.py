@@ -17,6 +17,7 @@ from fastgd.kernels.rows import Dense
 BLOCK_BYTES = 1 << 24
 ACCURACY = 1e-6  # to which a system is solved, in the norm of its preconditioner
 MOST_CORRECTIONS = 20
+LARGEST_ROOT = 40_000_000  # entries
 FLOOR = 1e-15  # relative to a unit diagonal
 REGULARISED = 1e-12  # of a column's mean square: a penalty where there is none
 
@@ -78,7 +79,7 @@ class InColumns:
             return product
 
         rhs = boxes.gather(curvature * shift) - equations.gradient
-        du = conjugate_gradients(image, partial(solve, self._metric), rhs)
+        du = conjugate_gradients(image, partial(solve, self._metric), rhs).x
         return du, curvature * (boxes.images(du) - shift)
 
 
@@ -92,6 +93,7 @@ class InRows:
         self._boxes, self._problem = boxes, boxes.problem
         self._used = boxes.used
         self._kernel: Floats | None = None
+        self._is_graded = False  # too much for a matrix of products
 
     def factorise(self, curvature: Floats) -> None:
         """Prepare for weights of the terms."""
@@ -102,12 +104,18 @@ class InRows:
         own[:-1] = np.where(own[:-1] > 0.0, own[:-1], least)
         self._inverse = np.append(1.0 / own[:-1], 0.0)
         self._slack = 1.0 / weight
+        self._factorise_root() if self._is_graded else self._factorise_kernel()
+        self._ones = self._solve(np.ones(self._used.shape[0]))
+
+    def _factorise_root(self) -> None:
+        self._root = root_of(self._problem, self._used, self._inverse[:-1], self._slack)
+
+    def _factorise_kernel(self) -> None:
         full = self._kernel_times()
         full[np.diag_indices_from(full)] += self._slack
         self._jacobi = 1.0 / np.sqrt(np.diagonal(full))
         full *= self._jacobi * self._jacobi[:, None]
         self._factor = cholesky(full)
-        self._ones = self._solve(np.ones(self._used.shape[0]))
 
     def _kernel_times(self) -> Floats:
         """Return Z G^-1 Z', which without l1 is what it was, up to a factor."""
@@ -119,6 +127,8 @@ class InRows:
         return self._kernel * largest
 
     def _roughly(self, t: Floats) -> Floats:
+        if self._is_graded:
+            return self._root.solve(t)
         scaled = sl.cho_solve((self._factor, True), self._jacobi * t, check_finite=False)
         inner: Floats = self._jacobi * scaled
         return inner
@@ -137,7 +147,16 @@ class InRows:
         return products_with(self._problem, slopes)
 
     def _solve(self, t: Floats) -> Floats:
-        return conjugate_gradients(self._image, self._roughly, t)
+        found = conjugate_gradients(self._image, self._roughly, t)
+        if found.is_accurate or self._is_graded or self._root_size() > LARGEST_ROOT:
+            return found.x
+        self._is_graded = True
+        self._factorise_root()
+        return conjugate_gradients(self._image, self._roughly, t).x
+
+    def _root_size(self) -> int:
+        n = self._used.shape[0]
+        return n * (n + self._problem.shape[1])
 
     def solve(self, equations: Equations) -> tuple[Floats, Floats]:
         """Return du and dr."""
@@ -161,9 +180,16 @@ class InRows:
         return du, dr
 
 
+class Solved(NamedTuple):
+    """A system's solution, and whether corrections came to an end."""
+
+    x: Floats
+    is_accurate: bool
+
+
 def conjugate_gradients(
     image: Callable[[Floats], Floats], roughly: Callable[[Floats], Floats], rhs: Floats
-) -> Floats:
+) -> "Solved":
     """Solve by a factor, and correct what its rounding left."""
     x = roughly(rhs)
     rest = rhs - image(x)
@@ -182,7 +208,7 @@ def conjugate_gradients(
         y = roughly(rest)
         before, size = size, float(np.sum(rest * y))
         direction = y + (size / before) * direction
-    return x
+    return Solved(x, bool(size <= goal))
 
 
 def cholesky(scaled: Floats) -> Floats:
@@ -215,3 +241,40 @@ def kernel_of(problem: Problem, used: Any, inverse: Floats) -> Floats:
         block = (rows.values[used, at] - center[at]) * np.sqrt(scale[at])
         kernel += block @ block.T
     return kernel
+
+
+class Root(NamedTuple):
+    """A triangle r with r'r = (E + Z G^-1 Z')[order, order]."""
+
+    r: Floats
+    order: Any
+
+    def solve(self, t: Floats) -> Floats:
+        """Return the inverse times t."""
+        half = sl.solve_triangular(self.r, t[self.order], trans="T", check_finite=False)
+        found = np.empty_like(t)
+        found[self.order] = sl.solve_triangular(self.r, half, check_finite=False)
+        return found
+
+
+def root_of(problem: Problem, used: Any, inverse: Floats, slack: Floats) -> Root:
+    """Factorise E + Z G^-1 Z' by its root, of which none is lost beside larger ones.
+
+    The root's rows are those of G^-1/2 Z' and E^1/2 in falling order [1]_.
+
+    References
+    ----------
+    .. [1] Cox & Higham, "Stability of Householder QR Factorization for Weighted Least Squares
+       Problems", 1998.
+    """
+    center, shrink = problem.frame
+    if isinstance(problem.rows, Dense):
+        values = problem.rows.values[used].astype(np.float64)
+    else:
+        arrays = (problem.rows.data, problem.rows.indices, problem.rows.indptr)
+        values = sp.csr_array(arrays, shape=problem.shape)[used].toarray()
+    root = np.vstack([((values - center) * (shrink * np.sqrt(inverse))).T, np.diag(np.sqrt(slack))])
+    largest = np.max(np.abs(root), axis=1)
+    root = root[np.argsort(-largest, kind="stable")]
+    r, order = sl.qr(root, mode="r", pivoting=True, overwrite_a=True, check_finite=False)
+    return Root(r[: used.shape[0]], order)

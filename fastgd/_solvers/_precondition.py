@@ -20,9 +20,10 @@ from scipy.linalg.lapack import dpotrs
 
 from fastgd._solvers import _costs
 from fastgd._solvers._implicit import COST_OF_PRODUCT, EXPECTED_STEPS, Implicit
+from fastgd._solvers._l1_model import minimise_model
 from fastgd._solvers._problem import Point, Problem, over_shards
+from fastgd._solvers._thin import with_root
 from fastgd.kernels import losses
-from fastgd.kernels.gd import step_in_metric
 from fastgd.kernels.objective import weigh_classes, weigh_rows
 from fastgd.kernels.products import add_products
 
@@ -31,11 +32,6 @@ Floats = NDArray[np.float64]
 BLOCK_BYTES = 1 << 22
 # A mean this many deviations away: centring products entry by entry would cost three digits.
 FARTHEST_MEAN = 30.0
-SWEEPS, MOST_STAGES, FIRST_WAIT = (
-    8,
-    125,
-    4,
-)  # over the coordinates of an l1 model, between exact steps
 # Relative to a unit diagonal: below this, an eigenvalue is rounding of the products.
 FLOORS = {np.dtype(np.float32): 1e-7, np.dtype(np.float64): 1e-12}
 
@@ -45,17 +41,6 @@ SOFTENING = (
 SHORT = 0.3  # a step of which less was taken was far too long
 LEAST_DAMPING, FIRST_DAMPING, MOST_DAMPING = 1e-8, 1e-6, 0.5
 DAMPING_GROWTH, DAMPING_DECAY = 30.0, 0.1
-
-# Where the largest curvature is not that at raw = 0 (or does not exist there).
-BOUNDS = {
-    losses.SquaredError: 1.0,
-    losses.Huber: 1.0,
-    losses.LogCosh: 1.0,
-    losses.LogLoss: 0.25,
-    losses.SquaredHinge: 2.0,
-    losses.SquaredEpsilonInsensitive: 2.0,
-    losses.ModifiedHuber: 2.0,
-}
 
 
 class Metric(NamedTuple):
@@ -84,7 +69,7 @@ def bound(problem: Problem, prior: NDArray[Any]) -> Metric:
     if problem.n_outputs:
         curvature = float(np.mean(prior * (1.0 - prior)))
     else:
-        curvature = BOUNDS.get(type(problem.loss), 1.0)
+        curvature = losses.usual_curvature(problem.loss)
     return factorise(problem, products(problem, problem.weight) * curvature, False)
 
 
@@ -94,7 +79,8 @@ def hessian(problem: Problem, point: Point, damping: "Damping | None" = None) ->
     product = _products_of_classes(problem, point.u) if many else products(problem, point.curvature)
     if damping is not None and damping.amount > 0.0:
         damping.add_to(product, problem)
-    return factorise(problem, product, True)
+        return factorise(problem, product, True)
+    return with_root(problem, factorise(problem, product, True), point.curvature)
 
 
 AnyMetric = Metric | Implicit
@@ -107,7 +93,7 @@ def metric_to_start(problem: Problem, prior: NDArray[Any], point: Point | None) 
     from steps take fewer passes at first than Newton's steps by conjugate gradients: 5 to 15 on
     one-hot tables, against 3 steps with 30 products.
     """
-    if isinstance(problem.loss, losses.SquaredError) and not can_have_hessian(problem):
+    if losses.is_quadratic(problem.loss) and not can_have_hessian(problem):
         if can_be_implicit(problem):
             nowhere = Point(np.empty(0), np.inf, np.empty(0), problem.weight)
             return Implicit(problem, nowhere)
@@ -413,68 +399,14 @@ def solve_l1(metric: Any, problem: Problem, point: Point, accuracy: float) -> tu
         t = np.tile(problem.threshold, max(1, problem.n_outputs))
         lowest = np.tile(problem.lowest, max(1, problem.n_outputs))
         sides = np.stack([t, lowest])
-        step, gain = _step_of_l1(full, gradient.T.ravel(), u.T.ravel(), sides, accuracy)
+        step, gain = minimise_model(full, gradient.T.ravel(), u.T.ravel(), sides, accuracy)
         return step.reshape(u.T.shape).T, gain
     steps, gain, sides = np.zeros(u.T.shape), 0.0, np.stack([problem.threshold, problem.lowest])
     for k in range(u.shape[1]):
         g, own = np.ascontiguousarray(gradient[:, k]), np.ascontiguousarray(u[:, k])
-        steps[k], more = _step_of_l1(full, g, own, sides, accuracy)
+        steps[k], more = minimise_model(full, g, own, sides, accuracy)
         gain += more
     return steps.T, gain
-
-
-def _step_of_l1(
-    full: Floats, gradient: Floats, params: Floats, sides: Floats, accuracy: float
-) -> tuple[Floats, float]:
-    """Minimise the model by sweeps over the coordinates and exact steps on those that are not zero.
-
-    Where columns are correlated, sweeps soon find which coordinates these are, and take hundreds
-    more to find their values.
-    """
-    step, largest, before = np.zeros(params.shape[0]), 0.0, np.zeros(0)
-    wait, next_wait = FIRST_WAIT, FIRST_WAIT
-    for _ in range(MOST_STAGES):
-        found = step_in_metric(full, gradient, params, sides, accuracy, SWEEPS, step)
-        gain, worth, most = found
-        largest = max(largest, most)
-        if worth <= accuracy * largest:
-            break
-        signs = np.sign(params + step)
-        wait -= 1
-        if wait <= 0 and np.array_equal(signs, before):
-            _solve_support(full, gradient, params, sides, step)
-            wait = next_wait = 2 * next_wait  # it costs some sweeps, and may help little
-        before = signs
-    return step, gain
-
-
-def _solve_support(
-    full: Floats, gradient: Floats, params: Floats, sides: Floats, step: Floats
-) -> None:
-    """Go to the model's minimum over the coordinates that are not zero, or until one would be."""
-    threshold, lowest = sides
-    at = params + step
-    inside = (np.diagonal(full) > 0.0) & ((at != 0.0) | (threshold == 0.0)) & (at > lowest)
-    some = np.flatnonzero(inside)
-    slope = gradient[some] + full[some] @ step + threshold[some] * np.sign(at[some])
-    try:
-        factor = sl.cho_factor(full[np.ix_(some, some)], lower=True, check_finite=False)
-    except sl.LinAlgError:
-        return
-    move = -sl.cho_solve(factor, slope, check_finite=False)
-    if not np.all(np.isfinite(move)):
-        return
-    x, edge = at[some], np.maximum(lowest[some], -np.inf)
-    leaves = (threshold[some] > 0.0) & (np.sign(x + move) != np.sign(x)) & (x != 0.0)
-    target = np.where(leaves, np.maximum(0.0, edge), edge)
-    leaves |= x + move < edge
-    share = np.ones(some.shape[0])
-    np.divide(target - x, move, out=share, where=leaves & (move != 0.0))
-    first = float(np.min(share, initial=1.0))
-    step[some] += first * move
-    if first < 1.0:
-        ends = some[share <= first]
-        step[ends] = target[share <= first] - params[ends]
 
 
 def _threshold_step(metric: Metric, problem: Problem, point: Point) -> tuple[Floats, float]:

@@ -23,11 +23,13 @@ from fastgd._solvers._costs import (
     n_entries,
 )
 from fastgd._solvers._task import Task
-from fastgd._solvers._units import power_of, units_of
+from fastgd._solvers._units import units_of
 from fastgd._threads import in_threads
 from fastgd.kernels import losses
 from fastgd.kernels.objective import (
     Frame,
+    Moments,
+    Targets,
     add_moments,
     pass_one,
     pass_softmax,
@@ -45,6 +47,7 @@ PRODUCTS_OF_BLAS = 8  # in the time of one of ours
 FEWEST_SHARDS, MOST_SHARDS = 4, 16
 WORK_OF_SHARD = 4_000_000  # by the work alone, so that sums do not depend on the machine's cores
 FINISHED_IN_FLOAT64 = _costs.FINISHED_IN_FLOAT64  # entries of X
+NARROW = 32  # columns: up to these, float32 products save less than the exponentials cost
 CACHED_BYTES = 1 << 18
 PRIOR = 0.1
 BLURRED = 1e-6  # a spread below this part of the mean has no digits to trust
@@ -99,14 +102,19 @@ class Problem(NamedTuple):
         rounding of its target, half its square by the product of both.
         """
         own = EPSILON * abs(objective)
-        if self.loss.kind != losses.REGRESSION:
+        if losses.kind_of(self.loss) != losses.REGRESSION:
             return own + EPSILON * EPSILON  # all rows are right to 32 digits
-        if has_log_link(self.loss):
+        if is_deviance(self.loss):
             return own + 4.0 * EPSILON * self.terms
         off = 4.0 * EPSILON * self.terms
         return own + off * (float(np.sqrt(2.0 * abs(objective))) + off)
 
     largest: int = LARGEST_MATRIX
+
+    @property
+    def lowest_objective(self) -> float:
+        """What no objective is below: 0, or -inf where the loss does not say so."""
+        return lowest_of(self.loss)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -150,21 +158,15 @@ class Point(NamedTuple):
 def pose(task: Task) -> Problem:
     """Normalise the weights, find the columns' centers and spreads, choose the arithmetic."""
     n, d = task.y.shape[0], task.n_features
-    many = task.loss.kind == losses.MULTINOMIAL
+    many = losses.kind_of(task.loss) == losses.MULTINOMIAL
     weight = np.full(n, 1.0 / n)
     if task.weight is not None:
         weight = np.asarray(task.weight, np.float64)
         weight = weight / weight.sum()
     values = task.rows.values if isinstance(task.rows, Dense) else task.rows.data
-    precise = values.dtype == np.float64 or n * d <= FINISHED_IN_FLOAT64
+    precise = values.dtype == np.float64 or n * d <= FINISHED_IN_FLOAT64 or d <= NARROW
     y: NDArray[Any] = np.ascontiguousarray(task.y, np.int32 if many else np.float64)
-    least = terms = 0.0
-    if has_log_link(task.loss):  # without it an objective may be negative, or zero
-        best = raw_of(task.loss, y)
-        least = total_loss(y, weight, task.loss, best)
-        terms = _size_of_terms(task.loss, weight, best - task.loss.level)
-    elif not many and task.loss.kind == losses.REGRESSION:
-        terms = float(np.sqrt(weight @ (y * y)))
+    least, terms = least_and_terms(task.loss, y, weight)
     frame, peak = frame_of(task.rows, weight, d, task.fit_intercept)
     return Problem(
         task.rows,
@@ -186,26 +188,42 @@ def pose(task: Task) -> Problem:
     )
 
 
+def least_and_terms(loss: Any, y: NDArray[Any], weight: Floats) -> tuple[float, float]:
+    """Return the mean loss where predictions equal targets, and the size of what cancels in it."""
+    if is_deviance(loss):  # without it an objective may be negative, or zero
+        best = losses.raw_of_mean(loss, y)
+        least = float(total_loss(y, weight, loss, best))
+        return least, _size_of_terms(loss, weight, best - loss.level)
+    if losses.kind_of(loss) == losses.REGRESSION:
+        return 0.0, float(np.sqrt(weight @ (y * y)))
+    return 0.0, 0.0
+
+
 def is_exact(task: Task) -> bool:
     """Tell whether a matrix of products solves more than a step, and nothing else does."""
     n, d = task.y.shape[0], task.n_features
-    squared = isinstance(task.loss, losses.SquaredError) and not is_scattered(task.rows, n, d)
+    squared = losses.is_quadratic(task.loss) and not is_scattered(task.rows, n, d)
     return squared or task.l1 > 0.0 or task.positive
 
 
 def has_log_link(loss: Any) -> bool:
     """Tell whether a loss takes raw predictions for logarithms."""
-    return getattr(type(loss), "link", None) == losses.LOG
+    return bool(losses.link_of(loss) == losses.LOG)
 
 
-def raw_of(loss: Any, mean: Any) -> Any:
-    """Return the raw prediction of a mean, for a loss with a log link."""
-    return loss.level + np.log(np.maximum(mean, 1e-300))
+def lowest_of(loss: Any) -> float:
+    """Return what no mean loss is below, once ``Problem.least`` is taken off."""
+    return 0.0 if losses.is_nonnegative(loss) or is_deviance(loss) else -np.inf
+
+
+def is_deviance(loss: Any) -> bool:
+    """Tell whether a loss is one of the Tweedie family, whose least value is known."""
+    return losses.variance_power(loss) is not None
 
 
 def _size_of_terms(loss: Any, weight: Floats, t: Floats) -> float:
     """Return the sum of the magnitudes of a deviance's terms, where y = e^t is predicted."""
-    a, b = 2.0 - power_of(loss), 1.0 - power_of(loss)
+    a, b = 2.0 - losses.variance_power(loss), 1.0 - losses.variance_power(loss)
     power = np.exp(np.minimum(a * t, loss.reach)) if a != 0.0 else np.ones_like(t)
     first = power / abs(a) if a != 0.0 else np.abs(t)
     second = power / abs(b) if b != 0.0 else power * np.abs(t)
@@ -222,9 +240,9 @@ def frame_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Frame, 
     sparse = not isinstance(rows, Dense)
 
     def moments(start: int, stop: int) -> tuple[Floats, ...]:
-        first, second, peak = np.zeros(d), np.zeros(d), np.zeros(d)
-        add_moments(rows, sparse, weight, shift, start, stop, first, second, peak)
-        return first, second, peak
+        found = Moments(np.zeros(d), np.zeros(d), np.zeros(d))
+        add_moments(rows, sparse, weight, shift, start, stop, found)
+        return found
 
     parts = over_shards(moments, n, n_entries(rows))
     first, second = sum(p[0] for p in parts), sum(p[1] for p in parts)
@@ -361,7 +379,7 @@ def model_at(problem: Problem, u: Floats) -> Model:
 def objective_of(task: Task, coef: Floats, intercept: Any) -> float:
     """Return what a task minimises, at coefficients that no solver has just evaluated."""
     units = units_of(task)
-    task, problem = units.task, pose(units.task)
+    task, problem = units.task, pose(units.task)._replace(dtype=np.float64)
     coef, intercept = units.from_user(coef, intercept)
     if problem.n_outputs > 0:
         return units.of_figure(evaluate(problem, from_raw(problem, coef, intercept)).objective)
@@ -374,7 +392,7 @@ def objective_of(task: Task, coef: Floats, intercept: Any) -> float:
 
 def _not_negative(problem: Problem, loss: float) -> float:
     """Return a mean loss; a deviance that rounding has made negative is zero."""
-    return max(loss, 0.0) if has_log_link(problem.loss) else loss
+    return max(loss, 0.0) if is_deviance(problem.loss) else loss
 
 
 def evaluate(problem: Problem, u: Floats) -> Point:
@@ -400,7 +418,7 @@ def _pass_one(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
 
     def span(start: int, stop: int) -> tuple[float, Floats]:
         g = np.zeros(d + 1)
-        task = (problem.rows, problem.y, problem.weight, problem.loss, params)
+        task = (problem.rows, Targets(problem.y, problem.weight), problem.loss, params)
         return pass_one(*task, start, stop, g, curvature), g
 
     parts = over_shards(span, n, n_entries(problem.rows))
@@ -421,7 +439,7 @@ def _pass_many(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
 
     def span(start: int, stop: int) -> tuple[float, Floats]:
         g, block = np.zeros(params.shape), np.empty((size, d), problem.dtype)
-        task = (problem.rows, problem.y, problem.weight, problem.frame, params)
+        task = (problem.rows, Targets(problem.y, problem.weight), problem.frame, params)
         return pass_softmax(*task, start, stop, block, g), g
 
     parts = over_shards(span, n, n * (d // PRODUCTS_OF_BLAS + 4) * problem.n_outputs)
@@ -436,7 +454,7 @@ def _pass_sparse(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
 
     def span(start: int, stop: int) -> tuple[float, Floats]:
         g = np.zeros(params.shape)
-        task = (problem.rows, problem.y, problem.weight, params)
+        task = (problem.rows, Targets(problem.y, problem.weight), params)
         return pass_softmax_sparse(*task, start, stop, g), g
 
     parts = over_shards(span, n, problem.rows.data.size * problem.n_outputs)

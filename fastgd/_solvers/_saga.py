@@ -12,10 +12,9 @@ import numpy as np
 import scipy.linalg as sl
 from numpy.typing import NDArray
 
-from fastgd._solvers._descent import MORE_CAUTION, NEWTON_CAUTION, Goal, Outcome, draw, left_of
+from fastgd._solvers._descent import MORE_CAUTION, NEWTON_CAUTION, Goal, Outcome, left_of
 from fastgd._solvers._gd import certified, finished_tolerance, null_model
 from fastgd._solvers._precondition import (
-    BOUNDS,
     Metric,
     bound,
     can_have_hessian,
@@ -25,8 +24,11 @@ from fastgd._solvers._precondition import (
     solve_l1,
 )
 from fastgd._solvers._problem import Floats, Point, Problem, evaluate, from_raw, pose, take
+from fastgd._solvers._requirements import Requires
+from fastgd._solvers._sample import draw
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._threads import one_blas_thread
+from fastgd.kernels.losses import usual_curvature
 from fastgd.kernels.objective import weigh_rows
 from fastgd.kernels.saga import Samples, Shape, Table, saga_pass, saga_pass_softmax
 from fastgd.kernels.sampling import shuffled_rows, shuffled_runs
@@ -38,6 +40,9 @@ POWER_STEPS = 20
 LONGEST = 100.0  # P is a bound: far inside it, curvatures can be that much smaller
 SMALLEST_PACE = 1e-12
 ABSURD = 1e3  # times the objective that a pass started from
+
+
+REQUIRES = Requires(("value", "gradient", "curvature"), smooth=True, free=True)
 
 
 class Pass(NamedTuple):
@@ -105,7 +110,7 @@ def _first_pace(problem: Problem, metric: Metric, m: int, seed: int) -> float:
     sample = take(problem, chosen, weight)
     z = np.empty((chosen.shape[0], d + 1))
     weigh_rows(sample.rows, sample.frame, np.empty(0), 0, z.shape[0], z)
-    whitened = _whiten(metric, z) * np.sqrt(BOUNDS.get(type(problem.loss), 0.5))
+    whitened = _whiten(metric, z) * np.sqrt(usual_curvature(problem.loss))
     largest = float(np.max(np.sum(whitened**2, axis=1)))
     overall = _largest_eigenvalue(whitened, weight)
     if m >= n or n == 1:

@@ -6,6 +6,7 @@ import numpy as np
 
 from fastgd._observer import Model, Observer
 from fastgd._solvers._certificates import ALLOWANCE
+from fastgd._solvers._requirements import Requires
 from fastgd._solvers._sdca_multi import ManyOutputs
 from fastgd._solvers._sdca_one import OneOutput
 from fastgd._solvers._task import Effort, Solution, Task
@@ -26,6 +27,13 @@ LARGEST_PLAIN_Q = 100.0  # |x_i|^2 / (l2 n): from there on a step may undo many 
 # can be proven of sums in float32 is 1e-6.
 NARROW_TOL = 1e-5
 SCALE_OF_ZERO = 1e-6  # an objective below this share of the null model's counts as zero
+
+
+REQUIRES = Requires(
+    ("value", "gradient", "conjugate", "dual_bounds", "dual_curvature", "dual_step"),
+    l2=True,
+    free=True,
+)
 
 
 class State(NamedTuple):
@@ -75,7 +83,7 @@ def sdca(task: Task, effort: Effort, start: State | None = None) -> Solution:
 
 def _engine(task: Task, rule: Rule, weight: np.ndarray, tol: float) -> OneOutput | ManyOutputs:
     """Return the kernels of one output or many, with their memory."""
-    if task.loss.kind != losses.MULTINOMIAL:
+    if losses.kind_of(task.loss) != losses.MULTINOMIAL:
         samples = Samples(np.ascontiguousarray(task.y, np.float64), weight)
         return OneOutput(task.rows, samples, rule, task.n_features)
     samples = Samples(np.ascontiguousarray(task.y, np.int32), weight)

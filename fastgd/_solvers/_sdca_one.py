@@ -37,10 +37,10 @@ class OneOutput:
     def null_model(self) -> tuple[float, float]:
         """Return the intercept of the model without features, and its loss."""
         y, weight = self.samples
-        if self.rule.loss.kind == losses.BINARY:  # two rows say all
+        if losses.kind_of(self.rule.loss) == losses.BINARY:  # two rows say all
             is_one = y > 0
             ones = float(weight[is_one].sum()) if weight.size else float(np.count_nonzero(is_one))
-            y = np.array([1.0, self.rule.loss.negative])
+            y = np.array([1.0, losses.negative(self.rule.loss)])
             weight = np.array([ones, self.rule.mass - ones])
         return sdca.null_model(self.rule, y, weight)
 

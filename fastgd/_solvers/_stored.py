@@ -5,38 +5,31 @@ float32, a coefficient moves all predictions by its error times the column's mea
 rounded last, makes up for that. What is left is counted in the objective and its bound.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastgd._solvers._columns import as_matrix
 from fastgd._solvers._problem import Floats, objective_of
 from fastgd._solvers._task import Solution, Task
-from fastgd._solvers._units import units_of
-from fastgd._validation import in_dtype
+from fastgd._solvers._units import Units, units_of
+from fastgd._validation import fits_in
 from fastgd.kernels import losses
+from fastgd.kernels.objective import predict_raw, total_loss
 from fastgd.kernels.rows import Dense
 
-ROUNDINGS = 4.0  # in units of the last digit
 NEGLIGIBLE, MOST_NEGLECTED = 1e-10, 1e-7  # of the objective: then it is not evaluated anew
 SHARE_OF_LEFT = 1e-3  # nor where it is so small a part of the suboptimality
 
-# The largest curvatures, where there is one.
-CURVATURES = {
-    losses.SquaredError: 1.0,
-    losses.Huber: 1.0,
-    losses.LogLoss: 0.25,
-    losses.Softmax: 0.5,
-    losses.SquaredHinge: 2.0,
-    losses.SquaredEpsilonInsensitive: 2.0,
-}
 
+def as_stored(task: Task, found: Solution, *, plain: bool = False) -> Solution:
+    """Return a solution as ``task.dtype`` keeps it, with its objective, gap and suboptimality.
 
-def as_stored(task: Task, found: Solution) -> Solution:
-    """Return a solution as ``task.dtype`` keeps it, with its objective, gap and suboptimality."""
+    ``plain`` says that the task is known to need no units of its own.
+    """
     if np.dtype(task.dtype) != np.float32 or not _fits(found):
         return found
-    coef, intercept, change = rounded(task, found)
+    coef, intercept, change = rounded(task, found, Units(task) if plain else units_of(task))
     stored = found._replace(coef=coef, intercept=intercept)
     if hasattr(found.state, "coef"):
         stored = stored._replace(state=found.state._replace(coef=coef, intercept=intercept))
@@ -52,9 +45,7 @@ def as_stored(task: Task, found: Solution) -> Solution:
 
 def _fits(found: Solution) -> bool:
     """Tell whether float32 can hold a model: else it is kept in float64."""
-    parts = found.coef, found.intercept
-    is_finite = all(np.all(np.isfinite(part)) for part in parts)
-    return is_finite and all(in_dtype(part, np.float32).dtype == np.float32 for part in parts)
+    return all(fits_in(part, np.float32) for part in (found.coef, found.intercept))
 
 
 def _negligible(found: Solution) -> float:
@@ -63,13 +54,12 @@ def _negligible(found: Solution) -> float:
     return max(min(far, MOST_NEGLECTED * abs(found.objective)), NEGLIGIBLE * abs(found.objective))
 
 
-def rounded(task: Task, found: Solution) -> tuple[Floats, Any, float]:
+def rounded(task: Task, found: Solution, units: Units) -> tuple[Floats, Any, float]:
     """Return coefficients and intercepts, rounded, and a bound of what that adds to the objective.
 
     With v the mean square of what it adds to raw predictions, M the largest curvature and e the
     suboptimality:  M v / 2 + sqrt(2 M e v).
     """
-    units = units_of(task)
     coef = np.asarray(found.coef, np.float32).astype(np.float64)
     lost = np.asarray(found.coef, np.float64) - coef
     if units.origin is None and task.weight is None and not isinstance(task.rows, Dense):
@@ -98,19 +88,63 @@ def rounded(task: Task, found: Solution) -> tuple[Floats, Any, float]:
 
 def _growth(task: Task, found: Solution, square: float) -> float:
     """Return M v / 2 + sqrt(2 M e v)."""
-    largest = CURVATURES.get(type(task.loss), np.inf)
+    largest = losses.curvature_bound(task.loss)
     left = max(min(found.left, found.gap), 0.0)
     if not (np.isfinite(largest) and np.isfinite(left)):
         return float("inf")
     return 0.5 * largest * square + float(np.sqrt(2.0 * largest * left * square))
 
 
-def least_of(task: Task) -> float:
-    """Return the squared loss that is rounding of predictions as large as the targets are."""
-    if task.loss.kind != losses.REGRESSION or getattr(type(task.loss), "link", None) is not None:
-        return 0.0
-    off = ROUNDINGS * float(np.finfo(np.dtype(task.dtype)).eps)
-    return off * off * float(np.mean(np.square(task.y, dtype=np.float64)))
+class Roundings(NamedTuple):
+    """By how much an objective may grow where numbers are rounded to the dtype of X.
+
+    parameters : float, coefficients and intercept each by itself
+    predictions : float, raw predictions alone: no coefficients of this dtype avoid it
+    """
+
+    parameters: float
+    predictions: float
+
+
+def roundings_of(task: Task, coef: Floats, intercept: Any) -> Roundings:
+    """Return what rounding to the dtype of X may change at a regression.
+
+    A raw prediction m_i moves by d_i = eps (|x_i| |w| + |b|) at most, or by eps |m_i|. At an
+    optimum only what is left of both directions counts,
+    sum_i s_i ((loss(m_i + d_i) + loss(m_i - d_i)) / 2 - loss(m_i)): of a curvature c that is
+    c d^2 / 2, at a kink a part of d itself.
+    """
+    eps = float(np.finfo(np.dtype(task.dtype)).eps)
+    coef, intercept = np.asarray(coef, np.float64), float(intercept)
+    apart = _sizes(task, np.abs(coef)) + abs(intercept)
+    weight = np.full(apart.shape[0], 1.0 / apart.shape[0])
+    if task.weight is not None:
+        weight = np.asarray(task.weight, np.float64) / np.sum(task.weight, dtype=np.float64)
+    units = units_of(task)
+    params, raw = np.append(*units.from_user(coef, intercept)), np.empty(apart.shape[0])
+    predict_raw(units.task.rows, params, 0, raw.shape[0], raw)
+    of_user = units.scale * raw + units.level
+    sides = (eps / units.scale) * apart, (eps / units.scale) * np.abs(of_user)
+    return Roundings(*(_growth_on_both_sides(units, weight, raw, moved) for moved in sides))
+
+
+def _growth_on_both_sides(units: Units, weight: Floats, raw: Floats, moved: Floats) -> float:
+    """Return how far the mean of the losses at raw + moved and raw - moved is above that at raw."""
+    y, loss = np.ascontiguousarray(units.task.y, np.float64), units.task.loss
+    here, up, down = (
+        float(total_loss(y, weight, loss, raw + side * moved)) for side in (0.0, 1.0, -1.0)
+    )
+    grown = units.of_figure(max(0.5 * (up + down) - here, 0.0))
+    return grown if np.isfinite(grown) else 0.0
+
+
+def _sizes(task: Task, coef: Floats) -> Floats:
+    """Return |x_i| |w| of all rows."""
+    rows = task.rows
+    if isinstance(rows, Dense):
+        sizes: Floats = np.abs(rows.values) @ coef
+        return sizes
+    return np.asarray(abs(as_matrix(rows, task.y.shape[0], task.n_features)) @ coef, np.float64)
 
 
 def _products(task: Task, coef: Floats) -> Floats:

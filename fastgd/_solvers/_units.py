@@ -35,9 +35,6 @@ SAMPLE, FEWEST_SAMPLED, SAMPLED_ENTRIES = 256, 16, 1_000_000
 PLAIN_EXPONENT = 100  # squares of targets within 2^+-100 need no care
 LARGEST_REACH = 600.0  # e^600 (10^4)^2 is finite
 LARGEST_STRENGTH = 1e300
-DISTANCES = (losses.Huber, losses.Quantile, losses.AbsoluteError)
-LINEAR = (losses.Quantile, losses.AbsoluteError, losses.EpsilonInsensitive)
-SQUARED = (losses.SquaredError, losses.SquaredEpsilonInsensitive)
 
 
 class Units(NamedTuple):
@@ -146,7 +143,7 @@ def units_of(task: Task) -> Units:
     units = Units(task)
     if task.fit_intercept:
         units = _about_means(_about_target(units))
-    if isinstance(task.loss, (losses.Poisson, losses.Gamma, losses.Tweedie)):
+    if losses.variance_power(task.loss) is not None:
         return _about_log(units)
     return _of_magnitude(units)
 
@@ -154,7 +151,7 @@ def units_of(task: Task) -> Units:
 def _about_target(units: Units) -> Units:
     """Count targets from near their mean, if that is far from zero."""
     task = units.task
-    if not isinstance(task.loss, DISTANCES + LINEAR + SQUARED):
+    if not losses.is_of_residual(task.loss):
         return units
     with np.errstate(over="ignore", invalid="ignore"):
         some = task.y[:: max(1, task.y.shape[0] // SAMPLE)]
@@ -170,7 +167,7 @@ def _about_target(units: Units) -> Units:
 def _of_magnitude(units: Units) -> Units:
     """Multiply targets by a power of two, if their squares would leave float64."""
     task, loss = units.task, units.task.loss
-    if not isinstance(loss, LINEAR + SQUARED):
+    if losses.degree_of(loss) not in (1, 2):
         return units
     exponent = int(np.frexp(np.max(np.abs(task.y), initial=0.0))[1])
     if abs(exponent) <= PLAIN_EXPONENT:
@@ -179,7 +176,7 @@ def _of_magnitude(units: Units) -> Units:
     if hasattr(loss, "epsilon"):
         loss = loss._replace(epsilon=loss.epsilon / scale)
     # loss and l2 are in units of scale^2, so l1 is in units of scale; all by 1/scale if linear
-    is_linear = isinstance(loss, LINEAR)
+    is_linear = losses.degree_of(loss) == 1
     l1 = task.l1 if is_linear else task.l1 / scale
     l2 = task.l2 * scale if is_linear else task.l2
     y = np.ldexp(np.asarray(task.y, np.float64), -exponent)
@@ -204,7 +201,7 @@ def _about_log(units: Units) -> Units:
     mean = max(float(np.mean(seen / largest)), float(np.mean(np.abs(seen / largest))) * 1e-3)
     exponent = round(np.log2(mean) + np.log2(largest))
     y = np.ldexp(np.asarray(task.y, np.float64), -exponent)
-    power = power_of(task.loss)
+    power = losses.variance_power(task.loss)
     steepest = max(abs(2.0 - power), abs(1.0 - power))
     ends = np.min(y, initial=1.0, where=y > 0.0), np.max(y, initial=1.0)
     reach = losses.EDGE + steepest * float(np.max(np.abs(np.log(ends))))
@@ -214,13 +211,6 @@ def _about_log(units: Units) -> Units:
     l1, l2 = _strength(task.l1 / half / half), _strength(task.l2 / half / half)
     own = task._replace(y=y, loss=loss, l1=l1, l2=l2)
     return units._replace(task=own, half=half)
-
-
-def power_of(loss: Any) -> float:
-    """Return p of the variance mean^p that a loss with a log link stands for."""
-    if isinstance(loss, losses.Tweedie):
-        return float(loss.power)
-    return 1.0 if isinstance(loss, losses.Poisson) else 2.0
 
 
 def _about_means(units: Units) -> Units:

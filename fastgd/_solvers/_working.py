@@ -23,7 +23,16 @@ from fastgd._solvers import _costs
 from fastgd._solvers._descent import Goal, Outcome, descend
 from fastgd._solvers._gd import certified, finished_tolerance, null_model, scale_of
 from fastgd._solvers._precondition import Metric, bound, can_have_hessian, hessian
-from fastgd._solvers._problem import Floats, Point, Problem, evaluate, from_raw, model_at, pose
+from fastgd._solvers._problem import (
+    Floats,
+    Point,
+    Problem,
+    evaluate,
+    from_raw,
+    lowest_of,
+    model_at,
+    pose,
+)
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
@@ -53,7 +62,8 @@ def wants_working_sets(task: Task) -> bool:
     that rounds took.
     """
     n, d = task.y.shape[0], task.n_features
-    if task.l1 <= 0.0 or d <= FEWEST:
+    is_bounded = losses.is_convex(task.loss) and lowest_of(task.loss) == 0.0
+    if task.l1 <= 0.0 or d <= FEWEST or not is_bounded:  # it could not tell when to stop
         return False
     largest = _costs.largest_matrix(task.rows, n, d, task.n_outputs, True)
     return (d + 1) * task.n_outputs > largest or d >= FEW_ROWS * n
@@ -135,7 +145,11 @@ def _mean_curvature(problem: Problem, prior: Floats) -> float:
         return float(np.mean(prior * (1.0 - prior)))
     u, _ = null_model(problem)
     raw = np.full(1, float(u[-1]))
-    y = float(problem.weight @ problem.y) if problem.loss.kind == losses.REGRESSION else 1.0
+    y = (
+        float(problem.weight @ problem.y)
+        if losses.kind_of(problem.loss) == losses.REGRESSION
+        else 1.0
+    )
     return max(abs(float(losses.curvature(problem.loss, y, raw[0]))), 1e-3)
 
 

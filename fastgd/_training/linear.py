@@ -1,8 +1,8 @@
-"""A linear model trained on arrays: the trainer with its usual parts."""
+"""A linear model trained by the processor: the trainer with its usual parts."""
 
 from typing import Any
 
-from fastgd._data.source import Data, InMemory
+from fastgd._data.source import Data, InMemory, Source
 from fastgd._engines.linear import LinearEngine
 from fastgd._engines.protocol import Local
 from fastgd._training.progress import Progress, Settings
@@ -11,19 +11,26 @@ from fastgd._training.trainer import Trainer, TrainingObserver
 from fastgd.kernels.sgd import Rule
 
 
+def in_memory(data: Data, settings: Settings) -> InMemory:
+    """Return the source of arrays."""
+    # the order of the rows within the full batch means nothing
+    shuffles = settings.shuffle and settings.batch_size < data.n_visited
+    return InMemory(data, shuffles=shuffles, n_epochs=settings.max_iter)
+
+
 def train(
-    data: Data,
+    source: Source,
     rule: Rule,
     progress: Progress,
     settings: Settings,
     score: Score | None = None,
     observer: Any = None,
 ) -> tuple[Progress, int]:
-    """Train a linear model on arrays, for ``max_iter`` epochs or until it no longer helps.
+    """Train a linear model, for ``max_iter`` epochs or until it no longer helps.
 
     Parameters
     ----------
-    data : Data
+    source : Source
     rule : Rule
         Loss, penalty, optimizer, whether there is an intercept, the gradient's transform.
     progress : Progress
@@ -46,9 +53,6 @@ def train(
     Diverged
         If the parameters or the objective explode and ``on_divergence`` is "raise".
     """
-    # the order of the rows within the full batch means nothing
-    shuffles = settings.shuffle and settings.batch_size < data.n_visited
-    source = InMemory(data, shuffles=shuffles, n_epochs=settings.max_iter)
     stopping = Stopping(settings, score)
     parts = (LinearEngine(rule), source, Local(), progress.copy(), settings, stopping)
     trained = Trainer(*parts, observer or TrainingObserver()).train()

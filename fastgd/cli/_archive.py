@@ -19,12 +19,10 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from fastgd import __version__
-from fastgd.cli._layout import Layout
-from fastgd.cli._limits import Limits, refuse_more
-from fastgd.cli._names import CLASSIFICATION, MODELS
-from fastgd.cli._npy import header_of
-from fastgd.cli._output import replacing
-from fastgd.cli._problems import (
+from fastgd._readers.layout import Layout
+from fastgd._readers.limits import Limits, refuse_more
+from fastgd._readers.npy import header_of
+from fastgd._readers.problems import (
     BadData,
     Problem,
     TooLarge,
@@ -33,7 +31,9 @@ from fastgd.cli._problems import (
     needed,
     reason,
 )
-from fastgd.cli._zips import Members, members
+from fastgd._readers.zips import Members, members
+from fastgd.cli._names import CLASSIFICATION, MODELS
+from fastgd.cli._output import replacing
 
 __all__ = ["Card", "load", "read_card", "replacing", "save", "trusted_types"]
 
@@ -41,6 +41,7 @@ FORMAT = 1
 CARD, PIPELINE, SCHEMA = "card.json", "pipeline.skops", "schema.json"
 # what JSON becomes: bytes that an object, a list, a word, a comma take in memory, roughly
 _COSTS = ((b"{", 232), (b"[", 64), (b'"', 28), (b",", 40))
+_MOST_AXES = 3  # of an array of a model: an optimizer's state of several outputs
 _NODE = 2500  # bytes of what skops makes of an object's description
 
 _OF_SCIKIT_LEARN = {
@@ -302,7 +303,7 @@ def _size_of_arrays(archive: Members, nodes: list[dict[str, Any]]) -> int:
     if not all(isinstance(name, str) for name in files):
         raise BadData("a file's name is no word")
     for name in set(files):  # an array of nothing may say that it is endless
-        header_of(archive, name, name)
+        header_of(archive, name, name, _MOST_AXES)
     return sum(archive.info(name).file_size for name in files)
 
 

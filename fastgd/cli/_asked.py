@@ -2,9 +2,9 @@
 
 import argparse
 
-from fastgd.cli._limits import environment, limits_of
-from fastgd.cli._numerals import character
-from fastgd.cli._sources import Format
+from fastgd._readers.limits import environment, limits_of
+from fastgd._readers.numerals import character
+from fastgd._readers.reader import Format
 
 _TAB = "\\t"  # as it is often written
 

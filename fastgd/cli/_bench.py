@@ -15,9 +15,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
 from fastgd import _demo
+from fastgd._readers.problems import Misuse
 from fastgd.cli import _models
 from fastgd.cli._names import CLASSIFICATION, MODELS, NOVELTY
-from fastgd.cli._problems import Misuse
 from fastgd.cli._terminal import note, progress, result
 
 # scikit-learn has no other name for a softmax

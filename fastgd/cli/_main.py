@@ -6,8 +6,8 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
+from fastgd._readers.problems import Problem, first_line, plain, reason
 from fastgd.cli._parser import parser
-from fastgd.cli._problems import Problem, first_line, plain, reason
 from fastgd.cli._stopping import Stopped, stoppable
 from fastgd.cli._terminal import note, open_standard_files, settle, warnings_as_notes
 

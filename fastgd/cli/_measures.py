@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from fastgd.cli._layout import Chunk
+from fastgd._readers.layout import Chunk
+from fastgd._readers.problems import Problem
 from fastgd.cli._names import CLASSIFICATION, REGRESSION
-from fastgd.cli._problems import Problem
 
 LARGEST_LABEL = 2.0**53  # up to it, float64 has all whole numbers
 MOST_LABEL_BYTES = 1 << 28

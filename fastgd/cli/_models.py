@@ -6,11 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from fastgd import linear_model
-from fastgd.cli._names import MODELS
-from fastgd.cli._problems import (
+from fastgd._readers.problems import (
     MOST_OF_AN_ERROR,
     Misuse,
     Problem,
@@ -18,6 +15,7 @@ from fastgd.cli._problems import (
     quoted,
     shortened,
 )
+from fastgd.cli._names import MODELS
 from fastgd.cli._summary import Summary
 from fastgd.losses import Quantile, Tweedie
 from fastgd.schedules import Cosine
@@ -202,6 +200,8 @@ def check_words_for_chunks(name: str, words: Words) -> None:
 def chunk_learner(name: str, words: Words, seed: int | None, epochs: int, summary: Summary) -> Any:
     """Return an SGD estimator that learns from chunks what the model of this name does from all.
 
+    Rates that fall to 0 within the epochs end by themselves: ``tol`` is None with them.
+
     Raises
     ------
     Misuse
@@ -209,17 +209,16 @@ def chunk_learner(name: str, words: Words, seed: int | None, epochs: int, summar
     """
     model: Any = getattr(linear_model, MODELS[name].in_chunks)()
     if name not in _STAND_INS:
-        return _balanced(_told(model, name, words, seed), summary)
+        return _balanced(_told(model, name, {**words, "max_iter": epochs}, seed), summary)
     asked, own = _divided(name, words)
     meant = getattr(linear_model, MODELS[name].estimator)(**asked).get_params()
     settings = {**_STAND_INS[name].words(meant, summary.n_rows), "optimizer": "adam"}
     settings |= {word: asked[word] for word in _ALWAYS_HEEDED if word in asked}
-    settings |= {"batch_size": BATCH_SIZE, **own}
+    tol = 1e-3 if own.get("early_stopping") else None
+    settings |= {"batch_size": BATCH_SIZE, "max_iter": epochs, "tol": tol, **own}
     if "learning_rate" not in own:
-        size = settings["batch_size"]
         eta0 = float(own.get("eta0", ETA0 * _scale(settings["loss"], summary)))
-        steps = sum(1 if size == "full" else -(-rows // size) for rows in summary.sizes)
-        settings["learning_rate"] = Cosine(eta0=eta0, length=float(steps * epochs), unit="step")
+        settings["learning_rate"] = Cosine(eta0=eta0, unit="step")
     return _balanced(_told(model, name, settings, seed), summary)
 
 
@@ -255,13 +254,16 @@ def _balanced(model: Any, summary: Summary) -> Any:
     return model
 
 
-def begin_at_the_mean(name: str, model: Any, n_features: int, summary: Summary) -> None:
-    """Let a regression begin with what predicts the mean target: Adam's steps are short."""
+def start_of(name: str, model: Any, summary: Summary) -> list[float] | None:
+    """Return the intercept that a regression begins with, which predicts the mean target.
+
+    Adam's steps are short. None stands for the estimator's own.
+    """
     if name not in _STAND_INS or summary.classes or not model.fit_intercept:
-        return
+        return None
     mean = float(summary.target.mean[0])
     if _has_log_link(model.loss):
         if mean <= 0.0:
             raise Problem(f"{name} needs targets with a mean above 0, got {mean:.3g}.")
         mean = math.log(mean)
-    model.coef_, model.intercept_ = np.zeros(n_features), np.array([mean])
+    return [mean]

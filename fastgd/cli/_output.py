@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from fastgd.cli._problems import Misuse, Problem, reason
+from fastgd._readers.problems import Misuse, Problem, reason
 
 STDOUT = Path("-")
 _MOST_LINKS = 40

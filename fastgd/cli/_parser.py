@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fastgd import __version__
-from fastgd.cli._limits import FEATURES, MEMORY, MOST_FEATURES, parsed_count, parsed_size
+from fastgd._readers.limits import FEATURES, MEMORY, MOST_FEATURES, parsed_count, parsed_size
+from fastgd._readers.problems import plain
 from fastgd.cli._names import MODELS
-from fastgd.cli._problems import plain
 
 EXIT_STATUS = "exit status: 0 good, 1 data or a model is at fault, 2 wrong usage"
 FORMATS = """\
@@ -132,7 +132,7 @@ def _train(commands: Any) -> None:
         type=_fraction_or_file,
         metavar="FRACTION|FILE",
         help="measure on rows that are held out, or on those of another file; the sgd models also "
-        "stop by them where all rows fit into memory",
+        "stop by them",
     )
     train.add_argument(
         "--epochs",

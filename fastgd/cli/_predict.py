@@ -10,14 +10,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from fastgd._readers.layout import Chunk
+from fastgd._readers.opening import open_reader
+from fastgd._readers.problems import Problem, first_line, plain, reason
+from fastgd._readers.reader import Reader, rows_to_stream
 from fastgd.cli import _archive
 from fastgd.cli._asked import format_of
-from fastgd.cli._layout import Chunk
 from fastgd.cli._measures import Scores, measure
 from fastgd.cli._names import NOVELTY
 from fastgd.cli._output import check_output, is_stdout, replacing
-from fastgd.cli._problems import Problem, first_line, plain, reason
-from fastgd.cli._sources import Source, open_source, rows_to_stream
 from fastgd.cli._terminal import counted, note, progress, result
 
 
@@ -30,12 +31,12 @@ def predict(args: argparse.Namespace) -> int:
         raise Problem(
             f"{args.model} ({card.estimator}) has no probabilities; logistic and softmax do."
         )
-    source = _source(args, card)
+    reader = _reader(args, card)
     header = _header(card, proba=args.proba)
     n_rows = 0
     with _output(args) as writer:
         writer.writerow(header)
-        for chunk in _chunks(args, source, card, target=False):
+        for chunk in _chunks(args, reader, card, target=False):
             writer.writerows(_rows(pipeline, chunk, len(header)))
             n_rows += chunk.n_rows
     if args.output is not None and not is_stdout(args.output):
@@ -115,19 +116,19 @@ def _stdout() -> Iterator[_Writer]:
         raise Problem(f"stdout cannot be written: {reason(error)}") from None
 
 
-def _source(args: argparse.Namespace, card: _archive.Card) -> Source:
-    source = open_source(args.data, format_of(args))
-    source.check_layout(card.layout)
-    return source
+def _reader(args: argparse.Namespace, card: _archive.Card) -> Reader:
+    reader = open_reader(args.data, format_of(args))
+    reader.check_layout(card.layout)
+    return reader
 
 
 def _chunks(
-    args: argparse.Namespace, source: Source, card: _archive.Card, *, target: bool
+    args: argparse.Namespace, reader: Reader, card: _archive.Card, *, target: bool
 ) -> Iterator[Chunk]:
-    size = source.size(card.layout)
-    n_rows = rows_to_stream(source, args.chunk_rows, size)
+    size = reader.size(card.layout)
+    n_rows = rows_to_stream(reader, args.chunk_rows, size)
     with progress(args.command, size.n_rows, quiet=args.quiet) as bar:
-        for chunk in source.read(card.layout, n_rows, target=target):
+        for chunk in reader.read(card.layout, n_rows, target=target):
             yield chunk
             bar.update(chunk.n_rows)
 
@@ -135,8 +136,8 @@ def _chunks(
 def evaluate(args: argparse.Namespace) -> int:
     """Print how good a model's predictions are."""
     card, pipeline = _archive.load(args.model, format_of(args).limits)
-    source = _source(args, card)
-    chunks = _chunks(args, source, card, target=card.task != NOVELTY)
+    reader = _reader(args, card)
+    chunks = _chunks(args, reader, card, target=card.task != NOVELTY)
     try:
         scores = measure(pipeline, chunks, card.task)
     except (Problem, MemoryError):

@@ -3,11 +3,11 @@
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fastgd.cli._terminal import note
+from fastgd.cli._terminal import note, progress
 
 PATIENCE = 20.0  # seconds of silence before the first line; each silence is twice the one before
 
@@ -66,3 +66,36 @@ def shown(model: Any, who: str, *, quiet: bool) -> Iterator[None]:
         if lines is not None:
             lines.end()
         model.callbacks = before
+
+
+class _Rows:
+    """A callback that shows epochs on a bar that counts rows."""
+
+    def __init__(self, bar: Any, n_rows: int) -> None:
+        self._bar, self._n_rows, self._n_epochs = bar, n_rows, 0
+
+    def read(self, n_rows: int) -> None:
+        """Take in rows that were read; those of further passes in an epoch do not count."""
+        self._bar.update(min(n_rows, (self._n_epochs + 1) * self._n_rows - self._bar.n))
+
+    def __call__(self, view: Any) -> None:
+        """Take in an epoch."""
+        self._n_epochs += 1
+        self._bar.update(self._n_epochs * self._n_rows - self._bar.n)
+        self._bar.set_postfix(epoch=view.epoch, loss=f"{view.history['loss'][-1]:.4g}")
+
+
+@contextmanager
+def rows_shown(model: Any, who: str, n_rows: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Show how far the fit in the block is; what is returned is to be told of rows as they come."""
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
+        with shown(model, who, quiet=quiet):
+            yield lambda _: None
+        return
+    with progress("training", model.max_iter * n_rows) as bar:
+        rows = _Rows(bar, n_rows)
+        before, model.callbacks = model.callbacks, [rows]
+        try:
+            yield rows.read
+        finally:
+            model.callbacks = before

@@ -13,9 +13,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from fastgd.cli._layout import CATEGORY, NUMBER, SPARSE, TABLE, Chunk, Layout
-from fastgd.cli._problems import BadData
-from fastgd.cli._sources import Source
+from fastgd._readers.layout import CATEGORY, NUMBER, SPARSE, TABLE, Chunk, Layout
+from fastgd._readers.problems import BadData
+from fastgd._readers.reader import Reader
 
 MANY_WORDS, MOST_NAME_BYTES = 50, 1 << 26
 SLICE_ROWS = 1 << 14  # rows of which moments are taken at once: bounds the scratch
@@ -77,16 +77,15 @@ class Summary:
     categories : dict of str to set of str
     classes : Counter
         How often each label of a classification comes.
-    sizes : list of int
-        Rows of each chunk.
+    n_rows : int
     """
 
-    def __init__(self, source: Source, layout: Layout, *, classifies: bool) -> None:
-        self._source = source
+    def __init__(self, reader: Reader, layout: Layout, *, classifies: bool) -> None:
+        self._reader = reader
         self._layout = layout
         self._classifies = classifies
         self.numbers = layout.names(NUMBER)
-        self.sizes: list[int] = []
+        self.n_rows = 0
         self.moments = Moments(sparse=layout.form == SPARSE)
         self.target = Moments()
         self.categories: dict[str, set[str]] = {name: set() for name in layout.names(CATEGORY)}
@@ -102,6 +101,7 @@ class Summary:
         """
         if chunk.n_rows == 0:
             return
+        self.n_rows += chunk.n_rows
         is_table = self._layout.form == TABLE
         numbers = chunk.X[self.numbers].to_numpy() if is_table else chunk.X
         if numbers.shape[1] > 0:
@@ -114,7 +114,6 @@ class Summary:
                 self.classes.update(chunk.y.tolist())
             else:
                 self.target.add(chunk.y.reshape(-1, 1))
-        self.sizes.append(chunk.n_rows)
 
     def _refuse_infinity(self, numbers: Any, first: int) -> None:
         is_sparse = self._layout.form == SPARSE
@@ -129,13 +128,8 @@ class Summary:
             row, column = (int(index) for index in np.argwhere(bad)[0])
             if self._layout.form == TABLE:
                 name = self.numbers[column]
-        place = self._source.place(first + row, name)
+        place = self._reader.place(first + row, name)
         raise BadData(f"{place}: {'not a finite number' if is_sparse else 'an infinite number'}.")
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return sum(self.sizes)
 
     def empty_columns(self) -> list[str]:
         """Return the columns of a table that hold nothing at all."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-from fastgd.cli._problems import Problem, plain, reason
+from fastgd._readers.problems import Problem, plain, reason
 
 _troubles: list[str] = []  # of this command with stdout
 

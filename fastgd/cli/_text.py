@@ -3,9 +3,9 @@
 import inspect
 from collections.abc import Collection, Mapping
 
+from fastgd._readers.layout import CATEGORY, NUMBER, TABLE, Column, Layout
+from fastgd._readers.problems import listed, plain
 from fastgd.cli._archive import Card
-from fastgd.cli._layout import CATEGORY, NUMBER, TABLE, Column, Layout
-from fastgd.cli._problems import listed, plain
 from fastgd.cli._terminal import counted
 
 MOST_OF_A_NAME = 80  # characters that columns are lined up by

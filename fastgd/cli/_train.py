@@ -4,7 +4,7 @@ import argparse
 import itertools
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from fastgd.cli import _archive, _models
-from fastgd.cli._asked import format_of
-from fastgd.cli._feed import Feed, held_out
-from fastgd.cli._layout import (
+from fastgd._readers.feed import Feed, held_out
+from fastgd._readers.layout import (
     CATEGORY,
     SPARSE,
     TABLE,
@@ -25,18 +23,22 @@ from fastgd.cli._layout import (
     Layout,
     Wishes,
 )
+from fastgd._readers.numerals import looks_like_a_date
+from fastgd._readers.opening import open_reader
+from fastgd._readers.problems import Misuse, Problem, first_line, listed, quoted, shortened
+from fastgd._readers.reader import Format, rows_at_a_time
+from fastgd.cli import _archive, _models
+from fastgd.cli._asked import format_of
 from fastgd.cli._measures import LARGEST_LABEL, Scores, as_labels, measure
 from fastgd.cli._names import CLASSIFICATION, MODELS, NOVELTY, REGRESSION
-from fastgd.cli._numerals import looks_like_a_date
 from fastgd.cli._output import check_output, is_stdout
-from fastgd.cli._problems import Misuse, Problem, first_line, listed, quoted, shortened
-from fastgd.cli._showing import shown
-from fastgd.cli._sources import Format, open_source, rows_at_a_time
+from fastgd.cli._showing import rows_shown, shown
 from fastgd.cli._summary import Summary, preparation
 from fastgd.cli._terminal import counted, note, progress, say
 from fastgd.cli._text import columns_as_text, described
 
 EPOCHS = 10
+VALIDATION_FRACTION = 0.1  # the estimators' default
 MANY_CLASSES, FEW_CLASSES = 100, 20
 
 
@@ -82,9 +84,9 @@ class Session:
         self._words = _models.words_of(args.set)
         if "warm_start" in self._words:
             raise Misuse("--set warm_start: each training begins anew.")
-        self._source = open_source(args.data, format_of(args))
+        self._reader = open_reader(args.data, format_of(args))
         self.layout = self._layout()
-        n_rows = rows_at_a_time(self._source, args.chunk_rows)
+        n_rows = rows_at_a_time(self._reader, args.chunk_rows)
         self._in_chunks = n_rows is not None
         self._estimator = self._checked_estimator()
         self._feed, self._validation = self._feeds(n_rows)
@@ -96,11 +98,11 @@ class Session:
     def _layout(self) -> Layout:
         args = self._args
         target = args.target
-        if target is None and self._source.form == TABLE and self._model.task != NOVELTY:
+        if target is None and self._reader.form == TABLE and self._model.task != NOVELTY:
             raise Misuse(f"--target is needed: which column should {args.model} predict?")
         if target is None and self._model.task != NOVELTY:
-            target = self._source.default_target
-        layout = self._source.layout(Wishes(target, args.categorical, args.numeric, args.drop))
+            target = self._reader.default_target
+        layout = self._reader.layout(Wishes(target, args.categorical, args.numeric, args.drop))
         column = layout.target
         if self._model.task == NOVELTY:
             return replace(layout, target=None)
@@ -130,8 +132,10 @@ class Session:
 
     def _feeds(self, n_rows: int | None) -> tuple[Feed, Feed | None]:
         """Return the rows to train on, and those to measure by, if any."""
-        feed = Feed(self._source, self.layout, n_rows)
+        feed = Feed(self._reader, self.layout, n_rows)
         wanted = self._args.validation
+        if wanted is None and self._in_chunks and self._words.get("early_stopping") is True:
+            wanted = float(self._words.get("validation_fraction", VALIDATION_FRACTION))
         if wanted is None:
             return feed, None
         if self._model.task == NOVELTY:
@@ -140,8 +144,8 @@ class Session:
             kept, held = (held_out(wanted, self._seed, held=held) for held in (False, True))
             return feed.only(kept), feed.only(held)
         how = format_of(self._args)
-        is_table = self._source.form == TABLE
-        other = open_source(wanted, how if is_table else Format(limits=how.limits))
+        is_table = self._reader.form == TABLE
+        other = open_reader(wanted, how if is_table else Format(limits=how.limits))
         other.check_layout(self.layout)
         return feed, Feed(other, self.layout, n_rows)
 
@@ -150,17 +154,17 @@ class Session:
     def look(self) -> None:
         """Take the pass that learns columns and classes, and tell what was found."""
         classifies = self._model.task == CLASSIFICATION
-        self.summary = Summary(self._source, self.layout, classifies=classifies)
+        self.summary = Summary(self._reader, self.layout, classifies=classifies)
         quiet = self._args.quiet or not self._in_chunks
-        total = self._source.size().n_rows
+        total = self._reader.size().n_rows
         with progress("looking at the data", total, quiet=quiet) as bar:
             for chunk in self._feed:
                 self.summary.add(chunk)
                 bar.update(chunk.n_rows)
         if self.summary.n_rows == 0:
             raise Problem(f"{self._args.data} has no rows to train on.")
-        if self._validation is not None and not any(c.n_rows for c in self._validation):
-            raise Problem(f"{self._validation.source.path} has no rows to validate by.")
+        if self._validation is not None and not any(self._validation.sizes):
+            raise Problem(f"{self._validation.reader.path} has no rows to validate by.")
         if classifies:
             self._check_classes()
         empty = self.summary.empty_columns()
@@ -246,7 +250,7 @@ class Session:
     def fit(self) -> Pipeline:
         """Fit the model, and return it behind the preparation of its columns."""
         with _told_by_the_estimator():
-            self._estimator = self._fit_chunks() if self._in_chunks else self._fit_at_once()
+            self._estimator = self._fit_in_chunks() if self._in_chunks else self._fit_at_once()
         steps = [] if self._prepare is None else [("prepare", self._prepare)]
         return Pipeline([*steps, ("model", self._estimator)])
 
@@ -283,41 +287,31 @@ class Session:
         self._told = f"{passes}, {time.perf_counter() - started:.1f} s"
         return model
 
-    def _fit_chunks(self) -> Any:
+    def _fit_in_chunks(self) -> Any:
         name, args = self._args.model, self._args
-        epochs = EPOCHS if args.epochs is None else args.epochs
+        epochs = args.epochs or (self._is_sgd and self._words.get("max_iter")) or EPOCHS
         model = _models.chunk_learner(name, self._words, self._seed, epochs, self.summary)
         self._tell_of_chunks(model, epochs)
+        classes = sorted(self.summary.classes) if self._model.task == CLASSIFICATION else None
+        starts = (None, _models.start_of(name, model, self.summary))
+        stops = self._is_sgd or getattr(model, "early_stopping", False)
         started = time.perf_counter()
-        has_begun = False
-        with progress("training", epochs * self.summary.n_rows, quiet=args.quiet) as bar:
-            for epoch in range(1, epochs + 1):
-                for chunk in self._feed:
-                    if chunk.n_rows == 0:
-                        continue
-                    X, y = self._prepared(chunk)
-                    if not has_begun:
-                        _models.begin_at_the_mean(name, model, X.shape[1], self.summary)
-                        has_begun = True
-                    self._learn(model, X, y)
-                    bar.update(chunk.n_rows)
-                    bar.set_postfix(epoch=epoch, loss=f"{model.history_['loss'][-1]:.4g}")
-        self._told = f"{counted(epochs, 'epoch')}, {time.perf_counter() - started:.1f} s"
+        with rows_shown(model, f"fastgd {args.command}", self.summary.n_rows, args.quiet) as told:
+            held = None
+            if self._validation is not None and stops:
+                held = _Prepared(self._validation, self._prepared)
+            model._fit_in_chunks(_Prepared(self._feed, self._prepared, told), classes, starts, held)
+        self._told = f"{counted(model.n_iter_, 'epoch')}, {time.perf_counter() - started:.1f} s"
         return model
 
-    def _learn(self, model: Any, X: Any, y: NDArray[Any] | None) -> None:
-        if self._model.task == CLASSIFICATION:
-            model.partial_fit(X, y, classes=sorted(self.summary.classes))
-        else:
-            model.partial_fit(X, y)
-
     def _tell_of_chunks(self, model: Any, epochs: int) -> None:
-        size = counted(max(self.summary.sizes), "row")
-        chunks = counted(len(self.summary.sizes), "chunk")
+        sizes = list(filter(None, self._feed.sizes))
+        chunks = counted(len(sizes), "chunk")
         instead = "" if self._is_sgd else f" instead of {self._model.estimator}"
+        most = "" if model.tol is None else "at most "
         say(
-            f"the rows are read in {chunks} of up to {size}: {type(model).__name__} is fitted"
-            f"{instead}, in {counted(epochs, 'epoch')}",
+            f"the rows are read in {chunks} of up to {counted(max(sizes), 'row')}: "
+            f"{type(model).__name__} is fitted{instead}, in {most}{counted(epochs, 'epoch')}",
             quiet=self._args.quiet,
         )
 
@@ -346,6 +340,25 @@ class Session:
             n_rows=self.summary.n_rows,
             classes=pipeline.classes_.tolist() if is_classifier else None,
         )
+
+
+class _Prepared:
+    """The chunks of a file, as the model is given them (``fastgd._data.chunks.Chunks``)."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        prepared: Callable[[Chunk], tuple[Any, NDArray[Any] | None]],
+        told: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.sizes, self.seeks = feed.sizes, feed.reader.seeks(feed.n_rows)
+        self._feed, self._prepared, self._told = feed, prepared, told
+
+    def read(self, numbers: Sequence[int]) -> Iterator[tuple[Any, NDArray[Any] | None]]:
+        """Yield X and y of the chunks of these numbers; tell how many rows were made use of."""
+        for chunk in self._feed.read(numbers):
+            yield self._prepared(chunk)
+            self._told(chunk.n_rows)
 
 
 def quoted_label(label: object) -> str:

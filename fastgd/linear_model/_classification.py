@@ -15,10 +15,45 @@ from fastgd.linear_model._solved import SolvedModel
 class SolvedClassifier(LinearClassifierMixin, SparseCoefMixin, SolvedModel):
     """Base class of the classifiers that a solver fits."""
 
+    def decision_function(self, X: Any) -> NDArray[Any]:
+        """Return the raw predictions: the signed distances to the boundaries, times |coef|.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Positive where the second of two classes, or the class against the rest, is predicted.
+        """
+        raw = self._raw(X)
+        return raw.ravel() if raw.shape[1] == 1 else raw
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the predicted labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        raw = self.decision_function(X)
+        chosen = (raw > 0).astype(np.intp) if raw.ndim == 1 else raw.argmax(axis=1)
+        labels: NDArray[Any] = self.classes_[chosen]
+        return labels
+
     def _check_labels(self, y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int32]]:
         """Return the classes, sorted, and each label's place among them."""
-        check_classification_targets(y)
+        is_whole = isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind in "iub"
+        if not is_whole:
+            check_classification_targets(y)
         classes, codes = classes_and_codes(y)
+        if is_whole and 2 * classes.shape[0] > y.shape[0]:
+            check_classification_targets(y)  # which warns of so many classes
         if classes.shape[0] < 2:
             raise ValueError(
                 "This solver needs samples of at least 2 classes in the data, but the data "
@@ -37,6 +72,8 @@ class SolvedClassifier(LinearClassifierMixin, SparseCoefMixin, SolvedModel):
         ValueError
             If that is no finite number or a negative one, or zero for all classes.
         """
+        if self.class_weight is None:
+            return np.ones(classes.shape[0])
         given = weight if weight.shape[0] > 0 else None
         factors: NDArray[Any] = compute_class_weight(
             self.class_weight, classes=classes, y=y, sample_weight=given

@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
-from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastgd._solvers._task import Solution
 from fastgd._validation import check_X_y, in_dtype
@@ -79,18 +77,6 @@ class SolvedRegressor(RegressorMixin, SolvedModel):
 
     def _shaped_n_iter(self, n_iter: NDArray[Any], *, many: bool) -> Any:
         return n_iter if many else int(n_iter[0])
-
-    def _raw(self, X: Any) -> NDArray[Any]:
-        """Return X @ coef + intercept."""
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse=["csr", "csc", "coo"], reset=False)
-        return self._raw_of(X)
-
-    def _raw_of(self, X: Any) -> NDArray[Any]:
-        """Return the same for X that is known to be right."""
-        coef = self.coef_.T if self.coef_.ndim == 2 else self.coef_
-        raw: NDArray[Any] = safe_sparse_dot(X, coef, dense_output=True) + self.intercept_
-        return raw
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict targets.

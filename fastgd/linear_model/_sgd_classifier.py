@@ -17,7 +17,7 @@ from fastgd import _resolve
 from fastgd._data.targets import Binary, Classes, Multiclass, Multilabel, OneVsRest
 from fastgd._validation import check_X_y, fit_context
 from fastgd.base import BaseSGD, SupervisedSGD, Validation
-from fastgd.kernels.losses import LOG, LOSSES, Focal, LogLoss, ModifiedHuber, Softmax
+from fastgd.kernels.losses import LOG, LOSSES, MULTINOMIAL, LogLoss, Softmax, has, kind_of, link_of
 
 LOSSES_OF_CLASSES = sorted(set(LOSSES) - {"softmax", "quantile", "poisson", "gamma", "tweedie"})
 
@@ -416,16 +416,16 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
             kind = Multilabel
         elif self.classes_.shape[0] == 2:
             kind = Binary
-        elif isinstance(loss, Softmax):
+        elif kind_of(loss) == MULTINOMIAL:
             kind = Multiclass
         return kind(loss, self.classes_, self.class_weight)
 
     def _loss_tag(self) -> Any:
         """Return the loss, by the number of classes: the softmax is log_loss's for many."""
         tag = _resolve.loss(self.loss, self.epsilon)
-        if getattr(type(tag), "link", None) == LOG:
+        if link_of(tag) == LOG:
             raise ValueError(f"loss={self.loss!r} is for regression only: it predicts e^raw.")
-        is_softmax, is_log = isinstance(tag, Softmax), isinstance(tag, LogLoss)
+        is_softmax, is_log = kind_of(tag) == MULTINOMIAL, isinstance(tag, LogLoss)
         if self.multi_class == "multinomial" and not (is_log or is_softmax):
             raise ValueError(
                 f"multi_class='multinomial' is the softmax and goes with loss='log_loss'; got "
@@ -541,4 +541,4 @@ def _dense(y: Any) -> NDArray[Any]:
 def _is_probabilistic(loss: Any) -> bool:
     """Tell whether a loss, by name or object, says what probability a raw prediction stands for."""
     tag = LOSSES.get(loss) if isinstance(loss, str) else loss
-    return isinstance(tag, LogLoss | Focal | ModifiedHuber | Softmax)
+    return has(tag, "probability")

@@ -1,5 +1,6 @@
 """What the estimators without a learning rate share: their words, and the way to a solver."""
 
+import math
 import os
 import sys
 import warnings
@@ -12,11 +13,15 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastgd._checked_once import CheckedOnce
+from fastgd._data.arrays import is_plain
 from fastgd._sklearn_callbacks import CallbackSupport
 from fastgd._solvers._auto import SOLVERS, Answer, solve
 from fastgd._solvers._problem import objective_of
@@ -29,6 +34,7 @@ FLOATS = [np.float64, np.float32]
 MAX_SEED = np.iinfo(np.int32).max
 TINY = 1e-300
 PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
+SMALL = 100_000  # entries of X up to which a hand-off to threads costs more than it saves
 NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 
 
@@ -40,7 +46,7 @@ def solver_names(*foreign: str) -> list[Any]:
     return [StrOptions({"auto", *SOLVERS, *foreign})]
 
 
-class SolvedModel(CallbackSupport, BaseEstimator):
+class SolvedModel(CallbackSupport, CheckedOnce):
     """Base class of the estimators that a solver fits.
 
     A subclass says what is minimised, as ``Task`` has it; here a solver is asked, and what it
@@ -95,9 +101,10 @@ class SolvedModel(CallbackSupport, BaseEstimator):
         def solved(task: Callable[[], Task], start: Any, effort: Effort) -> Answer:
             return self._solve(task(), start, effort)
 
-        if self._watch.is_watching:  # who is told of passes is told of one task after the other
-            return list(map(solved, tasks, starts, efforts))
         with one_blas_thread():  # once for all: one task must not free it while another runs
+            # who is told of passes is told of one task after the other
+            if self._watch.is_watching or math.prod(self._watch.given.X.shape) <= SMALL:
+                return list(map(solved, tasks, starts, efforts))
             return in_threads(solved, tasks, starts, efforts)
 
     def _solve(self, task: Task, start: Any = None, effort: Effort | None = None) -> Answer:
@@ -210,6 +217,22 @@ class SolvedModel(CallbackSupport, BaseEstimator):
             text += ", as for separable classes" if is_classifier(self) else ""
             text += ": a penalty, even a weak one, gives one."
         return text
+
+    def _raw(self, X: Any) -> NDArray[Any]:
+        """Return X @ coef.T + intercept."""
+        if "coef_" not in vars(self):  # scikit-learn's own way to tell takes as long as to predict
+            check_is_fitted(self)
+        if not is_plain(self, X, "numeric", reset=False):
+            X = validate_data(self, X, accept_sparse=["csr", "csc", "coo"], reset=False)
+        return self._raw_of(X)
+
+    def _raw_of(self, X: Any) -> NDArray[Any]:
+        """Return the same for X that is known to be right."""
+        coef = self.coef_.T
+        is_dense = isinstance(X, np.ndarray) and isinstance(coef, np.ndarray)
+        raw = X @ coef if is_dense else safe_sparse_dot(X, coef, dense_output=True)
+        shifted: NDArray[Any] = raw + self.intercept_
+        return shifted
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

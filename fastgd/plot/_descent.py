@@ -15,7 +15,6 @@ from fastgd._training.divergence import Diverged
 from fastgd.base import SupervisedSGD
 from fastgd.kernels import penalties
 from fastgd.kernels.objective import total_loss
-from fastgd.kernels.penalties import Bounded, MaxNorm
 from fastgd.plot._estimators import name_of, named, transformed
 from fastgd.plot._style import axes_or_new, legend, require_matplotlib, style_of, tidy
 
@@ -270,8 +269,8 @@ class _Problem:
 
     def minimum(self, ends: list[NDArray[np.float64]]) -> tuple[float, float] | None:
         """Return where the objective is lowest, from the best of some points; None if unknown."""
-        if isinstance(self.penalty, Bounded | MaxNorm):
-            return None  # the surface does not know these limits
+        if hasattr(type(self.penalty), "project") or getattr(self.penalty, "joint", False):
+            return None  # the surface does not know limits, nor what ties coefficients together
 
         def objective(w: NDArray[np.float64]) -> float:
             return float(self.values(w[:1], w[1:])[0, 0])

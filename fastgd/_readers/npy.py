@@ -8,24 +8,25 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd.cli._problems import BadData, quoted
-from fastgd.cli._zips import Members, damage
+from fastgd._readers.problems import BadData, quoted
+from fastgd._readers.zips import Members, damage
 
 _HEADER_BYTES = 1 << 14  # at most
 
 
-def header_of(archive: Members, member: str, where: str) -> "Header":
+def header_of(archive: Members, member: str, where: str, most_axes: int = 2) -> "Header":
     """Return what the header of an array says; it agrees with the size of the member.
 
     Raises
     ------
     BadData
-        If it does not, or speaks of Python objects, which would be pickles.
+        If it does not, if it has more axes than ``most_axes``, or speaks of Python objects, which
+        would be pickles.
     """
     size = archive.info(member).file_size
     with archive.opened(member) as file, damage(where):
         header = Header(file.read(_HEADER_BYTES))
-    header.check(where, size)
+    header.check(where, size, most_axes)
     return header
 
 
@@ -54,14 +55,14 @@ class Header:
         if self.dtype.names is not None or self.dtype.subdtype is not None:
             raise ValueError(f"its type is {quoted(self.dtype)}, and not one of plain numbers")
 
-    def check(self, where: str, size: int) -> None:
+    def check(self, where: str, size: int, most_axes: int) -> None:
         """Refuse a header that does not go with the number of bytes there are.
 
         Raises
         ------
         BadData
         """
-        if any(length < 0 for length in self.shape) or len(self.shape) > 2:
+        if any(length < 0 for length in self.shape) or len(self.shape) > most_axes:
             raise BadData(f"{where}: its shape is {quoted(self.shape)}.")
         count = math.prod(self.shape)
         promised = self.length + count * self.dtype.itemsize

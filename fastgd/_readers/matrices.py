@@ -4,7 +4,7 @@ import io
 import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from fastgd.cli._layout import (
+from fastgd._readers.layout import (
     CATEGORY,
     DENSE,
     NUMBER,
@@ -24,12 +24,12 @@ from fastgd.cli._layout import (
     Size,
     Wishes,
 )
-from fastgd.cli._limits import FEATURES
-from fastgd.cli._npy import header_of
-from fastgd.cli._problems import BadData, Misuse, TooLarge, first_line, listed, quoted
-from fastgd.cli._sources import Format, Source
-from fastgd.cli._streams import beginning, lines_of, opened, refuse_other_kinds, text_of
-from fastgd.cli._zips import damage, members
+from fastgd._readers.limits import FEATURES
+from fastgd._readers.npy import header_of
+from fastgd._readers.problems import BadData, Misuse, TooLarge, first_line, listed, quoted
+from fastgd._readers.reader import Format, Reader
+from fastgd._readers.streams import beginning, lines_of, opened, refuse_other_kinds, text_of
+from fastgd._readers.zips import damage, members
 
 CSR_KEYS = ("data", "indices", "indptr", "shape")
 NUMBERS = "biuf"  # kinds of dtypes
@@ -42,7 +42,7 @@ def _refuse_columns(path: Path, wishes: Wishes) -> None:
             raise Misuse(f"--{option} is for named columns, which {path} has not.")
 
 
-class Matrix(Source):
+class Matrix(Reader):
     """A file of numbers without names."""
 
     def _refuse_width(self, place: str, width: int, what: str) -> None:
@@ -135,6 +135,11 @@ class NPZ(Matrix):
             return header.filled(archive.read(member, info.file_size))
 
     def _read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
+        return self._chosen(layout, n_rows, None, target=target)
+
+    def _chosen(
+        self, layout: Layout, n_rows: int | None, numbers: Sequence[int] | None, *, target: bool
+    ) -> Iterator[Chunk]:
         total, width = self._shape()
         if width != layout.n_features:
             raise BadData(
@@ -142,8 +147,10 @@ class NPZ(Matrix):
             )
         X = self._dense() if self.form == DENSE else self._csr()
         y = self._target(layout, total) if target else None
-        for first in range(0, total, n_rows or max(total, 1)):
-            rows = slice(first, first + (n_rows or total))
+        size = n_rows or max(total, 1)
+        for number in range(-(-total // size)) if numbers is None else numbers:
+            first = number * size
+            rows = slice(first, first + size)
             self._refuse_more_rows(rows, total)
             yield Chunk(_as_floats(X[rows]), None if y is None else y[rows], first)
 
@@ -237,6 +244,9 @@ class NPZ(Matrix):
             if layout.target.kind == NUMBER:
                 return y.astype(np.float64)
             return (np.char.decode(y, "utf-8") if y.dtype.kind == "S" else y).astype(object)
+
+    def seeks(self, n_rows: int | None) -> bool:  # noqa: ARG002
+        return True
 
     def size(self, layout: Layout | None = None) -> Size:  # noqa: ARG002
         return Size(self._shape()[0], self._row_bytes())

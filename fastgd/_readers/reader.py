@@ -1,7 +1,8 @@
-"""Which file is read by what, and how much of it at a time."""
+"""What all readers share: how a file is read, and how much of it at a time."""
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,10 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd.cli._layout import TABLE, Chunk, Layout, Size, Wishes
-from fastgd.cli._limits import Limits, refuse_more
-from fastgd.cli._problems import BadData, Misuse, listed, needed, quoted
-from fastgd.cli._streams import refuse_unreadable
+from fastgd._readers.layout import TABLE, Chunk, Layout, Size, Wishes
+from fastgd._readers.limits import Limits, refuse_more
+from fastgd._readers.problems import BadData, listed, needed, quoted
 
 MOST_ROWS, FEWEST_ROWS = 1 << 18, 256
 # a fit holds the file's rows, what the preparation makes of them, and scratch
@@ -40,7 +40,7 @@ class Format(NamedTuple):
     limits: Limits = Limits()
 
 
-class Source(ABC):
+class Reader(ABC):
     """A file of rows that can be read as often as needed, in chunks.
 
     All that it holds is checked before another library is given it; what is wrong with it raises
@@ -86,18 +86,45 @@ class Source(ABC):
     def _read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
         """Yield the rows, ``n_rows`` at a time, or all at once for None."""
 
-    def read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
+    def read(
+        self,
+        layout: Layout,
+        n_rows: int | None,
+        *,
+        target: bool,
+        numbers: Sequence[int] | None = None,
+    ) -> Iterator[Chunk]:
         """Yield the rows, ``n_rows`` at a time, or all at once for None.
+
+        Parameters
+        ----------
+        layout : Layout
+        n_rows : int or None
+        target : bool
+            Whether targets are wanted.
+        numbers : sequence of int, default=None
+            Those of the chunks to read, which ascend unless ``seeks``; all by default.
 
         Raises
         ------
         BadData
             If the file does not hold what the layout says, or lacks a target; it names the place.
         """
-        for chunk in self._read(layout, n_rows, target=target):
+        for chunk in self._chosen(layout, n_rows, numbers, target=target):
             if chunk.y is not None:
                 self._refuse_lost(chunk.y, chunk.first, layout)
             yield chunk
+
+    def _chosen(
+        self, layout: Layout, n_rows: int | None, numbers: Sequence[int] | None, *, target: bool
+    ) -> Iterator[Chunk]:
+        """Yield the chunks of these numbers; what is between them is read as well."""
+        chunks = self._read(layout, n_rows, target=target)
+        if numbers is None:
+            return chunks
+        wanted, last = set(numbers), max(numbers, default=-1)
+        some = enumerate(itertools.islice(chunks, last + 1))
+        return (chunk for number, chunk in some if number in wanted)
 
     def _refuse_lost(self, y: NDArray[Any], first: int, layout: Layout) -> None:
         if y.dtype == object:
@@ -114,6 +141,10 @@ class Source(ABC):
     @abstractmethod
     def size(self, layout: Layout | None = None) -> Size:
         """Estimate how much there is to read, of the columns of a layout or of all."""
+
+    def seeks(self, n_rows: int | None) -> bool:  # noqa: ARG002
+        """Tell whether chunks of so many rows can be read in any order."""
+        return False
 
     def place(self, row: int, column: str | None = None) -> str:
         """Return where a row is, as a user finds it; numbers of rows begin at 0."""
@@ -136,55 +167,24 @@ def _with_column(place: str, column: str | None) -> str:
     return place if column is None else f"{place}, column {quoted(column)}"
 
 
-def open_source(path: Path, how: Format = Format()) -> Source:  # noqa: B008
-    """Return what reads a file, by the end of its name.
-
-    Raises
-    ------
-    BadData
-        If there is no such file, or its name ends in nothing known.
-    """
-    from fastgd.cli._matrices import NPZ, SvmLight
-    from fastgd.cli._tables import CSV, Parquet
-
-    refuse_unreadable(path)
-    name = path.name.lower()
-    plain = name.removesuffix(".gz")
-    if plain.endswith((".csv", ".tsv", ".txt")):
-        return CSV(path, how)
-    for option in ("separator", "decimal", "thousands"):
-        if getattr(how, option) != getattr(Format(), option):
-            raise Misuse(f"--{option} is for CSV files.")
-    if plain.endswith((".svm", ".svmlight", ".libsvm")):
-        return SvmLight(path, how)
-    if name.endswith((".parquet", ".pq")):
-        return Parquet(path, how)
-    if name.endswith(".npz"):
-        return NPZ(path, how)
-    raise BadData(
-        f"{path}: what this file holds cannot be told from its name. Known are .csv, .tsv, .txt "
-        "(CSV), .svm, .svmlight, .libsvm (all of them also with .gz), .parquet, .pq and .npz."
-    )
-
-
-def rows_at_a_time(source: Source, asked: int | None) -> int | None:
+def rows_at_a_time(reader: Reader, asked: int | None) -> int | None:
     """Return how many rows to read at a time; None where all of them fit into memory."""
     if asked is not None:
         return asked
-    size = source.size()
-    if size.n_rows * size.row_bytes * COPIES <= source.most_bytes():
+    size = reader.size()
+    if size.n_rows * size.row_bytes * COPIES <= reader.most_bytes():
         return None
-    return _rows_within(size, source)
+    return _rows_within(size, reader)
 
 
-def rows_to_stream(source: Source, asked: int | None, size: Size) -> int:
+def rows_to_stream(reader: Reader, asked: int | None, size: Size) -> int:
     """Return how many rows to read at a time where nothing needs all of them at once."""
-    return asked or min(_rows_within(size, source), 1 << 16)
+    return asked or min(_rows_within(size, reader), 1 << 16)
 
 
-def _rows_within(size: Size, source: Source) -> int:
+def _rows_within(size: Size, reader: Reader) -> int:
     share = CHUNK_SHARE_OF_MEMORY / SHARE_OF_MEMORY
-    rows = int(source.most_bytes() * share / (max(size.row_bytes, 1.0) * COPIES))
+    rows = int(reader.most_bytes() * share / (max(size.row_bytes, 1.0) * COPIES))
     return min(max(rows, FEWEST_ROWS), MOST_ROWS)
 
 

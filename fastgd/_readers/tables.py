@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd.cli._layout import (
+from fastgd._readers.layout import (
     CATEGORY,
     NUMBER,
     TABLE,
@@ -25,12 +25,12 @@ from fastgd.cli._layout import (
     Wishes,
     likeness,
 )
-from fastgd.cli._limits import in_words
-from fastgd.cli._numerals import Notation, has_unit, likely_notation
-from fastgd.cli._problems import BadData, Problem, first_line, listed, needed, quoted
-from fastgd.cli._sources import Format, Source
-from fastgd.cli._streams import beginning, is_gzip, lines_of, opened, refuse_other_kinds
-from fastgd.cli._zips import damage
+from fastgd._readers.limits import in_words
+from fastgd._readers.numerals import Notation, has_unit, likely_notation
+from fastgd._readers.problems import BadData, Problem, first_line, listed, needed, quoted
+from fastgd._readers.reader import Format, Reader
+from fastgd._readers.streams import beginning, is_gzip, lines_of, opened, refuse_other_kinds
+from fastgd._readers.zips import damage
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "<NA>")
 SAMPLE_ROWS, FEWEST_SAMPLE_ROWS = 10_000, 100
@@ -44,7 +44,7 @@ LOST = "?"  # the kind of a column that seems to hold numbers, written in anothe
 BATCH_ROWS, FEW_ROWS = 1 << 16, 1 << 10
 
 
-class Table(Source):
+class Table(Reader):
     """A file of named columns."""
 
     form = TABLE
@@ -99,16 +99,21 @@ class Table(Source):
             )
 
     def _read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
-        wanted = list(layout.columns)
-        if target and layout.target is not None:
-            wanted.append(layout.target)
-        self._refuse_missing(wanted)
+        wanted = self._wanted(layout, target=target)
         first = 0
         for table in self._regrouped(self._batches(wanted, n_rows), n_rows):
             with damage(self.path):
                 chunk = self._chunk(table, layout, first, target=target)
             yield chunk
             first += table.num_rows
+
+    def _wanted(self, layout: Layout, *, target: bool) -> list[Column]:
+        """Return the columns to read, which are there."""
+        wanted = list(layout.columns)
+        if target and layout.target is not None:
+            wanted.append(layout.target)
+        self._refuse_missing(wanted)
+        return wanted
 
     def _refuse_missing(self, wanted: Sequence[Column]) -> None:
         there = self._names_there()
@@ -451,6 +456,7 @@ class Parquet(Table):
             self._file = parquet.ParquetFile(path, read_dictionary=sorted(words))
             self._batch_rows = BATCH_ROWS if words == texts else FEW_ROWS
             self._n_rows = int(found.num_rows)
+            self._groups = [found.row_group(k).num_rows for k in range(found.num_row_groups)]
             self._fields = [
                 (field.name, self._kind(field.type), str(field.type)) for field in types
             ]
@@ -482,13 +488,38 @@ class Parquet(Table):
     def _as_wished(self, column: Column, kind: str) -> Column:
         return super()._as_wished(column, kind) if column.kind else column  # nothing can be made of
 
-    def _batches(self, columns: Sequence[Column], n_rows: int | None) -> Iterator[Any]:
+    def seeks(self, n_rows: int | None) -> bool:
+        """Tell whether chunks can be read in any order: with few rows besides, of groups."""
+        is_whole = min(self._groups, default=0) > 0 and sum(self._groups) == self._n_rows
+        return n_rows is not None and is_whole and max(self._groups) <= n_rows
+
+    def _chosen(
+        self, layout: Layout, n_rows: int | None, numbers: Sequence[int] | None, *, target: bool
+    ) -> Iterator[Chunk]:
+        if n_rows is None or numbers is None or not self.seeks(n_rows):
+            yield from super()._chosen(layout, n_rows, numbers, target=target)
+            return
+        wanted = self._wanted(layout, target=target)
+        borders = np.cumsum([0, *self._groups])
+        for first in (number * n_rows for number in numbers):
+            last = min(first + n_rows, self._n_rows)
+            groups = np.flatnonzero((borders[:-1] < last) & (borders[1:] > first)).tolist()
+            (table,) = self._regrouped(self._batches(wanted, n_rows, groups), None)
+            part = table.slice(first - borders[groups[0]], last - first)
+            with damage(self.path):
+                chunk = self._chunk(part, layout, first, target=target)
+            yield chunk
+
+    def _batches(
+        self, columns: Sequence[Column], n_rows: int | None, groups: list[int] | None = None
+    ) -> Iterator[Any]:
         names = [column.name for column in columns]
         self._refuse_other_types(columns)
+        n_there = self._n_rows if groups is None else sum(self._groups[k] for k in groups)
         size = max(min(n_rows or self._batch_rows, self._batch_rows), 1)
         n_seen = 0
         with damage(self.path):
-            batches = self._file.iter_batches(batch_size=size, columns=names)
+            batches = self._file.iter_batches(batch_size=size, columns=names, row_groups=groups)
         while True:
             with damage(self.path):
                 batch = next(batches, None)
@@ -498,8 +529,8 @@ class Parquet(Table):
                 n_seen += batch.num_rows
                 table = self._arrow.Table.from_batches([batch]).select(names)
             yield table
-        if n_seen != self._n_rows:
-            raise BadData(f"{self.path} has {n_seen:,} rows, and says {self._n_rows:,}.")
+        if n_seen != n_there:
+            raise BadData(f"{self.path} has {n_seen:,} rows, and says {n_there:,}.")
 
     def _refuse_other_types(self, columns: Sequence[Column]) -> None:
         """Refuse columns of which neither numbers nor words can be made."""

@@ -1,0 +1,34 @@
+"""Constructor parameters that were found right once are not checked again."""
+
+import functools
+from typing import Any
+
+from sklearn.base import BaseEstimator
+
+MOST_FOUND_RIGHT = 1 << 10  # sets of constructor parameters whose validation is remembered
+
+_BY_VALUE = frozenset({bool, int, float, str, type(None)})
+_FOUND_RIGHT: set[Any] = set()
+
+
+class CheckedOnce(BaseEstimator):
+    """Validates the constructor's parameters, if these values have not been found right before.
+
+    That takes longer than a small fit. Only values that compare by value are remembered.
+    """
+
+    def _validate_params(self) -> None:
+        own: type = type(self)
+        values = tuple(getattr(self, name) for name in _parameter_names(own))
+        kinds = tuple(map(type, values))
+        key = (own, kinds, values) if _BY_VALUE.issuperset(kinds) else None
+        if key is None or key not in _FOUND_RIGHT:
+            super()._validate_params()
+            if key is not None and len(_FOUND_RIGHT) < MOST_FOUND_RIGHT:
+                _FOUND_RIGHT.add(key)
+
+
+@functools.cache
+def _parameter_names(kind: type) -> tuple[str, ...]:
+    """Return the names of a class's constructor parameters, which scikit-learn looks up anew."""
+    return tuple(kind._get_param_names())  # type: ignore[attr-defined]

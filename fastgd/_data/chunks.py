@@ -1,0 +1,258 @@
+"""Rows that come in chunks, of which few are in memory at a time.
+
+What is shuffled, by a permutation that depends on the seed, the epoch and the chunk alone: the rows
+of a chunk, anew in each epoch; and the order of the chunks, where any of them can be read at any
+time. Batches do not end with chunks: rows that do not fill one wait for the next chunk, among whose
+rows they are shuffled. So without shuffling, steps are those of all rows in memory, whatever the
+size of the chunks.
+"""
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from fastgd._data.source import Block, Data
+from fastgd._validation import as_rows, frozen
+from fastgd.kernels.sampling import shuffled_runs
+
+Pair = tuple[Any, Any]  # X and y of some rows; y is None where there are no targets
+_AS_THEY_LIE = np.empty(0, np.int32)
+
+
+class Chunks(Protocol):
+    """Rows in chunks that can be read again and again.
+
+    Attributes
+    ----------
+    sizes : sequence of int
+        Rows of each chunk; 0 is allowed.
+    seeks : bool
+        Whether chunks may be read in any order; else only from the first to the last.
+    """
+
+    sizes: Sequence[int]
+    seeks: bool
+
+    def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
+        """Yield X and y of the chunks of these numbers, in their order."""
+
+
+def filled(chunks: Chunks) -> list[int]:
+    """Return the numbers of the chunks that have rows."""
+    return [k for k, size in enumerate(chunks.sizes) if size > 0]
+
+
+def first_rows(chunks: Chunks) -> Pair:
+    """Return X and y of the first chunk that has rows.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    for pair in chunks.read(filled(chunks)[:1]):
+        return pair
+    raise ValueError("there are no rows to train on.")
+
+
+class ArrayChunks:
+    """Arrays, memory maps among them, read some rows at a time.
+
+    Parameters
+    ----------
+    X : ndarray, memory map or CSR of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples, ...) or None
+    n_rows : int
+        Rows of a chunk.
+    """
+
+    seeks = True
+
+    def __init__(self, X: Any, y: Any, n_rows: int) -> None:
+        self._X, self._y, self._n_rows = X, y, n_rows
+        self.sizes = [min(n_rows, X.shape[0] - k) for k in range(0, X.shape[0], n_rows)]
+
+    def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
+        """Yield X and y of the chunks of these numbers, in their order."""
+        for k in numbers:
+            rows = slice(k * self._n_rows, (k + 1) * self._n_rows)
+            yield self._X[rows], None if self._y is None else self._y[rows]
+
+
+class BatchChunks:
+    """An iterable of batches, each of which is a chunk; it is iterated once to count their rows.
+
+    Parameters
+    ----------
+    batches : iterable of (X, y)
+
+    Raises
+    ------
+    ValueError
+        If it is an iterator, which can be iterated only once.
+    """
+
+    seeks = False
+
+    def __init__(self, batches: Iterable[Pair]) -> None:
+        if iter(batches) is batches:
+            raise ValueError(
+                "batches must be an iterable that can be iterated once an epoch, such as a list "
+                f"or an object with __iter__; got the iterator {type(batches).__name__!r}."
+            )
+        self._batches = batches
+        self.sizes = [int(X.shape[0]) for X, _ in batches]
+
+    def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
+        """Yield X and y of the chunks of these numbers, which ascend."""
+        wanted = set(numbers)
+        return (pair for k, pair in enumerate(self._batches) if k in wanted)
+
+
+class InChunks:
+    """A source of rows that are read in chunks; see the module for the order of an epoch.
+
+    Parameters
+    ----------
+    chunks : Chunks
+    written : callable
+        From a chunk's X and y, not validated yet, to ``Data``.
+    n_features : int
+    is_sparse : bool
+    batch_size : int
+    shuffles : bool
+
+    Raises
+    ------
+    ValueError
+        While it is read: if the number of rows of a chunk is not what it was.
+    """
+
+    unit = 1.0
+
+    def __init__(
+        self,
+        chunks: Chunks,
+        written: Callable[[Any, Any], Data],
+        *,
+        n_features: int,
+        is_sparse: bool,
+        batch_size: int,
+        shuffles: bool,
+    ) -> None:
+        self._chunks, self._written = chunks, written
+        self.n_rows, self.n_features, self.is_sparse = sum(chunks.sizes), n_features, is_sparse
+        self._batch_size, self._shuffles = batch_size, shuffles
+        self._filled = filled(chunks)
+
+    def epoch(self, number: int, seed: int) -> Iterator[Block]:
+        """Yield all rows, whole batches at a time, in the order that number and seed name."""
+        streams = number * (len(self._chunks.sizes) + 1)  # of random numbers, one for each order
+        numbers = self._in_order(streams, seed)
+        waiting: list[Data] = []
+        n_waiting, n_to_come = 0, self.n_rows
+        for k, data in self._read(numbers):
+            waiting.append(data)
+            n_waiting, n_to_come = n_waiting + data.y.shape[0], n_to_come - data.y.shape[0]
+            n_now = n_waiting - n_waiting % self._batch_size if n_to_come > 0 else n_waiting
+            if n_now == 0:
+                continue
+            data, order = joined(waiting), self._order(n_waiting, streams + k + 1, seed)
+            waiting, n_waiting = _rest(data, order, n_now), n_waiting - n_now
+            yield _block(data, order, n_now)
+
+    def epochs(self, number: int, count: int, seed: int) -> Block | None:  # noqa: ARG002
+        """Return None: all rows are never in memory together."""
+        return None
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the chunks, as they lie."""
+        for _, data in self._read(self._filled):
+            yield _block(data, _AS_THEY_LIE, data.y.shape[0])
+
+    def fingerprint(self) -> int:
+        """Return a number that the sizes of all chunks, and the rows of the first, make up."""
+        block = next(self.blocks())
+        rows: Any = block.rows
+        some = rows.data[:512] if self.is_sparse else rows.values[:: max(len(block.y) - 1, 1)]
+        found = zlib.crc32(np.array(self._chunks.sizes, np.int64).tobytes())
+        for part in (block.y, some):
+            found = zlib.crc32(np.ascontiguousarray(part).tobytes(), found)
+        return found
+
+    def largest_entry(self) -> tuple[int, float]:
+        """Return the column of the largest magnitude in X, and that magnitude: a pass."""
+        peaks = np.zeros(self.n_features)
+        for _, data in self._read(self._filled):
+            found: Any = abs(data.X).max(axis=0)
+            np.maximum(peaks, found.toarray().ravel() if self.is_sparse else found, out=peaks)
+        column = int(np.argmax(peaks))
+        return column, float(peaks[column])
+
+    def _in_order(self, stream: int, seed: int) -> list[int]:
+        """Return the numbers of the chunks that have rows, in the order of an epoch."""
+        if not (self._shuffles and self._chunks.seeks):
+            return self._filled
+        return [self._filled[k] for k in _permutation(len(self._filled), stream, seed)]
+
+    def _order(self, n_rows: int, stream: int, seed: int) -> NDArray[Any]:
+        """Return in which order to visit some rows."""
+        return _permutation(n_rows, stream, seed) if self._shuffles else _AS_THEY_LIE
+
+    def _read(self, numbers: Sequence[int]) -> Iterator[tuple[int, Data]]:
+        """Yield the chunks of these numbers, which are what they were when they were counted."""
+        chunks = self._chunks.read(numbers)
+        for k in numbers:
+            X, y = next(chunks, (None, None))
+            n_rows = 0 if X is None else X.shape[0]
+            if n_rows != self._chunks.sizes[k]:
+                raise ValueError(
+                    f"chunk {k} had {self._chunks.sizes[k]:,} rows when they were counted, and has "
+                    f"{n_rows:,} now: each epoch must read the same rows."
+                )
+            if sp.issparse(X) != self.is_sparse:
+                raise ValueError(f"chunk {k}: either all chunks are sparse, or none.")
+            yield k, self._written(X, y)
+
+
+def _permutation(n: int, stream: int, seed: int) -> NDArray[Any]:
+    """Return 0 ... n - 1 in the order that a stream and a seed name."""
+    order = np.empty(n, np.int32 if n <= np.iinfo(np.int32).max else np.int64)
+    shuffled_runs(order[:0], 1, seed, stream, order)
+    return order
+
+
+def joined(parts: Sequence[Data]) -> Data:
+    """Return the rows of several parts one after the other; those of one are not copied."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    all_X = [part.X for part in parts]
+    return first._replace(
+        X=sp.vstack(all_X, format="csr") if sp.issparse(first.X) else np.concatenate(all_X),
+        y=np.concatenate([part.y for part in parts]),
+        weight=np.concatenate([part.weight for part in parts]),
+    )
+
+
+def _rest(data: Data, order: NDArray[Any], n_taken: int) -> list[Data]:
+    """Return the rows that come after the first ones of an order, as copies; none for none."""
+    n_rows = data.y.shape[0]
+    if n_taken == n_rows:
+        return []
+    rows = order[n_taken:] if order.shape[0] > 0 else np.arange(n_taken, n_rows)
+    weight = data.weight[rows] if data.weight.shape[0] > 0 else data.weight
+    return [data._replace(X=data.X[rows], y=data.y[rows], weight=weight)]
+
+
+def _block(data: Data, order: NDArray[Any], n_taken: int) -> Block:
+    """Return the first rows of an order."""
+    arrays = (frozen(data.y), frozen(data.weight), order[:0], data.positive_weight)
+    block = Block(as_rows(data.X), *arrays)
+    if order.shape[0] > 0:
+        return block._replace(order=order[:n_taken])
+    return block.part(0, n_taken)

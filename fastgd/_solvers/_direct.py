@@ -1,0 +1,244 @@
+"""Least squares of few, well-conditioned columns: solved at once, from the products of the columns.
+
+The normal equations are factorised (Cholesky), and the solution is refined with the residuals of
+all rows, which brings back the digits that products lose (Bjoerck, "Numerical Methods for Least
+Squares Problems", 1996, section 6.6). An l1 penalty first takes coordinate descent on the same
+products, to find which coefficients are not zero. Where the equations are ill-conditioned, or what
+is asked for lies beyond the arithmetic, nothing is returned, and descent takes over.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.lapack import dpocon, dpotrf, dpotrs
+
+from fastgd._observer import Model
+from fastgd._solvers._certificates import penalty_terms
+from fastgd._solvers._columns import as_dense
+from fastgd._solvers._l1_model import minimise_model
+from fastgd._solvers._task import Effort, Solution, State, Task
+from fastgd._threads import one_blas_thread
+from fastgd.kernels import losses
+from fastgd.kernels.rows import Dense
+
+Floats = NDArray[np.float64]
+
+MOST_ENTRIES, MOST_COLUMNS = 1_000_000, 300
+FREE_PRODUCTS, DENSE_ENOUGH = 2_000_000, 8  # of sparse rows; entries a non-zero
+LEAST_CONDITION = 1e-6  # reciprocal: a step of refinement then gains ten digits
+FAR = 100.0  # a mean in standard deviations: two digits lost
+CONSTANT = 1e-14  # a standard deviation below this part of the mean is rounding
+SQUARABLE = 1e-100, 1e100
+NEARLY_EXACT = 1e-8  # of the targets' variance: residuals below it are made of rounding
+ACCURACY = 1e-6  # of coordinate descent, which has to find signs only
+SWAPS = 20  # of columns in and out of the model
+KEPT = 1e-10  # relative: by so much a column left out may seem to matter
+EPSILON = float(np.finfo(np.float64).eps)
+ALLOWANCE = 8.0 * EPSILON  # relative: the rounding of both objectives
+
+
+class Moments(NamedTuple):
+    """Centered columns and targets, rows times the root of their weights, and their products.
+
+    z, t : (n, d), (n,)
+    mass : float, by which sums over rows are divided
+    root : (n,), of the weights, or None where they are equal
+    mean, level : (d,), float, what was taken off
+    shrink : (d,), 1 / root of each column's mean square and l2; 0 for constant columns
+    matrix : (d, d), products of the columns times ``shrink``, with l2 and a unit diagonal
+    along : (d,), products with the targets, times ``shrink``
+    """
+
+    z: Floats
+    t: Floats
+    mass: float
+    root: Floats | None
+    mean: Floats
+    level: float
+    shrink: Floats
+    matrix: Floats
+    along: Floats
+
+
+def directly(task: Task, effort: Effort) -> Solution | None:
+    """Solve small least squares, with or without l1 and l2; None where descent should."""
+    if not _is_small(task) or effort.max_iter < 1:
+        return None
+    with one_blas_thread():
+        moments = _moments(task)
+        if moments is None:
+            return None
+        u = _u_of(task, moments)
+        return None if u is None else _solution(task, effort, moments, u)
+
+
+def _is_small(task: Task) -> bool:
+    """Tell whether products of columns cost next to nothing, and more rows than columns are left.
+
+    Rows fewer than columns leave no condition to hope for.
+    """
+    n, d = task.y.shape[0], task.n_features
+    if not isinstance(task.loss, losses.SquaredError) or task.positive:
+        return False
+    return d <= min(n, MOST_COLUMNS) and n * d <= MOST_ENTRIES and is_nearly_dense(task.rows, n, d)
+
+
+def is_nearly_dense(rows: Any, n: int, d: int) -> bool:
+    """Tell whether products of dense columns cost no more than sparse ones, or nothing."""
+    if isinstance(rows, Dense) or n * d * d <= FREE_PRODUCTS:
+        return True
+    return bool(DENSE_ENOUGH * rows.data.size >= n * d)
+
+
+def _moments(task: Task) -> Moments | None:
+    """Center and multiply columns; None where float64 would lose too much by it."""
+    n, d = task.y.shape[0], task.n_features
+    x, y = as_dense(task.rows, n, d), task.y
+    mass, root, share = float(n), None, None
+    if task.weight is not None:
+        share = np.asarray(task.weight, np.float64)
+        share = share / share.sum()
+        mass, root = 1.0, np.sqrt(share)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not plain
+        mean, level = np.zeros(d), 0.0
+        z, t = x, y
+        if task.fit_intercept:
+            mean = x.sum(axis=0) / n if share is None else share @ x
+            level = float(y.sum() / n if share is None else share @ y)
+            z, t = x - mean, y - level
+        if root is not None:
+            z, t = z * root[:, None], t * root
+        products, square = z.T @ z / mass, float(t @ t) / mass
+        variance = products.diagonal()
+        if not is_plain(mean, variance) or not is_plain(level, square) or square == 0.0:
+            return None
+        known = variance > CONSTANT * CONSTANT * mean * mean
+        size = np.where(known, variance + task.l2, 1.0)
+        shrink = known / np.sqrt(size)
+        matrix = (products * shrink) * shrink[:, None]
+        matrix.flat[:: d + 1] = 1.0
+        return Moments(z, t, mass, root, mean, level, shrink, matrix, shrink * (t @ z) / mass)
+
+
+def is_plain(mean: Any, square: Any) -> bool:
+    """Tell whether centered numbers have nearly all digits, and squares that can be summed."""
+    low, high = SQUARABLE
+    plain = (square >= low) & (square <= high) & (mean * mean <= FAR * FAR * square)
+    return bool(np.all(plain | (square <= CONSTANT * CONSTANT * mean * mean)))
+
+
+def _factor(matrix: Floats) -> Floats | None:
+    """Return the Cholesky factor of a matrix with a unit diagonal; None if ill-conditioned."""
+    factor, fault = dpotrf(matrix.T, lower=1, clean=0)
+    if fault != 0:
+        return None
+    condition, _ = dpocon(factor, float(np.abs(matrix).sum(axis=0).max()), uplo="L")
+    return factor if condition >= LEAST_CONDITION else None
+
+
+def _solved(factor: Floats, right: Floats) -> Floats:
+    found: Floats = dpotrs(factor, right, lower=1)[0]
+    return found
+
+
+def _u_of(task: Task, moments: Moments) -> tuple[Floats, Floats, NDArray[np.int64]] | None:
+    """Return coefficients, the factor, and which columns it is of."""
+    every = np.arange(moments.shrink.shape[0])
+    if task.l1 == 0.0:
+        factor = _factor(moments.matrix)
+        return None if factor is None else (_solved(factor, moments.along), factor, every)
+    return _of_corners(task.l1 * moments.shrink, moments)
+
+
+def _of_corners(
+    threshold: Floats, moments: Moments
+) -> tuple[Floats, Floats, NDArray[np.int64]] | None:
+    """Return the same under l1: columns come in and go out until the optimum's conditions hold."""
+    matrix, along = moments.matrix, moments.along
+    nothing = np.zeros(threshold.shape[0])
+    sides = np.stack([threshold, nothing - np.inf])
+    signs = np.sign(minimise_model(matrix, -along, nothing, sides, ACCURACY)[0])
+    for _ in range(SWAPS):
+        chosen = np.flatnonzero(signs)
+        u, factor = np.zeros(threshold.shape[0]), np.empty((0, 0))
+        if chosen.shape[0] > 0:
+            found = _factor(matrix[np.ix_(chosen, chosen)])
+            if found is None:
+                return None
+            factor = found
+            u[chosen] = _solved(factor, (along - threshold * signs)[chosen])
+        slope = along - matrix @ u
+        leaves = (signs != 0.0) & (np.sign(u) != signs)
+        over = np.where(signs == 0.0, np.abs(slope) - threshold * (1.0 + KEPT), -np.inf)
+        if np.any(leaves):
+            signs = np.where(leaves, 0.0, signs)
+        elif np.max(over) > EPSILON * np.max(np.abs(along)):
+            signs[np.argmax(over)] = np.sign(slope[np.argmax(over)])
+        else:
+            return u, factor, chosen
+    return None
+
+
+def _solution(
+    task: Task,
+    effort: Effort,
+    moments: Moments,
+    found: tuple[Floats, Floats, NDArray[np.int64]],
+) -> Solution | None:
+    """Refine with the rows' residuals, and say how good that is; None if not as asked."""
+    u, factor, chosen = found
+    shrink, t = moments.shrink, moments.t
+    push = task.l1 * shrink * np.sign(u)
+    coef, residual, slope = _residuals(task, moments, u)
+    if chosen.shape[0] > 0:
+        u = u.copy()
+        u[chosen] += _solved(factor, (shrink * slope - push)[chosen])
+        coef, residual, slope = _residuals(task, moments, u)
+    square = float(residual @ residual) / moments.mass
+    if not square >= NEARLY_EXACT * float(t @ t) / moments.mass:
+        return None
+    objective = 0.5 * square + 0.5 * task.l2 * float(coef @ coef)
+    objective += task.l1 * float(np.abs(coef).sum())
+    if task.l1 == 0.0:
+        along = shrink * slope
+        left = 0.5 * float(along @ _solved(factor, along)) + EPSILON * objective
+    else:
+        left = _gap(task, coef, slope + task.l2 * coef, square) + ALLOWANCE * objective
+    if not left <= max(effort.tol * objective, ALLOWANCE * objective):
+        return None
+    intercept = _intercept(task, moments, coef, residual)
+    history = {"objective": [objective], "suboptimality": [left]}
+    effort.observer.passed(lambda: Model(coef, intercept), {k: v[0] for k, v in history.items()})
+    state = State(coef, intercept)
+    return Solution(coef, intercept, objective, left, left, 1, True, history, state)
+
+
+def _residuals(task: Task, moments: Moments, u: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the coefficients, the rows' residuals, and minus the gradient without l1."""
+    coef = moments.shrink * u
+    residual = moments.t - moments.z @ coef
+    return coef, residual, residual @ moments.z / moments.mass - task.l2 * coef
+
+
+def _intercept(task: Task, moments: Moments, coef: Floats, residual: Floats) -> float:
+    """Return the best intercept: what centering has left of the residuals' mean is added."""
+    if not task.fit_intercept:
+        return 0.0
+    root = moments.root
+    rest = float(residual.sum() if root is None else root @ residual) / moments.mass
+    return float(moments.level - np.sum(moments.mean * coef) + rest)
+
+
+def _gap(task: Task, coef: Floats, slope: Floats, square: float) -> float:
+    """Return the duality gap; ``slope`` is minus the gradient of the squared errors alone.
+
+    Where l2 = 0 residuals are scaled into |slope| <= l1, as ``_certificates`` does.
+    """
+    if task.l2 > 0.0:
+        return float(penalty_terms(coef, -slope, task.l1, task.l2).sum())
+    largest = float(np.abs(slope).max())
+    share = min(1.0, task.l1 / largest) if largest > 0.0 else 1.0
+    inside = share * slope
+    terms = (task.l1 - np.abs(inside)) * np.abs(coef) + np.abs(inside * coef) - inside * coef
+    return float(np.maximum(terms, 0.0).sum()) + 0.5 * (1.0 - share) ** 2 * square

@@ -1,0 +1,56 @@
+"""Some of the rows: drawn evenly, and what they say of all rows.
+
+A sum over some rows is at most the sum over all, if no term is negative. So the Hessian of some
+rows, with the weights that they have among all, is a lower bound of the whole Hessian, and a
+decrement reckoned by it an upper bound of Newton's.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgd._solvers._precondition import AnyMetric, hessian
+from fastgd._solvers._problem import Floats, Point, Problem, take
+from fastgd.kernels import losses
+
+RARE = 200  # rows that a sample keeps of each class, if there are as many
+ROWS_FOR_RANK = 10  # for each parameter: with fewer, some directions are hardly seen
+
+
+def hessian_from_below(problem: Problem, point: Point, share: float) -> AnyMetric | None:
+    """Return the Hessian of a share of the rows alone, in float64; None if these are too few.
+
+    Those are at least ten for each parameter, and drawn anew at each place.
+    """
+    n = problem.shape[0]
+    size = max(int(share * n), ROWS_FOR_RANK * point.u.size)
+    if 2 * size > n:
+        return None
+    chosen, _ = draw(problem, size, np.random.default_rng(size))
+    part = take(problem, chosen, problem.weight[chosen])
+    part = part._replace(l2=problem.l2, prior=problem.prior, dtype=np.float64)
+    curvature = point.curvature[chosen] if point.curvature.size else point.curvature
+    return hessian(part, point._replace(curvature=curvature))
+
+
+def draw(problem: Problem, size: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
+    """Draw about ``size`` rows, evenly over the order they lie in, rare classes more often.
+
+    Returns the rows' numbers, ascending, and weights that sum to 1 and are right on average.
+    """
+    n = problem.shape[0]
+    if losses.kind_of(problem.loss) == losses.REGRESSION:
+        groups = [np.arange(n)]
+    else:
+        groups = [np.flatnonzero(problem.y == label) for label in np.unique(problem.y)]
+    chosen, share = [], []
+    for group in groups:
+        count = min(group.shape[0], max(RARE, group.shape[0] * size // n))
+        edges = -(-np.arange(count + 1) * group.shape[0] // count)  # rounded up: all differ
+        at = edges[:-1] + (rng.random(count) * np.diff(edges)).astype(np.int64)
+        chosen.append(group[at])
+        share.append(np.full(count, group.shape[0] / count))
+    rows = np.concatenate(chosen)
+    order = np.argsort(rows)
+    rows = rows[order]
+    weight = np.concatenate(share)[order] * problem.weight[rows]
+    return rows, weight / weight.sum()

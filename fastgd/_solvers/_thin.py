@@ -1,0 +1,66 @@
+"""A Hessian's factor from the rows themselves, where a matrix of their products is not enough.
+
+Products of columns know a direction's curvature to rounding of the largest: 1e-16 of it. Columns
+that are nearly dependent (of a mean far above their deviation, without an intercept; powers of one
+number) leave directions of less. A triangle made from the rows by reflections knows the square root
+of the curvature to 1e-16, so that directions of 1e-24 are seen.
+
+References
+----------
+.. [1] Bjoerck, "Numerical Methods for Least Squares Problems", 1996, section 2.4.
+"""
+
+from typing import Any
+
+import numpy as np
+import scipy.linalg as sl
+import scipy.sparse as sp
+
+from fastgd._solvers._costs import FINISHED_IN_FLOAT64
+from fastgd._solvers._problem import Floats, Problem
+from fastgd.kernels.rows import Dense
+
+THIN = 1e-9  # of a column's mean square: what is left of it beside others
+NOISE = 16.0  # rounding of a column far from zero, in units of its last digit
+CLEAR = 10.0  # times the rounding: a direction that is not it
+EPSILON = float(np.finfo(np.float64).eps)
+
+
+def is_thin(metric: Any) -> bool:
+    """Tell whether a factorised matrix leaves hardly anything of a column beside the others."""
+    return float(np.min(np.abs(np.diagonal(metric.factor)), initial=1.0)) ** 2 < THIN
+
+
+def with_root(problem: Problem, metric: Any, curvature: Floats) -> Any:
+    """Return a Hessian with its factor made from the rows, if it is thin and the problem small.
+
+    Columns that depend on others as far as rounding tells keep the factor with its floor.
+    """
+    n, d = problem.shape
+    is_small = n * d <= FINISHED_IN_FLOAT64 and problem.dtype == np.float64
+    if problem.n_outputs > 0 or metric.product.ndim != 2 or not is_small or not is_thin(metric):
+        return metric
+    usable = np.flatnonzero(metric.jacobi > 0.0)
+    root = np.sqrt(np.maximum(curvature, 0.0))[:, None] * standardised(problem)
+    root = np.vstack([root, np.diag(np.sqrt(problem.ridge))]) * metric.jacobi
+    r, order = sl.qr(root[:, usable], mode="r", pivoting=True, check_finite=False)
+    r = r[: usable.shape[0]]
+    offset = np.append(np.abs(problem.frame.center) * problem.frame.shrink, 0.0)[usable]
+    noise = EPSILON * (max(n, d) + NOISE * offset)
+    if r.shape[0] < usable.shape[0] or np.min(np.abs(np.diagonal(r))) <= CLEAR * np.max(noise):
+        return metric
+    (upper,) = sl.qr(r[:, np.argsort(order)], mode="r", check_finite=False)
+    factor = np.eye(d + 1)
+    factor[np.ix_(usable, usable)] = upper.T
+    return metric._replace(factor=np.asfortranarray(factor))
+
+
+def standardised(problem: Problem) -> Floats:
+    """Return the standardised rows as a matrix, with the intercept's column of ones last."""
+    rows, (n, d) = problem.rows, problem.shape
+    if isinstance(rows, Dense):
+        values = rows.values.astype(np.float64)
+    else:
+        values = sp.csr_array((rows.data, rows.indices, rows.indptr), shape=(n, d)).toarray()
+    z = (values - problem.frame.center) * problem.frame.shrink
+    return np.column_stack([z, np.ones(n)])

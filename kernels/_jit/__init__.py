@@ -1,0 +1,24 @@
+"""The only place where numba's options stand, and a disk cache that can be trusted.
+
+``kernel`` compiles an entry point and keeps its machine code on disk; ``helper`` compiles what
+entry points call, with the same options and no cache of its own.
+"""
+
+from fastgd.kernels._jit._collector import collector_paused
+
+with collector_paused():
+    from fastgd.kernels._jit._cache import cache_folder, count_compiled
+    from fastgd.kernels._jit._events import watch_compilation
+    from fastgd.kernels._jit._options import FASTMATH, INLINED, NO_WRAPPER, helper, kernel
+
+__all__ = [
+    "FASTMATH",
+    "INLINED",
+    "NO_WRAPPER",
+    "cache_folder",
+    "collector_paused",
+    "count_compiled",
+    "helper",
+    "kernel",
+    "watch_compilation",
+]

@@ -1,0 +1,48 @@
+"""The only place where numba's options stand."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+from fastgd.kernels._jit._cache import Cache
+from fastgd.kernels._jit._collector import collector_paused
+
+# NaN and inf stay legal (no "nnan", no "ninf"): divergence is detected through them.
+FASTMATH = frozenset({"contract", "reassoc", "arcp", "nsz"})
+# Numba would wrap every function once more, for callers in C. There are none.
+NO_WRAPPER = {"no_cfunc_wrapper": True}
+# For the functions of ``numba.extending.overload``.
+INLINED = {"forceinline": True, **NO_WRAPPER}
+
+
+def kernel(function: Callable | None = None, /, **options: Any) -> Any:
+    """Compile an entry point on its first call and cache its machine code on disk."""
+    if function is None:
+        return functools.partial(kernel, **options)
+    compiled = helper(function, **{"forceinline": False, **options})
+    # Absent where NUMBA_DISABLE_JIT left a plain function.
+    if hasattr(compiled, "_cache"):
+        compiled._cache = Cache(function)
+        compiled.compile = collector_paused()(compiled.compile)
+    return compiled
+
+
+def helper(function: Callable | None = None, /, *, allocates: bool = False, **options: Any) -> Any:
+    """Compile a function that kernels call; it becomes a part of them.
+
+    A helper that LLVM left as a call would be linked, in the process that compiles, to the copy
+    that numba compiled of it alone, and elsewhere to the copy cached with its kernel: two codes,
+    whose last digits differ. So all helpers are inlined, which costs no time here or there.
+
+    What allocates no array says so by being silent, and is spared the counting of references, which
+    is an atomic addition or more for each array it hands on, in the innermost loop too. Arrays that
+    it is given, or parts of them, are borrowed: their owner waits. What allocates may hand its
+    arrays to any helper, and return them only to one that allocates.
+    """
+    if function is None:
+        return functools.partial(helper, allocates=allocates, **options)
+    common = {"nogil": True, "error_model": "numpy", "fastmath": set(FASTMATH), **NO_WRAPPER}
+    options.setdefault("forceinline", True)
+    return numba.njit(**{**common, **options, "_nrt": allocates})(function)

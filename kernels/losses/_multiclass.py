@@ -1,0 +1,102 @@
+"""Losses of many outputs, one for each class."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from fastgd.kernels._jit import kernel
+from fastgd.kernels.elementary import exp
+from fastgd.kernels.losses._protocol import MULTINOMIAL
+
+
+class Softmax(NamedTuple):
+    """Cross-entropy of K classes: log(sum_k e^raw_k) - sum_k t_k raw_k.
+
+    The target t is 1 for the true class; with e = ``label_smoothing``, 0 <= e < 1, it is 1 - e
+    there and e / K are added to all classes, the true one included [1]_, as in PyTorch. The
+    solvers without a learning rate know e = 0 only.
+
+    The largest raw prediction is taken off first, so that nothing overflows.
+
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        Share of the target that all classes have alike, in [0, 1).
+
+    References
+    ----------
+    .. [1] Szegedy, Vanhoucke, Ioffe, Shlens & Wojna, "Rethinking the Inception Architecture for
+       Computer Vision", 2016, section 7. arXiv:1512.00567
+    """
+
+    label_smoothing: float = 0.0
+
+    kind = MULTINOMIAL
+    convex = True
+    nonnegative = True
+    curvature_bound = 0.5
+
+    @staticmethod
+    def probability(loss, raw):
+        e = np.exp(raw - np.max(raw, axis=1, keepdims=True))
+        return e / np.sum(e, axis=1, keepdims=True)
+
+    @staticmethod
+    def value_row(loss, y_true, raw):
+        largest = raw[0]
+        for k in range(1, raw.shape[0]):
+            largest = max(largest, raw[k])
+        total = 0.0
+        for k in range(raw.shape[0]):
+            total += exp(raw[k] - largest)
+        of_truth = np.float64(raw[y_true]) - np.float64(largest)
+        if loss.label_smoothing > 0.0:
+            of_truth += loss.label_smoothing * _mean_beyond(raw, raw[y_true])
+        return math.log(total) - of_truth
+
+    @staticmethod
+    def gradient_row(loss, y_true, raw, out):
+        largest = raw[0]
+        for k in range(1, raw.shape[0]):
+            largest = max(largest, raw[k])
+        of_truth = np.float64(raw[y_true]) - np.float64(largest)
+        if loss.label_smoothing > 0.0:
+            of_truth += loss.label_smoothing * _mean_beyond(raw, raw[y_true])
+        total = 0.0
+        for k in range(raw.shape[0]):
+            e = exp(raw[k] - largest)
+            total += e
+            out[k] = e
+        scale = 1.0 / total
+        for k in range(raw.shape[0]):
+            out[k] *= scale
+        out[y_true] -= 1.0
+        if loss.label_smoothing > 0.0:
+            share = loss.label_smoothing / raw.shape[0]
+            out[y_true] += loss.label_smoothing
+            for k in range(raw.shape[0]):
+                out[k] -= share
+        return math.log(total) - of_truth
+
+    @staticmethod
+    def inverse_link_row(loss, raw, out):
+        largest = raw[0]
+        for k in range(1, raw.shape[0]):
+            largest = max(largest, raw[k])
+        total = 0.0
+        for k in range(raw.shape[0]):
+            e = exp(raw[k] - largest)
+            total += e
+            out[k] = e
+        for k in range(raw.shape[0]):
+            out[k] /= total
+
+
+@kernel()
+def _mean_beyond(raw, origin):
+    """Return the mean of raw_k - origin."""
+    total = 0.0
+    for k in range(raw.shape[0]):
+        total += np.float64(raw[k]) - np.float64(origin)
+    return total / raw.shape[0]

@@ -1,0 +1,275 @@
+r"""What a loss is: its static methods, and the hooks by which kernels call them.
+
+A loss is a ``NamedTuple`` of its hyperparameters with scalar static methods:
+
+``value(loss, y_true, raw)``
+    The loss of one sample; ``raw = x @ coef + intercept``, before any link.
+``gradient(loss, y_true, raw)``
+    The derivative of ``value`` with respect to ``raw``.
+``curvature(loss, y_true, raw)``
+    The derivative of ``gradient``; a generalised one where that jumps.
+``inverse_link(loss, raw)``
+    The prediction that ``raw`` stands for.
+
+Dual solvers (``sdca``) take four more, of the stored derivative r = loss'(raw), the *dual*:
+
+``conjugate(loss, y_true, dual)``
+    sup over raw of ``dual * raw - value(raw)``, for a dual within ``dual_bounds``.
+``dual_bounds(loss, y_true)``
+    The interval of the derivatives, which is where the conjugate is finite.
+``dual_curvature(loss, y_true, dual)``
+    The curvature at the raw prediction whose derivative is ``dual``; 1 inside a jump.
+``dual_step(loss, y_true, raw, dual, q)``
+    The solution r of ``r = loss'(raw - q (r - dual))`` and its derivative by ``raw``.
+
+A loss over many outputs (softmax) has ``value_row``, ``gradient_row`` and ``inverse_link_row``
+instead, which take a row of K raw predictions.
+
+The rest are facts: attributes of the class or, where they depend on the hyperparameters, static
+methods of ``(loss)``; nothing of them is compiled. A user's own loss may say what it knows. What
+it does not say is taken for what claims least:
+
+``kind``
+    What ``y_true`` is: "regression" (default), "binary", or "multinomial" for a loss of many
+    outputs.
+``negative``
+    How the negative class of a binary loss is written, default -1; 1 is the positive one.
+``link``
+    "log" where predictions are e^raw, "logit" where they are 1 / (1 + e^-raw); default: ``raw``.
+``domain``
+    "nonnegative" or "positive" where not every ``y_true`` is allowed; default: all are.
+``convex``
+    Whether it is convex in ``raw``, so that a bound of the suboptimality may be claimed; default
+    False.
+``nonnegative``
+    Whether no value is below zero; default False.
+``smooth``
+    Whether the gradient is continuous; default: whether there is a ``curvature``.
+``curvature_bound``
+    The largest \|curvature\| for any y_true and raw; default: infinity.
+``quadratic``
+    Whether the curvature is ``curvature_bound`` everywhere; default False.
+``variance_power``
+    p of the variance mean^p of the Tweedie family's deviances, whose fields ``level`` and ``reach``
+    solvers may set; default None.
+``of_residual``
+    Whether it depends on raw - y_true only, apart from its hyperparameters; default False.
+``degree``
+    k where multiplying y_true, raw and ``epsilon`` by c > 0 multiplies it by c^k; default None.
+
+and two methods in plain numpy, on arrays:
+
+``probability(loss, raw)``
+    That of the positive class, or of each class (softmax); without it there is no
+    ``predict_proba``.
+``pieces(loss, y_true)``
+    Of a piecewise linear loss, that is a sum of terms max_{low <= r <= high} r (raw - at): the
+    arrays (at, low, high), each (n_terms, n_samples). One term, or two: the first with low = 0,
+    the second with high = 0. Such a loss has no curvature, and a method of its own.
+
+Conventions: 1/2 in the squared losses; everything is finite for ``|raw| <= 1e4``.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba.extending import overload
+
+from fastgd.kernels._hook import hook
+from fastgd.kernels._jit import INLINED, helper, kernel
+
+REGRESSION, BINARY, MULTINOMIAL = "regression", "binary", "multinomial"
+LOG, LOGIT, NONNEGATIVE, POSITIVE = "log", "logit", "nonnegative", "positive"
+STEEPEST = 1e12  # scikit-learn's bound: a quadratic loss far from its minimum stays finite
+
+
+@hook
+def value(loss, y_true, raw):
+    """Return the loss of one sample."""
+    return type(loss).value(loss, y_true, raw)
+
+
+@hook
+def gradient(loss, y_true, raw):
+    """Return the derivative of the loss with respect to ``raw``."""
+    return type(loss).gradient(loss, y_true, raw)
+
+
+@hook
+def curvature(loss, y_true, raw):
+    """Return the second derivative of the loss with respect to ``raw``."""
+    return type(loss).curvature(loss, y_true, raw)
+
+
+@hook
+def inverse_link(loss, raw):
+    """Return the prediction that ``raw`` stands for."""
+    return type(loss).inverse_link(loss, raw)
+
+
+@hook
+def conjugate(loss, y_true, dual):
+    """Return the convex conjugate of the loss."""
+    return type(loss).conjugate(loss, y_true, dual)
+
+
+@hook
+def dual_bounds(loss, y_true):
+    """Return the least and the largest derivative of the loss."""
+    return type(loss).dual_bounds(loss, y_true)
+
+
+@hook
+def dual_curvature(loss, y_true, dual):
+    """Return the second derivative of the loss where its first one is ``dual``."""
+    return type(loss).dual_curvature(loss, y_true, dual)
+
+
+@hook
+def dual_step(loss, y_true, raw, dual, q):
+    """Return r = loss'(raw - q (r - dual)), and its derivative with respect to ``raw``."""
+    return type(loss).dual_step(loss, y_true, raw, dual, q)
+
+
+@hook
+def value_row(loss, y_true, raw):
+    """Return the loss of one sample with K raw predictions; ``y_true`` is the class's number."""
+    return type(loss).value_row(loss, y_true, raw)
+
+
+@hook
+def gradient_row(loss, y_true, raw, out):
+    """Write the K derivatives into ``out`` (which may be ``raw``) and return the loss's value."""
+    return type(loss).gradient_row(loss, y_true, raw, out)
+
+
+@hook
+def inverse_link_row(loss, raw, out):
+    """Write the K predictions that ``raw`` stands for into ``out`` (which may be ``raw``)."""
+    return type(loss).inverse_link_row(loss, raw, out)
+
+
+def kind_of(loss):
+    """Return the kind of a loss, or of its type to the compiler; a user's own need not say."""
+    return getattr(getattr(loss, "instance_class", type(loss)), "kind", REGRESSION)
+
+
+def _fact(loss, name, default):
+    """Return what a loss says of itself, by an attribute of its class or a method of the loss."""
+    said = getattr(type(loss), name, default)
+    return said(loss) if callable(said) else said
+
+
+def has(loss, *methods):
+    """Tell whether a loss has all of these methods."""
+    return all(hasattr(type(loss), method) for method in methods)
+
+
+def link_of(loss):
+    """Return LOG, LOGIT, or None where predictions are ``raw`` or a class."""
+    return _fact(loss, "link", None)
+
+
+def domain_of(loss):
+    """Return which targets a loss allows: NONNEGATIVE, POSITIVE, or None for all."""
+    return _fact(loss, "domain", None)
+
+
+def is_convex(loss):
+    """Tell whether a loss is known to be convex."""
+    return bool(_fact(loss, "convex", False))
+
+
+def is_nonnegative(loss):
+    """Tell whether a loss is known to have no value below zero."""
+    return bool(_fact(loss, "nonnegative", False))
+
+
+def is_smooth(loss):
+    """Tell whether the gradient is continuous."""
+    return bool(_fact(loss, "smooth", has(loss, "curvature")))
+
+
+def is_quadratic(loss):
+    """Tell whether the curvature is the same everywhere."""
+    return bool(_fact(loss, "quadratic", False))
+
+
+def is_piecewise_linear(loss):
+    """Tell whether a loss says of which linear pieces it consists."""
+    return has(loss, "pieces")
+
+
+def curvature_bound(loss):
+    """Return the largest curvature there is; infinity where there is none, or none is known."""
+    return float(_fact(loss, "curvature_bound", math.inf))
+
+
+def usual_curvature(loss):
+    """Return the largest curvature; 1 where none is known: what first steps are made from."""
+    largest = curvature_bound(loss)
+    return largest if largest < math.inf else 1.0
+
+
+def variance_power(loss):
+    """Return p of the variance mean^p that a deviance stands for, None for other losses."""
+    return _fact(loss, "variance_power", None)
+
+
+def is_of_residual(loss):
+    """Tell whether a loss depends on raw - y_true only."""
+    return bool(_fact(loss, "of_residual", False))
+
+
+def degree_of(loss):
+    """Return the degree in which a loss is homogeneous, None if it is not known to be."""
+    return _fact(loss, "degree", None)
+
+
+def raw_of_mean(loss, mean):
+    """Return the raw prediction that stands for a mean target or a share of positive ones."""
+    if link_of(loss) == LOG:
+        return getattr(loss, "level", 0.0) + np.log(np.maximum(mean, 1e-300))
+    if link_of(loss) == LOGIT:
+        return np.log(mean / (1.0 - mean))
+    return mean if kind_of(loss) == REGRESSION else 0.0
+
+
+def pull(loss):
+    """Return the constant slope of the objective along the intercept, 0 for most losses."""
+    return type(loss).pull(loss) if hasattr(type(loss), "pull") else 0.0
+
+
+@overload(pull, jit_options=INLINED)
+def _pull(loss):
+    if hasattr(loss.instance_class, "pull"):
+        return loss.instance_class.pull
+    return lambda loss: 0.0
+
+
+def negative(loss):
+    """Return how a loss on classes writes the negative one; a regression loss takes -1 and 1."""
+    return getattr(type(loss), "negative", -1.0)
+
+
+@overload(negative, jit_options=INLINED)
+def _negative(loss):
+    number = float(getattr(loss.instance_class, "negative", -1.0))
+    return lambda loss: number
+
+
+@helper()
+def slope(loss, y_true, raw):
+    """Return ``gradient`` within +-1e12, as stochastic steps use it."""
+    return min(max(gradient(loss, y_true, raw), -STEEPEST), STEEPEST)
+
+
+@kernel()
+def predictions(loss, raw, out):
+    """Write the predictions that an array of ``raw`` stands for into ``out``."""
+    for i in range(raw.shape[0]):
+        out[i] = inverse_link(loss, raw[i])
+
+
+Loss = NamedTuple  # any spec of the form that the module's docstring describes

@@ -1,0 +1,334 @@
+"""Newton's method for few rows and columns, as one kernel: what a step costs is arithmetic only."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastgd.kernels import losses
+from fastgd.kernels._hook import hook
+from fastgd.kernels._jit import helper, kernel
+
+ARRIVED, USED_UP, FAILED, GOING_ON = 0, 1, 2, 3
+
+CAUTION = 2.0  # Newton's decrement is 0.4 to 1 of the suboptimality
+FINISHED = 1e-12  # relative: from here steps are taken while they shorten
+SHORTENED = 0.05  # by each last step, or the Hessian is made anew
+LAST_STEPS = 8
+LEAST_PIVOT = 1e-10  # of a Hessian with a unit diagonal
+SUFFICIENT, SMALLEST_STEP = 1e-4, 1e-10  # Armijo; the smallest part of a step
+EPSILON = 2.0**-52
+
+
+class Place(NamedTuple):
+    """Where a descent stands; kernels change all of it in place.
+
+    u, gradient : (P,), float64, the point, and the objective's gradient there
+    curvature : (n_samples,) or (n_samples, K), float64, what the Hessian is made of
+    """
+
+    u: np.ndarray
+    gradient: np.ndarray
+    curvature: np.ndarray
+
+
+class Columns(NamedTuple):
+    """What is minimised:  sum_i s_i loss(y_i, z_i u) - least + sum_j ridge_j u_j^2 / 2.
+
+    z : (n_samples, P), float64
+    y, weight : (n_samples,), float64
+    loss : a loss object with curvatures
+    ridge : (P,), float64
+    least : float, the losses' part where predictions are perfect; their difference is not negative
+    rounding : float, how far the losses' part may be off whatever it is
+    """
+
+    z: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    loss: Any
+    ridge: np.ndarray
+    least: float
+    rounding: float
+
+    @staticmethod
+    def add_losses(columns, place):
+        """Return sum_i s_i loss_i; add its gradient, write s_i loss''_i."""
+        z, u, gradient, total = columns.z, place.u, place.gradient, 0.0
+        for i in range(z.shape[0]):
+            raw = 0.0
+            for j in range(u.shape[0]):
+                raw += z[i, j] * u[j]
+            s, y = columns.weight[i], columns.y[i]
+            total += s * losses.value(columns.loss, y, raw)
+            place.curvature[i] = s * losses.curvature(columns.loss, y, raw)
+            slope = s * losses.gradient(columns.loss, y, raw)
+            for j in range(u.shape[0]):
+                gradient[j] += slope * z[i, j]
+        return total
+
+    @staticmethod
+    def add_hessian(columns, place, hessian):
+        """Add sum_i s_i loss''_i z_i z_i' to the lower triangle."""
+        z = columns.z
+        for i in range(z.shape[0]):
+            if place.curvature[i] > 0.0:
+                for a in range(z.shape[1]):
+                    pull = place.curvature[i] * z[i, a]
+                    for b in range(a + 1):
+                        hessian[a, b] += pull * z[i, b]
+
+
+class Classes(NamedTuple):
+    """The same for softmax: u and ridge hold a part for each of K classes, one after the other.
+
+    y : (n_samples,), int32, the classes' numbers
+    is_free : bool, whether the last column is an intercept's, which has no penalty
+    scratch : (1 + K (K + 1) / 2, P (P + 1) / 2), float64, of one class's P columns
+    """
+
+    z: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    ridge: np.ndarray
+    is_free: bool
+    scratch: np.ndarray
+    least: float
+    rounding: float
+
+    @staticmethod
+    def add_losses(columns, place):
+        """Return sum_i s_i loss_i; add its gradient, write each class's probability."""
+        z, u, gradient, total = columns.z, place.u, place.gradient, 0.0
+        width, n_classes = z.shape[1], place.curvature.shape[1]
+        for i in range(z.shape[0]):
+            p = place.curvature[i]
+            for k in range(n_classes):
+                raw = 0.0
+                for j in range(width):
+                    raw += z[i, j] * u[k * width + j]
+                p[k] = raw
+            s, truth = columns.weight[i], columns.y[i]
+            total += s * losses.gradient_row(losses.Softmax(0.0), truth, p, p)
+            p[truth] = -_others(p, truth)  # with all digits, where it is nearly certain
+            for k in range(n_classes):
+                slope = s * p[k]
+                for j in range(width):
+                    gradient[k * width + j] += slope * z[i, j]
+            p[truth] += 1.0
+        return total
+
+    @staticmethod
+    def add_hessian(columns, place, hessian):
+        """Add sum_i s_i (diag(p_i) - p_i p_i') (x) z_i z_i' to the lower triangle.
+
+        What all intercepts share changes no prediction, and has no curvature: it gets one.
+        """
+        z, scratch = columns.z, columns.scratch
+        width, n_classes = z.shape[1], place.curvature.shape[1]
+        products = scratch[0]
+        scratch[1:] = 0.0
+        for i in range(z.shape[0]):
+            at = 0
+            for a in range(width):
+                for b in range(a + 1):
+                    products[at + b] = z[i, a] * z[i, b]
+                at += a + 1
+            p, pair = place.curvature[i], 1
+            for k in range(n_classes):
+                for m in range(k + 1):
+                    share = columns.weight[i] * p[k] * (_others(p, k) if k == m else -p[m])
+                    for e in range(products.shape[0]):
+                        scratch[pair, e] += share * products[e]
+                    pair += 1
+        pair = 1
+        for k in range(n_classes):
+            for m in range(k + 1):
+                _place_block(scratch[pair], hessian, k * width, m * width, width)
+                if columns.is_free:
+                    hessian[(k + 1) * width - 1, (m + 1) * width - 1] += 1.0 / n_classes**2
+                pair += 1
+
+
+@helper()
+def _others(p, k):
+    """Return the sum of all entries but one."""
+    total = 0.0
+    for m in range(p.shape[0]):
+        total += p[m] if m != k else 0.0
+    return total
+
+
+@helper()
+def _place_block(triangle, matrix, row, column, width):
+    """Add a symmetric block, of which the lower triangle is given."""
+    at = 0
+    for a in range(width):
+        for b in range(a + 1):
+            matrix[row + a, column + b] += triangle[at + b]
+            if b < a and row > column:
+                matrix[row + b, column + a] += triangle[at + b]
+        at += a + 1
+
+
+@hook
+def add_losses(columns, place):
+    """Return sum_i s_i loss_i; add its gradient, write what the Hessian is made of."""
+    return type(columns).add_losses(columns, place)
+
+
+@hook
+def add_hessian(columns, place, hessian):
+    """Add the losses' Hessian to the lower triangle."""
+    return type(columns).add_hessian(columns, place, hessian)
+
+
+@kernel(allocates=True)
+def newton_steps(columns, place, told, pause):
+    """Minimise to the rounding of u, by Newton's steps with the curvatures at each point.
+
+    Steps are shortened where they would overshoot. The last ones, which only add digits, keep the
+    Hessian while they shorten quickly. A call with the place that was returned goes on as if there
+    had been one call.
+
+    Parameters
+    ----------
+    columns : Columns or Classes
+    place : Place, changed in place; its gradient and curvatures need not be known
+    told : (most, 2), float64, written: objective and estimated suboptimality after each pass;
+        there are ``most`` at most, that to the first point and the last steps not counted
+    pause : int, passes from which on no further step begins
+
+    Returns
+    -------
+    status : int, ``ARRIVED``, ``USED_UP``, or ``FAILED`` where there is no Hessian to solve with,
+        or nothing lower
+    passes : int
+    objective, left : float; the suboptimality is estimated by twice Newton's decrement
+
+    References
+    ----------
+    .. [1] Keerthi & DeCoste, "A Modified Finite Newton Method for Fast Solution of Large Scale
+       Linear SVMs", 2005: a squared hinge has finitely many Hessians, and the last one is exact.
+    """
+    size, most, u = place.u.shape[0], told.shape[0], place.u
+    hessian, scale, step, before = np.empty((size, size)), np.empty(size), np.zeros(size), u.copy()
+    passes, n_told, n_last, status, part = 0, 0, 0, GOING_ON, 0.0
+    objective, promise, rounding, last, left = np.inf, 0.0, 0.0, np.inf, np.inf
+    is_known = False
+    while True:
+        for j in range(size):  # one place where a place is evaluated, and one of the Hessian:
+            u[j] = before[j] + part * step[j]  # inlined again and again they take long to compile
+        found = evaluate(columns, place)
+        if status != GOING_ON:
+            return status, passes, found, left
+        if part > 0.0 and n_last == 0:
+            passes += 1
+            fall = objective - found
+            if not (fall > 0.0 and fall >= SUFFICIENT * part * promise):
+                part = shorter(part, promise, fall)
+                if part < SMALLEST_STEP or passes >= most:
+                    status, part = USED_UP if passes >= most else FAILED, 0.0
+                continue
+        elif part > 0.0 and not found <= objective + 8.0 * rounding:
+            status, part = ARRIVED, 0.0
+            continue
+        objective = found
+        while True:
+            if not is_known and not factorise(columns, place, hessian, scale) > LEAST_PIVOT:
+                return FAILED, passes, objective, left
+            decrement, length = direction(hessian, scale, place.gradient, step)
+            if not (is_known and length >= SHORTENED * last):
+                break
+            is_known = False
+        left, promise = CAUTION * decrement, 2.0 * decrement
+        while n_told < passes:
+            told[n_told, 0], told[n_told, 1] = objective, left
+            n_told += 1
+        rounding = EPSILON * objective + columns.rounding
+        if n_last == 0 and left > max(FINISHED * objective, rounding):
+            if passes >= min(pause, most):
+                return USED_UP, passes, objective, left
+        else:
+            if n_last >= LAST_STEPS or not length < 0.5 * last or length == 0.0:
+                return ARRIVED, passes, objective, left
+            n_last, last, is_known = n_last + 1, length, True
+        before[:] = u
+        part = 1.0
+
+
+@helper()
+def shorter(part, promise, fall):
+    """Return a smaller part of a step: the parabola's through both values and the slope."""
+    excess = part * promise - fall
+    best = 0.5 * part * part * promise / excess if math.isfinite(excess) else 0.0
+    return min(max(best, 0.1 * part), 0.5 * part)
+
+
+@helper()
+def evaluate(columns, place):
+    """Return the objective at a place; write its gradient and what the Hessian is made of."""
+    u, penalty = place.u, 0.0
+    for j in range(u.shape[0]):
+        place.gradient[j] = columns.ridge[j] * u[j]
+        penalty += 0.5 * place.gradient[j] * u[j]
+    return max(add_losses(columns, place) - columns.least, 0.0) + penalty
+
+
+@helper()
+def factorise(columns, place, hessian, scale):
+    """Write the Hessian's Cholesky factor, scaled to a unit diagonal, into its lower triangle.
+
+    Returns the least pivot, which is not positive where there is no such factor.
+    """
+    size = scale.shape[0]
+    for a in range(size):
+        for b in range(a + 1):
+            hessian[a, b] = columns.ridge[a] if a == b else 0.0
+    add_hessian(columns, place, hessian)
+    for a in range(size):
+        if not hessian[a, a] > 0.0:
+            return 0.0
+        scale[a] = 1.0 / math.sqrt(hessian[a, a])
+        for b in range(a):
+            hessian[a, b] *= scale[a] * scale[b]
+        hessian[a, a] = 1.0
+    return cholesky(hessian)
+
+
+@helper()
+def cholesky(matrix):
+    """Factorise the lower triangle in place; return the least pivot."""
+    least = np.inf
+    for a in range(matrix.shape[0]):
+        for b in range(a + 1):
+            rest = matrix[a, b]
+            for k in range(b):
+                rest -= matrix[a, k] * matrix[b, k]
+            if a > b:
+                matrix[a, b] = rest / matrix[b, b]
+                continue
+            least = min(least, rest)
+            if not rest > 0.0:
+                return rest
+            matrix[a, a] = math.sqrt(rest)
+    return least
+
+
+@helper()
+def direction(factor, scale, gradient, step):
+    """Write Newton's step; return its decrement, half what its model promises, and its length."""
+    size, square, decrement = step.shape[0], 0.0, 0.0
+    for a in range(size):
+        rest = scale[a] * gradient[a]
+        for b in range(a):
+            rest -= factor[a, b] * step[b]
+        step[a] = rest / factor[a, a]
+    for a in range(size - 1, -1, -1):
+        rest = step[a] / factor[a, a]
+        for b in range(a):
+            step[b] -= factor[a, b] * rest
+        step[a] = -scale[a] * rest
+        square += step[a] * step[a]
+        decrement -= 0.5 * step[a] * gradient[a]
+    return decrement, math.sqrt(square)

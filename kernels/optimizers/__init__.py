@@ -1,0 +1,122 @@
+"""Optimizers: how a gradient becomes a step of one coordinate.
+
+``_protocol`` says what an optimizer is made of, and how to write one.
+"""
+
+from fastgd.kernels._hook import name_by_package
+from fastgd.kernels.optimizers._adagrad import (
+    Adadelta,
+    Adagrad,
+    RMSprop,
+)
+from fastgd.kernels.optimizers._adam import (
+    LONGEST_PRODUCT,
+    Adam,
+    Adamax,
+    AdamW,
+    AMSGrad,
+    Lion,
+    NAdam,
+)
+from fastgd.kernels.optimizers._ftrl import (
+    Ftrl,
+)
+from fastgd.kernels.optimizers._lazy import (
+    LazyMoments,
+)
+from fastgd.kernels.optimizers._protocol import (
+    MOMENTS,
+    OWN_LENGTH,
+    SAME_LENGTH,
+    SUMS,
+    VELOCITY,
+    catch_up,
+    coefs_of_step,
+    decayed,
+    keep,
+    length,
+    move,
+    recall,
+    skipped_steps_of,
+    slope,
+    speed,
+    step_columns,
+    update,
+)
+from fastgd.kernels.optimizers._sgd import (
+    Momentum,
+    PassiveAggressive,
+    Sgd,
+)
+from fastgd.kernels.optimizers._skipped import (
+    NEGLIGIBLE_VELOCITY,
+    SMALLEST_DECAY,
+    SMALLEST_MOMENTUM,
+    SkippedSteps,
+    backward_coasts,
+    cumulative_times,
+    faded,
+    forward_decays,
+)
+
+OPTIMIZERS = {
+    "sgd": Sgd(),
+    "momentum": Momentum(),
+    "nesterov": Momentum(nesterov=True),
+    "adagrad": Adagrad(),
+    "adadelta": Adadelta(),
+    "rmsprop": RMSprop(),
+    "adam": Adam(),
+    "amsgrad": AMSGrad(),
+    "adamw": AdamW(),
+    "nadam": NAdam(),
+    "adamax": Adamax(),
+    "lion": Lion(),
+    "ftrl": Ftrl(),
+}
+
+name_by_package(__name__, *map(type, OPTIMIZERS.values()), LazyMoments, PassiveAggressive)
+
+__all__ = [
+    "LONGEST_PRODUCT",
+    "MOMENTS",
+    "NEGLIGIBLE_VELOCITY",
+    "OPTIMIZERS",
+    "OWN_LENGTH",
+    "SAME_LENGTH",
+    "SMALLEST_DECAY",
+    "SMALLEST_MOMENTUM",
+    "SUMS",
+    "VELOCITY",
+    "AMSGrad",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Ftrl",
+    "LazyMoments",
+    "Lion",
+    "Momentum",
+    "NAdam",
+    "PassiveAggressive",
+    "RMSprop",
+    "Sgd",
+    "SkippedSteps",
+    "backward_coasts",
+    "catch_up",
+    "coefs_of_step",
+    "cumulative_times",
+    "decayed",
+    "faded",
+    "forward_decays",
+    "keep",
+    "length",
+    "move",
+    "recall",
+    "skipped_steps_of",
+    "slope",
+    "speed",
+    "step_columns",
+    "update",
+]

@@ -1,0 +1,161 @@
+"""What an optimizer is: its static methods, and the hooks by which kernels call them.
+
+An optimizer is a ``NamedTuple`` of its hyperparameters with static methods, the scalar ones
+compiled into the kernels' inner loops:
+
+``update(optimizer, step_coefs, g, state, j)``
+    From a row of ``step_coefficients`` and the coordinate's gradient, update ``state[:, j]`` and
+    return ``(change, step)``: what to add to the coordinate, and the
+    length of the step that the penalty takes with it.
+``step_coefficients(optimizer, rates, first)``
+    Plain numpy: the four numbers that ``update`` may need of each step, from the schedule's
+    rates and the number of the first step (1-based); shape (n_steps, 4), column 0 proportional to
+    the rate. Bias corrections live here, computed once a step and not once a coordinate.
+
+``n_slots`` is the number of arrays of the parameters' shape in ``state``, ``eta0`` the rate that
+is taken where no schedule is asked for. What follows is for some of them:
+
+``decayed(optimizer, step_coefs, param)``
+    What a decay of its own, apart from the penalty, leaves of a coefficient before the step.
+``move(optimizer, penalty, step_coefs, param, g, state, c)``
+    The whole step of a coefficient, where it is not "change, then penalty". Intercepts, which
+    have neither penalty nor decay, are always stepped by ``update``.
+``slope(optimizer, step_coefs, rows, i, value, slope)``
+    The slope that a step of a single row goes by, where that depends on the row's loss.
+
+How steps without a gradient are made up for is said by ``skipped_steps``. On sparse rows such an
+optimizer's step costs O(non-zeros); one that says nothing steps all coefficients every time:
+
+``SAME_LENGTH``
+    Only the penalty moves the coefficient, by steps of one length for all of them (``lengths``).
+``OWN_LENGTH``
+    As that, by steps of ``speed`` times ``step_coefs[0]``, and nothing else changes the speed.
+``VELOCITY``
+    The coefficient moves on by a velocity, as in ``Momentum``, whose fields ``momentum`` and
+    ``nesterov`` it has.
+``MOMENTS``
+    Moments fade and change the length of the penalty's steps: without a penalty only.
+``SUMS``
+    The coefficient is a function of sums; time is the sum of the rates.
+
+``catch_up(optimizer, penalty, param, slot, skipped, c)``
+    What steps with a gradient of zero would have made of coefficient c, which they did not touch;
+    ``recall`` and ``keep`` read and write the slots of its state that matter. It takes and
+    returns scalars only: arrays would have numba count references in a hot loop. By default the
+    penalty alone moves it, and no slot matters.
+``lengths(optimizer, step_coefficients)``
+    Plain numpy: the lengths of the penalty's steps, where they are the same for all coordinates.
+``speed(optimizer, slot)``
+    Where they are not: the length of a coordinate's own step, of ``step_coefs[0]`` times it.
+``coasts(optimizer, penalty, step_coefficients, times)``
+    Plain numpy: a further measure of the steps, (n_steps + 1,), for ``SkippedSteps``; zero by
+    default.
+``is_plain``
+    Whether a step is ``-step_coefs[0] g`` and the penalty's as long, without state or averages of
+    gradients: then all coefficients may share a factor.
+
+What goes with what:
+
+``penalty_methods``, ``loss_methods``
+    Names of what a penalty and a loss must have for this optimizer; none by default.
+``rate_is_constant``
+    True, False, or by default None: the estimator's default schedule, which is made for plain
+    sgd, then means a constant rate. True: any named schedule does.
+
+The length of the penalty's step is the optimizer's own reply to a constant gradient of one, so
+that the point where the loss's and the penalty's forces balance is the minimum of the objective
+whatever the optimizer: rate for sgd, rate / (1 - momentum) for momentum, rate / (sqrt(v) +
+epsilon) of each coordinate for Adam. (``Lion`` is the exception, for it replies to signs.)
+
+Those of the Adam kind carry on with their moments where a gradient is zero, which has no closed
+form. ``LazyMoments`` lets coefficients keep their moments then; it needs ``length``, ``speed`` and
+``recall``. The field ``lazy`` says when: None means ``lazy_on_sparse``, on sparse rows.
+"""
+
+import numpy as np
+
+from fastgd.kernels import penalties
+from fastgd.kernels._hook import hook, optional
+from fastgd.kernels._jit import helper
+
+SAME_LENGTH, OWN_LENGTH, VELOCITY = "same length", "own length", "velocity"
+MOMENTS, SUMS = "moments", "sums"
+
+
+@hook
+def update(optimizer, step_coefs, g, state, j):
+    """Update the state of coordinate j by its gradient g; return its change and step length."""
+    return type(optimizer).update(optimizer, step_coefs, g, state, j)
+
+
+@optional
+def recall(optimizer, state, j):
+    """Return the part of a coordinate's state that ``catch_up`` needs."""
+    return 0.0
+
+
+@optional
+def keep(optimizer, state, j, slot):
+    """Put back what ``catch_up`` made of it."""
+
+
+@optional
+def catch_up(optimizer, penalty, param, slot, skipped, c):
+    """Return a coefficient and its slots after steps in which its gradient was zero."""
+    return penalties.skip(penalty, param, skipped.time), slot
+
+
+@hook
+def length(optimizer, step_coefs, state, j):
+    """Return the length of the penalty's step of a coordinate that keeps its moments."""
+    return type(optimizer).length(optimizer, step_coefs, state, j)
+
+
+@optional
+def speed(optimizer, slot):
+    """Return the length of the penalty's step, in units of ``step_coefs[0]``."""
+    return 1.0
+
+
+@optional
+def decayed(optimizer, step_coefs, param):
+    """Return what a decay of the optimizer's own leaves of a coefficient."""
+    return param
+
+
+@optional
+def move(optimizer, penalty, step_coefs, param, g, state, c):
+    """Return coefficient c after its step, and the length of the penalty's step."""
+    change, step = update(optimizer, step_coefs, g, state, c)
+    held = decayed(optimizer, step_coefs, param)
+    return penalties.proximal(penalty, held, change, step, c), step
+
+
+@optional
+def slope(optimizer, step_coefs, rows, i, value, slope):
+    """Return the slope that row i's step goes by, from its loss and the loss's slope."""
+    return slope
+
+
+def skipped_steps_of(optimizer):
+    """Return how steps without a gradient are made up for; None where they are not."""
+    return getattr(optimizer, "skipped_steps", None)
+
+
+def step_columns(*numbers):
+    """Return step coefficients: each step's numbers side by side, 0 for those that are not used."""
+    step_coefficients = np.zeros((numbers[0].shape[0], 4))
+    for k, number in enumerate(numbers):
+        step_coefficients[:, k] = number
+    return step_coefficients
+
+
+@helper()
+def coefs_of_step(step_coefficients, t):
+    """Return what ``update`` needs of step t, as scalars."""
+    return (
+        step_coefficients[t, 0],
+        step_coefficients[t, 1],
+        step_coefficients[t, 2],
+        step_coefficients[t, 3],
+    )
