@@ -57,7 +57,10 @@ LAYERS = (
         "What a fit works on",
         "#fcf1d5",
         (
-            Box("_data/", ("sources of rows, their order;", "targets: how y is encoded")),
+            Box(
+                "_data/, _readers/",
+                ("sources of rows, files;", "targets: how y is encoded"),
+            ),
             Box("_engines/", ("arithmetic on one device:", "run, gradient, apply, evaluate")),
             Box(
                 "_resolve, _validation, _fields",

@@ -55,7 +55,7 @@ HEAD = """\
 
 <!-- Written by docs/trace_calls.py; do not edit. -->
 
-Two fits, traced call by call with the compiler switched off: `python docs/trace_calls.py` writes
+Three fits, traced call by call with the compiler switched off: `python docs/trace_calls.py` writes
 this page anew, and a test fails when the code no longer calls what stands here. On the left is the
 function, below the one that calls it; on the right its module within `fastgd`. "x 3" means three
 calls from the same caller; "..." means that not all that the function calls is shown.
@@ -186,12 +186,19 @@ def fits() -> Iterator[tuple[str, str, Callable[[], Any]]]:
         '`SGDClassifier("log_loss", batch_size=64, max_iter=2)` on 200 dense rows of two classes.',
         lambda: sgd.fit(X, y),
     )
-    solved = fastgd.LogisticRegression()
+    small, wide = fastgd.LogisticRegression(), fastgd.LogisticRegression()
     yield (
-        "`LogisticRegression.fit`",
-        "`LogisticRegression()` on 200 dense rows of two classes; the solver is gradient descent "
-        "with a metric (`gd`).",
-        lambda: solved.fit(X, y),
+        "`LogisticRegression.fit`, few columns",
+        "`LogisticRegression()` on 200 dense rows of two classes and 5 columns: Newton's method, "
+        "in one kernel.",
+        lambda: small.fit(X, y),
+    )
+    many = rng.normal(size=(200, 150))
+    yield (
+        "`LogisticRegression.fit`, more columns",
+        "`LogisticRegression()` on 200 dense rows of two classes and 150 columns: descent with a "
+        "metric (`gd`).",
+        lambda: wide.fit(many, y),
     )
 
 
