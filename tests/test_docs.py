@@ -86,6 +86,26 @@ def test_the_figure_of_the_layers_has_every_package():
     assert {box.name for box in boxes} <= set(text)
 
 
+DESIGN = sorted((ROOT / "docs/design").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", DESIGN, ids=[page.stem for page in DESIGN])
+def test_the_code_that_a_design_note_explains_exists(page):
+    text = page.read_text(encoding="utf-8")
+    named = " ".join(re.findall(r"^\*(?:Code: )?(`.*?)\*$", text, re.M | re.S))
+    paths = re.findall(r"`([\w/.]+)`", named)
+    assert paths or page.stem == "index"
+    folder = ROOT / "fastgd/_solvers"
+    for path in paths:
+        if "/" in path:
+            folder = (ROOT / path).parent
+            assert (ROOT / path).exists(), path
+        elif path.endswith(".py"):
+            assert (folder / path).exists(), path
+        elif path.startswith("_"):
+            assert (ROOT / "fastgd/_solvers" / f"{path}.py").exists(), path
+
+
 def test_the_private_names_of_the_glossary_stand_in_the_code():
     """A name that is no longer used has no row."""
     glossary = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")

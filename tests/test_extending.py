@@ -51,8 +51,8 @@ def test_the_gradient_of_the_loss_is_the_derivative_of_its_value(page, raw):
 
 def test_the_loss_trains_as_written(page, X, y):
     """Two epochs in batches of 16, by a plain loop."""
-    words = {"penalty": None, "learning_rate": "constant", "eta0": 0.1, "shuffle": False}
-    model = SGDRegressor(page.Cauchy(2.0), batch_size=16, max_iter=2, tol=None, **words).fit(X, y)
+    params = {"penalty": None, "learning_rate": "constant", "eta0": 0.1, "shuffle": False}
+    model = SGDRegressor(page.Cauchy(2.0), batch_size=16, max_iter=2, tol=None, **params).fit(X, y)
     w, b = np.zeros(D), 0.0
     for start in [*range(0, N, 16)] * 2:
         rows = slice(start, start + 16)
@@ -70,20 +70,20 @@ def test_the_optimizer_trains_as_written(page, X, y, layout):
     """Two epochs in batches of 16 with an l2 penalty, by a plain loop."""
     X = X * (np.abs(X) > 0.5)
     optimizer, alpha, rate = page.Yogi(0.8, 0.9, 1e-2), 0.3, 0.2
-    words = {"alpha": alpha, "learning_rate": "constant", "eta0": rate, "shuffle": False}
-    model = SGDRegressor(optimizer=optimizer, batch_size=16, max_iter=2, tol=None, **words)
+    params = {"alpha": alpha, "learning_rate": "constant", "eta0": rate, "shuffle": False}
+    model = SGDRegressor(optimizer=optimizer, batch_size=16, max_iter=2, tol=None, **params)
     model.fit(layout(X), y)
-    params, m, v = np.zeros((3, D + 1))
+    w, m, v = np.zeros((3, D + 1))
     design = np.column_stack([X, np.ones(N)])
     for start in [*range(0, N, 16)] * 2:
         rows = slice(start, start + 16)
-        g = design[rows].T @ (design[rows] @ params - y[rows]) / 16
+        g = design[rows].T @ (design[rows] @ w - y[rows]) / 16
         m = 0.8 * m + 0.2 * g
         v = v - 0.1 * np.sign(v - g**2) * g**2
         step = rate / (np.sqrt(v) + 1e-2)
         decay = np.array([alpha] * D + [0.0])
-        params = np.maximum(1 - step * decay, 0) * params - step * m
-    np.testing.assert_allclose([*model.coef_, *model.intercept_], params, rtol=1e-10)
+        w = np.maximum(1 - step * decay, 0) * w - step * m
+    np.testing.assert_allclose([*model.coef_, *model.intercept_], w, rtol=1e-10)
 
 
 # -- an engine ------------------------------------------------------------------------------------

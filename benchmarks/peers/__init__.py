@@ -10,7 +10,7 @@ Every solver minimises the same objective, at several of its own tolerances or n
 line gives the wall time of the whole ``fit`` and the relative suboptimality (f - f*) / |f*| of the
 model that it returned: f is computed here, in float64 and from the original X, and f* is the lowest
 value that any solver reached, in this run or in earlier ones that ``--fstar FILE`` remembers. For
-each target the summary shows the fastest peer in hindsight, at its best setting, beside fastgd's
+each target the summary shows the fastest peer in hindsight, at its best setting, and fastgd's
 time; a ratio above 1 means that fastgd is faster.
 
 Imports and caches are not timed: each solver first fits a small problem that does not count, and

@@ -42,7 +42,7 @@ class Contender(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What is minimised, on which data, and by whom. The text tells problems apart."""
+    """What is minimised, on which data, by which solvers. The text identifies the problem."""
 
     text: str
     X: Any
@@ -63,14 +63,14 @@ PROGRAM_LIMIT = 20_000  # rows: a linear program takes minutes beyond
 
 def solver(
     name: str,
-    word: str,
+    parameter: str,
     values: Sequence[Any],
     estimator: Any,
     compiles: bool = False,
     **fixed: Any,
 ) -> Contender:
-    """Return a contender whose settings are values of one word of an estimator's constructor."""
-    settings = [{word: value} for value in values]
+    """Return a contender whose settings are values of one constructor parameter."""
+    settings = [{parameter: value} for value in values]
     return Contender(name, settings, partial(estimator, **fixed), compiles)
 
 

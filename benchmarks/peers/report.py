@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import fastgd
 
 from .contenders import OURS
-from .timing import Result, Row, told
+from .timing import Result, Row, as_text
 
 TARGETS = (1e-2, 1e-3, 1e-4, 1e-6)
 
@@ -42,9 +42,9 @@ def print_result(result: Result) -> None:
         reached = f"{row.seconds:10.4f} s  {result.suboptimality(row):9.2e}"
         print(f"  {row.contender:19s} {row.dtype:8s} {row.setting:20s}{reached}")
     for verdict in verdicts(result):
-        line = f"  within {verdict.target:.0e}: peers {told(verdict.peer)}"
+        line = f"  within {verdict.target:.0e}: peers {as_text(verdict.peer)}"
         ratio = f"; ratio {verdict.ratio:.2f}" if verdict.ratio else ""
-        print(f"{line}; ours {told(verdict.ours)}{ratio}", flush=True)
+        print(f"{line}; ours {as_text(verdict.ours)}{ratio}", flush=True)
     doubt = lonely(result)
     if doubt:
         print(doubt)

@@ -62,7 +62,7 @@ def rows_of(problem: Problem, options: argparse.Namespace) -> Iterator[Row]:
 
 
 def converted(problem: Problem, dtype: str) -> Problem:
-    """Return the same problem for solvers that shall be given, and reckon in, another dtype."""
+    """Return the same problem in another dtype, for solvers that compute in X's dtype."""
     X, y = problem.X, problem.y
     if data.kind_of(y) == "numbers":
         y = y.astype(dtype, copy=False)
@@ -81,11 +81,11 @@ def race(contender: Contender, problem: Problem, options: argparse.Namespace) ->
             )
             return
         if options.verbose:
-            print(f"{told(row)}: {row.objective:.12g}", file=sys.stderr, flush=True)
+            print(f"{as_text(row)}: {row.objective:.12g}", file=sys.stderr, flush=True)
         if math.isfinite(row.objective):
             yield row
         else:
-            print(f"  {told(row)}: diverged")
+            print(f"  {as_text(row)}: diverged")
         if row.seconds > options.cap:
             return
 
@@ -121,11 +121,11 @@ def measure(
 
 def told_setting(setting: dict[str, Any]) -> str:
     """Return a setting as it is written in a call."""
-    return ", ".join(f"{word}={value}" for word, value in setting.items()) or "default"
+    return ", ".join(f"{name}={value}" for name, value in setting.items()) or "default"
 
 
-def told(row: Row | None) -> str:
-    """Return a row in words."""
+def as_text(row: Row | None) -> str:
+    """Return a row as text."""
     if row is None:
         return "not reached"
     return f"{row.contender} ({row.setting}, {row.dtype}) {row.seconds:.4f} s"
