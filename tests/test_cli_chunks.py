@@ -14,10 +14,10 @@ import scipy.sparse as sp
 from sklearn.datasets import dump_svmlight_file
 
 from fastgd import SGDClassifier, SGDRegressor, cli
+from fastgd._readers.errors import BadData
 from fastgd._readers.feed import Feed
 from fastgd._readers.layout import Wishes
 from fastgd._readers.opening import open_reader
-from fastgd._readers.problems import BadData
 from fastgd.cli import _archive, _models
 
 N = 131
