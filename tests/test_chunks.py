@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from fastgd import SGDClassifier, SGDOneClassSVM, SGDRegressor
 from fastgd._data.chunks import ArrayChunks, BatchChunks, InChunks
 from fastgd._data.source import Data
+from fastgd.callbacks import Checkpoint
 from fastgd.schedules import Cosine
 
 N = 203
@@ -234,6 +235,30 @@ def test_two_and_three_epochs_are_five(words, X, y):
     np.testing.assert_array_equal(model.coef_, whole.coef_)
     assert model.t_ == whole.t_ == 1 + 5 * -(-N // words.get("batch_size", 1))
     assert len(model.history_["objective"]) == 5
+
+
+def test_a_checkpoint_goes_on_to_the_same_model(X, y, tmp_path):
+    words = {"random_state": 0, "optimizer": "adam", "batch_size": 16, "max_iter": 5, "tol": None}
+    chunks = ArrayChunks(X, y, 50)
+    whole = SGDClassifier(**words, callbacks=[Checkpoint(tmp_path / "m-{epoch}.pkl")])
+    whole._fit_in_chunks(chunks, CLASSES)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"m-{e}.pkl" for e in range(1, 6)]
+    model = pickle.loads((tmp_path / "m-3.pkl").read_bytes())
+    assert not np.array_equal(model.coef_, whole.coef_)
+    model._partial_fit_in_chunks(chunks, max_iter=2)
+    np.testing.assert_array_equal(model.coef_, whole.coef_)
+    assert len(model.history_["objective"]) == 5
+
+
+@pytest.mark.parametrize("rate", ["adaptive", lambda t: 0.1 / t])
+def test_rates_that_follow_training_or_are_a_user_s_own(rate, X, y):
+    words = {"shuffle": False, "learning_rate": rate, "eta0": 0.1, "max_iter": 40}
+    words |= {"loss": "log_loss", "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole, model = SGDClassifier(**words).fit(X, y), SGDClassifier(**words)
+        model._fit_in_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
+    same_steps(model, whole)
 
 
 def test_ctrl_c_keeps_the_model(X, y):

@@ -15,7 +15,7 @@ import skops.io
 from sklearn.pipeline import Pipeline
 
 from fastgd import LogisticRegression, cli
-from fastgd._readers.problems import Problem
+from fastgd._readers.errors import UserError
 from fastgd.cli import _archive
 from fastgd.cli._names import MODELS
 
@@ -187,9 +187,9 @@ def test_a_model_that_cannot_be_written_leaves_the_old_one(saved):
     def fail():
         with _archive.replacing(saved) as file:
             file.write(b"half")
-            raise Problem("stop")
+            raise UserError("stop")
 
-    with pytest.raises(Problem, match="stop"):
+    with pytest.raises(UserError, match="stop"):
         fail()
     assert saved.read_bytes() == before
     assert sorted(path.name for path in saved.parent.iterdir()) == ["data.npz", "model.fastgd"]

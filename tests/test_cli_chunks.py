@@ -14,10 +14,10 @@ import scipy.sparse as sp
 from sklearn.datasets import dump_svmlight_file
 
 from fastgd import SGDClassifier, SGDRegressor, cli
+from fastgd._readers.errors import BadData
 from fastgd._readers.feed import Feed
 from fastgd._readers.layout import Wishes
 from fastgd._readers.opening import open_reader
-from fastgd._readers.problems import BadData
 from fastgd.cli import _archive, _models
 
 N = 131
@@ -306,3 +306,16 @@ def test_regression_starts_from_the_mean(rows, run):
         warnings.simplefilter("ignore")
         cold = SGDRegressor(optimizer="adam", batch_size=64, max_iter=1, random_state=0).fit(X, y)
     assert abs(cold.intercept_[0] - y.mean()) > 900
+
+
+def test_chunks_that_a_held_out_part_leaves_empty(rows, run):
+    WRITERS["data.npz"](*rows, "data.npz")
+    held = sum(np.random.default_rng([0, k]).random(1)[0] < 0.3 for k in range(N))
+    line = "train data.npz --model sgd-classifier --no-standardize --seed 0 --epochs 60"
+    status, out, _ = run(f"{line} --chunk-rows 1 --validation 0.3 -o m.fastgd")
+    assert status == 0
+    assert f"{N - held} rows, 3 features" in out
+    assert f"read in {N - held} chunks of up to 1 row:" in out
+    assert f"on {held} rows held out: accuracy" in out
+    model = _archive.load(Path("m.fastgd"))[1]["model"]
+    assert model.t_ == 1 + model.n_iter_ * (N - held)

@@ -20,10 +20,10 @@ import pytest
 import scipy.sparse as sp
 
 from fastgd import cli
-from fastgd._readers import limits, numerals, problems, streams
+from fastgd._readers import errors, limits, numerals, streams
+from fastgd._readers.errors import BadData, Misuse, TooLarge, UserError
 from fastgd._readers.layout import likeness
 from fastgd._readers.numerals import Notation
-from fastgd._readers.problems import BadData, Misuse, Problem, TooLarge
 from fastgd.cli import _output, _showing, _stopping
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="of POSIX systems")
@@ -642,9 +642,9 @@ def test_a_pipe_whose_reader_has_gone_is_an_error():
     begun = _output.replacing(Path("pipe"))
     file = begun.__enter__()
     os.close(reader)
-    with pytest.raises(Problem, match="pipe cannot be written: Broken pipe"):
+    with pytest.raises(UserError, match="pipe cannot be written: Broken pipe"):
         file.write(bytes(1 << 17))
-    assert not begun.__exit__(Problem, Problem("stop"), None)
+    assert not begun.__exit__(UserError, UserError("stop"), None)
 
 
 @POSIX
@@ -1064,7 +1064,7 @@ def test_long_values_are_cut(run):
     ],
 )
 def test_what_is_not_printable_is_written_as_python_does(text, shown):
-    assert problems.plain(text) == shown
+    assert errors.plain(text) == shown
 
 
 # -- numbers that are written in another way ---------------------------------------------------

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fastgd import cli, linear_model
+from fastgd._readers.errors import Misuse, UserError
 from fastgd._readers.layout import Chunk, Column, Layout
-from fastgd._readers.problems import Misuse, Problem
 from fastgd.cli import _bench, _models
 from fastgd.cli._names import CLASSIFICATION, MODELS
 from fastgd.cli._summary import Summary
@@ -118,7 +118,7 @@ def test_chunks_refuse_what_they_cannot(name, words, said):
 def test_a_log_link_needs_a_mean_above_zero():
     found = summary([0.0, 0.0])
     model = _models.chunk_learner("poisson", {}, 0, 1, found)
-    with pytest.raises(Problem, match="poisson needs targets with a mean above 0, got 0"):
+    with pytest.raises(UserError, match="poisson needs targets with a mean above 0, got 0"):
         _models.start_of("poisson", model, found)
 
 

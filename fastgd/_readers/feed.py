@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgd._readers.errors import BadData, UserError, reason
 from fastgd._readers.layout import Chunk, Layout
-from fastgd._readers.problems import BadData, Problem, reason
 from fastgd._readers.reader import Reader
 
 Part = Callable[[Chunk], Chunk]
@@ -84,7 +84,7 @@ class Feed:
         self._refuse_change()
         try:
             yield
-        except Problem:
+        except UserError:
             self._refuse_change()
             raise
         self._refuse_change()

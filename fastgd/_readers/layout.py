@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from fastgd._readers.problems import BadData, Misuse, listed, quoted
+from fastgd._readers.errors import BadData, Misuse, listed, quoted
 
 NUMBER, CATEGORY = "number", "category"
 TABLE, DENSE, SPARSE = "table", "dense", "sparse"

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
-from fastgd._readers.problems import Misuse, TooLarge
+from fastgd._readers.errors import Misuse, TooLarge
 
 MODEL_BYTES = 1 << 30
 MOST_FEATURES = 1 << 24

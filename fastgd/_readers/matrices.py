@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from fastgd._readers.errors import BadData, Misuse, TooLarge, first_line, listed, quoted
 from fastgd._readers.layout import (
     CATEGORY,
     DENSE,
@@ -26,7 +27,6 @@ from fastgd._readers.layout import (
 )
 from fastgd._readers.limits import FEATURES
 from fastgd._readers.npy import header_of
-from fastgd._readers.problems import BadData, Misuse, TooLarge, first_line, listed, quoted
 from fastgd._readers.reader import Format, Reader
 from fastgd._readers.streams import beginning, lines_of, opened, refuse_other_kinds, text_of
 from fastgd._readers.zips import damage, members

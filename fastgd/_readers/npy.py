@@ -8,7 +8,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd._readers.problems import BadData, quoted
+from fastgd._readers.errors import BadData, quoted
 from fastgd._readers.zips import Members, damage
 
 _HEADER_BYTES = 1 << 14  # at most

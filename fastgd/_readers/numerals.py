@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from fastgd._readers.problems import Misuse, quoted
+from fastgd._readers.errors import Misuse, quoted
 
 DECIMALS = (".", ",")
 # characters that group digits, by the one that names them: there are three kinds of space

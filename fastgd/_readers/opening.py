@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from fastgd._readers.errors import BadData, Misuse
 from fastgd._readers.matrices import NPZ, SvmLight
-from fastgd._readers.problems import BadData, Misuse
 from fastgd._readers.reader import Format, Reader
 from fastgd._readers.streams import refuse_unreadable
 from fastgd._readers.tables import CSV, Parquet

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgd._readers.errors import BadData, listed, needed, quoted
 from fastgd._readers.layout import TABLE, Chunk, Layout, Size, Wishes
 from fastgd._readers.limits import Limits, refuse_more
-from fastgd._readers.problems import BadData, listed, needed, quoted
 
 MOST_ROWS, FEWEST_ROWS = 1 << 18, 256
 # a fit holds the file's rows, what the preparation makes of them, and scratch

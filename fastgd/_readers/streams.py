@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, AnyStr
 
-from fastgd._readers.problems import BadData, reason
+from fastgd._readers.errors import BadData, reason
 
 LINE = 1 << 28  # bytes or characters that a line may have
 

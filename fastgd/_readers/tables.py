@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgd._readers.errors import BadData, UserError, first_line, listed, needed, quoted
 from fastgd._readers.layout import (
     CATEGORY,
     NUMBER,
@@ -27,7 +28,6 @@ from fastgd._readers.layout import (
 )
 from fastgd._readers.limits import in_words
 from fastgd._readers.numerals import Notation, has_unit, likely_notation
-from fastgd._readers.problems import BadData, Problem, first_line, listed, needed, quoted
 from fastgd._readers.reader import Format, Reader
 from fastgd._readers.streams import beginning, is_gzip, lines_of, opened, refuse_other_kinds
 from fastgd._readers.zips import damage
@@ -189,7 +189,7 @@ class Table(Reader):
             raise self._not_a_number(values, column, first) from None
         return np.asarray(numbers.to_numpy(), np.float64)
 
-    def _not_a_number(self, values: Any, column: Column, first: int) -> Problem:
+    def _not_a_number(self, values: Any, column: Column, first: int) -> UserError:
         for row, value in enumerate(values.to_pylist()):
             if value is not None and not self._notation.is_number(str(value)):
                 place = self.place(first + row, column.name)
@@ -371,13 +371,13 @@ class CSV(Table):
         header = sum(map(len, names)) + len(names)
         return min(max(BLOCK_BYTES, BLOCKS_OF_A_HEADER * header), 1 << 30)
 
-    def _complaint(self, columns: Sequence[Column], said: str) -> Problem:
+    def _complaint(self, columns: Sequence[Column], said: str) -> UserError:
         """Find the line that Arrow could not read; it knows columns only."""
         if "straddling" in said:
             said = f"a row is longer than {in_words(self._block_bytes())}"
         return self._first_fault(columns) or BadData(f"{self.path}: {said}")
 
-    def _first_fault(self, columns: Sequence[Column]) -> Problem | None:
+    def _first_fault(self, columns: Sequence[Column]) -> UserError | None:
         records = self._records()
         line, header = next(records)
         places = {name: index for index, name in enumerate(header)}
@@ -393,7 +393,7 @@ class CSV(Table):
         is_alone = line == next(self._records())[0]
         return BadData(f"{self.path} has a line of names, and no rows.") if is_alone else None
 
-    def _other_length(self, line: int, row: Sequence[str], expected: int) -> Problem:
+    def _other_length(self, line: int, row: Sequence[str], expected: int) -> UserError:
         fields = "1 field" if len(row) == 1 else f"{len(row):,} fields"
         said = f"{self.path}, line {line:,} has {fields}, the first line has {expected:,}."
         if any("\n" in cell or "\r" in cell for cell in row):

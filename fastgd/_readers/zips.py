@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from fastgd._readers.errors import BadData, UserError, quoted, reason
 from fastgd._readers.limits import refuse_more
-from fastgd._readers.problems import BadData, Problem, quoted, reason
 
 READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack without a bound
 _ENCRYPTED = 1  # a bit of a member's flags
@@ -28,7 +28,7 @@ def damage(where: object) -> Iterator[None]:
     """
     try:
         yield
-    except Problem:
+    except UserError:
         raise
     except MemoryError:
         raise BadData(f"{where}: there is not enough memory to read it.") from None

@@ -19,18 +19,18 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from fastgd import __version__
-from fastgd._readers.layout import Layout
-from fastgd._readers.limits import Limits, refuse_more
-from fastgd._readers.npy import header_of
-from fastgd._readers.problems import (
+from fastgd._readers.errors import (
     BadData,
-    Problem,
     TooLarge,
+    UserError,
     first_line,
     listed,
     needed,
     reason,
 )
+from fastgd._readers.layout import Layout
+from fastgd._readers.limits import Limits, refuse_more
+from fastgd._readers.npy import header_of
 from fastgd._readers.zips import Members, members
 from fastgd.cli._names import CLASSIFICATION, MODELS
 from fastgd.cli._output import replacing
@@ -279,7 +279,7 @@ def _refuse_others(path: Path, content: bytes, trusted: dict[str, set[str]], mos
             refuse_more(str(path), _size_of_arrays(archive, nodes), most)
     except TooLarge:
         raise
-    except Problem:
+    except UserError:
         raise BadData(f"{path}: its {PIPELINE} is damaged, or not skops'.") from None
     others = sorted(
         {name for name, loader in map(_named, nodes) if name not in trusted.get(loader, ())}

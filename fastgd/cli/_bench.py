@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
 from fastgd import _demo
-from fastgd._readers.problems import Misuse
+from fastgd._readers.errors import Misuse
 from fastgd.cli import _models
 from fastgd.cli._names import CLASSIFICATION, MODELS, NOVELTY
 from fastgd.cli._terminal import note, progress, result

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastgd import __version__
-from fastgd._readers.problems import listed, plain
+from fastgd._readers.errors import listed, plain
 from fastgd.cli._terminal import result
 from fastgd.kernels._jit import cache_folder
 

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
-from fastgd._readers.problems import Problem, first_line, plain, reason
+from fastgd._readers.errors import UserError, first_line, plain, reason
 from fastgd.cli._parser import parser
 from fastgd.cli._stopping import Stopped, stoppable
 from fastgd.cli._terminal import note, open_standard_files, settle, warnings_as_notes
@@ -60,7 +60,7 @@ def _run(args: argparse.Namespace) -> int:
 def _answer(error: BaseException) -> tuple[int, str | None]:
     """Return the exit status for what has ended a command, and what is said of it."""
     match error:
-        case Problem():
+        case UserError():
             return error.exit_code, str(error)
         case KeyboardInterrupt():
             return 130, "interrupted"

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
+from fastgd._readers.errors import UserError
 from fastgd._readers.layout import Chunk
-from fastgd._readers.problems import Problem
 from fastgd.cli._names import CLASSIFICATION, REGRESSION
 
 LARGEST_LABEL = 2.0**53  # up to it, float64 has all whole numbers
@@ -37,7 +37,7 @@ def measure(pipeline: Any, chunks: Iterable[Chunk], task: str) -> Scores:
 
     Raises
     ------
-    Problem
+    UserError
         If there are no rows.
     """
     filled = (chunk for chunk in chunks if chunk.n_rows > 0)
@@ -52,7 +52,7 @@ def measure(pipeline: Any, chunks: Iterable[Chunk], task: str) -> Scores:
 
 def _joined(parts: Sequence[Any]) -> NDArray[Any]:
     if not parts:
-        raise Problem("there are no rows to measure by.")
+        raise UserError("there are no rows to measure by.")
     return np.concatenate(parts)
 
 

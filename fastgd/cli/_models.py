@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastgd import linear_model
-from fastgd._readers.problems import (
+from fastgd._readers.errors import (
     MOST_OF_AN_ERROR,
     Misuse,
-    Problem,
+    UserError,
     listed,
     quoted,
     shortened,
@@ -264,6 +264,6 @@ def start_of(name: str, model: Any, summary: Summary) -> list[float] | None:
     mean = float(summary.target.mean[0])
     if _has_log_link(model.loss):
         if mean <= 0.0:
-            raise Problem(f"{name} needs targets with a mean above 0, got {mean:.3g}.")
+            raise UserError(f"{name} needs targets with a mean above 0, got {mean:.3g}.")
         mean = math.log(mean)
     return [mean]

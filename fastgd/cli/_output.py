@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from fastgd._readers.problems import Misuse, Problem, reason
+from fastgd._readers.errors import Misuse, UserError, reason
 
 STDOUT = Path("-")
 _MOST_LINKS = 40
@@ -35,29 +35,29 @@ def check_output(path: Path, inputs: Sequence[object] = ()) -> None:
 
     Raises
     ------
-    Problem
+    UserError
         If there is no such folder, or no right to write there.
     Misuse
         If it is one of the files that are read.
     """
     if "\0" in str(path):
-        raise Problem(f"{path} cannot be written: there is a NUL in its name")
+        raise UserError(f"{path} cannot be written: there is a NUL in its name")
     place, descriptor = _resolved(path)
     if descriptor is not None:
         return
     if not place.parent.is_dir():
-        raise Problem(f"there is no folder {place.parent if path.is_symlink() else path.parent}")
+        raise UserError(f"there is no folder {place.parent if path.is_symlink() else path.parent}")
     if place.is_dir():
-        raise Problem(f"{path} is a folder; -o names a file")
+        raise UserError(f"{path} is a folder; -o names a file")
     if not place.exists():
         if not os.access(place.parent, os.W_OK):  # now, and not after the training
-            raise Problem(f"{path} cannot be written: Permission denied")
+            raise UserError(f"{path} cannot be written: Permission denied")
         return
     for given in inputs:
         if isinstance(given, Path) and given.exists() and place.samefile(given):
             raise Misuse(f"-o {path} would overwrite {given}, which is read.")
     if not os.access(place, os.W_OK):
-        raise Problem(f"{path} cannot be written: Permission denied")
+        raise UserError(f"{path} cannot be written: Permission denied")
 
 
 @contextmanager
@@ -74,14 +74,14 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     Raises
     ------
-    Problem
+    UserError
         If it cannot be written.
     """
     with _failures(path):
         place, descriptor = _resolved(path)
         old = _status(place) if descriptor is None else None
         if old is not None and stat.S_ISDIR(old.st_mode):
-            raise Problem(f"{path} is a folder; -o names a file")
+            raise UserError(f"{path} is a folder; -o names a file")
     if descriptor == 1:
         with _into_stdout() as file:
             yield file
@@ -113,7 +113,7 @@ def _resolved(path: Path) -> tuple[Path, int | None]:
         if number is not None or not place.is_symlink():
             return place, number
         place = place.parent / place.readlink()
-    raise Problem(f"{path} cannot be written: it is a link that leads to itself")
+    raise UserError(f"{path} cannot be written: it is a link that leads to itself")
 
 
 def _descriptor(name: str) -> int | None:
@@ -129,7 +129,7 @@ def _failures(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Problem(f"{path} cannot be written: {reason(error)}") from None
+        raise UserError(f"{path} cannot be written: {reason(error)}") from None
 
 
 class _Written(io.BufferedIOBase):
@@ -167,7 +167,7 @@ class _Written(io.BufferedIOBase):
 @contextmanager
 def _into_stdout() -> Iterator[IO[bytes]]:
     if sys.stdout is None:
-        raise Problem("stdout is closed: there is nowhere to write to.")
+        raise UserError("stdout is closed: there is nowhere to write to.")
     sys.stdout.flush()
     yield sys.stdout.buffer
     try:
@@ -175,7 +175,7 @@ def _into_stdout() -> Iterator[IO[bytes]]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise Problem(f"stdout cannot be written: {reason(error)}") from None
+        raise UserError(f"stdout cannot be written: {reason(error)}") from None
 
 
 @contextmanager
@@ -186,7 +186,7 @@ def _instead_of(path: Path, place: Path, old: os.stat_result | None) -> Iterator
     it is written over, once there is all to write.
     """
     if old is not None and not os.access(place, os.W_OK):
-        raise Problem(f"{path} cannot be written: Permission denied")
+        raise UserError(f"{path} cannot be written: Permission denied")
     scratch = place.parent / f".fastgd-{secrets.token_hex(8)}"
     try:
         with _failures(path):

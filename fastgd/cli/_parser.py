@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fastgd import __version__
+from fastgd._readers.errors import plain
 from fastgd._readers.limits import FEATURES, MEMORY, MOST_FEATURES, parsed_count, parsed_size
-from fastgd._readers.problems import plain
 from fastgd.cli._names import MODELS
 
 EXIT_STATUS = "exit status: 0 good, 1 data or a model is at fault, 2 wrong usage"

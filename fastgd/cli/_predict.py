@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from fastgd._readers.errors import UserError, first_line, plain, reason
 from fastgd._readers.layout import Chunk
 from fastgd._readers.opening import open_reader
-from fastgd._readers.problems import Problem, first_line, plain, reason
 from fastgd._readers.reader import Reader, rows_to_stream
 from fastgd.cli import _archive
 from fastgd.cli._asked import format_of
@@ -28,7 +28,7 @@ def predict(args: argparse.Namespace) -> int:
         check_output(args.output, [args.model, args.data])
     card, pipeline = _archive.load(args.model, format_of(args).limits)
     if args.proba and not hasattr(pipeline, "predict_proba"):
-        raise Problem(
+        raise UserError(
             f"{args.model} ({card.estimator}) has no probabilities; logistic and softmax do."
         )
     reader = _reader(args, card)
@@ -59,9 +59,9 @@ def _rows(pipeline: Any, chunk: Chunk, width: int) -> Iterable[tuple[Any, ...]]:
     except MemoryError:
         raise
     except Exception as error:  # a model that is damaged can fail in any way
-        raise Problem(f"the model refuses the data: {first_line(error)}") from None
+        raise UserError(f"the model refuses the data: {first_line(error)}") from None
     if len(columns) != width:
-        raise Problem(f"the model is damaged: it has not the {width - 1} classes that it should.")
+        raise UserError(f"the model is damaged: it has not the {width - 1} classes that it should.")
     return rows
 
 
@@ -100,20 +100,20 @@ def _output(args: argparse.Namespace) -> Iterator[_Writer]:
 @contextmanager
 def _stdout() -> Iterator[_Writer]:
     if sys.stdout is None:
-        raise Problem("stdout is closed: there is nowhere to write to.")
+        raise UserError("stdout is closed: there is nowhere to write to.")
     target: Any = _Terminal() if sys.stdout.isatty() else sys.stdout
     try:
         yield csv.writer(target, lineterminator="\n")
         sys.stdout.flush()
     except UnicodeEncodeError:
-        raise Problem(
+        raise UserError(
             f"stdout takes {sys.stdout.encoding} only, and there are other characters: "
             "PYTHONIOENCODING=utf-8 or -o FILE writes them."
         ) from None
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise Problem(f"stdout cannot be written: {reason(error)}") from None
+        raise UserError(f"stdout cannot be written: {reason(error)}") from None
 
 
 def _reader(args: argparse.Namespace, card: _archive.Card) -> Reader:
@@ -140,10 +140,10 @@ def evaluate(args: argparse.Namespace) -> int:
     chunks = _chunks(args, reader, card, target=card.task != NOVELTY)
     try:
         scores = measure(pipeline, chunks, card.task)
-    except (Problem, MemoryError):
+    except (UserError, MemoryError):
         raise
     except Exception as error:  # a model that is damaged can fail in any way
-        raise Problem(f"{args.data}: {first_line(error)}") from None
+        raise UserError(f"{args.data}: {first_line(error)}") from None
     if args.json:
         result(
             json.dumps(

@@ -13,8 +13,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from fastgd._readers.errors import BadData
 from fastgd._readers.layout import CATEGORY, NUMBER, SPARSE, TABLE, Chunk, Layout
-from fastgd._readers.problems import BadData
 from fastgd._readers.reader import Reader
 
 MANY_WORDS, MOST_NAME_BYTES = 50, 1 << 26

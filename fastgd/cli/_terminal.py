@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-from fastgd._readers.problems import Problem, plain, reason
+from fastgd._readers.errors import UserError, plain, reason
 
 _troubles: list[str] = []  # of this command with stdout
 
@@ -30,17 +30,17 @@ def result(text: str) -> None:
 
     Raises
     ------
-    Problem
+    UserError
         If stdout is closed, or takes no more.
     """
     if sys.stdout is None:
-        raise Problem("stdout is closed: there is nowhere to write to.")
+        raise UserError("stdout is closed: there is nowhere to write to.")
     try:
         print(_printable(text, sys.stdout), flush=True)
     except BrokenPipeError:  # ``| head`` has seen enough
         raise
     except OSError as error:
-        raise Problem(f"stdout cannot be written: {reason(error)}") from None
+        raise UserError(f"stdout cannot be written: {reason(error)}") from None
 
 
 def _give_up(stream: IO[str], error: Exception) -> None:

@@ -3,8 +3,8 @@
 import inspect
 from collections.abc import Collection, Mapping
 
+from fastgd._readers.errors import listed, plain
 from fastgd._readers.layout import CATEGORY, NUMBER, TABLE, Column, Layout
-from fastgd._readers.problems import listed, plain
 from fastgd.cli._archive import Card
 from fastgd.cli._terminal import counted
 

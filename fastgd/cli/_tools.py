@@ -3,7 +3,7 @@
 import argparse
 from importlib import import_module
 
-from fastgd._readers.problems import needed
+from fastgd._readers.errors import needed
 from fastgd.cli._output import check_output
 from fastgd.cli._terminal import counted, result, say
 

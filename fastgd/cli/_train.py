@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
+from fastgd._readers.errors import Misuse, UserError, first_line, listed, quoted, shortened
 from fastgd._readers.feed import Feed, held_out
 from fastgd._readers.layout import (
     CATEGORY,
@@ -25,7 +26,6 @@ from fastgd._readers.layout import (
 )
 from fastgd._readers.numerals import looks_like_a_date
 from fastgd._readers.opening import open_reader
-from fastgd._readers.problems import Misuse, Problem, first_line, listed, quoted, shortened
 from fastgd._readers.reader import Format, rows_at_a_time
 from fastgd.cli import _archive, _models
 from fastgd.cli._asked import format_of
@@ -70,9 +70,9 @@ def _told_by_the_estimator() -> Iterator[None]:
     try:
         yield
     except (ValueError, OverflowError, TypeError) as error:
-        raise Problem(first_line(error)) from None
+        raise UserError(first_line(error)) from None
     except MemoryError:
-        raise Problem("there is not enough memory; --chunk-rows 50000 needs less.") from None
+        raise UserError("there is not enough memory; --chunk-rows 50000 needs less.") from None
 
 
 class Session:
@@ -107,7 +107,7 @@ class Session:
         if self._model.task == NOVELTY:
             return replace(layout, target=None)
         if column is not None and self._model.task != CLASSIFICATION and column.kind == CATEGORY:
-            raise Problem(
+            raise UserError(
                 f"{args.data}: the target {quoted(column.name)} holds words, and {args.model} "
                 f"predicts numbers. For classes: {listed(_names_of(CLASSIFICATION))}."
             )
@@ -162,16 +162,16 @@ class Session:
                 self.summary.add(chunk)
                 bar.update(chunk.n_rows)
         if self.summary.n_rows == 0:
-            raise Problem(f"{self._args.data} has no rows to train on.")
+            raise UserError(f"{self._args.data} has no rows to train on.")
         if self._validation is not None and not any(self._validation.sizes):
-            raise Problem(f"{self._validation.reader.path} has no rows to validate by.")
+            raise UserError(f"{self._validation.reader.path} has no rows to validate by.")
         if classifies:
             self._check_classes()
         empty = self.summary.empty_columns()
         if empty:
             self.layout = self.layout.without(empty)
         if self.layout.n_features == 0:
-            raise Problem(f"{self._args.data}: all columns beside the target are empty.")
+            raise UserError(f"{self._args.data}: all columns beside the target are empty.")
         self._prepare = preparation(self.layout, self.summary, standardize=self._standardizes)
         self._tell(empty)
 
@@ -181,19 +181,19 @@ class Session:
         are_numbers = any(isinstance(label, float) for label in classes)
         for label in list(classes):
             if isinstance(label, float) and not label.is_integer():
-                raise Problem(
+                raise UserError(
                     f"{data}: the target holds numbers such as {label:.6g}, and {self._args.model} "
                     f"predicts classes. For numbers: {listed(_names_of(REGRESSION))}."
                 )
             if isinstance(label, float) and abs(label) > LARGEST_LABEL:
-                raise Problem(
+                raise UserError(
                     f"{data}: the target holds {label:.17g}, which is too large for a class "
                     "that is a number: classes beyond 2^53 would be mixed up. Make words of them."
                 )
             classes[int(label) if isinstance(label, float) else label] = classes.pop(label)
         if len(classes) < 2:
             (only,) = classes
-            raise Problem(f"{data}: all rows are of one class, {quoted_label(only)}.")
+            raise UserError(f"{data}: all rows are of one class, {quoted_label(only)}.")
         self._warn_of_many_classes(are_numbers=are_numbers)
 
     def _warn_of_many_classes(self, *, are_numbers: bool) -> None:
@@ -263,11 +263,11 @@ class Session:
 
         Raises
         ------
-        Problem
+        UserError
             If they do not fit into memory.
         """
         if self._in_chunks:
-            raise Problem(f"{self._args.data} does not fit into memory.")
+            raise UserError(f"{self._args.data} does not fit into memory.")
         (chunk,) = self._feed
         return self._prepared(chunk)
 

@@ -1,23 +1,20 @@
-"""What is said, instead of a traceback, where a command cannot do what it was asked."""
+"""Errors that a user is told of in one line, and how values from files are quoted in them."""
 
 from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
 
-MOST_OF_A_VALUE, MOST_OF_A_NAME, MOST_OF_AN_ERROR = (
-    60,
-    120,
-    300,
-)  # characters of what comes from a file or a library
+# characters of what comes from a file or a library
+MOST_OF_A_VALUE, MOST_OF_A_NAME, MOST_OF_AN_ERROR = 60, 120, 300
 
 
-class Problem(Exception):
+class UserError(Exception):
     """Data or a model that a command cannot work with."""
 
     exit_code = 1
 
 
-class BadData(Problem):
+class BadData(UserError):
     """A file whose contents cannot be read, or are not what they say they are.
 
     All that reads rows or models raises it, and knows nothing of how it is told.
@@ -28,7 +25,7 @@ class TooLarge(BadData):
     """Contents that would take more memory, or more columns, than is allowed."""
 
 
-class Misuse(Problem):
+class Misuse(UserError):
     """Words on the command line that do not go together."""
 
     exit_code = 2
@@ -39,14 +36,14 @@ def needed(module: str, purpose: str) -> ModuleType:
 
     Raises
     ------
-    Problem
+    UserError
         If it is not installed.
     """
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
         package = (error.name or module).partition(".")[0]
-        raise Problem(
+        raise UserError(
             f'{purpose} needs {package}, which is not installed: pip install "fastgd[cli]"'
         ) from None
 
