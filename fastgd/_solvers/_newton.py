@@ -149,8 +149,8 @@ def _solved(task: Task, effort: Effort, standard: Standard, start: Any) -> Solut
     """Take Newton's steps until rounding hides the rest, passes are used up, or one is told to."""
     columns, observer = standard.columns, effort.observer
     u, n = _start(task, standard, start), columns.y.shape[0]
-    shape = (n, task.n_outputs) if task.n_outputs > 1 else n
-    place = Place(u, np.empty(u.shape[0]), np.empty(shape))
+    shape, size = (n, task.n_outputs) if task.n_outputs > 1 else n, u.shape[0]
+    place = Place(u, np.empty(size), np.empty(shape), np.empty((size, size)), *np.empty((3, size)))
     history: dict[str, list[float]] = {"objective": [], "suboptimality": []}
     most, stops, status, n_done = min(effort.max_iter, MOST_PASSES), False, USED_UP, 0
     pause = 1 if observer.is_watching else most
