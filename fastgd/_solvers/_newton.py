@@ -16,7 +16,7 @@ from fastgd._observer import Model
 from fastgd._solvers._certificates import ACCEPTED, ALLOWANCE, penalty_terms
 from fastgd._solvers._columns import as_dense
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64
-from fastgd._solvers._direct import CONSTANT, is_nearly_dense, is_plain
+from fastgd._solvers._direct import CONSTANT, are_plain, is_nearly_dense, is_plain
 from fastgd._solvers._problem import has_log_link, least_and_terms, raw_of
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._threads import one_blas_thread
@@ -111,7 +111,7 @@ def _standardised(task: Task) -> Standard | None:
             mean = weight @ x
         np.subtract(x, mean, out=inner)
         square = weight @ (inner * inner)
-        if not is_plain(mean, square) or not _has_plain_targets(task, weight):
+        if not are_plain(inner, mean, square) or not _has_plain_targets(task, weight):
             return None
     known = square > CONSTANT * CONSTANT * mean * mean
     shrink = known / np.sqrt(np.where(known, square, 1.0))
