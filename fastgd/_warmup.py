@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from fastgd import linear_model
 from fastgd._display import not_announcing
 from fastgd.kernels._jit import count_compiled
+from fastgd.linear_model._solved import SolvedModel
 
 DTYPES = ("float32", "float64")
 OPTIMIZERS = ("sgd", "adam")
@@ -67,8 +68,8 @@ def warmup(*, progress: bool = False, dtypes: Sequence[str] = DTYPES, sparse: bo
     with warnings.catch_warnings(), not_announcing():
         warnings.simplefilter("ignore", ConvergenceWarning)
         for fit, dtype, is_sparse in tqdm(fits, "compiling", unit="fit", disable=not progress):
-            X, y = _data(fit.n_classes, dtype, is_sparse)
-            fit.model.fit(X, y)
+            for far in (False, True) if isinstance(fit.model, SolvedModel) else (False,):
+                fit.model.fit(*_data(fit.n_classes, dtype, is_sparse, far=far))
     return count_compiled() - before
 
 
@@ -88,15 +89,21 @@ def _usual_fits() -> Iterator[_Fit]:
         yield _Fit(linear_model.SGDClassifier(loss="log_loss", **words), 3)
         yield _Fit(linear_model.SGDRegressor(**words), 0)
     # what solver="auto" means where data are large
+    for kind in (linear_model.PoissonRegressor, linear_model.GammaRegressor):
+        yield _Fit(kind(alpha=0.0), 0)
     yield _Fit(linear_model.LogisticRegression(solver="sdca"), 2)
     yield _Fit(linear_model.SoftmaxRegression(solver="sdca"), 3)
     yield _Fit(linear_model.LinearSVC(solver="sdca"), 2)
     yield _Fit(linear_model.Ridge(solver="sdca"), 0)
 
 
-def _data(n_classes: int, dtype: str, is_sparse: bool) -> tuple[Any, Any]:
-    """Return rows, and classes or positive numbers."""
+def _data(n_classes: int, dtype: str, is_sparse: bool, *, far: bool) -> tuple[Any, Any]:
+    """Return rows, and classes or positive numbers.
+
+    A column ``far`` from zero is what methods for small data leave to those for large data.
+    """
     rng = np.random.default_rng(0)
     X = rng.standard_normal((N_ROWS, N_FEATURES)).astype(dtype)
+    X[:, 0] += 1e4 * far
     y = np.arange(N_ROWS) % n_classes if n_classes else rng.uniform(1.0, 2.0, N_ROWS)
     return (sp.csr_matrix(X) if is_sparse else X), y

@@ -25,11 +25,17 @@ class Place(NamedTuple):
 
     u, gradient : (P,), float64, the point, and the objective's gradient there
     curvature : (n_samples,) or (n_samples, K), float64, what the Hessian is made of
+    hessian : (P, P), float64, its Cholesky factor in the lower triangle
+    scale, step, before : (P,), float64, what made the Hessian's diagonal 1; a step, and its start
     """
 
     u: np.ndarray
     gradient: np.ndarray
     curvature: np.ndarray
+    hessian: np.ndarray
+    scale: np.ndarray
+    step: np.ndarray
+    before: np.ndarray
 
 
 class Columns(NamedTuple):
@@ -68,9 +74,9 @@ class Columns(NamedTuple):
         return total
 
     @staticmethod
-    def add_hessian(columns, place, hessian):
+    def add_hessian(columns, place):
         """Add sum_i s_i loss''_i z_i z_i' to the lower triangle."""
-        z = columns.z
+        z, hessian = columns.z, place.hessian
         for i in range(z.shape[0]):
             if place.curvature[i] > 0.0:
                 for a in range(z.shape[1]):
@@ -119,12 +125,12 @@ class Classes(NamedTuple):
         return total
 
     @staticmethod
-    def add_hessian(columns, place, hessian):
+    def add_hessian(columns, place):
         """Add sum_i s_i (diag(p_i) - p_i p_i') (x) z_i z_i' to the lower triangle.
 
         What all intercepts share changes no prediction, and has no curvature: it gets one.
         """
-        z, scratch = columns.z, columns.scratch
+        z, scratch, hessian = columns.z, columns.scratch, place.hessian
         width, n_classes = z.shape[1], place.curvature.shape[1]
         products = scratch[0]
         scratch[1:] = 0.0
@@ -178,12 +184,12 @@ def add_losses(columns, place):
 
 
 @hook
-def add_hessian(columns, place, hessian):
+def add_hessian(columns, place):
     """Add the losses' Hessian to the lower triangle."""
-    return type(columns).add_hessian(columns, place, hessian)
+    return type(columns).add_hessian(columns, place)
 
 
-@kernel(allocates=True)
+@kernel()
 def newton_steps(columns, place, told, pause):
     """Minimise to the rounding of u, by Newton's steps with the curvatures at each point.
 
@@ -211,13 +217,14 @@ def newton_steps(columns, place, told, pause):
     .. [1] Keerthi & DeCoste, "A Modified Finite Newton Method for Fast Solution of Large Scale
        Linear SVMs", 2005: a squared hinge has finitely many Hessians, and the last one is exact.
     """
-    size, most, u = place.u.shape[0], told.shape[0], place.u
-    hessian, scale, step, before = np.empty((size, size)), np.empty(size), np.zeros(size), u.copy()
+    u, step, before, most = place.u, place.step, place.before, told.shape[0]
+    for j in range(u.shape[0]):
+        before[j], step[j] = u[j], 0.0
     passes, n_told, n_last, status, part = 0, 0, 0, GOING_ON, 0.0
     objective, promise, rounding, last, left = np.inf, 0.0, 0.0, np.inf, np.inf
     is_known = False
     while True:
-        for j in range(size):  # one place where a place is evaluated, and one of the Hessian:
+        for j in range(u.shape[0]):  # one place where a place is evaluated, and one of the Hessian:
             u[j] = before[j] + part * step[j]  # inlined again and again they take long to compile
         found = evaluate(columns, place)
         if status != GOING_ON:
@@ -235,9 +242,9 @@ def newton_steps(columns, place, told, pause):
             continue
         objective = found
         while True:
-            if not is_known and not factorise(columns, place, hessian, scale) > LEAST_PIVOT:
+            if not is_known and not factorise(columns, place) > LEAST_PIVOT:
                 return FAILED, passes, objective, left
-            decrement, length = direction(hessian, scale, place.gradient, step)
+            decrement, length = direction(place)
             if not (is_known and length >= SHORTENED * last):
                 break
             is_known = False
@@ -253,7 +260,8 @@ def newton_steps(columns, place, told, pause):
             if n_last >= LAST_STEPS or not length < 0.5 * last or length == 0.0:
                 return ARRIVED, passes, objective, left
             n_last, last, is_known = n_last + 1, length, True
-        before[:] = u
+        for j in range(u.shape[0]):
+            before[j] = u[j]
         part = 1.0
 
 
@@ -276,16 +284,17 @@ def evaluate(columns, place):
 
 
 @helper()
-def factorise(columns, place, hessian, scale):
+def factorise(columns, place):
     """Write the Hessian's Cholesky factor, scaled to a unit diagonal, into its lower triangle.
 
     Returns the least pivot, which is not positive where there is no such factor.
     """
+    hessian, scale = place.hessian, place.scale
     size = scale.shape[0]
     for a in range(size):
         for b in range(a + 1):
             hessian[a, b] = columns.ridge[a] if a == b else 0.0
-    add_hessian(columns, place, hessian)
+    add_hessian(columns, place)
     for a in range(size):
         if not hessian[a, a] > 0.0:
             return 0.0
@@ -316,8 +325,9 @@ def cholesky(matrix):
 
 
 @helper()
-def direction(factor, scale, gradient, step):
+def direction(place):
     """Write Newton's step; return its decrement, half what its model promises, and its length."""
+    factor, scale, gradient, step = place.hessian, place.scale, place.gradient, place.step
     size, square, decrement = step.shape[0], 0.0, 0.0
     for a in range(size):
         rest = scale[a] * gradient[a]

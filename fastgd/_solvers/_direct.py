@@ -24,14 +24,15 @@ from fastgd.kernels.rows import Dense
 
 Floats = NDArray[np.float64]
 
-MOST_ENTRIES, MOST_COLUMNS = 1_000_000, 300
+MOST_ENTRIES, MOST_COLUMNS = 1_000_000, 1_000
+MOST_WITHOUT_PENALTY = 300  # columns whose products may turn out ill-conditioned for nothing
 FREE_PRODUCTS, DENSE_ENOUGH = 2_000_000, 8  # of sparse rows; entries a non-zero
 LEAST_CONDITION = 1e-6  # reciprocal: a step of refinement then gains ten digits
 FAR = 100.0  # a mean in standard deviations: two digits lost
 CONSTANT = 1e-14  # a standard deviation below this part of the mean is rounding
 SQUARABLE = 1e-100, 1e100
 NEARLY_EXACT = 1e-8  # of the targets' variance: residuals below it are made of rounding
-ACCURACY = 1e-6  # of coordinate descent, which has to find signs only
+ACCURACY = 1e-8  # of coordinate descent, which has to find signs only
 SWAPS = 20  # of columns in and out of the model
 KEPT = 1e-10  # relative: by so much a column left out may seem to matter
 EPSILON = float(np.finfo(np.float64).eps)
@@ -81,7 +82,8 @@ def _is_small(task: Task) -> bool:
     n, d = task.y.shape[0], task.n_features
     if not isinstance(task.loss, losses.SquaredError) or task.positive:
         return False
-    return d <= min(n, MOST_COLUMNS) and n * d <= MOST_ENTRIES and is_nearly_dense(task.rows, n, d)
+    most = MOST_COLUMNS if task.l1 > 0.0 or task.l2 > 0.0 else MOST_WITHOUT_PENALTY
+    return d <= min(n, most) and n * d <= MOST_ENTRIES and is_nearly_dense(task.rows, n, d)
 
 
 def is_nearly_dense(rows: Any, n: int, d: int) -> bool:
@@ -111,7 +113,7 @@ def _moments(task: Task) -> Moments | None:
             z, t = z * root[:, None], t * root
         products, square = z.T @ z / mass, float(t @ t) / mass
         variance = products.diagonal()
-        if not is_plain(mean, variance) or not is_plain(level, square) or square == 0.0:
+        if not are_plain(z, mean, variance) or not is_plain(level, square):
             return None
         known = variance > CONSTANT * CONSTANT * mean * mean
         size = np.where(known, variance + task.l2, 1.0)
@@ -121,11 +123,25 @@ def _moments(task: Task) -> Moments | None:
         return Moments(z, t, mass, root, mean, level, shrink, matrix, shrink * (t @ z) / mass)
 
 
-def is_plain(mean: Any, square: Any) -> bool:
-    """Tell whether centered numbers have nearly all digits, and squares that can be summed."""
+def are_plain(z: Floats, mean: Floats, square: Floats) -> bool:
+    """Tell whether columns keep nearly all digits in float64, and may be squared.
+
+    z : (n, d), what is left of the columns without their means
+    mean, square : (d,), the means, and the mean squares of ``z``
+    """
+    far, (low, high) = mean * mean, SQUARABLE
+    plain = (square >= low) & (square <= high) & (far <= FAR * FAR * square)
+    if plain.all():
+        return True
+    plain |= (far >= low) & (far <= high) & (square <= CONSTANT * CONSTANT * far)
+    rest = np.flatnonzero(~plain)
+    return bool(np.all(square[rest] == 0.0) and np.all(far[rest] == 0.0) and not z[:, rest].any())
+
+
+def is_plain(mean: float, square: float) -> bool:
+    """Tell the same of targets that vary."""
     low, high = SQUARABLE
-    plain = (square >= low) & (square <= high) & (mean * mean <= FAR * FAR * square)
-    return bool(np.all(plain | (square <= CONSTANT * CONSTANT * mean * mean)))
+    return low <= square <= high and mean * mean <= FAR * FAR * square
 
 
 def _factor(matrix: Floats) -> Floats | None:

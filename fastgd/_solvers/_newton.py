@@ -16,7 +16,7 @@ from fastgd._observer import Model
 from fastgd._solvers._certificates import ACCEPTED, ALLOWANCE, penalty_terms
 from fastgd._solvers._columns import as_dense
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64
-from fastgd._solvers._direct import CONSTANT, is_nearly_dense, is_plain
+from fastgd._solvers._direct import CONSTANT, are_plain, is_nearly_dense, is_plain
 from fastgd._solvers._problem import is_deviance, least_and_terms
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._threads import one_blas_thread
@@ -111,7 +111,7 @@ def _standardised(task: Task) -> Standard | None:
             mean = weight @ x
         np.subtract(x, mean, out=inner)
         square = weight @ (inner * inner)
-        if not is_plain(mean, square) or not _has_plain_targets(task, weight):
+        if not are_plain(inner, mean, square) or not _has_plain_targets(task, weight):
             return None
     known = square > CONSTANT * CONSTANT * mean * mean
     shrink = known / np.sqrt(np.where(known, square, 1.0))
@@ -149,8 +149,8 @@ def _solved(task: Task, effort: Effort, standard: Standard, start: Any) -> Solut
     """Take Newton's steps until rounding hides the rest, passes are used up, or one is told to."""
     columns, observer = standard.columns, effort.observer
     u, n = _start(task, standard, start), columns.y.shape[0]
-    shape = (n, task.n_outputs) if task.n_outputs > 1 else n
-    place = Place(u, np.empty(u.shape[0]), np.empty(shape))
+    shape, size = (n, task.n_outputs) if task.n_outputs > 1 else n, u.shape[0]
+    place = Place(u, np.empty(size), np.empty(shape), np.empty((size, size)), *np.empty((3, size)))
     history: dict[str, list[float]] = {"objective": [], "suboptimality": []}
     most, stops, status, n_done = min(effort.max_iter, MOST_PASSES), False, USED_UP, 0
     pause = 1 if observer.is_watching else most
