@@ -95,20 +95,31 @@ def _judged(task: Task, exact: Solution, stored: Solution, tol: float) -> Soluti
 
 
 def _solve(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
-    """Solve a task in the units that it is given in; squared errors to the last digits."""
+    """Solve a task in the units that it is given in; squared errors to the last digits.
+
+    Of many optima, those of dependent columns without a penalty, the shortest is taken.
+    """
     answer = _solved(solver, task, effort, start)
-    if not isinstance(task.loss, losses.SquaredError) or effort.observer.stops:
+    if effort.observer.stops:
         return answer
-    return answer._replace(solution=_finished(task, answer.solution))
+    if isinstance(task.loss, losses.SquaredError):
+        return answer._replace(solution=_finished(task, answer.solution))
+    if is_piecewise_linear(task.loss) or not _has_many_optima(task):
+        return answer
+    return answer._replace(solution=least_norm(task, answer.solution))
+
+
+def _has_many_optima(task: Task) -> bool:
+    """Tell whether coefficients that change no prediction may be added to the best ones."""
+    is_free = not (task.positive or task.l1 > 0.0 or task.l2 > 0.0)
+    return is_free and task.loss.kind != losses.MULTINOMIAL
 
 
 def _finished(task: Task, found: Solution) -> Solution:
     """Return a least squares solution with its last digits; of many, the shortest."""
     if task.y.shape[0] * task.n_features <= FINISHED_IN_FLOAT64:
         return exact(task, found)
-    if task.positive or task.l1 > 0.0 or task.l2 > 0.0:
-        return found
-    return least_norm(task, found)
+    return least_norm(task, found) if _has_many_optima(task) else found
 
 
 def _solved(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
