@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
 
+import fastgd
 from tests.fuzz.cases import Case
 from tests.fuzz.checks import findings_of
 
@@ -186,3 +189,97 @@ def test_sparse_columns_far_from_zero_are_not_constant(name, words):
     else:
         y = np.exp(raw) if name[:5] in ("Poiss", "Gamma", "Tweed") else raw
     assert findings_of(Case(name, {**words, "tol": 1e-4}, X, y, None, "csr", "float64")) == []
+
+
+# Columns that are nearly dependent: without an intercept, those of a mean far above their deviation
+
+
+def nearly_dependent(mean, n=500):
+    """Return columns about a mean, the same problem in other coordinates, and raw predictions."""
+    rng = np.random.default_rng(0)
+    X = np.round((mean + rng.normal(size=(n, 5))) * 2.0**20) / 2.0**20
+    others = X[:, 1:] - X[:, :1]
+    return X, np.c_[X[:, 0], others], others[:, 0] - others[:, 1] + others[:, 2], rng
+
+
+@pytest.mark.parametrize("mean", [1e5, 1e7])
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("LogisticRegression", {"C": np.inf}),
+        ("PoissonRegressor", {"alpha": 0.0}),
+        ("LinearSVC", {"C": 1e12}),
+        ("QuantileRegressor", {"alpha": 0.0}),
+    ],
+)
+def test_columns_far_from_zero_without_an_intercept(mean, layout, name, words):
+    X, other, raw, rng = nearly_dependent(mean)
+    y = raw + rng.logistic(size=500)
+    if name in ("LogisticRegression", "LinearSVC"):
+        y = (y > 0.0).astype(int)
+    elif name == "PoissonRegressor":
+        y = rng.poisson(np.exp(0.3 * raw)).astype(float)
+    model = getattr(fastgd, name)(**words, fit_intercept=False, tol=1e-6)
+    best = np.sum(clone(model).fit(other, y).objective_)
+    model.fit(layout(X), y)
+    assert np.sum(model.objective_) == pytest.approx(best, rel=1e-6)
+    assert np.sum(model.n_iter_) <= 50
+
+
+@pytest.mark.parametrize("C", [1.0, 100.0])
+def test_l1_without_an_intercept_beside_columns_of_an_offset(C):
+    rng = np.random.default_rng(0)
+    X = np.hstack([rng.normal(size=(5000, 20)), 1e3 + rng.normal(size=(5000, 20))])
+    y = (X[:, :5].sum(axis=1) + rng.normal(size=5000) > 0).astype(int)
+    model = fastgd.LogisticRegression(l1_ratio=1.0, C=C, fit_intercept=False)
+    loose, tight = clone(model).set_params(tol=1e-4), clone(model).set_params(tol=1e-10)
+    best = tight.fit(X, y).objective_
+    assert loose.fit(X, y).objective_ <= best * (1.0 + 1e-4)
+    assert loose.n_iter_[0] <= 30
+
+
+def test_a_quantile_where_columns_are_of_scales_from_1e_minus_21_to_5e9():
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(60, 180)) + 0.5 * rng.normal(size=(60, 1))) * np.geomspace(
+        1e-21, 5e9, 180
+    )
+    y = 10.0 + 3.0 * rng.normal(size=60)
+    model = fastgd.QuantileRegressor(quantile=0.3, alpha=0.01, tol=1e-6).fit(X, y)
+    assert model.gap_ <= 1e-6 * model.objective_
+    assert model.n_iter_ <= 60
+
+
+def test_a_huber_scale_that_vanishes_is_found_in_few_rounds():
+    y = np.array([1475769.40856982, 1477431.01349039, 1479384.66916616])
+    X, weight = np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]), [2.8, 2.6, 0.5]
+    model = fastgd.HuberRegressor(alpha=54000.0, epsilon=1.01, tol=5e-6).fit(X, y, weight)
+    assert model.gap_ <= 5e-6 * model.objective_
+
+
+def test_what_float32_cannot_hold_is_no_reason_to_warn_but_is_in_the_bound():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 30)).astype(np.float32)
+    y = 1e6 + X @ rng.normal(size=30)
+    for model in (fastgd.LinearRegression(tol=1e-6), fastgd.LinearSVR(C=1e9, tol=1e-6)):
+        model.fit(X, y)  # no warning: warnings are errors
+        residual = np.abs(y - X.astype(float) @ np.ravel(model.coef_) - model.intercept_)
+        exact = np.mean(residual**2) / 2 if model.coef_.ndim == 1 else np.mean(residual)
+        assert model.gap_ >= 0.5 * min(exact, model.objective_)
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("name", ["PoissonRegressor", "GammaRegressor", "LogisticRegression"])
+def test_of_dependent_columns_the_shortest_solution(layout, name):
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(200, 4))
+    raw = A @ [0.3, 0.2, -0.1, 0.4]
+    X = 0.5 * np.hstack([A, 3.0 * A])
+    y = {
+        "PoissonRegressor": rng.poisson(np.exp(raw)),
+        "GammaRegressor": np.exp(raw) * rng.gamma(2.0, size=200),
+        "LogisticRegression": (raw + rng.logistic(size=200) > 0).astype(int),
+    }[name]
+    words = {"C": np.inf} if name == "LogisticRegression" else {"alpha": 0.0}
+    coef = np.ravel(getattr(fastgd, name)(**words, tol=1e-8).fit(layout(X), y).coef_)
+    np.testing.assert_allclose(coef[4:], 3.0 * coef[:4], rtol=1e-9)

@@ -120,24 +120,34 @@ def _of_few_columns(solver: str, task: Task, effort: Effort, start: Any) -> Answ
 
 
 def _solve(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
-    """Solve a task in the units that it is given in; squared errors to the last digits."""
+    """Solve a task in the units that it is given in; squared errors to the last digits.
+
+    Of many optima, those of dependent columns without a penalty, the shortest is taken.
+    """
     answer = None
     if is_deviance(task.loss):  # whose units are what makes it well-conditioned
         answer = _of_few_columns(solver, task, effort, start)
     answer = answer or _solved(solver, task, effort, start)
-    is_least_squares = isinstance(task.loss, losses.SquaredError)  # another parabola has a scale
-    if not is_least_squares or effort.observer.stops:
+    if effort.observer.stops:
         return answer
-    return answer._replace(solution=_finished(task, answer.solution))
+    if isinstance(task.loss, losses.SquaredError):  # another parabola has a scale
+        return answer._replace(solution=_finished(task, answer.solution))
+    if losses.is_piecewise_linear(task.loss) or not _has_many_optima(task):
+        return answer
+    return answer._replace(solution=least_norm(task, answer.solution))
+
+
+def _has_many_optima(task: Task) -> bool:
+    """Tell whether coefficients that change no prediction may be added to the best ones."""
+    is_free = not (task.positive or task.l1 > 0.0 or task.l2 > 0.0)
+    return is_free and losses.kind_of(task.loss) != losses.MULTINOMIAL
 
 
 def _finished(task: Task, found: Solution) -> Solution:
     """Return a least squares solution with its last digits; of many, the shortest."""
     if task.y.shape[0] * task.n_features <= FINISHED_IN_FLOAT64:
         return exact(task, found)
-    if task.positive or task.l1 > 0.0 or task.l2 > 0.0:
-        return found
-    return least_norm(task, found)
+    return least_norm(task, found) if _has_many_optima(task) else found
 
 
 def _solved(solver: str, task: Task, effort: Effort, start: Any) -> Answer:

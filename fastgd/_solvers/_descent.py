@@ -139,6 +139,7 @@ class _Descent:
         self.history = History([], [])
         self.n_passes, self.n_reported = 0, 0  # that to the first point is not counted
         self.lower, self.last_proof = problem.lowest_objective, np.inf  # of the optimum
+        self.shown = -np.inf  # as far as what has been shown at any point goes
         self.since, self.is_stuck, self.is_fresh = 0, False, isinstance(metric, Implicit)
         self.is_short = False  # whether the last step of a fresh metric was, by far
         self.trusted = self._trust(metric) if is_exact(problem, metric) else None
@@ -153,6 +154,8 @@ class _Descent:
             self.decrements.append(decrement)
             self.trail[len(self.objectives) - 1 :] = [decrement]
             self.left, is_shown = self._suboptimality(decrement)
+            if is_shown and self.goal.is_careful:
+                self.shown = max(self.shown, self.point.objective - self.left)
             needs_proof = self._needs_proof(is_shown)
             if needs_proof and self._postpones_proof():
                 if self._is_told_to_stop():
@@ -192,7 +195,8 @@ class _Descent:
         self.n_passes = max(self.n_passes, 1)  # one entry at least, of the first point
         self._is_told_to_stop()  # of passes that found nothing lower
         floor = self.problem.rounding(self.point.objective)
-        return Outcome(self.point, self.metric, self.left, *self.history, not self.stages, floor)
+        left = min(self.left, max(self.point.objective - self.shown, 0.0))
+        return Outcome(self.point, self.metric, left, *self.history, not self.stages, floor)
 
     # -- the suboptimality ----------------------------------------------------------------------
 
@@ -340,7 +344,7 @@ class _Descent:
         left = NEWTON_CAUTION * decrement
         if left > self._target():
             return False
-        self.left = left
+        self.left, self.shown = left, max(self.shown, self.point.objective - left)
         return True
 
     # -- the metric -----------------------------------------------------------------------------

@@ -249,7 +249,7 @@ def rounding_of_gap(problem: Problem, kinks: Kinks, u: Floats) -> float:
 
     That of margins, which are near 1, is below what any sum of losses is off by.
     """
-    if problem.loss.kind != losses.REGRESSION:
+    if losses.kind_of(problem.loss) != losses.REGRESSION:
         return 0.0
     targets, raw = _sizes(problem, kinks, u)
     return EPSILON * targets + min(EPSILON * raw, SURELY * targets)

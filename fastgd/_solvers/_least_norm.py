@@ -1,8 +1,8 @@
-"""Of all solutions of a larger least squares problem, the one of least norm in the user's columns.
+"""Of all solutions without a penalty, the one of least norm in the user's columns.
 
-Where columns depend on each other, descent ends at one of many solutions. Small problems are
-factorised (``_exact``); here products of the columns, or of the rows where these are fewer, tell
-what no row sees.
+Where columns depend on each other, descent ends at one of many solutions. Small least squares
+problems are factorised (``_exact``); here products of the columns, or of the rows where these are
+fewer, tell what no row sees.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from scipy.linalg.lapack import dpstrf
 
 from fastgd._solvers._columns import as_matrix
 from fastgd._solvers._costs import LARGEST_MATRIX
+from fastgd._solvers._dual_points import predictions
 from fastgd._solvers._precondition import products
 from fastgd._solvers._problem import Problem, from_raw, pose, take, to_raw
 from fastgd._solvers._task import Solution, State, Task
@@ -27,6 +28,7 @@ Floats = NDArray[np.float64]
 NEGLIGIBLE = 1e-12  # part of a unit diagonal, or of the largest eigenvalue: below it is rounding
 CLEAR = 1e-8  # pivots above this part of the largest are no rounding
 SAMPLED = 4  # rows a column, from which independence is seen as well as from all
+VISIBLE = 1e-7  # of the predictions
 ROUNDS = 2
 MOST_WORK = 1e9  # multiplications of sparse columns by each other, ten seconds of them
 
@@ -38,17 +40,30 @@ def least_norm(task: Task, found: Solution) -> Solution:
         return found
     with one_blas_thread():
         problem = pose(task)._replace(dtype=np.float64)
-        u = from_raw(problem, found.coef, found.intercept)
+        before = u = from_raw(problem, found.coef, found.intercept)
+        u = u.copy()
         if n <= d:
             u[:-1] = _in_span_of_rows(problem, u[:-1])
         elif d < LARGEST_MATRIX and _work(problem) <= MOST_WORK and _may_depend(problem):
             u[:-1] = _shortest(problem, u[:-1])
         else:
             return found
+        if _is_seen(problem, u - before, before):
+            return found
     raw = to_raw(problem, u)
     coef, intercept = raw[:-1], float(raw[-1]) if task.fit_intercept else 0.0
     state = State(coef, intercept) if hasattr(found.state, "coef") else found.state
     return found._replace(coef=coef, intercept=intercept, state=state)
+
+
+def _is_seen(problem: Problem, change: Floats, u: Floats) -> bool:
+    """Tell whether rows see a change: products of columns take what is thin for what is not there.
+
+    In the predictions' standard deviation that is more than rounding, and less matters to no loss.
+    """
+    moved, raw = predictions(problem, change), predictions(problem, u)
+    spread = float(np.sqrt(problem.weight @ (raw - problem.weight @ raw) ** 2))
+    return not float(np.sqrt(problem.weight @ moved**2)) <= VISIBLE * spread
 
 
 def _may_depend(problem: Problem) -> bool:

@@ -123,7 +123,7 @@ def _standardised(task: Task) -> Standard | None:
 
 def _has_plain_targets(task: Task, weight: Floats) -> bool:
     """Tell whether targets need no units of their own."""
-    if task.loss.kind != losses.REGRESSION or is_deviance(task.loss):
+    if losses.kind_of(task.loss) != losses.REGRESSION or is_deviance(task.loss):
         return True
     level = float(weight @ task.y)
     return is_plain(level, float(weight @ (task.y - level) ** 2))
@@ -197,7 +197,7 @@ def _null_level(task: Task, columns: Any) -> Any:
     if isinstance(task.loss, losses.LogLoss):
         mean = min(max(mean, 1e-12), 1.0 - 1e-12)
         return np.log(mean / (1.0 - mean))
-    return 0.0 if task.loss.kind == losses.BINARY else mean
+    return 0.0 if losses.kind_of(task.loss) == losses.BINARY else mean
 
 
 # -- what was found -------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def _gap(task: Task, standard: Standard, reached: Reached) -> float:
     u, slope = reached.u.reshape(parts), (reached.gradient - columns.ridge * reached.u)
     slope = slope.reshape(parts)[:, : known.shape[0]][:, known] / shrink
     coef = u[:, : known.shape[0]][:, known] * shrink
-    is_regression = task.loss.kind == losses.REGRESSION
+    is_regression = losses.kind_of(task.loss) == losses.REGRESSION
     size = float(np.sqrt(2.0 * objective)) if is_regression else min(1.0, objective)
     rest = 0.0
     if task.fit_intercept:

@@ -39,7 +39,6 @@ NO_PASS = (
 )
 CALLBACKS = "callbacks go with every solver here, and are told of passes"
 SINGULAR = "a singular Hessian is solved here without a warning"
-LEAST_NORM = "pending: least norm of dependent columns of generalised linear models"
 
 SOMETIMES = {ORDER, SAGA, LAST_DIGIT}
 SOMETIMES |= {why for why in list(vars().values()) if str(why).startswith("pending: ")}
@@ -144,7 +143,6 @@ LOGISTIC = {
 }
 GLM = {
     "test_glm_regression[wide-GammaRegressor()-False-newton-cholesky]": LAST_DIGIT,
-    "test_glm_regression_unpenalized_hstacked_X[long-*": LEAST_NORM,
     "test_tweedie_link_argument[identity-IdentityLink]": IDENTITY,
     "test_tweedie_link_argument[log-LogLink]": PRIVATE,
     "test_tweedie_link_auto[*": PRIVATE,
