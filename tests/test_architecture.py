@@ -1,4 +1,4 @@
-"""The house stands as it was drawn: two floors, one place for numba's options, honest packaging."""
+"""The rules of the architecture: who imports what, one place for numba's options, packaging."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 KERNELS = sorted((ROOT / "kernels").rglob("*.py"))
 ABOVE = sorted(path for path in (ROOT / "fastgd").rglob("*.py") if "kernels" not in path.parts[:-1])
 
-LOWER_FLOOR = {"numpy", "numba", "math", "typing", "fastgd.kernels"}
+KERNELS_MAY_IMPORT = {"numpy", "numba", "math", "typing", "fastgd.kernels"}
 # They adapt numba to the pattern, or keep what it compiled, and need the standard library for it,
 # and what numba stands on.
 JIT = ROOT / "kernels" / "_jit"
@@ -42,19 +42,19 @@ def is_within(name: str, modules: set[str]) -> bool:
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
-def test_both_floors_are_found():
+def test_kernels_and_package_are_found():
     assert {JIT / "_options.py", ROOT / "kernels" / "__init__.py"} <= set(KERNELS)
     assert ROOT / "fastgd" / "__init__.py" in ABOVE
 
 
 @pytest.mark.parametrize("path", KERNELS, ids=relative)
 def test_kernels_know_nothing_above_them(path):
-    allowed = LOWER_FLOOR | (MACHINERY_MAY if path in MACHINERY else set())
+    allowed = KERNELS_MAY_IMPORT | (MACHINERY_MAY if path in MACHINERY else set())
     assert [name for name in imports_of(path) if not is_within(name, allowed)] == []
 
 
 @pytest.mark.parametrize("path", ABOVE, ids=relative)
-def test_numba_stays_on_the_lower_floor(path):
+def test_numba_is_imported_by_kernels_only(path):
     # it tells numba's version and what that sees of the machine
     banned = {"kernels"} | ({"numba", "llvmlite"} if path.name != "_information.py" else set())
     assert [name for name in imports_of(path) if is_within(name, banned)] == []
