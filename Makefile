@@ -28,7 +28,7 @@ test-thorough:  ## the products that compile for minutes
 	$(PYTHON) -m pytest -n auto --dist worksteal -m thorough
 
 test-accept:  ## all of scikit-learn's own tests of what we have; `make test` takes a quarter
-	ACCEPTANCE_TURN=0/1 $(PYTHON) -m pytest -n auto --dist worksteal -rP tests/test_acceptance.py
+	ACCEPTANCE_TURN=0/1 $(PYTHON) -m pytest -n auto --dist worksteal -rP tests/estimators/test_acceptance.py
 
 fuzz:  ## drawn problems, compared with the best known objective; fails where one is not reached
 	$(PYTHON) -m tests.fuzz --minutes $(MINUTES) --seed $(SEED) --shrink

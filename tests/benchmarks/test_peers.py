@@ -287,7 +287,7 @@ def test_wrong_kind_of_target_is_an_error_that_says_so(capsys):
 
 @pytest.mark.parametrize("way", [["benchmarks/peers"], ["-m", "benchmarks.peers"]], ids=" ".join)
 def test_the_command_line_is_found_as_a_folder_and_as_a_module(way):
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     command = [sys.executable, *way, "--help"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("usage: peers")

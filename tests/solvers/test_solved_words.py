@@ -403,7 +403,7 @@ def test_many_sparse_columns_are_left_to_sdca(classes, rng):
 
 @over(SOLVER_CASES)
 def test_the_page_has_every_class_word_and_attribute(case):
-    page = (Path(__file__).parent.parent / "docs/estimators.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/estimators.md").read_text()
     X = np.random.default_rng(0).normal(size=(50, 2))
     y = np.exp(X[:, 0]).round() if is_regressor(case.make()) else (X[:, 0] > 0).astype(int)
     model = case.make().fit(X, y + 1)

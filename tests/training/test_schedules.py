@@ -22,7 +22,7 @@ pytestmark = pytest.mark.nojit
 
 STEPS = np.concatenate([np.arange(1.0, 62.0), [140, 141, 421, 1e3, 1e9]])
 SHAPE = {"steps_per_epoch": STEPS_PER_EPOCH, "max_iter": MAX_ITER}
-RECORDED = json.loads((Path(__file__).parent / "fixtures/torch_schedules.json").read_text())
+RECORDED = json.loads((Path(__file__).parents[1] / "fixtures/torch_schedules.json").read_text())
 STATEFUL = ("adaptive", "plateau")
 
 

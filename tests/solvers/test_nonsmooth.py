@@ -24,7 +24,7 @@ from fastgd._solvers._newton_systems import Covariance
 from fastgd._solvers._problem import pose
 from fastgd._solvers._task import Effort, Task
 from fastgd.kernels import losses
-from tests.test_gd import as_rows
+from tests.solvers.test_gd import as_rows
 
 LAYOUTS = {"dense": np.asarray, "narrow": lambda X: X.astype(np.float32), "csr": sp.csr_array}
 layouts = pytest.mark.parametrize("layout", LAYOUTS)

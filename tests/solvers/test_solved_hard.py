@@ -12,8 +12,8 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
+from tests.solvers.test_solved import assert_close, outputs, twin_fitted, weak_words
 from tests.tables import SOLVED_CASES, over, raw_of, targets_of
-from tests.test_solved import assert_close, outputs, twin_fitted, weak_words
 
 # where a penalty of zero makes another argument needless, which is told as in scikit-learn
 pytestmark = pytest.mark.filterwarnings(

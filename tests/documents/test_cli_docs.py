@@ -10,7 +10,7 @@ from fastgd import cli
 from fastgd.cli import _parser
 from fastgd.cli._names import MODELS
 
-PAGE = (Path(__file__).parent.parent / "docs" / "command-line.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
 
 
 def without_numbers(text):

@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 import fastgd
 from fastgd._solvers._auto import SOLVERS
 
-PAGE = Path(__file__).parent.parent / "docs/scikit-learn.md"
+PAGE = Path(__file__).parents[2] / "docs/scikit-learn.md"
 OURS = {"auto", *SOLVERS}
 
 SOLVED = (

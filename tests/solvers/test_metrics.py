@@ -18,7 +18,7 @@ from fastgd._solvers._problem import evaluate, pose
 from fastgd._solvers._task import Effort, Task
 from fastgd.kernels import losses
 from fastgd.kernels.losses import LogLoss, Softmax, SquaredError
-from tests.test_gd import as_rows, objective, task_of
+from tests.solvers.test_gd import as_rows, objective, task_of
 
 LAYOUTS = ["dense", "csr"]
 over_layouts = pytest.mark.parametrize("layout", LAYOUTS)

@@ -8,7 +8,7 @@ import pytest
 
 from docs import trace_calls as trees
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_page_is_what_fits_call():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 KERNELS = sorted((ROOT / "kernels").rglob("*.py"))
 ABOVE = sorted(path for path in (ROOT / "fastgd").rglob("*.py") if "kernels" not in path.parts[:-1])
 

@@ -727,7 +727,7 @@ print(json.dumps([
 
 def test_second_process_compiles_nothing(sandbox):
     """Every kernel behind a fit is cached: a type that cannot be spelled would turn that off."""
-    root = str(Path(__file__).parent.parent)
+    root = str(Path(__file__).parents[2])
     _, compiled = json.loads(sandbox.run_program(FITS, PYTHONPATH=root))
     assert compiled, "the first process compiles"
     hits, compiled = json.loads(sandbox.run_program(FITS, PYTHONPATH=root))

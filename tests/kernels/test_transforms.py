@@ -14,7 +14,7 @@ from fastgd.kernels.transforms import TRANSFORMS, Clip, Identity, Qsgd, TopK, Tr
 from fastgd.transforms import decode, encode
 from tests import naive
 from tests.tables import TRANSFORM_CASES, over
-from tests.test_sgd import (
+from tests.training.test_sgd import (
     LOSS,
     MANY,
     OPTIMIZER,

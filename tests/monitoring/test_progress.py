@@ -19,7 +19,7 @@ import fastgd
 from fastgd import _interrupt
 from fastgd._training import trainer
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals are POSIX's")
 
 

@@ -72,7 +72,7 @@ def test_every_step_is_the_paper_s(case):
         np.testing.assert_allclose(length, expected_length, rtol=1e-11)
 
 
-TORCH = json.loads((Path(__file__).parent / "fixtures" / "torch_optimizers.json").read_text())
+TORCH = json.loads((Path(__file__).parents[1] / "fixtures" / "torch_optimizers.json").read_text())
 SAME_AS_TORCH = {case.name: case.tag for case in OPTIMIZER_CASES if case.name in TORCH["paths"]}
 SAME_AS_TORCH["rmsprop with momentum"] = RMSprop(momentum=0.8)
 

@@ -16,7 +16,7 @@ from fastgd.kernels.penalties import ElasticNet
 from fastgd.kernels.sgd import Rule
 from fastgd.optimizers import Sgd
 
-PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
+PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 N, D = 64, 3
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 USER = Path(__file__).with_name("typed_user.py")
 CHECKERS = {
     "mypy": ["mypy", "--strict", "--follow-imports=silent"],

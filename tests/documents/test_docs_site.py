@@ -13,7 +13,7 @@ import fastgd
 from docs import check_links
 from docs._ext import autodoc_text
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("design/*.md"), *DOCS.glob("*.rst")])
 EXAMPLES = sorted((ROOT / "examples").glob("*/*.py"))

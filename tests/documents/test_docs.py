@@ -12,7 +12,7 @@ from docs import make_layers
 from tests.acceptance.__main__ import section
 from tests.acceptance.table import MODULES
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 PAGES = [
     "README.md",

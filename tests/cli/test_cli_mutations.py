@@ -4,7 +4,7 @@ Valid files of each kind are changed by a seeded random generator: cut, flipped 
 headers that lie, packed anew with members that were exchanged. Each is then trained on, predicted
 from, evaluated or described, in a process of its own for many, so that a crash is seen, too.
 
-    python tests/test_cli_mutations.py SEED COUNT FOLDER
+    python tests/cli/test_cli_mutations.py SEED COUNT FOLDER
 
 runs COUNT mutations from SEED on, and prints what is wrong with them.
 """
