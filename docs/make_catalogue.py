@@ -3,8 +3,8 @@
     python docs/make_catalogue.py
 
 Names, fields and defaults come from the registries, words and papers from the docstrings. The
-formulas stand here, as Python that tests/documents/test_catalogue.py runs against the kernels: the page
-cannot say anything else than they do. What is registered and has no formula is refused.
+formulas stand here, as Python that tests/documents/test_catalogue.py runs against the kernels: the
+page cannot say anything else than they do. What is registered and has no formula is refused.
 """
 
 import dataclasses
@@ -332,7 +332,8 @@ def entries(section: str) -> list[Entry]:
     if missing:
         raise LookupError(
             f"{', '.join(missing)}: no formula. Add one to FORMULAS[{section!r}] in "
-            "docs/make_catalogue.py; tests/documents/test_catalogue.py will run it against the code."
+            "docs/make_catalogue.py; tests/documents/test_catalogue.py will run it against the "
+            "code."
         )
     spare = sorted(formulas.keys() - {name for name, *_ in named})
     if spare:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastgd._observer import UNWATCHED, Observer
+from fastgd._monitoring.observer import UNWATCHED, Observer
 from fastgd._solvers._certificates import can_prove, certify, quick_gap
 from fastgd._solvers._implicit import Implicit
 from fastgd._solvers._precondition import (
