@@ -7,7 +7,8 @@ The functions are those of the package, seen by ``sys.setprofile`` with the comp
 so that kernels and the methods of specs are seen, too. Calls of a function from the same caller are
 one line, with their number, where the first of them stood. Comprehensions, lambdas,
 properties and what dispatches to the methods of specs count as part of their caller. Some functions
-are named but not entered (``CLOSED``): what they call depends on the machine, or on the data.
+are named but not entered (``CLOSED``): what they call depends on the machine, or on the data. What
+Python code asks of a spec (its link, its domain) is left out.
 
 ``--check`` compares the functions, not the numbers of calls, which may vary with the machine.
 """
@@ -147,6 +148,8 @@ def traced(fit: Callable[[], Any]) -> Call:
 def lines_of(call: Call, depth: int = 0, in_kernels: int = 0) -> Iterator[str]:
     """Yield the lines of what a function called."""
     for inner in call.calls.values():
+        if _asks_a_spec(call, inner):
+            continue
         below = in_kernels + 1 if _within(inner.module, ("kernels",)) else 0
         shown = _only_shown(inner, depth + 1, below)
         cut = " ..." if len(shown.calls) < len(inner.calls) else ""
@@ -166,9 +169,15 @@ def _only_shown(call: Call, depth: int, in_kernels: int) -> Call:
     return kept
 
 
+def _asks_a_spec(call: Call, inner: Call) -> bool:
+    """Tell whether Python code asks what a spec says of itself: there are many such questions."""
+    return inner.module.endswith("._protocol") and not _within(call.module, ("kernels",))
+
+
 def _leads_to_kernels(call: Call) -> bool:
     within = _within(call.module, ("kernels",)) and not _within(call.module, CLOSED)
-    return within or any(map(_leads_to_kernels, call.calls.values()))
+    inner = (one for one in call.calls.values() if not _asks_a_spec(call, one))
+    return within or any(map(_leads_to_kernels, inner))
 
 
 def fits() -> Iterator[tuple[str, str, Callable[[], Any]]]:
