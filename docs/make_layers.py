@@ -50,7 +50,7 @@ LAYERS = (
         (
             Box("_training/", ("with a learning rate:", "one epoch loop, by Trainer;", "stopping")),
             Box("_solvers/", ("without: gd, sdca, saga,", "interior point; choice,", "proofs")),
-            Box("_observer, _watching", ("reports of epochs,", "callbacks, Ctrl-C")),
+            Box("_monitoring/", ("reports of epochs,", "callbacks, Ctrl-C")),
         ),
     ),
     Layer(
@@ -62,10 +62,7 @@ LAYERS = (
                 ("sources of rows, files;", "targets: how y is encoded"),
             ),
             Box("_engines/", ("arithmetic on one device:", "run, gradient, apply, evaluate")),
-            Box(
-                "_resolve, _validation, _fields",
-                ("arguments into specs;", "arrays that kernels take"),
-            ),
+            Box("_parameters/, _runtime/", ("checks, names into specs;", "threads, warm-up")),
         ),
     ),
     Layer(

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         schedules,
         transforms,
     )
-    from fastgd._export import to_sklearn
     from fastgd.linear_model import (
         ElasticNet,
         GammaRegressor,
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
         SoftmaxRegression,
         TweedieRegressor,
     )
+    from fastgd.linear_model._export import to_sklearn
 
 __version__ = "0.1.0.dev0"
 
@@ -58,7 +58,7 @@ __all__ = [
     "to_sklearn",
 ]
 
-_ELSEWHERE = {"to_sklearn": "fastgd._export"}  # all other names are estimators
+_ELSEWHERE = {"to_sklearn": "fastgd.linear_model._export"}  # all other names are estimators
 _MODULES = {
     "callbacks",
     "datasets",

@@ -16,21 +16,21 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from fastgd import _resolve
-from fastgd._checked_once import CheckedOnce
 from fastgd._data.chunks import Chunks, InChunks, filled, first_rows
 from fastgd._data.source import Data, Source
 from fastgd._data.targets import NONE, Targets
+from fastgd._data.validation import check_weight, check_X, check_X_y, fit_context, refuse_no_weight
 from fastgd._engines.protocol import LINEAR
-from fastgd._sklearn_callbacks import CallbackSupport
+from fastgd._monitoring.sklearn_callbacks import CallbackSupport
+from fastgd._monitoring.undo import or_as_before
+from fastgd._monitoring.watching import Given, TrainingWatch, watched
+from fastgd._parameters import resolve
+from fastgd._parameters.checked_once import CheckedOnce
 from fastgd._training.divergence import Diverged
 from fastgd._training.linear import in_memory, train
 from fastgd._training.progress import History, Progress, Settings, cut_back_on_failure
 from fastgd._training.stopping import Score
 from fastgd._training.trainer import warn_if_unfinished
-from fastgd._undo import or_as_before
-from fastgd._validation import check_weight, check_X, check_X_y, fit_context, refuse_no_weight
-from fastgd._watching import Given, TrainingWatch, watched
 from fastgd.kernels.losses import LOSSES
 from fastgd.kernels.optimizers import OPTIMIZERS, Sgd
 from fastgd.kernels.penalties import Bounded, ElasticNet
@@ -327,7 +327,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
         full = n_visited if full_batch is None else full_batch
         batch_size = full if self.batch_size == "full" else min(self.batch_size, n_visited)
         # by the constructor's max_iter, so that partial_fit of 2 + 3 epochs goes on as of 5
-        schedule = _resolve.schedule(
+        schedule = resolve.schedule(
             self, rule.loss, rule.optimizer, -(-n_visited // batch_size), self.max_iter
         )
         return Settings(
@@ -346,13 +346,13 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
     def _rule(self, loss: Any, *, sparse: bool) -> Rule:
         """Return what a step does, from the constructor's parameters."""
         optimizer = self._optimizer_tag(loss, sparse=sparse)
-        transform = _resolve.transform(self.clip_norm, self.clip_value, self.quantize)
+        transform = resolve.transform(self.clip_norm, self.clip_value, self.quantize)
         return Rule(loss, self._penalty_tag(), optimizer, bool(self.fit_intercept), transform)
 
     def _optimizer_tag(self, loss: Any, *, sparse: bool) -> Any:
         """Return the optimizer; scikit-learn calls the passive-aggressive ones learning rates."""
         if self.learning_rate not in PASSIVE_AGGRESSIVE:
-            return _resolve.optimizer(self.optimizer, sparse=sparse)
+            return resolve.optimizer(self.optimizer, sparse=sparse)
         if type(loss) is not type(LOSSES[self._passive_aggressive_loss]):
             raise ValueError(
                 f"Learning rate '{self.learning_rate}' only works with loss "
@@ -363,11 +363,11 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
                 f"Learning rate '{self.learning_rate}' is an optimizer of its own and goes with "
                 f"optimizer='sgd'; got {self.optimizer!r}."
             )
-        return _resolve.passive_aggressive(self.learning_rate)
+        return resolve.passive_aggressive(self.learning_rate)
 
     def _penalty_tag(self) -> Any:
         """Return the penalty's strengths, and its bounds."""
-        tag = _resolve.penalty(self.penalty, self.alpha, self.l1_ratio)
+        tag = resolve.penalty(self.penalty, self.alpha, self.l1_ratio)
         if not self.positive:
             return tag
         if not isinstance(tag, ElasticNet):

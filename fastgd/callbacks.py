@@ -20,8 +20,8 @@ from typing import Any
 
 import joblib
 
-from fastgd._display import be_heard, figures_of, has_rate, target_of, unit_of
-from fastgd._watching import View
+from fastgd._monitoring.display import be_heard, figures_of, has_rate, target_of, unit_of
+from fastgd._monitoring.watching import View
 from fastgd.kernels._files import remove_stale, whole_file
 
 __all__ = [

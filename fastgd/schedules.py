@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd import _fields
+from fastgd._parameters import fields
 from fastgd.kernels import losses
 
 __all__ = [
@@ -60,14 +60,14 @@ LEAST_CHANGE = 1e-8  # PyTorch's: a plateau changes a rate by more than that, or
 
 # A name means the same in all schedules, and so does what is allowed for it.
 _ALLOWED = {
-    **dict.fromkeys(("eta0", "gamma", "power", "alpha", "t0"), _fields.POSITIVE),
-    **dict.fromkeys(("length", "every", "period", "warm_up"), _fields.POSITIVE),
-    **dict.fromkeys(("eta_min", "end", "patience"), _fields.AT_LEAST_ZERO),
-    **dict.fromkeys(("multiplier", "start_divisor", "end_divisor"), _fields.AT_LEAST_ONE),
-    **dict.fromkeys(("start", "share_up", "threshold"), _fields.SHARE),
-    "divisor": _fields.ABOVE_ONE,
-    "factor": _fields.INSIDE,
-    "unit": _fields.Allowed("'epoch' or 'step'", lambda word: word in (EPOCH, STEP)),
+    **dict.fromkeys(("eta0", "gamma", "power", "alpha", "t0"), fields.POSITIVE),
+    **dict.fromkeys(("length", "every", "period", "warm_up"), fields.POSITIVE),
+    **dict.fromkeys(("eta_min", "end", "patience"), fields.AT_LEAST_ZERO),
+    **dict.fromkeys(("multiplier", "start_divisor", "end_divisor"), fields.AT_LEAST_ONE),
+    **dict.fromkeys(("start", "share_up", "threshold"), fields.SHARE),
+    "divisor": fields.ABOVE_ONE,
+    "factor": fields.INSIDE,
+    "unit": fields.Allowed("'epoch' or 'step'", lambda word: word in (EPOCH, STEP)),
 }
 _LENGTHS = {"length", "every", "period", "warm_up"}  # what is counted in ``unit``
 
@@ -79,7 +79,7 @@ class Schedule(ABC):
     def __post_init__(self) -> None:
         """Refuse what is out of range."""
         given = {name: value for name, value in vars(self).items() if value is not None}
-        _fields.check("schedule", self, given, _ALLOWED)
+        fields.check("schedule", self, given, _ALLOWED)
 
     def __call__(self, t: FloatArray) -> FloatArray:
         """Return the rates of the steps with numbers ``t``."""
@@ -310,7 +310,7 @@ class MultiStep(Schedule):
             or not np.isfinite(given).all()
             or (np.diff(given, prepend=0) <= 0).any()
         ):
-            _fields.refuse("schedule", self, "milestones", "> 0 and strictly increasing")
+            fields.refuse("schedule", self, "milestones", "> 0 and strictly increasing")
         object.__setattr__(self, "milestones", tuple(given.tolist()))
 
     def _defaults(self, length: float) -> dict[str, Any]:
@@ -558,7 +558,7 @@ class WarmUp(Schedule):
         """Refuse numbers out of range, and what cannot be called."""
         super().__post_init__()
         if not callable(self.schedule) or isinstance(self.schedule, type):
-            _fields.refuse("schedule", self, "schedule", "a schedule or another callable")
+            fields.refuse("schedule", self, "schedule", "a schedule or another callable")
 
     def _defaults(self, length: float) -> dict[str, Any]:
         return {"length": length / 20}

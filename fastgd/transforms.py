@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastgd import _resolve
+from fastgd._parameters import resolve
 from fastgd.kernels import transforms
 from fastgd.kernels.transforms import TRANSFORMS, Clip, Qsgd, SignScale, TernGrad, TopK
 
@@ -56,7 +56,7 @@ def encode(quantizer: Any, gradient: ArrayLike, seed: int, step: int) -> NDArray
         If there is no such quantizer, or the gradient is of another dtype.
     """
     vector = np.asarray(gradient).reshape(-1)
-    return transforms.encode(_resolve.quantizer(quantizer), vector, int(seed), int(step))
+    return transforms.encode(resolve.quantizer(quantizer), vector, int(seed), int(step))
 
 
 def decode(quantizer: Any, payload: Any, size: int, dtype: DTypeLike) -> NDArray[Any]:
@@ -79,4 +79,4 @@ def decode(quantizer: Any, payload: Any, size: int, dtype: DTypeLike) -> NDArray
     ValueError
         If the payload was not written by this quantizer from a gradient of this size and dtype.
     """
-    return transforms.decode(_resolve.quantizer(quantizer), payload, int(size), np.dtype(dtype))
+    return transforms.decode(resolve.quantizer(quantizer), payload, int(size), np.dtype(dtype))

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from fastgd._data.source import Block, Data
-from fastgd._validation import as_rows, frozen
+from fastgd._data.validation import as_rows, frozen
 from fastgd.kernels.sampling import shuffled_runs
 
 Pair = tuple[Any, Any]  # X and y of some rows; y is None where there are no targets

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from fastgd._data.order import Order
-from fastgd._validation import as_rows, frozen
+from fastgd._data.validation import as_rows, frozen
 from fastgd.kernels.rows import CSR, Dense
 
 

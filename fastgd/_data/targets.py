@@ -14,9 +14,9 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils.class_weight import compute_class_weight
 
-from fastgd import _resolve
 from fastgd._data.source import Data
-from fastgd._validation import binary_targets, check_targets, encode_labels
+from fastgd._data.validation import binary_targets, check_targets, encode_labels
+from fastgd._parameters import resolve
 from fastgd.kernels.losses import LOG, link_of, negative, predictions
 
 NONE = np.empty(0)
@@ -253,7 +253,7 @@ class Regression(Targets):
         if link_of(self.loss) != LOG:
             return raw
         found = np.empty(raw.size)
-        loss = _resolve.in_dtype(self.loss, found.dtype)
+        loss = resolve.in_dtype(self.loss, found.dtype)
         predictions(loss, raw.ravel().astype(np.float64), found)
         return found.astype(raw.dtype, copy=False).reshape(raw.shape)
 

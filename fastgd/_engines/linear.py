@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd import _resolve
 from fastgd._data.source import Block, Source
 from fastgd._engines.protocol import (
     LINEAR,
@@ -22,6 +21,7 @@ from fastgd._engines.protocol import (
     total,
 )
 from fastgd._engines.updates import Updates
+from fastgd._parameters import resolve
 from fastgd._training.progress import Progress
 from fastgd.kernels import sgd, sgd_multi
 from fastgd.kernels.frames import Plain, Scaled, Tied
@@ -61,7 +61,7 @@ class LinearEngine:
         params, dtype = progress.params, progress.params.dtype
         if self._rule is None:
             self._resolve(params.shape, dtype)
-        _resolve.start_within(self._asked.penalty, params, self.layout)
+        resolve.start_within(self._asked.penalty, params, self.layout)
         self._remember(progress)
         kind = _OneOutput if params.ndim == 1 else _ManyOutputs
         self.uses_blas = kind is _ManyOutputs or batch_size > 1
@@ -79,14 +79,14 @@ class LinearEngine:
     def _resolve(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         """Make of the rule what kernels of this dtype take."""
         rule = self._asked
-        _resolve.check_together(rule.loss, rule.penalty, rule.optimizer)
+        resolve.check_together(rule.loss, rule.penalty, rule.optimizer)
         self.is_one_problem = len(shape) == 1 or hasattr(rule.loss, "gradient_row")
-        penalty = _resolve.spread(rule.penalty, shape)
-        specs = [_resolve.in_dtype(spec, dtype) for spec in (rule.loss, penalty, rule.optimizer)]
+        penalty = resolve.spread(rule.penalty, shape)
+        specs = [resolve.in_dtype(spec, dtype) for spec in (rule.loss, penalty, rule.optimizer)]
         self._rule = Rule(
             *specs,
             rule.fit_intercept,
-            _resolve.transform_in_dtype(rule.transform, dtype, is_shared=self.is_one_problem),
+            resolve.transform_in_dtype(rule.transform, dtype, is_shared=self.is_one_problem),
         )
         if len(shape) == 2:
             self._rule = _many(self._rule, shape[1])
@@ -154,7 +154,7 @@ class LinearEngine:
         plain = LinearEngine(Rule(self._asked.loss, penalty, Sgd(), self._asked.fit_intercept))
         progress = Progress.begin(params, Sgd(), average=False, seed=0)
         plain.allocate(progress, source, min(source.n_rows, EVALUATED_ROWS))
-        length = 1.0 / max(1.0, 2.0 * _resolve.largest_l2(penalty))
+        length = 1.0 / max(1.0, 2.0 * resolve.largest_l2(penalty))
         step = Plan(1, plain.step_coefficients(np.array([length]), 1), 1, 1, 0, source.unit)
         loss, cost = plain._add_up(source, step)
         before = progress.params.copy()
@@ -193,7 +193,7 @@ class LinearEngine:
     def last_decay(self, coefficients: NDArray[np.float64]) -> float:
         """Return which share of a coefficient the last step's decay asks for; 0 if unknown."""
         optimizer = self._asked.optimizer
-        strength = _resolve.largest_l2(self._asked.penalty)
+        strength = resolve.largest_l2(self._asked.penalty)
         if strength == 0.0 or not hasattr(optimizer, "lengths"):
             return 0.0
         return float(type(optimizer).lengths(optimizer, coefficients[-1:])[0]) * strength

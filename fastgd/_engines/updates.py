@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgd._engines.protocol import Layout
-from fastgd._resolve import in_dtype
+from fastgd._parameters.resolve import in_dtype
 from fastgd._training.progress import Progress
 from fastgd.kernels import frames, optimizers, penalties
 from fastgd.kernels.optimizers import VELOCITY, skipped_steps_of

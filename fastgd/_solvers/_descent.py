@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastgd._observer import UNWATCHED, Observer
+from fastgd._monitoring.observer import UNWATCHED, Observer
 from fastgd._solvers._certificates import can_prove, certify, quick_gap
 from fastgd._solvers._implicit import Implicit
 from fastgd._solvers._precondition import (
@@ -139,7 +139,7 @@ class _Descent:
         self.history = History([], [])
         self.n_passes, self.n_reported = 0, 0  # that to the first point is not counted
         self.lower, self.last_proof = problem.lowest_objective, np.inf  # of the optimum
-        self.shown = -np.inf  # as far as what has been shown at any point goes
+        self.shown = np.inf  # the least that was shown at any point: later ones are lower
         self.since, self.is_stuck, self.is_fresh = 0, False, isinstance(metric, Implicit)
         self.is_short = False  # whether the last step of a fresh metric was, by far
         self.trusted = self._trust(metric) if is_exact(problem, metric) else None
@@ -155,7 +155,7 @@ class _Descent:
             self.trail[len(self.objectives) - 1 :] = [decrement]
             self.left, is_shown = self._suboptimality(decrement)
             if is_shown and self.goal.is_careful:
-                self.shown = max(self.shown, self.point.objective - self.left)
+                self.shown = min(self.shown, self.left)
             needs_proof = self._needs_proof(is_shown)
             if needs_proof and self._postpones_proof():
                 if self._is_told_to_stop():
@@ -195,7 +195,7 @@ class _Descent:
         self.n_passes = max(self.n_passes, 1)  # one entry at least, of the first point
         self._is_told_to_stop()  # of passes that found nothing lower
         floor = self.problem.rounding(self.point.objective)
-        left = min(self.left, max(self.point.objective - self.shown, 0.0))
+        left = min(self.left, self.shown)
         return Outcome(self.point, self.metric, left, *self.history, not self.stages, floor)
 
     # -- the suboptimality ----------------------------------------------------------------------
@@ -344,7 +344,7 @@ class _Descent:
         left = NEWTON_CAUTION * decrement
         if left > self._target():
             return False
-        self.left, self.shown = left, max(self.shown, self.point.objective - left)
+        self.left, self.shown = left, min(self.shown, left)
         return True
 
     # -- the metric -----------------------------------------------------------------------------
@@ -624,7 +624,8 @@ def _further(problem: Problem, point: Point, reached: Point, budget: int) -> tup
         if not best >= LONGER * length:
             break
         best = min(best, MOST_LONGER * length)
-        further, tries = evaluate(problem, point.u + best * step), tries + 1
+        there = np.maximum((point.u + best * step).T, problem.lowest).T
+        further, tries = evaluate(problem, there), tries + 1
         if not further.objective < reached.objective:
             break
         reached, length = further, best

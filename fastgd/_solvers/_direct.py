@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpocon, dpotrf, dpotrs
 
-from fastgd._observer import Model
+from fastgd._monitoring.observer import Model
+from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._certificates import penalty_terms
 from fastgd._solvers._columns import as_dense
 from fastgd._solvers._l1_model import minimise_model
 from fastgd._solvers._task import Effort, Solution, State, Task
-from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
 from fastgd.kernels.rows import Dense
 

@@ -19,9 +19,9 @@ import numpy as np
 import scipy.linalg as sl
 from numpy.typing import NDArray
 
+from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._columns import as_matrix
 from fastgd._solvers._task import Solution, Task
-from fastgd._threads import one_blas_thread
 from fastgd.kernels.rows import Dense
 
 Floats = NDArray[np.float64]

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from fastgd._observer import Silenced
+from fastgd._monitoring.observer import Silenced
+from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._certificates import certify
 from fastgd._solvers._descent import Goal, Outcome, descend, is_exact
 from fastgd._solvers._implicit import Implicit
@@ -43,7 +44,6 @@ from fastgd._solvers._problem import (
 from fastgd._solvers._requirements import Requires
 from fastgd._solvers._sample import draw
 from fastgd._solvers._task import Effort, Solution, State, Task
-from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
 from fastgd.kernels.objective import total_loss
 

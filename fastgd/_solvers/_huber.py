@@ -31,7 +31,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
-from fastgd._observer import Model, Observer, Scaled, Silenced
+from fastgd._monitoring.observer import Model, Observer, Scaled, Silenced
+from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._descent import Goal, descend
 from fastgd._solvers._dual_points import (
     balanced,
@@ -52,7 +53,6 @@ from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
 from fastgd._solvers._stored import rounded
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._solvers._units import units_of
-from fastgd._threads import one_blas_thread
 from fastgd.kernels.losses import EpsilonInsensitive, Huber
 from fastgd.kernels.objective import predict_raw
 

@@ -25,6 +25,15 @@ Floats = NDArray[np.float64]
 SWEEPS, MOST_STAGES, FIRST_WAIT = 8, 125, 4  # sweeps of a stage; stages to the first exact step
 MOST_EXACT = 60  # exact steps
 WORTHWHILE = 1.0  # times what a stage gained: an exact step that gains more is taken after each
+MORE_FLOOR = (
+    0.0,
+    1e-9,
+    1e-6,
+    1e-3,
+    1.0,
+)  # on the diagonal, where rounding decides what the minimum is
+RESOLVED = 0.1
+EPSILON = float(np.finfo(np.float64).eps)
 LEAST_GAIN = 1e-4  # of all that was gained: an exact step that gains less has shown the minimum
 
 
@@ -41,6 +50,33 @@ def minimise_model(
     accuracy : float
         Sweeps end where no coordinate's move is worth more than this part of the largest.
     """
+    root = np.sqrt(np.maximum(np.diagonal(full), 0.0))
+    largest = np.outer(root, root)  # of a positive matrix, and what rounding may have exceeded
+    full = np.clip(full, -largest, largest)
+    for more in MORE_FLOOR:
+        firm = full
+        if more > 0.0:
+            firm = full.copy()
+            firm[np.diag_indices_from(firm)] *= 1.0 + more
+        step, gain = _minimised(firm, gradient, params, sides, accuracy)
+        if _is_resolved(firm, gradient, step):
+            break
+    return step, gain
+
+
+def _is_resolved(full: Floats, gradient: Floats, step: Floats) -> bool:
+    """Tell whether rounding of H p is small beside the gradient: else p is made of it."""
+    diagonal = np.diagonal(full)
+    scale = np.divide(1.0, np.sqrt(diagonal), out=np.zeros_like(diagonal), where=diagonal > 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        noise = EPSILON * float(np.max(np.abs(full) @ np.abs(step) * scale, initial=0.0))
+    return bool(noise <= RESOLVED * np.max(np.abs(gradient) * scale, initial=0.0))
+
+
+def _minimised(
+    full: Floats, gradient: Floats, params: Floats, sides: Floats, accuracy: float
+) -> tuple[Floats, float]:
+    """Sweep, and step to the support's minimum, until neither gains much."""
     step, largest, gain = np.zeros(params.shape[0]), 0.0, 0.0
     wait, next_wait, n_exact = FIRST_WAIT, FIRST_WAIT, 0
     for stage in range(MOST_STAGES):
@@ -57,10 +93,11 @@ def minimise_model(
             break
         more, n_solved = _to_minimum_of_support(full, gradient, params, sides, step)
         n_exact += n_solved
+        gain += more
         if has_settled and more <= LEAST_GAIN * gain:
             break
-        next_wait = 1 if more > WORTHWHILE * (gain - before) else 2 * next_wait
-        wait, gain = next_wait, gain + more
+        next_wait = 1 if more > WORTHWHILE * (gain - more - before) else 2 * next_wait
+        wait = next_wait
     return step, gain
 
 

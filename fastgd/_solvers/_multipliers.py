@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from fastgd._observer import Silenced
+from fastgd._monitoring.observer import Silenced
 from fastgd._solvers._descent import Goal, descend
 from fastgd._solvers._dual_points import Certificate, Kinks, certify, loss_of, predictions, renewed
 from fastgd._solvers._interior import Ended, Found, Target

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd._observer import Model
+from fastgd._monitoring.observer import Model
+from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._certificates import ACCEPTED, ALLOWANCE, penalty_terms
 from fastgd._solvers._columns import as_dense
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64
 from fastgd._solvers._direct import CONSTANT, are_plain, is_nearly_dense, is_plain
 from fastgd._solvers._problem import is_deviance, least_and_terms
 from fastgd._solvers._task import Effort, Solution, State, Task
-from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
 from fastgd.kernels.newton import (
     EPSILON,

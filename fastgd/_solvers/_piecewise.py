@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from fastgd._observer import Scaled
+from fastgd._monitoring.observer import Scaled
+from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._costs import LARGEST_MATRIX
 from fastgd._solvers._dual_points import kinks_of, products_with, rounding_of, rounding_of_gap
 from fastgd._solvers._gd import finished_tolerance
@@ -15,7 +16,6 @@ from fastgd._solvers._precondition import factorise, products, solve
 from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
 from fastgd._solvers._requirements import Requires
 from fastgd._solvers._task import Effort, Solution, State, Task
-from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
 
 LARGEST_ROWS = 3000  # of a matrix of the rows: as much memory and work as the largest metric

@@ -13,7 +13,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from fastgd._observer import Model
+from fastgd._monitoring.observer import Model
+from fastgd._runtime.threads import in_threads
 from fastgd._solvers import _costs
 from fastgd._solvers._columns import moments_of
 from fastgd._solvers._costs import (
@@ -24,7 +25,6 @@ from fastgd._solvers._costs import (
 )
 from fastgd._solvers._task import Task
 from fastgd._solvers._units import units_of
-from fastgd._threads import in_threads
 from fastgd.kernels import losses
 from fastgd.kernels.objective import (
     Frame,

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.linalg as sl
 from numpy.typing import NDArray
 
+from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._descent import MORE_CAUTION, NEWTON_CAUTION, Goal, Outcome, left_of
 from fastgd._solvers._gd import certified, finished_tolerance, null_model
 from fastgd._solvers._precondition import (
@@ -27,7 +28,6 @@ from fastgd._solvers._problem import Floats, Point, Problem, evaluate, from_raw,
 from fastgd._solvers._requirements import Requires
 from fastgd._solvers._sample import draw
 from fastgd._solvers._task import Effort, Solution, State, Task
-from fastgd._threads import one_blas_thread
 from fastgd.kernels.losses import usual_curvature
 from fastgd.kernels.objective import weigh_rows
 from fastgd.kernels.saga import Samples, Shape, Table, saga_pass, saga_pass_softmax

@@ -4,13 +4,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastgd._observer import Model, Observer
+from fastgd._monitoring.observer import Model, Observer
+from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._certificates import ALLOWANCE
 from fastgd._solvers._requirements import Requires
 from fastgd._solvers._sdca_multi import ManyOutputs
 from fastgd._solvers._sdca_one import OneOutput
 from fastgd._solvers._task import Effort, Solution, Task
-from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
 from fastgd.kernels.rows import Dense
 from fastgd.kernels.sampling import shuffled_runs

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastgd._data.validation import fits_in
 from fastgd._solvers._columns import as_matrix
 from fastgd._solvers._problem import Floats, objective_of
 from fastgd._solvers._task import Solution, Task
 from fastgd._solvers._units import Units, units_of
-from fastgd._validation import fits_in
 from fastgd.kernels import losses
 from fastgd.kernels.objective import predict_raw, total_loss
 from fastgd.kernels.rows import Dense

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd._observer import UNWATCHED, Observer
+from fastgd._monitoring.observer import UNWATCHED, Observer
 
 
 class Task(NamedTuple):

@@ -20,10 +20,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from fastgd._observer import Model, Observer
+from fastgd._data.validation import as_rows, frozen
+from fastgd._monitoring.observer import Model, Observer
 from fastgd._solvers._columns import as_matrix, moments_of
 from fastgd._solvers._task import Effort, Solution, Task
-from fastgd._validation import as_rows, frozen
 from fastgd.kernels import losses
 from fastgd.kernels.rows import CSR, Dense
 

@@ -19,11 +19,11 @@ import scipy.linalg as sl
 import scipy.sparse as sp
 from scipy.linalg.lapack import dpstrf
 
-from fastgd._observer import Model, Observer
+from fastgd._monitoring.observer import Model, Observer
+from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._costs import is_scattered
 from fastgd._solvers._problem import Floats, frame_of
 from fastgd._solvers._task import Effort, Solution, State, Task
-from fastgd._threads import one_blas_thread
 from fastgd.kernels.rows import Dense
 
 # The products of all rows cost n/16 passes or so over a dense table, by BLAS, and the steps after

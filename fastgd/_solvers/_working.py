@@ -18,7 +18,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from fastgd._observer import Silenced
+from fastgd._monitoring.observer import Silenced
+from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers import _costs
 from fastgd._solvers._descent import Goal, Outcome, descend
 from fastgd._solvers._gd import certified, finished_tolerance, null_model, scale_of
@@ -34,7 +35,6 @@ from fastgd._solvers._problem import (
     pose,
 )
 from fastgd._solvers._task import Effort, Solution, State, Task
-from fastgd._threads import one_blas_thread
 from fastgd.kernels import losses
 from fastgd.kernels.objective import Frame
 from fastgd.kernels.rows import CSR, Dense

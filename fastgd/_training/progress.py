@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd._resolve import Schedule
+from fastgd._parameters.resolve import Schedule
 from fastgd.schedules import Course
 
 History = dict[str, list[float]]

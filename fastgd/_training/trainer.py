@@ -27,9 +27,9 @@ from fastgd._engines.protocol import (
     is_finite,
     total,
 )
-from fastgd._observer import Observer
-from fastgd._resolve import Schedule
-from fastgd._threads import one_blas_thread
+from fastgd._monitoring.observer import Observer
+from fastgd._parameters.resolve import Schedule
+from fastgd._runtime.threads import one_blas_thread
 from fastgd._training.divergence import Diverged, Guard, warn_of_decay
 from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Stopping

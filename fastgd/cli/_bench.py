@@ -14,9 +14,8 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
-from fastgd import _demo
 from fastgd._readers.errors import Misuse
-from fastgd.cli import _models
+from fastgd.cli import _demo, _models
 from fastgd.cli._names import CLASSIFICATION, MODELS, NOVELTY
 from fastgd.cli._terminal import note, progress, result
 

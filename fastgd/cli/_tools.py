@@ -10,7 +10,7 @@ from fastgd.cli._terminal import counted, result, say
 
 def warmup(args: argparse.Namespace) -> int:
     """Compile the usual kernels, so that no first fit has to wait."""
-    started = import_module("fastgd._warmup")
+    started = import_module("fastgd._runtime.warmup")
     dtypes = tuple(args.dtype) if args.dtype else ("float32", "float64")
     n_kernels = started.warmup(progress=not args.quiet, dtypes=dtypes, sparse=args.sparse)
     say(f"{counted(n_kernels, 'kernel')} compiled", quiet=args.quiet)
@@ -20,7 +20,7 @@ def warmup(args: argparse.Namespace) -> int:
 def demo(args: argparse.Namespace) -> int:
     """Train three models beside scikit-learn's."""
     check_output(args.output)
-    from fastgd import _demo
+    from fastgd.cli import _demo
 
     _demo.run(args.output)
     return 0

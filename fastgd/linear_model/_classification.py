@@ -8,7 +8,7 @@ from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from fastgd._validation import classes_and_codes
+from fastgd._data.validation import classes_and_codes
 from fastgd.linear_model._solved import SolvedModel
 
 

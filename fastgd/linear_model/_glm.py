@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import d2_tweedie_score
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastgd._undo import or_as_before
-from fastgd._validation import check_targets, fit_context
-from fastgd._watching import Given, SolvingWatch, watched
+from fastgd._data.validation import check_targets, fit_context
+from fastgd._monitoring.undo import or_as_before
+from fastgd._monitoring.watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import Gamma, Poisson, SquaredError, Tweedie
 from fastgd.linear_model._regression import SolvedRegressor
 from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import MultiOutputMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastgd._threads import threads
-from fastgd._undo import or_as_before
-from fastgd._validation import fit_context
-from fastgd._watching import Given, SolvingWatch, watched
+from fastgd._data.validation import fit_context
+from fastgd._monitoring.undo import or_as_before
+from fastgd._monitoring.watching import Given, SolvingWatch, watched
+from fastgd._runtime.threads import threads
 from fastgd.kernels.losses import SquaredError
 from fastgd.linear_model._parameters import check_elastic_net, check_ridge_solver
 from fastgd.linear_model._regression import Penalty, SolvedRegressor

@@ -10,11 +10,11 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import check_is_fitted
 
+from fastgd._data.validation import check_X_y, fit_context, in_dtype, inverse_strength
+from fastgd._monitoring.undo import or_as_before
+from fastgd._monitoring.watching import Given, SolvingWatch, watched
+from fastgd._runtime.threads import threads
 from fastgd._solvers._task import Solution, State, Task
-from fastgd._threads import threads
-from fastgd._undo import or_as_before
-from fastgd._validation import check_X_y, fit_context, in_dtype, inverse_strength
-from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.linear_model._classification import SolvedClassifier
 from fastgd.linear_model._parameters import check_number_of_classes, logistic_strength

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 
+from fastgd._data.validation import check_X_y, in_dtype
+from fastgd._monitoring.watching import Given
 from fastgd._solvers._task import Solution
-from fastgd._validation import check_X_y, in_dtype
-from fastgd._watching import Given
 from fastgd.linear_model._solved import FLOATS, SolvedModel
 
 Penalty = tuple[float, float]

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
 
+from fastgd._data.validation import fit_context
+from fastgd._monitoring.undo import or_as_before
+from fastgd._monitoring.watching import Given, SolvingWatch, watched
 from fastgd._solvers._auto import Answer
 from fastgd._solvers._huber import LEAST_SCALE, HuberStart, huber_as_stored, huber_with_scale
 from fastgd._solvers._task import Solution
 from fastgd._solvers._units import in_units
-from fastgd._undo import or_as_before
-from fastgd._validation import fit_context
-from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import Huber, Quantile
 from fastgd.linear_model._parameters import check_quantile_solver
 from fastgd.linear_model._regression import SolvedRegressor

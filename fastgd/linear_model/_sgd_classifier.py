@@ -13,9 +13,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted
 
-from fastgd import _resolve
 from fastgd._data.targets import Binary, Classes, Multiclass, Multilabel, OneVsRest
-from fastgd._validation import check_X_y, fit_context
+from fastgd._data.validation import check_X_y, fit_context
+from fastgd._parameters import resolve
 from fastgd.base import BaseSGD, SupervisedSGD, Validation
 from fastgd.kernels.losses import LOG, LOSSES, MULTINOMIAL, LogLoss, Softmax, has, kind_of, link_of
 
@@ -422,7 +422,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
 
     def _loss_tag(self) -> Any:
         """Return the loss, by the number of classes: the softmax is log_loss's for many."""
-        tag = _resolve.loss(self.loss, self.epsilon)
+        tag = resolve.loss(self.loss, self.epsilon)
         if link_of(tag) == LOG:
             raise ValueError(f"loss={self.loss!r} is for regression only: it predicts e^raw.")
         is_softmax, is_log = kind_of(tag) == MULTINOMIAL, isinstance(tag, LogLoss)

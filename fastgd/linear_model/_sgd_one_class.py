@@ -11,7 +11,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted
 
 from fastgd._data import targets
-from fastgd._validation import check_X, fit_context
+from fastgd._data.validation import check_X, fit_context
 from fastgd.base import BaseSGD, Validation
 from fastgd.kernels.losses import OneClass
 from fastgd.kernels.penalties import ElasticNet

@@ -7,9 +7,9 @@ from sklearn.base import RegressorMixin
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_array, column_or_1d
 
-from fastgd import _resolve
 from fastgd._data.targets import Regression
-from fastgd._validation import check_X_y, fit_context
+from fastgd._data.validation import check_X_y, fit_context
+from fastgd._parameters import resolve
 from fastgd.base import BaseSGD, SupervisedSGD, Validation
 from fastgd.kernels.losses import LOSSES, REGRESSION, kind_of
 
@@ -281,7 +281,7 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
         return Regression(self._loss_tag(), self._n_targets)
 
     def _loss_tag(self) -> Any:
-        tag = _resolve.loss(self.loss, self.epsilon)
+        tag = resolve.loss(self.loss, self.epsilon)
         if kind_of(tag) != REGRESSION:
             raise ValueError(f"loss={self.loss!r} is for classes; SGDRegressor has numbers as y.")
         return tag

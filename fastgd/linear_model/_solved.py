@@ -20,15 +20,15 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastgd._checked_once import CheckedOnce
 from fastgd._data.arrays import is_plain
-from fastgd._sklearn_callbacks import CallbackSupport
+from fastgd._data.validation import as_rows, check_weight, refuse_extreme_weight
+from fastgd._monitoring.sklearn_callbacks import CallbackSupport
+from fastgd._monitoring.watching import SolvingWatch
+from fastgd._parameters.checked_once import CheckedOnce
+from fastgd._runtime.threads import in_threads, one_blas_thread
 from fastgd._solvers._auto import SOLVERS, Answer, solve
 from fastgd._solvers._problem import objective_of
 from fastgd._solvers._task import Effort, Solution, State, Task
-from fastgd._threads import in_threads, one_blas_thread
-from fastgd._validation import as_rows, check_weight, refuse_extreme_weight
-from fastgd._watching import SolvingWatch
 
 FLOATS = [np.float64, np.float32]
 MAX_SEED = np.iinfo(np.int32).max

@@ -9,10 +9,10 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fastgd._data.validation import check_X_y, fit_context, in_dtype, inverse_strength
+from fastgd._monitoring.undo import or_as_before
+from fastgd._monitoring.watching import Given, SolvingWatch, watched
 from fastgd._solvers._task import Solution, State, Task
-from fastgd._undo import or_as_before
-from fastgd._validation import check_X_y, fit_context, in_dtype, inverse_strength
-from fastgd._watching import Given, SolvingWatch, watched
 from fastgd.kernels.losses import (
     EpsilonInsensitive,
     Hinge,

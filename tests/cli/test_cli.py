@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import fastgd
-from fastgd import _demo, cli
-from fastgd.cli import _information
+from fastgd import cli
+from fastgd.cli import _demo, _information
 
 
 @pytest.fixture

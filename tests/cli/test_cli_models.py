@@ -137,9 +137,9 @@ def test_a_log_link_needs_a_mean_above_zero():
 )
 def test_warmup_compiles_what_is_asked_for(words, asked, monkeypatch, capsys):
     calls = []
-    module = types.ModuleType("fastgd._warmup")
+    module = types.ModuleType("fastgd._runtime.warmup")
     module.warmup = lambda **wanted: calls.append(wanted) or 12
-    monkeypatch.setitem(sys.modules, "fastgd._warmup", module)
+    monkeypatch.setitem(sys.modules, "fastgd._runtime.warmup", module)
     assert cli.main(["warmup", *words]) == 0
     assert calls == [asked]
     assert capsys.readouterr().out == ("" if "--quiet" in words else "12 kernels compiled\n")

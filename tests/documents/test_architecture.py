@@ -1,4 +1,4 @@
-"""The rules of the architecture: who imports what, one place for numba's options, packaging."""
+"""Who may import whom, one place for numba's options, and a packaging that lists everything."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 KERNELS = sorted((ROOT / "kernels").rglob("*.py"))
 ABOVE = sorted(path for path in (ROOT / "fastgd").rglob("*.py") if "kernels" not in path.parts[:-1])
 
-KERNELS_MAY_IMPORT = {"numpy", "numba", "math", "typing", "fastgd.kernels"}
+KERNELS_MAY = {"numpy", "numba", "math", "typing", "fastgd.kernels"}
 # They adapt numba to the pattern, or keep what it compiled, and need the standard library for it,
 # and what numba stands on.
 JIT = ROOT / "kernels" / "_jit"
@@ -42,14 +42,14 @@ def is_within(name: str, modules: set[str]) -> bool:
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
-def test_kernels_and_package_are_found():
+def test_both_layers_are_found():
     assert {JIT / "_options.py", ROOT / "kernels" / "__init__.py"} <= set(KERNELS)
     assert ROOT / "fastgd" / "__init__.py" in ABOVE
 
 
 @pytest.mark.parametrize("path", KERNELS, ids=relative)
 def test_kernels_know_nothing_above_them(path):
-    allowed = KERNELS_MAY_IMPORT | (MACHINERY_MAY if path in MACHINERY else set())
+    allowed = KERNELS_MAY | (MACHINERY_MAY if path in MACHINERY else set())
     assert [name for name in imports_of(path) if not is_within(name, allowed)] == []
 
 
@@ -76,7 +76,12 @@ TRAINING = sorted((ROOT / "fastgd" / "_training").glob("*.py"))
 def test_the_trainer_knows_no_engine_and_no_kernel(path):
     """It speaks to the protocol; what a model's arithmetic is, and where, is an engine's."""
     allowed = {"fastgd._engines.protocol", "fastgd._data.source", "fastgd._training"}
-    allowed |= {"fastgd._observer", "fastgd._resolve", "fastgd._threads", "fastgd.schedules"}
+    allowed |= {
+        "fastgd._monitoring.observer",
+        "fastgd._parameters.resolve",
+        "fastgd._runtime.threads",
+        "fastgd.schedules",
+    }
     ours = [name for name in imports_of(path) if name.startswith("fastgd")]
     assert [name for name in ours if not is_within(name, allowed)] == []
 

@@ -9,10 +9,11 @@ import scipy.sparse as sp
 from sklearn.base import is_classifier
 
 import fastgd
-from fastgd import _resolve, losses, optimizers, penalties
+from fastgd import losses, optimizers, penalties
+from fastgd._data.validation import as_rows
+from fastgd._parameters import resolve as _resolve
 from fastgd._solvers._auto import solve
 from fastgd._solvers._task import Effort, Task
-from fastgd._validation import as_rows
 from tests.tables import ESTIMATOR_CASES
 
 X = np.random.default_rng(0).standard_normal((40, 5))

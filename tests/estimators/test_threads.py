@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from fastgd import LinearRegression, LinearSVC, LogisticRegression, SGDClassifier, _threads
-from fastgd._threads import (
+from fastgd import LinearRegression, LinearSVC, LogisticRegression, SGDClassifier
+from fastgd._runtime import threads as _threads
+from fastgd._runtime.threads import (
     _blas_libraries,
     _set_threads,
     in_threads,

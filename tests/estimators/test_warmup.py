@@ -5,7 +5,8 @@ import pytest
 from scipy import sparse
 
 import fastgd
-from fastgd import _warmup, linear_model
+from fastgd import linear_model
+from fastgd._runtime import warmup as _warmup
 from fastgd.kernels._jit import _cache
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from fastgd._threads import threads
+from fastgd._runtime.threads import threads
 from tests.fuzz.cases import SPARSE, Case, laid_out
 from tests.fuzz.objectives import Pose, Wide, params_of, pose_of, summed, value
 from tests.fuzz.reference import best_of

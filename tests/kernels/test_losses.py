@@ -5,7 +5,7 @@ import pytest
 import sklearn._loss.loss as of_sklearn
 from sklearn.linear_model import _sgd_fast
 
-from fastgd._resolve import in_dtype
+from fastgd._parameters.resolve import in_dtype
 from fastgd.kernels import losses
 from fastgd.kernels._jit import helper
 from tests import naive as plain

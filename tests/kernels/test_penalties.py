@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize, minimize_scalar
 
-from fastgd import _resolve
+from fastgd._parameters import resolve as _resolve
 from fastgd.kernels import penalties
 from fastgd.kernels.optimizers import cumulative_times
 from fastgd.kernels.penalties import Bounded, ElasticNet, GroupLasso, MaxNorm, Weighted

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastgd._validation import as_rows, frozen
+from fastgd._data.validation import as_rows, frozen
 from fastgd.kernels import rows as of
 from fastgd.kernels._jit import helper
 from fastgd.kernels.rows import CSR

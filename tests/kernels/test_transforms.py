@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fastgd import _resolve
 from fastgd._engines import updates
+from fastgd._parameters import resolve as _resolve
 from fastgd._training import trainer
 from fastgd.kernels import frames, transforms
 from fastgd.kernels.sgd import Rule, sgd_batches, sgd_epochs

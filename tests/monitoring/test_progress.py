@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import scale
 
 import fastgd
-from fastgd import _interrupt
+from fastgd._monitoring import interrupt as _interrupt
 from fastgd._training import trainer
 
 ROOT = Path(__file__).parents[2]
@@ -131,7 +131,7 @@ def test_lines_are_seen_once_whoever_configures_logging():
 COMPILE = """
 import logging, sys, time
 import numpy as np
-from fastgd import _display
+from fastgd._monitoring import display as _display
 from fastgd.kernels.sampling import shuffled_rows, shuffled_runs
 
 verbose, patience, pause, *words = sys.argv[1:]
@@ -379,7 +379,7 @@ LONG = """
 import signal, time, warnings
 import numpy as np
 import fastgd
-from fastgd import _interrupt
+from fastgd._monitoring import interrupt as _interrupt
 
 def say(view):
     if view.epoch == 5:

@@ -10,10 +10,10 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.model_selection import cross_val_predict
 
 import fastgd
+from fastgd._data.validation import as_rows, classes_and_codes
 from fastgd._solvers._problem import frame_of, pose
 from fastgd._solvers._task import Task
 from fastgd._solvers._units import units_of
-from fastgd._validation import as_rows, classes_and_codes
 from fastgd.kernels import losses
 
 LAYOUTS = {"dense": np.asarray, "csr": sp.csr_matrix, "csc": sp.csc_matrix}

@@ -7,6 +7,7 @@ import textwrap
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.optimize import minimize
 from sklearn import linear_model as theirs
 
 import fastgd
@@ -496,3 +497,46 @@ def test_a_dense_l1_step_solves_its_model(rng):
     assert np.all(np.abs(slope[~inside]) <= 0.1 + 1e-5)
     model = gradient @ step + 0.5 * step @ full @ step + 0.1 * np.abs(step).sum()
     assert gain == pytest.approx(-model, rel=1e-9)
+
+
+def least_of_model(full, gradient, params, sides):
+    """Return the least value of g'p + p'H p / 2 + t |u + p|, by L-BFGS in both signs' parts."""
+    size = params.shape[0]
+
+    def value(parts):
+        p = parts[:size] - parts[size:] - params
+        slope = gradient + full @ p
+        grown = np.concatenate([slope, -slope]) + np.tile(sides[0], 2)
+        return (gradient + 0.5 * full @ p) @ p + sides[0] @ (parts[:size] + parts[size:]), grown
+
+    start = np.concatenate([np.maximum(params, 0.0), np.maximum(-params, 0.0)])
+    words = {"maxiter": 100_000, "maxfun": 1_000_000, "ftol": 0.0, "gtol": 1e-12}
+    bounds = [(0.0, None)] * size + [(0.0, 0.0 if low == 0.0 else None) for low in sides[1]]
+    return minimize(value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=words).fun
+
+
+@pytest.mark.parametrize("lowest", [-np.inf, 0.0])
+@pytest.mark.parametrize("offset", [0.0, 30.0])
+def test_the_l1_model_is_minimised_where_columns_are_nearly_dependent(rng, lowest, offset):
+    Z = offset + rng.normal(size=(60, 20))
+    Z /= np.sqrt(np.mean(Z**2, axis=0))
+    full, gradient = Z.T @ Z / 60, rng.normal(size=20)
+    sides = np.stack([np.full(20, 0.05), np.full(20, lowest)])
+    params = np.maximum(rng.normal(size=20), lowest)
+    step, gain = minimise_model(full, gradient, params, sides, 1e-6)
+    assert np.all(params + step >= lowest)
+    at = params + step
+    value = (gradient + 0.5 * full @ step) @ step + 0.05 * np.abs(at).sum()
+    assert 0.05 * np.abs(params).sum() - value == pytest.approx(gain, rel=1e-8)
+    least = least_of_model(full, gradient, params, sides)
+    assert value <= least + 1e-6 * gain
+
+
+def test_the_l1_model_of_a_matrix_made_of_rounding_stays_finite(rng):
+    full = 1e-16 * rng.normal(size=(10, 10))
+    full = full + full.T
+    np.fill_diagonal(full, [1e-30] * 5 + [1.0] * 5)
+    sides = np.stack([np.full(10, 1e-9), np.full(10, -np.inf)])
+    step, gain = minimise_model(full, 1e-9 * rng.normal(size=10), np.zeros(10), sides, 1e-6)
+    assert np.all(np.isfinite(step))
+    assert np.isfinite(gain)

@@ -9,8 +9,8 @@ from sklearn import linear_model as sk
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
+from fastgd._runtime.warmup import _data
 from fastgd._solvers import _auto
-from fastgd._warmup import _data
 from fastgd.kernels import newton as kernel
 from fastgd.kernels.losses import LogLoss
 

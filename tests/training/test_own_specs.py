@@ -13,11 +13,11 @@ import scipy.sparse as sp
 from scipy.optimize import minimize
 
 import fastgd
-from fastgd import _resolve
+from fastgd._data.validation import as_rows
 from fastgd._engines.updates import kind_of_frame
+from fastgd._parameters import resolve as _resolve
 from fastgd._solvers._auto import choose, solve
 from fastgd._solvers._task import Effort, Task
-from fastgd._validation import as_rows
 from fastgd.kernels import frames, losses, optimizers
 from fastgd.kernels.penalties import Bounded, ElasticNet, Weighted
 from fastgd.kernels.sgd import Rule

@@ -12,7 +12,8 @@ from sklearn import linear_model
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from fastgd import SGDClassifier, SGDRegressor, _resolve, schedules
+from fastgd import SGDClassifier, SGDRegressor, schedules
+from fastgd._parameters import resolve as _resolve
 from fastgd.kernels.losses import LOSSES, MULTINOMIAL
 from fastgd.kernels.optimizers import Adam, Sgd
 from tests import naive, tables

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 
-from fastgd import _resolve
 from fastgd._data import order as _order
 from fastgd._data.order import run_length
 from fastgd._data.source import Data
 from fastgd._engines import linear, updates
+from fastgd._parameters import resolve as _resolve
 from fastgd._training import trainer
 from fastgd._training.linear import in_memory, train
 from fastgd._training.progress import Progress, Settings

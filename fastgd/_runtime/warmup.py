@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
 from fastgd import linear_model
-from fastgd._display import not_announcing
+from fastgd._monitoring.display import not_announcing
 from fastgd.kernels._jit import count_compiled
 from fastgd.linear_model._solved import SolvedModel
 
@@ -57,7 +57,7 @@ def warmup(*, progress: bool = False, dtypes: Sequence[str] = DTYPES, sparse: bo
 
     Examples
     --------
-    >>> from fastgd._warmup import warmup
+    >>> from fastgd._runtime.warmup import warmup
     >>> n_compiled = warmup(dtypes=["float64"], sparse=False)  # doctest: +SKIP
     """
     if not dtypes or not set(dtypes) <= set(DTYPES):

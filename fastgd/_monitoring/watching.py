@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from fastgd._display import LogLines, announcing
-from fastgd._interrupt import asking_to_stop
-from fastgd._observer import Model, Observer
-from fastgd._sklearn_callbacks import Tasks, has_tasks
+from fastgd._monitoring.display import LogLines, announcing
+from fastgd._monitoring.interrupt import asking_to_stop
+from fastgd._monitoring.observer import Model, Observer
+from fastgd._monitoring.sklearn_callbacks import Tasks, has_tasks
 from fastgd._solvers._task import Solution, State
 from fastgd._training.progress import Progress
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastgd import _fields, schedules
-from fastgd._validation import frozen
+from fastgd import schedules
+from fastgd._data.validation import frozen
+from fastgd._parameters import fields
 from fastgd.kernels.losses import LOSSES
 from fastgd.kernels.optimizers import OPTIMIZERS, LazyMoments, PassiveAggressive
 from fastgd.kernels.penalties import ElasticNet
@@ -21,28 +22,28 @@ Schedule = Callable[[Any], Any]  # from step numbers to their rates, arrays of f
 # A name means the same in all objects of a kind, and so does what is allowed for it. Words of a
 # constructor are checked by the estimators, and a user's own loss by its user.
 _OF_LOSSES = {
-    **dict.fromkeys(("epsilon", "gamma"), _fields.AT_LEAST_ZERO),
-    **dict.fromkeys(("scale", "smoothing", "reach"), _fields.POSITIVE),
-    "level": _fields.number("a finite number", lambda level: abs(level) < np.inf),
-    "q": _fields.INSIDE,
-    "label_smoothing": _fields.BELOW_ONE,
-    "power": _fields.number("<= 0 or >= 1", lambda power: power <= 0 or power >= 1),
+    **dict.fromkeys(("epsilon", "gamma"), fields.AT_LEAST_ZERO),
+    **dict.fromkeys(("scale", "smoothing", "reach"), fields.POSITIVE),
+    "level": fields.number("a finite number", lambda level: abs(level) < np.inf),
+    "q": fields.INSIDE,
+    "label_smoothing": fields.BELOW_ONE,
+    "power": fields.number("<= 0 or >= 1", lambda power: power <= 0 or power >= 1),
 }
 _OF_PENALTIES = {
-    **dict.fromkeys(("l1", "l2", "group"), _fields.AT_LEAST_ZERO),
-    **dict.fromkeys(("low", "high"), _fields.ANY_NUMBER),
-    "limit": _fields.POSITIVE,
-    "factors": _fields.Allowed("a 1-d array of finite numbers >= 0", lambda x: _are_factors(x)),
+    **dict.fromkeys(("l1", "l2", "group"), fields.AT_LEAST_ZERO),
+    **dict.fromkeys(("low", "high"), fields.ANY_NUMBER),
+    "limit": fields.POSITIVE,
+    "factors": fields.Allowed("a 1-d array of finite numbers >= 0", lambda x: _are_factors(x)),
 }
 _OF_OPTIMIZERS = {
-    **dict.fromkeys(("momentum", "beta_1", "beta_2", "rho"), _fields.BELOW_ONE),
-    **dict.fromkeys(("epsilon", "weight_decay", "momentum_decay"), _fields.AT_LEAST_ZERO),
-    **dict.fromkeys(("beta", "l1", "l2"), _fields.AT_LEAST_ZERO),
+    **dict.fromkeys(("momentum", "beta_1", "beta_2", "rho"), fields.BELOW_ONE),
+    **dict.fromkeys(("epsilon", "weight_decay", "momentum_decay"), fields.AT_LEAST_ZERO),
+    **dict.fromkeys(("beta", "l1", "l2"), fields.AT_LEAST_ZERO),
 }
 _OF_QUANTIZERS = {
-    "bits": _fields.whole(1, 8),
-    "bucket": _fields.whole(1, 2**31 - 1),
-    "fraction": _fields.number("in (0, 1]", lambda share: 0 < share <= 1),
+    "bits": fields.whole(1, 8),
+    "bucket": fields.whole(1, 2**31 - 1),
+    "fraction": fields.number("in (0, 1]", lambda share: 0 < share <= 1),
 }
 _OUR_LOSSES = {type(tag) for tag in LOSSES.values()}
 
@@ -55,9 +56,9 @@ def loss(name: Any, epsilon: float) -> Any:
     ValueError
         If an object holds a number for which there is no such loss.
     """
-    _fields.refuse_class("loss", name)
+    fields.refuse_class("loss", name)
     if type(name) in _OUR_LOSSES:
-        _fields.check("loss", name, name._asdict(), _OF_LOSSES)
+        fields.check("loss", name, name._asdict(), _OF_LOSSES)
     if not isinstance(name, str):
         _check_signature(name)
         return name
@@ -100,8 +101,8 @@ def penalty(name: Any, alpha: float, l1_ratio: float | None) -> Any:
 
 
 def _check_penalty(tag: Any) -> None:
-    _fields.refuse_class("penalty", tag)
-    _fields.check("penalty", tag, tag._asdict(), _OF_PENALTIES)
+    fields.refuse_class("penalty", tag)
+    fields.check("penalty", tag, tag._asdict(), _OF_PENALTIES)
     if hasattr(type(tag), "check"):
         type(tag).check(tag)
 
@@ -172,13 +173,13 @@ def optimizer(name: Any, *, sparse: bool) -> Any:
 
 def _check_optimizer(tag: Any) -> None:
     """Refuse a class, and numbers for which there is no such optimizer."""
-    _fields.refuse_class("optimizer", tag)
+    fields.refuse_class("optimizer", tag)
     missing = [name for name in ("n_slots", "eta0", "_fields") if not hasattr(tag, name)]
     if missing:
         raise ValueError(
             f"optimizer={tag!r} is not of fastgd.optimizers: it has no {' and no '.join(missing)}."
         )
-    _fields.check("optimizer", tag, tag._asdict(), _OF_OPTIMIZERS)
+    fields.check("optimizer", tag, tag._asdict(), _OF_OPTIMIZERS)
 
 
 def passive_aggressive(word: str) -> PassiveAggressive:
@@ -294,7 +295,7 @@ def quantizer(word: Any) -> Any:
         return TRANSFORMS[word]
     tag = Qsgd(bits=word) if isinstance(word, Integral) and not isinstance(word, bool) else word
     if isinstance(tag, Qsgd | TopK):
-        _fields.check("quantizer", tag, tag._asdict(), _OF_QUANTIZERS)
+        fields.check("quantizer", tag, tag._asdict(), _OF_QUANTIZERS)
         return type(tag)(*map(float if isinstance(tag, TopK) else int, tag))
     if not isinstance(tag, tuple) or not hasattr(tag, "compress") or isinstance(tag, Identity):
         raise ValueError(

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import fastgd
-from fastgd._display import not_announcing
+from fastgd._monitoring.display import not_announcing
 from fastgd.kernels._jit import cache_folder
 
 ALPHA = 1e-3

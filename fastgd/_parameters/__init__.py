@@ -1,0 +1,1 @@
+"""Constructor parameters: their checks, and the objects that names stand for."""

@@ -1,0 +1,1 @@
+"""Where computing happens: threads, and compiling ahead of need."""
