@@ -63,8 +63,8 @@ LAYERS = (
             ),
             Box("_engines/", ("arithmetic on one device:", "run, gradient, apply, evaluate")),
             Box(
-                "_parameters/",
-                ("arguments: checks, and", "names into specs"),
+                "_parameters/, _runtime/",
+                ("arguments: checks, names", "into specs; threads"),
             ),
         ),
     ),
