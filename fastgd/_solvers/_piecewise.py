@@ -42,7 +42,8 @@ def piecewise_linear(task: Task, effort: Effort, start: State | None = None) -> 
 
 def with_dual(task: Task, effort: Effort, start: State | None = None) -> tuple[Solution, Floats]:
     """Return the dual point that proves the gap as well, (n_samples,), times the weights."""
-    unit = unit_of(task)
+    # multiplied targets are the same problem only if the loss says so
+    unit = unit_of(task) if losses.degree_of(task.loss) == 1 else 1.0
     task, start = in_units(task, unit), state_in_units(start, unit)
     effort = effort._replace(observer=Scaled(effort.observer, unit, unit))
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -103,7 +104,7 @@ def _minimise(problem: Problem, effort: Effort, u: Floats) -> tuple[Ended, int]:
 
 def unit_of(task: Task) -> float:
     """Return a power of two about as large as the targets: in its units nothing overflows."""
-    if losses.degree_of(task.loss) != 1:
+    if losses.kind_of(task.loss) != losses.REGRESSION:
         return 1.0
     largest = float(np.max(np.abs(task.y), initial=0.0))
     return float(2.0 ** np.floor(np.log2(largest))) if largest > 0.0 else 1.0
