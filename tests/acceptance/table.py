@@ -98,7 +98,7 @@ LASSO = {
     "test_lasso_alpha_warning": WORDS,
     "test_elasticnet_precompute_incorrect_gram": GRAM,
     "test_overridden_gram_matrix": GRAM,
-    "test_warm_start_convergence[*": PASSES,
+    "test_warm_start_convergence*": PASSES,
     "test_check_input_false": CHECKED,
     "test_enet_copy_X_False_check_input_False": COPIES,
     "test_enet_coordinate_descent_raises_convergence*": SOLVES,
