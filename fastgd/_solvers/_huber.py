@@ -59,6 +59,7 @@ from fastgd.kernels.objective import predict_raw
 NORMAL = 0.6745  # the median of |z|, z standard normal
 ROUNDS = 50
 LEAST_SCALE = 1e-15  # of the targets' spread, where residuals vanish
+LARGEST_LOG = 700.0  # of a scale
 SCALE_TOL = 1e-12
 SHARPER = 1e-2
 CAUTION = 10.0  # where the dual point's bound feels the last digit of the scale
@@ -394,8 +395,10 @@ def _best_scale(residual: Floats, weight: Floats, epsilon: float, near: float) -
         low -= 1.0
         if low < np.log(near) - 100.0:
             return 0.0
-    while excess(high) > 0.0:
+    while excess(high) > 0.0 and high < LARGEST_LOG:  # residuals that overflowed are never small
         high += 1.0
+    if high >= LARGEST_LOG:
+        return float(np.exp(LARGEST_LOG))
     return float(np.exp(brentq(excess, low, high, xtol=SCALE_TOL) if high > low else low))
 
 
