@@ -174,7 +174,8 @@ def _of_corners(
     matrix, along = moments.matrix, moments.along
     nothing = np.zeros(threshold.shape[0])
     sides = np.stack([threshold, nothing - np.inf])
-    signs = np.sign(minimise_model(matrix, -along, nothing, sides, ACCURACY)[0])
+    step = minimise_model(matrix, -along, nothing, sides, ACCURACY)[0]
+    signs = np.where(np.abs(step) > KEPT * np.max(np.abs(along)), np.sign(step), 0.0)
     for _ in range(SWAPS):
         chosen = np.flatnonzero(signs)
         u, factor = np.zeros(threshold.shape[0]), np.empty((0, 0))

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastgd._data.validation import fits_in
 from fastgd._solvers._columns import as_matrix
-from fastgd._solvers._problem import Floats, objective_of
+from fastgd._solvers._problem import Floats, least_and_terms, objective_of
 from fastgd._solvers._task import Solution, Task
 from fastgd._solvers._units import Units, units_of
 from fastgd.kernels import losses
@@ -100,10 +100,12 @@ class Roundings(NamedTuple):
 
     parameters : float, coefficients and intercept each by itself
     predictions : float, raw predictions alone: no coefficients of this dtype avoid it
+    null : float, the objective where the mean of the targets is predicted, to compare with
     """
 
     parameters: float
     predictions: float
+    null: float
 
 
 def roundings_of(task: Task, coef: Floats, intercept: Any) -> Roundings:
@@ -125,7 +127,16 @@ def roundings_of(task: Task, coef: Floats, intercept: Any) -> Roundings:
     predict_raw(units.task.rows, params, 0, raw.shape[0], raw)
     of_user = units.scale * raw + units.level
     sides = (eps / units.scale) * apart, (eps / units.scale) * np.abs(of_user)
-    return Roundings(*(_growth_on_both_sides(units, weight, raw, moved) for moved in sides))
+    apart_grown, raw_grown = (_growth_on_both_sides(units, weight, raw, d) for d in sides)
+    return Roundings(apart_grown, raw_grown, _null_value(units, weight))
+
+
+def _null_value(units: Units, weight: Floats) -> float:
+    """Return the mean loss where the mean of the targets is predicted."""
+    y, loss = np.ascontiguousarray(units.task.y, np.float64), units.task.loss
+    level = losses.raw_of_mean(loss, float(weight @ y))
+    least, _ = least_and_terms(loss, y, weight)
+    return float(units.of_figure(total_loss(y, weight, loss, np.full(y.shape[0], level)) - least))
 
 
 def _growth_on_both_sides(units: Units, weight: Floats, raw: Floats, moved: Floats) -> float:

@@ -210,7 +210,8 @@ def test_a_classifier_of_several_classes_trained_in_chunks_is_opened_again(rng, 
     X, path = rng.normal(size=(90, 3)), tmp_path / "model.fastgd"
     np.savez(tmp_path / "data.npz", X=X, y=np.argmax(X, axis=1))
     data = str(tmp_path / "data.npz")
-    assert cli.main(["train", data, "-o", str(path), "--chunk-rows", "40"]) == 0
+    words = ["--model", "logistic", "-o", str(path), "--chunk-rows", "40"]
+    assert cli.main(["train", data, *words]) == 0
     capsys.readouterr()
     assert predict(path, capsys)[0] == 0
 

@@ -14,6 +14,7 @@ from fastgd.kernels.losses import MULTINOMIAL, LogLoss
 from fastgd.kernels.optimizers import OPTIMIZERS
 from fastgd.kernels.penalties import Bounded, ElasticNet, GroupLasso, MaxNorm, Weighted
 from fastgd.kernels.transforms import Qsgd
+from fastgd.kernels.transforms._rounding import _noise
 from fastgd.schedules import SCHEDULES
 from fastgd.transforms import TRANSFORMS, decode, encode
 from tests.tables import LOSS_CASES, PENALTY_CASES, over
@@ -287,7 +288,7 @@ def test_the_course_of_a_schedule_is_its_formula(name, schedule, rng):
 def test_what_a_quantizer_sends_is_its_formula(name, tag, rng):
     g, e = rng.normal(size=40), 0.1 * rng.normal(size=40)
     key = transforms.key_of(7, 3)
-    u = np.array([transforms._noise(key, c) for c in range(g.size)])
+    u = np.array([_noise(key, c) for c in range(g.size)])
     names = run(formula("transforms", name), {**tag._asdict(), "g": g, "e": e, "u": u})
     given = names.get("p", g)  # a quantizer with a memory is handed the sum
     sent = decode(tag, encode(tag, given, 7, 3), g.size, np.float64)

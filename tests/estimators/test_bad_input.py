@@ -245,7 +245,7 @@ def test_the_solvers_refuse_smoothed_labels():
     codes = np.arange(40, dtype=np.int32) % 3
     task = Task(as_rows(X), codes, None, losses.Softmax(0.1), 0.0, 0.1, 5, n_outputs=3)
     for solver in ("auto", "gd", "sdca", "saga"):
-        with pytest.raises(ValueError, match="the solvers without a learning rate know"):
+        with pytest.raises(ValueError, match="needs the plain softmax"):
             solve(task, Effort(), solver)
 
 

@@ -244,10 +244,11 @@ def test_a_fit_needs_no_thread_to_compile(fresh):
 
 def test_warming_up_is_not_announced(fresh):
     script = (
-        "from fastgd import _display, _warmup\n"
-        "_display.PATIENCE = 0.0\n"
-        "_warmup._usual_fits = lambda: iter([_warmup._Fit(_warmup.linear_model.Ridge(), 0)])\n"
-        "assert _warmup.warmup(dtypes=['float64'], sparse=False) > 0"
+        "from fastgd._monitoring import display\n"
+        "from fastgd._runtime import warmup\n"
+        "display.PATIENCE = 0.0\n"
+        "warmup._usual_fits = lambda: iter([warmup._Fit(warmup.linear_model.Ridge(), 0)])\n"
+        "assert warmup.warmup(dtypes=['float64'], sparse=False) > 0"
     )
     assert run(script, env=fresh).stderr == ""
 
