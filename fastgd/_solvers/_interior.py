@@ -22,9 +22,11 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+import scipy.linalg as sl
 
 from fastgd._solvers._active_set import ActiveSet
-from fastgd._solvers._costs import LARGEST_MATRIX
+from fastgd._solvers._columns import as_dense
+from fastgd._solvers._costs import FINISHED_IN_FLOAT64, LARGEST_MATRIX
 from fastgd._solvers._dual_points import (
     Certificate,
     Kinks,
@@ -38,9 +40,10 @@ from fastgd._solvers._problem import Floats, Problem, model_at
 from fastgd._solvers._task import Effort
 
 NEAR_BOUNDARY = 0.9995  # part of the way to it
+FARTHEST = 1e4  # times the residuals: slacks to begin with, in boxes that are nearly points
 SATISFIED = 3  # steps that gained nothing, if what is proven is enough
 STALLED, MOST_WITHOUT_PROOF = 8, 40  # if it is not
-REFINEMENTS = 2  # of the active set's solution  # steps that gained nothing
+REFINEMENTS = 2  # of the active set's solution
 GAINED = 0.9  # of the gap: more than that left is nothing
 POLISHED_FROM = 1e-3  # of the objective, from which an active set may be right
 SAME = 1e-12  # relative difference of objectives that are the same to an active set
@@ -233,6 +236,9 @@ class _Path:
         self.best = Found(u, np.inf, np.inf, np.zeros(problem.shape[0]))
         if self.boxes.is_implied and np.any(u):  # which is not where the method begins
             self._keep(u, predictions(problem, u), np.zeros(problem.shape[0]))
+        exact = _exact_fit(problem, kinks)
+        if exact is not None:  # all there is to find where a penalty is below rounding
+            self._keep(exact, predictions(problem, exact), np.zeros(problem.shape[0]))
         self.now = self._begin(u)
 
     def _begin(self, u: Floats) -> Interior:
@@ -247,7 +253,8 @@ class _Path:
         half = 0.5 * (boxes.high - boxes.low)
         rows = slice(0, boxes.n_rows)
         mu = float(np.mean(2.0 * half[rows] * np.abs(z[rows]))) if boxes.n_rows else 0.0
-        slack = max(mu, 1e-300) / half
+        farthest = FARTHEST * float(np.max(np.abs(z[rows]), initial=0.0))  # boxes may be minute
+        slack = np.minimum(max(mu, 1e-300) / half, max(farthest, 1e-300))
         p, m = np.maximum(z, 0.0) + slack, np.maximum(-z, 0.0) + slack
         return Interior(u, p, m, half, 1.0 * half, middle)
 
@@ -371,6 +378,29 @@ class _Path:
         """Return what was found."""
         converged = self.target.has_converged(self.best)
         return Ended(self.best, self.objectives, self.gaps, converged)
+
+
+def _exact_fit(problem: Problem, kinks: Kinks) -> Floats | None:
+    """Return parameters that meet every row's target and are cheap, where columns are many.
+
+    Columns that cost little are taken first (QR with pivoting of the columns over their costs).
+    """
+    n, d = problem.shape
+    if n > d or n * d > FINISHED_IN_FLOAT64:
+        return None
+    frame = problem.frame
+    z = (as_dense(problem.rows, n, d) - frame.center) * frame.shrink
+    z = np.column_stack([z, np.full(n, 1.0 if problem.fit_intercept else 0.0)])
+    cost = problem.threshold + np.sqrt(problem.ridge)
+    cheapest = np.min(cost[cost > 0.0], initial=1.0)
+    cheap = cheapest / np.maximum(cost, cheapest)
+    basis, triangle, order = sl.qr(z * cheap, mode="economic", pivoting=True)
+    if not np.all(np.diagonal(triangle) != 0.0):
+        return None
+    found, chosen = np.zeros(d + 1), order[:n]
+    part = sl.solve_triangular(triangle[:, :n], basis.T @ kinks.at.mean(axis=0))
+    found[chosen] = cheap[chosen] * part
+    return found if np.all(np.isfinite(found)) else None
 
 
 def _reach(x: Floats, dx: Floats) -> float:
