@@ -17,9 +17,10 @@ from fastgd._monitoring.observer import Model
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._certificates import penalty_terms
 from fastgd._solvers._columns import as_dense
-from fastgd._solvers._l1_model import minimise_model
+from fastgd._solvers._l1_model import SWEEPS, minimise_model
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd.kernels import losses
+from fastgd.kernels.gd import step_in_metric
 from fastgd.kernels.rows import Dense
 
 Floats = NDArray[np.float64]
@@ -33,6 +34,7 @@ CONSTANT = 1e-14  # a standard deviation below this part of the mean is rounding
 SQUARABLE = 1e-100, 1e100
 NEARLY_EXACT = 1e-8  # of the targets' variance: residuals below it are made of rounding
 ACCURACY = 1e-8  # of coordinate descent, which has to find signs only
+MOST_STAGES = 25  # of sweeps, before they are said to creep
 SWAPS = 20  # of columns in and out of the model
 KEPT = 1e-10  # relative: by so much a column left out may seem to matter
 EPSILON = float(np.finfo(np.float64).eps)
@@ -174,7 +176,7 @@ def _of_corners(
     matrix, along = moments.matrix, moments.along
     nothing = np.zeros(threshold.shape[0])
     sides = np.stack([threshold, nothing - np.inf])
-    step = minimise_model(matrix, -along, nothing, sides, ACCURACY)[0]
+    step = _sweeps(matrix, along, sides)
     signs = np.where(np.abs(step) > KEPT * np.max(np.abs(along)), np.sign(step), 0.0)
     for _ in range(SWAPS):
         chosen = np.flatnonzero(signs)
@@ -195,6 +197,17 @@ def _of_corners(
         else:
             return u, factor, chosen
     return None
+
+
+def _sweeps(matrix: Floats, along: Floats, sides: Floats) -> Floats:
+    """Return about where coordinate descent leads to; exact steps help it where it creeps."""
+    step, nothing, largest = np.zeros(along.shape[0]), np.zeros(along.shape[0]), 0.0
+    for _ in range(MOST_STAGES):
+        _, worth, most = step_in_metric(matrix, -along, nothing, sides, ACCURACY, SWEEPS, step)
+        largest = max(largest, most)
+        if worth <= ACCURACY * largest:
+            return step
+    return minimise_model(matrix, -along, nothing, sides, ACCURACY)[0]
 
 
 def _solution(

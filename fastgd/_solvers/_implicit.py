@@ -13,15 +13,19 @@ References
 .. [1] Nocedal & Wright, "Numerical Optimization", 2006, section 7.1 (inexact Newton methods).
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastgd._solvers import _costs
 from fastgd._solvers._problem import Floats, Point, Problem, over_shards, to_raw
 from fastgd.kernels.losses import is_quadratic
 from fastgd.kernels.products import add_squares, curve, curve_softmax, write_probabilities
+from fastgd.kernels.rows import Dense
 
+BLOCK_ENTRIES = 1 << 18  # of X in a block: 2 MB
 FORCING = 0.05  # of the model's decrease, what conjugate gradients may leave
 MOST_STEPS = 500
 WINDOW = 4  # steps over which their ratio is taken
@@ -97,6 +101,8 @@ class Implicit:
             out = np.zeros(params.shape)
             if problem.n_outputs == 0:
                 curve(problem.rows, self._curvature, params, start, stop, out)
+            elif isinstance(problem.rows, Dense):
+                self._add_dense(params, start, stop, out)
             else:
                 given = (problem.rows, problem.weight, self._probabilities, self._more, params)
                 curve_softmax(*given, start, stop, out)
@@ -109,6 +115,17 @@ class Implicit:
         if not problem.fit_intercept:
             found[-1] = 0.0
         return found
+
+    def _add_dense(self, params: Floats, start: int, stop: int, out: Floats) -> None:
+        """Do what ``curve_softmax`` does, by products of matrices."""
+        p, weight, more = self._probabilities, self._problem.weight, self._more
+        for first, x in blocks(self._problem.rows.values, start, stop):
+            at = slice(first, first + x.shape[0])
+            raw = x @ params[:-1] + params[-1]
+            mean = np.sum(p[at] * raw, axis=1, keepdims=True)
+            raw = weight[at, None] * (p[at] * (raw - mean) + more * raw)
+            out[:-1] += x.T @ raw
+            out[-1] += raw.sum(axis=0)
 
     def solve(self, gradient: Floats) -> Floats:
         """Return H^-1 gradient to within ``left_out`` of the model's decrease."""
@@ -139,9 +156,25 @@ def probabilities(problem: Problem, u: Floats) -> Floats:
     """Return the softmax of all rows."""
     n = problem.shape[0]
     params, found = np.ascontiguousarray(to_raw(problem, u)), np.empty((n, problem.n_outputs))
-    work = _costs.n_entries(problem.rows) * problem.n_outputs
-    over_shards(lambda a, b: write_probabilities(problem.rows, params, a, b, found), n, work)
+
+    def span(start: int, stop: int) -> None:
+        if not isinstance(problem.rows, Dense):
+            write_probabilities(problem.rows, params, start, stop, found)
+            return
+        for first, x in blocks(problem.rows.values, start, stop):
+            raw = x @ params[:-1] + params[-1]
+            raw = np.exp(raw - raw.max(axis=1, keepdims=True))
+            found[first : first + x.shape[0]] = raw / raw.sum(axis=1, keepdims=True)
+
+    over_shards(span, n, _costs.n_entries(problem.rows) * problem.n_outputs)
     return found
+
+
+def blocks(values: NDArray[Any], start: int, stop: int) -> Iterator[tuple[int, Floats]]:
+    """Yield some rows at a time, and the number of the first, as float64."""
+    size = max(1, BLOCK_ENTRIES // values.shape[1])
+    for first in range(start, stop, size):
+        yield first, np.asarray(values[first : min(first + size, stop)], np.float64)
 
 
 def _squares(problem: Problem, weight: Floats) -> Floats:
