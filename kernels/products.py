@@ -47,6 +47,31 @@ def add_products(rows, place, weight, start, stop, total):
 
 
 @kernel()
+def standardise_products(total, center, shrink):
+    """Turn sums of products of raw columns into those of (x - m) shrink, both triangles.
+
+    sum h (x - m)(x - m)' = sum h x x' - m s' - (s - m sum h) m',  s = sum h x
+
+    Parameters
+    ----------
+    total : (n_columns + 1, n_columns + 1), float64, changed in place; the upper triangle is read,
+        and its last column is s
+    center, shrink : (n_columns,), float64
+    """
+    last = center.shape[0]
+    mass = total[last, last]
+    for i in range(last):
+        rest = total[i, last] - mass * center[i]
+        for j in range(i, last):
+            moved = (total[i, j] - center[i] * total[j, last]) - rest * center[j]
+            total[i, j] = moved * shrink[i] * shrink[j]
+            total[j, i] = total[i, j]
+        total[last, i] = rest * shrink[i]
+    for i in range(last):
+        total[i, last] = total[last, i]
+
+
+@kernel()
 def add_squares(rows, weight, start, stop, first, second):
     """Add sum_i h_i x_ij and sum_i h_i x_ij^2; ``first`` has the intercept last."""
     last = first.shape[0] - 1

@@ -152,6 +152,7 @@ def _best_intercepts(problem: Problem, raw: Floats) -> Floats:
     """Return what to add to the intercepts of softmax, by Newton's method."""
     shift = np.zeros(raw.shape[1])
     truth = np.bincount(problem.y, problem.weight, raw.shape[1])
+    last = np.inf
     for _ in range(INTERCEPT_STEPS):
         p = softmax(raw + shift)
         weighted = p * problem.weight[:, None]
@@ -161,7 +162,8 @@ def _best_intercepts(problem: Problem, raw: Floats) -> Floats:
         step = np.linalg.lstsq(hessian, -excess, rcond=1e-14)[0]
         step *= min(1.0, 1.0 / max(np.abs(step).max(), 1e-300))
         shift += step
-        if np.abs(step).max() <= 1e-14:
+        before, last = last, float(np.abs(step).max())
+        if last <= 1e-14 or (last <= SMALL_SLOPE and last > 0.5 * before):  # rounding's
             break
     return shift
 

@@ -25,7 +25,7 @@ LARGEST_MATRIX = 3000  # columns: 72 MB, and 9 GFLOP a factorisation
 # Passes that a matrix may cost. L-BFGS in standardised coordinates took 5 to 60 passes on one-hot
 # tables, where a matrix of 500 columns costs 10 and one of 2,900 costs 500.
 # On 1,000 x 1,000 normal numbers, where it costs 60, they took a third of the time.
-MOST_PASSES = 12.0, 20.0  # of sparse rows and of dense ones
+MOST_PASSES = 5.0, 20.0  # of sparse rows and of dense ones
 # Where nothing else is exact: under an l1 penalty, and for squared errors of dense rows.
 MOST_PASSES_EXACT = 12.0, 150.0
 LATE = 1.5  # times a matrix's cost in passes: then the problem is hard enough for one

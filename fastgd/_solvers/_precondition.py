@@ -14,9 +14,8 @@ Matrices are kept without the penalty, which differs between a problem and a sam
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg as sl
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dpotrs
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastgd._solvers import _costs
 from fastgd._solvers._implicit import COST_OF_PRODUCT, EXPECTED_STEPS, Implicit
@@ -25,7 +24,7 @@ from fastgd._solvers._problem import Point, Problem, over_shards
 from fastgd._solvers._thin import with_root
 from fastgd.kernels import losses
 from fastgd.kernels.objective import weigh_classes, weigh_rows
-from fastgd.kernels.products import add_products
+from fastgd.kernels.products import add_products, standardise_products
 
 Floats = NDArray[np.float64]
 
@@ -225,17 +224,7 @@ def products_of(problem: Problem, weight: Floats, columns: NDArray[np.int64]) ->
 
     work = int(_costs.n_pairs(problem.rows))
     total = _summed(over_shards(span, n, work, _costs.most_shards(problem.rows, size)))
-    total += np.triu(total, 1).T
-    mass, sums = total[-1, -1], total[:-1, -1].copy()
-    center, shrink = problem.frame.center[columns], problem.frame.shrink[columns]
-    # sum h (x - m)(x - m)' = sum h x x' - m s' - (s - m sum h) m'
-    total[:-1, :-1] -= np.outer(center, sums)
-    rest = sums - mass * center
-    total[:-1, :-1] -= np.outer(rest, center)
-    total[:-1, -1] = total[-1, :-1] = rest
-    scale = np.append(shrink, 1.0)
-    total *= scale
-    total *= scale[:, None]
+    standardise_products(total, problem.frame.center[columns], problem.frame.shrink[columns])
     return total
 
 
@@ -338,16 +327,15 @@ def factorise(problem: Problem, product: Floats, is_hessian: bool) -> Metric:
     jacobi = np.where(usable, 1.0 / np.sqrt(np.where(usable, diagonal, 1.0)), 0.0)
     if product.ndim == 1:
         return Metric(product, diagonal, np.empty((0, 0)), jacobi, is_hessian)
-    full = product + np.diag(ridge)
-    scaled = full * jacobi * jacobi[:, None]
-    floor = FLOORS[np.dtype(problem.dtype)]
-    while True:
+    full = product.copy()
+    full[np.diag_indices_from(full)] += ridge
+    scaled = full * jacobi
+    scaled *= jacobi[:, None]
+    floor, fault = FLOORS[np.dtype(problem.dtype)], 1
+    while fault != 0 and np.isfinite(floor):
         np.fill_diagonal(scaled, 1.0 + floor)
-        try:
-            factor = sl.cholesky(scaled, lower=True, check_finite=False)
-            break
-        except sl.LinAlgError:
-            floor *= 10.0
+        factor, fault = dpotrf(scaled.T, lower=True, clean=False)  # in the order that dpotrs takes
+        floor *= 10.0
     return Metric(product, full, factor, jacobi, is_hessian)
 
 

@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 
 FAR, VERY_FAR = 1e3, 1e6  # a mean in standard deviations: digits lost by what is counted from zero
 CHEAPLY_COPIED = 10_000_000  # entries up to which "far" is enough for a copy
-SAMPLE, FEWEST_SAMPLED, SAMPLED_ENTRIES = 256, 16, 1_000_000
+SAMPLE, FEWEST_SAMPLED, SAMPLED_ENTRIES = 256, 16, 50_000
 PLAIN_EXPONENT = 100  # squares of targets within 2^+-100 need no care
 LARGEST_REACH = 600.0  # e^600 (10^4)^2 is finite
 LARGEST_STRENGTH = 1e300
