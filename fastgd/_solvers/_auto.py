@@ -34,7 +34,7 @@ from fastgd.kernels.rows import Dense
 # loss with kinks is harder to descend.
 LARGEST_Q, LARGEST_Q_OF_KINKS = 4.0, 10.0
 ROUNDINGS = 2.0  # times what numbers of the coefficients' dtype may differ by
-NEARLY_EXACT = 1e-6  # of the targets: less is taken for rounding, where it may be that
+NEARLY_EXACT = 1e-9  # of the targets: less is taken for rounding, where it may be that
 SDCA_PASSES, SDCA_PASSES_SQUARE = 100, 600  # then descent goes on from there
 
 
@@ -100,17 +100,15 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
 def _judged(task: Task, exact: Solution, stored: Solution, tol: float) -> Solution:
     """Return the solution as stored, with the verdict on it.
 
-    What rounding has added to one that had converged counts, but for what the predictions'
-    own rounding adds; and residuals that rounding cannot tell from zero need not be smaller, where
-    next to nothing of the targets is left.
+    What rounding has added to one that had converged counts. Only residuals that rounding cannot
+    tell from zero need not be smaller, where next to nothing of the targets is left.
     """
     asked = tol * abs(stored.objective)
     has_converged = stored.converged and (stored.left <= exact.left or stored.left <= asked)
     if not has_converged and losses.kind_of(task.loss) == losses.REGRESSION:
         least = roundings_of(task, stored.coef, stored.intercept)
-        exact_enough = max(min(least.parameters, NEARLY_EXACT * least.null), least.predictions)
-        has_converged = 0.0 <= stored.objective <= ROUNDINGS * exact_enough
-        has_converged |= stored.converged and stored.left <= ROUNDINGS * least.predictions
+        rounding = ROUNDINGS * max(least.parameters, least.predictions)
+        has_converged = 0.0 <= stored.objective <= min(rounding, NEARLY_EXACT * least.size)
     return stored._replace(converged=bool(has_converged))
 
 

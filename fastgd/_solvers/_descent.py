@@ -52,6 +52,7 @@ MOST_DRIFT, NEGLIGIBLE_CURVATURE = 10.0, 1e-8
 CONFIRMING_COST, CONFIRMING_PASSES = 2.0, 40.0  # a Hessian in float64 costs twice as much
 MARGIN = 2.0  # of the rows that a proof is made of, over what the estimate says is enough
 COARSE = 0.1  # part of the target: rounding of the objective that is borne
+CONFIRMING_PASSES_OF_CORNERS = 400.0  # where estimates have been found six times too small
 QUICK_WORK = 3e8  # products: 0.05 s
 SHARE_OF_TARGET = 0.1  # of what conjugate gradients may leave
 SMALLEST_TOL = 1e-15
@@ -221,7 +222,7 @@ class _Descent:
         # sweeps over coordinates may stop short of the model's minimum, a matrix of products shows
         # no curvature below its rounding: both promise too little
         left = max(left, MORE_CAUTION * left_of(self.trail, self.objectives))
-        return left, left <= self._target()
+        return left, is_shown and left <= self._target()
 
     def _estimate(self, decrement: float) -> tuple[float, bool]:
         """Return what metric and history say, and whether the metric is known to be right."""
@@ -582,7 +583,8 @@ def _can_confirm(problem: Problem, n_passes: int, share: float = 1.0) -> bool:
     work = problem.shape[0] * problem.shape[1] ** 2 * max(1, problem.n_outputs) ** 2
     if share * work <= QUICK_WORK:
         return True
-    return share * CONFIRMING_COST * cost_of_hessian(problem) <= CONFIRMING_PASSES + n_passes
+    passes = CONFIRMING_PASSES if problem.is_smooth else CONFIRMING_PASSES_OF_CORNERS
+    return share * CONFIRMING_COST * cost_of_hessian(problem) <= passes + n_passes
 
 
 def _search(

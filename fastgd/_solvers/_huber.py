@@ -64,7 +64,6 @@ SCALE_TOL = 1e-12
 SHARPER = 1e-2
 CAUTION = 10.0  # where the dual point's bound feels the last digit of the scale
 INNER_SHARE = 0.1
-ROUNDINGS = 4.0  # of the targets, in units of float32's last digit
 VANISHING = 1e-7  # of the targets' spread: then a scale of zero is tried
 MOST_SHRUNK = 0.01  # of a scale, in a round: the secant of few points may point below zero
 STEEPEST = 0.99  # of secants: towards a scale of zero, rounds would creep at such a rate
@@ -204,8 +203,7 @@ def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> So
     gap = found.gap + worse
     stored = found._replace(coef=coef, intercept=intercept, state=State(coef, intercept))
     stored = stored._replace(objective=objective, gap=gap, left=found.left + worse)
-    off = ROUNDINGS * float(np.finfo(np.float32).eps) * float(np.sqrt(np.mean(task.y**2)))
-    is_within = worse <= 0.1 * tol * objective or gap <= tol * objective or worse <= off
+    is_within = worse <= 0.1 * tol * objective or gap <= tol * objective
     return stored._replace(converged=found.converged and is_within)
 
 

@@ -100,12 +100,12 @@ class Roundings(NamedTuple):
 
     parameters : float, coefficients and intercept each by itself
     predictions : float, raw predictions alone: no coefficients of this dtype avoid it
-    null : float, the objective where the mean of the targets is predicted, to compare with
+    size : float, the mean loss where zero is predicted, or the mean of the targets if that is more
     """
 
     parameters: float
     predictions: float
-    null: float
+    size: float
 
 
 def roundings_of(task: Task, coef: Floats, intercept: Any) -> Roundings:
@@ -128,15 +128,16 @@ def roundings_of(task: Task, coef: Floats, intercept: Any) -> Roundings:
     of_user = units.scale * raw + units.level
     sides = (eps / units.scale) * apart, (eps / units.scale) * np.abs(of_user)
     apart_grown, raw_grown = (_growth_on_both_sides(units, weight, raw, d) for d in sides)
-    return Roundings(apart_grown, raw_grown, _null_value(units, weight))
+    return Roundings(apart_grown, raw_grown, _size_of_targets(units, weight))
 
 
-def _null_value(units: Units, weight: Floats) -> float:
-    """Return the mean loss where the mean of the targets is predicted."""
+def _size_of_targets(units: Units, weight: Floats) -> float:
+    """Return the mean loss where zero or the mean of the targets is predicted, the larger one."""
     y, loss = np.ascontiguousarray(units.task.y, np.float64), units.task.loss
-    level = losses.raw_of_mean(loss, float(weight @ y))
     least, _ = least_and_terms(loss, y, weight)
-    return float(units.of_figure(total_loss(y, weight, loss, np.full(y.shape[0], level)) - least))
+    levels = [float(losses.raw_of_mean(loss, float(weight @ y))), -units.level / units.scale]
+    found = [float(total_loss(y, weight, loss, np.full(y.shape, at))) - least for at in levels]
+    return float(units.of_figure(max(found)))
 
 
 def _growth_on_both_sides(units: Units, weight: Floats, raw: Floats, moved: Floats) -> float:
