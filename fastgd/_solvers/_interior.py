@@ -236,9 +236,6 @@ class _Path:
         self.best = Found(u, np.inf, np.inf, np.zeros(problem.shape[0]))
         if self.boxes.is_implied and np.any(u):  # which is not where the method begins
             self._keep(u, predictions(problem, u), np.zeros(problem.shape[0]))
-        exact = _exact_fit(problem, kinks)
-        if exact is not None:  # all there is to find where a penalty is below rounding
-            self._keep(exact, predictions(problem, exact), np.zeros(problem.shape[0]))
         self.now = self._begin(u)
 
     def _begin(self, u: Floats) -> Interior:
@@ -375,7 +372,12 @@ class _Path:
         return primal, dual
 
     def ended(self) -> Ended:
-        """Return what was found."""
+        """Return what was found; an exact fit, if it is better than where steps have stalled."""
+        problem = self.boxes.problem
+        if not self.target.has_converged(self.best):
+            exact = _exact_fit(problem, self.boxes.kinks)
+            if exact is not None:
+                self._keep(exact, predictions(problem, exact), np.zeros(problem.shape[0]))
         converged = self.target.has_converged(self.best)
         return Ended(self.best, self.objectives, self.gaps, converged)
 
