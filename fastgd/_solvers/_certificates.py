@@ -154,7 +154,7 @@ def _best_intercepts(problem: Problem, raw: Floats) -> Floats:
     truth = np.bincount(problem.y, problem.weight, raw.shape[1])
     last = np.inf
     for _ in range(INTERCEPT_STEPS):
-        p = softmax(raw + shift)
+        p = problem.loss.probability(problem.loss, raw + shift)
         weighted = p * problem.weight[:, None]
         excess = weighted.sum(axis=0) - truth
         hessian = np.diag(weighted.sum(axis=0)) - p.T @ weighted
@@ -166,13 +166,6 @@ def _best_intercepts(problem: Problem, raw: Floats) -> Floats:
         if last <= 1e-14 or (last <= SMALL_SLOPE and last > 0.5 * before):  # rounding's
             break
     return shift
-
-
-def softmax(raw: Floats) -> Floats:
-    """Return each row's probabilities."""
-    p = np.exp(raw - raw.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
-    return p
 
 
 def predictions(problem: Problem, u: Floats) -> Floats:
@@ -259,7 +252,7 @@ def _loss_gap(problem: Problem, point: Point, share: float) -> float:
     if problem.n_outputs == 0:
         return float(fenchel_total(problem.loss, problem.y, problem.weight, raw, share))
     at = np.arange(raw.shape[0])
-    p = softmax(raw)
+    p = problem.loss.probability(problem.loss, raw)
     log_p = raw - raw.max(axis=1, keepdims=True)
     log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
     q = share * p

@@ -161,8 +161,8 @@ class _Descent:
             if needs_proof and self._postpones_proof():
                 if self._is_told_to_stop():
                     break
-                # where there is nothing lower, the proof is due
-                self.is_stuck = not self._moves(step, decrement)
+                if not self._moves(step, decrement):
+                    self.is_stuck = True  # nothing is lower: the proof is due
                 continue
             if needs_proof and self._looks_closer():
                 continue

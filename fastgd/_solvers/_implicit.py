@@ -163,8 +163,7 @@ def probabilities(problem: Problem, u: Floats) -> Floats:
             return
         for first, x in blocks(problem.rows.values, start, stop):
             raw = x @ params[:-1] + params[-1]
-            raw = np.exp(raw - raw.max(axis=1, keepdims=True))
-            found[first : first + x.shape[0]] = raw / raw.sum(axis=1, keepdims=True)
+            found[first : first + x.shape[0]] = problem.loss.probability(problem.loss, raw)
 
     over_shards(span, n, _costs.n_entries(problem.rows) * problem.n_outputs)
     return found

@@ -19,7 +19,7 @@ ROWS_FOR_RANK = 10  # for each parameter: with fewer, some directions are hardly
 def hessian_from_below(problem: Problem, point: Point, share: float) -> AnyMetric | None:
     """Return the Hessian of a share of the rows alone, in float64; None if these are too few.
 
-    Those are at least ten for each parameter, and drawn anew at each place.
+    Those are at least ten for each parameter; which ones, their number decides.
     """
     n = problem.shape[0]
     size = max(int(share * n), ROWS_FOR_RANK * point.u.size)
