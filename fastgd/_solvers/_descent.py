@@ -32,7 +32,7 @@ from fastgd._solvers._precondition import (
     with_matrix_at_last,
 )
 from fastgd._solvers._problem import Floats, Point, Problem, evaluate, model_at, take
-from fastgd._solvers._sample import ROWS_FOR_RANK, draw, hessian_from_below
+from fastgd._solvers._sample import ROWS_FOR_RANK, draw, fall_of_curvature, hessian_from_below
 from fastgd.kernels import losses
 from fastgd.kernels.gd import first_loop, second_loop
 
@@ -53,6 +53,7 @@ CONFIRMING_COST, CONFIRMING_PASSES = 2.0, 40.0  # a Hessian in float64 costs twi
 MARGIN = 2.0  # of the rows that a proof is made of, over what the estimate says is enough
 COARSE = 0.1  # part of the target: rounding of the objective that is borne
 CONFIRMING_PASSES_OF_CORNERS = 400.0  # where estimates have been found six times too small
+MOST_FALL = 3.0  # of a step's own curvature: Newton from a coin's toss has 2.4
 QUICK_WORK = 3e8  # products: 0.05 s
 SHARE_OF_TARGET = 0.1  # of what conjugate gradients may leave
 SMALLEST_TOL = 1e-15
@@ -155,6 +156,9 @@ class _Descent:
             self.decrements.append(decrement)
             self.trail[len(self.objectives) - 1 :] = [decrement]
             self.left, is_shown = self._suboptimality(decrement)
+            if is_shown and self.left <= self._target() and not self._is_steady(step):
+                # the step leads to where curvatures are others: that is looked at first
+                self.left, is_shown = CONFIRMED_FROM * self._target(), False
             if is_shown and self.goal.is_careful:
                 self.shown = min(self.shown, self.left)
             needs_proof = self._needs_proof(is_shown)
@@ -331,6 +335,14 @@ class _Descent:
         self._compute_in_float64(point)
         return True
 
+    def _is_steady(self, step: Floats) -> bool:
+        """Tell whether curvatures hold as far as a step goes, or a bound says as much as they."""
+        if not self.goal.is_careful or is_quadratic(self.problem):
+            return True
+        if self.point.objective - self.lower <= self._target():
+            return True
+        return fall_of_curvature(self.problem, self.point.u, step) <= MOST_FALL
+
     def _is_shown_by_some(self) -> bool:
         """Try to show the target by the Hessian of some rows, a lower bound of the whole one."""
         problem, share = self.problem, self._share()
@@ -341,9 +353,9 @@ class _Descent:
         metric = hessian_from_below(problem, self.point, share)
         if metric is None:
             return False
-        _, decrement = _direction(problem, self.point, metric, Pairs(self.point.u.size))
+        step, decrement = _direction(problem, self.point, metric, Pairs(self.point.u.size))
         left = NEWTON_CAUTION * decrement
-        if left > self._target():
+        if left > self._target() or not self._is_steady(step):
             return False
         self.left, self.shown = left, min(self.shown, left)
         return True

@@ -8,11 +8,13 @@ decrement reckoned by it an upper bound of Newton's.
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgd._solvers._certificates import predictions
 from fastgd._solvers._precondition import AnyMetric, hessian
-from fastgd._solvers._problem import Floats, Point, Problem, take
+from fastgd._solvers._problem import Floats, Point, Problem, evaluate, take
 from fastgd.kernels import losses
 
 RARE = 200  # rows that a sample keeps of each class, if there are as many
+MOST_ROWS = 20_000  # that are asked how their curvature changes
 ROWS_FOR_RANK = 10  # for each parameter: with fewer, some directions are hardly seen
 
 
@@ -30,6 +32,37 @@ def hessian_from_below(problem: Problem, point: Point, share: float) -> AnyMetri
     part = part._replace(l2=problem.l2, prior=problem.prior, dtype=np.float64)
     curvature = point.curvature[chosen] if point.curvature.size else point.curvature
     return hessian(part, point._replace(curvature=curvature))
+
+
+def fall_of_curvature(problem: Problem, u: Floats, step: Floats) -> float:
+    """Return by what factor a step's own curvature falls on its way, on some of the rows.
+
+    That is d'H d over the same with each row's curvature the smaller one of both ends. Where it is
+    large, rows that are far out made the step short, and Newton's decrement says little of how far
+    the optimum is.
+    """
+    part = problem
+    if problem.shape[0] > MOST_ROWS:
+        part = take(problem, *draw(problem, MOST_ROWS, np.random.default_rng(0)))
+    moved = predictions(part, step)
+    if problem.n_outputs:
+        raw = predictions(part, u)
+        ends = [
+            _bends(problem.loss.probability(problem.loss, r), moved) for r in (raw, raw + moved)
+        ]
+        ends = [part.weight * bends for bends in ends]
+    else:
+        ends = [evaluate(part, at).curvature * moved**2 for at in (u, u + step)]
+    penalty = float(np.sum((step.T * problem.ridge) * step.T))
+    before, after = float(np.sum(ends[0])), float(np.sum(np.minimum(*ends)))
+    return (before + penalty) / max(after + penalty, 1e-300)
+
+
+def _bends(p: Floats, moved: Floats) -> Floats:
+    """Return each row's m'(diag(p) - p p')m."""
+    mean = np.sum(p * moved, axis=1)
+    bends: Floats = np.sum(p * (moved - mean[:, None]) ** 2, axis=1)
+    return bends
 
 
 def draw(problem: Problem, size: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
