@@ -83,8 +83,8 @@ class Threads:
         self.fit()  # compiles
 
     def fit(self, _=None):
-        words = {"loss": "log_loss", "batch_size": 64, "random_state": 0}
-        SGDClassifier(max_iter=5, tol=None, **words).fit(self.X, self.y)
+        kwargs = {"loss": "log_loss", "batch_size": 64, "random_state": 0}
+        SGDClassifier(max_iter=5, tol=None, **kwargs).fit(self.X, self.y)
 
     def track_time_over_one_fit(self, threads):
         with ThreadPoolExecutor(threads) as pool:

@@ -52,8 +52,8 @@ def solver(name, n_samples, max_iter, tol=CLOSE / 10):
     if name != "sgd":
         C = 1.0 / (ALPHA * n_samples)
         return LogisticRegression(C=C, solver=name, tol=tol, max_iter=max_iter, random_state=0)
-    words = {"learning_rate": "optimal", "average": True, "batch_size": 1, "random_state": 0}
-    return SGDClassifier(loss="log_loss", alpha=ALPHA, max_iter=max_iter, tol=None, **words)
+    kwargs = {"learning_rate": "optimal", "average": True, "batch_size": 1, "random_state": 0}
+    return SGDClassifier(loss="log_loss", alpha=ALPHA, max_iter=max_iter, tol=None, **kwargs)
 
 
 def objective(model, X, y):

@@ -4,7 +4,7 @@
     python benchmarks/cliffs.py --small              # tables that take a second or less
     python benchmarks/cliffs.py --tables onehot_500,onehot_2900 --losses logistic,ridge --json F
 
-A cell is one table and one loss. fastgd fits it with default words; then scikit-learn's solvers go
+A cell is one table and one loss. fastgd fits it with its defaults; then scikit-learn's solvers go
 from loose to tight settings until one has reached an objective that is no higher, and the fastest
 of those settings counts: the best that a user could have chosen, in hindsight. f* is the lowest
 objective that anyone reached, a tight fit of fastgd's included. "asked" compares with the peers
@@ -166,7 +166,7 @@ def fit(contender: peers.Contender, setting: dict[str, Any], problem: peers.Prob
 
 
 def run(contender: peers.Contender, setting: dict[str, Any], problem: peers.Problem) -> Run:
-    """Fit once, and reckon the objective."""
+    """Fit once, and compute the objective."""
     seconds, model = fit(contender, setting, problem)
     objective = problem.objective(problem.X, problem.y, model)
     return Run(contender.name, peers.told_setting(setting), seconds, objective)

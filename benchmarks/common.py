@@ -38,7 +38,7 @@ def seconds(call: Callable[[], Any], clock: Callable[[], float]) -> float:
 
 
 def fastest(*calls: Callable[[], Any], clock: Callable[[], float] = time.process_time) -> list:
-    """Return the shortest time of each call, taken in turns so that all meet the same machine."""
+    """Return the shortest time of each call, taken in turns: the machine is the same for all."""
     times = [[seconds(call, clock) for call in calls] for _ in range(REPEATS)]
     return [min(of_one) for of_one in zip(*times, strict=True)]
 

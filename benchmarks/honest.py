@@ -36,7 +36,7 @@ from fastgd._solvers import _descent, _gd, _newton
 TOLERANCES = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8]
 QUICK = [1e-1, 1e-3, 1e-6]
 LARGEST_OF_PEERS = 4000  # parameters: their Hessians are dense
-# Below this part of the objective (or of the null model's) nothing is told apart.
+# Below this part of the objective (or of the null model's) nothing is distinguished.
 ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-9}
 
 
@@ -427,7 +427,7 @@ def _quietly(estimator: Any, X: Any, y: np.ndarray) -> Any:
         return estimator.fit(X, y)
 
 
-class Verdict(NamedTuple):
+class Tally(NamedTuple):
     """What the fits of one problem show."""
 
     n_fits: int
@@ -441,7 +441,7 @@ class Verdict(NamedTuple):
     proof_share: float
 
 
-def judge(fits: list[Fit], lowest: float, scale: float) -> Verdict:
+def tallied(fits: list[Fit], lowest: float, scale: float) -> Tally:
     """Compare each fit with the lowest objective."""
     within = warned = silent = false_bounds = rises = 0
     ratios = [0.0]
@@ -459,7 +459,7 @@ def judge(fits: list[Fit], lowest: float, scale: float) -> Verdict:
         rises += f.objective > best.get(f.dtype, np.inf) + rounding
         best[f.dtype] = min(f.objective, best.get(f.dtype, np.inf))
     seconds = sum(f.seconds for f in fits)
-    return Verdict(
+    return Tally(
         len(fits),
         within,
         warned,
@@ -472,7 +472,7 @@ def judge(fits: list[Fit], lowest: float, scale: float) -> Verdict:
     )
 
 
-def run(table: Table, model: Model, tolerances: list[float]) -> tuple[Verdict, list[Fit]] | None:
+def run(table: Table, model: Model, tolerances: list[float]) -> tuple[Tally, list[Fit]] | None:
     """Fit one model to one table with all tolerances, in both precisions."""
     y = target_of(table, model.target)
     if np.unique(y).size < 2:
@@ -492,12 +492,12 @@ def run(table: Table, model: Model, tolerances: list[float]) -> tuple[Verdict, l
         fits += [f._replace(objective=f.objective - shift) for f in own]
         if dtype == np.float64:
             lowest = lowest_here
-    return judge(fits, lowest, abs(lowest) + 1.0), fits
+    return tallied(fits, lowest, abs(lowest) + 1.0), fits
 
 
-def report(name: str, verdict: Verdict, fits: list[Fit]) -> str:
+def report(name: str, tally: Tally, fits: list[Fit]) -> str:
     """Return a line of the table."""
-    v = verdict
+    v = tally
     seconds = max(f.seconds for f in fits)
     return (
         f"{name:34s} {v.n_within:3d}/{v.n_fits:<3d} {v.n_warned:4d} {v.n_silent:4d} "
@@ -528,11 +528,11 @@ def main() -> None:
             found = run(table, model, QUICK if given.quick else TOLERANCES)
             if found is None:
                 continue
-            verdict, fits = found
+            tally, fits = found
             name = f"{table.name}, {model.name}"
-            print(report(name, verdict, fits), flush=True)
+            print(report(name, tally, fits), flush=True)
             kept[name] = [f._asdict() for f in fits]
-            total += [verdict.n_fits, *verdict[1:4], verdict.false_bounds]
+            total += [tally.n_fits, *tally[1:4], tally.false_bounds]
     n_fits, within, warned, silent, false_bounds = total.tolist()
     print(
         f"{n_fits} fits: {within} within tol, {warned} warned, {silent} beyond tol in silence; "

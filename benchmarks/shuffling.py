@@ -55,12 +55,12 @@ def trained(X: Any, y: np.ndarray, batch_size: int, seed: int, run: int | None) 
 
 def epochs_to(curve: np.ndarray, start: float, lowest: float, share: float) -> float:
     """Return after how many epochs a curve is within a share of the distance; inf for never."""
-    left = np.log(np.maximum(np.append(start, curve) - lowest, 1e-300) / (start - lowest))
-    below = np.flatnonzero(left <= np.log(share))
+    remaining = np.log(np.maximum(np.append(start, curve) - lowest, 1e-300) / (start - lowest))
+    below = np.flatnonzero(remaining <= np.log(share))
     if below.size == 0:
         return np.inf
     at = int(below[0])
-    before, after = left[at - 1], left[at]
+    before, after = remaining[at - 1], remaining[at]
     return at - 1 + (before - np.log(share)) / (before - after)
 
 

@@ -4,7 +4,7 @@
     python benchmarks/small.py --repeats 200  # steadier, on a busy machine
     python benchmarks/small.py --every --only Ridge  # more tables, dense and CSR, both dtypes
 
-Each case is called in turns with scikit-learn's, so that both meet the same machine; the figures
+Each case is called in turns with scikit-learn's, under the same conditions; the figures
 are medians of processor time, and the ratio is ours over theirs. The fits of ``SGD*`` are those of
 several seeds, since the number of epochs is a matter of luck on so few rows.
 """
@@ -102,8 +102,8 @@ def prediction(name: str) -> Case:
 
 def standardised(X: np.ndarray) -> np.ndarray:
     """Return columns with mean 0 and standard deviation 1; constant ones are 0."""
-    spread = X.std(axis=0)
-    return (X - X.mean(axis=0)) / np.where(spread > 0.0, spread, 1.0)
+    std = X.std(axis=0)
+    return (X - X.mean(axis=0)) / np.where(std > 0.0, std, 1.0)
 
 
 def targets(name: str, y: np.ndarray) -> np.ndarray:

@@ -271,19 +271,19 @@ WORDS = {
 
 
 class Entry(NamedTuple):
-    """What one row tells of.
+    """What one row describes.
 
-    name : the word of the constructor, or the class's name
-    is_word : whether there is such a word
-    kind : the class; None for a penalty's word
-    tag : the object that the word means, where there is one
+    name : the name that the constructor takes, or the class's name
+    is_name : whether there is such a name
+    kind : the class; None for a penalty's name
+    spec : the object that the name means, where there is one
     formula : lines of Python
     """
 
     name: str
-    is_word: bool
+    is_name: bool
     kind: type | None
-    tag: Any
+    spec: Any
     formula: tuple[str, ...]
 
 
@@ -319,7 +319,7 @@ class Paper(NamedTuple):
 
 
 def entries(section: str) -> list[Entry]:
-    """Return the rows of a section: its words, then the classes that no word means.
+    """Return the rows of a section: its names, then the classes that no name means.
 
     Raises
     ------
@@ -341,9 +341,9 @@ def entries(section: str) -> list[Entry]:
 
 
 def _named(section: str) -> Iterator[tuple[str, bool, type | None, Any]]:
-    """Yield name, is_word, kind and tag of each row."""
+    """Yield name, is_name, kind and spec of each row."""
     if section == "penalties":
-        yield from ((str(word), True, None, None) for word in penalties.PENALTIES)
+        yield from ((str(given), True, None, None) for given in penalties.PENALTIES)
         yield from ((kind.__name__, False, kind, None) for kind in _classes(penalties))
         return
     module, registry = {
@@ -353,10 +353,10 @@ def _named(section: str) -> Iterator[tuple[str, bool, type | None, Any]]:
         "transforms": (transforms, transforms.TRANSFORMS),
     }[section]
     seen = set()
-    for name, tag in registry.items():
-        kind = tag if isinstance(tag, type) else type(tag)
+    for name, spec in registry.items():
+        kind = spec if isinstance(spec, type) else type(spec)
         seen.add(kind)
-        yield name, True, kind, None if kind is tag else tag
+        yield name, True, kind, None if kind is spec else spec
     for kind in _classes(module):
         if kind not in seen:
             yield kind.__name__, False, kind, None
@@ -413,8 +413,8 @@ def fields(entry: Entry) -> dict[str, Any]:
     """Return the fields and their defaults; ``inspect.Parameter.empty`` where there is none."""
     if entry.kind is None:
         return {}
-    if entry.tag is not None:
-        return entry.tag._asdict()
+    if entry.spec is not None:
+        return entry.spec._asdict()
     if dataclasses.is_dataclass(entry.kind):
         parameters = inspect.signature(entry.kind).parameters
         return {name: parameter.default for name, parameter in parameters.items()}
@@ -432,7 +432,7 @@ def _code(lines: Iterable[str]) -> str:
 def _name(entry: Entry) -> str:
     if entry.name == "None":
         return "`None`"
-    return f'`"{entry.name}"`' if entry.is_word else f"`{entry.name}`"
+    return f'`"{entry.name}"`' if entry.is_name else f"`{entry.name}`"
 
 
 def _object(entry: Entry) -> str:

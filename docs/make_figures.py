@@ -73,16 +73,16 @@ SHOWN = {
 def draw_losses() -> Figure:
     """Draw each loss and its derivative against raw."""
     figure, panels = _grid(len(LOSSES), 6, (2.15, 2.0))
-    for panel, (name, tag) in zip(panels, LOSSES.items(), strict=False):
-        _draw_loss(panel, name, tag._replace(**SHOWN.get(name, {})))
+    for panel, (name, spec) in zip(panels, LOSSES.items(), strict=False):
+        _draw_loss(panel, name, spec._replace(**SHOWN.get(name, {})))
     _legend(figure, panels[0])
     return figure
 
 
-def _draw_loss(panel: Axes, name: str, tag: Any) -> None:
-    kind, raw = type(tag), np.linspace(-3.0, 3.0, 241) + 1e-9
+def _draw_loss(panel: Axes, name: str, spec: Any) -> None:
+    kind, raw = type(spec), np.linspace(-3.0, 3.0, 241) + 1e-9
     y = 0.0 if kind.kind == REGRESSION and not hasattr(kind, "link") else 1.0
-    value, slope = np.array([_value_and_slope(tag, y, x) for x in raw]).T
+    value, slope = np.array([_value_and_slope(spec, y, x) for x in raw]).T
     jumps = np.abs(np.diff(slope, append=slope[-1])) > 0.15 + 0.05 * np.abs(slope)
     panel.axhline(0.0, color="0.75", linewidth=0.8)
     panel.plot(raw, value, color=BLUE, label="loss")
@@ -93,22 +93,22 @@ def _draw_loss(panel: Axes, name: str, tag: Any) -> None:
     unit = 2.2 if value[40] > 5.5 else 1.0  # what is steep is drawn smaller
     ticks = [-4, 0, 4, 8] if unit > 1 else [-2, 0, 2, 4]
     panel.set(xlim=(-3, 3), ylim=(-2.6 * unit, 4.4 * unit), xticks=[-2, 0, 2], yticks=ticks)
-    panel.set_xlabel(_words_of_loss(tag, y))
+    panel.set_xlabel(_words_of_loss(spec, y))
 
 
-def _words_of_loss(tag: Any, y: float) -> str:
-    if type(tag).kind == MULTINOMIAL:
+def _words_of_loss(spec: Any, y: float) -> str:
+    if type(spec).kind == MULTINOMIAL:
         return "raw of the true class"
-    fields = "".join(f", {field} = {number:g}" for field, number in tag._asdict().items())
+    fields = "".join(f", {field} = {number:g}" for field, number in spec._asdict().items())
     return f"raw; y = {y:g}{fields}"
 
 
-def _value_and_slope(tag: Any, y: float, x: float) -> tuple[float, float]:
+def _value_and_slope(spec: Any, y: float, x: float) -> tuple[float, float]:
     """Return a loss and its derivative; of softmax beside two other classes at 0."""
-    if type(tag).kind != MULTINOMIAL:
-        return losses.value(tag, y, x), losses.gradient(tag, y, x)
+    if type(spec).kind != MULTINOMIAL:
+        return losses.value(spec, y, x), losses.gradient(spec, y, x)
     out = np.empty(3)
-    value = losses.gradient_row(tag, 0, np.array([x, 0.0, 0.0]), out)
+    value = losses.gradient_row(spec, 0, np.array([x, 0.0, 0.0]), out)
     return value, out[0]
 
 
@@ -133,8 +133,8 @@ def draw_penalties() -> Figure:
         ("GroupLasso: both or none", GroupLasso(1.0), 2),
         ("MaxNorm: onto the ball", MaxNorm(1.0), 1),
     ]
-    for panel, (title, tag, n_lanes) in zip(panels[3:], moves, strict=True):
-        _draw_moves(panel, tag, n_lanes)
+    for panel, (title, spec, n_outputs) in zip(panels[3:], moves, strict=True):
+        _draw_moves(panel, spec, n_outputs)
         panel.set_title(title)
     panels[5].add_patch(Ellipse((0, 0), 2, 2, fill=False, edgecolor="0.45"))
     panels[0].plot([], [], "D", color=RED, markersize=5, label="step to an exact zero")
@@ -144,8 +144,8 @@ def draw_penalties() -> Figure:
 
 def _draw_values(panel: Axes) -> None:
     w = np.linspace(-2.5, 2.5, 201)
-    for name, (tag, color, dashes) in LINES.items():
-        values = [penalties.value(tag, x, 0) for x in w]
+    for name, (spec, color, dashes) in LINES.items():
+        values = [penalties.value(spec, x, 0) for x in w]
         panel.plot(w, values, color=color, linestyle=dashes, label=f"{name}, alpha = 1")
     panel.set(title="value", xlabel="w", ylabel="penalty")
 
@@ -154,8 +154,8 @@ def _draw_steps(panel: Axes) -> None:
     w = np.linspace(-2.5, 2.5, 201)
     panel.plot(w, w, color="0.75", linewidth=1.0)
     panel.annotate("no penalty", (1.8, 2.0), ha="right", color="0.4")
-    for tag, color, dashes in LINES.values():
-        steps = [penalties.proximal(tag, x, 0.0, H, 0) for x in w]
+    for spec, color, dashes in LINES.values():
+        steps = [penalties.proximal(spec, x, 0.0, H, 0) for x in w]
         panel.plot(w, steps, color=color, linestyle=dashes)
     bounded = [penalties.proximal(Bounded(low=-1.9), x, 0.0, H, 0) for x in w[w <= -1.6]]
     panel.plot(w[w <= -1.6], bounded, color=PURPLE, linewidth=2.2)
@@ -166,19 +166,19 @@ def _draw_steps(panel: Axes) -> None:
 def _draw_balls(panel: Axes) -> None:
     axis = np.linspace(-1.6, 1.6, 161)
     first, second = np.meshgrid(axis, axis)
-    for tag, color, dashes in LINES.values():
-        one = np.array([penalties.value(tag, x, 0) for x in axis])
+    for spec, color, dashes in LINES.values():
+        one = np.array([penalties.value(spec, x, 0) for x in axis])
         total = one[None, :] + one[:, None]
         panel.contour(first, second, total, [1.0], colors=color, linestyles=[dashes])
     panel.set(title="where the value is 1", xlabel="first coefficient", aspect="equal")
     panel.set_ylabel("second coefficient")
 
 
-def _draw_moves(panel: Axes, tag: Any, n_lanes: int) -> None:
+def _draw_moves(panel: Axes, spec: Any, n_outputs: int) -> None:
     """Draw an arrow from pairs of coefficients to where a step takes them."""
     axis = np.linspace(-1.75, 1.75, 8)
     before = np.array([(x, y) for x in axis for y in axis])
-    after = np.array([_moved(tag, pair, n_lanes) for pair in before])
+    after = np.array([_moved(spec, pair, n_outputs) for pair in before])
     style = {"angles": "xy", "scale_units": "xy", "scale": 1.0, "width": 0.007}
     panel.scatter(*before.T, s=12, color="0.5", linewidths=0)
     panel.quiver(*before.T, *(after - before).T, color=BLUE, **style)
@@ -187,11 +187,11 @@ def _draw_moves(panel: Axes, tag: Any, n_lanes: int) -> None:
     panel.set(xlabel="first coefficient", ylabel="second coefficient", aspect="equal")
 
 
-def _moved(tag: Any, pair: np.ndarray, n_lanes: int) -> np.ndarray:
+def _moved(spec: Any, pair: np.ndarray, n_outputs: int) -> np.ndarray:
     """Return two coefficients after a step without a gradient."""
-    params = np.array([*(penalties.proximal(tag, w, 0.0, H, 0) for w in pair), *[0.0] * n_lanes])
-    if tag.joint:
-        penalties.settle(tag, params, np.full(params.size, H), n_lanes)
+    params = np.array([*(penalties.proximal(spec, w, 0.0, H, 0) for w in pair), *[0.0] * n_outputs])
+    if spec.joint:
+        penalties.settle(spec, params, np.full(params.size, H), n_outputs)
     return params[:2]
 
 
@@ -207,8 +207,8 @@ FRAME = np.array([[-4.8, 2.6], [-1.9, 1.9]])  # what is drawn, of either paramet
 def draw_optimizers() -> Figure:
     """Draw the path of each optimizer at its best rate, on a badly scaled quadratic."""
     figure, panels = _grid(len(OPTIMIZERS), 5, (2.5, 2.2))
-    for panel, (name, tag) in zip(panels, OPTIMIZERS.items(), strict=False):
-        rate, path = best_path(tag)
+    for panel, (name, spec) in zip(panels, OPTIMIZERS.items(), strict=False):
+        rate, path = best_path(spec)
         _draw_path(panel, path)
         panel.set_title(f"{name}, rate {float(f'{rate:.2g}'):g}")
     _legend(figure, panels[0])
@@ -220,26 +220,26 @@ def objective(path: np.ndarray) -> np.ndarray:
     return 0.5 * (np.square(path) @ CURVATURES)
 
 
-def path_of(tag: Any, rate: float) -> np.ndarray:
+def path_of(spec: Any, rate: float) -> np.ndarray:
     """Return the two parameters before and after each step."""
-    state, w = np.zeros((max(tag.n_slots, 1), 2)), START.copy()
+    state, w = np.zeros((max(spec.n_slots, 1), 2)), START.copy()
     path = [w.copy()]
-    for step_coefs in tag.step_coefficients(tag, np.full(N_STEPS, rate), 1):
+    for step_coefs in spec.step_coefficients(spec, np.full(N_STEPS, rate), 1):
         gradient = CURVATURES * w
         for c in range(2):
             w[c], _ = optimizers.move(
-                tag, ElasticNet(), tuple(step_coefs), w[c], gradient[c], state, c
+                spec, ElasticNet(), tuple(step_coefs), w[c], gradient[c], state, c
             )
         path.append(w.copy())
     return np.array(path)
 
 
-def best_path(tag: Any) -> tuple[float, np.ndarray]:
+def best_path(spec: Any) -> tuple[float, np.ndarray]:
     """Return the rate that ends lowest of those that stay within the frame, and its path."""
     best_rate, best, lowest = 0.0, START[None], np.inf
     for rate in RATES:
         with np.errstate(over="ignore", invalid="ignore"):
-            path = path_of(tag, rate)
+            path = path_of(spec, rate)
         is_within = ((path >= FRAME[:, 0]) & (path <= FRAME[:, 1])).all()
         if is_within and objective(path[-5:]).mean() < lowest:
             best_rate, best, lowest = rate, path, objective(path[-5:]).mean()
@@ -271,7 +271,7 @@ NOTES = {
 
 
 def draw_schedules() -> Figure:
-    """Draw the rates of each schedule over a training, as its word means it."""
+    """Draw the rates of each schedule over a training, as its name means it."""
     rates = rates_by_name()
     figure, panels = _grid(len(rates), 5, (2.4, 1.9))
     epochs = np.arange(EPOCHS * STEPS_PER_EPOCH) / STEPS_PER_EPOCH

@@ -312,7 +312,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
         if intercept_init is not None and getattr(self, "coef_", None) is None:
             self.coef_ = np.zeros(coef_shape)
 
-    # -- words ------------------------------------------------------------------------------------
+    # -- parameters -------------------------------------------------------------------------------
 
     def _settings(
         self,
@@ -345,11 +345,11 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
 
     def _rule(self, loss: Any, *, sparse: bool) -> Rule:
         """Return what a step does, from the constructor's parameters."""
-        optimizer = self._optimizer_tag(loss, sparse=sparse)
+        optimizer = self._optimizer_spec(loss, sparse=sparse)
         transform = resolve.transform(self.clip_norm, self.clip_value, self.quantize)
-        return Rule(loss, self._penalty_tag(), optimizer, bool(self.fit_intercept), transform)
+        return Rule(loss, self._penalty_spec(), optimizer, bool(self.fit_intercept), transform)
 
-    def _optimizer_tag(self, loss: Any, *, sparse: bool) -> Any:
+    def _optimizer_spec(self, loss: Any, *, sparse: bool) -> Any:
         """Return the optimizer; scikit-learn calls the passive-aggressive ones learning rates."""
         if self.learning_rate not in PASSIVE_AGGRESSIVE:
             return resolve.optimizer(self.optimizer, sparse=sparse)
@@ -365,17 +365,17 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
             )
         return resolve.passive_aggressive(self.learning_rate)
 
-    def _penalty_tag(self) -> Any:
+    def _penalty_spec(self) -> Any:
         """Return the penalty's strengths, and its bounds."""
-        tag = resolve.penalty(self.penalty, self.alpha, self.l1_ratio)
+        spec = resolve.penalty(self.penalty, self.alpha, self.l1_ratio)
         if not self.positive:
-            return tag
-        if not isinstance(tag, ElasticNet):
+            return spec
+        if not isinstance(spec, ElasticNet):
             raise ValueError(
                 "positive=True goes with penalty 'l2', 'l1', 'elasticnet', None or an ElasticNet; "
                 f"got {self.penalty!r}. Bounded(low=0.0) is an object that does the same."
             )
-        return Bounded(tag.l1, tag.l2, low=0.0)
+        return Bounded(spec.l1, spec.l2, low=0.0)
 
     def _unit(self, weight: NDArray[Any]) -> float:
         """Return the mean weight that gradients are divided by.
@@ -421,7 +421,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
     def _continue(self, rule: Rule) -> Progress:
         """Return the training so far, with ``coef_`` as the user may have changed it.
 
-        Words may have been changed as well: another optimizer, or an average that is asked for
+        Parameters may have been changed as well: another optimizer, or an average that is asked for
         only now, starts anew, and one that is no longer asked for is dropped.
         """
         progress: Progress = self._progress.copy()
@@ -473,7 +473,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
     def _warn(self, n_iter: int, settings: Settings) -> None:
         """Say what a user may not expect of what was trained."""
         watch = self._watch
-        if not (watch.warn_if_interrupted(f"in epoch {n_iter}", 7) or watch.was_told):
+        if not (watch.warn_if_interrupted(f"in epoch {n_iter}", 7) or watch.was_notified):
             warn_if_unfinished(n_iter, settings)
         if self.power_t < 0:
             warnings.warn(

@@ -81,14 +81,14 @@ class Callback:
         view : View
             What can be seen of the fit.
         error : BaseException
-            It is raised again when all have been told.
+            It is raised again when all have been notified.
         """
 
     def __repr__(self) -> str:
         parameters = inspect.signature(type(self)).parameters.values()
         given = [p.name for p in parameters if getattr(self, p.name, p.default) != p.default]
-        words = ", ".join(f"{name}={getattr(self, name)!r}" for name in given)
-        return f"{type(self).__name__}({words})"
+        settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in given)
+        return f"{type(self).__name__}({settings})"
 
 
 class _Best:
@@ -137,7 +137,7 @@ class EarlyStopping(Callback):
         Whether less is better, or more; "auto" is "max" for names that end in "score".
     restore_best : bool, default=False
         End with the coefficients of the best epoch, in place of the last one. The objective of a
-        stochastic epoch tells of the coefficients on its way, not of those at its end.
+        stochastic epoch is that of the coefficients on its way, not of those at its end.
 
     Attributes
     ----------
@@ -335,8 +335,8 @@ class ProgressBar(Callback):
 
     It is tqdm's, in a terminal or a notebook; ``verbose=1`` is the same. The gradient's norm is
     known with ``monitor=True``; else ``|update|`` is shown, how far the epoch moved the parameters.
-    For estimators without a learning rate it counts passes, and shows what is left: how far the
-    objective is thought to be above the optimum.
+    For estimators without a learning rate it counts passes, and shows the suboptimality: how far
+    the objective is thought to be above the optimum.
 
     Parameters
     ----------

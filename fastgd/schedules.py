@@ -67,7 +67,7 @@ _ALLOWED = {
     **dict.fromkeys(("start", "share_up", "threshold"), fields.SHARE),
     "divisor": fields.ABOVE_ONE,
     "factor": fields.INSIDE,
-    "unit": fields.Allowed("'epoch' or 'step'", lambda word: word in (EPOCH, STEP)),
+    "unit": fields.Allowed("'epoch' or 'step'", lambda value: value in (EPOCH, STEP)),
 }
 _LENGTHS = {"length", "every", "period", "warm_up"}  # what is counted in ``unit``
 
@@ -377,8 +377,8 @@ class Polynomial(Schedule):
     unit: str = EPOCH
 
     def _rates(self, t: FloatArray) -> FloatArray:
-        left = np.power(1.0 - _share(t, self.length), self.power)
-        return self.end + (self.eta0 - self.end) * left
+        remaining = np.power(1.0 - _share(t, self.length), self.power)
+        return self.end + (self.eta0 - self.end) * remaining
 
 
 @dataclass(frozen=True)
@@ -581,8 +581,8 @@ class WarmUp(Schedule):
         bound: Any = super().bind(eta0, steps_per_epoch, max_iter)
         if not hasattr(self.schedule, "bind"):
             return bound
-        left = max(max_iter * steps_per_epoch - math.ceil(bound.length), 1) / steps_per_epoch
-        return replace(bound, schedule=self.schedule.bind(eta0, steps_per_epoch, left))
+        remaining = max(max_iter * steps_per_epoch - math.ceil(bound.length), 1) / steps_per_epoch
+        return replace(bound, schedule=self.schedule.bind(eta0, steps_per_epoch, remaining))
 
     def _rates(self, t: FloatArray) -> FloatArray:
         length = math.ceil(self.length)

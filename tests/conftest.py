@@ -27,7 +27,7 @@ os.environ.setdefault(
     "NUMBA_CACHE_DIR", os.path.join(tempfile.gettempdir(), f"fastgd-tests-{_digest_of_kernels()}")
 )
 
-# The same examples in every run, and no verdict by the clock: a first call compiles.
+# The same examples in every run, and no failure by the clock: a first call compiles.
 hypothesis.settings.register_profile(
     "fastgd", derandomize=True, deadline=None, database=None, max_examples=25
 )

@@ -15,13 +15,13 @@ import numpy as np
 
 
 class Loss(NamedTuple):
-    """A loss of one output, as functions of arrays; ``kinks`` are the raws where it bends."""
+    """A loss of one output, as functions of arrays; ``breakpoints`` are the raws where it bends."""
 
     value: Callable
     gradient: Callable
     curvature: Callable
     inverse_link: Callable
-    kinks: Callable = lambda y: ()
+    breakpoints: Callable = lambda y: ()
 
 
 def sigmoid(raw):
@@ -53,7 +53,7 @@ def absolute_error():
         gradient=lambda y, raw: np.sign(raw - y),
         curvature=lambda y, raw: np.zeros_like(raw),
         inverse_link=lambda raw: raw,
-        kinks=lambda y: (y,),
+        breakpoints=lambda y: (y,),
     )
 
 
@@ -88,7 +88,7 @@ def huber(epsilon):
         gradient=lambda y, raw: np.where(inside(y, raw), raw - y, epsilon * np.sign(raw - y)),
         curvature=lambda y, raw: np.where(inside(y, raw), 1.0, 0.0),
         inverse_link=lambda raw: raw,
-        kinks=lambda y: (y - epsilon, y + epsilon),
+        breakpoints=lambda y: (y - epsilon, y + epsilon),
     )
 
 
@@ -98,7 +98,7 @@ def epsilon_insensitive(epsilon):
         gradient=lambda y, raw: np.sign(beyond(y, raw, epsilon)),
         curvature=lambda y, raw: np.zeros_like(raw),
         inverse_link=lambda raw: raw,
-        kinks=lambda y: (y - epsilon, y + epsilon),
+        breakpoints=lambda y: (y - epsilon, y + epsilon),
     )
 
 
@@ -108,7 +108,7 @@ def squared_epsilon_insensitive(epsilon):
         gradient=lambda y, raw: 2 * beyond(y, raw, epsilon),
         curvature=lambda y, raw: np.where(beyond(y, raw, epsilon) != 0, 2.0, 0.0),
         inverse_link=lambda raw: raw,
-        kinks=lambda y: (y - epsilon, y + epsilon),
+        breakpoints=lambda y: (y - epsilon, y + epsilon),
     )
 
 
@@ -118,7 +118,7 @@ def quantile(q):
         gradient=lambda y, raw: np.where(y > raw, -q, np.where(y < raw, 1 - q, 0.0)),
         curvature=lambda y, raw: np.zeros_like(raw),
         inverse_link=lambda raw: raw,
-        kinks=lambda y: (y,),
+        breakpoints=lambda y: (y,),
     )
 
 
@@ -184,7 +184,7 @@ def hinge(margin):
         gradient=lambda y, raw: np.where(y * raw <= margin, -y, 0.0),
         curvature=lambda y, raw: np.zeros_like(raw),
         inverse_link=sign,
-        kinks=lambda y: (margin * y,),
+        breakpoints=lambda y: (margin * y,),
     )
 
 
@@ -194,7 +194,7 @@ def squared_hinge():
         gradient=lambda y, raw: -2 * y * np.maximum(1 - y * raw, 0.0),
         curvature=lambda y, raw: np.where(y * raw < 1, 2.0, 0.0),
         inverse_link=sign,
-        kinks=lambda y: (y,),
+        breakpoints=lambda y: (y,),
     )
 
 
@@ -211,7 +211,7 @@ def smooth_hinge(smoothing):
         gradient=lambda y, raw: choose(y, raw, 0.0, -y * (1 - y * raw) / smoothing, -y),
         curvature=lambda y, raw: choose(y, raw, 0.0, 1 / smoothing, 0.0),
         inverse_link=sign,
-        kinks=lambda y: (y, y * (1 - smoothing)),
+        breakpoints=lambda y: (y, y * (1 - smoothing)),
     )
 
 
@@ -248,7 +248,7 @@ def modified_huber():
         gradient=lambda y, raw: choose(y, raw, 0.0, -2 * y * (1 - y * raw), -4 * y),
         curvature=lambda y, raw: choose(y, raw, 0.0, 2.0, 0.0),
         inverse_link=lambda raw: np.clip((raw + 1) / 2, 0.0, 1.0),
-        kinks=lambda y: (y, -y),
+        breakpoints=lambda y: (y, -y),
     )
 
 

@@ -22,28 +22,28 @@ class LossCase(NamedTuple):
     """A loss; ``naive`` is the same in plain numpy."""
 
     name: str
-    tag: Any
+    spec: Any
     naive: naive.Loss | naive.RowLoss
 
     @property
     def targets(self) -> tuple[float, ...]:
         """Values that ``y_true`` may have."""
-        if type(self.tag).kind == REGRESSION:
+        if type(self.spec).kind == REGRESSION:
             by_domain = {None: (-1.3, 0.0, 2.5), NONNEGATIVE: (0.0, 0.7, 2.5), POSITIVE: (0.3, 2.5)}
-            return by_domain[losses.domain_of(self.tag)]
-        return (type(self.tag).negative, 1.0)
+            return by_domain[losses.domain_of(self.spec)]
+        return (type(self.spec).negative, 1.0)
 
 
 class PenaltyCase(NamedTuple):
-    """What a constructor's words mean, for an alpha of ``l1 + l2``."""
+    """What a constructor's parameters mean, for an alpha of ``l1 + l2``."""
 
-    word: str | None
+    given: str | None
     l1_ratio: float
     l1: float
     l2: float
 
     @property
-    def tag(self) -> ElasticNet:
+    def spec(self) -> ElasticNet:
         """The kernels' penalty."""
         return ElasticNet(self.l1, self.l2)
 
@@ -54,10 +54,10 @@ class PenaltyCase(NamedTuple):
 
 
 class PenaltyObjectCase(NamedTuple):
-    """A penalty that is no word; ``naive`` is the same in plain numpy."""
+    """A penalty that has no name; ``naive`` is the same in plain numpy."""
 
     name: str
-    tag: Any
+    spec: Any
     naive: Any
 
 
@@ -65,7 +65,7 @@ class OptimizerCase(NamedTuple):
     """An optimizer, or an unregistered form of one; ``naive()`` starts the same in plain numpy."""
 
     name: str
-    tag: Any
+    spec: Any
     naive: Callable[[], Any]
     eta0: float = 0.05
     is_registered: bool = True
@@ -75,7 +75,7 @@ class TransformCase(NamedTuple):
     """A quantizer, or an unregistered form of one; ``naive`` compresses in plain Python."""
 
     name: str
-    tag: Any
+    spec: Any
     naive: Callable[..., Any]
     is_registered: bool = True
 
@@ -84,7 +84,7 @@ class ScheduleCase(NamedTuple):
     """A schedule, or an unregistered form of one, and the rate of step t in plain Python.
 
     A registered row is what its name means in a training of ``MAX_ITER`` epochs of
-    ``STEPS_PER_EPOCH`` steps with ``WORDS``.
+    ``STEPS_PER_EPOCH`` steps with ``KWARGS``.
     """
 
     name: str
@@ -94,31 +94,31 @@ class ScheduleCase(NamedTuple):
 
 
 class EstimatorCase(NamedTuple):
-    """An estimator, and the words that make it quick."""
+    """An estimator, and the parameters that make it quick."""
 
     name: str
     kind: type
-    words: dict[str, Any]
+    kwargs: dict[str, Any]
 
-    def make(self, **words: Any) -> Any:
+    def make(self, **kwargs: Any) -> Any:
         """Return one that gives the same result each time."""
-        model = self.kind(**{**self.words, **words})
+        model = self.kind(**{**self.kwargs, **kwargs})
         return model.set_params(random_state=0) if hasattr(model, "random_state") else model
 
 
 class SolvedCase(NamedTuple):
-    """An estimator that needs no learning rate, under some words, and what must be equal.
+    """An estimator that needs no learning rate, under some parameters, and what must be equal.
 
-    kind, twin : ours and scikit-learn's, which mean the same by ``words``
-    exact : further words, by which the twin comes as close to the optimum as it can
+    kind, peer : ours and scikit-learn's, which mean the same by ``kwargs``
+    exact : further parameters, by which the peer comes as close to the optimum as it can
     targets : of a kind that ``targets_of`` knows
     objective : what is minimised as the docstring has it, in plain numpy, of a fitted model
     """
 
     name: str
     kind: type
-    words: dict[str, Any]
-    twin: type
+    kwargs: dict[str, Any]
+    peer: type
     exact: dict[str, Any]
     targets: str
     objective: Callable[..., Any]
@@ -126,22 +126,22 @@ class SolvedCase(NamedTuple):
     def __hash__(self) -> int:
         return hash(self.name)
 
-    def make(self, **words: Any) -> Any:
+    def make(self, **kwargs: Any) -> Any:
         """Return ours."""
-        return self.kind(**{**self.words, **words})
+        return self.kind(**{**self.kwargs, **kwargs})
 
-    def make_twin(self, **words: Any) -> Any:
+    def make_peer(self, **kwargs: Any) -> Any:
         """Return scikit-learn's."""
-        return self.twin(**{**self.words, **self.exact, **words})
+        return self.peer(**{**self.kwargs, **self.exact, **kwargs})
 
-    def value(self, model: Any, X: Any, y: Any, weight: Any = None, **words: Any) -> Any:
-        """Return the objective of a fitted model, ours or its twin's."""
+    def value(self, model: Any, X: Any, y: Any, weight: Any = None, **kwargs: Any) -> Any:
+        """Return the objective of a fitted model, ours or its peer's."""
         weight = np.ones(X.shape[0]) if weight is None else weight
-        return self.objective(model, self.make(**words).get_params(), X, y, weight)
+        return self.objective(model, self.make(**kwargs).get_params(), X, y, weight)
 
 
 def targets_of(kind: str, raw: Any, rng: np.random.Generator) -> Any:
-    """Return targets about raw predictions of mean 0 and spread 1."""
+    """Return targets about raw predictions of mean 0 and standard deviation 1."""
     noisy = raw + 0.5 * rng.standard_normal(raw.shape[0])
     if kind == "binary":
         return np.where(noisy > 0.2, "yes", "no")
@@ -167,73 +167,73 @@ def norms(model: Any) -> tuple[float, float]:
     return float(np.abs(coef).sum()), float((coef**2).sum())
 
 
-def of_logistic(model: Any, words: dict[str, Any], X: Any, y: Any, s: Any) -> float:
+def of_logistic(model: Any, kwargs: dict[str, Any], X: Any, y: Any, s: Any) -> float:
     """C sum_i s_i loss_i + l1_ratio |w|_1 + (1 - l1_ratio)/2 |w|^2, over C sum_i s_i."""
     raw = raw_of(model, X)
     raw = np.hstack([np.zeros_like(raw), raw]) if raw.shape[1] == 1 else raw
     own = raw[np.arange(len(y)), np.searchsorted(model.classes_, y)]
     top = raw.max(axis=1)
     loss = np.log(np.exp(raw - top[:, None]).sum(axis=1)) + top - own
-    (l1, l2), share = norms(model), words["l1_ratio"]
-    return np.average(loss, weights=s) + (share * l1 + (1 - share) / 2 * l2) / words["C"] / s.sum()
+    (l1, l2), share = norms(model), kwargs["l1_ratio"]
+    return np.average(loss, weights=s) + (share * l1 + (1 - share) / 2 * l2) / kwargs["C"] / s.sum()
 
 
-def of_svm(model: Any, words: dict[str, Any], margins: Any, s: Any) -> Any:
+def of_svm(model: Any, kwargs: dict[str, Any], margins: Any, s: Any) -> Any:
     """1/2 |(w, b/c)|^2 + C sum_i s_i loss_i, over C sum_i s_i, for each output."""
-    at_least = np.maximum(margins, 0.0) ** (2 if words["loss"].startswith("squared") else 1)
+    at_least = np.maximum(margins, 0.0) ** (2 if kwargs["loss"].startswith("squared") else 1)
     coef = np.atleast_2d(np.asarray(model.coef_, np.float64))
-    if words["fit_intercept"]:
-        last = np.reshape(model.intercept_, (-1, 1)) / words["intercept_scaling"]
+    if kwargs["fit_intercept"]:
+        last = np.reshape(model.intercept_, (-1, 1)) / kwargs["intercept_scaling"]
         coef = np.hstack([coef, last])
-    is_l1 = words.get("penalty") == "l1"
+    is_l1 = kwargs.get("penalty") == "l1"
     penalty = np.abs(coef).sum(axis=1) if is_l1 else 0.5 * (coef**2).sum(axis=1)
-    return np.average(at_least, weights=s, axis=0) + penalty / words["C"] / s.sum()
+    return np.average(at_least, weights=s, axis=0) + penalty / kwargs["C"] / s.sum()
 
 
-def of_svc(model: Any, words: dict[str, Any], X: Any, y: Any, s: Any) -> Any:
+def of_svc(model: Any, kwargs: dict[str, Any], X: Any, y: Any, s: Any) -> Any:
     """The hinge or its square, of each class against the rest."""
     classes = model.classes_[1:] if len(model.classes_) == 2 else model.classes_
     side = np.where(y[:, None] == classes, 1.0, -1.0)
-    return of_svm(model, words, 1.0 - side * raw_of(model, X), s)
+    return of_svm(model, kwargs, 1.0 - side * raw_of(model, X), s)
 
 
-def of_svr(model: Any, words: dict[str, Any], X: Any, y: Any, s: Any) -> Any:
+def of_svr(model: Any, kwargs: dict[str, Any], X: Any, y: Any, s: Any) -> Any:
     """The distance from the tube, or its square."""
-    return of_svm(model, words, np.abs(y[:, None] - raw_of(model, X)) - words["epsilon"], s)
+    return of_svm(model, kwargs, np.abs(y[:, None] - raw_of(model, X)) - kwargs["epsilon"], s)
 
 
-def of_squares(model: Any, words: dict[str, Any], X: Any, y: Any, s: Any) -> float:
+def of_squares(model: Any, kwargs: dict[str, Any], X: Any, y: Any, s: Any) -> float:
     """1/2 of the mean square, with the penalty of Ridge, of Lasso, of ElasticNet or none."""
     loss = 0.5 * np.average((y - raw_of(model, X)[:, 0]) ** 2, weights=s)
-    (l1, l2), alpha = norms(model), words.get("alpha", 0.0)
-    if "selection" not in words:  # Ridge's strength is that of the sum
+    (l1, l2), alpha = norms(model), kwargs.get("alpha", 0.0)
+    if "selection" not in kwargs:  # Ridge's strength is that of the sum
         return loss + 0.5 * alpha * l2 / s.sum()
-    share = words.get("l1_ratio", 1.0)
+    share = kwargs.get("l1_ratio", 1.0)
     return loss + alpha * (share * l1 + 0.5 * (1 - share) * l2)
 
 
-def of_huber(model: Any, words: dict[str, Any], X: Any, y: Any, s: Any) -> float:
+def of_huber(model: Any, kwargs: dict[str, Any], X: Any, y: Any, s: Any) -> float:
     """sum_i s_i (sigma + H(r_i / sigma) sigma) + alpha |w|^2, over sum_i s_i."""
-    z, epsilon = np.abs(y - raw_of(model, X)[:, 0]) / model.scale_, words["epsilon"]
+    z, epsilon = np.abs(y - raw_of(model, X)[:, 0]) / model.scale_, kwargs["epsilon"]
     H = np.where(z < epsilon, z**2, 2 * epsilon * z - epsilon**2)
-    penalty = words["alpha"] * norms(model)[1] / s.sum()
+    penalty = kwargs["alpha"] * norms(model)[1] / s.sum()
     return np.average(model.scale_ * (1 + H), weights=s) + penalty
 
 
-def of_quantile(model: Any, words: dict[str, Any], X: Any, y: Any, s: Any) -> float:
+def of_quantile(model: Any, kwargs: dict[str, Any], X: Any, y: Any, s: Any) -> float:
     """The mean pinball loss and alpha |w|_1."""
-    raw, q = raw_of(model, X)[:, 0], words["quantile"]
+    raw, q = raw_of(model, X)[:, 0], kwargs["quantile"]
     pinball = metrics.mean_pinball_loss(y, raw, sample_weight=s, alpha=q)
-    return pinball + words["alpha"] * norms(model)[0]
+    return pinball + kwargs["alpha"] * norms(model)[0]
 
 
 def of_glm(power: float, identity: bool = False) -> Callable[..., Any]:
     """Return half the mean deviance and alpha/2 |w|^2."""
 
-    def value(model: Any, words: dict[str, Any], X: Any, y: Any, s: Any) -> float:
+    def value(model: Any, kwargs: dict[str, Any], X: Any, y: Any, s: Any) -> float:
         mean = raw_of(model, X)[:, 0] if identity else np.exp(raw_of(model, X)[:, 0])
         deviance = metrics.mean_tweedie_deviance(y, mean, sample_weight=s, power=power)
-        return 0.5 * deviance + 0.5 * words["alpha"] * norms(model)[1]
+        return 0.5 * deviance + 0.5 * kwargs["alpha"] * norms(model)[1]
 
     return value
 
@@ -262,7 +262,7 @@ LOSS_CASES = [
     LossCase("modified_huber", losses.ModifiedHuber(), naive.modified_huber()),
     LossCase("softmax", losses.Softmax(), naive.softmax()),
 ]
-SCALAR_LOSSES = [case for case in LOSS_CASES if type(case.tag).kind != MULTINOMIAL]
+SCALAR_LOSSES = [case for case in LOSS_CASES if type(case.spec).kind != MULTINOMIAL]
 
 PENALTY_CASES = [
     PenaltyCase(None, 0.15, 0.0, 0.0),
@@ -328,12 +328,12 @@ OPTIMIZER_CASES = [
     *(
         OptimizerCase(
             f"lazy {name}",
-            optimizers.LazyMoments(tag),
-            lambda kind=kind, words=words: kind(lazy=True, **words),
+            optimizers.LazyMoments(spec),
+            lambda kind=kind, kwargs=kwargs: kind(lazy=True, **kwargs),
             0.005 if name == "rmsprop" else 0.05,
             False,
         )
-        for name, tag, kind, words in (
+        for name, spec, kind, kwargs in (
             ("adam", optimizers.Adam(), naive.Adam, {}),
             ("amsgrad", optimizers.AMSGrad(), naive.AMSGrad, {}),
             ("adamw", optimizers.AdamW(0.3), naive.AdamW, {"weight_decay": 0.3}),
@@ -358,18 +358,18 @@ TRANSFORM_CASES = [
     TransformCase("topk 30 %", transforms.TopK(0.3), naive.top_k(0.3), False),
 ]
 
-WORDS = {"eta0": 0.3, "power_t": 0.25, "alpha": 1e-3}
+KWARGS = {"eta0": 0.3, "power_t": 0.25, "alpha": 1e-3}
 STEPS_PER_EPOCH, MAX_ITER = 5, 84
 
 
-def _schedule(name: str, tag: Any, rate: Any, *, is_registered: bool = False) -> ScheduleCase:
-    """Return a row whose naive twin takes the schedule's numbers, in their order."""
-    numbers = [value for field, value in vars(tag).items() if field != "unit"]
-    return ScheduleCase(name, tag, lambda t: rate(t, *numbers), is_registered)
+def _schedule(name: str, spec: Any, rate: Any, *, is_registered: bool = False) -> ScheduleCase:
+    """Return a row whose naive reference takes the schedule's numbers, in their order."""
+    numbers = [value for field, value in vars(spec).items() if field != "unit"]
+    return ScheduleCase(name, spec, lambda t: rate(t, *numbers), is_registered)
 
 
-def _named(name: str, tag: Any, rate: Any) -> ScheduleCase:
-    return _schedule(name, tag, rate, is_registered=True)
+def _named(name: str, spec: Any, rate: Any) -> ScheduleCase:
+    return _schedule(name, spec, rate, is_registered=True)
 
 
 SCHEDULE_CASES = [
@@ -455,15 +455,15 @@ DUAL = {"dual": True, "tol": 1e-10, "max_iter": 10_000_000, "random_state": 0}
 
 
 def _solved(
-    kind: type, exact: dict[str, Any], targets: str, objective: Any, **words: Any
+    kind: type, exact: dict[str, Any], targets: str, objective: Any, **kwargs: Any
 ) -> SolvedCase:
-    said = [f"{key}:{value}" for key, value in words.items()]
-    twin = getattr(linear_model, kind.__name__, None) or getattr(svm, kind.__name__, None)
-    twin = twin or linear_model.LogisticRegression
+    said = [f"{key}:{value}" for key, value in kwargs.items()]
+    peer = getattr(linear_model, kind.__name__, None) or getattr(svm, kind.__name__, None)
+    peer = peer or linear_model.LogisticRegression
     name = "-".join(
         [kind.__name__, *([targets] if objective in (of_logistic, of_svc) else []), *said]
     )
-    return SolvedCase(name, kind, words, twin, exact, targets, objective)
+    return SolvedCase(name, kind, kwargs, peer, exact, targets, objective)
 
 
 def _solved_cases() -> list[SolvedCase]:

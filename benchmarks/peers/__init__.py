@@ -40,13 +40,14 @@ from .objectives import (
     pinball,
     squared_error,
 )
-from .report import TARGETS, Verdict, lonely, markdown, overall, verdicts
+from .report import TARGETS, Comparison, comparisons, lonely, markdown, overall
 from .timing import Lowest, Result, Row, measure, timed_fit, told_setting, warm_up
 
 __all__ = [
     "OURS",
     "TARGETS",
     "TASKS",
+    "Comparison",
     "Contender",
     "Lowest",
     "Objective",
@@ -54,7 +55,7 @@ __all__ = [
     "Result",
     "Row",
     "Task",
-    "Verdict",
+    "comparisons",
     "cores",
     "draw",
     "epsilon_insensitive",
@@ -77,6 +78,5 @@ __all__ = [
     "squared_error",
     "timed_fit",
     "told_setting",
-    "verdicts",
     "warm_up",
 ]

@@ -38,7 +38,7 @@ def options_from(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--fstar", type=Path, metavar="FILE", help="keep f* between runs (default: in --data)")
     add("--json", type=Path, metavar="FILE", help="write everything that was measured")
     add("--markdown", action="store_true", help="print the summary as a table, too")
-    add("--verbose", action="store_true", help="tell every fit as it ends, on stderr")
+    add("--verbose", action="store_true", help="report every fit as it ends, on stderr")
     add("--plot", type=Path, metavar="FILE", help="draw suboptimality against time")
     options = parser.parse_args(arguments)
     if options.all_offline:

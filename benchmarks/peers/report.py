@@ -18,7 +18,7 @@ from .timing import Result, Row, as_text
 TARGETS = (1e-2, 1e-3, 1e-4, 1e-6)
 
 
-class Verdict(NamedTuple):
+class Comparison(NamedTuple):
     """The fastest peer in hindsight, and fastgd, for one target on one data set."""
 
     target: float
@@ -31,9 +31,9 @@ class Verdict(NamedTuple):
         return self.peer.seconds / self.ours.seconds if self.peer and self.ours else None
 
 
-def verdicts(result: Result) -> list[Verdict]:
+def comparisons(result: Result) -> list[Comparison]:
     """Return what a result says about each target."""
-    return [Verdict(t, result.fastest(t, False), result.fastest(t, True)) for t in TARGETS]
+    return [Comparison(t, result.fastest(t, False), result.fastest(t, True)) for t in TARGETS]
 
 
 def print_result(result: Result) -> None:
@@ -41,10 +41,10 @@ def print_result(result: Result) -> None:
     for row in result.rows:
         reached = f"{row.seconds:10.4f} s  {result.suboptimality(row):9.2e}"
         print(f"  {row.contender:19s} {row.dtype:8s} {row.setting:20s}{reached}")
-    for verdict in verdicts(result):
-        line = f"  within {verdict.target:.0e}: peers {as_text(verdict.peer)}"
-        ratio = f"; ratio {verdict.ratio:.2f}" if verdict.ratio else ""
-        print(f"{line}; ours {as_text(verdict.ours)}{ratio}", flush=True)
+    for comparison in comparisons(result):
+        line = f"  within {comparison.target:.0e}: peers {as_text(comparison.peer)}"
+        ratio = f"; ratio {comparison.ratio:.2f}" if comparison.ratio else ""
+        print(f"{line}; ours {as_text(comparison.ours)}{ratio}", flush=True)
     doubt = lonely(result)
     if doubt:
         print(doubt)
@@ -65,7 +65,7 @@ def lonely(result: Result) -> str:
 
 def overall(results: Sequence[Result], target: float) -> str:
     """Return the mean over the data sets, and the worst of them."""
-    pairs = [next(v for v in verdicts(r) if v.target == target) for r in results]
+    pairs = [next(v for v in comparisons(r) if v.target == target) for r in results]
     ratios = [pair.ratio for pair in pairs if pair.ratio]
     alone = sum(p.ours is not None and p.peer is None for p in pairs)
     beaten = sum(p.ours is None and p.peer is not None for p in pairs)
@@ -83,7 +83,7 @@ def markdown(results: Sequence[Result]) -> str:
     head = ("data", "within", "fastest peer", "set to", "seconds", OURS, "ratio")
     lines = [head, ("---",) * len(head)]
     for result in results:
-        for target, peer, us in verdicts(result):
+        for target, peer, us in comparisons(result):
             ratio = f"{peer.seconds / us.seconds:.2f}" if peer and us else ""
             theirs = ("none", "", "")
             if peer:
@@ -106,16 +106,16 @@ def as_json(results: Sequence[Result], options: argparse.Namespace) -> str:
 
 
 def as_dict(result: Result) -> dict[str, Any]:
-    """Return a result with its suboptimalities and verdicts, in JSON's own types."""
+    """Return a result with its suboptimalities and comparisons, in JSON's own types."""
     rows = [{**row._asdict(), "suboptimality": result.suboptimality(row)} for row in result.rows]
     summary = [
         {
-            "target": verdict.target,
-            "peer": verdict.peer and verdict.peer._asdict(),
-            OURS: verdict.ours and verdict.ours._asdict(),
-            "ratio": verdict.ratio,
+            "target": comparison.target,
+            "peer": comparison.peer and comparison.peer._asdict(),
+            OURS: comparison.ours and comparison.ours._asdict(),
+            "ratio": comparison.ratio,
         }
-        for verdict in verdicts(result)
+        for comparison in comparisons(result)
     ]
     return {**result._asdict(), "rows": rows, "summary": summary}
 

@@ -82,7 +82,7 @@ def _size(X: Any) -> int:
 
 
 def _free_memory() -> int:
-    """Return the bytes of memory that are free, or a cautious guess where that cannot be told."""
+    """Return the bytes of memory that are free, or a cautious guess where that is unknown."""
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

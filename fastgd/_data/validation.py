@@ -26,7 +26,7 @@ Fit = TypeVar("Fit", bound=Callable[..., Any])
 
 
 def fit_context(method: Fit) -> Fit:
-    """Check the constructor's words before a method; scikit-learn's, which hides its type."""
+    """Check the constructor's parameters before a method; scikit-learn's, which hides its type."""
     decorated: Fit = _fit_context(prefer_skip_nested_validation=True)(method)
     return decorated
 

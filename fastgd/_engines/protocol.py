@@ -53,7 +53,7 @@ class Plan(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What steps met, each before it moved the parameters: sums over their rows.
+    """What steps evaluated, each before its update: sums over their rows.
 
     loss : weighted
     penalty : once for each row

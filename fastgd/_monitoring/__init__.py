@@ -1,1 +1,1 @@
-"""What is told of a fit: observers, callbacks, lines on the screen, and Ctrl-C."""
+"""Reports of a fit: observers, callbacks, lines on the screen, and Ctrl-C."""

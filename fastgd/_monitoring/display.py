@@ -1,4 +1,4 @@
-"""What a fit shows: lines through ``logging``, and a word where compilation takes long."""
+"""What a fit shows: lines through ``logging``, and a message where compilation takes long."""
 
 import contextlib
 import logging
@@ -19,7 +19,7 @@ PAUSE = 5.0  # seconds between compilations that do not belong together
 
 SHOWN = (  # of the history, under which name, with how many digits
     ("objective", "objective", 6),
-    ("suboptimality", "left", 3),
+    ("suboptimality", "suboptimality", 3),
     ("learning_rate", "rate", 3),
     ("gradient_norm", "|gradient|", 3),
     ("update_norm", "|update|", 3),
@@ -105,24 +105,24 @@ class LogLines:
 class _Announcer:
     """Says so when kernels that belong together have compiled for more than ``PATIENCE``.
 
-    Without a word a process seems to hang: in a notebook, in the log of a server. Off terminals one
-    line a process is enough, but for verbose fits.
+    Without a message a process seems to hang: in a notebook, in the log of a server. Off terminals
+    one line a process is enough, but for verbose fits.
     """
 
     def __init__(self) -> None:
         self.n_verbose = self.n_silent = 0
         self._timer: threading.Timer | None = None
         self._began, self._ended, self._spent = 0.0, -float("inf"), 0.0
-        self._has_told, self._has_ever_told = False, False
+        self._has_shown, self._has_ever_shown = False, False
 
     def begun(self, name: str) -> None:
         """Start the clock."""
         self._began = time.monotonic()
         if self._began - self._ended > PAUSE:
-            self._spent, self._has_told = 0.0, False
-        if self._has_told or not self._is_wanted():
+            self._spent, self._has_shown = 0.0, False
+        if self._has_shown or not self._is_wanted():
             return
-        self._timer = threading.Timer(max(PATIENCE - self._spent, 0.0), self._tell, [name])
+        self._timer = threading.Timer(max(PATIENCE - self._spent, 0.0), self._show, [name])
         self._timer.daemon = True
         with contextlib.suppress(RuntimeError):  # no thread is to be had, as while Python ends
             self._timer.start()
@@ -141,10 +141,10 @@ class _Announcer:
         if self.n_verbose > 0 or _is_terminal():
             return True
         # a test that compares what it has captured must not depend on what was compiled before
-        return not self._has_ever_told and "PYTEST_CURRENT_TEST" not in os.environ
+        return not self._has_ever_shown and "PYTEST_CURRENT_TEST" not in os.environ
 
-    def _tell(self, name: str) -> None:
-        self._has_told = self._has_ever_told = True
+    def _show(self, name: str) -> None:
+        self._has_shown = self._has_ever_shown = True
         text = _announcement(name)
         if _is_configured() and LOGGER.isEnabledFor(logging.INFO):
             LOGGER.info("%s", text)  # among the user's other lines
@@ -153,7 +153,7 @@ class _Announcer:
 
 
 def is_quiet() -> bool:
-    """Tell whether the user's environment asks for no word of compilation."""
+    """Tell whether the user's environment asks for no message about compilation."""
     return os.environ.get("FASTGD_QUIET", "0") not in ("", "0")
 
 

@@ -46,7 +46,7 @@ def asking_to_stop(ask: Callable[[], None]) -> Iterator[None]:
     """Let Ctrl-C call ``ask`` in place of raising KeyboardInterrupt, the first time.
 
     Only in the main thread, where Python handles signals, and only in place of Python's own
-    handler: whoever set another knows what an interrupt means.
+    handler: another one was set by somebody who decides what an interrupt means.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:

@@ -1,4 +1,4 @@
-"""Whom solvers and the trainer report to: one small object, which may tell them to stop."""
+"""What solvers and the trainer report to: one small object, which may stop them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,14 +21,14 @@ class Model(NamedTuple):
 
 
 class Observer:
-    """Is told of each pass, and says whether to stop; this one neither sees nor stops anything.
+    """Is notified of each pass, and says whether to stop; this one neither sees nor stops anything.
 
     Attributes
     ----------
     stops : bool
         Whether to stop where one is, with the parameters as they are.
     is_watching : bool
-        Whether figures are looked at: what costs work need not be told else.
+        Whether figures are looked at: otherwise what costs work need not be reported.
     """
 
     stops = False
@@ -40,14 +40,14 @@ class Observer:
         figures: dict[str, float],  # noqa: ARG002
         passes: int = 1,  # noqa: ARG002
     ) -> bool:
-        """Take in what a solver knows after a pass; return whether to stop.
+        """Take in what a solver reports after a pass; return whether to stop.
 
         Parameters
         ----------
         model : callable
             Returns the parameters as they are.
         figures : dict of str to float
-            ``objective`` and ``suboptimality``, what is thought to be left, and what else is known.
+            ``objective`` and ``suboptimality``, an estimate, and what else is known.
         passes : int, default=1
             Passes over the rows since the last report.
         """

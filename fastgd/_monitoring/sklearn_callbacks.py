@@ -66,11 +66,11 @@ class Tasks:
         """End the epoch's task; return whether a callback wants to stop."""
         if self._now is None:
             return False
-        told: bool = self._now.call_on_fit_task_end(
+        reported: bool = self._now.call_on_fit_task_end(
             **self._given, reconstruction_attributes=lambda: _learned(view.model)
         )
         self._begin()
-        return told
+        return reported
 
     def on_fit_end(self, view: Any) -> None:
         """End the empty task, and the fit's."""

@@ -1,7 +1,7 @@
-"""What stands between a fit and those who watch it: callbacks, displays, and Ctrl-C.
+"""What stands between a fit and its observers: callbacks, displays, and Ctrl-C.
 
 A fit reports to a ``Watch`` (an ``Observer``), which keeps the history so far, hands a ``View`` to
-each callback, and is told to stop by them or by Ctrl-C.
+each callback, and stops where they or Ctrl-C ask for it.
 """
 
 import copy
@@ -105,7 +105,7 @@ class View:
 
     def stop(self) -> None:
         """Let the fit end here; of many targets, this one's."""
-        self._watch.stops = self._watch.was_told = True
+        self._watch.stops = self._watch.was_notified = True
 
     def keep(self) -> None:
         """Let the fit end with the coefficients as they are now, unless this is called again."""
@@ -151,7 +151,7 @@ def _shown_by(verbose: int) -> list[Any]:
 
 
 class Watch(Observer, ABC):
-    """A fit that is watched; a subclass knows what the estimator learns in it."""
+    """A fit that is watched; a subclass says what the estimator learns in it."""
 
     def __init__(self, estimator: Any, task: str = "fit") -> None:
         self.estimator = estimator
@@ -160,7 +160,7 @@ class Watch(Observer, ABC):
         tasks = [Tasks(estimator, task)] if has_tasks(estimator) else []
         self.callbacks = [*shown, *tasks, *own]
         self.is_watching = len(self.callbacks) > 0
-        self.stops = self.was_told = self.was_interrupted = False
+        self.stops = self.was_notified = self.was_interrupted = False
         self.history: dict[str, list[float]] = {}
         self.epoch = self.max_epochs = self.n_passes = self.target = 0
         self.n_targets = 1
@@ -193,7 +193,7 @@ class Watch(Observer, ABC):
         """Stop where nothing is half-written."""
         self.stops = self.was_interrupted = True
 
-    def tell(self) -> bool:
+    def notify(self) -> bool:
         """Tell of an epoch's end; return whether to stop."""
         self._model = None
         for callback in self.callbacks:
@@ -212,17 +212,17 @@ class Watch(Observer, ABC):
     def model(self) -> Any:
         """Return a copy of the estimator as if the fit had ended here."""
         if self._model is None:
-            twin = copy.copy(self.estimator)
+            snapshot = copy.copy(self.estimator)
             for name in PASSING:
-                vars(twin).pop(name, None)
-            twin.callbacks = None
+                vars(snapshot).pop(name, None)
+            snapshot.callbacks = None
             if not self._has_ended:
-                self._write(twin)
-            self._model = twin
+                self._write(snapshot)
+            self._model = snapshot
         return self._model
 
     @abstractmethod
-    def _write(self, twin: Any) -> None:
+    def _write(self, snapshot: Any) -> None:
         """Write the parameters as they are into a copy of the estimator."""
 
     @abstractmethod
@@ -265,12 +265,12 @@ class TrainingWatch(Watch):
             return self.stops
         self._progress, self.epoch = progress, progress.epochs
         self.n_passes = progress.epochs - self._before
-        return self.tell()
+        return self.notify()
 
-    def _write(self, twin: Any) -> None:
+    def _write(self, snapshot: Any) -> None:
         progress = self._progress.copy()
         progress.history = {name: list(values) for name, values in self.history.items()}
-        self._write_progress(twin, progress)
+        self._write_progress(snapshot, progress)
 
     def keep(self) -> None:
         """Remember parameters and average."""
@@ -315,23 +315,23 @@ class SolvingWatch(Watch):
         return any(self._took_pass(figures) for _ in range(passes))
 
     def _took_pass(self, figures: dict[str, float]) -> bool:
-        """Note a pass, and tell the callbacks of it; return whether to stop."""
+        """Note a pass, and notify the callbacks; return whether to stop."""
         for name in {**self.history, **figures}:
             entries = self.history.setdefault(name, [np.nan] * self.epoch)
             entries.append(float(figures.get(name, np.nan)))
         self.epoch, self.n_passes = self.epoch + 1, self.n_passes + 1
-        return self.tell()
+        return self.notify()
 
     def finished(self, solution: Solution) -> Solution:
         """Take in what was found for a target; return it, or what was kept instead."""
-        if self._kept is not None:  # of this target: a pass is told of before it ends
-            (coef, intercept, state), objective, left = self._kept
+        if self._kept is not None:  # of this target: a pass is reported before it ends
+            (coef, intercept, state), objective, suboptimality = self._kept
             solution = solution._replace(
                 coef=coef,
                 intercept=intercept,
                 objective=objective,
                 gap=np.inf,
-                left=left,
+                suboptimality=suboptimality,
                 state=state or State(coef, intercept),
             )
         if self.is_watching:
@@ -343,18 +343,18 @@ class SolvingWatch(Watch):
         """Return the objective of the parameters as they are, and what is left."""
         return self.history["objective"][-1], self.history["suboptimality"][-1]
 
-    def _write(self, twin: Any) -> None:
+    def _write(self, snapshot: Any) -> None:
         if self._now is None:
             raise AttributeError("There are no coefficients before the first pass has ended.")
         coef, intercept, state = self._now()
-        objective, left = self._last()
+        objective, suboptimality = self._last()
         counts, history = (self.epoch, False), {k: list(v) for k, v in self.history.items()}
-        now = Solution(coef, intercept, objective, np.inf, left, *counts, history, state)
+        now = Solution(coef, intercept, objective, np.inf, suboptimality, *counts, history, state)
         nothing = now._replace(coef=0.0 * coef, intercept=0.0 * intercept, history={})
         found = [*self._done, now, *[nothing] * (self.n_targets - len(self._done) - 1)]
-        self._write_solutions(twin, found)
-        twin._describe(found)
-        vars(twin).pop("solver_", None)  # that of an earlier fit
+        self._write_solutions(snapshot, found)
+        snapshot._describe(found)
+        vars(snapshot).pop("solver_", None)  # that of an earlier fit
 
     def keep(self) -> None:
         """Remember the parameters, and how good they are."""

@@ -8,15 +8,15 @@ import numpy as np
 
 
 class Allowed(NamedTuple):
-    """What a field may be, in words and as a test."""
+    """What a field may be, as a sentence and as a test."""
 
-    words: str
+    description: str
     test: Callable[[Any], bool]
 
 
-def number(words: str, test: Callable[[Any], bool]) -> Allowed:
+def number(description: str, test: Callable[[Any], bool]) -> Allowed:
     """Return what allows numbers that pass a test; NaN passes none of those below."""
-    return Allowed(words, lambda value: isinstance(value, Real) and bool(test(value)))
+    return Allowed(description, lambda value: isinstance(value, Real) and bool(test(value)))
 
 
 def whole(least: int, most: int) -> Allowed:
@@ -37,7 +37,7 @@ BELOW_ONE = number("in [0, 1)", lambda x: 0 <= x < 1)
 INSIDE = number("in (0, 1)", lambda x: 0 < x < 1)
 
 
-def check(kind: str, tag: Any, fields: Mapping[str, Any], allowed: Mapping[str, Allowed]) -> None:
+def check(kind: str, spec: Any, fields: Mapping[str, Any], allowed: Mapping[str, Allowed]) -> None:
     """Refuse fields that hold what they must not; those without a rule may hold anything.
 
     Raises
@@ -47,17 +47,18 @@ def check(kind: str, tag: Any, fields: Mapping[str, Any], allowed: Mapping[str, 
     """
     for name, value in fields.items():
         if name in allowed and not allowed[name].test(value):
-            refuse(kind, tag, name, allowed[name].words)
+            refuse(kind, spec, name, allowed[name].description)
 
 
-def refuse(kind: str, tag: Any, name: str, words: str) -> None:
+def refuse(kind: str, spec: Any, name: str, description: str) -> None:
     """Say what a field must be, and what it is."""
     raise ValueError(
-        f"{name} of the {kind} {type(tag).__name__!r} must be {words}, got {getattr(tag, name)!r}."
+        f"{name} of the {kind} {type(spec).__name__!r} must be {description}, "
+        f"got {getattr(spec, name)!r}."
     )
 
 
-def refuse_class(word: str, given: Any) -> None:
+def refuse_class(name: str, given: Any) -> None:
     """Refuse ``optimizer=Adam`` where ``Adam()`` is meant."""
     if isinstance(given, type):
-        raise ValueError(f"{word}={given.__name__} is a class; give an object, {given.__name__}().")
+        raise ValueError(f"{name}={given.__name__} is a class; give an object, {given.__name__}().")

@@ -1,4 +1,4 @@
-"""From a constructor's words to what the kernels take: "adam" -> Adam()."""
+"""From a constructor's parameters to what the kernels take: "adam" -> Adam()."""
 
 import functools
 import inspect
@@ -19,8 +19,8 @@ from fastgd.kernels.transforms import TRANSFORMS, Clip, Identity, Qsgd, TopK, Tr
 
 Schedule = Callable[[Any], Any]  # from step numbers to their rates, arrays of float64
 
-# A name means the same in all objects of a kind, and so does what is allowed for it. Words of a
-# constructor are checked by the estimators, and a user's own loss by its user.
+# A name means the same in all objects of a kind, and so does what is allowed for it. Parameters of
+# a constructor are checked by the estimators, and a user's own loss by its user.
 _OF_LOSSES = {
     **dict.fromkeys(("epsilon", "gamma"), fields.AT_LEAST_ZERO),
     **dict.fromkeys(("scale", "smoothing", "reach"), fields.POSITIVE),
@@ -45,7 +45,7 @@ _OF_QUANTIZERS = {
     "bucket": fields.whole(1, 2**31 - 1),
     "fraction": fields.number("in (0, 1]", lambda share: 0 < share <= 1),
 }
-_OUR_LOSSES = {type(tag) for tag in LOSSES.values()}
+_OUR_LOSSES = {type(spec) for spec in LOSSES.values()}
 
 
 def loss(name: Any, epsilon: float) -> Any:
@@ -62,18 +62,18 @@ def loss(name: Any, epsilon: float) -> Any:
     if not isinstance(name, str):
         _check_signature(name)
         return name
-    tag = LOSSES[name]
-    return tag._replace(epsilon=epsilon) if "epsilon" in tag._fields else tag
+    spec = LOSSES[name]
+    return spec._replace(epsilon=epsilon) if "epsilon" in spec._fields else spec
 
 
-def _check_signature(loss_tag: Any) -> None:
+def _check_signature(loss_spec: Any) -> None:
     """Refuse a loss of a user's own whose methods the kernels cannot call."""
-    row = hasattr(loss_tag, "gradient_row")
+    row = hasattr(loss_spec, "gradient_row")
     for method in ("value", "gradient") if not row else ():
-        names = list(inspect.signature(getattr(loss_tag, method)).parameters)
+        names = list(inspect.signature(getattr(loss_spec, method)).parameters)
         if names != ["loss", "y_true", "raw"]:
             raise ValueError(
-                f"{method} of the loss {type(loss_tag).__name__} must be a static method of "
+                f"{method} of the loss {type(loss_spec).__name__} must be a static method of "
                 f"(loss, y_true, raw), with these names; got ({', '.join(names)})."
             )
 
@@ -100,11 +100,11 @@ def penalty(name: Any, alpha: float, l1_ratio: float | None) -> Any:
     return ElasticNet(alpha * share, alpha * (1.0 - share))
 
 
-def _check_penalty(tag: Any) -> None:
-    fields.refuse_class("penalty", tag)
-    fields.check("penalty", tag, tag._asdict(), _OF_PENALTIES)
-    if hasattr(type(tag), "check"):
-        type(tag).check(tag)
+def _check_penalty(spec: Any) -> None:
+    fields.refuse_class("penalty", spec)
+    fields.check("penalty", spec, spec._asdict(), _OF_PENALTIES)
+    if hasattr(type(spec), "check"):
+        type(spec).check(spec)
 
 
 def _are_factors(given: Any) -> bool:
@@ -113,7 +113,7 @@ def _are_factors(given: Any) -> bool:
     return numbers and bool(np.all((factors >= 0) & np.isfinite(factors)))
 
 
-def spread(tag: Any, shape: tuple[int, ...]) -> Any:
+def spread(spec: Any, shape: tuple[int, ...]) -> Any:
     """Return a penalty with a factor for each coefficient, of parameters of a shape.
 
     Raises
@@ -121,23 +121,23 @@ def spread(tag: Any, shape: tuple[int, ...]) -> Any:
     ValueError
         If there is not one factor for each feature.
     """
-    if not hasattr(type(tag), "spread"):
-        return tag
-    return type(tag).spread(tag, shape[0] - 1, shape[1] if len(shape) > 1 else 1)
+    if not hasattr(type(spec), "spread"):
+        return spec
+    return type(spec).spread(spec, shape[0] - 1, shape[1] if len(shape) > 1 else 1)
 
 
-def start_within(tag: Any, params: np.ndarray, layout: Any) -> None:
+def start_within(spec: Any, params: np.ndarray, layout: Any) -> None:
     """Move penalised parameters into a penalty's bounds, in place; the others have none."""
-    if hasattr(type(tag), "project"):
-        type(tag).project(tag, params[layout.penalised])
+    if hasattr(type(spec), "project"):
+        type(spec).project(spec, params[layout.penalised])
 
 
-def largest_l2(tag: Any) -> float:
+def largest_l2(spec: Any) -> float:
     """Return the strongest l2 penalty of any coefficient."""
-    return float(tag.l2 * np.max(getattr(tag, "factors", 1.0)))
+    return float(spec.l2 * np.max(getattr(spec, "factors", 1.0)))
 
 
-def check_together(loss_tag: Any, penalty_tag: Any, optimizer_tag: Any) -> None:
+def check_together(loss_spec: Any, penalty_spec: Any, optimizer_spec: Any) -> None:
     """Refuse a penalty or a loss that lacks what the optimizer requires of it.
 
     Raises
@@ -145,56 +145,56 @@ def check_together(loss_tag: Any, penalty_tag: Any, optimizer_tag: Any) -> None:
     ValueError
         Which one lacks what.
     """
-    name = type(optimizer_tag).__name__
+    name = type(optimizer_spec).__name__
     required = {
-        "penalty": (penalty_tag, getattr(optimizer_tag, "penalty_methods", ())),
-        "loss": (loss_tag, getattr(optimizer_tag, "loss_methods", ())),
+        "penalty": (penalty_spec, getattr(optimizer_spec, "penalty_methods", ())),
+        "loss": (loss_spec, getattr(optimizer_spec, "loss_methods", ())),
     }
-    for kind, (tag, methods) in required.items():
-        missing = [method for method in methods if not hasattr(type(tag), method)]
+    for kind, (spec, methods) in required.items():
+        missing = [method for method in methods if not hasattr(type(spec), method)]
         if missing:
             raise ValueError(
                 f"The optimizer {name} needs a {kind} with {' and '.join(missing)}, which "
-                f"{type(tag).__name__} has not; use another {kind} or another optimizer."
+                f"{type(spec).__name__} has not; use another {kind} or another optimizer."
             )
 
 
 def optimizer(name: Any, *, sparse: bool) -> Any:
     """Return the optimizer of a name or the object, in the form that these rows call for."""
-    tag = OPTIMIZERS[name] if isinstance(name, str) else name
-    _check_optimizer(tag)
-    if not hasattr(tag, "lazy_on_sparse"):
-        return tag
-    said = getattr(tag, "lazy", None)
-    lazy = sparse and tag.lazy_on_sparse if said is None else said
-    tag = tag._replace(lazy=None) if "lazy" in tag._fields else tag
-    return LazyMoments(tag) if lazy else tag
+    spec = OPTIMIZERS[name] if isinstance(name, str) else name
+    _check_optimizer(spec)
+    if not hasattr(spec, "lazy_on_sparse"):
+        return spec
+    said = getattr(spec, "lazy", None)
+    lazy = sparse and spec.lazy_on_sparse if said is None else said
+    spec = spec._replace(lazy=None) if "lazy" in spec._fields else spec
+    return LazyMoments(spec) if lazy else spec
 
 
-def _check_optimizer(tag: Any) -> None:
+def _check_optimizer(spec: Any) -> None:
     """Refuse a class, and numbers for which there is no such optimizer."""
-    fields.refuse_class("optimizer", tag)
-    missing = [name for name in ("n_slots", "eta0", "_fields") if not hasattr(tag, name)]
+    fields.refuse_class("optimizer", spec)
+    missing = [name for name in ("n_slots", "eta0", "_fields") if not hasattr(spec, name)]
     if missing:
         raise ValueError(
-            f"optimizer={tag!r} is not of fastgd.optimizers: it has no {' and no '.join(missing)}."
+            f"optimizer={spec!r} is not of fastgd.optimizers: it has no {' and no '.join(missing)}."
         )
-    fields.check("optimizer", tag, tag._asdict(), _OF_OPTIMIZERS)
+    fields.check("optimizer", spec, spec._asdict(), _OF_OPTIMIZERS)
 
 
-def passive_aggressive(word: str) -> PassiveAggressive:
+def passive_aggressive(name: str) -> PassiveAggressive:
     """Return what ``learning_rate="pa1"`` or ``"pa2"`` means; their C is the constant rate."""
-    return PassiveAggressive(squared_slack=word == "pa2")
+    return PassiveAggressive(squared_slack=name == "pa2")
 
 
 def schedule(
-    estimator: Any, loss_tag: Any, optimizer_tag: Any, steps_per_epoch: int, max_iter: int
+    estimator: Any, loss_spec: Any, optimizer_spec: Any, steps_per_epoch: int, max_iter: int
 ) -> Schedule:
-    """Return the schedule that an estimator's words ask for.
+    """Return the schedule that an estimator's parameters ask for.
 
     scikit-learn's defaults, "optimal" and "invscaling", are made for plain sgd ("optimal" would
     have Adam take steps of 10): with another optimizer the class's own default means a constant
-    rate, ``eta0`` if that was set, or else that optimizer's own. Any other word, and any callable,
+    rate, ``eta0`` if that was set, or else that optimizer's own. Any other name, and any callable,
     is obeyed. What a schedule leaves open is filled in, its lengths by ``max_iter``.
     """
     rule = estimator.learning_rate
@@ -203,7 +203,7 @@ def schedule(
             f"learning_rate={rule.__name__} is a class; give an object, {rule.__name__}(...)."
         )
     if isinstance(rule, str):
-        return _named_schedule(estimator, loss_tag, optimizer_tag, steps_per_epoch, max_iter)
+        return _named_schedule(estimator, loss_spec, optimizer_spec, steps_per_epoch, max_iter)
     if hasattr(rule, "bind"):
         return rule.bind(estimator.eta0, steps_per_epoch, max_iter)
     user_s_own: Schedule = rule
@@ -211,19 +211,19 @@ def schedule(
 
 
 def _named_schedule(
-    estimator: Any, loss_tag: Any, optimizer_tag: Any, steps_per_epoch: int, max_iter: int
+    estimator: Any, loss_spec: Any, optimizer_spec: Any, steps_per_epoch: int, max_iter: int
 ) -> Schedule:
     """Return the schedule of a name."""
     rule, eta0 = estimator.learning_rate, estimator.eta0
-    is_constant = getattr(optimizer_tag, "rate_is_constant", None)
+    is_constant = getattr(optimizer_spec, "rate_is_constant", None)
     if is_constant:
         return schedules.Constant(eta0)
     if rule == type(estimator)._default_learning_rate and is_constant is None:
         kind: Any = type(estimator)
         own = eta0 == _default_eta0(kind)
-        return schedules.Constant(optimizer_tag.eta0 if own else eta0)
+        return schedules.Constant(optimizer_spec.eta0 if own else eta0)
     if rule == "optimal":
-        return _optimal(float(estimator.alpha), loss_tag)
+        return _optimal(float(estimator.alpha), loss_spec)
     power = float(estimator.power_t) if rule == "invscaling" else None
     return _bound(rule, float(eta0), power, steps_per_epoch, max_iter)
 
@@ -237,25 +237,25 @@ def _default_eta0(kind: Any) -> Any:
 def _bound(
     name: str, eta0: float, power_t: float | None, steps_per_epoch: int, max_iter: int
 ) -> Schedule:
-    words = {} if power_t is None else {"power_t": power_t}
-    return schedules.SCHEDULES[name](eta0=None, **words).bind(eta0, steps_per_epoch, max_iter)
+    params = {} if power_t is None else {"power_t": power_t}
+    return schedules.SCHEDULES[name](eta0=None, **params).bind(eta0, steps_per_epoch, max_iter)
 
 
-def _optimal(alpha: float, loss_tag: Any) -> Schedule:
+def _optimal(alpha: float, loss_spec: Any) -> Schedule:
     if alpha == 0:
         raise ValueError(
             "alpha must be > 0 since learning_rate is 'optimal'. alpha is used to compute the "
             "optimal learning rate."
         )
-    if type(loss_tag) in _OUR_LOSSES:
-        return _optimal_of_ours(alpha, type(loss_tag).__name__, loss_tag)
-    return schedules.optimal(alpha, loss_tag)
+    if type(loss_spec) in _OUR_LOSSES:
+        return _optimal_of_ours(alpha, type(loss_spec).__name__, loss_spec)
+    return schedules.optimal(alpha, loss_spec)
 
 
 @functools.lru_cache(maxsize=256)
-def _optimal_of_ours(alpha: float, _name: str, loss_tag: Any) -> Schedule:
+def _optimal_of_ours(alpha: float, _name: str, loss_spec: Any) -> Schedule:
     """Return the schedule; losses of several kinds are equal as tuples, hence the name."""
-    return schedules.optimal(alpha, loss_tag)
+    return schedules.optimal(alpha, loss_spec)
 
 
 def transform(clip_norm: float | None, clip_value: float | None, quantize: Any) -> Any:
@@ -274,16 +274,16 @@ def transform(clip_norm: float | None, clip_value: float | None, quantize: Any) 
     return Transform(clip, sender)
 
 
-def _limit(word: str, bound: Any) -> float:
+def _limit(name: str, bound: Any) -> float:
     """Return a bound of clipping, inf for None."""
     if bound is None:
         return math.inf
     if isinstance(bound, bool) or not isinstance(bound, Real) or not float(bound) > 0:
-        raise ValueError(f"{word} must be None or a number > 0, got {bound!r}.")
+        raise ValueError(f"{name} must be None or a number > 0, got {bound!r}.")
     return float(bound)
 
 
-def quantizer(word: Any) -> Any:
+def quantizer(given: Any) -> Any:
     """Return the quantizer of a name or of a number of bits; an object once it is checked.
 
     Raises
@@ -291,38 +291,40 @@ def quantizer(word: Any) -> Any:
     ValueError
         If there is no such quantizer, or an object holds a number that it cannot have.
     """
-    if isinstance(word, str) and word in TRANSFORMS:
-        return TRANSFORMS[word]
-    tag = Qsgd(bits=word) if isinstance(word, Integral) and not isinstance(word, bool) else word
-    if isinstance(tag, Qsgd | TopK):
-        fields.check("quantizer", tag, tag._asdict(), _OF_QUANTIZERS)
-        return type(tag)(*map(float if isinstance(tag, TopK) else int, tag))
-    if not isinstance(tag, tuple) or not hasattr(tag, "compress") or isinstance(tag, Identity):
+    if isinstance(given, str) and given in TRANSFORMS:
+        return TRANSFORMS[given]
+    spec = (
+        Qsgd(bits=given) if isinstance(given, Integral) and not isinstance(given, bool) else given
+    )
+    if isinstance(spec, Qsgd | TopK):
+        fields.check("quantizer", spec, spec._asdict(), _OF_QUANTIZERS)
+        return type(spec)(*map(float if isinstance(spec, TopK) else int, spec))
+    if not isinstance(spec, tuple) or not hasattr(spec, "compress") or isinstance(spec, Identity):
         raise ValueError(
             f"quantize must be None, a number of bits from 1 to 8, one of {sorted(TRANSFORMS)} or "
-            f"an object of fastgd.transforms, got {word!r}."
+            f"an object of fastgd.transforms, got {given!r}."
         )
-    return tag
+    return spec
 
 
-def transform_in_dtype(tag: Any, dtype: np.dtype, *, is_shared: bool) -> Any:
+def transform_in_dtype(spec: Any, dtype: np.dtype, *, is_shared: bool) -> Any:
     """Return a rule's transform as the kernels take it.
 
-    The bounds of clipping are in the kernel's dtype, as all tags of its loops; quantizers reckon
+    The bounds of clipping are in the kernel's dtype, as all specs of its loops; quantizers compute
     in float64, and keep the numbers that they have.
     """
-    if isinstance(tag, Identity):
-        return tag
-    return Transform(in_dtype(tag.clip, dtype), tag.quantize, is_shared)
+    if isinstance(spec, Identity):
+        return spec
+    return Transform(in_dtype(spec.clip, dtype), spec.quantize, is_shared)
 
 
-def in_dtype(tag: Any, dtype: np.dtype) -> Any:
-    """Return a tag with all its numbers in the dtype of the kernel that it goes to.
+def in_dtype(spec: Any, dtype: np.dtype) -> Any:
+    """Return a spec with all its numbers in the dtype of the kernel that it goes to.
 
     So nothing in a float32 loop is promoted, and ``Huber(1)`` compiles to what ``Huber(1.0)`` did.
-    Arrays become contiguous and read-only, in copies, and tags inside a tag are cast as it is.
+    Arrays become contiguous and read-only, in copies, and specs inside a spec are cast as it is.
     """
-    return type(tag)(*(_field_in_dtype(field, dtype) for field in tag))
+    return type(spec)(*(_field_in_dtype(field, dtype) for field in spec))
 
 
 def _field_in_dtype(field: Any, dtype: np.dtype) -> Any:

@@ -1,4 +1,4 @@
-"""Errors that a user is told of in one line, and how values from files are quoted in them."""
+"""Errors that are reported in one line, and how values from files are quoted in them."""
 
 from collections.abc import Iterable
 from importlib import import_module
@@ -17,7 +17,7 @@ class UserError(Exception):
 class BadData(UserError):
     """A file whose contents cannot be read, or are not what they say they are.
 
-    All that reads rows or models raises it, and knows nothing of how it is told.
+    All that reads rows or models raises it, and knows nothing of how it is reported.
     """
 
 
@@ -26,7 +26,7 @@ class TooLarge(BadData):
 
 
 class Misuse(UserError):
-    """Words on the command line that do not go together."""
+    """Arguments of the command line that do not go together."""
 
     exit_code = 2
 
@@ -48,7 +48,7 @@ def needed(module: str, purpose: str) -> ModuleType:
         ) from None
 
 
-# -- words from files and libraries ---------------------------------------------------------------
+# -- texts from files and libraries ---------------------------------------------------------------
 
 
 def plain(text: str) -> str:
@@ -80,7 +80,7 @@ def first_line(error: BaseException) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return why something failed: the system's words for it, without number and path."""
+    """Return why something failed: the system's message, without number and path."""
     words = getattr(error, "strerror", None)
     return str(words) if words else first_line(error) or type(error).__name__
 

@@ -80,7 +80,7 @@ class Feed:
 
     @contextmanager
     def _unchanged(self) -> Iterator[None]:
-        """Rather tell of a change of the file than of what it leads to."""
+        """Report a change of the file rather than what it leads to."""
         self._refuse_change()
         try:
             yield

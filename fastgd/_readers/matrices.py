@@ -264,7 +264,7 @@ def _as_floats(X: Any) -> Any:
     Sparse rows have their columns in order, each once: what does arithmetic on rows trusts that.
     """
     if X.dtype not in (np.float32, np.float64):
-        with np.errstate(over="ignore"):  # an infinite number is told of with its place
+        with np.errstate(over="ignore"):  # an infinite number is reported with its place
             X = X.astype(np.float32 if X.dtype.itemsize == 1 else np.float64)
     if not sp.issparse(X):
         return np.asarray(X)
@@ -413,7 +413,7 @@ def _load(lines: list[bytes]) -> tuple[Any, NDArray[Any]]:
 
 
 def _plainly(line: bytes) -> str:
-    """Say what is wrong with a line, where that can be told."""
+    """Say what is wrong with a line, where that can be said."""
     target, *features = line.partition(b"#")[0].split()
     for word in features:
         if not re.fullmatch(rb"(qid|\d+):\S+", word):

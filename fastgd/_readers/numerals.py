@@ -35,7 +35,7 @@ class Notation(NamedTuple):
 
     @property
     def options(self) -> str:
-        """The words of the command line that ask for it."""
+        """The options of the command line that ask for it."""
         return " ".join(
             f'--{name} "{value}"'
             for name, value, usual in (

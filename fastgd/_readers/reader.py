@@ -23,7 +23,7 @@ ALWAYS_ALLOWED = 1 << 26  # bytes: rows of no more are read whatever seems free
 
 
 class Format(NamedTuple):
-    """How a file is to be read: what its name does not tell, and the limits.
+    """How a file is to be read: what its name does not say, and the limits.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Files of text, also compressed by gzip: what is damaged is told, and no line is endless."""
+"""Files of text, also compressed by gzip: what is damaged is reported, and no line is endless."""
 
 import gzip
 import zlib
@@ -11,7 +11,7 @@ from fastgd._readers.errors import BadData, reason
 
 LINE = 1 << 28  # bytes or characters that a line may have
 
-# how the beginnings of files tell what they are, where the name says something else
+# by which beginnings files are recognised, where the name says something else
 _BEGINNINGS = (
     (b"\x1f\x8b", "it is compressed by gzip: let its name end in .gz"),
     (b"PK\x03\x04", "it is a zip archive, such as .npz or .xlsx"),
@@ -36,12 +36,12 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     BadData
         Now or while it is read, if it cannot be.
     """
-    with _told(path), gzip.open(path, "rb") if is_gzip(path) else path.open("rb") as file:
+    with _explained(path), gzip.open(path, "rb") if is_gzip(path) else path.open("rb") as file:
         yield file  # type: ignore[misc]  # a GzipFile is one
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, zlib.error) as error:
@@ -56,7 +56,7 @@ def beginning(path: Path, most: int) -> tuple[bytes, float]:
     BadData
         If it cannot be read.
     """
-    with _told(path), path.open("rb") as raw:
+    with _explained(path), path.open("rb") as raw:
         size = raw.seek(0, 2)
         raw.seek(0)
         with gzip.GzipFile(fileobj=raw) if is_gzip(path) else raw as file:

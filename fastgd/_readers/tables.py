@@ -312,7 +312,7 @@ class CSV(Table):
         return list(table.columns)
 
     def _kind(self, name: str, values: Any) -> str:
-        """Call a column numbers where most cells are: then the others are mistakes to tell of."""
+        """Call a column numbers where most cells are: then the others are mistakes to report."""
         if len(values) > FEWEST_SAMPLE_ROWS:
             with suppress(self._arrow.ArrowException):
                 self._notation.values(values, self._arrow)

@@ -32,7 +32,7 @@ def damage(where: object) -> Iterator[None]:
         raise
     except MemoryError:
         raise BadData(f"{where}: there is not enough memory to read it.") from None
-    except KeyError as error:  # its words are the name alone, or the whole message
+    except KeyError as error:  # its message is the name alone, or the whole message
         raise BadData(f"{where}: {quoted(error.args[0] if error.args else '')}") from None
     except Exception as error:
         is_lost = isinstance(error, OSError) and error.errno == errno.EINVAL  # a place before 0

@@ -79,15 +79,15 @@ def _usual_fits() -> Iterator[_Fit]:
         model = getattr(linear_model, name)()
         yield from (_Fit(model, n) for n in ((2, 3) if is_classifier(model) else (0,)))
     for optimizer, batch_size in product(OPTIMIZERS, BATCH_SIZES):
-        words: dict[str, Any] = {
+        params: dict[str, Any] = {
             "optimizer": optimizer,
             "batch_size": batch_size,
             "random_state": 0,
         }
-        yield _Fit(linear_model.SGDClassifier(loss="hinge", **words), 2)
-        yield _Fit(linear_model.SGDClassifier(loss="log_loss", **words), 2)
-        yield _Fit(linear_model.SGDClassifier(loss="log_loss", **words), 3)
-        yield _Fit(linear_model.SGDRegressor(**words), 0)
+        yield _Fit(linear_model.SGDClassifier(loss="hinge", **params), 2)
+        yield _Fit(linear_model.SGDClassifier(loss="log_loss", **params), 2)
+        yield _Fit(linear_model.SGDClassifier(loss="log_loss", **params), 3)
+        yield _Fit(linear_model.SGDRegressor(**params), 0)
     # what solver="auto" means where data are large
     for kind in (linear_model.PoissonRegressor, linear_model.GammaRegressor):
         yield _Fit(kind(alpha=0.0), 0)

@@ -22,7 +22,7 @@ from fastgd._solvers._requirements import Requires, check, lacking
 from fastgd._solvers._saga import saga
 from fastgd._solvers._sdca import mean_q, sdca
 from fastgd._solvers._stored import as_stored, roundings_of
-from fastgd._solvers._task import Effort, Solution, State, Task
+from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd._solvers._units import in_units
 from fastgd._solvers._wide import in_basis, is_reducible
 from fastgd._solvers._working import by_working_sets, wants_working_sets
@@ -31,26 +31,26 @@ from fastgd.kernels.rows import Dense
 
 # Beyond it SDCA needs more time than descent: on one-hot tables with q = 8 its 11 to 44 passes took
 # three times as long as 5 to 8 of L-BFGS, on texts with q = 1 its 4 to 9 took half of 4 to 35. A
-# loss with kinks is harder to descend.
-LARGEST_Q, LARGEST_Q_OF_KINKS = 4.0, 10.0
+# non-smooth loss is harder to descend.
+LARGEST_Q, LARGEST_Q_OF_PIECES = 4.0, 10.0
 ROUNDINGS = 2.0  # times what numbers of the coefficients' dtype may differ by
 NEARLY_EXACT = 1e-9  # of the targets: less is taken for rounding, where it may be that
 SDCA_PASSES, SDCA_PASSES_SQUARE = 100, 600  # then descent goes on from there
 
 
-def descend(task: Task, effort: Effort, start: Any = None) -> Solution:
+def descend(task: Task, options: Options, start: Any = None) -> Solution:
     """Solve a task by full-batch descent, a piecewise linear loss by its own methods.
 
     Where columns outnumber rows, in a basis of the rows; where an l1 penalty leaves few of many
     columns, on these.
     """
     if losses.is_piecewise_linear(task.loss):
-        return piecewise_linear(task, effort, start)
+        return piecewise_linear(task, options, start)
     if wants_working_sets(task):
-        return by_working_sets(task, effort, start)
+        return by_working_sets(task, options, start)
     if is_reducible(task):
-        return in_basis(gd, task, effort, start)
-    return gd(task, effort, start)
+        return in_basis(gd, task, options, start)
+    return gd(task, options, start)
 
 
 SOLVERS = {"gd": descend, "saga": saga, "sdca": sdca}
@@ -76,13 +76,13 @@ class Answer(NamedTuple):
     is_penalised: bool = True
 
 
-def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -> Answer:
+def solve(task: Task, options: Options, solver: str = "auto", start: Any = None) -> Answer:
     """Solve a task.
 
     Parameters
     ----------
     task : Task
-    effort : Effort
+    options : Options
     solver : {"auto", "gd", "saga", "sdca"}
     start : the ``state`` of another solution, or None
 
@@ -91,20 +91,22 @@ def solve(task: Task, effort: Effort, solver: str = "auto", start: Any = None) -
     ValueError
         If a solver was asked for that cannot solve this task: the message says why.
     """
-    known = None if is_deviance(task.loss) else _of_few_columns(solver, task, effort, start)
-    found: Answer = known or in_units(partial(_solve, solver), task, effort, start)
+    known = None if is_deviance(task.loss) else _of_few_columns(solver, task, options, start)
+    found: Answer = known or in_units(partial(_solve, solver), task, options, start)
     stored = as_stored(task, found.solution, plain=known is not None)
-    return found._replace(solution=_judged(task, found.solution, stored, effort.tol))
+    return found._replace(solution=_with_status(task, found.solution, stored, options.tol))
 
 
-def _judged(task: Task, exact: Solution, stored: Solution, tol: float) -> Solution:
-    """Return the solution as stored, with the verdict on it.
+def _with_status(task: Task, exact: Solution, stored: Solution, tol: float) -> Solution:
+    """Return the solution as stored, and whether it has converged.
 
     What rounding has added to one that had converged counts. Only residuals that rounding cannot
     tell from zero need not be smaller, where next to nothing of the targets is left.
     """
     asked = tol * abs(stored.objective)
-    has_converged = stored.converged and (stored.left <= exact.left or stored.left <= asked)
+    has_converged = stored.converged and (
+        stored.suboptimality <= exact.suboptimality or stored.suboptimality <= asked
+    )
     if not has_converged and losses.kind_of(task.loss) == losses.REGRESSION:
         least = roundings_of(task, stored.coef, stored.intercept)
         rounding = ROUNDINGS * max(least.parameters, least.predictions)
@@ -112,24 +114,24 @@ def _judged(task: Task, exact: Solution, stored: Solution, tol: float) -> Soluti
     return stored._replace(converged=bool(has_converged))
 
 
-def _of_few_columns(solver: str, task: Task, effort: Effort, start: Any) -> Answer | None:
+def _of_few_columns(solver: str, task: Task, options: Options, start: Any) -> Answer | None:
     """Solve a small, well-conditioned task by matrices at once; None for any other."""
     if solver not in ("auto", "gd"):
         return None
-    found = directly(task, effort) or newton(task, effort, _start_for("gd", task, start))
+    found = directly(task, options) or newton(task, options, _start_for("gd", task, start))
     return None if found is None else Answer(found, "gd")
 
 
-def _solve(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
+def _solve(solver: str, task: Task, options: Options, start: Any) -> Answer:
     """Solve a task in the units that it is given in; squared errors to the last digits.
 
     Of many optima, those of dependent columns without a penalty, the shortest is taken.
     """
     answer = None
     if is_deviance(task.loss):  # whose units are what makes it well-conditioned
-        answer = _of_few_columns(solver, task, effort, start)
-    answer = answer or _solved(solver, task, effort, start)
-    if effort.observer.stops:
+        answer = _of_few_columns(solver, task, options, start)
+    answer = answer or _solved(solver, task, options, start)
+    if options.observer.stops:
         return answer
     if isinstance(task.loss, losses.SquaredError):  # another parabola has a scale
         return answer._replace(solution=_finished(task, answer.solution))
@@ -151,45 +153,45 @@ def _finished(task: Task, found: Solution) -> Solution:
     return least_norm(task, found) if _has_many_optima(task) else found
 
 
-def _solved(solver: str, task: Task, effort: Effort, start: Any) -> Answer:
+def _solved(solver: str, task: Task, options: Options, start: Any) -> Answer:
     """Ask the solver."""
     chosen = choose(task) if solver == "auto" else solver
     check(task, chosen, requirements(task, chosen))
     start = _start_for(chosen, task, start)
     if solver != "auto" or chosen != "sdca":
-        return Answer(SOLVERS[chosen](task, effort, start), chosen)
-    first = sdca(task, _budget(task, effort), start)
-    left = effort.max_iter - first.n_iter
-    reached = first.left <= effort.tol * abs(first.objective)
+        return Answer(SOLVERS[chosen](task, options, start), chosen)
+    first = sdca(task, _budget(task, options), start)
+    remaining = options.max_iter - first.n_iter
+    reached = first.suboptimality <= options.tol * abs(first.objective)
     if not losses.is_piecewise_linear(task.loss):  # which descent finishes, however small they are
         reached = reached or first.converged
-    if reached or left <= 0 or effort.observer.stops or not can(task, "gd"):
+    if reached or remaining <= 0 or options.observer.stops or not can(task, "gd"):
         return Answer(first._replace(converged=reached), chosen)
-    second = descend(task, effort._replace(max_iter=left), State(first.coef, first.intercept))
+    second = descend(task, options._replace(max_iter=remaining), State(first.coef, first.intercept))
     return Answer(second._replace(n_iter=first.n_iter + second.n_iter), "gd")
 
 
-def _budget(task: Task, effort: Effort) -> Effort:
+def _budget(task: Task, options: Options) -> Options:
     """Return how far SDCA may go."""
     most = SDCA_PASSES_SQUARE if _is_nearly_separable(task) else SDCA_PASSES
-    return effort._replace(max_iter=min(effort.max_iter, most))
+    return options._replace(max_iter=min(options.max_iter, most))
 
 
 def choose(task: Task) -> str:
     """Return the solver that "auto" means for a task, by sizes and non-zeros alone."""
     n, d = task.y.shape[0], task.n_features
-    has_kinks = losses.is_piecewise_linear(task.loss)
+    is_piecewise = losses.is_piecewise_linear(task.loss)
     if not can(task, "gd"):
         return "sdca" if can(task, "sdca") else "gd"
     if task.positive or n * d <= FINISHED_IN_FLOAT64:
         return "gd"
     if _is_nearly_separable(task):
         return "sdca"
-    if not has_kinks and (is_reducible(task) or _has_cheap_metric(task)):
+    if not is_piecewise and (is_reducible(task) or _has_cheap_metric(task)):
         return "gd"
     if not can(task, "sdca"):
         return "gd"
-    largest = LARGEST_Q_OF_KINKS if has_kinks else LARGEST_Q
+    largest = LARGEST_Q_OF_PIECES if is_piecewise else LARGEST_Q
     return "sdca" if mean_q(task) <= largest else "gd"
 
 

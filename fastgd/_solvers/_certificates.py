@@ -178,11 +178,11 @@ def predictions(problem: Problem, u: Floats) -> Floats:
         return raw
     many, columns = np.empty((problem.n_outputs, n)), np.ascontiguousarray(params.T)
 
-    def span(start: int, stop: int) -> None:
+    def shard(start: int, stop: int) -> None:
         for raw_of_class, column in zip(many, columns, strict=True):
             predict_raw(problem.rows, column, start, stop, raw_of_class)
 
-    over_shards(span, n, n * d * problem.n_outputs)
+    over_shards(shard, n, n * d * problem.n_outputs)
     return many.T
 
 

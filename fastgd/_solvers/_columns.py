@@ -20,7 +20,7 @@ class Moments(NamedTuple):
     """Weighted mean and standard deviation of columns, and their largest distance from a center."""
 
     mean: Floats
-    spread: Floats
+    std: Floats
     peak: Floats
 
 
@@ -73,5 +73,5 @@ def moments_of(
             distance = np.where(share > 0.0, (some - center[columns]) * unit, 0.0)
             first += np.sum(share * distance, axis=0)
             second += np.sum(share * distance**2, axis=0)
-    spread = np.sqrt(np.maximum(second - first**2, 0.0)) / unit
-    return Moments(center[columns] + first / unit, spread, peak[columns])
+    std = np.sqrt(np.maximum(second - first**2, 0.0)) / unit
+    return Moments(center[columns] + first / unit, std, peak[columns])

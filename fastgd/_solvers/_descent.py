@@ -63,7 +63,7 @@ SLOW, SLOWEST = 0.9, 0.99
 CAUTION_LATE = 1.5  # raw mnist: what is left was 1.5 times that from pass 100 to 390
 
 
-class Goal(NamedTuple):
+class StoppingRule(NamedTuple):
     """When to stop: at a suboptimality of ``tol`` times the objective, or of ``floor``.
 
     tol, floor : float
@@ -91,35 +91,35 @@ class Goal(NamedTuple):
         last = int(np.floor(np.log10(max(self.tol, SMALLEST_TOL)) + 1e-9))
         return [10.0**k for k in range(-1, min(last, -1) - 1, -1)]
 
-    def tells(self, problem: Problem, point: Point, left: float) -> bool:
-        """Report where a descent stands; return whether it is told to stop there."""
-        figures = {"objective": point.objective, "suboptimality": left}
+    def reports(self, problem: Problem, point: Point, suboptimality: float) -> bool:
+        """Report where a descent stands; return whether it has to stop there."""
+        figures = {"objective": point.objective, "suboptimality": suboptimality}
         return self.observer.passed(partial(model_at, problem, point.u), figures)
 
 
-class Outcome(NamedTuple):
+class DescentResult(NamedTuple):
     """Where a descent ended.
 
-    left : float, the estimated suboptimality
-    objectives, lefts : list of float, one entry a pass
+    suboptimality : float, the estimated suboptimality
+    objectives, suboptimalities : list of float, one entry a pass
     floor : float, the suboptimality that rounding hides
     """
 
     point: Point
     metric: Any  # AnyMetric
-    left: float
+    suboptimality: float
     objectives: list[float]
-    lefts: list[float]
+    suboptimalities: list[float]
     converged: bool
     floor: float = 0.0
 
 
 def descend(
-    problem: Problem, u: Floats, metric: AnyMetric, goal: Goal, first: Point | None
-) -> Outcome:
-    """Follow the metric's directions from u until the goal."""
+    problem: Problem, u: Floats, metric: AnyMetric, stop: StoppingRule, first: Point | None
+) -> DescentResult:
+    """Follow the metric's directions from u until the stopping rule holds."""
     point = first if first is not None else evaluate(problem, u)
-    return _Descent(problem, point, metric, goal).run()
+    return _Descent(problem, point, metric, stop).run()
 
 
 class _Descent:
@@ -130,10 +130,12 @@ class _Descent:
     and never ends higher.
     """
 
-    def __init__(self, problem: Problem, point: Point, metric: AnyMetric, goal: Goal) -> None:
-        self.problem, self.point, self.metric, self.goal = problem, point, metric, goal
+    def __init__(
+        self, problem: Problem, point: Point, metric: AnyMetric, stop: StoppingRule
+    ) -> None:
+        self.problem, self.point, self.metric, self.stop = problem, point, metric, stop
         self.pairs, self.damping = Pairs(point.u.size), Damping()
-        self.stages, self.left = goal.stages(), np.inf
+        self.stages, self.suboptimality = stop.stages(), np.inf
         self.first = point.objective
         self.objectives: list[float] = []  # of the points that were reached
         self.decrements: list[float] = []
@@ -146,8 +148,8 @@ class _Descent:
         self.is_short = False  # whether the last step of a fresh metric was, by far
         self.trusted = self._trust(metric) if is_exact(problem, metric) else None
 
-    def run(self) -> Outcome:
-        """Take steps until the goal is reached, the passes are used up, or rounding decides."""
+    def run(self) -> DescentResult:
+        """Take steps until the stopping rule holds, the passes are used up, or rounding decides."""
         self.objectives.append(self.point.objective)
         self._limit()
         while True:
@@ -155,15 +157,15 @@ class _Descent:
             step, decrement = self._direction()
             self.decrements.append(decrement)
             self.trail[len(self.objectives) - 1 :] = [decrement]
-            self.left, is_shown = self._suboptimality(decrement)
-            if is_shown and self.left <= self._target() and not self._is_steady(step):
+            self.suboptimality, is_shown = self._suboptimality(decrement)
+            if is_shown and self.suboptimality <= self._target() and not self._is_steady(step):
                 # the step leads to where curvatures are others: that is looked at first
-                self.left, is_shown = CONFIRMED_FROM * self._target(), False
-            if is_shown and self.goal.is_careful:
-                self.shown = min(self.shown, self.left)
+                self.suboptimality, is_shown = CONFIRMED_FROM * self._target(), False
+            if is_shown and self.stop.is_careful:
+                self.shown = min(self.shown, self.suboptimality)
             needs_proof = self._needs_proof(is_shown)
             if needs_proof and self._postpones_proof():
-                if self._is_told_to_stop():
+                if self._must_stop():
                     break
                 if not self._moves(step, decrement):
                     self.is_stuck = True  # nothing is lower: the proof is due
@@ -172,11 +174,11 @@ class _Descent:
                 continue
             if self._renews_metric(needs_proof and not self._is_shown_by_some()):
                 continue
-            if self._is_told_to_stop() or self._has_arrived():
+            if self._must_stop() or self._has_arrived():
                 break
-            if self.n_passes >= self.goal.max_passes or not self._moves(step, decrement):
+            if self.n_passes >= self.stop.max_passes or not self._moves(step, decrement):
                 break
-        return self._outcome()
+        return self._result()
 
     def _direction(self) -> tuple[Floats, float]:
         """Return a step and the decrement; a product with an implicit Hessian is a pass, too."""
@@ -193,15 +195,17 @@ class _Descent:
     def _limit(self) -> None:
         """Let conjugate gradients take no more passes than there are, and be as good as need be."""
         enough = SHARE_OF_TARGET * self._target()
-        limit(self.metric, self.goal.max_passes - self.n_passes, enough)
+        limit(self.metric, self.stop.max_passes - self.n_passes, enough)
 
-    def _outcome(self) -> Outcome:
+    def _result(self) -> DescentResult:
         self._has_arrived()
         self.n_passes = max(self.n_passes, 1)  # one entry at least, of the first point
-        self._is_told_to_stop()  # of passes that found nothing lower
+        self._must_stop()  # of passes that found nothing lower
         floor = self.problem.rounding(self.point.objective)
-        left = min(self.left, self.shown)
-        return Outcome(self.point, self.metric, left, *self.history, not self.stages, floor)
+        suboptimality = min(self.suboptimality, self.shown)
+        return DescentResult(
+            self.point, self.metric, suboptimality, *self.history, not self.stages, floor
+        )
 
     # -- the suboptimality ----------------------------------------------------------------------
 
@@ -212,21 +216,21 @@ class _Descent:
         Hessian whose rows' curvatures have fallen by a known factor since. A bound from a dual
         point is proven. All else is extrapolated by a metric that may be far off.
         """
-        left, is_shown = self._estimate(decrement)
-        if not self.goal.is_careful:
-            return left, is_shown
-        if left <= CONFIRMED_FROM * self._target():
-            self._prove(left)
+        suboptimality, is_shown = self._estimate(decrement)
+        if not self.stop.is_careful:
+            return suboptimality, is_shown
+        if suboptimality <= CONFIRMED_FROM * self._target():
+            self._prove(suboptimality)
         bound = self.point.objective - self.lower
         if bound <= self._target():
-            return min(left, bound), True
+            return min(suboptimality, bound), True
         is_right = self.problem.is_smooth and not self.is_short
-        if is_right or left > CONFIRMED_FROM * self._target():
-            return left, is_shown
+        if is_right or suboptimality > CONFIRMED_FROM * self._target():
+            return suboptimality, is_shown
         # sweeps over coordinates may stop short of the model's minimum, a matrix of products shows
         # no curvature below its rounding: both promise too little
-        left = max(left, MORE_CAUTION * left_of(self.trail, self.objectives))
-        return left, is_shown and left <= self._target()
+        suboptimality = max(suboptimality, MORE_CAUTION * extrapolated(self.trail, self.objectives))
+        return suboptimality, is_shown and suboptimality <= self._target()
 
     def _estimate(self, decrement: float) -> tuple[float, bool]:
         """Return what metric and history say, and whether the metric is known to be right."""
@@ -239,21 +243,21 @@ class _Descent:
                 gradient = self.point.gradient
                 decrement = 0.5 * float(np.vdot(gradient, solve(self.metric, gradient)))
             return NEWTON_CAUTION * factor * decrement, True
-        left = left_of(self.decrements, self.objectives)
-        if not self.goal.is_careful:
-            return left, True
-        left *= MORE_CAUTION
+        suboptimality = extrapolated(self.decrements, self.objectives)
+        if not self.stop.is_careful:
+            return suboptimality, True
+        suboptimality *= MORE_CAUTION
         if self.damping.amount > 0.0:  # its decrement is small where it shortens steps
-            return max(left, CONFIRMED_FROM * self._target()), False
-        return left, False
+            return max(suboptimality, CONFIRMED_FROM * self._target()), False
+        return suboptimality, False
 
-    def _prove(self, left: float) -> None:
+    def _prove(self, suboptimality: float) -> None:
         """Raise the lower bound of the optimum, from the gradient or, under l1 alone, by a pass."""
         problem, point = self.problem, self.point
         if problem.l2 > 0.0:
             self.lower = max(self.lower, point.objective - quick_gap(problem, point))
-        elif can_prove(problem) and left <= 0.5 * self.last_proof:
-            self.last_proof = left
+        elif can_prove(problem) and suboptimality <= 0.5 * self.last_proof:
+            self.last_proof = suboptimality
             proof = certify(precise_of(problem), point)
             self.lower = max(self.lower, proof.point.objective - proof.gap)
 
@@ -281,14 +285,14 @@ class _Descent:
 
     def _target(self) -> float:
         """Return the suboptimality that the present stage asks for."""
-        tol = self.stages[0] if self.stages else self.goal.tol
+        tol = self.stages[0] if self.stages else self.stop.tol
         objective = self.point.objective
-        target = self.goal.target(objective, tol)
-        return max(target, self.problem.rounding(objective)) if self.goal.is_careful else target
+        target = self.stop.target(objective, tol)
+        return max(target, self.problem.rounding(objective)) if self.stop.is_careful else target
 
     def _has_arrived(self) -> bool:
         """Leave the stages behind that are reached; return whether none is left."""
-        while self.stages and self.left <= self._target():
+        while self.stages and self.suboptimality <= self._target():
             self.stages.pop(0)
         return not self.stages
 
@@ -298,11 +302,11 @@ class _Descent:
         """Tell whether an estimate is near enough to the target to be confirmed."""
         if is_shown or self._drift() is not None or not can_renew(self.problem):
             return False
-        return self.left <= CONFIRMED_FROM * self._target()
+        return self.suboptimality <= CONFIRMED_FROM * self._target()
 
     def _share(self) -> float:
         """Return which share of the rows would show the target, if the estimate is right."""
-        likely = self.left / (CAUTION * MORE_CAUTION)
+        likely = self.suboptimality / (CAUTION * MORE_CAUTION)
         return MARGIN * NEWTON_CAUTION * likely / max(self._target(), 1e-300)
 
     def _postpones_proof(self) -> bool:
@@ -311,7 +315,7 @@ class _Descent:
         That pays while a pass costs less than what it saves of the Hessian.
         """
         problem = self.problem
-        if self.is_stuck or not self.goal.is_careful or self.n_passes >= self.goal.max_passes:
+        if self.is_stuck or not self.stop.is_careful or self.n_passes >= self.stop.max_passes:
             return False
         if not (problem.is_smooth and can_have_hessian(problem)) or len(self.decrements) < 2:
             return False
@@ -337,7 +341,7 @@ class _Descent:
 
     def _is_steady(self, step: Floats) -> bool:
         """Tell whether curvatures hold as far as a step goes, or a bound says as much as they."""
-        if not self.goal.is_careful or is_quadratic(self.problem):
+        if not self.stop.is_careful or is_quadratic(self.problem):
             return True
         if self.point.objective - self.lower <= self._target():
             return True
@@ -346,7 +350,7 @@ class _Descent:
     def _is_shown_by_some(self) -> bool:
         """Try to show the target by the Hessian of some rows, a lower bound of the whole one."""
         problem, share = self.problem, self._share()
-        if not (self.goal.is_careful and can_have_hessian(problem)):
+        if not (self.stop.is_careful and can_have_hessian(problem)):
             return False
         if not _can_confirm(problem, self.n_passes, min(share, 1.0)):
             return False
@@ -354,10 +358,10 @@ class _Descent:
         if metric is None:
             return False
         step, decrement = _direction(problem, self.point, metric, Pairs(self.point.u.size))
-        left = NEWTON_CAUTION * decrement
-        if left > self._target() or not self._is_steady(step):
+        suboptimality = NEWTON_CAUTION * decrement
+        if suboptimality > self._target() or not self._is_steady(step):
             return False
-        self.left, self.shown = left, min(self.shown, left)
+        self.suboptimality, self.shown = suboptimality, min(self.shown, suboptimality)
         return True
 
     # -- the metric -----------------------------------------------------------------------------
@@ -384,7 +388,7 @@ class _Descent:
 
     def _pays(self) -> bool:
         """Tell whether a new Hessian costs less than the passes that it saves."""
-        level = self.left, self._target()
+        level = self.suboptimality, self._target()
         return self.is_stuck or _is_worth(self.problem, self.decrements, *level, self.since)
 
     def _trust(self, metric: AnyMetric, *, is_precise: bool = False) -> Floats | None:
@@ -397,19 +401,19 @@ class _Descent:
 
     # -- steps ----------------------------------------------------------------------------------
 
-    def _is_told_to_stop(self) -> bool:
+    def _must_stop(self) -> bool:
         """Report the passes since the last report; return whether to stop."""
         stops = False
         while self.n_reported < self.n_passes and not stops:
             self.n_reported += 1
             self.history.objective.append(self.point.objective)
-            self.history.suboptimality.append(self.left)
-            stops = self.goal.tells(self.problem, self.point, self.left)
+            self.history.suboptimality.append(self.suboptimality)
+            stops = self.stop.reports(self.problem, self.point, self.suboptimality)
         return stops
 
     def _moves(self, step: Floats, decrement: float) -> bool:
         """Take a step; return False where there is nothing lower, as far as rounding shows."""
-        budget = self.goal.max_passes - self.n_passes
+        budget = self.stop.max_passes - self.n_passes
         following, length, tries = _search(self.problem, self.point, step, decrement, budget)
         self.n_passes += tries
         if following is None:
@@ -430,7 +434,7 @@ class _Descent:
 
     def _knows_more(self, decrement: float) -> bool:
         """Compute more precisely, or with more damping, where a step leads nowhere lower."""
-        if self.n_passes >= self.goal.max_passes:
+        if self.n_passes >= self.stop.max_passes:
             return False
         if self.problem.dtype == np.float64:
             shows = _shows(decrement, self.point, self.first)
@@ -540,42 +544,44 @@ class Pairs:
         return q.reshape(gradient.shape)
 
 
-def left_of(decrements: list[float], objectives: list[float]) -> float:
+def extrapolated(decrements: list[float], objectives: list[float]) -> float:
     """Estimate the suboptimality: the decrement, or what the recent decrease extrapolates to.
 
     A stale metric's decrement sees little of the flat directions that are left at the end; the
     objective's decrease, continued as a geometric series with the decrements' ratio, does.
     """
-    span = min(WINDOW, len(objectives) - 1)
-    if span == 0:
+    window = min(WINDOW, len(objectives) - 1)
+    if window == 0:
         return float("inf")
     ratio = _ratio(decrements)
-    fall = (objectives[-1 - span] - objectives[-1]) / span
+    fall = (objectives[-1 - window] - objectives[-1]) / window
     if ratio < 0.5:  # fast: what lies ten passes back is no guide
         fall = min(fall, objectives[-2] - objectives[-1])
-    left = CAUTION * max(decrements[-1], fall * ratio / (1.0 - ratio))
+    suboptimality = CAUTION * max(decrements[-1], fall * ratio / (1.0 - ratio))
     if ratio > SLOW:  # slower than any geometric series, later: then what the last third gained
-        left = max(left, CAUTION_LATE * (objectives[-1 - len(objectives) // 3] - objectives[-1]))
-    return left
+        suboptimality = max(
+            suboptimality, CAUTION_LATE * (objectives[-1 - len(objectives) // 3] - objectives[-1])
+        )
+    return suboptimality
 
 
 def _ratio(decrements: list[float]) -> float:
     """Return by what a pass shrinks the decrement, over the last few."""
-    span = min(WINDOW, len(decrements) - 1)
-    if span == 0 or decrements[-1 - span] <= 0.0:
+    window = min(WINDOW, len(decrements) - 1)
+    if window == 0 or decrements[-1 - window] <= 0.0:
         return 0.5
-    return float(min(SLOWEST, max(decrements[-1], 0.0) / decrements[-1 - span]) ** (1.0 / span))
+    return float(min(SLOWEST, max(decrements[-1], 0.0) / decrements[-1 - window]) ** (1.0 / window))
 
 
 def _is_worth(
-    problem: Problem, decrements: list[float], left: float, target: float, since: int
+    problem: Problem, decrements: list[float], suboptimality: float, target: float, since: int
 ) -> bool:
     """Tell whether a new Hessian costs less than the passes it would save."""
     if since < 2 or len(decrements) < 2 or decrements[-1] <= 0.0:
         return False
     ratio = min(_ratio(decrements[-4:]), SLOWEST)
     # a stale metric's decrement may long be small enough, while more is known to be left
-    level = decrements[-1] if decrements[-1] > target else left / CAUTION
+    level = decrements[-1] if decrements[-1] > target else suboptimality / CAUTION
     needed = np.log(max(level, 1e-300) / max(target, 1e-300)) / -np.log(ratio)
     return bool(needed > cost_of_hessian(problem) + 2.0)
 

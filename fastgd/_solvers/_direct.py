@@ -18,7 +18,7 @@ from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._certificates import penalty_terms
 from fastgd._solvers._columns import as_dense
 from fastgd._solvers._l1_model import SWEEPS, minimise_model
-from fastgd._solvers._task import Effort, Solution, State, Task
+from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.kernels import losses
 from fastgd.kernels.gd import step_in_metric
 from fastgd.kernels.rows import Dense
@@ -64,16 +64,16 @@ class Moments(NamedTuple):
     along: Floats
 
 
-def directly(task: Task, effort: Effort) -> Solution | None:
+def directly(task: Task, options: Options) -> Solution | None:
     """Solve small least squares, with or without l1 and l2; None where descent should."""
-    if not _is_small(task) or effort.max_iter < 1:
+    if not _is_small(task) or options.max_iter < 1:
         return None
     with one_blas_thread():
         moments = _moments(task)
         if moments is None:
             return None
         u = _u_of(task, moments)
-        return None if u is None else _solution(task, effort, moments, u)
+        return None if u is None else _solution(task, options, moments, u)
 
 
 def _is_small(task: Task) -> bool:
@@ -166,10 +166,10 @@ def _u_of(task: Task, moments: Moments) -> tuple[Floats, Floats, NDArray[np.int6
     if task.l1 == 0.0:
         factor = _factor(moments.matrix)
         return None if factor is None else (_solved(factor, moments.along), factor, every)
-    return _of_corners(task.l1 * moments.shrink, moments)
+    return _of_nonsmooth(task.l1 * moments.shrink, moments)
 
 
-def _of_corners(
+def _of_nonsmooth(
     threshold: Floats, moments: Moments
 ) -> tuple[Floats, Floats, NDArray[np.int64]] | None:
     """Return the same under l1: columns come in and go out until the optimum's conditions hold."""
@@ -212,7 +212,7 @@ def _sweeps(matrix: Floats, along: Floats, sides: Floats) -> Floats:
 
 def _solution(
     task: Task,
-    effort: Effort,
+    options: Options,
     moments: Moments,
     found: tuple[Floats, Floats, NDArray[np.int64]],
 ) -> Solution | None:
@@ -232,16 +232,18 @@ def _solution(
     objective += task.l1 * float(np.abs(coef).sum())
     if task.l1 == 0.0:
         along = shrink * slope
-        left = 0.5 * float(along @ _solved(factor, along)) + EPSILON * objective
+        suboptimality = 0.5 * float(along @ _solved(factor, along)) + EPSILON * objective
     else:
-        left = _gap(task, coef, slope + task.l2 * coef, square) + ALLOWANCE * objective
-    if not left <= max(effort.tol * objective, ALLOWANCE * objective):
+        suboptimality = _gap(task, coef, slope + task.l2 * coef, square) + ALLOWANCE * objective
+    if not suboptimality <= max(options.tol * objective, ALLOWANCE * objective):
         return None
     intercept = _intercept(task, moments, coef, residual)
-    history = {"objective": [objective], "suboptimality": [left]}
-    effort.observer.passed(lambda: Model(coef, intercept), {k: v[0] for k, v in history.items()})
+    history = {"objective": [objective], "suboptimality": [suboptimality]}
+    options.observer.passed(lambda: Model(coef, intercept), {k: v[0] for k, v in history.items()})
     state = State(coef, intercept)
-    return Solution(coef, intercept, objective, left, left, 1, True, history, state)
+    return Solution(
+        coef, intercept, objective, suboptimality, suboptimality, 1, True, history, state
+    )
 
 
 def _residuals(task: Task, moments: Moments, u: Floats) -> tuple[Floats, Floats, Floats]:

@@ -37,7 +37,7 @@ UNSEEN, CONTRACTED = 1e-11, 0.5  # slopes that are rounding; what a second proje
 PROJECTIONS = 2  # the second one takes away what the first one's rounding left
 
 
-class Kinks(NamedTuple):
+class Pieces(NamedTuple):
     """The terms of a piecewise linear loss; there are k of them for each row.
 
     at : (k, n_samples), the raw prediction at which a term turns
@@ -49,23 +49,23 @@ class Kinks(NamedTuple):
     high: Floats
 
 
-def kinks_of(loss: Any, y: Floats, weight: Floats) -> Kinks:
+def pieces_of(loss: Any, y: Floats, weight: Floats) -> Pieces:
     """Return the terms of a loss."""
     at, low, high = type(loss).pieces(loss, y)
-    return Kinks(at, weight * low, weight * high)
+    return Pieces(at, weight * low, weight * high)
 
 
-def loss_of(kinks: Kinks, raw: Floats) -> float:
+def loss_of(pieces: Pieces, raw: Floats) -> float:
     """Return the weighted loss."""
-    z = raw - kinks.at
-    return float(np.sum(kinks.high * np.maximum(z, 0.0) + kinks.low * np.minimum(z, 0.0)))
+    z = raw - pieces.at
+    return float(np.sum(pieces.high * np.maximum(z, 0.0) + pieces.low * np.minimum(z, 0.0)))
 
 
-def missed_by(kinks: Kinks, raw: Floats, dual: Floats) -> float:
+def missed_by(pieces: Pieces, raw: Floats, dual: Floats) -> float:
     """Return the rows' part of the duality gap; ``dual`` (n_samples,) is within the boxes."""
-    z = raw - kinks.at
-    r = dual[None] if kinks.at.shape[0] == 1 else _split(dual)
-    parts = (kinks.high - r) * np.maximum(z, 0.0) + (kinks.low - r) * np.minimum(z, 0.0)
+    z = raw - pieces.at
+    r = dual[None] if pieces.at.shape[0] == 1 else _split(dual)
+    parts = (pieces.high - r) * np.maximum(z, 0.0) + (pieces.low - r) * np.minimum(z, 0.0)
     return float(np.sum(parts))
 
 
@@ -89,7 +89,7 @@ class Certificate(NamedTuple):
 
 def certify(
     problem: Problem,
-    kinks: Kinks,
+    pieces: Pieces,
     covariance: Callable[[], Metric | None],
     u: Floats,
     raw: Floats,
@@ -102,24 +102,24 @@ def certify(
     covariance : returns that of the standardised columns, or None if it is not known
     is_stationary : whether rows inside their boxes can take up what rounding leaves of a gradient
     """
-    low, high = kinks.low.sum(axis=0), kinks.high.sum(axis=0)
+    low, high = pieces.low.sum(axis=0), pieces.high.sum(axis=0)
     dual = np.clip(dual, low, high)
     if problem.fit_intercept:
         dual = balanced(dual)
     is_free = problem.l1 == 0.0 and problem.l2 == 0.0
     if is_free:
-        return _by_projection(problem, kinks, covariance, (u, raw, dual))
+        return _by_projection(problem, pieces, covariance, (u, raw, dual))
     pull = products_with(problem, dual)[:-1]  # of standardised columns
     if problem.l2 == 0.0:
         scale = share_within(problem.threshold[:-1], pull)
         dual, pull = scale * dual, scale * pull
-    missed, rest = missed_by(kinks, raw, dual), penalty_gap(problem, u, pull)
+    missed, rest = missed_by(pieces, raw, dual), penalty_gap(problem, u, pull)
     gradient = problem.ridge[:-1] * u[:-1] + pull
     if is_stationary and np.max(np.abs(gradient), initial=0.0) <= STATIONARY:
         return Certificate(dual, missed, missed)
     if rest > missed and problem.l1 == 0.0 and losses.kind_of(problem.loss) == losses.REGRESSION:
         # beside a tiny l2 what rounding leaves of a gradient proves nothing
-        other = _by_projection(problem, kinks, covariance, (u, raw, dual))
+        other = _by_projection(problem, pieces, covariance, (u, raw, dual))
         if other.gap < missed + rest:
             return other
     return Certificate(dual, missed + rest, missed)
@@ -127,17 +127,17 @@ def certify(
 
 def _by_projection(
     problem: Problem,
-    kinks: Kinks,
+    pieces: Pieces,
     covariance: Callable[[], Metric | None],
     at: tuple[Floats, Floats, Floats],
 ) -> Certificate:
     """Return the gap of the point near ``dual`` at which u is stationary, scaled into the boxes."""
     u, raw, dual = at
     dual, off = projected(problem, covariance(), u, dual)
-    low, high = kinks.low.sum(axis=0), kinks.high.sum(axis=0)
+    low, high = pieces.low.sum(axis=0), pieces.high.sum(axis=0)
     share = share_within(np.where(dual > 0.0, high, -low), dual)
-    missed = missed_by(kinks, raw, share * dual)
-    distance = float(problem.weight @ np.max(np.abs(raw - kinks.at), axis=0))
+    missed = missed_by(pieces, raw, share * dual)
+    distance = float(problem.weight @ np.max(np.abs(raw - pieces.at), axis=0))
     gap = missed + shared_gap(problem, u, share) + 2.0 * off * distance
     return Certificate(share * dual, gap, missed)
 
@@ -213,12 +213,12 @@ def products_with(problem: Problem, slopes: NDArray[np.float64]) -> Floats:
     """Return sum_i slopes_i (z_i, 1) of the standardised rows; 0 last without an intercept."""
     n, d = problem.shape
 
-    def span(start: int, stop: int) -> Floats:
+    def shard(start: int, stop: int) -> Floats:
         g = np.zeros(d + 1)
         add_gradient(problem.rows, slopes, start, stop, g)
         return g
 
-    g: Floats = sum(over_shards(span, n, n * d))
+    g: Floats = sum(over_shards(shard, n, n * d))
     frame = problem.frame
     g[:-1] = (g[:-1] - frame.center * g[-1]) * frame.shrink
     if not problem.fit_intercept:
@@ -226,39 +226,39 @@ def products_with(problem: Problem, slopes: NDArray[np.float64]) -> Floats:
     return g
 
 
-def renewed(kinks: Kinks, raw: Floats, dual: Floats, weight: Floats, mu: float) -> Floats:
+def renewed(pieces: Pieces, raw: Floats, dual: Floats, weight: Floats, mu: float) -> Floats:
     """Return the derivatives of the loss's envelope with smoothing mu about ``dual``."""
     shifted = mu * np.divide(dual, weight, out=np.zeros_like(dual), where=weight > 0.0)
-    if kinks.at.shape[0] == 1:
-        free = shifted + (raw - kinks.at[0])
+    if pieces.at.shape[0] == 1:
+        free = shifted + (raw - pieces.at[0])
     else:
-        free = np.maximum(raw + shifted - kinks.at[0], 0.0)
-        free += np.minimum(raw + shifted - kinks.at[1], 0.0)
-    clipped: Floats = np.clip(weight * (free / mu), kinks.low.sum(axis=0), kinks.high.sum(axis=0))
+        free = np.maximum(raw + shifted - pieces.at[0], 0.0)
+        free += np.minimum(raw + shifted - pieces.at[1], 0.0)
+    clipped: Floats = np.clip(weight * (free / mu), pieces.low.sum(axis=0), pieces.high.sum(axis=0))
     return clipped
 
 
-def rounding_of(problem: Problem, kinks: Kinks, u: Floats) -> float:
+def rounding_of(problem: Problem, pieces: Pieces, u: Floats) -> float:
     """Return what rounding leaves of a loss that is zero: that of targets and of predictions."""
-    targets, raw = _sizes(problem, kinks, u)
+    targets, raw = _sizes(problem, pieces, u)
     return 16.0 * EPSILON * targets + min(4.0 * EPSILON * raw, SURELY * targets)
 
 
-def rounding_of_gap(problem: Problem, kinks: Kinks, u: Floats) -> float:
+def rounding_of_gap(problem: Problem, pieces: Pieces, u: Floats) -> float:
     """Return by what the sum of residuals may be off, which both sides of a gap are made of.
 
     That of margins, which are near 1, is below what any sum of losses is off by.
     """
     if losses.kind_of(problem.loss) != losses.REGRESSION:
         return 0.0
-    targets, raw = _sizes(problem, kinks, u)
+    targets, raw = _sizes(problem, pieces, u)
     return EPSILON * targets + min(EPSILON * raw, SURELY * targets)
 
 
-def _sizes(problem: Problem, kinks: Kinks, u: Floats) -> tuple[float, float]:
+def _sizes(problem: Problem, pieces: Pieces, u: Floats) -> tuple[float, float]:
     """Return the weighted sums of the targets' sizes, and of the predictions' parts."""
-    weight = np.maximum(kinks.high, -kinks.low).max(axis=0, initial=0.0)
-    targets = float(weight @ np.max(np.abs(kinks.at), axis=0, initial=0.0))
+    weight = np.maximum(pieces.high, -pieces.low).max(axis=0, initial=0.0)
+    targets = float(weight @ np.max(np.abs(pieces.at), axis=0, initial=0.0))
     offset = np.append(np.abs(problem.frame.center) * problem.frame.shrink, 0.0)
     raw = float(weight.sum() * (np.abs(u) @ (1.0 + offset)))
     return targets, raw

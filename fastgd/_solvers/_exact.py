@@ -30,7 +30,7 @@ Extended: Any = np.longdouble
 EPSILON = float(np.finfo(np.float64).eps)
 ROUNDS = 6  # of refinement, each of which gains as many digits as the factorisation has
 OFFSET_NOISE = 16.0  # rounding of a column far from zero, in units of its last digit
-LEAST_PIVOT = 1e-10  # of columns that a penalty with corners has chosen: below it, leave them
+LEAST_PIVOT = 1e-10  # of columns that a non-smooth penalty has chosen: below it, leave them
 SWAPS = 20  # of columns in and out of the model
 KEPT = 1e-10  # relative: by so much a column left out may seem to matter
 LARGEST = 1e300
@@ -59,7 +59,7 @@ def exact(task: Task, found: Solution) -> Solution:
     with one_blas_thread():
         system = _system(task)
         if task.l1 > 0.0 or task.positive:
-            answer = _with_corners(task, system, found)
+            answer = _with_nonsmooth(task, system, found)
         else:
             answer = _smooth(task, system)
     if answer is None:
@@ -129,11 +129,11 @@ def _smooth(task: Task, system: System) -> tuple[Any, float]:
     z, shrink = system.z[:, usable], system.shrink[usable]
     factors = _factorise(z, system.noise[usable])
     if task.l2 == 0.0 and factors.rank == usable.shape[0]:
-        u, left = _refined(z, system.t, factors)
+        u, suboptimality = _refined(z, system.t, factors)
         coef[usable] = shrink * u
     else:
-        coef[usable], left = _least_norm(z, system.t, factors, shrink, task.l2)
-    return coef, left
+        coef[usable], suboptimality = _least_norm(z, system.t, factors, shrink, task.l2)
+    return coef, suboptimality
 
 
 def _refined(z: Any, t: Any, factors: Factors) -> tuple[Any, float]:
@@ -143,7 +143,7 @@ def _refined(z: Any, t: Any, factors: Factors) -> tuple[Any, float]:
     """
     q, r, order, _ = factors
     u, residual = np.zeros(z.shape[1], Extended), t * 0
-    last, left = np.inf, 0.0
+    last, suboptimality = np.inf, 0.0
     for _ in range(ROUNDS):
         f, g = (t - residual - z @ u).astype(np.float64), -(z.T @ residual)
         h = sl.solve_triangular(r, g[order].astype(np.float64), trans=1, check_finite=False)
@@ -155,8 +155,8 @@ def _refined(z: Any, t: Any, factors: Factors) -> tuple[Any, float]:
         u[order] += step
         residual += f - q @ along
         last = size
-    left = 0.5 * float(np.sum(np.square(q.T @ (t - z @ u).astype(np.float64))))
-    return u, left
+    suboptimality = 0.5 * float(np.sum(np.square(q.T @ (t - z @ u).astype(np.float64))))
+    return u, suboptimality
 
 
 def _least_norm(z: Any, t: Any, factors: Factors, shrink: Floats, l2: float) -> tuple[Any, float]:
@@ -177,7 +177,7 @@ def _least_norm(z: Any, t: Any, factors: Factors, shrink: Floats, l2: float) -> 
     strength = min(l2 * largest * largest, LARGEST) if l2 > 0.0 else 0.0
     both = np.vstack([lower.T, np.sqrt(strength) * np.eye(rank)]) if l2 > 0.0 else lower.T
     qa, ra = sl.qr(both, mode="economic", check_finite=False)
-    w, left = np.zeros(z.shape[1], Extended), np.inf
+    w, suboptimality = np.zeros(z.shape[1], Extended), np.inf
     for _ in range(ROUNDS):
         residual = t - z @ (w / scale)
         if l2 > 0.0:
@@ -188,10 +188,10 @@ def _least_norm(z: Any, t: Any, factors: Factors, shrink: Floats, l2: float) -> 
         else:
             step = qa.T @ (q.T @ residual.astype(np.float64))
         now = 0.5 * float(step @ step)
-        if not now < left:
+        if not now < suboptimality:
             break
-        w, left = w + basis @ sl.solve_triangular(ra, step, check_finite=False), now
-    return w * largest, left
+        w, suboptimality = w + basis @ sl.solve_triangular(ra, step, check_finite=False), now
+    return w * largest, suboptimality
 
 
 def _rows_of(seen: Floats) -> tuple[Floats, Floats, NDArray[np.int32]]:
@@ -206,7 +206,7 @@ def _rows_of(seen: Floats) -> tuple[Floats, Floats, NDArray[np.int32]]:
     return basis, lower, first
 
 
-def _with_corners(task: Task, system: System, found: Solution) -> tuple[Any, float] | None:
+def _with_nonsmooth(task: Task, system: System, found: Solution) -> tuple[Any, float] | None:
     """The same with l1 or bounds, from the columns that a solution has chosen.
 
     Columns come in and go out until the conditions of the optimum hold; None if they do not.
@@ -219,13 +219,13 @@ def _with_corners(task: Task, system: System, found: Solution) -> tuple[Any, flo
         answer = _of_signs(task, system, signs)
         if answer is None:
             return None
-        u, slope, left = answer
+        u, slope, suboptimality = answer
         threshold = task.l1 * system.shrink * (1.0 + KEPT) + rounding
         leaves = (signs != 0.0) & (np.sign(u) != signs)
         enters = (signs == 0.0) & (system.shrink > 0.0)
         enters &= (slope if task.positive else np.abs(slope)) > threshold
         if not np.any(leaves | enters):
-            return system.shrink * u, left
+            return system.shrink * u, suboptimality
         if np.any(leaves):
             signs = np.where(leaves, 0.0, signs)
         else:
@@ -239,7 +239,7 @@ def _of_signs(task: Task, system: System, signs: Floats) -> tuple[Any, Floats, f
     chosen = np.flatnonzero(signs)
     z, shrink = system.z[:, chosen], system.shrink[chosen]
     u = np.zeros(system.shrink.shape[0], Extended)
-    left = 0.0
+    suboptimality = 0.0
     if chosen.shape[0] > 0:
         ridge = task.l2 * shrink * shrink
         both = np.vstack([z.astype(np.float64), np.diag(np.sqrt(ridge))])
@@ -263,9 +263,9 @@ def _of_signs(task: Task, system: System, signs: Floats) -> tuple[Any, Floats, f
             if not now < last:
                 break
             own, last = own + sl.solve_triangular(r, step, check_finite=False), now
-        u[chosen], left = own, last
+        u[chosen], suboptimality = own, last
     slope = (system.z.T @ (system.t - system.z @ u)).astype(np.float64)
-    return u, slope, left
+    return u, slope, suboptimality
 
 
 def _objective(task: Task, system: System, coef: Any) -> float:
@@ -279,7 +279,9 @@ def _objective(task: Task, system: System, coef: Any) -> float:
     return float(0.5 * (residual @ residual) + penalty)
 
 
-def _reported(task: Task, system: System, found: Solution, coef: Any, left: float) -> Solution:
+def _reported(
+    task: Task, system: System, found: Solution, coef: Any, suboptimality: float
+) -> Solution:
     """Return the finished solution; the one before it where that is better by more than rounding.
 
     What descent says of its objective is no guide: where columns nearly depend on each other, it
@@ -294,16 +296,16 @@ def _reported(task: Task, system: System, found: Solution, coef: Any, left: floa
     coef, state = coef.astype(np.float64), found.state
     if hasattr(state, "coef"):
         state = state._replace(coef=coef, intercept=intercept)
-    left += EPSILON * objective
-    gap = min(found.gap, left) if task.l1 == 0.0 and not task.positive else found.gap
-    known = (("objective", objective), ("suboptimality", left))
+    suboptimality += EPSILON * objective
+    gap = min(found.gap, suboptimality) if task.l1 == 0.0 and not task.positive else found.gap
+    known = (("objective", objective), ("suboptimality", suboptimality))
     last = {k: [*found.history[k][:-1], value] for k, value in known if found.history.get(k)}
     return found._replace(
         coef=coef,
         intercept=intercept,
         objective=objective,
         gap=gap,
-        left=left,
+        suboptimality=suboptimality,
         converged=True,
         history=found.history | last,
         state=state,

@@ -17,7 +17,7 @@ import numpy as np
 from fastgd._monitoring.observer import Silenced
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._certificates import certify
-from fastgd._solvers._descent import Goal, Outcome, descend, is_exact
+from fastgd._solvers._descent import DescentResult, StoppingRule, descend, is_exact
 from fastgd._solvers._implicit import Implicit
 from fastgd._solvers._precondition import (
     AnyMetric,
@@ -43,7 +43,7 @@ from fastgd._solvers._problem import (
 )
 from fastgd._solvers._requirements import Requires
 from fastgd._solvers._sample import draw
-from fastgd._solvers._task import Effort, Solution, State, Task
+from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.kernels import losses
 from fastgd.kernels.objective import total_loss
 
@@ -57,7 +57,7 @@ SHORTENED = 0.05  # by each last step, or the metric is not the Hessian
 REQUIRES = Requires(("value", "gradient", "curvature"), smooth=True)
 
 
-def gd(task: Task, effort: Effort, start: State | None = None) -> Solution:
+def gd(task: Task, options: Options, start: State | None = None) -> Solution:
     """Solve a task by full-batch descent; the loss needs a curvature.
 
     ``start`` is the ``state`` of another solution; the result is not worse than it. What stops it
@@ -67,34 +67,37 @@ def gd(task: Task, effort: Effort, start: State | None = None) -> Solution:
     """
     with one_blas_thread():
         problem = pose(task)
-        outcome = _fit(problem, effort, start)
-        return certified(problem, outcome, effort)
+        result = _fit(problem, options, start)
+        return certified(problem, result, options)
 
 
-def _fit(problem: Problem, effort: Effort, start: State | None) -> Outcome:
+def _fit(problem: Problem, options: Options, start: State | None) -> DescentResult:
     """Descend on samples, if there is no better start, then on all rows."""
     null, prior = null_model(problem)
     u = null if start is None else from_raw(problem, start.coef, start.intercept)
     first = None if start is None else evaluate(problem, u)
     f_null = scale_of(problem, prior)
-    tol = finished_tolerance(problem, effort.tol)
+    tol = finished_tolerance(problem, options.tol)
     metric = None
     if start is None:
-        u, metric = from_samples(problem, u, prior, f_null, effort)
+        u, metric = from_samples(problem, u, prior, f_null, options)
         if metric is not None:
             u, metric, first = _better_of(problem, null, u, metric, f_null)
-    goal = Goal(tol, 0.0, effort.max_iter, effort.observer, True)
+    stop = StoppingRule(tol, 0.0, options.max_iter, options.observer, True)
     if metric is None:
         if has_log_link(problem.loss):
             first = first or evaluate(problem, u)
         metric = metric_to_start(problem, prior, first if has_log_link(problem.loss) else None)
-    if effort.max_iter == 0:
-        return Outcome(first or evaluate(problem, u), metric, np.inf, [], [], False)
-    outcome = descend(problem, u, metric, goal, first)
-    enough = max(effort.tol * abs(outcome.point.objective), outcome.floor)
-    if problem.shape[0] * problem.shape[1] <= FINISHED_IN_FLOAT64 and outcome.left <= enough:
-        return outcome._replace(point=polished(problem, outcome))
-    return outcome
+    if options.max_iter == 0:
+        return DescentResult(first or evaluate(problem, u), metric, np.inf, [], [], False)
+    result = descend(problem, u, metric, stop, first)
+    enough = max(options.tol * abs(result.point.objective), result.floor)
+    if (
+        problem.shape[0] * problem.shape[1] <= FINISHED_IN_FLOAT64
+        and result.suboptimality <= enough
+    ):
+        return result._replace(point=polished(problem, result))
+    return result
 
 
 def _better_of(
@@ -151,27 +154,27 @@ def scale_of(problem: Problem, prior: Floats) -> float:
 
 
 def from_samples(
-    problem: Problem, u: Floats, prior: Floats, f_null: float, effort: Effort
+    problem: Problem, u: Floats, prior: Floats, f_null: float, options: Options
 ) -> tuple[Floats, AnyMetric | None]:
     """Descend on growing samples of the rows; return where that leads, and the last metric."""
     if losses.is_quadratic(problem.loss) or not can_have_hessian(problem):
         return u, None  # one step finds the optimum; or no sample is large enough to help
-    metric, observer = None, Silenced(effort.observer)
+    metric, observer = None, Silenced(options.observer)
     for number, size in enumerate(sample_sizes(problem)):
         if observer.stops:
             break
-        chosen, weight = draw(problem, size, np.random.default_rng((effort.seed, number)))
+        chosen, weight = draw(problem, size, np.random.default_rng((options.seed, number)))
         sample = take(problem, chosen, weight)
         error = 0.04 * f_null * u.size / chosen.shape[0]  # a part of the statistical one
-        goal = Goal(0.0, error, 100, observer)
+        stop = StoppingRule(0.0, error, 100, observer)
         if metric is not None:
             known = transfer(sample, metric)
         elif has_log_link(problem.loss):
             known = hessian(sample, evaluate(sample, u))
         else:
             known = bound(sample, prior)
-        outcome = descend(sample, u, known, goal, None)
-        u, metric = outcome.point.u, outcome.metric
+        result = descend(sample, u, known, stop, None)
+        u, metric = result.point.u, result.metric
     if metric is None:
         return u, None
     return u, transfer(problem, soften(sample, metric))
@@ -189,46 +192,52 @@ def sample_sizes(problem: Problem) -> list[int]:
     return sizes
 
 
-def solution(problem: Problem, outcome: Outcome, effort: Effort) -> Solution:
+def solution(problem: Problem, result: DescentResult, options: Options) -> Solution:
     """Return raw coefficients, and what a descent knows of them; nothing is proven."""
-    point = outcome.point
+    point = result.point
     coef, intercept, _ = model_at(problem, point.u)
-    history = {"objective": outcome.objectives, "suboptimality": outcome.lefts}
+    history = {"objective": result.objectives, "suboptimality": result.suboptimalities}
     # small problems are finished further than was asked for
-    asked = effort.tol * abs(point.objective)
-    counts = len(outcome.objectives), outcome.converged or outcome.left <= asked
+    asked = options.tol * abs(point.objective)
+    counts = len(result.objectives), result.converged or result.suboptimality <= asked
     state = State(coef, intercept)
-    return Solution(coef, intercept, point.objective, np.inf, outcome.left, *counts, history, state)
+    return Solution(
+        coef, intercept, point.objective, np.inf, result.suboptimality, *counts, history, state
+    )
 
 
-def certified(problem: Problem, outcome: Outcome, effort: Effort) -> Solution:
+def certified(problem: Problem, result: DescentResult, options: Options) -> Solution:
     """Return raw coefficients, with a proven bound of the suboptimality where there is one."""
     precise = problem._replace(dtype=np.float64)
-    point, gap = certify(precise, outcome.point)
-    if is_exact(problem, outcome.metric) and problem.is_smooth and outcome.converged:
-        gap = min(gap, outcome.left)  # of a parabola the decrement is all that is left
+    point, gap = certify(precise, result.point)
+    if is_exact(problem, result.metric) and problem.is_smooth and result.converged:
+        gap = min(gap, result.suboptimality)  # of a parabola the decrement is all that is left
     gap = min(gap, max(point.objective, 0.0)) if gap < np.inf else gap
-    found = solution(precise, outcome._replace(point=point), effort)
-    left = min(found.left, gap, max(point.objective - problem.lowest_objective, 0.0))
-    target = max(effort.tol * abs(found.objective), outcome.floor)
-    converged = left <= target or (outcome.converged and found.left > left)
-    return found._replace(gap=gap, left=left, converged=converged)
+    found = solution(precise, result._replace(point=point), options)
+    suboptimality = min(
+        found.suboptimality, gap, max(point.objective - problem.lowest_objective, 0.0)
+    )
+    target = max(options.tol * abs(found.objective), result.floor)
+    converged = suboptimality <= target or (
+        result.converged and found.suboptimality > suboptimality
+    )
+    return found._replace(gap=gap, suboptimality=suboptimality, converged=converged)
 
 
-def polished(problem: Problem, outcome: Outcome) -> Point:
+def polished(problem: Problem, result: DescentResult) -> Point:
     """Take the last Newton steps, whose gain the objective's digits do not show.
 
     A suboptimality of 1e-16 leaves 1e-8 in the coefficients. Steps are taken while they shorten.
     """
-    precise, point, metric = problem._replace(dtype=np.float64), outcome.point, outcome.metric
+    precise, point, metric = problem._replace(dtype=np.float64), result.point, result.metric
     if not can_have_hessian(problem) or isinstance(metric, Implicit):
         return point
-    rounding = outcome.floor
+    rounding = result.floor
     length = np.inf
     for _ in range(LAST_STEPS):
         step = _last_step(precise, point, metric)
         now = float(np.linalg.norm(step))
-        is_known = metric is not outcome.metric or is_exact(problem, metric)
+        is_known = metric is not result.metric or is_exact(problem, metric)
         if not now < (0.5 if is_known else SHORTENED) * length:
             if is_known:
                 break

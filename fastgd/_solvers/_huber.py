@@ -33,11 +33,11 @@ from scipy.optimize import brentq
 
 from fastgd._monitoring.observer import Model, Observer, Scaled, Silenced
 from fastgd._runtime.threads import one_blas_thread
-from fastgd._solvers._descent import Goal, descend
+from fastgd._solvers._descent import StoppingRule, descend
 from fastgd._solvers._dual_points import (
     balanced,
-    kinks_of,
     penalty_gap,
+    pieces_of,
     predictions,
     products_with,
     projected,
@@ -51,20 +51,20 @@ from fastgd._solvers._piecewise import refuse_infinite, state_in_units, unit_of,
 from fastgd._solvers._precondition import bound, with_penalty_of
 from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
 from fastgd._solvers._stored import rounded
-from fastgd._solvers._task import Effort, Solution, State, Task
+from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd._solvers._units import units_of
 from fastgd.kernels.losses import EpsilonInsensitive, Huber
 from fastgd.kernels.objective import predict_raw
 
 NORMAL = 0.6745  # the median of |z|, z standard normal
 ROUNDS = 50
-LEAST_SCALE = 1e-15  # of the targets' spread, where residuals vanish
+LEAST_SCALE = 1e-15  # of the targets' standard deviation, where residuals vanish
 LARGEST_LOG = 700.0  # of a scale
 SCALE_TOL = 1e-12
 SHARPER = 1e-2
 CAUTION = 10.0  # where the dual point's bound feels the last digit of the scale
 INNER_SHARE = 0.1
-VANISHING = 1e-7  # of the targets' spread: then a scale of zero is tried
+VANISHING = 1e-7  # of the targets' standard deviation: then a scale of zero is tried
 MOST_SHRUNK = 0.01  # of a scale, in a round: the secant of few points may point below zero
 STEEPEST = 0.99  # of secants: towards a scale of zero, rounds would creep at such a rate
 PATIENCE, SATISFIED = 3, 2  # rounds that gained nothing; fewer if what is proven is enough
@@ -155,7 +155,7 @@ class _Fitted(NamedTuple):
 
 
 def huber_with_scale(
-    task: Task, effort: Effort, start: HuberStart | None = None
+    task: Task, options: Options, start: HuberStart | None = None
 ) -> tuple[Solution, float]:
     """Return the solution and the scale; ``task.loss.epsilon`` is in units of the scale.
 
@@ -169,16 +169,16 @@ def huber_with_scale(
     if start is not None:
         state = state_in_units(start.state, unit)
         start = HuberStart(state, start.scale / unit) if state is not None else None
-    effort = effort._replace(observer=_InUnits(effort.observer, unit))
+    options = options._replace(observer=_InUnits(options.observer, unit))
     if task.loss.epsilon <= 1.0:
-        found, _ = _least_absolute(task, effort)
+        found, _ = _least_absolute(task, options)
         scale = LEAST_SCALE
     else:
-        found, scale = _jointly(task, effort, start)
+        found, scale = _jointly(task, options, start)
     with np.errstate(over="ignore"):
         coef, intercept = unit * found.coef, unit * found.intercept
     refuse_infinite(coef, intercept, unit * found.objective)
-    numbers = {name: unit * getattr(found, name) for name in ("objective", "gap", "left")}
+    numbers = {name: unit * getattr(found, name) for name in ("objective", "gap", "suboptimality")}
     history = {name: [unit * value for value in column] for name, column in found.history.items()}
     state = State(coef, intercept)
     found = found._replace(coef=coef, intercept=intercept, state=state, history=history, **numbers)
@@ -202,7 +202,9 @@ def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> So
     worse = max(objective - found.objective, 0.0)
     gap = found.gap + worse
     stored = found._replace(coef=coef, intercept=intercept, state=State(coef, intercept))
-    stored = stored._replace(objective=objective, gap=gap, left=found.left + worse)
+    stored = stored._replace(
+        objective=objective, gap=gap, suboptimality=found.suboptimality + worse
+    )
     is_within = worse <= 0.1 * tol * objective or gap <= tol * objective
     return stored._replace(converged=found.converged and is_within)
 
@@ -221,32 +223,32 @@ class _InUnits(Scaled):
         return found._replace(state=state)
 
 
-def _jointly(task: Task, effort: Effort, start: HuberStart | None) -> tuple[Solution, float]:
+def _jointly(task: Task, options: Options, start: HuberStart | None) -> tuple[Solution, float]:
     """Fit with a scale; where it vanishes, try least absolute deviations and go on from there."""
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         # a corner at epsilon sigma has |w|^2 l2 = (2/sigma) (l2 sigma) |w|^2 / 2
         problem = pose(task)
-        spread = _spread(problem, problem.weight @ problem.y)
-        least = VANISHING * spread + 1e-300
+        std = _std(problem, problem.weight @ problem.y)
+        least = VANISHING * std + 1e-300
         joint = _Joint(problem, task.loss.epsilon, task.l2, Covariance(problem), least)
-        found = _fit(joint, effort, start)
-    left = effort._replace(max_iter=effort.max_iter - found.n_iter)
-    if found.scale <= least and left.max_iter > 0 and not effort.observer.stops:
-        found = _of_vanishing_scale(task, joint, left, found)
+        found = _fit(joint, options, start)
+    remaining = options._replace(max_iter=options.max_iter - found.n_iter)
+    if found.scale <= least and remaining.max_iter > 0 and not options.observer.stops:
+        found = _of_vanishing_scale(task, joint, remaining, found)
     objective, gap = found.objective, found.gap
     history = {"objective": found.objectives, "suboptimality": found.gaps}
-    kinks = kinks_of(EpsilonInsensitive(0.0), problem.y, problem.weight)
-    floor = 2.0 * joint.epsilon * rounding_of(problem, kinks, found.u)
+    pieces = pieces_of(EpsilonInsensitive(0.0), problem.y, problem.weight)
+    floor = 2.0 * joint.epsilon * rounding_of(problem, pieces, found.u)
     far = min(gap, CAUTION * found.estimate)
-    converged = far <= effort.tol * objective or objective <= floor + LEAST_SCALE
+    converged = far <= options.tol * objective or objective <= floor + LEAST_SCALE
     model = model_at(joint.problem, found.u)
     about = found.n_iter, converged, history, None
     return Solution(model.coef, model.intercept, objective, gap, far, *about), found.scale
 
 
-def _of_vanishing_scale(task: Task, joint: _Joint, effort: Effort, found: _Fitted) -> _Fitted:
+def _of_vanishing_scale(task: Task, joint: _Joint, options: Options, found: _Fitted) -> _Fitted:
     """Solve the problem of a scale of zero, and that of what its residuals call for."""
-    absolute, dual = _least_absolute(task, effort)
+    absolute, dual = _least_absolute(task, options)
     problem = joint.problem
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         joint = joint._replace(least=LEAST_SCALE * joint.least / VANISHING)
@@ -262,13 +264,13 @@ def _of_vanishing_scale(task: Task, joint: _Joint, effort: Effort, found: _Fitte
         found = _better(found, joint, u, residual, again, None)
         n_iter = found.n_iter + absolute.n_iter
         found = found._replace(n_iter=n_iter, objectives=objectives, gaps=gaps)
-        left = effort._replace(max_iter=effort.max_iter - absolute.n_iter)
-        is_done = found.gap <= effort.tol * found.objective or again <= 1e3 * scale
-        if is_done or left.max_iter <= 0 or effort.observer.stops:
+        remaining = options._replace(max_iter=options.max_iter - absolute.n_iter)
+        is_done = found.gap <= options.tol * found.objective or again <= 1e3 * scale
+        if is_done or remaining.max_iter <= 0 or options.observer.stops:
             return found
         model = model_at(problem, u)
         start = HuberStart(State(model.coef, model.intercept), again)
-        other = _fit(joint, left, start)
+        other = _fit(joint, remaining, start)
     best = other if other.objective < found.objective else found
     return best._replace(
         gap=min(other.gap, found.gap),
@@ -290,37 +292,39 @@ def _better(
     return found
 
 
-def _least_absolute(task: Task, effort: Effort) -> tuple[Solution, Floats]:
+def _least_absolute(task: Task, options: Options) -> tuple[Solution, Floats]:
     """Solve the problem of a vanishing scale; return a dual point of the absolute error, too."""
     weight = 2.0 * task.loss.epsilon
     half = task._replace(loss=EpsilonInsensitive(0.0), l2=2.0 * task.l2 / weight)
-    found, dual = with_dual(half, effort._replace(observer=Scaled(effort.observer, weight)))
-    numbers = {name: weight * getattr(found, name) for name in ("objective", "gap", "left")}
+    found, dual = with_dual(half, options._replace(observer=Scaled(options.observer, weight)))
+    numbers = {
+        name: weight * getattr(found, name) for name in ("objective", "gap", "suboptimality")
+    }
     history = {name: [weight * value for value in column] for name, column in found.history.items()}
     return found._replace(**numbers, history=history), dual
 
 
-def _fit(joint: _Joint, effort: Effort, start: HuberStart | None) -> _Fitted:
+def _fit(joint: _Joint, options: Options, start: HuberStart | None) -> _Fitted:
     """Find scale and coefficients in turn until both stay."""
-    problem, tol = joint.problem, finished_tolerance(joint.problem, effort.tol)
-    u, scale = _begin(joint, effort, start)
+    problem, tol = joint.problem, finished_tolerance(joint.problem, options.tol)
+    u, scale = _begin(joint, options, start)
     residual = problem.y - predictions(problem, u)
     found = _better(_Fitted(u, scale, np.inf, np.inf, 0, [], []), joint, u, residual, scale, None)
     metric: Any = None
     tried: list[tuple[float, float]] = []
     n_iter, idle = 0, 0
-    while n_iter < effort.max_iter and len(tried) < ROUNDS:
+    while n_iter < options.max_iter and len(tried) < ROUNDS:
         now = joint.at(scale)
         metric = bound(now, np.empty(0)) if metric is None else with_penalty_of(now, metric)
         share = INNER_SHARE * SHARPER**idle  # more exactly, where a round proved no more
         floor = 0.5 * share * tol * scale**2  # in F, part of the scale alone
-        most = min(effort.max_iter - n_iter, INNER_PASSES)
-        outcome = descend(
-            now, u, metric, Goal(share * tol, floor, most, Silenced(effort.observer)), None
+        most = min(options.max_iter - n_iter, INNER_PASSES)
+        result = descend(
+            now, u, metric, StoppingRule(share * tol, floor, most, Silenced(options.observer)), None
         )
-        passes = len(outcome.objectives)
+        passes = len(result.objectives)
         n_iter += passes
-        u, metric = outcome.point.u, outcome.metric
+        u, metric = result.point.u, result.metric
         residual = problem.y - predictions(problem, u)
         wanted = max(_best_scale(residual, problem.weight, joint.epsilon, scale), joint.least)
         before = found.gap
@@ -328,16 +332,16 @@ def _fit(joint: _Joint, effort: Effort, start: HuberStart | None) -> _Fitted:
         found = _better(found, joint, u, residual, wanted, None)
         near = np.minimum(np.abs(residual) / scale, joint.epsilon)
         slope = 1.0 - float(problem.weight @ near**2)  # dF/dsigma
-        estimate = abs(slope * (wanted - scale)) + 2.0 * max(outcome.left, 0.0) / scale
+        estimate = abs(slope * (wanted - scale)) + 2.0 * max(result.suboptimality, 0.0) / scale
         found = found._replace(n_iter=n_iter, estimate=estimate)
         found.objectives.extend([found.objective] * passes)
         found.gaps.extend([found.gap] * passes)
         known = {"objective": found.objective, "suboptimality": found.gap}
         model = partial(_model, problem, found.u, found.scale)
         idle = idle + 1 if found.gap >= before else 0
-        if effort.observer.passed(model, known, passes) or found.gap <= tol * found.objective:
+        if options.observer.passed(model, known, passes) or found.gap <= tol * found.objective:
             break
-        enough = found.gap <= effort.tol * found.objective
+        enough = found.gap <= options.tol * found.objective
         if scale <= joint.least or idle >= (SATISFIED if enough else PATIENCE):
             break
         tried.append((scale, wanted))
@@ -351,12 +355,12 @@ def _model(problem: Problem, u: Floats, scale: float) -> Model:
     return model._replace(state=HuberStart(State(model.coef, model.intercept), scale))
 
 
-def _begin(joint: _Joint, effort: Effort, start: HuberStart | None) -> tuple[Floats, float]:
+def _begin(joint: _Joint, options: Options, start: HuberStart | None) -> tuple[Floats, float]:
     """Return where to start: from samples of the rows, the scale from the median residual."""
     problem, least = joint.problem, joint.least
     if start is not None:
         u = from_raw(problem, start.state.coef, start.state.intercept)
-        if start.scale > LEAST_SCALE * 1e3 * _spread(problem, problem.weight @ problem.y):
+        if start.scale > LEAST_SCALE * 1e3 * _std(problem, problem.weight @ problem.y):
             return u, max(start.scale, least)
         return u, max(_median_scale(problem, predictions(problem, u)), least)
     u, _ = null_model(problem)
@@ -364,17 +368,17 @@ def _begin(joint: _Joint, effort: Effort, start: HuberStart | None) -> tuple[Flo
         u[-1] = np.median(problem.y)
     scale = max(_median_scale(problem, u[-1]), least)
     f_null = scale_of(problem, np.empty(0))
-    u, _ = from_samples(joint.at(scale), u, np.empty(0), f_null, effort)
+    u, _ = from_samples(joint.at(scale), u, np.empty(0), f_null, options)
     return u, max(_median_scale(problem, predictions(problem, u)), least)
 
 
 def _median_scale(problem: Problem, raw: Any) -> float:
     """Return the residuals' scale by their median; where most of them vanish, by their squares."""
     median = float(np.median(np.abs(problem.y - raw)[problem.weight > 0.0]))
-    return median / NORMAL or _spread(problem, raw)
+    return median / NORMAL or _std(problem, raw)
 
 
-def _spread(problem: Problem, raw: Any) -> float:
+def _std(problem: Problem, raw: Any) -> float:
     """Return the root of the residuals' mean square."""
     return float(np.sqrt(problem.weight @ (problem.y - raw) ** 2))
 

@@ -53,7 +53,7 @@ class Implicit:
     left_out : float
         An estimate of what the last solution leaves of the model's decrease, from above.
     enough : float
-        A decrease that need not be told from zero.
+        A decrease that need not be distinguished from zero.
     most : int
         Products that a solution may take.
     n_products : int
@@ -97,7 +97,7 @@ class Implicit:
         params = np.ascontiguousarray(to_raw(problem, v))
         self.n_products += 1
 
-        def span(start: int, stop: int) -> Floats:
+        def shard(start: int, stop: int) -> Floats:
             out = np.zeros(params.shape)
             if problem.n_outputs == 0:
                 curve(problem.rows, self._curvature, params, start, stop, out)
@@ -109,7 +109,7 @@ class Implicit:
             return out
 
         work = _costs.n_entries(problem.rows) * max(1, problem.n_outputs)
-        found: Floats = sum(over_shards(span, n, work))
+        found: Floats = sum(over_shards(shard, n, work))
         found[:-1] = ((found[:-1].T - np.multiply.outer(found[-1], frame.center)) * frame.shrink).T
         found += (v.T * problem.ridge).T
         if not problem.fit_intercept:
@@ -157,7 +157,7 @@ def probabilities(problem: Problem, u: Floats) -> Floats:
     n = problem.shape[0]
     params, found = np.ascontiguousarray(to_raw(problem, u)), np.empty((n, problem.n_outputs))
 
-    def span(start: int, stop: int) -> None:
+    def shard(start: int, stop: int) -> None:
         if not isinstance(problem.rows, Dense):
             write_probabilities(problem.rows, params, start, stop, found)
             return
@@ -165,7 +165,7 @@ def probabilities(problem: Problem, u: Floats) -> Floats:
             raw = x @ params[:-1] + params[-1]
             found[first : first + x.shape[0]] = problem.loss.probability(problem.loss, raw)
 
-    over_shards(span, n, _costs.n_entries(problem.rows) * problem.n_outputs)
+    over_shards(shard, n, _costs.n_entries(problem.rows) * problem.n_outputs)
     return found
 
 
@@ -180,12 +180,12 @@ def _squares(problem: Problem, weight: Floats) -> Floats:
     """Return sum_i h_i (z_ij, 1)^2."""
     n, d = problem.shape
 
-    def span(start: int, stop: int) -> tuple[Floats, Floats]:
+    def shard(start: int, stop: int) -> tuple[Floats, Floats]:
         first, second = np.zeros(d + 1), np.zeros(d)
         add_squares(problem.rows, weight, start, stop, first, second)
         return first, second
 
-    parts = over_shards(span, n, _costs.n_entries(problem.rows))
+    parts = over_shards(shard, n, _costs.n_entries(problem.rows))
     first: Any = sum(part[0] for part in parts)
     second: Any = sum(part[1] for part in parts)
     center, shrink, mass = problem.frame.center, problem.frame.shrink, float(first[-1])
@@ -196,8 +196,8 @@ def _squares(problem: Problem, weight: Floats) -> Floats:
 
 def _tail(gains: list[float]) -> float:
     """Return what is left of the gains, if they go on falling as they did."""
-    span = min(WINDOW, len(gains) - 1)
-    if span == 0:
+    window = min(WINDOW, len(gains) - 1)
+    if window == 0:
         return gains[-1]
-    ratio = min((gains[-1] / gains[-1 - span]) ** (1.0 / span), SLOWEST)
+    ratio = min((gains[-1] / gains[-1 - window]) ** (1.0 / window), SLOWEST)
     return gains[-1] * max(ratio / (1.0 - ratio), 0.5)

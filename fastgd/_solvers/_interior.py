@@ -2,8 +2,8 @@
 
     min_u  sum_k max_{low_k <= r <= high_k} r (a_k u - at_k) + 1/2 sum_j ridge_j u_j^2
 
-The rows a_k are those of X, twice where a loss has two kinks, and for l1 the unit vectors, whose
-boxes are [-l1, l1]. A row's residual is p - m with p, m > 0, and its dual variable keeps the
+The rows a_k are those of X, twice where a loss has two breakpoints, and for l1 the unit vectors,
+whose boxes are [-l1, l1]. A row's residual is p - m with p, m > 0, and its dual variable keeps the
 distances p' = high - r > 0 and m' = r - low > 0. Newton's method follows p p' = m m' = mu towards
 mu = 0, by Mehrotra's predictor and corrector; a step is one weighted least squares problem, in
 as many unknowns as there are columns or rows, whichever are fewer. That takes 10 to 30 steps, for
@@ -29,7 +29,7 @@ from fastgd._solvers._columns import as_dense
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64, LARGEST_MATRIX
 from fastgd._solvers._dual_points import (
     Certificate,
-    Kinks,
+    Pieces,
     certify,
     loss_of,
     predictions,
@@ -37,7 +37,7 @@ from fastgd._solvers._dual_points import (
 )
 from fastgd._solvers._newton_systems import Covariance, Equations, InColumns, InRows
 from fastgd._solvers._problem import Floats, Problem, model_at
-from fastgd._solvers._task import Effort
+from fastgd._solvers._task import Options
 
 NEAR_BOUNDARY = 0.9995  # part of the way to it
 FARTHEST = 1e4  # times the residuals: slacks to begin with, in boxes that are nearly points
@@ -105,17 +105,17 @@ class Ended(NamedTuple):
 class Boxes:
     """The problem as terms in a flat order, and its products with X."""
 
-    def __init__(self, problem: Problem, kinks: Kinks) -> None:
+    def __init__(self, problem: Problem, pieces: Pieces) -> None:
         # whatever that costs: whoever comes here has decided that
         self.problem = problem = problem._replace(largest=LARGEST_MATRIX)
-        self.kinks = kinks
+        self.pieces = pieces
         self.used = np.flatnonzero(problem.weight > 0.0)
         self.bounded = np.flatnonzero(problem.threshold > 0.0)  # coordinates with an l1 penalty
         t = problem.threshold[self.bounded]
-        self.n_rows = kinks.at.shape[0] * self.used.shape[0]
-        self.at = np.concatenate([kinks.at[:, self.used].ravel(), 0.0 * t])
-        self.low = np.concatenate([kinks.low[:, self.used].ravel(), -t])
-        self.high = np.concatenate([kinks.high[:, self.used].ravel(), t])
+        self.n_rows = pieces.at.shape[0] * self.used.shape[0]
+        self.at = np.concatenate([pieces.at[:, self.used].ravel(), 0.0 * t])
+        self.low = np.concatenate([pieces.low[:, self.used].ravel(), -t])
+        self.high = np.concatenate([pieces.high[:, self.used].ravel(), t])
         self.ridge = problem.ridge
         n, d = problem.shape
         self.in_rows = d + 1 > LARGEST_MATRIX or (n < d and (problem.l2 == 0.0 or d > WIDE))
@@ -123,19 +123,19 @@ class Boxes:
         # from the dual variables instead
         self.is_implied = self.in_rows and problem.l2 > 0.0 and problem.l1 == 0.0
 
-    def spread(self, raw: Floats, u: Floats) -> Floats:
+    def by_terms(self, raw: Floats, u: Floats) -> Floats:
         """Return the flat order's residuals' first part, a_k u."""
-        terms = np.broadcast_to(raw[self.used], (self.kinks.at.shape[0], self.used.shape[0]))
+        terms = np.broadcast_to(raw[self.used], (self.pieces.at.shape[0], self.used.shape[0]))
         return np.concatenate([terms.ravel(), u[self.bounded]])
 
     def images(self, u: Floats) -> Floats:
         """Return a_k u: one pass over X."""
-        return self.spread(predictions(self.problem, u), u)
+        return self.by_terms(predictions(self.problem, u), u)
 
     def of_rows(self, flat: Floats) -> Floats:
         """Return the sum of each row's terms."""
         total = np.zeros(self.problem.shape[0])
-        shape = (self.kinks.at.shape[0], self.used.shape[0])
+        shape = (self.pieces.at.shape[0], self.used.shape[0])
         total[self.used] = flat[: self.n_rows].reshape(shape).sum(axis=0)
         return total
 
@@ -157,23 +157,25 @@ class Boxes:
     def objective(self, raw: Floats, u: Floats) -> float:
         """Return loss and penalties."""
         penalty = 0.5 * float(np.sum(self.ridge * u * u))
-        return loss_of(self.kinks, raw) + penalty + float(self.problem.threshold @ np.abs(u))
+        return loss_of(self.pieces, raw) + penalty + float(self.problem.threshold @ np.abs(u))
 
 
-def interior(problem: Problem, kinks: Kinks, effort: Effort, target: "Target", u: Floats) -> Ended:
+def interior(
+    problem: Problem, pieces: Pieces, options: Options, target: "Target", u: Floats
+) -> Ended:
     """Minimise from u on, until the proven gap is small enough or rounding ends it.
 
     A pass is a look at a point: the first one, and the one that each Newton step leads to.
     """
-    path = _Path(problem, kinks, target, u)
+    path = _Path(problem, pieces, target, u)
     while True:
         path.judge()
-        if effort.max_iter > 0:
+        if options.max_iter > 0:
             path.note()
             figures = {"objective": path.best.objective, "suboptimality": path.best.gap}
-            if effort.observer.passed(partial(model_at, problem, path.best.u), figures):
+            if options.observer.passed(partial(model_at, problem, path.best.u), figures):
                 break
-        if path.is_done() or len(path.gaps) >= effort.max_iter or not path.advance():
+        if path.is_done() or len(path.gaps) >= options.max_iter or not path.advance():
             break
     return path.ended()
 
@@ -225,8 +227,8 @@ class Progress:
 class _Path:
     """The iterates, and what they led to."""
 
-    def __init__(self, problem: Problem, kinks: Kinks, target: Target, u: Floats) -> None:
-        self.boxes, self.target = Boxes(problem, kinks), target
+    def __init__(self, problem: Problem, pieces: Pieces, target: Target, u: Floats) -> None:
+        self.boxes, self.target = Boxes(problem, pieces), target
         self.system = InRows(self.boxes) if self.boxes.in_rows else InColumns(self.boxes)
         self.covariance = Covariance(problem)
         self.progress = Progress()
@@ -281,7 +283,7 @@ class _Path:
         """Keep parameters of a lower objective; those of an active set of the same one, too."""
         boxes = self.boxes
         objective, settled = boxes.objective(raw, u), active is not None and active.is_settled
-        about = boxes.problem, boxes.kinks, self.covariance, u, raw, dual
+        about = boxes.problem, boxes.pieces, self.covariance, u, raw, dual
         proof = certify(*about, is_stationary=settled)
         self.proven = min(self.proven, proof.gap)
         slack = 0.0
@@ -375,14 +377,14 @@ class _Path:
         """Return what was found; an exact fit, if it is better than where steps have stalled."""
         problem = self.boxes.problem
         if not self.target.has_converged(self.best):
-            exact = _exact_fit(problem, self.boxes.kinks)
+            exact = _exact_fit(problem, self.boxes.pieces)
             if exact is not None:
                 self._keep(exact, predictions(problem, exact), np.zeros(problem.shape[0]))
         converged = self.target.has_converged(self.best)
         return Ended(self.best, self.objectives, self.gaps, converged)
 
 
-def _exact_fit(problem: Problem, kinks: Kinks) -> Floats | None:
+def _exact_fit(problem: Problem, pieces: Pieces) -> Floats | None:
     """Return parameters that meet every row's target and are cheap, where columns are many.
 
     Columns that cost little are taken first (QR with pivoting of the columns over their costs).
@@ -400,7 +402,7 @@ def _exact_fit(problem: Problem, kinks: Kinks) -> Floats | None:
     if not np.all(np.diagonal(triangle) != 0.0):
         return None
     found, chosen = np.zeros(d + 1), order[:n]
-    part = sl.solve_triangular(triangle[:, :n], basis.T @ kinks.at.mean(axis=0))
+    part = sl.solve_triangular(triangle[:, :n], basis.T @ pieces.at.mean(axis=0))
     found[chosen] = cheap[chosen] * part
     return found if np.all(np.isfinite(found)) else None
 

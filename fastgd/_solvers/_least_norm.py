@@ -62,8 +62,8 @@ def _is_seen(problem: Problem, change: Floats, u: Floats) -> bool:
     In the predictions' standard deviation that is more than rounding, and less matters to no loss.
     """
     moved, raw = predictions(problem, change), predictions(problem, u)
-    spread = float(np.sqrt(problem.weight @ (raw - problem.weight @ raw) ** 2))
-    return not float(np.sqrt(problem.weight @ moved**2)) <= VISIBLE * spread
+    std = float(np.sqrt(problem.weight @ (raw - problem.weight @ raw) ** 2))
+    return not float(np.sqrt(problem.weight @ moved**2)) <= VISIBLE * std
 
 
 def _may_depend(problem: Problem) -> bool:

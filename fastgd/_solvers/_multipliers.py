@@ -1,4 +1,4 @@
-"""Losses with kinks: smooth problems whose optima lead to theirs (``kernels.envelope``).
+"""Piecewise linear losses: smooth problems whose optima lead to theirs (``kernels.envelope``).
 
 For very many rows, where a step of ``_interior`` costs more than a pass does, and where both rows
 and columns are too many for its matrices.
@@ -9,13 +9,13 @@ from functools import partial
 import numpy as np
 
 from fastgd._monitoring.observer import Silenced
-from fastgd._solvers._descent import Goal, descend
-from fastgd._solvers._dual_points import Certificate, Kinks, certify, loss_of, predictions, renewed
+from fastgd._solvers._descent import StoppingRule, descend
+from fastgd._solvers._dual_points import Certificate, Pieces, certify, loss_of, predictions, renewed
 from fastgd._solvers._interior import Ended, Found, Target
 from fastgd._solvers._newton_systems import Covariance
 from fastgd._solvers._precondition import Metric, factorise, hessian, products
 from fastgd._solvers._problem import Floats, Problem, evaluate, model_at
-from fastgd._solvers._task import Effort
+from fastgd._solvers._task import Options
 from fastgd.kernels.envelope import Envelope
 
 SHARPER = 0.2  # mu's factor after a round that gained little
@@ -30,8 +30,8 @@ MOST_ROUNDS = 15  # where another method can go on
 class _Rounds:
     """The envelopes solved so far, and what they led to."""
 
-    def __init__(self, problem: Problem, kinks: Kinks, u: Floats) -> None:
-        self.kinks = kinks
+    def __init__(self, problem: Problem, pieces: Pieces, u: Floats) -> None:
+        self.pieces = pieces
         # floored: along directions that no row varies in, a gradient is rounding
         coarse = problem._replace(dtype=np.float32)
         self._covariance = factorise(coarse, products(problem, problem.weight), False)
@@ -56,32 +56,32 @@ class _Rounds:
 
     def judge(self, u: Floats) -> Certificate:
         """Return what a point and the dual variables prove; keep the best."""
-        problem, kinks = self._plain, self.kinks
+        problem, pieces = self._plain, self.pieces
         raw = predictions(problem, u)
         penalty = 0.5 * float(np.sum(problem.ridge * u * u)) + float(problem.threshold @ np.abs(u))
-        objective = loss_of(kinks, raw) + penalty
-        proof = certify(problem, kinks, self._exact, u, raw, self.dual)
+        objective = loss_of(pieces, raw) + penalty
+        proof = certify(problem, pieces, self._exact, u, raw, self.dual)
         self.best = self.best.or_better(u, objective, proof)
-        distances = np.min(np.abs(raw - kinks.at), axis=0)
+        distances = np.min(np.abs(raw - pieces.at), axis=0)
         self.average = float(np.mean(distances)) or 1.0
         self.typical = float(np.median(distances)) or self.average
         return proof
 
-    def solve(self, effort: Effort, wanted: float) -> Floats:
+    def solve(self, options: Options, wanted: float) -> Floats:
         """Solve an envelope to ``wanted``, and take the derivatives over."""
         problem, u = self.problem, self.u
         mu = problem.loss.smoothing
-        reach = max(_spread(self._covariance, u), mu)
+        reach = max(_std(self._covariance, u), mu)
         # |g| reach <= wanted, where the decrement is at least mu |g|^2 / 2
         floor = 0.5 * mu * (self.share * wanted / reach) ** 2
-        allowed = min(INNER_PASSES, effort.max_iter - self.passes)
+        allowed = min(INNER_PASSES, options.max_iter - self.passes)
         point = evaluate(problem, u)
-        inner = Goal(0.0, floor, allowed, Silenced(effort.observer))
-        outcome = descend(problem, u, hessian(problem, point), inner, point)
-        self.passes += len(outcome.objectives)
-        self.u = outcome.point.u
+        inner = StoppingRule(0.0, floor, allowed, Silenced(options.observer))
+        result = descend(problem, u, hessian(problem, point), inner, point)
+        self.passes += len(result.objectives)
+        self.u = result.point.u
         raw = predictions(problem, self.u)
-        self.dual = renewed(self.kinks, raw, self.dual, problem.weight, mu)
+        self.dual = renewed(self.pieces, raw, self.dual, problem.weight, mu)
         with np.errstate(divide="ignore", invalid="ignore"):
             old = self.dual / problem.weight
         problem.y[:, 1] = np.where(problem.weight > 0.0, old, 0.0)
@@ -112,22 +112,22 @@ class _Rounds:
 
 
 def by_multipliers(
-    problem: Problem, kinks: Kinks, effort: Effort, target: Target, u: Floats, most: int
+    problem: Problem, pieces: Pieces, options: Options, target: Target, u: Floats, most: int
 ) -> tuple[Ended, int]:
     """Solve at most ``most`` envelopes, each about what the one before it found.
 
     Returns the passes as well.
     """
-    rounds = _Rounds(problem, kinks, u)
+    rounds = _Rounds(problem, pieces, u)
     f_null, proof = rounds.best.objective, rounds.judge(u)
-    while rounds.passes < effort.max_iter and len(rounds.gap_of_rounds) < most and f_null > 0.0:
+    while rounds.passes < options.max_iter and len(rounds.gap_of_rounds) < most and f_null > 0.0:
         passes, before = rounds.passes, proof
         wanted = max(min(rounds.best.gap, f_null), 0.3 * target.tol * rounds.best.objective)
-        proof = rounds.judge(rounds.solve(effort, wanted))
+        proof = rounds.judge(rounds.solve(options, wanted))
         rounds.note(rounds.passes - passes)
         figures = {"objective": rounds.best.objective, "suboptimality": rounds.best.gap}
         model = partial(model_at, problem, rounds.best.u)
-        if effort.observer.passed(model, figures, rounds.passes - passes):
+        if options.observer.passed(model, figures, rounds.passes - passes):
             break
         if target.is_reached(rounds.best) or rounds.is_stuck():
             break
@@ -136,7 +136,7 @@ def by_multipliers(
     return Ended(rounds.best, rounds.objectives, rounds.gaps, converged), rounds.passes
 
 
-def _spread(covariance: Metric, u: Floats) -> float:
+def _std(covariance: Metric, u: Floats) -> float:
     """Return the standard deviation of the raw predictions."""
     product = covariance.product
     square = u**2 @ product if product.ndim == 1 else u @ product @ u

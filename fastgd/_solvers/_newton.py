@@ -19,7 +19,7 @@ from fastgd._solvers._columns import as_dense
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64
 from fastgd._solvers._direct import CONSTANT, are_plain, is_nearly_dense, is_plain
 from fastgd._solvers._problem import is_deviance, least_and_terms
-from fastgd._solvers._task import Effort, Solution, State, Task
+from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.kernels import losses
 from fastgd.kernels.newton import (
     EPSILON,
@@ -64,16 +64,16 @@ class Reached(NamedTuple):
     u: Floats
     gradient: Floats
     objective: float
-    left: float
+    suboptimality: float
 
 
-def newton(task: Task, effort: Effort, start: Any) -> Solution | None:
+def newton(task: Task, options: Options, start: Any) -> Solution | None:
     """Solve a small task with a smooth loss and an l2 penalty; None where descent should."""
-    if not _is_small(task) or effort.max_iter < 1:
+    if not _is_small(task) or options.max_iter < 1:
         return None
     with one_blas_thread():
         standard = _standardised(task)
-        return None if standard is None else _solved(task, effort, standard, start)
+        return None if standard is None else _solved(task, options, standard, start)
 
 
 def _is_small(task: Task) -> bool:
@@ -145,31 +145,33 @@ def _columns(task: Task, z: Floats, weight: Floats, ridge: Floats) -> Columns | 
 # -- the descent ----------------------------------------------------------------------------------
 
 
-def _solved(task: Task, effort: Effort, standard: Standard, start: Any) -> Solution | None:
-    """Take Newton's steps until rounding hides the rest, passes are used up, or one is told to."""
-    columns, observer = standard.columns, effort.observer
+def _solved(task: Task, options: Options, standard: Standard, start: Any) -> Solution | None:
+    """Take Newton's steps until rounding hides the rest, passes are used up, or one is stopped."""
+    columns, observer = standard.columns, options.observer
     u, n = _start(task, standard, start), columns.y.shape[0]
     shape, size = (n, task.n_outputs) if task.n_outputs > 1 else n, u.shape[0]
     place = Place(u, np.empty(size), np.empty(shape), np.empty((size, size)), *np.empty((3, size)))
     history: dict[str, list[float]] = {"objective": [], "suboptimality": []}
-    most, stops, status, n_done = min(effort.max_iter, MOST_PASSES), False, USED_UP, 0
+    most, stops, status, n_done = min(options.max_iter, MOST_PASSES), False, USED_UP, 0
     pause = 1 if observer.is_watching else most
     while status == USED_UP and n_done < most and not stops:
-        told = np.empty((most - n_done, 2))
-        status, n_passes, objective, left = newton_steps(columns, place, told, pause)
+        reported = np.empty((most - n_done, 2))
+        status, n_passes, objective, suboptimality = newton_steps(columns, place, reported, pause)
         if status == FAILED or not np.isfinite(objective):
             return None
         if n_passes == n_done == 0:  # one entry at least, of the first point
-            told[0], n_passes = (objective, left), 1
-        for row in told[:n_passes].tolist():
+            reported[0], n_passes = (objective, suboptimality), 1
+        for row in reported[:n_passes].tolist():
             figures = dict(zip(history, row, strict=True))
             for name, value in figures.items():
                 history[name].append(value)
             stops = observer.passed(partial(_model, task, standard, u.copy()), figures) or stops
         n_done += n_passes
-    if status == USED_UP and not stops and effort.max_iter > MOST_PASSES:
+    if status == USED_UP and not stops and options.max_iter > MOST_PASSES:
         return None
-    return _solution(task, effort, standard, Reached(u, place.gradient, objective, left), history)
+    return _solution(
+        task, options, standard, Reached(u, place.gradient, objective, suboptimality), history
+    )
 
 
 def _start(task: Task, standard: Standard, start: Any) -> Floats:
@@ -220,19 +222,19 @@ def _model(task: Task, standard: Standard, u: Floats) -> Model:
 
 def _solution(
     task: Task,
-    effort: Effort,
+    options: Options,
     standard: Standard,
     reached: Reached,
     history: dict[str, list[float]],
 ) -> Solution:
     """Return raw coefficients, with a proven bound of the suboptimality."""
     objective, gap = reached.objective, _gap(task, standard, reached)
-    left = min(reached.left, gap)
+    suboptimality = min(reached.suboptimality, gap)
     floor = EPSILON * objective + standard.columns.rounding
-    converged = left <= max(effort.tol * objective, floor)
+    converged = suboptimality <= max(options.tol * objective, floor)
     coef, intercept, _ = _model(task, standard, reached.u)
     counts = len(history["objective"]), converged, history, State(coef, intercept)
-    return Solution(coef, intercept, objective, gap, left, *counts)
+    return Solution(coef, intercept, objective, gap, suboptimality, *counts)
 
 
 def _gap(task: Task, standard: Standard, reached: Reached) -> float:

@@ -194,10 +194,10 @@ def conjugate_gradients(
     x = roughly(rhs)
     rest = rhs - image(x)
     y = roughly(rest)
-    size, goal = float(np.sum(rest * y)), ACCURACY**2 * abs(float(np.sum(rhs * x)))
+    size, enough = float(np.sum(rest * y)), ACCURACY**2 * abs(float(np.sum(rhs * x)))
     direction = y
     for _ in range(MOST_CORRECTIONS):
-        if not size > goal:
+        if not size > enough:
             break
         change = image(direction)
         bend = float(np.sum(direction * change))
@@ -208,7 +208,7 @@ def conjugate_gradients(
         y = roughly(rest)
         before, size = size, float(np.sum(rest * y))
         direction = y + (size / before) * direction
-    return Solved(x, bool(size <= goal))
+    return Solved(x, bool(size <= enough))
 
 
 def cholesky(scaled: Floats) -> Floats:

@@ -8,47 +8,49 @@ import numpy as np
 from fastgd._monitoring.observer import Scaled
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._costs import LARGEST_MATRIX
-from fastgd._solvers._dual_points import kinks_of, products_with, rounding_of, rounding_of_gap
+from fastgd._solvers._dual_points import pieces_of, products_with, rounding_of, rounding_of_gap
 from fastgd._solvers._gd import finished_tolerance
 from fastgd._solvers._interior import Ended, Target, interior
 from fastgd._solvers._multipliers import MOST_ROUNDS, by_multipliers
 from fastgd._solvers._precondition import factorise, products, solve
 from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
 from fastgd._solvers._requirements import Requires
-from fastgd._solvers._task import Effort, Solution, State, Task
+from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.kernels import losses
 
 LARGEST_ROWS = 3000  # of a matrix of the rows: as much memory and work as the largest metric
-MANY_ROWS = 200_000  # smooth stand-ins took a quarter of the time for a million rows, ten columns
+MANY_ROWS = (
+    200_000  # smooth approximations took a quarter of the time for a million rows, ten columns
+)
 
 
 REQUIRES = Requires(("value", "pieces", "dual_step"))
 
 
-def piecewise_linear(task: Task, effort: Effort, start: State | None = None) -> Solution:
+def piecewise_linear(task: Task, options: Options, start: State | None = None) -> Solution:
     """Solve a task whose loss is piecewise linear.
 
     The interior point method where a matrix of the columns or of the rows is affordable, smooth
-    stand-ins of the loss elsewhere, or first where rows are very many. Both stop by a proven gap,
-    which is what ``left`` and ``history["suboptimality"]`` are.
+    approximations of the loss elsewhere, or first where rows are very many. Both stop by a proven
+    gap, which is what ``suboptimality`` and ``history["suboptimality"]`` are.
 
     Raises
     ------
     ValueError
         If no finite model was found.
     """
-    return with_dual(task, effort, start)[0]
+    return with_dual(task, options, start)[0]
 
 
-def with_dual(task: Task, effort: Effort, start: State | None = None) -> tuple[Solution, Floats]:
+def with_dual(task: Task, options: Options, start: State | None = None) -> tuple[Solution, Floats]:
     """Return the dual point that proves the gap as well, (n_samples,), times the weights."""
     # multiplied targets are the same problem only if the loss says so
     unit = unit_of(task) if losses.degree_of(task.loss) == 1 else 1.0
     task, start = in_units(task, unit), state_in_units(start, unit)
-    effort = effort._replace(observer=Scaled(effort.observer, unit, unit))
+    options = options._replace(observer=Scaled(options.observer, unit, unit))
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         problem = pose(task._replace(loss=losses.SquaredError()))._replace(loss=task.loss)
-        ended, passes = _minimise(problem, effort, begin(problem, start))
+        ended, passes = _minimise(problem, options, begin(problem, start))
         found = ended.found
         model = model_at(problem, found.u)
         coef, intercept = unit * model.coef, unit * model.intercept
@@ -57,10 +59,10 @@ def with_dual(task: Task, effort: Effort, start: State | None = None) -> tuple[S
         "objective": [unit * value for value in ended.objectives],
         "suboptimality": [unit * value for value in ended.gaps],
     }
-    off = rounding_of_gap(problem, kinks_of(task.loss, problem.y, problem.weight), found.u)
-    left, gap = unit * found.gap, unit * min(found.gap + off, found.objective)
+    off = rounding_of_gap(problem, pieces_of(task.loss, problem.y, problem.weight), found.u)
+    suboptimality, gap = unit * found.gap, unit * min(found.gap + off, found.objective)
     about = passes, ended.converged, history, State(coef, intercept)
-    return Solution(coef, intercept, unit * found.objective, gap, left, *about), found.dual
+    return Solution(coef, intercept, unit * found.objective, gap, suboptimality, *about), found.dual
 
 
 def refuse_infinite(*numbers: Any) -> None:
@@ -72,26 +74,26 @@ def refuse_infinite(*numbers: Any) -> None:
         )
 
 
-def _minimise(problem: Problem, effort: Effort, u: Floats) -> tuple[Ended, int]:
+def _minimise(problem: Problem, options: Options, u: Floats) -> tuple[Ended, int]:
     """Choose the methods; return where they ended, and the passes.
 
     Where a matrix is possible but dear, it is made if nothing else finishes.
     """
-    kinks = kinks_of(problem.loss, problem.y, problem.weight)
-    tol = finished_tolerance(problem, effort.tol)
-    target = Target(tol, effort.tol, partial(rounding_of, problem, kinks))
+    pieces = pieces_of(problem.loss, problem.y, problem.weight)
+    tol = finished_tolerance(problem, options.tol)
+    target = Target(tol, options.tol, partial(rounding_of, problem, pieces))
     n, d = problem.shape
     has_matrix = d + 1 <= LARGEST_MATRIX or n <= LARGEST_ROWS
     is_cheap = d + 1 <= problem.largest or n <= LARGEST_ROWS
     if is_cheap and n <= MANY_ROWS:
-        ended = interior(problem, kinks, effort, target, u)
+        ended = interior(problem, pieces, options, target, u)
         return ended, len(ended.gaps)
-    most = MOST_ROUNDS if has_matrix else effort.max_iter
-    first, passes = by_multipliers(problem, kinks, effort, target, u, most)
-    left = effort._replace(max_iter=effort.max_iter - passes)
-    if first.converged or not has_matrix or left.max_iter <= 0 or effort.observer.stops:
+    most = MOST_ROUNDS if has_matrix else options.max_iter
+    first, passes = by_multipliers(problem, pieces, options, target, u, most)
+    remaining = options._replace(max_iter=options.max_iter - passes)
+    if first.converged or not has_matrix or remaining.max_iter <= 0 or options.observer.stops:
         return first, passes
-    ended = interior(problem, kinks, left, target, first.found.u)
+    ended = interior(problem, pieces, remaining, target, first.found.u)
     passes += len(ended.gaps)
     gap = min(first.found.gap, ended.found.gap)  # a bound holds for any lower objective as well
     found = ended.found._replace(gap=gap)

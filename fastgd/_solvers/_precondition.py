@@ -217,13 +217,13 @@ def products_of(problem: Problem, weight: Floats, columns: NDArray[np.int64]) ->
     place[columns] = np.arange(columns.shape[0])
     size = columns.shape[0] + 1
 
-    def span(start: int, stop: int) -> Floats:
+    def shard(start: int, stop: int) -> Floats:
         total = np.zeros((size, size))
         add_products(problem.rows, place, weight, start, stop, total)
         return total
 
     work = int(_costs.n_pairs(problem.rows))
-    total = _summed(over_shards(span, n, work, _costs.most_shards(problem.rows, size)))
+    total = _summed(over_shards(shard, n, work, _costs.most_shards(problem.rows, size)))
     standardise_products(total, problem.frame.center[columns], problem.frame.shrink[columns])
     return total
 
@@ -241,7 +241,7 @@ def _products_by_blocks(problem: Problem, weight: Floats) -> Floats:
     n, d = problem.shape
     size = _rows_at_once(n, d + 1, problem.dtype)
 
-    def span(start: int, stop: int) -> Floats:
+    def shard(start: int, stop: int) -> Floats:
         total, block = np.zeros((d + 1, d + 1)), np.empty((size, d + 1), problem.dtype)
         for first in range(start, stop, size):
             z = block[: min(size, stop - first)]
@@ -249,7 +249,7 @@ def _products_by_blocks(problem: Problem, weight: Floats) -> Floats:
             total += z.T @ z
         return total
 
-    return _summed(over_shards(span, n, n * d * d, _costs.most_shards(problem.rows, d + 1)))
+    return _summed(over_shards(shard, n, n * d * d, _costs.most_shards(problem.rows, d + 1)))
 
 
 def _products_of_classes(problem: Problem, u: Floats) -> Floats:
@@ -259,7 +259,7 @@ def _products_of_classes(problem: Problem, u: Floats) -> Floats:
     size = _rows_at_once(n, n_outputs * width, problem.dtype)
     params = np.ascontiguousarray(u.T, problem.dtype)
 
-    def span(start: int, stop: int) -> tuple[Floats, Floats]:
+    def shard(start: int, stop: int) -> tuple[Floats, Floats]:
         total, own = np.zeros((n_outputs * width,) * 2), np.zeros((n_outputs * width, width))
         block = np.empty((size, width), problem.dtype)
         out = np.empty((size, n_outputs * width), problem.dtype)
@@ -273,7 +273,7 @@ def _products_of_classes(problem: Problem, u: Floats) -> Floats:
         return total, own
 
     most = _costs.most_shards(problem.rows, n_outputs * width)
-    parts = over_shards(span, n, n * (n_outputs * width) ** 2, most)
+    parts = over_shards(shard, n, n * (n_outputs * width) ** 2, most)
     total, own = _summed([part[0] for part in parts]), _summed([part[1] for part in parts])
     for k in range(n_outputs):
         at = slice(k * width, (k + 1) * width)

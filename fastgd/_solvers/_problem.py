@@ -50,10 +50,10 @@ FINISHED_IN_FLOAT64 = _costs.FINISHED_IN_FLOAT64  # entries of X
 NARROW = 32  # columns: up to these, float32 products save less than the exponentials cost
 CACHED_BYTES = 1 << 18
 PRIOR = 0.1
-BLURRED = 1e-6  # a spread below this part of the mean has no digits to trust
-CONSTANT = 1e-14  # a spread below this part of the offset is rounding
-TINIEST, LARGEST = 1e-290, 1e300  # a column's spread, from which on it is one; and entries of X
-PLAIN = 1e-100, 1e100  # spreads whose squares are summed as they are
+BLURRED = 1e-6  # a deviation below this part of the mean has no digits to trust
+CONSTANT = 1e-14  # a deviation below this part of the offset is rounding
+TINIEST, LARGEST = 1e-290, 1e300  # a column's deviation, from which on it is one; and entries of X
+PLAIN = 1e-100, 1e100  # deviations whose squares are summed as they are
 LARGEST_RIDGE = 1e300
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -64,7 +64,7 @@ class Problem(NamedTuple):
     rows : Dense or CSR
     y : (n_samples,), float64; int32 for softmax
     weight : (n_samples,), float64, sums to 1
-    loss : a tag of ``fastgd.kernels.losses``
+    loss : a spec of ``fastgd.kernels.losses``
     l1, l2 : float
     fit_intercept : bool
     n_outputs : int, 0 for one output with 1-d parameters
@@ -156,7 +156,7 @@ class Point(NamedTuple):
 
 
 def pose(task: Task) -> Problem:
-    """Normalise the weights, find the columns' centers and spreads, choose the arithmetic."""
+    """Normalise the weights, find the columns' means and deviations, choose the arithmetic."""
     n, d = task.y.shape[0], task.n_features
     many = losses.kind_of(task.loss) == losses.MULTINOMIAL
     weight = np.full(n, 1.0 / n)
@@ -248,26 +248,26 @@ def frame_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Frame, 
     first, second = sum(p[0] for p in parts), sum(p[1] for p in parts)
     peak = np.max([p[2] for p in parts], axis=0) * 1.0
     _refuse_too_large(peak)
-    mean, spread = shift + first, _spread_of(first, second)
-    known = (spread >= PLAIN[0]) & (spread <= PLAIN[1]) & (peak <= PLAIN[1])
-    # counted from zero, as sparse columns are, so small a spread is rounding
-    blurred = (spread < BLURRED * np.abs(mean)) & sparse & known
+    mean, std = shift + first, _std_of(first, second)
+    known = (std >= PLAIN[0]) & (std <= PLAIN[1]) & (peak <= PLAIN[1])
+    # counted from zero, as sparse columns are, so small a deviation is rounding
+    blurred = (std < BLURRED * np.abs(mean)) & sparse & known
     odd = np.flatnonzero((~known | blurred) & (peak > 0.0))
     if odd.shape[0] > 0:
         again = moments_of(rows, odd, weight, np.where(blurred, mean, shift), peak)
-        mean[odd], spread[odd] = again.mean, again.spread
+        mean[odd], std[odd] = again.mean, again.std
     if not centered:
-        mean, spread = np.zeros(d), np.hypot(spread, mean)
-    known = (spread > CONSTANT * np.abs(mean)) & (spread > TINIEST)
-    shrink = np.divide(1.0, spread, out=np.zeros(d), where=known)
+        mean, std = np.zeros(d), np.hypot(std, mean)
+    known = (std > CONSTANT * np.abs(mean)) & (std > TINIEST)
+    shrink = np.divide(1.0, std, out=np.zeros(d), where=known)
     return Frame(mean, shrink), peak * shrink
 
 
-def _spread_of(first: Floats, second: Floats) -> Floats:
+def _std_of(first: Floats, second: Floats) -> Floats:
     """Return standard deviations from first and second moments."""
     with np.errstate(over="ignore", invalid="ignore"):
-        spread: Floats = np.sqrt(np.maximum(second - first * first, 0.0))
-    return spread
+        std: Floats = np.sqrt(np.maximum(second - first * first, 0.0))
+    return std
 
 
 def _refuse_too_large(peak: Floats) -> None:
@@ -416,12 +416,12 @@ def _pass_one(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
     n, d = problem.shape
     params, curvature = to_raw(problem, u), np.empty(n)
 
-    def span(start: int, stop: int) -> tuple[float, Floats]:
+    def shard(start: int, stop: int) -> tuple[float, Floats]:
         g = np.zeros(d + 1)
         task = (problem.rows, Targets(problem.y, problem.weight), problem.loss, params)
         return pass_one(*task, start, stop, g, curvature), g
 
-    parts = over_shards(span, n, n_entries(problem.rows))
+    parts = over_shards(shard, n, n_entries(problem.rows))
     gradient: Floats = sum(part[1] for part in parts)
     frame = problem.frame
     gradient[:-1] = (gradient[:-1] - frame.center * gradient[-1]) * frame.shrink
@@ -437,12 +437,12 @@ def _pass_many(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
 
     params = np.ascontiguousarray(u.T)
 
-    def span(start: int, stop: int) -> tuple[float, Floats]:
+    def shard(start: int, stop: int) -> tuple[float, Floats]:
         g, block = np.zeros(params.shape), np.empty((size, d), problem.dtype)
         task = (problem.rows, Targets(problem.y, problem.weight), problem.frame, params)
         return pass_softmax(*task, start, stop, block, g), g
 
-    parts = over_shards(span, n, n * (d // PRODUCTS_OF_BLAS + 4) * problem.n_outputs)
+    parts = over_shards(shard, n, n * (d // PRODUCTS_OF_BLAS + 4) * problem.n_outputs)
     gradient = np.ascontiguousarray(sum(part[1] for part in parts).T)
     return sum(part[0] for part in parts), gradient, np.empty(0)
 
@@ -452,12 +452,12 @@ def _pass_sparse(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
     n, _ = problem.shape
     params = np.ascontiguousarray(to_raw(problem, u))
 
-    def span(start: int, stop: int) -> tuple[float, Floats]:
+    def shard(start: int, stop: int) -> tuple[float, Floats]:
         g = np.zeros(params.shape)
         task = (problem.rows, Targets(problem.y, problem.weight), params)
         return pass_softmax_sparse(*task, start, stop, g), g
 
-    parts = over_shards(span, n, problem.rows.data.size * problem.n_outputs)
+    parts = over_shards(shard, n, problem.rows.data.size * problem.n_outputs)
     gradient: Floats = sum(part[1] for part in parts)
     frame = problem.frame
     gradient[:-1] -= np.outer(frame.center, gradient[-1])

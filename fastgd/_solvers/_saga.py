@@ -13,7 +13,13 @@ import scipy.linalg as sl
 from numpy.typing import NDArray
 
 from fastgd._runtime.threads import one_blas_thread
-from fastgd._solvers._descent import MORE_CAUTION, NEWTON_CAUTION, Goal, Outcome, left_of
+from fastgd._solvers._descent import (
+    MORE_CAUTION,
+    NEWTON_CAUTION,
+    DescentResult,
+    StoppingRule,
+    extrapolated,
+)
 from fastgd._solvers._gd import certified, finished_tolerance, null_model
 from fastgd._solvers._precondition import (
     Metric,
@@ -27,7 +33,7 @@ from fastgd._solvers._precondition import (
 from fastgd._solvers._problem import Floats, Point, Problem, evaluate, from_raw, pose, take
 from fastgd._solvers._requirements import Requires
 from fastgd._solvers._sample import draw
-from fastgd._solvers._task import Effort, Solution, State, Task
+from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.kernels.losses import usual_curvature
 from fastgd.kernels.objective import weigh_rows
 from fastgd.kernels.saga import Samples, Shape, Table, saga_pass, saga_pass_softmax
@@ -38,7 +44,7 @@ RUN_LENGTH = 16
 SAMPLED_ENTRIES = 2_000_000
 POWER_STEPS = 20
 LONGEST = 100.0  # P is a bound: far inside it, curvatures can be that much smaller
-SMALLEST_PACE = 1e-12
+SMALLEST_STEP = 1e-12
 ABSURD = 1e3  # times the objective that a pass started from
 
 
@@ -55,7 +61,7 @@ class Pass(NamedTuple):
     seed: int
 
 
-def saga(task: Task, effort: Effort, start: State | None = None) -> Solution:
+def saga(task: Task, options: Options, start: State | None = None) -> Solution:
     """Solve a task by mini-batch SAGA; the loss needs a Lipschitz gradient.
 
     ``start`` is the ``state`` of another solution; the result is not worse than it. The
@@ -65,13 +71,13 @@ def saga(task: Task, effort: Effort, start: State | None = None) -> Solution:
     problem = pose(task)
     null, prior = null_model(problem)
     u = null if start is None else from_raw(problem, start.coef, start.intercept)
-    tol = finished_tolerance(problem, effort.tol)
-    goal = Goal(tol, 0.0, effort.max_iter, effort.observer, True)
+    tol = finished_tolerance(problem, options.tol)
+    stop = StoppingRule(tol, 0.0, options.max_iter, options.observer, True)
     # a pass that goes too far, to where a log link overflows, is undone
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-        plan, pace = _plan(problem, prior, effort.seed)
-        outcome = _passes(plan, pace, u, goal)
-        return certified(problem, outcome, effort)
+        plan, step_size = _plan(problem, prior, options.seed)
+        result = _passes(plan, step_size, u, stop)
+        return certified(problem, result, options)
 
 
 def _plan(problem: Problem, prior: Floats, seed: int) -> tuple[Pass, float]:
@@ -90,7 +96,7 @@ def _plan(problem: Problem, prior: Floats, seed: int) -> tuple[Pass, float]:
         problem.threshold,
         _inverse(metric),
     )
-    return Pass(problem, metric, shape, size, seed), _first_pace(problem, metric, size, seed)
+    return Pass(problem, metric, shape, size, seed), _first_step_size(problem, metric, size, seed)
 
 
 def _inverse(metric: Metric) -> Floats:
@@ -102,7 +108,7 @@ def _inverse(metric: Metric) -> Floats:
     return np.ascontiguousarray(metric.jacobi[:, None] * found)
 
 
-def _first_pace(problem: Problem, metric: Metric, m: int, seed: int) -> float:
+def _first_step_size(problem: Problem, metric: Metric, m: int, seed: int) -> float:
     """Return 1/(4 L(m)) of Gazagnadou, Gower & Salmon, in P's norm, from a sample of rows."""
     n, d = problem.shape
     size = int(np.clip(SAMPLED_ENTRIES // (d + 1), min(n, 50), min(n, 2000)))
@@ -140,46 +146,54 @@ def _largest_eigenvalue(z: Floats, weight: Floats) -> float:
     return 1.1 * value
 
 
-def _passes(plan: Pass, pace: float, u: Floats, goal: Goal) -> Outcome:
-    """Pass over the rows until the goal, adapting the step size."""
+def _passes(plan: Pass, step_size: float, u: Floats, stop: StoppingRule) -> DescentResult:
+    """Pass over the rows until the stopping rule holds, adapting the step size."""
     problem, n = plan.problem, plan.problem.shape[0]
     point = evaluate(problem, u)
     slopes = np.zeros((n, problem.n_outputs) if problem.n_outputs else n)
     table = Table(u.copy(), slopes, np.zeros(u.shape))
     objectives, decrements = [point.objective], [_decrement(plan, point)]
-    lefts: list[float] = []
+    suboptimalities: list[float] = []
     falls: deque[bool] = deque(maxlen=2)
     base = np.empty(n, np.int64)
     shuffled_rows(plan.seed, base)
-    left = np.inf
-    for number in range(goal.max_passes):
+    suboptimality = np.inf
+    for number in range(stop.max_passes):
         kept = (table.slopes.copy(), table.mean.copy())
-        _one_pass(plan, table, base, number, pace)
+        _one_pass(plan, table, base, number, step_size)
         following = evaluate(problem, table.params.copy())
         if not following.objective <= point.objective:
             _undo(table, point.u, kept, following.objective < ABSURD * point.objective)
-            pace *= 0.5
+            step_size *= 0.5
             falls.append(False)
         else:
             point = following
-            # after an undone pass a pace is kept for as long as it works
-            pace = min(pace * (2.0 if all(falls) else 1.0), LONGEST)
+            # after an undone pass a step size is kept for as long as it works
+            step_size = min(step_size * (2.0 if all(falls) else 1.0), LONGEST)
             falls.append(True)
         objectives.append(point.objective)
         decrements.append(_decrement(plan, point))
-        left = left_of(decrements, objectives) if falls[-1] else np.inf
-        target = max(goal.target(point.objective, goal.tol), problem.rounding(point.objective))
-        is_last = pace < SMALLEST_PACE or number + 1 == goal.max_passes
-        left = _shown(problem, point, left) if left <= target or is_last else MORE_CAUTION * left
-        lefts.append(left)
-        if goal.tells(problem, point, left) or left <= target or is_last:
+        suboptimality = extrapolated(decrements, objectives) if falls[-1] else np.inf
+        target = max(stop.target(point.objective, stop.tol), problem.rounding(point.objective))
+        is_last = step_size < SMALLEST_STEP or number + 1 == stop.max_passes
+        suboptimality = (
+            _shown(problem, point, suboptimality)
+            if suboptimality <= target or is_last
+            else MORE_CAUTION * suboptimality
+        )
+        suboptimalities.append(suboptimality)
+        if stop.reports(problem, point, suboptimality) or suboptimality <= target or is_last:
             break
     floor = problem.rounding(point.objective)
-    converged = left <= max(goal.target(point.objective, goal.tol), floor)
-    return Outcome(point, plan.metric, left, objectives[1:], lefts, converged, floor)
+    converged = suboptimality <= max(stop.target(point.objective, stop.tol), floor)
+    return DescentResult(
+        point, plan.metric, suboptimality, objectives[1:], suboptimalities, converged, floor
+    )
 
 
-def _one_pass(plan: Pass, table: Table, base: NDArray[np.int64], number: int, pace: float) -> None:
+def _one_pass(
+    plan: Pass, table: Table, base: NDArray[np.int64], number: int, step_size: float
+) -> None:
     """Visit every row once."""
     problem = plan.problem
     order = np.empty_like(base)
@@ -188,7 +202,7 @@ def _one_pass(plan: Pass, table: Table, base: NDArray[np.int64], number: int, pa
     samples = Samples(problem.y, problem.weight, order)
     run = saga_pass_softmax if problem.n_outputs else saga_pass
     fill = number == 0
-    run(problem.rows, samples, problem.loss, plan.shape, table, plan.batch_size, pace, fill)
+    run(problem.rows, samples, problem.loss, plan.shape, table, plan.batch_size, step_size, fill)
     if not problem.fit_intercept:
         table.params[-1] = 0.0
 
@@ -210,10 +224,10 @@ def _decrement(plan: Pass, point: Point) -> float:
     return 0.5 * float(np.vdot(point.gradient, solve(plan.metric, point.gradient)))
 
 
-def _shown(problem: Problem, point: Point, left: float) -> float:
+def _shown(problem: Problem, point: Point, suboptimality: float) -> float:
     """Return what the decrement with the curvatures here says; more caution where there is none."""
     if not can_have_hessian(problem):
-        return MORE_CAUTION * left
+        return MORE_CAUTION * suboptimality
     metric = hessian(problem._replace(dtype=np.float64), point)
     if problem.l1 > 0.0:
         return NEWTON_CAUTION * solve_l1(metric, problem, point, 1e-3)[1]

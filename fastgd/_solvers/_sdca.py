@@ -1,4 +1,4 @@
-"""The driver of SDCA: set-up, passes, and when to stop. The kernels tell how a pass works."""
+"""The driver of SDCA: set-up, passes, and when to stop. The kernels say how a pass works."""
 
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from fastgd._solvers._certificates import ALLOWANCE
 from fastgd._solvers._requirements import Requires
 from fastgd._solvers._sdca_multi import ManyOutputs
 from fastgd._solvers._sdca_one import OneOutput
-from fastgd._solvers._task import Effort, Solution, Task
+from fastgd._solvers._task import Options, Solution, Task
 from fastgd.kernels import losses
 from fastgd.kernels.rows import Dense
 from fastgd.kernels.sampling import shuffled_runs
@@ -60,7 +60,7 @@ class Stop(NamedTuple):
     observer: Observer
 
 
-def sdca(task: Task, effort: Effort, start: State | None = None) -> Solution:
+def sdca(task: Task, options: Options, start: State | None = None) -> Solution:
     """Solve a task by dual coordinate ascent; the loss needs its dual hooks, and l2 > 0.
 
     l2 should not be small: the number of passes grows with the mean of q = |x_i|^2 / (l2 n). It
@@ -73,9 +73,9 @@ def sdca(task: Task, effort: Effort, start: State | None = None) -> Solution:
     weight = np.empty(0) if task.weight is None else np.asarray(task.weight, np.float64)
     mass = float(weight.sum()) if weight.size else float(n_samples)
     rule = Rule(task.loss, mass, 1.0 / (mass * task.l2), task.l1 / task.l2, task.fit_intercept)
-    engine = _engine(task, rule, weight, effort.tol)
-    order = _Order(n_samples, _n_entries(task.rows), effort.seed)
-    stop = Stop(max(effort.tol, SMALLEST_TOL), effort.max_iter, effort.observer)
+    engine = _engine(task, rule, weight, options.tol)
+    order = _Order(n_samples, _n_entries(task.rows), options.seed)
+    stop = Stop(max(options.tol, SMALLEST_TOL), options.max_iter, options.observer)
     with one_blas_thread():  # its threads wait for each other longer than a dot product takes
         drifts = mean_q(task) > LARGEST_PLAIN_Q
         return _ascend(engine, order, (task.l1, task.l2), stop, start, drifts=drifts)
@@ -118,23 +118,23 @@ def _ascend(
     else:
         engine.restore(start.dual, start.intercept)
     watch = _Watch(stop, SCALE_OF_ZERO * loss_of_null)
-    is_told_to_stop = False
-    while not (watch.is_done or is_told_to_stop):
+    must_stop = False
+    while not (watch.is_done or must_stop):
         gap, loss = engine.one_pass(order.of_pass(watch.n_iter), watch.n_iter == 0)
-        is_told_to_stop = _tell(stop.observer, engine, penalty, gap, loss)
-        if watch.expects_success(gap, loss) or is_told_to_stop:
+        must_stop = _report(stop.observer, engine, penalty, gap, loss)
+        if watch.expects_success(gap, loss) or must_stop:
             if drifts:
                 engine.tie()
             coef, intercept, loss, gap = engine.certify(order.current)
             objective = loss + engine.penalty(coef, *penalty)
             gap += engine.penalty_gap(coef, *penalty) + ALLOWANCE * objective
-            watch.judge(objective, gap)
+            watch.decide(objective, gap)
     state = State(memory.dual, intercept)
     counts = watch.n_iter, watch.has_converged, watch.history
     return Solution(coef, intercept, objective, gap, gap, *counts, state)
 
 
-def _tell(
+def _report(
     observer: Observer,
     engine: OneOutput | ManyOutputs,
     penalty: tuple[float, float],
@@ -212,7 +212,7 @@ class _Watch:
         scale = max(loss, self._smallest_scale)
         return is_last or self._trust * self._expected <= self._stop.tol * scale
 
-    def judge(self, objective: float, gap: float) -> None:
+    def decide(self, objective: float, gap: float) -> None:
         """Decide by the checked values; the next estimate learns from what this one missed."""
         scale = max(abs(objective), self._smallest_scale)
         self.has_converged = gap <= self._stop.tol * scale

@@ -144,8 +144,8 @@ class ManyOutputs:
             self._move(some, change)
             if np.abs(s @ memory.dual).max() <= 1e-13 * self.rule.mass:
                 break
-        left = s @ memory.dual
-        memory.pace[sdca.OWED] += memory.pace[sdca.TOTAL] - left  # moved rows will move back
-        memory.pace[sdca.TOTAL] = left
+        remainder = s @ memory.dual
+        memory.pace[sdca.OWED] += memory.pace[sdca.TOTAL] - remainder  # moved rows will move back
+        memory.pace[sdca.TOTAL] = remainder
         self._find_middle()
         return bool(np.abs(memory.pace[sdca.TOTAL]).max() <= 1e-12 * self.rule.mass)

@@ -83,14 +83,14 @@ class OneOutput:
     def certify(self, order: np.ndarray) -> tuple[np.ndarray, float, float, float]:
         """Return the coefficients, the intercept, the loss and the losses' duality gap."""
         memory, rule = self.memory, self.rule
-        left = 0.0
+        remainder = 0.0
         if rule.fit_intercept:
-            left = sdca.balance(self.rows, self.samples, rule, memory, order)
+            remainder = sdca.balance(self.rows, self.samples, rule, memory, order)
             memory.pace[sdca.MIDDLE] = memory.mean @ memory.params[:-1]
         params = memory.params.copy()
         params[-1] -= memory.pace[sdca.MIDDLE]
         params[:-1] = self._shrunk(params[:-1])
         margin = np.empty(memory.dual.shape[0])
         b, loss, gap = sdca.certify(self.rows, self.samples, rule, memory, params, margin)
-        is_proven = abs(left) <= 1e-12 * rule.mass
+        is_proven = abs(remainder) <= 1e-12 * rule.mass
         return params[:-1], b, loss, gap if is_proven else np.inf

@@ -19,7 +19,7 @@ from fastgd.kernels.objective import predict_raw, total_loss
 from fastgd.kernels.rows import Dense
 
 NEGLIGIBLE, MOST_NEGLECTED = 1e-10, 1e-7  # of the objective: then it is not evaluated anew
-SHARE_OF_LEFT = 1e-3  # nor where it is so small a part of the suboptimality
+SHARE_OF_SUBOPTIMALITY = 1e-3  # nor where it is so small a part of the suboptimality
 
 
 def as_stored(task: Task, found: Solution, *, plain: bool = False) -> Solution:
@@ -39,7 +39,7 @@ def as_stored(task: Task, found: Solution, *, plain: bool = False) -> Solution:
         objective = objective_of(task, coef, intercept)
         worse = max(objective - found.objective, 0.0)
     numbers: dict[str, Any] = {"objective": objective}
-    numbers |= {"gap": found.gap + worse, "left": found.left + worse}
+    numbers |= {"gap": found.gap + worse, "suboptimality": found.suboptimality + worse}
     return stored._replace(**numbers)
 
 
@@ -50,7 +50,7 @@ def _fits(found: Solution) -> bool:
 
 def _negligible(found: Solution) -> float:
     """Return by how much an objective may grow before it is evaluated anew."""
-    far = SHARE_OF_LEFT * min(found.left, found.gap)
+    far = SHARE_OF_SUBOPTIMALITY * min(found.suboptimality, found.gap)
     return max(min(far, MOST_NEGLECTED * abs(found.objective)), NEGLIGIBLE * abs(found.objective))
 
 
@@ -89,10 +89,10 @@ def rounded(task: Task, found: Solution, units: Units) -> tuple[Floats, Any, flo
 def _growth(task: Task, found: Solution, square: float) -> float:
     """Return M v / 2 + sqrt(2 M e v)."""
     largest = losses.curvature_bound(task.loss)
-    left = max(min(found.left, found.gap), 0.0)
-    if not (np.isfinite(largest) and np.isfinite(left)):
+    suboptimality = max(min(found.suboptimality, found.gap), 0.0)
+    if not (np.isfinite(largest) and np.isfinite(suboptimality)):
         return float("inf")
-    return 0.5 * largest * square + float(np.sqrt(2.0 * largest * left * square))
+    return 0.5 * largest * square + float(np.sqrt(2.0 * largest * suboptimality * square))
 
 
 class Roundings(NamedTuple):
@@ -114,7 +114,7 @@ def roundings_of(task: Task, coef: Floats, intercept: Any) -> Roundings:
     A raw prediction m_i moves by d_i = eps (|x_i| |w| + |b|) at most, or by eps |m_i|. At an
     optimum only what is left of both directions counts,
     sum_i s_i ((loss(m_i + d_i) + loss(m_i - d_i)) / 2 - loss(m_i)): of a curvature c that is
-    c d^2 / 2, at a kink a part of d itself.
+    c d^2 / 2, at a breakpoint a part of d itself.
     """
     eps = float(np.finfo(np.dtype(task.dtype)).eps)
     coef, intercept = np.asarray(coef, np.float64), float(intercept)

@@ -16,7 +16,7 @@ class Task(NamedTuple):
     rows : Dense or CSR
     y : (n_samples,), as the loss wants it: 0 and 1, -1 and 1, numbers, or the classes' numbers
     weight : (n_samples,), s; None means 1
-    loss : a tag of ``fastgd.kernels.losses``
+    loss : a spec of ``fastgd.kernels.losses``
     l1, l2 : float, of the raw coefficients
     n_features : int
     n_outputs : int, the number of classes for softmax, else 1
@@ -38,7 +38,7 @@ class Task(NamedTuple):
     dtype: Any = np.float64
 
 
-class Effort(NamedTuple):
+class Options(NamedTuple):
     """How far a solver goes.
 
     tol : float
@@ -49,7 +49,7 @@ class Effort(NamedTuple):
     seed : int
         Of samples and of the order of the rows.
     observer : Observer
-        Is told of each pass, and may stop it there.
+        Is notified of each pass, and may stop it there.
     """
 
     tol: float = 1e-4
@@ -69,13 +69,13 @@ class Solution(NamedTuple):
     gap : float
         A proven bound of ``objective`` minus the optimum; inf where none is known. Both are of
         the coefficients as ``Task.dtype`` keeps them.
-    left : float
+    suboptimality : float
         What stopped the solver: ``gap``, or an estimate of the suboptimality.
     n_iter : int
         Passes over the data, the one to the first point not counted: the length of the lists in
         ``history``.
     converged : bool
-        Whether ``left`` came below what ``Effort.tol`` asks for.
+        Whether ``suboptimality`` came below what ``Options.tol`` asks for.
     history : dict of str to list
         Equal-length lists, one entry a pass.
     state : object
@@ -86,7 +86,7 @@ class Solution(NamedTuple):
     intercept: Any
     objective: float
     gap: float
-    left: float
+    suboptimality: float
     n_iter: int
     converged: bool
     history: dict[str, list[float]]

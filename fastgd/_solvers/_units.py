@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from fastgd._data.validation import as_rows, frozen
 from fastgd._monitoring.observer import Model, Observer
 from fastgd._solvers._columns import as_matrix, moments_of
-from fastgd._solvers._task import Effort, Solution, Task
+from fastgd._solvers._task import Options, Solution, Task
 from fastgd.kernels import losses
 from fastgd.kernels.rows import CSR, Dense
 
@@ -88,7 +88,7 @@ class Units(NamedTuple):
             intercept=intercept,
             objective=self.of_figure(found.objective),
             gap=self.of_figure(found.gap),
-            left=self.of_figure(found.left),
+            suboptimality=self.of_figure(found.suboptimality),
             history={k: list(map(self.of_figure, v)) for k, v in found.history.items()},
             state=self.of_state(found.state, self.to_user),
         )
@@ -116,12 +116,12 @@ class InUnits(Observer):
             state = self._units.of_state(now.state, self._units.to_user)
             return Model(*self._units.to_user(now.coef, now.intercept), state)
 
-        told = {name: self._units.of_figure(value) for name, value in figures.items()}
-        return self._observer.passed(of_user, told, passes)
+        reported = {name: self._units.of_figure(value) for name, value in figures.items()}
+        return self._observer.passed(of_user, reported, passes)
 
 
 def in_units(
-    solver: Callable[[Task, Effort, Any], Any], task: Task, effort: Effort, start: Any = None
+    solver: Callable[[Task, Options, Any], Any], task: Task, options: Options, start: Any = None
 ) -> Any:
     """Solve a task in units of its own.
 
@@ -129,8 +129,8 @@ def in_units(
     """
     units = units_of(task)
     if units.task is task:
-        return solver(task, effort, start)
-    own = effort._replace(observer=InUnits(effort.observer, units))
+        return solver(task, options, start)
+    own = options._replace(observer=InUnits(options.observer, units))
     found = solver(units.task, own, units.of_state(start, units.from_user))
     if isinstance(found, Solution):
         return units.of_solution(found)
@@ -226,7 +226,7 @@ def _about_means(units: Units) -> Units:
         return units
     moments = moments_of(task.rows, columns, weight, center, np.abs(center))
     far = FAR if n * d <= CHEAPLY_COPIED else VERY_FAR
-    is_far = (moments.spread > 0.0) & (np.abs(moments.mean) > far * moments.spread)
+    is_far = (moments.std > 0.0) & (np.abs(moments.mean) > far * moments.std)
     if not np.any(is_far):
         return units
     origin = np.zeros(d)

@@ -23,7 +23,7 @@ from fastgd._monitoring.observer import Model, Observer
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._costs import is_scattered
 from fastgd._solvers._problem import Floats, frame_of
-from fastgd._solvers._task import Effort, Solution, State, Task
+from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.kernels.rows import Dense
 
 # The products of all rows cost n/16 passes or so over a dense table, by BLAS, and the steps after
@@ -33,7 +33,7 @@ MOST_SPARSE_ROWS = 150  # entry by entry the products cost n passes
 # Of the largest pivot: below it, a product of rows has lost more than eight of sixteen digits.
 LEAST_PIVOT = 1e-4
 NEAR = 3.0  # deviations from zero that a mean may be for products to be centred: one digit
-Solve = Callable[[Task, Effort, Any], Solution]
+Solve = Callable[[Task, Options, Any], Solution]
 
 
 class Basis(NamedTuple):
@@ -59,7 +59,7 @@ def is_reducible(task: Task) -> bool:
     return n <= (MOST_SPARSE_ROWS if is_scattered(task.rows, n, d) else MOST_ROWS)
 
 
-def in_basis(solver: Solve, task: Task, effort: Effort, start: State | None) -> Solution:
+def in_basis(solver: Solve, task: Task, options: Options, start: State | None) -> Solution:
     """Solve a reducible task in a basis of its rows."""
     with one_blas_thread():
         basis = basis_of(task)
@@ -69,8 +69,8 @@ def in_basis(solver: Solve, task: Task, effort: Effort, start: State | None) -> 
     if start is not None:
         coef = np.asarray(start.coef, np.float64)
         start = State(basis.into(coef), start.intercept + coef @ basis.center)
-    effort = effort._replace(observer=_Mapped(effort.observer, basis))
-    found = solver(small, effort, start)
+    options = options._replace(observer=_Mapped(options.observer, basis))
+    found = solver(small, options, start)
     model = _model(basis, Model(found.coef, found.intercept))
     coef, intercept = model.coef, model.intercept
     return found._replace(coef=coef, intercept=intercept, state=State(coef, intercept))

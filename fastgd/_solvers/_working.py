@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fastgd._monitoring.observer import Silenced
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers import _costs
-from fastgd._solvers._descent import Goal, Outcome, descend
+from fastgd._solvers._descent import DescentResult, StoppingRule, descend
 from fastgd._solvers._gd import certified, finished_tolerance, null_model, scale_of
 from fastgd._solvers._precondition import Metric, bound, can_have_hessian, hessian
 from fastgd._solvers._problem import (
@@ -34,7 +34,7 @@ from fastgd._solvers._problem import (
     model_at,
     pose,
 )
-from fastgd._solvers._task import Effort, Solution, State, Task
+from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.kernels import losses
 from fastgd.kernels.objective import Frame
 from fastgd.kernels.rows import CSR, Dense
@@ -69,53 +69,60 @@ def wants_working_sets(task: Task) -> bool:
     return (d + 1) * task.n_outputs > largest or d >= FEW_ROWS * n
 
 
-def by_working_sets(task: Task, effort: Effort, start: State | None = None) -> Solution:
+def by_working_sets(task: Task, options: Options, start: State | None = None) -> Solution:
     """Solve a task with an l1 penalty and a smooth loss."""
     with one_blas_thread():
         problem = pose(task)
-        outcome, n_iter = _rounds(problem, effort, start)
-        found = certified(problem, outcome, effort)
+        result, n_iter = _rounds(problem, options, start)
+        found = certified(problem, result, options)
     return found._replace(n_iter=n_iter)
 
 
-def _rounds(problem: Problem, effort: Effort, start: State | None) -> tuple[Outcome, int]:
+def _rounds(problem: Problem, options: Options, start: State | None) -> tuple[DescentResult, int]:
     """Solve for the columns of one set after another."""
     u, prior = null_model(problem)
     f_null = scale_of(problem, prior)
     u = u if start is None else from_raw(problem, start.coef, start.intercept)
     point, curvature = evaluate(problem, u), _mean_curvature(problem, prior)
-    goal = Goal(finished_tolerance(problem, effort.tol), 0.0, effort.max_iter)
-    goal = goal._replace(floor=goal.tol * 1e-6 * f_null)
+    stop = StoppingRule(finished_tolerance(problem, options.tol), 0.0, options.max_iter)
+    stop = stop._replace(floor=stop.tol * 1e-6 * f_null)
     objectives: list[float] = []
-    lefts: list[float] = []
+    suboptimalities: list[float] = []
     n_iter, share = 0, LEAST_SHARE
     gains = [np.inf]
     while True:
-        target = max(goal.target(point.objective, goal.tol), problem.rounding(point.objective))
+        target = max(stop.target(point.objective, stop.tol), problem.rounding(point.objective))
         choice = _choose(problem, point, curvature)
         sub = _of_columns(problem, choice.columns)
         floor = max(min(INNER_SHARE * choice.promise, gains[-1]), share * target)
-        inner = Goal(0.0, floor, max(effort.max_iter - n_iter, 0), Silenced(effort.observer))
+        inner = StoppingRule(
+            0.0, floor, max(options.max_iter - n_iter, 0), Silenced(options.observer)
+        )
         first = _restricted(point, choice.columns)
-        outcome = descend(sub, first.u, _metric(sub, first, prior), inner, first)
-        gains.append(max(point.objective - outcome.point.objective, 0.0))
-        point = evaluate(problem, _whole(problem, outcome.point.u, choice.columns))
-        left = bound_of(problem, point, curvature)
-        passes = len(outcome.objectives)  # the first point of a round is known
+        result = descend(sub, first.u, _metric(sub, first, prior), inner, first)
+        gains.append(max(point.objective - result.point.objective, 0.0))
+        point = evaluate(problem, _whole(problem, result.point.u, choice.columns))
+        suboptimality = bound_of(problem, point, curvature)
+        passes = len(result.objectives)  # the first point of a round is known
         n_iter += passes
         objectives.extend([point.objective] * passes)
-        lefts.extend([left] * passes)
-        target = max(goal.target(point.objective, goal.tol), problem.rounding(point.objective))
-        known = {"objective": point.objective, "suboptimality": left}
+        suboptimalities.extend([suboptimality] * passes)
+        target = max(stop.target(point.objective, stop.tol), problem.rounding(point.objective))
+        known = {"objective": point.objective, "suboptimality": suboptimality}
         model = partial(model_at, problem, point.u)
-        if effort.observer.passed(model, known, passes):
+        if options.observer.passed(model, known, passes):
             break
-        if left <= target or n_iter >= effort.max_iter or sum(gains[-PATIENCE:]) <= 0.0:
+        if suboptimality <= target or n_iter >= options.max_iter or sum(gains[-PATIENCE:]) <= 0.0:
             break
         if floor <= share * target:  # solved far enough, and still not within the bound
             share *= SHARPER
-    outcome = outcome._replace(point=point, left=left, objectives=objectives, lefts=lefts)
-    return outcome._replace(converged=left <= target), n_iter
+    result = result._replace(
+        point=point,
+        suboptimality=suboptimality,
+        objectives=objectives,
+        suboptimalities=suboptimalities,
+    )
+    return result._replace(converged=suboptimality <= target), n_iter
 
 
 def bound_of(problem: Problem, point: Point, curvature: float) -> float:

@@ -14,7 +14,7 @@ from fastgd._training.progress import Progress, Reference
 
 # An objective so many times that of the start has left for good. One that stays finite may come
 # back while rates fall, and scikit-learn lets it: "raise" waits for an overflow, and warns at the
-# end of a rise. Who asks for another answer wants to hear of it earlier.
+# end of a rise. Where another response is asked for, it is noticed earlier.
 RISEN = 1e3
 EXPLODED = {"raise": 1e100, "warn": RISEN, "backoff": 10.0}
 IN_VAIN = 1.1  # "backoff" does not let training end so many times above the start
@@ -54,11 +54,11 @@ class Guard:
     source : Source
     progress : Progress
         Where training begins; what it is measured by is that of the last call on the same rows.
-    answer : {"raise", "backoff", "warn"}
+    response : {"raise", "backoff", "warn"}
     """
 
     def __init__(self, engine: Engine, source: Source, progress: Progress, answer: str) -> None:
-        self._engine, self._source, self._answer = engine, source, answer
+        self._engine, self._source, self._respond = engine, source, answer
         self._limit = EXPLODED[answer]
         self.goes_back = answer != "raise"
         known, progress.reference = progress.reference, None
@@ -73,7 +73,7 @@ class Guard:
         return progress.without_past() if self.goes_back else None
 
     def took(self, before: Progress | None, objective: float, progress: Progress) -> None:
-        """Take in an epoch: its objective tells of the parameters that it began with."""
+        """Take in an epoch: its objective is that of the parameters that it began with."""
         if before is None:
             return
         if objective <= self._reference.least:
@@ -103,18 +103,18 @@ class Guard:
     def is_in_vain(self, progress: Progress) -> bool:
         """Tell whether training ends above its start, and may try smaller steps instead."""
         last = progress.history["objective"][-1]
-        return self._answer == "backoff" and last > IN_VAIN * self.start_objective()
+        return self._respond == "backoff" and last > IN_VAIN * self.start_objective()
 
     def went_back(self, now: Progress, explosion: Diverged) -> Progress:
         """Return the progress before the best epoch, with smaller steps; or raise."""
-        if self._answer == "raise" or now.backoffs >= MOST_BACKOFFS:
+        if self._respond == "raise" or now.backoffs >= MOST_BACKOFFS:
             raise explosion
         progress = self._reference.best.copy()
         progress.factor, progress.epochs = now.factor, now.epochs
         progress.backoffs = now.backoffs + 1
         progress.history, progress.is_shared = now.history, now.is_shared
         progress.reference = dataclasses.replace(self._reference)
-        if self._answer == "backoff":
+        if self._respond == "backoff":
             progress.factor *= BACKOFF
         return progress
 

@@ -40,7 +40,7 @@ def train(
         From parameters to scores on rows held out, one for each thing that stops by itself; the
         best parameters are kept. By default training stops by its objective.
     observer : TrainingObserver, default=None
-        Is told of each epoch, and may stop the training after any chunk of steps.
+        Is notified of each epoch, and may stop the training after any chunk of steps.
 
     Returns
     -------

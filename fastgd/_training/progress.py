@@ -103,17 +103,17 @@ class Progress:
 
     def copy(self) -> "Progress":
         """Return a copy that shares nothing but the history, which may be long and only grows."""
-        twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
         for name in ("params", "state", "average", "residual"):
-            setattr(twin, name, getattr(self, name).copy())
-        return twin
+            setattr(copied, name, getattr(self, name).copy())
+        return copied
 
     def without_past(self) -> "Progress":
         """Return a copy to go back to: the history goes on, and references are no chain."""
-        twin = self.copy()
-        twin.history, twin.reference = {}, None
-        return twin
+        copied = self.copy()
+        copied.history, copied.reference = {}, None
+        return copied
 
     def note(self, figures: dict[str, list[float]]) -> None:
         """Add the figures of some epochs to the history."""
@@ -159,7 +159,7 @@ def cut_back_on_failure(history: History) -> Iterator[None]:
 
 
 class Settings(NamedTuple):
-    """How to train; the words are the estimators'."""
+    """How to train; the parameters are the estimators'."""
 
     batch_size: int
     schedule: Schedule

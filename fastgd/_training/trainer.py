@@ -42,7 +42,7 @@ FEW_PARAMETERS = 1 << 12  # whose norm BLAS takes in one thread
 
 
 class TrainingObserver(Observer):
-    """Is told of each epoch; this one neither sees nor stops anything."""
+    """Is notified of each epoch; this one neither sees nor stops anything."""
 
     def epoch_ended(self, progress: Progress) -> bool:  # noqa: ARG002
         """Take in an epoch; return whether to stop."""
@@ -263,7 +263,7 @@ class Trainer:
         return [objective] if is_one else (loss + penalty).tolist(), figures
 
     def _add_what_is_asked_for(self, figures: dict[str, float]) -> None:
-        """Add what ``on_divergence`` and ``monitor`` tell of an epoch."""
+        """Add what ``on_divergence`` and ``monitor`` report of an epoch."""
         if self._settings.on_divergence == "backoff":
             figures["backoffs"] = float(self.progress.backoffs)
         if self._settings.monitor:

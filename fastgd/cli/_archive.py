@@ -108,7 +108,7 @@ class Card:
         known = MODELS[self.model]
         words = (self.model, self.estimator, self.task, self.fastgd, self.scikit_learn)
         if not all(isinstance(word, str) for word in (*words, *self.settings.values())):
-            raise ValueError("a card's words are words")
+            raise ValueError("a card's entries are text")
         if self.format != FORMAT or self.estimator not in (known.estimator, known.in_chunks):
             raise ValueError(f"format {self.format}, {self.estimator}")
         if self.task != known.task or type(self.n_rows) is not int:
@@ -117,7 +117,7 @@ class Card:
         if isinstance(self.classes, list) != is_classifier:
             raise ValueError("only a classifier has classes")
         if not all(isinstance(label, str | int | float) for label in self.classes or ()):
-            raise ValueError("classes are words or numbers")
+            raise ValueError("classes are text or numbers")
 
 
 def save(path: Path, card: Card, pipeline: Any) -> int:
@@ -187,7 +187,7 @@ def load(path: Path, limits: Limits = Limits()) -> tuple[Card, Any]:  # noqa: B0
     _refuse_others(path, content, trusted, limits.model)
     try:
         with catch_warnings():
-            simplefilter("ignore")  # of versions, which is told already
+            simplefilter("ignore")  # of versions, which is reported already
             pipeline = skops.loads(content, trusted=sorted(set().union(*trusted.values())))
         _check(card, pipeline)
     except MemoryError:
@@ -301,7 +301,7 @@ def _size_of_arrays(archive: Members, nodes: list[dict[str, Any]]) -> int:
     """
     files = [node["file"] for node in nodes if "file" in node]
     if not all(isinstance(name, str) for name in files):
-        raise BadData("a file's name is no word")
+        raise BadData("a file's name is no text")
     for name in set(files):  # an array of nothing may say that it is endless
         header_of(archive, name, name, _MOST_AXES)
     return sum(archive.info(name).file_size for name in files)

@@ -40,7 +40,7 @@ class Contest(NamedTuple):
     data: str
     X: Any
     y: Any
-    words: dict[str, Any]
+    params: dict[str, Any]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,7 +61,7 @@ def _known_data(args: argparse.Namespace) -> Iterator[Contest]:
     if args.model is not None or args.set:
         raise Misuse("--model and --set go with DATA; without it a fixed list of models is fitted.")
     epochs = {"max_iter": 20, "tol": None}
-    for model, name, load, words in (
+    for model, name, load, params in (
         ("ridge", "diabetes", datasets.load_diabetes, {}),
         ("lasso", "diabetes", datasets.load_diabetes, {}),
         ("logistic", "breast cancer", datasets.load_breast_cancer, {}),
@@ -70,7 +70,7 @@ def _known_data(args: argparse.Namespace) -> Iterator[Contest]:
         ("sgd-classifier", "breast cancer", datasets.load_breast_cancer, epochs),
     ):
         X, y = load(return_X_y=True)
-        yield Contest(model, name, StandardScaler().fit_transform(X), y, words)
+        yield Contest(model, name, StandardScaler().fit_transform(X), y, params)
     note("these sets are small; fastgd bench DATA times your own", quiet=args.quiet)
 
 
@@ -91,17 +91,17 @@ def _own_data(args: argparse.Namespace) -> Iterator[Contest]:
     session = Session(argparse.Namespace(**wanted))
     session.look()
     X, y = session.rows()
-    yield Contest(args.model, args.data.name, X, y, _models.words_of(args.set))
+    yield Contest(args.model, args.data.name, X, y, _models.params_of(args.set))
 
 
 def _both(contest: Contest, seed: int | None) -> Iterator[tuple[str, Any]]:
-    """Yield both libraries' estimators; what scikit-learn has no word for is fastgd's alone."""
-    ours = _models.estimator(contest.model, contest.words, 0 if seed is None else seed)
+    """Yield both libraries' estimators; parameters that scikit-learn lacks are fastgd's alone."""
+    ours = _models.estimator(contest.model, contest.params, 0 if seed is None else seed)
     name = THEIR_NAMES.get(type(ours).__name__, type(ours).__name__)
     module = scikit_learn_linear if hasattr(scikit_learn_linear, name) else scikit_learn_svm
     theirs = getattr(module, name)()
     known = theirs.get_params()
-    same = {word: value for word, value in contest.words.items() if word in known}
+    same = {param: value for param, value in contest.params.items() if param in known}
     if "random_state" in known:
         same["random_state"] = 0 if seed is None else seed
     yield "fastgd", ours
@@ -122,7 +122,7 @@ def _measured(
         times.append(time.perf_counter() - started)
         bar.update()
     gave_up = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-    is_fixed = contest.words.get("tol", 0) is None  # a number of epochs is what was asked for
+    is_fixed = contest.params.get("tol", 0) is None  # a number of epochs is what was asked for
     n_rows, n_features = contest.X.shape
     return (
         contest.model,

@@ -194,7 +194,7 @@ def _draw(curves: dict[Case, Sequence[float]], output: Path) -> None:
 
     figure = Figure(figsize=(12, 4), layout="constrained")
     panels = figure.subplots(1, len(curves))
-    # Okabe and Ito's colours, which the colour-blind tell apart
+    # Okabe and Ito's colours, which the colour-blind can distinguish
     for panel, color, (case, values) in zip(panels, _COLORS, curves.items(), strict=True):
         _draw_curve(panel, color, values)
         panel.set_title(_title(case))

@@ -1,4 +1,4 @@
-"""From words to a command, and from what goes wrong to a line and an exit status."""
+"""From arguments to a command, and from what goes wrong to a line and an exit status."""
 
 import argparse
 import os
@@ -17,18 +17,18 @@ DEBUG = "FASTGD_DEBUG"  # an environment variable: tracebacks are printed
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
-    Whatever goes wrong is told in one line; ``--debug`` or FASTGD_DEBUG=1 print the traceback.
+    Whatever goes wrong is reported in one line; ``--debug`` or FASTGD_DEBUG=1 print the traceback.
 
     Parameters
     ----------
     arguments : sequence of str, default=None
-        The words after ``fastgd``; those of the command line by default.
+        The arguments after ``fastgd``; those of the command line by default.
 
     Returns
     -------
     status : int
-        0 if all went well, 1 for data or a model that cannot be worked with, 2 for words that do
-        not go together (which argparse may also exit with), 130 if it was interrupted, 143 if it
+        0 if all went well, 1 for data or a model that cannot be worked with, 2 for arguments that
+        do not go together (which argparse may also exit with), 130 if it was interrupted, 143 if it
         was terminated.
     """
     open_standard_files()

@@ -1,4 +1,4 @@
-"""Short names of the models, their words from the command line, and what learns from chunks."""
+"""Short names of models, their parameters from the command line, and what learns from chunks."""
 
 import ast
 import difflib
@@ -23,17 +23,17 @@ from fastgd.schedules import Cosine
 BATCH_SIZE = 64
 ETA0 = 0.05  # of Adam's steps, in columns whose standard deviation is 1; falls to 0 by a cosine
 
-Words = dict[str, Any]
+Params = dict[str, Any]
 
 
-class StandIn(NamedTuple):
+class SgdForm(NamedTuple):
     """How an SGD estimator minimises what an estimator that wants all rows at once does.
 
-    ``words`` makes the one's words of the other's and the number of rows; ``means`` lists the
-    words of the other that it heeds.
+    ``params`` makes the one's parameters of the other's and the number of rows; ``means`` lists the
+    parameters of the other that it heeds.
     """
 
-    words: Callable[[Mapping[str, Any], int], Words]
+    params: Callable[[Mapping[str, Any], int], Params]
     means: tuple[str, ...] = ()
 
 
@@ -41,85 +41,85 @@ def _inverse(C: float, n_rows: int) -> float:
     return 1.0 / (float(C) * n_rows)
 
 
-def _penalty(alpha: float, l1_ratio: float = 0.0) -> Words:
+def _penalty(alpha: float, l1_ratio: float = 0.0) -> Params:
     if alpha == 0.0:
         return {"penalty": None}
     named = {0.0: "l2", 1.0: "l1"}.get(l1_ratio, "elasticnet")
     return {"penalty": named, "alpha": alpha, "l1_ratio": l1_ratio}
 
 
-def _logistic(words: Mapping[str, Any], n_rows: int) -> Words:
-    penalty = _penalty(_inverse(words["C"], n_rows), words["l1_ratio"] or 0.0)
-    return {"loss": "log_loss", **penalty, "class_weight": words["class_weight"]}
+def _logistic(params: Mapping[str, Any], n_rows: int) -> Params:
+    penalty = _penalty(_inverse(params["C"], n_rows), params["l1_ratio"] or 0.0)
+    return {"loss": "log_loss", **penalty, "class_weight": params["class_weight"]}
 
 
-def _svc(words: Mapping[str, Any], n_rows: int) -> Words:
-    l1_ratio = 1.0 if words["penalty"] == "l1" else 0.0
-    penalty = _penalty(_inverse(words["C"], n_rows), l1_ratio)
-    return {"loss": words["loss"], **penalty, "class_weight": words["class_weight"]}
+def _svc(params: Mapping[str, Any], n_rows: int) -> Params:
+    l1_ratio = 1.0 if params["penalty"] == "l1" else 0.0
+    penalty = _penalty(_inverse(params["C"], n_rows), l1_ratio)
+    return {"loss": params["loss"], **penalty, "class_weight": params["class_weight"]}
 
 
-def _svr(words: Mapping[str, Any], n_rows: int) -> Words:
-    penalty = _penalty(_inverse(words["C"], n_rows))
-    return {"loss": words["loss"], "epsilon": words["epsilon"], **penalty}
+def _svr(params: Mapping[str, Any], n_rows: int) -> Params:
+    penalty = _penalty(_inverse(params["C"], n_rows))
+    return {"loss": params["loss"], "epsilon": params["epsilon"], **penalty}
 
 
-def _squared(words: Mapping[str, Any], n_rows: int, l1_ratio: float | None) -> Words:
-    alpha = float(words["alpha"])
+def _squared(params: Mapping[str, Any], n_rows: int, l1_ratio: float | None) -> Params:
+    alpha = float(params["alpha"])
     if l1_ratio is None:  # ridge: a sum of squares, where the others have half their mean
         return {"loss": "squared_error", **_penalty(alpha / n_rows)}
     return {"loss": "squared_error", **_penalty(alpha, l1_ratio)}
 
 
-def _glm(loss: Any) -> StandIn:
-    return StandIn(lambda w, _: {"loss": loss, **_penalty(w["alpha"])}, ("alpha",))
+def _glm(loss: Any) -> SgdForm:
+    return SgdForm(lambda w, _: {"loss": loss, **_penalty(w["alpha"])}, ("alpha",))
 
 
-def _tweedie(words: Mapping[str, Any], _: int) -> Words:
-    power = float(words["power"])
+def _tweedie(params: Mapping[str, Any], _: int) -> Params:
+    power = float(params["power"])
     if power < 0.0:
         raise Misuse("--set power: tweedie with power < 0 is not trained in chunks.")
     loss = Tweedie(power) if power > 0.0 else "squared_error"
-    return {"loss": loss, **_penalty(words["alpha"])}
+    return {"loss": loss, **_penalty(params["alpha"])}
 
 
-_STAND_INS = {
-    "logistic": StandIn(_logistic, ("C", "l1_ratio", "class_weight")),
-    "softmax": StandIn(_logistic, ("C", "l1_ratio", "class_weight")),
-    "svc": StandIn(_svc, ("C", "loss", "penalty", "class_weight")),
-    "svr": StandIn(_svr, ("C", "loss", "epsilon")),
-    "linear": StandIn(lambda *_: {"loss": "squared_error", "penalty": None}),
-    "ridge": StandIn(lambda w, n: _squared(w, n, None), ("alpha",)),
-    "lasso": StandIn(lambda w, n: _squared(w, n, 1.0), ("alpha",)),
-    "elasticnet": StandIn(lambda w, n: _squared(w, n, w["l1_ratio"]), ("alpha", "l1_ratio")),
-    "quantile": StandIn(
+_SGD_FORMS = {
+    "logistic": SgdForm(_logistic, ("C", "l1_ratio", "class_weight")),
+    "softmax": SgdForm(_logistic, ("C", "l1_ratio", "class_weight")),
+    "svc": SgdForm(_svc, ("C", "loss", "penalty", "class_weight")),
+    "svr": SgdForm(_svr, ("C", "loss", "epsilon")),
+    "linear": SgdForm(lambda *_: {"loss": "squared_error", "penalty": None}),
+    "ridge": SgdForm(lambda w, n: _squared(w, n, None), ("alpha",)),
+    "lasso": SgdForm(lambda w, n: _squared(w, n, 1.0), ("alpha",)),
+    "elasticnet": SgdForm(lambda w, n: _squared(w, n, w["l1_ratio"]), ("alpha", "l1_ratio")),
+    "quantile": SgdForm(
         lambda w, _: {"loss": Quantile(float(w["quantile"])), **_penalty(w["alpha"], 1.0)},
         ("quantile", "alpha"),
     ),
     "poisson": _glm("poisson"),
     "gamma": _glm("gamma"),
-    "tweedie": StandIn(_tweedie, ("power", "alpha")),
+    "tweedie": SgdForm(_tweedie, ("power", "alpha")),
 }
 
 _ALWAYS_HEEDED = ("fit_intercept", "positive", "random_state")
 
 
-def words_of(settings: Sequence[str]) -> Words:
-    """Return the values of ``--set NAME=VALUE``: numbers, true, false, none, or words.
+def params_of(settings: Sequence[str]) -> Params:
+    """Return the values of ``--set NAME=VALUE``: numbers, true, false, none, or text.
 
     Raises
     ------
     Misuse
     """
-    words: Words = {}
+    params: Params = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or not name:
             raise Misuse(f"--set takes NAME=VALUE, got {quoted(setting)}.")
         if name.strip() == "callbacks":
-            raise Misuse("--set callbacks: those are objects of Python, which no word stands for.")
-        words[name.strip()] = _value(text.strip())
-    return words
+            raise Misuse("--set callbacks: those are objects of Python, which no text stands for.")
+        params[name.strip()] = _value(text.strip())
+    return params
 
 
 def _value(text: str) -> Any:
@@ -132,26 +132,26 @@ def _value(text: str) -> Any:
         return text
 
 
-def estimator(name: str, words: Words, seed: int | None) -> Any:
+def estimator(name: str, params: Params, seed: int | None) -> Any:
     """Return the estimator of a short name.
 
     Raises
     ------
     Misuse
-        If it has no such words, or they no such values.
+        If it has no such parameters, or they no such values.
     """
     model = getattr(linear_model, MODELS[name].estimator)()
-    return _told(model, name, words, seed)
+    return _configured(model, name, params, seed)
 
 
-def _told(model: Any, name: str, words: Words, seed: int | None) -> Any:
+def _configured(model: Any, name: str, params: Params, seed: int | None) -> Any:
     known = model.get_params()
-    for word in words:
-        if word not in known:
-            raise Misuse(_unknown(word, name, type(model).__name__, list(known)))
+    for param in params:
+        if param not in known:
+            raise Misuse(_unknown(param, name, type(model).__name__, list(known)))
     if seed is not None and "random_state" in known:
-        words = {"random_state": seed, **words}
-    model.set_params(**words)
+        params = {"random_state": seed, **params}
+    model.set_params(**params)
     try:
         model._validate_params()
     except (ValueError, TypeError) as error:
@@ -159,17 +159,17 @@ def _told(model: Any, name: str, words: Words, seed: int | None) -> Any:
     return model
 
 
-def _unknown(word: str, name: str, kind: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, 1)
+def _unknown(param: str, name: str, kind: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(param, known, 1)
     meant = f" Is {near[0]} meant?" if near else ""
     return (
-        f"--set {word}: {name} ({kind}) has no such parameter.{meant} It has "
+        f"--set {param}: {name} ({kind}) has no such parameter.{meant} It has "
         f"{listed(sorted(known), most=99)}."
     )
 
 
-def check_words_for_chunks(name: str, words: Words) -> None:
-    """Refuse a model that cannot learn from chunks, or words that it has no use for there.
+def check_params_for_chunks(name: str, params: Params) -> None:
+    """Refuse a model that cannot learn from chunks, or parameters that it has no use for there.
 
     Raises
     ------
@@ -177,27 +177,29 @@ def check_words_for_chunks(name: str, words: Words) -> None:
     """
     learns = MODELS[name].in_chunks
     if learns == MODELS[name].estimator:
-        estimator(name, words, None)
+        estimator(name, params, None)
         return
-    if name not in _STAND_INS:
+    if name not in _SGD_FORMS:
         raise Misuse(f"{name} cannot be trained in chunks. {MODELS[name].instead}")
-    asked, own = _divided(name, words)
-    for word in asked:
-        if word not in _heeded(name):
+    asked, own = _divided(name, params)
+    for param in asked:
+        if param not in _heeded(name):
             raise Misuse(
-                f"--set {word}: {name} has it, but not where it is trained in chunks; there it "
-                f"heeds {listed(_heeded(name))}, and further words of {learns}."
+                f"--set {param}: {name} has it, but not where it is trained in chunks; there it "
+                f"heeds {listed(_heeded(name))}, and further parameters of {learns}."
             )
-    meant = _told(getattr(linear_model, MODELS[name].estimator)(), name, asked, None)
-    _STAND_INS[name].words(meant.get_params(), 1)
+    meant = _configured(getattr(linear_model, MODELS[name].estimator)(), name, asked, None)
+    _SGD_FORMS[name].params(meant.get_params(), 1)
     known = getattr(linear_model, learns)().get_params()
-    for word in own:
-        if word not in known:
-            raise Misuse(_unknown(word, name, f"in chunks {learns}", [*_heeded(name), *known]))
-    _told(getattr(linear_model, learns)(), name, own, None)
+    for param in own:
+        if param not in known:
+            raise Misuse(_unknown(param, name, f"in chunks {learns}", [*_heeded(name), *known]))
+    _configured(getattr(linear_model, learns)(), name, own, None)
 
 
-def chunk_learner(name: str, words: Words, seed: int | None, epochs: int, summary: Summary) -> Any:
+def chunk_learner(
+    name: str, params: Params, seed: int | None, epochs: int, summary: Summary
+) -> Any:
     """Return an SGD estimator that learns from chunks what the model of this name does from all.
 
     Rates that fall to 0 within the epochs end by themselves: ``tol`` is None with them.
@@ -205,33 +207,33 @@ def chunk_learner(name: str, words: Words, seed: int | None, epochs: int, summar
     Raises
     ------
     Misuse
-        If words have values that they cannot have.
+        If parameters have values that they cannot have.
     """
     model: Any = getattr(linear_model, MODELS[name].in_chunks)()
-    if name not in _STAND_INS:
-        return _balanced(_told(model, name, {**words, "max_iter": epochs}, seed), summary)
-    asked, own = _divided(name, words)
+    if name not in _SGD_FORMS:
+        return _balanced(_configured(model, name, {**params, "max_iter": epochs}, seed), summary)
+    asked, own = _divided(name, params)
     meant = getattr(linear_model, MODELS[name].estimator)(**asked).get_params()
-    settings = {**_STAND_INS[name].words(meant, summary.n_rows), "optimizer": "adam"}
-    settings |= {word: asked[word] for word in _ALWAYS_HEEDED if word in asked}
+    settings = {**_SGD_FORMS[name].params(meant, summary.n_rows), "optimizer": "adam"}
+    settings |= {param: asked[param] for param in _ALWAYS_HEEDED if param in asked}
     tol = 1e-3 if own.get("early_stopping") else None
     settings |= {"batch_size": BATCH_SIZE, "max_iter": epochs, "tol": tol, **own}
     if "learning_rate" not in own:
         eta0 = float(own.get("eta0", ETA0 * _scale(settings["loss"], summary)))
         settings["learning_rate"] = Cosine(eta0=eta0, unit="step")
-    return _balanced(_told(model, name, settings, seed), summary)
+    return _balanced(_configured(model, name, settings, seed), summary)
 
 
-def _divided(name: str, words: Words) -> tuple[Words, Words]:
-    """Return the words of the estimator that was asked for, and those of the one in its place."""
+def _divided(name: str, params: Params) -> tuple[Params, Params]:
+    """Return the parameters of the estimator asked for, and those of the one in its place."""
     known = getattr(linear_model, MODELS[name].estimator)().get_params()
-    asked = {word: value for word, value in words.items() if word in known}
-    return asked, {word: value for word, value in words.items() if word not in known}
+    asked = {param: value for param, value in params.items() if param in known}
+    return asked, {param: value for param, value in params.items() if param not in known}
 
 
 def _heeded(name: str) -> list[str]:
     known = getattr(linear_model, MODELS[name].estimator)().get_params()
-    return [*_STAND_INS[name].means, *(word for word in _ALWAYS_HEEDED if word in known)]
+    return [*_SGD_FORMS[name].means, *(param for param in _ALWAYS_HEEDED if param in known)]
 
 
 def _has_log_link(loss: Any) -> bool:
@@ -259,7 +261,7 @@ def start_of(name: str, model: Any, summary: Summary) -> list[float] | None:
 
     Adam's steps are short. None stands for the estimator's own.
     """
-    if name not in _STAND_INS or summary.classes or not model.fit_intercept:
+    if name not in _SGD_FORMS or summary.classes or not model.fit_intercept:
         return None
     mean = float(summary.target.mean[0])
     if _has_log_link(model.loss):

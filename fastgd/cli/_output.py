@@ -133,7 +133,7 @@ def _failures(path: Path) -> Iterator[None]:
 
 
 class _Written(io.BufferedIOBase):
-    """A file whose failures are told of as that of ``path``, those of the block as they are."""
+    """A file whose failures are reported as those of ``path``, those of the block as they are."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self._path, self._file = path, file

@@ -1,4 +1,4 @@
-"""The words of the command line. It imports nothing heavy: help is quick."""
+"""The arguments of the command line. It imports nothing heavy: help is quick."""
 
 import argparse
 from pathlib import Path
@@ -50,7 +50,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser that repeats no control characters."""
 
     def error(self, message: str) -> NoReturn:
-        """Tell what is wrong with the words, and exit."""
+        """Say what is wrong with the arguments, and exit."""
         super().error(plain(message))
 
 
@@ -338,7 +338,7 @@ def _completion(commands: Any) -> None:
         commands,
         "completion",
         "_tools:completion",
-        "print a script by which a shell completes these words",
+        "print a script by which a shell completes these commands",
     )
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh", "fish"))
 

@@ -1,4 +1,4 @@
-"""How far a fit has come, for those who wait: a bar on a terminal, else a line now and then."""
+"""How far a fit has come, while one waits: a bar on a terminal, else a line now and then."""
 
 import sys
 import threading
@@ -13,7 +13,7 @@ PATIENCE = 20.0  # seconds of silence before the first line; each silence is twi
 
 
 class _Lines:
-    """A callback that remembers what there is to tell, and a clock that tells it."""
+    """A callback that remembers what there is to show, and a timer that shows it."""
 
     def __init__(self, model: Any, who: str) -> None:
         self._name, self._who = type(model).__name__, who
@@ -21,7 +21,7 @@ class _Lines:
         self._figures = ""
         self._pause = PATIENCE
         self._has_ended = threading.Event()
-        self._clock = threading.Thread(target=self._tell, daemon=True)
+        self._timer = threading.Thread(target=self._show, daemon=True)
 
     def __call__(self, view: Any) -> None:
         """Take in a pass over the rows."""
@@ -29,7 +29,7 @@ class _Lines:
         target = f", target {view.target + 1} of {view.n_targets}" if view.n_targets > 1 else ""
         self._figures = f"{target}, {view.n_passes:,} passes, objective {objective:.6g}"
 
-    def _tell(self) -> None:
+    def _show(self) -> None:
         while not self._has_ended.wait(self._pause):
             seconds = time.monotonic() - self._started
             note(f"{self._who}: fitting {self._name} for {seconds:.0f} s{self._figures}")
@@ -37,12 +37,12 @@ class _Lines:
 
     def begin(self) -> None:
         """Start the clock."""
-        self._clock.start()
+        self._timer.start()
 
     def end(self) -> None:
         """Stop it."""
         self._has_ended.set()
-        self._clock.join()
+        self._timer.join()
 
 
 @contextmanager
@@ -87,7 +87,7 @@ class _Rows:
 
 @contextmanager
 def rows_shown(model: Any, who: str, n_rows: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Show how far the fit in the block is; what is returned is to be told of rows as they come."""
+    """Show how far the fit in the block is; yield what takes the number of rows as they come."""
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         with shown(model, who, quiet=quiet):
             yield lambda _: None

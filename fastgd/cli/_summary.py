@@ -169,7 +169,7 @@ def _of_numbers(*, standardize: bool) -> Any:
 def _of_table(layout: Layout, summary: Summary, *, standardize: bool) -> ColumnTransformer:
     """Return the transformer of named columns.
 
-    It is told of columns by their places in the two rows, and finds them by their names in any
+    It is given columns by their places in the two rows, and finds them by their names in any
     frame: looked up by name, they would take a time that grows with the square of their number.
     """
     from pandas import DataFrame, concat

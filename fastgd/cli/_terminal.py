@@ -54,7 +54,7 @@ def _give_up(stream: IO[str], error: Exception) -> None:
 
 
 def note(text: str, *, quiet: bool = False) -> None:
-    """Print a note that is no result; where stderr fails, nobody can be told."""
+    """Print a note that is no result; where stderr fails, nothing can be shown."""
     if quiet or sys.stderr is None:
         return
     with suppress(OSError, ValueError):
@@ -113,9 +113,9 @@ def progress(what: str, total: int, unit: str = "row", *, quiet: bool = False) -
     """Return a progress bar on stderr; it does not show where that is no terminal."""
     from tqdm.auto import tqdm
 
-    words = {"unit": unit, "unit_scale": True, "leave": False}
+    options = {"unit": unit, "unit_scale": True, "leave": False}
     hidden = True if quiet else None  # None lets tqdm look what stderr is
-    return tqdm(desc=what, total=total, disable=hidden, **words)
+    return tqdm(desc=what, total=total, disable=hidden, **options)
 
 
 def counted(number: int, thing: str) -> str:

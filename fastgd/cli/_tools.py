@@ -27,7 +27,7 @@ def demo(args: argparse.Namespace) -> int:
 
 
 def completion(args: argparse.Namespace) -> int:
-    """Print what a shell needs to complete the words of the command."""
+    """Print what a shell needs to complete the command."""
     from fastgd.cli._parser import parser
 
     result(needed("shtab", "shell completion").complete(parser(), shell=args.shell))

@@ -81,8 +81,8 @@ class Session:
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
         self._model = MODELS[args.model]
-        self._words = _models.words_of(args.set)
-        if "warm_start" in self._words:
+        self._params = _models.params_of(args.set)
+        if "warm_start" in self._params:
             raise Misuse("--set warm_start: each training begins anew.")
         self._reader = open_reader(args.data, format_of(args))
         self.layout = self._layout()
@@ -117,14 +117,14 @@ class Session:
         """Return what is fitted to all rows at once; in chunks it depends on what they hold."""
         args = self._args
         if self._in_chunks:
-            _models.check_words_for_chunks(args.model, self._words)
+            _models.check_params_for_chunks(args.model, self._params)
             return None
         if args.epochs is not None and not self._is_sgd:
             raise Misuse(
                 f"--epochs: {args.model} finds its own end where all rows fit into memory. "
                 "Epochs are for sgd-classifier, sgd-regressor and one-class, and for --chunk-rows."
             )
-        return _models.estimator(args.model, self._words, args.seed)
+        return _models.estimator(args.model, self._params, args.seed)
 
     @property
     def _is_sgd(self) -> bool:
@@ -134,8 +134,8 @@ class Session:
         """Return the rows to train on, and those to measure by, if any."""
         feed = Feed(self._reader, self.layout, n_rows)
         wanted = self._args.validation
-        if wanted is None and self._in_chunks and self._words.get("early_stopping") is True:
-            wanted = float(self._words.get("validation_fraction", VALIDATION_FRACTION))
+        if wanted is None and self._in_chunks and self._params.get("early_stopping") is True:
+            wanted = float(self._params.get("validation_fraction", VALIDATION_FRACTION))
         if wanted is None:
             return feed, None
         if self._model.task == NOVELTY:
@@ -152,7 +152,7 @@ class Session:
     # -- the pass before the training ----------------------------------------------------------
 
     def look(self) -> None:
-        """Take the pass that learns columns and classes, and tell what was found."""
+        """Take the pass that learns columns and classes, and report what was found."""
         classifies = self._model.task == CLASSIFICATION
         self.summary = Summary(self._reader, self.layout, classifies=classifies)
         quiet = self._args.quiet or not self._in_chunks
@@ -202,7 +202,7 @@ class Session:
         if n_classes <= MANY_CLASSES and n_classes <= max(FEW_CLASSES, n_rows // 2):
             return
         name = "" if self.layout.target is None else f" {quoted(self.layout.target.name)}"
-        what = "whole numbers" if are_numbers else "words"
+        what = "whole numbers" if are_numbers else "params"
         advice = (
             f"It looks like an amount; that is predicted by {listed(_names_of(REGRESSION))}."
             if are_numbers
@@ -284,13 +284,13 @@ class Session:
         with shown(model, f"fastgd {self._args.command}", quiet=self._args.quiet):
             model = model.fit(X, **held) if y is None else model.fit(X, y, **held)
         passes = counted(int(np.max(model.n_iter_)), "epoch" if self._is_sgd else "pass")
-        self._told = f"{passes}, {time.perf_counter() - started:.1f} s"
+        self._configured = f"{passes}, {time.perf_counter() - started:.1f} s"
         return model
 
     def _fit_in_chunks(self) -> Any:
         name, args = self._args.model, self._args
-        epochs = args.epochs or (self._is_sgd and self._words.get("max_iter")) or EPOCHS
-        model = _models.chunk_learner(name, self._words, self._seed, epochs, self.summary)
+        epochs = args.epochs or (self._is_sgd and self._params.get("max_iter")) or EPOCHS
+        model = _models.chunk_learner(name, self._params, self._seed, epochs, self.summary)
         self._tell_of_chunks(model, epochs)
         classes = sorted(self.summary.classes) if self._model.task == CLASSIFICATION else None
         starts = (None, _models.start_of(name, model, self.summary))
@@ -301,7 +301,9 @@ class Session:
             if self._validation is not None and stops:
                 held = _Prepared(self._validation, self._prepared)
             model._fit_in_chunks(_Prepared(self._feed, self._prepared, told), classes, starts, held)
-        self._told = f"{counted(model.n_iter_, 'epoch')}, {time.perf_counter() - started:.1f} s"
+        self._configured = (
+            f"{counted(model.n_iter_, 'epoch')}, {time.perf_counter() - started:.1f} s"
+        )
         return model
 
     def _tell_of_chunks(self, model: Any, epochs: int) -> None:
@@ -315,13 +317,13 @@ class Session:
             quiet=self._args.quiet,
         )
 
-    # -- what is told and kept -----------------------------------------------------------------
+    # -- what is reported and kept -------------------------------------------------------------
 
     def report(self, pipeline: Pipeline) -> None:
         """Tell what was fitted, and how good it is."""
         if self._args.quiet:
             return
-        say(f"{type(self._estimator).__name__}: {self._told}")
+        say(f"{type(self._estimator).__name__}: {self._configured}")
         say(f"on the rows trained on: {_in_short(measure(pipeline, self._feed, self._model.task))}")
         if self._validation is not None:
             scores = measure(pipeline, self._validation, self._model.task)
@@ -352,13 +354,13 @@ class _Prepared:
         told: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.sizes, self.seeks = feed.sizes, feed.reader.seeks(feed.n_rows)
-        self._feed, self._prepared, self._told = feed, prepared, told
+        self._feed, self._prepared, self._configured = feed, prepared, told
 
     def read(self, numbers: Sequence[int]) -> Iterator[tuple[Any, NDArray[Any] | None]]:
-        """Yield X and y of the chunks of these numbers; tell how many rows were made use of."""
+        """Yield X and y of the chunks of these numbers; report how many rows were used."""
         for chunk in self._feed.read(numbers):
             yield self._prepared(chunk)
-            self._told(chunk.n_rows)
+            self._configured(chunk.n_rows)
 
 
 def quoted_label(label: object) -> str:

@@ -16,7 +16,7 @@ DEPARTURE = ["dep_delay", "air_time", "dep_time"]
 LATE = 15  # minutes
 
 Table = tuple[NDArray[Any], NDArray[Any], list[str]]
-WORDS: dict[str, Any] = {
+CONSTRAINTS: dict[str, Any] = {
     "data_home": "no_validation",
     "return_X_y": ["boolean"],
     "as_frame": ["boolean"],
@@ -71,8 +71,8 @@ def load_nycflights(
     """
     X, y, names = nycflights(task)
     classes = {"target_names": np.array(["on time", "late"])} if task == "classification" else {}
-    words = {"feature_names": names, "target_names": None, "DESCR": _FLIGHTS, **classes}
-    return bundled(X, y, words, return_X_y=return_X_y, as_frame=as_frame)
+    params = {"feature_names": names, "target_names": None, "DESCR": _FLIGHTS, **classes}
+    return bundled(X, y, params, return_X_y=return_X_y, as_frame=as_frame)
 
 
 _FLIGHTS = """\
@@ -134,9 +134,9 @@ def openml(name: str, version: int, *, is_number: bool = False, data_home: Any =
     return X, (y.astype(np.float64) if is_number else y), names
 
 
-def _fetch(name: str, version: int, words: dict[str, Any], *, is_number: bool = False) -> Any:
+def _fetch(name: str, version: int, params: dict[str, Any], *, is_number: bool = False) -> Any:
     """Return a set of openml.org as scikit-learn's loaders do."""
-    data_home = words.pop("data_home")
+    data_home = params.pop("data_home")
     try:
         X, y, names = openml(name, version, is_number=is_number, data_home=data_home)
     except ImportError as error:
@@ -154,10 +154,10 @@ def _fetch(name: str, version: int, words: dict[str, Any], *, is_number: bool = 
         classes, y = np.unique(y, return_inverse=True)
     source = f"{name}, version {version}, of openml.org"
     described = {"feature_names": names, "target_names": classes, "DESCR": source}
-    return bundled(X, y, described, **words)
+    return bundled(X, y, described, **params)
 
 
-@validate_params(WORDS, prefer_skip_nested_validation=True)
+@validate_params(CONSTRAINTS, prefer_skip_nested_validation=True)
 def fetch_adult(*, data_home: Any = None, return_X_y: bool = False, as_frame: bool = False) -> Any:
     """Fetch the adult census data, which tell who earns more than 50,000 dollars a year.
 
@@ -188,11 +188,11 @@ def fetch_adult(*, data_home: Any = None, return_X_y: bool = False, as_frame: bo
     ImportError
         If pandas is not installed.
     """
-    words = {"data_home": data_home, "return_X_y": return_X_y, "as_frame": as_frame}
-    return _fetch("adult", 2, words)
+    params = {"data_home": data_home, "return_X_y": return_X_y, "as_frame": as_frame}
+    return _fetch("adult", 2, params)
 
 
-@validate_params(WORDS, prefer_skip_nested_validation=True)
+@validate_params(CONSTRAINTS, prefer_skip_nested_validation=True)
 def fetch_diamonds(
     *, data_home: Any = None, return_X_y: bool = False, as_frame: bool = False
 ) -> Any:
@@ -225,11 +225,11 @@ def fetch_diamonds(
     ImportError
         If pandas is not installed.
     """
-    words = {"data_home": data_home, "return_X_y": return_X_y, "as_frame": as_frame}
-    return _fetch("diamonds", 1, words, is_number=True)
+    params = {"data_home": data_home, "return_X_y": return_X_y, "as_frame": as_frame}
+    return _fetch("diamonds", 1, params, is_number=True)
 
 
-@validate_params(WORDS, prefer_skip_nested_validation=True)
+@validate_params(CONSTRAINTS, prefer_skip_nested_validation=True)
 def fetch_letter(*, data_home: Any = None, return_X_y: bool = False, as_frame: bool = False) -> Any:
     """Fetch the letter recognition data.
 
@@ -260,11 +260,11 @@ def fetch_letter(*, data_home: Any = None, return_X_y: bool = False, as_frame: b
     ImportError
         If pandas is not installed.
     """
-    words = {"data_home": data_home, "return_X_y": return_X_y, "as_frame": as_frame}
-    return _fetch("letter", 1, words)
+    params = {"data_home": data_home, "return_X_y": return_X_y, "as_frame": as_frame}
+    return _fetch("letter", 1, params)
 
 
-@validate_params(WORDS, prefer_skip_nested_validation=True)
+@validate_params(CONSTRAINTS, prefer_skip_nested_validation=True)
 def fetch_mnist(*, data_home: Any = None, return_X_y: bool = False, as_frame: bool = False) -> Any:
     """Fetch the handwritten digits of MNIST.
 
@@ -295,11 +295,11 @@ def fetch_mnist(*, data_home: Any = None, return_X_y: bool = False, as_frame: bo
     ImportError
         If pandas is not installed.
     """
-    words = {"data_home": data_home, "return_X_y": return_X_y, "as_frame": as_frame}
-    return _fetch("mnist_784", 1, words)
+    params = {"data_home": data_home, "return_X_y": return_X_y, "as_frame": as_frame}
+    return _fetch("mnist_784", 1, params)
 
 
-@validate_params(WORDS, prefer_skip_nested_validation=True)
+@validate_params(CONSTRAINTS, prefer_skip_nested_validation=True)
 def fetch_shuttle(
     *, data_home: Any = None, return_X_y: bool = False, as_frame: bool = False
 ) -> Any:
@@ -332,5 +332,5 @@ def fetch_shuttle(
     ImportError
         If pandas is not installed.
     """
-    words = {"data_home": data_home, "return_X_y": return_X_y, "as_frame": as_frame}
-    return _fetch("shuttle", 1, words)
+    params = {"data_home": data_home, "return_X_y": return_X_y, "as_frame": as_frame}
+    return _fetch("shuttle", 1, params)

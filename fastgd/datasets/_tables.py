@@ -33,22 +33,22 @@ def encode(
 def bundled(
     X: NDArray[Any],
     y: NDArray[Any],
-    words: dict[str, Any],
+    about: dict[str, Any],
     *,
     return_X_y: bool,
     as_frame: bool,
 ) -> Any:
     """Return a data set as scikit-learn's loaders do.
 
-    ``words`` has ``feature_names``, ``target_names`` and ``DESCR``. The target is named "target".
+    ``about`` has ``feature_names``, ``target_names`` and ``DESCR``. The target is named "target".
     """
     frame, data, target = None, X, y
     if as_frame:
         import pandas as pd
 
-        data = pd.DataFrame(X, columns=words["feature_names"])
+        data = pd.DataFrame(X, columns=about["feature_names"])
         target = pd.Series(y, name="target")
         frame = data.assign(target=target)
     if return_X_y:
         return data, target
-    return Bunch(data=data, target=target, frame=frame, **words)
+    return Bunch(data=data, target=target, frame=frame, **about)

@@ -31,7 +31,7 @@ def to_sklearn(estimator: Any) -> Any:
     with a log link a ``PoissonRegressor``, and one under a loss that scikit-learn lacks a
     ``LinearRegression``. So tools that know scikit-learn's estimators (ONNX converters, SHAP, model
     cards) work. It may be fitted anew under the
-    words that both have, but not resumed.
+    parameters that both have, but not resumed.
 
     Parameters
     ----------
@@ -81,13 +81,14 @@ def _converted(estimator: Any) -> Any:
     if isinstance(estimator, SGDRegressor):
         return _regressor(estimator)
     if isinstance(estimator, SGDOneClassSVM):
-        return _filled(_with_words(linear_model.SGDOneClassSVM, estimator), estimator)
+        return _filled(_with_params(linear_model.SGDOneClassSVM, estimator), estimator)
     kind = getattr(linear_model, type(estimator).__name__, None)
     kind = kind or getattr(svm, type(estimator).__name__, linear_model.LogisticRegression)
-    twin = _filled(_with_words(kind, estimator), estimator)
-    if hasattr(twin, "_get_loss"):
-        twin._base_loss = twin._get_loss()  # the link by which generalised linear models predict
-    return twin
+    theirs = _filled(_with_params(kind, estimator), estimator)
+    if hasattr(theirs, "_get_loss"):
+        # the link by which generalised linear models predict
+        theirs._base_loss = theirs._get_loss()
+    return theirs
 
 
 def _classifier(estimator: SGDClassifier) -> Any:
@@ -101,13 +102,15 @@ def _classifier(estimator: SGDClassifier) -> Any:
 
 def _binary(estimator: SGDClassifier) -> linear_model.SGDClassifier:
     """Return scikit-learn's classifier, unfitted; focal loss has the sigmoid of log_loss."""
-    twin = _with_words(linear_model.SGDClassifier, estimator)
-    return twin.set_params(loss="log_loss") if isinstance(estimator._loss_tag(), Focal) else twin
+    theirs = _with_params(linear_model.SGDClassifier, estimator)
+    return (
+        theirs.set_params(loss="log_loss") if isinstance(estimator._loss_spec(), Focal) else theirs
+    )
 
 
 def _one_for_each_label(estimator: SGDClassifier) -> OneVsRestClassifier:
-    twin = OneVsRestClassifier(_binary(estimator))
-    twin.estimators_ = [
+    theirs = OneVsRestClassifier(_binary(estimator))
+    theirs.estimators_ = [
         _filled(
             _binary(estimator),
             estimator,
@@ -117,56 +120,56 @@ def _one_for_each_label(estimator: SGDClassifier) -> OneVsRestClassifier:
         )
         for k in range(estimator.coef_.shape[0])
     ]
-    twin.label_binarizer_ = LabelBinarizer(sparse_output=True)
-    twin.label_binarizer_.fit(np.eye(estimator.classes_.shape[0], dtype=int))
-    return twin
+    theirs.label_binarizer_ = LabelBinarizer(sparse_output=True)
+    theirs.label_binarizer_.fit(np.eye(estimator.classes_.shape[0], dtype=int))
+    return theirs
 
 
 def _regressor(estimator: SGDRegressor) -> Any:
-    is_log = link_of(estimator._loss_tag()) == LOG
+    is_log = link_of(estimator._loss_spec()) == LOG
     if is_log and estimator.coef_.ndim == 2:
         return _one_for_each_target(estimator)
     if is_log:
         return _log_linear(estimator, estimator.coef_.copy(), float(estimator.intercept_[0]))
     known = linear_model.SGDRegressor.loss_functions
     if estimator.coef_.ndim == 1 and isinstance(estimator.loss, str) and estimator.loss in known:
-        return _filled(_with_words(linear_model.SGDRegressor, estimator), estimator)
+        return _filled(_with_params(linear_model.SGDRegressor, estimator), estimator)
     return _filled(linear_model.LinearRegression(), estimator)
 
 
 def _one_for_each_target(estimator: SGDRegressor) -> MultiOutputRegressor:
-    twin = MultiOutputRegressor(linear_model.PoissonRegressor())
-    twin.estimators_ = [
+    theirs = MultiOutputRegressor(linear_model.PoissonRegressor())
+    theirs.estimators_ = [
         _log_linear(estimator, coef.copy(), float(intercept))
         for coef, intercept in zip(estimator.coef_, estimator.intercept_, strict=True)
     ]
-    return twin
+    return theirs
 
 
 def _log_linear(estimator: SGDRegressor, coef: Any, intercept: float) -> Any:
-    twin = linear_model.PoissonRegressor()
-    twin._base_loss = twin._get_loss()
-    return _filled(twin, estimator, coef_=coef, intercept_=intercept)
+    theirs = linear_model.PoissonRegressor()
+    theirs._base_loss = theirs._get_loss()
+    return _filled(theirs, estimator, coef_=coef, intercept_=intercept)
 
 
-def _with_words(kind: type, estimator: Any) -> BaseEstimator:
-    """Return an unfitted estimator with the words that both have, if it knows their values."""
-    twin = kind()
+def _with_params(kind: type, estimator: Any) -> BaseEstimator:
+    """Return an unfitted estimator with the parameters that both have, where it allows them."""
+    theirs = kind()
     own = estimator.get_params(deep=False)
-    for name in twin.get_params(deep=False).keys() & own.keys():
-        before = getattr(twin, name)
-        twin.set_params(**{name: own[name]})
+    for name in theirs.get_params(deep=False).keys() & own.keys():
+        before = getattr(theirs, name)
+        theirs.set_params(**{name: own[name]})
         try:
-            twin._validate_params()
+            theirs._validate_params()
         except ValueError:  # a loss, solver or schedule of ours alone
-            twin.set_params(**{name: before})
-    return twin
+            theirs.set_params(**{name: before})
+    return theirs
 
 
-def _filled(twin: Any, estimator: Any, **instead: Any) -> Any:
+def _filled(theirs: Any, estimator: Any, **instead: Any) -> Any:
     """Return an estimator with the fitted attributes of another, or with others in their place."""
     for name in CARRIED:
         value = instead.get(name, getattr(estimator, name, None))
         if value is not None:
-            setattr(twin, name, value.copy() if isinstance(value, np.ndarray) else value)
-    return twin
+            setattr(theirs, name, value.copy() if isinstance(value, np.ndarray) else value)
+    return theirs

@@ -16,7 +16,7 @@ from fastgd.kernels.losses import Gamma, Poisson, SquaredError, Tweedie
 from fastgd.linear_model._regression import SolvedRegressor
 from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
 
-WORDS = SolvedModel._parameter_constraints
+CONSTRAINTS = SolvedModel._parameter_constraints
 
 
 class _GLM(SolvedRegressor, ABC):
@@ -27,10 +27,10 @@ class _GLM(SolvedRegressor, ABC):
         "fit_intercept": ["boolean"],
         "solver": solver_names("lbfgs", "newton-cholesky"),
         "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": WORDS["tol"],
+        "tol": CONSTRAINTS["tol"],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
-        "callbacks": WORDS["callbacks"],
+        "callbacks": CONSTRAINTS["callbacks"],
     }
 
     def __init__(

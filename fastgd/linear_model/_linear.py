@@ -19,8 +19,8 @@ from fastgd.linear_model._parameters import check_elastic_net, check_ridge_solve
 from fastgd.linear_model._regression import Penalty, SolvedRegressor
 from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
 
-WORDS = SolvedModel._parameter_constraints
-SHARED = {name: WORDS[name] for name in ("tol", "fit_intercept", "verbose", "callbacks")}
+CONSTRAINTS = SolvedModel._parameter_constraints
+SHARED = {name: CONSTRAINTS[name] for name in ("tol", "fit_intercept", "verbose", "callbacks")}
 
 
 class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor, ABC):
@@ -95,8 +95,8 @@ class LinearRegression(_SquaredErrorModel):
         "copy_X": ["boolean"],
         "n_jobs": [None, Integral],
         "positive": ["boolean"],
-        "solver": WORDS["solver"],
-        "max_iter": WORDS["max_iter"],
+        "solver": CONSTRAINTS["solver"],
+        "max_iter": CONSTRAINTS["max_iter"],
     }
 
     def __init__(
@@ -329,7 +329,7 @@ class ElasticNet(_SquaredErrorModel):
         "positive": ["boolean"],
         "random_state": ["random_state"],
         "selection": [StrOptions({"cyclic", "random"})],
-        "solver": WORDS["solver"],
+        "solver": CONSTRAINTS["solver"],
     }
 
     def __init__(

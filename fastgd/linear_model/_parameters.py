@@ -105,7 +105,7 @@ def _check_logistic_solver(solver: str, penalty: str | None, *, is_dual: bool) -
 
 
 def check_number_of_classes(solver: str, n_classes: int) -> None:
-    """Refuse more than two classes for liblinear, whose answer would be one-vs-rest."""
+    """Refuse more than two classes for liblinear, which would fit one-vs-rest."""
     if solver == "liblinear" and n_classes > 2:
         raise ValueError(
             "The 'liblinear' solver does not support multiclass classification (n_classes >= 3), "

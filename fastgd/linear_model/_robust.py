@@ -19,7 +19,7 @@ from fastgd.linear_model._parameters import check_quantile_solver
 from fastgd.linear_model._regression import SolvedRegressor
 from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
 
-WORDS = SolvedModel._parameter_constraints
+CONSTRAINTS = SolvedModel._parameter_constraints
 
 
 class HuberRegressor(SolvedRegressor):
@@ -84,8 +84,8 @@ class HuberRegressor(SolvedRegressor):
         "warm_start": ["boolean"],
         "fit_intercept": ["boolean"],
         "tol": [NON_NEGATIVE],
-        "verbose": WORDS["verbose"],
-        "callbacks": WORDS["callbacks"],
+        "verbose": CONSTRAINTS["verbose"],
+        "callbacks": CONSTRAINTS["callbacks"],
     }
 
     def __init__(
@@ -140,7 +140,7 @@ class HuberRegressor(SolvedRegressor):
                 model.scale_ = state.scale if isinstance(state, HuberStart) else LEAST_SCALE
 
             watch.begin_solving(Given(X, y, sample_weight), write)
-            solution, scale = in_units(huber_with_scale, task, self._effort(), start)
+            solution, scale = in_units(huber_with_scale, task, self._options(), start)
             if task.loss.epsilon > 1.0:  # else the scale vanishes, and with it the loss's quadratic
                 solution = huber_as_stored(task, solution, scale, float(self.tol))
             state = HuberStart(solution.state, scale)
@@ -211,9 +211,9 @@ class QuantileRegressor(SolvedRegressor):
         ),
         "solver_options": [dict, None],
         "tol": [NON_NEGATIVE],
-        "max_iter": WORDS["max_iter"],
-        "verbose": WORDS["verbose"],
-        "callbacks": WORDS["callbacks"],
+        "max_iter": CONSTRAINTS["max_iter"],
+        "verbose": CONSTRAINTS["verbose"],
+        "callbacks": CONSTRAINTS["callbacks"],
     }
 
     def __init__(

@@ -99,8 +99,8 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
     optimizer : str or object, default="sgd"
         "sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "amsgrad", "adamw",
         "nadam", "adamax", "lion", "ftrl"; objects from ``fastgd.optimizers`` have parameters of
-        their own. On sparse rows, Adam and its kin leave the coefficient of a feature that is
-        absent from a batch as it is, unless they are told ``lazy=False``; the others do what they
+        their own. On sparse rows, Adam and similar ones leave the coefficient of a feature that is
+        absent from a batch as it is, unless given ``lazy=False``; the others do what they
         do on dense rows.
     multi_class : {"auto", "ovr", "multinomial"}, default="auto"
         More than two classes: "multinomial" is a softmax, "ovr" one binary problem for each class,
@@ -410,7 +410,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
             )
 
     def _targets(self) -> Classes:
-        loss = self._loss_tag()
+        loss = self._loss_spec()
         kind: type[Classes] = OneVsRest
         if self._is_multilabel:
             kind = Multilabel
@@ -420,12 +420,12 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
             kind = Multiclass
         return kind(loss, self.classes_, self.class_weight)
 
-    def _loss_tag(self) -> Any:
+    def _loss_spec(self) -> Any:
         """Return the loss, by the number of classes: the softmax is log_loss's for many."""
-        tag = resolve.loss(self.loss, self.epsilon)
-        if link_of(tag) == LOG:
+        spec = resolve.loss(self.loss, self.epsilon)
+        if link_of(spec) == LOG:
             raise ValueError(f"loss={self.loss!r} is for regression only: it predicts e^raw.")
-        is_softmax, is_log = kind_of(tag) == MULTINOMIAL, isinstance(tag, LogLoss)
+        is_softmax, is_log = kind_of(spec) == MULTINOMIAL, isinstance(spec, LogLoss)
         if self.multi_class == "multinomial" and not (is_log or is_softmax):
             raise ValueError(
                 f"multi_class='multinomial' is the softmax and goes with loss='log_loss'; got "
@@ -439,7 +439,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
             )
         if many and is_log and self.multi_class != "ovr":
             return Softmax()
-        return tag
+        return spec
 
     # -- predictions ------------------------------------------------------------------------------
 
@@ -540,5 +540,5 @@ def _dense(y: Any) -> NDArray[Any]:
 
 def _is_probabilistic(loss: Any) -> bool:
     """Tell whether a loss, by name or object, says what probability a raw prediction stands for."""
-    tag = LOSSES.get(loss) if isinstance(loss, str) else loss
-    return has(tag, "probability")
+    spec = LOSSES.get(loss) if isinstance(loss, str) else loss
+    return has(spec, "probability")

@@ -80,7 +80,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
     _intercept_name = "offset_"
     _intercept_at_start = 1.0  # of the kernels, which know 1 - offset
 
-    # words of the other stochastic estimators that have no meaning here
+    # parameters of the other stochastic estimators that have no meaning here
     loss, early_stopping, n_iter_no_change = "hinge", False, 5
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -217,7 +217,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
     def _targets(self) -> targets.OneClass:
         return targets.OneClass(OneClass(self.nu), None)
 
-    def _penalty_tag(self) -> ElasticNet:
+    def _penalty_spec(self) -> ElasticNet:
         return ElasticNet(0.0, self.nu)
 
     def _intercept(self) -> Any:

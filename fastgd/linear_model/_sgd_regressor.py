@@ -13,7 +13,7 @@ from fastgd._parameters import resolve
 from fastgd.base import BaseSGD, SupervisedSGD, Validation
 from fastgd.kernels.losses import LOSSES, REGRESSION, kind_of
 
-LOSSES_OF_NUMBERS = {name for name, tag in LOSSES.items() if type(tag).kind == REGRESSION}
+LOSSES_OF_NUMBERS = {name for name, spec in LOSSES.items() if type(spec).kind == REGRESSION}
 
 
 class SGDRegressor(RegressorMixin, SupervisedSGD):
@@ -266,8 +266,8 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
     # -- targets ----------------------------------------------------------------------------------
 
     def _check_X_y(self, X: Any, y: Any, *, first: bool, dtype: Any) -> tuple[Any, Any]:
-        words = {"y_numeric": True, "multi_output": True}
-        X, y = check_X_y(self, X, y, reset=first, dtype=dtype, **words)
+        params = {"y_numeric": True, "multi_output": True}
+        X, y = check_X_y(self, X, y, reset=first, dtype=dtype, **params)
         return X, column_or_1d(y, warn=True) if y.shape[1:] == (1,) else y
 
     def _check_y_val(self, y: Any) -> NDArray[Any]:
@@ -278,13 +278,13 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
         self._n_targets = y.shape[1] if y.ndim == 2 else None
 
     def _targets(self) -> Regression:
-        return Regression(self._loss_tag(), self._n_targets)
+        return Regression(self._loss_spec(), self._n_targets)
 
-    def _loss_tag(self) -> Any:
-        tag = resolve.loss(self.loss, self.epsilon)
-        if kind_of(tag) != REGRESSION:
+    def _loss_spec(self) -> Any:
+        spec = resolve.loss(self.loss, self.epsilon)
+        if kind_of(spec) != REGRESSION:
             raise ValueError(f"loss={self.loss!r} is for classes; SGDRegressor has numbers as y.")
-        return tag
+        return spec
 
     # -- predictions ------------------------------------------------------------------------------
 

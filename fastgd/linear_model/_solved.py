@@ -1,4 +1,4 @@
-"""What the estimators without a learning rate share: their words, and the way to a solver."""
+"""What the estimators without a learning rate share: their parameters, and the way to a solver."""
 
 import math
 import os
@@ -28,7 +28,7 @@ from fastgd._parameters.checked_once import CheckedOnce
 from fastgd._runtime.threads import in_threads, one_blas_thread
 from fastgd._solvers._auto import SOLVERS, Answer, solve
 from fastgd._solvers._problem import objective_of
-from fastgd._solvers._task import Effort, Solution, State, Task
+from fastgd._solvers._task import Options, Solution, State, Task
 
 FLOATS = [np.float64, np.float32]
 MAX_SEED = np.iinfo(np.int32).max
@@ -39,9 +39,9 @@ NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 
 
 def solver_names(*foreign: str) -> list[Any]:
-    """Return what ``solver`` may be: ours, and the names that its twin in scikit-learn has.
+    """Return what ``solver`` may be: ours, and the names that the estimator in scikit-learn has.
 
-    Those mean "auto"; ``solver_`` tells what was chosen.
+    Those mean "auto"; ``solver_`` says what was chosen.
     """
     return [StrOptions({"auto", *SOLVERS, *foreign})]
 
@@ -96,19 +96,19 @@ class SolvedModel(CallbackSupport, CheckedOnce):
 
         A task is made when its turn comes, so that not all of their targets exist at once.
         """
-        efforts = [self._effort() for _ in tasks]  # seeds are drawn in order
+        options_of_outputs = [self._options() for _ in tasks]  # seeds are drawn in order
 
-        def solved(task: Callable[[], Task], start: Any, effort: Effort) -> Answer:
-            return self._solve(task(), start, effort)
+        def solved(task: Callable[[], Task], start: Any, options: Options) -> Answer:
+            return self._solve(task(), start, options)
 
         with one_blas_thread():  # once for all: one task must not free it while another runs
-            # who is told of passes is told of one task after the other
+            # observers are notified of one task after the other
             if self._watch.is_watching or math.prod(self._watch.given.X.shape) <= SMALL:
-                return list(map(solved, tasks, starts, efforts))
-            return in_threads(solved, tasks, starts, efforts)
+                return list(map(solved, tasks, starts, options_of_outputs))
+            return in_threads(solved, tasks, starts, options_of_outputs)
 
-    def _solve(self, task: Task, start: Any = None, effort: Effort | None = None) -> Answer:
-        """Ask the solver that the words name."""
+    def _solve(self, task: Task, start: Any = None, options: Options | None = None) -> Answer:
+        """Ask the solver that the parameters name."""
         asked = getattr(self, "solver", "auto")
         name = asked if asked in SOLVERS else "auto"
         if getattr(self, "warm_start", False):
@@ -116,16 +116,16 @@ class SolvedModel(CallbackSupport, CheckedOnce):
             before, self._targets = getattr(self, "_targets", None), _fingerprint(task)
             if hasattr(start, "dual") and before != self._targets:
                 start = None
-        answer = solve(task, self._effort() if effort is None else effort, name, start)
+        answer = solve(task, self._options() if options is None else options, name, start)
         solution = self._watch.finished(answer.solution)
         if solution is not answer.solution:  # what a callback kept; SDCA's passes know estimates
             objective = objective_of(task, solution.coef, solution.intercept)
             solution = solution._replace(objective=objective)
         return answer._replace(solution=solution, is_penalised=task.l1 > 0.0 or task.l2 > 0.0)
 
-    def _effort(self) -> Effort:
+    def _options(self) -> Options:
         most = 1000 if self.max_iter is None else int(self.max_iter)
-        return Effort(float(self.tol), most, self._seed(), self._watch)
+        return Options(float(self.tol), most, self._seed(), self._watch)
 
     def _seed(self) -> int:
         """Return a seed; None means a fixed one, so that the same data give the same model."""
@@ -182,13 +182,14 @@ class SolvedModel(CallbackSupport, CheckedOnce):
         """Warn where a fit is not known to be within ``tol``, and say what to do."""
         found = [answer.solution for answer in answers]
         n_passes, watch = sum(solution.n_iter for solution in found), self._watch
-        if watch.warn_if_interrupted(f"after {n_passes} passes", 6) or watch.was_told:
+        if watch.warn_if_interrupted(f"after {n_passes} passes", 6) or watch.was_notified:
             return
         unfinished = [answer for answer in answers if not answer.solution.converged]
         if not unfinished:
             return
         worst = max(
-            unfinished, key=lambda a: a.solution.left / max(abs(a.solution.objective), TINY)
+            unfinished,
+            key=lambda a: a.solution.suboptimality / max(abs(a.solution.objective), TINY),
         )
         message = f"{type(self).__name__} {self._reason(worst)}"
         warnings.warn(message, ConvergenceWarning, stacklevel=_level_of_the_user())
@@ -197,8 +198,8 @@ class SolvedModel(CallbackSupport, CheckedOnce):
         """Say how far an unfinished fit may be from its optimum, why it ended, and what helps."""
         solution = answer.solution
         most = 1000 if self.max_iter is None else int(self.max_iter)
-        far = f"may be {solution.left:.1e} above the optimum"
-        if not np.isfinite(solution.left):
+        far = f"may be {solution.suboptimality:.1e} above the optimum"
+        if not np.isfinite(solution.suboptimality):
             far = "is at an unknown distance from the optimum"
         text = (
             f"stopped after {solution.n_iter} passes over the data (max_iter={most}). Its "
@@ -220,7 +221,7 @@ class SolvedModel(CallbackSupport, CheckedOnce):
 
     def _raw(self, X: Any) -> NDArray[Any]:
         """Return X @ coef.T + intercept."""
-        if "coef_" not in vars(self):  # scikit-learn's own way to tell takes as long as to predict
+        if "coef_" not in vars(self):  # scikit-learn's own check takes as long as to predict
             check_is_fitted(self)
         if not is_plain(self, X, "numeric", reset=False):
             X = validate_data(self, X, accept_sparse=["csr", "csc", "coo"], reset=False)
@@ -241,7 +242,7 @@ class SolvedModel(CallbackSupport, CheckedOnce):
 
 
 def _fingerprint(task: Task) -> tuple[str, int, int, int]:
-    """Return what tells one task's targets from another's."""
+    """Return what distinguishes one task's targets from another's."""
     y = np.ascontiguousarray(task.y)
     return type(task.loss).__name__, task.n_outputs, y.shape[0], zlib.crc32(y.data)
 

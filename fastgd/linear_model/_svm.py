@@ -24,10 +24,10 @@ from fastgd.linear_model._parameters import check_dual
 from fastgd.linear_model._regression import SolvedRegressor
 from fastgd.linear_model._solved import FLOATS, SolvedModel
 
-WORDS = SolvedModel._parameter_constraints
+CONSTRAINTS = SolvedModel._parameter_constraints
 SHARED: dict[str, list[Any]] = {
     **{
-        name: WORDS[name]
+        name: CONSTRAINTS[name]
         for name in ("tol", "fit_intercept", "solver", "random_state", "verbose", "callbacks")
     },
     "C": [Interval(Real, 0.0, None, closed="neither")],
@@ -57,10 +57,10 @@ class _WithPenalisedIntercept(SolvedModel):
             return coef, 0.0
         return coef[..., :-1], self.intercept_scaling * coef[..., -1]
 
-    def _penalty(self, mass: float, word: str = "l2") -> tuple[float, float]:
+    def _penalty(self, mass: float, kind: str = "l2") -> tuple[float, float]:
         """Return (l1, l2) of the mean loss."""
         strength = inverse_strength(float(self.C), mass)
-        return (strength, 0.0) if word == "l1" else (0.0, strength)
+        return (strength, 0.0) if kind == "l1" else (0.0, strength)
 
 
 class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):

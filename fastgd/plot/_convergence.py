@@ -144,7 +144,7 @@ class ConvergenceDisplay:
         y : array-like of shape (n_samples,)
         against : {"passes", "seconds"}, default="passes"
         best : float, default=None
-            What is subtracted; None is the lowest objective that was met.
+            What is subtracted; None is the lowest objective that was seen.
         objective : callable, default=None
             From a fitted estimator to the objective, for estimators that are not fastgd's.
         ax : matplotlib Axes, default=None
@@ -174,7 +174,7 @@ class ConvergenceDisplay:
         ----------
         history : dict of str to list of float
             As in ``history_``: its "true_objective" where it has one, else its "objective", which
-            stochastic estimators meet while they move. Solvers note no "seconds".
+            stochastic estimators evaluate while they train. Solvers note no "seconds".
         name : str, default="objective"
             The curve's.
         **kwargs : dict
@@ -283,8 +283,8 @@ def _trace_of_budgets(
     if objective is None:
         if not isinstance(model, SolvedModel):
             raise ValueError(
-                f"{type(model).__name__} does not tell its objective: pass objective=, a callable "
-                "that takes the fitted estimator."
+                f"{type(model).__name__} does not report its objective: pass objective=, a "
+                "callable that takes the fitted estimator."
             )
         objective = _own_objective
     n_passes = int(np.max(clone(model).fit(X, y).n_iter_))

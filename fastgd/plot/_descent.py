@@ -57,10 +57,10 @@ ndarray of shape (n_second, n_first))
     >>> from fastgd import SGDRegressor
     >>> from fastgd.plot import DescentPathDisplay
     >>> X = load_iris().data
-    >>> words = {"batch_size": "full", "learning_rate": "constant", "alpha": 0.0}
+    >>> params = {"batch_size": "full", "learning_rate": "constant", "alpha": 0.0}
     >>> models = {
-    ...     "sgd": SGDRegressor(eta0=0.05, **words),
-    ...     "Adam": SGDRegressor(eta0=0.2, optimizer="adam", **words),
+    ...     "sgd": SGDRegressor(eta0=0.05, **params),
+    ...     "Adam": SGDRegressor(eta0=0.2, optimizer="adam", **params),
     ... }
     >>> display = DescentPathDisplay.from_estimators(
     ...     models, X[:, 2:3], X[:, 3], start=(-1.0, 2.0)
@@ -172,7 +172,7 @@ ndarray of shape (n_second, n_first))
             paths[name] = _path(model, rows, y, start, n_epochs)
             problems.append(_Problem(model, rows, y))
         for name, problem in zip(paths, problems, strict=True):
-            if problem.words != problems[0].words or not np.array_equal(problem.X, problems[0].X):
+            if problem.params != problems[0].params or not np.array_equal(problem.X, problems[0].X):
                 raise ValueError(
                     f"{name} does not minimise the same objective as {next(iter(paths))}: data, "
                     "loss, penalty, class_weight and fit_intercept must agree."
@@ -249,8 +249,8 @@ class _Problem:
         self.y = np.asarray(data.y, np.float64)
         weight = data.weight if data.weight.shape[0] > 0 else np.ones(self.y.shape[0])
         self.weight = weight.astype(np.float64) / (data.unit * weight.shape[0])
-        self.loss, self.penalty = targets.loss, model._penalty_tag()
-        self.words = repr((self.loss, self.penalty, bool(model.fit_intercept), weight.tolist()))
+        self.loss, self.penalty = targets.loss, model._penalty_spec()
+        self.params = repr((self.loss, self.penalty, bool(model.fit_intercept), weight.tolist()))
 
     def values(
         self, first: NDArray[np.float64], second: NDArray[np.float64]
@@ -270,7 +270,7 @@ class _Problem:
     def minimum(self, ends: list[NDArray[np.float64]]) -> tuple[float, float] | None:
         """Return where the objective is lowest, from the best of some points; None if unknown."""
         if hasattr(type(self.penalty), "project") or getattr(self.penalty, "joint", False):
-            return None  # the surface does not know limits, nor what ties coefficients together
+            return None  # the surface has no limits, and nothing that couples coefficients
 
         def objective(w: NDArray[np.float64]) -> float:
             return float(self.values(w[:1], w[1:])[0, 0])
@@ -279,10 +279,10 @@ class _Problem:
             finite = [end for end in ends if np.isfinite(objective(end))]
         if not finite:
             return None
-        words = {"xatol": 1e-6, "fatol": 1e-12, "maxiter": 2000, "maxfev": 2000}
+        params = {"xatol": 1e-6, "fatol": 1e-12, "maxiter": 2000, "maxfev": 2000}
         with np.errstate(over="ignore", invalid="ignore"):
             found = minimize(
-                objective, min(finite, key=objective), method="Nelder-Mead", options=words
+                objective, min(finite, key=objective), method="Nelder-Mead", options=params
             )
         return (float(found.x[0]), float(found.x[1])) if found.success else None
 

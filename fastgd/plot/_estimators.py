@@ -97,7 +97,7 @@ def transformed(estimator: Any, X: Any, y: Any) -> tuple[Any, Any, Any]:
     """
     _check_is_estimator(estimator)
     model = clone(final_of(estimator))
-    model.set_params(**{word: QUIET[word] for word in QUIET.keys() & model.get_params().keys()})
+    model.set_params(**{name: QUIET[name] for name in QUIET.keys() & model.get_params().keys()})
     steps = clone(estimator[:-1]) if isinstance(estimator, Pipeline) else None
     if not steps:
         return model, X, None

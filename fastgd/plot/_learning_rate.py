@@ -1,4 +1,4 @@
-"""LearningRateDisplay: the range test, which tells what learning rates a model bears."""
+"""LearningRateDisplay: the range test, which shows what learning rates a model bears."""
 
 import math
 import warnings
@@ -51,7 +51,7 @@ class LearningRateDisplay:
     rates : array-like of shape (n_rates,)
         Rising.
     losses : array-like of shape (n_rates,)
-        The objective of the rows that were met at each rate, before their steps.
+        The objective of the rows of each rate, before their steps.
     estimator_name : str, default=None
         The curve's name.
 
@@ -132,7 +132,7 @@ class LearningRateDisplay:
         start, stop : float, default=1e-6 and 10.0
             The first rate and the last; the test ends earlier where the loss explodes.
         n_rates : int, default=100
-            How many rates, at equal ratios. At each the clone meets 256 rows, or as many as fill
+            How many rates, at equal ratios. At each the clone is given 256 rows, or as many as fill
             whole batches.
         random_state : int, RandomState instance or None, default=0
             Seeds the order of the rows.
@@ -200,7 +200,7 @@ class LearningRateDisplay:
 
     def _finish(self) -> None:
         ax = self.ax_
-        ax.set(xscale="log", xlabel="learning rate", ylabel="objective of the rows met")
+        ax.set(xscale="log", xlabel="learning rate", ylabel="objective of the rows")
         if (self.losses > 0.0).all() and self.losses[0] > WIDE * self.smoothed_.min():
             ax.set_yscale("log")
             plain_ticks(ax.yaxis, minor=True)
@@ -269,12 +269,12 @@ def _ramp(
     return np.array(losses)
 
 
-def _loss_of_step(model: BaseSGD, rows: tuple[Any, ...], words: dict[str, Any]) -> float:
-    """Train on some rows; return the objective that they met, inf where it explodes."""
+def _loss_of_step(model: BaseSGD, rows: tuple[Any, ...], params: dict[str, Any]) -> float:
+    """Train on some rows; return their objective, inf where it explodes."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)  # of an objective that rose
         try:
-            model.partial_fit(*rows, **words)
+            model.partial_fit(*rows, **params)
         except (Diverged, ConvergenceWarning):
             return math.inf
     return model.history_["objective"][-1]
@@ -285,9 +285,9 @@ def _has_exploded(loss: float, losses: list[float]) -> bool:
 
 
 def _make_ready(model: BaseSGD, y: Any) -> dict[str, Any]:
-    """Set the words that a ramp needs; return what the first call of ``partial_fit`` needs."""
-    words = {"learning_rate": "constant", "on_divergence": "raise", "average": False}
-    model.set_params(**words, monitor=False)
+    """Set the parameters that a ramp needs; return what the first call of ``partial_fit`` needs."""
+    params = {"learning_rate": "constant", "on_divergence": "raise", "average": False}
+    model.set_params(**params, monitor=False)
     if "early_stopping" in model.get_params():
         model.set_params(early_stopping=False)
     if not is_classifier(model):

@@ -20,7 +20,7 @@ History = Mapping[str, list[float]]
 FIRST_OF = ("objective", "loss_estimate")
 SCORE = "validation_score"
 WIDE = 10.0  # values that differ by so much are read on a log axis
-TWIN = "validation score of fastgd"
+SECOND_AXIS = "validation score of fastgd"
 
 
 class LossCurveDisplay:
@@ -220,7 +220,7 @@ class LossCurveDisplay:
         before = len(curves_of(self.ax_))
         self.lines_: list[Any] = []
         self.score_lines_: list[Any] = []
-        self.score_ax_ = _twin_of(self.ax_)
+        self.score_ax_ = _second_axis_of(self.ax_)
         for number, (name, (_, values)) in enumerate(self._curves.items(), start=before):
             style = {**style_of(number), "label": name, **kwargs}
             self.lines_ += self.ax_.plot(np.arange(1, len(values) + 1), values, **style)
@@ -235,7 +235,7 @@ class LossCurveDisplay:
             return
         if self.score_ax_ is None:
             self.score_ax_ = self.ax_.twinx()
-            self.score_ax_.set_label(TWIN)
+            self.score_ax_.set_label(SECOND_AXIS)
             self.score_ax_.set_ylabel("validation score")
             self.score_ax_.spines["top"].set_visible(False)
         style = {"color": color, "linestyle": ":", "marker": "o", "markersize": 3.2}
@@ -262,10 +262,10 @@ class LossCurveDisplay:
         legend(ax, [*handles, *scores], above=len(scores) > 0, n_columns=n_columns)
 
 
-def _twin_of(ax: Any) -> Any:
+def _second_axis_of(ax: Any) -> Any:
     """Return the axis of scores that an earlier curve on these axes has made; None without one."""
     for other in ax.figure.axes:
-        if other.get_label() == TWIN and other.get_shared_x_axes().joined(ax, other):
+        if other.get_label() == SECOND_AXIS and other.get_shared_x_axes().joined(ax, other):
             return other
     return None
 

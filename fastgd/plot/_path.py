@@ -277,10 +277,10 @@ def _checked_strengths(strengths: ArrayLike) -> NDArray[np.float64]:
 
 
 def _strength_name(model: Any) -> str:
-    words = model.get_params()
+    params = model.get_params()
     if isinstance(model, BaseSGD | SolvedModel):
         for name in NAMES_OF_STRENGTH:
-            if name in words:
+            if name in params:
                 return name
     raise TypeError(f"{type(model).__name__} has no penalty whose strength is alpha or C.")
 
@@ -307,10 +307,10 @@ def _default(
 
 def _share_of_l1(model: Any) -> float:
     """Return how much of the penalty is l1."""
-    words = model.get_params()
-    if words.get("penalty", "elasticnet") == "l1":
+    params = model.get_params()
+    if params.get("penalty", "elasticnet") == "l1":
         return 1.0
-    if words.get("penalty", "elasticnet") != "elasticnet":
+    if params.get("penalty", "elasticnet") != "elasticnet":
         return 0.0
     return float(getattr(model, "l1_ratio", None) or 0.0)
 

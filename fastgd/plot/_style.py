@@ -82,7 +82,7 @@ def legend(ax: Any, handles: list[Any], *, above: bool = False, n_columns: int =
 
 
 def tidy(ax: Any) -> None:
-    """Take away what tells nothing, and add a grid that does not distract."""
+    """Take away what says nothing, and add a grid that does not distract."""
     ax.spines["top"].set_visible(False)
     ax.grid(visible=True, color="0.92")
     ax.set_axisbelow(True)

@@ -30,8 +30,8 @@ def _lend_loss(ours: type, theirs: Any) -> None:
     """Give a generalised linear model the loss object from which the tests make their data."""
 
     def get_loss(self: Any) -> Any:
-        words = {name: getattr(self, name) for name in ("power", "link") if hasattr(self, name)}
-        return theirs(**words)._get_loss()
+        kwargs = {name: getattr(self, name) for name in ("power", "link") if hasattr(self, name)}
+        return theirs(**kwargs)._get_loss()
 
     ours._get_loss = get_loss  # type: ignore[attr-defined]
 
@@ -47,7 +47,7 @@ _used: set[str] = set()
 
 
 def _watch(base: type) -> None:
-    """Note which of our estimators a test makes, or checks the words of, as each fit does."""
+    """Note which of our estimators a test makes, or checks the parameters of, as each fit does."""
     checked = base._validate_params  # type: ignore[attr-defined]
 
     def made(kind: type, *_: Any, **__: Any) -> Any:

@@ -11,7 +11,7 @@ HANDED_ON = "hands all of our arguments to a private function of scikit-learn's"
 SOLVER = "scikit-learn's solver names mean auto here: what one of its solvers lacks is not refused"
 SOLVER_NAME = "solver_ names the solver that was taken; scikit-learn's names mean auto here"
 PASSES = "n_iter_ counts passes over the data here, iterations of its own solver in scikit-learn"
-WORDS = "the warning has other words here"
+KWARGS = "the warning is worded differently here"
 SOLVES = "converges in the passes that are given, where the test waits for a warning"
 COPIES = "X is never changed here, whatever copy_X is"
 CHECKED = "input is always checked here, whatever check_input is"
@@ -37,7 +37,7 @@ N_JOBS = "n_jobs is the number of threads here"
 NO_PASS = (
     "without a pass the model is that of the shares of the classes here, zeros in scikit-learn"
 )
-CALLBACKS = "callbacks go with every solver here, and are told of passes"
+CALLBACKS = "callbacks go with every solver here, and are notified of passes"
 SINGULAR = "a singular Hessian is solved here without a warning"
 
 SOMETIMES = {ORDER, SAGA, LAST_DIGIT}
@@ -94,8 +94,8 @@ SGD = {
 }
 LASSO = {
     "test_lasso_dual_gap": LAST_DIGIT,
-    "test_enet_nonfinite_params": WORDS,
-    "test_lasso_alpha_warning": WORDS,
+    "test_enet_nonfinite_params": KWARGS,
+    "test_lasso_alpha_warning": KWARGS,
     "test_elasticnet_precompute_incorrect_gram": GRAM,
     "test_overridden_gram_matrix": GRAM,
     "test_warm_start_convergence*": PASSES,
@@ -115,7 +115,7 @@ RIDGE = {
     "test_n_iter": PASSES,
     "test_ridge_fit_intercept_sparse_error*": SOLVER,
     "test_ridge_fit_intercept_sparse_sag*": SOLVER,
-    "test_ridge_positive_error_test[saga]": WORDS,
+    "test_ridge_positive_error_test[saga]": KWARGS,
     "test_lbfgs_solver_error": SOLVES,
 }
 LOGISTIC = {
@@ -123,7 +123,7 @@ LOGISTIC = {
     "test_logistic_cv[*": THEIRS,
     "test_logistic_cv_multinomial_score[*": HANDED_ON,
     "test_logistic_regression_cv_refit[*": SAGA,
-    "test_max_iter[*": WORDS,
+    "test_max_iter[*": KWARGS,
     "test_warm_start_newton_solver[inf-*": CURVATURE,
     "test_dtype_match[*-liblinear]": NARROW,
     "test_large_sparse_matrix[*-liblinear]": WIDE_INDICES,
@@ -166,7 +166,7 @@ BASE = {
 SVM = {
     "test_linearsvc_crammer_singer": CRAMMER,
     "test_crammer_singer_binary": CRAMMER,
-    "test_linear_svm_convergence_warnings": WORDS,
+    "test_linear_svm_convergence_warnings": KWARGS,
 }
 BOUNDS = {
     "test_l1_min_c[fit-intercept-log-*": LIBLINEAR,

@@ -156,7 +156,7 @@ ROWS = [
 
 def test_summary_finds_the_fastest_in_hindsight():
     result = peers.Result("some", "a problem", ROWS, 1.0)
-    loose, middle, tight, tightest = peers.verdicts(result)
+    loose, middle, tight, tightest = peers.comparisons(result)
     assert (loose.peer, loose.ours) == (ROWS[5], ROWS[0])
     assert loose.ratio == middle.ratio == pytest.approx(4.0)
     assert (tight.peer, tight.ours) == (ROWS[5], ROWS[1])
@@ -170,7 +170,7 @@ def test_summary_finds_the_fastest_in_hindsight():
 
 def test_summary_of_what_one_side_does_not_reach():
     alone = peers.Result("some", "a problem", ROWS[:2], 1.0)
-    assert all(v.peer is None and v.ratio is None for v in peers.verdicts(alone))
+    assert all(v.peer is None and v.ratio is None for v in peers.comparisons(alone))
     assert "fastgd alone 1, a peer alone 0" in peers.overall([alone], 1e-2)
     assert "caution: only fastgd" in peers.lonely(alone)
     assert peers.lonely(peers.Result("some", "a problem", ROWS, 1.0)) == ""

@@ -24,7 +24,7 @@ def test_version_is_that_of_the_package():
     assert done.stdout == f"fastgd {fastgd.__version__}\n"
 
 
-def test_info_tells_what_a_bug_report_needs(capsys):
+def test_info_reports_what_a_bug_report_needs(capsys):
     assert cli.main(["info"]) == 0
     rows = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
     assert rows["fastgd"].strip() == fastgd.__version__

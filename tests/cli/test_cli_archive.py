@@ -162,7 +162,7 @@ def test_other_versions_are_warned_of(saved, capsys):
         {"color": "red"},
     ],
 )
-def test_a_damaged_card_is_told(card, saved, capsys):
+def test_a_damaged_card_is_reported(card, saved, capsys):
     rewrite(saved, card=card)
     status, _, err = predict(saved, capsys)
     assert status == 1

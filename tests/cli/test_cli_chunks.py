@@ -22,7 +22,7 @@ from fastgd.cli import _archive, _models
 
 N = 131
 NAMES = ["a", "b", "c"]
-WORDS = "--no-standardize --seed 0 --quiet --set shuffle=false --set tol=none"
+PARAMS = "--no-standardize --seed 0 --quiet --set shuffle=false --set tol=none"
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def target(name):
 
 
 def fitted(run, name, more):
-    status, _, err = run(f"train {name} {target(name)}{more} {WORDS} -o m.fastgd")
+    status, _, err = run(f"train {name} {target(name)}{more} {PARAMS} -o m.fastgd")
     assert (status, err) == (0, "")
     return _archive.load(Path("m.fastgd"))[1]["model"]
 
@@ -189,7 +189,7 @@ def test_early_stopping_holds_a_tenth_out(rows, run):
     assert f"on {held} rows" not in out
 
 
-def test_models_that_stand_in_take_all_their_epochs(rows, run):
+def test_sgd_in_the_place_of_a_model_takes_all_their_epochs(rows, run):
     """Their rates fall to 0 by a cosine, which is cut off if training ends earlier."""
     X, y = rows
     WRITERS["data.npz"](X, y.astype(float), "data.npz")
@@ -202,7 +202,7 @@ def test_models_that_stand_in_take_all_their_epochs(rows, run):
     assert rates[-1] == pytest.approx(0.0, abs=0.02 * rates[0])
 
 
-def test_epochs_too_few_are_told_of(rows, run):
+def test_epochs_too_few_are_reported(rows, run):
     WRITERS["data.npz"](*rows, "data.npz")
     line = "train data.npz --model sgd-classifier --chunk-rows 50 --epochs 2 --quiet -o m.fastgd"
     status, _, err = run(line)
@@ -250,7 +250,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("how", CHANGES)
 @pytest.mark.parametrize("name", ["data.csv", "data.svm", "packed.npz", "one.parquet"])
-def test_a_file_that_changes_between_epochs_is_told_of(name, how, rows, run, monkeypatch):
+def test_a_file_that_changes_between_epochs_is_reported(name, how, rows, run, monkeypatch):
     WRITERS[name](*rows, name)
     original = _models.chunk_learner
 
@@ -266,7 +266,7 @@ def test_a_file_that_changes_between_epochs_is_told_of(name, how, rows, run, mon
     assert not Path("m.fastgd").exists()
 
 
-def test_a_change_while_a_chunk_is_read_is_told_of(rows, tmp_path):
+def test_a_change_while_a_chunk_is_read_is_reported(rows, tmp_path):
     path = tmp_path / "data.csv"
     WRITERS["data.csv"](*rows, path)
     reader = open_reader(path)

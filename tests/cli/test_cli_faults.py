@@ -299,7 +299,7 @@ def test_a_bit_that_was_flipped_in_a_mapped_array_is_found(run):
 
 @pytest.mark.parametrize("name", ["data.npz", "data.csv.gz", "data.svm.gz", "data.parquet"])
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.9])
-def test_half_a_file_is_told_of(name, part, run):
+def test_half_a_file_is_reported(name, part, run):
     frame = pd.DataFrame({"a": np.arange(500.0), "y": np.arange(500) % 2})
     {
         "data.npz": lambda: np.savez_compressed(name, X=frame[["a"]].to_numpy(), y=frame["y"]),
@@ -315,7 +315,7 @@ def test_half_a_file_is_told_of(name, part, run):
     assert refused(run, f"train {name} {target}--model logistic -o out").startswith(name)
 
 
-def test_gzip_that_is_damaged_is_told_of(run):
+def test_gzip_that_is_damaged_is_reported(run):
     content = bytearray(gzip.compress(ROWS.encode() * 500))
     content[len(content) // 2] ^= 255
     Path("data.csv.gz").write_bytes(content)
@@ -523,20 +523,20 @@ def with_card(change, path="m.fastgd"):
         lambda card: card["layout"].update(columns=7),
     ],
 )
-def test_a_card_that_lies_is_told_of(change, run):
+def test_a_card_that_lies_is_reported(change, run):
     with_card(change)
     for line in ("predict m.fastgd data.npz", "evaluate m.fastgd data.npz"):
         assert refused(run, line)
 
 
 @pytest.mark.usefixtures("matrix")
-def test_a_card_of_endless_depth_is_told_of(run):
+def test_a_card_of_endless_depth_is_reported(run):
     bomb("m.fastgd", "card.json", b"[" * 100_000 + b"]" * 100_000)
     assert "its card.json is damaged" in refused(run, "info bomb.fastgd")
 
 
 @pytest.mark.usefixtures("matrix")
-def test_coefficients_that_are_not_finite_are_told_of(run):
+def test_coefficients_that_are_not_finite_are_reported(run):
     import skops.io
 
     from fastgd.cli import _archive
@@ -558,7 +558,7 @@ def test_coefficients_that_are_not_finite_are_told_of(run):
 @pytest.mark.parametrize(
     "lie", [{"descr": "|S0", "shape": (1 << 62,)}, {"shape": (1 << 40,)}, {"descr": "|O"}]
 )
-def test_an_array_in_a_model_that_lies_is_told_of(lie, run):
+def test_an_array_in_a_model_that_lies_is_reported(lie, run):
     """One of nothing, 2^62 times, took for ever."""
     with zipfile.ZipFile("m.fastgd") as archive:
         pipeline = archive.read("pipeline.skops")
@@ -601,7 +601,7 @@ def test_links_are_followed(exists, predictions, run):
 
 @POSIX
 @pytest.mark.usefixtures("matrix")
-def test_links_that_lead_nowhere_are_told_of(run):
+def test_links_that_lead_nowhere_are_reported(run):
     Path("one").symlink_to("two")
     Path("two").symlink_to("one")
     assert refused(run, f"{PREDICT} one").endswith("it is a link that leads to itself")
@@ -913,7 +913,7 @@ def test_other_threads_can_run_commands(run):
 )
 @pytest.mark.parametrize("how", ["full", "closed", "gone"])
 @pytest.mark.usefixtures("matrix")
-def test_a_stdout_that_fails_is_told_of(command, how):
+def test_a_stdout_that_fails_is_reported(command, how):
     if how == "full" and not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
     redirected = {"full": ">/dev/full", "closed": ">&-", "gone": "| true"}[how]
@@ -940,7 +940,7 @@ def test_a_model_is_saved_whatever_becomes_of_the_notes(how):
     assert (done.returncode, done.stderr) == (expected if how == "full" else (0, ""))
 
 
-def test_a_row_longer_than_what_is_read_at_once_is_told_of(run, monkeypatch):
+def test_a_row_longer_than_what_is_read_at_once_is_reported(run, monkeypatch):
     from fastgd._readers import tables
 
     monkeypatch.setattr(tables, "BLOCK_BYTES", 1 << 12)
@@ -983,7 +983,7 @@ def test_an_error_that_nobody_expected_is_one_line(run, monkeypatch):
         (RecursionError("deep"), "unexpected RecursionError: deep"),
     ],
 )
-def test_errors_of_the_system_are_told_plainly(error, said, run, monkeypatch):
+def test_errors_of_the_system_are_reported_plainly(error, said, run, monkeypatch):
     from fastgd.cli import _information
 
     def fail(_):
@@ -993,7 +993,7 @@ def test_errors_of_the_system_are_told_plainly(error, said, run, monkeypatch):
     assert refused(run, "info").startswith(said)
 
 
-def test_stdout_of_few_characters_is_told_of(run):
+def test_stdout_of_few_characters_is_reported(run):
     pd.DataFrame({"a": range(9), "label": ["\N{SNOWMAN}", "no", "no"] * 3}).to_csv("data.csv")
     assert run(TRAIN)[0] == 0
     few = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
@@ -1036,7 +1036,7 @@ def test_predictions_are_written_as_they_are_but_to_a_terminal(run, monkeypatch)
     assert all(line.isprintable() for line in shown.split("\n"))
 
 
-def test_an_open_quotation_mark_is_told_of_in_short(run):
+def test_an_open_quotation_mark_is_reported_in_short(run):
     Path("data.csv").write_text(ROWS + '1,"2,yes\n' + "3,4,no\n" * 20_000)
     said = refused(run, TRAIN)
     assert said.startswith("data.csv, line 32")
@@ -1119,7 +1119,7 @@ def test_the_target_is_looked_at_as_well(run):
 
 
 @pytest.mark.parametrize("cells", [["12%", "7%"], ["$1,234.50", "$3"], ["3 EUR", "4,5 EUR"]])
-def test_numbers_with_a_unit_are_told_of(cells, run):
+def test_numbers_with_a_unit_are_reported(cells, run):
     Path("data.csv").write_text(table_of(cells * 10, "\t"))
     assert "a file without the signs" in refused(run, [*TRAIN.split(), "--separator", "\t"])
 
@@ -1175,7 +1175,7 @@ def test_dates_are_known(cell):
     assert not numerals.looks_like_a_date(cell[:-3] + "x")
 
 
-def test_dates_are_told_of(run):
+def test_dates_are_reported(run):
     days = pd.date_range("2020-01-01", periods=30).strftime("%Y-%m-%d")
     pd.DataFrame({"a": range(30), "when": days, "label": ["yes", "no"] * 15}).to_csv("data.csv")
     status, _, err = run(TRAIN.replace(" --quiet", ""))
@@ -1236,7 +1236,7 @@ def test_capitals_do_not_matter_elsewhere(name, run):
         (b"a,b,label\n" + b"1," * 100_000 + b"\n", "has 100,001 fields, the first line has 3"),
     ],
 )
-def test_odd_text_is_told_of(content, said, run):
+def test_odd_text_is_reported(content, said, run):
     Path("data.csv").write_bytes(content)
     status, _, err = run(TRAIN)
     assert err.count("\n") <= 1
@@ -1295,7 +1295,7 @@ def test_folders_and_pipes_are_not_read(run):
 
 @NOT_ROOT
 @pytest.mark.parametrize("name", ["data.csv", "data.npz", "data.svm", "data.parquet"])
-def test_files_that_may_not_be_read_are_told_of(name, run):
+def test_files_that_may_not_be_read_are_reported(name, run):
     Path(name).write_text(ROWS)
     os.chmod(name, 0)
     line = TRAIN.replace("data.csv", name)
@@ -1321,7 +1321,7 @@ def test_names_that_are_almost_right_are_found():
         ("listed words", "holds dictionary<values=list<"),
     ],
 )
-def test_columns_of_neither_numbers_nor_words_are_told_of(kind, said, option, run):
+def test_columns_of_neither_numbers_nor_words_are_reported(kind, said, option, run):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -1413,7 +1413,7 @@ def test_indices_of_words_that_lie_are_refused(run):
 # -- what is asked for -------------------------------------------------------------------------
 
 
-def test_callbacks_are_no_words(run):
+def test_callbacks_are_no_text(run):
     Path("data.csv").write_text(ROWS)
     said = refused(run, [*TRAIN.split(), "--set", "callbacks=['x']"], status=2)
     assert said.startswith("--set callbacks: those are objects of Python")
@@ -1422,7 +1422,7 @@ def test_callbacks_are_no_words(run):
 @pytest.mark.parametrize(
     "value", ["[]", "{}", "1j", "b'x'", "'\x1b'", "(" * 300, "1e999", "...", "-1"]
 )
-def test_values_that_no_parameter_has_are_told_of(value, run):
+def test_values_that_no_parameter_has_are_reported(value, run):
     Path("data.csv").write_text(ROWS)
     status, _, err = run([*TRAIN.split(), "--set", f"max_iter={value}"])
     assert status in (1, 2)
@@ -1485,7 +1485,7 @@ def test_a_fit_on_a_terminal_has_a_bar(run, monkeypatch):
 
 
 @pytest.mark.parametrize("model", ["logistic", "sgd-classifier", "logistic --chunk-rows 4"])
-def test_no_rows_to_validate_by_is_told(model, run):
+def test_no_rows_to_validate_by_is_reported(model, run):
     np.savez("data.npz", X=X, y=Y)
     np.savez("none.npz", X=X[:0], y=Y[:0])
     line = NPZ.replace("logistic", model)
@@ -1497,7 +1497,7 @@ def test_no_rows_to_validate_by_is_told(model, run):
 
 
 @POSIX
-def test_names_of_any_bytes_are_told_of_or_written(matrix, run):
+def test_names_of_any_bytes_are_reported_or_written(matrix, run):
     assert len(matrix) == 50
     name = os.fsdecode(b"\xff\n\x1b[1m")
     assert run(["predict", "m.fastgd", "data.npz", "-o", name])[0] == 0

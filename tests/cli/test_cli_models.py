@@ -36,7 +36,7 @@ def test_each_estimator_has_a_short_name():
     ],
 )
 def test_values_are_literals_or_words(text, value):
-    assert _models.words_of([f"name={text}"]) == {"name": value}
+    assert _models.params_of([f"name={text}"]) == {"name": value}
 
 
 def summary(y, classifies=False):
@@ -49,7 +49,7 @@ def summary(y, classifies=False):
 
 
 @pytest.mark.parametrize(
-    ("name", "words", "expected"),
+    ("name", "given", "expected"),
     [
         ("logistic", {"C": 0.1}, {"loss": "log_loss", "penalty": "l2", "alpha": 10 / 250}),
         ("logistic", {"C": math.inf}, {"penalty": None}),
@@ -70,13 +70,13 @@ def summary(y, classifies=False):
         ("sgd-regressor", {"loss": "huber"}, {"loss": "huber", "optimizer": "sgd"}),
     ],
 )
-def test_what_learns_from_chunks_minimises_the_same(name, words, expected):
+def test_what_learns_from_chunks_minimises_the_same(name, given, expected):
     y = np.arange(250.0) % 2
     found = summary(y, classifies=MODELS[name].task == CLASSIFICATION)
-    _models.check_words_for_chunks(name, words)
-    params = _models.chunk_learner(name, words, 0, 4, found).get_params()
+    _models.check_params_for_chunks(name, given)
+    params = _models.chunk_learner(name, given, 0, 4, found).get_params()
     assert {word: params[word] for word in expected} == expected
-    assert params["fit_intercept"] == words.get("fit_intercept", True)
+    assert params["fit_intercept"] == given.get("fit_intercept", True)
     if name != "sgd-regressor":
         rate = params["learning_rate"].bind(
             1.0, -(-250 // params["batch_size"]), params["max_iter"]
@@ -85,7 +85,7 @@ def test_what_learns_from_chunks_minimises_the_same(name, words, expected):
         assert (params["max_iter"], params["tol"]) == (4, None)
 
 
-def test_rates_go_with_the_spread_of_the_targets():
+def test_rates_go_with_the_scale_of_the_targets():
     found = summary([10.0, 30.0] * 50)
     model = _models.chunk_learner("ridge", {}, 0, 1, found)
     assert model.learning_rate.eta0 == pytest.approx(10 * _models.ETA0)
@@ -96,13 +96,13 @@ def test_rates_go_with_the_spread_of_the_targets():
 
 def test_balanced_classes_are_counted():
     found = summary([0.0, 0.0, 0.0, 1.0], classifies=True)
-    words = {"class_weight": "balanced"}
-    model = _models.chunk_learner("logistic", words, 0, 1, found)
+    given = {"class_weight": "balanced"}
+    model = _models.chunk_learner("logistic", given, 0, 1, found)
     assert model.class_weight == {0.0: 4 / 6, 1.0: 2.0}
 
 
 @pytest.mark.parametrize(
-    ("name", "words", "said"),
+    ("name", "given", "said"),
     [
         ("tweedie", {"power": -1}, "power < 0 is not trained in chunks"),
         ("ridge", {"eta0": -1.0}, "eta0"),
@@ -110,9 +110,9 @@ def test_balanced_classes_are_counted():
         ("ridge", {"alpha": -1.0}, "alpha"),
     ],
 )
-def test_chunks_refuse_what_they_cannot(name, words, said):
+def test_chunks_refuse_what_they_cannot(name, given, said):
     with pytest.raises(Misuse, match=said):
-        _models.check_words_for_chunks(name, words)
+        _models.check_params_for_chunks(name, given)
 
 
 def test_a_log_link_needs_a_mean_above_zero():
@@ -126,7 +126,7 @@ def test_a_log_link_needs_a_mean_above_zero():
 
 
 @pytest.mark.parametrize(
-    ("words", "asked"),
+    ("given", "asked"),
     [
         ([], {"progress": True, "dtypes": ("float32", "float64"), "sparse": True}),
         (
@@ -135,14 +135,14 @@ def test_a_log_link_needs_a_mean_above_zero():
         ),
     ],
 )
-def test_warmup_compiles_what_is_asked_for(words, asked, monkeypatch, capsys):
+def test_warmup_compiles_what_is_asked_for(given, asked, monkeypatch, capsys):
     calls = []
     module = types.ModuleType("fastgd._runtime.warmup")
     module.warmup = lambda **wanted: calls.append(wanted) or 12
     monkeypatch.setitem(sys.modules, "fastgd._runtime.warmup", module)
-    assert cli.main(["warmup", *words]) == 0
+    assert cli.main(["warmup", *given]) == 0
     assert calls == [asked]
-    assert capsys.readouterr().out == ("" if "--quiet" in words else "12 kernels compiled\n")
+    assert capsys.readouterr().out == ("" if "--quiet" in given else "12 kernels compiled\n")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh", "fish"])
@@ -154,7 +154,7 @@ def test_completion_knows_the_commands(shell, capsys):
     assert "chunk-rows" in script or "chunk_rows" in script
 
 
-def test_completion_without_its_package_is_told(monkeypatch, capsys):
+def test_completion_without_its_package_is_reported(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "shtab", None)
     assert cli.main(["completion", "bash"]) == 1
     assert 'pip install "fastgd[cli]"' in capsys.readouterr().err
@@ -185,15 +185,15 @@ def test_bench_takes_data_of_ones_own(tmp_path, capsys, rng):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("given", "said"),
     [
         ("bench --model ridge", "--model and --set go with DATA"),
         ("bench x.npz", "--model is needed"),
         ("bench x.npz --model one-class", "one-class has no score"),
     ],
 )
-def test_bench_tells_what_it_needs(words, said, capsys):
-    assert cli.main(words.split()) == 2
+def test_bench_says_what_it_needs(given, said, capsys):
+    assert cli.main(given.split()) == 2
     assert said in capsys.readouterr().err
 
 
@@ -207,7 +207,7 @@ def test_an_interruption_is_no_traceback(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "words",
+    "given",
     [
         "train x.csv --model tree -o m",
         "train x.csv --model ridge -o m --chunk-rows 0",
@@ -216,7 +216,7 @@ def test_an_interruption_is_no_traceback(monkeypatch, capsys):
         "predict m",
     ],
 )
-def test_words_that_argparse_refuses(words, capsys):
+def test_arguments_that_argparse_refuses(given, capsys):
     with pytest.raises(SystemExit, match="2"):
-        cli.main(words.split())
+        cli.main(given.split())
     assert capsys.readouterr().err.startswith("usage: fastgd")

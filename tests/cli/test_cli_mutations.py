@@ -1,4 +1,4 @@
-"""Damaged files: whatever a file holds, the command line tells of it in a line.
+"""Damaged files: whatever a file holds, the command line reports it in a line.
 
 Valid files of each kind are changed by a seeded random generator: cut, flipped bit by bit, given
 headers that lie, packed anew with members that were exchanged. Each is then trained on, predicted
@@ -428,13 +428,13 @@ def in_a_process(first, count, folder):
     assert done.returncode == 0, f"mutation {last}:\n{done.stdout}\n{done.stderr[-3000:]}"
 
 
-def test_damaged_files_are_told_of(tmp_path):
+def test_damaged_files_are_reported(tmp_path):
     in_a_process(0, 120, tmp_path)
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("first", range(1000, 5000, 500))
-def test_many_damaged_files_are_told_of(first, tmp_path):
+def test_many_damaged_files_are_reported(first, tmp_path):
     in_a_process(first, 500, tmp_path)
 
 

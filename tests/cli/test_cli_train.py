@@ -380,7 +380,7 @@ def test_bad_csv_is_named_by_line_and_column(text, said, chunks, run):
     assert not Path("m.fastgd").exists()
 
 
-def test_text_that_is_not_utf8_is_told(run):
+def test_text_that_is_not_utf8_is_reported(run):
     Path("data.csv").write_bytes(GOOD.replace("green", "gr\xfcn").encode("latin1"))
     assert refused(run, TRAIN).startswith("data.csv is not UTF-8.")
 
@@ -431,12 +431,12 @@ def refused_after_header(run, line):
         ),
     ],
 )
-def test_bad_npz_is_told(arrays, said, run):
+def test_bad_npz_is_reported(arrays, said, run):
     np.savez("data.npz", **arrays)
     assert refused(run, "train data.npz --model logistic -o m.fastgd").startswith(said)
 
 
-def test_parquet_of_dates_or_words_is_told(run):
+def test_parquet_of_dates_or_words_is_reported(run):
     frame = pd.DataFrame({"when": pd.to_datetime(["2020-01-01"] * 3), "y": [0, 1, 1]})
     frame["word"] = ["1", "2", "three"]
     frame.to_parquet("data.parquet", index=False)
@@ -471,7 +471,7 @@ def test_parquet_of_dates_or_words_is_told(run):
         ("--target b --model one-class --validation 0.5", 2, "--validation: one-class has no"),
     ],
 )
-def test_what_does_not_go_together_is_told(words, status, said, run, frame):
+def test_what_does_not_go_together_is_reported(words, status, said, run, frame):
     frame.to_csv("data.csv", index=False)
     line = f"train data.csv -o m.fastgd {words}"
     got, _, err = run(line)
@@ -479,7 +479,7 @@ def test_what_does_not_go_together_is_told(words, status, said, run, frame):
     assert err.split(": ", 1)[1].startswith(said)
 
 
-def test_files_that_are_not_there_are_told(run, frame):
+def test_files_that_are_not_there_are_reported(run, frame):
     words = "--target label --model logistic"
     assert refused(run, f"train data.csv {words} -o m") == "there is no file data.csv"
     assert refused(run, f"train data.csv {words} -o no/m") == "there is no folder no"
@@ -492,7 +492,7 @@ def test_files_that_are_not_there_are_told(run, frame):
     )
 
 
-def test_another_table_than_the_model_expects_is_told(run, frame, matrix):
+def test_another_table_than_the_model_expects_is_reported(run, frame, matrix):
     frame.to_csv("data.csv", index=False)
     np.savez("data.npz", X=matrix[0], y=matrix[1])
     np.savez("wide.npz", X=np.ones((3, 7)))

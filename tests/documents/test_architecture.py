@@ -1,4 +1,4 @@
-"""Who may import whom, one place for numba's options, and a packaging that lists everything."""
+"""What may import what, one place for numba's options, and a packaging that lists everything."""
 
 import ast
 import re

@@ -81,8 +81,8 @@ def test_each_name_has_a_row_and_each_row_its_columns(section):
         ("transforms", TRANSFORMS),
     ],
 )
-def test_the_words_are_those_of_the_registry(section, registry):
-    assert [e.name for e in catalogue.entries(section) if e.is_word] == list(registry)
+def test_the_names_are_those_of_the_registry(section, registry):
+    assert [e.name for e in catalogue.entries(section) if e.is_name] == list(registry)
 
 
 def test_a_loss_without_a_formula_is_refused(monkeypatch):
@@ -108,15 +108,15 @@ def letters(y, raw, fields):
     return names
 
 
-@over(case for case in LOSS_CASES if type(case.tag).kind != MULTINOMIAL)
+@over(case for case in LOSS_CASES if type(case.spec).kind != MULTINOMIAL)
 def test_the_formulas_of_a_loss_are_its_kernels(case):
     value, derivative = formula("losses", case.name)
     for y in case.targets:
         for raw in np.linspace(-3, 3, 23) + 0.013:
-            names = letters(y, raw, case.tag._asdict())
+            names = letters(y, raw, case.spec._asdict())
             np.testing.assert_allclose(
                 [evaluate(value, **names), evaluate(derivative, **names)],
-                [losses.value(case.tag, y, raw), losses.gradient(case.tag, y, raw)],
+                [losses.value(case.spec, y, raw), losses.gradient(case.spec, y, raw)],
                 **NEAR,
             )
 
@@ -124,10 +124,10 @@ def test_the_formulas_of_a_loss_are_its_kernels(case):
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
 def test_the_formulas_of_softmax_are_its_kernels(label_smoothing, rng):
     value, derivative = formula("losses", "softmax")
-    tag, raw, y, out = losses.Softmax(label_smoothing), rng.normal(size=5), 2, np.empty(5)
-    names = {"raw": raw, "y": y, "K": 5, "onehot": lambda y: np.eye(5)[y], **tag._asdict()}
+    spec, raw, y, out = losses.Softmax(label_smoothing), rng.normal(size=5), 2, np.empty(5)
+    names = {"raw": raw, "y": y, "K": 5, "onehot": lambda y: np.eye(5)[y], **spec._asdict()}
     names["t"] = evaluate(catalogue.LETTERS["t"], **names)
-    expected = losses.gradient_row(tag, y, raw, out)
+    expected = losses.gradient_row(spec, y, raw, out)
     np.testing.assert_allclose(evaluate(value, **names), expected, **NEAR)
     np.testing.assert_allclose(evaluate(derivative, **names), out, **NEAR)
 
@@ -136,7 +136,7 @@ def test_the_formulas_of_softmax_are_its_kernels(label_smoothing, rng):
 
 SMALL = np.array([-0.7, -0.02, 0.0, 0.05, 0.9])
 PENALTIES = [
-    *((str(case.word), case.tag, {"alpha": case.l1 + case.l2}) for case in PENALTY_CASES),
+    *((str(case.given), case.spec, {"alpha": case.l1 + case.l2}) for case in PENALTY_CASES),
     ("ElasticNet", ElasticNet(0.2, 0.3), {}),
     ("Bounded", Bounded(0.2, 0.3, -0.7, 0.9), {}),
     ("Weighted", Weighted(0.2, 0.3, np.array([0.0, 1.0, 2.0, 0.5, 1.5])), {}),
@@ -146,42 +146,42 @@ PENALTIES = [
 ]
 
 
-def strengths(tag, words):
-    """Return what a penalty's formula may use of its fields, or of the constructor's words."""
-    if not words:
-        return tag._asdict()
-    return {**words, "l1_ratio": tag.l1 / words["alpha"] if words["alpha"] else 0.0}
+def strengths(spec, kwargs):
+    """Return what a penalty's formula may use of its fields, or of the constructor's parameters."""
+    if not kwargs:
+        return spec._asdict()
+    return {**kwargs, "l1_ratio": spec.l1 / kwargs["alpha"] if kwargs["alpha"] else 0.0}
 
 
-def stepped(tag, w, d, h, n_outputs):
+def stepped(spec, w, d, h, n_outputs):
     """Return the coefficients after one step of the kernels, the intercepts left out."""
-    moved = [penalties.proximal(tag, w[c], d[c], h, c) for c in range(w.size)]
-    if not tag.joint:
+    moved = [penalties.proximal(spec, w[c], d[c], h, c) for c in range(w.size)]
+    if not spec.joint:
         return np.array(moved)
     flat = np.array([*moved, *np.ones(n_outputs)])
-    penalties.settle(tag, flat, np.full(flat.size, h), n_outputs)
+    penalties.settle(spec, flat, np.full(flat.size, h), n_outputs)
     return flat[: w.size]
 
 
-@pytest.mark.parametrize(("name", "tag", "words"), PENALTIES)
-def test_the_step_of_a_penalty_is_its_kernels(name, tag, words, rng):
+@pytest.mark.parametrize(("name", "spec", "kwargs"), PENALTIES)
+def test_the_step_of_a_penalty_is_its_kernels(name, spec, kwargs, rng):
     _, *lines = formula("penalties", name)
     d, h = rng.normal(scale=0.3, size=SMALL.size), 0.25
-    names = {**strengths(tag, words), "w": SMALL, "d": d, "h": h}
+    names = {**strengths(spec, kwargs), "w": SMALL, "d": d, "h": h}
     n_outputs = SMALL.size if name == "GroupLasso" else 1
-    after = stepped(tag, SMALL, d, h, n_outputs)
+    after = stepped(spec, SMALL, d, h, n_outputs)
     np.testing.assert_allclose(run(lines, names)["w"], after, **NEAR)
 
 
-@pytest.mark.parametrize(("name", "tag", "words"), PENALTIES)
-def test_the_value_of_a_penalty_is_its_kernels(name, tag, words):
+@pytest.mark.parametrize(("name", "spec", "kwargs"), PENALTIES)
+def test_the_value_of_a_penalty_is_its_kernels(name, spec, kwargs):
     expression, *_ = formula("penalties", name)
-    names, n_outputs = strengths(tag, words), SMALL.size if name == "GroupLasso" else 1
+    names, n_outputs = strengths(spec, kwargs), SMALL.size if name == "GroupLasso" else 1
     w = 0.5 * SMALL  # within the bounds
-    ours = [penalties.value(tag, x, c) for c, x in enumerate(w)]
-    if tag.joint:
+    ours = [penalties.value(spec, x, c) for c, x in enumerate(w)]
+    if spec.joint:
         flat = np.array([*w, *np.ones(n_outputs)])
-        tied = sum(penalties.tied(tag, flat, n_outputs, output) for output in range(n_outputs))
+        tied = sum(penalties.tied(spec, flat, n_outputs, output) for output in range(n_outputs))
         np.testing.assert_allclose(evaluate(expression, w=w, **names), sum(ours) + tied, **NEAR)
     elif name == "Weighted":
         np.testing.assert_allclose(evaluate(expression, w=w, **names), ours, **NEAR)
@@ -200,14 +200,14 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "tag"), [*OPTIMIZERS.items(), *VARIANTS])
-def test_the_update_of_an_optimizer_is_its_kernels(name, tag, rng):
+@pytest.mark.parametrize(("name", "spec"), [*OPTIMIZERS.items(), *VARIANTS])
+def test_the_update_of_an_optimizer_is_its_kernels(name, spec, rng):
     rates = np.full(30, 0.1)
-    state, w = np.zeros((max(tag.n_slots, 1), 1)), 0.0
-    names = {**dict.fromkeys("abdmnuvwz", 0.0), "M": 1.0, **tag._asdict(), "rate": 0.1}
-    for t, step_coefs in enumerate(tag.step_coefficients(tag, rates, 1), start=1):
+    state, w = np.zeros((max(spec.n_slots, 1), 1)), 0.0
+    names = {**dict.fromkeys("abdmnuvwz", 0.0), "M": 1.0, **spec._asdict(), "rate": 0.1}
+    for t, step_coefs in enumerate(spec.step_coefficients(spec, rates, 1), start=1):
         names.update(g=rng.normal(), t=t)
-        w, _ = optimizers.move(tag, ElasticNet(), tuple(step_coefs), w, names["g"], state, 0)
+        w, _ = optimizers.move(spec, ElasticNet(), tuple(step_coefs), w, names["g"], state, 0)
         np.testing.assert_allclose(run(formula("optimizers", name), names)["w"], w, **NEAR)
 
 
@@ -215,9 +215,9 @@ def test_the_update_of_an_optimizer_is_its_kernels(name, tag, rng):
 @pytest.mark.parametrize("loss", [0.0, 0.3, 40.0])
 @pytest.mark.parametrize("slope", [-1.0, 2.5])
 def test_passive_aggressive_steps_are_their_kernels(squared_slack, loss, slope, rng):
-    x, w, tag = rng.normal(size=4), rng.normal(size=4), optimizers.PassiveAggressive(squared_slack)
-    names = {"x": x, "w": w, "rate": 0.7, "loss": loss, "slope": slope, **tag._asdict()}
-    of_row = optimizers.slope(tag, (0.7, 0.0, 0.0, 0.0), rows.Dense(x[None]), 0, loss, slope)
+    x, w, spec = rng.normal(size=4), rng.normal(size=4), optimizers.PassiveAggressive(squared_slack)
+    names = {"x": x, "w": w, "rate": 0.7, "loss": loss, "slope": slope, **spec._asdict()}
+    of_row = optimizers.slope(spec, (0.7, 0.0, 0.0, 0.0), rows.Dense(x[None]), 0, loss, slope)
     after = run(formula("optimizers", "PassiveAggressive"), names)["w"]
     np.testing.assert_allclose(after, w - 0.7 * of_row * x, **NEAR)
 
@@ -282,24 +282,24 @@ def test_the_course_of_a_schedule_is_its_formula(name, schedule, rng):
 
 
 @pytest.mark.parametrize(
-    ("name", "tag"),
+    ("name", "spec"),
     [*TRANSFORMS.items(), ("qsgd", Qsgd(3)), ("topk", transforms.TopK(0.3))],
 )
-def test_what_a_quantizer_sends_is_its_formula(name, tag, rng):
+def test_what_a_quantizer_sends_is_its_formula(name, spec, rng):
     g, e = rng.normal(size=40), 0.1 * rng.normal(size=40)
     key = transforms.key_of(7, 3)
     u = np.array([_noise(key, c) for c in range(g.size)])
-    names = run(formula("transforms", name), {**tag._asdict(), "g": g, "e": e, "u": u})
+    names = run(formula("transforms", name), {**spec._asdict(), "g": g, "e": e, "u": u})
     given = names.get("p", g)  # a quantizer with a memory is handed the sum
-    sent = decode(tag, encode(tag, given, 7, 3), g.size, np.float64)
+    sent = decode(spec, encode(spec, given, 7, 3), g.size, np.float64)
     np.testing.assert_allclose(names["sent"], sent, **NEAR)
 
 
 def test_clipping_is_its_formula(rng):
-    x, delta, tag = rng.normal(size=(1, 6)), 1.5, transforms.Clip(norm=1.2, value=0.8)
-    factor, _ = transforms.clip_row(tag, rows.Dense(x), 0, delta, False)
-    ours = [transforms.clipped_entry(tag, g, factor) for g in delta * x[0]]
-    names = run(formula("transforms", "Clip"), {**tag._asdict(), "g": delta * x[0]})
+    x, delta, spec = rng.normal(size=(1, 6)), 1.5, transforms.Clip(norm=1.2, value=0.8)
+    factor, _ = transforms.clip_row(spec, rows.Dense(x), 0, delta, False)
+    ours = [transforms.clipped_entry(spec, g, factor) for g in delta * x[0]]
+    names = run(formula("transforms", "Clip"), {**spec._asdict(), "g": delta * x[0]})
     np.testing.assert_allclose(names["sent"], ours, **NEAR)
 
 

@@ -44,7 +44,7 @@ def test_every_argument_is_compared_with_scikit_learn_s(kind):
 
 
 @pytest.mark.parametrize("module", MODULES, ids=[module.name for module in MODULES])
-def test_each_of_scikit_learn_s_tests_that_fail_is_told(module):
+def test_each_of_scikit_learn_s_tests_that_fail_is_reported(module):
     """``python -m tests.acceptance`` prints what the page has to say."""
     assert section(module) in (ROOT / "docs/scikit-learn.md").read_text()
 

@@ -29,7 +29,7 @@ LEFT_OUT = {
     "ES01": "a summary may say it all",
     "SA01": "what belongs together stands in one module, and on one page of docs/",
     "EX01": "the pages of docs/ have the examples, and a test runs them",
-    "PR07": "a word that means the same all over needs no sentence: y, sample_weight",
+    "PR07": "a parameter that means the same all over needs no sentence: y, sample_weight",
     "RT03": "nor does a type that says what is returned: self, ndarray of shape (n_samples,)",
     "SS02": "a summary may begin with a formula, whose letters have their own case",
     "SS03": "or lead over to one",
@@ -58,7 +58,7 @@ def public_names():
 def methods_of(path, kind):
     """List the methods that a class has from fastgd."""
     if inspect.isfunction(kind) or kind.__module__.startswith("fastgd.kernels"):
-        return  # a tag's methods are hooks, which the head of its module explains once
+        return  # a spec's methods are hooks, which the head of its module explains once
     for name in dir(kind):
         home = next(base for base in kind.__mro__ if name in vars(base))
         is_documented = callable(vars(home)[name]) or isinstance(

@@ -13,7 +13,7 @@ from fastgd import losses, optimizers, penalties
 from fastgd._data.validation import as_rows
 from fastgd._parameters import resolve as _resolve
 from fastgd._solvers._auto import solve
-from fastgd._solvers._task import Effort, Task
+from fastgd._solvers._task import Options, Task
 from tests.tables import ESTIMATOR_CASES
 
 X = np.random.default_rng(0).standard_normal((40, 5))
@@ -57,7 +57,7 @@ def test_objects_that_are_no_numbers(estimator, y):
 
 @pytest.mark.parametrize(("estimator", "y"), BOTH)
 @pytest.mark.parametrize(
-    "words",
+    "kwargs",
     [
         {"loss": "unknown"},
         {"penalty": "unknown"},
@@ -77,13 +77,13 @@ def test_objects_that_are_no_numbers(estimator, y):
         {"epsilon": -0.1},
     ],
 )
-def test_a_bad_word_is_named_with_its_value_and_what_is_allowed(estimator, y, words):
-    ((name, value),) = words.items()
+def test_a_bad_parameter_is_named_with_its_value_and_what_is_allowed(estimator, y, kwargs):
+    ((name, value),) = kwargs.items()
     with pytest.raises(ValueError, match=f"'{name}' parameter of {estimator.__name__} must be"):
-        estimator(**words).fit(X, y)
+        estimator(**kwargs).fit(X, y)
     shown = "Got" if isinstance(value, object) else repr(value)
     with pytest.raises(ValueError, match=shown):
-        estimator(**words).fit(X, y)
+        estimator(**kwargs).fit(X, y)
 
 
 def test_unknown_names_list_the_names_there_are():
@@ -181,7 +181,7 @@ class WrongNames(NamedTuple):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("kwargs", "message"),
     [
         ({"optimizer": optimizers.Adam}, r"optimizer=Adam is a class; give an object, Adam\(\)"),
         ({"penalty": penalties.MaxNorm}, r"penalty=MaxNorm is a class"),
@@ -204,9 +204,9 @@ class WrongNames(NamedTuple):
         ({"learning_rate": "pa1", "loss": "huber"}, "only works with loss 'epsilon_insensitive'"),
     ],
 )
-def test_objects_that_mean_nothing_are_refused_by_name(words, message):
+def test_objects_that_mean_nothing_are_refused_by_name(kwargs, message):
     with pytest.raises(ValueError, match=message):
-        fastgd.SGDRegressor(**words).fit(X, X[:, 0])
+        fastgd.SGDRegressor(**kwargs).fit(X, X[:, 0])
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_the_solvers_refuse_smoothed_labels():
     task = Task(as_rows(X), codes, None, losses.Softmax(0.1), 0.0, 0.1, 5, n_outputs=3)
     for solver in ("auto", "gd", "sdca", "saga"):
         with pytest.raises(ValueError, match="needs the plain softmax"):
-            solve(task, Effort(), solver)
+            solve(task, Options(), solver)
 
 
 @pytest.mark.parametrize(("loss", "y"), [("poisson", Y), (losses.Tweedie(0.0), Y - 1)])
@@ -295,9 +295,9 @@ def test_unsorted_and_duplicate_entries_are_put_in_order_in_a_copy():
     values[:, 4:] /= 2
     messy = sp.csr_matrix((values.ravel(), np.tile(order, 40), np.arange(0, 241, 6)), shape=(40, 5))
     before = messy.indices.copy(), messy.data.copy()
-    words = {"random_state": 0, "max_iter": 5, "tol": None}
-    model = fastgd.SGDClassifier(**words).fit(messy, Y)
-    tidy = fastgd.SGDClassifier(**words).fit(sp.csr_matrix(X), Y)
+    kwargs = {"random_state": 0, "max_iter": 5, "tol": None}
+    model = fastgd.SGDClassifier(**kwargs).fit(messy, Y)
+    tidy = fastgd.SGDClassifier(**kwargs).fit(sp.csr_matrix(X), Y)
     np.testing.assert_allclose(model.coef_, tidy.coef_, rtol=1e-12)
     np.testing.assert_array_equal(messy.indices, before[0])
     np.testing.assert_array_equal(messy.data, before[1])
@@ -318,7 +318,7 @@ def test_bad_weights(estimator, y, weight, message):
         estimator().fit(X, y, sample_weight=weight)
 
 
-def test_words_that_do_not_go_together():
+def test_parameters_that_do_not_go_together():
     with pytest.raises(ValueError, match=r"multi_class='multinomial'.*loss='hinge'"):
         fastgd.SGDClassifier(multi_class="multinomial").fit(X, Y)
     with pytest.raises(ValueError, match="alpha must be > 0"):
@@ -369,6 +369,6 @@ def test_read_only_memory_maps_train(tmp_path):
     path = tmp_path / "X.npy"
     np.save(path, X)
     mapped = np.load(path, mmap_mode="r")
-    words = {"random_state": 0, "max_iter": 3, "tol": None}
-    model = fastgd.SGDClassifier(**words).fit(mapped, Y)
-    np.testing.assert_array_equal(model.coef_, fastgd.SGDClassifier(**words).fit(X, Y).coef_)
+    kwargs = {"random_state": 0, "max_iter": 3, "tol": None}
+    model = fastgd.SGDClassifier(**kwargs).fit(mapped, Y)
+    np.testing.assert_array_equal(model.coef_, fastgd.SGDClassifier(**kwargs).fit(X, Y).coef_)

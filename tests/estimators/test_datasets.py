@@ -40,7 +40,7 @@ def test_shapes_dtypes_and_seeds(make, dtype):
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
-def test_bad_words_are_refused(make):
+def test_bad_arguments_are_refused(make):
     with pytest.raises(ValueError, match="n_samples"):
         make(0)
     with pytest.raises(ValueError, match="n_features"):
@@ -55,8 +55,8 @@ def test_bad_words_are_refused(make):
 @pytest.mark.parametrize("rotate", [False, True])
 @pytest.mark.parametrize("condition_number", [1.0, 30.0, 1e6])
 def test_the_condition_number_is_exact(condition_number, rotate):
-    words = {"condition_number": condition_number, "rotate": rotate, "random_state": 0}
-    X, _ = datasets.make_ill_conditioned(60, 9, **words)
+    kwargs = {"condition_number": condition_number, "rotate": rotate, "random_state": 0}
+    X, _ = datasets.make_ill_conditioned(60, 9, **kwargs)
     assert np.linalg.cond(X) == pytest.approx(condition_number, rel=1e-8)
     np.testing.assert_allclose(X.mean(axis=0), 0.0, atol=1e-14)
     np.testing.assert_allclose(np.linalg.norm(X, 2), np.sqrt(60))
@@ -67,8 +67,8 @@ def test_the_condition_number_is_exact(condition_number, rotate):
 def test_the_target_is_linear_up_to_its_noise():
     X, y, coef = datasets.make_ill_conditioned(300, 5, noise=0.0, coef=True, random_state=0)
     np.testing.assert_allclose(y, X @ coef)
-    words = {"task": "classification", "noise": 0.0, "coef": True, "random_state": 0}
-    X, y, coef = datasets.make_ill_conditioned(300, 5, **words)
+    kwargs = {"task": "classification", "noise": 0.0, "coef": True, "random_state": 0}
+    X, y, coef = datasets.make_ill_conditioned(300, 5, **kwargs)
     np.testing.assert_array_equal(y, X @ coef > 0)
     noisy = datasets.make_ill_conditioned(20_000, 5, noise=2.0, coef=True, random_state=0)
     assert np.std(noisy[1] - noisy[0] @ noisy[2]) == pytest.approx(2.0, rel=0.03)
@@ -128,10 +128,10 @@ def test_zipf_s_law():
 
 
 def test_sparse_targets():
-    words = {"coef": True, "random_state": 0, "n_words": 5}
-    X, y, coef = datasets.make_sparse(100, 40, noise=0.0, task="regression", **words)
+    kwargs = {"coef": True, "random_state": 0, "n_words": 5}
+    X, y, coef = datasets.make_sparse(100, 40, noise=0.0, task="regression", **kwargs)
     np.testing.assert_allclose(y, X @ coef)
-    X, y, coef = datasets.make_sparse(100, 40, noise=0.0, **words)
+    X, y, coef = datasets.make_sparse(100, 40, noise=0.0, **kwargs)
     np.testing.assert_array_equal(y, X @ coef > np.median(X @ coef))
 
 
@@ -151,29 +151,29 @@ def test_chunks_of_a_stream():
 
 
 def test_gradual_drift_turns_by_an_angle():
-    words = {"chunk_size": 50, "angle": 0.3, "coef": True, "random_state": 0}
-    coefs = [coef for _, _, coef in datasets.drifting_stream(500, 6, **words)]
+    kwargs = {"chunk_size": 50, "angle": 0.3, "coef": True, "random_state": 0}
+    coefs = [coef for _, _, coef in datasets.drifting_stream(500, 6, **kwargs)]
     cosines = [one @ other for one, other in pairwise(coefs)]
     np.testing.assert_allclose(cosines, np.cos(0.3))
     assert np.linalg.matrix_rank(np.array(coefs)) == 2
 
 
 def test_abrupt_drift_jumps_and_stays():
-    words = {"chunk_size": 10, "drift": "abrupt", "period": 3, "coef": True, "random_state": 0}
-    coefs = [tuple(coef) for _, _, coef in datasets.drifting_stream(90, 5, **words)]
+    kwargs = {"chunk_size": 10, "drift": "abrupt", "period": 3, "coef": True, "random_state": 0}
+    coefs = [tuple(coef) for _, _, coef in datasets.drifting_stream(90, 5, **kwargs)]
     assert [coefs.index(coef) for coef in coefs] == [0, 0, 0, 3, 3, 3, 6, 6, 6]
 
 
 def test_noise_of_a_stream():
-    words = {"chunk_size": 20_000, "coef": True, "random_state": 0, "noise": 0.2}
-    X, y, coef = next(datasets.drifting_stream(20_000, 3, **words))
+    kwargs = {"chunk_size": 20_000, "coef": True, "random_state": 0, "noise": 0.2}
+    X, y, coef = next(datasets.drifting_stream(20_000, 3, **kwargs))
     assert np.mean(y != (X @ coef > 0)) == pytest.approx(0.2, abs=0.01)
-    X, y, coef = next(datasets.drifting_stream(20_000, 3, task="regression", **words))
+    X, y, coef = next(datasets.drifting_stream(20_000, 3, task="regression", **kwargs))
     assert np.std(y - X @ coef) == pytest.approx(0.2, rel=0.03)
     assert next(datasets.drifting_stream(5, dtype=np.float32))[0].dtype == np.float32
 
 
-def test_bad_words_of_a_stream_are_refused_at_once():
+def test_bad_arguments_of_a_stream_are_refused_at_once():
     with pytest.raises(ValueError, match="n_features must be 2 or more"):
         datasets.drifting_stream(10, 1)
     with pytest.raises(
@@ -211,8 +211,8 @@ def openml(monkeypatch):
     pd = pytest.importorskip("pandas")
     asked = []
 
-    def fetch_openml(name, **words):
-        asked.append((name, words))
+    def fetch_openml(name, **kwargs):
+        asked.append((name, kwargs))
         frame = pd.DataFrame({"size": [1.0, None, 3.0, 4.0], "cut": list("abba")})
         target = [10, 20, 30, 40] if name == "diamonds" else list("xyzy")
         return SimpleNamespace(data=frame, target=pd.Series(target))
@@ -224,9 +224,9 @@ def openml(monkeypatch):
 @pytest.mark.parametrize("name", FETCHERS)
 def test_a_fetched_set(name, openml, tmp_path):
     bunch = FETCHERS[name](data_home=tmp_path)
-    ((asked, words),) = openml
+    ((asked, kwargs),) = openml
     assert asked == name
-    assert words["data_home"] == tmp_path
+    assert kwargs["data_home"] == tmp_path
     np.testing.assert_array_equal(bunch.data, [[1, 1, 0], [3, 0, 1], [3, 0, 1], [4, 1, 0]])
     assert bunch.data.dtype == np.float32
     assert bunch.feature_names == ["size", "cut_a", "cut_b"]

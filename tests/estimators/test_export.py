@@ -27,18 +27,18 @@ def targets(estimator, X):
     return np.exp(0.3 * raw)
 
 
-def assert_same_predictions(twin, model, X):
-    assert type(twin).__module__.startswith("sklearn.")
-    np.testing.assert_allclose(twin.predict(X), model.predict(X), rtol=1e-12)
+def assert_same_predictions(theirs, model, X):
+    assert type(theirs).__module__.startswith("sklearn.")
+    np.testing.assert_allclose(theirs.predict(X), model.predict(X), rtol=1e-12)
     for method in ("predict_proba", "decision_function", "score_samples"):
-        if hasattr(model, method) and hasattr(twin, method):
+        if hasattr(model, method) and hasattr(theirs, method):
             expected = getattr(model, method)(X)
-            np.testing.assert_allclose(getattr(twin, method)(X), expected, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(getattr(theirs, method)(X), expected, rtol=1e-9, atol=1e-12)
 
 
 @over(ESTIMATOR_CASES)
 @pytest.mark.parametrize("sparse", [False, True])
-def test_each_estimator_has_a_twin(case, sparse, X):
+def test_each_estimator_has_an_equivalent(case, sparse, X):
     model = case.make().fit(X, targets(case.make(), X))
     data = sp.csr_array(X) if sparse else X
     assert_same_predictions(fastgd.to_sklearn(model), model, data)
@@ -50,17 +50,17 @@ def test_each_estimator_has_a_twin(case, sparse, X):
 def test_classifiers(loss, multi_class, n_classes, X):
     y = np.array(["a", "b", "c"])[targets(fastgd.SGDClassifier(), X) % n_classes]
     model = fastgd.SGDClassifier(loss, multi_class=multi_class, **QUICK).fit(X, y)
-    twin = fastgd.to_sklearn(model)
-    assert_same_predictions_of_labels(twin, model, X)
-    assert hasattr(twin, "predict_proba") == hasattr(model, "predict_proba")
+    theirs = fastgd.to_sklearn(model)
+    assert_same_predictions_of_labels(theirs, model, X)
+    assert hasattr(theirs, "predict_proba") == hasattr(model, "predict_proba")
 
 
-def assert_same_predictions_of_labels(twin, model, X):
-    np.testing.assert_array_equal(twin.predict(X), model.predict(X))
+def assert_same_predictions_of_labels(theirs, model, X):
+    np.testing.assert_array_equal(theirs.predict(X), model.predict(X))
     for method in ("predict_proba", "decision_function"):
         if hasattr(model, method):
             expected = getattr(model, method)(X)
-            np.testing.assert_allclose(getattr(twin, method)(X), expected, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(getattr(theirs, method)(X), expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("loss", ["hinge", "log_loss"])
@@ -91,19 +91,19 @@ def test_nothing_is_shared(X):
     assert np.any(model.coef_ != 0.0)
 
 
-def test_words_that_both_know_are_kept(X):
+def test_parameters_that_both_have_are_kept(X):
     model = fastgd.SGDClassifier(alpha=0.01, batch_size=8, optimizer="adam", **QUICK)
-    twin = fastgd.to_sklearn(model.fit(X, X[:, 0] > 0))
-    assert twin.alpha == 0.01
-    assert twin.max_iter == QUICK["max_iter"]
-    assert twin.fit(X, X[:, 0] > 0).score(X, X[:, 0] > 0) > 0.9
+    theirs = fastgd.to_sklearn(model.fit(X, X[:, 0] > 0))
+    assert theirs.alpha == 0.01
+    assert theirs.max_iter == QUICK["max_iter"]
+    assert theirs.fit(X, X[:, 0] > 0).score(X, X[:, 0] > 0) > 0.9
 
 
 def test_pipelines_keep_their_steps(X):
     model = make_pipeline(StandardScaler(), fastgd.LogisticRegression()).fit(X, X[:, 0] > 0)
-    twin = fastgd.to_sklearn(model)
-    assert_same_predictions_of_labels(twin, model, X)
-    assert type(twin[-1]).__module__.startswith("sklearn.")
+    theirs = fastgd.to_sklearn(model)
+    assert_same_predictions_of_labels(theirs, model, X)
+    assert type(theirs[-1]).__module__.startswith("sklearn.")
     assert type(model[-1]).__module__.startswith("fastgd.")
 
 

@@ -204,8 +204,8 @@ def outcome(model, X, y):
         except Exception as error:  # of scikit-learn's, some are no better than an IndexError
             kinds = (ValueError, TypeError, Exception)
             return next(kind.__name__ for kind in kinds if isinstance(error, kind)), frozenset()
-    told = {w.category.__name__ for w in caught}
-    return "fitted", frozenset(told - {ConvergenceWarning.__name__, RuntimeWarning.__name__})
+    reported = {w.category.__name__ for w in caught}
+    return "fitted", frozenset(reported - {ConvergenceWarning.__name__, RuntimeWarning.__name__})
 
 
 def arguments_of(name, theirs):
@@ -263,13 +263,13 @@ def test_the_page_lists_every_difference():
     ],
     ids=str,
 )
-def test_a_contradiction_is_told_at_the_line_that_fits(model, category, message):
+def test_a_contradiction_is_reported_at_the_line_that_fits(model, category, message):
     X = np.random.default_rng(0).normal(size=(24, 3))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(X, (X[:, 0] > 0).astype(int))
-    told = [w for w in caught if re.search(message, str(w.message))]
-    assert [w.category for w in told] == [category]
+    reported = [w for w in caught if re.search(message, str(w.message))]
+    assert [w.category for w in reported] == [category]
     assert {w.filename for w in caught if w.category is not ConvergenceWarning} == {__file__}
 
 

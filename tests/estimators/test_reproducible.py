@@ -22,10 +22,10 @@ rng = np.random.default_rng(0)
 X = rng.normal(size=(2000, 17))
 raw = X @ rng.normal(size=17)
 classes = np.digitize(raw, [-2.0, 2.0])
-words = {"max_iter": 4, "tol": None, "random_state": 0}
+kwargs = {"max_iter": 4, "tol": None, "random_state": 0}
 models = {
-    "softmax": (fastgd.SGDClassifier("log_loss", batch_size=16, **words), classes),
-    "adam": (fastgd.SGDRegressor(optimizer="adam", batch_size=32, **words), raw),
+    "softmax": (fastgd.SGDClassifier("log_loss", batch_size=16, **kwargs), classes),
+    "adam": (fastgd.SGDRegressor(optimizer="adam", batch_size=32, **kwargs), raw),
     "many classes, float32": (fastgd.LogisticRegression(), classes),
 }
 digests = {}
@@ -59,8 +59,10 @@ def test_n_jobs_changes_nothing(sparse, dtype, rng):
     X = rng.normal(size=(300, 5)).astype(dtype)
     y = np.digitize(X[:, 0], [-0.5, 0.5])
     X = sp.csr_array(X) if sparse else X
-    words = {"random_state": 0, "max_iter": 5, "tol": None}
-    models = [fastgd.SGDClassifier(n_jobs=n_jobs, **words).fit(X, y) for n_jobs in (None, 1, 2, -1)]
+    kwargs = {"random_state": 0, "max_iter": 5, "tol": None}
+    models = [
+        fastgd.SGDClassifier(n_jobs=n_jobs, **kwargs).fit(X, y) for n_jobs in (None, 1, 2, -1)
+    ]
     for model in models[1:]:
         np.testing.assert_array_equal(model.coef_, models[0].coef_)
         np.testing.assert_array_equal(model.intercept_, models[0].intercept_)

@@ -19,7 +19,7 @@ from tests.tables import over
     ("registered", "rows"),
     [
         (LOSSES, [case.name for case in tables.LOSS_CASES]),
-        (PENALTIES, [case.word for case in tables.PENALTY_CASES]),
+        (PENALTIES, [case.given for case in tables.PENALTY_CASES]),
         (OPTIMIZERS, [case.name for case in tables.OPTIMIZER_CASES if case.is_registered]),
         (TRANSFORMS, [case.name for case in tables.TRANSFORM_CASES if case.is_registered]),
         (SCHEDULES, [case.name for case in tables.REGISTERED_SCHEDULES]),
@@ -55,19 +55,19 @@ def test_each_registered_name_has_one_row(registered, rows):
     ],
     ids=["losses", "optimizers", "transforms"],
 )
-def test_the_public_face_has_the_class_of_each_registered_tag(face, registered):
-    assert {type(tag).__name__ for tag in registered.values()} <= set(face.__all__)
+def test_the_public_name_has_the_class_of_each_registered_spec(face, registered):
+    assert {type(spec).__name__ for spec in registered.values()} <= set(face.__all__)
 
 
 def test_each_penalty_class_has_a_row():
     faces = {name for name in penalties.__all__ if isinstance(getattr(penalties, name), type)}
     rows = (*tables.PENALTY_CASES, *tables.PENALTY_OBJECT_CASES)
-    assert faces == {type(case.tag).__name__ for case in rows}
+    assert faces == {type(case.spec).__name__ for case in rows}
 
 
 @over(tables.LOSS_CASES)
-def test_rows_and_registry_agree_on_the_tag(case):
-    assert type(case.tag) is type(LOSSES[case.name])
+def test_rows_and_registry_agree_on_the_spec(case):
+    assert type(case.spec) is type(LOSSES[case.name])
 
 
 @over(case for case in tables.ESTIMATOR_CASES if hasattr(case.kind, "score"))

@@ -21,21 +21,21 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], choices=sorted(DRAWN), metavar="NAME")
     parser.add_argument("--shrink", action="store_true", help="make what is found small")
     parser.add_argument("--verbose", action="store_true", help="name each case")
-    words = parser.parse_args()
-    names, end = tuple(words.only), time.monotonic() + 60.0 * words.minutes
-    seed, n_found, kinds = words.seed, 0, {}
-    while time.monotonic() < end and seed < words.seed + words.cases:
+    kwargs = parser.parse_args()
+    names, end = tuple(kwargs.only), time.monotonic() + 60.0 * kwargs.minutes
+    seed, n_found, kinds = kwargs.seed, 0, {}
+    while time.monotonic() < end and seed < kwargs.seed + kwargs.cases:
         case = case_of(seed, names)
-        if words.verbose:
-            print(seed, case.name, case.X.shape, case.layout, case.dtype, case.words, flush=True)
+        if kwargs.verbose:
+            print(seed, case.name, case.X.shape, case.layout, case.dtype, case.kwargs, flush=True)
         found = findings_of(case)
         n_found += bool(found)
         for finding in found:
             kinds.setdefault((case.name, finding.kind), []).append(seed)
         if found:
-            _report(seed, names, found, is_small=words.shrink)
+            _report(seed, names, found, is_small=kwargs.shrink)
         seed += 1
-    print(f"\n{seed - words.seed} cases from {words.seed} on, {n_found} with findings")
+    print(f"\n{seed - kwargs.seed} cases from {kwargs.seed} on, {n_found} with findings")
     for (name, kind), seeds in sorted(kinds.items()):
         print(f"{len(seeds):5d}  {name}: {kind}, as in {seeds[:6]}")
     return int(n_found > 0)
@@ -43,7 +43,7 @@ def main() -> int:
 
 def _report(seed: int, names: tuple[str, ...], found: list, *, is_small: bool) -> None:
     case = case_of(seed, names)
-    print(f"\n# {seed}: {case.name} {case.X.shape}, {case.layout}, {case.dtype}, {case.words}")
+    print(f"\n# {seed}: {case.name} {case.X.shape}, {case.layout}, {case.dtype}, {case.kwargs}")
     for finding in found:
         print(f"#   {finding.kind}: {finding.said}")
     if is_small:

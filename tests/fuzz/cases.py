@@ -17,14 +17,14 @@ COUNTS, POSITIVE, NUMBERS = "counts", "positive", "numbers"
 class Case(NamedTuple):
     """A problem.
 
-    name, words : of the estimator, and its arguments
+    name, kwargs : of the estimator, and its arguments
     X : float64, (rows, columns), each number one of ``dtype``
     weight : float64, or None
     layout : one of ``LAYOUTS``
     """
 
     name: str
-    words: dict[str, Any]
+    kwargs: dict[str, Any]
     X: np.ndarray
     y: np.ndarray
     weight: np.ndarray | None
@@ -36,14 +36,14 @@ class Case(NamedTuple):
         """Weights, ones where there are none."""
         return np.ones(self.X.shape[0]) if self.weight is None else self.weight
 
-    def make(self, **words: Any) -> Any:
+    def make(self, **kwargs: Any) -> Any:
         """Return our estimator."""
-        return getattr(fastgd, self.name)(**{**self.words, **words})
+        return getattr(fastgd, self.name)(**{**self.kwargs, **kwargs})
 
-    def fitted(self, layout: str | None = None, **words: Any) -> Any:
+    def fitted(self, layout: str | None = None, **kwargs: Any) -> Any:
         """Return our estimator, fitted."""
         X = laid_out(self.X, layout or self.layout, self.dtype)
-        return self.make(**words).fit(X, self.y, self.weight)
+        return self.make(**kwargs).fit(X, self.y, self.weight)
 
 
 def laid_out(X: np.ndarray, layout: str, dtype: str) -> Any:
@@ -83,10 +83,10 @@ def case_of(seed: int, names: tuple[str, ...] = ()) -> Case:
     """Draw the problem with this number, of any estimator or of those named."""
     rng = np.random.default_rng(seed)
     name = str(rng.choice(names or tuple(DRAWN)))
-    words, targets = DRAWN[name](rng)
-    words["tol"] = float(f"{10.0 ** -rng.uniform(1, 8):.0e}")
+    kwargs, targets = DRAWN[name](rng)
+    kwargs["tol"] = float(f"{10.0 ** -rng.uniform(1, 8):.0e}")
     if rng.random() < 0.3:
-        words["fit_intercept"] = False
+        kwargs["fit_intercept"] = False
     n, d = _shape(rng, smallest=2 if name in CLASSIFIERS else 1)
     dtype = str(rng.choice(["float64", "float64", "float32"]))
     A = _standard_columns(rng, n, d)
@@ -95,8 +95,8 @@ def case_of(seed: int, names: tuple[str, ...] = ()) -> Case:
     weight = _weights(rng, y, targets)
     layout = str(rng.choice(LAYOUTS))
     if rng.random() < 0.12 and name != "HuberRegressor":
-        words["solver"] = str(rng.choice(["gd", "saga", "sdca"]))
-    return Case(name, words, X, y, weight, layout, dtype)
+        kwargs["solver"] = str(rng.choice(["gd", "saga", "sdca"]))
+    return Case(name, kwargs, X, y, weight, layout, dtype)
 
 
 def _shape(rng: np.random.Generator, smallest: int) -> tuple[int, int]:
@@ -107,7 +107,7 @@ def _shape(rng: np.random.Generator, smallest: int) -> tuple[int, int]:
 
 
 def _standard_columns(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
-    """Return columns of about mean 0 and spread 1: normal, rarely other than 0, or skewed."""
+    """Return columns of about mean 0 and deviation 1: normal, rarely other than 0, or skewed."""
     kind = rng.integers(4)
     if kind == 0:
         A = rng.normal(size=(n, d))
@@ -143,8 +143,8 @@ def _in_wild_units(rng: np.random.Generator, A: np.ndarray) -> np.ndarray:
 
 def _targets(rng: np.random.Generator, kind: Any, A: np.ndarray) -> np.ndarray:
     n, d = A.shape
-    spread = A.std(axis=0)
-    B = (A - A.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    std = A.std(axis=0)
+    B = (A - A.mean(axis=0)) / np.where(std > 0, std, 1.0)
     n_outputs = kind if isinstance(kind, int) else 1
     raw = B @ rng.normal(size=(d, n_outputs)) / np.sqrt(d)
     raw += rng.choice([0.0, 0.1, 1.0, 5.0]) * rng.normal(size=raw.shape)
@@ -192,7 +192,7 @@ def _weights(rng: np.random.Generator, y: np.ndarray, kind: Any) -> np.ndarray |
     return weight
 
 
-# -- the estimators' words -------------------------------------------------------------------------
+# -- the estimators' parameters --------------------------------------------------------------------
 
 
 def _strength(rng: np.random.Generator, zero: float = 0.1) -> float:
@@ -219,34 +219,34 @@ def _lasso(rng: np.random.Generator) -> Any:
 
 
 def _elastic_net(rng: np.random.Generator) -> Any:
-    words, kind = _lasso(rng)
-    return {**words, "l1_ratio": float(rng.choice([0.0, 0.1, 0.5, 0.9, 1.0]))}, kind
+    kwargs, kind = _lasso(rng)
+    return {**kwargs, "l1_ratio": float(rng.choice([0.0, 0.1, 0.5, 0.9, 1.0]))}, kind
 
 
 def _logistic(rng: np.random.Generator) -> Any:
-    words: dict[str, Any] = {"C": _C(rng)}
+    kwargs: dict[str, Any] = {"C": _C(rng)}
     if rng.random() < 0.4:
-        words["l1_ratio"] = float(rng.choice([0.3, 1.0]))
-    return words, int(rng.choice([1, 1, 3, 5]))
+        kwargs["l1_ratio"] = float(rng.choice([0.3, 1.0]))
+    return kwargs, int(rng.choice([1, 1, 3, 5]))
 
 
 def _svc(rng: np.random.Generator) -> Any:
-    words: dict[str, Any] = {"C": _C(rng)}
+    kwargs: dict[str, Any] = {"C": _C(rng)}
     draw = rng.random()
     if draw < 0.5:
-        words["loss"] = "hinge"
+        kwargs["loss"] = "hinge"
     if 0.45 < draw < 0.65:
-        words["penalty"] = "l1"
+        kwargs["penalty"] = "l1"
     if rng.random() < 0.2:
-        words["intercept_scaling"] = float(rng.choice([0.1, 10.0, 1000.0]))
-    return words, int(rng.choice([1, 1, 3]))
+        kwargs["intercept_scaling"] = float(rng.choice([0.1, 10.0, 1000.0]))
+    return kwargs, int(rng.choice([1, 1, 3]))
 
 
 def _svr(rng: np.random.Generator) -> Any:
-    words: dict[str, Any] = {"C": _C(rng), "epsilon": float(rng.choice([0.0, 0.1, 1.0]))}
+    kwargs: dict[str, Any] = {"C": _C(rng), "epsilon": float(rng.choice([0.0, 0.1, 1.0]))}
     if rng.random() < 0.4:
-        words["loss"] = "squared_epsilon_insensitive"
-    return words, NUMBERS
+        kwargs["loss"] = "squared_epsilon_insensitive"
+    return kwargs, NUMBERS
 
 
 def _huber(rng: np.random.Generator) -> Any:
@@ -268,10 +268,10 @@ def _gamma(rng: np.random.Generator) -> Any:
 
 def _tweedie(rng: np.random.Generator) -> Any:
     power = float(rng.choice([0.0, 1.0, 1.5, 1.9, 2.0, 3.0]))
-    words = {"alpha": _strength(rng), "power": power}
+    kwargs = {"alpha": _strength(rng), "power": power}
     if power == 0.0:
-        return words, NUMBERS
-    return words, (COUNTS if power < 2.0 else POSITIVE)
+        return kwargs, NUMBERS
+    return kwargs, (COUNTS if power < 2.0 else POSITIVE)
 
 
 DRAWN = {

@@ -55,9 +55,9 @@ class Fit(NamedTuple):
         return any(issubclass(w.category, ConvergenceWarning) for w in self.warned)
 
 
-def fit(case: Case, layout: str | None = None, **words: Any) -> Fit:
+def fit(case: Case, layout: str | None = None, **kwargs: Any) -> Fit:
     """Fit ours, within limits, and keep what it said."""
-    return _kept(lambda: case.fitted(layout, **words))
+    return _kept(lambda: case.fitted(layout, **kwargs))
 
 
 def _kept(call: Callable[[], Any]) -> Fit:
@@ -129,7 +129,7 @@ def _of_numbers(case: Case, model: Any) -> list[Finding]:
     ]
     if np.isnan(model.gap_).any() or np.min(model.gap_) < 0:
         found.append(Finding("gap_ is no bound", f"gap_ = {model.gap_}"))
-    if case.words.get("positive") and np.min(model.coef_) < 0:
+    if case.kwargs.get("positive") and np.min(model.coef_) < 0:
         found.append(Finding("negative coefficient", str(np.min(model.coef_))))
     X = laid_out(case.X, case.layout, case.dtype)
     with warnings.catch_warnings():
@@ -163,7 +163,7 @@ def _of_optimum(
         slack = own.rounding + noise
         reached[name] = own.objective
         found += _of_objective(fitted.model, own.objective, slack, name)
-        allowed = case.words["tol"] * np.maximum(np.abs(own.objective), floor)
+        allowed = case.kwargs["tol"] * np.maximum(np.abs(own.objective), floor)
         above = own.objective - best.objective
         if (above > allowed + slack).any():
             found.append(_of_distance(above, allowed, slack, own.objective, best, fitted, name))
@@ -176,7 +176,7 @@ def _of_optimum(
         tight = value(case, pose, params_of(models["tight"]), _precision(case))
         worse = tight.objective - reached["ours"]
         if (worse > tight.rounding + noise + 1e-9 * np.abs(reached["ours"])).any():
-            said = f"tol=1e-12 ends {_text(worse)} above tol={case.words['tol']}"
+            said = f"tol=1e-12 ends {_text(worse)} above tol={case.kwargs['tol']}"
             found.append(Finding("a smaller tol is worse", said))
     return found
 

@@ -14,7 +14,7 @@ Floats = Any
 class Loss(NamedTuple):
     """A loss of (targets, raw predictions), and its two derivatives by the raw prediction.
 
-    kinks : of targets, where the loss is not smooth
+    breakpoints : of targets, where the loss is not smooth
     pieces : of targets, lines (height at raw = 0, slope) the highest of which is the loss
     """
 
@@ -22,7 +22,7 @@ class Loss(NamedTuple):
     gradient: Callable[..., Floats]
     curvature: Callable[..., Floats]
     is_smooth: bool = True
-    kinks: Callable[..., Floats] | None = None
+    breakpoints: Callable[..., Floats] | None = None
     pieces: Callable[..., Any] | None = None
 
 
@@ -60,44 +60,44 @@ class Value(NamedTuple):
 
 def pose_of(case: Case) -> Pose:
     """Return what the case minimises, divided by the weights' sum (and C)."""
-    words = case.make().get_params()
+    kwargs = case.make().get_params()
     mass = float(case.s.sum())
-    y, fit_intercept = case.y, bool(words["fit_intercept"])
+    y, fit_intercept = case.y, bool(kwargs["fit_intercept"])
     if case.name in ("LogisticRegression", "SoftmaxRegression", "LinearSVC"):
-        return _classifier(case, words, mass)
-    l1, l2 = _regression_penalty(case.name, words, mass)
-    more: dict[str, Any] = {"positive": bool(words.get("positive", False))}
+        return _classifier(case, kwargs, mass)
+    l1, l2 = _regression_penalty(case.name, kwargs, mass)
+    more: dict[str, Any] = {"positive": bool(kwargs.get("positive", False))}
     if case.name == "LinearSVR" and fit_intercept:
-        more["scaling"] = float(words["intercept_scaling"])
+        more["scaling"] = float(kwargs["intercept_scaling"])
     if case.name == "HuberRegressor":
-        more["epsilon"] = float(words["epsilon"])
-    loss = _regression_loss(case.name, words)
+        more["epsilon"] = float(kwargs["epsilon"])
+    loss = _regression_loss(case.name, kwargs)
     return Pose(loss, Wide(1) * y[:, None], l1, l2, fit_intercept, **more)
 
 
-def _classifier(case: Case, words: dict[str, Any], mass: float) -> Pose:
+def _classifier(case: Case, kwargs: dict[str, Any], mass: float) -> Pose:
     classes = np.unique(case.y)
     one_of = Wide(1) * (case.y[:, None] == classes)
-    strength, fit_intercept = 1.0 / (words["C"] * mass), bool(words["fit_intercept"])
+    strength, fit_intercept = 1.0 / (kwargs["C"] * mass), bool(kwargs["fit_intercept"])
     if case.name == "LinearSVC":
         side = 2 * one_of - 1
         side = side[:, 1:] if classes.size == 2 else side
-        is_l1 = words["penalty"] == "l1"
+        is_l1 = kwargs["penalty"] == "l1"
         penalty = (strength, 0.0) if is_l1 else (0.0, strength)
-        scaling = float(words["intercept_scaling"]) if fit_intercept else None
-        loss = HINGE if words["loss"] == "hinge" else SQUARED_HINGE
+        scaling = float(kwargs["intercept_scaling"]) if fit_intercept else None
+        loss = HINGE if kwargs["loss"] == "hinge" else SQUARED_HINGE
         return Pose(loss, side, *penalty, fit_intercept, scaling)
-    share = words["l1_ratio"]
+    share = kwargs["l1_ratio"]
     penalty = (share * strength, (1 - share) * strength)
     if case.name == "LogisticRegression" and classes.size == 2:
         return Pose(LOGISTIC, 2 * one_of[:, 1:] - 1, *penalty, fit_intercept)
     return Pose(None, one_of, *penalty, fit_intercept)
 
 
-def _regression_penalty(name: str, words: dict[str, Any], mass: float) -> tuple[float, float]:
+def _regression_penalty(name: str, kwargs: dict[str, Any], mass: float) -> tuple[float, float]:
     if name == "LinearSVR":
-        return 0.0, 1.0 / (words["C"] * mass)
-    alpha = float(words.get("alpha", 0.0))
+        return 0.0, 1.0 / (kwargs["C"] * mass)
+    alpha = float(kwargs.get("alpha", 0.0))
     if name in ("LinearRegression", "Ridge"):
         return 0.0, alpha / mass
     if name == "HuberRegressor":
@@ -105,30 +105,30 @@ def _regression_penalty(name: str, words: dict[str, Any], mass: float) -> tuple[
     if name == "QuantileRegressor":
         return alpha, 0.0
     if name in ("Lasso", "ElasticNet"):
-        share = 1.0 if name == "Lasso" else words["l1_ratio"]
+        share = 1.0 if name == "Lasso" else kwargs["l1_ratio"]
         return alpha * share, alpha * (1 - share)
     return 0.0, alpha
 
 
-def _regression_loss(name: str, words: dict[str, Any]) -> Loss:
+def _regression_loss(name: str, kwargs: dict[str, Any]) -> Loss:
     if name == "LinearSVR":
-        epsilon = Wide(words["epsilon"])
-        is_squared = words["loss"] == "squared_epsilon_insensitive"
+        epsilon = Wide(kwargs["epsilon"])
+        is_squared = kwargs["loss"] == "squared_epsilon_insensitive"
         return squared_tube(epsilon) if is_squared else tube(epsilon)
     if name == "QuantileRegressor":
-        return pinball(Wide(words["quantile"]))
+        return pinball(Wide(kwargs["quantile"]))
     powers = {"PoissonRegressor": 1.0, "GammaRegressor": 2.0, "TweedieRegressor": 0.0}
-    power = words.get("power", powers.get(name, 0.0))
-    is_linear = power == 0.0 and words.get("link") != "log"
+    power = kwargs.get("power", powers.get(name, 0.0))
+    is_linear = power == 0.0 and kwargs.get("link") != "log"
     return SQUARE if is_linear else deviance(Wide(power))
 
 
 def scaled_loss(case: Case, size: Floats) -> Loss:
     """Return a piecewise linear loss for targets that are counted in units of ``size``."""
-    words = case.make().get_params()
-    if "epsilon" in words:
-        words = {**words, "epsilon": Wide(words["epsilon"]) / size}
-    return _regression_loss(case.name, words)
+    kwargs = case.make().get_params()
+    if "epsilon" in kwargs:
+        kwargs = {**kwargs, "epsilon": Wide(kwargs["epsilon"]) / size}
+    return _regression_loss(case.name, kwargs)
 
 
 def _expit(raw: Floats) -> Floats:
@@ -149,7 +149,7 @@ HINGE = Loss(
     lambda y, raw: np.where(y * raw < 1, -y, 0),
     lambda _, raw: np.zeros_like(raw),
     is_smooth=False,
-    kinks=lambda y: [y],
+    breakpoints=lambda y: [y],
     pieces=lambda y: [(0 * y, 0 * y), (0 * y + 1, -y)],
 )
 SQUARED_HINGE = Loss(
@@ -166,7 +166,7 @@ def tube(epsilon: Floats) -> Loss:
         lambda y, raw: np.where(np.abs(raw - y) > epsilon, np.sign(raw - y), 0),
         lambda _, raw: np.zeros_like(raw),
         is_smooth=False,
-        kinks=lambda y: [y - epsilon, y + epsilon] if epsilon > 0 else [y],
+        breakpoints=lambda y: [y - epsilon, y + epsilon] if epsilon > 0 else [y],
         pieces=lambda y: [
             (0 * y, 0 * y),
             (-y - epsilon, 0 * y + 1),
@@ -191,7 +191,7 @@ def pinball(q: Floats) -> Loss:
         lambda y, raw: np.where(y > raw, -q, 1 - q),
         lambda _, raw: np.zeros_like(raw),
         is_smooth=False,
-        kinks=lambda y: [y],
+        breakpoints=lambda y: [y],
         pieces=lambda y: [(q * y, 0 * y - q), ((q - 1) * y, 0 * y + 1 - q)],
     )
 
@@ -292,7 +292,7 @@ def summed(case: Case, pose: Pose, params: Params) -> Floats:
     raw = raw_of(case, params)
     size = np.abs(losses(pose, raw, params.scale))
     if case.name in ("PoissonRegressor", "GammaRegressor", "TweedieRegressor"):
-        power = float(case.words.get("power", 1.0 if case.name == "PoissonRegressor" else 2.0))
+        power = float(case.kwargs.get("power", 1.0 if case.name == "PoissonRegressor" else 2.0))
         y = pose.targets
         if power != 0.0:
             size = size + np.abs(y * np.exp((1 - power) * raw)) + np.exp((2 - power) * raw)

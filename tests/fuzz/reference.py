@@ -1,9 +1,9 @@
 """The best model that can be found, by solvers that share no code with ours.
 
 scikit-learn's solvers give a start each; Newton's method in standardised columns goes on from the
-best of them and from our own model. Losses with kinks end in a linear program, or in the quadratic
-one that is left when the rows on a kink are known. Whatever it finds is only an upper bound of the
-optimum, so that a model worse than it is worse for certain.
+best of them and from our own model. Piecewise linear losses end in a linear program, or in the
+quadratic one that remains when the rows at a breakpoint are known. Whatever it finds is only an
+upper bound of the optimum, so that a model worse than it is worse for certain.
 """
 
 import warnings
@@ -45,14 +45,14 @@ class Found(NamedTuple):
 def best_of(case: Case, pose: Pose, models: dict[str, Any]) -> Found:
     """Return the best of fitted models of ours, of scikit-learn's, and of what both lead to."""
     starts = {name: params_of(model) for name, model in models.items()}
-    twin = twin_of(case)
-    if twin is not None:
-        starts["scikit-learn"] = twin
+    peer = peer_of(case)
+    if peer is not None:
+        starts["scikit-learn"] = peer
     starts["null"] = _null(case, pose, next(iter(starts.values())))
     found = _choose(case, pose, starts)
     is_small = case.X.size <= 40_000
     if pose.loss is not None and not pose.loss.is_smooth:
-        finished = {"kinks": finish_kinks(case, pose, found.params)} if is_small else {}
+        finished = {"breakpoints": finish_pieces(case, pose, found.params)} if is_small else {}
         if is_small and pose.l2 == 0.0:
             finished["linear program"] = linear_program(case, pose)
         finished = {name: params for name, params in finished.items() if params is not None}
@@ -85,7 +85,7 @@ def _null(case: Case, pose: Pose, like: Params) -> Params:
 def is_log(case: Case) -> bool:
     """Tell whether predictions are e^raw."""
     if case.name == "TweedieRegressor":
-        return bool(case.words.get("power", 0.0) > 0.0 or case.words.get("link") == "log")
+        return bool(case.kwargs.get("power", 0.0) > 0.0 or case.kwargs.get("link") == "log")
     return case.name in ("PoissonRegressor", "GammaRegressor")
 
 
@@ -108,31 +108,31 @@ def _choose(case: Case, pose: Pose, candidates: dict[str, Params]) -> Found:
     return Found(tried.min(axis=0), params, [names[k] for k in which])
 
 
-def twin_of(case: Case) -> Params | None:
+def peer_of(case: Case) -> Params | None:
     """Return scikit-learn's parameters; None where it has no such model, or fails."""
     name = "LogisticRegression" if case.name == "SoftmaxRegression" else case.name
     if case.name == "SoftmaxRegression" and np.unique(case.y).size == 2:
         return None
     kind = getattr(linear_model, name, None) or getattr(svm, name)
     known = kind().get_params()
-    words = {k: v for k, v in {**case.words, **EXACT[name]}.items() if k in known}
+    kwargs = {k: v for k, v in {**case.kwargs, **EXACT[name]}.items() if k in known}
     if "solver" not in EXACT[name]:
-        words.pop("solver", None)
-    if words.get("l1_ratio", 0.0) > 0.0 and name == "LogisticRegression":
-        words.update(solver="saga", tol=1e-8, max_iter=_passes(case), random_state=0)
-    if words.get("penalty") == "l1" and words.get("loss") == "hinge":
+        kwargs.pop("solver", None)
+    if kwargs.get("l1_ratio", 0.0) > 0.0 and name == "LogisticRegression":
+        kwargs.update(solver="saga", tol=1e-8, max_iter=_passes(case), random_state=0)
+    if kwargs.get("penalty") == "l1" and kwargs.get("loss") == "hinge":
         return None
-    if name.startswith("LinearSV") and not words.get("loss", "squared").startswith("squared"):
-        words["dual"] = True
-        words["max_iter"] = 10_000 if case.X.size > 10_000 else 200_000
+    if name.startswith("LinearSV") and not kwargs.get("loss", "squared").startswith("squared"):
+        kwargs["dual"] = True
+        kwargs["max_iter"] = 10_000 if case.X.size > 10_000 else 200_000
     elif name.startswith("LinearSV"):
-        words["dual"] = words.get("penalty") != "l1" and case.X.shape[0] < case.X.shape[1]
-        if words.get("loss") is None and name == "LinearSVR":
-            words["dual"] = True
+        kwargs["dual"] = kwargs.get("penalty") != "l1" and case.X.shape[0] < case.X.shape[1]
+        if kwargs.get("loss") is None and name == "LinearSVR":
+            kwargs["dual"] = True
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            return params_of(kind(**words).fit(case.X, case.y, case.weight))
+            return params_of(kind(**kwargs).fit(case.X, case.y, case.weight))
     except (ValueError, TypeError, np.linalg.LinAlgError, OverflowError):
         return None
 
@@ -146,11 +146,11 @@ def _passes(case: Case) -> int:
 
 
 class Frame(NamedTuple):
-    """Standardised columns: w = u / spread, b = c - center w; the intercept's column is last."""
+    """Standardised columns: w = u / std, b = c - center w; the intercept's column is last."""
 
     A: Floats
     center: Floats
-    spread: Floats
+    std: Floats
     threshold: Floats  # l1 of each u
     weight: Floats  # l2 of each u
 
@@ -164,14 +164,14 @@ def _frame(case: Case, pose: Pose) -> Frame:
     size = np.abs(X).max(axis=0)
     constant = is_free & (np.ptp(X, axis=0) <= 1e-18 * size)
     A = X - np.where(constant, X[0], center)
-    spread = np.sqrt(s @ A**2)
-    usable = (spread > 0) & ~constant
-    A = np.where(usable, A / np.where(usable, spread, 1), 0)
-    spread = np.where(usable, spread, np.inf)
-    l1, l2 = pose.l1 / spread, pose.l2 / spread**2
+    std = np.sqrt(s @ A**2)
+    usable = (std > 0) & ~constant
+    A = np.where(usable, A / np.where(usable, std, 1), 0)
+    std = np.where(usable, std, np.inf)
+    l1, l2 = pose.l1 / std, pose.l2 / std**2
     last = np.ones((X.shape[0], 1), Wide) * (pose.scaling or 1.0) * pose.fit_intercept
     own = (pose.l1, pose.l2) if pose.scaling is not None else (0.0, 0.0)
-    return Frame(np.hstack([A, last]), center, spread, np.append(l1, own[0]), np.append(l2, own[1]))
+    return Frame(np.hstack([A, last]), center, std, np.append(l1, own[0]), np.append(l2, own[1]))
 
 
 def newton(case: Case, pose: Pose, start: Params) -> Params:
@@ -187,9 +187,9 @@ def newton(case: Case, pose: Pose, start: Params) -> Params:
 
 
 def _into(pose: Pose, frame: Frame, params: Params, j: int) -> Floats:
-    usable = np.isfinite(frame.spread)
+    usable = np.isfinite(frame.std)
     w = params.coef[j]
-    u = np.where(usable, w * np.where(usable, frame.spread, 0), 0)
+    u = np.where(usable, w * np.where(usable, frame.std, 0), 0)
     b = params.intercept[j]
     if pose.scaling is not None:
         return np.append(u, b / Wide(pose.scaling))
@@ -199,7 +199,7 @@ def _into(pose: Pose, frame: Frame, params: Params, j: int) -> Floats:
 
 
 def _out_of(pose: Pose, frame: Frame, u: Floats) -> tuple[Floats, Floats]:
-    w = u[:-1] / frame.spread
+    w = u[:-1] / frame.std
     if pose.scaling is not None:
         return w, u[-1] * Wide(pose.scaling)
     return w, (u[-1] - frame.center @ w if pose.fit_intercept else Wide(0))
@@ -363,7 +363,7 @@ def _newton_huber(case: Case, pose: Pose, frame: Frame, start: Params) -> Params
     return Params(w[None], np.array([b]), v[-1])
 
 
-# -- losses with kinks -----------------------------------------------------------------------------
+# -- piecewise linear losses -----------------------------------------------------------------------
 
 
 def linear_program(case: Case, pose: Pose) -> Params | None:
@@ -404,8 +404,8 @@ def _vertex(frame: Frame, loss: Any, y: Floats, s: Floats) -> Floats | None:
     return None if found.x is None else Wide(1) * (found.x[:d] - found.x[d : 2 * d])
 
 
-def finish_kinks(case: Case, pose: Pose, start: Params) -> Params:
-    """Solve the quadratic program of the rows that lie on a kink, for each guess of which do."""
+def finish_pieces(case: Case, pose: Pose, start: Params) -> Params:
+    """Solve the quadratic program of the rows at a breakpoint, for each guess of which are."""
     best = start
     for j in range(pose.targets.shape[1]):
         if pose.l2 > 0.0:
@@ -417,7 +417,7 @@ def finish_kinks(case: Case, pose: Pose, start: Params) -> Params:
 
 def _finished_output(case: Case, pose: Pose, start: Params, j: int) -> tuple[Floats, Floats]:
     assert pose.loss is not None
-    assert pose.loss.kinks is not None
+    assert pose.loss.breakpoints is not None
     frame = _frame(case, pose)
     A, y = frame.A, pose.targets[:, j]
     s = Wide(1) * case.s / case.s.max()
@@ -431,9 +431,9 @@ def _finished_output(case: Case, pose: Pose, start: Params, j: int) -> tuple[Flo
     for share in (1e-12, 1e-9, 1e-6, 1e-4, 1e-2):
         raw = A @ u
         scale = np.abs(raw).max() + np.abs(y).max()
-        kinks = np.array(pose.loss.kinks(y))
-        near = np.abs(raw - kinks).argmin(axis=0)
-        at = kinks[near, np.arange(y.size)]
+        breakpoints = np.array(pose.loss.breakpoints(y))
+        near = np.abs(raw - breakpoints).argmin(axis=0)
+        at = breakpoints[near, np.arange(y.size)]
         on = np.abs(raw - at) <= share * scale
         g = np.asarray(A[~on].T @ (s * pose.loss.gradient(y, raw))[~on], np.float64)
         # minimise g u + u D u / 2 with A_on u = at_on: u = -D^-1 (g + A' m)

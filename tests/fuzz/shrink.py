@@ -11,7 +11,7 @@ TRIALS = 40  # fits that shrinking may cost, times about five
 
 
 def shrunk(case: Case, kind: str) -> Case:
-    """Return a case with fewer rows, columns and words that has a finding of the same kind."""
+    """Return a case with fewer rows, columns and parameters that has a finding of the same kind."""
     left = TRIALS
     made_smaller = True
     while made_smaller and left > 0:
@@ -53,7 +53,7 @@ def _rows(case: Case, keep: Any) -> Case:
 
 def script_of(case: Case, seed: int, names: tuple[str, ...] = ()) -> str:
     """Return a script that repeats a fit; numbers are written out where they are few."""
-    words = ", ".join(f"{key}={value!r}" for key, value in case.words.items())
+    kwargs = ", ".join(f"{key}={value!r}" for key, value in case.kwargs.items())
     if case.X.size <= 120:
         fit = "X, y, weight" if case.weight is not None else "X, y"
         lines = [
@@ -63,12 +63,12 @@ def script_of(case: Case, seed: int, names: tuple[str, ...] = ()) -> str:
             f"X = laid_out(np.array({case.X.tolist()}), {case.layout!r}, {case.dtype!r})",
             f"y = np.array({case.y.tolist()})",
             *([f"weight = np.array({case.weight.tolist()})"] if case.weight is not None else []),
-            f"model = fastgd.{case.name}({words}).fit({fit})",
+            f"model = fastgd.{case.name}({kwargs}).fit({fit})",
         ]
     else:
         lines = [
             "from tests.fuzz.cases import case_of",
-            f"case = case_of({seed}, {names!r})  # {case.name}({words})",
+            f"case = case_of({seed}, {names!r})  # {case.name}({kwargs})",
             "model = case.fitted()",
         ]
     return "\n".join([*lines, "print(model.objective_, model.gap_, model.coef_)"])

@@ -279,7 +279,7 @@ def test_missing_module_of_a_user_breaks_nothing(sandbox):
 @pytest.mark.parametrize(
     "args",
     ["(Loss(), np.ones(2))", "(Outer(Inner()), np.ones(2))"],
-    ids=["tag", "tag nested in an importable one"],
+    ids=["spec", "spec nested in an importable one"],
 )
 def test_tag_of_a_script_adds_no_file(sandbox, args):
     """Every script is ``__main__``: what one of them leaves must not reach another."""
@@ -361,7 +361,7 @@ def test_unreadable_entry_is_a_miss(sandbox):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the limit that stands for a full disk")
-def test_a_full_disk_is_told_once_and_leaves_nothing(sandbox):
+def test_a_full_disk_is_reported_once_and_leaves_nothing(sandbox):
     full = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n    "
         + CALL_TWICE.replace("; ", "\n    ")

@@ -40,7 +40,7 @@ def evaluate_rows(loss, y_true, raw, out):
 
 
 def points(case, extra=()):
-    """Return every target with raws on both sides of every kink, but none at one."""
+    """Return every target with raws on both sides of every breakpoint, but none at one."""
     raw = np.concatenate([np.linspace(-6, 6, 121) + 0.013, extra])
     y = np.repeat(case.targets, raw.size)
     return y, np.tile(raw, len(case.targets))
@@ -49,7 +49,7 @@ def points(case, extra=()):
 def compiled(case, y, raw, dtype=np.float64):
     """Return value, gradient, curvature and inverse link, each an array."""
     out = np.empty((raw.size, 4), dtype)
-    evaluate(in_dtype(case.tag, np.dtype(dtype)), y.astype(dtype), raw.astype(dtype), out)
+    evaluate(in_dtype(case.spec, np.dtype(dtype)), y.astype(dtype), raw.astype(dtype), out)
     return out.T
 
 
@@ -70,7 +70,7 @@ def test_agrees_with_naive(case, dtype):
         case.naive.curvature(y, raw),
         case.naive.inverse_link(raw),
     )
-    # float32 tags round epsilon, which a large residual multiplies
+    # float32 specs round epsilon, which a large residual multiplies
     rtol, atol = (1e-12, 1e-14) if dtype is np.float64 else (1e-5, 1e-6)
     for ours, naive in zip(compiled(case, y, raw, dtype), expected, strict=True):
         np.testing.assert_allclose(ours, naive, rtol=rtol, atol=atol)
@@ -91,14 +91,14 @@ def test_curvature_is_the_derivative_of_the_gradient(case):
 
 
 @DTYPES
-@over([case for case in [*SCALAR_LOSSES, *TWEEDIES] if losses.link_of(case.tag) == losses.LOG])
+@over([case for case in [*SCALAR_LOSSES, *TWEEDIES] if losses.link_of(case.spec) == losses.LOG])
 def test_a_log_link_far_out_is_finite_and_leads_back(case, dtype):
     """The convex losses everywhere; the others on the side where they grow."""
     y, raw = points(case, [*FAR, 90.0, -90.0, 800.0, -800.0])
     for numbers in compiled(case, y, raw, dtype):
         assert np.isfinite(numbers).all()
     y = np.array([2.5, 1e6])
-    power = getattr(case.tag, "power", 1.5)
+    power = getattr(case.spec, "power", 1.5)
     if power <= 2:
         assert (compiled(case, y, np.full(2, 1e4), dtype)[1] > 0).all()
     if power >= 1:
@@ -123,14 +123,14 @@ def test_small_logistic_losses_keep_their_digits():
 
 @pytest.mark.parametrize("name", ["hinge", "perceptron"])
 @pytest.mark.parametrize("y", [-1.0, 1.0])
-def test_a_hinge_at_its_kink_pulls(name, y):
+def test_a_hinge_at_its_breakpoint_pulls(name, y):
     """scikit-learn's choice of subgradient: a perceptron starts at raw = 0, and must move."""
     case = next(case for case in SCALAR_LOSSES if case.name == name)
-    assert losses.gradient(case.tag, y, y * case.tag.margin) == -y
+    assert losses.gradient(case.spec, y, y * case.spec.margin) == -y
 
 
 @pytest.mark.parametrize("loss", [losses.Quantile(0.3), losses.AbsoluteError()])
-def test_a_row_at_the_kink_of_a_quantile_rests(loss):
+def test_a_row_at_the_breakpoint_of_a_quantile_stays(loss):
     assert losses.gradient(loss, 2.0, 2.0) == 0.0
 
 
@@ -169,8 +169,8 @@ def test_the_two_forms_of_log_cosh_meet(at):
 @over(SCALAR_LOSSES)
 def test_a_steep_slope_is_bounded(case):
     y = case.targets[0]
-    slope = losses.slope(case.tag, y, 1e15)
-    assert slope == np.clip(losses.gradient(case.tag, y, 1e15), -1e12, 1e12)
+    slope = losses.slope(case.spec, y, 1e15)
+    assert slope == np.clip(losses.gradient(case.spec, y, 1e15), -1e12, 1e12)
 
 
 SKLEARN = {
@@ -181,7 +181,7 @@ SKLEARN = {
     "poisson": of_sklearn.HalfPoissonLoss(),
     "gamma": of_sklearn.HalfGammaLoss(),
     "tweedie": of_sklearn.HalfTweedieLoss(power=1.5),
-    **{case.name: of_sklearn.HalfTweedieLoss(power=case.tag.power) for case in TWEEDIES},
+    **{case.name: of_sklearn.HalfTweedieLoss(power=case.spec.power) for case in TWEEDIES},
     "log_loss": of_sklearn.HalfBinomialLoss(),
     "epsilon_insensitive": _sgd_fast.EpsilonInsensitive(0.2),
     "squared_epsilon_insensitive": _sgd_fast.SquaredEpsilonInsensitive(0.2),
@@ -194,7 +194,7 @@ SKLEARN = {
 
 @over(case for case in [*SCALAR_LOSSES, *TWEEDIES] if case.name in SKLEARN)
 def test_agrees_with_scikit_learn(case):
-    has_log_link = losses.link_of(case.tag) == losses.LOG
+    has_log_link = losses.link_of(case.spec) == losses.LOG
     y, raw = points(case, [15.0, -15.0] if has_log_link else FAR)  # theirs overflows
     theirs = SKLEARN[case.name]
     if hasattr(theirs, "py_loss"):
@@ -225,7 +225,7 @@ def compiled_rows(y, raw, case=SOFTMAX):
     """Return values, values as returned with the gradients, gradients, probabilities."""
     out = np.zeros((4, *raw.shape), raw.dtype)
     in_place = raw.copy()
-    evaluate_rows(in_dtype(case.tag, raw.dtype), y, in_place, out)
+    evaluate_rows(in_dtype(case.spec, raw.dtype), y, in_place, out)
     np.testing.assert_allclose(in_place, out[2], rtol=1e-5, atol=1e-7)
     return out[0, :, 0], out[1, :, 0], out[2], out[3]
 

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.nojit
 
 W = np.array([-3.0, -0.4, -0.02, 0.0, 1e-9, 0.02, 0.7, 250.0])
 STEPS = [0.0, 1e-6, 0.1, 1.0, 3.0, 20.0]  # the last ones are longer than 1 / l2
-SINGLE = [*PENALTY_CASES, *(case for case in PENALTY_OBJECT_CASES if not case.tag.joint)]
-TIED = [case for case in PENALTY_OBJECT_CASES if case.tag.joint]
+SINGLE = [*PENALTY_CASES, *(case for case in PENALTY_OBJECT_CASES if not case.spec.joint)]
+TIED = [case for case in PENALTY_OBJECT_CASES if case.spec.joint]
 
 
 def each(function, penalty, params, *arguments):
@@ -25,20 +25,20 @@ def each(function, penalty, params, *arguments):
 
 def moved(case, w, change, step):
     """Return the coefficients after a step, each as the first of the features."""
-    tag = spread_over(case.tag, len(w))
-    return np.array([penalties.proximal(tag, w[c], change, step, c) for c in range(len(w))])
+    spec = spread_over(case.spec, len(w))
+    return np.array([penalties.proximal(spec, w[c], change, step, c) for c in range(len(w))])
 
 
-def spread_over(tag, n):
-    return tag._replace(factors=np.resize(FACTORS, n)) if isinstance(tag, Weighted) else tag
+def spread_over(spec, n):
+    return spec._replace(factors=np.resize(FACTORS, n)) if isinstance(spec, Weighted) else spec
 
 
 def plain(case, n):
-    """Return the naive twin for n features."""
-    twin = case.naive
-    if isinstance(case.tag, Weighted):
-        twin = naive.ElasticNet(twin.l1, twin.l2, np.resize(FACTORS, n))
-    return twin
+    """Return the naive reference for n features."""
+    reference = case.naive
+    if isinstance(case.spec, Weighted):
+        reference = naive.ElasticNet(reference.l1, reference.l2, np.resize(FACTORS, n))
+    return reference
 
 
 def started(case):
@@ -46,28 +46,28 @@ def started(case):
     return case.naive.start(W)
 
 
-def made_up(tag, w, step):
+def made_up(spec, w, step):
     """Return the coefficients after one step's time."""
-    tag = spread_over(tag, len(w))
-    times = [penalties.clock(tag, step * penalties.stretch(tag, c)) for c in range(len(w))]
-    return np.array([penalties.skip(tag, w[c], times[c]) for c in range(len(w))])
+    spec = spread_over(spec, len(w))
+    times = [penalties.clock(spec, step * penalties.stretch(spec, c)) for c in range(len(w))]
+    return np.array([penalties.skip(spec, w[c], times[c]) for c in range(len(w))])
 
 
 @over(PENALTY_CASES)
-def test_words_give_the_strengths(case):
-    tag = _resolve.penalty(case.word, case.l1 + case.l2, case.l1_ratio)
-    np.testing.assert_allclose(tag, case.tag, rtol=1e-14)
+def test_parameters_give_the_strengths(case):
+    spec = _resolve.penalty(case.given, case.l1 + case.l2, case.l1_ratio)
+    np.testing.assert_allclose(spec, case.spec, rtol=1e-14)
 
 
 @over(PENALTY_OBJECT_CASES)
 def test_an_object_has_its_own_strengths(case):
-    assert _resolve.penalty(case.tag, 7.0, None) is case.tag
+    assert _resolve.penalty(case.spec, 7.0, None) is case.spec
 
 
 @over(SINGLE)
 def test_value(case):
-    tag, expected = spread_over(case.tag, len(W)), plain(case, len(W)).value(W[:, None])[:, 0]
-    ours = [penalties.value(tag, W[c], c) for c in range(len(W))]
+    spec, expected = spread_over(case.spec, len(W)), plain(case, len(W)).value(W[:, None])[:, 0]
+    ours = [penalties.value(spec, W[c], c) for c in range(len(W))]
     np.testing.assert_allclose(ours, expected, rtol=1e-14)
 
 
@@ -85,9 +85,9 @@ def test_proximal_is_the_minimum_that_a_search_finds(case, change):
     """argmin (u - w)^2 / (2 h) + psi(u), psi's quadratic part taken where the step starts."""
     w, step = np.linspace(-0.5, 0.5, 5), 0.7
     ours = moved(case, w, change, step)
-    low, high = getattr(case.tag, "low", -np.inf), getattr(case.tag, "high", np.inf)
-    for c, factor in enumerate(FACTORS if isinstance(case.tag, Weighted) else np.ones(5)):
-        l1, l2 = factor * case.tag.l1, factor * case.tag.l2
+    low, high = getattr(case.spec, "low", -np.inf), getattr(case.spec, "high", np.inf)
+    for c, factor in enumerate(FACTORS if isinstance(case.spec, Weighted) else np.ones(5)):
+        l1, l2 = factor * case.spec.l1, factor * case.spec.l2
         start = (1 - step * l2) * w[c] + change
 
         def objective(u, start=start, l1=l1):
@@ -102,19 +102,19 @@ def test_proximal_is_the_minimum_that_a_search_finds(case, change):
 @pytest.mark.parametrize("z", [-2.0, -0.1, 0.0, 0.3])
 def test_the_leader_is_the_minimum_that_a_search_finds(case, z):
     curvature, l1, time = 1.3, 0.1, 2.5
-    low, high = getattr(case.tag, "low", -np.inf), getattr(case.tag, "high", np.inf)
-    for c, factor in enumerate(FACTORS if isinstance(case.tag, Weighted) else np.ones(5)):
+    low, high = getattr(case.spec, "low", -np.inf), getattr(case.spec, "high", np.inf)
+    for c, factor in enumerate(FACTORS if isinstance(case.spec, Weighted) else np.ones(5)):
 
         def objective(u, factor=factor):
-            psi = factor * (case.tag.l1 * abs(u) + case.tag.l2 * u**2 / 2)
+            psi = factor * (case.spec.l1 * abs(u) + case.spec.l2 * u**2 / 2)
             return z * u + curvature * u**2 / 2 + l1 * abs(u) + time * psi
 
         bounds = (max(low, -3.0), min(high, 3.0))
         found = minimize_scalar(objective, bounds=bounds, options={"xatol": 1e-10}).x
-        ours = penalties.leader(case.tag, z, (curvature, l1, time), c)
+        ours = penalties.leader(case.spec, z, (curvature, l1, time), c)
         np.testing.assert_allclose(ours, found, atol=1e-6)
-        twin = plain(case, 5).leader(np.full((5, 1), z), curvature, l1, time)
-        np.testing.assert_allclose(ours, np.resize(twin, 5)[c], rtol=1e-13)
+        reference = plain(case, 5).leader(np.full((5, 1), z), curvature, l1, time)
+        np.testing.assert_allclose(ours, np.resize(reference, 5)[c], rtol=1e-13)
 
 
 @over(SINGLE)
@@ -122,56 +122,56 @@ def test_the_leader_is_the_minimum_that_a_search_finds(case, z):
 def test_a_rest_of_one_step_is_the_step_without_a_change(case, step):
     w = started(case)
     expected = moved(case, w, 0.0, step)
-    np.testing.assert_allclose(made_up(case.tag, w, step), expected, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(made_up(case.spec, w, step), expected, rtol=1e-13, atol=1e-14)
 
 
-@over([*PENALTY_CASES, *(case for case in SINGLE if isinstance(case.tag, Bounded))])
+@over([*PENALTY_CASES, *(case for case in SINGLE if isinstance(case.spec, Bounded))])
 def test_times_add_up(case, rng):
     steps = rng.uniform(0, 0.5, 30)
     times = np.empty(31)
-    cumulative_times(case.tag, steps, times)
+    cumulative_times(case.spec, steps, times)
     w = started(case)
-    skipped = each(penalties.skip, case.tag, w, times[-1])
+    skipped = each(penalties.skip, case.spec, w, times[-1])
     one_by_one = w
     for step in steps:
-        one_by_one = each(penalties.proximal, case.tag, one_by_one, 0.0, step, 0)
+        one_by_one = each(penalties.proximal, case.spec, one_by_one, 0.0, step, 0)
     np.testing.assert_allclose(skipped, one_by_one, rtol=1e-12, atol=1e-14)
-    middle = each(penalties.skip, case.tag, w, times[11])
-    after = each(penalties.skip, case.tag, middle, times[-1] - times[11])
+    middle = each(penalties.skip, case.spec, w, times[11])
+    after = each(penalties.skip, case.spec, middle, times[-1] - times[11])
     np.testing.assert_allclose(after, skipped, rtol=1e-12, atol=1e-14)
 
 
 @over(case for case in PENALTY_CASES if case.l1 > 0)
 def test_zeros_are_exact(case):
     small = np.array([-0.02, 0.0, 0.02])
-    assert not each(penalties.proximal, case.tag, small, 0.0, 1.0, 0).any()
-    assert not each(penalties.skip, case.tag, small, 1.0).any()
-    assert not each(penalties.skip, case.tag, W, 1e6).any()
+    assert not each(penalties.proximal, case.spec, small, 0.0, 1.0, 0).any()
+    assert not each(penalties.skip, case.spec, small, 1.0).any()
+    assert not each(penalties.skip, case.spec, W, 1e6).any()
 
 
 @over(SINGLE)
 def test_no_time_changes_nothing(case):
     w = started(case)
-    np.testing.assert_array_equal(each(penalties.skip, case.tag, w, 0.0), w)
+    np.testing.assert_array_equal(each(penalties.skip, case.spec, w, 0.0), w)
 
 
 @over(SINGLE)
 def test_dtype_is_kept(case):
-    tag = _resolve.in_dtype(case.tag, np.dtype(np.float32))
+    spec = _resolve.in_dtype(case.spec, np.dtype(np.float32))
     param, step = np.float32(0.7), np.float32(0.1)
-    assert type(penalties.proximal(tag, param, np.float32(0.1), step, 1)) is np.float32
-    assert type(penalties.skip(tag, param, 0.1)) is np.float32
+    assert type(penalties.proximal(spec, param, np.float32(0.1), step, 1)) is np.float32
+    assert type(penalties.skip(spec, param, 0.1)) is np.float32
 
 
 def test_fields_go_to_the_kernels_in_their_dtype():
     factors = np.arange(6)[::2]
-    tag = _resolve.in_dtype(Weighted(1, 0.5, factors), np.dtype(np.float32))
-    assert type(tag.l1) is np.float32
-    assert tag.factors.dtype == np.float32
-    assert tag.factors.flags.c_contiguous
-    assert not tag.factors.flags.writeable
+    spec = _resolve.in_dtype(Weighted(1, 0.5, factors), np.dtype(np.float32))
+    assert type(spec.l1) is np.float32
+    assert spec.factors.dtype == np.float32
+    assert spec.factors.flags.c_contiguous
+    assert not spec.factors.flags.writeable
     assert factors.flags.writeable
-    np.testing.assert_array_equal(tag.factors, [0, 2, 4])
+    np.testing.assert_array_equal(spec.factors, [0, 2, 4])
     many = _resolve.spread(Weighted(1.0, 0.5, [1.0, 2.0]), (3, 2))
     np.testing.assert_array_equal(many.factors, [1, 1, 2, 2])
 
@@ -182,7 +182,7 @@ def test_elastic_net_without_a_share_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("tag", "message"),
+    ("spec", "message"),
     [
         (ElasticNet(l1=-1.0), "l1 of the penalty 'ElasticNet' must be >= 0, got -1.0"),
         (ElasticNet(l2=float("nan")), "l2 of the penalty 'ElasticNet' must be >= 0"),
@@ -196,9 +196,9 @@ def test_elastic_net_without_a_share_is_refused():
         (Weighted(0.1, 0.0, [[1.0]]), "factors of the penalty 'Weighted' must be a 1-d"),
     ],
 )
-def test_numbers_without_a_penalty_are_refused(tag, message):
+def test_numbers_without_a_penalty_are_refused(spec, message):
     with pytest.raises(ValueError, match=message):
-        _resolve.penalty(tag, 1.0, None)
+        _resolve.penalty(spec, 1.0, None)
 
 
 def test_a_step_longer_than_the_inverse_strength_stops_at_zero():
@@ -210,11 +210,11 @@ def test_a_step_longer_than_the_inverse_strength_stops_at_zero():
 N_FEATURES, K = 4, 3
 
 
-def settled(tag, u, lengths):
+def settled(spec, u, lengths):
     """Return coefficients (N_FEATURES, K) after the tie; intercepts must stay."""
     params = np.vstack([u, np.full((1, u.shape[1]), 9.0)])
     flat, steps = params.reshape(-1), np.vstack([lengths, lengths[:1]]).reshape(-1)
-    penalties.settle(tag, flat, steps, u.shape[1])
+    penalties.settle(spec, flat, steps, u.shape[1])
     np.testing.assert_array_equal(params[-1], 9.0)
     return params[:-1]
 
@@ -222,14 +222,14 @@ def settled(tag, u, lengths):
 @over(TIED)
 @pytest.mark.parametrize("n_outputs", [1, K])
 @pytest.mark.parametrize("equal", [True, False])
-def test_a_tie_is_its_twin_s(case, equal, n_outputs, rng):
+def test_a_tie_is_that_of_the_reference(case, equal, n_outputs, rng):
     for scale in (1e-3, 0.05, 0.3, 100.0):
         u = scale * rng.normal(size=(N_FEATURES, n_outputs))
         lengths = np.full(u.shape, 0.4) if equal else np.exp(rng.normal(size=u.shape))
-        tag, twin = case.tag._replace(l2=0.0), case.naive
-        twin = type(twin)(getattr(tag, "limit", getattr(tag, "group", None)))
-        expected = twin.proximal(u, 0.0, lengths)
-        np.testing.assert_allclose(settled(tag, u, lengths), expected, rtol=1e-10, atol=1e-15)
+        spec, reference = case.spec._replace(l2=0.0), case.naive
+        reference = type(reference)(getattr(spec, "limit", getattr(spec, "group", None)))
+        expected = reference.proximal(u, 0.0, lengths)
+        np.testing.assert_allclose(settled(spec, u, lengths), expected, rtol=1e-10, atol=1e-15)
 
 
 def test_steps_of_one_length_scale():
@@ -266,7 +266,7 @@ def test_a_step_of_no_length_changes_no_group():
 def test_outputs_share_the_norms_of_their_rows(rng):
     W = rng.normal(size=(N_FEATURES, K))
     W[1] = 0.0
-    tag, flat = GroupLasso(0.7), np.vstack([W, np.ones((1, K))]).reshape(-1)
-    shares = [penalties.tied(tag, flat, K, k) for k in range(K)]
+    spec, flat = GroupLasso(0.7), np.vstack([W, np.ones((1, K))]).reshape(-1)
+    shares = [penalties.tied(spec, flat, K, k) for k in range(K)]
     np.testing.assert_allclose(sum(shares), 0.7 * np.linalg.norm(W, axis=1).sum(), rtol=1e-14)
     np.testing.assert_allclose(shares, naive.GroupLasso(0.7).value(W).sum(axis=0), rtol=1e-13)

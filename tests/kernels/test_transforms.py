@@ -1,4 +1,4 @@
-"""Clipping and quantization: against the naive twins, in trainings and alone, and in bytes."""
+"""Clipping and quantization: against naive references, in trainings and alone, and in bytes."""
 
 from dataclasses import replace
 
@@ -39,7 +39,7 @@ over_bounds = pytest.mark.parametrize(("norm", "value"), BOUNDS)
 
 def clipped_by(training, norm=np.inf, value=np.inf):
     """Return a training with its gradients clipped."""
-    shared = training.n_classes is None or not hasattr(type(training.loss.tag), "negative")
+    shared = training.n_classes is None or not hasattr(type(training.loss.spec), "negative")
     shared = shared and training.y.ndim == 1
     return replace(
         training,
@@ -50,13 +50,13 @@ def clipped_by(training, norm=np.inf, value=np.inf):
 
 def quantized_by(training, case, clip=None):
     """Return a training with its gradients quantized, perhaps clipped before."""
-    quantizer = naive.Quantizer(case.naive, SEED, case.tag.feeds_back)
+    quantizer = naive.Quantizer(case.naive, SEED, case.spec.feeds_back)
 
     def clip_and_quantize(gradient, t):
         return quantizer(gradient if clip is None else naive.Clip(*clip)(gradient, t), t)
 
-    tag = Transform(Identity() if clip is None else Clip(*clip), case.tag)
-    return replace(training, transform=tag, naive_transform=clip_and_quantize)
+    spec = Transform(Identity() if clip is None else Clip(*clip), case.spec)
+    return replace(training, transform=spec, naive_transform=clip_and_quantize)
 
 
 def assert_same_training(training, layout, dtype=np.float64):
@@ -85,8 +85,8 @@ REST = sorted(set(TRANSFORMS) - {"qsgd"})
 @over_batches
 @over([OPTIMIZER["sgd"]], "optimizer")
 def test_clipping_of_one_output(optimizer, batch_size, layout, norm, value):
-    words = {"optimizer": optimizer, "penalty": PENALTY["l2"], "batch_size": batch_size}
-    training = problem(LOSS["log_loss"], n_epochs=6, **words)
+    kwargs = {"optimizer": optimizer, "penalty": PENALTY["l2"], "batch_size": batch_size}
+    training = problem(LOSS["log_loss"], n_epochs=6, **kwargs)
     bounds = LENGTH[batch_size] * norm, LENGTH[batch_size] * value
     share = assert_same_training(clipped_by(training, *bounds), layout)
     assert share > 0
@@ -104,9 +104,9 @@ def test_clipping_in_frames_that_catch_up(optimizer, penalty, layout):
 
 @pytest.mark.nojit
 @over_layouts
-@pytest.mark.parametrize("words", [{"average": 3}, {"fit_intercept": False}])
-def test_clipping_with_an_average_or_without_an_intercept(words, layout):
-    training = problem(LOSS["log_loss"], penalty=PENALTY["l2"], batch_size=4, **words)
+@pytest.mark.parametrize("kwargs", [{"average": 3}, {"fit_intercept": False}])
+def test_clipping_with_an_average_or_without_an_intercept(kwargs, layout):
+    training = problem(LOSS["log_loss"], penalty=PENALTY["l2"], batch_size=4, **kwargs)
     assert_same_training(clipped_by(training, 0.15, 0.1), layout)
 
 
@@ -154,7 +154,7 @@ def test_bounds_that_no_gradient_meets_change_nothing(layout):
 @pytest.mark.nojit
 @pytest.mark.parametrize("size", [1e-200, 1.0, 1e200, 1.7e308])
 def test_a_norm_does_not_overflow(size):
-    rule = Rule(*(LOSS["log_loss"].tag, PENALTY["l2"].tag, OPTIMIZER["sgd"].tag), True)
+    rule = Rule(*(LOSS["log_loss"].spec, PENALTY["l2"].spec, OPTIMIZER["sgd"].spec), True)
     gradient = size * np.array([0.6, 0.0, -0.8])
     with np.errstate(over="ignore"):
         clipped = transforms.clip(Clip(norm=0.5), frames.Plain(), rule, gradient, 2, 0, 1)
@@ -201,8 +201,8 @@ def test_a_second_clipped_training_compiles_nothing(layout, rng):
     ],
 )
 def test_the_frame_of_a_transform_on_sparse_rows(transform, optimizer, average, kind):
-    tags = (LOSS["log_loss"].tag, PENALTY["l2"].tag, OPTIMIZER[optimizer].tag)
-    rule = Rule(*tags, True, transform)
+    specs = (LOSS["log_loss"].spec, PENALTY["l2"].spec, OPTIMIZER[optimizer].spec)
+    rule = Rule(*specs, True, transform)
     assert updates.kind_of_frame(rule, averages=average, sparse=True) is kind
 
 
@@ -217,12 +217,12 @@ def gradients(size, dtype, n=4):
     return drawn.astype(dtype)
 
 
-def sent_by(tag, gradient, seed=7, step=1, residual=None):
+def sent_by(spec, gradient, seed=7, step=1, residual=None):
     """Return what a quantizer makes of a gradient in place; the memory changes in place."""
     sent = gradient.copy()
     residual = np.zeros(0, gradient.dtype) if residual is None else residual
     with np.errstate(over="ignore"):
-        transforms.quantize(tag, sent, residual, seed, step)
+        transforms.quantize(spec, sent, residual, seed, step)
     return sent
 
 
@@ -230,45 +230,45 @@ def sent_by(tag, gradient, seed=7, step=1, residual=None):
 @pytest.mark.parametrize(("size", "dtype"), SHAPES)
 @over(TRANSFORM_CASES)
 def test_a_quantizer_step_by_step(case, size, dtype):
-    residual = np.zeros(size if case.tag.feeds_back else 0, dtype)
-    reference = naive.Quantizer(case.naive, 7, case.tag.feeds_back)
+    residual = np.zeros(size if case.spec.feeds_back else 0, dtype)
+    reference = naive.Quantizer(case.naive, 7, case.spec.feeds_back)
     for t, gradient in enumerate(gradients(size, dtype), start=1):
-        sent = sent_by(case.tag, gradient, 7, t, residual)
+        sent = sent_by(case.spec, gradient, 7, t, residual)
         assert sent.dtype == dtype
-        if case.tag.feeds_back:  # else rounding of memories, not of the gradient, picks others
+        if case.spec.feeds_back:  # else rounding of memories, not of the gradient, picks others
             reference.memory = reference.memory.astype(dtype) if t > 1 else 0.0
         expected = reference(gradient, t)
         rtol = 1e-12 if dtype == np.float64 else 2e-6
         np.testing.assert_allclose(sent, expected, rtol=rtol, atol=rtol)
-        if case.tag.feeds_back:
+        if case.spec.feeds_back:
             reference.memory = residual.copy()
 
 
-@over([case for case in TRANSFORM_CASES if not case.tag.feeds_back])
+@over([case for case in TRANSFORM_CASES if not case.spec.feeds_back])
 def test_the_mean_of_what_is_sent_is_the_gradient(case):
     (gradient,), n_seeds = gradients(40, np.float64, n=1), 20_000
-    sent = np.array([sent_by(case.tag, gradient, seed) for seed in range(n_seeds)])
+    sent = np.array([sent_by(case.spec, gradient, seed) for seed in range(n_seeds)])
     error, deviation = np.abs(sent.mean(axis=0) - gradient), sent.std(axis=0)
     assert (error <= 5 * deviation / np.sqrt(n_seeds) + 1e-10).all()
     assert deviation.max() > 0
 
 
-@over([case for case in TRANSFORM_CASES if case.tag.feeds_back])
+@over([case for case in TRANSFORM_CASES if case.spec.feeds_back])
 def test_what_was_sent_and_the_memory_add_up_to_the_gradients(case):
     drawn = gradients(50, np.float64, n=300)
     residual = np.zeros(50)
-    sent = [sent_by(case.tag, g, 0, t, residual) for t, g in enumerate(drawn)]
+    sent = [sent_by(case.spec, g, 0, t, residual) for t, g in enumerate(drawn)]
     np.testing.assert_allclose(np.sum(sent, axis=0) + residual, drawn.sum(axis=0), atol=1e-10)
     assert np.abs(residual).max() < 100  # it does not grow
 
 
-@over([case for case in TRANSFORM_CASES if not case.tag.feeds_back])
+@over([case for case in TRANSFORM_CASES if not case.spec.feeds_back])
 def test_a_seed_and_a_step_name_the_random_numbers(case):
     (gradient,) = gradients(200, np.float64, n=1)
-    once = sent_by(case.tag, gradient, seed=3, step=5)
-    np.testing.assert_array_equal(once, sent_by(case.tag, gradient, seed=3, step=5))
+    once = sent_by(case.spec, gradient, seed=3, step=5)
+    np.testing.assert_array_equal(once, sent_by(case.spec, gradient, seed=3, step=5))
     for seed, step in ((3, 6), (4, 5), (5, 3)):
-        assert (once != sent_by(case.tag, gradient, seed, step)).any()
+        assert (once != sent_by(case.spec, gradient, seed, step)).any()
 
 
 # -- quantizers in trainings -----------------------------------------------------------------
@@ -277,9 +277,9 @@ def test_a_seed_and_a_step_name_the_random_numbers(case):
 @pytest.mark.parametrize("layout", ["dense", pytest.param("csr", marks=pytest.mark.thorough)])
 @over(TRANSFORM_CASES)
 def test_a_quantized_training(case, layout):
-    words = {"optimizer": OPTIMIZER["momentum"], "penalty": PENALTY["l2"], "batch_size": 4}
+    kwargs = {"optimizer": OPTIMIZER["momentum"], "penalty": PENALTY["l2"], "batch_size": 4}
     for more in ({}, {"fit_intercept": False, "shuffle": True}):
-        training = problem(LOSS["log_loss"], d=9, density=0.3, **more, **words)
+        training = problem(LOSS["log_loss"], d=9, density=0.3, **more, **kwargs)
         assert_same_training(quantized_by(training, case), layout)
 
 
@@ -306,8 +306,8 @@ def test_clipping_comes_before_quantization(case):
 
 @over([case for case in TRANSFORM_CASES if case.is_registered])
 def test_spans_of_steps_and_calls_do_not_show(case, monkeypatch):
-    words = {"shuffle": True, "batch_size": 3, "n_epochs": 5}
-    whole = quantized_by(problem(LOSS["log_loss"], **words), case)
+    kwargs = {"shuffle": True, "batch_size": 3, "n_epochs": 5}
+    whole = quantized_by(problem(LOSS["log_loss"], **kwargs), case)
     expected = whole.compiled()
     two = replace(whole, n_epochs=2).compiled()
     before = two.copy()
@@ -316,7 +316,7 @@ def test_spans_of_steps_and_calls_do_not_show(case, monkeypatch):
     for name in ("params", "residual"):
         np.testing.assert_array_equal(getattr(five, name), getattr(expected, name))
         np.testing.assert_array_equal(getattr(two, name), getattr(before, name))
-    assert five.residual.shape == (expected.params.shape if case.tag.feeds_back else (0,))
+    assert five.residual.shape == (expected.params.shape if case.spec.feeds_back else (0,))
     np.testing.assert_allclose(whole.compiled("csr").params, expected.params, rtol=1e-9)
 
 
@@ -333,7 +333,7 @@ def test_a_quantized_training_in_float32(case):
     training = quantized_by(problem(LOSS["log_loss"], penalty=PENALTY["l2"]), case)
     progress = training.compiled(dtype=np.float32)
     assert progress.params.dtype == np.float32
-    assert progress.residual.dtype == np.float32 or not case.tag.feeds_back
+    assert progress.residual.dtype == np.float32 or not case.spec.feeds_back
     loss = progress.history["objective"]
     assert loss[-1] < loss[0]
 
@@ -349,13 +349,13 @@ def test_a_quantized_training_in_float32(case):
 def test_decoding_gives_bit_for_bit_what_training_uses(case, size, dtype):
     for step, gradient in enumerate(gradients(size, dtype)):
         before = gradient.copy()
-        payload = encode(case.tag, gradient, 3, step)
+        payload = encode(case.spec, gradient, 3, step)
         assert payload.dtype == np.uint8
         np.testing.assert_array_equal(gradient, before)
-        sent = decode(case.tag, payload, size, dtype)
+        sent = decode(case.spec, payload, size, dtype)
         assert sent.dtype == dtype
-        np.testing.assert_array_equal(sent, sent_by(case.tag, gradient, 3, step))
-        np.testing.assert_array_equal(sent, decode(case.tag, payload.tobytes(), size, dtype))
+        np.testing.assert_array_equal(sent, sent_by(case.spec, gradient, 3, step))
+        np.testing.assert_array_equal(sent, decode(case.spec, payload.tobytes(), size, dtype))
 
 
 @pytest.mark.parametrize(
@@ -366,9 +366,9 @@ def test_a_million_numbers_in_bytes(quantizer, megabytes, rng):
     gradient = rng.standard_normal(1_000_000)
     payload = encode(quantizer, gradient, 0, 1)
     assert payload.nbytes <= megabytes * 1e6
-    tag = _resolve.quantizer(quantizer)
-    sent = decode(tag, payload, gradient.size, gradient.dtype)
-    np.testing.assert_array_equal(sent, sent_by(tag, gradient, 0, 1))
+    spec = _resolve.quantizer(quantizer)
+    sent = decode(spec, payload, gradient.size, gradient.dtype)
+    np.testing.assert_array_equal(sent, sent_by(spec, gradient, 0, 1))
 
 
 def test_top_k_sends_eight_bytes_an_entry_of_float32(rng):
@@ -389,17 +389,17 @@ def test_the_bytes_of_a_payload_are_these():
 
 @over(TRANSFORM_CASES)
 def test_malformed_payloads_are_refused(case, rng):
-    payload = encode(case.tag, rng.standard_normal(23), 0, 1)
+    payload = encode(case.spec, rng.standard_normal(23), 0, 1)
     for other in (payload[:-1], np.append(payload, np.uint8(0)), payload[:10], payload[:0]):
         with pytest.raises(ValueError, match="bytes"):
-            decode(case.tag, other, 23, np.float64)
+            decode(case.spec, other, 23, np.float64)
     for place in (0, 1, 3, 4, 12):
         other = payload.copy()
         other[place] ^= 1
         with pytest.raises(ValueError, match="header"):
-            decode(case.tag, other, 23, np.float64)
+            decode(case.spec, other, 23, np.float64)
     with pytest.raises(ValueError, match="bytes"):
-        decode(case.tag, payload, 23, np.float32)
+        decode(case.spec, payload, 23, np.float32)
 
 
 @pytest.mark.parametrize(("name", "value"), [("qsgd", 255), ("terngrad", 243), ("topk", 255)])
@@ -418,10 +418,10 @@ def test_gradients_of_another_dtype_are_refused(gradient):
         decode("qsgd", b"", 3, gradient.dtype)
 
 
-# -- words -----------------------------------------------------------------------------------
+# -- parameters ------------------------------------------------------------------------------
 
 
-def test_words_into_a_transform():
+def test_parameters_into_a_transform():
     assert _resolve.transform(None, None, None) == Identity()
     assert isinstance(_resolve.transform(None, None, None), Identity)
     assert _resolve.transform(1, None, None) == Transform(Clip(1.0, np.inf), Identity())
@@ -429,12 +429,12 @@ def test_words_into_a_transform():
     assert _resolve.transform(None, None, 3) == Transform(Identity(), Qsgd(3))
     assert _resolve.transform(2.0, 1.0, TopK(1)).quantize == TopK(1.0)
     assert isinstance(_resolve.transform(None, None, TopK(1)).quantize.fraction, float)
-    for name, tag in TRANSFORMS.items():
-        assert _resolve.transform(None, None, name).quantize == tag
+    for name, spec in TRANSFORMS.items():
+        assert _resolve.transform(None, None, name).quantize == spec
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("kwargs", "message"),
     [
         ((0, None, None), "clip_norm must be None or a number > 0, got 0"),
         ((None, -1.0, None), "clip_value must be"),
@@ -453,6 +453,6 @@ def test_words_into_a_transform():
         ((None, None, 4.0), "quantize must be"),
     ],
 )
-def test_words_that_mean_nothing_are_refused(words, message):
+def test_parameters_that_mean_nothing_are_refused(kwargs, message):
     with pytest.raises(ValueError, match=message):
-        _resolve.transform(*words)
+        _resolve.transform(*kwargs)

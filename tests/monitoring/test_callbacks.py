@@ -36,9 +36,9 @@ def cancer():
     return scale(X), y
 
 
-def trained(n_epochs, *watchers, **words):
-    words = {"max_iter": n_epochs, "tol": None, "random_state": 0, **words}
-    return fastgd.SGDClassifier(callbacks=list(watchers), **words)
+def trained(n_epochs, *watchers, **kwargs):
+    kwargs = {"max_iter": n_epochs, "tol": None, "random_state": 0, **kwargs}
+    return fastgd.SGDClassifier(callbacks=list(watchers), **kwargs)
 
 
 SOLVED = [
@@ -51,45 +51,45 @@ SOLVED = [
 
 
 class Recorder(Callback):
-    """Notes what it is told."""
+    """Notes what is reported to it."""
 
     def on_fit_begin(self, view):
-        self.told, self.coefs, self.history = [("begin", view.epoch)], [], []
+        self.reported, self.coefs, self.history = [("begin", view.epoch)], [], []
 
     def on_epoch_end(self, view):
-        self.told.append(("epoch", view.epoch))
+        self.reported.append(("epoch", view.epoch))
         self.coefs.append(view.coef_)
         self.history.append({name: values[-1] for name, values in view.history.items()})
 
     def on_fit_end(self, view):
-        self.told.append(("end", view.epoch))
+        self.reported.append(("end", view.epoch))
         self.coefs.append(view.coef_)
 
     def on_fit_error(self, view, error):
-        self.told.append((type(error), view.epoch))
+        self.reported.append((type(error), view.epoch))
 
 
 # -- what they see ----------------------------------------------------------------------------
 
 
-def test_a_training_is_told_in_order(cancer):
+def test_a_training_is_reported_in_order(cancer):
     recorder = Recorder()
     model = trained(3, recorder).fit(*cancer)
     epochs = [("epoch", number) for number in (1, 2, 3)]
-    assert recorder.told == [("begin", 0), *epochs, ("end", 3)]
+    assert recorder.reported == [("begin", 0), *epochs, ("end", 3)]
     assert [row["objective"] for row in recorder.history] == model.history_["objective"]
     assert set(recorder.history[0]) == set(model.history_)
     np.testing.assert_array_equal(recorder.coefs[-1], model.coef_)
     model.partial_fit(*cancer, max_iter=2)
-    assert recorder.told == [("begin", 3), ("epoch", 4), ("epoch", 5), ("end", 5)]
+    assert recorder.reported == [("begin", 3), ("epoch", 4), ("epoch", 5), ("end", 5)]
 
 
 def test_the_view_has_the_model_of_that_epoch(cancer):
     seen = []
-    words = {"average": 3, "optimizer": "sgd"}
-    whole = trained(4, lambda view: seen.append(view.model), **words).fit(*cancer)
+    kwargs = {"average": 3, "optimizer": "sgd"}
+    whole = trained(4, lambda view: seen.append(view.model), **kwargs).fit(*cancer)
     for number, model in enumerate(seen, start=1):
-        alone = trained(number, **words).fit(*cancer)
+        alone = trained(number, **kwargs).fit(*cancer)
         np.testing.assert_array_equal(model.coef_, alone.coef_)
         np.testing.assert_array_equal(model.intercept_, alone.intercept_)
         assert (model.n_iter_, model.t_) == (alone.n_iter_, alone.t_)
@@ -119,7 +119,7 @@ def test_a_solver_is_watched_and_finds_the_same(model, cancer):
     assert watched.history_ == plain.history_
     n_entries = len(models)
     assert n_entries == len(plain.history_[next(iter(plain.history_))])
-    assert recorder.told == [
+    assert recorder.reported == [
         ("begin", 0),
         *(("epoch", 1 + number) for number in range(n_entries)),
         ("end", n_entries),
@@ -173,11 +173,11 @@ def test_only_true_stops(cancer):
 
 
 @pytest.mark.parametrize("model", SOLVED, ids=str)
-def test_a_solver_stops_where_it_is_told(model, cancer):
+def test_a_solver_stops_where_it_is_reported(model, cancer):
     recorder = Recorder()
     watch = (recorder, lambda view: view.epoch == 3)
     model = clone(model).set_params(callbacks=watch).fit(*cancer)
-    assert recorder.told[-2:] == [("epoch", 3), ("end", 3)]
+    assert recorder.reported[-2:] == [("epoch", 3), ("end", 3)]
     assert model.score(*cancer) > 0.5
     lengths = {len(column) for column in model.history_.values()}
     # Huber's regression ends the passes of a scale that it has begun
@@ -201,7 +201,7 @@ def test_one_that_raises_leaves_the_model_as_it_was(hook, kind, cancer):
     with pytest.raises(RuntimeError, match="not today"):
         model.fit(*cancer)
     assert {**vars(model), "callbacks": None} == before
-    assert recorder.told[-1][0] is RuntimeError
+    assert recorder.reported[-1][0] is RuntimeError
 
 
 def test_a_partial_fit_that_fails_leaves_the_model_as_it_was(cancer):
@@ -234,12 +234,12 @@ def test_clones_have_callbacks_of_their_own(cancer):
     stopper = EarlyStopping(patience=2)
     model = fastgd.SGDClassifier(random_state=0, callbacks=[stopper], tol=None).fit(*cancer)
     assert model.get_params()["callbacks"] == [stopper]
-    twin = clone(model)
-    (other,) = twin.callbacks
+    other_model = clone(model)
+    (other,) = other_model.callbacks
     assert other is not stopper
     assert repr(other) == repr(stopper) == "EarlyStopping(patience=2)"
-    twin.fit(*cancer)
-    assert twin.n_iter_ == model.n_iter_ == stopper.stopped_epoch_
+    other_model.fit(*cancer)
+    assert other_model.n_iter_ == model.n_iter_ == stopper.stopped_epoch_
     same = pickle.loads(pickle.dumps(model))
     assert same.callbacks[0].stopped_epoch_ == stopper.stopped_epoch_
 
@@ -272,19 +272,19 @@ def test_early_stopping_waits(patience, min_delta, cancer):
 
 def test_early_stopping_restores_the_best(cancer):
     X, y = cancer
-    words = {"average": 2, "learning_rate": "constant", "eta0": 1.0}
+    kwargs = {"average": 2, "learning_rate": "constant", "eta0": 1.0}
     own = EarlyStopping(
         lambda view: view.model.score(X[400:], y[400:]), mode="max", restore_best=True, patience=4
     )
-    model = trained(100, own, **words).fit(X[:400], y[:400])
-    best = trained(own.best_epoch_, **words).fit(X[:400], y[:400])
+    model = trained(100, own, **kwargs).fit(X[:400], y[:400])
+    best = trained(own.best_epoch_, **kwargs).fit(X[:400], y[:400])
     assert own.best_epoch_ < model.n_iter_ < 100
     np.testing.assert_array_equal(model.coef_, best.coef_)
     np.testing.assert_array_equal(model.intercept_, best.intercept_)
     assert model.score(X[400:], y[400:]) == own.best_
     held_out = {"X_val": X[400:], "y_val": y[400:]}
     named = EarlyStopping("validation_score", restore_best=True, patience=4)
-    again = trained(100, named, **words).fit(X[:400], y[:400], **held_out)
+    again = trained(100, named, **kwargs).fit(X[:400], y[:400], **held_out)
     assert (named.best_, named.best_epoch_) == (own.best_, own.best_epoch_)
     np.testing.assert_array_equal(again.coef_, best.coef_)
 
@@ -336,7 +336,7 @@ def test_a_name_that_is_not_in_the_history_is_refused(cancer):
         (lambda: LearningRateLogger(min_change=-1.0), "min_change must be >= 0, got -1.0"),
     ],
 )
-def test_words_that_mean_nothing_are_refused(make, message):
+def test_parameters_that_mean_nothing_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -412,7 +412,7 @@ def test_what_cannot_be_written_is_refused_at_once(tmp_path, cancer, monkeypatch
     monkeypatch.setitem(sys.modules, "skops.io", None)
     with pytest.raises(ImportError, match=r'pip install "fastgd\[skops\]"'):
         trained(1, recorder, Checkpoint(tmp_path / "model.skops")).fit(*cancer)
-    assert [what for what, _ in recorder.told] == ["begin", ImportError]
+    assert [what for what, _ in recorder.reported] == ["begin", ImportError]
 
 
 def rows(path):
@@ -450,10 +450,10 @@ def test_a_history_of_many_targets_in_csv(tmp_path):
 
 def test_rates_that_change_are_logged(caplog, cancer):
     logger = LearningRateLogger()
-    words = {"learning_rate": "multistep", "eta0": 0.1}
-    words["learning_rate"] = fastgd.schedules.MultiStep(0.1, 0.1, (2.0,))
+    kwargs = {"learning_rate": "multistep", "eta0": 0.1}
+    kwargs["learning_rate"] = fastgd.schedules.MultiStep(0.1, 0.1, (2.0,))
     with caplog.at_level(logging.INFO, logger="fastgd"):
-        model = trained(4, logger, **words).fit(*cancer)
+        model = trained(4, logger, **kwargs).fit(*cancer)
     assert logger.rates_ == model.history_["learning_rate"]
     assert caplog.messages == [
         "SGDClassifier epoch 1: learning rate 0.1",
@@ -552,7 +552,7 @@ def test_their_callback_stops_the_training(theirs, cancer):
     model = fastgd.SGDClassifier(random_state=0).set_callbacks(stopper).fit(*cancer)
     assert model.n_iter_ == 2
     epoch = ["epoch begins", "epoch ends"]
-    # the third is empty: its begin is told of before anyone knows that there is none
+    # the third is empty: its begin is reported before it is known that there is none
     assert stopper.log == ["setup", "fit begins", *(3 * epoch), "fit ends", "teardown"]
 
 
@@ -601,9 +601,9 @@ def test_an_estimator_is_copied_and_pickled_while_it_is_fitted(model, cancer):
     clone(model).set_params(callbacks=[copied]).fit(*cancer)
     assert len(COPIES) >= 4
     expected = model.fit(*cancer).coef_
-    for twin in COPIES[:2] + COPIES[-2:]:
-        assert "_watch" not in vars(twin)
-        fitted = clone(twin).set_params(callbacks=None).fit(*cancer)
+    for other_model in COPIES[:2] + COPIES[-2:]:
+        assert "_watch" not in vars(other_model)
+        fitted = clone(other_model).set_params(callbacks=None).fit(*cancer)
         np.testing.assert_array_equal(fitted.coef_, expected)
 
 
@@ -620,8 +620,8 @@ def test_a_solver_s_estimator_serves_other_threads_while_it_is_fitted_again(canc
     worker.start()
     try:
         for _ in range(50):
-            for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), model):
-                np.testing.assert_array_equal(twin.predict(X), expected)
+            for other_model in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), model):
+                np.testing.assert_array_equal(other_model.predict(X), expected)
     finally:
         done.set()
         worker.join()

@@ -29,8 +29,8 @@ def cancer():
     return scale(X), y
 
 
-def trained(n_epochs, **words):
-    return fastgd.SGDClassifier(max_iter=n_epochs, tol=None, random_state=0, **words)
+def trained(n_epochs, **kwargs):
+    return fastgd.SGDClassifier(max_iter=n_epochs, tol=None, random_state=0, **kwargs)
 
 
 # -- bars and lines ---------------------------------------------------------------------------
@@ -67,14 +67,14 @@ def test_a_bar_over_passes(cancer, capsys):
     model = fastgd.LogisticRegression(verbose=1).fit(*cancer)
     shown = capsys.readouterr().err
     assert f"{model.n_iter_[0]}pass" in shown
-    assert f"objective={model.objective_:.6g}, left=" in shown
+    assert f"objective={model.objective_:.6g}, suboptimality=" in shown
     X, y = load_iris(return_X_y=True)
     fastgd.LinearSVC(verbose=1).fit(scale(X), y)
     assert "LinearSVC target 3/3" in capsys.readouterr().err
 
 
 def test_a_line_an_epoch(cancer, caplog):
-    trained(1, monitor=True).fit(*cancer)  # word of compilation is none of these lines
+    trained(1, monitor=True).fit(*cancer)  # message of compilation is none of these lines
     fastgd.LogisticRegression().fit(*cancer)
     with caplog.at_level(logging.INFO, logger="fastgd"):
         model = trained(2, verbose=2, monitor=True).fit(*cancer)
@@ -87,18 +87,19 @@ def test_a_line_an_epoch(cancer, caplog):
         caplog.clear()
         model = fastgd.LogisticRegression(verbose=2).fit(*cancer)
     assert len(caplog.messages) == len(model.history_["objective"])
-    form = rf"LogisticRegression pass 1: objective {model.history_['objective'][0]:.6g}, left \S+"
+    objective = model.history_["objective"][0]
+    form = rf"LogisticRegression pass 1: objective {objective:.6g}, suboptimality \S+"
     assert re.match(form, caplog.messages[0])
 
 
-def run(script, *arguments, **words):
+def run(script, *arguments, **kwargs):
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
-        **words,
+        **kwargs,
     )
     assert done.returncode == 0, done.stderr
     return done
@@ -150,13 +151,13 @@ with _display.announcing(int(verbose)):
 SAID = "fastgd: compiling machine code for this kind of fit"
 
 
-def in_terminal(script, *arguments, **words):
+def in_terminal(script, *arguments, **kwargs):
     """Run a script whose standard error is a terminal; return what that shows."""
     import pty
 
     ours, theirs = pty.openpty()
     program = [sys.executable, "-c", script, *arguments]
-    process = subprocess.Popen(program, cwd=ROOT, stderr=theirs, **words)
+    process = subprocess.Popen(program, cwd=ROOT, stderr=theirs, **kwargs)
     os.close(theirs)
     shown = b""
     try:
@@ -202,7 +203,7 @@ def test_a_file_has_the_announcement_once(fresh, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["FASTGD_QUIET", "PYTEST_CURRENT_TEST"])
-def test_no_word_of_compilation_where_it_is_not_wanted(name, fresh):
+def test_no_message_of_compilation_where_it_is_not_wanted(name, fresh):
     assert run(COMPILE, "0", "0", "5", env={**fresh, name: "1"}).stderr == ""
 
 
@@ -223,11 +224,11 @@ def test_a_verbose_fit_has_each_announcement(fresh):
 
 
 @pytest.mark.parametrize(
-    ("words", "beginning"),
+    ("kwargs", "beginning"),
     [("logging", "theirs fastgd INFO compiling machine code"), ("warnings only", SAID)],
 )
-def test_logging_has_the_announcement_where_it_shows_such_lines(words, beginning, fresh):
-    (line,) = run(COMPILE, "0", "0", "5", words, env=fresh).stderr.splitlines()
+def test_logging_has_the_announcement_where_it_shows_such_lines(kwargs, beginning, fresh):
+    (line,) = run(COMPILE, "0", "0", "5", kwargs, env=fresh).stderr.splitlines()
     assert line.startswith(beginning)
 
 
@@ -394,10 +395,10 @@ warnings.simplefilter("always")
 rng = np.random.default_rng(0)
 X = rng.normal(size=(400, 5))
 y = X[:, 0] + rng.normal(size=400) > 0
-words = {"max_iter": 10**9, "random_state": 0, "callbacks": [say]}
+kwargs = {"max_iter": 10**9, "random_state": 0, "callbacks": [say]}
 for model in (
-    fastgd.SGDClassifier(tol=None, **words),
-    fastgd.LogisticRegression(**words),
+    fastgd.SGDClassifier(tol=None, **kwargs),
+    fastgd.LogisticRegression(**kwargs),
 ):
     model.fit(X, y)
     print("ended with", model.score(X, y) > 0.6, flush=True)

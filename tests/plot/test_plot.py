@@ -233,7 +233,7 @@ def test_quantities_and_scales(fitted):
         assert names_in_legend(display.ax_) == ["mine"]
 
 
-def test_what_has_no_curve_is_told(fitted, cancer):
+def test_what_has_no_curve_is_reported(fitted, cancer):
     with pytest.raises(NotFittedError):
         plot.LossCurveDisplay.from_estimator(fastgd.SGDClassifier())
     with pytest.raises(NotFittedError):
@@ -303,9 +303,9 @@ def test_convergence_of_a_history(solved):
         display.plot(against="seconds")
 
 
-def test_what_cannot_be_compared_is_told(cancer):
+def test_what_cannot_be_compared_is_reported(cancer):
     from_estimator = plot.ConvergenceDisplay.from_estimator
-    with pytest.raises(ValueError, match="does not tell its objective: pass objective="):
+    with pytest.raises(ValueError, match="does not report its objective: pass objective="):
         from_estimator(linear_model.LogisticRegression(), *cancer)
     with pytest.raises(TypeError, match="LinearRegression has no max_iter"):
         from_estimator(linear_model.LinearRegression(), *cancer)
@@ -342,9 +342,9 @@ def test_a_rate_is_suggested_that_trains_well(cancer):
     np.testing.assert_array_equal(display.suggestion_line_.get_xdata(), [display.suggestion_] * 2)
     assert display.suggestion_ == pytest.approx(rates[np.argmin(display.smoothed_)] / 3)
     assert display.ax_.get_xscale() == "log"
-    assert {"learning rate", "objective of the rows met"} <= set(drawn(display))
-    words = {"learning_rate": "constant", "max_iter": 5, "tol": None}
-    model.set_params(eta0=display.suggestion_, **words).fit(X, y)
+    assert {"learning rate", "objective of the rows"} <= set(drawn(display))
+    kwargs = {"learning_rate": "constant", "max_iter": 5, "tol": None}
+    model.set_params(eta0=display.suggestion_, **kwargs).fit(X, y)
     assert model.score(X, y) > 0.95
     again = plot.LearningRateDisplay.from_estimator(model, X, y, random_state=0)
     np.testing.assert_array_equal(again.losses[:3], display.losses[:3])
@@ -388,7 +388,7 @@ def test_lots_are_rounds_over_all_rows():
     assert next(_lots(1000, "full", np.random.RandomState(0))).size == 1000
 
 
-def test_what_has_no_rate_is_told(cancer):
+def test_what_has_no_rate_is_reported(cancer):
     from_estimator = plot.LearningRateDisplay.from_estimator
     with pytest.raises(TypeError, match="LogisticRegression has no learning rate to look for"):
         from_estimator(fastgd.LogisticRegression(), *cancer)
@@ -489,7 +489,7 @@ def test_labels_stay_apart(n_labels, rng):
     np.testing.assert_allclose(_path._apart(np.array([0.9, 0.1]), 0.05), [0.9, 0.1])
 
 
-def test_what_has_no_path_is_told(cancer):
+def test_what_has_no_path_is_reported(cancer):
     X, y = cancer
     from_estimator = plot.CoefficientPathDisplay.from_estimator
     for model in (fastgd.LinearRegression(), linear_model.Lasso()):
@@ -608,7 +608,7 @@ def test_a_path_that_explodes_is_cut(petals):
     assert 1 < len(display.paths["SGDRegressor"]) < 10
 
 
-def test_what_cannot_be_descended_is_told(petals):
+def test_what_cannot_be_descended_is_reported(petals):
     X, y = petals
     from_estimator = plot.DescentPathDisplay.from_estimator
     model = fastgd.SGDRegressor(eta0=0.05, **STEPS)

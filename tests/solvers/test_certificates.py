@@ -84,14 +84,14 @@ def targets(loss, raw, rng):
 @pytest.mark.parametrize(("loss", "l1", "l2", "positive"), CASES)
 def test_bounds_are_no_smaller_than_the_distance_from_the_optimum(rng, loss, l1, l2, positive):
     from fastgd._solvers._gd import gd
-    from fastgd._solvers._task import Effort
+    from fastgd._solvers._task import Options
 
     X = rng.normal(size=(60, 5)) * [0.1, 1.0, 1.0, 3.0, 20.0] + 2.0
     raw = ((X - 2.0) / X.std(axis=0)) @ np.array([1.0, -1.0, 0.5, 0.0, 0.3])
     y = targets(loss, raw, rng)
     problem = problem_of(X, y, loss, l1, l2, positive)
     task = Task(problem.rows, y, None, loss, l1, l2, 5, max(1, problem.n_outputs), True, positive)
-    best = gd(task, Effort(tol=1e-12))
+    best = gd(task, Options(tol=1e-12))
     assert 0.0 <= best.gap <= 1e-10 * best.objective
     for share in (0.0, 0.3, 0.9, 0.999):
         u = rng.normal(size=(6, problem.n_outputs)) if problem.n_outputs else rng.normal(size=6)
@@ -232,11 +232,11 @@ ESTIMATORS = [
 def test_passes_are_counted_alike(rng, model):
     X = rng.normal(size=(80, 4))
     y = (X[:, 0] + rng.normal(size=80) > 0.0).astype(int)
-    told = []
-    quietly(model.set_params(callbacks=[told.append]), X, y)
+    reported = []
+    quietly(model.set_params(callbacks=[reported.append]), X, y)
     n_iter = int(np.max(model.n_iter_))
     lengths = {len(values) for values in model.history_.values()}
-    assert lengths == {n_iter} == {len(told)}
+    assert lengths == {n_iter} == {len(reported)}
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 7])
@@ -286,14 +286,14 @@ def test_deviances_of_zero_end_soon(model, y):
 def test_warnings_say_what_is_so(rng):
     X = rng.normal(size=(300, 40)) * np.geomspace(1e-3, 1e3, 40)
     y = X @ rng.normal(size=40)
-    with pytest.warns(ConvergenceWarning) as told:
+    with pytest.warns(ConvergenceWarning) as reported:
         fastgd.PoissonRegressor(max_iter=1).fit(X, np.exp(y / y.std()))
-    message = str(told[0].message)
+    message = str(reported[0].message)
     assert "after 1 passes over the data (max_iter=1)" in message
     assert "Increase max_iter" in message
     assert "classes" not in message
     assert "inf" not in message
-    assert told[0].filename == __file__
+    assert reported[0].filename == __file__
 
 
 def test_sparse_and_dense_bounds_agree(rng):

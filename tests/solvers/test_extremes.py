@@ -302,10 +302,10 @@ GLMS = {
 @pytest.mark.parametrize("name", GLMS)
 def test_means_may_have_any_magnitude(name, factor, dtype, layout):
     X, y = rows()
-    make, words = GLMS[name]
+    make, kwargs = GLMS[name]
     X, y = X.astype(dtype), np.exp(y)
-    near = make(alpha=0.0, **words).fit(layout(X), y)
-    far = make(alpha=0.0, **words).fit(layout(X), y * factor)
+    near = make(alpha=0.0, **kwargs).fit(layout(X), y)
+    far = make(alpha=0.0, **kwargs).fit(layout(X), y * factor)
     np.testing.assert_allclose(far.coef_, near.coef_, rtol=1e-6)
     np.testing.assert_allclose(far.intercept_, near.intercept_ + np.log(factor), rtol=1e-6)
     np.testing.assert_allclose(far.score(layout(X), y * factor), near.score(layout(X), y), 1e-3)
@@ -331,9 +331,9 @@ def test_the_penalty_of_a_scaled_mean_is_scikit_learns(name):
 def test_without_an_intercept_the_mean_is_found_by_a_column(name, factor):
     X, y = rows()
     own = np.c_[X, np.ones(len(y))]
-    words = {"alpha": 0.0, "fit_intercept": False}
-    near = GLMS[name][0](**words).fit(own, np.exp(y))
-    far = GLMS[name][0](**words).fit(own, np.exp(y) * factor)
+    kwargs = {"alpha": 0.0, "fit_intercept": False}
+    near = GLMS[name][0](**kwargs).fit(own, np.exp(y))
+    far = GLMS[name][0](**kwargs).fit(own, np.exp(y) * factor)
     np.testing.assert_allclose(far.coef_[:3], near.coef_[:3], rtol=1e-5)
 
 
@@ -348,11 +348,11 @@ def test_targets_of_very_different_magnitudes_in_one_data_set():
 @pytest.mark.parametrize("name", GLMS)
 def test_deviances_of_zero_are_not_negative(name):
     X, y = rows(noise=0.0)
-    make, words = GLMS[name]
+    make, kwargs = GLMS[name]
     for targets in (np.exp(y), np.full(200, 3.7)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model = make(alpha=0.0, max_iter=50, **words).fit(X, targets)
+            model = make(alpha=0.0, max_iter=50, **kwargs).fit(X, targets)
         assert 0.0 <= model.objective_ < 1e-12
         np.testing.assert_allclose(model.predict(X), targets, rtol=1e-6)
 
@@ -413,7 +413,7 @@ def test_of_many_solutions_the_shortest_is_taken(shape, fit_intercept, layout):
     mean, level = (weight @ X, weight @ y) if fit_intercept else (0.0 * X[0], 0.0 * y[0])
     mean, level = mean / weight.sum(), level / weight.sum()
     wanted = np.linalg.lstsq(root * (X - mean), root * (y - level), rcond=1e-10)[0].T
-    for model in (fastgd.LinearRegression, lambda **words: fastgd.Ridge(0.0, **words)):
+    for model in (fastgd.LinearRegression, lambda **kwargs: fastgd.Ridge(0.0, **kwargs)):
         found = model(fit_intercept=fit_intercept).fit(layout(X), y, sample_weight=weight)
         error = np.linalg.norm(found.coef_ - wanted) / np.linalg.norm(wanted)
         assert error < 1e-7
@@ -453,9 +453,9 @@ def test_columns_of_any_scale_and_dependence_fit_as_well_as_they_can():
 def test_chosen_columns_have_exact_coefficients(layout, alpha, make, positive):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 8)), rng.normal(size=40)
-    words = {"alpha": alpha, "positive": positive}
-    theirs = getattr(linear_model, make)(tol=1e-15, max_iter=1_000_000, **words).fit(X, y)
-    ours = getattr(fastgd, make)(**words).fit(layout(X), y)
+    kwargs = {"alpha": alpha, "positive": positive}
+    theirs = getattr(linear_model, make)(tol=1e-15, max_iter=1_000_000, **kwargs).fit(X, y)
+    ours = getattr(fastgd, make)(**kwargs).fit(layout(X), y)
     np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=0, atol=1e-14)
     np.testing.assert_array_equal(ours.coef_ == 0.0, theirs.coef_ == 0.0)
 
@@ -482,16 +482,16 @@ SHAPED = [
 def test_a_column_of_targets_is_what_it_is_in_scikit_learn(name, fit_intercept):
     X, y = rows(30)
     y = np.exp(y)[:, None]
-    shapes, told = [], []
+    shapes, reported = [], []
     for module in (linear_model, fastgd):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model = getattr(module, name)(fit_intercept=fit_intercept).fit(X, y)
         parts = (model.coef_, model.intercept_, model.predict(X))
         shapes.append([np.shape(part) for part in parts])
-        told.append(DataConversionWarning in {item.category for item in caught})
+        reported.append(DataConversionWarning in {item.category for item in caught})
     assert shapes[0] == shapes[1]
-    assert told[0] == told[1]
+    assert reported[0] == reported[1]
 
 
 def test_a_warm_start_from_a_column_of_targets():
@@ -603,8 +603,8 @@ def test_frames_of_columns_with_few_entries(layout):
     X[3, 0], X[:, 2], X[:, 3] = 5.0, np.linspace(-1e200, 1e200, 50), np.linspace(1e-200, 3e-200, 50)
     frame, peak = frame_of(as_rows(sp.csr_matrix(layout(X))), np.full(50, 0.02), 4, True)
     np.testing.assert_allclose(frame.center, [0.1, 0.0, 0.0, 2e-200], rtol=1e-12, atol=1e186)
-    spread = [np.std(X[:, 0]), np.std(X[:, 2] / 1e200) * 1e200, np.std(X[:, 3] * 1e200) / 1e200]
-    np.testing.assert_allclose(1.0 / frame.shrink[[0, 2, 3]], spread, rtol=1e-10)
+    std = [np.std(X[:, 0]), np.std(X[:, 2] / 1e200) * 1e200, np.std(X[:, 3] * 1e200) / 1e200]
+    np.testing.assert_allclose(1.0 / frame.shrink[[0, 2, 3]], std, rtol=1e-10)
     assert frame.shrink[1] == 0.0
     assert np.isfinite(peak).all()
 

@@ -24,8 +24,8 @@ def drawn(case, n=60, d=4):
     X = rng.normal(size=(n, d)) + 0.3
     raw = X @ rng.normal(size=d)
     y = targets_of(case.targets, (raw - raw.mean()) / raw.std(), rng)
-    words = {**case.words, "tol": 1e-4}
-    return Case(case.kind.__name__, words, X, y, rng.uniform(0.5, 2.0, n), "C", "float64")
+    kwargs = {**case.kwargs, "tol": 1e-4}
+    return Case(case.kind.__name__, kwargs, X, y, rng.uniform(0.5, 2.0, n), "C", "float64")
 
 
 @over(SOLVED_CASES)
@@ -64,7 +64,7 @@ def test_layouts_hold_the_same_numbers(layout, dtype):
 def test_the_same_number_draws_the_same_case():
     for seed in range(60):
         one, other = case_of(seed), case_of(seed)
-        assert one.words == other.words
+        assert one.kwargs == other.kwargs
         np.testing.assert_array_equal(one.X, other.X)
         np.testing.assert_array_equal(one.y, other.y)
         assert np.isfinite(one.X).all()
@@ -84,9 +84,9 @@ class WrongRidge(fastgd.Ridge):
 class WrongCase(Case):
     """A case whose estimator is the wrong one."""
 
-    def make(self, **words):
+    def make(self, **kwargs):
         """Return it."""
-        return WrongRidge(**{**self.words, **words})
+        return WrongRidge(**{**self.kwargs, **kwargs})
 
 
 def test_a_wrong_solver_is_found_and_made_small():

@@ -15,11 +15,11 @@ from tests.fuzz.checks import findings_of
 FOUND = {}
 
 
-def found(name, **words):
+def found(name, **kwargs):
     """Register a problem: a function of a random generator that returns X, y and weights or not."""
 
     def register(draw):
-        FOUND[draw.__name__.replace("_", " ").strip()] = (name, words, draw)
+        FOUND[draw.__name__.replace("_", " ").strip()] = (name, kwargs, draw)
         return draw
 
     return register
@@ -152,22 +152,22 @@ def little_penalty_and_more_columns_than_rows(rng):
 @pytest.mark.parametrize("layout", ["C", "csr"])
 @pytest.mark.parametrize("said", FOUND)
 def test_what_was_found_does_not_happen(said, layout):
-    name, words, draw = FOUND[said]
+    name, kwargs, draw = FOUND[said]
     X, y, *weight = draw(np.random.default_rng(0))
     weight = np.asarray(weight[0], float) if weight else None
-    case = Case(name, dict(words), X, np.asarray(y), weight, layout, "float64")
+    case = Case(name, dict(kwargs), X, np.asarray(y), weight, layout, "float64")
     assert findings_of(case) == []
 
 
 def unix_seconds(n=400):
-    """Return columns one of which has a mean 1e8 times its spread."""
+    """Return columns one of which has a mean 1e8 times its standard deviation."""
     rng = np.random.default_rng(0)
     z = rng.normal(size=n)
     return np.c_[1.7e9 + 5 * z, rng.random((n, 3)) < 0.3], z, rng
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "kwargs"),
     [
         ("LinearRegression", {}),
         ("Ridge", {"alpha": 1.0}),
@@ -184,14 +184,14 @@ def unix_seconds(n=400):
     ],
     ids=lambda value: value if isinstance(value, str) else str(value),
 )
-def test_sparse_columns_far_from_zero_are_not_constant(name, words):
+def test_sparse_columns_far_from_zero_are_not_constant(name, kwargs):
     X, z, rng = unix_seconds()
     raw = 0.4 * z + X[:, 1] + 0.1 * rng.normal(size=400)
     if name in ("LogisticRegression", "SoftmaxRegression"):
         y = (raw > 0.3).astype(int)
     else:
         y = np.exp(raw) if name[:5] in ("Poiss", "Gamma", "Tweed") else raw
-    assert findings_of(Case(name, {**words, "tol": 1e-4}, X, y, None, "csr", "float64")) == []
+    assert findings_of(Case(name, {**kwargs, "tol": 1e-4}, X, y, None, "csr", "float64")) == []
 
 
 # Columns that are nearly dependent: without an intercept, those of a mean far above their deviation
@@ -208,7 +208,7 @@ def nearly_dependent(mean, n=500):
 @pytest.mark.parametrize("mean", [1e5, 1e7])
 @pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "kwargs"),
     [
         ("LogisticRegression", {"C": np.inf}),
         ("PoissonRegressor", {"alpha": 0.0}),
@@ -216,14 +216,14 @@ def nearly_dependent(mean, n=500):
         ("QuantileRegressor", {"alpha": 0.0}),
     ],
 )
-def test_columns_far_from_zero_without_an_intercept(mean, layout, name, words):
+def test_columns_far_from_zero_without_an_intercept(mean, layout, name, kwargs):
     X, other, raw, rng = nearly_dependent(mean)
     y = raw + rng.logistic(size=500)
     if name in ("LogisticRegression", "LinearSVC"):
         y = (y > 0.0).astype(int)
     elif name == "PoissonRegressor":
         y = rng.poisson(np.exp(0.3 * raw)).astype(float)
-    model = getattr(fastgd, name)(**words, fit_intercept=False, tol=1e-6)
+    model = getattr(fastgd, name)(**kwargs, fit_intercept=False, tol=1e-6)
     best = np.sum(clone(model).fit(other, y).objective_)
     model.fit(layout(X), y)
     assert np.sum(model.objective_) == pytest.approx(best, rel=1e-6)
@@ -286,6 +286,6 @@ def test_of_dependent_columns_the_shortest_solution(layout, name):
         "GammaRegressor": np.exp(raw) * rng.gamma(2.0, size=200),
         "LogisticRegression": (raw + rng.logistic(size=200) > 0).astype(int),
     }[name]
-    words = {"C": np.inf} if name == "LogisticRegression" else {"alpha": 0.0}
-    coef = np.ravel(getattr(fastgd, name)(**words, tol=1e-8).fit(layout(X), y).coef_)
+    kwargs = {"C": np.inf} if name == "LogisticRegression" else {"alpha": 0.0}
+    coef = np.ravel(getattr(fastgd, name)(**kwargs, tol=1e-8).fit(layout(X), y).coef_)
     np.testing.assert_allclose(coef[4:], 3.0 * coef[:4], rtol=1e-9)

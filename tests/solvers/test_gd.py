@@ -9,7 +9,7 @@ from fastgd._solvers import _gd
 from fastgd._solvers._auto import descend
 from fastgd._solvers._gd import gd
 from fastgd._solvers._saga import saga
-from fastgd._solvers._task import Effort, Task
+from fastgd._solvers._task import Options, Task
 from fastgd.kernels import losses
 from fastgd.kernels.losses import LogLoss, Softmax, SquaredError
 from fastgd.kernels.rows import CSR, Dense
@@ -46,7 +46,7 @@ def task_of(X, y, loss, l1, l2, weight=None, fit_intercept=True):
 def fit(solver, X, y, loss, *, l1=0.0, l2=0.0, weight=None, fit_intercept=True, **options):
     start = options.pop("start", None)
     task = task_of(X, y, loss, l1, l2, weight, fit_intercept)
-    return solver(task, Effort(**options), start)
+    return solver(task, Options(**options), start)
 
 
 def data(rng, loss, n=150, d=6, noise=0.7):

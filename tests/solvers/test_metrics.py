@@ -16,7 +16,7 @@ from fastgd._solvers._auto import choose, descend
 from fastgd._solvers._gd import gd
 from fastgd._solvers._l1_model import minimise_model
 from fastgd._solvers._problem import evaluate, pose
-from fastgd._solvers._task import Effort, Task
+from fastgd._solvers._task import Options, Task
 from fastgd.kernels import losses
 from fastgd.kernels.losses import LogLoss, Softmax, SquaredError
 from tests.solvers.test_gd import as_rows, objective, task_of
@@ -237,7 +237,7 @@ def test_products_count_as_passes(rng, monkeypatch):
     task = task_of(X, y, SquaredError(), 0.0, 1e-6)
     for most in (2, 5, 20):
         seen.clear()
-        gd(task, Effort(tol=1e-14, max_iter=most))
+        gd(task, Options(tol=1e-14, max_iter=most))
         assert len(seen) <= most + 5
 
 
@@ -300,8 +300,8 @@ def test_wide_tables_end_where_descent_on_their_columns_does(rng, loss, dtype):
 
 
 def solver_objectives(task):
-    effort = Effort(tol=1e-12)
-    return descend(task, effort), gd(task, effort)
+    options = Options(tol=1e-12)
+    return descend(task, options), gd(task, options)
 
 
 def test_columns_of_any_scale(rng):
@@ -316,7 +316,7 @@ def test_columns_of_any_scale(rng):
 def test_without_a_penalty_the_shortest_solution(rng):
     X, y = wide_data(rng)
     task = task_of(X, y, SquaredError(), 0.0, 0.0)
-    found = descend(task, Effort(tol=1e-12))
+    found = descend(task, Options(tol=1e-12))
     wanted = np.linalg.pinv(X - X.mean(axis=0)) @ (y - y.mean())
     np.testing.assert_allclose(found.coef, wanted, atol=1e-8)
 
@@ -325,8 +325,8 @@ def test_a_warm_start_is_taken_into_the_basis(rng):
     X, y = wide_data(rng)
     y = (y > 0).astype(float)
     task = task_of(X, y, LogLoss(), 0.0, 0.01)
-    first = descend(task, Effort(tol=1e-3))
-    again = descend(task, Effort(tol=1e-3), first.state)
+    first = descend(task, Options(tol=1e-3))
+    again = descend(task, Options(tol=1e-3), first.state)
     assert again.objective <= first.objective * (1.0 + 1e-12)
     assert again.n_iter <= first.n_iter
 
@@ -351,7 +351,7 @@ def test_working_sets_find_the_lasso(rng, layout, positive):
     X = sp.csr_array(X * (rng.random(X.shape) < 0.05)) if layout == "csr" else X
     alpha = 0.02
     task = task_of(X, y, SquaredError(), alpha, 0.0)._replace(positive=positive)
-    found = _working.by_working_sets(task, Effort(tol=1e-9))
+    found = _working.by_working_sets(task, Options(tol=1e-9))
     model = theirs.Lasso(alpha=alpha, positive=positive, tol=1e-10, max_iter=1_000_000).fit(X, y)
     wanted = task_objective(task, model.coef_, model.intercept_)
     assert found.converged
@@ -371,8 +371,8 @@ def task_objective(task, coef, intercept):
 def test_working_sets_end_where_descent_on_all_columns_does(rng, loss, l2):
     X, y = sparse_data(rng, loss, n=150, d=120)
     task = task_of(X, y, loss, 0.01, l2)
-    found = _working.by_working_sets(task, Effort(tol=1e-8))
-    whole = gd(task, Effort(tol=1e-10))
+    found = _working.by_working_sets(task, Options(tol=1e-8))
+    whole = gd(task, Options(tol=1e-10))
     assert found.converged
     assert found.objective == pytest.approx(whole.objective, rel=1e-7)
 
@@ -381,21 +381,21 @@ def test_working_sets_end_where_descent_on_all_columns_does(rng, loss, l2):
 def test_the_bound_of_an_l1_problem_is_one(rng, loss):
     X, y = sparse_data(rng, loss, n=150, d=120)
     task = task_of(X, y, loss, 0.01, 0.0)
-    best = gd(task, Effort(tol=1e-12)).objective
+    best = gd(task, Options(tol=1e-12)).objective
     for tol in (1e-1, 1e-2, 1e-4):
-        found = _working.by_working_sets(task, Effort(tol=tol))
-        assert found.objective - best <= found.left + 1e-12 * best
+        found = _working.by_working_sets(task, Options(tol=tol))
+        assert found.objective - best <= found.suboptimality + 1e-12 * best
         assert found.objective - best <= tol * found.objective
 
 
 def test_working_sets_go_on_from_a_start_and_stop_when_told(rng):
     X, y = wide_data(rng, n=40, d=300)
     task = task_of(X, y, SquaredError(), 0.02, 0.0)
-    whole = _working.by_working_sets(task, Effort(tol=1e-8))
-    again = _working.by_working_sets(task, Effort(tol=1e-8), whole.state)
+    whole = _working.by_working_sets(task, Options(tol=1e-8))
+    again = _working.by_working_sets(task, Options(tol=1e-8), whole.state)
     assert again.n_iter <= whole.n_iter
     assert again.objective <= whole.objective * (1.0 + 1e-12)
-    few = _working.by_working_sets(task, Effort(tol=1e-8, max_iter=1))
+    few = _working.by_working_sets(task, Options(tol=1e-8, max_iter=1))
     assert not few.converged
     assert few.objective > whole.objective
 
@@ -511,9 +511,9 @@ def least_of_model(full, gradient, params, sides):
         return (gradient + 0.5 * full @ p) @ p + sides[0] @ (parts[:size] + parts[size:]), grown
 
     start = np.concatenate([np.maximum(params, 0.0), np.maximum(-params, 0.0)])
-    words = {"maxiter": 100_000, "maxfun": 1_000_000, "ftol": 0.0, "gtol": 1e-12}
+    kwargs = {"maxiter": 100_000, "maxfun": 1_000_000, "ftol": 0.0, "gtol": 1e-12}
     bounds = [(0.0, None)] * size + [(0.0, 0.0 if low == 0.0 else None) for low in sides[1]]
-    return minimize(value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=words).fun
+    return minimize(value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=kwargs).fun
 
 
 @pytest.mark.parametrize("lowest", [-np.inf, 0.0])

@@ -55,9 +55,9 @@ def test_certified_coefficients_are_found(name, make, layout):
 def test_repeated_rows_and_weights_give_the_same(name):
     X, y, _, has_intercept = data_of(name)
     weight = 1.0 + np.arange(len(y)) % 3
-    words = {"fit_intercept": has_intercept}
-    weighted = fastgd.LinearRegression(**words).fit(X, y, sample_weight=weight)
+    kwargs = {"fit_intercept": has_intercept}
+    weighted = fastgd.LinearRegression(**kwargs).fit(X, y, sample_weight=weight)
     repeats = np.repeat(np.arange(len(y)), weight.astype(int))
-    repeated = fastgd.LinearRegression(**words).fit(X[repeats], y[repeats])
+    repeated = fastgd.LinearRegression(**kwargs).fit(X[repeats], y[repeats])
     rtol = 1e-4 if name == "Filip" else 1e-8
     np.testing.assert_allclose(weighted.coef_, repeated.coef_, rtol=rtol)

@@ -1,4 +1,4 @@
-"""Losses with kinks, and Huber's with its scale: the optimum at any scale, and its proof."""
+"""Piecewise linear losses, and Huber's with its scale: the optimum at any scale, and its proof."""
 
 import warnings
 from itertools import pairwise
@@ -14,15 +14,15 @@ import fastgd
 from fastgd._solvers import _piecewise
 from fastgd._solvers._dual_points import (
     certify,
-    kinks_of,
     loss_of,
     missed_by,
+    pieces_of,
     predictions,
     products_with,
 )
 from fastgd._solvers._newton_systems import Covariance
 from fastgd._solvers._problem import pose
-from fastgd._solvers._task import Effort, Task
+from fastgd._solvers._task import Options, Task
 from fastgd.kernels import losses
 from tests.solvers.test_gd import as_rows
 
@@ -59,11 +59,11 @@ def pinball(model, X, y):
 
 def fit(model, X, y, weight=None):
     """Return the fitted model, and whether it said that it could do better."""
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as reported:
         warnings.simplefilter("always")
         model.fit(X, y, weight)
-    assert {warning.category for warning in told} <= {ConvergenceWarning}
-    return model, len(told) > 0
+    assert {warning.category for warning in reported} <= {ConvergenceWarning}
+    return model, len(reported) > 0
 
 
 # Quantiles
@@ -118,9 +118,9 @@ def test_quantiles_of_targets_of_any_size(data, size, outlier):
     X, _, y = data
     if outlier:
         y[7] = 1e6
-    words = {"quantile": 0.7, "alpha": 0.03}
-    model = fastgd.QuantileRegressor(**words).fit(X, size * y)
-    usual = fastgd.QuantileRegressor(**words).fit(X, y)
+    kwargs = {"quantile": 0.7, "alpha": 0.03}
+    model = fastgd.QuantileRegressor(**kwargs).fit(X, size * y)
+    usual = fastgd.QuantileRegressor(**kwargs).fit(X, y)
     np.testing.assert_allclose(model.coef_ / size, usual.coef_, rtol=1e-9)
     np.testing.assert_allclose(model.intercept_ / size, usual.intercept_, rtol=1e-9)
     assert model.objective_ / size == pytest.approx(least_pinball(X, y, 0.7, 0.03), rel=1e-8)
@@ -149,8 +149,8 @@ def test_constant_targets_are_fitted_exactly(data, level, alpha):
 
 def test_an_exact_fit_is_finished(data):
     X = data[0]
-    model, told = fit(fastgd.QuantileRegressor(alpha=0.0), X, 1e3 + X @ np.ones(4))
-    assert not told
+    model, reported = fit(fastgd.QuantileRegressor(alpha=0.0), X, 1e3 + X @ np.ones(4))
+    assert not reported
     assert model.objective_ < 1e-11
     np.testing.assert_allclose(model.coef_, 1.0, rtol=1e-9)
 
@@ -158,10 +158,10 @@ def test_an_exact_fit_is_finished(data):
 @pytest.mark.parametrize("alpha", [0.0, 1e-3, 0.05])
 def test_quantiles_of_more_columns_than_rows(rng, alpha):
     X, y = rng.normal(size=(40, 90)) * np.geomspace(1.0, 1e3, 90), rng.normal(size=40)
-    model, told = fit(fastgd.QuantileRegressor(alpha=alpha, quantile=0.4), X, y)
+    model, reported = fit(fastgd.QuantileRegressor(alpha=alpha, quantile=0.4), X, y)
     best = least_pinball(X, y, 0.4, alpha)
     assert model.objective_ <= best * (1.0 + 1e-7) + 1e-12
-    assert not told
+    assert not reported
     assert np.sum(model.coef_ != 0.0) <= 40 or alpha == 0.0
 
 
@@ -184,13 +184,13 @@ def test_hinge_of_few_rows_and_columns_of_any_scale(rng, layout, C, solver):
     X = rng.normal(size=(30, 60)) * np.geomspace(1.0, 1e6, 60)
     X = X.astype(np.float32).astype(float)
     y = np.sign(rng.normal(size=30))
-    words = {"loss": "hinge", "fit_intercept": False, "C": C, "solver": solver}
-    model, told = fit(fastgd.LinearSVC(**words), LAYOUTS[layout](X), y)
+    kwargs = {"loss": "hinge", "fit_intercept": False, "C": C, "solver": solver}
+    model, reported = fit(fastgd.LinearSVC(**kwargs), LAYOUTS[layout](X), y)
     best = least_hinge(X, y, C) / (30 * C)
     assert model.objective_ - best <= model.gap_ + 1e-6 * best
-    assert told == (model.gap_ > 1e-4 * model.objective_)
+    assert reported == (model.gap_ > 1e-4 * model.objective_)
     if layout != "narrow" or C < 1.0:  # coefficients in float32 are worth so much only
-        assert not told
+        assert not reported
         assert model.objective_ == pytest.approx(best, rel=2e-4)
 
 
@@ -198,15 +198,15 @@ def test_hinge_of_few_rows_and_columns_of_any_scale(rng, layout, C, solver):
 @pytest.mark.parametrize("C", [1e-3, 1.0, 1e3])
 def test_support_vector_machines_are_liblinears(data, loss, C):
     X, _, y = data
-    words = {"C": C, "tol": 1e-10, "max_iter": 10_000_000, "random_state": 0}
+    kwargs = {"C": C, "tol": 1e-10, "max_iter": 10_000_000, "random_state": 0}
     if loss == "hinge":
         y = np.sign(y)
         ours = fastgd.LinearSVC(loss="hinge", C=C).fit(X, y)
-        theirs = svm.LinearSVC(loss="hinge", **words).fit(X, y)
+        theirs = svm.LinearSVC(loss="hinge", **kwargs).fit(X, y)
         missed = np.maximum(1.0 - y * theirs.decision_function(X), 0.0)
     else:
         ours = fastgd.LinearSVR(C=C, epsilon=0.2).fit(X, y)
-        theirs = svm.LinearSVR(epsilon=0.2, **words).fit(X, y)
+        theirs = svm.LinearSVR(epsilon=0.2, **kwargs).fit(X, y)
         missed = np.maximum(np.abs(y - theirs.predict(X)) - 0.2, 0.0)
     norm = np.sum(theirs.coef_**2) + np.sum(theirs.intercept_**2)
     best = missed.mean() + 0.5 * norm / (C * 150)
@@ -217,9 +217,9 @@ def test_support_vector_machines_are_liblinears(data, loss, C):
 @pytest.mark.parametrize("size", [1e-250, 1e-100, 1e100, 1e250])
 def test_regression_machines_of_targets_of_any_size(data, size):
     X, _, y = data
-    words = {"epsilon": 0.3 * size, "C": 1e6 if size < 1.0 else size**0.5}
-    model, told = fit(fastgd.LinearSVR(**words), X, size * y)
-    assert not told
+    kwargs = {"epsilon": 0.3 * size, "C": 1e6 if size < 1.0 else size**0.5}
+    model, reported = fit(fastgd.LinearSVR(**kwargs), X, size * y)
+    assert not reported
     assert model.gap_ <= 1e-4 * model.objective_
     if size < 1.0:  # next to no penalty
         best = fastgd.LinearSVR(epsilon=0.3, C=1e12).fit(X, y)
@@ -234,8 +234,8 @@ def test_weak_penalties_leave_a_proof(data, C):
         (fastgd.LinearSVC(loss="hinge", C=C), np.sign(y)),
         (fastgd.LinearSVR(C=C), y),
     ):
-        model, told = fit(model, X * scales, targets)
-        assert not told
+        model, reported = fit(model, X * scales, targets)
+        assert not reported
         assert model.gap_ <= 1e-4 * model.objective_
 
 
@@ -254,9 +254,9 @@ def huber_objective(model, X, y):
 @pytest.mark.parametrize("alpha", [0.0, 1e-4, 10.0])
 def test_huber_proves_its_gap(data, epsilon, alpha):
     X, _, y = data
-    words = {"epsilon": epsilon, "alpha": alpha}
-    model = fastgd.HuberRegressor(**words).fit(X, y)
-    theirs = linear_model.HuberRegressor(tol=1e-10, max_iter=10_000, **words).fit(X, y)
+    kwargs = {"epsilon": epsilon, "alpha": alpha}
+    model = fastgd.HuberRegressor(**kwargs).fit(X, y)
+    theirs = linear_model.HuberRegressor(tol=1e-10, max_iter=10_000, **kwargs).fit(X, y)
     best = huber_objective(theirs, X, y)
     assert model.objective_ == pytest.approx(huber_objective(model, X, y), rel=1e-12)
     assert model.objective_ <= best * (1.0 + 1e-12)
@@ -267,9 +267,9 @@ def test_hubers_gap_is_a_bound_before_the_end(data):
     X, _, y = data
     best = fastgd.HuberRegressor().fit(X, y).objective_
     for most in range(8):
-        model, told = fit(fastgd.HuberRegressor(max_iter=most), X, y)
+        model, reported = fit(fastgd.HuberRegressor(max_iter=most), X, y)
         assert model.gap_ >= (model.objective_ - best) * (1.0 - 1e-9) - 1e-12
-        assert told == (model.gap_ > 1e-5 * model.objective_)
+        assert reported == (model.gap_ > 1e-5 * model.objective_)
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e-170, 1e12, 1e160, 1e300])
@@ -307,8 +307,8 @@ def test_huber_that_fits_most_rows_proves_it(data):
     X = data[0]
     y = X @ np.ones(4)
     y[:10] += 5.0
-    model, told = fit(fastgd.HuberRegressor(alpha=0.0), X, y)
-    assert not told
+    model, reported = fit(fastgd.HuberRegressor(alpha=0.0), X, y)
+    assert not reported
     assert model.scale_ < 1e-12
     assert model.gap_ <= 1e-9 * model.objective_
 
@@ -317,7 +317,7 @@ def test_huber_that_fits_most_rows_proves_it(data):
 
 
 class Counting:
-    """Counts what it is told of."""
+    """Counts what is reported to it."""
 
     def on_fit_begin(self, view):  # noqa: ARG002
         self.entries, self.passes = 0, 0
@@ -326,7 +326,7 @@ class Counting:
         self.entries, self.passes = self.entries + 1, view.n_passes
 
 
-KINKED = [
+NONSMOOTH = [
     fastgd.QuantileRegressor(alpha=0.0),
     fastgd.QuantileRegressor(alpha=0.1),
     fastgd.LinearSVR(solver="gd"),
@@ -337,19 +337,19 @@ KINKED = [
 
 
 @pytest.mark.parametrize("most", [0, 1, 2, 5, 1000])
-@pytest.mark.parametrize("model", KINKED, ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("model", NONSMOOTH, ids=lambda m: type(m).__name__)
 def test_max_iter_bounds_passes_and_all_count_alike(data, model, most):
     X, _, y = data
     y = np.sign(y) if isinstance(model, fastgd.LinearSVC) else y
     counting = Counting()
     model.set_params(max_iter=most, callbacks=[counting])
-    model, told = fit(model, X, y)
+    model, reported = fit(model, X, y)
     model.set_params(callbacks=None)
     assert model.n_iter_ == counting.passes <= most
     assert len(model.history_["objective"]) == counting.entries
     assert len(model.history_["suboptimality"]) == counting.entries
     assert np.isfinite(model.coef_).all()
-    assert told == (most < 1000)
+    assert reported == (most < 1000)
     assert model.gap_ <= model.objective_
 
 
@@ -377,8 +377,8 @@ def test_what_is_not_finite_is_refused(data, kind):
 def test_a_start_is_not_made_worse(data):
     X, _, y = data
     task = Task(as_rows(X), y, None, losses.Quantile(0.4), 0.05, 0.0, 4)
-    first = _piecewise.piecewise_linear(task, Effort(tol=1e-9))
-    again = _piecewise.piecewise_linear(task, Effort(tol=1e-9, max_iter=1), first.state)
+    first = _piecewise.piecewise_linear(task, Options(tol=1e-9))
+    again = _piecewise.piecewise_linear(task, Options(tol=1e-9, max_iter=1), first.state)
     assert again.objective <= first.objective * (1.0 + 1e-14)
 
 
@@ -387,13 +387,13 @@ def test_a_start_is_not_made_worse(data):
 
 @pytest.mark.parametrize("penalty", [(0.0, 0.0), (0.02, 0.0), (0.0, 0.01)])
 @pytest.mark.parametrize("offset", [0.0, 1e5])
-def test_smooth_stand_ins_find_the_same(data, penalty, offset, monkeypatch):
+def test_smooth_approximations_find_the_same(data, penalty, offset, monkeypatch):
     X, _, y = data
     task = Task(as_rows(X), y + offset, None, losses.Quantile(0.3), *penalty, 4)
-    exact = _piecewise.piecewise_linear(task, Effort(tol=1e-10))
+    exact = _piecewise.piecewise_linear(task, Options(tol=1e-10))
     monkeypatch.setattr(_piecewise, "MANY_ROWS", 10)
     monkeypatch.setattr(_piecewise, "finished_tolerance", lambda _, tol: tol)
-    found = _piecewise.piecewise_linear(task, Effort(tol=1e-5))
+    found = _piecewise.piecewise_linear(task, Options(tol=1e-5))
     assert found.converged
     assert found.objective - exact.objective <= found.gap + 1e-12
     assert found.gap <= 1e-5 * found.objective
@@ -412,13 +412,13 @@ def test_a_gap_is_primal_less_dual(rng, loss, penalty):
     weight = rng.integers(1, 4, 40).astype(float)
     task = Task(as_rows(X), y, weight, losses.SquaredError(), l1, l2, 3, fit_intercept=True)
     problem = pose(task)._replace(loss=loss)
-    kinks, u = kinks_of(loss, problem.y, problem.weight), rng.normal(size=4)
+    breakpoints, u = pieces_of(loss, problem.y, problem.weight), rng.normal(size=4)
     raw = predictions(problem, u)
     slopes = np.array([losses.gradient(loss, *pair) for pair in zip(y, raw, strict=True)])
-    proof = certify(problem, kinks, Covariance(problem), u, raw, problem.weight * slopes)
+    proof = certify(problem, breakpoints, Covariance(problem), u, raw, problem.weight * slopes)
     w = u[:-1] * problem.frame.shrink
     values = [losses.value(loss, *pair) for pair in zip(y, raw, strict=True)]
-    assert loss_of(kinks, raw) == pytest.approx(problem.weight @ values, rel=1e-12)
+    assert loss_of(breakpoints, raw) == pytest.approx(problem.weight @ values, rel=1e-12)
     primal = problem.weight @ values + l1 * np.abs(w).sum() + 0.5 * l2 * w @ w
     r = proof.dual / problem.weight
     bounds = np.array([losses.dual_bounds(loss, t) for t in y])
@@ -433,7 +433,7 @@ def test_a_gap_is_primal_less_dual(rng, loss, penalty):
     else:
         assert np.all(pull <= l1 + 1e-12)
     assert proof.gap == pytest.approx(primal - dual, rel=1e-9)
-    assert missed_by(kinks, raw, proof.dual) >= 0.0
+    assert missed_by(breakpoints, raw, proof.dual) >= 0.0
 
 
 @layouts

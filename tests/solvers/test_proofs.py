@@ -19,10 +19,10 @@ from tests.solvers.test_gd import task_of
 
 def fitted(model, X, y):
     """Return the fitted model, and whether it warned that it has not converged."""
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as reported:
         warnings.simplefilter("always")
         model.fit(X, y)
-    return model, any(warning.category is ConvergenceWarning for warning in told)
+    return model, any(warning.category is ConvergenceWarning for warning in reported)
 
 
 def posed(rng, loss, n, layout):
@@ -95,7 +95,7 @@ def test_l1_softmax_far_from_its_optimum_is_not_called_converged(dtype):
 
 
 def test_huber_in_float32_says_what_rounding_costs(rng):
-    """Targets that are met exactly leave an objective that is made of rounding."""
+    """Targets that are fitted exactly leave an objective that is made of rounding."""
     X = rng.normal(size=(40, 400))
     y = X @ rng.normal(size=400)
     lowest = fastgd.HuberRegressor(tol=1e-6).fit(X, y).objective_
@@ -119,9 +119,9 @@ def test_a_penalty_far_below_rounding_leaves_an_exact_fit(rng):
 def test_a_quantile_of_columns_far_from_zero_without_an_intercept(rng):
     X = rng.normal(size=(5, 8)) + np.array([0.0, 1e7, 2e7, 0.0, 4e7, 0.0, 700.0, 10.0])
     y = 5.0 * rng.normal(size=5)
-    words = {"alpha": 0.012, "quantile": 0.9, "fit_intercept": False}
-    model, has_warned = fitted(fastgd.QuantileRegressor(tol=1e-6, **words), X, y)
-    peer = theirs.QuantileRegressor(**words).fit(X, y)
+    kwargs = {"alpha": 0.012, "quantile": 0.9, "fit_intercept": False}
+    model, has_warned = fitted(fastgd.QuantileRegressor(tol=1e-6, **kwargs), X, y)
+    peer = theirs.QuantileRegressor(**kwargs).fit(X, y)
     objectives = [pinball(each, X, y, 0.012, 0.9) for each in (model, peer)]
     assert not has_warned
     assert objectives[0] <= objectives[1] * (1.0 + 1e-6)

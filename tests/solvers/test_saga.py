@@ -37,7 +37,7 @@ def problem_of(rng, n_outputs, sparse, diagonal):
     return X, rows, samples, shape, table
 
 
-def naive_pass(X, samples, shape, table, pace, fill):
+def naive_pass(X, samples, shape, table, step_size, fill):
     """Take a pass as the module's docstring writes it."""
     u, r, A = (a.copy() for a in table)
     Z = np.column_stack([(X - shape.center) * shape.shrink, np.ones(N)])
@@ -51,8 +51,8 @@ def naive_pass(X, samples, shape, table, pace, fill):
         change = z.T @ ((new - r[batch]).T * s).T
         seen += s.sum()
         g = (change + A) / seen if fill else change * N / len(batch) + A
-        moved = u - pace * P @ (g + (u.T * shape.ridge).T)
-        t = (pace * np.diagonal(P) * shape.threshold).reshape(-1, *[1] * (u.ndim - 1))
+        moved = u - step_size * P @ (g + (u.T * shape.ridge).T)
+        t = (step_size * np.diagonal(P) * shape.threshold).reshape(-1, *[1] * (u.ndim - 1))
         u = np.sign(moved) * np.maximum(np.abs(moved) - t, 0.0)
         A, r[batch] = A + change, new
     return u, r, A
@@ -71,16 +71,16 @@ def test_passes_follow_the_formula(rng, n_outputs, sparse, diagonal):
             np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
-def test_first_pace_is_the_papers(rng):
+def test_first_step_size_is_the_papers(rng):
     """In a full metric L is 1 or less, and the whole batch takes Newton's step or a longer one."""
     X = rng.normal(size=(500, 3))
     y = (X[:, 0] + rng.logistic(size=500) > 0).astype(float)
     problem = pose(Task(Dense(X), y, None, LogLoss(), 0.0, 1e-3, 3))
     metric = _saga.bound(problem, np.zeros(0))
-    paces = [_saga._first_pace(problem, metric, m, 0) for m in (1, 8, 64, 500)]
-    assert paces == sorted(paces)
-    assert 0.01 < paces[0] < 0.25
-    assert paces[-1] == pytest.approx(1.0, rel=0.15)
+    step_sizes = [_saga._first_step_size(problem, metric, m, 0) for m in (1, 8, 64, 500)]
+    assert step_sizes == sorted(step_sizes)
+    assert 0.01 < step_sizes[0] < 0.25
+    assert step_sizes[-1] == pytest.approx(1.0, rel=0.15)
 
 
 def test_largest_eigenvalue_is_rounded_up(rng):

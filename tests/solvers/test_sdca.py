@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 
 from fastgd._solvers._sdca import sdca
-from fastgd._solvers._task import Effort, Task
+from fastgd._solvers._task import Options, Task
 from fastgd.kernels import losses
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.kernels.rows import CSR, Dense
@@ -21,7 +21,7 @@ SMOOTH = [
     losses.SmoothHinge(0.7),
     losses.LogCosh(0.6),
 ]
-KINKED = [
+NONSMOOTH = [
     losses.Hinge(1.0),
     losses.EpsilonInsensitive(0.1),
     losses.Quantile(0.3),
@@ -44,7 +44,7 @@ def as_rows(X):
 def fit(X, y, loss, l2, *, l1=0.0, weight=None, n_outputs=1, fit_intercept=True, **options):
     start = options.pop("start", None)
     task = Task(as_rows(X), y, weight, loss, l1, l2, X.shape[1], n_outputs, fit_intercept)
-    return sdca(task, Effort(**options), start)
+    return sdca(task, Options(**options), start)
 
 
 def problem(rng, loss, n=120, d=8):
@@ -62,7 +62,7 @@ def objective(X, y, loss, l1, l2, w, b, weight=None):
     return np.average(values, weights=weight) + l1 * np.abs(w).sum() + 0.5 * l2 * w @ w
 
 
-@pytest.mark.parametrize("loss", SMOOTH + KINKED, ids=name)
+@pytest.mark.parametrize("loss", SMOOTH + NONSMOOTH, ids=name)
 def test_conjugate_bounds_and_step(loss):
     """Fenchel's inequality is tight at the derivative; a step solves its equation."""
     for y in (1.0, loss.negative) if loss.kind == losses.BINARY else (0.4,):
@@ -77,7 +77,7 @@ def test_conjugate_bounds_and_step(loss):
                 new, slope = losses.dual_step(loss, y, raw, dual, q)
                 assert low <= new <= high
                 assert slope >= 0.0
-                if any(loss is smooth for smooth in SMOOTH):  # equal tuples are not the same tag
+                if any(loss is smooth for smooth in SMOOTH):  # equal tuples are not the same spec
                     wanted = losses.gradient(loss, y, raw - q * (new - dual))
                     missed = 0.01 * q if isinstance(loss, LogLoss) else 1e-12
                     assert new == pytest.approx(wanted, abs=missed * abs(r - dual) + 1e-12)
@@ -111,7 +111,7 @@ def test_gap_proves_the_optimum(rng, loss, fit_intercept):
         assert objective(X, y, loss, 0.0, 0.02, w, b) > found
 
 
-@pytest.mark.parametrize("loss", [*SMOOTH, *KINKED], ids=name)
+@pytest.mark.parametrize("loss", [*SMOOTH, *NONSMOOTH], ids=name)
 @pytest.mark.parametrize("max_iter", [1, 2, 5])
 def test_gap_is_never_below_the_true_one(rng, loss, max_iter):
     X, y = problem(rng, loss)
@@ -121,8 +121,8 @@ def test_gap_is_never_below_the_true_one(rng, loss, max_iter):
     assert best.objective - best.gap <= early.objective
 
 
-@pytest.mark.parametrize("loss", KINKED, ids=name)
-def test_kinked_losses_reach_a_free_intercept(rng, loss):
+@pytest.mark.parametrize("loss", NONSMOOTH, ids=name)
+def test_nonsmooth_losses_reach_a_free_intercept(rng, loss):
     X, y = problem(rng, loss)
     done = fit(X, y, loss, 0.05, tol=1e-5, max_iter=3000)
     assert done.converged

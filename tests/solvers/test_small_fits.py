@@ -271,19 +271,19 @@ def test_the_kernel_finds_where_the_gradient_vanishes(rng):
     place = kernel.Place(
         np.zeros(4), np.empty(4), np.empty(80), np.empty((4, 4)), *np.empty((3, 4))
     )
-    told = np.empty((50, 2))
-    status, passes, objective, left = kernel.newton_steps(columns, place, told, 50)
+    reported = np.empty((50, 2))
+    status, passes, objective, suboptimality = kernel.newton_steps(columns, place, reported, 50)
     assert status == kernel.ARRIVED
     p = 1.0 / (1.0 + np.exp(-z @ place.u))
     np.testing.assert_allclose(z.T @ (p - y) / 80 + ridge * place.u, 0.0, atol=1e-15)
     raw = z @ place.u
     value = np.mean(np.logaddexp(0.0, raw) - y * raw) + 0.5 * ridge @ place.u**2
     assert objective == pytest.approx(value, rel=1e-14)
-    assert told[passes - 1, 0] == pytest.approx(value, rel=1e-10)
-    assert left <= 1e-25
+    assert reported[passes - 1, 0] == pytest.approx(value, rel=1e-10)
+    assert suboptimality <= 1e-25
 
 
-def test_a_hessian_that_is_singular_is_told(rng):
+def test_a_hessian_that_is_singular_is_reported(rng):
     z = np.repeat(rng.normal(size=(30, 1)), 2, axis=1)
     columns = kernel.Columns(
         z, np.ones(30), np.full(30, 1 / 30), LogLoss(), np.zeros(2), 0.0, 1e-31

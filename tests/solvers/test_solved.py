@@ -1,6 +1,6 @@
 """The estimators that need no learning rate: scikit-learn's answers, and what a caller relies on.
 
-``tests/tables.py`` has the rows; ``test_solved_words.py`` tests single words, and
+``tests/tables.py`` has the rows; ``test_solved_parameters.py`` tests single parameters, and
 ``test_solved_hard.py`` data that solvers do not like.
 """
 
@@ -30,7 +30,7 @@ LAYOUTS = {
 }
 layouts = pytest.mark.parametrize("layout", LAYOUTS)
 with_and_without_intercept = pytest.mark.parametrize("fit_intercept", [True, False])
-HAS_KINKS = ("QuantileRegressor", "LinearSVR", "LinearSVC-binary-C:0.5-loss:hinge")
+IS_NONSMOOTH = ("QuantileRegressor", "LinearSVR", "LinearSVC-binary-C:0.5-loss:hinge")
 
 
 @functools.cache
@@ -54,17 +54,17 @@ def ours_of(case, layout, fit_intercept, weighted):
 
 
 @functools.cache
-def twin_of(case, fit_intercept, weighted):
+def peer_of(case, fit_intercept, weighted):
     """Return scikit-learn's fitted model."""
     X, y, weight = data(case)
-    return twin_fitted(case, X, y, weight if weighted else None, fit_intercept=fit_intercept)
+    return fitted_peer(case, X, y, weight if weighted else None, fit_intercept=fit_intercept)
 
 
-def twin_fitted(case, X, y, weight=None, **words):
+def fitted_peer(case, X, y, weight=None, **kwargs):
     """Fit scikit-learn's model, which may say that it could do better."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return case.make_twin(**words).fit(X, y, weight)
+        return case.make_peer(**kwargs).fit(X, y, weight)
 
 
 def outputs(model, X):
@@ -86,7 +86,7 @@ def test_predictions_are_scikit_learns(case, layout, fit_intercept, weighted):
     X = data(case)[0]
     ours, theirs = (
         ours_of(case, layout, fit_intercept, weighted),
-        twin_of(case, fit_intercept, weighted),
+        peer_of(case, fit_intercept, weighted),
     )
     assert_close(outputs(ours, X), outputs(theirs, X))
     assert ours.coef_.shape == theirs.coef_.shape
@@ -102,7 +102,7 @@ def test_objective_is_the_documented_one_and_no_worse(case, layout, fit_intercep
     X, y, weight = data(case)
     about = (X, y, weight if weighted else None)
     ours = ours_of(case, layout, fit_intercept, weighted)
-    theirs = twin_of(case, fit_intercept, weighted)
+    theirs = peer_of(case, fit_intercept, weighted)
     documented = case.value(ours, *about, fit_intercept=fit_intercept)
     rounding = 1e-5 if layout == "narrow" else 1e-9
     np.testing.assert_allclose(ours.objective_, documented, rtol=rounding)
@@ -111,9 +111,9 @@ def test_objective_is_the_documented_one_and_no_worse(case, layout, fit_intercep
     assert np.all(ours.gap_ >= -rounding * np.abs(best))
 
 
-def weak_words(case):
-    """Return words that leave (nearly) no penalty, so that columns' scales mean nothing."""
-    if "C" in case.words:
+def weak_kwargs(case):
+    """Return parameters that leave (nearly) no penalty, so that columns' scales mean nothing."""
+    if "C" in case.kwargs:
         return {"C": 1e20 if "SV" in case.name else np.inf}
     return {"alpha": 0.0} if hasattr(case.make(), "alpha") else {}
 
@@ -127,7 +127,7 @@ def weak_words(case):
 @over(SOLVED_CASES)
 def test_scales_of_columns_do_not_matter(case, layout):
     X, y, weight = data(case)
-    model = case.make(**weak_words(case))
+    model = case.make(**weak_kwargs(case))
     scales = 10.0 ** np.array([6, -6, 0, 3, -4])
     wanted = outputs(model.fit(LAYOUTS[layout](X), y, weight), X)
     scaled = LAYOUTS[layout](X * scales)
@@ -213,14 +213,14 @@ def test_a_warm_start_from_the_solution_is_short_and_no_worse(case):
 
 def refused(case, solver):
     """Tell whether a solver cannot solve a row's problem."""
-    words = case.make().get_params()
-    has_kinks = case.name.startswith(HAS_KINKS) and "squared" not in case.name
-    if words.get("positive") and solver != "gd":
+    kwargs = case.make().get_params()
+    is_nonsmooth = case.name.startswith(IS_NONSMOOTH) and "squared" not in case.name
+    if kwargs.get("positive") and solver != "gd":
         return True
     if solver == "saga":
-        return has_kinks
-    has_l2 = words.get("alpha", 1.0) > 0.0 and words.get("C", 1.0) < np.inf
-    has_l2 = has_l2 and words.get("l1_ratio", 0.0) < 1.0 and words.get("penalty") != "l1"
+        return is_nonsmooth
+    has_l2 = kwargs.get("alpha", 1.0) > 0.0 and kwargs.get("C", 1.0) < np.inf
+    has_l2 = has_l2 and kwargs.get("l1_ratio", 0.0) < 1.0 and kwargs.get("penalty") != "l1"
     unknown = ("Poisson", "Gamma", "Tweedie", "Quantile", "Lasso", "LinearRegression")
     identity = case.name == "TweedieRegressor-alpha:0.1"
     return solver == "sdca" and not (has_l2 and (identity or not case.name.startswith(unknown)))
@@ -242,15 +242,15 @@ def test_each_solver_finds_the_optimum_or_says_why_it_cannot(case, solver):
 
 
 @over(SOLVER_CASES)
-def test_scikit_learns_words_mean_something_here(case):
-    twin = next(row for row in SOLVED_CASES if row.kind is case.kind).twin
-    theirs, ours = twin().get_params(), case.kind().get_params()
+def test_scikit_learns_parameters_mean_something_here(case):
+    peer = next(row for row in SOLVED_CASES if row.kind is case.kind).peer
+    theirs, ours = peer().get_params(), case.kind().get_params()
     assert set(theirs) <= set(ours)
     assert set(ours) - set(theirs) <= {"solver", "max_iter", "tol", "verbose", "callbacks"}
     changed = {name for name in theirs if repr(theirs[name]) != repr(ours[name])}
     assert changed <= {"solver", "max_iter"}
     X, y, _ = data(next(row for row in SOLVED_CASES if row.kind is case.kind))
-    names = twin._parameter_constraints["solver"][0].options if "solver" in theirs else []
+    names = peer._parameter_constraints["solver"][0].options if "solver" in theirs else []
     for name in names:
         if name == "liblinear" and np.unique(y).size > 2:
             continue  # which is for two classes, here as there
@@ -279,7 +279,7 @@ def bad_calls(case):
     if is_classifier(case.make()):
         return [*calls, (X, np.full(len(y), y[0]), None, "one class"), (X, X[:, 0], None, "label")]
     calls.append((X, np.where(y > np.median(y), np.nan, y), None, "Input y contains NaN"))
-    if case.targets in ("counts", "positive") and case.words.get("power", 1.0) >= 1.0:
+    if case.targets in ("counts", "positive") and case.kwargs.get("power", 1.0) >= 1.0:
         calls.append((X, -y, None, "out of the valid range"))
     return calls
 
@@ -296,14 +296,14 @@ def test_a_failed_fit_leaves_the_model_as_it_was(case):
 
 
 @over(case for case in SOLVED_CASES)
-def test_passes_that_do_not_suffice_are_told(case, rng):
+def test_passes_that_do_not_suffice_are_reported(case, rng):
     X = rng.normal(size=(600, 200)) * np.geomspace(1e-3, 1e3, 200)
     y = targets_of(case.targets, 0.3 * (X / X.std(axis=0)) @ rng.normal(size=200) / 4.0, rng)
     model = case.make(max_iter=1)
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as reported:
         warnings.simplefilter("always")
         model.fit(X, y)
-    messages = [str(w.message) for w in told if w.category is ConvergenceWarning]
+    messages = [str(w.message) for w in reported if w.category is ConvergenceWarning]
     pattern = r"after 1 passes over the data \(max_iter=1\).*Increase max_iter or tol"
     assert all(re.search(pattern, message) for message in messages)
     assert np.max(model.n_iter_) <= 1

@@ -12,10 +12,10 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
-from tests.solvers.test_solved import assert_close, outputs, twin_fitted, weak_words
+from tests.solvers.test_solved import assert_close, fitted_peer, outputs, weak_kwargs
 from tests.tables import SOLVED_CASES, over, raw_of, targets_of
 
-# where a penalty of zero makes another argument needless, which is told as in scikit-learn
+# where a penalty of zero makes another argument needless, which is reported as in scikit-learn
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
     "ignore:With alpha=0:UserWarning",
@@ -43,15 +43,15 @@ def assert_finite(model, X):
 
 def fit(model, X, y):
     """Return the fitted model, and whether it said that it could do better."""
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as reported:
         warnings.simplefilter("always")
         model.fit(X, y)
-    return model, any(warning.category is ConvergenceWarning for warning in told)
+    return model, any(warning.category is ConvergenceWarning for warning in reported)
 
 
-def null_value(case, y, **words):
+def null_value(case, y, **kwargs):
     """Return the objective of the best model without features."""
-    return case.make(**words).fit(np.zeros((len(y), 1)), y).objective_
+    return case.make(**kwargs).fit(np.zeros((len(y), 1)), y).objective_
 
 
 @pytest.mark.parametrize("weak", [False, True], ids=["penalised", "weak"])
@@ -70,11 +70,11 @@ def test_bad_columns_give_a_finite_answer(case, dtype, layout, weak):
         np.where(np.arange(60) == 5, 1e9, X[:, 3]),  # an outlier
     ]
     X = np.column_stack([X, *spoiled]).astype(dtype)
-    words = weak_words(case) if weak else {}
-    model, told = fit(case.make(**words), layout(X), y)
+    kwargs = weak_kwargs(case) if weak else {}
+    model, reported = fit(case.make(**kwargs), layout(X), y)
     assert_finite(model, X)
-    good = case.make(**words).fit(X[:, :4], y).objective_
-    assert told or np.all(model.objective_ <= good + 1e-3 * np.abs(good))
+    good = case.make(**kwargs).fit(X[:, :4], y).objective_
+    assert reported or np.all(model.objective_ <= good + 1e-3 * np.abs(good))
 
 
 @over(SOLVED_CASES)
@@ -82,11 +82,11 @@ def test_more_columns_than_rows(case):
     X, y = plain_data(case, 25, 120)
     model = case.make().fit(X, y)
     assert_finite(model, X)
-    theirs = twin_fitted(case, X, y)
+    theirs = fitted_peer(case, X, y)
     best = case.value(theirs, X, y)
     assert np.all(model.objective_ <= best + 1e-5 * np.abs(best) + 1e-9)
-    ridged = case.words.get("l1_ratio", 0.0) == 0.0 and case.words.get("penalty") != "l1"
-    has_l2 = case.words.get("C", np.inf) < np.inf or case.name.startswith("Ridge")
+    ridged = case.kwargs.get("l1_ratio", 0.0) == 0.0 and case.kwargs.get("penalty") != "l1"
+    has_l2 = case.kwargs.get("C", np.inf) < np.inf or case.name.startswith("Ridge")
     if ridged and has_l2 and "hinge" not in case.name and not case.name.startswith("LinearSVR"):
         assert_close(outputs(model, X), outputs(theirs, X), 1e-3)
 
@@ -97,7 +97,7 @@ def test_a_class_with_one_sample(case):
     y = np.where(np.arange(80) == 17, "rare", "usual")
     model = case.make().fit(X, y)
     assert_finite(model, X)
-    theirs = twin_fitted(case, X, y)
+    theirs = fitted_peer(case, X, y)
     best = case.value(theirs, X, y)
     assert model.objective_ <= best + 1e-6 * abs(best) + 1e-9
 
@@ -109,7 +109,7 @@ def test_several_classes_one_with_one_sample(case):
     model = case.make().fit(X, y)
     assert_finite(model, X)
     assert model.coef_.shape[0] == len(np.unique(y))
-    best = case.value(twin_fitted(case, X, y), X, y)
+    best = case.value(fitted_peer(case, X, y), X, y)
     assert np.all(model.objective_ <= best + 1e-6 * np.abs(best) + 1e-9)
 
 
@@ -134,10 +134,10 @@ def test_rare_classes(case, class_weight):
 def test_separable_classes(case, dtype, C):
     C = 1e20 if "SV" in case.name and C > 1e4 else C
     X, y = plain_data(case, 60, 80)  # more columns than rows are always separable
-    model, told = fit(case.make(C=C), X.astype(dtype), y)
+    model, reported = fit(case.make(C=C), X.astype(dtype), y)
     assert_finite(model, X.astype(dtype))
     assert model.score(X.astype(dtype), y) == 1.0
-    assert told or np.all(model.objective_ < 1e-3)
+    assert reported or np.all(model.objective_ < 1e-3)
     X = np.linspace(-1.0, 1.0, 40)[:, None].astype(dtype)
     y = np.digitize(X[:, 0], [-0.3, 0.3] if case.targets == "classes" else [0.1])
     model = fit(case.make(C=C), X, y)[0]

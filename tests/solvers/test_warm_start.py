@@ -93,13 +93,13 @@ SOLVED = [
 @pytest.mark.parametrize(("model", "y"), SOLVED, ids=lambda value: type(value).__name__)
 def test_a_solver_forgets_a_start_of_other_columns_or_outputs(model, y):
     """Its answer is that of a fresh fit, whatever was fitted before."""
-    words = {"warm_start": True}
+    kwargs = {"warm_start": True}
     changes = [(X[:, :2], y), (X, y), (X.astype(np.float32), y), (sp.csr_matrix(X), y)]
     if isinstance(model, fastgd.LogisticRegression):
         changes += [(X, FIVE), (X, TWO), (X, THREE)]
     if isinstance(model, fastgd.ElasticNet):
         changes += [(X, TARGETS), (X, LINE)]
-    model = clone(model).set_params(**words).fit(X, y)
+    model = clone(model).set_params(**kwargs).fit(X, y)
     for data, targets in changes:
         fresh = type(model)(**model.get_params()).fit(data, targets)
         again = model.fit(data, targets)

@@ -42,7 +42,7 @@ class Batches:
         return ((self.X[part], None if self.y is None else self.y[part]) for part in self.parts)
 
 
-WORDS = {
+KWARGS = {
     "rows": {},
     "batches": {"batch_size": 16, "optimizer": "adam"},
     "long batches": {"batch_size": 100, "learning_rate": Cosine()},
@@ -67,12 +67,12 @@ def same_steps(model, whole):
 
 
 @pytest.mark.parametrize("borders", BORDERS)
-@pytest.mark.parametrize("words", WORDS)
-def test_without_shuffling_steps_are_those_of_rows_in_memory(words, borders, X, y):
+@pytest.mark.parametrize("kwargs", KWARGS)
+def test_without_shuffling_steps_are_those_of_rows_in_memory(kwargs, borders, X, y):
     fixed = {"loss": "log_loss", "shuffle": False, "random_state": 0, "tol": None, "max_iter": 7}
-    words = fixed | WORDS[words]
-    whole = SGDClassifier(**words).fit(X, y)
-    model = SGDClassifier(**words)
+    kwargs = fixed | KWARGS[kwargs]
+    whole = SGDClassifier(**kwargs).fit(X, y)
+    model = SGDClassifier(**kwargs)
     model._fit_in_chunks(BatchChunks(Batches(X, y, BORDERS[borders])), classes=CLASSES)
     same_steps(model, whole)
 
@@ -81,12 +81,12 @@ def test_without_shuffling_steps_are_those_of_rows_in_memory(words, borders, X, 
 def test_sparse_rows_come_to_the_same_to_rounding(batch_size, X, y):
     """Steps on sparse rows keep the coefficients as multiples, which are multiplied out in turn."""
     X = sp.csr_array(X * (X > 0.2))
-    words = {"shuffle": False, "tol": None, "max_iter": 4, "batch_size": batch_size}
-    whole = SGDClassifier(**words).fit(X, y)
-    model = SGDClassifier(**words)
+    kwargs = {"shuffle": False, "tol": None, "max_iter": 4, "batch_size": batch_size}
+    whole = SGDClassifier(**kwargs).fit(X, y)
+    model = SGDClassifier(**kwargs)
     model._fit_in_chunks(ArrayChunks(X, y, 30), classes=CLASSES)
     np.testing.assert_allclose(model.coef_, whole.coef_, rtol=1e-10)
-    all_at_once = SGDClassifier(**words)
+    all_at_once = SGDClassifier(**kwargs)
     all_at_once._fit_in_chunks(ArrayChunks(X, y, N), classes=CLASSES)
     np.testing.assert_array_equal(all_at_once.coef_, whole.coef_)
 
@@ -97,17 +97,17 @@ def test_memory_maps_are_read_in_parts(dtype, X, tmp_path):
     np.save(tmp_path / "X.npy", X.astype(dtype))
     np.save(tmp_path / "y.npy", np.stack([targets, -targets], axis=1))
     maps = [np.load(tmp_path / name, mmap_mode="r") for name in ("X.npy", "y.npy")]
-    words = {"shuffle": False, "max_iter": 20, "tol": None, "batch_size": 8}
-    whole = SGDRegressor(**words).fit(*map(np.array, maps))
-    model = SGDRegressor(**words)
+    kwargs = {"shuffle": False, "max_iter": 20, "tol": None, "batch_size": 8}
+    whole = SGDRegressor(**kwargs).fit(*map(np.array, maps))
+    model = SGDRegressor(**kwargs)
     model._fit_in_chunks(ArrayChunks(*maps, 64))
     assert model.coef_.dtype == dtype
     same_steps(model, whole)
 
 
 def test_one_class_has_no_targets(X):
-    words = {"shuffle": False, "max_iter": 10, "tol": None}
-    whole, model = SGDOneClassSVM(**words).fit(X), SGDOneClassSVM(**words)
+    kwargs = {"shuffle": False, "max_iter": 10, "tol": None}
+    whole, model = SGDOneClassSVM(**kwargs).fit(X), SGDOneClassSVM(**kwargs)
     model._fit_in_chunks(BatchChunks(Batches(X, None, BORDERS["chunks"])))
     np.testing.assert_array_equal(model.coef_, whole.coef_)
     np.testing.assert_array_equal(model.offset_, whole.offset_)
@@ -118,8 +118,8 @@ def test_one_class_has_no_targets(X):
 )
 def test_many_outputs(y_of, X, y):
     y = y_of(y)
-    words = {"loss": "log_loss", "shuffle": False, "max_iter": 10, "tol": None, "batch_size": 8}
-    whole, model = SGDClassifier(**words).fit(X, y), SGDClassifier(**words)
+    kwargs = {"loss": "log_loss", "shuffle": False, "max_iter": 10, "tol": None, "batch_size": 8}
+    whole, model = SGDClassifier(**kwargs).fit(X, y), SGDClassifier(**kwargs)
     model._fit_in_chunks(ArrayChunks(X, y, 50), classes=whole.classes_)
     np.testing.assert_array_equal(model.coef_, whole.coef_)
 
@@ -129,13 +129,13 @@ def test_many_outputs(y_of, X, y):
 
 def visited(chunks, epoch, seed, batch_size=1, shuffles=True):
     """Return the first column of the rows in the order in which an epoch visits them."""
-    words = {"n_features": 1, "is_sparse": False, "batch_size": batch_size, "shuffles": shuffles}
+    kwargs = {"n_features": 1, "is_sparse": False, "batch_size": batch_size, "shuffles": shuffles}
     nothing = np.empty(0)
 
     def written(X, y):
         return Data(X, y, nothing, 1.0, nothing, nothing)
 
-    blocks = list(InChunks(chunks, written, **words).epoch(epoch, seed))
+    blocks = list(InChunks(chunks, written, **kwargs).epoch(epoch, seed))
     assert all(block.n_visited % batch_size == 0 for block in blocks[:-1])
     rows = [b.order if b.order.size else np.arange(b.n_visited) for b in blocks]
     return np.concatenate(
@@ -185,8 +185,8 @@ def test_shuffled_training_is_repeatable(X, y):
 
 
 def test_chunks_stop_as_rows_in_memory_do(X, y):
-    words = {"loss": "log_loss", "shuffle": False, "max_iter": 500, "random_state": 0}
-    whole, model = SGDClassifier(**words).fit(X, y), SGDClassifier(**words)
+    kwargs = {"loss": "log_loss", "shuffle": False, "max_iter": 500, "random_state": 0}
+    whole, model = SGDClassifier(**kwargs).fit(X, y), SGDClassifier(**kwargs)
     model._fit_in_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
     assert 1 < model.n_iter_ == whole.n_iter_ < 500
 
@@ -194,9 +194,9 @@ def test_chunks_stop_as_rows_in_memory_do(X, y):
 @pytest.mark.parametrize("n_rows", [13, 1000])
 def test_chunks_stop_by_rows_held_out(n_rows, X, y, rng):
     held, of_held = X[:60] + 0.3 * rng.normal(size=(60, 4)), y[:60]
-    words = {"shuffle": False, "max_iter": 100, "random_state": 0, "n_iter_no_change": 3}
-    whole = SGDClassifier(**words).fit(X, y, X_val=held, y_val=of_held)
-    model = SGDClassifier(**words)
+    kwargs = {"shuffle": False, "max_iter": 100, "random_state": 0, "n_iter_no_change": 3}
+    whole = SGDClassifier(**kwargs).fit(X, y, X_val=held, y_val=of_held)
+    model = SGDClassifier(**kwargs)
     chunks = ArrayChunks(held, of_held, n_rows)
     model._fit_in_chunks(ArrayChunks(X, y, 50), classes=CLASSES, held_out=chunks)
     assert model.n_iter_ < 100
@@ -204,7 +204,7 @@ def test_chunks_stop_by_rows_held_out(n_rows, X, y, rng):
     assert model.score(held, of_held) == max(model.history_["validation_score"])
 
 
-def test_callbacks_are_told_of_epochs(X, y):
+def test_callbacks_are_reported_epochs(X, y):
     seen = []
 
     def look(view):
@@ -222,25 +222,25 @@ def test_callbacks_are_told_of_epochs(X, y):
     np.testing.assert_array_equal(model.coef_, whole.coef_)
 
 
-@pytest.mark.parametrize("words", [{}, {"optimizer": "adam", "batch_size": 16, "average": True}])
-def test_two_and_three_epochs_are_five(words, X, y):
-    words = {"random_state": 0, "learning_rate": Cosine(eta0=0.1), "max_iter": 5, **words}
+@pytest.mark.parametrize("kwargs", [{}, {"optimizer": "adam", "batch_size": 16, "average": True}])
+def test_two_and_three_epochs_are_five(kwargs, X, y):
+    kwargs = {"random_state": 0, "learning_rate": Cosine(eta0=0.1), "max_iter": 5, **kwargs}
     chunks = ArrayChunks(X, y, 50)
-    whole = SGDClassifier(**words)
+    whole = SGDClassifier(**kwargs)
     whole._partial_fit_in_chunks(chunks, CLASSES, max_iter=5)
-    model = SGDClassifier(**words)
+    model = SGDClassifier(**kwargs)
     model._partial_fit_in_chunks(chunks, CLASSES, max_iter=2)
     model = pickle.loads(pickle.dumps(model))
     model._partial_fit_in_chunks(chunks, CLASSES, max_iter=3)
     np.testing.assert_array_equal(model.coef_, whole.coef_)
-    assert model.t_ == whole.t_ == 1 + 5 * -(-N // words.get("batch_size", 1))
+    assert model.t_ == whole.t_ == 1 + 5 * -(-N // kwargs.get("batch_size", 1))
     assert len(model.history_["objective"]) == 5
 
 
 def test_a_checkpoint_goes_on_to_the_same_model(X, y, tmp_path):
-    words = {"random_state": 0, "optimizer": "adam", "batch_size": 16, "max_iter": 5, "tol": None}
+    kwargs = {"random_state": 0, "optimizer": "adam", "batch_size": 16, "max_iter": 5, "tol": None}
     chunks = ArrayChunks(X, y, 50)
-    whole = SGDClassifier(**words, callbacks=[Checkpoint(tmp_path / "m-{epoch}.pkl")])
+    whole = SGDClassifier(**kwargs, callbacks=[Checkpoint(tmp_path / "m-{epoch}.pkl")])
     whole._fit_in_chunks(chunks, CLASSES)
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"m-{e}.pkl" for e in range(1, 6)]
     model = pickle.loads((tmp_path / "m-3.pkl").read_bytes())
@@ -252,11 +252,11 @@ def test_a_checkpoint_goes_on_to_the_same_model(X, y, tmp_path):
 
 @pytest.mark.parametrize("rate", ["adaptive", lambda t: 0.1 / t])
 def test_rates_that_follow_training_or_are_a_user_s_own(rate, X, y):
-    words = {"shuffle": False, "learning_rate": rate, "eta0": 0.1, "max_iter": 40}
-    words |= {"loss": "log_loss", "random_state": 0}
+    kwargs = {"shuffle": False, "learning_rate": rate, "eta0": 0.1, "max_iter": 40}
+    kwargs |= {"loss": "log_loss", "random_state": 0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        whole, model = SGDClassifier(**words).fit(X, y), SGDClassifier(**words)
+        whole, model = SGDClassifier(**kwargs).fit(X, y), SGDClassifier(**kwargs)
         model._fit_in_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
     same_steps(model, whole)
 
@@ -286,14 +286,14 @@ def test_ctrl_c_keeps_the_model(X, y):
 @pytest.mark.parametrize("sparse", [False, True])
 def test_what_looks_at_all_rows_takes_passes(sparse, X, y):
     X = sp.csr_array(X) if sparse else X
-    words = {"loss": "log_loss", "shuffle": False, "max_iter": 3, "tol": None, "monitor": True}
-    whole, model = SGDClassifier(**words).fit(X, y), SGDClassifier(**words)
+    kwargs = {"loss": "log_loss", "shuffle": False, "max_iter": 3, "tol": None, "monitor": True}
+    whole, model = SGDClassifier(**kwargs).fit(X, y), SGDClassifier(**kwargs)
     model._fit_in_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
     for name in ("true_objective", "gradient_norm"):
         np.testing.assert_allclose(model.history_[name], whole.history_[name], rtol=1e-9)
 
 
-def test_an_explosion_is_told_of_where_it_is_noticed(X, y):
+def test_an_explosion_is_reported_where_it_is_noticed(X, y):
     X[100, 2] = 1e200
     model = SGDRegressor(eta0=10.0, learning_rate="constant", shuffle=False)
     said = r"at epoch #1.* by step 150: .* The feature of the largest magnitude is 2, with 1e\+200"
@@ -304,8 +304,8 @@ def test_an_explosion_is_told_of_where_it_is_noticed(X, y):
 @pytest.mark.parametrize("answer", ["backoff", "warn"])
 def test_training_goes_back_where_it_explodes(answer, X, y):
     X[100, 2] = 1e6
-    words = {"learning_rate": "constant", "eta0": 10.0, "tol": None, "max_iter": 20}
-    model = SGDRegressor(on_divergence=answer, random_state=0, **words)
+    kwargs = {"learning_rate": "constant", "eta0": 10.0, "tol": None, "max_iter": 20}
+    model = SGDRegressor(on_divergence=answer, random_state=0, **kwargs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model._fit_in_chunks(ArrayChunks(X, y.astype(float), 50))
@@ -315,8 +315,8 @@ def test_training_goes_back_where_it_explodes(answer, X, y):
 
 
 def test_a_full_batch_is_the_largest_chunk(X, y):
-    words = {"shuffle": False, "max_iter": 3, "tol": None}
-    full, model = SGDClassifier(batch_size="full", **words), SGDClassifier(batch_size=50, **words)
+    kwargs = {"shuffle": False, "max_iter": 3, "tol": None}
+    full, model = SGDClassifier(batch_size="full", **kwargs), SGDClassifier(batch_size=50, **kwargs)
     for one in (full, model):
         one._fit_in_chunks(ArrayChunks(X, y, 50), classes=CLASSES)
     np.testing.assert_array_equal(full.coef_, model.coef_)

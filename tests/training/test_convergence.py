@@ -54,13 +54,13 @@ def test_comes_near_the_optimum(optimizer, layout, problem):
     loss, X, y, best = problem
     kind = fastgd.SGDRegressor if loss == "squared_error" else fastgd.SGDClassifier
     rate = RATES.get(optimizer, OPTIMIZERS[optimizer].eta0)
-    words = {"alpha": ALPHA, "batch_size": 16, "max_iter": 40, "tol": None, "random_state": 0}
-    words |= {"learning_rate": "cosine", "eta0": rate, "optimizer": optimizer}
+    kwargs = {"alpha": ALPHA, "batch_size": 16, "max_iter": 40, "tol": None, "random_state": 0}
+    kwargs |= {"learning_rate": "cosine", "eta0": rate, "optimizer": optimizer}
     data = sp.csr_array(X) if layout == "csr" else X
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = kind(loss, **words).fit(data, y)
-        start = kind(loss, **{**words, "max_iter": 1, "eta0": 1e-12}).fit(data, y)
+        model = kind(loss, **kwargs).fit(data, y)
+        start = kind(loss, **{**kwargs, "max_iter": 1, "eta0": 1e-12}).fit(data, y)
     least, null = objective(best, loss, X, y), objective(start, loss, X, y)
     missed = (objective(model, loss, X, y) - least) / (null - least)
     if optimizer == "lion":  # its signs do not balance a penalty: it fits, and knows no optimum

@@ -164,9 +164,9 @@ def test_rates_asked_for_ahead_are_those_of_each_epoch():
         asked.append(len(t))
         return own(t)
 
-    words = {"max_iter": 9, "tol": None, "random_state": 0}
-    ahead = fastgd.SGDRegressor(learning_rate=own, **words).fit(X, y)
-    alone = fastgd.SGDRegressor(learning_rate=counted, **words).fit(X, y)
+    kwargs = {"max_iter": 9, "tol": None, "random_state": 0}
+    ahead = fastgd.SGDRegressor(learning_rate=own, **kwargs).fit(X, y)
+    alone = fastgd.SGDRegressor(learning_rate=counted, **kwargs).fit(X, y)
     assert asked == [30] * 9
     np.testing.assert_array_equal(ahead.coef_, alone.coef_)
     assert ahead.history_["learning_rate"] == alone.history_["learning_rate"]

@@ -17,7 +17,7 @@ from fastgd._data.validation import as_rows
 from fastgd._engines.updates import kind_of_frame
 from fastgd._parameters import resolve as _resolve
 from fastgd._solvers._auto import choose, solve
-from fastgd._solvers._task import Effort, Task
+from fastgd._solvers._task import Options, Task
 from fastgd.kernels import frames, losses, optimizers
 from fastgd.kernels.penalties import Bounded, ElasticNet, Weighted
 from fastgd.kernels.sgd import Rule
@@ -264,8 +264,8 @@ def optimum(loss, X, y, l2):
         value = objective(loss, X, y, l2, u[:d], u[d])
         return value, np.append(X.T @ slopes + l2 * u[:d], slopes.sum())
 
-    words = {"gtol": 1e-11, "ftol": 1e-15, "maxiter": 5000}
-    return minimize(both, np.zeros(d + 1), jac=True, method="L-BFGS-B", options=words)
+    kwargs = {"gtol": 1e-11, "ftol": 1e-15, "maxiter": 5000}
+    return minimize(both, np.zeros(d + 1), jac=True, method="L-BFGS-B", options=kwargs)
 
 
 @pytest.fixture
@@ -311,7 +311,7 @@ OFTEN = [("PseudoHuber", "dense"), ("Below", "dense"), ("Exponential", "csr"), (
 @over(("loss", "layout"), SMOOTH, [*OFTEN, ("Parabola", "csr")])
 def test_descent_takes_any_loss_with_a_curvature(problem, loss, layout):
     X, y = problem[0], targets(loss, problem[1])
-    answer = solve(task_of(layout, X, y, loss, 0.01), Effort(tol=1e-8))
+    answer = solve(task_of(layout, X, y, loss, 0.01), Options(tol=1e-8))
     found, best = answer.solution, optimum(loss, X, y, 0.01)
     assert answer.solver == "gd"
     assert found.converged
@@ -327,12 +327,12 @@ def test_descent_takes_any_loss_with_a_curvature(problem, loss, layout):
 def test_nothing_is_proven_of_a_loss_that_does_not_say_it_is_convex(problem):
     X, y = problem
     silent, spoken = (
-        solve(task_of("dense", X, y, loss, 0.01), Effort(tol=1e-6)).solution
+        solve(task_of("dense", X, y, loss, 0.01), Options(tol=1e-6)).solution
         for loss in (PseudoHuber(0.7), Spoken(0.7))
     )
     assert silent.gap == math.inf
     assert 0.0 <= spoken.gap <= 1e-6
-    assert solve(task_of("dense", X, y, Below(), 0.01), Effort()).solution.gap == math.inf
+    assert solve(task_of("dense", X, y, Below(), 0.01), Options()).solution.gap == math.inf
 
 
 @over(
@@ -343,7 +343,7 @@ def test_nothing_is_proven_of_a_loss_that_does_not_say_it_is_convex(problem):
 def test_a_loss_with_a_dual_goes_to_every_solver(problem, solver, layout):
     """It is 3 times the squared error, so a ridge of a third of the strength."""
     X, y = problem
-    found = solve(task_of(layout, X, y, Parabola(3.0), 0.3), Effort(tol=1e-10), solver).solution
+    found = solve(task_of(layout, X, y, Parabola(3.0), 0.3), Options(tol=1e-10), solver).solution
     ridge = fastgd.Ridge(alpha=0.1 * X.shape[0]).fit(X, y)
     assert found.converged
     np.testing.assert_allclose(found.coef, ridge.coef_, rtol=1e-4, atol=1e-6)
@@ -353,21 +353,21 @@ def test_a_loss_with_a_dual_goes_to_every_solver(problem, solver, layout):
 @over_layouts
 def test_linear_pieces_of_ones_own_are_solved_exactly(problem, layout):
     X, y = problem
-    answer = solve(task_of(layout, X, y, Uneven(1.0, 3.0), 0.04), Effort(tol=1e-9))
-    twin = solve(task_of(layout, X, y, losses.Quantile(0.25), 0.01), Effort(tol=1e-9))
-    assert answer.solver == twin.solver
+    answer = solve(task_of(layout, X, y, Uneven(1.0, 3.0), 0.04), Options(tol=1e-9))
+    peer = solve(task_of(layout, X, y, losses.Quantile(0.25), 0.01), Options(tol=1e-9))
+    assert answer.solver == peer.solver
     assert answer.solution.converged
-    assert answer.solution.objective == pytest.approx(4.0 * twin.solution.objective, rel=1e-8)
-    np.testing.assert_allclose(answer.solution.coef, twin.solution.coef, rtol=1e-5, atol=1e-7)
+    assert answer.solution.objective == pytest.approx(4.0 * peer.solution.objective, rel=1e-8)
+    np.testing.assert_allclose(answer.solution.coef, peer.solution.coef, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e6])
 def test_targets_are_multiplied_only_if_the_loss_says_what_that_does(problem, scale):
     X, y = problem
-    own = solve(task_of("dense", X, scale * y, Tube(0.5), 0.01), Effort(tol=1e-9)).solution
+    own = solve(task_of("dense", X, scale * y, Tube(0.5), 0.01), Options(tol=1e-9)).solution
     known = losses.EpsilonInsensitive(0.5)
-    twin = solve(task_of("dense", X, scale * y, known, 0.01), Effort(tol=1e-9)).solution
-    assert own.objective == pytest.approx(twin.objective, rel=1e-7)
+    peer = solve(task_of("dense", X, scale * y, known, 0.01), Options(tol=1e-9)).solution
+    assert own.objective == pytest.approx(peer.objective, rel=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ def test_what_a_solver_lacks_is_said(problem, loss, solver, message):
     task = task_of("dense", X, np.digitize(y, [0.0, 1.0]) if is_row else y, loss, 0.1)
     task = task._replace(n_outputs=3 if is_row else 1)
     with pytest.raises(ValueError, match=message):
-        solve(task, Effort(), solver)
+        solve(task, Options(), solver)
 
 
 def test_auto_takes_the_solver_that_can(problem):
@@ -405,15 +405,15 @@ def test_auto_takes_the_solver_that_can(problem):
 @pytest.mark.parametrize("layout", ["csr", pytest.param("dense", marks=pytest.mark.thorough)])
 def test_sgd_takes_them_and_their_probabilities(problem, layout):
     X, y = LAYOUTS[layout](problem[0] / problem[0].std(axis=0)), problem[1]
-    words = {"random_state": 0, "max_iter": 20, "tol": None, "learning_rate": "constant"}
-    model = fastgd.SGDClassifier(Exponential(), eta0=0.01, **words).fit(X, y > 1.0)
+    kwargs = {"random_state": 0, "max_iter": 20, "tol": None, "learning_rate": "constant"}
+    model = fastgd.SGDClassifier(Exponential(), eta0=0.01, **kwargs).fit(X, y > 1.0)
     p = model.predict_proba(X)
     np.testing.assert_allclose(p.sum(axis=1), 1.0)
     expected = 1.0 / (1.0 + np.exp(-2.0 * model.decision_function(X)))
     np.testing.assert_allclose(p[:, 1], expected, rtol=1e-12)
     with pytest.raises(AttributeError, match="predict_proba"):
         fastgd.SGDClassifier(PseudoHuber()).fit(X, y > 1.0).predict_proba  # noqa: B018
-    counts = fastgd.SGDRegressor(Counts(), eta0=0.01, **words).fit(X, np.abs(np.round(y)))
+    counts = fastgd.SGDRegressor(Counts(), eta0=0.01, **kwargs).fit(X, np.abs(np.round(y)))
     assert (counts.predict(X) > 0.0).all()
     with pytest.raises(ValueError, match=r"y >= 0 is allowed"):
         fastgd.SGDRegressor(Counts()).fit(X, y - 10.0)
@@ -599,9 +599,9 @@ LONG = pytest.mark.thorough if JIT else ()  # in plain Python nothing takes long
 )
 def test_sparse_rows_give_the_coefficients_of_dense_ones(rng, optimizer, penalty):
     X, y = sparse_problem(rng)
-    words = {"optimizer": optimizer, "penalty": PENALTIES[penalty], "batch_size": 4}
-    words |= {"random_state": 0, "max_iter": 5, "tol": None}
-    dense, sparse = (fastgd.SGDRegressor(**words).fit(make(X), y) for make in LAYOUTS.values())
+    kwargs = {"optimizer": optimizer, "penalty": PENALTIES[penalty], "batch_size": 4}
+    kwargs |= {"random_state": 0, "max_iter": 5, "tol": None}
+    dense, sparse = (fastgd.SGDRegressor(**kwargs).fit(make(X), y) for make in LAYOUTS.values())
     np.testing.assert_allclose(sparse.coef_, dense.coef_, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(sparse.intercept_, dense.intercept_, rtol=1e-9)
 
@@ -652,8 +652,8 @@ class Counting(NamedTuple):
 def test_a_sparse_step_costs_what_its_rows_hold(rng):
     X = sp.random(40, 5000, density=0.001, format="csr", random_state=0)
     Counting.calls[0] = 0
-    words = {"optimizer": Counting(), "penalty": ElasticNet(0.01, 0.01), "batch_size": 4}
-    fastgd.SGDRegressor(max_iter=2, tol=None, **words).fit(X, rng.normal(size=40))
+    kwargs = {"optimizer": Counting(), "penalty": ElasticNet(0.01, 0.01), "batch_size": 4}
+    fastgd.SGDRegressor(max_iter=2, tol=None, **kwargs).fit(X, rng.normal(size=40))
     assert 0 < Counting.calls[0] <= 2 * (X.nnz + 10)  # an intercept a step
 
 
@@ -691,7 +691,7 @@ class Capped(NamedTuple):
 @pytest.mark.parametrize("layout", ["csr", pytest.param("dense", marks=LONG)])
 def test_a_penalty_of_ones_own_may_limit_where_training_starts(rng, layout):
     X, y = sparse_problem(rng)
-    words = {"penalty": Capped(), "max_iter": 1, "tol": None, "eta0": 1e-12, "batch_size": 4}
-    words |= {"learning_rate": "constant", "random_state": 0}
-    model = fastgd.SGDRegressor(**words).fit(LAYOUTS[layout](X), y, coef_init=np.ones(6))
+    kwargs = {"penalty": Capped(), "max_iter": 1, "tol": None, "eta0": 1e-12, "batch_size": 4}
+    kwargs |= {"learning_rate": "constant", "random_state": 0}
+    model = fastgd.SGDRegressor(**kwargs).fit(LAYOUTS[layout](X), y, coef_init=np.ones(6))
     np.testing.assert_allclose(model.coef_, 0.3, rtol=1e-9)

@@ -51,12 +51,12 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("words", CASES.values(), ids=CASES)
-def test_every_snapshot_goes_on_bit_for_bit(words, classes):
+@pytest.mark.parametrize("kwargs", CASES.values(), ids=CASES)
+def test_every_snapshot_goes_on_bit_for_bit(kwargs, classes):
     seen = Snapshots()
-    loss = "squared_error" if words.get("on_divergence") else "log_loss"
-    words = {"loss": loss, "random_state": 0, **words, "max_iter": N_EPOCHS, "tol": 1e-3}
-    model = fastgd.SGDClassifier(**words)
+    loss = "squared_error" if kwargs.get("on_divergence") else "log_loss"
+    kwargs = {"loss": loss, "random_state": 0, **kwargs, "max_iter": N_EPOCHS, "tol": 1e-3}
+    model = fastgd.SGDClassifier(**kwargs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         whole = model.set_params(callbacks=[seen]).fit(*classes)
@@ -72,11 +72,11 @@ def test_every_snapshot_goes_on_bit_for_bit(words, classes):
 
 
 def test_calls_of_two_and_three_epochs_are_one_of_five_where_training_goes_back(classes):
-    words = {"learning_rate": "constant", "eta0": 1e3, "on_divergence": "backoff", "max_iter": 5}
-    words |= {"loss": "squared_error", "random_state": 0, "tol": None}
-    whole = fastgd.SGDClassifier(**words).fit(*classes)
+    kwargs = {"learning_rate": "constant", "eta0": 1e3, "on_divergence": "backoff", "max_iter": 5}
+    kwargs |= {"loss": "squared_error", "random_state": 0, "tol": None}
+    whole = fastgd.SGDClassifier(**kwargs).fit(*classes)
     assert whole.history_["backoffs"][-1] > 0
-    parts = fastgd.SGDClassifier(**words).partial_fit(*classes, classes=[0, 1], max_iter=2)
+    parts = fastgd.SGDClassifier(**kwargs).partial_fit(*classes, classes=[0, 1], max_iter=2)
     parts.partial_fit(*classes, max_iter=3)
     np.testing.assert_array_equal(parts.coef_, whole.coef_)
     assert parts.history_["objective"] == whole.history_["objective"]
@@ -85,8 +85,8 @@ def test_calls_of_two_and_three_epochs_are_one_of_five_where_training_goes_back(
 def test_snapshots_of_early_stopping_go_on_over_the_rows_trained_on(classes):
     X, y = classes
     seen = Snapshots()
-    words = {"loss": "log_loss", "random_state": 0, "max_iter": 8, "tol": None}
-    fastgd.SGDClassifier(**words, early_stopping=True, callbacks=[seen]).fit(X, y)
+    kwargs = {"loss": "log_loss", "random_state": 0, "max_iter": 8, "tol": None}
+    fastgd.SGDClassifier(**kwargs, early_stopping=True, callbacks=[seen]).fit(X, y)
     split = StratifiedShuffleSplit(test_size=0.1, random_state=0).split(X, y)
     rows = np.sort(next(split)[0])
     resumed = pickle.loads(seen[2]).set_params(early_stopping=False)
@@ -96,8 +96,8 @@ def test_snapshots_of_early_stopping_go_on_over_the_rows_trained_on(classes):
 
 
 def test_scores_are_not_compared_with_objectives(classes):
-    words = {"learning_rate": "adaptive", "eta0": 0.1, "n_iter_no_change": 3, "random_state": 0}
-    model = fastgd.SGDClassifier(**words, early_stopping=True, max_iter=2, tol=1e-3)
+    kwargs = {"learning_rate": "adaptive", "eta0": 0.1, "n_iter_no_change": 3, "random_state": 0}
+    model = fastgd.SGDClassifier(**kwargs, early_stopping=True, max_iter=2, tol=1e-3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(*classes)
@@ -122,16 +122,16 @@ def test_a_stream_does_not_copy_its_history(classes):
 def test_a_history_that_someone_holds_does_not_grow(classes):
     model = fastgd.SGDClassifier(random_state=0).partial_fit(*classes, classes=[0, 1])
     held = model.history_
-    twin = copy.copy(model)
+    copied = copy.copy(model)
     model.partial_fit(*classes)
-    assert [len(one) for one in (held["loss"], twin.history_["loss"])] == [1, 1]
-    twin.partial_fit(*classes, max_iter=2)
-    assert [len(one.history_["loss"]) for one in (model, twin)] == [2, 3]
+    assert [len(one) for one in (held["loss"], copied.history_["loss"])] == [1, 1]
+    copied.partial_fit(*classes, max_iter=2)
+    assert [len(one.history_["loss"]) for one in (model, copied)] == [2, 3]
 
 
 def test_a_call_that_fails_leaves_the_history_as_it_was(classes):
-    words = {"learning_rate": lambda t: np.where(t < 200, 0.1, np.inf), "random_state": 0}
-    model = fastgd.SGDClassifier(**words).partial_fit(*classes, classes=[0, 1])
+    kwargs = {"learning_rate": lambda t: np.where(t < 200, 0.1, np.inf), "random_state": 0}
+    model = fastgd.SGDClassifier(**kwargs).partial_fit(*classes, classes=[0, 1])
     with pytest.raises(ValueError, match="learning_rate must return finite rates"):
         model.partial_fit(*classes, max_iter=3)
     assert len(model.history_["objective"]) == 1
@@ -160,8 +160,8 @@ def test_before_a_fit_there_is_no_history():
 def test_an_explosion_in_the_first_epoch_has_an_entry(n_targets, monitor, classes):
     X = classes[0]
     y = np.repeat(X[:, :1], n_targets, axis=1) + 1.0
-    words = {"eta0": 1e160, "learning_rate": "constant", "on_divergence": "warn"}
-    model = fastgd.SGDRegressor(**words, monitor=monitor, random_state=0)
+    kwargs = {"eta0": 1e160, "learning_rate": "constant", "on_divergence": "warn"}
+    model = fastgd.SGDRegressor(**kwargs, monitor=monitor, random_state=0)
     with pytest.warns(ConvergenceWarning, match="of the best epoch"):
         model.fit(X, y if n_targets > 1 else y[:, 0])
     names = {"objective", "loss", "penalty", "learning_rate", "update_norm", "coef_norm"}
@@ -192,15 +192,15 @@ STRONG = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "words"), STRONG)
-def test_a_decay_that_leaves_nothing_is_told(kind, words, classes):
-    words = {**words, "learning_rate": "constant", "max_iter": 20, "tol": None, "random_state": 0}
+@pytest.mark.parametrize(("kind", "kwargs"), STRONG)
+def test_a_decay_that_leaves_nothing_is_reported(kind, kwargs, classes):
+    kwargs = {**kwargs, "learning_rate": "constant", "max_iter": 20, "tol": None, "random_state": 0}
     with pytest.warns(ConvergenceWarning, match="drops all of the coefficients"):
-        kind(**words).fit(*classes)
+        kind(**kwargs).fit(*classes)
     # a rate that falls below it in time is right in the end
-    kind(**{**words, "learning_rate": fastgd.schedules.InvScaling(power_t=0.5)}).fit(*classes)
+    kind(**{**kwargs, "learning_rate": fastgd.schedules.InvScaling(power_t=0.5)}).fit(*classes)
 
 
 def test_a_decay_just_below_is_not_told(classes):
-    words = {"optimizer": "momentum", "eta0": 0.02, "alpha": 4.5, "learning_rate": "constant"}
-    fastgd.SGDRegressor(**words, max_iter=5, tol=None, random_state=0).fit(*classes)
+    kwargs = {"optimizer": "momentum", "eta0": 0.02, "alpha": 4.5, "learning_rate": "constant"}
+    fastgd.SGDRegressor(**kwargs, max_iter=5, tol=None, random_state=0).fit(*classes)

@@ -51,10 +51,10 @@ def test_values_are_the_rates_of_the_first_steps(case):
     np.testing.assert_array_equal(case.schedule.values(7), case.schedule(np.arange(1.0, 8.0)))
 
 
-@over(case for case in tables.LOSS_CASES if type(case.tag).kind != MULTINOMIAL)
+@over(case for case in tables.LOSS_CASES if type(case.spec).kind != MULTINOMIAL)
 @pytest.mark.parametrize("alpha", [1e-6, 1e-4, 0.5])
 def test_optimal_starts_by_the_slope_of_the_loss(case, alpha):
-    rates = schedules.optimal(alpha, case.tag)(STEPS)
+    rates = schedules.optimal(alpha, case.spec)(STEPS)
     expected = [naive.optimal(t, alpha, case.naive) for t in STEPS]
     np.testing.assert_allclose(rates, expected, rtol=1e-12)
 
@@ -99,19 +99,19 @@ def test_a_plateau_is_that_of_pytorch(recorded):
     assert len(set(rates)) > 4
 
 
-# -- from an estimator's words ---------------------------------------------------------------------
+# -- from an estimator's parameters ----------------------------------------------------------------
 
 
 @over(tables.REGISTERED_SCHEDULES)
-def test_an_estimator_s_words_give_the_schedule(case):
-    model = SGDRegressor(learning_rate=case.name, **tables.WORDS)
+def test_an_estimator_s_parameters_give_the_schedule(case):
+    model = SGDRegressor(learning_rate=case.name, **tables.KWARGS)
     assert _resolve.schedule(model, LOSSES["squared_hinge"], Sgd(), **SHAPE) == case.schedule
 
 
 @over(case for case in tables.REGISTERED_SCHEDULES if case.name not in (*STATEFUL, "optimal"))
 def test_a_training_takes_the_rates_of_its_schedule(case):
     X, y = np.eye(5), np.arange(5.0)
-    model = SGDRegressor(learning_rate=case.name, max_iter=MAX_ITER, tol=None, **tables.WORDS)
+    model = SGDRegressor(learning_rate=case.name, max_iter=MAX_ITER, tol=None, **tables.KWARGS)
     last_steps = STEPS_PER_EPOCH * np.arange(1.0, MAX_ITER + 1)
     rates = model.fit(X, y).history_["learning_rate"]
     np.testing.assert_array_equal(rates, case.schedule(last_steps))
@@ -120,10 +120,10 @@ def test_a_training_takes_the_rates_of_its_schedule(case):
 @pytest.mark.parametrize("name", STATEFUL)
 def test_rates_fall_where_training_stalls(name):
     X, y = np.eye(5), np.arange(5.0)
-    words = {"max_iter": 200, "eta0": 0.1, "shuffle": False}
+    kwargs = {"max_iter": 200, "eta0": 0.1, "shuffle": False}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        rates = SGDRegressor(learning_rate=name, **words).fit(X, y).history_["learning_rate"]
+        rates = SGDRegressor(learning_rate=name, **kwargs).fit(X, y).history_["learning_rate"]
     assert rates[0] == 0.1
     assert 0 < rates[-1] < 0.05
     assert (np.diff(rates) <= 0).all()
@@ -179,8 +179,8 @@ def test_rates_of_zero_leave_the_coefficients(optimizer, penalty, rng):
     """After its length a line down to zero is zero; CSR rows must not divide by that."""
     X, y = rng.normal(size=(20, 4)), rng.normal(size=20)
     rule = schedules.Polynomial(0.01, length=2)
-    words = {"optimizer": optimizer, "penalty": penalty, "learning_rate": rule, "tol": None}
-    short = SGDRegressor(max_iter=3, random_state=0, shuffle=False, **words)
+    kwargs = {"optimizer": optimizer, "penalty": penalty, "learning_rate": rule, "tol": None}
+    short = SGDRegressor(max_iter=3, random_state=0, shuffle=False, **kwargs)
     for rows in (X, sp.csr_matrix(X)):
         coefs = [clone(short).set_params(max_iter=n).fit(rows, y).coef_ for n in (3, 6)]
         assert np.isfinite(coefs).all()
@@ -201,7 +201,7 @@ def test_a_class_in_place_of_an_object_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("kind", "words", "message"),
+    ("kind", "kwargs", "message"),
     [
         ("Constant", {"eta0": 0.0}, "eta0 of the schedule 'Constant' must be > 0, got 0.0"),
         ("Step", {"eta0": np.inf}, "eta0 of the schedule 'Step' must be > 0, got inf"),
@@ -228,9 +228,9 @@ def test_a_class_in_place_of_an_object_is_refused():
         ("ReduceOnPlateau", {"patience": -1}, "'ReduceOnPlateau' must be >= 0"),
     ],
 )
-def test_numbers_that_no_schedule_has(kind, words, message):
+def test_numbers_that_no_schedule_has(kind, kwargs, message):
     with pytest.raises(ValueError, match=message):
-        getattr(schedules, kind)(**words)
+        getattr(schedules, kind)(**kwargs)
 
 
 def test_a_schedule_with_open_numbers_says_so():
@@ -270,9 +270,9 @@ def courses(schedule, values, tol, n_iter_no_change):
 
 def falling(rng, n_epochs=300, n_columns=4):
     """Return values that fall, each column as fast as another, and with noise."""
-    pace = np.array([0.7, 0.9, 0.98, 1.0])[:n_columns]
+    ratio = np.array([0.7, 0.9, 0.98, 1.0])[:n_columns]
     noise = 0.02 * rng.normal(size=(n_epochs, n_columns))
-    return pace ** np.arange(n_epochs)[:, None] + noise
+    return ratio ** np.arange(n_epochs)[:, None] + noise
 
 
 @pytest.mark.parametrize("tol", [None, 0.0, 1e-2])
@@ -327,9 +327,9 @@ def test_adaptive_is_scikit_learn_s_rule(patience, eta0, rng):
     """A plain loop over epochs that obeys ``Adaptive`` takes scikit-learn's steps to the last."""
     X = rng.normal(size=(30, 3))
     y = X @ [1.0, -2.0, 0.5] + 0.5 * rng.normal(size=30)
-    words = {"eta0": eta0, "tol": 1e-4, "n_iter_no_change": patience}
+    kwargs = {"eta0": eta0, "tol": 1e-4, "n_iter_no_change": patience}
     theirs = linear_model.SGDRegressor(
-        learning_rate="adaptive", penalty=None, shuffle=False, max_iter=1000, **words
+        learning_rate="adaptive", penalty=None, shuffle=False, max_iter=1000, **kwargs
     ).fit(X, y)
     schedule = schedules.Adaptive(eta0)
     course, w, n_epochs = schedule.begin(1), np.zeros(4), 0

@@ -1,7 +1,7 @@
 """Whole trainings, of one output and of many, against the naive one: every step of every epoch.
 
 Dense and CSR rows, every loss, optimizer, penalty and frame (how coefficients are kept) must end
-where plain numpy does. A distinct combination of tags and layout compiles for a second, so all
+where plain numpy does. A distinct combination of specs and layout compiles for a second, so all
 losses are tried with sgd, all optimizers with log_loss, and the rest is a sample.
 """
 
@@ -48,7 +48,7 @@ N, D, SEED, POWER = 23, 5, 11, 0.3
 NO_TRANSFORM = Identity()
 LOSS = {case.name: case for case in LOSS_CASES}
 OPTIMIZER = {case.name: case for case in OPTIMIZER_CASES}
-PENALTY = {case.word: case for case in PENALTY_CASES}
+PENALTY = {case.given: case for case in PENALTY_CASES}
 OBJECT = {case.name: case for case in PENALTY_OBJECT_CASES}
 LAYOUTS = {"dense": np.ascontiguousarray, "csr": sp.csr_array}
 BATCHES = [1, 7, N]  # the last batch of 7 is short
@@ -111,8 +111,8 @@ class Training:
     @property
     def rule(self):
         """What a step does."""
-        tags = (self.loss.tag, self.penalty.tag, self.optimizer.tag)
-        return Rule(*tags, self.fit_intercept, self.transform)
+        specs = (self.loss.spec, self.penalty.spec, self.optimizer.spec)
+        return Rule(*specs, self.fit_intercept, self.transform)
 
     def compiled(self, layout="dense", dtype=np.float64, progress=None):
         """Train as the estimators do."""
@@ -190,12 +190,14 @@ class Training:
         if self.n_classes is None:
             return self.y.reshape(len(self.y), -1)
         own = np.eye(self.n_classes)[self.y]
-        return own if type(self.loss.tag).kind == MULTINOMIAL else np.where(own, 1.0, self.negative)
+        return (
+            own if type(self.loss.spec).kind == MULTINOMIAL else np.where(own, 1.0, self.negative)
+        )
 
     @property
     def negative(self):
         """How the loss writes the classes that a row is not of."""
-        return type(self.loss.tag).negative
+        return type(self.loss.spec).negative
 
     @property
     def visited(self):
@@ -212,20 +214,20 @@ class Training:
         return self.visited[runs]
 
 
-def problem(loss, *, n=N, d=D, density=0.5, n_outputs=None, seed=0, **words):
+def problem(loss, *, n=N, d=D, density=0.5, n_outputs=None, seed=0, **kwargs):
     """Draw a training for a loss: X with many zeros, targets that the loss knows."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, d)) * (rng.random((n, d)) < density)
-    kind = type(loss.tag).kind
+    kind = type(loss.spec).kind
     if n_outputs is not None and kind in (BINARY, MULTINOMIAL):
-        return Training(X, rng.integers(n_outputs, size=n), loss, n_classes=n_outputs, **words)
+        return Training(X, rng.integers(n_outputs, size=n), loss, n_classes=n_outputs, **kwargs)
     y = X @ rng.normal(size=(d, n_outputs or 1)) + rng.normal(size=(n, n_outputs or 1))
     y = y if n_outputs else y[:, 0]
     if kind == BINARY:
-        y = np.where(y > 0, 1.0, type(loss.tag).negative)
-    if domain_of(loss.tag) is not None:
+        y = np.where(y > 0, 1.0, type(loss.spec).negative)
+    if domain_of(loss.spec) is not None:
         y = np.abs(y) + 0.1
-    return Training(X, y, loss, **words)
+    return Training(X, y, loss, **kwargs)
 
 
 def assert_same(progress, reference, rtol=1e-9, objective_rtol=None):
@@ -251,8 +253,8 @@ def tolerances(training, layout):
     kind = updates.kind_of_frame(training.rule, averages=averages, sparse=layout == "csr")
     if kind not in (frames.Lazy, frames.Stepped, frames.OwnLengths):
         return 1e-9, 1e-9
-    if isinstance(training.optimizer.tag, LazyMoments):
-        decays = hasattr(training.optimizer.tag.optimizer, "decayed")
+    if isinstance(training.optimizer.spec, LazyMoments):
+        decays = hasattr(training.optimizer.spec.optimizer, "decayed")
         penalised = training.penalty is not PENALTY[None]
         return (0.02, 0.02) if decays and penalised else (1e-6, 1e-3)
     return 1e-9, 1e-3
@@ -290,8 +292,8 @@ def test_every_optimizer(optimizer, penalty, layout):
 @over([PENALTY["l2"], PENALTY["elasticnet"]], "penalty")
 @over_optimizers(["sgd", "adam"], ["momentum", "adagrad", "ftrl"])
 def test_optimizers_on_batches_of_any_size(optimizer, penalty, batch_size, layout):
-    words = {"optimizer": optimizer, "penalty": penalty, "batch_size": batch_size}
-    training = problem(LOSS["log_loss"], **words)
+    kwargs = {"optimizer": optimizer, "penalty": penalty, "batch_size": batch_size}
+    training = problem(LOSS["log_loss"], **kwargs)
     expected = training.naive()
     assert_same(training.compiled(layout), expected, *tolerances(training, layout))
 
@@ -341,8 +343,8 @@ def test_averages_under_penalty_objects(penalty, layout):
 def test_a_little_of_everything(optimizer, batch_size, layout):
     """Every frame, on data small enough to train without the compiler."""
     for penalty in (PENALTY["l2"], PENALTY["elasticnet"]):
-        words = {"optimizer": optimizer, "penalty": penalty, "batch_size": batch_size}
-        training = problem(LOSS["log_loss"], n=9, d=3, n_epochs=2, **words)
+        kwargs = {"optimizer": optimizer, "penalty": penalty, "batch_size": batch_size}
+        training = problem(LOSS["log_loss"], n=9, d=3, n_epochs=2, **kwargs)
         expected = training.naive()
         assert_same(training.compiled(layout), expected, *tolerances(training, layout))
 
@@ -360,8 +362,8 @@ def test_the_average_is_the_mean_of_the_iterates(average, batch_size, layout):
 
 @over([OPTIMIZER[name] for name in ("sgd", "momentum", "ftrl", "lazy adam")], "optimizer")
 def test_an_average_on_sparse_rows_without_a_closed_form(optimizer):
-    words = {"optimizer": optimizer, "penalty": PENALTY["elasticnet"]}
-    training = problem(LOSS["log_loss"], average=3, **words)
+    kwargs = {"optimizer": optimizer, "penalty": PENALTY["elasticnet"]}
+    training = problem(LOSS["log_loss"], average=3, **kwargs)
     assert_same(training.compiled("csr"), training.naive(), *tolerances(training, "csr"))
 
 
@@ -369,9 +371,9 @@ def test_an_average_on_sparse_rows_without_a_closed_form(optimizer):
 @over_batches
 def test_weights(batch_size, layout, rng):
     weight = rng.choice([0.0, 0.5, 1.0, 3.0], N)
-    words = {"weight": weight, "batch_size": batch_size, "penalty": PENALTY["l2"]}
+    kwargs = {"weight": weight, "batch_size": batch_size, "penalty": PENALTY["l2"]}
     for unit in (1.0, weight.mean()):
-        training = problem(LOSS["log_loss"], unit=unit, **words)
+        training = problem(LOSS["log_loss"], unit=unit, **kwargs)
         assert_same(training.compiled(layout), training.naive())
 
 
@@ -409,8 +411,8 @@ def test_shuffled_rows_and_rows_held_out(rows, batch_size, layout):
 @over_layouts
 @over_batches
 def test_a_copy_of_x_in_shuffled_order_changes_nothing(batch_size, layout, monkeypatch, rng):
-    words = {"shuffle": True, "n_epochs": 5, "weight": rng.random(N), "batch_size": batch_size}
-    training = problem(LOSS["log_loss"], **words)
+    kwargs = {"shuffle": True, "n_epochs": 5, "weight": rng.random(N), "batch_size": batch_size}
+    training = problem(LOSS["log_loss"], **kwargs)
     copied = training.compiled(layout)
     monkeypatch.setattr(_order, "FEWEST_EPOCHS_TO_COPY", 6)
     gathered = training.compiled(layout)
@@ -431,8 +433,8 @@ def test_spans_of_steps_do_not_show(optimizer, penalty, layout, monkeypatch):
 @over_layouts
 @over(A_FEW, "optimizer")
 def test_five_epochs_are_two_and_three(optimizer, layout):
-    words = {"optimizer": optimizer, "penalty": PENALTY["l2"], "shuffle": True, "average": 3}
-    whole = problem(LOSS["log_loss"], n_epochs=5, **words)
+    kwargs = {"optimizer": optimizer, "penalty": PENALTY["l2"], "shuffle": True, "average": 3}
+    whole = problem(LOSS["log_loss"], n_epochs=5, **kwargs)
     two = replace(whole, n_epochs=2).compiled(layout)
     five = replace(whole, n_epochs=3).compiled(layout, progress=two)
     expected = whole.compiled(layout)
@@ -456,7 +458,7 @@ def test_a_vanishing_common_factor_is_multiplied_out():
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "word", "average", "layout", "kind"),
+    ("optimizer", "given", "average", "layout", "kind"),
     [
         ("sgd", "elasticnet", False, "dense", frames.Plain),
         ("sgd", "l2", False, "csr", frames.Scaled),
@@ -482,10 +484,10 @@ def test_a_vanishing_common_factor_is_multiplied_out():
         ("sgd", "group lasso", False, "dense", frames.Tied),
     ],
 )
-def test_the_frame_that_is_chosen(optimizer, word, average, layout, kind):
+def test_the_frame_that_is_chosen(optimizer, given, average, layout, kind):
     """The tests above mean to cover every frame."""
-    penalty = (PENALTY | OBJECT)[word].tag
-    rule = Rule(LOSS["log_loss"].tag, penalty, OPTIMIZER[optimizer].tag, True)
+    penalty = (PENALTY | OBJECT)[given].spec
+    rule = Rule(LOSS["log_loss"].spec, penalty, OPTIMIZER[optimizer].spec, True)
     sparse = layout == "csr"
     assert updates.kind_of_frame(rule, averages=average, sparse=sparse) is kind
 
@@ -527,9 +529,9 @@ def test_any_shape(optimizer, penalty, shape):
     ids=lambda value: getattr(value, "name", value),
 )
 def test_float32_stays_and_agrees(optimizer, layout):
-    words = {"optimizer": optimizer, "penalty": PENALTY["l2"]}
-    words["batch_size"] = 1 if optimizer.name in ("sgd", "momentum") else 7
-    training = problem(LOSS["log_loss"], **words)
+    kwargs = {"optimizer": optimizer, "penalty": PENALTY["l2"]}
+    kwargs["batch_size"] = 1 if optimizer.name in ("sgd", "momentum") else 7
+    training = problem(LOSS["log_loss"], **kwargs)
     progress = training.compiled(layout, np.float32)
     assert progress.params.dtype == progress.state.dtype == np.float32
     exact = (1e-4, 1e-3)
@@ -552,7 +554,7 @@ def test_a_second_training_compiles_nothing(layout, rng):
     first = problem(LOSS["huber"], penalty=PENALTY["l2"], batch_size=1)
     variants = [
         first,
-        replace(first, loss=first.loss._replace(tag=type(first.loss.tag)(2))),
+        replace(first, loss=first.loss._replace(spec=type(first.loss.spec)(2))),
         replace(first, weight=rng.random(N), shuffle=True, fit_intercept=False),
         replace(first, rows=np.arange(9), shuffle=True),
         replace(first, X=np.ones((N, 2)), penalty=PENALTY[None]),
@@ -569,14 +571,14 @@ def test_a_second_training_compiles_nothing(layout, rng):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "word"),
+    ("optimizer", "given"),
     [("sgd", "l1"), ("sgd", "elasticnet"), ("nesterov", "l2"), ("nesterov", "elasticnet")],
 )
-def test_the_online_objective_follows_rests_on_sparse_rows(optimizer, word):
+def test_the_online_objective_follows_rests_on_sparse_rows(optimizer, given):
     """What coefficients lose between two visits counts, or the objective drifts upward."""
-    words = {"n": 1500, "d": 30, "density": 0.1, "batch_size": 1, "n_epochs": 2}
-    rule = {"optimizer": OPTIMIZER[optimizer], "penalty": PENALTY[word]}
-    training = problem(LOSS["log_loss"], **rule, **words)
+    kwargs = {"n": 1500, "d": 30, "density": 0.1, "batch_size": 1, "n_epochs": 2}
+    rule = {"optimizer": OPTIMIZER[optimizer], "penalty": PENALTY[given]}
+    training = problem(LOSS["log_loss"], **rule, **kwargs)
     assert_same(training.compiled("csr"), training.naive(), 1e-9, 0.005)
 
 
@@ -604,18 +606,18 @@ AT_REST |= {"adam": 0.05, "amsgrad": 0.05, "nadam": 0.05, "adamax": 0.05, "ftrl"
 
 
 @pytest.mark.parametrize(
-    "word",
+    "given",
     ["elasticnet", *(pytest.param(w, marks=pytest.mark.thorough) for w in ("max norm", "bounded"))],
 )
-def test_all_optimizers_come_to_rest_at_the_same_minimum(word):
+def test_all_optimizers_come_to_rest_at_the_same_minimum(given):
     """The length of the penalty's step, and the metric of a projection, are there for this."""
     found = []
     for name, rate in AT_REST.items():
-        if word != "elasticnet" and name not in ("sgd", "adagrad", "adam"):
+        if given != "elasticnet" and name not in ("sgd", "adagrad", "adam"):
             continue
         optimizer = OPTIMIZER[name]._replace(eta0=rate)
-        words = {"optimizer": optimizer, "penalty": (PENALTY | OBJECT)[word]}
-        training = problem(LOSS["log_loss"], batch_size=N, n_epochs=3000, **words)
+        kwargs = {"optimizer": optimizer, "penalty": (PENALTY | OBJECT)[given]}
+        training = problem(LOSS["log_loss"], batch_size=N, n_epochs=3000, **kwargs)
         found.append(objective(training, training.compiled().params))
     np.testing.assert_allclose(found, min(found), atol=1e-5)
 
@@ -770,8 +772,8 @@ PA = [
 @over(PA, "optimizer")
 def test_passive_aggressive_steps(optimizer, loss, penalty, batch_size, layout, rng):
     """One row a step as the paper has it; of a batch, the mean of its rows' steps."""
-    words = {"optimizer": optimizer, "penalty": penalty, "batch_size": batch_size}
-    training = problem(loss, weight=rng.choice([0.5, 1.0, 3.0], N), **words)
+    kwargs = {"optimizer": optimizer, "penalty": penalty, "batch_size": batch_size}
+    training = problem(loss, weight=rng.choice([0.5, 1.0, 3.0], N), **kwargs)
     _, objective_rtol = tolerances(training, layout)  # steps are long, and objectives lag
     assert_same(training.compiled(layout), training.naive(), 1e-9, 3 * objective_rtol)
 
@@ -792,26 +794,26 @@ def test_passive_aggressive_steps_of_many_outputs(optimizer, loss, layout):
 )
 @over(PA, "optimizer")
 def test_passive_aggressive_steps_are_scikit_learn_s(optimizer, loss, kind, alpha, layout):
-    """Its intercept of CSR takes hundredths of a step, so the twin sees dense rows."""
+    """Its intercept of CSR takes hundredths of a step, so the peer sees dense rows."""
     case, penalty = LOSS[loss], PENALTY["l2" if alpha else None]
     penalty = penalty._replace(l2=alpha)
-    words = {"optimizer": optimizer, "penalty": penalty, "batch_size": 1}
-    training = replace(problem(case, density=0.8, **words), power=0.0)
+    kwargs = {"optimizer": optimizer, "penalty": penalty, "batch_size": 1}
+    training = replace(problem(case, density=0.8, **kwargs), power=0.0)
     training.X[:, 0] = 1.0  # PA-I of scikit-learn skips the penalty, too, of a row without entries
-    twin = kind(
+    peer = kind(
         loss=loss,
         penalty="l2" if alpha else None,
         alpha=alpha,
         learning_rate=optimizer.name,
         eta0=C,
-        epsilon=getattr(case.tag, "epsilon", 0.1),
+        epsilon=getattr(case.spec, "epsilon", 0.1),
         shuffle=False,
         max_iter=training.n_epochs,
         tol=None,
     ).fit(training.X, training.y)
     params = training.compiled(layout).params
-    np.testing.assert_allclose(params[:-1], twin.coef_.ravel(), rtol=1e-10, atol=1e-14)
-    np.testing.assert_allclose(params[-1], twin.intercept_[0], rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(params[:-1], peer.coef_.ravel(), rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(params[-1], peer.intercept_[0], rtol=1e-10, atol=1e-14)
 
 
 def test_rules_that_no_kernel_knows_are_refused():

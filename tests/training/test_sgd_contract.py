@@ -79,8 +79,8 @@ def test_one_column_of_targets_is_flattened_with_a_warning(X, raw):
 def test_labels_of_a_table_are_each_as_if_alone(loss, sparse, X):
     Y = (X[:, :3] > 0.3).astype(int)
     data = sp.csr_array(X) if sparse else X
-    words = {"learning_rate": "constant", **QUICK}
-    model = fastgd.SGDClassifier(loss, **words).fit(data, sp.csr_array(Y) if sparse else Y)
+    kwargs = {"learning_rate": "constant", **QUICK}
+    model = fastgd.SGDClassifier(loss, **kwargs).fit(data, sp.csr_array(Y) if sparse else Y)
     np.testing.assert_array_equal(model.classes_, [0, 1, 2])
     predicted = model.predict(data)
     assert set(np.unique(predicted)) <= {0, 1}
@@ -102,7 +102,7 @@ def test_tables_of_labels_go_on_without_naming_classes(X):
 
 
 @pytest.mark.parametrize(
-    ("words", "Y", "message"),
+    ("kwargs", "Y", "message"),
     [
         ({"class_weight": "balanced"}, [[0, 1], [1, 0], [1, 1]], "class_weight is for one label"),
         ({"multi_class": "multinomial", "loss": "log_loss"}, [[0, 1], [1, 0], [1, 1]], "one label"),
@@ -110,9 +110,9 @@ def test_tables_of_labels_go_on_without_naming_classes(X):
         ({"loss": Softmax(0.1)}, [0, 1, 0], "more than two classes"),
     ],
 )
-def test_what_has_no_meaning_for_these_labels_is_refused(words, Y, message):
+def test_what_has_no_meaning_for_these_labels_is_refused(kwargs, Y, message):
     with pytest.raises(ValueError, match=message):
-        fastgd.SGDClassifier(**words).fit(np.eye(3), np.array(Y))
+        fastgd.SGDClassifier(**kwargs).fit(np.eye(3), np.array(Y))
 
 
 def test_later_calls_must_have_targets_of_the_same_shape(X, raw):
@@ -127,16 +127,16 @@ def test_later_calls_must_have_targets_of_the_same_shape(X, raw):
 @pytest.mark.parametrize("sparse", [False, True])
 def test_one_versus_rest_takes_regression_losses(sparse, X, raw):
     y, data = np.digitize(raw, [-1, 1]), sp.csr_array(X) if sparse else X
-    words = {"loss": "squared_error", "alpha": 0.1, "fit_intercept": False, **PLAIN}
-    theirs = linear_model.SGDClassifier(**words).fit(data, y)
-    np.testing.assert_allclose(fastgd.SGDClassifier(**words).fit(data, y).coef_, theirs.coef_)
+    kwargs = {"loss": "squared_error", "alpha": 0.1, "fit_intercept": False, **PLAIN}
+    theirs = linear_model.SGDClassifier(**kwargs).fit(data, y)
+    np.testing.assert_allclose(fastgd.SGDClassifier(**kwargs).fit(data, y).coef_, theirs.coef_)
 
 
 def test_softened_labels_and_focal_loss_learn():
     X, y = load_digits(return_X_y=True)
-    words = {**QUICK, "optimizer": "adam", "batch_size": 32, "max_iter": 20}
+    kwargs = {**QUICK, "optimizer": "adam", "batch_size": 32, "max_iter": 20}
     for loss in (Softmax(label_smoothing=0.1), Focal(gamma=1.0)):
-        model = fastgd.SGDClassifier(loss, **words).fit(X / 16, y)
+        model = fastgd.SGDClassifier(loss, **kwargs).fit(X / 16, y)
         assert model.score(X / 16, y) > 0.93
         np.testing.assert_allclose(model.predict_proba(X / 16).sum(axis=1), 1.0)
 
@@ -147,8 +147,8 @@ def test_softened_labels_and_focal_loss_learn():
 @pytest.mark.parametrize("learning_rate", ["optimal", "constant", "invscaling", "adaptive"])
 @pytest.mark.parametrize("average", [False, True, 300])
 def test_one_class_coefficients_are_scikit_learns(learning_rate, average, X):
-    words = {"nu": 0.2, "learning_rate": learning_rate, "average": average, **PLAIN}
-    ours, theirs = fastgd.SGDOneClassSVM(**words), linear_model.SGDOneClassSVM(**words)
+    kwargs = {"nu": 0.2, "learning_rate": learning_rate, "average": average, **PLAIN}
+    ours, theirs = fastgd.SGDOneClassSVM(**kwargs), linear_model.SGDOneClassSVM(**kwargs)
     for model in (ours, theirs):
         model.fit(X, coef_init=np.full(6, 0.1), offset_init=np.array([0.5]))
     np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-10, atol=1e-14)
@@ -159,18 +159,18 @@ def test_one_class_coefficients_are_scikit_learns(learning_rate, average, X):
 
 
 def test_one_class_stops_where_scikit_learns_does(X):
-    words = {"nu": 0.2, "shuffle": False}
-    ours, theirs = (kind(**words).fit(X) for kind in (KINDS[2], linear_model.SGDOneClassSVM))
+    kwargs = {"nu": 0.2, "shuffle": False}
+    ours, theirs = (kind(**kwargs).fit(X) for kind in (KINDS[2], linear_model.SGDOneClassSVM))
     assert 1 < ours.n_iter_ == theirs.n_iter_
     np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-9)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
 def test_one_class_holds_its_share_of_outliers_on_batches_and_sparse_rows(optimizer, X):
-    words = {"nu": 0.2, "batch_size": 16, "optimizer": optimizer, "max_iter": 1000}
-    words |= {"learning_rate": "constant", "eta0": 0.002, "random_state": 0, "tol": None}
+    kwargs = {"nu": 0.2, "batch_size": 16, "optimizer": optimizer, "max_iter": 1000}
+    kwargs |= {"learning_rate": "constant", "eta0": 0.002, "random_state": 0, "tol": None}
     shifted = X + 3.0
-    model = fastgd.SGDOneClassSVM(**words).fit(shifted)
+    model = fastgd.SGDOneClassSVM(**kwargs).fit(shifted)
     assert 0 < np.mean(model.predict(shifted) == -1) <= 0.25  # nu bounds it from above
     if optimizer != "adam":
         sparse = clone(model).fit(sp.csr_array(shifted))
@@ -213,9 +213,9 @@ def test_the_score_on_given_rows_stops_training_and_the_best_is_kept(
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_the_score_on_rows_held_out_is_that_of_the_model(loss, n_classes, X, raw):
     y = np.digitize(raw, [-1, 1][: n_classes - 1])
-    words = {"early_stopping": True, "random_state": 0, "validation_fraction": 0.25}
-    words |= {"learning_rate": "constant"}
-    model = fastgd.SGDClassifier(loss, **words).fit(X, y)
+    kwargs = {"early_stopping": True, "random_state": 0, "validation_fraction": 0.25}
+    kwargs |= {"learning_rate": "constant"}
+    model = fastgd.SGDClassifier(loss, **kwargs).fit(X, y)
     split = sklearn.model_selection.StratifiedShuffleSplit(test_size=0.25, random_state=0)
     _, held_out = next(split.split(X, y))
     assert model.score(X[held_out], y[held_out]) == max(model.history_["validation_score"])
@@ -232,7 +232,7 @@ def test_given_rows_go_through_a_pipeline(X, raw):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("kwargs", "message"),
     [
         ({"X_val": np.eye(6)}, "X_val is provided, but y_val was not provided"),
         ({"y_val": np.zeros(6)}, "y_val is provided, but X_val was not provided"),
@@ -241,9 +241,9 @@ def test_given_rows_go_through_a_pipeline(X, raw):
         ({"X_val": np.eye(6), "y_val": np.full(6, 7)}, r"not among the classes: \[7"),
     ],
 )
-def test_unfit_rows_to_stop_by_are_refused(words, message, X, raw):
+def test_unfit_rows_to_stop_by_are_refused(kwargs, message, X, raw):
     with pytest.raises(ValueError, match=message):
-        fastgd.SGDClassifier().fit(X, raw > 0, **words)
+        fastgd.SGDClassifier().fit(X, raw > 0, **kwargs)
 
 
 # -- state between calls ----
@@ -254,7 +254,7 @@ def test_unfit_rows_to_stop_by_are_refused(words, message, X, raw):
 )
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize(
-    "words",
+    "kwargs",
     [
         {"optimizer": "adam", "batch_size": 7, "learning_rate": "cosine"},
         {"optimizer": "momentum", "average": 30},
@@ -263,11 +263,11 @@ def test_unfit_rows_to_stop_by_are_refused(words, message, X, raw):
     ],
     ids=str,
 )
-def test_pickling_between_calls_changes_nothing(kind, words, sparse, X, raw):
+def test_pickling_between_calls_changes_nothing(kind, kwargs, sparse, X, raw):
     X = sp.csr_array(X) if sparse else X
     y = targets(kind, raw)
     more = {"classes": [0, 1]} if kind is fastgd.SGDClassifier else {}
-    straight, pickled = (kind(random_state=5, **words) for _ in range(2))
+    straight, pickled = (kind(random_state=5, **kwargs) for _ in range(2))
     straight.partial_fit(X, y, max_iter=5, **more)
     pickled.partial_fit(X, y, max_iter=2, **more)
     pickled = pickle.loads(pickle.dumps(pickled))
@@ -398,7 +398,7 @@ def test_a_start_beyond_what_counts_as_an_explosion_is_none(X, raw):
     assert 1e100 < model.history_["objective"][0] < np.inf
 
 
-def test_divergence_is_told_with_what_to_do(X, raw):
+def test_divergence_is_reported_with_what_to_do(X, raw):
     names = [f"column {k}" for k in range(6)]
     scales = [1.0, 1.0, 1e9, 1.0, 1.0, 1.0]
     frame = pd.DataFrame(X * scales, columns=names)
@@ -414,9 +414,9 @@ def test_divergence_is_told_with_what_to_do(X, raw):
 
 @pytest.mark.parametrize("learning_rate", ["constant", "adaptive"])
 def test_backoff_ends_where_there_is_nothing_to_learn(learning_rate, X, rng):
-    words = {"on_divergence": "backoff", "eta0": 5.0, "learning_rate": learning_rate}
+    kwargs = {"on_divergence": "backoff", "eta0": 5.0, "learning_rate": learning_rate}
     y = np.sort(rng.normal(size=120))  # the first rows are not like the others
-    model = fastgd.SGDRegressor(random_state=0, **words).fit(X, y)
+    model = fastgd.SGDRegressor(random_state=0, **kwargs).fit(X, y)
     assert model.history_["objective"][-1] < 1.1 * 0.5 * np.mean(y**2)
     assert 1 <= model.history_["backoffs"][-1] < 20
     assert model.history_["learning_rate"][-1] < 5.0
@@ -427,8 +427,8 @@ def test_backoff_ends_where_there_is_nothing_to_learn(learning_rate, X, rng):
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum"])
 def test_backoff_finds_a_rate_that_works(optimizer, sparse, X, raw):
     X = sp.csr_array(X) if sparse else X
-    words = {"eta0": 1e4, "learning_rate": "constant", "batch_size": 8, "optimizer": optimizer}
-    model = fastgd.SGDRegressor(on_divergence="backoff", random_state=0, **words).fit(X, raw)
+    kwargs = {"eta0": 1e4, "learning_rate": "constant", "batch_size": 8, "optimizer": optimizer}
+    model = fastgd.SGDRegressor(on_divergence="backoff", random_state=0, **kwargs).fit(X, raw)
     assert model.score(X, raw) > 0.99
     history = model.history_
     assert history["backoffs"][-1] >= 1
@@ -436,14 +436,14 @@ def test_backoff_finds_a_rate_that_works(optimizer, sparse, X, raw):
 
 
 def test_warn_stops_at_the_last_good_epoch(X, raw):
-    words = {"eta0": 1e160, "learning_rate": "constant", "random_state": 0}
-    model = fastgd.SGDRegressor(on_divergence="warn", **words)
+    kwargs = {"eta0": 1e160, "learning_rate": "constant", "random_state": 0}
+    model = fastgd.SGDRegressor(on_divergence="warn", **kwargs)
     with pytest.warns(ConvergenceWarning, match=r"overflow occurred.*of the best epoch"):
         model.fit(X, raw)
     assert np.isfinite(model.coef_).all()
 
 
-def test_a_risen_objective_is_told(X, raw):
+def test_a_risen_objective_is_reported(X, raw):
     with pytest.warns(ConvergenceWarning, match="The objective rose from"):
         fastgd.SGDRegressor(eta0=1.0, learning_rate="constant", **QUICK).fit(10 * X, raw)
 
@@ -452,8 +452,8 @@ def test_a_risen_objective_is_told(X, raw):
 @pytest.mark.parametrize("penalty", ["l2", "l1"])
 def test_monitor_notes_the_true_objective_and_its_gradient(penalty, sparse, X, raw):
     data = sp.csr_array(X) if sparse else X
-    words = {"penalty": penalty, "alpha": 0.1, "monitor": True, "random_state": 0}
-    model = fastgd.SGDRegressor(max_iter=400, tol=None, eta0=0.05, **words).fit(data, raw)
+    kwargs = {"penalty": penalty, "alpha": 0.1, "monitor": True, "random_state": 0}
+    model = fastgd.SGDRegressor(max_iter=400, tol=None, eta0=0.05, **kwargs).fit(data, raw)
     w, residual = model.coef_, X @ model.coef_ + model.intercept_ - raw
     cost = 0.05 * w @ w if penalty == "l2" else 0.1 * np.abs(w).sum()
     assert model.history_["true_objective"][-1] == pytest.approx(residual @ residual / 240 + cost)
@@ -494,22 +494,22 @@ def test_history_has_an_entry_of_each_kind_for_each_epoch(X, raw):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("sparse", [False, True])
-def test_clipping_tames_large_gradients_and_tells_how_often(kind, sparse, X, raw):
+def test_clipping_limits_gradients_and_reports_how_often(kind, sparse, X, raw):
     data, y = 1e3 * (sp.csr_array(X) if sparse else X), targets(kind, raw)
-    words = {**QUICK, "learning_rate": "constant", "eta0": 1e-3}
-    model = kind(clip_norm=1.0, **words).fit(data, y)
+    kwargs = {**QUICK, "learning_rate": "constant", "eta0": 1e-3}
+    model = kind(clip_norm=1.0, **kwargs).fit(data, y)
     assert 0.0 < model.history_["clipped"][0] <= 1.0
     # no step was longer than the rate times the bound, but for the pull of the one-class SVM
     assert model.history_["update_norm"][0] <= 120 * 1e-3 * 1.6
-    assert kind(clip_value=1e12, **words).fit(data / 1e3, y).history_["clipped"] == [0.0] * 5
+    assert kind(clip_value=1e12, **kwargs).fit(data / 1e3, y).history_["clipped"] == [0.0] * 5
 
 
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("penalty", [None, "l2", "elasticnet"])
 def test_coefficients_are_kept_positive(penalty, sparse, X, raw):
     data = sp.csr_array(X) if sparse else X
-    words = {"penalty": penalty, "alpha": 1e-3, "learning_rate": "adaptive", "random_state": 0}
-    model = fastgd.SGDRegressor(positive=True, **words).fit(data, raw)
+    kwargs = {"penalty": penalty, "alpha": 1e-3, "learning_rate": "adaptive", "random_state": 0}
+    model = fastgd.SGDRegressor(positive=True, **kwargs).fit(data, raw)
     assert (model.coef_ >= 0).all()
     assert (model.coef_ == 0).any()
     best = fastgd.LinearRegression(positive=True).fit(X, raw)
@@ -520,9 +520,9 @@ def test_coefficients_are_kept_positive(penalty, sparse, X, raw):
 
 @pytest.mark.parametrize("quantize", [4, "qsgd", "terngrad", "sign", "topk"])
 def test_quantized_gradients_learn_and_resume(quantize, X, raw):
-    words = {"quantize": quantize, "batch_size": 8, "random_state": 0, "eta0": 0.02}
-    model = fastgd.SGDRegressor(**words).partial_fit(X, raw, max_iter=60)
-    parts = fastgd.SGDRegressor(**words).partial_fit(X, raw, max_iter=20)
+    kwargs = {"quantize": quantize, "batch_size": 8, "random_state": 0, "eta0": 0.02}
+    model = fastgd.SGDRegressor(**kwargs).partial_fit(X, raw, max_iter=60)
+    parts = fastgd.SGDRegressor(**kwargs).partial_fit(X, raw, max_iter=20)
     parts = pickle.loads(pickle.dumps(parts)).partial_fit(X, raw, max_iter=40)
     np.testing.assert_array_equal(model.coef_, parts.coef_)
     assert model.score(X, raw) > 0.9
@@ -539,12 +539,12 @@ def test_negative_power_t_warns_as_scikit_learns_does(X, raw):
 @pytest.mark.parametrize("average", [1, 60, 121, 10_000])
 def test_averages_are_true_means_of_the_iterates_under_any_penalty(average, X, raw):
     """scikit-learn's average under l1 is of iterates that it has not shrunk yet."""
-    words = {"penalty": "l1", "alpha": 0.05, "shuffle": False, "learning_rate": "constant"}
-    iterates, model = [], fastgd.SGDRegressor(**words)
+    kwargs = {"penalty": "l1", "alpha": 0.05, "shuffle": False, "learning_rate": "constant"}
+    iterates, model = [], fastgd.SGDRegressor(**kwargs)
     for i in range(120):
         model.partial_fit(X[i : i + 1], raw[i : i + 1])
         iterates.append(parameters(model))
-    averaged = fastgd.SGDRegressor(average=average, **words).partial_fit(X, raw)
+    averaged = fastgd.SGDRegressor(average=average, **kwargs).partial_fit(X, raw)
     expected = np.mean(iterates[average - 1 :], axis=0) if average <= 120 else iterates[-1]
     np.testing.assert_allclose(parameters(averaged), expected, rtol=1e-10, atol=1e-14)
 
@@ -591,22 +591,22 @@ class Absolute(NamedTuple):
 
 
 def test_a_loss_of_ones_own_goes_anywhere(X, raw):
-    words = {"learning_rate": "constant", **QUICK, "max_iter": 30}
+    kwargs = {"learning_rate": "constant", **QUICK, "max_iter": 30}
     Y = np.c_[raw, -raw]
-    many = fastgd.SGDRegressor(Absolute(), **words).fit(X, Y)
+    many = fastgd.SGDRegressor(Absolute(), **kwargs).fit(X, Y)
     assert many.score(X, Y) > 0.8
     classes = np.digitize(raw, [-1, 1])
-    assert fastgd.SGDClassifier(Absolute(), **words).fit(X, classes).score(X, classes) > 0.6
+    assert fastgd.SGDClassifier(Absolute(), **kwargs).fit(X, classes).score(X, classes) > 0.6
     optimal = fastgd.SGDClassifier(Absolute(), **QUICK).fit(X, raw > 0)
     assert np.isfinite(optimal.coef_).all()
 
 
 def test_histories_stay_aligned_and_are_not_shared(X, raw):
     model = fastgd.SGDRegressor(random_state=0).partial_fit(X, raw, max_iter=2)
-    kept, twin = model.history_, copy.copy(model)
-    twin.set_params(monitor=True).partial_fit(X, raw)
+    kept, copied = model.history_, copy.copy(model)
+    copied.set_params(monitor=True).partial_fit(X, raw)
     assert len(kept["objective"]) == len(model.history_["objective"]) == 2
-    frame = pd.DataFrame(twin.history_)
+    frame = pd.DataFrame(copied.history_)
     assert len(frame) == 3
     assert frame["true_objective"].isna().tolist() == [True, True, False]
 
@@ -633,15 +633,15 @@ def test_the_best_average_is_what_it_was(targets):
     y = X @ [1.0, 2.0, -1.0] + rng.normal(size=200)
     y = y if targets == "one" else np.column_stack([y, -y])
     held_out = {"X_val": X[:50], "y_val": y[:50]}
-    words = {"average": True, "eta0": 0.3, "learning_rate": "constant", "tol": 1e-3}
-    model = fastgd.SGDRegressor(max_iter=30, random_state=0, **words).fit(
+    kwargs = {"average": True, "eta0": 0.3, "learning_rate": "constant", "tol": 1e-3}
+    model = fastgd.SGDRegressor(max_iter=30, random_state=0, **kwargs).fit(
         X[50:], y[50:], **held_out
     )
     scores = model.history_["validation_score"]
     best = int(np.argmax(scores))
     assert best < len(scores) - 1  # else nothing was put back
-    words["tol"] = None
-    until_then = fastgd.SGDRegressor(max_iter=best + 1, random_state=0, **words)
+    kwargs["tol"] = None
+    until_then = fastgd.SGDRegressor(max_iter=best + 1, random_state=0, **kwargs)
     until_then.fit(X[50:], y[50:])
     np.testing.assert_allclose(model.coef_, until_then.coef_, rtol=1e-12)
     assert model.score(X[:50], y[:50]) == pytest.approx(max(scores))

@@ -69,9 +69,9 @@ def assert_same_model(ours, theirs, tolerance=1e-10):
 @pytest.mark.parametrize("learning_rate", SCHEDULES)
 @pytest.mark.parametrize("loss", CLASSIFIER_LOSSES)
 def test_binary_coefficients_are_scikit_learns(loss, learning_rate, penalty, cancer):
-    words = {"loss": loss, "learning_rate": learning_rate, "penalty": penalty, **PLAIN}
-    theirs = linear_model.SGDClassifier(**words).fit(*cancer)
-    assert_same_model(fastgd.SGDClassifier(**words).fit(*cancer), theirs)
+    kwargs = {"loss": loss, "learning_rate": learning_rate, "penalty": penalty, **PLAIN}
+    theirs = linear_model.SGDClassifier(**kwargs).fit(*cancer)
+    assert_same_model(fastgd.SGDClassifier(**kwargs).fit(*cancer), theirs)
 
 
 @pytest.mark.parametrize("penalty", [None, "l2"])
@@ -81,19 +81,19 @@ def test_sparse_coefficients_are_scikit_learns_without_intercept(
     loss, learning_rate, penalty, cancer
 ):
     X, y = sp.csr_matrix(cancer[0] * (np.abs(cancer[0]) > 0.05)), cancer[1]
-    words = {"loss": loss, "learning_rate": learning_rate, "penalty": penalty, **PLAIN}
-    words["fit_intercept"] = False
-    theirs = linear_model.SGDClassifier(**words).fit(X, y)
-    assert_same_model(fastgd.SGDClassifier(**words).fit(X, y), theirs)
+    kwargs = {"loss": loss, "learning_rate": learning_rate, "penalty": penalty, **PLAIN}
+    kwargs["fit_intercept"] = False
+    theirs = linear_model.SGDClassifier(**kwargs).fit(X, y)
+    assert_same_model(fastgd.SGDClassifier(**kwargs).fit(X, y), theirs)
 
 
 @pytest.mark.parametrize("penalty", [None, "l2"])
 @pytest.mark.parametrize("learning_rate", SCHEDULES)
 @pytest.mark.parametrize("loss", REGRESSOR_LOSSES)
 def test_regressions_are_scikit_learns(loss, learning_rate, penalty, diabetes):
-    words = {"loss": loss, "learning_rate": learning_rate, "penalty": penalty, **PLAIN}
-    theirs = linear_model.SGDRegressor(**words).fit(*diabetes)
-    assert_same_model(fastgd.SGDRegressor(**words).fit(*diabetes), theirs)
+    kwargs = {"loss": loss, "learning_rate": learning_rate, "penalty": penalty, **PLAIN}
+    theirs = linear_model.SGDRegressor(**kwargs).fit(*diabetes)
+    assert_same_model(fastgd.SGDRegressor(**kwargs).fit(*diabetes), theirs)
 
 
 def counts(rng):
@@ -114,8 +114,8 @@ def counts(rng):
 def test_generalised_linear_models_are_scikit_learns(loss, theirs, rng):
     X, y = counts(rng)
     y += 0.1 if loss == "gamma" else 0.0
-    words = {"alpha": 0.1, "learning_rate": "constant", "eta0": 0.2, "max_iter": 500, "tol": None}
-    ours = fastgd.SGDRegressor(loss, batch_size="full", **words).fit(X, y)
+    kwargs = {"alpha": 0.1, "learning_rate": "constant", "eta0": 0.2, "max_iter": 500, "tol": None}
+    ours = fastgd.SGDRegressor(loss, batch_size="full", **kwargs).fit(X, y)
     theirs.set_params(alpha=0.1, tol=1e-10).fit(X, y)
     np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-6)
     np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-5)
@@ -144,11 +144,11 @@ def test_a_quantile_has_its_share_of_the_rows_below(q, rng):
 @pytest.mark.parametrize("loss", ["hinge", "log_loss"])
 def test_one_versus_rest_is_scikit_learns(loss, sparse, digits):
     X, y = digits
-    words = {"loss": loss, **PLAIN, "alpha": 0.1, "fit_intercept": not sparse}
+    kwargs = {"loss": loss, **PLAIN, "alpha": 0.1, "fit_intercept": not sparse}
     weights = {"class_weight": {3: 2.0, 7: 0.5}}
     X = sp.csr_matrix(X) if sparse else X
-    theirs = linear_model.SGDClassifier(**words, **weights).fit(X, y)
-    ours = fastgd.SGDClassifier(**words, **weights, multi_class="ovr").fit(X, y)
+    theirs = linear_model.SGDClassifier(**kwargs, **weights).fit(X, y)
+    ours = fastgd.SGDClassifier(**kwargs, **weights, multi_class="ovr").fit(X, y)
     assert_same_model(ours, theirs)
     np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
     if loss == "log_loss":
@@ -160,9 +160,9 @@ def test_one_versus_rest_is_scikit_learns(loss, sparse, digits):
 @pytest.mark.parametrize(("alpha", "eta0"), [(2.0, 0.5), (0.1, 1.0), (0.1, 0.1), (1e-3, 0.1)])
 def test_steps_that_shrink_everything_are_the_same_on_sparse_data(optimizer, alpha, eta0, rng):
     X = rng.standard_normal((200, 30)) * (rng.random((200, 30)) < 0.2)
-    words = {"loss": "log_loss", "optimizer": optimizer, "alpha": alpha, "eta0": eta0}
-    words |= {"learning_rate": "constant", "max_iter": 3, "tol": None, "random_state": 0}
-    model = fastgd.SGDClassifier(**words, batch_size=4)
+    kwargs = {"loss": "log_loss", "optimizer": optimizer, "alpha": alpha, "eta0": eta0}
+    kwargs |= {"learning_rate": "constant", "max_iter": 3, "tol": None, "random_state": 0}
+    model = fastgd.SGDClassifier(**kwargs, batch_size=4)
     dense = clone(model).fit(X, X[:, 0] > 0)
     sparse = clone(model).fit(sp.csr_matrix(X), X[:, 0] > 0)
     np.testing.assert_allclose(sparse.coef_, dense.coef_, rtol=1e-9, atol=1e-12)
@@ -173,18 +173,18 @@ def test_steps_that_shrink_everything_are_the_same_on_sparse_data(optimizer, alp
 
 @pytest.mark.parametrize("average", [True, 7, 400])
 def test_averages_are_scikit_learns(average, cancer):
-    words = {"loss": "log_loss", "average": average, **PLAIN}
-    theirs = linear_model.SGDClassifier(**words).fit(*cancer)
-    assert_same_model(fastgd.SGDClassifier(**words).fit(*cancer), theirs)
+    kwargs = {"loss": "log_loss", "average": average, **PLAIN}
+    theirs = linear_model.SGDClassifier(**kwargs).fit(*cancer)
+    assert_same_model(fastgd.SGDClassifier(**kwargs).fit(*cancer), theirs)
 
 
 @pytest.mark.parametrize("weights", ["sample", "class", "balanced"])
 def test_weights_are_scikit_learns(weights, cancer, rng):
-    words = {"loss": "log_loss", **PLAIN, "max_iter": 2}
+    kwargs = {"loss": "log_loss", **PLAIN, "max_iter": 2}
     weight = rng.random(len(cancer[1])) if weights == "sample" else None
-    words["class_weight"] = {"class": {0: 2.0}, "balanced": "balanced"}.get(weights)
-    theirs = linear_model.SGDClassifier(**words).fit(*cancer, sample_weight=weight)
-    ours = fastgd.SGDClassifier(**words).fit(*cancer, sample_weight=weight)
+    kwargs["class_weight"] = {"class": {0: 2.0}, "balanced": "balanced"}.get(weights)
+    theirs = linear_model.SGDClassifier(**kwargs).fit(*cancer, sample_weight=weight)
+    ours = fastgd.SGDClassifier(**kwargs).fit(*cancer, sample_weight=weight)
     assert_same_model(ours, theirs)
 
 
@@ -192,8 +192,8 @@ def test_weights_are_scikit_learns(weights, cancer, rng):
 @pytest.mark.parametrize("sparse", [False, True])
 def test_objective_under_l1_is_not_worse_than_scikit_learns(penalty, sparse, cancer):
     X, y = cancer
-    words = {"loss": "log_loss", "penalty": penalty, "alpha": 1e-3, "tol": None}
-    words |= {"max_iter": 100, "fit_intercept": False}
+    kwargs = {"loss": "log_loss", "penalty": penalty, "alpha": 1e-3, "tol": None}
+    kwargs |= {"max_iter": 100, "fit_intercept": False}
     share = 1.0 if penalty == "l1" else 0.15
 
     def objective(model):
@@ -202,20 +202,20 @@ def test_objective_under_l1_is_not_worse_than_scikit_learns(penalty, sparse, can
         return loss + 1e-3 * (share * np.abs(w).sum() + (1 - share) * 0.5 * w @ w)
 
     def mean_objective(estimator, data):
-        models = [estimator(**words, random_state=seed).fit(data, y) for seed in range(4)]
+        models = [estimator(**kwargs, random_state=seed).fit(data, y) for seed in range(4)]
         return np.mean([objective(model) for model in models])
 
     data = sp.csr_matrix(X) if sparse else X
     theirs = mean_objective(linear_model.SGDClassifier, data)
     # the last iterate of either is within 0.1 % of the mean over seeds: the noise of the path
     assert mean_objective(fastgd.SGDClassifier, data) <= 1.002 * theirs
-    ours = fastgd.SGDClassifier(**words, random_state=0)
+    ours = fastgd.SGDClassifier(**kwargs, random_state=0)
     dense_coef = clone(ours).fit(X, y).coef_
     np.testing.assert_allclose(ours.fit(data, y).coef_, dense_coef, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("estimator", [fastgd.SGDClassifier(), fastgd.SGDRegressor()])
-def test_words_and_defaults_are_scikit_learns(estimator):
+def test_parameters_and_defaults_are_scikit_learns(estimator):
     theirs = getattr(linear_model, type(estimator).__name__)().get_params()
     ours = estimator.get_params()
     added = {"batch_size": 1, "optimizer": "sgd", "multi_class": "auto"}
@@ -228,21 +228,21 @@ def test_words_and_defaults_are_scikit_learns(estimator):
 
 @pytest.mark.parametrize("learning_rate", ["optimal", "adaptive"])
 def test_stops_where_scikit_learn_does(learning_rate, cancer):
-    words = {"loss": "log_loss", "shuffle": False, "alpha": 1e-2, "tol": 1e-3}
-    words |= {"learning_rate": learning_rate, "eta0": 0.1}
-    theirs = linear_model.SGDClassifier(**words).fit(*cancer)
-    ours = fastgd.SGDClassifier(**words).fit(*cancer)
+    kwargs = {"loss": "log_loss", "shuffle": False, "alpha": 1e-2, "tol": 1e-3}
+    kwargs |= {"learning_rate": learning_rate, "eta0": 0.1}
+    theirs = linear_model.SGDClassifier(**kwargs).fit(*cancer)
+    ours = fastgd.SGDClassifier(**kwargs).fit(*cancer)
     assert 1 < ours.n_iter_ < 1000
     assert_same_model(ours, theirs)
     assert all(len(values) == ours.n_iter_ for values in ours.history_.values())
 
 
 def test_one_versus_rest_stops_each_class_by_itself(digits):
-    words = {"loss": "hinge", "shuffle": False, "alpha": 1e-2, "multi_class": "ovr"}
+    kwargs = {"loss": "hinge", "shuffle": False, "alpha": 1e-2, "multi_class": "ovr"}
     X, y = digits
-    ours = fastgd.SGDClassifier(**words).fit(X, y)
+    ours = fastgd.SGDClassifier(**kwargs).fit(X, y)
     for k in (0, 4, 8):
-        binary = fastgd.SGDClassifier(**words).fit(X, y == k)
+        binary = fastgd.SGDClassifier(**kwargs).fit(X, y == k)
         np.testing.assert_allclose(ours.coef_[k], binary.coef_[0], rtol=1e-9, atol=1e-12)
 
 
@@ -270,8 +270,8 @@ def test_softmax_is_the_default_for_log_loss(digits):
 def test_every_optimizer_learns(optimizer, batch_size, cancer):
     X, y = cancer[0] * 10, cancer[1]
     eta0 = {1: 1e-3, 32: 1e-2, "full": 1e-1}[batch_size]
-    words = {"loss": "log_loss", "learning_rate": "constant", "eta0": eta0, "random_state": 0}
-    model = fastgd.SGDClassifier(optimizer=optimizer, batch_size=batch_size, **words).fit(X, y)
+    kwargs = {"loss": "log_loss", "learning_rate": "constant", "eta0": eta0, "random_state": 0}
+    model = fastgd.SGDClassifier(optimizer=optimizer, batch_size=batch_size, **kwargs).fit(X, y)
     assert model.score(X, y) > 0.95
     assert model.history_["objective"][-1] < model.history_["objective"][0]
 
@@ -279,23 +279,23 @@ def test_every_optimizer_learns(optimizer, batch_size, cancer):
 def test_other_optimizers_bring_their_own_rate(cancer):
     own = fastgd.SGDClassifier(optimizer="adam", random_state=0).fit(*cancer)
     assert set(own.history_["learning_rate"]) == {1e-3}
-    words = {"learning_rate": "constant", "eta0": 0.02, "random_state": 0}
-    obeyed = fastgd.SGDClassifier(optimizer=Adam(beta_1=0.8), **words).fit(*cancer)
+    kwargs = {"learning_rate": "constant", "eta0": 0.02, "random_state": 0}
+    obeyed = fastgd.SGDClassifier(optimizer=Adam(beta_1=0.8), **kwargs).fit(*cancer)
     assert set(obeyed.history_["learning_rate"]) == {0.02}
     assert obeyed.learning_rate == "constant"
 
 
 def test_a_schedule_may_be_any_callable(cancer):
-    words = {"loss": "log_loss", **PLAIN}
-    named = fastgd.SGDClassifier(learning_rate="invscaling", **words).fit(*cancer)
+    kwargs = {"loss": "log_loss", **PLAIN}
+    named = fastgd.SGDClassifier(learning_rate="invscaling", **kwargs).fit(*cancer)
     rule = InvScaling(eta0=1e-2, power_t=0.5)
-    called = fastgd.SGDClassifier(learning_rate=lambda t: rule(t), **words).fit(*cancer)
+    called = fastgd.SGDClassifier(learning_rate=lambda t: rule(t), **kwargs).fit(*cancer)
     np.testing.assert_array_equal(named.coef_, called.coef_)
 
 
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize(
-    "words",
+    "kwargs",
     [
         {"loss": "log_loss"},
         {"loss": "hinge", "penalty": "elasticnet", "optimizer": "momentum", "batch_size": 32},
@@ -303,12 +303,12 @@ def test_a_schedule_may_be_any_callable(cancer):
         {"loss": "log_loss", "average": 10},
     ],
 )
-def test_two_and_three_epochs_are_five(words, sparse, digits):
+def test_two_and_three_epochs_are_five(kwargs, sparse, digits):
     X, y = digits
     X = sp.csr_matrix(X) if sparse else X
-    once = fastgd.SGDClassifier(random_state=3, **words)
+    once = fastgd.SGDClassifier(random_state=3, **kwargs)
     once.partial_fit(X, y, classes=range(10), max_iter=5)
-    twice = fastgd.SGDClassifier(random_state=3, **words)
+    twice = fastgd.SGDClassifier(random_state=3, **kwargs)
     twice.partial_fit(X, y, classes=range(10), max_iter=2)
     twice = pickle.loads(pickle.dumps(twice)).partial_fit(X, y, max_iter=3)
     np.testing.assert_array_equal(once.coef_, twice.coef_)
@@ -317,27 +317,27 @@ def test_two_and_three_epochs_are_five(words, sparse, digits):
 
 
 def test_fit_is_partial_fit_of_as_many_epochs(cancer):
-    words = {"loss": "log_loss", "random_state": 0, "tol": None, "max_iter": 6}
-    fitted = fastgd.SGDClassifier(**words).fit(*cancer)
-    partial = fastgd.SGDClassifier(**words).partial_fit(*cancer, classes=[0, 1], max_iter=6)
+    kwargs = {"loss": "log_loss", "random_state": 0, "tol": None, "max_iter": 6}
+    fitted = fastgd.SGDClassifier(**kwargs).fit(*cancer)
+    partial = fastgd.SGDClassifier(**kwargs).partial_fit(*cancer, classes=[0, 1], max_iter=6)
     # fit copies X into the order of the visits, partial_fit gathers: the same rows either way
     np.testing.assert_array_equal(fitted.coef_, partial.coef_)
 
 
 def test_a_copy_of_X_in_visiting_order_changes_nothing(cancer, monkeypatch):
-    words = {"loss": "log_loss", "random_state": 0, "tol": None, "max_iter": 6, "batch_size": 8}
-    copied = fastgd.SGDClassifier(**words).fit(*cancer)
+    kwargs = {"loss": "log_loss", "random_state": 0, "tol": None, "max_iter": 6, "batch_size": 8}
+    copied = fastgd.SGDClassifier(**kwargs).fit(*cancer)
     monkeypatch.setattr("fastgd._data.order._free_memory", lambda: 0)
-    gathered = fastgd.SGDClassifier(**words).fit(*cancer)
+    gathered = fastgd.SGDClassifier(**kwargs).fit(*cancer)
     np.testing.assert_array_equal(copied.coef_, gathered.coef_)
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-def test_words_changed_between_calls_start_their_part_anew(sparse, cancer):
+def test_parameters_changed_between_calls_start_their_part_anew(sparse, cancer):
     X = sp.csr_matrix(cancer[0]) if sparse else cancer[0]
-    words = {"loss": "log_loss", "learning_rate": "constant", "random_state": 0}
-    model = fastgd.SGDClassifier(**words).partial_fit(X, cancer[1], classes=[0, 1])
-    started = fastgd.SGDClassifier(**words, optimizer="momentum", shuffle=False, max_iter=1)
+    kwargs = {"loss": "log_loss", "learning_rate": "constant", "random_state": 0}
+    model = fastgd.SGDClassifier(**kwargs).partial_fit(X, cancer[1], classes=[0, 1])
+    started = fastgd.SGDClassifier(**kwargs, optimizer="momentum", shuffle=False, max_iter=1)
     started.set_params(tol=None).fit(X, cancer[1], model.coef_, model.intercept_)
     model.set_params(optimizer="momentum", shuffle=False).partial_fit(X, cancer[1])
     np.testing.assert_array_equal(model.coef_, started.coef_)
@@ -370,17 +370,17 @@ def test_partial_fit_with_zero_weights_changes_nothing(cancer):
 def test_full_batch_weights_are_repeated_rows(cancer, rng):
     X, y = cancer
     repeats = rng.integers(0, 4, len(y))
-    words = {"loss": "log_loss", "batch_size": "full", "eta0": 1.0, "learning_rate": "constant"}
-    words |= {"max_iter": 30, "tol": None}
-    weighted = fastgd.SGDClassifier(**words).fit(X, y, sample_weight=repeats)
-    repeated = fastgd.SGDClassifier(**words).fit(np.repeat(X, repeats, 0), np.repeat(y, repeats))
+    kwargs = {"loss": "log_loss", "batch_size": "full", "eta0": 1.0, "learning_rate": "constant"}
+    kwargs |= {"max_iter": 30, "tol": None}
+    weighted = fastgd.SGDClassifier(**kwargs).fit(X, y, sample_weight=repeats)
+    repeated = fastgd.SGDClassifier(**kwargs).fit(np.repeat(X, repeats, 0), np.repeat(y, repeats))
     np.testing.assert_allclose(weighted.coef_, repeated.coef_, rtol=1e-9)
 
 
 def test_early_stopping_keeps_the_best_weights(digits):
     X, y = digits
-    words = {"loss": "log_loss", "early_stopping": True, "random_state": 0, "max_iter": 60}
-    model = fastgd.SGDClassifier(batch_size=16, **words).fit(X, y)
+    kwargs = {"loss": "log_loss", "early_stopping": True, "random_state": 0, "max_iter": 60}
+    model = fastgd.SGDClassifier(batch_size=16, **kwargs).fit(X, y)
     scores = model.history_["validation_score"]
     assert model.n_iter_ == len(scores) < 60
     shorter = clone(model).set_params(max_iter=int(np.argmax(scores)) + 1, tol=None).fit(X, y)
@@ -398,8 +398,8 @@ def test_validation_score_of_log_loss_is_the_accuracy(cancer):
 def test_dtype_in_is_dtype_out(dtype, sparse, digits):
     X, y = digits[0].astype(dtype), digits[1]
     X = sp.csr_array(X) if sparse else X
-    words = {"learning_rate": "constant", "random_state": 0, "max_iter": 5, "tol": None}
-    model = fastgd.SGDClassifier(loss="log_loss", **words).fit(X, y)
+    kwargs = {"learning_rate": "constant", "random_state": 0, "max_iter": 5, "tol": None}
+    model = fastgd.SGDClassifier(loss="log_loss", **kwargs).fit(X, y)
     assert model.coef_.dtype == model.intercept_.dtype == model.decision_function(X).dtype == dtype
     wide = clone(model).fit(X.astype(np.float64), y)
     np.testing.assert_allclose(model.coef_, wide.coef_, rtol=1e-3, atol=1e-4)
@@ -417,14 +417,14 @@ def test_same_seed_same_model_and_other_seed_another(digits):
 def test_starts_are_honoured_and_not_changed(cancer):
     X, y = cancer
     coef, intercept = np.full((1, X.shape[1]), 0.5), np.array([0.25])
-    words = {"loss": "log_loss", "max_iter": 1, "tol": None, "learning_rate": "constant"}
-    model = fastgd.SGDClassifier(eta0=1e-9, penalty=None, **words)
+    kwargs = {"loss": "log_loss", "max_iter": 1, "tol": None, "learning_rate": "constant"}
+    model = fastgd.SGDClassifier(eta0=1e-9, penalty=None, **kwargs)
     model.fit(X, y, coef_init=coef, intercept_init=intercept)
     np.testing.assert_allclose(model.coef_, 0.5, atol=1e-5)
     np.testing.assert_allclose(model.intercept_, 0.25, atol=1e-5)
     assert np.all(coef == 0.5)
     assert intercept[0] == 0.25
-    warm = fastgd.SGDClassifier(eta0=1e-9, penalty=None, warm_start=True, **words)
+    warm = fastgd.SGDClassifier(eta0=1e-9, penalty=None, warm_start=True, **kwargs)
     warm.fit(X, y, coef_init=coef).fit(X, y)
     np.testing.assert_allclose(warm.coef_, 0.5, atol=1e-5)
 
@@ -450,9 +450,9 @@ def test_grid_search_in_two_processes():
 
 def test_labels_of_any_kind(cancer):
     X, y = cancer
-    words = {"random_state": 0, "max_iter": 5, "tol": None}
-    numbers = fastgd.SGDClassifier(**words).fit(X, y)
-    names = fastgd.SGDClassifier(**words).fit(X, np.array(["benign", "malignant"])[y])
+    kwargs = {"random_state": 0, "max_iter": 5, "tol": None}
+    numbers = fastgd.SGDClassifier(**kwargs).fit(X, y)
+    names = fastgd.SGDClassifier(**kwargs).fit(X, np.array(["benign", "malignant"])[y])
     np.testing.assert_array_equal(numbers.coef_, names.coef_)
     assert set(names.predict(X)) == {"benign", "malignant"}
 
@@ -466,16 +466,16 @@ def test_no_probabilities_without_a_probabilistic_loss(cancer):
 
 def test_modified_huber_probabilities_are_scikit_learns(digits):
     X, y = digits
-    words = {"loss": "modified_huber", **PLAIN, "alpha": 0.1}
-    ours, theirs = fastgd.SGDClassifier(**words), linear_model.SGDClassifier(**words)
+    kwargs = {"loss": "modified_huber", **PLAIN, "alpha": 0.1}
+    ours, theirs = fastgd.SGDClassifier(**kwargs), linear_model.SGDClassifier(**kwargs)
     expected = theirs.fit(X, y).predict_proba(X)
     np.testing.assert_allclose(ours.fit(X, y).predict_proba(X), expected, atol=1e-8)
 
 
 def test_sparsified_coefficients_predict_and_go_on(cancer):
     X, y = cancer
-    words = {"loss": "log_loss", "penalty": "l1", "alpha": 1e-2, "random_state": 0}
-    dense = fastgd.SGDClassifier(**words).partial_fit(X, y, classes=[0, 1], max_iter=5)
+    kwargs = {"loss": "log_loss", "penalty": "l1", "alpha": 1e-2, "random_state": 0}
+    dense = fastgd.SGDClassifier(**kwargs).partial_fit(X, y, classes=[0, 1], max_iter=5)
     sparse = pickle.loads(pickle.dumps(dense)).sparsify()
     assert sp.issparse(sparse.coef_)
     np.testing.assert_array_equal(sparse.predict(X), dense.predict(X))

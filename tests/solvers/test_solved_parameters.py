@@ -1,4 +1,4 @@
-"""Single words of the solved estimators, and what only one of them has."""
+"""Single parameters of the solved estimators, and what only one of them has."""
 
 import pickle
 from pathlib import Path
@@ -112,7 +112,7 @@ def test_softmax_of_two_classes_with_l1(binary, l1_ratio, rng):
 
 
 @pytest.mark.parametrize(
-    ("words", "meant"),
+    ("kwargs", "meant"),
     [
         ({"penalty": "l1", "l1_ratio": 1, "C": 0.2}, {"l1_ratio": 1.0, "C": 0.2}),
         ({"penalty": "l2", "C": 0.2}, {"C": 0.2}),
@@ -120,9 +120,9 @@ def test_softmax_of_two_classes_with_l1(binary, l1_ratio, rng):
         ({"penalty": None}, {"C": np.inf}),
     ],
 )
-def test_the_deprecated_penalty_means_what_it_meant(words, meant, binary):
+def test_the_deprecated_penalty_means_what_it_meant(kwargs, meant, binary):
     with pytest.warns(FutureWarning, match="'penalty' was deprecated"):
-        model = fastgd.LogisticRegression(**words).fit(*binary)
+        model = fastgd.LogisticRegression(**kwargs).fit(*binary)
     np.testing.assert_array_equal(
         model.coef_, fastgd.LogisticRegression(**meant).fit(*binary).coef_
     )
@@ -145,11 +145,11 @@ def test_class_weights_are_scikit_learns(kind, data, class_weight, weighted, req
     X, y = request.getfixturevalue(data)
     weight = rng.uniform(0.2, 3.0, len(y)) if weighted else None
     ours = kind(class_weight=class_weight, C=0.3).fit(X, y, weight)
-    words = {"class_weight": class_weight, "C": 0.3}
+    kwargs = {"class_weight": class_weight, "C": 0.3}
     theirs = (
-        linear_model.LogisticRegression(**words, **NEWTON)
+        linear_model.LogisticRegression(**kwargs, **NEWTON)
         if kind is fastgd.LogisticRegression
-        else svm.LinearSVC(**words, **PRIMAL)
+        else svm.LinearSVC(**kwargs, **PRIMAL)
     )
     assert_same_predictions(ours, theirs.fit(X, y, weight), X)
 
@@ -163,7 +163,7 @@ def test_coefficients_may_be_made_sparse(several):
     assert not sp.issparse(model.fit(X, y).coef_)
 
 
-# -- words that are refused -------------------------------------------------------------------
+# -- parameters that are refused --------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_what_cannot_be_is_refused(model, message, binary):
     ],
     ids=str,
 )
-def test_a_bad_word_is_named(model, name, binary):
+def test_a_bad_parameter_is_named(model, name, binary):
     with pytest.raises(ValueError, match=f"'{name}' parameter of {type(model).__name__} must be"):
         model.fit(*binary)
 
@@ -248,9 +248,9 @@ def test_many_targets_are_scikit_learns(ours, theirs, fit_intercept, targets, rn
 @pytest.mark.parametrize("name", ["Lasso", "ElasticNet"])
 def test_many_targets_with_l1_are_one_by_one(name, alpha, targets):
     X, Y = targets
-    words = {"alpha": alpha, "tol": 1e-12}
-    ours = getattr(fastgd, name)(**words).fit(X, Y)
-    theirs = getattr(linear_model, name)(**words, max_iter=100_000).fit(X, Y)
+    kwargs = {"alpha": alpha, "tol": 1e-12}
+    ours = getattr(fastgd, name)(**kwargs).fit(X, Y)
+    theirs = getattr(linear_model, name)(**kwargs, max_iter=100_000).fit(X, Y)
     np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-6)
     np.testing.assert_array_equal(ours.coef_ == 0.0, theirs.coef_ == 0.0)
     assert type(ours.n_iter_) is list
@@ -329,9 +329,9 @@ def test_a_quantile_has_its_share_of_the_rows_below(quantile, rng):
 @pytest.mark.parametrize("alpha", [1e-3, 1e-2, 0.1])
 def test_quantiles_of_more_columns_than_rows_are_scikit_learns(alpha, quantile, rng):
     X, y = rng.random((20, 50)), rng.integers(0, 3, 20).astype(float)
-    words = {"alpha": alpha, "quantile": quantile}
-    ours = fastgd.QuantileRegressor(**words).fit(X, y)
-    theirs = linear_model.QuantileRegressor(**words).fit(X, y)
+    kwargs = {"alpha": alpha, "quantile": quantile}
+    ours = fastgd.QuantileRegressor(**kwargs).fit(X, y)
+    theirs = linear_model.QuantileRegressor(**kwargs).fit(X, y)
     residual = y - theirs.predict(X)
     best = np.maximum(quantile * residual, (quantile - 1) * residual).mean()
     best += alpha * np.abs(theirs.coef_).sum()
@@ -402,14 +402,14 @@ def test_many_sparse_columns_are_left_to_sdca(classes, rng):
 
 
 @over(SOLVER_CASES)
-def test_the_page_has_every_class_word_and_attribute(case):
+def test_the_page_has_every_class_parameter_and_attribute(case):
     page = (Path(__file__).parents[2] / "docs/estimators.md").read_text()
     X = np.random.default_rng(0).normal(size=(50, 2))
     y = np.exp(X[:, 0]).round() if is_regressor(case.make()) else (X[:, 0] > 0).astype(int)
     model = case.make().fit(X, y + 1)
     found = [name for name in vars(model) if name.endswith("_") and not name.startswith("_")]
-    for word in (case.name, *model.get_params(), *found):
-        assert f"`{word}`" in page, word
+    for given in (case.name, *model.get_params(), *found):
+        assert f"`{given}`" in page, given
 
 
 # -- real, raw columns ------------------------------------------------------------------------
