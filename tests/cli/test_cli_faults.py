@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import itertools
 import json
 import os
 import shlex
@@ -326,11 +327,22 @@ def test_gzip_that_is_damaged_is_told_of(run):
 
 
 def bomb(matrix_model, name, content):
-    """Return a model of which one member is something else."""
+    """Return a model of which one member is something else, in bytes or piece by piece."""
     with zipfile.ZipFile(matrix_model) as archive:
-        parts = {member: archive.read(member) for member in archive.namelist()}
-    archive_of({**parts, name: content}, "bomb.fastgd", compression=zipfile.ZIP_DEFLATED)
+        parts = {member: archive.read(member) for member in archive.namelist() if member != name}
+    archive_of(parts, "bomb.fastgd", compression=zipfile.ZIP_DEFLATED)
+    with (
+        zipfile.ZipFile("bomb.fastgd", "a", zipfile.ZIP_DEFLATED) as archive,
+        archive.open(name, "w", force_zip64=True) as member,
+    ):
+        for piece in [content] if isinstance(content, bytes) else content:
+            member.write(piece)
     return Path("bomb.fastgd")
+
+
+def a_gigabyte():
+    """Return pieces of 1.1 GB of zeros, of which one is in memory at a time."""
+    return itertools.repeat(bytes(1_000_000), 1_100)
 
 
 def inner(schema, **members):
@@ -346,9 +358,9 @@ NODE = '{"__class__": "ndarray", "__module__": "numpy", "__loader__": "NdArrayNo
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("card.json", b"[" + b"{}," * 6_000_000 + b"0]"),
-        ("card.json", b'{"format": 1, "a": "' + bytes(1_100_000_000)),
-        ("pipeline.skops", bytes(1_100_000_000)),
+        ("card.json", lambda: b"[" + b"{}," * 6_000_000 + b"0]"),
+        ("card.json", lambda: itertools.chain([b'{"format": 1, "a": "'], a_gigabyte())),
+        ("pipeline.skops", a_gigabyte),
         ("pipeline.skops", lambda: inner(b"[" + b"[]," * 16_000_000 + b"0]")),
         ("pipeline.skops", lambda: inner("[" + ",".join([NODE + '"type": 1}'] * 600_000) + "]")),
         (
@@ -364,7 +376,7 @@ NODE = '{"__class__": "ndarray", "__module__": "numpy", "__loader__": "NdArrayNo
 def test_a_small_model_that_unpacks_to_gigabytes_is_refused(name, content, run):
     if sys.maxsize < 2**32:
         pytest.skip("of 64 bits")
-    path = bomb("m.fastgd", name, content() if callable(content) else content)
+    path = bomb("m.fastgd", name, content())
     assert path.stat().st_size < 10_000_000
     said = refused(run, "predict bomb.fastgd data.npz")
     assert "of memory, and 1.0 GiB are allowed" in said
