@@ -537,7 +537,7 @@ def over_product(often: Callable[..., bool], **axes: Iterable[Any]) -> pytest.Ma
 
 
 def _id_of(value: Any) -> str:
-    """Name a value in a test's id: a row of a table, a class, or what prints well."""
-    if hasattr(value, "_fields") and isinstance(value[0], str | None):
+    """Name a value in a test's id: a row of a table, a class or function, or what prints well."""
+    if hasattr(value, "_fields") and value and isinstance(value[0], str | None):
         return str(value[0]).replace(" ", "_")
-    return value.__name__ if isinstance(value, type) else str(value)
+    return getattr(value, "__name__", str(value))

@@ -35,6 +35,7 @@ CLASSIFIER_LOSSES = (
 )
 REGRESSOR_LOSSES = CLASSIFIER_LOSSES[-4:]
 SCHEDULES = ("constant", "invscaling", "optimal", "adaptive")
+FULL = pytest.mark.full
 OFTEN_SPARSE = ("hinge", "log_loss", "squared_hinge", "epsilon_insensitive")
 PLAIN = {"tol": None, "shuffle": False, "max_iter": 5, "eta0": 1e-2, "alpha": 1.0}
 
@@ -108,8 +109,8 @@ def counts(rng):
     ("loss", "theirs"),
     [
         ("poisson", linear_model.PoissonRegressor()),
-        pytest.param("gamma", linear_model.GammaRegressor(), marks=pytest.mark.full),
-        pytest.param(Tweedie(1.7), linear_model.TweedieRegressor(power=1.7), marks=pytest.mark.full),
+        pytest.param("gamma", linear_model.GammaRegressor(), marks=FULL),
+        pytest.param(Tweedie(1.7), linear_model.TweedieRegressor(power=1.7), marks=FULL),
     ],
     ids=["poisson", "gamma", "tweedie"],
 )
