@@ -15,6 +15,7 @@ from fastgd.transforms import decode, encode
 from tests import naive
 from tests.tables import TRANSFORM_CASES, over, over_product
 from tests.training.test_sgd import (
+    LAYOUTS,
     LOSS,
     MANY,
     OPTIMIZER,
@@ -103,8 +104,11 @@ def test_clipping_in_frames_that_catch_up(optimizer, penalty, layout):
 
 
 @pytest.mark.nojit
-@over_layouts
-@pytest.mark.parametrize("words", [{"average": 3}, {"fit_intercept": False}])
+@over_product(
+    lambda layout, words: layout == "dense" or "average" not in words,
+    layout=LAYOUTS,
+    words=[{"average": 3}, {"fit_intercept": False}],
+)
 def test_clipping_with_an_average_or_without_an_intercept(words, layout):
     training = problem(LOSS["log_loss"], penalty=PENALTY["l2"], batch_size=4, **words)
     assert_same_training(clipped_by(training, 0.15, 0.1), layout)
@@ -142,7 +146,7 @@ def test_clipping_in_float32(layout):
     assert_same_training(clipped_by(training, 0.15, 0.1), layout, np.float32)
 
 
-@over_layouts
+@over_product(lambda layout: layout == "csr", layout=LAYOUTS)
 def test_bounds_that_no_gradient_meets_change_nothing(layout):
     training = problem(LOSS["log_loss"], penalty=PENALTY["l2"], optimizer=OPTIMIZER["momentum"])
     plain, clipped = training.compiled(layout), clipped_by(training, 1e3, 1e3).compiled(layout)
@@ -164,7 +168,12 @@ def test_a_norm_does_not_overflow(size):
 
 
 @pytest.mark.parametrize(
-    "name", [None, "qsgd", *(pytest.param(n, marks=pytest.mark.thorough) for n in REST)]
+    "name",
+    [
+        None,
+        pytest.param("qsgd", marks=pytest.mark.full),
+        *(pytest.param(n, marks=pytest.mark.thorough) for n in REST),
+    ],
 )
 def test_a_gradient_that_is_not_finite_is_not_hidden(name):
     optimizer = OPTIMIZER["sgd"]._replace(eta0=1e300)
@@ -283,6 +292,7 @@ def test_a_quantized_training(case, layout):
         assert_same_training(quantized_by(training, case), layout)
 
 
+@pytest.mark.full
 @pytest.mark.nojit
 def test_a_little_training_of_each_quantizer():
     for case in TRANSFORM_CASES:
