@@ -5,7 +5,7 @@ A step, on a batch of m rows:
     h_0 = X_b,  h_l = layer_l(h_{l-1})                  forward
     d_L = loss'(y, h_L) * weight / (m * mean weight)
     d_{l-1}, g_l = backward_l(d_l)                      the chain rule, from the last to the first
-    g   = g + (l2 / m) w                                weights only, not biases
+    g   = g + l2 / (m * mean weight) w                  weights only, not biases
     g   = transform(g)                                  clip, quantize
     w   = update(optimizer, w, g, state, rate)
 
@@ -217,6 +217,7 @@ def network_outputs(rows, network, params, scratch, out):
         found = _of_layer(scratch.values, network.table, last, batch, scratch.capacity)
         copy(found, table_in(out, start * out.shape[1], found.shape[0], out.shape[1]))
 
+
 @kernel(allocates=True)
 def warm_blas(square):
     """Multiply once: a library that has seen no large product yet may compute at a third."""
@@ -241,7 +242,8 @@ def _gradient(rows, samples, rule, plan, network, memory, batch, draw):
     step_coefs = optimizers.coefs_of_step(plan.step_coefficients, 0)
     slopes(rule, rows, samples, Share(step_coefs, batch, plan.unit), delta, memory.losses)
     _backward(rows, batch, network, memory.params, gradient, scratch, key)
-    penalty = _add_l2(rule.l2, size, network.n_weights, memory.params, gradient)
+    l2 = rule.l2 / (size * plan.unit)
+    penalty = _add_l2(l2, network.n_weights, memory.params, gradient)
     total = np.float64(gradient[network.n_trained - 1])
     total, clipped = transforms.transform(
         rule.transform, Plain(), rule, memory, total, network.n_trained - 1, draw
@@ -254,15 +256,15 @@ def _gradient(rows, samples, rule, plan, network, memory, batch, draw):
 
 
 @helper()
-def _add_l2(l2, size, n_weights, params, gradient):
-    """Add a batch's share of the penalty's gradient; return the penalty."""
+def _add_l2(l2, n_weights, params, gradient):
+    """Add the gradient of l2 / 2 |w|^2; return that."""
     if l2 == 0.0:
         return 0.0
-    squares, strength = 0.0, params.dtype.type(l2 / size)
+    squares, strength = 0.0, params.dtype.type(l2)
     for c in range(n_weights):
         squares += params[c] * params[c]
         gradient[c] += strength * params[c]
-    return 0.5 * l2 / size * squares
+    return 0.5 * l2 * squares
 
 
 @helper()
@@ -342,7 +344,7 @@ def _forward_layer(network, number, own, x, out, notes, now):
     for spec in literal_unroll(network.specs):
         if k == at[SPEC]:
             layers.forward(spec, at, own, x, out, notes, now)
-        k += 1
+        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
 
 
 @helper(allocates=True)
@@ -365,7 +367,7 @@ def _activate_layer(network, number, free, out, scratch):
     for activation in literal_unroll(network.activations):
         if k == at[ACTIVATION]:
             activate(activation, bias, units, sums)
-        k += 1
+        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
 
 
 @helper(allocates=True)
@@ -380,7 +382,7 @@ def _deactivate_layer(network, number, out, delta, free, scratch):
         if k == at[ACTIVATION]:
             of_units = table_in(delta, 0, units.shape[0], units.shape[1])
             deactivate(activation, units, sums, of_units, bias)
-        k += 1
+        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
 
 
 @helper(allocates=True)
@@ -412,10 +414,10 @@ def _backward_layer(network, number, own, of_own, tape, delta, before):
     for spec in literal_unroll(network.specs):
         if k == at[SPEC]:
             layers.backward(spec, at, own, of_own, tape, delta, before)
-        k += 1
+        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
 
 
-# -- the first layer: dense rows are gathered, sparse ones are read where they are ------------------
+# -- the first layer: dense rows are gathered, sparse ones are read where they are ---------------
 
 
 def _enter(rows, batch, network, params, scratch):
@@ -451,7 +453,7 @@ def _enter_sparse(rows, batch, network, params, scratch):
     for spec in literal_unroll(network.specs):
         if k == at[SPEC]:
             layers.forward_sparse(spec, at, own, rows, batch, out)
-        k += 1
+        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
     return 1
 
 
@@ -475,5 +477,5 @@ def _leave_sparse(rows, batch, network, of_own, delta):
     for spec in literal_unroll(network.specs):
         if k == at[SPEC]:
             layers.backward_sparse(spec, at, of_own, rows, batch, delta)
-        k += 1
+        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
     return True

@@ -131,7 +131,7 @@ class NetworkEngine:
                 loss += sums[0]
                 gathered[: assembly.n_trained] += part.n_visited * memory.gradient
         weights = params[self.layout.penalised].astype(np.float64)
-        strength = float(self._asked.l2) / source.n_rows
+        strength = float(self._asked.l2) / (source.n_rows * source.unit)
         gathered /= source.n_rows
         gathered[self.layout.penalised] += strength * weights
         penalty = 0.5 * strength * float(weights @ weights)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from fastgd._networks import words
@@ -39,6 +40,7 @@ from fastgd.kernels.layers import (
     VALUES,
     WEIGHTS,
     Copied,
+    Embedding,
     Flatten,
     Residual,
     Sizes,
@@ -168,6 +170,51 @@ class Assembly:
             row[UNITS], row[HAS_BIAS] = one.sizes.units, one.sizes.free.size > 0
             row[N_SUMS] = not is_by_value(activation)
 
+    def refuse_what_is_no_input(self, X: Any) -> None:
+        """Refuse rows that the first layer cannot read.
+
+        Raises
+        ------
+        ValueError
+            For sparse rows where the first layer takes none, and for numbers that are no values
+            of an ``Embedding``.
+        """
+        first = self.placed[0]
+        name = f"{first.name}, {type(first.layer).__name__}"
+        if sp.issparse(X):
+            if not self.reads_sparse or any(one.adds == INPUT for one in self.placed):
+                raise ValueError(
+                    f"X is sparse, and {name}, reads dense rows only. Begin with Dense, or pass "
+                    "X.toarray()."
+                )
+        elif isinstance(first.layer, Embedding) and X.size > 0:
+            low, high = float(X.min()), float(X.max())
+            if low < 0 or high >= first.layer.n_values or np.any(np.floor(X) != X):
+                raise ValueError(
+                    f"{name}, takes whole numbers from 0 to {first.layer.n_values - 1}; X holds "
+                    f"numbers from {low:g} to {high:g}."
+                )
+
+    @property
+    def layers_with_weights(self) -> list[int]:
+        """Numbers of the layers that have weights."""
+        return [number for number, one in enumerate(self.placed) if one.sizes.weights]
+
+    def summary(self) -> str:
+        """Return the table of layers, shapes and parameters as text."""
+        lines = [("layer", "output", "parameters")]
+        for row, one in zip(self.table, self.placed, strict=True):
+            count = row[N_WEIGHTS] + row[N_FREE]
+            lines.append((described(one.layer), str(one.sizes.shape), f"{count:,}"))
+        widths = [max(len(line[k]) for line in lines) for k in range(3)]
+        text = [
+            f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in lines
+        ]
+        text.insert(1, "-" * (sum(widths) + 4))
+        kept = self.n_params - self.n_trained
+        beside = f", and {kept:,} running statistics" if kept else ""
+        return "\n".join([*text, f"{self.n_trained:,} parameters{beside}"])
+
     @property
     def reads_sparse(self) -> bool:
         """Whether the first layer can read sparse rows."""
@@ -204,6 +251,20 @@ class Assembly:
         """Return a layer's parameters without penalty, biases mostly, a view."""
         row = self.table[number]
         return params[row[FREE] : row[FREE] + row[N_FREE]]
+
+
+def described(layer: Any) -> str:
+    """Return a layer as a user would write it, without what was left to be chosen."""
+    if isinstance(layer, Copied):
+        return "+" if layer.activation is None else repr(layer.activation)
+    usual = layer._field_defaults
+    said = {
+        name: value
+        for name, value in layer._asdict().items()
+        # activations without hyperparameters are equal as tuples, whatever their class
+        if name != "init" and type(value) is not Identity and repr(value) != repr(usual.get(name))
+    }
+    return f"{type(layer).__name__}({', '.join(f'{k}={v!r}' for k, v in said.items())})"
 
 
 def _distinct(specs: list[Any]) -> tuple[Any, ...]:
@@ -255,10 +316,9 @@ def _fused(named: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     for name, layer in named:
         if not words.is_activation(layer):
             found.append((name, layer))
-        elif found and getattr(found[-1][1], "activation", None) == Identity():
+        elif found and type(getattr(found[-1][1], "activation", None)) is Identity:
             place, before = found[-1]
             found[-1] = (place, before._replace(activation=layer))
         elif type(layer) is not Identity:
             found.append((name, Copied(layer)))
     return found
-

@@ -1,6 +1,6 @@
 """From what a user writes of a layer to what is meant: "relu" -> ReLU()."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastgd._parameters import fields
 from fastgd.initializers import INITIALIZERS, GlorotUniform, HeUniform, Normal
@@ -18,9 +18,7 @@ from fastgd.kernels.layers import LAYERS, Embedding
 ONE_SIDED = (ReLU, LeakyReLU, ELU, GELU, SiLU, Softplus)  # they let about one half of a signal pass
 
 _COUNT = fields.whole(1, 2**31 - 1)
-_WINDOW = fields.Allowed(
-    "a whole number >= 1, or two of them", lambda value: _is_window(value)
-)
+_WINDOW = fields.Allowed("a whole number >= 1, or two of them", lambda value: _is_window(value))
 _OF_LAYERS = {
     "units": _COUNT,
     "filters": _COUNT,
@@ -73,7 +71,7 @@ def activation(word: Any, place: str) -> Any:
             f"{place} must be one of {sorted(ACTIVATIONS)} or an object of fastgd.activations, "
             f"got {word!r}."
         )
-    fields.check("activation", word, getattr(word, "_asdict")(), _OF_ACTIVATIONS)
+    fields.check("activation", word, word._asdict(), _OF_ACTIVATIONS)
     return word
 
 
@@ -102,7 +100,11 @@ def usual_init(layer: Any) -> Any:
     """Return what suits a layer whose user has not said it."""
     if isinstance(layer, Embedding):
         return Normal(1.0)
-    return HeUniform() if isinstance(getattr(layer, "activation", None), ONE_SIDED) else GlorotUniform()
+    return (
+        HeUniform()
+        if isinstance(getattr(layer, "activation", None), ONE_SIDED)
+        else GlorotUniform()
+    )
 
 
 def resolved(layer: Any, place: str) -> Any:
@@ -122,14 +124,27 @@ def resolved(layer: Any, place: str) -> Any:
         )
     own: Any = layer
     if isinstance(layer, LAYERS):
-        fields.check("layer", layer, own._asdict(), _OF_LAYERS)
+        try:
+            fields.check("layer", layer, own._asdict(), _OF_LAYERS)
+        except ValueError as fault:
+            raise ValueError(f"{place}: {fault}") from None
         changes = {}
         if "activation" in own._fields:
             changes["activation"] = activation(own.activation, f"activation of {place}")
         if "init" in own._fields:
             changes["init"] = initializer(own.init, place)
         return own._replace(**changes)
-    for method in ("sizes",):
-        if not hasattr(layer, method):
-            raise ValueError(f"{place}, {type(layer).__name__}, has no {method}(layer, shape).")
+    if not hasattr(layer, "sizes"):
+        raise ValueError(f"{place}, {type(layer).__name__}, has no method sizes(layer, shape).")
     return layer
+
+
+class Rates(NamedTuple):
+    """What schedules are told of a learning rate, by the names that ``resolve.schedule`` knows."""
+
+    learning_rate: Any
+    eta0: float
+    power_t: float
+    alpha: float = 0.0
+
+    _default_learning_rate = None  # ``eta0`` is always the user's

@@ -156,7 +156,9 @@ class Convolved(NamedTuple):
         patches = table_in(now.patch, 0, n_positions, n_patch)
         for i in range(x.shape[0]):
             _lay_out(at, row_in(x, i), patches)
-            _product(patches, weights, table_in(out, i * n_positions * filters, n_positions, filters))
+            _product(
+                patches, weights, table_in(out, i * n_positions * filters, n_positions, filters)
+            )
 
     @staticmethod
     def backward(layer, at, own, slopes, tape, delta, before):

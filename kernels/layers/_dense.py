@@ -171,5 +171,3 @@ class Lookup(NamedTuple):
                 first = np.int64(x[i, j]) * units
                 for k in range(units):
                     slopes.weights[first + k] += delta[i, j * units + k]
-
-

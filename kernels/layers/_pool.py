@@ -135,7 +135,9 @@ class Largest(NamedTuple):
             for p in range(at[NEW_HEIGHT]):
                 for q in range(at[NEW_WIDTH]):
                     to = (p * at[NEW_WIDTH] + q) * at[CHANNELS]
-                    _largest(at, row_in(x, i), _window(at, p, q), to, row_in(out, i), row_in(notes, i))
+                    _largest(
+                        at, row_in(x, i), _window(at, p, q), to, row_in(out, i), row_in(notes, i)
+                    )
 
     @staticmethod
     def backward(layer, at, own, slopes, tape, delta, before):

@@ -30,8 +30,8 @@ and in plain Python
 ``sizes(layer, shape)``
     ``Sizes`` for inputs of this shape, one row's; ValueError for a shape that it cannot take.
 
-Biases and the activation of a layer of units (``Sizes.units``) are not its business: they come after
-``forward`` and before ``backward``, in one pass each, whatever the layer.
+Biases and the activation of a layer of units (``Sizes.units``) are not its business: they come
+after ``forward`` and before ``backward``, in one pass each, whatever the layer.
 
 A table of integers holds where each layer's numbers lie, and tuples hold the specs and activations
 that differ: a network of another depth or width is other data for the same machine code.

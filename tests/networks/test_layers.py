@@ -40,9 +40,15 @@ NETWORKS = {
     "conv same": ([Conv2D(3, (3, 2), stride=(2, 1), padding="same"), "silu", Dense(2)], IMAGES),
     "conv stride": ([Conv2D(2, 2, stride=2), Conv2D(3, 2), Dense(2)], IMAGES),
     "conv even same": ([Conv2D(2, 4, padding="same", bias=False), Dense(2)], IMAGES),
-    "conv 1d": ([Conv1D(4, 3, activation="elu"), Conv1D(2, 2, padding="same"), Dense(2)], SEQUENCES),
+    "conv 1d": (
+        [Conv1D(4, 3, activation="elu"), Conv1D(2, 2, padding="same"), Dense(2)],
+        SEQUENCES,
+    ),
     "max pool": ([Conv2D(3, 2, activation="tanh"), MaxPool2D(2), Dense(2)], IMAGES),
-    "max pool overlapping": ([Dense(8), MaxPool2D(3, 2, "same"), Dense(2)], IMAGES),
+    "max pool overlapping": (
+        [Conv2D(2, 1), "tanh", MaxPool2D(3, 2, "same"), Dense(2)],
+        IMAGES,
+    ),
     "average pool": ([Conv2D(3, 2), AvgPool2D((2, 3), 1, "same"), Dense(2)], IMAGES),
     "average pool valid": ([Conv2D(3, 2), AvgPool2D(2), Dense(2)], IMAGES),
     "global average": ([Conv2D(3, 2), "gelu", GlobalAveragePool(), Dense(2)], IMAGES),
@@ -62,10 +68,6 @@ NETWORKS = {
     "embedding": ([Embedding(6, 3), Flatten(), Dense(4, "tanh"), Dense(2)], (3,)),
     "embedding conv": ([Embedding(6, 3), Conv1D(2, 2), Dense(2)], (4,)),
 }
-NETWORKS["max pool overlapping"] = (
-    [Conv2D(2, 1), "tanh", MaxPool2D(3, 2, "same"), Dense(2)],
-    IMAGES,
-)
 
 
 class Case:
