@@ -11,6 +11,7 @@ from fastgd._networks.assembly import Assembly
 from fastgd._parameters import resolve
 from fastgd._training.progress import Progress
 from fastgd.kernels import sgd
+from fastgd.kernels.activations import Logistic, ReLU, Tanh
 from fastgd.kernels.network import (
     NetworkMemory,
     NetworkRule,
@@ -28,6 +29,7 @@ from fastgd.kernels.transforms import Identity
 
 EVALUATED_NUMBERS = 1 << 17  # of all layers' outputs that are in cache at a time
 MOST_EVALUATED = 1 << 10
+SATURATED = 0.01
 BLAS_WARMED_FROM = 1 << 14  # weights: smaller products do not show whether BLAS is cold
 
 
@@ -51,6 +53,7 @@ class NetworkEngine:
         self.layout = Layout(slice(0, n_weights), slice(n_weights, n_trained))
         plain = isinstance(rule.transform, Identity)
         self.clips = not plain and not isinstance(rule.transform.clip, Identity)
+        self._seen: NDArray[Any] | None = None
         self._feeds_back = not plain and getattr(rule.transform.quantize, "feeds_back", False)
 
     def allocate(self, progress: Progress, source: Source, batch_size: int) -> None:
@@ -123,6 +126,7 @@ class NetworkEngine:
         rule = self._rule._replace(l2=0.0, transform=Identity())
         network = self._network._replace(is_training=False)
         loss, gathered = 0.0, np.zeros(assembly.n_params)
+        figures: dict[str, float] = {}
         for block in source.blocks():
             for start in range(0, block.n_visited, size):
                 part = block.part(start, min(start + size, block.n_visited))
@@ -130,12 +134,41 @@ class NetworkEngine:
                 sums = network_gradient(part.rows, _samples(part), rule, plan, network, memory)
                 loss += sums[0]
                 gathered[: assembly.n_trained] += part.n_visited * memory.gradient
+                if not figures:  # of some rows: those that come first
+                    figures = self._shares(memory.scratch, part.n_visited)
         weights = params[self.layout.penalised].astype(np.float64)
         strength = float(self._asked.l2) / (source.n_rows * source.unit)
         gathered /= source.n_rows
         gathered[self.layout.penalised] += strength * weights
         penalty = 0.5 * strength * float(weights @ weights)
-        return Evaluation(loss / source.unit / source.n_rows, penalty, gathered)
+        figures.update(self._norms(params, gathered))
+        return Evaluation(loss / source.unit / source.n_rows, penalty, gathered, figures)
+
+    def _shares(self, space: Scratch, n_rows: int) -> dict[str, float]:
+        """Return which shares of each layer's units are dead or saturated, of rows in scratch."""
+        assembly, figures = self._assembly, {}
+        for number in assembly.layers_with_weights:
+            out = assembly.outputs_of(space.values, space.capacity, number, n_rows)
+            figures.update(shares_of_units(assembly.activation_of(number), out, number))
+        return figures
+
+    def _norms(self, params: NDArray[Any], gradient: NDArray[Any]) -> dict[str, float]:
+        """Return the norms of each layer's weights and of their gradient.
+
+        ``update_ratio`` is how far the weights moved since the last look, by their norm.
+        """
+        figures: dict[str, float] = {}
+        before, self._seen = self._seen, params.copy()
+        for number in self._assembly.layers_with_weights:
+            weights = self._assembly.weights_of(params, number)
+            norm = float(np.linalg.norm(weights))
+            slope = self._assembly.weights_of(gradient, number)
+            figures[f"gradient_norm/{number}"] = float(np.linalg.norm(slope))
+            figures[f"weight_norm/{number}"] = norm
+            if before is not None:
+                moved = np.linalg.norm(weights - self._assembly.weights_of(before, number))
+                figures[f"update_ratio/{number}"] = float(moved) / max(norm, 1e-300)
+        return figures
 
     def parameters(self) -> NDArray[Any]:
         """Return the parameters in host memory, a copy."""
@@ -212,6 +245,21 @@ def outputs(assembly: Assembly, params: NDArray[Any], rows: Dense | CSR, n: int)
     space = scratch(assembly, size, dtype, is_sparse=rows.is_sparse)
     network_outputs(rows, assembly.network(dtype, is_training=False), params, space, out)
     return out
+
+
+def shares_of_units(activation: Any, out: NDArray[Any], number: int) -> dict[str, float]:
+    """Return which share of a layer's units is dead, and which share of outputs is saturated.
+
+    A unit is dead where it puts out 0 for every row; an output is saturated where it lies within
+    1 % of the end of the activation's range.
+    """
+    if isinstance(activation, ReLU):
+        return {f"dead/{number}": float(np.mean(~out.any(axis=0)))}
+    if isinstance(activation, Logistic | Tanh):
+        low, high = (0.0, 1.0) if isinstance(activation, Logistic) else (-1.0, 1.0)
+        edge = SATURATED * (high - low)
+        return {f"saturated/{number}": float(np.mean((out < low + edge) | (out > high - edge)))}
+    return {}
 
 
 def _samples(block: Block) -> MultiSamples:

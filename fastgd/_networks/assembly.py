@@ -39,9 +39,11 @@ from fastgd.kernels.layers import (
     UNITS,
     VALUES,
     WEIGHTS,
+    BatchNorm,
     Copied,
     Embedding,
     Flatten,
+    LayerNorm,
     Residual,
     Sizes,
     flat_size,
@@ -199,6 +201,36 @@ class Assembly:
     def layers_with_weights(self) -> list[int]:
         """Numbers of the layers that have weights."""
         return [number for number, one in enumerate(self.placed) if one.sizes.weights]
+
+    def activation_of(self, number: int) -> Any:
+        """Return the activation that follows a layer, in it or in a row of its own; None if none.
+
+        What stands between the two (normalisation) does not matter for what units put out.
+        """
+        found = self.table[self._activated(number), ACTIVATION]
+        return None if found == NONE else self.activations[found]
+
+    def outputs_of(
+        self, values: NDArray[Any], capacity: int, number: int, n_rows: int
+    ) -> NDArray[Any]:
+        """Return what a layer's units put out, (rows, units): a view of flat ``values``."""
+        row = self.table[self._activated(number)]
+        first, size = row[VALUES] * capacity, n_rows * row[N_OUT]
+        units = self.placed[number].sizes.units or int(row[N_OUT])
+        return values[first : first + size].reshape(-1, units)
+
+    def _activated(self, number: int) -> int:
+        """Return where the outputs of a layer's units are: where its activation is."""
+        own = self.table[number, ACTIVATION]
+        if own == NONE or type(self.activations[own]) is not Identity:
+            return number
+        for later in range(number + 1, len(self.placed)):
+            layer = self.placed[later].layer
+            if isinstance(layer, Copied) and layer.activation is not None:
+                return later
+            if not isinstance(layer, (BatchNorm, LayerNorm)):
+                break
+        return number
 
     def summary(self) -> str:
         """Return the table of layers, shapes and parameters as text."""
