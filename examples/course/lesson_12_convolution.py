@@ -82,7 +82,8 @@ plt.show()
 # -------------------------------------
 #
 # A deep stack of convolutions whose first weights are too large, and a rate that is too high for
-# them. Without clipping training overflows; with ``clip_norm=1`` no step is longer than the rate.
+# them. Without clipping the first steps throw the network to where it predicts one class; with
+# ``clip_norm=1`` no step is longer than the rate.
 
 from fastgd.initializers import Normal
 

@@ -1,6 +1,6 @@
 """From what a user writes of a layer to what is meant: "relu" -> ReLU()."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastgd._parameters import fields
 from fastgd.initializers import INITIALIZERS, GlorotUniform, HeUniform, Normal
@@ -71,8 +71,9 @@ def activation(word: Any, place: str) -> Any:
             f"{place} must be one of {sorted(ACTIVATIONS)} or an object of fastgd.activations, "
             f"got {word!r}."
         )
-    fields.check("activation", word, word._asdict(), _OF_ACTIVATIONS)
-    return word
+    own: Any = word
+    fields.check("activation", own, own._asdict(), _OF_ACTIVATIONS)
+    return own
 
 
 def initializer(word: Any, place: str) -> Any:
@@ -139,12 +140,11 @@ def resolved(layer: Any, place: str) -> Any:
     return layer
 
 
-class Rates(NamedTuple):
+class Rates:
     """What schedules are told of a learning rate, by the names that ``resolve.schedule`` knows."""
 
-    learning_rate: Any
-    eta0: float
-    power_t: float
-    alpha: float = 0.0
-
     _default_learning_rate = None  # ``eta0`` is always the user's
+    alpha = 0.0
+
+    def __init__(self, learning_rate: Any, eta0: float, power_t: float) -> None:
+        self.learning_rate, self.eta0, self.power_t = learning_rate, eta0, power_t

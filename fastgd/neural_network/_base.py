@@ -254,7 +254,8 @@ class BaseNetwork(CallbackSupport, CheckedOnce, ABC):
 
     def _settings(self, n_visited: int, max_iter: int, tol: float | None, rule: Any) -> Settings:
         """Return how to train on this many rows."""
-        size = {"auto": AUTO_BATCH, "full": n_visited}.get(self.batch_size, self.batch_size)
+        named: dict[Any, int] = {"auto": AUTO_BATCH, "full": n_visited}
+        size = named.get(self.batch_size) or self.batch_size
         batch_size = int(min(size, n_visited))
         steps = -(-n_visited // batch_size)
         rates = Rates(self.learning_rate, self.learning_rate_init, self.power_t)

@@ -103,7 +103,7 @@ class GradientFlowDisplay:
         """
         self.ax_ = axes_or_new(ax, "GradientFlowDisplay")
         self.figure_ = self.ax_.figure
-        self.lines_ = []
+        self.lines_: list[Any] = []
         for number, values in sorted(self.curves.items()):
             epochs, style = np.arange(1, len(values) + 1), style_of(len(self.lines_))
             self.lines_ += self.ax_.plot(epochs, values, label=f"layer {number}", **style)
