@@ -22,6 +22,7 @@ from fastgd._solvers._requirements import Requires, check, lacking
 from fastgd._solvers._saga import saga
 from fastgd._solvers._sdca import mean_q, sdca
 from fastgd._solvers._stored import as_stored, roundings_of
+from fastgd._solvers._small_interior import interior_at_once
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._solvers._units import in_units
 from fastgd._solvers._wide import in_basis, is_reducible
@@ -116,7 +117,9 @@ def _of_few_columns(solver: str, task: Task, effort: Effort, start: Any) -> Answ
     """Solve a small, well-conditioned task by matrices at once; None for any other."""
     if solver not in ("auto", "gd"):
         return None
-    found = directly(task, effort) or newton(task, effort, _start_for("gd", task, start))
+    start = _start_for("gd", task, start)
+    found = directly(task, effort) or newton(task, effort, start)
+    found = found or interior_at_once(task, effort, start)
     return None if found is None else Answer(found, "gd")
 
 
