@@ -37,12 +37,12 @@ class Joint(NamedTuple):
     rounding: float
 
     @staticmethod
-    def add_losses(joint, place):
+    def add_losses(columns, place):
         """Return the losses and the scale; add their gradient, write t_i and the curvatures.
 
         No scale is zero or less: there the sum is inf.
         """
-        z, u, gradient, epsilon = joint.z, place.u, place.gradient, joint.epsilon
+        z, u, gradient, epsilon = columns.z, place.u, place.gradient, columns.epsilon
         last = u.shape[0] - 1
         scale = u[last]
         if not scale > 0.0:
@@ -53,7 +53,7 @@ class Joint(NamedTuple):
             raw = 0.0
             for j in range(last):
                 raw += z[i, j] * u[j]
-            s, t = joint.weight[i], (joint.y[i] - raw) / scale
+            s, t = columns.weight[i], (columns.y[i] - raw) / scale
             c = min(max(t, -epsilon), epsilon)
             total += s * scale * c * (2.0 * t - c)
             slope = -2.0 * s * c
@@ -65,6 +65,6 @@ class Joint(NamedTuple):
         return total
 
     @staticmethod
-    def add_hessian(joint, place):
+    def add_hessian(columns, place):
         """Add sum_i 2 s_i / sigma (z_i, t_i) (z_i, t_i)' to the lower triangle."""
-        add_products(joint.z, place.curvature, place.hessian)
+        add_products(columns.z, place.curvature, place.hessian)
