@@ -369,6 +369,8 @@ def _at_once(joint: _Joint, effort: Effort, u: Floats, scale: float) -> tuple[_F
     is_stopped = False
     if effort.max_iter > 0 and size <= MOST_PARAMETERS and n * size * size <= 2 * MOST_PRODUCTS:
         columns = _columns(joint)
+        if not np.any(u[:-1]):
+            u, scale = _least_squares(columns, u, scale)
         place = place_at(np.append(u, scale), (n,))
         take, most = partial(newton_passes, columns, place), min(effort.max_iter, INNER_PASSES)
         model = partial(_model_of, problem, place.u)
@@ -390,7 +392,20 @@ def _columns(joint: _Joint) -> Joint:
     ridge = np.append(joint.doubled.ridge, 0.0)
     ridge[:d] += problem.frame.shrink == 0.0
     ridge[d] += not problem.fit_intercept
-    return Joint(z, problem.y.copy(), problem.weight.copy(), joint.epsilon, ridge, 0.0, EPSILON**2)
+    own = problem.y.copy(), problem.weight.copy()  # kernels tell apart what is frozen
+    return Joint(z, *own, joint.epsilon, ridge, 0.0, EPSILON * problem.terms)
+
+
+def _least_squares(columns: Joint, u: Floats, scale: float) -> tuple[Floats, float]:
+    """Return the coefficients of least squares and their scale, if rows outnumber them."""
+    z, (n, size) = columns.z[:, :-1], columns.z[:, :-1].shape
+    if n <= size:
+        return u, scale
+    scaled = z.T * columns.weight
+    matrix, ridge = scaled @ z, 0.5 * scale * columns.ridge[:-1]
+    matrix[np.diag_indices(size)] += np.maximum(ridge, 1e-6 * np.diagonal(matrix))
+    u = np.linalg.solve(matrix, scaled @ columns.y)
+    return u, max(float(np.sqrt(columns.weight @ (columns.y - z @ u) ** 2)), 1e-3 * scale)
 
 
 def _model_of(problem: Problem, u: Floats) -> Model:
