@@ -217,8 +217,8 @@ def add_hessian(columns, place):
 
 
 @kernel()
-def newton_steps(columns, place, told, pause):
-    """Minimise to the rounding of u, by Newton's steps with the curvatures at each point.
+def newton_steps(columns, place, told, pause, accuracy):
+    """Minimise by Newton's steps with the curvatures at each point, to the rounding of u at best.
 
     Steps are shortened where they would overshoot. The last ones, which only add digits, keep the
     Hessian while they shorten quickly. A call with the place that was returned goes on as if there
@@ -231,6 +231,7 @@ def newton_steps(columns, place, told, pause):
     told : (most, 2), float64, written: objective and estimated suboptimality after each pass;
         there are ``most`` at most, that to the first point and the last steps not counted
     pause : int, passes from which on no further step begins
+    accuracy : float, relative, of the objective: above ``FINISHED``, it is left at that
 
     Returns
     -------
@@ -280,11 +281,11 @@ def newton_steps(columns, place, told, pause):
             told[n_told, 0], told[n_told, 1] = objective, left
             n_told += 1
         rounding = EPSILON * objective + columns.rounding
-        if n_last == 0 and left > max(FINISHED * objective, rounding):
+        if n_last == 0 and left > max(accuracy * objective, rounding):
             if passes >= min(pause, most):
                 return USED_UP, passes, objective, left
         else:
-            if n_last >= LAST_STEPS or not length < 0.5 * last or length == 0.0:
+            if accuracy > FINISHED or n_last >= LAST_STEPS or not length < 0.5 * last or length == 0.0:
                 return ARRIVED, passes, objective, left
             n_last, last, is_known = n_last + 1, length, True
         for j in range(u.shape[0]):

@@ -12,6 +12,7 @@ import numpy as np
 from fastgd._solvers import _gd, _piecewise, _saga, _sdca
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64, largest_matrix
 from fastgd._solvers._direct import directly
+from fastgd._solvers._direct_rows import in_rows
 from fastgd._solvers._exact import exact
 from fastgd._solvers._gd import gd
 from fastgd._solvers._least_norm import least_norm
@@ -118,8 +119,8 @@ def _of_few_columns(solver: str, task: Task, effort: Effort, start: Any) -> Answ
     if solver not in ("auto", "gd"):
         return None
     start = _start_for("gd", task, start)
-    found = directly(task, effort) or newton(task, effort, start)
-    found = found or interior_at_once(task, effort, start)
+    found = directly(task, effort) or in_rows(task, effort)
+    found = found or newton(task, effort, start) or interior_at_once(task, effort, start)
     return None if found is None else Answer(found, "gd")
 
 

@@ -63,7 +63,7 @@ from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._solvers._units import units_of
 from fastgd.kernels.huber import Joint
 from fastgd.kernels.losses import EpsilonInsensitive, Huber
-from fastgd.kernels.newton import EPSILON, FAILED
+from fastgd.kernels.newton import EPSILON, FAILED, FINISHED
 from fastgd.kernels.objective import predict_raw
 
 NORMAL = 0.6745  # the median of |z|, z standard normal
@@ -372,7 +372,7 @@ def _at_once(joint: _Joint, effort: Effort, u: Floats, scale: float) -> tuple[_F
         if not np.any(u[:-1]):
             u, scale = _least_squares(columns, u, scale)
         place = place_at(np.append(u, scale), (n,))
-        take, most = partial(newton_passes, columns, place), min(effort.max_iter, INNER_PASSES)
+        take, most = partial(newton_passes, columns, place, FINISHED), min(effort.max_iter, INNER_PASSES)
         model = partial(_model_of, problem, place.u)
         last, history, is_stopped = descended(take, most, effort.observer, model)
         if last.status != FAILED and place.u[-1] > joint.least:
