@@ -32,6 +32,7 @@ from fastgd.kernels.newton import (
     Place,
     newton_steps,
 )
+from fastgd.kernels.rows import Dense
 
 Floats = NDArray[np.float64]
 
@@ -116,16 +117,17 @@ def _is_smooth(loss: Any) -> bool:
 def standardised(task: Task) -> Standard | None:
     """Return the task in standardised columns; None where float64 would lose too much by it."""
     n, d = task.y.shape[0], task.n_features
-    x, weight = as_dense(task.rows, n, d), np.full(n, 1.0 / n)
+    weight = np.full(n, 1.0 / n)
     if task.weight is not None:
         weight = np.asarray(task.weight, np.float64)
         weight = weight / weight.sum()
     z, mean = np.ones((n, d + task.fit_intercept)), np.zeros(d)
     inner = z[:, :d]
+    inner[:] = task.rows.values if isinstance(task.rows, Dense) else as_dense(task.rows, n, d)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not plain
         if task.fit_intercept:
-            mean = weight @ x
-        np.subtract(x, mean, out=inner)
+            mean = weight @ inner
+            inner -= mean
         square = weight @ (inner * inner)
         if not are_plain(inner, mean, square) or not _has_plain_targets(task, weight):
             return None
