@@ -134,7 +134,7 @@ class Implicit:
             raw = pull if more == 0.0 else pull + more * raw
             raw *= weight[at, None]
             out[:-1] += x.T @ raw
-            out[-1] += raw.sum(axis=0)
+            out[-1] += np.einsum("ik->k", raw)  # several times as fast as a sum over rows
 
     def solve(self, gradient: Floats) -> Floats:
         """Return H^-1 gradient to within ``left_out`` of the model's decrease."""
