@@ -285,7 +285,12 @@ def newton_steps(columns, place, told, pause, accuracy):
             if passes >= min(pause, most):
                 return USED_UP, passes, objective, left
         else:
-            if accuracy > FINISHED or n_last >= LAST_STEPS or not length < 0.5 * last or length == 0.0:
+            if (
+                accuracy > FINISHED
+                or n_last >= LAST_STEPS
+                or not length < 0.5 * last
+                or length == 0.0
+            ):
                 return ARRIVED, passes, objective, left
             n_last, last, is_known = n_last + 1, length, True
         for j in range(u.shape[0]):

@@ -22,8 +22,8 @@ from fastgd._solvers._problem import is_deviance, is_exact
 from fastgd._solvers._requirements import Requires, check, lacking
 from fastgd._solvers._saga import saga
 from fastgd._solvers._sdca import mean_q, sdca
-from fastgd._solvers._stored import as_stored, roundings_of
 from fastgd._solvers._small_interior import interior_at_once
+from fastgd._solvers._stored import as_stored, roundings_of
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._solvers._units import in_units
 from fastgd._solvers._wide import in_basis, is_reducible

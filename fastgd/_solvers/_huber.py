@@ -372,12 +372,14 @@ def _at_once(joint: _Joint, effort: Effort, u: Floats, scale: float) -> tuple[_F
         if not np.any(u[:-1]):
             u, scale = _least_squares(columns, u, scale)
         place = place_at(np.append(u, scale), (n,))
-        take, most = partial(newton_passes, columns, place, FINISHED), min(effort.max_iter, INNER_PASSES)
-        model = partial(_model_of, problem, place.u)
-        last, history, is_stopped = descended(take, most, effort.observer, model)
+        take, model = partial(newton_passes, columns, place, FINISHED), partial(_model_of, problem)
+        most = min(effort.max_iter, INNER_PASSES)
+        descent = descended(take, most, effort.observer, partial(model, place.u))
+        last, history, is_stopped = descent
         if last.status != FAILED and place.u[-1] > joint.least:
             n_iter, u, scale = len(history["objective"]), place.u[:-1].copy(), float(place.u[-1])
-            found = _Fitted(u, scale, np.inf, np.inf, n_iter, *history.values(), last.left)
+            told = history["objective"], history["suboptimality"]
+            found = _Fitted(u, scale, np.inf, np.inf, n_iter, *told)
     residual = problem.y - predictions(problem, u)
     return _better(found, joint, u, residual, scale, None), is_stopped
 

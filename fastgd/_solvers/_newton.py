@@ -208,7 +208,10 @@ def newton_passes(
 
 
 def descended(
-    take: Callable[[int, int, int], Taken], most: int, observer: Observer, model: Callable[[], Model]
+    take: Callable[[int, int, int], Taken],
+    most: int,
+    observer: Observer,
+    model: Callable[[], Model],
 ) -> Descent:
     """Call a kernel until it has arrived or failed, one pass at a time where somebody watches.
 

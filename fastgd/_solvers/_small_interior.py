@@ -14,7 +14,6 @@ from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._dual_points import EPSILON, SURELY, kinks_of
 from fastgd._solvers._gd import SMALL_IS_FINISHED_TO
 from fastgd._solvers._newton import (
-    Descent,
     Floats,
     Standard,
     Taken,
@@ -27,14 +26,11 @@ from fastgd._solvers._newton import (
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd.kernels import losses
 from fastgd.kernels.interior import (
-    ARRIVED,
-    FAILED,
+    BEST,
     GAP,
     OBJECTIVE,
-    STALLED,
     USED_UP,
     Boxes,
-    Path,
     interior_steps,
     path_from,
 )
@@ -65,12 +61,12 @@ def _solved(task: Task, effort: Effort, standard: Standard, start: Any) -> Solut
         status, n_passes = interior_steps(boxes, path, told, tol)
         return Taken(status, told[:n_passes])
 
-    best = path.params[1]
+    best = path.params[BEST]
     descent = descended(take, most, effort.observer, partial(model_of, task, standard, best))
     objective, gap = float(path.known[OBJECTIVE]), float(path.known[GAP])
     is_enough = gap <= effort.tol * objective
-    is_cut = descent.is_stopped or effort.max_iter <= MOST_PASSES and descent.last.status == USED_UP
-    if not np.isfinite(objective) or not (is_enough or is_cut):
+    is_used_up = descent.last.status == USED_UP and effort.max_iter <= MOST_PASSES
+    if not np.isfinite(objective) or not (is_enough or is_used_up or descent.is_stopped):
         return None
     coef, intercept, _ = model_of(task, standard, best)
     proven = min(gap + _rounding(boxes, standard, best) * is_regression, objective)
