@@ -33,7 +33,7 @@ Floats = np.ndarray
 MOST_ROWS, MOST_ENTRIES = 500, 10_000_000  # the products cost a pass for each 20 rows
 SINGLE = 1e-18, 1e18  # what may be squared in float32
 ROUNDS, SHRUNK = 10, 0.25  # of refinement, and what each has to leave of the residuals at most
-FINISHED, SHARE = 1e-15, 0.1  # of the objective, and of ``tol``
+SHARE = 0.1  # of ``tol``
 ROUNDING = 16.0 * EPSILON  # of residuals, relative to the targets
 
 
@@ -55,12 +55,15 @@ class Rows(NamedTuple):
 
 
 def in_rows(task: Task, effort: Effort) -> Solution | None:
-    """Solve a ridge regression of few dense rows; None where descent should."""
+    """Solve a ridge regression of few dense rows; None where descent should.
+
+    Small ones have all their digits by ``_exact``.
+    """
     n, d = task.y.shape[0], task.n_features
     is_ridge = isinstance(task.loss, losses.SquaredError) and task.l1 == 0.0 and task.l2 > 0.0
     if not (is_ridge and isinstance(task.rows, Dense)) or task.positive or effort.max_iter < 1:
         return None
-    if not n < d or n > MOST_ROWS or n * d > MOST_ENTRIES:
+    if not n < d or n > MOST_ROWS or not FINISHED_IN_FLOAT64 < n * d <= MOST_ENTRIES:
         return None
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
         rows = _centered(task)
@@ -122,8 +125,6 @@ def _refined(
 ) -> Solution | None:
     """Refine with the rows' residuals, and say how good that is; None if not as asked."""
     z, t, mass = rows.z, rows.t, rows.mass
-    is_small = z.size <= FINISHED_IN_FLOAT64
-    share = FINISHED if is_small else SHARE * effort.tol
     a, rest, last, left, objective = np.zeros(t.shape[0]), t, np.inf, np.inf, np.nan
     for number in range(ROUNDS):
         tried = a + solve(rest)
@@ -136,7 +137,7 @@ def _refined(
         a, last, kept = tried, now, (coef, residual)
         objective = 0.5 * float(residual @ residual) / mass + 0.5 * task.l2 * float(coef @ coef)
         left = 0.5 * (now + ROUNDING**2 * float(t @ t)) / mass + ALLOWANCE * objective
-        if number > 0 and left <= max(share, 2.0 * ALLOWANCE) * objective:
+        if number > 0 and left <= max(SHARE * effort.tol, 2.0 * ALLOWANCE) * objective:
             break
     else:
         return None
