@@ -12,6 +12,7 @@ import numpy as np
 from fastgd._solvers import _gd, _piecewise, _saga, _sdca
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64, largest_matrix
 from fastgd._solvers._direct import directly
+from fastgd._solvers._direct_rows import in_rows
 from fastgd._solvers._exact import exact
 from fastgd._solvers._gd import gd
 from fastgd._solvers._least_norm import least_norm
@@ -21,6 +22,7 @@ from fastgd._solvers._problem import is_deviance, is_exact
 from fastgd._solvers._requirements import Requires, check, lacking
 from fastgd._solvers._saga import saga
 from fastgd._solvers._sdca import mean_q, sdca
+from fastgd._solvers._small_interior import interior_at_once
 from fastgd._solvers._stored import as_stored, roundings_of
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._solvers._units import in_units
@@ -116,7 +118,9 @@ def _of_few_columns(solver: str, task: Task, effort: Effort, start: Any) -> Answ
     """Solve a small, well-conditioned task by matrices at once; None for any other."""
     if solver not in ("auto", "gd"):
         return None
-    found = directly(task, effort) or newton(task, effort, _start_for("gd", task, start))
+    start = _start_for("gd", task, start)
+    found = directly(task, effort) or in_rows(task, effort)
+    found = found or newton(task, effort, start) or interior_at_once(task, effort, start)
     return None if found is None else Answer(found, "gd")
 
 
