@@ -22,7 +22,6 @@ from fastgd._solvers._problem import is_deviance, is_exact
 from fastgd._solvers._requirements import Requires, check, lacking
 from fastgd._solvers._saga import saga
 from fastgd._solvers._sdca import mean_q, sdca
-from fastgd._solvers._small_interior import interior_at_once
 from fastgd._solvers._stored import as_stored, roundings_of
 from fastgd._solvers._task import Effort, Solution, State, Task
 from fastgd._solvers._units import in_units
@@ -119,8 +118,7 @@ def _of_few_columns(solver: str, task: Task, effort: Effort, start: Any) -> Answ
     if solver not in ("auto", "gd"):
         return None
     start = _start_for("gd", task, start)
-    found = directly(task, effort) or in_rows(task, effort)
-    found = found or newton(task, effort, start) or interior_at_once(task, effort, start)
+    found = directly(task, effort) or in_rows(task, effort) or newton(task, effort, start)
     return None if found is None else Answer(found, "gd")
 
 
