@@ -118,7 +118,7 @@ class _Joint(NamedTuple):
         if problem.l2 > 0.0:
             best = self._gap_of(u, residual, scale, dual, is_stationary=False)
         if not best <= INNER_SHARE * scale:  # beside a tiny l2 rounding proves nothing
-            other, off = projected(problem, self.covariance(), u, dual)
+            other, off = projected(problem, self.covariance, u, dual)
             gap = self._gap_of(u, residual, scale, other, is_stationary=True)
             best = min(best, gap + 2.0 * off * float(s @ np.abs(residual)))
         return best
@@ -137,7 +137,7 @@ class _Joint(NamedTuple):
         missed = float(s @ ((c - 0.5 * rho) ** 2 + (2.0 * e * np.sign(t) - rho) * (t - c)))
         gap = scale * (missed + max(1.0 - (share * length) ** 2, 0.0))
         if problem.l2 == 0.0 or is_stationary:
-            return gap + shared_gap(problem, u, share)
+            return gap + shared_gap(problem, u, share, dual)
         return gap + penalty_gap(problem, u, products_with(problem, share * dual)[:-1])
 
 

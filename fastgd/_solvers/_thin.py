@@ -55,6 +55,43 @@ def with_root(problem: Problem, metric: Any, curvature: Floats) -> Any:
     return metric._replace(factor=np.asfortranarray(factor))
 
 
+class RowsBasis:
+    """An orthogonal basis of the standardised columns, for points at which gradients vanish."""
+
+    def __init__(self, problem: Problem) -> None:
+        n, d = problem.shape
+        self._n = n
+        self._used = np.flatnonzero(problem.weight > 0.0)
+        self._root = np.sqrt(problem.weight[self._used])
+        free = np.append(problem.frame.shrink > 0.0, problem.fit_intercept)
+        self._columns = np.flatnonzero(free)
+        self.is_known = n * d <= FINISHED_IN_FLOAT64 and self._used.size >= self._columns.size
+        if not self.is_known:
+            return
+        z = self._root[:, None] * standardised(problem)[np.ix_(self._used, self._columns)]
+        with np.errstate(invalid="ignore"):
+            self._q, self._r, self._order = sl.qr(z, mode="economic", pivoting=True)
+        least = float(np.min(np.abs(np.diagonal(self._r)), initial=np.inf))
+        self.is_known = bool(least > CLEAR * NOISE * EPSILON)
+
+    def change(self, pull: Floats) -> Floats:
+        """Return the least r in the metric of the weights with Z'r = -pull."""
+        part = sl.solve_triangular(self._r, -pull[self._columns][self._order], trans="T")
+        return self._spread(self._q @ part)
+
+    def without(self, dual: Floats) -> Floats:
+        """Return what is left of a point beside the basis: Z'r = 0."""
+        flat = dual[self._used] / self._root
+        for _ in range(2):  # the second time takes away what the first one's rounding left
+            flat = flat - self._q @ (self._q.T @ flat)
+        return self._spread(flat)
+
+    def _spread(self, flat: Floats) -> Floats:
+        whole = np.zeros(self._n)
+        whole[self._used] = self._root * flat
+        return whole
+
+
 def standardised(problem: Problem) -> Floats:
     """Return the standardised rows as a matrix, with the intercept's column of ones last."""
     rows, (n, d) = problem.rows, problem.shape
