@@ -155,8 +155,8 @@ def _of_optimum(
     best = best_of(case, pose, models)
     null = value(case, pose, _zero(models["ours"])).objective
     eps = np.finfo(np.float64).eps
-    # of what is summed; and where that is next to nothing, of residuals that are 64 ulp of targets
-    noise = 64 * eps * summed(case, pose, best.params) + (64 * eps) ** 2 * np.abs(null)
+    # of what is summed; and where that is next to nothing, of residuals that are 256 ulp of targets
+    noise = 64 * eps * summed(case, pose, best.params) + (256 * eps) ** 2 * np.abs(null)
     found: list[Finding] = []
     reached = {}
     for name, fitted in (("ours", first), ("other layout", second)):
