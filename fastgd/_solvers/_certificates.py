@@ -43,6 +43,7 @@ BALANCED, ACCEPTED = (
     1e-9,
 )  # sum_i s_i r_i, relative to sum_i s_i |r_i|: what is left is counted
 SMALL_SLOPE = 1e-3
+UNSEEN = 1e-10  # of the slopes: more than that is never taken for rounding
 ALLOWANCE = 8 * float(np.finfo(np.float64).eps)  # relative: the rounding of both objectives
 
 
@@ -235,18 +236,42 @@ def penalty_terms(w: Floats, g: Floats, l1: float, l2: float, positive: bool = F
 
 
 def _gap_in_box(problem: Problem, point: Point) -> float:
-    """Return the gap of the dual point scaled into |G_j| <= l1, where l2 = 0."""
+    """Return the gap of the dual point scaled into |G_j| <= l1, where l2 = 0.
+
+    A column's slope is not known better than to rounding, which beside the threshold of a column of
+    large numbers may be much: it is no reason to scale, and counts as far as the coefficient goes.
+    """
     w, g = _raw_parts(problem, point)
-    largest = float(np.max(-g if problem.positive else np.abs(g), initial=0.0))
+    noise = (
+        rounding_of_slopes(problem, point)[problem.frame.shrink > 0.0].T * np.ones(g.T.shape)
+    ).T
+    with np.errstate(over="ignore"):
+        size = np.maximum((-g if problem.positive else np.abs(g)) - noise, 0.0)
+    largest = float(np.max(size, initial=0.0))
     share = min(1.0, problem.l1 / largest) if largest > 0.0 else 1.0
     scaled = share * g
     if problem.positive:
-        terms = (problem.l1 + scaled) * w
+        terms = np.maximum(problem.l1 + scaled, 0.0) * w
     else:
-        inside, side = np.abs(scaled), -np.sign(scaled)
+        inside, side = np.minimum(np.abs(scaled), problem.l1), -np.sign(scaled)
         terms = (problem.l1 - inside) * np.abs(w) + inside * (np.abs(w) - side * w)
-    gap = float(np.sum(np.maximum(terms, 0.0)))
+    terms = np.maximum(terms, 0.0) + np.minimum(noise, problem.l1) * np.abs(w)
+    gap = float(np.sum(terms))
     return gap if share == 1.0 else gap + _loss_gap(problem, point, share)
+
+
+def rounding_of_slopes(problem: Problem, point: Point) -> Floats:
+    """Return what rounding may add to sum_i s_i r_i x_ij of raw columns, (n_features,).
+
+    It is that of the sum, and that of r, whose raw predictions are sums over columns.
+    """
+    shrink = problem.frame.shrink
+    offset = 1.0 + np.abs(problem.frame.center) * shrink
+    slopes = _size_of_slopes(problem, point)
+    raw = float(np.max(offset @ np.abs(point.u[:-1]), initial=0.0))
+    size = offset * min(ALLOWANCE * (slopes + raw), UNSEEN * slopes)
+    with np.errstate(over="ignore"):
+        return np.divide(size, shrink, out=np.zeros_like(shrink), where=shrink > 0.0)
 
 
 def _loss_gap(problem: Problem, point: Point, share: float) -> float:
