@@ -69,6 +69,7 @@ MOST_SHRUNK = 0.01  # of a scale, in a round: the secant of few points may point
 STEEPEST = 0.99  # of secants: towards a scale of zero, rounds would creep at such a rate
 PATIENCE, SATISFIED = 3, 2  # rounds that gained nothing; fewer if what is proven is enough
 INNER_PASSES = 50
+SETTLED, CONTRACTED = 1e-6, 0.3  # of a scale, and of its last moves
 
 
 class HuberStart(NamedTuple):
@@ -329,6 +330,7 @@ def _fit(joint: _Joint, effort: Effort, start: HuberStart | None) -> _Fitted:
         near = np.minimum(np.abs(residual) / scale, joint.epsilon)
         slope = 1.0 - float(problem.weight @ near**2)  # dF/dsigma
         estimate = abs(slope * (wanted - scale)) + 2.0 * max(outcome.left, 0.0) / scale
+        estimate = estimate if _has_settled(tried, scale, wanted) else np.inf
         found = found._replace(n_iter=n_iter, estimate=estimate)
         found.objectives.extend([found.objective] * passes)
         found.gaps.extend([found.gap] * passes)
@@ -398,6 +400,13 @@ def _best_scale(residual: Floats, weight: Floats, epsilon: float, near: float) -
     if high >= LARGEST_LOG:
         return float(np.exp(LARGEST_LOG))
     return float(np.exp(brentq(excess, low, high, xtol=SCALE_TOL) if high > low else low))
+
+
+def _has_settled(tried: list[tuple[float, float]], scale: float, wanted: float) -> bool:
+    """Tell whether rounds approach a scale quickly: where they creep, a round says nothing."""
+    moved = abs(wanted - scale)
+    before = [abs(there - here) for here, there in tried[-2:]]
+    return moved <= SETTLED * scale or (len(before) == 2 and moved <= CONTRACTED * min(before))
 
 
 def _secant(tried: list[tuple[float, float]]) -> float:
