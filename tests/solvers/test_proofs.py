@@ -137,6 +137,38 @@ def test_no_dual_point_proves_no_penalty(rng):
         assert tight.objective_ <= lowest + 4e-15 * size
 
 
+@pytest.mark.parametrize("tol", [1e-1, 1e-2, 1e-3])
+def test_many_nearly_separable_classes_end_within_tol(tol):
+    """Newton's decrement was 0.38 of the suboptimality where curvatures fell by a half."""
+    X, y = load_digits(return_X_y=True)
+    lowest = fastgd.LogisticRegression(tol=1e-8).fit(X, y).objective_
+    model, has_warned = fitted(fastgd.LogisticRegression(tol=tol), X, y)
+    assert not has_warned
+    assert model.objective_ <= lowest * (1.0 + tol)
+
+
+def test_a_lasso_of_wild_scales_is_proven(rng):
+    """A slope's rounding is much of the threshold of a column of large numbers."""
+    X = rng.normal(size=(80, 240)) + 0.5 * rng.normal(size=(80, 1))
+    X *= rng.permutation(np.geomspace(1e-15, 5e9, 240))
+    y = 10.0 + X[:, :20] @ (rng.normal(size=20) / X[:, :20].std(axis=0)) + rng.normal(size=80)
+    for dtype in (np.float64, np.float32):
+        model, has_warned = fitted(fastgd.Lasso(alpha=0.1, tol=1e-6), X.astype(dtype), y)
+        assert not has_warned
+        assert model.gap_ <= 1e-6 * model.objective_
+
+
+def test_huber_that_creeps_says_so(rng):
+    """More columns than rows, and a scale that falls by a twentieth each round."""
+    X = rng.normal(size=(60, 180)) * rng.permutation(np.geomspace(1e-15, 5e9, 180))
+    y = 10.0 + 3.0 * rng.normal(size=60)
+    fits = [fitted(fastgd.HuberRegressor(tol=tol), X, y) for tol in (1e-1, 1e-2, 1e-4)]
+    best = min(model.objective_ for model, _ in fits)
+    for (model, has_warned), tol in zip(fits, (1e-1, 1e-2, 1e-4), strict=True):
+        assert has_warned or model.objective_ <= best * (1.0 + tol)
+        assert model.gap_ >= model.objective_ - best
+
+
 def test_huber_proves_its_gap_where_products_of_columns_are_thin(rng):
     """Columns far from zero and no intercept: their products do not show the rows apart."""
     X = rng.normal(size=(200, 6)) + np.array([0.0, 1e7, 1e7, 0.0, 3e7, 0.0])
