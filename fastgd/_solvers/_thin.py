@@ -22,6 +22,7 @@ from fastgd.kernels.rows import Dense
 
 THIN = 1e-9  # of a column's mean square: what is left of it beside others
 NOISE = 16.0  # rounding of a column far from zero, in units of its last digit
+LITTLE_WORK = 1e8  # products: reflections take a tenth of a second
 CLEAR = 10.0  # times the rounding: a direction that is not it
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -37,8 +38,9 @@ def with_root(problem: Problem, metric: Any, curvature: Floats) -> Any:
     Columns that depend on others as far as rounding tells keep the factor with its floor.
     """
     n, d = problem.shape
-    is_small = n * d <= FINISHED_IN_FLOAT64 and problem.dtype == np.float64
-    if problem.n_outputs > 0 or metric.product.ndim != 2 or not is_small or not is_thin(metric):
+    is_small = n * d <= FINISHED_IN_FLOAT64 or n * d * d <= LITTLE_WORK
+    is_possible = problem.n_outputs == 0 and metric.product.ndim == 2
+    if not (is_possible and is_small and problem.dtype == np.float64 and is_thin(metric)):
         return metric
     usable = np.flatnonzero(metric.jacobi > 0.0)
     root = np.sqrt(np.maximum(curvature, 0.0))[:, None] * standardised(problem)
@@ -65,7 +67,8 @@ class RowsBasis:
         self._root = np.sqrt(problem.weight[self._used])
         free = np.append(problem.frame.shrink > 0.0, problem.fit_intercept)
         self._columns = np.flatnonzero(free)
-        self.is_known = n * d <= FINISHED_IN_FLOAT64 and self._used.size >= self._columns.size
+        is_small = n * d <= FINISHED_IN_FLOAT64 or n * d * d <= LITTLE_WORK
+        self.is_known = is_small and self._used.size >= self._columns.size
         if not self.is_known:
             return
         z = self._root[:, None] * standardised(problem)[np.ix_(self._used, self._columns)]
