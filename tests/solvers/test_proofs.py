@@ -158,6 +158,22 @@ def test_a_lasso_of_wild_scales_is_proven(rng):
         assert model.gap_ <= 1e-6 * model.objective_
 
 
+def test_an_l1_model_made_of_rounding_is_no_verdict(rng):
+    """Two rows, one of them with 1e-12 of the weight: products of columns show the other alone."""
+    X = rng.lognormal(size=(2, 12)) * np.geomspace(0.01, 500.0, 12)
+    y, weight = 1e12 * np.array([1.0, 1.000002]), np.array([1e8, 2.0])
+    words = {"alpha": 5.7e-6, "fit_intercept": False}
+    fits = []
+    for tol in (1e-2, 1e-4, 1e-8):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            fits.append((tol, fastgd.Lasso(tol=tol, **words).fit(X, y, weight), bool(told)))
+    best = min(model.objective_ for _, model, _ in fits)
+    for tol, model, has_warned in fits:
+        assert has_warned or model.objective_ <= best * (1.0 + tol)
+        assert has_warned or model.gap_ <= tol * model.objective_
+
+
 def test_huber_that_creeps_says_so(rng):
     """More columns than rows, and a scale that falls by a twentieth each round."""
     X = rng.normal(size=(60, 180)) * rng.permutation(np.geomspace(1e-15, 5e9, 180))
