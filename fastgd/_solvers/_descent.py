@@ -56,6 +56,7 @@ COARSE = 0.1  # part of the target: rounding of the objective that is borne
 CONFIRMING_PASSES_OF_CORNERS = 400.0  # where estimates have been found six times too small
 MOST_FALL = 3.0  # of a step's own curvature: Newton from a coin's toss has 2.4
 STEADY = 1.2  # at 1.5 the suboptimality of ten classes was 2.6 decrements: a step is taken first
+MOST_IDLE = 10  # steps that rounding alone lets pass for not higher
 LONG_ENOUGH = 0.5  # part of such a step
 QUICK_WORK = 3e8  # products: 0.05 s
 SHARE_OF_TARGET = 0.1  # of what conjugate gradients may leave
@@ -146,6 +147,7 @@ class _Descent:
         self.lower, self.last_proof = problem.lowest_objective, np.inf  # of the optimum
         self.shown = np.inf  # the least that was shown at any point: later ones are lower
         self.since, self.is_stuck, self.is_fresh = 0, False, isinstance(metric, Implicit)
+        self.n_idle = 0  # steps that gained nothing
         self.hoped = self.expected = np.inf  # of the suboptimality, after a step and here
         self.is_short = False  # whether the last step of a fresh metric was, by far
         self.trusted = self._trust(metric) if is_exact(problem, metric) else None
@@ -428,7 +430,10 @@ class _Descent:
         budget = self.goal.max_passes - self.n_passes
         following, length, tries = _search(self.problem, self.point, step, decrement, budget)
         self.n_passes += tries
-        if following is None:
+        if following is not None:
+            self.n_idle = 0 if following.objective < self.point.objective else self.n_idle + 1
+        if following is None or self.n_idle >= MOST_IDLE:
+            self.n_idle = 0
             return self._knows_more(decrement)
         is_newton = self.is_fresh and self.damping.amount == 0.0
         if length == 1.0 and (is_newton or not self.problem.is_smooth):  # else pairs learn
