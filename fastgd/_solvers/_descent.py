@@ -33,7 +33,7 @@ from fastgd._solvers._precondition import (
 )
 from fastgd._solvers._problem import Floats, Point, Problem, evaluate, model_at, take
 from fastgd._solvers._sample import ROWS_FOR_RANK, draw, fall_of_curvature, hessian_from_below
-from fastgd._solvers._thin import is_thin
+from fastgd._solvers._thin import is_thin_on
 from fastgd.kernels import losses
 from fastgd.kernels.gd import first_loop, second_loop
 
@@ -234,7 +234,7 @@ class _Descent:
         # sweeps over coordinates may stop short of the model's minimum, a matrix of products shows
         # no curvature below its rounding: both promise too little
         left = max(left, MORE_CAUTION * left_of(self.trail, self.objectives))
-        if not self.problem.is_smooth and is_thin(self.metric):
+        if not self.problem.is_smooth and is_thin_on(self.metric, self.point.u.T.ravel() != 0.0):
             return max(left, bound), False  # a model made of rounding may have its minimum anywhere
         return left, is_shown and left <= self._target()
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg as sl
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64
 from fastgd._solvers._problem import Floats, Problem
@@ -30,6 +31,19 @@ EPSILON = float(np.finfo(np.float64).eps)
 def is_thin(metric: Any) -> bool:
     """Tell whether a factorised matrix leaves hardly anything of a column beside the others."""
     return float(np.min(np.abs(np.diagonal(metric.factor)), initial=1.0)) ** 2 < THIN
+
+
+def is_thin_on(metric: Any, chosen: NDArray[np.bool_]) -> bool:
+    """Tell the same of some coordinates alone, those that an l1 penalty has let in."""
+    if not is_thin(metric) or metric.full.shape != (chosen.shape[0],) * 2:
+        return is_thin(metric)
+    some = np.flatnonzero(chosen & (metric.jacobi > 0.0))
+    scale = metric.jacobi[some]
+    try:
+        factor = sl.cholesky(metric.full[np.ix_(some, some)] * scale * scale[:, None])
+    except sl.LinAlgError:
+        return True
+    return float(np.min(np.diagonal(factor), initial=1.0)) ** 2 < THIN
 
 
 def with_root(problem: Problem, metric: Any, curvature: Floats) -> Any:
