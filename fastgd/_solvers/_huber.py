@@ -79,6 +79,7 @@ MOST_SHRUNK = 0.01  # of a scale, in a round: the secant of few points may point
 STEEPEST = 0.99  # of secants: towards a scale of zero, rounds would creep at such a rate
 PATIENCE, SATISFIED = 3, 2  # rounds that gained nothing; fewer if what is proven is enough
 INNER_PASSES = 50
+SETTLED, CONTRACTED = 1e-6, 0.3  # of a scale, and of its last moves
 
 
 class HuberStart(NamedTuple):
@@ -128,7 +129,7 @@ class _Joint(NamedTuple):
         if problem.l2 > 0.0:
             best = self._gap_of(u, residual, scale, dual, is_stationary=False)
         if not best <= INNER_SHARE * scale:  # beside a tiny l2 rounding proves nothing
-            other, off = projected(problem, self.covariance(), u, dual)
+            other, off = projected(problem, self.covariance, u, dual)
             gap = self._gap_of(u, residual, scale, other, is_stationary=True)
             best = min(best, gap + 2.0 * off * float(s @ np.abs(residual)))
         return best
@@ -147,7 +148,7 @@ class _Joint(NamedTuple):
         missed = float(s @ ((c - 0.5 * rho) ** 2 + (2.0 * e * np.sign(t) - rho) * (t - c)))
         gap = scale * (missed + max(1.0 - (share * length) ** 2, 0.0))
         if problem.l2 == 0.0 or is_stationary:
-            return gap + shared_gap(problem, u, share)
+            return gap + shared_gap(problem, u, share, dual)
         return gap + penalty_gap(problem, u, products_with(problem, share * dual)[:-1])
 
 
@@ -341,6 +342,7 @@ def _fit(joint: _Joint, effort: Effort, start: HuberStart | None) -> _Fitted:
         near = np.minimum(np.abs(residual) / scale, joint.epsilon)
         slope = 1.0 - float(problem.weight @ near**2)  # dF/dsigma
         estimate = abs(slope * (wanted - scale)) + 2.0 * max(outcome.left, 0.0) / scale
+        estimate = estimate if _has_settled(tried, scale, wanted) else np.inf
         found = found._replace(n_iter=n_iter, estimate=estimate)
         found.objectives.extend([found.objective] * passes)
         found.gaps.extend([found.gap] * passes)
@@ -466,6 +468,13 @@ def _best_scale(residual: Floats, weight: Floats, epsilon: float, near: float) -
     if high >= LARGEST_LOG:
         return float(np.exp(LARGEST_LOG))
     return float(np.exp(brentq(excess, low, high, xtol=SCALE_TOL) if high > low else low))
+
+
+def _has_settled(tried: list[tuple[float, float]], scale: float, wanted: float) -> bool:
+    """Tell whether rounds approach a scale quickly: where they creep, a round says nothing."""
+    moved = abs(wanted - scale)
+    before = [abs(there - here) for here, there in tried[-2:]]
+    return moved <= SETTLED * scale or (len(before) == 2 and moved <= CONTRACTED * min(before))
 
 
 def _secant(tried: list[tuple[float, float]]) -> float:

@@ -126,7 +126,18 @@ def test_small_logistic_losses_keep_their_digits():
     value, gradient, curvature, _ = compiled(case, y, raw)
     np.testing.assert_allclose(value, np.exp(-40), rtol=1e-14)
     np.testing.assert_allclose(curvature, np.exp(-40), rtol=1e-14)
-    np.testing.assert_allclose(gradient[1], np.exp(-40), rtol=1e-14)
+    np.testing.assert_allclose(gradient, [-np.exp(-40), np.exp(-40)], rtol=1e-14)
+    # log(1 + e^-40) + its conjugate at e^-40 is that times the raw prediction
+    conjugates = [losses.conjugate(case.tag, *pair) for pair in zip(y, gradient, strict=True)]
+    np.testing.assert_allclose(conjugates, -41.0 * np.exp(-40), rtol=1e-14)
+
+
+def test_small_losses_of_softmax_keep_their_digits():
+    raw, y = np.array([[50.0, 7.0, 5.0], [-3.0, 6.0, 46.0]]), np.array([0, 2])
+    value, same, gradient, _ = compiled_rows(y, raw)
+    others = np.array([np.exp(-43.0) + np.exp(-45.0), np.exp(-49.0) + np.exp(-40.0)])
+    for found in (value, same, -gradient[[0, 1], y]):
+        np.testing.assert_allclose(found, others, rtol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["hinge", "perceptron"])
