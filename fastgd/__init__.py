@@ -1,14 +1,18 @@
-"""Linear, logistic and softmax models by gradient descent, compiled by Numba."""
+"""Linear models and neural networks by gradient descent, compiled by Numba."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastgd import (  # noqa: F401
+        activations,
         callbacks,
         datasets,
+        initializers,
+        layers,
         linear_model,
         losses,
+        neural_network,
         optimizers,
         penalties,
         plot,
@@ -60,11 +64,15 @@ __all__ = [
 
 _ELSEWHERE = {"to_sklearn": "fastgd.linear_model._export"}  # all other names are estimators
 _MODULES = {
+    "activations",
     "callbacks",
     "datasets",
+    "initializers",
     "kernels",
+    "layers",
     "linear_model",
     "losses",
+    "neural_network",
     "optimizers",
     "penalties",
     "plot",

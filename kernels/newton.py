@@ -76,13 +76,7 @@ class Columns(NamedTuple):
     @staticmethod
     def add_hessian(columns, place):
         """Add sum_i s_i loss''_i z_i z_i' to the lower triangle."""
-        z, hessian = columns.z, place.hessian
-        for i in range(z.shape[0]):
-            if place.curvature[i] > 0.0:
-                for a in range(z.shape[1]):
-                    pull = place.curvature[i] * z[i, a]
-                    for b in range(a + 1):
-                        hessian[a, b] += pull * z[i, b]
+        add_products(columns.z, place.curvature, place.hessian)
 
 
 class Classes(NamedTuple):
@@ -157,6 +151,39 @@ class Classes(NamedTuple):
 
 
 @helper()
+def add_products(z, weight, matrix):
+    """Add sum_i weight_i z_i z_i' to the lower triangle; weights of zero cost nothing.
+
+    Four rows at a time, since what takes the time is to read and to write the matrix.
+    """
+    n, at = z.shape[0], 0
+    while at < n:
+        first = _next_weighted(weight, at)
+        second = _next_weighted(weight, first + 1)
+        third = _next_weighted(weight, second + 1)
+        fourth = _next_weighted(weight, third + 1)
+        at = fourth + 1
+        if first >= n:
+            break
+        s0, s1 = weight[first], weight[second] if second < n else 0.0
+        s2, s3 = weight[third] if third < n else 0.0, weight[fourth] if fourth < n else 0.0
+        z0, z1 = z[first], z[min(second, n - 1)]
+        z2, z3 = z[min(third, n - 1)], z[min(fourth, n - 1)]
+        for a in range(z.shape[1]):
+            p0, p1, p2, p3 = s0 * z0[a], s1 * z1[a], s2 * z2[a], s3 * z3[a]
+            for b in range(a + 1):
+                matrix[a, b] += p0 * z0[b] + p1 * z1[b] + p2 * z2[b] + p3 * z3[b]
+
+
+@helper()
+def _next_weighted(weight, at):
+    """Return the first row from ``at`` on whose weight is positive, or how many rows there are."""
+    while at < weight.shape[0] and not weight[at] > 0.0:
+        at += 1
+    return at
+
+
+@helper()
 def _others(p, k):
     """Return the sum of all entries but one."""
     total = 0.0
@@ -190,8 +217,8 @@ def add_hessian(columns, place):
 
 
 @kernel()
-def newton_steps(columns, place, told, pause):
-    """Minimise to the rounding of u, by Newton's steps with the curvatures at each point.
+def newton_steps(columns, place, told, pause, accuracy):
+    """Minimise by Newton's steps with the curvatures at each point, to the rounding of u at best.
 
     Steps are shortened where they would overshoot. The last ones, which only add digits, keep the
     Hessian while they shorten quickly. A call with the place that was returned goes on as if there
@@ -204,6 +231,7 @@ def newton_steps(columns, place, told, pause):
     told : (most, 2), float64, written: objective and estimated suboptimality after each pass;
         there are ``most`` at most, that to the first point and the last steps not counted
     pause : int, passes from which on no further step begins
+    accuracy : float, relative, of the objective: above ``FINISHED``, it is left at that
 
     Returns
     -------
@@ -253,11 +281,16 @@ def newton_steps(columns, place, told, pause):
             told[n_told, 0], told[n_told, 1] = objective, left
             n_told += 1
         rounding = EPSILON * objective + columns.rounding
-        if n_last == 0 and left > max(FINISHED * objective, rounding):
+        if n_last == 0 and left > max(accuracy * objective, rounding):
             if passes >= min(pause, most):
                 return USED_UP, passes, objective, left
         else:
-            if n_last >= LAST_STEPS or not length < 0.5 * last or length == 0.0:
+            if (
+                accuracy > FINISHED
+                or n_last >= LAST_STEPS
+                or not length < 0.5 * last
+                or length == 0.0
+            ):
                 return ARRIVED, passes, objective, left
             n_last, last, is_known = n_last + 1, length, True
         for j in range(u.shape[0]):

@@ -21,6 +21,7 @@ from fastgd.kernels.elementary import exp
 from fastgd.kernels.rows import accumulate, entries, entry, margins, standardise
 
 ROWS_IN_CACHE = 64
+NEARLY_CERTAIN = 1e-3  # of the exponentials' sum: less is summed without the largest
 
 
 class Frame(NamedTuple):
@@ -273,18 +274,33 @@ def _exponentials(intercept, raw, largest, total):
             raw[k, o] = e
 
 
+@helper()
+def _others(raw, total, k, o):
+    """Return the sum of a row's exponentials but class k's, with all digits."""
+    rest = total[o] - raw[k, o]
+    if rest < NEARLY_CERTAIN * total[o]:
+        rest = 0.0
+        for m in range(raw.shape[0]):
+            rest += raw[m, o] if m != k else 0.0
+    return rest
+
+
 @helper(allocates=True)
 def _slopes_of_block(y, weight, intercept, first, raw, sums):
     """Replace W'X_b' by s_i (softmax - onehot); return the weighted loss and add up the slopes."""
     n_outputs, size = raw.shape
-    largest, total, truth = np.empty(size), np.empty(size), np.empty(size)
+    largest, total, beyond = np.empty(size), np.empty(size), np.empty(size)
     for o in range(size):
-        truth[o] = raw[y[first + o], o] + intercept[y[first + o]]
+        truth = y[first + o]
+        beyond[o] = raw[truth, o] + cast(intercept[truth], raw[0, 0])
     _exponentials(intercept, raw, largest, total)
     loss = 0.0
     for o in range(size):
-        loss += weight[first + o] * (math.log(total[o]) - (truth[o] - largest[o]))
-    for o in range(size):
+        truth, beyond[o] = y[first + o], beyond[o] - largest[o]
+        others = _others(raw, total, truth, o)
+        log_total = math.log1p(others) if beyond[o] == 0.0 else math.log(total[o]) - beyond[o]
+        loss += weight[first + o] * log_total
+        raw[truth, o] = -others
         total[o] = weight[first + o] / total[o]
     for k in range(n_outputs):
         slopes = 0.0
@@ -293,9 +309,6 @@ def _slopes_of_block(y, weight, intercept, first, raw, sums):
         for o in range(size):
             slopes += raw[k, o]
         sums[k] += slopes
-    for o in range(size):
-        raw[y[first + o], o] -= cast(weight[first + o], raw[0, 0])
-        sums[y[first + o]] -= weight[first + o]
     return loss
 
 
@@ -326,27 +339,30 @@ def weigh_rows(rows, frame, weight, first, size, out):
 def weigh_classes(weight, first, raw, block, out):
     """Write sqrt(s_i) p_ik (z_i, 1) for all classes k, side by side, into ``out``.
 
-    Then ``out' out`` is what the softmax's Hessian subtracts from its diagonal blocks, and
-    ``out' block`` are these blocks, sum_i s_i p_ik (z_i, 1) (z_i, 1)', one below the other.
+    Then ``out' out`` is what the softmax's Hessian has off its diagonal blocks, but for the sign.
+    These blocks are sum_i s_i p_ik (1 - p_ik) (z_i, 1) (z_i, 1)', and no difference.
 
     Parameters
     ----------
     weight : (n_samples,), float64
     first : int, the row that is the block's first
-    raw : (n_outputs, size), raw predictions, changed in place
+    raw : (n_outputs, size), raw predictions, replaced by 1 - p_ik
     block : (size, n_features + 1), (z_i, 1), multiplied by sqrt(s_i) in place
     out : (size, n_outputs (n_features + 1)), changed in place
 
     """
     n_outputs, size = raw.shape
     width = block.shape[1]
-    largest, total = np.empty(size), np.empty(size)
+    largest, total, rest = np.empty(size), np.empty(size), np.empty(n_outputs)
     _exponentials(np.zeros(n_outputs), raw, largest, total)
     for o in range(size):
         root = cast(np.sqrt(weight[first + o]), block[0, 0])
         for j in range(width):
             block[o, j] *= root
         for k in range(n_outputs):
+            rest[k] = _others(raw, total, k, o) / total[o]
+        for k in range(n_outputs):
             p = cast(raw[k, o] / total[o], block[0, 0])
             for j in range(width):
                 out[o, np.uint64(k * width + j)] = p * block[o, j]
+            raw[k, o] = rest[k]

@@ -34,6 +34,13 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("fastgd")
 
 
+def pytest_configure() -> None:
+    """Bound what a process of the tests takes, before a kernel is imported."""
+    from tests.compiling import compile_in_children  # imports numba, which reads the folder above
+
+    compile_in_children()
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Return a generator that starts anew for each test."""

@@ -3,6 +3,7 @@
 ``test_tables.py`` fails where a registered name has no row.
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -518,3 +519,25 @@ def over(cases: Iterable[Any], name: str = "case") -> pytest.MarkDecorator:
     """Return the mark that runs a test once for each row of a table, under the row's name."""
     rows = list(cases)
     return pytest.mark.parametrize(name, rows, ids=[str(row[0]).replace(" ", "_") for row in rows])
+
+
+def over_product(often: Callable[..., bool], **axes: Iterable[Any]) -> pytest.MarkDecorator:
+    """Return the mark that runs a test over all combinations of the values of its arguments.
+
+    Those of which ``often`` is true are run by default. The others compile the same again for
+    other types, so they are marked ``full``.
+    """
+    rows = list(itertools.product(*axes.values()))
+    marks = [() if often(*row) else pytest.mark.full for row in rows]
+    params = [
+        pytest.param(*row, marks=mark, id="-".join(map(_id_of, row)))
+        for row, mark in zip(rows, marks, strict=True)
+    ]
+    return pytest.mark.parametrize(tuple(axes), params)
+
+
+def _id_of(value: Any) -> str:
+    """Name a value in a test's id: a row of a table, a class or function, or what prints well."""
+    if hasattr(value, "_fields") and value and isinstance(value[0], str | None):
+        return str(value[0]).replace(" ", "_")
+    return getattr(value, "__name__", str(value))

@@ -93,11 +93,14 @@ class Evaluation(NamedTuple):
     loss, penalty : float
     gradient : ndarray of the parameters' shape: of a smooth objective its gradient; where the
         penalty is not smooth, what a short proximal step moves, by its length
+    figures : dict of str to float, or None
+        What else a model has to say of its parts; it goes into the history.
     """
 
     loss: float
     penalty: float
     gradient: NDArray[Any]
+    figures: dict[str, float] | None = None
 
 
 class Engine(Protocol):

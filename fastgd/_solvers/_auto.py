@@ -12,6 +12,7 @@ import numpy as np
 from fastgd._solvers import _gd, _piecewise, _saga, _sdca
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64, largest_matrix
 from fastgd._solvers._direct import directly
+from fastgd._solvers._direct_rows import in_rows
 from fastgd._solvers._exact import exact
 from fastgd._solvers._gd import gd
 from fastgd._solvers._least_norm import least_norm
@@ -118,7 +119,8 @@ def _of_few_columns(solver: str, task: Task, options: Options, start: Any) -> An
     """Solve a small, well-conditioned task by matrices at once; None for any other."""
     if solver not in ("auto", "gd"):
         return None
-    found = directly(task, options) or newton(task, options, _start_for("gd", task, start))
+    start = _start_for("gd", task, start)
+    found = directly(task, options) or in_rows(task, options) or newton(task, options, start)
     return None if found is None else Answer(found, "gd")
 
 

@@ -23,6 +23,7 @@ References
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastgd._solvers._problem import (
     Floats,
@@ -42,6 +43,7 @@ BALANCED, ACCEPTED = (
     1e-9,
 )  # sum_i s_i r_i, relative to sum_i s_i |r_i|: what is left is counted
 SMALL_SLOPE = 1e-3
+UNSEEN = 1e-10  # of the slopes: more than that is never taken for rounding
 ALLOWANCE = 8 * float(np.finfo(np.float64).eps)  # relative: the rounding of both objectives
 
 
@@ -150,14 +152,16 @@ def _moved(problem: Problem, point: Point, shift: Any) -> Point:
 
 def _best_intercepts(problem: Problem, raw: Floats) -> Floats:
     """Return what to add to the intercepts of softmax, by Newton's method."""
-    shift = np.zeros(raw.shape[1])
-    truth = np.bincount(problem.y, problem.weight, raw.shape[1])
+    shift, at = np.zeros(raw.shape[1]), (np.arange(raw.shape[0]), problem.y)
     last = np.inf
     for _ in range(INTERCEPT_STEPS):
-        p = problem.loss.probability(problem.loss, raw + shift)
-        weighted = p * problem.weight[:, None]
-        excess = weighted.sum(axis=0) - truth
-        hessian = np.diag(weighted.sum(axis=0)) - p.T @ weighted
+        slopes, _ = slopes_and_losses(raw + shift, problem.y)
+        excess = problem.weight @ slopes
+        p, rest = slopes.copy(), 1.0 - slopes
+        rest[at] = -slopes[at]
+        p[at] = 1.0 - rest[at]
+        hessian = -(p.T @ (p * problem.weight[:, None]))
+        np.fill_diagonal(hessian, problem.weight @ (p * rest))
         hessian += hessian.trace() / shift.size**2  # all alike: no change
         step = np.linalg.lstsq(hessian, -excess, rcond=1e-14)[0]
         step *= min(1.0, 1.0 / max(np.abs(step).max(), 1e-300))
@@ -232,18 +236,42 @@ def penalty_terms(w: Floats, g: Floats, l1: float, l2: float, positive: bool = F
 
 
 def _gap_in_box(problem: Problem, point: Point) -> float:
-    """Return the gap of the dual point scaled into |G_j| <= l1, where l2 = 0."""
+    """Return the gap of the dual point scaled into |G_j| <= l1, where l2 = 0.
+
+    A column's slope is not known better than to rounding, which beside the threshold of a column of
+    large numbers may be much: it is no reason to scale, and counts as far as the coefficient goes.
+    """
     w, g = _raw_parts(problem, point)
-    largest = float(np.max(-g if problem.positive else np.abs(g), initial=0.0))
+    noise = (
+        rounding_of_slopes(problem, point)[problem.frame.shrink > 0.0].T * np.ones(g.T.shape)
+    ).T
+    with np.errstate(over="ignore"):
+        size = np.maximum((-g if problem.positive else np.abs(g)) - noise, 0.0)
+    largest = float(np.max(size, initial=0.0))
     share = min(1.0, problem.l1 / largest) if largest > 0.0 else 1.0
     scaled = share * g
     if problem.positive:
-        terms = (problem.l1 + scaled) * w
+        terms = np.maximum(problem.l1 + scaled, 0.0) * w
     else:
-        inside, side = np.abs(scaled), -np.sign(scaled)
+        inside, side = np.minimum(np.abs(scaled), problem.l1), -np.sign(scaled)
         terms = (problem.l1 - inside) * np.abs(w) + inside * (np.abs(w) - side * w)
-    gap = float(np.sum(np.maximum(terms, 0.0)))
+    terms = np.maximum(terms, 0.0) + np.minimum(noise, problem.l1) * np.abs(w)
+    gap = float(np.sum(terms))
     return gap if share == 1.0 else gap + _loss_gap(problem, point, share)
+
+
+def rounding_of_slopes(problem: Problem, point: Point) -> Floats:
+    """Return what rounding may add to sum_i s_i r_i x_ij of raw columns, (n_features,).
+
+    It is that of the sum, and that of r, whose raw predictions are sums over columns.
+    """
+    shrink = problem.frame.shrink
+    offset = 1.0 + np.abs(problem.frame.center) * shrink
+    slopes = _size_of_slopes(problem, point)
+    raw = float(np.max(offset @ np.abs(point.u[:-1]), initial=0.0))
+    size = offset * min(ALLOWANCE * (slopes + raw), UNSEEN * slopes)
+    with np.errstate(over="ignore"):
+        return np.divide(size, shrink, out=np.zeros_like(shrink), where=shrink > 0.0)
 
 
 def _loss_gap(problem: Problem, point: Point, share: float) -> float:
@@ -251,11 +279,25 @@ def _loss_gap(problem: Problem, point: Point, share: float) -> float:
     raw: Any = predictions(problem, point.u)
     if problem.n_outputs == 0:
         return float(fenchel_total(problem.loss, problem.y, problem.weight, raw, share))
-    at = np.arange(raw.shape[0])
-    p = problem.loss.probability(problem.loss, raw)
-    log_p = raw - raw.max(axis=1, keepdims=True)
-    log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
-    q = share * p
-    q[at, problem.y] += 1.0 - share
-    entropy = np.where(q > 0.0, q * (np.log(np.maximum(q, 1e-300)) - log_p), 0.0)
-    return float(problem.weight @ np.maximum(entropy.sum(axis=1), 0.0))
+    slopes, losses_of_rows = slopes_and_losses(raw, problem.y)
+    missed = -slopes[np.arange(raw.shape[0]), problem.y]
+    # of the probabilities: those of the dual point are t p, and 1 - t (1 - p) of the own class
+    apart = (1.0 - share * missed) * (np.log1p(-share * missed) + losses_of_rows)
+    apart += share * missed * np.log(max(share, 1e-300))
+    return float(problem.weight @ np.maximum(apart, 0.0))
+
+
+def slopes_and_losses(raw: Floats, y: NDArray[Any]) -> tuple[Floats, Floats]:
+    """Return softmax - onehot, and each row's loss, with all digits where the own class is certain.
+
+    raw : (n_samples, n_outputs)
+    """
+    at, largest = (np.arange(raw.shape[0]), y), np.max(raw, axis=1)
+    slopes = np.exp(raw - largest[:, None])
+    own, beyond = slopes[at], raw[at] - largest
+    slopes[at] = 0.0
+    others = np.sum(slopes, axis=1)
+    found = np.where(beyond == 0.0, np.log1p(others), np.log(own + others) - beyond)
+    slopes[at] = -others
+    slopes /= (own + others)[:, None]
+    return slopes, found

@@ -62,13 +62,15 @@ def of_pass(rows: Any, n: int, n_outputs: int) -> float:
     return OF_CALL + entries + OF_ROW * n * n_outputs
 
 
-def of_products(rows: Any, n: int, d: int, size: int) -> float:
+def of_products(rows: Any, n: int, d: int, size: int, pairs: float | None = None) -> float:
     """Return the time to sum the weighted products of the columns into a size x size matrix.
 
-    More columns than the rows have are those of many outputs, which go through BLAS.
+    More columns than the rows have are those of many outputs, which go through BLAS. ``pairs`` is
+    ``n_pairs`` where that is known.
     """
     if size <= d + 1 and is_scattered(rows, n, d):
-        return OF_PAIR * n_pairs(rows) + OF_COPY * size**2
+        pairs = n_pairs(rows) if pairs is None else pairs
+        return OF_PAIR * pairs + OF_COPY * size**2
     return OF_BLAS * n * float(size) ** 2 + n * size
 
 
@@ -102,12 +104,14 @@ def largest_matrix(rows: Any, n: int, d: int, n_outputs: int, is_exact: bool = F
     ``is_exact`` says that it solves more than a step: of squared errors, or under an l1 penalty.
     """
     limits = MOST_PASSES_EXACT if is_exact else MOST_PASSES
-    most = limits[0 if is_scattered(rows, n, d) else 1]
+    is_sparse = is_scattered(rows, n, d)
+    most = limits[0 if is_sparse else 1]
+    one, pairs = of_pass(rows, n, max(1, n_outputs)), n_pairs(rows) if is_sparse else 0.0
     small = n * d <= FINISHED_IN_FLOAT64
     low, high = 1, LARGEST_MATRIX
     while low < high:  # both grow with the size
         size = (low + high + 1) // 2
-        cheap = small or passes_of(rows, n, d, n_outputs, size) <= most
+        cheap = small or of_products(rows, n, d, size, pairs) + of_factor(size) <= most * one
         if cheap and fits(rows, size):
             low = size
         else:

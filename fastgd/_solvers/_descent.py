@@ -33,6 +33,7 @@ from fastgd._solvers._precondition import (
 )
 from fastgd._solvers._problem import Floats, Point, Problem, evaluate, model_at, take
 from fastgd._solvers._sample import ROWS_FOR_RANK, draw, fall_of_curvature, hessian_from_below
+from fastgd._solvers._thin import is_thin_on
 from fastgd.kernels import losses
 from fastgd.kernels.gd import first_loop, second_loop
 
@@ -54,6 +55,9 @@ MARGIN = 2.0  # of the rows that a proof is made of, over what the estimate says
 COARSE = 0.1  # part of the target: rounding of the objective that is borne
 CONFIRMING_PASSES_OF_CORNERS = 400.0  # where estimates have been found six times too small
 MOST_FALL = 3.0  # of a step's own curvature: Newton from a coin's toss has 2.4
+STEADY = 1.2  # at 1.5 the suboptimality of ten classes was 2.6 decrements: a step is taken first
+MOST_IDLE = 10  # steps that rounding alone lets pass for not higher
+LONG_ENOUGH = 0.5  # part of such a step
 QUICK_WORK = 3e8  # products: 0.05 s
 SHARE_OF_TARGET = 0.1  # of what conjugate gradients may leave
 SMALLEST_TOL = 1e-15
@@ -145,6 +149,8 @@ class _Descent:
         self.lower, self.last_proof = problem.lowest_objective, np.inf  # of the optimum
         self.shown = np.inf  # the least that was shown at any point: later ones are lower
         self.since, self.is_stuck, self.is_fresh = 0, False, isinstance(metric, Implicit)
+        self.n_idle = 0  # steps that gained nothing
+        self.hoped = self.expected = np.inf  # of the suboptimality, after a step and here
         self.is_short = False  # whether the last step of a fresh metric was, by far
         self.trusted = self._trust(metric) if is_exact(problem, metric) else None
 
@@ -158,9 +164,15 @@ class _Descent:
             self.decrements.append(decrement)
             self.trail[len(self.objectives) - 1 :] = [decrement]
             self.suboptimality, is_shown = self._suboptimality(decrement)
-            if is_shown and self.suboptimality <= self._target() and not self._is_steady(step):
-                # the step leads to where curvatures are others: that is looked at first
-                self.suboptimality, is_shown = CONFIRMED_FROM * self._target(), False
+            if self.expected <= self._target():  # at the point before, and this one is lower
+                self.suboptimality, is_shown = min(self.suboptimality, self.expected), True
+            elif (
+                is_shown
+                and self.suboptimality <= self._target()
+                and not self._is_steady(step, self.suboptimality)
+            ):
+                # the step leads to where curvatures are others: it is taken first
+                self.suboptimality, is_shown = 2.0 * CONFIRMED_FROM * self._target(), False
             if is_shown and self.stop.is_careful:
                 self.shown = min(self.shown, self.suboptimality)
             needs_proof = self._needs_proof(is_shown)
@@ -230,6 +242,10 @@ class _Descent:
         # sweeps over coordinates may stop short of the model's minimum, a matrix of products shows
         # no curvature below its rounding: both promise too little
         suboptimality = max(suboptimality, MORE_CAUTION * extrapolated(self.trail, self.objectives))
+        if not self.problem.is_smooth and is_thin_on(self.metric, self.point.u.T.ravel() != 0.0):
+            return max(
+                suboptimality, bound
+            ), False  # a model made of rounding may have its minimum anywhere
         return suboptimality, is_shown and suboptimality <= self._target()
 
     def _estimate(self, decrement: float) -> tuple[float, bool]:
@@ -339,13 +355,19 @@ class _Descent:
         self._compute_in_float64(point)
         return True
 
-    def _is_steady(self, step: Floats) -> bool:
-        """Tell whether curvatures hold as far as a step goes, or a bound says as much as they."""
+    def _is_steady(self, step: Floats, suboptimality: float) -> bool:
+        """Tell whether curvatures hold as far as a step goes, or a bound says as much as they.
+
+        Where they fall a little, the next point can be hoped to be within ``suboptimality``.
+        """
         if not self.stop.is_careful or is_quadratic(self.problem):
             return True
         if self.point.objective - self.lower <= self._target():
             return True
-        return fall_of_curvature(self.problem, self.point.u, step) <= MOST_FALL
+        fall = fall_of_curvature(self.problem, self.point.u, step)
+        if STEADY < fall <= MOST_FALL:
+            self.hoped = suboptimality
+        return fall <= STEADY
 
     def _is_shown_by_some(self) -> bool:
         """Try to show the target by the Hessian of some rows, a lower bound of the whole one."""
@@ -359,8 +381,10 @@ class _Descent:
             return False
         step, decrement = _direction(problem, self.point, metric, Pairs(self.point.u.size))
         suboptimality = NEWTON_CAUTION * decrement
-        if suboptimality > self._target() or not self._is_steady(step):
+        if suboptimality > self._target():
             return False
+        if not self._is_steady(step, suboptimality):
+            return self.hoped <= self._target()
         self.suboptimality, self.shown = suboptimality, min(self.shown, suboptimality)
         return True
 
@@ -416,7 +440,10 @@ class _Descent:
         budget = self.stop.max_passes - self.n_passes
         following, length, tries = _search(self.problem, self.point, step, decrement, budget)
         self.n_passes += tries
-        if following is None:
+        if following is not None:
+            self.n_idle = 0 if following.objective < self.point.objective else self.n_idle + 1
+        if following is None or self.n_idle >= MOST_IDLE:
+            self.n_idle = 0
             return self._knows_more(decrement)
         is_newton = self.is_fresh and self.damping.amount == 0.0
         if length == 1.0 and (is_newton or not self.problem.is_smooth):  # else pairs learn
@@ -428,6 +455,7 @@ class _Descent:
         self.pairs.add(following.u - self.point.u, following.gradient - self.point.gradient)
         self.objectives.append(following.objective)
         self.is_stuck = length < SHORT
+        self.expected, self.hoped = (self.hoped if length >= LONG_ENOUGH else np.inf), np.inf
         self.damping.learn(length)
         self.point, self.since, self.is_fresh = following, self.since + 1, False
         return True

@@ -110,7 +110,8 @@ def _moments(task: Task) -> Moments | None:
         if task.fit_intercept:
             mean = x.sum(axis=0) / n if share is None else share @ x
             level = float(y.sum() / n if share is None else share @ y)
-            z, t = x - mean, y - level
+            is_copy = not isinstance(task.rows, Dense) or task.rows.values.dtype != np.float64
+            z, t = np.subtract(x, mean, out=x if is_copy else None), y - level
         if root is not None:
             z, t = z * root[:, None], t * root
         products, square = z.T @ z / mass, float(t @ t) / mass

@@ -17,23 +17,23 @@ References
 .. [1] Rockafellar, "Convex Analysis", 1970, section 31 (Fenchel's duality).
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd._solvers._precondition import Metric, solve
+from fastgd._solvers._precondition import solve
 from fastgd._solvers._problem import Floats, Problem, over_shards, to_raw
-from fastgd._solvers._thin import is_thin
+from fastgd._solvers._thin import RowsBasis, is_thin
 from fastgd.kernels import losses
 from fastgd.kernels.objective import add_gradient, predict_raw
 
-STATIONARY = 1e-13  # beside the rows' slopes, which sum to about 1: rounding
+STATIONARY = 1e-13  # beside the sum of the rows' slopes: rounding
 EPSILON = float(np.finfo(np.float64).eps)
 SURELY = 1e-8  # of the targets: more than that is never called rounding
 NEARLY = 1e-5  # of a slope
 UNSEEN, CONTRACTED = 1e-11, 0.5  # slopes that are rounding; what a second projection leaves of one
+REST = 1e-9  # of what a gradient is summed from
 PROJECTIONS = 2  # the second one takes away what the first one's rounding left
 
 
@@ -90,7 +90,7 @@ class Certificate(NamedTuple):
 def certify(
     problem: Problem,
     pieces: Pieces,
-    covariance: Callable[[], Metric | None],
+    covariance: Any,
     u: Floats,
     raw: Floats,
     dual: Floats,
@@ -99,7 +99,7 @@ def certify(
 ) -> Certificate:
     """Make a point feasible, and return the gap it proves for u, whose raw predictions are given.
 
-    covariance : returns that of the standardised columns, or None if it is not known
+    covariance : Covariance, of the standardised columns
     is_stationary : whether rows inside their boxes can take up what rounding leaves of a gradient
     """
     low, high = pieces.low.sum(axis=0), pieces.high.sum(axis=0)
@@ -115,7 +115,8 @@ def certify(
         dual, pull = scale * dual, scale * pull
     missed, rest = missed_by(pieces, raw, dual), penalty_gap(problem, u, pull)
     gradient = problem.ridge[:-1] * u[:-1] + pull
-    if is_stationary and np.max(np.abs(gradient), initial=0.0) <= STATIONARY:
+    size = float(np.sum(np.abs(dual)))
+    if is_stationary and np.max(np.abs(gradient), initial=0.0) <= STATIONARY * size:
         return Certificate(dual, missed, missed)
     if rest > missed and problem.l1 == 0.0 and losses.kind_of(problem.loss) == losses.REGRESSION:
         # beside a tiny l2 what rounding leaves of a gradient proves nothing
@@ -128,22 +129,26 @@ def certify(
 def _by_projection(
     problem: Problem,
     pieces: Pieces,
-    covariance: Callable[[], Metric | None],
+    covariance: Any,
     at: tuple[Floats, Floats, Floats],
 ) -> Certificate:
     """Return the gap of the point near ``dual`` at which u is stationary, scaled into the boxes."""
     u, raw, dual = at
-    dual, off = projected(problem, covariance(), u, dual)
+    dual, off = projected(problem, covariance, u, dual)
     low, high = pieces.low.sum(axis=0), pieces.high.sum(axis=0)
     share = share_within(np.where(dual > 0.0, high, -low), dual)
     missed = missed_by(pieces, raw, share * dual)
     distance = float(problem.weight @ np.max(np.abs(raw - pieces.at), axis=0))
-    gap = missed + shared_gap(problem, u, share) + 2.0 * off * distance
+    gap = missed + shared_gap(problem, u, share, dual) + 2.0 * off * distance
     return Certificate(share * dual, gap, missed)
 
 
-def shared_gap(problem: Problem, u: Floats, share: float) -> float:
-    """Return the penalty's part of the gap of ``share`` times a point at which u is stationary."""
+def shared_gap(problem: Problem, u: Floats, share: float, dual: Floats) -> float:
+    """Return the penalty's part of the gap of ``share`` times a point at which u is stationary.
+
+    Where none was found, ``dual`` is zero: that is no part of such a point.
+    """
+    share = share if np.any(dual) else 0.0
     return 0.5 * (1.0 - share) ** 2 * float(np.sum(problem.ridge * u * u))
 
 
@@ -176,29 +181,51 @@ def balanced(dual: Floats) -> Floats:
     return above + below * (up / down) if down > 0.0 else dual
 
 
-def projected(
-    problem: Problem, covariance: Metric | None, u: Floats, dual: Floats
-) -> tuple[Floats, float]:
+def projected(problem: Problem, covariance: Any, u: Floats, dual: Floats) -> tuple[Floats, float]:
     """Return a point near ``dual`` at which u is stationary, zero if none is found; and how nearly.
 
     The least change in the metric of the weights is s Z (Z'SZ)^-1 (Z'r + ridge u). The second
     number is the largest slope by which a row would still have to change, which rounding leaves.
     """
+    metric = covariance()
     zero = np.zeros_like(dual), 0.0
-    if covariance is None:
+    if metric is None:
         return zero
-    pull, changes = problem.ridge * u, []
+    start, pull, changes = dual, problem.ridge * u, []
     for _ in range(PROJECTIONS + 1):
-        step = solve(covariance, products_with(problem, dual) + pull)
+        rest = products_with(problem, dual) + pull
+        step = solve(metric, rest)
         change = predictions(problem, step)
         changes.append(float(np.max(np.abs(change), initial=0.0)))
         if len(changes) <= PROJECTIONS:
             dual = dual - problem.weight * change
+    if not _is_rounding(problem, rest, pull, dual):
+        return zero  # no rows can take up what is left
     before, off = changes[-2:]
     # a covariance that rounding hides parts of may leave there what it cannot show
-    if not off <= NEARLY or (is_thin(covariance) and off > max(UNSEEN, CONTRACTED * before)):
-        return zero
-    return np.where(problem.weight > 0.0, dual, 0.0), off
+    if off <= NEARLY and not (is_thin(metric) and off > max(UNSEEN, CONTRACTED * before)):
+        return np.where(problem.weight > 0.0, dual, 0.0), off
+    return _by_rows(problem, covariance.basis(), pull, start) or zero
+
+
+def _is_rounding(problem: Problem, rest: Floats, pull: Floats, dual: Floats) -> bool:
+    """Tell whether what is left of a gradient is small beside what it is summed from."""
+    offset = 1.0 + np.append(np.abs(problem.frame.center) * problem.frame.shrink, 0.0)
+    size = float(np.sum(np.abs(dual)) + np.max(np.abs(pull), initial=0.0))
+    return bool(np.all(np.abs(rest) <= REST * offset * size))
+
+
+def _by_rows(
+    problem: Problem, basis: RowsBasis, pull: Floats, dual: Floats
+) -> tuple[Floats, float] | None:
+    """Return the same by a basis of the columns, which knows what their products do not show."""
+    if not basis.is_known:
+        return None
+    dual = basis.without(dual) + basis.change(pull)
+    change = basis.change(products_with(problem, dual) + pull)
+    slopes = np.divide(change, problem.weight, out=np.zeros_like(change), where=problem.weight > 0)
+    off = float(np.max(np.abs(slopes), initial=0.0))
+    return (dual, off) if off <= NEARLY else None
 
 
 def predictions(problem: Problem, u: Floats) -> Floats:

@@ -20,6 +20,7 @@ import scipy.linalg as sl
 from numpy.typing import NDArray
 
 from fastgd._runtime.threads import one_blas_thread
+from fastgd._solvers._certificates import penalty_terms
 from fastgd._solvers._columns import as_matrix
 from fastgd._solvers._task import Solution, Task
 from fastgd.kernels.rows import Dense
@@ -279,6 +280,29 @@ def _objective(task: Task, system: System, coef: Any) -> float:
     return float(0.5 * (residual @ residual) + penalty)
 
 
+def _gap(task: Task, system: System, coef: Floats) -> float:
+    """Return what the residuals prove, as a dual point (``_certificates``), where a penalty is.
+
+    What rounding hides of a slope is treated as in ``_certificates._gap_in_box``.
+    """
+    usable = system.shrink > 0.0
+    w, shrink = coef[usable].astype(Extended), system.shrink[usable]
+    residual = system.t - system.z[:, usable] @ (w / shrink)
+    slopes = -(system.z[:, usable].T @ residual) / shrink
+    if task.l2 > 0.0:
+        return float(np.sum(penalty_terms(w, slopes, task.l1, task.l2, task.positive)))
+    if task.l1 == 0.0:
+        return np.inf
+    noise = EPSILON * float(np.sqrt(system.t @ system.t)) / shrink
+    seen = (-slopes if task.positive else np.abs(slopes)) - noise
+    largest = float(np.max(seen, initial=0.0))
+    share = min(1.0, task.l1 / largest) if largest > 0.0 else 1.0
+    terms = task.l1 * np.abs(w) + share * slopes * w
+    terms = np.maximum(terms, 0.0) + np.minimum(noise, task.l1) * np.abs(w)
+    missed = 0.5 * (1.0 - share) ** 2 * float(residual @ residual)
+    return float(np.sum(terms)) + missed
+
+
 def _reported(
     task: Task, system: System, found: Solution, coef: Any, suboptimality: float
 ) -> Solution:
@@ -297,7 +321,10 @@ def _reported(
     if hasattr(state, "coef"):
         state = state._replace(coef=coef, intercept=intercept)
     suboptimality += EPSILON * objective
-    gap = min(found.gap, suboptimality) if task.l1 == 0.0 and not task.positive else found.gap
+    has_corners = task.l1 > 0.0 or task.positive
+    gap = min(
+        found.gap, _gap(task, system, coef) + EPSILON * objective if has_corners else suboptimality
+    )
     known = (("objective", objective), ("suboptimality", suboptimality))
     last = {k: [*found.history[k][:-1], value] for k, value in known if found.history.get(k)}
     return found._replace(

@@ -33,6 +33,7 @@ from scipy.optimize import brentq
 
 from fastgd._monitoring.observer import Model, Observer, Scaled, Silenced
 from fastgd._runtime.threads import one_blas_thread
+from fastgd._solvers._columns import as_dense
 from fastgd._solvers._descent import StoppingRule, descend
 from fastgd._solvers._dual_points import (
     balanced,
@@ -46,6 +47,13 @@ from fastgd._solvers._dual_points import (
     shared_gap,
 )
 from fastgd._solvers._gd import finished_tolerance, from_samples, null_model, scale_of
+from fastgd._solvers._newton import (
+    MOST_PARAMETERS,
+    MOST_PRODUCTS,
+    descended,
+    newton_passes,
+    place_at,
+)
 from fastgd._solvers._newton_systems import Covariance
 from fastgd._solvers._piecewise import refuse_infinite, state_in_units, unit_of, with_dual
 from fastgd._solvers._precondition import bound, with_penalty_of
@@ -53,7 +61,9 @@ from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
 from fastgd._solvers._stored import rounded
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd._solvers._units import units_of
+from fastgd.kernels.huber import Joint
 from fastgd.kernels.losses import EpsilonInsensitive, Huber
+from fastgd.kernels.newton import EPSILON, FAILED, FINISHED
 from fastgd.kernels.objective import predict_raw
 
 NORMAL = 0.6745  # the median of |z|, z standard normal
@@ -69,6 +79,7 @@ MOST_SHRUNK = 0.01  # of a scale, in a round: the secant of few points may point
 STEEPEST = 0.99  # of secants: towards a scale of zero, rounds would creep at such a rate
 PATIENCE, SATISFIED = 3, 2  # rounds that gained nothing; fewer if what is proven is enough
 INNER_PASSES = 50
+SETTLED, CONTRACTED = 1e-6, 0.3  # of a scale, and of its last moves
 
 
 class HuberStart(NamedTuple):
@@ -99,16 +110,16 @@ class _Joint(NamedTuple):
         t, weight = np.abs(residual) / scale, self.problem.weight
         near = np.minimum(t, self.epsilon)
         loss = float(weight @ (near * (2.0 * t - near)))
-        return scale * (1.0 + loss) + 0.5 * float(np.sum(self._doubled.ridge * u * u))
+        return scale * (1.0 + loss) + 0.5 * float(np.sum(self.doubled.ridge * u * u))
 
     @property
-    def _doubled(self) -> Problem:
+    def doubled(self) -> Problem:
         """The problem whose penalty is F's, l2 |w|^2."""
         return self.problem._replace(l2=2.0 * self.l2)
 
     def gap(self, u: Floats, residual: Floats, scale: float, rho: Floats | None = None) -> float:
         """Return what a dual point proves, by default that of these residuals."""
-        problem, e, s = self._doubled, self.epsilon, self.problem.weight
+        problem, e, s = self.doubled, self.epsilon, self.problem.weight
         if rho is None:
             rho = 2.0 * np.clip(residual / scale, -e, e)
         dual = -s * rho
@@ -118,7 +129,7 @@ class _Joint(NamedTuple):
         if problem.l2 > 0.0:
             best = self._gap_of(u, residual, scale, dual, is_stationary=False)
         if not best <= INNER_SHARE * scale:  # beside a tiny l2 rounding proves nothing
-            other, off = projected(problem, self.covariance(), u, dual)
+            other, off = projected(problem, self.covariance, u, dual)
             gap = self._gap_of(u, residual, scale, other, is_stationary=True)
             best = min(best, gap + 2.0 * off * float(s @ np.abs(residual)))
         return best
@@ -127,7 +138,7 @@ class _Joint(NamedTuple):
         self, u: Floats, residual: Floats, scale: float, dual: Floats, *, is_stationary: bool
     ) -> float:
         """Return the gap of a point, which is scaled into the boxes and the ball."""
-        problem, e, used = self._doubled, self.epsilon, self.problem.weight > 0.0
+        problem, e, used = self.doubled, self.epsilon, self.problem.weight > 0.0
         s, t = problem.weight[used], residual[used] / scale
         rho = -dual[used] / s
         length = float(np.sqrt(s @ rho**2 / 4.0))
@@ -137,7 +148,7 @@ class _Joint(NamedTuple):
         missed = float(s @ ((c - 0.5 * rho) ** 2 + (2.0 * e * np.sign(t) - rho) * (t - c)))
         gap = scale * (missed + max(1.0 - (share * length) ** 2, 0.0))
         if problem.l2 == 0.0 or is_stationary:
-            return gap + shared_gap(problem, u, share)
+            return gap + shared_gap(problem, u, share, dual)
         return gap + penalty_gap(problem, u, products_with(problem, share * dual)[:-1])
 
 
@@ -308,11 +319,13 @@ def _fit(joint: _Joint, options: Options, start: HuberStart | None) -> _Fitted:
     """Find scale and coefficients in turn until both stay."""
     problem, tol = joint.problem, finished_tolerance(joint.problem, options.tol)
     u, scale = _begin(joint, options, start)
-    residual = problem.y - predictions(problem, u)
-    found = _better(_Fitted(u, scale, np.inf, np.inf, 0, [], []), joint, u, residual, scale, None)
+    found, is_stopped = _at_once(joint, options, u, scale)
+    if is_stopped or found.gap <= tol * found.objective:
+        return found
+    u, scale = found.u, found.scale
     metric: Any = None
     tried: list[tuple[float, float]] = []
-    n_iter, idle = 0, 0
+    n_iter, idle = found.n_iter, 0
     while n_iter < options.max_iter and len(tried) < ROUNDS:
         now = joint.at(scale)
         metric = bound(now, np.empty(0)) if metric is None else with_penalty_of(now, metric)
@@ -333,6 +346,7 @@ def _fit(joint: _Joint, options: Options, start: HuberStart | None) -> _Fitted:
         near = np.minimum(np.abs(residual) / scale, joint.epsilon)
         slope = 1.0 - float(problem.weight @ near**2)  # dF/dsigma
         estimate = abs(slope * (wanted - scale)) + 2.0 * max(result.suboptimality, 0.0) / scale
+        estimate = estimate if _has_settled(tried, scale, wanted) else np.inf
         found = found._replace(n_iter=n_iter, estimate=estimate)
         found.objectives.extend([found.objective] * passes)
         found.gaps.extend([found.gap] * passes)
@@ -348,6 +362,62 @@ def _fit(joint: _Joint, options: Options, start: HuberStart | None) -> _Fitted:
         scale = min(max(_secant(tried), MOST_SHRUNK * scale), scale / MOST_SHRUNK)
         scale = scale if scale > 2.0 * joint.least else joint.least
     return found._replace(scale=scale) if scale <= joint.least else found
+
+
+def _at_once(joint: _Joint, options: Options, u: Floats, scale: float) -> tuple[_Fitted, bool]:
+    """Return where Newton's steps of everything together lead, and whether somebody stopped them.
+
+    Those of few columns; of many, or where there are no such steps, it is where they begin.
+    """
+    problem = joint.problem
+    found = _Fitted(u, scale, np.inf, np.inf, 0, [], [])
+    n, size = problem.shape[0], u.shape[0] + 1
+    is_stopped = False
+    if options.max_iter > 0 and size <= MOST_PARAMETERS and n * size * size <= 2 * MOST_PRODUCTS:
+        columns = _columns(joint)
+        if not np.any(u[:-1]):
+            u, scale = _least_squares(columns, u, scale)
+        place = place_at(np.append(u, scale), (n,))
+        take, model = partial(newton_passes, columns, place, FINISHED), partial(_model_of, problem)
+        most = min(options.max_iter, INNER_PASSES)
+        descent = descended(take, most, options.observer, partial(model, place.u))
+        last, history, is_stopped = descent
+        if last.status != FAILED and place.u[-1] > joint.least:
+            n_iter, u, scale = len(history["objective"]), place.u[:-1].copy(), float(place.u[-1])
+            reported = history["objective"], history["suboptimality"]
+            found = _Fitted(u, scale, np.inf, np.inf, n_iter, *reported)
+    residual = problem.y - predictions(problem, u)
+    return _better(found, joint, u, residual, scale, None), is_stopped
+
+
+def _columns(joint: _Joint) -> Joint:
+    """Return the joint problem in dense, standardised columns; the scale's is written later."""
+    problem, (n, d) = joint.problem, joint.problem.shape
+    z = np.empty((n, d + 2))
+    np.subtract(as_dense(problem.rows, n, d), problem.frame.center, out=z[:, :d])
+    z[:, :d] *= problem.frame.shrink
+    z[:, d] = 1.0 if problem.fit_intercept else 0.0
+    ridge = np.append(joint.doubled.ridge, 0.0)
+    ridge[:d] += problem.frame.shrink == 0.0
+    ridge[d] += not problem.fit_intercept
+    own = problem.y.copy(), problem.weight.copy()  # kernels tell apart what is frozen
+    return Joint(z, *own, joint.epsilon, ridge, 0.0, EPSILON * problem.terms)
+
+
+def _least_squares(columns: Joint, u: Floats, scale: float) -> tuple[Floats, float]:
+    """Return the coefficients of least squares and their scale, if rows outnumber them."""
+    z, (n, size) = columns.z[:, :-1], columns.z[:, :-1].shape
+    if n <= size:
+        return u, scale
+    scaled = z.T * columns.weight
+    matrix, ridge = scaled @ z, 0.5 * scale * columns.ridge[:-1]
+    matrix[np.diag_indices(size)] += np.maximum(ridge, 1e-6 * np.diagonal(matrix))
+    u = np.linalg.solve(matrix, scaled @ columns.y)
+    return u, max(float(np.sqrt(columns.weight @ (columns.y - z @ u) ** 2)), 1e-3 * scale)
+
+
+def _model_of(problem: Problem, u: Floats) -> Model:
+    return _model(problem, u[:-1], float(u[-1]))
 
 
 def _model(problem: Problem, u: Floats, scale: float) -> Model:
@@ -402,6 +472,13 @@ def _best_scale(residual: Floats, weight: Floats, epsilon: float, near: float) -
     if high >= LARGEST_LOG:
         return float(np.exp(LARGEST_LOG))
     return float(np.exp(brentq(excess, low, high, xtol=SCALE_TOL) if high > low else low))
+
+
+def _has_settled(tried: list[tuple[float, float]], scale: float, wanted: float) -> bool:
+    """Tell whether rounds approach a scale quickly: where they creep, a round says nothing."""
+    moved = abs(wanted - scale)
+    before = [abs(there - here) for here, there in tried[-2:]]
+    return moved <= SETTLED * scale or (len(before) == 2 and moved <= CONTRACTED * min(before))
 
 
 def _secant(tried: list[tuple[float, float]]) -> float:

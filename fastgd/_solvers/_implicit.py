@@ -14,13 +14,20 @@ References
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgd._solvers import _costs
-from fastgd._solvers._problem import Floats, Point, Problem, over_shards, to_raw
+from fastgd._solvers._problem import (
+    PRODUCTS_OF_BLAS,
+    Floats,
+    Point,
+    Problem,
+    over_shards,
+    to_raw,
+)
 from fastgd.kernels.losses import is_quadratic
 from fastgd.kernels.products import add_squares, curve, curve_softmax, write_probabilities
 from fastgd.kernels.rows import Dense
@@ -82,12 +89,12 @@ class Implicit:
         """Return the diagonal of Z'D Z, of the parameters' shape."""
         problem = self._problem
         if problem.n_outputs == 0:
-            return _squares(problem, self._curvature)
+            return _diagonal_of(problem, _squares(problem, self._curvature))
         p, weight = self._probabilities, problem.weight
-        classes = range(problem.n_outputs)
-        columns = [
-            _squares(problem, weight * (p[:, k] * (1.0 - p[:, k]) + self._more)) for k in classes
-        ]
+        curvature = weight[:, None] * (p * (1.0 - p) + self._more)
+        if isinstance(problem.rows, Dense):
+            return _diagonal_of(problem, _squares_dense(problem, curvature))
+        columns = [_diagonal_of(problem, _squares(problem, own)) for own in curvature.T]
         return np.stack(columns, axis=1)
 
     def times(self, v: Floats) -> Floats:
@@ -108,8 +115,7 @@ class Implicit:
                 curve_softmax(*given, start, stop, out)
             return out
 
-        work = _costs.n_entries(problem.rows) * max(1, problem.n_outputs)
-        found: Floats = sum(over_shards(shard, n, work))
+        found: Floats = sum(over_shards(shard, n, _work(problem)))
         found[:-1] = ((found[:-1].T - np.multiply.outer(found[-1], frame.center)) * frame.shrink).T
         found += (v.T * problem.ridge).T
         if not problem.fit_intercept:
@@ -121,11 +127,14 @@ class Implicit:
         p, weight, more = self._probabilities, self._problem.weight, self._more
         for first, x in blocks(self._problem.rows.values, start, stop):
             at = slice(first, first + x.shape[0])
-            raw = x @ params[:-1] + params[-1]
-            mean = np.sum(p[at] * raw, axis=1, keepdims=True)
-            raw = weight[at, None] * (p[at] * (raw - mean) + more * raw)
+            raw = x @ params[:-1]
+            raw += params[-1]
+            pull = raw - np.einsum("ik,ik->i", p[at], raw)[:, None]
+            pull *= p[at]
+            raw = pull if more == 0.0 else pull + more * raw
+            raw *= weight[at, None]
             out[:-1] += x.T @ raw
-            out[-1] += raw.sum(axis=0)
+            out[-1] += np.einsum("ik->k", raw)  # several times as fast as a sum over rows
 
     def solve(self, gradient: Floats) -> Floats:
         """Return H^-1 gradient to within ``left_out`` of the model's decrease."""
@@ -165,8 +174,17 @@ def probabilities(problem: Problem, u: Floats) -> Floats:
             raw = x @ params[:-1] + params[-1]
             found[first : first + x.shape[0]] = problem.loss.probability(problem.loss, raw)
 
-    over_shards(shard, n, _costs.n_entries(problem.rows) * problem.n_outputs)
+    over_shards(shard, n, _work(problem))
     return found
+
+
+def _work(problem: Problem) -> int:
+    """Return about how many entries a product visits; those of dense rows go through BLAS."""
+    many = max(1, problem.n_outputs)
+    if problem.n_outputs and isinstance(problem.rows, Dense):
+        n, d = problem.shape
+        return n * (d // PRODUCTS_OF_BLAS + 4) * many
+    return _costs.n_entries(problem.rows) * many
 
 
 def blocks(values: NDArray[Any], start: int, stop: int) -> Iterator[tuple[int, Floats]]:
@@ -176,8 +194,15 @@ def blocks(values: NDArray[Any], start: int, stop: int) -> Iterator[tuple[int, F
         yield first, np.asarray(values[first : min(first + size, stop)], np.float64)
 
 
-def _squares(problem: Problem, weight: Floats) -> Floats:
-    """Return sum_i h_i (z_ij, 1)^2."""
+class _Sums(NamedTuple):
+    """Sums of h_i (x_ij, 1), and of h_i x_ij^2; of many h_i, a column for each."""
+
+    first: Any
+    second: Any
+
+
+def _squares(problem: Problem, weight: Floats) -> _Sums:
+    """Return the sums for one h, (n_samples,)."""
     n, d = problem.shape
 
     def shard(start: int, stop: int) -> tuple[Floats, Floats]:
@@ -186,12 +211,29 @@ def _squares(problem: Problem, weight: Floats) -> Floats:
         return first, second
 
     parts = over_shards(shard, n, _costs.n_entries(problem.rows))
-    first: Any = sum(part[0] for part in parts)
-    second: Any = sum(part[1] for part in parts)
-    center, shrink, mass = problem.frame.center, problem.frame.shrink, float(first[-1])
-    centred = (second - center * (2.0 * first[:-1] - mass * center)) * shrink * shrink
-    least = LEAST_CURVATURE * mass * (shrink > 0.0)
-    return np.append(np.maximum(centred, least), mass)
+    return _Sums(*(sum(some) for some in zip(*parts, strict=True)))
+
+
+def _squares_dense(problem: Problem, weight: Floats) -> _Sums:
+    """Return the sums for many h, (n_samples, K), by products of matrices."""
+    n, d = problem.shape
+    first, second = np.zeros((d + 1, weight.shape[1])), np.zeros((d, weight.shape[1]))
+    for start, x in blocks(problem.rows.values, 0, n):
+        own = weight[start : start + x.shape[0]]
+        first[:-1] += x.T @ own
+        second += (x * x).T @ own
+    first[-1] = weight.sum(axis=0)
+    return _Sums(first, second)
+
+
+def _diagonal_of(problem: Problem, sums: _Sums) -> Floats:
+    """Return sum_i h_i (z_ij, 1)^2."""
+    center, shrink, mass = problem.frame.center, problem.frame.shrink, sums.first[-1]
+    offset = center * (2.0 * sums.first[:-1].T - np.multiply.outer(mass, center))
+    centred = (sums.second.T - offset) * shrink * shrink
+    least = np.multiply.outer(LEAST_CURVATURE * mass, shrink > 0.0)
+    found: Floats = np.append(np.maximum(centred, least).T, mass[None], axis=0)
+    return found
 
 
 def _tail(gains: list[float]) -> float:

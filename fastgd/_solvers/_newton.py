@@ -6,13 +6,14 @@ ends at the rounding of the coefficients. Where a Hessian is ill-conditioned or 
 found, nothing is returned, and descent takes over.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd._monitoring.observer import Model
+from fastgd._monitoring.observer import Model, Observer
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._certificates import ACCEPTED, ALLOWANCE, penalty_terms
 from fastgd._solvers._columns import as_dense
@@ -24,16 +25,20 @@ from fastgd.kernels import losses
 from fastgd.kernels.newton import (
     EPSILON,
     FAILED,
+    FINISHED,
     USED_UP,
     Classes,
     Columns,
     Place,
     newton_steps,
 )
+from fastgd.kernels.rows import Dense
 
 Floats = NDArray[np.float64]
 
 MOST_PARAMETERS, MOST_PRODUCTS = 128, 5_000_000  # of a Hessian: a millisecond
+MOST_ENTRIES = 200_000
+SHARE = 0.1  # of ``tol``, since a decrement is an estimate
 MOST_PASSES = 50  # of a descent: most take 10
 SMOOTH = (
     losses.LogLoss,
@@ -48,43 +53,55 @@ SMOOTH = (
 class Standard(NamedTuple):
     """A task in standardised columns, the intercept's column of ones last.
 
-    columns : Columns or Classes
+    z : (n_samples, P)
+    weight : (n_samples,), sums to 1
+    ridge : (P,), the l2 penalty of each standardised coefficient, positive but for the intercept's
     mean : (d,), what was taken off the raw columns
     shrink : (d,), what they were multiplied by then; 0 for constant ones
     """
 
-    columns: Any
+    z: Floats
+    weight: Floats
+    ridge: Floats
     mean: Floats
     shrink: Floats
 
 
-class Reached(NamedTuple):
-    """Where Newton's steps have led."""
+class Taken(NamedTuple):
+    """What a kernel's call has done, and what it told of each pass: objective, suboptimality."""
 
-    u: Floats
-    gradient: Floats
-    objective: float
-    suboptimality: float
+    status: int
+    reported: Floats
+    objective: float = np.nan
+    suboptimality: float = np.inf
+
+
+class Descent(NamedTuple):
+    """What all calls have done."""
+
+    last: Taken
+    history: dict[str, list[float]]
+    is_stopped: bool
 
 
 def newton(task: Task, options: Options, start: Any) -> Solution | None:
     """Solve a small task with a smooth loss and an l2 penalty; None where descent should."""
-    if not _is_small(task) or options.max_iter < 1:
+    if not (_is_smooth(task.loss) and has_small_hessian(task)) or options.max_iter < 1:
         return None
     with one_blas_thread():
-        standard = _standardised(task)
+        standard = standardised(task)
         return None if standard is None else _solved(task, options, standard, start)
 
 
-def _is_small(task: Task) -> bool:
-    """Tell whether a Hessian costs next to nothing, and the loss has one everywhere."""
-    if task.positive or task.l1 > 0.0 or not task.l2 > 0.0 or not _is_smooth(task.loss):
+def has_small_hessian(task: Task) -> bool:
+    """Tell whether a Hessian costs next to nothing, and an l2 penalty makes it definite."""
+    if task.positive or task.l1 > 0.0 or not task.l2 > 0.0:
         return False
     n, d = task.y.shape[0], task.n_features
     size = (d + 1) * task.n_outputs
     if size > MOST_PARAMETERS or n * size * size > 2 * MOST_PRODUCTS:
         return False
-    return n * d <= FINISHED_IN_FLOAT64 and is_nearly_dense(task.rows, n, d)
+    return n * d <= MOST_ENTRIES and is_nearly_dense(task.rows, n, d)
 
 
 def _is_smooth(loss: Any) -> bool:
@@ -97,19 +114,20 @@ def _is_smooth(loss: Any) -> bool:
 # -- standardised columns -------------------------------------------------------------------------
 
 
-def _standardised(task: Task) -> Standard | None:
+def standardised(task: Task) -> Standard | None:
     """Return the task in standardised columns; None where float64 would lose too much by it."""
     n, d = task.y.shape[0], task.n_features
-    x, weight = as_dense(task.rows, n, d), np.full(n, 1.0 / n)
+    weight = np.full(n, 1.0 / n)
     if task.weight is not None:
         weight = np.asarray(task.weight, np.float64)
         weight = weight / weight.sum()
     z, mean = np.ones((n, d + task.fit_intercept)), np.zeros(d)
     inner = z[:, :d]
+    inner[:] = task.rows.values if isinstance(task.rows, Dense) else as_dense(task.rows, n, d)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not plain
         if task.fit_intercept:
-            mean = weight @ x
-        np.subtract(x, mean, out=inner)
+            mean = weight @ inner
+            inner -= mean
         square = weight @ (inner * inner)
         if not are_plain(inner, mean, square) or not _has_plain_targets(task, weight):
             return None
@@ -118,7 +136,7 @@ def _standardised(task: Task) -> Standard | None:
     inner *= shrink
     ridge = np.zeros(z.shape[1])
     ridge[:d] = task.l2 * shrink * shrink + ~known
-    return Standard(_columns(task, z, weight, ridge), mean, shrink)
+    return Standard(z, weight, ridge, mean, shrink)
 
 
 def _has_plain_targets(task: Task, weight: Floats) -> bool:
@@ -129,8 +147,9 @@ def _has_plain_targets(task: Task, weight: Floats) -> bool:
     return is_plain(level, float(weight @ (task.y - level) ** 2))
 
 
-def _columns(task: Task, z: Floats, weight: Floats, ridge: Floats) -> Columns | Classes:
+def _columns(task: Task, standard: Standard) -> Columns | Classes:
     """Return what the kernel minimises; y as a copy, since kernels tell apart what is frozen."""
+    z, weight, ridge = standard[:3]
     if task.n_outputs > 1:
         K, width = task.n_outputs, z.shape[1]
         scratch = np.empty((1 + K * (K + 1) // 2, width * (width + 1) // 2))
@@ -147,35 +166,77 @@ def _columns(task: Task, z: Floats, weight: Floats, ridge: Floats) -> Columns | 
 
 def _solved(task: Task, options: Options, standard: Standard, start: Any) -> Solution | None:
     """Take Newton's steps until rounding hides the rest, passes are used up, or one is stopped."""
-    columns, observer = standard.columns, options.observer
-    u, n = _start(task, standard, start), columns.y.shape[0]
-    shape, size = (n, task.n_outputs) if task.n_outputs > 1 else n, u.shape[0]
-    place = Place(u, np.empty(size), np.empty(shape), np.empty((size, size)), *np.empty((3, size)))
+    columns = _columns(task, standard)
+    u = begin(task, standard, start, None if start else _null_level(task, columns))
+    shape = (u.shape[0] // standard.z.shape[1],) if task.n_outputs > 1 else ()
+    place = place_at(u, (columns.y.shape[0], *shape))
+    most = min(options.max_iter, MOST_PASSES)
+    model = partial(model_of, task, standard, u)
+    take = partial(newton_passes, columns, place, accuracy_of(task, options))
+    descent = descended(take, most, options.observer, model)
+    status = descent.last.status
+    is_used_up = status == USED_UP and not descent.is_stopped and options.max_iter > MOST_PASSES
+    if status == FAILED or is_used_up:
+        return None
+    return _solution(task, options, standard, (columns, place), descent)
+
+
+def accuracy_of(task: Task, options: Options) -> float:
+    """Return how far to go: small problems are finished, others left at a part of ``tol``."""
+    is_small = task.y.shape[0] * task.n_features <= FINISHED_IN_FLOAT64
+    return FINISHED if is_small else max(SHARE * options.tol, FINISHED)
+
+
+def place_at(u: Floats, shape: tuple[int, ...]) -> Place:
+    """Return where a descent begins; ``shape`` is that of the curvatures."""
+    size = u.shape[0]
+    empty = np.empty(size), np.empty(shape), np.empty((size, size))
+    return Place(u, *empty, *np.empty((3, size)))
+
+
+def newton_passes(
+    columns: Any, place: Place, accuracy: float, n_done: int, most: int, pause: int
+) -> Taken:
+    """Take Newton's steps, ``pause`` at most; there is one entry at least, of the first point."""
+    reported = np.empty((most - n_done, 2))
+    status, n_passes, objective, suboptimality = newton_steps(
+        columns, place, reported, pause, accuracy
+    )
+    if not np.isfinite(objective):
+        status = FAILED
+    if n_passes == n_done == 0:
+        reported[0], n_passes = (objective, suboptimality), 1
+    return Taken(status, reported[:n_passes], objective, suboptimality)
+
+
+def descended(
+    take: Callable[[int, int, int], Taken],
+    most: int,
+    observer: Observer,
+    model: Callable[[], Model],
+) -> Descent:
+    """Call a kernel until it has arrived or failed, one pass at a time where somebody watches.
+
+    take : from the passes done, the most that there may be, and how many to take now
+    """
     history: dict[str, list[float]] = {"objective": [], "suboptimality": []}
-    most, stops, status, n_done = min(options.max_iter, MOST_PASSES), False, USED_UP, 0
+    n_done, stops, last = 0, False, Taken(USED_UP, np.empty((0, 2)))
     pause = 1 if observer.is_watching else most
-    while status == USED_UP and n_done < most and not stops:
-        reported = np.empty((most - n_done, 2))
-        status, n_passes, objective, suboptimality = newton_steps(columns, place, reported, pause)
-        if status == FAILED or not np.isfinite(objective):
-            return None
-        if n_passes == n_done == 0:  # one entry at least, of the first point
-            reported[0], n_passes = (objective, suboptimality), 1
-        for row in reported[:n_passes].tolist():
+    while last.status == USED_UP and n_done < most and not stops:
+        last = take(n_done, most, pause)
+        if last.status == FAILED:
+            break
+        for row in last.reported.tolist():
             figures = dict(zip(history, row, strict=True))
             for name, value in figures.items():
                 history[name].append(value)
-            stops = observer.passed(partial(_model, task, standard, u.copy()), figures) or stops
-        n_done += n_passes
-    if status == USED_UP and not stops and options.max_iter > MOST_PASSES:
-        return None
-    return _solution(
-        task, options, standard, Reached(u, place.gradient, objective, suboptimality), history
-    )
+            stops = observer.passed(model, figures) or stops
+        n_done += last.reported.shape[0]
+    return Descent(last, history, stops)
 
 
-def _start(task: Task, standard: Standard, start: Any) -> Floats:
-    """Return where to begin: at given coefficients, or at the model without X."""
+def begin(task: Task, standard: Standard, start: Any, level: Any) -> Floats:
+    """Return where to begin: at given coefficients, or with raw predictions of a ``level``."""
     d, K = standard.shrink.shape[0], max(1, task.n_outputs)
     parts = np.zeros((K, d + task.fit_intercept))
     if isinstance(start, State):
@@ -184,7 +245,7 @@ def _start(task: Task, standard: Standard, start: Any) -> Floats:
         if task.fit_intercept:
             parts[:, d] = np.ravel(start.intercept) + np.sum(coef * standard.mean, axis=1)
     elif task.fit_intercept:
-        parts[:, d] = _null_level(task, standard.columns)
+        parts[:, d] = level
     return parts.ravel()
 
 
@@ -205,7 +266,7 @@ def _null_level(task: Task, columns: Any) -> Any:
 # -- what was found -------------------------------------------------------------------------------
 
 
-def _model(task: Task, standard: Standard, u: Floats) -> Model:
+def model_of(task: Task, standard: Standard, u: Floats) -> Model:
     """Return raw coefficients and intercepts."""
     d = standard.shrink.shape[0]
     parts = u.reshape(max(1, task.n_outputs), -1)
@@ -221,34 +282,33 @@ def _model(task: Task, standard: Standard, u: Floats) -> Model:
 
 
 def _solution(
-    task: Task,
-    options: Options,
-    standard: Standard,
-    reached: Reached,
-    history: dict[str, list[float]],
+    task: Task, options: Options, standard: Standard, at: tuple[Any, Place], descent: Descent
 ) -> Solution:
     """Return raw coefficients, with a proven bound of the suboptimality."""
-    objective, gap = reached.objective, _gap(task, standard, reached)
-    suboptimality = min(reached.suboptimality, gap)
-    floor = EPSILON * objective + standard.columns.rounding
-    converged = suboptimality <= max(options.tol * objective, floor)
-    coef, intercept, _ = _model(task, standard, reached.u)
+    objective, (columns, place) = descent.last.objective, at
+    gap = _gap(task, standard, at, objective)
+    suboptimality = min(descent.last.suboptimality, gap)
+    converged = suboptimality <= max(
+        options.tol * objective, EPSILON * objective + columns.rounding
+    )
+    coef, intercept, _ = model_of(task, standard, place.u)
+    history = descent.history
     counts = len(history["objective"]), converged, history, State(coef, intercept)
     return Solution(coef, intercept, objective, gap, suboptimality, *counts)
 
 
-def _gap(task: Task, standard: Standard, reached: Reached) -> float:
+def _gap(task: Task, standard: Standard, at: tuple[Any, Place], objective: float) -> float:
     """Return the bound of ``_certificates``; no objective is negative."""
-    objective, columns, known = reached.objective, standard.columns, standard.shrink > 0.0
+    (columns, place), known = at, standard.shrink > 0.0
     shrink, parts = standard.shrink[known], (max(1, task.n_outputs), -1)
-    u, slope = reached.u.reshape(parts), (reached.gradient - columns.ridge * reached.u)
+    u, slope = place.u.reshape(parts), (place.gradient - columns.ridge * place.u)
     slope = slope.reshape(parts)[:, : known.shape[0]][:, known] / shrink
     coef = u[:, : known.shape[0]][:, known] * shrink
     is_regression = losses.kind_of(task.loss) == losses.REGRESSION
     size = float(np.sqrt(2.0 * objective)) if is_regression else min(1.0, objective)
     rest = 0.0
     if task.fit_intercept:
-        rest = float(np.abs(reached.gradient.reshape(parts)[:, -1]).max())
+        rest = float(np.abs(place.gradient.reshape(parts)[:, -1]).max())
     if not rest <= ACCEPTED * size:
         return objective
     reach = rest / shrink  # to balance the slopes exactly would change theirs by that

@@ -12,6 +12,7 @@ from fastgd._solvers._costs import LARGEST_MATRIX
 from fastgd._solvers._dual_points import predictions, products_with
 from fastgd._solvers._precondition import Metric, factorise, products, solve
 from fastgd._solvers._problem import Floats, Problem
+from fastgd._solvers._thin import RowsBasis
 from fastgd.kernels.rows import Dense
 
 BLOCK_BYTES = 1 << 24
@@ -28,6 +29,13 @@ class Covariance:
     def __init__(self, problem: Problem) -> None:
         self._problem = problem._replace(dtype=np.float64, largest=LARGEST_MATRIX)
         self._metric: Metric | None = None
+        self._basis: RowsBasis | None = None
+
+    def basis(self) -> RowsBasis:
+        """Return a basis of the columns made from the rows."""
+        if self._basis is None:
+            self._basis = RowsBasis(self._problem)
+        return self._basis
 
     def __call__(self) -> Metric | None:
         """Return them factorised; None where there are too many columns."""

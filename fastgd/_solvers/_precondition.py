@@ -267,8 +267,10 @@ def _products_of_classes(problem: Problem, u: Floats) -> Floats:
             count = min(size, stop - first)
             z, wide = block[:count], out[:count]
             weigh_rows(problem.rows, problem.frame, np.empty(0), first, count, z)
-            weigh_classes(problem.weight, first, params @ z.T, z, wide)
+            raw = params @ z.T
+            weigh_classes(problem.weight, first, raw, z, wide)
             total -= wide.T @ wide
+            wide.reshape(count, n_outputs, width)[:] *= raw.T[:, :, None]  # by 1 - p
             own += wide.T @ z
         return total, own
 
@@ -277,7 +279,7 @@ def _products_of_classes(problem: Problem, u: Floats) -> Floats:
     total, own = _summed([part[0] for part in parts]), _summed([part[1] for part in parts])
     for k in range(n_outputs):
         at = slice(k * width, (k + 1) * width)
-        total[at, at] += own[at]
+        total[at, at] = own[at]
     return total
 
 

@@ -24,7 +24,7 @@ from fastgd._solvers._costs import (
     n_entries,
 )
 from fastgd._solvers._task import Task
-from fastgd._solvers._units import units_of
+from fastgd._solvers._units import Units, units_of
 from fastgd.kernels import losses
 from fastgd.kernels.objective import (
     Frame,
@@ -159,10 +159,7 @@ def pose(task: Task) -> Problem:
     """Normalise the weights, find the columns' means and deviations, choose the arithmetic."""
     n, d = task.y.shape[0], task.n_features
     many = losses.kind_of(task.loss) == losses.MULTINOMIAL
-    weight = np.full(n, 1.0 / n)
-    if task.weight is not None:
-        weight = np.asarray(task.weight, np.float64)
-        weight = weight / weight.sum()
+    weight = _shares(task)
     values = task.rows.values if isinstance(task.rows, Dense) else task.rows.data
     precise = values.dtype == np.float64 or n * d <= FINISHED_IN_FLOAT64 or d <= NARROW
     y: NDArray[Any] = np.ascontiguousarray(task.y, np.int32 if many else np.float64)
@@ -376,30 +373,43 @@ def model_at(problem: Problem, u: Floats) -> Model:
     return Model(coef, intercept)
 
 
-def objective_of(task: Task, coef: Floats, intercept: Any) -> float:
+def objective_of(task: Task, coef: Floats, intercept: Any, units: Units | None = None) -> float:
     """Return what a task minimises, at coefficients that no solver has just evaluated."""
-    units = units_of(task)
-    task, problem = units.task, pose(units.task)._replace(dtype=np.float64)
+    units = units_of(task) if units is None else units
+    task = units.task
     coef, intercept = units.from_user(coef, intercept)
-    if problem.n_outputs > 0:
+    if losses.kind_of(task.loss) == losses.MULTINOMIAL:
+        problem = pose(task)._replace(dtype=np.float64)
         return units.of_figure(evaluate(problem, from_raw(problem, coef, intercept)).objective)
-    raw = np.empty(problem.shape[0])
-    predict_raw(problem.rows, np.append(coef, intercept), 0, raw.shape[0], raw)
-    loss = float(total_loss(problem.y, problem.weight, problem.loss, raw)) - problem.least
+    y, weight = np.ascontiguousarray(task.y, np.float64), _shares(task)
+    raw = np.empty(y.shape[0])
+    predict_raw(task.rows, np.append(coef, intercept), 0, raw.shape[0], raw)
+    least, _ = least_and_terms(task.loss, y, weight)
+    loss = _not_negative(task.loss, float(total_loss(y, weight, task.loss, raw)) - least)
     penalty = task.l1 * float(np.abs(coef).sum()) + 0.5 * task.l2 * float(coef @ coef)
-    return units.of_figure(_not_negative(problem, loss) + penalty)
+    return units.of_figure(loss + penalty)
 
 
-def _not_negative(problem: Problem, loss: float) -> float:
+def _not_negative(loss: Any, value: float) -> float:
     """Return a mean loss; a deviance that rounding has made negative is zero."""
-    return max(loss, 0.0) if is_deviance(problem.loss) else loss
+    return max(value, 0.0) if is_deviance(loss) else value
+
+
+def _shares(task: Task) -> Floats:
+    """Return the rows' weights, which sum to 1."""
+    n = task.y.shape[0]
+    if task.weight is None:
+        return np.full(n, 1.0 / n)
+    weight = np.asarray(task.weight, np.float64)
+    shares: Floats = weight / weight.sum()
+    return shares
 
 
 def evaluate(problem: Problem, u: Floats) -> Point:
     """Return objective and gradient at u, in one pass over X."""
     many = problem.n_outputs > 0
     total, gradient, curvature = _pass_many(problem, u) if many else _pass_one(problem, u)
-    total = _not_negative(problem, total - problem.least)
+    total = _not_negative(problem.loss, total - problem.least)
     ridge = problem.ridge
     pull = (u.T * ridge).T
     total += 0.5 * float(np.sum(pull * u))

@@ -29,14 +29,15 @@ def as_stored(task: Task, found: Solution, *, plain: bool = False) -> Solution:
     """
     if np.dtype(task.dtype) != np.float32 or not _fits(found):
         return found
-    coef, intercept, change = rounded(task, found, Units(task) if plain else units_of(task))
+    units = Units(task) if plain else units_of(task)
+    coef, intercept, change = rounded(task, found, units)
     stored = found._replace(coef=coef, intercept=intercept)
     if hasattr(found.state, "coef"):
         stored = stored._replace(state=found.state._replace(coef=coef, intercept=intercept))
     if change <= _negligible(found):
         worse, objective = change, found.objective
     else:
-        objective = objective_of(task, coef, intercept)
+        objective = objective_of(task, coef, intercept, units)
         worse = max(objective - found.objective, 0.0)
     numbers: dict[str, Any] = {"objective": objective}
     numbers |= {"gap": found.gap + worse, "suboptimality": found.suboptimality + worse}

@@ -39,7 +39,7 @@ from fastgd.kernels import losses
 from fastgd.kernels.objective import Frame
 from fastgd.kernels.rows import CSR, Dense
 
-FEWEST = 50  # columns that come in at once
+FEWEST = 100  # columns that come in at once
 FEW_ROWS = 2.0  # columns for each of them
 INNER_SHARE = 0.1  # of what the best column outside promises, to which a round is solved
 LEAST_SHARE = 0.1  # of the target, to which the last round is solved

@@ -270,6 +270,7 @@ class Trainer:
             found = self._engine.evaluate(self._source, self.progress.reported())
             figures["true_objective"] = found.loss + found.penalty
             figures["gradient_norm"] = float(np.linalg.norm(found.gradient))
+            figures.update(found.figures or {})
 
     def _visit(self) -> tuple[Sums, int, int]:
         """Take the steps of an epoch; return their sums, and how many rows and steps those are."""

@@ -39,10 +39,14 @@ SHARED: dict[str, list[Any]] = {
 
 def with_constant(X: Any, value: float) -> Any:
     """Return a copy of X with one more column, all ``value``."""
-    column = np.full((X.shape[0], 1), value, X.dtype)
-    if sp.issparse(X):
-        return sp.csr_matrix(sp.hstack([X, column], format="csr", dtype=X.dtype))
-    return np.ascontiguousarray(np.hstack([X, column]))
+    n, d = X.shape
+    if not sp.issparse(X):
+        return np.ascontiguousarray(np.hstack([X, np.full((n, 1), value, X.dtype)]))
+    X = X.tocsr()
+    ends = X.indptr[1:]
+    parts = np.insert(X.data, ends, X.dtype.type(value)), np.insert(X.indices, ends, d)
+    starts = X.indptr + np.arange(n + 1, dtype=X.indptr.dtype)
+    return sp.csr_matrix((*parts, starts), shape=(n, d + 1))
 
 
 class _WithPenalisedIntercept(SolvedModel):

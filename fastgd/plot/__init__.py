@@ -8,6 +8,7 @@ A legend above the axes makes room for a title that was set before.
 
 from fastgd.plot._convergence import ConvergenceDisplay
 from fastgd.plot._descent import DescentPathDisplay
+from fastgd.plot._gradient_flow import GradientFlowDisplay
 from fastgd.plot._learning_rate import LearningRateDisplay
 from fastgd.plot._loss_curve import LossCurveDisplay
 from fastgd.plot._path import CoefficientPathDisplay
@@ -16,6 +17,7 @@ __all__ = [
     "CoefficientPathDisplay",
     "ConvergenceDisplay",
     "DescentPathDisplay",
+    "GradientFlowDisplay",
     "LearningRateDisplay",
     "LossCurveDisplay",
 ]

@@ -22,7 +22,7 @@ class LogLoss(NamedTuple):
     """Logistic loss of a label in {0, 1}: log(1 + e^raw) - y raw.
 
     Written with e^-|raw|, so that nothing overflows and small losses keep their digits:
-    log(1 + e^-|raw|) + max(raw, 0) - y raw.
+    log(1 + e^-|raw|) + max(raw, 0) - y raw. So do small derivatives, as (1 - y) p - y (1 - p).
     """
 
     kind = BINARY
@@ -43,7 +43,9 @@ class LogLoss(NamedTuple):
     @staticmethod
     def gradient(loss, y_true, raw):
         e = exp(-abs(raw))
-        return (1.0 if raw >= 0.0 else e) / (1.0 + e) - y_true
+        is_positive = raw >= 0.0
+        p, q = (1.0 if is_positive else e), (e if is_positive else 1.0)
+        return ((1.0 - y_true) * p - y_true * q) / (1.0 + e)
 
     @staticmethod
     def curvature(loss, y_true, raw):
@@ -52,8 +54,9 @@ class LogLoss(NamedTuple):
 
     @staticmethod
     def conjugate(loss, y_true, dual):
-        p = dual + y_true
-        return p * math.log(max(p, TINY)) + (1.0 - p) * math.log(max(1.0 - p, TINY))
+        q = abs(dual)  # for labels of 0 and 1 what p = dual + y misses, with all digits
+        rest = math.log1p(-q) if q < 0.5 else math.log(max(1.0 - q, TINY))
+        return q * math.log(max(q, TINY)) + (1.0 - q) * rest
 
     @staticmethod
     def dual_bounds(loss, y_true):

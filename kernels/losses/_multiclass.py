@@ -47,13 +47,14 @@ class Softmax(NamedTuple):
         largest = raw[0]
         for k in range(1, raw.shape[0]):
             largest = max(largest, raw[k])
-        total = 0.0
+        others = 0.0
         for k in range(raw.shape[0]):
-            total += exp(raw[k] - largest)
+            others += exp(raw[k] - largest) if k != y_true else 0.0
         of_truth = np.float64(raw[y_true]) - np.float64(largest)
+        own = exp(of_truth)
         if loss.label_smoothing > 0.0:
             of_truth += loss.label_smoothing * _mean_beyond(raw, raw[y_true])
-        return math.log(total) - of_truth
+        return _log_total(own, others) - of_truth
 
     @staticmethod
     def gradient_row(loss, y_true, raw, out):
@@ -63,21 +64,22 @@ class Softmax(NamedTuple):
         of_truth = np.float64(raw[y_true]) - np.float64(largest)
         if loss.label_smoothing > 0.0:
             of_truth += loss.label_smoothing * _mean_beyond(raw, raw[y_true])
-        total = 0.0
+        others, own = 0.0, 0.0
         for k in range(raw.shape[0]):
             e = exp(raw[k] - largest)
-            total += e
+            own = e if k == y_true else own
+            others += e if k != y_true else 0.0
             out[k] = e
-        scale = 1.0 / total
+        scale = 1.0 / (own + others)
         for k in range(raw.shape[0]):
             out[k] *= scale
-        out[y_true] -= 1.0
+        out[y_true] = -others * scale  # with all digits, where the truth is nearly certain
         if loss.label_smoothing > 0.0:
             share = loss.label_smoothing / raw.shape[0]
             out[y_true] += loss.label_smoothing
             for k in range(raw.shape[0]):
                 out[k] -= share
-        return math.log(total) - of_truth
+        return _log_total(own, others) - of_truth
 
     @staticmethod
     def inverse_link_row(loss, raw, out):
@@ -91,6 +93,12 @@ class Softmax(NamedTuple):
             out[k] = e
         for k in range(raw.shape[0]):
             out[k] /= total
+
+
+@kernel()
+def _log_total(own, others):
+    """Return log(own + others), the largest exponential being 1, with all digits of small ones."""
+    return math.log1p(others) if own == 1.0 else math.log(own + others)
 
 
 @kernel()

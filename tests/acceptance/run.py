@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PLUGIN = Path(__file__).with_name("plugin.py")
-TURNS = 4  # of an ordinary run; all are taken by ACCEPTANCE_TURN=0/1
+TURNS = 4  # of a full run; all are taken by ACCEPTANCE_TURN=0/1
 
 
 class Result(NamedTuple):

@@ -1,6 +1,6 @@
 """scikit-learn's own tests, run on our estimators: which fail is known, each with its reason.
 
-An ordinary run takes a quarter of them, another one each day; ``make test-accept`` takes all.
+``make test-full`` takes a quarter of them, another one each day; ``make test-accept`` takes all.
 """
 
 import fnmatch
@@ -13,6 +13,7 @@ from tests.acceptance.run import run, todays_turn
 from tests.acceptance.table import MODULES, SOMETIMES, Module
 
 pytestmark = [
+    pytest.mark.full,
     pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="takes hours"),
     pytest.mark.skipif(not sklearn.__version__.startswith("1.9."), reason="the tests of 1.9"),
 ]

@@ -10,6 +10,7 @@ import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.linalg as sl
 from scipy.optimize import linprog
 from sklearn import linear_model, svm
 
@@ -243,7 +244,10 @@ def _solve(H: Floats, g: Floats) -> Floats:
     scaled = H / diagonal[:, None] / diagonal
     if not (np.isfinite(scaled).all() and np.isfinite(g).all()):
         return np.zeros_like(g)
-    return np.linalg.lstsq(scaled, g / diagonal, rcond=1e-13)[0] / diagonal
+    try:
+        return np.linalg.lstsq(scaled, g / diagonal, rcond=1e-13)[0] / diagonal
+    except np.linalg.LinAlgError:  # its iterations have no end for some matrices
+        return sl.lstsq(scaled, g / diagonal, cond=1e-13, lapack_driver="gelsy")[0] / diagonal
 
 
 def _search(objective: Any, u: Floats, p: Floats) -> Floats | None:

@@ -22,6 +22,7 @@ import pytest
 
 from fastgd.kernels import _jit
 from fastgd.kernels._jit import _fingerprint
+from fastgd.kernels._jit._cache import Cache
 
 ENTRY = """
 from numba.extending import overload
@@ -733,3 +734,16 @@ def test_second_process_compiles_nothing(sandbox):
     hits, compiled = json.loads(sandbox.run_program(FITS, PYTHONPATH=root))
     assert compiled == []
     assert hits >= 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the tests fork on Linux only")
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="of compiled code")
+def test_a_process_that_has_grown_reads_what_a_child_compiled(monkeypatch):
+    from fastgd.kernels.sampling import shuffled_rows
+    from tests import compiling
+
+    monkeypatch.setattr(compiling, "LIMIT", 0)
+    compiled, order = Cache.n_compiled, np.empty(9, np.int16)
+    shuffled_rows(3, order)
+    assert sorted(order) == list(range(9))
+    assert Cache.n_compiled == compiled

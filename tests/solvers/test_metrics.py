@@ -146,6 +146,43 @@ def test_metrics_solve_with_the_hessian(rng, loss, layout, fit_intercept):
 
 
 @over_layouts
+def test_passes_over_nearly_certain_classes_keep_their_digits(rng, layout):
+    """What is left of a loss of e^-60 is not the difference of two numbers near 1."""
+    X, _ = sparse_data(rng, SquaredError(), n=60, d=5, per_row=3)
+    y = np.argmax(X[:, [0, 1, 2]].toarray() / np.geomspace(0.1, 10.0, 5)[:3], axis=1)
+    problem = problem_of(laid_out(X, layout), y, Softmax(), l2=1e-300, fit_intercept=False)
+    z = X.toarray() * problem.frame.shrink
+    u = np.zeros((6, 3))
+    u[:3] = 300.0 * np.eye(3)
+    raw = (z @ u[:-1]).astype(np.longdouble)
+    below = raw - raw[np.arange(60), y][:, None]
+    below[np.arange(60), y] = -np.inf
+    others = np.exp(below)
+    total = 1.0 + others.sum(axis=1)
+    slopes = others / total[:, None]
+    slopes[np.arange(60), y] = -others.sum(axis=1) / total
+    keep = slopes[np.arange(60), y] > -1e-3  # certain ones alone, with the weight
+    task = task_of(laid_out(X, layout), y, Softmax(), 0.0, 1e-300, keep.astype(float), False)
+    problem = pose(task)._replace(frame=problem.frame)
+    s = keep / np.longdouble(keep.sum())
+    point, hessian = evaluate(problem, u), _precondition.hessian(problem, evaluate(problem, u))
+    assert 0.0 < point.objective < 1e-4
+    loss = np.log1p(others.sum(axis=1))
+    np.testing.assert_allclose(point.objective, float(s @ loss), rtol=1e-11)
+    gradient = np.asarray(z.T @ (s[:, None] * slopes), float)
+    np.testing.assert_allclose(
+        point.gradient[:-1], gradient, rtol=1e-9, atol=1e-12 * abs(gradient).max()
+    )
+    p = slopes.copy()
+    p[np.arange(60), y] += 1.0
+    for k in range(3):
+        bend = s * p[:, k] * np.where(y == k, -slopes[np.arange(60), y], 1.0 - p[:, k])
+        wanted = np.asarray((z * z).T @ bend, float)
+        found = np.diagonal(hessian.product)[6 * k : 6 * k + 5]
+        np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-13 * wanted.max())
+
+
+@over_layouts
 @pytest.mark.parametrize("loss", [LogLoss(), Softmax()], ids=name)
 def test_implicit_products(rng, loss, layout):
     X, y = sparse_data(rng, loss)

@@ -104,6 +104,98 @@ def test_huber_in_float32_says_what_rounding_costs(rng):
     assert model.gap_ >= 0.5 * (model.objective_ - lowest)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.3])
+def test_losses_of_nearly_nothing_are_minimised(rng, n_classes, l1_ratio, dtype):
+    """Classes far apart and hardly any penalty: the loss is 1e-17, and its slopes are right."""
+    X = (1e6 * rng.normal(size=(9, 12))).astype(dtype).astype(float)
+    y = np.arange(9) % n_classes
+    kwargs = {"C": 1e3, "l1_ratio": l1_ratio}
+    model, has_warned = fitted(fastgd.LogisticRegression(tol=1e-4, **kwargs), X.astype(dtype), y)
+    best, _ = fitted(fastgd.LogisticRegression(tol=1e-8, **kwargs), X, y)
+    assert 0.0 < model.objective_ < 1e-8
+    assert has_warned or model.objective_ <= best.objective_ * (1.0 + 1e-4)
+    assert dtype is np.float32 or not has_warned
+    assert model.gap_ >= (model.objective_ - best.objective_) * (1.0 - 1e-9)
+    assert best.gap_ <= 1e-3 * best.objective_
+
+
+def test_no_dual_point_proves_no_penalty(rng):
+    """One row, more columns, a weak penalty: no point of one row makes all slopes vanish."""
+    X = rng.lognormal(size=(1, 12)) * np.geomspace(0.01, 100.0, 12)
+    kwargs = {"C": 2e5, "epsilon": 0.0}
+    for size in (1.0, 1e-7):
+        y = np.array([size])
+        tight, _ = fitted(fastgd.LinearSVR(tol=1e-12, **kwargs), X, y)
+        # the shortest solution of x w + b = y
+        lowest = 0.5 * size**2 / (np.sum(X**2) + 1.0) / 2e5
+        for tol in (1e-1, 3e-8):
+            model, has_warned = fitted(fastgd.LinearSVR(tol=tol, **kwargs), X, y)
+            assert model.gap_ >= model.objective_ - lowest * (1.0 + 1e-9)
+            assert has_warned or model.objective_ <= lowest * (1.0 + tol) + 4e-15 * size
+        assert tight.objective_ <= lowest + 4e-15 * size
+
+
+@pytest.mark.parametrize("tol", [1e-1, 1e-2, 1e-3])
+def test_many_nearly_separable_classes_end_within_tol(tol):
+    """Newton's decrement was 0.38 of the suboptimality where curvatures fell by a half."""
+    X, y = load_digits(return_X_y=True)
+    lowest = fastgd.LogisticRegression(tol=1e-8).fit(X, y).objective_
+    model, has_warned = fitted(fastgd.LogisticRegression(tol=tol), X, y)
+    assert not has_warned
+    assert model.objective_ <= lowest * (1.0 + tol)
+
+
+def test_a_lasso_of_wild_scales_is_proven(rng):
+    """A slope's rounding is much of the threshold of a column of large numbers."""
+    X = rng.normal(size=(80, 240)) + 0.5 * rng.normal(size=(80, 1))
+    X *= rng.permutation(np.geomspace(1e-15, 5e9, 240))
+    y = 10.0 + X[:, :20] @ (rng.normal(size=20) / X[:, :20].std(axis=0)) + rng.normal(size=80)
+    for dtype in (np.float64, np.float32):
+        model, has_warned = fitted(fastgd.Lasso(alpha=0.1, tol=1e-6), X.astype(dtype), y)
+        assert not has_warned
+        assert model.gap_ <= 1e-6 * model.objective_
+
+
+def test_an_l1_model_made_of_rounding_is_no_verdict(rng):
+    """Two rows, one of them with 1e-12 of the weight: products of columns show the other alone."""
+    X = rng.lognormal(size=(2, 12)) * np.geomspace(0.01, 500.0, 12)
+    y, weight = 1e12 * np.array([1.0, 1.000002]), np.array([1e8, 2.0])
+    kwargs = {"alpha": 5.7e-6, "fit_intercept": False}
+    fits = []
+    for tol in (1e-2, 1e-4, 1e-8):
+        with warnings.catch_warnings(record=True) as reported:
+            warnings.simplefilter("always")
+            fits.append((tol, fastgd.Lasso(tol=tol, **kwargs).fit(X, y, weight), bool(reported)))
+    best = min(model.objective_ for _, model, _ in fits)
+    for tol, model, has_warned in fits:
+        assert has_warned or model.objective_ <= best * (1.0 + tol)
+        assert has_warned or model.gap_ <= tol * model.objective_
+
+
+def test_huber_that_creeps_says_so(rng):
+    """More columns than rows, and a scale that falls by a twentieth each round."""
+    X = rng.normal(size=(60, 180)) * rng.permutation(np.geomspace(1e-15, 5e9, 180))
+    y = 10.0 + 3.0 * rng.normal(size=60)
+    fits = [fitted(fastgd.HuberRegressor(tol=tol), X, y) for tol in (1e-1, 1e-2, 1e-4)]
+    best = min(model.objective_ for model, _ in fits)
+    for (model, has_warned), tol in zip(fits, (1e-1, 1e-2, 1e-4), strict=True):
+        assert has_warned or model.objective_ <= best * (1.0 + tol)
+        assert model.gap_ >= model.objective_ - best
+
+
+def test_huber_proves_its_gap_where_products_of_columns_are_thin(rng):
+    """Columns far from zero and no intercept: their products do not show the rows apart."""
+    X = rng.normal(size=(200, 6)) + np.array([0.0, 1e7, 1e7, 0.0, 3e7, 0.0])
+    y = 1e5 * rng.normal(size=200)
+    model, has_warned = fitted(
+        fastgd.HuberRegressor(alpha=0.01, fit_intercept=False, tol=1e-4), X, y
+    )
+    assert not has_warned
+    assert model.gap_ <= 1e-4 * model.objective_
+
+
 def pinball(model, X, y, alpha, quantile):
     rest = y - X @ model.coef_ - model.intercept_
     loss = np.maximum(quantile * rest, (quantile - 1.0) * rest).mean()

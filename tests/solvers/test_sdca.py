@@ -21,6 +21,7 @@ SMOOTH = [
     losses.SmoothHinge(0.7),
     losses.LogCosh(0.6),
 ]
+RARE = ("ModifiedHuber", "SmoothHinge", "LogCosh", "AbsoluteError")  # of no estimator by name
 NONSMOOTH = [
     losses.Hinge(1.0),
     losses.EpsilonInsensitive(0.1),
@@ -31,6 +32,14 @@ NONSMOOTH = [
 
 def name(loss):
     return type(loss).__name__
+
+
+def over_losses(tags):
+    """Return the mark of a test of losses, in which the rare ones are marked full."""
+    rows = [
+        pytest.param(spec, marks=pytest.mark.full if name(spec) in RARE else ()) for spec in tags
+    ]
+    return pytest.mark.parametrize("loss", rows, ids=[name(spec) for spec in tags])
 
 
 def as_rows(X):
@@ -97,7 +106,7 @@ def test_a_step_of_log_cosh_is_solved_at_any_q(raw, q):
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
-@pytest.mark.parametrize("loss", SMOOTH, ids=name)
+@over_losses(SMOOTH)
 def test_gap_proves_the_optimum(rng, loss, fit_intercept):
     X, y = problem(rng, loss)
     done = fit(X, y, loss, 0.02, tol=1e-10, fit_intercept=fit_intercept)
@@ -111,7 +120,7 @@ def test_gap_proves_the_optimum(rng, loss, fit_intercept):
         assert objective(X, y, loss, 0.0, 0.02, w, b) > found
 
 
-@pytest.mark.parametrize("loss", [*SMOOTH, *NONSMOOTH], ids=name)
+@over_losses([*SMOOTH, *NONSMOOTH])
 @pytest.mark.parametrize("max_iter", [1, 2, 5])
 def test_gap_is_never_below_the_true_one(rng, loss, max_iter):
     X, y = problem(rng, loss)
@@ -121,7 +130,7 @@ def test_gap_is_never_below_the_true_one(rng, loss, max_iter):
     assert best.objective - best.gap <= early.objective
 
 
-@pytest.mark.parametrize("loss", NONSMOOTH, ids=name)
+@over_losses(NONSMOOTH)
 def test_nonsmooth_losses_reach_a_free_intercept(rng, loss):
     X, y = problem(rng, loss)
     done = fit(X, y, loss, 0.05, tol=1e-5, max_iter=3000)

@@ -17,6 +17,7 @@ from fastgd.kernels.penalties import ElasticNet
 from fastgd.kernels.sgd import Rule
 from fastgd.kernels.transforms import Clip, Identity, Transform
 from fastgd.schedules import InvScaling
+from tests.tables import over_product
 
 N, D, K = 23, 5, 3
 LAYOUTS = {"dense": np.ascontiguousarray, "csr": sp.csr_array}
@@ -58,9 +59,12 @@ def trained(given, step, reduce=None, *, average=0, n_epochs=3):
     return Trainer(*parts, TrainingObserver()).train()
 
 
-@over_layouts
-@pytest.mark.parametrize("n_outputs", [2, K])
-@pytest.mark.parametrize("clip", [False, True])
+@over_product(
+    lambda clip, n_outputs, layout: clip == ((layout == "csr") == (n_outputs == 2)),
+    clip=[False, True],
+    n_outputs=[2, K],
+    layout=LAYOUTS,
+)
 def test_gradient_exchange_apply_is_the_fused_step(clip, n_outputs, layout):
     from fastgd._engines.protocol import Local
 

@@ -1,0 +1,481 @@
+"""Mini-batch gradient descent of a network of layers, by back-propagation.
+
+A step, on a batch of m rows:
+
+    h_0 = X_b,  h_l = layer_l(h_{l-1})                  forward
+    d_L = loss'(y, h_L) * weight / (m * mean weight)
+    d_{l-1}, g_l = backward_l(d_l)                      the chain rule, from the last to the first
+    g   = g + l2 / (m * mean weight) w                  weights only, not biases
+    g   = transform(g)                                  clip, quantize
+    w   = update(optimizer, w, g, state, rate)
+
+All parameters lie in one flat array, so that optimizers, clipping, quantizers and averages need not
+know of layers: weights of all layers, then what has no penalty (biases), then what is not trained
+(running statistics). Which layer comes when, and where its numbers lie, is data (``layers``): a
+network of another depth compiles nothing. Matrix products are BLAS's; everything between them is
+one pass over each array, and no array is allocated.
+
+References
+----------
+.. [1] Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors", 1986.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import literal_unroll
+from numba.extending import overload
+
+from fastgd.kernels import layers, optimizers, transforms
+from fastgd.kernels._jit import INLINED, helper, kernel
+from fastgd.kernels._views import line_in, row_in, table_in
+from fastgd.kernels.frames import Batch, Plain
+from fastgd.kernels.layers import (
+    ACTIVATION,
+    ADDED,
+    ADDS,
+    FREE,
+    HAS_BIAS,
+    N_FREE,
+    N_NOTES,
+    N_OUT,
+    N_RUNNING,
+    N_SUMS,
+    N_WEIGHTS,
+    NOBODY,
+    NONE,
+    NOTES,
+    RUNNING,
+    SPEC,
+    SUMS,
+    UNITS,
+    VALUES,
+    WEIGHTS,
+    Now,
+    Part,
+    Tape,
+    activate,
+    add,
+    copy,
+    deactivate,
+)
+from fastgd.kernels.rows import row_at
+from fastgd.kernels.sampling import GAMMA, mix
+from fastgd.kernels.sgd_multi import Share, slopes
+
+OWN_STREAM = np.uint64(0xA0761D6478BD642F)  # the same seed orders the rows, by other numbers
+
+
+class Network(NamedTuple):
+    """What is computed.
+
+    specs, activations : tuples of those that differ
+    table : ndarray of shape (n_layers, N_COLUMNS), int64; see ``layers``
+    numbers : ndarray of shape (n_layers, N_NUMBERS), float64
+    n_weights, n_trained : int, the parameters with a penalty come first, those not trained last
+    is_training : bool, whether layers draw random numbers and learn running statistics
+    """
+
+    specs: tuple
+    activations: tuple
+    table: np.ndarray
+    numbers: np.ndarray
+    n_weights: int
+    n_trained: int
+    is_training: bool
+
+
+class NetworkRule(NamedTuple):
+    """What a step does.
+
+    penalty : what acts on weights apart from the gradient; ``l2`` is a part of the gradient, the
+        strength of 1/2 l2 |w|^2 for the sum over a batch (scikit-learn's ``alpha``)
+    fit_intercept : True; the last trained number takes an intercept's place for ``transform``
+    """
+
+    loss: NamedTuple
+    penalty: NamedTuple
+    optimizer: NamedTuple
+    l2: float
+    transform: NamedTuple
+    fit_intercept: bool = True
+
+    @staticmethod
+    def n_outputs_of(rule):
+        return 1
+
+
+class Scratch(NamedTuple):
+    """What passes of a network write into; numbers of all rows of one layer stand together.
+
+    capacity : int, the most rows of a batch
+    block : (capacity, n_features), dense rows of a batch; (0, 0) for sparse rows
+    values, deltas : flat, the layers' outputs, and derivatives with respect to them
+    sums : flat, weighted sums of units whose activation's derivative asks for them
+    notes : flat, what layers keep of the way forward
+    patch : flat, scratch of one layer
+    """
+
+    capacity: int
+    block: np.ndarray
+    values: np.ndarray
+    deltas: np.ndarray
+    sums: np.ndarray
+    notes: np.ndarray
+    patch: np.ndarray
+
+
+class NetworkMemory(NamedTuple):
+    """What steps change; all but the average and the losses is of X's dtype.
+
+    params : (n_params,), see the module
+    state : (n_slots, n_params), the optimizer's
+    gradient : (n_trained,)
+    average : (n_params,), float64, sum of the averaged iterates; (0,) where none is asked for
+    residual : (n_trained,), what a quantizer has not sent yet; (0,) for one without memory
+    losses : (n_outputs,), float64, scratch
+    scratch : Scratch
+    """
+
+    params: np.ndarray
+    state: np.ndarray
+    gradient: np.ndarray
+    average: np.ndarray
+    residual: np.ndarray
+    losses: np.ndarray
+    scratch: Scratch
+
+
+@kernel(allocates=True)
+def network_steps(rows, samples, rule, plan, network, memory):
+    """Take the steps of a plan.
+
+    Parameters
+    ----------
+    rows : Dense or CSR
+    samples : MultiSamples; targets are (n_samples, n_outputs), or classes' numbers for a loss of
+        the whole row
+    rule : NetworkRule
+    plan : sgd.Plan
+    network : Network
+    memory : NetworkMemory, changed in place
+
+    Returns
+    -------
+    loss_sum, penalty_sum, n_clipped : float
+        As ``sgd.sgd_rows``.
+
+    Notes
+    -----
+    Floor: the products, 6 flops for each weight of a dense layer and row (4 in the first layer).
+    """
+    loss_sum, penalty_sum, n_clipped = 0.0, 0.0, 0
+    params, average = memory.params, memory.average
+    for t in range(plan.step_coefficients.shape[0]):
+        start = t * plan.batch_size
+        batch = Batch(samples.order, start, min(start + plan.batch_size, plan.n_visited))
+        draw = (plan.seed, plan.first_step + t)
+        loss, penalty, clipped = _gradient(rows, samples, rule, plan, network, memory, batch, draw)
+        loss_sum += loss
+        penalty_sum += penalty
+        n_clipped += clipped
+        _step(rule, optimizers.coefs_of_step(plan.step_coefficients, t), network, memory)
+        if t >= plan.average_from:
+            for c in range(params.shape[0]):
+                average[c] += params[c]
+    return loss_sum, penalty_sum, n_clipped
+
+
+@kernel(allocates=True)
+def network_gradient(rows, samples, rule, plan, network, memory):
+    """Write the transformed gradient of one batch into ``memory.gradient``; see ``network_steps``.
+
+    All rows of the plan are the batch. Returns the same sums.
+    """
+    batch = Batch(samples.order, 0, plan.n_visited)
+    draw = (plan.seed, plan.first_step)
+    return _gradient(rows, samples, rule, plan, network, memory, batch, draw)
+
+
+@kernel()
+def network_step(rule, plan, network, memory):
+    """Take one step from ``memory.gradient``."""
+    _step(rule, optimizers.coefs_of_step(plan.step_coefficients, 0), network, memory)
+    if plan.average_from == 0:
+        for c in range(memory.params.shape[0]):
+            memory.average[c] += memory.params[c]
+
+
+@kernel(allocates=True)
+def network_outputs(rows, network, params, scratch, out):
+    """Write the last layer's outputs for all rows into ``out``, (n_samples, n_outputs)."""
+    order = np.empty(0, np.int64)
+    for start in range(0, out.shape[0], scratch.capacity):
+        batch = Batch(order, start, min(start + scratch.capacity, out.shape[0]))
+        _forward(rows, batch, network, params, scratch, np.uint64(0))
+        last = network.table.shape[0] - 1
+        found = _of_layer(scratch.values, network.table, last, batch, scratch.capacity)
+        copy(found, table_in(out, start * out.shape[1], found.shape[0], out.shape[1]))
+
+
+@kernel(allocates=True)
+def warm_blas(square):
+    """Multiply once: a library that has seen no large product yet may compute at a third."""
+    np.dot(square, square)
+
+
+# -- a step -------------------------------------------------------------------------------------
+
+
+@helper(allocates=True)
+def _gradient(rows, samples, rule, plan, network, memory, batch, draw):
+    """Write a batch's transformed gradient; return its loss, its penalty, and whether clipped."""
+    gradient, scratch = memory.gradient, memory.scratch
+    size, last = batch.stop - batch.start, network.table.shape[0] - 1
+    key = mix(mix((np.uint64(draw[0]) ^ OWN_STREAM) + GAMMA) + np.uint64(draw[1]) * GAMMA)
+    _forward(rows, batch, network, memory.params, scratch, key)
+    outputs = _of_layer(scratch.values, network.table, last, batch, scratch.capacity)
+    delta = _of_layer(scratch.deltas, network.table, last, batch, scratch.capacity)
+    copy(outputs, delta)
+    for k in range(memory.losses.shape[0]):
+        memory.losses[k] = 0.0
+    step_coefs = optimizers.coefs_of_step(plan.step_coefficients, 0)
+    slopes(rule, rows, samples, Share(step_coefs, batch, plan.unit), delta, memory.losses)
+    _backward(rows, batch, network, memory.params, gradient, scratch, key)
+    l2 = rule.l2 / (size * plan.unit)
+    penalty = _add_l2(l2, network.n_weights, memory.params, gradient)
+    total = np.float64(gradient[network.n_trained - 1])
+    total, clipped = transforms.transform(
+        rule.transform, Plain(), rule, memory, total, network.n_trained - 1, draw
+    )
+    gradient[network.n_trained - 1] = total
+    loss = 0.0
+    for k in range(memory.losses.shape[0]):
+        loss += memory.losses[k]
+    return loss, size * penalty, clipped
+
+
+@helper()
+def _add_l2(l2, n_weights, params, gradient):
+    """Add the gradient of l2 / 2 |w|^2; return that."""
+    if l2 == 0.0:
+        return 0.0
+    squares, strength = 0.0, params.dtype.type(l2)
+    for c in range(n_weights):
+        squares += params[c] * params[c]
+        gradient[c] += strength * params[c]
+    return 0.5 * l2 * squares
+
+
+@helper()
+def _step(rule, step_coefs, network, memory):
+    params, state, gradient = memory.params, memory.state, memory.gradient
+    for c in range(network.n_weights):
+        after, _ = optimizers.move(
+            rule.optimizer, rule.penalty, step_coefs, params[c], gradient[c], state, c
+        )
+        params[c] = after
+    for c in range(network.n_weights, network.n_trained):
+        params[c] += optimizers.update(rule.optimizer, step_coefs, gradient[c], state, c)[0]
+
+
+# -- from layer to layer --------------------------------------------------------------------------
+
+
+@helper(allocates=True)
+def _of_layer(flat, table, number, batch, capacity):
+    """Return the part of ``values`` or ``deltas`` that is a layer's: a view, (rows, N_OUT)."""
+    at = row_in(table, number)
+    return table_in(flat, at[VALUES] * capacity, batch.stop - batch.start, at[N_OUT])
+
+
+@helper(allocates=True)
+def _notes_of(scratch, table, number, batch):
+    at = row_in(table, number)
+    first = at[NOTES] * scratch.capacity
+    return table_in(scratch.notes, first, batch.stop - batch.start, at[N_NOTES])
+
+
+@helper(allocates=True)
+def _inputs(scratch, table, number, batch):
+    """Return what comes into a layer."""
+    if number == 0:
+        return table_in(scratch.block, 0, batch.stop - batch.start, scratch.block.shape[1])
+    return _of_layer(scratch.values, table, number - 1, batch, scratch.capacity)
+
+
+@helper(allocates=True)
+def _part(at, flat, n_trained):
+    """Return a layer's part of the parameters, or of their gradient."""
+    n_running = at[N_RUNNING] if flat.shape[0] > n_trained else 0
+    return Part(
+        line_in(flat, at[WEIGHTS], at[N_WEIGHTS]),
+        line_in(flat, at[FREE], at[N_FREE]),
+        line_in(flat, at[RUNNING] if n_running > 0 else 0, n_running),
+    )
+
+
+@helper(allocates=True)
+def _now(network, number, scratch, key):
+    of_layer = mix(key + np.uint64(number + 1) * GAMMA)
+    return Now(network.is_training, of_layer, row_in(network.numbers, number), scratch.patch)
+
+
+@helper(allocates=True)
+def _forward(rows, batch, network, params, scratch, key):
+    """Write the outputs of all layers."""
+    table = network.table
+    first = _enter(rows, batch, network, params, scratch)
+    for number in range(table.shape[0]):
+        own = _part(row_in(table, number), params, network.n_trained)
+        out = _of_layer(scratch.values, table, number, batch, scratch.capacity)
+        if number >= first:
+            x = _inputs(scratch, table, number, batch)
+            notes = _notes_of(scratch, table, number, batch)
+            _forward_layer(network, number, own, x, out, notes, _now(network, number, scratch, key))
+        _activate_layer(network, number, own.free, out, scratch)
+        if table[number, ADDS] != NOBODY:
+            add(_inputs(scratch, table, table[number, ADDS] + 1, batch), out)
+
+
+@helper(allocates=True)
+def _forward_layer(network, number, own, x, out, notes, now):
+    k, at = 0, row_in(network.table, number)
+    for spec in literal_unroll(network.specs):
+        if k == at[SPEC]:
+            layers.forward(spec, at, own, x, out, notes, now)
+        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
+
+
+@helper(allocates=True)
+def _units_of(at, out, scratch):
+    """Return a layer's outputs, and its weighted sums if they are kept, (rows, units)."""
+    n_rows = out.size // at[UNITS]
+    n_kept = at[UNITS] if at[N_SUMS] > 0 else 0
+    sums = table_in(scratch.sums, at[SUMS] * scratch.capacity, n_rows, n_kept)
+    return table_in(out, 0, n_rows, at[UNITS]), sums
+
+
+@helper(allocates=True)
+def _activate_layer(network, number, free, out, scratch):
+    """Make of weighted sums what the units put out."""
+    k, at = 0, row_in(network.table, number)
+    if at[ACTIVATION] == NONE:
+        return
+    units, sums = _units_of(at, out, scratch)
+    bias = line_in(free, 0, free.shape[0] if at[HAS_BIAS] else 0)
+    for activation in literal_unroll(network.activations):
+        if k == at[ACTIVATION]:
+            activate(activation, bias, units, sums)
+        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
+
+
+@helper(allocates=True)
+def _deactivate_layer(network, number, out, delta, free, scratch):
+    """Make of derivatives by the outputs those by the weighted sums, and by the biases."""
+    k, at = 0, row_in(network.table, number)
+    if at[ACTIVATION] == NONE:
+        return
+    units, sums = _units_of(at, out, scratch)
+    bias = line_in(free, 0, free.shape[0] if at[HAS_BIAS] else 0)
+    for activation in literal_unroll(network.activations):
+        if k == at[ACTIVATION]:
+            of_units = table_in(delta, 0, units.shape[0], units.shape[1])
+            deactivate(activation, units, sums, of_units, bias)
+        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
+
+
+@helper(allocates=True)
+def _backward(rows, batch, network, params, gradient, scratch, key):
+    """Pass the last layer's ``deltas`` back through all layers, and write the gradient."""
+    table = network.table
+    for number in range(table.shape[0] - 1, -1, -1):
+        at = row_in(table, number)
+        out = _of_layer(scratch.values, table, number, batch, scratch.capacity)
+        delta = _of_layer(scratch.deltas, table, number, batch, scratch.capacity)
+        of_own = _part(at, gradient, network.n_trained)
+        if at[ADDED] != NOBODY:
+            add(_of_layer(scratch.deltas, table, at[ADDED], batch, scratch.capacity), delta)
+        _deactivate_layer(network, number, out, delta, of_own.free, scratch)
+        if number == 0 and _leave(rows, batch, network, of_own, delta):
+            return
+        x, before = _inputs(scratch, table, number, batch), table_in(delta, 0, 0, 0)
+        if number > 0:
+            before = _of_layer(scratch.deltas, table, number - 1, batch, scratch.capacity)
+        notes = _notes_of(scratch, table, number, batch)
+        tape = Tape(x, out, notes, _now(network, number, scratch, key))
+        own = _part(at, params, network.n_trained)
+        _backward_layer(network, number, own, of_own, tape, delta, before)
+
+
+@helper(allocates=True)
+def _backward_layer(network, number, own, of_own, tape, delta, before):
+    k, at = 0, row_in(network.table, number)
+    for spec in literal_unroll(network.specs):
+        if k == at[SPEC]:
+            layers.backward(spec, at, own, of_own, tape, delta, before)
+        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
+
+
+# -- the first layer: dense rows are gathered, sparse ones are read where they are ---------------
+
+
+def _enter(rows, batch, network, params, scratch):
+    """Bring a batch in; return the first layer that finds its inputs in ``scratch``."""
+    enter = _enter_sparse if rows.is_sparse else _enter_dense
+    return enter(rows, batch, network, params, scratch)
+
+
+@overload(_enter, jit_options=INLINED)
+def _enter_overload(rows, batch, network, params, scratch):
+    enter = _enter_sparse if rows.instance_class.is_sparse else _enter_dense
+    return lambda rows, batch, network, params, scratch: enter(
+        rows, batch, network, params, scratch
+    )
+
+
+@helper()
+def _enter_dense(rows, batch, network, params, scratch):
+    """Copy the rows of a batch side by side."""
+    for position in range(batch.start, batch.stop):
+        i, o = row_at(batch.order, position), position - batch.start
+        for j in range(rows.values.shape[1]):
+            scratch.block[o, j] = rows.values[i, j]
+    return 0
+
+
+@helper(allocates=True)
+def _enter_sparse(rows, batch, network, params, scratch):
+    """Write what the first layer makes of the rows."""
+    k, at = 0, row_in(network.table, 0)
+    own = _part(at, params, network.n_trained)
+    out = _of_layer(scratch.values, network.table, 0, batch, scratch.capacity)
+    for spec in literal_unroll(network.specs):
+        if k == at[SPEC]:
+            layers.forward_sparse(spec, at, own, rows, batch, out)
+        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
+    return 1
+
+
+def _leave(rows, batch, network, of_own, delta):
+    """Write the first layer's derivatives if it reads sparse rows; tell whether it does."""
+    return _leave_sparse(rows, batch, network, of_own, delta) if rows.is_sparse else False
+
+
+@overload(_leave, jit_options=INLINED)
+def _leave_overload(rows, batch, network, of_own, delta):
+    if not rows.instance_class.is_sparse:
+        return lambda rows, batch, network, of_own, delta: False
+    return lambda rows, batch, network, of_own, delta: _leave_sparse(
+        rows, batch, network, of_own, delta
+    )
+
+
+@helper(allocates=True)
+def _leave_sparse(rows, batch, network, of_own, delta):
+    k, at = 0, row_in(network.table, 0)
+    for spec in literal_unroll(network.specs):
+        if k == at[SPEC]:
+            layers.backward_sparse(spec, at, of_own, rows, batch, delta)
+        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
+    return True

@@ -1,0 +1,418 @@
+"""Networks as estimators: beside scikit-learn's, and what they promise."""
+
+# ruff: noqa: ARG004 - layers and activations share their argument names
+import pickle
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier as TheirClassifier
+from sklearn.neural_network import MLPRegressor as TheirRegressor
+from sklearn.utils.estimator_checks import check_estimator
+
+from fastgd.activations import LeakyReLU
+from fastgd.kernels.layers import Sizes
+from fastgd.layers import (
+    BatchNorm,
+    Conv1D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    GlobalAveragePool,
+    MaxPool2D,
+    Residual,
+)
+from fastgd.losses import Huber, Quantile
+from fastgd.neural_network import (
+    MLPClassifier,
+    MLPRegressor,
+    NetworkClassifier,
+    NetworkRegressor,
+)
+
+WORDS = {"tol": None, "random_state": 0, "max_iter": 5, "batch_size": 50}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X[:400] / 16, y[:400]
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    X, y = load_diabetes(return_X_y=True)
+    return 10 * X, (y - y.mean()) / y.std()
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_estimators_pass_scikit_learns_checks(kind):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the checks do not care how long training takes
+        found = check_estimator(kind(max_iter=100, random_state=0), on_fail=None, on_skip=None)
+    failed = [one["check_name"] for one in found if one["status"] not in ("passed", "skipped")]
+    assert failed == []
+
+
+# -- beside scikit-learn -------------------------------------------------------------------------
+
+
+def same_start(ours, theirs, X, y):
+    """Fit both a little, and give our network the weights of theirs, where both go on."""
+    ours.set_params(max_iter=1).fit(X, y)
+    theirs.set_params(max_iter=1).fit(X, y)
+    for own, start in zip(
+        ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_, strict=True
+    ):
+        own[...] = start
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("many", {"solver": "adam"}),
+        ("two", {"solver": "sgd", "learning_rate_init": 0.05, "activation": "tanh"}),
+        ("labels", {"solver": "adam", "activation": "logistic", "hidden_layer_sizes": (7, 5)}),
+        ("numbers", {"solver": "sgd", "learning_rate_init": 0.01, "momentum": 0.0}),
+        ("tables", {"solver": "adam", "alpha": 0.3}),
+    ],
+)
+def test_steps_are_those_of_scikit_learn(kind, words, digits, diabetes):
+    X, y = digits if kind in ("many", "two", "labels") else diabetes
+    if kind == "two":
+        y = (y > 4).astype(int)
+    elif kind == "labels":
+        y = (y[:, None] > np.array([2, 5, 7])).astype(int)
+    elif kind == "tables":
+        y = np.column_stack([y, y**2])
+    numbers = kind in ("numbers", "tables")
+    common = {"hidden_layer_sizes": (8,), "shuffle": False, "batch_size": 64, **words}
+    # scikit-learn adds Adam's epsilon before it corrects the moments' bias
+    common |= {"random_state": 0, "warm_start": True, "epsilon": 1e-30}
+    ours = (MLPRegressor if numbers else MLPClassifier)(tol=None, **common)
+    theirs = (TheirRegressor if numbers else TheirClassifier)(tol=0.0, **common)
+    same_start(ours, theirs, X, y)
+    fresh = theirs.set_params(max_iter=4, n_iter_no_change=100).fit(X, y)
+    ours.set_params(max_iter=4).fit(X, y)
+    for own, their in zip(ours.coefs_, fresh.coefs_, strict=True):
+        np.testing.assert_allclose(own, their, rtol=1e-7, atol=1e-9)
+    if numbers:
+        np.testing.assert_allclose(ours.predict(X), fresh.predict(X), rtol=1e-6, atol=1e-8)
+    else:
+        np.testing.assert_allclose(ours.predict_proba(X), fresh.predict_proba(X), atol=1e-8)
+    assert ours.out_activation_ == fresh.out_activation_
+    assert (ours.n_layers_, ours.n_outputs_) == (fresh.n_layers_, fresh.n_outputs_)
+
+
+def test_lbfgs_reaches_what_scikit_learns_reaches(diabetes):
+    X, y = diabetes
+    words = {"hidden_layer_sizes": (3,), "activation": "tanh", "solver": "lbfgs", "alpha": 10.0}
+    words |= {"max_iter": 2000, "tol": 1e-8, "random_state": 0}
+    ours, theirs = MLPRegressor(**words).fit(X, y), TheirRegressor(**words).fit(X, y)
+    assert ours.loss_ <= 1.05 * theirs.loss_  # another start may end in another valley
+    assert ours.loss_curve_ == sorted(ours.loss_curve_, reverse=True)
+
+
+# -- promises ------------------------------------------------------------------------------------
+
+MODELS = {
+    "dense": MLPClassifier((6,), **WORDS),
+    "normed": MLPClassifier((6,), normalization="batch", dropout=0.2, solver="sgd", **WORDS),
+    "images": NetworkClassifier(
+        [Conv2D(3, 3, activation="relu"), MaxPool2D(2), Flatten(), Dropout(0.3), Dense(10)], **WORDS
+    ),
+}
+
+
+def rows_for(name, X):
+    return X.reshape(-1, 8, 8) if name == "images" else X
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_two_and_three_epochs_are_five(name, dtype, digits):
+    X, y = rows_for(name, digits[0]).astype(dtype), digits[1]
+    whole = clone(MODELS[name]).partial_fit(X, y, classes=range(10), max_iter=5)
+    parts = clone(MODELS[name]).partial_fit(X, y, classes=range(10), max_iter=2)
+    parts = pickle.loads(pickle.dumps(parts)).partial_fit(X, y, max_iter=3)
+    fitted = clone(MODELS[name])
+    with pytest.warns(ConvergenceWarning) if fitted.tol is not None else _nothing():
+        fitted.fit(X, y)
+    for one in (parts, fitted):
+        np.testing.assert_array_equal(one.decision_function(X), whole.decision_function(X))
+        assert one.loss_curve_ == whole.loss_curve_
+    assert whole.decision_function(X).dtype == dtype
+    assert whole.coefs_[0].dtype == dtype
+
+
+class _nothing:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return False
+
+
+def test_sparse_rows_give_what_dense_ones_give(digits):
+    X, y = digits
+    dense = clone(MODELS["dense"]).fit(X, y)
+    sparse = clone(MODELS["dense"]).fit(sp.csr_matrix(X), y)
+    np.testing.assert_allclose(sparse.coefs_[0], dense.coefs_[0], atol=1e-12)
+    np.testing.assert_allclose(sparse.predict_proba(sp.csr_matrix(X)), dense.predict_proba(X))
+    wide = sp.random(60, 5000, 0.002, "csr", random_state=0)
+    labels = np.arange(60) % 2
+    assert MLPClassifier((4,), **WORDS).fit(wide, labels).coefs_[0].shape == (5000, 4)
+
+
+def test_weights_are_repetitions_in_a_full_batch(diabetes):
+    X, y = diabetes
+    times = np.arange(len(y)) % 3
+    words = {**WORDS, "batch_size": "full", "hidden_layer_sizes": (4,), "alpha": 1.0}
+    words |= {"learning_rate_init": 0.01, "max_iter": 20}
+    weighed = MLPRegressor(**words).fit(X, y, sample_weight=times)
+    repeated = MLPRegressor(**words).fit(np.repeat(X, times, axis=0), np.repeat(y, times))
+    np.testing.assert_allclose(weighed.predict(X), repeated.predict(X), rtol=1e-9, atol=1e-9)
+
+
+def test_class_weights_are_sample_weights(digits):
+    X, y = digits[0], (digits[1] > 6).astype(int)
+    words = {**WORDS, "hidden_layer_sizes": (4,)}
+    by_class = MLPClassifier(class_weight={1: 5.0}, **words).fit(X, y)
+    by_row = MLPClassifier(**words).fit(X, y, sample_weight=1.0 + 4.0 * y)
+    np.testing.assert_allclose(by_class.decision_function(X), by_row.decision_function(X))
+
+
+@pytest.mark.parametrize("loss", ["huber", "absolute_error", "poisson", Huber(0.3), Quantile(0.9)])
+def test_any_loss_for_numbers(loss, diabetes):
+    X, y = diabetes
+    y = np.exp(y / 2)
+    words = {"hidden_layer_sizes": (8,), "learning_rate_init": 0.01, "random_state": 0}
+    model = MLPRegressor(loss, max_iter=60, tol=None, **words).fit(X, y)
+    assert model.loss_curve_[-1] < 0.8 * model.loss_curve_[0]
+    if loss == "poisson":
+        assert model.predict(X).min() > 0
+        assert model.out_activation_ == "exponential"
+    if loss == Quantile(0.9) and isinstance(loss, Quantile):
+        assert 0.8 < np.mean(y <= model.predict(X)) < 0.97
+
+
+@pytest.mark.parametrize("solver", ["adamw", "nadam", "rmsprop", "adagrad", "lion", "momentum"])
+def test_optimizers_of_the_catalogue(solver, digits):
+    X, y = digits
+    rate = {"adagrad": 0.05, "momentum": 0.05, "lion": 5e-3}.get(solver, 3e-3)
+    model = MLPClassifier((16,), solver=solver, learning_rate_init=rate, max_iter=40, tol=None)
+    assert model.set_params(random_state=0).fit(X, y).score(X, y) > 0.9
+
+
+@pytest.mark.parametrize("name", ["sequence", "embedding", "residual", "norm"])
+def test_networks_of_other_layers_learn(name):
+    rng = np.random.default_rng(0)
+    if name == "sequence":
+        X = rng.normal(size=(300, 20, 2))
+        y = np.abs(X).mean(axis=(1, 2))
+        layers = [Conv1D(8, 3, activation="relu"), GlobalAveragePool(), Dense(1)]
+    elif name == "embedding":
+        X = rng.integers(0, 9, (300, 2))
+        y = np.sin(X).sum(axis=1)
+        layers = [Embedding(9, 4), Flatten(), Dense(8, "tanh"), Dense(1)]
+    else:
+        X = rng.normal(size=(300, 4))
+        y = np.abs(X[:, 0]) + X[:, 1]
+        block = (
+            Residual([BatchNorm(), "relu", Dense(16)])
+            if name == "norm"
+            else Residual([Dense(16, "elu"), Dense(16)])
+        )
+        layers = [Dense(16), block, "silu", Dense(1)]
+    model = NetworkRegressor(layers, learning_rate_init=0.01, batch_size=32, random_state=0)
+    model.set_params(max_iter=200, tol=None, learning_rate="cosine")
+    assert model.fit(X, y).score(X, y) > (0.6 if name == "sequence" else 0.8)
+
+
+def test_early_stopping_keeps_the_best_and_says_so(digits):
+    X, y = digits
+    model = MLPClassifier((8,), early_stopping=True, n_iter_no_change=3, tol=1e-3, random_state=0)
+    model.set_params(learning_rate_init=0.02).fit(X, y)
+    assert model.n_iter_ < 200
+    assert model.best_validation_score_ == max(model.validation_scores_)
+    assert model.best_loss_ is None
+    held_out = MLPClassifier((8,), random_state=0, n_iter_no_change=3, tol=1e-3)
+    held_out.fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
+    assert held_out.score(X[300:], y[300:]) == held_out.best_validation_score_
+
+
+def test_warm_start_goes_on(digits):
+    X, y = digits
+    words = {**WORDS, "warm_start": True, "shuffle": False}
+    model = MLPClassifier((6,), **words).fit(X, y)
+    first = model.loss_
+    assert model.fit(X, y).loss_curve_[0] < 1.05 * first
+    with pytest.raises(ValueError, match=r"warm_start=True goes on from the last fit"):
+        model.set_params(hidden_layer_sizes=(7,)).fit(X, y)
+    assert model.coefs_[0].shape == (64, 6)
+
+
+def test_dropout_and_clipping_change_training_only(digits):
+    X, y = digits
+    plain = MLPClassifier((6,), **WORDS).fit(X, y)
+    dropped = MLPClassifier((6,), dropout=0.5, **WORDS).fit(X, y)
+    assert not np.array_equal(plain.coefs_[0], dropped.coefs_[0])
+    np.testing.assert_array_equal(dropped.predict_proba(X), dropped.predict_proba(X))
+    clipped = MLPClassifier((6,), clip_norm=1e-3, solver="sgd", momentum=0.0, **WORDS).fit(X, y)
+    assert clipped.history_["clipped"][0] == 1.0
+    assert np.linalg.norm(np.diff(clipped.history_["update_norm"])) < 1e-3
+
+
+def test_a_network_that_explodes_says_so_and_stays_as_it_was(digits):
+    X, y = digits
+    model = MLPClassifier((6,), **WORDS).fit(X, y)
+    before = model.coefs_[0].copy()
+    model.set_params(solver="sgd", momentum=0.0, learning_rate_init=1e200, activation="identity")
+    with pytest.raises(ValueError, match="Floating-point under-/overflow"):
+        model.fit(X, y)
+    np.testing.assert_array_equal(model.coefs_[0], before)
+    backed = MLPClassifier((6,), on_divergence="backoff", solver="sgd", momentum=0.0, **WORDS)
+    backed.set_params(learning_rate_init=1e3, activation="identity", max_iter=30).fit(X, y)
+    assert backed.history_["backoffs"][-1] > 0
+    assert backed.score(X, y) > 0.5
+
+
+def test_monitor_measures_the_objective_of_all_rows(diabetes):
+    X, y = diabetes
+    model = MLPRegressor(hidden_layer_sizes=(4,), monitor=True, alpha=0.5, **WORDS).fit(X, y)
+    W = sum(float(np.sum(W**2)) for W in model.coefs_)
+    objective = 0.5 * np.mean((model.predict(X) - y) ** 2) + 0.25 * W / len(y)
+    assert model.history_["true_objective"][-1] == pytest.approx(objective, rel=1e-12)
+    assert model.history_["gradient_norm"][-1] > 0
+
+
+# -- a user's own --------------------------------------------------------------------------------
+
+
+class Cube(NamedTuple):
+    """z^3 / 3, an activation that nobody else has."""
+
+    @staticmethod
+    def value(activation, z):
+        return z * z * z / 3
+
+    @staticmethod
+    def gradient(activation, z, value):
+        return z * z
+
+
+class Scale(NamedTuple):
+    """Each input times a number of its own that is learned."""
+
+    @staticmethod
+    def sizes(layer, shape):
+        return Sizes(shape, free=np.ones(shape[-1]))
+
+    @staticmethod
+    def forward(layer, at, own, x, out, notes, now):
+        for i in range(x.shape[0]):
+            for j in range(x.shape[1]):
+                out[i, j] = x[i, j] * own.free[j]
+
+    @staticmethod
+    def backward(layer, at, own, slopes, tape, delta, before):
+        for j in range(delta.shape[1]):
+            slopes.free[j] = 0
+        for i in range(delta.shape[0]):
+            for j in range(delta.shape[1]):
+                slopes.free[j] += delta[i, j] * tape.x[i, j]
+        for i in range(before.shape[0]):
+            for j in range(before.shape[1]):
+                before[i, j] = delta[i, j] * own.free[j]
+
+
+def test_a_layer_and_an_activation_of_a_users_own_train():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3))
+    y = 2 * X[:, 0] ** 3 - X[:, 1]
+    layers = [Scale(), Dense(8, Cube()), Scale(), Dense(1)]
+    model = NetworkRegressor(layers, learning_rate_init=0.01, tol=None, max_iter=150)
+    assert model.set_params(random_state=0, batch_size=20).fit(X, y).score(X, y) > 0.8
+    assert model.coefs_[0].shape == (3, 8)
+
+
+# -- bad input -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([Conv2D(4, 3), MaxPool2D(9), Dense(10)], r"layers\[1\], MaxPool2D: its window of 9 x 9"),
+        ([Dense(9)], r"the last layer makes rows of shape \(9,\), and y needs 10 outputs"),
+        ([Dense(0)], r"layers\[0\]: units of the layer 'Dense' must be a whole number"),
+        ([Dense], r"layers\[0\]=Dense is a class"),
+        (["swish"], r"layers\[0\] must be one of"),
+        ([3], r"layers\[0\] must be an object of fastgd.layers"),
+        ([Dense(3), Conv2D(2, 3)], r"layers\[1\], Conv2D: it takes images of shape"),
+        ([Dense(3), Residual([Dense(4)]), Dense(10)], r"layers\[1\], Residual: its layers make"),
+        (
+            [Dropout(1.0), Dense(10)],
+            r"rate of the layer 'Dropout' must be in \[0, 1\)",
+        ),
+        ([Dense(3, LeakyReLU(-1.0)), Dense(10)], "slope of the activation 'LeakyReLU' must be > 0"),
+        ([Dense(3, init="he"), Dense(10)], r"init of layers\[0\] must be one of"),
+        ([Embedding(3, 2), Flatten(), Dense(10)], r"takes whole numbers from 0 to 2"),
+        ([], "layers is empty"),
+    ],
+)
+def test_what_is_wrong_with_a_layer_is_said_before_training(layers, message, digits):
+    X = digits[0].reshape(-1, 8, 8) if layers and "Conv" in repr(layers[0]) else digits[0]
+    model = NetworkClassifier(layers)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, digits[1])
+    assert not hasattr(model, "classes_")
+
+
+def test_bad_input_is_refused_and_nothing_is_lost(digits):
+    X, y = digits
+    model = MLPClassifier((4,), **WORDS).fit(X, y)
+    before = model.predict_proba(X)
+    with pytest.raises(ValueError, match="NaN"):
+        model.partial_fit(np.full_like(X, np.nan), y)
+    with pytest.raises(ValueError, match=r"activation must be one value, or one for each"):
+        clone(model).set_params(activation=["relu", "tanh"]).fit(X, y)
+    with pytest.raises(ValueError, match="hidden_layer_sizes must be > 0"):
+        clone(model).set_params(hidden_layer_sizes=(3, 0)).fit(X, y)
+    with pytest.raises(ValueError, match="The 'loss' parameter of MLPClassifier"):
+        clone(model).set_params(loss="poisson", activation="relu").fit(X, y)
+    with pytest.raises(ValueError, match="is sparse, and layers"):
+        NetworkClassifier([Dropout(0.1), Dense(10)]).fit(sp.csr_matrix(X), y)
+    images = NetworkClassifier([Conv2D(2, 3), Dense(10)], **WORDS).fit(X.reshape(-1, 8, 8), y)
+    with pytest.raises(ValueError, match=r"X has rows of shape \(4, 16, 1\)"):
+        images.predict(X.reshape(-1, 4, 16))
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+def test_channels_first_is_another_layout_of_the_same_images():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 6, 5, 2))
+    y = np.arange(60) % 2
+    layers = [Conv2D(3, 3, activation="tanh"), Dense(1)]
+    last = NetworkClassifier(layers, **WORDS).fit(X, y)
+    first = NetworkClassifier(layers, channels_first=True, **WORDS)
+    first.fit(np.moveaxis(X, -1, 1), y)
+    np.testing.assert_array_equal(
+        first.decision_function(np.moveaxis(X, -1, 1)), last.decision_function(X)
+    )
+
+
+def test_summary_tells_layers_shapes_and_parameters(digits):
+    model = MODELS["images"]
+    fitted = clone(model).fit(digits[0].reshape(-1, 8, 8), digits[1])
+    lines = fitted.summary().splitlines()
+    assert lines[2].split()[-1] == "30"
+    assert "(3, 3, 3)" in lines[3]
+    assert lines[-1] == f"{30 + 280 - 3 + 3:,} parameters"
