@@ -32,8 +32,7 @@ from fastgd._training.progress import History, Progress, Settings, cut_back_on_f
 from fastgd._training.stopping import Score
 from fastgd._training.trainer import warn_if_unfinished
 from fastgd.kernels.losses import LOSSES
-from fastgd.kernels.optimizers import OPTIMIZERS, Sgd
-from fastgd.kernels.penalties import Bounded, ElasticNet
+from fastgd.kernels.optimizers import OPTIMIZERS
 from fastgd.kernels.sgd import Rule
 from fastgd.kernels.transforms import TRANSFORMS
 from fastgd.schedules import SCHEDULES
@@ -358,7 +357,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
                 f"Learning rate '{self.learning_rate}' only works with loss "
                 f"'{self._passive_aggressive_loss}'."
             )
-        if self.optimizer != "sgd" and not isinstance(self.optimizer, Sgd):
+        if self.optimizer != "sgd" and not getattr(self.optimizer, "is_plain", False):
             raise ValueError(
                 f"Learning rate '{self.learning_rate}' is an optimizer of its own and goes with "
                 f"optimizer='sgd'; got {self.optimizer!r}."
@@ -370,12 +369,12 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
         spec = resolve.penalty(self.penalty, self.alpha, self.l1_ratio)
         if not self.positive:
             return spec
-        if not isinstance(spec, ElasticNet):
+        if not hasattr(type(spec), "above"):
             raise ValueError(
                 "positive=True goes with penalty 'l2', 'l1', 'elasticnet', None or an ElasticNet; "
                 f"got {self.penalty!r}. Bounded(low=0.0) is an object that does the same."
             )
-        return Bounded(spec.l1, spec.l2, low=0.0)
+        return type(spec).above(spec, 0.0)
 
     def _unit(self, weight: NDArray[Any]) -> float:
         """Return the mean weight that gradients are divided by.

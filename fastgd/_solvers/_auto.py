@@ -133,7 +133,7 @@ def _solve(solver: str, task: Task, options: Options, start: Any) -> Answer:
     answer = answer or _solved(solver, task, options, start)
     if options.observer.stops:
         return answer
-    if isinstance(task.loss, losses.SquaredError):  # another parabola has a scale
+    if losses.is_half_square(task.loss):  # another parabola has a scale
         return answer._replace(solution=_finished(task, answer.solution))
     if losses.is_piecewise_linear(task.loss) or not _has_many_optima(task):
         return answer
@@ -211,8 +211,9 @@ def _is_nearly_separable(task: Task) -> bool:
     """
     n, d = task.y.shape[0], task.n_features
     about_square = d < 2 * n and n <= 2 * d
-    squared = isinstance(task.loss, losses.SquaredHinge) and task.l2 > 0.0
-    return squared and about_square and n * d > FINISHED_IN_FLOAT64
+    is_of_classes = losses.kind_of(task.loss) == losses.BINARY and losses.has_jumps(task.loss)
+    is_large = about_square and n * d > FINISHED_IN_FLOAT64
+    return is_of_classes and task.l2 > 0.0 and is_large
 
 
 def _start_for(solver: str, task: Task, start: Any) -> Any:

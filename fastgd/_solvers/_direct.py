@@ -82,7 +82,7 @@ def _is_small(task: Task) -> bool:
     Rows fewer than columns leave no condition to hope for.
     """
     n, d = task.y.shape[0], task.n_features
-    if not isinstance(task.loss, losses.SquaredError) or task.positive:
+    if not losses.is_half_square(task.loss) or task.positive:
         return False
     most = MOST_COLUMNS if task.l1 > 0.0 or task.l2 > 0.0 else MOST_WITHOUT_PENALTY
     return d <= min(n, most) and n * d <= MOST_ENTRIES and is_nearly_dense(task.rows, n, d)

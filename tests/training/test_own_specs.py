@@ -19,6 +19,7 @@ from fastgd._parameters import resolve as _resolve
 from fastgd._solvers._auto import choose, solve
 from fastgd._solvers._task import Options, Task
 from fastgd.kernels import frames, losses, optimizers
+from fastgd.kernels.losses import SquaredError
 from fastgd.kernels.penalties import Bounded, ElasticNet, Weighted
 from fastgd.kernels.sgd import Rule
 
@@ -170,6 +171,30 @@ class Parabola(NamedTuple):
     @staticmethod
     def dual_step(loss, y_true, raw, dual, q):
         return loss.a * (raw - y_true + q * dual) / (1.0 + loss.a * q), loss.a / (1.0 + loss.a * q)
+
+
+class Half(NamedTuple):
+    """Half a squared residual, which says so by four facts."""
+
+    of_residual = True
+    quadratic = True
+    curvature_bound = 1.0
+    degree = 2
+    convex = True
+    nonnegative = True
+    value = SquaredError.value
+    gradient = SquaredError.gradient
+    curvature = SquaredError.curvature
+
+
+class Logistic(NamedTuple):
+    """The logistic loss under another name; for more than two classes it is the softmax."""
+
+    kind = "binary"
+    negative = 0.0
+    of_classes = staticmethod(lambda _: losses.Softmax())
+    value = staticmethod(losses.LogLoss.value)
+    gradient = staticmethod(losses.LogLoss.gradient)
 
 
 class Uneven(NamedTuple):
@@ -350,6 +375,38 @@ def test_a_loss_with_a_dual_goes_to_every_solver(problem, solver, layout):
     assert found.intercept == pytest.approx(ridge.intercept_, rel=1e-4)
 
 
+def test_a_loss_that_is_half_a_square_is_solved_as_least_squares(problem):
+    task = task_of("dense", *problem, Half(), 0.1)
+    own, ours = (solve(t, Options()) for t in (task, task._replace(loss=losses.SquaredError())))
+    np.testing.assert_array_equal(own.solution.coef, ours.solution.coef)
+    assert (own.solution.n_iter, own.solution.gap) == (ours.solution.n_iter, ours.solution.gap)
+
+
+def test_a_binary_loss_may_say_what_it_is_for_many_classes(problem):
+    X, y = problem[0], np.digitize(problem[1], [0.0, 2.0])
+    kwargs = {"random_state": 0, "max_iter": 3, "tol": None, "learning_rate": "constant"}
+    own, ours = (fastgd.SGDClassifier(L, **kwargs).fit(X, y) for L in (Logistic(), "log_loss"))
+    np.testing.assert_array_equal(own.coef_, ours.coef_)
+    with pytest.raises(ValueError, match="multi_class='multinomial' is the softmax"):
+        fastgd.SGDClassifier(Exponential(), multi_class="multinomial").fit(X, y)
+
+
+def test_a_penalty_of_ones_own_may_say_what_it_is_above_zero(problem):
+    class Ridge(NamedTuple):
+        l2: float = 0.1
+
+        value = staticmethod(lambda penalty, param, c: 0.5 * penalty.l2 * param * param)
+        proximal = staticmethod(lambda penalty, param, change, step, c: param + change)
+        above = staticmethod(lambda penalty, low: Bounded(0.0, penalty.l2, low))
+
+    X, y = problem
+    kwargs = {"positive": True, "random_state": 0, "max_iter": 3, "tol": None}
+    own, ours = (
+        fastgd.SGDRegressor(penalty=P, **kwargs).fit(X, y) for P in (Ridge(), ElasticNet(l2=0.1))
+    )
+    np.testing.assert_array_equal(own.coef_, ours.coef_)
+
+
 @over_layouts
 def test_linear_pieces_of_ones_own_are_solved_exactly(problem, layout):
     X, y = problem
@@ -422,8 +479,16 @@ def test_sgd_takes_them_and_their_probabilities(problem, layout):
 def test_our_losses_say_the_truth():
     """Facts against values: convexity, signs, bounds of curvature, degrees, pieces."""
     grid = np.linspace(-8.0, 8.0, 641) + 0.0031
+    assert {n for n, loss in losses.LOSSES.items() if losses.is_half_square(loss)} == {
+        "squared_error"
+    }
     for name, loss in losses.LOSSES.items():
         if losses.kind_of(loss) == losses.MULTINOMIAL:
+            row = np.array([0.3, -1.0, 2.0])
+            expected = np.log(np.exp(row).sum()) - row[2]
+            assert losses.value_row(loss, 2, row) == pytest.approx(expected, rel=1e-12)
+            assert losses.is_cross_entropy(loss)
+            assert not losses.is_cross_entropy(loss._replace(label_smoothing=0.1))
             continue
         ys = {"regression": [0.7, 2.0], "binary": [losses.negative(loss), 1.0]}[type(loss).kind]
         for y in ys:
@@ -439,8 +504,16 @@ def test_our_losses_say_the_truth():
                 assert (np.abs(bends) <= bound * (1.0 + 1e-12)).all(), name
                 steepest = np.max(np.abs(np.diff(slopes))) / (grid[1] - grid[0])
                 assert steepest <= bound * (1.0 + 1e-9), name
+                if losses.has_jumps(loss):
+                    np.testing.assert_allclose(bends[bends > 0.0], bound, rtol=1e-12)
             else:
                 assert np.max(np.abs(np.diff(slopes))) > 0.4, name
+            if losses.is_half_square(loss):
+                np.testing.assert_allclose(values, 0.5 * (grid - y) ** 2, rtol=1e-12)
+            if losses.of_classes(loss) is not None:
+                joint = losses.of_classes(loss)
+                pairs = [losses.value_row(joint, int(y), np.array([0.0, raw])) for raw in grid]
+                np.testing.assert_allclose(values, pairs, rtol=1e-9, atol=1e-12)
             if losses.degree_of(loss):
                 c = 2.5
                 bigger = loss
