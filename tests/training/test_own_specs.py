@@ -336,9 +336,9 @@ OFTEN = [("PseudoHuber", "dense"), ("Below", "dense"), ("Exponential", "csr"), (
 @over(("loss", "layout"), SMOOTH, [*OFTEN, ("Parabola", "csr")])
 def test_descent_takes_any_loss_with_a_curvature(problem, loss, layout):
     X, y = problem[0], targets(loss, problem[1])
-    answer = solve(task_of(layout, X, y, loss, 0.01), Options(tol=1e-8))
-    found, best = answer.solution, optimum(loss, X, y, 0.01)
-    assert answer.solver == "gd"
+    found = solve(task_of(layout, X, y, loss, 0.01), Options(tol=1e-8))
+    best = optimum(loss, X, y, 0.01)
+    assert found.solver == "gd"
     assert found.converged
     assert found.objective == pytest.approx(
         objective(loss, X, y, 0.01, found.coef, found.intercept), rel=1e-10
@@ -352,12 +352,12 @@ def test_descent_takes_any_loss_with_a_curvature(problem, loss, layout):
 def test_nothing_is_proven_of_a_loss_that_does_not_say_it_is_convex(problem):
     X, y = problem
     silent, spoken = (
-        solve(task_of("dense", X, y, loss, 0.01), Options(tol=1e-6)).solution
+        solve(task_of("dense", X, y, loss, 0.01), Options(tol=1e-6))
         for loss in (PseudoHuber(0.7), Spoken(0.7))
     )
     assert silent.gap == math.inf
     assert 0.0 <= spoken.gap <= 1e-6
-    assert solve(task_of("dense", X, y, Below(), 0.01), Options()).solution.gap == math.inf
+    assert solve(task_of("dense", X, y, Below(), 0.01), Options()).gap == math.inf
 
 
 @over(
@@ -368,7 +368,7 @@ def test_nothing_is_proven_of_a_loss_that_does_not_say_it_is_convex(problem):
 def test_a_loss_with_a_dual_goes_to_every_solver(problem, solver, layout):
     """It is 3 times the squared error, so a ridge of a third of the strength."""
     X, y = problem
-    found = solve(task_of(layout, X, y, Parabola(3.0), 0.3), Options(tol=1e-10), solver).solution
+    found = solve(task_of(layout, X, y, Parabola(3.0), 0.3), Options(tol=1e-10), solver)
     ridge = fastgd.Ridge(alpha=0.1 * X.shape[0]).fit(X, y)
     assert found.converged
     np.testing.assert_allclose(found.coef, ridge.coef_, rtol=1e-4, atol=1e-6)
@@ -378,8 +378,8 @@ def test_a_loss_with_a_dual_goes_to_every_solver(problem, solver, layout):
 def test_a_loss_that_is_half_a_square_is_solved_as_least_squares(problem):
     task = task_of("dense", *problem, Half(), 0.1)
     own, ours = (solve(t, Options()) for t in (task, task._replace(loss=losses.SquaredError())))
-    np.testing.assert_array_equal(own.solution.coef, ours.solution.coef)
-    assert (own.solution.n_iter, own.solution.gap) == (ours.solution.n_iter, ours.solution.gap)
+    np.testing.assert_array_equal(own.coef, ours.coef)
+    assert (own.n_iter, own.gap) == (ours.n_iter, ours.gap)
 
 
 def test_a_binary_loss_may_say_what_it_is_for_many_classes(problem):
@@ -410,20 +410,20 @@ def test_a_penalty_of_ones_own_may_say_what_it_is_above_zero(problem):
 @over_layouts
 def test_linear_pieces_of_ones_own_are_solved_exactly(problem, layout):
     X, y = problem
-    answer = solve(task_of(layout, X, y, Uneven(1.0, 3.0), 0.04), Options(tol=1e-9))
+    own = solve(task_of(layout, X, y, Uneven(1.0, 3.0), 0.04), Options(tol=1e-9))
     peer = solve(task_of(layout, X, y, losses.Quantile(0.25), 0.01), Options(tol=1e-9))
-    assert answer.solver == peer.solver
-    assert answer.solution.converged
-    assert answer.solution.objective == pytest.approx(4.0 * peer.solution.objective, rel=1e-8)
-    np.testing.assert_allclose(answer.solution.coef, peer.solution.coef, rtol=1e-5, atol=1e-7)
+    assert own.solver == peer.solver
+    assert own.converged
+    assert own.objective == pytest.approx(4.0 * peer.objective, rel=1e-8)
+    np.testing.assert_allclose(own.coef, peer.coef, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e6])
 def test_targets_are_multiplied_only_if_the_loss_says_what_that_does(problem, scale):
     X, y = problem
-    own = solve(task_of("dense", X, scale * y, Tube(0.5), 0.01), Options(tol=1e-9)).solution
+    own = solve(task_of("dense", X, scale * y, Tube(0.5), 0.01), Options(tol=1e-9))
     known = losses.EpsilonInsensitive(0.5)
-    peer = solve(task_of("dense", X, scale * y, known, 0.01), Options(tol=1e-9)).solution
+    peer = solve(task_of("dense", X, scale * y, known, 0.01), Options(tol=1e-9))
     assert own.objective == pytest.approx(peer.objective, rel=1e-7)
 
 
