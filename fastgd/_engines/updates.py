@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd._engines.protocol import Layout
+from fastgd._engines.protocol import ParameterLayout
 from fastgd._parameters.resolve import in_dtype, is_identity
 from fastgd._training.progress import Progress
 from fastgd.kernels import frames, optimizers, penalties
@@ -19,7 +19,9 @@ SMALL = 1e-3  # h l2 up to which four terms of log(1 - h l2) are exact, to 2e-13
 class Updates:
     """How the coefficients are kept while steps are taken: see ``fastgd.kernels.frames``."""
 
-    def __init__(self, rule: Rule, progress: Progress, layout: Layout, *, is_sparse: bool) -> None:
+    def __init__(
+        self, rule: Rule, progress: Progress, layout: ParameterLayout, *, is_sparse: bool
+    ) -> None:
         self._rule = rule
         averages = progress.average.size > 0
         coef = progress.params[layout.penalised]
