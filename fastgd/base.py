@@ -140,15 +140,13 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
             X, y = self._check_X_y(X, y, first=True, dtype=FLOATS)
             self._learn_targets(y)
             targets = self._targets()
-            shape = targets.shape(X.shape[1])
-            self._take_starts(*starts, shape)
+            self._take_starts(*starts, targets.shape(X.shape[1]))
             weight = check_weight(sample_weight, X, X.dtype, all_zero=True)
             codes = targets.encode(y)
             rows, score = self._stop_by(targets, Given(X, codes, weight), held_out)
             refuse_no_weight(weight)
             data = targets.data(X, codes, weight, self._unit(weight))._replace(rows=rows)
-            rule = self._rule(targets.loss, sparse=not isinstance(X, np.ndarray))
-            progress = self._begin(shape, X.dtype, rule)
+            rule, progress = self._rule_and_progress(targets, X)
             settings = self._settings(data.n_visited, self.max_iter, self.tol, rule)
             given, source = Given(X, y, sample_weight), in_memory(data, settings)
             n_held_out = y.shape[0] - data.n_visited
@@ -166,13 +164,20 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
             targets.check(y)
             weight = check_weight(sample_weight, X, X.dtype, all_zero=True)
             data = targets.data(X, targets.encode(y), weight, self._unit(weight))
-            rule = self._rule(targets.loss, sparse=not isinstance(X, np.ndarray))
-            shape = targets.shape(X.shape[1])
-            progress = self._begin(shape, X.dtype, rule) if first else self._continue(rule)
+            rule, progress = self._rule_and_progress(targets, X, first=first)
             moves = data.weight.shape[0] == 0 or bool(data.weight.any())
             settings = self._settings(data.n_visited, int(max_iter) * moves, None, rule)
             given, source = Given(X, y, sample_weight), in_memory(data, settings)
             self._train(_Call(given, targets, source, rule, settings), progress)
+
+    def _rule_and_progress(
+        self, targets: Targets, X: Any, *, first: bool = True
+    ) -> tuple[Rule, Progress]:
+        """Return what a step does, and where the training stands that it begins or goes on with."""
+        rule = self._rule(targets.loss, sparse=not isinstance(X, np.ndarray))
+        if not first:
+            return rule, self._continue(rule)
+        return rule, self._begin(targets.shape(X.shape[1]), X.dtype, rule)
 
     def _check_further(self, max_iter: int) -> None:
         """Refuse what further epochs cannot be asked for."""
@@ -214,10 +219,8 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
             raise ValueError("early_stopping=True needs the rows to stop by: held_out.")
         with watched(TrainingWatch, self), or_as_before(self, self._forget()):
             X, targets = self._look_at(chunks, classes, first=True)
-            shape = targets.shape(X.shape[1])
-            self._take_starts(*starts, shape)
-            rule = self._rule(targets.loss, sparse=not isinstance(X, np.ndarray))
-            progress = self._begin(shape, X.dtype, rule)
+            self._take_starts(*starts, targets.shape(X.shape[1]))
+            rule, progress = self._rule_and_progress(targets, X)
             check = functools.partial(self._check_X_y, first=False, dtype=X.dtype)
             score = None if held_out is None else _score_in_chunks(targets, held_out, check)
             settings = self._settings_of_chunks(chunks, self.max_iter, self.tol, rule)
@@ -233,9 +236,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
         with watched(TrainingWatch, self, "partial_fit"), or_as_before(self):
             first = not hasattr(self, "_progress")
             X, targets = self._look_at(chunks, classes, first=first)
-            rule = self._rule(targets.loss, sparse=not isinstance(X, np.ndarray))
-            shape = targets.shape(X.shape[1])
-            progress = self._begin(shape, X.dtype, rule) if first else self._continue(rule)
+            rule, progress = self._rule_and_progress(targets, X, first=first)
             settings = self._settings_of_chunks(chunks, int(max_iter), None, rule)
             source = self._source(chunks, targets, X, settings)
             self._train(_Call(_NOT_GIVEN, targets, source, rule, settings), progress)

@@ -125,6 +125,7 @@ def in_units(task: Task, unit: float) -> Task:
 
 
 def state_in_units(start: State | None, unit: float) -> State | None:
+    """Return the coefficients and intercept divided by ``unit``."""
     return None if start is None else State(start.coef / unit, start.intercept / unit)
 
 
