@@ -32,8 +32,7 @@ from fastgd._training.progress import History, Progress, Settings, cut_back_on_f
 from fastgd._training.stopping import Score
 from fastgd._training.trainer import warn_if_unfinished
 from fastgd.kernels.losses import LOSSES
-from fastgd.kernels.optimizers import OPTIMIZERS, Sgd
-from fastgd.kernels.penalties import Bounded, ElasticNet
+from fastgd.kernels.optimizers import OPTIMIZERS
 from fastgd.kernels.sgd import Rule
 from fastgd.kernels.transforms import TRANSFORMS
 from fastgd.schedules import SCHEDULES
@@ -141,15 +140,13 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
             X, y = self._check_X_y(X, y, first=True, dtype=FLOATS)
             self._learn_targets(y)
             targets = self._targets()
-            shape = targets.shape(X.shape[1])
-            self._take_starts(*starts, shape)
+            self._take_starts(*starts, targets.shape(X.shape[1]))
             weight = check_weight(sample_weight, X, X.dtype, all_zero=True)
             codes = targets.encode(y)
             rows, score = self._stop_by(targets, Given(X, codes, weight), held_out)
             refuse_no_weight(weight)
             data = targets.data(X, codes, weight, self._unit(weight))._replace(rows=rows)
-            rule = self._rule(targets.loss, sparse=not isinstance(X, np.ndarray))
-            progress = self._begin(shape, X.dtype, rule)
+            rule, progress = self._rule_and_progress(targets, X)
             settings = self._settings(data.n_visited, self.max_iter, self.tol, rule)
             given, source = Given(X, y, sample_weight), in_memory(data, settings)
             n_held_out = y.shape[0] - data.n_visited
@@ -167,13 +164,20 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
             targets.check(y)
             weight = check_weight(sample_weight, X, X.dtype, all_zero=True)
             data = targets.data(X, targets.encode(y), weight, self._unit(weight))
-            rule = self._rule(targets.loss, sparse=not isinstance(X, np.ndarray))
-            shape = targets.shape(X.shape[1])
-            progress = self._begin(shape, X.dtype, rule) if first else self._continue(rule)
+            rule, progress = self._rule_and_progress(targets, X, first=first)
             moves = data.weight.shape[0] == 0 or bool(data.weight.any())
             settings = self._settings(data.n_visited, int(max_iter) * moves, None, rule)
             given, source = Given(X, y, sample_weight), in_memory(data, settings)
             self._train(_Call(given, targets, source, rule, settings), progress)
+
+    def _rule_and_progress(
+        self, targets: Targets, X: Any, *, first: bool = True
+    ) -> tuple[Rule, Progress]:
+        """Return what a step does, and where the training stands that it begins or goes on with."""
+        rule = self._rule(targets.loss, sparse=not isinstance(X, np.ndarray))
+        if not first:
+            return rule, self._continue(rule)
+        return rule, self._begin(targets.shape(X.shape[1]), X.dtype, rule)
 
     def _check_further(self, max_iter: int) -> None:
         """Refuse what further epochs cannot be asked for."""
@@ -215,10 +219,8 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
             raise ValueError("early_stopping=True needs the rows to stop by: held_out.")
         with watched(TrainingWatch, self), or_as_before(self, self._forget()):
             X, targets = self._look_at(chunks, classes, first=True)
-            shape = targets.shape(X.shape[1])
-            self._take_starts(*starts, shape)
-            rule = self._rule(targets.loss, sparse=not isinstance(X, np.ndarray))
-            progress = self._begin(shape, X.dtype, rule)
+            self._take_starts(*starts, targets.shape(X.shape[1]))
+            rule, progress = self._rule_and_progress(targets, X)
             check = functools.partial(self._check_X_y, first=False, dtype=X.dtype)
             score = None if held_out is None else _score_in_chunks(targets, held_out, check)
             settings = self._settings_of_chunks(chunks, self.max_iter, self.tol, rule)
@@ -234,9 +236,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
         with watched(TrainingWatch, self, "partial_fit"), or_as_before(self):
             first = not hasattr(self, "_progress")
             X, targets = self._look_at(chunks, classes, first=first)
-            rule = self._rule(targets.loss, sparse=not isinstance(X, np.ndarray))
-            shape = targets.shape(X.shape[1])
-            progress = self._begin(shape, X.dtype, rule) if first else self._continue(rule)
+            rule, progress = self._rule_and_progress(targets, X, first=first)
             settings = self._settings_of_chunks(chunks, int(max_iter), None, rule)
             source = self._source(chunks, targets, X, settings)
             self._train(_Call(_NOT_GIVEN, targets, source, rule, settings), progress)
@@ -358,7 +358,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
                 f"Learning rate '{self.learning_rate}' only works with loss "
                 f"'{self._passive_aggressive_loss}'."
             )
-        if self.optimizer != "sgd" and not isinstance(self.optimizer, Sgd):
+        if self.optimizer != "sgd" and not getattr(self.optimizer, "is_plain", False):
             raise ValueError(
                 f"Learning rate '{self.learning_rate}' is an optimizer of its own and goes with "
                 f"optimizer='sgd'; got {self.optimizer!r}."
@@ -370,12 +370,12 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
         spec = resolve.penalty(self.penalty, self.alpha, self.l1_ratio)
         if not self.positive:
             return spec
-        if not isinstance(spec, ElasticNet):
+        if not hasattr(type(spec), "above"):
             raise ValueError(
                 "positive=True goes with penalty 'l2', 'l1', 'elasticnet', None or an ElasticNet; "
                 f"got {self.penalty!r}. Bounded(low=0.0) is an object that does the same."
             )
-        return Bounded(spec.l1, spec.l2, low=0.0)
+        return type(spec).above(spec, 0.0)
 
     def _unit(self, weight: NDArray[Any]) -> float:
         """Return the mean weight that gradients are divided by.

@@ -76,6 +76,8 @@ _LENGTHS = {"length", "every", "period", "warm_up"}  # what is counted in ``unit
 class Schedule(ABC):
     """What the schedules share: checked fields, ``bind`` and ``values``."""
 
+    looks_ahead = True  # rates depend on the steps' numbers alone: they may be computed for many
+
     def __post_init__(self) -> None:
         """Refuse what is out of range."""
         given = {name: value for name, value in vars(self).items() if value is not None}
@@ -602,7 +604,7 @@ class WarmUp(Schedule):
         -------
         Course or None
         """
-        return self.schedule.begin(n_columns) if isinstance(self.schedule, Schedule) else None
+        return self.schedule.begin(n_columns) if hasattr(self.schedule, "begin") else None
 
     def after_epoch(self, course: "Course", *measured: Any) -> "Course":
         """Return where the warmed schedule stands after an epoch.

@@ -31,6 +31,8 @@ Facts, which are not compiled; what a penalty does not say is taken for what cla
 ``project(penalty, coef)``
     Plain numpy: move an array of coefficients, which are where a training starts, to where the
     penalty allows them, in place.
+``above(penalty, low)``
+    The penalty with all coefficients kept at ``low`` or more, for ``positive=True``.
 ``spread(penalty, n_features, n_outputs)``
     Plain numpy: the penalty for the flat parameters, from one that knows features.
 ``check(penalty)``
@@ -150,6 +152,10 @@ class ElasticNet(NamedTuple):
     l2: float = 0.0
 
     joint = False
+
+    @staticmethod
+    def above(penalty, low):
+        return Bounded(penalty.l1, penalty.l2, low)
 
     @staticmethod
     def is_linear(penalty):

@@ -32,7 +32,6 @@ from fastgd.kernels.gradient import (
 )
 from fastgd.kernels.optimizers import Sgd
 from fastgd.kernels.sgd import Rule
-from fastgd.kernels.transforms import Identity
 
 BLOCK_ROWS = 256  # dense rows of a many-output batch gathered at a time
 EVALUATED_ROWS = 1 << 12  # whose raw predictions are in memory at a time
@@ -51,9 +50,9 @@ class LinearEngine:
 
     def __init__(self, rule: Rule) -> None:
         self._asked = rule
-        plain = isinstance(rule.transform, Identity)
-        self.clips = not plain and not isinstance(rule.transform.clip, Identity)
-        self._quantizes = not plain and not isinstance(rule.transform.quantize, Identity)
+        plain = resolve.is_identity(rule.transform)
+        self.clips = not plain and not resolve.is_identity(rule.transform.clip)
+        self._quantizes = not plain and not resolve.is_identity(rule.transform.quantize)
         self._rule: Any = None
 
     def allocate(self, progress: Progress, source: Source, batch_size: int) -> None:

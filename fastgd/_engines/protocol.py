@@ -12,7 +12,7 @@ from fastgd._training.progress import Progress
 Total = Any  # a float, or one for each output: ndarray of shape (n_outputs,)
 
 
-class Layout(NamedTuple):
+class ParameterLayout(NamedTuple):
     """Which entries of the parameters are penalised, and which are free.
 
     penalised, free : slices of the parameters' first axis
@@ -22,7 +22,7 @@ class Layout(NamedTuple):
     free: slice
 
 
-LINEAR = Layout(slice(None, -1), slice(-1, None))  # coefficients, then the intercept
+LINEAR = ParameterLayout(slice(None, -1), slice(-1, None))  # coefficients, then the intercept
 
 
 class Plan(NamedTuple):
@@ -108,7 +108,7 @@ class Engine(Protocol):
 
     Attributes
     ----------
-    layout : Layout
+    layout : ParameterLayout
     is_one_problem : bool
         Whether all outputs share one objective, by which they stop together.
     clips : bool
@@ -119,7 +119,7 @@ class Engine(Protocol):
         Whether a run calls into BLAS, whose threads must be held then.
     """
 
-    layout: Layout
+    layout: ParameterLayout
     is_one_problem: bool
     clips: bool
     repeats: bool

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd._engines.protocol import Layout
-from fastgd._parameters.resolve import in_dtype
+from fastgd._engines.protocol import ParameterLayout
+from fastgd._parameters.resolve import in_dtype, is_identity
 from fastgd._training.progress import Progress
 from fastgd.kernels import frames, optimizers, penalties
 from fastgd.kernels.optimizers import VELOCITY, skipped_steps_of
 from fastgd.kernels.sgd import Rule
-from fastgd.kernels.transforms import Identity
 
 SMALL = 1e-3  # h l2 up to which four terms of log(1 - h l2) are exact, to 2e-13 of what is lost
 
@@ -20,7 +19,9 @@ SMALL = 1e-3  # h l2 up to which four terms of log(1 - h l2) are exact, to 2e-13
 class Updates:
     """How the coefficients are kept while steps are taken: see ``fastgd.kernels.frames``."""
 
-    def __init__(self, rule: Rule, progress: Progress, layout: Layout, *, is_sparse: bool) -> None:
+    def __init__(
+        self, rule: Rule, progress: Progress, layout: ParameterLayout, *, is_sparse: bool
+    ) -> None:
         self._rule = rule
         averages = progress.average.size > 0
         coef = progress.params[layout.penalised]
@@ -115,10 +116,10 @@ def _in_float64(penalty: Any) -> Any:
 def kind_of_frame(rule: Rule, *, averages: bool, sparse: bool) -> type:
     """Choose how coefficients are kept; each choice gives the same model, to rounding."""
     optimizer, penalty = rule.optimizer, rule.penalty
-    transforms = not isinstance(rule.transform, Identity)
+    transforms = not is_identity(rule.transform)
     if getattr(penalty, "joint", False):
         return frames.Tied
-    if transforms and not isinstance(rule.transform.quantize, Identity):
+    if transforms and not is_identity(rule.transform.quantize):
         return frames.Plain  # what is sent, of all coordinates, is not zero where the gradient is
     skipped = skipped_steps_of(optimizer) if hasattr(penalty, "skip") else None
     if not sparse or skipped is None:

@@ -1,7 +1,6 @@
 """What solvers and the trainer report to: one small object, which may stop them."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -65,38 +64,38 @@ class Silenced(Observer):
         """Whether to stop."""
         return self._observer.stops
 
-    def passed(
+
+class Converted(Silenced):
+    """Forwards models and figures as well, from the units that a solver is given to the user's.
+
+    Parameters
+    ----------
+    observer : Observer
+    of_model, of_figure : callable
+        Return a ``Model``, and an objective or a part of one, in the user's units.
+    """
+
+    def __init__(
         self,
-        model: Callable[[], Model],  # noqa: ARG002
-        figures: dict[str, float],  # noqa: ARG002
-        passes: int = 1,  # noqa: ARG002
-    ) -> bool:
-        """Return whether to stop."""
-        return self.stops
-
-
-class Scaled(Observer):
-    """Multiplies figures and models, for a solver that is given the problem in other units."""
-
-    def __init__(self, observer: Observer, factor: float, of_model: float = 1.0) -> None:
-        self._observer, self._factor, self._of_model = observer, factor, of_model
+        observer: Observer,
+        of_model: Callable[[Model], Model],
+        of_figure: Callable[[float], float] = float,
+    ) -> None:
+        super().__init__(observer)
+        self._of_model, self._of_figure = of_model, of_figure
         self.is_watching = observer.is_watching
-
-    @property
-    def stops(self) -> bool:  # type: ignore[override]
-        """Whether to stop."""
-        return self._observer.stops
 
     def passed(
         self, model: Callable[[], Model], figures: dict[str, float], passes: int = 1
     ) -> bool:
-        """Hand the figures on."""
-        scaled = {name: self._factor * value for name, value in figures.items()}
-        return self._observer.passed(partial(self._rescaled, model), scaled, passes)
+        """Hand the model and the figures on."""
+        figures = {name: self._of_figure(value) for name, value in figures.items()}
+        return self._observer.passed(lambda: self._of_model(model()), figures, passes)
 
-    def _rescaled(self, model: Callable[[], Model]) -> Model:
-        found, factor = model(), self._of_model
-        return found._replace(coef=factor * found.coef, intercept=factor * found.intercept)
+
+def scaled(model: Model, factor: float) -> Model:
+    """Return a model whose predictions are ``factor`` times as large."""
+    return model._replace(coef=factor * model.coef, intercept=factor * model.intercept)
 
 
 UNWATCHED = Observer()

@@ -15,7 +15,7 @@ from fastgd._parameters import fields
 from fastgd.kernels.losses import LOSSES
 from fastgd.kernels.optimizers import OPTIMIZERS, LazyMoments, PassiveAggressive
 from fastgd.kernels.penalties import ElasticNet
-from fastgd.kernels.transforms import TRANSFORMS, Clip, Identity, Qsgd, TopK, Transform
+from fastgd.kernels.transforms import TRANSFORMS, Clip, Identity, Qsgd, Transform
 
 Schedule = Callable[[Any], Any]  # from step numbers to their rates, arrays of float64
 
@@ -269,7 +269,7 @@ def transform(clip_norm: float | None, clip_value: float | None, quantize: Any) 
     bounds = Clip(_limit("clip_norm", clip_norm), _limit("clip_value", clip_value))
     clip = Identity() if clip_norm is None and clip_value is None else bounds
     sender = Identity() if quantize is None else quantizer(quantize)
-    if isinstance(clip, Identity) and isinstance(sender, Identity):
+    if is_identity(clip) and is_identity(sender):
         return Identity()
     return Transform(clip, sender)
 
@@ -293,18 +293,23 @@ def quantizer(given: Any) -> Any:
     """
     if isinstance(given, str) and given in TRANSFORMS:
         return TRANSFORMS[given]
-    spec = (
-        Qsgd(bits=given) if isinstance(given, Integral) and not isinstance(given, bool) else given
-    )
-    if isinstance(spec, Qsgd | TopK):
-        fields.check("quantizer", spec, spec._asdict(), _OF_QUANTIZERS)
-        return type(spec)(*map(float if isinstance(spec, TopK) else int, spec))
-    if not isinstance(spec, tuple) or not hasattr(spec, "compress") or isinstance(spec, Identity):
+    is_bits = isinstance(given, Integral) and not isinstance(given, bool)
+    spec = Qsgd(bits=given) if is_bits else given
+    is_quantizer = hasattr(spec, "compress") and hasattr(spec, "_asdict")
+    if isinstance(spec, type) or not is_quantizer or is_identity(spec):
         raise ValueError(
             f"quantize must be None, a number of bits from 1 to 8, one of {sorted(TRANSFORMS)} or "
             f"an object of fastgd.transforms, got {given!r}."
         )
-    return spec
+    named = spec._asdict()
+    fields.check("quantizer", spec, named, _OF_QUANTIZERS)
+    kinds = {k: kind for k, kind in type(spec).__annotations__.items() if kind in (int, float)}
+    return spec._replace(**{name: kind(named[name]) for name, kind in kinds.items()})
+
+
+def is_identity(transform: Any) -> bool:
+    """Tell whether a transform, a clipping or a quantizer changes nothing."""
+    return getattr(type(transform), "is_identity", False)
 
 
 def transform_in_dtype(spec: Any, dtype: np.dtype, *, is_shared: bool) -> Any:
@@ -313,7 +318,7 @@ def transform_in_dtype(spec: Any, dtype: np.dtype, *, is_shared: bool) -> Any:
     The bounds of clipping are in the kernel's dtype, as all specs of its loops; quantizers compute
     in float64, and keep the numbers that they have.
     """
-    if isinstance(spec, Identity):
+    if is_identity(spec):
         return spec
     return Transform(in_dtype(spec.clip, dtype), spec.quantize, is_shared)
 

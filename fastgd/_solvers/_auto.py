@@ -5,7 +5,7 @@ its own prediction: SDCA's passes grow with its mean, and cost no more than the 
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -69,15 +69,7 @@ def can(task: Task, solver: str) -> bool:
     return not lacking(task, requirements(task, solver))
 
 
-class Answer(NamedTuple):
-    """A solution, which solver found it, and whether the objective has a penalty."""
-
-    solution: Solution
-    solver: str
-    is_penalised: bool = True
-
-
-def solve(task: Task, options: Options, solver: str = "auto", start: Any = None) -> Answer:
+def solve(task: Task, options: Options, solver: str = "auto", start: Any = None) -> Solution:
     """Solve a task.
 
     Parameters
@@ -93,9 +85,9 @@ def solve(task: Task, options: Options, solver: str = "auto", start: Any = None)
         If a solver was asked for that cannot solve this task: the message says why.
     """
     known = None if is_deviance(task.loss) else _of_few_columns(solver, task, options, start)
-    found: Answer = known or in_units(partial(_solve, solver), task, options, start)
-    stored = as_stored(task, found.solution, plain=known is not None)
-    return found._replace(solution=_with_status(task, found.solution, stored, options.tol))
+    found: Solution = known or in_units(partial(_solve, solver), task, options, start)
+    stored = as_stored(task, found, plain=known is not None)
+    return _with_status(task, found, stored, options.tol)
 
 
 def _with_status(task: Task, exact: Solution, stored: Solution, tol: float) -> Solution:
@@ -115,31 +107,30 @@ def _with_status(task: Task, exact: Solution, stored: Solution, tol: float) -> S
     return stored._replace(converged=bool(has_converged))
 
 
-def _of_few_columns(solver: str, task: Task, options: Options, start: Any) -> Answer | None:
+def _of_few_columns(solver: str, task: Task, options: Options, start: Any) -> Solution | None:
     """Solve a small, well-conditioned task by matrices at once; None for any other."""
     if solver not in ("auto", "gd"):
         return None
     start = _start_for("gd", task, start)
-    found = directly(task, options) or in_rows(task, options) or newton(task, options, start)
-    return None if found is None else Answer(found, "gd")
+    return directly(task, options) or in_rows(task, options) or newton(task, options, start)
 
 
-def _solve(solver: str, task: Task, options: Options, start: Any) -> Answer:
+def _solve(solver: str, task: Task, options: Options, start: Any) -> Solution:
     """Solve a task in the units that it is given in; squared errors to the last digits.
 
     Of many optima, those of dependent columns without a penalty, the shortest is taken.
     """
-    answer = None
+    found = None
     if is_deviance(task.loss):  # whose units are what makes it well-conditioned
-        answer = _of_few_columns(solver, task, options, start)
-    answer = answer or _solved(solver, task, options, start)
+        found = _of_few_columns(solver, task, options, start)
+    found = found or _solved(solver, task, options, start)
     if options.observer.stops:
-        return answer
-    if isinstance(task.loss, losses.SquaredError):  # another parabola has a scale
-        return answer._replace(solution=_finished(task, answer.solution))
+        return found
+    if losses.is_half_square(task.loss):  # another parabola has a scale
+        return _finished(task, found)
     if losses.is_piecewise_linear(task.loss) or not _has_many_optima(task):
-        return answer
-    return answer._replace(solution=least_norm(task, answer.solution))
+        return found
+    return least_norm(task, found)
 
 
 def _has_many_optima(task: Task) -> bool:
@@ -155,22 +146,22 @@ def _finished(task: Task, found: Solution) -> Solution:
     return least_norm(task, found) if _has_many_optima(task) else found
 
 
-def _solved(solver: str, task: Task, options: Options, start: Any) -> Answer:
+def _solved(solver: str, task: Task, options: Options, start: Any) -> Solution:
     """Ask the solver."""
     chosen = choose(task) if solver == "auto" else solver
     check(task, chosen, requirements(task, chosen))
     start = _start_for(chosen, task, start)
     if solver != "auto" or chosen != "sdca":
-        return Answer(SOLVERS[chosen](task, options, start), chosen)
+        return SOLVERS[chosen](task, options, start)._replace(solver=chosen)
     first = sdca(task, _budget(task, options), start)
     remaining = options.max_iter - first.n_iter
     reached = first.suboptimality <= options.tol * abs(first.objective)
     if not losses.is_piecewise_linear(task.loss):  # which descent finishes, however small they are
         reached = reached or first.converged
     if reached or remaining <= 0 or options.observer.stops or not can(task, "gd"):
-        return Answer(first._replace(converged=reached), chosen)
+        return first._replace(converged=reached, solver=chosen)
     second = descend(task, options._replace(max_iter=remaining), State(first.coef, first.intercept))
-    return Answer(second._replace(n_iter=first.n_iter + second.n_iter), "gd")
+    return second._replace(n_iter=first.n_iter + second.n_iter)
 
 
 def _budget(task: Task, options: Options) -> Options:
@@ -213,8 +204,9 @@ def _is_nearly_separable(task: Task) -> bool:
     """
     n, d = task.y.shape[0], task.n_features
     about_square = d < 2 * n and n <= 2 * d
-    squared = isinstance(task.loss, losses.SquaredHinge) and task.l2 > 0.0
-    return squared and about_square and n * d > FINISHED_IN_FLOAT64
+    is_of_classes = losses.kind_of(task.loss) == losses.BINARY and losses.has_jumps(task.loss)
+    is_large = about_square and n * d > FINISHED_IN_FLOAT64
+    return is_of_classes and task.l2 > 0.0 and is_large
 
 
 def _start_for(solver: str, task: Task, start: Any) -> Any:

@@ -41,7 +41,7 @@ EPSILON = float(np.finfo(np.float64).eps)
 ALLOWANCE = 8.0 * EPSILON  # relative: the rounding of both objectives
 
 
-class Moments(NamedTuple):
+class Products(NamedTuple):
     """Centered columns and targets, rows times the root of their weights, and their products.
 
     z, t : (n, d), (n,)
@@ -82,7 +82,7 @@ def _is_small(task: Task) -> bool:
     Rows fewer than columns leave no condition to hope for.
     """
     n, d = task.y.shape[0], task.n_features
-    if not isinstance(task.loss, losses.SquaredError) or task.positive:
+    if not losses.is_half_square(task.loss) or task.positive:
         return False
     most = MOST_COLUMNS if task.l1 > 0.0 or task.l2 > 0.0 else MOST_WITHOUT_PENALTY
     return d <= min(n, most) and n * d <= MOST_ENTRIES and is_nearly_dense(task.rows, n, d)
@@ -95,7 +95,7 @@ def is_nearly_dense(rows: Any, n: int, d: int) -> bool:
     return bool(DENSE_ENOUGH * rows.data.size >= n * d)
 
 
-def _moments(task: Task) -> Moments | None:
+def _moments(task: Task) -> Products | None:
     """Center and multiply columns; None where float64 would lose too much by it."""
     n, d = task.y.shape[0], task.n_features
     x, y = as_dense(task.rows, n, d), task.y
@@ -123,7 +123,7 @@ def _moments(task: Task) -> Moments | None:
         shrink = known / np.sqrt(size)
         matrix = (products * shrink) * shrink[:, None]
         matrix.flat[:: d + 1] = 1.0
-        return Moments(z, t, mass, root, mean, level, shrink, matrix, shrink * (t @ z) / mass)
+        return Products(z, t, mass, root, mean, level, shrink, matrix, shrink * (t @ z) / mass)
 
 
 def are_plain(z: Floats, mean: Floats, square: Floats) -> bool:
@@ -161,7 +161,7 @@ def _solved(factor: Floats, right: Floats) -> Floats:
     return found
 
 
-def _u_of(task: Task, moments: Moments) -> tuple[Floats, Floats, NDArray[np.int64]] | None:
+def _u_of(task: Task, moments: Products) -> tuple[Floats, Floats, NDArray[np.int64]] | None:
     """Return coefficients, the factor, and which columns it is of."""
     every = np.arange(moments.shrink.shape[0])
     if task.l1 == 0.0:
@@ -171,7 +171,7 @@ def _u_of(task: Task, moments: Moments) -> tuple[Floats, Floats, NDArray[np.int6
 
 
 def _of_nonsmooth(
-    threshold: Floats, moments: Moments
+    threshold: Floats, moments: Products
 ) -> tuple[Floats, Floats, NDArray[np.int64]] | None:
     """Return the same under l1: columns come in and go out until the optimum's conditions hold."""
     matrix, along = moments.matrix, moments.along
@@ -214,7 +214,7 @@ def _sweeps(matrix: Floats, along: Floats, sides: Floats) -> Floats:
 def _solution(
     task: Task,
     options: Options,
-    moments: Moments,
+    moments: Products,
     found: tuple[Floats, Floats, NDArray[np.int64]],
 ) -> Solution | None:
     """Refine with the rows' residuals, and say how good that is; None if not as asked."""
@@ -247,14 +247,14 @@ def _solution(
     )
 
 
-def _residuals(task: Task, moments: Moments, u: Floats) -> tuple[Floats, Floats, Floats]:
+def _residuals(task: Task, moments: Products, u: Floats) -> tuple[Floats, Floats, Floats]:
     """Return the coefficients, the rows' residuals, and minus the gradient without l1."""
     coef = moments.shrink * u
     residual = moments.t - moments.z @ coef
     return coef, residual, residual @ moments.z / moments.mass - task.l2 * coef
 
 
-def _intercept(task: Task, moments: Moments, coef: Floats, residual: Floats) -> float:
+def _intercept(task: Task, moments: Products, coef: Floats, residual: Floats) -> float:
     """Return the best intercept: what centering has left of the residuals' mean is added."""
     if not task.fit_intercept:
         return 0.0

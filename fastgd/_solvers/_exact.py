@@ -60,12 +60,12 @@ def exact(task: Task, found: Solution) -> Solution:
     with one_blas_thread():
         system = _system(task)
         if task.l1 > 0.0 or task.positive:
-            answer = _with_nonsmooth(task, system, found)
+            result = _with_nonsmooth(task, system, found)
         else:
-            answer = _smooth(task, system)
-    if answer is None:
+            result = _smooth(task, system)
+    if result is None:
         return found
-    return _reported(task, system, found, *answer)
+    return _reported(task, system, found, *result)
 
 
 def _system(task: Task) -> System:
@@ -217,10 +217,10 @@ def _with_nonsmooth(task: Task, system: System, found: Solution) -> tuple[Any, f
         signs = np.maximum(signs, 0.0)
     rounding = EPSILON * float(np.sqrt(system.t @ system.t))
     for _ in range(SWAPS):
-        answer = _of_signs(task, system, signs)
-        if answer is None:
+        result = _of_signs(task, system, signs)
+        if result is None:
             return None
-        u, slope, suboptimality = answer
+        u, slope, suboptimality = result
         threshold = task.l1 * system.shrink * (1.0 + KEPT) + rounding
         leaves = (signs != 0.0) & (np.sign(u) != signs)
         enters = (signs == 0.0) & (system.shrink > 0.0)

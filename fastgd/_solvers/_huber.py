@@ -26,12 +26,13 @@ References
 """
 
 from functools import partial
+from operator import mul
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
 
-from fastgd._monitoring.observer import Model, Observer, Scaled, Silenced
+from fastgd._monitoring.observer import Converted, Model, Silenced, scaled
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._columns import as_dense
 from fastgd._solvers._descent import StoppingRule, descend
@@ -180,7 +181,8 @@ def huber_with_scale(
     if start is not None:
         state = state_in_units(start.state, unit)
         start = HuberStart(state, start.scale / unit) if state is not None else None
-    options = options._replace(observer=_InUnits(options.observer, unit))
+    observer = Converted(options.observer, partial(_scaled, unit=unit), partial(mul, unit))
+    options = options._replace(observer=observer)
     if task.loss.epsilon <= 1.0:
         found, _ = _least_absolute(task, options)
         scale = LEAST_SCALE
@@ -220,18 +222,13 @@ def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> So
     return stored._replace(converged=found.converged and is_within)
 
 
-class _InUnits(Scaled):
-    """Multiplies the scale as well."""
-
-    def __init__(self, observer: Observer, unit: float) -> None:
-        super().__init__(observer, unit, unit)
-
-    def _rescaled(self, model: Any) -> Model:
-        found = super()._rescaled(model)
-        if not isinstance(found.state, HuberStart):
-            return found
-        state = HuberStart(State(found.coef, found.intercept), self._of_model * found.state.scale)
-        return found._replace(state=state)
+def _scaled(model: Model, unit: float) -> Model:
+    """Return a model and its scale in the user's units."""
+    found = scaled(model, unit)
+    if not isinstance(found.state, HuberStart):
+        return found
+    state = HuberStart(State(found.coef, found.intercept), unit * found.state.scale)
+    return found._replace(state=state)
 
 
 def _jointly(task: Task, options: Options, start: HuberStart | None) -> tuple[Solution, float]:
@@ -307,7 +304,8 @@ def _least_absolute(task: Task, options: Options) -> tuple[Solution, Floats]:
     """Solve the problem of a vanishing scale; return a dual point of the absolute error, too."""
     weight = 2.0 * task.loss.epsilon
     half = task._replace(loss=EpsilonInsensitive(0.0), l2=2.0 * task.l2 / weight)
-    found, dual = with_dual(half, options._replace(observer=Scaled(options.observer, weight)))
+    observer = Converted(options.observer, lambda model: model, partial(mul, weight))
+    found, dual = with_dual(half, options._replace(observer=observer))
     numbers = {
         name: weight * getattr(found, name) for name in ("objective", "gap", "suboptimality")
     }

@@ -203,7 +203,7 @@ class Target(NamedTuple):
         return best.gap <= self.asked * best.objective or best.objective <= self.floor(best.u)
 
 
-class Progress:
+class Trend:
     """Whether steps still gain something: of the proven gap, or of the products p p' and m m'."""
 
     def __init__(self) -> None:
@@ -231,7 +231,7 @@ class _Path:
         self.boxes, self.target = Boxes(problem, pieces), target
         self.system = InRows(self.boxes) if self.boxes.in_rows else InColumns(self.boxes)
         self.covariance = Covariance(problem)
-        self.progress = Progress()
+        self.trend = Trend()
         self.proven = np.inf
         self.objectives: list[float] = []
         self.gaps: list[float] = []
@@ -317,12 +317,12 @@ class _Path:
         """Write down a step."""
         self.objectives.append(self.best.objective)
         self.gaps.append(self.best.gap)
-        self.progress.learn(self.proven, self._products())
+        self.trend.learn(self.proven, self._products())
 
     def is_done(self) -> bool:
         """Tell whether the gap is small enough, or does not get smaller."""
         enough = self.target.has_converged(self.best)
-        return self.target.is_reached(self.best) or self.progress.has_ended(enough=enough)
+        return self.target.is_reached(self.best) or self.trend.has_ended(enough=enough)
 
     def advance(self) -> bool:
         """Take a step; return whether it could be taken."""

@@ -19,7 +19,7 @@ from fastgd._solvers._certificates import ACCEPTED, ALLOWANCE, penalty_terms
 from fastgd._solvers._columns import as_dense
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64
 from fastgd._solvers._direct import CONSTANT, are_plain, is_nearly_dense, is_plain
-from fastgd._solvers._problem import is_deviance, least_and_terms
+from fastgd._solvers._problem import is_deviance, least_and_terms, lowest_of
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.kernels import losses
 from fastgd.kernels.newton import (
@@ -40,14 +40,6 @@ MOST_PARAMETERS, MOST_PRODUCTS = 128, 5_000_000  # of a Hessian: a millisecond
 MOST_ENTRIES = 200_000
 SHARE = 0.1  # of ``tol``, since a decrement is an estimate
 MOST_PASSES = 50  # of a descent: most take 10
-SMOOTH = (
-    losses.LogLoss,
-    losses.Softmax,
-    losses.SquaredHinge,
-    losses.SquaredEpsilonInsensitive,
-    losses.Poisson,
-    losses.Gamma,
-)
 
 
 class Standard(NamedTuple):
@@ -105,10 +97,12 @@ def has_small_hessian(task: Task) -> bool:
 
 
 def _is_smooth(loss: Any) -> bool:
-    """Tell whether a loss is convex and has curvatures everywhere."""
-    if isinstance(loss, losses.Tweedie):
-        return bool(loss.convex(loss))
-    return isinstance(loss, SMOOTH) and getattr(loss, "label_smoothing", 0.0) == 0.0
+    """Tell whether a loss is convex and >= 0 with curvatures everywhere, and no least squares."""
+    if losses.kind_of(loss) == losses.MULTINOMIAL:
+        return losses.is_cross_entropy(loss)
+    has_curvature = losses.has(loss, "curvature") and losses.is_smooth(loss)
+    is_bounded = losses.is_convex(loss) and lowest_of(loss) == 0.0
+    return has_curvature and is_bounded and not losses.is_half_square(loss)
 
 
 # -- standardised columns -------------------------------------------------------------------------
@@ -255,12 +249,11 @@ def _null_level(task: Task, columns: Any) -> Any:
         level = np.log(np.maximum(np.bincount(columns.y, columns.weight, task.n_outputs), 1e-12))
         return level - level.mean()
     mean = float(columns.weight @ columns.y)
-    if is_deviance(task.loss):
-        return losses.raw_of_mean(task.loss, mean)
-    if isinstance(task.loss, losses.LogLoss):
-        mean = min(max(mean, 1e-12), 1.0 - 1e-12)
-        return np.log(mean / (1.0 - mean))
-    return 0.0 if losses.kind_of(task.loss) == losses.BINARY else mean
+    if losses.kind_of(task.loss) == losses.BINARY:
+        negative = losses.negative(task.loss)
+        share = min(max((mean - negative) / (1.0 - negative), 1e-12), 1.0 - 1e-12)
+        return losses.raw_of_mean(task.loss, share)
+    return losses.raw_of_mean(task.loss, mean)
 
 
 # -- what was found -------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """Piecewise linear losses (hinge, epsilon-insensitive, quantile): which method, in which units."""
 
 from functools import partial
+from operator import mul
 from typing import Any
 
 import numpy as np
 
-from fastgd._monitoring.observer import Scaled
+from fastgd._monitoring.observer import Converted, scaled
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._costs import LARGEST_MATRIX
 from fastgd._solvers._dual_points import pieces_of, products_with, rounding_of, rounding_of_gap
@@ -47,7 +48,8 @@ def with_dual(task: Task, options: Options, start: State | None = None) -> tuple
     # multiplied targets are the same problem only if the loss says so
     unit = unit_of(task) if losses.degree_of(task.loss) == 1 else 1.0
     task, start = in_units(task, unit), state_in_units(start, unit)
-    options = options._replace(observer=Scaled(options.observer, unit, unit))
+    observer = Converted(options.observer, partial(scaled, factor=unit), partial(mul, unit))
+    options = options._replace(observer=observer)
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         problem = pose(task._replace(loss=losses.SquaredError()))._replace(loss=task.loss)
         ended, passes = _minimise(problem, options, begin(problem, start))
@@ -123,6 +125,7 @@ def in_units(task: Task, unit: float) -> Task:
 
 
 def state_in_units(start: State | None, unit: float) -> State | None:
+    """Return the coefficients and intercept divided by ``unit``."""
     return None if start is None else State(start.coef / unit, start.intercept / unit)
 
 

@@ -1,6 +1,6 @@
 """What a solver requires of a task: each one declares it, and it is checked here."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fastgd._solvers._task import Task
 from fastgd.kernels import losses
@@ -32,15 +32,11 @@ def lacking(task: Task, requires: Requires) -> str:
         "an l2 penalty": requires.l2 and not task.l2 > 0.0,
         f"a smooth loss, which {name} is not": has_jumps,
         f"a loss with {missing}, which {name} has not": bool(missing),
-        f"the plain softmax for many outputs, which {loss} is not": is_row and not _is_plain(loss),
+        f"the plain softmax for many outputs, which {loss} is not": is_row
+        and not losses.is_cross_entropy(loss),
         "positive=False": requires.free and task.positive,
     }
     return " and ".join(words for words, is_lacking in asked.items() if is_lacking)
-
-
-def _is_plain(loss: Any) -> bool:
-    """Tell whether a loss of many outputs is the one that their solvers are compiled for."""
-    return bool(loss == losses.Softmax() and isinstance(loss, losses.Softmax))
 
 
 def check(task: Task, solver: str, requires: Requires) -> None:

@@ -36,7 +36,7 @@ REQUIRES = Requires(
 )
 
 
-class State(NamedTuple):
+class DualState(NamedTuple):
     """What continues a fit: coefficients alone cannot start SDCA.
 
     dual : ndarray of shape (n_samples,) or (n_samples, n_outputs), the loss's derivatives
@@ -60,7 +60,7 @@ class Stop(NamedTuple):
     observer: Observer
 
 
-def sdca(task: Task, options: Options, start: State | None = None) -> Solution:
+def sdca(task: Task, options: Options, start: DualState | None = None) -> Solution:
     """Solve a task by dual coordinate ascent; the loss needs its dual hooks, and l2 > 0.
 
     l2 should not be small: the number of passes grows with the mean of q = |x_i|^2 / (l2 n). It
@@ -97,7 +97,7 @@ def _ascend(
     order: "_Order",
     penalty: tuple[float, float],
     stop: Stop,
-    start: State | None,
+    start: DualState | None,
     *,
     drifts: bool,
 ) -> Solution:
@@ -129,7 +129,7 @@ def _ascend(
             objective = loss + engine.penalty(coef, *penalty)
             gap += engine.penalty_gap(coef, *penalty) + ALLOWANCE * objective
             watch.decide(objective, gap)
-    state = State(memory.dual, intercept)
+    state = DualState(memory.dual, intercept)
     counts = watch.n_iter, watch.has_converged, watch.history
     return Solution(coef, intercept, objective, gap, gap, *counts, state)
 

@@ -80,6 +80,9 @@ class Solution(NamedTuple):
         Equal-length lists, one entry a pass.
     state : object
         What this solver needs to go on from here; it is passed back as ``start``.
+    solver : str
+    is_penalised : bool
+        Whether the objective has a penalty.
     """
 
     coef: np.ndarray
@@ -91,6 +94,8 @@ class Solution(NamedTuple):
     converged: bool
     history: dict[str, list[float]]
     state: Any = None
+    solver: str = "gd"
+    is_penalised: bool = True
 
 
 class State(NamedTuple):

@@ -21,7 +21,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from fastgd._data.validation import as_rows, frozen
-from fastgd._monitoring.observer import Model, Observer
+from fastgd._monitoring.observer import Converted, Model
 from fastgd._solvers._columns import as_matrix, moments_of
 from fastgd._solvers._task import Options, Solution, Task
 from fastgd.kernels import losses
@@ -80,6 +80,11 @@ class Units(NamedTuple):
         """Return an objective, or a part of one, in the user's units."""
         return float(value * self.half * self.half)  # each product finite where the result is
 
+    def of_model(self, model: Model) -> Model:
+        """Return a model in the user's units."""
+        coef, intercept = self.to_user(model.coef, model.intercept)
+        return Model(coef, intercept, self.of_state(model.state, self.to_user))
+
     def of_solution(self, found: Solution) -> Solution:
         """Return a solution in the user's units."""
         coef, intercept = self.to_user(found.coef, found.intercept)
@@ -94,32 +99,6 @@ class Units(NamedTuple):
         )
 
 
-class InUnits(Observer):
-    """Hands on what a solver reports in the user's units."""
-
-    def __init__(self, observer: Observer, units: Units) -> None:
-        self._observer, self._units = observer, units
-        self.is_watching = observer.is_watching
-
-    @property
-    def stops(self) -> bool:  # type: ignore[override]
-        """Whether to stop."""
-        return self._observer.stops
-
-    def passed(
-        self, model: Callable[[], Model], figures: dict[str, float], passes: int = 1
-    ) -> bool:
-        """Hand the model and the figures on."""
-
-        def of_user() -> Model:
-            now = model()
-            state = self._units.of_state(now.state, self._units.to_user)
-            return Model(*self._units.to_user(now.coef, now.intercept), state)
-
-        reported = {name: self._units.of_figure(value) for name, value in figures.items()}
-        return self._observer.passed(of_user, reported, passes)
-
-
 def in_units(
     solver: Callable[[Task, Options, Any], Any], task: Task, options: Options, start: Any = None
 ) -> Any:
@@ -130,7 +109,7 @@ def in_units(
     units = units_of(task)
     if units.task is task:
         return solver(task, options, start)
-    own = options._replace(observer=InUnits(options.observer, units))
+    own = options._replace(observer=Converted(options.observer, units.of_model, units.of_figure))
     found = solver(units.task, own, units.of_state(start, units.from_user))
     if isinstance(found, Solution):
         return units.of_solution(found)

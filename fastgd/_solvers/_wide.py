@@ -12,6 +12,7 @@ References
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ import scipy.linalg as sl
 import scipy.sparse as sp
 from scipy.linalg.lapack import dpstrf
 
-from fastgd._monitoring.observer import Model, Observer
+from fastgd._monitoring.observer import Converted, Model
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._costs import is_scattered
 from fastgd._solvers._problem import Floats, frame_of
@@ -69,7 +70,7 @@ def in_basis(solver: Solve, task: Task, options: Options, start: State | None) -
     if start is not None:
         coef = np.asarray(start.coef, np.float64)
         start = State(basis.into(coef), start.intercept + coef @ basis.center)
-    options = options._replace(observer=_Mapped(options.observer, basis))
+    options = options._replace(observer=Converted(options.observer, partial(_model, basis)))
     found = solver(small, options, start)
     model = _model(basis, Model(found.coef, found.intercept))
     coef, intercept = model.coef, model.intercept
@@ -176,22 +177,3 @@ def _model(basis: Basis, model: Model) -> Model:
     coef = basis.back(np.asarray(model.coef))
     intercept: Any = model.intercept - coef @ basis.center
     return model._replace(coef=coef, intercept=float(intercept) if coef.ndim == 1 else intercept)
-
-
-class _Mapped(Observer):
-    """Tells an observer of models in the user's columns."""
-
-    def __init__(self, observer: Observer, basis: Basis) -> None:
-        self._observer, self._basis = observer, basis
-        self.is_watching = observer.is_watching
-
-    @property
-    def stops(self) -> bool:  # type: ignore[override]
-        """Whether to stop."""
-        return self._observer.stops
-
-    def passed(
-        self, model: Callable[[], Model], figures: dict[str, float], passes: int = 1
-    ) -> bool:
-        """Hand the figures on."""
-        return self._observer.passed(lambda: _model(self._basis, model()), figures, passes)

@@ -33,7 +33,6 @@ from fastgd._runtime.threads import one_blas_thread
 from fastgd._training.divergence import Diverged, Guard, warn_of_decay
 from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Stopping
-from fastgd.schedules import Schedule as OwnSchedule
 
 CHUNK_STEPS = 1 << 16  # steps handed to an engine at once: bounds the arrays of rates to 3 MB
 STEPS_AHEAD = 1 << 12  # whose rates are asked for at once, where an epoch has fewer
@@ -415,8 +414,8 @@ class _Rates:
 
     def __init__(self, schedule: Schedule, engine: Engine) -> None:
         self._schedule, self._engine = schedule, engine
-        # a user's own may count its calls, or look at how many steps it is asked for
-        self.looks_ahead = isinstance(schedule, OwnSchedule)
+        # a user's own callable may count its calls, or the steps that it is asked for
+        self.looks_ahead = getattr(schedule, "looks_ahead", False)
         self._first, self._factor, self._all = 0, np.nan, np.empty(0)
 
     def of(self, first: int, n_steps: int, factor: float, n_left: int) -> NDArray[np.float64]:

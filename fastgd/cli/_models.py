@@ -17,7 +17,8 @@ from fastgd._readers.errors import (
 )
 from fastgd.cli._names import MODELS
 from fastgd.cli._summary import Summary
-from fastgd.losses import Quantile, Tweedie
+from fastgd.kernels.losses import LOG, link_of
+from fastgd.losses import LOSSES, Quantile, Tweedie
 from fastgd.schedules import Cosine
 
 BATCH_SIZE = 64
@@ -238,7 +239,7 @@ def _heeded(name: str) -> list[str]:
 
 def _has_log_link(loss: Any) -> bool:
     """Tell whether a prediction is e^raw."""
-    return loss in ("poisson", "gamma") or isinstance(loss, Tweedie)
+    return link_of(LOSSES.get(loss, loss)) == LOG
 
 
 def _scale(loss: Any, summary: Summary) -> float:

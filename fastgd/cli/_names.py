@@ -5,7 +5,7 @@ from typing import NamedTuple
 CLASSIFICATION, REGRESSION, NOVELTY = "classification", "regression", "novelty detection"
 
 
-class Model(NamedTuple):
+class ModelName(NamedTuple):
     """An estimator of ``fastgd.linear_model``, its task, and the one that learns from chunks."""
 
     estimator: str
@@ -17,26 +17,26 @@ class Model(NamedTuple):
 _CLASSIFIER, _REGRESSOR = "SGDClassifier", "SGDRegressor"
 
 MODELS = {
-    "logistic": Model("LogisticRegression", CLASSIFICATION, _CLASSIFIER),
-    "softmax": Model("SoftmaxRegression", CLASSIFICATION, _CLASSIFIER),
-    "svc": Model("LinearSVC", CLASSIFICATION, _CLASSIFIER),
-    "sgd-classifier": Model(_CLASSIFIER, CLASSIFICATION, _CLASSIFIER),
-    "linear": Model("LinearRegression", REGRESSION, _REGRESSOR),
-    "ridge": Model("Ridge", REGRESSION, _REGRESSOR),
-    "lasso": Model("Lasso", REGRESSION, _REGRESSOR),
-    "elasticnet": Model("ElasticNet", REGRESSION, _REGRESSOR),
-    "svr": Model("LinearSVR", REGRESSION, _REGRESSOR),
-    "huber": Model(
+    "logistic": ModelName("LogisticRegression", CLASSIFICATION, _CLASSIFIER),
+    "softmax": ModelName("SoftmaxRegression", CLASSIFICATION, _CLASSIFIER),
+    "svc": ModelName("LinearSVC", CLASSIFICATION, _CLASSIFIER),
+    "sgd-classifier": ModelName(_CLASSIFIER, CLASSIFICATION, _CLASSIFIER),
+    "linear": ModelName("LinearRegression", REGRESSION, _REGRESSOR),
+    "ridge": ModelName("Ridge", REGRESSION, _REGRESSOR),
+    "lasso": ModelName("Lasso", REGRESSION, _REGRESSOR),
+    "elasticnet": ModelName("ElasticNet", REGRESSION, _REGRESSOR),
+    "svr": ModelName("LinearSVR", REGRESSION, _REGRESSOR),
+    "huber": ModelName(
         "HuberRegressor",
         REGRESSION,
         _REGRESSOR,
         "It estimates a scale from all rows. With a scale of your own: --model sgd-regressor "
         "--set loss=huber --set epsilon=E, E in units of the target.",
     ),
-    "quantile": Model("QuantileRegressor", REGRESSION, _REGRESSOR),
-    "poisson": Model("PoissonRegressor", REGRESSION, _REGRESSOR),
-    "gamma": Model("GammaRegressor", REGRESSION, _REGRESSOR),
-    "tweedie": Model("TweedieRegressor", REGRESSION, _REGRESSOR),
-    "sgd-regressor": Model(_REGRESSOR, REGRESSION, _REGRESSOR),
-    "one-class": Model("SGDOneClassSVM", NOVELTY, "SGDOneClassSVM"),
+    "quantile": ModelName("QuantileRegressor", REGRESSION, _REGRESSOR),
+    "poisson": ModelName("PoissonRegressor", REGRESSION, _REGRESSOR),
+    "gamma": ModelName("GammaRegressor", REGRESSION, _REGRESSOR),
+    "tweedie": ModelName("TweedieRegressor", REGRESSION, _REGRESSOR),
+    "sgd-regressor": ModelName(_REGRESSOR, REGRESSION, _REGRESSOR),
+    "one-class": ModelName("SGDOneClassSVM", NOVELTY, "SGDOneClassSVM"),
 }

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastgd._data.targets import Multiclass, Multilabel
 from fastgd.base import BaseSGD
-from fastgd.kernels.losses import LOG, Focal, link_of
+from fastgd.kernels.losses import LOG, LOGIT, link_of
 from fastgd.linear_model import SGDClassifier, SGDOneClassSVM, SGDRegressor
 from fastgd.linear_model._solved import SolvedModel
 
@@ -103,9 +103,8 @@ def _classifier(estimator: SGDClassifier) -> Any:
 def _binary(estimator: SGDClassifier) -> linear_model.SGDClassifier:
     """Return scikit-learn's classifier, unfitted; focal loss has the sigmoid of log_loss."""
     theirs = _with_params(linear_model.SGDClassifier, estimator)
-    return (
-        theirs.set_params(loss="log_loss") if isinstance(estimator._loss_spec(), Focal) else theirs
-    )
+    has_sigmoid = link_of(estimator._loss_spec()) == LOGIT
+    return theirs.set_params(loss="log_loss") if has_sigmoid else theirs
 
 
 def _one_for_each_label(estimator: SGDClassifier) -> OneVsRestClassifier:

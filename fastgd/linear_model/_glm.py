@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from fastgd._data.validation import check_targets, fit_context
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, SolvingWatch, watched
-from fastgd.kernels.losses import Gamma, Poisson, SquaredError, Tweedie
+from fastgd.kernels.losses import LOG, Gamma, Poisson, SquaredError, Tweedie, link_of
 from fastgd.linear_model._regression import SolvedRegressor
 from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
 
@@ -102,7 +102,7 @@ class _GLM(SolvedRegressor, ABC):
         ndarray of shape (n_samples,)
         """
         raw = self._raw(X)
-        if isinstance(self._loss(), SquaredError):
+        if link_of(self._loss()) != LOG:
             return raw
         mean = np.exp(np.asarray(raw, np.float64))
         lowest, highest = np.min(mean, initial=1.0), np.max(mean, initial=1.0)
@@ -127,7 +127,7 @@ class _GLM(SolvedRegressor, ABC):
         raw = np.asarray(self._raw(X), np.float64)
         # D^2 has no units: in those of the targets' largest, no power of them leaves float64
         exponent = int(np.frexp(np.max(np.abs(targets), initial=0.0))[1])
-        if isinstance(loss, SquaredError):
+        if link_of(loss) != LOG:
             predicted = np.ldexp(raw, -exponent)
         else:
             predicted = np.exp(raw - exponent * np.log(2.0))

@@ -191,9 +191,9 @@ class LogisticRegression(SolvedClassifier):
                 model._take(found[0], dtype)
 
             watch.begin_solving(Given(X, y, sample_weight), write)
-            answer = self._solve(self._problem(X, codes, weight, classes, penalty), start)
-            write(self, [answer.solution])
-            self._report([answer])
+            found = [self._solve(self._problem(X, codes, weight, classes, penalty), start)]
+            write(self, found)
+            self._report(found)
         return self
 
     def _problem(

@@ -49,9 +49,9 @@ class SolvedRegressor(RegressorMixin, SolvedModel):
             partial(self._task, X, column, weight, loss, penalty, positive=positive)
             for column, penalty in zip(columns, penalties, strict=True)
         ]
-        answers = self._solve_each(tasks, starts)
-        write(self, [answer.solution for answer in answers])
-        self._report(answers)
+        found = self._solve_each(tasks, starts)
+        write(self, found)
+        self._report(found)
 
     def _starts(self, n_targets: int) -> list[Any]:
         """Return where each target's fit begins."""

@@ -10,7 +10,6 @@ from sklearn.utils._param_validation import Interval
 from fastgd._data.validation import fit_context
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, SolvingWatch, watched
-from fastgd._solvers._auto import Answer
 from fastgd._solvers._huber import LEAST_SCALE, HuberStart, huber_as_stored, huber_with_scale
 from fastgd._solvers._task import Solution
 from fastgd._solvers._units import in_units
@@ -147,7 +146,7 @@ class HuberRegressor(SolvedRegressor):
             solution = watch.finished(solution._replace(state=state))
             write(self, [solution])
             self.outliers_ = np.abs(y - self._raw_of(X)) > self.epsilon * self.scale_
-            self._report([Answer(solution, "gd")])
+            self._report([solution])
         return self
 
 

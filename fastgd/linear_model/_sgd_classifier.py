@@ -17,9 +17,13 @@ from fastgd._data.targets import Binary, Classes, Multiclass, Multilabel, OneVsR
 from fastgd._data.validation import check_X_y, fit_context
 from fastgd._parameters import resolve
 from fastgd.base import BaseSGD, SupervisedSGD, Validation
-from fastgd.kernels.losses import LOG, LOSSES, MULTINOMIAL, LogLoss, Softmax, has, kind_of, link_of
+from fastgd.kernels.losses import LOG, LOSSES, MULTINOMIAL, has, kind_of, link_of, of_classes
 
-LOSSES_OF_CLASSES = sorted(set(LOSSES) - {"softmax", "quantile", "poisson", "gamma", "tweedie"})
+LOSSES_OF_CLASSES = sorted(
+    name
+    for name, spec in LOSSES.items()
+    if kind_of(spec) != MULTINOMIAL and link_of(spec) != LOG and name != "quantile"
+)
 
 
 class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
@@ -425,8 +429,8 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         spec = resolve.loss(self.loss, self.epsilon)
         if link_of(spec) == LOG:
             raise ValueError(f"loss={self.loss!r} is for regression only: it predicts e^raw.")
-        is_softmax, is_log = kind_of(spec) == MULTINOMIAL, isinstance(spec, LogLoss)
-        if self.multi_class == "multinomial" and not (is_log or is_softmax):
+        is_softmax, of_many = kind_of(spec) == MULTINOMIAL, of_classes(spec)
+        if self.multi_class == "multinomial" and of_many is None and not is_softmax:
             raise ValueError(
                 f"multi_class='multinomial' is the softmax and goes with loss='log_loss'; got "
                 f"loss={self.loss!r}. Use multi_class='ovr' or 'auto'."
@@ -437,9 +441,8 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
                 f"loss={self.loss!r} is for more than two classes that share a softmax; use "
                 "loss='log_loss'."
             )
-        if many and is_log and self.multi_class != "ovr":
-            return Softmax()
-        return spec
+        is_joint = many and of_many is not None and self.multi_class != "ovr"
+        return of_many if is_joint else spec
 
     # -- predictions ------------------------------------------------------------------------------
 

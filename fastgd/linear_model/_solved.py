@@ -26,7 +26,7 @@ from fastgd._monitoring.sklearn_callbacks import CallbackSupport
 from fastgd._monitoring.watching import SolvingWatch
 from fastgd._parameters.checked_once import CheckedOnce
 from fastgd._runtime.threads import in_threads, one_blas_thread
-from fastgd._solvers._auto import SOLVERS, Answer, solve
+from fastgd._solvers._auto import SOLVERS, solve
 from fastgd._solvers._problem import objective_of
 from fastgd._solvers._task import Options, Solution, State, Task
 
@@ -91,14 +91,14 @@ class SolvedModel(CallbackSupport, CheckedOnce):
 
     def _solve_each(
         self, tasks: Sequence[Callable[[], Task]], starts: Sequence[Any]
-    ) -> list[Answer]:
+    ) -> list[Solution]:
         """Solve tasks that have nothing to do with each other, in threads.
 
         A task is made when its turn comes, so that not all of their targets exist at once.
         """
         options_of_outputs = [self._options() for _ in tasks]  # seeds are drawn in order
 
-        def solved(task: Callable[[], Task], start: Any, options: Options) -> Answer:
+        def solved(task: Callable[[], Task], start: Any, options: Options) -> Solution:
             return self._solve(task(), start, options)
 
         with one_blas_thread():  # once for all: one task must not free it while another runs
@@ -107,7 +107,7 @@ class SolvedModel(CallbackSupport, CheckedOnce):
                 return list(map(solved, tasks, starts, options_of_outputs))
             return in_threads(solved, tasks, starts, options_of_outputs)
 
-    def _solve(self, task: Task, start: Any = None, options: Options | None = None) -> Answer:
+    def _solve(self, task: Task, start: Any = None, options: Options | None = None) -> Solution:
         """Ask the solver that the parameters name."""
         asked = getattr(self, "solver", "auto")
         name = asked if asked in SOLVERS else "auto"
@@ -116,12 +116,12 @@ class SolvedModel(CallbackSupport, CheckedOnce):
             before, self._targets = getattr(self, "_targets", None), _fingerprint(task)
             if hasattr(start, "dual") and before != self._targets:
                 start = None
-        answer = solve(task, self._options() if options is None else options, name, start)
-        solution = self._watch.finished(answer.solution)
-        if solution is not answer.solution:  # what a callback kept; SDCA's passes know estimates
+        found = solve(task, self._options() if options is None else options, name, start)
+        solution = self._watch.finished(found)
+        if solution is not found:  # what a callback kept; SDCA's passes know estimates
             objective = objective_of(task, solution.coef, solution.intercept)
             solution = solution._replace(objective=objective)
-        return answer._replace(solution=solution, is_penalised=task.l1 > 0.0 or task.l2 > 0.0)
+        return solution._replace(is_penalised=task.l1 > 0.0 or task.l2 > 0.0)
 
     def _options(self) -> Options:
         most = 1000 if self.max_iter is None else int(self.max_iter)
@@ -152,13 +152,12 @@ class SolvedModel(CallbackSupport, CheckedOnce):
         if getattr(self, "warm_start", False):
             self._state, self._reported = solution.state, self.coef_
 
-    def _report(self, answers: list[Answer]) -> None:
-        """Set what is known about the fit; many answers are those of many outputs."""
-        found = [answer.solution for answer in answers]
+    def _report(self, found: list[Solution]) -> None:
+        """Set what is known about the fit; many solutions are those of many outputs."""
         self._refuse_not_finite()
         self._describe(found)
-        self.solver_ = answers[0].solver
-        self._warn_if_unfinished(answers)
+        self.solver_ = found[0].solver
+        self._warn_if_unfinished(found)
         self._watch.end()
 
     def _refuse_not_finite(self) -> None:
@@ -178,25 +177,20 @@ class SolvedModel(CallbackSupport, CheckedOnce):
         self.gap_ = _one_or_all([s.gap for s in found])
         self.history_ = found[0].history if len(found) == 1 else [s.history for s in found]
 
-    def _warn_if_unfinished(self, answers: list[Answer]) -> None:
+    def _warn_if_unfinished(self, found: list[Solution]) -> None:
         """Warn where a fit is not known to be within ``tol``, and say what to do."""
-        found = [answer.solution for answer in answers]
         n_passes, watch = sum(solution.n_iter for solution in found), self._watch
         if watch.warn_if_interrupted(f"after {n_passes} passes", 6) or watch.was_notified:
             return
-        unfinished = [answer for answer in answers if not answer.solution.converged]
+        unfinished = [solution for solution in found if not solution.converged]
         if not unfinished:
             return
-        worst = max(
-            unfinished,
-            key=lambda a: a.solution.suboptimality / max(abs(a.solution.objective), TINY),
-        )
+        worst = max(unfinished, key=lambda s: s.suboptimality / max(abs(s.objective), TINY))
         message = f"{type(self).__name__} {self._reason(worst)}"
         warnings.warn(message, ConvergenceWarning, stacklevel=_level_of_the_user())
 
-    def _reason(self, answer: Answer) -> str:
+    def _reason(self, solution: Solution) -> str:
         """Say how far an unfinished fit may be from its optimum, why it ended, and what helps."""
-        solution = answer.solution
         most = 1000 if self.max_iter is None else int(self.max_iter)
         far = f"may be {solution.suboptimality:.1e} above the optimum"
         if not np.isfinite(solution.suboptimality):
@@ -213,7 +207,7 @@ class SolvedModel(CallbackSupport, CheckedOnce):
                 "No lower point was found: rounding hides the rest. Increase tol, pass X as "
                 "float64, or bring its columns to similar scales."
             )
-        if not answer.is_penalised:
+        if not solution.is_penalised:
             text += " Without a penalty there may be no optimum"
             text += ", as for separable classes" if is_classifier(self) else ""
             text += ": a penalty, even a weak one, gives one."

@@ -206,9 +206,9 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
 
             watch.begin_solving(Given(X, y, sample_weight), write, len(numbers))
             of = partial(self._one_vs_rest, wide, codes, weight, factors)
-            answers = self._solve_each([partial(of, k) for k in numbers], [None] * len(numbers))
-            write(self, [answer.solution for answer in answers])
-            self._report(answers)
+            found = self._solve_each([partial(of, k) for k in numbers], [None] * len(numbers))
+            write(self, found)
+            self._report(found)
         return self
 
     def _one_vs_rest(
@@ -361,9 +361,9 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
                 model._take([whole], dtype, many=False)
 
             watch.begin_solving(Given(X, y, sample_weight), write)
-            answer = self._solve(task)
-            write(self, [answer.solution])
-            self._report([answer])
+            found = [self._solve(task)]
+            write(self, found)
+            self._report(found)
         return self
 
     def _shaped_intercept(self, intercept: NDArray[Any], *, many: bool) -> Any:  # noqa: ARG002

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd.kernels.elementary import exp, log1p
+from fastgd.kernels.losses._multiclass import Softmax
 from fastgd.kernels.losses._protocol import BINARY, LOGIT
 from fastgd.kernels.losses._regression import NEWTON_LIMIT, SMALLEST_Q
 
@@ -31,6 +32,10 @@ class LogLoss(NamedTuple):
     nonnegative = True
     curvature_bound = 0.25
     negative = 0.0
+
+    @staticmethod
+    def of_classes(loss):
+        return Softmax()
 
     @staticmethod
     def probability(loss, raw):
@@ -166,6 +171,7 @@ class SquaredHinge(NamedTuple):
     convex = True
     nonnegative = True
     curvature_bound = 2.0
+    jumps = True
     negative = -1.0
 
     @staticmethod
@@ -219,6 +225,7 @@ class ModifiedHuber(NamedTuple):
     convex = True
     nonnegative = True
     curvature_bound = 2.0
+    jumps = True
     negative = -1.0
 
     @staticmethod
@@ -288,6 +295,7 @@ class SmoothHinge(NamedTuple):
     convex = True
     nonnegative = True
     negative = -1.0
+    jumps = True
 
     @staticmethod
     def curvature_bound(loss):
@@ -363,6 +371,7 @@ class Focal(NamedTuple):
     gamma: float = 2.0
 
     kind = BINARY
+    link = LOGIT
     nonnegative = True
     negative = 0.0
     convex = False

@@ -38,6 +38,10 @@ class Softmax(NamedTuple):
     curvature_bound = 0.5
 
     @staticmethod
+    def cross_entropy(loss):
+        return loss.label_smoothing == 0.0
+
+    @staticmethod
     def probability(loss, raw):
         e = np.exp(raw - np.max(raw, axis=1, keepdims=True))
         return e / np.sum(e, axis=1, keepdims=True)

@@ -54,8 +54,16 @@ it does not say is taken for what claims least:
     solvers may set; default None.
 ``of_residual``
     Whether it depends on raw - y_true only, apart from its hyperparameters; default False.
+``jumps``
+    Whether the curvature has two values, 0 and ``curvature_bound``; default False.
 ``degree``
     k where multiplying y_true, raw and ``epsilon`` by c > 0 multiplies it by c^k; default None.
+``cross_entropy``
+    Of a loss of many outputs: whether it is log(sum_k e^raw_k) - raw_y, for which the solvers
+    without a learning rate are compiled; default False.
+``of_classes``
+    The loss of many outputs that a binary one becomes where there are more than two classes;
+    default None: one against the rest.
 
 and two methods in plain numpy, on arrays:
 
@@ -225,6 +233,27 @@ def is_of_residual(loss):
 def degree_of(loss):
     """Return the degree in which a loss is homogeneous, None if it is not known to be."""
     return _fact(loss, "degree", None)
+
+
+def is_half_square(loss):
+    """Tell whether a loss is (raw - y_true)^2 / 2, which methods of least squares solve."""
+    is_square = is_quadratic(loss) and is_of_residual(loss) and degree_of(loss) == 2
+    return is_square and curvature_bound(loss) == 1.0
+
+
+def has_jumps(loss):
+    """Tell whether the curvature is either 0 or the largest there is."""
+    return bool(_fact(loss, "jumps", False))
+
+
+def is_cross_entropy(loss):
+    """Tell whether a loss of many outputs is the one that solvers are compiled for."""
+    return bool(_fact(loss, "cross_entropy", False))
+
+
+def of_classes(loss):
+    """Return the loss of many outputs that stands for this one, None where there is none."""
+    return _fact(loss, "of_classes", None)
 
 
 def raw_of_mean(loss, mean):

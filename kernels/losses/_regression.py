@@ -77,6 +77,7 @@ class Huber(NamedTuple):
     nonnegative = True
     of_residual = True
     curvature_bound = 1.0
+    jumps = True
 
     @staticmethod
     def value(loss, y_true, raw):
@@ -346,6 +347,7 @@ class SquaredEpsilonInsensitive(NamedTuple):
     nonnegative = True
     of_residual = True
     curvature_bound = 2.0
+    jumps = True
     degree = 2
 
     @staticmethod

@@ -60,6 +60,7 @@ class Identity(NamedTuple):
     """No transform; also no clipping, or no quantizer, of a ``Transform``."""
 
     feeds_back = False
+    is_identity = True
 
     @staticmethod
     def transform(spec, frame, rule, memory, total, n_touched, draw):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fastgd import losses, optimizers, penalties, schedules, transforms
+
 ROOT = Path(__file__).parents[2]
 KERNELS = sorted((ROOT / "kernels").rglob("*.py"))
 ABOVE = sorted(path for path in (ROOT / "fastgd").rglob("*.py") if "kernels" not in path.parts[:-1])
@@ -85,6 +87,45 @@ def test_the_trainer_knows_no_engine_and_no_kernel(path):
     }
     ours = [name for name in imports_of(path) if name.startswith("fastgd")]
     assert [name for name in ours if not is_within(name, allowed)] == []
+
+
+PUBLIC = (losses, optimizers, penalties, schedules, transforms)
+SPECS = {name for module in PUBLIC for name in module.__all__}
+SPECS |= {"Identity", "OneClass", "Transform", "_OUR_LOSSES"}
+# Where a class is named all the same, and why.
+NAMED = {
+    "fastgd/_parameters/resolve.py": {
+        "_OUR_LOSSES": "hyperparameters of our own losses are checked, a user's own by the user",
+    },
+    "fastgd/plot/_path.py": {"ElasticNet": "the estimator of that name"},
+    "fastgd/base.py": {
+        "LOSSES": "scikit-learn's learning_rate='pa1' goes with one loss, by its name",
+    },
+}
+
+
+def classes_asked_for(path: Path) -> set[str]:
+    """Return the names in ``isinstance(x, ...)`` and ``type(x) is`` or ``in ...``."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        asked: list[ast.expr] = []
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "isinstance":
+            asked = [node.args[1]]
+        elif isinstance(node, ast.Compare) and isinstance(node.left, ast.Call):
+            asked = node.comparators if getattr(node.left.func, "id", None) == "type" else []
+        inner = (part for expression in asked for part in ast.walk(expression))
+        found |= {getattr(part, "attr", getattr(part, "id", "")) for part in inner}
+    return found
+
+
+@pytest.mark.parametrize("path", ABOVE, ids=relative)
+def test_specs_are_asked_for_facts_and_not_for_their_class(path):
+    """What depends on a loss or an optimizer stands in it, so that a user's own may say it, too.
+
+    Layouts of rows (``Dense``), metrics, solutions and targets are no specs: users hand in none.
+    """
+    named = classes_asked_for(path) & SPECS
+    assert named == set(NAMED.get(relative(path), {}))
 
 
 MAY_IMPORT_THE_COMMAND_LINE = {"fastgd/__main__.py"}

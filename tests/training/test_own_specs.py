@@ -19,6 +19,7 @@ from fastgd._parameters import resolve as _resolve
 from fastgd._solvers._auto import choose, solve
 from fastgd._solvers._task import Options, Task
 from fastgd.kernels import frames, losses, optimizers
+from fastgd.kernels.losses import SquaredError
 from fastgd.kernels.penalties import Bounded, ElasticNet, Weighted
 from fastgd.kernels.sgd import Rule
 
@@ -172,6 +173,30 @@ class Parabola(NamedTuple):
         return loss.a * (raw - y_true + q * dual) / (1.0 + loss.a * q), loss.a / (1.0 + loss.a * q)
 
 
+class Half(NamedTuple):
+    """Half a squared residual, which says so by four facts."""
+
+    of_residual = True
+    quadratic = True
+    curvature_bound = 1.0
+    degree = 2
+    convex = True
+    nonnegative = True
+    value = SquaredError.value
+    gradient = SquaredError.gradient
+    curvature = SquaredError.curvature
+
+
+class Logistic(NamedTuple):
+    """The logistic loss under another name; for more than two classes it is the softmax."""
+
+    kind = "binary"
+    negative = 0.0
+    of_classes = staticmethod(lambda _: losses.Softmax())
+    value = staticmethod(losses.LogLoss.value)
+    gradient = staticmethod(losses.LogLoss.gradient)
+
+
 class Uneven(NamedTuple):
     """low max(y - raw, 0) + high max(raw - y, 0): linear pieces, and it says which."""
 
@@ -311,9 +336,9 @@ OFTEN = [("PseudoHuber", "dense"), ("Below", "dense"), ("Exponential", "csr"), (
 @over(("loss", "layout"), SMOOTH, [*OFTEN, ("Parabola", "csr")])
 def test_descent_takes_any_loss_with_a_curvature(problem, loss, layout):
     X, y = problem[0], targets(loss, problem[1])
-    answer = solve(task_of(layout, X, y, loss, 0.01), Options(tol=1e-8))
-    found, best = answer.solution, optimum(loss, X, y, 0.01)
-    assert answer.solver == "gd"
+    found = solve(task_of(layout, X, y, loss, 0.01), Options(tol=1e-8))
+    best = optimum(loss, X, y, 0.01)
+    assert found.solver == "gd"
     assert found.converged
     assert found.objective == pytest.approx(
         objective(loss, X, y, 0.01, found.coef, found.intercept), rel=1e-10
@@ -327,12 +352,12 @@ def test_descent_takes_any_loss_with_a_curvature(problem, loss, layout):
 def test_nothing_is_proven_of_a_loss_that_does_not_say_it_is_convex(problem):
     X, y = problem
     silent, spoken = (
-        solve(task_of("dense", X, y, loss, 0.01), Options(tol=1e-6)).solution
+        solve(task_of("dense", X, y, loss, 0.01), Options(tol=1e-6))
         for loss in (PseudoHuber(0.7), Spoken(0.7))
     )
     assert silent.gap == math.inf
     assert 0.0 <= spoken.gap <= 1e-6
-    assert solve(task_of("dense", X, y, Below(), 0.01), Options()).solution.gap == math.inf
+    assert solve(task_of("dense", X, y, Below(), 0.01), Options()).gap == math.inf
 
 
 @over(
@@ -343,30 +368,62 @@ def test_nothing_is_proven_of_a_loss_that_does_not_say_it_is_convex(problem):
 def test_a_loss_with_a_dual_goes_to_every_solver(problem, solver, layout):
     """It is 3 times the squared error, so a ridge of a third of the strength."""
     X, y = problem
-    found = solve(task_of(layout, X, y, Parabola(3.0), 0.3), Options(tol=1e-10), solver).solution
+    found = solve(task_of(layout, X, y, Parabola(3.0), 0.3), Options(tol=1e-10), solver)
     ridge = fastgd.Ridge(alpha=0.1 * X.shape[0]).fit(X, y)
     assert found.converged
     np.testing.assert_allclose(found.coef, ridge.coef_, rtol=1e-4, atol=1e-6)
     assert found.intercept == pytest.approx(ridge.intercept_, rel=1e-4)
 
 
+def test_a_loss_that_is_half_a_square_is_solved_as_least_squares(problem):
+    task = task_of("dense", *problem, Half(), 0.1)
+    own, ours = (solve(t, Options()) for t in (task, task._replace(loss=losses.SquaredError())))
+    np.testing.assert_array_equal(own.coef, ours.coef)
+    assert (own.n_iter, own.gap) == (ours.n_iter, ours.gap)
+
+
+def test_a_binary_loss_may_say_what_it_is_for_many_classes(problem):
+    X, y = problem[0], np.digitize(problem[1], [0.0, 2.0])
+    kwargs = {"random_state": 0, "max_iter": 3, "tol": None, "learning_rate": "constant"}
+    own, ours = (fastgd.SGDClassifier(L, **kwargs).fit(X, y) for L in (Logistic(), "log_loss"))
+    np.testing.assert_array_equal(own.coef_, ours.coef_)
+    with pytest.raises(ValueError, match="multi_class='multinomial' is the softmax"):
+        fastgd.SGDClassifier(Exponential(), multi_class="multinomial").fit(X, y)
+
+
+def test_a_penalty_of_ones_own_may_say_what_it_is_above_zero(problem):
+    class Ridge(NamedTuple):
+        l2: float = 0.1
+
+        value = staticmethod(lambda penalty, param, c: 0.5 * penalty.l2 * param * param)
+        proximal = staticmethod(lambda penalty, param, change, step, c: param + change)
+        above = staticmethod(lambda penalty, low: Bounded(0.0, penalty.l2, low))
+
+    X, y = problem
+    kwargs = {"positive": True, "random_state": 0, "max_iter": 3, "tol": None}
+    own, ours = (
+        fastgd.SGDRegressor(penalty=P, **kwargs).fit(X, y) for P in (Ridge(), ElasticNet(l2=0.1))
+    )
+    np.testing.assert_array_equal(own.coef_, ours.coef_)
+
+
 @over_layouts
 def test_linear_pieces_of_ones_own_are_solved_exactly(problem, layout):
     X, y = problem
-    answer = solve(task_of(layout, X, y, Uneven(1.0, 3.0), 0.04), Options(tol=1e-9))
+    own = solve(task_of(layout, X, y, Uneven(1.0, 3.0), 0.04), Options(tol=1e-9))
     peer = solve(task_of(layout, X, y, losses.Quantile(0.25), 0.01), Options(tol=1e-9))
-    assert answer.solver == peer.solver
-    assert answer.solution.converged
-    assert answer.solution.objective == pytest.approx(4.0 * peer.solution.objective, rel=1e-8)
-    np.testing.assert_allclose(answer.solution.coef, peer.solution.coef, rtol=1e-5, atol=1e-7)
+    assert own.solver == peer.solver
+    assert own.converged
+    assert own.objective == pytest.approx(4.0 * peer.objective, rel=1e-8)
+    np.testing.assert_allclose(own.coef, peer.coef, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e6])
 def test_targets_are_multiplied_only_if_the_loss_says_what_that_does(problem, scale):
     X, y = problem
-    own = solve(task_of("dense", X, scale * y, Tube(0.5), 0.01), Options(tol=1e-9)).solution
+    own = solve(task_of("dense", X, scale * y, Tube(0.5), 0.01), Options(tol=1e-9))
     known = losses.EpsilonInsensitive(0.5)
-    peer = solve(task_of("dense", X, scale * y, known, 0.01), Options(tol=1e-9)).solution
+    peer = solve(task_of("dense", X, scale * y, known, 0.01), Options(tol=1e-9))
     assert own.objective == pytest.approx(peer.objective, rel=1e-7)
 
 
@@ -422,8 +479,16 @@ def test_sgd_takes_them_and_their_probabilities(problem, layout):
 def test_our_losses_say_the_truth():
     """Facts against values: convexity, signs, bounds of curvature, degrees, pieces."""
     grid = np.linspace(-8.0, 8.0, 641) + 0.0031
+    assert {n for n, loss in losses.LOSSES.items() if losses.is_half_square(loss)} == {
+        "squared_error"
+    }
     for name, loss in losses.LOSSES.items():
         if losses.kind_of(loss) == losses.MULTINOMIAL:
+            row = np.array([0.3, -1.0, 2.0])
+            expected = np.log(np.exp(row).sum()) - row[2]
+            assert losses.value_row(loss, 2, row) == pytest.approx(expected, rel=1e-12)
+            assert losses.is_cross_entropy(loss)
+            assert not losses.is_cross_entropy(loss._replace(label_smoothing=0.1))
             continue
         ys = {"regression": [0.7, 2.0], "binary": [losses.negative(loss), 1.0]}[type(loss).kind]
         for y in ys:
@@ -439,8 +504,16 @@ def test_our_losses_say_the_truth():
                 assert (np.abs(bends) <= bound * (1.0 + 1e-12)).all(), name
                 steepest = np.max(np.abs(np.diff(slopes))) / (grid[1] - grid[0])
                 assert steepest <= bound * (1.0 + 1e-9), name
+                if losses.has_jumps(loss):
+                    np.testing.assert_allclose(bends[bends > 0.0], bound, rtol=1e-12)
             else:
                 assert np.max(np.abs(np.diff(slopes))) > 0.4, name
+            if losses.is_half_square(loss):
+                np.testing.assert_allclose(values, 0.5 * (grid - y) ** 2, rtol=1e-12)
+            if losses.of_classes(loss) is not None:
+                joint = losses.of_classes(loss)
+                pairs = [losses.value_row(joint, int(y), np.array([0.0, raw])) for raw in grid]
+                np.testing.assert_allclose(values, pairs, rtol=1e-9, atol=1e-12)
             if losses.degree_of(loss):
                 c = 2.5
                 bigger = loss
