@@ -6,7 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgd._data.source import Block, Source
-from fastgd._engines.protocol import Evaluation, Gradient, Layout, Plan, Sums, Trace, is_finite
+from fastgd._engines.protocol import (
+    Evaluation,
+    Gradient,
+    ParameterLayout,
+    Plan,
+    Sums,
+    Trace,
+    is_finite,
+)
 from fastgd._networks.assembly import Assembly
 from fastgd._parameters import resolve
 from fastgd._training.progress import Progress
@@ -50,7 +58,7 @@ class NetworkEngine:
     def __init__(self, assembly: Assembly, rule: NetworkRule) -> None:
         self._assembly, self._asked = assembly, rule
         n_weights, n_trained = assembly.n_weights, assembly.n_trained
-        self.layout = Layout(slice(0, n_weights), slice(n_weights, n_trained))
+        self.layout = ParameterLayout(slice(0, n_weights), slice(n_weights, n_trained))
         plain = isinstance(rule.transform, Identity)
         self.clips = not plain and not isinstance(rule.transform.clip, Identity)
         self._seen: NDArray[Any] | None = None

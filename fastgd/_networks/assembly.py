@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from fastgd._networks import words
+from fastgd._networks import names
 from fastgd._parameters.resolve import in_dtype
 from fastgd.kernels.activations import Identity, is_by_value
 from fastgd.kernels.layers import (
@@ -325,7 +325,7 @@ def _drawn(one: Placed, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return a layer's first weights."""
     init = getattr(one.layer, "init", None)
     if init is None:
-        init = words.usual_init(one.layer)
+        init = names.usual_init(one.layer)
     drawn = np.asarray(init.draw(one.sizes.weights, one.sizes.fans, rng))
     if drawn.shape != one.sizes.weights or not np.isfinite(drawn).all():
         raise ValueError(
@@ -339,14 +339,14 @@ def _named(layers: Iterable[Any], name: str) -> Iterator[tuple[str, Any]]:
     """Yield each layer with its place in the user's list, its names resolved."""
     for number, layer in enumerate(layers):
         place = f"{name}[{number}]"
-        yield place, words.resolved(layer, place)
+        yield place, names.resolved(layer, place)
 
 
 def _fused(named: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """Make activations a part of the layers before them, where those have none yet."""
     found: list[tuple[str, Any]] = []
     for name, layer in named:
-        if not words.is_activation(layer):
+        if not names.is_activation(layer):
             found.append((name, layer))
         elif found and type(getattr(found[-1][1], "activation", None)) is Identity:
             place, before = found[-1]

@@ -27,7 +27,7 @@ from fastgd._monitoring.watching import Given, TrainingWatch, watched
 from fastgd._networks.assembly import Assembly
 from fastgd._networks.images import Images
 from fastgd._networks.lbfgs import minimise
-from fastgd._networks.words import Rates
+from fastgd._networks.names import Rates
 from fastgd._parameters import resolve
 from fastgd._parameters.checked_once import CheckedOnce
 from fastgd._training.divergence import Diverged
@@ -342,7 +342,7 @@ class BaseNetwork(CallbackSupport, CheckedOnce, ABC):
 
     def _warn(self, n_iter: int, settings: Settings) -> None:
         watch = self._watch
-        if not (watch.warn_if_interrupted(f"in epoch {n_iter}", 7) or watch.was_told):
+        if not (watch.warn_if_interrupted(f"in epoch {n_iter}", 7) or watch.was_notified):
             warn_if_unfinished(n_iter, settings)
 
     def _forget(self) -> dict[str, Any]:

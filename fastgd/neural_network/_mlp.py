@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from fastgd._data.targets import Targets
 from fastgd._data.validation import fit_context
-from fastgd._networks import words
+from fastgd._networks import names
 from fastgd._networks.assembly import Assembly
 from fastgd.base import Validation
 from fastgd.initializers import INITIALIZERS
@@ -65,8 +65,8 @@ class _Dense(BaseNetwork):
         for k, size in enumerate(sizes):
             init = inits[k]
             if init is None:  # chosen by the activation, which normalisation may separate
-                chosen = words.activation(activations[k], f"activation[{k}]")
-                init = words.usual_init(Dense(size, chosen))
+                chosen = names.activation(activations[k], f"activation[{k}]")
+                init = names.usual_init(Dense(size, chosen))
             layers.append(Dense(size, init=init))
             if self.normalization is not None:
                 layers.append(NORMALIZATIONS[self.normalization])

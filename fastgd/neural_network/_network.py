@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 
 from fastgd._data.targets import Targets
 from fastgd._data.validation import fit_context
-from fastgd._networks import words
+from fastgd._networks import names
 from fastgd._networks.assembly import Assembly
 from fastgd._networks.images import Images
 from fastgd.base import Validation
@@ -32,7 +32,7 @@ class _Layered(BaseNetwork):
     }
 
     def _images(self) -> Images:
-        first = next((x for x in self.layers if not words.is_activation(x)), None)
+        first = next((x for x in self.layers if not names.is_activation(x)), None)
         adds = isinstance(first, OF_IMAGES)
         return Images(has_axes=True, channels_first=self.channels_first, adds_channel=adds)
 
