@@ -223,8 +223,8 @@ def newton_steps(columns, place, told, pause):
     is_known = False
     for j in range(place.u.shape[0]):
         place.before[j], place.step[j] = place.u[j], 0.0
-    while True:  # with one place where evaluate, factorise stand: inlined they compile for long
-        found = evaluate_at(columns, place, part)
+    while True:  # with one place where evaluate and factorise stand: inlined they compile for long
+        found = evaluate(columns, place, part)
         if status != GOING_ON:
             return status, passes, found, left
         if part > 0.0 and n_last == 0:
@@ -236,9 +236,13 @@ def newton_steps(columns, place, told, pause):
             status, part = ARRIVED, 0.0
             continue
         objective = found
-        is_solved, is_known, decrement, length = solve(columns, place, is_known, last)
-        if not is_solved:
-            return FAILED, passes, objective, left
+        while True:
+            if not is_known and not factorise(columns, place) > LEAST_PIVOT:
+                return FAILED, passes, objective, left
+            decrement, length = direction(place)
+            if not (is_known and length >= SHORTENED * last):
+                break
+            is_known = False
         left, promise = CAUTION * decrement, 2.0 * decrement
         n_told = tell(told, n_told, passes, objective, left)
         rounding = EPSILON * objective + columns.rounding
@@ -255,14 +259,6 @@ def newton_steps(columns, place, told, pause):
 
 
 @helper()
-def evaluate_at(columns, place, part):
-    """Move to where a part of the step leads, and evaluate there."""
-    for j in range(place.u.shape[0]):
-        place.u[j] = place.before[j] + part * place.step[j]
-    return evaluate(columns, place)
-
-
-@helper()
 def next_part(part, promise, fall, is_last_pass):
     """Return which part of a step to try next, the same if it is accepted; and the status."""
     if fall > 0.0 and fall >= SUFFICIENT * part * promise:
@@ -271,21 +267,6 @@ def next_part(part, promise, fall, is_last_pass):
     if part < SMALLEST_STEP or is_last_pass:
         return 0.0, USED_UP if is_last_pass else FAILED
     return part, GOING_ON
-
-
-@helper()
-def solve(columns, place, is_known, last):
-    """Write Newton's step, by the Hessian of before while that shortens steps.
-
-    Returns whether there is one, whether the Hessian is that of before, the decrement, the length.
-    """
-    while True:
-        if not is_known and not factorise(columns, place) > LEAST_PIVOT:
-            return False, is_known, 0.0, 0.0
-        decrement, length = direction(place)
-        if not (is_known and length >= SHORTENED * last):
-            return True, is_known, decrement, length
-        is_known = False
 
 
 @helper()
@@ -305,9 +286,14 @@ def shorter(part, promise, fall):
 
 
 @helper()
-def evaluate(columns, place):
-    """Return the objective at a place; write its gradient and what the Hessian is made of."""
+def evaluate(columns, place, part):
+    """Move by a part of the step, and return the objective there.
+
+    Writes its gradient, and what the Hessian is made of.
+    """
     u, penalty = place.u, 0.0
+    for j in range(u.shape[0]):
+        u[j] = place.before[j] + part * place.step[j]
     for j in range(u.shape[0]):
         place.gradient[j] = columns.ridge[j] * u[j]
         penalty += 0.5 * place.gradient[j] * u[j]
