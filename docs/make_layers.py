@@ -71,7 +71,7 @@ LAYERS = (
         (
             Box("drivers", ("sgd, gradient, objective,", "gd, saga, sdca")),
             Box("specs", ("losses, penalties,", "optimizers, transforms")),
-            Box("storage", ("rows (dense, CSR),", "frames (coefficients)")),
+            Box("storage", ("rows (dense, CSR),", "stores (coefficients)")),
             Box("_jit, _hook", ("numba's options, disk cache,", "dispatch to specs")),
         ),
     ),

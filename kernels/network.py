@@ -29,7 +29,6 @@ from numba.extending import overload
 from fastgd.kernels import layers, optimizers, transforms
 from fastgd.kernels._jit import INLINED, helper, kernel
 from fastgd.kernels._views import line_in, row_in, table_in
-from fastgd.kernels.frames import Batch, Plain
 from fastgd.kernels.layers import (
     ACTIVATION,
     ADDED,
@@ -59,9 +58,10 @@ from fastgd.kernels.layers import (
     copy,
     deactivate,
 )
+from fastgd.kernels.outputs import LOSS, PENALTY, TOTAL, OneOutput, Share, slopes_of_many
 from fastgd.kernels.rows import row_at
 from fastgd.kernels.sampling import GAMMA, mix
-from fastgd.kernels.sgd_multi import Share, slopes
+from fastgd.kernels.stores import Batch, Plain
 
 OWN_STREAM = np.uint64(0xA0761D6478BD642F)  # the same seed orders the rows, by other numbers
 
@@ -90,7 +90,8 @@ class NetworkRule(NamedTuple):
 
     penalty : what acts on weights apart from the gradient; ``l2`` is a part of the gradient, the
         strength of 1/2 l2 |w|^2 for the sum over a batch (scikit-learn's ``alpha``)
-    fit_intercept : True; the last trained number takes an intercept's place for ``transform``
+    fit_intercept, outputs : True and ``OneOutput``, for ``transform``: to it the network is one
+        problem, and the last trained number takes an intercept's place
     """
 
     loss: NamedTuple
@@ -99,10 +100,7 @@ class NetworkRule(NamedTuple):
     l2: float
     transform: NamedTuple
     fit_intercept: bool = True
-
-    @staticmethod
-    def n_outputs_of(rule):
-        return 1
+    outputs: NamedTuple = OneOutput()
 
 
 class Scratch(NamedTuple):
@@ -133,7 +131,7 @@ class NetworkMemory(NamedTuple):
     gradient : (n_trained,)
     average : (n_params,), float64, sum of the averaged iterates; (0,) where none is asked for
     residual : (n_trained,), what a quantizer has not sent yet; (0,) for one without memory
-    losses : (n_outputs,), float64, scratch
+    sums : (5, n_outputs), float64, as ``sgd.Memory.sums``; penalty and clipped in column 0
     scratch : Scratch
     """
 
@@ -142,7 +140,7 @@ class NetworkMemory(NamedTuple):
     gradient: np.ndarray
     average: np.ndarray
     residual: np.ndarray
-    losses: np.ndarray
+    sums: np.ndarray
     scratch: Scratch
 
 
@@ -153,48 +151,38 @@ def network_steps(rows, samples, rule, plan, network, memory):
     Parameters
     ----------
     rows : Dense or CSR
-    samples : MultiSamples; targets are (n_samples, n_outputs), or classes' numbers for a loss of
+    samples : Samples; targets are (n_samples, n_outputs), or classes' numbers for a loss of
         the whole row
     rule : NetworkRule
     plan : sgd.Plan
     network : Network
     memory : NetworkMemory, changed in place
 
-    Returns
-    -------
-    loss_sum, penalty_sum, n_clipped : float
-        As ``sgd.sgd_rows``.
-
     Notes
     -----
     Floor: the products, 6 flops for each weight of a dense layer and row (4 in the first layer).
     """
-    loss_sum, penalty_sum, n_clipped = 0.0, 0.0, 0
     params, average = memory.params, memory.average
     for t in range(plan.step_coefficients.shape[0]):
         start = t * plan.batch_size
         batch = Batch(samples.order, start, min(start + plan.batch_size, plan.n_visited))
         draw = (plan.seed, plan.first_step + t)
-        loss, penalty, clipped = _gradient(rows, samples, rule, plan, network, memory, batch, draw)
-        loss_sum += loss
-        penalty_sum += penalty
-        n_clipped += clipped
+        _gradient(rows, samples, rule, plan, network, memory, batch, draw)
         _step(rule, optimizers.coefs_of_step(plan.step_coefficients, t), network, memory)
         if t >= plan.average_from:
             for c in range(params.shape[0]):
                 average[c] += params[c]
-    return loss_sum, penalty_sum, n_clipped
 
 
 @kernel(allocates=True)
 def network_gradient(rows, samples, rule, plan, network, memory):
     """Write the transformed gradient of one batch into ``memory.gradient``; see ``network_steps``.
 
-    All rows of the plan are the batch. Returns the same sums.
+    All rows of the plan are the batch.
     """
     batch = Batch(samples.order, 0, plan.n_visited)
     draw = (plan.seed, plan.first_step)
-    return _gradient(rows, samples, rule, plan, network, memory, batch, draw)
+    _gradient(rows, samples, rule, plan, network, memory, batch, draw)
 
 
 @kernel()
@@ -229,7 +217,7 @@ def warm_blas(square):
 
 @helper(allocates=True)
 def _gradient(rows, samples, rule, plan, network, memory, batch, draw):
-    """Write a batch's transformed gradient; return its loss, its penalty, and whether clipped."""
+    """Write a batch's transformed gradient, and add to the sums."""
     gradient, scratch = memory.gradient, memory.scratch
     size, last = batch.stop - batch.start, network.table.shape[0] - 1
     key = mix(mix((np.uint64(draw[0]) ^ OWN_STREAM) + GAMMA) + np.uint64(draw[1]) * GAMMA)
@@ -237,22 +225,17 @@ def _gradient(rows, samples, rule, plan, network, memory, batch, draw):
     outputs = _of_layer(scratch.values, network.table, last, batch, scratch.capacity)
     delta = _of_layer(scratch.deltas, network.table, last, batch, scratch.capacity)
     copy(outputs, delta)
-    for k in range(memory.losses.shape[0]):
-        memory.losses[k] = 0.0
     step_coefs = optimizers.coefs_of_step(plan.step_coefficients, 0)
-    slopes(rule, rows, samples, Share(step_coefs, batch, plan.unit), delta, memory.losses)
+    share = Share(step_coefs, batch, plan.unit)
+    slopes_of_many(rule, rows, samples, share, delta, memory.sums[LOSS])
     _backward(rows, batch, network, memory.params, gradient, scratch, key)
     l2 = rule.l2 / (size * plan.unit)
     penalty = _add_l2(l2, network.n_weights, memory.params, gradient)
-    total = np.float64(gradient[network.n_trained - 1])
-    total, clipped = transforms.transform(
-        rule.transform, Plain(), rule, memory, total, network.n_trained - 1, draw
-    )
-    gradient[network.n_trained - 1] = total
-    loss = 0.0
-    for k in range(memory.losses.shape[0]):
-        loss += memory.losses[k]
-    return loss, size * penalty, clipped
+    memory.sums[PENALTY, 0] += size * penalty
+    end = network.n_trained - 1
+    memory.sums[TOTAL, 0] = gradient[end]
+    transforms.transform(rule.transform, Plain(), rule, memory, end, draw)
+    gradient[end] = memory.sums[TOTAL, 0]
 
 
 @helper()

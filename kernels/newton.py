@@ -245,25 +245,20 @@ def newton_steps(columns, place, told, pause, accuracy):
     .. [1] Keerthi & DeCoste, "A Modified Finite Newton Method for Fast Solution of Large Scale
        Linear SVMs", 2005: a squared hinge has finitely many Hessians, and the last one is exact.
     """
-    u, step, before, most = place.u, place.step, place.before, told.shape[0]
-    for j in range(u.shape[0]):
-        before[j], step[j] = u[j], 0.0
+    most = told.shape[0]
     passes, n_told, n_last, status, part = 0, 0, 0, GOING_ON, 0.0
     objective, promise, rounding, last, left = np.inf, 0.0, 0.0, np.inf, np.inf
     is_known = False
-    while True:
-        for j in range(u.shape[0]):  # one place where a place is evaluated, and one of the Hessian:
-            u[j] = before[j] + part * step[j]  # inlined again and again they take long to compile
-        found = evaluate(columns, place)
+    for j in range(place.u.shape[0]):
+        place.before[j], place.step[j] = place.u[j], 0.0
+    while True:  # with one place where evaluate and factorise stand: inlined they compile for long
+        found = evaluate(columns, place, part)
         if status != GOING_ON:
             return status, passes, found, left
         if part > 0.0 and n_last == 0:
-            passes += 1
-            fall = objective - found
-            if not (fall > 0.0 and fall >= SUFFICIENT * part * promise):
-                part = shorter(part, promise, fall)
-                if part < SMALLEST_STEP or passes >= most:
-                    status, part = USED_UP if passes >= most else FAILED, 0.0
+            passes, tried = passes + 1, part
+            part, status = next_part(part, promise, objective - found, passes >= most)
+            if part != tried:
                 continue
         elif part > 0.0 and not found <= objective + 8.0 * rounding:
             status, part = ARRIVED, 0.0
@@ -277,9 +272,7 @@ def newton_steps(columns, place, told, pause, accuracy):
                 break
             is_known = False
         left, promise = CAUTION * decrement, 2.0 * decrement
-        while n_told < passes:
-            told[n_told, 0], told[n_told, 1] = objective, left
-            n_told += 1
+        n_told = tell(told, n_told, passes, objective, left)
         rounding = EPSILON * objective + columns.rounding
         if n_last == 0 and left > max(accuracy * objective, rounding):
             if passes >= min(pause, most):
@@ -293,9 +286,28 @@ def newton_steps(columns, place, told, pause, accuracy):
             ):
                 return ARRIVED, passes, objective, left
             n_last, last, is_known = n_last + 1, length, True
-        for j in range(u.shape[0]):
-            before[j] = u[j]
+        for j in range(place.u.shape[0]):
+            place.before[j] = place.u[j]
         part = 1.0
+
+
+@helper()
+def next_part(part, promise, fall, is_last_pass):
+    """Return which part of a step to try next, the same if it is accepted; and the status."""
+    if fall > 0.0 and fall >= SUFFICIENT * part * promise:
+        return part, GOING_ON
+    part = shorter(part, promise, fall)
+    if part < SMALLEST_STEP or is_last_pass:
+        return 0.0, USED_UP if is_last_pass else FAILED
+    return part, GOING_ON
+
+
+@helper()
+def tell(told, n_told, passes, objective, left):
+    """Write objective and suboptimality after each pass since the last call; return the passes."""
+    for number in range(n_told, passes):
+        told[number, 0], told[number, 1] = objective, left
+    return max(n_told, passes)
 
 
 @helper()
@@ -307,9 +319,14 @@ def shorter(part, promise, fall):
 
 
 @helper()
-def evaluate(columns, place):
-    """Return the objective at a place; write its gradient and what the Hessian is made of."""
+def evaluate(columns, place, part):
+    """Move by a part of the step, and return the objective there.
+
+    Writes its gradient, and what the Hessian is made of.
+    """
     u, penalty = place.u, 0.0
+    for j in range(u.shape[0]):
+        u[j] = place.before[j] + part * place.step[j]
     for j in range(u.shape[0]):
         place.gradient[j] = columns.ridge[j] * u[j]
         penalty += 0.5 * place.gradient[j] * u[j]

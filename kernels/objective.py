@@ -222,27 +222,41 @@ def pass_softmax_sparse(rows, targets, params, start, stop, gradient):
     -----
     Floor: for each non-zero a read of K coefficients and a read and a write of K slopes.
     """
-    y, weight = targets.y, targets.weight
-    last, n_outputs = np.uint64(params.shape[0] - 1), params.shape[1]
+    y, weight, n_outputs = targets.y, targets.weight, params.shape[1]
     raw, total = np.empty(n_outputs), 0.0
     for i in range(start, stop):
-        begin, end = entries(rows, i)
-        for k in range(n_outputs):
-            raw[k] = params[last, k]
-        for at in range(begin, end):
-            j, x = entry(rows, i, at)
-            for k in range(n_outputs):
-                raw[k] += x * params[j, k]
+        raw_of_row(rows, i, params, raw)
         total += weight[i] * losses.gradient_row(losses.Softmax(0.0), y[i], raw, raw)
         for k in range(n_outputs):
             raw[k] *= weight[i]
-        for at in range(begin, end):
-            j, x = entry(rows, i, at)
-            for k in range(n_outputs):
-                gradient[j, k] += x * raw[k]
-        for k in range(n_outputs):
-            gradient[last, k] += raw[k]
+        add_slopes_of_row(rows, i, raw, gradient)
     return total
+
+
+@helper()
+def raw_of_row(rows, i, params, raw):
+    """Write params'(x_i, 1) into ``raw``; params : (n_features + 1, n_outputs)."""
+    last = np.uint64(params.shape[0] - 1)
+    for k in range(raw.shape[0]):
+        raw[k] = params[last, k]
+    begin, end = entries(rows, i)
+    for at in range(begin, end):
+        j, x = entry(rows, i, at)
+        for k in range(raw.shape[0]):
+            raw[k] += x * params[j, k]
+
+
+@helper()
+def add_slopes_of_row(rows, i, slopes, out):
+    """Add (x_i, 1) slopes' to ``out``, (n_features + 1, n_outputs)."""
+    last = np.uint64(out.shape[0] - 1)
+    begin, end = entries(rows, i)
+    for at in range(begin, end):
+        j, x = entry(rows, i, at)
+        for k in range(slopes.shape[0]):
+            out[j, k] += x * slopes[k]
+    for k in range(slopes.shape[0]):
+        out[last, k] += slopes[k]
 
 
 @helper(allocates=True)

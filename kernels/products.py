@@ -8,7 +8,7 @@ import numpy as np
 
 from fastgd.kernels import losses
 from fastgd.kernels._jit import kernel
-from fastgd.kernels.objective import ROWS_IN_CACHE
+from fastgd.kernels.objective import ROWS_IN_CACHE, add_slopes_of_row, raw_of_row
 from fastgd.kernels.rows import accumulate, entries, entry, margins
 
 
@@ -120,16 +120,10 @@ def write_probabilities(rows, params, start, stop, out):
     params : (n_features + 1, n_outputs), float64, raw, the intercepts last
     out : (n_samples, n_outputs), float64
     """
-    last, n_outputs = np.uint64(params.shape[0] - 1), params.shape[1]
+    n_outputs = params.shape[1]
     raw = np.empty(n_outputs)
     for i in range(start, stop):
-        begin, end = entries(rows, i)
-        for k in range(n_outputs):
-            raw[k] = params[last, k]
-        for at in range(begin, end):
-            j, x = entry(rows, i, at)
-            for k in range(n_outputs):
-                raw[k] += x * params[j, k]
+        raw_of_row(rows, i, params, raw)
         losses.inverse_link_row(losses.Softmax(0.0), raw, raw)
         for k in range(n_outputs):
             out[i, k] = raw[k]
@@ -152,24 +146,13 @@ def curve_softmax(rows, weight, probabilities, more, params, start, stop, out):
     -----
     Floor: for each non-zero a read of K numbers, and a read and a write of K.
     """
-    last, n_outputs = np.uint64(params.shape[0] - 1), params.shape[1]
+    n_outputs = params.shape[1]
     raw = np.empty(n_outputs)
     for i in range(start, stop):
-        begin, end = entries(rows, i)
-        for k in range(n_outputs):
-            raw[k] = params[last, k]
-        for at in range(begin, end):
-            j, x = entry(rows, i, at)
-            for k in range(n_outputs):
-                raw[k] += x * params[j, k]
+        raw_of_row(rows, i, params, raw)
         mean = 0.0
         for k in range(n_outputs):
             mean += probabilities[i, k] * raw[k]
         for k in range(n_outputs):
             raw[k] = weight[i] * (probabilities[i, k] * (raw[k] - mean) + more * raw[k])
-        for at in range(begin, end):
-            j, x = entry(rows, i, at)
-            for k in range(n_outputs):
-                out[j, k] += x * raw[k]
-        for k in range(n_outputs):
-            out[last, k] += raw[k]
+        add_slopes_of_row(rows, i, raw, out)

@@ -53,10 +53,10 @@ SMALLEST_SLOPE = 1e-6
 BALANCE_ROUNDS = 5
 ROOT_LIMIT = 200
 
-# What ``Memory.pace`` holds: sum_i s_i r_i; sums of the steps' derivatives and weights; what that
-# sum is still to change by, because c has moved since rows were visited; m v; and |m|^2.
+# What ``Memory.running`` holds: sum_i s_i r_i; sums of the steps' derivatives and weights; what
+# the first is still to change by, because c has moved since rows were visited; m v; and |m|^2.
 TOTAL, SLOPE, MASS, OWED, MIDDLE, SIZE = range(6)
-N_PACES = 6
+N_RUNNING = 6
 
 
 class Samples(NamedTuple):
@@ -92,14 +92,14 @@ class Memory(NamedTuple):
 
     params : (d + 1,), v and then c
     dual : (n_samples,), r
-    pace : (N_PACES,), see above
+    running : (N_RUNNING,), see above
     mean : (d,), m; zero for no centring, which l1 > 0 demands
     along : (n_samples,), x_i m
     """
 
     params: np.ndarray
     dual: np.ndarray
-    pace: np.ndarray
+    running: np.ndarray
     mean: np.ndarray
     along: np.ndarray
 
@@ -121,7 +121,7 @@ def sdca_pass(rows, samples, rule, memory, order, is_first):
     is summed beside the dot product, where it costs less than fetching it would.
     """
     y, weight, params, dual = samples.y, samples.weight, memory.params, memory.dual
-    mean, along, pace, threshold = memory.mean, memory.along, memory.pace, rule.threshold
+    mean, along, running, threshold = memory.mean, memory.along, memory.running, rule.threshold
     n_rows, last = order.shape[0], np.uint64(params.shape[0] - 1)
     period, later = max(n_rows // INTERCEPT_STEPS, 1), 0.0
     gap, loss, gap_mass = 0.0, 0.0, 0.0
@@ -139,8 +139,12 @@ def sdca_pass(rows, samples, rule, memory, order, is_first):
             v, x = params[j], np.float64(x)
             raw += x * (max(v - threshold, 0.0) + min(v + threshold, 0.0))
             square += x * x
-        raw += params[last] - pace[MIDDLE] + rule.scale * pace[TOTAL] * (along[i] - pace[SIZE])
-        square = max(square - 2.0 * along[i] + pace[SIZE], 0.0)
+        raw += (
+            params[last]
+            - running[MIDDLE]
+            + rule.scale * running[TOTAL] * (along[i] - running[SIZE])
+        )
+        square = max(square - 2.0 * along[i] + running[SIZE], 0.0)
         s = weight[i] if weight.shape[0] > 0 else 1.0
         scale, old = rule.scale * s, dual[i]
         if TAIL * (n_rows - position) <= n_rows + TAIL:
@@ -153,33 +157,33 @@ def sdca_pass(rows, samples, rule, memory, order, is_first):
             for k in range(begin, end):
                 j, x = entry(rows, i, k)
                 params[j] -= change * np.float64(x)
-        pace[MIDDLE] -= change * along[i]
-        pace[TOTAL] += s * (dual[i] - old)
-        pace[SLOPE] += s * response
-        pace[MASS] += s
+        running[MIDDLE] -= change * along[i]
+        running[TOTAL] += s * (dual[i] - old)
+        running[SLOPE] += s * response
+        running[MASS] += s
         if rule.fit_intercept and (position + 1) % period == 0:
             left = (n_rows - position - 1.0) / n_rows
-            change, later = _move_intercept(pace, rule.mass, left, period / n_rows, later)
+            change, later = _move_intercept(running, rule.mass, left, period / n_rows, later)
             params[last] += change
-    pace[OWED] = later
+    running[OWED] = later
     gap_mass = max(gap_mass, losses.TINY)
     return gap / gap_mass, loss / gap_mass
 
 
 @helper()
-def _move_intercept(pace, mass, left, period, later):
+def _move_intercept(running, mass, left, period, later):
     """Return the intercept's Newton step, and what rows already visited owe to the next pass.
 
     ``left`` is the share of the pass's rows still to come, ``period`` that of the rows since the
     last step. Rows to come pay in this pass what they owe; of this step's debt, theirs is
     ``left``.
     """
-    pace[OWED] *= left / (left + period)
-    slope = mass * max(pace[SLOPE] / max(pace[MASS], losses.TINY), SMALLEST_SLOPE)
-    change = -(pace[TOTAL] + pace[OWED] + later)
-    pace[OWED] += left * change
-    pace[SLOPE] *= FORGET
-    pace[MASS] *= FORGET
+    running[OWED] *= left / (left + period)
+    slope = mass * max(running[SLOPE] / max(running[MASS], losses.TINY), SMALLEST_SLOPE)
+    change = -(running[TOTAL] + running[OWED] + later)
+    running[OWED] += left * change
+    running[SLOPE] *= FORGET
+    running[MASS] *= FORGET
     return change / slope, later + (1.0 - left) * change
 
 
@@ -226,8 +230,8 @@ def balance(rows, samples, rule, memory, order):
                 j, x = entry(rows, i, k)
                 params[j] -= change * np.float64(x)
         total = _total(weight, dual)
-    memory.pace[OWED] += memory.pace[TOTAL] - total  # what moved will want to move back
-    memory.pace[TOTAL] = total
+    memory.running[OWED] += memory.running[TOTAL] - total  # what moved will want to move back
+    memory.running[TOTAL] = total
     return total
 
 

@@ -53,9 +53,9 @@ MOST_MISSED = 0.5
 def sdca_multi_pass(rows, samples, rule, memory, order, is_first):
     """Take one step for each row of ``order``; parameters and sums are those of ``sdca_pass``."""
     y, weight, params, dual = samples.y, samples.weight, memory.params, memory.dual
-    mean, along, pace = memory.mean, memory.along, memory.pace
+    mean, along, running = memory.mean, memory.along, memory.running
     n_rows, last, width = order.shape[0], np.uint64(params.shape[0] - 1), params.shape[1]
-    size, n_outputs, threshold = pace[SIZE, 0], dual.shape[1], rule.threshold
+    size, n_outputs, threshold = running[SIZE, 0], dual.shape[1], rule.threshold
     period, later = max(n_rows // INTERCEPT_STEPS, 1), np.zeros(n_outputs)
     narrow, raw, step = np.zeros(width, params.dtype), np.zeros(n_outputs), np.zeros(n_outputs)
     p, old, work = np.zeros(n_outputs), np.zeros(n_outputs), np.zeros(n_outputs)
@@ -70,8 +70,8 @@ def sdca_multi_pass(rows, samples, rule, memory, order, is_first):
                 along[i] += mean[j] * np.float64(x)
         square = _raw_row(rows, i, params, threshold, narrow)
         for k in range(n_outputs):
-            lift = rule.scale * pace[TOTAL, k] * (along[i] - size)
-            raw[k] = narrow[k] + params[last, k] - pace[MIDDLE, k] + lift
+            lift = rule.scale * running[TOTAL, k] * (along[i] - size)
+            raw[k] = narrow[k] + params[last, k] - running[MIDDLE, k] + lift
             old[k] = dual[i, k]
         s = weight[i] if weight.shape[0] > 0 else 1.0
         scale, q = rule.scale * s, max(square - 2.0 * along[i] + size, 0.0)
@@ -84,18 +84,18 @@ def sdca_multi_pass(rows, samples, rule, memory, order, is_first):
         _row_step(raw, old, p, scale * q, step, work)
         for k in range(n_outputs):
             dual[i, k] += step[k]
-            pace[TOTAL, k] += s * step[k]
+            running[TOTAL, k] += s * step[k]
             bend = p[k] * (1.0 - p[k])
-            pace[SLOPE, k] += s * bend / (1.0 + scale * q * bend)
+            running[SLOPE, k] += s * bend / (1.0 + scale * q * bend)
             narrow[k] = scale * step[k]
-            pace[MIDDLE, k] -= np.float64(narrow[k]) * along[i]
-        pace[MASS, 0] += s
+            running[MIDDLE, k] -= np.float64(narrow[k]) * along[i]
+        running[MASS, 0] += s
         _move_row(rows, i, params, narrow)
         if rule.fit_intercept and (position + 1) % period == 0:
             left = (n_rows - position - 1.0) / n_rows
-            _move_intercepts(params, pace, later, rule.mass, left, period / n_rows)
+            _move_intercepts(params, running, later, rule.mass, left, period / n_rows)
     for k in range(n_outputs):
-        pace[OWED, k] = later[k]
+        running[OWED, k] = later[k]
     gap_mass = max(gap_mass, TINY)
     return gap / gap_mass, loss / gap_mass
 
@@ -208,18 +208,18 @@ def _row_step(raw, old, p, q, step, work):
 
 
 @helper()
-def _move_intercepts(params, pace, later, mass, left, period):
+def _move_intercepts(params, running, later, mass, left, period):
     """Take the intercepts' Newton steps, as ``sdca`` takes its one, by the curvatures' diagonal."""
     last = params.shape[0] - 1
     for k in range(later.shape[0]):
-        pace[OWED, k] *= left / (left + period)
-        slope = mass * max(pace[SLOPE, k] / max(pace[MASS, 0], TINY), SMALLEST_SLOPE)
-        change = -(pace[TOTAL, k] + pace[OWED, k] + later[k])
+        running[OWED, k] *= left / (left + period)
+        slope = mass * max(running[SLOPE, k] / max(running[MASS, 0], TINY), SMALLEST_SLOPE)
+        change = -(running[TOTAL, k] + running[OWED, k] + later[k])
         params[last, k] += change / (CAUTION * slope)
-        pace[OWED, k] += left * change / CAUTION
+        running[OWED, k] += left * change / CAUTION
         later[k] += (1.0 - left) * change / CAUTION
-        pace[SLOPE, k] *= FORGET
-    pace[MASS, 0] *= FORGET
+        running[SLOPE, k] *= FORGET
+    running[MASS, 0] *= FORGET
 
 
 @kernel(allocates=True)

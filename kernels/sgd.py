@@ -1,4 +1,4 @@
-"""Mini-batch gradient descent of a linear model with one output, one span of steps at a time.
+"""Mini-batch gradient descent of a linear model, one span of steps at a time.
 
 A step, on a batch of m rows:
 
@@ -9,61 +9,64 @@ A step, on a batch of m rows:
     w     = prox(update(optimizer, w, g, state, rate))
 
 The batch's rows stay in cache between the two products, so that a pass reads X from memory
-once. On sparse rows a step touches the columns of its batch only; ``frames`` tells how the other
-coefficients get what they are owed.
+once. On sparse rows a step touches the columns of its batch only; ``stores`` tells how the other
+coefficients get what they are owed, ``outputs`` what differs between one output and many.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba.extending import overload
 
 from fastgd.kernels import losses, optimizers, transforms
 from fastgd.kernels._hook import cast
-from fastgd.kernels._jit import INLINED, helper, kernel
-from fastgd.kernels.frames import (
+from fastgd.kernels._jit import helper, kernel
+from fastgd.kernels.outputs import COST, PENALTY, TOTAL, OneOutput, Share
+from fastgd.kernels.rows import entries, entry, fetch, row_at, row_dot
+from fastgd.kernels.stores import (
     Batch,
     add_to_average,
     begin_step,
-    column,
     cost_after,
     cost_of_all,
+    count,
     descend,
     factor,
     finish,
     made_up,
+    meet,
     ready_batch,
     ready_row,
+    step_of_batch,
     tie,
 )
-from fastgd.kernels.rows import accumulate, at_once, entries, entry, fetch, margins, row_at, row_dot
 
 
 class Samples(NamedTuple):
     """What comes with the rows of X.
 
-    y : ndarray of shape (n_samples,), X's dtype
+    y : ndarray of shape (n_samples,), X's dtype, or integer: the class's number; with many outputs
+        also (n_samples, K): targets
     weight : ndarray of shape (n_samples,), X's dtype; empty means 1
     order : ndarray of shape (n_visited,), integer; empty means as they lie
+    positive_weight : ndarray of shape (K,): factor of a sample's weight in the column of its own
+        class, one-vs-rest only
     """
 
     y: np.ndarray
     weight: np.ndarray
     order: np.ndarray
+    positive_weight: np.ndarray
 
 
 class Rule(NamedTuple):
-    """What a step does."""
+    """What a step does; ``outputs`` is ``OneOutput`` or ``ManyOutputs``."""
 
     loss: NamedTuple
     penalty: NamedTuple
     optimizer: NamedTuple
     fit_intercept: bool
     transform: NamedTuple = transforms.Identity()
-
-    @staticmethod
-    def n_outputs_of(rule):
-        return 1
+    outputs: NamedTuple = OneOutput()
 
 
 class Plan(NamedTuple):
@@ -88,32 +91,38 @@ class Plan(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What a span changes; all but the average is of X's dtype.
+    """What a span changes, of K outputs; of X's dtype unless it says otherwise.
 
-    params : (d + 1,), the intercept last
-    state : (n_slots, d + 1), the optimizer's
-    gradient : (d + 1,), zero between steps
-    margin, target, weight : (batch_size,)
-    average : (d + 1,), float64, sum of the averaged iterates; (0,) where none is asked for
-    residual : (d + 1,), what a quantizer has not sent yet; (0,) for one without memory
-    costs : (1,), float64, scratch: the penalty
+    params, gradient : ((d + 1) K,), row after row of (d + 1, K), the intercepts last; the gradient
+        is zero between steps
+    state : (n_slots, (d + 1) K), the optimizer's
+    margin : (batch_size,), or (batch_size, K) of many outputs
+    average : ((d + 1) K,), float64, sum of the averaged iterates; (0,) where none is asked for
+    residual : ((d + 1) K,), what a quantizer has not sent yet; (0,) for one without memory
+    sums : (5, K), float64: over the visited rows, of the weighted loss before each row's step
+        (all in ``sums[LOSS, 0]`` of a loss of the whole row) and of the penalty at that time: over
+        their number, the objective as training meets it. Then the number of steps whose gradient
+        was clipped; of outputs that share one norm in ``sums[CLIPPED, 0]``. The last two rows,
+        COST and TOTAL, are scratch: the penalty and the intercepts' gradients
+    shares : (K,), scratch: what a step adds to the penalty; zero between steps; float64 for one
+    scratch : ``OneScratch`` or ``ManyScratch``
     """
 
     params: np.ndarray
     state: np.ndarray
     gradient: np.ndarray
     margin: np.ndarray
-    target: np.ndarray
-    weight: np.ndarray
     average: np.ndarray
     residual: np.ndarray
-    costs: np.ndarray
+    sums: np.ndarray
+    shares: np.ndarray
+    scratch: NamedTuple
 
 
 class Trace(NamedTuple):
     """What several epochs leave.
 
-    sums : (n_epochs, 3), float64, what ``sgd_rows`` returns of each
+    sums : (n_epochs, 3), float64, what ``sgd_rows`` adds to ``Memory.sums`` in each
     iterates : (n_epochs, d + 1), the parameters after each
     """
 
@@ -122,8 +131,8 @@ class Trace(NamedTuple):
 
 
 @kernel()
-def sgd_rows(rows, samples, rule, plan, memory, frame):
-    """Take the steps of a plan with batches of one row each.
+def sgd_rows(rows, samples, rule, plan, memory, store):
+    """Take the steps of a plan with batches of one row each, of a model with one output.
 
     No pass over a gradient is needed: its entry j is delta x_j.
 
@@ -134,25 +143,20 @@ def sgd_rows(rows, samples, rule, plan, memory, frame):
     rule : Rule, its transform the identity or clipping
     plan : Plan
     memory : Memory, changed in place
-    frame : Plain (dense rows only), Scaled or Lazy, changed in place
-
-    Returns
-    -------
-    loss_sum, penalty_sum : float
-        Sums over the visited rows: of the weighted loss before the row's step, and of the
-        penalty at that time. Over their number: the objective as training meets it.
-    n_clipped : float, the number of steps whose gradient was clipped
+    store : Plain (dense rows only), Scaled, Averaged or Lazy, changed in place
 
     Notes
     -----
     Floor, dense: one read of X from memory, 4 flops an entry. Sparse: one read of data and
     indices, and two accesses to a parameter at a random place for each non-zero.
     """
-    return _steps_of_rows(rows, samples, rule, plan, memory, frame)
+    sums = _steps_of_rows(rows, samples, rule, plan, memory, store)
+    for kind in range(3):
+        memory.sums[kind, 0] += sums[kind]
 
 
 @kernel()
-def sgd_epochs(rows, samples, rule, plan, memory, frame, trace):
+def sgd_epochs(rows, samples, rule, plan, memory, store, trace):
     """Take the steps of several epochs of ``sgd_rows``, where each is short.
 
     Parameters
@@ -162,14 +166,15 @@ def sgd_epochs(rows, samples, rule, plan, memory, frame, trace):
     rule : Rule, of an optimizer without state
     plan : Plan of all these steps, none of them averaged
     memory : Memory, changed in place
-    frame : Plain or Scaled, changed in place
+    store : Plain or Scaled, changed in place
     trace : Trace, written
     """
     n_epochs = trace.sums.shape[0]
     n_visited = plan.n_visited // n_epochs
     for e in range(n_epochs):
         first, last = e * n_visited, (e + 1) * n_visited
-        part = Samples(samples.y, samples.weight, samples.order[first:last])
+        order = samples.order[first:last]
+        part = Samples(samples.y, samples.weight, order, samples.positive_weight)
         steps = Plan(
             plan.batch_size,
             n_visited,
@@ -179,28 +184,28 @@ def sgd_epochs(rows, samples, rule, plan, memory, frame, trace):
             plan.seed,
             plan.first_step + first,
         )
-        sums = _steps_of_rows(rows, part, rule, steps, memory, frame)
+        sums = _steps_of_rows(rows, part, rule, steps, memory, store)
         trace.sums[e, 0], trace.sums[e, 1], trace.sums[e, 2] = sums
         for j in range(memory.params.shape[0]):
             trace.iterates[e, j] = memory.params[j]
 
 
 @helper()
-def _steps_of_rows(rows, samples, rule, plan, memory, frame):
-    """Do what ``sgd_rows`` says."""
+def _steps_of_rows(rows, samples, rule, plan, memory, store):
+    """Take the steps of ``sgd_rows``; return the sums of loss, penalty and clipped steps."""
     params, state, average = memory.params, memory.state, memory.average
     last = params.shape[0] - 1
-    loss_sum, penalty_sum, costs = 0.0, 0.0, memory.costs
+    loss_sum, penalty_sum, costs = 0.0, 0.0, memory.sums[COST]
     costs[0] = cost_of_all(rule, params, 0)
     n_clipped, share = 0, 1.0 / plan.unit
     for t in range(plan.step_coefficients.shape[0]):
         i = row_at(samples.order, t)
         fetch(rows, samples.order, t)
         step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
-        ready_row(frame, rule, rows, i, t, params, state)
-        costs[0] += made_up(frame, 0)
+        ready_row(store, rule, rows, i, t, params, state)
+        costs[0] += made_up(store, 0)
         penalty_sum += costs[0] + losses.pull(rule.loss) * params[last]
-        raw = factor(frame) * row_dot(rows, i, params) + params[last]
+        raw = factor(store) * row_dot(rows, i, params) + params[last]
         weight = samples.weight[i] if samples.weight.shape[0] > 0 else cast(1.0, step_coefs[0])
         value = losses.value(rule.loss, samples.y[i], raw)
         loss_sum += weight * value
@@ -209,172 +214,65 @@ def _steps_of_rows(rows, samples, rule, plan, memory, frame):
         delta, shares = cast(slope, step_coefs[0]), cast(0.0, step_coefs[0])
         scale, clipped = transforms.clip_row(rule.transform, rows, i, delta, rule.fit_intercept)
         n_clipped += clipped
-        own_coefs, left = begin_step(frame, rule, step_coefs, params, average)
+        own_coefs, left = begin_step(store, rule, step_coefs, params, average)
         begin, end = entries(rows, i)
         for k in range(begin, end):
             j, x = entry(rows, i, k)
             g = transforms.clipped_entry(rule.transform, delta * x, scale)
-            shares += descend(frame, rule, own_coefs, g, params, state, j)
-        costs[0] = cost_after(frame, left * costs[0], np.float64(shares))
-        tie(frame, rule, params, costs)
+            shares += descend(store, rule, own_coefs, g, params, state, j)
+        costs[0] = cost_after(store, left * costs[0], np.float64(shares))
+        tie(store, rule, params, costs)
         if rule.fit_intercept:
             g = transforms.clipped_entry(rule.transform, delta, scale)
             g = cast(g + losses.pull(rule.loss), step_coefs[0])
             params[last] += optimizers.update(rule.optimizer, step_coefs, g, state, last)[0]
         if t >= plan.average_from:
-            add_to_average(frame, rule, params, average)
-    finish(frame, rule, plan.step_coefficients.shape[0], params, state, average)
+            add_to_average(store, rule, params, average)
+    finish(store, rule, plan.step_coefficients.shape[0], params, state, average)
     return loss_sum, penalty_sum, float(n_clipped)
 
 
 @kernel()
-def sgd_batches(rows, samples, rule, plan, memory, frame):
+def sgd_batches(rows, samples, rule, plan, memory, store):
     """Take the steps of a plan with batches of ``plan.batch_size`` rows.
 
-    Parameters and sums are those of ``sgd_rows``; any frame goes with any rows, and with a
-    transform any frame that does not scatter.
+    Parameters are those of ``sgd_rows``; any store goes with any rows, and with a transform any
+    store that does not scatter.
 
     Notes
     -----
     Floor: as for ``sgd_rows``, and per step one pass over the coefficients it touches.
     """
-    params, state, gradient = memory.params, memory.state, memory.gradient
-    average, last = memory.average, memory.params.shape[0] - 1
-    loss_sum, penalty_sum, costs = 0.0, 0.0, memory.costs
-    costs[0] = cost_of_all(rule, params, 0)
-    n_clipped = 0
+    # spelled out, not in helpers: each helper is a compilation of its own
+    params, state, average = memory.params, memory.state, memory.average
+    costs, totals, shares = memory.sums[COST], memory.sums[TOTAL], memory.shares
+    n_outputs, pull = count(rule.outputs), losses.pull(rule.loss)
+    first = params.shape[0] - n_outputs
+    for k in range(n_outputs):
+        costs[k] = cost_of_all(rule, params, k)
     for t in range(plan.step_coefficients.shape[0]):
         start = t * plan.batch_size
-        stop = min(start + plan.batch_size, plan.n_visited)
+        batch = Batch(samples.order, start, min(start + plan.batch_size, plan.n_visited))
         step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
-        batch = Batch(samples.order, start, stop)
-        n_touched = ready_batch(frame, rule, rows, batch, t, params, state, gradient)
-        costs[0] += made_up(frame, 0)
-        penalty_sum += (stop - start) * (costs[0] + losses.pull(rule.loss) * params[last])
-        loss, total = _meet(rule, step_coefs, samples, rows, batch, plan.unit, frame, memory)
-        loss_sum += loss
+        n_touched = ready_batch(store, rule, rows, batch, t, params, state, memory.gradient)
+        for k in range(n_outputs):
+            costs[k] += made_up(store, k)
+            cost = costs[k] + pull * params[first + k]
+            memory.sums[PENALTY, k] += (batch.stop - start) * cost
+        share = Share(step_coefs, batch, plan.unit)
+        meet(rule.outputs, rule, rows, samples, share, store, memory)
         draw = (plan.seed, plan.first_step + t)
-        total, clipped = transforms.transform(
-            rule.transform, frame, rule, memory, total, n_touched, draw
-        )
-        n_clipped += clipped
-        own_coefs, left = begin_step(frame, rule, step_coefs, params, average)
-        shares = step_of_batch(frame, rule, rows, batch, own_coefs, memory, n_touched)
-        costs[0] = cost_after(frame, left * costs[0], np.float64(shares))
-        tie(frame, rule, params, costs)
+        transforms.transform(rule.transform, store, rule, memory, n_touched, draw)
+        own_coefs, left = begin_step(store, rule, step_coefs, params, average)
+        step_of_batch(store.columns, store, rule, rows, batch, own_coefs, memory, n_touched)
+        for k in range(n_outputs):
+            costs[k] = cost_after(store, left * costs[k], np.float64(shares[k]))
+            shares[k] = 0
+        tie(store, rule, params, costs)
         if rule.fit_intercept:
-            g = cast(total + losses.pull(rule.loss), step_coefs[0])
-            params[last] += optimizers.update(rule.optimizer, step_coefs, g, state, last)[0]
+            for k in range(n_outputs):
+                g, c = cast(totals[k] + pull, step_coefs[0]), np.uint64(first + k)
+                params[c] += optimizers.update(rule.optimizer, step_coefs, g, state, c)[0]
         if t >= plan.average_from:
-            add_to_average(frame, rule, params, average)
-    finish(frame, rule, plan.step_coefficients.shape[0], params, state, average)
-    return loss_sum, penalty_sum, float(n_clipped)
-
-
-@helper()
-def _meet(rule, step_coefs, samples, rows, batch, unit, frame, memory):
-    """Write a batch's slopes into ``memory.margin``, and add up its gradient.
-
-    Some rows at a time: what was read for their margins is still in cache when it is read again.
-    Returns the batch's weighted loss, and the sum of the slopes.
-    """
-    share, loss_sum, total = 1.0 / ((batch.stop - batch.start) * unit), 0.0, 0.0
-    stride = at_once(rows)
-    for start in range(batch.start, batch.stop, stride):
-        part = Batch(batch.order, start, min(start + stride, batch.stop))
-        slopes = memory.margin[start - batch.start :]
-        margins(rows, part.order, part.start, part.stop, memory.params, slopes)
-        _fetch(samples, part, memory.target, memory.weight)
-        sums = _slopes(rule, step_coefs, rows, part, share, factor(frame), slopes, memory)
-        loss_sum += sums[0]
-        total += sums[1]
-        gather(frame, rows, part, slopes, memory.gradient)
-    return loss_sum, total
-
-
-@helper()
-def _fetch(samples, batch, target, weight):
-    """Lay the batch's targets and weights side by side, so that ``_slopes`` is vector code."""
-    weighted = samples.weight.shape[0] > 0
-    for position in range(batch.start, batch.stop):
-        i = row_at(batch.order, position)
-        target[position - batch.start] = samples.y[i]
-        weight[position - batch.start] = samples.weight[i] if weighted else 1
-
-
-@helper()
-def _slopes(rule, step_coefs, rows, batch, share, scale, margin, memory):
-    """Replace rows' margins by their share in the batch's gradient.
-
-    Returns their weighted loss, and the sum of the shares.
-    """
-    target, weight = memory.target, memory.weight
-    intercept = memory.params[memory.params.shape[0] - 1]
-    loss_sum, total = 0.0, 0.0
-    for o in range(batch.stop - batch.start):
-        raw, i = scale * margin[o] + intercept, row_at(batch.order, batch.start + o)
-        value = losses.value(rule.loss, target[o], raw)
-        loss_sum += weight[o] * value
-        slope = losses.slope(rule.loss, target[o], raw)
-        slope = optimizers.slope(rule.optimizer, step_coefs, rows, i, value, slope)
-        slope = share * weight[o] * slope
-        total += slope
-        margin[o] = slope
-    return loss_sum, total
-
-
-def gather(frame, rows, batch, slopes, gradient):
-    """Add up the gradient of a batch, for a frame that steps from it."""
-    if not type(frame).scatters:
-        accumulate(rows, batch.order, batch.start, batch.stop, slopes, gradient)
-
-
-@overload(gather, jit_options=INLINED)
-def _gather(frame, rows, batch, slopes, gradient):
-    if frame.instance_class.scatters:
-        return lambda frame, rows, batch, slopes, gradient: None
-    return lambda frame, rows, batch, slopes, gradient: accumulate(
-        rows, batch.order, batch.start, batch.stop, slopes, gradient
-    )
-
-
-def step_of_batch(frame, rule, rows, batch, step_coefs, memory, n_touched):
-    """Step the coefficients of a batch by its gradient; return the sum of their shares."""
-    step = _scatter if type(frame).scatters else _descend_columns
-    return step(frame, rule, rows, batch, step_coefs, memory, n_touched)
-
-
-@overload(step_of_batch, jit_options=INLINED)
-def _step_of_batch(frame, rule, rows, batch, step_coefs, memory, n_touched):
-    step = _scatter if frame.instance_class.scatters else _descend_columns
-
-    def implementation(frame, rule, rows, batch, step_coefs, memory, n_touched):
-        return step(frame, rule, rows, batch, step_coefs, memory, n_touched)
-
-    return implementation
-
-
-@helper()
-def _descend_columns(frame, rule, rows, batch, step_coefs, memory, n_touched):
-    """Step each coefficient that the batch touches; leave a gradient of zero."""
-    params, state, gradient = memory.params, memory.state, memory.gradient
-    shares = cast(0.0, step_coefs[0])
-    for i in range(n_touched):
-        j = column(frame, i)
-        shares += descend(frame, rule, step_coefs, gradient[j], params, state, j)
-        gradient[j] = 0
-    return shares
-
-
-@helper()
-def _scatter(frame, rule, rows, batch, step_coefs, memory, n_touched):
-    """Step the coefficients by one row after another, straight from the slopes."""
-    params, state, slopes = memory.params, memory.state, memory.margin
-    shares = cast(0.0, step_coefs[0])
-    for position in range(batch.start, batch.stop):
-        i, slope = row_at(batch.order, position), slopes[position - batch.start]
-        begin, end = entries(rows, i)
-        for k in range(begin, end):
-            j, x = entry(rows, i, k)
-            shares += descend(frame, rule, step_coefs, slope * x, params, state, j)
-    return shares
+            add_to_average(store, rule, params, average)
+    finish(store, rule, plan.step_coefficients.shape[0], params, state, average)

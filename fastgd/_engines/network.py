@@ -32,7 +32,7 @@ from fastgd.kernels.network import (
 )
 from fastgd.kernels.penalties import ElasticNet
 from fastgd.kernels.rows import CSR, Dense
-from fastgd.kernels.sgd_multi import MultiSamples
+from fastgd.kernels.sgd import Samples
 from fastgd.kernels.transforms import Identity
 
 EVALUATED_NUMBERS = 1 << 17  # of all layers' outputs that are in cache at a time
@@ -59,8 +59,8 @@ class NetworkEngine:
         self._assembly, self._asked = assembly, rule
         n_weights, n_trained = assembly.n_weights, assembly.n_trained
         self.layout = ParameterLayout(slice(0, n_weights), slice(n_weights, n_trained))
-        plain = isinstance(rule.transform, Identity)
-        self.clips = not plain and not isinstance(rule.transform.clip, Identity)
+        plain = resolve.is_identity(rule.transform)
+        self.clips = not plain and not resolve.is_identity(rule.transform.clip)
         self._seen: NDArray[Any] | None = None
         self._feeds_back = not plain and getattr(rule.transform.quantize, "feeds_back", False)
 
@@ -83,7 +83,7 @@ class NetworkEngine:
             np.zeros(n_trained, dtype),
             progress.average,
             progress.residual,
-            np.zeros(int(np.prod(assembly.output_shape))),
+            np.zeros((5, int(np.prod(assembly.output_shape)))),
             scratch(assembly, size, dtype, is_sparse=source.is_sparse),
         )
         if assembly.n_weights >= BLAS_WARMED_FROM:
@@ -99,8 +99,9 @@ class NetworkEngine:
         """Take the steps of a plan."""
         kernel_plan = self._kernel_plan(block, plan)
         samples, memory = _samples(block), self._memory
-        sums = network_steps(block.rows, samples, self._rule, kernel_plan, self._network, memory)
-        return Sums(*map(float, sums))
+        memory.sums[...] = 0.0
+        network_steps(block.rows, samples, self._rule, kernel_plan, self._network, memory)
+        return _sums(memory)
 
     def run_epochs(self, block: Block, plan: Plan, n_epochs: int) -> Trace:
         """Refuse: batches depend on what comes before them in more than the parameters."""
@@ -110,8 +111,9 @@ class NetworkEngine:
         """Return the transformed gradient of a batch, of a plan of one step."""
         kernel_plan = self._kernel_plan(block, plan)
         samples, memory = _samples(block), self._memory
-        sums = network_gradient(block.rows, samples, self._rule, kernel_plan, self._network, memory)
-        return Gradient(self._full(memory.gradient), Sums(*map(float, sums)))
+        memory.sums[...] = 0.0
+        network_gradient(block.rows, samples, self._rule, kernel_plan, self._network, memory)
+        return Gradient(self._full(memory.gradient), _sums(memory))
 
     def apply(self, gradient: Gradient, plan: Plan) -> None:
         """Take one step from a gradient."""
@@ -139,8 +141,9 @@ class NetworkEngine:
             for start in range(0, block.n_visited, size):
                 part = block.part(start, min(start + size, block.n_visited))
                 plan = sgd.Plan(size, part.n_visited, np.zeros((1, 4), dtype), source.unit, 1, 0, 1)
-                sums = network_gradient(part.rows, _samples(part), rule, plan, network, memory)
-                loss += sums[0]
+                memory.sums[...] = 0.0
+                network_gradient(part.rows, _samples(part), rule, plan, network, memory)
+                loss += _sums(memory).loss
                 gathered[: assembly.n_trained] += part.n_visited * memory.gradient
                 if not figures:  # of some rows: those that come first
                     figures = self._shares(memory.scratch, part.n_visited)
@@ -270,5 +273,11 @@ def shares_of_units(activation: Any, out: NDArray[Any], number: int) -> dict[str
     return {}
 
 
-def _samples(block: Block) -> MultiSamples:
-    return MultiSamples(block.y, block.weight, block.order, block.positive_weight)
+def _sums(memory: NetworkMemory) -> Sums:
+    """Return what kernels have added up over some steps."""
+    loss, penalty, clipped = memory.sums[:3]
+    return Sums(float(loss.sum()), float(penalty[0]), float(clipped[0]))
+
+
+def _samples(block: Block) -> Samples:
+    return Samples(block.y, block.weight, block.order, block.positive_weight)

@@ -35,7 +35,7 @@ class ManyOutputs:
         self.memory = sdca.Memory(
             np.zeros((n_features + 1, width), dtype),
             np.zeros((n_samples, n_outputs)),
-            np.zeros((sdca.N_PACES, n_outputs)),
+            np.zeros((sdca.N_RUNNING, n_outputs)),
             np.zeros(n_features),
             np.empty(n_samples),
         )
@@ -73,15 +73,15 @@ class ManyOutputs:
 
     def set_intercept(self, intercept: np.ndarray) -> None:
         """Set b, of a model that has sum_i s_i r_i = 0, and derive what follows from it."""
-        params, _, pace, mean, _ = self.memory
-        pace[sdca.SIZE] = mean @ mean
+        params, _, running, mean, _ = self.memory
+        running[sdca.SIZE] = mean @ mean
         self._find_middle()
-        params[-1, : self.n_outputs] = intercept + pace[sdca.MIDDLE]
+        params[-1, : self.n_outputs] = intercept + running[sdca.MIDDLE]
 
     def _find_middle(self) -> None:
-        params, _, pace, mean, _ = self.memory
-        if pace[sdca.SIZE, 0] > 0.0:
-            pace[sdca.MIDDLE] = (mean.astype(params.dtype) @ params[:-1])[: self.n_outputs]
+        params, _, running, mean, _ = self.memory
+        if running[sdca.SIZE, 0] > 0.0:
+            running[sdca.MIDDLE] = (mean.astype(params.dtype) @ params[:-1])[: self.n_outputs]
 
     def one_pass(self, order: np.ndarray, is_first: bool) -> tuple[float, float]:
         """Visit the rows; return estimates of the gap, from above, and of the loss."""
@@ -107,7 +107,7 @@ class ManyOutputs:
         """
         memory, rule = self.memory, self.rule
         is_proven = self._balance(order) if rule.fit_intercept else True
-        b = memory.params[-1, : self.n_outputs] - memory.pace[sdca.MIDDLE]
+        b = memory.params[-1, : self.n_outputs] - memory.running[sdca.MIDDLE]
         loss, gap = sdca_multi.certify_multi(self.rows, self.samples, rule, memory, b)
         coef = self._shrunk(memory.params[:-1, : self.n_outputs].T)
         gap += (ROUNDINGS * float(np.finfo(memory.params.dtype).eps)) * loss
@@ -145,7 +145,9 @@ class ManyOutputs:
             if np.abs(s @ memory.dual).max() <= 1e-13 * self.rule.mass:
                 break
         remainder = s @ memory.dual
-        memory.pace[sdca.OWED] += memory.pace[sdca.TOTAL] - remainder  # moved rows will move back
-        memory.pace[sdca.TOTAL] = remainder
+        memory.running[sdca.OWED] += (
+            memory.running[sdca.TOTAL] - remainder
+        )  # moved rows will move back
+        memory.running[sdca.TOTAL] = remainder
         self._find_middle()
-        return bool(np.abs(memory.pace[sdca.TOTAL]).max() <= 1e-12 * self.rule.mass)
+        return bool(np.abs(memory.running[sdca.TOTAL]).max() <= 1e-12 * self.rule.mass)

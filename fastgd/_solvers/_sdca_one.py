@@ -25,7 +25,7 @@ class OneOutput:
         self.memory = sdca.Memory(
             np.zeros(n_features + 1),
             np.zeros(n_samples),
-            np.zeros(sdca.N_PACES),
+            np.zeros(sdca.N_RUNNING),
             np.zeros(n_features),
             np.empty(n_samples),
         )
@@ -56,10 +56,10 @@ class OneOutput:
 
     def set_intercept(self, intercept: float) -> None:
         """Set b, of a model that has sum_i s_i r_i = 0, and derive what follows from it."""
-        _, _, pace, mean, _ = self.memory
-        pace[sdca.MIDDLE] = mean @ self.memory.params[:-1]
-        pace[sdca.SIZE] = mean @ mean
-        self.memory.params[-1] = intercept + pace[sdca.MIDDLE]
+        _, _, running, mean, _ = self.memory
+        running[sdca.MIDDLE] = mean @ self.memory.params[:-1]
+        running[sdca.SIZE] = mean @ mean
+        self.memory.params[-1] = intercept + running[sdca.MIDDLE]
 
     def one_pass(self, order: np.ndarray, is_first: bool) -> tuple[float, float]:
         """Visit the rows; return estimates of the gap, from above, and of the loss."""
@@ -86,9 +86,9 @@ class OneOutput:
         remainder = 0.0
         if rule.fit_intercept:
             remainder = sdca.balance(self.rows, self.samples, rule, memory, order)
-            memory.pace[sdca.MIDDLE] = memory.mean @ memory.params[:-1]
+            memory.running[sdca.MIDDLE] = memory.mean @ memory.params[:-1]
         params = memory.params.copy()
-        params[-1] -= memory.pace[sdca.MIDDLE]
+        params[-1] -= memory.running[sdca.MIDDLE]
         params[:-1] = self._shrunk(params[:-1])
         margin = np.empty(memory.dual.shape[0])
         b, loss, gap = sdca.certify(self.rows, self.samples, rule, memory, params, margin)

@@ -33,7 +33,6 @@ from fastgd.kernels.transforms._protocol import (
     clip_row,
     clipped_entry,
     transform,
-    transform_multi,
 )
 from fastgd.kernels.transforms._quantizer import (
     OWN_STREAM,
@@ -90,6 +89,5 @@ __all__ = [
     "quantize",
     "send",
     "transform",
-    "transform_multi",
     "unpack",
 ]

@@ -7,8 +7,8 @@ import numpy as np
 
 from fastgd.kernels._hook import cast
 from fastgd.kernels._jit import helper
-from fastgd.kernels.frames import at, column, n_outputs_of
 from fastgd.kernels.rows import entries, entry
+from fastgd.kernels.stores import at, column, count
 
 TINY = 2.0**-600  # squares of doubles times this do not overflow
 
@@ -33,12 +33,12 @@ class Clip(NamedTuple):
     value: float = math.inf
 
     @staticmethod
-    def clip(spec, frame, rule, gradient, n_touched, first, width):
+    def clip(spec, store, rule, gradient, n_touched, first, width):
         limited, shortened = 0, 0
         if spec.value < np.inf:
-            limited = _limit(spec.value, frame, rule, gradient, n_touched, first, width)
+            limited = _limit(spec.value, store, rule, gradient, n_touched, first, width)
         if spec.norm < np.inf:
-            shortened = _shorten(spec.norm, frame, rule, gradient, n_touched, first, width)
+            shortened = _shorten(spec.norm, store, rule, gradient, n_touched, first, width)
         return limited | shortened
 
     @staticmethod
@@ -87,14 +87,14 @@ def _limited(g, bound):
 
 
 @helper()
-def _limit(bound, frame, rule, gradient, n_touched, first, width):
+def _limit(bound, store, rule, gradient, n_touched, first, width):
     """Clip each entry; return 1 if one changed."""
     n_changed = _limit_column(
-        bound, gradient, _last(gradient, rule), n_outputs_of(rule), first, width
+        bound, gradient, _last(gradient, rule), count(rule.outputs), first, width
     )
     for i in range(n_touched):
         n_changed += _limit_column(
-            bound, gradient, column(frame, i), n_outputs_of(rule), first, width
+            bound, gradient, column(store.columns, i), count(rule.outputs), first, width
         )
     return min(n_changed, 1)
 
@@ -110,31 +110,31 @@ def _limit_column(bound, gradient, j, n_outputs, first, width):
 
 
 @helper()
-def _shorten(bound, frame, rule, gradient, n_touched, first, width):
+def _shorten(bound, store, rule, gradient, n_touched, first, width):
     """Scale the gradient to a norm of ``bound`` if its norm is larger; return 1 if it was."""
     unit, last = 1.0, _last(gradient, rule)
-    squares = _squares(unit, frame, rule, gradient, n_touched, first, width)
+    squares = _squares(unit, store, rule, gradient, n_touched, first, width)
     if squares == np.inf:
         unit = TINY
-        squares = _squares(unit, frame, rule, gradient, n_touched, first, width)
+        squares = _squares(unit, store, rule, gradient, n_touched, first, width)
     if not squares > (bound * unit) ** 2:
         return 0
     factor = gradient.dtype.type(bound * unit / math.sqrt(squares))
-    _scale_column(factor, gradient, last, n_outputs_of(rule), first, width)
+    _scale_column(factor, gradient, last, count(rule.outputs), first, width)
     for i in range(n_touched):
-        _scale_column(factor, gradient, column(frame, i), n_outputs_of(rule), first, width)
+        _scale_column(factor, gradient, column(store.columns, i), count(rule.outputs), first, width)
     return 1
 
 
 @helper()
-def _squares(unit, frame, rule, gradient, n_touched, first, width):
+def _squares(unit, store, rule, gradient, n_touched, first, width):
     """Return the sum of (unit g_j)^2."""
     total = _squares_of_column(
-        unit, gradient, _last(gradient, rule), n_outputs_of(rule), first, width
+        unit, gradient, _last(gradient, rule), count(rule.outputs), first, width
     )
     for i in range(n_touched):
-        j = column(frame, i)
-        total += _squares_of_column(unit, gradient, j, n_outputs_of(rule), first, width)
+        j = column(store.columns, i)
+        total += _squares_of_column(unit, gradient, j, count(rule.outputs), first, width)
     return total
 
 
@@ -156,4 +156,4 @@ def _scale_column(factor, gradient, j, n_outputs, first, width):
 @helper()
 def _last(gradient, rule):
     """Return the column of the intercepts."""
-    return gradient.shape[0] // n_outputs_of(rule) - 1
+    return gradient.shape[0] // count(rule.outputs) - 1

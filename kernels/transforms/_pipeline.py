@@ -2,10 +2,9 @@
 
 from typing import NamedTuple
 
-import numpy as np
-
 from fastgd.kernels._jit import helper
-from fastgd.kernels.frames import n_outputs_of
+from fastgd.kernels.outputs import CLIPPED, TOTAL
+from fastgd.kernels.stores import count
 from fastgd.kernels.transforms._protocol import clip, clip_row, clipped_entry
 from fastgd.kernels.transforms._quantizer import key_of, send
 
@@ -23,27 +22,16 @@ class Transform(NamedTuple):
     is_shared: bool = True
 
     @staticmethod
-    def transform(spec, frame, rule, memory, total, n_touched, draw):
-        gradient, last = memory.gradient, memory.gradient.shape[0] - 1
-        if rule.fit_intercept:
-            gradient[last] = total
-        clipped = clip(spec.clip, frame, rule, gradient, n_touched, 0, 1)
-        send(spec.quantize, gradient, memory.residual, _n_trained(rule, gradient), key_of(*draw))
-        transformed = np.float64(gradient[last])
-        gradient[last] = 0
-        return transformed, clipped
-
-    @staticmethod
-    def transform_multi(spec, frame, rule, memory, n_touched, draw):
-        gradient, totals = memory.gradient, memory.totals
-        n_outputs, first_of_last = n_outputs_of(rule), gradient.shape[0] - n_outputs_of(rule)
+    def transform(spec, store, rule, memory, n_touched, draw):
+        gradient, totals = memory.gradient, memory.sums[TOTAL]
+        n_outputs, first_of_last = count(rule.outputs), gradient.shape[0] - count(rule.outputs)
         if rule.fit_intercept:
             for k in range(n_outputs):
                 gradient[first_of_last + k] = totals[k]
         width = n_outputs if spec.is_shared else 1
         for first in range(0, n_outputs, width):
-            clipped = clip(spec.clip, frame, rule, gradient, n_touched, first, width)
-            memory.clipped[first] += clipped
+            clipped = clip(spec.clip, store, rule, gradient, n_touched, first, width)
+            memory.sums[CLIPPED, first] += clipped
         send(spec.quantize, gradient, memory.residual, _n_trained(rule, gradient), key_of(*draw))
         for k in range(n_outputs):
             totals[k] = gradient[first_of_last + k]
@@ -61,4 +49,4 @@ class Transform(NamedTuple):
 @helper()
 def _n_trained(rule, gradient):
     """Return how many parameters are trained: all, or all but the intercepts, which are last."""
-    return gradient.shape[0] - (0 if rule.fit_intercept else n_outputs_of(rule))
+    return gradient.shape[0] - (0 if rule.fit_intercept else count(rule.outputs))

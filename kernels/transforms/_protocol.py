@@ -6,33 +6,19 @@ from fastgd.kernels._hook import hook
 
 
 @hook
-def transform(spec, frame, rule, memory, total, n_touched, draw):
-    """Transform the gradient of one output in place.
+def transform(spec, store, rule, memory, n_touched, draw):
+    """Transform the gradient of a batch in place.
 
     Parameters
     ----------
-    memory : has ``gradient``, (d + 1,), its last entry zero, before and after; and ``residual``, as
-        ``gradient``, what a quantizer has not sent yet, empty for one without error feedback
-    total : float, the intercept's gradient
-    n_touched : int, columns whose gradient may differ from zero; ``frames.column`` tells which
+    memory : has ``gradient``, whose last entries, the intercepts', are zero before and after;
+        ``residual``, as ``gradient``, what a quantizer has not sent yet, empty for one without
+        error feedback; and ``sums``: the intercepts' gradients are changed in its row TOTAL, and
+        to CLIPPED one is added for each problem that was, in the place of its first output
+    n_touched : int, columns whose gradient may differ from zero; ``stores.column`` tells which
     draw : (int, int), seed and number of the step, which name its random numbers
-
-    Returns
-    -------
-    total : float
-    clipped : int, 1 if clipping changed something
     """
-    return type(spec).transform(spec, frame, rule, memory, total, n_touched, draw)
-
-
-@hook
-def transform_multi(spec, frame, rule, memory, n_touched, draw):
-    """As ``transform``, for the flat gradient of many outputs.
-
-    ``memory.totals``, the intercepts' gradients, are changed in place; to ``memory.clipped`` one is
-    added for each problem that was clipped, in the place of its first output.
-    """
-    return type(spec).transform_multi(spec, frame, rule, memory, n_touched, draw)
+    return type(spec).transform(spec, store, rule, memory, n_touched, draw)
 
 
 @hook
@@ -51,9 +37,9 @@ def clipped_entry(spec, g, factor):
 
 
 @hook
-def clip(spec, frame, rule, gradient, n_touched, first, width):
+def clip(spec, store, rule, gradient, n_touched, first, width):
     """Clip the gradient of ``width`` outputs from ``first`` on; return 1 if that changed it."""
-    return type(spec).clip(spec, frame, rule, gradient, n_touched, first, width)
+    return type(spec).clip(spec, store, rule, gradient, n_touched, first, width)
 
 
 class Identity(NamedTuple):
@@ -63,11 +49,7 @@ class Identity(NamedTuple):
     is_identity = True
 
     @staticmethod
-    def transform(spec, frame, rule, memory, total, n_touched, draw):
-        return total, 0
-
-    @staticmethod
-    def transform_multi(spec, frame, rule, memory, n_touched, draw):
+    def transform(spec, store, rule, memory, n_touched, draw):
         pass
 
     @staticmethod
@@ -79,7 +61,7 @@ class Identity(NamedTuple):
         return g
 
     @staticmethod
-    def clip(spec, frame, rule, gradient, n_touched, first, width):
+    def clip(spec, store, rule, gradient, n_touched, first, width):
         return 0
 
     @staticmethod

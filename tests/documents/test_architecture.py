@@ -168,7 +168,7 @@ def test_data_know_neither_trainer_nor_engine(path):
 
 
 def test_steps_are_taken_by_engines_only():
-    steps = {"sgd_rows", "sgd_epochs", "sgd_batches", "sgd_batches_multi", "step_from_gradient"}
+    steps = {"sgd_rows", "sgd_epochs", "sgd_batches", "step_from_gradient"}
     callers = {
         relative(path)
         for path in ABOVE

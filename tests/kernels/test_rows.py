@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fastgd._data.validation import as_rows, frozen
 from fastgd.kernels import rows as of
 from fastgd.kernels._jit import helper
+from fastgd.kernels.objective import add_slopes_of_row, raw_of_row
 from fastgd.kernels.rows import CSR
 from tests.tables import over_product
 
@@ -35,6 +36,13 @@ def one_output(rows, order, start, stop, params, delta, raw, gradient):
 def many_outputs(rows, order, start, stop, params, delta, raw, gradient, block, product):
     of.margins_multi(rows, order, start, stop, params, raw, block)
     of.accumulate_multi(rows, order, start, stop, delta, gradient, block, product)
+
+
+@helper
+def rows_of_many_outputs(rows, params, delta, raw, gradient):
+    for i in range(raw.shape[0]):
+        raw_of_row(rows, i, params, raw[i])
+        add_slopes_of_row(rows, i, delta[i], gradient)
 
 
 @helper
@@ -164,3 +172,15 @@ def test_a_memory_map_runs_the_kernel_of_an_array(tmp_path):
         np.testing.assert_array_equal(raw, 6)
         compiled = one_output.signatures if source is X else compiled  # noqa: F821
     assert one_output.signatures == compiled
+
+
+@over_layouts
+def test_products_of_rows_with_an_intercept_last(layout, rng):
+    X = rng.normal(size=(6, 4)) * (rng.random((6, 4)) < 0.6)
+    params, delta = rng.normal(size=(5, 3)), rng.normal(size=(6, 3))
+    raw, gradient = np.empty((6, 3)), rng.normal(size=(5, 3))
+    with_ones = np.column_stack([X, np.ones(6)])
+    expected = gradient + with_ones.T @ delta
+    rows_of_many_outputs(laid_out(X, layout), params, delta, raw, gradient)
+    np.testing.assert_allclose(raw, with_ones @ params, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-13, atol=1e-13)

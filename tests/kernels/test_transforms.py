@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from fastgd._engines import updates
+from fastgd._engines.protocol import LINEAR
 from fastgd._parameters import resolve as _resolve
 from fastgd._training import trainer
-from fastgd.kernels import frames, transforms
+from fastgd._training.progress import Progress
+from fastgd.kernels import stores, transforms
 from fastgd.kernels.sgd import Rule, sgd_batches, sgd_epochs
 from fastgd.kernels.transforms import TRANSFORMS, Clip, Identity, Qsgd, TopK, Transform
 from fastgd.transforms import decode, encode
@@ -30,6 +32,7 @@ from tests.training.test_sgd import (
     tolerances,
 )
 
+CLIPS = Transform(Clip(1.0), Identity())
 TRANSFORM = {case.name: case for case in TRANSFORM_CASES}
 BOUNDS = [(0.35, np.inf), (np.inf, 0.25), (0.35, 0.3)]  # each clips some steps and not others
 LENGTH = {1: 2.0, 7: 1.0, N: 0.7}  # of a gradient, about, by the batch
@@ -98,7 +101,7 @@ def test_clipping_of_one_output(optimizer, batch_size, layout, norm, value):
 @over_layouts
 @over([PENALTY["elasticnet"], PENALTY[None]], "penalty")
 @over([OPTIMIZER[name] for name in ("sgd", "momentum", "lazy adam")], "optimizer")
-def test_clipping_in_frames_that_catch_up(optimizer, penalty, layout):
+def test_clipping_in_stores_that_catch_up(optimizer, penalty, layout):
     training = problem(LOSS["squared_error"], optimizer=optimizer, penalty=penalty, batch_size=4)
     assert_same_training(clipped_by(training, 0.5, 0.4), layout)
 
@@ -161,7 +164,7 @@ def test_a_norm_does_not_overflow(size):
     rule = Rule(*(LOSS["log_loss"].spec, PENALTY["l2"].spec, OPTIMIZER["sgd"].spec), True)
     gradient = size * np.array([0.6, 0.0, -0.8])
     with np.errstate(over="ignore"):
-        clipped = transforms.clip(Clip(norm=0.5), frames.Plain(), rule, gradient, 2, 0, 1)
+        clipped = transforms.clip(Clip(norm=0.5), stores.Plain(), rule, gradient, 2, 0, 1)
     assert clipped == (size >= 1.0)
     expected = np.array([0.3, 0.0, -0.4]) if clipped else size * np.array([0.6, 0.0, -0.8])
     np.testing.assert_allclose(gradient, expected, rtol=1e-14)
@@ -200,19 +203,23 @@ def test_a_second_clipped_training_compiles_nothing(layout, rng):
 
 
 @pytest.mark.parametrize(
-    ("transform", "optimizer", "average", "kind"),
+    ("transform", "optimizer", "average", "kinds"),
     [
-        (Transform(Clip(1.0), Identity()), "sgd", False, frames.Gathered),
-        (Transform(Clip(1.0), Identity()), "momentum", False, frames.Lazy),
-        (Transform(Clip(1.0), Identity()), "sgd", True, frames.GatheredAveraged),
-        (Transform(Identity(), Qsgd()), "sgd", False, frames.Plain),
-        (Identity(), "sgd", False, frames.Scaled),
+        (CLIPS, "sgd", False, (stores.Scaled, stores.Touched)),
+        (CLIPS, "momentum", False, (stores.Lazy, stores.Touched)),
+        (CLIPS, "sgd", True, (stores.Averaged, stores.Touched)),
+        (Transform(Identity(), Qsgd()), "sgd", False, (stores.Plain, stores.AllColumns)),
+        (Identity(), "sgd", False, (stores.Scaled, stores.Scattered)),
+        (Identity(), "sgd", True, (stores.Averaged, stores.Scattered)),
     ],
 )
-def test_the_frame_of_a_transform_on_sparse_rows(transform, optimizer, average, kind):
+def test_the_store_of_a_transform_on_sparse_rows(transform, optimizer, average, kinds):
     specs = (LOSS["log_loss"].spec, PENALTY["l2"].spec, OPTIMIZER[optimizer].spec)
     rule = Rule(*specs, True, transform)
-    assert updates.kind_of_frame(rule, averages=average, sparse=True) is kind
+    progress = Progress.begin(np.zeros(4), rule.optimizer, average=average, seed=0)
+    made = updates.Updates(rule, progress, LINEAR, is_sparse=True)
+    store = made.of_steps(type(rule.optimizer).step_coefficients(rule.optimizer, np.ones(2), 1))
+    assert (type(store), type(store.columns)) == kinds
 
 
 # -- quantizers alone ------------------------------------------------------------------------

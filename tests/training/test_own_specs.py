@@ -14,11 +14,11 @@ from scipy.optimize import minimize
 
 import fastgd
 from fastgd._data.validation import as_rows
-from fastgd._engines.updates import kind_of_frame
+from fastgd._engines.updates import kind_of_update
 from fastgd._parameters import resolve as _resolve
 from fastgd._solvers._auto import choose, solve
 from fastgd._solvers._task import Options, Task
-from fastgd.kernels import frames, losses, optimizers
+from fastgd.kernels import losses, optimizers, stores
 from fastgd.kernels.losses import SquaredError
 from fastgd.kernels.penalties import Bounded, ElasticNet, Weighted
 from fastgd.kernels.sgd import Rule
@@ -680,17 +680,17 @@ def test_sparse_rows_give_the_coefficients_of_dense_ones(rng, optimizer, penalty
 
 
 EXPECTED = {
-    Squashed: dict.fromkeys(PENALTIES, frames.Plain),
-    Declared: {**dict.fromkeys(PENALTIES, frames.Lazy), "factors": frames.OwnLengths},
+    Squashed: dict.fromkeys(PENALTIES, stores.Plain),
+    Declared: {**dict.fromkeys(PENALTIES, stores.ClosedForm), "factors": stores.OwnLengths},
     Halved: {
-        "none": frames.Scaled,
-        "l2": frames.Scaled,
-        "l1 and l2": frames.Lazy,
-        "bounds": frames.Lazy,
-        "factors": frames.OwnLengths,
+        "none": stores.Scaled,
+        "l2": stores.Scaled,
+        "l1 and l2": stores.ClosedForm,
+        "bounds": stores.ClosedForm,
+        "factors": stores.OwnLengths,
     },
-    Cubed: dict.fromkeys(PENALTIES, frames.OwnLengths),
-    Averaging: dict.fromkeys(PENALTIES, frames.OwnLengths),
+    Cubed: dict.fromkeys(PENALTIES, stores.OwnLengths),
+    Averaging: dict.fromkeys(PENALTIES, stores.OwnLengths),
 }
 
 
@@ -700,8 +700,8 @@ EXPECTED = {
 def test_what_an_optimizer_says_decides_how_coefficients_are_kept(kind, penalty):
     optimizer = _resolve.optimizer(kind(), sparse=True)
     rule = Rule(PseudoHuber(), PENALTIES[penalty] or ElasticNet(), optimizer, True)
-    assert kind_of_frame(rule, averages=False, sparse=True) is EXPECTED[kind][penalty]
-    assert kind_of_frame(rule, averages=False, sparse=False) is frames.Plain
+    assert kind_of_update(rule, averages=False, sparse=True) is EXPECTED[kind][penalty]
+    assert kind_of_update(rule, averages=False, sparse=False) is stores.Plain
 
 
 class Counting(NamedTuple):

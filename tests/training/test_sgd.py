@@ -1,6 +1,6 @@
 """Whole trainings, of one output and of many, against the naive one: every step of every epoch.
 
-Dense and CSR rows, every loss, optimizer, penalty and frame (how coefficients are kept) must end
+Dense and CSR rows, every loss, optimizer, penalty and store (how coefficients are kept) must end
 where plain numpy does. A distinct combination of specs and layout compiles for a second, so all
 losses are tried with sgd, all optimizers with log_loss, and the rest is a sample.
 """
@@ -24,12 +24,11 @@ from fastgd._parameters import resolve as _resolve
 from fastgd._training import trainer
 from fastgd._training.linear import in_memory, train
 from fastgd._training.progress import Progress, Settings
-from fastgd.kernels import frames
+from fastgd.kernels import stores
 from fastgd.kernels.losses import BINARY, MULTINOMIAL, Softmax, domain_of
 from fastgd.kernels.optimizers import LazyMoments
 from fastgd.kernels.sampling import shuffled_rows, shuffled_runs
 from fastgd.kernels.sgd import Rule, sgd_batches, sgd_epochs
-from fastgd.kernels.sgd_multi import sgd_batches_multi
 from fastgd.kernels.transforms import Identity
 from fastgd.schedules import InvScaling
 from tests import naive
@@ -54,7 +53,7 @@ OBJECT = {case.name: case for case in PENALTY_OBJECT_CASES}
 LAYOUTS = {"dense": np.ascontiguousarray, "csr": sp.csr_array}
 BATCHES = [1, 7, N]  # the last batch of 7 is short
 
-# Each of another frame or hook. What is the same for all optimizers is tested with these: single
+# Each of another store or hook. What is the same for all optimizers is tested with these: single
 # rows, float32 and averages are a compilation of two seconds each.
 A_FEW = [OPTIMIZER[name] for name in ("sgd", "momentum", "adagrad", "adam", "ftrl")]
 FREE = OPTIMIZER_CASES if os.environ.get("NUMBA_DISABLE_JIT") == "1" else A_FEW
@@ -252,15 +251,15 @@ def assert_same(progress, reference, rtol=1e-9, objective_rtol=None):
 
 
 def tolerances(training, layout):
-    """Return what frames that catch up owe to exactness: parameters, and objective.
+    """Return what stores that catch up owe to exactness: parameters, and objective.
 
     The online objective knows the rests of those coefficients only that were read again.
     The rests of lazy moments take no note of how epsilon grows, nor of how a decay of the
     optimizer's own and the penalty alternate.
     """
     averages = training.average > 0
-    kind = updates.kind_of_frame(training.rule, averages=averages, sparse=layout == "csr")
-    if kind not in (frames.Lazy, frames.Stepped, frames.OwnLengths):
+    kind = updates.kind_of_update(training.rule, averages=averages, sparse=layout == "csr")
+    if kind not in (stores.ClosedForm, stores.OneByOne, stores.OwnLengths):
         return 1e-9, 1e-9
     if isinstance(training.optimizer.spec, LazyMoments):
         decays = hasattr(training.optimizer.spec.optimizer, "decayed")
@@ -356,7 +355,7 @@ def test_averages_under_penalty_objects(penalty, layout):
 )
 @over_layouts
 def test_a_little_of_everything(optimizer, batch_size, layout):
-    """Every frame, on data small enough to train without the compiler."""
+    """Every store, on data small enough to train without the compiler."""
     for penalty in (PENALTY["l2"], PENALTY["elasticnet"]):
         kwargs = {"optimizer": optimizer, "penalty": penalty, "batch_size": batch_size}
         training = problem(LOSS["log_loss"], n=9, d=3, n_epochs=2, **kwargs)
@@ -481,36 +480,36 @@ def test_a_vanishing_common_factor_is_multiplied_out():
 @pytest.mark.parametrize(
     ("optimizer", "given", "average", "layout", "kind"),
     [
-        ("sgd", "elasticnet", False, "dense", frames.Plain),
-        ("sgd", "l2", False, "csr", frames.Scaled),
-        ("sgd", "l2", True, "csr", frames.Averaged),
-        ("sgd", "l1", False, "csr", frames.Lazy),
-        ("sgd", "l1", True, "csr", frames.Plain),
-        ("momentum", "l2", False, "csr", frames.Lazy),
-        ("momentum", "l1", False, "csr", frames.Stepped),
-        ("adam", "l2", False, "csr", frames.Plain),
-        ("lazy adam", "elasticnet", False, "csr", frames.OwnLengths),
-        ("adagrad", "l2", False, "csr", frames.OwnLengths),
-        ("ftrl", "elasticnet", False, "csr", frames.Lazy),
-        ("rmsprop", None, False, "csr", frames.Lazy),
-        ("centered rmsprop", None, False, "csr", frames.Lazy),
-        ("adadelta", None, False, "csr", frames.Lazy),
-        ("rmsprop", "l2", False, "csr", frames.Plain),
-        ("rmsprop with momentum", None, False, "csr", frames.Plain),
-        ("sgd", "nonnegative", False, "csr", frames.Lazy),
-        ("sgd", "weighted l2", False, "csr", frames.OwnLengths),
-        ("momentum", "nonnegative", False, "csr", frames.Stepped),
-        ("momentum", "weighted l2", False, "csr", frames.Plain),
-        ("sgd", "max norm", False, "csr", frames.Tied),
-        ("sgd", "group lasso", False, "dense", frames.Tied),
+        ("sgd", "elasticnet", False, "dense", stores.Plain),
+        ("sgd", "l2", False, "csr", stores.Scaled),
+        ("sgd", "l2", True, "csr", stores.Averaged),
+        ("sgd", "l1", False, "csr", stores.ClosedForm),
+        ("sgd", "l1", True, "csr", stores.Plain),
+        ("momentum", "l2", False, "csr", stores.ClosedForm),
+        ("momentum", "l1", False, "csr", stores.OneByOne),
+        ("adam", "l2", False, "csr", stores.Plain),
+        ("lazy adam", "elasticnet", False, "csr", stores.OwnLengths),
+        ("adagrad", "l2", False, "csr", stores.OwnLengths),
+        ("ftrl", "elasticnet", False, "csr", stores.ClosedForm),
+        ("rmsprop", None, False, "csr", stores.ClosedForm),
+        ("centered rmsprop", None, False, "csr", stores.ClosedForm),
+        ("adadelta", None, False, "csr", stores.ClosedForm),
+        ("rmsprop", "l2", False, "csr", stores.Plain),
+        ("rmsprop with momentum", None, False, "csr", stores.Plain),
+        ("sgd", "nonnegative", False, "csr", stores.ClosedForm),
+        ("sgd", "weighted l2", False, "csr", stores.OwnLengths),
+        ("momentum", "nonnegative", False, "csr", stores.OneByOne),
+        ("momentum", "weighted l2", False, "csr", stores.Plain),
+        ("sgd", "max norm", False, "csr", stores.Tied),
+        ("sgd", "group lasso", False, "dense", stores.Tied),
     ],
 )
-def test_the_frame_that_is_chosen(optimizer, given, average, layout, kind):
-    """The tests above mean to cover every frame."""
+def test_the_store_that_is_chosen(optimizer, given, average, layout, kind):
+    """The tests above mean to cover every store."""
     penalty = (PENALTY | OBJECT)[given].spec
     rule = Rule(LOSS["log_loss"].spec, penalty, OPTIMIZER[optimizer].spec, True)
     sparse = layout == "csr"
-    assert updates.kind_of_frame(rule, averages=average, sparse=sparse) is kind
+    assert updates.kind_of_update(rule, averages=average, sparse=sparse) is kind
 
 
 @st.composite
@@ -785,10 +784,10 @@ def test_a_batch_longer_than_the_block_of_gathered_rows(monkeypatch):
 def test_a_second_training_of_many_outputs_compiles_nothing(rng):
     first = problem(LOSS["softmax"], n_outputs=K, penalty=PENALTY["l2"])
     first.compiled()
-    compiled = len(sgd_batches_multi.signatures)
+    compiled = len(sgd_batches.signatures)
     replace(first, weight=rng.random(N), shuffle=True, batch_size=3).compiled()
     problem(LOSS["softmax"], n_outputs=7, n=40, d=2).compiled()
-    assert len(sgd_batches_multi.signatures) == compiled
+    assert len(sgd_batches.signatures) == compiled
 
 
 # -- passive-aggressive steps ------------------------------------------------------------------

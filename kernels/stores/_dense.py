@@ -6,59 +6,57 @@ import numpy as np
 
 from fastgd.kernels import optimizers, penalties
 from fastgd.kernels._hook import cast
-from fastgd.kernels.frames._protocol import cost_of_all, n_outputs_of
+from fastgd.kernels.stores._columns import AllColumns
+from fastgd.kernels.stores._outputs import count
+from fastgd.kernels.stores._protocol import cost_of_all
 
 
 class Plain(NamedTuple):
     """Coefficients as they are; every step passes over all of them."""
 
-    scatters = False
+    columns: AllColumns = AllColumns()
 
     @staticmethod
-    def factor(frame):
+    def factor(store):
         return 1.0
 
     @staticmethod
-    def begin_step(frame, rule, step_coefs, params, average):
+    def begin_step(store, rule, step_coefs, params, average):
         return step_coefs, 1.0
 
     @staticmethod
-    def ready_row(frame, rule, rows, i, t, params, state):
+    def ready_row(store, rule, rows, i, t, params, state):
         pass
 
     @staticmethod
-    def ready_batch(frame, rule, rows, batch, t, params, state, gradient):
-        return params.shape[0] // n_outputs_of(rule) - 1
+    def ready_batch(store, rule, rows, batch, t, params, state, gradient):
+        return params.shape[0] // count(rule.outputs) - 1
 
     @staticmethod
-    def made_up(frame, output):
+    def made_up(store, output):
         return 0.0
 
     @staticmethod
-    def column(frame, i):
-        return i
-
-    @staticmethod
-    def descend(frame, rule, step_coefs, g, params, state, c):
+    def descend(store, rule, step_coefs, g, params, state, c):
         after, _ = optimizers.move(rule.optimizer, rule.penalty, step_coefs, params[c], g, state, c)
         params[c] = after
         return penalties.value(rule.penalty, after, c)
 
     @staticmethod
-    def cost_after(frame, cost, shares):
+    def cost_after(store, cost, shares):
         return shares
 
     @staticmethod
-    def tie(frame, rule, params, costs):
+    def tie(store, rule, params, costs):
         pass
 
     @staticmethod
-    def add_to_average(frame, rule, params, average):
+    def add_to_average(store, rule, params, average):
         for c in range(params.shape[0]):
             average[c] += params[c]
 
     @staticmethod
-    def finish(frame, rule, t, params, state, average):
+    def finish(store, rule, t, params, state, average):
         pass
 
 
@@ -69,29 +67,28 @@ class Tied(NamedTuple):
     """
 
     lengths: np.ndarray
+    columns: AllColumns = AllColumns()
 
-    scatters = False
     factor = Plain.factor
     begin_step = Plain.begin_step
     ready_row = Plain.ready_row
     ready_batch = Plain.ready_batch
     made_up = Plain.made_up
-    column = Plain.column
     cost_after = Plain.cost_after
     add_to_average = Plain.add_to_average
     finish = Plain.finish
 
     @staticmethod
-    def descend(frame, rule, step_coefs, g, params, state, c):
+    def descend(store, rule, step_coefs, g, params, state, c):
         after, step = optimizers.move(
             rule.optimizer, rule.penalty, step_coefs, params[c], g, state, c
         )
         params[c] = after
-        frame.lengths[c] = step
+        store.lengths[c] = step
         return cast(0.0, after)  # what it costs is known once it is tied
 
     @staticmethod
-    def tie(frame, rule, params, costs):
-        penalties.settle(rule.penalty, params, frame.lengths, n_outputs_of(rule))
+    def tie(store, rule, params, costs):
+        penalties.settle(rule.penalty, params, store.lengths, count(rule.outputs))
         for output in range(costs.shape[0]):
             costs[output] = cost_of_all(rule, params, output)

@@ -1,0 +1,293 @@
+"""One output or many: how raw predictions, slopes and gradients of a batch are held.
+
+The steps of ``sgd`` are the same for both; what differs is here. With one output, a row's raw
+prediction is a number, and sums are kept in registers. With K, parameters are (n_features + 1, K),
+so that a non-zero touches K neighbours, and each sample has a row of K raw predictions:
+
+* softmax: one loss of the whole row;
+* one-vs-rest: a binary loss for each column, whose target is whether y is that class;
+* multi-task: a regression loss for each column, whose target is y's own column.
+
+Outputs that do not share a loss do not share anything: column k is what ``OneOutput`` would make of
+that column alone.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba.extending import overload
+
+from fastgd.kernels import losses, optimizers
+from fastgd.kernels._hook import cast
+from fastgd.kernels._jit import INLINED, helper
+from fastgd.kernels.rows import (
+    accumulate,
+    accumulate_multi,
+    at_once,
+    entries,
+    entry,
+    margins,
+    margins_multi,
+    row_at,
+)
+from fastgd.kernels.stores import Batch, at, column, descend, factor, gather
+
+LOSS, PENALTY, CLIPPED, COST, TOTAL = range(5)  # rows of ``Memory.sums``
+
+
+class Share(NamedTuple):
+    """What makes a row's slope its share in the batch's gradient."""
+
+    step_coefs: tuple
+    batch: Batch
+    unit: float
+
+
+class OneScratch(NamedTuple):
+    """Scratch of one output: a batch's targets and weights, (batch_size,)."""
+
+    target: np.ndarray
+    weight: np.ndarray
+
+
+class OneOutput(NamedTuple):
+    """Parameters of shape (n_features + 1,)."""
+
+    @staticmethod
+    def count(outputs):
+        return 1
+
+    @staticmethod
+    def meet(outputs, rule, rows, samples, share, store, memory):
+        # some rows at a time: what was read for their margins is still in cache when read again
+        batch, loss_sum, total = share.batch, 0.0, 0.0
+        of_batch, stride = 1.0 / ((batch.stop - batch.start) * share.unit), at_once(rows)
+        for start in range(batch.start, batch.stop, stride):
+            part = Batch(batch.order, start, min(start + stride, batch.stop))
+            slopes = memory.margin[start - batch.start :]
+            margins(rows, part.order, part.start, part.stop, memory.params, slopes)
+            _fetch(samples, part, memory.scratch)
+            scale = factor(store)
+            sums = _slopes_of_one(
+                rule, share.step_coefs, rows, part, of_batch, scale, slopes, memory
+            )
+            loss_sum += sums[0]
+            total += sums[1]
+            gather(store.columns, rule, rows, part, slopes, memory)
+        memory.sums[LOSS, 0] += loss_sum
+        memory.sums[TOTAL, 0] = total
+
+    @staticmethod
+    def accumulate_slopes(outputs, rows, batch, slopes, memory):
+        accumulate(rows, batch.order, batch.start, batch.stop, slopes, memory.gradient)
+
+    @staticmethod
+    def descend_columns(outputs, store, rule, step_coefs, memory, n_touched):
+        params, state, gradient = memory.params, memory.state, memory.gradient
+        shares = cast(0.0, step_coefs[0])
+        for i in range(n_touched):
+            j = column(store.columns, i)
+            shares += descend(store, rule, step_coefs, gradient[j], params, state, j)
+            gradient[j] = 0
+        memory.shares[0] = shares
+
+    @staticmethod
+    def scatter_rows(outputs, store, rule, rows, batch, step_coefs, memory):
+        params, state, slopes = memory.params, memory.state, memory.margin
+        shares = cast(0.0, step_coefs[0])
+        for position in range(batch.start, batch.stop):
+            i, slope = row_at(batch.order, position), slopes[position - batch.start]
+            begin, end = entries(rows, i)
+            for k in range(begin, end):
+                j, x = entry(rows, i, k)
+                shares += descend(store, rule, step_coefs, slope * x, params, state, j)
+        memory.shares[0] = shares
+
+
+@helper()
+def _fetch(samples, batch, scratch):
+    """Lay the batch's targets and weights side by side, so that slopes are vector code."""
+    weighted = samples.weight.shape[0] > 0
+    for position in range(batch.start, batch.stop):
+        i = row_at(batch.order, position)
+        scratch.target[position - batch.start] = samples.y[i]
+        scratch.weight[position - batch.start] = samples.weight[i] if weighted else 1
+
+
+@helper()
+def _slopes_of_one(rule, step_coefs, rows, part, of_batch, scale, margin, memory):
+    """Replace the margins of a part of a batch by the rows' shares in the batch's gradient.
+
+    Returns their weighted loss, and the sum of the shares.
+    """
+    target, weight = memory.scratch.target, memory.scratch.weight
+    intercept = memory.params[memory.params.shape[0] - 1]
+    loss_sum, total = 0.0, 0.0
+    for o in range(part.stop - part.start):
+        raw, i = scale * margin[o] + intercept, row_at(part.order, part.start + o)
+        value = losses.value(rule.loss, target[o], raw)
+        loss_sum += weight[o] * value
+        slope = losses.slope(rule.loss, target[o], raw)
+        slope = optimizers.slope(rule.optimizer, step_coefs, rows, i, value, slope)
+        slope = of_batch * weight[o] * slope
+        total += slope
+        margin[o] = slope
+    return loss_sum, total
+
+
+class ManyScratch(NamedTuple):
+    """Scratch of many outputs.
+
+    table, gradient_table : (d + 1, K), the same memory as ``Memory.params`` and ``gradient``
+    block, product : (rows, d) and (d, K), scratch of dense batches; (0, 0) for sparse rows
+    """
+
+    table: np.ndarray
+    gradient_table: np.ndarray
+    block: np.ndarray
+    product: np.ndarray
+
+
+class ManyOutputs(NamedTuple):
+    """Parameters of shape (n_features + 1, n_outputs).
+
+    Notes
+    -----
+    Floor, dense: the two matrix products of a batch, 4 d K flops a row.
+    """
+
+    n_outputs: int
+
+    @staticmethod
+    def count(outputs):
+        return outputs.n_outputs
+
+    @staticmethod
+    def meet(outputs, rule, rows, samples, share, store, memory):
+        batch, margin, scratch = share.batch, memory.margin, memory.scratch
+        order, start, stop = batch.order, batch.start, batch.stop
+        margins_multi(rows, order, start, stop, scratch.table, margin, scratch.block)
+        _raw_from_margins(margin, memory.params, factor(store), stop - start)
+        slopes_of_many(rule, rows, samples, share, margin, memory.sums[LOSS])
+        _sum_rows(margin, stop - start, memory.sums[TOTAL])
+        gather(store.columns, rule, rows, batch, margin, memory)
+
+    @staticmethod
+    def accumulate_slopes(outputs, rows, batch, slopes, memory):
+        order, start, stop = batch.order, batch.start, batch.stop
+        _, gradient, block, product = memory.scratch
+        accumulate_multi(rows, order, start, stop, slopes, gradient, block, product)
+
+    @staticmethod
+    def descend_columns(outputs, store, rule, step_coefs, memory, n_touched):
+        params, state, gradient = memory.params, memory.state, memory.gradient
+        shares, n_outputs = memory.shares, memory.shares.shape[0]
+        for i in range(n_touched):
+            j = column(store.columns, i)
+            for k in range(n_outputs):
+                c = at(j, n_outputs, k)
+                shares[k] += descend(store, rule, step_coefs, gradient[c], params, state, c)
+                gradient[c] = 0
+
+    @staticmethod
+    def scatter_rows(outputs, store, rule, rows, batch, step_coefs, memory):
+        params, state, slopes = memory.params, memory.state, memory.margin
+        shares, n_outputs = memory.shares, memory.shares.shape[0]
+        for position in range(batch.start, batch.stop):
+            i, o = row_at(batch.order, position), position - batch.start
+            begin, end = entries(rows, i)
+            for entry_number in range(begin, end):
+                j, x = entry(rows, i, entry_number)
+                for k in range(n_outputs):
+                    c, g = at(j, n_outputs, k), slopes[o, k] * x
+                    shares[k] += descend(store, rule, step_coefs, g, params, state, c)
+
+
+@helper()
+def _raw_from_margins(margin, params, scale, size):
+    """Turn X_b W into raw predictions, in place."""
+    first = params.shape[0] - margin.shape[1]
+    for o in range(size):
+        for k in range(margin.shape[1]):
+            margin[o, k] = scale * margin[o, k] + params[np.uint64(first + k)]
+
+
+def slopes_of_many(rule, rows, samples, share, margin, loss_sums):
+    """Replace a batch's raw predictions by their share in its gradient.
+
+    Adds the batch's weighted losses to ``loss_sums``.
+    """
+    if losses.kind_of(rule.loss) == losses.MULTINOMIAL:
+        return _slopes_of_row(rule, rows, samples, share, margin, loss_sums)
+    if samples.y.ndim == 2:
+        return _slopes_of_tasks(rule, rows, samples, share, margin, loss_sums)
+    return _slopes_of_classes(rule, rows, samples, share, margin, loss_sums)
+
+
+@overload(slopes_of_many, jit_options=INLINED)
+def _slopes_of_many(rule, rows, samples, share, margin, loss_sums):
+    if losses.kind_of(rule[0]) == losses.MULTINOMIAL:
+        of_batch = _slopes_of_row
+    else:
+        of_batch = _slopes_of_tasks if samples[0].ndim == 2 else _slopes_of_classes
+    return lambda rule, rows, samples, share, margin, loss_sums: of_batch(
+        rule, rows, samples, share, margin, loss_sums
+    )
+
+
+@helper()
+def _weigh(samples, i, share):
+    """Return row i's weight, and its share of the batch's gradient."""
+    weight = samples.weight[i] if samples.weight.shape[0] > 0 else 1.0
+    return weight, weight / ((share.batch.stop - share.batch.start) * share.unit)
+
+
+@helper()
+def _slopes_of_row(rule, rows, samples, share, margin, loss_sums):
+    for position in range(share.batch.start, share.batch.stop):
+        i, o = row_at(share.batch.order, position), position - share.batch.start
+        weight, part = _weigh(samples, i, share)
+        loss_sums[0] += weight * losses.gradient_row(rule.loss, samples.y[i], margin[o], margin[o])
+        for k in range(margin.shape[1]):
+            margin[o, k] *= part
+
+
+@helper()
+def _slopes_of_tasks(rule, rows, samples, share, margin, loss_sums):
+    for position in range(share.batch.start, share.batch.stop):
+        i, o = row_at(share.batch.order, position), position - share.batch.start
+        weight, part = _weigh(samples, i, share)
+        for k in range(margin.shape[1]):
+            raw, target = margin[o, k], samples.y[i, k]
+            value = losses.value(rule.loss, target, raw)
+            loss_sums[k] += weight * value
+            slope = losses.slope(rule.loss, target, raw)
+            slope = optimizers.slope(rule.optimizer, share.step_coefs, rows, i, value, slope)
+            margin[o, k] = part * slope
+
+
+@helper()
+def _slopes_of_classes(rule, rows, samples, share, margin, loss_sums):
+    negative = losses.negative(rule.loss)
+    for position in range(share.batch.start, share.batch.stop):
+        i, o = row_at(share.batch.order, position), position - share.batch.start
+        weight, part = _weigh(samples, i, share)
+        for k in range(margin.shape[1]):
+            own = samples.y[i] == k
+            target = 1.0 if own else negative
+            more = samples.positive_weight[k] if own else 1.0
+            value = losses.value(rule.loss, target, margin[o, k])
+            loss_sums[k] += weight * more * value
+            slope = losses.slope(rule.loss, target, margin[o, k])
+            slope = optimizers.slope(rule.optimizer, share.step_coefs, rows, i, value, slope)
+            margin[o, k] = part * more * slope
+
+
+@helper()
+def _sum_rows(margin, size, totals):
+    """Write the intercepts' gradient, the sum over the batch."""
+    for k in range(margin.shape[1]):
+        totals[k] = 0.0
+    for o in range(size):
+        for k in range(margin.shape[1]):
+            totals[k] += margin[o, k]

@@ -1,0 +1,107 @@
+"""Stores: how the coefficients are kept while steps are taken.
+
+A store answers, for a solver that knows only rows and coefficients: which coefficients does this
+batch need, are they up to date, and what does a step do to one of them.
+
+``Plain``   every step passes over all coefficients (dense rows, or a rule that demands it).
+``Tied``    as that, and then over all once more, for a penalty that ties them together.
+``Scaled``  coefficients share a factor, which the quadratic penalty shrinks for all of them at
+            once; a step touches the columns of its batch and owes nothing to the others. For plain
+            sgd without an absolute penalty (Bottou's trick); ``Averaged`` where an average of
+            the iterates is asked for.
+``Lazy``    a step touches the columns of its batch; what penalty and momentum would have done to
+            the others is made up for when they are next read, and for all at the end of a span:
+            by a ``ClosedForm``, for steps of each coefficient's ``OwnLengths``, or ``OneByOne``,
+            for momentum under a kink.
+
+A store's ``columns`` say which coefficients a batch's step is taken of: ``AllColumns``, those that
+are ``Touched``, or the entries row by row, ``Scattered``: plain sgd is a sum over rows, and needs
+no gradient to be gathered first. With ``Scaled`` and ``Lazy`` a step on sparse rows costs
+O(non-zeros), whatever the number of features. Parameters come flat: those of a column stand
+together, one for each output, and the intercepts are last; "coefficient c" counts in that array.
+The intercepts are always plain.
+
+References
+----------
+.. [1] Bottou, "Stochastic Gradient Descent Tricks", 2012, section 5.1.
+.. [2] Xu, "Towards Optimal One Pass Large Scale Learning with Averaged Stochastic Gradient
+   Descent", 2011, section 4.1 (the average of scaled coefficients). arXiv:1107.2490
+"""
+
+from fastgd.kernels.penalties import at
+from fastgd.kernels.stores._columns import (
+    AllColumns,
+    Scattered,
+    Touched,
+    column,
+    gather,
+    step_of_batch,
+)
+from fastgd.kernels.stores._dense import (
+    Plain,
+    Tied,
+)
+from fastgd.kernels.stores._lazy import (
+    FORGOTTEN,
+    ClosedForm,
+    Lazy,
+    OneByOne,
+    OwnLengths,
+)
+from fastgd.kernels.stores._outputs import (
+    count,
+    meet,
+)
+from fastgd.kernels.stores._protocol import (
+    Batch,
+    add_to_average,
+    begin_step,
+    cost_after,
+    cost_of_all,
+    descend,
+    factor,
+    finish,
+    made_up,
+    ready_batch,
+    ready_row,
+    tie,
+)
+from fastgd.kernels.stores._scaled import (
+    SMALLEST_FACTOR,
+    Averaged,
+    Scaled,
+)
+
+__all__ = [
+    "FORGOTTEN",
+    "SMALLEST_FACTOR",
+    "AllColumns",
+    "Averaged",
+    "Batch",
+    "ClosedForm",
+    "Lazy",
+    "OneByOne",
+    "OwnLengths",
+    "Plain",
+    "Scaled",
+    "Scattered",
+    "Tied",
+    "Touched",
+    "add_to_average",
+    "at",
+    "begin_step",
+    "column",
+    "cost_after",
+    "cost_of_all",
+    "count",
+    "descend",
+    "factor",
+    "finish",
+    "gather",
+    "made_up",
+    "meet",
+    "ready_batch",
+    "ready_row",
+    "step_of_batch",
+    "tie",
+]

@@ -1,0 +1,233 @@
+"""Coefficients that are brought up to date when they are read."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastgd.kernels import optimizers, penalties
+from fastgd.kernels._hook import hook
+from fastgd.kernels._jit import helper
+from fastgd.kernels.penalties import at
+from fastgd.kernels.rows import column_of, entries
+from fastgd.kernels.stores._columns import Touched, list_columns
+from fastgd.kernels.stores._dense import Plain
+from fastgd.kernels.stores._outputs import count
+
+FORGOTTEN = 60.0  # e^-60 of a coefficient is none
+
+
+class Lazy(NamedTuple):
+    """Coefficients that are brought up to date when they are read.
+
+    columns : Touched
+    seen : (d,), int64, the number of steps that a coefficient has taken
+    owed : (n_outputs,), float64, what skipped steps have changed in the penalty; see ``made_up``
+    skipped : ClosedForm, OneByOne or OwnLengths: how skipped steps are made up for
+    """
+
+    columns: Touched
+    seen: np.ndarray
+    owed: np.ndarray
+    skipped: NamedTuple
+
+    factor = Plain.factor
+    begin_step = Plain.begin_step
+    tie = Plain.tie
+
+    @staticmethod
+    def ready_row(store, rule, rows, i, t, params, state):
+        begin, end = entries(rows, i)
+        _catch_up(store, rule, rows, (begin, end), t, params, state)
+
+    @staticmethod
+    def ready_batch(store, rule, rows, batch, t, params, state, gradient):
+        n_touched = list_columns(store.columns, rule, rows, batch, gradient)
+        _catch_up(store, rule, store.columns, (0, n_touched), t, params, state)
+        return n_touched
+
+    @staticmethod
+    def made_up(store, output):
+        change = store.owed[output]
+        store.owed[output] = 0.0
+        return change
+
+    @staticmethod
+    def descend(store, rule, step_coefs, g, params, state, c):
+        before = params[c]
+        after, _ = optimizers.move(rule.optimizer, rule.penalty, step_coefs, before, g, state, c)
+        params[c] = after
+        return penalties.value(rule.penalty, after, c) - penalties.value(rule.penalty, before, c)
+
+    @staticmethod
+    def cost_after(store, cost, shares):
+        return cost + shares
+
+    @staticmethod
+    def add_to_average(store, rule, params, average):
+        pass  # an average needs all coefficients in every step: such a rule gets a Plain store
+
+    @staticmethod
+    def finish(store, rule, t, params, state, average):
+        n_features = store.seen.shape[0]
+        for j in range(n_features):
+            store.columns.numbers[j] = j
+        _catch_up(store, rule, store.columns, (0, n_features), t, params, state)
+        store.seen[:] = 0
+        store.owed[:] = 0.0
+
+
+@helper()
+def _catch_up(store, rule, listed, entries_of, t, params, state):
+    """Bring coefficients to where they are after t steps.
+
+    ``listed`` are sparse rows or ``Touched`` columns, ``entries_of`` the first and the end of what
+    is read of them.
+    """
+    n_outputs, owed = count(rule.outputs), store.owed
+    for k in range(entries_of[0], entries_of[1]):
+        j = column_of(listed, k)
+        lapse = lapse_of(store.skipped, store.seen[j], t)
+        for output in range(n_outputs):
+            c = at(j, n_outputs, output)
+            before = np.float64(params[c])
+            after = make_up(store.skipped, rule, lapse, before, state, c)
+            params[c] = after
+            owed[output] += penalties.value(rule.penalty, after, c)
+            owed[output] -= penalties.value(rule.penalty, before, c)
+        store.seen[j] = t + 1
+
+
+@hook
+def lapse_of(skipped, since, t):
+    """Return what all coefficients of a column have in common of the steps from ``since`` to t."""
+    return type(skipped).lapse_of(skipped, since, t)
+
+
+@hook
+def make_up(skipped, rule, lapse, before, state, c):
+    """Return coefficient c after its skipped steps, float64; change its state."""
+    return type(skipped).make_up(skipped, rule, lapse, before, state, c)
+
+
+class ClosedForm(NamedTuple):
+    """All coefficients on one clock, by ``optimizers.catch_up``.
+
+    times : (n_steps + 1,), float64, the penalty's time after t steps
+    coasts : (n_steps + 1,), float64; see ``optimizers.SkippedSteps``
+    """
+
+    times: np.ndarray
+    coasts: np.ndarray
+
+    @staticmethod
+    def lapse_of(skipped, since, t):
+        times, coasts = skipped.times, skipped.coasts
+        return optimizers.SkippedSteps(t - since, times[t] - times[since], coasts[since], coasts[t])
+
+    @staticmethod
+    def make_up(skipped, rule, lapse, before, state, c):
+        return _catch_up_one(rule, lapse, before, state, c)
+
+
+class OwnLengths(NamedTuple):
+    """Penalty steps whose length is each coefficient's own, otherwise as ``ClosedForm``.
+
+    The length is h = c q of a step, with c = ``step_coefs[0]`` and a speed q that does not change
+    while steps are skipped. Its time on the penalty's clock, the sum of -log(1 - h l2) / l2 over
+    the steps, is a power series in q with one coefficient for each step and power: sums of those
+    are kept for the span, so that any number of skipped steps costs one polynomial. Where h l2 is
+    not small the steps are added up one by one.
+
+    times : (n_steps + 1, 4), float64, sums of  l2^(k - 1) c^k / k  over the steps before
+    coasts : as in ``ClosedForm``
+    step_coefficients : (n_steps,), float64: of the penalty's steps
+    fastest : float, the largest q for which the series is exact to rounding
+    """
+
+    times: np.ndarray
+    coasts: np.ndarray
+    step_coefficients: np.ndarray
+    fastest: float
+
+    @staticmethod
+    def lapse_of(skipped, since, t):
+        times = skipped.times
+        first, second = times[t, 0] - times[since, 0], times[t, 1] - times[since, 1]
+        third, fourth = times[t, 2] - times[since, 2], times[t, 3] - times[since, 3]
+        return since, t, first, second, third, fourth
+
+    @staticmethod
+    def make_up(skipped, rule, lapse, before, state, c):
+        since, t, first, second, third, fourth = lapse
+        slot = optimizers.recall(rule.optimizer, state, c)
+        q = optimizers.speed(rule.optimizer, slot) * penalties.stretch(rule.penalty, c)
+        time = q * (first + q * (second + q * (third + q * fourth)))
+        if q > skipped.fastest and before != 0:  # what never moved is fastest, and stays zero
+            time = _time_of_steps(rule.penalty, skipped.step_coefficients, since, t, q)
+        own = optimizers.SkippedSteps(t - since, time, skipped.coasts[since], skipped.coasts[t])
+        return _catch_up_one(rule, own, before, state, c)
+
+
+class OneByOne(NamedTuple):
+    """Momentum under a penalty with a kink at zero, one step after another.
+
+    A coefficient that moves on while the penalty pulls it across zero has no closed form. Its
+    steps are made up for one by one while its velocity matters: log(eps) / log(momentum) of
+    them, 340 for a momentum of 0.9, however many were skipped.
+
+    times : as in ``ClosedForm``
+    step_coefficients : (n_steps, 4), float64; see ``optimizers.step_coefficients``
+    """
+
+    times: np.ndarray
+    step_coefficients: np.ndarray
+
+    @staticmethod
+    def lapse_of(skipped, since, t):
+        return since, t
+
+    @staticmethod
+    def make_up(skipped, rule, lapse, before, state, c):
+        return _walk(skipped, rule, lapse, before, state, c)
+
+
+@helper()
+def _catch_up_one(rule, lapse, before, state, c):
+    """Return coefficient c after its skipped steps, in closed form; change its state."""
+    slot = optimizers.recall(rule.optimizer, state, c)
+    after, slot = optimizers.catch_up(rule.optimizer, rule.penalty, before, slot, lapse, c)
+    optimizers.keep(rule.optimizer, state, c, slot)
+    return after
+
+
+@helper()
+def _time_of_steps(penalty, step_coefficients, since, t, q):
+    """Return the penalty's time of the steps from ``since`` to t, by a loop over them.
+
+    It ends where nothing is left to shrink: one step of h l2 >= 1 is enough.
+    """
+    time, step = 0.0, since
+    while step < t and penalty.l2 * time < FORGOTTEN:
+        time += penalties.clock(penalty, step_coefficients[step] * q)
+        step += 1
+    return time
+
+
+@helper()
+def _walk(skipped, rule, lapse, before, state, c):
+    """Return coefficient c after its skipped steps, taken while it moves; change its velocity."""
+    times, step_coefficients = skipped.times, skipped.step_coefficients
+    momentum, nesterov = np.float64(rule.optimizer.momentum), rule.optimizer.nesterov
+    step, t = lapse
+    param, velocity = before, optimizers.recall(rule.optimizer, state, c)
+    kept = optimizers.faded(velocity, momentum, t - step)
+    optimizers.keep(rule.optimizer, state, c, kept)
+    negligible = 1e-16 * (abs(velocity) + abs(param))
+    while step < t and abs(velocity) > negligible:
+        rate = step_coefficients[step, 0]
+        velocity *= momentum
+        change = -rate * (momentum * velocity if nesterov else velocity)
+        length = rate * step_coefficients[step, 1]
+        param = penalties.proximal(rule.penalty, param, change, length, c)
+        step += 1
+    return penalties.skip(rule.penalty, param, times[t] - times[step])
