@@ -191,7 +191,7 @@ def _moved(spec: Any, pair: np.ndarray, n_outputs: int) -> np.ndarray:
     """Return two coefficients after a step without a gradient."""
     params = np.array([*(penalties.proximal(spec, w, 0.0, H, 0) for w in pair), *[0.0] * n_outputs])
     if spec.joint:
-        penalties.settle(spec, params, np.full(params.size, H), n_outputs)
+        penalties.joint_proximal(spec, params, np.full(params.size, H), n_outputs)
     return params[:2]
 
 

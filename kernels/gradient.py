@@ -7,7 +7,7 @@ exchanges gradients before they are used, needs one half at a time:
     w = prox(update(optimizer, w, g, state, rate))      step_from_gradient
 
 Between the two, ``memory.gradient`` holds g, the intercepts' entries last. The coefficients are
-kept as they are (``stores.Plain``, or ``Tied`` where the penalty ties them together).
+kept as they are (``stores.Plain``, or ``Coupled`` where the penalty ties them together).
 """
 
 from fastgd.kernels import losses, optimizers, transforms
@@ -20,10 +20,10 @@ from fastgd.kernels.stores import (
     begin_step,
     cost_of_all,
     count,
+    couple,
     descend,
     finish,
     meet,
-    tie,
 )
 
 
@@ -61,9 +61,11 @@ def gradient_of_rows(rows, samples, rule, plan, memory, store):
     transforms.transform(rule.transform, store, rule, memory, first // n_outputs, draw)
     for k in range(n_outputs):
         if rule.fit_intercept:
-            gradient[first + k] = cast(totals[k] + losses.pull(rule.loss), step_coefs[0])
-        pull = losses.pull(rule.loss) * params[first + k]
-        memory.sums[PENALTY, k] = cost_of_all(rule, params, k) + pull
+            gradient[first + k] = cast(
+                totals[k] + losses.intercept_gradient(rule.loss), step_coefs[0]
+            )
+        intercept_gradient = losses.intercept_gradient(rule.loss) * params[first + k]
+        memory.sums[PENALTY, k] = cost_of_all(rule, params, k) + intercept_gradient
 
 
 @kernel()
@@ -75,7 +77,7 @@ def step_from_gradient(rule, plan, memory, store):
     rule : Rule
     plan : Plan of one step
     memory : Memory, changed in place
-    store : Plain or Tied, changed in place
+    store : Plain or Coupled, changed in place
     """
     params, state, gradient = memory.params, memory.state, memory.gradient
     first = params.shape[0] - count(rule.outputs)
@@ -84,7 +86,7 @@ def step_from_gradient(rule, plan, memory, store):
     for c in range(first):
         descend(store, rule, own_coefs, gradient[c], params, state, c)
         gradient[c] = 0
-    tie(store, rule, params, memory.sums[COST])
+    couple(store, rule, params, memory.sums[COST])
     for c in range(first, params.shape[0]):
         if rule.fit_intercept:
             params[c] += optimizers.update(rule.optimizer, step_coefs, gradient[c], state, c)[0]

@@ -217,7 +217,7 @@ def add_hessian(columns, place):
 
 
 @kernel()
-def newton_steps(columns, place, told, pause, accuracy):
+def newton_steps(columns, place, reported, pause, accuracy):
     """Minimise by Newton's steps with the curvatures at each point, to the rounding of u at best.
 
     Steps are shortened where they would overshoot. The last ones, which only add digits, keep the
@@ -238,23 +238,23 @@ def newton_steps(columns, place, told, pause, accuracy):
     status : int, ``ARRIVED``, ``USED_UP``, or ``FAILED`` where there is no Hessian to solve with,
         or nothing lower
     passes : int
-    objective, left : float; the suboptimality is estimated by twice Newton's decrement
+    objective, suboptimality : float; the suboptimality is estimated by twice Newton's decrement
 
     References
     ----------
     .. [1] Keerthi & DeCoste, "A Modified Finite Newton Method for Fast Solution of Large Scale
        Linear SVMs", 2005: a squared hinge has finitely many Hessians, and the last one is exact.
     """
-    most = told.shape[0]
-    passes, n_told, n_last, status, part = 0, 0, 0, GOING_ON, 0.0
-    objective, promise, rounding, last, left = np.inf, 0.0, 0.0, np.inf, np.inf
+    most = reported.shape[0]
+    passes, n_reported, n_last, status, part = 0, 0, 0, GOING_ON, 0.0
+    objective, promise, rounding, last, suboptimality = np.inf, 0.0, 0.0, np.inf, np.inf
     is_known = False
     for j in range(place.u.shape[0]):
         place.before[j], place.step[j] = place.u[j], 0.0
     while True:  # with one place where evaluate and factorise stand: inlined they compile for long
         found = evaluate(columns, place, part)
         if status != GOING_ON:
-            return status, passes, found, left
+            return status, passes, found, suboptimality
         if part > 0.0 and n_last == 0:
             passes, tried = passes + 1, part
             part, status = next_part(part, promise, objective - found, passes >= most)
@@ -266,17 +266,17 @@ def newton_steps(columns, place, told, pause, accuracy):
         objective = found
         while True:
             if not is_known and not factorise(columns, place) > LEAST_PIVOT:
-                return FAILED, passes, objective, left
+                return FAILED, passes, objective, suboptimality
             decrement, length = direction(place)
             if not (is_known and length >= SHORTENED * last):
                 break
             is_known = False
-        left, promise = CAUTION * decrement, 2.0 * decrement
-        n_told = tell(told, n_told, passes, objective, left)
+        suboptimality, promise = CAUTION * decrement, 2.0 * decrement
+        n_reported = tell(reported, n_reported, passes, objective, suboptimality)
         rounding = EPSILON * objective + columns.rounding
-        if n_last == 0 and left > max(accuracy * objective, rounding):
+        if n_last == 0 and suboptimality > max(accuracy * objective, rounding):
             if passes >= min(pause, most):
-                return USED_UP, passes, objective, left
+                return USED_UP, passes, objective, suboptimality
         else:
             if (
                 accuracy > FINISHED
@@ -284,7 +284,7 @@ def newton_steps(columns, place, told, pause, accuracy):
                 or not length < 0.5 * last
                 or length == 0.0
             ):
-                return ARRIVED, passes, objective, left
+                return ARRIVED, passes, objective, suboptimality
             n_last, last, is_known = n_last + 1, length, True
         for j in range(place.u.shape[0]):
             place.before[j] = place.u[j]
@@ -303,11 +303,11 @@ def next_part(part, promise, fall, is_last_pass):
 
 
 @helper()
-def tell(told, n_told, passes, objective, left):
+def tell(reported, n_reported, passes, objective, suboptimality):
     """Write objective and suboptimality after each pass since the last call; return the passes."""
-    for number in range(n_told, passes):
-        told[number, 0], told[number, 1] = objective, left
-    return max(n_told, passes)
+    for number in range(n_reported, passes):
+        reported[number, 0], reported[number, 1] = objective, suboptimality
+    return max(n_reported, passes)
 
 
 @helper()

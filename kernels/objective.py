@@ -5,8 +5,8 @@ X from memory once. Spans are summed by the caller, who may run them in threads.
 
 Two coordinate systems meet here. One-output passes take raw parameters in float64, which is what
 memory bandwidth allows anyway. Many-output passes and matrix products work on standardised blocks
-(x - center) * shrink, written into a scratch block: they are BLAS's work, often in float32, where
-columns of 1e9 would overflow a square and a large offset would eat all digits.
+(x - center) * inverse_std, written into a scratch block: they are BLAS's work, often in float32,
+where columns of 1e9 would overflow a square and a large offset would eat all digits.
 """
 
 import math
@@ -24,14 +24,14 @@ ROWS_IN_CACHE = 64
 NEARLY_CERTAIN = 1e-3  # of the exponentials' sum: less is summed without the largest
 
 
-class Frame(NamedTuple):
-    """The coordinates u in which a solver works: (x - center) * shrink.
+class Scaler(NamedTuple):
+    """The coordinates u in which a solver works: (x - center) * inverse_std.
 
-    center, shrink : (n_features,), float64; shrink is 0 for a constant column
+    center, inverse_std : (n_features,), float64; inverse_std is 0 for a constant column
     """
 
     center: np.ndarray
-    shrink: np.ndarray
+    inverse_std: np.ndarray
 
 
 class Moments(NamedTuple):
@@ -165,15 +165,15 @@ def total_loss(y, weight, loss, raw):
 
 
 @kernel(allocates=True)
-def pass_softmax(rows, targets, frame, params, start, stop, block, gradient):
+def pass_softmax(rows, targets, scaler, params, start, stop, block, gradient):
     """Add up loss and gradient of softmax, on standardised blocks.
 
     Parameters
     ----------
     rows : Dense or CSR
     targets : Targets
-    frame : Frame
-    params : (n_outputs, n_features + 1), float64, in the frame's coordinates
+    scaler : Scaler
+    params : (n_outputs, n_features + 1), float64, in the scaler's coordinates
     block : (n_block, n_features), scratch; its type is the type of the arithmetic
     gradient : (n_outputs, n_features + 1), float64, changed in place
 
@@ -187,12 +187,12 @@ def pass_softmax(rows, targets, frame, params, start, stop, block, gradient):
     with the classes outermost, so that the loops over a block's rows are vector code: with few
     classes that is what a pass costs.
     """
-    y, weight, center, shrink = targets.y, targets.weight, frame.center, frame.shrink
+    y, weight, center, inverse_std = targets.y, targets.weight, scaler.center, scaler.inverse_std
     coef, total = _coefficients(params, block), 0.0
     last = params.shape[1] - 1
     for first in range(start, stop, block.shape[0]):
         size = min(first + block.shape[0], stop) - first
-        standardise(rows, center, shrink, first, size, block)
+        standardise(rows, center, inverse_std, first, size, block)
         z = block[:size]
         raw = np.dot(coef, z.T)
         total += _slopes_of_block(y, weight, params[:, last], first, raw, gradient[:, last])
@@ -327,7 +327,7 @@ def _slopes_of_block(y, weight, intercept, first, raw, sums):
 
 
 @kernel()
-def weigh_rows(rows, frame, weight, first, size, out):
+def weigh_rows(rows, scaler, weight, first, size, out):
     """Write sqrt(weight_i) (z_i, 1) into ``out``, z_i the standardised row.
 
     Then out' out adds the rows' part to the weighted products sum_i h_i (z_i, 1) (z_i, 1)'.
@@ -335,12 +335,12 @@ def weigh_rows(rows, frame, weight, first, size, out):
     Parameters
     ----------
     rows : Dense or CSR
-    frame : Frame
+    scaler : Scaler
     weight : (n_samples,), float64, >= 0; empty means 1
     out : (size or more, n_features + 1), changed in place; its type is that of the arithmetic
     """
     last = out.shape[1] - 1
-    standardise(rows, frame.center, frame.shrink, first, size, out)
+    standardise(rows, scaler.center, scaler.inverse_std, first, size, out)
     for o in range(size):
         out[o, last] = 1
         if weight.shape[0] > 0:

@@ -9,17 +9,17 @@ place in the flat parameters, for penalties that tell coefficients apart:
     The coefficient after a step of length ``step`` that also moves it by ``change``.
 ``skip(penalty, param, time)``
     The coefficient after steps that did not move it, in closed form.
-``clock(penalty, step)``
-    The time of ``skip`` that one step takes: ``skip(penalty, w, clock(penalty, h))`` equals
+``time_of_step(penalty, step)``
+    The time of ``skip`` that one step takes: ``skip(penalty, w, time_of_step(penalty, h))`` equals
     ``proximal(penalty, w, 0, h, c)``, and times add up, which is what makes a sparse step lazy.
-``stretch(penalty, c)``
-    How much longer than the step the penalty's own step of coefficient c is, in ``clock``.
-``leader(penalty, z, sums, c)``
+``penalty_factor(penalty, c)``
+    How much longer than the step the penalty's own step of coefficient c is, in ``time_of_step``.
+``ftrl_minimum(penalty, z, sums, c)``
     The minimum that FTRL asks for.
-``settle(penalty, params, lengths, n_outputs)``
+``joint_proximal(penalty, params, lengths, n_outputs)``
     What ties coefficients together, after all have taken their steps (``MaxNorm``,
     ``GroupLasso``); such a penalty is ``joint``, and every step passes over all coefficients.
-``tied(penalty, params, n_outputs, output)``
+``joint_value(penalty, params, n_outputs, output)``
     What the tie adds to an output's objective.
 
 Facts, which are not compiled; what a penalty does not say is taken for what claims least:
@@ -74,38 +74,38 @@ def skip(penalty, param, time):
 
 
 @hook
-def clock(penalty, step):
+def time_of_step(penalty, step):
     """Return the time that one step of length ``step`` takes in ``skip``."""
-    return type(penalty).clock(penalty, step)
+    return type(penalty).time_of_step(penalty, step)
 
 
 @optional
-def stretch(penalty, c):
+def penalty_factor(penalty, c):
     """Return the factor of the penalty's step for coefficient c."""
     return 1.0
 
 
 @hook
-def leader(penalty, z, sums, c):
+def ftrl_minimum(penalty, z, sums, c):
     """Return argmin  z w + curvature w^2 / 2 + l1 |w| + time psi(w)  of (curvature, l1, time)."""
-    return type(penalty).leader(penalty, z, sums, c)
+    return type(penalty).ftrl_minimum(penalty, z, sums, c)
 
 
 @hook
-def settle(penalty, params, lengths, n_outputs):
+def joint_proximal(penalty, params, lengths, n_outputs):
     """Tie the coefficients together, each after a step of its own length."""
-    return type(penalty).settle(penalty, params, lengths, n_outputs)
+    return type(penalty).joint_proximal(penalty, params, lengths, n_outputs)
 
 
 @optional
-def tied(penalty, params, n_outputs, output):
+def joint_value(penalty, params, n_outputs, output):
     """Return what the tie adds to an output's objective."""
     return 0.0
 
 
 def is_linear(penalty):
     """Tell whether a step multiplies all coefficients by one number."""
-    same = not hasattr(type(penalty), "stretch") and hasattr(type(penalty), "is_linear")
+    same = not hasattr(type(penalty), "penalty_factor") and hasattr(type(penalty), "is_linear")
     return same and bool(type(penalty).is_linear(penalty))
 
 
@@ -116,7 +116,7 @@ def is_zero(penalty):
 
 def has_series(penalty):
     """Tell whether time goes as in ``ElasticNet``, which has a series in the steps' lengths."""
-    return getattr(type(penalty), "clock", None) is ElasticNet.clock
+    return getattr(type(penalty), "time_of_step", None) is ElasticNet.time_of_step
 
 
 @helper()
@@ -190,13 +190,13 @@ class ElasticNet(NamedTuple):
         return cast(math.copysign(max(shrunk, 0.0), param), param)
 
     @staticmethod
-    def clock(penalty, step):
+    def time_of_step(penalty, step):
         if penalty.l2 == 0.0:
             return step
         return -math.log(max(1.0 - step * penalty.l2, SMALLEST_SHRINKAGE)) / penalty.l2
 
     @staticmethod
-    def leader(penalty, z, sums, c):
+    def ftrl_minimum(penalty, z, sums, c):
         curvature, l1, time = sums
         threshold, zero = cast(l1 + time * penalty.l1, z), cast(0.0, z)
         beyond = max(z - threshold, zero) + min(z + threshold, zero)
@@ -232,7 +232,7 @@ class Bounded(NamedTuple):
 
     joint = False
     value = ElasticNet.value
-    clock = ElasticNet.clock
+    time_of_step = ElasticNet.time_of_step
 
     @staticmethod
     def check(penalty):
@@ -257,8 +257,8 @@ class Bounded(NamedTuple):
         return min(max(after, cast(penalty.low, param)), cast(penalty.high, param))
 
     @staticmethod
-    def leader(penalty, z, sums, c):
-        free = leader(ElasticNet(penalty.l1, penalty.l2), z, sums, c)
+    def ftrl_minimum(penalty, z, sums, c):
+        free = ftrl_minimum(ElasticNet(penalty.l1, penalty.l2), z, sums, c)
         return min(max(free, cast(penalty.low, z)), cast(penalty.high, z))
 
 
@@ -288,7 +288,7 @@ class Weighted(NamedTuple):
 
     joint = False
     skip = ElasticNet.skip
-    clock = ElasticNet.clock
+    time_of_step = ElasticNet.time_of_step
 
     @staticmethod
     def spread(penalty, n_features, n_outputs):
@@ -300,7 +300,7 @@ class Weighted(NamedTuple):
         return penalty._replace(factors=np.repeat(factors, n_outputs))
 
     @staticmethod
-    def stretch(penalty, c):
+    def penalty_factor(penalty, c):
         return np.float64(penalty.factors[c])
 
     @staticmethod
@@ -314,10 +314,10 @@ class Weighted(NamedTuple):
         )
 
     @staticmethod
-    def leader(penalty, z, sums, c):
+    def ftrl_minimum(penalty, z, sums, c):
         curvature, l1, time = sums
         own = (curvature, l1, time * cast(penalty.factors[c], time))
-        return leader(ElasticNet(penalty.l1, penalty.l2), z, own, c)
+        return ftrl_minimum(ElasticNet(penalty.l1, penalty.l2), z, own, c)
 
 
 class MaxNorm(NamedTuple):
@@ -354,7 +354,7 @@ class MaxNorm(NamedTuple):
     proximal = ElasticNet.proximal
 
     @staticmethod
-    def settle(penalty, params, lengths, n_outputs):
+    def joint_proximal(penalty, params, lengths, n_outputs):
         n_features = params.shape[0] // n_outputs - 1
         for output in range(n_outputs):
             first = at(0, n_outputs, output)
@@ -405,7 +405,7 @@ class GroupLasso(NamedTuple):
         return cast(max(1.0 - step * penalty.l2, 0.0), param) * param + change
 
     @staticmethod
-    def settle(penalty, params, lengths, n_outputs):
+    def joint_proximal(penalty, params, lengths, n_outputs):
         for j in range(params.shape[0] // n_outputs - 1):
             first = at(j, n_outputs, 0)
             norm = _norm_after(params, lengths, (first, n_outputs), penalty.group)
@@ -417,7 +417,7 @@ class GroupLasso(NamedTuple):
                     params[c] = 0
 
     @staticmethod
-    def tied(penalty, params, n_outputs, output):
+    def joint_value(penalty, params, n_outputs, output):
         # an output's share of |W_j| is w_jk^2 / |W_j|, so that shares add up
         total = 0.0
         for j in range(params.shape[0] // n_outputs - 1):

@@ -47,8 +47,8 @@ def add_products(rows, place, weight, start, stop, total):
 
 
 @kernel()
-def standardise_products(total, center, shrink):
-    """Turn sums of products of raw columns into those of (x - m) shrink, both triangles.
+def standardise_products(total, center, inverse_std):
+    """Turn sums of products of raw columns into those of (x - m) inverse_std, both triangles.
 
     sum h (x - m)(x - m)' = sum h x x' - m s' - (s - m sum h) m',  s = sum h x
 
@@ -56,7 +56,7 @@ def standardise_products(total, center, shrink):
     ----------
     total : (n_columns + 1, n_columns + 1), float64, changed in place; the upper triangle is read,
         and its last column is s
-    center, shrink : (n_columns,), float64
+    center, inverse_std : (n_columns,), float64
     """
     last = center.shape[0]
     mass = total[last, last]
@@ -64,9 +64,9 @@ def standardise_products(total, center, shrink):
         rest = total[i, last] - mass * center[i]
         for j in range(i, last):
             moved = (total[i, j] - center[i] * total[j, last]) - rest * center[j]
-            total[i, j] = moved * shrink[i] * shrink[j]
+            total[i, j] = moved * inverse_std[i] * inverse_std[j]
             total[j, i] = total[i, j]
-        total[last, i] = rest * shrink[i]
+        total[last, i] = rest * inverse_std[i]
     for i in range(last):
         total[i, last] = total[last, i]
 

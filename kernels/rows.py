@@ -103,9 +103,9 @@ def accumulate_multi(rows, order, start, stop, delta, gradient, block, product):
 
 
 @hook
-def standardise(rows, center, shrink, first, size, block):
-    """Write (x - center) * shrink of ``size`` rows from ``first`` into ``block``, densely."""
-    return type(rows).standardise(rows, center, shrink, first, size, block)
+def standardise(rows, center, inverse_std, first, size, block):
+    """Write (x - center) * inverse_std of ``size`` rows from ``first`` into ``block``, densely."""
+    return type(rows).standardise(rows, center, inverse_std, first, size, block)
 
 
 class Dense(NamedTuple):
@@ -160,8 +160,8 @@ class Dense(NamedTuple):
         )
 
     @staticmethod
-    def standardise(rows, center, shrink, first, size, block):
-        return _dense_standardise(rows.values, center, shrink, first, size, block)
+    def standardise(rows, center, inverse_std, first, size, block):
+        return _dense_standardise(rows.values, center, inverse_std, first, size, block)
 
 
 class CSR(NamedTuple):
@@ -222,9 +222,9 @@ class CSR(NamedTuple):
         return _sparse_accumulate_multi(rows, order, start, stop, delta, gradient)
 
     @staticmethod
-    def standardise(rows, center, shrink, first, size, block):
+    def standardise(rows, center, inverse_std, first, size, block):
         return _sparse_standardise(
-            rows.data, rows.indices, rows.indptr, center, shrink, first, size, block
+            rows.data, rows.indices, rows.indptr, center, inverse_std, first, size, block
         )
 
 
@@ -416,19 +416,19 @@ def _sparse_accumulate_multi(rows, order, start, stop, delta, gradient):
 
 
 @helper()
-def _dense_standardise(X, center, shrink, first, size, block):
+def _dense_standardise(X, center, inverse_std, first, size, block):
     for o in range(size):
         for j in range(X.shape[1]):
             # in float64: X - center may cancel, and center has digits that float32 has not
-            block[o, j] = (X[first + o, j] - center[j]) * shrink[j]
+            block[o, j] = (X[first + o, j] - center[j]) * inverse_std[j]
 
 
 @helper()
-def _sparse_standardise(data, indices, indptr, center, shrink, first, size, block):
+def _sparse_standardise(data, indices, indptr, center, inverse_std, first, size, block):
     for o in range(size):
         for j in range(center.shape[0]):
-            block[o, j] = -center[j] * shrink[j]
+            block[o, j] = -center[j] * inverse_std[j]
         for k in range(indptr[first + o], indptr[first + o + 1]):
             at = np.uint64(k)
             j = np.uint64(indices[at])
-            block[o, j] = (data[at] - center[j]) * shrink[j]
+            block[o, j] = (data[at] - center[j]) * inverse_std[j]

@@ -43,13 +43,13 @@ class Samples(NamedTuple):
 class Shape(NamedTuple):
     """The coordinates, the penalty and the metric.
 
-    center, shrink : (d,), float64, the standardisation (x - center) * shrink
+    center, inverse_std : (d,), float64, the standardisation (x - center) * inverse_std
     ridge, threshold : (d + 1,), float64, of standardised coefficients, 0 for the intercept
     inverse : (d + 1, d + 1), float64, P; (1, d + 1) for a diagonal, which any threshold needs
     """
 
     center: np.ndarray
-    shrink: np.ndarray
+    inverse_std: np.ndarray
     ridge: np.ndarray
     threshold: np.ndarray
     inverse: np.ndarray
@@ -69,7 +69,7 @@ class Table(NamedTuple):
 
 
 @kernel(allocates=True)
-def saga_pass(rows, samples, loss, shape, table, batch_size, pace, fill):
+def saga_pass(rows, samples, loss, shape, table, batch_size, step_size, fill):
     """Visit every row once, one output.
 
     Parameters
@@ -80,7 +80,7 @@ def saga_pass(rows, samples, loss, shape, table, batch_size, pace, fill):
     shape : Shape
     table : Table, changed in place
     batch_size : int
-    pace : float
+    step_size : float
     fill : bool
         The table is empty: take plain stochastic steps, and fill it. A is then the mean over the
         rows seen so far.
@@ -88,17 +88,17 @@ def saga_pass(rows, samples, loss, shape, table, batch_size, pace, fill):
     Notes
     -----
     Floor: one read of X; with a full metric 2 d^2 flops a batch. The kernel works on raw columns:
-    z' delta = shrink * (x' delta - center * sum delta), and the same for margins.
+    z' delta = inverse_std * (x' delta - center * sum delta), and the same for margins.
     """
     y, weight, order = samples.y, samples.weight, samples.order
     params, slopes, mean = table.params, table.slopes, table.mean
-    center, shrink, inverse = shape.center, shape.shrink, shape.inverse
-    d, n = shrink.shape[0], order.shape[0]
+    center, inverse_std, inverse = shape.center, shape.inverse_std, shape.inverse
+    d, n = inverse_std.shape[0], order.shape[0]
     raw_params, sums, g, step = np.zeros(d + 1), np.zeros(d + 1), np.zeros(d + 1), np.zeros(d + 1)
     raw, seen = np.empty(batch_size), 0.0
     for start in range(0, n, batch_size):
         stop = min(start + batch_size, n)
-        intercept = _to_raw(params, center, shrink, raw_params)
+        intercept = _to_raw(params, center, inverse_std, raw_params)
         margins(rows, order, start, stop, raw_params, raw)
         total, mass = 0.0, 0.0
         for position in range(start, stop):
@@ -116,22 +116,22 @@ def saga_pass(rows, samples, loss, shape, table, batch_size, pace, fill):
         scale = 1.0 / seen if fill else n / (stop - start)
         kept = scale if fill else 1.0
         for j in range(d):
-            change = (sums[j] - center[j] * total) * shrink[j]
+            change = (sums[j] - center[j] * total) * inverse_std[j]
             g[j] = scale * change + kept * mean[j] + shape.ridge[j] * params[j]
             mean[j] += change
         g[d] = scale * total + kept * mean[d]
         mean[d] += total
         _precondition(inverse, g, step)
-        _descend(params, step, shape.threshold, inverse, pace)
+        _descend(params, step, shape.threshold, inverse, step_size)
 
 
 @helper()
-def _to_raw(params, center, shrink, out):
+def _to_raw(params, center, inverse_std, out):
     """Write the raw coefficients and return the raw intercept."""
     d = center.shape[0]
     intercept = params[d]
     for j in range(d):
-        out[j] = params[j] * shrink[j]
+        out[j] = params[j] * inverse_std[j]
     for j in range(d):
         intercept -= out[j] * center[j]
     return intercept
@@ -153,19 +153,19 @@ def _precondition(inverse, g, step):
 
 
 @helper()
-def _descend(params, step, threshold, inverse, pace):
+def _descend(params, step, threshold, inverse, step_size):
     """Take the step, and the proximal one of l1, whose length is the diagonal metric's."""
     for j in range(params.shape[0]):
-        moved = params[j] - pace * step[j]
+        moved = params[j] - step_size * step[j]
         t = threshold[j]
         if t > 0.0:
-            t *= pace * inverse[0, j]
+            t *= step_size * inverse[0, j]
             moved = max(moved - t, 0.0) + min(moved + t, 0.0)
         params[j] = moved
 
 
 @kernel(allocates=True)
-def saga_pass_softmax(rows, samples, loss, shape, table, batch_size, pace, fill):
+def saga_pass_softmax(rows, samples, loss, shape, table, batch_size, step_size, fill):
     """Visit every row once, many outputs that share the metric; else as ``saga_pass``.
 
     Notes
@@ -174,13 +174,13 @@ def saga_pass_softmax(rows, samples, loss, shape, table, batch_size, pace, fill)
     """
     y, weight, order = samples.y, samples.weight, samples.order
     params, slopes, mean = table.params, table.slopes, table.mean
-    d, n_outputs, n = shape.shrink.shape[0], params.shape[1], order.shape[0]
+    d, n_outputs, n = shape.inverse_std.shape[0], params.shape[1], order.shape[0]
     block, raw = np.empty((batch_size, d + 1)), np.empty((batch_size, n_outputs))
     g, seen = np.zeros((d + 1, n_outputs)), 0.0
     for start in range(0, n, batch_size):
         size = min(start + batch_size, n) - start
         z, delta = block[:size], raw[:size]
-        _gather(rows, order, start, size, shape.center, shape.shrink, z)
+        _gather(rows, order, start, size, shape.center, shape.inverse_std, z)
         np.dot(z, params, delta)
         for o in range(size):
             i = row_at(order, start + o)
@@ -206,22 +206,22 @@ def saga_pass_softmax(rows, samples, loss, shape, table, batch_size, pace, fill)
         for j in range(d + 1):
             t = shape.threshold[j]
             if t > 0.0:
-                t *= pace * shape.inverse[0, j]
+                t *= step_size * shape.inverse[0, j]
             for k in range(n_outputs):
-                moved = params[j, k] - pace * change[j, k]
+                moved = params[j, k] - step_size * change[j, k]
                 params[j, k] = max(moved - t, 0.0) + min(moved + t, 0.0)
 
 
 @helper()
-def _gather(rows, order, start, size, center, shrink, z):
+def _gather(rows, order, start, size, center, inverse_std, z):
     """Write the standardised rows of a batch, and a last column of ones."""
     d = center.shape[0]
     for o in range(size):
         i = row_at(order, start + o)
         for j in range(d):
-            z[o, j] = -center[j] * shrink[j]
+            z[o, j] = -center[j] * inverse_std[j]
         z[o, d] = 1.0
         begin, end = entries(rows, i)
         for k in range(begin, end):
             j, x = entry(rows, i, k)
-            z[o, j] = (x - center[j]) * shrink[j]
+            z[o, j] = (x - center[j]) * inverse_std[j]

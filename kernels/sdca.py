@@ -55,7 +55,7 @@ ROOT_LIMIT = 200
 
 # What ``Memory.running`` holds: sum_i s_i r_i; sums of the steps' derivatives and weights; what
 # the first is still to change by, because c has moved since rows were visited; m v; and |m|^2.
-TOTAL, SLOPE, MASS, OWED, MIDDLE, SIZE = range(6)
+TOTAL, SLOPE, MASS, PENDING, MIDDLE, SIZE = range(6)
 N_RUNNING = 6
 
 
@@ -165,7 +165,7 @@ def sdca_pass(rows, samples, rule, memory, order, is_first):
             left = (n_rows - position - 1.0) / n_rows
             change, later = _move_intercept(running, rule.mass, left, period / n_rows, later)
             params[last] += change
-    running[OWED] = later
+    running[PENDING] = later
     gap_mass = max(gap_mass, losses.TINY)
     return gap / gap_mass, loss / gap_mass
 
@@ -178,10 +178,10 @@ def _move_intercept(running, mass, left, period, later):
     last step. Rows to come pay in this pass what they owe; of this step's debt, theirs is
     ``left``.
     """
-    running[OWED] *= left / (left + period)
+    running[PENDING] *= left / (left + period)
     slope = mass * max(running[SLOPE] / max(running[MASS], losses.TINY), SMALLEST_SLOPE)
-    change = -(running[TOTAL] + running[OWED] + later)
-    running[OWED] += left * change
+    change = -(running[TOTAL] + running[PENDING] + later)
+    running[PENDING] += left * change
     running[SLOPE] *= FORGET
     running[MASS] *= FORGET
     return change / slope, later + (1.0 - left) * change
@@ -230,7 +230,7 @@ def balance(rows, samples, rule, memory, order):
                 j, x = entry(rows, i, k)
                 params[j] -= change * np.float64(x)
         total = _total(weight, dual)
-    memory.running[OWED] += memory.running[TOTAL] - total  # what moved will want to move back
+    memory.running[PENDING] += memory.running[TOTAL] - total  # what moved will want to move back
     memory.running[TOTAL] = total
     return total
 

@@ -34,7 +34,7 @@ from fastgd.kernels.sdca import (
     INTERCEPT_STEPS,
     MASS,
     MIDDLE,
-    OWED,
+    PENDING,
     SIZE,
     SLOPE,
     SMALLEST_SLOPE,
@@ -95,7 +95,7 @@ def sdca_multi_pass(rows, samples, rule, memory, order, is_first):
             left = (n_rows - position - 1.0) / n_rows
             _move_intercepts(params, running, later, rule.mass, left, period / n_rows)
     for k in range(n_outputs):
-        running[OWED, k] = later[k]
+        running[PENDING, k] = later[k]
     gap_mass = max(gap_mass, TINY)
     return gap / gap_mass, loss / gap_mass
 
@@ -212,11 +212,11 @@ def _move_intercepts(params, running, later, mass, left, period):
     """Take the intercepts' Newton steps, as ``sdca`` takes its one, by the curvatures' diagonal."""
     last = params.shape[0] - 1
     for k in range(later.shape[0]):
-        running[OWED, k] *= left / (left + period)
+        running[PENDING, k] *= left / (left + period)
         slope = mass * max(running[SLOPE, k] / max(running[MASS, 0], TINY), SMALLEST_SLOPE)
-        change = -(running[TOTAL, k] + running[OWED, k] + later[k])
+        change = -(running[TOTAL, k] + running[PENDING, k] + later[k])
         params[last, k] += change / (CAUTION * slope)
-        running[OWED, k] += left * change / CAUTION
+        running[PENDING, k] += left * change / CAUTION
         later[k] += (1.0 - left) * change / CAUTION
         running[SLOPE, k] *= FORGET
     running[MASS, 0] *= FORGET

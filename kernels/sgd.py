@@ -29,6 +29,7 @@ from fastgd.kernels.stores import (
     cost_after,
     cost_of_all,
     count,
+    couple,
     descend,
     factor,
     finish,
@@ -37,7 +38,6 @@ from fastgd.kernels.stores import (
     ready_batch,
     ready_row,
     step_of_batch,
-    tie,
 )
 
 
@@ -204,7 +204,7 @@ def _steps_of_rows(rows, samples, rule, plan, memory, store):
         step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
         ready_row(store, rule, rows, i, t, params, state)
         costs[0] += made_up(store, 0)
-        penalty_sum += costs[0] + losses.pull(rule.loss) * params[last]
+        penalty_sum += costs[0] + losses.intercept_gradient(rule.loss) * params[last]
         raw = factor(store) * row_dot(rows, i, params) + params[last]
         weight = samples.weight[i] if samples.weight.shape[0] > 0 else cast(1.0, step_coefs[0])
         value = losses.value(rule.loss, samples.y[i], raw)
@@ -221,10 +221,10 @@ def _steps_of_rows(rows, samples, rule, plan, memory, store):
             g = transforms.clipped_entry(rule.transform, delta * x, scale)
             shares += descend(store, rule, own_coefs, g, params, state, j)
         costs[0] = cost_after(store, left * costs[0], np.float64(shares))
-        tie(store, rule, params, costs)
+        couple(store, rule, params, costs)
         if rule.fit_intercept:
             g = transforms.clipped_entry(rule.transform, delta, scale)
-            g = cast(g + losses.pull(rule.loss), step_coefs[0])
+            g = cast(g + losses.intercept_gradient(rule.loss), step_coefs[0])
             params[last] += optimizers.update(rule.optimizer, step_coefs, g, state, last)[0]
         if t >= plan.average_from:
             add_to_average(store, rule, params, average)
@@ -246,7 +246,7 @@ def sgd_batches(rows, samples, rule, plan, memory, store):
     # spelled out, not in helpers: each helper is a compilation of its own
     params, state, average = memory.params, memory.state, memory.average
     costs, totals, shares = memory.sums[COST], memory.sums[TOTAL], memory.shares
-    n_outputs, pull = count(rule.outputs), losses.pull(rule.loss)
+    n_outputs, intercept_gradient = count(rule.outputs), losses.intercept_gradient(rule.loss)
     first = params.shape[0] - n_outputs
     for k in range(n_outputs):
         costs[k] = cost_of_all(rule, params, k)
@@ -257,7 +257,7 @@ def sgd_batches(rows, samples, rule, plan, memory, store):
         n_touched = ready_batch(store, rule, rows, batch, t, params, state, memory.gradient)
         for k in range(n_outputs):
             costs[k] += made_up(store, k)
-            cost = costs[k] + pull * params[first + k]
+            cost = costs[k] + intercept_gradient * params[first + k]
             memory.sums[PENALTY, k] += (batch.stop - start) * cost
         share = Share(step_coefs, batch, plan.unit)
         meet(rule.outputs, rule, rows, samples, share, store, memory)
@@ -268,10 +268,10 @@ def sgd_batches(rows, samples, rule, plan, memory, store):
         for k in range(n_outputs):
             costs[k] = cost_after(store, left * costs[k], np.float64(shares[k]))
             shares[k] = 0
-        tie(store, rule, params, costs)
+        couple(store, rule, params, costs)
         if rule.fit_intercept:
             for k in range(n_outputs):
-                g, c = cast(totals[k] + pull, step_coefs[0]), np.uint64(first + k)
+                g, c = cast(totals[k] + intercept_gradient, step_coefs[0]), np.uint64(first + k)
                 params[c] += optimizers.update(rule.optimizer, step_coefs, g, state, c)[0]
         if t >= plan.average_from:
             add_to_average(store, rule, params, average)

@@ -307,7 +307,7 @@ class ElasticNet:
         moved = np.maximum(1 - step * self.l2, 0.0) * w + change
         return np.sign(moved) * np.maximum(np.abs(moved) - step * self.l1, 0.0)
 
-    def leader(self, z, curvature, l1, time):
+    def ftrl_minimum(self, z, curvature, l1, time):
         """The best of: zero, the minimum of the right side, that of the left side."""
         l1, l2 = l1 + time * self.factors * self.l1, time * self.factors * self.l2
         right = np.maximum(-(z + l1) / (curvature + l2), 0.0)
@@ -332,8 +332,8 @@ class Bounded(ElasticNet):
     def proximal(self, w, change, step):
         return np.clip(super().proximal(w, change, step), self.low, self.high)
 
-    def leader(self, z, curvature, l1, time):
-        return np.clip(super().leader(z, curvature, l1, time), self.low, self.high)
+    def ftrl_minimum(self, z, curvature, l1, time):
+        return np.clip(super().ftrl_minimum(z, curvature, l1, time), self.low, self.high)
 
 
 class MaxNorm(ElasticNet):
@@ -439,7 +439,7 @@ class Adagrad(Optimizer):
 
 
 class Moments(Optimizer):
-    """Moments that ``learn`` from a gradient, and a ``reply`` to it that they determine.
+    """Moments that ``learn`` from a gradient, and a ``response`` to it that they determine.
 
     ``lazy``: where the gradient is zero moments stay, and nothing but the penalty moves.
     """
@@ -460,7 +460,7 @@ class Moments(Optimizer):
         moves = (g != 0) | (not self.lazy)
         for name, old in zip(self.moments, before, strict=True):
             setattr(self, name, np.where(moves, getattr(self, name), old))
-        change, length = self.reply(g, rate)
+        change, length = self.response(g, rate)
         return np.where(moves, change, 0.0), length
 
 
@@ -476,7 +476,7 @@ class Adam(Moments):
     def length(self, v, rate):
         return rate / (np.sqrt(v / (1 - self.beta_2**self.t)) + self.epsilon)
 
-    def reply(self, g, rate):
+    def response(self, g, rate):
         length = self.length(self.v, rate)
         return -length * self.m / (1 - self.beta_1**self.t), length
 
@@ -490,7 +490,7 @@ class AMSGrad(Adam):
         super().learn(g)
         self.largest = np.maximum(self.largest, self.v)
 
-    def reply(self, g, rate):
+    def response(self, g, rate):
         length = self.length(self.largest, rate)
         return -length * self.m / (1 - self.beta_1**self.t), length
 
@@ -512,7 +512,7 @@ class NAdam(Adam):
     def mu(self, t):
         return self.beta_1 * (1 - 0.96 ** (t * self.momentum_decay) / 2)
 
-    def reply(self, g, rate):
+    def response(self, g, rate):
         t = self.t
         now, after = (math.prod(self.mu(s) for s in range(1, end + 1)) for end in (t, t + 1))
         of_m, of_g = self.mu(t + 1) / (1 - after), (1 - self.mu(t)) / (1 - now)
@@ -531,7 +531,7 @@ class Adamax(Moments):
         self.m = self.beta_1 * self.m + (1 - self.beta_1) * g
         self.u = np.maximum(self.beta_2 * self.u, np.abs(g) + self.epsilon)
 
-    def reply(self, g, rate):
+    def response(self, g, rate):
         length = rate / np.maximum(self.u, self.epsilon)
         return -length * self.m / (1 - self.beta_1**self.t), length
 
@@ -549,7 +549,7 @@ class Lion(Moments):
         self.ahead = self.beta_1 * self.m + (1 - self.beta_1) * g
         self.m = self.beta_2 * self.m + (1 - self.beta_2) * g
 
-    def reply(self, g, rate):
+    def response(self, g, rate):
         return -rate * np.sign(self.ahead), np.full_like(g, rate)
 
 
@@ -568,7 +568,7 @@ class RMSprop(Moments):
         self.mean = self.rho * self.mean + (1 - self.rho) * g
         self.velocity = self.momentum * self.velocity + g / self.root()
 
-    def reply(self, g, rate):
+    def response(self, g, rate):
         return -rate * self.velocity, rate / self.root() / (1 - self.momentum)
 
 
@@ -586,7 +586,7 @@ class Adadelta(Moments):
         self.ratio = self.root()
         self.step_square = self.rho * self.step_square + (1 - self.rho) * (self.ratio * g) ** 2
 
-    def reply(self, g, rate):
+    def response(self, g, rate):
         ratio = np.where(g != 0, self.ratio, self.root()) if self.lazy else self.ratio
         return -rate * ratio * g, rate * ratio
 
@@ -613,7 +613,7 @@ class Ftrl(Optimizer):
         self.z = self.z + rate * gradient[:-1] - (after - before)[:-1] * params[:-1]
         self.time += rate
         curvature = (self.beta + after)[:-1] + rate * self.l2
-        coef = penalty.leader(self.z, curvature, rate * self.l1, self.time)
+        coef = penalty.ftrl_minimum(self.z, curvature, rate * self.l1, self.time)
         return np.vstack([coef, params[-1:] + change[-1:]])
 
 

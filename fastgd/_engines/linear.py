@@ -27,7 +27,7 @@ from fastgd.kernels.gradient import gradient_of_rows, step_from_gradient
 from fastgd.kernels.optimizers import Sgd
 from fastgd.kernels.outputs import ManyOutputs, ManyScratch, OneScratch
 from fastgd.kernels.sgd import Rule
-from fastgd.kernels.stores import Plain, Scaled, Tied
+from fastgd.kernels.stores import Coupled, Plain, Scaled
 
 BLOCK_ROWS = 256  # dense rows of a many-output batch gathered at a time
 EVALUATED_ROWS = 1 << 12  # whose raw predictions are in memory at a time
@@ -63,7 +63,7 @@ class LinearEngine:
         self._params = params
         self._memory = _memory_of(progress, size, is_sparse=source.is_sparse)
         self._updates = Updates(self._rule, progress, self.layout, is_sparse=source.is_sparse)
-        everywhere = self._updates.kind in (Plain, Tied) and source.is_sparse
+        everywhere = self._updates.kind in (Plain, Coupled) and source.is_sparse
         one = params.ndim == 1
         by_rows = one and batch_size == 1 and not everywhere and not self._quantizes
         has_state = progress.state.size > 0 or progress.average.size > 0

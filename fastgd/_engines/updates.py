@@ -13,7 +13,7 @@ from fastgd.kernels import optimizers, penalties, stores
 from fastgd.kernels.optimizers import VELOCITY, skipped_steps_of
 from fastgd.kernels.sgd import Rule
 
-DENSE, SCALED = (stores.Plain, stores.Tied), (stores.Scaled, stores.Averaged)
+DENSE, SCALED = (stores.Plain, stores.Coupled), (stores.Scaled, stores.Averaged)
 SMALL = 1e-3  # h l2 up to which four terms of log(1 - h l2) are exact, to 2e-13 of what is lost
 
 
@@ -27,8 +27,8 @@ class Updates:
         averages = progress.average.size > 0
         coef = progress.params[layout.penalised]
         self.kind = kind = kind_of_update(rule, averages=averages, sparse=is_sparse)
-        if kind is stores.Tied:
-            self._dense: Any = stores.Tied(np.zeros(progress.params.size, progress.params.dtype))
+        if kind is stores.Coupled:
+            self._dense: Any = stores.Coupled(np.zeros(progress.params.size, progress.params.dtype))
         else:
             self._dense = stores.Plain()
         self._behind = np.zeros(coef.size if averages else 0)
@@ -36,7 +36,7 @@ class Updates:
             self._touched = stores.Touched(np.zeros(coef.shape[0], np.int32))
         if kind not in (*DENSE, *SCALED):
             self._seen = np.zeros(coef.shape[0], np.int64)
-            self._owed = np.zeros(progress.params[layout.free].size)
+            self._pending = np.zeros(progress.params[layout.free].size)
 
     def everywhere(self) -> Any:
         """Return the store for a step of all coefficients."""
@@ -51,7 +51,7 @@ class Updates:
             columns = self._touched if is_gathered else stores.Scattered()
             return self.kind(np.array([1.0, 0.0]), self._behind, columns)
         skipped = self._skipped(step_coefficients)
-        return stores.Lazy(self._touched, self._seen, self._owed, skipped)
+        return stores.Lazy(self._touched, self._seen, self._pending, skipped)
 
     def _skipped(self, step_coefficients: NDArray[np.float64]) -> Any:
         """Return how skipped steps are made up for."""
@@ -60,7 +60,7 @@ class Updates:
         times = self._times(step_coefficients)
         if self.kind is stores.OneByOne or self._outshrinks_velocity(times):
             return stores.OneByOne(times, step_coefficients)
-        return stores.ClosedForm(times, self._coasts(step_coefficients, times))
+        return stores.ClosedForm(times, self._carries(step_coefficients, times))
 
     def _outshrinks_velocity(self, times: NDArray[np.float64]) -> bool:
         """Tell whether a step shrinks coefficients about as fast as momentum fades, or faster.
@@ -87,12 +87,12 @@ class Updates:
             optimizers.cumulative_times(_in_float64(self._rule.penalty), lengths, times)
         return times
 
-    def _coasts(self, step_coefficients: NDArray[np.float64], times: NDArray[np.float64]) -> Any:
+    def _carries(self, step_coefficients: NDArray[np.float64], times: NDArray[np.float64]) -> Any:
         """Return a further measure of the steps; see ``optimizers.SkippedSteps``."""
         optimizer = self._rule.optimizer
-        if not hasattr(optimizer, "coasts"):
+        if not hasattr(optimizer, "carries"):
             return np.zeros(step_coefficients.shape[0] + 1)
-        return type(optimizer).coasts(
+        return type(optimizer).carries(
             optimizer, _in_float64(self._rule.penalty), step_coefficients, times
         )
 
@@ -103,10 +103,10 @@ class Updates:
         times = np.zeros((step_coefficients.shape[0] + 1, 4))
         for k in range(4):
             np.cumsum(penalty.l2**k * own ** (k + 1) / (k + 1), out=times[1:, k])
-        coasts = self._coasts(step_coefficients, times)
+        carries = self._carries(step_coefficients, times)
         longest = float(penalty.l2 * np.max(own))
         fastest = SMALL / longest if longest > 0 else np.inf
-        return stores.OwnLengths(times, coasts, own, float(fastest))
+        return stores.OwnLengths(times, carries, own, float(fastest))
 
 
 def _in_float64(penalty: Any) -> Any:
@@ -116,12 +116,12 @@ def _in_float64(penalty: Any) -> Any:
 def kind_of_update(rule: Rule, *, averages: bool, sparse: bool) -> type:
     """Choose how coefficients are kept; each choice gives the same model, to rounding.
 
-    Returns ``Plain``, ``Tied``, ``Scaled``, ``Averaged``, or how a ``Lazy`` store makes up
+    Returns ``Plain``, ``Coupled``, ``Scaled``, ``Averaged``, or how a ``Lazy`` store makes up
     for skipped steps.
     """
     optimizer, penalty = rule.optimizer, rule.penalty
     if getattr(penalty, "joint", False):
-        return stores.Tied
+        return stores.Coupled
     if not is_identity(getattr(rule.transform, "quantize", rule.transform)):
         return stores.Plain  # what is sent, of all coordinates, is not zero where the gradient is
     skipped = skipped_steps_of(optimizer) if hasattr(penalty, "skip") else None
@@ -141,12 +141,12 @@ def _of_own_length(penalty: Any) -> type:
 
 def _of_same_length(penalty: Any) -> type:
     """Choose for steps of one length, unless a penalty makes them longer for some coefficients."""
-    return _of_own_length(penalty) if hasattr(penalty, "stretch") else stores.ClosedForm
+    return _of_own_length(penalty) if hasattr(penalty, "penalty_factor") else stores.ClosedForm
 
 
 def _of_velocity(penalty: Any) -> type:
     """Choose for velocities: their path under a penalty is a sum where that is linear."""
-    if hasattr(penalty, "stretch"):
+    if hasattr(penalty, "penalty_factor"):
         return stores.Plain
     return stores.ClosedForm if penalties.is_linear(penalty) else stores.OneByOne
 

@@ -32,7 +32,7 @@ class ActiveSet:
         n_rows = boxes.n_rows
         self._terms = between[between < n_rows]
         problem: Problem = boxes.problem
-        free = np.append(problem.frame.shrink > 0.0, problem.fit_intercept)
+        free = np.append(problem.scaler.inverse_std > 0.0, problem.fit_intercept)
         free[boxes.bounded[between[between >= n_rows] - n_rows]] = False
         self._zero, self._free = ~free, np.flatnonzero(free)
         self.is_settled = False
@@ -52,13 +52,13 @@ class ActiveSet:
         """Return C."""
         boxes, problem = self._boxes, self._boxes.problem
         chosen = boxes.used[self._terms % boxes.used.shape[0]]
-        center, shrink = problem.frame
+        center, inverse_std = problem.scaler
         if isinstance(problem.rows, Dense):
             values = problem.rows.values[chosen].astype(np.float64)
         else:
             arrays = (problem.rows.data, problem.rows.indices, problem.rows.indptr)
             values = sp.csr_array(arrays, shape=problem.shape)[chosen].toarray()
-        z = np.column_stack([(values - center) * shrink, np.ones(chosen.shape[0])])
+        z = np.column_stack([(values - center) * inverse_std, np.ones(chosen.shape[0])])
         equations: Floats = z[:, self._free]
         return equations
 

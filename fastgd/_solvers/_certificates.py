@@ -195,12 +195,12 @@ def predictions(problem: Problem, u: Floats) -> Floats:
 
 def _raw_parts(problem: Problem, point: Point) -> tuple[Floats, Floats]:
     """Return w and G of the raw columns; constant columns are left out."""
-    frame = problem.frame
-    known = frame.shrink > 0.0
-    shrink = frame.shrink[known]
+    scaler = problem.scaler
+    known = scaler.inverse_std > 0.0
+    inverse_std = scaler.inverse_std[known]
     u = point.u[:-1][known]
     own = (point.gradient - (point.u.T * problem.ridge).T)[:-1][known]
-    return (u.T * shrink).T, (own.T / shrink).T
+    return (u.T * inverse_std).T, (own.T / inverse_std).T
 
 
 def _penalty_gap(problem: Problem, point: Point) -> float:
@@ -212,8 +212,8 @@ def _penalty_gap(problem: Problem, point: Point) -> float:
     if problem.l2 == 0.0:
         return float("inf")
     w, g = _raw_parts(problem, point)
-    shrink = problem.frame.shrink[problem.frame.shrink > 0.0]
-    reach = np.broadcast_to((_imbalance(problem, point) / shrink).T, g.T.shape).T
+    inverse_std = problem.scaler.inverse_std[problem.scaler.inverse_std > 0.0]
+    reach = np.broadcast_to((_imbalance(problem, point) / inverse_std).T, g.T.shape).T
     given = (problem.l1, problem.l2, problem.positive)
     with np.errstate(over="ignore", invalid="ignore"):  # coefficients may be as far as 1e300
         ends = penalty_terms(w, g - reach, *given), penalty_terms(w, g + reach, *given)
@@ -243,7 +243,7 @@ def _gap_in_box(problem: Problem, point: Point) -> float:
     """
     w, g = _raw_parts(problem, point)
     noise = (
-        rounding_of_slopes(problem, point)[problem.frame.shrink > 0.0].T * np.ones(g.T.shape)
+        rounding_of_slopes(problem, point)[problem.scaler.inverse_std > 0.0].T * np.ones(g.T.shape)
     ).T
     with np.errstate(over="ignore"):
         size = np.maximum((-g if problem.positive else np.abs(g)) - noise, 0.0)
@@ -265,13 +265,13 @@ def rounding_of_slopes(problem: Problem, point: Point) -> Floats:
 
     It is that of the sum, and that of r, whose raw predictions are sums over columns.
     """
-    shrink = problem.frame.shrink
-    offset = 1.0 + np.abs(problem.frame.center) * shrink
+    inverse_std = problem.scaler.inverse_std
+    offset = 1.0 + np.abs(problem.scaler.center) * inverse_std
     slopes = _size_of_slopes(problem, point)
     raw = float(np.max(offset @ np.abs(point.u[:-1]), initial=0.0))
     size = offset * min(ALLOWANCE * (slopes + raw), UNSEEN * slopes)
     with np.errstate(over="ignore"):
-        return np.divide(size, shrink, out=np.zeros_like(shrink), where=shrink > 0.0)
+        return np.divide(size, inverse_std, out=np.zeros_like(inverse_std), where=inverse_std > 0.0)
 
 
 def _loss_gap(problem: Problem, point: Point, share: float) -> float:

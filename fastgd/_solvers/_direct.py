@@ -48,9 +48,9 @@ class Products(NamedTuple):
     mass : float, by which sums over rows are divided
     root : (n,), of the weights, or None where they are equal
     mean, level : (d,), float, what was taken off
-    shrink : (d,), 1 / root of each column's mean square and l2; 0 for constant columns
-    matrix : (d, d), products of the columns times ``shrink``, with l2 and a unit diagonal
-    along : (d,), products with the targets, times ``shrink``
+    inverse_std : (d,), 1 / root of each column's mean square and l2; 0 for constant columns
+    matrix : (d, d), products of the columns times ``inverse_std``, with l2 and a unit diagonal
+    along : (d,), products with the targets, times ``inverse_std``
     """
 
     z: Floats
@@ -59,7 +59,7 @@ class Products(NamedTuple):
     root: Floats | None
     mean: Floats
     level: float
-    shrink: Floats
+    inverse_std: Floats
     matrix: Floats
     along: Floats
 
@@ -120,10 +120,12 @@ def _moments(task: Task) -> Products | None:
             return None
         known = variance > CONSTANT * CONSTANT * mean * mean
         size = np.where(known, variance + task.l2, 1.0)
-        shrink = known / np.sqrt(size)
-        matrix = (products * shrink) * shrink[:, None]
+        inverse_std = known / np.sqrt(size)
+        matrix = (products * inverse_std) * inverse_std[:, None]
         matrix.flat[:: d + 1] = 1.0
-        return Products(z, t, mass, root, mean, level, shrink, matrix, shrink * (t @ z) / mass)
+        return Products(
+            z, t, mass, root, mean, level, inverse_std, matrix, inverse_std * (t @ z) / mass
+        )
 
 
 def are_plain(z: Floats, mean: Floats, square: Floats) -> bool:
@@ -163,11 +165,11 @@ def _solved(factor: Floats, right: Floats) -> Floats:
 
 def _u_of(task: Task, moments: Products) -> tuple[Floats, Floats, NDArray[np.int64]] | None:
     """Return coefficients, the factor, and which columns it is of."""
-    every = np.arange(moments.shrink.shape[0])
+    every = np.arange(moments.inverse_std.shape[0])
     if task.l1 == 0.0:
         factor = _factor(moments.matrix)
         return None if factor is None else (_solved(factor, moments.along), factor, every)
-    return _of_nonsmooth(task.l1 * moments.shrink, moments)
+    return _of_nonsmooth(task.l1 * moments.inverse_std, moments)
 
 
 def _of_nonsmooth(
@@ -219,12 +221,12 @@ def _solution(
 ) -> Solution | None:
     """Refine with the rows' residuals, and say how good that is; None if not as asked."""
     u, factor, chosen = found
-    shrink, t = moments.shrink, moments.t
-    push = task.l1 * shrink * np.sign(u)
+    inverse_std, t = moments.inverse_std, moments.t
+    push = task.l1 * inverse_std * np.sign(u)
     coef, residual, slope = _residuals(task, moments, u)
     if chosen.shape[0] > 0:
         u = u.copy()
-        u[chosen] += _solved(factor, (shrink * slope - push)[chosen])
+        u[chosen] += _solved(factor, (inverse_std * slope - push)[chosen])
         coef, residual, slope = _residuals(task, moments, u)
     square = float(residual @ residual) / moments.mass
     if not square >= NEARLY_EXACT * float(t @ t) / moments.mass:
@@ -232,7 +234,7 @@ def _solution(
     objective = 0.5 * square + 0.5 * task.l2 * float(coef @ coef)
     objective += task.l1 * float(np.abs(coef).sum())
     if task.l1 == 0.0:
-        along = shrink * slope
+        along = inverse_std * slope
         suboptimality = 0.5 * float(along @ _solved(factor, along)) + EPSILON * objective
     else:
         suboptimality = _gap(task, coef, slope + task.l2 * coef, square) + ALLOWANCE * objective
@@ -249,7 +251,7 @@ def _solution(
 
 def _residuals(task: Task, moments: Products, u: Floats) -> tuple[Floats, Floats, Floats]:
     """Return the coefficients, the rows' residuals, and minus the gradient without l1."""
-    coef = moments.shrink * u
+    coef = moments.inverse_std * u
     residual = moments.t - moments.z @ coef
     return coef, residual, residual @ moments.z / moments.mass - task.l2 * coef
 

@@ -160,14 +160,14 @@ def share_within(bound: Floats, of: Floats) -> float:
 
 def penalty_gap(problem: Problem, u: Floats, pull: Floats) -> float:
     """Return the penalties' part of the gap; ``pull`` is Z'r of the standardised columns."""
-    shrink = problem.frame.shrink
-    known = shrink > 0.0
+    inverse_std = problem.scaler.inverse_std
+    known = inverse_std > 0.0
     w, t = u[:-1][known], -pull[known]
-    bound = problem.l1 * shrink[known]
+    bound = problem.l1 * inverse_std[known]
     c = np.clip(t, -bound, bound)
     gap = float(np.sum(bound * np.abs(w) - c * w))
     if problem.l2 > 0.0:
-        off = (problem.l2 * shrink[known] * w) - (t - c) / shrink[known]
+        off = (problem.l2 * inverse_std[known] * w) - (t - c) / inverse_std[known]
         gap += float(off @ off) / (2.0 * problem.l2)
     return gap
 
@@ -210,7 +210,7 @@ def projected(problem: Problem, covariance: Any, u: Floats, dual: Floats) -> tup
 
 def _is_rounding(problem: Problem, rest: Floats, pull: Floats, dual: Floats) -> bool:
     """Tell whether what is left of a gradient is small beside what it is summed from."""
-    offset = 1.0 + np.append(np.abs(problem.frame.center) * problem.frame.shrink, 0.0)
+    offset = 1.0 + np.append(np.abs(problem.scaler.center) * problem.scaler.inverse_std, 0.0)
     size = float(np.sum(np.abs(dual)) + np.max(np.abs(pull), initial=0.0))
     return bool(np.all(np.abs(rest) <= REST * offset * size))
 
@@ -246,8 +246,8 @@ def products_with(problem: Problem, slopes: NDArray[np.float64]) -> Floats:
         return g
 
     g: Floats = sum(over_shards(shard, n, n * d))
-    frame = problem.frame
-    g[:-1] = (g[:-1] - frame.center * g[-1]) * frame.shrink
+    scaler = problem.scaler
+    g[:-1] = (g[:-1] - scaler.center * g[-1]) * scaler.inverse_std
     if not problem.fit_intercept:
         g[-1] = 0.0
     return g
@@ -286,6 +286,6 @@ def _sizes(problem: Problem, pieces: Pieces, u: Floats) -> tuple[float, float]:
     """Return the weighted sums of the targets' sizes, and of the predictions' parts."""
     weight = np.maximum(pieces.high, -pieces.low).max(axis=0, initial=0.0)
     targets = float(weight @ np.max(np.abs(pieces.at), axis=0, initial=0.0))
-    offset = np.append(np.abs(problem.frame.center) * problem.frame.shrink, 0.0)
+    offset = np.append(np.abs(problem.scaler.center) * problem.scaler.inverse_std, 0.0)
     raw = float(weight.sum() * (np.abs(u) @ (1.0 + offset)))
     return targets, raw

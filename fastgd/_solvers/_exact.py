@@ -43,7 +43,7 @@ class System(NamedTuple):
 
     z, t : (n, d), (n,), in extended precision: columns and targets, centered
     mean, level : (d,), float: what was taken off
-    shrink : (d,), float64, what columns were multiplied by; 0 for constant ones
+    inverse_std : (d,), float64, what columns were multiplied by; 0 for constant ones
     noise : (d,), float64, what rounding may have left of a column that depends on others
     """
 
@@ -51,7 +51,7 @@ class System(NamedTuple):
     t: Any
     mean: Any
     level: Any
-    shrink: Floats
+    inverse_std: Floats
     noise: Floats
 
 
@@ -85,9 +85,9 @@ def _system(task: Task) -> System:
     x -= mean
     root = np.sqrt(s)
     x *= root[:, None]
-    shrink, noise = _scales(x, largest, n)
-    x *= shrink
-    return System(x, root * (t - level), mean, level, shrink, noise)
+    inverse_std, noise = _scales(x, largest, n)
+    x *= inverse_std
+    return System(x, root * (t - level), mean, level, inverse_std, noise)
 
 
 def _scales(x: Any, largest: Any, n: int) -> tuple[Floats, Floats]:
@@ -97,10 +97,10 @@ def _scales(x: Any, largest: Any, n: int) -> tuple[Floats, Floats]:
     norm = np.sqrt(np.sum(np.square((x * unit).astype(np.float64)), axis=0)) / unit
     varies = norm > np.maximum(1e-14 * largest, 1e-290)
     exponent = np.frexp(np.where(varies, norm, 1.0).astype(np.float64))[1]
-    shrink = np.where(varies, np.exp2(-exponent.astype(np.float64)), 0.0)
-    far = (largest * shrink).astype(np.float64)
+    inverse_std = np.where(varies, np.exp2(-exponent.astype(np.float64)), 0.0)
+    far = (largest * inverse_std).astype(np.float64)
     noise: Floats = EPSILON * (max(n, x.shape[1]) + OFFSET_NOISE * far)
-    return shrink, noise
+    return inverse_std, noise
 
 
 class Factors(NamedTuple):
@@ -123,17 +123,17 @@ def _factorise(z: Any, noise: Floats) -> Factors:
 
 def _smooth(task: Task, system: System) -> tuple[Any, float]:
     """Return all coefficients of the user's columns, and what is left of the objective."""
-    usable = np.flatnonzero(system.shrink > 0.0)
-    coef = np.zeros(system.shrink.shape[0], Extended)
+    usable = np.flatnonzero(system.inverse_std > 0.0)
+    coef = np.zeros(system.inverse_std.shape[0], Extended)
     if usable.shape[0] == 0 or system.z.shape[0] == 0:
         return coef, 0.0
-    z, shrink = system.z[:, usable], system.shrink[usable]
+    z, inverse_std = system.z[:, usable], system.inverse_std[usable]
     factors = _factorise(z, system.noise[usable])
     if task.l2 == 0.0 and factors.rank == usable.shape[0]:
         u, suboptimality = _refined(z, system.t, factors)
-        coef[usable] = shrink * u
+        coef[usable] = inverse_std * u
     else:
-        coef[usable], suboptimality = _least_norm(z, system.t, factors, shrink, task.l2)
+        coef[usable], suboptimality = _least_norm(z, system.t, factors, inverse_std, task.l2)
     return coef, suboptimality
 
 
@@ -160,14 +160,16 @@ def _refined(z: Any, t: Any, factors: Factors) -> tuple[Any, float]:
     return u, suboptimality
 
 
-def _least_norm(z: Any, t: Any, factors: Factors, shrink: Floats, l2: float) -> tuple[Any, float]:
+def _least_norm(
+    z: Any, t: Any, factors: Factors, inverse_std: Floats, l2: float
+) -> tuple[Any, float]:
     """Solve by the coordinates of the rows that are left of columns in the user's scale.
 
     z u = q (r P' / scale) w, w = scale u in units of the largest; r P' / scale = (basis lower)',
     so that w = basis v is the shortest that predicts what it does.
     """
-    largest = float(np.max(shrink))
-    scale = np.maximum(shrink / largest, 1.0 / LARGEST)
+    largest = float(np.max(inverse_std))
+    scale = np.maximum(inverse_std / largest, 1.0 / LARGEST)
     q, r, order, rank = factors
     if rank == 0:
         return np.zeros(z.shape[1]), 0.0
@@ -212,7 +214,7 @@ def _with_nonsmooth(task: Task, system: System, found: Solution) -> tuple[Any, f
 
     Columns come in and go out until the conditions of the optimum hold; None if they do not.
     """
-    signs = np.sign(found.coef) * (system.shrink > 0.0)
+    signs = np.sign(found.coef) * (system.inverse_std > 0.0)
     if task.positive:
         signs = np.maximum(signs, 0.0)
     rounding = EPSILON * float(np.sqrt(system.t @ system.t))
@@ -221,12 +223,12 @@ def _with_nonsmooth(task: Task, system: System, found: Solution) -> tuple[Any, f
         if result is None:
             return None
         u, slope, suboptimality = result
-        threshold = task.l1 * system.shrink * (1.0 + KEPT) + rounding
+        threshold = task.l1 * system.inverse_std * (1.0 + KEPT) + rounding
         leaves = (signs != 0.0) & (np.sign(u) != signs)
-        enters = (signs == 0.0) & (system.shrink > 0.0)
+        enters = (signs == 0.0) & (system.inverse_std > 0.0)
         enters &= (slope if task.positive else np.abs(slope)) > threshold
         if not np.any(leaves | enters):
-            return system.shrink * u, suboptimality
+            return system.inverse_std * u, suboptimality
         if np.any(leaves):
             signs = np.where(leaves, 0.0, signs)
         else:
@@ -238,11 +240,11 @@ def _with_nonsmooth(task: Task, system: System, found: Solution) -> tuple[Any, f
 def _of_signs(task: Task, system: System, signs: Floats) -> tuple[Any, Floats, float] | None:
     """Return the optimum of given signs, the slopes of all columns there, and what is left."""
     chosen = np.flatnonzero(signs)
-    z, shrink = system.z[:, chosen], system.shrink[chosen]
-    u = np.zeros(system.shrink.shape[0], Extended)
+    z, inverse_std = system.z[:, chosen], system.inverse_std[chosen]
+    u = np.zeros(system.inverse_std.shape[0], Extended)
     suboptimality = 0.0
     if chosen.shape[0] > 0:
-        ridge = task.l2 * shrink * shrink
+        ridge = task.l2 * inverse_std * inverse_std
         both = np.vstack([z.astype(np.float64), np.diag(np.sqrt(ridge))])
         if task.l2 == 0.0:
             both = both[: z.shape[0]]
@@ -253,7 +255,7 @@ def _of_signs(task: Task, system: System, signs: Floats) -> tuple[Any, Floats, f
         if not np.min(np.abs(np.diagonal(r))) > LEAST_PIVOT:
             return None
         push, own, last = (
-            task.l1 * shrink * signs[chosen],
+            task.l1 * inverse_std * signs[chosen],
             np.zeros(chosen.shape[0], Extended),
             np.inf,
         )
@@ -271,8 +273,8 @@ def _of_signs(task: Task, system: System, signs: Floats) -> tuple[Any, Floats, f
 
 def _objective(task: Task, system: System, coef: Any) -> float:
     """Return what the task minimises, the intercept at its best."""
-    usable = system.shrink > 0.0
-    u = np.where(usable, coef / np.where(usable, system.shrink, 1.0), 0.0)
+    usable = system.inverse_std > 0.0
+    u = np.where(usable, coef / np.where(usable, system.inverse_std, 1.0), 0.0)
     residual = system.t - system.z @ u
     coef = coef.astype(Extended)
     penalty = 0.5 * task.l2 * (coef @ coef) if task.l2 > 0.0 else 0.0
@@ -285,15 +287,15 @@ def _gap(task: Task, system: System, coef: Floats) -> float:
 
     What rounding hides of a slope is treated as in ``_certificates._gap_in_box``.
     """
-    usable = system.shrink > 0.0
-    w, shrink = coef[usable].astype(Extended), system.shrink[usable]
-    residual = system.t - system.z[:, usable] @ (w / shrink)
-    slopes = -(system.z[:, usable].T @ residual) / shrink
+    usable = system.inverse_std > 0.0
+    w, inverse_std = coef[usable].astype(Extended), system.inverse_std[usable]
+    residual = system.t - system.z[:, usable] @ (w / inverse_std)
+    slopes = -(system.z[:, usable].T @ residual) / inverse_std
     if task.l2 > 0.0:
         return float(np.sum(penalty_terms(w, slopes, task.l1, task.l2, task.positive)))
     if task.l1 == 0.0:
         return np.inf
-    noise = EPSILON * float(np.sqrt(system.t @ system.t)) / shrink
+    noise = EPSILON * float(np.sqrt(system.t @ system.t)) / inverse_std
     seen = (-slopes if task.positive else np.abs(slopes)) - noise
     largest = float(np.max(seen, initial=0.0))
     share = min(1.0, task.l1 / largest) if largest > 0.0 else 1.0

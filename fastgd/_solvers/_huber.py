@@ -392,11 +392,11 @@ def _columns(joint: _Joint) -> Joint:
     """Return the joint problem in dense, standardised columns; the scale's is written later."""
     problem, (n, d) = joint.problem, joint.problem.shape
     z = np.empty((n, d + 2))
-    np.subtract(as_dense(problem.rows, n, d), problem.frame.center, out=z[:, :d])
-    z[:, :d] *= problem.frame.shrink
+    np.subtract(as_dense(problem.rows, n, d), problem.scaler.center, out=z[:, :d])
+    z[:, :d] *= problem.scaler.inverse_std
     z[:, d] = 1.0 if problem.fit_intercept else 0.0
     ridge = np.append(joint.doubled.ridge, 0.0)
-    ridge[:d] += problem.frame.shrink == 0.0
+    ridge[:d] += problem.scaler.inverse_std == 0.0
     ridge[d] += not problem.fit_intercept
     own = problem.y.copy(), problem.weight.copy()  # kernels tell apart what is frozen
     return Joint(z, *own, joint.epsilon, ridge, 0.0, EPSILON * problem.terms)

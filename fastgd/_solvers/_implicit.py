@@ -99,7 +99,7 @@ class Implicit:
 
     def times(self, v: Floats) -> Floats:
         """Return H v."""
-        problem, frame = self._problem, self._problem.frame
+        problem, scaler = self._problem, self._problem.scaler
         n = problem.shape[0]
         params = np.ascontiguousarray(to_raw(problem, v))
         self.n_products += 1
@@ -116,7 +116,9 @@ class Implicit:
             return out
 
         found: Floats = sum(over_shards(shard, n, _work(problem)))
-        found[:-1] = ((found[:-1].T - np.multiply.outer(found[-1], frame.center)) * frame.shrink).T
+        found[:-1] = (
+            (found[:-1].T - np.multiply.outer(found[-1], scaler.center)) * scaler.inverse_std
+        ).T
         found += (v.T * problem.ridge).T
         if not problem.fit_intercept:
             found[-1] = 0.0
@@ -228,10 +230,10 @@ def _squares_dense(problem: Problem, weight: Floats) -> _Sums:
 
 def _diagonal_of(problem: Problem, sums: _Sums) -> Floats:
     """Return sum_i h_i (z_ij, 1)^2."""
-    center, shrink, mass = problem.frame.center, problem.frame.shrink, sums.first[-1]
+    center, inverse_std, mass = problem.scaler.center, problem.scaler.inverse_std, sums.first[-1]
     offset = center * (2.0 * sums.first[:-1].T - np.multiply.outer(mass, center))
-    centred = (sums.second.T - offset) * shrink * shrink
-    least = np.multiply.outer(LEAST_CURVATURE * mass, shrink > 0.0)
+    centred = (sums.second.T - offset) * inverse_std * inverse_std
+    least = np.multiply.outer(LEAST_CURVATURE * mass, inverse_std > 0.0)
     found: Floats = np.append(np.maximum(centred, least).T, mass[None], axis=0)
     return found
 

@@ -392,8 +392,8 @@ def _exact_fit(problem: Problem, pieces: Pieces) -> Floats | None:
     n, d = problem.shape
     if n > d or n * d > FINISHED_IN_FLOAT64:
         return None
-    frame = problem.frame
-    z = (as_dense(problem.rows, n, d) - frame.center) * frame.shrink
+    scaler = problem.scaler
+    z = (as_dense(problem.rows, n, d) - scaler.center) * scaler.inverse_std
     z = np.column_stack([z, np.full(n, 1.0 if problem.fit_intercept else 0.0)])
     cost = problem.threshold + np.sqrt(problem.ridge)
     cheapest = np.min(cost[cost > 0.0], initial=1.0)

@@ -69,7 +69,7 @@ def _is_seen(problem: Problem, change: Floats, u: Floats) -> bool:
 def _may_depend(problem: Problem) -> bool:
     """Tell whether columns depend on each other, in as many rows as should show it."""
     n, d = problem.shape
-    usable = problem.frame.shrink > 0.0
+    usable = problem.scaler.inverse_std > 0.0
     chosen = np.arange(0, n, max(1, n // (SAMPLED * d + 50)))
     weight = problem.weight[chosen]
     if not np.any(weight > 0.0):
@@ -85,13 +85,13 @@ def _may_depend(problem: Problem) -> bool:
 
 def _shortest(problem: Problem, u: Floats) -> Floats:
     """Move along what no row sees to the least norm in the user's columns."""
-    usable = np.flatnonzero(problem.frame.shrink > 0.0)
+    usable = np.flatnonzero(problem.scaler.inverse_std > 0.0)
     gram = _products(problem, None, problem.weight)
     values, vectors = np.linalg.eigh(gram[np.ix_(usable, usable)])
     unseen = vectors[:, values <= NEGLIGIBLE * values[-1]]
     if unseen.shape[1] == 0:
         return u
-    scale = problem.frame.shrink[usable] / np.max(problem.frame.shrink)
+    scale = problem.scaler.inverse_std[usable] / np.max(problem.scaler.inverse_std)
     order = np.argsort(-scale, kind="stable")
     q, r, pivots = sl.qr((scale[:, None] * unseen)[order], mode="economic", pivoting=True)
     along = q.T @ (scale * u[usable])[order]
@@ -114,7 +114,7 @@ def _products(problem: Problem, chosen: NDArray[np.int64] | None, weight: Floats
         matrix = as_matrix(problem.rows, *problem.shape)
         matrix = matrix if chosen is None else matrix[chosen]
         scaled = sp.diags_array(np.sqrt(weight)) @ matrix.astype(np.float64)
-        scaled = sp.csr_array(scaled @ sp.diags_array(problem.frame.shrink))
+        scaled = sp.csr_array(scaled @ sp.diags_array(problem.scaler.inverse_std))
         own, mean = (scaled.T @ scaled).toarray(), scaled.T @ np.sqrt(weight)
     return own - np.outer(mean, mean) if problem.fit_intercept else own
 
@@ -129,14 +129,14 @@ def _work(problem: Problem) -> float:
 def _in_span_of_rows(problem: Problem, u: Floats) -> Floats:
     """Project coefficients of the user's columns onto what the centered rows span."""
     rows, n, d = problem.rows, *problem.shape
-    frame = problem.frame
+    scaler = problem.scaler
     root: Floats = np.sqrt(problem.weight)
     x: Any = rows.values if isinstance(rows, Dense) else as_matrix(rows, n, d)
-    known, largest = frame.shrink > 0.0, float(np.max(frame.shrink, initial=0.0))
+    known, largest = scaler.inverse_std > 0.0, float(np.max(scaler.inverse_std, initial=0.0))
     if largest == 0.0:
         return u
     usable: Floats = np.where(known, largest, 0.0)  # units in which powers of columns stay in range
-    center = frame.center * usable
+    center = scaler.center * usable
 
     def ahead(w: Floats) -> Floats:
         return root * (x @ (usable * w) - center @ w)
@@ -146,11 +146,11 @@ def _in_span_of_rows(problem: Problem, u: Floats) -> Floats:
         return usable * (x.T @ v) - center * v.sum()
 
     invert = _inverse(_products_of_rows(x, usable, center, root), root, problem.fit_intercept)
-    w, wanted = np.zeros(d), ahead(u * (frame.shrink / largest))
+    w, wanted = np.zeros(d), ahead(u * (scaler.inverse_std / largest))
     for _ in range(ROUNDS):
         w += back(invert(wanted - ahead(w)))
     moved = u.copy()
-    moved[known] = w[known] / (frame.shrink[known] / largest)
+    moved[known] = w[known] / (scaler.inverse_std[known] / largest)
     return moved
 
 

@@ -49,14 +49,14 @@ class Standard(NamedTuple):
     weight : (n_samples,), sums to 1
     ridge : (P,), the l2 penalty of each standardised coefficient, positive but for the intercept's
     mean : (d,), what was taken off the raw columns
-    shrink : (d,), what they were multiplied by then; 0 for constant ones
+    inverse_std : (d,), what they were multiplied by then; 0 for constant ones
     """
 
     z: Floats
     weight: Floats
     ridge: Floats
     mean: Floats
-    shrink: Floats
+    inverse_std: Floats
 
 
 class Taken(NamedTuple):
@@ -126,11 +126,11 @@ def standardised(task: Task) -> Standard | None:
         if not are_plain(inner, mean, square) or not _has_plain_targets(task, weight):
             return None
     known = square > CONSTANT * CONSTANT * mean * mean
-    shrink = known / np.sqrt(np.where(known, square, 1.0))
-    inner *= shrink
+    inverse_std = known / np.sqrt(np.where(known, square, 1.0))
+    inner *= inverse_std
     ridge = np.zeros(z.shape[1])
-    ridge[:d] = task.l2 * shrink * shrink + ~known
-    return Standard(z, weight, ridge, mean, shrink)
+    ridge[:d] = task.l2 * inverse_std * inverse_std + ~known
+    return Standard(z, weight, ridge, mean, inverse_std)
 
 
 def _has_plain_targets(task: Task, weight: Floats) -> bool:
@@ -231,11 +231,11 @@ def descended(
 
 def begin(task: Task, standard: Standard, start: Any, level: Any) -> Floats:
     """Return where to begin: at given coefficients, or with raw predictions of a ``level``."""
-    d, K = standard.shrink.shape[0], max(1, task.n_outputs)
+    d, K = standard.inverse_std.shape[0], max(1, task.n_outputs)
     parts = np.zeros((K, d + task.fit_intercept))
     if isinstance(start, State):
-        known, coef = standard.shrink > 0.0, np.asarray(start.coef, np.float64).reshape(K, d)
-        parts[:, :d][:, known] = coef[:, known] / standard.shrink[known]
+        known, coef = standard.inverse_std > 0.0, np.asarray(start.coef, np.float64).reshape(K, d)
+        parts[:, :d][:, known] = coef[:, known] / standard.inverse_std[known]
         if task.fit_intercept:
             parts[:, d] = np.ravel(start.intercept) + np.sum(coef * standard.mean, axis=1)
     elif task.fit_intercept:
@@ -261,9 +261,9 @@ def _null_level(task: Task, columns: Any) -> Any:
 
 def model_of(task: Task, standard: Standard, u: Floats) -> Model:
     """Return raw coefficients and intercepts."""
-    d = standard.shrink.shape[0]
+    d = standard.inverse_std.shape[0]
     parts = u.reshape(max(1, task.n_outputs), -1)
-    coef = parts[:, :d] * standard.shrink
+    coef = parts[:, :d] * standard.inverse_std
     intercept = np.zeros(parts.shape[0])
     if task.fit_intercept:
         intercept = parts[:, d] - np.sum(coef * standard.mean, axis=1)
@@ -292,11 +292,11 @@ def _solution(
 
 def _gap(task: Task, standard: Standard, at: tuple[Any, Place], objective: float) -> float:
     """Return the bound of ``_certificates``; no objective is negative."""
-    (columns, place), known = at, standard.shrink > 0.0
-    shrink, parts = standard.shrink[known], (max(1, task.n_outputs), -1)
+    (columns, place), known = at, standard.inverse_std > 0.0
+    inverse_std, parts = standard.inverse_std[known], (max(1, task.n_outputs), -1)
     u, slope = place.u.reshape(parts), (place.gradient - columns.ridge * place.u)
-    slope = slope.reshape(parts)[:, : known.shape[0]][:, known] / shrink
-    coef = u[:, : known.shape[0]][:, known] * shrink
+    slope = slope.reshape(parts)[:, : known.shape[0]][:, known] / inverse_std
+    coef = u[:, : known.shape[0]][:, known] * inverse_std
     is_regression = losses.kind_of(task.loss) == losses.REGRESSION
     size = float(np.sqrt(2.0 * objective)) if is_regression else min(1.0, objective)
     rest = 0.0
@@ -304,7 +304,7 @@ def _gap(task: Task, standard: Standard, at: tuple[Any, Place], objective: float
         rest = float(np.abs(place.gradient.reshape(parts)[:, -1]).max())
     if not rest <= ACCEPTED * size:
         return objective
-    reach = rest / shrink  # to balance the slopes exactly would change theirs by that
+    reach = rest / inverse_std  # to balance the slopes exactly would change theirs by that
     ends = [penalty_terms(coef, slope + by, 0.0, task.l2) for by in (-reach, reach)]
     rounding = ALLOWANCE * (objective + abs(columns.least)) + rest / max(size, 1e-300) * objective
     return min(objective, float(np.maximum(*ends).sum()) + rounding)

@@ -108,7 +108,9 @@ class InRows:
         problem, boxes = self._problem, self._boxes
         own = problem.ridge + boxes.of_columns(curvature)
         weight = boxes.of_rows(curvature)[self._used]
-        least = np.where(problem.frame.shrink > 0.0, REGULARISED * float(np.sum(weight)), np.inf)
+        least = np.where(
+            problem.scaler.inverse_std > 0.0, REGULARISED * float(np.sum(weight)), np.inf
+        )
         own[:-1] = np.where(own[:-1] > 0.0, own[:-1], least)
         self._inverse = np.append(1.0 / own[:-1], 0.0)
         self._slack = 1.0 / weight
@@ -234,8 +236,8 @@ def cholesky(scaled: Floats) -> Floats:
 
 def kernel_of(problem: Problem, used: Any, inverse: Floats) -> Floats:
     """Return Z diag(inverse) Z' of the standardised rows that are used."""
-    rows, (center, shrink) = problem.rows, problem.frame
-    scale = inverse * shrink**2
+    rows, (center, inverse_std) = problem.rows, problem.scaler
+    scale = inverse * inverse_std**2
     if not isinstance(rows, Dense):
         matrix = sp.csr_array((rows.data, rows.indices, rows.indptr), shape=problem.shape)[used]
         root = matrix @ sp.diags_array(np.sqrt(scale))
@@ -275,13 +277,15 @@ def root_of(problem: Problem, used: Any, inverse: Floats, slack: Floats) -> Root
     .. [1] Cox & Higham, "Stability of Householder QR Factorization for Weighted Least Squares
        Problems", 1998.
     """
-    center, shrink = problem.frame
+    center, inverse_std = problem.scaler
     if isinstance(problem.rows, Dense):
         values = problem.rows.values[used].astype(np.float64)
     else:
         arrays = (problem.rows.data, problem.rows.indices, problem.rows.indptr)
         values = sp.csr_array(arrays, shape=problem.shape)[used].toarray()
-    root = np.vstack([((values - center) * (shrink * np.sqrt(inverse))).T, np.diag(np.sqrt(slack))])
+    root = np.vstack(
+        [((values - center) * (inverse_std * np.sqrt(inverse))).T, np.diag(np.sqrt(slack))]
+    )
     largest = np.max(np.abs(root), axis=1)
     root = root[np.argsort(-largest, kind="stable")]
     r, order = sl.qr(root, mode="r", pivoting=True, overwrite_a=True, check_finite=False)

@@ -195,7 +195,7 @@ def products(problem: Problem, weight: Floats) -> Floats:
     d = problem.shape[1]
     if not affords(problem, d + 1):
         # standardised columns: the diagonal is what it is up to the weights' correlation
-        diagonal = np.append((problem.frame.shrink > 0.0) * weight.sum(), weight.sum())
+        diagonal = np.append((problem.scaler.inverse_std > 0.0) * weight.sum(), weight.sum())
         return diagonal
     if can_centre(problem):
         return products_of(problem, weight, np.arange(d))
@@ -205,8 +205,8 @@ def products(problem: Problem, weight: Floats) -> Floats:
 def can_centre(problem: Problem) -> bool:
     """Tell whether sparse rows' products may be centred after they are summed."""
     n, d = problem.shape
-    frame = problem.frame
-    far = np.max(np.abs(frame.center) * frame.shrink, initial=0.0)
+    scaler = problem.scaler
+    far = np.max(np.abs(scaler.center) * scaler.inverse_std, initial=0.0)
     return _costs.is_scattered(problem.rows, n, d) and bool(far <= FARTHEST_MEAN)
 
 
@@ -224,7 +224,7 @@ def products_of(problem: Problem, weight: Floats, columns: NDArray[np.int64]) ->
 
     work = int(_costs.n_pairs(problem.rows))
     total = _summed(over_shards(shard, n, work, _costs.most_shards(problem.rows, size)))
-    standardise_products(total, problem.frame.center[columns], problem.frame.shrink[columns])
+    standardise_products(total, problem.scaler.center[columns], problem.scaler.inverse_std[columns])
     return total
 
 
@@ -245,7 +245,7 @@ def _products_by_blocks(problem: Problem, weight: Floats) -> Floats:
         total, block = np.zeros((d + 1, d + 1)), np.empty((size, d + 1), problem.dtype)
         for first in range(start, stop, size):
             z = block[: min(size, stop - first)]
-            weigh_rows(problem.rows, problem.frame, weight, first, z.shape[0], z)
+            weigh_rows(problem.rows, problem.scaler, weight, first, z.shape[0], z)
             total += z.T @ z
         return total
 
@@ -266,7 +266,7 @@ def _products_of_classes(problem: Problem, u: Floats) -> Floats:
         for first in range(start, stop, size):
             count = min(size, stop - first)
             z, wide = block[:count], out[:count]
-            weigh_rows(problem.rows, problem.frame, np.empty(0), first, count, z)
+            weigh_rows(problem.rows, problem.scaler, np.empty(0), first, count, z)
             raw = params @ z.T
             weigh_classes(problem.weight, first, raw, z, wide)
             total -= wide.T @ wide
@@ -298,7 +298,7 @@ def transfer(problem: Problem, metric: Metric) -> Metric:
     for first in range(0, product.shape[0], width):
         diagonal = np.einsum("ii->i", product)[first : first + width]
         mean = diagonal[-1]
-        seen_little = (diagonal < 0.5 * mean) & (np.append(problem.frame.shrink, 1.0) > 0.0)
+        seen_little = (diagonal < 0.5 * mean) & (np.append(problem.scaler.inverse_std, 1.0) > 0.0)
         diagonal[seen_little] = mean
     return factorise(problem, product, metric.is_hessian)
 

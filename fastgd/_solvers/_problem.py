@@ -2,7 +2,7 @@
 
     F(w, b) = sum_i s_i loss(y_i, x_i w + b) + l1 |w|_1 + l2/2 |w|^2,   sum_i s_i = 1
 
-Solvers move u, with w_j = u_j shrink_j and b = u_b - sum_j center_j w_j: columns of any scale
+Solvers move u, with w_j = u_j inverse_std_j and b = u_b - sum_j center_j w_j: columns of any scale
 and offset look alike, and X itself is never changed. What that cannot do, ``_units`` does before.
 """
 
@@ -27,8 +27,8 @@ from fastgd._solvers._task import Task
 from fastgd._solvers._units import Units, units_of
 from fastgd.kernels import losses
 from fastgd.kernels.objective import (
-    Frame,
     Moments,
+    Scaler,
     Targets,
     add_moments,
     pass_one,
@@ -68,7 +68,7 @@ class Problem(NamedTuple):
     l1, l2 : float
     fit_intercept : bool
     n_outputs : int, 0 for one output with 1-d parameters
-    frame : Frame
+    scaler : Scaler
     dtype : the type of matrix products
     peak : (n_features,), the largest standardised |z_ij| of each column
     prior : (n_features,), a sample's additional l2 penalty of u; empty for none
@@ -87,7 +87,7 @@ class Problem(NamedTuple):
     l2: float
     fit_intercept: bool
     n_outputs: int
-    frame: Frame
+    scaler: Scaler
     dtype: Any
     peak: Floats
     prior: Floats
@@ -119,13 +119,13 @@ class Problem(NamedTuple):
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of X."""
-        return self.y.shape[0], self.frame.center.shape[0]
+        return self.y.shape[0], self.scaler.center.shape[0]
 
     @property
     def threshold(self) -> Floats:
         """The l1 penalty of each standardised coefficient, the intercept's 0 last."""
         with np.errstate(over="ignore"):
-            own = np.minimum(self.l1 * self.frame.shrink, LARGEST_RIDGE)
+            own = np.minimum(self.l1 * self.scaler.inverse_std, LARGEST_RIDGE)
         return np.append(own, 0.0)
 
     @property
@@ -142,7 +142,9 @@ class Problem(NamedTuple):
     def ridge(self) -> Floats:
         """The l2 penalty of each standardised coefficient, the intercept's 0 last."""
         with np.errstate(over="ignore"):
-            own = np.minimum(self.l2 * self.frame.shrink * self.frame.shrink, LARGEST_RIDGE)
+            own = np.minimum(
+                self.l2 * self.scaler.inverse_std * self.scaler.inverse_std, LARGEST_RIDGE
+            )
         return np.append(own + self.prior if self.prior.size else own, 0.0)
 
 
@@ -164,7 +166,7 @@ def pose(task: Task) -> Problem:
     precise = values.dtype == np.float64 or n * d <= FINISHED_IN_FLOAT64 or d <= NARROW
     y: NDArray[Any] = np.ascontiguousarray(task.y, np.int32 if many else np.float64)
     least, terms = least_and_terms(task.loss, y, weight)
-    frame, peak = frame_of(task.rows, weight, d, task.fit_intercept)
+    scaler, peak = scaler_of(task.rows, weight, d, task.fit_intercept)
     return Problem(
         task.rows,
         y,
@@ -174,7 +176,7 @@ def pose(task: Task) -> Problem:
         float(task.l2),
         bool(task.fit_intercept),
         task.n_outputs if many else 0,
-        frame,
+        scaler,
         np.float64 if precise else np.float32,
         peak,
         np.empty(0),
@@ -227,7 +229,7 @@ def _size_of_terms(loss: Any, weight: Floats, t: Floats) -> float:
     return float(weight @ (first + second))
 
 
-def frame_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Frame, Floats]:
+def scaler_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Scaler, Floats]:
     """Return each column's mean and 1 / standard deviation, and its largest |z|.
 
     Uncentered, that is without an intercept, the root mean square stands for the deviation.
@@ -256,8 +258,8 @@ def frame_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Frame, 
     if not centered:
         mean, std = np.zeros(d), np.hypot(std, mean)
     known = (std > CONSTANT * np.abs(mean)) & (std > TINIEST)
-    shrink = np.divide(1.0, std, out=np.zeros(d), where=known)
-    return Frame(mean, shrink), peak * shrink
+    inverse_std = np.divide(1.0, std, out=np.zeros(d), where=known)
+    return Scaler(mean, inverse_std), peak * inverse_std
 
 
 def _std_of(first: Floats, second: Floats) -> Floats:
@@ -339,23 +341,23 @@ def _rows_at(problem: Problem, chosen: NDArray[np.int64]) -> Any:
 
 def to_raw(problem: Problem, u: Floats) -> Floats:
     """Return the parameters of raw columns."""
-    raw = (u.T * np.append(problem.frame.shrink, 1.0)).T
+    raw = (u.T * np.append(problem.scaler.inverse_std, 1.0)).T
     # not BLAS's dot, whose last digit depends on where in memory its arguments lie
-    raw[-1] -= np.sum((raw[:-1].T * problem.frame.center).T, axis=0)
+    raw[-1] -= np.sum((raw[:-1].T * problem.scaler.center).T, axis=0)
     return raw
 
 
 def from_raw(problem: Problem, coef: Floats, intercept: Any) -> Floats:
     """Return the standardised parameters of given coefficients."""
-    frame = problem.frame
+    scaler = problem.scaler
     shape = (problem.shape[1] + 1, *([problem.n_outputs] if problem.n_outputs else []))
     u = np.zeros(shape)
-    known = frame.shrink > 0.0
+    known = scaler.inverse_std > 0.0
     coef = np.asarray(coef, np.float64).T
     coef = np.maximum(coef, 0.0) if problem.positive else coef
-    u[:-1][known] = (coef[known].T / frame.shrink[known]).T
+    u[:-1][known] = (coef[known].T / scaler.inverse_std[known]).T
     if problem.fit_intercept:
-        u[-1] = intercept + frame.center @ coef
+        u[-1] = intercept + scaler.center @ coef
     return u
 
 
@@ -433,8 +435,8 @@ def _pass_one(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
 
     parts = over_shards(shard, n, n_entries(problem.rows))
     gradient: Floats = sum(part[1] for part in parts)
-    frame = problem.frame
-    gradient[:-1] = (gradient[:-1] - frame.center * gradient[-1]) * frame.shrink
+    scaler = problem.scaler
+    gradient[:-1] = (gradient[:-1] - scaler.center * gradient[-1]) * scaler.inverse_std
     return sum(part[0] for part in parts), gradient, curvature
 
 
@@ -449,7 +451,7 @@ def _pass_many(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
 
     def shard(start: int, stop: int) -> tuple[float, Floats]:
         g, block = np.zeros(params.shape), np.empty((size, d), problem.dtype)
-        task = (problem.rows, Targets(problem.y, problem.weight), problem.frame, params)
+        task = (problem.rows, Targets(problem.y, problem.weight), problem.scaler, params)
         return pass_softmax(*task, start, stop, block, g), g
 
     parts = over_shards(shard, n, n * (d // PRODUCTS_OF_BLAS + 4) * problem.n_outputs)
@@ -469,9 +471,9 @@ def _pass_sparse(problem: Problem, u: Floats) -> tuple[float, Floats, Floats]:
 
     parts = over_shards(shard, n, problem.rows.data.size * problem.n_outputs)
     gradient: Floats = sum(part[1] for part in parts)
-    frame = problem.frame
-    gradient[:-1] -= np.outer(frame.center, gradient[-1])
-    gradient[:-1] *= frame.shrink[:, None]
+    scaler = problem.scaler
+    gradient[:-1] -= np.outer(scaler.center, gradient[-1])
+    gradient[:-1] *= scaler.inverse_std[:, None]
     return sum(part[0] for part in parts), gradient, np.empty(0)
 
 

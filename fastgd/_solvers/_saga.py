@@ -90,8 +90,8 @@ def _plan(problem: Problem, prior: Floats, seed: int) -> tuple[Pass, float]:
     size = 1 << int(np.clip(np.ceil(np.log2(d + 1)), 6, 10))
     size = max(1, min(size, n // 8))
     shape = Shape(
-        problem.frame.center,
-        problem.frame.shrink,
+        problem.scaler.center,
+        problem.scaler.inverse_std,
         problem.ridge,
         problem.threshold,
         _inverse(metric),
@@ -115,7 +115,7 @@ def _first_step_size(problem: Problem, metric: Metric, m: int, seed: int) -> flo
     chosen, weight = draw(problem, size, np.random.default_rng((seed, 1)))
     sample = take(problem, chosen, weight)
     z = np.empty((chosen.shape[0], d + 1))
-    weigh_rows(sample.rows, sample.frame, np.empty(0), 0, z.shape[0], z)
+    weigh_rows(sample.rows, sample.scaler, np.empty(0), 0, z.shape[0], z)
     whitened = _whiten(metric, z) * np.sqrt(usual_curvature(problem.loss))
     largest = float(np.max(np.sum(whitened**2, axis=1)))
     overall = _largest_eigenvalue(whitened, weight)

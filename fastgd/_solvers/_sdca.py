@@ -124,7 +124,7 @@ def _ascend(
         must_stop = _report(stop.observer, engine, penalty, gap, loss)
         if watch.expects_success(gap, loss) or must_stop:
             if drifts:
-                engine.tie()
+                engine.couple()
             coef, intercept, loss, gap = engine.certify(order.current)
             objective = loss + engine.penalty(coef, *penalty)
             gap += engine.penalty_gap(coef, *penalty) + ALLOWANCE * objective

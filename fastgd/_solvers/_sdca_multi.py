@@ -58,10 +58,10 @@ class ManyOutputs:
     def restore(self, dual: np.ndarray, intercept: np.ndarray) -> None:
         """Continue from a state."""
         self.memory.dual[:] = dual
-        self.tie()
+        self.couple()
         self.set_intercept(intercept)
 
-    def tie(self) -> None:
+    def couple(self) -> None:
         """Compute the coefficients from the dual variables."""
         self.memory.params[:-1] = 0.0
         self._move(np.arange(self.memory.dual.shape[0], dtype=np.int32), self.memory.dual)
@@ -145,7 +145,7 @@ class ManyOutputs:
             if np.abs(s @ memory.dual).max() <= 1e-13 * self.rule.mass:
                 break
         remainder = s @ memory.dual
-        memory.running[sdca.OWED] += (
+        memory.running[sdca.PENDING] += (
             memory.running[sdca.TOTAL] - remainder
         )  # moved rows will move back
         memory.running[sdca.TOTAL] = remainder

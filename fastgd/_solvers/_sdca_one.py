@@ -44,14 +44,14 @@ class OneOutput:
             weight = np.array([ones, self.rule.mass - ones])
         return sdca.null_model(self.rule, y, weight)
 
-    def tie(self) -> None:
+    def couple(self) -> None:
         """Compute the coefficients from the dual variables."""
         sdca.restore(self.rows, self.samples, self.rule, self.memory)
 
     def restore(self, dual: np.ndarray, intercept: float) -> None:
         """Continue from a state."""
         self.memory.dual[:] = dual
-        self.tie()
+        self.couple()
         self.set_intercept(intercept)
 
     def set_intercept(self, intercept: float) -> None:

@@ -61,7 +61,7 @@ def with_root(problem: Problem, metric: Any, curvature: Floats) -> Any:
     root = np.vstack([root, np.diag(np.sqrt(problem.ridge))]) * metric.jacobi
     r, order = sl.qr(root[:, usable], mode="r", pivoting=True, check_finite=False)
     r = r[: usable.shape[0]]
-    offset = np.append(np.abs(problem.frame.center) * problem.frame.shrink, 0.0)[usable]
+    offset = np.append(np.abs(problem.scaler.center) * problem.scaler.inverse_std, 0.0)[usable]
     noise = EPSILON * (max(n, d) + NOISE * offset)
     if r.shape[0] < usable.shape[0] or np.min(np.abs(np.diagonal(r))) <= CLEAR * np.max(noise):
         return metric
@@ -79,7 +79,7 @@ class RowsBasis:
         self._n = n
         self._used = np.flatnonzero(problem.weight > 0.0)
         self._root = np.sqrt(problem.weight[self._used])
-        free = np.append(problem.frame.shrink > 0.0, problem.fit_intercept)
+        free = np.append(problem.scaler.inverse_std > 0.0, problem.fit_intercept)
         self._columns = np.flatnonzero(free)
         is_small = n * d <= FINISHED_IN_FLOAT64 or n * d * d <= LITTLE_WORK
         self.is_known = is_small and self._used.size >= self._columns.size
@@ -116,5 +116,5 @@ def standardised(problem: Problem) -> Floats:
         values = rows.values.astype(np.float64)
     else:
         values = sp.csr_array((rows.data, rows.indices, rows.indptr), shape=(n, d)).toarray()
-    z = (values - problem.frame.center) * problem.frame.shrink
+    z = (values - problem.scaler.center) * problem.scaler.inverse_std
     return np.column_stack([z, np.ones(n)])

@@ -23,7 +23,7 @@ from scipy.linalg.lapack import dpstrf
 from fastgd._monitoring.observer import Converted, Model
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._costs import is_scattered
-from fastgd._solvers._problem import Floats, frame_of
+from fastgd._solvers._problem import Floats, scaler_of
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.kernels.rows import Dense
 
@@ -83,18 +83,18 @@ def basis_of(task: Task) -> Basis:
     weight = np.full(n, 1.0 / n)
     if task.weight is not None:
         weight = np.asarray(task.weight, np.float64) / np.sum(task.weight, dtype=np.float64)
-    frame, _ = frame_of(task.rows, weight, d, task.fit_intercept)
-    varies = frame.shrink > 0.0
-    rows, center = task.rows, frame.center * varies
+    scaler, _ = scaler_of(task.rows, weight, d, task.fit_intercept)
+    varies = scaler.inverse_std > 0.0
+    rows, center = task.rows, scaler.center * varies
     matrix = _as_they_are(rows, n, d, varies)
-    if matrix is not None and np.max(np.abs(center) * frame.shrink, initial=0.0) <= NEAR:
+    if matrix is not None and np.max(np.abs(center) * scaler.inverse_std, initial=0.0) <= NEAR:
         along, products = matrix @ center, matrix @ matrix.T
         products = products.toarray() if sp.issparse(products) else products
         products = products - along - along[:, None] + center @ center
         basis = _by_products(products, matrix, center, n - task.fit_intercept)
         if basis is not None:
             return basis
-    values = _centred(rows, n, d, frame.center, varies)
+    values = _centred(rows, n, d, scaler.center, varies)
     basis = _by_products(values @ values.T, values, np.zeros(d), n - task.fit_intercept)
     basis = basis or _by_qr(values, task.l2 > 0.0)
     return basis._replace(center=center)

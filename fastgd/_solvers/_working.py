@@ -36,7 +36,7 @@ from fastgd._solvers._problem import (
 )
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.kernels import losses
-from fastgd.kernels.objective import Frame
+from fastgd.kernels.objective import Scaler
 from fastgd.kernels.rows import CSR, Dense
 
 FEWEST = 100  # columns that come in at once
@@ -168,7 +168,7 @@ def _excess(problem: Problem, point: Point) -> Floats:
     excess[u != 0.0] = 0.0
     if excess.ndim == 2:
         excess = np.sqrt(np.sum(excess**2, axis=1))
-    excess[problem.frame.shrink <= 0.0] = 0.0
+    excess[problem.scaler.inverse_std <= 0.0] = 0.0
     return excess
 
 
@@ -198,10 +198,10 @@ def _of_columns(problem: Problem, columns: NDArray[np.int64]) -> Problem:
     for part in parts:
         part.flags.writeable = False
     some: Any = Dense(*parts) if len(parts) == 1 else CSR(*parts)
-    frame, size = problem.frame, columns.shape[0]
+    scaler, size = problem.scaler, columns.shape[0]
     return problem._replace(
         rows=some,
-        frame=Frame(frame.center[columns], frame.shrink[columns]),
+        scaler=Scaler(scaler.center[columns], scaler.inverse_std[columns]),
         peak=problem.peak[columns],
         largest=_costs.largest_matrix(some, n, size, problem.n_outputs, True),
     )

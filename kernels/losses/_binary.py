@@ -440,5 +440,5 @@ class OneClass(NamedTuple):
         return -1.0 if raw <= 1.0 else 0.0
 
     @staticmethod
-    def pull(loss):
+    def intercept_gradient(loss):
         return loss.nu

@@ -265,15 +265,15 @@ def raw_of_mean(loss, mean):
     return mean if kind_of(loss) == REGRESSION else 0.0
 
 
-def pull(loss):
+def intercept_gradient(loss):
     """Return the constant slope of the objective along the intercept, 0 for most losses."""
-    return type(loss).pull(loss) if hasattr(type(loss), "pull") else 0.0
+    return type(loss).intercept_gradient(loss) if hasattr(type(loss), "intercept_gradient") else 0.0
 
 
-@overload(pull, jit_options=INLINED)
-def _pull(loss):
-    if hasattr(loss.instance_class, "pull"):
-        return loss.instance_class.pull
+@overload(intercept_gradient, jit_options=INLINED)
+def _intercept_gradient(loss):
+    if hasattr(loss.instance_class, "intercept_gradient"):
+        return loss.instance_class.intercept_gradient
     return lambda loss: 0.0
 
 

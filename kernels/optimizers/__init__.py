@@ -36,10 +36,10 @@ from fastgd.kernels.optimizers._protocol import (
     keep,
     length,
     move,
+    penalty_rate,
     recall,
     skipped_steps_of,
     slope,
-    speed,
     step_columns,
     update,
 )
@@ -113,10 +113,10 @@ __all__ = [
     "keep",
     "length",
     "move",
+    "penalty_rate",
     "recall",
     "skipped_steps_of",
     "slope",
-    "speed",
     "step_columns",
     "update",
 ]

@@ -56,7 +56,7 @@ class Adagrad(NamedTuple):
         return np.float64(state[0, j])
 
     @staticmethod
-    def speed(optimizer, slot):
+    def penalty_rate(optimizer, slot):
         return 1.0 / (np.sqrt(slot) + np.float64(optimizer.epsilon))
 
 
@@ -107,11 +107,11 @@ class Adadelta(NamedTuple):
     def update(optimizer, step_coefs, g, state, j):
         v = g * g + optimizer.rho * (state[0, j] - g * g)
         u = state[1, j]
-        reply = np.sqrt(u + optimizer.epsilon) / np.sqrt(v + optimizer.epsilon)
-        square = reply * reply * g * g
+        response = np.sqrt(u + optimizer.epsilon) / np.sqrt(v + optimizer.epsilon)
+        square = response * response * g * g
         state[0, j] = v
         state[1, j] = square + optimizer.rho * (u - square)
-        return -step_coefs[0] * reply * g, step_coefs[0] * reply
+        return -step_coefs[0] * response * g, step_coefs[0] * response
 
     @staticmethod
     def length(optimizer, step_coefs, state, j):
@@ -119,7 +119,7 @@ class Adadelta(NamedTuple):
         return step_coefs[0] * (np.sqrt(u + optimizer.epsilon) / np.sqrt(v + optimizer.epsilon))
 
     @staticmethod
-    def speed(optimizer, slot):
+    def penalty_rate(optimizer, slot):
         epsilon = np.float64(optimizer.epsilon)
         return np.sqrt(slot[1] + epsilon) / np.sqrt(slot[0] + epsilon)
 
@@ -228,7 +228,7 @@ class RMSprop(NamedTuple):
         return step_coefs[0] * step_coefs[1] / (np.sqrt(square) + optimizer.epsilon)
 
     @staticmethod
-    def speed(optimizer, slot):
+    def penalty_rate(optimizer, slot):
         root = np.sqrt(max(slot[0] - slot[1] * slot[1], 0.0)) + np.float64(optimizer.epsilon)
         return 1.0 / (root * (1.0 - np.float64(optimizer.momentum)))
 

@@ -75,7 +75,7 @@ class Adam(NamedTuple):
         return np.float64(state[1, j])
 
     @staticmethod
-    def speed(optimizer, slot):
+    def penalty_rate(optimizer, slot):
         return 1.0 / (np.sqrt(slot) + np.float64(optimizer.epsilon))
 
 
@@ -115,7 +115,7 @@ class AMSGrad(NamedTuple):
     eta0 = 0.001
     lazy_on_sparse = True
     step_coefficients = staticmethod(Adam.step_coefficients)
-    speed = staticmethod(Adam.speed)
+    penalty_rate = staticmethod(Adam.penalty_rate)
 
     @staticmethod
     def update(optimizer, step_coefs, g, state, j):
@@ -183,7 +183,7 @@ class AdamW(NamedTuple):
     update = staticmethod(Adam.update)
     length = staticmethod(Adam.length)
     recall = staticmethod(Adam.recall)
-    speed = staticmethod(Adam.speed)
+    penalty_rate = staticmethod(Adam.penalty_rate)
 
     @staticmethod
     def step_coefficients(optimizer, rates, first):
@@ -237,7 +237,7 @@ class NAdam(NamedTuple):
     lazy_on_sparse = True
     length = staticmethod(Adam.length)
     recall = staticmethod(Adam.recall)
-    speed = staticmethod(Adam.speed)
+    penalty_rate = staticmethod(Adam.penalty_rate)
 
     @staticmethod
     def step_coefficients(optimizer, rates, first):
@@ -250,9 +250,11 @@ class NAdam(NamedTuple):
             product = np.zeros_like(mu) if fades else np.cumprod(mu)
         of_g = ((1.0 - mu) / (1.0 - product))[-n - 1 : -1]
         of_m = (mu / (1.0 - product))[-n:]
-        reply = of_g + of_m * _correction(optimizer.beta_1, rates, first)
+        response = of_g + of_m * _correction(optimizer.beta_1, rates, first)
         c2 = np.sqrt(_correction(optimizer.beta_2, rates, first))
-        return step_columns(rates * c2 * reply, c2 * optimizer.epsilon, of_m / reply, of_g / reply)
+        return step_columns(
+            rates * c2 * response, c2 * optimizer.epsilon, of_m / response, of_g / response
+        )
 
     @staticmethod
     def update(optimizer, step_coefs, g, state, j):
@@ -319,7 +321,7 @@ class Adamax(NamedTuple):
         return step_coefs[0] / max(state[1, j], optimizer.epsilon)
 
     @staticmethod
-    def speed(optimizer, slot):
+    def penalty_rate(optimizer, slot):
         return 1.0 / max(slot, np.float64(optimizer.epsilon))
 
 

@@ -54,14 +54,14 @@ class Ftrl(NamedTuple):
     n_slots = 3
     eta0 = 0.1
     skipped_steps = SUMS
-    penalty_methods = ("leader",)
+    penalty_methods = ("ftrl_minimum",)
 
     @staticmethod
     def step_coefficients(optimizer, rates, first):
         return step_columns(rates)
 
     @staticmethod
-    def coasts(optimizer, penalty, step_coefficients, times):
+    def carries(optimizer, penalty, step_coefficients, times):
         return np.append(0.0, step_coefficients[:, 0])
 
     @staticmethod
@@ -83,7 +83,7 @@ class Ftrl(NamedTuple):
         time += step_coefs[0]
         state[0, c] = z
         state[2, c] = time
-        return _leader(
+        return _ftrl_minimum(
             optimizer, penalty, param, (z, optimizer.beta + root, time), step_coefs[0], c
         ), step
 
@@ -105,15 +105,17 @@ class Ftrl(NamedTuple):
             z = -optimizer.beta * param
         time += skipped.time
         curvature = np.float64(optimizer.beta) + np.sqrt(n)
-        after = _leader(optimizer, penalty, param, (z, curvature, time), skipped.coast_after, c)
+        after = _ftrl_minimum(
+            optimizer, penalty, param, (z, curvature, time), skipped.carry_after, c
+        )
         return after, (z, n, time)
 
 
 @helper()
-def _leader(optimizer, penalty, param, sums, rate, c):
+def _ftrl_minimum(optimizer, penalty, param, sums, rate, c):
     """Return the coefficient that z, the curvature and the penalty's time ask for."""
     z, curvature, time = sums
     if curvature <= 0:  # no gradient yet, and no beta to hold to anything
         return param
     l1, l2 = rate * optimizer.l1, rate * optimizer.l2
-    return penalties.leader(penalty, cast(z, param), (curvature + l2, l1, time), c)
+    return penalties.ftrl_minimum(penalty, cast(z, param), (curvature + l2, l1, time), c)

@@ -7,7 +7,14 @@ import numpy as np
 from fastgd.kernels import penalties
 from fastgd.kernels._hook import cast
 from fastgd.kernels.elementary import exp
-from fastgd.kernels.optimizers._protocol import OWN_LENGTH, decayed, length, recall, speed, update
+from fastgd.kernels.optimizers._protocol import (
+    OWN_LENGTH,
+    decayed,
+    length,
+    penalty_rate,
+    recall,
+    update,
+)
 from fastgd.kernels.optimizers._skipped import forward_decays
 
 
@@ -55,7 +62,7 @@ class LazyMoments(NamedTuple):
         return recall(optimizer.optimizer, state, j)
 
     @staticmethod
-    def coasts(optimizer, penalty, step_coefficients, times):
+    def carries(optimizer, penalty, step_coefficients, times):
         decays = hasattr(optimizer.optimizer, "decayed")
         return (
             forward_decays(step_coefficients)
@@ -64,12 +71,12 @@ class LazyMoments(NamedTuple):
         )
 
     @staticmethod
-    def speed(optimizer, slot):
-        return speed(optimizer.optimizer, slot)
+    def penalty_rate(optimizer, slot):
+        return penalty_rate(optimizer.optimizer, slot)
 
     @staticmethod
     def catch_up(optimizer, penalty, param, slot, skipped, c):
         # decay and penalty alternate: half of the one before the other is right to second order
-        half = exp(0.5 * (skipped.coast_after - skipped.coast_before))
+        half = exp(0.5 * (skipped.carry_after - skipped.carry_before))
         made_up = half * penalties.skip(penalty, half * param, skipped.time)
         return penalties.proximal(penalty, made_up, 0.0, 0.0, c), slot

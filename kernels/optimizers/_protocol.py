@@ -29,7 +29,7 @@ optimizer's step costs O(non-zeros); one that says nothing steps all coefficient
 ``SAME_LENGTH``
     Only the penalty moves the coefficient, by steps of one length for all of them (``lengths``).
 ``OWN_LENGTH``
-    As that, by steps of ``speed`` times ``step_coefs[0]``, which nothing else changes.
+    As that, by steps of ``penalty_rate`` times ``step_coefs[0]``, which nothing else changes.
 ``VELOCITY``
     The coefficient moves on by a velocity, as in ``Momentum``, whose fields ``momentum`` and
     ``nesterov`` it has.
@@ -45,9 +45,9 @@ optimizer's step costs O(non-zeros); one that says nothing steps all coefficient
     penalty alone moves it, and no slot matters.
 ``lengths(optimizer, step_coefficients)``
     Plain numpy: the lengths of the penalty's steps, where they are the same for all coordinates.
-``speed(optimizer, slot)``
+``penalty_rate(optimizer, slot)``
     Where they are not: the length of a coordinate's own step, of ``step_coefs[0]`` times it.
-``coasts(optimizer, penalty, step_coefficients, times)``
+``carries(optimizer, penalty, step_coefficients, times)``
     Plain numpy: a further measure of the steps, (n_steps + 1,), for ``SkippedSteps``; zero by
     default.
 ``is_plain``
@@ -68,8 +68,9 @@ whatever the optimizer: rate for sgd, rate / (1 - momentum) for momentum, rate /
 epsilon) of each coordinate for Adam. (``Lion`` is the exception, for it replies to signs.)
 
 Those of the Adam kind carry on with their moments where a gradient is zero, which has no closed
-form. ``LazyMoments`` lets coefficients keep their moments then; it needs ``length``, ``speed`` and
-``recall``. The field ``lazy`` says when: None means ``lazy_on_sparse``, on sparse rows.
+form. ``LazyMoments`` lets coefficients keep their moments then; it needs ``length``,
+``penalty_rate`` and ``recall``. The field ``lazy`` says when: None means ``lazy_on_sparse``, on
+sparse rows.
 """
 
 import numpy as np
@@ -112,7 +113,7 @@ def length(optimizer, step_coefs, state, j):
 
 
 @optional
-def speed(optimizer, slot):
+def penalty_rate(optimizer, slot):
     """Return the length of the penalty's step, in units of ``step_coefs[0]``."""
     return 1.0
 

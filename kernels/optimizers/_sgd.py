@@ -141,7 +141,7 @@ class Momentum(NamedTuple):
         return step_coefficients[:, 0] * step_coefficients[:, 1]
 
     @staticmethod
-    def coasts(optimizer, penalty, step_coefficients, times):
+    def carries(optimizer, penalty, step_coefficients, times):
         momentum = float(optimizer.momentum)
         reach = step_coefficients[:, 0] * momentum * (momentum if optimizer.nesterov else 1.0)
         out = np.zeros(step_coefficients.shape[0] + 1)
@@ -168,5 +168,5 @@ class Momentum(NamedTuple):
         # The path is a geometric sum of the velocity, shrunk on its way by the (linear) penalty.
         # It is reckoned backward from the span's end: nothing is ever divided by momentum^t.
         left = faded(slot, optimizer.momentum, skipped.steps)
-        start = penalties.skip(penalty, param - slot * skipped.coast_before, skipped.time)
-        return start + left * skipped.coast_after, left
+        start = penalties.skip(penalty, param - slot * skipped.carry_before, skipped.time)
+        return start + left * skipped.carry_after, left

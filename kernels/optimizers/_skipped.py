@@ -19,15 +19,15 @@ class SkippedSteps(NamedTuple):
 
     steps : how many
     time : how long they were, for ``penalties.skip``
-    coast_before, coast_after : a further measure of the steps at their beginning and end: how
+    carry_before, carry_after : a further measure of the steps at their beginning and end: how
         far a unit of velocity carries on (``backward_coasts``), the logarithm of what decay
         left, or the rate
     """
 
     steps: int
     time: float
-    coast_before: float
-    coast_after: float
+    carry_before: float
+    carry_after: float
 
 
 @helper()
@@ -42,7 +42,7 @@ def cumulative_times(penalty, lengths, out):
     """Write the time, for ``penalties.skip``, that has passed after 0, 1, ... n steps."""
     out[0] = 0.0
     for t in range(lengths.shape[0]):
-        out[t + 1] = out[t] + penalties.clock(penalty, lengths[t])
+        out[t + 1] = out[t] + penalties.time_of_step(penalty, lengths[t])
 
 
 @kernel()

@@ -4,7 +4,7 @@ A store answers, for a solver that knows only rows and coefficients: which coeff
 batch need, are they up to date, and what does a step do to one of them.
 
 ``Plain``   every step passes over all coefficients (dense rows, or a rule that demands it).
-``Tied``    as that, and then over all once more, for a penalty that ties them together.
+``Coupled``    as that, and then over all once more, for a penalty that ties them together.
 ``Scaled``  coefficients share a factor, which the quadratic penalty shrinks for all of them at
             once; a step touches the columns of its batch and owes nothing to the others. For plain
             sgd without an absolute penalty (Bottou's trick); ``Averaged`` where an average of
@@ -38,8 +38,8 @@ from fastgd.kernels.stores._columns import (
     step_of_batch,
 )
 from fastgd.kernels.stores._dense import (
+    Coupled,
     Plain,
-    Tied,
 )
 from fastgd.kernels.stores._lazy import (
     FORGOTTEN,
@@ -58,13 +58,13 @@ from fastgd.kernels.stores._protocol import (
     begin_step,
     cost_after,
     cost_of_all,
+    couple,
     descend,
     factor,
     finish,
     made_up,
     ready_batch,
     ready_row,
-    tie,
 )
 from fastgd.kernels.stores._scaled import (
     SMALLEST_FACTOR,
@@ -79,13 +79,13 @@ __all__ = [
     "Averaged",
     "Batch",
     "ClosedForm",
+    "Coupled",
     "Lazy",
     "OneByOne",
     "OwnLengths",
     "Plain",
     "Scaled",
     "Scattered",
-    "Tied",
     "Touched",
     "add_to_average",
     "at",
@@ -94,6 +94,7 @@ __all__ = [
     "cost_after",
     "cost_of_all",
     "count",
+    "couple",
     "descend",
     "factor",
     "finish",
@@ -103,5 +104,4 @@ __all__ = [
     "ready_batch",
     "ready_row",
     "step_of_batch",
-    "tie",
 ]

@@ -47,7 +47,7 @@ class Plain(NamedTuple):
         return shares
 
     @staticmethod
-    def tie(store, rule, params, costs):
+    def couple(store, rule, params, costs):
         pass
 
     @staticmethod
@@ -60,7 +60,7 @@ class Plain(NamedTuple):
         pass
 
 
-class Tied(NamedTuple):
+class Coupled(NamedTuple):
     """As ``Plain``, with a second pass in which the penalty ties coefficients together.
 
     lengths : params' shape, flat, its dtype: of the penalty's step of each coefficient
@@ -88,7 +88,7 @@ class Tied(NamedTuple):
         return cast(0.0, after)  # what it costs is known once it is tied
 
     @staticmethod
-    def tie(store, rule, params, costs):
-        penalties.settle(rule.penalty, params, store.lengths, count(rule.outputs))
+    def couple(store, rule, params, costs):
+        penalties.joint_proximal(rule.penalty, params, store.lengths, count(rule.outputs))
         for output in range(costs.shape[0]):
             costs[output] = cost_of_all(rule, params, output)

@@ -27,12 +27,12 @@ class Lazy(NamedTuple):
 
     columns: Touched
     seen: np.ndarray
-    owed: np.ndarray
+    pending: np.ndarray
     skipped: NamedTuple
 
     factor = Plain.factor
     begin_step = Plain.begin_step
-    tie = Plain.tie
+    couple = Plain.couple
 
     @staticmethod
     def ready_row(store, rule, rows, i, t, params, state):
@@ -47,8 +47,8 @@ class Lazy(NamedTuple):
 
     @staticmethod
     def made_up(store, output):
-        change = store.owed[output]
-        store.owed[output] = 0.0
+        change = store.pending[output]
+        store.pending[output] = 0.0
         return change
 
     @staticmethod
@@ -73,7 +73,7 @@ class Lazy(NamedTuple):
             store.columns.numbers[j] = j
         _catch_up(store, rule, store.columns, (0, n_features), t, params, state)
         store.seen[:] = 0
-        store.owed[:] = 0.0
+        store.pending[:] = 0.0
 
 
 @helper()
@@ -83,7 +83,7 @@ def _catch_up(store, rule, listed, entries_of, t, params, state):
     ``listed`` are sparse rows or ``Touched`` columns, ``entries_of`` the first and the end of what
     is read of them.
     """
-    n_outputs, owed = count(rule.outputs), store.owed
+    n_outputs, pending = count(rule.outputs), store.pending
     for k in range(entries_of[0], entries_of[1]):
         j = column_of(listed, k)
         lapse = lapse_of(store.skipped, store.seen[j], t)
@@ -92,8 +92,8 @@ def _catch_up(store, rule, listed, entries_of, t, params, state):
             before = np.float64(params[c])
             after = make_up(store.skipped, rule, lapse, before, state, c)
             params[c] = after
-            owed[output] += penalties.value(rule.penalty, after, c)
-            owed[output] -= penalties.value(rule.penalty, before, c)
+            pending[output] += penalties.value(rule.penalty, after, c)
+            pending[output] -= penalties.value(rule.penalty, before, c)
         store.seen[j] = t + 1
 
 
@@ -117,12 +117,14 @@ class ClosedForm(NamedTuple):
     """
 
     times: np.ndarray
-    coasts: np.ndarray
+    carries: np.ndarray
 
     @staticmethod
     def lapse_of(skipped, since, t):
-        times, coasts = skipped.times, skipped.coasts
-        return optimizers.SkippedSteps(t - since, times[t] - times[since], coasts[since], coasts[t])
+        times, carries = skipped.times, skipped.carries
+        return optimizers.SkippedSteps(
+            t - since, times[t] - times[since], carries[since], carries[t]
+        )
 
     @staticmethod
     def make_up(skipped, rule, lapse, before, state, c):
@@ -139,13 +141,13 @@ class OwnLengths(NamedTuple):
     not small the steps are added up one by one.
 
     times : (n_steps + 1, 4), float64, sums of  l2^(k - 1) c^k / k  over the steps before
-    coasts : as in ``ClosedForm``
+    carries : as in ``ClosedForm``
     step_coefficients : (n_steps,), float64: of the penalty's steps
     fastest : float, the largest q for which the series is exact to rounding
     """
 
     times: np.ndarray
-    coasts: np.ndarray
+    carries: np.ndarray
     step_coefficients: np.ndarray
     fastest: float
 
@@ -160,11 +162,11 @@ class OwnLengths(NamedTuple):
     def make_up(skipped, rule, lapse, before, state, c):
         since, t, first, second, third, fourth = lapse
         slot = optimizers.recall(rule.optimizer, state, c)
-        q = optimizers.speed(rule.optimizer, slot) * penalties.stretch(rule.penalty, c)
+        q = optimizers.speed(rule.optimizer, slot) * penalties.penalty_factor(rule.penalty, c)
         time = q * (first + q * (second + q * (third + q * fourth)))
         if q > skipped.fastest and before != 0:  # what never moved is fastest, and stays zero
             time = _time_of_steps(rule.penalty, skipped.step_coefficients, since, t, q)
-        own = optimizers.SkippedSteps(t - since, time, skipped.coasts[since], skipped.coasts[t])
+        own = optimizers.SkippedSteps(t - since, time, skipped.carries[since], skipped.carries[t])
         return _catch_up_one(rule, own, before, state, c)
 
 

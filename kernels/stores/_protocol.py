@@ -60,9 +60,9 @@ def cost_after(store, cost, shares):
 
 
 @hook
-def tie(store, rule, params, costs):
+def couple(store, rule, params, costs):
     """Let the penalty tie coefficients together after a step; write what they then cost."""
-    return type(store).tie(store, rule, params, costs)
+    return type(store).couple(store, rule, params, costs)
 
 
 @hook
@@ -92,4 +92,4 @@ def cost_of_all(rule, params, output):
     for j in range(params.shape[0] // n_outputs - 1):
         c = at(j, n_outputs, output)
         total += penalties.value(rule.penalty, params[c], c)
-    return total + penalties.tied(rule.penalty, params, n_outputs, output)
+    return total + penalties.joint_value(rule.penalty, params, n_outputs, output)

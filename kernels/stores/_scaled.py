@@ -28,7 +28,7 @@ class Scaled(NamedTuple):
 
     ready_row = Plain.ready_row
     made_up = Plain.made_up
-    tie = Plain.tie
+    couple = Plain.couple
 
     @staticmethod
     def factor(store):

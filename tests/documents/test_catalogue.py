@@ -159,7 +159,7 @@ def stepped(spec, w, d, h, n_outputs):
     if not spec.joint:
         return np.array(moved)
     flat = np.array([*moved, *np.ones(n_outputs)])
-    penalties.settle(spec, flat, np.full(flat.size, h), n_outputs)
+    penalties.joint_proximal(spec, flat, np.full(flat.size, h), n_outputs)
     return flat[: w.size]
 
 
@@ -181,8 +181,12 @@ def test_the_value_of_a_penalty_is_its_kernels(name, spec, kwargs):
     ours = [penalties.value(spec, x, c) for c, x in enumerate(w)]
     if spec.joint:
         flat = np.array([*w, *np.ones(n_outputs)])
-        tied = sum(penalties.tied(spec, flat, n_outputs, output) for output in range(n_outputs))
-        np.testing.assert_allclose(evaluate(expression, w=w, **names), sum(ours) + tied, **NEAR)
+        joint_value = sum(
+            penalties.joint_value(spec, flat, n_outputs, output) for output in range(n_outputs)
+        )
+        np.testing.assert_allclose(
+            evaluate(expression, w=w, **names), sum(ours) + joint_value, **NEAR
+        )
     elif name == "Weighted":
         np.testing.assert_allclose(evaluate(expression, w=w, **names), ours, **NEAR)
     else:

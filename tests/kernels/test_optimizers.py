@@ -209,13 +209,13 @@ def decays(spec):
 
 
 def coasts_of(spec, penalty, step_coefficients, times):
-    coasts = np.zeros(step_coefficients.shape[0] + 1)
+    carries = np.zeros(step_coefficients.shape[0] + 1)
     if isinstance(spec, Momentum):
         reach = step_coefficients[:, 0] * spec.momentum * (spec.momentum if spec.nesterov else 1.0)
-        optimizers.backward_coasts(penalty, spec.momentum, reach, times, coasts)
+        optimizers.backward_coasts(penalty, spec.momentum, reach, times, carries)
     if isinstance(spec, Ftrl):
-        coasts[1:] = step_coefficients[:, 0]
-    return optimizers.forward_decays(step_coefficients) if decays(spec) else coasts
+        carries[1:] = step_coefficients[:, 0]
+    return optimizers.forward_decays(step_coefficients) if decays(spec) else carries
 
 
 def skipped_of(spec, penalty, step_coefficients, since, until, slot=None):
@@ -225,11 +225,11 @@ def skipped_of(spec, penalty, step_coefficients, since, until, slot=None):
     elif isinstance(spec, Ftrl):
         times[1:] = np.cumsum(step_coefficients[:, 0])
     else:
-        lengths = step_coefficients[:, 0] * optimizers.speed(spec, slot)
+        lengths = step_coefficients[:, 0] * optimizers.penalty_rate(spec, slot)
         optimizers.cumulative_times(penalty, lengths, times)
-    coasts = coasts_of(spec, penalty, step_coefficients, times)
+    carries = coasts_of(spec, penalty, step_coefficients, times)
     return optimizers.SkippedSteps(
-        until - since, times[until] - times[since], coasts[since], coasts[until]
+        until - since, times[until] - times[since], carries[since], carries[until]
     )
 
 

@@ -49,7 +49,10 @@ def started(case):
 def made_up(spec, w, step):
     """Return the coefficients after one step's time."""
     spec = spread_over(spec, len(w))
-    times = [penalties.clock(spec, step * penalties.stretch(spec, c)) for c in range(len(w))]
+    times = [
+        penalties.time_of_step(spec, step * penalties.penalty_factor(spec, c))
+        for c in range(len(w))
+    ]
     return np.array([penalties.skip(spec, w[c], times[c]) for c in range(len(w))])
 
 
@@ -111,9 +114,9 @@ def test_the_leader_is_the_minimum_that_a_search_finds(case, z):
 
         bounds = (max(low, -3.0), min(high, 3.0))
         found = minimize_scalar(objective, bounds=bounds, options={"xatol": 1e-10}).x
-        ours = penalties.leader(case.spec, z, (curvature, l1, time), c)
+        ours = penalties.ftrl_minimum(case.spec, z, (curvature, l1, time), c)
         np.testing.assert_allclose(ours, found, atol=1e-6)
-        reference = plain(case, 5).leader(np.full((5, 1), z), curvature, l1, time)
+        reference = plain(case, 5).ftrl_minimum(np.full((5, 1), z), curvature, l1, time)
         np.testing.assert_allclose(ours, np.resize(reference, 5)[c], rtol=1e-13)
 
 
@@ -214,7 +217,7 @@ def settled(spec, u, lengths):
     """Return coefficients (N_FEATURES, K) after the tie; intercepts must stay."""
     params = np.vstack([u, np.full((1, u.shape[1]), 9.0)])
     flat, steps = params.reshape(-1), np.vstack([lengths, lengths[:1]]).reshape(-1)
-    penalties.settle(spec, flat, steps, u.shape[1])
+    penalties.joint_proximal(spec, flat, steps, u.shape[1])
     np.testing.assert_array_equal(params[-1], 9.0)
     return params[:-1]
 
@@ -267,6 +270,6 @@ def test_outputs_share_the_norms_of_their_rows(rng):
     W = rng.normal(size=(N_FEATURES, K))
     W[1] = 0.0
     spec, flat = GroupLasso(0.7), np.vstack([W, np.ones((1, K))]).reshape(-1)
-    shares = [penalties.tied(spec, flat, K, k) for k in range(K)]
+    shares = [penalties.joint_value(spec, flat, K, k) for k in range(K)]
     np.testing.assert_allclose(sum(shares), 0.7 * np.linalg.norm(W, axis=1).sum(), rtol=1e-14)
     np.testing.assert_allclose(shares, naive.GroupLasso(0.7).value(W).sum(axis=0), rtol=1e-13)

@@ -11,7 +11,7 @@ from sklearn.model_selection import cross_val_predict
 
 import fastgd
 from fastgd._data.validation import as_rows, classes_and_codes
-from fastgd._solvers._problem import frame_of, pose
+from fastgd._solvers._problem import pose, scaler_of
 from fastgd._solvers._task import Task
 from fastgd._solvers._units import units_of
 from fastgd.kernels import losses
@@ -597,15 +597,15 @@ def test_indices_of_64_bits(make):
 
 
 @layouts
-def test_frames_of_columns_with_few_entries(layout):
+def test_scalers_of_columns_with_few_entries(layout):
     """One non-zero, all zeros, huge and tiny: means and deviations as numpy has them."""
     X = np.zeros((50, 4))
     X[3, 0], X[:, 2], X[:, 3] = 5.0, np.linspace(-1e200, 1e200, 50), np.linspace(1e-200, 3e-200, 50)
-    frame, peak = frame_of(as_rows(sp.csr_matrix(layout(X))), np.full(50, 0.02), 4, True)
-    np.testing.assert_allclose(frame.center, [0.1, 0.0, 0.0, 2e-200], rtol=1e-12, atol=1e186)
+    scaler, peak = scaler_of(as_rows(sp.csr_matrix(layout(X))), np.full(50, 0.02), 4, True)
+    np.testing.assert_allclose(scaler.center, [0.1, 0.0, 0.0, 2e-200], rtol=1e-12, atol=1e186)
     std = [np.std(X[:, 0]), np.std(X[:, 2] / 1e200) * 1e200, np.std(X[:, 3] * 1e200) / 1e200]
-    np.testing.assert_allclose(1.0 / frame.shrink[[0, 2, 3]], std, rtol=1e-10)
-    assert frame.shrink[1] == 0.0
+    np.testing.assert_allclose(1.0 / scaler.inverse_std[[0, 2, 3]], std, rtol=1e-10)
+    assert scaler.inverse_std[1] == 0.0
     assert np.isfinite(peak).all()
 
 

@@ -52,7 +52,7 @@ def problem_of(X, y, loss, l2=0.01, fit_intercept=True, weight=None):
 
 def standardised(problem, X):
     """Return (z_i, 1) of all rows."""
-    z = (X.toarray() - problem.frame.center) * problem.frame.shrink
+    z = (X.toarray() - problem.scaler.center) * problem.scaler.inverse_std
     return np.column_stack([z, np.ones(z.shape[0])])
 
 
@@ -151,7 +151,7 @@ def test_passes_over_nearly_certain_classes_keep_their_digits(rng, layout):
     X, _ = sparse_data(rng, SquaredError(), n=60, d=5, per_row=3)
     y = np.argmax(X[:, [0, 1, 2]].toarray() / np.geomspace(0.1, 10.0, 5)[:3], axis=1)
     problem = problem_of(laid_out(X, layout), y, Softmax(), l2=1e-300, fit_intercept=False)
-    z = X.toarray() * problem.frame.shrink
+    z = X.toarray() * problem.scaler.inverse_std
     u = np.zeros((6, 3))
     u[:3] = 300.0 * np.eye(3)
     raw = (z @ u[:-1]).astype(np.longdouble)
@@ -163,7 +163,7 @@ def test_passes_over_nearly_certain_classes_keep_their_digits(rng, layout):
     slopes[np.arange(60), y] = -others.sum(axis=1) / total
     keep = slopes[np.arange(60), y] > -1e-3  # certain ones alone, with the weight
     task = task_of(laid_out(X, layout), y, Softmax(), 0.0, 1e-300, keep.astype(float), False)
-    problem = pose(task)._replace(frame=problem.frame)
+    problem = pose(task)._replace(scaler=problem.scaler)
     s = keep / np.longdouble(keep.sum())
     point, hessian = evaluate(problem, u), _precondition.hessian(problem, evaluate(problem, u))
     assert 0.0 < point.objective < 1e-4

@@ -416,7 +416,7 @@ def test_a_gap_is_primal_less_dual(rng, loss, penalty):
     raw = predictions(problem, u)
     slopes = np.array([losses.gradient(loss, *pair) for pair in zip(y, raw, strict=True)])
     proof = certify(problem, breakpoints, Covariance(problem), u, raw, problem.weight * slopes)
-    w = u[:-1] * problem.frame.shrink
+    w = u[:-1] * problem.scaler.inverse_std
     values = [losses.value(loss, *pair) for pair in zip(y, raw, strict=True)]
     assert loss_of(breakpoints, raw) == pytest.approx(problem.weight @ values, rel=1e-12)
     primal = problem.weight @ values + l1 * np.abs(w).sum() + 0.5 * l2 * w @ w

@@ -40,7 +40,7 @@ def problem_of(rng, n_outputs, sparse, diagonal):
 def naive_pass(X, samples, shape, table, step_size, fill):
     """Take a pass as the module's docstring writes it."""
     u, r, A = (a.copy() for a in table)
-    Z = np.column_stack([(X - shape.center) * shape.shrink, np.ones(N)])
+    Z = np.column_stack([(X - shape.center) * shape.inverse_std, np.ones(N)])
     P = shape.inverse if shape.inverse.shape[0] > 1 else np.diag(shape.inverse[0])
     seen = 0.0
     for start in range(0, N, M):

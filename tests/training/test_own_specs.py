@@ -615,7 +615,7 @@ class Cubed(NamedTuple):
         return np.float64(state[0, j])
 
     @staticmethod
-    def speed(optimizer, slot):
+    def penalty_rate(optimizer, slot):
         return 1.0 / (1.0 + slot)
 
 

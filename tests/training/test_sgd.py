@@ -500,8 +500,8 @@ def test_a_vanishing_common_factor_is_multiplied_out():
         ("sgd", "weighted l2", False, "csr", stores.OwnLengths),
         ("momentum", "nonnegative", False, "csr", stores.OneByOne),
         ("momentum", "weighted l2", False, "csr", stores.Plain),
-        ("sgd", "max norm", False, "csr", stores.Tied),
-        ("sgd", "group lasso", False, "dense", stores.Tied),
+        ("sgd", "max norm", False, "csr", stores.Coupled),
+        ("sgd", "group lasso", False, "dense", stores.Coupled),
     ],
 )
 def test_the_store_that_is_chosen(optimizer, given, average, layout, kind):
