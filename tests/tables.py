@@ -212,6 +212,15 @@ def of_squares(model: Any, words: dict[str, Any], X: Any, y: Any, s: Any) -> flo
     return loss + alpha * (share * l1 + 0.5 * (1 - share) * l2)
 
 
+def of_ridge_classes(model: Any, words: dict[str, Any], X: Any, y: Any, s: Any) -> Any:
+    """sum_i s_i (t_i - raw_i)^2 + alpha |w|^2 over 2 sum_i s_i, of each class's targets."""
+    classes = model.classes_[1:] if len(model.classes_) == 2 else model.classes_
+    side = np.where(y[:, None] == classes, 1.0, -1.0)
+    loss = 0.5 * np.average((side - raw_of(model, X)) ** 2, weights=s, axis=0)
+    coef = np.atleast_2d(np.asarray(model.coef_, np.float64))
+    return loss + 0.5 * words["alpha"] * (coef**2).sum(axis=1) / s.sum()
+
+
 def of_huber(model: Any, words: dict[str, Any], X: Any, y: Any, s: Any) -> float:
     """sum_i s_i (sigma + H(r_i / sigma) sigma) + alpha |w|^2, over sum_i s_i."""
     z, epsilon = np.abs(y - raw_of(model, X)[:, 0]) / model.scale_, words["epsilon"]
@@ -430,10 +439,22 @@ ESTIMATOR_CASES = [
     EstimatorCase("SGDClassifier", fastgd.SGDClassifier, {"max_iter": 5, "tol": None}),
     EstimatorCase("SGDRegressor", fastgd.SGDRegressor, {"max_iter": 5, "tol": None}),
     EstimatorCase("SGDOneClassSVM", fastgd.SGDOneClassSVM, {"max_iter": 5, "tol": None}),
+    EstimatorCase("Perceptron", fastgd.Perceptron, {"max_iter": 5, "tol": None}),
+    EstimatorCase(
+        "PassiveAggressiveClassifier",
+        fastgd.PassiveAggressiveClassifier,
+        {"max_iter": 5, "tol": None},
+    ),
+    EstimatorCase(
+        "PassiveAggressiveRegressor",
+        fastgd.PassiveAggressiveRegressor,
+        {"max_iter": 5, "tol": None},
+    ),
     EstimatorCase("LogisticRegression", fastgd.LogisticRegression, {}),
     EstimatorCase("SoftmaxRegression", fastgd.SoftmaxRegression, {}),
     EstimatorCase("LinearRegression", fastgd.LinearRegression, {}),
     EstimatorCase("Ridge", fastgd.Ridge, {}),
+    EstimatorCase("RidgeClassifier", fastgd.RidgeClassifier, {}),
     EstimatorCase("Lasso", fastgd.Lasso, {"alpha": 0.01}),
     EstimatorCase("ElasticNet", fastgd.ElasticNet, {"alpha": 0.01}),
     EstimatorCase("LinearSVC", fastgd.LinearSVC, {}),
@@ -461,7 +482,11 @@ def _solved(
     twin = getattr(linear_model, kind.__name__, None) or getattr(svm, kind.__name__, None)
     twin = twin or linear_model.LogisticRegression
     name = "-".join(
-        [kind.__name__, *([targets] if objective in (of_logistic, of_svc) else []), *said]
+        [
+            kind.__name__,
+            *([targets] if objective in (of_logistic, of_svc, of_ridge_classes) else []),
+            *said,
+        ]
     )
     return SolvedCase(name, kind, words, twin, exact, targets, objective)
 
@@ -487,6 +512,14 @@ def _solved_cases() -> list[SolvedCase]:
         _solved(fastgd.LinearRegression, {}, "numbers", of_squares, positive=True),
         _solved(fastgd.Ridge, {"solver": "cholesky"}, "numbers", of_squares, alpha=2.0),
         _solved(fastgd.Ridge, {"tol": 1e-12}, "numbers", of_squares, alpha=2.0, positive=True),
+        *(
+            _solved(fastgd.RidgeClassifier, words, targets, of_ridge_classes, **own)
+            for targets in ("binary", "classes")
+            for words, own in (
+                ({"solver": "cholesky"}, {"alpha": 2.0}),
+                ({"tol": 1e-12}, {"alpha": 2.0, "positive": True}),
+            )
+        ),
         _solved(fastgd.Lasso, DESCENT, "numbers", of_squares, alpha=0.3),
         _solved(fastgd.Lasso, DESCENT, "numbers", of_squares, alpha=0.3, positive=True),
         _solved(fastgd.ElasticNet, DESCENT, "numbers", of_squares, alpha=0.3),

@@ -3,6 +3,12 @@
 from fastgd.linear_model._glm import GammaRegressor, PoissonRegressor, TweedieRegressor
 from fastgd.linear_model._linear import ElasticNet, Lasso, LinearRegression, Ridge
 from fastgd.linear_model._logistic import LogisticRegression, SoftmaxRegression
+from fastgd.linear_model._perceptron import (
+    PassiveAggressiveClassifier,
+    PassiveAggressiveRegressor,
+    Perceptron,
+)
+from fastgd.linear_model._ridge_classifier import RidgeClassifier
 from fastgd.linear_model._robust import HuberRegressor, QuantileRegressor
 from fastgd.linear_model._sgd_classifier import SGDClassifier
 from fastgd.linear_model._sgd_one_class import SGDOneClassSVM
@@ -18,9 +24,13 @@ __all__ = [
     "LinearSVC",
     "LinearSVR",
     "LogisticRegression",
+    "PassiveAggressiveClassifier",
+    "PassiveAggressiveRegressor",
+    "Perceptron",
     "PoissonRegressor",
     "QuantileRegressor",
     "Ridge",
+    "RidgeClassifier",
     "SGDClassifier",
     "SGDOneClassSVM",
     "SGDRegressor",

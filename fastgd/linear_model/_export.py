@@ -14,12 +14,19 @@ from sklearn.utils.validation import check_is_fitted
 from fastgd._data.targets import Multiclass, Multilabel
 from fastgd.base import BaseSGD
 from fastgd.kernels.losses import LOG, Focal, link_of
-from fastgd.linear_model import SGDClassifier, SGDOneClassSVM, SGDRegressor
+from fastgd.linear_model import (
+    PassiveAggressiveClassifier,
+    PassiveAggressiveRegressor,
+    Perceptron,
+    SGDClassifier,
+    SGDOneClassSVM,
+    SGDRegressor,
+)
 from fastgd.linear_model._solved import SolvedModel
 
 CARRIED = (
     *("coef_", "intercept_", "offset_", "classes_", "scale_", "outliers_"),
-    *("n_iter_", "t_", "n_features_in_", "feature_names_in_"),
+    *("n_iter_", "t_", "n_features_in_", "feature_names_in_", "_label_binarizer"),
 )
 
 
@@ -99,9 +106,13 @@ def _classifier(estimator: SGDClassifier) -> Any:
     return _filled(_binary(estimator), estimator)
 
 
-def _binary(estimator: SGDClassifier) -> linear_model.SGDClassifier:
+def _binary(estimator: SGDClassifier) -> Any:
     """Return scikit-learn's classifier, unfitted; focal loss has the sigmoid of log_loss."""
+    if isinstance(estimator, Perceptron):
+        return _with_words(linear_model.Perceptron, estimator)
     twin = _with_words(linear_model.SGDClassifier, estimator)
+    if isinstance(estimator, PassiveAggressiveClassifier):  # there, deprecated as a class
+        return twin.set_params(loss="hinge")
     return twin.set_params(loss="log_loss") if isinstance(estimator._loss_tag(), Focal) else twin
 
 
@@ -128,6 +139,9 @@ def _regressor(estimator: SGDRegressor) -> Any:
         return _one_for_each_target(estimator)
     if is_log:
         return _log_linear(estimator, estimator.coef_.copy(), float(estimator.intercept_[0]))
+    if isinstance(estimator, PassiveAggressiveRegressor) and estimator.coef_.ndim == 1:
+        twin = _with_words(linear_model.SGDRegressor, estimator)
+        return _filled(twin.set_params(loss="epsilon_insensitive"), estimator)
     known = linear_model.SGDRegressor.loss_functions
     if estimator.coef_.ndim == 1 and isinstance(estimator.loss, str) and estimator.loss in known:
         return _filled(_with_words(linear_model.SGDRegressor, estimator), estimator)
@@ -152,10 +166,11 @@ def _log_linear(estimator: SGDRegressor, coef: Any, intercept: float) -> Any:
 def _with_words(kind: type, estimator: Any) -> BaseEstimator:
     """Return an unfitted estimator with the words that both have, if it knows their values."""
     twin = kind()
-    own = estimator.get_params(deep=False)
-    for name in twin.get_params(deep=False).keys() & own.keys():
+    for name in twin.get_params(deep=False):
+        if not hasattr(estimator, name):
+            continue
         before = getattr(twin, name)
-        twin.set_params(**{name: own[name]})
+        twin.set_params(**{name: getattr(estimator, name)})
         try:
             twin._validate_params()
         except ValueError:  # a loss, solver or schedule of ours alone

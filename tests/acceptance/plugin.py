@@ -19,6 +19,8 @@ from fastgd.base import BaseSGD
 from fastgd.linear_model._solved import SolvedModel
 
 LINEAR = (
+    *("RidgeClassifier", "Perceptron"),
+    *("PassiveAggressiveClassifier", "PassiveAggressiveRegressor"),
     *("LinearRegression", "Ridge", "Lasso", "ElasticNet", "LogisticRegression"),
     *("HuberRegressor", "QuantileRegressor"),
     *("PoissonRegressor", "GammaRegressor", "TweedieRegressor"),

@@ -38,6 +38,7 @@ NO_PASS = (
     "without a pass the model is that of the shares of the classes here, zeros in scikit-learn"
 )
 CALLBACKS = "callbacks go with every solver here, and are told of passes"
+STAYS = "not deprecated here: it does not go away"
 SINGULAR = "a singular Hessian is solved here without a warning"
 
 SOMETIMES = {ORDER, SAGA, LAST_DIGIT}
@@ -91,6 +92,19 @@ SGD = {
     "the old one; there it is changed in place",
     "test_sgd_predict_proba_method_access*": "the focal loss has probabilities, too",
     "test_input_format*SGDRegressor*": "y with two columns is refused there, and fitted here",
+}
+PERCEPTRON = {
+    "test_perceptron_l1_ratio": ORDER,
+}
+PASSIVE_AGGRESSIVE = {
+    "test_classifier_accuracy[*-True]": PRIVATE,
+    "test_classifier_partial_fit[*-True]": PRIVATE,
+    "test_regressor_mse[*-True]": PRIVATE,
+    "test_regressor_partial_fit[*-True]": PRIVATE,
+    "test_classifier_correctness[*csr_*": INTERCEPT,
+    "test_regressor_correctness[*csr_*": INTERCEPT,
+    "test_regressor_partial_fit[*-False]": ORDER,
+    "test_class_deprecation[*": STAYS,
 }
 LASSO = {
     "test_lasso_dual_gap": LAST_DIGIT,
@@ -179,6 +193,8 @@ MODULES = [
     Module("sklearn.linear_model.tests.test_coordinate_descent", 60, LASSO),
     Module("sklearn.linear_model.tests.test_sparse_coordinate_descent", 50, SPARSE_LASSO),
     Module("sklearn.linear_model.tests.test_ridge", 600, RIDGE),
+    Module("sklearn.linear_model.tests.test_perceptron", 5, PERCEPTRON),
+    Module("sklearn.linear_model.tests.test_passive_aggressive", 15, PASSIVE_AGGRESSIVE),
     Module("sklearn.linear_model.tests.test_huber", 9, HUBER),
     Module("sklearn.linear_model.tests.test_quantile", 45, QUANTILE),
     Module("sklearn.linear_model.tests.test_base", 30, BASE),
