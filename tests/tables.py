@@ -455,6 +455,8 @@ ESTIMATOR_CASES = [
     EstimatorCase("LinearRegression", fastgd.LinearRegression, {}),
     EstimatorCase("Ridge", fastgd.Ridge, {}),
     EstimatorCase("RidgeClassifier", fastgd.RidgeClassifier, {}),
+    EstimatorCase("RidgeCV", fastgd.RidgeCV, {}),
+    EstimatorCase("RidgeClassifierCV", fastgd.RidgeClassifierCV, {}),
     EstimatorCase("Lasso", fastgd.Lasso, {"alpha": 0.01}),
     EstimatorCase("ElasticNet", fastgd.ElasticNet, {"alpha": 0.01}),
     EstimatorCase("LinearSVC", fastgd.LinearSVC, {}),

@@ -9,6 +9,7 @@ from fastgd.linear_model._perceptron import (
     Perceptron,
 )
 from fastgd.linear_model._ridge_classifier import RidgeClassifier
+from fastgd.linear_model._ridge_cv import RidgeClassifierCV, RidgeCV
 from fastgd.linear_model._robust import HuberRegressor, QuantileRegressor
 from fastgd.linear_model._sgd_classifier import SGDClassifier
 from fastgd.linear_model._sgd_one_class import SGDOneClassSVM
@@ -30,7 +31,9 @@ __all__ = [
     "PoissonRegressor",
     "QuantileRegressor",
     "Ridge",
+    "RidgeCV",
     "RidgeClassifier",
+    "RidgeClassifierCV",
     "SGDClassifier",
     "SGDOneClassSVM",
     "SGDRegressor",

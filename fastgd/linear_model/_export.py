@@ -22,10 +22,12 @@ from fastgd.linear_model import (
     SGDOneClassSVM,
     SGDRegressor,
 )
+from fastgd.linear_model._ridge_cv import BaseRidgeCV
 from fastgd.linear_model._solved import SolvedModel
 
+OURS = (BaseSGD, SolvedModel, BaseRidgeCV)
 CARRIED = (
-    *("coef_", "intercept_", "offset_", "classes_", "scale_", "outliers_"),
+    *("coef_", "intercept_", "offset_", "classes_", "scale_", "outliers_", "alpha_", "best_score_"),
     *("n_iter_", "t_", "n_features_in_", "feature_names_in_", "_label_binarizer"),
 )
 
@@ -68,7 +70,7 @@ def to_sklearn(estimator: Any) -> Any:
     if isinstance(estimator, Pipeline):
         steps = [(name, _converted_step(step)) for name, step in estimator.steps]
         return Pipeline(**{**estimator.get_params(deep=False), "steps": steps})
-    if not isinstance(estimator, BaseSGD | SolvedModel):
+    if not isinstance(estimator, OURS):
         raise TypeError(
             "to_sklearn takes an estimator of fastgd or a Pipeline, got "
             f"{type(estimator).__name__}."
@@ -79,7 +81,7 @@ def to_sklearn(estimator: Any) -> Any:
 
 def _converted_step(step: Any) -> Any:
     """Return the step of a pipeline; a transformer is taken over as it is."""
-    return to_sklearn(step) if isinstance(step, BaseSGD | SolvedModel | Pipeline) else step
+    return to_sklearn(step) if isinstance(step, (*OURS, Pipeline)) else step
 
 
 def _converted(estimator: Any) -> Any:

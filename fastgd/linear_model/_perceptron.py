@@ -24,18 +24,20 @@ class _Fixed:
     """The parameters of the ``SGD`` estimators that these do not have, and what they are."""
 
     penalty: Any = None
-    alpha, l1_ratio = 1.0, 0.15
+    alpha = 1.0
+    l1_ratio: Any = 0.15
     power_t = 0.5
     epsilon = 0.1
     average: Any = False
-    batch_size = 1
-    optimizer = "sgd"
+    batch_size: Any = 1
+    optimizer: Any = "sgd"
     multi_class = "ovr"
     positive = False
-    clip_norm = clip_value = quantize = None
+    clip_norm: Any = None
+    clip_value: Any = None
+    quantize: Any = None
     on_divergence = "raise"
     monitor = False
-    verbose = 0
 
 
 class Perceptron(_Fixed, SGDClassifier):
@@ -241,7 +243,7 @@ class PassiveAggressiveClassifier(_Fixed, SGDClassifier):
         self.callbacks = callbacks
 
     @property
-    def learning_rate(self) -> str:  # type: ignore[override]
+    def learning_rate(self) -> str:
         """What ``SGDClassifier`` calls the steps that ``loss`` stands for."""
         return "pa1" if self.loss == "hinge" else "pa2"
 
@@ -401,7 +403,7 @@ class PassiveAggressiveRegressor(_Fixed, SGDRegressor):
         self.callbacks = callbacks
 
     @property
-    def learning_rate(self) -> str:  # type: ignore[override]
+    def learning_rate(self) -> str:
         """What ``SGDRegressor`` calls the steps that ``loss`` stands for."""
         return "pa1" if self.loss == "epsilon_insensitive" else "pa2"
 

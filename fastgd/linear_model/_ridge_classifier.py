@@ -6,12 +6,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from fastgd._data.validation import check_X_y, fit_context, in_dtype
+from fastgd._data.validation import check_X, check_X_y, fit_context, in_dtype
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, SolvingWatch, watched
 from fastgd._solvers._task import Solution
@@ -62,10 +63,18 @@ def weights_of_labels(class_weight: Any, y: Any, weight: NDArray[Any]) -> NDArra
     return weight
 
 
-class RidgeLabels(SolvedClassifier):
+class RidgeLabels(LinearClassifierMixin):
     """What ridge classifiers make of raw predictions: labels, or a table of labels."""
 
     _label_binarizer: LabelBinarizer
+    classes_: NDArray[Any]
+
+    def _raw(self, X: Any) -> NDArray[Any]:
+        """Return the raw predictions, (n_samples,) or (n_samples, n_classes)."""
+        check_is_fitted(self)
+        X = check_X(self, X, reset=False)
+        raw: NDArray[Any] = X @ self.coef_.T + self.intercept_
+        return raw
 
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Return the raw predictions.
@@ -95,10 +104,13 @@ class RidgeLabels(SolvedClassifier):
             A class for each row, or a table of zeros and ones if y was one.
         """
         check_is_fitted(self, attributes=["_label_binarizer"])
-        if not self._label_binarizer.y_type_.startswith("multilabel"):
-            return super().predict(X)
-        signs = np.where(self.decision_function(X) > 0.0, 1.0, -1.0)
-        labels: NDArray[Any] = self._label_binarizer.inverse_transform(signs)
+        raw = self.decision_function(X)
+        labels: NDArray[Any]
+        if self._label_binarizer.y_type_.startswith("multilabel"):
+            labels = self._label_binarizer.inverse_transform(np.where(raw > 0.0, 1.0, -1.0))
+        else:
+            chosen = (raw > 0.0).astype(np.intp) if raw.ndim == 1 else raw.argmax(axis=1)
+            labels = self.classes_[chosen]
         return labels
 
     def __sklearn_tags__(self) -> Any:
@@ -107,7 +119,7 @@ class RidgeLabels(SolvedClassifier):
         return tags
 
 
-class RidgeClassifier(RidgeLabels):
+class RidgeClassifier(RidgeLabels, SolvedClassifier):
     """Least squares with an l2 penalty on targets -1 and 1, one-vs-rest beyond two classes.
 
     Minimises  sum_i s_i (t_i - x_i w - b)^2 + alpha |w|^2  for each class, as scikit-learn does;

@@ -16,10 +16,11 @@ import sklearn.svm
 
 import fastgd
 from fastgd.base import BaseSGD
+from fastgd.linear_model._ridge_cv import BaseRidgeCV
 from fastgd.linear_model._solved import SolvedModel
 
 LINEAR = (
-    *("RidgeClassifier", "Perceptron"),
+    *("RidgeClassifier", "RidgeCV", "RidgeClassifierCV", "Perceptron"),
     *("PassiveAggressiveClassifier", "PassiveAggressiveRegressor"),
     *("LinearRegression", "Ridge", "Lasso", "ElasticNet", "LogisticRegression"),
     *("HuberRegressor", "QuantileRegressor"),
@@ -64,7 +65,7 @@ def _watch(base: type) -> None:
     base._validate_params = noting  # type: ignore[attr-defined]
 
 
-for _base in (SolvedModel, BaseSGD):
+for _base in (SolvedModel, BaseSGD, BaseRidgeCV):
     _watch(_base)
 
 

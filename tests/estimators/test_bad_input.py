@@ -25,7 +25,7 @@ ALL = [
     if case.kind is not fastgd.SGDOneClassSVM  # has no targets
 ]
 
-TAKE_ONE_CLASS_OR_A_TABLE = (fastgd.RidgeClassifier,)  # as scikit-learn's
+TAKE_ONE_CLASS_OR_A_TABLE = (fastgd.RidgeClassifier, fastgd.RidgeClassifierCV)  # as scikit-learn's
 
 
 def with_entry(value):
