@@ -17,13 +17,19 @@ if TYPE_CHECKING:
     )
     from fastgd.linear_model import (
         ElasticNet,
+        ElasticNetCV,
         GammaRegressor,
         HuberRegressor,
         Lasso,
+        LassoCV,
         LinearRegression,
         LinearSVC,
         LinearSVR,
         LogisticRegression,
+        MultiTaskElasticNet,
+        MultiTaskElasticNetCV,
+        MultiTaskLasso,
+        MultiTaskLassoCV,
         PassiveAggressiveClassifier,
         PassiveAggressiveRegressor,
         Perceptron,
@@ -38,6 +44,8 @@ if TYPE_CHECKING:
         SGDRegressor,
         SoftmaxRegression,
         TweedieRegressor,
+        enet_path,
+        lasso_path,
     )
     from fastgd.linear_model._export import to_sklearn
 
@@ -45,13 +53,19 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "ElasticNet",
+    "ElasticNetCV",
     "GammaRegressor",
     "HuberRegressor",
     "Lasso",
+    "LassoCV",
     "LinearRegression",
     "LinearSVC",
     "LinearSVR",
     "LogisticRegression",
+    "MultiTaskElasticNet",
+    "MultiTaskElasticNetCV",
+    "MultiTaskLasso",
+    "MultiTaskLassoCV",
     "PassiveAggressiveClassifier",
     "PassiveAggressiveRegressor",
     "Perceptron",
@@ -67,10 +81,12 @@ __all__ = [
     "SoftmaxRegression",
     "TweedieRegressor",
     "__version__",
+    "enet_path",
+    "lasso_path",
     "to_sklearn",
 ]
 
-_ELSEWHERE = {"to_sklearn": "fastgd.linear_model._export"}  # all other names are estimators
+_ELSEWHERE = {"to_sklearn": "fastgd.linear_model._export"}  # all other names are of linear_model
 _MODULES = {
     "callbacks",
     "datasets",

@@ -100,6 +100,10 @@ class EstimatorCase(NamedTuple):
     kind: type
     words: dict[str, Any]
 
+    def targets(self, y: Any) -> Any:
+        """Return targets as this estimator takes them: a table, where it asks for one."""
+        return np.column_stack([y, -y]) if self.name.startswith("MultiTask") else y
+
     def make(self, **words: Any) -> Any:
         """Return one that gives the same result each time."""
         model = self.kind(**{**self.words, **words})
@@ -458,6 +462,12 @@ ESTIMATOR_CASES = [
     EstimatorCase("RidgeCV", fastgd.RidgeCV, {}),
     EstimatorCase("RidgeClassifierCV", fastgd.RidgeClassifierCV, {}),
     EstimatorCase("Lasso", fastgd.Lasso, {"alpha": 0.01}),
+    EstimatorCase("LassoCV", fastgd.LassoCV, {"alphas": 10}),
+    EstimatorCase("ElasticNetCV", fastgd.ElasticNetCV, {"alphas": 10}),
+    EstimatorCase("MultiTaskLasso", fastgd.MultiTaskLasso, {"alpha": 0.01}),
+    EstimatorCase("MultiTaskElasticNet", fastgd.MultiTaskElasticNet, {"alpha": 0.01}),
+    EstimatorCase("MultiTaskLassoCV", fastgd.MultiTaskLassoCV, {"alphas": 10}),
+    EstimatorCase("MultiTaskElasticNetCV", fastgd.MultiTaskElasticNetCV, {"alphas": 10}),
     EstimatorCase("ElasticNet", fastgd.ElasticNet, {"alpha": 0.01}),
     EstimatorCase("LinearSVC", fastgd.LinearSVC, {}),
     EstimatorCase("LinearSVR", fastgd.LinearSVR, {}),

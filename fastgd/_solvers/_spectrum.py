@@ -58,6 +58,7 @@ class Rows:
             Y - self.level if self.root is None else (Y - self.level) * self._of(slice(None))
         )
         self.is_sparse = sp.issparse(X) and not self._is_far()
+        self.is_raw = False
 
     def _mean(self, share: Floats) -> Floats:
         """Return the columns' weighted means, in two passes: the second one corrects the first."""
@@ -73,6 +74,16 @@ class Rows:
             return False
         square = np.asarray(self.X.multiply(self.X).T @ self.weight) / self.mass
         return bool(np.any(square - self.mean**2 < self.mean**2 / FAR**2))
+
+    def center_products(self) -> None:
+        """Let ``back`` center products in place of rows, where that loses no digits.
+
+        It is worth a pass over X where ``back`` is called often.
+        """
+        if sp.issparse(self.X) or self.X.dtype != np.float64 or self.root is not None:
+            return
+        square = np.einsum("ij,ij->j", self.X, self.X) / self.n
+        self.is_raw = bool(np.all(self.mean**2 <= FAR**2 * (square - self.mean**2)))
 
     def _of(self, rows: slice) -> Any:
         """Return the roots of these rows' weights, as a column; 1.0 for weights of 1."""
@@ -114,6 +125,14 @@ class Rows:
         if self.is_sparse:
             weighted = matrix * self._of(slice(None))
             return np.asarray(self.X.T @ weighted - np.outer(self.mean, weighted.sum(axis=0)))
+        if self.is_raw:
+            np.dot(self.X.T, matrix, out=found)
+            found -= np.outer(self.mean, matrix.sum(axis=0))
+            return found
+        if self.d > self.n:
+            for columns in self._blocks_of_columns():
+                found[columns] = self._centered_columns(columns).T @ matrix
+            return found
         for rows in self.blocks():
             found += self.dense(rows).T @ matrix[rows]
         return found
@@ -134,11 +153,8 @@ class Rows:
         """Return ZZ', of shape (n, n)."""
         if not self.is_sparse:
             found = np.zeros((self.n, self.n))
-            size = max(1, ENTRIES_AT_ONCE // self.n)
-            for start in range(0, self.d, size):
-                columns = slice(start, start + size)
-                some = np.asarray(self._columns(columns), np.float64) - self.mean[columns]
-                some *= self._of(slice(None))
+            for columns in self._blocks_of_columns():
+                some = self._centered_columns(columns)
                 found += some @ some.T
             return found
         along = self.X @ self.mean
@@ -146,9 +162,17 @@ class Rows:
         root = self._of(slice(None))
         return np.asarray((found + self.mean @ self.mean) * root * np.transpose(root))
 
-    def _columns(self, columns: slice) -> Any:
+    def _blocks_of_columns(self) -> Iterator[slice]:
+        size = max(1, ENTRIES_AT_ONCE // self.n)
+        for start in range(0, self.d, size):
+            yield slice(start, min(start + size, self.d))
+
+    def _centered_columns(self, columns: slice) -> Floats:
+        """Return columns of Z."""
         some = self.X[:, columns]
-        return some.toarray() if sp.issparse(self.X) else some
+        some = some.toarray() if sp.issparse(self.X) else some
+        some = np.asarray(some - self.mean[columns], np.float64)
+        return some if self.root is None else some * self._of(slice(None))
 
 
 class Spectrum(NamedTuple):

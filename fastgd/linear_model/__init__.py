@@ -3,6 +3,16 @@
 from fastgd.linear_model._glm import GammaRegressor, PoissonRegressor, TweedieRegressor
 from fastgd.linear_model._linear import ElasticNet, Lasso, LinearRegression, Ridge
 from fastgd.linear_model._logistic import LogisticRegression, SoftmaxRegression
+from fastgd.linear_model._paths import (
+    ElasticNetCV,
+    LassoCV,
+    MultiTaskElasticNet,
+    MultiTaskElasticNetCV,
+    MultiTaskLasso,
+    MultiTaskLassoCV,
+    enet_path,
+    lasso_path,
+)
 from fastgd.linear_model._perceptron import (
     PassiveAggressiveClassifier,
     PassiveAggressiveRegressor,
@@ -18,13 +28,19 @@ from fastgd.linear_model._svm import LinearSVC, LinearSVR
 
 __all__ = [
     "ElasticNet",
+    "ElasticNetCV",
     "GammaRegressor",
     "HuberRegressor",
     "Lasso",
+    "LassoCV",
     "LinearRegression",
     "LinearSVC",
     "LinearSVR",
     "LogisticRegression",
+    "MultiTaskElasticNet",
+    "MultiTaskElasticNetCV",
+    "MultiTaskLasso",
+    "MultiTaskLassoCV",
     "PassiveAggressiveClassifier",
     "PassiveAggressiveRegressor",
     "Perceptron",
@@ -39,4 +55,6 @@ __all__ = [
     "SGDRegressor",
     "SoftmaxRegression",
     "TweedieRegressor",
+    "enet_path",
+    "lasso_path",
 ]

@@ -22,12 +22,14 @@ from fastgd.linear_model import (
     SGDOneClassSVM,
     SGDRegressor,
 )
+from fastgd.linear_model._paths import PathModel
 from fastgd.linear_model._ridge_cv import BaseRidgeCV
 from fastgd.linear_model._solved import SolvedModel
 
-OURS = (BaseSGD, SolvedModel, BaseRidgeCV)
+OURS = (BaseSGD, SolvedModel, BaseRidgeCV, PathModel)
 CARRIED = (
     *("coef_", "intercept_", "offset_", "classes_", "scale_", "outliers_", "alpha_", "best_score_"),
+    *("alphas_", "l1_ratio_", "mse_path_", "dual_gap_", "eps_"),
     *("n_iter_", "t_", "n_features_in_", "feature_names_in_", "_label_binarizer"),
 )
 

@@ -20,7 +20,7 @@ X = np.random.default_rng(0).standard_normal((40, 5))
 Y = (X[:, 0] > 0).astype(int)
 BOTH = [(fastgd.SGDClassifier, Y), (fastgd.SGDRegressor, X[:, 0])]
 ALL = [
-    (case.kind, Y if is_classifier(case.kind()) else X[:, 0])
+    (case.kind, case.targets(Y if is_classifier(case.kind()) else X[:, 0]))
     for case in ESTIMATOR_CASES
     if case.kind is not fastgd.SGDOneClassSVM  # has no targets
 ]
