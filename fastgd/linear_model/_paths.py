@@ -303,8 +303,50 @@ def lasso_path(
 ) -> tuple[Any, ...]:
     """Return the coefficients of the lasso for many strengths; without an intercept.
 
-    Parameters and what is returned are those of ``enet_path`` with ``l1_ratio=1``, and
-    scikit-learn's.
+    Minimises  |y - X w|^2 / (2 n) + alpha |w|_1  for each alpha, as ``enet_path`` does with
+    ``l1_ratio=1``.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+    eps : float, default=1e-3
+        The least strength, as a part of the largest one.
+    n_alphas : int, default="deprecated"
+        Deprecated, as in scikit-learn 1.9; ``alphas`` takes a number.
+    alphas : int or array-like, default="warn"
+        How many strengths, or which; "warn" is 100.
+    precompute : "auto", bool or array-like, default="auto"
+        Accepted and not needed.
+    Xy : array-like, default=None
+        Accepted and not needed.
+    copy_X : bool, default=True
+        Accepted and not needed: X is never changed.
+    coef_init : array-like of shape (n_features,) or (n_targets, n_features), default=None
+        Where the first fit starts.
+    verbose : bool or int, default=False
+        Accepted and not needed.
+    return_n_iter : bool, default=False
+    positive : bool, default=False
+        Require w >= 0; for one target.
+    **params : dict
+        ``tol`` (1e-4), the largest relative suboptimality; ``max_iter`` (1000), the sweeps for each
+        strength at most; ``random_state``, ``selection`` and ``do_screening``, which are not
+        needed.
+
+    Returns
+    -------
+    alphas : ndarray of shape (n_alphas,), largest first
+    coefs : ndarray of shape (n_features, n_alphas) or (n_targets, n_features, n_alphas)
+    dual_gaps : ndarray of shape (n_alphas,)
+        Proven bounds of the objective minus its minimum.
+    n_iters : list of int
+        With ``return_n_iter``.
+
+    Raises
+    ------
+    ValueError
+        If parameters are unknown, or ``positive`` is asked of many targets.
     """
     return enet_path(
         X,
@@ -355,19 +397,26 @@ def enet_path(
         Share of l1, in [0, 1]; 0 needs ``alphas``.
     eps : float, default=1e-3
         The least strength, as a part of the largest one.
-    n_alphas : int
+    n_alphas : int, default="deprecated"
         Deprecated, as in scikit-learn 1.9; ``alphas`` takes a number.
-    alphas : int or array-like, default=100
-        How many strengths, or which.
-    precompute, Xy, copy_X, verbose, check_input
-        Accepted and not needed: products are made where they pay, X is never changed, and always
-        checked.
+    alphas : int or array-like, default="warn"
+        How many strengths, or which; "warn" is 100.
+    precompute : "auto", bool or array-like, default="auto"
+        Accepted and not needed.
+    Xy : array-like, default=None
+        Accepted and not needed.
+    copy_X : bool, default=True
+        Accepted and not needed: X is never changed.
     coef_init : array-like of shape (n_features,) or (n_targets, n_features), default=None
         Where the first fit starts.
+    verbose : bool or int, default=False
+        Accepted and not needed.
     return_n_iter : bool, default=False
     positive : bool, default=False
         Require w >= 0; for one target.
-    **params
+    check_input : bool, default=True
+        Accepted and not needed: input is always checked.
+    **params : dict
         ``tol`` (1e-4), the largest relative suboptimality; ``max_iter`` (1000), the sweeps for each
         strength at most; ``random_state``, ``selection`` and ``do_screening``, which are not
         needed.
