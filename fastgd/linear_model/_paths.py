@@ -173,7 +173,7 @@ class PathCV(PathModel):
             errors = np.array([[_errors(table, k + 1, f) for k, f in enumerate(p)] for p in paths])
             self.mse_path_ = np.squeeze(np.moveaxis(errors, 2, 1))
             self._choose(alphas, ratios, errors.mean(axis=1))
-            best = self._refitted(table, alphas, ratios, paths)
+            best = self._refitted(table, alphas, ratios)
             self._take(table, best, X.dtype, many=self._many)
             self._warn_if_inexact([best, *(one for path in paths for one in path)])
 
@@ -208,10 +208,10 @@ class PathCV(PathModel):
         which = range(1, len(table.folds))
         return self._solved(table, which, _strengths(alphas, l1_ratio))
 
-    def _solved(self, table: Table, which: Any, strengths: Strengths, starts: Any = None) -> Any:
+    def _solved(self, table: Table, which: Any, strengths: Strengths) -> list[Found]:
         positive = bool(getattr(self, "positive", False))
         tol, most = float(self.tol), int(self.max_iter)
-        return solve_paths(table, which, strengths, tol, most, positive, starts)
+        return solve_paths(table, which, strengths, tol, most, positive)
 
     def _choose(self, alphas: list[Any], ratios: list[float], errors: NDArray[Any]) -> None:
         """Set the strength whose mean error is least, of each ratio the first one."""
@@ -225,18 +225,12 @@ class PathCV(PathModel):
         fixed = not isinstance(self.alphas, Integral)
         self.alphas_ = grid[0] if fixed or len(ratios) == 1 else grid
 
-    def _refitted(
-        self, table: Table, alphas: list[Any], ratios: list[float], paths: list[list[Found]]
-    ) -> Found:
-        """Fit all rows, from the mean of what the folds found."""
+    def _refitted(self, table: Table, alphas: list[Any], ratios: list[float]) -> Found:
+        """Fit all rows, from zero: so that no coefficient is left of a fold's."""
         r, a = self._best
         del self._best
-        start = np.zeros((table.rows.targets.shape[1], table.columns.shape[0]))
-        for found in paths[r]:
-            start[:, : found.coef.shape[2]] += found.coef[a] / len(paths[r])
-        found = self._solved(table, [0], _strengths([alphas[r][a]], ratios[r]), [start])
-        one: Found = found[0]
-        return one
+        found: list[Found] = self._solved(table, [0], _strengths([alphas[r][a]], ratios[r]))
+        return found[0]
 
 
 def _fold(weight: NDArray[Any], fit: NDArray[Any], held_out: NDArray[Any]) -> Fold:
