@@ -29,7 +29,7 @@ optimizer's step costs O(non-zeros); one that says nothing steps all coefficient
 ``SAME_LENGTH``
     Only the penalty moves the coefficient, by steps of one length for all of them (``lengths``).
 ``OWN_LENGTH``
-    As that, by steps of ``speed`` times ``step_coefs[0]``, and nothing else changes the speed.
+    As that, by steps of ``speed`` times ``step_coefs[0]``, which nothing else changes.
 ``VELOCITY``
     The coefficient moves on by a velocity, as in ``Momentum``, whose fields ``momentum`` and
     ``nesterov`` it has.
