@@ -101,6 +101,10 @@ class EstimatorCase(NamedTuple):
     kind: type
     kwargs: dict[str, Any]
 
+    def targets(self, y: Any) -> Any:
+        """Return targets as this estimator takes them: a table, where it asks for one."""
+        return np.column_stack([y, -y]) if self.name.startswith("MultiTask") else y
+
     def make(self, **kwargs: Any) -> Any:
         """Return one that gives the same result each time."""
         model = self.kind(**{**self.kwargs, **kwargs})
@@ -211,6 +215,15 @@ def of_squares(model: Any, kwargs: dict[str, Any], X: Any, y: Any, s: Any) -> fl
         return loss + 0.5 * alpha * l2 / s.sum()
     share = kwargs.get("l1_ratio", 1.0)
     return loss + alpha * (share * l1 + 0.5 * (1 - share) * l2)
+
+
+def of_ridge_classes(model: Any, kwargs: dict[str, Any], X: Any, y: Any, s: Any) -> Any:
+    """sum_i s_i (t_i - raw_i)^2 + alpha |w|^2 over 2 sum_i s_i, of each class's targets."""
+    classes = model.classes_[1:] if len(model.classes_) == 2 else model.classes_
+    side = np.where(y[:, None] == classes, 1.0, -1.0)
+    loss = 0.5 * np.average((side - raw_of(model, X)) ** 2, weights=s, axis=0)
+    coef = np.atleast_2d(np.asarray(model.coef_, np.float64))
+    return loss + 0.5 * kwargs["alpha"] * (coef**2).sum(axis=1) / s.sum()
 
 
 def of_huber(model: Any, kwargs: dict[str, Any], X: Any, y: Any, s: Any) -> float:
@@ -431,11 +444,31 @@ ESTIMATOR_CASES = [
     EstimatorCase("SGDClassifier", fastgd.SGDClassifier, {"max_iter": 5, "tol": None}),
     EstimatorCase("SGDRegressor", fastgd.SGDRegressor, {"max_iter": 5, "tol": None}),
     EstimatorCase("SGDOneClassSVM", fastgd.SGDOneClassSVM, {"max_iter": 5, "tol": None}),
+    EstimatorCase("Perceptron", fastgd.Perceptron, {"max_iter": 5, "tol": None}),
+    EstimatorCase(
+        "PassiveAggressiveClassifier",
+        fastgd.PassiveAggressiveClassifier,
+        {"max_iter": 5, "tol": None},
+    ),
+    EstimatorCase(
+        "PassiveAggressiveRegressor",
+        fastgd.PassiveAggressiveRegressor,
+        {"max_iter": 5, "tol": None},
+    ),
     EstimatorCase("LogisticRegression", fastgd.LogisticRegression, {}),
     EstimatorCase("SoftmaxRegression", fastgd.SoftmaxRegression, {}),
     EstimatorCase("LinearRegression", fastgd.LinearRegression, {}),
     EstimatorCase("Ridge", fastgd.Ridge, {}),
+    EstimatorCase("RidgeClassifier", fastgd.RidgeClassifier, {}),
+    EstimatorCase("RidgeCV", fastgd.RidgeCV, {}),
+    EstimatorCase("RidgeClassifierCV", fastgd.RidgeClassifierCV, {}),
     EstimatorCase("Lasso", fastgd.Lasso, {"alpha": 0.01}),
+    EstimatorCase("LassoCV", fastgd.LassoCV, {"alphas": 10}),
+    EstimatorCase("ElasticNetCV", fastgd.ElasticNetCV, {"alphas": 10}),
+    EstimatorCase("MultiTaskLasso", fastgd.MultiTaskLasso, {"alpha": 0.01}),
+    EstimatorCase("MultiTaskElasticNet", fastgd.MultiTaskElasticNet, {"alpha": 0.01}),
+    EstimatorCase("MultiTaskLassoCV", fastgd.MultiTaskLassoCV, {"alphas": 10}),
+    EstimatorCase("MultiTaskElasticNetCV", fastgd.MultiTaskElasticNetCV, {"alphas": 10}),
     EstimatorCase("ElasticNet", fastgd.ElasticNet, {"alpha": 0.01}),
     EstimatorCase("LinearSVC", fastgd.LinearSVC, {}),
     EstimatorCase("LinearSVR", fastgd.LinearSVR, {}),
@@ -462,7 +495,11 @@ def _solved(
     peer = getattr(linear_model, kind.__name__, None) or getattr(svm, kind.__name__, None)
     peer = peer or linear_model.LogisticRegression
     name = "-".join(
-        [kind.__name__, *([targets] if objective in (of_logistic, of_svc) else []), *said]
+        [
+            kind.__name__,
+            *([targets] if objective in (of_logistic, of_svc, of_ridge_classes) else []),
+            *said,
+        ]
     )
     return SolvedCase(name, kind, kwargs, peer, exact, targets, objective)
 
@@ -488,6 +525,14 @@ def _solved_cases() -> list[SolvedCase]:
         _solved(fastgd.LinearRegression, {}, "numbers", of_squares, positive=True),
         _solved(fastgd.Ridge, {"solver": "cholesky"}, "numbers", of_squares, alpha=2.0),
         _solved(fastgd.Ridge, {"tol": 1e-12}, "numbers", of_squares, alpha=2.0, positive=True),
+        *(
+            _solved(fastgd.RidgeClassifier, kwargs, targets, of_ridge_classes, **own)
+            for targets in ("binary", "classes")
+            for kwargs, own in (
+                ({"solver": "cholesky"}, {"alpha": 2.0}),
+                ({"tol": 1e-12}, {"alpha": 2.0, "positive": True}),
+            )
+        ),
         _solved(fastgd.Lasso, DESCENT, "numbers", of_squares, alpha=0.3),
         _solved(fastgd.Lasso, DESCENT, "numbers", of_squares, alpha=0.3, positive=True),
         _solved(fastgd.ElasticNet, DESCENT, "numbers", of_squares, alpha=0.3),

@@ -69,14 +69,20 @@ def warmup(*, progress: bool = False, dtypes: Sequence[str] = DTYPES, sparse: bo
         warnings.simplefilter("ignore", ConvergenceWarning)
         for fit, dtype, is_sparse in tqdm(fits, "compiling", unit="fit", disable=not progress):
             for far in (False, True) if isinstance(fit.model, SolvedModel) else (False,):
-                fit.model.fit(*_data(fit.n_classes, dtype, is_sparse, far=far))
+                X, y = _data(fit.n_classes, dtype, is_sparse, far=far)
+                if not fit.model.__sklearn_tags__().target_tags.single_output:
+                    y = np.column_stack([y, y])
+                fit.model.fit(X, y)
     return count_compiled() - before
 
 
 def _usual_fits() -> Iterator[_Fit]:
     """Yield every estimator as it comes, and what users change first."""
     for name in linear_model.__all__:
-        model = getattr(linear_model, name)()
+        kind = getattr(linear_model, name)
+        if not isinstance(kind, type):  # a function
+            continue
+        model = kind()
         yield from (_Fit(model, n) for n in ((2, 3) if is_classifier(model) else (0,)))
     for optimizer, batch_size in product(OPTIMIZERS, BATCH_SIZES):
         params: dict[str, Any] = {

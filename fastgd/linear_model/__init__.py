@@ -3,6 +3,23 @@
 from fastgd.linear_model._glm import GammaRegressor, PoissonRegressor, TweedieRegressor
 from fastgd.linear_model._linear import ElasticNet, Lasso, LinearRegression, Ridge
 from fastgd.linear_model._logistic import LogisticRegression, SoftmaxRegression
+from fastgd.linear_model._paths import (
+    ElasticNetCV,
+    LassoCV,
+    MultiTaskElasticNet,
+    MultiTaskElasticNetCV,
+    MultiTaskLasso,
+    MultiTaskLassoCV,
+    enet_path,
+    lasso_path,
+)
+from fastgd.linear_model._perceptron import (
+    PassiveAggressiveClassifier,
+    PassiveAggressiveRegressor,
+    Perceptron,
+)
+from fastgd.linear_model._ridge_classifier import RidgeClassifier
+from fastgd.linear_model._ridge_cv import RidgeClassifierCV, RidgeCV
 from fastgd.linear_model._robust import HuberRegressor, QuantileRegressor
 from fastgd.linear_model._sgd_classifier import SGDClassifier
 from fastgd.linear_model._sgd_one_class import SGDOneClassSVM
@@ -11,19 +28,33 @@ from fastgd.linear_model._svm import LinearSVC, LinearSVR
 
 __all__ = [
     "ElasticNet",
+    "ElasticNetCV",
     "GammaRegressor",
     "HuberRegressor",
     "Lasso",
+    "LassoCV",
     "LinearRegression",
     "LinearSVC",
     "LinearSVR",
     "LogisticRegression",
+    "MultiTaskElasticNet",
+    "MultiTaskElasticNetCV",
+    "MultiTaskLasso",
+    "MultiTaskLassoCV",
+    "PassiveAggressiveClassifier",
+    "PassiveAggressiveRegressor",
+    "Perceptron",
     "PoissonRegressor",
     "QuantileRegressor",
     "Ridge",
+    "RidgeCV",
+    "RidgeClassifier",
+    "RidgeClassifierCV",
     "SGDClassifier",
     "SGDOneClassSVM",
     "SGDRegressor",
     "SoftmaxRegression",
     "TweedieRegressor",
+    "enet_path",
+    "lasso_path",
 ]

@@ -14,12 +14,23 @@ from sklearn.utils.validation import check_is_fitted
 from fastgd._data.targets import Multiclass, Multilabel
 from fastgd.base import BaseSGD
 from fastgd.kernels.losses import LOG, LOGIT, link_of
-from fastgd.linear_model import SGDClassifier, SGDOneClassSVM, SGDRegressor
+from fastgd.linear_model import (
+    PassiveAggressiveClassifier,
+    PassiveAggressiveRegressor,
+    Perceptron,
+    SGDClassifier,
+    SGDOneClassSVM,
+    SGDRegressor,
+)
+from fastgd.linear_model._paths import PathModel
+from fastgd.linear_model._ridge_cv import BaseRidgeCV
 from fastgd.linear_model._solved import SolvedModel
 
+OURS = (BaseSGD, SolvedModel, BaseRidgeCV, PathModel)
 CARRIED = (
-    *("coef_", "intercept_", "offset_", "classes_", "scale_", "outliers_"),
-    *("n_iter_", "t_", "n_features_in_", "feature_names_in_"),
+    *("coef_", "intercept_", "offset_", "classes_", "scale_", "outliers_", "alpha_", "best_score_"),
+    *("alphas_", "l1_ratio_", "mse_path_", "dual_gap_", "eps_"),
+    *("n_iter_", "t_", "n_features_in_", "feature_names_in_", "_label_binarizer"),
 )
 
 
@@ -61,7 +72,7 @@ def to_sklearn(estimator: Any) -> Any:
     if isinstance(estimator, Pipeline):
         steps = [(name, _converted_step(step)) for name, step in estimator.steps]
         return Pipeline(**{**estimator.get_params(deep=False), "steps": steps})
-    if not isinstance(estimator, BaseSGD | SolvedModel):
+    if not isinstance(estimator, OURS):
         raise TypeError(
             "to_sklearn takes an estimator of fastgd or a Pipeline, got "
             f"{type(estimator).__name__}."
@@ -72,7 +83,7 @@ def to_sklearn(estimator: Any) -> Any:
 
 def _converted_step(step: Any) -> Any:
     """Return the step of a pipeline; a transformer is taken over as it is."""
-    return to_sklearn(step) if isinstance(step, BaseSGD | SolvedModel | Pipeline) else step
+    return to_sklearn(step) if isinstance(step, (*OURS, Pipeline)) else step
 
 
 def _converted(estimator: Any) -> Any:
@@ -100,9 +111,13 @@ def _classifier(estimator: SGDClassifier) -> Any:
     return _filled(_binary(estimator), estimator)
 
 
-def _binary(estimator: SGDClassifier) -> linear_model.SGDClassifier:
+def _binary(estimator: SGDClassifier) -> Any:
     """Return scikit-learn's classifier, unfitted; focal loss has the sigmoid of log_loss."""
+    if isinstance(estimator, Perceptron):
+        return _with_params(linear_model.Perceptron, estimator)
     theirs = _with_params(linear_model.SGDClassifier, estimator)
+    if isinstance(estimator, PassiveAggressiveClassifier):  # there, deprecated as a class
+        return theirs.set_params(loss="hinge")
     has_sigmoid = link_of(estimator._loss_spec()) == LOGIT
     return theirs.set_params(loss="log_loss") if has_sigmoid else theirs
 
@@ -130,6 +145,9 @@ def _regressor(estimator: SGDRegressor) -> Any:
         return _one_for_each_target(estimator)
     if is_log:
         return _log_linear(estimator, estimator.coef_.copy(), float(estimator.intercept_[0]))
+    if isinstance(estimator, PassiveAggressiveRegressor) and estimator.coef_.ndim == 1:
+        theirs = _with_params(linear_model.SGDRegressor, estimator)
+        return _filled(theirs.set_params(loss="epsilon_insensitive"), estimator)
     known = linear_model.SGDRegressor.loss_functions
     if estimator.coef_.ndim == 1 and isinstance(estimator.loss, str) and estimator.loss in known:
         return _filled(_with_params(linear_model.SGDRegressor, estimator), estimator)
@@ -154,10 +172,11 @@ def _log_linear(estimator: SGDRegressor, coef: Any, intercept: float) -> Any:
 def _with_params(kind: type, estimator: Any) -> BaseEstimator:
     """Return an unfitted estimator with the parameters that both have, where it allows them."""
     theirs = kind()
-    own = estimator.get_params(deep=False)
-    for name in theirs.get_params(deep=False).keys() & own.keys():
+    for name in theirs.get_params(deep=False):
+        if not hasattr(estimator, name):
+            continue
         before = getattr(theirs, name)
-        theirs.set_params(**{name: own[name]})
+        theirs.set_params(**{name: getattr(estimator, name)})
         try:
             theirs._validate_params()
         except ValueError:  # a loss, solver or schedule of ours alone

@@ -145,6 +145,25 @@ class LinearRegression(_SquaredErrorModel):
         return self
 
 
+def ridge_penalties(alpha: Any, mass: float, n_targets: int) -> list[Penalty]:
+    """Return (l1, l2) of each target's mean loss for a sum of squares and ``alpha``.
+
+    Raises
+    ------
+    ValueError
+        If there is neither one ``alpha`` nor one for each target, or one is no strength.
+    """
+    alphas = np.ravel(np.asarray(alpha, np.float64))
+    if alphas.shape[0] not in (1, n_targets):
+        raise ValueError(
+            f"Number of targets and number of penalties do not correspond: {alphas.shape[0]} "
+            f"!= {n_targets}"
+        )
+    if not np.all((alphas >= 0.0) & (alphas < np.inf)):
+        raise ValueError(f"alpha must be finite and >= 0 for each target, got {alpha!r}.")
+    return [(0.0, float(a) / mass) for a in np.broadcast_to(alphas, n_targets)]
+
+
 class Ridge(_SquaredErrorModel):
     """Least squares with an l2 penalty.
 
@@ -227,15 +246,7 @@ class Ridge(_SquaredErrorModel):
         self.callbacks = callbacks
 
     def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:
-        alphas = np.ravel(np.asarray(self.alpha, np.float64))
-        if alphas.shape[0] not in (1, n_targets):
-            raise ValueError(
-                f"Number of targets and number of penalties do not correspond: {alphas.shape[0]} "
-                f"!= {n_targets}"
-            )
-        if not np.all((alphas >= 0.0) & (alphas < np.inf)):
-            raise ValueError(f"alpha must be finite and >= 0 for each target, got {self.alpha!r}.")
-        return [(0.0, float(a) / mass) for a in np.broadcast_to(alphas, n_targets)]
+        return ridge_penalties(self.alpha, mass, n_targets)
 
     def _shaped_n_iter(self, n_iter: NDArray[Any], *, many: bool) -> Any:  # noqa: ARG002
         return n_iter

@@ -187,7 +187,7 @@ class SolvedModel(CallbackSupport, CheckedOnce):
             return
         worst = max(unfinished, key=lambda s: s.suboptimality / max(abs(s.objective), TINY))
         message = f"{type(self).__name__} {self._reason(worst)}"
-        warnings.warn(message, ConvergenceWarning, stacklevel=_level_of_the_user())
+        warnings.warn(message, ConvergenceWarning, stacklevel=level_of_the_user())
 
     def _reason(self, solution: Solution) -> str:
         """Say how far an unfinished fit may be from its optimum, why it ended, and what helps."""
@@ -245,7 +245,7 @@ def _one_or_all(values: list[float]) -> Any:
     return values[0] if len(values) == 1 else np.array(values)
 
 
-def _level_of_the_user() -> int:
+def level_of_the_user() -> int:
     """Return the stack level at which a warning shows the line that called the library."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None:

@@ -16,9 +16,15 @@ import sklearn.svm
 
 import fastgd
 from fastgd.base import BaseSGD
+from fastgd.linear_model._paths import PathModel
+from fastgd.linear_model._ridge_cv import BaseRidgeCV
 from fastgd.linear_model._solved import SolvedModel
 
 LINEAR = (
+    *("RidgeClassifier", "RidgeCV", "RidgeClassifierCV", "Perceptron"),
+    *("PassiveAggressiveClassifier", "PassiveAggressiveRegressor"),
+    *("LassoCV", "ElasticNetCV", "MultiTaskLasso", "MultiTaskElasticNet"),
+    *("MultiTaskLassoCV", "MultiTaskElasticNetCV"),
     *("LinearRegression", "Ridge", "Lasso", "ElasticNet", "LogisticRegression"),
     *("HuberRegressor", "QuantileRegressor"),
     *("PoissonRegressor", "GammaRegressor", "TweedieRegressor"),
@@ -62,7 +68,7 @@ def _watch(base: type) -> None:
     base._validate_params = noting  # type: ignore[attr-defined]
 
 
-for _base in (SolvedModel, BaseSGD):
+for _base in (SolvedModel, BaseSGD, BaseRidgeCV, PathModel):
     _watch(_base)
 
 

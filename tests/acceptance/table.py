@@ -38,6 +38,10 @@ NO_PASS = (
     "without a pass the model is that of the shares of the classes here, zeros in scikit-learn"
 )
 CALLBACKS = "callbacks go with every solver here, and are notified of passes"
+STRICTER = "tol is a share of the objective here, of y's squared norm in scikit-learn"
+ITSELF = "the last fit is the class's own, not one of Lasso or ElasticNet"
+GAP = "descent stops by the duality gap, which is the square of what the test looks at"
+STAYS = "not deprecated here: it does not go away"
 SINGULAR = "a singular Hessian is solved here without a warning"
 
 SOMETIMES = {ORDER, SAGA, LAST_DIGIT}
@@ -92,6 +96,19 @@ SGD = {
     "test_sgd_predict_proba_method_access*": "the focal loss has probabilities, too",
     "test_input_format*SGDRegressor*": "y with two columns is refused there, and fitted here",
 }
+PERCEPTRON = {
+    "test_perceptron_l1_ratio": ORDER,
+}
+PASSIVE_AGGRESSIVE = {
+    "test_classifier_accuracy[*-True]": PRIVATE,
+    "test_classifier_partial_fit[*-True]": PRIVATE,
+    "test_regressor_mse[*-True]": PRIVATE,
+    "test_regressor_partial_fit[*-True]": PRIVATE,
+    "test_classifier_correctness[*csr_*": INTERCEPT,
+    "test_regressor_correctness[*csr_*": INTERCEPT,
+    "test_regressor_partial_fit[*-False]": ORDER,
+    "test_class_deprecation[*": STAYS,
+}
 LASSO = {
     "test_lasso_dual_gap": LAST_DIGIT,
     "test_enet_nonfinite_params": KWARGS,
@@ -102,6 +119,13 @@ LASSO = {
     "test_check_input_false": CHECKED,
     "test_enet_copy_X_False_check_input_False": COPIES,
     "test_enet_coordinate_descent_raises_convergence*": SOLVES,
+    "test_multi_task_lasso_vs_skglm": STRICTER,
+    "test_multi_task_lasso_and_enet": KWARGS,
+    "test_warm_start_multitask_lasso": PASSES,
+    "test_lassoCV_does_not_set_precompute[*": ITSELF,
+    "test_enet_ridge_consistency[False-3-1e-06]": GAP,
+    "test_enet_ridge_consistency[False-3-0.1]": GAP,
+    "test_enet_ridge_consistency[False-3-1.0]": GAP,
 }
 SPARSE_LASSO = {
     "test_sparse_enet_coordinate_descent*": SOLVES,
@@ -179,6 +203,8 @@ MODULES = [
     Module("sklearn.linear_model.tests.test_coordinate_descent", 60, LASSO),
     Module("sklearn.linear_model.tests.test_sparse_coordinate_descent", 50, SPARSE_LASSO),
     Module("sklearn.linear_model.tests.test_ridge", 600, RIDGE),
+    Module("sklearn.linear_model.tests.test_perceptron", 5, PERCEPTRON),
+    Module("sklearn.linear_model.tests.test_passive_aggressive", 15, PASSIVE_AGGRESSIVE),
     Module("sklearn.linear_model.tests.test_huber", 9, HUBER),
     Module("sklearn.linear_model.tests.test_quantile", 45, QUANTILE),
     Module("sklearn.linear_model.tests.test_base", 30, BASE),

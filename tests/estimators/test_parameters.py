@@ -25,9 +25,12 @@ OURS = {"auto", *SOLVERS}
 SOLVED = (
     *("LogisticRegression", "LinearRegression", "Ridge", "Lasso", "ElasticNet", "LinearSVC"),
     *("LinearSVR", "HuberRegressor", "QuantileRegressor", "PoissonRegressor", "GammaRegressor"),
-    "TweedieRegressor",
+    *("TweedieRegressor", "RidgeClassifier"),
 )
-STOCHASTIC = ("SGDClassifier", "SGDRegressor", "SGDOneClassSVM")
+STOCHASTIC = (
+    *("SGDClassifier", "SGDRegressor", "SGDOneClassSVM", "Perceptron"),
+    *("PassiveAggressiveClassifier", "PassiveAggressiveRegressor"),
+)
 
 FOREIGN = (
     *("lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "svd", "cholesky", "lsqr"),
@@ -56,6 +59,11 @@ TOGETHER = {
         "solver": ("auto", "saga", "svd", "cholesky", "lsqr", "sparse_cg", "sag", "lbfgs"),
         "positive": (False, True),
         "alpha": (*ALPHAS, [1.0]),
+    },
+    "RidgeClassifier": {
+        "solver": ("auto", "saga", "svd", "cholesky", "lsqr", "sparse_cg", "sag", "lbfgs"),
+        "positive": (False, True),
+        "class_weight": (None, "balanced", {0: 2.0}),
     },
     "Lasso": {"alpha": ALPHAS, "positive": (False, True), "selection": ("cyclic", "random")},
     "ElasticNet": {"alpha": ALPHAS, "l1_ratio": RATIOS, "precompute": (False, np.eye(2))},
@@ -115,6 +123,7 @@ def _is_real(value):
 
 
 LOGISTIC, NETS = ("LogisticRegression",), ("Lasso", "ElasticNet")
+RIDGES = ("Ridge", "RidgeClassifier")
 GLMS = ("PoissonRegressor", "GammaRegressor", "TweedieRegressor")
 TOL = "`tol=0` asks for all that rounding allows"
 DIFFERENCES = [
@@ -130,7 +139,7 @@ DIFFERENCES = [
     ),
     Difference(
         "`solver` takes our names",
-        (*LOGISTIC, "Ridge", "QuantileRegressor", *GLMS),
+        (*LOGISTIC, *RIDGES, "QuantileRegressor", *GLMS),
         _given("solver", lambda s: isinstance(s, str) and s in OURS),
     ),
     Difference(
@@ -142,12 +151,12 @@ DIFFERENCES = [
     Difference(TOL, GLMS, has("tol", 0), is_always_found=False),
     Difference(
         "`alpha` of `Ridge` is finite and not negative for each target",
-        ("Ridge",),
+        RIDGES,
         _given("alpha", lambda a: isinstance(a, list) and min(a, default=1) < 0),
     ),
     Difference(
         "`alpha` of `Ridge` is finite and not negative for each target",
-        ("Ridge",),
+        RIDGES,
         _given("alpha", lambda a: isinstance(a, dict)),
     ),
     Difference(
@@ -188,6 +197,11 @@ DIFFERENCES = [
         ("QuantileRegressor",),
         has("solver", "revised simplex"),
     ),
+    Difference(
+        "the passive-aggressive classes are not deprecated: no `FutureWarning`",
+        ("PassiveAggressiveClassifier", "PassiveAggressiveRegressor"),
+        has("early_stopping", True),  # which makes another instance, and so warns in a fit
+    ),
 ]
 
 
@@ -222,6 +236,7 @@ def arguments_of(name, theirs):
             yield given
 
 
+@pytest.mark.filterwarnings("ignore:Class PassiveAggressive:FutureWarning")
 @pytest.mark.parametrize("name", [*SOLVED, *STOCHASTIC])
 def test_arguments_are_taken_and_refused_as_in_scikit_learn(name):
     ours, theirs = getattr(fastgd, name), getattr(linear_model, name, getattr(svm, name, None))

@@ -510,6 +510,9 @@ def expected_failures(_estimator):
         fastgd.SGDClassifier(loss="log_loss", optimizer="adam", batch_size=8),
         fastgd.SGDRegressor(),
         fastgd.SGDOneClassSVM(),
+        fastgd.Perceptron(),
+        fastgd.PassiveAggressiveClassifier(),
+        fastgd.PassiveAggressiveRegressor(),
     ],
     expected_failed_checks=expected_failures,
 )

@@ -1,0 +1,531 @@
+"""Paths of the lasso, the elastic net and their multi-task forms: many strengths, many folds.
+
+Descent works on products of columns (``kernels.blocks``), which are had once for all strengths, and
+for all folds together: a fold's are those of all rows less those of the rows that it leaves out.
+Where columns are many, only those in a working set are multiplied. Some strengths of all folds are
+solved on it, then one product of X with all their residuals tells each one's duality gap, and which
+columns the set lacks. Residuals are zero on the rows that a fold leaves out, and add up to zero, so
+that X is never copied and never centered. (Working sets: Massias, Gramfort & Salmon, "Celer", 2018;
+the first guess: Tibshirani et al., "Strong rules", 2012.)
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from fastgd._runtime.threads import in_threads, one_blas_thread
+from fastgd._solvers._spectrum import Rows
+from fastgd.kernels.blocks import Blocks, Columns, Penalty, descend_blocks, descend_columns
+
+Floats = NDArray[np.float64]
+
+FEW_ROWS = 2000  # up to which descent works on columns where these are more
+FULL = 1000  # columns, up to which products of all of them are worth their time where rows are more
+CONSTANT = 1e-14  # a mean square below this part of what is taken off is rounding
+AT_ONCE = 5  # strengths that are solved before their gaps are looked at
+FIRST = 20  # columns in the first working set
+SLACK = 1e-12  # relative: by so much rounding lets a correlation exceed its bound
+INNER = 0.3  # of the tolerance: what descent on a working set may leave
+FIRST_SWEEPS = 20
+MOST_ROUNDS = 60
+MOST_DROPPED = 30  # coefficients that become zero in a row
+NEARLY_SINGULAR = 1e-11
+
+
+class Fold(NamedTuple):
+    """The weights of the rows that are fitted and of those that are predicted; 0 leaves one out.
+
+    fit, held_out : (n,), float64; the latter None where nothing is predicted
+    """
+
+    fit: Floats
+    held_out: Floats | None = None
+
+
+class Sums(NamedTuple):
+    """Sums over weighted rows of the columns x of a working set and of the targets t.
+
+    mass : float, sum of the weights
+    x, t : (m,), (K,)
+    xx, xt, tt : (m, m), (K, m), (K,), of products; tt of each target with itself
+    """
+
+    mass: float
+    x: Floats
+    t: Floats
+    xx: Floats
+    xt: Floats
+    tt: Floats
+
+    def less(self, other: "Sums") -> "Sums":
+        """Return the sums over the rows that are not in the other ones."""
+        pairs: Any = zip(self, other, strict=True)
+        return Sums(*(a - b for a, b in pairs))
+
+    def centered(self, fit_intercept: bool) -> tuple[Blocks, Floats, Floats]:
+        """Return what descent takes, and the means of columns and targets."""
+        mean, level = self.x / self.mass, self.t / self.mass
+        if not fit_intercept:
+            mean, level = 0.0 * mean, 0.0 * level
+        matrix = self.xx / self.mass - np.outer(mean, mean)
+        diagonal = matrix.diagonal()
+        constant = diagonal <= CONSTANT * (self.xx.diagonal() / self.mass)
+        matrix[constant] = 0.0
+        matrix[:, constant] = 0.0
+        along = np.where(constant, 0.0, self.xt / self.mass - np.outer(level, mean))
+        square = float(np.sum(self.tt / self.mass - level**2))
+        return Blocks(matrix, along, max(square, 0.0)), mean, level
+
+
+class Strengths(NamedTuple):
+    """l1 and l2 of a mean loss, each (n_alphas,), largest first."""
+
+    l1: Floats
+    l2: Floats
+
+
+class Found(NamedTuple):
+    """The solutions of one fold.
+
+    coef : (n_alphas, K, m), of the columns of the working set
+    gap, objective : (n_alphas,), of half the mean of squares
+    sweeps : (n_alphas,), int
+    """
+
+    coef: Floats
+    gap: Floats
+    objective: Floats
+    sweeps: NDArray[np.int64]
+
+
+class Table:
+    """Columns that are worked on, and their sums for each fold.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR matrix} of shape (n, d)
+    Y : ndarray of shape (n, K), float64
+    folds : sequence of Fold
+        The first one is all rows: others that leave out what they predict are told from it.
+    fit_intercept : bool
+    """
+
+    def __init__(self, X: Any, Y: Floats, folds: Sequence[Fold], fit_intercept: bool) -> None:
+        whole = folds[0].fit
+        self.rows = Rows(X, Y, None, fit_intercept)  # centered, so that sums lose no digits
+        self.rows.center_products()
+        self.folds, self.fit_intercept = list(folds), fit_intercept
+        self.whole = whole
+        self.columns = np.empty(0, np.int64)
+        self.values: Any = np.empty((0, self.rows.n))  # a column is a row of it
+        K = Y.shape[1]
+        empty = Sums(0.0, np.empty(0), np.zeros(K), np.empty((0, 0)), np.empty((K, 0)), np.zeros(K))
+        self.fit_sums = [self._of_targets(empty, fold.fit) for fold in folds]
+        self.held_out_sums = [
+            None if fold.held_out is None else self._of_targets(empty, fold.held_out)
+            for fold in folds
+        ]
+        self._centered: dict[int, tuple[Any, Floats, Floats]] = {}
+        self.is_full = self.rows.d <= min(FULL, self.rows.n)
+        self.is_by_columns = not self.is_full and self.rows.n <= FEW_ROWS
+        self.correlations = self._correlations_of_targets()
+        if self.is_full:
+            self.add(np.arange(self.rows.d))
+
+    def centered(self, f: int) -> tuple[Any, Floats, Floats]:
+        """Return what descent takes of a fold, and its means of columns and targets."""
+        if f not in self._centered:
+            if self.is_by_columns:
+                self._centered[f] = self._columns_of(f)
+            else:
+                self._centered[f] = self.fit_sums[f].centered(self.fit_intercept)
+        return self._centered[f]
+
+    def _columns_of(self, f: int) -> tuple[Columns, Floats, Floats]:
+        weight = self.folds[f].fit / self.fit_sums[f].mass
+        mean, level = self.values @ weight, weight @ self.rows.targets
+        square = (self.values * self.values) @ weight
+        if not self.fit_intercept:
+            mean, level = 0.0 * mean, 0.0 * level
+        size = square - mean**2
+        size[size <= CONSTANT * square] = 0.0
+        targets = np.ascontiguousarray((self.rows.targets - level).T)
+        return Columns(self.values, weight, mean, size, targets), mean, level
+
+    def on_support(self, f: int, penalty: Penalty, coef: Floats) -> Floats | None:
+        """Return the least point of one target's coefficients with the signs that they have.
+
+        Newton's step leads there, or to where the first coefficient is zero: which is dropped, and
+        the step taken anew. None where there is no coefficient.
+        """
+        parts, _, _ = self.centered(f)
+        active = np.flatnonzero(coef[0])
+        if active.shape[0] == 0:
+            return None
+        if self.is_by_columns:
+            some = (parts.values[active] - parts.mean[active, None]) * np.sqrt(parts.weight)
+            matrix, along = some @ some.T, some @ (parts.targets[0] * np.sqrt(parts.weight))
+        else:
+            matrix, along = parts.matrix[np.ix_(active, active)], parts.along[0, active]
+        # more columns than rows make it singular: then a step is long, and ends at a zero
+        matrix[np.diag_indices_from(matrix)] *= 1.0 + NEARLY_SINGULAR
+        matrix[np.diag_indices_from(matrix)] += penalty.l2
+        found = coef.copy()
+        found[0, active] = _with_these_signs(matrix, along, penalty.l1, coef[0, active])
+        return found
+
+    def _of_targets(self, sums: Sums, weight: Floats) -> Sums:
+        T = self.rows.targets
+        return sums._replace(
+            mass=float(weight.sum()), t=weight @ T, tt=np.einsum("i,ik,ik->k", weight, T, T)
+        )
+
+    def _correlations_of_targets(self) -> Floats:
+        """Return each fold's correlations of columns and targets, (n_folds, K, d)."""
+        T = self.rows.targets
+        parts = []
+        for fold in self.folds:
+            level = (fold.fit @ T) / fold.fit.sum() if self.fit_intercept else 0.0
+            parts.append(fold.fit[:, None] * (T - level) / fold.fit.sum())
+        found = self.rows.back(np.concatenate(parts, axis=1))
+        return np.ascontiguousarray(found.T).reshape(len(self.folds), T.shape[1], -1)
+
+    def add(self, columns: NDArray[np.int64]) -> None:
+        """Take further columns into the working set."""
+        self._centered = {}
+        new = self._values_of(columns)
+        old = self.values.T
+        self.values = np.concatenate([self.values, new.T])
+        self.columns = np.concatenate([self.columns, columns])
+        if self.is_by_columns:
+            return
+        whole = self._extended(self.fit_sums[0], self.whole, old, new)
+        for f, fold in enumerate(self.folds):
+            if fold.held_out is not None:
+                sums = self.held_out_sums[f]
+                assert sums is not None
+                self.held_out_sums[f] = self._extended(sums, fold.held_out, old, new)
+            if f == 0:
+                self.fit_sums[0] = whole
+            elif fold.held_out is not None and np.array_equal(fold.fit + fold.held_out, self.whole):
+                self.fit_sums[f] = whole.less(self.held_out_sums[f])  # type: ignore[arg-type]
+            else:
+                self.fit_sums[f] = self._extended(self.fit_sums[f], fold.fit, old, new)
+
+    def _values_of(self, columns: NDArray[np.int64]) -> Floats:
+        """Return columns, centered at the means of all rows."""
+        X = self.rows.X
+        some = X[:, columns].toarray() if sp.issparse(X) else X[:, columns]
+        return np.asfortranarray(some - self.rows.mean[columns], dtype=np.float64)
+
+    def _extended(self, sums: Sums, weight: Floats, old: Floats, new: Floats) -> Sums:
+        """Return sums of more columns; rows without a weight are left out of the products."""
+        kept = np.flatnonzero(weight)
+        all_kept = kept.shape[0] == weight.shape[0]
+        w = weight if all_kept else weight[kept]
+        old, new = (old, new) if all_kept else (old[kept], new[kept])
+        T = self.rows.targets if all_kept else self.rows.targets[kept]
+        weighted = new if np.all(w == 1.0) else new * w[:, None]
+        m = old.shape[1]
+        xx = np.empty((m + new.shape[1],) * 2)
+        xx[:m, :m] = sums.xx
+        xx[m:, m:] = weighted.T @ new
+        if m > 0:
+            xx[m:, :m] = weighted.T @ old
+            xx[:m, m:] = xx[m:, :m].T
+        return sums._replace(
+            x=np.append(sums.x, weighted.sum(axis=0)),
+            xx=xx,
+            xt=np.concatenate([sums.xt, T.T @ weighted], axis=1),
+        )
+
+    def residuals(self, f: int, coef: Floats) -> Floats:
+        """Return a fold's weighted residuals over its mass, (n, n_alphas * K); their sum is 0.
+
+        coef : (n_alphas, K, m)
+        """
+        _, mean, level = self.centered(f)
+        flat = coef.reshape(-1, coef.shape[2])
+        active = np.flatnonzero(np.any(flat != 0.0, axis=0))
+        raw = self.values[active].T @ flat[:, active].T - flat[:, active] @ mean[active]
+        targets = np.tile(self.rows.targets - level, (1, coef.shape[0]))
+        found: Floats = (targets - raw) * (self.folds[f].fit / self.fit_sums[f].mass)[:, None]
+        return found
+
+    def held_out_squares(self, f: int, coef: Floats) -> Floats:
+        """Return the mean squared error on a fold's held-out rows, (n_alphas, K)."""
+        sums = self.held_out_sums[f]
+        assert sums is not None
+        _, mean, level = self.centered(f)
+        more = self.columns.shape[0] - coef.shape[2]  # columns that came later
+        coef = np.pad(coef, ((0, 0), (0, 0), (0, more)))
+        if self.is_by_columns:
+            return self._held_out_squares_of_rows(f, coef, mean, level)
+        shift = coef @ mean - level  # (n_alphas, K): the residual is t - x w + shift
+        linear = np.einsum("akm,km->ak", coef, sums.xt)
+        square = np.einsum("akm,akm->ak", coef @ sums.xx, coef)
+        total = sums.tt - 2.0 * linear + square + shift**2 * sums.mass
+        total += 2.0 * shift * (sums.t - coef @ sums.x)
+        return np.asarray(np.maximum(total, 0.0) / sums.mass)
+
+    def _held_out_squares_of_rows(
+        self, f: int, coef: Floats, mean: Floats, level: Floats
+    ) -> Floats:
+        held_out = self.folds[f].held_out
+        assert held_out is not None
+        kept = np.flatnonzero(held_out)
+        weight = held_out[kept] / held_out.sum()
+        raw = (coef @ self.values[:, kept]) - (coef @ mean)[:, :, None]
+        errors = (self.rows.targets[kept] - level).T - raw
+        return np.asarray((errors**2) @ weight)
+
+    def intercepts(self, f: int, coef: Floats) -> Floats:
+        """Return the intercepts (n_alphas, K), in the columns' and targets' own units."""
+        if not self.fit_intercept:
+            return np.zeros(coef.shape[:2])
+        _, mean, level = self.centered(f)
+        offset = mean + self.rows.mean[self.columns]
+        return np.asarray(level + self.rows.level - coef @ offset)
+
+
+def solve_paths(
+    table: Table,
+    which: Sequence[int],
+    strengths: Strengths,
+    tol: float,
+    max_iter: int,
+    positive: bool = False,
+    starts: Sequence[Floats] | None = None,
+) -> list[Found]:
+    """Solve folds for all strengths, each until its gap is at most ``tol`` times its objective.
+
+    Parameters
+    ----------
+    table : Table
+    which : sequence of int
+        The folds' numbers.
+    strengths : Strengths
+    tol : float
+    max_iter : int
+        Sweeps at most, for each strength of each fold.
+    positive : bool
+    starts : sequence of ndarray of shape (K, m), one for each fold, default=None
+
+    Returns
+    -------
+    list of Found
+    """
+    with one_blas_thread():
+        return _Paths(table, which, strengths, (tol, max_iter, positive)).solve(starts)
+
+
+class _Paths:
+    """The state of ``solve_paths``: what was found so far."""
+
+    def __init__(
+        self,
+        table: Table,
+        which: Sequence[int],
+        strengths: Strengths,
+        options: tuple[float, int, bool],
+    ) -> None:
+        self.table, self.which, self.strengths = table, list(which), strengths
+        self.tol, self.max_iter, self.positive = options
+        self.n_alphas = strengths.l1.shape[0]
+        self.n_targets = table.rows.targets.shape[1]
+        self.coef: list[list[Floats]] = [[] for _ in self.which]
+        self.figures: list[list[tuple[float, float, int]]] = [[] for _ in self.which]
+
+    def solve(self, starts: Sequence[Floats] | None) -> list[Found]:
+        """Return each fold's path."""
+        table, done, rounds = self.table, 0, 0
+        before = starts or [np.zeros((self.n_targets, table.columns.shape[0]))] * len(self.which)
+        correlations = table.correlations[self.which]
+        if not table.is_full and table.columns.shape[0] == 0:
+            self._begin(correlations)
+        while done < self.n_alphas:
+            size = self.n_alphas if table.is_full else AT_ONCE
+            some = range(done, min(done + size, self.n_alphas))
+            if not table.is_full and rounds == 0:
+                self._foresee(correlations, some[-1])
+            found = in_threads(
+                lambda f, start, some=some: self._descend(f, start, some), self.which, before
+            )
+            accepted = len(some)
+            if not table.is_full:
+                accepted, correlations = self._checked(found, some, rounds >= MOST_ROUNDS)
+            for k, path in enumerate(found):
+                self.coef[k] += [one[0] for one in path[:accepted]]
+                self.figures[k] += [one[1] for one in path[:accepted]]
+            if accepted > 0:
+                before = [path[accepted - 1][0] for path in found]
+            rounds = 0 if accepted == len(some) else rounds + 1
+            done += accepted
+        return [self._collected(k) for k in range(len(self.which))]
+
+    def _begin(self, correlations: Floats) -> None:
+        """Take the columns that go with the targets most into the working set."""
+        size = self._sizes(correlations).max(axis=0)
+        first = np.argsort(-size)[: min(FIRST, size.shape[0])]
+        self.table.add(np.sort(first))
+
+    def _foresee(self, correlations: Floats, last: int) -> None:
+        """Take the columns in that would have coefficients if correlations stayed as they are."""
+        self._take_in(self._sizes(correlations).max(axis=0) > self.strengths.l1[last])
+
+    def _take_in(self, wanted: NDArray[np.bool_]) -> int:
+        """Take columns into the working set; return how many are new."""
+        wanted = wanted.copy()
+        wanted[self.table.columns] = False
+        new = np.flatnonzero(wanted)
+        if new.shape[0] > 0:
+            self.table.add(new)
+        return int(new.shape[0])
+
+    def _sizes(self, correlations: Floats) -> Floats:
+        """Return the size of each column's correlation with the residuals, (..., d)."""
+        if self.positive:
+            correlations = np.maximum(correlations, 0.0)
+        if correlations.shape[-2] == 1:
+            return np.abs(correlations[..., 0, :])
+        return np.asarray(np.sqrt(np.sum(correlations**2, axis=-2)))
+
+    def _descend(
+        self, f: int, start: Floats, some: range
+    ) -> list[tuple[Floats, tuple[float, float, int]]]:
+        """Solve a fold for some strengths on the working set."""
+        coef = np.zeros((self.n_targets, self.table.columns.shape[0]))
+        coef[:, : start.shape[1]] = start
+        slope, found = np.empty_like(coef), []
+        tol = self.tol if self.table.is_full else INNER * self.tol
+        for a in some:
+            penalty = Penalty(
+                float(self.strengths.l1[a]), float(self.strengths.l2[a]), self.positive
+            )
+            figures = self._one(f, penalty, tol, coef, slope)
+            found.append((coef.copy(), figures))
+        return found
+
+    def _one(
+        self, f: int, penalty: Penalty, tol: float, coef: Floats, slope: Floats
+    ) -> tuple[float, float, int]:
+        """Solve one problem by sweeps; where they creep, also by the equations of its support."""
+        parts, _, _ = self.table.centered(f)
+        descend = descend_columns if self.table.is_by_columns else descend_blocks
+        total, most = 0, min(FIRST_SWEEPS, self.max_iter)
+        while True:
+            gap, objective, sweeps = descend(parts, penalty, tol, most, coef, slope)
+            total += sweeps
+            if gap <= tol * objective or total >= self.max_iter:
+                return gap, objective, total
+            if self.n_targets == 1:
+                better = self.table.on_support(f, penalty, coef)
+                if better is not None:
+                    there = descend(parts, penalty, tol, 0, better, slope)
+                    if there[1] <= objective:
+                        coef[:] = better
+            most = min(2 * most, self.max_iter - total)
+
+    def _checked(self, found: list[Any], some: range, is_last: bool) -> tuple[int, Floats]:
+        """Return for how many strengths all gaps are small, and the last one's correlations.
+
+        The working set takes in what the others lack.
+        """
+        table, n_some = self.table, len(some)
+        parts = [
+            table.residuals(f, np.stack([one[0] for one in path]))
+            for f, path in zip(self.which, found, strict=True)
+        ]
+        flat = table.rows.back(np.concatenate(parts, axis=1))
+        shape = (len(self.which), n_some, self.n_targets, -1)
+        correlations = np.ascontiguousarray(flat.T).reshape(shape)
+        accepted, wanted = n_some, np.zeros(table.rows.d, bool)
+        for k, f in enumerate(self.which):
+            weighted = parts[k].reshape(table.rows.n, n_some, self.n_targets)
+            for i, a in enumerate(some):
+                coef, (_, _, sweeps) = found[k][i]
+                gap, objective = self._gap(f, a, coef, weighted[:, i], correlations[k, i])
+                found[k][i] = (coef, (gap, objective, sweeps))
+                if gap <= self.tol * objective or sweeps >= self.max_iter:
+                    continue
+                bound = self.strengths.l1[a] * (1.0 + SLACK)
+                size = self._sizes(correlations[k, i])
+                size[table.columns] = 0.0
+                if np.any(size > bound):
+                    accepted = min(accepted, i)
+                    wanted |= size > max(
+                        bound, _largest(size, max(FIRST, int(np.count_nonzero(coef[0]))))
+                    )
+        if accepted == n_some or is_last:
+            return n_some, correlations[:, -1]
+        self._take_in(wanted)
+        return accepted, correlations[:, max(accepted - 1, 0)]
+
+    def _gap(
+        self, f: int, a: int, coef: Floats, weighted: Floats, correlations: Floats
+    ) -> tuple[float, float]:
+        """Return the duality gap among all columns, and the objective; see ``kernels.blocks``.
+
+        ``weighted`` are the residuals (n, K) times the rows' weights.
+        """
+        l1, l2 = float(self.strengths.l1[a]), float(self.strengths.l2[a])
+        table = self.table
+        active = np.flatnonzero(np.any(coef != 0.0, axis=0))
+        own, squares = coef[:, active], float(np.sum(coef**2))
+        weight = table.folds[f].fit / table.fit_sums[f].mass
+        kept = weight > 0.0
+        residual = float(np.sum(weighted[kept] ** 2 / weight[kept, None]))
+        level = float(np.sum(weighted * table.rows.targets))
+        both = correlations.copy()
+        both[:, table.columns[active]] -= l2 * own
+        largest = float(self._sizes(both).max())
+        share = min(1.0, l1 / largest) if largest > 0.0 else 1.0
+        penalty = l1 * float(np.sqrt(np.sum(own**2, axis=0)).sum()) + 0.5 * l2 * squares
+        objective = 0.5 * residual + penalty
+        dual = share * level - 0.5 * share * share * (residual + l2 * squares)
+        if l2 > 0.0:
+            over = np.maximum(self._sizes(correlations) - l1, 0.0)
+            dual = max(dual, level - 0.5 * residual - 0.5 * float(over @ over) / l2)
+        return max(objective - dual, 0.0), objective
+
+    def _collected(self, k: int) -> Found:
+        coef = np.zeros((self.n_alphas, self.n_targets, self.table.columns.shape[0]))
+        for a, one in enumerate(self.coef[k]):
+            coef[a, :, : one.shape[1]] = one
+        gaps, objectives, sweeps = map(np.array, zip(*self.figures[k], strict=True))
+        return Found(coef, gaps, objectives, sweeps)
+
+
+def _largest(values: Floats, k: int) -> float:
+    """Return what the k largest values are above; less than all of them if they are fewer."""
+    if values.shape[0] <= k:
+        return -np.inf
+    return float(np.partition(values, -k - 1)[-k - 1])
+
+
+def _with_these_signs(matrix: Floats, along: Floats, l1: float, coef: Floats) -> Floats:
+    """Minimise w'M w / 2 - w'b + l1 |w|_1 over w whose signs are those of ``coef``, or zero."""
+    coef = coef.copy()
+    for _ in range(MOST_DROPPED):
+        kept = np.flatnonzero(coef)
+        if kept.shape[0] == 0:
+            return coef
+        own, signs = coef[kept], np.sign(coef[kept])
+        try:
+            factor = scipy.linalg.cho_factor(matrix[np.ix_(kept, kept)], check_finite=False)
+        except scipy.linalg.LinAlgError:
+            return coef
+        solved = scipy.linalg.cho_solve(factor, along[kept] - l1 * signs, check_finite=False)
+        crosses = np.sign(solved) != signs
+        if not np.any(crosses):
+            coef[kept] = solved
+            return coef
+        shares = np.where(crosses, own / np.where(crosses, own - solved, 1.0), np.inf)
+        first = int(np.argmin(shares))
+        coef[kept] = own + shares[first] * (solved - own)
+        coef[kept[first]] = 0.0
+    return coef
