@@ -448,13 +448,8 @@ def enet_path(
     _refuse_not_finite(table)
     wanted = _asked_alphas(alphas, n_alphas)
     if isinstance(wanted, Integral):
-        params: dict[str, Any] = {
-            "eps": eps,
-            "n_alphas": wanted,
-            "weight": None,
-            "positive": positive,
-        }
-        grid = _grid(table, X, Y, l1_ratio, **params)
+        how: dict[str, Any] = {"eps": eps, "n_alphas": wanted, "weight": None}
+        grid = _grid(table, X, Y, l1_ratio, positive=positive, **how)
     else:
         grid = np.sort(np.asarray(wanted, np.float64))[::-1]
     starts = None if coef_init is None else [_start_of(coef_init, table)]

@@ -252,9 +252,9 @@ class RidgeClassifier(RidgeLabels, SolvedClassifier):
                 partial(self._task, X, column, weight, loss, penalty, positive=positive)
                 for column, penalty in zip(columns, penalties, strict=True)
             ]
-            answers = self._solve_each(tasks, [None] * len(columns))
-            write(self, [answer.solution for answer in answers])
-            self._report(answers)
+            found = self._solve_each(tasks, [None] * len(columns))
+            write(self, found)
+            self._report(found)
         return self
 
     def _take(self, found: list[Solution], dtype: Any) -> None:

@@ -162,7 +162,9 @@ class OwnLengths(NamedTuple):
     def make_up(skipped, rule, lapse, before, state, c):
         since, t, first, second, third, fourth = lapse
         slot = optimizers.recall(rule.optimizer, state, c)
-        q = optimizers.speed(rule.optimizer, slot) * penalties.penalty_factor(rule.penalty, c)
+        q = optimizers.penalty_rate(rule.optimizer, slot) * penalties.penalty_factor(
+            rule.penalty, c
+        )
         time = q * (first + q * (second + q * (third + q * fourth)))
         if q > skipped.fastest and before != 0:  # what never moved is fastest, and stays zero
             time = _time_of_steps(rule.penalty, skipped.step_coefficients, since, t, q)
@@ -210,7 +212,7 @@ def _time_of_steps(penalty, step_coefficients, since, t, q):
     """
     time, step = 0.0, since
     while step < t and penalty.l2 * time < FORGOTTEN:
-        time += penalties.clock(penalty, step_coefficients[step] * q)
+        time += penalties.time_of_step(penalty, step_coefficients[step] * q)
         step += 1
     return time
 

@@ -6,13 +6,13 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from tests.fuzz.inverse_std import script_of, shrunk
 
 import fastgd
 from tests.fuzz.cases import DRAWN, LAYOUTS, Case, case_of, laid_out
 from tests.fuzz.checks import findings_of
 from tests.fuzz.objectives import params_of, pose_of, value
 from tests.fuzz.reference import best_of
+from tests.fuzz.shrink import script_of, shrunk
 from tests.tables import SOLVED_CASES, over, targets_of
 
 SECONDS = 60
