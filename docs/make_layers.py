@@ -36,7 +36,10 @@ LAYERS = (
         "#dbe9f6",
         (
             Box("cli/", ("commands: train,", "predict, evaluate, ...")),
-            Box("linear_model/, base", ("estimators: validate,", "fit, report")),
+            Box(
+                "linear_model/, neural_network/",
+                ("estimators: validate,", "fit, report (base)"),
+            ),
             Box(
                 "losses, optimizers, ...",
                 ("specs: a choice with its", "numbers, as public names"),
@@ -61,7 +64,10 @@ LAYERS = (
                 "_data/, _readers/",
                 ("sources of rows, files;", "targets: how y is encoded"),
             ),
-            Box("_engines/", ("arithmetic on one device:", "run, gradient, apply, evaluate")),
+            Box(
+                "_engines/, _networks/",
+                ("arithmetic on one device:", "run, gradient, apply, evaluate"),
+            ),
             Box("_parameters/, _runtime/", ("checks, names into specs;", "threads, warm-up")),
         ),
     ),
@@ -69,8 +75,8 @@ LAYERS = (
         "Compiled code: kernels/, which imports nothing from above",
         "#f5dcd9",
         (
-            Box("drivers", ("sgd, gradient, objective,", "gd, saga, sdca")),
-            Box("specs", ("losses, penalties,", "optimizers, transforms")),
+            Box("drivers", ("sgd, network, objective,", "gd, saga, sdca, ...")),
+            Box("specs", ("losses, layers, optimizers,", "penalties, transforms")),
             Box("storage", ("rows (dense, CSR),", "stores (coefficients)")),
             Box("_jit, _hook", ("numba's options, disk cache,", "dispatch to specs")),
         ),

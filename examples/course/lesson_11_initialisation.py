@@ -35,20 +35,28 @@ STACKS = {
 }
 
 
-def stack(max_iter=1, scale=None, **words):
+def stack(max_iter=1, scale=None, **params):
     """Eight hidden layers of 32 units."""
     if scale is not None:
         from fastgd.initializers import Normal
 
-        words["init"] = Normal(scale)
+        params["init"] = Normal(scale)
     return MLPClassifier(
-        (32,) * 8, max_iter=max_iter, batch_size=64, tol=None, monitor=True, random_state=0, **words
+        (32,) * 8,
+        max_iter=max_iter,
+        batch_size=64,
+        tol=None,
+        monitor=True,
+        random_state=0,
+        **params,
     )
 
 
 figure, panel = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
-for name, words in STACKS.items():
-    model = stack(learning_rate_init=1e-9, **words).fit(X, y)  # looks at the start, and stays there
+for name, params in STACKS.items():
+    model = stack(learning_rate_init=1e-9, **params).fit(
+        X, y
+    )  # looks at the start, and stays there
     norms = [model.history_[f"gradient_norm/{k}"][0] for k in range(9)]
     panel.semilogy(range(9), norms, "o-", label=name)
     print(f"{name:22s} first layer {norms[0]:8.1e}, last {norms[-1]:8.1e}")
@@ -65,8 +73,8 @@ plt.show()
 # small gradient alone does not stop it; but a layer whose signals are all alike learns nothing.
 
 figure, panel = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
-for name, words in STACKS.items():
-    model = stack(max_iter=30, **words)
+for name, params in STACKS.items():
+    model = stack(max_iter=30, **params)
     try:
         model.fit(X, y)
     except ValueError as error:

@@ -88,10 +88,10 @@ plt.show()
 from fastgd.initializers import Normal
 
 deep = [Conv2D(8, 3, padding="same", activation="relu", init=Normal(0.5)) for _ in range(6)]
-words = {"solver": "sgd", "learning_rate_init": 0.05, "max_iter": 15, "tol": None}
-words |= {"batch_size": 64, "random_state": 0}
+params = {"solver": "sgd", "learning_rate_init": 0.05, "max_iter": 15, "tol": None}
+params |= {"batch_size": 64, "random_state": 0}
 for clip_norm in (None, 1.0):
-    stack = NetworkClassifier([*deep, MaxPool2D(2), Dense(10)], clip_norm=clip_norm, **words)
+    stack = NetworkClassifier([*deep, MaxPool2D(2), Dense(10)], clip_norm=clip_norm, **params)
     try:
         stack.fit(images, y)
         print(f"clip_norm={clip_norm}: accuracy {stack.score(images, y):.2f}")

@@ -25,8 +25,10 @@ from fastgd.linear_model import (
 from fastgd.linear_model._paths import PathModel
 from fastgd.linear_model._ridge_cv import BaseRidgeCV
 from fastgd.linear_model._solved import SolvedModel
+from fastgd.neural_network._base import BaseNetwork
+from fastgd.neural_network._export import converted
 
-OURS = (BaseSGD, SolvedModel, BaseRidgeCV, PathModel)
+OURS = (BaseSGD, SolvedModel, BaseRidgeCV, PathModel, BaseNetwork)
 CARRIED = (
     *("coef_", "intercept_", "offset_", "classes_", "scale_", "outliers_", "alpha_", "best_score_"),
     *("alphas_", "l1_ratio_", "mse_path_", "dual_gap_", "eps_"),
@@ -57,7 +59,7 @@ def to_sklearn(estimator: Any) -> Any:
     Raises
     ------
     TypeError
-        If it is neither.
+        If it is neither, or a network of layers that scikit-learn's networks do not have.
     sklearn.exceptions.NotFittedError
         If it has not been fitted.
 
@@ -87,6 +89,8 @@ def _converted_step(step: Any) -> Any:
 
 
 def _converted(estimator: Any) -> Any:
+    if isinstance(estimator, BaseNetwork):
+        return converted(estimator)
     if isinstance(estimator, SGDClassifier):
         return _classifier(estimator)
     if isinstance(estimator, SGDRegressor):

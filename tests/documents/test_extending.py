@@ -10,10 +10,16 @@ import pytest
 import scipy.sparse as sp
 
 from fastgd import SGDRegressor
+from fastgd._data.source import Data, InMemory
 from fastgd._engines.linear import LinearEngine
+from fastgd._engines.network import NetworkEngine, rule_of
+from fastgd._networks.assembly import Assembly
+from fastgd._training.progress import Progress
 from fastgd.kernels.losses import SquaredError
 from fastgd.kernels.penalties import ElasticNet
 from fastgd.kernels.sgd import Rule
+from fastgd.kernels.transforms import Identity
+from fastgd.layers import Dense
 from fastgd.optimizers import Sgd
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
@@ -84,6 +90,29 @@ def test_the_optimizer_trains_as_written(page, X, y, layout):
         decay = np.array([alpha] * D + [0.0])
         w = np.maximum(1 - step * decay, 0) * w - step * m
     np.testing.assert_allclose([*model.coef_, *model.intercept_], w, rtol=1e-10)
+
+
+# -- a layer --------------------------------------------------------------------------------------
+
+
+def test_the_layer_has_the_derivatives_of_its_values(page, X, y):
+    assembly = Assembly([Dense(4), page.ScaledMaxout(), Dense(1)], (D,))
+    rule = rule_of(SquaredError(), Sgd(), 0.0, Identity())
+    engine = NetworkEngine(assembly, rule)
+    nothing = np.empty(0)
+    source = InMemory(
+        Data(X, y[:, None], nothing, 1.0, nothing, np.ones(1)), shuffles=False, n_epochs=1
+    )
+    params = assembly.starts(0) + 0.1
+    engine.allocate(Progress.begin(params, Sgd(), average=False, seed=0), source, N)
+    hidden = X @ assembly.weights_of(params, 0) + assembly.free_of(params, 0)
+    largest = hidden.reshape(N, 2, 2).max(axis=2) * assembly.free_of(params, 1)
+    raw = largest @ assembly.weights_of(params, 2)[:, 0] + assembly.free_of(params, 2)
+    found = engine.evaluate(source, params)
+    assert found.loss == pytest.approx(0.5 * np.mean((raw - y) ** 2), rel=1e-12)
+    for c, step in enumerate(1e-6 * np.eye(len(params))):
+        above, below = (engine.evaluate(source, params + s).loss for s in (step, -step))
+        assert found.gradient[c] == pytest.approx((above - below) / 2e-6, rel=1e-5, abs=1e-7)
 
 
 # -- an engine ------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
 from sklearn.utils.estimator_checks import check_estimator
 
+from fastgd import to_sklearn
 from fastgd.activations import LeakyReLU
 from fastgd.kernels.layers import Sizes
 from fastgd.layers import (
@@ -37,7 +38,7 @@ from fastgd.neural_network import (
     NetworkRegressor,
 )
 
-WORDS = {"tol": None, "random_state": 0, "max_iter": 5, "batch_size": 50}
+PARAMS = {"tol": None, "random_state": 0, "max_iter": 5, "batch_size": 50}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def same_start(ours, theirs, X, y):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
-    ("kind", "words"),
+    ("kind", "params"),
     [
         ("many", {"solver": "adam"}),
         ("two", {"solver": "sgd", "learning_rate_init": 0.05, "activation": "tanh"}),
@@ -85,7 +86,7 @@ def same_start(ours, theirs, X, y):
         ("tables", {"solver": "adam", "alpha": 0.3}),
     ],
 )
-def test_steps_are_those_of_scikit_learn(kind, words, digits, diabetes):
+def test_steps_are_those_of_scikit_learn(kind, params, digits, diabetes):
     X, y = digits if kind in ("many", "two", "labels") else diabetes
     if kind == "two":
         y = (y > 4).astype(int)
@@ -94,7 +95,7 @@ def test_steps_are_those_of_scikit_learn(kind, words, digits, diabetes):
     elif kind == "tables":
         y = np.column_stack([y, y**2])
     numbers = kind in ("numbers", "tables")
-    common = {"hidden_layer_sizes": (8,), "shuffle": False, "batch_size": 64, **words}
+    common = {"hidden_layer_sizes": (8,), "shuffle": False, "batch_size": 64, **params}
     # scikit-learn adds Adam's epsilon before it corrects the moments' bias
     common |= {"random_state": 0, "warm_start": True, "epsilon": 1e-30}
     ours = (MLPRegressor if numbers else MLPClassifier)(tol=None, **common)
@@ -114,9 +115,9 @@ def test_steps_are_those_of_scikit_learn(kind, words, digits, diabetes):
 
 def test_lbfgs_reaches_what_scikit_learns_reaches(diabetes):
     X, y = diabetes
-    words = {"hidden_layer_sizes": (3,), "activation": "tanh", "solver": "lbfgs", "alpha": 10.0}
-    words |= {"max_iter": 2000, "tol": 1e-8, "random_state": 0}
-    ours, theirs = MLPRegressor(**words).fit(X, y), TheirRegressor(**words).fit(X, y)
+    params = {"hidden_layer_sizes": (3,), "activation": "tanh", "solver": "lbfgs", "alpha": 10.0}
+    params |= {"max_iter": 2000, "tol": 1e-8, "random_state": 0}
+    ours, theirs = MLPRegressor(**params).fit(X, y), TheirRegressor(**params).fit(X, y)
     assert ours.loss_ <= 1.05 * theirs.loss_  # another start may end in another valley
     assert ours.loss_curve_ == sorted(ours.loss_curve_, reverse=True)
 
@@ -124,10 +125,11 @@ def test_lbfgs_reaches_what_scikit_learns_reaches(diabetes):
 # -- promises ------------------------------------------------------------------------------------
 
 MODELS = {
-    "dense": MLPClassifier((6,), **WORDS),
-    "normed": MLPClassifier((6,), normalization="batch", dropout=0.2, solver="sgd", **WORDS),
+    "dense": MLPClassifier((6,), **PARAMS),
+    "normed": MLPClassifier((6,), normalization="batch", dropout=0.2, solver="sgd", **PARAMS),
     "images": NetworkClassifier(
-        [Conv2D(3, 3, activation="relu"), MaxPool2D(2), Flatten(), Dropout(0.3), Dense(10)], **WORDS
+        [Conv2D(3, 3, activation="relu"), MaxPool2D(2), Flatten(), Dropout(0.3), Dense(10)],
+        **PARAMS,
     ),
 }
 
@@ -169,24 +171,24 @@ def test_sparse_rows_give_what_dense_ones_give(digits):
     np.testing.assert_allclose(sparse.predict_proba(sp.csr_matrix(X)), dense.predict_proba(X))
     wide = sp.random(60, 5000, 0.002, "csr", random_state=0)
     labels = np.arange(60) % 2
-    assert MLPClassifier((4,), **WORDS).fit(wide, labels).coefs_[0].shape == (5000, 4)
+    assert MLPClassifier((4,), **PARAMS).fit(wide, labels).coefs_[0].shape == (5000, 4)
 
 
 def test_weights_are_repetitions_in_a_full_batch(diabetes):
     X, y = diabetes
     times = np.arange(len(y)) % 3
-    words = {**WORDS, "batch_size": "full", "hidden_layer_sizes": (4,), "alpha": 1.0}
-    words |= {"learning_rate_init": 0.01, "max_iter": 20}
-    weighed = MLPRegressor(**words).fit(X, y, sample_weight=times)
-    repeated = MLPRegressor(**words).fit(np.repeat(X, times, axis=0), np.repeat(y, times))
+    params = {**PARAMS, "batch_size": "full", "hidden_layer_sizes": (4,), "alpha": 1.0}
+    params |= {"learning_rate_init": 0.01, "max_iter": 20}
+    weighed = MLPRegressor(**params).fit(X, y, sample_weight=times)
+    repeated = MLPRegressor(**params).fit(np.repeat(X, times, axis=0), np.repeat(y, times))
     np.testing.assert_allclose(weighed.predict(X), repeated.predict(X), rtol=1e-9, atol=1e-9)
 
 
 def test_class_weights_are_sample_weights(digits):
     X, y = digits[0], (digits[1] > 6).astype(int)
-    words = {**WORDS, "hidden_layer_sizes": (4,)}
-    by_class = MLPClassifier(class_weight={1: 5.0}, **words).fit(X, y)
-    by_row = MLPClassifier(**words).fit(X, y, sample_weight=1.0 + 4.0 * y)
+    params = {**PARAMS, "hidden_layer_sizes": (4,)}
+    by_class = MLPClassifier(class_weight={1: 5.0}, **params).fit(X, y)
+    by_row = MLPClassifier(**params).fit(X, y, sample_weight=1.0 + 4.0 * y)
     np.testing.assert_allclose(by_class.decision_function(X), by_row.decision_function(X))
 
 
@@ -194,8 +196,8 @@ def test_class_weights_are_sample_weights(digits):
 def test_any_loss_for_numbers(loss, diabetes):
     X, y = diabetes
     y = np.exp(y / 2)
-    words = {"hidden_layer_sizes": (8,), "learning_rate_init": 0.01, "random_state": 0}
-    model = MLPRegressor(loss, max_iter=60, tol=None, **words).fit(X, y)
+    params = {"hidden_layer_sizes": (8,), "learning_rate_init": 0.01, "random_state": 0}
+    model = MLPRegressor(loss, max_iter=60, tol=None, **params).fit(X, y)
     assert model.loss_curve_[-1] < 0.8 * model.loss_curve_[0]
     if loss == "poisson":
         assert model.predict(X).min() > 0
@@ -251,8 +253,8 @@ def test_early_stopping_keeps_the_best_and_says_so(digits):
 
 def test_warm_start_goes_on(digits):
     X, y = digits
-    words = {**WORDS, "warm_start": True, "shuffle": False}
-    model = MLPClassifier((6,), **words).fit(X, y)
+    params = {**PARAMS, "warm_start": True, "shuffle": False}
+    model = MLPClassifier((6,), **params).fit(X, y)
     first = model.loss_
     assert model.fit(X, y).loss_curve_[0] < 1.05 * first
     with pytest.raises(ValueError, match=r"warm_start=True goes on from the last fit"):
@@ -262,24 +264,24 @@ def test_warm_start_goes_on(digits):
 
 def test_dropout_and_clipping_change_training_only(digits):
     X, y = digits
-    plain = MLPClassifier((6,), **WORDS).fit(X, y)
-    dropped = MLPClassifier((6,), dropout=0.5, **WORDS).fit(X, y)
+    plain = MLPClassifier((6,), **PARAMS).fit(X, y)
+    dropped = MLPClassifier((6,), dropout=0.5, **PARAMS).fit(X, y)
     assert not np.array_equal(plain.coefs_[0], dropped.coefs_[0])
     np.testing.assert_array_equal(dropped.predict_proba(X), dropped.predict_proba(X))
-    clipped = MLPClassifier((6,), clip_norm=1e-3, solver="sgd", momentum=0.0, **WORDS).fit(X, y)
+    clipped = MLPClassifier((6,), clip_norm=1e-3, solver="sgd", momentum=0.0, **PARAMS).fit(X, y)
     assert clipped.history_["clipped"][0] == 1.0
     assert np.linalg.norm(np.diff(clipped.history_["update_norm"])) < 1e-3
 
 
 def test_a_network_that_explodes_says_so_and_stays_as_it_was(digits):
     X, y = digits
-    model = MLPClassifier((6,), **WORDS).fit(X, y)
+    model = MLPClassifier((6,), **PARAMS).fit(X, y)
     before = model.coefs_[0].copy()
     model.set_params(solver="sgd", momentum=0.0, learning_rate_init=1e200, activation="identity")
     with pytest.raises(ValueError, match="Floating-point under-/overflow"):
         model.fit(X, y)
     np.testing.assert_array_equal(model.coefs_[0], before)
-    backed = MLPClassifier((6,), on_divergence="backoff", solver="sgd", momentum=0.0, **WORDS)
+    backed = MLPClassifier((6,), on_divergence="backoff", solver="sgd", momentum=0.0, **PARAMS)
     backed.set_params(learning_rate_init=1e3, activation="identity", max_iter=30).fit(X, y)
     assert backed.history_["backoffs"][-1] > 0
     assert backed.score(X, y) > 0.5
@@ -287,7 +289,7 @@ def test_a_network_that_explodes_says_so_and_stays_as_it_was(digits):
 
 def test_monitor_measures_the_objective_of_all_rows(diabetes):
     X, y = diabetes
-    model = MLPRegressor(hidden_layer_sizes=(4,), monitor=True, alpha=0.5, **WORDS).fit(X, y)
+    model = MLPRegressor(hidden_layer_sizes=(4,), monitor=True, alpha=0.5, **PARAMS).fit(X, y)
     W = sum(float(np.sum(W**2)) for W in model.coefs_)
     objective = 0.5 * np.mean((model.predict(X) - y) ** 2) + 0.25 * W / len(y)
     assert model.history_["true_objective"][-1] == pytest.approx(objective, rel=1e-12)
@@ -378,7 +380,7 @@ def test_what_is_wrong_with_a_layer_is_said_before_training(layers, message, dig
 
 def test_bad_input_is_refused_and_nothing_is_lost(digits):
     X, y = digits
-    model = MLPClassifier((4,), **WORDS).fit(X, y)
+    model = MLPClassifier((4,), **PARAMS).fit(X, y)
     before = model.predict_proba(X)
     with pytest.raises(ValueError, match="NaN"):
         model.partial_fit(np.full_like(X, np.nan), y)
@@ -390,7 +392,7 @@ def test_bad_input_is_refused_and_nothing_is_lost(digits):
         clone(model).set_params(loss="poisson", activation="relu").fit(X, y)
     with pytest.raises(ValueError, match="is sparse, and layers"):
         NetworkClassifier([Dropout(0.1), Dense(10)]).fit(sp.csr_matrix(X), y)
-    images = NetworkClassifier([Conv2D(2, 3), Dense(10)], **WORDS).fit(X.reshape(-1, 8, 8), y)
+    images = NetworkClassifier([Conv2D(2, 3), Dense(10)], **PARAMS).fit(X.reshape(-1, 8, 8), y)
     with pytest.raises(ValueError, match=r"X has rows of shape \(4, 16, 1\)"):
         images.predict(X.reshape(-1, 4, 16))
     np.testing.assert_array_equal(model.predict_proba(X), before)
@@ -401,8 +403,8 @@ def test_channels_first_is_another_layout_of_the_same_images():
     X = rng.normal(size=(60, 6, 5, 2))
     y = np.arange(60) % 2
     layers = [Conv2D(3, 3, activation="tanh"), Dense(1)]
-    last = NetworkClassifier(layers, **WORDS).fit(X, y)
-    first = NetworkClassifier(layers, channels_first=True, **WORDS)
+    last = NetworkClassifier(layers, **PARAMS).fit(X, y)
+    first = NetworkClassifier(layers, channels_first=True, **PARAMS)
     first.fit(np.moveaxis(X, -1, 1), y)
     np.testing.assert_array_equal(
         first.decision_function(np.moveaxis(X, -1, 1)), last.decision_function(X)
@@ -416,3 +418,46 @@ def test_summary_tells_layers_shapes_and_parameters(digits):
     assert lines[2].split()[-1] == "30"
     assert "(3, 3, 3)" in lines[3]
     assert lines[-1] == f"{30 + 280 - 3 + 3:,} parameters"
+
+
+# -- elsewhere -----------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("kind", ["many", "two", "labels", "numbers", "tables", "counts"])
+def test_to_sklearn_predicts_the_same(kind, digits, diabetes):
+    X, y = digits if kind in ("many", "two", "labels") else diabetes
+    y = {
+        "two": lambda: np.where(y > 4, "yes", "no"),
+        "labels": lambda: (y[:, None] > np.array([2, 5, 7])).astype(int),
+        "tables": lambda: np.column_stack([y, y**2]),
+        "counts": lambda: np.exp(y),
+    }.get(kind, lambda: y)()
+    if kind in ("many", "two", "labels"):
+        model = MLPClassifier((6, 4), activation="tanh", **PARAMS).fit(X, y)
+    else:
+        loss = "poisson" if kind == "counts" else "huber"
+        model = MLPRegressor(loss, (6,), **PARAMS).fit(X, y)
+    theirs = to_sklearn(model)
+    assert type(theirs).__module__.startswith("sklearn.neural_network")
+    if hasattr(model, "predict_proba"):
+        np.testing.assert_array_equal(theirs.predict(X), model.predict(X))
+        np.testing.assert_allclose(theirs.predict_proba(X), model.predict_proba(X), atol=1e-12)
+    else:
+        np.testing.assert_allclose(theirs.predict(X), model.predict(X), rtol=1e-10, atol=1e-12)
+    theirs.coefs_[0][:] = 0.0
+    assert model.coefs_[0].any()
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (NetworkClassifier([Dense(10)], **PARAMS), "no network of layers like those"),
+        (MLPClassifier((4,), normalization="layer", **PARAMS), "have no normalization"),
+        (MLPClassifier((4, 4), activation=["relu", "tanh"], **PARAMS), "one activation of"),
+        (MLPClassifier((4,), loss="hinge", **PARAMS), "predicts by probabilities"),
+    ],
+)
+def test_to_sklearn_says_what_scikit_learn_lacks(model, message, digits):
+    with pytest.raises(TypeError, match=message):
+        to_sklearn(clone(model).fit(*digits))
