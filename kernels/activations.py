@@ -9,6 +9,8 @@ An activation is a ``NamedTuple`` of its hyperparameters with scalar static meth
     derivative is shorter to write by it.
 ``by_value``
     Whether ``gradient`` looks at ``value`` only; default False. Then z need not be kept.
+``is_identity``
+    Whether it does nothing; default False.
 
 A user's own is a class of the same form.
 """
@@ -61,6 +63,7 @@ class Identity(NamedTuple):
     """The weighted sum itself: z."""
 
     by_value = True
+    is_identity = True
 
     @staticmethod
     def value(activation, z):

@@ -61,7 +61,7 @@ from fastgd.kernels.layers import (
 from fastgd.kernels.outputs import LOSS, PENALTY, TOTAL, OneOutput, Share, slopes_of_many
 from fastgd.kernels.rows import row_at
 from fastgd.kernels.sampling import GAMMA, mix
-from fastgd.kernels.stores import Batch, Plain
+from fastgd.kernels.stores import AllColumns, Batch, Plain
 
 OWN_STREAM = np.uint64(0xA0761D6478BD642F)  # the same seed orders the rows, by other numbers
 
@@ -234,7 +234,7 @@ def _gradient(rows, samples, rule, plan, network, memory, batch, draw):
     memory.sums[PENALTY, 0] += size * penalty
     end = network.n_trained - 1
     memory.sums[TOTAL, 0] = gradient[end]
-    transforms.transform(rule.transform, Plain(), rule, memory, end, draw)
+    transforms.transform(rule.transform, Plain(AllColumns()), rule, memory, end, draw)
     gradient[end] = memory.sums[TOTAL, 0]
 
 

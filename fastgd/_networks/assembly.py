@@ -142,7 +142,8 @@ class Assembly:
         specs = [spec_of(one.layer) for one in self.placed]
         units = [one.layer.activation if one.sizes.units else None for one in self.placed]
         self.specs = _distinct(specs)
-        self.activations = _distinct([one for one in units if one is not None])
+        # one at least: a kernel cannot go through none
+        self.activations = _distinct([Identity(), *(one for one in units if one is not None)])
         self.table = np.zeros((len(self.placed), N_COLUMNS), np.int64)
         self.numbers = np.zeros((len(self.placed), N_NUMBERS))
         ends = dict.fromkeys((WEIGHTS, FREE, RUNNING, VALUES, NOTES, SUMS), 0)
@@ -222,7 +223,7 @@ class Assembly:
     def _activated(self, number: int) -> int:
         """Return where the outputs of a layer's units are: where its activation is."""
         own = self.table[number, ACTIVATION]
-        if own == NONE or type(self.activations[own]) is not Identity:
+        if own == NONE or not names.does_nothing(self.activations[own]):
             return number
         for later in range(number + 1, len(self.placed)):
             layer = self.placed[later].layer
@@ -294,7 +295,7 @@ def described(layer: Any) -> str:
         name: value
         for name, value in layer._asdict().items()
         # activations without hyperparameters are equal as tuples, whatever their class
-        if name != "init" and type(value) is not Identity and repr(value) != repr(usual.get(name))
+        if name != "init" and not names.does_nothing(value) and repr(value) != repr(usual.get(name))
     }
     return f"{type(layer).__name__}({', '.join(f'{k}={v!r}' for k, v in said.items())})"
 
@@ -348,9 +349,9 @@ def _fused(named: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     for name, layer in named:
         if not names.is_activation(layer):
             found.append((name, layer))
-        elif found and type(getattr(found[-1][1], "activation", None)) is Identity:
+        elif found and names.does_nothing(getattr(found[-1][1], "activation", None)):
             place, before = found[-1]
             found[-1] = (place, before._replace(activation=layer))
-        elif type(layer) is not Identity:
+        elif not names.does_nothing(layer):
             found.append((name, Copied(layer)))
     return found

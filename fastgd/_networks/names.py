@@ -50,6 +50,11 @@ def is_activation(layer: Any) -> bool:
     return hasattr(type(layer), "value") and hasattr(type(layer), "gradient")
 
 
+def does_nothing(activation: Any) -> bool:
+    """Tell whether an activation is the identity."""
+    return bool(getattr(activation, "is_identity", False))
+
+
 def activation(word: Any, place: str) -> Any:
     """Return the activation of a name; an object is returned once it is checked.
 

@@ -242,11 +242,18 @@ class _Descent:
         # sweeps over coordinates may stop short of the model's minimum, a matrix of products shows
         # no curvature below its rounding: both promise too little
         suboptimality = max(suboptimality, MORE_CAUTION * extrapolated(self.trail, self.objectives))
-        if not self.problem.is_smooth and is_thin_on(self.metric, self.point.u.T.ravel() != 0.0):
-            return max(
-                suboptimality, bound
-            ), False  # a model made of rounding may have its minimum anywhere
+        if self._is_made_of_rounding():  # such a model may have its minimum anywhere
+            return max(suboptimality, bound), False
         return suboptimality, is_shown and suboptimality <= self._target()
+
+    def _is_made_of_rounding(self) -> bool:
+        """Tell whether nearly dependent columns with a kink are all that is left of the metric.
+
+        Softmax's is always singular: the same number added to all classes changes nothing.
+        """
+        if self.problem.is_smooth or self.problem.n_outputs > 0:
+            return False
+        return is_thin_on(self.metric, self.point.u != 0.0)
 
     def _estimate(self, decrement: float) -> tuple[float, bool]:
         """Return what metric and history say, and whether the metric is known to be right."""

@@ -60,7 +60,7 @@ def in_rows(task: Task, options: Options) -> Solution | None:
     Small ones have all their digits by ``_exact``.
     """
     n, d = task.y.shape[0], task.n_features
-    is_ridge = isinstance(task.loss, losses.SquaredError) and task.l1 == 0.0 and task.l2 > 0.0
+    is_ridge = losses.is_half_square(task.loss) and task.l1 == 0.0 and task.l2 > 0.0
     if not (is_ridge and isinstance(task.rows, Dense)) or task.positive or options.max_iter < 1:
         return None
     if not n < d or n > MOST_ROWS or not FINISHED_IN_FLOAT64 < n * d <= MOST_ENTRIES:

@@ -257,7 +257,8 @@ def trusted_types() -> dict[str, set[str]]:
     from fastgd import linear_model, losses, schedules
     from fastgd._training.progress import Progress, Reference
 
-    estimators = {_name(getattr(linear_model, name)) for name in linear_model.__all__}
+    public = (getattr(linear_model, name) for name in linear_model.__all__)
+    estimators = {_name(kind) for kind in public if isinstance(kind, type)}  # some are functions
     objects = {*_OF_SCIKIT_LEARN, *estimators, _name(Progress), _name(Reference)}
     objects |= {_name(schedules.Cosine), "fastgd._progress.Progress"}  # of version 0.1
     tuples = {_name(kind) for kind in (losses.Quantile, losses.Tweedie, schedules.Course)}

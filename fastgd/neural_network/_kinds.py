@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from fastgd._data.targets import Binary, Classes, Multiclass, Multilabel, OneVsRest, Regression
 from fastgd._parameters import resolve
-from fastgd.kernels.losses import LOG, LOSSES, MULTINOMIAL, LogLoss, Softmax, has, kind_of, link_of
+from fastgd.kernels.losses import LOG, LOSSES, MULTINOMIAL, has, kind_of, link_of, of_classes
 from fastgd.neural_network._base import BaseNetwork
 
 EPSILON = 0.1  # of the losses that have one, where only their name is given
@@ -89,7 +89,8 @@ class ClassifierNetwork(ClassifierMixin, BaseNetwork):
                 f"loss={self.loss!r} is for more than two classes that share a softmax; use "
                 "loss='log_loss'."
             )
-        return Softmax() if many and isinstance(spec, LogLoss) else spec
+        joint = of_classes(spec)
+        return joint if many and joint is not None else spec
 
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Return the last layer's outputs, before any softmax.

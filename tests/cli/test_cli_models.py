@@ -15,9 +15,16 @@ from fastgd.cli._names import CLASSIFICATION, MODELS
 from fastgd.cli._summary import Summary
 from fastgd.losses import Quantile, Tweedie
 
+WITHOUT_A_NAME = {  # strengths by cross-validation, several targets, and variants of others
+    *("ElasticNetCV", "LassoCV", "RidgeCV", "RidgeClassifierCV", "RidgeClassifier", "Perceptron"),
+    *("MultiTaskElasticNet", "MultiTaskElasticNetCV", "MultiTaskLasso", "MultiTaskLassoCV"),
+    *("PassiveAggressiveClassifier", "PassiveAggressiveRegressor", "enet_path", "lasso_path"),
+}
+
 
 def test_each_estimator_has_a_short_name():
-    assert {model.estimator for model in MODELS.values()} == set(linear_model.__all__)
+    named = {model.estimator for model in MODELS.values()}
+    assert named == set(linear_model.__all__) - WITHOUT_A_NAME
 
 
 @pytest.mark.parametrize(

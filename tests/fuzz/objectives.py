@@ -65,6 +65,10 @@ def pose_of(case: Case) -> Pose:
     y, fit_intercept = case.y, bool(kwargs["fit_intercept"])
     if case.name in ("LogisticRegression", "SoftmaxRegression", "LinearSVC"):
         return _classifier(case, kwargs, mass)
+    if case.name == "RidgeClassifier":
+        classes = np.unique(y)
+        side = 2 * Wide(1) * (y[:, None] == classes) - 1
+        y = side[:, 1:] if classes.size == 2 else side
     l1, l2 = _regression_penalty(case.name, kwargs, mass)
     more: dict[str, Any] = {"positive": bool(kwargs.get("positive", False))}
     if case.name == "LinearSVR" and fit_intercept:
@@ -72,7 +76,7 @@ def pose_of(case: Case) -> Pose:
     if case.name == "HuberRegressor":
         more["epsilon"] = float(kwargs["epsilon"])
     loss = _regression_loss(case.name, kwargs)
-    return Pose(loss, Wide(1) * y[:, None], l1, l2, fit_intercept, **more)
+    return Pose(loss, Wide(1) * y.reshape(len(y), -1), l1, l2, fit_intercept, **more)
 
 
 def _classifier(case: Case, kwargs: dict[str, Any], mass: float) -> Pose:
@@ -98,7 +102,7 @@ def _regression_penalty(name: str, kwargs: dict[str, Any], mass: float) -> tuple
     if name == "LinearSVR":
         return 0.0, 1.0 / (kwargs["C"] * mass)
     alpha = float(kwargs.get("alpha", 0.0))
-    if name in ("LinearRegression", "Ridge"):
+    if name in ("LinearRegression", "Ridge", "RidgeClassifier"):
         return 0.0, alpha / mass
     if name == "HuberRegressor":
         return 0.0, 2 * alpha / mass

@@ -22,6 +22,7 @@ NEWTON = {"solver": "newton-cholesky", "tol": 1e-10, "max_iter": 200}
 EXACT: dict[str, dict[str, Any]] = {
     "LinearRegression": {},
     "Ridge": {"tol": 1e-10, "max_iter": 5000},
+    "RidgeClassifier": {"tol": 1e-10, "max_iter": 5000},
     "Lasso": {"tol": 1e-13, "max_iter": 5000},
     "ElasticNet": {"tol": 1e-13, "max_iter": 5000},
     "LogisticRegression": NEWTON,

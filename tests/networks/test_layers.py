@@ -156,6 +156,7 @@ def numeric(case, step=1e-6):
     return found
 
 
+@pytest.mark.full
 @pytest.mark.nojit
 @pytest.mark.parametrize("is_training", [True, False])
 @pytest.mark.parametrize("name", NETWORKS)
@@ -200,6 +201,7 @@ def naive_convolution(X, W, b, stride, padding):
     return out
 
 
+@pytest.mark.full
 @pytest.mark.nojit
 @pytest.mark.parametrize("stride", [(1, 1), (2, 1), (2, 3)])
 @pytest.mark.parametrize("padding", ["valid", "same"])
@@ -214,6 +216,7 @@ def test_convolutions_are_the_sum_of_their_definition(window, padding, stride):
     assert assembly.output_shape == expected.shape[1:]
 
 
+@pytest.mark.full
 @pytest.mark.nojit
 def test_pools_are_largest_and_mean():
     X = np.random.default_rng(0).normal(size=(2, 6, 6, 3))
@@ -229,6 +232,7 @@ def test_pools_are_largest_and_mean():
     np.testing.assert_allclose(edges.reshape(2, 2, 2, 3)[:, 1, 1], X[:, 2:4, 2:4].mean(axis=(1, 2)))
 
 
+@pytest.mark.full
 @pytest.mark.nojit
 def test_normalisations_are_those_of_the_papers():
     X = np.random.default_rng(0).normal(size=(5, 4))
@@ -240,6 +244,7 @@ def test_normalisations_are_those_of_the_papers():
     np.testing.assert_allclose(found, params[:4] * X / np.sqrt(1 + 1e-5) + params[4:8])
 
 
+@pytest.mark.full
 @pytest.mark.nojit
 def test_running_statistics_follow_the_batches():
     case = Case([BatchNorm(momentum=0.25), Dense(2)], (3,))
@@ -250,6 +255,7 @@ def test_running_statistics_follow_the_batches():
     np.testing.assert_allclose(after[3:], before[3:] + 0.25 * (variance - before[3:]))
 
 
+@pytest.mark.full
 @pytest.mark.nojit
 def test_dropout_keeps_the_mean_and_is_a_function_of_the_seed():
     case = Case([Dropout(0.3), Dense(1)], (400,), n_rows=50)

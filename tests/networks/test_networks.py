@@ -53,6 +53,7 @@ def diabetes():
     return 10 * X, (y - y.mean()) / y.std()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 def test_estimators_pass_scikit_learns_checks(kind):
     with warnings.catch_warnings():
@@ -80,10 +81,15 @@ def same_start(ours, theirs, X, y):
     ("kind", "params"),
     [
         ("many", {"solver": "adam"}),
-        ("two", {"solver": "sgd", "learning_rate_init": 0.05, "activation": "tanh"}),
-        ("labels", {"solver": "adam", "activation": "logistic", "hidden_layer_sizes": (7, 5)}),
         ("numbers", {"solver": "sgd", "learning_rate_init": 0.01, "momentum": 0.0}),
-        ("tables", {"solver": "adam", "alpha": 0.3}),
+        *(
+            pytest.param(kind, params, marks=pytest.mark.full)
+            for kind, params in (
+                ("two", {"solver": "sgd", "learning_rate_init": 0.05, "activation": "tanh"}),
+                ("labels", {"activation": "logistic", "hidden_layer_sizes": (7, 5)}),
+                ("tables", {"solver": "adam", "alpha": 0.3}),
+            )
+        ),
     ],
 )
 def test_steps_are_those_of_scikit_learn(kind, params, digits, diabetes):
@@ -113,6 +119,7 @@ def test_steps_are_those_of_scikit_learn(kind, params, digits, diabetes):
     assert (ours.n_layers_, ours.n_outputs_) == (fresh.n_layers_, fresh.n_outputs_)
 
 
+@pytest.mark.full
 def test_lbfgs_reaches_what_scikit_learns_reaches(diabetes):
     X, y = diabetes
     params = {"hidden_layer_sizes": (3,), "activation": "tanh", "solver": "lbfgs", "alpha": 10.0}
@@ -138,6 +145,7 @@ def rows_for(name, X):
     return X.reshape(-1, 8, 8) if name == "images" else X
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_two_and_three_epochs_are_five(name, dtype, digits):
@@ -174,6 +182,7 @@ def test_sparse_rows_give_what_dense_ones_give(digits):
     assert MLPClassifier((4,), **PARAMS).fit(wide, labels).coefs_[0].shape == (5000, 4)
 
 
+@pytest.mark.full
 def test_weights_are_repetitions_in_a_full_batch(diabetes):
     X, y = diabetes
     times = np.arange(len(y)) % 3
@@ -192,6 +201,7 @@ def test_class_weights_are_sample_weights(digits):
     np.testing.assert_allclose(by_class.decision_function(X), by_row.decision_function(X))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("loss", ["huber", "absolute_error", "poisson", Huber(0.3), Quantile(0.9)])
 def test_any_loss_for_numbers(loss, diabetes):
     X, y = diabetes
@@ -206,6 +216,7 @@ def test_any_loss_for_numbers(loss, diabetes):
         assert 0.8 < np.mean(y <= model.predict(X)) < 0.97
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("solver", ["adamw", "nadam", "rmsprop", "adagrad", "lion", "momentum"])
 def test_optimizers_of_the_catalogue(solver, digits):
     X, y = digits
@@ -214,6 +225,7 @@ def test_optimizers_of_the_catalogue(solver, digits):
     assert model.set_params(random_state=0).fit(X, y).score(X, y) > 0.9
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["sequence", "embedding", "residual", "norm"])
 def test_networks_of_other_layers_learn(name):
     rng = np.random.default_rng(0)
@@ -262,6 +274,7 @@ def test_warm_start_goes_on(digits):
     assert model.coefs_[0].shape == (64, 6)
 
 
+@pytest.mark.full
 def test_dropout_and_clipping_change_training_only(digits):
     X, y = digits
     plain = MLPClassifier((6,), **PARAMS).fit(X, y)
@@ -273,6 +286,7 @@ def test_dropout_and_clipping_change_training_only(digits):
     assert np.linalg.norm(np.diff(clipped.history_["update_norm"])) < 1e-3
 
 
+@pytest.mark.full
 def test_a_network_that_explodes_says_so_and_stays_as_it_was(digits):
     X, y = digits
     model = MLPClassifier((6,), **PARAMS).fit(X, y)
@@ -287,6 +301,7 @@ def test_a_network_that_explodes_says_so_and_stays_as_it_was(digits):
     assert backed.score(X, y) > 0.5
 
 
+@pytest.mark.full
 def test_monitor_measures_the_objective_of_all_rows(diabetes):
     X, y = diabetes
     model = MLPRegressor(hidden_layer_sizes=(4,), monitor=True, alpha=0.5, **PARAMS).fit(X, y)
@@ -398,6 +413,7 @@ def test_bad_input_is_refused_and_nothing_is_lost(digits):
     np.testing.assert_array_equal(model.predict_proba(X), before)
 
 
+@pytest.mark.full
 def test_channels_first_is_another_layout_of_the_same_images():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 6, 5, 2))
@@ -423,6 +439,7 @@ def test_summary_tells_layers_shapes_and_parameters(digits):
 # -- elsewhere -----------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("kind", ["many", "two", "labels", "numbers", "tables", "counts"])
 def test_to_sklearn_predicts_the_same(kind, digits, diabetes):
@@ -449,6 +466,7 @@ def test_to_sklearn_predicts_the_same(kind, digits, diabetes):
     assert model.coefs_[0].any()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("model", "message"),
     [

@@ -82,6 +82,7 @@ def test_without_matplotlib_the_error_says_what_gets_it(monkeypatch, cancer, fit
             model, *cancer
         ),
         "DescentPathDisplay": lambda: plot.DescentPathDisplay.from_estimator(model, *cancer),
+        "GradientFlowDisplay": lambda: plot.GradientFlowDisplay({"gradient_norm/0": [1.0]}).plot(),
     }
     assert set(calls) == set(plot.__all__)
     for name, call in calls.items():
@@ -636,3 +637,27 @@ def test_what_cannot_be_descended_is_reported(petals):
         plot.DescentPathDisplay({"a": (0, 0)}, flat)
     with pytest.raises(ValueError, match=r"surface must have values of shape \(1, 2\)"):
         plot.DescentPathDisplay({"a": [(0, 0)]}, ([0.0, 1.0], [0.0], np.zeros((2, 2))))
+
+
+# -- gradients of layers --------------------------------------------------------------------------
+
+
+FLOW = {"objective": [2.0, 1.0], "gradient_norm/0": [0.5, 0.2], "gradient_norm/2": [1.0, 0.4]}
+FLOW |= {"dead/0": [0.0, 0.25]}
+
+
+def test_a_curve_for_each_layer():
+    display = plot.GradientFlowDisplay(FLOW).plot()
+    assert [line.get_label() for line in display.lines_] == ["layer 0", "layer 2"]
+    np.testing.assert_array_equal(display.lines_[1].get_ydata(), [1.0, 0.4])
+    assert display.ax_.get_yscale() == "log"
+    dead = plot.GradientFlowDisplay(FLOW, quantity="dead").plot(ax=display.ax_)
+    assert dead.ax_ is display.ax_
+    assert len(dead.lines_) == 1
+
+
+def test_what_a_history_does_not_have_is_said():
+    with pytest.raises(ValueError, match="train a network with monitor=True"):
+        plot.GradientFlowDisplay({"objective": [1.0]})
+    with pytest.raises(ValueError, match="quantity must be one of"):
+        plot.GradientFlowDisplay(FLOW, quantity="gradients")
