@@ -2,84 +2,60 @@
 
 import functools
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.linear_model._base import SparseCoefMixin
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from fastgd._data.chunks import Chunks, InChunks, filled, first_rows
-from fastgd._data.source import Data, Source
+from fastgd._data.source import Data
 from fastgd._data.targets import NONE, Targets
 from fastgd._data.validation import check_weight, check_X, check_X_y, fit_context, refuse_no_weight
 from fastgd._engines.protocol import LINEAR
-from fastgd._monitoring.sklearn_callbacks import CallbackSupport
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, TrainingWatch, watched
 from fastgd._parameters import resolve
-from fastgd._parameters.checked_once import CheckedOnce
-from fastgd._training.divergence import Diverged
+from fastgd._training.estimator import (
+    FLOATS,
+    Call,
+    StoppedByScore,
+    TrainedModel,
+    Validation,
+    seed_of,
+)
 from fastgd._training.linear import in_memory, train
-from fastgd._training.progress import History, Progress, Settings, cut_back_on_failure
+from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Score
-from fastgd._training.trainer import warn_if_unfinished
 from fastgd.kernels.losses import LOSSES
 from fastgd.kernels.optimizers import OPTIMIZERS
 from fastgd.kernels.sgd import Rule
 from fastgd.kernels.transforms import TRANSFORMS
 from fastgd.schedules import SCHEDULES
 
-MAX_SEED = np.iinfo(np.int32).max
-FLOATS = [np.float64, np.float32]
 PASSIVE_AGGRESSIVE = ("pa1", "pa2")
 
 
-class Validation(NamedTuple):
-    """Rows to stop by, as a user gives them to ``fit``; None where there are none."""
-
-    X: Any = None
-    y: Any = None
-    weight: Any = None
-
-    def is_given(self) -> bool:
-        """Tell whether there are such rows.
-
-        Raises
-        ------
-        ValueError
-            If only a part of them was given.
-        """
-        given = {"X_val": self.X is not None, "y_val": self.y is not None}
-        if self.weight is not None:
-            given["sample_weight_val"] = True
-        if any(given.values()) and not all(given.values()):
-            missing = " and ".join(name for name, there in given.items() if not there)
-            there = " and ".join(name for name, there in given.items() if there)
-            raise ValueError(f"{there} is provided, but {missing} was not provided.")
-        return given["X_val"]
-
-
-class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
-    """Base class of the stochastic estimators.
-
-    A subclass says what its targets are (``fastgd._data.targets``); here is how parameters are
-    started, trained and reported. Whatever a call does, it does to copies: one that fails leaves
-    the model as it was.
-    """
+class BaseSGD(SparseCoefMixin, TrainedModel):
+    """Base class of the stochastic linear estimators: how coefficients are started and reported."""
 
     _default_learning_rate: ClassVar[str]
     _passive_aggressive_loss: ClassVar[str] = "hinge"
     _intercept_name: ClassVar[str] = "intercept_"
     _intercept_at_start: ClassVar[float] = 0.0
-    _watch: TrainingWatch  # while a fit runs
+    _learned = frozenset(
+        {
+            *("coef_", "intercept_", "offset_", "classes_", "t_", "n_iter_", "history_"),
+            *("_progress", "_held_out", "_is_multilabel", "_n_targets"),
+            *("n_features_in_", "feature_names_in_"),
+        }
+    )
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "penalty": [
@@ -115,20 +91,6 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
         "positive": ["boolean"],
     }
 
-    # -- what a subclass says -----------------------------------------------------------------
-
-    @abstractmethod
-    def _targets(self) -> Targets:
-        """Return what the targets are, by parameters and by what was learned of y."""
-
-    def _learn_targets(self, y: Any) -> None:
-        """Take from the targets of ``fit`` what later ones have to agree with."""
-
-    def _learn_targets_of_call(self, y: Any, classes: Any, *, first: bool) -> None:  # noqa: ARG002
-        """Take the targets of a call to ``partial_fit``; the classes are for classifiers."""
-        if first:
-            self._learn_targets(y)
-
     # -- fit and partial_fit --------------------------------------------------------------------
 
     def _fit(
@@ -150,7 +112,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
             settings = self._settings(data.n_visited, self.max_iter, self.tol, rule)
             given, source = Given(X, y, sample_weight), in_memory(data, settings)
             n_held_out = y.shape[0] - data.n_visited
-            self._train(_Call(given, targets, source, rule, settings, score, n_held_out), progress)
+            self._train(Call(given, targets, source, rule, settings, score, n_held_out), progress)
 
     def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, max_iter: int) -> None:
         """Take further epochs, from where the last call stopped."""
@@ -168,7 +130,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
             moves = data.weight.shape[0] == 0 or bool(data.weight.any())
             settings = self._settings(data.n_visited, int(max_iter) * moves, None, rule)
             given, source = Given(X, y, sample_weight), in_memory(data, settings)
-            self._train(_Call(given, targets, source, rule, settings), progress)
+            self._train(Call(given, targets, source, rule, settings), progress)
 
     def _rule_and_progress(
         self, targets: Targets, X: Any, *, first: bool = True
@@ -178,13 +140,6 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
         if not first:
             return rule, self._continue(rule)
         return rule, self._begin(targets.shape(X.shape[1]), X.dtype, rule)
-
-    def _check_further(self, max_iter: int) -> None:
-        """Refuse what further epochs cannot be asked for."""
-        if self.early_stopping:
-            raise ValueError("early_stopping should be False with partial_fit")
-        if not isinstance(max_iter, Integral) or int(max_iter) < 1:
-            raise ValueError(f"max_iter must be an integer >= 1, got {max_iter!r}.")
 
     # -- rows in chunks -------------------------------------------------------------------------
 
@@ -225,7 +180,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
             score = None if held_out is None else _score_in_chunks(targets, held_out, check)
             settings = self._settings_of_chunks(chunks, self.max_iter, self.tol, rule)
             source = self._source(chunks, targets, X, settings)
-            self._train(_Call(_NOT_GIVEN, targets, source, rule, settings, score), progress)
+            self._train(Call(_NOT_GIVEN, targets, source, rule, settings, score), progress)
 
     @fit_context
     def _partial_fit_in_chunks(
@@ -239,7 +194,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
             rule, progress = self._rule_and_progress(targets, X, first=first)
             settings = self._settings_of_chunks(chunks, int(max_iter), None, rule)
             source = self._source(chunks, targets, X, settings)
-            self._train(_Call(_NOT_GIVEN, targets, source, rule, settings), progress)
+            self._train(Call(_NOT_GIVEN, targets, source, rule, settings), progress)
 
     def _look_at(self, chunks: Chunks, classes: Any, *, first: bool) -> tuple[Any, Targets]:
         """Return the first rows, validated, and what the targets are."""
@@ -401,7 +356,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
         params[LINEAR.free] = self._intercept_at_start
         if getattr(self, "coef_", None) is not None:
             self._write_params(params)
-        seed = _seed_of(self.random_state)
+        seed = seed_of(self.random_state)
         return Progress.begin(params, rule.optimizer, average=self.average > 0, seed=seed)
 
     def _write_params(self, params: NDArray[Any]) -> None:
@@ -418,49 +373,10 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
         """Return the fitted intercept, as the kernels have it."""
         return self.intercept_
 
-    def _continue(self, rule: Rule) -> Progress:
-        """Return the training so far, with ``coef_`` as the user may have changed it.
+    def _run(self, call: Call, progress: Progress) -> tuple[Progress, int]:
+        return train(call.source, call.rule, progress, call.settings, call.score, self._watch)
 
-        Parameters may have been changed as well: another optimizer, or an average that is asked for
-        only now, starts anew, and one that is no longer asked for is dropped.
-        """
-        progress: Progress = self._progress.copy()
-        progress.history = progress.continued_history()
-        progress.is_shared = False
-        if progress.averaged == 0:
-            self._write_params(progress.params)
-        anew = Progress.begin(
-            progress.params, rule.optimizer, average=self.average > 0, seed=progress.seed
-        )
-        if anew.optimizer != progress.optimizer or anew.state.shape != progress.state.shape:
-            progress.state, progress.optimizer = anew.state, anew.optimizer
-        if anew.average.shape != progress.average.shape:
-            progress.average, progress.averaged = anew.average, 0
-        return progress
-
-    def _train(self, call: "_Call", progress: Progress) -> None:
-        """Train, and take over the result."""
-
-        def write(estimator: BaseSGD, now: Progress) -> None:
-            estimator._take_over(call, now, now.epochs - progress.epochs)
-
-        progress.is_shared = self._watch.is_watching  # a callback may keep the lists
-        with cut_back_on_failure(progress.history):
-            self._watch.begin_training(call.given, progress, call.settings.max_iter, write)
-            trained, n_iter = self._trained(call, progress)
-            self._take_over(call, trained, n_iter)
-            self._warn(n_iter, call.settings)
-            self._watch.end()
-
-    def _trained(self, call: "_Call", progress: Progress) -> tuple[Progress, int]:
-        """Train; a training that explodes names the feature as the user does."""
-        try:
-            return train(call.source, call.rule, progress, call.settings, call.score, self._watch)
-        except Diverged as explosion:
-            explosion.names = getattr(self, "feature_names_in_", None)
-            raise
-
-    def _take_over(self, call: "_Call", progress: Progress, n_iter: int) -> None:
+    def _take_over(self, call: Call, progress: Progress, n_iter: int) -> None:
         """Report what was trained."""
         self.n_iter_ = n_iter
         self._progress = progress
@@ -472,9 +388,7 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
 
     def _warn(self, n_iter: int, settings: Settings) -> None:
         """Say what a user may not expect of what was trained."""
-        watch = self._watch
-        if not (watch.warn_if_interrupted(f"in epoch {n_iter}", 7) or watch.was_notified):
-            warn_if_unfinished(n_iter, settings)
+        super()._warn(n_iter, settings)
         if self.power_t < 0:
             warnings.warn(
                 "Negative values for `power_t` are deprecated, as they are in scikit-learn 1.8, "
@@ -483,21 +397,8 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
                 stacklevel=2,
             )
 
-    def _forget(self) -> dict[str, Any]:
-        """Drop what an earlier fit learned; return it, so that a failed fit can put it back."""
-        learned = {name: value for name, value in vars(self).items() if name in _LEARNED}
-        keep = {"coef_", self._intercept_name} if self.warm_start else set()
-        for name in learned.keys() - keep:
-            delattr(self, name)
-        return learned
-
-    @property
-    def history_(self) -> History:
-        """One entry an epoch for each figure of the training."""
-        if not hasattr(self, "_progress"):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'history_'")
-        self._progress.is_shared = True
-        return self._progress.history
+    def _kept(self) -> set[str]:
+        return {"coef_", self._intercept_name}
 
     def _raw(self, X: Any) -> NDArray[Any]:
         """Return x @ coef + intercept for each row."""
@@ -508,85 +409,20 @@ class BaseSGD(CallbackSupport, SparseCoefMixin, CheckedOnce, ABC):
         raw = X @ coef if is_dense else safe_sparse_dot(X, coef, dense_output=True)
         return raw + self.intercept_
 
-    def __getstate__(self) -> Any:
-        """Return what is pickled; ``copy.copy`` shares it, the lists of the history included."""
-        if hasattr(self, "_progress"):
-            self._progress.is_shared = True
-        return super().__getstate__()
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-
-class SupervisedSGD(BaseSGD):
+class SupervisedSGD(StoppedByScore, BaseSGD):
     """Base class of those that have targets, and so a score by which training may stop."""
 
-    def _stop_by(
-        self, targets: Targets, given: Given, held_out: Validation
-    ) -> tuple[NDArray[Any], Score | None]:
-        if held_out.is_given():
-            return NONE, self._score_on_given(targets, held_out, given.X.dtype)
-        return self._hold_out(targets, given) if self.early_stopping else (NONE, None)
+    def _score_on(
+        self, targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[Any] | None
+    ) -> Score:
+        def score(params: NDArray[Any]) -> NDArray[np.float64]:
+            return np.array([targets.score(codes, _raw_of(X, params), weight)])
 
-    def _hold_out(self, targets: Targets, given: Given) -> tuple[NDArray[Any], Score]:
-        """Split the rows into those to train on, and those whose score stops the training."""
-        X, codes, weight = given
-        split = targets.splitter(test_size=self.validation_fraction, random_state=self.random_state)
-        rows, held_out = map(np.sort, next(split.split(np.zeros((codes.shape[0], 1)), codes)))
-        if held_out.shape[0] < targets.n_rows_to_score:
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction!r} of {codes.shape[0]} rows holds "
-                "out one row, of which there is no R2; take a larger fraction, or pass X_val and "
-                "y_val."
-            )
-        held_out_weight = weight[held_out] if weight.shape[0] > 0 else None
-        if held_out_weight is not None and not np.any(held_out_weight):
-            raise ValueError(
-                "The sample weights for validation set are all zero, consider using a different "
-                "random state."
-            )
-        return rows, _score_on(targets, X[held_out], codes[held_out], held_out_weight)
-
-    def _score_on_given(self, targets: Targets, held_out: Validation, dtype: Any) -> Score:
-        """Return the score on a user's own rows."""
-        X = check_X(self, held_out.X, reset=False, dtype=dtype)
-        y = self._check_y_val(held_out.y)
-        check_consistent_length(X, y)
-        if X.shape[0] < targets.n_rows_to_score:
-            raise ValueError("X_val has one row, of which there is no R2; give two or more.")
-        targets.check(y)
-        weight = check_weight(held_out.weight, X, dtype)
-        return _score_on(targets, X, targets.encode(y), weight if weight.shape[0] > 0 else None)
-
-    def _check_y_val(self, y: Any) -> NDArray[Any]:
-        """Validate targets that are not trained on."""
-        return np.asarray(y)
-
-
-class _Call(NamedTuple):
-    """What one call of ``fit`` or ``partial_fit`` trains."""
-
-    given: Given
-    targets: Targets
-    source: Source
-    rule: Rule
-    settings: Settings
-    score: Score | None = None
-    n_held_out: int = 0
+        return score
 
 
 _NOT_GIVEN = Given(None, None, None)
-
-
-def _score_on(targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[Any] | None) -> Score:
-    """Return the score on these rows as a function of the parameters."""
-
-    def score(params: NDArray[Any]) -> NDArray[np.float64]:
-        return np.array([targets.score(codes, _raw_of(X, params), weight)])
-
-    return score
 
 
 def _score_in_chunks(
@@ -615,18 +451,6 @@ def _raw_of(X: Any, params: NDArray[Any]) -> NDArray[Any]:
     """Return the raw predictions of these parameters."""
     raw: NDArray[Any] = safe_sparse_dot(X, params[LINEAR.penalised], dense_output=True) + params[-1]
     return raw
-
-
-def _seed_of(random_state: Any) -> int:
-    """Draw a seed, as scikit-learn does; a generator is advanced."""
-    if type(random_state) is int:
-        return _seed_of_number(random_state)
-    return int(check_random_state(random_state).randint(MAX_SEED))
-
-
-@functools.lru_cache(maxsize=1024)
-def _seed_of_number(number: int) -> int:
-    return int(check_random_state(number).randint(MAX_SEED))
 
 
 def _mismatch(model: Any, coef: tuple[int, ...], n_intercepts: int, params: tuple[int, ...]) -> str:
@@ -664,20 +488,3 @@ def _counted_outputs(model: Any, number: int) -> str:
 def _refuse_what_is_no_number(name: str, values: NDArray[Any]) -> None:
     if not np.isfinite(values).all():
         raise ValueError(f"{name} contains NaN or infinity.")
-
-
-_LEARNED = {
-    "coef_",
-    "intercept_",
-    "offset_",
-    "classes_",
-    "t_",
-    "n_iter_",
-    "history_",
-    "_progress",
-    "_held_out",
-    "_is_multilabel",
-    "_n_targets",
-    "n_features_in_",
-    "feature_names_in_",
-}

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastgd._data.validation import fit_context
 from fastgd._parameters import resolve
-from fastgd.base import Validation
+from fastgd._training.estimator import Validation
 from fastgd.linear_model._sgd_classifier import SGDClassifier
 from fastgd.linear_model._sgd_regressor import SGDRegressor
 

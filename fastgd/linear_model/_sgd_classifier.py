@@ -16,7 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 from fastgd._data.targets import Binary, Classes, Multiclass, Multilabel, OneVsRest
 from fastgd._data.validation import check_X_y, fit_context
 from fastgd._parameters import resolve
-from fastgd.base import BaseSGD, SupervisedSGD, Validation
+from fastgd._training.estimator import Validation
+from fastgd.base import BaseSGD, SupervisedSGD
 from fastgd.kernels.losses import LOG, LOSSES, MULTINOMIAL, has, kind_of, link_of, of_classes
 
 LOSSES_OF_CLASSES = sorted(

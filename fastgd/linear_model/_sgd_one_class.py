@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastgd._data import targets
 from fastgd._data.validation import check_X, fit_context
-from fastgd.base import BaseSGD, Validation
+from fastgd._training.estimator import Validation
+from fastgd.base import BaseSGD
 from fastgd.kernels.losses import OneClass
 from fastgd.kernels.penalties import ElasticNet
 from fastgd.schedules import SCHEDULES

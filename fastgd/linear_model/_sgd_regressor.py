@@ -10,7 +10,8 @@ from sklearn.utils.validation import check_array, column_or_1d
 from fastgd._data.targets import Regression
 from fastgd._data.validation import check_X_y, fit_context
 from fastgd._parameters import resolve
-from fastgd.base import BaseSGD, SupervisedSGD, Validation
+from fastgd._training.estimator import Validation
+from fastgd.base import BaseSGD, SupervisedSGD
 from fastgd.kernels.losses import LOSSES, REGRESSION, kind_of
 
 LOSSES_OF_NUMBERS = {name for name, spec in LOSSES.items() if type(spec).kind == REGRESSION}

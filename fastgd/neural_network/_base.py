@@ -1,27 +1,19 @@
 """What the estimators of networks share: the way from ``fit`` to the trainer."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from fastgd._data.source import Source
-from fastgd._data.targets import NONE, Targets
-from fastgd._data.validation import (
-    as_rows,
-    check_weight,
-    check_X,
-    check_X_y,
-    refuse_no_weight,
-)
+from fastgd._data.targets import Targets
+from fastgd._data.validation import as_rows, check_weight, check_X, check_X_y, refuse_no_weight
 from fastgd._engines.network import NetworkEngine, outputs, rule_of
 from fastgd._engines.protocol import Local
-from fastgd._monitoring.sklearn_callbacks import CallbackSupport
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, TrainingWatch, watched
 from fastgd._networks.assembly import Assembly
@@ -29,13 +21,11 @@ from fastgd._networks.images import Images
 from fastgd._networks.lbfgs import minimise
 from fastgd._networks.names import Rates
 from fastgd._parameters import resolve
-from fastgd._parameters.checked_once import CheckedOnce
-from fastgd._training.divergence import Diverged
+from fastgd._training.estimator import FLOATS, Call, StoppedByScore, Validation, seed_of
 from fastgd._training.linear import in_memory
-from fastgd._training.progress import History, Progress, Settings, cut_back_on_failure
+from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Score, Stopping
-from fastgd._training.trainer import Trainer, warn_if_unfinished
-from fastgd.base import FLOATS, Validation, _seed_of
+from fastgd._training.trainer import Trainer
 from fastgd.kernels.optimizers import OPTIMIZERS, Adam, Momentum, Sgd
 from fastgd.kernels.transforms import TRANSFORMS
 from fastgd.schedules import SCHEDULES
@@ -43,26 +33,21 @@ from fastgd.schedules import SCHEDULES
 AUTO_BATCH = 200  # scikit-learn's
 
 
-class _Call(NamedTuple):
-    """What one call of ``fit`` or ``partial_fit`` trains."""
-
-    given: Given
-    targets: Targets
-    source: Source
-    assembly: Assembly
-    rule: Any
-    settings: Settings
-    score: Score | None = None
-
-
-class BaseNetwork(CallbackSupport, CheckedOnce, ABC):
+class BaseNetwork(StoppedByScore):
     """Base class of the networks.
 
     A subclass says what its layers and its targets are. Whatever a call does, it does to copies:
     one that fails leaves the model as it was.
     """
 
-    _watch: TrainingWatch  # while a fit runs
+    _network: Assembly
+    _params: NDArray[Any]  # those that predict
+    _learned = frozenset(
+        {
+            *("classes_", "n_iter_", "n_outputs_", "t_", "_progress", "_params", "_network"),
+            *("_is_multilabel", "_n_targets", "_row_shape", "n_features_in_", "feature_names_in_"),
+        }
+    )
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "solver": [
@@ -104,19 +89,6 @@ class BaseNetwork(CallbackSupport, CheckedOnce, ABC):
     def _assemble(self, shape: tuple[int, ...], targets: Targets) -> Assembly:
         """Return the network for rows of this shape."""
 
-    @abstractmethod
-    def _targets(self) -> Targets:
-        """Return what the targets are, by parameters and by what was learned of y."""
-
-    @abstractmethod
-    def _learn_targets(self, y: Any) -> None:
-        """Take from the targets of ``fit`` what later ones have to agree with."""
-
-    def _learn_targets_of_call(self, y: Any, classes: Any, *, first: bool) -> None:  # noqa: ARG002
-        """Take the targets of a call to ``partial_fit``; the classes are for classifiers."""
-        if first:
-            self._learn_targets(y)
-
     def _images(self) -> Images:
         """Return how rows of several axes are read."""
         return Images(has_axes=False)
@@ -135,24 +107,15 @@ class BaseNetwork(CallbackSupport, CheckedOnce, ABC):
             targets = self._targets()
             weight = check_weight(sample_weight, X, X.dtype, all_zero=True)
             codes = targets.encode(y)
-            rows, score_data = self._hold_out(targets, Given(X, codes, weight), held_out)
-            refuse_no_weight(weight)
             assembly = self._assembled(X, targets)
+            rows, score = self._stop_by(targets, Given(X, codes, weight), held_out)
+            refuse_no_weight(weight)
             data = _data(targets, X, codes, weight)._replace(rows=rows)
             rule = self._rule(targets)
             progress = self._begin(assembly, X.dtype, rule)
             settings = self._settings(data.n_visited, self.max_iter, self.tol, rule)
-            score = None if score_data is None else _score_on(targets, assembly, *score_data)
-            call = _Call(
-                Given(X, y, sample_weight),
-                targets,
-                in_memory(data, settings),
-                assembly,
-                rule,
-                settings,
-                score,
-            )
-            self._train(call, progress)
+            given, source = Given(X, y, sample_weight), in_memory(data, settings)
+            self._train(Call(given, targets, source, rule, settings, score), progress)
 
     def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, max_iter: int) -> None:
         """Take further epochs, from where the last call stopped."""
@@ -173,16 +136,12 @@ class BaseNetwork(CallbackSupport, CheckedOnce, ABC):
             settings = self._settings(data.n_visited, int(max_iter) * moves, None, rule)
             source = in_memory(data, settings)
             given = Given(X, y, sample_weight)
-            self._train(_Call(given, targets, source, assembly, rule, settings), progress)
+            self._train(Call(given, targets, source, rule, settings), progress)
 
     def _check_further(self, max_iter: int) -> None:
-        """Refuse what further epochs cannot be asked for."""
-        if self.early_stopping:
-            raise ValueError("early_stopping should be False with partial_fit")
+        super()._check_further(max_iter)
         if self.solver == "lbfgs":
             raise AttributeError("partial_fit goes with stochastic solvers, not with 'lbfgs'.")
-        if not isinstance(max_iter, Integral) or int(max_iter) < 1:
-            raise ValueError(f"max_iter must be an integer >= 1, got {max_iter!r}.")
 
     def _check_X_y(self, X: Any, y: Any, *, first: bool, dtype: Any) -> tuple[Any, Any]:
         """Validate training data, and lay rows of several axes flat."""
@@ -197,43 +156,19 @@ class BaseNetwork(CallbackSupport, CheckedOnce, ABC):
         self._network = assembly
         return assembly
 
-    def _hold_out(
-        self, targets: Targets, given: Given, held_out: Validation
-    ) -> tuple[NDArray[Any], Any]:
-        """Return the rows to train on (empty: all), and those that stop the training, if any."""
-        if held_out.is_given():
-            return NONE, self._given_rows(targets, held_out, given.X.dtype)
-        if not self.early_stopping:
-            return NONE, None
-        X, codes, weight = given
-        split = targets.splitter(test_size=self.validation_fraction, random_state=self.random_state)
-        rows, kept = map(np.sort, next(split.split(np.zeros((codes.shape[0], 1)), codes)))
-        if kept.shape[0] < targets.n_rows_to_score:
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction!r} of {codes.shape[0]} rows holds "
-                "out one row, of which there is no R2; take a larger fraction, or pass X_val and "
-                "y_val."
-            )
-        own_weight = weight[kept] if weight.shape[0] > 0 else None
-        if own_weight is not None and not np.any(own_weight):
-            raise ValueError(
-                "The sample weights for validation set are all zero, consider using a different "
-                "random state."
-            )
-        return rows, (X[kept], codes[kept], own_weight)
+    def _check_X_val(self, X: Any, dtype: Any) -> Any:
+        return super()._check_X_val(self._images().flat(self, X, first=False), dtype)
 
-    def _given_rows(self, targets: Targets, held_out: Validation, dtype: Any) -> Any:
-        """Return a user's own rows to stop by."""
-        X = check_X(
-            self, self._images().flat(self, held_out.X, first=False), reset=False, dtype=dtype
-        )
-        y = np.asarray(held_out.y)
-        check_consistent_length(X, y)
-        if X.shape[0] < targets.n_rows_to_score:
-            raise ValueError("X_val has one row, of which there is no R2; give two or more.")
-        targets.check(y)
-        weight = check_weight(held_out.weight, X, dtype)
-        return X, targets.encode(y), weight if weight.shape[0] > 0 else None
+    def _score_on(
+        self, targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[Any] | None
+    ) -> Score:
+        rows, network = as_rows(X), self._network
+
+        def score(params: NDArray[Any]) -> NDArray[np.float64]:
+            raw = _shaped(outputs(network, params, rows, X.shape[0]), targets)
+            return np.array([targets.score(codes, raw, weight)])
+
+        return score
 
     # -- settings -------------------------------------------------------------------------------
 
@@ -277,7 +212,7 @@ class BaseNetwork(CallbackSupport, CheckedOnce, ABC):
 
     def _begin(self, assembly: Assembly, dtype: Any, rule: Any) -> Progress:
         """Return a new training, from the last parameters where ``warm_start`` has kept them."""
-        seed = _seed_of(self.random_state)
+        seed = seed_of(self.random_state)
         params = getattr(self, "_params", None)
         if params is None:
             params = assembly.starts(seed)
@@ -290,49 +225,16 @@ class BaseNetwork(CallbackSupport, CheckedOnce, ABC):
         start = params.astype(dtype)
         return Progress.begin(start, rule.optimizer, average=self.average > 0, seed=seed)
 
-    def _continue(self, rule: Any) -> Progress:
-        """Return the training so far; another optimizer or a new average starts anew."""
-        progress: Progress = self._progress.copy()
-        progress.history = progress.continued_history()
-        progress.is_shared = False
-        anew = Progress.begin(
-            progress.params, rule.optimizer, average=self.average > 0, seed=progress.seed
-        )
-        if anew.optimizer != progress.optimizer or anew.state.shape != progress.state.shape:
-            progress.state, progress.optimizer = anew.state, anew.optimizer
-        if anew.average.shape != progress.average.shape:
-            progress.average, progress.averaged = anew.average, 0
-        return progress
-
-    def _train(self, call: _Call, progress: Progress) -> None:
-        """Train, and take over the result."""
-
-        def write(estimator: BaseNetwork, now: Progress) -> None:
-            estimator._take_over(now, now.epochs - progress.epochs)
-
-        progress.is_shared = self._watch.is_watching  # a callback may keep the lists
-        with cut_back_on_failure(progress.history):
-            self._watch.begin_training(call.given, progress, call.settings.max_iter, write)
-            trained, n_iter = self._trained(call, progress)
-            self._take_over(trained, n_iter)
-            self._warn(n_iter, call.settings)
-            self._watch.end()
-
-    def _trained(self, call: _Call, progress: Progress) -> tuple[Progress, int]:
-        """Train; return where training stands, and the epochs taken."""
-        engine = NetworkEngine(call.assembly, call.rule)
+    def _run(self, call: Call, progress: Progress) -> tuple[Progress, int]:
+        engine = NetworkEngine(self._network, call.rule)
         if self.solver == "lbfgs":
             return minimise(engine, call.source, progress, call.settings, self.max_fun, self._watch)
         stopping = Stopping(call.settings, call.score)
         parts = (engine, call.source, Local(), progress.copy(), call.settings, stopping)
-        try:
-            trained = Trainer(*parts, self._watch).train()
-        except Diverged as explosion:
-            explosion.names = getattr(self, "feature_names_in_", None)
-            raise
+        trained = Trainer(*parts, self._watch).train()
         return trained, trained.epochs - progress.epochs
 
-    def _take_over(self, progress: Progress, n_iter: int) -> None:
+    def _take_over(self, call: Call, progress: Progress, n_iter: int) -> None:  # noqa: ARG002
         """Report what was trained."""
         self.n_iter_ = n_iter
         self._progress = progress
@@ -340,27 +242,10 @@ class BaseNetwork(CallbackSupport, CheckedOnce, ABC):
         self.t_ = int(progress.history.get("samples", [0.0])[-1])
         self.n_outputs_ = int(np.prod(self._network.output_shape))
 
-    def _warn(self, n_iter: int, settings: Settings) -> None:
-        watch = self._watch
-        if not (watch.warn_if_interrupted(f"in epoch {n_iter}", 7) or watch.was_notified):
-            warn_if_unfinished(n_iter, settings)
-
-    def _forget(self) -> dict[str, Any]:
-        """Drop what an earlier fit learned; return it, so that a failed fit can put it back."""
-        learned = {name: value for name, value in vars(self).items() if name in _LEARNED}
-        keep = {"_params"} if self.warm_start else set()
-        for name in learned.keys() - keep:
-            delattr(self, name)
-        return learned
+    def _kept(self) -> set[str]:
+        return {"_params"}
 
     # -- what was learned -------------------------------------------------------------------------
-
-    @property
-    def history_(self) -> History:
-        """One entry an epoch for each figure of the training."""
-        progress = self._fitted_progress("history_")
-        progress.is_shared = True
-        return progress.history
 
     @property
     def loss_curve_(self) -> list[float]:
@@ -436,23 +321,12 @@ class BaseNetwork(CallbackSupport, CheckedOnce, ABC):
             outputs(self._network, self._params, as_rows(X), X.shape[0]), self._targets()
         )
 
-    def __getstate__(self) -> Any:
-        """Return what is pickled; ``copy.copy`` shares it, the lists of the history included."""
-        if hasattr(self, "_progress"):
-            self._progress.is_shared = True
-        return super().__getstate__()
-
     def __setstate__(self, state: Any) -> None:
         """Take what was pickled; parameters that were one array are one again."""
         super().__setstate__(state)
         progress = getattr(self, "_progress", None)
         if progress is not None and progress.averaged == 0:
             self._params = progress.params
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
 
 
 def _data(targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[Any]) -> Any:
@@ -469,36 +343,3 @@ def _data(targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[Any]) -
 
 def _shaped(raw: NDArray[Any], targets: Targets) -> NDArray[Any]:
     return raw.ravel() if targets.n_outputs is None else raw
-
-
-def _score_on(
-    targets: Targets,
-    assembly: Assembly,
-    X: Any,
-    codes: NDArray[Any],
-    weight: NDArray[Any] | None,
-) -> Score:
-    """Return the score on these rows as a function of the parameters."""
-    rows = as_rows(X)
-
-    def score(params: NDArray[Any]) -> NDArray[np.float64]:
-        raw = _shaped(outputs(assembly, params, rows, X.shape[0]), targets)
-        return np.array([targets.score(codes, raw, weight)])
-
-    return score
-
-
-_LEARNED = {
-    "classes_",
-    "n_iter_",
-    "n_outputs_",
-    "t_",
-    "_progress",
-    "_params",
-    "_network",
-    "_is_multilabel",
-    "_n_targets",
-    "_row_shape",
-    "n_features_in_",
-    "feature_names_in_",
-}

@@ -11,7 +11,7 @@ from fastgd._data.targets import Targets
 from fastgd._data.validation import fit_context
 from fastgd._networks import names
 from fastgd._networks.assembly import Assembly
-from fastgd.base import Validation
+from fastgd._training.estimator import Validation
 from fastgd.initializers import INITIALIZERS
 from fastgd.kernels.activations import ACTIVATIONS
 from fastgd.kernels.layers import BatchNorm, Dense, Dropout, LayerNorm

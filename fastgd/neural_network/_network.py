@@ -9,7 +9,7 @@ from fastgd._data.validation import fit_context
 from fastgd._networks import names
 from fastgd._networks.assembly import Assembly
 from fastgd._networks.images import Images
-from fastgd.base import Validation
+from fastgd._training.estimator import Validation
 from fastgd.kernels.layers import AvgPool2D, Conv2D, MaxPool2D
 from fastgd.neural_network._base import BaseNetwork
 from fastgd.neural_network._kinds import ClassifierNetwork, RegressorNetwork
