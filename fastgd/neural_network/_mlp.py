@@ -277,8 +277,8 @@ class MLPClassifier(ClassifierNetwork, _Dense):
         self,
         X: Any,
         y: ArrayLike,
-        classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
         max_iter: int = 1,
     ) -> "MLPClassifier":
         """Take further epochs on these rows, from where the last call stopped.
@@ -287,9 +287,9 @@ class MLPClassifier(ClassifierNetwork, _Dense):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
+        sample_weight : array-like of shape (n_samples,), default=None
         classes : array-like of shape (n_classes,), default=None
             All labels there are; needed in the first call, unless y is a table of labels.
-        sample_weight : array-like of shape (n_samples,), default=None
         max_iter : int, default=1
             Epochs to take.
 
