@@ -23,6 +23,7 @@ from fastgd.kernels.gd import step_in_metric
 Floats = NDArray[np.float64]
 
 SWEEPS, MOST_STAGES, FIRST_WAIT = 8, 125, 4  # sweeps of a stage; stages to the first exact step
+AT_ONCE = 2  # stages in which sweeps settle where nothing slows them
 MOST_EXACT = 60  # exact steps
 WORTHWHILE = 1.0  # times what a stage gained: an exact step that gains more is taken after each
 MORE_FLOOR = (
@@ -84,7 +85,7 @@ def _minimised(
         gain, worth, most = step_in_metric(full, gradient, params, sides, accuracy, SWEEPS, step)
         largest = max(largest, most)
         has_settled = worth <= accuracy * largest
-        if has_settled and stage == 0:
+        if has_settled and stage < AT_ONCE:
             break  # within a few sweeps: columns are far from dependent
         wait -= 1
         if not has_settled and wait > 0:

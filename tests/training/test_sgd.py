@@ -864,7 +864,7 @@ def test_rules_that_no_kernel_knows_are_refused():
         training.compiled()
     for name in ("max norm", "group lasso"):
         training = problem(LOSS["hinge"], optimizer=OPTIMIZER["ftrl"], penalty=OBJECT[name])
-        with pytest.raises(ValueError, match="Ftrl needs a penalty with leader"):
+        with pytest.raises(ValueError, match="Ftrl needs a penalty with ftrl_minimum"):
             training.compiled()
 
 
