@@ -209,9 +209,9 @@ class RegressorNetwork(RegressorMixin, BaseNetwork):
 
     @property
     def out_activation_(self) -> str:
-        """What makes predictions of the outputs: "identity", or "exponential" for a log link."""
+        """What makes predictions of the outputs: "identity", or "exp" for a log link."""
         self._fitted_progress("out_activation_")
-        return "exponential" if link_of(self._targets().loss) == LOG else "identity"
+        return "exp" if link_of(self._targets().loss) == LOG else "identity"
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -211,7 +211,7 @@ def test_any_loss_for_numbers(loss, diabetes):
     assert model.loss_curve_[-1] < 0.8 * model.loss_curve_[0]
     if loss == "poisson":
         assert model.predict(X).min() > 0
-        assert model.out_activation_ == "exponential"
+        assert model.out_activation_ == "exp"
     if loss == Quantile(0.9) and isinstance(loss, Quantile):
         assert 0.8 < np.mean(y <= model.predict(X)) < 0.97
 
