@@ -137,10 +137,12 @@ def _whiten(metric: Metric, z: Floats) -> Floats:
 
 def _largest_eigenvalue(z: Floats, weight: Floats) -> float:
     """Return that of sum_i s_i z_i z_i', by power iteration, rounded up."""
-    v = np.sqrt(np.sum(z**2, axis=0)) + 1e-300
-    value = 0.0
+    v = np.sqrt(np.sum(z**2, axis=0))
+    value = float(np.linalg.norm(v))
     for _ in range(POWER_STEPS):
-        v /= np.linalg.norm(v)
+        if value == 0.0:  # rows of zeros
+            break
+        v /= value
         v = z.T @ (weight * (z @ v))
         value = float(np.linalg.norm(v))
     return 1.1 * value

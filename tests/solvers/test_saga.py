@@ -1,9 +1,13 @@
 """The SAGA kernels against their formula in plain numpy; ``test_gd`` tests the drivers."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.special import expit, softmax
+from sklearn.exceptions import ConvergenceWarning
 
+import fastgd
 from fastgd._solvers import _saga
 from fastgd._solvers._problem import pose
 from fastgd._solvers._task import Task
@@ -87,3 +91,12 @@ def test_largest_eigenvalue_is_rounded_up(rng):
     z, weight = rng.normal(size=(50, 6)), rng.random(50)
     true = np.linalg.eigvalsh((z.T * weight) @ z)[-1]
     assert true <= _saga._largest_eigenvalue(z, weight) <= 1.11 * true
+
+
+def test_rows_of_zeros_have_no_step_to_divide_by():
+    X, y = np.zeros((1, 1), np.float32), np.array([4237352.3])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = fastgd.GammaRegressor(alpha=1e-5, fit_intercept=False, solver="saga").fit(X, y)
+    assert model.coef_[0] == 0.0
