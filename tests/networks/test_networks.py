@@ -81,10 +81,10 @@ def same_start(ours, theirs, X, y):
     ("kind", "params"),
     [
         ("many", {"solver": "adam"}),
-        ("numbers", {"solver": "sgd", "learning_rate_init": 0.01, "momentum": 0.0}),
         *(
             pytest.param(kind, params, marks=pytest.mark.full)
             for kind, params in (
+                ("numbers", {"solver": "sgd", "learning_rate_init": 0.01, "momentum": 0.0}),
                 ("two", {"solver": "sgd", "learning_rate_init": 0.05, "activation": "tanh"}),
                 ("labels", {"activation": "logistic", "hidden_layer_sizes": (7, 5)}),
                 ("tables", {"solver": "adam", "alpha": 0.3}),
@@ -193,6 +193,7 @@ def test_weights_are_repetitions_in_a_full_batch(diabetes):
     np.testing.assert_allclose(weighed.predict(X), repeated.predict(X), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.full
 def test_class_weights_are_sample_weights(digits):
     X, y = digits[0], (digits[1] > 6).astype(int)
     params = {**PARAMS, "hidden_layer_sizes": (4,)}
@@ -351,6 +352,7 @@ class Scale(NamedTuple):
                 before[i, j] = delta[i, j] * own.free[j]
 
 
+@pytest.mark.full
 def test_a_layer_and_an_activation_of_a_users_own_train():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 3))
@@ -427,6 +429,7 @@ def test_channels_first_is_another_layout_of_the_same_images():
     )
 
 
+@pytest.mark.full
 def test_summary_tells_layers_shapes_and_parameters(digits):
     model = MODELS["images"]
     fitted = clone(model).fit(digits[0].reshape(-1, 8, 8), digits[1])
