@@ -11,6 +11,12 @@ An activation is a ``NamedTuple`` of its hyperparameters with scalar static meth
     Whether ``gradient`` looks at ``value`` only; default False. Then z need not be kept.
 ``is_identity``
     Whether it does nothing; default False.
+``is_one_sided``
+    Whether it lets about one half of a signal pass, which first weights make up for; default False.
+``limits``
+    The ends of its range where outputs near them have hardly a derivative; default None.
+``dies``
+    Whether a unit may put out 0 for all rows and then have no derivative; default False.
 
 A user's own is a class of the same form.
 """
@@ -78,6 +84,7 @@ class Logistic(NamedTuple):
     """1 / (1 + e^-z), in (0, 1)."""
 
     by_value = True
+    limits = (0.0, 1.0)
 
     @staticmethod
     def value(activation, z):
@@ -92,6 +99,7 @@ class Tanh(NamedTuple):
     """tanh z = (e^2z - 1) / (e^2z + 1), in (-1, 1)."""
 
     by_value = True
+    limits = (-1.0, 1.0)
 
     @staticmethod
     def value(activation, z):
@@ -112,6 +120,8 @@ class ReLU(NamedTuple):
     """
 
     by_value = True
+    is_one_sided = True
+    dies = True
 
     @staticmethod
     def value(activation, z):
@@ -139,6 +149,7 @@ class LeakyReLU(NamedTuple):
     slope: float = 0.01
 
     by_value = True
+    is_one_sided = True
 
     @staticmethod
     def value(activation, z):
@@ -166,6 +177,7 @@ class ELU(NamedTuple):
     scale: float = 1.0
 
     by_value = True
+    is_one_sided = True
 
     @staticmethod
     def value(activation, z):
@@ -184,6 +196,8 @@ class GELU(NamedTuple):
     .. [1] Hendrycks & Gimpel, "Gaussian error linear units (GELUs)", 2016, section 2.
        arXiv:1606.08415
     """
+
+    is_one_sided = True
 
     @staticmethod
     def value(activation, z):
@@ -205,6 +219,8 @@ class SiLU(NamedTuple):
        approximation in reinforcement learning", 2018, equation 8. arXiv:1702.03118
     """
 
+    is_one_sided = True
+
     @staticmethod
     def value(activation, z):
         return cast(z / (1.0 + exp(-z)), z)
@@ -223,6 +239,8 @@ class Softplus(NamedTuple):
     .. [1] Dugas, Bengio, Belisle, Nadeau & Garcia, "Incorporating second-order functional
        knowledge for better option pricing", 2001, equation 4.
     """
+
+    is_one_sided = True
 
     @staticmethod
     def value(activation, z):

@@ -19,7 +19,6 @@ from fastgd._networks.assembly import Assembly
 from fastgd._parameters import resolve
 from fastgd._training.progress import Progress
 from fastgd.kernels import sgd
-from fastgd.kernels.activations import Logistic, ReLU, Tanh
 from fastgd.kernels.network import (
     NetworkMemory,
     NetworkRule,
@@ -264,13 +263,14 @@ def shares_of_units(activation: Any, out: NDArray[Any], number: int) -> dict[str
     A unit is dead where it puts out 0 for every row; an output is saturated where it lies within
     1 % of the end of the activation's range.
     """
-    if isinstance(activation, ReLU):
+    if getattr(activation, "dies", False):
         return {f"dead/{number}": float(np.mean(~out.any(axis=0)))}
-    if isinstance(activation, Logistic | Tanh):
-        low, high = (0.0, 1.0) if isinstance(activation, Logistic) else (-1.0, 1.0)
-        edge = SATURATED * (high - low)
-        return {f"saturated/{number}": float(np.mean((out < low + edge) | (out > high - edge)))}
-    return {}
+    limits = getattr(activation, "limits", None)
+    if limits is None:
+        return {}
+    low, high = limits
+    edge = SATURATED * (high - low)
+    return {f"saturated/{number}": float(np.mean((out < low + edge) | (out > high - edge)))}
 
 
 def _sums(memory: NetworkMemory) -> Sums:

@@ -41,6 +41,7 @@ from fastgd.kernels.layers import (
     WEIGHTS,
     BatchNorm,
     Copied,
+    Dropout,
     Embedding,
     Flatten,
     LayerNorm,
@@ -52,6 +53,7 @@ from fastgd.kernels.layers import (
 from fastgd.kernels.network import Network
 
 Shape = tuple[int, ...]
+SOON = -1  # in ``Placed.added``, until it is known which row it is
 
 
 class Placed(NamedTuple):
@@ -111,14 +113,27 @@ class Assembly:
             elif isinstance(layer, Flatten):
                 shape = (flat_size(shape),)
             else:
+                self._refuse_late_embedding(name, layer)
                 sizes = self._sizes(name, layer, shape)
                 self.placed.append(Placed(layer, name, shape, sizes))
                 shape = sizes.shape
         return shape
 
+    def _refuse_late_embedding(self, name: str, layer: Any) -> None:
+        """Refuse an ``Embedding`` whose numbers another layer makes: they may be any."""
+        if isinstance(layer, Embedding) and self.placed:
+            raise ValueError(
+                f"{name}, Embedding: it takes whole numbers of X, so it must be the first layer."
+            )
+
     def _place_residual(self, name: str, block: Residual, shape: Shape) -> Shape:
         """Append the layers of a block, and the row that adds their input to their output."""
+        if self.placed and self.placed[-1].added != NOBODY:  # a block that begins with a block
+            self.placed.append(Placed(Copied(), name, shape, Sizes(shape)))
         source = len(self.placed) - 1  # INPUT where nothing comes before
+        if source != INPUT:  # before the layers in between: one of them may be a block as well
+            taken = self.placed[source]._replace(added=SOON)
+            self.placed[source] = taken
         end = self._place(_fused(list(_named(block.layers, f"{name}.layers"))), shape)
         if end != shape:
             raise ValueError(
@@ -199,6 +214,35 @@ class Assembly:
                 )
 
     @property
+    def draws_or_remembers(self) -> list[str]:
+        """Names of the layers that do something else in training than in predictions."""
+        return [
+            f"{one.name}, {type(one.layer).__name__}"
+            for one in self.placed
+            if isinstance(one.layer, Dropout) or one.sizes.running.size > 0
+        ]
+
+    def refuse_another(self, other: "Assembly") -> None:
+        """Refuse to go on with the parameters of a network whose arrays are others.
+
+        Raises
+        ------
+        ValueError
+            What differs.
+        """
+        own, had = (
+            [(one.sizes.weights, one.sizes.free.size, one.sizes.running.size) for one in a.placed]
+            for a in (self, other)
+        )
+        if [x for x in own if any(x)] != [x for x in had if any(x)]:
+            raise ValueError(
+                f"Training goes on from the last fit, whose network has {other.n_params} "
+                f"parameters in layers of {_shapes_of(other)}; for these data and layers it has "
+                f"{self.n_params} in layers of {_shapes_of(self)}. Use fit with warm_start=False, "
+                "or a new estimator."
+            )
+
+    @property
     def layers_with_weights(self) -> list[int]:
         """Numbers of the layers that have weights."""
         return [number for number, one in enumerate(self.placed) if one.sizes.weights]
@@ -238,7 +282,8 @@ class Assembly:
         lines = [("layer", "output", "parameters")]
         for row, one in zip(self.table, self.placed, strict=True):
             count = row[N_WEIGHTS] + row[N_FREE]
-            lines.append((described(one.layer), str(one.sizes.shape), f"{count:,}"))
+            name = "+ input of the block" if one.adds != NOBODY else described(one.layer)
+            lines.append((name, str(one.sizes.shape), f"{count:,}"))
         widths = [max(len(line[k]) for line in lines) for k in range(3)]
         text = [
             f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in lines
@@ -286,10 +331,16 @@ class Assembly:
         return params[row[FREE] : row[FREE] + row[N_FREE]]
 
 
+def _shapes_of(assembly: Assembly) -> str:
+    """Return the shapes of the weights, in words."""
+    found = (one.sizes.weights for one in assembly.placed if one.sizes.weights)
+    return ", ".join(" x ".join(map(str, shape)) for shape in found) or "no weights"
+
+
 def described(layer: Any) -> str:
     """Return a layer as a user would write it, without what was left to be chosen."""
     if isinstance(layer, Copied):
-        return "+" if layer.activation is None else repr(layer.activation)
+        return "copy" if layer.activation is None else repr(layer.activation)
     usual = layer._field_defaults
     said = {
         name: value

@@ -35,6 +35,11 @@ def minimise(
     watch : TrainingWatch
         Is told of each iteration, and may stop it.
 
+    Raises
+    ------
+    ValueError
+        If the objective or the parameters overflow.
+
     References
     ----------
     .. [1] Liu & Nocedal, "On the limited memory BFGS method for large scale optimization", 1989.
@@ -42,12 +47,12 @@ def minimise(
     now = progress.copy()
     engine.allocate(now, source, 1)
     dtype, n_trained = now.params.dtype, engine.layout.free.stop
-    last: dict[str, Any] = {}
+    last: dict[str, float] = {}
 
     def objective(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         now.params[:n_trained] = values.astype(dtype)
         found = engine.evaluate(source, now.params)
-        last.update(loss=found.loss, penalty=found.penalty, values=values.copy())
+        last.update(loss=found.loss, penalty=found.penalty)
         return found.loss + found.penalty, np.asarray(found.gradient[:n_trained], np.float64)
 
     def iterated(intermediate_result: Any) -> None:
@@ -56,8 +61,8 @@ def minimise(
         now.note(
             {
                 "objective": [float(intermediate_result.fun)],
-                "loss": [float(last["loss"])],
-                "penalty": [float(last["penalty"])],
+                "loss": [last["loss"]],
+                "penalty": [last["penalty"]],
             }
         )
         if watch.epoch_ended(now):
@@ -70,6 +75,11 @@ def minimise(
             objective, start, jac=True, method="L-BFGS-B", callback=iterated, options=options
         )
     now.params[:n_trained] = found.x.astype(dtype)
+    if not (np.isfinite(found.fun) and engine.is_finite()):
+        raise ValueError(
+            "The objective or the parameters overflowed under solver='lbfgs'. Scaling input data "
+            "with StandardScaler or MinMaxScaler might help, and so might a larger alpha."
+        )
     if now.epochs == progress.epochs:
         now.note({"objective": [float(found.fun)]})
     watch.restore(now)

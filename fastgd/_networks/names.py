@@ -4,18 +4,8 @@ from typing import Any
 
 from fastgd._parameters import fields
 from fastgd.initializers import INITIALIZERS, GlorotUniform, HeUniform, Normal
-from fastgd.kernels.activations import (
-    ACTIVATIONS,
-    ELU,
-    GELU,
-    LeakyReLU,
-    ReLU,
-    SiLU,
-    Softplus,
-)
+from fastgd.kernels.activations import ACTIVATIONS
 from fastgd.kernels.layers import LAYERS, Embedding
-
-ONE_SIDED = (ReLU, LeakyReLU, ELU, GELU, SiLU, Softplus)  # they let about one half of a signal pass
 
 _COUNT = fields.whole(1, 2**31 - 1)
 _WINDOW = fields.Allowed("a whole number >= 1, or two of them", lambda value: _is_window(value))
@@ -41,8 +31,8 @@ _OF_ACTIVATIONS = {"slope": fields.POSITIVE, "scale": fields.POSITIVE}
 
 
 def _is_window(value: Any) -> bool:
-    pair = value if isinstance(value, (list, tuple)) else (value,)
-    return len(pair) in (1, 2) and all(map(_COUNT.test, pair))
+    pair = value if isinstance(value, (list, tuple)) else (value, value)
+    return len(pair) == 2 and all(map(_COUNT.test, pair))
 
 
 def is_activation(layer: Any) -> bool:
@@ -106,11 +96,8 @@ def usual_init(layer: Any) -> Any:
     """Return what suits a layer whose user has not said it."""
     if isinstance(layer, Embedding):
         return Normal(1.0)
-    return (
-        HeUniform()
-        if isinstance(getattr(layer, "activation", None), ONE_SIDED)
-        else GlorotUniform()
-    )
+    is_one_sided = getattr(getattr(layer, "activation", None), "is_one_sided", False)
+    return HeUniform() if is_one_sided else GlorotUniform()
 
 
 def resolved(layer: Any, place: str) -> Any:

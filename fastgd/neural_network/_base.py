@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fastgd._data.targets import Targets
+from fastgd._data.targets import NONE, Targets
 from fastgd._data.validation import as_rows, check_weight, check_X, check_X_y, refuse_no_weight
 from fastgd._engines.network import NetworkEngine, outputs, rule_of
 from fastgd._engines.protocol import Local
@@ -101,13 +101,14 @@ class BaseNetwork(StoppedByScore):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, held_out: Validation) -> None:
         """Fit anew, or from the last parameters if ``warm_start`` says so."""
+        before = getattr(self, "_network", None) if self.warm_start else None
         with watched(TrainingWatch, self), or_as_before(self, self._forget()):
             X, y = self._check_X_y(X, y, first=True, dtype=FLOATS)
             self._learn_targets(y)
             targets = self._targets()
             weight = check_weight(sample_weight, X, X.dtype, all_zero=True)
             codes = targets.encode(y)
-            assembly = self._assembled(X, targets)
+            assembly = self._assembled(X, targets, before)
             rows, score = self._stop_by(targets, Given(X, codes, weight), held_out)
             refuse_no_weight(weight)
             data = _data(targets, X, codes, weight)._replace(rows=rows)
@@ -128,7 +129,7 @@ class BaseNetwork(StoppedByScore):
             targets = self._targets()
             targets.check(y)
             weight = check_weight(sample_weight, X, X.dtype, all_zero=True)
-            assembly = self._assembled(X, targets)
+            assembly = self._assembled(X, targets, None if first else self._network)
             data = _data(targets, X, targets.encode(y), weight)
             rule = self._rule(targets)
             progress = self._begin(assembly, X.dtype, rule) if first else self._continue(rule)
@@ -149,15 +150,36 @@ class BaseNetwork(StoppedByScore):
         X, y = check_X_y(self, X, y, reset=first, dtype=dtype, multi_output=self._multi_output(y))
         return X, y.toarray() if sp.issparse(y) else np.asarray(y)
 
-    def _assembled(self, X: Any, targets: Targets) -> Assembly:
-        """Return the network for these rows; it must be able to read them."""
+    def _assembled(self, X: Any, targets: Targets, before: Assembly | None) -> Assembly:
+        """Return the network for these rows, which goes on with the parameters of one before."""
         assembly = self._assemble(getattr(self, "_row_shape", (X.shape[1],)), targets)
         assembly.refuse_what_is_no_input(X)
+        if before is not None:
+            assembly.refuse_another(before)
+        if self.solver == "lbfgs" and assembly.draws_or_remembers:
+            raise ValueError(
+                f"solver='lbfgs' needs a loss that does not change from call to call; "
+                f"{assembly.draws_or_remembers[0]}, does something else in training than in "
+                "predictions. Use a stochastic solver, such as 'adam'."
+            )
         self._network = assembly
         return assembly
 
+    def _stop_by(
+        self, targets: Targets, given: Given, held_out: Validation
+    ) -> tuple[NDArray[Any], Score | None]:
+        if self.solver != "lbfgs":
+            return super()._stop_by(targets, given, held_out)
+        if held_out.is_given():
+            raise ValueError(
+                "X_val goes with stochastic solvers; solver='lbfgs' stops by its gradient."
+            )
+        return NONE, None  # as in scikit-learn, early_stopping is for the others
+
     def _check_X_val(self, X: Any, dtype: Any) -> Any:
-        return super()._check_X_val(self._images().flat(self, X, first=False), dtype)
+        X = super()._check_X_val(self._images().flat(self, X, first=False), dtype)
+        self._network.refuse_what_is_no_input(X)
+        return X
 
     def _score_on(
         self, targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[Any] | None
@@ -185,7 +207,13 @@ class BaseNetwork(StoppedByScore):
             return Adam(self.beta_1, self.beta_2, self.epsilon)
         if self.solver == "lbfgs":
             return Sgd()
-        return resolve.optimizer(self.solver, sparse=False)
+        optimizer = resolve.optimizer(self.solver, sparse=False)
+        if hasattr(type(optimizer), "slope"):
+            raise ValueError(
+                f"solver={self.solver!r} chooses its steps by the rows of a linear model; a "
+                "network has none such. Use 'sgd' or 'adam'."
+            )
+        return optimizer
 
     def _settings(self, n_visited: int, max_iter: int, tol: float | None, rule: Any) -> Settings:
         """Return how to train on this many rows."""
@@ -216,12 +244,6 @@ class BaseNetwork(StoppedByScore):
         params = getattr(self, "_params", None)
         if params is None:
             params = assembly.starts(seed)
-        elif params.shape != (assembly.n_params,):
-            raise ValueError(
-                f"warm_start=True goes on from the last fit, whose network has {params.shape[0]} "
-                f"parameters; for these data and layers it has {assembly.n_params}. Use "
-                "warm_start=False, or a new estimator."
-            )
         start = params.astype(dtype)
         return Progress.begin(start, rule.optimizer, average=self.average > 0, seed=seed)
 

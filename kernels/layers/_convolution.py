@@ -126,7 +126,10 @@ class Conv1D(NamedTuple):
             raise ValueError(
                 f"it takes sequences of shape (length, channels), and got rows of shape {shape}."
             )
-        sizes = _sizes(layer, (1, *shape), (1, layer.kernel_size), (1, layer.stride))
+        window, stride = (1, layer.kernel_size), (1, layer.stride)
+        if any(isinstance(size, (tuple, list)) for size in (*window, *stride)):
+            raise ValueError("its kernel_size and stride are one number each.")
+        sizes = _sizes(layer, (1, *shape), window, stride)
         return sizes._replace(shape=sizes.shape[1:])
 
 

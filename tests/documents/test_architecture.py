@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fastgd import losses, optimizers, penalties, schedules, transforms
+from fastgd import activations, losses, optimizers, penalties, schedules, transforms
 
 ROOT = Path(__file__).parents[2]
 KERNELS = sorted((ROOT / "kernels").rglob("*.py"))
@@ -91,7 +91,7 @@ def test_the_trainer_knows_no_engine_and_no_kernel(path):
     assert [name for name in ours if not is_within(name, allowed)] == []
 
 
-PUBLIC = (losses, optimizers, penalties, schedules, transforms)
+PUBLIC = (activations, losses, optimizers, penalties, schedules, transforms)
 SPECS = {name for module in PUBLIC for name in module.__all__}
 SPECS |= {"Identity", "OneClass", "Transform", "_OUR_LOSSES"}
 # Where a class is named all the same, and why.

@@ -68,6 +68,11 @@ NETWORKS = {
         [Dense(4), Residual(["tanh", Residual([Dense(4, "elu")]), Dense(4)]), Dense(2)],
         (5,),
     ),
+    "residual of a residual": (
+        [Dense(4), Residual([Residual([Residual([Dense(4, "tanh")]), "elu"]), Dense(4)]), Dense(2)],
+        (5,),
+    ),
+    "residual of the input twice": ([Residual([Residual([Dense(5, "tanh")])]), Dense(2)], (5,)),
     "embedding": ([Embedding(6, 3), Flatten(), Dense(4, "tanh"), Dense(2)], (3,)),
     "embedding conv": ([Embedding(6, 3), Conv1D(2, 2), Dense(2)], (4,)),
 }

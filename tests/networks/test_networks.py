@@ -37,6 +37,7 @@ from fastgd.neural_network import (
     NetworkClassifier,
     NetworkRegressor,
 )
+from fastgd.optimizers import PassiveAggressive
 
 PARAMS = {"tol": None, "random_state": 0, "max_iter": 5, "batch_size": 50}
 
@@ -270,7 +271,7 @@ def test_warm_start_goes_on(digits):
     model = MLPClassifier((6,), **params).fit(X, y)
     first = model.loss_
     assert model.fit(X, y).loss_curve_[0] < 1.05 * first
-    with pytest.raises(ValueError, match=r"warm_start=True goes on from the last fit"):
+    with pytest.raises(ValueError, match=r"Training goes on from the last fit"):
         model.set_params(hidden_layer_sizes=(7,)).fit(X, y)
     assert model.coefs_[0].shape == (64, 6)
 
@@ -384,11 +385,15 @@ def test_a_layer_and_an_activation_of_a_users_own_train():
         ([Dense(3, LeakyReLU(-1.0)), Dense(10)], "slope of the activation 'LeakyReLU' must be > 0"),
         ([Dense(3, init="he"), Dense(10)], r"init of layers\[0\] must be one of"),
         ([Embedding(3, 2), Flatten(), Dense(10)], r"takes whole numbers from 0 to 2"),
+        ([Dense(3), Embedding(3, 2), Flatten(), Dense(10)], "it must be the first layer"),
+        ([MaxPool2D((2,)), Dense(10)], "size of the layer 'MaxPool2D' must be a whole number"),
+        ([Conv1D(2, (3, 3)), Dense(10)], "kernel_size and stride are one number each"),
         ([], "layers is empty"),
     ],
 )
 def test_what_is_wrong_with_a_layer_is_said_before_training(layers, message, digits):
-    X = digits[0].reshape(-1, 8, 8) if layers and "Conv" in repr(layers[0]) else digits[0]
+    has_axes = layers and ("Conv" in repr(layers[0]) or "Pool" in repr(layers[0]))
+    X = digits[0].reshape(-1, 8, 8) if has_axes else digits[0]
     model = NetworkClassifier(layers)
     with pytest.raises(ValueError, match=message):
         model.fit(X, digits[1])
@@ -413,6 +418,52 @@ def test_bad_input_is_refused_and_nothing_is_lost(digits):
     with pytest.raises(ValueError, match=r"X has rows of shape \(4, 16, 1\)"):
         images.predict(X.reshape(-1, 4, 16))
     np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+def test_a_call_goes_on_only_with_a_network_of_the_same_arrays(digits):
+    """Else kernels would read beyond the parameters."""
+    X, y = digits
+    model = MLPClassifier((4, 6), **PARAMS).fit(X, y)
+    before = model.predict_proba(X)
+    for sizes in ((4, 7), (4,), (6, 4), (400, 400)):
+        model.set_params(hidden_layer_sizes=sizes)
+        with pytest.raises(ValueError, match=r"whose network has .* in layers of 64 x 4, 4 x 6"):
+            model.partial_fit(X, y)
+    model.set_params(hidden_layer_sizes=(4, 6), activation="tanh")
+    again = clone(model).set_params(activation="relu").fit(X, y)
+    np.testing.assert_array_equal(again.predict_proba(X), before)
+    assert model.partial_fit(X, y).n_iter_ == 1  # another activation has the same arrays
+
+
+def test_rows_to_stop_by_are_values_of_an_embedding_too():
+    X, y = np.arange(60).reshape(-1, 2) % 5, np.arange(30) % 3
+    model = NetworkRegressor([Embedding(5, 2), Flatten(), Dense(1)], **PARAMS)
+    for wrong in (np.full((4, 2), 10**6), np.full((4, 2), -1), np.full((4, 2), 0.5)):
+        with pytest.raises(ValueError, match="takes whole numbers from 0 to 4"):
+            model.fit(X, y, X_val=wrong, y_val=np.arange(4.0))
+        with pytest.raises(ValueError, match="takes whole numbers from 0 to 4"):
+            clone(model).fit(X, y).predict(wrong)
+
+
+def test_lbfgs_says_what_it_cannot_do(digits):
+    X, y = digits
+    model = MLPClassifier((4,), solver="lbfgs", max_iter=2, random_state=0)
+    for more in ({"dropout": 0.1}, {"normalization": "batch"}):
+        with pytest.raises(ValueError, match="does something else in training than"):
+            clone(model).set_params(**more).fit(X, y)
+    with pytest.raises(ValueError, match="X_val goes with stochastic solvers"):
+        model.fit(X, y, X_val=X, y_val=y)
+    with pytest.warns(ConvergenceWarning):
+        plain = clone(model).fit(X, y)
+    with pytest.warns(ConvergenceWarning):
+        stopped = model.set_params(early_stopping=True).fit(X, y)  # no rows are held out
+    assert stopped.loss_curve_ == plain.loss_curve_
+
+
+def test_optimizers_of_linear_models_only_are_refused(digits):
+    model = MLPClassifier((4,), solver=PassiveAggressive(), loss="hinge")
+    with pytest.raises(ValueError, match="chooses its steps by the rows of a linear model"):
+        model.fit(digits[0], digits[1] > 4)
 
 
 @pytest.mark.full
