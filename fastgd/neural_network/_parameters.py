@@ -4,7 +4,8 @@ SHARED = """\
     solver : str or optimizer, default="adam"
         How parameters are stepped: "adam" (with ``beta_1``, ``beta_2``, ``epsilon``), "sgd" (with
         ``momentum``, ``nesterovs_momentum``), any other name or object of ``fastgd.optimizers``
-        ("adamw" decays weights apart from the gradient), or "lbfgs": scipy's L-BFGS-B on all rows.
+        ("adamw" decays weights apart from the gradient), or "lbfgs": scipy's L-BFGS-B on all rows,
+        for networks without dropout and batch normalisation, without early stopping.
     alpha : float, default=0.0001
         Strength of the l2 penalty alpha / 2 |w|^2 of the weights, for the sum of a batch's losses;
         biases have none.
