@@ -231,12 +231,18 @@ def joined(parts: Sequence[Data]) -> Data:
     first = parts[0]
     if len(parts) == 1:
         return first
-    all_X = [part.X for part in parts]
     return first._replace(
-        X=sp.vstack(all_X, format="csr") if sp.issparse(first.X) else np.concatenate(all_X),
+        X=stacked([part.X for part in parts]),
         y=np.concatenate([part.y for part in parts]),
         weight=np.concatenate([part.weight for part in parts]),
     )
+
+
+def stacked(parts: Sequence[Any]) -> Any:
+    """Return arrays or sparse matrices one below the other."""
+    if sp.issparse(parts[0]):
+        return sp.vstack(parts, format="csr")
+    return np.concatenate(parts)
 
 
 def _rest(data: Data, order: NDArray[Any], n_taken: int) -> list[Data]:

@@ -39,6 +39,9 @@ def check_X_y(
         if reset:
             learn_shape(estimator, X)
         return check_sparse(X), y
+    from fastgd._data.parts import refuse_parts  # which imports this
+
+    refuse_parts(estimator, X)
     X, y = validate_data(estimator, X, y, reset=reset, dtype=dtype, **ACCEPTED, **checks)
     return check_sparse(X), y
 

@@ -55,6 +55,7 @@ class Table(Reader):
         needed("pyarrow.compute", f"reading {path.suffix} files")
         self._pandas: Any = needed("pandas", f"reading {path.suffix} files")
         self._notation = Notation()
+        self.matrix_dtype: Any = None  # where it is set, and all columns are numbers: no frames
         try:
             str(path).encode()
         except UnicodeEncodeError:
@@ -144,6 +145,22 @@ class Table(Reader):
             yield self._arrow.concat_tables(waiting)
 
     def _chunk(self, table: Any, layout: Layout, first: int, *, target: bool) -> Chunk:
+        y = None
+        if target and layout.target is not None:
+            y = self._targets(table.column(layout.target.name), layout.target, first)
+        if self.matrix_dtype is not None:
+            return Chunk(self._matrix(table, layout.columns, first), y, first)
+        return Chunk(self._frame(table, layout, first), y, first)
+
+    def _matrix(self, table: Any, columns: Sequence[Column], first: int) -> NDArray[Any]:
+        """Return columns of numbers as rows."""
+        block = np.empty((len(columns), table.num_rows), self.matrix_dtype)
+        for index, column in enumerate(columns):
+            block[index] = self._numbers(table.column(column.name), column, first)
+        return np.ascontiguousarray(block.T)
+
+    def _frame(self, table: Any, layout: Layout, first: int) -> Any:
+        """Return columns of any kind as a frame."""
         numbers, categories = (
             [column for column in layout.columns if column.kind == kind]
             for kind in (NUMBER, CATEGORY)
@@ -163,15 +180,11 @@ class Table(Reader):
             )
             if columns
         ]
-        frame = frames[0] if len(frames) == 1 else self._pandas.concat(frames, axis=1)
-        y = None
-        if target and layout.target is not None:
-            y = self._targets(table.column(layout.target.name), layout.target, first)
-        return Chunk(frame, y, first)
+        return frames[0] if len(frames) == 1 else self._pandas.concat(frames, axis=1)
 
     def _targets(self, values: Any, column: Column, first: int) -> NDArray[Any]:
         if column.kind == NUMBER:
-            return self._numbers(values, column, first)
+            return np.asarray(self._numbers(values, column, first), np.float64)
         return self._categories(values)
 
     def _numbers(self, values: Any, column: Column, first: int) -> NDArray[Any]:
@@ -184,10 +197,12 @@ class Table(Reader):
                 values = values.cast(arrow.string())
                 numbers = self._notation.values(values, arrow)
             else:
-                numbers = values.cast(arrow.float64(), safe=False)
+                is_single = self.matrix_dtype == np.float32 and types.is_float32(values.type)
+                numbers = values if is_single else values.cast(arrow.float64(), safe=False)
         except arrow.ArrowException:
             raise self._not_a_number(values, column, first) from None
-        return np.asarray(numbers.to_numpy(), np.float64)
+        found = np.asarray(numbers.to_numpy())
+        return found if found.dtype == np.float32 else np.asarray(found, np.float64)
 
     def _not_a_number(self, values: Any, column: Column, first: int) -> UserError:
         for row, value in enumerate(values.to_pylist()):

@@ -236,7 +236,13 @@ def penalty_terms(w: Floats, g: Floats, l1: float, l2: float, positive: bool = F
 
 
 def _gap_in_box(problem: Problem, point: Point) -> float:
-    """Return the gap of the dual point scaled into |G_j| <= l1, where l2 = 0.
+    """Return the gap of the dual point scaled into |G_j| <= l1, where l2 = 0."""
+    gap, share = box_gap(problem, point)
+    return gap if share == 1.0 else gap + loss_gap(problem, point.u, share)
+
+
+def box_gap(problem: Problem, point: Point) -> tuple[float, float]:
+    """Return the penalty's part of that gap, and t, by which the dual point is scaled.
 
     A column's slope is not known better than to rounding, which beside the threshold of a column of
     large numbers may be much: it is no reason to scale, and counts as far as the coefficient goes.
@@ -256,8 +262,7 @@ def _gap_in_box(problem: Problem, point: Point) -> float:
         inside, side = np.minimum(np.abs(scaled), problem.l1), -np.sign(scaled)
         terms = (problem.l1 - inside) * np.abs(w) + inside * (np.abs(w) - side * w)
     terms = np.maximum(terms, 0.0) + np.minimum(noise, problem.l1) * np.abs(w)
-    gap = float(np.sum(terms))
-    return gap if share == 1.0 else gap + _loss_gap(problem, point, share)
+    return float(np.sum(terms)), share
 
 
 def rounding_of_slopes(problem: Problem, point: Point) -> Floats:
@@ -274,9 +279,9 @@ def rounding_of_slopes(problem: Problem, point: Point) -> Floats:
         return np.divide(size, inverse_std, out=np.zeros_like(inverse_std), where=inverse_std > 0.0)
 
 
-def _loss_gap(problem: Problem, point: Point, share: float) -> float:
+def loss_gap(problem: Problem, u: Floats, share: float) -> float:
     """Return sum_i s_i (loss(m_i) + loss*(t r_i) - t r_i m_i), t the share."""
-    raw: Any = predictions(problem, point.u)
+    raw: Any = predictions(problem, u)
     if problem.n_outputs == 0:
         return float(fenchel_total(problem.loss, problem.y, problem.weight, raw, share))
     slopes, losses_of_rows = slopes_and_losses(raw, problem.y)

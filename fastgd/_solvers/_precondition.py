@@ -74,12 +74,18 @@ def bound(problem: Problem, prior: NDArray[Any]) -> Metric:
 
 def hessian(problem: Problem, point: Point, damping: "Damping | None" = None) -> Metric:
     """Return the Hessian at a point as a matrix, damped if need be, or its diagonal."""
-    many = problem.n_outputs > 0
-    product = _products_of_classes(problem, point.u) if many else products(problem, point.curvature)
+    product = product_at(problem, point)
     if damping is not None and damping.amount > 0.0:
         damping.add_to(product, problem)
         return factorise(problem, product, True)
     return with_root(problem, factorise(problem, product, True), point.curvature)
+
+
+def product_at(problem: Problem, point: Point) -> Floats:
+    """Return the Hessian at a point without the penalty, or its diagonal."""
+    if problem.n_outputs > 0:
+        return _products_of_classes(problem, point.u)
+    return products(problem, point.curvature)
 
 
 AnyMetric = Metric | Implicit

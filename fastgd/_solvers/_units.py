@@ -211,7 +211,7 @@ def _about_means(units: Units) -> Units:
     origin = np.zeros(d)
     values = task.rows.values if isinstance(task.rows, Dense) else task.rows.data
     origin[columns[is_far]] = moments.mean[is_far].astype(values.dtype)
-    return units._replace(task=task._replace(rows=_counted_from(task.rows, origin)), origin=origin)
+    return units._replace(task=task._replace(rows=counted_from(task.rows, origin)), origin=origin)
 
 
 def _perhaps_far(rows: Any, weight: Floats, d: int) -> tuple[NDArray[np.int64], Floats]:
@@ -236,7 +236,7 @@ def _perhaps_far(rows: Any, weight: Floats, d: int) -> tuple[NDArray[np.int64], 
     return columns[looks_far], center
 
 
-def _counted_from(rows: Any, origin: Floats) -> Any:
+def counted_from(rows: Any, origin: Floats) -> Any:
     """Return rows with an origin taken off each column, as a copy."""
     is_moved = origin != 0.0
     if isinstance(rows, Dense):

@@ -15,8 +15,8 @@ from fastgd._readers.errors import (
     quoted,
     shortened,
 )
+from fastgd._readers.summary import Summary
 from fastgd.cli._names import MODELS
-from fastgd.cli._summary import Summary
 from fastgd.kernels.losses import LOG, link_of
 from fastgd.losses import LOSSES, Quantile, Tweedie
 from fastgd.schedules import Cosine

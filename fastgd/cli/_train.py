@@ -27,13 +27,13 @@ from fastgd._readers.layout import (
 from fastgd._readers.numerals import looks_like_a_date
 from fastgd._readers.opening import open_reader
 from fastgd._readers.reader import Format, rows_at_a_time
+from fastgd._readers.summary import Summary, preparation
 from fastgd.cli import _archive, _models
 from fastgd.cli._asked import format_of
 from fastgd.cli._measures import LARGEST_LABEL, Scores, as_labels, measure
 from fastgd.cli._names import CLASSIFICATION, MODELS, NOVELTY, REGRESSION
 from fastgd.cli._output import check_output, is_stdout
 from fastgd.cli._showing import rows_shown, shown
-from fastgd.cli._summary import Summary, preparation
 from fastgd.cli._terminal import counted, note, progress, say
 from fastgd.cli._text import columns_as_text, described
 

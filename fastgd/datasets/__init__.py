@@ -7,6 +7,7 @@ folder that scikit-learn keeps its own in.
 """
 
 from fastgd.datasets._generators import make_ill_conditioned, make_separable, make_sparse
+from fastgd.datasets._open import open
 from fastgd.datasets._real import (
     fetch_adult,
     fetch_diamonds,
@@ -28,4 +29,5 @@ __all__ = [
     "make_ill_conditioned",
     "make_separable",
     "make_sparse",
+    "open",
 ]

@@ -8,6 +8,7 @@ from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
+from fastgd._data.parts import by_parts
 from fastgd._data.validation import classes_and_codes
 from fastgd.linear_model._solved import SolvedModel
 
@@ -15,6 +16,7 @@ from fastgd.linear_model._solved import SolvedModel
 class SolvedClassifier(LinearClassifierMixin, SparseCoefMixin, SolvedModel):
     """Base class of the classifiers that a solver fits."""
 
+    @by_parts
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Return the raw predictions: the signed distances to the boundaries, times |coef|.
 
@@ -30,6 +32,7 @@ class SolvedClassifier(LinearClassifierMixin, SparseCoefMixin, SolvedModel):
         raw = self._raw(X)
         return raw.ravel() if raw.shape[1] == 1 else raw
 
+    @by_parts
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the predicted labels.
 
@@ -54,12 +57,7 @@ class SolvedClassifier(LinearClassifierMixin, SparseCoefMixin, SolvedModel):
         classes, codes = classes_and_codes(y)
         if is_whole and 2 * classes.shape[0] > y.shape[0]:
             check_classification_targets(y)  # which warns of so many classes
-        if classes.shape[0] < 2:
-            raise ValueError(
-                "This solver needs samples of at least 2 classes in the data, but the data "
-                f"contains only one class: {classes[0]!r}. The number of classes has to be "
-                "greater than one."
-            )
+        refuse_one_class(classes)
         return classes, codes
 
     def _class_factors(
@@ -104,6 +102,15 @@ class SolvedClassifier(LinearClassifierMixin, SparseCoefMixin, SolvedModel):
         weight = own if weight.shape[0] == 0 else weight * own
         refuse_nothing_left(weight)
         return weight
+
+
+def refuse_one_class(classes: NDArray[Any]) -> None:
+    """Refuse labels that are all the same."""
+    if classes.shape[0] < 2:
+        raise ValueError(
+            "This solver needs samples of at least 2 classes in the data, but the data contains "
+            f"only one class: {classes[0]!r}. The number of classes has to be greater than one."
+        )
 
 
 def refuse_nothing_left(weight: NDArray[Any]) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import d2_tweedie_score
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fastgd._data.parts import by_parts, is_in_parts, shards_of
 from fastgd._data.validation import check_targets, fit_context
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, SolvingWatch, watched
@@ -63,13 +64,18 @@ class _GLM(SolvedRegressor, ABC):
         """Return p of the variance mean^p."""
 
     @fit_context
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "_GLM":
+    def fit(
+        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> "_GLM":
         """Fit the model.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows that do not fit into memory: what ``fastgd.datasets.open`` returns, or a collection
+            of Dask's.
         y : array-like of shape (n_samples,)
+            A collection where X is one, None where X holds the targets.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
@@ -82,6 +88,11 @@ class _GLM(SolvedRegressor, ABC):
         ValueError
             If y holds a value that the distribution cannot give: the message says which.
         """
+        if is_in_parts(X):
+            with watched(SolvingWatch, self), or_as_before(self):
+                shards, penalty = shards_of(X, y, sample_weight), (0.0, float(self.alpha))
+                self._fit_shards(shards, self._loss(), lambda _: penalty)
+            return self
         with watched(SolvingWatch, self), or_as_before(self):
             X, y, weight = self._check(X, y, sample_weight)
             loss = self._loss()
@@ -90,6 +101,7 @@ class _GLM(SolvedRegressor, ABC):
             self._fit_targets(given, weight, loss, [(0.0, float(self.alpha))])
         return self
 
+    @by_parts
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict means.
 

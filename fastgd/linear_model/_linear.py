@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import MultiOutputMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fastgd._data.parts import is_in_parts, shards_of
 from fastgd._data.validation import fit_context
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, SolvingWatch, watched
@@ -33,6 +34,11 @@ class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor, ABC):
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Fit all targets."""
         n_jobs = getattr(self, "n_jobs", None)
+        if is_in_parts(X):
+            with watched(SolvingWatch, self), or_as_before(self), threads(n_jobs):
+                shards = shards_of(X, y, sample_weight)
+                self._fit_shards(shards, SquaredError(), lambda mass: self._penalties(mass, 1)[0])
+            return
         with watched(SolvingWatch, self), or_as_before(self), threads(n_jobs):
             X, y, weight = self._check(X, y, sample_weight, multi_output=True)
             mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
@@ -127,14 +133,17 @@ class LinearRegression(_SquaredErrorModel):
 
     @fit_context
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> "LinearRegression":
         """Fit the model.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows that do not fit into memory: what ``fastgd.datasets.open`` returns, or a collection
+            of Dask's, with one target.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            A collection where X is one, None where X holds the targets.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
@@ -252,13 +261,18 @@ class Ridge(_SquaredErrorModel):
         return n_iter
 
     @fit_context
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | float | None = None) -> "Ridge":
+    def fit(
+        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | float | None = None
+    ) -> "Ridge":
         """Fit the model.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows that do not fit into memory: what ``fastgd.datasets.open`` returns, or a collection
+            of Dask's, with one target.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            A collection where X is one, None where X holds the targets.
         sample_weight : float or array-like of shape (n_samples,), default=None
 
         Returns
@@ -397,7 +411,7 @@ class ElasticNet(_SquaredErrorModel):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | float | None = None,
         check_input: bool = True,  # noqa: ARG002
     ) -> "ElasticNet":
@@ -405,8 +419,11 @@ class ElasticNet(_SquaredErrorModel):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows that do not fit into memory: what ``fastgd.datasets.open`` returns, or a collection
+            of Dask's, with one target.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            A collection where X is one, None where X holds the targets.
         sample_weight : float or array-like of shape (n_samples,), default=None
         check_input : bool, default=True
             Accepted and not needed: input is always checked.

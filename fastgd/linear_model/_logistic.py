@@ -10,13 +10,16 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import check_is_fitted
 
+from fastgd._data.parts import by_parts, is_in_parts, shards_of
+from fastgd._data.shards import Shards
 from fastgd._data.validation import check_X_y, fit_context, in_dtype, inverse_strength
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, SolvingWatch, watched
 from fastgd._runtime.threads import threads
+from fastgd._solvers._sharded import ShardedTask
 from fastgd._solvers._task import Solution, State, Task
 from fastgd.kernels.losses import LogLoss, Softmax
-from fastgd.linear_model._classification import SolvedClassifier
+from fastgd.linear_model._classification import SolvedClassifier, refuse_one_class
 from fastgd.linear_model._parameters import check_number_of_classes, logistic_strength
 from fastgd.linear_model._solved import FLOATS, SolvedModel, solver_names
 
@@ -152,16 +155,17 @@ class LogisticRegression(SolvedClassifier):
 
     @fit_context
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> "LogisticRegression":
         """Fit the model.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            float32 and float64 in C order, and CSR, are used without a copy.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            float32 and float64 in C order, and CSR, are used without a copy. Rows that do not fit
+            into memory: what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples,)
-            Labels.
+            Labels; a collection where X is one, None where X holds them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows; none means 1 each.
 
@@ -176,6 +180,9 @@ class LogisticRegression(SolvedClassifier):
             if a parameter is unknown or contradicts another one. The model is left as it was.
         """
         C, l1_ratio = logistic_strength(self)
+        if is_in_parts(X):
+            self._fit_shards(shards_of(X, y, sample_weight), C, l1_ratio)
+            return self
         with watched(SolvingWatch, self) as watch, or_as_before(self), threads(self.n_jobs):
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS)
             classes, codes = self._check_labels(y)
@@ -196,6 +203,30 @@ class LogisticRegression(SolvedClassifier):
             self._report(found)
         return self
 
+    def _fit_shards(self, shards: Shards, C: float, l1_ratio: float) -> None:
+        """Fit to rows in parts."""
+        with watched(SolvingWatch, self) as watch, or_as_before(self), threads(self.n_jobs):
+            seen, kind = self._look(shards, classifies=True)
+            classes = seen.classes
+            refuse_one_class(classes)
+            check_number_of_classes(self.solver, classes.shape[0])
+            factors = self._class_factors(classes, classes, seen.masses)
+            mass = float(seen.masses @ factors)
+            strength = inverse_strength(C, mass)
+            l1, l2 = self._penalty_of(classes, (l1_ratio * strength, (1.0 - l1_ratio) * strength))
+            loss = LogLoss() if classes.shape[0] == 2 else Softmax()
+            of_rows = shards, seen, kind, classes, factors, mass
+            task = ShardedTask(*of_rows, loss, l1, l2, bool(self.fit_intercept))
+
+            def write(model: LogisticRegression, found: list[Solution]) -> None:
+                model.classes_ = classes
+                model._take(found[0], np.float64)
+
+            watch.begin_solving(Given(shards, None, None), write)
+            found = [self._solve_shards(task)]
+            write(self, found)
+            self._report(found)
+
     def _problem(
         self,
         X: Any,
@@ -205,9 +236,18 @@ class LogisticRegression(SolvedClassifier):
         penalty: tuple[float, float],
     ) -> Task:
         """Return what to minimise."""
+        penalty = self._penalty_of(classes, penalty)
         if classes.shape[0] == 2:
             return self._task(X, codes, weight, LogLoss(), penalty)
         return self._task(X, codes, weight, Softmax(), penalty, n_outputs=classes.shape[0])
+
+    def _penalty_of(
+        self,
+        classes: NDArray[Any],  # noqa: ARG002
+        penalty: tuple[float, float],
+    ) -> tuple[float, float]:
+        """Return (l1, l2) of the coefficients that are solved for."""
+        return penalty
 
     def _take(self, solution: Solution, dtype: Any) -> None:
         """Set the fitted parameters."""
@@ -216,6 +256,7 @@ class LogisticRegression(SolvedClassifier):
         self.n_iter_ = np.array([solution.n_iter], np.int32)
         self._remember(solution)
 
+    @by_parts
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each class.
 
@@ -234,6 +275,7 @@ class LogisticRegression(SolvedClassifier):
             return softmax(raw, copy=False)
         return np.column_stack([expit(-raw), expit(raw)])
 
+    @by_parts
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Return the logarithm of ``predict_proba``, which does not underflow.
 
@@ -270,19 +312,12 @@ class SoftmaxRegression(LogisticRegression):
     (2, 30)
     """
 
-    def _problem(
-        self,
-        X: Any,
-        codes: NDArray[np.int32],
-        weight: NDArray[Any],
-        classes: NDArray[Any],
-        penalty: tuple[float, float],
-    ) -> Task:
+    def _penalty_of(
+        self, classes: NDArray[Any], penalty: tuple[float, float]
+    ) -> tuple[float, float]:
         # Of two classes only w = w_1 - w_0 matters, and half of it each is the cheapest way to
         # have it: |w/2|^2 twice is |w|^2 / 2, |w/2|_1 twice is |w|_1.
-        if classes.shape[0] == 2:
-            penalty = (penalty[0], 0.5 * penalty[1])
-        return super()._problem(X, codes, weight, classes, penalty)
+        return (penalty[0], 0.5 * penalty[1]) if classes.shape[0] == 2 else penalty
 
     def _take(self, solution: Solution, dtype: Any) -> None:
         if solution.coef.ndim == 1:
@@ -297,6 +332,7 @@ class SoftmaxRegression(LogisticRegression):
             return State(*(np.diff(part, axis=0)[0] for part in start))
         return start
 
+    @by_parts
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Return the raw predictions.
 

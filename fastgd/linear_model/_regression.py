@@ -1,5 +1,6 @@
 """What regressors without a learning rate share: targets in, coefficients out."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -7,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 
+from fastgd._data.parts import by_parts
+from fastgd._data.shards import Shards
 from fastgd._data.validation import check_X_y, in_dtype
 from fastgd._monitoring.watching import Given
+from fastgd._solvers._sharded import ShardedTask
 from fastgd._solvers._task import Solution
 from fastgd.linear_model._solved import FLOATS, SolvedModel
 
@@ -53,6 +57,25 @@ class SolvedRegressor(RegressorMixin, SolvedModel):
         write(self, found)
         self._report(found)
 
+    def _fit_shards(
+        self, shards: Shards, loss: Any, penalty_of: Callable[[float], Penalty]
+    ) -> None:
+        """Fit one target of rows in parts; the penalty depends on the sum of their weights."""
+        seen, kind = self._look(shards, classifies=False, loss=loss)
+        none, mass = np.empty(0), seen.mass
+        l1, l2 = penalty_of(mass)
+        positive = bool(getattr(self, "positive", False))
+        of_rows = shards, seen, kind, none, none, mass
+        task = ShardedTask(*of_rows, loss, l1, l2, bool(self.fit_intercept), positive)
+
+        def write(model: SolvedRegressor, found: list[Solution]) -> None:
+            model._take(found, np.float64, many=False)
+
+        self._watch.begin_solving(Given(shards, None, None), write)
+        found = [self._solve_shards(task)]
+        write(self, found)
+        self._report(found)
+
     def _starts(self, n_targets: int) -> list[Any]:
         """Return where each target's fit begins."""
         if n_targets == 1:
@@ -78,6 +101,7 @@ class SolvedRegressor(RegressorMixin, SolvedModel):
     def _shaped_n_iter(self, n_iter: NDArray[Any], *, many: bool) -> Any:
         return n_iter if many else int(n_iter[0])
 
+    @by_parts
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict targets.
 

@@ -21,6 +21,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastgd._data.arrays import is_plain
+from fastgd._data.shards import Shards
 from fastgd._data.validation import as_rows, check_weight, refuse_extreme_weight
 from fastgd._monitoring.sklearn_callbacks import CallbackSupport
 from fastgd._monitoring.watching import SolvingWatch
@@ -28,6 +29,8 @@ from fastgd._parameters.checked_once import CheckedOnce
 from fastgd._runtime.threads import in_threads, one_blas_thread
 from fastgd._solvers._auto import SOLVERS, solve
 from fastgd._solvers._problem import objective_of
+from fastgd._solvers._shard_sums import Look
+from fastgd._solvers._sharded import ShardedTask, by_shards, look
 from fastgd._solvers._task import Options, Solution, State, Task
 
 FLOATS = [np.float64, np.float32]
@@ -122,6 +125,33 @@ class SolvedModel(CallbackSupport, CheckedOnce):
             objective = objective_of(task, solution.coef, solution.intercept)
             solution = solution._replace(objective=objective)
         return solution._replace(is_penalised=task.l1 > 0.0 or task.l2 > 0.0)
+
+    # -- rows in parts ---------------------------------------------------------------------------
+
+    def _look(self, shards: Shards, *, classifies: bool, loss: Any = None) -> tuple[Look, Any]:
+        """Take the pass that tells what rows there are; learn their columns."""
+        if getattr(self, "warm_start", False):
+            raise ValueError(
+                "warm_start=True goes with rows in memory; a data set in parts begins from the "
+                "optimum of a sample."
+            )
+        seen, kind = look(shards, classifies=classifies, loss=loss, seed=self._seed())
+        vars(self).pop("feature_names_in_", None)
+        self.n_features_in_ = seen.mean.shape[0]
+        if shards.names is not None:
+            self.feature_names_in_ = shards.names
+        return seen, kind
+
+    def _solve_shards(self, task: ShardedTask) -> Solution:
+        """Solve a task whose rows are in shards, by descent."""
+        asked = getattr(self, "solver", "auto")
+        if asked in ("saga", "sdca"):
+            raise ValueError(
+                f"solver={asked!r} needs all rows in memory; data sets in parts are solved by "
+                "solver='gd', which 'auto' means for them."
+            )
+        found = self._watch.finished(by_shards(task, self._options(), solve))
+        return found._replace(is_penalised=task.l1 > 0.0 or task.l2 > 0.0, solver="gd")
 
     def _options(self) -> Options:
         most = 1000 if self.max_iter is None else int(self.max_iter)

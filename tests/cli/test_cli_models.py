@@ -12,7 +12,7 @@ from fastgd._readers.errors import Misuse, UserError
 from fastgd._readers.layout import Chunk, Column, Layout
 from fastgd.cli import _bench, _models
 from fastgd.cli._names import CLASSIFICATION, MODELS
-from fastgd.cli._summary import Summary
+from fastgd._readers.summary import Summary
 from fastgd.losses import Quantile, Tweedie
 
 WITHOUT_A_NAME = {  # strengths by cross-validation, several targets, and variants of others

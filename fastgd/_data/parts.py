@@ -1,0 +1,108 @@
+"""Data sets that come in parts, as an estimator's methods meet them in place of X.
+
+Two kinds are known: a ``RowSource`` (``fastgd.datasets.open``), and the collections of Dask.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from fastgd._data.chunks import Chunks, filled, stacked
+from fastgd._data.row_source import RowSource
+from fastgd._data.shards import ChunkShards, Shards
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def is_collection(X: Any) -> bool:
+    """Tell whether X is a collection of Dask's, or a list of what will be partitions."""
+    if isinstance(X, list):
+        return len(X) > 0 and all(map(_is_promise, X))
+    return hasattr(X, "__dask_graph__")
+
+
+def _is_promise(part: Any) -> bool:
+    """Tell whether something is one of Dask's delayed values or futures."""
+    return hasattr(part, "__dask_graph__") or type(part).__module__.startswith("distributed.")
+
+
+def is_in_parts(X: Any) -> bool:
+    """Tell whether X is a data set that comes in parts."""
+    return isinstance(X, RowSource) or is_collection(X)
+
+
+def shards_of(X: Any, y: Any = None, sample_weight: Any = None) -> Shards:
+    """Return the shards of a data set that comes in parts.
+
+    Raises
+    ------
+    ValueError
+        If y or the weights are given apart from rows that hold them, or are no collection.
+    """
+    if isinstance(X, RowSource):
+        _refuse_apart(y, sample_weight)
+        return ChunkShards(X, X.feature_names)
+    from fastgd._distributed.collections import DaskShards
+
+    return DaskShards(X, y, sample_weight)
+
+
+def chunks_of(X: Any, y: Any = None, sample_weight: Any = None) -> Chunks:
+    """Return the chunks of a data set that comes in parts, for steps on one after the other."""
+    if isinstance(X, RowSource):
+        _refuse_apart(y, sample_weight)
+        return X
+    if sample_weight is not None:
+        raise ValueError(
+            "sample_weight: stochastic estimators take no weights of a collection's rows; "
+            "estimators without a learning rate do."
+        )
+    from fastgd._distributed.collections import DaskChunks
+
+    return DaskChunks(X, y)
+
+
+def _refuse_apart(y: Any, sample_weight: Any) -> None:
+    for name, value in (("y", y), ("sample_weight", sample_weight)):
+        if value is not None:
+            raise ValueError(
+                f"{name} must be None where X is a RowSource, which holds its targets: "
+                "fastgd.datasets.open(..., target=...)."
+            )
+
+
+def refuse_parts(estimator: Any, X: Any) -> None:
+    """Refuse a data set in parts for an estimator that needs all rows at once.
+
+    Raises
+    ------
+    TypeError
+        What takes it instead.
+    """
+    if is_in_parts(X):
+        raise TypeError(
+            f"{type(estimator).__name__} needs all rows in memory. Data sets in parts are taken by "
+            "LinearRegression, Ridge, Lasso, ElasticNet, LogisticRegression, SoftmaxRegression, "
+            "PoissonRegressor, GammaRegressor and TweedieRegressor, and by SGDClassifier, "
+            "SGDRegressor and SGDOneClassSVM with every loss."
+        )
+
+
+def by_parts(method: Method) -> Method:
+    """Let a method of X alone take data sets that come in parts: part by part.
+
+    For a ``RowSource`` the results are put together; for a collection they are one of Dask's.
+    """
+
+    @functools.wraps(method)
+    def over_parts(self: Any, X: Any) -> Any:
+        if isinstance(X, RowSource):
+            own = (method(self, part) for part, _ in X.read(filled(X)))
+            return stacked(list(own))
+        if is_collection(X):
+            from fastgd._distributed.collections import mapped
+
+            return mapped(functools.partial(method, self), X)
+        return method(self, X)
+
+    return over_parts  # type: ignore[return-value]

@@ -1,0 +1,168 @@
+"""A data set that is read in chunks, as estimators are given it in place of X and y."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgd._data.chunks import Chunks, Pair, filled
+from fastgd._data.shards import ahead
+
+
+class RowSource:
+    """Rows and targets that are read in chunks, as often as they are asked for.
+
+    ``fastgd.datasets.open`` makes one. ``fit``, ``partial_fit``, ``predict`` and the other methods
+    of estimators take it as X, with y inside it. Iterating yields (X, y) of chunk after chunk.
+
+    Parameters
+    ----------
+    chunks : Chunks
+        ``sizes``, ``seeks`` and ``read(numbers)``, as ``fastgd._data.chunks`` has them.
+    names : sequence of str, default=None
+        Of the columns.
+    reads_ahead : bool, default=True
+        Whether a thread decodes the next chunk while one is worked with.
+    about : str, default=""
+        What the rows are, for ``repr``.
+
+    Attributes
+    ----------
+    n_rows : int
+    n_chunks : int
+    feature_names : ndarray of str, or None
+    """
+
+    def __init__(
+        self,
+        chunks: Chunks,
+        names: Sequence[str] | None = None,
+        *,
+        reads_ahead: bool = True,
+        about: str = "",
+    ) -> None:
+        self._chunks, self._about = chunks, about
+        self._reads_ahead = reads_ahead
+        self._targets: NDArray[Any] | None = None
+        self.feature_names = None if names is None else np.asarray(names, object)
+
+    # -- what solvers and trainers read -----------------------------------------------------------
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Rows of each chunk."""
+        return self._chunks.sizes
+
+    @property
+    def seeks(self) -> bool:
+        """Whether chunks may be read in any order."""
+        return self._chunks.seeks
+
+    def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
+        """Yield X and y of the chunks of these numbers, which ascend unless the source seeks."""
+        pairs = self._chunks.read(numbers)
+        return ahead(pairs) if self._reads_ahead and len(numbers) > 1 else pairs
+
+    # -- what users read --------------------------------------------------------------------------
+
+    @property
+    def n_rows(self) -> int:
+        """Rows in all; of text files a pass over them, unless there was one."""
+        return int(sum(self.sizes))
+
+    @property
+    def n_chunks(self) -> int:
+        """Chunks that have rows."""
+        return len(filled(self._chunks))
+
+    def __iter__(self) -> Iterator[Pair]:
+        return self.read(filled(self._chunks))
+
+    def targets(self) -> NDArray[Any]:
+        """Return the targets of all rows: a pass, the first time.
+
+        Returns
+        -------
+        y : ndarray of shape (n_rows,)
+
+        Raises
+        ------
+        ValueError
+            If there are none.
+        """
+        if self._targets is None:
+            parts = [y for _, y in self]
+            if not parts or any(part is None for part in parts):
+                raise ValueError("there are no targets: open(..., target=...) names their column.")
+            self._targets = np.concatenate([np.asarray(part) for part in parts])
+        return self._targets
+
+    def split(self, fraction: float, random_state: int = 0) -> tuple["RowSource", "RowSource"]:
+        """Return the rows without a random part of them, and that part.
+
+        Which rows that are depends on ``random_state`` and the number of the chunk.
+
+        Parameters
+        ----------
+        fraction : float
+            Between 0 and 1, the share of the second part.
+        random_state : int, default=0
+
+        Returns
+        -------
+        kept, held_out : RowSource
+
+        Raises
+        ------
+        ValueError
+            If the fraction is not between 0 and 1.
+        """
+        if not 0.0 < fraction < 1.0:
+            raise ValueError(f"fraction must be between 0 and 1, got {fraction!r}.")
+        parts = (
+            PartOfRows(self._chunks, fraction, int(random_state), held=held)
+            for held in (False, True)
+        )
+        names, share = self.feature_names, f"{fraction:g} of {self._about}"
+        kept, held_out = (
+            RowSource(part, names, reads_ahead=self._reads_ahead, about=share) for part in parts
+        )
+        return kept, held_out
+
+    def __repr__(self) -> str:
+        n_names = None if self.feature_names is None else len(self.feature_names)
+        columns = "" if n_names is None else f", {n_names:,} columns"
+        return f"<RowSource: {self._about or type(self._chunks).__name__}{columns}>"
+
+
+class PartOfRows:
+    """Some rows of each chunk, the same in each pass."""
+
+    def __init__(self, chunks: Chunks, fraction: float, seed: int, *, held: bool) -> None:
+        self._chunks, self._fraction, self._seed, self._held = chunks, fraction, seed, held
+        self._sizes: list[int] | None = None
+
+    @property
+    def seeks(self) -> bool:
+        """Whether chunks may be read in any order."""
+        return self._chunks.seeks
+
+    @property
+    def sizes(self) -> list[int]:
+        """Rows of each chunk."""
+        if self._sizes is None:
+            counts = enumerate(self._chunks.sizes)
+            self._sizes = [int(self._chosen(k, n).sum()) for k, n in counts]
+        return self._sizes
+
+    def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
+        """Yield X and y of the chunks of these numbers."""
+        for k, (X, y) in zip(numbers, self._chunks.read(numbers), strict=True):
+            chosen = self._chosen(k, X.shape[0])
+            yield X[chosen], None if y is None else y[chosen]
+
+    def _chosen(self, k: int, n_rows: int) -> NDArray[np.bool_]:
+        draws = np.random.default_rng([self._seed, k]).random(n_rows)
+        chosen: NDArray[np.bool_] = (draws < self._fraction) == self._held
+        return chosen

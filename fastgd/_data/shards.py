@@ -1,0 +1,128 @@
+"""Rows in shards, over which a solver adds up what it needs.
+
+A pass is a function of the rows of one shard and of plain numbers; what it returns is added up over
+the shards, in their order. Files that are read in chunks and the partitions of a Dask collection
+are two implementations of the same sum, so that a solver does not know where rows are.
+"""
+
+from collections.abc import Callable, Iterator
+from queue import Queue
+from threading import Event, Thread
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from numpy.typing import NDArray
+
+from fastgd._data.chunks import Chunks, filled
+
+T = TypeVar("T")
+AHEAD = 1  # chunks that are decoded while another one is computed with
+
+
+class Rows(NamedTuple):
+    """Rows of a shard as they come, not validated.
+
+    X : array-like or sparse matrix of shape (n, n_features)
+    y : array-like of shape (n,)
+    weight : array-like of shape (n,), or None for 1 each
+    """
+
+    X: Any
+    y: Any
+    weight: Any = None
+
+
+class Shards(Protocol):
+    """Rows in shards.
+
+    Attributes
+    ----------
+    names : ndarray of str or None
+        Of the columns.
+    """
+
+    names: NDArray[Any] | None
+
+    def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:
+        """Return ``part`` of each shard that has rows, added up in the shards' order.
+
+        Raises
+        ------
+        ValueError
+            If there are no rows.
+        """
+
+    def largest(self) -> int:
+        """Return about how many rows the largest shard has."""
+
+
+class ChunkShards:
+    """Rows that are read in chunks: the next one is decoded while one is computed with.
+
+    Parameters
+    ----------
+    chunks : Chunks
+    names : ndarray of str, default=None
+    """
+
+    def __init__(self, chunks: Chunks, names: NDArray[Any] | None = None) -> None:
+        self._chunks, self.names = chunks, names
+
+    def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:
+        """Return ``part`` of each chunk that has rows, added up in their order."""
+        found: Any = None
+        for pair in ahead(self._chunks.read(filled(self._chunks))):
+            value = part(Rows(*pair))
+            found = value if found is None else add(found, value)
+        if found is None:
+            raise ValueError("there are no rows to train on.")
+        return found  # type: ignore[no-any-return]
+
+    def largest(self) -> int:
+        """Return how many rows the largest chunk has."""
+        return max(self._chunks.sizes, default=0)
+
+
+def ahead(items: Iterator[T], most: int = AHEAD) -> Iterator[T]:
+    """Yield the same items; a thread takes the next ones while one is worked with.
+
+    An error of the thread's is raised where its item would have come. The thread ends when all
+    items are taken, or with the iteration.
+    """
+    waiting: Queue[Any] = Queue(most)
+    gives_up = Event()
+
+    def take() -> None:
+        end: Any = _END
+        try:
+            for item in items:
+                waiting.put((item, None))
+                if gives_up.is_set():
+                    return
+        except BaseException as error:
+            end = error
+        waiting.put((_END, None if end is _END else end))
+
+    thread = Thread(target=take, name="fastgd-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = waiting.get()
+            if error is not None:
+                raise error
+            if item is _END:
+                return
+            yield item
+    finally:
+        gives_up.set()
+        while thread.is_alive():  # it may wait for room
+            if not waiting.empty():
+                waiting.get_nowait()
+            thread.join(0.01)
+
+
+_END = object()
+
+
+def added(first: Any, second: Any) -> Any:
+    """Return two tuples of numbers and arrays added entry by entry; both are left as they are."""
+    return type(first)(*(one + other for one, other in zip(first, second, strict=True)))

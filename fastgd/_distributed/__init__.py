@@ -1,0 +1,1 @@
+"""Rows on a cluster: the partitions of Dask's collections as shards."""

@@ -1,0 +1,222 @@
+"""Dask's collections: their partitions as shards and as chunks, and predictions by partition.
+
+A pass is one task for each partition and a tree of sums: a pure function of the parameters and the
+partition, pinned to no worker and with no state on one. A worker that is lost costs its tasks,
+which the scheduler gives to others. Without a client, Dask's own threads do the work.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgd._data.chunks import Pair
+from fastgd._data.shards import Rows
+
+T = TypeVar("T")
+FAN_IN = 8  # sums that one task adds up
+
+
+class DaskShards:
+    """The partitions of a collection.
+
+    Parameters
+    ----------
+    X : dask array or dataframe, or list of delayed values or futures of rows
+    y : the same of targets
+    sample_weight : the same of weights, default=None
+
+    Raises
+    ------
+    ValueError
+        If y is missing, or has another number of partitions than X.
+    """
+
+    def __init__(self, X: Any, y: Any, sample_weight: Any = None) -> None:
+        if y is None:
+            raise ValueError("y is needed where X is a collection of Dask's.")
+        self.names = _names_of(X)
+        columns = [partitions(X, "X"), partitions(y, "y")]
+        if sample_weight is not None:
+            columns.append(partitions(sample_weight, "sample_weight"))
+        counts = {len(column) for column in columns}
+        if len(counts) > 1:
+            raise ValueError(
+                "X, y and sample_weight must have the same partitions, got "
+                f"{[len(column) for column in columns]} of them; rechunk or repartition one."
+            )
+        self._parts = list(zip(*columns, strict=True))
+
+    def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:
+        """Return ``part`` of each partition that has rows, added up in a tree of fixed shape."""
+        import dask
+
+        named = _name_of(part)
+        of_part = dask.delayed(_of_part, pure=False)
+        sums = [
+            of_part(part, *parts, dask_key_name=f"fastgd-{named}-{_unique()}-{k}")
+            for k, parts in enumerate(self._parts)
+        ]
+        add_up = dask.delayed(_sum_of, pure=False)
+        while len(sums) > 1:
+            groups = [sums[k : k + FAN_IN] for k in range(0, len(sums), FAN_IN)]
+            sums = [
+                add_up(add, group, dask_key_name=f"fastgd-sum-{named}-{_unique()}-{k}")
+                for k, group in enumerate(groups)
+            ]
+        (found,) = dask.compute(sums[0])
+        if found is None:
+            raise ValueError("there are no rows to train on.")
+        return found  # type: ignore[no-any-return]
+
+    def largest(self) -> int:
+        """Return about how many rows the largest partition has: unknown, so a guess."""
+        return 1 << 16
+
+
+class DaskChunks:
+    """The same partitions as chunks, which are brought here one after the other.
+
+    Their sizes are asked for once.
+    """
+
+    seeks = True
+
+    def __init__(self, X: Any, y: Any) -> None:
+        import dask
+
+        self._X = partitions(X, "X")
+        self._y = [None] * len(self._X) if y is None else partitions(y, "y")
+        if len(self._y) != len(self._X):
+            raise ValueError(
+                f"X has {len(self._X)} partitions, and y {len(self._y)}; rechunk one of them."
+            )
+        count = dask.delayed(_n_rows_of, pure=False)
+        self.sizes: Sequence[int] = list(dask.compute(*[count(part) for part in self._X]))
+        self.feature_names = _names_of(X)
+
+    def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
+        """Yield X and y of the partitions of these numbers."""
+        import dask
+
+        for k in numbers:
+            X, y = dask.compute(self._X[k], self._y[k])
+            yield _as_array(X), None if y is None else _as_column(y)
+
+
+def partitions(data: Any, name: str) -> list[Any]:
+    """Return the partitions of a collection as delayed values, or the list that was given.
+
+    Raises
+    ------
+    ValueError
+        If it is no collection, or is cut between columns.
+    """
+    if isinstance(data, list):
+        return data
+    if not hasattr(data, "to_delayed"):
+        raise ValueError(
+            f"{name} must be a collection of Dask's as X is, got {type(data).__name__}; "
+            "dask.array.from_array makes one."
+        )
+    parts: NDArray[Any] = np.asarray(data.to_delayed(), object)
+    if parts.ndim == 2:
+        if parts.shape[1] != 1:
+            raise ValueError(
+                f"{name} is cut into {parts.shape[1]} blocks of columns: a row must lie in one "
+                f"block. Use {name}.rechunk({{1: -1}})."
+            )
+        parts = parts[:, 0]
+    return list(parts)
+
+
+def mapped(method: Callable[[Any], NDArray[Any]], X: Any) -> Any:
+    """Return a lazy collection of what a method says of each partition."""
+    if isinstance(X, list):
+        import dask
+
+        return [dask.delayed(_predicted)(method, part) for part in X]
+    import dask.array as da
+
+    parts = partitions(X, "X")
+    meta = method(_example(X))
+    sizes = X.chunks[0] if hasattr(X, "chunks") else (np.nan,) * len(parts)
+    import dask
+
+    of_part = dask.delayed(_predicted)
+    blocks = [
+        da.from_delayed(of_part(method, part, meta), (size, *meta.shape[1:]), dtype=meta.dtype)
+        for part, size in zip(parts, sizes, strict=True)
+    ]
+    return da.concatenate(blocks, allow_unknown_chunksizes=True)
+
+
+def _example(X: Any) -> Any:
+    """Return rows of X's shape, to see what a prediction looks like."""
+    if hasattr(X, "_meta_nonempty"):
+        return X._meta_nonempty
+    return np.zeros((1, X.shape[1]), X.dtype)
+
+
+# -- what runs on workers -------------------------------------------------------------------------
+
+
+def _of_part(part: Callable[[Rows], T], X: Any, y: Any, weight: Any = None) -> T | None:
+    """Return what a partition adds to a sum; None where it has no rows."""
+    rows = Rows(_as_array(X), _as_column(y), None if weight is None else _as_column(weight))
+    return part(rows) if rows.X.shape[0] > 0 else None
+
+
+def _sum_of(add: Callable[[T, T], T], parts: Sequence[T | None]) -> T | None:
+    """Return the sum of parts, in their order."""
+    found: T | None = None
+    for part in parts:
+        if part is not None:
+            found = part if found is None else add(found, part)
+    return found
+
+
+def _predicted(method: Callable[[Any], Any], X: Any, meta: Any = None) -> Any:
+    if X.shape[0] == 0 and meta is not None:
+        return meta[:0]
+    return method(X)
+
+
+def _n_rows_of(X: Any) -> int:
+    return int(X.shape[0])
+
+
+def _as_array(X: Any) -> Any:
+    """Return a partition as an array or sparse matrix: frames lose their names, which are known."""
+    return X.to_numpy() if hasattr(X, "to_numpy") else X
+
+
+def _as_column(y: Any) -> NDArray[Any]:
+    values: NDArray[Any] = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def _names_of(X: Any) -> NDArray[Any] | None:
+    """Return the names of a frame's columns, if all are strings."""
+    columns = getattr(X, "columns", None)
+    if columns is None or not all(isinstance(name, str) for name in columns):
+        return None
+    return np.asarray(list(columns), object)
+
+
+def _name_of(part: Any) -> str:
+    """Return what a task is called on a dashboard."""
+    name: str = getattr(getattr(part, "func", part), "__name__", "pass")
+    return name.strip("_").replace("_", "-")
+
+
+_numbers = itertools.count()
+
+
+def _unique() -> str:
+    """Return what makes the keys of a pass differ from those of another one."""
+    import os
+
+    return f"{os.getpid()}-{next(_numbers)}"

@@ -1,0 +1,335 @@
+"""What a pass adds up over the shards of a data set: how its columns lie, and a descent's sums.
+
+The first pass looks at all there is: means and deviations of the columns, classes, the range of the
+targets, and rows drawn at random with equal chances. Each further pass returns the loss, its
+gradient and, where asked for, its Hessian at some parameters.
+
+References
+----------
+.. [1] Chan, Golub & LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
+   Variances", 1979, equation 2.1 (moments of two parts).
+.. [2] Efraimidis & Spirakis, "Weighted random sampling with a reservoir", 2006: the rows with the
+   smallest of independent uniform keys are a sample without replacement.
+"""
+
+import zlib
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_array, check_consistent_length
+
+from fastgd._data.chunks import stacked
+from fastgd._data.shards import Rows
+from fastgd._data.validation import (
+    ACCEPTED,
+    as_rows,
+    check_sparse,
+    check_targets,
+    classes_and_codes,
+    encode_labels,
+    refuse_extreme_weight,
+)
+from fastgd._solvers._certificates import loss_gap
+from fastgd._solvers._precondition import product_at
+from fastgd._solvers._problem import (
+    Floats,
+    Problem,
+    evaluate,
+    is_deviance,
+    least_and_terms,
+    scaler_of,
+)
+from fastgd._solvers._units import counted_from
+from fastgd.kernels import losses
+
+FLOATS = [np.float64, np.float32]
+FEW_CLASSES = 10_000
+
+
+class Kind(NamedTuple):
+    """What all shards have to agree on.
+
+    n_features : int or None, None where that is not known yet
+    classifies : bool
+    loss : loss object of regression, whose domain targets must be in; else None
+    seed : int
+    most_rows, most_entries : int, how large the sample may be
+    """
+
+    n_features: int | None
+    classifies: bool
+    loss: Any
+    seed: int
+    most_rows: int
+    most_entries: int
+
+
+class Look(NamedTuple):
+    """What there is to know of rows before a descent.
+
+    n_rows : int
+    mass : float, the sum of the weights
+    mean, m2 : (n_features,), of the columns: means, and weighted sums of squared deviations
+    peak : (n_features,), the largest magnitudes
+    classes, masses : ndarrays, labels in order and the weight of each; empty for numbers
+    y_mean, y_square : float, weighted means of the targets and of their squares
+    y_least, y_largest : float; the least that is above zero
+    X, y, weight, keys : a sample, its rows in no order
+    dtype : dtype of X
+    """
+
+    n_rows: int
+    mass: float
+    mean: Floats
+    m2: Floats
+    peak: Floats
+    classes: NDArray[Any]
+    masses: Floats
+    y_mean: float
+    y_square: float
+    y_least: float
+    y_largest: float
+    X: Any
+    y: NDArray[Any]
+    weight: Floats
+    keys: Floats
+    dtype: np.dtype[Any]
+
+
+class Valid(NamedTuple):
+    """Rows of a shard, validated."""
+
+    X: Any
+    y: NDArray[Any]
+    weight: Floats
+
+
+def validated(rows: Rows, kind: Kind, dtype: Any = None) -> Valid:
+    """Return X in C order or as canonical CSR, targets and weights, all of them numbers.
+
+    Raises
+    ------
+    ValueError
+        If they are not, or do not agree with what is known of the others.
+    """
+    X = check_array(rows.X, dtype=FLOATS if dtype is None else dtype, **ACCEPTED)
+    X = check_sparse(X)
+    if kind.n_features is not None and X.shape[1] != kind.n_features:
+        raise ValueError(
+            f"a shard has {X.shape[1]} columns, and the first one {kind.n_features}: all must have "
+            "the same."
+        )
+    if rows.y is None:
+        raise ValueError("the rows have no targets: name the column of the target.")
+    y = np.asarray(rows.y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise ValueError(f"targets must be one number or label a row, got the shape {y.shape}.")
+    check_consistent_length(X, y)
+    if not kind.classifies:
+        y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+        check_targets(kind.loss, y)
+    return Valid(X, y, _weight_of(rows.weight, X.shape[0]))
+
+
+def _weight_of(given: Any, n_rows: int) -> Floats:
+    if given is None:
+        return np.ones(n_rows)
+    weight: Floats = check_array(given, dtype=np.float64, ensure_2d=False, input_name="weight")
+    if weight.shape != (n_rows,) or np.any(weight < 0.0):
+        raise ValueError(
+            f"weights must be one number >= 0 for each of {n_rows} rows, got the shape "
+            f"{weight.shape} and a least of {weight.min()}."
+        )
+    refuse_extreme_weight(weight + 1e-300)
+    return weight
+
+
+def look_at(rows: Rows, kind: Kind) -> Look:
+    """Return what there is to know of a shard."""
+    X, y, weight = validated(rows, kind)
+    n, mass = X.shape[0], float(weight.sum())
+    shares = weight / mass if mass > 0.0 else np.full(n, 1.0 / n)
+    scaler, peak = scaler_of(as_rows(X), shares, X.shape[1], True)
+    known = scaler.inverse_std > 0.0
+    std = np.divide(1.0, scaler.inverse_std, out=np.zeros_like(peak), where=known)
+    largest = np.where(known, peak * std + np.abs(scaler.center), np.abs(scaler.center))
+    classes, masses, level = np.empty(0), np.empty(0), np.zeros(4)
+    if kind.classifies:
+        classes, codes = classes_and_codes(y)
+        masses = np.bincount(codes, weight, classes.shape[0])
+    else:
+        positive = y[y > 0.0]
+        level[:2] = shares @ y, shares @ (y * y)
+        level[2:] = np.min(positive, initial=np.inf), np.max(np.abs(y))
+    chosen, keys = _drawn(X, kind)
+    about = n, mass, scaler.center, mass * std * std, largest, classes, masses, *level.tolist()
+    return Look(*about, X[chosen], y[chosen], weight[chosen], keys, X.dtype)
+
+
+def _drawn(X: Any, kind: Kind) -> tuple[NDArray[Any], Floats]:
+    """Return some rows, and the keys by which they are chosen among those of all shards.
+
+    Keys depend on the seed and the shard's contents, wherever and whenever it is read.
+    """
+    n = X.shape[0]
+    some = X.data[:512] if sp.issparse(X) else X[:: max(n - 1, 1)]
+    stamp = zlib.crc32(np.ascontiguousarray(some).tobytes(), n)
+    keys = np.random.default_rng((kind.seed, stamp)).random(n)
+    chosen = np.argsort(keys, kind="stable")[: _most(X, kind)]
+    return chosen, keys[chosen]
+
+
+def _most(X: Any, kind: Kind) -> int:
+    """Return how many rows a sample may have."""
+    n = max(X.shape[0], 1)
+    width = X.nnz / n + 1.0 if sp.issparse(X) else float(X.shape[1])
+    return int(min(kind.most_rows, max(kind.most_entries / max(width, 1.0), 1.0)))
+
+
+def both(first: Look, second: Look, kind: Kind) -> Look:
+    """Return what there is to know of two sets of rows.
+
+    Raises
+    ------
+    ValueError
+        If they do not agree in the number of columns, or one is sparse and the other is not.
+    """
+    _refuse_disagreement(first, second)
+    mass = first.mass + second.mass
+    part = second.mass / mass if mass > 0.0 else 0.0
+    apart = second.mean - first.mean
+    m2 = first.m2 + second.m2 + apart * apart * (first.mass * part)
+    classes, masses = _classes_of_both(first, second)
+    keys = np.concatenate([first.keys, second.keys])
+    kept = np.argsort(keys, kind="stable")[: _most(first.X, kind)]
+    kept.sort()
+    X = stacked([first.X, second.X])
+    return Look(
+        first.n_rows + second.n_rows,
+        mass,
+        first.mean + part * apart,
+        m2,
+        np.maximum(first.peak, second.peak),
+        classes,
+        masses,
+        first.y_mean + part * (second.y_mean - first.y_mean),
+        first.y_square + part * (second.y_square - first.y_square),
+        min(first.y_least, second.y_least),
+        max(first.y_largest, second.y_largest),
+        X[kept],
+        np.concatenate([first.y, second.y])[kept],
+        np.concatenate([first.weight, second.weight])[kept],
+        keys[kept],
+        np.promote_types(first.dtype, second.dtype),
+    )
+
+
+def _refuse_disagreement(first: Look, second: Look) -> None:
+    if first.mean.shape != second.mean.shape:
+        raise ValueError(
+            f"shards have {first.mean.shape[0]} and {second.mean.shape[0]} columns: all must have "
+            "the same."
+        )
+    if sp.issparse(first.X) != sp.issparse(second.X):
+        raise ValueError("some shards are sparse and others are not: either all, or none.")
+    kinds = {"U": "words", "O": "words", "S": "words"}
+    said = [kinds.get(one.classes.dtype.kind, "numbers") for one in (first, second)]
+    if said[0] != said[1]:
+        raise ValueError("some shards have words as labels and others numbers.")
+
+
+def _classes_of_both(first: Look, second: Look) -> tuple[NDArray[Any], Floats]:
+    classes = np.union1d(first.classes, second.classes)
+    if classes.shape[0] > FEW_CLASSES:
+        raise ValueError(
+            f"there are more than {FEW_CLASSES:,} different labels: is this target a class? For "
+            "numbers there are regressors."
+        )
+    masses = np.zeros(classes.shape[0])
+    for one in (first, second):
+        masses[np.searchsorted(classes, one.classes)] += one.masses
+    return classes, masses
+
+
+# -- the sums of a descent ------------------------------------------------------------------------
+
+
+class Frame(NamedTuple):
+    """What the parts of all shards have in common.
+
+    kind : Kind
+    dtype : dtype in which X is read
+    problem : Problem without rows
+    classes, factors : ndarrays, labels and their weights; empty for numbers
+    mass : float, the weights' sum
+    origin : (n_features,), what columns are counted from; None for zero
+    """
+
+    kind: Kind
+    dtype: np.dtype[Any]
+    problem: Problem
+    classes: NDArray[Any]
+    factors: Floats
+    mass: float
+    origin: Floats | None
+
+
+class Sums(NamedTuple):
+    """Of a mean loss, over the rows of some shards, the penalty not counted.
+
+    loss : float, above the least that the targets allow
+    least, terms : float, what was taken off, and the size of what cancels in it
+    gradient : ndarray, of the standardised parameters
+    product : (P, P), the Hessian; 0.0 if it was not asked for
+    bend : float, the sum of the curvatures, of one output
+    """
+
+    loss: float
+    least: float
+    terms: float
+    gradient: Floats
+    product: Any
+    bend: float
+
+
+def problem_of(rows: Rows, frame: Frame) -> Problem:
+    """Return the problem of a shard's rows; their weights are shares of the whole's."""
+    X, y, weight = validated(rows, frame.kind, frame.dtype)
+    if frame.classes.shape[0] > 0:
+        codes = encode_labels(y, frame.classes)
+        weight, y = weight * frame.factors[codes], codes
+    problem, many = frame.problem, frame.problem.n_outputs > 0
+    if not many and frame.classes.shape[0] > 0:
+        y = np.where(y > 0, 1.0, losses.negative(problem.loss))
+    y = np.ascontiguousarray(y, np.int32 if many else np.float64)
+    stored = as_rows(X)
+    if frame.origin is not None:
+        stored = counted_from(stored, frame.origin)
+    weight = weight / frame.mass
+    least, terms = least_and_terms(problem.loss, y, weight)
+    return problem._replace(rows=stored, y=y, weight=weight, least=least, terms=terms)
+
+
+def sums_at(rows: Rows, frame: Frame, u: Floats, wants_hessian: bool) -> Sums:
+    """Return a shard's sums at some parameters."""
+    problem = problem_of(rows, frame)
+    point = evaluate(problem, u)
+    product = product_at(problem, point) if wants_hessian else 0.0
+    terms = problem.terms if is_deviance(problem.loss) else 0.0  # of residuals it is no sum
+    bend = float(np.sum(point.curvature)) if problem.n_outputs == 0 else 0.0
+    return Sums(point.objective, float(problem.least), terms, point.gradient, product, bend)
+
+
+class Scalar(NamedTuple):
+    """One number that is added up."""
+
+    value: float
+
+
+def loss_gap_at(rows: Rows, frame: Frame, u: Floats, share: float) -> Scalar:
+    """Return a shard's part of what it costs to scale the dual point."""
+    return Scalar(loss_gap(problem_of(rows, frame), u, share))

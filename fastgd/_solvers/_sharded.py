@@ -1,0 +1,458 @@
+"""Descent on rows in shards: files larger than memory, or the partitions of a cluster.
+
+The first pass looks at the columns and draws a sample of the rows; the sample's optimum, found in
+memory, is where the descent begins. A pass then sends the parameters out, and sums of loss,
+gradient and Hessian come back: Newton's method, whose few passes suit what is slow to read. Where a
+Hessian is too large, the sample's is the metric, corrected by BFGS's pairs. Rows that all fit into
+the sample are solved in memory at once.
+
+Near the optimum the last step is taken as well: its pass shows the proven gap.
+
+References
+----------
+.. [1] Boyd & Vandenberghe, "Convex Optimization", 2004, section 9.5 (Newton's method, decrement).
+.. [2] Lee, Sun & Saunders, "Proximal Newton-type methods for minimizing composite functions", 2014
+   (the step under l1).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgd._data.shards import Shards, added
+from fastgd._data.validation import as_rows, binary_targets
+from fastgd._monitoring.observer import Model
+from fastgd._runtime.threads import one_blas_thread
+from fastgd._solvers._certificates import ALLOWANCE, box_gap, can_prove, quick_gap
+from fastgd._solvers._descent import (
+    MORE_CAUTION,
+    NEWTON_CAUTION,
+    SMALLEST_STEP,
+    SUFFICIENT,
+    Pairs,
+    extrapolated,
+)
+from fastgd._solvers._precondition import Metric, factorise, hessian, solve_l1, transfer
+from fastgd._solvers._problem import (
+    CONSTANT,
+    LARGEST,
+    LARGEST_MATRIX,
+    TINIEST,
+    Floats,
+    Point,
+    Problem,
+    evaluate,
+    from_raw,
+    is_deviance,
+    model_at,
+    pose,
+)
+from fastgd._solvers._requirements import Requires, lacking
+from fastgd._solvers._shard_sums import (
+    Frame,
+    Kind,
+    Look,
+    Sums,
+    both,
+    look_at,
+    loss_gap_at,
+    sums_at,
+)
+from fastgd._solvers._task import Options, Solution, State, Task
+from fastgd._solvers._units import FAR, LARGEST_REACH, counted_from
+from fastgd.kernels import losses
+from fastgd.kernels.objective import Scaler
+
+REQUIRES = Requires(("value", "gradient", "curvature"), smooth=True)
+SAMPLE_ROWS, SAMPLE_ENTRIES = 200_000, 4_000_000  # 32 MB
+NEWTON_PARAMETERS = 600  # up to these a Hessian costs less than reading its rows
+SAMPLE_TOL = 1e-6
+SEARCHES = 30
+BALANCING_STEPS, PROVING_STEPS = 3, 2
+SETTLED = 0.25  # a Newton step that shrinks the decrement to this is where its theory holds
+DIGITS = 4.0 * float(np.finfo(np.float64).eps)
+
+
+class ShardedTask(NamedTuple):
+    """A linear model to fit to rows in shards; ``Task`` says what is minimised.
+
+    shards : Shards
+    look : Look, of all shards
+    frame_kind : Kind
+    classes, factors : ndarrays, labels and their weights; empty for numbers
+    mass : float, the weights' sum
+    """
+
+    shards: Shards
+    look: Look
+    kind: Kind
+    classes: NDArray[Any]
+    factors: Floats
+    mass: float
+    loss: Any
+    l1: float
+    l2: float
+    fit_intercept: bool = True
+    positive: bool = False
+
+    @property
+    def n_outputs(self) -> int:
+        """How many outputs there are."""
+        return self.classes.shape[0] if self.is_multinomial else 1
+
+    @property
+    def is_multinomial(self) -> bool:
+        """Whether the loss is the softmax."""
+        return bool(losses.kind_of(self.loss) == losses.MULTINOMIAL)
+
+
+def look(shards: Shards, *, classifies: bool, loss: Any, seed: int) -> tuple[Look, Kind]:
+    """Take the pass that tells what rows there are.
+
+    Raises
+    ------
+    ValueError
+        If shards do not agree with each other, or hold what is no number.
+    """
+    kind = Kind(None, classifies, loss, seed, SAMPLE_ROWS, SAMPLE_ENTRIES)
+    found = shards.total(partial(look_at, kind=kind), partial(both, kind=kind))
+    if not np.all(found.peak <= LARGEST):
+        column = int(np.argmax(found.peak))
+        raise ValueError(
+            f"X holds numbers too large to add up: column {column} reaches "
+            f"{found.peak[column]:.3g}; magnitudes up to {LARGEST:g} are allowed."
+        )
+    if not found.mass > 0.0:
+        raise ValueError("the weights of all rows are 0.")
+    return found, kind._replace(n_features=found.mean.shape[0])
+
+
+def by_shards(
+    task: ShardedTask, options: Options, in_memory: Callable[[Task, Options], Solution]
+) -> Solution:
+    """Solve a task whose rows are in shards.
+
+    ``in_memory`` solves the sample's task.
+
+    Raises
+    ------
+    ValueError
+        If the loss has no curvature to descend by.
+    """
+    sample = sample_task(task)
+    missing = lacking(sample, REQUIRES)
+    if missing:
+        raise ValueError(
+            f"rows in chunks or partitions need {missing}; SGDClassifier and SGDRegressor take "
+            "every loss."
+        )
+    if task.look.keys.shape[0] == task.look.n_rows:
+        return in_memory(sample, options)
+    with one_blas_thread():
+        start = in_memory(sample, Options(SAMPLE_TOL, options.max_iter, options.seed))
+        return _Descent(task, options, sample, start).run()
+
+
+def sample_task(task: ShardedTask) -> Task:
+    """Return the task of the sample's rows."""
+    seen, weight = task.look, task.look.weight
+    y: NDArray[Any] = seen.y
+    if task.classes.shape[0] > 0:
+        y = np.searchsorted(task.classes, seen.y).astype(np.int32)
+        weight = weight * task.factors[y]
+        if not task.is_multinomial:
+            y = binary_targets(y, losses.negative(task.loss), np.float64)
+    if not weight.any():
+        weight = np.ones_like(weight)
+    X = seen.X.astype(seen.dtype, copy=False)
+    own = Task(as_rows(X), y, weight, task.loss, task.l1, task.l2, X.shape[1])
+    return own._replace(
+        n_outputs=task.n_outputs,
+        fit_intercept=task.fit_intercept,
+        positive=task.positive,
+        dtype=seen.dtype,
+    )
+
+
+def frame_of(task: ShardedTask) -> Frame:
+    """Return what the parts of all shards have in common."""
+    seen = task.look
+    mean, std = seen.mean, np.sqrt(seen.m2 / seen.mass)
+    origin = None
+    if task.fit_intercept and np.any(np.abs(mean) > FAR * std):
+        # as numbers of X's dtype: the difference is exact then
+        origin = np.where(np.abs(mean) > FAR * std, mean, 0.0).astype(seen.dtype)
+        origin = origin.astype(np.float64)
+        mean = mean - origin
+    if not task.fit_intercept:
+        mean, std = np.zeros_like(mean), np.hypot(std, mean)
+    known = (std > CONSTANT * np.abs(seen.mean)) & (std > TINIEST)
+    inverse_std = np.divide(1.0, std, out=np.zeros_like(std), where=known)
+    loss = task.loss
+    if is_deviance(loss):
+        loss = loss._replace(reach=_reach(loss, seen))
+    n_outputs = task.n_outputs if task.is_multinomial else 0
+    peak = (np.abs(seen.mean) + seen.peak) * inverse_std
+    of_shape = task.fit_intercept, n_outputs, Scaler(mean, inverse_std), np.float64, peak
+    alone = Problem(
+        None, np.empty(0), np.empty(0), loss, 0.0, 0.0, *of_shape, np.empty(0), False, 0.0, 0.0
+    )
+    own = alone._replace(largest=LARGEST_MATRIX)
+    dtype = seen.dtype
+    return Frame(task.kind, dtype, own, task.classes, task.factors, task.mass, origin)
+
+
+def _reach(loss: Any, seen: Look) -> float:
+    """Return up to which exponent a log link's predictions are taken as they are."""
+    power = losses.variance_power(loss)
+    steepest = max(abs(2.0 - power), abs(1.0 - power))
+    ends = np.log([min(seen.y_least, 1.0), max(seen.y_largest, 1.0)])
+    return float(min(losses.EDGE + steepest * float(np.max(np.abs(ends))), LARGEST_REACH))
+
+
+class _Place(NamedTuple):
+    """A point, and the Hessian there without the penalty; None if it was not asked for."""
+
+    point: Point
+    product: Floats | None
+    bend: float
+
+
+class _Descent:
+    """A descent on its way."""
+
+    def __init__(self, task: ShardedTask, options: Options, sample: Task, start: Solution) -> None:
+        self.task, self.options = task, options
+        self.frame = frame_of(task)
+        # what steps and proofs are made with: all but the rows
+        self.problem = self.frame.problem._replace(
+            l1=float(task.l1), l2=float(task.l2), positive=task.positive
+        )
+        self.size = (self.problem.shape[1] + 1) * task.n_outputs
+        self.is_newton = self.size <= NEWTON_PARAMETERS
+        u = from_raw(self.problem, *self._from_user(start.coef, start.intercept))
+        self.metric = None if self.is_newton else self._metric_of(sample, u)
+        self.pairs = Pairs(u.size)
+        self.history: dict[str, list[float]] = {"objective": [], "suboptimality": []}
+        self.decrements: list[float] = []
+        self.n_passes, self.is_settled = 0, False
+        self.floor = 0.0
+        self.here = self._at(u, self.is_newton)
+
+    def _from_user(self, coef: Any, intercept: Any) -> tuple[Any, Any]:
+        if self.frame.origin is not None:
+            intercept = intercept + np.sum(np.asarray(coef) * self.frame.origin, axis=-1)
+        return coef, intercept
+
+    def _model_at(self, u: Floats) -> Model:
+        coef, intercept, *_ = model_at(self.problem, u)
+        if self.frame.origin is not None:
+            intercept = intercept - np.sum(coef * self.frame.origin, axis=-1)
+        return Model(coef, intercept)
+
+    def _metric_of(self, sample: Task, u: Floats) -> Metric:
+        """Return the sample's Hessian where it is a matrix that can be had, else a diagonal."""
+        rows = sample.rows
+        if self.frame.origin is not None:
+            rows = counted_from(rows, self.frame.origin)
+        posed = pose(sample._replace(rows=rows))
+        own = posed._replace(scaler=self.frame.problem.scaler, dtype=np.float64, l1=self.problem.l1)
+        return transfer(self.problem, hessian(own, evaluate(own, u)))
+
+    # -- passes -----------------------------------------------------------------------------------
+
+    def _at(self, u: Floats, wants_hessian: bool) -> _Place:
+        """Return the objective, its gradient and the Hessian at u, in one pass."""
+        part = partial(sums_at, frame=self.frame, u=u, wants_hessian=wants_hessian)
+        sums: Sums = self.task.shards.total(part, added)
+        problem, ridge = self.problem, self.problem.ridge
+        pull = (u.T * ridge).T
+        objective = sums.loss + 0.5 * float(np.sum(pull * u))
+        if problem.l1 > 0.0:
+            objective += float(np.sum(problem.threshold @ np.abs(u)))
+        terms = sums.terms
+        if not is_deviance(problem.loss):
+            terms = float(np.sqrt(max(self.task.look.y_square, 0.0)))
+        self.problem = problem._replace(least=sums.least, terms=terms)
+        self.floor = self.problem.rounding(objective)
+        point = Point(u, float(objective), sums.gradient + pull, np.empty(0))
+        product = sums.product if wants_hessian else None
+        return _Place(point, product, sums.bend)
+
+    # -- steps ------------------------------------------------------------------------------------
+
+    def run(self) -> Solution:
+        """Take steps until the suboptimality is shown, passes are used up, or rounding decides."""
+        is_stopped, is_stuck, n_for_proof = False, False, 0
+        while True:
+            step, decrement = self._direction()
+            self.decrements.append(decrement)
+            left, is_shown = self._suboptimality(decrement)
+            if self.n_passes > 0:
+                is_stopped = self._report(left)
+            arrived = is_shown and left <= self._target()
+            if arrived and self._wants_proof():
+                arrived, n_for_proof = n_for_proof == PROVING_STEPS, n_for_proof + 1
+            if is_stopped or is_stuck or self.n_passes >= self.options.max_iter:
+                break
+            if arrived and (self.n_passes > 0 or decrement <= self.floor):
+                break
+            # the last step needs no Hessian after it
+            is_stuck = not self._moves(step, decrement, self.is_newton and not arrived)
+            if is_stuck and self.n_passes == 0:
+                break
+        return self._solution(left, is_shown)
+
+    def _direction(self) -> tuple[Floats, float]:
+        """Return a step, and what it promises of the objective, or half of it under a parabola."""
+        point = self.here.point
+        if self.here.product is not None:
+            self.metric = factorise(self.problem, self.here.product, True)
+        assert self.metric is not None
+        if not self.problem.is_smooth:
+            return solve_l1(self.metric, self.problem, point, 1e-6)
+        step = -self.pairs.correct(self.metric, point.gradient)
+        return step, -0.5 * float(np.vdot(point.gradient, step))
+
+    def _moves(self, step: Floats, decrement: float, wants_hessian: bool) -> bool:
+        """Take a step, or as much of it as lowers the objective; return False for none."""
+        point, length = self.here.point, 1.0
+        promise = 2.0 * decrement if self.problem.is_smooth else decrement
+        for _ in range(SEARCHES):
+            if self.n_passes >= self.options.max_iter or not length > SMALLEST_STEP:
+                return False
+            there = np.maximum((point.u + length * step).T, self.problem.lowest).T
+            following = self._at(there, wants_hessian)
+            self.n_passes += 1
+            fall = point.objective - following.point.objective
+            enough = SUFFICIENT * length * promise - self.floor
+            if np.isfinite(following.point.objective) and fall >= enough:
+                change = following.point.gradient - point.gradient
+                if not self.is_newton:
+                    self.pairs.add(following.point.u - point.u, change)
+                self.is_settled = length == 1.0
+                self.here = following
+                return True
+            if self.n_passes < self.options.max_iter:  # one entry a pass
+                self._report(self.history["suboptimality"][-1] if self.n_passes > 1 else np.inf)
+            excess = length * promise - fall
+            best = 0.5 * length * length * promise / excess if np.isfinite(excess) else 0.0
+            length = min(max(best, 0.1 * length), 0.5 * length)
+        return False
+
+    def _wants_proof(self) -> bool:
+        """Tell whether another of Newton's steps is likely to prove what it is hoped to be."""
+        if not (self.is_newton and self.problem.l2 > 0.0 and can_prove(self.problem)):
+            return False
+        return quick_gap(self.problem, self.here.point) > self._target()
+
+    # -- the suboptimality ------------------------------------------------------------------------
+
+    def _target(self) -> float:
+        return max(self.options.tol * abs(self.here.point.objective), self.floor)
+
+    def _suboptimality(self, decrement: float) -> tuple[float, bool]:
+        """Return about how far the optimum is, and whether that is shown.
+
+        Newton's decrement can be relied on once full steps shrink it as its theory says; a proven
+        bound always.
+        """
+        proven = quick_gap(self.problem, self.here.point)
+        estimate = extrapolated(self.decrements, self._objectives()) * MORE_CAUTION
+        is_shown = not self.is_newton and np.isfinite(estimate)
+        has_hessian = self.here.product is not None
+        if losses.is_quadratic(self.problem.loss) and has_hessian and self.problem.is_smooth:
+            estimate, is_shown = NEWTON_CAUTION * decrement, True
+        elif self.is_newton and len(self.decrements) > 1:
+            shrinks = self.decrements[-1] <= SETTLED * self.decrements[-2]
+            is_shown = self.is_settled and (shrinks or decrement <= self.floor)
+            estimate = NEWTON_CAUTION * decrement
+        elif self.is_newton:
+            estimate = NEWTON_CAUTION * decrement
+        if proven <= max(estimate, self._target()):
+            return proven, True
+        return float(estimate), bool(is_shown)
+
+    def _objectives(self) -> list[float]:
+        return [*self.history["objective"], self.here.point.objective]
+
+    def _report(self, left: float) -> bool:
+        """Report a pass; return whether to stop."""
+        figures = {"objective": self.here.point.objective, "suboptimality": float(left)}
+        for name, value in figures.items():
+            self.history[name].append(value)
+        model = partial(self._model_at, self.here.point.u)
+        return self.options.observer.passed(model, figures)
+
+    # -- what was found ---------------------------------------------------------------------------
+
+    def _solution(self, left: float, is_shown: bool) -> Solution:
+        if can_prove(self.problem):
+            self._balance()
+        point = self.here.point
+        gap = self._gap()
+        left = min(left, gap)
+        while len(self.history["objective"]) < max(self.n_passes, 1):
+            self._report(left)
+        coef, intercept, *_ = self._model_at(point.u)
+        converged = left <= self._target() and (is_shown or gap <= self._target())
+        counts = len(self.history["objective"]), bool(converged), self.history
+        state = State(np.array(coef, np.float64), intercept)
+        return Solution(coef, intercept, point.objective, gap, left, *counts, state)
+
+    def _balance(self) -> None:
+        """Move the intercepts to their best, which a proof needs: a pass for each step."""
+        for _ in range(BALANCING_STEPS):
+            point = self.here.point
+            if self._is_balanced() or self.n_passes >= self.options.max_iter:
+                return
+            u = point.u.copy()
+            u[-1] += self._step_of_intercepts()
+            following = self._at(u, False)
+            self.n_passes += 1
+            now = following.point
+            is_nearer = np.max(np.abs(now.gradient[-1])) < np.max(np.abs(point.gradient[-1]))
+            if not (is_nearer and now.objective <= point.objective + self.floor):
+                return
+            self.here = following
+
+    def _is_balanced(self) -> bool:
+        """Tell whether the intercepts are so near to their best that the rest can be counted."""
+        return bool(np.isfinite(quick_gap(self.problem._replace(l2=1.0), self.here.point)))
+
+    def _step_of_intercepts(self) -> Floats:
+        """Return Newton's step of the intercepts alone."""
+        slope = np.atleast_1d(self.here.point.gradient[-1])
+        bend = np.atleast_2d(self.here.bend)
+        if self.problem.n_outputs > 0:
+            assert self.metric is not None
+            width, full = self.problem.shape[1] + 1, self.metric.full
+            last = np.arange(width - 1, full.shape[0], width)
+            bend = full[np.ix_(last, last)] if full.ndim == 2 else np.diag(full[last])
+            bend = np.broadcast_to(bend, (slope.size, slope.size)) if bend.size == 1 else bend
+        step = np.linalg.lstsq(bend, -slope, rcond=1e-14)[0]
+        return step if self.problem.n_outputs > 0 else step[0]
+
+    def _gap(self) -> float:
+        """Return a proven bound of the suboptimality; inf where there is none."""
+        problem, point = self.problem, self.here.point
+        if not can_prove(problem):
+            return float("inf")
+        rounding = ALLOWANCE * (abs(point.objective) + abs(problem.least))
+        gap = quick_gap(problem, point) if problem.l2 > 0.0 else self._gap_in_box()
+        bound = max(point.objective - problem.lowest_objective, 0.0)
+        return float(min(gap + rounding, bound))
+
+    def _gap_in_box(self) -> float:
+        """Return the gap where there is an l1 penalty only: a pass, unless the dual point fits."""
+        problem, point = self.problem, self.here.point
+        if not self._is_balanced():
+            return float("inf")
+        gap, share = box_gap(problem, point)
+        if share == 1.0:
+            return gap
+        part = partial(loss_gap_at, frame=self.frame, u=point.u, share=share)
+        return gap + float(self.task.shards.total(part, added).value)

@@ -1,0 +1,605 @@
+"""``fastgd.datasets.open``: rows that are larger than memory, as estimators take them."""
+
+import glob
+import itertools
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from fastgd._data.chunks import ArrayChunks, BatchChunks, Pair
+from fastgd._data.row_source import RowSource
+from fastgd._readers.errors import BadData, UserError, listed, quoted
+from fastgd._readers.feed import Feed
+from fastgd._readers.layout import NUMBER, TABLE, Chunk, Layout, Wishes
+from fastgd._readers.limits import Limits, parsed_size
+from fastgd._readers.opening import open_reader
+from fastgd._readers.reader import Format, Reader, rows_to_stream
+from fastgd._readers.summary import Summary, preparation
+
+KNOWN = (".csv", ".tsv", ".txt", ".svm", ".svmlight", ".libsvm", ".parquet", ".pq", ".npz", ".npy")
+CHUNK_ROWS = 1 << 16
+SHARE_OF_LIMIT = 1 / 12  # of the memory, for the rows of a chunk: decoded, prepared and waiting
+SINGLE = ("float", "float32", "halffloat", "int8", "uint8", "int16", "uint16", "bool")
+
+
+def open(
+    source: Any,
+    target: Any = None,
+    *,
+    columns: Sequence[str] | None = None,
+    categorical: Sequence[str] = (),
+    numeric: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    filters: Any = None,
+    chunk_rows: int | None = None,
+    memory: str | int | None = None,
+    missing: str = "error",
+    errors: str = "raise",
+    separator: str | None = None,
+    decimal: str = ".",
+    thousands: str = "",
+    dtype: Any = None,
+    read_ahead: bool = True,
+) -> RowSource:
+    """Open a data set that is read in chunks, to be given to ``fit`` in place of X and y.
+
+    Rows are read as often as a fit needs them, some at a time: stochastic estimators read them once
+    an epoch, in a seeded order; estimators without a learning rate a few times in all.
+
+    Parameters
+    ----------
+    source : str, path, list of them, or other rows
+        A file, a folder, a pattern such as "data/*.parquet", or a list of files: CSV (also .gz),
+        Parquet, .npz, .npy (which is mapped) or svmlight. Or a pair (X, y) of arrays, memory maps
+        or CSR; a list or a function that returns an iterable of batches (X, y); a pyarrow data set;
+        a polars LazyFrame; a map-style data set, whose items are (x, y) or which slices into a
+        dictionary of columns, as Hugging Face's do.
+    target : str, path or array-like, default=None
+        The column (or array, of .npz) to predict; for .npy its own file, or an array. In svmlight
+        files, and of .npz files with an array "y", it is known.
+    columns : list of str, default=None
+        The columns to predict from; all others by default.
+    categorical, numeric, drop : list of str, default=()
+        Columns that are categories though they hold numbers, numbers though they look otherwise, or
+        of no use. A category becomes a column of zeros and ones for each of its values.
+    filters : default=None
+        Of Parquet files: an expression of ``pyarrow.dataset``; rows that it excludes are not read
+        where the files' statistics say so.
+    chunk_rows : int, default=None
+        Rows that are read at a time; by default as ``memory`` allows, at most 65,536.
+    memory : str or int, default=None
+        What the process may take in all, "2GB" or bytes. It bounds ``chunk_rows``.
+    missing : {"error", "mean"}, default="error"
+        Whether missing numbers are an error, or filled in with their column's mean, which takes a
+        pass over all rows.
+    errors : {"raise", "skip"}, default="raise"
+        What to do about damaged files. "skip" leaves out what cannot be read, warns, and keeps a
+        list of it in ``skipped``.
+    separator, decimal, thousands : str
+        How CSV files are written.
+    dtype : {numpy.float32, numpy.float64}, default=None
+        Of X; by default float32 where that holds all numbers of the file's types exactly.
+    read_ahead : bool, default=True
+        Decode the next chunk in a thread while one is computed with.
+
+    Returns
+    -------
+    rows : RowSource
+
+    Raises
+    ------
+    ValueError
+        If a file is not there, damaged, of an unknown kind, or does not agree with the others in
+        its columns: the message names the file and the place.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgd import LogisticRegression
+    >>> from fastgd.datasets import open
+    >>> X = np.random.default_rng(0).normal(size=(1000, 3))
+    >>> rows = open((X, X[:, 0] > 0), chunk_rows=100)
+    >>> LogisticRegression().fit(rows).score(X, X[:, 0] > 0) > 0.95
+    True
+    """
+    _check(chunk_rows, missing, errors, dtype)
+    limit = parsed_size(memory) if isinstance(memory, str) else memory
+    options: dict[str, Any] = {"reads_ahead": bool(read_ahead)}
+    if _is_path(source) or _are_paths(source):
+        paths = _files(source)
+        if all(path.suffix == ".npy" for path in paths):
+            chunks = _mapped(paths, target, chunk_rows or CHUNK_ROWS)
+            return RowSource(chunks, about=_named(paths), **options)
+        if filters is not None:
+            source = _arrow_dataset(paths)
+        else:
+            how = Format(separator, decimal, thousands, Limits(limit))
+            wishes = _Wishes(target, columns, categorical, numeric, drop)
+            files = _Files(paths, how, wishes, chunk_rows, missing, errors, dtype)
+            return _OfFiles(files, about=_named(paths), **options)
+    n_rows = chunk_rows or CHUNK_ROWS
+    if isinstance(source, tuple) and len(source) == 2:
+        return RowSource(_of_arrays(*source, n_rows), about="arrays", **options)
+    if hasattr(source, "to_batches") and hasattr(source, "schema"):
+        batches = _ArrowBatches(source, target, columns, drop, filters, n_rows, dtype)
+        return RowSource(BatchChunks(batches), batches.names, about="Arrow data set", **options)
+    if hasattr(source, "collect_schema"):
+        frames = _LazyBatches(source, target, columns, drop, n_rows, dtype)
+        return RowSource(BatchChunks(frames), frames.names, about="LazyFrame", **options)
+    if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not _is_list(source):
+        items = _Items(source, target, columns, n_rows)
+        return RowSource(items, items.names, about=type(source).__name__, **options)
+    batches = _Made(source) if callable(source) else source
+    return RowSource(BatchChunks(batches), about="batches", **options)
+
+
+def _check(chunk_rows: Any, missing: str, errors: str, dtype: Any) -> None:
+    if chunk_rows is not None and (not isinstance(chunk_rows, int) or chunk_rows < 1):
+        raise ValueError(f"chunk_rows must be a whole number from 1 on, got {chunk_rows!r}.")
+    for name, value, allowed in (
+        ("missing", missing, ("error", "mean")),
+        ("errors", errors, ("raise", "skip")),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}.")
+    if dtype is not None and np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be numpy.float32 or numpy.float64, got {dtype!r}.")
+
+
+# -- which files ----------------------------------------------------------------------------------
+
+
+def _is_path(source: Any) -> bool:
+    return isinstance(source, str | os.PathLike)
+
+
+def _are_paths(source: Any) -> bool:
+    return isinstance(source, list) and len(source) > 0 and all(map(_is_path, source))
+
+
+def _is_list(source: Any) -> bool:
+    return isinstance(source, list | tuple)
+
+
+def _files(source: Any) -> list[Path]:
+    """Return the files that a path, a pattern, a folder or a list of those means, in order."""
+    given = source if isinstance(source, list) else [source]
+    found = [path for one in given for path in _of_one(Path(one))]
+    if not found:
+        raise ValueError(f"there is no file {listed(map(str, given))}.")
+    return found
+
+
+def _of_one(path: Path) -> list[Path]:
+    if path.is_dir():
+        inside = sorted(p for p in path.rglob("*") if p.is_file() and _is_known(p))
+        if not inside:
+            raise ValueError(f"{path} holds no file that can be read: {listed(KNOWN)}.")
+        return inside
+    if not path.exists() and any(sign in str(path) for sign in "*?["):
+        return sorted(map(Path, glob.glob(str(path), recursive=True)))
+    return [path]
+
+
+def _is_known(path: Path) -> bool:
+    name = path.name.lower().removesuffix(".gz")
+    return name.endswith(KNOWN) and not name.startswith((".", "_"))
+
+
+def _named(paths: Sequence[Path]) -> str:
+    return str(paths[0]) if len(paths) == 1 else f"{len(paths):,} files, {paths[0]} first"
+
+
+# -- arrays ---------------------------------------------------------------------------------------
+
+
+def _of_arrays(X: Any, y: Any, n_rows: int) -> ArrayChunks:
+    X = X if sp.issparse(X) or isinstance(X, np.ndarray) else np.asarray(X)
+    X = X.tocsr() if sp.issparse(X) else X
+    y = None if y is None else y if isinstance(y, np.ndarray) else np.asarray(y)
+    if X.ndim < 2:
+        raise ValueError(f"X must have an axis of rows and one of columns, got shape {X.shape}.")
+    if y is not None and y.shape[0] != X.shape[0]:
+        raise ValueError(f"X has {X.shape[0]:,} rows, and y {y.shape[0]:,}.")
+    return ArrayChunks(X, y, n_rows)
+
+
+def _mapped(paths: Sequence[Path], target: Any, n_rows: int) -> ArrayChunks:
+    if len(paths) > 1:
+        raise ValueError(
+            f"one .npy file is mapped at a time, got {len(paths)}; use .npz or a list of pairs."
+        )
+    y: Any = target
+    if _is_path(target):
+        y = _map_of(Path(target))
+    return _of_arrays(_map_of(paths[0]), y, n_rows)
+
+
+def _map_of(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path} cannot be mapped: {error}") from None
+    return array
+
+
+# -- files with a reader --------------------------------------------------------------------------
+
+
+class _Wishes:
+    """Which columns are wanted, of a file whose columns are not known yet."""
+
+    def __init__(
+        self,
+        target: Any,
+        columns: Sequence[str] | None,
+        categorical: Sequence[str],
+        numeric: Sequence[str],
+        drop: Sequence[str],
+    ) -> None:
+        for name, value in (("categorical", categorical), ("numeric", numeric), ("drop", drop)):
+            if isinstance(value, str):
+                raise ValueError(f"{name} must be a list of columns, got the string {value!r}.")
+        if target is not None and not isinstance(target, str):
+            raise ValueError(f"target must be the name of a column, got {target!r}.")
+        self.target, self.columns = target, columns
+        self.categorical, self.numeric, self.drop = categorical, numeric, drop
+
+    def layout(self, reader: Reader) -> Layout:
+        """Return what the first file holds."""
+        target = reader.default_target if self.target is None else self.target
+        drop = list(self.drop)
+        if self.columns is not None and reader.form == TABLE:
+            kept = {*self.columns, target}
+            there = reader._names_there()  # type: ignore[attr-defined]
+            lacking = [name for name in self.columns if name not in set(there)]
+            if lacking:
+                raise BadData(
+                    f"{reader.path} has no column {listed(map(quoted, lacking))}. Its columns are "
+                    f"{listed(there)}."
+                )
+            drop += [name for name in there if name not in kept]
+        return reader.layout(Wishes(target, self.categorical, self.numeric, tuple(drop)))
+
+
+class _Files:
+    """The chunks of one file after the other (``fastgd._data.chunks.Chunks``)."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        how: Format,
+        wishes: _Wishes,
+        chunk_rows: int | None,
+        missing: str,
+        errors: str,
+        dtype: Any,
+    ) -> None:
+        self._skips, self.skipped = errors == "skip", list[str]()
+        self._sizes: list[int] | None = None
+        self._prepare: Any = None
+        with in_words_of_python():
+            readers = self._opened(paths, how)
+            self.layout = wishes.layout(readers[0])
+            self._n_rows = self._rows_at_a_time(readers[0], chunk_rows)
+            self._feeds = [Feed(reader, self.layout, self._n_rows) for reader in readers]
+            self._whole = np.dtype(dtype or self._dtype_of_file())
+            is_table = self.layout.form == TABLE
+            plain = all(column.kind == NUMBER for column in self.layout.columns)
+            if is_table and plain:
+                for reader in readers:
+                    reader.matrix_dtype = self._whole  # type: ignore[attr-defined]
+            if missing == "mean" or (is_table and not plain):
+                self._learn_columns()
+
+    def _opened(self, paths: Sequence[Path], how: Format) -> list[Reader]:
+        found = []
+        for path in paths:
+            try:
+                found.append(open_reader(path, how))
+            except BadData as error:
+                self._skip_or_raise(error)
+        if not found:
+            raise BadData("none of the files can be read.")
+        for reader in found[1:]:
+            if reader.form != found[0].form:
+                raise BadData(f"{reader.path} is of another kind than {found[0].path}.")
+        return found
+
+    def _rows_at_a_time(self, reader: Reader, asked: int | None) -> int:
+        rows = rows_to_stream(reader, asked, reader.size(self.layout))
+        limit = reader.how.limits.memory
+        if asked is None and limit is not None:
+            row_bytes = max(reader.size(self.layout).row_bytes, 1.0)
+            left = max(limit - _resident(), limit // 4)
+            rows = max(min(rows, int(left * SHARE_OF_LIMIT / row_bytes)), 256)
+        return rows
+
+    def _dtype_of_file(self) -> Any:
+        dtypes = {column.dtype for column in self.layout.columns}
+        return np.float32 if dtypes and dtypes <= set(SINGLE) else np.float64
+
+    def _learn_columns(self) -> None:
+        """Take the pass that learns means and categories."""
+        reader = self._feeds[0].reader
+        summary = Summary(reader, self.layout, classifies=True)
+        for chunk in self._chunks_of_all():
+            summary.add(chunk)
+        self._prepare = preparation(self.layout, summary, standardize=False)
+        self.layout = self.layout.without(summary.empty_columns())
+
+    @property
+    def sizes(self) -> list[int]:
+        """Rows of each chunk: a pass over files that do not say it."""
+        if self._sizes is None:
+            with in_words_of_python():
+                for _ in self._chunks_of_all():
+                    pass
+        assert self._sizes is not None
+        return self._sizes
+
+    def _chunks_of_all(self) -> Iterator[Chunk]:
+        """Yield all chunks, and note their sizes, and which can be read."""
+        self._places: list[tuple[int, int]] = []
+        sizes = []
+        for number, feed in enumerate(self._feeds):
+            local = 0
+            try:
+                for chunk in feed.read():
+                    sizes.append(chunk.n_rows)
+                    self._places.append((number, local))
+                    local += 1
+                    yield chunk
+            except BadData as error:
+                self._skip_or_raise(error)
+        self._sizes = sizes
+
+    def _skip_or_raise(self, error: BadData) -> None:
+        if not self._skips:
+            raise error
+        import warnings
+
+        self.skipped.append(str(error))
+        warnings.warn(f"left out: {error}", stacklevel=6)
+
+    @property
+    def seeks(self) -> bool:
+        """Whether chunks may be read in any order."""
+        return all(feed.reader.seeks(self._n_rows) for feed in self._feeds)
+
+    def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
+        """Yield X and y of the chunks of these numbers."""
+        self.sizes  # noqa: B018 - which chunk is where
+        places = [self._places[k] for k in numbers]
+        with in_words_of_python():
+            for file, group in itertools.groupby(places, key=lambda place: place[0]):
+                for chunk in self._feeds[file].read([local for _, local in group]):
+                    yield self._prepared(chunk), _labels(chunk.y, self.layout)
+
+    def _prepared(self, chunk: Chunk) -> Any:
+        X = chunk.X if self._prepare is None else self._prepare.transform(chunk.X)
+        if X.dtype == self._whole or (self._prepare is None and sp.issparse(X)):
+            return X
+        return X.astype(self._whole)
+
+    @property
+    def names(self) -> list[str] | None:
+        """Names of X's columns; None for matrices."""
+        if self.layout.form != TABLE:
+            return None
+        if self._prepare is None:
+            return [column.name for column in self.layout.columns]
+        return [
+            re.sub("^(numbers|categories)__", "", name)
+            for name in self._prepare.get_feature_names_out()
+        ]
+
+
+class _OfFiles(RowSource):
+    """Rows of files; ``skipped`` lists what could not be read."""
+
+    def __init__(self, files: _Files, **options: Any) -> None:
+        super().__init__(files, files.names, **options)
+        self._files = files
+
+    @property
+    def skipped(self) -> list[str]:
+        """What was left out, and why."""
+        return list(self._files.skipped)
+
+
+def _labels(y: NDArray[Any] | None, layout: Layout) -> NDArray[Any] | None:
+    """Return targets as the file has them: whole numbers stay whole."""
+    column = layout.target
+    if y is None or column is None:
+        return y
+    if column.kind == NUMBER and re.fullmatch(r"u?int\d+", column.dtype):
+        return y.astype(np.int64)
+    return y if y.dtype != object else y.astype(str)
+
+
+def _resident() -> int:
+    """Return the bytes that this process takes already."""
+    try:
+        import psutil
+    except ModuleNotFoundError:
+        return 0
+    return int(psutil.Process().memory_info().rss)
+
+
+@contextmanager
+def in_words_of_python() -> Iterator[None]:
+    """Raise what readers say of files as ValueErrors, options as keyword arguments."""
+    try:
+        yield
+    except UserError as error:
+        raise ValueError(_as_keywords(str(error))) from None
+
+
+def _as_keywords(text: str) -> str:
+    """Return a message in which "--drop name" reads "drop=['name']"."""
+    lists = "categorical|numeric|drop"
+    text = re.sub(rf"--({lists}) (\S+?)(?=[.,;]?(\s|$))", r"\1=['\2']", text)
+    return re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda m: m[1].replace("-", "_"), text)
+
+
+# -- batches of other libraries -------------------------------------------------------------------
+
+
+class _Made:
+    """What a function returns, anew for each pass."""
+
+    def __init__(self, make: Callable[[], Iterable[Pair]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self._make())
+
+
+def _arrow_dataset(paths: Sequence[Path]) -> Any:
+    try:
+        import pyarrow.dataset as arrow_datasets
+    except ModuleNotFoundError:
+        raise ValueError(
+            'filters need pyarrow, which is not installed: pip install "fastgd[cli]"'
+        ) from None
+    if not all(path.suffix.lower() in (".parquet", ".pq") for path in paths):
+        raise ValueError("filters are for Parquet files.")
+    return arrow_datasets.dataset([str(path) for path in paths])
+
+
+def _features(
+    there: Sequence[str], target: Any, columns: Sequence[str] | None, drop: Sequence[str]
+) -> list[str]:
+    """Return which columns to predict from."""
+    wanted = list(there if columns is None else columns)
+    named = [*wanted, *drop, *([] if target is None else [target])]
+    lacking = [name for name in named if name not in there]
+    if lacking:
+        raise ValueError(
+            f"there is no column {listed(map(quoted, lacking))}; there are {listed(there)}."
+        )
+    return [name for name in wanted if name != target and name not in drop]
+
+
+class _ArrowBatches:
+    """A pyarrow data set in chunks of about ``n_rows``, numbers only."""
+
+    def __init__(
+        self,
+        dataset: Any,
+        target: Any,
+        columns: Sequence[str] | None,
+        drop: Sequence[str],
+        filters: Any,
+        n_rows: int,
+        dtype: Any,
+    ) -> None:
+        self.names = _features(dataset.schema.names, target, columns, drop)
+        self._dataset, self._target, self._filters = dataset, target, filters
+        types = {str(dataset.schema.field(name).type) for name in self.names}
+        self._dtype = np.dtype(dtype or (np.float32 if types <= set(SINGLE) else np.float64))
+        self._n_rows = n_rows
+
+    def __iter__(self) -> Iterator[Pair]:
+        wanted = [*self.names, *([] if self._target is None else [self._target])]
+        batches = self._dataset.to_batches(
+            columns=wanted, filter=self._filters, batch_size=self._n_rows
+        )
+        return (self._pair(batch) for batch in batches if batch.num_rows > 0)
+
+    def _pair(self, batch: Any) -> Pair:
+        block = np.empty((len(self.names), batch.num_rows), self._dtype)
+        for index, name in enumerate(self.names):
+            block[index] = _as_numbers(batch.column(name), name)
+        y = None
+        if self._target is not None:
+            y = batch.column(self._target).to_numpy(zero_copy_only=False)
+            y = y.astype(str) if y.dtype == object else y
+        return np.ascontiguousarray(block.T), y
+
+
+def _as_numbers(column: Any, name: str) -> NDArray[Any]:
+    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    if values.dtype.kind not in "biuf":
+        raise ValueError(
+            f"column {quoted(name)} holds {column.type}, and numbers are needed; leave it out with "
+            "columns or drop."
+        )
+    return values
+
+
+class _LazyBatches:
+    """A polars LazyFrame, collected some rows at a time."""
+
+    def __init__(
+        self,
+        frame: Any,
+        target: Any,
+        columns: Sequence[str] | None,
+        drop: Sequence[str],
+        n_rows: int,
+        dtype: Any,
+    ) -> None:
+        self.names = _features(frame.collect_schema().names(), target, columns, drop)
+        self._target, self._n_rows = target, n_rows
+        self._dtype = np.dtype(dtype or np.float64)
+        self._frame = frame.select([*self.names, *([] if target is None else [target])])
+
+    def __iter__(self) -> Iterator[Pair]:
+        if hasattr(self._frame, "collect_batches"):
+            frames = self._frame.collect_batches(chunk_size=self._n_rows, maintain_order=True)
+        else:
+            frames = self._slices()
+        return (self._pair(frame) for frame in frames if frame.height > 0)
+
+    def _slices(self) -> Iterator[Any]:
+        for first in itertools.count(0, self._n_rows):
+            frame = self._frame.slice(first, self._n_rows).collect()
+            if frame.height == 0:
+                return
+            yield frame
+
+    def _pair(self, frame: Any) -> Pair:
+        X = frame.select(self.names).to_numpy().astype(self._dtype, order="C")
+        return X, None if self._target is None else frame[self._target].to_numpy()
+
+
+class _Items:
+    """A map-style data set: items by their numbers, as PyTorch and Hugging Face have them."""
+
+    seeks = True
+
+    def __init__(self, items: Any, target: Any, columns: Sequence[str] | None, n_rows: int) -> None:
+        self._items, self._target, self._n_rows = items, target, n_rows
+        names = getattr(items, "column_names", None)
+        self._by_columns = names is not None
+        self.names = _features(names, target, columns, ()) if names is not None else None
+        n = len(items)
+        self.sizes = [min(n_rows, n - first) for first in range(0, n, n_rows)]
+
+    def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
+        """Yield X and y of the chunks of these numbers."""
+        for k in numbers:
+            first = k * self._n_rows
+            rows = range(first, first + self.sizes[k])
+            yield self._of_columns(rows) if self._by_columns else self._of_pairs(rows)
+
+    def _of_columns(self, rows: range) -> Pair:
+        part = self._items[rows.start : rows.stop]
+        assert self.names is not None
+        X = np.column_stack([np.asarray(part[name]) for name in self.names])
+        return X, None if self._target is None else np.asarray(part[self._target])
+
+    def _of_pairs(self, rows: range) -> Pair:
+        many = getattr(self._items, "__getitems__", None)
+        items = many(list(rows)) if many is not None else [self._items[k] for k in rows]
+        X, y = zip(*items, strict=True)
+        return np.stack([np.asarray(x) for x in X]), np.asarray([np.asarray(one) for one in y])
