@@ -14,7 +14,9 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted
 
-from fastgd._data.chunks import Chunks, InChunks, filled, first_rows
+from fastgd._data.chunks import ArrayChunks, Chunks, InChunks, filled, first_rows
+from fastgd._data.parts import chunks_of, is_in_parts, named
+from fastgd._data.row_source import RowSource
 from fastgd._data.source import Data
 from fastgd._data.targets import NONE, Targets
 from fastgd._data.validation import check_weight, check_X, check_X_y, fit_context, refuse_no_weight
@@ -97,6 +99,9 @@ class BaseSGD(SparseCoefMixin, TrainedModel):
         self, X: Any, y: Any, starts: tuple[Any, Any], sample_weight: Any, held_out: Validation
     ) -> None:
         """Fit anew, or from the last coefficients if ``warm_start`` says so."""
+        if is_in_parts(X):
+            self._fit_parts(chunks_of(X, y, sample_weight), starts, held_out)
+            return
         # the watch comes first: what scikit-learn sets for callbacks outlives a fit that fails
         with watched(TrainingWatch, self), or_as_before(self, self._forget()):
             X, y = self._check_X_y(X, y, first=True, dtype=FLOATS)
@@ -116,6 +121,9 @@ class BaseSGD(SparseCoefMixin, TrainedModel):
 
     def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, max_iter: int) -> None:
         """Take further epochs, from where the last call stopped."""
+        if is_in_parts(X):
+            self._partial_fit_in_chunks(chunks_of(X, y, sample_weight), classes, max_iter)
+            return
         self._check_further(max_iter)
         with watched(TrainingWatch, self, "partial_fit"), or_as_before(self):
             first = not hasattr(self, "_progress")
@@ -142,6 +150,22 @@ class BaseSGD(SparseCoefMixin, TrainedModel):
         return rule, self._begin(targets.shape(X.shape[1]), X.dtype, rule)
 
     # -- rows in chunks -------------------------------------------------------------------------
+
+    def _fit_parts(self, chunks: Chunks, starts: tuple[Any, Any], held_out: Validation) -> None:
+        """Fit anew to a data set in parts; the rows to stop by are another one, or part of it."""
+        if held_out.weight is not None:
+            raise ValueError("sample_weight_val goes with rows in memory.")
+        stops_by = None
+        if held_out.X is not None:
+            stops_by = _chunks_to_stop_by(held_out)
+        elif getattr(self, "early_stopping", False):
+            rows = chunks if isinstance(chunks, RowSource) else RowSource(chunks)
+            chunks, stops_by = rows.split(self.validation_fraction, seed_of(self.random_state))
+        self._fit_in_chunks(chunks, self._classes_of(chunks), starts, stops_by)
+
+    def _classes_of(self, chunks: Chunks) -> Any:  # noqa: ARG002
+        """Return all labels there are: a pass, for classifiers."""
+        return None
 
     @fit_context
     def _fit_in_chunks(
@@ -170,9 +194,9 @@ class BaseSGD(SparseCoefMixin, TrainedModel):
         ValueError
             As ``fit``, and if a chunk has another number of rows in a later epoch.
         """
-        if held_out is None and getattr(self, "early_stopping", False):
+        if held_out is None and getattr(self, "early_stopping", False):  # of the command line
             raise ValueError("early_stopping=True needs the rows to stop by: held_out.")
-        with watched(TrainingWatch, self), or_as_before(self, self._forget()):
+        with watched(TrainingWatch, self), or_as_before(self, self._forget()), named(self, chunks):
             X, targets = self._look_at(chunks, classes, first=True)
             self._take_starts(*starts, targets.shape(X.shape[1]))
             rule, progress = self._rule_and_progress(targets, X)
@@ -188,7 +212,8 @@ class BaseSGD(SparseCoefMixin, TrainedModel):
     ) -> None:
         """Take further epochs on rows in chunks, from where the last call stopped."""
         self._check_further(max_iter)
-        with watched(TrainingWatch, self, "partial_fit"), or_as_before(self):
+        watching = watched(TrainingWatch, self, "partial_fit")
+        with watching, or_as_before(self), named(self, chunks):
             first = not hasattr(self, "_progress")
             X, targets = self._look_at(chunks, classes, first=first)
             rule, progress = self._rule_and_progress(targets, X, first=first)
@@ -423,6 +448,15 @@ class SupervisedSGD(StoppedByScore, BaseSGD):
 
 
 _NOT_GIVEN = Given(None, None, None)
+
+
+def _chunks_to_stop_by(held_out: Validation) -> Chunks:
+    """Return the rows to stop by in chunks, whatever they were given as."""
+    if is_in_parts(held_out.X):
+        return chunks_of(held_out.X, held_out.y)
+    held_out.is_given()
+    X = held_out.X if hasattr(held_out.X, "shape") else np.asarray(held_out.X)
+    return ArrayChunks(X, np.asarray(held_out.y), max(X.shape[0], 1))
 
 
 def _score_in_chunks(

@@ -4,7 +4,9 @@ Two kinds are known: a ``RowSource`` (``fastgd.datasets.open``), and the collect
 """
 
 import functools
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from fastgd._data.chunks import Chunks, filled, stacked
@@ -88,6 +90,37 @@ def refuse_parts(estimator: Any, X: Any) -> None:
         )
 
 
+def refuse_other_names(estimator: Any, X: RowSource) -> None:
+    """Refuse columns that are not those of the fit, where both have names.
+
+    Raises
+    ------
+    ValueError
+    """
+    known, names = getattr(estimator, "feature_names_in_", None), X.feature_names
+    if known is None or names is None or list(known) == list(names):
+        return
+    unseen = [name for name in names if name not in set(known)]
+    lacking = [name for name in known if name not in set(names)]
+    raise ValueError(
+        "The columns are not those of the fit: "
+        + (f"unknown are {unseen[:5]}, " if unseen else "")
+        + (f"missing are {lacking[:5]}." if lacking else "they come in another order.")
+    )
+
+
+@contextmanager
+def named(estimator: Any, chunks: Chunks) -> Iterator[None]:
+    """Let an estimator be trained on chunks, which are arrays, and know their columns' names."""
+    names = getattr(chunks, "feature_names", None)
+    known = vars(estimator).pop("feature_names_in_", None)
+    if known is not None and names is not None and list(known) != list(names):
+        raise ValueError(f"the columns are {list(names)[:5]} ..., and were {list(known)[:5]} ...")
+    yield
+    if names is not None or known is not None:
+        estimator.feature_names_in_ = known if names is None else names
+
+
 def by_parts(method: Method) -> Method:
     """Let a method of X alone take data sets that come in parts: part by part.
 
@@ -97,8 +130,10 @@ def by_parts(method: Method) -> Method:
     @functools.wraps(method)
     def over_parts(self: Any, X: Any) -> Any:
         if isinstance(X, RowSource):
-            own = (method(self, part) for part, _ in X.read(filled(X)))
-            return stacked(list(own))
+            refuse_other_names(self, X)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "X does not have valid feature names")
+                return stacked([method(self, part) for part, _ in X.read(filled(X))])
         if is_collection(X):
             from fastgd._distributed.collections import mapped
 

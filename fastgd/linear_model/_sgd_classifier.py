@@ -13,6 +13,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted
 
+from fastgd._data.chunks import Chunks, filled
+from fastgd._data.parts import by_parts
 from fastgd._data.targets import Binary, Classes, Multiclass, Multilabel, OneVsRest
 from fastgd._data.validation import check_X_y, fit_context
 from fastgd._parameters import resolve
@@ -255,7 +257,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         coef_init: ArrayLike | None = None,
         intercept_init: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
@@ -267,9 +269,11 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
             float32 and float64 in C order, and CSR, are used without a copy; anything else is
-            copied once.
+            copied once. Rows that do not fit into memory: what ``fastgd.datasets.open`` returns
+            (y is None then, and so is y_val where X_val is one), or a collection of Dask's; they
+            are shuffled within a chunk, and so are the chunks.
         y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
             Labels; or, with more than one for a row, a table of zeros and ones.
         coef_init : array-like of shape (n_outputs, n_features), default=None
@@ -303,7 +307,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
     def partial_fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         max_iter: int = 1,
@@ -392,6 +396,10 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
                 f"partial_fit, was: {self.classes_.tolist()}"
             )
 
+    def _classes_of(self, chunks: Chunks) -> NDArray[Any]:
+        parts = [np.unique(np.asarray(y)) for _, y in chunks.read(filled(chunks))]
+        return np.unique(np.concatenate(parts)) if parts else np.empty(0)
+
     def _refuse_balance(self) -> None:
         if self.class_weight == "balanced":
             raise ValueError(
@@ -447,6 +455,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
 
     # -- predictions ------------------------------------------------------------------------------
 
+    @by_parts
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Return the raw predictions: the signed distances to the boundaries, times |coef|.
 
@@ -462,6 +471,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         raw = self._raw(X)
         return raw.ravel() if raw.shape[1] == 1 else raw
 
+    @by_parts
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the predicted labels.
 
@@ -485,6 +495,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         raise AttributeError(f"probability estimates are not available for loss={self.loss!r}")
 
     @available_if(_has_probabilities)
+    @by_parts
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the classes' probabilities, where the loss has them.
 
@@ -510,6 +521,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         return self._targets().probabilities(self.decision_function(X))
 
     @available_if(_has_probabilities)
+    @by_parts
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Return the logarithms of the classes' probabilities; see ``predict_proba``.
 

@@ -11,6 +11,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted
 
 from fastgd._data import targets
+from fastgd._data.parts import by_parts
 from fastgd._data.validation import check_X, fit_context
 from fastgd._training.estimator import Validation
 from fastgd.base import BaseSGD
@@ -226,6 +227,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
 
     # -- predictions ------------------------------------------------------------------------------
 
+    @by_parts
     def score_samples(self, X: Any) -> NDArray[Any]:
         """Return x @ coef for each row.
 
@@ -241,6 +243,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         X = check_X(self, X, reset=False)
         return safe_sparse_dot(X, self.coef_.T, dense_output=True).ravel()
 
+    @by_parts
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Return x @ coef - offset for each row: positive for inliers, negative for outliers.
 
@@ -254,6 +257,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         """
         return self.score_samples(X) - self.offset_
 
+    @by_parts
     def predict(self, X: Any) -> NDArray[Any]:
         """Return 1 for inliers and -1 for outliers.
 

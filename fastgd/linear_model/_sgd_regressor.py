@@ -7,6 +7,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_array, column_or_1d
 
+from fastgd._data.parts import by_parts
 from fastgd._data.targets import Regression
 from fastgd._data.validation import check_X_y, fit_context
 from fastgd._parameters import resolve
@@ -188,7 +189,7 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         coef_init: ArrayLike | None = None,
         intercept_init: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
@@ -200,9 +201,11 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
             float32 and float64 in C order, and CSR, are used without a copy; anything else is
-            copied once.
+            copied once. Rows that do not fit into memory: what ``fastgd.datasets.open`` returns
+            (y is None then, and so is y_val where X_val is one), or a collection of Dask's; they
+            are shuffled within a chunk, and so are the chunks.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets. Many are fitted in one pass over X, each as if it were alone.
         coef_init : array-like of shape (n_features,) or (n_targets, n_features), default=None
@@ -237,7 +240,7 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
     def partial_fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         max_iter: int = 1,
     ) -> "SGDRegressor":
@@ -289,6 +292,7 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
 
     # -- predictions ------------------------------------------------------------------------------
 
+    @by_parts
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the predicted targets; e^raw under a loss with a log link.
 
