@@ -5,6 +5,7 @@ the shards, in their order. Files that are read in chunks and the partitions of 
 are two implementations of the same sum, so that a solver does not know where rows are.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from queue import Queue
 from threading import Event, Thread
@@ -38,9 +39,13 @@ class Shards(Protocol):
     ----------
     names : ndarray of str or None
         Of the columns.
+    spent : dict of str to float
+        What passes have cost since the driver last looked: "seconds", and where rows are elsewhere
+        "bytes" that were sent.
     """
 
     names: NDArray[Any] | None
+    spent: dict[str, float]
 
     def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:
         """Return ``part`` of each shard that has rows, added up in the shards' order.
@@ -51,12 +56,9 @@ class Shards(Protocol):
             If there are no rows.
         """
 
-    def largest(self) -> int:
-        """Return about how many rows the largest shard has."""
-
 
 class ChunkShards:
-    """Rows that are read in chunks: the next one is decoded while one is computed with.
+    """Rows that are read in chunks.
 
     Parameters
     ----------
@@ -66,20 +68,19 @@ class ChunkShards:
 
     def __init__(self, chunks: Chunks, names: NDArray[Any] | None = None) -> None:
         self._chunks, self.names = chunks, names
+        self.spent = {"seconds": 0.0}
 
     def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:
         """Return ``part`` of each chunk that has rows, added up in their order."""
         found: Any = None
-        for pair in ahead(self._chunks.read(filled(self._chunks))):
+        started = time.perf_counter()
+        for pair in self._chunks.read(filled(self._chunks)):
             value = part(Rows(*pair))
             found = value if found is None else add(found, value)
         if found is None:
             raise ValueError("there are no rows to train on.")
+        self.spent["seconds"] += time.perf_counter() - started
         return found  # type: ignore[no-any-return]
-
-    def largest(self) -> int:
-        """Return how many rows the largest chunk has."""
-        return max(self._chunks.sizes, default=0)
 
 
 def ahead(items: Iterator[T], most: int = AHEAD) -> Iterator[T]:

@@ -6,17 +6,33 @@ which the scheduler gives to others. Without a client, Dask's own threads do the
 """
 
 import itertools
+import os
+import pickle
+import sys
+import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+import dask
 import numpy as np
+from dask.base import get_scheduler
 from numpy.typing import NDArray
 
 from fastgd._data.chunks import Pair
 from fastgd._data.shards import Rows
+from fastgd._runtime.threads import one_blas_thread, threads
 
 T = TypeVar("T")
 FAN_IN = 8  # sums that one task adds up
+
+
+class ClusterLost(RuntimeError):
+    """The scheduler no longer answers, or a partition has cost too many workers.
+
+    The estimator is as it was before the fit; a ``fastgd.callbacks.Checkpoint`` has kept the
+    coefficients of the last pass.
+    """
 
 
 class DaskShards:
@@ -48,32 +64,65 @@ class DaskShards:
                 f"{[len(column) for column in columns]} of them; rechunk or repartition one."
             )
         self._parts = list(zip(*columns, strict=True))
+        self.spent = {"seconds": 0.0, "bytes": 0.0}
+        self._known: frozenset[str] | None = None
 
     def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:
-        """Return ``part`` of each partition that has rows, added up in a tree of fixed shape."""
-        import dask
+        """Return ``part`` of each partition that has rows, added up in a tree of fixed shape.
 
-        named = _name_of(part)
-        of_part = dask.delayed(_of_part, pure=False)
-        sums = [
-            of_part(part, *parts, dask_key_name=f"fastgd-{named}-{_unique()}-{k}")
-            for k, parts in enumerate(self._parts)
-        ]
-        add_up = dask.delayed(_sum_of, pure=False)
-        while len(sums) > 1:
-            groups = [sums[k : k + FAN_IN] for k in range(0, len(sums), FAN_IN)]
-            sums = [
-                add_up(add, group, dask_key_name=f"fastgd-sum-{named}-{_unique()}-{k}")
-                for k, group in enumerate(groups)
-            ]
-        (found,) = dask.compute(sums[0])
+        Raises
+        ------
+        ClusterLost
+            If the scheduler no longer answers, or a partition has cost too many workers.
+        """
+        started = time.perf_counter()
+        before = self._workers() if self._known is None else self._known
+        try:
+            (found,) = dask.compute(self._tree(part, add))
+        except _lost() as error:
+            raise ClusterLost(f"the cluster was lost: {type(error).__name__}: {error}") from error
         if found is None:
             raise ValueError("there are no rows to train on.")
+        self._warn_of_lost(before)
+        sent = len(pickle.dumps(part)) + len(pickle.dumps(found, protocol=5))
+        self.spent["bytes"] += float(sent * len(self._parts))
+        self.spent["seconds"] += time.perf_counter() - started
         return found  # type: ignore[no-any-return]
 
-    def largest(self) -> int:
-        """Return about how many rows the largest partition has: unknown, so a guess."""
-        return 1 << 16
+    def _tree(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> Any:
+        """Return the sum that is yet to be computed; its tasks have names for people."""
+        name, number = _name_of(part), f"{os.getpid()}-{next(_NUMBERS)}"
+        of_part, add_up = (dask.delayed(task, pure=False) for task in (_of_part, _sum_of))
+        sums = [
+            of_part(part, *parts, dask_key_name=f"fastgd-{name}-{number}-{k}")
+            for k, parts in enumerate(self._parts)
+        ]
+        for level in itertools.count():
+            if len(sums) == 1:
+                return sums[0]
+            groups = [sums[k : k + FAN_IN] for k in range(0, len(sums), FAN_IN)]
+            key = f"fastgd-sum-{name}-{number}-{level}"
+            sums = [
+                add_up(add, group, dask_key_name=f"{key}-{k}") for k, group in enumerate(groups)
+            ]
+
+    def _workers(self) -> frozenset[str] | None:
+        """Return the addresses of the current client's workers; None without a client."""
+        client = _client()
+        return None if client is None else frozenset(client.nthreads())
+
+    def _warn_of_lost(self, before: frozenset[str] | None) -> None:
+        """Tell of workers that were there before a pass and are not any more."""
+        now = self._known = self._workers()
+        if before is None or now is None or before <= now:
+            return
+        lost = sorted(before - now)
+        warnings.warn(
+            f"{len(lost)} worker(s) of the cluster were lost during the fit: {', '.join(lost[:3])}."
+            " What they had was computed anew by others; the result is the same.",
+            RuntimeWarning,
+            stacklevel=8,
+        )
 
 
 class DaskChunks:
@@ -85,8 +134,6 @@ class DaskChunks:
     seeks = True
 
     def __init__(self, X: Any, y: Any) -> None:
-        import dask
-
         self._X = partitions(X, "X")
         self._y = [None] * len(self._X) if y is None else partitions(y, "y")
         if len(self._y) != len(self._X):
@@ -99,8 +146,6 @@ class DaskChunks:
 
     def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
         """Yield X and y of the partitions of these numbers."""
-        import dask
-
         for k in numbers:
             X, y = dask.compute(self._X[k], self._y[k])
             yield _as_array(X), None if y is None else _as_column(y)
@@ -135,16 +180,12 @@ def partitions(data: Any, name: str) -> list[Any]:
 def mapped(method: Callable[[Any], NDArray[Any]], X: Any) -> Any:
     """Return a lazy collection of what a method says of each partition."""
     if isinstance(X, list):
-        import dask
-
         return [dask.delayed(_predicted)(method, part) for part in X]
     import dask.array as da
 
     parts = partitions(X, "X")
     meta = method(_example(X))
     sizes = X.chunks[0] if hasattr(X, "chunks") else (np.nan,) * len(parts)
-    import dask
-
     of_part = dask.delayed(_predicted)
     blocks = [
         da.from_delayed(of_part(method, part, meta), (size, *meta.shape[1:]), dtype=meta.dtype)
@@ -166,7 +207,10 @@ def _example(X: Any) -> Any:
 def _of_part(part: Callable[[Rows], T], X: Any, y: Any, weight: Any = None) -> T | None:
     """Return what a partition adds to a sum; None where it has no rows."""
     rows = Rows(_as_array(X), _as_column(y), None if weight is None else _as_column(weight))
-    return part(rows) if rows.X.shape[0] > 0 else None
+    if rows.X.shape[0] == 0:
+        return None
+    with one_blas_thread(), threads(1):  # partitions are what runs side by side
+        return part(rows)
 
 
 def _sum_of(add: Callable[[T, T], T], parts: Sequence[T | None]) -> T | None:
@@ -212,11 +256,26 @@ def _name_of(part: Any) -> str:
     return name.strip("_").replace("_", "-")
 
 
-_numbers = itertools.count()
+def _client() -> Any:
+    """Return the current client of Dask's distributed scheduler; None without one."""
+    if get_scheduler() is None or "distributed" not in sys.modules:
+        return None
+    from distributed import get_client
+
+    try:
+        return get_client()
+    except ValueError:
+        return None
 
 
-def _unique() -> str:
-    """Return what makes the keys of a pass differ from those of another one."""
-    import os
+def _lost() -> tuple[type[BaseException], ...]:
+    """Return what Dask raises where a cluster does not answer, or a task kills its workers."""
+    try:
+        from distributed.comm.core import CommClosedError
+        from distributed.scheduler import KilledWorker
+    except ModuleNotFoundError:
+        return (ConnectionError,)
+    return (ConnectionError, CommClosedError, KilledWorker)
 
-    return f"{os.getpid()}-{next(_numbers)}"
+
+_NUMBERS = itertools.count()

@@ -35,7 +35,15 @@ from fastgd._solvers._descent import (
     Pairs,
     extrapolated,
 )
-from fastgd._solvers._precondition import Metric, factorise, hessian, solve_l1, transfer
+from fastgd._solvers._precondition import (
+    Metric,
+    bound,
+    can_have_hessian,
+    factorise,
+    hessian,
+    solve_l1,
+    transfer,
+)
 from fastgd._solvers._problem import (
     CONSTANT,
     LARGEST,
@@ -260,7 +268,11 @@ class _Descent:
             rows = counted_from(rows, self.frame.origin)
         posed = pose(sample._replace(rows=rows))
         own = posed._replace(scaler=self.frame.problem.scaler, dtype=np.float64, l1=self.problem.l1)
-        return transfer(self.problem, hessian(own, evaluate(own, u)))
+        if can_have_hessian(own):
+            return transfer(self.problem, hessian(own, evaluate(own, u)))
+        shares = self.task.factors * self.task.look.masses / self.task.mass
+        rough = bound(own, shares)
+        return factorise(self.problem, rough.product, rough.is_hessian)
 
     # -- passes -----------------------------------------------------------------------------------
 
@@ -382,8 +394,11 @@ class _Descent:
     def _report(self, left: float) -> bool:
         """Report a pass; return whether to stop."""
         figures = {"objective": self.here.point.objective, "suboptimality": float(left)}
+        spent = self.task.shards.spent
+        figures |= spent
         for name, value in figures.items():
-            self.history[name].append(value)
+            self.history.setdefault(name, []).append(value)
+        spent.update(dict.fromkeys(spent, 0.0))
         model = partial(self._model_at, self.here.point.u)
         return self.options.observer.passed(model, figures)
 

@@ -290,12 +290,12 @@ class _Files:
             self.layout = wishes.layout(readers[0])
             self._n_rows = self._rows_at_a_time(readers[0], chunk_rows)
             self._feeds = [Feed(reader, self.layout, self._n_rows) for reader in readers]
-            self._whole = np.dtype(dtype or self._dtype_of_file())
+            self._dtype = np.dtype(dtype or self._dtype_of_file(readers[0]))
             is_table = self.layout.form == TABLE
             plain = all(column.kind == NUMBER for column in self.layout.columns)
             if is_table and plain:
                 for reader in readers:
-                    reader.matrix_dtype = self._whole  # type: ignore[attr-defined]
+                    reader.matrix_dtype = self._dtype  # type: ignore[attr-defined]
             if missing == "mean" or (is_table and not plain):
                 self._learn_columns()
 
@@ -322,7 +322,10 @@ class _Files:
             rows = max(min(rows, int(left * SHARE_OF_LIMIT / row_bytes)), 256)
         return rows
 
-    def _dtype_of_file(self) -> Any:
+    def _dtype_of_file(self, reader: Reader) -> Any:
+        if self.layout.form != TABLE:
+            first = next(reader.read(self.layout, 1, target=False), None)
+            return np.float64 if first is None else first.X.dtype
         dtypes = {column.dtype for column in self.layout.columns}
         return np.float32 if dtypes and dtypes <= set(SINGLE) else np.float64
 
@@ -385,9 +388,7 @@ class _Files:
 
     def _prepared(self, chunk: Chunk) -> Any:
         X = chunk.X if self._prepare is None else self._prepare.transform(chunk.X)
-        if X.dtype == self._whole or (self._prepare is None and sp.issparse(X)):
-            return X
-        return X.astype(self._whole)
+        return X if X.dtype == self._dtype else X.astype(self._dtype)
 
     @property
     def names(self) -> list[str] | None:

@@ -10,9 +10,9 @@ import pytest
 from fastgd import cli, linear_model
 from fastgd._readers.errors import Misuse, UserError
 from fastgd._readers.layout import Chunk, Column, Layout
+from fastgd._readers.summary import Summary
 from fastgd.cli import _bench, _models
 from fastgd.cli._names import CLASSIFICATION, MODELS
-from fastgd._readers.summary import Summary
 from fastgd.losses import Quantile, Tweedie
 
 WITHOUT_A_NAME = {  # strengths by cross-validation, several targets, and variants of others

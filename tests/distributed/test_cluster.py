@@ -1,0 +1,147 @@
+"""Dask's collections: the same optimum as in memory, whoever computes, and whoever dies."""
+
+import os
+import signal
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+import fastgd
+from fastgd._solvers import _sharded
+from fastgd.datasets import open as open_rows
+
+dask = pytest.importorskip("dask")
+da = pytest.importorskip("dask.array")
+
+N, D = 3000, 5
+
+
+@pytest.fixture(scope="module")
+def table():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(N, D)).astype(np.float32)
+    X = X[np.argsort(X[:, 0])]  # partitions that differ from each other
+    y = (X @ random.normal(size=D) + random.logistic(size=N) > 0).astype(np.int64)
+    return X, y, random.random(N)
+
+
+@pytest.fixture(autouse=True)
+def _small_samples(monkeypatch):
+    monkeypatch.setattr(_sharded, "SAMPLE_ROWS", 400)
+
+
+def collections(table, rows=500):
+    X, *columns = table
+    arrays = da.from_array(X, chunks=(rows, -1)), *(da.from_array(c, chunks=rows) for c in columns)
+    return list(arrays)
+
+
+def test_the_optimum_of_all_partitions(table):
+    X, y, weight = table
+    whole = fastgd.LogisticRegression(tol=1e-9).fit(X, y, weight)
+    parts = fastgd.LogisticRegression().fit(*collections(table))
+    assert parts.objective_ <= whole.objective_ * (1 + 1e-4)
+    assert parts.gap_ <= 1e-4 * parts.objective_
+    np.testing.assert_allclose(parts.coef_, whole.coef_, rtol=1e-3)
+    assert len(parts.history_["bytes"]) == parts.n_iter_[0]
+    assert all(size > 0 for size in parts.history_["bytes"])
+
+
+def test_partitions_are_what_chunks_are(table):
+    """Files, threads and clusters are the same sum: the same bits where the cuts are the same."""
+    X, y, _ = table
+    collected = fastgd.Ridge().fit(*collections((X, y.astype(float))))
+    read = fastgd.Ridge().fit(open_rows((X, y.astype(float)), chunk_rows=500))
+    np.testing.assert_allclose(collected.coef_, read.coef_, rtol=1e-12)
+
+
+def test_frames_lists_and_empty_partitions(table):
+    dataframe, pandas = pytest.importorskip("dask.dataframe"), pytest.importorskip("pandas")
+    X, y, _ = table
+    names = list("abcde")
+    frame = pandas.DataFrame(X, columns=names).assign(y=y)
+    collection = dataframe.from_pandas(frame, npartitions=4)
+    few = collection[collection["a"] > 0.0]  # the first partitions are empty then
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = fastgd.LogisticRegression().fit(few[names], few["y"])
+        assert list(model.feature_names_in_) == names
+        kept = frame[frame["a"] > 0.0]
+        whole = fastgd.LogisticRegression(tol=1e-9).fit(kept[names], kept["y"])
+        np.testing.assert_allclose(model.coef_, whole.coef_, atol=1e-3)
+        labels = model.predict(few[names])
+        assert dask.is_dask_collection(labels)
+        np.testing.assert_array_equal(labels.compute(), model.predict(kept[names]))
+    parts = [dask.delayed(X[k : k + 500]) for k in range(0, N, 500)]
+    targets = [dask.delayed(y[k : k + 500]) for k in range(0, N, 500)]
+    by_list = fastgd.LogisticRegression().fit(parts, targets)
+    assert by_list.gap_ <= 1e-4 * by_list.objective_
+    assert dask.compute(*by_list.predict(parts))[0].shape == (500,)
+
+
+def test_predictions_are_lazy(table):
+    X, y, _ = table
+    dX, dy, _ = collections(table)
+    model = fastgd.LogisticRegression().fit(dX, dy)
+    for name, shape in (("predict", (N,)), ("predict_proba", (N, 2)), ("decision_function", (N,))):
+        lazy = getattr(model, name)(dX)
+        assert lazy.shape == shape
+        np.testing.assert_array_equal(lazy.compute(), getattr(model, name)(X))
+    regressor = fastgd.PoissonRegressor().fit(dX, dy)
+    assert regressor.predict(dX).compute().shape == (N,)
+    steps = fastgd.SGDClassifier(loss="log_loss", batch_size=64, max_iter=3, tol=None)
+    assert steps.fit(dX, dy).score(X, y) > 0.6
+
+
+def test_collections_that_do_not_agree_are_refused(table):
+    y = table[1]
+    dX, dy, _ = collections(table)
+    model = fastgd.LogisticRegression()
+    with pytest.raises(ValueError, match="y is needed"):
+        model.fit(dX)
+    with pytest.raises(ValueError, match="y must be a collection of Dask's"):
+        model.fit(dX, y)
+    with pytest.raises(ValueError, match="must have the same partitions"):
+        model.fit(dX, dy.rechunk(1000))
+    with pytest.raises(ValueError, match="cut into 3 blocks of columns"):
+        model.fit(dX.rechunk((500, 2)), dy)
+    late = np.r_[y[:-1], np.nan]
+    with pytest.raises(ValueError, match="NaN"):
+        fastgd.Ridge().fit(dX, da.from_array(late, chunks=500))
+    with pytest.raises(TypeError, match="HuberRegressor needs all rows in memory"):
+        fastgd.HuberRegressor().fit(dX, dy)
+    assert not hasattr(model, "coef_")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(processes=True, **options) as workers:
+        yield workers
+
+
+@pytest.mark.full
+def test_workers_give_the_same_bits_and_may_be_killed(table, cluster):
+    from distributed import Client
+
+    alone = fastgd.LogisticRegression().fit(*collections(table))
+    killed = []
+
+    def kill_one(_):
+        if not killed:
+            killed.append(next(iter(cluster.workers.values())).pid)
+            os.kill(killed[0], signal.SIGKILL)
+            time.sleep(1.0)
+
+    with Client(cluster):
+        together = fastgd.LogisticRegression().fit(*collections(table))
+        np.testing.assert_array_equal(together.coef_, alone.coef_)
+        model = fastgd.LogisticRegression(tol=1e-9, callbacks=[kill_one])
+        with pytest.warns(RuntimeWarning, match="worker.*lost during the fit"):
+            model.fit(*collections(table))
+    assert killed
+    exact = fastgd.LogisticRegression(tol=1e-9).fit(*collections(table))
+    np.testing.assert_array_equal(model.coef_, exact.coef_)

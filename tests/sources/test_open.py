@@ -1,0 +1,236 @@
+"""``fastgd.datasets.open``: the same rows from whatever holds them, and clear errors."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from fastgd import LinearSVC, LogisticRegression
+from fastgd._data.shards import ahead
+from fastgd.datasets import open as open_rows
+
+N, D = 230, 4
+NAMES = [f"c{j}" for j in range(D)]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(N, D)).astype(np.float32)
+    return X, (X[:, 0] + random.normal(size=N) > 0).astype(np.int64)
+
+
+@pytest.fixture(scope="module")
+def frame(rows):
+    return pd.DataFrame(rows[0], columns=NAMES).assign(label=rows[1])
+
+
+def read(source):
+    parts = list(source)
+    X = [part.toarray() if sp.issparse(part) else part for part, _ in parts]
+    return np.concatenate(X), np.concatenate([y for _, y in parts])
+
+
+def written(kind, folder, rows, frame):
+    X, y = rows
+    if kind == "parquet":
+        frame.to_parquet(folder / "rows.parquet")
+        return open_rows(folder / "rows.parquet", target="label", chunk_rows=50)
+    if kind == "several":
+        for k in range(3):
+            frame[k * 100 : (k + 1) * 100].to_parquet(folder / f"part-{k}.parquet")
+        return open_rows(str(folder / "part-*.parquet"), target="label", chunk_rows=40)
+    if kind == "folder":
+        for k in range(3):
+            frame[k * 100 : (k + 1) * 100].to_csv(folder / f"part-{k}.csv.gz", index=False)
+        return open_rows(folder, target="label", chunk_rows=40, dtype=np.float32)
+    if kind == "npz":
+        np.savez(folder / "rows.npz", X=X, y=y)
+        return open_rows(folder / "rows.npz", chunk_rows=50)
+    if kind == "csr":
+        stored = sp.csr_matrix(X)
+        parts = {name: getattr(stored, name) for name in ("data", "indices", "indptr", "shape")}
+        np.savez(folder / "rows.npz", y=y, **parts)
+        return open_rows(folder / "rows.npz", chunk_rows=50)
+    if kind == "npy":
+        np.save(folder / "X.npy", X)
+        np.save(folder / "y.npy", y)
+        return open_rows(folder / "X.npy", target=folder / "y.npy", chunk_rows=50)
+    if kind == "svmlight":
+        from sklearn.datasets import dump_svmlight_file
+
+        dump_svmlight_file(X, y, str(folder / "rows.svm"))
+        return open_rows(folder / "rows.svm", chunk_rows=50, dtype=np.float32)
+    if kind == "batches":
+        return open_rows([(X[k : k + 50], y[k : k + 50]) for k in range(0, N, 50)])
+    if kind == "function":
+        return open_rows(lambda: ((X[k : k + 50], y[k : k + 50]) for k in range(0, N, 50)))
+    if kind == "arrow":
+        import pyarrow.dataset as arrow_datasets
+
+        frame.to_parquet(folder / "rows.parquet")
+        dataset = arrow_datasets.dataset(folder / "rows.parquet")
+        return open_rows(dataset, target="label", chunk_rows=50)
+    if kind == "items":
+        return open_rows(Items(X, y), chunk_rows=50)
+    return open_rows(rows, chunk_rows=50)
+
+
+class Items:
+    """A map-style data set, as PyTorch's."""
+
+    def __init__(self, X, y):
+        self.X, self.y = X, y
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, k):
+        return self.X[k], self.y[k]
+
+
+KINDS = ["arrays", "parquet", "several", "folder", "npz", "csr", "npy", "svmlight", "batches"]
+KINDS += ["function", "arrow", "items"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_rows_from_whatever_holds_them(kind, tmp_path, rows, frame):
+    source = written(kind, tmp_path, rows, frame)
+    for _ in range(2):  # each time anew
+        X, y = read(source)
+        np.testing.assert_allclose(X, rows[0], rtol=1e-6)
+        np.testing.assert_array_equal(y, rows[1])
+        assert X.dtype == np.float32
+    assert source.n_rows == N
+    assert source.n_chunks > 1
+    np.testing.assert_array_equal(source.targets(), rows[1])
+
+
+def test_lazy_frames_of_polars(rows, frame):
+    polars = pytest.importorskip("polars")
+    source = open_rows(polars.from_pandas(frame).lazy(), target="label", chunk_rows=50)
+    X, y = read(source)
+    np.testing.assert_allclose(X, rows[0])
+    np.testing.assert_array_equal(y, rows[1])
+    assert list(source.feature_names) == NAMES
+
+
+def test_columns_are_chosen_by_name(tmp_path, frame):
+    path = tmp_path / "rows.parquet"
+    frame.to_parquet(path)
+    chosen = open_rows(path, target="label", columns=["c2", "c0"])
+    assert set(chosen.feature_names) == {"c0", "c2"}
+    assert list(open_rows(path, target="label", drop=["c1"]).feature_names) == ["c0", "c2", "c3"]
+
+
+def test_filters_leave_rows_out(tmp_path, frame):
+    import pyarrow.dataset as arrow_datasets
+
+    path = tmp_path / "rows.parquet"
+    frame.to_parquet(path)
+    positive = open_rows(path, target="label", filters=arrow_datasets.field("c0") > 0)
+    assert positive.n_rows == int((frame["c0"] > 0).sum())
+
+
+def test_categories_become_columns_and_missing_numbers_means(tmp_path, frame):
+    path = tmp_path / "rows.csv"
+    mixed = frame.assign(color=np.array(["red", "blue"])[frame["label"]])
+    mixed.loc[3, "c1"] = np.nan
+    mixed.to_csv(path, index=False)
+    source = open_rows(path, target="label", missing="mean", chunk_rows=60)
+    assert list(source.feature_names) == [*NAMES, "color_blue", "color_red"]
+    X, _ = read(source)
+    np.testing.assert_allclose(X[3, 1], np.nanmean(mixed["c1"]), rtol=1e-6)
+    np.testing.assert_array_equal(X[:, -1], mixed["color"] == "red")
+
+
+def test_split_gives_each_row_to_one_part(rows):
+    kept, held_out = open_rows(rows, chunk_rows=50).split(0.3, random_state=1)
+    X = np.concatenate([read(kept)[0], read(held_out)[0]])
+    order = np.lexsort(X.T), np.lexsort(rows[0].T)
+    np.testing.assert_array_equal(X[order[0]], rows[0][order[1]])
+    assert 0.2 < held_out.n_rows / N < 0.4
+    again = open_rows(rows, chunk_rows=50).split(0.3, random_state=1)[1]
+    np.testing.assert_array_equal(read(held_out)[0], read(again)[0])
+    with pytest.raises(ValueError, match="fraction must be between 0 and 1, got 2"):
+        kept.split(2)
+
+
+def test_what_cannot_be_opened_says_why(tmp_path, rows, frame):
+    path = tmp_path / "rows.csv"
+    frame.to_csv(path, index=False)
+    refused = {
+        "there is no file": lambda: open_rows(tmp_path / "none.csv"),
+        "holds no file": lambda: open_rows(_made(tmp_path / "empty")),
+        "Is 'label' meant": lambda: open_rows(path, target="lable"),
+        "no column 'x'": lambda: open_rows(path, target="label", columns=["x"]),
+        "drop must be a list": lambda: open_rows(path, target="label", drop="c0"),
+        "target must be the name": lambda: open_rows(path, target=3),
+        "chunk_rows must be": lambda: open_rows(path, chunk_rows=0),
+        "missing must be 'error' or 'mean'": lambda: open_rows(path, missing="no"),
+        "errors must be": lambda: open_rows(path, errors="ignore"),
+        "dtype must be": lambda: open_rows(path, dtype=int),
+        "must be a size": lambda: open_rows(path, memory="lots"),
+        "X has 230 rows, and y 3": lambda: open_rows((rows[0], rows[1][:3])),
+        "can be iterated once": lambda: open_rows(iter([rows])),
+        "filters are for Parquet": lambda: open_rows(path, filters=1),
+    }
+    for said, opened in refused.items():
+        with pytest.raises(ValueError, match=said):
+            opened()
+    with pytest.raises(TypeError, match="LinearSVC needs all rows in memory"):
+        LinearSVC().fit(open_rows(rows), None)
+    with pytest.raises(ValueError, match="y must be None where X is a RowSource"):
+        LogisticRegression().fit(open_rows(rows), rows[1])
+    with pytest.raises(ValueError, match="no targets"):
+        open_rows((rows[0], None)).targets()
+
+
+def _made(folder):
+    folder.mkdir()
+    return folder
+
+
+def test_a_damaged_file_is_named_or_left_out(tmp_path, frame):
+    for k in range(3):
+        frame[k * 80 : (k + 1) * 80].to_csv(tmp_path / f"part-{k}.csv", index=False)
+    bad = tmp_path / "part-1.csv"
+    bad.write_text(bad.read_text().replace("\n", "\nspoiled,", 30))
+    with pytest.raises(ValueError, match=r"part-1\.csv, line 2 has 6 fields"):
+        read(open_rows(tmp_path, target="label", chunk_rows=30))
+    source = open_rows(tmp_path, target="label", chunk_rows=30, errors="skip")
+    with pytest.warns(UserWarning, match="left out: .*part-1"):
+        _, y = read(source)
+    assert len(source.skipped) == 1
+    np.testing.assert_array_equal(y, np.concatenate([frame["label"][:80], frame["label"][160:]]))
+
+
+def test_files_that_disagree_in_columns_are_refused(tmp_path, frame):
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.drop(columns="c2").to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(ValueError, match=r"b\.csv lacks column 'c2'"):
+        read(open_rows(tmp_path, target="label"))
+
+
+def test_memory_bounds_the_chunks(tmp_path):
+    path = tmp_path / "rows.parquet"
+    pd.DataFrame(np.zeros((5000, 40)), columns=[f"c{j}" for j in range(40)]).to_parquet(path)
+    small = open_rows(path, memory="1MB")
+    assert max(small.sizes) * 40 * 8 < 1 << 20
+    assert max(open_rows(path).sizes) == 5000
+
+
+def test_reading_ahead_keeps_order_and_hands_errors_on():
+    assert list(ahead(iter(range(100)))) == list(range(100))
+
+    def broken():
+        yield 1
+        raise OSError("disk")
+
+    items = ahead(broken())
+    assert next(items) == 1
+    with pytest.raises(OSError, match="disk"):
+        next(items)
+    items = ahead(iter(range(10**9)))
+    assert next(items) == 0
+    items.close()  # the thread ends with the iteration

@@ -1,0 +1,206 @@
+"""Estimators on data sets in parts: the optimum, the proof and the predictions of the whole."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+import fastgd
+from fastgd._solvers import _sharded
+from fastgd.datasets import open as open_rows
+
+N, D = 4000, 6
+
+
+@pytest.fixture(scope="module")
+def table():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(N, D)) * np.geomspace(1e-3, 1e3, D)
+    X[:, 1] += 1e6
+    score = (X - X.mean(axis=0)) / X.std(axis=0) @ random.normal(size=D)
+    order = np.argsort(X[:, 0])  # parts that differ from each other
+    X, score = X[order], score[order]
+    labels = np.digitize(score + random.logistic(size=N), [-1.0, 1.0])
+    return {
+        "X": X,
+        "two": np.array(["no", "yes"])[(labels > 0).astype(int)],
+        "three": labels,
+        "numbers": score + random.normal(size=N) + 1e4,
+        "counts": random.poisson(np.exp(np.clip(0.3 * score, -3, 3))).astype(float),
+    }
+
+
+@pytest.fixture(autouse=True)
+def _small_samples(monkeypatch):
+    monkeypatch.setattr(_sharded, "SAMPLE_ROWS", 500)
+
+
+MODELS = {
+    "logistic": (fastgd.LogisticRegression(C=0.1), "two"),
+    "logistic l1": (fastgd.LogisticRegression(C=0.01, l1_ratio=1.0), "two"),
+    "balanced": (fastgd.LogisticRegression(class_weight="balanced"), "two"),
+    "no penalty": (fastgd.LogisticRegression(C=np.inf), "two"),
+    "softmax": (fastgd.LogisticRegression(), "three"),
+    "two of softmax": (fastgd.SoftmaxRegression(), "two"),
+    "least squares": (fastgd.LinearRegression(), "numbers"),
+    "positive": (fastgd.LinearRegression(positive=True), "numbers"),
+    "no intercept": (fastgd.Ridge(fit_intercept=False), "numbers"),
+    "ridge": (fastgd.Ridge(), "numbers"),
+    "lasso": (fastgd.Lasso(alpha=0.1), "numbers"),
+    "elastic net": (fastgd.ElasticNet(alpha=0.1), "numbers"),
+    "poisson": (fastgd.PoissonRegressor(alpha=1e-3), "counts"),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_optimum_of_all_rows(name, table):
+    model, target = MODELS[name]
+    X, y = table["X"], table[target]
+    whole = clone(model).set_params(tol=1e-9).fit(X, y)
+    parts = clone(model).fit(open_rows((X, y), chunk_rows=700))
+    asked = parts.tol * abs(whole.objective_)
+    assert parts.objective_ <= whole.objective_ + asked
+    assert parts.objective_ >= whole.objective_ - 1e-9 * abs(whole.objective_) - whole_gap(whole)
+    if np.isfinite(parts.gap_):  # a bound of what is left
+        assert parts.objective_ - parts.gap_ <= whole.objective_ * (1 + 1e-12)
+    assert parts.n_features_in_ == D
+    np.testing.assert_array_equal(
+        parts.predict(open_rows((X, y), chunk_rows=900)), parts.predict(X)
+    )
+    assert len(parts.history_["objective"]) == np.max(parts.n_iter_)
+    assert len(parts.history_["seconds"]) == np.max(parts.n_iter_)
+
+
+def whole_gap(model):
+    return model.gap_ if np.isfinite(model.gap_) else 1e-9 * abs(model.objective_)
+
+
+def test_the_gap_is_proven_and_small(table):
+    model = fastgd.LogisticRegression(tol=1e-6).fit(open_rows((table["X"], table["two"])))
+    parts = fastgd.LogisticRegression(tol=1e-6).fit(
+        open_rows((table["X"], table["two"]), chunk_rows=600)
+    )
+    assert parts.gap_ <= 1e-6 * parts.objective_
+    assert parts.n_iter_[0] <= 6
+    assert parts.objective_ <= model.objective_ * (1 + 1e-6)
+
+
+def test_sparse_rows_and_many_columns():
+    """Where a Hessian is too large, the sample's is the metric."""
+    random = np.random.default_rng(1)
+    X = sp.random_array((3000, 900), density=0.01, format="csr", rng=random)
+    y = (X @ random.normal(size=900) + 0.1 * random.logistic(size=3000) > 0).astype(int)
+    whole = fastgd.LogisticRegression(tol=1e-9).fit(X, y)
+    parts = fastgd.LogisticRegression(tol=1e-4).fit(open_rows((X, y), chunk_rows=400))
+    assert parts.objective_ <= whole.objective_ * (1 + 1e-4)
+
+
+def test_sparse_and_dense_parts_agree(table):
+    X = np.round(table["X"][:, [0, 3]] * [1e3, 1.0])
+    y = table["two"]
+    dense, sparse = (
+        fastgd.LogisticRegression().fit(open_rows((rows, y), chunk_rows=700))
+        for rows in (X, sp.csr_matrix(X))
+    )
+    np.testing.assert_allclose(dense.coef_, sparse.coef_, rtol=1e-6)
+
+
+def test_the_same_bits_again_and_by_any_reader(table, tmp_path):
+    import pandas as pd
+
+    X, y = table["X"], table["two"]
+    pd.DataFrame(X, columns=list("abcdef")).assign(y=y).to_parquet(tmp_path / "rows.parquet")
+    sources = [
+        open_rows((X, y), chunk_rows=700),
+        open_rows((X, y), chunk_rows=700, read_ahead=False),
+        open_rows(tmp_path / "rows.parquet", target="y", chunk_rows=700),
+    ]
+    fits = [fastgd.LogisticRegression().fit(source) for source in sources]
+    for other in fits[1:]:
+        np.testing.assert_array_equal(other.coef_, fits[0].coef_)
+    assert list(fits[2].feature_names_in_) == list("abcdef")
+
+
+def test_few_rows_are_solved_at_once(table):
+    few = slice(0, N, 20)
+    X, y = table["X"][few], table["numbers"][few]
+    parts = fastgd.Ridge().fit(open_rows((X, y), chunk_rows=30))
+    np.testing.assert_allclose(parts.coef_, fastgd.Ridge().fit(X, y).coef_, rtol=1e-9)
+
+
+def test_max_iter_bounds_the_passes(table):
+    source = open_rows((table["X"], table["three"]), chunk_rows=700)
+    with pytest.warns(ConvergenceWarning, match="max_iter=1"):
+        model = fastgd.LogisticRegression(max_iter=1, tol=1e-12).fit(source)
+    assert model.n_iter_[0] == 1
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was(table):
+    X, y = table["X"], table["two"]
+    model = fastgd.LogisticRegression().fit(X, y)
+    before = model.coef_.copy()
+    bad = X.copy()
+    bad[-1, 0] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(open_rows((bad, y), chunk_rows=700))
+    with pytest.raises(ValueError, match="columns"):
+        model.fit(open_rows([(X[:10], y[:10]), (X[:10, :3], y[:10])]))
+    with pytest.raises(ValueError, match="only one class"):
+        model.fit(open_rows((X[:300], np.zeros(300)), chunk_rows=100))
+    with pytest.raises(ValueError, match="solver='sdca' needs all rows in memory"):
+        fastgd.LogisticRegression(solver="sdca").fit(open_rows((X, y)))
+    with pytest.raises(ValueError, match="warm_start=True goes with rows in memory"):
+        fastgd.LogisticRegression(warm_start=True).fit(open_rows((X, y)))
+    with pytest.raises(ValueError, match="y >= 0 is allowed"):
+        fastgd.PoissonRegressor().fit(open_rows((X, -np.ones(N)), chunk_rows=700))
+    np.testing.assert_array_equal(model.coef_, before)
+
+
+def test_callbacks_see_each_pass(table):
+    seen = []
+    model = fastgd.Lasso(alpha=0.1, callbacks=[lambda fit: seen.append(fit.coef_.copy())])
+    model.fit(open_rows((table["X"], table["numbers"]), chunk_rows=700))
+    assert len(seen) == model.n_iter_
+    np.testing.assert_array_equal(seen[-1], model.coef_)
+
+
+def test_stochastic_estimators_take_steps_on_parts(table):
+    X = (table["X"] - table["X"].mean(axis=0)) / table["X"].std(axis=0)
+    source = open_rows((X, table["two"]), chunk_rows=700)
+    options = {"loss": "log_loss", "batch_size": 64, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = fastgd.SGDClassifier(max_iter=5, tol=None, **options).fit(source)
+        assert model.score(X, table["two"]) > 0.7
+        stopped = fastgd.SGDClassifier(early_stopping=True, **options).fit(source)
+        assert "validation_score" in stopped.history_
+        again = fastgd.SGDClassifier(**options)
+        again.partial_fit(source, classes=["no", "yes"]).partial_fit(source)
+        assert again.predict_proba(source).shape == (N, 2)
+        numbers = fastgd.SGDRegressor(max_iter=5, tol=None).fit(
+            open_rows((X, table["numbers"] - 1e4), chunk_rows=700)
+        )
+        assert numbers.score(X, table["numbers"] - 1e4) > 0.4
+    by_rows = fastgd.SGDClassifier(**options).fit(source, X_val=X[::7], y_val=table["two"][::7])
+    assert "validation_score" in by_rows.history_
+
+
+def test_names_of_columns_are_learned_and_compared(table, tmp_path):
+    import pandas as pd
+
+    names = list("abcdef")
+    X = (table["X"] - table["X"].mean(axis=0)) / table["X"].std(axis=0)
+    frame = pd.DataFrame(X, columns=names).assign(y=table["two"])
+    frame.to_parquet(tmp_path / "rows.parquet")
+    frame[[*names[::-1], "y"]].to_parquet(tmp_path / "turned.parquet")
+    source = open_rows(tmp_path / "rows.parquet", target="y", chunk_rows=900)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = fastgd.SGDClassifier(max_iter=1, tol=None).fit(source).partial_fit(source)
+        assert list(model.feature_names_in_) == names
+        assert model.predict(frame[names]).shape == (N,)
+    with pytest.raises(ValueError, match="another order"):
+        model.predict(open_rows(tmp_path / "turned.parquet", target="y"))
