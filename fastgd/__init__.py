@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         penalties,
         plot,
         schedules,
+        streaming,
         transforms,
     )
     from fastgd.linear_model import (
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         lasso_path,
     )
     from fastgd.linear_model._export import to_sklearn
+    from fastgd.streaming import stream
 
 __version__ = "0.1.0.dev0"
 
@@ -87,10 +89,12 @@ __all__ = [
     "__version__",
     "enet_path",
     "lasso_path",
+    "stream",
     "to_sklearn",
 ]
 
-_ELSEWHERE = {"to_sklearn": "fastgd.linear_model._export"}  # all other names are of linear_model
+# all other names are of linear_model
+_ELSEWHERE = {"stream": "fastgd.streaming", "to_sklearn": "fastgd.linear_model._export"}
 _MODULES = {
     "activations",
     "callbacks",
@@ -105,6 +109,7 @@ _MODULES = {
     "penalties",
     "plot",
     "schedules",
+    "streaming",
     "transforms",
 }
 

@@ -6,6 +6,7 @@ that is installed, by ``pip install "fastgd[datasets]"``; ``fetch_`` downloads a
 folder that scikit-learn keeps its own in.
 """
 
+from fastgd._data.row_source import RowSource
 from fastgd.datasets._generators import make_ill_conditioned, make_separable, make_sparse
 from fastgd.datasets._open import open
 from fastgd.datasets._real import (
@@ -19,6 +20,7 @@ from fastgd.datasets._real import (
 from fastgd.datasets._stream import drifting_stream
 
 __all__ = [
+    "RowSource",
     "drifting_stream",
     "fetch_adult",
     "fetch_diamonds",
