@@ -57,7 +57,7 @@ def test_numbers_and_metrics_of_ones_own():
     pairs = [(X[k : k + 20], X[k : k + 20, 0]) for k in range(0, 100, 20)]
     steps = list(fastgd.stream(model, pairs, metrics=["mean_squared_error", largest]))
     assert list(steps[-1].running) == ["mean_squared_error", "largest"]
-    assert steps[-1].running["largest"] < 1.0
+    assert steps[-1].running["largest"] > steps[-1].running["mean_squared_error"] ** 0.5
 
 
 def test_it_stops_after_so_many_rows_and_passes_over_empty_batches():
@@ -92,9 +92,10 @@ def test_a_batch_that_is_refused_leaves_the_model_of_the_batch_before():
         yield X, np.where(y == 1, 7, y)
 
     model = learner()
+    steps = fastgd.stream(model, broken(), classes=[0, 1])
+    kept = [next(steps).model.coef_.copy() for _ in range(3)][-1]
     with pytest.raises(ValueError, match="not among the classes"):
-        for step in fastgd.stream(model, broken(), classes=[0, 1]):
-            kept = step.model.coef_.copy()
+        next(steps)
     np.testing.assert_array_equal(model.coef_, kept)
 
 
