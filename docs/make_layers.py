@@ -61,8 +61,8 @@ LAYERS = (
         "#fcf1d5",
         (
             Box(
-                "_data/, _readers/",
-                ("sources of rows, files;", "targets: how y is encoded"),
+                "_data/, _readers/, _distributed/",
+                ("sources of rows, files, shards;", "targets: how y is encoded"),
             ),
             Box(
                 "_engines/, _networks/",

@@ -34,8 +34,13 @@ class Chunks(Protocol):
         Whether chunks may be read in any order; else only from the first to the last.
     """
 
-    sizes: Sequence[int]
-    seeks: bool
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Rows of each chunk."""
+
+    @property
+    def seeks(self) -> bool:
+        """Whether chunks may be read in any order."""
 
     def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
         """Yield X and y of the chunks of these numbers, in their order."""

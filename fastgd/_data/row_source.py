@@ -37,7 +37,7 @@ class RowSource:
     def __init__(
         self,
         chunks: Chunks,
-        names: Sequence[str] | None = None,
+        names: Sequence[str] | NDArray[Any] | None = None,
         *,
         reads_ahead: bool = True,
         about: str = "",

@@ -80,7 +80,7 @@ class ChunkShards:
         if found is None:
             raise ValueError("there are no rows to train on.")
         self.spent["seconds"] += time.perf_counter() - started
-        return found  # type: ignore[no-any-return]
+        return found
 
 
 def ahead(items: Iterator[T], most: int = AHEAD) -> Iterator[T]:

@@ -87,7 +87,7 @@ class DaskShards:
         sent = len(pickle.dumps(part)) + len(pickle.dumps(found, protocol=5))
         self.spent["bytes"] += float(sent * len(self._parts))
         self.spent["seconds"] += time.perf_counter() - started
-        return found  # type: ignore[no-any-return]
+        return found
 
     def _tree(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> Any:
         """Return the sum that is yet to be computed; its tasks have names for people."""

@@ -157,17 +157,29 @@ def look_at(rows: Rows, kind: Kind) -> Look:
     known = scaler.inverse_std > 0.0
     std = np.divide(1.0, scaler.inverse_std, out=np.zeros_like(peak), where=known)
     largest = np.where(known, peak * std + np.abs(scaler.center), np.abs(scaler.center))
-    classes, masses, level = np.empty(0), np.empty(0), np.zeros(4)
+    classes: NDArray[Any] = np.empty(0)
+    masses: Floats = np.empty(0)
+    level = [0.0, 0.0, 0.0, 0.0]
     if kind.classifies:
         classes, codes = classes_and_codes(y)
-        masses = np.bincount(codes, weight, classes.shape[0])
+        masses = np.asarray(np.bincount(codes, weight, classes.shape[0]), np.float64)
     else:
         positive = y[y > 0.0]
-        level[:2] = shares @ y, shares @ (y * y)
-        level[2:] = np.min(positive, initial=np.inf), np.max(np.abs(y))
+        ends = np.min(positive, initial=np.inf), np.max(np.abs(y))
+        level = [float(one) for one in (shares @ y, shares @ (y * y), *ends)]
     chosen, keys = _drawn(X, kind)
-    about = n, mass, scaler.center, mass * std * std, largest, classes, masses, *level.tolist()
-    return Look(*about, X[chosen], y[chosen], weight[chosen], keys, X.dtype)
+    return Look(
+        n,
+        mass,
+        scaler.center,
+        mass * std * std,
+        largest,
+        classes,
+        masses,
+        *(level[0], level[1], level[2], level[3]),
+        *(X[chosen], y[chosen], weight[chosen], keys),
+        X.dtype,
+    )
 
 
 def _drawn(X: Any, kind: Kind) -> tuple[NDArray[Any], Floats]:

@@ -27,6 +27,7 @@ from fastgd._data.validation import as_rows, binary_targets
 from fastgd._monitoring.observer import Model
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._certificates import ALLOWANCE, box_gap, can_prove, quick_gap
+from fastgd._solvers._costs import LARGEST_MATRIX
 from fastgd._solvers._descent import (
     MORE_CAUTION,
     NEWTON_CAUTION,
@@ -47,7 +48,6 @@ from fastgd._solvers._precondition import (
 from fastgd._solvers._problem import (
     CONSTANT,
     LARGEST,
-    LARGEST_MATRIX,
     TINIEST,
     Floats,
     Point,

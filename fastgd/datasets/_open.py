@@ -136,8 +136,8 @@ def open(
     if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not _is_list(source):
         items = _Items(source, target, columns, n_rows)
         return RowSource(items, items.names, about=type(source).__name__, **options)
-    batches = _Made(source) if callable(source) else source
-    return RowSource(BatchChunks(batches), about="batches", **options)
+    pairs = _Made(source) if callable(source) else source
+    return RowSource(BatchChunks(pairs), about="batches", **options)
 
 
 def _check(chunk_rows: Any, missing: str, errors: str, dtype: Any) -> None:

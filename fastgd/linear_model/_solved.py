@@ -136,7 +136,7 @@ class SolvedModel(CallbackSupport, CheckedOnce):
                 "optimum of a sample."
             )
         seen, kind = look(shards, classifies=classifies, loss=loss, seed=self._seed())
-        vars(self).pop("feature_names_in_", None)
+        self.__dict__.pop("feature_names_in_", None)
         self.n_features_in_ = seen.mean.shape[0]
         if shards.names is not None:
             self.feature_names_in_ = shards.names
