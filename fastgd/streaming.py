@@ -98,10 +98,10 @@ def stream(
     max_rows : int, default=None
         Stop after so many rows.
 
-    Yields
-    ------
-    step : Step
-        After each batch.
+    Returns
+    -------
+    steps : iterator of Step
+        One after each batch; a batch is read when its step is asked for.
 
     Raises
     ------

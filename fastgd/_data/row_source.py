@@ -60,7 +60,17 @@ class RowSource:
         return self._chunks.seeks
 
     def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
-        """Yield X and y of the chunks of these numbers, which ascend unless the source seeks."""
+        """Read some chunks.
+
+        Parameters
+        ----------
+        numbers : sequence of int
+            Which chunks, from 0 on; they ascend unless the source ``seeks``.
+
+        Returns
+        -------
+        pairs : iterator of (X, y)
+        """
         pairs = self._chunks.read(numbers)
         return ahead(pairs) if self._reads_ahead and len(numbers) > 1 else pairs
 
