@@ -1,8 +1,6 @@
 """What the stochastic estimators share: parameters, and the way from ``fit`` to the trainer."""
 
-import functools
 import warnings
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -14,12 +12,10 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted
 
-from fastgd._data.chunks import ArrayChunks, Chunks, InChunks, filled, first_rows
-from fastgd._data.parts import chunks_of, is_in_parts, named
-from fastgd._data.row_source import RowSource
+from fastgd._data.parts import chunks_of, is_in_parts
 from fastgd._data.source import Data
 from fastgd._data.targets import NONE, Targets
-from fastgd._data.validation import check_weight, check_X, check_X_y, fit_context, refuse_no_weight
+from fastgd._data.validation import check_weight, check_X, check_X_y, refuse_no_weight
 from fastgd._engines.protocol import LINEAR
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, TrainingWatch, watched
@@ -28,11 +24,11 @@ from fastgd._training.estimator import (
     FLOATS,
     Call,
     StoppedByScore,
-    TrainedModel,
     Validation,
     seed_of,
 )
 from fastgd._training.linear import in_memory, train
+from fastgd._training.parts import TrainedOnParts
 from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Score
 from fastgd.kernels.losses import LOSSES
@@ -44,7 +40,7 @@ from fastgd.schedules import SCHEDULES
 PASSIVE_AGGRESSIVE = ("pa1", "pa2")
 
 
-class BaseSGD(SparseCoefMixin, TrainedModel):
+class BaseSGD(SparseCoefMixin, TrainedOnParts):
     """Base class of the stochastic linear estimators: how coefficients are started and reported."""
 
     _default_learning_rate: ClassVar[str]
@@ -100,7 +96,7 @@ class BaseSGD(SparseCoefMixin, TrainedModel):
     ) -> None:
         """Fit anew, or from the last coefficients if ``warm_start`` says so."""
         if is_in_parts(X):
-            self._fit_parts(chunks_of(X, y, sample_weight), starts, held_out)
+            self._fit_parts(chunks_of(X, y, sample_weight), held_out, starts)
             return
         # the watch comes first: what scikit-learn sets for callbacks outlives a fit that fails
         with watched(TrainingWatch, self), or_as_before(self, self._forget()):
@@ -151,109 +147,11 @@ class BaseSGD(SparseCoefMixin, TrainedModel):
 
     # -- rows in chunks -------------------------------------------------------------------------
 
-    def _fit_parts(self, chunks: Chunks, starts: tuple[Any, Any], held_out: Validation) -> None:
-        """Fit anew to a data set in parts; the rows to stop by are another one, or part of it."""
-        if held_out.weight is not None:
-            raise ValueError("sample_weight_val goes with rows in memory.")
-        stops_by = None
-        if held_out.X is not None:
-            stops_by = _chunks_to_stop_by(held_out)
-        elif getattr(self, "early_stopping", False):
-            rows = chunks if isinstance(chunks, RowSource) else RowSource(chunks)
-            chunks, stops_by = rows.split(self.validation_fraction, seed_of(self.random_state))
-        self._fit_in_chunks(chunks, self._classes_of(chunks), starts, stops_by)
+    def _rows_of(self, targets: Targets, X: Any, codes: NDArray[Any]) -> Data:
+        return targets.data(X, codes, np.empty(0, X.dtype), 1.0)
 
-    def _classes_of(self, chunks: Chunks) -> Any:  # noqa: ARG002
-        """Return all labels there are: a pass, for classifiers."""
-        return None
-
-    @fit_context
-    def _fit_in_chunks(
-        self,
-        chunks: Chunks,
-        classes: Any = None,
-        starts: tuple[Any, Any] = (None, None),
-        held_out: Chunks | None = None,
-    ) -> None:
-        """Fit anew to rows of which some are in memory at a time.
-
-        Parameters
-        ----------
-        chunks : Chunks
-            See ``fastgd._data.chunks`` for the order in which rows are visited. A full batch is as
-            many rows as the largest chunk has.
-        classes : array-like, default=None
-            All labels there are; for classifiers.
-        starts : tuple of array-like
-            Coefficients and intercept to start from, as ``coef_init`` and ``intercept_init``.
-        held_out : Chunks, default=None
-            Rows by whose score training stops; the best parameters are kept.
-
-        Raises
-        ------
-        ValueError
-            As ``fit``, and if a chunk has another number of rows in a later epoch.
-        """
-        if held_out is None and getattr(self, "early_stopping", False):  # of the command line
-            raise ValueError("early_stopping=True needs the rows to stop by: held_out.")
-        with watched(TrainingWatch, self), or_as_before(self, self._forget()), named(self, chunks):
-            X, targets = self._look_at(chunks, classes, first=True)
-            self._take_starts(*starts, targets.shape(X.shape[1]))
-            rule, progress = self._rule_and_progress(targets, X)
-            check = functools.partial(self._check_X_y, first=False, dtype=X.dtype)
-            score = None if held_out is None else _score_in_chunks(targets, held_out, check)
-            settings = self._settings_of_chunks(chunks, self.max_iter, self.tol, rule)
-            source = self._source(chunks, targets, X, settings)
-            self._train(Call(_NOT_GIVEN, targets, source, rule, settings, score), progress)
-
-    @fit_context
-    def _partial_fit_in_chunks(
-        self, chunks: Chunks, classes: Any = None, max_iter: int = 1
-    ) -> None:
-        """Take further epochs on rows in chunks, from where the last call stopped."""
-        self._check_further(max_iter)
-        watching = watched(TrainingWatch, self, "partial_fit")
-        with watching, or_as_before(self), named(self, chunks):
-            first = not hasattr(self, "_progress")
-            X, targets = self._look_at(chunks, classes, first=first)
-            rule, progress = self._rule_and_progress(targets, X, first=first)
-            settings = self._settings_of_chunks(chunks, int(max_iter), None, rule)
-            source = self._source(chunks, targets, X, settings)
-            self._train(Call(_NOT_GIVEN, targets, source, rule, settings), progress)
-
-    def _look_at(self, chunks: Chunks, classes: Any, *, first: bool) -> tuple[Any, Targets]:
-        """Return the first rows, validated, and what the targets are."""
-        dtype = FLOATS if first else self._progress.params.dtype
-        X, y = self._check_X_y(*first_rows(chunks), first=first, dtype=dtype)
-        self._learn_targets_of_call(y, classes, first=first)
-        return X, self._targets()
-
-    def _settings_of_chunks(
-        self, chunks: Chunks, max_iter: int, tol: float | None, rule: Rule
-    ) -> Settings:
-        full = max(chunks.sizes)
-        return self._settings(sum(chunks.sizes), max_iter, tol, rule, full_batch=full)
-
-    def _source(self, chunks: Chunks, targets: Targets, X: Any, settings: Settings) -> InChunks:
-        """Return the source of rows in chunks, the first of which are X."""
-        return InChunks(
-            chunks,
-            self._written(targets, X.dtype),
-            n_features=X.shape[1],
-            is_sparse=not isinstance(X, np.ndarray),
-            batch_size=settings.batch_size,
-            shuffles=settings.shuffle,
-        )
-
-    def _written(self, targets: Targets, dtype: Any) -> Callable[[Any, Any], Data]:
-        """Return what validates rows, and writes them as the kernels take them."""
-
-        def written(X: Any, y: Any) -> Data:
-            X, y = self._check_X_y(X, y, first=False, dtype=dtype)
-            targets.check(y)
-            return targets.data(X, targets.encode(y), np.empty(0, dtype), 1.0)
-
-        return written
+    def _raw_at(self, params: NDArray[Any], X: Any, targets: Targets) -> NDArray[Any]:  # noqa: ARG002
+        return _raw_of(X, params)
 
     def _stop_by(
         self, _targets: Targets, _given: Given, _held_out: Validation
@@ -445,40 +343,6 @@ class SupervisedSGD(StoppedByScore, BaseSGD):
             return np.array([targets.score(codes, _raw_of(X, params), weight)])
 
         return score
-
-
-_NOT_GIVEN = Given(None, None, None)
-
-
-def _chunks_to_stop_by(held_out: Validation) -> Chunks:
-    """Return the rows to stop by in chunks, whatever they were given as."""
-    if is_in_parts(held_out.X):
-        return chunks_of(held_out.X, held_out.y)
-    held_out.is_given()
-    X = held_out.X if hasattr(held_out.X, "shape") else np.asarray(held_out.X)
-    return ArrayChunks(X, np.asarray(held_out.y), max(X.shape[0], 1))
-
-
-def _score_in_chunks(
-    targets: Targets, chunks: Chunks, check: Callable[[Any, Any], tuple[Any, Any]]
-) -> Score:
-    """Return the score on rows that are read in chunks as a function of the parameters."""
-    if sum(chunks.sizes) < targets.n_rows_to_score:
-        raise ValueError(
-            f"the rows to stop by are too few to score: {sum(chunks.sizes)}, and "
-            f"{targets.n_rows_to_score} are needed."
-        )
-
-    def score(params: NDArray[Any]) -> NDArray[np.float64]:
-        codes, raw = [], []
-        for rows in chunks.read(filled(chunks)):
-            X, y = check(*rows)
-            targets.check(y)
-            codes.append(targets.encode(y))
-            raw.append(_raw_of(X, params))
-        return np.array([targets.score(np.concatenate(codes), np.concatenate(raw), None)])
-
-    return score
 
 
 def _raw_of(X: Any, params: NDArray[Any]) -> NDArray[Any]:

@@ -13,12 +13,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted
 
-from fastgd._data.chunks import Chunks, filled
+from fastgd._data.chunks import Chunks
 from fastgd._data.parts import by_parts
 from fastgd._data.targets import Binary, Classes, Multiclass, Multilabel, OneVsRest
 from fastgd._data.validation import check_X_y, fit_context
 from fastgd._parameters import resolve
 from fastgd._training.estimator import Validation
+from fastgd._training.parts import labels_of
 from fastgd.base import BaseSGD, SupervisedSGD
 from fastgd.kernels.losses import LOG, LOSSES, MULTINOMIAL, has, kind_of, link_of, of_classes
 
@@ -396,9 +397,8 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
                 f"partial_fit, was: {self.classes_.tolist()}"
             )
 
-    def _classes_of(self, chunks: Chunks) -> NDArray[Any]:
-        parts = [np.unique(np.asarray(y)) for _, y in chunks.read(filled(chunks))]
-        return np.unique(np.concatenate(parts)) if parts else np.empty(0)
+    def _classes_of(self, chunks: Chunks) -> NDArray[Any] | None:
+        return labels_of(chunks)
 
     def _refuse_balance(self) -> None:
         if self.class_weight == "balanced":

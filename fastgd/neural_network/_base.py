@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from fastgd._data.parts import chunks_of, is_in_parts
+from fastgd._data.source import Data
 from fastgd._data.targets import NONE, Targets
 from fastgd._data.validation import as_rows, check_weight, check_X, check_X_y, refuse_no_weight
 from fastgd._engines.network import NetworkEngine, outputs, rule_of
@@ -23,6 +25,7 @@ from fastgd._networks.names import Rates
 from fastgd._parameters import resolve
 from fastgd._training.estimator import FLOATS, Call, StoppedByScore, Validation, seed_of
 from fastgd._training.linear import in_memory
+from fastgd._training.parts import TrainedOnParts
 from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Score, Stopping
 from fastgd._training.trainer import Trainer
@@ -33,7 +36,7 @@ from fastgd.schedules import SCHEDULES
 AUTO_BATCH = 200  # scikit-learn's
 
 
-class BaseNetwork(StoppedByScore):
+class BaseNetwork(StoppedByScore, TrainedOnParts):
     """Base class of the networks.
 
     A subclass says what its layers and its targets are. Whatever a call does, it does to copies:
@@ -101,6 +104,10 @@ class BaseNetwork(StoppedByScore):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, held_out: Validation) -> None:
         """Fit anew, or from the last parameters if ``warm_start`` says so."""
+        if is_in_parts(X):
+            self._refuse_lbfgs_in_parts()
+            self._fit_parts(chunks_of(X, y, sample_weight), held_out)
+            return
         before = getattr(self, "_network", None) if self.warm_start else None
         with watched(TrainingWatch, self), or_as_before(self, self._forget()):
             X, y = self._check_X_y(X, y, first=True, dtype=FLOATS)
@@ -120,6 +127,9 @@ class BaseNetwork(StoppedByScore):
 
     def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, max_iter: int) -> None:
         """Take further epochs, from where the last call stopped."""
+        if is_in_parts(X):
+            self._partial_fit_in_chunks(chunks_of(X, y, sample_weight), classes, max_iter)
+            return
         self._check_further(max_iter)
         with watched(TrainingWatch, self, "partial_fit"), or_as_before(self):
             first = not hasattr(self, "_progress")
@@ -129,15 +139,34 @@ class BaseNetwork(StoppedByScore):
             targets = self._targets()
             targets.check(y)
             weight = check_weight(sample_weight, X, X.dtype, all_zero=True)
-            assembly = self._assembled(X, targets, None if first else self._network)
+            rule, progress = self._rule_and_progress(targets, X, first=first)
             data = _data(targets, X, targets.encode(y), weight)
-            rule = self._rule(targets)
-            progress = self._begin(assembly, X.dtype, rule) if first else self._continue(rule)
             moves = data.weight.shape[0] == 0 or bool(data.weight.any())
             settings = self._settings(data.n_visited, int(max_iter) * moves, None, rule)
             source = in_memory(data, settings)
             given = Given(X, y, sample_weight)
             self._train(Call(given, targets, source, rule, settings), progress)
+
+    def _rule_and_progress(
+        self, targets: Targets, X: Any, *, first: bool = True
+    ) -> tuple[Any, Progress]:
+        assembly = self._assembled(X, targets, None if first else self._network)
+        rule = self._rule(targets)
+        return rule, self._begin(assembly, X.dtype, rule) if first else self._continue(rule)
+
+    def _rows_of(self, targets: Targets, X: Any, codes: NDArray[Any]) -> Data:
+        self._network.refuse_what_is_no_input(X)
+        return _data(targets, X, codes, np.empty(0, X.dtype))
+
+    def _raw_at(self, params: NDArray[Any], X: Any, targets: Targets) -> NDArray[Any]:
+        return _shaped(outputs(self._network, params, as_rows(X), X.shape[0]), targets)
+
+    def _refuse_lbfgs_in_parts(self) -> None:
+        if self.solver == "lbfgs":
+            raise ValueError(
+                "solver='lbfgs' needs all rows in memory; stochastic solvers, such as 'adam', take "
+                "data sets in parts."
+            )
 
     def _check_further(self, max_iter: int) -> None:
         super()._check_further(max_iter)
@@ -184,11 +213,8 @@ class BaseNetwork(StoppedByScore):
     def _score_on(
         self, targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[Any] | None
     ) -> Score:
-        rows, network = as_rows(X), self._network
-
         def score(params: NDArray[Any]) -> NDArray[np.float64]:
-            raw = _shaped(outputs(network, params, rows, X.shape[0]), targets)
-            return np.array([targets.score(codes, raw, weight)])
+            return np.array([targets.score(codes, self._raw_at(params, X, targets), weight)])
 
         return score
 
@@ -215,9 +241,16 @@ class BaseNetwork(StoppedByScore):
             )
         return optimizer
 
-    def _settings(self, n_visited: int, max_iter: int, tol: float | None, rule: Any) -> Settings:
-        """Return how to train on this many rows."""
-        named: dict[Any, int] = {"auto": AUTO_BATCH, "full": n_visited}
+    def _settings(
+        self,
+        n_visited: int,
+        max_iter: int,
+        tol: float | None,
+        rule: Any,
+        *,
+        full_batch: int | None = None,
+    ) -> Settings:
+        named: dict[Any, int] = {"auto": AUTO_BATCH, "full": full_batch or n_visited}
         size = named.get(self.batch_size) or self.batch_size
         batch_size = int(min(size, n_visited))
         steps = -(-n_visited // batch_size)

@@ -9,8 +9,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from fastgd._data.chunks import Chunks
+from fastgd._data.parts import by_parts
 from fastgd._data.targets import Binary, Classes, Multiclass, Multilabel, OneVsRest, Regression
 from fastgd._parameters import resolve
+from fastgd._training.parts import labels_of
 from fastgd.kernels.losses import LOG, LOSSES, MULTINOMIAL, has, kind_of, link_of, of_classes
 from fastgd.neural_network._base import BaseNetwork
 
@@ -67,6 +70,9 @@ class ClassifierNetwork(ClassifierMixin, BaseNetwork):
                 f"partial_fit, was: {self.classes_.tolist()}"
             )
 
+    def _classes_of(self, chunks: Chunks) -> NDArray[Any] | None:
+        return labels_of(chunks)
+
     def _targets(self) -> Classes:
         loss = self._loss_of_targets()
         kind: type[Classes] = OneVsRest
@@ -92,6 +98,7 @@ class ClassifierNetwork(ClassifierMixin, BaseNetwork):
         joint = of_classes(spec)
         return joint if many and joint is not None else spec
 
+    @by_parts
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Return the last layer's outputs, before any softmax.
 
@@ -106,6 +113,7 @@ class ClassifierNetwork(ClassifierMixin, BaseNetwork):
         """
         return self._raw(X)
 
+    @by_parts
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the predicted labels.
 
@@ -130,6 +138,7 @@ class ClassifierNetwork(ClassifierMixin, BaseNetwork):
         raise AttributeError(f"probability estimates are not available for loss={self.loss!r}")
 
     @available_if(_has_probabilities)
+    @by_parts
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the classes' probabilities, where the loss has them.
 
@@ -146,6 +155,7 @@ class ClassifierNetwork(ClassifierMixin, BaseNetwork):
         return self._targets().probabilities(self._raw(X))
 
     @available_if(_has_probabilities)
+    @by_parts
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Return the logarithms of the classes' probabilities; see ``predict_proba``.
 
@@ -193,6 +203,7 @@ class RegressorNetwork(RegressorMixin, BaseNetwork):
             raise ValueError(f"loss={self.loss!r} is for classes; y holds numbers.")
         return Regression(spec, self._n_targets)
 
+    @by_parts
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the predicted numbers.
 

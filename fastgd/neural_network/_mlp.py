@@ -241,7 +241,7 @@ class MLPClassifier(ClassifierNetwork, _Dense):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         X_val: Any = None,
         y_val: ArrayLike | None = None,
@@ -276,7 +276,7 @@ class MLPClassifier(ClassifierNetwork, _Dense):
     def partial_fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         classes: ArrayLike | None = None,
         max_iter: int = 1,
@@ -434,7 +434,7 @@ class MLPRegressor(RegressorNetwork, _Dense):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         X_val: Any = None,
         y_val: ArrayLike | None = None,
@@ -468,7 +468,7 @@ class MLPRegressor(RegressorNetwork, _Dense):
     def partial_fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         max_iter: int = 1,
     ) -> "MLPRegressor":

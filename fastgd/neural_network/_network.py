@@ -173,7 +173,7 @@ class NetworkClassifier(ClassifierNetwork, _Layered):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         X_val: Any = None,
         y_val: ArrayLike | None = None,
@@ -209,7 +209,7 @@ class NetworkClassifier(ClassifierNetwork, _Layered):
     def partial_fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         classes: ArrayLike | None = None,
         max_iter: int = 1,
@@ -357,7 +357,7 @@ class NetworkRegressor(RegressorNetwork, _Layered):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         X_val: Any = None,
         y_val: ArrayLike | None = None,
@@ -392,7 +392,7 @@ class NetworkRegressor(RegressorNetwork, _Layered):
     def partial_fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         max_iter: int = 1,
     ) -> "NetworkRegressor":

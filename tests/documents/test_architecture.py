@@ -76,7 +76,9 @@ TRAINING = sorted((ROOT / "fastgd" / "_training").glob("*.py"))
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in TRAINING if p.name not in ("linear.py", "estimator.py")], ids=relative
+    "path",
+    [p for p in TRAINING if p.name not in ("linear.py", "estimator.py", "parts.py")],
+    ids=relative,
 )
 def test_the_trainer_knows_no_engine_and_no_kernel(path):
     """It speaks to the protocol; what a model's arithmetic is, and where, is an engine's."""

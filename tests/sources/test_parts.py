@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 import fastgd
 from fastgd._solvers import _sharded
 from fastgd.datasets import open as open_rows
+from fastgd.neural_network import MLPClassifier
 
 N, D = 4000, 6
 
@@ -204,3 +205,31 @@ def test_names_of_columns_are_learned_and_compared(table, tmp_path):
         assert model.predict(frame[names]).shape == (N,)
     with pytest.raises(ValueError, match="another order"):
         model.predict(open_rows(tmp_path / "turned.parquet", target="y"))
+
+
+def test_steps_in_parts_are_those_in_memory(table):
+    """Without shuffling batches are the same, however rows are cut."""
+    X = (table["X"] - table["X"].mean(axis=0)) / table["X"].std(axis=0)
+    y = table["two"]
+    models = (
+        fastgd.SGDClassifier(loss="log_loss", batch_size=64, shuffle=False, max_iter=2, tol=None),
+        MLPClassifier((8,), batch_size=64, shuffle=False, max_iter=2, tol=None, random_state=0),
+    )
+    for model in models:
+        whole, parts = clone(model).fit(X, y), clone(model).fit(open_rows((X, y), chunk_rows=700))
+        source = open_rows((X, y), chunk_rows=900)
+        np.testing.assert_allclose(parts.predict_proba(source), whole.predict_proba(X), rtol=1e-9)
+
+
+def test_networks_learn_from_parts(table):
+    X = (table["X"] - table["X"].mean(axis=0)) / table["X"].std(axis=0)
+    source = open_rows((X, table["three"]), chunk_rows=700)
+    params = {"max_iter": 5, "tol": None, "learning_rate_init": 0.01, "random_state": 0}
+    model = MLPClassifier((8,), early_stopping=True, **params).fit(source)
+    assert "validation_score" in model.history_
+    assert model.score(X, table["three"]) > 0.6
+    assert model.predict(source).shape == (N,)
+    again = MLPClassifier((8,), random_state=0)
+    again.partial_fit(source, classes=[0, 1, 2]).partial_fit(source)
+    with pytest.raises(ValueError, match="solver='lbfgs' needs all rows in memory"):
+        MLPClassifier(solver="lbfgs").fit(source)
