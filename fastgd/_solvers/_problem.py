@@ -10,13 +10,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from fastgd._monitoring.observer import Model
 from fastgd._runtime.threads import in_threads
 from fastgd._solvers import _costs
-from fastgd._solvers._columns import moments_of
+from fastgd._solvers._columns import as_matrix, moments_of
 from fastgd._solvers._costs import (
     LARGEST_MATRIX,
     is_scattered,
@@ -328,7 +327,7 @@ def _rows_at(problem: Problem, chosen: NDArray[np.int64]) -> Any:
     if isinstance(rows, Dense):
         parts = [rows.values[chosen]]
     else:
-        matrix = sp.csr_matrix((rows.data, rows.indices, rows.indptr), shape=(n, d))[chosen]
+        matrix = as_matrix(rows, n, d)[chosen]
         if not is_scattered(rows, n, d):
             parts = [matrix.toarray()]
         else:
