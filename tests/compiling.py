@@ -2,8 +2,8 @@
 
 Numba gives nothing back of what it takes for a compilation, 5 to 30 MB for a training's kernel:
 the whole suite would leave gigabytes in each worker. Machine code that comes from the disk takes a
-tenth of that. So a process that has grown lets a child compile, and reads what the child wrote. That
-takes the processor as long as a compilation in the process itself.
+tenth of that. So a process that has grown lets a child compile, and reads what the child wrote,
+which takes the processor no longer.
 """
 
 import contextlib

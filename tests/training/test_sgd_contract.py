@@ -52,7 +52,7 @@ def parameters(model):
 
 
 @over_product(
-    lambda loss, sparse: loss == "squared_error" or (loss, sparse) == ("poisson", True),
+    lambda loss, sparse: loss == "squared_error",  # noqa: ARG005
     loss=["squared_error", "huber", "poisson"],
     sparse=[False, True],
 )
@@ -173,7 +173,7 @@ def test_one_class_stops_where_scikit_learns_does(X):
 
 
 @over_product(
-    lambda optimizer: optimizer != "momentum",
+    lambda optimizer: optimizer == "sgd",
     optimizer=["sgd", "momentum", "adam"],
 )
 def test_one_class_holds_its_share_of_outliers_on_batches_and_sparse_rows(optimizer, X):
@@ -263,7 +263,9 @@ def test_unfit_rows_to_stop_by_are_refused(kwargs, message, X, raw):
     "kind", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.thorough) for kind in KINDS[1:])]
 )
 @over_product(
-    lambda kwargs, sparse: sparse == ("batch_size" in kwargs),
+    lambda kwargs, sparse: (
+        sparse == ("batch_size" in kwargs) and kwargs.get("learning_rate") != "adaptive"
+    ),
     kwargs=[
         {"optimizer": "adam", "batch_size": 7, "learning_rate": "cosine"},
         {"optimizer": "momentum", "average": 30},
@@ -508,7 +510,9 @@ def test_history_has_an_entry_of_each_kind_for_each_epoch(X, raw):
 
 
 @over_product(
-    lambda kind, sparse: sparse == (kind is not fastgd.SGDRegressor),
+    lambda kind, sparse: (
+        kind is not fastgd.SGDOneClassSVM and sparse == (kind is fastgd.SGDClassifier)
+    ),
     kind=KINDS,
     sparse=[False, True],
 )
