@@ -297,10 +297,9 @@ def over_shards(
     BLAS must be held to one thread meanwhile: its own wait for one another, which on a machine
     with anything else to do costs a hundredfold.
     """
-    n_shards = min(max(work // WORK_OF_SHARD, FEWEST_SHARDS), MOST_SHARDS)
-    if work < WORK_WORTH_THREADS:
-        n_shards = 1
-    n_shards = min(n_shards, most)
+    if work < WORK_WORTH_THREADS or most == 1:
+        return [task(0, n)]
+    n_shards = min(max(work // WORK_OF_SHARD, FEWEST_SHARDS), MOST_SHARDS, most)
     edges = [n * k // n_shards for k in range(n_shards + 1)]
     return in_threads(task, edges[:-1], edges[1:])
 
@@ -340,9 +339,11 @@ def _rows_at(problem: Problem, chosen: NDArray[np.int64]) -> Any:
 
 def to_raw(problem: Problem, u: Floats) -> Floats:
     """Return the parameters of raw columns."""
-    raw = (u.T * np.append(problem.scaler.inverse_std, 1.0)).T
+    raw = u.copy()
+    own = raw[:-1].T
+    own *= problem.scaler.inverse_std
     # not BLAS's dot, whose last digit depends on where in memory its arguments lie
-    raw[-1] -= np.sum((raw[:-1].T * problem.scaler.center).T, axis=0)
+    raw[-1] -= np.add.reduce((own * problem.scaler.center).T, axis=0)
     return raw
 
 

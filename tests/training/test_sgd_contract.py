@@ -131,7 +131,7 @@ def test_later_calls_must_have_targets_of_the_same_shape(X, raw):
         numbers.partial_fit(X, raw)
 
 
-@pytest.mark.parametrize("sparse", [False, True])
+@over_product(lambda sparse: not sparse, sparse=[False, True])
 def test_one_versus_rest_takes_regression_losses(sparse, X, raw):
     y, data = np.digitize(raw, [-1, 1]), sp.csr_array(X) if sparse else X
     kwargs = {"loss": "squared_error", "alpha": 0.1, "fit_intercept": False, **PLAIN}
@@ -219,8 +219,11 @@ def test_the_score_on_given_rows_stops_training_and_the_best_is_kept(
     np.testing.assert_allclose(shorter.fit(X[:80], y[:80]).coef_, model.coef_, rtol=1e-9)
 
 
-@pytest.mark.parametrize("loss", ["hinge", "log_loss", "modified_huber", "squared_error"])
-@pytest.mark.parametrize("n_classes", [2, 3])
+@over_product(
+    lambda loss, n_classes: n_classes == 2 or loss in ("log_loss", "squared_error"),
+    loss=["hinge", "log_loss", "modified_huber", "squared_error"],
+    n_classes=[2, 3],
+)
 def test_the_score_on_rows_held_out_is_that_of_the_model(loss, n_classes, X, raw):
     y = np.digitize(raw, [-1, 1][: n_classes - 1])
     kwargs = {"early_stopping": True, "random_state": 0, "validation_fraction": 0.25}
@@ -481,6 +484,7 @@ def test_monitor_notes_the_true_objective_and_its_gradient(penalty, sparse, X, r
         assert norms[-1] == pytest.approx(np.linalg.norm(gradient), rel=1e-6)
 
 
+@pytest.mark.full
 def test_monitor_under_factors_of_each_feature_and_many_outputs(X, raw):
     factors = np.array([0.0, 1.0, 2.0, 3.0, 0.5, 10.0])
     penalty = Weighted(l1=0.0, l2=0.5, factors=factors)
