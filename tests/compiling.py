@@ -2,7 +2,8 @@
 
 Numba gives nothing back of what it takes for a compilation, 5 to 30 MB for a training's kernel:
 the whole suite would leave gigabytes in each worker. Machine code that comes from the disk takes a
-tenth of that. So a process that has grown lets a child compile, and reads what the child wrote.
+tenth of that. So a process that has grown lets a child compile, and reads what the child wrote,
+which takes the processor no longer.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from numba.core import config, sigutils
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 
-LIMIT = 900_000_000  # bytes in memory from which on children compile
+LIMIT = 600_000_000  # bytes in memory from which on children compile
 LONGEST = 300  # seconds that a child may take, lest it waits for ever for another thread's lock
 
 

@@ -93,9 +93,4 @@ class Converted(Silenced):
         return self._observer.passed(lambda: self._of_model(model()), figures, passes)
 
 
-def scaled(model: Model, factor: float) -> Model:
-    """Return a model whose predictions are ``factor`` times as large."""
-    return model._replace(coef=factor * model.coef, intercept=factor * model.intercept)
-
-
 UNWATCHED = Observer()

@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg as sl
-import scipy.sparse as sp
 
+from fastgd._solvers._columns import dense_rows
 from fastgd._solvers._problem import Floats, Problem
-from fastgd.kernels.rows import Dense
 
 LARGEST = 4_000_000  # entries of the equations
 INSIDE = 1e-6  # of a box, from its sides
@@ -53,11 +52,7 @@ class ActiveSet:
         boxes, problem = self._boxes, self._boxes.problem
         chosen = boxes.used[self._terms % boxes.used.shape[0]]
         center, inverse_std = problem.scaler
-        if isinstance(problem.rows, Dense):
-            values = problem.rows.values[chosen].astype(np.float64)
-        else:
-            arrays = (problem.rows.data, problem.rows.indices, problem.rows.indptr)
-            values = sp.csr_array(arrays, shape=problem.shape)[chosen].toarray()
+        values = dense_rows(problem.rows, problem.shape, chosen)
         z = np.column_stack([(values - center) * inverse_std, np.ones(chosen.shape[0])])
         equations: Floats = z[:, self._free]
         return equations

@@ -38,6 +38,13 @@ def as_dense(rows: Any, n_rows: int, n_features: int) -> Floats:
     return dense
 
 
+def dense_rows(rows: Any, shape: tuple[int, int], chosen: NDArray[Any]) -> Floats:
+    """Return some rows as an array of float64, a copy."""
+    if isinstance(rows, Dense):
+        return rows.values[chosen].astype(np.float64)
+    return as_matrix(rows, *shape)[chosen].toarray().astype(np.float64)
+
+
 def chunks(
     rows: Any, shape: tuple[int, int], columns: NDArray[Any]
 ) -> Iterator[tuple[int, Floats]]:

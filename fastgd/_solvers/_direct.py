@@ -241,6 +241,13 @@ def _solution(
     if not suboptimality <= max(options.tol * objective, ALLOWANCE * objective):
         return None
     intercept = _intercept(task, moments, coef, residual)
+    return at_once(options, coef, intercept, objective, suboptimality)
+
+
+def at_once(
+    options: Options, coef: Any, intercept: float, objective: float, suboptimality: float
+) -> Solution:
+    """Report what was found in one pass, and return it."""
     history = {"objective": [objective], "suboptimality": [suboptimality]}
     options.observer.passed(lambda: Model(coef, intercept), {k: v[0] for k, v in history.items()})
     state = State(coef, intercept)

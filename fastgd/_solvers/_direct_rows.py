@@ -20,11 +20,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg.lapack import spotrf, spotrs
 
-from fastgd._monitoring.observer import Model
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64
-from fastgd._solvers._direct import ALLOWANCE, CONSTANT, EPSILON, are_plain, is_plain
-from fastgd._solvers._task import Options, Solution, State, Task
+from fastgd._solvers._direct import ALLOWANCE, CONSTANT, EPSILON, are_plain, at_once, is_plain
+from fastgd._solvers._task import Options, Solution, Task
 from fastgd.kernels import losses
 from fastgd.kernels.rows import Dense
 
@@ -148,9 +147,4 @@ def _refined(
     if task.fit_intercept:
         level = float(rows.root @ residual) / mass
         intercept = float(rows.level - np.sum(rows.mean * coef) + level)
-    history = {"objective": [objective], "suboptimality": [suboptimality]}
-    options.observer.passed(lambda: Model(coef, intercept), {k: v[0] for k, v in history.items()})
-    state = State(coef, intercept)
-    return Solution(
-        coef, intercept, objective, suboptimality, suboptimality, 1, True, history, state
-    )
+    return at_once(options, coef, intercept, objective, suboptimality)

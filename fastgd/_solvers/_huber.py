@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
-from fastgd._monitoring.observer import Converted, Model, Silenced, scaled
+from fastgd._monitoring.observer import Converted, Model, Silenced
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._columns import as_dense
 from fastgd._solvers._descent import StoppingRule, descend
@@ -56,12 +56,12 @@ from fastgd._solvers._newton import (
     place_at,
 )
 from fastgd._solvers._newton_systems import Covariance
-from fastgd._solvers._piecewise import refuse_infinite, state_in_units, unit_of, with_dual
+from fastgd._solvers._piecewise import refuse_infinite, with_dual
 from fastgd._solvers._precondition import bound, with_penalty_of
 from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
 from fastgd._solvers._stored import rounded
 from fastgd._solvers._task import Options, Solution, State, Task
-from fastgd._solvers._units import units_of
+from fastgd._solvers._units import Units, by_linear_scale, units_of, within
 from fastgd.kernels.huber import Joint
 from fastgd.kernels.losses import EpsilonInsensitive, Huber
 from fastgd.kernels.newton import EPSILON, FAILED, FINISHED
@@ -176,26 +176,18 @@ def huber_with_scale(
     ValueError
         If no finite model was found.
     """
-    unit = unit_of(task)
-    task = task._replace(y=task.y / unit, l2=task.l2 * unit)
-    if start is not None:
-        state = state_in_units(start.state, unit)
-        start = HuberStart(state, start.scale / unit) if state is not None else None
-    observer = Converted(options.observer, partial(_scaled, unit=unit), partial(mul, unit))
-    options = options._replace(observer=observer)
-    if task.loss.epsilon <= 1.0:
-        found, _ = _least_absolute(task, options)
-        scale = LEAST_SCALE
-    else:
-        found, scale = _jointly(task, options, start)
-    with np.errstate(over="ignore"):
-        coef, intercept = unit * found.coef, unit * found.intercept
-    refuse_infinite(coef, intercept, unit * found.objective)
-    numbers = {name: unit * getattr(found, name) for name in ("objective", "gap", "suboptimality")}
-    history = {name: [unit * value for value in column] for name, column in found.history.items()}
-    state = State(coef, intercept)
-    found = found._replace(coef=coef, intercept=intercept, state=state, history=history, **numbers)
-    return found, unit * scale
+    units = by_linear_scale(Units(task))
+    found, scale = within(units, _with_scale, options, start)
+    refuse_infinite(found.coef, found.intercept, found.objective)
+    state = State(found.coef, found.intercept)
+    return found._replace(state=state), units.scale * scale
+
+
+def _with_scale(task: Task, options: Options, start: HuberStart | None) -> tuple[Solution, float]:
+    """Do that for targets near 1."""
+    if task.loss.epsilon > 1.0:
+        return _jointly(task, options, start)
+    return _least_absolute(task, options)[0], LEAST_SCALE
 
 
 def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> Solution:
@@ -220,15 +212,6 @@ def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> So
     )
     is_within = worse <= 0.1 * tol * objective or gap <= tol * objective
     return stored._replace(converged=found.converged and is_within)
-
-
-def _scaled(model: Model, unit: float) -> Model:
-    """Return a model and its scale in the user's units."""
-    found = scaled(model, unit)
-    if not isinstance(found.state, HuberStart):
-        return found
-    state = HuberStart(State(found.coef, found.intercept), unit * found.state.scale)
-    return found._replace(state=state)
 
 
 def _jointly(task: Task, options: Options, start: HuberStart | None) -> tuple[Solution, float]:

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.linalg as sl
 import scipy.sparse as sp
 
+from fastgd._solvers._columns import as_matrix, dense_rows
 from fastgd._solvers._costs import LARGEST_MATRIX
 from fastgd._solvers._dual_points import predictions, products_with
 from fastgd._solvers._precondition import Metric, factorise, products, solve
@@ -239,7 +240,7 @@ def kernel_of(problem: Problem, used: Any, inverse: Floats) -> Floats:
     rows, (center, inverse_std) = problem.rows, problem.scaler
     scale = inverse * inverse_std**2
     if not isinstance(rows, Dense):
-        matrix = sp.csr_array((rows.data, rows.indices, rows.indptr), shape=problem.shape)[used]
+        matrix = as_matrix(rows, *problem.shape)[used]
         root = matrix @ sp.diags_array(np.sqrt(scale))
         kernel: Floats = (root @ root.T).toarray()
         middle = matrix @ (scale * center)
@@ -278,11 +279,7 @@ def root_of(problem: Problem, used: Any, inverse: Floats, slack: Floats) -> Root
        Problems", 1998.
     """
     center, inverse_std = problem.scaler
-    if isinstance(problem.rows, Dense):
-        values = problem.rows.values[used].astype(np.float64)
-    else:
-        arrays = (problem.rows.data, problem.rows.indices, problem.rows.indptr)
-        values = sp.csr_array(arrays, shape=problem.shape)[used].toarray()
+    values = dense_rows(problem.rows, problem.shape, used)
     root = np.vstack(
         [((values - center) * (inverse_std * np.sqrt(inverse))).T, np.diag(np.sqrt(slack))]
     )

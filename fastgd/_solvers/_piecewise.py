@@ -1,12 +1,10 @@
-"""Piecewise linear losses (hinge, epsilon-insensitive, quantile): which method, in which units."""
+"""Piecewise linear losses (hinge, epsilon-insensitive, quantile): which method."""
 
 from functools import partial
-from operator import mul
 from typing import Any
 
 import numpy as np
 
-from fastgd._monitoring.observer import Converted, scaled
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._costs import LARGEST_MATRIX
 from fastgd._solvers._dual_points import pieces_of, products_with, rounding_of, rounding_of_gap
@@ -45,26 +43,17 @@ def piecewise_linear(task: Task, options: Options, start: State | None = None) -
 
 def with_dual(task: Task, options: Options, start: State | None = None) -> tuple[Solution, Floats]:
     """Return the dual point that proves the gap as well, (n_samples,), times the weights."""
-    # multiplied targets are the same problem only if the loss says so
-    unit = unit_of(task) if losses.degree_of(task.loss) == 1 else 1.0
-    task, start = in_units(task, unit), state_in_units(start, unit)
-    observer = Converted(options.observer, partial(scaled, factor=unit), partial(mul, unit))
-    options = options._replace(observer=observer)
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         problem = pose(task._replace(loss=losses.SquaredError()))._replace(loss=task.loss)
         ended, passes = _minimise(problem, options, begin(problem, start))
         found = ended.found
-        model = model_at(problem, found.u)
-        coef, intercept = unit * model.coef, unit * model.intercept
-    refuse_infinite(coef, intercept, unit * found.objective)
-    history = {
-        "objective": [unit * value for value in ended.objectives],
-        "suboptimality": [unit * value for value in ended.gaps],
-    }
+        coef, intercept, _ = model_at(problem, found.u)
+    refuse_infinite(coef, intercept, found.objective)
+    history = {"objective": ended.objectives, "suboptimality": ended.gaps}
     off = rounding_of_gap(problem, pieces_of(task.loss, problem.y, problem.weight), found.u)
-    suboptimality, gap = unit * found.gap, unit * min(found.gap + off, found.objective)
+    gap = min(found.gap + off, found.objective)
     about = passes, ended.converged, history, State(coef, intercept)
-    return Solution(coef, intercept, unit * found.objective, gap, suboptimality, *about), found.dual
+    return Solution(coef, intercept, found.objective, gap, found.gap, *about), found.dual
 
 
 def refuse_infinite(*numbers: Any) -> None:
@@ -104,29 +93,6 @@ def _minimise(problem: Problem, options: Options, u: Floats) -> tuple[Ended, int
     histories = first.objectives + ended.objectives, first.gaps + ended.gaps
     converged = target.has_converged(found)
     return Ended(found, *histories, converged), passes
-
-
-def unit_of(task: Task) -> float:
-    """Return a power of two about as large as the targets: in its units nothing overflows."""
-    if losses.kind_of(task.loss) != losses.REGRESSION:
-        return 1.0
-    largest = float(np.max(np.abs(task.y), initial=0.0))
-    return float(2.0 ** np.floor(np.log2(largest))) if largest > 0.0 else 1.0
-
-
-def in_units(task: Task, unit: float) -> Task:
-    """Return the task of targets divided by ``unit``, and with it coefficients and objective."""
-    if unit == 1.0:
-        return task
-    loss = task.loss
-    if hasattr(loss, "epsilon"):
-        loss = loss._replace(epsilon=loss.epsilon / unit)
-    return task._replace(y=task.y / unit, loss=loss, l2=task.l2 * unit)
-
-
-def state_in_units(start: State | None, unit: float) -> State | None:
-    """Return the coefficients and intercept divided by ``unit``."""
-    return None if start is None else State(start.coef / unit, start.intercept / unit)
 
 
 def begin(problem: Problem, start: State | None) -> Floats:

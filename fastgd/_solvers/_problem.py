@@ -10,13 +10,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from fastgd._monitoring.observer import Model
 from fastgd._runtime.threads import in_threads
 from fastgd._solvers import _costs
-from fastgd._solvers._columns import moments_of
+from fastgd._solvers._columns import as_matrix, moments_of
 from fastgd._solvers._costs import (
     LARGEST_MATRIX,
     is_scattered,
@@ -298,10 +297,9 @@ def over_shards(
     BLAS must be held to one thread meanwhile: its own wait for one another, which on a machine
     with anything else to do costs a hundredfold.
     """
-    n_shards = min(max(work // WORK_OF_SHARD, FEWEST_SHARDS), MOST_SHARDS)
-    if work < WORK_WORTH_THREADS:
-        n_shards = 1
-    n_shards = min(n_shards, most)
+    if work < WORK_WORTH_THREADS or most == 1:
+        return [task(0, n)]
+    n_shards = min(max(work // WORK_OF_SHARD, FEWEST_SHARDS), MOST_SHARDS, most)
     edges = [n * k // n_shards for k in range(n_shards + 1)]
     return in_threads(task, edges[:-1], edges[1:])
 
@@ -328,7 +326,7 @@ def _rows_at(problem: Problem, chosen: NDArray[np.int64]) -> Any:
     if isinstance(rows, Dense):
         parts = [rows.values[chosen]]
     else:
-        matrix = sp.csr_matrix((rows.data, rows.indices, rows.indptr), shape=(n, d))[chosen]
+        matrix = as_matrix(rows, n, d)[chosen]
         if not is_scattered(rows, n, d):
             parts = [matrix.toarray()]
         else:
@@ -341,9 +339,11 @@ def _rows_at(problem: Problem, chosen: NDArray[np.int64]) -> Any:
 
 def to_raw(problem: Problem, u: Floats) -> Floats:
     """Return the parameters of raw columns."""
-    raw = (u.T * np.append(problem.scaler.inverse_std, 1.0)).T
+    raw = u.copy()
+    own = raw[:-1].T
+    own *= problem.scaler.inverse_std
     # not BLAS's dot, whose last digit depends on where in memory its arguments lie
-    raw[-1] -= np.sum((raw[:-1].T * problem.scaler.center).T, axis=0)
+    raw[-1] -= np.add.reduce((own * problem.scaler.center).T, axis=0)
     return raw
 
 

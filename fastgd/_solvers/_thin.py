@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg as sl
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from fastgd._solvers._columns import as_dense
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64
 from fastgd._solvers._problem import Floats, Problem
-from fastgd.kernels.rows import Dense
 
 THIN = 1e-9  # of a column's mean square: what is left of it beside others
 NOISE = 16.0  # rounding of a column far from zero, in units of its last digit
@@ -112,9 +111,5 @@ class RowsBasis:
 def standardised(problem: Problem) -> Floats:
     """Return the standardised rows as a matrix, with the intercept's column of ones last."""
     rows, (n, d) = problem.rows, problem.shape
-    if isinstance(rows, Dense):
-        values = rows.values.astype(np.float64)
-    else:
-        values = sp.csr_array((rows.data, rows.indices, rows.indptr), shape=(n, d)).toarray()
-    z = (values - problem.scaler.center) * problem.scaler.inverse_std
+    z = (as_dense(rows, n, d) - problem.scaler.center) * problem.scaler.inverse_std
     return np.column_stack([z, np.ones(n)])

@@ -6,7 +6,8 @@ What is changed is exact, but for the rounding of numbers that lie far from the 
   exact where x and c are within a factor of two (Sterbenz). Raw predictions x w + b and gradients
   lose as many digits as the mean has above the deviation, and so do a sparse column's moments.
 - Targets as far from zero likewise, where the loss knows their distance only.
-- Targets whose squares would leave float64 are multiplied by a power of two.
+- Targets whose squares would leave float64 are multiplied by a power of two, and so are all those
+  of a loss that is linear in them: what is near 1 can be weighed against slopes, which are.
 - With a log link, targets are divided by a power of two near their mean, and raw predictions are
   counted from its logarithm: d(c y, c mu) = c^(2 - p) d(y, mu) for the Tweedie deviance of power p.
 
@@ -33,6 +34,7 @@ FAR, VERY_FAR = 1e3, 1e6  # a mean in standard deviations: digits lost by what i
 CHEAPLY_COPIED = 10_000_000  # entries up to which "far" is enough for a copy
 SAMPLE, FEWEST_SAMPLED, SAMPLED_ENTRIES = 256, 16, 50_000
 PLAIN_EXPONENT = 100  # squares of targets within 2^+-100 need no care
+LARGEST_EXPONENT = 1022
 LARGEST_REACH = 600.0  # e^600 (10^4)^2 is finite
 LARGEST_STRENGTH = 1e300
 
@@ -67,14 +69,13 @@ class Units(NamedTuple):
         """Return what the columns' origins add to raw predictions."""
         return 0.0 if self.origin is None else np.sum(coef * self.origin, axis=-1)
 
-    def of_state(self, state: Any, convert: Callable[[Any, Any], tuple[Any, Any]]) -> Any:
-        """Convert a state that holds coefficients; a dual one belongs to the task's own rows."""
-        if hasattr(state, "coef"):
-            coef, intercept = convert(state.coef, state.intercept)
-            return state._replace(coef=coef, intercept=intercept)
-        if hasattr(state, "state"):
-            return state._replace(state=self.of_state(state.state, convert))
-        return state
+    def user_state(self, state: Any) -> Any:
+        """Return a state in the user's units."""
+        return _converted(state, self.to_user, lambda value: value * self.scale)
+
+    def own_state(self, state: Any) -> Any:
+        """Return a state in the task's units."""
+        return _converted(state, self.from_user, lambda value: value / self.scale)
 
     def of_figure(self, value: float) -> float:
         """Return an objective, or a part of one, in the user's units."""
@@ -83,7 +84,7 @@ class Units(NamedTuple):
     def of_model(self, model: Model) -> Model:
         """Return a model in the user's units."""
         coef, intercept = self.to_user(model.coef, model.intercept)
-        return Model(coef, intercept, self.of_state(model.state, self.to_user))
+        return Model(coef, intercept, self.user_state(model.state))
 
     def of_solution(self, found: Solution) -> Solution:
         """Return a solution in the user's units."""
@@ -95,8 +96,23 @@ class Units(NamedTuple):
             gap=self.of_figure(found.gap),
             suboptimality=self.of_figure(found.suboptimality),
             history={k: list(map(self.of_figure, v)) for k, v in found.history.items()},
-            state=self.of_state(found.state, self.to_user),
+            state=self.user_state(found.state),
         )
+
+
+def _converted(
+    state: Any,
+    convert: Callable[[Any, Any], tuple[Any, Any]],
+    convert_scale: Callable[[float], float],
+) -> Any:
+    """Convert a state that holds coefficients; a dual one belongs to the task's own rows."""
+    if hasattr(state, "coef"):
+        coef, intercept = convert(state.coef, state.intercept)
+        return state._replace(coef=coef, intercept=intercept)
+    if hasattr(state, "scale"):  # beside another state
+        inner = _converted(state.state, convert, convert_scale)
+        return state._replace(state=inner, scale=convert_scale(state.scale))
+    return state
 
 
 def in_units(
@@ -109,8 +125,15 @@ def in_units(
     units = units_of(task)
     if units.task is task:
         return solver(task, options, start)
+    return within(units, solver, options, start)
+
+
+def within(
+    units: Units, solver: Callable[[Task, Options, Any], Any], options: Options, start: Any = None
+) -> Any:
+    """Solve a task in given units, as ``in_units`` does."""
     own = options._replace(observer=Converted(options.observer, units.of_model, units.of_figure))
-    found = solver(units.task, own, units.of_state(start, units.from_user))
+    found = solver(units.task, own, units.own_state(start))
     if isinstance(found, Solution):
         return units.of_solution(found)
     parts = [units.of_solution(part) if isinstance(part, Solution) else part for part in found]
@@ -144,24 +167,40 @@ def _about_target(units: Units) -> Units:
 
 
 def _of_magnitude(units: Units) -> Units:
-    """Multiply targets by a power of two, if their squares would leave float64."""
+    """Multiply targets by a power of two; of a quadratic loss if squares would leave float64."""
     task, loss = units.task, units.task.loss
-    if losses.degree_of(loss) not in (1, 2):
-        return units
-    exponent = int(np.frexp(np.max(np.abs(task.y), initial=0.0))[1])
-    if abs(exponent) <= PLAIN_EXPONENT:
+    if losses.degree_of(loss) == 1:
+        return by_linear_scale(units)
+    exponent = _exponent_of(task)
+    if losses.degree_of(loss) != 2 or abs(exponent) <= PLAIN_EXPONENT:
         return units
     scale = float(np.exp2(exponent))
-    if hasattr(loss, "epsilon"):
-        loss = loss._replace(epsilon=loss.epsilon / scale)
-    # loss and l2 are in units of scale^2, so l1 is in units of scale; all by 1/scale if linear
-    is_linear = losses.degree_of(loss) == 1
-    l1 = task.l1 if is_linear else task.l1 / scale
-    l2 = task.l2 * scale if is_linear else task.l2
-    y = np.ldexp(np.asarray(task.y, np.float64), -exponent)
-    own = task._replace(y=y, loss=loss, l1=_strength(l1), l2=_strength(l2))
-    half = float(np.exp2(0.5 * exponent)) if is_linear else scale
-    return units._replace(task=own, scale=scale, half=half)
+    # loss and l2 are in units of scale^2, so l1 is in units of scale
+    own = _multiplied(task, exponent)._replace(l1=_strength(task.l1 / scale))
+    return units._replace(task=own, scale=scale, half=scale)
+
+
+def by_linear_scale(units: Units) -> Units:
+    """Multiply targets by a power of two, so that they are near 1; the objective is as they are."""
+    exponent = 2 * (_exponent_of(units.task) // 2)  # whose root is a power of two as well
+    if exponent == 0:
+        return units
+    scale = float(np.exp2(exponent))
+    own = _multiplied(units.task, exponent)._replace(l2=_strength(units.task.l2 * scale))
+    return units._replace(task=own, scale=scale, half=float(np.exp2(exponent // 2)))
+
+
+def _exponent_of(task: Task) -> int:
+    """Return the exponent of a power of two about as large as the targets, itself finite."""
+    return min(int(np.frexp(np.max(np.abs(task.y), initial=0.0))[1]), LARGEST_EXPONENT)
+
+
+def _multiplied(task: Task, exponent: int) -> Task:
+    """Return a task of targets times 2^-exponent, and a tube about them as much narrower."""
+    loss = task.loss
+    if hasattr(loss, "epsilon") and losses.degree_of(loss) is not None:
+        loss = loss._replace(epsilon=float(np.ldexp(loss.epsilon, -exponent)))
+    return task._replace(y=np.ldexp(np.asarray(task.y, np.float64), -exponent), loss=loss)
 
 
 def _strength(value: float) -> float:

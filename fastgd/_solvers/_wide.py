@@ -22,6 +22,7 @@ from scipy.linalg.lapack import dpstrf
 
 from fastgd._monitoring.observer import Converted, Model
 from fastgd._runtime.threads import one_blas_thread
+from fastgd._solvers._columns import as_matrix
 from fastgd._solvers._costs import is_scattered
 from fastgd._solvers._problem import Floats, scaler_of
 from fastgd._solvers._task import Options, Solution, State, Task
@@ -103,8 +104,7 @@ def basis_of(task: Task) -> Basis:
 def _as_they_are(rows: Any, n: int, d: int, varies: Any) -> Any:
     """Return the rows in float64, not centred; None where that takes a dense copy."""
     if is_scattered(rows, n, d):
-        matrix = sp.csr_array((rows.data, rows.indices, rows.indptr), shape=(n, d))
-        return matrix.astype(np.float64).multiply(varies).tocsr()
+        return as_matrix(rows, n, d).astype(np.float64).multiply(varies).tocsr()
     plain = isinstance(rows, Dense) and rows.values.dtype == np.float64 and np.all(varies)
     return rows.values if plain else None
 
@@ -114,8 +114,7 @@ def _centred(rows: Any, n: int, d: int, center: Floats, varies: Any) -> Floats:
     if isinstance(rows, Dense):
         values = rows.values - center
     else:
-        matrix = sp.csr_array((rows.data, rows.indices, rows.indptr), shape=(n, d))
-        values = matrix.toarray().astype(np.float64) - center
+        values = as_matrix(rows, n, d).toarray().astype(np.float64) - center
     if not np.all(varies):
         values[:, ~varies] = 0.0
     return np.ascontiguousarray(values)

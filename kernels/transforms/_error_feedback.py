@@ -155,8 +155,37 @@ def _threshold(values, k):
         sizes[c] = _size(values[c])
     if k == 0:
         return np.inf, 0
-    threshold = np.partition(sizes, sizes.shape[0] - k)[sizes.shape[0] - k]
+    threshold = _selected(sizes, sizes.shape[0] - k)
     n_above = 0
     for c in range(sizes.shape[0]):
         n_above += 1 if sizes[c] > threshold else 0
     return threshold, k - n_above
+
+
+@helper()
+def _selected(values, place):
+    """Return what sorting would put at a place; the values change places.
+
+    Hoare's algorithm 65, from the median of three. ``np.partition`` is ten seconds of compilation.
+    """
+    low, high = 0, values.shape[0] - 1
+    while low < high:
+        a, b, c = values[low], values[(low + high) // 2], values[high]
+        pivot = max(min(a, b), min(max(a, b), c))
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if place <= j:
+            high = j
+        elif place >= i:
+            low = i
+        else:
+            break
+    return values[place]

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from fastgd._readers import errors, limits, numerals, streams
 from fastgd._readers.errors import BadData, Misuse, TooLarge, UserError
 from fastgd._readers.layout import likeness
 from fastgd._readers.numerals import Notation
-from fastgd.cli import _output, _showing, _stopping
+from fastgd.cli import _output, _predict, _showing, _stopping
 from tests.tables import over_product
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="of POSIX systems")
@@ -81,6 +82,33 @@ OFTEN_FAILING = [("info", "closed"), ("evaluate", "gone"), ("predict", "full")]
 def in_a_process(words, **more):
     command = [sys.executable, "-m", "fastgd", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, **more)
+
+
+def in_a_child(words, stdout, stderr, prepare=lambda: None):
+    """Run the command in a child of this process, which starts at once; return its number."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+        child = os.fork()
+    if child:
+        return child
+    status = 70
+    try:
+        os.dup2(stdout, 1)
+        os.dup2(stderr, 2)
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+        prepare()
+        status = cli.main([str(word) for word in words])
+    except SystemExit as end:
+        status = end.code
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def status_of(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 # -- CSR matrices ------------------------------------------------------------------------------
@@ -336,7 +364,7 @@ def bomb(matrix_model, name, content):
         parts = {member: archive.read(member) for member in archive.namelist() if member != name}
     archive_of(parts, "bomb.fastgd", compression=zipfile.ZIP_DEFLATED)
     with (
-        zipfile.ZipFile("bomb.fastgd", "a", zipfile.ZIP_DEFLATED) as archive,
+        zipfile.ZipFile("bomb.fastgd", "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open(name, "w", force_zip64=True) as member,
     ):
         for piece in [content] if isinstance(content, bytes) else content:
@@ -671,17 +699,17 @@ def test_a_pipe_whose_reader_has_gone_is_an_error():
 def test_stdout_is_written_into(name, to_file, predictions):
     """Also where it is a file, at whose end more is wanted."""
     Path("link").symlink_to("/dev/stdout")
-    words = ["predict", "m.fastgd", "data.npz", "-o", name]
-    command = [sys.executable, "-m", "fastgd", *words]
     Path("log").write_text("before\n")
+    with open("log", "a") as log, open("said", "w+") as said:
+        ours, theirs = os.pipe()
+        out = log.fileno() if to_file else theirs
+        child = in_a_child(["predict", "m.fastgd", "data.npz", "-o", name], out, said.fileno())
+        os.close(theirs)
+        with open(ours) as pipe:
+            got = pipe.read()
+        assert (status_of(child), said.read()) == (0, "")
     if to_file:
-        with open("log", "a") as log:
-            done = subprocess.run(command, stdout=log, stderr=subprocess.PIPE, text=True)
         got = Path("log").read_text().removeprefix("before\n")
-    else:
-        done = subprocess.run(command, capture_output=True, text=True)
-        got = done.stdout
-    assert (done.returncode, done.stderr) == (0, "")
     assert got == predictions
     assert Path("link").is_symlink()
 
@@ -724,17 +752,11 @@ def test_another_descriptor_is_written_into(predictions, run, tmp_path):
 @POSIX
 @pytest.mark.usefixtures("matrix")
 def test_a_model_on_stdout_is_not_mixed_with_notes():
-    command = [
-        sys.executable,
-        "-m",
-        "fastgd",
-        *["train", "data.npz", "--model", "logistic", "-o", "-"],
-    ]
-    done = subprocess.run(command, capture_output=True)
-    assert done.returncode == 0
-    Path("copy.fastgd").write_bytes(done.stdout)
+    with open("copy.fastgd", "wb") as out, open("said", "w") as said:
+        words = ["train", "data.npz", "--model", "logistic", "-o", "-"]
+        assert status_of(in_a_child(words, out.fileno(), said.fileno())) == 0
     assert zipfile.is_zipfile("copy.fastgd")
-    assert b"on the rows trained on" in done.stderr
+    assert "on the rows trained on" in Path("said").read_text()
 
 
 @POSIX
@@ -845,19 +867,18 @@ def test_predictions_that_fail_leave_the_old_ones(run):
 
 # -- signals, and streams that fail ------------------------------------------------------------
 
-SLOW = """
-import signal, sys, time
-# the tests may run where signals are ignored, as in the background of a shell
-signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGTERM, signal.SIG_DFL)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-from fastgd.cli import main, _predict
-def slow(pipeline, chunk, width):
+
+def be_slow():
+    # the tests may run where signals are ignored, as in the background of a shell
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    _predict._rows = slow
+
+
+def slow(pipeline, chunk, width):  # noqa: ARG001
     print("begun", file=sys.stderr, flush=True)
     time.sleep(60)
-_predict._rows = slow
-sys.exit(main(sys.argv[1:]))
-"""
 
 
 @POSIX
@@ -871,12 +892,15 @@ sys.exit(main(sys.argv[1:]))
 )
 @pytest.mark.usefixtures("matrix")
 def test_a_signal_leaves_nothing_behind(number, status, said):
-    command = [sys.executable, "-c", SLOW, "predict", "m.fastgd", "data.npz", "-o", "out"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr.readline() == "begun\n"
-        process.send_signal(number)
-        assert process.stderr.read() == f"fastgd predict: {said}\n"
-        assert process.wait() == status
+    ours, theirs = os.pipe()
+    words = ["predict", "m.fastgd", "data.npz", "-o", "out"]
+    child = in_a_child(words, theirs, theirs, be_slow)
+    os.close(theirs)
+    with open(ours) as pipe:
+        assert pipe.readline() == "begun\n"
+        os.kill(child, number)
+        assert pipe.read() == f"fastgd predict: {said}\n"
+    assert status_of(child) == status
     assert sorted(path.name for path in Path().iterdir()) == ["data.npz", "m.fastgd"]
 
 

@@ -15,6 +15,7 @@ CHECKERS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("checker", CHECKERS)
 def test_a_users_program_has_the_types_it_expects(checker):
     if find_spec(checker) is None:

@@ -91,7 +91,7 @@ def test_sparse_rows_come_to_the_same_to_rounding(batch_size, X, y):
     np.testing.assert_array_equal(all_at_once.coef_, whole.coef_)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", [np.float64, pytest.param(np.float32, marks=pytest.mark.full)])
 def test_memory_maps_are_read_in_parts(dtype, X, tmp_path):
     targets = X @ np.arange(4.0)
     np.save(tmp_path / "X.npy", X.astype(dtype))

@@ -177,10 +177,11 @@ def test_calls_of_2_and_3_epochs_go_on_as_one_of_5(learning_rate, rng):
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
 def test_rates_of_zero_leave_the_coefficients(optimizer, penalty, rng):
     """After its length a line down to zero is zero; CSR rows must not divide by that."""
-    X, y = rng.normal(size=(20, 4)), rng.normal(size=20)
+    X, y = rng.normal(size=(20, 4)), np.arange(20) % 2
     rule = schedules.Polynomial(0.01, length=2)
     kwargs = {"optimizer": optimizer, "penalty": penalty, "learning_rate": rule, "tol": None}
-    short = SGDRegressor(max_iter=3, random_state=0, shuffle=False, **kwargs)
+    kwargs |= {"batch_size": 4, "random_state": 0, "shuffle": False}
+    short = SGDClassifier("log_loss", max_iter=3, **kwargs)
     for rows in (X, sp.csr_matrix(X)):
         coefs = [clone(short).set_params(max_iter=n).fit(rows, y).coef_ for n in (3, 6)]
         assert np.isfinite(coefs).all()
