@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     "README.md",
     *(f"docs/{name}.md" for name in ("datasets", "estimators", "migration")),
+    "docs/inference.md",
     *(f"docs/{name}.md" for name in ("quantization", "scikit-learn", "watching")),
 ]
 
