@@ -111,14 +111,9 @@ def _logistic(model: Any, _: float) -> Stated:
     if not is_symmetric:
         params = np.vstack([np.zeros_like(params), params])
     free = 0.0
-    if model.solver == "liblinear" and _penalises_intercept(model):
+    if model.solver == "liblinear" and model.fit_intercept:
         free = 1.0 / float(model.intercept_scaling) ** 2
     return Stated(CLASSES, params, np.full(n_classes, l2), free, is_symmetric=is_symmetric)
-
-
-def _penalises_intercept(model: Any) -> bool:
-    """Tell whether "liblinear" is the solver of that name, and not one of ours in its place."""
-    return bool(model.fit_intercept) and not hasattr(model, "solver_")
 
 
 def _log_link(power: Callable[[Any], float]) -> Callable[[Any, float], Stated]:

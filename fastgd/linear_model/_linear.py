@@ -16,6 +16,7 @@ from fastgd._monitoring.watching import Given, SolvingWatch, watched
 from fastgd._runtime.threads import threads
 from fastgd.kernels.losses import SquaredError
 from fastgd.linear_model._parameters import check_elastic_net, check_ridge_solver
+from fastgd.linear_model._paths import enet_path
 from fastgd.linear_model._regression import Penalty, SolvedRegressor
 from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
 
@@ -375,6 +376,8 @@ class ElasticNet(_SquaredErrorModel):
         self.solver = solver
         self.verbose = verbose
         self.callbacks = callbacks
+
+    path = staticmethod(enet_path)
 
     def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:  # noqa: ARG002
         share = self.alpha * self.l1_ratio

@@ -17,6 +17,7 @@ from fastgd._runtime.threads import threads
 from fastgd._solvers._task import Solution, State, Task
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.linear_model._classification import SolvedClassifier
+from fastgd.linear_model._constant_column import with_constant, without_constant
 from fastgd.linear_model._parameters import check_number_of_classes, logistic_strength
 from fastgd.linear_model._solved import FLOATS, SolvedModel, solver_names
 
@@ -27,9 +28,9 @@ class LogisticRegression(SolvedClassifier):
     Minimises  C * sum_i s_i loss(y_i, x_i w + b) + l1_ratio |w|_1 + (1 - l1_ratio)/2 |w|^2
 
     with the logistic loss for two classes and the cross-entropy of a softmax for more; the
-    intercept is not penalised. Objective and arguments are scikit-learn's, and so are the defaults
-    but for ``solver`` and ``max_iter``. Columns need not be scaled: solvers work on standardised
-    columns, and ``coef_`` is in the user's units.
+    intercept is not penalised, but with ``solver="liblinear"``. Objective and arguments are
+    scikit-learn's, and so are the defaults but for ``solver`` and ``max_iter``. Columns need not be
+    scaled: solvers work on standardised columns, and ``coef_`` is in the user's units.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ class LogisticRegression(SolvedClassifier):
         Small problems (n_samples * n_features up to 1e5) are finished to rounding.
     fit_intercept : bool, default=True
     intercept_scaling : float, default=1
-        Accepted and not needed: the intercept is free.
+        With ``solver="liblinear"``: the larger, the less the intercept is penalised.
     class_weight : dict or "balanced", default=None
         Factors of the sample weights, by class.
     random_state : int, RandomState instance or None, default=None
@@ -55,7 +56,9 @@ class LogisticRegression(SolvedClassifier):
     solver : {"auto", "gd", "saga", "sdca"}, default="auto"
         Full-batch descent in a metric, mini-batch SAGA, dual coordinate ascent. "lbfgs",
         "liblinear", "newton-cg", "newton-cholesky" and "sag" are accepted, mean "auto", and are
-        refused with the penalties that they do not have in scikit-learn.
+        refused with the penalties that they do not have in scikit-learn. Under "liblinear", as
+        there, the intercept is the coefficient of a constant column ``intercept_scaling`` and is
+        penalised with the others, more than two classes are refused, and there is no warm start.
     max_iter : int, default=1000
         Passes over the data at most.
     verbose : int, default=0
@@ -196,6 +199,19 @@ class LogisticRegression(SolvedClassifier):
             self._report(found)
         return self
 
+    def _penalises_intercept(self) -> bool:
+        """Tell whether the intercept is a coefficient, as it is in liblinear."""
+        return self.solver == "liblinear" and bool(self.fit_intercept)
+
+    def _task(self, X: Any, *args: Any, **more: Any) -> Task:
+        if self._penalises_intercept():
+            X = with_constant(X, float(self.intercept_scaling))
+            more["fit_intercept"] = False
+        return super()._task(X, *args, **more)
+
+    def _start(self) -> Any:
+        return None if self._penalises_intercept() else super()._start()
+
     def _problem(
         self,
         X: Any,
@@ -211,8 +227,11 @@ class LogisticRegression(SolvedClassifier):
 
     def _take(self, solution: Solution, dtype: Any) -> None:
         """Set the fitted parameters."""
-        self.coef_ = np.ascontiguousarray(in_dtype(np.atleast_2d(solution.coef), dtype))
-        self.intercept_ = in_dtype(np.atleast_1d(solution.intercept), dtype)
+        coef, intercept = np.atleast_2d(solution.coef), np.atleast_1d(solution.intercept)
+        if self._penalises_intercept():
+            coef, intercept = without_constant(coef, float(self.intercept_scaling))
+        self.coef_ = np.ascontiguousarray(in_dtype(coef, dtype))
+        self.intercept_ = in_dtype(intercept, dtype)
         self.n_iter_ = np.array([solution.n_iter], np.int32)
         self._remember(solution)
 

@@ -5,7 +5,6 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -20,6 +19,7 @@ from fastgd.kernels.losses import (
     SquaredHinge,
 )
 from fastgd.linear_model._classification import SolvedClassifier, refuse_nothing_left
+from fastgd.linear_model._constant_column import with_constant, without_constant
 from fastgd.linear_model._parameters import check_dual
 from fastgd.linear_model._regression import SolvedRegressor
 from fastgd.linear_model._solved import FLOATS, SolvedModel
@@ -37,18 +37,6 @@ SHARED: dict[str, list[Any]] = {
 }
 
 
-def with_constant(X: Any, value: float) -> Any:
-    """Return a copy of X with one more column, all ``value``."""
-    n, d = X.shape
-    if not sp.issparse(X):
-        return np.ascontiguousarray(np.hstack([X, np.full((n, 1), value, X.dtype)]))
-    X = X.tocsr()
-    ends = X.indptr[1:]
-    parts = np.insert(X.data, ends, X.dtype.type(value)), np.insert(X.indices, ends, d)
-    starts = X.indptr + np.arange(n + 1, dtype=X.indptr.dtype)
-    return sp.csr_matrix((*parts, starts), shape=(n, d + 1))
-
-
 class _WithPenalisedIntercept(SolvedModel):
     """What both have in common: the intercept is the coefficient of a constant column."""
 
@@ -59,7 +47,7 @@ class _WithPenalisedIntercept(SolvedModel):
         """Return coefficients and intercepts of coefficients (..., n_features + 1)."""
         if not self.fit_intercept:
             return coef, 0.0
-        return coef[..., :-1], self.intercept_scaling * coef[..., -1]
+        return without_constant(coef, float(self.intercept_scaling))
 
     def _penalty(self, mass: float, kind: str = "l2") -> tuple[float, float]:
         """Return (l1, l2) of the mean loss."""
