@@ -184,11 +184,6 @@ DIFFERENCES = [
         _given("power", lambda p: _is_real(p) and p < 1),
     ),
     Difference(
-        '`multi_class="crammer_singer"` is refused',
-        ("LinearSVC",),
-        has("multi_class", "crammer_singer"),
-    ),
-    Difference(
         '`penalty="l1"` goes with `loss="hinge"`',
         ("LinearSVC",),
         lambda g: g.get("penalty") == "l1" and g.get("loss") == "hinge" and g["dual"] == "auto",
