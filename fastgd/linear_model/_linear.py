@@ -59,8 +59,8 @@ class LinearRegression(_SquaredErrorModel):
         Largest relative suboptimality, (F - F*) / F; a fit that is not shown to be within it warns.
         Small problems (n_samples * n_features up to 1e5) are finished to rounding.
     n_jobs : int or None, default=None
-        Threads for passes over X, and for many targets; results do not depend on it. None: as many
-        as there are processors, or as the environment's OMP_NUM_THREADS allows.
+        Threads for passes over X, and for many targets; results do not depend on it. None: one job,
+        on as many threads as the environment allows (docs/performance.md).
     positive : bool, default=False
         Require w >= 0.
     solver : {"auto", "gd", "saga"}, default="auto"

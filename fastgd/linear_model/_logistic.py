@@ -66,8 +66,8 @@ class LogisticRegression(SolvedClassifier):
     warm_start : bool, default=False
         Start from the last fit's coefficients.
     n_jobs : int or None, default=None
-        Threads for passes over X; results do not depend on it. None: as many as there are
-        processors, or as the environment's OMP_NUM_THREADS allows.
+        Threads for passes over X; results do not depend on it. None: one job, on as many threads as
+        the environment allows (docs/performance.md).
     callbacks : list or None, default=None
         What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).

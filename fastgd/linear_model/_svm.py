@@ -276,7 +276,8 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         """Set the fitted parameters."""
         coef, intercept = self._split(np.vstack([solution.coef for solution in found]))
         if coef.shape[0] == 2:  # all classes together: of two, as of two classes elsewhere
-            coef, intercept = np.diff(coef, axis=0), np.diff(intercept)
+            coef = np.diff(coef, axis=0)
+            intercept = np.diff(intercept) if self.fit_intercept else intercept
         self.coef_ = np.ascontiguousarray(in_dtype(coef, dtype))
         self.intercept_ = in_dtype(intercept, dtype) if self.fit_intercept else 0.0
         self.n_iter_ = max(solution.n_iter for solution in found)

@@ -150,7 +150,6 @@ LOGISTIC = {
     "test_large_sparse_matrix[*-sag]": WIDE_INDICES,
     "test_large_sparse_matrix[*-saga]": WIDE_INDICES,
     "test_liblinear_with_large_values": SOLVER,
-    "test_zero_max_iter[liblinear]": NO_PASS,
     "test_zero_max_iter[newton-cg]": NO_PASS,
     "test_zero_max_iter[newton-cholesky]": NO_PASS,
     "test_zero_max_iter[sag]": NO_PASS,

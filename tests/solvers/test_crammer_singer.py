@@ -81,6 +81,9 @@ def test_of_two_classes_one_row_is_kept(method):
     np.testing.assert_allclose(model.coef_, theirs.coef_, atol=1e-3)
     np.testing.assert_allclose(model.intercept_, theirs.intercept_, atol=1e-3)
     assert np.array_equal(model.predict(X), theirs.predict(X))
+    free = fitted(X, y, solver=method, fit_intercept=False)
+    assert free.coef_.shape == (1, 4)
+    assert free.intercept_ == 0.0
 
 
 def test_class_weights_are_weights_of_the_rows():
