@@ -35,7 +35,7 @@ LAYERS = (
         "What a user calls",
         "#dbe9f6",
         (
-            Box("cli/", ("commands: train,", "predict, evaluate, ...")),
+            Box("cli/, inference/", ("commands: train, predict, ...;", "standard errors")),
             Box(
                 "linear_model/, neural_network/",
                 ("estimators: validate,", "fit, report (base)"),

@@ -18,9 +18,11 @@ from contextvars import ContextVar
 from typing import Any
 
 import joblib
+from joblib.parallel import get_active_backend
 from threadpoolctl import ThreadpoolController
 
-LIMITS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")  # joblib's and Dask's workers set the second
+# joblib's and Dask's workers set the last one
+LIMITS = ("FASTGD_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
 
 _allowed: ContextVar[int | None] = ContextVar("fastgd_threads", default=None)
 
@@ -28,22 +30,34 @@ _allowed: ContextVar[int | None] = ContextVar("fastgd_threads", default=None)
 def n_threads(n_jobs: int | None) -> int:
     """Return how many threads ``n_jobs`` allows.
 
-    None: as many as there are processors, or fewer where ``NUMBA_NUM_THREADS`` or
-    ``OMP_NUM_THREADS`` is set, as it is in the workers of joblib and Dask. -1: one for each
-    processor; -2: one less, and so on.
+    None is one job, as in scikit-learn, where a job computes on all threads of BLAS and OpenMP.
+    Here threads of ours have their place: as many as ``joblib.parallel_config`` says around the
+    call; one in a thread of joblib's; else as many as there are processors, or fewer where the
+    environment limits them by ``FASTGD_NUM_THREADS``, ``NUMBA_NUM_THREADS`` or
+    ``OMP_NUM_THREADS``, as it does in the processes of joblib and Dask. -1: one for each processor;
+    -2: one less, and so on.
 
     Raises
     ------
     ValueError
         If it is 0.
     """
-    processors = _processors(os.getpid())
     if n_jobs is None:
-        limits = [os.environ.get(name, "") for name in LIMITS]
-        return min([processors, *(int(limit) for limit in limits if limit.isdigit())]) or 1
+        backend, n_jobs = get_active_backend()
+        if n_jobs is None:
+            is_worker = getattr(backend, "nesting_level", 0) > 0
+            in_own_thread = threading.current_thread() is not threading.main_thread()
+            return 1 if is_worker and in_own_thread else _allowed_by_environment()
     if n_jobs == 0:
         raise ValueError("n_jobs must be None, a positive number or a negative one, got 0.")
-    return int(n_jobs) if n_jobs > 0 else max(processors + 1 + int(n_jobs), 1)
+    return int(n_jobs) if n_jobs > 0 else max(_processors(os.getpid()) + 1 + int(n_jobs), 1)
+
+
+def _allowed_by_environment() -> int:
+    """Return the number of processors, or what the environment allows of them."""
+    limits = [os.environ.get(name, "") for name in LIMITS]
+    counts = [int(limit) for limit in limits if limit.isdigit()]
+    return min([_processors(os.getpid()), *counts]) or 1
 
 
 @functools.cache
@@ -55,7 +69,7 @@ def _processors(_process: int) -> int:
 @contextmanager
 def threads(n_jobs: int | None) -> Iterator[None]:
     """Let ``in_threads`` use what ``n_jobs`` allows."""
-    token = _allowed.set(n_threads(n_jobs))
+    token = _allowed.set(None if n_jobs is None else n_threads(n_jobs))  # asked when it matters
     try:
         yield
     finally:

@@ -50,6 +50,7 @@ _OF_SCIKIT_LEARN = {
     "sklearn.pipeline.Pipeline",
     "sklearn.preprocessing._data.StandardScaler",
     "sklearn.preprocessing._encoders.OneHotEncoder",
+    "sklearn.preprocessing._label.LabelBinarizer",
 }
 # skops' loaders, and the types that each may be asked for
 _PLAIN = {

@@ -54,6 +54,11 @@ def _logistic(params: Mapping[str, Any], n_rows: int) -> Params:
     return {"loss": "log_loss", **penalty, "class_weight": params["class_weight"]}
 
 
+def _ridge_classifier(params: Mapping[str, Any], n_rows: int) -> Params:
+    named = {"multi_class": "ovr", "class_weight": params["class_weight"]}
+    return {**_squared(params, n_rows, None), **named}
+
+
 def _svc(params: Mapping[str, Any], n_rows: int) -> Params:
     l1_ratio = 1.0 if params["penalty"] == "l1" else 0.0
     penalty = _penalty(_inverse(params["C"], n_rows), l1_ratio)
@@ -88,6 +93,7 @@ _SGD_FORMS = {
     "logistic": SgdForm(_logistic, ("C", "l1_ratio", "class_weight")),
     "softmax": SgdForm(_logistic, ("C", "l1_ratio", "class_weight")),
     "svc": SgdForm(_svc, ("C", "loss", "penalty", "class_weight")),
+    "ridge-classifier": SgdForm(_ridge_classifier, ("alpha", "class_weight")),
     "svr": SgdForm(_svr, ("C", "loss", "epsilon")),
     "linear": SgdForm(lambda *_: {"loss": "squared_error", "penalty": None}),
     "ridge": SgdForm(lambda w, n: _squared(w, n, None), ("alpha",)),

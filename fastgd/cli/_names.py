@@ -15,16 +15,30 @@ class ModelName(NamedTuple):
 
 
 _CLASSIFIER, _REGRESSOR = "SGDClassifier", "SGDRegressor"
+_CHOOSES = "It chooses the strength of its penalty by all rows. With one of your own: --model {}."
 
 MODELS = {
     "logistic": ModelName("LogisticRegression", CLASSIFICATION, _CLASSIFIER),
     "softmax": ModelName("SoftmaxRegression", CLASSIFICATION, _CLASSIFIER),
     "svc": ModelName("LinearSVC", CLASSIFICATION, _CLASSIFIER),
+    "ridge-classifier": ModelName("RidgeClassifier", CLASSIFICATION, _CLASSIFIER),
+    "ridge-classifier-cv": ModelName(
+        "RidgeClassifierCV", CLASSIFICATION, _CLASSIFIER, _CHOOSES.format("ridge-classifier")
+    ),
+    "perceptron": ModelName("Perceptron", CLASSIFICATION, "Perceptron"),
+    "passive-aggressive": ModelName(
+        "PassiveAggressiveClassifier", CLASSIFICATION, "PassiveAggressiveClassifier"
+    ),
     "sgd-classifier": ModelName(_CLASSIFIER, CLASSIFICATION, _CLASSIFIER),
     "linear": ModelName("LinearRegression", REGRESSION, _REGRESSOR),
     "ridge": ModelName("Ridge", REGRESSION, _REGRESSOR),
+    "ridge-cv": ModelName("RidgeCV", REGRESSION, _REGRESSOR, _CHOOSES.format("ridge")),
     "lasso": ModelName("Lasso", REGRESSION, _REGRESSOR),
+    "lasso-cv": ModelName("LassoCV", REGRESSION, _REGRESSOR, _CHOOSES.format("lasso")),
     "elasticnet": ModelName("ElasticNet", REGRESSION, _REGRESSOR),
+    "elasticnet-cv": ModelName(
+        "ElasticNetCV", REGRESSION, _REGRESSOR, _CHOOSES.format("elasticnet")
+    ),
     "svr": ModelName("LinearSVR", REGRESSION, _REGRESSOR),
     "huber": ModelName(
         "HuberRegressor",
@@ -37,6 +51,9 @@ MODELS = {
     "poisson": ModelName("PoissonRegressor", REGRESSION, _REGRESSOR),
     "gamma": ModelName("GammaRegressor", REGRESSION, _REGRESSOR),
     "tweedie": ModelName("TweedieRegressor", REGRESSION, _REGRESSOR),
+    "passive-aggressive-regressor": ModelName(
+        "PassiveAggressiveRegressor", REGRESSION, "PassiveAggressiveRegressor"
+    ),
     "sgd-regressor": ModelName(_REGRESSOR, REGRESSION, _REGRESSOR),
     "one-class": ModelName("SGDOneClassSVM", NOVELTY, "SGDOneClassSVM"),
 }

@@ -148,8 +148,9 @@ def _train(commands: Any) -> None:
 
 
 def _models_as_text() -> str:
+    width = max(map(len, MODELS))
     return "\n".join(
-        f"  {name:<15} {model.estimator} ({model.task})" for name, model in MODELS.items()
+        f"  {name:<{width}} {model.estimator} ({model.task})" for name, model in MODELS.items()
     )
 
 

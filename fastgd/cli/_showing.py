@@ -51,21 +51,24 @@ def shown(model: Any, who: str, *, quiet: bool) -> Iterator[None]:
     if quiet or sys.stderr is None:
         yield
         return
-    before, lines = model.callbacks, None
-    if sys.stderr.isatty():
+    is_told = hasattr(model, "callbacks")  # what chooses among strengths has no passes to show
+    before, lines = getattr(model, "callbacks", None), None
+    if sys.stderr.isatty() and is_told:
         from fastgd.callbacks import ProgressBar
 
         model.callbacks = [ProgressBar(leave=False)]
     else:
         lines = _Lines(model, who)
-        model.callbacks = [lines]
+        if is_told:
+            model.callbacks = [lines]
         lines.begin()
     try:
         yield
     finally:
         if lines is not None:
             lines.end()
-        model.callbacks = before
+        if is_told:
+            model.callbacks = before
 
 
 class _Rows:

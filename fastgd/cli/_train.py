@@ -1,6 +1,7 @@
 """``fastgd train``: from a file of rows to a file that holds a model."""
 
 import argparse
+import inspect
 import itertools
 import sys
 import time
@@ -277,15 +278,22 @@ class Session:
             model.set_params(max_iter=self._args.epochs)
         X, y = self.rows()
         held: dict[str, Any] = {}
-        if self._validation is not None and self._is_sgd:
+        takes_held = "X_val" in inspect.signature(model.fit).parameters
+        if self._validation is not None and takes_held:
             (validation,) = self._validation
             held = dict(zip(("X_val", "y_val"), self._prepared(validation), strict=True))
         started = time.perf_counter()
         with shown(model, f"fastgd {self._args.command}", quiet=self._args.quiet):
             model = model.fit(X, **held) if y is None else model.fit(X, y, **held)
-        passes = counted(int(np.max(model.n_iter_)), "epoch" if self._is_sgd else "pass")
-        self._configured = f"{passes}, {time.perf_counter() - started:.1f} s"
+        self._configured = f"{self._effort(model)}, {time.perf_counter() - started:.1f} s"
         return model
+
+    def _effort(self, model: Any) -> str:
+        """Say how long a fit was, or which strength of the penalty it has chosen."""
+        for name in ("alpha", "C"):
+            if hasattr(model, f"{name}_"):
+                return f"{name} {np.ravel(getattr(model, f'{name}_'))[0]:.6g} chosen"
+        return counted(int(np.max(model.n_iter_)), "epoch" if self._is_sgd else "pass")
 
     def _fit_in_chunks(self) -> Any:
         name, args = self._args.model, self._args

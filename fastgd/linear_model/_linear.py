@@ -17,6 +17,7 @@ from fastgd._monitoring.watching import Given, SolvingWatch, watched
 from fastgd._runtime.threads import threads
 from fastgd.kernels.losses import SquaredError
 from fastgd.linear_model._parameters import check_elastic_net, check_ridge_solver
+from fastgd.linear_model._paths import enet_path
 from fastgd.linear_model._regression import Penalty, SolvedRegressor
 from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
 
@@ -64,8 +65,8 @@ class LinearRegression(_SquaredErrorModel):
         Largest relative suboptimality, (F - F*) / F; a fit that is not shown to be within it warns.
         Small problems (n_samples * n_features up to 1e5) are finished to rounding.
     n_jobs : int or None, default=None
-        Threads for passes over X, and for many targets; results do not depend on it. None: as many
-        as there are processors, or as the environment's OMP_NUM_THREADS allows.
+        Threads for passes over X, and for many targets; results do not depend on it. None: one job,
+        on as many threads as the environment allows (docs/performance.md).
     positive : bool, default=False
         Require w >= 0.
     solver : {"auto", "gd", "saga"}, default="auto"
@@ -389,6 +390,8 @@ class ElasticNet(_SquaredErrorModel):
         self.solver = solver
         self.verbose = verbose
         self.callbacks = callbacks
+
+    path = staticmethod(enet_path)
 
     def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:  # noqa: ARG002
         share = self.alpha * self.l1_ratio

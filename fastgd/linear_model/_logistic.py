@@ -20,6 +20,7 @@ from fastgd._solvers._sharded import ShardedTask
 from fastgd._solvers._task import Solution, State, Task
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.linear_model._classification import SolvedClassifier, refuse_one_class
+from fastgd.linear_model._constant_column import with_constant, without_constant
 from fastgd.linear_model._parameters import check_number_of_classes, logistic_strength
 from fastgd.linear_model._solved import FLOATS, SolvedModel, solver_names
 
@@ -30,9 +31,9 @@ class LogisticRegression(SolvedClassifier):
     Minimises  C * sum_i s_i loss(y_i, x_i w + b) + l1_ratio |w|_1 + (1 - l1_ratio)/2 |w|^2
 
     with the logistic loss for two classes and the cross-entropy of a softmax for more; the
-    intercept is not penalised. Objective and arguments are scikit-learn's, and so are the defaults
-    but for ``solver`` and ``max_iter``. Columns need not be scaled: solvers work on standardised
-    columns, and ``coef_`` is in the user's units.
+    intercept is not penalised, but with ``solver="liblinear"``. Objective and arguments are
+    scikit-learn's, and so are the defaults but for ``solver`` and ``max_iter``. Columns need not be
+    scaled: solvers work on standardised columns, and ``coef_`` is in the user's units.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ class LogisticRegression(SolvedClassifier):
         Small problems (n_samples * n_features up to 1e5) are finished to rounding.
     fit_intercept : bool, default=True
     intercept_scaling : float, default=1
-        Accepted and not needed: the intercept is free.
+        With ``solver="liblinear"``: the larger, the less the intercept is penalised.
     class_weight : dict or "balanced", default=None
         Factors of the sample weights, by class.
     random_state : int, RandomState instance or None, default=None
@@ -58,7 +59,9 @@ class LogisticRegression(SolvedClassifier):
     solver : {"auto", "gd", "saga", "sdca"}, default="auto"
         Full-batch descent in a metric, mini-batch SAGA, dual coordinate ascent. "lbfgs",
         "liblinear", "newton-cg", "newton-cholesky" and "sag" are accepted, mean "auto", and are
-        refused with the penalties that they do not have in scikit-learn.
+        refused with the penalties that they do not have in scikit-learn. Under "liblinear", as
+        there, the intercept is the coefficient of a constant column ``intercept_scaling`` and is
+        penalised with the others, more than two classes are refused, and there is no warm start.
     max_iter : int, default=1000
         Passes over the data at most.
     verbose : int, default=0
@@ -66,8 +69,8 @@ class LogisticRegression(SolvedClassifier):
     warm_start : bool, default=False
         Start from the last fit's coefficients.
     n_jobs : int or None, default=None
-        Threads for passes over X; results do not depend on it. None: as many as there are
-        processors, or as the environment's OMP_NUM_THREADS allows.
+        Threads for passes over X; results do not depend on it. None: one job, on as many threads as
+        the environment allows (docs/performance.md).
     callbacks : list or None, default=None
         What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
@@ -205,6 +208,11 @@ class LogisticRegression(SolvedClassifier):
 
     def _fit_shards(self, shards: Shards, C: float, l1_ratio: float) -> None:
         """Fit to rows in parts."""
+        if self._penalises_intercept():
+            raise ValueError(
+                "solver='liblinear' penalises the intercept, which needs all rows in memory; data "
+                "sets in parts are taken by solver='auto'."
+            )
         with watched(SolvingWatch, self) as watch, or_as_before(self), threads(self.n_jobs):
             seen, kind = self._look(shards, classifies=True)
             classes = seen.classes
@@ -226,6 +234,19 @@ class LogisticRegression(SolvedClassifier):
             found = [self._solve_shards(task)]
             write(self, found)
             self._report(found)
+
+    def _penalises_intercept(self) -> bool:
+        """Tell whether the intercept is a coefficient, as it is in liblinear."""
+        return self.solver == "liblinear" and bool(self.fit_intercept)
+
+    def _task(self, X: Any, *args: Any, **more: Any) -> Task:
+        if self._penalises_intercept():
+            X = with_constant(X, float(self.intercept_scaling))
+            more["fit_intercept"] = False
+        return super()._task(X, *args, **more)
+
+    def _start(self) -> Any:
+        return None if self._penalises_intercept() else super()._start()
 
     def _problem(
         self,
@@ -251,8 +272,11 @@ class LogisticRegression(SolvedClassifier):
 
     def _take(self, solution: Solution, dtype: Any) -> None:
         """Set the fitted parameters."""
-        self.coef_ = np.ascontiguousarray(in_dtype(np.atleast_2d(solution.coef), dtype))
-        self.intercept_ = in_dtype(np.atleast_1d(solution.intercept), dtype)
+        coef, intercept = np.atleast_2d(solution.coef), np.atleast_1d(solution.intercept)
+        if self._penalises_intercept():
+            coef, intercept = without_constant(coef, float(self.intercept_scaling))
+        self.coef_ = np.ascontiguousarray(in_dtype(coef, dtype))
+        self.intercept_ = in_dtype(intercept, dtype)
         self.n_iter_ = np.array([solution.n_iter], np.int32)
         self._remember(solution)
 

@@ -5,14 +5,14 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastgd._data.validation import check_X_y, fit_context, in_dtype, inverse_strength
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, SolvingWatch, watched
-from fastgd._solvers._task import Solution, State, Task
+from fastgd._solvers._crammer_singer import crammer_singer, objective_of_classes
+from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.kernels.losses import (
     EpsilonInsensitive,
     Hinge,
@@ -20,6 +20,7 @@ from fastgd.kernels.losses import (
     SquaredHinge,
 )
 from fastgd.linear_model._classification import SolvedClassifier, refuse_nothing_left
+from fastgd.linear_model._constant_column import with_constant, without_constant
 from fastgd.linear_model._parameters import check_dual
 from fastgd.linear_model._regression import SolvedRegressor
 from fastgd.linear_model._solved import FLOATS, SolvedModel
@@ -37,18 +38,6 @@ SHARED: dict[str, list[Any]] = {
 }
 
 
-def with_constant(X: Any, value: float) -> Any:
-    """Return a copy of X with one more column, all ``value``."""
-    n, d = X.shape
-    if not sp.issparse(X):
-        return np.ascontiguousarray(np.hstack([X, np.full((n, 1), value, X.dtype)]))
-    X = X.tocsr()
-    ends = X.indptr[1:]
-    parts = np.insert(X.data, ends, X.dtype.type(value)), np.insert(X.indices, ends, d)
-    starts = X.indptr + np.arange(n + 1, dtype=X.indptr.dtype)
-    return sp.csr_matrix((*parts, starts), shape=(n, d + 1))
-
-
 class _WithPenalisedIntercept(SolvedModel):
     """What both have in common: the intercept is the coefficient of a constant column."""
 
@@ -59,7 +48,7 @@ class _WithPenalisedIntercept(SolvedModel):
         """Return coefficients and intercepts of coefficients (..., n_features + 1)."""
         if not self.fit_intercept:
             return coef, 0.0
-        return coef[..., :-1], self.intercept_scaling * coef[..., -1]
+        return without_constant(coef, float(self.intercept_scaling))
 
     def _penalty(self, mass: float, kind: str = "l2") -> tuple[float, float]:
         """Return (l1, l2) of the mean loss."""
@@ -74,6 +63,10 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
     ``penalty="l1"``), for each class against the rest. As in liblinear, the intercept is the
     coefficient of a constant column ``intercept_scaling`` and is penalised with the others.
 
+    ``multi_class="crammer_singer"`` minimises 1/2 sum_k |w_k|^2 + C sum_i s_i max_k (1[k != y_i] +
+    w_k x_i - w_{y_i} x_i) of all classes together [1]_; ``penalty``, ``loss`` and ``dual`` are
+    ignored then, as in scikit-learn.
+
     Parameters
     ----------
     penalty : {"l1", "l2"}, default="l2"
@@ -86,9 +79,8 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         Small problems (n_samples * n_features up to 1e5) are finished to rounding.
     C : float, default=1.0
         Inverse strength of the penalty, > 0.
-    multi_class : {"ovr"}, default="ovr"
-        scikit-learn's "crammer_singer" is refused: ``SoftmaxRegression`` is what fits all classes
-        together here.
+    multi_class : {"ovr", "crammer_singer"}, default="ovr"
+        Each class against the rest, or all together.
     fit_intercept : bool, default=True
     intercept_scaling : float, default=1.0
         The larger, the less the intercept is penalised.
@@ -122,6 +114,11 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
     history_ : dict of str to list, or a list of them
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
+
+    References
+    ----------
+    .. [1] Crammer & Singer, "On the algorithmic implementation of multiclass kernel-based vector
+       machines", 2001.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -184,32 +181,76 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         ------
         ValueError
             If ``dual`` is a bool for which liblinear has no solver of this penalty and loss, if y
-            has one class only, or for ``multi_class="crammer_singer"``.
+            has one class only, or if ``solver`` is "saga" with ``multi_class="crammer_singer"``.
         """
-        check_dual(self.penalty, self.loss, self.dual)
-        if self.multi_class == "crammer_singer":
-            raise ValueError(
-                "multi_class='crammer_singer' is not available; use 'ovr', or SoftmaxRegression, "
-                "which fits all classes together."
-            )
+        if self._is_together():
+            self._refuse_other_solvers()
+        else:
+            check_dual(self.penalty, self.loss, self.dual)
         with watched(SolvingWatch, self) as watch, or_as_before(self):
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS)
             classes, codes = self._check_labels(y)
-            weight = self._check_weight(sample_weight, X)
-            factors = self._class_factors(y, classes, weight)
-            wide, dtype = self._extended(X), X.dtype
-            numbers = [1] if classes.shape[0] == 2 else range(classes.shape[0])
+            tasks, dtype = self._tasks(X, y, sample_weight, classes, codes), X.dtype
 
             def write(model: LinearSVC, found: list[Solution]) -> None:
                 model.classes_ = classes
                 model._take(found, dtype)
 
-            watch.begin_solving(Given(X, y, sample_weight), write, len(numbers))
-            of = partial(self._one_vs_rest, wide, codes, weight, factors)
-            found = self._solve_each([partial(of, k) for k in numbers], [None] * len(numbers))
+            watch.begin_solving(Given(X, y, sample_weight), write, len(tasks))
+            found = self._solve_each(tasks, [None] * len(tasks))
             write(self, found)
             self._report(found)
         return self
+
+    def _is_together(self) -> bool:
+        """Tell whether all classes have one loss."""
+        return bool(self.multi_class == "crammer_singer")
+
+    def _refuse_other_solvers(self) -> None:
+        if self.solver == "saga":
+            raise ValueError(
+                "solver='saga' needs a smooth loss, which that of multi_class='crammer_singer' is "
+                "not; use solver='auto'."
+            )
+
+    def _tasks(
+        self,
+        X: Any,
+        y: NDArray[Any],
+        sample_weight: Any,
+        classes: NDArray[Any],
+        codes: NDArray[np.int32],
+    ) -> list[Any]:
+        """Return what makes each task: of all classes together, or of each against the rest."""
+        wide = self._extended(X)
+        if self._is_together():
+            weight = self._weight_of_rows(sample_weight, X, y, classes, codes)
+            return [partial(self._of_all_classes, wide, codes, weight, classes.shape[0])]
+        weight = self._check_weight(sample_weight, X)
+        factors = self._class_factors(y, classes, weight)
+        numbers = [1] if classes.shape[0] == 2 else range(classes.shape[0])
+        of = partial(self._one_vs_rest, wide, codes, weight, factors)
+        return [partial(of, k) for k in numbers]
+
+    def _of_all_classes(
+        self, X: Any, codes: NDArray[np.int32], weight: NDArray[Any], n_classes: int
+    ) -> Task:
+        """Return the task of all classes, whose loss the solver knows."""
+        mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
+        more: dict[str, Any] = {"n_outputs": n_classes, "fit_intercept": False}
+        return self._task(X, codes, weight, None, self._penalty(mass), **more)
+
+    def _solve(self, task: Task, start: Any = None, options: Options | None = None) -> Solution:
+        if not self._is_together():
+            return super()._solve(task, start, options)
+        options = self._options() if options is None else options
+        method = {"auto": None, "gd": "gd", "sdca": "sdca"}[self.solver]
+        found = self._watch.finished(crammer_singer(task, options, method))
+        coef = np.asarray(in_dtype(found.coef, task.dtype), np.float64)
+        objective = objective_of_classes(task, coef)
+        above = max(objective - found.objective, 0.0)
+        far, gap = found.suboptimality + above, found.gap + above
+        return found._replace(objective=objective, gap=gap, suboptimality=far)
 
     def _one_vs_rest(
         self,
@@ -233,7 +274,10 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
 
     def _take(self, found: list[Solution], dtype: Any) -> None:
         """Set the fitted parameters."""
-        coef, intercept = self._split(np.stack([solution.coef for solution in found]))
+        coef, intercept = self._split(np.vstack([solution.coef for solution in found]))
+        if coef.shape[0] == 2:  # all classes together: of two, as of two classes elsewhere
+            coef = np.diff(coef, axis=0)
+            intercept = np.diff(intercept) if self.fit_intercept else intercept
         self.coef_ = np.ascontiguousarray(in_dtype(coef, dtype))
         self.intercept_ = in_dtype(intercept, dtype) if self.fit_intercept else 0.0
         self.n_iter_ = max(solution.n_iter for solution in found)

@@ -16,10 +16,6 @@ SOLVES = "converges in the passes that are given, where the test waits for a war
 COPIES = "X is never changed here, whatever copy_X is"
 CHECKED = "input is always checked here, whatever check_input is"
 GRAM = "precompute is accepted and not needed, so that a wrong Gram matrix is never seen"
-CRAMMER = "not implemented: the loss of Crammer and Singer"
-LIBLINEAR = (
-    "liblinear penalises the intercept; here, and in scikit-learn's other solvers, it is free"
-)
 SPARSE_POSITIVE = "positive coefficients of sparse X are fitted here, refused in scikit-learn"
 IDENTITY = "not implemented: the identity link for powers other than 0"
 LAST_DIGIT = "right to rounding, where the test asks for more than that"
@@ -154,7 +150,6 @@ LOGISTIC = {
     "test_large_sparse_matrix[*-sag]": WIDE_INDICES,
     "test_large_sparse_matrix[*-saga]": WIDE_INDICES,
     "test_liblinear_with_large_values": SOLVER,
-    "test_zero_max_iter[liblinear]": NO_PASS,
     "test_zero_max_iter[newton-cg]": NO_PASS,
     "test_zero_max_iter[newton-cholesky]": NO_PASS,
     "test_zero_max_iter[sag]": NO_PASS,
@@ -188,13 +183,9 @@ BASE = {
     "test_inplace_data_preprocessing[False-None]": COPIES,
 }
 SVM = {
-    "test_linearsvc_crammer_singer": CRAMMER,
-    "test_crammer_singer_binary": CRAMMER,
     "test_linear_svm_convergence_warnings": KWARGS,
 }
-BOUNDS = {
-    "test_l1_min_c[fit-intercept-log-*": LIBLINEAR,
-}
+BOUNDS = {}
 
 MODULES = [
     Module("sklearn.linear_model.tests.test_sgd", 210, SGD, (LONG,)),

@@ -15,10 +15,9 @@ from fastgd.cli import _bench, _models
 from fastgd.cli._names import CLASSIFICATION, MODELS
 from fastgd.losses import Quantile, Tweedie
 
-WITHOUT_A_NAME = {  # strengths by cross-validation, several targets, and variants of others
-    *("ElasticNetCV", "LassoCV", "RidgeCV", "RidgeClassifierCV", "RidgeClassifier", "Perceptron"),
+WITHOUT_A_NAME = {  # a table has one target, and functions are no models
     *("MultiTaskElasticNet", "MultiTaskElasticNetCV", "MultiTaskLasso", "MultiTaskLassoCV"),
-    *("PassiveAggressiveClassifier", "PassiveAggressiveRegressor", "enet_path", "lasso_path"),
+    *("enet_path", "lasso_path"),
 }
 
 
@@ -67,6 +66,7 @@ def summary(y, classifies=False):
         ("linear", {}, {"loss": "squared_error", "penalty": None}),
         ("ridge", {"alpha": 5.0}, {"penalty": "l2", "alpha": 5 / 250}),
         ("lasso", {"alpha": 0.2}, {"penalty": "l1", "alpha": 0.2}),
+        ("ridge-classifier", {"alpha": 5.0}, {"loss": "squared_error", "alpha": 5 / 250}),
         ("elasticnet", {"l1_ratio": 0.4}, {"penalty": "elasticnet", "l1_ratio": 0.4}),
         ("quantile", {"quantile": 0.9}, {"loss": Quantile(0.9), "penalty": "l1", "alpha": 1.0}),
         ("poisson", {"alpha": 0.0}, {"loss": "poisson", "penalty": None}),
@@ -115,6 +115,7 @@ def test_balanced_classes_are_counted():
         ("ridge", {"eta0": -1.0}, "eta0"),
         ("ridge", {"batch_size": "many"}, "batch_size"),
         ("ridge", {"alpha": -1.0}, "alpha"),
+        ("lasso-cv", {}, "strength of its penalty by all rows.* --model lasso"),
     ],
 )
 def test_chunks_refuse_what_they_cannot(name, given, said):

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 
 PAGES = [
     "README.md",
-    *(f"docs/{name}.md" for name in ("datasets", "estimators", "large-data", "migration")),
+    *(f"docs/{name}.md" for name in ("datasets", "estimators", "inference", "large-data")),
+    "docs/migration.md",
     *(f"docs/{name}.md" for name in ("quantization", "scikit-learn", "watching")),
 ]
 

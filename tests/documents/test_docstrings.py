@@ -21,6 +21,7 @@ MODULES = [
     "fastgd.plot",
     "fastgd.datasets",
     "fastgd.callbacks",
+    "fastgd.inference",
 ]
 
 # numpydoc's codes that are not asked for, and why. RT02 is scikit-learn's choice, too.

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from sklearn import linear_model, svm
+import scipy.sparse as sp
+from sklearn import linear_model, neural_network, svm
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
@@ -183,11 +184,6 @@ DIFFERENCES = [
         _given("power", lambda p: _is_real(p) and p < 1),
     ),
     Difference(
-        '`multi_class="crammer_singer"` is refused',
-        ("LinearSVC",),
-        has("multi_class", "crammer_singer"),
-    ),
-    Difference(
         '`penalty="l1"` goes with `loss="hinge"`',
         ("LinearSVC",),
         lambda g: g.get("penalty") == "l1" and g.get("loss") == "hinge" and g["dual"] == "auto",
@@ -253,6 +249,64 @@ def test_arguments_are_taken_and_refused_as_in_scikit_learn(name):
                 unlisted.append((given, *found))
     assert not unlisted
     assert seen >= {difference.reason for difference in known if difference.is_always_found}
+
+
+DEFAULTS = {  # that differ, and why
+    "solver": "the solver is chosen by the data",
+    "verbose": "a number: 1 is a bar, 2 lines; False is 0",
+    "max_iter": "passes over the data; scikit-learn's, of another kind, end early on raw columns",
+}
+NAMES = [*fastgd.linear_model.__all__, *fastgd.neural_network.__all__]
+WITHOUT_A_PEER = {"SoftmaxRegression", "NetworkClassifier", "NetworkRegressor"}
+
+
+def peer_of(name):
+    modules = (linear_model, svm, neural_network)
+    return next(found for m in modules if (found := getattr(m, name, None)) is not None)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - WITHOUT_A_PEER))
+def test_signatures_are_scikit_learn_s(name):
+    """Every parameter, by position where it is so there, with its default but for those listed."""
+    known = {**vars(fastgd.neural_network), **vars(fastgd.linear_model)}
+    ours, theirs = known[name], peer_of(name)
+    own, wanted = (inspect.signature(kind).parameters for kind in (ours, theirs))
+    assert list(wanted) == [name for name in own if name in wanted]
+    for param, given in wanted.items():
+        assert own[param].kind == given.kind
+        if param not in DEFAULTS:
+            assert repr(own[param].default) == repr(given.default), param
+    methods = ("fit", "partial_fit", "predict", "score", "decision_function", "path", "sparsify")
+    for method in methods if inspect.isclass(ours) else ():
+        if hasattr(theirs, method):
+            own, wanted = (
+                [*inspect.signature(getattr(kind, method)).parameters] for kind in (ours, theirs)
+            )
+            assert [param for param in own if param in wanted] == wanted
+
+
+def test_a_name_without_a_peer_has_none():
+    assert not [n for n in WITHOUT_A_PEER if hasattr(linear_model, n) or hasattr(svm, n)]
+
+
+@pytest.mark.parametrize("given", [{}, {"intercept_scaling": 3.0}, {"l1_ratio": 1.0}], ids=str)
+def test_liblinear_penalises_the_intercept(given):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3)) + 2.0
+    y = (X[:, 0] + rng.logistic(size=60) > 2).astype(int)
+    given = {"solver": "liblinear", "tol": 1e-12, **given}
+    theirs = linear_model.LogisticRegression(max_iter=10**5, **given).fit(X, y)
+    for layout in (X, sp.csr_matrix(X)):
+        model = fastgd.LogisticRegression(**given).fit(layout, y)
+        np.testing.assert_allclose(model.coef_, theirs.coef_, atol=1e-6)
+        np.testing.assert_allclose(model.intercept_, theirs.intercept_, atol=1e-6)
+    before = model.coef_
+    again = model.set_params(warm_start=True).fit(X, y).fit(X, y)  # which liblinear has not
+    np.testing.assert_allclose(again.coef_, before, atol=1e-9)
+    strength = {} if "l1_ratio" in given else {"C": 0.5}  # |w/2|^2 of both classes is half |w|^2
+    halves = fastgd.SoftmaxRegression(**given, **strength).fit(X, y)
+    np.testing.assert_allclose(np.diff(halves.coef_, axis=0), theirs.coef_, atol=1e-6)
+    np.testing.assert_allclose(np.diff(halves.intercept_), theirs.intercept_, atol=1e-6)
 
 
 def test_the_page_lists_every_difference():

@@ -27,7 +27,7 @@ from fastgd._runtime.threads import (
 def processors(monkeypatch):
     """A machine of eight processors, with no limit in its environment."""
     monkeypatch.setattr(_threads, "_processors", lambda _process: 8)
-    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+    for name in _threads.LIMITS:
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
@@ -40,11 +40,33 @@ def test_n_jobs(n_jobs, allowed):
     assert n_threads(n_jobs) == allowed
 
 
-@pytest.mark.parametrize(("name", "value", "allowed"), [("OMP", "2", 2), ("NUMBA", "1", 1)])
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"), [("OMP", "2", 2), ("NUMBA", "1", 1), ("FASTGD", "3", 3)]
+)
 def test_the_environment_limits_what_was_not_asked_for(processors, name, value, allowed):
     processors.setenv(f"{name}_NUM_THREADS", value)
     assert n_threads(None) == allowed
     assert n_threads(5) == 5
+
+
+@pytest.mark.usefixtures("processors")
+def test_joblib_says_what_none_is():
+    for asked, allowed in ((1, 1), (2, 2), (-1, 8), (-2, 7)):
+        with joblib.parallel_config(n_jobs=asked):
+            assert n_threads(None) == allowed
+            assert n_threads(5) == 5
+    with joblib.parallel_config(backend="threading"):  # which says nothing of how many
+        assert n_threads(None) == 8
+
+
+def test_a_thread_of_joblib_s_is_one_of_several_jobs(processors):
+    with joblib.parallel_config(backend="threading", n_jobs=2):
+        found = joblib.Parallel()(joblib.delayed(n_threads)(None) for _ in range(4))
+    assert found == [1] * 4
+    alone = joblib.Parallel(n_jobs=1)(joblib.delayed(n_threads)(None) for _ in range(2))
+    assert alone == [8] * 2
+    processors.setenv("OMP_NUM_THREADS", "3")  # as joblib's processes find it
+    assert n_threads(None) == 3
 
 
 def test_a_limit_that_is_no_number_is_none(processors):
