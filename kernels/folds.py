@@ -18,7 +18,7 @@ from fastgd.kernels.objective import (
     raw_of_row,
     slopes_of_block,
 )
-from fastgd.kernels.rows import standardise
+from fastgd.kernels.rows import entries, entry, standardise
 
 
 class OneOutput(NamedTuple):
@@ -178,3 +178,41 @@ def pass_folds_sparse(rows, y, weights, output, params, start, stop, gradient, t
             own = raw[f * K : (f + 1) * K]
             totals[f] += of_row(output, y[i], weights[f, i], i, own, bends[f * K : (f + 1) * K])
         add_slopes_of_row(rows, i, raw, gradient)
+
+
+@kernel()
+def add_products_of_rows(rows, slopes, start, stop, out):
+    """Add X'S over the rows ``start`` to ``stop`` to ``out``, all columns of S at once.
+
+    Parameters
+    ----------
+    rows : CSR
+    slopes : (n_samples, m), float64
+    out : (n_features, m), float64, changed in place
+    """
+    for i in range(start, stop):
+        begin, end = entries(rows, i)
+        for at in range(begin, end):
+            j, x = entry(rows, i, at)
+            for k in range(slopes.shape[1]):
+                out[j, k] += x * slopes[i, k]
+
+
+@kernel()
+def write_products(rows, params, start, stop, out):
+    """Write X V of the rows ``start`` to ``stop`` into ``out``, all columns of V at once.
+
+    Parameters
+    ----------
+    rows : CSR
+    params : (n_features, m), float64
+    out : (n_samples, m), float64, changed in place
+    """
+    for i in range(start, stop):
+        for k in range(out.shape[1]):
+            out[i, k] = 0.0
+        begin, end = entries(rows, i)
+        for at in range(begin, end):
+            j, x = entry(rows, i, at)
+            for k in range(out.shape[1]):
+                out[i, k] += x * params[j, k]

@@ -35,6 +35,7 @@ from fastgd._solvers._problem import (
     pose,
     to_raw,
 )
+from fastgd._solvers._row_folds import RowDescent, RowProducts, descend_rows, has_few_rows
 from fastgd._solvers._task import Options, State, Task
 from fastgd._solvers._units import units_of
 from fastgd.kernels import losses
@@ -47,6 +48,7 @@ SHARE = 0.5  # of the target: what an estimate must be below
 FEWEST_PASSES = 2  # before a metric may be made anew
 SMALLEST_STEP = 1e-6
 MOST_AHEAD = 1.5  # times the last two solutions' distance
+OWN_COST = 5.0  # passes: up to this, each fold has a metric of its own
 OF_INVERSE = 0.4  # nanoseconds for each entry^1.5
 FLOOR = 1e-10  # of a unit diagonal
 MOST_SHARDS_OF_WIDE, WIDE = 2, 1 << 17  # sums apart, where they are larger than that
@@ -93,8 +95,9 @@ def folds_of(task: Task, weights: Floats, options: Options, solver: str = "auto"
     ``task`` has the penalty that asks most of a method: l1 if there is any, the least l2.
     """
     is_joint = task.l1 == 0.0 and task.l2 > 0.0 and not task.positive and solver in ("auto", "gd")
-    if is_joint and can_be_joint(task.loss) and not has_small_hessian(task):
-        return JointFolds(task, weights, options)
+    if is_joint and can_be_joint(task.loss):
+        kind = RowFolds if has_few_rows(task) else JointFolds
+        return kind(task, weights, options)
     return SeparateFolds(task, weights, options, solver)
 
 
@@ -133,6 +136,62 @@ class SeparateFolds(Folds):
             return in_threads(fitted, which)
 
 
+class RowFolds(Folds):
+    """All folds take their steps together, in as many coordinates as there are rows."""
+
+    def __init__(self, task: Task, weights: Floats, options: Options) -> None:
+        super().__init__(task, weights, options)
+        self.units = units_of(task)
+        task = _of_columns(self.units.task, _kept_columns(self.units.task))
+        self.kept = _kept_columns(self.units.task)
+        with one_blas_thread():
+            self.products = RowProducts(task)
+        self.target = options.tol * SHARE_OF_NULL * _null_loss(task, weights.sum(axis=0))
+        shares = weights / weights.sum(axis=1, keepdims=True)
+        self.descents = [RowDescent(task, share) for share in shares]
+
+    def at(self, l1: Floats, l2: Floats) -> list[FoldFit]:  # noqa: ARG002
+        """Return the solutions for each fold's l2; there is no l1."""
+        for descent, strength in zip(self.descents, l2, strict=True):
+            descent.begin(float(strength))
+        K = self.descents[0].at.own.shape[1]
+        size = max(1, WIDEST // K)
+        for first in range(0, len(self.descents), size):
+            descend_rows(self.products, self.descents[first : first + size], self._has_arrived)
+        return [self._fit_of(descent) for descent in self.descents]
+
+    def _has_arrived(self, descent: Any) -> bool:
+        return has_arrived(descent, self.target, self.options.max_iter)
+
+    def _fit_of(self, descent: RowDescent) -> FoldFit:
+        """Return coefficients of all columns, in the user's units."""
+        coef = np.ascontiguousarray(self.products.back(descent.at.own).T)
+        level = descent.at.level - coef @ self.products.center
+        coef = _spread(coef, self.kept, self.task.n_features)
+        if self.task.n_outputs == 1:
+            coef, level = coef[0], float(level[0])  # type: ignore[assignment]
+        else:
+            level = level - level.mean()
+        coef, level = self.units.to_user(coef, level)
+        return FoldFit(coef, level, descent.n_passes, descent.converged)
+
+
+def has_arrived(descent: Any, target: float, max_iter: int) -> bool:
+    """Tell whether a fold needs no more steps, or gets none; say so in ``converged``."""
+    enough = max(SHARE * target, 4.0 * EPSILON * descent.objectives[-1])
+    descent.converged = descent.suboptimality <= enough
+    return bool(descent.converged or descent.is_stuck or descent.n_passes >= max_iter)
+
+
+def _spread(coef: Floats, kept: NDArray[np.int64] | None, d: int) -> Floats:
+    """Return coefficients of all columns, where some were left out."""
+    if kept is None:
+        return coef
+    whole = np.zeros((*coef.shape[:-1], d))
+    whole[..., kept] = coef
+    return whole
+
+
 class JointFolds(Folds):
     """All folds take their steps together: one pass over X evaluates them all."""
 
@@ -144,10 +203,12 @@ class JointFolds(Folds):
             problem = pose(_of_columns(self.units.task, self.kept))
             self.problem = problem._replace(dtype=np.float64)
             null, prior = null_model(self.problem)
-            self.scale = SHARE_OF_NULL * _null_loss(self.problem, prior)
-            self.metric = null_metric(self.problem, prior)
+            metric = null_metric(self.problem, prior)
+        self.target = options.tol * SHARE_OF_NULL * _null_loss(task, weights.sum(axis=0))
         shares = weights / weights.sum(axis=1, keepdims=True)
-        self.descents = [FoldDescent(self.problem._replace(weight=share), null) for share in shares]
+        self.descents = [
+            FoldDescent(self.problem._replace(weight=share), null, metric) for share in shares
+        ]
 
     def at(self, l1: Floats, l2: Floats) -> list[FoldFit]:  # noqa: ARG002
         """Return the solutions for each fold's l2; there is no l1."""
@@ -164,7 +225,7 @@ class JointFolds(Folds):
         self._evaluate(descents)
         if self._foresee(descents):
             self._evaluate(descents)
-        self.metric = self.metric.with_ridge(self.problem._replace(l2=float(l2.mean())))
+        self._with_ridge(descents, float(l2.mean()))
         active, since = list(descents), 0
         while True:
             self._aim(active)
@@ -178,16 +239,26 @@ class JointFolds(Folds):
             self._evaluate(active)
             since += 1
 
+    def _with_ridge(self, descents: Sequence["FoldDescent"], l2: float) -> None:
+        """Make the metrics those of the present penalty; one that is shared once for all."""
+        made: dict[int, BlockMetric] = {}
+        for descent in descents:
+            own = descent.metric
+            problem = descent.problem if own.is_own else self.problem._replace(l2=l2)
+            if id(own.product) not in made:
+                made[id(own.product)] = own.with_ridge(problem)
+            descent.metric = made[id(own.product)]
+
     def _foresee(self, descents: Sequence["FoldDescent"]) -> bool:
         return any([descent.foresee() for descent in descents])
 
     def _aim(self, active: Sequence["FoldDescent"]) -> None:
         """Let each fold choose its next place."""
         if self.problem.shape[1] * len(active) > WIDE:
-            in_threads(lambda descent: descent.aim(self.metric), active)
+            in_threads(FoldDescent.aim, active)
         else:
             for descent in active:
-                descent.aim(self.metric)
+                descent.aim()
 
     def _renew(self, active: Sequence["FoldDescent"], l2: float) -> None:
         """Take the curvatures where the folds are for the metric."""
@@ -196,30 +267,35 @@ class JointFolds(Folds):
         K, n = max(1, self.problem.n_outputs), self.problem.shape[0]
         bends = np.empty((len(active) * K, n))
         evaluate_folds(self.problem, weights, places, bends)
-        curvatures = bends.reshape(len(active), K, n).mean(axis=0)
-        self.metric = metric_of(self.problem._replace(l2=l2), curvatures)
-        for descent in active:
+        bends = bends.reshape(len(active), K, n)
+        if self._has_own(len(active)):
+            metrics = [
+                metric_of(descent.problem, own)._replace(is_own=True)
+                for descent, own in zip(active, bends, strict=True)
+            ]
+        else:
+            metrics = [metric_of(self.problem._replace(l2=l2), bends.mean(axis=0))] * len(active)
+        for descent, metric in zip(active, metrics, strict=True):
+            descent.metric = metric
             descent.n_passes += 1
             descent.forget()
 
     def _pays(self, active: Sequence["FoldDescent"]) -> bool:
         """Tell whether a new metric costs less than the passes that it saves."""
         problem = self.problem
-        if not can_be_matrix(problem) and not self.metric.is_null:
+        if not can_be_matrix(problem) and not active[0].metric.is_null:
             return False
-        cost = cost_of_metric(problem, len(active))
-        return max(d.passes_left(self._target()) for d in active) > cost
+        cost = cost_of_metric(problem, len(active), len(active) if self._has_own(len(active)) else 1)
+        return max(d.passes_left(self.target) for d in active) > cost
 
-    def _target(self) -> float:
-        return self.options.tol * self.scale
+    def _has_own(self, n_folds: int) -> bool:
+        """Tell whether a metric for each fold is cheap enough."""
+        is_matrix = can_be_matrix(self.problem)
+        return is_matrix and cost_of_metric(self.problem, n_folds, n_folds) <= OWN_COST
 
     def _has_arrived(self, descent: "FoldDescent") -> bool:
         """Tell whether a fold needs no more steps, or gets none."""
-        target = self._target()
-        descent.converged = descent.suboptimality <= max(
-            SHARE * target, 4.0 * EPSILON * descent.point.objective
-        )
-        return descent.converged or descent.is_stuck or descent.n_passes >= self.options.max_iter
+        return has_arrived(descent, self.target, self.options.max_iter)
 
     def _evaluate(self, descents: Sequence["FoldDescent"]) -> None:
         """Evaluate all folds where they aim at, in one pass over X."""
@@ -232,10 +308,7 @@ class JointFolds(Folds):
     def _fit_of(self, descent: "FoldDescent") -> FoldFit:
         """Return coefficients of all columns, in the user's units."""
         coef, intercept, _ = model_at(self.problem, descent.point.u)
-        if self.kept is not None:
-            whole = np.zeros((*coef.shape[:-1], self.task.n_features))
-            whole[..., self.kept] = coef
-            coef = whole
+        coef = _spread(coef, self.kept, self.task.n_features)
         coef, intercept = self.units.to_user(coef, intercept)
         return FoldFit(coef, intercept, descent.n_passes, descent.converged)
 
@@ -246,11 +319,13 @@ class BlockMetric(NamedTuple):
     product : (K, P, P) or (K, P), without the penalty
     inverse : the same with the penalty, inverted
     is_null : bool, whether the curvatures are the null model's
+    is_own : bool, whether they are one fold's alone
     """
 
     product: Floats
     inverse: Floats
     is_null: bool
+    is_own: bool = False
 
     def with_ridge(self, problem: Problem) -> "BlockMetric":
         """Return the metric for another penalty."""
@@ -315,14 +390,14 @@ def can_be_matrix(problem: Problem) -> bool:
     return problem.shape[1] + 1 <= problem.largest
 
 
-def cost_of_metric(problem: Problem, n_folds: int) -> float:
-    """Return about how many passes for all folds a metric costs."""
+def cost_of_metric(problem: Problem, n_folds: int, n_metrics: int = 1) -> float:
+    """Return about how many passes for all folds metrics cost."""
     n, d = problem.shape
     K, width = max(1, problem.n_outputs), problem.shape[1] + 1
     if not can_be_matrix(problem):
         return 2.0
     product = _costs.of_products(problem.rows, n, d, width) + OF_INVERSE * float(width) ** 3
-    return 1.0 + K * product / of_pass_of_folds(problem, n_folds)
+    return 1.0 + n_metrics * K * product / of_pass_of_folds(problem, n_folds)
 
 
 def of_pass_of_folds(problem: Problem, n_folds: int) -> float:
@@ -344,10 +419,12 @@ class FoldDescent:
         With the fold's weights.
     u : Floats
         Where to begin.
+    metric : BlockMetric
+        What its first steps are made with.
     """
 
-    def __init__(self, problem: Problem, u: Floats) -> None:
-        self.problem, self.pairs = problem, Pairs(u.size)
+    def __init__(self, problem: Problem, u: Floats, metric: "BlockMetric") -> None:
+        self.problem, self.pairs, self.metric = problem, Pairs(u.size), metric
         self.point = Point(u, np.inf, np.zeros(u.shape), np.empty(0))
         self.aimed = u
         self.n_passes, self.converged, self.is_stuck = 0, False, False
@@ -426,12 +503,12 @@ class FoldDescent:
         self.objectives.append(there.objective)
         self._is_aimed = False
 
-    def aim(self, metric: BlockMetric) -> None:
+    def aim(self) -> None:
         """Choose the next place, unless a shorter step is on its way."""
         if self._is_aimed:
             return
         self._is_aimed = True
-        self.step = -self.pairs.corrected(metric.times, self.point.gradient)
+        self.step = -self.pairs.corrected(self.metric.times, self.point.gradient)
         self.promise = -float(np.vdot(self.point.gradient, self.step))
         self.length, self.aimed = 1.0, self.point.u + self.step
         self.decrements.append(0.5 * self.promise)
@@ -493,11 +570,13 @@ def evaluate_folds(
     return sum(part[0] for part in parts), np.swapaxes(total.reshape(n_folds, K, d + 1), 1, 2)
 
 
-def _null_loss(problem: Problem, prior: Floats) -> float:
-    """Return about the loss of the best model without columns."""
-    if problem.n_outputs:
-        return float(-np.sum(prior * np.log(np.maximum(prior, 1e-300))))
-    return float(np.log(2.0))
+def _null_loss(task: Task, weight: Floats) -> float:
+    """Return about the loss of the best model without columns; of two classes, of equal ones."""
+    if task.n_outputs == 1:
+        return float(np.log(2.0))
+    prior = np.bincount(task.y, weight, minlength=task.n_outputs)
+    prior = prior / prior.sum()
+    return float(-np.sum(prior * np.log(np.maximum(prior, 1e-300))))
 
 
 def _kept_columns(task: Task) -> NDArray[np.int64] | None:
