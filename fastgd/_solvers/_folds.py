@@ -158,14 +158,15 @@ class RowFolds(Folds):
         size = max(1, WIDEST // K)
         for first in range(0, len(self.descents), size):
             descend_rows(self.products, self.descents[first : first + size], self._has_arrived)
-        return [self._fit_of(descent) for descent in self.descents]
+        back = self.products.back(np.concatenate([d.at.own for d in self.descents], axis=1))
+        parts = np.split(np.ascontiguousarray(back.T), len(self.descents))
+        return [self._fit_of(*pair) for pair in zip(self.descents, parts, strict=True)]
 
     def _has_arrived(self, descent: Any) -> bool:
         return has_arrived(descent, self.target, self.options.max_iter)
 
-    def _fit_of(self, descent: RowDescent) -> FoldFit:
+    def _fit_of(self, descent: RowDescent, coef: Floats) -> FoldFit:
         """Return coefficients of all columns, in the user's units."""
-        coef = np.ascontiguousarray(self.products.back(descent.at.own).T)
         level = descent.at.level - coef @ self.products.center
         coef = _spread(coef, self.kept, self.task.n_features)
         if self.task.n_outputs == 1:
@@ -583,8 +584,9 @@ def _kept_columns(task: Task) -> NDArray[np.int64] | None:
     """Return the sparse columns that hold anything; None where nearly all do."""
     if isinstance(task.rows, Dense):
         return None
-    kept = np.flatnonzero(np.bincount(task.rows.indices, minlength=task.n_features))
-    return kept if kept.shape[0] < FEW_COLUMNS * task.n_features else None
+    counts = np.bincount(task.rows.indices, minlength=task.n_features)
+    order = np.argsort(-counts, kind="stable")  # what is often read lies together
+    return order[: np.count_nonzero(counts)]
 
 
 def _of_columns(task: Task, kept: NDArray[np.int64] | None) -> Task:
