@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         lasso_path,
     )
     from fastgd.linear_model._export import to_sklearn
+    from fastgd.linear_model._solution_path import path
 
 __version__ = "0.1.0.dev0"
 
@@ -89,10 +90,14 @@ __all__ = [
     "__version__",
     "enet_path",
     "lasso_path",
+    "path",
     "to_sklearn",
 ]
 
-_ELSEWHERE = {"to_sklearn": "fastgd.linear_model._export"}  # all other names are of linear_model
+_ELSEWHERE = {  # all other names are of linear_model
+    "path": "fastgd.linear_model._solution_path",
+    "to_sklearn": "fastgd.linear_model._export",
+}
 _MODULES = {
     "activations",
     "callbacks",
