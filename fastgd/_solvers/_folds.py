@@ -42,6 +42,7 @@ from fastgd.kernels import losses
 from fastgd.kernels.folds import ManyClasses, OneOutput, pass_folds, pass_folds_sparse
 from fastgd.kernels.rows import CSR, Dense
 
+FEW_ENTRIES = 10_000  # of X: up to these, Newton's method for each fold takes as long
 WIDEST = 64  # raw predictions of a row at once: more folds come in groups
 SHARE_OF_NULL = 0.05  # of the loss without columns: a fit that is so good is judged by this
 SHARE = 0.5  # of the target: what an estimate must be below
@@ -94,6 +95,8 @@ def folds_of(task: Task, weights: Floats, options: Options, solver: str = "auto"
 
     ``task`` has the penalty that asks most of a method: l1 if there is any, the least l2.
     """
+    if task.y.shape[0] * task.n_features <= FEW_ENTRIES and has_small_hessian(task):
+        return SeparateFolds(task, weights, options, solver)  # which are finished to rounding
     is_joint = task.l1 == 0.0 and task.l2 > 0.0 and not task.positive and solver in ("auto", "gd")
     if is_joint and can_be_joint(task.loss):
         kind = RowFolds if has_few_rows(task) else JointFolds

@@ -45,7 +45,7 @@ class Grid(NamedTuple):
     Cs, l1_ratios : the grid's sides; a share of None counts as that of ``penalty``
     shares : l1's share in the penalty, for each of ``l1_ratios``
     coefs : (n_folds, n_l1_ratios, n_Cs, K, n_dof), the intercept last if there is one
-    scores, n_iter : (n_folds, n_l1_ratios, n_Cs); a score that was not reached is NaN
+    scores, n_iter : (n_folds, n_l1_ratios, n_Cs); NaN and -1 where a stop came first
     """
 
     Cs: NDArray[Any]
@@ -347,7 +347,9 @@ class LogisticRegressionCV(LogisticRegression):
             _warn_of_change(
                 f"The fitted attributes of {type(self).__name__} will be simplified in "
                 "scikit-learn 1.10 to remove redundancy. Set `use_legacy_attributes=False` to "
-                "enable the new behavior now, or set it to `True` to silence this warning."
+                "enable the new behavior now, or set it to `True` to silence this warning. The "
+                "default value of use_legacy_attributes will change from True to False in "
+                "scikit-learn 1.10."
             )
         return ratios, self._shares(ratios, penalty), scoring, bool(legacy)
 
@@ -407,7 +409,7 @@ class LogisticRegressionCV(LogisticRegression):
         shape = (n_folds, len(shares), Cs.shape[0])
         coefs = np.zeros((*shape, K, X.shape[1] + bool(self.fit_intercept)))
         given = [None] if ratios is None else ratios
-        return Grid(Cs, given, shares, coefs, np.full(shape, np.nan), np.zeros(shape, np.int32))
+        return Grid(Cs, given, shares, coefs, np.full(shape, np.nan), np.full(shape, -1, np.int32))
 
     # -- the grid ---------------------------------------------------------------------------------
 
@@ -425,6 +427,8 @@ class LogisticRegressionCV(LogisticRegression):
         order, self._unfinished = np.argsort(grid.Cs, kind="stable"), 0
         weakest = float(grid.Cs.max()) * float(masses.max())
         for r, share in enumerate(grid.shares):
+            if self._watch.stops:
+                break
             least = inverse_strength(weakest, 1.0)
             penalty = share * least, (1.0 - share) * least
             task = self._problem(X, codes, np.empty(0), self.classes_, penalty)
@@ -433,14 +437,21 @@ class LogisticRegressionCV(LogisticRegression):
                 strength = np.array([inverse_strength(grid.Cs[c], mass) for mass in masses])
                 fits = paths.at(share * strength, (1.0 - share) * strength)
                 self._take_fits(grid, (r, int(c)), fits)
-                for f, fold in enumerate(folds):
-                    coef = grid.coefs[f, r, c]
-                    grid.scores[f, r, c] = judge.score(fold.held_out, coef, grid.Cs[c])
-                figures = {"C": grid.Cs[c], "score": grid.scores[:, r, c].mean()}
+                figures = {"C": grid.Cs[c]}
+                if judge.is_at_once:
+                    for f, fold in enumerate(folds):
+                        coef = grid.coefs[f, r, c]
+                        grid.scores[f, r, c] = judge.score(fold.held_out, coef, grid.Cs[c])
+                    figures["score"] = grid.scores[:, r, c].mean()
                 if len(grid.shares) > 1:
                     figures["l1_ratio"] = share
                 if self._watch.tried(figures):
-                    return
+                    break
+        if not judge.is_at_once:  # in scikit-learn's order, for a scorer may count its calls
+            for f, r, c in np.ndindex(grid.scores.shape):
+                if grid.n_iter[f, r, c] >= 0:
+                    score = judge.score(folds[f].held_out, grid.coefs[f, r, c], grid.Cs[c])
+                    grid.scores[f, r, c] = score
 
     def _take_fits(self, grid: Grid, at: tuple[int, int], fits: list[FoldFit]) -> None:
         """Keep what was found for a strength."""
@@ -573,7 +584,7 @@ class _Judge:
         elif self._is_accuracy and params.get("sample_weight") is not None:
             given = params["sample_weight"]
             self._weight = np.broadcast_to(np.asarray(given, np.float64), y.shape)
-        self._last: tuple[Any, Any] = None, None
+        self.is_at_once = self._is_accuracy or isinstance(self._scorer, _Scorer)
 
     def score(self, chosen: NDArray[Any], coef: NDArray[Any], C: float) -> float:
         """Return the score of coefficients (K, n_dof) on the chosen rows."""
