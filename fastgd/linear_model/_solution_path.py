@@ -419,7 +419,7 @@ def _point_of_products(
     """Return a point of one strength, and score it."""
     coef = np.zeros((found.coef.shape[1], table.rows.d))
     coef[:, table.columns[: found.coef.shape[2]]] = found.coef[0]
-    intercept: Any = table.intercepts(0, _padded(table, found.coef))[0]
+    intercept: Any = table.intercepts(0, table.padded(found.coef))[0]
     if not isinstance(model, _MultiTask):
         coef, intercept = coef[0], float(intercept[0])
     gap, objective = float(found.gap[0]), float(found.objective[0])
@@ -427,11 +427,6 @@ def _point_of_products(
     score = np.nan if judge is None else judge(model)
     converged = gap <= float(model.tol) * objective + 8.0 * np.finfo(np.float64).eps * objective
     return Point(coef, intercept, objective, gap, int(found.sweeps[0]), converged, score)
-
-
-def _padded(table: Table, coef: NDArray[Any]) -> NDArray[Any]:
-    more = table.columns.shape[0] - coef.shape[2]
-    return np.pad(coef, ((0, 0), (0, 0), (0, more)))
 
 
 # -- what comes out -------------------------------------------------------------------------------
