@@ -167,7 +167,7 @@ def pass_folds_sparse(rows, y, weights, output, params, start, stop, gradient, t
 
     Notes
     -----
-    Floor: for each non-zero a read of all folds' coefficients, and a read and a write of all slopes.
+    Floor: for each non-zero a read of all coefficients, and a read and a write of all slopes.
     """
     n_folds = weights.shape[0]
     K = params.shape[1] // n_folds

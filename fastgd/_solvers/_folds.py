@@ -227,8 +227,9 @@ class JointFolds(Folds):
         for descent, strength in zip(descents, l2, strict=True):
             descent.begin(float(strength))
         self._evaluate(descents)
-        if self._foresee(descents):
-            self._evaluate(descents)
+        foreseen = [descent for descent in descents if descent.foresee()]
+        if foreseen:
+            self._evaluate(foreseen)
         self._with_ridge(descents, float(l2.mean()))
         active, since = list(descents), 0
         while True:
@@ -253,9 +254,6 @@ class JointFolds(Folds):
                 made[id(own.product)] = own.with_ridge(problem)
             descent.metric = made[id(own.product)]
 
-    def _foresee(self, descents: Sequence["FoldDescent"]) -> bool:
-        return any([descent.foresee() for descent in descents])
-
     def _aim(self, active: Sequence["FoldDescent"]) -> None:
         """Let each fold choose its next place."""
         if self.problem.shape[1] * len(active) > WIDE:
@@ -269,9 +267,9 @@ class JointFolds(Folds):
         places = [descent.point.u for descent in active]
         weights = np.ascontiguousarray([descent.problem.weight for descent in active])
         K, n = max(1, self.problem.n_outputs), self.problem.shape[0]
-        bends = np.empty((len(active) * K, n))
-        evaluate_folds(self.problem, weights, places, bends)
-        bends = bends.reshape(len(active), K, n)
+        flat = np.empty((len(active) * K, n))
+        evaluate_folds(self.problem, weights, places, flat)
+        bends = flat.reshape(len(active), K, n)
         if self._has_own(len(active)):
             metrics = [
                 metric_of(descent.problem, own)._replace(is_own=True)
@@ -289,7 +287,9 @@ class JointFolds(Folds):
         problem = self.problem
         if not can_be_matrix(problem) and not active[0].metric.is_null:
             return False
-        cost = cost_of_metric(problem, len(active), len(active) if self._has_own(len(active)) else 1)
+        cost = cost_of_metric(
+            problem, len(active), len(active) if self._has_own(len(active)) else 1
+        )
         return max(d.passes_left(self.target) for d in active) > cost
 
     def _has_own(self, n_folds: int) -> bool:
@@ -433,7 +433,8 @@ class FoldDescent:
         self.aimed = u
         self.n_passes, self.converged, self.is_stuck = 0, False, False
         self.before: Floats | None = None  # where the strength before last has ended
-        self.ridge, self.logs = problem.ridge, (0.0, 0.0)
+        self.ridge = problem.ridge
+        self.logs: tuple[float, ...] = (0.0, 0.0)
 
     def begin(self, l2: float) -> None:
         """Begin with another strength where the one before has ended."""
@@ -602,4 +603,3 @@ def _of_columns(task: Task, kept: NDArray[np.int64] | None) -> Task:
     indices = place[rows.indices]
     indices.flags.writeable = False
     return task._replace(rows=CSR(rows.data, indices, rows.indptr), n_features=kept.shape[0])
-

@@ -333,7 +333,9 @@ def solve_paths(
         For all strengths, or those before the path was ended.
     """
     with one_blas_thread():
-        return _Paths(table, which, strengths, (tol, max_iter, positive)).solve(starts, solved, at_once)
+        return _Paths(table, which, strengths, (tol, max_iter, positive)).solve(
+            starts, solved, at_once
+        )
 
 
 class _Paths:

@@ -1,4 +1,4 @@
-"""Paths of many folds where columns outnumber rows: descent in as many coordinates as there are rows.
+"""Paths of many folds where columns outnumber rows: descent in the coordinates of the rows.
 
 The best coefficients under an l2 penalty are a combination of rows, w = X'a: a problem in n numbers
 for each fold, with predictions f = K a, K = XX' of centred rows, and the gradient (in the inner
@@ -142,7 +142,10 @@ class RowDescent:
         self.at = Image(zero, zero.copy(), self._null_level(K))
         self._pairs: list[tuple[Image, Image]] = []
         self._before: Image | None = None
-        self._l2, self._logs = 0.0, (0.0, 0.0)
+        self._l2 = 0.0
+        self._step: Image | None = None
+        self._gradient = self.at
+        self._logs: tuple[float, ...] = (0.0, 0.0)
         self.n_passes, self.converged, self.is_stuck = 0, False, False
 
     def _null_level(self, K: int) -> Floats:

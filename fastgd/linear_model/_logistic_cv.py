@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Sequence
-from numbers import Integral, Number, Real
+from numbers import Integral, Number
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -13,7 +13,6 @@ from sklearn.metrics import accuracy_score, get_scorer, get_scorer_names, make_s
 from sklearn.metrics._scorer import _Scorer
 from sklearn.model_selection import check_cv
 from sklearn.utils import metadata_routing
-from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils._metadata_requests import (
     MetadataRouter,
     MethodMapping,
@@ -21,6 +20,7 @@ from sklearn.utils._metadata_requests import (
     _routing_enabled,
     process_routing,
 )
+from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
 from fastgd._data.validation import check_X_y, fit_context, in_dtype, inverse_strength
@@ -151,6 +151,13 @@ class LogisticRegressionCV(LogisticRegression):
     True
     """
 
+    _watch: GridWatch  # type: ignore[assignment]
+    C_: Any
+    l1_ratio_: Any
+    scores_: Any
+    coefs_paths_: Any
+    n_iter_: Any
+
     __metadata_request__score: ClassVar[dict[str, Any]] = {"sample_weight": metadata_routing.UNUSED}
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -218,7 +225,7 @@ class LogisticRegressionCV(LogisticRegression):
         self.callbacks = callbacks
 
     @fit_context
-    def fit(  # type: ignore[override]
+    def fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, **params: Any
     ) -> "LogisticRegressionCV":
         """Choose the strength and fit the model.
@@ -252,7 +259,9 @@ class LogisticRegressionCV(LogisticRegression):
             self.classes_, codes = self._check_labels(y)
             check_number_of_classes(self.solver, self.classes_.shape[0])
             splitting, judging = self._routed(sample_weight, params)
-            folds = [Fold(*s) for s in check_cv(self.cv, y, classifier=True).split(X, y, **splitting)]
+            folds = [
+                Fold(*s) for s in check_cv(self.cv, y, classifier=True).split(X, y, **splitting)
+            ]
             weight = self._weight_of_rows(sample_weight, X, y, self.classes_, codes)
             judge = _Judge(self, scoring, X, y, codes, sample_weight, judging)
             grid = self._empty_grid(ratios, shares, len(folds), X)

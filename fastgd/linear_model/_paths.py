@@ -205,7 +205,8 @@ class PathCV(PathModel):
             self._choose(alphas, ratios, errors.mean(axis=1))
             best = self._refitted(table, alphas, ratios)
             self._take(table, best, X.dtype, many=self._many)
-            vars(self).pop("_best_yet", None)
+            if hasattr(self, "_best_yet"):
+                del self._best_yet
             if not watch.warn_if_interrupted(f"after {watch.epoch} strengths", 5):
                 self._warn_if_inexact([best, *(one for path in paths for one in path)])
             watch.end()
@@ -276,7 +277,7 @@ class PathCV(PathModel):
                 whole[:, table.columns] = coef[0]
                 means.append((whole, table.intercepts(k + 1, coef)[0]))
             score = -float(np.mean(errors))
-            before = vars(self).get("_best_yet")
+            before = getattr(self, "_best_yet", None)
             if before is None or score > before[0]:
                 coef, intercept = (np.mean(part, axis=0) for part in zip(*means, strict=True))
                 self._best_yet = score, coef, intercept

@@ -425,7 +425,7 @@ def _point_of_products(
     gap, objective = float(found.gap[0]), float(found.objective[0])
     model.coef_, model.intercept_, model.n_features_in_ = coef, intercept, table.rows.d
     score = np.nan if judge is None else judge(model)
-    converged = gap <= float(model.tol) * objective + 8.0 * np.finfo(np.float64).eps * objective
+    converged = gap <= (float(model.tol) + 8.0 * float(np.finfo(np.float64).eps)) * objective
     return Point(coef, intercept, objective, gap, int(found.sweeps[0]), converged, score)
 
 

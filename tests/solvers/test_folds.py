@@ -98,17 +98,20 @@ def test_every_method_goes_down_the_path_of_single_fits(classes, method):
             assert fold.converged
             wanted = fastgd.LogisticRegression(C=C, tol=1e-12).fit(X[kept], y[kept])
             np.testing.assert_allclose(
-                np.atleast_2d(fold.coef), wanted.coef_, rtol=2e-3, atol=2e-3 * abs(wanted.coef_).max()
+                np.atleast_2d(fold.coef),
+                wanted.coef_,
+                rtol=2e-3,
+                atol=2e-3 * abs(wanted.coef_).max(),
             )
             raw = X @ np.atleast_2d(fold.coef).T + fold.intercept
-            objective = naive_objective(X[kept], y[kept], raw[kept], fold.coef, C)
+            objective = naive_objective(y[kept], raw[kept], fold.coef, C)
             exact = naive_objective(
-                X[kept], y[kept], X[kept] @ wanted.coef_.T + wanted.intercept_, wanted.coef_, C
+                y[kept], X[kept] @ wanted.coef_.T + wanted.intercept_, wanted.coef_, C
             )
             assert objective <= exact + 1e-9
 
 
-def naive_objective(X, y, raw, coef, C):
+def naive_objective(y, raw, coef, C):
     raw = np.column_stack([np.zeros(len(raw)), raw]) if raw.shape[1] == 1 else raw
     loss = -log_softmax(raw, axis=1)[np.arange(len(y)), np.unique(y, return_inverse=True)[1]]
     return loss.mean() + 0.5 * np.sum(np.square(coef)) / (C * len(y))
@@ -184,7 +187,7 @@ def test_without_a_refit_the_mean_of_the_folds_best_is_taken():
     best = model.scores_[:, 0].argmax(axis=1)
     coefs = [model.coefs_paths_[f, 0, c, 0] for f, c in enumerate(best)]
     np.testing.assert_allclose(model.coef_[0], np.mean(coefs, axis=0)[:-1])
-    assert model.C_ == pytest.approx(model.Cs_[best].mean())
+    np.testing.assert_allclose(model.C_, model.Cs_[best].mean())
 
 
 def test_a_scorer_of_ones_own_is_handed_a_fitted_model():
