@@ -514,6 +514,8 @@ class FoldDescent:
             return
         self._is_aimed = True
         self.step = -self.pairs.corrected(self.metric.times, self.point.gradient)
+        if self.problem.n_outputs:  # what all classes share changes no prediction: it stays zero
+            self.step -= self.step.mean(axis=1, keepdims=True)
         self.promise = -float(np.vdot(self.point.gradient, self.step))
         self.length, self.aimed = 1.0, self.point.u + self.step
         self.decrements.append(0.5 * self.promise)
