@@ -199,8 +199,11 @@ def path(
     Returns
     -------
     Path
-        Values, coefficients, intercepts, objectives, duality gaps, passes, whether each fit has
-        converged, and scores.
+        With an entry for each value in ``values``, ``coefs`` (n_values, n_features) or (n_values,
+        n_outputs, n_features), ``intercepts``, ``objective``, ``gap`` (a proven bound of the
+        suboptimality; inf where nothing proves one), ``n_iter``, ``converged``, ``n_nonzero``, and
+        ``scores``, None without validation rows; ``best()`` is the place of the best score, and
+        ``to_frame()`` a DataFrame of all that.
 
     Raises
     ------

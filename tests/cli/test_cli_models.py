@@ -19,6 +19,7 @@ WITHOUT_A_NAME = {  # strengths by cross-validation, several targets, and varian
     *("ElasticNetCV", "LassoCV", "RidgeCV", "RidgeClassifierCV", "RidgeClassifier", "Perceptron"),
     *("MultiTaskElasticNet", "MultiTaskElasticNetCV", "MultiTaskLasso", "MultiTaskLassoCV"),
     *("PassiveAggressiveClassifier", "PassiveAggressiveRegressor", "enet_path", "lasso_path"),
+    "LogisticRegressionCV",
 }
 
 
