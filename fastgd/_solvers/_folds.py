@@ -360,7 +360,7 @@ def _inverse(problem: Problem, product: Floats) -> Floats:
     full *= root[:, None, :]
     for k in range(full.shape[0]):
         floor, fault = FLOOR, 1
-        while fault != 0:
+        while fault != 0 and np.isfinite(floor):
             full[k].flat[:: width + 1] = 1.0 + floor
             factor, fault = dpotrf(full[k].T, lower=False)  # of the upper triangle, as it lies
             floor *= 10.0

@@ -36,6 +36,7 @@ from fastgd.linear_model._parameters import _check_logistic_solver, check_number
 from fastgd.linear_model._solved import FLOATS, level_of_the_user
 
 CONSTRAINTS = LogisticRegression._parameter_constraints
+ROWS_AT_ONCE = 4096
 UNKNOWN = "warn"  # what defaults are until scikit-learn has changed them
 
 
@@ -57,7 +58,7 @@ class Grid(NamedTuple):
 
 
 class Fold(NamedTuple):
-    """The rows that are fitted and those that are predicted: indices or masks."""
+    """The indices of the rows that are fitted, and of those that are predicted."""
 
     fit: NDArray[Any]
     held_out: NDArray[Any]
@@ -259,9 +260,8 @@ class LogisticRegressionCV(LogisticRegression):
             self.classes_, codes = self._check_labels(y)
             check_number_of_classes(self.solver, self.classes_.shape[0])
             splitting, judging = self._routed(sample_weight, params)
-            folds = [
-                Fold(*s) for s in check_cv(self.cv, y, classifier=True).split(X, y, **splitting)
-            ]
+            rows, splits = np.arange(X.shape[0]), check_cv(self.cv, y, classifier=True)
+            folds = [Fold(rows[a], rows[b]) for a, b in splits.split(X, y, **splitting)]
             weight = self._weight_of_rows(sample_weight, X, y, self.classes_, codes)
             judge = _Judge(self, scoring, X, y, codes, sample_weight, judging)
             grid = self._empty_grid(ratios, shares, len(folds), X)
@@ -599,25 +599,37 @@ class _Judge:
         """Return the score of coefficients (K, n_dof) on the chosen rows."""
         d = self._X.shape[1]
         intercept = coef[:, d] if self._has_intercept else np.zeros(coef.shape[0])
-        X = self._X[chosen]
         if self._is_accuracy:
-            return self._accuracy(np.asarray(X @ coef[:, :d].T) + intercept, chosen)
+            return self._accuracy(self._raw(chosen, coef[:, :d], intercept), chosen)
         own = _check_method_params(X=self._X, params=self._params, indices=chosen)
         if isinstance(self._scorer, _Scorer):
             model: Any = _OfRaw(C=C)
-            raw = np.asarray(X @ coef[:, :d].T) + intercept
+            raw = self._raw(chosen, coef[:, :d], intercept)
             X = raw if raw.shape[1] > 1 else raw[:, 0]
         else:
+            X = self._X[chosen]
             model = LogisticRegression(C=C)
             model.coef_, model.intercept_ = coef[:, :d], intercept
             model.n_features_in_ = d
         model.classes_ = self._classes
         return float(self._scorer(model, X, self._y[chosen], **own))
 
+    def _raw(
+        self, chosen: NDArray[Any], coef: NDArray[Any], intercept: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Return raw predictions (n_chosen, K), a cache's rows of X at a time."""
+        raw = np.empty((chosen.shape[0], coef.shape[0]))
+        for first in range(0, chosen.shape[0], ROWS_AT_ONCE):
+            some = chosen[first : first + ROWS_AT_ONCE]
+            raw[first : first + ROWS_AT_ONCE] = self._X[some] @ coef.T
+        return raw + intercept
+
     def _accuracy(self, raw: NDArray[Any], chosen: NDArray[Any]) -> float:
-        best = raw.argmax(axis=1) if raw.shape[1] > 1 else raw[:, 0] > 0
-        weight = None if self._weight is None else self._weight[chosen]
-        return float(np.average(best == self._codes[chosen], weights=weight))
+        right = self._codes[chosen] == (raw.argmax(axis=1) if raw.shape[1] > 1 else raw[:, 0] > 0)
+        if self._weight is None:
+            return float(right.mean())
+        weight = self._weight[chosen]
+        return float(right @ weight / weight.sum()) if weight.any() else float("nan")
 
 
 class _OfRaw(LogisticRegression):
