@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         LinearSVC,
         LinearSVR,
         LogisticRegression,
+        LogisticRegressionCV,
         MultiTaskElasticNet,
         MultiTaskElasticNetCV,
         MultiTaskLasso,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         lasso_path,
     )
     from fastgd.linear_model._export import to_sklearn
+    from fastgd.linear_model._solution_path import path
     from fastgd.streaming import stream
 
 __version__ = "0.1.0.dev0"
@@ -69,6 +71,7 @@ __all__ = [
     "LinearSVC",
     "LinearSVR",
     "LogisticRegression",
+    "LogisticRegressionCV",
     "MultiTaskElasticNet",
     "MultiTaskElasticNetCV",
     "MultiTaskLasso",
@@ -90,12 +93,16 @@ __all__ = [
     "__version__",
     "enet_path",
     "lasso_path",
+    "path",
     "stream",
     "to_sklearn",
 ]
 
-# all other names are of linear_model
-_ELSEWHERE = {"stream": "fastgd.streaming", "to_sklearn": "fastgd.linear_model._export"}
+_ELSEWHERE = {  # all other names are of linear_model
+    "path": "fastgd.linear_model._solution_path",
+    "stream": "fastgd.streaming",
+    "to_sklearn": "fastgd.linear_model._export",
+}
 _MODULES = {
     "activations",
     "callbacks",

@@ -336,7 +336,8 @@ class ProgressBar(Callback):
     It is tqdm's, in a terminal or a notebook; ``verbose=1`` is the same. The gradient's norm is
     known with ``monitor=True``; else ``|update|`` is shown, how far the epoch moved the parameters.
     For estimators without a learning rate it counts passes, and shows the suboptimality: how far
-    the objective is thought to be above the optimum.
+    the objective is thought to be above the optimum. For those that choose a strength by folds it
+    counts the strengths of the grid.
 
     Parameters
     ----------
@@ -353,7 +354,7 @@ class ProgressBar(Callback):
         from tqdm.auto import tqdm
 
         unit, name = unit_of(view), type(view.estimator).__name__
-        total = view.max_epochs - view.epoch if unit == "epoch" else None
+        total = None if unit == "pass" else view.max_epochs - view.epoch
         self._bar = tqdm(desc=name, total=total, unit=unit, leave=self.leave)
 
     def on_epoch_end(self, view: View) -> None:

@@ -188,14 +188,14 @@ def pass_softmax(rows, targets, scaler, params, start, stop, block, gradient):
     classes that is what a pass costs.
     """
     y, weight, center, inverse_std = targets.y, targets.weight, scaler.center, scaler.inverse_std
-    coef, total = _coefficients(params, block), 0.0
+    coef, total = coefficients_in_type(params, block), 0.0
     last = params.shape[1] - 1
     for first in range(start, stop, block.shape[0]):
         size = min(first + block.shape[0], stop) - first
         standardise(rows, center, inverse_std, first, size, block)
         z = block[:size]
         raw = np.dot(coef, z.T)
-        total += _slopes_of_block(y, weight, params[:, last], first, raw, gradient[:, last])
+        total += slopes_of_block(y, weight, params[:, last], first, raw, gradient[:, last])
         products = np.dot(raw, z)
         for k in range(products.shape[0]):
             for j in range(last):
@@ -260,7 +260,7 @@ def add_slopes_of_row(rows, i, slopes, out):
 
 
 @helper(allocates=True)
-def _coefficients(params, block):
+def coefficients_in_type(params, block):
     """Return the parameters without the intercept, in the type of the arithmetic."""
     coef = np.empty((params.shape[0], params.shape[1] - 1), block.dtype)
     for k in range(coef.shape[0]):
@@ -300,7 +300,7 @@ def _others(raw, total, k, o):
 
 
 @helper(allocates=True)
-def _slopes_of_block(y, weight, intercept, first, raw, sums):
+def slopes_of_block(y, weight, intercept, first, raw, sums):
     """Replace W'X_b' by s_i (softmax - onehot); return the weighted loss and add up the slopes."""
     n_outputs, size = raw.shape
     largest, total, beyond = np.empty(size), np.empty(size), np.empty(size)

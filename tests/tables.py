@@ -456,6 +456,11 @@ ESTIMATOR_CASES = [
         {"max_iter": 5, "tol": None},
     ),
     EstimatorCase("LogisticRegression", fastgd.LogisticRegression, {}),
+    EstimatorCase(
+        "LogisticRegressionCV",
+        fastgd.LogisticRegressionCV,
+        {"Cs": 3, "l1_ratios": (0,), "scoring": None, "use_legacy_attributes": True},
+    ),
     EstimatorCase("SoftmaxRegression", fastgd.SoftmaxRegression, {}),
     EstimatorCase("LinearRegression", fastgd.LinearRegression, {}),
     EstimatorCase("Ridge", fastgd.Ridge, {}),

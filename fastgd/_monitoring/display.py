@@ -24,6 +24,10 @@ SHOWN = (  # of the history, under which name, with how many digits
     ("gradient_norm", "|gradient|", 3),
     ("update_norm", "|update|", 3),
     ("validation_score", "score", 4),
+    ("C", "C", 3),
+    ("alpha", "alpha", 3),
+    ("l1_ratio", "l1_ratio", 3),
+    ("score", "score", 4),
 )
 
 
@@ -48,6 +52,8 @@ def has_rate(estimator: Any) -> bool:
 
 def unit_of(view: Any) -> str:
     """Return what an entry of the history stands for."""
+    if view.unit is not None:
+        return str(view.unit)
     return "epoch" if has_rate(view.estimator) else "pass"
 
 

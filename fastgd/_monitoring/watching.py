@@ -73,6 +73,11 @@ class View:
         return self._watch.n_passes
 
     @property
+    def unit(self) -> str | None:
+        """What ``epoch`` counts where that is neither epochs nor passes: "strength" of a grid."""
+        return self._watch.unit
+
+    @property
     def target(self) -> int:
         """Which target, or class against the rest, is fitted where each has a fit of its own."""
         return self._watch.target
@@ -151,7 +156,12 @@ def _shown_by(verbose: int) -> list[Any]:
 
 
 class Watch(Observer, ABC):
-    """A fit that is watched; a subclass says what the estimator learns in it."""
+    """A fit that is watched; a subclass says what the estimator learns in it.
+
+    ``unit`` names what an epoch is, where that is not an epoch or a pass.
+    """
+
+    unit: str | None = None
 
     def __init__(self, estimator: Any, task: str = "fit") -> None:
         self.estimator = estimator
@@ -360,6 +370,36 @@ class SolvingWatch(Watch):
         """Remember the parameters, and how good they are."""
         if self._now is not None:
             self._kept = (self._now(), *self._last())
+
+
+class GridWatch(Watch):
+    """Of an estimator that tries a grid of strengths; an epoch is one of them, for all folds."""
+
+    unit = "strength"
+
+    def begin_grid(self, given: Given, n_tried: int, write: Callable[[Any], None]) -> None:
+        """Tell that the search begins; ``write`` writes the best so far into a copy."""
+        self._write_best, self.max_epochs = write, n_tried
+        self.begin(given)
+
+    def tried(self, figures: dict[str, float]) -> bool:
+        """Take in what came of a strength; return whether to stop."""
+        if not self.is_watching:
+            self.epoch += 1
+            return self.stops
+        for name in {**self.history, **figures}:
+            entries = self.history.setdefault(name, [np.nan] * self.epoch)
+            entries.append(float(figures.get(name, np.nan)))
+        self.epoch, self.n_passes = self.epoch + 1, self.n_passes + 1
+        return self.notify()
+
+    def _write(self, snapshot: Any) -> None:
+        if self.epoch == 0:
+            raise AttributeError("There are no coefficients before the first strength is tried.")
+        self._write_best(snapshot)
+
+    def keep(self) -> None:
+        """Do nothing: the best is kept anyway."""
 
 
 W = TypeVar("W", bound=Watch)

@@ -6,6 +6,7 @@ when the corrected old one would need more passes than that to the end, or when 
 suboptimality has to be confirmed.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -562,6 +563,14 @@ class Pairs:
         self._steps[self._newest], self._changes[self._newest] = step.ravel(), change.ravel()
         self._curvatures[self._newest] = np.vdot(step, change)
 
+    def add_ridge(self, more: Floats) -> None:
+        """Let pairs be those of an objective with more of an l2 penalty, ``more`` by coordinate."""
+        if self._curvatures.shape[0] > 0:
+            by_step = self._steps.reshape(-1, more.shape[0], self._size // more.shape[0])
+            changes = self._changes.reshape(by_step.shape)
+            changes += by_step * more[:, None]
+            self._curvatures = np.einsum("ij,ij->i", self._steps, self._changes)
+
     def _grow(self) -> None:
         more = min(max(8, self._curvatures.shape[0]), self._most - self._curvatures.shape[0])
         self._steps = np.vstack([self._steps, np.zeros((more, self._size))])
@@ -571,10 +580,14 @@ class Pairs:
 
     def correct(self, metric: AnyMetric, gradient: Floats) -> Floats:
         """Multiply by the inverse metric with the corrections (Nocedal & Wright, 7.4)."""
+        return self.corrected(partial(solve, metric), gradient)
+
+    def corrected(self, inverse: Callable[[Floats], Floats], gradient: Floats) -> Floats:
+        """Do the same where ``inverse`` multiplies by the inverse of a metric."""
         kept = (self._steps, self._changes, self._curvatures, self._newest)
         q = gradient.flatten()
         first_loop(*kept, q, self._shares)
-        q = np.ascontiguousarray(solve(metric, q.reshape(gradient.shape))).ravel()
+        q = np.ascontiguousarray(inverse(q.reshape(gradient.shape))).ravel()
         second_loop(*kept, q, self._shares)
         return q.reshape(gradient.shape)
 

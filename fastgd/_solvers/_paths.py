@@ -9,7 +9,7 @@ that X is never copied and never centered. (Working sets: Massias, Gramfort & Sa
 the first guess: Tibshirani et al., "Strong rules", 2012.)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ FEW_ROWS = 2000  # up to which descent works on columns where these are more
 FULL = 1000  # columns, up to which products of all of them are worth their time where rows are more
 CONSTANT = 1e-14  # a mean square below this part of what is taken off is rounding
 AT_ONCE = 5  # strengths that are solved before their gaps are looked at
+MANY_AT_ONCE = 20  # where there is nothing to be looked at but whether to stop
 FIRST = 20  # columns in the first working set
 SLACK = 1e-12  # relative: by so much rounding lets a correlation exceed its bound
 INNER = 0.3  # of the tolerance: what descent on a working set may leave
@@ -256,13 +257,17 @@ class Table:
         found: Floats = (targets - raw) * (self.folds[f].fit / self.fit_sums[f].mass)[:, None]
         return found
 
+    def padded(self, coef: Floats) -> Floats:
+        """Return coefficients (n_alphas, K, m) with zeros for columns that came later."""
+        more = self.columns.shape[0] - coef.shape[2]
+        return np.pad(coef, ((0, 0), (0, 0), (0, more)))
+
     def held_out_squares(self, f: int, coef: Floats) -> Floats:
         """Return the mean squared error on a fold's held-out rows, (n_alphas, K)."""
         sums = self.held_out_sums[f]
         assert sums is not None
         _, mean, level = self.centered(f)
-        more = self.columns.shape[0] - coef.shape[2]  # columns that came later
-        coef = np.pad(coef, ((0, 0), (0, 0), (0, more)))
+        coef = self.padded(coef)
         if self.is_by_columns:
             return self._held_out_squares_of_rows(f, coef, mean, level)
         shift = coef @ mean - level  # (n_alphas, K): the residual is t - x w + shift
@@ -300,6 +305,8 @@ def solve_paths(
     max_iter: int,
     positive: bool = False,
     starts: Sequence[Floats] | None = None,
+    solved: Callable[[int, list[list[Floats]]], bool] | None = None,
+    at_once: int = 0,
 ) -> list[Found]:
     """Solve folds for all strengths, each until its gap is at most ``tol`` times its objective.
 
@@ -314,13 +321,21 @@ def solve_paths(
         Sweeps at most, for each strength of each fold.
     positive : bool
     starts : sequence of ndarray of shape (K, m), one for each fold, default=None
+    solved : callable, default=None
+        Is told of strengths that are solved, some at a time: the number of the first, and each
+        fold's coefficients (K, m) for them. Where it returns True, the path ends there.
+    at_once : int, default=0
+        How many strengths are solved together; 0 is as many as suit the table.
 
     Returns
     -------
     list of Found
+        For all strengths, or those before the path was ended.
     """
     with one_blas_thread():
-        return _Paths(table, which, strengths, (tol, max_iter, positive)).solve(starts)
+        return _Paths(table, which, strengths, (tol, max_iter, positive)).solve(
+            starts, solved, at_once
+        )
 
 
 class _Paths:
@@ -340,7 +355,12 @@ class _Paths:
         self.coef: list[list[Floats]] = [[] for _ in self.which]
         self.figures: list[list[tuple[float, float, int]]] = [[] for _ in self.which]
 
-    def solve(self, starts: Sequence[Floats] | None) -> list[Found]:
+    def solve(
+        self,
+        starts: Sequence[Floats] | None,
+        solved: Callable[[int, list[list[Floats]]], bool] | None = None,
+        at_once: int = 0,
+    ) -> list[Found]:
         """Return each fold's path."""
         table, done, rounds = self.table, 0, 0
         before = starts or [np.zeros((self.n_targets, table.columns.shape[0]))] * len(self.which)
@@ -348,7 +368,7 @@ class _Paths:
         if not table.is_full and table.columns.shape[0] == 0:
             self._begin(correlations)
         while done < self.n_alphas:
-            size = self.n_alphas if table.is_full else AT_ONCE
+            size = at_once or (MANY_AT_ONCE if table.is_full else AT_ONCE)
             some = range(done, min(done + size, self.n_alphas))
             if not table.is_full and rounds == 0:
                 self._foresee(correlations, some[-1])
@@ -365,6 +385,10 @@ class _Paths:
                 before = [path[accepted - 1][0] for path in found]
             rounds = 0 if accepted == len(some) else rounds + 1
             done += accepted
+            if solved is not None and accepted > 0:
+                new = [coefs[done - accepted :] for coefs in self.coef]
+                if solved(done - accepted, new):
+                    break
         return [self._collected(k) for k in range(len(self.which))]
 
     def _begin(self, correlations: Floats) -> None:
@@ -493,11 +517,12 @@ class _Paths:
         return max(objective - dual, 0.0), objective
 
     def _collected(self, k: int) -> Found:
-        coef = np.zeros((self.n_alphas, self.n_targets, self.table.columns.shape[0]))
+        n_solved = len(self.coef[k])
+        coef = np.zeros((n_solved, self.n_targets, self.table.columns.shape[0]))
         for a, one in enumerate(self.coef[k]):
             coef[a, :, : one.shape[1]] = one
-        gaps, objectives, sweeps = map(np.array, zip(*self.figures[k], strict=True))
-        return Found(coef, gaps, objectives, sweeps)
+        figures = np.array(self.figures[k]).reshape(n_solved, 3)
+        return Found(coef, figures[:, 0], figures[:, 1], figures[:, 2].astype(np.int64))
 
 
 def _largest(values: Floats, k: int) -> float:

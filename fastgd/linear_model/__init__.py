@@ -3,6 +3,7 @@
 from fastgd.linear_model._glm import GammaRegressor, PoissonRegressor, TweedieRegressor
 from fastgd.linear_model._linear import ElasticNet, Lasso, LinearRegression, Ridge
 from fastgd.linear_model._logistic import LogisticRegression, SoftmaxRegression
+from fastgd.linear_model._logistic_cv import LogisticRegressionCV
 from fastgd.linear_model._paths import (
     ElasticNetCV,
     LassoCV,
@@ -37,6 +38,7 @@ __all__ = [
     "LinearSVC",
     "LinearSVR",
     "LogisticRegression",
+    "LogisticRegressionCV",
     "MultiTaskElasticNet",
     "MultiTaskElasticNetCV",
     "MultiTaskLasso",

@@ -1,5 +1,7 @@
 """Paths of the lasso and the elastic net, and what chooses their strengths by folds."""
 
+import functools
+import inspect
 import warnings
 from numbers import Integral, Real
 from typing import Any
@@ -35,6 +37,7 @@ from fastgd._data.validation import (
     refuse_extreme_weight,
 )
 from fastgd._monitoring.undo import or_as_before
+from fastgd._monitoring.watching import Given, GridWatch, watched
 from fastgd._runtime.threads import threads
 from fastgd._solvers._paths import Fold, Found, Strengths, Table, solve_paths
 from fastgd.linear_model._solved import FLOATS, level_of_the_user
@@ -151,15 +154,38 @@ def _refuse_not_finite(table: Table) -> None:
         )
 
 
+def with_callbacks(cls: Any) -> Any:
+    """Add ``callbacks`` to the constructor that a class has from scikit-learn."""
+    theirs = cls.__init__
+
+    @functools.wraps(theirs)
+    def __init__(self: Any, *args: Any, callbacks: Any = None, **kwargs: Any) -> None:
+        theirs(self, *args, **kwargs)
+        self.callbacks = callbacks
+
+    signature = inspect.signature(theirs)
+    added = inspect.Parameter("callbacks", inspect.Parameter.KEYWORD_ONLY, default=None)
+    __init__.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*signature.parameters.values(), added]
+    )
+    cls.__init__ = __init__
+    cls._parameter_constraints = {
+        **cls._parameter_constraints,
+        "callbacks": [list, tuple, None],
+    }
+    return cls
+
+
 class PathCV(PathModel):
     """What chooses a strength by folds: all of them go down the path together."""
 
     _many = False
+    _watch: GridWatch  # while a fit runs
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]) -> None:
         """Go down each fold's path, choose, and fit all rows."""
         _raise_for_params(params, self, "fit")
-        with or_as_before(self), threads(self.n_jobs):
+        with watched(GridWatch, self) as watch, or_as_before(self), threads(self.n_jobs):
             weighted = None if isinstance(sample_weight, Real) else sample_weight
             X, Y, weight = self._checked_data(X, y, weighted, many=self._many)
             splits = self._splits(X, Y, weighted, params)
@@ -169,13 +195,21 @@ class PathCV(PathModel):
             _refuse_not_finite(table)
             ratios = [float(r) for r in np.atleast_1d(getattr(self, "l1_ratio", 1.0))]
             alphas = [self._alphas(table, X, Y, ratio, weighted) for ratio in ratios]
+            watch.begin_grid(Given(X, y, sample_weight), sum(map(len, alphas)), self._write)
             paths = [self._paths(table, *pair) for pair in zip(alphas, ratios, strict=True)]
-            errors = np.array([[_errors(table, k + 1, f) for k, f in enumerate(p)] for p in paths])
+            n_alphas = len(alphas[0])
+            errors = np.array(
+                [[_errors(table, k + 1, f, n_alphas) for k, f in enumerate(p)] for p in paths]
+            )
             self.mse_path_ = np.squeeze(np.moveaxis(errors, 2, 1))
             self._choose(alphas, ratios, errors.mean(axis=1))
             best = self._refitted(table, alphas, ratios)
             self._take(table, best, X.dtype, many=self._many)
-            self._warn_if_inexact([best, *(one for path in paths for one in path)])
+            if hasattr(self, "_best_yet"):
+                del self._best_yet
+            if not watch.warn_if_interrupted(f"after {watch.epoch} strengths", 5):
+                self._warn_if_inexact([best, *(one for path in paths for one in path)])
+            watch.end()
 
     def _splits(self, X: Any, Y: Any, sample_weight: Any, params: dict[str, Any]) -> Folds:
         own: dict[str, Any] = {}
@@ -206,15 +240,63 @@ class PathCV(PathModel):
     def _paths(self, table: Table, alphas: NDArray[Any], l1_ratio: float) -> list[Found]:
         """Return the path of each fold."""
         which = range(1, len(table.folds))
-        return self._solved(table, which, _strengths(alphas, l1_ratio))
+        strengths = _strengths(alphas, l1_ratio)
+        if self._watch.stops:  # nothing of this path: the choice is left to those before
+            return self._solved(table, which, Strengths(strengths.l1[:0], strengths.l2[:0]))
 
-    def _solved(self, table: Table, which: Any, strengths: Strengths) -> list[Found]:
+        def solved(first: int, coefs: list[list[NDArray[Any]]]) -> bool:
+            return self._tell(table, alphas, l1_ratio, first, coefs)
+
+        return self._solved(table, which, strengths, solved)
+
+    def _solved(
+        self, table: Table, which: Any, strengths: Strengths, solved: Any = None
+    ) -> list[Found]:
         positive = bool(getattr(self, "positive", False))
         tol, most = float(self.tol), int(self.max_iter)
-        return solve_paths(table, which, strengths, tol, most, positive)
+        at_once = 1 if solved is not None and self._watch.is_watching else 0
+        return solve_paths(table, which, strengths, tol, most, positive, None, solved, at_once)
+
+    def _tell(
+        self,
+        table: Table,
+        alphas: NDArray[Any],
+        l1_ratio: float,
+        first: int,
+        coefs: list[list[NDArray[Any]]],
+    ) -> bool:
+        """Tell the callbacks of strengths that all folds have been solved for."""
+        if not self._watch.is_watching:
+            return self._watch.stops
+        for i in range(len(coefs[0])):
+            errors, means = [], []
+            for k, of_fold in enumerate(coefs):
+                coef = table.padded(of_fold[i][None])
+                errors.append(table.held_out_squares(k + 1, coef).mean())
+                whole = np.zeros((coef.shape[1], table.rows.d))
+                whole[:, table.columns] = coef[0]
+                means.append((whole, table.intercepts(k + 1, coef)[0]))
+            score = -float(np.mean(errors))
+            before = getattr(self, "_best_yet", None)
+            if before is None or score > before[0]:
+                coef, intercept = (np.mean(part, axis=0) for part in zip(*means, strict=True))
+                self._best_yet = score, coef, intercept
+            figures = {"alpha": float(alphas[first + i]), "score": score}
+            if hasattr(self, "l1_ratio"):
+                figures["l1_ratio"] = l1_ratio
+            if self._watch.tried(figures):
+                return True
+        return False
+
+    def _write(self, snapshot: Any) -> None:
+        """Write the folds' mean coefficients of the best strength so far into a copy."""
+        _, coef, intercept = self._best_yet
+        snapshot.coef_ = coef if self._many else coef[0]
+        snapshot.intercept_ = intercept if self._many else float(intercept[0])
 
     def _choose(self, alphas: list[Any], ratios: list[float], errors: NDArray[Any]) -> None:
         """Set the strength whose mean error is least, of each ratio the first one."""
+        errors = np.where(np.isnan(errors), np.inf, errors)  # what a stop came before
         places = [int(np.argmin(row)) for row in errors]
         r = int(np.argmin([row[place] for row, place in zip(errors, places, strict=True)]))
         self._best = r, places[r]
@@ -246,9 +328,11 @@ def _fold(weight: NDArray[Any], fit: NDArray[Any], held_out: NDArray[Any]) -> Fo
     return Fold(*parts)
 
 
-def _errors(table: Table, f: int, found: Found) -> NDArray[np.float64]:
-    """Return the mean squared error on the held-out rows for each strength."""
-    return np.asarray(table.held_out_squares(f, found.coef).mean(axis=1))
+def _errors(table: Table, f: int, found: Found, n_alphas: int) -> NDArray[np.float64]:
+    """Return the mean squared error on the held-out rows for each strength; NaN if not solved."""
+    errors = np.full(n_alphas, np.nan)
+    errors[: found.coef.shape[0]] = table.held_out_squares(f, found.coef).mean(axis=1)
+    return errors
 
 
 def _grid(
@@ -497,6 +581,7 @@ def _start_of(coef_init: Any, table: Table) -> NDArray[np.float64]:
     return np.ascontiguousarray(coef[:, table.columns])
 
 
+@with_callbacks
 class LassoCV(PathCV, linear_model.LassoCV):
     """``Lasso`` whose strength is chosen by cross-validation along a path.
 
@@ -523,14 +608,20 @@ class LassoCV(PathCV, linear_model.LassoCV):
     cv : int, splitter, iterable or None, default=None
         How folds are made, as in scikit-learn; None is 5.
     verbose : bool or int, default=False
-        Accepted and not needed.
+        1 shows a bar over the strengths, 2 or more writes a line for each through ``logging``.
     n_jobs : int or None, default=None
-        Threads over folds; None is as many as there are processors or the environment allows.
+        Threads over folds, which share X; results do not depend on it. As in ``Lasso``'s kin,
+        None leaves the number to the environment.
     positive : bool, default=False
     random_state : int, RandomState instance or None, default=None
         Accepted and not needed.
     selection : {"cyclic", "random"}, default="cyclic"
         Accepted and not needed.
+    callbacks : list or None, default=None
+        What is done after each strength of the path, for all folds: objects of
+        ``fastgd.callbacks``, or functions of a view of the fit (docs/watching.md).
+        ``view.history`` has "alpha" and "score", minus the mean squared error; ``view.stop()``
+        leaves the choice to the strengths so far.
 
     Attributes
     ----------
@@ -571,6 +662,7 @@ class LassoCV(PathCV, linear_model.LassoCV):
         return self
 
 
+@with_callbacks
 class ElasticNetCV(PathCV, linear_model.ElasticNetCV):
     """``ElasticNet`` whose strength and share of l1 are chosen by cross-validation.
 
@@ -581,7 +673,7 @@ class ElasticNetCV(PathCV, linear_model.ElasticNetCV):
     l1_ratio : float or list of float, default=0.5
         Shares of l1 to try, in [0, 1]; 0 needs ``alphas``.
     eps, alphas, fit_intercept, precompute, max_iter, tol, cv, copy_X, verbose, n_jobs : see LassoCV
-    positive, random_state, selection : see LassoCV
+    positive, random_state, selection, callbacks : see LassoCV
 
     Attributes
     ----------
@@ -613,6 +705,7 @@ class ElasticNetCV(PathCV, linear_model.ElasticNetCV):
         return self
 
 
+@with_callbacks
 class MultiTaskElasticNetCV(PathCV, linear_model.MultiTaskElasticNetCV):
     """``MultiTaskElasticNet`` whose strengths are chosen by cross-validation.
 
@@ -644,6 +737,7 @@ class MultiTaskElasticNetCV(PathCV, linear_model.MultiTaskElasticNetCV):
         return self
 
 
+@with_callbacks
 class MultiTaskLassoCV(PathCV, linear_model.MultiTaskLassoCV):
     """``MultiTaskLasso`` whose strength is chosen by cross-validation.
 

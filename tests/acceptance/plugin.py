@@ -26,7 +26,7 @@ LINEAR = (
     *("LassoCV", "ElasticNetCV", "MultiTaskLasso", "MultiTaskElasticNet"),
     *("MultiTaskLassoCV", "MultiTaskElasticNetCV"),
     *("LinearRegression", "Ridge", "Lasso", "ElasticNet", "LogisticRegression"),
-    *("HuberRegressor", "QuantileRegressor"),
+    *("LogisticRegressionCV", "HuberRegressor", "QuantileRegressor"),
     *("PoissonRegressor", "GammaRegressor", "TweedieRegressor"),
     *("SGDClassifier", "SGDRegressor", "SGDOneClassSVM"),
 )

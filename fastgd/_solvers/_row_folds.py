@@ -1,0 +1,288 @@
+"""Paths of many folds where columns outnumber rows: descent in the coordinates of the rows.
+
+The best coefficients under an l2 penalty are a combination of rows, w = X'a: a problem in n numbers
+for each fold, with predictions f = K a, K = XX' of centred rows, and the gradient (in the inner
+product p'K q, in which steepest descent does not depend on how rows overlap) s loss' + l2 a. L-BFGS
+needs inner products only: each vector is kept with its image under K, so that these are of length
+n, and an iteration costs one product with K for all folds. A step is a combination of vectors whose
+images are known: to search along it reads no X at all. (Kernel logistic regression: Zhu & Hastie,
+2005; L-BFGS by inner products: Chen, Wang & Zhou, "Large-scale L-BFGS using MapReduce", 2014.)
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.special import expit, log_softmax
+
+from fastgd._runtime.threads import one_blas_thread
+from fastgd._solvers import _costs
+from fastgd._solvers._descent import SUFFICIENT, extrapolated
+from fastgd._solvers._problem import EPSILON, Floats, over_shards
+from fastgd._solvers._task import Task
+from fastgd.kernels import losses
+from fastgd.kernels.folds import add_products_of_rows, write_products
+from fastgd.kernels.rows import Dense
+
+MOST_ROWS = 3000  # whose products are a matrix
+MEMORY = 30  # pairs
+SMALLEST_STEP, LONGEST_STEP = 1e-6, 10.0
+MOST_AHEAD = 1.5  # times the last two solutions' distance
+SHARDS = 2  # whose sums are as large as X has columns
+
+
+class Image(NamedTuple):
+    """A vector, its image under K, and its part of the intercepts.
+
+    own, image : (n, K)
+    level : (K,)
+    """
+
+    own: Floats
+    image: Floats
+    level: Floats
+
+    def plus(self, other: "Image", factor: float) -> "Image":
+        """Return the sum with another one, times a factor."""
+        return Image(*(a + factor * b for a, b in zip(self, other, strict=True)))
+
+    def along(self, other: "Image") -> float:
+        """Return the inner product."""
+        return float(np.vdot(self.image, other.own) + self.level @ other.level)
+
+
+class RowProducts:
+    """Products with K, and back to columns.
+
+    Parameters
+    ----------
+    task : Task
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._rows, self._n, self._d = task.rows, task.y.shape[0], task.n_features
+        weight = np.full((self._n, 1), float(task.fit_intercept) / self._n)
+        self.center = self._back(weight)[:, 0]
+        self._matrix: Floats | None = None
+        if self._n <= MOST_ROWS:
+            matrix = self._all()
+            along = self._times_back(self.center[:, None])
+            matrix -= along
+            matrix -= along.T
+            self._matrix = matrix + self.center @ self.center
+
+    def times(self, vectors: Floats) -> Floats:
+        """Return K times (n, m)."""
+        if self._matrix is not None:
+            return np.asarray(self._matrix @ vectors)
+        params = self.back(vectors)
+        return self._times_back(params) - self.center @ params
+
+    def back(self, vectors: Floats) -> Floats:
+        """Return the coefficients (n_features, m) that are combinations (n, m) of centred rows."""
+        return self._back(vectors) - np.outer(self.center, vectors.sum(axis=0))
+
+    def _all(self) -> Floats:
+        if isinstance(self._rows, Dense):
+            X = np.asarray(self._rows.values, np.float64)
+            return np.asarray(X @ X.T)
+        own = self._rows.data, self._rows.indices, self._rows.indptr
+        X = sp.csr_array(own, shape=(self._n, self._d)).astype(np.float64)
+        return np.asarray((X @ X.T).toarray())
+
+    def _back(self, vectors: Floats) -> Floats:
+        if isinstance(self._rows, Dense):
+            return np.asarray(self._rows.values.T @ vectors)
+        vectors = np.ascontiguousarray(vectors)
+
+        def shard(start: int, stop: int) -> Floats:
+            out = np.zeros((self._d, vectors.shape[1]))
+            add_products_of_rows(self._rows, vectors, start, stop, out)
+            return out
+
+        parts = over_shards(shard, self._n, self._rows.data.size * vectors.shape[1], SHARDS)
+        return np.asarray(sum(parts[1:], parts[0]))
+
+    def _times_back(self, params: Floats) -> Floats:
+        if isinstance(self._rows, Dense):
+            return np.asarray(self._rows.values @ params)
+        params, out = np.ascontiguousarray(params), np.empty((self._n, params.shape[1]))
+        over_shards(
+            lambda start, stop: write_products(self._rows, params, start, stop, out),
+            self._n,
+            self._rows.data.size * params.shape[1],
+        )
+        return out
+
+
+def has_few_rows(task: Task) -> bool:
+    """Tell whether rows are fewer than columns, and products of rows are to be had."""
+    n, d = task.y.shape[0], task.n_features
+    if _costs.is_scattered(task.rows, n, d):
+        return n < np.count_nonzero(np.bincount(task.rows.indices, minlength=d))
+    return n < d and n <= MOST_ROWS
+
+
+class RowDescent:
+    """A fold's way in the coordinates of the rows.
+
+    Parameters
+    ----------
+    task : Task
+    weight : (n,), the fold's weights, which sum to 1
+    """
+
+    def __init__(self, task: Task, weight: Floats) -> None:
+        self._weight, self._has_intercept = weight[:, None], task.fit_intercept
+        self._is_many = losses.kind_of(task.loss) == losses.MULTINOMIAL
+        self._y = task.y.astype(np.intp) if self._is_many else np.asarray(task.y, np.float64)
+        K = task.n_outputs if self._is_many else 1
+        zero = np.zeros((weight.shape[0], K))
+        self.at = Image(zero, zero.copy(), self._null_level(K))
+        self._pairs: list[tuple[Image, Image]] = []
+        self._before: Image | None = None
+        self._l2 = 0.0
+        self._step: Image | None = None
+        self._gradient = self.at
+        self._logs: tuple[float, ...] = (0.0, 0.0)
+        self.n_passes, self.converged, self.is_stuck = 0, False, False
+
+    def _null_level(self, K: int) -> Floats:
+        if not self._has_intercept:
+            return np.zeros(K)
+        if self._is_many:
+            prior = np.bincount(self._y, self._weight[:, 0], minlength=K)
+            level = np.log(np.maximum(prior, 1e-12))
+            return np.asarray(level - level.mean())
+        share = float(np.clip(self._weight[:, 0] @ self._y, 1e-12, 1.0 - 1e-12))
+        return np.array([np.log(share / (1.0 - share))])
+
+    def begin(self, l2: float) -> None:
+        """Begin with another strength: pairs learn what the penalty's part of a change is now."""
+        more = l2 - self._l2
+        none = np.zeros(self.at.level.shape)
+        self._pairs = [
+            (s, y.plus(Image(s.own, s.image, none), more)) for s, y in self._pairs if more != 0.0
+        ] or self._pairs
+        self._l2, self._logs = l2, (*self._logs[-2:], float(np.log(l2)))
+        self._foresee()
+        self.objective = self.objective_at(self.at)
+        self.objectives, self.decrements = [self.objective], list[float]()
+        self.suboptimality, self._step = np.inf, None
+        self.n_passes, self.converged, self.is_stuck = 0, False, False
+
+    def _foresee(self) -> None:
+        """Go where the last two strengths' solutions lead to, if that is lower."""
+        before, self._before = self._before, self.at
+        if before is None or not np.any(before.own):
+            return
+        older, old, now = self._logs
+        share = min((now - old) / (old - older), MOST_AHEAD) if old != older else 0.0
+        ahead = self.at.plus(self.at.plus(before, -1.0), max(share, 0.0))
+        if self.objective_at(ahead) < self.objective_at(self.at):
+            self.at = ahead
+
+    def objective_at(self, at: Image) -> float:
+        """Return the objective."""
+        raw = at.image + at.level
+        if self._is_many:
+            loss = -log_softmax(raw, axis=1)[np.arange(raw.shape[0]), self._y]
+        else:
+            loss = np.logaddexp(0.0, raw[:, 0]) - self._y * raw[:, 0]
+        return float(self._weight[:, 0] @ loss + 0.5 * self._l2 * np.vdot(at.own, at.image))
+
+    def slopes(self) -> Floats:
+        """Return the weighted derivatives of the losses, (n, K), whose image is asked for."""
+        raw = self.at.image + self.at.level
+        if self._is_many:
+            self._p = np.exp(log_softmax(raw, axis=1))
+            slopes = self._p.copy()
+            slopes[np.arange(raw.shape[0]), self._y] -= 1.0
+        else:
+            self._p = expit(raw)
+            slopes = self._p - self._y[:, None]
+        return np.asarray(self._weight * slopes)
+
+    def take(self, slopes: Floats, image: Floats) -> None:
+        """Take in slopes and their image, and find the next step."""
+        level = slopes.sum(axis=0) if self._has_intercept else np.zeros(slopes.shape[1])
+        own = slopes + self._l2 * self.at.own
+        gradient = Image(own, image + self._l2 * self.at.image, level)
+        if self._step is not None:
+            pair = self._step, gradient.plus(self._gradient, -1.0)
+            if pair[0].along(pair[1]) > 0.0:
+                self._pairs = [*self._pairs[1 - MEMORY :], pair]
+        self._gradient = gradient
+        self._direction = self._corrected(gradient)
+        self._promise = gradient.along(self._direction)
+        self.decrements.append(0.5 * self._promise)
+        self.suboptimality = extrapolated(self.decrements, self.objectives)
+        self.is_stuck = not self._promise > 0.0
+
+    def _corrected(self, gradient: Image) -> Image:
+        """Multiply by L-BFGS's inverse Hessian (Nocedal & Wright, algorithm 7.4)."""
+        q, shares = gradient, []
+        for step, change in reversed(self._pairs):
+            shares.append(step.along(q) / step.along(change))
+            q = q.plus(change, -shares[-1])
+        if self._pairs:
+            step, change = self._pairs[-1]
+            size = step.along(change) / max(change.along(change), 1e-300)
+        else:
+            size = gradient.along(gradient) / max(self._bend(gradient), 1e-300)
+        q = Image(*(size * part for part in q))
+        for (step, change), share in zip(self._pairs, reversed(shares), strict=True):
+            q = q.plus(step, share - change.along(q) / step.along(change))
+        return q
+
+    def _bend(self, direction: Image) -> float:
+        """Return the objective's second derivative along a direction."""
+        moved = direction.image + direction.level
+        mean = np.sum(self._p * moved, axis=1, keepdims=True)
+        if self._is_many:
+            bend = np.sum(self._p * (moved - mean) ** 2, axis=1)
+        else:
+            bend = (self._p * (1.0 - self._p) * moved**2)[:, 0]
+        return float(self._weight[:, 0] @ bend + self._l2 * np.vdot(direction.own, direction.image))
+
+    def move(self) -> None:
+        """Search along the step, whose image is known, and take it."""
+        length = self._promise / max(self._bend(self._direction), 1e-300)
+        length = min(length, LONGEST_STEP)
+        rounding = 4.0 * EPSILON * abs(self.objective)
+        while True:
+            there = self.at.plus(self._direction, -length)
+            objective = self.objective_at(there)
+            fall = self.objective - objective
+            if fall >= SUFFICIENT * length * self._promise - rounding:
+                break
+            length *= 0.5
+            if length < SMALLEST_STEP:
+                self.is_stuck = True
+                return
+        self.is_stuck = not fall > -rounding
+        self._step = there.plus(self.at, -1.0)
+        self.at, self.objective, self.n_passes = there, objective, self.n_passes + 1
+        self.objectives.append(objective)
+
+
+def descend_rows(
+    products: RowProducts,
+    descents: list[RowDescent],
+    has_arrived: Callable[[Any], bool],
+) -> None:
+    """Let all folds descend until each has arrived."""
+    active = list(descents)
+    while active:
+        slopes = [descent.slopes() for descent in active]
+        with one_blas_thread():
+            images = products.times(np.concatenate(slopes, axis=1))
+        for own, image, descent in zip(
+            slopes, np.split(images, len(active), axis=1), active, strict=True
+        ):
+            descent.take(own, image)
+        active = [descent for descent in active if not has_arrived(descent)]
+        for descent in active:
+            descent.move()
+        active = [descent for descent in active if not has_arrived(descent)]

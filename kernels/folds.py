@@ -1,0 +1,218 @@
+"""Passes for many weightings of the same rows: the folds of a cross-validation, all at once.
+
+Each fold has weights and coefficients of its own and a loss of one output or of K classes. What
+they share is X: it is read once for all of them, and where it is dense, their products with a block
+of rows are one matrix product, which is what BLAS is good at.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastgd.kernels import losses
+from fastgd.kernels._hook import hook
+from fastgd.kernels._jit import helper, kernel
+from fastgd.kernels.objective import (
+    add_slopes_of_row,
+    coefficients_in_type,
+    raw_of_row,
+    slopes_of_block,
+)
+from fastgd.kernels.rows import entries, entry, standardise
+
+
+class OneOutput(NamedTuple):
+    """A loss of one raw prediction a row."""
+
+    loss: Any
+
+    @staticmethod
+    def of_block(output, y, weight, intercept, first, raw, sums, bends):
+        """Replace w'X_b' by s_i loss'_i; return the weighted loss and add up the slopes."""
+        loss, total, slopes = output.loss, 0.0, 0.0
+        values, b = raw[0], intercept[0]
+        for o in range(values.shape[0]):
+            i = first + o
+            total += weight[i] * losses.value(loss, y[i], values[o] + b)
+        if bends.shape[1] > 0:
+            for o in range(values.shape[0]):
+                i = first + o
+                bends[0, i] = weight[i] * losses.curvature(loss, y[i], values[o] + b)
+        for o in range(values.shape[0]):
+            i = first + o
+            values[o] = weight[i] * losses.gradient(loss, y[i], values[o] + b)
+        for o in range(values.shape[0]):
+            slopes += values[o]
+        sums[0] += slopes
+        return total
+
+    @staticmethod
+    def of_row(output, y, weight, i, raw, bends):
+        """Replace a row's raw prediction by its slope; return the weighted loss."""
+        at = raw[0]
+        if bends.shape[1] > 0:
+            bends[0, i] = weight * losses.curvature(output.loss, y, at)
+        raw[0] = weight * losses.gradient(output.loss, y, at)
+        return weight * losses.value(output.loss, y, at)
+
+
+class ManyClasses(NamedTuple):
+    """The cross-entropy of a softmax: as many raw predictions a row as there are classes."""
+
+    loss: Any
+
+    @staticmethod
+    def of_block(output, y, weight, intercept, first, raw, sums, bends):
+        """Do the same for the classes' raw predictions, (n_classes, size)."""
+        total = slopes_of_block(y, weight, intercept, first, raw, sums)
+        if bends.shape[1] > 0:
+            for k in range(raw.shape[0]):
+                for o in range(raw.shape[1]):
+                    bends[k, first + o] = _bend(raw[k, o], weight[first + o])
+        return total
+
+    @staticmethod
+    def of_row(output, y, weight, i, raw, bends):
+        """Do the same for one row's."""
+        loss = losses.gradient_row(output.loss, y, raw, raw)
+        for k in range(raw.shape[0]):
+            raw[k] *= weight
+            if bends.shape[1] > 0:
+                bends[k, i] = _bend(raw[k], weight)
+        return weight * loss
+
+
+@helper()
+def _bend(slope, weight):
+    """Return s p (1 - p) of a slope s p or s (p - 1)."""
+    return abs(slope) * (1.0 - abs(slope) / weight) if weight > 0.0 else 0.0
+
+
+@hook
+def of_block(output, y, weight, intercept, first, raw, sums, bends):
+    """Turn a block's raw predictions into slopes; return the loss."""
+    return type(output).of_block(output, y, weight, intercept, first, raw, sums, bends)
+
+
+@hook
+def of_row(output, y, weight, i, raw, bends):
+    """Turn a row's raw predictions into slopes; return the loss."""
+    return type(output).of_row(output, y, weight, i, raw, bends)
+
+
+@kernel(allocates=True)
+def pass_folds(
+    rows, y, weights, output, scaler, params, start, stop, block, gradient, totals, bends
+):
+    """Add up losses and gradients of all folds, on standardised blocks.
+
+    Parameters
+    ----------
+    rows : Dense or CSR
+    y : (n_samples,), float64; for softmax the classes' numbers, int32
+    weights : (n_folds, n_samples), float64; 0 leaves a row out
+    output : OneOutput or ManyClasses
+    scaler : Scaler
+    params : (n_folds * K, n_features + 1), float64, in the scaler's coordinates, intercepts last
+    block : (n_block, n_features), float64, scratch
+    gradient : like ``params``, changed in place
+    totals : (n_folds,), float64, changed in place: the folds' sums of s_i loss_i
+    bends : (n_folds * K, n_samples), float64, written: s_i times the second derivative by each raw
+        prediction alone; or (n_folds * K, 0)
+
+    Notes
+    -----
+    Floor: 4 d K flops a row and fold, BLAS's; call it with BLAS held to one thread.
+    """
+    n_folds, last = weights.shape[0], params.shape[1] - 1
+    K = params.shape[0] // n_folds
+    coef = coefficients_in_type(params, block)
+    for first in range(start, stop, block.shape[0]):
+        size = min(first + block.shape[0], stop) - first
+        standardise(rows, scaler.center, scaler.inverse_std, first, size, block)
+        z = block[:size]
+        raw = np.dot(coef, z.T)
+        for f in range(n_folds):
+            own, beyond = f * K, (f + 1) * K
+            totals[f] += of_block(
+                output,
+                y,
+                weights[f],
+                params[own:beyond, last],
+                first,
+                raw[own:beyond],
+                gradient[own:beyond, last],
+                bends[own:beyond],
+            )
+        _add_products(np.dot(raw, z), gradient)
+
+
+@helper()
+def _add_products(products, gradient):
+    for k in range(products.shape[0]):
+        for j in range(products.shape[1]):
+            gradient[k, j] += products[k, j]
+
+
+@kernel(allocates=True)
+def pass_folds_sparse(rows, y, weights, output, params, start, stop, gradient, totals, bends):
+    """Do the same entry by entry, on raw columns.
+
+    Parameters
+    ----------
+    rows : CSR
+    y, weights, output, totals, bends : as above
+    params : (n_features + 1, n_folds * K), float64, raw, intercepts last
+    gradient : like ``params``, changed in place
+
+    Notes
+    -----
+    Floor: for each non-zero a read of all coefficients, and a read and a write of all slopes.
+    """
+    n_folds = weights.shape[0]
+    K = params.shape[1] // n_folds
+    raw = np.empty(params.shape[1])
+    for i in range(start, stop):
+        raw_of_row(rows, i, params, raw)
+        for f in range(n_folds):
+            own = raw[f * K : (f + 1) * K]
+            totals[f] += of_row(output, y[i], weights[f, i], i, own, bends[f * K : (f + 1) * K])
+        add_slopes_of_row(rows, i, raw, gradient)
+
+
+@kernel()
+def add_products_of_rows(rows, slopes, start, stop, out):
+    """Add X'S over the rows ``start`` to ``stop`` to ``out``, all columns of S at once.
+
+    Parameters
+    ----------
+    rows : CSR
+    slopes : (n_samples, m), float64
+    out : (n_features, m), float64, changed in place
+    """
+    for i in range(start, stop):
+        begin, end = entries(rows, i)
+        for at in range(begin, end):
+            j, x = entry(rows, i, at)
+            for k in range(slopes.shape[1]):
+                out[j, k] += x * slopes[i, k]
+
+
+@kernel()
+def write_products(rows, params, start, stop, out):
+    """Write X V of the rows ``start`` to ``stop`` into ``out``, all columns of V at once.
+
+    Parameters
+    ----------
+    rows : CSR
+    params : (n_features, m), float64
+    out : (n_samples, m), float64, changed in place
+    """
+    for i in range(start, stop):
+        for k in range(out.shape[1]):
+            out[i, k] = 0.0
+        begin, end = entries(rows, i)
+        for at in range(begin, end):
+            j, x = entry(rows, i, at)
+            for k in range(out.shape[1]):
+                out[i, k] += x * params[j, k]

@@ -1,0 +1,268 @@
+"""LogisticRegressionCV: passes of many folds against plain numpy, paths against single fits."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.special import log_softmax
+from sklearn import linear_model
+from sklearn.datasets import make_classification
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import StratifiedKFold
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import fastgd
+from fastgd._data.validation import as_rows
+from fastgd._solvers._folds import JointFolds, RowFolds, SeparateFolds, folds_of
+from fastgd._solvers._task import Options, Task
+from fastgd.kernels.folds import ManyClasses, OneOutput, pass_folds, pass_folds_sparse
+from fastgd.kernels.losses import LogLoss, Softmax
+from fastgd.kernels.objective import Scaler
+
+QUIET = {"l1_ratios": (0,), "scoring": "accuracy", "use_legacy_attributes": False}
+
+
+def data(n=120, d=6, classes=2, seed=0):
+    return make_classification(
+        n, d, n_informative=min(d, 5), n_redundant=0, n_classes=classes, random_state=seed
+    )
+
+
+def naive_pass(X, codes, weight, coef, intercept):
+    """Return the loss, its gradients (K, d + 1), and s p (1 - p) of each class or output."""
+    raw = X @ coef.T + intercept
+    both = np.column_stack([np.zeros(len(raw)), raw]) if coef.shape[0] == 1 else raw
+    logs = log_softmax(both, axis=1)
+    loss = -weight @ logs[np.arange(len(raw)), codes]
+    p = np.exp(logs)
+    slopes = p.copy()
+    slopes[np.arange(len(raw)), codes] -= 1.0
+    slopes, p = (slopes[:, 1:], p[:, 1:]) if coef.shape[0] == 1 else (slopes, p)
+    slopes = weight[:, None] * slopes
+    gradient = np.hstack([slopes.T @ X, slopes.sum(axis=0)[:, None]])
+    return loss, gradient, (weight[:, None] * p * (1.0 - p)).T
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_pass_of_folds_is_that_of_each_fold(classes, sparse):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((50, 4)) * (rng.random((50, 4)) < 0.6)
+    codes, K = rng.integers(classes, size=50), classes if classes > 2 else 1
+    weights = rng.random((3, 50)) * (rng.random((3, 50)) < 0.7)
+    params = rng.standard_normal((3 * K, 5))
+    output = ManyClasses(Softmax()) if K > 1 else OneOutput(LogLoss())
+    y = codes.astype(np.int32 if K > 1 else np.float64)
+    gradient, totals, bends = np.zeros((3 * K, 5)), np.zeros(3), np.empty((3 * K, 50))
+    if sparse:
+        own = np.zeros((5, 3 * K))
+        rows = as_rows(sp.csr_array(X))
+        columns = np.ascontiguousarray(params.T)
+        pass_folds_sparse(rows, y, weights, output, columns, 0, 50, own, totals, bends)
+        gradient = own.T
+    else:
+        plain = Scaler(np.zeros(4), np.ones(4))
+        given = as_rows(X), y, weights, output, plain, params, 0, 50, np.empty((16, 4))
+        pass_folds(*given, gradient, totals, bends)
+    for f in range(3):
+        at = slice(f * K, (f + 1) * K)
+        loss, slopes, bend = naive_pass(X, codes, weights[f], params[at, :4], params[at, 4])
+        np.testing.assert_allclose(totals[f], loss, rtol=1e-12)
+        np.testing.assert_allclose(gradient[at], slopes, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(bends[at], bend, rtol=1e-9, atol=1e-14)
+
+
+def task_of(X, y, C):
+    codes, K = np.unique(y, return_inverse=True)[1], len(np.unique(y))
+    loss = Softmax() if K > 2 else LogLoss()
+    target = codes.astype(np.int32 if K > 2 else np.float64)
+    return Task(as_rows(X), target, None, loss, 0.0, 1.0 / C, X.shape[1], K if K > 2 else 1)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("method", ["joint", "rows", "sparse rows"])
+def test_every_method_goes_down_the_path_of_single_fits(classes, method):
+    X, y = data(80, 6 if method == "joint" else 120, classes)
+    X = X * [10.0**k for k in (-2, 0, 3, 0, 1, 0)] + 3.0 if method == "joint" else X
+    given = X
+    if method == "sparse rows":
+        X = X * (np.random.default_rng(0).random(X.shape) < 0.09)
+        given = sp.csr_array(X)
+    weights = np.array([np.arange(80) % 4 != f for f in range(4)], float)
+    kind = JointFolds if method == "joint" else RowFolds
+    paths = kind(task_of(given, y, 1e4), weights, Options(tol=1e-9))
+    for C in (1e-3, 0.1, 10.0):
+        found = paths.at(np.zeros(4), 1.0 / (C * weights.sum(axis=1)))
+        for fold, kept in zip(found, weights > 0, strict=True):
+            assert fold.converged
+            wanted = fastgd.LogisticRegression(C=C, tol=1e-12).fit(X[kept], y[kept])
+            np.testing.assert_allclose(
+                np.atleast_2d(fold.coef),
+                wanted.coef_,
+                rtol=2e-3,
+                atol=2e-3 * abs(wanted.coef_).max(),
+            )
+            raw = X @ np.atleast_2d(fold.coef).T + fold.intercept
+            objective = naive_objective(y[kept], raw[kept], fold.coef, C)
+            exact = naive_objective(
+                y[kept], X[kept] @ wanted.coef_.T + wanted.intercept_, wanted.coef_, C
+            )
+            assert objective <= exact + 1e-9
+
+
+def naive_objective(y, raw, coef, C):
+    raw = np.column_stack([np.zeros(len(raw)), raw]) if raw.shape[1] == 1 else raw
+    loss = -log_softmax(raw, axis=1)[np.arange(len(y)), np.unique(y, return_inverse=True)[1]]
+    return loss.mean() + 0.5 * np.sum(np.square(coef)) / (C * len(y))
+
+
+def test_the_method_follows_from_the_task():
+    X, y = data(400, 30)
+    assert isinstance(folds_of(task_of(X, y, 1.0), np.ones((2, 400)), Options()), JointFolds)
+    wide = np.random.default_rng(0).standard_normal((60, 300))
+    some = folds_of(task_of(wide, y[:60], 1.0), np.ones((2, 60)), Options())
+    assert isinstance(some, RowFolds)
+    with_l1 = task_of(X, y, 1.0)._replace(l1=0.1)
+    assert isinstance(folds_of(with_l1, np.ones((2, 400)), Options()), SeparateFolds)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("shape", [(500, 25), (60, 100)])
+def test_the_choice_is_scikit_learns(classes, shape):
+    X, y = data(*shape, classes)
+    kwargs = {**QUIET, "scoring": "neg_log_loss", "Cs": [1e-3, 0.1, 10.0], "tol": 1e-8}
+    ours = fastgd.LogisticRegressionCV(**kwargs).fit(X, y)
+    theirs = linear_model.LogisticRegressionCV(**kwargs, max_iter=5000).fit(X, y)
+    np.testing.assert_allclose(ours.scores_, theirs.scores_, rtol=1e-4)
+    assert ours.C_ == theirs.C_
+    assert ours.l1_ratio_ == 0.0
+    assert ours.coefs_paths_.shape == theirs.coefs_paths_.shape
+    assert ours.n_iter_.shape == theirs.n_iter_.shape
+    size = abs(theirs.coef_).max()
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-3, atol=1e-3 * size)
+    paths = ours.coefs_paths_ - theirs.coefs_paths_
+    assert abs(paths[..., :-1]).max() <= 1e-3 * abs(theirs.coefs_paths_).max()
+    assert ours.score(X, y) == pytest.approx(theirs.score(X, y), rel=1e-4)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("ratios", [None, (0.0, 0.5)])
+@pytest.mark.filterwarnings("ignore:.*'l1_ratios=None' was deprecated:FutureWarning")
+def test_legacy_attributes_have_scikit_learns_shapes(classes, ratios):
+    X, y = data(100, 5, classes)
+    kwargs = {"Cs": 3, "cv": 2, "l1_ratios": ratios, "scoring": "accuracy", "tol": 1e-6}
+    kwargs["use_legacy_attributes"] = True
+    ours = fastgd.LogisticRegressionCV(**kwargs, fit_intercept=False).fit(X, y)
+    solver = "lbfgs" if ratios is None else "saga"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        theirs = linear_model.LogisticRegressionCV(
+            **kwargs, fit_intercept=False, solver=solver, max_iter=300
+        ).fit(X, y)
+    for name in ("scores_", "coefs_paths_"):
+        mine, other = getattr(ours, name), getattr(theirs, name)
+        assert mine.keys() == other.keys()
+        assert [v.shape for v in mine.values()] == [v.shape for v in other.values()]
+    for name in ("C_", "l1_ratio_", "Cs_", "l1_ratios_", "n_iter_", "coef_", "intercept_"):
+        assert np.shape(getattr(ours, name)) == np.shape(getattr(theirs, name)), name
+
+
+def test_weights_stand_for_repeated_rows():
+    X, y = data(150, 12)
+    counts = np.random.default_rng(1).integers(1, 4, size=150)
+    folds = list(StratifiedKFold(3).split(X, y))
+    place = np.repeat(np.arange(150), counts)
+    repeated = [tuple(np.flatnonzero(np.isin(place, part)) for part in fold) for fold in folds]
+    kwargs = {**QUIET, "scoring": "accuracy", "Cs": [0.01, 1.0], "tol": 1e-8}
+    weighted = fastgd.LogisticRegressionCV(**kwargs, cv=folds).fit(X, y, sample_weight=counts)
+    whole = fastgd.LogisticRegressionCV(**kwargs, cv=repeated).fit(X[place], y[place])
+    np.testing.assert_allclose(weighted.scores_, whole.scores_, rtol=1e-10)
+    np.testing.assert_allclose(weighted.coef_, whole.coef_, rtol=1e-3, atol=1e-4)
+
+
+def test_without_a_refit_the_mean_of_the_folds_best_is_taken():
+    X, y = data(150, 12)
+    model = fastgd.LogisticRegressionCV(**QUIET, Cs=4, refit=False).fit(X, y)
+    best = model.scores_[:, 0].argmax(axis=1)
+    coefs = [model.coefs_paths_[f, 0, c, 0] for f, c in enumerate(best)]
+    np.testing.assert_allclose(model.coef_[0], np.mean(coefs, axis=0)[:-1])
+    np.testing.assert_allclose(model.C_, model.Cs_[best].mean())
+
+
+def test_a_scorer_of_ones_own_is_handed_a_fitted_model():
+    X, y = data(100, 5)
+    seen = []
+
+    def scorer(model, rows, labels):
+        seen.append((model.C, rows.shape, len(labels)))
+        return -abs(np.log10(model.C) + 1.0) + 0.0 * model.predict_proba(rows)[0, 0]
+
+    model = fastgd.LogisticRegressionCV(**{**QUIET, "scoring": scorer}, Cs=[10, 0.1, 1], cv=2)
+    assert model.fit(X, y).C_ == 0.1
+    assert [C for C, *_ in seen] == [10, 0.1, 1] * 2  # scikit-learn's order
+    assert seen[0][1:] == ((50, 5), 50)
+
+
+def test_results_do_not_depend_on_threads():
+    X, y = data(600, 30, 3)
+    models = [
+        fastgd.LogisticRegressionCV(**QUIET, Cs=3, n_jobs=n_jobs).fit(X, y) for n_jobs in (1, 2)
+    ]
+    np.testing.assert_array_equal(models[0].coefs_paths_, models[1].coefs_paths_)
+    np.testing.assert_array_equal(models[0].coef_, models[1].coef_)
+
+
+def test_callbacks_see_the_grid_and_may_end_it(capsys):
+    X, y = data(100, 5)
+    seen = []
+
+    def look(view):
+        seen.append((view.epoch, view.max_epochs, view.history["C"][-1], view.coef_.shape))
+        return view.epoch == 2
+
+    kwargs = {**QUIET, "Cs": [1.0, 0.01, 0.1, 10.0]}
+    model = fastgd.LogisticRegressionCV(**kwargs, callbacks=[look], verbose=1).fit(X, y)
+    assert seen == [(1, 4, 0.01, (1, 5)), (2, 4, 0.1, (1, 5))]  # the strongest penalty first
+    assert model.C_ in (0.01, 0.1)
+    assert np.isnan(model.scores_[:, 0, [0, 3]]).all()
+    assert "strength" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"l1_ratios": (0.5, 2)}, "l1_ratios must be an array-like of numbers between 0 and 1"),
+        ({"l1_ratios": (0.5,), "solver": "lbfgs"}, "supports only 'l2'"),
+        ({"Cs": [0.0, 1.0]}, "Cs must be a number or 1-d, of numbers > 0"),
+        ({"cv": [([0, 1], [])]}, "no row of positive weight to predict"),
+        ({"Cs": 0}, "'Cs' parameter of LogisticRegressionCV"),
+    ],
+)
+def test_bad_arguments_are_refused_and_change_nothing(kwargs, message):
+    X, y = data(40, 3)
+    model = fastgd.LogisticRegressionCV(**{**QUIET, "Cs": 2, **kwargs})
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y)
+    assert vars(model) == before
+
+
+def test_defaults_that_will_change_are_warned_of():
+    X, y = data(40, 3)
+    with pytest.warns(FutureWarning) as caught:
+        fastgd.LogisticRegressionCV(Cs=2, cv=2).fit(X, y)
+    text = " ".join(str(one.message) for one in caught)
+    assert all(name in text for name in ("l1_ratios", "scoring", "use_legacy_attributes"))
+    assert all(one.filename == __file__ for one in caught)
+
+
+def test_unfinished_fits_are_counted():
+    X, y = data(600, 30, 3)
+    with pytest.warns(ConvergenceWarning, match="fits of folds did not converge in max_iter=1"):
+        fastgd.LogisticRegressionCV(**QUIET, Cs=2, max_iter=1, refit=False).fit(X, y)
+
+
+@parametrize_with_checks([fastgd.LogisticRegressionCV(**{**QUIET, "Cs": 2, "cv": 3})])
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
