@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastgd import (  # noqa: F401
+        accel,
         activations,
         callbacks,
         datasets,
@@ -92,6 +93,7 @@ __all__ = [
 
 _ELSEWHERE = {"to_sklearn": "fastgd.linear_model._export"}  # all other names are of linear_model
 _MODULES = {
+    "accel",
     "activations",
     "callbacks",
     "datasets",

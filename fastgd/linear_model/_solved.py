@@ -3,7 +3,6 @@
 import math
 import os
 import sys
-import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
@@ -26,6 +25,7 @@ from fastgd._monitoring.sklearn_callbacks import CallbackSupport
 from fastgd._monitoring.watching import SolvingWatch
 from fastgd._parameters.checked_once import CheckedOnce
 from fastgd._runtime.threads import in_threads, one_blas_thread
+from fastgd._runtime.warned import warn
 from fastgd._solvers._auto import SOLVERS, solve
 from fastgd._solvers._problem import objective_of
 from fastgd._solvers._task import Options, Solution, State, Task
@@ -187,7 +187,7 @@ class SolvedModel(CallbackSupport, CheckedOnce):
             return
         worst = max(unfinished, key=lambda s: s.suboptimality / max(abs(s.objective), TINY))
         message = f"{type(self).__name__} {self._reason(worst)}"
-        warnings.warn(message, ConvergenceWarning, stacklevel=level_of_the_user())
+        warn(message, ConvergenceWarning, stacklevel=level_of_the_user())
 
     def _reason(self, solution: Solution) -> str:
         """Say how far an unfinished fit may be from its optimum, why it ended, and what helps."""

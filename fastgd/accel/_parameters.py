@@ -1,0 +1,99 @@
+"""From the parameters of scikit-learn's estimators to those of fastgd's.
+
+Names and meanings are the same. What differs is ``tol``, which in fastgd is the relative
+suboptimality at which a fit stops, and ``max_iter``, which there counts passes over the data.
+"""
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+from fastgd.accel._call import Call
+
+MOST_PASSES = 10_000
+# Where the gradient is below tol, the objective is above its optimum by tol^2 times something
+# that depends on the curvature: so small that scikit-learn's is not lower.
+TIGHTEST, LOOSEST = 1e-12, 1e-8
+
+
+def _same(call: Call) -> dict[str, Any]:
+    """Return the parameters by name, but for what only shows or divides the work."""
+    given = call.model.get_params(deep=False)
+    return {name: value for name, value in given.items() if name not in ("verbose", "n_jobs")}
+
+
+def tight(tol: float) -> float:
+    """Return the suboptimality at which a fit stops that scikit-learn stops by its gradient.
+
+    >>> tight(1e-4), tight(1e-5), tight(0.1)
+    (1e-08, 1e-10, 1e-08)
+    """
+    return float(np.clip(round(tol * tol, 18), TIGHTEST, LOOSEST))
+
+
+def solved(call: Call) -> dict[str, Any]:
+    """Return the parameters of an estimator whose optimum a solver finds."""
+    given = _same(call)
+    if "tol" in given:
+        given["tol"] = tight(given["tol"])
+    if given.get("max_iter") is not None:
+        given["max_iter"] = max(MOST_PASSES, int(given["max_iter"]))
+    return given
+
+
+def least_squares(call: Call) -> dict[str, Any]:
+    """Return the parameters of least squares, which scikit-learn solves to rounding."""
+    return {**solved(call), "tol": TIGHTEST}
+
+
+def ridge(call: Call) -> dict[str, Any]:
+    """Return those of ridge regression, which "auto" and "cholesky" solve to rounding."""
+    return {**solved(call), "max_iter": MOST_PASSES, "tol": TIGHTEST}
+
+
+def logistic(call: Call) -> dict[str, Any]:
+    """Return those of logistic regression, by ``C`` and ``l1_ratio`` alone."""
+    given = solved(call)
+    penalty, ratio = given.get("penalty", "deprecated"), given.get("l1_ratio") or 0.0
+    shares = {"deprecated": ratio, "elasticnet": ratio, "l1": 1.0, "l2": 0.0, None: 0.0}
+    C = np.inf if penalty is None or penalty == "none" else given["C"]
+    given.pop("multi_class", None)
+    return {**given, "penalty": "deprecated", "l1_ratio": shares.get(penalty, 0.0), "C": C}
+
+
+def chosen(call: Call) -> dict[str, Any]:
+    """Return those of ridge regression whose strength is chosen by cross-validation."""
+    return _same(call)
+
+
+def path(call: Call) -> dict[str, Any]:
+    """Return those of a path; the number of strengths was an argument of its own once."""
+    given = solved(call)
+    number = given.pop("n_alphas", "deprecated")
+    number = number if isinstance(number, numbers.Integral) else 100
+    if given["alphas"] is None or isinstance(given["alphas"], str):
+        given["alphas"] = int(number)
+    return given
+
+
+def stochastic(call: Call) -> dict[str, Any]:
+    """Return those of stochastic gradient descent: rows one by one, classes one against the rest.
+
+    ``warm_start`` is a start that is handed to ``fit``; see ``starts``.
+    """
+    given = _same(call)
+    given.pop("warm_start", None)
+    if type(call.model).__name__ == "SGDClassifier":
+        given["multi_class"] = "ovr"
+    return given
+
+
+def starts(call: Call) -> dict[str, Any]:
+    """Return further arguments of ``fit``: where scikit-learn's ``warm_start`` begins."""
+    model, name = call.model, "offset_" if hasattr(call.model, "offset_") else "intercept_"
+    is_warm = call.method == "fit" and getattr(model, "warm_start", False)
+    if not is_warm or getattr(model, "coef_", None) is None:
+        return call.more
+    before = {"coef_init": model.coef_, f"{name[:-1]}_init": np.atleast_1d(getattr(model, name))}
+    return {**before, **call.more}
