@@ -1,6 +1,6 @@
 """A call that goes to fastgd: parameters over, fit, attributes back; or the reason why not."""
 
-import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from fastgd.accel import _call
 from fastgd.accel import _parameters as parameters
 from fastgd.accel import _refusals as refusals
 from fastgd.accel._call import Call
+from fastgd.accel._rehearsal import rehearse
 
 if TYPE_CHECKING:
     from fastgd.accel._table import Stand
@@ -19,7 +20,7 @@ FREE |= {"predict", "predict_proba", "predict_log_proba", "decision_function", "
 
 
 def attempt(
-    stand: "Stand", kind: type, signature: inspect.Signature, method: str, given: tuple[Any, ...]
+    stand: "Stand", kind: type, original: Callable[..., Any], method: str, given: tuple[Any, ...]
 ) -> str | None:
     """Fit by fastgd.
 
@@ -29,8 +30,8 @@ def attempt(
         The row of the table.
     kind : type
         scikit-learn's class, of which the estimator may be a subclass.
-    signature : inspect.Signature
-        Of scikit-learn's method.
+    original : callable
+        scikit-learn's method.
     method : {"fit", "partial_fit"}
     given : tuple of (estimator, args, kwargs, least)
         ``least`` takes the place of the row's, unless None.
@@ -42,8 +43,10 @@ def attempt(
     """
     model, args, kwargs, least = given
     try:
-        call = _call.read(signature, model, method, args, kwargs)
+        call = _call.read(_call.signature(original), model, method, args, kwargs)
         reason = _reason(stand, kind, call, stand.least if least is None else least)
+        if reason is None and stand.rehearses(call):
+            rehearse(original, call)
         return reason or _fitted(stand, call)
     except Exception as error:  # scikit-learn's own fit refuses it in its own words, or does it
         return refusals.failure(error)

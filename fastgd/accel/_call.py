@@ -35,7 +35,7 @@ class Call(NamedTuple):
         return self.method == "fit" or getattr(self.model, "coef_", None) is None
 
 
-def read(signature: inspect.Signature, model: Any, method: str, args: Any, kwargs: Any) -> Call:
+def read(of: inspect.Signature, model: Any, method: str, args: Any, kwargs: Any) -> Call:
     """Return a call by its arguments.
 
     Raises
@@ -43,7 +43,7 @@ def read(signature: inspect.Signature, model: Any, method: str, args: Any, kwarg
     TypeError
         If they are not those of the method, or X is no array, data frame or sparse matrix.
     """
-    given = dict(signature.bind(model, *args, **kwargs).arguments)
+    given = dict(of.bind(model, *args, **kwargs).arguments)
     given.pop("self", None)
     given.update(given.pop("params", {}))
     X, y = given.pop("X"), given.pop("y", None)
@@ -54,8 +54,15 @@ def read(signature: inspect.Signature, model: Any, method: str, args: Any, kwarg
     return Call(model, method, X, y, more, (int(shape[0]), int(shape[1])))
 
 
+signature = cache(inspect.signature)
+
+
 @cache
-def defaults(kind: type) -> dict[str, Any]:
-    """Return the defaults of a class's parameters."""
+def _defaults(kind: Any) -> dict[str, Any]:
     parameters = inspect.signature(kind).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+
+
+def defaults(kind: Any) -> dict[str, Any]:
+    """Return the defaults of a class's parameters."""
+    return _defaults(kind)

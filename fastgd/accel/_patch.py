@@ -7,7 +7,6 @@ it sees no other class. Classes of modules that are not imported yet are patched
 import functools
 import importlib.abc
 import importlib.machinery
-import inspect
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -75,14 +74,13 @@ def _accelerated(stand: Any, kind: type, method: str) -> Callable[..., Any]:
 
     found = getattr(kind, method)
     original = getattr(found, "_before_acceleration", found)  # of a base class that is patched
-    signature = inspect.signature(original)
 
     @functools.wraps(original)
     def accelerated(self: Any, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True  # of pytest and IPython: the user's line comes first
         begin = time.perf_counter()
         given = (self, args, kwargs, STATE.least)
-        reason = attempt(stand, kind, signature, method, given)
+        reason = attempt(stand, kind, original, method, given)
         try:
             return self if reason is None else original(self, *args, **kwargs)
         finally:

@@ -74,7 +74,7 @@ def penalised_intercept(call: Call) -> str | None:
     return None
 
 
-def more_classes_than_liblinear(call: Call) -> str | None:
+def one_vs_rest(call: Call) -> str | None:
     """Leave one-vs-rest models of releases of scikit-learn that have them."""
     asked = getattr(call.model, "multi_class", "deprecated")
     if asked not in ("deprecated", "auto", "multinomial"):
@@ -155,6 +155,13 @@ def routed(call: Call) -> str | None:
     return f"further arguments of fit: {', '.join(strange)}" if strange else None
 
 
+def ridge_cv(call: Call) -> str | None:
+    """Leave a decomposition that scikit-learn warns of on sparse X."""
+    if call.is_sparse and getattr(call.model, "gcv_mode", None) == "svd":
+        return "scikit-learn warns of gcv_mode='svd' on sparse X"
+    return None
+
+
 # -- stochastic gradient descent -----------------------------------------------------------------
 
 
@@ -179,7 +186,7 @@ def negative_power(call: Call) -> str | None:
 
 def many_targets(call: Call) -> str | None:
     """Leave tables of targets, which scikit-learn refuses."""
-    shape = np.shape(call.y) if call.y is not None else ()
+    shape: tuple[int, ...] = np.shape(call.y) if call.y is not None else ()
     if len(shape) > 1 and shape[1] != 1:
         return "y with several columns is refused by scikit-learn"
     return None

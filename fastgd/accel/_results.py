@@ -84,7 +84,7 @@ def as_scalars(call: Call, twin: Any) -> None:
     """Keep single numbers as numpy's, which scikit-learn's are."""
     for name in ("dual_gap_", "best_score_", "scale_"):
         value = getattr(call.model, name, None)
-        if isinstance(value, float):
+        if isinstance(value, float) and not type(call.model).__name__.startswith("MultiTask"):
             setattr(call.model, name, np.float64(value))
     clip_n_iter(call, twin)
 

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from fastgd.accel import _parameters as p
 from fastgd.accel import _refusals as r
+from fastgd.accel import _rehearsal as rehearsal
 from fastgd.accel import _results as w
 from fastgd.accel._call import Call
 
-LINEAR, SVM, NEURAL = "sklearn.linear_model", "sklearn.svm", "sklearn.neural_network"
+LINEAR, SVM = "sklearn.linear_model", "sklearn.svm"
 FITTED = ("coef_", "intercept_", "n_iter_")
 
 Refusal = Callable[[Call], str | None]
@@ -31,6 +32,7 @@ class Stand(NamedTuple):
     finish : sets what else scikit-learn's fitted estimator has
     methods : that go to fastgd
     in_float64 : whether scikit-learn computes in float64 whatever X is
+    rehearses : tells of a call whether scikit-learn may warn of its parameters
     """
 
     name: str
@@ -38,39 +40,62 @@ class Stand(NamedTuple):
     module: str = LINEAR
     attributes: tuple[str, ...] = FITTED
     parameters: Callable[[Call], dict[str, Any]] = p.solved
-    refusals: tuple[Refusal, ...] = ()
+    refusals: tuple[Refusal, ...] = (r.stops_early,)
     finish: Callable[[Call, Any], None] = w.as_scalars
     methods: tuple[str, ...] = ("fit",)
     in_float64: bool = False
+    rehearses: Callable[[Call], bool] = rehearsal.never
 
 
-def _stochastic(name: str, *refusals: Refusal, intercept: str = "intercept_") -> Stand:
+def _net(name: str, least: int, finish: Callable[[Call, Any], None] = w.as_scalars) -> Stand:
+    """Return the row of a linear model with an l1 penalty."""
+    refusals = (r.no_penalty, r.own_gram, r.unchecked, r.stops_early)
+    return Stand(name, least, LINEAR, (*FITTED, "dual_gap_"), p.solved, refusals, finish)
+
+
+def _path(name: str, least: int, *attributes: str) -> Stand:
+    """Return the row of a class that chooses a strength of l1 by cross-validation."""
+    found = ("alpha_", "alphas_", "mse_path_", *FITTED, "dual_gap_", *attributes)
+    refusals = (r.routed, r.own_gram, r.stops_early)
+    row = Stand(name, least, LINEAR, found, p.path, refusals)
+    return row._replace(rehearses=rehearsal.for_path)
+
+
+def _ridge(name: str, least: int, finish: Callable[[Call, Any], None]) -> Stand:
+    """Return the row of a ridge regression."""
+    refusals = (r.no_penalty, r.ridge_on_sparse, r.stops_early)
+    return Stand(name, least, LINEAR, FITTED, p.ridge, refusals, finish)
+
+
+def _ridge_cv(name: str, least: int, finish: Callable[[Call, Any], None]) -> Stand:
+    """Return the row of a ridge regression whose strength is chosen by cross-validation."""
+    found = ("alpha_", "best_score_", "coef_", "intercept_", "cv_results_")
+    return Stand(name, least, LINEAR, found, p.chosen, (r.routed, r.ridge_cv), finish)
+
+
+def _liblinear(name: str, least: int, *attributes: str) -> Stand:
+    """Return the row of a support vector machine."""
+    refusals = (r.liblinear_combination, r.stops_early)
+    row = Stand(name, least, SVM, (*attributes, *FITTED), p.solved, refusals, w.liblinear)
+    return row._replace(in_float64=True)
+
+
+def _stochastic(name: str, least: int, intercept: str = "intercept_") -> Stand:
     """Return the row of a class that scikit-learn fits by stochastic gradient descent."""
-    attributes = ("coef_", intercept, "n_iter_", "t_", "classes_")
-    shared = (r.early_stopping, r.average, r.negative_power, r.many_targets, r.further_calls)
-    row = Stand(name, 20_000, LINEAR, attributes, p.stochastic, (*shared, *refusals), w.stochastic)
+    found = ("coef_", intercept, "n_iter_", "t_", "classes_")
+    refusals = (r.early_stopping, r.average, r.negative_power, r.many_targets, r.further_calls)
+    row = Stand(name, least, LINEAR, found, p.stochastic, refusals, w.stochastic)
     return row._replace(methods=("fit", "partial_fit"))
 
-
-def _liblinear(name: str, *attributes: str) -> Stand:
-    """Return the row of a support vector machine."""
-    row = Stand(name, 2_000, SVM, (*attributes, *FITTED), finish=w.liblinear, in_float64=True)
-    return row._replace(refusals=(r.stops_early, r.liblinear_combination))
-
-
-_NET = (r.no_penalty, r.own_gram, r.unchecked, r.stops_early)
-_CHOSEN = ("alpha_", "coef_", "intercept_", "n_iter_", "dual_gap_", "alphas_", "mse_path_")
-_RIDGE = (r.no_penalty, r.ridge_on_sparse, r.stops_early)
-_RIDGE_CV = ("alpha_", "best_score_", "coef_", "intercept_", "cv_results_")
-_GLM = (r.stops_early,)
 
 STANDS = (
     Stand(
         "LogisticRegression",
-        0,
+        2_000,
         attributes=("classes_", *FITTED),
         parameters=p.logistic,
-        refusals=(r.penalised_intercept, r.more_classes_than_liblinear, r.stops_early),
+        refusals=(r.penalised_intercept, r.one_vs_rest, r.stops_early),
+        rehearses=rehearsal.for_logistic,
     ),
     Stand(
         "LinearRegression",
@@ -79,57 +104,34 @@ STANDS = (
         parameters=p.least_squares,
         refusals=(r.least_squares,),
     ),
-    Stand("Ridge", 50_000, parameters=p.ridge, refusals=_RIDGE, finish=w.ridge),
-    Stand(
-        "RidgeClassifier", 50_000, parameters=p.ridge, refusals=_RIDGE, finish=w.ridge_classifier
-    ),
-    Stand("Lasso", 20_000, attributes=(*FITTED, "dual_gap_"), refusals=_NET),
-    Stand("ElasticNet", 20_000, attributes=(*FITTED, "dual_gap_"), refusals=_NET),
-    Stand(
-        "MultiTaskLasso", 20_000, attributes=(*FITTED, "dual_gap_"), refusals=_NET, finish=w.tasks
-    ),
-    Stand(
-        "MultiTaskElasticNet",
-        20_000,
-        attributes=(*FITTED, "dual_gap_"),
-        refusals=_NET,
-        finish=w.tasks,
-    ),
     Stand(
         "HuberRegressor",
         2_000,
         attributes=(*FITTED, "scale_", "outliers_"),
-        refusals=_GLM,
         in_float64=True,
     ),
-    Stand("QuantileRegressor", 2_000, refusals=(r.linprog, r.stops_early), in_float64=True),
-    Stand("PoissonRegressor", 2_000, refusals=_GLM, finish=w.generalised),
-    Stand("GammaRegressor", 2_000, refusals=_GLM, finish=w.generalised),
-    Stand("TweedieRegressor", 2_000, refusals=_GLM, finish=w.generalised),
-    _liblinear("LinearSVC", "classes_"),
-    _liblinear("LinearSVR"),
-    Stand("RidgeCV", 20_000, LINEAR, _RIDGE_CV, p.chosen, (r.routed,)),
-    Stand("RidgeClassifierCV", 20_000, LINEAR, _RIDGE_CV, p.chosen, (r.routed,), w.labels),
-    Stand("LassoCV", 2_000, LINEAR, _CHOSEN, p.path, (r.routed, r.own_gram, r.stops_early)),
-    Stand(
-        "ElasticNetCV",
-        2_000,
-        attributes=(*_CHOSEN, "l1_ratio_"),
-        parameters=p.path,
-        refusals=(r.routed, r.own_gram, r.stops_early),
-    ),
-    Stand("MultiTaskLassoCV", 2_000, LINEAR, _CHOSEN, p.path, (r.routed, r.stops_early)),
-    Stand(
-        "MultiTaskElasticNetCV",
-        2_000,
-        attributes=(*_CHOSEN, "l1_ratio_"),
-        parameters=p.path,
-        refusals=(r.routed, r.stops_early),
-    ),
-    _stochastic("SGDClassifier"),
-    _stochastic("SGDRegressor"),
-    _stochastic("SGDOneClassSVM", intercept="offset_"),
-    _stochastic("Perceptron"),
-    _stochastic("PassiveAggressiveClassifier"),
-    _stochastic("PassiveAggressiveRegressor"),
+    Stand("QuantileRegressor", 2_000, refusals=(r.linprog,), in_float64=True),
+    Stand("PoissonRegressor", 2_000, finish=w.generalised),
+    Stand("GammaRegressor", 2_000, finish=w.generalised),
+    Stand("TweedieRegressor", 2_000, finish=w.generalised),
+    _ridge("Ridge", 20_000, w.ridge),
+    _ridge("RidgeClassifier", 20_000, w.ridge_classifier),
+    _ridge_cv("RidgeCV", 20_000, w.as_scalars),
+    _ridge_cv("RidgeClassifierCV", 20_000, w.labels),
+    _net("Lasso", 20_000),
+    _net("ElasticNet", 20_000),
+    _net("MultiTaskLasso", 20_000, w.tasks),
+    _net("MultiTaskElasticNet", 20_000, w.tasks),
+    _path("LassoCV", 2_000),
+    _path("ElasticNetCV", 2_000, "l1_ratio_"),
+    _path("MultiTaskLassoCV", 2_000),
+    _path("MultiTaskElasticNetCV", 2_000, "l1_ratio_"),
+    _liblinear("LinearSVC", 2_000, "classes_"),
+    _liblinear("LinearSVR", 2_000),
+    _stochastic("SGDClassifier", 20_000),
+    _stochastic("SGDRegressor", 20_000),
+    _stochastic("SGDOneClassSVM", 20_000, "offset_"),
+    _stochastic("Perceptron", 20_000),
+    _stochastic("PassiveAggressiveClassifier", 20_000),
+    _stochastic("PassiveAggressiveRegressor", 20_000),
 )
