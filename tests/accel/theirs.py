@@ -1,0 +1,91 @@
+"""scikit-learn's own tests under the accelerator, and which of them fail, each with the reason.
+
+    python -m tests.accel.theirs              # all modules, a line each, and the failures
+    python -m tests.accel.theirs test_ridge   # those whose name contains this
+
+Each module is run where it is installed, as a user would: ``python -m fastgd.accel --min-size 0 -m
+pytest --pyargs sklearn.linear_model.tests.test_ridge``. By ``--min-size 0`` small data goes to
+fastgd as well; without it nearly all of these tests would be scikit-learn alone.
+"""
+
+import fnmatch
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.acceptance.run import Result, reported
+
+NOTING = Path(__file__).with_name("noting.py")
+LINEAR = ("base", "common", "coordinate_descent", "huber", "logistic", "passive_aggressive")
+LINEAR += ("perceptron", "quantile", "ransac", "ridge", "sag", "sgd", "sparse_coordinate_descent")
+MODULES = (
+    *(f"sklearn.linear_model.tests.test_{name}" for name in LINEAR),
+    "sklearn.linear_model._glm.tests.test_glm",
+    "sklearn.svm.tests.test_svm",
+    "sklearn.svm.tests.test_bounds",
+    "sklearn.tests.test_pipeline",
+    "sklearn.model_selection.tests.test_search",
+    "sklearn.model_selection.tests.test_validation",
+    "sklearn.model_selection.tests.test_classification_threshold",
+    "sklearn.tests.test_calibration",
+    "sklearn.ensemble.tests.test_stacking",
+    "sklearn.ensemble.tests.test_voting",
+    "sklearn.ensemble.tests.test_bagging",
+    "sklearn.tests.test_multiclass",
+    "sklearn.tests.test_multioutput",
+    "sklearn.compose.tests.test_target",
+    "sklearn.feature_selection.tests.test_rfe",
+    "sklearn.feature_selection.tests.test_from_model",
+    "sklearn.feature_selection.tests.test_sequential",
+    "sklearn.inspection.tests.test_permutation_importance",
+)
+
+FAILURES: dict[str, dict[str, str]] = {}
+
+
+def run(module: str, folder: Path, turn: str = "0/1", min_size: int = 0) -> list[Result]:
+    """Run one module under the accelerator; none if scikit-learn has come without it."""
+    (folder / "noting.py").write_text(NOTING.read_text())
+    accelerated = ["-m", "fastgd.accel", "--min-size", str(min_size), "-m", "pytest"]
+    options = ["-p", "noting", "-c", "pytest.ini", "-p", "no:cacheprovider"]
+    return reported([*accelerated, *options, "--pyargs", module], folder, turn)
+
+
+def reason(module: str, name: str) -> str | None:
+    """Return why a test is known to fail, None where it is not."""
+    known = FAILURES.get(module, {})
+    return next((why for pattern, why in known.items() if _matches(name, pattern)), None)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Compare with a pattern in which only * and ? are special: names have brackets."""
+    return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))
+
+
+def main(wanted: list[str]) -> int:
+    """Run the modules whose names contain what is wanted; return the exit status."""
+    passed = failed = used = 0
+    unknown = []
+    for module in MODULES:
+        if wanted and not any(part in module for part in wanted):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            results = run(module, Path(folder), os.environ.get("ACCEPTANCE_TURN", "0/1"))
+        good = [result for result in results if result.outcome == "passed"]
+        bad = [result for result in results if result.outcome == "failed"]
+        ours = [result for result in good if result.is_ours]
+        print(f"{module}: {len(good)} passed ({len(ours)} used fastgd), {len(bad)} failed")
+        for result in bad:
+            why = reason(module, result.name)
+            message = result.message.replace("\n", " ")[:300]
+            print(f"  {result.name} {result.used} line {result.line}: {why or message}", flush=True)
+            unknown += [result.name] if why is None else []
+        passed, failed, used = passed + len(good), failed + len(bad), used + len(ours)
+    share = passed / max(1, passed + failed)
+    print(f"{passed} passed, {used} of them with fits by fastgd; {failed} failed: {share:.2%} pass")
+    return 1 if unknown else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
