@@ -14,7 +14,7 @@ from fastgd.accel._call import Call
 MOST_PASSES = 10_000
 # Where the gradient is below tol, the objective is above its optimum by tol^2 times something
 # that depends on the curvature: so small that scikit-learn's is not lower.
-TIGHTEST, LOOSEST = 1e-12, 1e-8
+TIGHTEST, LOOSEST = 1e-15, 1e-8
 
 
 def _same(call: Call) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def tight(tol: float) -> float:
     >>> tight(1e-4), tight(1e-5), tight(0.1)
     (1e-08, 1e-10, 1e-08)
     """
-    return float(np.clip(round(tol * tol, 18), TIGHTEST, LOOSEST))
+    return float(np.clip(round(tol * tol, 20), TIGHTEST, LOOSEST))
 
 
 def solved(call: Call) -> dict[str, Any]:

@@ -21,13 +21,15 @@ class Journal:
 
     def __init__(self) -> None:
         self.notes: dict[tuple[str, str | None], list[float]] = {}
+        self.last: tuple[str, str | None] = ("", None)
         self.is_verbose = False
         self.path: str | None = None  # of the file that worker processes write to
         self.is_worker = False
 
     def take(self, note: Note) -> None:
         """Count a call."""
-        entry = self.notes.setdefault((note.name, note.reason), [0, 0, 0.0])
+        self.last = (note.name, note.reason)
+        entry = self.notes.setdefault(self.last, [0, 0, 0.0])
         for k, value in enumerate((1, note.rows, note.seconds)):
             entry[k] += value
         if self.is_verbose:
