@@ -88,11 +88,11 @@ def _run(run: Callable[[list[str]], None], command: list[str]) -> None:
 
 def run_script(command: list[str]) -> None:
     """Run a script as ``python script.py`` does: in a module ``__main__`` that stays."""
-    path = command[0]
+    path = os.path.abspath(command[0])
     with open(path, "rb") as file:
         source = file.read()
     sys.argv[:] = command
-    sys.path[0] = os.path.dirname(os.path.abspath(path))
+    sys.path[0] = os.path.dirname(path)
     module = ModuleType("__main__")
     module.__file__ = path
     module.__builtins__ = __builtins__  # type: ignore[attr-defined]

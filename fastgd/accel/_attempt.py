@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # What a subclass may have of its own without changing what is fitted.
 FREE = {"fit", "partial_fit", "score", "transform", "fit_transform", "fit_predict"}
 FREE |= {"predict", "predict_proba", "predict_log_proba", "decision_function", "set_params"}
+FREE |= {"_parameter_constraints", "_abc_impl"}
 
 
 def attempt(
@@ -72,8 +73,8 @@ def _overridden(subclass: type, kind: type) -> str | None:
         return None
     for between in subclass.__mro__[: subclass.__mro__.index(kind)]:
         for name in vars(between):
-            is_dunder = name.startswith("__") and name.endswith("__")
-            if not is_dunder and name not in FREE and hasattr(kind, name):
+            is_free = name in FREE or name.startswith("__") or name.endswith("_request")
+            if hasattr(kind, name) and not is_free:
                 return name
     return None
 
