@@ -96,12 +96,12 @@ def liblinear_combination(call: Call) -> str | None:
 
 
 def least_squares(call: Call) -> str | None:
-    """Leave dense least squares, of which scikit-learn reports singular values."""
-    if call.model.positive:
-        return "positive=True on sparse X is refused by scikit-learn" if call.is_sparse else None
-    if call.is_sparse:
-        return None
-    return "rank_ and singular_ come with scikit-learn's own decomposition"
+    """Leave what scikit-learn refuses, and tables whose rank is below the number of columns."""
+    if call.model.positive and call.is_sparse:
+        return "positive=True on sparse X is refused by scikit-learn"
+    if not call.is_sparse and call.shape[0] <= call.shape[1]:
+        return "fewer rows than columns: rank_ comes with scikit-learn's decomposition"
+    return None
 
 
 def no_penalty(call: Call) -> str | None:
@@ -212,10 +212,16 @@ def further_calls(call: Call) -> str | None:
     return None
 
 
+class Left(Exception):
+    """A call is left to scikit-learn, for the reason that is the message."""
+
+
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def failure(error: Any) -> str:
     """Return the reason that an exception of fastgd's fit is."""
+    if isinstance(error, Left):
+        return str(error)
     return f"fastgd raises {type(error).__name__}: {_first_line(error)}"

@@ -10,6 +10,9 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import column_or_1d
 
 from fastgd.accel._call import Call
+from fastgd.accel._refusals import Left
+
+WORST = 1e-8  # ratio of the eigenvalues of X'X
 
 
 def clip_n_iter(call: Call, twin: Any) -> None:  # noqa: ARG001
@@ -25,6 +28,35 @@ def clip_n_iter(call: Call, twin: Any) -> None:  # noqa: ARG001
         model.n_iter_ = int(clipped)
     else:
         model.n_iter_ = clipped.astype(np.int32)
+
+
+def least_squares(call: Call, twin: Any) -> None:  # noqa: ARG001
+    """Set the singular values of the centred rows, and their number.
+
+    They are roots of the eigenvalues of X'X, which have as many digits as float64 less twice those
+    of the condition number.
+
+    Raises
+    ------
+    Left
+        If that leaves fewer than eight digits.
+    """
+    model = call.model
+    if call.is_sparse or model.positive:
+        return
+    X = np.asarray(call.X)
+    dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    X = X.astype(np.float64, copy=False)
+    weight = call.more.get("sample_weight")
+    if model.fit_intercept:
+        X = X - np.average(X, axis=0, weights=weight)
+    if weight is not None:
+        X = X * np.sqrt(weight)[:, np.newaxis]
+    squares = np.linalg.eigvalsh(X.T @ X)[::-1]
+    if not squares[-1] > WORST * squares[0]:
+        raise Left("columns are nearly dependent: rank_ comes with scikit-learn's decomposition")
+    model.singular_ = np.sqrt(squares).astype(dtype)
+    model.rank_ = int(squares.shape[0])
 
 
 def _as_float64(call: Call, *names: str) -> None:

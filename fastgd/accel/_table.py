@@ -103,6 +103,7 @@ STANDS = (
         attributes=("coef_", "intercept_"),
         parameters=p.least_squares,
         refusals=(r.least_squares,),
+        finish=w.least_squares,
     ),
     Stand(
         "HuberRegressor",

@@ -39,6 +39,7 @@ SOLVED = [
     ("LogisticRegression", {"C": 0.1}, "names"),
     ("LogisticRegression", {"solver": "saga", "l1_ratio": 1, "max_iter": 10_000}, "labels"),
     ("LogisticRegression", {"class_weight": "balanced", "fit_intercept": False}, "labels"),
+    ("LinearRegression", {}, "numbers"),
     ("LinearRegression", {"positive": True}, "numbers"),
     ("Ridge", {}, "numbers"),
     ("Ridge", {"alpha": [1.0, 2.0], "solver": "lsqr"}, "table"),
@@ -123,6 +124,8 @@ def test_attributes_are_scikit_learns_and_the_objective_is_not_above(case):
     best = objective(theirs, X, y)
     assert objective(ours, X, y) <= best + 1e-12 * abs(best)
     assert ours.score(X, y) == pytest.approx(theirs.score(X, y), abs=0.01)
+    if hasattr(theirs, "singular_"):
+        np.testing.assert_allclose(ours.singular_, theirs.singular_, rtol=1e-8)
 
 
 @pytest.mark.parametrize("case", CHOSEN, ids=ids(CHOSEN))
