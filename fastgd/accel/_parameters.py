@@ -1,7 +1,8 @@
 """From the parameters of scikit-learn's estimators to those of fastgd's.
 
 Names and meanings are the same. What differs is ``tol``, which in fastgd is the relative
-suboptimality at which a fit stops, and ``max_iter``, which there counts passes over the data.
+suboptimality at which a fit stops, ``max_iter``, which there counts passes over the data, and
+``solver``: the optimum is the same, and fastgd chooses how to find it.
 """
 
 import numbers
@@ -35,6 +36,8 @@ def tight(tol: float) -> float:
 def solved(call: Call) -> dict[str, Any]:
     """Return the parameters of an estimator whose optimum a solver finds."""
     given = _same(call)
+    if "solver" in given:
+        given["solver"] = "auto"
     if "tol" in given:
         given["tol"] = tight(given["tol"])
     if given.get("max_iter") is not None:

@@ -68,9 +68,15 @@ def stops_early(call: Call) -> str | None:
 
 
 def penalised_intercept(call: Call) -> str | None:
-    """Leave liblinear's model, whose intercept is penalised."""
-    if call.model.solver == "liblinear" and call.model.fit_intercept:
+    """Leave liblinear's model, whose intercept is penalised, and classes that it refuses."""
+    if call.model.solver != "liblinear":
+        return None
+    if call.model.fit_intercept:
         return "solver='liblinear' penalises the intercept"
+    if getattr(call.X, "dtype", None) != np.float64:
+        return "solver='liblinear' computes in float64"
+    if np.unique(np.asarray(call.y)).shape[0] > 2:
+        return "solver='liblinear' is refused by scikit-learn with more than two classes"
     return None
 
 
@@ -111,9 +117,13 @@ def no_penalty(call: Call) -> str | None:
     return None
 
 
-def ridge_on_sparse(call: Call) -> str | None:
+def ridge_solver(call: Call) -> str | None:
     """Leave what scikit-learn's solver of this name refuses or warns of."""
     solver, tol = call.model.solver, call.model.tol
+    if (solver == "lbfgs") > call.model.positive:
+        return "solver='lbfgs' is refused by scikit-learn without positive=True"
+    if call.model.positive and solver not in ("auto", "lbfgs"):
+        return f"solver={solver!r} is refused by scikit-learn with positive=True"
     if not call.is_sparse:
         return None
     has_intercept = call.model.fit_intercept
@@ -142,8 +152,8 @@ def linprog(call: Call) -> str | None:
     """Leave options of SciPy's linear programs, and sparse X that a method of its refuses."""
     if call.model.solver_options:
         return "solver_options are for SciPy's linprog"
-    if call.is_sparse and not str(call.model.solver).startswith("highs"):
-        return f"solver={call.model.solver!r} is refused by scikit-learn on sparse X"
+    if not str(call.model.solver).startswith("highs"):
+        return f"solver={call.model.solver!r} is deprecated, or refused, in SciPy"
     return None
 
 

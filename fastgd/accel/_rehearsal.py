@@ -19,9 +19,11 @@ def never(call: Call) -> bool:  # noqa: ARG001
 
 
 def for_logistic(call: Call) -> bool:
-    """Tell whether an argument of logistic regression is given that may be deprecated."""
+    """Tell whether an argument is given that may be deprecated, or not go with the solver."""
     usual = defaults(type(call.model))
-    names = [name for name in ("penalty", "n_jobs", "l1_ratio") if name in usual]
+    if call.model.solver == "liblinear":
+        return True
+    names = [name for name in ("penalty", "n_jobs", "l1_ratio", "dual") if name in usual]
     return any(getattr(call.model, name) != usual[name] for name in names)
 
 

@@ -63,7 +63,7 @@ def _path(name: str, least: int, *attributes: str) -> Stand:
 
 def _ridge(name: str, least: int, finish: Callable[[Call, Any], None]) -> Stand:
     """Return the row of a ridge regression."""
-    refusals = (r.no_penalty, r.ridge_on_sparse, r.stops_early)
+    refusals = (r.no_penalty, r.ridge_solver, r.stops_early)
     return Stand(name, least, LINEAR, FITTED, p.ridge, refusals, finish)
 
 
