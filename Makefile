@@ -64,6 +64,7 @@ docs:  ## the site, in build/html; it runs the examples
 
 docs-catalogue:  ## what is written by scripts: the catalogue, its figures, the traced calls
 	$(PYTHON) docs/make_catalogue.py
+	$(PYTHON) docs/make_accel.py
 	$(PYTHON) docs/make_layers.py
 	$(PYTHON) docs/trace_calls.py
 	$(PYTHON) docs/make_figures.py

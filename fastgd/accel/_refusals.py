@@ -57,7 +57,7 @@ COMMON: tuple[Callable[[Call], str | None], ...] = (_other_arrays, _dtype, _talk
 
 
 def stops_early(call: Call) -> str | None:
-    """Leave a fit that is to stop before its optimum."""
+    """Leave `max_iter` below the default."""
     most, usual = getattr(call.model, "max_iter", None), defaults(type(call.model)).get("max_iter")
     if most is not None and 0 <= most < (FEW if usual is None else usual):
         return f"max_iter={most} asks for a fit that stops early"
@@ -68,7 +68,7 @@ def stops_early(call: Call) -> str | None:
 
 
 def penalised_intercept(call: Call) -> str | None:
-    """Leave liblinear's model, whose intercept is penalised, and classes that it refuses."""
+    """Leave `solver="liblinear"`, which penalises the intercept."""
     if call.model.solver != "liblinear":
         return None
     if call.model.fit_intercept:
@@ -81,7 +81,7 @@ def penalised_intercept(call: Call) -> str | None:
 
 
 def one_vs_rest(call: Call) -> str | None:
-    """Leave one-vs-rest models of releases of scikit-learn that have them."""
+    """Leave `multi_class="ovr"`, of releases that have it."""
     asked = getattr(call.model, "multi_class", "deprecated")
     if asked not in ("deprecated", "auto", "multinomial"):
         return f"multi_class={asked!r} is another model"
@@ -89,7 +89,7 @@ def one_vs_rest(call: Call) -> str | None:
 
 
 def liblinear_combination(call: Call) -> str | None:
-    """Leave what liblinear has no solver for, and the loss of Crammer and Singer."""
+    """Leave `multi_class="crammer_singer"`, and what liblinear has no solver for."""
     asked = getattr(call.model, "multi_class", "ovr")
     if asked != "ovr":
         return f"multi_class={asked!r} is another loss"
@@ -102,7 +102,7 @@ def liblinear_combination(call: Call) -> str | None:
 
 
 def least_squares(call: Call) -> str | None:
-    """Leave what scikit-learn refuses, and tables whose rank is below the number of columns."""
+    """Leave columns that are linearly dependent, or nearly."""
     if call.model.positive and call.is_sparse:
         return "positive=True on sparse X is refused by scikit-learn"
     if not call.is_sparse and call.shape[0] <= call.shape[1]:
@@ -111,14 +111,14 @@ def least_squares(call: Call) -> str | None:
 
 
 def no_penalty(call: Call) -> str | None:
-    """Leave a penalty of zero, under which scikit-learn warns, or takes another solver."""
+    """Leave `alpha=0`."""
     if not np.all(np.asarray(call.model.alpha) > 0.0):
         return "alpha=0 is no penalty"
     return None
 
 
 def ridge_solver(call: Call) -> str | None:
-    """Leave what scikit-learn's solver of this name refuses or warns of."""
+    """Leave what scikit-learn's solver of the given name refuses."""
     solver, tol = call.model.solver, call.model.tol
     if (solver == "lbfgs") > call.model.positive:
         return "solver='lbfgs' is refused by scikit-learn without positive=True"
@@ -137,19 +137,19 @@ def ridge_solver(call: Call) -> str | None:
 
 
 def own_gram(call: Call) -> str | None:
-    """Leave a Gram matrix that the user brings."""
+    """Leave a Gram matrix as `precompute`."""
     if np.ndim(getattr(call.model, "precompute", False)) == 2:
         return "precompute is a Gram matrix"
     return None
 
 
 def unchecked(call: Call) -> str | None:
-    """Leave a fit that asks for no checks."""
+    """Leave `check_input=False`."""
     return None if call.more.get("check_input", True) else "check_input=False"
 
 
 def linprog(call: Call) -> str | None:
-    """Leave options of SciPy's linear programs, and sparse X that a method of its refuses."""
+    """Leave `solver_options`, and solvers other than HiGHS."""
     if call.model.solver_options:
         return "solver_options are for SciPy's linprog"
     if not str(call.model.solver).startswith("highs"):
@@ -158,7 +158,7 @@ def linprog(call: Call) -> str | None:
 
 
 def routed(call: Call) -> str | None:
-    """Leave metadata that scikit-learn routes to splitters and scorers."""
+    """Leave metadata routing."""
     if get_config().get("enable_metadata_routing", False):
         return "metadata routing is enabled"
     strange = sorted(call.more.keys() - {"sample_weight"})
@@ -166,7 +166,7 @@ def routed(call: Call) -> str | None:
 
 
 def ridge_cv(call: Call) -> str | None:
-    """Leave a decomposition that scikit-learn warns of on sparse X."""
+    """Leave `gcv_mode="svd"` on sparse X."""
     if call.is_sparse and getattr(call.model, "gcv_mode", None) == "svd":
         return "scikit-learn warns of gcv_mode='svd' on sparse X"
     return None
@@ -176,26 +176,26 @@ def ridge_cv(call: Call) -> str | None:
 
 
 def early_stopping(call: Call) -> str | None:
-    """Leave scikit-learn's early stopping, which scores each class by itself."""
+    """Leave `early_stopping=True`."""
     if getattr(call.model, "early_stopping", False):
         return "early_stopping=True scores one class at a time, and keeps the last coefficients"
     return None
 
 
 def average(call: Call) -> str | None:
-    """Leave averages, of which scikit-learn keeps private state."""
+    """Leave `average`."""
     if getattr(call.model, "average", False):
         return "average keeps both coefficients and their mean"
     return None
 
 
 def negative_power(call: Call) -> str | None:
-    """Leave a deprecated value to scikit-learn's warning."""
+    """Leave `power_t` below 0."""
     return "power_t < 0 is deprecated" if getattr(call.model, "power_t", 0.0) < 0.0 else None
 
 
 def many_targets(call: Call) -> str | None:
-    """Leave tables of targets, which scikit-learn refuses."""
+    """Leave y with several columns."""
     shape: tuple[int, ...] = np.shape(call.y) if call.y is not None else ()
     if len(shape) > 1 and shape[1] != 1:
         return "y with several columns is refused by scikit-learn"
@@ -203,7 +203,7 @@ def many_targets(call: Call) -> str | None:
 
 
 def further_calls(call: Call) -> str | None:
-    """Leave calls of partial_fit that do not simply go on."""
+    """Leave calls of `partial_fit` that do not simply go on."""
     if call.method == "fit":
         return None
     model, classes = call.model, call.more.get("classes")

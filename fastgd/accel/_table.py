@@ -76,7 +76,7 @@ def _ridge_cv(name: str, least: int, finish: Callable[[Call, Any], None]) -> Sta
 def _liblinear(name: str, least: int, *attributes: str) -> Stand:
     """Return the row of a support vector machine."""
     refusals = (r.liblinear_combination, r.stops_early)
-    row = Stand(name, least, SVM, (*attributes, *FITTED), p.solved, refusals, w.liblinear)
+    row = Stand(name, least, SVM, (*attributes, *FITTED), p.piecewise, refusals, w.liblinear)
     return row._replace(in_float64=True)
 
 
@@ -111,7 +111,13 @@ STANDS = (
         attributes=(*FITTED, "scale_", "outliers_"),
         in_float64=True,
     ),
-    Stand("QuantileRegressor", 2_000, refusals=(r.linprog,), in_float64=True),
+    Stand(
+        "QuantileRegressor",
+        2_000,
+        parameters=p.piecewise,
+        refusals=(r.linprog,),
+        in_float64=True,
+    ),
     Stand("PoissonRegressor", 2_000, finish=w.generalised),
     Stand("GammaRegressor", 2_000, finish=w.generalised),
     Stand("TweedieRegressor", 2_000, finish=w.generalised),
