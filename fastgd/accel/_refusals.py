@@ -143,6 +143,13 @@ def own_gram(call: Call) -> str | None:
     return None
 
 
+def goes_on(call: Call) -> str | None:
+    """Leave a second fit with `warm_start=True`."""
+    if call.model.warm_start and getattr(call.model, "coef_", None) is not None:
+        return "warm_start=True goes on with scikit-learn's descent"
+    return None
+
+
 def unchecked(call: Call) -> str | None:
     """Leave `check_input=False`."""
     return None if call.more.get("check_input", True) else "check_input=False"
@@ -192,6 +199,13 @@ def average(call: Call) -> str | None:
 def negative_power(call: Call) -> str | None:
     """Leave `power_t` below 0."""
     return "power_t < 0 is deprecated" if getattr(call.model, "power_t", 0.0) < 0.0 else None
+
+
+def sparse_intercept(call: Call) -> str | None:
+    """Leave sparse X with an intercept."""
+    if call.is_sparse and call.model.fit_intercept:
+        return "the intercept of sparse X takes hundredths of steps in scikit-learn"
+    return None
 
 
 def many_targets(call: Call) -> str | None:

@@ -49,7 +49,7 @@ class Stand(NamedTuple):
 
 def _net(name: str, least: int, finish: Callable[[Call, Any], None] = w.as_scalars) -> Stand:
     """Return the row of a linear model with an l1 penalty."""
-    refusals = (r.no_penalty, r.own_gram, r.unchecked, r.stops_early)
+    refusals = (r.no_penalty, r.own_gram, r.unchecked, r.goes_on, r.stops_early)
     return Stand(name, least, LINEAR, (*FITTED, "dual_gap_"), p.solved, refusals, finish)
 
 
@@ -83,7 +83,8 @@ def _liblinear(name: str, least: int, *attributes: str) -> Stand:
 def _stochastic(name: str, least: int, intercept: str = "intercept_") -> Stand:
     """Return the row of a class that scikit-learn fits by stochastic gradient descent."""
     found = ("coef_", intercept, "n_iter_", "t_", "classes_")
-    refusals = (r.early_stopping, r.average, r.negative_power, r.many_targets, r.further_calls)
+    unlike = (r.early_stopping, r.average, r.sparse_intercept)
+    refusals = (*unlike, r.negative_power, r.many_targets, r.further_calls)
     row = Stand(name, least, LINEAR, found, p.stochastic, refusals, w.stochastic)
     return row._replace(methods=("fit", "partial_fit"))
 

@@ -238,6 +238,7 @@ def test_cross_validation_scores_as_scikit_learns_does():
         (ElasticNet(alpha=0.1, precompute=X.T @ X, fit_intercept=False), X, "precompute is a"),
         (SGDClassifier(early_stopping=True), X, "early_stopping=True"),
         (SGDClassifier(average=True), X, "average keeps"),
+        (SGDClassifier(), sp.csr_matrix(X), "the intercept of sparse X"),
         (QuantileRegressor(solver_options={"maxiter": 1000}), X, "solver_options"),
         (Ridge(), X.tolist(), "X is no array, data frame or sparse matrix"),
         (Ridge(), sp.csr_matrix(X), None),
