@@ -23,6 +23,7 @@ import numpy as np
 
 SCRIPTS = Path(__file__).with_name("accel_scripts")
 SIZES = ((100, 5), (200, 10), (500, 20), (2000, 20), (10_000, 20), (50_000, 20), (50_000, 100))
+LONG = 500.0  # milliseconds, after which an estimator gets no larger data
 
 
 def timed(command: list[str], repeat: int) -> tuple[float, str]:
@@ -52,21 +53,27 @@ def compare(names: list[str], repeat: int) -> None:
         )
 
 
-def small() -> None:
-    """Print from which size on fastgd is faster, for each estimator."""
+def small(names: list[str]) -> None:
+    """Print from which size on fastgd is faster, for each estimator, up to fits of a second."""
     from sklearn import linear_model, svm
 
     from fastgd.accel._table import STANDS
 
     print(f"{'estimator':28}" + "".join(f"{f'{n} x {d}':>24}" for n, d in SIZES))
     for stand in STANDS:
+        if names and not any(name in stand.name for name in names):
+            continue
         model = getattr(linear_model, stand.name, None) or getattr(svm, stand.name)
-        cells = [cell(model, *size) for size in SIZES]
-        print(f"{stand.name:28}" + "".join(f"{text:>24}" for text in cells), flush=True)
+        cells: list[tuple[float, float]] = []
+        for size in SIZES:
+            if not cells or max(cells[-1]) < LONG:
+                cells.append(cell(model, *size))
+        texts = [f"{theirs:.2f} {ours:.2f} {theirs / ours:.2f}" for theirs, ours in cells]
+        print(f"{stand.name:28}" + "".join(f"{text:>24}" for text in texts), flush=True)
 
 
-def cell(kind: Any, n: int, d: int) -> str:
-    """Return scikit-learn's milliseconds, fastgd's, and their ratio."""
+def cell(kind: Any, n: int, d: int) -> tuple[float, float]:
+    """Return scikit-learn's milliseconds, and fastgd's."""
     import fastgd.accel
 
     X, y = data(kind.__name__, n, d)
@@ -77,7 +84,7 @@ def cell(kind: Any, n: int, d: int) -> str:
         with fastgd.accel.enabled(min_size=0):
             model.fit(X, y)
             ours = least_milliseconds(lambda: model.fit(X, y))
-    return f"{theirs:.2f} {ours:.2f} {theirs / ours:.2f}"
+    return theirs, ours
 
 
 def data(name: str, n: int, d: int) -> tuple[Any, Any]:
@@ -117,4 +124,4 @@ if __name__ == "__main__":
     if asked.small and os.environ.get("OPENBLAS_NUM_THREADS") != "1":
         os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
         os.execv(sys.executable, [sys.executable, *sys.argv])
-    small() if asked.small else compare(asked.names, asked.repeat)
+    small(asked.names) if asked.small else compare(asked.names, asked.repeat)
