@@ -12,7 +12,7 @@ SEED ?= 0
 # make bench QUICK=1: each benchmark once, to see that it runs
 QUICK ?=
 
-.PHONY: check lint test test-full test-thorough test-accept test-nojit fuzz bench bench-compare dashboard peers docs docs-catalogue
+.PHONY: check lint test test-full test-thorough test-accept test-accel test-nojit fuzz bench bench-compare dashboard peers docs docs-catalogue
 
 check: lint test test-nojit
 
@@ -32,6 +32,9 @@ test-thorough:  ## the products that compile for minutes
 
 test-accept:  ## all of scikit-learn's own tests of what we have; `make test-full` takes a quarter
 	ACCEPTANCE_TURN=0/1 $(PYTHON) -m pytest -n auto --dist worksteal -m full -rP tests/estimators/test_acceptance.py
+
+test-accel:  ## scikit-learn's own tests under fastgd.accel, all of them
+	$(PYTHON) -m tests.accel.theirs
 
 fuzz:  ## drawn problems, compared with the best known objective; fails where one is not reached
 	$(PYTHON) -m tests.fuzz --minutes $(MINUTES) --seed $(SEED) --shrink
@@ -61,6 +64,7 @@ docs:  ## the site, in build/html; it runs the examples
 
 docs-catalogue:  ## what is written by scripts: the catalogue, its figures, the traced calls
 	$(PYTHON) docs/make_catalogue.py
+	$(PYTHON) docs/make_accel.py
 	$(PYTHON) docs/make_layers.py
 	$(PYTHON) docs/trace_calls.py
 	$(PYTHON) docs/make_figures.py

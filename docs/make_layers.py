@@ -45,6 +45,7 @@ LAYERS = (
                 ("specs: a choice with its", "numbers, as public names"),
             ),
             Box("plot/, datasets/, callbacks", ("pictures, data,", "progress")),
+            Box("accel/", ("scikit-learn's classes,", "fitted by fastgd")),
         ),
     ),
     Layer(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastgd import (  # noqa: F401
+        accel,
         activations,
         callbacks,
         datasets,
@@ -104,6 +105,7 @@ _ELSEWHERE = {  # all other names are of linear_model
     "to_sklearn": "fastgd.linear_model._export",
 }
 _MODULES = {
+    "accel",
     "activations",
     "callbacks",
     "datasets",

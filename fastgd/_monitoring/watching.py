@@ -5,7 +5,6 @@ each callback, and stops where they or Ctrl-C ask for it.
 """
 
 import copy
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from fastgd._monitoring.display import LogLines, announcing
 from fastgd._monitoring.interrupt import asking_to_stop
 from fastgd._monitoring.observer import Model, Observer
 from fastgd._monitoring.sklearn_callbacks import Tasks, has_tasks
+from fastgd._runtime.warned import warn
 from fastgd._solvers._task import Solution, State
 from fastgd._training.progress import Progress
 
@@ -242,7 +242,7 @@ class Watch(Observer, ABC):
     def warn_if_interrupted(self, when: str, stacklevel: int) -> bool:
         """Say what Ctrl-C has left; return whether there was one."""
         if self.was_interrupted:
-            warnings.warn(
+            warn(
                 f"{type(self.estimator).__name__} was interrupted {when}: it has the coefficients "
                 "of that moment, and can be used.",
                 ConvergenceWarning,

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastgd._data.source import Source
 from fastgd._engines.protocol import Engine
+from fastgd._runtime.warned import warn
 from fastgd._training.progress import Progress, Reference
 
 # An objective so many times that of the start has left for good. One that stays finite may come
@@ -123,7 +123,7 @@ class Guard:
         last = progress.history.get("objective", [])[-1:]
         if not last or last[0] <= RISEN or last[0] <= RISEN * self.start_objective():
             return
-        warnings.warn(
+        warn(
             f"The objective rose from {self.start_objective():.3g} to {last[0]:.3g}: the "
             "coefficients have been thrown off. Scale the features, take a smaller eta0, or pass "
             "clip_norm=1.0 or on_divergence='backoff'.",
@@ -140,7 +140,7 @@ def warn_of_decay(share: float) -> None:
     """
     if share <= 1.0:
         return
-    warnings.warn(
+    warn(
         f"The last step's length (the learning rate, divided by 1 - momentum where there is one) "
         f"times the strength of the l2 penalty was {share:.3g}. Above 1, each step drops all of "
         "the coefficients, and they are not near the minimum of the objective. Take a smaller "

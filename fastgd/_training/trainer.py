@@ -8,7 +8,6 @@ call, so that 2 + 3 epochs are 5, is in ``Progress``: plain arrays and numbers t
 
 import math
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -30,6 +29,7 @@ from fastgd._engines.protocol import (
 from fastgd._monitoring.observer import Observer
 from fastgd._parameters.resolve import Schedule
 from fastgd._runtime.threads import one_blas_thread
+from fastgd._runtime.warned import warn
 from fastgd._training.divergence import Diverged, Guard, warn_of_decay
 from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Stopping
@@ -54,7 +54,7 @@ class TrainingObserver(Observer):
 def warn_if_unfinished(n_iter: int, settings: Settings) -> None:
     """Warn as scikit-learn does where the last epoch was one too few."""
     if settings.tol is not None and n_iter == settings.max_iter:
-        warnings.warn(
+        warn(
             "Maximum number of iteration reached before convergence. Consider increasing max_iter "
             "to improve the fit.",
             ConvergenceWarning,
@@ -373,7 +373,7 @@ class Trainer:
             return True
         self._has_exploded = True
         self._note_explosion(explosion.rate)
-        warnings.warn(
+        warn(
             f"{explosion} Training ended with the parameters of the best epoch.",
             ConvergenceWarning,
             stacklevel=2,

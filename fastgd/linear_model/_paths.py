@@ -39,6 +39,7 @@ from fastgd._data.validation import (
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, GridWatch, watched
 from fastgd._runtime.threads import threads
+from fastgd._runtime.warned import warn
 from fastgd._solvers._paths import Fold, Found, Strengths, Table, solve_paths
 from fastgd.linear_model._solved import FLOATS, level_of_the_user
 
@@ -131,7 +132,7 @@ def _warn_of_gaps(
     over = gap - tol * objective - ROUNDING * scale
     if not np.all(over <= 0.0):
         worst = int(np.argmax(np.where(np.isnan(over), np.inf, over)))
-        warnings.warn(
+        warn(
             f"{name}: {int(np.sum(~(over <= 0.0)))} of {gap.size} fits did not converge in "
             f"max_iter={max_iter} sweeps. The worst objective of {objective[worst]:.6g} may be "
             f"{gap[worst]:.1e} above the optimum; tol={tol} asks for "

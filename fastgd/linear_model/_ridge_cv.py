@@ -35,6 +35,7 @@ from fastgd._data.validation import (
     refuse_extreme_weight,
 )
 from fastgd._monitoring.undo import or_as_before
+from fastgd._runtime.warned import warn
 from fastgd._solvers._spectrum import (
     Fitted,
     Rows,
@@ -102,7 +103,7 @@ class BaseRidgeCV(_BaseRidgeCV):
         suboptimality = fitted.gap - TOL * np.abs(fitted.objective) - rounding
         if np.any(suboptimality > 0.0):
             worst = int(np.argmax(suboptimality))
-            warnings.warn(
+            warn(
                 f"{type(self).__name__}: the objective of {fitted.objective[worst]:.6g} may be "
                 f"{fitted.gap[worst]:.1e} above the optimum for alpha_: the columns' scales or "
                 "their dependence leave float64 no more digits. Bring them to similar scales, or "

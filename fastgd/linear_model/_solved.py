@@ -3,7 +3,6 @@
 import math
 import os
 import sys
-import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
@@ -27,6 +26,7 @@ from fastgd._monitoring.sklearn_callbacks import CallbackSupport
 from fastgd._monitoring.watching import SolvingWatch
 from fastgd._parameters.checked_once import CheckedOnce
 from fastgd._runtime.threads import in_threads, one_blas_thread
+from fastgd._runtime.warned import warn
 from fastgd._solvers._auto import SOLVERS, solve
 from fastgd._solvers._problem import objective_of
 from fastgd._solvers._shard_sums import Look
@@ -217,7 +217,7 @@ class SolvedModel(CallbackSupport, CheckedOnce):
             return
         worst = max(unfinished, key=lambda s: s.suboptimality / max(abs(s.objective), TINY))
         message = f"{type(self).__name__} {self._reason(worst)}"
-        warnings.warn(message, ConvergenceWarning, stacklevel=level_of_the_user())
+        warn(message, ConvergenceWarning, stacklevel=level_of_the_user())
 
     def _reason(self, solution: Solution) -> str:
         """Say how far an unfinished fit may be from its optimum, why it ended, and what helps."""

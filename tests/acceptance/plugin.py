@@ -1,18 +1,15 @@
 """A plugin of pytest that puts our estimators in the place of scikit-learn's.
 
 It is loaded by the process that runs a copy of one of scikit-learn's test modules, before that
-module is imported. ``ACCEPTANCE_REPORT`` names the file that takes what came of each test, one
-line of JSON each; ``ACCEPTANCE_TURN`` is "k/n" for every n-th test.
+module is imported, with ``reporting``.
 """
 
-import json
-import os
-import zlib
 from typing import Any
 
 import pytest
 import sklearn.linear_model
 import sklearn.svm
+from reporting import USED
 
 import fastgd
 from fastgd.base import BaseSGD
@@ -49,19 +46,17 @@ for _name in LINEAR:
 for _name in ("LinearSVC", "LinearSVR"):
     setattr(sklearn.svm, _name, getattr(fastgd, _name))
 
-_used: set[str] = set()
-
 
 def _watch(base: type) -> None:
     """Note which of our estimators a test makes, or checks the parameters of, as each fit does."""
     checked = base._validate_params  # type: ignore[attr-defined]
 
     def made(kind: type, *_: Any, **__: Any) -> Any:
-        _used.add(kind.__name__)
+        USED.add(kind.__name__)
         return object.__new__(kind)
 
     def noting(self: Any) -> None:
-        _used.add(type(self).__name__)
+        USED.add(type(self).__name__)
         checked(self)
 
     base.__new__ = staticmethod(made)  # type: ignore[method-assign, assignment]
@@ -84,36 +79,3 @@ def global_dtype(request: Any) -> Any:
     import numpy as np
 
     return np.dtype(request.param).type
-
-
-def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
-    """Keep the tests whose turn it is: by their names, so that a test's turn never changes."""
-    turn, _, turns = os.environ.get("ACCEPTANCE_TURN", "0/1").partition("/")
-    kept = [item for item in items if zlib.crc32(item.name.encode()) % int(turns) == int(turn)]
-    gone = [item for item in items if item not in set(kept)]
-    config.hook.pytest_deselected(items=gone)
-    items[:] = kept
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_protocol(item: Any) -> Any:  # noqa: ARG001
-    """Forget what the test before used."""
-    _used.clear()
-    yield
-
-
-def pytest_runtest_logreport(report: Any) -> None:
-    """Write one line for each test, and for each failure of what surrounds it."""
-    if report.when != "call" and report.outcome == "passed":
-        return
-    crash = getattr(report.longrepr, "reprcrash", None)
-    line = {
-        "name": report.nodeid.partition("::")[2],
-        "outcome": "xfailed" if hasattr(report, "wasxfail") else report.outcome,
-        "used": sorted(_used),
-        "message": crash.message if crash else "",
-        "line": crash.lineno if crash else 0,
-        "seconds": report.duration,
-    }
-    with open(os.environ["ACCEPTANCE_REPORT"], "a") as file:
-        file.write(json.dumps(line) + "\n")

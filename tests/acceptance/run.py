@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-PLUGIN = Path(__file__).with_name("plugin.py")
+HERE = Path(__file__).parent
 TURNS = 4  # of a full run; all are taken by ACCEPTANCE_TURN=0/1
 
 
@@ -40,15 +40,21 @@ def run(module: str, folder: Path, turn: str, deselected: tuple[str, ...] = ()) 
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         return []
-    (folder / "ours_in_place_of_theirs.py").write_text(PLUGIN.read_text())
-    (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "test_of_scikit_learn.py").write_text(Path(spec.origin).read_text())
-    report = folder / "report.jsonl"
-    options = ["-p", "ours_in_place_of_theirs", "-p", "no:xdist", "-W", "ignore", "--tb=line"]
+    (folder / "ours_in_place_of_theirs.py").write_text((HERE / "plugin.py").read_text())
+    options = ["-p", "ours_in_place_of_theirs", "-W", "ignore"]
     for name in deselected:
         options += ["--deselect", f"test_of_scikit_learn.py::{name}"]
+    return reported(["-m", "pytest", *options, "test_of_scikit_learn.py"], folder, turn)
+
+
+def reported(command: list[str], folder: Path, turn: str) -> list[Result]:
+    """Run pytest by a command of Python, in a folder, and return what came of each test."""
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "reporting.py").write_text((HERE / "reporting.py").read_text())
+    report = folder / "report.jsonl"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *options, "test_of_scikit_learn.py"],
+        [sys.executable, *command, "-q", "-p", "reporting", "-p", "no:xdist", "--tb=line"],
         cwd=folder,
         env={**os.environ, "ACCEPTANCE_REPORT": str(report), "ACCEPTANCE_TURN": turn},
         capture_output=True,
@@ -56,5 +62,5 @@ def run(module: str, folder: Path, turn: str, deselected: tuple[str, ...] = ()) 
         check=False,
     )
     if done.returncode > 1 or not report.exists():
-        raise RuntimeError(f"{module} did not run:\n{done.stdout}\n{done.stderr}")
+        raise RuntimeError(f"{command} did not run:\n{done.stdout}\n{done.stderr}")
     return [Result(**json.loads(line)) for line in report.read_text().splitlines()]

@@ -1,0 +1,145 @@
+"""Which of scikit-learn's classes fastgd stands in for: one row each.
+
+A row says how the parameters of scikit-learn's estimator become those of fastgd's, what is left to
+scikit-learn and why, which fitted attributes are written back, and from how many entries of X on
+fastgd is faster. To add a class, add a row to ``STANDS``.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from fastgd.accel import _parameters as p
+from fastgd.accel import _refusals as r
+from fastgd.accel import _rehearsal as rehearsal
+from fastgd.accel import _results as w
+from fastgd.accel._call import Call
+
+LINEAR, SVM = "sklearn.linear_model", "sklearn.svm"
+FITTED = ("coef_", "intercept_", "n_iter_")
+
+Refusal = Callable[[Call], str | None]
+
+
+class Stand(NamedTuple):
+    """What stands in for one of scikit-learn's classes.
+
+    name : of the class, in scikit-learn and in fastgd
+    least : entries of X from which on fastgd is faster
+    module : of scikit-learn
+    attributes : what is copied from fastgd's fitted estimator to scikit-learn's
+    parameters : from a call to the arguments of fastgd's estimator
+    refusals : each returns the reason for which a call is left to scikit-learn, or None
+    finish : sets what else scikit-learn's fitted estimator has
+    methods : that go to fastgd
+    in_float64 : whether scikit-learn computes in float64 whatever X is
+    rehearses : tells of a call whether scikit-learn may warn of its parameters
+    """
+
+    name: str
+    least: int
+    module: str = LINEAR
+    attributes: tuple[str, ...] = FITTED
+    parameters: Callable[[Call], dict[str, Any]] = p.solved
+    refusals: tuple[Refusal, ...] = (r.stops_early,)
+    finish: Callable[[Call, Any], None] = w.as_scalars
+    methods: tuple[str, ...] = ("fit",)
+    in_float64: bool = False
+    rehearses: Callable[[Call], bool] = rehearsal.never
+
+
+def _net(name: str, least: int, finish: Callable[[Call, Any], None] = w.as_scalars) -> Stand:
+    """Return the row of a linear model with an l1 penalty."""
+    refusals = (r.no_penalty, r.own_gram, r.unchecked, r.goes_on, r.stops_early)
+    return Stand(name, least, LINEAR, (*FITTED, "dual_gap_"), p.solved, refusals, finish)
+
+
+def _path(name: str, least: int, *attributes: str) -> Stand:
+    """Return the row of a class that chooses a strength of l1 by cross-validation."""
+    found = ("alpha_", "alphas_", "mse_path_", *FITTED, "dual_gap_", *attributes)
+    refusals = (r.routed, r.own_gram, r.stops_early)
+    row = Stand(name, least, LINEAR, found, p.path, refusals)
+    return row._replace(rehearses=rehearsal.for_path)
+
+
+def _ridge(name: str, least: int, finish: Callable[[Call, Any], None]) -> Stand:
+    """Return the row of a ridge regression."""
+    refusals = (r.no_penalty, r.ridge_solver, r.stops_early)
+    return Stand(name, least, LINEAR, FITTED, p.ridge, refusals, finish)
+
+
+def _ridge_cv(name: str, least: int, finish: Callable[[Call, Any], None]) -> Stand:
+    """Return the row of a ridge regression whose strength is chosen by cross-validation."""
+    found = ("alpha_", "best_score_", "coef_", "intercept_", "cv_results_")
+    return Stand(name, least, LINEAR, found, p.chosen, (r.routed, r.ridge_cv), finish)
+
+
+def _liblinear(name: str, least: int, *attributes: str) -> Stand:
+    """Return the row of a support vector machine."""
+    refusals = (r.liblinear_combination, r.stops_early)
+    row = Stand(name, least, SVM, (*attributes, *FITTED), p.piecewise, refusals, w.liblinear)
+    return row._replace(in_float64=True)
+
+
+def _stochastic(name: str, least: int, intercept: str = "intercept_") -> Stand:
+    """Return the row of a class that scikit-learn fits by stochastic gradient descent."""
+    found = ("coef_", intercept, "n_iter_", "t_", "classes_")
+    unlike = (r.early_stopping, r.average, r.sparse_intercept)
+    refusals = (*unlike, r.negative_power, r.many_targets, r.further_calls)
+    row = Stand(name, least, LINEAR, found, p.stochastic, refusals, w.stochastic)
+    return row._replace(methods=("fit", "partial_fit"))
+
+
+STANDS = (
+    Stand(
+        "LogisticRegression",
+        2_000,
+        attributes=("classes_", *FITTED),
+        parameters=p.logistic,
+        refusals=(r.penalised_intercept, r.one_vs_rest, r.stops_early),
+        rehearses=rehearsal.for_logistic,
+    ),
+    Stand(
+        "LinearRegression",
+        20_000,
+        attributes=("coef_", "intercept_"),
+        parameters=p.least_squares,
+        refusals=(r.least_squares,),
+        finish=w.least_squares,
+    ),
+    Stand(
+        "HuberRegressor",
+        2_000,
+        attributes=(*FITTED, "scale_", "outliers_"),
+        in_float64=True,
+    ),
+    Stand(
+        "QuantileRegressor",
+        2_000,
+        parameters=p.piecewise,
+        refusals=(r.linprog,),
+        in_float64=True,
+    ),
+    Stand("PoissonRegressor", 2_000, finish=w.generalised),
+    Stand("GammaRegressor", 2_000, finish=w.generalised),
+    Stand("TweedieRegressor", 2_000, finish=w.generalised),
+    _ridge("Ridge", 20_000, w.ridge),
+    _ridge("RidgeClassifier", 20_000, w.ridge_classifier),
+    _ridge_cv("RidgeCV", 20_000, w.as_scalars),
+    _ridge_cv("RidgeClassifierCV", 20_000, w.labels),
+    _net("Lasso", 20_000),
+    _net("ElasticNet", 20_000),
+    _net("MultiTaskLasso", 20_000, w.tasks),
+    _net("MultiTaskElasticNet", 20_000, w.tasks),
+    _path("LassoCV", 2_000),
+    _path("ElasticNetCV", 2_000, "l1_ratio_"),
+    _path("MultiTaskLassoCV", 2_000),
+    _path("MultiTaskElasticNetCV", 2_000, "l1_ratio_"),
+    _liblinear("LinearSVC", 2_000, "classes_"),
+    _liblinear("LinearSVR", 2_000),
+    _stochastic("SGDClassifier", 20_000),
+    _stochastic("SGDRegressor", 20_000),
+    _stochastic("SGDOneClassSVM", 20_000, "offset_"),
+    _stochastic("Perceptron", 20_000),
+    _stochastic("PassiveAggressiveClassifier", 20_000),
+    _stochastic("PassiveAggressiveRegressor", 20_000),
+)

@@ -1,0 +1,1 @@
+"""Tests of ``fastgd.accel``; ``theirs`` runs scikit-learn's own tests under it."""
