@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastgd.kernels._blas import add_transposed_product, multiply
 from fastgd.kernels._jit import helper
 from fastgd.kernels._views import row_in, table_in
 from fastgd.kernels.layers._protocol import (
@@ -37,7 +38,7 @@ class Conv2D(NamedTuple):
     """Filters that are moved over an image: each output is activation(patch . filter + bias) [1]_.
 
     Inputs are (height, width, channels), outputs (new height, new width, filters); as in most
-    libraries, the filter is not mirrored (a cross-correlation).
+    libraries, the filter is not across (a cross-correlation).
 
     Parameters
     ----------
@@ -159,34 +160,35 @@ class Convolved(NamedTuple):
         patches = table_in(now.patch, 0, n_positions, n_patch)
         for i in range(x.shape[0]):
             _lay_out(at, row_in(x, i), patches)
-            _product(
+            multiply(
                 patches, weights, table_in(out, i * n_positions * filters, n_positions, filters)
             )
 
     @staticmethod
     def backward(layer, at, own, slopes, tape, delta, before):
         n_positions, n_patch, filters = _extents(at)
-        weights = table_in(own.weights, 0, n_patch, filters)
-        size = n_positions * n_patch
         patches = table_in(tape.now.patch, 0, n_positions, n_patch)
-        part = table_in(tape.now.patch, size, n_patch, filters)
+        across = table_in(tape.now.patch, n_positions * n_patch, filters, n_patch)
+        if before.shape[0] > 0:
+            _transpose(table_in(own.weights, 0, n_patch, filters), across)
+        of_weights = table_in(slopes.weights, 0, n_patch, filters)
         for k in range(slopes.weights.shape[0]):
             slopes.weights[k] = 0
         for i in range(delta.shape[0]):
             of_image = table_in(delta, i * n_positions * filters, n_positions, filters)
             _lay_out(at, row_in(tape.x, i), patches)
-            _product(patches.T, of_image, part)
-            for u in range(n_patch):
-                for k in range(filters):
-                    slopes.weights[u * filters + k] += part[u, k]
+            add_transposed_product(patches, of_image, of_weights)
             if before.shape[0] > 0:
-                _product(of_image, weights.T, patches)
+                multiply(of_image, across, patches)
                 _take_back(at, patches, row_in(before, i))
 
 
-@helper(allocates=True)
-def _product(left, right, out):
-    np.dot(left, right, out)
+@helper()
+def _transpose(table, out):
+    """Write a table with its axes swapped: BLAS is slow in doing so for each product."""
+    for j in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            out[j, i] = table[i, j]
 
 
 @helper()
