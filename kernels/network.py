@@ -195,14 +195,17 @@ def network_step(rule, plan, network, memory):
 
 
 @kernel(allocates=True)
-def network_outputs(rows, network, params, scratch, out):
-    """Write the last layer's outputs for all rows into ``out``, (n_samples, n_outputs)."""
-    order = np.empty(0, np.int64)
+def network_outputs(rows, order, network, params, scratch, out):
+    """Write the last layer's outputs for all rows into ``out``, (n_samples, n_outputs).
+
+    ``order`` is empty, of the kind that training has: the same code is compiled once.
+    """
+    last = network.table.shape[0] - 1
     for start in range(0, out.shape[0], scratch.capacity):
         batch = Batch(order, start, min(start + scratch.capacity, out.shape[0]))
         _forward(rows, batch, network, params, scratch, np.uint64(0))
-        last = network.table.shape[0] - 1
-        found = _of_layer(scratch.values, network.table, last, batch, scratch.capacity)
+        size = batch.stop - batch.start
+        found = _of_layer(scratch.values, network.table, last, size, scratch.capacity)
         copy(found, table_in(out, start * out.shape[1], found.shape[0], out.shape[1]))
 
 
@@ -222,8 +225,8 @@ def _gradient(rows, samples, rule, plan, network, memory, batch, draw):
     size, last = batch.stop - batch.start, network.table.shape[0] - 1
     key = mix(mix((np.uint64(draw[0]) ^ OWN_STREAM) + GAMMA) + np.uint64(draw[1]) * GAMMA)
     _forward(rows, batch, network, memory.params, scratch, key)
-    outputs = _of_layer(scratch.values, network.table, last, batch, scratch.capacity)
-    delta = _of_layer(scratch.deltas, network.table, last, batch, scratch.capacity)
+    outputs = _of_layer(scratch.values, network.table, last, size, scratch.capacity)
+    delta = _of_layer(scratch.deltas, network.table, last, size, scratch.capacity)
     copy(outputs, delta)
     step_coefs = optimizers.coefs_of_step(plan.step_coefficients, 0)
     share = Share(step_coefs, batch, plan.unit)
@@ -266,25 +269,25 @@ def _step(rule, step_coefs, network, memory):
 
 
 @helper(allocates=True)
-def _of_layer(flat, table, number, batch, capacity):
+def _of_layer(flat, table, number, size, capacity):
     """Return the part of ``values`` or ``deltas`` that is a layer's: a view, (rows, N_OUT)."""
     at = row_in(table, number)
-    return table_in(flat, at[VALUES] * capacity, batch.stop - batch.start, at[N_OUT])
+    return table_in(flat, at[VALUES] * capacity, size, at[N_OUT])
 
 
 @helper(allocates=True)
-def _notes_of(scratch, table, number, batch):
+def _notes_of(scratch, table, number, size):
     at = row_in(table, number)
     first = at[NOTES] * scratch.capacity
-    return table_in(scratch.notes, first, batch.stop - batch.start, at[N_NOTES])
+    return table_in(scratch.notes, first, size, at[N_NOTES])
 
 
 @helper(allocates=True)
-def _inputs(scratch, table, number, batch):
+def _inputs(scratch, table, number, size):
     """Return what comes into a layer."""
     if number == 0:
-        return table_in(scratch.block, 0, batch.stop - batch.start, scratch.block.shape[1])
-    return _of_layer(scratch.values, table, number - 1, batch, scratch.capacity)
+        return table_in(scratch.block, 0, size, scratch.block.shape[1])
+    return _of_layer(scratch.values, table, number - 1, size, scratch.capacity)
 
 
 @helper(allocates=True)
@@ -307,18 +310,18 @@ def _now(network, number, scratch, key):
 @helper(allocates=True)
 def _forward(rows, batch, network, params, scratch, key):
     """Write the outputs of all layers."""
-    table = network.table
+    table, size = network.table, batch.stop - batch.start
     first = _enter(rows, batch, network, params, scratch)
     for number in range(table.shape[0]):
         own = _part(row_in(table, number), params, network.n_trained)
-        out = _of_layer(scratch.values, table, number, batch, scratch.capacity)
+        out = _of_layer(scratch.values, table, number, size, scratch.capacity)
         if number >= first:
-            x = _inputs(scratch, table, number, batch)
-            notes = _notes_of(scratch, table, number, batch)
+            x = _inputs(scratch, table, number, size)
+            notes = _notes_of(scratch, table, number, size)
             _forward_layer(network, number, own, x, out, notes, _now(network, number, scratch, key))
         _activate_layer(network, number, own.free, out, scratch)
         if table[number, ADDS] != NOBODY:
-            add(_inputs(scratch, table, table[number, ADDS] + 1, batch), out)
+            add(_inputs(scratch, table, table[number, ADDS] + 1, size), out)
 
 
 @helper(allocates=True)
@@ -371,21 +374,21 @@ def _deactivate_layer(network, number, out, delta, free, scratch):
 @helper(allocates=True)
 def _backward(rows, batch, network, params, gradient, scratch, key):
     """Pass the last layer's ``deltas`` back through all layers, and write the gradient."""
-    table = network.table
+    table, size = network.table, batch.stop - batch.start
     for number in range(table.shape[0] - 1, -1, -1):
         at = row_in(table, number)
-        out = _of_layer(scratch.values, table, number, batch, scratch.capacity)
-        delta = _of_layer(scratch.deltas, table, number, batch, scratch.capacity)
+        out = _of_layer(scratch.values, table, number, size, scratch.capacity)
+        delta = _of_layer(scratch.deltas, table, number, size, scratch.capacity)
         of_own = _part(at, gradient, network.n_trained)
         if at[ADDED] != NOBODY:
-            add(_of_layer(scratch.deltas, table, at[ADDED], batch, scratch.capacity), delta)
+            add(_of_layer(scratch.deltas, table, at[ADDED], size, scratch.capacity), delta)
         _deactivate_layer(network, number, out, delta, of_own.free, scratch)
         if number == 0 and _leave(rows, batch, network, of_own, delta):
             return
-        x, before = _inputs(scratch, table, number, batch), table_in(delta, 0, 0, 0)
+        x, before = _inputs(scratch, table, number, size), table_in(delta, 0, 0, 0)
         if number > 0:
-            before = _of_layer(scratch.deltas, table, number - 1, batch, scratch.capacity)
-        notes = _notes_of(scratch, table, number, batch)
+            before = _of_layer(scratch.deltas, table, number - 1, size, scratch.capacity)
+        notes = _notes_of(scratch, table, number, size)
         tape = Tape(x, out, notes, _now(network, number, scratch, key))
         own = _part(at, params, network.n_trained)
         _backward_layer(network, number, own, of_own, tape, delta, before)
@@ -432,7 +435,8 @@ def _enter_sparse(rows, batch, network, params, scratch):
     """Write what the first layer makes of the rows."""
     k, at = 0, row_in(network.table, 0)
     own = _part(at, params, network.n_trained)
-    out = _of_layer(scratch.values, network.table, 0, batch, scratch.capacity)
+    size = batch.stop - batch.start
+    out = _of_layer(scratch.values, network.table, 0, size, scratch.capacity)
     for spec in literal_unroll(network.specs):
         if k == at[SPEC]:
             layers.forward_sparse(spec, at, own, rows, batch, out)
