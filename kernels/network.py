@@ -63,6 +63,7 @@ from fastgd.kernels.rows import row_at
 from fastgd.kernels.sampling import GAMMA, mix
 from fastgd.kernels.stores import AllColumns, Batch, Plain
 
+IN_CACHE = 1 << 11  # numbers
 OWN_STREAM = np.uint64(0xA0761D6478BD642F)  # the same seed orders the rows, by other numbers
 
 
@@ -90,6 +91,8 @@ class NetworkRule(NamedTuple):
 
     penalty : what acts on weights apart from the gradient; ``l2`` is a part of the gradient, the
         strength of 1/2 l2 |w|^2 for the sum over a batch (scikit-learn's ``alpha``)
+    is_plain : bool, whether ``transform`` does nothing: then ``l2`` need not be in the gradient
+        before the step, which saves a pass over it
     fit_intercept, outputs : True and ``OneOutput``, for ``transform``: to it the network is one
         problem, and the last trained number takes an intercept's place
     """
@@ -99,6 +102,7 @@ class NetworkRule(NamedTuple):
     optimizer: NamedTuple
     l2: float
     transform: NamedTuple
+    is_plain: bool = False
     fit_intercept: bool = True
     outputs: NamedTuple = OneOutput()
 
@@ -167,8 +171,14 @@ def network_steps(rows, samples, rule, plan, network, memory):
         start = t * plan.batch_size
         batch = Batch(samples.order, start, min(start + plan.batch_size, plan.n_visited))
         draw = (plan.seed, plan.first_step + t)
+        size = batch.stop - batch.start
+        l2 = rule.l2 / (size * plan.unit)
         _gradient(rows, samples, rule, plan, network, memory, batch, draw)
-        _step(rule, optimizers.coefs_of_step(plan.step_coefficients, t), network, memory)
+        penalty = 0.0 if rule.is_plain else _add_l2(l2, network, memory)
+        _transform(rule, network, memory, draw)
+        step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
+        penalty += _step(rule, step_coefs, l2 if rule.is_plain else 0.0, network, memory)
+        memory.sums[PENALTY, 0] += size * penalty
         if t >= plan.average_from:
             for c in range(params.shape[0]):
                 average[c] += params[c]
@@ -183,12 +193,15 @@ def network_gradient(rows, samples, rule, plan, network, memory):
     batch = Batch(samples.order, 0, plan.n_visited)
     draw = (plan.seed, plan.first_step)
     _gradient(rows, samples, rule, plan, network, memory, batch, draw)
+    penalty = _add_l2(rule.l2 / (plan.n_visited * plan.unit), network, memory)
+    memory.sums[PENALTY, 0] += plan.n_visited * penalty
+    _transform(rule, network, memory, draw)
 
 
 @kernel()
 def network_step(rule, plan, network, memory):
     """Take one step from ``memory.gradient``."""
-    _step(rule, optimizers.coefs_of_step(plan.step_coefficients, 0), network, memory)
+    _step(rule, optimizers.coefs_of_step(plan.step_coefficients, 0), 0.0, network, memory)
     if plan.average_from == 0:
         for c in range(memory.params.shape[0]):
             memory.average[c] += memory.params[c]
@@ -220,7 +233,7 @@ def warm_blas(square):
 
 @helper(allocates=True)
 def _gradient(rows, samples, rule, plan, network, memory, batch, draw):
-    """Write a batch's transformed gradient, and add to the sums."""
+    """Write the gradient of a batch's loss, and add to the sums."""
     gradient, scratch = memory.gradient, memory.scratch
     size, last = batch.stop - batch.start, network.table.shape[0] - 1
     key = mix(mix((np.uint64(draw[0]) ^ OWN_STREAM) + GAMMA) + np.uint64(draw[1]) * GAMMA)
@@ -232,37 +245,50 @@ def _gradient(rows, samples, rule, plan, network, memory, batch, draw):
     share = Share(step_coefs, batch, plan.unit)
     slopes_of_many(rule, rows, samples, share, delta, memory.sums[LOSS])
     _backward(rows, batch, network, memory.params, gradient, scratch, key)
-    l2 = rule.l2 / (size * plan.unit)
-    penalty = _add_l2(l2, network.n_weights, memory.params, gradient)
-    memory.sums[PENALTY, 0] += size * penalty
-    end = network.n_trained - 1
-    memory.sums[TOTAL, 0] = gradient[end]
-    transforms.transform(rule.transform, Plain(AllColumns()), rule, memory, end, draw)
-    gradient[end] = memory.sums[TOTAL, 0]
 
 
 @helper()
-def _add_l2(l2, n_weights, params, gradient):
+def _add_l2(l2, network, memory):
     """Add the gradient of l2 / 2 |w|^2; return that."""
     if l2 == 0.0:
         return 0.0
+    params, gradient = memory.params, memory.gradient
     squares, strength = 0.0, params.dtype.type(l2)
-    for c in range(n_weights):
+    for c in range(network.n_weights):
         squares += params[c] * params[c]
         gradient[c] += strength * params[c]
     return 0.5 * l2 * squares
 
 
+@helper(allocates=True)
+def _transform(rule, network, memory, draw):
+    """Clip and quantize the gradient; the last number is handed over as an intercept's."""
+    end = network.n_trained - 1
+    memory.sums[TOTAL, 0] = memory.gradient[end]
+    transforms.transform(rule.transform, Plain(AllColumns()), rule, memory, end, draw)
+    memory.gradient[end] = memory.sums[TOTAL, 0]
+
+
 @helper()
-def _step(rule, step_coefs, network, memory):
+def _step(rule, step_coefs, l2, network, memory):
+    """Step, with the gradient of l2 / 2 |w|^2 added; return that, of the weights before."""
     params, state, gradient = memory.params, memory.state, memory.gradient
-    for c in range(network.n_weights):
-        after, _ = optimizers.move(
-            rule.optimizer, rule.penalty, step_coefs, params[c], gradient[c], state, c
-        )
-        params[c] = after
-    for c in range(network.n_weights, network.n_trained):
+    squares, strength = 0.0, params.dtype.type(l2)
+    for start in range(0, network.n_weights, IN_CACHE):
+        stop = min(start + IN_CACHE, network.n_weights)
+        for number in range(start, stop):  # apart: adding in float64 would halve the vectors
+            squares += params[np.uint64(number)] * params[np.uint64(number)]
+        for number in range(start, stop):
+            c = np.uint64(number)  # spares the test for a negative index, and so makes vector code
+            slope = gradient[c] + strength * params[c]
+            after, _ = optimizers.move(
+                rule.optimizer, rule.penalty, step_coefs, params[c], slope, state, c
+            )
+            params[c] = after
+    for number in range(network.n_weights, network.n_trained):
+        c = np.uint64(number)
         params[c] += optimizers.update(rule.optimizer, step_coefs, gradient[c], state, c)[0]
+    return 0.5 * l2 * squares
 
 
 # -- from layer to layer --------------------------------------------------------------------------

@@ -218,6 +218,7 @@ def in_dtype_of(rule: NetworkRule, dtype: Any) -> NetworkRule:
         resolve.in_dtype(rule.optimizer, dtype),
         float(rule.l2),
         resolve.transform_in_dtype(rule.transform, dtype, is_shared=True),
+        resolve.is_identity(rule.transform),
     )
 
 
