@@ -5,10 +5,9 @@ counts of references among them. These views are borrowed: whoever holds the fla
 """
 
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.core import cgutils
+from numba.extending import lower_builtin, type_callable
 from numba.np.arrayobj import populate_array
-
-from fastgd.kernels._jit import INLINED
 
 
 def line_in(flat, first, size):
@@ -26,39 +25,51 @@ def row_in(table, number):
     return table[number]
 
 
-@overload(line_in, jit_options=INLINED)
-def _line_in(flat, first, size):
-    return lambda flat, first, size: _view(flat, first, (size,))
+def _kind(flat, n_axes, *integers):
+    """Return the type of a view; None where there is none."""
+    of_integers = all(isinstance(number, types.Integer) for number in integers)
+    if isinstance(flat, types.Array) and flat.layout == "C" and of_integers:
+        return types.Array(flat.dtype, n_axes, "C", readonly=not flat.mutable)
+    return None
 
 
-@overload(row_in, jit_options=INLINED)
-def _row_in(table, number):
-    return lambda table, number: _view(table, number * table.shape[1], (table.shape[1],))
+@type_callable(line_in)
+def _type_of_line(context):
+    return lambda flat, first, size: _kind(flat, 1, first, size)
 
 
-@overload(table_in, jit_options=INLINED)
-def _table_in(flat, first, n_rows, n_columns):
-    return lambda flat, first, n_rows, n_columns: _view(flat, first, (n_rows, n_columns))
+@type_callable(table_in)
+def _type_of_table(context):
+    return lambda flat, first, n_rows, n_columns: _kind(flat, 2, first, n_rows, n_columns)
 
 
-@intrinsic
-def _view(_context, flat, first, shape):
-    view = types.Array(flat.dtype, len(shape), "C", readonly=not flat.mutable)
-    signature = view(flat, types.intp, types.UniTuple(types.intp, len(shape)))
+@type_callable(row_in)
+def _type_of_row(context):
+    return lambda table, number: _kind(table, 1, number)
+
+
+def _by_pointer(view, n_integers, place):
+    """Have a view compiled to a pointer and a shape, which ``place`` computes."""
 
     def emit(context, builder, signature, arguments):
-        source = context.make_array(signature.args[0])(context, builder, arguments[0])
+        flat = signature.args[0]
+        source = context.make_array(flat)(context, builder, arguments[0])
         target = context.make_array(signature.return_type)(context, builder)
         size = context.get_constant(
             types.intp, context.get_abi_sizeof(context.get_data_type(flat.dtype))
         )
-        extents = [builder.extract_value(arguments[2], k) for k in range(len(shape))]
+        integers = [
+            context.cast(builder, value, kind, types.intp)
+            for value, kind in zip(arguments[1:], signature.args[1:], strict=True)
+        ]
+        axes = cgutils.unpack_tuple(builder, source.shape, flat.ndim)
+        first, extents = place(builder, axes, *integers)
         strides = [size]
         for extent in reversed(extents[1:]):
             strides.insert(0, builder.mul(strides[0], extent))
         populate_array(
             target,
-            data=builder.gep(source.data, [arguments[1]]),
+            data=builder.gep(source.data, [first]),
             shape=extents,
             strides=strides,
             itemsize=size,
@@ -66,4 +77,9 @@ def _view(_context, flat, first, shape):
         )
         return target._getvalue()
 
-    return signature, emit
+    lower_builtin(view, types.Array, *(types.Integer,) * n_integers)(emit)
+
+
+_by_pointer(line_in, 2, lambda builder, axes, first, *extents: (first, extents))
+_by_pointer(table_in, 3, lambda builder, axes, first, *extents: (first, extents))
+_by_pointer(row_in, 1, lambda builder, axes, number: (builder.mul(number, axes[1]), axes[1:]))

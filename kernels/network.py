@@ -63,6 +63,7 @@ from fastgd.kernels.rows import row_at
 from fastgd.kernels.sampling import GAMMA, mix
 from fastgd.kernels.stores import AllColumns, Batch, Plain
 
+IN_CACHE = 1 << 11  # numbers
 OWN_STREAM = np.uint64(0xA0761D6478BD642F)  # the same seed orders the rows, by other numbers
 
 
@@ -90,6 +91,8 @@ class NetworkRule(NamedTuple):
 
     penalty : what acts on weights apart from the gradient; ``l2`` is a part of the gradient, the
         strength of 1/2 l2 |w|^2 for the sum over a batch (scikit-learn's ``alpha``)
+    is_plain : bool, whether ``transform`` does nothing: then ``l2`` need not be in the gradient
+        before the step, which saves a pass over it
     fit_intercept, outputs : True and ``OneOutput``, for ``transform``: to it the network is one
         problem, and the last trained number takes an intercept's place
     """
@@ -99,6 +102,7 @@ class NetworkRule(NamedTuple):
     optimizer: NamedTuple
     l2: float
     transform: NamedTuple
+    is_plain: bool = False
     fit_intercept: bool = True
     outputs: NamedTuple = OneOutput()
 
@@ -167,8 +171,14 @@ def network_steps(rows, samples, rule, plan, network, memory):
         start = t * plan.batch_size
         batch = Batch(samples.order, start, min(start + plan.batch_size, plan.n_visited))
         draw = (plan.seed, plan.first_step + t)
+        size = batch.stop - batch.start
+        l2 = rule.l2 / (size * plan.unit)
         _gradient(rows, samples, rule, plan, network, memory, batch, draw)
-        _step(rule, optimizers.coefs_of_step(plan.step_coefficients, t), network, memory)
+        penalty = 0.0 if rule.is_plain else _add_l2(l2, network, memory)
+        _transform(rule, network, memory, draw)
+        step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
+        penalty += _step(rule, step_coefs, l2 if rule.is_plain else 0.0, network, memory)
+        memory.sums[PENALTY, 0] += size * penalty
         if t >= plan.average_from:
             for c in range(params.shape[0]):
                 average[c] += params[c]
@@ -183,26 +193,32 @@ def network_gradient(rows, samples, rule, plan, network, memory):
     batch = Batch(samples.order, 0, plan.n_visited)
     draw = (plan.seed, plan.first_step)
     _gradient(rows, samples, rule, plan, network, memory, batch, draw)
+    penalty = _add_l2(rule.l2 / (plan.n_visited * plan.unit), network, memory)
+    memory.sums[PENALTY, 0] += plan.n_visited * penalty
+    _transform(rule, network, memory, draw)
 
 
 @kernel()
 def network_step(rule, plan, network, memory):
     """Take one step from ``memory.gradient``."""
-    _step(rule, optimizers.coefs_of_step(plan.step_coefficients, 0), network, memory)
+    _step(rule, optimizers.coefs_of_step(plan.step_coefficients, 0), 0.0, network, memory)
     if plan.average_from == 0:
         for c in range(memory.params.shape[0]):
             memory.average[c] += memory.params[c]
 
 
 @kernel(allocates=True)
-def network_outputs(rows, network, params, scratch, out):
-    """Write the last layer's outputs for all rows into ``out``, (n_samples, n_outputs)."""
-    order = np.empty(0, np.int64)
+def network_outputs(rows, order, network, params, scratch, out):
+    """Write the last layer's outputs for all rows into ``out``, (n_samples, n_outputs).
+
+    ``order`` is empty, of the kind that training has: the same code is compiled once.
+    """
+    last = network.table.shape[0] - 1
     for start in range(0, out.shape[0], scratch.capacity):
         batch = Batch(order, start, min(start + scratch.capacity, out.shape[0]))
         _forward(rows, batch, network, params, scratch, np.uint64(0))
-        last = network.table.shape[0] - 1
-        found = _of_layer(scratch.values, network.table, last, batch, scratch.capacity)
+        size = batch.stop - batch.start
+        found = _of_layer(scratch.values, network.table, last, size, scratch.capacity)
         copy(found, table_in(out, start * out.shape[1], found.shape[0], out.shape[1]))
 
 
@@ -217,74 +233,87 @@ def warm_blas(square):
 
 @helper(allocates=True)
 def _gradient(rows, samples, rule, plan, network, memory, batch, draw):
-    """Write a batch's transformed gradient, and add to the sums."""
+    """Write the gradient of a batch's loss, and add to the sums."""
     gradient, scratch = memory.gradient, memory.scratch
     size, last = batch.stop - batch.start, network.table.shape[0] - 1
     key = mix(mix((np.uint64(draw[0]) ^ OWN_STREAM) + GAMMA) + np.uint64(draw[1]) * GAMMA)
     _forward(rows, batch, network, memory.params, scratch, key)
-    outputs = _of_layer(scratch.values, network.table, last, batch, scratch.capacity)
-    delta = _of_layer(scratch.deltas, network.table, last, batch, scratch.capacity)
+    outputs = _of_layer(scratch.values, network.table, last, size, scratch.capacity)
+    delta = _of_layer(scratch.deltas, network.table, last, size, scratch.capacity)
     copy(outputs, delta)
     step_coefs = optimizers.coefs_of_step(plan.step_coefficients, 0)
     share = Share(step_coefs, batch, plan.unit)
     slopes_of_many(rule, rows, samples, share, delta, memory.sums[LOSS])
     _backward(rows, batch, network, memory.params, gradient, scratch, key)
-    l2 = rule.l2 / (size * plan.unit)
-    penalty = _add_l2(l2, network.n_weights, memory.params, gradient)
-    memory.sums[PENALTY, 0] += size * penalty
-    end = network.n_trained - 1
-    memory.sums[TOTAL, 0] = gradient[end]
-    transforms.transform(rule.transform, Plain(AllColumns()), rule, memory, end, draw)
-    gradient[end] = memory.sums[TOTAL, 0]
 
 
 @helper()
-def _add_l2(l2, n_weights, params, gradient):
+def _add_l2(l2, network, memory):
     """Add the gradient of l2 / 2 |w|^2; return that."""
     if l2 == 0.0:
         return 0.0
+    params, gradient = memory.params, memory.gradient
     squares, strength = 0.0, params.dtype.type(l2)
-    for c in range(n_weights):
+    for c in range(network.n_weights):
         squares += params[c] * params[c]
         gradient[c] += strength * params[c]
     return 0.5 * l2 * squares
 
 
+@helper(allocates=True)
+def _transform(rule, network, memory, draw):
+    """Clip and quantize the gradient; the last number is handed over as an intercept's."""
+    end = network.n_trained - 1
+    memory.sums[TOTAL, 0] = memory.gradient[end]
+    transforms.transform(rule.transform, Plain(AllColumns()), rule, memory, end, draw)
+    memory.gradient[end] = memory.sums[TOTAL, 0]
+
+
 @helper()
-def _step(rule, step_coefs, network, memory):
+def _step(rule, step_coefs, l2, network, memory):
+    """Step, with the gradient of l2 / 2 |w|^2 added; return that, of the weights before."""
     params, state, gradient = memory.params, memory.state, memory.gradient
-    for c in range(network.n_weights):
-        after, _ = optimizers.move(
-            rule.optimizer, rule.penalty, step_coefs, params[c], gradient[c], state, c
-        )
-        params[c] = after
-    for c in range(network.n_weights, network.n_trained):
+    squares, strength = 0.0, params.dtype.type(l2)
+    for start in range(0, network.n_weights, IN_CACHE):
+        stop = min(start + IN_CACHE, network.n_weights)
+        for number in range(start, stop):  # apart: adding in float64 would halve the vectors
+            squares += params[np.uint64(number)] * params[np.uint64(number)]
+        for number in range(start, stop):
+            c = np.uint64(number)  # spares the test for a negative index, and so makes vector code
+            slope = gradient[c] + strength * params[c]
+            after, _ = optimizers.move(
+                rule.optimizer, rule.penalty, step_coefs, params[c], slope, state, c
+            )
+            params[c] = after
+    for number in range(network.n_weights, network.n_trained):
+        c = np.uint64(number)
         params[c] += optimizers.update(rule.optimizer, step_coefs, gradient[c], state, c)[0]
+    return 0.5 * l2 * squares
 
 
 # -- from layer to layer --------------------------------------------------------------------------
 
 
 @helper(allocates=True)
-def _of_layer(flat, table, number, batch, capacity):
+def _of_layer(flat, table, number, size, capacity):
     """Return the part of ``values`` or ``deltas`` that is a layer's: a view, (rows, N_OUT)."""
     at = row_in(table, number)
-    return table_in(flat, at[VALUES] * capacity, batch.stop - batch.start, at[N_OUT])
+    return table_in(flat, at[VALUES] * capacity, size, at[N_OUT])
 
 
 @helper(allocates=True)
-def _notes_of(scratch, table, number, batch):
+def _notes_of(scratch, table, number, size):
     at = row_in(table, number)
     first = at[NOTES] * scratch.capacity
-    return table_in(scratch.notes, first, batch.stop - batch.start, at[N_NOTES])
+    return table_in(scratch.notes, first, size, at[N_NOTES])
 
 
 @helper(allocates=True)
-def _inputs(scratch, table, number, batch):
+def _inputs(scratch, table, number, size):
     """Return what comes into a layer."""
     if number == 0:
-        return table_in(scratch.block, 0, batch.stop - batch.start, scratch.block.shape[1])
-    return _of_layer(scratch.values, table, number - 1, batch, scratch.capacity)
+        return table_in(scratch.block, 0, size, scratch.block.shape[1])
+    return _of_layer(scratch.values, table, number - 1, size, scratch.capacity)
 
 
 @helper(allocates=True)
@@ -307,18 +336,18 @@ def _now(network, number, scratch, key):
 @helper(allocates=True)
 def _forward(rows, batch, network, params, scratch, key):
     """Write the outputs of all layers."""
-    table = network.table
+    table, size = network.table, batch.stop - batch.start
     first = _enter(rows, batch, network, params, scratch)
     for number in range(table.shape[0]):
         own = _part(row_in(table, number), params, network.n_trained)
-        out = _of_layer(scratch.values, table, number, batch, scratch.capacity)
+        out = _of_layer(scratch.values, table, number, size, scratch.capacity)
         if number >= first:
-            x = _inputs(scratch, table, number, batch)
-            notes = _notes_of(scratch, table, number, batch)
+            x = _inputs(scratch, table, number, size)
+            notes = _notes_of(scratch, table, number, size)
             _forward_layer(network, number, own, x, out, notes, _now(network, number, scratch, key))
         _activate_layer(network, number, own.free, out, scratch)
         if table[number, ADDS] != NOBODY:
-            add(_inputs(scratch, table, table[number, ADDS] + 1, batch), out)
+            add(_inputs(scratch, table, table[number, ADDS] + 1, size), out)
 
 
 @helper(allocates=True)
@@ -371,21 +400,21 @@ def _deactivate_layer(network, number, out, delta, free, scratch):
 @helper(allocates=True)
 def _backward(rows, batch, network, params, gradient, scratch, key):
     """Pass the last layer's ``deltas`` back through all layers, and write the gradient."""
-    table = network.table
+    table, size = network.table, batch.stop - batch.start
     for number in range(table.shape[0] - 1, -1, -1):
         at = row_in(table, number)
-        out = _of_layer(scratch.values, table, number, batch, scratch.capacity)
-        delta = _of_layer(scratch.deltas, table, number, batch, scratch.capacity)
+        out = _of_layer(scratch.values, table, number, size, scratch.capacity)
+        delta = _of_layer(scratch.deltas, table, number, size, scratch.capacity)
         of_own = _part(at, gradient, network.n_trained)
         if at[ADDED] != NOBODY:
-            add(_of_layer(scratch.deltas, table, at[ADDED], batch, scratch.capacity), delta)
+            add(_of_layer(scratch.deltas, table, at[ADDED], size, scratch.capacity), delta)
         _deactivate_layer(network, number, out, delta, of_own.free, scratch)
         if number == 0 and _leave(rows, batch, network, of_own, delta):
             return
-        x, before = _inputs(scratch, table, number, batch), table_in(delta, 0, 0, 0)
+        x, before = _inputs(scratch, table, number, size), table_in(delta, 0, 0, 0)
         if number > 0:
-            before = _of_layer(scratch.deltas, table, number - 1, batch, scratch.capacity)
-        notes = _notes_of(scratch, table, number, batch)
+            before = _of_layer(scratch.deltas, table, number - 1, size, scratch.capacity)
+        notes = _notes_of(scratch, table, number, size)
         tape = Tape(x, out, notes, _now(network, number, scratch, key))
         own = _part(at, params, network.n_trained)
         _backward_layer(network, number, own, of_own, tape, delta, before)
@@ -432,7 +461,8 @@ def _enter_sparse(rows, batch, network, params, scratch):
     """Write what the first layer makes of the rows."""
     k, at = 0, row_in(network.table, 0)
     own = _part(at, params, network.n_trained)
-    out = _of_layer(scratch.values, network.table, 0, batch, scratch.capacity)
+    size = batch.stop - batch.start
+    out = _of_layer(scratch.values, network.table, 0, size, scratch.capacity)
     for spec in literal_unroll(network.specs):
         if k == at[SPEC]:
             layers.forward_sparse(spec, at, own, rows, batch, out)

@@ -20,6 +20,8 @@ from numba.extending import overload
 from fastgd.kernels import losses, optimizers
 from fastgd.kernels._hook import cast
 from fastgd.kernels._jit import INLINED, helper
+from fastgd.kernels._views import line_in, row_in
+from fastgd.kernels.elementary import exp
 from fastgd.kernels.rows import (
     accumulate,
     accumulate_multi,
@@ -218,6 +220,8 @@ def slopes_of_many(rule, rows, samples, share, margin, loss_sums):
     Adds the batch's weighted losses to ``loss_sums``.
     """
     if losses.kind_of(rule.loss) == losses.MULTINOMIAL:
+        if hasattr(type(rule.loss), "begin_row"):
+            return _slopes_of_exponentials(rule, rows, samples, share, margin, loss_sums)
         return _slopes_of_row(rule, rows, samples, share, margin, loss_sums)
     if samples.y.ndim == 2:
         return _slopes_of_tasks(rule, rows, samples, share, margin, loss_sums)
@@ -227,7 +231,8 @@ def slopes_of_many(rule, rows, samples, share, margin, loss_sums):
 @overload(slopes_of_many, jit_options=INLINED)
 def _slopes_of_many(rule, rows, samples, share, margin, loss_sums):
     if losses.kind_of(rule[0]) == losses.MULTINOMIAL:
-        of_batch = _slopes_of_row
+        in_parts = hasattr(rule[0].instance_class, "begin_row")
+        of_batch = _slopes_of_exponentials if in_parts else _slopes_of_row
     else:
         of_batch = _slopes_of_tasks if samples[0].ndim == 2 else _slopes_of_classes
     return lambda rule, rows, samples, share, margin, loss_sums: of_batch(
@@ -248,6 +253,26 @@ def _slopes_of_row(rule, rows, samples, share, margin, loss_sums):
         i, o = row_at(share.batch.order, position), position - share.batch.start
         weight, part = _weigh(samples, i, share)
         loss_sums[0] += weight * losses.gradient_row(rule.loss, samples.y[i], margin[o], margin[o])
+        for k in range(margin.shape[1]):
+            margin[o, k] *= part
+
+
+@helper()
+def _slopes_of_exponentials(rule, rows, samples, share, margin, loss_sums):
+    """Do the same with all exponentials of the batch in one pass, which is vector code."""
+    batch = share.batch
+    size = batch.stop - batch.start
+    for o in range(size):
+        i = row_at(batch.order, batch.start + o)
+        weight, _ = _weigh(samples, i, share)
+        loss_sums[0] += weight * losses.begin_row(rule.loss, samples.y[i], row_in(margin, o))
+    numbers = line_in(margin, 0, size * margin.shape[1])
+    for c in range(numbers.shape[0]):
+        numbers[c] = exp(numbers[c])
+    for o in range(size):
+        i = row_at(batch.order, batch.start + o)
+        weight, part = _weigh(samples, i, share)
+        loss_sums[0] += weight * losses.end_row(rule.loss, samples.y[i], row_in(margin, o))
         for k in range(margin.shape[1]):
             margin[o, k] *= part
 

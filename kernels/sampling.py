@@ -62,7 +62,9 @@ def _shuffle_runs(rows, run_length, seed, epoch, out):
     """Do what ``shuffled_runs`` says."""
     n_samples = out.shape[0]
     shift = np.int64(below(run_length, mix(np.uint64(seed)) + np.uint64(epoch)))
-    runs = np.arange(0, (n_samples + shift + run_length - 1) // run_length)
+    runs = np.empty((n_samples + shift + run_length - 1) // run_length, np.int64)
+    for r in range(runs.shape[0]):
+        runs[r] = r
     shuffle(runs, seed, epoch + 1)
     position = 0
     for r in range(runs.shape[0]):

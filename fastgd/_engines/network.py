@@ -218,6 +218,7 @@ def in_dtype_of(rule: NetworkRule, dtype: Any) -> NetworkRule:
         resolve.in_dtype(rule.optimizer, dtype),
         float(rule.l2),
         resolve.transform_in_dtype(rule.transform, dtype, is_shared=True),
+        resolve.is_identity(rule.transform),
     )
 
 
@@ -253,7 +254,8 @@ def outputs(assembly: Assembly, params: NDArray[Any], rows: Dense | CSR, n: int)
         return out
     size = min(rows_at_once(assembly), n)
     space = scratch(assembly, size, dtype, is_sparse=rows.is_sparse)
-    network_outputs(rows, assembly.network(dtype, is_training=False), params, space, out)
+    network = assembly.network(dtype, is_training=False)
+    network_outputs(rows, np.empty(0, np.int32), network, params, space, out)
     return out
 
 

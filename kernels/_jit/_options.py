@@ -8,20 +8,21 @@ import numba
 
 from fastgd.kernels._jit._cache import Cache
 from fastgd.kernels._jit._collector import collector_paused
+from fastgd.kernels._jit._drafts import DraftCompiler
 
 # NaN and inf stay legal (no "nnan", no "ninf"): divergence is detected through them.
 FASTMATH = frozenset({"contract", "reassoc", "arcp", "nsz"})
 # Numba would wrap every function once more, for callers in C. There are none.
 NO_WRAPPER = {"no_cfunc_wrapper": True}
 # For the functions of ``numba.extending.overload``.
-INLINED = {"forceinline": True, **NO_WRAPPER}
+INLINED = {"forceinline": True, "pipeline_class": DraftCompiler, **NO_WRAPPER}
 
 
 def kernel(function: Callable | None = None, /, **options: Any) -> Any:
     """Compile an entry point on its first call and cache its machine code on disk."""
     if function is None:
         return functools.partial(kernel, **options)
-    compiled = helper(function, **{"forceinline": False, **options})
+    compiled = _compiled(function, **{"forceinline": False, **options})
     # Absent where NUMBA_DISABLE_JIT left a plain function.
     if hasattr(compiled, "_cache"):
         compiled._cache = Cache(function)
@@ -43,6 +44,21 @@ def helper(function: Callable | None = None, /, *, allocates: bool = False, **op
     """
     if function is None:
         return functools.partial(helper, allocates=allocates, **options)
+    options = {"forceinline": True, **options}
+    draft = _compiled(
+        function, allocates, pipeline_class=DraftCompiler, no_cpython_wrapper=True, **options
+    )
+    if hasattr(draft, "overloads"):
+        _run_by_another(draft, _compiled(function, allocates, **options))
+    return draft
+
+
+def _compiled(function: Callable, allocates: bool = False, **options: Any) -> Any:
     common = {"nogil": True, "error_model": "numpy", "fastmath": set(FASTMATH), **NO_WRAPPER}
-    options.setdefault("forceinline", True)
     return numba.njit(**{**common, **options, "_nrt": allocates})(function)
+
+
+def _run_by_another(draft: Any, whole: Any) -> None:
+    """Have calls from Python go to a function that has machine code, made when it is asked for."""
+    draft.add_overload = lambda found: draft.overloads.update({tuple(found.signature.args): found})
+    draft._compile_for_args = lambda *_, **__: whole

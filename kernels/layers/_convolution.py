@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastgd.kernels._blas import add_transposed_product, multiply
 from fastgd.kernels._jit import helper
-from fastgd.kernels._views import row_in, table_in
+from fastgd.kernels._views import line_in, row_in, table_in
 from fastgd.kernels.layers._protocol import (
     CHANNELS,
     HEIGHT,
@@ -32,12 +33,14 @@ from fastgd.kernels.layers._protocol import (
 )
 from fastgd.kernels.layers._window import as_pair, window_table
 
+NARROW = 16  # numbers of a window's row
+
 
 class Conv2D(NamedTuple):
     """Filters that are moved over an image: each output is activation(patch . filter + bias) [1]_.
 
     Inputs are (height, width, channels), outputs (new height, new width, filters); as in most
-    libraries, the filter is not mirrored (a cross-correlation).
+    libraries, the filter is not across (a cross-correlation).
 
     Parameters
     ----------
@@ -159,34 +162,35 @@ class Convolved(NamedTuple):
         patches = table_in(now.patch, 0, n_positions, n_patch)
         for i in range(x.shape[0]):
             _lay_out(at, row_in(x, i), patches)
-            _product(
+            multiply(
                 patches, weights, table_in(out, i * n_positions * filters, n_positions, filters)
             )
 
     @staticmethod
     def backward(layer, at, own, slopes, tape, delta, before):
         n_positions, n_patch, filters = _extents(at)
-        weights = table_in(own.weights, 0, n_patch, filters)
-        size = n_positions * n_patch
         patches = table_in(tape.now.patch, 0, n_positions, n_patch)
-        part = table_in(tape.now.patch, size, n_patch, filters)
+        across = table_in(tape.now.patch, n_positions * n_patch, filters, n_patch)
+        if before.shape[0] > 0:
+            _transpose(table_in(own.weights, 0, n_patch, filters), across)
+        of_weights = table_in(slopes.weights, 0, n_patch, filters)
         for k in range(slopes.weights.shape[0]):
             slopes.weights[k] = 0
         for i in range(delta.shape[0]):
             of_image = table_in(delta, i * n_positions * filters, n_positions, filters)
             _lay_out(at, row_in(tape.x, i), patches)
-            _product(patches.T, of_image, part)
-            for u in range(n_patch):
-                for k in range(filters):
-                    slopes.weights[u * filters + k] += part[u, k]
+            add_transposed_product(patches, of_image, of_weights)
             if before.shape[0] > 0:
-                _product(of_image, weights.T, patches)
+                multiply(of_image, across, patches)
                 _take_back(at, patches, row_in(before, i))
 
 
-@helper(allocates=True)
-def _product(left, right, out):
-    np.dot(left, right, out)
+@helper()
+def _transpose(table, out):
+    """Write a table with its axes swapped: BLAS is slow in doing so for each product."""
+    for j in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            out[j, i] = table[i, j]
 
 
 @helper()
@@ -196,9 +200,43 @@ def _extents(at):
     return n_positions, at[WINDOW_HEIGHT] * at[WINDOW_WIDTH] * at[CHANNELS], at[NEW_CHANNELS]
 
 
-@helper()
+@helper(allocates=True)
 def _lay_out(at, image, patches):
     """Write the window's content at each position, zeros where it lies beyond the edges."""
+    if at[WINDOW_WIDTH] * at[CHANNELS] < NARROW:
+        _lay_out_by_columns(at, image, patches)
+    else:
+        _lay_out_by_rows(at, image, patches)
+
+
+@helper(allocates=True)
+def _lay_out_by_columns(at, image, patches):
+    """Do so number by number of the window: its rows are too short for vectors."""
+    row_of_image, step = at[WIDTH] * at[CHANNELS], at[STRIDE_WIDTH] * at[CHANNELS]
+    run, new_width, n_patch = at[WINDOW_WIDTH] * at[CHANNELS], at[NEW_WIDTH], patches.shape[1]
+    zero = patches.dtype.type(0)
+    for p in range(at[NEW_HEIGHT]):
+        for u in range(at[WINDOW_HEIGHT]):
+            y = p * at[STRIDE_HEIGHT] - at[PAD_TOP] + u
+            for k in range(run):
+                left = k - at[PAD_LEFT] * at[CHANNELS]
+                first = min(max(-(left // step), 0), new_width)
+                last = min(max(-((left - row_of_image) // step), first), new_width)
+                if not 0 <= y < at[HEIGHT]:
+                    first = last = new_width
+                to, of = p * new_width * n_patch + u * run + k, y * row_of_image + left
+                part, seen = line_in(patches, to, 1), line_in(image, of, 1)
+                for q in range(first):
+                    part[np.uint64(q * n_patch)] = zero
+                for q in range(first, last):
+                    part[np.uint64(q * n_patch)] = seen[np.uint64(q * step)]
+                for q in range(last, new_width):
+                    part[np.uint64(q * n_patch)] = zero
+
+
+@helper(allocates=True)
+def _lay_out_by_rows(at, image, patches):
+    """Do so row by row of the window."""
     height, width, channels = at[HEIGHT], at[WIDTH], at[CHANNELS]
     run = at[WINDOW_WIDTH] * channels
     for p in range(at[NEW_HEIGHT]):
@@ -207,23 +245,25 @@ def _lay_out(at, image, patches):
             left = q * at[STRIDE_WIDTH] - at[PAD_LEFT]
             for u in range(at[WINDOW_HEIGHT]):
                 y = p * at[STRIDE_HEIGHT] - at[PAD_TOP] + u
-                base = (y * width + left) * channels
+                part = line_in(patches, (row * at[WINDOW_HEIGHT] + u) * run, run)
+                seen = line_in(image, (y * width + left) * channels, run)
                 if 0 <= y < height and left >= 0 and left + at[WINDOW_WIDTH] <= width:
                     for k in range(run):
-                        patches[row, u * run + k] = image[base + k]
+                        part[k] = seen[k]
                     continue
                 for k in range(run):
                     column = left * channels + k
                     inside = 0 <= y < height and 0 <= column < width * channels
-                    patches[row, u * run + k] = image[base + k] if inside else image.dtype.type(0)
+                    part[k] = seen[k] if inside else image.dtype.type(0)
 
 
-@helper()
+@helper(allocates=True)
 def _take_back(at, patches, image):
     """Add up what the windows at all positions say of each input."""
     height, width, channels = at[HEIGHT], at[WIDTH], at[CHANNELS]
     run = at[WINDOW_WIDTH] * channels
-    image[:] = 0
+    for k in range(image.shape[0]):
+        image[k] = 0
     for p in range(at[NEW_HEIGHT]):
         for q in range(at[NEW_WIDTH]):
             row = p * at[NEW_WIDTH] + q
@@ -232,6 +272,8 @@ def _take_back(at, patches, image):
             for u in range(at[WINDOW_HEIGHT]):
                 y = p * at[STRIDE_HEIGHT] - at[PAD_TOP] + u
                 if 0 <= y < height:
-                    base = (y * width + left) * channels
-                    for k in range(first, last):
-                        image[base + k] += patches[row, u * run + k]
+                    place = (row * at[WINDOW_HEIGHT] + u) * run + first
+                    said = line_in(patches, place, last - first)
+                    seen = line_in(image, (y * width + left) * channels + first, last - first)
+                    for k in range(said.shape[0]):
+                        seen[k] += said[k]

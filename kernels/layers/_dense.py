@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastgd.kernels._blas import multiply, multiply_by_transposed, multiply_transposed
 from fastgd.kernels._jit import helper
 from fastgd.kernels._views import table_in
 from fastgd.kernels.layers._protocol import (
@@ -59,13 +60,14 @@ class Affine(NamedTuple):
 
     @staticmethod
     def forward(layer, at, own, x, out, notes, now):
-        _product(x, table_in(own.weights, 0, at[N_IN], at[N_OUT]), out)
+        multiply(x, table_in(own.weights, 0, at[N_IN], at[N_OUT]), out)
 
     @staticmethod
     def backward(layer, at, own, slopes, tape, delta, before):
-        _product(tape.x.T, delta, table_in(slopes.weights, 0, at[N_IN], at[N_OUT]))
+        n_in, n_out = at[N_IN], at[N_OUT]
+        multiply_transposed(tape.x, delta, table_in(slopes.weights, 0, n_in, n_out))
         if before.shape[0] > 0:
-            _product(delta, table_in(own.weights, 0, at[N_IN], at[N_OUT]).T, before)
+            multiply_by_transposed(delta, table_in(own.weights, 0, n_in, n_out), before)
 
     @staticmethod
     def forward_sparse(layer, at, own, rows, batch, out):
@@ -77,11 +79,6 @@ class Affine(NamedTuple):
             slopes.weights[k] = 0
         table = table_in(slopes.weights, 0, at[N_IN], at[N_OUT])
         _add_sparse_product(rows, batch, delta, table)
-
-
-@helper(allocates=True)
-def _product(left, right, out):
-    np.dot(left, right, out)
 
 
 @helper()

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgd.kernels._jit import helper
-from fastgd.kernels._views import row_in
+from fastgd.kernels._views import line_in, row_in
 from fastgd.kernels.layers._protocol import (
     CHANNELS,
     HEIGHT,
@@ -142,24 +142,33 @@ class Largest(NamedTuple):
     @staticmethod
     def backward(layer, at, own, slopes, tape, delta, before):
         for i in range(before.shape[0]):
-            before[i, :] = 0
-            for k in range(delta.shape[1]):
-                before[i, np.int64(tape.notes[i, k])] += delta[i, k]
+            image, slopes_of = row_in(before, i), row_in(delta, i)
+            places = row_in(tape.notes, i)
+            for k in range(image.shape[0]):
+                image[k] = 0
+            for k in range(slopes_of.shape[0]):
+                image[np.uint64(places[k])] += slopes_of[k]
 
 
-@helper()
+@helper(allocates=True)
 def _largest(at, image, window, to, out, places):
     """Write each channel's largest number of a window, and its place."""
     top, bottom, left, right = window
     channels = at[CHANNELS]
+    most, where = line_in(out, to, channels), line_in(places, to, channels)
     for y in range(top, bottom):
         for z in range(left, right):
             first = (y * at[WIDTH] + z) * channels
-            is_first = y == top and z == left
+            here = line_in(image, first, channels)
+            if y == top and z == left:
+                for c in range(channels):
+                    most[c] = here[c]
+                    where[c] = first + c
+                continue
             for c in range(channels):
-                wins = is_first or image[first + c] > out[to + c]
-                out[to + c] = image[first + c] if wins else out[to + c]
-                places[to + c] = first + c if wins else places[to + c]
+                wins = here[c] > most[c]
+                where[c] = where.dtype.type(first + c) if wins else where[c]
+                most[c] = here[c] if wins else most[c]
 
 
 class Mean(NamedTuple):

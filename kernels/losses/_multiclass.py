@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgd.kernels._jit import kernel
+from fastgd.kernels._jit import helper
 from fastgd.kernels.elementary import exp
 from fastgd.kernels.losses._protocol import MULTINOMIAL
 
@@ -74,16 +74,26 @@ class Softmax(NamedTuple):
             own = e if k == y_true else own
             others += e if k != y_true else 0.0
             out[k] = e
-        scale = 1.0 / (own + others)
-        for k in range(raw.shape[0]):
-            out[k] *= scale
-        out[y_true] = -others * scale  # with all digits, where the truth is nearly certain
+        return _finished(loss, y_true, own, others, out) - of_truth
+
+    @staticmethod
+    def begin_row(loss, y_true, raw):
+        largest = raw[0]
+        for k in range(1, raw.shape[0]):
+            largest = max(largest, raw[k])
+        of_truth = np.float64(raw[y_true]) - np.float64(largest)
         if loss.label_smoothing > 0.0:
-            share = loss.label_smoothing / raw.shape[0]
-            out[y_true] += loss.label_smoothing
-            for k in range(raw.shape[0]):
-                out[k] -= share
-        return _log_total(own, others) - of_truth
+            of_truth += loss.label_smoothing * _mean_beyond(raw, raw[y_true])
+        for k in range(raw.shape[0]):
+            raw[k] -= largest
+        return -of_truth
+
+    @staticmethod
+    def end_row(loss, y_true, raw):
+        others, own = 0.0, np.float64(raw[y_true])
+        for k in range(raw.shape[0]):
+            others += np.float64(raw[k]) if k != y_true else 0.0
+        return _finished(loss, y_true, own, others, raw)
 
     @staticmethod
     def inverse_link_row(loss, raw, out):
@@ -99,13 +109,28 @@ class Softmax(NamedTuple):
             out[k] /= total
 
 
-@kernel()
+@helper()
+def _finished(loss, y_true, own, others, out):
+    """Make of a row's exponentials the derivatives of its loss; return log(own + others)."""
+    scale = 1.0 / (own + others)
+    for k in range(out.shape[0]):
+        out[k] *= scale
+    out[y_true] = -others * scale  # with all digits, where the truth is nearly certain
+    if loss.label_smoothing > 0.0:
+        share = loss.label_smoothing / out.shape[0]
+        out[y_true] += loss.label_smoothing
+        for k in range(out.shape[0]):
+            out[k] -= share
+    return _log_total(own, others)
+
+
+@helper()
 def _log_total(own, others):
     """Return log(own + others), the largest exponential being 1, with all digits of small ones."""
     return math.log1p(others) if own == 1.0 else math.log(own + others)
 
 
-@kernel()
+@helper()
 def _mean_beyond(raw, origin):
     """Return the mean of raw_k - origin."""
     total = 0.0

@@ -23,7 +23,9 @@ Dual solvers (``sdca``) take four more, of the stored derivative r = loss'(raw),
     The solution r of ``r = loss'(raw - q (r - dual))`` and its derivative by ``raw``.
 
 A loss over many outputs (softmax) has ``value_row``, ``gradient_row`` and ``inverse_link_row``
-instead, which take a row of K raw predictions.
+instead, which take a row of K raw predictions. One whose derivatives are made of exponentials may
+say ``gradient_row`` in two parts besides, ``begin_row(loss, y_true, raw)`` and ``end_row(loss,
+y_true, raw)``, both in place; those who have many rows take the exponentials in between at once.
 
 The rest are facts: attributes of the class or, where they depend on the hyperparameters, static
 methods of ``(loss)``; nothing of them is compiled. A user's own loss may say what it knows. What
@@ -150,6 +152,18 @@ def value_row(loss, y_true, raw):
 def gradient_row(loss, y_true, raw, out):
     """Write the K derivatives into ``out`` (which may be ``raw``) and return the loss's value."""
     return type(loss).gradient_row(loss, y_true, raw, out)
+
+
+@hook
+def begin_row(loss, y_true, raw):
+    """Replace raw predictions by what is to be exponentiated; return a part of the loss."""
+    return type(loss).begin_row(loss, y_true, raw)
+
+
+@hook
+def end_row(loss, y_true, raw):
+    """Make of the exponentials the derivatives; return the other part of the loss."""
+    return type(loss).end_row(loss, y_true, raw)
 
 
 @hook

@@ -773,8 +773,26 @@ def test_options_are_the_same_for_kernels_and_helpers():
         _jit.helper(boundscheck=True)(lambda: 0),
     ]
     for one, other in itertools.pairwise(compiled.targetoptions for compiled in both):
-        own = {"boundscheck": True, "forceinline": True}  # helpers are inlined
+        # helpers are inlined, and not called from Python
+        own = {"boundscheck": True, "forceinline": True, "no_cpython_wrapper": True}
         assert {**one, **own} == {**other, **own}
+
+
+def test_a_helper_is_a_draft_in_kernels_and_runs_by_itself():
+    @_jit.helper()
+    def divided(x, by):
+        if by == 0:
+            raise ValueError("nothing to divide", x, "by")  # its message needs Python's objects
+        return x / by
+
+    @_jit.kernel()
+    def halved(x, by):
+        return divided(x, by)
+
+    assert halved(3.0, 2.0) == divided(3.0, 2.0) == 1.5
+    for call in (halved, divided):
+        with pytest.raises(ValueError, match="nothing to divide"):
+            call(3.0, 0.0)
 
 
 # What the estimators leave behind -----------------------------------------------------------------
