@@ -168,11 +168,11 @@ def _about_target(units: Units) -> Units:
 
 def _of_magnitude(units: Units) -> Units:
     """Multiply targets by a power of two; of a quadratic loss if squares would leave float64."""
-    task, loss = units.task, units.task.loss
-    if losses.degree_of(loss) == 1:
+    task, degree = units.task, losses.degree_of(units.task.loss)
+    if degree == 1:
         return by_linear_scale(units)
-    exponent = _exponent_of(task)
-    if losses.degree_of(loss) != 2 or abs(exponent) <= PLAIN_EXPONENT:
+    exponent = _exponent_of(task) if degree == 2 else 0
+    if abs(exponent) <= PLAIN_EXPONENT:
         return units
     scale = float(np.exp2(exponent))
     # loss and l2 are in units of scale^2, so l1 is in units of scale

@@ -23,6 +23,7 @@ import pytest
 from fastgd.kernels import _jit
 from fastgd.kernels._jit import _fingerprint
 from fastgd.kernels._jit._cache import Cache
+from tests.server import Server, serving
 
 ENTRY = """
 from numba.extending import overload
@@ -81,37 +82,6 @@ print(json.dumps([result, hits]))
 """
 
 
-# Runs each program in a child of a process that has loaded numba and compiled one function: to
-# start a process and to make numba ready takes ten times as long as most programs.
-SERVER = """
-import json, os, signal, sys, traceback
-import numba, numpy
-
-def answer(program, environment, folder, *outputs):
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    status = 1
-    try:
-        signal.alarm(300)
-        for number, path in enumerate(outputs, 1):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-        os.environ.clear()
-        os.environ.update(environment)
-        os.chdir(folder)
-        sys.path.insert(0, environment["PYTHONPATH"])
-        numba.core.config.reload_config()
-        exec(program, globals())
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-    sys.stdout.flush()
-    os._exit(status)
-
-numba.njit(lambda x: x + x)(1.0)
-for line in sys.stdin:
-    print(answer(*json.loads(line)), flush=True)
-"""
 ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1"}  # what is edited within a second keeps its mtime
 
 
@@ -123,15 +93,8 @@ def _inherited() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def server():
     """Return a process that runs programs; None where there is no fork."""
-    if not hasattr(os, "fork"):
-        yield None
-        return
-    environment = {**_inherited(), **ENVIRONMENT, "OPENBLAS_NUM_THREADS": "1"}  # forks, so alone
-    command = [sys.executable, "-W", "error", "-c", SERVER]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **pipes) as process:
-        yield process
-        process.stdin.close()
+    with serving("-W", "error", **ENVIRONMENT) as started:
+        yield started
 
 
 PLACES = {"PYTHONPATH", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"}
@@ -140,7 +103,7 @@ PLACES = {"PYTHONPATH", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME", "LOCALAPPDA
 class Sandbox:
     """A package with our ``_jit``, an entry point and a helper in another file."""
 
-    def __init__(self, root: Path, server: subprocess.Popen | None) -> None:
+    def __init__(self, root: Path, server: Server | None) -> None:
         self.root, self.server = root, server
         self.package = root / "package"
         self.package.mkdir()
@@ -189,15 +152,10 @@ class Sandbox:
 
     def _ask(self, program: str, environment: dict[str, str]) -> str:
         """Let the server run a program."""
-        outputs = [self.root / "stdout", self.root / "stderr"]
-        print(
-            json.dumps([program, environment, str(self.root), *map(str, outputs)]),
-            file=self.server.stdin,
-            flush=True,
-        )
-        status = self.server.stdout.readline().strip()
+        outputs = self.root / "stdout", self.root / "stderr"
+        status = self.server.run(program, [], environment, self.root, *outputs)
         printed, said = (path.read_text() for path in outputs)
-        assert status == "0", said
+        assert status == 0, said
         return printed
 
     def run_alone(self, program: str, environment: dict[str, str]) -> str:

@@ -18,6 +18,7 @@ from sklearn.preprocessing import scale
 import fastgd
 from fastgd._monitoring import interrupt as _interrupt
 from fastgd._training import trainer
+from tests.server import serving
 
 ROOT = Path(__file__).parents[2]
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals are POSIX's")
@@ -151,23 +152,50 @@ with _display.announcing(int(verbose)):
 SAID = "fastgd: compiling machine code for this kind of fit"
 
 
-def in_terminal(script, *arguments, **kwargs):
-    """Run a script whose standard error is a terminal; return what that shows."""
+@pytest.fixture(scope="module")
+def server():
+    """Return a process that has imported what ``COMPILE`` needs; None where there is no fork."""
+    imports = "from fastgd._monitoring import display\nfrom fastgd.kernels import sampling"
+    with serving(imports=imports, PYTHONPATH=str(ROOT)) as started:
+        yield started
+
+
+@pytest.fixture
+def said(server, tmp_path, fresh):
+    """Return what runs ``COMPILE`` and returns its standard error."""
+
+    def call(*arguments, before="", stderr=None, **environment):
+        program, environment = before + COMPILE, {**fresh, **environment}
+        if server is None:
+            return run(program, *arguments, env=environment).stderr
+        outputs = tmp_path / "stdout", stderr or tmp_path / "stderr"
+        status = server.run(program, list(arguments), environment, ROOT, *outputs)
+        shown = "" if stderr else outputs[1].read_text()
+        assert status == 0, shown
+        return shown
+
+    return call
+
+
+@pytest.fixture
+def in_terminal(said):
+    """Return what does that where standard error is a terminal, and returns what that shows."""
     import pty
 
-    ours, theirs = pty.openpty()
-    program = [sys.executable, "-c", script, *arguments]
-    process = subprocess.Popen(program, cwd=ROOT, stderr=theirs, **kwargs)
-    os.close(theirs)
-    shown = b""
-    try:
-        while block := os.read(ours, 4096):
-            shown += block
-    except OSError:  # Linux's way to say that the other end has closed
-        pass
-    os.close(ours)
-    assert process.wait() == 0, shown
-    return shown.decode()
+    def call(*arguments):
+        ours, theirs = pty.openpty()
+        said(*arguments, stderr=os.ttyname(theirs))
+        os.close(theirs)
+        shown = b""
+        try:
+            while block := os.read(ours, 4096):
+                shown += block
+        except OSError:  # Linux's way to say that the other end has closed
+            pass
+        os.close(ours)
+        return shown.decode()
+
+    return call
 
 
 @pytest.fixture
@@ -180,45 +208,43 @@ def fresh(tmp_path):
 
 
 @POSIX
-def test_compilation_is_announced_on_a_terminal(fresh):
-    shown = in_terminal(COMPILE, "0", "0", "5", env=fresh)
+def test_compilation_is_announced_on_a_terminal(in_terminal):
+    shown = in_terminal("0", "0", "5")
     assert SAID + " (shuffled_rows)" in shown
     assert shown.count("fastgd: compiling") == 1  # for kernels that compile one after the other
     # what is read from disk is not compiled
-    assert in_terminal(COMPILE, "0", "0", "5", env=fresh) == ""
+    assert in_terminal("0", "0", "5") == ""
 
 
 @POSIX
-def test_compilation_is_announced_again_on_a_terminal_after_a_pause(fresh):
-    shown = in_terminal(COMPILE, "0", "0", "-1", env=fresh)
-    assert shown.count("fastgd: compiling") == 2
+def test_compilation_is_announced_again_on_a_terminal_after_a_pause(in_terminal):
+    assert in_terminal("0", "0", "-1").count("fastgd: compiling") == 2
 
 
-def test_a_file_has_the_announcement_once(fresh, tmp_path):
-    (line,) = run(COMPILE, "0", "0", "-1", env=fresh).stderr.splitlines()
+def test_a_file_has_the_announcement_once(said, tmp_path):
+    (line,) = said("0", "0", "-1").splitlines()
     assert line.startswith(SAID + " (shuffled_rows)")
     assert f"kept in {tmp_path}" in line
     assert "'fastgd warmup' does it beforehand, FASTGD_QUIET=1 hides this line" in line
-    assert run(COMPILE, "0", "0", "-1", env=fresh).stderr == ""  # it is kept indeed
+    assert said("0", "0", "-1") == ""  # it is kept indeed
 
 
 @pytest.mark.parametrize("name", ["FASTGD_QUIET", "PYTEST_CURRENT_TEST"])
-def test_no_message_of_compilation_where_it_is_not_wanted(name, fresh):
-    assert run(COMPILE, "0", "0", "5", env={**fresh, name: "1"}).stderr == ""
+def test_no_message_of_compilation_where_it_is_not_wanted(name, said):
+    assert said("0", "0", "5", **{name: "1"}) == ""
 
 
-def test_quiet_is_for_verbose_fits_too_and_0_means_no(fresh):
-    assert SAID in run(COMPILE, "1", "0", "5", env={**fresh, "FASTGD_QUIET": "0"}).stderr
-    again = {**fresh, "FASTGD_QUIET": "1", "NUMBA_CACHE_DIR": fresh["NUMBA_CACHE_DIR"] + "/2"}
-    assert run(COMPILE, "1", "0", "5", env=again).stderr == ""
+def test_quiet_is_for_verbose_fits_too_and_0_means_no(said, tmp_path):
+    assert SAID in said("1", "0", "5", FASTGD_QUIET="0")
+    assert said("1", "0", "5", FASTGD_QUIET="1", NUMBA_CACHE_DIR=f"{tmp_path}/2") == ""
 
 
-def test_what_compiles_quickly_is_not_announced(fresh):
-    assert run(COMPILE, "1", "600", "5", env=fresh).stderr == ""
+def test_what_compiles_quickly_is_not_announced(said):
+    assert said("1", "600", "5") == ""
 
 
-def test_a_verbose_fit_has_each_announcement(fresh):
-    first, second = run(COMPILE, "1", "0", "-1", env=fresh).stderr.splitlines()
+def test_a_verbose_fit_has_each_announcement(said):
+    first, second = said("1", "0", "-1").splitlines()
     assert "(shuffled_rows)" in first
     assert "(shuffled_runs)" in second
 
@@ -227,20 +253,20 @@ def test_a_verbose_fit_has_each_announcement(fresh):
     ("kwargs", "beginning"),
     [("logging", "theirs fastgd INFO compiling machine code"), ("warnings only", SAID)],
 )
-def test_logging_has_the_announcement_where_it_shows_such_lines(kwargs, beginning, fresh):
-    (line,) = run(COMPILE, "0", "0", "5", kwargs, env=fresh).stderr.splitlines()
+def test_logging_has_the_announcement_where_it_shows_such_lines(kwargs, beginning, said):
+    (line,) = said("0", "0", "5", kwargs).splitlines()
     assert line.startswith(beginning)
 
 
-def test_a_closed_stream_is_no_reason_to_fail(fresh):
-    assert run(COMPILE, "0", "0", "5", "closed", env=fresh).stderr == ""
+def test_a_closed_stream_is_no_reason_to_fail(said):
+    assert said("0", "0", "5", "closed") == ""
 
 
-def test_a_fit_needs_no_thread_to_compile(fresh):
+def test_a_fit_needs_no_thread_to_compile(said):
     no_threads = (
         "def start(self): raise RuntimeError('no threads')\nthreading.Timer.start = start\n"
     )
-    assert run("import threading\n" + no_threads + COMPILE, "1", "0", "5", env=fresh).stderr == ""
+    assert said("1", "0", "5", before="import threading\n" + no_threads) == ""
 
 
 def test_warming_up_is_not_announced(fresh):
