@@ -253,8 +253,8 @@ def row(name: str, case: Case, n_threads: int, compiles: bool) -> str:
 
 def print_times(asked: argparse.Namespace) -> None:
     """Print a line for each case and number of threads."""
-    columns = ("network", "threads", "fastgd", "scikit-learn", "ratio", "PyTorch", "ratio")
-    columns += ("objective", "floor")
+    columns = ["network", "threads", "fastgd", "scikit-learn", "ratio", "PyTorch", "ratio"]
+    columns += ["objective", "floor"]
     print(f"| {' | '.join(columns)} |")
     print("|---" * len(columns) + "|")
     for name, make in cases(asked.data).items():

@@ -11,10 +11,11 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
-from fastgd import linear_model
+from fastgd import linear_model, neural_network
 from fastgd._monitoring.display import not_announcing
 from fastgd.kernels._jit import count_compiled
 from fastgd.linear_model._solved import SolvedModel
+from fastgd.neural_network._base import BaseNetwork
 
 DTYPES = ("float32", "float64")
 OPTIMIZERS = ("sgd", "adam")
@@ -33,8 +34,9 @@ def warmup(*, progress: bool = False, dtypes: Sequence[str] = DTYPES, sparse: bo
     """Compile the kernels of usual fits, so that later processes read them from disk.
 
     Every estimator is fitted with its defaults, the stochastic ones with common losses, optimizers
-    and batch sizes, too, on a few rows of made-up data. What the cache on disk holds already is
-    read, not compiled. Machine code depends on the processor: warm up where the models will run.
+    and batch sizes, too, on a few rows of made-up data; networks of dense layers are, and predict.
+    What the cache on disk holds already is read, not compiled. Machine code depends on the
+    processor: warm up where the models will run.
 
     Parameters
     ----------
@@ -73,6 +75,8 @@ def warmup(*, progress: bool = False, dtypes: Sequence[str] = DTYPES, sparse: bo
                 if not fit.model.__sklearn_tags__().target_tags.single_output:
                     y = np.column_stack([y, y])
                 fit.model.fit(X, y)
+                if isinstance(fit.model, BaseNetwork):
+                    fit.model.predict(X)
     return count_compiled() - before
 
 
@@ -94,6 +98,9 @@ def _usual_fits() -> Iterator[_Fit]:
         yield _Fit(linear_model.SGDClassifier(loss="log_loss", **params), 2)
         yield _Fit(linear_model.SGDClassifier(loss="log_loss", **params), 3)
         yield _Fit(linear_model.SGDRegressor(**params), 0)
+    for n_classes in (2, 3):
+        yield _Fit(neural_network.MLPClassifier(max_iter=2, random_state=0), n_classes)
+    yield _Fit(neural_network.MLPRegressor(max_iter=2, random_state=0), 0)
     # what solver="auto" means where data are large
     for kind in (linear_model.PoissonRegressor, linear_model.GammaRegressor):
         yield _Fit(kind(alpha=0.0), 0)

@@ -224,12 +224,14 @@ def _lay_out_by_columns(at, image, patches):
                 last = min(max(-((left - row_of_image) // step), first), new_width)
                 if not 0 <= y < at[HEIGHT]:
                     first = last = new_width
-                to, of = p * new_width * n_patch + u * run + k, y * row_of_image + left
-                part, seen = line_in(patches, to, 1), line_in(image, of, 1)
+                to = p * new_width * n_patch + u * run + k
+                of, n_seen = y * row_of_image + left + first * step, last - first
+                part = line_in(patches, to, (new_width - 1) * n_patch + 1)
+                seen = line_in(image, of, max((n_seen - 1) * step + 1, 0))
                 for q in range(first):
                     part[np.uint64(q * n_patch)] = zero
-                for q in range(first, last):
-                    part[np.uint64(q * n_patch)] = seen[np.uint64(q * step)]
+                for q in range(n_seen):
+                    part[np.uint64((first + q) * n_patch)] = seen[np.uint64(q * step)]
                 for q in range(last, new_width):
                     part[np.uint64(q * n_patch)] = zero
 
@@ -246,15 +248,16 @@ def _lay_out_by_rows(at, image, patches):
             for u in range(at[WINDOW_HEIGHT]):
                 y = p * at[STRIDE_HEIGHT] - at[PAD_TOP] + u
                 part = line_in(patches, (row * at[WINDOW_HEIGHT] + u) * run, run)
-                seen = line_in(image, (y * width + left) * channels, run)
+                base = (y * width + left) * channels
                 if 0 <= y < height and left >= 0 and left + at[WINDOW_WIDTH] <= width:
+                    seen = line_in(image, base, run)
                     for k in range(run):
                         part[k] = seen[k]
                     continue
                 for k in range(run):
                     column = left * channels + k
                     inside = 0 <= y < height and 0 <= column < width * channels
-                    part[k] = seen[k] if inside else image.dtype.type(0)
+                    part[k] = image[base + k] if inside else image.dtype.type(0)
 
 
 @helper(allocates=True)

@@ -19,7 +19,7 @@ KERNELS_MAY = {"numpy", "numba", "math", "typing", "fastgd.kernels"}
 # They adapt numba to the pattern, or keep what it compiled, and need the standard library for it,
 # and what numba stands on.
 JIT = ROOT / "kernels" / "_jit"
-OF_NUMBA = ("_files.py", "_hook.py", "_prefetch.py", "_views.py")
+OF_NUMBA = ("_blas.py", "_files.py", "_hook.py", "_prefetch.py", "_views.py")
 MACHINERY = {ROOT / "kernels" / name for name in OF_NUMBA}
 MACHINERY |= set(JIT.glob("*.py"))
 MACHINERY_MAY = {*sys.stdlib_module_names, "llvmlite"}
