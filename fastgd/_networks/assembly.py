@@ -97,13 +97,25 @@ class Assembly:
     """
 
     def __init__(self, layers: Iterable[Any], shape: Shape, name: str = "layers") -> None:
-        self.shape = shape
+        self.shape, self.name = shape, name
+        self.layers = list(layers)
         self.placed: list[Placed] = []
-        end = self._place(_fused(list(_named(layers, name))), shape)
+        end = self._place(_fused(list(_named(self.layers, name))), shape)
         self.output_shape = end
         if not self.placed:
             raise ValueError(f"{name} has no layer that computes anything.")
         self._lay_out()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what it was made of: what a file says of places in arrays is not to be relied on.
+
+        What weights start with is left out; no network is begun from a pickled assembly.
+        """
+        layers = [_without_init(layer) for layer in self.layers]
+        return {"layers": layers, "shape": self.shape, "name": self.name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["layers"], tuple(state["shape"]), state["name"])  # type: ignore[misc]
 
     def _place(self, named: list[tuple[str, Any]], shape: Shape) -> Shape:
         """Append layers; return the shape of their output."""
@@ -329,6 +341,13 @@ class Assembly:
         """Return a layer's parameters without penalty, biases mostly, a view."""
         row = self.table[number]
         return params[row[FREE] : row[FREE] + row[N_FREE]]
+
+
+def _without_init(layer: Any) -> Any:
+    """Return a layer, and the layers in it, without what weights start with."""
+    if isinstance(layer, Residual):
+        return layer._replace(layers=[_without_init(inner) for inner in layer.layers])
+    return layer._replace(init=None) if "init" in getattr(layer, "_fields", ()) else layer
 
 
 def _shapes_of(assembly: Assembly) -> str:

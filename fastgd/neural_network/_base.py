@@ -343,6 +343,26 @@ class BaseNetwork(StoppedByScore):
             outputs(self._network, self._params, as_rows(X), X.shape[0]), self._targets()
         )
 
+    def refuse_arrays_of_another(self) -> None:
+        """Refuse parameters, rows or outputs that do not go with the layers.
+
+        Kernels find parameters by their place and ask nothing; a file may hold any arrays.
+
+        Raises
+        ------
+        ValueError
+        """
+        network, params = self._network, self._params
+        n_outputs = self._targets().n_outputs or 1
+        if (
+            params.shape != (network.n_params,)
+            or params.dtype not in FLOATS
+            or not params.flags.c_contiguous
+            or int(np.prod(network.shape)) != self.n_features_in_
+            or network.output_shape != (n_outputs,)
+        ):
+            raise ValueError("the arrays of the network do not go with its layers.")
+
     def __setstate__(self, state: Any) -> None:
         """Take what was pickled; parameters that were one array are one again."""
         super().__setstate__(state)
