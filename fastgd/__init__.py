@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         schedules,
         transforms,
     )
+    from fastgd._export.onnx import to_onnx
+    from fastgd._export.torch import to_torch
     from fastgd.linear_model import (
         ElasticNet,
         ElasticNetCV,
@@ -87,10 +89,16 @@ __all__ = [
     "__version__",
     "enet_path",
     "lasso_path",
+    "to_onnx",
     "to_sklearn",
+    "to_torch",
 ]
 
-_ELSEWHERE = {"to_sklearn": "fastgd.linear_model._export"}  # all other names are of linear_model
+_ELSEWHERE = {  # all other names are of linear_model
+    "to_onnx": "fastgd._export.onnx",
+    "to_sklearn": "fastgd.linear_model._export",
+    "to_torch": "fastgd._export.torch",
+}
 _MODULES = {
     "activations",
     "callbacks",

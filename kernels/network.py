@@ -252,14 +252,15 @@ def _add_l2(l2, n_weights, params, gradient):
 
 @helper()
 def _step(rule, step_coefs, network, memory):
-    params, state, gradient = memory.params, memory.state, memory.gradient
-    for c in range(network.n_weights):
-        after, _ = optimizers.move(
-            rule.optimizer, rule.penalty, step_coefs, params[c], gradient[c], state, c
-        )
-        params[c] = after
-    for c in range(network.n_weights, network.n_trained):
-        params[c] += optimizers.update(rule.optimizer, step_coefs, gradient[c], state, c)[0]
+    optimizers.step_of_all(
+        rule.optimizer,
+        rule.penalty,
+        step_coefs,
+        memory.params,
+        memory.gradient,
+        memory.state,
+        network.n_weights,
+    )
 
 
 # -- from layer to layer --------------------------------------------------------------------------

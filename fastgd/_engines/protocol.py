@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgd._data.source import Block, Source
-from fastgd._training.progress import Progress
+from fastgd._training.progress import History, Progress
 
 Total = Any  # a float, or one for each output: ndarray of shape (n_outputs,)
 
@@ -151,6 +151,12 @@ class Engine(Protocol):
 
     def is_finite(self) -> bool:
         """Tell whether all parameters are finite numbers."""
+
+    def layer_to_blame(self, figures: History) -> tuple[int, str] | None:
+        """Return number and name of the layer that exploded, by ``Evaluation.figures`` of epochs.
+
+        None where there are no layers, or no figures.
+        """
 
     def last_decay(self, coefficients: NDArray[np.float64]) -> float:
         """Return which share of a coefficient the last step's decay asks for; 0 if unknown."""

@@ -34,6 +34,7 @@ from fastgd._data.validation import (
     in_dtype,
     refuse_extreme_weight,
 )
+from fastgd._export.hooks import OnnxExport
 from fastgd._monitoring.undo import or_as_before
 from fastgd._runtime.threads import threads
 from fastgd._solvers._paths import Fold, Found, Strengths, Table, solve_paths
@@ -43,7 +44,7 @@ Folds = list[tuple[NDArray[Any], NDArray[Any]]]
 ROUNDING = 8.0 * float(np.finfo(np.float64).eps)
 
 
-class PathModel(BaseEstimator):
+class PathModel(OnnxExport, BaseEstimator):
     """What the estimators that are fitted by ``solve_paths`` have in common."""
 
     coef_: Any
