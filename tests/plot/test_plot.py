@@ -667,7 +667,7 @@ def test_what_a_history_does_not_have_is_said():
         plot.GradientFlowDisplay(FLOW, quantity="gradients")
 
 
-# -- networks as images -----------------------------------------------------------------------------
+# -- networks as images ---------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -169,7 +169,7 @@ SOLVERS = [
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_networks_learn_by_them(solver, digits):
-    X, y = digits
+    X, y = digits[0].astype(np.float32), digits[1]
     params = {"batch_size": 50, "max_iter": 20, "tol": None, "random_state": 0, "solver": solver}
     if solver != "prodigy":
         params["learning_rate_init"] = 0.3 if solver == "schedule_free_sgd" else 0.01
