@@ -245,7 +245,7 @@ def best_path(spec: Any) -> tuple[float, np.ndarray]:
 
 
 def _draw_path(panel: Axes, path: np.ndarray) -> None:
-    for level in np.geomspace(0.3, 80, 7):
+    for level in np.geomspace(0.3, 80, 3):
         width, height = 2.0 * np.sqrt(2.0 * level / CURVATURES)
         panel.add_patch(Ellipse((0, 0), width, height, fill=False, edgecolor="0.82"))
     words = f"{N_STEPS} steps"

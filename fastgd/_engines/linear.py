@@ -21,7 +21,7 @@ from fastgd._engines.protocol import (
 )
 from fastgd._engines.updates import Updates
 from fastgd._parameters import resolve
-from fastgd._training.progress import History, Progress
+from fastgd._training.progress import Progress
 from fastgd.kernels import sgd
 from fastgd.kernels.gradient import gradient_of_rows, step_from_gradient
 from fastgd.kernels.optimizers import Sgd
@@ -204,9 +204,6 @@ class LinearEngine:
     def is_finite(self) -> bool:
         """Tell whether all parameters are finite numbers."""
         return is_finite(self._memory.params)
-
-    def layer_to_blame(self, figures: History) -> None:
-        """Return none: there are no layers."""
 
     def last_decay(self, coefficients: NDArray[np.float64]) -> float:
         """Return which share of a coefficient the last step's decay asks for; 0 if unknown."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgd._data.source import Block, Source
-from fastgd._training.progress import History, Progress
+from fastgd._training.progress import Progress
 
 Total = Any  # a float, or one for each output: ndarray of shape (n_outputs,)
 
@@ -106,6 +106,9 @@ class Evaluation(NamedTuple):
 class Engine(Protocol):
     """A model's arithmetic on one device.
 
+    One of layers may have a method ``layer_to_blame(figures)`` besides: from lists of
+    ``Evaluation.figures`` to the number and name of the layer that explodes, or None.
+
     Attributes
     ----------
     layout : ParameterLayout
@@ -151,12 +154,6 @@ class Engine(Protocol):
 
     def is_finite(self) -> bool:
         """Tell whether all parameters are finite numbers."""
-
-    def layer_to_blame(self, figures: History) -> tuple[int, str] | None:
-        """Return number and name of the layer that exploded, by ``Evaluation.figures`` of epochs.
-
-        None where there are no layers, or no figures.
-        """
 
     def last_decay(self, coefficients: NDArray[np.float64]) -> float:
         """Return which share of a coefficient the last step's decay asks for; 0 if unknown."""

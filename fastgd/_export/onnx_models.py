@@ -162,6 +162,10 @@ def _scores(graph: Graph, said: Meaning, raw: str) -> str:
         return raw
     if said.link == SOFTMAX:
         return graph.node("Softmax", raw, axis=1)
+    if said.link == SIGMOID and said.is_shared:
+        # sigma / sum of sigma, by logarithms: sigmas in float32 end at 1e-7 in some runtimes
+        logarithm = graph.node("Neg", graph.node("Softplus", graph.node("Neg", raw)))
+        return graph.node("Softmax", logarithm, axis=1)
     if said.link == SIGMOID:
         positive = graph.node("Sigmoid", raw)
     else:

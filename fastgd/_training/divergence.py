@@ -107,12 +107,19 @@ class Guard:
         """Return what there is to say of it."""
         column, magnitude = self._source.largest_entry()
         found = Diverged(progress.epochs + 1, progress.steps, rate, column, magnitude)
-        if self._monitor:
-            found.layer = self._engine.layer_to_blame(progress.history)
-        if self._monitor and found.layer is None:  # in the first epoch
-            figures = self._engine.evaluate(self._source, self._reference.start).figures or {}
-            found.layer = self._engine.layer_to_blame({k: [v] for k, v in figures.items()})
+        found.layer = self._layer_to_blame(progress) if self._monitor else None
         return found
+
+    def _layer_to_blame(self, progress: Progress) -> tuple[int, str] | None:
+        """Return number and name of the layer at which a network explodes."""
+        blame = getattr(self._engine, "layer_to_blame", None)
+        if blame is None:
+            return None
+        blamed: tuple[int, str] | None = blame(progress.history)
+        if blamed is None:  # in the first epoch: by what there is at the start
+            figures = self._engine.evaluate(self._source, self._reference.start).figures or {}
+            blamed = blame({k: [v] for k, v in figures.items()})
+        return blamed
 
     def is_in_vain(self, progress: Progress) -> bool:
         """Tell whether training ends above its start, and may try smaller steps instead."""
