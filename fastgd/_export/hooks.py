@@ -17,13 +17,25 @@ class OnnxExport:
         register(type(self))
 
     def onnx_shape_calculator(self) -> Callable[[Any], None]:
-        """Return what tells skl2onnx the types and shapes of the outputs."""
+        """Return what tells skl2onnx the types and shapes of the outputs.
+
+        Returns
+        -------
+        callable
+            Of an operator of skl2onnx's.
+        """
         from fastgd._export.onnx import tell_shapes
 
         return tell_shapes
 
     def onnx_converter(self) -> Callable[[Any, Any, Any], None]:
-        """Return what appends the model to the graph that skl2onnx makes."""
+        """Return what appends the model to the graph that skl2onnx makes.
+
+        Returns
+        -------
+        callable
+            Of a scope, an operator and a container of skl2onnx's.
+        """
         from fastgd._export.onnx import convert
 
         return convert

@@ -119,7 +119,7 @@ def to_torch(network: Any) -> TorchNetwork:
             return x
     <BLANKLINE>
     """
-    if not hasattr(type(network), "refuse_arrays_of_another"):
+    if not hasattr(type(network), "_refuse_arrays_of_another"):
         raise TypeError(
             f"to_torch takes a network of fastgd.neural_network, got {type(network).__name__}."
         )

@@ -209,7 +209,7 @@ def _check(card: Card, pipeline: Any) -> None:
     if classes != card.classes:
         raise ValueError(f"its {CARD} has other classes than the model.")
     if MODELS[card.model].is_network:
-        model.refuse_arrays_of_another()
+        model._refuse_arrays_of_another()
     fitted = [getattr(model, name, 0.0) for name in ("coef_", "intercept_", "offset_", "_params")]
     if not all(np.all(np.isfinite(array)) for array in fitted):
         raise ValueError("its coefficients are not finite numbers.")

@@ -359,7 +359,7 @@ class BaseNetwork(StoppedByScore):
         self._network.refuse_what_is_no_input(X)
         return X
 
-    def refuse_arrays_of_another(self) -> None:
+    def _refuse_arrays_of_another(self) -> None:
         """Refuse parameters, rows or outputs that do not go with the layers.
 
         Kernels find parameters by their place and ask nothing; a file may hold any arrays.
