@@ -50,7 +50,7 @@ class Prodigy(NamedTuple):
     The step is the authors' package's, in which the new d is used from the next step on. The
     penalty's step is the reply to a constant gradient of one, as in ``Adam``; with several outputs
     all share d. On sparse rows every step passes over all coefficients. Six numbers are kept for
-    each parameter.
+    each parameter, seven with a finite ``growth_rate``.
 
     References
     ----------
@@ -68,9 +68,13 @@ class Prodigy(NamedTuple):
     bias_correction: bool = False
     safeguard_warmup: bool = False
 
-    n_slots = 6
     eta0 = 1.0
     finds_rate = True
+
+    @property
+    def n_slots(self):
+        """m, v, s, what steps have moved, d, r; the largest estimate where d may lag behind it."""
+        return 6 + math.isfinite(self.growth_rate)
 
     @staticmethod
     def step_coefficients(optimizer, rates, first):
@@ -142,8 +146,11 @@ def _next_estimate(optimizer, sizes, gradient, state):
         return 0.0
     numerator = fade * np.float64(state[5, 0]) + scale * length * inner
     estimate = np.float64(optimizer.d_coef) * numerator / total
-    most = max(np.float64(state[4, 1]), max(np.float64(optimizer.d0), estimate))
     now = max(d, estimate) if d == np.float64(optimizer.d0) else d
-    found = min(most, now * np.float64(optimizer.growth_rate))
-    state[5, 0], state[4, 0], state[4, 1] = numerator, found, most
+    most, found = max(d, estimate), max(d, estimate)
+    if state.shape[0] > 6:
+        most = max(np.float64(state[6, 0]), most)
+        found = min(most, now * np.float64(optimizer.growth_rate))
+        state[6, 0] = most
+    state[5, 0], state[4, 0] = numerator, found
     return found

@@ -36,7 +36,8 @@ class ScheduleFreeSGD(NamedTuple):
     -----
     On sparse rows without a penalty and without ``weight_decay`` a step is O(non-zeros) and exact:
     z stays, and the share of x that is left after skipped steps is a quotient of sums of squared
-    rates. With either, every step passes over all coefficients. The authors' package weighs the
+    rates. With either, every step passes over all coefficients. The sums decide: coefficients that
+    are set by hand between two calls are forgotten. The authors' package weighs the
     mean by the largest rate so far, which is this while rates do not fall. Running statistics of
     ``BatchNorm`` are those of y.
 

@@ -43,9 +43,10 @@ FUNCTIONS = {
 
 
 def _polynomial(x, steps):
-    """Apply Muon's polynomial to a matrix of one number."""
+    """Apply Muon's polynomial to a matrix of one column."""
     for _ in range(steps):
-        x = 3.4445 * x - 4.775 * x**3 + 2.0315 * x**5
+        square = np.sum(x**2)
+        x = (3.4445 - 4.775 * square + 2.0315 * square**2) * x
     return x
 
 
@@ -230,15 +231,14 @@ VARIANTS = [
 @pytest.mark.parametrize(("name", "spec"), [*OPTIMIZERS.items(), *VARIANTS])
 def test_the_update_of_an_optimizer_is_its_kernels(name, spec, rng):
     rates = np.full(30, 0.1)
-    state, w = np.zeros((max(spec.n_slots, 1), 1)), np.zeros(1)
+    state, w = np.zeros((max(spec.n_slots, 1), 2)), np.zeros(2)
     names = {**dict.fromkeys("abdmnrsuvwxz", 0.0), "M": 1.0, **spec._asdict(), "rate": 0.1}
-    names |= {"rows": 1, "columns": 1}
-    placed = with_matrices(spec, [(0, 1, 1)])
+    names |= {"rows": 2, "columns": 1}
+    placed = with_matrices(spec, [(0, 2, 1)])
     for t, step_coefs in enumerate(spec.step_coefficients(spec, rates, 1), start=1):
-        names.update(g=rng.normal(), t=t)
-        g = np.array([names["g"]])
-        optimizers.step_of_all(placed, ElasticNet(), tuple(step_coefs), w, g, state, 1)
-        np.testing.assert_allclose(run(formula("optimizers", name), names)["w"], w[0], **NEAR)
+        names.update(g=rng.normal(size=2), t=t)
+        optimizers.step_of_all(placed, ElasticNet(), tuple(step_coefs), w, names["g"], state, 2)
+        np.testing.assert_allclose(run(formula("optimizers", name), names)["w"], w, **NEAR)
 
 
 @pytest.mark.parametrize("squared_slack", [False, True])
@@ -350,7 +350,7 @@ def test_an_activation_is_its_formula(name):
 
 @pytest.mark.parametrize("name", catalogue.FORMULAS["initializers"])
 def test_the_variance_of_an_initializer_is_its_formula(name, rng):
-    spec = INITIALIZERS.get(name) or getattr(initializers, name)(0.3)
+    spec = INITIALIZERS[name] if name in INITIALIZERS else getattr(initializers, name)(0.3)
     (variance,) = formula("initializers", name)
     drawn = spec.draw((300, 200), (300, 200), rng)
     expected = evaluate(variance, **spec._asdict(), n_in=300, n_out=200)
