@@ -709,10 +709,10 @@ def test_colors_and_dense_layers():
     display = plot.NetworkDisplay(np.zeros((2, 4, 5, 3)), shared=False).plot()
     drawn(display)
     assert display.images_[0].get_array().shape == (4, 5, 3)
-    model = MLPClassifier.__new__(MLPClassifier)
+    model = MLPClassifier()
+    model.n_features_in_ = 12
     model._network = Assembly([Dense(3), "relu", Dense(2)], (12,))
     model._params = np.arange(float(model._network.n_params))
-    model._progress = None
     with pytest.raises(ValueError, match="12 numbers, which is no square"):
         plot.NetworkDisplay.from_estimator(model)
     shown = plot.NetworkDisplay.from_estimator(model, image_shape=(3, 4), most=2)
