@@ -267,7 +267,7 @@ class Trainer:
         """Add what ``on_divergence`` and ``monitor`` report of an epoch."""
         if self._settings.on_divergence == "backoff":
             figures["backoffs"] = float(self.progress.backoffs)
-            if self._settings.monitor and self.progress.backoffs > 0:
+            if self._settings.monitor and hasattr(self._engine, "layer_to_blame"):
                 figures["exploded_layer"], self._blamed = self._blamed, np.nan
         if self._settings.monitor:
             found = self._engine.evaluate(self._source, self.progress.reported())
