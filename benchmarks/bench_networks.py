@@ -2,6 +2,11 @@
 
 import warnings
 
+import numpy as np
+from sklearn.datasets import load_digits
+
+from fastgd.neural_network import MLPClassifier
+
 from .common import Timed
 from .networks import cases, ours
 
@@ -21,3 +26,20 @@ class Epochs(Timed):
 
     def time_fit(self, name):
         ours(self.case)
+
+
+class Solvers(Timed):
+    """Ten epochs of a network of digits: optimizers that step whole matrices or all weights."""
+
+    params = ("adam", "schedule_free_adamw", "prodigy", "muon")
+    param_names = ("solver",)
+
+    def setup(self, solver):
+        warnings.simplefilter("ignore")
+        X, y = load_digits(return_X_y=True)
+        self.X, self.y = (X / 16).astype(np.float32), y
+        self.time_fit(solver)  # compiles
+
+    def time_fit(self, solver):
+        model = MLPClassifier((64, 64), solver=solver, max_iter=10, tol=None, random_state=0)
+        model.set_params(batch_size=32).fit(self.X, self.y)

@@ -14,8 +14,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fastgd import losses, optimizers, penalties, schedules, transforms
+from fastgd import (
+    activations,
+    initializers,
+    layers,
+    losses,
+    optimizers,
+    penalties,
+    schedules,
+    transforms,
+)
 
+ACTIVATION_HEADINGS = ["`activation=`", "description", "value", "derivative", "object", "paper"]
 PAGE = Path(__file__).parent / "catalogue.md"
 
 # What formulas of losses may use besides raw, y and the fields.
@@ -156,6 +166,37 @@ FORMULAS: dict[str, dict[str, tuple[str, ...]]] = {
             "n = n + g**2",
             "w = -soft(z, l1) / ((beta + sqrt(n)) / rate + l2)",
         ),
+        "schedule_free_sgd": (
+            "z = z - rate * (g + weight_decay * w)",
+            "n = n + rate**2",
+            "x = x + rate**2 / n * (z - x)",
+            "w = (1 - momentum) * z + momentum * x",
+        ),
+        "schedule_free_adamw": (
+            "v = beta_2 * v + (1 - beta_2) * g**2",
+            "d = g / (sqrt(v / (1 - beta_2**t)) + epsilon)",
+            "z = z - rate * (d + weight_decay * w)",
+            "n = n + rate**2",
+            "x = x + rate**2 / n * (z - x)",
+            "w = (1 - beta_1) * z + beta_1 * x",
+        ),
+        "prodigy": (
+            "d = max(d, d0)",
+            "h = rate * d * (sqrt(1 - beta_2**t) / (1 - beta_1**t) if bias_correction else 1)",
+            "r = sqrt(beta_2) * r - d / d0 * h * sum(g * w)",
+            "s = sqrt(beta_2) * s + d / d0 * (d if safeguard_warmup else h) * g",
+            "m = beta_1 * m + (1 - beta_1) * d * g",
+            "v = beta_2 * v + (1 - beta_2) * d**2 * g**2",
+            "d = max(d, d_coef * r / sum(abs(s)))",
+            "w = w - h * weight_decay * w - h * m / (sqrt(v) + d * epsilon)",
+        ),
+        "muon": (
+            "m = momentum * m + (1 - momentum) * g",
+            "d = (1 - momentum) * g + momentum * m if nesterov else m",
+            "a = 0.2 * sqrt(max(rows, columns)) if match_adam else sqrt(max(columns / rows, 1))",
+            "x = polynomial(d / (norm(d) + 1e-7), steps)",
+            "w = w - rate * weight_decay * w - rate * a * x",
+        ),
         "PassiveAggressive": (
             "slack = 1 / (2 * rate) if squared_slack else 0",
             "tau = loss / (norm(x)**2 + slack)",
@@ -237,6 +278,46 @@ FORMULAS: dict[str, dict[str, tuple[str, ...]]] = {
             "sent = where(rank(abs(p)) <= k, p, 0)",
             "e = p - sent",
         ),
+    },
+}
+
+# Of networks. Layers: the shape of an output row. Activations: value and derivative. Initializers:
+# the variance of an entry.
+_WINDOWS = "ceil((height - {0} + 1) / {1}), ceil((width - {0} + 1) / {1})"
+_SAME = "(height, width, channels)"
+FORMULAS |= {
+    "layers": {
+        "Dense": ("(units,)",),
+        "Conv2D": (f"({_WINDOWS.format('kernel_size', 'stride')}, filters)",),
+        "Conv1D": ("(ceil((length - kernel_size + 1) / stride), filters)",),
+        "MaxPool2D": (f"({_WINDOWS.format('size', 'size')}, channels)",),
+        "AvgPool2D": (f"({_WINDOWS.format('size', 'size')}, channels)",),
+        "GlobalAveragePool": ("(channels,)",),
+        "Flatten": ("(height * width * channels,)",),
+        "Embedding": ("(columns, units)",),
+        **dict.fromkeys(("Dropout", "BatchNorm", "LayerNorm", "Residual"), (_SAME,)),
+    },
+    "activations": {
+        "identity": ("z", "1"),
+        "logistic": ("1 / (1 + exp(-z))", "h * (1 - h)"),
+        "tanh": ("tanh(z)", "1 - h**2"),
+        "relu": ("max(z, 0)", "1 if z > 0 else 0"),
+        "leaky_relu": ("z if z > 0 else slope * z", "1 if z > 0 else slope"),
+        "elu": ("z if z > 0 else scale * (exp(z) - 1)", "1 if z > 0 else h + scale"),
+        "gelu": ("z * Phi(z)", "Phi(z) + z * phi(z)"),
+        "silu": ("z * sigma(z)", "sigma(z) * (1 + z * (1 - sigma(z)))"),
+        "softplus": ("log(1 + exp(z))", "sigma(z)"),
+    },
+    "initializers": {
+        "glorot_uniform": ("2 / (n_in + n_out)",),
+        "glorot_normal": ("2 / (n_in + n_out)",),
+        "he_uniform": ("2 / n_in",),
+        "he_normal": ("2 / n_in",),
+        "lecun_uniform": ("1 / n_in",),
+        "lecun_normal": ("1 / n_in",),
+        "orthogonal": ("gain**2 / max(n_in, n_out)",),
+        "zeros": ("0",),
+        "Normal": ("deviation**2",),
     },
 }
 
@@ -351,6 +432,9 @@ def _named(section: str) -> Iterator[tuple[str, bool, type | None, Any]]:
         "optimizers": (optimizers, optimizers.OPTIMIZERS),
         "schedules": (schedules, schedules.SCHEDULES),
         "transforms": (transforms, transforms.TRANSFORMS),
+        "layers": (layers, {}),
+        "activations": (activations, activations.ACTIVATIONS),
+        "initializers": (initializers, initializers.INITIALIZERS),
     }[section]
     seen = set()
     for name, spec in registry.items():
@@ -389,7 +473,7 @@ def words(entry: Entry) -> str:
         sentence = head
     else:
         sentence = tail[0].upper() + tail[1:] if is_formula(head) else f"{head}: {tail}"
-    sentence = re.sub(r"(, labels in .*|; \w = .*)", "", sentence.rstrip(":"))
+    sentence = re.sub(r"(, labels in .*|; \w = .*| \[\d\]_)", "", sentence.rstrip(":"))
     return sentence.replace("``", "`").replace("|", r"\|")
 
 
@@ -523,6 +607,14 @@ def _transforms() -> str:
     return _table(["`quantize=`", "description", "payload", "object", "paper"], rows)
 
 
+def _of_networks(section: str, headings: list[str]) -> str:
+    rows = [
+        [_name(e), words(e), *(f"`{line}`" for line in e.formula), _object(e), _references(e)]
+        for e in entries(section)
+    ]
+    return _table(headings, rows)
+
+
 def _bibliography() -> str:
     found = {
         (paper.authors, paper.title): paper
@@ -539,11 +631,13 @@ def page() -> str:
     return f"""\
 # Catalogue
 
-Every loss, penalty, optimizer, schedule and gradient transform. `docs/make_catalogue.py` writes
+Every loss, penalty, optimizer, schedule and gradient transform, and every layer, activation and
+initializer of networks. `docs/make_catalogue.py` writes
 this page from the code; the formulas are Python, and the tests compare them with the kernels. The
 first column is the name to give to the constructor, or a class that has no such name. The column
 *object* shows the class with its fields and their defaults, to import from `fastgd.losses`,
-`fastgd.penalties`, `fastgd.optimizers`, `fastgd.schedules` or `fastgd.transforms`.
+`fastgd.penalties`, `fastgd.optimizers`, `fastgd.schedules`, `fastgd.transforms`, `fastgd.layers`,
+`fastgd.activations` or `fastgd.initializers`.
 
 ## Losses
 
@@ -587,6 +681,11 @@ The update of one coefficient `w` with gradient `g`, before the penalty; `t` cou
 All other variables start at 0, except `M`, which starts at 1; `ftrl` is written for a `w` that
 starts at 0. `rate` comes from the schedule; the column *rate* has the constant rate that the
 default schedule means with this optimizer (with sgd, the default schedule is scikit-learn's).
+The `w` of `"schedule_free_sgd"` and `"schedule_free_adamw"` is where gradients are taken; their
+`x` predicts. In `"prodigy"` the sums are over all parameters, and `w` is written to start at 0.
+`"muon"` is written for a matrix of `rows` and `columns`; `polynomial(X, steps)` applies `X = 3.4445
+* X + (-4.775 * X @ X.T + 2.0315 * X @ X.T @ X @ X.T) @ X` so often; what is no matrix goes by
+AdamW.
 `PassiveAggressive` visits single rows `x`, and updates the whole `w` by the row's `loss` and its
 derivative `slope`; `learning_rate="pa1"` and `"pa2"` stand for it with `squared_slack=False` and
 `True`.
@@ -619,6 +718,28 @@ in [0, 1). `"qsgd"` treats each `bucket` of neighbours separately, and with one 
 what quantizers cost.
 
 {_transforms()}
+
+## Layers
+
+A row that comes in has the shape `(height, width, channels)`, `(length, channels)` for `Conv1D` and
+`(columns,)` for `Embedding`; the column *rows out* is the shape that goes out, with windows that
+move in both directions alike and `padding="valid"`. `"same"` gives `ceil(height / stride)`.
+
+{_of_networks("layers", ["layer", "description", "rows out", "object", "paper"])}
+
+## Activations
+
+`z` is a weighted sum, `h` the value; `Phi` and `phi` are the normal distribution function and its
+density.
+
+{_of_networks("activations", ACTIVATION_HEADINGS)}
+
+## Initializers
+
+`n_in` and `n_out` are the numbers of a weight's inputs and outputs, of a convolution times the size
+of its window.
+
+{_of_networks("initializers", ["`init=`", "description", "variance", "object", "paper"])}
 
 ## Papers
 

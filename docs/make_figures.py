@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
 from fastgd import schedules
+from fastgd._parameters.resolve import ahead_of, with_matrices
 from fastgd.kernels import losses, optimizers, penalties
 from fastgd.kernels.losses import LOSSES, MULTINOMIAL, REGRESSION
 from fastgd.kernels.optimizers import OPTIMIZERS
@@ -223,14 +224,11 @@ def objective(path: np.ndarray) -> np.ndarray:
 def path_of(spec: Any, rate: float) -> np.ndarray:
     """Return the two parameters before and after each step."""
     state, w = np.zeros((max(spec.n_slots, 1), 2)), START.copy()
-    path = [w.copy()]
+    path, placed = [w.copy()], with_matrices(spec, [(0, 2, 1)])
     for step_coefs in spec.step_coefficients(spec, np.full(N_STEPS, rate), 1):
         gradient = CURVATURES * w
-        for c in range(2):
-            w[c], _ = optimizers.move(
-                spec, ElasticNet(), tuple(step_coefs), w[c], gradient[c], state, c
-            )
-        path.append(w.copy())
+        optimizers.step_of_all(placed, ElasticNet(), tuple(step_coefs), w, gradient, state, 2, 0.0)
+        path.append(w - ahead_of(spec) * state[0])
     return np.array(path)
 
 
@@ -247,7 +245,7 @@ def best_path(spec: Any) -> tuple[float, np.ndarray]:
 
 
 def _draw_path(panel: Axes, path: np.ndarray) -> None:
-    for level in np.geomspace(0.3, 80, 7):
+    for level in np.geomspace(0.3, 80, 3):
         width, height = 2.0 * np.sqrt(2.0 * level / CURVATURES)
         panel.add_patch(Ellipse((0, 0), width, height, fill=False, edgecolor="0.82"))
     words = f"{N_STEPS} steps"

@@ -44,7 +44,7 @@ LAYERS = (
                 "losses, optimizers, ...",
                 ("specs: a choice with its", "numbers, as public names"),
             ),
-            Box("plot/, datasets/, callbacks", ("pictures, data,", "progress")),
+            Box("plot/, datasets/, _export/", ("pictures, data, other", "programs (callbacks)")),
             Box("accel/", ("scikit-learn's classes,", "fitted by fastgd")),
         ),
     ),

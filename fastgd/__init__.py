@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         streaming,
         transforms,
     )
+    from fastgd._export.onnx import to_onnx
+    from fastgd._export.torch import to_torch
     from fastgd.linear_model import (
         ElasticNet,
         ElasticNetCV,
@@ -96,13 +98,17 @@ __all__ = [
     "lasso_path",
     "path",
     "stream",
+    "to_onnx",
     "to_sklearn",
+    "to_torch",
 ]
 
 _ELSEWHERE = {  # all other names are of linear_model
     "path": "fastgd.linear_model._solution_path",
     "stream": "fastgd.streaming",
+    "to_onnx": "fastgd._export.onnx",
     "to_sklearn": "fastgd.linear_model._export",
+    "to_torch": "fastgd._export.torch",
 }
 _MODULES = {
     "accel",

@@ -32,6 +32,7 @@ __all__ = [
     "LearningRateLogger",
     "ProgressBar",
     "View",
+    "WeightRecorder",
 ]
 
 
@@ -418,6 +419,83 @@ class LearningRateLogger(Callback):
             name, logger = type(view.estimator).__name__, logging.getLogger("fastgd")
             logger.info("%s epoch %d: learning rate %.4g", name, view.epoch, rate)
             self._last = rate
+
+
+class WeightRecorder(Callback):
+    """Keep copies of the weights while a model is fitted, to look at how they move.
+
+    The first copy is of the weights that training begins with, the others of those after epochs. An
+    epoch is one step with ``batch_size="full"``; the steps in between are those of calls of
+    ``partial_fit`` on parts of the rows. ``fastgd.plot.NetworkDisplay`` draws weights as images,
+    and matplotlib's ``FuncAnimation`` makes a film of them.
+
+    Parameters
+    ----------
+    every : int, default=1
+        Record after each ``every``-th epoch, >= 1, and when the fit ends.
+    layers : list of int or None, default=None
+        Which weights of a network to record, by their place in ``coefs_``; None: all.
+
+    Attributes
+    ----------
+    weights_ : list of lists of ndarray
+        For each record the weights of each layer, as ``coefs_`` has them; of a linear model with a
+        learning rate the list of its ``coef_``.
+    epochs_ : list of int
+        The epoch of each record; the first is where training began.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from fastgd.callbacks import WeightRecorder
+    >>> from fastgd.neural_network import MLPClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> recorder = WeightRecorder(every=2, layers=[0])
+    >>> model = MLPClassifier((16,), max_iter=5, tol=None, callbacks=[recorder]).fit(X / 16, y)
+    >>> recorder.epochs_, recorder.weights_[0][0].shape
+    ([0, 2, 4, 5], (64, 16))
+    """
+
+    def __init__(self, *, every: int = 1, layers: list[int] | None = None) -> None:
+        _refuse_unless(every >= 1, f"every must be >= 1, got {every!r}.")
+        self.every = every
+        self.layers = layers
+
+    def on_fit_begin(self, view: View) -> None:
+        """Forget earlier fits; record where this one begins, if it begins somewhere.
+
+        Raises
+        ------
+        ValueError
+            For the number of a layer that the network does not have.
+        """
+        self.weights_: list[list[Any]] = []
+        self.epochs_: list[int] = []
+        if has_rate(view.estimator):
+            self._record(view)
+
+    def on_epoch_end(self, view: View) -> None:
+        """Record, if it is time."""
+        if view.epoch % self.every == 0:
+            self._record(view)
+
+    def on_fit_end(self, view: View) -> None:
+        """Record what the fit ended with."""
+        if not self.epochs_ or self.epochs_[-1] != view.epoch:
+            self._record(view)
+
+    def _record(self, view: View) -> None:
+        model = view.model
+        weights = model.coefs_ if hasattr(model, "coefs_") else [model.coef_]
+        numbers = range(len(weights)) if self.layers is None else self.layers
+        wrong = [number for number in numbers if not -len(weights) <= number < len(weights)]
+        _refuse_unless(
+            not wrong,
+            f"layers={self.layers!r}: {type(model).__name__} has {len(weights)} layers with "
+            "weights, numbered from 0.",
+        )
+        self.weights_.append([weights[number].copy() for number in numbers])
+        self.epochs_.append(view.epoch)
 
 
 def _refuse_unless(is_right: bool, message: str) -> None:

@@ -16,9 +16,13 @@ from fastgd.kernels.optimizers import (
     Ftrl,
     Lion,
     Momentum,
+    Muon,
     NAdam,
     PassiveAggressive,
+    Prodigy,
     RMSprop,
+    ScheduleFreeAdamW,
+    ScheduleFreeSGD,
     Sgd,
 )
 
@@ -33,8 +37,12 @@ __all__ = [
     "Ftrl",
     "Lion",
     "Momentum",
+    "Muon",
     "NAdam",
     "PassiveAggressive",
+    "Prodigy",
     "RMSprop",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
     "Sgd",
 ]

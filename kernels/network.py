@@ -63,7 +63,6 @@ from fastgd.kernels.rows import row_at
 from fastgd.kernels.sampling import GAMMA, mix
 from fastgd.kernels.stores import AllColumns, Batch, Plain
 
-IN_CACHE = 1 << 11  # numbers
 OWN_STREAM = np.uint64(0xA0761D6478BD642F)  # the same seed orders the rows, by other numbers
 
 
@@ -91,7 +90,8 @@ class NetworkRule(NamedTuple):
 
     penalty : what acts on weights apart from the gradient; ``l2`` is a part of the gradient, the
         strength of 1/2 l2 |w|^2 for the sum over a batch (scikit-learn's ``alpha``)
-    is_plain : bool, whether ``transform`` does nothing: then ``l2`` need not be in the gradient
+    is_plain : bool, whether ``transform`` does nothing and parameters step by themselves: then
+        ``l2`` need not be in the gradient
         before the step, which saves a pass over it
     fit_intercept, outputs : True and ``OneOutput``, for ``transform``: to it the network is one
         problem, and the last trained number takes an intercept's place
@@ -272,22 +272,17 @@ def _transform(rule, network, memory, draw):
 @helper()
 def _step(rule, step_coefs, l2, network, memory):
     """Step, with the gradient of l2 / 2 |w|^2 added; return that, of the weights before."""
-    params, state, gradient = memory.params, memory.state, memory.gradient
-    squares, strength = 0.0, params.dtype.type(l2)
-    for start in range(0, network.n_weights, IN_CACHE):
-        stop = min(start + IN_CACHE, network.n_weights)
-        for number in range(start, stop):  # apart: adding in float64 would halve the vectors
-            squares += params[np.uint64(number)] * params[np.uint64(number)]
-        for number in range(start, stop):
-            c = np.uint64(number)  # spares the test for a negative index, and so makes vector code
-            slope = gradient[c] + strength * params[c]
-            after, _ = optimizers.move(
-                rule.optimizer, rule.penalty, step_coefs, params[c], slope, state, c
-            )
-            params[c] = after
-    for number in range(network.n_weights, network.n_trained):
-        c = np.uint64(number)
-        params[c] += optimizers.update(rule.optimizer, step_coefs, gradient[c], state, c)[0]
+    params, gradient, state = memory.params, memory.gradient, memory.state
+    squares = optimizers.step_of_all(
+        rule.optimizer,
+        rule.penalty,
+        step_coefs,
+        params,
+        gradient,
+        state,
+        network.n_weights,
+        params.dtype.type(l2),
+    )
     return 0.5 * l2 * squares
 
 

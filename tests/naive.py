@@ -617,6 +617,98 @@ class Ftrl(Optimizer):
         return np.vstack([coef, params[-1:] + change[-1:]])
 
 
+class ScheduleFreeSGD(Optimizer):
+    """Defazio et al., equations 2-4: z steps, x is its mean, and gradients are taken between."""
+
+    def __init__(self, momentum=0.9, weight_decay=0.0):
+        self.momentum, self.weight_decay = momentum, weight_decay
+        self.z, self.x, self.total = None, None, 0.0
+
+    def length(self, g, rate):
+        return np.full_like(g, rate)
+
+    def advance(self, params, gradient, rate, penalty):
+        """``params`` are y, and so is what is returned."""
+        if self.z is None:
+            self.z, self.x = params.copy(), params.copy()
+        length = self.length(gradient, rate)
+        step = -length * gradient
+        pulled = self.z[:-1] - rate * self.weight_decay * params[:-1]
+        coef = penalty.proximal(pulled, step[:-1], length[:-1])
+        self.z = np.vstack([coef, self.z[-1:] + step[-1:]])
+        self.total += rate**2
+        share = rate**2 / self.total
+        self.x = (1 - share) * self.x + share * self.z
+        return (1 - self.momentum) * self.z + self.momentum * self.x
+
+
+class ScheduleFreeAdamW(ScheduleFreeSGD):
+    """Defazio et al., Algorithm 1."""
+
+    def __init__(self, weight_decay=0.0, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+        super().__init__(beta_1, weight_decay)
+        self.beta_2, self.epsilon, self.v, self.t = beta_2, epsilon, 0.0, 0
+
+    def length(self, g, rate):
+        self.t += 1
+        self.v = self.beta_2 * self.v + (1 - self.beta_2) * g**2
+        return rate / (np.sqrt(self.v / (1 - self.beta_2**self.t)) + self.epsilon)
+
+
+class Prodigy(Optimizer):
+    """Mishchenko & Defazio, Algorithm 4, with the d of the authors' package."""
+
+    def __init__(self, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0, d0=1e-6):
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self.weight_decay, self.d0, self.d = weight_decay, d0, d0
+        self.start, self.r, self.s, self.m, self.v = None, 0.0, 0.0, 0.0, 0.0
+
+    def advance(self, params, gradient, rate, penalty):
+        if self.start is None:
+            self.start = params.copy()
+        d, fade = self.d, math.sqrt(self.beta_2)
+        weight = d / self.d0 * rate * d
+        self.r = fade * self.r + weight * np.sum(gradient * (self.start - params))
+        self.s = fade * self.s + weight * gradient
+        self.m = self.beta_1 * self.m + (1 - self.beta_1) * d * gradient
+        self.v = self.beta_2 * self.v + (1 - self.beta_2) * (d * gradient) ** 2
+        self.d = max(d, self.r / np.sum(np.abs(self.s)))
+        root = np.sqrt(self.v) + self.d * self.epsilon
+        change, length = -rate * d * self.m / root, rate * d * d / root
+        held = (1 - rate * d * self.weight_decay) * params[:-1]
+        coef = penalty.proximal(held, change[:-1], length[:-1])
+        return np.vstack([coef, params[-1:] + change[-1:]])
+
+
+class Muon(Optimizer):
+    """Jordan et al., of one matrix and a row of intercepts, which go by AdamW."""
+
+    def __init__(self, momentum=0.95, steps=5, weight_decay=0.0, match_adam=True):
+        self.momentum, self.steps, self.weight_decay = momentum, steps, weight_decay
+        self.match_adam, self.mean = match_adam, 0.0
+        self.companion = Adam(beta_2=0.95, epsilon=1e-10)
+
+    def direction(self, g):
+        self.mean = self.momentum * self.mean + (1 - self.momentum) * g
+        x = (1 - self.momentum) * g + self.momentum * self.mean
+        x = x / (np.sqrt(np.sum(x**2)) + 1e-7)
+        for _ in range(self.steps):
+            left = x @ x.T
+            x = 3.4445 * x + (-4.7750 * left + 2.0315 * left @ left) @ x
+        return x
+
+    def advance(self, params, gradient, rate, penalty):
+        rows, columns = params[:-1].shape
+        scale = 0.2 * math.sqrt(max(rows, columns))
+        if not self.match_adam:
+            scale = math.sqrt(max(1, columns / rows))
+        step = -rate * scale * self.direction(gradient[:-1])
+        held = (1 - rate * self.weight_decay) * params[:-1]
+        change, _ = self.companion.step(gradient[-1:], rate)
+        coef = penalty.proximal(held, step, np.full_like(step, rate))
+        return np.vstack([coef, params[-1:] + change])
+
+
 class PassiveAggressive(Sgd):
     """Crammer et al.: ``slope`` is that of a row, in place of its loss's."""
 

@@ -360,6 +360,20 @@ OPTIMIZER_CASES = [
     ),
 ]
 
+# whose step is more than "change, then penalty": the naive one is ``advance``
+WHOLE_OPTIMIZER_CASES = [
+    OptimizerCase("schedule_free_sgd", optimizers.ScheduleFreeSGD(), naive.ScheduleFreeSGD),
+    OptimizerCase(
+        "schedule_free_adamw",
+        optimizers.ScheduleFreeAdamW(0.1),
+        lambda: naive.ScheduleFreeAdamW(0.1),
+    ),
+    OptimizerCase(
+        "prodigy", optimizers.Prodigy(weight_decay=0.1), lambda: naive.Prodigy(weight_decay=0.1)
+    ),
+    OptimizerCase("muon", optimizers.Muon(weight_decay=0.1), lambda: naive.Muon(weight_decay=0.1)),
+]
+
 TRANSFORM_CASES = [
     TransformCase("qsgd", transforms.Qsgd(), naive.qsgd(4, 512)),
     TransformCase("qsgd 1 bit", transforms.Qsgd(1, 7), naive.qsgd(1, 7), False),

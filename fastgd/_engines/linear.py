@@ -28,6 +28,7 @@ from fastgd.kernels.optimizers import Sgd
 from fastgd.kernels.outputs import ManyOutputs, ManyScratch, OneScratch
 from fastgd.kernels.sgd import Rule
 from fastgd.kernels.stores import Coupled, Plain, Scaled
+from fastgd.kernels.whole import whole_batches, whole_step
 
 BLOCK_ROWS = 256  # dense rows of a many-output batch gathered at a time
 EVALUATED_ROWS = 1 << 12  # whose raw predictions are in memory at a time
@@ -68,7 +69,10 @@ class LinearEngine:
         by_rows = one and batch_size == 1 and not everywhere and not self._quantizes
         has_state = progress.state.size > 0 or progress.average.size > 0
         self.repeats = by_rows and self._updates.kind in (Plain, Scaled) and not has_state
+        self._is_whole = resolve.steps_as_a_whole(self._rule.optimizer)
         self._steps = sgd.sgd_rows if by_rows else sgd.sgd_batches
+        if self._is_whole:
+            self._steps, self.repeats = whole_batches, False
         self._coefficient_dtype = dtype
 
     def _resolve(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -85,6 +89,9 @@ class LinearEngine:
         )
         if len(shape) == 2:
             self._rule = self._rule._replace(outputs=ManyOutputs(shape[1]))
+        matrices = [(0, shape[0] - 1, shape[1])] if len(shape) == 2 else []
+        optimizer = resolve.with_matrices(self._rule.optimizer, matrices)
+        self._rule = self._rule._replace(optimizer=optimizer)
 
     def _remember(self, progress: Progress) -> None:
         """Give a quantizer with error feedback its residual, unless it has one; take it else."""
@@ -158,7 +165,8 @@ class LinearEngine:
 
     def _step_from_gradient(self, plan: Plan) -> None:
         kernel_plan = self._kernel_plan(_NOTHING, plan)
-        step_from_gradient(self._rule, kernel_plan, self._memory, self._updates.everywhere())
+        step = whole_step if self._is_whole else step_from_gradient
+        step(self._rule, kernel_plan, self._memory, self._updates.everywhere())
 
     def evaluate(self, source: Source, params: NDArray[Any]) -> Evaluation:
         """Return the objective of all rows, and its gradient."""

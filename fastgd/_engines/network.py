@@ -17,7 +17,7 @@ from fastgd._engines.protocol import (
 )
 from fastgd._networks.assembly import Assembly
 from fastgd._parameters import resolve
-from fastgd._training.progress import Progress
+from fastgd._training.progress import History, Progress
 from fastgd.kernels import sgd
 from fastgd.kernels.network import (
     NetworkMemory,
@@ -69,7 +69,9 @@ class NetworkEngine:
         dtype, n_trained = params.dtype, assembly.n_trained
         rule = self._asked
         resolve.check_together(rule.loss, rule.penalty, rule.optimizer)
-        self._rule = in_dtype_of(rule, dtype)
+        own = in_dtype_of(rule, dtype)
+        optimizer = resolve.with_matrices(own.optimizer, assembly.matrices)
+        self._rule = own._replace(optimizer=optimizer)
         self._network = assembly.network(dtype, is_training=True)
         shape = (n_trained,) if self._feeds_back else (0,)
         if progress.residual.shape != shape:
@@ -188,6 +190,20 @@ class NetworkEngine:
         """Tell whether all parameters are finite numbers."""
         return is_finite(self._memory.params)
 
+    def layer_to_blame(self, figures: History) -> tuple[int, str] | None:
+        """Return the layer whose gradient has grown most; of a single epoch, has the most."""
+        growth: dict[int, float] = {}
+        for number in self._assembly.layers_with_weights:
+            norms = np.asarray(figures.get(f"gradient_norm/{number}", []), np.float64)
+            norms = norms[np.isfinite(norms)]
+            if norms.size > 0:
+                growth[number] = norms[-1] / (max(norms[0], 1e-300) if norms.size > 1 else 1.0)
+        if not growth:
+            return None
+        number = max(growth, key=lambda n: growth[n])
+        one = self._assembly.placed[number]
+        return number, f"{one.name}, {type(one.layer).__name__} (layer {number})"
+
     def last_decay(self, coefficients: NDArray[np.float64]) -> float:  # noqa: ARG002
         """Return 0: the penalty is a part of the gradient, and no decay."""
         return 0.0
@@ -218,7 +234,7 @@ def in_dtype_of(rule: NetworkRule, dtype: Any) -> NetworkRule:
         resolve.in_dtype(rule.optimizer, dtype),
         float(rule.l2),
         resolve.transform_in_dtype(rule.transform, dtype, is_shared=True),
-        resolve.is_identity(rule.transform),
+        resolve.is_identity(rule.transform) and not resolve.steps_as_a_whole(rule.optimizer),
     )
 
 
@@ -257,6 +273,18 @@ def outputs(assembly: Assembly, params: NDArray[Any], rows: Dense | CSR, n: int)
     network = assembly.network(dtype, is_training=False)
     network_outputs(rows, np.empty(0, np.int32), network, params, space, out)
     return out
+
+
+def outputs_of_layers(assembly: Assembly, params: NDArray[Any], rows: Dense) -> list[NDArray[Any]]:
+    """Return what each layer puts out for a few rows, (n, *shape), activations included."""
+    n, dtype = rows.values.shape[0], params.dtype
+    space = scratch(assembly, n, dtype, is_sparse=False)
+    out = np.empty((n, int(np.prod(assembly.output_shape))), dtype)
+    network_outputs(rows, assembly.network(dtype, is_training=False), params, space, out)
+    return [
+        assembly.values_of(space.values, n, number).reshape(n, *one.sizes.shape).copy()
+        for number, one in enumerate(assembly.placed)
+    ]
 
 
 def shares_of_units(activation: Any, out: NDArray[Any], number: int) -> dict[str, float]:

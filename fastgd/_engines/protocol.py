@@ -106,6 +106,9 @@ class Evaluation(NamedTuple):
 class Engine(Protocol):
     """A model's arithmetic on one device.
 
+    One of layers may have a method ``layer_to_blame(figures)`` besides: from lists of
+    ``Evaluation.figures`` to the number and name of the layer that explodes, or None.
+
     Attributes
     ----------
     layout : ParameterLayout

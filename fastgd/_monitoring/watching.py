@@ -289,6 +289,9 @@ class TrainingWatch(Watch):
     def restore(self, progress: Progress) -> None:
         """Put back what was kept."""
         if self._kept is not None:
+            if progress.ahead:
+                progress.stand_at(self._kept.reported())
+                return
             progress.params[...] = self._kept.params
             progress.average[...] = self._kept.average
             progress.averaged = self._kept.averaged

@@ -39,6 +39,8 @@ from fastgd.kernels.layers import (
     UNITS,
     VALUES,
     WEIGHTS,
+    WINDOW_HEIGHT,
+    WINDOW_WIDTH,
     BatchNorm,
     Copied,
     Dropout,
@@ -97,13 +99,25 @@ class Assembly:
     """
 
     def __init__(self, layers: Iterable[Any], shape: Shape, name: str = "layers") -> None:
-        self.shape = shape
+        self.shape, self.name = shape, name
+        self.layers = list(layers)
         self.placed: list[Placed] = []
-        end = self._place(_fused(list(_named(layers, name))), shape)
+        end = self._place(_fused(list(_named(self.layers, name))), shape)
         self.output_shape = end
         if not self.placed:
             raise ValueError(f"{name} has no layer that computes anything.")
         self._lay_out()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what it was made of: what a file says of places in arrays is not to be relied on.
+
+        What weights start with is left out; no network is begun from a pickled assembly.
+        """
+        layers = [_without_init(layer) for layer in self.layers]
+        return {"layers": layers, "shape": self.shape, "name": self.name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["layers"], tuple(state["shape"]), state["name"])  # type: ignore[misc]
 
     def _place(self, named: list[tuple[str, Any]], shape: Shape) -> Shape:
         """Append layers; return the shape of their output."""
@@ -247,6 +261,22 @@ class Assembly:
         """Numbers of the layers that have weights."""
         return [number for number, one in enumerate(self.placed) if one.sizes.weights]
 
+    @property
+    def matrices(self) -> list[tuple[int, int, int]]:
+        """Where weights that are matrices begin, their rows and columns.
+
+        Not those of embeddings, and not the last layer's.
+        """
+        numbers = [n for n in self.layers_with_weights if len(self.placed[n].sizes.weights) == 2]
+        numbers = [n for n in numbers if n != self.layers_with_weights[-1]]
+        kept = [n for n in numbers if not isinstance(self.placed[n].layer, Embedding)]
+        return [(int(self.table[n, WEIGHTS]), *self.placed[n].sizes.weights) for n in kept]
+
+    def window_of(self, number: int) -> tuple[int, int] | None:
+        """Return height and width of the window of a layer that moves one, else None."""
+        row = self.table[number]
+        return (int(row[WINDOW_HEIGHT]), int(row[WINDOW_WIDTH])) if row[WINDOW_WIDTH] else None
+
     def activation_of(self, number: int) -> Any:
         """Return the activation that follows a layer, in it or in a row of its own; None if none.
 
@@ -264,6 +294,11 @@ class Assembly:
         units = self.placed[number].sizes.units or int(row[N_OUT])
         return values[first : first + size].reshape(-1, units)
 
+    def values_of(self, values: NDArray[Any], n_rows: int, number: int) -> NDArray[Any]:
+        """Return the part of flat ``values`` of n_rows that is a layer's: a view."""
+        row = self.table[number]
+        return values[row[VALUES] * n_rows : (row[VALUES] + row[N_OUT]) * n_rows]
+
     def _activated(self, number: int) -> int:
         """Return where the outputs of a layer's units are: where its activation is."""
         own = self.table[number, ACTIVATION]
@@ -277,13 +312,18 @@ class Assembly:
                 break
         return number
 
-    def summary(self) -> str:
-        """Return the table of layers, shapes and parameters as text."""
-        lines = [("layer", "output", "parameters")]
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Return for each layer what it is, the shape of its output, and its parameters' number."""
+        found = []
         for row, one in zip(self.table, self.placed, strict=True):
             count = row[N_WEIGHTS] + row[N_FREE]
             name = "+ input of the block" if one.adds != NOBODY else described(one.layer)
-            lines.append((name, str(one.sizes.shape), f"{count:,}"))
+            found.append((name, str(one.sizes.shape), f"{count:,}"))
+        return found
+
+    def summary(self) -> str:
+        """Return the table of layers, shapes and parameters as text."""
+        lines = [("layer", "output", "parameters"), *self.rows()]
         widths = [max(len(line[k]) for line in lines) for k in range(3)]
         text = [
             f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in lines
@@ -329,6 +369,18 @@ class Assembly:
         """Return a layer's parameters without penalty, biases mostly, a view."""
         row = self.table[number]
         return params[row[FREE] : row[FREE] + row[N_FREE]]
+
+    def running_of(self, params: NDArray[Any], number: int) -> NDArray[Any]:
+        """Return a layer's running statistics, a view."""
+        row = self.table[number]
+        return params[row[RUNNING] : row[RUNNING] + row[N_RUNNING]]
+
+
+def _without_init(layer: Any) -> Any:
+    """Return a layer, and the layers in it, without what weights start with."""
+    if isinstance(layer, Residual):
+        return layer._replace(layers=[_without_init(inner) for inner in layer.layers])
+    return layer._replace(init=None) if "init" in getattr(layer, "_fields", ()) else layer
 
 
 def _shapes_of(assembly: Assembly) -> str:

@@ -39,6 +39,9 @@ _OF_OPTIMIZERS = {
     **dict.fromkeys(("momentum", "beta_1", "beta_2", "rho"), fields.BELOW_ONE),
     **dict.fromkeys(("epsilon", "weight_decay", "momentum_decay"), fields.AT_LEAST_ZERO),
     **dict.fromkeys(("beta", "l1", "l2"), fields.AT_LEAST_ZERO),
+    **dict.fromkeys(("d0", "d_coef", "companion_rate"), fields.POSITIVE),
+    "growth_rate": fields.number(">= 1", lambda rate: rate >= 1),
+    "steps": fields.whole(1, 1000),
 }
 _OF_QUANTIZERS = {
     "bits": fields.whole(1, 8),
@@ -157,6 +160,46 @@ def check_together(loss_spec: Any, penalty_spec: Any, optimizer_spec: Any) -> No
                 f"The optimizer {name} needs a {kind} with {' and '.join(missing)}, which "
                 f"{type(spec).__name__} has not; use another {kind} or another optimizer."
             )
+    is_tied = getattr(penalty_spec, "joint", False)
+    if is_tied and (steps_as_a_whole(optimizer_spec) or ahead_of(optimizer_spec)):
+        raise ValueError(
+            f"The optimizer {name} goes with penalties of single coefficients; "
+            f"{type(penalty_spec).__name__} ties them together. Use another optimizer."
+        )
+
+
+def steps_as_a_whole(spec: Any) -> bool:
+    """Tell whether what an optimizer does to one parameter depends on the gradient of others."""
+    return hasattr(type(spec), "step_of_all")
+
+
+def ahead_of(spec: Any) -> float:
+    """Return how far what an optimizer trains lies ahead of what predicts; 0 for most."""
+    return float(getattr(getattr(spec, "optimizer", spec), "ahead", 0.0))
+
+
+def with_matrices(spec: Any, matrices: list[tuple[int, int, int]]) -> Any:
+    """Return an optimizer that knows which parameters are matrices, where it asks for that.
+
+    Parameters
+    ----------
+    spec : optimizer, in the parameters' dtype
+    matrices : list of (first number, rows, columns), ascending
+
+    Raises
+    ------
+    ValueError
+        If it asks, and there are none.
+    """
+    if not hasattr(type(spec), "with_matrices"):
+        return spec
+    if not matrices:
+        raise ValueError(
+            f"The optimizer {type(spec).__name__} orthogonalises matrices of parameters, and here "
+            "are none: a linear model needs several outputs, a network a layer with weights before "
+            "the last one. Use 'adamw' or 'nadam'."
+        )
+    return type(spec).with_matrices(spec, np.array(matrices, np.int64))
 
 
 def optimizer(name: Any, *, sparse: bool) -> Any:

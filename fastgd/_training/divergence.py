@@ -29,19 +29,22 @@ class Diverged(ValueError):
         self.epoch, self.step, self.rate = epoch, step, rate
         self.column, self.scale = column, scale
         self.names: Any = None
+        self.layer: tuple[int, str] | None = None
         super().__init__(epoch)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.epoch, self.step, self.rate, self.column, self.scale)
+        kept = {"layer": self.layer, "names": self.names}
+        return type(self), (self.epoch, self.step, self.rate, self.column, self.scale), kept
 
     def __str__(self) -> str:
         name = self.column if self.names is None else f"{self.names[self.column]!r}"
+        layer = f" The layer whose gradient grew most is {self.layer[1]}." if self.layer else ""
         return (
             f"Floating-point under-/overflow occurred at epoch #{self.epoch}. Scaling input data "
             "with StandardScaler or MinMaxScaler might help. The learning rate was "
             f"{self.rate:.3g} by step {self.step}: a smaller eta0 might help too, and so might "
             "clip_norm=1.0 or on_divergence='backoff'. The feature of the largest magnitude is "
-            f"{name}, with {self.scale:.3g}."
+            f"{name}, with {self.scale:.3g}.{layer}"
         )
 
 
@@ -54,10 +57,15 @@ class Guard:
     source : Source
     progress : Progress
         Where training begins; what it is measured by is that of the last call on the same rows.
-    response : {"raise", "backoff", "warn"}
+    answer : {"raise", "backoff", "warn"}
+    monitor : bool
+        Whether the history has figures of layers, and an explosion names one.
     """
 
-    def __init__(self, engine: Engine, source: Source, progress: Progress, answer: str) -> None:
+    def __init__(
+        self, engine: Engine, source: Source, progress: Progress, answer: str, monitor: bool
+    ) -> None:
+        self._monitor = monitor
         self._engine, self._source, self._respond = engine, source, answer
         self._limit = EXPLODED[answer]
         self.goes_back = answer != "raise"
@@ -98,7 +106,20 @@ class Guard:
     def explosion(self, progress: Progress, rate: float) -> Diverged:
         """Return what there is to say of it."""
         column, magnitude = self._source.largest_entry()
-        return Diverged(progress.epochs + 1, progress.steps, rate, column, magnitude)
+        found = Diverged(progress.epochs + 1, progress.steps, rate, column, magnitude)
+        found.layer = self._layer_to_blame(progress) if self._monitor else None
+        return found
+
+    def _layer_to_blame(self, progress: Progress) -> tuple[int, str] | None:
+        """Return number and name of the layer at which a network explodes."""
+        blame = getattr(self._engine, "layer_to_blame", None)
+        if blame is None:
+            return None
+        blamed: tuple[int, str] | None = blame(progress.history)
+        if blamed is None:  # in the first epoch: by what there is at the start
+            figures = self._engine.evaluate(self._source, self._reference.start).figures or {}
+            blamed = blame({k: [v] for k, v in figures.items()})
+        return blamed
 
     def is_in_vain(self, progress: Progress) -> bool:
         """Tell whether training ends above its start, and may try smaller steps instead."""

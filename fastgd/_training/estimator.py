@@ -13,9 +13,11 @@ from sklearn.utils.validation import check_consistent_length
 from fastgd._data.source import Source
 from fastgd._data.targets import NONE, Targets
 from fastgd._data.validation import check_weight, check_X
+from fastgd._export.hooks import OnnxExport
 from fastgd._monitoring.sklearn_callbacks import CallbackSupport
 from fastgd._monitoring.watching import Given, TrainingWatch
 from fastgd._parameters.checked_once import CheckedOnce
+from fastgd._parameters.resolve import ahead_of
 from fastgd._training.divergence import Diverged
 from fastgd._training.progress import History, Progress, Settings, cut_back_on_failure
 from fastgd._training.stopping import Score
@@ -62,7 +64,7 @@ class Call(NamedTuple):
     n_held_out: int = 0
 
 
-class TrainedModel(CallbackSupport, CheckedOnce, ABC):
+class TrainedModel(OnnxExport, CallbackSupport, CheckedOnce, ABC):
     """Base class of what is trained.
 
     A subclass says what its targets are (``fastgd._data.targets``), how its parameters begin, and
@@ -121,8 +123,10 @@ class TrainedModel(CallbackSupport, CheckedOnce, ABC):
         progress: Progress = self._progress.copy()
         progress.history = progress.continued_history()
         progress.is_shared = False
-        if progress.averaged == 0:
+        if progress.is_as_reported:
             self._write_params(progress.params)
+        ahead = ahead_of(rule.optimizer)
+        progress.go_ahead(ahead if ahead and progress.ahead else 0.0)
         anew = Progress.begin(
             progress.params, rule.optimizer, average=self.average > 0, seed=progress.seed
         )
@@ -130,6 +134,7 @@ class TrainedModel(CallbackSupport, CheckedOnce, ABC):
             progress.state, progress.optimizer = anew.state, anew.optimizer
         if anew.average.shape != progress.average.shape:
             progress.average, progress.averaged = anew.average, 0
+        progress.ahead = ahead
         return progress
 
     def _train(self, call: Call, progress: Progress) -> None:

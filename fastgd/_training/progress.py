@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd._parameters.resolve import Schedule
+from fastgd._parameters.resolve import Schedule, ahead_of
 from fastgd.schedules import Course
 
 History = dict[str, list[float]]
@@ -74,6 +74,8 @@ class Progress:
         Whether someone else may hold the lists of ``history``, so that they must not grow.
     residual : ndarray of params' shape, or (0,)
         What a quantizer with memory has not sent yet.
+    ahead : float
+        How far ``params`` lie ahead of what predicts, in units of the state's first slot.
     """
 
     params: NDArray[Any]
@@ -92,14 +94,27 @@ class Progress:
     history: History = dataclasses.field(default_factory=dict)
     is_shared: bool = False
     residual: NDArray[Any] = dataclasses.field(default_factory=lambda: np.zeros(0))
+    ahead: float = 0.0
 
     @classmethod
     def begin(cls, params: NDArray[Any], optimizer: Any, *, average: bool, seed: int) -> "Progress":
-        """Return the start of a training from these parameters, which are copied."""
+        """Return the start of a training from these parameters, which are copied.
+
+        Raises
+        ------
+        ValueError
+            If an average is asked for of an optimizer that averages by itself.
+        """
+        ahead = ahead_of(optimizer)
+        if average and ahead:
+            raise ValueError(
+                f"average=True does not go with {type(optimizer).__name__}, whose predictions are "
+                "those of an average already."
+            )
         state = np.zeros((optimizer.n_slots, *params.shape), params.dtype)
         total = np.zeros(params.shape if average else (0,) * params.ndim)
         kind = type(getattr(optimizer, "optimizer", optimizer)).__name__
-        return cls(params.copy(), state, total, seed, optimizer=kind)
+        return cls(params.copy(), state, total, seed, optimizer=kind, ahead=ahead)
 
     def copy(self) -> "Progress":
         """Return a copy that shares nothing but the history, which may be long and only grows."""
@@ -108,6 +123,22 @@ class Progress:
         for name in ("params", "state", "average", "residual"):
             setattr(copied, name, getattr(self, name).copy())
         return copied
+
+    @property
+    def is_as_reported(self) -> bool:
+        """Whether the iterate itself is what predicts."""
+        return self.averaged == 0 and not self.ahead
+
+    def go_ahead(self, ahead: float) -> None:
+        """Let the parameters lie so far ahead of what predicts, which stays where it is."""
+        if ahead != self.ahead:
+            self.params += ((ahead - self.ahead) * self.state[0]).astype(self.params.dtype)
+            self.ahead = ahead
+
+    def stand_at(self, reported: NDArray[Any], columns: Any = ...) -> None:
+        """Go on from parameters that predict, where others are trained."""
+        self.params[columns] = reported[columns]
+        self.state[0][columns] = 0.0
 
     def without_past(self) -> "Progress":
         """Return a copy to go back to: the history goes on, and references are no chain."""
@@ -141,6 +172,8 @@ class Progress:
 
     def reported(self) -> NDArray[Any]:
         """Return the parameters to predict with: the average where there is one."""
+        if self.ahead:
+            return (self.params - self.ahead * self.state[0]).astype(self.params.dtype)
         if self.averaged == 0:
             return self.params
         return (self.average / self.averaged).astype(self.params.dtype)

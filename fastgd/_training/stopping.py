@@ -83,7 +83,8 @@ class Stopping:
 
     def _keep(self, columns: NDArray[np.bool_], progress: Progress) -> None:
         # the mean of the iterates: their number goes on to grow, and is shared by the columns
-        now = (progress.params, progress.average / max(progress.averaged, 1))
+        params = progress.reported() if progress.ahead else progress.params
+        now = (params, progress.average / max(progress.averaged, 1))
         if self._kept is None:
             self._kept = (now[0].copy(), now[1].copy())
         for kept, part in zip(self._kept, now, strict=True):
@@ -97,6 +98,9 @@ class Stopping:
         if self._kept is None:
             return
         columns = np.array(self._ended) | (self._score is not None)
+        if progress.ahead:
+            progress.stand_at(self._kept[0], ... if columns.size == 1 else (slice(None), columns))
+            return
         best = (self._kept[0], self._kept[1] * progress.averaged)
         for kept, part in zip(best, (progress.params, progress.average), strict=True):
             if columns.size == 1:

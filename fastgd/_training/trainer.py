@@ -93,8 +93,10 @@ class Trainer:
         engine.allocate(progress, source, settings.batch_size)
         self._rates = _Rates(settings.schedule, engine)
         self._begin_course(stopping.measure)
-        self._has_exploded = False
-        self._guard = Guard(engine, source, progress, settings.on_divergence)
+        self._has_exploded, self._blamed = False, np.nan
+        self._guard = Guard(
+            engine, source, progress, settings.on_divergence, monitor=settings.monitor
+        )
 
     def train(self) -> Progress:
         """Take epochs until they no longer help; return where training stands."""
@@ -265,6 +267,8 @@ class Trainer:
         """Add what ``on_divergence`` and ``monitor`` report of an epoch."""
         if self._settings.on_divergence == "backoff":
             figures["backoffs"] = float(self.progress.backoffs)
+            if self._settings.monitor and hasattr(self._engine, "layer_to_blame"):
+                figures["exploded_layer"], self._blamed = self._blamed, np.nan
         if self._settings.monitor:
             found = self._engine.evaluate(self._source, self.progress.reported())
             figures["true_objective"] = found.loss + found.penalty
@@ -363,6 +367,7 @@ class Trainer:
     def _go_back(self, explosion: Diverged) -> None:
         """Go on from before the best epoch, with smaller steps; or raise."""
         self.progress = self._guard.went_back(self.progress, explosion)
+        self._blamed = np.nan if explosion.layer is None else float(explosion.layer[0])
         self._engine.allocate(self.progress, self._source, self._settings.batch_size)
         self._stopping.forgive()
 

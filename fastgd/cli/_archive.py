@@ -209,7 +209,9 @@ def _check(card: Card, pipeline: Any) -> None:
     classes = model.classes_.tolist() if card.task == CLASSIFICATION else None
     if classes != card.classes:
         raise ValueError(f"its {CARD} has other classes than the model.")
-    fitted = [getattr(model, name, 0.0) for name in ("coef_", "intercept_", "offset_")]
+    if MODELS[card.model].is_network:
+        model._refuse_arrays_of_another()
+    fitted = [getattr(model, name, 0.0) for name in ("coef_", "intercept_", "offset_", "_params")]
     if not all(np.all(np.isfinite(array)) for array in fitted):
         raise ValueError("its coefficients are not finite numbers.")
 
@@ -255,14 +257,20 @@ def trusted_types() -> dict[str, set[str]]:
 
     They are what fastgd's models and their preparation consist of, and nothing else.
     """
-    from fastgd import linear_model, losses, schedules
+    from fastgd import activations, layers, linear_model, losses, neural_network, schedules
+    from fastgd._networks.assembly import Assembly
     from fastgd._training.progress import Progress, Reference
 
     public = (getattr(linear_model, name) for name in linear_model.__all__)
+    networks = (neural_network.MLPClassifier, neural_network.MLPRegressor)
     estimators = {_name(kind) for kind in public if isinstance(kind, type)}  # some are functions
     objects = {*_OF_SCIKIT_LEARN, *estimators, _name(Progress), _name(Reference)}
     objects |= {_name(schedules.Cosine), "fastgd._progress.Progress"}  # of version 0.1
+    objects |= {_name(kind) for kind in (*networks, Assembly)}
+    of_networks = (layers.Dense, layers.Dropout, layers.BatchNorm, layers.LayerNorm)
+    functions = map(type, activations.ACTIVATIONS.values())
     tuples = {_name(kind) for kind in (losses.Quantile, losses.Tweedie, schedules.Course)}
+    tuples |= {_name(kind) for kind in (*of_networks, *functions)}
     return {**_PLAIN, "ObjectNode": objects, "TupleNode": _PLAIN["TupleNode"] | tuples}
 
 

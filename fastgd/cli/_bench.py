@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sklearn import datasets, metrics
 from sklearn import linear_model as scikit_learn_linear
+from sklearn import neural_network as scikit_learn_networks
 from sklearn import svm as scikit_learn_svm
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -98,8 +99,8 @@ def _both(contest: Contest, seed: int | None) -> Iterator[tuple[str, Any]]:
     """Yield both libraries' estimators; parameters that scikit-learn lacks are fastgd's alone."""
     ours = _models.estimator(contest.model, contest.params, 0 if seed is None else seed)
     name = THEIR_NAMES.get(type(ours).__name__, type(ours).__name__)
-    module = scikit_learn_linear if hasattr(scikit_learn_linear, name) else scikit_learn_svm
-    theirs = getattr(module, name)()
+    modules = (scikit_learn_linear, scikit_learn_svm, scikit_learn_networks)
+    theirs = next(getattr(module, name) for module in modules if hasattr(module, name))()
     known = theirs.get_params()
     same = {param: value for param, value in contest.params.items() if param in known}
     if "random_state" in known:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from fastgd import linear_model
+from fastgd import linear_model, neural_network
 from fastgd._readers.errors import (
     MOST_OF_AN_ERROR,
     Misuse,
@@ -147,7 +147,8 @@ def estimator(name: str, params: Params, seed: int | None) -> Any:
     Misuse
         If it has no such parameters, or they no such values.
     """
-    model = getattr(linear_model, MODELS[name].estimator)()
+    package = neural_network if MODELS[name].is_network else linear_model
+    model = getattr(package, MODELS[name].estimator)()
     return _configured(model, name, params, seed)
 
 

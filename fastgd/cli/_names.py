@@ -6,13 +6,26 @@ CLASSIFICATION, REGRESSION, NOVELTY = "classification", "regression", "novelty d
 
 
 class ModelName(NamedTuple):
-    """An estimator of ``fastgd.linear_model``, its task, and the one that learns from chunks."""
+    """An estimator of ``package``, its task, and the one that learns from chunks ("" if none)."""
 
     estimator: str
     task: str
     in_chunks: str
     instead: str = ""
+    package: str = "linear_model"
 
+    @property
+    def is_network(self) -> bool:
+        """Whether it is a neural network."""
+        return self.package == "neural_network"
+
+    @property
+    def takes_epochs(self) -> bool:
+        """Whether it is trained in epochs, and may stop by rows held out."""
+        return self.is_network or self.estimator == self.in_chunks
+
+
+_AT_ONCE = "Networks are trained on rows in memory: --max-memory sets how much they may take."
 
 _CLASSIFIER, _REGRESSOR = "SGDClassifier", "SGDRegressor"
 _CHOOSES = "It chooses the strength of its penalty by all rows. With one of your own: --model {}."
@@ -56,4 +69,8 @@ MODELS = {
     ),
     "sgd-regressor": ModelName(_REGRESSOR, REGRESSION, _REGRESSOR),
     "one-class": ModelName("SGDOneClassSVM", NOVELTY, "SGDOneClassSVM"),
+    "mlp-classifier": ModelName("MLPClassifier", CLASSIFICATION, "", _AT_ONCE, "neural_network"),
+    "mlp-regressor": ModelName("MLPRegressor", REGRESSION, "", _AT_ONCE, "neural_network"),
 }
+# a name for two of them: the one for classes, and the one for numbers
+BY_TARGET = {"mlp": ("mlp-classifier", "mlp-regressor")}

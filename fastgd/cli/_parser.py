@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from fastgd import __version__
 from fastgd._readers.errors import plain
 from fastgd._readers.limits import FEATURES, MEMORY, MOST_FEATURES, parsed_count, parsed_size
-from fastgd.cli._names import MODELS
+from fastgd.cli._names import BY_TARGET, MODELS
 
 EXIT_STATUS = "exit status: 0 good, 1 data or a model is at fault, 2 wrong usage"
 FORMATS = """\
@@ -20,6 +20,8 @@ EXAMPLES = {
   fastgd train flights.csv.gz --target delay --model ridge --set alpha=10 \\
       --drop tailnum --validation 0.2 -o delay.fastgd
   fastgd train texts.svm --model svc --set C=0.5 -o texts.fastgd
+  fastgd train flights.csv --target delay --model mlp --hidden 64,64 --validation 0.2 \
+      --set dropout=0.1 -o network.fastgd
   fastgd train huge.parquet --target late --model logistic --chunk-rows 100000 \\
       --epochs 5 -o late.fastgd""",
     "predict": """\
@@ -110,7 +112,8 @@ def _train(commands: Any) -> None:
         f"\n{FORMATS}\n\nmodels:\n{_models_as_text()}",
     )
     _file(train, "data", metavar="DATA", help="the rows to learn from")
-    train.add_argument("--model", required=True, choices=MODELS, metavar="NAME", help="see above")
+    names = [*MODELS, *BY_TARGET]
+    train.add_argument("--model", required=True, choices=names, metavar="NAME", help="see above")
     _file(
         train,
         "-o",
@@ -122,23 +125,30 @@ def _train(commands: Any) -> None:
     _add_columns(train)
     _add_settings(train)
     train.add_argument(
+        "--hidden",
+        type=_sizes,
+        metavar="N,N,...",
+        help="units of each hidden layer of the mlp models (default: 100)",
+    )
+    train.add_argument(
         "--standardize",
         action=argparse.BooleanOptionalAction,
-        help="shift and scale numbers to mean 0 and deviation 1 (by default for the sgd models "
-        "and for training in chunks; the others do not need it)",
+        help="shift and scale numbers to mean 0 and deviation 1 (by default for the sgd and mlp "
+        "models and for training in chunks; the others do not need it)",
     )
     train.add_argument(
         "--validation",
         type=_fraction_or_file,
         metavar="FRACTION|FILE",
-        help="measure on rows that are held out, or on those of another file; the sgd models also "
-        "stop by them",
+        help="measure on rows that are held out, or on those of another file; the sgd and mlp "
+        "models also stop by them",
     )
     train.add_argument(
         "--epochs",
         type=_positive,
         metavar="N",
-        help="passes over the rows (sgd models: at most, default 1000; in chunks: 10)",
+        help="passes over the rows (sgd and mlp models: at most, default 1000 and 200; in "
+        "chunks: 10)",
     )
     _add_chunk_rows(train, "default: all at once, if memory allows")
     train.add_argument(
@@ -148,10 +158,14 @@ def _train(commands: Any) -> None:
 
 
 def _models_as_text() -> str:
-    width = max(map(len, MODELS))
-    return "\n".join(
+    width = max(map(len, [*MODELS, *BY_TARGET]))
+    lines = [
         f"  {name:<{width}} {model.estimator} ({model.task})" for name, model in MODELS.items()
-    )
+    ]
+    lines += [
+        f"  {name:<{width}} {' or '.join(both)}, by the target" for name, both in BY_TARGET.items()
+    ]
+    return "\n".join(lines)
 
 
 def _add_columns(parser: Any) -> None:
@@ -379,6 +393,10 @@ def _count(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(_positive(part) for part in text.split(","))
+
+
 def _fraction_or_file(text: str) -> float | Path:
     try:
         fraction = float(text)
@@ -389,4 +407,5 @@ def _fraction_or_file(text: str) -> float | Path:
     return fraction
 
 
+_sizes.__name__ = "list of whole numbers"
 _positive.__name__ = _seed.__name__ = "whole number"  # as argparse calls it where int fails

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from fastgd._readers.errors import listed, plain
 from fastgd._readers.layout import CATEGORY, NUMBER, TABLE, Column, Layout
 from fastgd.cli._archive import Card
+from fastgd.cli._names import MODELS
 from fastgd.cli._terminal import counted
 
 MOST_OF_A_NAME = 80  # characters that columns are lined up by
@@ -39,9 +40,10 @@ def _detail(column: Column, categories: Mapping[str, Collection[str]] | None) ->
 
 def settings_as_text(card: Card) -> str:
     """Return the settings that are not the estimator's defaults."""
-    from fastgd import linear_model
+    from fastgd import linear_model, neural_network
 
-    parameters = inspect.signature(getattr(linear_model, card.estimator)).parameters
+    package = neural_network if MODELS[card.model].is_network else linear_model
+    parameters = inspect.signature(getattr(package, card.estimator)).parameters
     own = [
         f"{name}={value}"
         for name, value in card.settings.items()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from fastgd._readers.summary import Summary, preparation
 from fastgd.cli import _archive, _models
 from fastgd.cli._asked import format_of
 from fastgd.cli._measures import LARGEST_LABEL, Scores, as_labels, measure
-from fastgd.cli._names import CLASSIFICATION, MODELS, NOVELTY, REGRESSION
+from fastgd.cli._names import BY_TARGET, CLASSIFICATION, MODELS, NOVELTY, REGRESSION
 from fastgd.cli._output import check_output, is_stdout
 from fastgd.cli._showing import rows_shown, shown
 from fastgd.cli._terminal import counted, note, progress, say
@@ -41,6 +41,7 @@ from fastgd.cli._text import columns_as_text, described
 EPOCHS = 10
 VALIDATION_FRACTION = 0.1  # the estimators' default
 MANY_CLASSES, FEW_CLASSES = 100, 20
+IN_UNITS_OF_Y = ("squared_error", "absolute_error")  # other losses have units in their parameters
 
 
 def run(args: argparse.Namespace) -> int:
@@ -80,9 +81,12 @@ class Session:
     """One training: what the command line asks for, and what was found out on the way."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self._args = args
+        self._args = args = argparse.Namespace(**vars(args))
+        self._by_target = BY_TARGET.get(args.model)
+        if self._by_target is not None:
+            args.model = self._by_target[0]  # it takes any target
         self._model = MODELS[args.model]
-        self._params = _models.params_of(args.set)
+        self._params = {**_hidden(args), **_models.params_of(args.set)}
         if "warm_start" in self._params:
             raise Misuse("--set warm_start: each training begins anew.")
         self._reader = open_reader(args.data, format_of(args))
@@ -91,6 +95,22 @@ class Session:
         self._in_chunks = n_rows is not None
         self._estimator = self._checked_estimator()
         self._feed, self._validation = self._feeds(n_rows)
+        if self._by_target is not None:
+            self._choose_by_target(*self._by_target)
+
+    def _choose_by_target(self, for_classes: str, for_numbers: str) -> None:
+        """Choose between two models: numbers are predicted where they are no set of classes."""
+        column = self.layout.target
+        is_number = (column is None or column.kind != CATEGORY) and not _are_labels(self._feed)
+        self._args.model = for_numbers if is_number else for_classes
+        self._model = MODELS[self._args.model]
+        self._estimator = self._checked_estimator()
+        other = for_classes if is_number else for_numbers
+        note(
+            f"the target holds {'numbers' if is_number else 'classes'}: {self._model.estimator} "
+            f"is fitted (--model {other} for the other)",
+            quiet=self._args.quiet,
+        )
 
     @property
     def _seed(self) -> int:
@@ -120,16 +140,16 @@ class Session:
         if self._in_chunks:
             _models.check_params_for_chunks(args.model, self._params)
             return None
-        if args.epochs is not None and not self._is_sgd:
+        if args.epochs is not None and not self._takes_epochs:
             raise Misuse(
                 f"--epochs: {args.model} finds its own end where all rows fit into memory. "
-                "Epochs are for sgd-classifier, sgd-regressor and one-class, and for --chunk-rows."
+                "Epochs are for the sgd and mlp models and one-class, and for --chunk-rows."
             )
         return _models.estimator(args.model, self._params, args.seed)
 
     @property
-    def _is_sgd(self) -> bool:
-        return self._model.estimator == self._model.in_chunks
+    def _takes_epochs(self) -> bool:
+        return self._model.takes_epochs
 
     def _feeds(self, n_rows: int | None) -> tuple[Feed, Feed | None]:
         """Return the rows to train on, and those to measure by, if any."""
@@ -219,7 +239,7 @@ class Session:
     def _standardizes(self) -> bool:
         if self._args.standardize is not None:
             return bool(self._args.standardize)
-        return (self._in_chunks or self._is_sgd) and self.layout.form != SPARSE
+        return (self._in_chunks or self._takes_epochs) and self.layout.form != SPARSE
 
     def _tell(self, empty: list[str]) -> None:
         quiet, layout = self._args.quiet, self.layout
@@ -282,9 +302,14 @@ class Session:
         if self._validation is not None and takes_held:
             (validation,) = self._validation
             held = dict(zip(("X_val", "y_val"), self._prepared(validation), strict=True))
+        unit = _unit_of(model, y) if self._args.model == "mlp-regressor" else _Unit(0.0, 1.0)
+        y = unit.scaled(y)
+        if "y_val" in held:
+            held["y_val"] = unit.scaled(held["y_val"])
         started = time.perf_counter()
         with shown(model, f"fastgd {self._args.command}", quiet=self._args.quiet):
             model = model.fit(X, **held) if y is None else model.fit(X, y, **held)
+        unit.put_back(model)
         self._configured = f"{self._effort(model)}, {time.perf_counter() - started:.1f} s"
         return model
 
@@ -293,16 +318,16 @@ class Session:
         for name in ("alpha", "C"):
             if hasattr(model, f"{name}_"):
                 return f"{name} {np.ravel(getattr(model, f'{name}_'))[0]:.6g} chosen"
-        return counted(int(np.max(model.n_iter_)), "epoch" if self._is_sgd else "pass")
+        return counted(int(np.max(model.n_iter_)), "epoch" if self._takes_epochs else "pass")
 
     def _fit_in_chunks(self) -> Any:
         name, args = self._args.model, self._args
-        epochs = args.epochs or (self._is_sgd and self._params.get("max_iter")) or EPOCHS
+        epochs = args.epochs or (self._takes_epochs and self._params.get("max_iter")) or EPOCHS
         model = _models.chunk_learner(name, self._params, self._seed, epochs, self.summary)
         self._tell_of_chunks(model, epochs)
         classes = sorted(self.summary.classes) if self._model.task == CLASSIFICATION else None
         starts = (None, _models.start_of(name, model, self.summary))
-        stops = self._is_sgd or getattr(model, "early_stopping", False)
+        stops = self._takes_epochs or getattr(model, "early_stopping", False)
         started = time.perf_counter()
         with rows_shown(model, f"fastgd {args.command}", self.summary.n_rows, args.quiet) as told:
             held = None
@@ -317,7 +342,7 @@ class Session:
     def _tell_of_chunks(self, model: Any, epochs: int) -> None:
         sizes = list(filter(None, self._feed.sizes))
         chunks = counted(len(sizes), "chunk")
-        instead = "" if self._is_sgd else f" instead of {self._model.estimator}"
+        instead = "" if self._takes_epochs else f" instead of {self._model.estimator}"
         most = "" if model.tol is None else "at most "
         say(
             f"the rows are read in {chunks} of up to {counted(max(sizes), 'row')}: "
@@ -369,6 +394,58 @@ class _Prepared:
         for chunk in self._feed.read(numbers):
             yield self._prepared(chunk)
             self._configured(chunk.n_rows)
+
+
+def _hidden(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the parameter that ``--hidden`` sets."""
+    hidden = getattr(args, "hidden", None)
+    if hidden is None:
+        return {}
+    if not MODELS[args.model].is_network:
+        raise Misuse(f"--hidden: {args.model} has no hidden layers; mlp has.")
+    return {"hidden_layer_sizes": hidden}
+
+
+def _are_labels(feed: Feed) -> bool:
+    """Tell whether targets are whole numbers of which there are few."""
+    seen: set[float] = set()
+    n_rows = 0
+    for chunk in feed:
+        if chunk.y is None or chunk.y.dtype == object:
+            return True
+        n_rows += chunk.n_rows
+        seen.update(np.unique(chunk.y).tolist())
+        if len(seen) > MANY_CLASSES or not all(map(float.is_integer, map(float, seen))):
+            return False
+    return len(seen) <= max(FEW_CLASSES, n_rows // 2)
+
+
+class _Unit(NamedTuple):
+    """The unit in which a network is taught numbers: their deviation, from their mean.
+
+    A network's steps are as long whatever the target's unit. Where predictions are the last
+    layer's sums, that layer's weights are put into the target's own unit afterwards.
+    """
+
+    mean: float
+    deviation: float
+
+    def scaled(self, y: Any) -> Any:
+        """Return targets in this unit."""
+        return y if self == (0.0, 1.0) else (y - self.mean) / self.deviation
+
+    def put_back(self, model: Any) -> None:
+        """Let a fitted network predict in the targets' own unit."""
+        if self != (0.0, 1.0):
+            model.coefs_[-1][...] *= self.deviation
+            model.intercepts_[-1][...] = model.intercepts_[-1] * self.deviation + self.mean
+
+
+def _unit_of(model: Any, y: Any) -> _Unit:
+    """Return the unit for a loss under which the best predictions have the targets' unit."""
+    if model.loss not in IN_UNITS_OF_Y:
+        return _Unit(0.0, 1.0)
+    return _Unit(float(np.mean(y)), float(np.std(y)) or 1.0)
 
 
 def quoted_label(label: object) -> str:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn.utils import estimator_html_repr
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,6 +20,7 @@ from fastgd._engines.protocol import Local
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, TrainingWatch, watched
 from fastgd._networks.assembly import Assembly
+from fastgd._networks.drawing import drawn
 from fastgd._networks.images import Images
 from fastgd._networks.lbfgs import minimise
 from fastgd._networks.names import Rates
@@ -34,6 +36,7 @@ from fastgd.kernels.transforms import TRANSFORMS
 from fastgd.schedules import SCHEDULES
 
 AUTO_BATCH = 200  # scikit-learn's
+USUAL_RATE = 0.001  # the default
 
 
 class BaseNetwork(StoppedByScore, TrainedOnParts):
@@ -254,7 +257,10 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         size = named.get(self.batch_size) or self.batch_size
         batch_size = int(min(size, n_visited))
         steps = -(-n_visited // batch_size)
-        rates = Rates(self.learning_rate, self.learning_rate_init, self.power_t)
+        eta0 = self.learning_rate_init
+        if eta0 == USUAL_RATE and getattr(rule.optimizer, "finds_rate", False):
+            eta0 = rule.optimizer.eta0
+        rates = Rates(self.learning_rate, eta0, self.power_t)
         patience = self.max_iter if self.n_iter_no_change is None else self.n_iter_no_change
         return Settings(
             batch_size=batch_size,
@@ -366,21 +372,51 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         check_is_fitted(self)
         return self._network.summary()
 
+    def _html_repr(self) -> str:
+        """Return what notebooks show: scikit-learn's table, and once it is fitted the layers."""
+        html: str = estimator_html_repr(self)
+        return html + drawn(self._network) if hasattr(self, "_network") else html
+
     def _raw(self, X: Any) -> NDArray[Any]:
         """Return the last layer's outputs, (n_samples,) where there is one unit for two classes."""
+        X = self._checked_rows(X)
+        return _shaped(
+            outputs(self._network, self._params, as_rows(X), X.shape[0]), self._targets()
+        )
+
+    def _checked_rows(self, X: Any) -> Any:
+        """Return rows to predict for, validated and laid flat."""
         check_is_fitted(self)
         X = self._images().flat(self, X, first=False)
         X = check_X(self, X, reset=False, dtype=self._params.dtype)
         self._network.refuse_what_is_no_input(X)
-        return _shaped(
-            outputs(self._network, self._params, as_rows(X), X.shape[0]), self._targets()
-        )
+        return X
+
+    def _refuse_arrays_of_another(self) -> None:
+        """Refuse parameters, rows or outputs that do not go with the layers.
+
+        Kernels find parameters by their place and ask nothing; a file may hold any arrays.
+
+        Raises
+        ------
+        ValueError
+        """
+        network, params = self._network, self._params
+        n_outputs = self._targets().n_outputs or 1
+        if (
+            params.shape != (network.n_params,)
+            or params.dtype not in FLOATS
+            or not params.flags.c_contiguous
+            or int(np.prod(network.shape)) != self.n_features_in_
+            or network.output_shape != (n_outputs,)
+        ):
+            raise ValueError("the arrays of the network do not go with its layers.")
 
     def __setstate__(self, state: Any) -> None:
         """Take what was pickled; parameters that were one array are one again."""
         super().__setstate__(state)
         progress = getattr(self, "_progress", None)
-        if progress is not None and progress.averaged == 0:
+        if progress is not None and progress.is_as_reported:
             self._params = progress.params
 
 

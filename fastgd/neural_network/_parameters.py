@@ -4,8 +4,10 @@ SHARED = """\
     solver : str or optimizer, default="adam"
         How parameters are stepped: "adam" (with ``beta_1``, ``beta_2``, ``epsilon``), "sgd" (with
         ``momentum``, ``nesterovs_momentum``), any other name or object of ``fastgd.optimizers``
-        ("adamw" decays weights apart from the gradient), or "lbfgs": scipy's L-BFGS-B on all rows,
-        for networks without dropout and batch normalisation, without early stopping.
+        ("adamw" decays weights apart from the gradient, "muon" steps whole matrices,
+        "schedule_free_adamw" averages in place of a schedule, "prodigy" finds its rate), or
+        "lbfgs": scipy's L-BFGS-B on all rows, for networks without dropout and batch normalisation,
+        without early stopping.
     alpha : float, default=0.0001
         Strength of the l2 penalty alpha / 2 |w|^2 of the weights, for the sum of a batch's losses;
         biases have none.
@@ -14,7 +16,8 @@ SHARED = """\
     learning_rate : str or schedule, default="constant"
         See ``fastgd.schedules``.
     learning_rate_init : float, default=0.001
-        The rate that schedules start from.
+        The rate that schedules start from. With "prodigy" the default means 1, a factor of the
+        rate that it finds.
     power_t : float, default=0.5
         The exponent of "invscaling".
     max_iter : int, default=200

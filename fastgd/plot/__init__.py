@@ -11,6 +11,7 @@ from fastgd.plot._descent import DescentPathDisplay
 from fastgd.plot._gradient_flow import GradientFlowDisplay
 from fastgd.plot._learning_rate import LearningRateDisplay
 from fastgd.plot._loss_curve import LossCurveDisplay
+from fastgd.plot._network import NetworkDisplay
 from fastgd.plot._path import CoefficientPathDisplay
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "GradientFlowDisplay",
     "LearningRateDisplay",
     "LossCurveDisplay",
+    "NetworkDisplay",
 ]

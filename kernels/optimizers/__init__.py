@@ -24,6 +24,13 @@ from fastgd.kernels.optimizers._ftrl import (
 from fastgd.kernels.optimizers._lazy import (
     LazyMoments,
 )
+from fastgd.kernels.optimizers._muon import (
+    Muon,
+    OfMatrices,
+)
+from fastgd.kernels.optimizers._prodigy import (
+    Prodigy,
+)
 from fastgd.kernels.optimizers._protocol import (
     MOMENTS,
     OWN_LENGTH,
@@ -41,7 +48,12 @@ from fastgd.kernels.optimizers._protocol import (
     skipped_steps_of,
     slope,
     step_columns,
+    step_of_all,
     update,
+)
+from fastgd.kernels.optimizers._schedule_free import (
+    ScheduleFreeAdamW,
+    ScheduleFreeSGD,
 )
 from fastgd.kernels.optimizers._sgd import (
     Momentum,
@@ -73,9 +85,14 @@ OPTIMIZERS = {
     "adamax": Adamax(),
     "lion": Lion(),
     "ftrl": Ftrl(),
+    "schedule_free_sgd": ScheduleFreeSGD(),
+    "schedule_free_adamw": ScheduleFreeAdamW(),
+    "prodigy": Prodigy(),
+    "muon": Muon(),
 }
 
-name_by_package(__name__, *map(type, OPTIMIZERS.values()), LazyMoments, PassiveAggressive)
+_OTHERS = (LazyMoments, OfMatrices, PassiveAggressive)
+name_by_package(__name__, *map(type, OPTIMIZERS.values()), *_OTHERS)
 
 __all__ = [
     "LONGEST_PRODUCT",
@@ -98,9 +115,14 @@ __all__ = [
     "LazyMoments",
     "Lion",
     "Momentum",
+    "Muon",
     "NAdam",
+    "OfMatrices",
     "PassiveAggressive",
+    "Prodigy",
     "RMSprop",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
     "Sgd",
     "SkippedSteps",
     "backward_coasts",
@@ -118,5 +140,6 @@ __all__ = [
     "skipped_steps_of",
     "slope",
     "step_columns",
+    "step_of_all",
     "update",
 ]

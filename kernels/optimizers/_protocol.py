@@ -20,6 +20,13 @@ is taken where no schedule is asked for. What follows is for some of them:
 ``move(optimizer, penalty, step_coefs, param, g, state, c)``
     The whole step of a coefficient, where it is not "change, then penalty". Intercepts, which
     have neither penalty nor decay, are always stepped by ``update``.
+``step_of_all(optimizer, penalty, step_coefs, params, gradient, state, n_penalised, strength)``
+    The step of all parameters, where it is more than that of each: what one of them does depends
+    on the gradient of the others. The first ``n_penalised`` have a penalty. Such an optimizer is
+    handed whole gradients, so that every step passes over all coefficients; ``strength``, which
+    others add as an l2 penalty, is 0 for it. It returns 0.0.
+``with_matrices(optimizer, matrices)``
+    Plain numpy: the optimizer, once it is known which parameters are matrices (``Muon``).
 ``slope(optimizer, step_coefs, rows, i, value, slope)``
     The slope that a step of a single row goes by, where that depends on the row's loss.
 
@@ -58,6 +65,11 @@ What goes with what:
 
 ``penalty_methods``, ``loss_methods``
     Names of what a penalty and a loss must have for this optimizer; none by default.
+``ahead``
+    How far what is trained lies ahead of what predicts, in units of the state's first slot
+    (``ScheduleFreeSGD``); 0 by default.
+``finds_rate``
+    Whether the rate is a factor of one that is found: then it is ``eta0`` unless asked for.
 ``rate_is_constant``
     True, False, or by default None: the estimator's default schedule, which is made for plain
     sgd, then means a constant rate. True: any named schedule does.
@@ -78,6 +90,8 @@ import numpy as np
 from fastgd.kernels import penalties
 from fastgd.kernels._hook import hook, optional
 from fastgd.kernels._jit import helper
+
+IN_CACHE = 1 << 11  # numbers
 
 SAME_LENGTH, OWN_LENGTH, VELOCITY = "same length", "own length", "velocity"
 MOMENTS, SUMS = "moments", "sums"
@@ -130,6 +144,29 @@ def move(optimizer, penalty, step_coefs, param, g, state, c):
     change, step = update(optimizer, step_coefs, g, state, c)
     held = decayed(optimizer, step_coefs, param)
     return penalties.proximal(penalty, held, change, step, c), step
+
+
+@optional
+def step_of_all(optimizer, penalty, step_coefs, params, gradient, state, n_penalised, strength):
+    """Step all parameters from their gradient; those from ``n_penalised`` on have no penalty.
+
+    ``strength`` times the others is added to their gradient; the sum of their squares before the
+    step is returned.
+    """
+    squares = 0.0
+    for start in range(0, n_penalised, IN_CACHE):
+        stop = min(start + IN_CACHE, n_penalised)
+        for number in range(start, stop):  # apart: adding in float64 would halve the vectors
+            squares += params[np.uint64(number)] * params[np.uint64(number)]
+        for number in range(start, stop):
+            c = np.uint64(number)  # spares the test for a negative index, and so makes vector code
+            g = gradient[c] + strength * params[c]
+            after, _ = move(optimizer, penalty, step_coefs, params[c], g, state, c)
+            params[c] = after
+    for number in range(n_penalised, gradient.shape[0]):
+        c = np.uint64(number)
+        params[c] += update(optimizer, step_coefs, gradient[c], state, c)[0]
+    return squares
 
 
 @optional

@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 
 from docs import make_catalogue as catalogue
-from fastgd import schedules
+from fastgd import initializers, layers, schedules
+from fastgd._networks.assembly import Assembly
+from fastgd._parameters.resolve import with_matrices
+from fastgd.initializers import INITIALIZERS
 from fastgd.kernels import losses, optimizers, penalties, rows, transforms
+from fastgd.kernels.activations import ACTIVATIONS
 from fastgd.kernels.losses import MULTINOMIAL, LogLoss
 from fastgd.kernels.optimizers import OPTIMIZERS
 from fastgd.kernels.penalties import Bounded, ElasticNet, GroupLasso, MaxNorm, Weighted
 from fastgd.kernels.transforms import Qsgd
 from fastgd.kernels.transforms._rounding import _noise
+from fastgd.layers import Dropout
 from fastgd.schedules import SCHEDULES
 from fastgd.transforms import TRANSFORMS, decode, encode
 from tests.tables import LOSS_CASES, PENALTY_CASES, over
@@ -31,7 +36,18 @@ FUNCTIONS = {
     "soft": lambda x, a: np.sign(x) * np.maximum(np.abs(x) - a, 0),
     "rank": lambda x: 1 + np.argsort(np.argsort(-x, kind="stable")),
     "sigma": lambda x: 1 / (1 + np.exp(-x)),
+    "Phi": lambda z: 0.5 * (1.0 + math.erf(z / math.sqrt(2.0))),
+    "phi": lambda z: math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi),
+    "polynomial": lambda x, steps: _polynomial(x, steps),
 }
+
+
+def _polynomial(x, steps):
+    """Apply Muon's polynomial to a matrix of one column."""
+    for _ in range(steps):
+        square = np.sum(x**2)
+        x = (3.4445 - 4.775 * square + 2.0315 * square**2) * x
+    return x
 
 
 def formula(section, name):
@@ -79,6 +95,9 @@ def test_each_name_has_a_row_and_each_row_its_columns(section):
         ("optimizers", OPTIMIZERS),
         ("schedules", SCHEDULES),
         ("transforms", TRANSFORMS),
+        ("layers", ()),
+        ("activations", ACTIVATIONS),
+        ("initializers", INITIALIZERS),
     ],
 )
 def test_the_names_are_those_of_the_registry(section, registry):
@@ -201,17 +220,24 @@ VARIANTS = [
     ("adamw", optimizers.AdamW(0.3)),
     ("lion", optimizers.Lion(weight_decay=0.3)),
     ("ftrl", optimizers.Ftrl(0.5, 0.2, 0.1)),
+    ("schedule_free_sgd", optimizers.ScheduleFreeSGD(0.7, 0.1)),
+    ("schedule_free_adamw", optimizers.ScheduleFreeAdamW(0.1, 0.7)),
+    ("prodigy", optimizers.Prodigy(d0=1e-3, d_coef=2.0, bias_correction=True)),
+    ("prodigy", optimizers.Prodigy(weight_decay=0.1, safeguard_warmup=True)),
+    ("muon", optimizers.Muon(nesterov=False, weight_decay=0.1, match_adam=False)),
 ]
 
 
 @pytest.mark.parametrize(("name", "spec"), [*OPTIMIZERS.items(), *VARIANTS])
 def test_the_update_of_an_optimizer_is_its_kernels(name, spec, rng):
     rates = np.full(30, 0.1)
-    state, w = np.zeros((max(spec.n_slots, 1), 1)), 0.0
-    names = {**dict.fromkeys("abdmnuvwz", 0.0), "M": 1.0, **spec._asdict(), "rate": 0.1}
+    state, w = np.zeros((max(spec.n_slots, 1), 2)), np.zeros(2)
+    names = {**dict.fromkeys("abdmnrsuvwxz", 0.0), "M": 1.0, **spec._asdict(), "rate": 0.1}
+    names |= {"rows": 2, "columns": 1}
+    placed = with_matrices(spec, [(0, 2, 1)])
     for t, step_coefs in enumerate(spec.step_coefficients(spec, rates, 1), start=1):
-        names.update(g=rng.normal(), t=t)
-        w, _ = optimizers.move(spec, ElasticNet(), tuple(step_coefs), w, names["g"], state, 0)
+        names.update(g=rng.normal(size=2), t=t)
+        optimizers.step_of_all(placed, ElasticNet(), tuple(step_coefs), w, names["g"], state, 2, 0.0)
         np.testing.assert_allclose(run(formula("optimizers", name), names)["w"], w, **NEAR)
 
 
@@ -305,6 +331,43 @@ def test_clipping_is_its_formula(rng):
     ours = [transforms.clipped_entry(spec, g, factor) for g in delta * x[0]]
     names = run(formula("transforms", "Clip"), {**spec._asdict(), "g": delta * x[0]})
     np.testing.assert_allclose(names["sent"], ours, **NEAR)
+
+
+# -- of networks ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", catalogue.FORMULAS["activations"])
+def test_an_activation_is_its_formula(name):
+    spec = ACTIVATIONS[name]
+    value, derivative = formula("activations", name)
+    for z in (-3.0, -0.4, 0.3, 2.5):
+        names = {**spec._asdict(), "z": z}
+        h = type(spec).value(spec, z)
+        np.testing.assert_allclose(evaluate(value, **names), h, **NEAR)
+        ours = type(spec).gradient(spec, z, h)
+        np.testing.assert_allclose(evaluate(derivative, h=h, **names), ours, **NEAR)
+
+
+@pytest.mark.parametrize("name", catalogue.FORMULAS["initializers"])
+def test_the_variance_of_an_initializer_is_its_formula(name, rng):
+    spec = INITIALIZERS[name] if name in INITIALIZERS else getattr(initializers, name)(0.3)
+    (variance,) = formula("initializers", name)
+    drawn = spec.draw((300, 200), (300, 200), rng)
+    expected = evaluate(variance, **spec._asdict(), n_in=300, n_out=200)
+    np.testing.assert_allclose(np.mean(drawn**2), expected, rtol=0.03)
+    assert abs(np.mean(drawn)) < 0.02
+
+
+@pytest.mark.parametrize("name", catalogue.FORMULAS["layers"])
+def test_the_shape_that_a_layer_makes_is_its_formula(name):
+    given = {"units": 5, "filters": 6, "kernel_size": 3, "n_values": 7, "layers": [Dropout()]}
+    kind = getattr(layers, name)
+    layer = kind(**{k: v for k, v in given.items() if k in kind._fields})
+    shape = {"Conv1D": (10, 2), "Embedding": (4,)}.get(name, (10, 8, 2))
+    axes = {1: ("columns",), 2: ("length", "channels"), 3: ("height", "width", "channels")}
+    names = dict(zip(axes[len(shape)], shape, strict=True)) | layer._asdict()
+    (written,) = formula("layers", name)
+    assert evaluate(written, **names) == Assembly([layer, "tanh"], shape).output_shape
 
 
 # -- figures --------------------------------------------------------------------------------------

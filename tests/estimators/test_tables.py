@@ -20,7 +20,14 @@ from tests.tables import over
     [
         (LOSSES, [case.name for case in tables.LOSS_CASES]),
         (PENALTIES, [case.given for case in tables.PENALTY_CASES]),
-        (OPTIMIZERS, [case.name for case in tables.OPTIMIZER_CASES if case.is_registered]),
+        (
+            OPTIMIZERS,
+            [
+                case.name
+                for case in (*tables.OPTIMIZER_CASES, *tables.WHOLE_OPTIMIZER_CASES)
+                if case.is_registered
+            ],
+        ),
         (TRANSFORMS, [case.name for case in tables.TRANSFORM_CASES if case.is_registered]),
         (SCHEDULES, [case.name for case in tables.REGISTERED_SCHEDULES]),
         (

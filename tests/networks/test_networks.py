@@ -11,12 +11,16 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from fastgd import to_sklearn
+from fastgd import SGDRegressor, to_sklearn
 from fastgd.activations import LeakyReLU
+from fastgd.callbacks import Checkpoint, WeightRecorder
 from fastgd.kernels.layers import Sizes
 from fastgd.layers import (
     BatchNorm,
@@ -533,3 +537,85 @@ def test_to_sklearn_predicts_the_same(kind, digits, diabetes):
 def test_to_sklearn_says_what_scikit_learn_lacks(model, message, digits):
     with pytest.raises(TypeError, match=message):
         to_sklearn(clone(model).fit(*digits))
+
+
+# -- the rest of the house -------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_searches_and_pipelines_take_networks(digits):
+    X, y = digits
+    pipeline = make_pipeline(StandardScaler(), MLPClassifier((6,), **PARAMS))
+    grid = {"mlpclassifier__hidden_layer_sizes": [(4,), (12,)]}
+    search = GridSearchCV(pipeline, grid, cv=2).fit(X, y)
+    assert search.best_params_ == {"mlpclassifier__hidden_layer_sizes": (12,)}
+    assert clone(search.best_estimator_).fit(X, y).score(X, y) == search.score(X, y)
+
+
+def test_callbacks_see_networks(digits, tmp_path):
+    X, y = digits
+    recorder, seen = WeightRecorder(every=2), []
+    callbacks = [
+        recorder,
+        Checkpoint(tmp_path / "network-{epoch}.pkl", every=5),
+        lambda view: seen.append(view.model.score(X, y)),
+    ]
+    model = MLPClassifier((6,), callbacks=callbacks, **PARAMS).fit(X, y)
+    assert recorder.epochs_ == [0, 2, 4, 5]
+    assert [W.shape for W in recorder.weights_[0]] == [(64, 6), (6, 10)]
+    np.testing.assert_array_equal(recorder.weights_[-1][0], model.coefs_[0])
+    assert not np.array_equal(recorder.weights_[0][0], recorder.weights_[1][0])
+    assert len(seen) == 5
+    assert seen[-1] == model.score(X, y)
+    saved = pickle.loads((tmp_path / "network-5.pkl").read_bytes())
+    np.testing.assert_array_equal(saved.predict_proba(X), model.predict_proba(X))
+    model.set_params(callbacks=[WeightRecorder(layers=[2])])
+    with pytest.raises(ValueError, match="MLPClassifier has 2 layers with weights"):
+        model.fit(X, y)
+
+
+def test_recorders_see_linear_models(digits):
+    X, y = digits
+    recorder = WeightRecorder()
+    model = SGDRegressor(max_iter=2, tol=None, callbacks=[recorder], random_state=0)
+    model.fit(X, y)
+    np.testing.assert_array_equal(recorder.weights_[-1][0], model.coef_)
+    with pytest.raises(ValueError, match="every must be >= 1"):
+        WeightRecorder(every=0)
+
+
+def test_callbacks_of_scikit_learn_see_networks(digits):
+    callback = pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 has callbacks")
+    model = MLPClassifier((6,), **PARAMS)
+    model.set_callbacks(callback.ProgressBar(max_propagation_depth=0))
+    assert model.fit(*digits).n_iter_ == 5
+
+
+def test_a_notebook_shows_the_layers(digits):
+    model = MLPClassifier((6,), dropout=0.1, **PARAMS)
+    assert "fastgd-network" not in model._repr_mimebundle_()["text/html"]
+    html = model.fit(*digits)._repr_mimebundle_()["text/html"]
+    assert "Dense(units=6, activation=ReLU())" in html
+    assert "Dropout(rate=0.1)" in html
+    assert "460 parameters in all" in html
+
+
+EXPLODING = {"solver": "sgd", "momentum": 0.0, "activation": "identity", "monitor": True}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("at_once", [True, False])
+def test_an_explosion_names_the_layer(at_once, digits):
+    X, y = digits
+    rate = 1e6 if at_once else 30.0
+    model = MLPClassifier((6, 6), **{**PARAMS, **EXPLODING, "learning_rate_init": rate})
+    said = r"The layer whose gradient grew most is hidden layers\[\d\], Dense \(layer \d\)"
+    model.set_params(max_iter=30)
+    with pytest.raises(ValueError, match=said):
+        model.fit(X, y)
+    with pytest.warns(ConvergenceWarning, match=said):
+        model.set_params(on_divergence="warn").fit(X, y)
+    model.set_params(on_divergence="backoff").fit(X, y)
+    named = np.array(model.history_["exploded_layer"])
+    assert np.isfinite(named).sum() >= 1
+    assert set(named[np.isfinite(named)]) <= {0.0, 1.0, 2.0}

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from sklearn import linear_model
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -16,6 +16,9 @@ from sklearn.preprocessing import StandardScaler
 
 import fastgd
 from fastgd import plot
+from fastgd._networks.assembly import Assembly
+from fastgd.layers import Conv2D, Dense, MaxPool2D
+from fastgd.neural_network import MLPClassifier, NetworkClassifier
 from fastgd.plot import _path, _style
 from fastgd.plot._estimators import named
 
@@ -83,6 +86,7 @@ def test_without_matplotlib_the_error_says_what_gets_it(monkeypatch, cancer, fit
         ),
         "DescentPathDisplay": lambda: plot.DescentPathDisplay.from_estimator(model, *cancer),
         "GradientFlowDisplay": lambda: plot.GradientFlowDisplay({"gradient_norm/0": [1.0]}).plot(),
+        "NetworkDisplay": lambda: plot.NetworkDisplay(np.ones((1, 2, 2))).plot(),
     }
     assert set(calls) == set(plot.__all__)
     for name, call in calls.items():
@@ -661,3 +665,80 @@ def test_what_a_history_does_not_have_is_said():
         plot.GradientFlowDisplay({"objective": [1.0]})
     with pytest.raises(ValueError, match="quantity must be one of"):
         plot.GradientFlowDisplay(FLOW, quantity="gradients")
+
+
+# -- networks as images ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Return a small network of images, and its rows."""
+    X, y = load_digits(return_X_y=True)
+    images = X[:200].reshape(-1, 8, 8) / 16
+    layers = [Conv2D(4, 3, activation="relu"), MaxPool2D(2), Dense(10)]
+    model = NetworkClassifier(layers, max_iter=2, tol=None, batch_size=32, random_state=0)
+    return model.fit(images, y[:200]), images
+
+
+def test_filters_are_the_weights_of_a_convolution(network):
+    model, _ = network
+    display = plot.NetworkDisplay.from_estimator(model)
+    drawn(display)
+    assert len(display.images_) == len(display.axes_) == 4
+    for k, image in enumerate(display.images_):
+        np.testing.assert_array_equal(image.get_array(), model.coefs_[0][:, k].reshape(3, 3))
+    assert "layers[0]" in display.figure_.get_suptitle()
+
+
+def test_maps_are_what_a_layer_makes_of_an_input(network):
+    model, images = network
+    display = plot.NetworkDisplay.from_estimator(model, kind="maps", X=images)
+    drawn(display)
+    window, filters = images[0, 2:5, 1:4].ravel(), model.coefs_[0]
+    for k, image in enumerate(display.images_):
+        expected = max(window @ filters[:, k] + model.intercepts_[0][k], 0.0)
+        assert image.get_array()[2, 1] == pytest.approx(expected)
+        assert image.get_array().shape == (6, 6)
+    pooled = plot.NetworkDisplay.from_estimator(model, kind="maps", X=images, layer=1)
+    np.testing.assert_array_equal(
+        pooled.images[0], display.images[0].reshape(3, 2, 3, 2).max(axis=(1, 3))
+    )
+
+
+def test_colors_and_dense_layers():
+    display = plot.NetworkDisplay(np.zeros((2, 4, 5, 3)), shared=False).plot()
+    drawn(display)
+    assert display.images_[0].get_array().shape == (4, 5, 3)
+    model = MLPClassifier()
+    model.n_features_in_ = 12
+    model._network = Assembly([Dense(3), "relu", Dense(2)], (12,))
+    model._params = np.arange(float(model._network.n_params))
+    with pytest.raises(ValueError, match="12 numbers, which is no square"):
+        plot.NetworkDisplay.from_estimator(model)
+    shown = plot.NetworkDisplay.from_estimator(model, image_shape=(3, 4), most=2)
+    np.testing.assert_array_equal(
+        shown.images[1], np.arange(36.0).reshape(12, 3)[:, 1].reshape(3, 4)
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"kind": "weights"}, "kind must be one of"),
+        ({"kind": "maps"}, "pass X"),
+        ({"kind": "maps", "X": np.zeros((1, 8, 8)), "layer": 2}, "puts out no images"),
+        ({"layer": 1}, "has no weights"),
+        ({"layer": 2}, "has no images"),
+        ({"most": 0}, "most must be from 1 to 64"),
+    ],
+)
+def test_what_has_no_image_is_said(given, said, network):
+    with pytest.raises(ValueError, match=said):
+        plot.NetworkDisplay.from_estimator(network[0], **given)
+
+
+def test_only_networks_and_images_are_drawn():
+    with pytest.raises(TypeError, match="takes a network"):
+        plot.NetworkDisplay.from_estimator(StandardScaler())
+    with pytest.raises(ValueError, match="images must have shape"):
+        plot.NetworkDisplay(np.zeros((3, 4)))

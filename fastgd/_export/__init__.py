@@ -1,0 +1,1 @@
+"""Fitted models for other programs: as ONNX, and as modules of PyTorch."""

@@ -1,0 +1,69 @@
+"""Mini-batch gradient descent of a linear model by optimizers that need the whole gradient.
+
+A step is that of ``sgd``, but for the last line: what becomes of one parameter depends on the
+gradient of all (``optimizers.step_of_all``), intercepts included. So the gradient of a batch is
+gathered first, and every step passes over all parameters, on sparse rows as well.
+"""
+
+from fastgd.kernels import losses, optimizers, transforms
+from fastgd.kernels._hook import cast
+from fastgd.kernels._jit import helper, kernel
+from fastgd.kernels.outputs import PENALTY, TOTAL, Share
+from fastgd.kernels.stores import Batch, add_to_average, cost_of_all, count, meet
+
+
+@kernel()
+def whole_batches(rows, samples, rule, plan, memory, store):
+    """Take the steps of a plan.
+
+    Parameters
+    ----------
+    rows : Dense or CSR
+    samples : Samples
+    rule : Rule
+    plan : Plan
+    memory : Memory, changed in place
+    store : Plain
+
+    Notes
+    -----
+    Floor: as for ``sgd_batches`` of dense rows, and what the optimizer reads of all parameters.
+    """
+    params, totals = memory.params, memory.sums[TOTAL]
+    n_outputs, pull = count(rule.outputs), losses.intercept_gradient(rule.loss)
+    first = params.shape[0] - n_outputs
+    for t in range(plan.step_coefficients.shape[0]):
+        start = t * plan.batch_size
+        batch = Batch(samples.order, start, min(start + plan.batch_size, plan.n_visited))
+        step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
+        for k in range(n_outputs):
+            cost = cost_of_all(rule, params, k) + pull * params[first + k]
+            memory.sums[PENALTY, k] += (batch.stop - start) * cost
+        meet(rule.outputs, rule, rows, samples, Share(step_coefs, batch, plan.unit), store, memory)
+        draw = (plan.seed, plan.first_step + t)
+        transforms.transform(rule.transform, store, rule, memory, first // n_outputs, draw)
+        for k in range(n_outputs):
+            if rule.fit_intercept:
+                memory.gradient[first + k] = cast(totals[k] + pull, step_coefs[0])
+        _step(rule, step_coefs, memory, first)
+        if t >= plan.average_from:
+            add_to_average(store, rule, params, memory.average)
+
+
+@kernel()
+def whole_step(rule, plan, memory, store):
+    """Take one step from ``memory.gradient``, and leave it zero; see ``step_from_gradient``."""
+    first = memory.params.shape[0] - count(rule.outputs)
+    _step(rule, optimizers.coefs_of_step(plan.step_coefficients, 0), memory, first)
+    if plan.average_from == 0:
+        add_to_average(store, rule, memory.params, memory.average)
+
+
+@helper()
+def _step(rule, step_coefs, memory, first):
+    params, gradient, state = memory.params, memory.gradient, memory.state
+    optimizers.step_of_all(
+        rule.optimizer, rule.penalty, step_coefs, params, gradient, state, first, step_coefs[0] * 0
+    )
+    for c in range(gradient.shape[0]):
+        gradient[c] = 0
