@@ -32,6 +32,9 @@ _CHOOSES = "It chooses the strength of its penalty by all rows. With one of your
 
 MODELS = {
     "logistic": ModelName("LogisticRegression", CLASSIFICATION, _CLASSIFIER),
+    "logistic-cv": ModelName(
+        "LogisticRegressionCV", CLASSIFICATION, _CLASSIFIER, _CHOOSES.format("logistic")
+    ),
     "softmax": ModelName("SoftmaxRegression", CLASSIFICATION, _CLASSIFIER),
     "svc": ModelName("LinearSVC", CLASSIFICATION, _CLASSIFIER),
     "ridge-classifier": ModelName("RidgeClassifier", CLASSIFICATION, _CLASSIFIER),

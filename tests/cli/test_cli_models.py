@@ -17,7 +17,7 @@ from fastgd.losses import Quantile, Tweedie
 
 WITHOUT_A_NAME = {  # a table has one target, and functions are no models
     *("MultiTaskElasticNet", "MultiTaskElasticNetCV", "MultiTaskLasso", "MultiTaskLassoCV"),
-    *("LogisticRegressionCV", "enet_path", "lasso_path"),
+    *("enet_path", "lasso_path"),
 }
 
 

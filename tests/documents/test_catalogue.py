@@ -237,7 +237,8 @@ def test_the_update_of_an_optimizer_is_its_kernels(name, spec, rng):
     placed = with_matrices(spec, [(0, 2, 1)])
     for t, step_coefs in enumerate(spec.step_coefficients(spec, rates, 1), start=1):
         names.update(g=rng.normal(size=2), t=t)
-        optimizers.step_of_all(placed, ElasticNet(), tuple(step_coefs), w, names["g"], state, 2, 0.0)
+        coefs = tuple(step_coefs)
+        optimizers.step_of_all(placed, ElasticNet(), coefs, w, names["g"], state, 2, 0.0)
         np.testing.assert_allclose(run(formula("optimizers", name), names)["w"], w, **NEAR)
 
 
