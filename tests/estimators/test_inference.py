@@ -340,6 +340,10 @@ def test_scikit_learn_s_estimators_have_the_same_table():
         other = known(**params) if other is None else other
         tables = [quiet(coef_table, fit(model, X, target), X, target) for model in (one, other)]
         np.testing.assert_allclose(*[t.to_numpy() for t in tables], rtol=1e-3, atol=1e-6)
+    chosen = fit(theirs.LogisticRegressionCV(Cs=[0.1, 1.0], cv=3, tol=1e-10), X, labels)
+    given = ours.LogisticRegression(C=float(np.ravel(chosen.C_)[0]), tol=1e-12)
+    tables = [quiet(coef_table, m, X, labels) for m in (chosen, fit(given, X, labels))]
+    np.testing.assert_allclose(*[t.to_numpy() for t in tables], rtol=1e-3, atol=1e-5)
     scaled = theirs.LogisticRegression(
         solver="liblinear", intercept_scaling=2.0, tol=1e-12, max_iter=10**5
     )
