@@ -73,7 +73,8 @@ def test_statsmodels_itself_where_it_is_installed():
         glm = sm.GLM(y, sm.add_constant(X), family=sm.families.Poisson())
         found = coef_table(model, X, y, cov=cov, groups=groups)
         wanted = glm.fit(tol=1e-14, **more)
-        np.testing.assert_allclose(found.estimate, wanted.params, rtol=1e-6)
+        far = np.abs(np.asarray(found.estimate) - np.asarray(wanted.params))
+        assert np.all(far <= 1e-5 * np.asarray(wanted.bse))  # which is how far fits go
         np.testing.assert_allclose(found.std_error, wanted.bse, rtol=1e-6)
 
 
