@@ -68,8 +68,8 @@ def _processors(_process: int) -> int:
 
 @contextmanager
 def threads(n_jobs: int | None) -> Iterator[None]:
-    """Let ``in_threads`` use what ``n_jobs`` allows."""
-    token = _allowed.set(None if n_jobs is None else n_threads(n_jobs))  # asked when it matters
+    """Let ``in_threads`` use what ``n_jobs`` allows; None leaves it as it is around the call."""
+    token = _allowed.set(_allowed.get() if n_jobs is None else n_threads(n_jobs))
     try:
         yield
     finally:

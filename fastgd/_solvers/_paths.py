@@ -18,6 +18,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from fastgd._runtime.threads import in_threads, one_blas_thread
+from fastgd._solvers._chosen_columns import Chosen, costs_of_steps, least_on_columns
 from fastgd._solvers._spectrum import Rows
 from fastgd.kernels.blocks import Blocks, Columns, Penalty, descend_blocks, descend_columns
 
@@ -158,25 +159,30 @@ class Table:
         return Columns(self.values, weight, mean, size, targets), mean, level
 
     def on_support(self, f: int, penalty: Penalty, coef: Floats) -> Floats | None:
-        """Return the least point of one target's coefficients with the signs that they have.
+        """Return the least point of coefficients on the columns that they have.
 
-        Newton's step leads there, or to where the first coefficient is zero: which is dropped, and
-        the step taken anew. None where there is no coefficient.
+        Of one target, with the signs that they have: Newton's step leads there, or to where the
+        first coefficient is zero, which is dropped, and the step taken anew. None where there is no
+        coefficient.
         """
         parts, _, _ = self.centered(f)
-        active = np.flatnonzero(coef[0])
+        active = np.flatnonzero(np.any(coef, axis=0))
         if active.shape[0] == 0:
             return None
         if self.is_by_columns:
             some = (parts.values[active] - parts.mean[active, None]) * np.sqrt(parts.weight)
-            matrix, along = some @ some.T, some @ (parts.targets[0] * np.sqrt(parts.weight))
+            matrix, along = some @ some.T, (parts.targets * np.sqrt(parts.weight)) @ some.T
         else:
-            matrix, along = parts.matrix[np.ix_(active, active)], parts.along[0, active]
+            matrix, along = parts.matrix[np.ix_(active, active)], parts.along[:, active]
         # more columns than rows make it singular: then a step is long, and ends at a zero
         matrix[np.diag_indices_from(matrix)] *= 1.0 + NEARLY_SINGULAR
-        matrix[np.diag_indices_from(matrix)] += penalty.l2
         found = coef.copy()
-        found[0, active] = _with_these_signs(matrix, along, penalty.l1, coef[0, active])
+        if coef.shape[0] > 1:
+            chosen = Chosen(matrix, along, penalty.l1, penalty.l2)
+            found[:, active] = least_on_columns(chosen, coef[:, active])
+            return found
+        matrix[np.diag_indices_from(matrix)] += penalty.l2
+        found[0, active] = _with_these_signs(matrix, along[0], penalty.l1, coef[0, active])
         return found
 
     def _of_targets(self, sums: Sums, weight: Floats) -> Sums:
@@ -440,19 +446,33 @@ class _Paths:
         """Solve one problem by sweeps; where they creep, also by the equations of its support."""
         parts, _, _ = self.table.centered(f)
         descend = descend_columns if self.table.is_by_columns else descend_blocks
-        total, most = 0, min(FIRST_SWEEPS, self.max_iter)
+        total, most, credit = 0, min(FIRST_SWEEPS, self.max_iter), 0.0
         while True:
             gap, objective, sweeps = descend(parts, penalty, tol, most, coef, slope)
             total += sweeps
             if gap <= tol * objective or total >= self.max_iter:
                 return gap, objective, total
-            if self.n_targets == 1:
+            most, cost = 2 * most, self._cost_of_steps(coef)
+            credit += sweeps - cost
+            if credit >= 0.0:
                 better = self.table.on_support(f, penalty, coef)
                 if better is not None:
                     there = descend(parts, penalty, tol, 0, better, slope)
                     if there[1] <= objective:
                         coef[:] = better
-            most = min(2 * most, self.max_iter - total)
+                        most = most if self.n_targets == 1 else FIRST_SWEEPS
+            else:
+                credit += cost
+            most = min(most, self.max_iter - total)
+
+    def _cost_of_steps(self, coef: Floats) -> float:
+        """Return how many sweeps cost what the equations of their support do; 0 for one target."""
+        n_chosen = int(np.count_nonzero(np.any(coef, axis=0)))
+        if self.n_targets == 1 or n_chosen == 0:
+            return 0.0
+        length = self.table.rows.n if self.table.is_by_columns else coef.shape[1]
+        n_coefficients = n_chosen * self.n_targets
+        return costs_of_steps(n_coefficients) / (n_coefficients * length)
 
     def _checked(self, found: list[Any], some: range, is_last: bool) -> tuple[int, Floats]:
         """Return for how many strengths all gaps are small, and the last one's correlations.

@@ -80,6 +80,11 @@ def _params(model: Any) -> Floats:
     return np.column_stack([intercept, coef])
 
 
+def _chosen(model: Any, name: str, default: Any = None) -> Any:
+    """Return what cross-validation has chosen for a parameter, or what was given."""
+    return getattr(model, f"{name}_", getattr(model, name, default))
+
+
 def _least_squares(model: Any, _: float) -> Stated:
     params = _params(model)
     return Stated(GAUSSIAN, params, np.zeros(params.shape[0]))
@@ -87,23 +92,23 @@ def _least_squares(model: Any, _: float) -> Stated:
 
 def _ridge(model: Any, _: float) -> Stated:
     params = _params(model)
-    alpha = np.asarray(getattr(model, "alpha_", model.alpha if hasattr(model, "alpha") else 0.0))
+    alpha = np.asarray(_chosen(model, "alpha"))
     return Stated(GAUSSIAN, params, np.broadcast_to(alpha.astype(float), params.shape[0]))
 
 
 def _elastic_net(model: Any, mass: float) -> Stated:
     params = _params(model)
-    alpha = float(getattr(model, "alpha_", None) or model.alpha)
-    ratio = float(getattr(model, "l1_ratio_", getattr(model, "l1_ratio", 1.0)))
+    alpha = float(_chosen(model, "alpha"))
+    ratio = float(_chosen(model, "l1_ratio", 1.0))
     _refuse_l1(model, alpha * ratio)
     return Stated(GAUSSIAN, params, np.full(params.shape[0], alpha * (1.0 - ratio) * mass))
 
 
 def _logistic(model: Any, _: float) -> Stated:
-    C = float(np.ravel(getattr(model, "C_", model.C if hasattr(model, "C") else np.inf))[0])
+    C = float(np.ravel(_chosen(model, "C"))[0])
     penalty = getattr(model, "penalty", "deprecated")
     l2 = 0.0 if penalty is None else 1.0 / C
-    ratio = np.ravel(getattr(model, "l1_ratio_", model.l1_ratio))[0] or 0.0
+    ratio = np.ravel(_chosen(model, "l1_ratio"))[0] or 0.0
     share = {"l1": 1.0, "l2": 0.0}.get(penalty, ratio)
     _refuse_l1(model, float(share) * l2)
     params, n_classes = _params(model), model.classes_.shape[0]

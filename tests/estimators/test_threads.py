@@ -95,6 +95,15 @@ def test_tasks_within_tasks_run_in_the_same_thread():
         assert {len(seen) for seen in in_threads(outer, range(8))} == {1}
 
 
+def test_a_fit_within_a_task_has_the_task_s_thread():
+    def outer(_):
+        with threads(None):
+            return {threading.get_ident(), *in_threads(lambda _: threading.get_ident(), range(4))}
+
+    with threads(2):
+        assert {len(seen) for seen in in_threads(outer, range(8))} == {1}
+
+
 def test_an_error_in_a_thread_reaches_the_caller():
     with threads(2), pytest.raises(ZeroDivisionError):
         in_threads(lambda k: 1 / k, range(3))
