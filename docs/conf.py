@@ -17,6 +17,7 @@ version = release = fastgd.__version__
 extensions = [
     "mathml",
     "autodoc_text",
+    "folding",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
