@@ -7,7 +7,7 @@ one prediction is. The mean over all rows is the *objective*,
 
 .. math:: F(w, b) = \frac{1}{n} \sum_{i=1}^n \mathrm{loss}(y_i, \mathrm{raw}_i) .
 
-By the chain rule (lesson 15), with :math:`\mathrm{loss}'` the derivative with
+By the chain rule (lesson 17), with :math:`\mathrm{loss}'` the derivative with
 respect to :math:`\mathrm{raw}`, its gradient is
 
 .. math::

@@ -103,8 +103,8 @@ plt.show()
 # check. Any function of the step numbers is a schedule, too:
 # ``learning_rate=lambda t: 0.1 / t``.
 
-cosine = Cosine(eta0=0.03)
-print("cosine over 5 epochs:", cosine.values(5, steps_per_epoch=1).round(4))
+cosine = Cosine(eta0=0.03).bind(0.03, steps_per_epoch=1, max_iter=5)
+print("cosine over 5 epochs:", cosine.values(5).round(4))
 
 # %%
 # Exercise
@@ -117,9 +117,9 @@ print("cosine over 5 epochs:", cosine.values(5, steps_per_epoch=1).round(4))
 # %%
 
 # Solution
-# 1 / sqrt(t): the squares are 1/t, whose sum is infinite, so the noise does not
-# die out in the proof (in practice it gets small). 0.99^t: the sum is finite, so
-# there are points that cannot be reached: 0.1 (0.99 + 0.99^2 + ...) = 9.9.
+# 1 / sqrt(t): no, the squares are 1/t, whose sum is infinite. (Such rates work,
+# but more slowly.) 0.99^t: no, the sum is finite, and some points cannot be
+# reached: descent goes at most 0.1 (0.99 + 0.99^2 + ...) = 9.9 far.
 print(f"{sum(0.1 * 0.99**t for t in range(1, 5000)):.2f}")
 
 # %%
