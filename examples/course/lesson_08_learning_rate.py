@@ -135,9 +135,7 @@ plt.show()
 
 # Solution
 # L, a square of the columns, is 100 times as large: the limit is a hundredth.
-print(
-    f"L of columns times 10: {np.linalg.eigvalsh(100 * X.T @ X / len(X))[-1]:.0f}"
-)
+print("L:", np.linalg.eigvalsh(100 * X.T @ X / len(X))[-1].round())
 
 # %%
 # What to remember

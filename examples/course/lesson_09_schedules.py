@@ -56,7 +56,7 @@ N_EPOCHS, STEPS = 40, -(-len(y) // 4)
 
 
 def history_of(eta0, **params):
-    """Least squares by batches of 4; the history has an entry for each epoch."""
+    """Least squares by batches of 4; the history has each epoch."""
     model = SGDRegressor(penalty=None, eta0=eta0, batch_size=4)
     model.set_params(max_iter=N_EPOCHS, tol=None, monitor=True, random_state=0)
     return model.set_params(**{"learning_rate": "constant", **params}).fit(X, y)

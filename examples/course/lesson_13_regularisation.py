@@ -115,9 +115,8 @@ chosen = min(
 )
 model = results[chosen[1]][2]
 print(f"where alpha was chosen: {chosen[0]:.3f}")
-print(
-    f"on new rows:            {log_loss(y_report, model.predict_proba(X_report)):.3f}"
-)
+on_new = log_loss(y_report, model.predict_proba(X_report))
+print(f"on new rows:            {on_new:.3f}")
 
 # %%
 # What to remember

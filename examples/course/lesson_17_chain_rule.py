@@ -79,7 +79,8 @@ for start in ((0.3, -0.5), (0.3, 0.5), (-1.0, 0.3)):
         path.append(path[-1] - 0.2 * gradient)
     paths.append(path)
     print(
-        f"from {start}: loss {loss_at(*path[0]):.3f} -> {loss_at(*path[-1]):.1e}"
+        f"from {start}: loss {loss_at(*path[0]):.3f} "
+        f"-> {loss_at(*path[-1]):.1e}"
     )
 
 # %%

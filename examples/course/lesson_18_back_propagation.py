@@ -51,9 +51,8 @@ def gradients(W1, b1, W2, b2):
 
 
 loss, (G1, g1, G2, g2), (H, R) = gradients(W1, b1, W2, b2)
-print(
-    f"loss {loss:.4f}; |G1| = {np.linalg.norm(G1):.4f}, |G2| = {np.linalg.norm(G2):.4f}"
-)
+norms = [round(float(np.linalg.norm(G)), 4) for G in (G1, G2)]
+print(f"loss {loss:.4f}; norms of G1 and G2: {norms}")
 
 # %%
 # The network as a graph
