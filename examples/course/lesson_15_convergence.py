@@ -22,8 +22,12 @@ one problem, and shows how to tell them apart by the axes of the plot.
 # ================================  ==============================================
 #
 # The first two multiply the suboptimality by a fixed number in each epoch
-# (*linear convergence*): each further digit costs the same number of epochs. With
-# :math:`1/t` each further digit costs ten times as many as the last one.
+# (*linear convergence*), so each further digit costs the same number of epochs:
+#
+# .. math:: \left(1 - \frac{1}{\kappa}\right)^t = \frac{1}{10}
+#    \quad \text{for} \quad t = \frac{\log 10}{-\log(1 - 1/\kappa)} .
+#
+# With :math:`1/t` each further digit costs ten times as many as the last one.
 
 import matplotlib.pyplot as plt
 import numpy as np

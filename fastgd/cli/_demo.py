@@ -1,8 +1,7 @@
 """``fastgd demo``: raw columns, large tables, batches and a network, beside scikit-learn's best.
 
-Data are scikit-learn's or drawn, so that nothing has to be fetched; both libraries get the same. A logistic
-regression is timed to the same objective, that of fastgd's default fit plus ``CLOSE``; an epoch is
-timed from the same settings.
+Data are scikit-learn's, or drawn: nothing has to be fetched. A logistic regression is timed to the
+same objective, that of fastgd's default fit plus ``CLOSE``; an epoch with the same settings.
 """
 
 import subprocess
