@@ -46,7 +46,7 @@ for w in (0.0, 2.0, 3.0):
 #
 # The example of this lesson is a bowl with its minimum at (2, 1):
 #
-# .. math:: F(w) = \tfrac12 (w_1 - 2)^2 + 2 (w_2 - 1)^2, \qquad
+# .. math:: F(w) = \frac{1}{2} (w_1 - 2)^2 + 2 (w_2 - 1)^2, \qquad
 #    \nabla F(w) = \left( w_1 - 2,\ 4 (w_2 - 1) \right) .
 
 

@@ -19,7 +19,7 @@ step is taken where there is no derivative.
 # .. math:: z = w - \eta g, \qquad
 #    w \leftarrow \operatorname{sign}(z) \max(|z| - \eta \alpha,\ 0) .
 #
-# This *soft threshold* minimises :math:`\frac12 (w - z)^2 + \eta \alpha |w|`.
+# This *soft threshold* minimises :math:`\frac{1}{2} (w - z)^2 + \eta \alpha |w|`.
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -14,7 +14,7 @@ multiplied along the way. This lesson does it with two numbers, by hand.
 # One input, :math:`x = 2`; one hidden unit with the weight :math:`u`; one output with the weight
 # :math:`v`; the target :math:`y = 1`:
 #
-# .. math:: z = u x, \qquad h = \tanh z, \qquad r = v h, \qquad \ell = \tfrac12 (r - y)^2 .
+# .. math:: z = u x, \qquad h = \tanh z, \qquad r = v h, \qquad \ell = \frac{1}{2} (r - y)^2 .
 #
 # *Forward*: compute z, h, r and the loss, and keep them.
 

@@ -73,7 +73,7 @@ def test_demo_prints_two_tables_and_draws(tmp_path, capsys, monkeypatch):
 
 
 def test_demo_without_matplotlib_draws_nothing(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(_tools, "find_spec", lambda name: None)
+    monkeypatch.setattr(_tools, "find_spec", lambda _: None)
     assert cli.main(["demo", "--plot", str(tmp_path / "demo.png")]) == 1
     assert 'pip install "fastgd[plot]"' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
