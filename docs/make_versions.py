@@ -1,8 +1,9 @@
 """Lists the versions of a site: ``versions.json`` for the switch, and a page that leads to one.
 
-    python docs/make_versions.py site
+    python docs/make_versions.py site https://owner.github.io/fastgd
 
-``site`` has a folder for each version (0.2, 0.3, ...), ``stable`` and ``dev``.
+``site`` has a folder for each version (0.2, 0.3, ...), ``stable`` and ``dev``; the second argument
+is the address that it gets.
 """
 
 import json
@@ -18,13 +19,13 @@ REDIRECT = """<!doctype html>
 """
 
 
-def versions(site: Path) -> list[dict[str, str | bool]]:
+def versions(site: Path, address: str) -> list[dict[str, str | bool]]:
     """Return the entries of the switch: stable, then dev, then numbers, the newest first."""
     folders = {path.parent.name for path in site.glob("*/index.html")}
     numbers = sorted((f for f in folders if re.fullmatch(r"\d+\.\d+", f)), key=_key, reverse=True)
     first = [name for name in ("stable", "dev") if name in folders]
     return [
-        {"name": name, "version": name, "url": f"../{name}/", "preferred": name == "stable"}
+        {"name": name, "version": name, "url": f"{address}/{name}/", "preferred": name == "stable"}
         for name in [*first, *numbers]
     ]
 
@@ -33,9 +34,9 @@ def _key(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 
 
-def main(site: Path) -> None:
+def main(site: Path, address: str) -> None:
     """Write both files."""
-    found = versions(site)
+    found = versions(site, address)
     if not found:
         raise SystemExit(f"{site} has no folder of a version")
     (site / "versions.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
@@ -44,4 +45,4 @@ def main(site: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2].rstrip("/"))
