@@ -225,8 +225,8 @@ HEADINGS = ("task", "data", "scikit-learn's", "fastgd", "sklearn", "ratio")
 
 NOTES = f"""\
 Logistic regression: seconds to the same objective, within {CLOSE:.0e} of the best;
-scikit-learn's is the fastest of its solvers. Epochs have the same settings in both
-libraries, but scikit-learn's SGDClassifier has batches of one row."""
+scikit-learn's is the fastest of its solvers. Epochs have the same settings in
+both libraries, but scikit-learn's SGDClassifier has batches of one row."""
 
 NEXT = """\
 Try next:
