@@ -49,8 +49,8 @@ def descend(method, curvatures, eta, beta, n_steps):
 # ---------------------------------
 #
 # :math:`F(w) = (w_1^2 + 30 w_2^2) / 2`. Plain descent goes from side to side, and
-# moves slowly along the valley. With momentum it is soon at the bottom, and goes
-# beyond it before it comes back, as a ball would.
+# moves slowly along the valley. With momentum it is soon near the minimum, and
+# swings from side to side on its way, as a ball would. Nesterov's swings less.
 
 valley = np.array([1.0, 30.0])
 runs = {

@@ -91,12 +91,14 @@ print(f"largest curvature {L:.2f}: rates must stay below {2 / L:.3f}")
 
 
 def objective_after(eta0, batch_size="full", n_epochs=30):
-    """Of all rows, or infinity if training has exploded."""
+    """Of all rows, or infinity if the numbers have become too large."""
     model = SGDRegressor(penalty=None, learning_rate="constant", eta0=eta0)
     model.set_params(batch_size=batch_size, max_iter=n_epochs, tol=None)
-    model.set_params(monitor=True, random_state=0, on_divergence="warn")
-    history = model.fit(X, y).history_["true_objective"]
-    return history[-1] if len(history) == n_epochs else np.inf
+    try:
+        model.set_params(monitor=True, random_state=0).fit(X, y)
+    except ValueError:
+        return np.inf
+    return model.history_["true_objective"][-1]
 
 
 warnings.simplefilter("ignore")  # too large rates are tried on purpose

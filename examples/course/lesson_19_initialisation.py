@@ -114,7 +114,7 @@ figure, panels = plt.subplots(
 )
 for panel, (rate, model) in zip(panels, models.items(), strict=True):
     GradientFlowDisplay.from_estimator(model, quantity="dead", ax=panel)
-    panel.set_title(f"rate {rate}")
+    panel.set_xlabel(f"epochs at the rate {rate}")
 plt.show()
 
 # %%
