@@ -1,7 +1,8 @@
 """Formulas as MathML, which browsers draw by themselves, with the font in _static/fonts.
 
 docutils translates them; what browsers would draw badly is mended here: norms do not stretch, and
-a function such as log stands apart from its argument, unless that is in parentheses.
+a function such as log stands apart from a factor before it, and from its argument unless that is in
+parentheses.
 """
 
 import re
@@ -12,6 +13,9 @@ from docutils.utils.math import latex2mathml
 
 NORM = re.compile(r"<mo( class=\"\w+\")?>‖</mo>")
 APPLICATION = re.compile(r"<mo>(?:&ApplyFunction;|\u2061)</mo>(?!\s*<mo stretchy=\"\w+\">\()")
+FACTOR = re.compile(
+    r"(</(?:mi|mn|msub|msup|msubsup|mfrac|msqrt)>|‖</mo>)(\s*)(?=<mi>\w+</mi>\s*<mo>&ApplyFunction;)"
+)
 SPACE = '<mspace width="0.167em" />'
 
 
@@ -25,6 +29,7 @@ def mathml(formula: str, *, as_block: bool) -> str:
     """
     text = str(latex2mathml.tex2mathml(formula, as_block=as_block))
     text = NORM.sub(r'<mo\1 stretchy="false">‖</mo>', text)
+    text = FACTOR.sub(rf"\1{SPACE}\2", text)
     return APPLICATION.sub(SPACE, text)
 
 

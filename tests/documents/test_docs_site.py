@@ -180,9 +180,9 @@ def test_formulas_are_mended():
     pytest.importorskip("docutils.utils.math.latex2mathml")
     from docs._ext.mathml import SPACE, mathml
 
-    drawn = mathml(r"\lVert g \rVert + \log p + \log(p)", as_block=False)
+    drawn = mathml(r"\lVert g \rVert + \log p + \log(p) + y \log(p)", as_block=False)
     assert drawn.count('stretchy="false">‖<') == 2
-    assert drawn.count(SPACE) == 1
+    assert drawn.count(SPACE) == 2, "after log of p, and before log of y"
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
