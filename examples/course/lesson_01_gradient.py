@@ -135,7 +135,7 @@ plt.show()
 
 # Solution
 # The partial derivatives are 2 w_1 w_2 and w_1^2: the gradient is (6, 1).
-# The step changes F by about 6 * 1 + 1 * (-4) = 2 times its length: it grows.
+# On 0.001 times (1, -4) F changes by about 0.001 (6 * 1 + 1 * (-4)): it grows.
 step = 0.001 * np.array([1, -4])
 print(f"F changes by {(1 + step[0]) ** 2 * (3 + step[1]) - 3:+.5f}")
 
