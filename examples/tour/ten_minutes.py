@@ -39,7 +39,7 @@ print(f"probabilities of the first: {model.predict_proba(X_test[:1]).round(3)}")
 # -----------------------------
 #
 # ``history_`` has one entry for each epoch: objective, learning rate, seconds, and more.
-# ``fastgd.plot`` plots it, and has four other plots: :doc:`/pictures`.
+# ``fastgd.plot`` plots it, and has five other plots: :doc:`/pictures`.
 
 import matplotlib.pyplot as plt
 
@@ -54,16 +54,15 @@ plt.show()
 # Without a learning rate
 # -----------------------
 #
-# Thirteen more estimators need neither a learning rate nor scaled columns, and report how far from
+# 22 more estimators need neither a learning rate nor scaled columns, and report how far from
 # the best possible model they are. Their arguments mean the same as in scikit-learn.
 
 from sklearn.datasets import load_breast_cancer
 
 from fastgd import LogisticRegression
 
-cells, is_benign = load_breast_cancer(
-    return_X_y=True
-)  # raw columns, from 0.001 to 4,000
+# raw columns, from 0.001 to 4,000
+cells, is_benign = load_breast_cancer(return_X_y=True)
 exact = LogisticRegression().fit(cells, is_benign)
 print(
     f"objective {exact.objective_:.5f}, proven to be within "
