@@ -33,8 +33,6 @@ SPARSE_SOLVERS = ("lbfgs", "newton-cg", "liblinear")
 TOLERANCES = (1e-2, 1e-4, 1e-6)
 SEED = 0
 
-Fit = Callable[[Any], Any]
-
 
 class Pair(NamedTuple):
     """A row of the second table: the same task for both libraries, in seconds."""
@@ -75,12 +73,12 @@ def large_table(n_rows: int) -> tuple[np.ndarray, np.ndarray]:
 # -- measures -------------------------------------------------------------------------------------
 
 
-def timed(fit: Callable[[], Any], repeats: int = 1) -> tuple[float, Any]:
+def timed(call: Callable[..., Any], *args: Any, repeats: int = 1) -> tuple[float, Any]:
     """Return the shortest of several times, and what the last call returned."""
     best, result = np.inf, None
     for _ in range(repeats):
         started = time.perf_counter()
-        result = fit()
+        result = call(*args)
         best = min(best, time.perf_counter() - started)
     return best, result
 
@@ -100,9 +98,9 @@ def to_same_objective(
     for solver in solvers:
         for tol in TOLERANCES:
             model = linear_model.LogisticRegression(solver=solver, tol=tol, max_iter=1000)
-            seconds, model = timed(lambda model=model: model.fit(X, y))
+            seconds, _ = timed(model.fit, X, y)
             if objective(model, X, y) <= best * (1 + CLOSE):
-                repeated, _ = timed(lambda model=model: model.fit(X, y), REPEATS - 1)
+                repeated, _ = timed(model.fit, X, y, repeats=REPEATS - 1)
                 found.append((min(seconds, repeated), solver))
                 break
             if found and seconds > min(found)[0]:
@@ -112,37 +110,38 @@ def to_same_objective(
 
 def logistic(task: str, data: str, solvers: Sequence[str], X: Any, y: np.ndarray) -> Pair:
     """Time a logistic regression to the same objective."""
-    ours, model = timed(lambda: fastgd.LogisticRegression().fit(X, y), REPEATS)
+    ours, model = timed(fastgd.LogisticRegression().fit, X, y, repeats=REPEATS)
     theirs, solver = to_same_objective(solvers, X, y, objective(model, X, y))
     return Pair(task, data, ours, theirs, solver)
 
 
 def epoch(X: np.ndarray, y: np.ndarray) -> Pair:
     """Time an epoch of stochastic steps; scikit-learn's batches have one row."""
-    params = {"loss": "log_loss", "max_iter": 1, "tol": None, "random_state": SEED}
+    params: dict[str, Any] = {"loss": "log_loss", "max_iter": 1, "tol": None, "random_state": SEED}
     ours = fastgd.SGDClassifier(batch_size=64, **params)
     theirs = linear_model.SGDClassifier(**params)
-    pair = (timed(lambda m=m: m.fit(X, y), REPEATS)[0] for m in (ours, theirs))
-    return Pair("an epoch, batches of 64", _size(X), *pair, "SGDClassifier")
+    our_time, their_time = (timed(m.fit, X, y, repeats=REPEATS)[0] for m in (ours, theirs))
+    return Pair("an epoch, batches of 64", _size(X), our_time, their_time, "SGDClassifier")
 
 
 def network(X: np.ndarray, y: np.ndarray) -> Pair:
     """Time an epoch of a multi-layer perceptron, with the same settings in both libraries."""
-    n = len(y) // 5
-    pair = (timed(lambda m=m: m.fit(X[:n], y[:n]), REPEATS)[0] for m in networks())
-    return Pair("an epoch of a network", _size(X[:n]), *pair, "MLPClassifier")
+    X, y = X[: len(X) // 5], y[: len(y) // 5]
+    our_time, their_time = (timed(m.fit, X, y, repeats=REPEATS)[0] for m in networks())
+    return Pair("an epoch of a network", _size(X), our_time, their_time, "MLPClassifier")
 
 
 def networks() -> Iterator[Any]:
     """Yield ours and theirs."""
-    params = {"hidden_layer_sizes": (64,), "batch_size": 64, "max_iter": 1, "random_state": SEED}
+    params: dict[str, Any] = {"hidden_layer_sizes": (64,), "batch_size": 64, "max_iter": 1}
+    params["random_state"] = SEED
     yield MLPClassifier(**params)
     yield neural_network.MLPClassifier(**params)
 
 
 def raw_rows(X: np.ndarray, y: np.ndarray) -> list[tuple[str, ...]]:
     """Return the first table: the raw columns, by fastgd and by scikit-learn's solvers."""
-    seconds, model = timed(lambda: fastgd.LogisticRegression().fit(X, y), REPEATS)
+    seconds, model = timed(fastgd.LogisticRegression().fit, X, y, repeats=REPEATS)
     best = objective(model, X, y)
     proven = f"proven, gap_ {model.gap_:.0e}"
     rows: list[tuple[str, ...]] = [("fastgd", "auto", f"{seconds:.3f}", "0.0 %", proven)]
@@ -150,7 +149,7 @@ def raw_rows(X: np.ndarray, y: np.ndarray) -> list[tuple[str, ...]]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model = linear_model.LogisticRegression(solver=solver)
-            seconds, model = timed(lambda model=model: model.fit(X, y))
+            seconds, _ = timed(model.fit, X, y)
         above = 100 * (objective(model, X, y) / best - 1)
         said = "warns: not converged" if caught else "says that it is"
         rows.append(("scikit-learn", solver, f"{seconds:.3f}", f"{above:.1f} %", said))
@@ -171,7 +170,7 @@ def curves(title: str, solver: str, X: Any, y: np.ndarray) -> Iterator[Curve]:
     for library, make in makers.items():
         seconds, values = [], []
         for n in (1, 2, 3, 4, 6, 8, 12, 16, 32, 64):
-            took, model = timed(lambda make=make, n=n: make(n).fit(X, y), 2)
+            took, model = timed(make(n).fit, X, y, repeats=2)
             seconds.append(took)
             values.append(objective(model, X, y))
             if np.max(model.n_iter_) < n:  # it has converged
