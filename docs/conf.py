@@ -1,6 +1,7 @@
 """How Sphinx builds the site: ``make docs`` writes it to build/html, and needs no network."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ version = release = fastgd.__version__
 extensions = [
     "mathml",
     "autodoc_text",
+    "folding",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
@@ -85,3 +87,17 @@ html_theme_options = {
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
 }
+
+# -- versions -----------------------------------------------------------------------------------
+
+# Where the site is published, each version has a folder, and the menu a switch between them.
+ADDRESS = os.environ.get("FASTGD_DOCS_ADDRESS", "")
+if ADDRESS:
+    html_theme_options |= {
+        "check_switcher": False,
+        "navbar_end": ["version-switcher", "theme-switcher", "navbar-icon-links"],
+        "switcher": {
+            "json_url": f"{ADDRESS}/versions.json",
+            "version_match": os.environ.get("FASTGD_DOCS_VERSION", "dev"),
+        },
+    }

@@ -11,6 +11,8 @@ from typing import Any
 MARKUP = re.compile(r"(``.*?``|:\w+:`.*?`)|(\|)|(\w_)(?!\w)")
 NAMES = re.compile(r"^\w[\w, ]*( : |$)")  # numpydoc's own lines of a list, which it escapes itself
 PLAIN = re.compile(r"^\s*(>>>|\.\.)")
+# Labels of scikit-learn's own site, in what is inherited from it
+REFERENCE = re.compile(r":ref:`\s*(?:([^`<]+?)\s*<[^`>]+>|([^`]+))`")
 FORMULA = re.compile(r"\w+ +(<-|=) ")
 
 
@@ -47,7 +49,8 @@ def rewritten(lines: list[str]) -> Iterator[str]:
 def process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:  # noqa: ARG001
     """Rewrite a docstring of fastgd's in place."""
     if name.startswith("fastgd"):
-        lines[:] = list(rewritten(lines))
+        text = REFERENCE.sub(lambda found: found[1] or found[2], "\n".join(lines))
+        lines[:] = list(rewritten(text.split("\n")))
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -9,19 +9,30 @@ so the rare class hardly affects accuracy or loss. Weights say how much each row
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
-from sklearn.metrics import balanced_accuracy_score, precision_recall_curve, recall_score
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    precision_recall_curve,
+    recall_score,
+)
 from sklearn.model_selection import train_test_split
 
 from fastgd import SGDClassifier
 
 X, y = load_digits(return_X_y=True)
 X, is_eight = X / 16, (y == 8).astype(int)
-X_train, X_test, y_train, y_test = train_test_split(X, is_eight, random_state=0, stratify=is_eight)
-params = {"loss": "log_loss", "batch_size": 16, "alpha": 0.01, "random_state": 0}
+X_train, X_test, y_train, y_test = train_test_split(
+    X, is_eight, random_state=0, stratify=is_eight
+)
+params = {
+    "loss": "log_loss",
+    "batch_size": 16,
+    "alpha": 0.01,
+    "random_state": 0,
+}
 
 
 def report(name, predicted):
-    """Print how many eights were found, and how the two classes fare on average."""
+    """Print how many eights were found, and how both classes fare."""
     recall = recall_score(y_test, predicted)
     balanced = balanced_accuracy_score(y_test, predicted)
     print(
@@ -41,7 +52,9 @@ def report(name, predicted):
 
 plain = SGDClassifier(**params).fit(X_train, y_train)
 report("no weights", plain.predict(X_test))
-balanced = SGDClassifier(**params, class_weight="balanced").fit(X_train, y_train)
+balanced = SGDClassifier(**params, class_weight="balanced").fit(
+    X_train, y_train
+)
 report('class_weight="balanced"', balanced.predict(X_test))
 costs = np.where(y_train == 1, 5.0, 1.0)
 costly = SGDClassifier(**params).fit(X_train, y_train, sample_weight=costs)
@@ -55,13 +68,22 @@ report("threshold 1/6", (probability > 1 / 6).astype(int))
 # on it.
 
 figure, panel = plt.subplots(figsize=(5.8, 4.2), layout="constrained")
-for name, model, style in (("no weights", plain, "-"), ("balanced", balanced, "--")):
-    precision, recall, _ = precision_recall_curve(y_test, model.decision_function(X_test))
+for name, model, style in (
+    ("no weights", plain, "-"),
+    ("balanced", balanced, "--"),
+):
+    precision, recall, _ = precision_recall_curve(
+        y_test, model.decision_function(X_test)
+    )
     panel.plot(recall, precision, style, label=name)
     said = model.predict(X_test) == 1
     point = (recall_score(y_test, said), np.mean(y_test[said]))
     panel.plot(*point, "o", color=panel.lines[-1].get_color(), markersize=9)
-panel.set(xlabel="recall: share of the eights that were found", ylabel="precision", xlim=(0, 1.02))
+panel.set(
+    xlabel="recall: share of the eights that were found",
+    ylabel="precision",
+    xlim=(0, 1.02),
+)
 panel.set_title("dots: the models' own thresholds")
 panel.legend(loc="lower left")
 plt.show()

@@ -39,8 +39,12 @@ print("LogisticRegression:     ", np.array_equal(first.coef_, second.coef_))
 # ``partial_fit`` keeps the random generator, schedule and momentum, and so does a pickle. Training
 # in two parts gives the same bits as training in one.
 
-whole = SGDClassifier(**params, random_state=7).partial_fit(X, y, classes=[0, 1], max_iter=20)
-part = SGDClassifier(**params, random_state=7).partial_fit(X, y, classes=[0, 1], max_iter=8)
+whole = SGDClassifier(**params, random_state=7).partial_fit(
+    X, y, classes=[0, 1], max_iter=20
+)
+part = SGDClassifier(**params, random_state=7).partial_fit(
+    X, y, classes=[0, 1], max_iter=8
+)
 part = pickle.loads(pickle.dumps(part)).partial_fit(X, y, max_iter=12)
 print("8 + 12 epochs, pickled: ", np.array_equal(whole.coef_, part.coef_))
 

@@ -15,7 +15,8 @@ from fastgd import SGDClassifier, to_sklearn
 
 X, y = load_breast_cancer(return_X_y=True)
 model = make_pipeline(
-    StandardScaler(), SGDClassifier(loss="log_loss", batch_size=16, random_state=0)
+    StandardScaler(),
+    SGDClassifier(loss="log_loss", batch_size=16, random_state=0),
 ).fit(X, y)
 
 # %%
@@ -23,7 +24,9 @@ model = make_pipeline(
 
 exported = make_pipeline(model[0], to_sklearn(model[-1]))
 print(type(model[-1]).__module__, "->", type(exported[-1]).__module__)
-print("same predictions:  ", np.array_equal(model.predict(X), exported.predict(X)))
+print(
+    "same predictions:  ", np.array_equal(model.predict(X), exported.predict(X))
+)
 difference = np.abs(model.predict_proba(X) - exported.predict_proba(X)).max()
 print(f"probabilities differ by at most {difference:.0e}")
 
@@ -52,7 +55,9 @@ print(f"probabilities differ by at most {difference:.0e}")
 
 scaler, linear = model
 unsure = np.argmin(np.abs(model.predict_proba(X)[:, 1] - 0.5))
-z = (X[unsure] - scaler.mean_) / scaler.scale_ @ linear.coef_[0] + linear.intercept_[0]
+z = (X[unsure] - scaler.mean_) / scaler.scale_ @ linear.coef_[
+    0
+] + linear.intercept_[0]
 print(f"by hand {1 / (1 + np.exp(-z)):.12f}")
 print(f"model   {model.predict_proba(X[[unsure]])[0, 1]:.12f}")
 

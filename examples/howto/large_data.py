@@ -21,7 +21,9 @@ from fastgd import SGDClassifier
 folder = tempfile.TemporaryDirectory()
 path = Path(folder.name) / "X.npy"
 rng = np.random.default_rng(0)
-X = np.lib.format.open_memmap(path, mode="w+", dtype=np.float64, shape=(60_000, 20))
+X = np.lib.format.open_memmap(
+    path, mode="w+", dtype=np.float64, shape=(60_000, 20)
+)
 X[:] = rng.normal(size=X.shape)
 X.flush()
 y = (X @ rng.normal(size=20) + 2 * rng.normal(size=len(X)) > 0).astype(int)
@@ -34,8 +36,15 @@ y = (X @ rng.normal(size=20) + 2 * rng.normal(size=len(X)) > 0).astype(int)
 # (strings, integers, Fortran order) has to be converted, which needs memory.
 
 on_disk = np.load(path, mmap_mode="r")
-params = {"loss": "log_loss", "batch_size": 64, "learning_rate": "constant", "eta0": 0.05}
-model = SGDClassifier(**params, max_iter=3, tol=None, random_state=0).fit(on_disk, y)
+params = {
+    "loss": "log_loss",
+    "batch_size": 64,
+    "learning_rate": "constant",
+    "eta0": 0.05,
+}
+model = SGDClassifier(**params, max_iter=3, tol=None, random_state=0).fit(
+    on_disk, y
+)
 print(f"memory map: accuracy {model.score(on_disk, y):.3f}")
 
 # %%
@@ -56,7 +65,9 @@ for first in range(0, len(y), 2_000):
     if first > 0:
         scores.append(model.score(chunk, labels))
     model.partial_fit(chunk, labels, classes=[0, 1])
-print(f"chunks: accuracy on the last one, before training on it: {scores[-1]:.3f}")
+print(
+    f"chunks: accuracy on the last one, before training on it: {scores[-1]:.3f}"
+)
 
 figure, panel = plt.subplots(figsize=(6, 3.4), layout="constrained")
 panel.plot(2_000 * np.arange(1, len(scores) + 1), scores, "o-", markersize=3)

@@ -24,7 +24,7 @@ from fastgd import SGDRegressor
 
 
 class Cauchy(NamedTuple):
-    """scale^2 / 2 log(1 + ((raw - y) / scale)^2): outliers have little influence."""
+    """scale^2 / 2 log(1 + ((raw - y) / scale)^2): outliers count less."""
 
     scale: float = 1.0
 
@@ -47,8 +47,13 @@ class Cauchy(NamedTuple):
 
 loss, step = Cauchy(scale=50.0), 1e-6
 for raw in (-200.0, 3.0, 70.0):
-    slope = (loss.value(loss, 0.0, raw + step) - loss.value(loss, 0.0, raw - step)) / (2 * step)
-    print(f"raw {raw:6.0f}   gradient {loss.gradient(loss, 0.0, raw):9.5f}   measured {slope:9.5f}")
+    slope = (
+        loss.value(loss, 0.0, raw + step) - loss.value(loss, 0.0, raw - step)
+    ) / (2 * step)
+    print(
+        f"raw {raw:6.0f}   gradient {loss.gradient(loss, 0.0, raw):9.5f}"
+        f"   measured {slope:9.5f}"
+    )
 
 # %%
 # Every tenth target is corrupted. The squared error follows these outliers.
@@ -60,10 +65,22 @@ y_damaged[::10] = 1000.0
 sound = np.arange(len(y)) % 10 > 0
 
 figure, panel = plt.subplots(figsize=(5.5, 4.6), layout="constrained")
-for name, chosen, marker in (("squared error", "squared_error", "x"), ("Cauchy", loss, "o")):
-    model = SGDRegressor(chosen, batch_size=16, eta0=0.1, random_state=0).fit(X, y_damaged)
-    panel.plot(y[sound], model.predict(X[sound]), marker, markersize=4, alpha=0.7, label=name)
-    print(f"{name:14s} R2 of the sound rows {model.score(X[sound], y[sound]):6.2f}")
+for name, chosen, marker in (
+    ("squared error", "squared_error", "x"),
+    ("Cauchy", loss, "o"),
+):
+    model = SGDRegressor(chosen, batch_size=16, eta0=0.1, random_state=0).fit(
+        X, y_damaged
+    )
+    panel.plot(
+        y[sound],
+        model.predict(X[sound]),
+        marker,
+        markersize=4,
+        alpha=0.7,
+        label=name,
+    )
+    print(f"{name:14s} R2 of sound rows {model.score(X[sound], y[sound]):6.2f}")
 panel.plot([0, 350], [0, 350], color="black", linewidth=1)
 panel.set(xlabel="measured", ylabel="predicted")
 panel.legend()

@@ -24,7 +24,8 @@ from fastgd import SGDClassifier
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 model = make_pipeline(
-    StandardScaler(), SGDClassifier(loss="log_loss", batch_size=16, random_state=0)
+    StandardScaler(),
+    SGDClassifier(loss="log_loss", batch_size=16, random_state=0),
 )
 model.fit(X_train, y_train)
 print(f"accuracy on other rows: {model.score(X_test, y_test):.3f}")
@@ -38,7 +39,7 @@ print(f"probabilities of the first: {model.predict_proba(X_test[:1]).round(3)}")
 # -----------------------------
 #
 # ``history_`` has one entry for each epoch: objective, learning rate, seconds, and more.
-# ``fastgd.plot`` plots it, and has four other plots: :doc:`/pictures`.
+# ``fastgd.plot`` plots it, and has five other plots: :doc:`/pictures`.
 
 import matplotlib.pyplot as plt
 
@@ -53,16 +54,20 @@ plt.show()
 # Without a learning rate
 # -----------------------
 #
-# Thirteen more estimators need neither a learning rate nor scaled columns, and report how far from
+# 22 more estimators need neither a learning rate nor scaled columns, and report how far from
 # the best possible model they are. Their arguments mean the same as in scikit-learn.
 
 from sklearn.datasets import load_breast_cancer
 
 from fastgd import LogisticRegression
 
-cells, is_benign = load_breast_cancer(return_X_y=True)  # raw columns, from 0.001 to 4,000
+# raw columns, from 0.001 to 4,000
+cells, is_benign = load_breast_cancer(return_X_y=True)
 exact = LogisticRegression().fit(cells, is_benign)
-print(f"objective {exact.objective_:.5f}, proven to be within {exact.gap_:.0e} of the optimum")
+print(
+    f"objective {exact.objective_:.5f}, proven to be within "
+    f"{exact.gap_:.0e} of the optimum"
+)
 
 # %%
 # Which one to use? ``LogisticRegression``, ``Ridge``, ``Lasso``, ``LinearSVC`` and the like if
@@ -114,7 +119,10 @@ print(f"accuracy on other rows: {careful.score(X_test / 16, y_test):.3f}")
 careful.set_params(learning_rate="constant", eta0=0.1, max_iter=200, tol=1e-3)
 careful.fit(X_train / 16, y_train, X_val=X_test / 16, y_val=y_test)
 scores = careful.history_["validation_score"]
-print(f"{careful.n_iter_} epochs; the best had {max(scores):.3f}, the last {scores[-1]:.3f}")
+print(
+    f"{careful.n_iter_} epochs; the best had {max(scores):.3f}, "
+    f"the last {scores[-1]:.3f}"
+)
 
 # %%
 # Streams and pauses
@@ -128,9 +136,15 @@ import pickle
 import numpy as np
 
 params = {"loss": "log_loss", "batch_size": 16, "random_state": 0}
-five = SGDClassifier(**params).partial_fit(X_train / 16, y_train, classes=range(10), max_iter=5)
-two = SGDClassifier(**params).partial_fit(X_train / 16, y_train, classes=range(10), max_iter=2)
-three_more = pickle.loads(pickle.dumps(two)).partial_fit(X_train / 16, y_train, max_iter=3)
+five = SGDClassifier(**params).partial_fit(
+    X_train / 16, y_train, classes=range(10), max_iter=5
+)
+two = SGDClassifier(**params).partial_fit(
+    X_train / 16, y_train, classes=range(10), max_iter=2
+)
+three_more = pickle.loads(pickle.dumps(two)).partial_fit(
+    X_train / 16, y_train, max_iter=3
+)
 print("equal:", np.array_equal(five.coef_, three_more.coef_))
 
 # %%

@@ -41,7 +41,7 @@ EXAMPLES = {
   fastgd warmup
   fastgd warmup --dtype float64 --no-sparse""",
     "demo": """\
-  fastgd demo --output curves.png""",
+  fastgd demo --plot demo.png""",
     "completion": """\
   fastgd completion bash > ~/.local/share/bash-completion/completions/fastgd
   fastgd completion zsh > ~/.zfunc/_fastgd""",
@@ -337,14 +337,14 @@ def _warmup(commands: Any) -> None:
 
 def _demo(commands: Any) -> None:
     demo = _command(
-        commands, "demo", "_tools:demo", "train three models on real data, beside scikit-learn"
+        commands, "demo", "_tools:demo", "fit raw, large and sparse data, beside scikit-learn"
     )
     _file(
         demo,
-        "--output",
-        default=Path("fastgd-demo.png"),
+        "--plot",
+        default=None,
         metavar="FILE",
-        help="where the loss curves go (default: %(default)s)",
+        help="draw the objective against seconds, for both libraries, into this file",
     )
 
 

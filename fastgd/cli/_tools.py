@@ -2,8 +2,9 @@
 
 import argparse
 from importlib import import_module
+from importlib.util import find_spec
 
-from fastgd._readers.errors import needed
+from fastgd._readers.errors import UserError, needed
 from fastgd.cli._output import check_output
 from fastgd.cli._terminal import counted, result, say
 
@@ -18,11 +19,14 @@ def warmup(args: argparse.Namespace) -> int:
 
 
 def demo(args: argparse.Namespace) -> int:
-    """Train three models beside scikit-learn's."""
-    check_output(args.output)
+    """Fit what the demonstration fits, beside scikit-learn."""
+    if args.plot is not None:
+        check_output(args.plot)
+        if find_spec("matplotlib") is None:
+            raise UserError('--plot needs matplotlib: pip install "fastgd[plot]"')
     from fastgd.cli import _demo
 
-    _demo.run(args.output)
+    _demo.run(args.plot)
     return 0
 
 

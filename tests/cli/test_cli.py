@@ -6,16 +6,19 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
+from sklearn import linear_model
+from sklearn.datasets import load_breast_cancer
 
 import fastgd
-from fastgd import cli
-from fastgd.cli import _demo, _information
+from fastgd import LogisticRegression, cli
+from fastgd.cli import _demo, _information, _tools
 
 
 @pytest.fixture
 def small(monkeypatch):
-    """Fit twice instead of as often as an honest time needs."""
+    """Fit little data, and less often than an honest time needs."""
     monkeypatch.setattr(_demo, "REPEATS", 1)
+    monkeypatch.setattr(_demo, "ROWS", 1000)
 
 
 def test_version_is_that_of_the_package():
@@ -51,58 +54,54 @@ def test_unknown_command_is_refused(capsys):
 
 
 @pytest.mark.usefixtures("small")
-def test_demo_prints_a_table_and_draws(tmp_path, capsys):
+def test_demo_prints_two_tables_and_draws(tmp_path, capsys, monkeypatch):
     pytest.importorskip("matplotlib")
-    picture = tmp_path / "curves.png"
-    assert cli.main(["demo", "--output", str(picture)]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["demo", "--plot", "demo.png"]) == 0
     printed = capsys.readouterr().out
-    rows = [line.split() for line in printed.splitlines() if " fastgd " in line]
-    assert [row[0] for row in rows] == ["linear", "logistic", "softmax"]
-    assert printed.count(" sklearn ") == 3
-    assert max(map(len, printed.splitlines()[1:-2])) <= 80, "a terminal shows it whole"
-    assert str(picture) in printed
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    raw, larger = printed.split("Larger data")
+    assert raw.count("scikit-learn ") == len(_demo.RAW_SOLVERS)
+    assert "proven, gap_" in raw
+    assert "warns: not converged" in raw
+    assert larger.count("an epoch") == 2
+    assert larger.count("logistic, ") == 2
+    assert printed.count("\n  fastgd ") == 3, "three commands to try next"
+    lines = [line for line in printed.splitlines() if not line.startswith(("reading", "compiling"))]
+    assert max(map(len, lines)) <= 80, "a terminal shows it whole"
+    assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in tmp_path.iterdir()] == ["demo.png"]
 
 
-@pytest.mark.usefixtures("small")
-def test_demo_without_matplotlib_draws_text(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(_demo, "_has_matplotlib", lambda: False)
-    assert cli.main(["demo", "--output", str(tmp_path / "curves.png")]) == 0
-    printed = capsys.readouterr().out
-    assert 'pip install "fastgd[plot]"' in printed
-    assert "softmax: log_loss on digits" in printed
+def test_demo_without_matplotlib_draws_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_tools, "find_spec", lambda _: None)
+    assert cli.main(["demo", "--plot", str(tmp_path / "demo.png")]) == 1
+    assert 'pip install "fastgd[plot]"' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_demo_says_that_there_is_no_such_folder(tmp_path, capsys):
-    assert cli.main(["demo", "--output", str(tmp_path / "missing" / "curves.png")]) == 1
+    assert cli.main(["demo", "--plot", str(tmp_path / "missing" / "demo.png")]) == 1
     said = capsys.readouterr()
     assert said.err == f"fastgd demo: there is no folder {tmp_path / 'missing'}\n"
     assert said.out == "", "it says so before it trains"
 
 
-def test_demo_models_are_good():
-    """Each of ours is as good as its counterpart, to what such small test sets can tell."""
-    for case in _demo.cases():
-        split = case.split()
-        ours, theirs = (_demo._measure(case, "", e, split) for e in (case.ours, case.theirs))
-        assert ours.train_score > 0.45
-        assert ours.train_score == pytest.approx(theirs.train_score, abs=0.03)
-        assert ours.test_score == pytest.approx(theirs.test_score, abs=0.05)
+def test_demo_compares_the_same_objective():
+    """Ours is scikit-learn's: at its best solver's tight optimum both are equal."""
+    X, y = load_breast_cancer(return_X_y=True)
+    ours = LogisticRegression().fit(X, y)
+    theirs = linear_model.LogisticRegression(solver="newton-cholesky", tol=1e-10).fit(X, y)
+    assert _demo.objective(ours, X, y) == pytest.approx(ours.objective_, rel=1e-12)
+    assert _demo.objective(ours, X, y) == pytest.approx(_demo.objective(theirs, X, y), rel=1e-6)
 
 
-def test_text_curve_falls_from_corner_to_corner():
-    drawn = _demo._as_text(np.linspace(3.0, 1.0, 20), width=8, height=4).splitlines()
-    assert drawn[0].split("|")[0].strip() == "3"
-    assert drawn[0].split("|")[1].startswith("*")
-    assert drawn[3].split("|")[0].strip() == "1"
-    assert drawn[3].endswith("*")
-    assert drawn[-1].split() == ["1", "20"]
-
-
-@pytest.mark.parametrize("values", [[1.0], [2.0, 2.0]])
-def test_text_curve_of_a_constant(values):
-    assert _demo._as_text(values).count("*") == 64
+def test_demo_times_scikit_learn_where_it_is_close():
+    X, y = _demo.large_table(300)
+    best = LogisticRegression().fit(X, y).objective_
+    seconds, solver = _demo.to_same_objective(("lbfgs", "newton-cholesky"), X, y, best)
+    assert np.isfinite(seconds)
+    assert solver in {"lbfgs", "newton-cholesky"}
+    assert _demo.to_same_objective(("lbfgs",), X, y, best / 2) == (np.inf, "none")
 
 
 def test_table_aligns_its_columns():

@@ -1,5 +1,5 @@
 r"""
-11. Activations and first weights
+19. Activations and first weights
 =================================
 
 On its way back through a deep network a derivative is multiplied by each layer's weights and by
@@ -14,12 +14,16 @@ gradient.
 #
 # The logistic function's slope is at most 1/4. Eight layers of it multiply the derivative by less
 # than 1/65,536. Rectifiers (ReLU) pass one half of the signals unchanged; He's first weights make
-# up for the other half, Glorot's do not.
+# up for the other half, Glorot's do not. For a layer with :math:`n` inputs and :math:`m` outputs
+# the variances of the first weights are
+#
+# .. math:: \text{Glorot: } \frac{2}{n + m}, \qquad \text{He: } \frac{2}{n} .
 
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
 
+from fastgd.initializers import Normal
 from fastgd.neural_network import MLPClassifier
 from fastgd.plot import GradientFlowDisplay
 
@@ -38,31 +42,26 @@ STACKS = {
 def stack(max_iter=1, scale=None, **params):
     """Eight hidden layers of 32 units."""
     if scale is not None:
-        from fastgd.initializers import Normal
-
         params["init"] = Normal(scale)
-    return MLPClassifier(
-        (32,) * 8,
-        max_iter=max_iter,
-        batch_size=64,
-        tol=None,
-        monitor=True,
-        random_state=0,
-        **params,
-    )
+    model = MLPClassifier((32,) * 8, max_iter=max_iter, batch_size=64)
+    return model.set_params(tol=None, monitor=True, random_state=0, **params)
 
 
+norms = {}
+for name, params in STACKS.items():  # a rate that leaves the weights alone
+    model = stack(learning_rate_init=1e-9, **params).fit(X, y)
+    norms[name] = [model.history_[f"gradient_norm/{k}"][0] for k in range(9)]
+    ends = norms[name][0], norms[name][-1]
+    print("{:22s} first layer {:8.1e}, last {:8.1e}".format(name, *ends))
+
+# %%
+
+# Plot: the norms of the layers
 figure, panel = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
-for name, params in STACKS.items():
-    model = stack(learning_rate_init=1e-9, **params).fit(
-        X, y
-    )  # looks at the start, and stays there
-    norms = [model.history_[f"gradient_norm/{k}"][0] for k in range(9)]
-    panel.semilogy(range(9), norms, "o-", label=name)
-    print(f"{name:22s} first layer {norms[0]:8.1e}, last {norms[-1]:8.1e}")
+for name, of_layers in norms.items():
+    panel.semilogy(range(9), of_layers, "o-", label=name)
 panel.set(xlabel="layer", ylabel="norm of the gradient at the start")
 panel.legend()
-panel.grid(visible=True, color="0.92")
 plt.show()
 
 # %%
@@ -72,19 +71,25 @@ plt.show()
 # The same networks, thirty epochs of Adam. Adam divides each gradient by its own size, so that a
 # small gradient alone does not stop it; but a layer whose signals are all alike learns nothing.
 
-figure, panel = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
+curves = {}
 for name, params in STACKS.items():
     model = stack(max_iter=30, **params)
     try:
         model.fit(X, y)
     except ValueError as error:
-        print(f"{name:22s} {str(error)[:60]}...")
+        print(f"{name:22s} {str(error)[:50]}...")
         continue
-    panel.semilogy(model.loss_curve_, label=name)
+    curves[name] = model.loss_curve_
     print(f"{name:22s} accuracy {model.score(X, y):.2f}")
+
+# %%
+
+# Plot: the objectives
+figure, panel = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
+for name, curve in curves.items():
+    panel.semilogy(curve, label=name)
 panel.set(xlabel="epochs", ylabel="objective")
 panel.legend()
-panel.grid(visible=True, color="0.92")
 plt.show()
 
 # %%
@@ -94,18 +99,44 @@ plt.show()
 # A rectifier whose sum is negative for every row puts out 0 and has the slope 0: it is *dead*, and
 # nothing revives it. Large rates kill units. ``history_["dead/k"]`` is the share of layer k.
 
-figure, panels = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained", sharey=True)
-for panel, rate in zip(panels, (0.001, 0.02), strict=True):
+models = {}
+for rate in (0.001, 0.02):
     model = stack(max_iter=20, learning_rate_init=rate).fit(X, y)
-    GradientFlowDisplay.from_estimator(model, quantity="dead", ax=panel)
-    panel.set_title(f"rate {rate}")
+    models[rate] = model
     dead = np.mean([model.history_[f"dead/{k}"][-1] for k in range(8)])
     print(f"rate {rate}: {dead:.0%} dead, accuracy {model.score(X, y):.2f}")
+
+# %%
+
+# Plot: the share of dead units, layer by layer
+figure, panels = plt.subplots(
+    1, 2, figsize=(10, 3.8), layout="constrained", sharey=True
+)
+for panel, (rate, model) in zip(panels, models.items(), strict=True):
+    GradientFlowDisplay.from_estimator(model, quantity="dead", ax=panel)
+    panel.set_xlabel(f"epochs at the rate {rate}")
 plt.show()
 
 # %%
-# To take away
-# ------------
+# Exercise
+# --------
+#
+# Inputs have the variance 1, weights the variance :math:`2/n`, and there are :math:`n = 1000` of
+# them. What is the variance of the sum, and the mean square after a rectifier?
+
+# %%
+
+# Solution
+# Each product has the variance 2/n, and n of them are added: 2. The rectifier
+# sets one half to zero, so the mean square is 1, as that of the inputs.
+rng = np.random.default_rng(0)
+draws = rng.normal(size=(2000, 1000))
+sums = draws @ rng.normal(size=1000) * np.sqrt(2 / 1000)
+print(f"variance {sums.var():.2f}, after: {np.mean(sums.clip(0) ** 2):.2f}")
+
+# %%
+# What to remember
+# ----------------
 #
 # * ReLU and its relatives with He's numbers, tanh with Glorot's: that is what ``init=None`` does.
 # * Look at ``gradient_norm/k`` of the first and the last layer before blaming the rate.

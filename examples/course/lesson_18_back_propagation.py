@@ -1,8 +1,8 @@
 r"""
-10. Back-propagation
+18. Back-propagation
 ====================
 
-With many units the chain rule of lesson 9 becomes products with matrices. This lesson writes
+With many units the chain rule of lesson 17 becomes products with matrices. This lesson writes
 back-propagation for two layers in a few lines of NumPy, draws the numbers on the edges of the
 network, and compares with fastgd, which does the same in compiled code.
 """
@@ -37,17 +37,22 @@ W2, b2 = rng.normal(size=(3, 1)), np.zeros(1)
 
 
 def gradients(W1, b1, W2, b2):
-    """Return the loss, its gradients, and the arrays that were kept."""
+    """The loss, its gradients, and the arrays that were kept."""
     H = np.tanh(X @ W1 + b1)
     R = H @ W2 + b2
     d_R = (R - y[:, None]) / len(y)
     d_Z = (d_R @ W2.T) * (1 - H**2)
     loss = 0.5 * np.mean((R[:, 0] - y) ** 2)
-    return loss, (X.T @ d_Z, d_Z.sum(axis=0), H.T @ d_R, d_R.sum(axis=0)), (H, R)
+    return (
+        loss,
+        (X.T @ d_Z, d_Z.sum(axis=0), H.T @ d_R, d_R.sum(axis=0)),
+        (H, R),
+    )
 
 
 loss, (G1, g1, G2, g2), (H, R) = gradients(W1, b1, W2, b2)
-print(f"loss {loss:.4f}; |G1| = {np.linalg.norm(G1):.4f}, |G2| = {np.linalg.norm(G2):.4f}")
+norms = [round(float(np.linalg.norm(G)), 4) for G in (G1, G2)]
+print(f"loss {loss:.4f}; norms of G1 and G2: {norms}")
 
 # %%
 # The network as a graph
@@ -56,27 +61,40 @@ print(f"loss {loss:.4f}; |G1| = {np.linalg.norm(G1):.4f}, |G2| = {np.linalg.norm
 # On each edge stands its weight, and in brackets the derivative of the loss by it; in each unit its
 # value for the first row. An edge with a large derivative is one that the next step changes most.
 
+# %%
+
+# Plot: units, weights, and derivatives
 figure, panel = plt.subplots(figsize=(8, 4.6), layout="constrained")
 columns = [X[0], H[0], R[0]]
-places = [[(k, n / 2 - i - 0.5) for i in range(n)] for k, n in enumerate((2, 3, 1))]
+places = [
+    [(k, n / 2 - i - 0.5) for i in range(n)] for k, n in enumerate((2, 3, 1))
+]
 strongest = max(abs(G1).max(), abs(G2).max())
 for k, (W, G) in enumerate(((W1, G1), (W2, G2))):
     for (i, j), weight in np.ndenumerate(W):
         (x0, y0), (x1, y1) = places[k][i], places[k + 1][j]
         width = 0.8 + 5 * abs(G[i, j]) / strongest
-        panel.plot([x0, x1], [y0, y1], color="C0" if G[i, j] < 0 else "C1", linewidth=width)
+        panel.plot(
+            [x0, x1],
+            [y0, y1],
+            color="C0" if G[i, j] < 0 else "C1",
+            linewidth=width,
+        )
         share = 0.3 + 0.12 * j
         at = (x0 + share * (x1 - x0), y0 + share * (y1 - y0))
-        panel.annotate(
-            f"{weight:.2f} ({G[i, j]:+.2f})",
-            at,
-            fontsize=8,
-            ha="center",
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
-        )
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        text = f"{weight:.2f} ({G[i, j]:+.2f})"
+        panel.annotate(text, at, fontsize=8, ha="center", bbox=box)
 for place, values in zip(places, columns, strict=True):
     for (at_x, at_y), value in zip(place, values, strict=True):
-        panel.plot(at_x, at_y, "o", markersize=38, color="white", markeredgecolor="black")
+        panel.plot(
+            at_x,
+            at_y,
+            "o",
+            markersize=38,
+            color="white",
+            markeredgecolor="black",
+        )
         panel.annotate(f"{value:.2f}", (at_x, at_y), ha="center", va="center")
 panel.set_axis_off()
 plt.show()
@@ -88,59 +106,41 @@ plt.show()
 # One step of plain gradient descent on all rows, from the same weights, must move them by
 # -rate times these gradients.
 
-model = NetworkRegressor(
-    [Dense(3, "tanh"), Dense(1)],
-    solver="sgd",
-    momentum=0.0,
-    alpha=0.0,
-    batch_size="full",
-    learning_rate_init=0.1,
-    max_iter=1,
-    tol=None,
-    warm_start=True,
-)
+plain = {"solver": "sgd", "momentum": 0.0, "alpha": 0.0, "batch_size": "full"}
+model = NetworkRegressor([Dense(3, "tanh"), Dense(1)], **plain)
+model.set_params(learning_rate_init=0.1, max_iter=1, tol=None, warm_start=True)
 model.fit(X, y)  # makes the arrays
-for own, start in zip(model.coefs_ + model.intercepts_, [W1, W2, b1, b2], strict=True):
+arrays = model.coefs_ + model.intercepts_
+for own, start in zip(arrays, [W1, W2, b1, b2], strict=True):
     own[...] = start
 model.fit(X, y)
-for name, own, start, G in (("W1", model.coefs_[0], W1, G1), ("W2", model.coefs_[1], W2, G2)):
+for name, own, start, G in zip(
+    ("W1", "W2"), model.coefs_, (W1, W2), (G1, G2), strict=True
+):
     error = np.abs((start - own) / 0.1 - G).max()
     print(f"{name}: largest difference of the gradients {error:.1e}")
     assert error < 1e-12
 
 # %%
-# Finite differences
-# ------------------
+# Exercise
+# --------
 #
-# A derivative is easy to get wrong, and a wrong one often trains, only worse. So compare with
-# differences, each parameter once. The error falls with the step's square, until rounding takes
-# over.
-
-steps = 10.0 ** np.arange(-9, 0)
-errors = []
-for step in steps:
-    found = np.zeros_like(W1)
-    for place in np.ndindex(*W1.shape):
-        ends = []
-        for sign in (1, -1):
-            moved = W1.copy()
-            moved[place] += sign * step
-            ends.append(gradients(moved, b1, W2, b2)[0])
-        found[place] = (ends[0] - ends[1]) / (2 * step)
-    errors.append(np.abs(found - G1).max())
-figure, panel = plt.subplots(figsize=(6, 3.6), layout="constrained")
-panel.loglog(steps, errors, "o-")
-panel.set(xlabel="step of the difference", ylabel="largest error")
-panel.grid(visible=True, color="0.92")
-plt.show()
-print(f"best step {steps[np.argmin(errors)]:.0e}, error {min(errors):.1e}")
+# The network has 9 weights and 4 intercepts. How many forward passes do central differences need
+# for the whole gradient? And with a million parameters?
 
 # %%
-# To take away
-# ------------
+
+# Solution
+# Two for each parameter; back-propagation needs one forward and one backward
+# pass, whatever the number.
+print(2 * (W1.size + W2.size + b1.size + b2.size), "passes;", 2 * 10**6)
+
+# %%
+# What to remember
+# ----------------
 #
 # * Each layer needs what came in and what went out; then its weights' gradient is *inputs times
 #   derivatives*, and what it hands back is *derivatives times weights*.
-# * Check new layers by central differences with a step near 1e-5 (in float64).
+# * Check new layers by central differences (lesson 17), with a step near 1e-5 in float64.
 #
 # Source: Goodfellow, Bengio and Courville, *Deep Learning*, 2016, section 6.5.
