@@ -118,16 +118,8 @@ def _l1(model: str, tol: float) -> Iterator[Peer]:
             f"sklearn n_jobs={n_jobs}",
             lambda X, y, n_jobs=n_jobs: theirs(**how, **share, n_jobs=n_jobs).fit(X, y),
         )
-    if has("celer"):
-        import celer
-
-        own = {"n_alphas": N_ALPHAS, "cv": FOLDS, "tol": tol, "max_iter": 1000}
-        celer_kind = getattr(celer, model)
-        for n_jobs in (1, 2):
-            yield Peer(
-                f"celer n_jobs={n_jobs}",
-                lambda X, y, n_jobs=n_jobs: celer_kind(**own, **share, n_jobs=n_jobs).fit(X, y),
-            )
+    if has("celer"):  # its CV classes do not go with scikit-learn 1.9
+        yield Peer("celer", lambda X, y: _celer_path(X, y, share.get("l1_ratio", 1.0), tol))
     if has("skglm"):
         yield Peer("skglm", lambda X, y: _skglm_path(X, y, share.get("l1_ratio", 1.0), tol))
     if has("adelie"):
@@ -165,6 +157,17 @@ def _by_paths(X: Any, y: np.ndarray, l1_ratio: float, path: Callable[..., np.nda
     mean, level = X.mean(axis=0), y.mean()
     coef = path(np.asfortranarray(X - mean), y - level, alphas[: best + 1])[:, -1]
     return Found(float(alphas[best]), coef, float(level - mean @ coef))
+
+
+def _celer_path(X: Any, y: np.ndarray, l1_ratio: float, tol: float) -> Found:
+    """Take celer's working sets down the path."""
+    import celer
+
+    def path(X: Any, y: np.ndarray, alphas: np.ndarray) -> np.ndarray:
+        how = {"alphas": alphas, "tol": tol, "l1_ratio": l1_ratio}
+        return np.asarray(celer.celer_path(X, y, "lasso", **how)[1])
+
+    return _by_paths(X, y, l1_ratio, path)
 
 
 def _skglm_path(X: Any, y: np.ndarray, l1_ratio: float, tol: float) -> Found:

@@ -100,30 +100,51 @@ def of_row(output, y, weight, i, raw, bends):
     return type(output).of_row(output, y, weight, i, raw, bends)
 
 
+class FoldTargets(NamedTuple):
+    """What comes with the rows of X.
+
+    y : (n_samples,), float64; for softmax the classes' numbers, int32
+    weights : (n_folds, n_samples), float64; 0 leaves a row out
+    output : OneOutput or ManyClasses
+    """
+
+    y: np.ndarray
+    weights: np.ndarray
+    output: Any
+
+
+class FoldSums(NamedTuple):
+    """What a pass adds up and writes, in place.
+
+    gradient : like the parameters
+    totals : (n_folds,), float64, the folds' sums of s_i loss_i
+    bends : (n_folds * K, n_samples), float64, written: s_i times the second derivative by each raw
+        prediction alone; or (n_folds * K, 0)
+    """
+
+    gradient: np.ndarray
+    totals: np.ndarray
+    bends: np.ndarray
+
+
 @kernel(allocates=True)
-def pass_folds(
-    rows, y, weights, output, scaler, params, start, stop, block, gradient, totals, bends
-):
+def pass_folds(rows, targets, scaler, params, start, stop, block, sums):
     """Add up losses and gradients of all folds, on standardised blocks.
 
     Parameters
     ----------
     rows : Dense or CSR
-    y : (n_samples,), float64; for softmax the classes' numbers, int32
-    weights : (n_folds, n_samples), float64; 0 leaves a row out
-    output : OneOutput or ManyClasses
+    targets : FoldTargets
     scaler : Scaler
     params : (n_folds * K, n_features + 1), float64, in the scaler's coordinates, intercepts last
     block : (n_block, n_features), float64, scratch
-    gradient : like ``params``, changed in place
-    totals : (n_folds,), float64, changed in place: the folds' sums of s_i loss_i
-    bends : (n_folds * K, n_samples), float64, written: s_i times the second derivative by each raw
-        prediction alone; or (n_folds * K, 0)
+    sums : FoldSums
 
     Notes
     -----
     Floor: 4 d K flops a row and fold, BLAS's; call it with BLAS held to one thread.
     """
+    weights, gradient = targets.weights, sums.gradient
     n_folds, last = weights.shape[0], params.shape[1] - 1
     K = params.shape[0] // n_folds
     coef = coefficients_in_type(params, block)
@@ -134,15 +155,15 @@ def pass_folds(
         raw = np.dot(coef, z.T)
         for f in range(n_folds):
             own, beyond = f * K, (f + 1) * K
-            totals[f] += of_block(
-                output,
-                y,
+            sums.totals[f] += of_block(
+                targets.output,
+                targets.y,
                 weights[f],
                 params[own:beyond, last],
                 first,
                 raw[own:beyond],
                 gradient[own:beyond, last],
-                bends[own:beyond],
+                sums.bends[own:beyond],
             )
         _add_products(np.dot(raw, z), gradient)
 
@@ -155,29 +176,31 @@ def _add_products(products, gradient):
 
 
 @kernel(allocates=True)
-def pass_folds_sparse(rows, y, weights, output, params, start, stop, gradient, totals, bends):
+def pass_folds_sparse(rows, targets, params, start, stop, sums):
     """Do the same entry by entry, on raw columns.
 
     Parameters
     ----------
     rows : CSR
-    y, weights, output, totals, bends : as above
+    targets : FoldTargets
     params : (n_features + 1, n_folds * K), float64, raw, intercepts last
-    gradient : like ``params``, changed in place
+    sums : FoldSums
 
     Notes
     -----
     Floor: for each non-zero a read of all coefficients, and a read and a write of all slopes.
     """
-    n_folds = weights.shape[0]
+    n_folds = targets.weights.shape[0]
     K = params.shape[1] // n_folds
     raw = np.empty(params.shape[1])
     for i in range(start, stop):
         raw_of_row(rows, i, params, raw)
         for f in range(n_folds):
-            own = raw[f * K : (f + 1) * K]
-            totals[f] += of_row(output, y[i], weights[f, i], i, own, bends[f * K : (f + 1) * K])
-        add_slopes_of_row(rows, i, raw, gradient)
+            own, beyond = f * K, (f + 1) * K
+            weight, bends = targets.weights[f, i], sums.bends[own:beyond]
+            loss = of_row(targets.output, targets.y[i], weight, i, raw[own:beyond], bends)
+            sums.totals[f] += loss
+        add_slopes_of_row(rows, i, raw, sums.gradient)
 
 
 @kernel()

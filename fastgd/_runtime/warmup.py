@@ -69,6 +69,7 @@ def warmup(*, progress: bool = False, dtypes: Sequence[str] = DTYPES, sparse: bo
     fits = list(product(_usual_fits(), dtypes, layouts))
     with warnings.catch_warnings(), not_announcing():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", FutureWarning)  # of defaults that scikit-learn will change
         for fit, dtype, is_sparse in tqdm(fits, "compiling", unit="fit", disable=not progress):
             for far in (False, True) if isinstance(fit.model, SolvedModel) else (False,):
                 X, y = _data(fit.n_classes, dtype, is_sparse, far=far)

@@ -39,7 +39,14 @@ from fastgd._solvers._row_folds import RowDescent, RowProducts, descend_rows, ha
 from fastgd._solvers._task import Options, State, Task
 from fastgd._solvers._units import units_of
 from fastgd.kernels import losses
-from fastgd.kernels.folds import ManyClasses, OneOutput, pass_folds, pass_folds_sparse
+from fastgd.kernels.folds import (
+    FoldSums,
+    FoldTargets,
+    ManyClasses,
+    OneOutput,
+    pass_folds,
+    pass_folds_sparse,
+)
 from fastgd.kernels.rows import CSR, Dense
 
 FEW_ENTRIES = 10_000  # of X: up to these, Newton's method for each fold takes as long
@@ -544,7 +551,7 @@ def evaluate_folds(
     n, d = problem.shape
     n_folds, K = len(places), max(1, problem.n_outputs)
     output = ManyClasses(problem.loss) if problem.n_outputs else OneOutput(problem.loss)
-    own = problem.rows, problem.y, weights, output
+    own = problem.rows, FoldTargets(problem.y, weights, output)
     bends = np.empty((n_folds * K, 0)) if bends is None else bends
     if _costs.is_scattered(problem.rows, n, d):
         raw = [to_raw(problem, u).reshape(d + 1, K) for u in places]
@@ -552,7 +559,7 @@ def evaluate_folds(
 
         def sparse_shard(start: int, stop: int) -> tuple[Floats, Floats]:
             gradient, totals = np.zeros(params.shape), np.zeros(n_folds)
-            pass_folds_sparse(*own, params, start, stop, gradient, totals, bends)
+            pass_folds_sparse(*own, params, start, stop, FoldSums(gradient, totals, bends))
             return totals, gradient
 
         most = MOST_SHARDS_OF_WIDE if params.size > WIDE else 16
@@ -569,7 +576,8 @@ def evaluate_folds(
     def shard(start: int, stop: int) -> tuple[Floats, Floats]:
         gradient, totals = np.zeros(params.shape), np.zeros(n_folds)
         block = np.empty((size, d))
-        pass_folds(*own, problem.scaler, params, start, stop, block, gradient, totals, bends)
+        sums = FoldSums(gradient, totals, bends)
+        pass_folds(*own, problem.scaler, params, start, stop, block, sums)
         return totals, gradient
 
     parts = over_shards(shard, n, n * (d // 8 + 4) * params.shape[0])

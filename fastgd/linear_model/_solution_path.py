@@ -17,7 +17,6 @@ from fastgd._data.validation import ACCEPTED, check_sparse, check_weight
 from fastgd._monitoring.watching import Given, GridWatch, watched
 from fastgd._runtime.threads import threads
 from fastgd._solvers._paths import Fold, Found, Strengths, Table, solve_paths
-from fastgd.linear_model._linear import ElasticNet
 from fastgd.linear_model._paths import _MultiTask
 from fastgd.linear_model._solved import FLOATS, level_of_the_user
 
@@ -372,7 +371,7 @@ def _point_of(model: Any, judge: Callable[[Any], float] | None, *, converged: bo
 
 def _shares_products(model: Any, grid: NDArray[Any], data: tuple[Any, Any, Any]) -> bool:
     """Tell whether ``solve_paths`` fits the model: the lasso and its kind, without bounds on X."""
-    if not isinstance(model, ElasticNet | _MultiTask):
+    if "selection" not in model.get_params(deep=False):
         return False
     y = np.asarray(data[1])
     many = isinstance(model, _MultiTask)

@@ -16,7 +16,14 @@ import fastgd
 from fastgd._data.validation import as_rows
 from fastgd._solvers._folds import JointFolds, RowFolds, SeparateFolds, folds_of
 from fastgd._solvers._task import Options, Task
-from fastgd.kernels.folds import ManyClasses, OneOutput, pass_folds, pass_folds_sparse
+from fastgd.kernels.folds import (
+    FoldSums,
+    FoldTargets,
+    ManyClasses,
+    OneOutput,
+    pass_folds,
+    pass_folds_sparse,
+)
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.kernels.objective import Scaler
 
@@ -55,16 +62,17 @@ def test_a_pass_of_folds_is_that_of_each_fold(classes, sparse):
     output = ManyClasses(Softmax()) if K > 1 else OneOutput(LogLoss())
     y = codes.astype(np.int32 if K > 1 else np.float64)
     gradient, totals, bends = np.zeros((3 * K, 5)), np.zeros(3), np.empty((3 * K, 50))
+    targets = FoldTargets(y, weights, output)
     if sparse:
         own = np.zeros((5, 3 * K))
-        rows = as_rows(sp.csr_array(X))
         columns = np.ascontiguousarray(params.T)
-        pass_folds_sparse(rows, y, weights, output, columns, 0, 50, own, totals, bends)
+        sums = FoldSums(own, totals, bends)
+        pass_folds_sparse(as_rows(sp.csr_array(X)), targets, columns, 0, 50, sums)
         gradient = own.T
     else:
         plain = Scaler(np.zeros(4), np.ones(4))
-        given = as_rows(X), y, weights, output, plain, params, 0, 50, np.empty((16, 4))
-        pass_folds(*given, gradient, totals, bends)
+        given = as_rows(X), targets, plain, params, 0, 50, np.empty((16, 4))
+        pass_folds(*given, FoldSums(gradient, totals, bends))
     for f in range(3):
         at = slice(f * K, (f + 1) * K)
         loss, slopes, bend = naive_pass(X, codes, weights[f], params[at, :4], params[at, 4])
@@ -263,6 +271,7 @@ def test_unfinished_fits_are_counted():
         fastgd.LogisticRegressionCV(**QUIET, Cs=2, max_iter=1, refit=False).fit(X, y)
 
 
+@pytest.mark.filterwarnings("ignore:The least populated class in y:UserWarning")
 @parametrize_with_checks([fastgd.LogisticRegressionCV(**{**QUIET, "Cs": 2, "cv": 3})])
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
