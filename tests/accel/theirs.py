@@ -76,6 +76,9 @@ FAILURES: dict[str, dict[str, str]] = {
         "test_sgd_oneclass_vs_linear_oneclass_offsets_match[*": ORDER,
         "test_sgd_one_class_svm_formulation_with_scipy_minimize": ORDER,
     },
+    "sklearn.linear_model._glm.tests.test_glm": {
+        "test_linalg_warning_with_newton_solver*": SOLVES,
+    },
     "sklearn.linear_model.tests.test_sparse_coordinate_descent": {
         "test_same_multiple_output_sparse_dense[coo_*": LIST,
     },
