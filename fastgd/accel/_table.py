@@ -114,7 +114,7 @@ STANDS = (
     ),
     Stand(
         "QuantileRegressor",
-        5_000,
+        25_000,
         parameters=p.piecewise,
         refusals=(r.linprog,),
         in_float64=True,
