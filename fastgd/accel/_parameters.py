@@ -50,7 +50,7 @@ def solved(call: Call) -> dict[str, Any]:
 
 def piecewise(call: Call) -> dict[str, Any]:
     """Return those of a machine or a quantile, whose losses have kinks."""
-    return {**solved(call), "tol": tight(call.model.tol, PIECEWISE)}
+    return {**solved(call), "tol": tight(getattr(call.model, "tol", 1e-4), PIECEWISE)}
 
 
 def least_squares(call: Call) -> dict[str, Any]:

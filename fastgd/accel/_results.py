@@ -113,11 +113,14 @@ def labels(call: Call, twin: Any) -> None:
 
 
 def as_scalars(call: Call, twin: Any) -> None:
-    """Keep single numbers as numpy's, which scikit-learn's are."""
-    for name in ("dual_gap_", "best_score_", "scale_"):
-        value = getattr(call.model, name, None)
-        if isinstance(value, float) and not type(call.model).__name__.startswith("MultiTask"):
-            setattr(call.model, name, np.float64(value))
+    """Keep numbers as numpy's, and a duality gap in the type of the coefficients."""
+    model = call.model
+    for name in ("best_score_", "scale_"):
+        if isinstance(getattr(model, name, None), float):
+            setattr(model, name, np.float64(getattr(model, name)))
+    gap = getattr(model, "dual_gap_", None)
+    if gap is not None and not type(model).__name__.startswith("MultiTask"):
+        model.dual_gap_ = np.asarray(gap, model.coef_.dtype)[()]
     clip_n_iter(call, twin)
 
 
