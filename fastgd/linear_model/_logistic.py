@@ -221,7 +221,9 @@ class LogisticRegression(SolvedClassifier):
             factors = self._class_factors(classes, classes, seen.masses)
             mass = float(seen.masses @ factors)
             strength = inverse_strength(C, mass)
-            l1, l2 = self._penalty_of(classes, (l1_ratio * strength, (1.0 - l1_ratio) * strength))
+            l1, l2 = self._penalty_solved(
+                classes, (l1_ratio * strength, (1.0 - l1_ratio) * strength)
+            )
             loss = LogLoss() if classes.shape[0] == 2 else Softmax()
             of_rows = shards, seen, kind, classes, factors, mass
             task = ShardedTask(*of_rows, loss, l1, l2, bool(self.fit_intercept))
@@ -257,12 +259,12 @@ class LogisticRegression(SolvedClassifier):
         penalty: tuple[float, float],
     ) -> Task:
         """Return what to minimise."""
-        penalty = self._penalty_of(classes, penalty)
+        penalty = self._penalty_solved(classes, penalty)
         if classes.shape[0] == 2:
             return self._task(X, codes, weight, LogLoss(), penalty)
         return self._task(X, codes, weight, Softmax(), penalty, n_outputs=classes.shape[0])
 
-    def _penalty_of(
+    def _penalty_solved(
         self,
         classes: NDArray[Any],  # noqa: ARG002
         penalty: tuple[float, float],
@@ -336,7 +338,7 @@ class SoftmaxRegression(LogisticRegression):
     (2, 30)
     """
 
-    def _penalty_of(
+    def _penalty_solved(
         self, classes: NDArray[Any], penalty: tuple[float, float]
     ) -> tuple[float, float]:
         # Of two classes only w = w_1 - w_0 matters, and half of it each is the cheapest way to

@@ -227,7 +227,11 @@ class LogisticRegressionCV(LogisticRegression):
 
     @fit_context
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, **params: Any
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        **params: Any,
     ) -> "LogisticRegressionCV":
         """Choose the strength and fit the model.
 
