@@ -9,8 +9,13 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
+from fastgd._data.chunks import ArrayChunks
+from fastgd._data.shards import ChunkShards
 from fastgd._solvers import _sharded
+from fastgd._solvers._auto import solve
+from fastgd._solvers._task import Options
 from fastgd.datasets import open as open_rows
+from fastgd.kernels.losses import LogLoss
 from fastgd.neural_network import MLPClassifier
 
 N, D = 4000, 6
@@ -87,6 +92,42 @@ def test_the_gap_is_proven_and_small(table):
     assert parts.gap_ <= 1e-6 * parts.objective_
     assert parts.n_iter_[0] <= 6
     assert parts.objective_ <= model.objective_ * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("classes", ["two", "three"])
+def test_a_class_that_the_sample_lacks(classes, table):
+    """The sample's optimum, which has its intercept far off, is not where the descent begins."""
+    X = (table["X"] - table["X"].mean(axis=0)) / table["X"].std(axis=0)
+    y = np.where(table["three"] > 0, 1, 0) * (classes == "three")
+    y[[1700, 2500]] = 2
+    whole = fastgd.LogisticRegression(tol=1e-9).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parts = fastgd.LogisticRegression().fit(open_rows((X, y), chunk_rows=700))
+    assert parts.objective_ <= whole.objective_ * (1 + 1e-4)
+    assert parts.gap_ <= 1e-4 * parts.objective_
+
+
+def test_a_sample_of_zeros(table):
+    X = (table["X"] - table["X"].mean(axis=0)) / table["X"].std(axis=0)
+    y = np.zeros(N)
+    y[[1700, 2500]] = 3.0
+    whole = fastgd.PoissonRegressor(alpha=1e-3, tol=1e-9).fit(X, y)
+    parts = fastgd.PoissonRegressor(alpha=1e-3).fit(open_rows((X, y), chunk_rows=700))
+    assert parts.objective_ <= whole.objective_ * (1 + 1e-4)
+
+
+def test_what_one_place_rounds_says_nothing_of_another(table):
+    """A step that was tried where the objective overflows is no reason to have arrived."""
+    shards = ChunkShards(ArrayChunks(table["X"], table["two"], 700))
+    seen, kind = _sharded.look(shards, classifies=True, loss=None, seed=0)
+    of_rows = shards, seen, kind, seen.classes, np.ones(2), seen.mass
+    task = _sharded.ShardedTask(*of_rows, LogLoss(), 0.0, 1e-3)
+    sample = _sharded.sample_task(task)
+    descent = _sharded._Descent(task, Options(), sample, solve(sample, Options()))
+    floor = descent.floor
+    assert not descent._at(np.full(D + 1, 1e300), False).point.objective < 1e290
+    assert descent.floor == floor < 1e-10
 
 
 def test_sparse_rows_and_many_columns():
