@@ -64,6 +64,26 @@ def first_rows(chunks: Chunks) -> Pair:
     raise ValueError("there are no rows to train on.")
 
 
+def as_counted(chunks: Chunks, numbers: Sequence[int]) -> Iterator[tuple[int, Pair]]:
+    """Yield some chunks and their numbers, which have the rows that were counted.
+
+    Raises
+    ------
+    ValueError
+        If a chunk has another number of rows by now, or is not there any more.
+    """
+    pairs, sizes = chunks.read(numbers), chunks.sizes
+    for k in numbers:
+        X, y = next(pairs, (None, None))
+        n_rows = 0 if X is None else X.shape[0]
+        if n_rows != sizes[k]:
+            raise ValueError(
+                f"chunk {k} had {sizes[k]:,} rows when they were counted, and has {n_rows:,} now: "
+                "each pass must read the same rows."
+            )
+        yield k, (X, y)
+
+
 class ArrayChunks:
     """Arrays, memory maps among them, read some rows at a time.
 
@@ -210,15 +230,7 @@ class InChunks:
 
     def _read(self, numbers: Sequence[int]) -> Iterator[tuple[int, Data]]:
         """Yield the chunks of these numbers, which are what they were when they were counted."""
-        chunks = self._chunks.read(numbers)
-        for k in numbers:
-            X, y = next(chunks, (None, None))
-            n_rows = 0 if X is None else X.shape[0]
-            if n_rows != self._chunks.sizes[k]:
-                raise ValueError(
-                    f"chunk {k} had {self._chunks.sizes[k]:,} rows when they were counted, and has "
-                    f"{n_rows:,} now: each epoch must read the same rows."
-                )
+        for k, (X, y) in as_counted(self._chunks, numbers):
             if sp.issparse(X) != self.is_sparse:
                 raise ValueError(f"chunk {k}: either all chunks are sparse, or none.")
             yield k, self._written(X, y)

@@ -27,8 +27,8 @@ from fastgd._data.validation import (
     as_rows,
     check_sparse,
     check_targets,
-    classes_and_codes,
     encode_labels,
+    labels_of_some,
     refuse_extreme_weight,
 )
 from fastgd._solvers._certificates import loss_gap
@@ -161,7 +161,7 @@ def look_at(rows: Rows, kind: Kind) -> Look:
     masses: Floats = np.empty(0)
     level = [0.0, 0.0, 0.0, 0.0]
     if kind.classifies:
-        classes, codes = classes_and_codes(y)
+        classes, codes = labels_of_some(y)
         masses = np.asarray(np.bincount(codes, weight, classes.shape[0]), np.float64)
     else:
         positive = y[y > 0.0]
@@ -217,9 +217,9 @@ def both(first: Look, second: Look, kind: Kind) -> Look:
     m2 = first.m2 + second.m2 + apart * apart * (first.mass * part)
     classes, masses = _classes_of_both(first, second)
     keys = np.concatenate([first.keys, second.keys])
-    kept = np.argsort(keys, kind="stable")[: _most(first.X, kind)]
-    kept.sort()
     X = stacked([first.X, second.X])
+    kept = np.argsort(keys, kind="stable")[: _most(X, kind)]
+    kept.sort()
     return Look(
         first.n_rows + second.n_rows,
         mass,

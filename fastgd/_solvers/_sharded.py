@@ -314,10 +314,11 @@ class _Descent:
         part = partial(sums_at, frame=self.frame, u=u, wants_hessian=wants_hessian)
         sums: Sums = self.task.shards.total(part, added)
         problem, ridge = self.problem, self.problem.ridge
-        pull = (u.T * ridge).T
-        objective = sums.loss + 0.5 * float(np.sum(pull * u))
-        if problem.l1 > 0.0:
-            objective += float(np.sum(problem.threshold @ np.abs(u)))
+        with np.errstate(over="ignore"):  # a step too far
+            pull = (u.T * ridge).T
+            objective = sums.loss + 0.5 * float(np.sum(pull * u))
+            if problem.l1 > 0.0:
+                objective += float(np.sum(problem.threshold @ np.abs(u)))
         terms = sums.terms
         if not is_deviance(problem.loss):
             terms = float(np.sqrt(max(self.task.look.y_square, 0.0)))

@@ -274,3 +274,48 @@ def test_networks_learn_from_parts(table):
     again.partial_fit(source, classes=[0, 1, 2]).partial_fit(source)
     with pytest.raises(ValueError, match="solver='lbfgs' needs all rows in memory"):
         MLPClassifier(solver="lbfgs").fit(source)
+
+
+@pytest.mark.parametrize("model", [fastgd.LogisticRegression(), fastgd.SGDClassifier()])
+def test_targets_that_are_no_labels_are_refused(model, table):
+    X = table["X"][:100]
+    refused = {
+        "no targets": [(X, None)],
+        "NaN": [(X, np.where(np.arange(100) == 70, np.nan, np.arange(100) % 2))],
+        "Unknown label type: continuous": [(X, table["numbers"][:100])],
+        "all be words or all be numbers": [(X, np.array(["a", None] * 50, object))],
+        "words as labels and others numbers": [(X, table["two"][:100]), (X, np.arange(100) % 2)],
+    }
+    for said, pairs in refused.items():
+        with pytest.raises(ValueError, match=said):
+            clone(model).fit(open_rows(pairs))
+
+
+@pytest.mark.parametrize("model", [fastgd.LogisticRegression(), fastgd.SGDClassifier()])
+def test_rows_that_change_between_passes_are_refused(model, table):
+    passes = iter(range(100))
+
+    def pairs():
+        n_lost = 3 * (next(passes) > 1)
+        return ((table["X"][k : k + 600 - n_lost], table["two"][k : k + 600 - n_lost])
+                for k in range(0, 3000, 600))  # fmt: skip
+
+    with pytest.raises(ValueError, match="chunk 0 had 600 rows when they were counted"):
+        clone(model).fit(open_rows(pairs))
+
+
+def test_no_rows_are_no_prediction(table):
+    model = fastgd.LogisticRegression().fit(table["X"][:100], table["two"][:100])
+    with pytest.raises(ValueError, match="no rows to predict"):
+        model.predict(open_rows((table["X"][:0], table["two"][:0])))
+
+
+def test_a_sample_of_sparse_rows_is_bounded(monkeypatch):
+    """Rows without entries in the first shard say nothing of the others'."""
+    monkeypatch.setattr(_sharded, "SAMPLE_ENTRIES", 3000)
+    y = np.arange(400) % 2
+    full = sp.csr_matrix(np.ones((400, 50)))
+    pairs = [(sp.csr_matrix((400, 50)), y), *[(full, y)] * 20]
+    shards = ChunkShards(open_rows(pairs))
+    seen, _ = _sharded.look(shards, classifies=True, loss=None, seed=0)
+    assert seen.X.nnz <= 2 * 3000
