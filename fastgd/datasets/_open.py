@@ -164,9 +164,9 @@ def _of_objects(
 ) -> tuple[Chunks, Any, str]:
     """Return the chunks, the columns' names and the kind of what is no file and no query."""
     if hasattr(source, "columns") and hasattr(source, "to_numpy"):  # a frame
-        names = _features(list(source.columns), target, columns, drop)
+        wanted = _features(list(source.columns), target, columns, drop)
         y = None if target is None else source[target]
-        return _of_arrays(source[names], y, n_rows), names, "frame"
+        return _of_arrays(source[wanted], y, n_rows), wanted, "frame"
     is_array = isinstance(source, np.ndarray) or sp.issparse(source)
     if is_array and not isinstance(target, str):
         source, target = (source, target), None
