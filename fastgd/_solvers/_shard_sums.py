@@ -71,7 +71,7 @@ class Look(NamedTuple):
 
     n_rows : int
     mass : float, the sum of the weights
-    mean, m2 : (n_features,), of the columns: means, and weighted sums of squared deviations
+    mean, std : (n_features,), of the columns: means and standard deviations
     peak : (n_features,), the largest magnitudes
     classes, masses : ndarrays, labels in order and the weight of each; empty for numbers
     y_mean, y_square : float, weighted means of the targets and of their squares
@@ -83,7 +83,7 @@ class Look(NamedTuple):
     n_rows: int
     mass: float
     mean: Floats
-    m2: Floats
+    std: Floats
     peak: Floats
     classes: NDArray[Any]
     masses: Floats
@@ -172,7 +172,7 @@ def look_at(rows: Rows, kind: Kind) -> Look:
         n,
         mass,
         scaler.center,
-        mass * std * std,
+        std,
         largest,
         classes,
         masses,
@@ -214,7 +214,9 @@ def both(first: Look, second: Look, kind: Kind) -> Look:
     mass = first.mass + second.mass
     part = second.mass / mass if mass > 0.0 else 0.0
     apart = second.mean - first.mean
-    m2 = first.m2 + second.m2 + apart * apart * (first.mass * part)
+    # of roots, as squares of what float64 holds may leave it
+    within = np.hypot(np.sqrt(1.0 - part) * first.std, np.sqrt(part) * second.std)
+    std = np.hypot(within, np.sqrt(part * (1.0 - part)) * apart)
     classes, masses = _classes_of_both(first, second)
     keys = np.concatenate([first.keys, second.keys])
     X = stacked([first.X, second.X])
@@ -224,7 +226,7 @@ def both(first: Look, second: Look, kind: Kind) -> Look:
         first.n_rows + second.n_rows,
         mass,
         first.mean + part * apart,
-        m2,
+        std,
         np.maximum(first.peak, second.peak),
         classes,
         masses,

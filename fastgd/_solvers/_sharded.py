@@ -81,6 +81,7 @@ SAMPLE_TOL = 1e-6
 SEARCHES = 30
 BALANCING_STEPS, PROVING_STEPS = 3, 2
 SETTLED = 0.25  # a Newton step that shrinks the decrement to this is where its theory holds
+TARGETS = 1e-140, 1e150  # largest magnitudes of targets whose squares are far from both ends
 LEAST_SHARE = 1e-16  # of a class, of which a start is to know
 
 
@@ -132,6 +133,13 @@ def look(shards: Shards, *, classifies: bool, loss: Any, seed: int) -> tuple[Loo
         raise ValueError(
             f"X holds numbers too large to add up: column {column} reaches "
             f"{found.peak[column]:.3g}; magnitudes up to {LARGEST:g} are allowed."
+        )
+    of_squares = not classifies and not is_deviance(loss)
+    if of_squares and not (found.y_largest == 0.0 or TARGETS[0] < found.y_largest < TARGETS[1]):
+        raise ValueError(
+            f"the squares of targets in parts must be numbers of float64: magnitudes up to "
+            f"{found.y_largest:.3g} are not between {TARGETS[0]:g} and {TARGETS[1]:g}. Multiply y "
+            "by a constant."
         )
     if not found.mass > 0.0:
         raise ValueError("the weights of all rows are 0.")
@@ -188,7 +196,7 @@ def sample_task(task: ShardedTask) -> Task:
 def frame_of(task: ShardedTask) -> Frame:
     """Return what the parts of all shards have in common."""
     seen = task.look
-    mean, std = seen.mean, np.sqrt(seen.m2 / seen.mass)
+    mean, std = seen.mean, seen.std
     origin = None
     if task.fit_intercept and np.any(np.abs(mean) > FAR * std):
         # as numbers of X's dtype: the difference is exact then
@@ -384,7 +392,8 @@ class _Descent:
             if self.n_passes < self.options.max_iter:  # one entry a pass
                 self._report(self.history["suboptimality"][-1] if self.n_passes > 1 else np.inf)
             excess = length * promise - fall
-            best = 0.5 * length * length * promise / excess if np.isfinite(excess) else 0.0
+            is_bent = np.isfinite(excess) and excess > 0.0
+            best = 0.5 * length * length * promise / excess if is_bent else 0.0
             length = min(max(best, 0.1 * length), 0.5 * length)
         return False
 

@@ -319,3 +319,22 @@ def test_a_sample_of_sparse_rows_is_bounded(monkeypatch):
     shards = ChunkShards(open_rows(pairs))
     seen, _ = _sharded.look(shards, classifies=True, loss=None, seed=0)
     assert seen.X.nnz <= 2 * 3000
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_columns_whose_squares_leave_float64(scale, table):
+    X, y = table["X"][:, [0, 3]], table["two"]
+    with np.errstate(over="ignore"):
+        parts = fastgd.LogisticRegression(C=np.inf).fit(open_rows((X * scale, y), chunk_rows=700))
+    whole = fastgd.LogisticRegression(C=np.inf, tol=1e-9).fit(X, y)
+    assert parts.objective_ <= whole.objective_ * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e160])
+def test_targets_whose_squares_leave_float64_are_refused(scale, table):
+    y = (table["numbers"] - 1e4) * scale
+    with (
+        pytest.raises(ValueError, match=r"squares of targets in parts .* Multiply y"),
+        np.errstate(over="ignore"),
+    ):
+        fastgd.Ridge().fit(open_rows((table["X"], y), chunk_rows=700))
