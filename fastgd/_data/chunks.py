@@ -64,6 +64,26 @@ def first_rows(chunks: Chunks) -> Pair:
     raise ValueError("there are no rows to train on.")
 
 
+def as_counted(chunks: Chunks, numbers: Sequence[int]) -> Iterator[tuple[int, Pair]]:
+    """Yield some chunks and their numbers, which have the rows that were counted.
+
+    Raises
+    ------
+    ValueError
+        If a chunk has another number of rows by now, or is not there any more.
+    """
+    pairs, sizes = chunks.read(numbers), chunks.sizes
+    for k in numbers:
+        X, y = next(pairs, (None, None))
+        n_rows = 0 if X is None else X.shape[0]
+        if n_rows != sizes[k]:
+            raise ValueError(
+                f"chunk {k} had {sizes[k]:,} rows when they were counted, and has {n_rows:,} now: "
+                "each pass must read the same rows."
+            )
+        yield k, (X, y)
+
+
 class ArrayChunks:
     """Arrays, memory maps among them, read some rows at a time.
 
@@ -94,11 +114,12 @@ class BatchChunks:
     Parameters
     ----------
     batches : iterable of (X, y)
+        Arrays, sparse matrices, frames, lists or tensors.
 
     Raises
     ------
     ValueError
-        If it is an iterator, which can be iterated only once.
+        If it is an iterator, which can be iterated only once, or yields what is no pair.
     """
 
     seeks = False
@@ -110,12 +131,75 @@ class BatchChunks:
                 f"or an object with __iter__; got the iterator {type(batches).__name__!r}."
             )
         self._batches = batches
-        self.sizes = [int(X.shape[0]) for X, _ in batches]
+        self.names: NDArray[Any] | None = None  # of the first frame's columns
+        self.sizes: list[int] = []
+        for batch in batches:
+            X, _ = _pair_of(batch)
+            self.sizes.append(int(X.shape[0]) if hasattr(X, "shape") else len(X))
+            self.names = names_of(X) if self.names is None else self.names
 
     def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
         """Yield X and y of the chunks of these numbers, which ascend."""
         wanted = set(numbers)
-        return (pair for k, pair in enumerate(self._batches) if k in wanted)
+        return (arrays_of(*_pair_of(one)) for k, one in enumerate(self._batches) if k in wanted)
+
+
+def _pair_of(batch: Any) -> Pair:
+    try:
+        X, y = batch
+    except (TypeError, ValueError):
+        raise ValueError(f"a batch must be a pair (X, y), got {type(batch).__name__}.") from None
+    return X, y
+
+
+def arrays_of(X: Any, y: Any) -> Pair:
+    """Return rows as an array or CSR, and targets as an array; frames and lists are none.
+
+    Raises
+    ------
+    ValueError
+        If rows have no axis of columns.
+    """
+    X = X.tocsr() if sp.issparse(X) else as_array(X)
+    if X.ndim < 2:
+        raise ValueError(f"X must have an axis of rows and one of columns, got shape {X.shape}.")
+    return X, None if y is None else as_array(y)
+
+
+def as_array(values: Any) -> NDArray[Any]:
+    """Return an array of what may be a frame, a column of one, a list or a tensor."""
+    found: NDArray[Any] = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    return found
+
+
+def names_of(X: Any) -> NDArray[Any] | None:
+    """Return the names of a frame's columns, if all are strings."""
+    columns = getattr(X, "columns", None)
+    if columns is None or not all(isinstance(name, str) for name in columns):
+        return None
+    return np.asarray(list(columns), object)
+
+
+class InDtype:
+    """Chunks whose X is converted to a dtype when it is read."""
+
+    def __init__(self, chunks: Chunks, dtype: Any) -> None:
+        self._chunks, self._dtype = chunks, np.dtype(dtype)
+
+    @property
+    def seeks(self) -> bool:
+        """Whether chunks may be read in any order."""
+        return self._chunks.seeks
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Rows of each chunk."""
+        return self._chunks.sizes
+
+    def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
+        """Yield X and y of the chunks of these numbers."""
+        for X, y in self._chunks.read(numbers):
+            yield X.astype(self._dtype, copy=False), y
 
 
 class InChunks:
@@ -210,15 +294,7 @@ class InChunks:
 
     def _read(self, numbers: Sequence[int]) -> Iterator[tuple[int, Data]]:
         """Yield the chunks of these numbers, which are what they were when they were counted."""
-        chunks = self._chunks.read(numbers)
-        for k in numbers:
-            X, y = next(chunks, (None, None))
-            n_rows = 0 if X is None else X.shape[0]
-            if n_rows != self._chunks.sizes[k]:
-                raise ValueError(
-                    f"chunk {k} had {self._chunks.sizes[k]:,} rows when they were counted, and has "
-                    f"{n_rows:,} now: each epoch must read the same rows."
-                )
+        for k, (X, y) in as_counted(self._chunks, numbers):
             if sp.issparse(X) != self.is_sparse:
                 raise ValueError(f"chunk {k}: either all chunks are sparse, or none.")
             yield k, self._written(X, y)

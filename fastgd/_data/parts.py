@@ -3,6 +3,7 @@
 Two kinds are known: a ``RowSource`` (``fastgd.datasets.open``), and the collections of Dask.
 """
 
+import copy
 import functools
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,12 +21,12 @@ def is_collection(X: Any) -> bool:
     """Tell whether X is a collection of Dask's, or a list of what will be partitions."""
     if isinstance(X, list):
         return len(X) > 0 and all(map(_is_promise, X))
-    return hasattr(X, "__dask_graph__")
+    return hasattr(X, "to_delayed") or _is_promise(X)
 
 
 def _is_promise(part: Any) -> bool:
     """Tell whether something is one of Dask's delayed values or futures."""
-    return hasattr(part, "__dask_graph__") or type(part).__module__.startswith("distributed.")
+    return type(part).__module__.startswith(("dask.delayed", "distributed."))
 
 
 def is_in_parts(X: Any) -> bool:
@@ -133,11 +134,15 @@ def by_parts(method: Method) -> Method:
             refuse_other_names(self, X)
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "X does not have valid feature names")
-                return stacked([method(self, part) for part, _ in X.read(filled(X))])
+                found = [method(self, part) for part, _ in X.read(filled(X))]
+            if not found:
+                raise ValueError("there are no rows to predict for.")
+            return stacked(found)
         if is_collection(X):
             from fastgd._distributed.collections import mapped
 
-            return mapped(functools.partial(method, self), X)
+            # a later fit changes no prediction that is yet to be computed
+            return mapped(functools.partial(method, copy.copy(self)), X)
         return method(self, X)
 
     return over_parts  # type: ignore[return-value]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
-from fastgd._data.chunks import Chunks, filled
+from fastgd._data.chunks import Chunks, as_counted, filled
 
 T = TypeVar("T")
 AHEAD = 1  # chunks that are decoded while another one is computed with
@@ -74,7 +74,7 @@ class ChunkShards:
         """Return ``part`` of each chunk that has rows, added up in their order."""
         found: Any = None
         started = time.perf_counter()
-        for pair in self._chunks.read(filled(self._chunks)):
+        for _, pair in as_counted(self._chunks, filled(self._chunks)):
             value = part(Rows(*pair))
             found = value if found is None else add(found, value)
         if found is None:

@@ -12,6 +12,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import _fit_context
+from sklearn.utils import assert_all_finite
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, validate_data
 
 from fastgd._data.arrays import is_plain, is_plain_column, learn_shape
@@ -223,6 +225,30 @@ def encode_labels(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32]:
             )
         codes[start : start + CHUNK] = places
     return codes
+
+
+def labels_of_some(y: Any) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Return the distinct labels of some of the rows, sorted, and each label's place among them.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or they are no labels: missing, broken numbers, or words and numbers.
+    """
+    if y is None:
+        raise ValueError("the rows have no targets: name the column of the target.")
+    labels = np.asarray(y).ravel()
+    if labels.dtype.kind == "f":
+        assert_all_finite(labels, input_name="y")
+        if np.any(labels != np.floor(labels)):
+            check_classification_targets(labels)
+    try:
+        return classes_and_codes(labels)
+    except TypeError:
+        raise ValueError(
+            "labels must all be words or all be numbers, and none may be missing, got objects that "
+            "have no order."
+        ) from None
 
 
 def classes_and_codes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int32]]:

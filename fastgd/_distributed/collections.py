@@ -19,7 +19,7 @@ import numpy as np
 from dask.base import get_scheduler
 from numpy.typing import NDArray
 
-from fastgd._data.chunks import Pair
+from fastgd._data.chunks import Pair, names_of
 from fastgd._data.shards import Rows
 from fastgd._runtime.threads import one_blas_thread, threads
 
@@ -53,7 +53,7 @@ class DaskShards:
     def __init__(self, X: Any, y: Any, sample_weight: Any = None) -> None:
         if y is None:
             raise ValueError("y is needed where X is a collection of Dask's.")
-        self.names = _names_of(X)
+        self.names = names_of(X)
         columns = [partitions(X, "X"), partitions(y, "y")]
         if sample_weight is not None:
             columns.append(partitions(sample_weight, "sample_weight"))
@@ -142,7 +142,7 @@ class DaskChunks:
             )
         count = dask.delayed(_n_rows_of, pure=False)
         self.sizes: Sequence[int] = list(dask.compute(*[count(part) for part in self._X]))
-        self.feature_names = _names_of(X)
+        self.feature_names = names_of(X)
 
     def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
         """Yield X and y of the partitions of these numbers."""
@@ -240,14 +240,6 @@ def _as_array(X: Any) -> Any:
 def _as_column(y: Any) -> NDArray[Any]:
     values: NDArray[Any] = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-
-
-def _names_of(X: Any) -> NDArray[Any] | None:
-    """Return the names of a frame's columns, if all are strings."""
-    columns = getattr(X, "columns", None)
-    if columns is None or not all(isinstance(name, str) for name in columns):
-        return None
-    return np.asarray(list(columns), object)
 
 
 def _name_of(part: Any) -> str:

@@ -27,8 +27,8 @@ from fastgd._data.validation import (
     as_rows,
     check_sparse,
     check_targets,
-    classes_and_codes,
     encode_labels,
+    labels_of_some,
     refuse_extreme_weight,
 )
 from fastgd._solvers._certificates import loss_gap
@@ -71,7 +71,7 @@ class Look(NamedTuple):
 
     n_rows : int
     mass : float, the sum of the weights
-    mean, m2 : (n_features,), of the columns: means, and weighted sums of squared deviations
+    mean, std : (n_features,), of the columns: means and standard deviations
     peak : (n_features,), the largest magnitudes
     classes, masses : ndarrays, labels in order and the weight of each; empty for numbers
     y_mean, y_square : float, weighted means of the targets and of their squares
@@ -83,7 +83,7 @@ class Look(NamedTuple):
     n_rows: int
     mass: float
     mean: Floats
-    m2: Floats
+    std: Floats
     peak: Floats
     classes: NDArray[Any]
     masses: Floats
@@ -161,7 +161,7 @@ def look_at(rows: Rows, kind: Kind) -> Look:
     masses: Floats = np.empty(0)
     level = [0.0, 0.0, 0.0, 0.0]
     if kind.classifies:
-        classes, codes = classes_and_codes(y)
+        classes, codes = labels_of_some(y)
         masses = np.asarray(np.bincount(codes, weight, classes.shape[0]), np.float64)
     else:
         positive = y[y > 0.0]
@@ -172,7 +172,7 @@ def look_at(rows: Rows, kind: Kind) -> Look:
         n,
         mass,
         scaler.center,
-        mass * std * std,
+        std,
         largest,
         classes,
         masses,
@@ -214,17 +214,19 @@ def both(first: Look, second: Look, kind: Kind) -> Look:
     mass = first.mass + second.mass
     part = second.mass / mass if mass > 0.0 else 0.0
     apart = second.mean - first.mean
-    m2 = first.m2 + second.m2 + apart * apart * (first.mass * part)
+    # of roots, as squares of what float64 holds may leave it
+    within = np.hypot(np.sqrt(1.0 - part) * first.std, np.sqrt(part) * second.std)
+    std = np.hypot(within, np.sqrt(part * (1.0 - part)) * apart)
     classes, masses = _classes_of_both(first, second)
     keys = np.concatenate([first.keys, second.keys])
-    kept = np.argsort(keys, kind="stable")[: _most(first.X, kind)]
-    kept.sort()
     X = stacked([first.X, second.X])
+    kept = np.argsort(keys, kind="stable")[: _most(X, kind)]
+    kept.sort()
     return Look(
         first.n_rows + second.n_rows,
         mass,
         first.mean + part * apart,
-        m2,
+        std,
         np.maximum(first.peak, second.peak),
         classes,
         masses,

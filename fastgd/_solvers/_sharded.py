@@ -72,7 +72,7 @@ from fastgd._solvers._shard_sums import (
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd._solvers._units import FAR, LARGEST_REACH, counted_from
 from fastgd.kernels import losses
-from fastgd.kernels.objective import Scaler
+from fastgd.kernels.objective import Scaler, total_loss
 
 REQUIRES = Requires(("value", "gradient", "curvature"), smooth=True)
 SAMPLE_ROWS, SAMPLE_ENTRIES = 200_000, 4_000_000  # 32 MB
@@ -81,7 +81,8 @@ SAMPLE_TOL = 1e-6
 SEARCHES = 30
 BALANCING_STEPS, PROVING_STEPS = 3, 2
 SETTLED = 0.25  # a Newton step that shrinks the decrement to this is where its theory holds
-DIGITS = 4.0 * float(np.finfo(np.float64).eps)
+TARGETS = 1e-140, 1e150  # largest magnitudes of targets whose squares are far from both ends
+LEAST_SHARE = 1e-16  # of a class, of which a start is to know
 
 
 class ShardedTask(NamedTuple):
@@ -132,6 +133,13 @@ def look(shards: Shards, *, classifies: bool, loss: Any, seed: int) -> tuple[Loo
         raise ValueError(
             f"X holds numbers too large to add up: column {column} reaches "
             f"{found.peak[column]:.3g}; magnitudes up to {LARGEST:g} are allowed."
+        )
+    of_squares = not classifies and not is_deviance(loss)
+    if of_squares and not (found.y_largest == 0.0 or TARGETS[0] < found.y_largest < TARGETS[1]):
+        raise ValueError(
+            f"the squares of targets in parts must be numbers of float64: magnitudes up to "
+            f"{found.y_largest:.3g} are not between {TARGETS[0]:g} and {TARGETS[1]:g}. Multiply y "
+            "by a constant."
         )
     if not found.mass > 0.0:
         raise ValueError("the weights of all rows are 0.")
@@ -188,7 +196,7 @@ def sample_task(task: ShardedTask) -> Task:
 def frame_of(task: ShardedTask) -> Frame:
     """Return what the parts of all shards have in common."""
     seen = task.look
-    mean, std = seen.mean, np.sqrt(seen.m2 / seen.mass)
+    mean, std = seen.mean, seen.std
     origin = None
     if task.fit_intercept and np.any(np.abs(mean) > FAR * std):
         # as numbers of X's dtype: the difference is exact then
@@ -221,6 +229,31 @@ def _reach(loss: Any, seen: Look) -> float:
     return float(min(losses.EDGE + steepest * float(np.max(np.abs(ends))), LARGEST_REACH))
 
 
+def lacks_a_class(task: ShardedTask) -> bool:
+    """Tell whether the sample has no row of a class, whose intercept it would send far off."""
+    held = np.isin(task.classes, task.look.y[task.look.weight > 0.0])
+    return bool(np.any(~held & (task.look.masses > 0.0)))
+
+
+def best_level(task: ShardedTask, frame: Frame, least: float) -> tuple[Any, float]:
+    """Return the best intercepts without coefficients, and the objective there.
+
+    What it takes is known without a pass, as log losses and deviances are linear in the targets;
+    for squared errors, which one step solves from anywhere, the objective is inf.
+    """
+    seen, free = task.look, float(task.fit_intercept)
+    if task.classes.shape[0] > 0:
+        shares = task.factors * seen.masses / task.mass
+        level = free * np.log(np.maximum(shares, LEAST_SHARE))
+        objective = float(np.logaddexp.reduce(level) - shares @ level)
+        return (level if task.is_multinomial else level[1] - level[0]), objective
+    if not is_deviance(task.loss) or not seen.y_mean > 0.0:
+        return 0.0, float("inf")
+    loss, mean = frame.problem.loss, np.array([seen.y_mean])
+    raw = free * losses.raw_of_mean(loss, mean)
+    return float(raw[0]), float(total_loss(mean, np.ones(1), loss, raw)) - least
+
+
 class _Place(NamedTuple):
     """A point, and the Hessian there without the penalty; None if it was not asked for."""
 
@@ -242,13 +275,21 @@ class _Descent:
         self.size = (self.problem.shape[1] + 1) * task.n_outputs
         self.is_newton = self.size <= NEWTON_PARAMETERS
         u = from_raw(self.problem, *self._from_user(start.coef, start.intercept))
-        self.metric = None if self.is_newton else self._metric_of(sample, u)
         self.pairs = Pairs(u.size)
         self.history: dict[str, list[float]] = {"objective": [], "suboptimality": []}
         self.decrements: list[float] = []
         self.n_passes, self.is_settled = 0, False
-        self.floor = 0.0
         self.here = self._at(u, self.is_newton)
+        level, objective = best_level(task, self.frame, self.problem.least)
+        if lacks_a_class(task) or not self.here.point.objective <= objective:
+            u = from_raw(self.problem, np.zeros_like(start.coef), level)
+            self.here = self._at(u, self.is_newton)
+        self.metric = None if self.is_newton else self._metric_of(sample, u)
+
+    @property
+    def floor(self) -> float:
+        """What rounding may hide of the objective where the descent stands."""
+        return self.problem.rounding(self.here.point.objective)
 
     def _from_user(self, coef: Any, intercept: Any) -> tuple[Any, Any]:
         if self.frame.origin is not None:
@@ -281,15 +322,15 @@ class _Descent:
         part = partial(sums_at, frame=self.frame, u=u, wants_hessian=wants_hessian)
         sums: Sums = self.task.shards.total(part, added)
         problem, ridge = self.problem, self.problem.ridge
-        pull = (u.T * ridge).T
-        objective = sums.loss + 0.5 * float(np.sum(pull * u))
-        if problem.l1 > 0.0:
-            objective += float(np.sum(problem.threshold @ np.abs(u)))
+        with np.errstate(over="ignore"):  # a step too far
+            pull = (u.T * ridge).T
+            objective = sums.loss + 0.5 * float(np.sum(pull * u))
+            if problem.l1 > 0.0:
+                objective += float(np.sum(problem.threshold @ np.abs(u)))
         terms = sums.terms
         if not is_deviance(problem.loss):
             terms = float(np.sqrt(max(self.task.look.y_square, 0.0)))
         self.problem = problem._replace(least=sums.least, terms=terms)
-        self.floor = self.problem.rounding(objective)
         point = Point(u, float(objective), sums.gradient + pull, np.empty(0))
         product = sums.product if wants_hessian else None
         return _Place(point, product, sums.bend)
@@ -351,7 +392,8 @@ class _Descent:
             if self.n_passes < self.options.max_iter:  # one entry a pass
                 self._report(self.history["suboptimality"][-1] if self.n_passes > 1 else np.inf)
             excess = length * promise - fall
-            best = 0.5 * length * length * promise / excess if np.isfinite(excess) else 0.0
+            is_bent = np.isfinite(excess) and excess > 0.0
+            best = 0.5 * length * length * promise / excess if is_bent else 0.0
             length = min(max(best, 0.1 * length), 0.5 * length)
         return False
 

@@ -13,7 +13,7 @@ from fastgd._data.parts import chunks_of, is_in_parts, named
 from fastgd._data.row_source import RowSource
 from fastgd._data.source import Data
 from fastgd._data.targets import Targets
-from fastgd._data.validation import fit_context
+from fastgd._data.validation import fit_context, labels_of_some
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, TrainingWatch, watched
 from fastgd._training.estimator import FLOATS, Call, TrainedModel, Validation, seed_of
@@ -196,10 +196,14 @@ class TrainedOnParts(TrainedModel):
 
 def labels_of(chunks: Chunks) -> NDArray[Any] | None:
     """Return all labels there are, in order: a pass; None for a table of labels."""
-    parts = [np.asarray(y) for _, y in chunks.read(filled(chunks))]
-    if not parts or any(part.ndim > 1 and part.shape[1] > 1 for part in parts):
-        return None
-    return np.unique(np.concatenate([np.unique(part) for part in parts]))
+    parts = []
+    for _, y in chunks.read(filled(chunks)):
+        if np.ndim(y) > 1 and np.shape(y)[1] > 1:
+            return None
+        parts.append(labels_of_some(y)[0])
+    if len({part.dtype.kind in "OSU" for part in parts}) > 1:
+        raise ValueError("some chunks have words as labels and others numbers.")
+    return np.unique(np.concatenate(parts)) if parts else None
 
 
 def _chunks_to_stop_by(held_out: Validation) -> Chunks:

@@ -4,8 +4,10 @@ import glob
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,15 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from fastgd._data.chunks import ArrayChunks, BatchChunks, Pair
+from fastgd._data.chunks import (
+    ArrayChunks,
+    BatchChunks,
+    Chunks,
+    InDtype,
+    Pair,
+    arrays_of,
+    names_of,
+)
 from fastgd._data.row_source import RowSource
 from fastgd._readers.errors import BadData, UserError, listed, quoted
 from fastgd._readers.feed import Feed
@@ -57,8 +67,9 @@ def open(
     ----------
     source : str, path, list of them, or other rows
         A file, a folder, a pattern such as "data/*.parquet", or a list of files: CSV (also .gz),
-        Parquet, .npz, .npy (which is mapped) or svmlight. Or a pair (X, y) of arrays, memory maps
-        or CSR; a list or a function that returns an iterable of batches (X, y); a pyarrow data set;
+        Parquet, .npz, .npy (which is mapped) or svmlight. Or a pair (X, y) of arrays, memory maps,
+        CSR or a frame's parts; a frame; a list of batches (X, y), or a function that returns an
+        iterable of them anew for each pass; a pyarrow data set;
         a polars LazyFrame; a map-style data set, whose items are (x, y) or which slices into a
         dictionary of columns, as Hugging Face's do.
     target : str, path or array-like, default=None
@@ -75,7 +86,8 @@ def open(
     chunk_rows : int, default=None
         Rows that are read at a time; by default as ``memory`` allows, at most 65,536.
     memory : str or int, default=None
-        What the process may take in all, "2GB" or bytes. It bounds ``chunk_rows``.
+        What the process may take in all, "2GB" or bytes. It bounds the rows of files that are read
+        at a time.
     missing : {"error", "mean"}, default="error"
         Whether missing numbers are an error, or filled in with their column's mean, which takes a
         pass over all rows.
@@ -85,7 +97,8 @@ def open(
     separator, decimal, thousands : str
         How CSV files are written.
     dtype : {numpy.float32, numpy.float64}, default=None
-        Of X; by default float32 where that holds all numbers of the file's types exactly.
+        Of X; by default float32 where that holds all numbers of the file's types exactly, and of
+        arrays and batches their own.
     read_ahead : bool, default=True
         Decode the next chunk in a thread while one is computed with.
 
@@ -97,7 +110,8 @@ def open(
     ------
     ValueError
         If a file is not there, damaged, of an unknown kind, or does not agree with the others in
-        its columns: the message names the file and the place.
+        its columns: the message names the file and the place. If an argument does not go with the
+        source.
 
     Examples
     --------
@@ -109,40 +123,90 @@ def open(
     >>> LogisticRegression().fit(rows).score(X, X[:, 0] > 0) > 0.95
     True
     """
-    _check(chunk_rows, missing, errors, dtype)
+    _check(chunk_rows, memory, missing, errors, dtype)
     limit = parsed_size(memory) if isinstance(memory, str) else memory
     options: dict[str, Any] = {"reads_ahead": bool(read_ahead)}
     if _is_path(source) or _are_paths(source):
         paths = _files(source)
         if all(path.suffix == ".npy" for path in paths):
-            chunks = _mapped(paths, target, chunk_rows or CHUNK_ROWS)
-            return RowSource(chunks, about=_named(paths), **options)
-        if filters is not None:
+            source = _mapped(paths, target)
+            target = None
+        elif filters is not None:
             source = _arrow_dataset(paths)
         else:
             how = Format(separator, decimal, thousands, Limits(limit))
             wishes = _Wishes(target, columns, categorical, numeric, drop)
             files = _Files(paths, how, wishes, chunk_rows, missing, errors, dtype)
             return _OfFiles(files, about=_named(paths), **options)
-    n_rows = chunk_rows or CHUNK_ROWS
-    if isinstance(source, tuple) and len(source) == 2:
-        return RowSource(_of_arrays(*source, n_rows), about="arrays", **options)
+    of_files = {
+        "categorical": len(categorical) > 0,
+        "numeric": len(numeric) > 0,
+        "missing": missing != "error",
+        "errors": errors != "raise",
+    }
+    _refuse_unused("files that are read without filters", source, of_files)
+    n_rows = int(chunk_rows or CHUNK_ROWS)
     if hasattr(source, "to_batches") and hasattr(source, "schema"):
+        if not hasattr(source, "scanner"):  # a table
+            source = import_module("pyarrow.dataset").dataset(source)
         batches = _ArrowBatches(source, target, columns, drop, filters, n_rows, dtype)
         return RowSource(BatchChunks(batches), batches.names, about="Arrow data set", **options)
-    if hasattr(source, "collect_schema"):
+    _refuse_unused("Parquet files and pyarrow data sets", source, {"filters": filters is not None})
+    if hasattr(source, "collect_schema") and hasattr(source, "collect"):
         frames = _LazyBatches(source, target, columns, drop, n_rows, dtype)
         return RowSource(BatchChunks(frames), frames.names, about="LazyFrame", **options)
-    if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not _is_list(source):
+    rows, names, about = _of_objects(source, target, columns, drop, n_rows)
+    return RowSource(rows if dtype is None else InDtype(rows, dtype), names, about=about, **options)
+
+
+def _of_objects(
+    source: Any, target: Any, columns: Sequence[str] | None, drop: Sequence[str], n_rows: int
+) -> tuple[Chunks, Any, str]:
+    """Return the chunks, the columns' names and the kind of what is no file and no query."""
+    if hasattr(source, "columns") and hasattr(source, "to_numpy"):  # a frame
+        wanted = _features(list(source.columns), target, columns, drop)
+        y = None if target is None else source[target]
+        return _of_arrays(source[wanted], y, n_rows), wanted, "frame"
+    is_array = isinstance(source, np.ndarray) or sp.issparse(source)
+    if is_array and not isinstance(target, str):
+        source, target = (source, target), None
+    named = {"columns": columns is not None, "drop": len(drop) > 0}
+    names = getattr(source, "column_names", None)
+    if names is None:
+        named["target"] = target is not None
+        _refuse_unused("columns with names", source, named)
+    if isinstance(source, tuple) and len(source) == 2:
+        return _of_arrays(*source, n_rows), names_of(source[0]), "arrays"
+    is_read = callable(source) or isinstance(source, Iterable) or _has_items(source)
+    if not is_read or isinstance(source, Mapping):
+        raise ValueError(
+            "source must be files, a pair (X, y), a frame, an iterable of batches (X, y) or a "
+            f"function that returns one, or a data set with items, got {type(source).__name__}."
+        )
+    if _has_items(source) and not isinstance(source, list | tuple):
+        _refuse_unused("other sources", source, {"drop": len(drop) > 0})
         items = _Items(source, target, columns, n_rows)
-        return RowSource(items, items.names, about=type(source).__name__, **options)
-    pairs = _Made(source) if callable(source) else source
-    return RowSource(BatchChunks(pairs), about="batches", **options)
+        return items, items.names, type(source).__name__
+    batches = BatchChunks(_Made(source) if callable(source) else source)
+    return batches, batches.names, "batches"
 
 
-def _check(chunk_rows: Any, missing: str, errors: str, dtype: Any) -> None:
-    if chunk_rows is not None and (not isinstance(chunk_rows, int) or chunk_rows < 1):
-        raise ValueError(f"chunk_rows must be a whole number from 1 on, got {chunk_rows!r}.")
+def _has_items(source: Any) -> bool:
+    return hasattr(source, "__getitem__") and hasattr(source, "__len__")
+
+
+def _refuse_unused(what: str, source: Any, given: dict[str, bool]) -> None:
+    """Refuse arguments that would not be heeded."""
+    for name, is_given in given.items():
+        if is_given:
+            raise ValueError(f"{name} is for {what}, got a source of {type(source).__name__}.")
+
+
+def _check(chunk_rows: Any, memory: Any, missing: str, errors: str, dtype: Any) -> None:
+    for name, value in (("chunk_rows", chunk_rows), ("memory", memory)):
+        is_count = isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
+        if not (value is None or is_count or (name == "memory" and isinstance(value, str))):
+            raise ValueError(f"{name} must be a whole number from 1 on, got {value!r}.")
     for name, value, allowed in (
         ("missing", missing, ("error", "mean")),
         ("errors", errors, ("raise", "skip")),
@@ -162,10 +226,6 @@ def _is_path(source: Any) -> bool:
 
 def _are_paths(source: Any) -> bool:
     return isinstance(source, list) and len(source) > 0 and all(map(_is_path, source))
-
-
-def _is_list(source: Any) -> bool:
-    return isinstance(source, list | tuple)
 
 
 def _files(source: Any) -> list[Path]:
@@ -201,25 +261,18 @@ def _named(paths: Sequence[Path]) -> str:
 
 
 def _of_arrays(X: Any, y: Any, n_rows: int) -> ArrayChunks:
-    X = X if sp.issparse(X) or isinstance(X, np.ndarray) else np.asarray(X)
-    X = X.tocsr() if sp.issparse(X) else X
-    y = None if y is None else y if isinstance(y, np.ndarray) else np.asarray(y)
-    if X.ndim < 2:
-        raise ValueError(f"X must have an axis of rows and one of columns, got shape {X.shape}.")
+    X, y = arrays_of(X, y)
     if y is not None and y.shape[0] != X.shape[0]:
         raise ValueError(f"X has {X.shape[0]:,} rows, and y {y.shape[0]:,}.")
     return ArrayChunks(X, y, n_rows)
 
 
-def _mapped(paths: Sequence[Path], target: Any, n_rows: int) -> ArrayChunks:
+def _mapped(paths: Sequence[Path], target: Any) -> tuple[Any, Any]:
     if len(paths) > 1:
         raise ValueError(
             f"one .npy file is mapped at a time, got {len(paths)}; use .npz or a list of pairs."
         )
-    y: Any = target
-    if _is_path(target):
-        y = _map_of(Path(target))
-    return _of_arrays(_map_of(paths[0]), y, n_rows)
+    return _map_of(paths[0]), _map_of(Path(target)) if _is_path(target) else target
 
 
 def _map_of(path: Path) -> NDArray[Any]:
@@ -461,7 +514,13 @@ class _Made:
         self._make = make
 
     def __iter__(self) -> Iterator[Pair]:
-        return iter(self._make())
+        made = self._make()
+        if not isinstance(made, Iterable):
+            raise ValueError(
+                "the function that is the source must return an iterable of batches (X, y), "
+                f"it returned {type(made).__name__}."
+            )
+        return iter(made)
 
 
 def _arrow_dataset(paths: Sequence[Path]) -> Any:

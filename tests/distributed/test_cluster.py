@@ -95,6 +95,14 @@ def test_predictions_are_lazy(table):
     assert steps.fit(dX, dy).score(X, y) > 0.6
 
 
+def test_a_later_fit_changes_no_lazy_prediction(table):
+    X, y, _ = table
+    model = fastgd.LogisticRegression().fit(X, y)
+    lazy, labels = model.predict(collections(table)[0]), model.predict(X)
+    model.fit(-X, y)
+    np.testing.assert_array_equal(lazy.compute(), labels)
+
+
 def test_collections_that_do_not_agree_are_refused(table):
     y = table[1]
     dX, dy, _ = collections(table)

@@ -1,5 +1,7 @@
 """``fastgd.datasets.open``: the same rows from whatever holds them, and clear errors."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -184,6 +186,54 @@ def test_what_cannot_be_opened_says_why(tmp_path, rows, frame):
         LogisticRegression().fit(open_rows(rows), rows[1])
     with pytest.raises(ValueError, match="no targets"):
         open_rows((rows[0], None)).targets()
+
+
+def test_frames_lists_and_other_objects(rows, frame):
+    X, y = rows
+    arrow = pytest.importorskip("pyarrow")
+    cuts = range(0, N, 50)
+    sources = {
+        "frame": open_rows(frame, target="label", chunk_rows=50),
+        "chosen": open_rows(frame, target="label", columns=NAMES, chunk_rows=50),
+        "pair": open_rows((frame[NAMES], frame["label"]), chunk_rows=50),
+        "frames": open_rows([(frame[NAMES][k : k + 50], frame["label"][k : k + 50]) for k in cuts]),
+        "table": open_rows(arrow.Table.from_pandas(frame), target="label", chunk_rows=50),
+        "lists": open_rows([(X[k : k + 50].tolist(), y[k : k + 50].tolist()) for k in cuts]),
+        "coo": open_rows([(sp.coo_matrix(X[k : k + 50]), y[k : k + 50]) for k in cuts]),
+        "array": open_rows(X, target=y, chunk_rows=50),
+    }
+    for name, source in sources.items():
+        kept, held_out = source.split(0.5)
+        np.testing.assert_array_equal(read(source)[1], y, err_msg=name)
+        np.testing.assert_array_equal(read(source)[0], X, err_msg=name)
+        assert kept.n_rows + held_out.n_rows == N
+        is_named = name not in ("lists", "coo", "array")
+        assert (source.feature_names is not None) == is_named, name
+    assert read(open_rows(rows, dtype=np.float64))[0].dtype == np.float64
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = LogisticRegression().fit(sources["frames"])
+        np.testing.assert_array_equal(model.predict(sources["frames"]), model.predict(frame[NAMES]))
+
+
+def test_arguments_that_would_not_be_heeded_are_refused(rows, frame):
+    refused = {
+        "target is for columns with names, got a source of tuple": (rows, {"target": "label"}),
+        "columns is for columns with names": ([rows], {"columns": ["c0"]}),
+        "categorical is for files": (frame, {"target": "label", "categorical": ["c0"]}),
+        "missing is for files": (rows, {"missing": "mean"}),
+        "filters is for Parquet files": (rows, {"filters": 1}),
+        "source must be files, .*, got int": (3, {}),
+        "source must be files, .*, got dict": ({"c0": [1]}, {}),
+        "must return an iterable of batches .*, it returned int": (lambda: 3, {}),
+        "a batch must be a pair .*, got ndarray": ([rows[0], rows[1]], {}),
+        "chunk_rows must be": (rows, {"chunk_rows": True}),
+        "memory must be": (rows, {"memory": -1}),
+    }
+    for said, (source, options) in refused.items():
+        with pytest.raises(ValueError, match=said):
+            open_rows(source, **options)
+    assert open_rows(rows, chunk_rows=np.int64(50)).n_chunks == 5
 
 
 def _made(folder):

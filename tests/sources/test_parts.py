@@ -9,8 +9,13 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
+from fastgd._data.chunks import ArrayChunks
+from fastgd._data.shards import ChunkShards
 from fastgd._solvers import _sharded
+from fastgd._solvers._auto import solve
+from fastgd._solvers._task import Options
 from fastgd.datasets import open as open_rows
+from fastgd.kernels.losses import LogLoss
 from fastgd.neural_network import MLPClassifier
 
 N, D = 4000, 6
@@ -87,6 +92,42 @@ def test_the_gap_is_proven_and_small(table):
     assert parts.gap_ <= 1e-6 * parts.objective_
     assert parts.n_iter_[0] <= 6
     assert parts.objective_ <= model.objective_ * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("classes", ["two", "three"])
+def test_a_class_that_the_sample_lacks(classes, table):
+    """The sample's optimum, which has its intercept far off, is not where the descent begins."""
+    X = (table["X"] - table["X"].mean(axis=0)) / table["X"].std(axis=0)
+    y = np.where(table["three"] > 0, 1, 0) * (classes == "three")
+    y[[1700, 2500]] = 2
+    whole = fastgd.LogisticRegression(tol=1e-9).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parts = fastgd.LogisticRegression().fit(open_rows((X, y), chunk_rows=700))
+    assert parts.objective_ <= whole.objective_ * (1 + 1e-4)
+    assert parts.gap_ <= 1e-4 * parts.objective_
+
+
+def test_a_sample_of_zeros(table):
+    X = (table["X"] - table["X"].mean(axis=0)) / table["X"].std(axis=0)
+    y = np.zeros(N)
+    y[[1700, 2500]] = 3.0
+    whole = fastgd.PoissonRegressor(alpha=1e-3, tol=1e-9).fit(X, y)
+    parts = fastgd.PoissonRegressor(alpha=1e-3).fit(open_rows((X, y), chunk_rows=700))
+    assert parts.objective_ <= whole.objective_ * (1 + 1e-4)
+
+
+def test_what_one_place_rounds_says_nothing_of_another(table):
+    """A step that was tried where the objective overflows is no reason to have arrived."""
+    shards = ChunkShards(ArrayChunks(table["X"], table["two"], 700))
+    seen, kind = _sharded.look(shards, classifies=True, loss=None, seed=0)
+    of_rows = shards, seen, kind, seen.classes, np.ones(2), seen.mass
+    task = _sharded.ShardedTask(*of_rows, LogLoss(), 0.0, 1e-3)
+    sample = _sharded.sample_task(task)
+    descent = _sharded._Descent(task, Options(), sample, solve(sample, Options()))
+    floor = descent.floor
+    assert not descent._at(np.full(D + 1, 1e300), False).point.objective < 1e290
+    assert descent.floor == floor < 1e-10
 
 
 def test_sparse_rows_and_many_columns():
@@ -233,3 +274,67 @@ def test_networks_learn_from_parts(table):
     again.partial_fit(source, classes=[0, 1, 2]).partial_fit(source)
     with pytest.raises(ValueError, match="solver='lbfgs' needs all rows in memory"):
         MLPClassifier(solver="lbfgs").fit(source)
+
+
+@pytest.mark.parametrize("model", [fastgd.LogisticRegression(), fastgd.SGDClassifier()])
+def test_targets_that_are_no_labels_are_refused(model, table):
+    X = table["X"][:100]
+    refused = {
+        "no targets": [(X, None)],
+        "NaN": [(X, np.where(np.arange(100) == 70, np.nan, np.arange(100) % 2))],
+        "Unknown label type: continuous": [(X, table["numbers"][:100])],
+        "all be words or all be numbers": [(X, np.array(["a", None] * 50, object))],
+        "words as labels and others numbers": [(X, table["two"][:100]), (X, np.arange(100) % 2)],
+    }
+    for said, pairs in refused.items():
+        with pytest.raises(ValueError, match=said):
+            clone(model).fit(open_rows(pairs))
+
+
+@pytest.mark.parametrize("model", [fastgd.LogisticRegression(), fastgd.SGDClassifier()])
+def test_rows_that_change_between_passes_are_refused(model, table):
+    passes = iter(range(100))
+
+    def pairs():
+        n_lost = 3 * (next(passes) > 1)
+        return ((table["X"][k : k + 600 - n_lost], table["two"][k : k + 600 - n_lost])
+                for k in range(0, 3000, 600))  # fmt: skip
+
+    with pytest.raises(ValueError, match="chunk 0 had 600 rows when they were counted"):
+        clone(model).fit(open_rows(pairs))
+
+
+def test_no_rows_are_no_prediction(table):
+    model = fastgd.LogisticRegression().fit(table["X"][:100], table["two"][:100])
+    with pytest.raises(ValueError, match="no rows to predict"):
+        model.predict(open_rows((table["X"][:0], table["two"][:0])))
+
+
+def test_a_sample_of_sparse_rows_is_bounded(monkeypatch):
+    """Rows without entries in the first shard say nothing of the others'."""
+    monkeypatch.setattr(_sharded, "SAMPLE_ENTRIES", 3000)
+    y = np.arange(400) % 2
+    full = sp.csr_matrix(np.ones((400, 50)))
+    pairs = [(sp.csr_matrix((400, 50)), y), *[(full, y)] * 20]
+    shards = ChunkShards(open_rows(pairs))
+    seen, _ = _sharded.look(shards, classifies=True, loss=None, seed=0)
+    assert seen.X.nnz <= 2 * 3000
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_columns_whose_squares_leave_float64(scale, table):
+    X, y = table["X"][:, [0, 3]], table["two"]
+    with np.errstate(over="ignore"):
+        parts = fastgd.LogisticRegression(C=np.inf).fit(open_rows((X * scale, y), chunk_rows=700))
+    whole = fastgd.LogisticRegression(C=np.inf, tol=1e-9).fit(X, y)
+    assert parts.objective_ <= whole.objective_ * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e160])
+def test_targets_whose_squares_leave_float64_are_refused(scale, table):
+    y = (table["numbers"] - 1e4) * scale
+    with (
+        pytest.raises(ValueError, match=r"squares of targets in parts .* Multiply y"),
+        np.errstate(over="ignore"),
+    ):
+        fastgd.Ridge().fit(open_rows((table["X"], y), chunk_rows=700))

@@ -334,7 +334,7 @@ def test_rows_that_change_are_noticed(X, y):
 
     model = SGDClassifier(max_iter=5, tol=None).fit(X, y)
     before = model.coef_
-    said = "chunk 0 had 50 rows when they were counted, and has 49 now: each epoch must read"
+    said = "chunk 0 had 50 rows when they were counted, and has 49 now: each pass must read"
     with pytest.raises(ValueError, match=said):
         model._fit_in_chunks(BatchChunks(Shrinks(X, y, BORDERS["chunks"])), classes=CLASSES)
     assert model.coef_ is before
