@@ -44,8 +44,8 @@ def attempt(
     """
     model, args, kwargs, least = given
     try:
-        call = _call.read(_call.signature(original), model, method, args, kwargs)
-        reason = _reason(stand, kind, call, stand.least if least is None else least)
+        call = _call.read(_call.signature(original), kind, model, method, args, kwargs)
+        reason = _reason(stand, call, stand.least if least is None else least)
         if reason is None and stand.rehearses(call):
             rehearse(original, call)
         return reason or _fitted(stand, call)
@@ -53,11 +53,11 @@ def attempt(
         return refusals.failure(error)
 
 
-def _reason(stand: "Stand", kind: type, call: Call, least: int) -> str | None:
+def _reason(stand: "Stand", call: Call, least: int) -> str | None:
     """Return why a call is left to scikit-learn, before anything is fitted."""
     if call.shape[0] * call.shape[1] < least:
         return f"small: fewer than {least:,} entries of X"
-    own = _overridden(type(call.model), kind)
+    own = _overridden(type(call.model), call.kind)
     if own:
         return f"a subclass has its own {own}"
     for refusal in (*refusals.COMMON, *stand.refusals):

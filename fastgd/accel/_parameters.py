@@ -20,7 +20,7 @@ TIGHTEST, SMOOTH, PIECEWISE = 1e-15, 1e-12, 1e-8
 
 def _same(call: Call) -> dict[str, Any]:
     """Return the parameters by name, but for what only shows or divides the work."""
-    given = call.model.get_params(deep=False)
+    given = call.parameters
     return {name: value for name, value in given.items() if name not in ("verbose", "n_jobs")}
 
 
@@ -95,9 +95,7 @@ def stochastic(call: Call) -> dict[str, Any]:
     """
     given = _same(call)
     given.pop("warm_start", None)
-    if type(call.model).__name__ == "SGDClassifier":
-        given["multi_class"] = "ovr"
-    return given
+    return {**given, "multi_class": "ovr"}  # of SGDClassifier; the others have no such parameter
 
 
 def starts(call: Call) -> dict[str, Any]:

@@ -58,7 +58,7 @@ COMMON: tuple[Callable[[Call], str | None], ...] = (_other_arrays, _dtype, _talk
 
 def stops_early(call: Call) -> str | None:
     """Leave `max_iter` below the default."""
-    most, usual = getattr(call.model, "max_iter", None), defaults(type(call.model)).get("max_iter")
+    most, usual = getattr(call.model, "max_iter", None), defaults(call.kind).get("max_iter")
     if most is not None and 0 <= most < (FEW if usual is None else usual):
         return f"max_iter={most} asks for a fit that stops early"
     return None

@@ -218,6 +218,35 @@ def test_a_subclass_is_accelerated_unless_it_fits_in_another_way():
     assert reasons() == [None, "a subclass has its own _get_loss"]
 
 
+@pytest.mark.usefixtures("accelerated")
+def test_a_subclass_of_other_parameters_is_fitted_by_what_scikit_learns_fit_reads():
+    class Strong(Ridge):
+        def __init__(self, strength=300.0):
+            super().__init__(alpha=strength)
+            self.strength = strength
+
+    class Steps(SGDClassifier):
+        pass
+
+    model = Strong().fit(Xr, yr)
+    np.testing.assert_allclose(model.coef_, Ridge(alpha=300.0, solver="svd").fit(Xr, yr).coef_)
+    three = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0.5)
+    params = {"loss": "log_loss", "shuffle": False, "tol": None, "max_iter": 2}
+    params |= {"learning_rate": "constant", "eta0": 0.01}
+    ours = Steps(**params).fit(X, three)
+    assert reasons() == [None, None, None]
+    fastgd.accel.uninstall()
+    theirs = SGDClassifier(**params).fit(X, three)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-9)
+
+
+@pytest.mark.usefixtures("accelerated")
+def test_weights_of_least_squares_may_be_a_series():
+    pd = pytest.importorskip("pandas")
+    LinearRegression().fit(Xr, yr, sample_weight=pd.Series(np.linspace(0.5, 2.0, 200)))
+    assert reasons() == [None]
+
+
 def test_cross_validation_scores_as_scikit_learns_does():
     theirs = cross_val_score(LogisticRegression(), X, y, cv=3)
     with fastgd.accel.enabled(min_size=0):
@@ -283,6 +312,8 @@ def test_small_data_stay_where_they_are_faster():
         (LinearRegression(positive=True), (sp.csr_matrix(X), y), {}),
         (Lasso(), (X[:, 0], y), {}),
         (Lasso(), (X[:0], y[:0]), {}),
+        (Lasso(), (np.array(5.0), y), {}),
+        (Lasso(), (iter(X), y), {}),
         (TweedieRegressor(power=2), (X, -np.ones(200)), {}),
         (LinearSVC(penalty="l1", loss="hinge"), (X, y), {}),
         (SGDRegressor(), (X, np.column_stack([y, y])), {}),
