@@ -70,6 +70,8 @@ def logistic(call: Call) -> dict[str, Any]:
     shares = {"deprecated": ratio, "elasticnet": ratio, "l1": 1.0, "l2": 0.0, None: 0.0}
     C = np.inf if penalty is None or penalty == "none" else given["C"]
     given.pop("multi_class", None)
+    if call.model.solver == "liblinear":
+        given["solver"] = "liblinear"  # which penalises the intercept
     return {**given, "penalty": "deprecated", "l1_ratio": shares.get(penalty, 0.0), "C": C}
 
 

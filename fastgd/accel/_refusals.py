@@ -67,12 +67,10 @@ def stops_early(call: Call) -> str | None:
 # -- logistic regression, support vector machines -----------------------------------------------
 
 
-def penalised_intercept(call: Call) -> str | None:
-    """Leave `solver="liblinear"`, which penalises the intercept."""
+def liblinear_data(call: Call) -> str | None:
+    """Leave `solver="liblinear"` on X other than float64, and with more than two classes."""
     if call.model.solver != "liblinear":
         return None
-    if call.model.fit_intercept:
-        return "solver='liblinear' penalises the intercept"
     if getattr(call.X, "dtype", None) != np.float64:
         return "solver='liblinear' computes in float64"
     if np.unique(np.asarray(call.y)).shape[0] > 2:
@@ -89,10 +87,9 @@ def one_vs_rest(call: Call) -> str | None:
 
 
 def liblinear_combination(call: Call) -> str | None:
-    """Leave `multi_class="crammer_singer"`, and what liblinear has no solver for."""
-    asked = getattr(call.model, "multi_class", "ovr")
-    if asked != "ovr":
-        return f"multi_class={asked!r} is another loss"
+    """Leave what liblinear has no solver for."""
+    if getattr(call.model, "multi_class", "ovr") == "crammer_singer":
+        return None  # penalty and loss are ignored
     if call.model.loss == "hinge" and getattr(call.model, "penalty", "l2") == "l1":
         return "penalty='l1' with loss='hinge' is refused by scikit-learn"
     return None

@@ -1,7 +1,8 @@
 """What scikit-learn warns of an estimator's parameters, in its own words.
 
 Where parameters are deprecated or contradict each other, scikit-learn's ``fit`` warns before it
-looks at the data. It is called on four rows for an estimator of the same parameters, which takes a millisecond.
+looks at the data. It is called on four rows, of an estimator of the same parameters, which takes
+a millisecond.
 """
 
 from collections.abc import Callable

@@ -95,7 +95,7 @@ STANDS = (
         500,
         attributes=("classes_", *FITTED),
         parameters=p.logistic,
-        refusals=(r.penalised_intercept, r.one_vs_rest, r.stops_early),
+        refusals=(r.liblinear_data, r.one_vs_rest, r.stops_early),
         rehearses=rehearsal.for_logistic,
     ),
     Stand(

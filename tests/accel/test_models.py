@@ -39,6 +39,8 @@ SOLVED = [
     ("LogisticRegression", {"C": 0.1}, "names"),
     ("LogisticRegression", {"solver": "saga", "l1_ratio": 1, "max_iter": 10_000}, "labels"),
     ("LogisticRegression", {"class_weight": "balanced", "fit_intercept": False}, "labels"),
+    ("LogisticRegression", {"solver": "liblinear", "intercept_scaling": 2.0}, "labels"),
+    ("LogisticRegression", {"solver": "liblinear", "l1_ratio": 1}, "labels"),
     ("LinearRegression", {}, "numbers"),
     ("LinearRegression", {"positive": True}, "numbers"),
     ("Ridge", {}, "numbers"),
@@ -55,6 +57,8 @@ SOLVED = [
     ("TweedieRegressor", {"power": 1.5}, "counts"),
     ("LinearSVC", {}, "labels"),
     ("LinearSVC", {"loss": "hinge", "max_iter": 100_000}, "labels"),
+    ("LinearSVC", {"multi_class": "crammer_singer", "max_iter": 100_000}, "names"),
+    ("LinearSVC", {"multi_class": "crammer_singer", "max_iter": 100_000}, "labels"),
     ("LinearSVR", {"epsilon": 0.1, "max_iter": 100_000}, "numbers"),
 ]
 CHOSEN = [

@@ -259,10 +259,11 @@ def test_cross_validation_scores_as_scikit_learns_does():
 @pytest.mark.parametrize(
     ("model", "data", "reason"),
     [
-        (LogisticRegression(solver="liblinear"), X, "solver='liblinear' penalises the intercept"),
+        (LogisticRegression(solver="liblinear"), X.astype(np.float32), "computes in float64"),
+        (LogisticRegression(solver="liblinear"), X, None),
         (LogisticRegression(max_iter=3), X, "max_iter=3 asks for a fit that stops early"),
         (LogisticRegression(verbose=1), X, "verbose prints the iterations"),
-        (LinearSVC(multi_class="crammer_singer"), X, "multi_class='crammer_singer'"),
+        (LinearSVC(multi_class="crammer_singer", penalty="l1", loss="hinge"), X, None),
         (Ridge(alpha=0.0), X, "alpha=0 is no penalty"),
         (ElasticNet(alpha=0.1, precompute=X.T @ X, fit_intercept=False), X, "precompute is a"),
         (SGDClassifier(early_stopping=True), X, "early_stopping=True"),
