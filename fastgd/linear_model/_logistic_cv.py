@@ -107,7 +107,7 @@ class LogisticRegressionCV(LogisticRegression):
         Fit all rows with the strength of the best mean score. False: take the mean of the folds'
         coefficients, and of their strengths, each at its own best score.
     intercept_scaling : float, default=1.0
-        Accepted and not needed: the intercept is free.
+        As in ``LogisticRegression``: with ``solver="liblinear"``, which penalises the intercept.
     random_state : int, RandomState instance or None, default=None
         Seeds samples and the order of rows; None is a fixed seed. Not that of the folds.
     use_legacy_attributes : bool, default="warn"
@@ -470,10 +470,10 @@ class LogisticRegressionCV(LogisticRegression):
         """Keep what was found for a strength."""
         r, c = at
         for f, fit in enumerate(fits):
-            coef = np.atleast_2d(fit.coef)
+            coef, intercept = self._split(fit)
             grid.coefs[f, r, c, :, : coef.shape[1]] = coef
             if self.fit_intercept:
-                grid.coefs[f, r, c, :, -1] = fit.intercept
+                grid.coefs[f, r, c, :, -1] = intercept
             grid.n_iter[f, r, c] = fit.n_iter
             self._unfinished += not fit.converged
 
@@ -535,18 +535,25 @@ class LogisticRegressionCV(LogisticRegression):
         strength, share = inverse_strength(grid.Cs[c], float(mass)), grid.shares[r]
         penalty = share * strength, (1.0 - share) * strength
         task: Task = self._problem(X, codes, weight, self.classes_, penalty)
-        self._take_mean(grid.coefs[:, r, c])
-        start = State(self.coef_, self.intercept_)
-        if task.n_outputs == 1:
-            start = State(self.coef_[0], float(self.intercept_[0]))
+        start = self._start_of(grid.coefs[:, r, c], task)
         options = Options(float(self.tol), int(self.max_iter), self._seed(), Silenced(self._watch))
         asked = self.solver if self.solver in SOLVERS else "auto"
         found = solve(task, options, asked, start)
-        self.coef_ = np.ascontiguousarray(np.atleast_2d(found.coef))
-        self.intercept_ = np.atleast_1d(np.asarray(found.intercept, np.float64))
+        coef, intercept = self._split(found)
+        self.coef_ = np.ascontiguousarray(coef)
+        self.intercept_ = np.asarray(intercept, np.float64)
         self.objective_, self.gap_, self.solver_ = found.objective, found.gap, found.solver
         if not found.converged and not self._watch.stops:
             _warn_unfinished(f"{type(self).__name__} {self._reason(found)}")
+
+    def _start_of(self, coefs: NDArray[Any], task: Task) -> State:
+        """Return the mean of the folds' coefficients as the task has them."""
+        self._take_mean(coefs)
+        coef, intercept = self.coef_, self.intercept_
+        if self._penalises_intercept():
+            constant = intercept[:, None] / float(self.intercept_scaling)
+            coef, intercept = np.hstack([coef, constant]), np.zeros_like(intercept)
+        return State(coef, intercept) if task.n_outputs > 1 else State(coef[0], float(intercept[0]))
 
     def _take_mean(self, coefs: NDArray[Any]) -> None:
         """Set the mean of the folds' coefficients, (n_folds, K, n_dof)."""
