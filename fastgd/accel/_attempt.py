@@ -12,6 +12,7 @@ from fastgd.accel._call import Call
 from fastgd.accel._rehearsal import rehearse
 
 if TYPE_CHECKING:
+    from fastgd._runtime.warned import Heard
     from fastgd.accel._table import Stand
 
 # What a subclass may have of its own without changing what is fitted.
@@ -138,9 +139,11 @@ def _go_on(model: Any, twin: Any) -> None:
     twin._begin = begin_after
 
 
-def _unfinished(stand: "Stand", messages: list[str]) -> str | None:
+def _unfinished(stand: "Stand", messages: "list[Heard]") -> str | None:
     """Return what scikit-learn may do better, of what fastgd would warn of."""
-    for message in messages:
+    for message, category in messages:
+        if issubclass(category, FutureWarning):  # of parameters: see _rehearsal
+            continue
         if "was interrupted" in message:
             raise KeyboardInterrupt
         is_at_rounding = "rounding hides the rest" in message and "no optimum" not in message

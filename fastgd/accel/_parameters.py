@@ -75,6 +75,13 @@ def logistic(call: Call) -> dict[str, Any]:
     return {**given, "penalty": "deprecated", "l1_ratio": shares.get(penalty, 0.0), "C": C}
 
 
+def logistic_cv(call: Call) -> dict[str, Any]:
+    """Return those of logistic regression whose strength is chosen by cross-validation."""
+    given = solved(call)
+    given.setdefault("use_legacy_attributes", True)  # of releases that know no others
+    return given
+
+
 def chosen(call: Call) -> dict[str, Any]:
     """Return those of ridge regression whose strength is chosen by cross-validation."""
     return _same(call)

@@ -78,6 +78,13 @@ def liblinear_data(call: Call) -> str | None:
     return None
 
 
+def liblinear_folds(call: Call) -> str | None:
+    """Leave `solver="liblinear"`."""
+    if call.model.solver == "liblinear":
+        return "solver='liblinear' refits with another intercept_scaling in scikit-learn"
+    return None
+
+
 def one_vs_rest(call: Call) -> str | None:
     """Leave `multi_class="ovr"`, of releases that have it."""
     asked = getattr(call.model, "multi_class", "deprecated")
@@ -167,6 +174,20 @@ def routed(call: Call) -> str | None:
         return "metadata routing is enabled"
     strange = sorted(call.more.keys() - {"sample_weight"})
     return f"further arguments of fit: {', '.join(strange)}" if strange else None
+
+
+def one_time_folds(call: Call) -> str | None:
+    """Leave an iterator as `cv`."""
+    if hasattr(getattr(call.model, "cv", None), "__next__"):
+        return "cv is an iterator, which can be read once only"
+    return None
+
+
+def own_scorer(call: Call) -> str | None:
+    """Leave a function as `scoring`."""
+    if callable(call.model.scoring):
+        return "scoring is a function, which may look at scikit-learn's estimator"
+    return None
 
 
 def ridge_cv(call: Call) -> str | None:

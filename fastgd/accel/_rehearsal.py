@@ -18,6 +18,11 @@ def never(call: Call) -> bool:  # noqa: ARG001
     return False
 
 
+def always(call: Call) -> bool:  # noqa: ARG001
+    """Tell that scikit-learn may warn whatever the parameters are."""
+    return True
+
+
 def for_logistic(call: Call) -> bool:
     """Tell whether an argument is given that may be deprecated, or not go with the solver."""
     usual = defaults(call.kind)
@@ -40,6 +45,10 @@ def rehearse(original: Callable[..., Any], call: Call) -> None:
     fewer = {"cv": 2, "class_weight": None, "random_state": 0, "alphas": [1.0]}
     if params.get("alphas") is None or isinstance(params["alphas"], str):
         fewer.pop("alphas")
+    if "Cs" in params:  # a grid, in this process
+        fewer |= {"Cs": [1.0], "n_jobs": None}
+    if params.get("scoring") not in (None, "warn"):
+        fewer["scoring"] = "accuracy"
     params |= {name: value for name, value in fewer.items() if name in params}
     labels = np.array([0.0, 1.0, 1.0, 0.0])
     is_table = np.ndim(call.y) == 2

@@ -1,7 +1,6 @@
 """LogisticRegressionCV: the strength of the penalty, and l1's share in it, by cross-validation."""
 
 import inspect
-import warnings
 from collections.abc import Sequence
 from numbers import Integral, Number
 from typing import Any, ClassVar, NamedTuple
@@ -28,6 +27,7 @@ from fastgd._monitoring.observer import Silenced
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, GridWatch, watched
 from fastgd._runtime.threads import threads
+from fastgd._runtime.warned import warn
 from fastgd._solvers._auto import SOLVERS, solve
 from fastgd._solvers._folds import FoldFit, folds_of
 from fastgd._solvers._task import Options, State, Task
@@ -384,7 +384,7 @@ class LogisticRegressionCV(LogisticRegression):
         """Return l1's share in the penalty for each of ``l1_ratios``."""
         if penalty != "elasticnet":
             if ratios is not None and self.penalty != "deprecated":
-                warnings.warn(
+                warn(
                     "l1_ratios parameter is only used when penalty is 'elasticnet'. Got "
                     f"(penalty={penalty})",
                     UserWarning,
@@ -694,8 +694,8 @@ def _best(scores: NDArray[Any]) -> tuple[int, int]:
 
 
 def _warn_of_change(message: str) -> None:
-    warnings.warn(message, FutureWarning, stacklevel=level_of_the_user())
+    warn(message, FutureWarning, stacklevel=level_of_the_user())
 
 
 def _warn_unfinished(message: str) -> None:
-    warnings.warn(message, ConvergenceWarning, stacklevel=level_of_the_user())
+    warn(message, ConvergenceWarning, stacklevel=level_of_the_user())

@@ -61,7 +61,17 @@ SOLVED = [
     ("LinearSVC", {"multi_class": "crammer_singer", "max_iter": 100_000}, "labels"),
     ("LinearSVR", {"epsilon": 0.1, "max_iter": 100_000}, "numbers"),
 ]
+CONVERGED = {"solver": "saga", "max_iter": 10_000, "tol": 1e-6}
+GRID = {"cv": 3, "Cs": 4, "scoring": "neg_log_loss"}
 CHOSEN = [
+    ("LogisticRegressionCV", GRID, "labels"),
+    ("LogisticRegressionCV", {**GRID, "l1_ratios": (0,), "use_legacy_attributes": False}, "names"),
+    (
+        "LogisticRegressionCV",
+        {**GRID, **CONVERGED, "Cs": [0.1, 1.0], "l1_ratios": (0, 0.5)},
+        "names",
+    ),
+    ("LogisticRegressionCV", {**GRID, "refit": False, "fit_intercept": False}, "labels"),
     ("RidgeCV", {}, "numbers"),
     ("RidgeCV", {"store_cv_results": True, "alphas": [0.1, 1.0]}, "numbers"),
     ("RidgeClassifierCV", {}, "names"),
@@ -116,6 +126,14 @@ def assert_same_attributes(theirs, ours):
             assert (other.shape, other.dtype) == (value.shape, value.dtype), name
 
 
+def assert_same_scores(theirs, ours):
+    """Check the scores of folds, by class or in an array."""
+    if isinstance(theirs, dict):
+        assert theirs.keys() == ours.keys()
+        theirs, ours = (np.stack(list(scores.values())) for scores in (theirs, ours))
+    np.testing.assert_allclose(ours, theirs, rtol=0.01)
+
+
 def ids(cases):
     return [f"{name}-{params}" for name, params, _ in cases]
 
@@ -138,6 +156,9 @@ def test_strengths_chosen_by_cross_validation(case):
     assert_same_attributes(theirs, ours)
     y = TARGETS[case[2]]
     assert ours.score(X, y) == pytest.approx(theirs.score(X, y), abs=0.01)
+    if hasattr(theirs, "Cs_"):
+        np.testing.assert_array_equal(ours.Cs_, theirs.Cs_)
+        assert_same_scores(theirs.scores_, ours.scores_)
     if hasattr(theirs, "alphas_"):
         np.testing.assert_allclose(ours.alphas_, theirs.alphas_)
     if hasattr(theirs, "best_score_"):

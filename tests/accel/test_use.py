@@ -25,6 +25,7 @@ from sklearn.linear_model import (  # imported before anything is installed
     Lasso,
     LinearRegression,
     LogisticRegression,
+    LogisticRegressionCV,
     QuantileRegressor,
     Ridge,
     SGDClassifier,
@@ -263,6 +264,8 @@ def test_cross_validation_scores_as_scikit_learns_does():
         (LogisticRegression(solver="liblinear"), X, None),
         (LogisticRegression(max_iter=3), X, "max_iter=3 asks for a fit that stops early"),
         (LogisticRegression(verbose=1), X, "verbose prints the iterations"),
+        (LogisticRegressionCV(cv=iter([(range(99), range(99, 200))])), X, "cv is an iterator"),
+        (LogisticRegressionCV(scoring=lambda model, *_: model.C), X, "scoring is a function"),
         (LinearSVC(multi_class="crammer_singer", penalty="l1", loss="hinge"), X, None),
         (Ridge(alpha=0.0), X, "alpha=0 is no penalty"),
         (ElasticNet(alpha=0.1, precompute=X.T @ X, fit_intercept=False), X, "precompute is a"),
@@ -358,6 +361,22 @@ def test_warnings_are_scikit_learns(params):
     with fastgd.accel.enabled(min_size=0):
         assert heard() == theirs
     assert reasons() == [None]
+    JOURNAL.notes.clear()
+
+
+@pytest.mark.parametrize("params", [{}, {"l1_ratios": None}, {"penalty": "l2", "Cs": 2}], ids=str)
+def test_a_grid_of_strengths_warns_as_scikit_learns(params):
+    def heard():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            LogisticRegressionCV(cv=2, **params).fit(X, y)
+        return sorted((w.category.__name__, str(w.message)) for w in caught)
+
+    theirs = heard()
+    JOURNAL.notes.clear()
+    with fastgd.accel.enabled(min_size=0):
+        assert heard() == theirs
+    assert reasons()[-1] is None
     JOURNAL.notes.clear()
 
 

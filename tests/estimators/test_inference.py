@@ -437,7 +437,7 @@ def test_what_has_no_standard_errors_is_refused():
         coef_table(squares, X, y).std_error, coef_table(linear, X, y).std_error, rtol=1e-6
     )
     other = fit(theirs.TweedieRegressor(power=1.5, link="identity"), X, np.abs(y) + 1.0)
-    with pytest.raises(ValueError, match="power=1.5.* with the identity as its link"):
+    with pytest.raises(ValueError, match="with the identity as its link"):
         coef_table(other, X, np.abs(y) + 1.0)
     with pytest.raises(TypeError, match="no standard errors for HuberRegressor"):
         coef_table(ours.HuberRegressor().fit(X, y), X, y)
