@@ -42,7 +42,7 @@ def for_path(call: Call) -> bool:
 def rehearse(original: Callable[..., Any], call: Call) -> None:
     """Call scikit-learn's method on four rows."""
     params = call.parameters
-    fewer = {"cv": 2, "class_weight": None, "random_state": 0, "alphas": [1.0]}
+    fewer: dict[str, Any] = {"cv": 2, "class_weight": None, "random_state": 0, "alphas": [1.0]}
     if params.get("alphas") is None or isinstance(params["alphas"], str):
         fewer.pop("alphas")
     if "Cs" in params:  # a grid, in this process

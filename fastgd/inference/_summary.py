@@ -383,7 +383,7 @@ class _Parts:
         penalty_root, theta = self._penalty(data, one, share)
         bread = _bread(sums.factor, penalty_root)
         df_model = float(np.sum(bread.projected**2))
-        n = np.count_nonzero(data.weight) if data.count is None else data.count.sum()
+        n = np.count_nonzero(data.weight) if data.repeats is None else data.repeats.sum()
         _refuse_too_few(float(n), df_model)
         dispersion = self._dispersion(one, sums, float(n) * one.params.shape[0] - df_model)
         classic = bread.covariance(dispersion * (bread.projected.T @ bread.projected))
