@@ -12,6 +12,7 @@ from sklearn import get_config
 from fastgd.accel._call import Call, defaults
 
 INT32_MAX = np.iinfo(np.int32).max
+LARGEST = 1e30  # with which liblinear never ends
 FEW = 100  # iterations that are expected where scikit-learn's default is None
 
 
@@ -68,11 +69,13 @@ def stops_early(call: Call) -> str | None:
 
 
 def liblinear_data(call: Call) -> str | None:
-    """Leave `solver="liblinear"` on X other than float64, and with more than two classes."""
+    """Leave `solver="liblinear"` on X other than float64, or above 1e30, and many classes."""
     if call.model.solver != "liblinear":
         return None
     if getattr(call.X, "dtype", None) != np.float64:
         return "solver='liblinear' computes in float64"
+    if call.X.max() > LARGEST:
+        return "solver='liblinear' is refused by scikit-learn on numbers that large"
     if np.unique(np.asarray(call.y)).shape[0] > 2:
         return "solver='liblinear' is refused by scikit-learn with more than two classes"
     return None

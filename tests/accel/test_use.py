@@ -308,6 +308,8 @@ def test_small_data_stay_where_they_are_faster():
         (LogisticRegression(), (X, y[:-1]), {}),
         (LogisticRegression(), (np.where(X > 2, np.nan, X), y), {}),
         (LogisticRegression(), (X, yr), {}),
+        (LogisticRegression(solver="liblinear"), (1e40 * X, y), {}),
+        (LogisticRegression(solver="liblinear"), (X, np.arange(200) % 3), {}),
         (LogisticRegression(), (X,), {}),
         (LogisticRegression(), (X, y), {"weights": y}),
         (LogisticRegression(), (X, y), {"sample_weight": y[:3]}),
