@@ -24,7 +24,7 @@ FREE |= {"_parameter_constraints", "_abc_impl"}
 def attempt(
     stand: "Stand", kind: type, original: Callable[..., Any], method: str, given: tuple[Any, ...]
 ) -> str | None:
-    """Fit by fastgd.
+    """Fit by fastgd; a call that is left to scikit-learn finds everything as it was.
 
     Parameters
     ----------
@@ -43,6 +43,27 @@ def attempt(
     str or None
         Why fastgd did not fit the estimator, which is then as it was; None where it did.
     """
+    states = _states(given[0])
+    reason = _tried(stand, kind, original, method, given)
+    if reason is not None:
+        for generator, state in states:
+            generator.set_state(state)
+    return reason
+
+
+def _states(model: Any) -> list[tuple[np.random.RandomState, Any]]:
+    """Return the generators that a fit draws from, and where they stand."""
+    held = (
+        getattr(model, "random_state", None),
+        getattr(getattr(model, "cv", None), "random_state", None),
+    )
+    return [(each, each.get_state()) for each in held if isinstance(each, np.random.RandomState)]
+
+
+def _tried(
+    stand: "Stand", kind: type, original: Callable[..., Any], method: str, given: tuple[Any, ...]
+) -> str | None:
+    """Fit by fastgd, or return why not."""
     model, args, kwargs, least = given
     try:
         call = _call.read(_call.signature(original), kind, model, method, args, kwargs)

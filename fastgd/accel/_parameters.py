@@ -9,6 +9,7 @@ import numbers
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from fastgd.accel._call import Call
 
@@ -104,6 +105,8 @@ def stochastic(call: Call) -> dict[str, Any]:
     """
     given = _same(call)
     given.pop("warm_start", None)
+    if given["random_state"] is None:  # other rows in each call, as in scikit-learn
+        given["random_state"] = check_random_state(None)
     return {**given, "multi_class": "ovr"}  # of SGDClassifier; the others have no such parameter
 
 

@@ -242,6 +242,33 @@ def test_a_subclass_of_other_parameters_is_fitted_by_what_scikit_learns_fit_read
 
 
 @pytest.mark.usefixtures("accelerated")
+def test_draws_are_as_many_as_without_where_a_fit_is_left_to_scikit_learn(monkeypatch):
+    def drawing(model, *_, **__):
+        model.random_state.randint(10)
+        raise ValueError
+
+    monkeypatch.setattr(fastgd.SGDClassifier, "fit", drawing)
+    ours = SGDClassifier(random_state=np.random.RandomState(0)).fit(X, y)
+    [reason] = reasons()
+    assert reason.startswith("fastgd raises ValueError")
+    fastgd.accel.uninstall()
+    theirs = SGDClassifier(random_state=np.random.RandomState(0)).fit(X, y)
+    np.testing.assert_array_equal(ours.coef_, theirs.coef_)
+
+
+@pytest.mark.usefixtures("accelerated")
+def test_unseeded_fits_see_rows_in_other_orders():
+    def coef():
+        return SGDClassifier(max_iter=2, tol=None).fit(X, y).coef_
+
+    np.random.seed(0)  # noqa: NPY002
+    first, second = coef(), coef()
+    assert np.any(first != second)
+    np.random.seed(0)  # noqa: NPY002
+    np.testing.assert_array_equal(coef(), first)
+
+
+@pytest.mark.usefixtures("accelerated")
 def test_weights_of_least_squares_may_be_a_series():
     pd = pytest.importorskip("pandas")
     LinearRegression().fit(Xr, yr, sample_weight=pd.Series(np.linspace(0.5, 2.0, 200)))
