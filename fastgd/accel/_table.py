@@ -109,6 +109,7 @@ STANDS = (
             *(r.routed, r.one_time_folds, r.own_scorer),
             *(r.liblinear_folds, r.one_vs_rest, r.stops_early),
         ),
+        in_float64=True,
         rehearses=rehearsal.always,
     ),
     Stand(

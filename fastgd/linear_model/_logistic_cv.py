@@ -687,7 +687,7 @@ def _counted(rows: NDArray[Any], weight: NDArray[Any], name: str) -> NDArray[np.
 
 
 def _best(scores: NDArray[Any]) -> tuple[int, int]:
-    """Return the place of the best score, (n_l1_ratios, n_Cs): of equal ones the least C's."""
+    """Return the place of the best score, (n_l1_ratios, n_Cs): of equal ones the first C's."""
     known = np.where(np.isnan(scores), -np.inf, scores).T
     c, r = np.unravel_index(int(np.argmax(known)), known.shape)
     return int(r), int(c)

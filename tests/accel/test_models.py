@@ -165,6 +165,13 @@ def test_strengths_chosen_by_cross_validation(case):
         np.testing.assert_allclose(ours.best_score_, theirs.best_score_, rtol=1e-8)
 
 
+def test_a_grid_of_float32_is_scikit_learns():
+    case = "LogisticRegressionCV", {**GRID, "use_legacy_attributes": False}, "names"
+    theirs, ours = pair(case, X.astype(np.float32))
+    assert_same_attributes(theirs, ours)
+    assert_same_scores(theirs.scores_, ours.scores_)
+
+
 @pytest.mark.parametrize("case", STOCHASTIC, ids=ids(STOCHASTIC))
 def test_stochastic_classes_take_scikit_learns_steps(case):
     name, params, target = case
