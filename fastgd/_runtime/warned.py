@@ -8,14 +8,23 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import NamedTuple
 
-_heard: ContextVar[list[str] | None] = ContextVar("fastgd_heard", default=None)
+
+class Heard(NamedTuple):
+    """What a fit would have warned of."""
+
+    text: str
+    category: type[Warning]
+
+
+_heard: ContextVar[list[Heard] | None] = ContextVar("fastgd_heard", default=None)
 
 
 @contextmanager
-def heard() -> Iterator[list[str]]:
+def heard() -> Iterator[list[Heard]]:
     """Collect what fits in this thread would warn of; nobody else is told."""
-    messages: list[str] = []
+    messages: list[Heard] = []
     token = _heard.set(messages)
     try:
         yield messages
@@ -27,6 +36,6 @@ def warn(message: str, category: type[Warning], stacklevel: int = 1) -> None:
     """Warn as ``warnings.warn`` does, unless somebody listens."""
     messages = _heard.get()
     if messages is not None:
-        messages.append(message)
+        messages.append(Heard(message, category))
     else:
         warnings.warn(message, category, stacklevel=stacklevel + 1)

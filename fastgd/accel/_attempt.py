@@ -12,6 +12,7 @@ from fastgd.accel._call import Call
 from fastgd.accel._rehearsal import rehearse
 
 if TYPE_CHECKING:
+    from fastgd._runtime.warned import Heard
     from fastgd.accel._table import Stand
 
 # What a subclass may have of its own without changing what is fitted.
@@ -23,7 +24,7 @@ FREE |= {"_parameter_constraints", "_abc_impl"}
 def attempt(
     stand: "Stand", kind: type, original: Callable[..., Any], method: str, given: tuple[Any, ...]
 ) -> str | None:
-    """Fit by fastgd.
+    """Fit by fastgd; a call that is left to scikit-learn finds everything as it was.
 
     Parameters
     ----------
@@ -42,10 +43,31 @@ def attempt(
     str or None
         Why fastgd did not fit the estimator, which is then as it was; None where it did.
     """
+    states = _states(given[0])
+    reason = _tried(stand, kind, original, method, given)
+    if reason is not None:
+        for generator, state in states:
+            generator.set_state(state)
+    return reason
+
+
+def _states(model: Any) -> list[tuple[np.random.RandomState, Any]]:
+    """Return the generators that a fit draws from, and where they stand."""
+    held = (
+        getattr(model, "random_state", None),
+        getattr(getattr(model, "cv", None), "random_state", None),
+    )
+    return [(each, each.get_state()) for each in held if isinstance(each, np.random.RandomState)]
+
+
+def _tried(
+    stand: "Stand", kind: type, original: Callable[..., Any], method: str, given: tuple[Any, ...]
+) -> str | None:
+    """Fit by fastgd, or return why not."""
     model, args, kwargs, least = given
     try:
-        call = _call.read(_call.signature(original), model, method, args, kwargs)
-        reason = _reason(stand, kind, call, stand.least if least is None else least)
+        call = _call.read(_call.signature(original), kind, model, method, args, kwargs)
+        reason = _reason(stand, call, stand.least if least is None else least)
         if reason is None and stand.rehearses(call):
             rehearse(original, call)
         return reason or _fitted(stand, call)
@@ -53,11 +75,11 @@ def attempt(
         return refusals.failure(error)
 
 
-def _reason(stand: "Stand", kind: type, call: Call, least: int) -> str | None:
+def _reason(stand: "Stand", call: Call, least: int) -> str | None:
     """Return why a call is left to scikit-learn, before anything is fitted."""
     if call.shape[0] * call.shape[1] < least:
         return f"small: fewer than {least:,} entries of X"
-    own = _overridden(type(call.model), kind)
+    own = _overridden(type(call.model), call.kind)
     if own:
         return f"a subclass has its own {own}"
     for refusal in (*refusals.COMMON, *stand.refusals):
@@ -138,9 +160,11 @@ def _go_on(model: Any, twin: Any) -> None:
     twin._begin = begin_after
 
 
-def _unfinished(stand: "Stand", messages: list[str]) -> str | None:
+def _unfinished(stand: "Stand", messages: "list[Heard]") -> str | None:
     """Return what scikit-learn may do better, of what fastgd would warn of."""
-    for message in messages:
+    for message, category in messages:
+        if issubclass(category, FutureWarning):  # of parameters: see _rehearsal
+            continue
         if "was interrupted" in message:
             raise KeyboardInterrupt
         is_at_rounding = "rounding hides the rest" in message and "no optimum" not in message

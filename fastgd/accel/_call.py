@@ -15,6 +15,7 @@ class Call(NamedTuple):
     X, y : as given
     more : further arguments by name, without those that are None
     shape : of X
+    kind : scikit-learn's class, of which the estimator may be a subclass
     """
 
     model: Any
@@ -23,6 +24,13 @@ class Call(NamedTuple):
     y: Any
     more: dict[str, Any]
     shape: tuple[int, int]
+    kind: type
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Return what scikit-learn's class reads, by name; a subclass may name it otherwise."""
+        names = self.kind._get_param_names()  # type: ignore[attr-defined]
+        return {name: getattr(self.model, name) for name in names}
 
     @property
     def is_sparse(self) -> bool:
@@ -35,7 +43,9 @@ class Call(NamedTuple):
         return self.method == "fit" or getattr(self.model, "coef_", None) is None
 
 
-def read(of: inspect.Signature, model: Any, method: str, args: Any, kwargs: Any) -> Call:
+def read(
+    of: inspect.Signature, kind: type, model: Any, method: str, args: Any, kwargs: Any
+) -> Call:
     """Return a call by its arguments.
 
     Raises
@@ -51,7 +61,7 @@ def read(of: inspect.Signature, model: Any, method: str, args: Any, kwargs: Any)
     if not isinstance(shape, tuple) or len(shape) != 2:
         raise TypeError("X is no array, data frame or sparse matrix of two dimensions")
     more = {name: value for name, value in given.items() if value is not None}
-    return Call(model, method, X, y, more, (int(shape[0]), int(shape[1])))
+    return Call(model, method, X, y, more, (int(shape[0]), int(shape[1])), kind)
 
 
 signature = cache(inspect.signature)

@@ -9,6 +9,7 @@ import numbers
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from fastgd.accel._call import Call
 
@@ -20,7 +21,7 @@ TIGHTEST, SMOOTH, PIECEWISE = 1e-15, 1e-12, 1e-8
 
 def _same(call: Call) -> dict[str, Any]:
     """Return the parameters by name, but for what only shows or divides the work."""
-    given = call.model.get_params(deep=False)
+    given = call.parameters
     return {name: value for name, value in given.items() if name not in ("verbose", "n_jobs")}
 
 
@@ -70,7 +71,16 @@ def logistic(call: Call) -> dict[str, Any]:
     shares = {"deprecated": ratio, "elasticnet": ratio, "l1": 1.0, "l2": 0.0, None: 0.0}
     C = np.inf if penalty is None or penalty == "none" else given["C"]
     given.pop("multi_class", None)
+    if call.model.solver == "liblinear":
+        given["solver"] = "liblinear"  # which penalises the intercept
     return {**given, "penalty": "deprecated", "l1_ratio": shares.get(penalty, 0.0), "C": C}
+
+
+def logistic_cv(call: Call) -> dict[str, Any]:
+    """Return those of logistic regression whose strength is chosen by cross-validation."""
+    given = solved(call)
+    given.setdefault("use_legacy_attributes", True)  # of releases that know no others
+    return given
 
 
 def chosen(call: Call) -> dict[str, Any]:
@@ -95,9 +105,9 @@ def stochastic(call: Call) -> dict[str, Any]:
     """
     given = _same(call)
     given.pop("warm_start", None)
-    if type(call.model).__name__ == "SGDClassifier":
-        given["multi_class"] = "ovr"
-    return given
+    if given["random_state"] is None:  # other rows in each call, as in scikit-learn
+        given["random_state"] = check_random_state(None)
+    return {**given, "multi_class": "ovr"}  # of SGDClassifier; the others have no such parameter
 
 
 def starts(call: Call) -> dict[str, Any]:

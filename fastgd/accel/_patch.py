@@ -94,11 +94,18 @@ def _note(
     model: Any, method: str, args: Any, kwargs: Any, seconds: float, reason: str | None
 ) -> None:
     """Count a call."""
-    X = args[0] if args else kwargs.get("X")
-    shape = getattr(X, "shape", None)
-    rows = shape[0] if shape else len(X) if hasattr(X, "__len__") else 0
     suffix = "" if method == "fit" else f".{method}"
-    JOURNAL.take(Note(f"{type(model).__name__}{suffix}", int(rows), seconds, reason))
+    rows = _n_rows(args[0] if args else kwargs.get("X"))
+    JOURNAL.take(Note(f"{type(model).__name__}{suffix}", rows, seconds, reason))
+
+
+def _n_rows(X: Any) -> int:
+    """Return the number of rows, or 0 of what has none: of X that scikit-learn has refused."""
+    shape = getattr(X, "shape", None)
+    try:
+        return int(shape[0] if shape else len(X))
+    except (TypeError, ValueError):
+        return 0
 
 
 # -- modules that are not imported yet -----------------------------------------------------------

@@ -12,6 +12,7 @@ from sklearn import get_config
 from fastgd.accel._call import Call, defaults
 
 INT32_MAX = np.iinfo(np.int32).max
+LARGEST = 1e30  # with which liblinear never ends
 FEW = 100  # iterations that are expected where scikit-learn's default is None
 
 
@@ -58,7 +59,7 @@ COMMON: tuple[Callable[[Call], str | None], ...] = (_other_arrays, _dtype, _talk
 
 def stops_early(call: Call) -> str | None:
     """Leave `max_iter` below the default."""
-    most, usual = getattr(call.model, "max_iter", None), defaults(type(call.model)).get("max_iter")
+    most, usual = getattr(call.model, "max_iter", None), defaults(call.kind).get("max_iter")
     if most is not None and 0 <= most < (FEW if usual is None else usual):
         return f"max_iter={most} asks for a fit that stops early"
     return None
@@ -67,16 +68,23 @@ def stops_early(call: Call) -> str | None:
 # -- logistic regression, support vector machines -----------------------------------------------
 
 
-def penalised_intercept(call: Call) -> str | None:
-    """Leave `solver="liblinear"`, which penalises the intercept."""
+def liblinear_data(call: Call) -> str | None:
+    """Leave `solver="liblinear"` on X other than float64, or above 1e30, and many classes."""
     if call.model.solver != "liblinear":
         return None
-    if call.model.fit_intercept:
-        return "solver='liblinear' penalises the intercept"
     if getattr(call.X, "dtype", None) != np.float64:
         return "solver='liblinear' computes in float64"
+    if call.X.max() > LARGEST:
+        return "solver='liblinear' is refused by scikit-learn on numbers that large"
     if np.unique(np.asarray(call.y)).shape[0] > 2:
         return "solver='liblinear' is refused by scikit-learn with more than two classes"
+    return None
+
+
+def liblinear_folds(call: Call) -> str | None:
+    """Leave `solver="liblinear"`."""
+    if call.model.solver == "liblinear":
+        return "solver='liblinear' refits with another intercept_scaling in scikit-learn"
     return None
 
 
@@ -89,10 +97,9 @@ def one_vs_rest(call: Call) -> str | None:
 
 
 def liblinear_combination(call: Call) -> str | None:
-    """Leave `multi_class="crammer_singer"`, and what liblinear has no solver for."""
-    asked = getattr(call.model, "multi_class", "ovr")
-    if asked != "ovr":
-        return f"multi_class={asked!r} is another loss"
+    """Leave what liblinear has no solver for."""
+    if getattr(call.model, "multi_class", "ovr") == "crammer_singer":
+        return None  # penalty and loss are ignored
     if call.model.loss == "hinge" and getattr(call.model, "penalty", "l2") == "l1":
         return "penalty='l1' with loss='hinge' is refused by scikit-learn"
     return None
@@ -170,6 +177,20 @@ def routed(call: Call) -> str | None:
         return "metadata routing is enabled"
     strange = sorted(call.more.keys() - {"sample_weight"})
     return f"further arguments of fit: {', '.join(strange)}" if strange else None
+
+
+def one_time_folds(call: Call) -> str | None:
+    """Leave an iterator as `cv`."""
+    if hasattr(getattr(call.model, "cv", None), "__next__"):
+        return "cv is an iterator, which can be read once only"
+    return None
+
+
+def own_scorer(call: Call) -> str | None:
+    """Leave a function as `scoring`."""
+    if callable(call.model.scoring):
+        return "scoring is a function, which may look at scikit-learn's estimator"
+    return None
 
 
 def ridge_cv(call: Call) -> str | None:

@@ -48,6 +48,7 @@ def least_squares(call: Call, twin: Any) -> None:  # noqa: ARG001
     dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     X = X.astype(np.float64, copy=False)
     weight = call.more.get("sample_weight")
+    weight = None if weight is None else np.asarray(weight, np.float64)
     if model.fit_intercept:
         X = X - np.average(X, axis=0, weights=weight)
     if weight is not None:
@@ -119,7 +120,7 @@ def as_scalars(call: Call, twin: Any) -> None:
         if isinstance(getattr(model, name, None), float):
             setattr(model, name, np.float64(getattr(model, name)))
     gap = getattr(model, "dual_gap_", None)
-    if gap is not None and not type(model).__name__.startswith("MultiTask"):
+    if gap is not None and not call.kind.__name__.startswith("MultiTask"):
         model.dual_gap_ = np.asarray(gap, model.coef_.dtype)[()]
     clip_n_iter(call, twin)
 

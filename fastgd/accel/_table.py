@@ -16,6 +16,7 @@ from fastgd.accel._call import Call
 
 LINEAR, SVM = "sklearn.linear_model", "sklearn.svm"
 FITTED = ("coef_", "intercept_", "n_iter_")
+GRID = ("Cs_", "C_", "l1_ratios_", "l1_ratio_", "scores_", "coefs_paths_")
 
 Refusal = Callable[[Call], str | None]
 
@@ -56,7 +57,7 @@ def _net(name: str, least: int, finish: Callable[[Call, Any], None] = w.as_scala
 def _path(name: str, least: int, *attributes: str) -> Stand:
     """Return the row of a class that chooses a strength of l1 by cross-validation."""
     found = ("alpha_", "alphas_", "mse_path_", *FITTED, "dual_gap_", *attributes)
-    refusals = (r.routed, r.own_gram, r.stops_early)
+    refusals = (r.routed, r.one_time_folds, r.own_gram, r.stops_early)
     row = Stand(name, least, LINEAR, found, p.path, refusals)
     return row._replace(rehearses=rehearsal.for_path)
 
@@ -70,7 +71,8 @@ def _ridge(name: str, least: int, finish: Callable[[Call, Any], None]) -> Stand:
 def _ridge_cv(name: str, least: int, finish: Callable[[Call, Any], None]) -> Stand:
     """Return the row of a ridge regression whose strength is chosen by cross-validation."""
     found = ("alpha_", "best_score_", "coef_", "intercept_", "cv_results_")
-    return Stand(name, least, LINEAR, found, p.chosen, (r.routed, r.ridge_cv), finish)
+    refusals = (r.routed, r.one_time_folds, r.ridge_cv)
+    return Stand(name, least, LINEAR, found, p.chosen, refusals, finish)
 
 
 def _liblinear(name: str, least: int, *attributes: str) -> Stand:
@@ -95,8 +97,20 @@ STANDS = (
         500,
         attributes=("classes_", *FITTED),
         parameters=p.logistic,
-        refusals=(r.penalised_intercept, r.one_vs_rest, r.stops_early),
+        refusals=(r.liblinear_data, r.one_vs_rest, r.stops_early),
         rehearses=rehearsal.for_logistic,
+    ),
+    Stand(
+        "LogisticRegressionCV",
+        500,
+        attributes=("classes_", *FITTED, *GRID),
+        parameters=p.logistic_cv,
+        refusals=(
+            *(r.routed, r.one_time_folds, r.own_scorer),
+            *(r.liblinear_folds, r.one_vs_rest, r.stops_early),
+        ),
+        in_float64=True,
+        rehearses=rehearsal.always,
     ),
     Stand(
         "LinearRegression",

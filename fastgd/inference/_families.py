@@ -50,7 +50,8 @@ def _of_classes(raw: Floats, y: NDArray[Any], weight: Floats) -> Block:
     """Return the block of classes; those of ``y`` are numbers, the reference is 0."""
     m = raw.shape[0]
     all_raw = np.column_stack([np.zeros(m), raw])
-    p = np.exp(log_softmax(all_raw, axis=1))
+    log_p = log_softmax(all_raw, axis=1)
+    p = np.exp(log_p)
     own = np.arange(1, all_raw.shape[1]) == y[:, None]
     score = weight[:, None] * (p[:, 1:] - own)
     u = np.sqrt(p)
@@ -60,7 +61,8 @@ def _of_classes(raw: Floats, y: NDArray[Any], weight: Floats) -> Block:
     root[:, diagonal, diagonal] += u[:, 1:]
     root *= np.sqrt(weight)[:, None, None]
     best = np.take_along_axis(all_raw, y[:, None], axis=1) > _best_other(all_raw, y)
-    return Block(score, root, float(weight.sum()), int(np.sum(~best[:, 0] & (weight > 0.0))))
+    pearson = float(weight @ np.expm1(-log_p[np.arange(m), y]))  # sum_k (1[y = k] - p_k)^2 / p_k
+    return Block(score, root, pearson, int(np.sum(~best[:, 0] & (weight > 0.0))))
 
 
 def _best_other(raw: Floats, y: NDArray[Any]) -> Floats:

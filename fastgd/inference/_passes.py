@@ -31,14 +31,15 @@ class Data(NamedTuple):
 
     y : (n_samples,) or (n_samples, 1), as ``block_of`` takes it
     has_intercept : bool
-    is_counted : bool, whether a weight is a number of equal rows
+    repeats : (n_samples,) or None, how many equal rows each stands for, in ``weight`` already; None
+        is one
     """
 
     X: Any
     y: NDArray[Any]
     weight: Floats
     has_intercept: bool
-    is_counted: bool
+    repeats: Floats | None
 
 
 class Sums(NamedTuple):
@@ -231,8 +232,8 @@ def _scores(
     excess: Any = 0.0
     if stated.family == LOG and stated.power != 1.0:
         excess = rotated[:, 0].T @ ((1.0 - stated.power) * score * rotated[:, 0])
-    if data.is_counted:  # each of so many rows has its own score
-        count = np.sqrt(np.maximum(data.weight[rows], np.finfo(float).tiny))
+    if data.repeats is not None:  # each of so many rows has its own score
+        count = np.sqrt(np.maximum(data.repeats[rows], np.finfo(float).tiny))
         score, root = score / count[:, None], root / count[:, None, None]
     if power > 0.0:
         score = _adjusted(score, root, rotated, power)

@@ -131,8 +131,14 @@ def _log_link(power: Callable[[Any], float]) -> Callable[[Any, float], Stated]:
 
 def _tweedie(model: Any, mass: float) -> Stated:
     found = _log_link(lambda tweedie: float(tweedie.power))(model, mass)
-    is_log = model.link == "log" or (model.link == "auto" and model.power > 0)
-    return found if is_log else found._replace(family=GAUSSIAN)
+    if model.link == "log" or (model.link == "auto" and model.power > 0):
+        return found
+    if model.power != 0:
+        raise ValueError(
+            f"{type(model).__name__}(power={model.power!r}) with the identity as its link has no "
+            "standard errors here; link='log' has for every power, and the identity for power=0."
+        )
+    return found._replace(family=GAUSSIAN)
 
 
 _READERS: dict[str, Callable[[Any, float], Stated]] = {

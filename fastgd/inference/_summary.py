@@ -252,8 +252,9 @@ def coef_summary(
         Whether to use a t distribution, of ``df_resid`` degrees of freedom or of one less than
         there are groups. None: for regression with classic errors.
     dispersion : {"pearson"}, float or None, default=None
-        phi: Pearson's chi-squared over ``df_resid``, or a number. None is 1 for classes and
-        Poisson regression, else "pearson". Only "classic" depends on it.
+        phi: Pearson's chi-squared over ``df_resid`` (of K classes, over (K - 1) times as many rows
+        less the parameters), or a number. None is 1 for classes and Poisson regression, else
+        "pearson". Only "classic" depends on it.
     reference : label or None, default=None
         Coefficients of classes are differences from this class's. None is the first one.
     n_jobs : int or None, default=None
@@ -289,7 +290,8 @@ def coef_summary(
     check_is_fitted(model)
     with threads(n_jobs), one_blas_thread():
         X, y, weight = _checked(model, X, y, sample_weight)
-        data = Data(X, y, weight, bool(model.fit_intercept), weights == "frequency")
+        is_counted = weights == "frequency"
+        data = Data(X, y, weight, bool(model.fit_intercept), weight if is_counted else None)
         given = stated(model, float(weight.sum()))
         asked = _Asked(cov, _grouped(cov, groups, weight), use_t, dispersion, reference)
         parts = _Parts(model, data, given, asked).all()
@@ -381,9 +383,9 @@ class _Parts:
         penalty_root, theta = self._penalty(data, one, share)
         bread = _bread(sums.factor, penalty_root)
         df_model = float(np.sum(bread.projected**2))
-        n = data.weight.sum() if data.is_counted else np.count_nonzero(data.weight)
+        n = np.count_nonzero(data.weight) if data.repeats is None else data.repeats.sum()
         _refuse_too_few(float(n), df_model)
-        dispersion = self._dispersion(one, sums, float(n) - df_model)
+        dispersion = self._dispersion(one, sums, float(n) * one.params.shape[0] - df_model)
         classic = bread.covariance(dispersion * (bread.projected.T @ bread.projected))
         gradient = sums.gradient + penalty_root.T @ (penalty_root @ theta)
         notes = self._notes(bread, theta, gradient, dispersion)

@@ -272,11 +272,16 @@ class LogisticRegression(SolvedClassifier):
         """Return (l1, l2) of the coefficients that are solved for."""
         return penalty
 
-    def _take(self, solution: Solution, dtype: Any) -> None:
-        """Set the fitted parameters."""
-        coef, intercept = np.atleast_2d(solution.coef), np.atleast_1d(solution.intercept)
+    def _split(self, found: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return coefficients (K, n_features) and intercepts (K,) of what was solved for."""
+        coef, intercept = np.atleast_2d(found.coef), np.atleast_1d(found.intercept)
         if self._penalises_intercept():
             coef, intercept = without_constant(coef, float(self.intercept_scaling))
+        return coef, intercept
+
+    def _take(self, solution: Solution, dtype: Any) -> None:
+        """Set the fitted parameters."""
+        coef, intercept = self._split(solution)
         self.coef_ = np.ascontiguousarray(in_dtype(coef, dtype))
         self.intercept_ = in_dtype(intercept, dtype)
         self.n_iter_ = np.array([solution.n_iter], np.int32)

@@ -1,7 +1,6 @@
 """LogisticRegressionCV: the strength of the penalty, and l1's share in it, by cross-validation."""
 
 import inspect
-import warnings
 from collections.abc import Sequence
 from numbers import Integral, Number
 from typing import Any, ClassVar, NamedTuple
@@ -28,6 +27,7 @@ from fastgd._monitoring.observer import Silenced
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, GridWatch, watched
 from fastgd._runtime.threads import threads
+from fastgd._runtime.warned import warn
 from fastgd._solvers._auto import SOLVERS, solve
 from fastgd._solvers._folds import FoldFit, folds_of
 from fastgd._solvers._task import Options, State, Task
@@ -107,7 +107,7 @@ class LogisticRegressionCV(LogisticRegression):
         Fit all rows with the strength of the best mean score. False: take the mean of the folds'
         coefficients, and of their strengths, each at its own best score.
     intercept_scaling : float, default=1.0
-        Accepted and not needed: the intercept is free.
+        As in ``LogisticRegression``: with ``solver="liblinear"``, which penalises the intercept.
     random_state : int, RandomState instance or None, default=None
         Seeds samples and the order of rows; None is a fixed seed. Not that of the folds.
     use_legacy_attributes : bool, default="warn"
@@ -384,7 +384,7 @@ class LogisticRegressionCV(LogisticRegression):
         """Return l1's share in the penalty for each of ``l1_ratios``."""
         if penalty != "elasticnet":
             if ratios is not None and self.penalty != "deprecated":
-                warnings.warn(
+                warn(
                     "l1_ratios parameter is only used when penalty is 'elasticnet'. Got "
                     f"(penalty={penalty})",
                     UserWarning,
@@ -470,10 +470,10 @@ class LogisticRegressionCV(LogisticRegression):
         """Keep what was found for a strength."""
         r, c = at
         for f, fit in enumerate(fits):
-            coef = np.atleast_2d(fit.coef)
+            coef, intercept = self._split(fit)
             grid.coefs[f, r, c, :, : coef.shape[1]] = coef
             if self.fit_intercept:
-                grid.coefs[f, r, c, :, -1] = fit.intercept
+                grid.coefs[f, r, c, :, -1] = intercept
             grid.n_iter[f, r, c] = fit.n_iter
             self._unfinished += not fit.converged
 
@@ -535,18 +535,25 @@ class LogisticRegressionCV(LogisticRegression):
         strength, share = inverse_strength(grid.Cs[c], float(mass)), grid.shares[r]
         penalty = share * strength, (1.0 - share) * strength
         task: Task = self._problem(X, codes, weight, self.classes_, penalty)
-        self._take_mean(grid.coefs[:, r, c])
-        start = State(self.coef_, self.intercept_)
-        if task.n_outputs == 1:
-            start = State(self.coef_[0], float(self.intercept_[0]))
+        start = self._start_of(grid.coefs[:, r, c], task)
         options = Options(float(self.tol), int(self.max_iter), self._seed(), Silenced(self._watch))
         asked = self.solver if self.solver in SOLVERS else "auto"
         found = solve(task, options, asked, start)
-        self.coef_ = np.ascontiguousarray(np.atleast_2d(found.coef))
-        self.intercept_ = np.atleast_1d(np.asarray(found.intercept, np.float64))
+        coef, intercept = self._split(found)
+        self.coef_ = np.ascontiguousarray(coef)
+        self.intercept_ = np.asarray(intercept, np.float64)
         self.objective_, self.gap_, self.solver_ = found.objective, found.gap, found.solver
         if not found.converged and not self._watch.stops:
             _warn_unfinished(f"{type(self).__name__} {self._reason(found)}")
+
+    def _start_of(self, coefs: NDArray[Any], task: Task) -> State:
+        """Return the mean of the folds' coefficients as the task has them."""
+        self._take_mean(coefs)
+        coef, intercept = self.coef_, self.intercept_
+        if self._penalises_intercept():
+            constant = intercept[:, None] / float(self.intercept_scaling)
+            coef, intercept = np.hstack([coef, constant]), np.zeros_like(intercept)
+        return State(coef, intercept) if task.n_outputs > 1 else State(coef[0], float(intercept[0]))
 
     def _take_mean(self, coefs: NDArray[Any]) -> None:
         """Set the mean of the folds' coefficients, (n_folds, K, n_dof)."""
@@ -680,15 +687,15 @@ def _counted(rows: NDArray[Any], weight: NDArray[Any], name: str) -> NDArray[np.
 
 
 def _best(scores: NDArray[Any]) -> tuple[int, int]:
-    """Return the place of the best score, (n_l1_ratios, n_Cs): of equal ones the least C's."""
+    """Return the place of the best score, (n_l1_ratios, n_Cs): of equal ones the first C's."""
     known = np.where(np.isnan(scores), -np.inf, scores).T
     c, r = np.unravel_index(int(np.argmax(known)), known.shape)
     return int(r), int(c)
 
 
 def _warn_of_change(message: str) -> None:
-    warnings.warn(message, FutureWarning, stacklevel=level_of_the_user())
+    warn(message, FutureWarning, stacklevel=level_of_the_user())
 
 
 def _warn_unfinished(message: str) -> None:
-    warnings.warn(message, ConvergenceWarning, stacklevel=level_of_the_user())
+    warn(message, ConvergenceWarning, stacklevel=level_of_the_user())

@@ -39,7 +39,10 @@ def logistic(model, X, y, weight):
     else:
         losses = np.logaddexp.reduce(raw, axis=1) - raw[np.arange(raw.shape[0]), codes]
     share = model.l1_ratio
-    penalty = share * absolutes(model.coef_) + 0.5 * (1 - share) * squares(model.coef_)
+    penalised = np.ravel(model.coef_)
+    if model.solver == "liblinear":
+        penalised = np.append(penalised, model.intercept_ / model.intercept_scaling)
+    penalty = share * absolutes(penalised) + 0.5 * (1 - share) * squares(penalised)
     return model.C * np.sum(weight * losses) + penalty
 
 
@@ -108,7 +111,20 @@ def with_intercept(model):
     return 0.5 * (squares(model.coef_) + squares(model.intercept_) / model.intercept_scaling**2)
 
 
+def of_all_classes(model, X, y, weight):
+    raw, codes = raw_of(model, X), np.searchsorted(model.classes_, y)
+    penalty = with_intercept(model)
+    if raw.shape[1] == 1:  # what is reported of two classes is the difference of w and -w
+        raw, penalty = np.column_stack([-raw, raw]) / 2, penalty / 2
+    rows = np.arange(raw.shape[0])
+    margins = raw - raw[rows, codes][:, np.newaxis] + 1.0
+    margins[rows, codes] = 0.0
+    return model.C * np.sum(weight * margins.max(axis=1)) + penalty
+
+
 def linear_svc(model, X, y, weight):
+    if model.multi_class == "crammer_singer":
+        return of_all_classes(model, X, y, weight)
     margins = np.where(y == model.classes_[1], 1.0, -1.0) * raw_of(model, X)[:, 0]
     losses = np.maximum(0.0, 1.0 - margins)
     losses = losses**2 if model.loss == "squared_hinge" else losses

@@ -39,6 +39,8 @@ SOLVED = [
     ("LogisticRegression", {"C": 0.1}, "names"),
     ("LogisticRegression", {"solver": "saga", "l1_ratio": 1, "max_iter": 10_000}, "labels"),
     ("LogisticRegression", {"class_weight": "balanced", "fit_intercept": False}, "labels"),
+    ("LogisticRegression", {"solver": "liblinear", "intercept_scaling": 2.0}, "labels"),
+    ("LogisticRegression", {"solver": "liblinear", "l1_ratio": 1}, "labels"),
     ("LinearRegression", {}, "numbers"),
     ("LinearRegression", {"positive": True}, "numbers"),
     ("Ridge", {}, "numbers"),
@@ -55,9 +57,21 @@ SOLVED = [
     ("TweedieRegressor", {"power": 1.5}, "counts"),
     ("LinearSVC", {}, "labels"),
     ("LinearSVC", {"loss": "hinge", "max_iter": 100_000}, "labels"),
+    ("LinearSVC", {"multi_class": "crammer_singer", "max_iter": 100_000}, "names"),
+    ("LinearSVC", {"multi_class": "crammer_singer", "max_iter": 100_000}, "labels"),
     ("LinearSVR", {"epsilon": 0.1, "max_iter": 100_000}, "numbers"),
 ]
+CONVERGED = {"solver": "saga", "max_iter": 10_000, "tol": 1e-6}
+GRID = {"cv": 3, "Cs": 4, "scoring": "neg_log_loss"}
 CHOSEN = [
+    ("LogisticRegressionCV", GRID, "labels"),
+    ("LogisticRegressionCV", {**GRID, "l1_ratios": (0,), "use_legacy_attributes": False}, "names"),
+    (
+        "LogisticRegressionCV",
+        {**GRID, **CONVERGED, "Cs": [0.1, 1.0], "l1_ratios": (0, 0.5)},
+        "names",
+    ),
+    ("LogisticRegressionCV", {**GRID, "refit": False, "fit_intercept": False}, "labels"),
     ("RidgeCV", {}, "numbers"),
     ("RidgeCV", {"store_cv_results": True, "alphas": [0.1, 1.0]}, "numbers"),
     ("RidgeClassifierCV", {}, "names"),
@@ -112,6 +126,14 @@ def assert_same_attributes(theirs, ours):
             assert (other.shape, other.dtype) == (value.shape, value.dtype), name
 
 
+def assert_same_scores(theirs, ours):
+    """Check the scores of folds, by class or in an array."""
+    if isinstance(theirs, dict):
+        assert theirs.keys() == ours.keys()
+        theirs, ours = (np.stack(list(scores.values())) for scores in (theirs, ours))
+    np.testing.assert_allclose(ours, theirs, rtol=0.01)
+
+
 def ids(cases):
     return [f"{name}-{params}" for name, params, _ in cases]
 
@@ -134,10 +156,20 @@ def test_strengths_chosen_by_cross_validation(case):
     assert_same_attributes(theirs, ours)
     y = TARGETS[case[2]]
     assert ours.score(X, y) == pytest.approx(theirs.score(X, y), abs=0.01)
+    if hasattr(theirs, "Cs_"):
+        np.testing.assert_array_equal(ours.Cs_, theirs.Cs_)
+        assert_same_scores(theirs.scores_, ours.scores_)
     if hasattr(theirs, "alphas_"):
         np.testing.assert_allclose(ours.alphas_, theirs.alphas_)
     if hasattr(theirs, "best_score_"):
         np.testing.assert_allclose(ours.best_score_, theirs.best_score_, rtol=1e-8)
+
+
+def test_a_grid_of_float32_is_scikit_learns():
+    case = "LogisticRegressionCV", {**GRID, "use_legacy_attributes": False}, "names"
+    theirs, ours = pair(case, X.astype(np.float32))
+    assert_same_attributes(theirs, ours)
+    assert_same_scores(theirs.scores_, ours.scores_)
 
 
 @pytest.mark.parametrize("case", STOCHASTIC, ids=ids(STOCHASTIC))

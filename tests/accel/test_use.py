@@ -25,6 +25,7 @@ from sklearn.linear_model import (  # imported before anything is installed
     Lasso,
     LinearRegression,
     LogisticRegression,
+    LogisticRegressionCV,
     QuantileRegressor,
     Ridge,
     SGDClassifier,
@@ -218,6 +219,62 @@ def test_a_subclass_is_accelerated_unless_it_fits_in_another_way():
     assert reasons() == [None, "a subclass has its own _get_loss"]
 
 
+@pytest.mark.usefixtures("accelerated")
+def test_a_subclass_of_other_parameters_is_fitted_by_what_scikit_learns_fit_reads():
+    class Strong(Ridge):
+        def __init__(self, strength=300.0):
+            super().__init__(alpha=strength)
+            self.strength = strength
+
+    class Steps(SGDClassifier):
+        pass
+
+    model = Strong().fit(Xr, yr)
+    np.testing.assert_allclose(model.coef_, Ridge(alpha=300.0, solver="svd").fit(Xr, yr).coef_)
+    three = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0.5)
+    params = {"loss": "log_loss", "shuffle": False, "tol": None, "max_iter": 2}
+    params |= {"learning_rate": "constant", "eta0": 0.01}
+    ours = Steps(**params).fit(X, three)
+    assert reasons() == [None, None, None]
+    fastgd.accel.uninstall()
+    theirs = SGDClassifier(**params).fit(X, three)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-9)
+
+
+@pytest.mark.usefixtures("accelerated")
+def test_draws_are_as_many_as_without_where_a_fit_is_left_to_scikit_learn(monkeypatch):
+    def drawing(model, *_, **__):
+        model.random_state.randint(10)
+        raise ValueError
+
+    monkeypatch.setattr(fastgd.SGDClassifier, "fit", drawing)
+    ours = SGDClassifier(random_state=np.random.RandomState(0)).fit(X, y)
+    [reason] = reasons()
+    assert reason.startswith("fastgd raises ValueError")
+    fastgd.accel.uninstall()
+    theirs = SGDClassifier(random_state=np.random.RandomState(0)).fit(X, y)
+    np.testing.assert_array_equal(ours.coef_, theirs.coef_)
+
+
+@pytest.mark.usefixtures("accelerated")
+def test_unseeded_fits_see_rows_in_other_orders():
+    def coef():
+        return SGDClassifier(max_iter=2, tol=None).fit(X, y).coef_
+
+    np.random.seed(0)  # noqa: NPY002
+    first, second = coef(), coef()
+    assert np.any(first != second)
+    np.random.seed(0)  # noqa: NPY002
+    np.testing.assert_array_equal(coef(), first)
+
+
+@pytest.mark.usefixtures("accelerated")
+def test_weights_of_least_squares_may_be_a_series():
+    pd = pytest.importorskip("pandas")
+    LinearRegression().fit(Xr, yr, sample_weight=pd.Series(np.linspace(0.5, 2.0, 200)))
+    assert reasons() == [None]
+
+
 def test_cross_validation_scores_as_scikit_learns_does():
     theirs = cross_val_score(LogisticRegression(), X, y, cv=3)
     with fastgd.accel.enabled(min_size=0):
@@ -230,10 +287,13 @@ def test_cross_validation_scores_as_scikit_learns_does():
 @pytest.mark.parametrize(
     ("model", "data", "reason"),
     [
-        (LogisticRegression(solver="liblinear"), X, "solver='liblinear' penalises the intercept"),
+        (LogisticRegression(solver="liblinear"), X.astype(np.float32), "computes in float64"),
+        (LogisticRegression(solver="liblinear"), X, None),
         (LogisticRegression(max_iter=3), X, "max_iter=3 asks for a fit that stops early"),
         (LogisticRegression(verbose=1), X, "verbose prints the iterations"),
-        (LinearSVC(multi_class="crammer_singer"), X, "multi_class='crammer_singer'"),
+        (LogisticRegressionCV(cv=iter([(range(99), range(99, 200))])), X, "cv is an iterator"),
+        (LogisticRegressionCV(scoring=lambda model, *_: model.C), X, "scoring is a function"),
+        (LinearSVC(multi_class="crammer_singer", penalty="l1", loss="hinge"), X, None),
         (Ridge(alpha=0.0), X, "alpha=0 is no penalty"),
         (ElasticNet(alpha=0.1, precompute=X.T @ X, fit_intercept=False), X, "precompute is a"),
         (SGDClassifier(early_stopping=True), X, "early_stopping=True"),
@@ -275,6 +335,8 @@ def test_small_data_stay_where_they_are_faster():
         (LogisticRegression(), (X, y[:-1]), {}),
         (LogisticRegression(), (np.where(X > 2, np.nan, X), y), {}),
         (LogisticRegression(), (X, yr), {}),
+        (LogisticRegression(solver="liblinear"), (1e40 * X, y), {}),
+        (LogisticRegression(solver="liblinear"), (X, np.arange(200) % 3), {}),
         (LogisticRegression(), (X,), {}),
         (LogisticRegression(), (X, y), {"weights": y}),
         (LogisticRegression(), (X, y), {"sample_weight": y[:3]}),
@@ -283,6 +345,8 @@ def test_small_data_stay_where_they_are_faster():
         (LinearRegression(positive=True), (sp.csr_matrix(X), y), {}),
         (Lasso(), (X[:, 0], y), {}),
         (Lasso(), (X[:0], y[:0]), {}),
+        (Lasso(), (np.array(5.0), y), {}),
+        (Lasso(), (iter(X), y), {}),
         (TweedieRegressor(power=2), (X, -np.ones(200)), {}),
         (LinearSVC(penalty="l1", loss="hinge"), (X, y), {}),
         (SGDRegressor(), (X, np.column_stack([y, y])), {}),
@@ -326,6 +390,22 @@ def test_warnings_are_scikit_learns(params):
     with fastgd.accel.enabled(min_size=0):
         assert heard() == theirs
     assert reasons() == [None]
+    JOURNAL.notes.clear()
+
+
+@pytest.mark.parametrize("params", [{}, {"l1_ratios": None}, {"penalty": "l2", "Cs": 2}], ids=str)
+def test_a_grid_of_strengths_warns_as_scikit_learns(params):
+    def heard():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            LogisticRegressionCV(cv=2, **params).fit(X, y)
+        return sorted((w.category.__name__, str(w.message)) for w in caught)
+
+    theirs = heard()
+    JOURNAL.notes.clear()
+    with fastgd.accel.enabled(min_size=0):
+        assert heard() == theirs
+    assert reasons()[-1] is None
     JOURNAL.notes.clear()
 
 

@@ -245,6 +245,33 @@ def test_frequencies_are_repeated_rows(cov):
         np.testing.assert_allclose(found.table.to_numpy(), wanted.table.to_numpy(), rtol=1e-9)
 
 
+@pytest.mark.parametrize("cov", ["classic", "HC1", "HC3"])
+def test_frequencies_of_weighted_classes_are_repeated_rows(cov):
+    X, eta, rng = rows(90)
+    count = rng.integers(0, 4, 90)
+    y = (eta + rng.logistic(size=90) > 0).astype(int)
+    many = np.repeat(np.arange(90), count)
+    model = ours.LogisticRegression(C=np.inf, tol=1e-14, class_weight={0: 1.0, 1: 3.0})
+    fit(model, X, y, count)
+    wanted = coef_summary(model, X[many], y[many], cov=cov)
+    found = coef_summary(model, X, y, count, cov, weights="frequency")
+    assert found.df_resid == wanted.df_resid == count.sum() - 4
+    np.testing.assert_allclose(found.table.to_numpy(), wanted.table.to_numpy(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_dispersion_of_classes_is_pearsons(classes):
+    X, eta, rng = rows(90)
+    y = np.digitize(eta + rng.logistic(size=90), [0.0, 1.0][: classes - 1])
+    model = fit(ours.LogisticRegression(C=np.inf, tol=1e-14), X, y)
+    p, own = model.predict_proba(X), np.eye(classes)[y]
+    wanted = np.sum((own - p) ** 2 / p) / ((90 - 4) * (classes - 1))
+    found = coef_summary(model, X, y, dispersion="pearson")
+    assert found.dispersion == pytest.approx(wanted, rel=1e-9)
+    usual = coef_table(model, X, y)
+    np.testing.assert_allclose(found.table.std_error, usual.std_error * np.sqrt(wanted))
+
+
 def test_x_is_read_three_times_at_most(monkeypatch):
     read, block = [], _passes._block
 
@@ -405,6 +432,13 @@ def test_what_has_no_standard_errors_is_refused():
             coef_table(model, X, target)
     with pytest.raises(ValueError, match="positive=True"):
         coef_table(ours.LinearRegression(positive=True).fit(X, y), X, y)
+    squares = ours.TweedieRegressor(power=0, link="identity", alpha=0.0, tol=1e-14).fit(X, y)
+    np.testing.assert_allclose(
+        coef_table(squares, X, y).std_error, coef_table(linear, X, y).std_error, rtol=1e-6
+    )
+    other = fit(theirs.TweedieRegressor(power=1.5, link="identity"), X, np.abs(y) + 1.0)
+    with pytest.raises(ValueError, match="with the identity as its link"):
+        coef_table(other, X, np.abs(y) + 1.0)
     with pytest.raises(TypeError, match="no standard errors for HuberRegressor"):
         coef_table(ours.HuberRegressor().fit(X, y), X, y)
     with pytest.raises(ValueError, match="cov must be one of classic"):

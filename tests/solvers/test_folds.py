@@ -176,6 +176,22 @@ def test_legacy_attributes_have_scikit_learns_shapes(classes, ratios):
         assert np.shape(getattr(ours, name)) == np.shape(getattr(theirs, name)), name
 
 
+@pytest.mark.parametrize("refit", [True, False])
+def test_liblinear_penalises_the_intercept_of_folds_as_well(refit):
+    X, y = data()
+    params = {**QUIET, "solver": "liblinear", "Cs": [0.1, 1.0], "cv": 3, "refit": refit}
+    params["scoring"] = "neg_log_loss"
+    ours = fastgd.LogisticRegressionCV(**params, tol=1e-10).fit(X + 1.0, y)
+    theirs = linear_model.LogisticRegressionCV(**params, tol=1e-8, max_iter=1000).fit(X + 1.0, y)
+    for name in ("coef_", "intercept_", "coefs_paths_", "scores_"):
+        np.testing.assert_allclose(
+            getattr(ours, name), getattr(theirs, name), rtol=1e-3, atol=1e-4, err_msg=name
+        )
+    scaled = fastgd.LogisticRegressionCV(**params, intercept_scaling=1e4).fit(X + 1.0, y)
+    free = fastgd.LogisticRegressionCV(**{**params, "solver": "auto"}).fit(X + 1.0, y)
+    np.testing.assert_allclose(scaled.scores_, free.scores_, rtol=0.01)
+
+
 def test_weights_stand_for_repeated_rows():
     X, y = data(150, 12)
     counts = np.random.default_rng(1).integers(1, 4, size=150)
