@@ -1,5 +1,6 @@
 """Optimizers whose step is more than "change, then penalty", beside their authors' own packages."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -7,7 +8,13 @@ import numpy as np
 import pytest
 
 from fastgd.kernels import optimizers
-from fastgd.kernels.optimizers import Muon, Prodigy, ScheduleFreeAdamW, ScheduleFreeSGD
+from fastgd.kernels.optimizers import (
+    Muon,
+    OfMatrices,
+    Prodigy,
+    ScheduleFreeAdamW,
+    ScheduleFreeSGD,
+)
 from fastgd.kernels.penalties import ElasticNet
 
 NONE = ElasticNet()
@@ -130,3 +137,13 @@ def test_a_rate_of_zero_moves_nothing():
         (coefs,) = coefficients_of(spec, np.zeros(1))
         optimizers.step_of_all(spec, NONE, coefs, params, np.ones(3), state, 3, 0.0)
         np.testing.assert_array_equal(params, 1.0)
+
+
+@pytest.mark.parametrize("kind", [*map(type, optimizers.OPTIMIZERS.values()), OfMatrices])
+def test_arguments_have_the_names_of_the_hooks(kind):
+    """Numba compares them, and refuses a kernel where they differ; plain Python does not."""
+    for name in vars(kind):
+        hook = getattr(optimizers, name, None)
+        if isinstance(vars(kind)[name], staticmethod) and hook is not None:
+            named = list(inspect.signature(getattr(kind, name)).parameters)
+            assert named == list(inspect.signature(hook).parameters), name
