@@ -1,7 +1,7 @@
 """Optimizers whose step is more than "change, then penalty", beside their authors' own packages."""
 
-import inspect
 import json
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,8 @@ from fastgd.kernels.optimizers import (
 from fastgd.kernels.penalties import ElasticNet
 
 NONE = ElasticNet()
+HOOKS = {"catch_up", "decayed", "keep", "length", "move", "penalty_rate", "recall", "slope"}
+HOOKS |= {"step_of_all", "update"}
 RECORD = Path(__file__).parents[1] / "fixtures" / "author_optimizers.json"
 AUTHORS = json.loads(RECORD.read_text(encoding="utf-8"))
 SPECS = {
@@ -142,8 +144,6 @@ def test_a_rate_of_zero_moves_nothing():
 @pytest.mark.parametrize("kind", [*map(type, optimizers.OPTIMIZERS.values()), OfMatrices])
 def test_arguments_have_the_names_of_the_hooks(kind):
     """Numba compares them, and refuses a kernel where they differ; plain Python does not."""
-    for name in vars(kind):
-        hook = getattr(optimizers, name, None)
-        if isinstance(vars(kind)[name], staticmethod) and hook is not None:
-            named = list(inspect.signature(getattr(kind, name)).parameters)
-            assert named == list(inspect.signature(hook).parameters), name
+    for name in HOOKS & vars(kind).keys():
+        hook, method = getattr(optimizers, name), getattr(kind, name)
+        assert list(signature(method).parameters) == list(signature(hook).parameters), name
