@@ -424,10 +424,11 @@ class LearningRateLogger(Callback):
 class WeightRecorder(Callback):
     """Keep copies of the weights while a model is fitted, to look at how they move.
 
-    The first copy is of the weights that training begins with, the others of those after epochs. An
-    epoch is one step with ``batch_size="full"``; the steps in between are those of calls of
-    ``partial_fit`` on parts of the rows. ``fastgd.plot.NetworkDisplay`` draws weights as images,
-    and matplotlib's ``FuncAnimation`` makes a film of them.
+    The first copy is of the weights that training begins with, the others of those after epochs,
+    and the last of what the fit ends with: the best, where those are put back. An epoch is one step
+    with ``batch_size="full"``; the steps in between are those of calls of ``partial_fit`` on parts
+    of the rows. ``fastgd.plot.NetworkDisplay`` draws weights as images, and matplotlib's
+    ``FuncAnimation`` makes a film of them.
 
     Parameters
     ----------
@@ -480,9 +481,11 @@ class WeightRecorder(Callback):
             self._record(view)
 
     def on_fit_end(self, view: View) -> None:
-        """Record what the fit ended with."""
-        if not self.epochs_ or self.epochs_[-1] != view.epoch:
-            self._record(view)
+        """Record what the fit ended with, in place of a record of the same epoch."""
+        if self.epochs_ and self.epochs_[-1] == view.epoch:
+            self.epochs_.pop()
+            self.weights_.pop()
+        self._record(view)
 
     def _record(self, view: View) -> None:
         model = view.model

@@ -91,8 +91,7 @@ class NetworkRule(NamedTuple):
     penalty : what acts on weights apart from the gradient; ``l2`` is a part of the gradient, the
         strength of 1/2 l2 |w|^2 for the sum over a batch (scikit-learn's ``alpha``)
     is_plain : bool, whether ``transform`` does nothing and parameters step by themselves: then
-        ``l2`` need not be in the gradient
-        before the step, which saves a pass over it
+        ``l2`` need not be in the gradient before the step, which saves a pass over it
     fit_intercept, outputs : True and ``OneOutput``, for ``transform``: to it the network is one
         problem, and the last trained number takes an intercept's place
     """

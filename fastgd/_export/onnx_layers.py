@@ -26,19 +26,27 @@ def raw_outputs(graph: Graph, network: Assembly, params: NDArray[Any], x: str) -
     TypeError
         If ONNX has no operators for one of its layers or activations: a user's own.
     """
-    x = graph.reshaped(x, -1, *network.shape)
-    found: list[str] = []
+    given = graph.reshaped(x, -1, *network.shape)
+    shape, found = network.shape, [given]
+    shapes = [shape]  # of what the network is given, and of what each layer puts out
     for number, one in enumerate(network.placed):
-        given = found[-1] if found else x
-        own = Own(network, params, number)
-        out = _of(LAYERS, one.layer, one.name)(graph, one, own, given)
+        given, own = _in_shape(graph, given, shape, one.shape), Own(network, params, number)
+        given, shape = _of(LAYERS, one.layer, one.name)(graph, one, own, given), one.sizes.shape
         activation = getattr(one.layer, "activation", None)
         if activation is not None:
-            out = _of(ACTIVATIONS, activation, one.name)(graph, activation, out)
+            given = _of(ACTIVATIONS, activation, one.name)(graph, activation, given)
         if one.adds != layers.NOBODY:
-            out = graph.node("Add", out, x if one.adds == layers.INPUT else found[one.adds])
-        found.append(out)
-    return found[-1]
+            place = 0 if one.adds == layers.INPUT else one.adds + 1
+            added = _in_shape(graph, found[place], shapes[place], shape)
+            given = graph.node("Add", given, added)
+        found.append(given)
+        shapes.append(shape)
+    return _in_shape(graph, given, shape, network.output_shape)
+
+
+def _in_shape(graph: Graph, x: str, shape: Any, wanted: Any) -> str:
+    """Return rows in the shape that a layer asks for: what ``Flatten`` does is no layer."""
+    return x if shape == wanted else graph.reshaped(x, -1, *wanted)
 
 
 class Own:

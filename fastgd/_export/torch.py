@@ -152,9 +152,18 @@ class _Writer:
         if layers.INPUT in kept:
             self.lines.append("kept_input = x")
         for number, one in enumerate(network.placed):
+            self._bring_into(one.shape, shape)
             self._write(number, one)
+            shape = one.sizes.shape
             if number in kept:
                 self.lines.append(f"kept{number} = x")
+        self._bring_into(network.output_shape, shape)
+
+    def _bring_into(self, wanted: Any, shape: Any) -> None:
+        """Bring x into the shape that is asked for."""
+        value = _in_shape("x", shape, wanted)
+        if value != "x":
+            self.lines.append(f"x = {value}")
 
     def _write(self, number: int, one: Placed) -> None:
         """Write a layer, what it is followed by, and what is added to it."""
@@ -171,8 +180,10 @@ class _Writer:
                 )
             value = word.format(value, **activation._asdict())
         if one.adds != layers.NOBODY:
-            kept = "kept_input" if one.adds == layers.INPUT else f"kept{one.adds}"
-            value = f"{value} + {kept}"
+            kept, shape = "kept_input", self.network.shape
+            if one.adds != layers.INPUT:
+                kept, shape = f"kept{one.adds}", self.network.placed[one.adds].sizes.shape
+            value = f"{value} + {_in_shape(kept, shape, one.sizes.shape)}"
         if value != "x":
             self.lines.append(f"x = {value}")
 
@@ -191,6 +202,13 @@ class _Writer:
             f"\n\nclass Network(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
             f"{made}\n    def forward(self, x):\n{lines}        return x\n"
         )
+
+
+def _in_shape(x: str, shape: Any, wanted: Any) -> str:
+    """Return rows flat where that is asked for, channels last, as ``Flatten`` has them."""
+    if shape == wanted:
+        return x
+    return f"{x}.permute(0, {_upto(2, len(shape) + 1)}, 1).flatten(1)"
 
 
 def _upto(first: int, stop: int) -> str:

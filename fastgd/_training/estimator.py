@@ -17,7 +17,6 @@ from fastgd._export.hooks import OnnxExport
 from fastgd._monitoring.sklearn_callbacks import CallbackSupport
 from fastgd._monitoring.watching import Given, TrainingWatch
 from fastgd._parameters.checked_once import CheckedOnce
-from fastgd._parameters.resolve import ahead_of
 from fastgd._training.divergence import Diverged
 from fastgd._training.progress import History, Progress, Settings, cut_back_on_failure
 from fastgd._training.stopping import Score
@@ -125,16 +124,16 @@ class TrainedModel(OnnxExport, CallbackSupport, CheckedOnce, ABC):
         progress.is_shared = False
         if progress.is_as_reported:
             self._write_params(progress.params)
-        ahead = ahead_of(rule.optimizer)
-        progress.go_ahead(ahead if ahead and progress.ahead else 0.0)
         anew = Progress.begin(
             progress.params, rule.optimizer, average=self.average > 0, seed=progress.seed
         )
-        if anew.optimizer != progress.optimizer or anew.state.shape != progress.state.shape:
+        is_same = anew.optimizer == progress.optimizer and anew.state.shape == progress.state.shape
+        progress.go_ahead(anew.ahead if is_same else 0.0)  # a new state begins at what predicts
+        if not is_same:
             progress.state, progress.optimizer = anew.state, anew.optimizer
         if anew.average.shape != progress.average.shape:
             progress.average, progress.averaged = anew.average, 0
-        progress.ahead = ahead
+        progress.ahead = anew.ahead
         return progress
 
     def _train(self, call: Call, progress: Progress) -> None:

@@ -93,7 +93,8 @@ class Session:
         self.layout = self._layout()
         n_rows = rows_at_a_time(self._reader, args.chunk_rows)
         self._in_chunks = n_rows is not None
-        self._estimator = self._checked_estimator()
+        if self._by_target is None or self._in_chunks:
+            self._estimator = self._checked_estimator()
         self._feed, self._validation = self._feeds(n_rows)
         if self._by_target is not None:
             self._choose_by_target(*self._by_target)
@@ -223,7 +224,7 @@ class Session:
         if n_classes <= MANY_CLASSES and n_classes <= max(FEW_CLASSES, n_rows // 2):
             return
         name = "" if self.layout.target is None else f" {quoted(self.layout.target.name)}"
-        what = "whole numbers" if are_numbers else "params"
+        what = "whole numbers" if are_numbers else "words"
         advice = (
             f"It looks like an amount; that is predicted by {listed(_names_of(REGRESSION))}."
             if are_numbers

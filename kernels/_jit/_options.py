@@ -59,6 +59,10 @@ def _compiled(function: Callable, allocates: bool = False, **options: Any) -> An
 
 
 def _run_by_another(draft: Any, whole: Any) -> None:
-    """Have calls from Python go to a function that has machine code, made when it is asked for."""
+    """Have calls from Python go to a function that has machine code, made when it is asked for.
+
+    A pickled draft is that function: numba would make of it one that Python can only crash on.
+    """
     draft.add_overload = lambda found: draft.overloads.update({tuple(found.signature.args): found})
     draft._compile_for_args = lambda *_, **__: whole
+    draft.__reduce__ = whole.__reduce__

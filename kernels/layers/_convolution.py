@@ -40,7 +40,7 @@ class Conv2D(NamedTuple):
     """Filters that are moved over an image: each output is activation(patch . filter + bias) [1]_.
 
     Inputs are (height, width, channels), outputs (new height, new width, filters); as in most
-    libraries, the filter is not across (a cross-correlation).
+    libraries, the filter is not mirrored (a cross-correlation).
 
     Parameters
     ----------

@@ -128,7 +128,7 @@ class OfMatrices(NamedTuple):
         return _companion(optimizer.optimizer, step_coefs, g, state, j)
 
     @staticmethod
-    def step_of_all(optimizer, penalty, step_coefs, params, gradient, state, n_penalised, _):
+    def step_of_all(optimizer, penalty, step_coefs, params, gradient, state, n_penalised, strength):
         inner, done = optimizer.optimizer, 0
         for number in range(optimizer.matrices.shape[0]):
             first = optimizer.matrices[number, 0]

@@ -95,7 +95,7 @@ class Prodigy(NamedTuple):
         return -step * m, d * step
 
     @staticmethod
-    def step_of_all(optimizer, penalty, step_coefs, params, gradient, state, n_penalised, _):
+    def step_of_all(optimizer, penalty, step_coefs, params, gradient, state, n_penalised, strength):
         if step_coefs[0] == 0:
             return 0.0
         d = _estimate(optimizer, state)

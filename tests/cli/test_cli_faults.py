@@ -15,6 +15,7 @@ import time
 import warnings
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ from fastgd._readers import errors, limits, numerals, streams
 from fastgd._readers.errors import BadData, Misuse, TooLarge, UserError
 from fastgd._readers.layout import likeness
 from fastgd._readers.numerals import Notation
-from fastgd.cli import _output, _predict, _showing, _stopping
+from fastgd.cli import _output, _predict, _showing, _stopping, _train
 from tests.tables import over_product
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="of POSIX systems")
@@ -1590,3 +1591,12 @@ def test_errors_of_readers_have_a_type_of_their_own(run):
     with pytest.raises(BadData, match="line 2 has 1 field"):
         reader.size()
     assert run("info m.fastgd")[0] == 0
+
+
+def test_a_warning_of_many_classes_names_what_they_are(capsys):
+    session = object.__new__(_train.Session)
+    session.layout = SimpleNamespace(target=None)
+    session._args = SimpleNamespace(command="train", model="logistic")
+    session.summary = SimpleNamespace(classes=dict.fromkeys(map(str, range(200)), 1), n_rows=300)
+    session._warn_of_many_classes(are_numbers=False)
+    assert "the target holds 200 different words in 300 rows" in capsys.readouterr().err

@@ -115,6 +115,14 @@ def test_what_a_network_cannot_be_told(words, said, data, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_the_networks_parameters_are_those_that_the_target_asks_for(data, capsys):
+    """A loss of numbers is no fault of the network of classes, which is not to be fitted."""
+    assert train(data, "amount", "--set", "loss=absolute_error", "--set", "dropout=2") == 2
+    said = capsys.readouterr().err
+    assert "dropout" in said
+    assert "loss" not in said
+
+
 def test_hidden_layers_are_for_networks(data, capsys):
     assert train(data, "word", "--hidden", "6", model="logistic") == 2
     assert "logistic has no hidden layers; mlp has" in capsys.readouterr().err

@@ -9,18 +9,21 @@ import gc
 import itertools
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 import types
+import weakref
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from numba.core.dispatcher import Dispatcher
 
-from fastgd.kernels import _jit
+from fastgd.kernels import _jit, sampling
 from fastgd.kernels._jit import _fingerprint
 from fastgd.kernels._jit._cache import Cache
 from tests.server import Server, serving
@@ -737,13 +740,13 @@ def test_options_are_the_same_for_kernels_and_helpers():
 
 
 def test_a_helper_is_a_draft_in_kernels_and_runs_by_itself():
-    @_jit.helper()
+    @_jit.helper(allocates=True)
     def divided(x, by):
         if by == 0:
             raise ValueError("nothing to divide", x, "by")  # its message needs Python's objects
         return x / by
 
-    @_jit.kernel()
+    @_jit.kernel(allocates=True)
     def halved(x, by):
         return divided(x, by)
 
@@ -751,6 +754,19 @@ def test_a_helper_is_a_draft_in_kernels_and_runs_by_itself():
     for call in (halved, divided):
         with pytest.raises(ValueError, match="nothing to divide"):
             call(3.0, 0.0)
+
+
+def test_a_pickled_helper_runs_by_itself(monkeypatch):
+    """Numba leaves out by what compiler a function is compiled, and keeps that it has no wrapper.
+
+    A process that has not seen the helper before has nothing to call then, and crashes.
+    """
+    pickled = pickle.dumps(sampling.mix)
+    monkeypatch.setattr(Dispatcher, "_memo", weakref.WeakValueDictionary())  # as in another process
+    found = pickle.loads(pickled)
+    assert found is not sampling.mix
+    assert not found.targetoptions.get("no_cpython_wrapper")
+    assert found(np.uint64(1)) == sampling.mix(np.uint64(1))
 
 
 # What the estimators leave behind -----------------------------------------------------------------

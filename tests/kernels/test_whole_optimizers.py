@@ -1,16 +1,25 @@
 """Optimizers whose step is more than "change, then penalty", beside their authors' own packages."""
 
 import json
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fastgd.kernels import optimizers
-from fastgd.kernels.optimizers import Muon, Prodigy, ScheduleFreeAdamW, ScheduleFreeSGD
+from fastgd.kernels.optimizers import (
+    Muon,
+    OfMatrices,
+    Prodigy,
+    ScheduleFreeAdamW,
+    ScheduleFreeSGD,
+)
 from fastgd.kernels.penalties import ElasticNet
 
 NONE = ElasticNet()
+HOOKS = {"catch_up", "decayed", "keep", "length", "move", "penalty_rate", "recall", "slope"}
+HOOKS |= {"step_of_all", "update"}
 RECORD = Path(__file__).parents[1] / "fixtures" / "author_optimizers.json"
 AUTHORS = json.loads(RECORD.read_text(encoding="utf-8"))
 SPECS = {
@@ -130,3 +139,11 @@ def test_a_rate_of_zero_moves_nothing():
         (coefs,) = coefficients_of(spec, np.zeros(1))
         optimizers.step_of_all(spec, NONE, coefs, params, np.ones(3), state, 3, 0.0)
         np.testing.assert_array_equal(params, 1.0)
+
+
+@pytest.mark.parametrize("kind", [*map(type, optimizers.OPTIMIZERS.values()), OfMatrices])
+def test_arguments_have_the_names_of_the_hooks(kind):
+    """Numba compares them, and refuses a kernel where they differ; plain Python does not."""
+    for name in HOOKS & vars(kind).keys():
+        hook, method = getattr(optimizers, name), getattr(kind, name)
+        assert list(signature(method).parameters) == list(signature(hook).parameters), name

@@ -17,6 +17,7 @@ from fastgd.layers import (
     Dense,
     Dropout,
     Embedding,
+    Flatten,
     GlobalAveragePool,
     LayerNorm,
     MaxPool2D,
@@ -47,7 +48,7 @@ def _mlp(rng):  # noqa: ARG001
 
 def _cnn(rng):
     X, y = images(rng, 9, 8)
-    layers = [Conv2D(4, 3, activation="relu"), MaxPool2D(2), Dense(3)]
+    layers = [Conv2D(4, 3, activation="relu"), MaxPool2D(2), Flatten(), Dense(3)]
     return NetworkClassifier(layers, **PARAMS), X[..., None], y
 
 
@@ -88,6 +89,30 @@ def _sequence(rng):
     return NetworkRegressor(layers, **PARAMS), X, X[:, :2, 0]
 
 
+def _flattened(rng):
+    X, _ = images(rng, 5, 4, 2)
+    layers = [
+        Residual([Conv2D(2, 3, padding="same")]),
+        Conv2D(3, 2, activation="relu"),
+        Flatten(),
+        Residual([Dense(36, "tanh")]),
+        LayerNorm(),
+        Dense(36),
+    ]
+    return NetworkRegressor(layers, **PARAMS), X, X.reshape(60, 40)[:, :36]
+
+
+def _flat_from_the_start(rng):
+    X, _ = images(rng, 4, 3)
+    layers = [Flatten(), Residual([Dense(12, "tanh")]), Dense(3)]
+    return NetworkRegressor(layers, **PARAMS), X, X[:, :3, 0]
+
+
+def _flat_at_the_end(rng):
+    X, _ = images(rng, 4, 3)
+    return NetworkRegressor([Conv1D(2, 2), Flatten()], **PARAMS), X, X.reshape(60, 12)[:, :6]
+
+
 def _embedded(rng):
     X = rng.integers(0, 5, (60, 3)).astype(np.float32)
     layers = [Embedding(5, 4), Dense(6, "relu"), Dense(1)]
@@ -102,6 +127,9 @@ MODELS = {
     "channels first": _channels_first,
     "sequence": _sequence,
     "embedded": _embedded,
+    "flattened": _flattened,
+    "flat from the start": _flat_from_the_start,
+    "flat at the end": _flat_at_the_end,
 }
 FEW = ("mlp", "cnn")
 NAMES = [pytest.param(n, marks=() if n in FEW else pytest.mark.full) for n in MODELS]

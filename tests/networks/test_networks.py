@@ -584,6 +584,22 @@ def test_recorders_see_linear_models(digits):
         WeightRecorder(every=0)
 
 
+def test_the_last_record_is_what_the_fit_ends_with(digits):
+    X, y = digits
+    recorder = WeightRecorder()
+    params = {
+        **PARAMS,
+        "learning_rate_init": 1.0,
+        "max_iter": 60,
+        "n_iter_no_change": 2,
+        "tol": 0.0,
+    }
+    model = MLPClassifier((6,), callbacks=[recorder], **params).fit(X, y, X_val=X, y_val=y)
+    assert recorder.epochs_ == list(range(model.n_iter_ + 1))
+    assert np.argmax(model.history_["validation_score"]) < model.n_iter_ - 1  # it is put back
+    np.testing.assert_array_equal(recorder.weights_[-1][0], model.coefs_[0])
+
+
 def test_callbacks_of_scikit_learn_see_networks(digits):
     callback = pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 has callbacks")
     model = MLPClassifier((6,), **PARAMS)

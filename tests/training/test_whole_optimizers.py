@@ -1,6 +1,7 @@
 """Trainings by optimizers whose step is more than "change, then penalty": linear and networks."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -111,6 +112,16 @@ def test_another_optimizer_goes_on_from_what_predicts(problem):
     before = model.coef_.copy()
     model.set_params(optimizer="sgd", eta0=1e-12).partial_fit(X, y[:, 0])
     np.testing.assert_allclose(model.coef_, before, rtol=1e-9)
+
+
+def test_another_that_is_ahead_begins_at_what_predicts(problem):
+    spec, (X, y) = CASES["schedule_free_adamw"].spec, problem
+    model = make(spec).fit(X, y[:, 0])
+    go_on = SimpleNamespace(optimizer=spec._replace(beta_1=0.5))
+    for rule in (go_on, SimpleNamespace(optimizer=ScheduleFreeSGD(0.5))):
+        progress = model._continue(rule)
+        assert progress.ahead == 0.5
+        np.testing.assert_allclose(progress.reported()[:-1], model.coef_, rtol=1e-12)
 
 
 def test_early_stopping_keeps_the_best_that_predicts(problem):
