@@ -280,7 +280,8 @@ def outputs_of_layers(assembly: Assembly, params: NDArray[Any], rows: Dense) -> 
     n, dtype = rows.values.shape[0], params.dtype
     space = scratch(assembly, n, dtype, is_sparse=False)
     out = np.empty((n, int(np.prod(assembly.output_shape))), dtype)
-    network_outputs(rows, assembly.network(dtype, is_training=False), params, space, out)
+    network = assembly.network(dtype, is_training=False)
+    network_outputs(rows, np.empty(0, np.int32), network, params, space, out)
     return [
         assembly.values_of(space.values, n, number).reshape(n, *one.sizes.shape).copy()
         for number, one in enumerate(assembly.placed)

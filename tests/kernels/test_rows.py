@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fastgd._data.validation import as_rows, frozen
 from fastgd.kernels import rows as of
-from fastgd.kernels._jit import helper
+from fastgd.kernels._jit import helper, kernel
 from fastgd.kernels.objective import add_slopes_of_row, raw_of_row
 from fastgd.kernels.rows import CSR
 from tests.tables import over_product
@@ -23,7 +23,7 @@ over_types = over_product(
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-13}
 
 
-@helper
+@kernel
 def one_output(rows, order, start, stop, params, delta, raw, gradient):
     of.margins(rows, order, start, stop, params, raw)
     of.accumulate(rows, order, start, stop, delta, gradient)

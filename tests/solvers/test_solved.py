@@ -248,7 +248,7 @@ def test_each_solver_finds_the_optimum_or_says_why_it_cannot(case, solver):
     assert model.solver_ == solver
 
 
-@over(SOLVER_CASES)
+@over([case for case in SOLVER_CASES if any(row.kind is case.kind for row in SOLVED_CASES)])
 def test_scikit_learns_parameters_mean_something_here(case):
     peer = next(row for row in SOLVED_CASES if row.kind is case.kind).peer
     theirs, ours = peer().get_params(), case.kind().get_params()
@@ -340,7 +340,8 @@ def test_clones_pickles_and_searches(case):
 
 
 CONFIGURATIONS = [
-    *(case.kind() for case in SOLVER_CASES),
+    *(case.kind() for case in SOLVER_CASES if case.kind is not fastgd.LogisticRegressionCV),
+    fastgd.LogisticRegressionCV(cv=2),  # some checks have two rows of a class
     fastgd.LogisticRegression(l1_ratio=1.0),
     fastgd.Ridge(positive=True),
     fastgd.LinearSVC(loss="hinge"),
