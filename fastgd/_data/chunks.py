@@ -77,6 +77,7 @@ def as_counted(chunks: Chunks, numbers: Sequence[int]) -> Iterator[tuple[int, Pa
         X, y = next(pairs, (None, None))
         n_rows = 0 if X is None else X.shape[0]
         if n_rows != sizes[k]:
+            del pairs  # an error that is kept must not keep a reader's thread
             raise ValueError(
                 f"chunk {k} had {sizes[k]:,} rows when they were counted, and has {n_rows:,} now: "
                 "each pass must read the same rows."
