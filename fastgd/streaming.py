@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, mean_squared_error
 
+from fastgd._data.chunks import pair_of
 from fastgd.kernels._files import whole_file
 
 Metric = Callable[[Any, Any], float]
@@ -128,11 +130,11 @@ def stream(
 def _check(model: Any, memory: int, every: float, max_rows: int | None, checkpoint: Any) -> None:
     if not hasattr(model, "partial_fit"):
         raise ValueError(f"model must have partial_fit, which {type(model).__name__} has not.")
-    if not memory > 0:
+    if not (isinstance(memory, Real) and memory > 0):
         raise ValueError(f"memory must be a number of rows above 0, got {memory!r}.")
-    if not every > 0:
+    if not (isinstance(every, Real) and every > 0):
         raise ValueError(f"every must be a number of seconds above 0, got {every!r}.")
-    if max_rows is not None and max_rows < 1:
+    if max_rows is not None and not (isinstance(max_rows, Integral) and max_rows >= 1):
         raise ValueError(f"max_rows must be 1 or more, got {max_rows!r}.")
     if checkpoint is not None and not Path(checkpoint).parent.is_dir():
         raise ValueError(f"the folder of checkpoint, {Path(checkpoint).parent}, does not exist.")
@@ -176,7 +178,7 @@ def _steps(
     weight, is_first = 0.0, not hasattr(model, "coef_") and not hasattr(model, "coefs_")
     more = {} if classes is None else {"classes": classes}
     try:
-        for X, y in source:
+        for X, y in map(pair_of, source):
             n = len(y)
             if n == 0:
                 continue

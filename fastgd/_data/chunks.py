@@ -77,6 +77,7 @@ def as_counted(chunks: Chunks, numbers: Sequence[int]) -> Iterator[tuple[int, Pa
         X, y = next(pairs, (None, None))
         n_rows = 0 if X is None else X.shape[0]
         if n_rows != sizes[k]:
+            del pairs  # an error that is kept must not keep a reader's thread
             raise ValueError(
                 f"chunk {k} had {sizes[k]:,} rows when they were counted, and has {n_rows:,} now: "
                 "each pass must read the same rows."
@@ -134,17 +135,24 @@ class BatchChunks:
         self.names: NDArray[Any] | None = None  # of the first frame's columns
         self.sizes: list[int] = []
         for batch in batches:
-            X, _ = _pair_of(batch)
+            X, _ = pair_of(batch)
             self.sizes.append(int(X.shape[0]) if hasattr(X, "shape") else len(X))
             self.names = names_of(X) if self.names is None else self.names
 
     def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
         """Yield X and y of the chunks of these numbers, which ascend."""
         wanted = set(numbers)
-        return (arrays_of(*_pair_of(one)) for k, one in enumerate(self._batches) if k in wanted)
+        return (arrays_of(*pair_of(one)) for k, one in enumerate(self._batches) if k in wanted)
 
 
-def _pair_of(batch: Any) -> Pair:
+def pair_of(batch: Any) -> Pair:
+    """Return X and y of a batch.
+
+    Raises
+    ------
+    ValueError
+        If it is no pair.
+    """
     try:
         X, y = batch
     except (TypeError, ValueError):

@@ -13,8 +13,9 @@ from fastgd._data.shards import ahead
 class RowSource:
     """Rows and targets that are read in chunks, as often as they are asked for.
 
-    ``fastgd.datasets.open`` makes one. ``fit``, ``partial_fit``, ``predict`` and the other methods
-    of estimators take it as X, with y inside it. Iterating yields (X, y) of chunk after chunk.
+    ``fastgd.datasets.open`` makes one. ``fit`` and ``partial_fit`` take it as X, with y inside it,
+    and so do ``predict`` and the other methods of X alone; ``score(rows, rows.targets())`` tells
+    how good a model is. Iterating yields (X, y) of chunk after chunk.
 
     Parameters
     ----------

@@ -188,8 +188,10 @@ def _drawn(X: Any, kind: Kind) -> tuple[NDArray[Any], Floats]:
     Keys depend on the seed and the shard's contents, wherever and whenever it is read.
     """
     n = X.shape[0]
-    some = X.data[:512] if sp.issparse(X) else X[:: max(n - 1, 1)]
-    stamp = zlib.crc32(np.ascontiguousarray(some).tobytes(), n)
+    some = (X.data[:512], X.indices[:512]) if sp.issparse(X) else (X[:: max(n - 1, 1)],)
+    stamp = n
+    for part in some:
+        stamp = zlib.crc32(np.ascontiguousarray(part).tobytes(), stamp)
     keys = np.random.default_rng((kind.seed, stamp)).random(n)
     chosen = np.argsort(keys, kind="stable")[: _most(X, kind)]
     return chosen, keys[chosen]

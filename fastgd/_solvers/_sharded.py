@@ -81,6 +81,7 @@ SAMPLE_TOL = 1e-6
 SEARCHES = 30
 BALANCING_STEPS, PROVING_STEPS = 3, 2
 SETTLED = 0.25  # a Newton step that shrinks the decrement to this is where its theory holds
+CAUTION_WITHOUT_PAIRS = 2.0  # nothing corrects the metric under l1
 TARGETS = 1e-140, 1e150  # largest magnitudes of targets whose squares are far from both ends
 LEAST_SHARE = 1e-16  # of a class, of which a start is to know
 
@@ -254,6 +255,17 @@ def best_level(task: ShardedTask, frame: Frame, least: float) -> tuple[Any, floa
     return float(raw[0]), float(total_loss(mean, np.ones(1), loss, raw)) - least
 
 
+def shrunk(metric: Metric, shape: tuple[int, int]) -> Metric:
+    """Return a sample's Hessian, nearer to its diagonal the fewer rows there are for its columns.
+
+    Of fewer rows than columns, it says that there is no curvature where other rows have some.
+    """
+    n_rows, n_features = shape
+    product = metric.product * (n_rows / (n_rows + n_features))
+    np.fill_diagonal(product, np.diagonal(metric.product))
+    return metric._replace(product=product)
+
+
 class _Place(NamedTuple):
     """A point, and the Hessian there without the penalty; None if it was not asked for."""
 
@@ -310,7 +322,7 @@ class _Descent:
         posed = pose(sample._replace(rows=rows))
         own = posed._replace(scaler=self.frame.problem.scaler, dtype=np.float64, l1=self.problem.l1)
         if can_have_hessian(own):
-            return transfer(self.problem, hessian(own, evaluate(own, u)))
+            return transfer(self.problem, shrunk(hessian(own, evaluate(own, u)), own.shape))
         shares = self.task.factors * self.task.look.masses / self.task.mass
         rough = bound(own, shares)
         return factorise(self.problem, rough.product, rough.is_hessian)
@@ -416,6 +428,7 @@ class _Descent:
         """
         proven = quick_gap(self.problem, self.here.point)
         estimate = extrapolated(self.decrements, self._objectives()) * MORE_CAUTION
+        estimate *= 1.0 if self.problem.is_smooth else CAUTION_WITHOUT_PAIRS
         is_shown = not self.is_newton and np.isfinite(estimate)
         has_hessian = self.here.product is not None
         if losses.is_quadratic(self.problem.loss) and has_hessian and self.problem.is_smooth:

@@ -407,7 +407,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
                 "'balanced' weights, use compute_class_weight('balanced', classes=classes, y=y). "
                 "In place of y you can use a large enough sample of the full training set target "
                 "to properly estimate the class frequency distributions. Pass the resulting "
-                "weights as the class_weight parameter."
+                "weights as the class_weight parameter. Data sets in parts need the same."
             )
 
     def _refuse_words_of_single_labels(self) -> None:

@@ -1,5 +1,6 @@
 """``fastgd.datasets.open``: the same rows from whatever holds them, and clear errors."""
 
+import threading
 import warnings
 
 import numpy as np
@@ -284,3 +285,16 @@ def test_reading_ahead_keeps_order_and_hands_errors_on():
     items = ahead(iter(range(10**9)))
     assert next(items) == 0
     items.close()  # the thread ends with the iteration
+
+
+def test_an_error_that_is_kept_keeps_no_thread(rows):
+    passes = iter(range(10))
+
+    def pairs():
+        n_rows = 50 - next(passes)
+        return ((rows[0][k : k + n_rows], rows[1][k : k + n_rows]) for k in range(0, 200, 50))
+
+    with pytest.raises(ValueError, match="rows when they were counted") as kept:
+        LogisticRegression().fit(open_rows(pairs))
+    assert kept.value is not None
+    assert not [thread for thread in threading.enumerate() if thread.name == "fastgd-ahead"]

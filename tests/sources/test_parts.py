@@ -338,3 +338,18 @@ def test_targets_whose_squares_leave_float64_are_refused(scale, table):
         np.errstate(over="ignore"),
     ):
         fastgd.Ridge().fit(open_rows((table["X"], y), chunk_rows=700))
+
+
+@pytest.mark.parametrize("model", [fastgd.Lasso(alpha=0.01), fastgd.Ridge(alpha=10.0)])
+def test_a_sample_of_fewer_rows_than_columns(model):
+    """Its Hessian knows no curvature in most directions, and is drawn to its diagonal."""
+    random = np.random.default_rng(2)
+    X = random.normal(size=(1500, 620))
+    X[:, 100:] += 0.5 * X[:, :1]
+    y = X[:, :3] @ [1.0, -1.0, 0.5] + random.normal(size=1500)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parts = clone(model).fit(open_rows((X, y), chunk_rows=400))
+    whole = clone(model).set_params(tol=1e-8).fit(X, y)
+    assert parts.objective_ <= whole.objective_ * (1 + 1e-4)
+    assert parts.n_iter_ < 60

@@ -132,6 +132,8 @@ def test_arguments_are_checked_at_once():
         "every must be": {"every": 0},
         "max_rows must be": {"max_rows": 0},
         "drift must be": {"drift": "yes"},
+        "memory must be a number of rows above 0, got '5'": {"memory": "5"},
+        "max_rows must be 1 or more, got '5'": {"max_rows": "5"},
         "folder of checkpoint": {"checkpoint": "nowhere/at/all.joblib"},
     }
     for said, options in refused.items():
@@ -141,6 +143,12 @@ def test_arguments_are_checked_at_once():
         fastgd.stream(fastgd.Ridge(), batches())
     with pytest.raises(ValueError, match="needs a model with predict_proba"):
         fastgd.stream(fastgd.SGDClassifier(), batches(), metrics=["log_loss"])
+
+
+def test_batches_must_be_pairs():
+    X, _ = next(batches(1))
+    with pytest.raises(ValueError, match=r"a batch must be a pair \(X, y\), got ndarray"):
+        list(fastgd.stream(learner(), [X], classes=[0, 1]))
 
 
 def test_a_drifting_stream_is_followed():
