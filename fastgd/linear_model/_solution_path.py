@@ -16,6 +16,7 @@ from sklearn.utils.validation import _get_feature_names
 from fastgd._data.validation import ACCEPTED, check_sparse, check_weight
 from fastgd._monitoring.watching import Given, GridWatch, watched
 from fastgd._runtime.threads import threads
+from fastgd._runtime.warned import heard
 from fastgd._solvers._paths import Fold, Found, Strengths, Table, solve_paths
 from fastgd.linear_model._paths import _MultiTask
 from fastgd.linear_model._solved import FLOATS, level_of_the_user
@@ -341,13 +342,12 @@ def _points(
     given = {} if weight is None else {"sample_weight": weight}
     for value in grid:
         _with_value(model, name, value)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", ConvergenceWarning)
+        with heard() as messages:
             model.fit(X, y, **given)
-        others = [one for one in caught if not issubclass(one.category, ConvergenceWarning)]
-        for one in others:
-            warnings.warn(one.message, one.category, stacklevel=level_of_the_user())
-        yield value, _point_of(model, judge, converged=len(others) == len(caught))
+        others = [one for one in messages if not issubclass(one.category, ConvergenceWarning)]
+        for text, category in others:
+            warnings.warn(text, category, stacklevel=level_of_the_user())
+        yield value, _point_of(model, judge, converged=len(others) == len(messages))
 
 
 def _point_of(model: Any, judge: Callable[[Any], float] | None, *, converged: bool) -> Point:
