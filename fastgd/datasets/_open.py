@@ -66,7 +66,7 @@ def open(
     Parameters
     ----------
     source : str, path, list of them, or other rows
-        A file, a folder, a pattern such as ``"data/*.parquet"``, or a list of files: CSV (also .gz),
+        A file, a folder, a pattern (``"data/*.parquet"``), or a list of files: CSV (also .gz),
         Parquet, .npz, .npy (which is mapped) or svmlight. Or a pair (X, y) of arrays, memory maps,
         CSR or a frame's parts; a frame; a list of batches (X, y), or a function that returns an
         iterable of them anew for each pass; a pyarrow data set;
