@@ -356,5 +356,6 @@ CONFIGURATIONS = [
 @parametrize_with_checks(CONFIGURATIONS)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.filterwarnings("ignore:The least populated class")  # of the checks' few rows
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
