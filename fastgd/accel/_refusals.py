@@ -72,7 +72,9 @@ def liblinear_data(call: Call) -> str | None:
     """Leave `solver="liblinear"` on X other than float64, or above 1e30, and many classes."""
     if call.model.solver != "liblinear":
         return None
-    if getattr(call.X, "dtype", None) != np.float64:
+    of_columns = getattr(call.X, "dtypes", None)  # of a frame
+    dtypes = [getattr(call.X, "dtype", None)] if of_columns is None else list(of_columns)
+    if any(dtype != np.float64 for dtype in dtypes):
         return "solver='liblinear' computes in float64"
     if call.X.max() > LARGEST:
         return "solver='liblinear' is refused by scikit-learn on numbers that large"

@@ -210,6 +210,8 @@ def test_partial_fit_goes_on_either_way(case):
 def test_other_data(case, kind):
     data, more, rtol = X, {}, 1e-12
     if kind == "float32":
+        if case[1].get("solver") == "liblinear":
+            pytest.skip("left to scikit-learn, which computes in float64")
         data, rtol = X.astype(np.float32), 2e-6
     elif kind == "csr":
         if case[1].get("positive") or case[0].startswith(("Huber", "Multi", "Quantile")):
