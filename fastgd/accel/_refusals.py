@@ -76,7 +76,8 @@ def liblinear_data(call: Call) -> str | None:
     dtypes = [getattr(call.X, "dtype", None)] if of_columns is None else list(of_columns)
     if any(dtype != np.float64 for dtype in dtypes):
         return "solver='liblinear' computes in float64"
-    if call.X.max() > LARGEST:
+    X = call.X if of_columns is None else call.X.to_numpy()
+    if X.max() > LARGEST:
         return "solver='liblinear' is refused by scikit-learn on numbers that large"
     if np.unique(np.asarray(call.y)).shape[0] > 2:
         return "solver='liblinear' is refused by scikit-learn with more than two classes"
