@@ -114,7 +114,6 @@ LASSO = {
     "test_check_input_false": CHECKED,
     "test_enet_copy_X_False_check_input_False": COPIES,
     "test_enet_coordinate_descent_raises_convergence*": SOLVES,
-    "test_multi_task_lasso_vs_skglm": STRICTER,
     "test_multi_task_lasso_and_enet": KWARGS,
     "test_warm_start_multitask_lasso": PASSES,
     "test_lassoCV_does_not_set_precompute[*": ITSELF,
