@@ -33,7 +33,6 @@ NO_PASS = (
     "without a pass the model is that of the shares of the classes here, zeros in scikit-learn"
 )
 CALLBACKS = "callbacks go with every solver here, and are notified of passes"
-STRICTER = "tol is a share of the objective here, of y's squared norm in scikit-learn"
 ITSELF = "the last fit is the class's own, not one of Lasso or ElasticNet"
 GAP = "descent stops by the duality gap, which is the square of what the test looks at"
 STAYS = "not deprecated here: it does not go away"
