@@ -9,6 +9,7 @@ strength to the next their pairs of steps and gradient changes are carried over 
 penalty's part of a change is linear in the step.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -77,7 +78,7 @@ class FoldFit(NamedTuple):
     converged: bool
 
 
-class Folds:
+class Folds(ABC):
     """The path of each fold: ``at`` fits all of them for one strength, from where they are.
 
     Parameters
@@ -92,9 +93,9 @@ class Folds:
     def __init__(self, task: Task, weights: Floats, options: Options) -> None:
         self.task, self.weights, self.options = task, weights, options
 
+    @abstractmethod
     def at(self, l1: Floats, l2: Floats) -> list[FoldFit]:
         """Return the solutions for each fold's l1 and l2."""
-        raise NotImplementedError
 
 
 def folds_of(task: Task, weights: Floats, options: Options, solver: str = "auto") -> Folds:

@@ -91,7 +91,7 @@ class ShardedTask(NamedTuple):
 
     shards : Shards
     look : Look, of all shards
-    frame_kind : Kind
+    kind : Kind
     classes, factors : ndarrays, labels and their weights; empty for numbers
     mass : float, the weights' sum
     """
