@@ -1,10 +1,13 @@
 """What a proof of the suboptimality needs of each row; see ``fastgd._solvers._certificates``."""
 
+import math
+
 from fastgd.kernels import losses
 from fastgd.kernels._jit import kernel
 from fastgd.kernels.sdca import solve_intercept
 
 POLISHING = 3
+INVERTING = 5
 
 
 @kernel()
@@ -48,4 +51,51 @@ def fenchel_total(loss, y, weight, raw, share):
         dual = share * losses.gradient(loss, y[i], raw[i])
         pair = losses.value(loss, y[i], raw[i]) + losses.conjugate(loss, y[i], dual)
         total += weight[i] * max(pair - dual * raw[i], 0.0)
+    return total
+
+
+@kernel()
+def dual_predictions(loss, y, raw, step, out):
+    """Write h_i with  loss'(h_i) = loss'(raw_i) + loss''(raw_i) step_i,  or near to it.
+
+    Some of Newton's steps, from where an exponential curve would have it; where the right side is
+    no derivative of the loss, they end at one that is near.
+
+    Parameters
+    ----------
+    loss : a loss object with a curvature
+    y, raw, step : (n_samples,), float64
+    out : (n_samples,), float64, written
+    """
+    for i in range(y.shape[0]):
+        bend = losses.curvature(loss, y[i], raw[i])
+        wanted, at = losses.gradient(loss, y[i], raw[i]) + bend * step[i], raw[i]
+        if bend > 0.0:
+            at += math.copysign(math.log1p(abs(step[i])), step[i])
+            most = max(1.0, abs(step[i]))
+            for _ in range(INVERTING):
+                bend = losses.curvature(loss, y[i], at)
+                if not bend > 0.0:
+                    break
+                move = (wanted - losses.gradient(loss, y[i], at)) / bend
+                at += min(max(move, -most), most)
+        out[i] = at
+
+
+@kernel()
+def divergence(loss, y, weight, raw, other, slopes):
+    """Return sum_i s_i (loss(raw_i) - loss(other_i) - loss'(other_i) (raw_i - other_i)).
+
+    Parameters
+    ----------
+    loss : a loss object
+    y, weight, raw, other : (n_samples,), float64
+    slopes : (n_samples,), float64, written: s_i loss'(other_i)
+    """
+    total = 0.0
+    for i in range(y.shape[0]):
+        slope = losses.gradient(loss, y[i], other[i])
+        slopes[i] = weight[i] * slope
+        apart = losses.value(loss, y[i], raw[i]) - losses.value(loss, y[i], other[i])
+        total += weight[i] * max(apart - slope * (raw[i] - other[i]), 0.0)
     return total

@@ -217,7 +217,7 @@ def add_hessian(columns, place):
 
 
 @kernel()
-def newton_steps(columns, place, reported, pause, accuracy):
+def newton_steps(columns, place, reported, pause):
     """Minimise by Newton's steps with the curvatures at each point, to the rounding of u at best.
 
     Steps are shortened where they would overshoot. The last ones, which only add digits, keep the
@@ -228,10 +228,9 @@ def newton_steps(columns, place, reported, pause, accuracy):
     ----------
     columns : Columns or Classes
     place : Place, changed in place; its gradient and curvatures need not be known
-    told : (most, 2), float64, written: objective and estimated suboptimality after each pass;
+    reported : (most, 2), float64, written: objective and estimated suboptimality after each pass;
         there are ``most`` at most, that to the first point and the last steps not counted
     pause : int, passes from which on no further step begins
-    accuracy : float, relative, of the objective: above ``FINISHED``, it is left at that
 
     Returns
     -------
@@ -274,16 +273,11 @@ def newton_steps(columns, place, reported, pause, accuracy):
         suboptimality, promise = CAUTION * decrement, 2.0 * decrement
         n_reported = tell(reported, n_reported, passes, objective, suboptimality)
         rounding = EPSILON * objective + columns.rounding
-        if n_last == 0 and suboptimality > max(accuracy * objective, rounding):
+        if n_last == 0 and suboptimality > max(FINISHED * objective, rounding):
             if passes >= min(pause, most):
                 return USED_UP, passes, objective, suboptimality
         else:
-            if (
-                accuracy > FINISHED
-                or n_last >= LAST_STEPS
-                or not length < 0.5 * last
-                or length == 0.0
-            ):
+            if n_last >= LAST_STEPS or not length < 0.5 * last or length == 0.0:
                 return ARRIVED, passes, objective, suboptimality
             n_last, last, is_known = n_last + 1, length, True
         for j in range(place.u.shape[0]):

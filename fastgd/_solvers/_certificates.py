@@ -69,7 +69,7 @@ def certify(problem: Problem, point: Point) -> Certificate:
     balanced = _balanced(problem, point)
     if balanced is None:
         return Certificate(point, max(point.objective - problem.lowest_objective, 0.0))
-    gap = _penalty_gap(problem, balanced)
+    gap = gap_of_penalty(problem, balanced)
     if problem.l2 == 0.0:
         gap = _gap_in_box(problem, balanced)
     objective = abs(balanced.objective)
@@ -93,7 +93,7 @@ def quick_gap(problem: Problem, point: Point) -> float:
         return float("inf")
     if _imbalance(problem, point) > ACCEPTED * _size_of_slopes(problem, point):
         return float("inf")
-    return _penalty_gap(problem, point)
+    return gap_of_penalty(problem, point)
 
 
 # -- the intercept ----------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def _balanced(problem: Problem, point: Point) -> Point | None:
     if problem.n_outputs == 0:
         shift: Any = best_intercept(problem.loss, problem.y, problem.weight, raw)
     else:
-        shift = _best_intercepts(problem, raw)
+        shift = best_intercepts(problem, raw)
     moved = _moved(problem, point, shift)
     rounding = ALLOWANCE * (abs(point.objective) + abs(problem.least))
     is_better = moved.objective <= point.objective + rounding
@@ -150,7 +150,7 @@ def _moved(problem: Problem, point: Point, shift: Any) -> Point:
     return evaluate(problem, u)
 
 
-def _best_intercepts(problem: Problem, raw: Floats) -> Floats:
+def best_intercepts(problem: Problem, raw: Floats) -> Floats:
     """Return what to add to the intercepts of softmax, by Newton's method."""
     shift, at = np.zeros(raw.shape[1]), (np.arange(raw.shape[0]), problem.y)
     last = np.inf
@@ -203,7 +203,7 @@ def _raw_parts(problem: Problem, point: Point) -> tuple[Floats, Floats]:
     return (u.T * inverse_std).T, (own.T / inverse_std).T
 
 
-def _penalty_gap(problem: Problem, point: Point) -> float:
+def gap_of_penalty(problem: Problem, point: Point) -> float:
     """Return sum_j h(w_j) + h*(-G_j) + G_j w_j for l2 > 0.
 
     To balance r exactly would change G by as much as its sum is, times a standard deviation: the

@@ -64,7 +64,7 @@ from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd._solvers._units import Units, by_linear_scale, units_of, within
 from fastgd.kernels.huber import Joint
 from fastgd.kernels.losses import EpsilonInsensitive, Huber
-from fastgd.kernels.newton import EPSILON, FAILED, FINISHED
+from fastgd.kernels.newton import EPSILON, FAILED
 from fastgd.kernels.objective import predict_raw
 
 NORMAL = 0.6745  # the median of |z|, z standard normal
@@ -359,7 +359,7 @@ def _at_once(joint: _Joint, options: Options, u: Floats, scale: float) -> tuple[
         if not np.any(u[:-1]):
             u, scale = _least_squares(columns, u, scale)
         place = place_at(np.append(u, scale), (n,))
-        take, model = partial(newton_passes, columns, place, FINISHED), partial(_model_of, problem)
+        take, model = partial(newton_passes, columns, place), partial(_model_of, problem)
         most = min(options.max_iter, INNER_PASSES)
         descent = descended(take, most, options.observer, partial(model, place.u))
         last, history, is_stopped = descent

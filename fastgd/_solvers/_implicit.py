@@ -42,8 +42,8 @@ EXPECTED_STEPS = 25.0  # one-hot tables took 5 to 20, correlated columns 30 to 2
 LEAST_CURVATURE = 1e-12  # of the mean: below it, a diagonal is rounding
 
 
-class Implicit:
-    """A Hessian at a point, and what was spent on its inverse.
+class HessianProduct:
+    """A Hessian at a point, as a product with vectors.
 
     Parameters
     ----------
@@ -55,19 +55,9 @@ class Implicit:
 
     Attributes
     ----------
-    product : (P,), the diagonal, without the penalty
-    is_hessian : True
-    left_out : float
-        An estimate of what the last solution leaves of the model's decrease, from above.
-    enough : float
-        A decrease that need not be distinguished from zero.
-    most : int
-        Products that a solution may take.
     n_products : int
-        That all solutions took.
+        That were asked for.
     """
-
-    is_hessian = True
 
     def __init__(self, problem: Problem, point: Point, more: float = 0.0) -> None:
         self._problem, self._more = problem, more
@@ -76,26 +66,7 @@ class Implicit:
             self._probabilities = probabilities(problem, point.u)
         elif more > 0.0:
             self._curvature = point.curvature + more * problem.weight
-        self.product = self._diagonal()
-        full = (self.product.T + problem.ridge).T
-        usable = np.isfinite(full) & (full > 0.0)
-        self._inverse = np.divide(1.0, full, out=np.zeros(full.shape), where=usable)
-        if not problem.fit_intercept:
-            self._inverse[-1] = 0.0
-        self.left_out, self.enough = 0.0, 0.0
-        self.most, self.n_products = MOST_STEPS, 0
-
-    def _diagonal(self) -> Floats:
-        """Return the diagonal of Z'D Z, of the parameters' shape."""
-        problem = self._problem
-        if problem.n_outputs == 0:
-            return _diagonal_of(problem, _squares(problem, self._curvature))
-        p, weight = self._probabilities, problem.weight
-        curvature = weight[:, None] * (p * (1.0 - p) + self._more)
-        if isinstance(problem.rows, Dense):
-            return _diagonal_of(problem, _squares_dense(problem, curvature))
-        columns = [_diagonal_of(problem, _squares(problem, own)) for own in curvature.T]
-        return np.stack(columns, axis=1)
+        self.n_products = 0
 
     def times(self, v: Floats) -> Floats:
         """Return H v."""
@@ -138,10 +109,52 @@ class Implicit:
             out[:-1] += x.T @ raw
             out[-1] += np.einsum("ik->k", raw)  # several times as fast as a sum over rows
 
+
+class Implicit(HessianProduct):
+    """A Hessian at a point, its diagonal, and what solving with it may take and leave.
+
+    Attributes
+    ----------
+    product : (P,), the diagonal, without the penalty
+    inverse_diagonal : (P,), of the whole; 0 where nothing may move
+    is_hessian : True
+    left_out : float
+        An estimate of what the last solution leaves of the model's decrease, from above.
+    enough : float
+        A decrease that need not be distinguished from zero.
+    most : int
+        Products that a solution may take.
+    """
+
+    is_hessian = True
+
+    def __init__(self, problem: Problem, point: Point, more: float = 0.0) -> None:
+        super().__init__(problem, point, more)
+        self.product = self._diagonal()
+        full = (self.product.T + problem.ridge).T
+        usable = np.isfinite(full) & (full > 0.0)
+        self.inverse_diagonal = np.divide(1.0, full, out=np.zeros(full.shape), where=usable)
+        if not problem.fit_intercept:
+            self.inverse_diagonal[-1] = 0.0
+        self.left_out, self.enough = 0.0, 0.0
+        self.most = MOST_STEPS
+
+    def _diagonal(self) -> Floats:
+        """Return the diagonal of Z'D Z, of the parameters' shape."""
+        problem = self._problem
+        if problem.n_outputs == 0:
+            return _diagonal_of(problem, _squares(problem, self._curvature))
+        p, weight = self._probabilities, problem.weight
+        curvature = weight[:, None] * (p * (1.0 - p) + self._more)
+        if isinstance(problem.rows, Dense):
+            return _diagonal_of(problem, _squares_dense(problem, curvature))
+        columns = [_diagonal_of(problem, _squares(problem, own)) for own in curvature.T]
+        return np.stack(columns, axis=1)
+
     def solve(self, gradient: Floats) -> Floats:
         """Return H^-1 gradient to within ``left_out`` of the model's decrease."""
         found, residual = np.zeros(gradient.shape), gradient.copy()
-        z = (residual.T * self._inverse.T).T
+        z = (residual.T * self.inverse_diagonal.T).T
         direction, size = z.copy(), float(np.vdot(residual, z))
         gains: list[float] = []
         forcing = 1e-3 * FORCING if is_quadratic(self._problem.loss) else FORCING
@@ -154,7 +167,7 @@ class Implicit:
             gains.append(0.5 * length * size)
             found += length * direction
             residual -= length * bent
-            z = (residual.T * self._inverse.T).T
+            z = (residual.T * self.inverse_diagonal.T).T
             before, size = size, float(np.vdot(residual, z))
             self.left_out = _tail(gains)
             if self.left_out <= max(forcing * sum(gains), self.enough):

@@ -17,7 +17,6 @@ from fastgd._monitoring.observer import Model, Observer
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._certificates import ACCEPTED, ALLOWANCE, penalty_terms
 from fastgd._solvers._columns import as_dense
-from fastgd._solvers._costs import FINISHED_IN_FLOAT64
 from fastgd._solvers._direct import CONSTANT, are_plain, is_nearly_dense, is_plain
 from fastgd._solvers._problem import is_deviance, least_and_terms, lowest_of
 from fastgd._solvers._task import Options, Solution, State, Task
@@ -25,7 +24,6 @@ from fastgd.kernels import losses
 from fastgd.kernels.newton import (
     EPSILON,
     FAILED,
-    FINISHED,
     USED_UP,
     Classes,
     Columns,
@@ -38,7 +36,6 @@ Floats = NDArray[np.float64]
 
 MOST_PARAMETERS, MOST_PRODUCTS = 128, 5_000_000  # of a Hessian: a millisecond
 MOST_ENTRIES = 200_000
-SHARE = 0.1  # of ``tol``, since a decrement is an estimate
 MOST_PASSES = 50  # of a descent: most take 10
 
 
@@ -166,19 +163,13 @@ def _solved(task: Task, options: Options, standard: Standard, start: Any) -> Sol
     place = place_at(u, (columns.y.shape[0], *shape))
     most = min(options.max_iter, MOST_PASSES)
     model = partial(model_of, task, standard, u)
-    take = partial(newton_passes, columns, place, accuracy_of(task, options))
+    take = partial(newton_passes, columns, place)
     descent = descended(take, most, options.observer, model)
     status = descent.last.status
     is_used_up = status == USED_UP and not descent.is_stopped and options.max_iter > MOST_PASSES
     if status == FAILED or is_used_up:
         return None
     return _solution(task, options, standard, (columns, place), descent)
-
-
-def accuracy_of(task: Task, options: Options) -> float:
-    """Return how far to go: small problems are finished, others left at a part of ``tol``."""
-    is_small = task.y.shape[0] * task.n_features <= FINISHED_IN_FLOAT64
-    return FINISHED if is_small else max(SHARE * options.tol, FINISHED)
 
 
 def place_at(u: Floats, shape: tuple[int, ...]) -> Place:
@@ -188,14 +179,10 @@ def place_at(u: Floats, shape: tuple[int, ...]) -> Place:
     return Place(u, *empty, *np.empty((3, size)))
 
 
-def newton_passes(
-    columns: Any, place: Place, accuracy: float, n_done: int, most: int, pause: int
-) -> Taken:
+def newton_passes(columns: Any, place: Place, n_done: int, most: int, pause: int) -> Taken:
     """Take Newton's steps, ``pause`` at most; there is one entry at least, of the first point."""
     reported = np.empty((most - n_done, 2))
-    status, n_passes, objective, suboptimality = newton_steps(
-        columns, place, reported, pause, accuracy
-    )
+    status, n_passes, objective, suboptimality = newton_steps(columns, place, reported, pause)
     if not np.isfinite(objective):
         status = FAILED
     if n_passes == n_done == 0:

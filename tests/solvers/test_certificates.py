@@ -15,6 +15,7 @@ from fastgd._solvers import _certificates
 from fastgd._solvers._problem import evaluate, from_raw, pose
 from fastgd._solvers._task import Task
 from fastgd.kernels import losses
+from fastgd.kernels.certificate import divergence, dual_predictions
 from fastgd.kernels.losses import LogLoss, Softmax, SquaredError
 from fastgd.kernels.rows import Dense
 
@@ -103,6 +104,63 @@ def test_bounds_are_no_smaller_than_the_distance_from_the_optimum(rng, loss, l1,
         assert proof.point.objective <= point.objective * (1.0 + 1e-12)
         assert np.isfinite(proof.gap)
         assert proof.gap >= (proof.point.objective - best.objective) * (1.0 - 1e-9) - 1e-13
+
+
+SMOOTH = [loss for loss, l1, _, positive in CASES if l1 == 0.0 and not positive]
+
+
+@pytest.mark.parametrize("loss", SMOOTH)
+def test_a_newton_step_bounds_the_distance_whatever_the_penalty(rng, loss):
+    from fastgd._solvers._gd import gd, null_model
+    from fastgd._solvers._newton_dual import bound_by_newton_steps
+    from fastgd._solvers._precondition import bound, hessian
+    from fastgd._solvers._task import Options
+
+    X = rng.normal(size=(400, 5)) * [0.1, 1.0, 1.0, 3.0, 20.0] + 2.0
+    raw = ((X - 2.0) / X.std(axis=0)) @ np.array([1.0, -1.0, 0.5, 0.0, 0.3])
+    y = targets(loss, raw, rng)
+    for l2 in (1e-7, 1e-2):
+        problem = problem_of(X, y, loss, 0.0, l2)
+        task = Task(problem.rows, y, None, loss, 0.0, l2, 5, max(1, problem.n_outputs), True, False)
+        best = gd(task, Options(tol=1e-13))
+        found = from_raw(problem, best.coef, best.intercept)
+        away = rng.normal(size=found.shape)
+        for distance in (1e-4, 1e-2, 1.0):
+            point = evaluate(problem, found + distance * away)
+            apart, exact = point.objective - best.objective, hessian(problem, point)
+            for metric, most in ((exact, 1), (bound(problem, null_model(problem)[1]), 30)):
+                gap = bound_by_newton_steps(problem, point.u, metric, 0.1 * apart, most)
+                assert gap >= apart * (1.0 - 1e-6) - 1e-13
+                assert gap <= 4.0 * apart + 1e-13 or distance > 1e-2
+
+
+def test_dual_predictions_have_the_derivatives_that_are_wanted(rng):
+    y, raw = np.repeat([0.0, 1.0], 50), 4.0 * rng.normal(size=100)
+    p = 1.0 / (1.0 + np.exp(-raw))
+    step = rng.uniform(-0.9, 0.9, 100) / np.maximum(p, 1.0 - p)
+    dual, slopes = np.empty(100), np.empty(100)
+    dual_predictions(LogLoss(), y, raw, step, dual)
+    wanted = p + p * (1.0 - p) * step
+    np.testing.assert_allclose(1.0 / (1.0 + np.exp(-dual)), wanted, rtol=1e-6, atol=1e-9)
+    weight = rng.random(100)
+    total = divergence(LogLoss(), y, weight, raw, dual, slopes)
+    derivative = 1.0 / (1.0 + np.exp(-dual)) - y
+    sign = 1.0 - 2.0 * y
+    before, after = np.logaddexp(0.0, sign * raw), np.logaddexp(0.0, sign * dual)
+    apart = before - after - derivative * (raw - dual)
+    np.testing.assert_allclose(slopes, weight * derivative, rtol=1e-12)
+    assert total == pytest.approx(weight @ apart, rel=1e-9)
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_gaps_of_many_rows_are_within_tol_though_each_row_weighs_little(rng, layout, n_classes):
+    X, _ = spam(rng, n=4000, d=30)
+    raw = (X @ rng.normal(size=(30, n_classes)) / 20.0) + rng.gumbel(size=(4000, n_classes))
+    y = np.argmax(raw, axis=1)
+    for tol in (1e-2, 1e-4):
+        model = fastgd.LogisticRegression(tol=tol).fit(layout(X), y)
+        assert 0.0 < model.gap_ <= tol * model.objective_
 
 
 def test_no_bound_without_a_penalty_or_convexity(rng):

@@ -272,9 +272,7 @@ def test_the_kernel_finds_where_the_gradient_vanishes(rng):
         np.zeros(4), np.empty(4), np.empty(80), np.empty((4, 4)), *np.empty((3, 4))
     )
     reported = np.empty((50, 2))
-    status, passes, objective, suboptimality = kernel.newton_steps(
-        columns, place, reported, 50, kernel.FINISHED
-    )
+    status, passes, objective, suboptimality = kernel.newton_steps(columns, place, reported, 50)
     assert status == kernel.ARRIVED
     p = 1.0 / (1.0 + np.exp(-z @ place.u))
     np.testing.assert_allclose(z.T @ (p - y) / 80 + ridge * place.u, 0.0, atol=1e-15)
@@ -293,7 +291,7 @@ def test_a_hessian_that_is_singular_is_reported(rng):
     place = kernel.Place(
         np.zeros(2), np.empty(2), np.empty(30), np.empty((2, 2)), *np.empty((3, 2))
     )
-    steps = kernel.newton_steps(columns, place, np.empty((9, 2)), 9, kernel.FINISHED)
+    steps = kernel.newton_steps(columns, place, np.empty((9, 2)), 9)
     assert steps[0] == kernel.FAILED
 
 
