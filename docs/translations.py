@@ -6,8 +6,8 @@
 
 Without an option, the messages of all translated pages are extracted, and the catalogues in
 ``docs/locales`` brought up to date: a paragraph that is new, or has changed, gets an entry that is
-empty or marked ``fuzzy``, to be translated by hand. ``--check`` changes nothing, and fails if a page is
-not translated in full. ``--add`` starts the catalogues of further pages.
+empty or marked ``fuzzy``, to be translated by hand. ``--check`` changes nothing, and fails if a
+page is not translated in full. ``--add`` starts the catalogues of further pages.
 """
 
 import argparse
@@ -34,8 +34,7 @@ ROLES = re.compile(r":(\w+):`([^`]*)`|\{([\w:]+)\}`([^`]*)`")
 TARGET = re.compile(r".*<([^>]*)>\s*$", re.S)
 CODE = re.compile(r"(?<![:}`])``([^`]+)``|(?<![:}`\w])`([^`<]+)`(?!_)")
 LINKS = re.compile(r"`[^`<]*<(https?:[^>`]*)>`_|\]\(([^)]*)\)")
-STAYS = re.compile(r"(\s|:math:`[^`]*`|:\w+:`[^`<]*`|\{[\w:]+\}`[^`<]*`|``?[^`]+``?|[,;.])+")
-NAMES = {"fastgd"}
+NAMES = {"fastgd", "PyTorch", "Keras"}
 FORMULA = re.compile(r"\\[a-zA-Z]+|[_^]\{|<-")
 CHINESE = re.compile(r"[\u3400-\u9fff]")
 
@@ -60,7 +59,14 @@ def is_formula(text: str) -> bool:
 
 def stays(text: str) -> bool:
     """Whether there is nothing to translate in a message."""
-    return is_formula(text) or text in NAMES or bool(STAYS.fullmatch(text))
+    words = CODE.sub("", ROLES.sub(_title, text))
+    return is_formula(text) or text in NAMES or not re.search(r"\w", words)
+
+
+def _title(role: re.Match[str]) -> str:
+    is_math = "math" in (role[1], role[3])
+    found = None if is_math else re.match(r"([^<]*)<", role[2] or role[4])
+    return found[1] if found else ""
 
 
 def faults(catalog: Catalog) -> Iterator[str]:
@@ -152,7 +158,9 @@ def _read(path: Path) -> Catalog:
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="change nothing, and say what is amiss")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing, and say what is amiss"
+    )
     parser.add_argument("--add", nargs="+", default=[], metavar="PAGE", help="translate these, too")
     options = parser.parse_args()
     wrong = 0

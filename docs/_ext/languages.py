@@ -1,13 +1,14 @@
-"""The site in other languages: ``sphinx -D language=zh_CN docs build/html/zh``, after the English one.
+"""The site in other languages: ``sphinx -D language=zh_CN docs build/html/zh``, after English.
 
 A language has a catalogue for each page that is translated, in ``docs/locales``; its site has these
-pages. What they refer to is on the English site, one folder above, where the pictures of the examples
-come from as well: no example runs again. ``docs/translations.py`` keeps the catalogues.
+pages, and links to the English site, one folder above, for all others. The examples do not run
+again: their output and pictures are those of the English build, which ``docs/generated`` keeps.
+``docs/translations.py`` keeps the catalogues.
 """
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -146,8 +147,27 @@ def _card(found: re.Match[str], language: str) -> str:
     return f"{found[1]}{tooltip}{found[2]}{html.escape(title)}"
 
 
+MENU = re.compile(r"(?m)(^```\{toctree\}\n:hidden:\n\n)((?:.+\n)+?)(?=```$)")
+
+
+def with_menu(text: str, pages: Iterable[str]) -> str:
+    """Let the menu of the front page have what is translated, and nothing else."""
+    pages = set(pages)
+
+    def translated(found: re.Match[str]) -> str:
+        lines = found[2].splitlines()
+        names = [re.sub(r".*<(.*)>$", r"\1", line) for line in lines]
+        kept = [line for line, name in zip(lines, names, strict=True) if name in pages]
+        others = {page for page in pages if "/" not in page} - {"index", *names}
+        return found[1] + "".join(f"{line}\n" for line in [*kept, *sorted(others, reverse=True)])
+
+    return MENU.sub(translated, text)
+
+
 def on_source(app: Any, page: str, source: list[str]) -> None:
-    """Rewrite the pages of the gallery, where they are translated, or read for that."""
+    """Rewrite the menu, and pages of the gallery that are translated, or read for that."""
+    if page == "index" and app.config.language != ENGLISH:
+        source[0] = with_menu(source[0], catalogues(app.config.language))
     if page.startswith("generated/"):
         if app.builder.name == "gettext":
             source[0] = without_boilerplate(source[0])
