@@ -20,6 +20,7 @@ extensions = [
     "autodoc_text",
     "folding",
     "languages",
+    "notebooks",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",

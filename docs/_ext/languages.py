@@ -210,6 +210,22 @@ def _page_of(node: addnodes.pending_xref, docname: str) -> str | None:
     return None
 
 
+def on_resolved(app: Any, doctree: nodes.document, page: str) -> None:
+    """Let names in the code of examples lead to the English site from folders, too.
+
+    And mark emphasis without a Chinese character, such as titles of books, which can be italic.
+    """
+    if app.config.language == ENGLISH:
+        return
+    for node in doctree.findall(nodes.emphasis):
+        if not re.search(r"[\u4e00-\u9fff]", node.astext()):
+            node["classes"].append("latin")
+    for link in doctree.findall(nodes.reference):
+        is_name = any(name.startswith("sphx-glr-backref") for name in link["classes"])
+        if is_name and link.get("refuri", "").startswith("../"):
+            link["refuri"] = "../" * page.count("/") + link["refuri"]
+
+
 # -- the other language ---------------------------------------------------------------------------
 
 
@@ -249,6 +265,7 @@ class SearchPairs(SearchChinese):
     So no dictionary is needed: a phrase is found where all of its pairs are.
     """
 
+    language_name = "English"  # of the stemmer in JavaScript: that of the Latin words
     words: ClassVar = re.compile(r"[a-zA-Z0-9_]+|[\u4e00-\u9fff]+")
     js_splitter_code = r"""
 function splitQuery(query) {
@@ -299,6 +316,7 @@ def setup(app: Any) -> dict[str, Any]:
     app.setup_extension("sphinx.ext.intersphinx")
     app.connect("config-inited", configure, priority=5)  # before sphinx-gallery, intersphinx
     app.connect("source-read", on_source)
+    app.connect("doctree-resolved", on_resolved)
     app.connect("html-page-context", on_page)
     app.add_post_transform(EnglishPages)
     app.add_search_language(SearchPairs)

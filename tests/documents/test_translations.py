@@ -1,6 +1,7 @@
 """Pages in Chinese: none is half translated, out of date, or lacks a formula of the English one."""
 
 import csv
+import json
 import re
 import sys
 from functools import cache
@@ -255,6 +256,37 @@ def test_chinese_is_searched_by_pairs_of_characters():
         "梯度", "度下", "下降", "SGD", "的学", "学习", "习率",
     ]  # fmt: skip
     assert search.split("动量") == ["动量"]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_a_notebook_is_translated_in_full(path):
+    """Each message of a page is found in its script, where the notebook has the translation."""
+    pytest.importorskip("sphinx_gallery")
+    import notebooks
+    from sphinx_gallery.py_source_parser import split_code_and_text_blocks
+
+    blocks = split_code_and_text_blocks(path)[1]
+    text = "\n\n".join(content for kind, content, _ in blocks if kind == "text")
+    comments = set(languages.comments(path.read_text(encoding="utf-8")))
+    known = languages.translations(LANGUAGE, f"generated/{path.parent.name}/{path.stem}")
+    cell = notebooks.translated(text, known)
+    for message, translated in known.items():
+        if message not in comments and not translations.stays(message):
+            assert translated.replace("\\ ", "") in cell, message
+
+
+def test_a_notebook_is_written(tmp_path, monkeypatch):
+    gallery = pytest.importorskip("sphinx_gallery.gen_gallery")
+    import notebooks
+
+    monkeypatch.setattr(notebooks, "notebook_of", lambda *_: tmp_path / "x.ipynb")
+    notebooks.write("generated/course/lesson_01_gradient", LANGUAGE, gallery.DEFAULT_GALLERY_CONF)
+    cells = json.loads((tmp_path / "x.ipynb").read_text(encoding="utf-8"))["cells"]
+    text, code = ("".join(cell["source"][0] for cell in cells if cell["cell_type"] == kind)
+                  for kind in ("markdown", "code"))  # fmt: skip
+    assert text.startswith("\n# 1. 什么是梯度\n\n模型有若干参数，并用一个数 $F$ 衡量")
+    assert "# 答案\n# 偏导数是 2 w_1 w_2" in code
+    assert "# 绘图：等高线" in code
 
 
 # -- the README -----------------------------------------------------------------------------------
