@@ -12,7 +12,7 @@ SEED ?= 0
 # make bench QUICK=1: each benchmark once, to see that it runs
 QUICK ?=
 
-.PHONY: check lint test test-full test-thorough test-accept test-accel test-nojit fuzz bench bench-compare dashboard peers docs docs-catalogue
+.PHONY: check lint test test-full test-thorough test-accept test-accel test-nojit fuzz bench bench-compare dashboard peers docs docs-translate docs-catalogue
 
 check: lint test test-nojit
 
@@ -58,9 +58,13 @@ peers:
 	$(PYTHON) benchmarks/peers --all-offline --markdown --fstar build/fstar.json \
 		--json build/peers.json --plot build/peers.png
 
-docs:  ## the site, in build/html; it runs the examples
+docs:  ## the site, in build/html; it runs the examples; then in Chinese, in build/html/zh
 	$(PYTHON) -m sphinx -W --keep-going -b html docs build/html
+	$(PYTHON) -m sphinx -W --keep-going -b html -D language=zh_CN docs build/html/zh
 	$(PYTHON) docs/check_links.py build/html
+
+docs-translate:  ## what is new on translated pages, into docs/locales; says what to translate
+	$(PYTHON) docs/translations.py
 
 docs-catalogue:  ## what is written by scripts: the catalogue, its figures, the traced calls
 	$(PYTHON) docs/make_catalogue.py

@@ -19,6 +19,8 @@ extensions = [
     "mathml",
     "autodoc_text",
     "folding",
+    "languages",
+    "notebooks",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
@@ -37,6 +39,13 @@ def _is_no_empty_glob(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger("sphinx.sphinx.directives.other").addFilter(_is_no_empty_glob)
+
+# -- languages ----------------------------------------------------------------------------------
+
+language = "en"  # -D language=zh_CN, after this one: see _ext/languages.py
+locale_dirs = ["locales"]
+gettext_compact = False  # a catalogue for each page
+gettext_location = gettext_uuid = False
 
 # -- pages in Markdown --------------------------------------------------------------------------
 
@@ -82,6 +91,7 @@ html_theme_options = {
     "show_prev_next": True,
     "show_toc_level": 2,
     "navigation_with_keys": False,
+    "navbar_persistent": ["language-switch", "search-button"],
     "header_links_before_dropdown": 6,
     "footer_start": ["copyright"],
     "footer_end": [],

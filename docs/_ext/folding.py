@@ -1,7 +1,7 @@
 """Folds code of gallery pages: that of pictures, and solutions of exercises with their output.
 
 A code cell that begins with ``# Plot`` is folded, and the picture stays; from a cell that begins
-with ``# Solution`` on, all is folded up to the next heading.
+with ``# Solution`` on, all is folded up to the next heading. Both words may be translated.
 """
 
 import html
@@ -9,7 +9,7 @@ from typing import Any
 
 from docutils import nodes
 
-PLOT, SOLUTION = "# Plot", "# Solution"
+PLOT, SOLUTION = ("# Plot", "# 绘图"), ("# Solution", "# 答案")
 
 
 def fold(app: Any, doctree: nodes.document) -> None:  # noqa: ARG001 - Sphinx's arguments

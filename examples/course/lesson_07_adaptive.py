@@ -142,7 +142,7 @@ print(f"without: {0.1 / np.sqrt(0.001):.2f}, with: {0.1 / 0.1:.2f}")
 #
 # * Adaptive optimizers divide each coefficient's gradient by its usual size. This
 #   removes valleys along an axis, as scaled columns do, but no turned valley.
-# * ``"adagrad"`` suits sparse columns, ``"adam"`` unknown scales. All thirteen
+# * ``"adagrad"`` suits sparse columns, ``"adam"`` unknown scales. All
 #   optimizers: :doc:`/catalogue`.
 #
 # Sources: Duchi, Hazan and Singer, *Adaptive Subgradient Methods*, 2011. Tieleman

@@ -39,7 +39,7 @@ print(f"probabilities of the first: {model.predict_proba(X_test[:1]).round(3)}")
 # -----------------------------
 #
 # ``history_`` has one entry for each epoch: objective, learning rate, seconds, and more.
-# ``fastgd.plot`` plots it, and has five other plots: :doc:`/pictures`.
+# ``fastgd.plot`` plots it, and has other plots, too: :doc:`/pictures`.
 
 import matplotlib.pyplot as plt
 
@@ -54,8 +54,8 @@ plt.show()
 # Without a learning rate
 # -----------------------
 #
-# 22 more estimators need neither a learning rate nor scaled columns, and report how far from
-# the best possible model they are. Their arguments mean the same as in scikit-learn.
+# More than twenty estimators need neither a learning rate nor scaled columns, and report how far
+# from the best possible model they are. Their arguments mean the same as in scikit-learn.
 
 from sklearn.datasets import load_breast_cancer
 
