@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from fastgd._readers.errors import BadData, Misuse
-from fastgd._readers.matrices import NPZ, SvmLight
+from fastgd._readers.matrices import NPZ
 from fastgd._readers.reader import Format, Reader
-from fastgd._readers.streams import refuse_unreadable
+from fastgd._readers.streams import bare_name, refuse_unreadable
+from fastgd._readers.svmlight import SvmLight
 from fastgd._readers.tables import CSV, Parquet
 
 
@@ -19,7 +20,7 @@ def open_reader(path: Path, how: Format = Format()) -> Reader:  # noqa: B008
     """
     refuse_unreadable(path)
     name = path.name.lower()
-    plain = name.removesuffix(".gz")
+    plain = bare_name(path)
     if plain.endswith((".csv", ".tsv", ".txt")):
         return CSV(path, how)
     for option in ("separator", "decimal", "thousands"):
@@ -33,5 +34,6 @@ def open_reader(path: Path, how: Format = Format()) -> Reader:  # noqa: B008
         return NPZ(path, how)
     raise BadData(
         f"{path}: what this file holds cannot be told from its name. Known are .csv, .tsv, .txt "
-        "(CSV), .svm, .svmlight, .libsvm (all of them also with .gz), .parquet, .pq and .npz."
+        "(CSV), .svm, .svmlight, .libsvm (all of them also with .gz or .zst), .parquet, .pq and "
+        ".npz."
     )

@@ -12,7 +12,8 @@ from fastgd.cli._names import BY_TARGET, MODELS
 EXIT_STATUS = "exit status: 0 good, 1 data or a model is at fault, 2 wrong usage"
 FORMATS = """\
 DATA is read by the end of its name: .csv, .tsv and .txt (CSV), .svm, .svmlight and .libsvm,
-all of them also with .gz; .parquet and .pq; .npz (arrays X and y, or a CSR matrix)."""
+all of them also with .gz or .zst; .parquet and .pq; .npz (arrays X and y, or a CSR
+matrix)."""
 
 EXAMPLES = {
     "train": """\

@@ -176,7 +176,10 @@ class Session:
     def look(self) -> None:
         """Take the pass that learns columns and classes, and report what was found."""
         classifies = self._model.task == CLASSIFICATION
-        self.summary = Summary(self._reader, self.layout, classifies=classifies)
+        takes_moments = self.layout.form != SPARSE or self._standardizes
+        self.summary = Summary(
+            self._reader, self.layout, classifies=classifies, takes_moments=takes_moments
+        )
         quiet = self._args.quiet or not self._in_chunks
         total = self._reader.size().n_rows
         with progress("looking at the data", total, quiet=quiet) as bar:
