@@ -44,6 +44,7 @@ class Rows(NamedTuple):
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     values: NDArray[np.float64]
+    weights: NDArray[np.float64] | None = None
 
     @property
     def n_rows(self) -> int:
@@ -53,13 +54,15 @@ class Rows(NamedTuple):
     @property
     def nbytes(self) -> int:
         """Bytes of memory."""
-        return self.y.nbytes + self.indptr.nbytes + self.indices.nbytes + self.values.nbytes
+        return sum(array.nbytes for array in self if array is not None)
 
     def part(self, first: int, last: int) -> "Rows":
         """Return some of the rows."""
         start, stop = int(self.indptr[first]), int(self.indptr[last])
         own = self.indptr[first : last + 1] - start
-        return Rows(self.y[first:last], own, self.indices[start:stop], self.values[start:stop])
+        indices, values = self.indices[start:stop], self.values[start:stop]
+        weights = None if self.weights is None else self.weights[first:last]
+        return Rows(self.y[first:last], own, indices, values, weights)
 
     def chunk(self, width: int, first: int, *, target: bool) -> Chunk:
         """Return the rows as a matrix."""
@@ -67,7 +70,7 @@ class Rows(NamedTuple):
         whole = np.int32 if n_stored < 2**31 else np.int64
         arrays = (self.values, self.indices.astype(whole, copy=False), self.indptr.astype(whole))
         matrix = sp.csr_matrix(arrays, shape=(self.n_rows, width))
-        return Chunk(matrix, self.y if target else None, first)
+        return Chunk(matrix, self.y if target else None, first, self.weights)
 
 
 def joined(pieces: Sequence[Rows]) -> Rows:
@@ -81,6 +84,7 @@ def joined(pieces: Sequence[Rows]) -> Rows:
         np.concatenate([np.zeros(1, np.int64), *moved]),
         np.concatenate([piece.indices for piece in pieces]),
         np.concatenate([piece.values for piece in pieces]),
+        None if pieces[0].weights is None else np.concatenate([p.weights for p in pieces]),
     )
 
 
@@ -102,7 +106,8 @@ class Parsed(NamedTuple):
 
 
 @cache
-def _powers() -> NDArray[np.uint64]:
+def powers() -> NDArray[np.uint64]:
+    """Return the table that kernels read numbers by."""
     return numerals.powers_of_five()
 
 
@@ -116,25 +121,39 @@ def parse_part(content: NDArray[np.uint8], text: bytes, span: svmlight.Span) -> 
         np.empty(n_stored, np.int32),
         np.empty(n_stored, np.uint64),
     )
-    code, at, n_rows, n_left = svmlight.parse(content, span, _powers(), room)
+    code, at, n_rows, n_left = svmlight.parse(content, span, powers(), room)
     indptr = room.indptr[: n_rows + 1]
     n_stored = int(indptr[n_rows])
     indices, values = room.indices[:n_stored].copy(), room.values[:n_stored].copy()
     rows = Rows(room.targets[:n_rows].view(np.float64), indptr, indices, values.view(np.float64))
-    faults = [] if code == svmlight.FINE else [Fault(code, at)]
+    fault = None if code == svmlight.FINE else Fault(code, at)
+    return finish(rows, fault, text, n_left, (rows.y, rows.values), WORD)
+
+
+def finish(
+    rows: Rows,
+    fault: Fault | None,
+    text: bytes,
+    n_left: int,
+    arrays: Sequence[NDArray[np.float64]],
+    word: re.Pattern[bytes],
+) -> Parsed:
+    """Read the numbers that were left to Python, and return the first fault with the rows."""
+    faults = [] if fault is None else [fault]
     if n_left > 0:
-        faults += [bad for bad in map(_finished, (rows.y, rows.values), (text, text)) if bad]
-    return Parsed(rows, min(faults, key=lambda fault: fault.at, default=None))
+        found = (_finished(numbers, text, word) for numbers in arrays)
+        faults += [bad for bad in found if bad is not None]
+    return Parsed(rows, min(faults, key=lambda one: one.at, default=None))
 
 
-def _finished(numbers: NDArray[np.float64], text: bytes) -> Fault | None:
-    """Read the numbers that were left to Python; return the first one that is none."""
+def _finished(numbers: NDArray[np.float64], text: bytes, word: re.Pattern[bytes]) -> Fault | None:
+    """Read the numbers that were left; return the first one that is none."""
     bits = numbers.view(np.uint64)
     places = np.flatnonzero(bits >> np.uint64(48) == numerals.LEFT)
     for place in places.tolist():
         at = int(bits[place]) & ((1 << 48) - 1)
         try:
-            numbers[place] = float(word_at(text, at))
+            numbers[place] = float(word_at(text, at, word))
         except ValueError:
             return Fault(NO_NUMBER, at)
     return None

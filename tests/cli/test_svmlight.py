@@ -57,7 +57,7 @@ def test_few_numbers_are_left_to_python(rng):
     content = np.frombuffer(text, np.uint8)
     room = svmlight.Stored(*(np.empty(301, t) for t in (np.uint64, np.int64, np.int32, np.uint64)))
     span = svmlight.Span(0, len(text), 0, 9)
-    code, at, n_rows, n_left = svmlight.parse(content, span, reading._powers(), room)
+    code, at, n_rows, n_left = svmlight.parse(content, span, reading.powers(), room)
     assert (code, at, n_rows, n_left) == (svmlight.FINE, len(text), 300, 0)
 
 
