@@ -170,12 +170,14 @@ _MOST_TO_COMPARE = 1000
 class Chunk(NamedTuple):
     """Some rows: a frame or a matrix, targets where they were asked for, the first row's number.
 
-    Targets are float64 where they are numbers, else objects; missing ones are NaN.
+    Targets are float64 where they are numbers, else objects; missing ones are NaN. Weights are None
+    where the format has none.
     """
 
     X: Any
     y: NDArray[Any] | None
     first: int
+    weights: NDArray[Any] | None = None
 
     @property
     def n_rows(self) -> int:
@@ -185,7 +187,8 @@ class Chunk(NamedTuple):
     def rows(self, chosen: NDArray[Any]) -> "Chunk":
         """Return those rows for which the mask is true."""
         X = self.X.loc[chosen] if hasattr(self.X, "loc") else self.X[chosen]
-        return Chunk(X, None if self.y is None else self.y[chosen], self.first)
+        y, weights = (None if v is None else v[chosen] for v in (self.y, self.weights))
+        return Chunk(X, y, self.first, weights)
 
 
 class Size(NamedTuple):

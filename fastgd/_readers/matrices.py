@@ -1,11 +1,6 @@
-"""Matrices of numbers without names: NumPy's .npz, and svmlight's text."""
+"""Matrices of numbers without names: NumPy's .npz."""
 
-import io
-import itertools
-import math
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from fastgd._readers.errors import BadData, Misuse, TooLarge, first_line, listed, quoted
+from fastgd._readers.errors import BadData, Misuse, TooLarge, listed, quoted
 from fastgd._readers.layout import (
     CATEGORY,
     DENSE,
@@ -28,7 +23,7 @@ from fastgd._readers.layout import (
 from fastgd._readers.limits import FEATURES
 from fastgd._readers.npy import header_of
 from fastgd._readers.reader import Format, Reader
-from fastgd._readers.streams import beginning, lines_of, opened, refuse_other_kinds, text_of
+from fastgd._readers.streams import text_of
 from fastgd._readers.zips import damage, members
 
 CSR_KEYS = ("data", "indices", "indptr", "shape")
@@ -36,7 +31,13 @@ NUMBERS = "biuf"  # kinds of dtypes
 _PART = 1 << 22  # numbers that are checked at once
 
 
-def _refuse_columns(path: Path, wishes: Wishes) -> None:
+def refuse_columns(path: Path, wishes: Wishes) -> None:
+    """Refuse options for named columns.
+
+    Raises
+    ------
+    Misuse
+    """
     for option in ("categorical", "numeric", "drop"):
         if getattr(wishes, option):
             raise Misuse(f"--{option} is for named columns, which {path} has not.")
@@ -75,7 +76,7 @@ class NPZ(Matrix):
         self.form = DENSE if "X" in self._names else SPARSE
 
     def layout(self, wishes: Wishes) -> Layout:
-        _refuse_columns(self.path, wishes)
+        refuse_columns(self.path, wishes)
         _, width = self._shape()
         if width == 0:
             raise BadData(f"{self.path}: X has no columns.")
@@ -272,155 +273,3 @@ def _as_floats(X: Any) -> Any:
         X = X.copy()  # a map of a file cannot be written to
         X.sum_duplicates()
     return X
-
-
-class SvmLight(Matrix):
-    """A line for each row, ``target index:value index:value``, also compressed by gzip."""
-
-    form = SPARSE
-
-    def __init__(self, path: Path, how: Format) -> None:
-        super().__init__(path, how)
-        refuse_other_kinds(path)
-
-    def layout(self, wishes: Wishes) -> Layout:
-        """Take a pass over the file: which features there are is known at its end only."""
-        _refuse_columns(self.path, wishes)
-        if wishes.target is not None:
-            raise Misuse(f"--target: in {self.path} it is the first word of each line.")
-        lowest, highest = np.iinfo(np.int64).max, -1
-        for X, _, first in self._blocks(_ROWS_A_BLOCK):
-            if X.nnz > 0:
-                lowest = min(lowest, int(X.indices.min()))
-                highest = max(highest, int(X.indices.max()))
-                self._refuse_wide(X, highest, first)
-        if highest < 0:
-            raise BadData(f"{self.path} holds no features.")
-        zero_based = lowest == 0
-        return Layout(
-            SPARSE,
-            target=Column("target", NUMBER, "float64"),
-            n_features=highest + zero_based,
-            zero_based=zero_based,
-        )
-
-    def _refuse_wide(self, X: Any, highest: int, first: int) -> None:
-        if highest + 1 > self.how.limits.features:
-            row = _row_of(X, int(X.indices.argmax()))
-            place = self.place(first + row)
-            self._refuse_width(place, highest + 1, f"there is a feature {highest:,}")
-
-    def _read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
-        shift, width = int(not layout.zero_based), layout.n_features
-        for X, y, first in self._blocks(n_rows):
-            columns = X.indices - shift
-            self._refuse_outside(X, columns, width, first, layout)
-            matrix = sp.csr_matrix((X.data, columns, X.indptr), shape=(X.shape[0], width))
-            yield Chunk(matrix, y if target else None, first)
-
-    def _refuse_outside(
-        self, X: Any, columns: NDArray[Any], width: int, first: int, layout: Layout
-    ) -> None:
-        outside = np.flatnonzero((columns < 0) | (columns >= width))
-        if outside.shape[0] == 0:
-            return
-        low = 0 if layout.zero_based else 1
-        raise BadData(
-            f"{self.place(first + _row_of(X, int(outside[0])))}: there is a feature "
-            f"{X.indices[outside[0]]:,}, and the model knows {low} to {width - 1 + low:,}."
-        )
-
-    def _blocks(self, n_rows: int | None) -> Iterator[tuple[Any, NDArray[Any], int]]:
-        first = 0
-        for lines in self._lines(n_rows):
-            X, y = self._parse(lines, first)
-            yield X, y, first
-            first += X.shape[0]
-
-    def _lines(self, n_rows: int | None) -> Iterator[list[bytes]]:
-        """Yield the lines that are rows, in lists."""
-        with opened(self.path) as file:
-            rows = (line for line in lines_of(file, self.path) if _is_row(line))
-            while lines := list(itertools.islice(self._counted(rows), n_rows)):
-                yield lines
-
-    def _counted(self, rows: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield lines as long as all of them together do not take too much memory."""
-        n_bytes = n_told = 0
-        for number, line in enumerate(rows, 1):
-            n_bytes += len(line) + _LINE_BYTES
-            if n_bytes > n_told + _PART:
-                self.refuse_more(f"{number:,} rows or more", n_bytes)
-                n_told = n_bytes
-            yield line
-
-    def _parse(self, lines: list[bytes], first: int) -> tuple[Any, NDArray[Any]]:
-        try:
-            return _load(lines)
-        except (ValueError, OverflowError, IndexError, TypeError) as error:
-            raise self._complaint(lines, first, error) from None
-
-    def _complaint(self, lines: list[bytes], first: int, error: Exception) -> BadData:
-        """Find the row that cannot be read, each time in one of two halves."""
-        low, high = 0, len(lines)
-        while high - low > 1:
-            middle = (low + high) // 2
-            try:
-                _load(lines[low:middle])
-                low = middle
-            except (ValueError, OverflowError, IndexError, TypeError) as of_half:
-                high, error = middle, of_half
-        return BadData(f"{self.place(first + low)}: {_plainly(lines[low]) or first_line(error)}")
-
-    def place(self, row: int, column: str | None = None) -> str:
-        line = None
-        with suppress(BadData), opened(self.path) as file:
-            rows = enumerate(lines_of(file, self.path), 1)
-            numbers = (number for number, text in rows if _is_row(text))
-            line = next(itertools.islice(numbers, row, None), None)
-        return super().place(row, column) if line is None else f"{self.path}, line {line:,}"
-
-    def size(self, layout: Layout | None = None) -> Size:  # noqa: ARG002
-        lines = next(self._lines(1000), [])
-        if not lines:
-            raise BadData(f"{self.path} is empty.")
-        X, _ = self._parse(lines, 0)
-        start, share = beginning(self.path, _BEGINNING)
-        n_rows = math.ceil(max(start.count(b"\n"), 1) / share)
-        return Size(n_rows, 12.0 * X.nnz / X.shape[0] + 8)
-
-
-def _row_of(X: Any, stored: int) -> int:
-    """Return the row of a number by its place among those stored."""
-    return int(np.searchsorted(X.indptr, stored, side="right")) - 1
-
-
-_LINE_BYTES = 33  # of Python's, for a line in a list
-_ROWS_A_BLOCK = 1 << 16
-_BEGINNING = 1 << 23  # bytes of text by which the number of rows is estimated
-
-
-def _is_row(line: bytes) -> bool:
-    text = line.lstrip()
-    return bool(text) and not text.startswith(b"#")
-
-
-def _load(lines: list[bytes]) -> tuple[Any, NDArray[Any]]:
-    from sklearn.datasets import load_svmlight_file
-
-    X, y = load_svmlight_file(io.BytesIO(b"".join(lines)), zero_based=True)
-    return X, y
-
-
-def _plainly(line: bytes) -> str:
-    """Say what is wrong with a line, where that can be said."""
-    target, *features = line.partition(b"#")[0].split()
-    for word in features:
-        if not re.fullmatch(rb"(qid|\d+):\S+", word):
-            return f"{quoted(text_of(word))} is not index:value."
-    for word in (target, *(word.partition(b":")[2] for word in features)):
-        try:
-            float(word)
-        except ValueError:
-            return f"{quoted(text_of(word))} is not a number."
-    return ""

@@ -32,12 +32,18 @@ class Format(NamedTuple):
     decimal, thousands : str
         How numbers are written in CSV.
     limits : Limits
+    kind : str or None
+        Which of ``opening.KINDS`` a file is; None lets the end of its name tell.
+    bits : int or None
+        Of the indices of hashed features.
     """
 
     separator: str | None = None
     decimal: str = "."
     thousands: str = ""
     limits: Limits = Limits()
+    kind: str | None = None
+    bits: int | None = None
 
 
 class Reader(ABC):

@@ -1,19 +1,21 @@
-"""Files of text, also compressed by gzip: what is damaged is reported, and no line is endless."""
+"""Files of text, also compressed: what is damaged is reported, and no line is endless."""
 
 import gzip
+import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, AnyStr
+from typing import IO, Any, AnyStr, NamedTuple
 
-from fastgd._readers.errors import BadData, reason
+from fastgd._readers.errors import BadData, needed, reason
 
 LINE = 1 << 28  # bytes or characters that a line may have
 
 # by which beginnings files are recognised, where the name says something else
 _BEGINNINGS = (
     (b"\x1f\x8b", "it is compressed by gzip: let its name end in .gz"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed by zstd: let its name end in .zst"),
     (b"PK\x03\x04", "it is a zip archive, such as .npz or .xlsx"),
     (b"PAR1", "it is a Parquet file: let its name end in .parquet"),
     (b"\xff\xfe", "it is UTF-16. This converts it: iconv -f UTF-16 -t UTF-8"),
@@ -22,22 +24,42 @@ _BEGINNINGS = (
 )
 
 
-def is_gzip(path: Path) -> bool:
-    """Tell whether a file is compressed, by its name."""
-    return path.name.lower().endswith(".gz")
+GZIP, ZSTD = "gzip", "zstd"
+PACKINGS = {".gz": GZIP, ".zst": ZSTD, ".zstd": ZSTD}  # by the ends of names
+
+
+def packing_of(path: Path) -> str | None:
+    """Return how a file is compressed, by its name; None if it is not."""
+    return PACKINGS.get(path.suffix.lower())
+
+
+def bare_name(path: Path) -> str:
+    """Return a file's name in lower case, without the end that tells of compression."""
+    return (path.stem if packing_of(path) else path.name).lower()
+
+
+def _unpacked(raw: IO[bytes], packing: str | None) -> IO[bytes]:
+    """Return what reads a compressed file's contents."""
+    if packing == GZIP:
+        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]  # a GzipFile is one
+    if packing == ZSTD:
+        arrow = needed("pyarrow", "reading files compressed by zstd")
+        stream: IO[bytes] = io.BufferedReader(arrow.CompressedInputStream(raw, ZSTD), 1 << 20)
+        return stream
+    return raw
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file to read, unpacked where its name ends in .gz.
+    """Open a file to read, unpacked where its name says that it is compressed.
 
     Raises
     ------
     BadData
         Now or while it is read, if it cannot be.
     """
-    with _explained(path), gzip.open(path, "rb") if is_gzip(path) else path.open("rb") as file:
-        yield file  # type: ignore[misc]  # a GzipFile is one
+    with _explained(path), path.open("rb") as raw, _unpacked(raw, packing_of(path)) as file:
+        yield file
 
 
 @contextmanager
@@ -59,7 +81,7 @@ def beginning(path: Path, most: int) -> tuple[bytes, float]:
     with _explained(path), path.open("rb") as raw:
         size = raw.seek(0, 2)
         raw.seek(0)
-        with gzip.GzipFile(fileobj=raw) if is_gzip(path) else raw as file:
+        with _unpacked(raw, packing_of(path)) as file:
             start = file.read(most)
             return start, max(raw.tell(), 1) / max(size, 1)
 
@@ -78,6 +100,49 @@ def lines_of(file: IO[AnyStr], path: Path, most: int = LINE) -> Iterator[AnyStr]
         if len(line) > most:
             raise BadData(f"{path}, line {number:,}: a line of more than {most:,} characters.")
         yield line
+
+
+class Text(NamedTuple):
+    """Whole lines of a file, the last of which ends, and the number of the first one."""
+
+    content: bytes
+    first_line: int
+
+
+def texts_of(
+    file: IO[bytes], path: Path, size: int, most: int, allow: Callable[[int], None]
+) -> Iterator[Text]:
+    """Yield the lines of a file in texts of about ``size``.
+
+    Parameters
+    ----------
+    file : binary file
+    path : Path
+    size, most : int
+        Bytes of a text, and bytes that a line may have.
+    allow : callable
+        Is given the bytes of a line that is longer than a text, and may refuse it.
+
+    Raises
+    ------
+    BadData
+        If a line is longer than ``most``.
+    """
+    first_line, begun = 1, b""
+    while block := file.read(size):
+        end = block.rfind(b"\n") + 1
+        if end > 0:
+            content = begun + block[:end] if begun else block[:end]
+            yield Text(content, first_line)
+            first_line += content.count(b"\n")
+            begun = block[end:]
+            continue
+        begun += block
+        if len(begun) > most:
+            raise BadData(f"{path}, line {first_line:,}: a line of more than {most:,} characters.")
+        allow(len(begun))
+    if begun:
+        yield Text(begun + b"\n", first_line)
 
 
 def refuse_other_kinds(path: Path) -> None:

@@ -68,6 +68,8 @@ def _words_of(column: Any) -> set[str]:
 class Summary:
     """What there is to know of the rows before any model is fitted to them.
 
+    Means and deviations of sparse rows are of use where they are standardised only.
+
     Attributes
     ----------
     numbers : list of str
@@ -80,10 +82,13 @@ class Summary:
     n_rows : int
     """
 
-    def __init__(self, reader: Reader, layout: Layout, *, classifies: bool) -> None:
+    def __init__(
+        self, reader: Reader, layout: Layout, *, classifies: bool, takes_moments: bool = True
+    ) -> None:
         self._reader = reader
         self._layout = layout
         self._classifies = classifies
+        self._takes_moments = takes_moments
         self.numbers = layout.names(NUMBER)
         self.n_rows = 0
         self.moments = Moments(sparse=layout.form == SPARSE)
@@ -106,14 +111,22 @@ class Summary:
         numbers = chunk.X[self.numbers].to_numpy() if is_table else chunk.X
         if numbers.shape[1] > 0:
             self._refuse_infinity(numbers, chunk.first)
-            self.moments.add(numbers)
+            if self._takes_moments:
+                self.moments.add(numbers)
         for name, seen in self.categories.items():
             seen.update(_words_of(chunk.X[name]))
         if chunk.y is not None:
             if self._classifies:
-                self.classes.update(chunk.y.tolist())
+                self._count(chunk.y)
             else:
                 self.target.add(chunk.y.reshape(-1, 1))
+
+    def _count(self, y: NDArray[Any]) -> None:
+        if y.dtype == object:
+            self.classes.update(y.tolist())
+            return
+        labels, times = np.unique(y, return_counts=True)
+        self.classes.update(dict(zip(labels.tolist(), times.tolist(), strict=True)))
 
     def _refuse_infinity(self, numbers: Any, first: int) -> None:
         is_sparse = self._layout.form == SPARSE

@@ -29,7 +29,14 @@ from fastgd._readers.layout import (
 from fastgd._readers.limits import in_words
 from fastgd._readers.numerals import Notation, has_unit, likely_notation
 from fastgd._readers.reader import Format, Reader
-from fastgd._readers.streams import beginning, is_gzip, lines_of, opened, refuse_other_kinds
+from fastgd._readers.streams import (
+    bare_name,
+    beginning,
+    lines_of,
+    opened,
+    packing_of,
+    refuse_other_kinds,
+)
 from fastgd._readers.zips import damage
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "<NA>")
@@ -268,8 +275,7 @@ class CSV(Table):
     def __init__(self, path: Path, how: Format) -> None:
         super().__init__(path, how)
         self._csv: Any = needed("pyarrow.csv", "reading CSV files")
-        plain_name = path.name.lower().removesuffix(".gz")
-        self._separator = how.separator or ("\t" if plain_name.endswith(".tsv") else ",")
+        self._separator = how.separator or ("\t" if bare_name(path).endswith(".tsv") else ",")
         self._notation = Notation(how.decimal, how.thousands)
         self._notation.check()
         if len(self._separator) != 1 or not self._separator.isascii():
@@ -373,7 +379,7 @@ class CSV(Table):
         )
         parse = self._csv.ParseOptions(delimiter=self._separator, newlines_in_values=True)
         read = self._csv.ReadOptions(block_size=self._block_bytes())
-        packing = "gzip" if is_gzip(self.path) else None
+        packing = packing_of(self.path)
         try:
             with arrow.input_stream(str(self.path), compression=packing) as file:
                 for batch in self._csv.open_csv(file, read, parse, convert):

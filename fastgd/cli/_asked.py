@@ -23,5 +23,7 @@ def format_of(args: argparse.Namespace) -> Format:
         separator="\t" if separator == _TAB else separator,
         decimal=given.get("decimal") or ".",
         thousands=character(given.get("thousands") or ""),
+        kind=given.get("format"),
+        bits=given.get("bits"),
         limits=limits_of(given.get("max_memory"), given.get("max_features"), environment()),
     )

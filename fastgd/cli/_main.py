@@ -8,6 +8,7 @@ from importlib import import_module
 
 from fastgd._readers.errors import UserError, first_line, plain, reason
 from fastgd.cli._parser import parser
+from fastgd.cli._standard_input import standard_input
 from fastgd.cli._stopping import Stopped, stoppable
 from fastgd.cli._terminal import note, open_standard_files, settle, warnings_as_notes
 
@@ -52,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     module, _, function = args.run.partition(":")
-    with stoppable(), warnings_as_notes(args.command):
-        status: int = getattr(import_module(module), function)(args)
+    with stoppable(), warnings_as_notes(args.command), standard_input(args) as named:
+        status: int = getattr(import_module(module), function)(named)
         return status
 
 

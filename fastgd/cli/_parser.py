@@ -9,10 +9,13 @@ from fastgd._readers.errors import plain
 from fastgd._readers.limits import FEATURES, MEMORY, MOST_FEATURES, parsed_count, parsed_size
 from fastgd.cli._names import BY_TARGET, MODELS
 
+KINDS = ("csv", "svmlight", "vw", "parquet", "npz")  # of files, as the readers call them
+MOST_BITS = 30
 EXIT_STATUS = "exit status: 0 good, 1 data or a model is at fault, 2 wrong usage"
 FORMATS = """\
-DATA is read by the end of its name: .csv, .tsv and .txt (CSV), .svm, .svmlight and .libsvm,
-all of them also with .gz; .parquet and .pq; .npz (arrays X and y, or a CSR matrix)."""
+DATA is read by the end of its name: .csv, .tsv and .txt (CSV), .svm, .svmlight and .libsvm, .vw
+(Vowpal Wabbit), all of them also with .gz or .zst; .parquet and .pq; .npz (arrays X and y, or a
+CSR matrix). - reads stdin, which is CSV or what --format says."""
 
 EXAMPLES = {
     "train": """\
@@ -20,6 +23,7 @@ EXAMPLES = {
   fastgd train flights.csv.gz --target delay --model ridge --set alpha=10 \\
       --drop tailnum --validation 0.2 -o delay.fastgd
   fastgd train texts.svm --model svc --set C=0.5 -o texts.fastgd
+  zcat clicks.vw.gz | fastgd train - --format vw --model sgd-classifier -o clicks.fastgd
   fastgd train flights.csv --target delay --model mlp --hidden 64,64 --validation 0.2 \
       --set dropout=0.1 -o network.fastgd
   fastgd train huge.parquet --target late --model logistic --chunk-rows 100000 \\
@@ -123,6 +127,7 @@ def _train(commands: Any) -> None:
         help="where the model goes (-: stdout)",
     )
     _add_columns(train)
+    _add_bits(train)
     _add_settings(train)
     train.add_argument(
         "--hidden",
@@ -184,6 +189,15 @@ def _add_columns(parser: Any) -> None:
     _add_limits(parser, features=True)
 
 
+def _add_bits(parser: Any) -> None:
+    parser.add_argument(
+        "--bits",
+        type=_bits,
+        metavar="N",
+        help="hash features of .vw files into 2^N columns (default: 18)",
+    )
+
+
 def _add_settings(parser: Any) -> None:
     parser.add_argument(
         "--set",
@@ -197,6 +211,11 @@ def _add_settings(parser: Any) -> None:
 
 
 def _add_notation(parser: Any) -> None:
+    parser.add_argument(
+        "--format",
+        choices=KINDS,
+        help="what DATA is, where the end of its name does not say it",
+    )
     parser.add_argument(
         "--separator", metavar="CHARACTER", help="of CSV (default: a comma, a tab for .tsv)"
     )
@@ -303,6 +322,7 @@ def _bench(commands: Any) -> None:
     _file(bench, "data", nargs="?", metavar="DATA", help="rows of your own, as for train")
     bench.add_argument("--model", choices=MODELS, metavar="NAME", help="as for train")
     _add_columns(bench)
+    _add_bits(bench)
     _add_settings(bench)
     bench.add_argument(
         "--no-standardize",
@@ -393,6 +413,13 @@ def _count(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _bits(text: str) -> int:
+    number = _positive(text)
+    if number > MOST_BITS:
+        raise argparse.ArgumentTypeError(f"must be between 1 and {MOST_BITS}, got {text}")
+    return number
+
+
 def _sizes(text: str) -> tuple[int, ...]:
     return tuple(_positive(part) for part in text.split(","))
 
@@ -408,4 +435,5 @@ def _fraction_or_file(text: str) -> float | Path:
 
 
 _sizes.__name__ = "list of whole numbers"
-_positive.__name__ = _seed.__name__ = "whole number"  # as argparse calls it where int fails
+for _kind in (_positive, _seed, _bits):  # as argparse calls it where int fails
+    _kind.__name__ = "whole number"

@@ -5,11 +5,33 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, Any
 
 from fastgd._readers.errors import UserError, plain, reason
 
 _troubles: list[str] = []  # of this command with stdout
+_names: dict[str, str] = {}  # of files that have another name for who reads messages
+
+
+@contextmanager
+def called(path: Path, name: str) -> Iterator[None]:
+    """Let messages call a file by a name while the block runs, and errors that leave it."""
+    _names[str(path)] = name
+    try:
+        yield
+    except UserError as error:
+        error.args = (renamed(str(error)),)
+        raise
+    finally:
+        del _names[str(path)]
+
+
+def renamed(text: str) -> str:
+    """Return a message with the names that files are called by."""
+    for path, name in _names.items():
+        text = text.replace(path, name)
+    return text
 
 
 def say(text: str, *, quiet: bool = False) -> None:
@@ -64,7 +86,7 @@ def note(text: str, *, quiet: bool = False) -> None:
 def _printable(text: str, stream: IO[str]) -> str:
     """Return lines without control characters, in characters that the stream can encode."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    shown = "\n".join(map(plain, text.split("\n")))
+    shown = "\n".join(map(plain, renamed(text).split("\n")))
     return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 

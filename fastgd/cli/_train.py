@@ -176,7 +176,10 @@ class Session:
     def look(self) -> None:
         """Take the pass that learns columns and classes, and report what was found."""
         classifies = self._model.task == CLASSIFICATION
-        self.summary = Summary(self._reader, self.layout, classifies=classifies)
+        takes_moments = self.layout.form != SPARSE or self._standardizes
+        self.summary = Summary(
+            self._reader, self.layout, classifies=classifies, takes_moments=takes_moments
+        )
         quiet = self._args.quiet or not self._in_chunks
         total = self._reader.size().n_rows
         with progress("looking at the data", total, quiet=quiet) as bar:
@@ -308,11 +311,23 @@ class Session:
         if "y_val" in held:
             held["y_val"] = unit.scaled(held["y_val"])
         started = time.perf_counter()
+        held |= self._weights(model)
         with shown(model, f"fastgd {self._args.command}", quiet=self._args.quiet):
             model = model.fit(X, **held) if y is None else model.fit(X, y, **held)
         unit.put_back(model)
         self._configured = f"{self._effort(model)}, {time.perf_counter() - started:.1f} s"
         return model
+
+    def _weights(self, model: Any) -> dict[str, Any]:
+        """Return the weights of rows, if a file says that some are not 1."""
+        (chunk,) = self._feed
+        if not _is_weighted(chunk):
+            return {}
+        if "sample_weight" not in inspect.signature(model.fit).parameters:
+            raise UserError(
+                f"{self._args.data}: rows have weights, and {self._args.model} has no use for them."
+            )
+        return {"sample_weight": chunk.weights}
 
     def _effort(self, model: Any) -> str:
         """Say how long a fit was, or which strength of the penalty it has chosen."""
@@ -393,8 +408,17 @@ class _Prepared:
     def read(self, numbers: Sequence[int]) -> Iterator[tuple[Any, NDArray[Any] | None]]:
         """Yield X and y of the chunks of these numbers; report how many rows were used."""
         for chunk in self._feed.read(numbers):
+            if _is_weighted(chunk):
+                raise UserError(
+                    f"{self._feed.reader.path}: rows have weights, which are heeded only where all "
+                    "rows are in memory: --max-memory sets how much they may take."
+                )
             yield self._prepared(chunk)
             self._configured(chunk.n_rows)
+
+
+def _is_weighted(chunk: Chunk) -> bool:
+    return chunk.weights is not None and not np.all(chunk.weights == 1.0)
 
 
 def _hidden(args: argparse.Namespace) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def write_table(folder, rng):
 
 
 def write_matrices(folder, rng):
+    import pyarrow
     import scipy.sparse as sp
     from sklearn.datasets import dump_svmlight_file
 
@@ -72,12 +73,20 @@ def write_matrices(folder, rng):
     dump_svmlight_file(X, y, str(folder / "rows.svm"), zero_based=False)
     text = (folder / "rows.svm").read_bytes()
     (folder / "rows.svm.gz").write_bytes(gzip.compress(text))
+    lines = [
+        f"{y} 1.0 'tag|n a:{x[0]:.6f} b:{x[1]:.4f} |m {int(9 * abs(x[2]))}"
+        for x, y in zip(X, y, strict=True)
+    ]
+    text = ("\n".join(lines) + "\n").encode()
+    (folder / "rows.vw").write_bytes(text)
+    (folder / "rows.vw.zst").write_bytes(pyarrow.compress(text, "zstd", asbytes=True))
 
 
-TARGETS = {"table": "y", "matrix": None}
+TARGETS = {"table": "y", "matrix": None, "hashed": None}
 DATA = {
     "table": ("table.csv", "packed.csv.gz", "table.parquet", "other.parquet"),
     "matrix": ("dense.npz", "packed.npz", "sparse.npz", "sparse2.npz", "rows.svm", "rows.svm.gz"),
+    "hashed": ("rows.vw", "rows.vw.zst"),
 }
 
 
@@ -86,12 +95,17 @@ def write_models(folder):
         ("table.fastgd", "table.csv", "--target y --model logistic"),
         ("chunks.fastgd", "table.csv", "--target y --model ridge --chunk-rows 20 --epochs 2"),
         ("matrix.fastgd", "dense.npz", "--model logistic"),
+        ("hashed.fastgd", "rows.vw", "--model logistic --bits 9"),
     ):
         line = f"train {folder / data} {words} --quiet -o {folder / name}"
         assert called(line.split())[0] == 0
 
 
-MODELS = {"table": ("table.fastgd", "chunks.fastgd"), "matrix": ("matrix.fastgd",)}
+MODELS = {
+    "table": ("table.fastgd", "chunks.fastgd"),
+    "matrix": ("matrix.fastgd",),
+    "hashed": ("hashed.fastgd",),
+}
 
 # -- mutations of bytes ------------------------------------------------------------------------
 

@@ -390,7 +390,10 @@ def test_text_that_is_not_utf8_is_reported(run):
     [
         ("1 1:2 2:3\n-1 1:x 2:1\n", "data.svm, line 2: 'x' is not a number."),
         ("1 1:2\n\n# note\n-1 word\n", "data.svm, line 4: 'word' is not index:value."),
-        ("1 1:2\n-1 2:1 1:1\n", "data.svm, line 2: Feature indices in SVMlight/LibSVM data file"),
+        (
+            "1 1:2\n-1 2:1 1:1\n",
+            "data.svm, line 2: feature 1 is there twice, or after",
+        ),
         ("1 1:2\n-1 1:nan\n", "data.svm, line 2: not a finite number."),
         ("", "data.svm holds no features."),
     ],

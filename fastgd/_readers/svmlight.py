@@ -1,0 +1,392 @@
+"""svmlight's text: compiled parsers of parts in parallel, and what is said of faults."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from fastgd._readers.errors import BadData, Misuse, quoted
+from fastgd._readers.layout import NUMBER, SPARSE, Chunk, Column, Layout, Size, Wishes
+from fastgd._readers.matrices import Matrix, refuse_columns
+from fastgd._readers.reader import COPIES, Format
+from fastgd._readers.streams import (
+    LINE,
+    Text,
+    beginning,
+    lines_of,
+    opened,
+    refuse_other_kinds,
+    text_of,
+    texts_of,
+)
+from fastgd._runtime.threads import in_threads
+from fastgd.kernels import numerals, svmlight
+
+BLOCK, FEWEST_BYTES = 1 << 23, 1 << 16  # of text that is read at once
+PART = 1 << 19  # bytes of text that a thread parses at once
+BLOCKS_OF_MEMORY = 32  # a block is no more than this share of the memory that is allowed
+LARGEST_INDEX = (1 << 31) - 2
+DIGITS = 18  # of an index that is worth reading
+WORD = re.compile(rb"[^\s#]+")
+
+
+class Rows(NamedTuple):
+    """Parsed rows: targets, the place of each row's first number, indices and numbers."""
+
+    y: NDArray[np.float64]
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    values: NDArray[np.float64]
+    weights: NDArray[np.float64] | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.y)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory."""
+        return sum(array.nbytes for array in self if array is not None)
+
+    def part(self, first: int, last: int) -> "Rows":
+        """Return some of the rows."""
+        start, stop = int(self.indptr[first]), int(self.indptr[last])
+        own = self.indptr[first : last + 1] - start
+        indices, values = self.indices[start:stop], self.values[start:stop]
+        weights = None if self.weights is None else self.weights[first:last]
+        return Rows(self.y[first:last], own, indices, values, weights)
+
+    def chunk(self, width: int, first: int, *, target: bool) -> Chunk:
+        """Return the rows as a matrix."""
+        n_stored = int(self.indptr[-1])
+        whole = np.int32 if n_stored < 2**31 else np.int64
+        arrays = (self.values, self.indices.astype(whole, copy=False), self.indptr.astype(whole))
+        matrix = sp.csr_matrix(arrays, shape=(self.n_rows, width))
+        return Chunk(matrix, self.y if target else None, first, self.weights)
+
+
+def joined(pieces: Sequence[Rows]) -> Rows:
+    """Return rows one after the other."""
+    if len(pieces) == 1:
+        return pieces[0]
+    starts = np.cumsum([0, *(int(piece.indptr[-1]) for piece in pieces)])
+    moved = [piece.indptr[1:] + start for piece, start in zip(pieces, starts, strict=False)]
+    return Rows(
+        np.concatenate([piece.y for piece in pieces]),
+        np.concatenate([np.zeros(1, np.int64), *moved]),
+        np.concatenate([piece.indices for piece in pieces]),
+        np.concatenate([piece.values for piece in pieces]),
+        None if pieces[0].weights is None else np.concatenate([p.weights for p in pieces]),
+    )
+
+
+class Fault(NamedTuple):
+    """What is wrong with a text: a code of the kernel's, and the place of a word."""
+
+    code: int
+    at: int
+
+
+NO_NUMBER = -1
+
+
+class Parsed(NamedTuple):
+    """Rows of a part of a text, up to its first fault."""
+
+    rows: Rows
+    fault: Fault | None
+
+
+@cache
+def powers() -> NDArray[np.uint64]:
+    """Return the table that kernels read numbers by."""
+    return numerals.powers_of_five()
+
+
+def parse_part(content: NDArray[np.uint8], text: bytes, span: svmlight.Span) -> Parsed:
+    """Parse a part of a text, which ends with a line."""
+    n_lines = text.count(b"\n", span.first, span.last)
+    n_stored = (span.last - span.first) // 4 + 1
+    room = svmlight.Stored(
+        np.empty(n_lines, np.uint64),
+        np.empty(n_lines + 1, np.int64),
+        np.empty(n_stored, np.int32),
+        np.empty(n_stored, np.uint64),
+    )
+    code, at, n_rows, n_left = svmlight.parse(content, span, powers(), room)
+    indptr = room.indptr[: n_rows + 1]
+    n_stored = int(indptr[n_rows])
+    indices, values = room.indices[:n_stored].copy(), room.values[:n_stored].copy()
+    rows = Rows(room.targets[:n_rows].view(np.float64), indptr, indices, values.view(np.float64))
+    fault = None if code == svmlight.FINE else Fault(code, at)
+    return finish(rows, fault, text, n_left, (rows.y, rows.values), WORD)
+
+
+def finish(
+    rows: Rows,
+    fault: Fault | None,
+    text: bytes,
+    n_left: int,
+    arrays: Sequence[NDArray[np.float64]],
+    word: re.Pattern[bytes],
+) -> Parsed:
+    """Read the numbers that were left to Python, and return the first fault with the rows."""
+    faults = [] if fault is None else [fault]
+    if n_left > 0:
+        found = (_finished(numbers, text, word) for numbers in arrays)
+        faults += [bad for bad in found if bad is not None]
+    return Parsed(rows, min(faults, key=lambda one: one.at, default=None))
+
+
+def _finished(numbers: NDArray[np.float64], text: bytes, word: re.Pattern[bytes]) -> Fault | None:
+    """Read the numbers that were left; return the first one that is none."""
+    bits = numbers.view(np.uint64)
+    places = np.flatnonzero(bits >> np.uint64(48) == numerals.LEFT)
+    for place in places.tolist():
+        at = int(bits[place]) & ((1 << 48) - 1)
+        try:
+            numbers[place] = float(word_at(text, at, word))
+        except ValueError:
+            return Fault(NO_NUMBER, at)
+    return None
+
+
+def word_at(text: bytes, at: int, pattern: re.Pattern[bytes] = WORD) -> bytes:
+    """Return the word that begins at a place, b"" if none does."""
+    match = pattern.match(text, at)
+    return b"" if match is None else match[0]
+
+
+def spans_of(text: bytes, size: int = PART) -> list[tuple[int, int]]:
+    """Cut a text into parts of about ``size``, at the ends of lines."""
+    ends = [0]
+    while ends[-1] < len(text):
+        wanted = min(ends[-1] + size, len(text))
+        ends.append(text.find(b"\n", wanted - 1) + 1 or len(text))
+    return list(pairwise(ends))
+
+
+def pieces_of(
+    text: Text, parse: Callable[[NDArray[np.uint8], bytes, int, int], Parsed]
+) -> Iterator[tuple[Parsed, Text]]:
+    """Parse a text in parallel; yield its parts in their order."""
+    content = np.frombuffer(text.content, np.uint8)
+    spans = spans_of(text.content)
+
+    def task(first: int, last: int) -> Parsed:
+        return parse(content, text.content, first, last)
+
+    for parsed in in_threads(task, *zip(*spans, strict=True)):
+        yield parsed, text
+
+
+class TextRows(Matrix):
+    """Rows of text without names, a line each: what readers of such formats share."""
+
+    form = SPARSE
+
+    def __init__(self, path: Path, how: Format) -> None:
+        super().__init__(path, how)
+        refuse_other_kinds(path)
+        self._kept: tuple[tuple[int, int], list[Rows]] | None = None  # of the first pass
+        self._seen: Size | None = None
+
+    def _parse(
+        self, layout: Layout | None
+    ) -> Callable[[NDArray[np.uint8], bytes, int, int], Parsed]:
+        """Return what parses a part of a text; no layout is known in the first pass."""
+        raise NotImplementedError
+
+    def _said(self, text: Text, fault: Fault, layout: Layout | None) -> BadData:
+        """Return what is said of a fault."""
+        raise NotImplementedError
+
+    def line_of(self, text: Text, at: int) -> str:
+        """Return where a place of a text is, as a user finds it."""
+        number = text.first_line + text.content.count(b"\n", 0, at)
+        return f"{self.path}, line {number:,}"
+
+    def _look(self) -> Iterator[Rows]:
+        """Yield all rows, for what is to be learned before there is a layout.
+
+        They are kept for the fit that follows, if there is room for them.
+        """
+        before = self._stamp()
+        kept: list[Rows] | None = []
+        most = self.most_bytes() / COPIES
+        n_rows = n_bytes = 0
+        for rows in self._pieces(None):
+            n_rows, n_bytes = n_rows + rows.n_rows, n_bytes + rows.nbytes
+            if kept is not None:
+                kept.append(rows)
+                kept = kept if n_bytes <= most else None
+            yield rows
+        if n_rows == 0:
+            return
+        self._seen = Size(n_rows, max(n_bytes - 8 * n_rows, 0) / n_rows)
+        if kept is not None:
+            self._kept = before, kept
+
+    def _stamp(self) -> tuple[int, int]:
+        now = self.path.stat()
+        return now.st_size, now.st_mtime_ns
+
+    def _pieces(self, layout: Layout | None) -> Iterator[Rows]:
+        """Yield parsed rows as they come."""
+        parse = self._parse(layout)
+        with opened(self.path) as file:
+            for text in texts_of(file, self.path, self._block_bytes(), LINE, self._refuse_line):
+                for parsed, _ in pieces_of(text, parse):
+                    if parsed.fault is not None:
+                        raise self._said(text, parsed.fault, layout)
+                    if parsed.rows.n_rows > 0:
+                        yield parsed.rows
+
+    def _block_bytes(self) -> int:
+        memory = self.how.limits.memory
+        if memory is None:
+            return BLOCK
+        return min(max(memory // BLOCKS_OF_MEMORY, FEWEST_BYTES), BLOCK)
+
+    def _refuse_line(self, n_bytes: int) -> None:
+        self.refuse_more("a line", n_bytes)
+
+    def _read(self, layout: Layout, n_rows: int | None, *, target: bool) -> Iterator[Chunk]:
+        first = 0
+        for rows in self._regrouped(self._pieces_again(layout, n_rows), n_rows):
+            yield rows.chunk(layout.n_features, first, target=target)
+            first += rows.n_rows
+
+    def _pieces_again(self, layout: Layout, n_rows: int | None) -> Iterator[Rows]:
+        """Yield what the first pass has kept, once, where all rows are wanted at once."""
+        kept, self._kept = self._kept, None
+        if kept is None or n_rows is not None or kept[0] != self._stamp():
+            return self._pieces(layout)
+        shift = self._shift(layout)
+        return (self._shifted(rows, shift) for rows in kept[1])
+
+    def _shift(self, layout: Layout) -> int:
+        return int(not layout.zero_based)
+
+    def _shifted(self, rows: Rows, shift: int) -> Rows:
+        if shift:
+            rows.indices[...] -= shift
+        return rows
+
+    def _regrouped(self, pieces: Iterator[Rows], n_rows: int | None) -> Iterator[Rows]:
+        """Yield the same rows, ``n_rows`` at a time; all at once for None."""
+        waiting: list[Rows] = []
+        n_waiting = n_bytes = 0
+        for piece in pieces:
+            at = 0
+            while n_rows is not None and n_waiting + piece.n_rows - at >= n_rows:
+                last = at + n_rows - n_waiting
+                yield joined([*waiting, piece.part(at, last)])
+                waiting, n_waiting, n_bytes, at = [], 0, 0, last
+            if at < piece.n_rows:
+                rest = piece.part(at, piece.n_rows) if at > 0 else piece
+                waiting.append(rest)
+                n_waiting, n_bytes = n_waiting + rest.n_rows, n_bytes + rest.nbytes
+                self.refuse_more(f"{n_waiting:,} rows or more", n_bytes)
+        if n_waiting > 0:
+            yield joined(waiting)
+
+    def place(self, row: int, column: str | None = None) -> str:
+        line = None
+        with suppress(BadData), opened(self.path) as file:
+            seen = -1
+            for number, text in enumerate(lines_of(file, self.path), 1):
+                seen += self._is_row(text)
+                if seen == row:
+                    line = number
+                    break
+        return super().place(row, column) if line is None else f"{self.path}, line {line:,}"
+
+    def _is_row(self, line: bytes) -> bool:
+        return bool(line.strip())
+
+    def size(self, layout: Layout | None = None) -> Size:  # noqa: ARG002
+        if self._seen is not None:
+            return self._seen
+        rows = next(self._pieces(None), None)
+        if rows is None:
+            raise BadData(f"{self.path} is empty.")
+        start, share = beginning(self.path, BLOCK)
+        n_rows = int(np.ceil(max(start.count(b"\n"), 1) / share))
+        return Size(n_rows, 12.0 * len(rows.values) / rows.n_rows + 8)
+
+
+class SvmLight(TextRows):
+    """A line for each row, ``target index:value index:value``, also compressed."""
+
+    def layout(self, wishes: Wishes) -> Layout:
+        """Take a pass over the file: which features there are is known at its end only."""
+        refuse_columns(self.path, wishes)
+        if wishes.target is not None:
+            raise Misuse(f"--target: in {self.path} it is the first word of each line.")
+        lowest, highest = LARGEST_INDEX + 1, -1
+        for rows in self._look():
+            if len(rows.indices) > 0:
+                lowest = min(lowest, int(rows.indices.min()))
+                highest = max(highest, int(rows.indices.max()))
+        if highest < 0:
+            raise BadData(f"{self.path} holds no features.")
+        zero_based = lowest == 0
+        return Layout(
+            SPARSE,
+            target=Column("target", NUMBER, "float64"),
+            n_features=highest + zero_based,
+            zero_based=zero_based,
+        )
+
+    def _bounds(self, layout: Layout | None) -> tuple[int, int]:
+        """Return the lowest and the highest index that there may be."""
+        if layout is None:
+            return 0, min(self.how.limits.features - 1, LARGEST_INDEX)
+        shift = self._shift(layout)
+        return shift, min(layout.n_features - 1 + shift, LARGEST_INDEX)
+
+    def _parse(
+        self, layout: Layout | None
+    ) -> Callable[[NDArray[np.uint8], bytes, int, int], Parsed]:
+        bounds = self._bounds(layout)
+        return lambda content, text, first, last: parse_part(
+            content, text, svmlight.Span(first, last, *bounds)
+        )
+
+    def _said(self, text: Text, fault: Fault, layout: Layout | None) -> BadData:
+        place, word = self.line_of(text, fault.at), word_at(text.content, fault.at)
+        pair = re.fullmatch(rb"(\d+):(\S+)", word)
+        if fault.code == NO_NUMBER:
+            return BadData(f"{place}: {quoted(text_of(word))} is not a number.")
+        if pair is None or fault.code == svmlight.NO_PAIR:
+            return BadData(f"{place}: {quoted(text_of(word))} is not index:value.")
+        if fault.code == svmlight.NOT_RISING:
+            return BadData(
+                f"{place}: feature {text_of(pair[1])} is there twice, or after a larger one; the "
+                "indices of a line must rise."
+            )
+        return self._outside(place, text_of(pair[1]), layout)
+
+    def _outside(self, place: str, digits: str, layout: Layout | None) -> BadData:
+        low, high = self._bounds(layout)
+        if len(digits.lstrip("0")) > DIGITS or (layout is None and int(digits) > LARGEST_INDEX):
+            return BadData(f"{place}: the index {quoted(digits)} is too large.")
+        index = int(digits)
+        if layout is None:
+            self._refuse_width(place, index + 1, f"there is a feature {index:,}")
+        return BadData(
+            f"{place}: there is a feature {index:,}, and the model knows {low} to {high:,}."
+        )
+
+    def _is_row(self, line: bytes) -> bool:
+        text = line.lstrip()
+        return bool(text) and not text.startswith(b"#")
