@@ -121,7 +121,7 @@ class TrainedModel(OnnxExport, CallbackSupport, CheckedOnce, ABC):
         """
         progress: Progress = self._progress.copy()
         progress.history = progress.continued_history()
-        progress.is_shared = False
+        progress.is_shared, progress.unfinished = False, None
         if progress.is_as_reported:
             self._write_params(progress.params)
         anew = Progress.begin(
@@ -145,13 +145,17 @@ class TrainedModel(OnnxExport, CallbackSupport, CheckedOnce, ABC):
         progress.is_shared = self._watch.is_watching  # a callback may keep the lists
         with cut_back_on_failure(progress.history):
             self._watch.begin_training(call.given, progress, call.settings.max_iter, write)
-            trained, n_iter = self._trained(call, progress)
+            trained, n_iter = self._trained(call, self._watch.resumed or progress)
             self._take_over(call, trained, n_iter)
             self._warn(n_iter, call.settings)
             self._watch.end()
 
     def _trained(self, call: Call, progress: Progress) -> tuple[Progress, int]:
         """Train; a training that explodes names the feature as the user does."""
+        unfinished = progress.unfinished
+        if unfinished is not None and unfinished.is_fitted:
+            progress.unfinished = None
+            return progress, progress.epochs - unfinished.first
         try:
             return self._run(call, progress)
         except Diverged as explosion:

@@ -292,8 +292,8 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
             return minimise(engine, call.source, progress, call.settings, self.max_fun, self._watch)
         stopping = Stopping(call.settings, call.score)
         parts = (engine, call.source, Local(), progress.copy(), call.settings, stopping)
-        trained = Trainer(*parts, self._watch).train()
-        return trained, trained.epochs - progress.epochs
+        trainer = Trainer(*parts, self._watch)
+        return trainer.train(), trainer.n_taken
 
     def _take_over(self, call: Call, progress: Progress, n_iter: int) -> None:  # noqa: ARG002
         """Report what was trained."""
