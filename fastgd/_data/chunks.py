@@ -52,13 +52,16 @@ def filled(chunks: Chunks) -> list[int]:
 
 
 def first_rows(chunks: Chunks) -> Pair:
-    """Return X and y of the first chunk that has rows.
+    """Return X and y of the first chunk that has rows, or of its first rows.
 
     Raises
     ------
     ValueError
         If there is none.
     """
+    if filled(chunks) and hasattr(chunks, "head"):  # where rows are elsewhere, some of them
+        found: Pair = chunks.head()
+        return found
     for pair in chunks.read(filled(chunks)[:1]):
         return pair
     raise ValueError("there are no rows to train on.")

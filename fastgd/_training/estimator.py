@@ -2,6 +2,7 @@
 
 import functools
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
 
@@ -51,8 +52,11 @@ class Validation(NamedTuple):
         return given["X_val"]
 
 
+Trains = Callable[["Call", Progress], tuple[Progress, int]]
+
+
 class Call(NamedTuple):
-    """What one call of ``fit`` or ``partial_fit`` trains."""
+    """What one call of ``fit`` or ``partial_fit`` trains, and by what if not by the trainer."""
 
     given: Given
     targets: Targets
@@ -61,6 +65,7 @@ class Call(NamedTuple):
     settings: Settings
     score: Score | None = None
     n_held_out: int = 0
+    trains: Trains | None = None
 
 
 class TrainedModel(OnnxExport, CallbackSupport, CheckedOnce, ABC):
@@ -157,7 +162,7 @@ class TrainedModel(OnnxExport, CallbackSupport, CheckedOnce, ABC):
             progress.unfinished = None
             return progress, progress.epochs - unfinished.first
         try:
-            return self._run(call, progress)
+            return (call.trains or self._run)(call, progress)
         except Diverged as explosion:
             explosion.names = getattr(self, "feature_names_in_", None)
             raise
