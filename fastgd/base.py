@@ -50,7 +50,7 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
     _learned = frozenset(
         {
             *("coef_", "intercept_", "offset_", "classes_", "t_", "n_iter_", "history_"),
-            *("_progress", "_held_out", "_is_multilabel", "_n_targets"),
+            *("_progress", "_held_out", "_is_multilabel", "_n_targets", "_balance"),
             *("n_features_in_", "feature_names_in_"),
         }
     )

@@ -14,7 +14,9 @@ import os
 import pickle
 import re
 import string
+import time
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +39,12 @@ __all__ = [
 
 
 class Callback:
-    """Base class of callbacks: it does nothing, four times.
+    """Base class of callbacks: it does nothing, in each of its methods.
 
     An object need not derive from it; one of the methods will do. What a callback remembers of a
-    fit it begins in ``on_fit_begin``, for the same object may see many fits.
+    fit it begins in ``on_fit_begin``, for the same object may see many fits. A fit that goes on
+    from a file (``Checkpoint(resume=True)``) gives back the attributes whose names are in
+    ``of_fit``, a tuple of strings, before it calls ``on_fit_resume``.
     """
 
     def on_fit_begin(self, view: View) -> None:
@@ -63,6 +67,31 @@ class Callback:
         Returns
         -------
         bool or None
+        """
+
+    def on_steps_end(self, view: View) -> bool | None:
+        """Take in some steps within an epoch, of an estimator with a learning rate.
+
+        That is after at most 65,536 steps (1,024 of a network), or a chunk of rows in parts; not
+        after the last ones of an epoch.
+
+        Parameters
+        ----------
+        view : View
+            What can be seen of the fit; ``epoch`` are those that have ended.
+
+        Returns
+        -------
+        bool or None
+        """
+
+    def on_fit_resume(self, view: View) -> None:
+        """Take in, after ``on_fit_begin``, that the fit goes on from a file.
+
+        Parameters
+        ----------
+        view : View
+            What can be seen of the fit, with the epochs before.
         """
 
     def on_fit_end(self, view: View) -> None:
@@ -162,6 +191,8 @@ class EarlyStopping(Callback):
     True
     """
 
+    of_fit = ("_best", "_n_bad", "best_", "best_epoch_", "stopped_epoch_")
+
     def __init__(
         self,
         monitor: str | Callable[[View], float] = "objective",
@@ -214,6 +245,10 @@ class Checkpoint(Callback):
     killed in the middle leaves the one that was there. What it holds is the estimator as if the
     fit had ended in that epoch, without its callbacks; ``partial_fit`` goes on from there.
 
+    With ``resume=True`` a program that was killed is simply started again: its ``fit`` goes on from
+    the file, in the middle of an epoch as well, and ends with the same bits as if it had never been
+    killed. A fit that had ended is not repeated. Delete the file to begin anew.
+
     Parameters
     ----------
     path : str or Path
@@ -228,12 +263,35 @@ class Checkpoint(Callback):
         As in ``EarlyStopping``.
     mode : {"auto", "min", "max"}, default="auto"
         As in ``EarlyStopping``.
+    seconds : float, default=None
+        Write within epochs as well, where the last file is so many seconds old, >= 0: after at most
+        65,536 steps (1,024 of a network), or a chunk of rows in parts.
+    resume : bool, default=False
+        Go on from the file, where there is one. Of estimators with a learning rate, with a number
+        as ``random_state``; class, parameters and rows must be the same, only ``max_iter`` of a fit
+        that had not ended may be another. A path without "{epoch}", not in .skops.
 
     Attributes
     ----------
     last_path_ : Path or None
         The file written last.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from fastgd import SGDClassifier
+    >>> from fastgd.callbacks import Checkpoint
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     checkpoint = Checkpoint(folder + "/model.joblib", seconds=60, resume=True)
+    ...     model = SGDClassifier(random_state=0, callbacks=[checkpoint]).fit(X, y)
+    ...     again = SGDClassifier(random_state=0, callbacks=[checkpoint]).fit(X, y)
+    >>> bool((again.coef_ == model.coef_).all())
+    True
     """
+
+    of_fit = ("_best",)
 
     def __init__(
         self,
@@ -243,6 +301,8 @@ class Checkpoint(Callback):
         best_only: bool = False,
         monitor: str | Callable[[View], float] = "objective",
         mode: str = "auto",
+        seconds: float | None = None,
+        resume: bool = False,
     ) -> None:
         suffix = Path(path).suffix
         _refuse_unless(
@@ -258,14 +318,31 @@ class Checkpoint(Callback):
             ) from error
         _refuse_unless(every >= 1, f"every must be >= 1, got {every!r}.")
         _check_monitor(monitor, mode)
+        _refuse_unless(
+            seconds is None or seconds >= 0, f"seconds must be >= 0 or None, got {seconds!r}."
+        )
+        if resume:
+            _refuse_unless(not best_only, "resume=True goes on from the last epoch, not the best.")
+            _refuse_unless(
+                suffix in _READERS and _numbered(Path(path), 1, 0) == Path(path),
+                f"resume=True needs one path in {' or '.join(_READERS)}, got {os.fspath(path)!r}.",
+            )
         self.path = path
         self.every = every
         self.best_only = best_only
         self.monitor = monitor
         self.mode = mode
+        self.seconds = seconds
+        self.resume = resume
 
-    def on_fit_begin(self, view: View) -> None:  # noqa: ARG002
-        """Forget earlier fits; refuse at once what could not be written later."""
+    def on_fit_begin(self, view: View) -> None:
+        """Forget earlier fits; refuse at once what could not be written later.
+
+        Raises
+        ------
+        ValueError
+            If the folder does not exist, or the fit cannot go on from the file.
+        """
         self._best = _Best(self.monitor, self.mode)
         self.last_path_: Path | None = None
         if Path(self.path).suffix == ".skops":
@@ -274,6 +351,9 @@ class Checkpoint(Callback):
         _refuse_unless(folder.is_dir(), f"The folder of path, {str(folder)!r}, does not exist.")
         names = _names_of(Path(self.path))
         remove_stale(folder, lambda name: names.fullmatch(name) is not None)
+        self._written = time.monotonic()
+        if self.resume:
+            self._resume(view)
 
     def on_epoch_end(self, view: View) -> None:
         """Write, if it is time."""
@@ -281,16 +361,34 @@ class Checkpoint(Callback):
         if is_better or (not self.best_only and view.epoch % self.every == 0):
             self._write(view)
 
+    def on_steps_end(self, view: View) -> None:
+        """Write, if it is time, or if Ctrl-C ends the epoch here."""
+        is_old = self.seconds is not None and time.monotonic() - self._written >= self.seconds
+        if (is_old and not self.best_only) or (self.resume and view.was_interrupted):
+            self._write(view)
+
     def on_fit_end(self, view: View) -> None:
-        """Write what the fit ended with."""
-        if not self.best_only:
+        """Write what the fit ended with; Ctrl-C does not end one that can go on."""
+        if not (self.best_only or (self.resume and view.was_interrupted)):
             self._write(view)
 
     def _write(self, view: View) -> None:
         path = _numbered(Path(self.path), view.epoch, view.target)
         with whole_file(path) as file:
-            _WRITERS[path.suffix](view.model, file)
-        self.last_path_ = path
+            _WRITERS[path.suffix](view.unfinished if self.resume else view.model, file)
+        self.last_path_, self._written = path, time.monotonic()
+
+    def _resume(self, view: View) -> None:
+        """Let the fit go on from the file, if there is one."""
+        seed, path = getattr(view.estimator, "random_state", None), Path(self.path)
+        _refuse_unless(
+            isinstance(seed, Integral),
+            f"resume=True needs a number as random_state, by which orders are the same; got "
+            f"{seed!r}.",
+        )
+        if path.exists():
+            with open(path, "rb") as file:
+                view.resume(_READERS[path.suffix](file))
 
 
 class CSVLogger(Callback):
@@ -318,6 +416,19 @@ class CSVLogger(Callback):
                 self._columns = next(csv.reader(file), [])
         else:
             open(self.path, "w").close()
+
+    def on_fit_resume(self, view: View) -> None:
+        """Begin the file with the epochs before, unless it goes on."""
+        if self.append or not view.history:
+            return
+        names = list(view.history)
+        n_epochs = len(view.history[names[0]])
+        self._columns = ["epoch", *names]
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(self._columns)
+            for e in range(n_epochs):
+                number = view.epoch - n_epochs + e + 1
+                csv.writer(file).writerow([number, *(view.history[name][e] for name in names)])
 
     def on_epoch_end(self, view: View) -> None:
         """Add a row."""
@@ -399,6 +510,8 @@ class LearningRateLogger(Callback):
         The rate of each epoch.
     """
 
+    of_fit = ("rates_", "_last")
+
     def __init__(self, *, min_change: float = 0.01) -> None:
         _refuse_unless(min_change >= 0.0, f"min_change must be >= 0, got {min_change!r}.")
         self.min_change = min_change
@@ -456,6 +569,8 @@ class WeightRecorder(Callback):
     >>> recorder.epochs_, recorder.weights_[0][0].shape
     ([0, 2, 4, 5], (64, 16))
     """
+
+    of_fit = ("weights_", "epochs_")
 
     def __init__(self, *, every: int = 1, layers: list[int] | None = None) -> None:
         _refuse_unless(every >= 1, f"every must be >= 1, got {every!r}.")
@@ -534,6 +649,11 @@ def _skops() -> Any:
     raise ImportError('A checkpoint in .skops needs skops: pip install "fastgd[skops]".')
 
 
+_READERS: dict[str, Callable[[Any], Any]] = {  # of the same files, but for .skops
+    ".joblib": joblib.load,
+    ".pkl": pickle.load,
+    ".pickle": pickle.load,
+}
 _WRITERS: dict[str, Callable[[Any, Any], Any]] = {  # of a model into an open file
     ".joblib": joblib.dump,
     ".pkl": pickle.dump,

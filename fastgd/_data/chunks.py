@@ -52,13 +52,16 @@ def filled(chunks: Chunks) -> list[int]:
 
 
 def first_rows(chunks: Chunks) -> Pair:
-    """Return X and y of the first chunk that has rows.
+    """Return X and y of the first chunk that has rows, or of its first rows.
 
     Raises
     ------
     ValueError
         If there is none.
     """
+    if filled(chunks) and hasattr(chunks, "head"):  # where rows are elsewhere, some of them
+        found: Pair = chunks.head()
+        return found
     for pair in chunks.read(filled(chunks)[:1]):
         return pair
     raise ValueError("there are no rows to train on.")
@@ -246,12 +249,32 @@ class InChunks:
         self._batch_size, self._shuffles = batch_size, shuffles
         self._filled = filled(chunks)
 
-    def epoch(self, number: int, seed: int) -> Iterator[Block]:
-        """Yield all rows, whole batches at a time, in the order that number and seed name."""
+    def epoch(self, number: int, seed: int, n_done: int = 0) -> Iterator[Block]:
+        """Yield the rows that are left, whole batches at a time, in the order of the epoch."""
         streams = number * (len(self._chunks.sizes) + 1)  # of random numbers, one for each order
         numbers = self._in_order(streams, seed)
+        first, n_passed = self._whole_batches(numbers, n_done)
+        n_done, n_to_come = n_done - n_passed, self.n_rows - n_passed
+        for block in self._blocks_of(numbers[first:], streams, seed, n_to_come):
+            if block.n_visited > n_done:
+                yield block.part(n_done, block.n_visited)
+            n_done = max(n_done - block.n_visited, 0)
+
+    def _whole_batches(self, numbers: Sequence[int], n_done: int) -> tuple[int, int]:
+        """Return how many chunks need not be read again after so many rows, and their rows.
+
+        Those whose rows are done with, and fill whole batches together: none waits for others.
+        """
+        ends = np.cumsum([self._chunks.sizes[k] for k in numbers])
+        whole = np.flatnonzero((ends <= n_done) & (ends % self._batch_size == 0))
+        return (0, 0) if whole.size == 0 else (int(whole[-1]) + 1, int(ends[whole[-1]]))
+
+    def _blocks_of(
+        self, numbers: Sequence[int], streams: int, seed: int, n_to_come: int
+    ) -> Iterator[Block]:
+        """Yield the rows of some chunks, the last of which is the last of all."""
         waiting: list[Data] = []
-        n_waiting, n_to_come = 0, self.n_rows
+        n_waiting = 0
         for k, data in self._read(numbers):
             waiting.append(data)
             n_waiting, n_to_come = n_waiting + data.y.shape[0], n_to_come - data.y.shape[0]

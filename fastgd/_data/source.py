@@ -95,8 +95,11 @@ class Source(Protocol):
     is_sparse: bool
     unit: float
 
-    def epoch(self, number: int, seed: int) -> Iterator[Block]:
-        """Yield the rows of an epoch, in the order that number and seed name."""
+    def epoch(self, number: int, seed: int, n_done: int = 0) -> Iterator[Block]:
+        """Yield the rows of an epoch, in the order that number and seed name.
+
+        Without the first ``n_done`` of them; further blocks are the same.
+        """
 
     def epochs(self, number: int, count: int, seed: int) -> Block | None:
         """Return several epochs in one block, where all rows lie in memory; else None."""
@@ -131,10 +134,11 @@ class InMemory:
         self._order: Order | None = None
         self._block: Block
 
-    def epoch(self, number: int, seed: int) -> Iterator[Block]:
-        """Yield all rows, in the order that number and seed name."""
+    def epoch(self, number: int, seed: int, n_done: int = 0) -> Iterator[Block]:
+        """Yield the rows that are left, in the order that number and seed name."""
         order = self._arranged(seed)
-        yield self._block._replace(order=order.of_epoch(number))
+        block = self._block._replace(order=order.of_epoch(number))
+        yield block.part(n_done, block.n_visited)
 
     def epochs(self, number: int, count: int, seed: int) -> Block | None:
         """Return all rows ``count`` times, each time in the order of its epoch."""

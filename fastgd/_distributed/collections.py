@@ -20,11 +20,13 @@ from dask.base import get_scheduler
 from numpy.typing import NDArray
 
 from fastgd._data.chunks import Pair, names_of
+from fastgd._data.labels import labels_of_rows
 from fastgd._data.shards import Rows
 from fastgd._runtime.threads import one_blas_thread, threads
 
 T = TypeVar("T")
 FAN_IN = 8  # sums that one task adds up
+HEAD_ROWS = 64  # that are brought here to see what rows are
 
 
 class ClusterLost(RuntimeError):
@@ -65,7 +67,7 @@ class DaskShards:
             )
         self._parts = list(zip(*columns, strict=True))
         self.spent = {"seconds": 0.0, "bytes": 0.0}
-        self._known: frozenset[str] | None = None
+        self._lost = LostWorkers()
 
     def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:
         """Return ``part`` of each partition that has rows, added up in a tree of fixed shape.
@@ -76,14 +78,14 @@ class DaskShards:
             If the scheduler no longer answers, or a partition has cost too many workers.
         """
         started = time.perf_counter()
-        before = self._workers() if self._known is None else self._known
+        self._lost.look()
         try:
             (found,) = dask.compute(self._tree(part, add))
-        except _lost() as error:
+        except lost() as error:
             raise ClusterLost(f"the cluster was lost: {type(error).__name__}: {error}") from error
         if found is None:
             raise ValueError("there are no rows to train on.")
-        self._warn_of_lost(before)
+        self._lost.warn(stacklevel=8)
         sent = len(pickle.dumps(part)) + len(pickle.dumps(found, protocol=5))
         self.spent["bytes"] += float(sent * len(self._parts))
         self.spent["seconds"] += time.perf_counter() - started
@@ -106,14 +108,22 @@ class DaskShards:
                 add_up(add, group, dask_key_name=f"{key}-{k}") for k, group in enumerate(groups)
             ]
 
-    def _workers(self) -> frozenset[str] | None:
-        """Return the addresses of the current client's workers; None without a client."""
-        client = _client()
-        return None if client is None else frozenset(client.nthreads())
 
-    def _warn_of_lost(self, before: frozenset[str] | None) -> None:
-        """Tell of workers that were there before a pass and are not any more."""
-        now = self._known = self._workers()
+class LostWorkers:
+    """Tells of workers that were there when it last looked and are not any more."""
+
+    def __init__(self) -> None:
+        self._known: frozenset[str] | None = None
+
+    def look(self) -> None:
+        """Look which workers there are, unless that is known."""
+        if self._known is None:
+            self._known = _workers()
+
+    def warn(self, stacklevel: int) -> None:
+        """Warn of those that were lost meanwhile."""
+        before, now = self._known, _workers()
+        self._known = now
         if before is None or now is None or before <= now:
             return
         lost = sorted(before - now)
@@ -121,8 +131,14 @@ class DaskShards:
             f"{len(lost)} worker(s) of the cluster were lost during the fit: {', '.join(lost[:3])}."
             " What they had was computed anew by others; the result is the same.",
             RuntimeWarning,
-            stacklevel=8,
+            stacklevel=stacklevel,
         )
+
+
+def _workers() -> frozenset[str] | None:
+    """Return the addresses of the current client's workers; None without a client."""
+    found = client()
+    return None if found is None else frozenset(found.nthreads())
 
 
 class DaskChunks:
@@ -144,11 +160,28 @@ class DaskChunks:
         self.sizes: Sequence[int] = list(dask.compute(*[count(part) for part in self._X]))
         self.feature_names = names_of(X)
 
+    def partition(self, k: int) -> tuple[Any, Any]:
+        """Return X and y of a partition, which are yet to be computed; y may be None."""
+        return self._X[k], self._y[k]
+
+    def head(self) -> Pair:
+        """Return some rows of the first partition that has any."""
+        k = next(k for k, size in enumerate(self.sizes) if size > 0)
+        (found,) = dask.compute(dask.delayed(_head_of, pure=False)(self._X[k], self._y[k]))
+        pair: Pair = found
+        return pair
+
+    def labels(self) -> list[tuple[Any, NDArray[np.int64]]]:
+        """Return each partition's labels and how many rows have them; they are counted there."""
+        count = dask.delayed(_labels_of, pure=False)
+        filled = [y for y, size in zip(self._y, self.sizes, strict=True) if size > 0]
+        return list(dask.compute(*[count(y) for y in filled]))
+
     def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
         """Yield X and y of the partitions of these numbers."""
         for k in numbers:
             X, y = dask.compute(self._X[k], self._y[k])
-            yield _as_array(X), None if y is None else _as_column(y)
+            yield as_array(X), None if y is None else as_column(y)
 
 
 def partitions(data: Any, name: str) -> list[Any]:
@@ -206,7 +239,7 @@ def _example(X: Any) -> Any:
 
 def _of_part(part: Callable[[Rows], T], X: Any, y: Any, weight: Any = None) -> T | None:
     """Return what a partition adds to a sum; None where it has no rows."""
-    rows = Rows(_as_array(X), _as_column(y), None if weight is None else _as_column(weight))
+    rows = Rows(as_array(X), as_column(y), None if weight is None else as_column(weight))
     if rows.X.shape[0] == 0:
         return None
     with one_blas_thread(), threads(1):  # partitions are what runs side by side
@@ -232,12 +265,20 @@ def _n_rows_of(X: Any) -> int:
     return int(X.shape[0])
 
 
-def _as_array(X: Any) -> Any:
+def _head_of(X: Any, y: Any) -> Pair:
+    return as_array(X[:HEAD_ROWS]), None if y is None else as_column(y[:HEAD_ROWS])
+
+
+def _labels_of(y: Any) -> Any:
+    return labels_of_rows(as_column(y))
+
+
+def as_array(X: Any) -> Any:
     """Return a partition as an array or sparse matrix: frames lose their names, which are known."""
     return X.to_numpy() if hasattr(X, "to_numpy") else X
 
 
-def _as_column(y: Any) -> NDArray[Any]:
+def as_column(y: Any) -> NDArray[Any]:
     values: NDArray[Any] = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
@@ -248,7 +289,7 @@ def _name_of(part: Any) -> str:
     return name.strip("_").replace("_", "-")
 
 
-def _client() -> Any:
+def client() -> Any:
     """Return the current client of Dask's distributed scheduler; None without one."""
     if get_scheduler() is None or "distributed" not in sys.modules:
         return None
@@ -260,7 +301,7 @@ def _client() -> Any:
         return None
 
 
-def _lost() -> tuple[type[BaseException], ...]:
+def lost() -> tuple[type[BaseException], ...]:
     """Return what Dask raises where a cluster does not answer, or a task kills its workers."""
     try:
         from distributed.comm.core import CommClosedError

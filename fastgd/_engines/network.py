@@ -53,6 +53,7 @@ class NetworkEngine:
     is_one_problem = True
     repeats = False
     uses_blas = True
+    steps_at_once = 1 << 10  # then it can be stopped, or a checkpoint written
 
     def __init__(self, assembly: Assembly, rule: NetworkRule) -> None:
         self._assembly, self._asked = assembly, rule

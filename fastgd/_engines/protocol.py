@@ -107,7 +107,8 @@ class Engine(Protocol):
     """A model's arithmetic on one device.
 
     One of layers may have a method ``layer_to_blame(figures)`` besides: from lists of
-    ``Evaluation.figures`` to the number and name of the layer that explodes, or None.
+    ``Evaluation.figures`` to the number and name of the layer that explodes, or None. One whose
+    steps are long says in ``steps_at_once`` how many to hand it at once.
 
     Attributes
     ----------

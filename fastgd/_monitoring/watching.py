@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
@@ -21,9 +22,10 @@ from fastgd._monitoring.observer import Model, Observer
 from fastgd._monitoring.sklearn_callbacks import Tasks, has_tasks
 from fastgd._runtime.warned import warn
 from fastgd._solvers._task import Solution, State
-from fastgd._training.progress import Progress
+from fastgd._training.progress import Progress, Unfinished
 
 HOOKS = ("on_fit_begin", "on_epoch_end", "on_fit_end")
+WITHIN = "on_steps_end"
 
 # what an estimator holds while it is fitted, and a copy of it must not
 PASSING = ("_watch", "_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
@@ -98,6 +100,16 @@ class View:
         return self._watch.model()
 
     @property
+    def unfinished(self) -> Any:
+        """A copy of the estimator from which ``resume`` goes on, as if the fit had not ended."""
+        return self._watch.unfinished()
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether Ctrl-C ends the fit."""
+        return self._watch.was_interrupted
+
+    @property
     def coef_(self) -> NDArray[Any]:
         """The coefficients as they are, in the shape of the estimator's."""
         return self.model.coef_
@@ -107,6 +119,21 @@ class View:
         """The intercept as it is; ``-offset_`` of a one-class SVM."""
         model = self.model
         return model.intercept_ if hasattr(model, "intercept_") else -model.offset_
+
+    def resume(self, model: Any) -> None:
+        """Let the fit that begins go on from ``unfinished`` of one that did not end.
+
+        Parameters
+        ----------
+        model : estimator
+            Of the same class and parameters.
+
+        Raises
+        ------
+        ValueError
+            If it is of another class, or other parameters, or no fit of this kind can go on.
+        """
+        self._watch.resume(model)
 
     def stop(self) -> None:
         """Let the fit end here; of many targets, this one's."""
@@ -164,7 +191,7 @@ class Watch(Observer, ABC):
     unit: str | None = None
 
     def __init__(self, estimator: Any, task: str = "fit") -> None:
-        self.estimator = estimator
+        self.estimator, self._task = estimator, task
         own = checked(getattr(estimator, "callbacks", None))  # older pickles have none
         shown = _shown_by(_verbosity(estimator))
         tasks = [Tasks(estimator, task)] if has_tasks(estimator) else []
@@ -239,6 +266,20 @@ class Watch(Observer, ABC):
     def keep(self) -> None:
         """Remember the parameters, which the fit will end with."""
 
+    def unfinished(self) -> Any:
+        """Return a copy of the estimator from which the fit can go on."""
+        raise self._cannot_go_on()
+
+    def resume(self, model: Any) -> None:  # noqa: ARG002
+        """Go on from such a copy."""
+        raise self._cannot_go_on()
+
+    def _cannot_go_on(self) -> ValueError:
+        return ValueError(
+            f"resume=True: the fit of {type(self.estimator).__name__} cannot go on from a file. "
+            "Estimators with a learning rate can."
+        )
+
     def warn_if_interrupted(self, when: str, stacklevel: int) -> bool:
         """Say what Ctrl-C has left; return whether there was one."""
         if self.was_interrupted:
@@ -255,6 +296,13 @@ class TrainingWatch(Watch):
     """Of an estimator with a learning rate."""
 
     _kept: Progress | None = None
+    resumed: Progress | None = None  # where the fit that goes on had been
+    _unfinished: Callable[[], Unfinished] | None = None
+
+    @property
+    def resumes(self) -> bool:
+        """Whether a callback writes files from which the fit can go on."""
+        return any(getattr(callback, "resume", False) for callback in self.callbacks)
 
     def begin_training(
         self,
@@ -268,14 +316,79 @@ class TrainingWatch(Watch):
         self.history, self.epoch = progress.history, progress.epochs
         self._before, self.max_epochs = progress.epochs, progress.epochs + max_iter
         self.begin(given)
+        if self.resumed is not None:
+            self._go_on(self.resumed)
 
-    def epoch_ended(self, progress: Progress) -> bool:
+    def epoch_ended(
+        self, progress: Progress, unfinished: Callable[[], Unfinished] | None = None
+    ) -> bool:
         """Take in an epoch; return whether to stop."""
         if not self.is_watching:
             return self.stops
-        self._progress, self.epoch = progress, progress.epochs
-        self.n_passes = progress.epochs - self._before
+        self._look_at(progress, unfinished)
         return self.notify()
+
+    def steps_taken(self, progress: Progress, unfinished: Callable[[], Unfinished]) -> None:
+        """Take in steps within an epoch."""
+        watching = [callback for callback in self.callbacks if hasattr(callback, WITHIN)]
+        if watching:
+            self._look_at(progress, unfinished)
+            self._model = None
+        for callback in watching:
+            if self._call(callback, WITHIN):
+                self._view.stop()
+
+    def _look_at(
+        self, progress: Progress, unfinished: Callable[[], Unfinished] | None = None
+    ) -> None:
+        self._progress, self.epoch = progress, progress.epochs
+        self._unfinished = unfinished
+        self.n_passes = progress.epochs - self._before
+
+    # -- fits that go on --------------------------------------------------------------------------
+
+    def unfinished(self) -> Any:
+        """Return a copy of the estimator from which the fit can go on, what is kept included."""
+        snapshot = copy.copy(self.model())
+        progress: Progress = snapshot._progress.copy()
+        if self._has_ended:
+            found = Unfinished(self._before, 0, {}, None, is_fitted=True)
+        elif self._unfinished is None:
+            raise self._cannot_go_on()
+        else:
+            found = self._unfinished()
+        found.of_observer = (self._kept, [_remembered(callback) for callback in self.callbacks])
+        progress.unfinished, snapshot._progress = found, progress
+        return snapshot
+
+    def resume(self, model: Any) -> None:
+        """Go on from such a copy."""
+        if self._task != "fit":  # partial_fit goes on from where the model is, not from a file
+            return
+        progress = getattr(model, "_progress", None)
+        if type(model) is not type(self.estimator) or progress is None:
+            raise ValueError(
+                f"resume=True: what is to be gone on with is a {type(model).__name__}, and no "
+                f"{type(self.estimator).__name__} that was being fitted."
+            )
+        if progress.unfinished is None:
+            raise ValueError(
+                "resume=True: the file was written without resume=True, and lacks what a fit goes "
+                "on from. Let partial_fit go on from it, or give the Checkpoint another path."
+            )
+        _refuse_other_parameters(self.estimator, model, is_fitted=progress.unfinished.is_fitted)
+        self.resumed = progress
+
+    def _go_on(self, progress: Progress) -> None:
+        """Be where the fit was that goes on, and let callbacks be there."""
+        unfinished: Any = progress.unfinished
+        progress.is_shared = True
+        self._look_at(progress)
+        self.history, (self._kept, remembered) = progress.history, unfinished.of_observer
+        for callback, state in zip(self.callbacks, remembered, strict=False):
+            if state is not None:
+                vars(callback).update(state)
+            self._call(callback, "on_fit_resume")
 
     def _write(self, snapshot: Any) -> None:
         progress = self._progress.copy()
@@ -403,6 +516,28 @@ class GridWatch(Watch):
 
     def keep(self) -> None:
         """Do nothing: the best is kept anyway."""
+
+
+def _remembered(callback: Any) -> dict[str, Any] | None:
+    """Return what a callback remembers of a fit, as far as it says so."""
+    names = getattr(callback, "of_fit", None)
+    return None if names is None else {n: v for n, v in vars(callback).items() if n in names}
+
+
+def _refuse_other_parameters(estimator: Any, before: Any, *, is_fitted: bool) -> None:
+    """Refuse to go on with a fit that other parameters have begun."""
+    passing = {"callbacks", "verbose", *(() if is_fitted else ("max_iter",))}
+    now, then = (model.get_params(deep=False) for model in (estimator, before))
+    changed = [
+        f"{name}={then.get(name)!r}, which is now {value!r}"
+        for name, value in now.items()
+        if name not in passing and joblib.hash(value) != joblib.hash(then.get(name))
+    ]
+    if changed:
+        raise ValueError(
+            f"resume=True: the file is of a fit with {'; '.join(changed)}. Use the same "
+            "parameters, or give the Checkpoint another path."
+        )
 
 
 W = TypeVar("W", bound=Watch)

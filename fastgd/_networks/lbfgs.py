@@ -44,6 +44,8 @@ def minimise(
     ----------
     .. [1] Liu & Nocedal, "On the limited memory BFGS method for large scale optimization", 1989.
     """
+    if watch.resumes:
+        raise ValueError("resume=True: solver='lbfgs' cannot go on from a file; 'adam' can.")
     now = progress.copy()
     engine.allocate(now, source, 1)
     dtype, n_trained = now.params.dtype, engine.layout.free.stop

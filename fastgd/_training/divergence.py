@@ -88,6 +88,16 @@ class Guard:
             self._reference.best, self._reference.least = before, objective
         progress.reference = dataclasses.replace(self._reference)
 
+    @property
+    def reference(self) -> Reference:
+        """What explosions are measured by, for a checkpoint."""
+        best: Any = self._reference.best if self.goes_back else None
+        return dataclasses.replace(self._reference, best=best)
+
+    @reference.setter
+    def reference(self, kept: Reference) -> None:
+        self._reference = dataclasses.replace(kept)
+
     def has_exploded(self, objective: float, params_are_finite: bool) -> bool:
         """Tell whether parameters or objective have exploded."""
         if not (params_are_finite and math.isfinite(objective)):

@@ -2,6 +2,7 @@
 
 import functools
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
 
@@ -51,8 +52,11 @@ class Validation(NamedTuple):
         return given["X_val"]
 
 
+Trains = Callable[["Call", Progress], tuple[Progress, int]]
+
+
 class Call(NamedTuple):
-    """What one call of ``fit`` or ``partial_fit`` trains."""
+    """What one call of ``fit`` or ``partial_fit`` trains, and by what if not by the trainer."""
 
     given: Given
     targets: Targets
@@ -61,6 +65,7 @@ class Call(NamedTuple):
     settings: Settings
     score: Score | None = None
     n_held_out: int = 0
+    trains: Trains | None = None
 
 
 class TrainedModel(OnnxExport, CallbackSupport, CheckedOnce, ABC):
@@ -121,7 +126,7 @@ class TrainedModel(OnnxExport, CallbackSupport, CheckedOnce, ABC):
         """
         progress: Progress = self._progress.copy()
         progress.history = progress.continued_history()
-        progress.is_shared = False
+        progress.is_shared, progress.unfinished = False, None
         if progress.is_as_reported:
             self._write_params(progress.params)
         anew = Progress.begin(
@@ -145,15 +150,19 @@ class TrainedModel(OnnxExport, CallbackSupport, CheckedOnce, ABC):
         progress.is_shared = self._watch.is_watching  # a callback may keep the lists
         with cut_back_on_failure(progress.history):
             self._watch.begin_training(call.given, progress, call.settings.max_iter, write)
-            trained, n_iter = self._trained(call, progress)
+            trained, n_iter = self._trained(call, self._watch.resumed or progress)
             self._take_over(call, trained, n_iter)
             self._warn(n_iter, call.settings)
             self._watch.end()
 
     def _trained(self, call: Call, progress: Progress) -> tuple[Progress, int]:
         """Train; a training that explodes names the feature as the user does."""
+        unfinished = progress.unfinished
+        if unfinished is not None and unfinished.is_fitted:
+            progress.unfinished = None
+            return progress, progress.epochs - unfinished.first
         try:
-            return self._run(call, progress)
+            return (call.trains or self._run)(call, progress)
         except Diverged as explosion:
             explosion.names = getattr(self, "feature_names_in_", None)
             raise

@@ -55,5 +55,5 @@ def train(
     """
     stopping = Stopping(settings, score)
     parts = (LinearEngine(rule), source, Local(), progress.copy(), settings, stopping)
-    trained = Trainer(*parts, observer or TrainingObserver()).train()
-    return trained, trained.epochs - progress.epochs
+    trainer = Trainer(*parts, observer or TrainingObserver())
+    return trainer.train(), trainer.n_taken

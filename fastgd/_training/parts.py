@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgd._data.chunks import ArrayChunks, Chunks, InChunks, filled, first_rows
+from fastgd._data.labels import Labels
 from fastgd._data.parts import chunks_of, is_in_parts, named
 from fastgd._data.row_source import RowSource
 from fastgd._data.source import Data
 from fastgd._data.targets import Targets
-from fastgd._data.validation import fit_context, labels_of_some
+from fastgd._data.validation import fit_context
+from fastgd._engines.protocol import LINEAR
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, TrainingWatch, watched
-from fastgd._training.estimator import FLOATS, Call, TrainedModel, Validation, seed_of
+from fastgd._training.estimator import FLOATS, Call, TrainedModel, Trains, Validation, seed_of
 from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Score
 
@@ -61,9 +63,13 @@ class TrainedOnParts(TrainedModel):
     def _take_starts(self, coef_init: Any, intercept_init: Any, shape: tuple[int, ...]) -> None:
         """Take where training starts, where a user says it."""
 
-    def _classes_of(self, chunks: Chunks) -> Any:  # noqa: ARG002
+    def _classes_of(self, chunks: Chunks) -> Labels | None:  # noqa: ARG002
         """Return all labels there are: a pass, for classifiers."""
         return None
+
+    def _sizes(self, params: NDArray[Any]) -> tuple[slice, int]:
+        """Return which parameters are penalised, and how many are trained."""
+        return LINEAR.penalised, params.size
 
     # -- fit and partial_fit --------------------------------------------------------------------
 
@@ -78,7 +84,7 @@ class TrainedOnParts(TrainedModel):
             raise ValueError("sample_weight_val goes with rows in memory.")
         stops_by: Chunks | None = None
         if held_out.X is not None:
-            stops_by = _chunks_to_stop_by(held_out)
+            stops_by = chunks_to_stop_by(held_out)
         elif getattr(self, "early_stopping", False):
             rows = chunks if isinstance(chunks, RowSource) else RowSource(chunks)
             chunks, stops_by = rows.split(self.validation_fraction, seed_of(self.random_state))
@@ -91,6 +97,7 @@ class TrainedOnParts(TrainedModel):
         classes: Any = None,
         starts: tuple[Any, Any] = (None, None),
         held_out: Chunks | None = None,
+        trains: Trains | None = None,
     ) -> None:
         """Fit anew to rows of which some are in memory at a time.
 
@@ -105,6 +112,8 @@ class TrainedOnParts(TrainedModel):
             Coefficients and intercept to start from, as ``coef_init`` and ``intercept_init``.
         held_out : Chunks, default=None
             Rows by whose score training stops; the best parameters are kept.
+        trains : callable, default=None
+            What trains in place of the trainer, with the chunks as its source.
 
         Raises
         ------
@@ -122,7 +131,8 @@ class TrainedOnParts(TrainedModel):
                 score = self._score_in_chunks(targets, held_out, X.dtype)
             settings = self._settings_of_chunks(chunks, self.max_iter, self.tol, rule)
             source = self._source(chunks, targets, X, settings)
-            self._train(Call(_NOT_GIVEN, targets, source, rule, settings, score), progress)
+            call = Call(_NOT_GIVEN, targets, source, rule, settings, score, trains=trains)
+            self._train(call, progress)
 
     @fit_context
     def _partial_fit_in_chunks(
@@ -194,19 +204,7 @@ class TrainedOnParts(TrainedModel):
         return score
 
 
-def labels_of(chunks: Chunks) -> NDArray[Any] | None:
-    """Return all labels there are, in order: a pass; None for a table of labels."""
-    parts = []
-    for _, y in chunks.read(filled(chunks)):
-        if np.ndim(y) > 1 and np.shape(y)[1] > 1:
-            return None
-        parts.append(labels_of_some(y)[0])
-    if len({part.dtype.kind in "OSU" for part in parts}) > 1:
-        raise ValueError("some chunks have words as labels and others numbers.")
-    return np.unique(np.concatenate(parts)) if parts else None
-
-
-def _chunks_to_stop_by(held_out: Validation) -> Chunks:
+def chunks_to_stop_by(held_out: Validation) -> Chunks:
     """Return the rows to stop by in chunks, whatever they were given as."""
     if is_in_parts(held_out.X):
         return chunks_of(held_out.X, held_out.y)

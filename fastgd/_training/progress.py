@@ -42,6 +42,65 @@ class Reference:
 
 
 @dataclasses.dataclass
+class Epoch:
+    """An epoch that is under way.
+
+    Attributes
+    ----------
+    start : ndarray
+        The parameters that it began with.
+    before : Progress or None
+        The same and more, where training may go back to it.
+    loss, penalty, n_clipped : float or ndarray of shape (n_outputs,)
+        Sums over the rows so far.
+    n_seen, n_steps : int
+    seconds : float
+    """
+
+    start: NDArray[Any]
+    before: "Progress | None" = None
+    loss: Any = 0.0
+    penalty: Any = 0.0
+    n_clipped: Any = 0.0
+    n_seen: int = 0
+    n_steps: int = 0
+    seconds: float = 0.0
+
+
+@dataclasses.dataclass
+class Unfinished:
+    """What a training needs besides its progress to go on as if it had never ended.
+
+    Attributes
+    ----------
+    first : int
+        Epochs before the call.
+    rows : int
+        Fingerprint of the rows.
+    stopping : dict
+        What the stopping rule has seen.
+    reference : Reference
+    epoch : Epoch or None
+        That which is under way; None between two of them.
+    has_ended : bool
+        Whether no epoch is to follow.
+    is_fitted : bool
+        Whether the call has ended, so that nothing is left to be done.
+    of_observer : object
+        What the observer remembers.
+    """
+
+    first: int
+    rows: int
+    stopping: dict[str, Any]
+    reference: Reference | None
+    epoch: Epoch | None = None
+    has_ended: bool = False
+    is_fitted: bool = False
+    of_observer: Any = None
+
+
+@dataclasses.dataclass
 class Progress:
     """Where training stands; it belongs to the estimator and persists between calls.
 
@@ -76,6 +135,8 @@ class Progress:
         What a quantizer with memory has not sent yet.
     ahead : float
         How far ``params`` lie ahead of what predicts, in units of the state's first slot.
+    unfinished : Unfinished or None
+        Only in a checkpoint from which the same call can go on.
     """
 
     params: NDArray[Any]
@@ -95,6 +156,7 @@ class Progress:
     is_shared: bool = False
     residual: NDArray[Any] = dataclasses.field(default_factory=lambda: np.zeros(0))
     ahead: float = 0.0
+    unfinished: Unfinished | None = None
 
     @classmethod
     def begin(cls, params: NDArray[Any], optimizer: Any, *, average: bool, seed: int) -> "Progress":

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from fastgd._training.progress import Progress, Settings
 
 Score = Callable[[NDArray[Any]], NDArray[np.float64]]
+_SEEN = ("_best", "_count", "_ended", "_kept")  # what a rule remembers of the epochs
 
 
 class Stopping:
@@ -75,6 +76,15 @@ class Stopping:
         if ends:
             self._ended[k] = True
         return is_better, ends
+
+    def state(self) -> dict[str, Any]:
+        """Return what has been seen so far, for a checkpoint."""
+        return {name: getattr(self, name) for name in _SEEN}
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        """Go on from what had been seen."""
+        for name in _SEEN:
+            setattr(self, name, state[name])
 
     def forgive(self) -> None:
         """Count anew from here on: training went back, and goes on with smaller steps."""

@@ -6,9 +6,10 @@ rows held out, still improves. It knows nothing of X, of layers or of devices. A
 call, so that 2 + 3 epochs are 5, is in ``Progress``: plain arrays and numbers that pickle.
 """
 
+import functools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -22,7 +23,6 @@ from fastgd._engines.protocol import (
     Plan,
     Reduce,
     Sums,
-    Total,
     is_finite,
     total,
 )
@@ -31,7 +31,7 @@ from fastgd._parameters.resolve import Schedule
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._runtime.warned import warn
 from fastgd._training.divergence import Diverged, Guard, warn_of_decay
-from fastgd._training.progress import Progress, Settings
+from fastgd._training.progress import Epoch, Progress, Settings, Unfinished
 from fastgd._training.stopping import Stopping
 
 CHUNK_STEPS = 1 << 16  # steps handed to an engine at once: bounds the arrays of rates to 3 MB
@@ -41,11 +41,26 @@ FEW_PARAMETERS = 1 << 12  # whose norm BLAS takes in one thread
 
 
 class TrainingObserver(Observer):
-    """Is notified of each epoch; this one neither sees nor stops anything."""
+    """Is notified of each epoch; this one neither sees nor stops anything.
 
-    def epoch_ended(self, progress: Progress) -> bool:  # noqa: ARG002
-        """Take in an epoch; return whether to stop."""
+    Attributes
+    ----------
+    resumes : bool
+        Whether a training may be gone on with: then rows are known again by a fingerprint.
+    """
+
+    resumes = False
+
+    def epoch_ended(
+        self,
+        progress: Progress,  # noqa: ARG002
+        unfinished: Callable[[], Unfinished] | None = None,  # noqa: ARG002
+    ) -> bool:
+        """Take in an epoch, and how to go on from it; return whether to stop."""
         return self.stops
+
+    def steps_taken(self, progress: Progress, unfinished: Callable[[], Unfinished]) -> None:
+        """Take in steps within an epoch, and how to go on from them."""
 
     def restore(self, progress: Progress) -> None:
         """Put back what was kept."""
@@ -97,22 +112,51 @@ class Trainer:
         self._guard = Guard(
             engine, source, progress, settings.on_divergence, monitor=settings.monitor
         )
+        self._first, self._has_ended = progress.epochs, False
+        self._under_way: Epoch | None = None
+        self._rows = source.fingerprint() if observer.resumes else 0
+        self._go_on(progress.unfinished)
 
     def train(self) -> Progress:
         """Take epochs until they no longer help; return where training stands."""
-        first = self.progress.epochs
-        self._last_epoch = first + self._settings.max_iter
+        self._last_epoch = self._first + self._settings.max_iter
         with self._blas(), np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            ends = False
+            ends = self._has_ended
             while self.progress.epochs < self._last_epoch and not ends:
                 several = self._several()
                 ends = self._ends_within(several) if several > 1 else self._ends_with_epoch()
             self._guard.warn_of_a_rise(self.progress)
-            if self.progress.epochs > first and not self._has_exploded:
+            if self._rates.coefficients is not None and not self._has_exploded:
                 warn_of_decay(self._engine.last_decay(self._rates.coefficients))
         self._stopping.restore(self.progress)
         self._observer.restore(self.progress)
         return self.progress
+
+    @property
+    def n_taken(self) -> int:
+        """Epochs of the call, with those before it was interrupted."""
+        return self.progress.epochs - self._first
+
+    def _go_on(self, unfinished: Unfinished | None) -> None:
+        """Go on from where the same call was interrupted, if it was."""
+        self.progress.unfinished = None
+        if unfinished is None:
+            return
+        if unfinished.rows != self._rows:
+            raise ValueError(
+                "The checkpoint that the fit should go on from was written while other rows were "
+                "fitted. Fit the same rows, or give the Checkpoint another path."
+            )
+        self._first, self._under_way = unfinished.first, unfinished.epoch
+        self._has_ended = unfinished.has_ended
+        self._stopping.go_on(unfinished.stopping)
+        if unfinished.reference is not None:
+            self._guard.reference = unfinished.reference
+
+    def _unfinished(self, epoch: Epoch | None = None, *, has_ended: bool = False) -> Unfinished:
+        """Return what it takes to go on from here, besides the progress."""
+        stopping, reference = self._stopping.state(), self._guard.reference
+        return Unfinished(self._first, self._rows, stopping, reference, epoch, has_ended)
 
     def _blas(self) -> Any:
         """Hold BLAS to one thread, where it is asked for more than the norm of a few numbers."""
@@ -143,7 +187,8 @@ class Trainer:
             self._go_back(self._guard.explosion(self.progress, rate))
             ends = False
         # last of all: what an observer keeps is where the next epoch begins
-        return self._observer.epoch_ended(self.progress) or ends
+        unfinished = functools.partial(self._unfinished, has_ended=ends)
+        return self._observer.epoch_ended(self.progress, unfinished) or ends
 
     # -- several epochs ---------------------------------------------------------------------------
 
@@ -230,20 +275,22 @@ class Trainer:
         stops by itself; and the figures of the epoch.
         """
         started, progress = time.perf_counter(), self.progress
-        start, before = progress.params.copy(), self._guard.before(progress)
-        sums, n_seen, n_steps = self._visit()
+        epoch, self._under_way = self._under_way, None
+        if epoch is None:
+            epoch = Epoch(progress.params.copy(), self._guard.before(progress))
+        started -= epoch.seconds
+        self._visit(epoch, started)
         progress.epochs += 1
-        objectives, figures = self._figures(sums, n_seen, n_steps, start, progress.params)
-        self._guard.took(before, figures["objective"], progress)
+        objectives, figures = self._figures(epoch, progress.params)
+        self._guard.took(epoch.before, figures["objective"], progress)
         figures["seconds"] = time.perf_counter() - started
         self._add_what_is_asked_for(figures)
         return objectives, figures
 
-    def _figures(
-        self, sums: Sums, n_seen: int, n_steps: int, start: NDArray[Any], now: NDArray[Any]
-    ) -> tuple[list[float], dict[str, float]]:
+    def _figures(self, epoch: Epoch, now: NDArray[Any]) -> tuple[list[float], dict[str, float]]:
         """Return the running objectives of an epoch, and its figures."""
-        loss, penalty = sums.loss / self._source.unit / n_seen, sums.penalty / n_seen
+        n_seen = epoch.n_seen
+        loss, penalty = epoch.loss / self._source.unit / n_seen, epoch.penalty / n_seen
         total_loss, total_penalty = total(loss), total(penalty)
         objective = total_loss + total_penalty
         samples = self.progress.history.get("samples")
@@ -252,15 +299,15 @@ class Trainer:
             "loss": total_loss,
             "penalty": total_penalty,
             "learning_rate": self._rates.last,
-            "update_norm": _norm(now - start),
+            "update_norm": _norm(now - epoch.start),
             "coef_norm": _norm(now[self._engine.layout.penalised]),
             "samples": float(n_seen + (samples[-1] if samples else 0.0)),
             "seconds": 0.0,
         }
         is_one = self._engine.is_one_problem
         if self._engine.clips:
-            n_problems = 1 if is_one else np.size(sums.n_clipped)
-            figures["clipped"] = total(sums.n_clipped) / n_steps / n_problems
+            n_problems = 1 if is_one else np.size(epoch.n_clipped)
+            figures["clipped"] = total(epoch.n_clipped) / epoch.n_steps / n_problems
         return [objective] if is_one else (loss + penalty).tolist(), figures
 
     def _add_what_is_asked_for(self, figures: dict[str, float]) -> None:
@@ -275,28 +322,29 @@ class Trainer:
             figures["gradient_norm"] = float(np.linalg.norm(found.gradient))
             figures.update(found.figures or {})
 
-    def _visit(self) -> tuple[Sums, int, int]:
-        """Take the steps of an epoch; return their sums, and how many rows and steps those are."""
-        loss: Total = 0.0
-        penalty: Total = 0.0
-        n_clipped: Total = 0.0
-        n_seen = n_steps = 0
-        for part in self._parts():
+    def _visit(self, epoch: Epoch, started: float) -> None:
+        """Take the steps of an epoch that are left, and add them to its sums."""
+        unfinished = functools.partial(self._unfinished, epoch)
+        for part in self._parts(epoch.n_seen):
             sums, count = self._advance(part)
-            loss, penalty = loss + sums.loss, penalty + sums.penalty
-            n_clipped = n_clipped + sums.n_clipped
-            n_seen, n_steps = n_seen + part.n_visited, n_steps + count
-            met = total(loss / self._source.unit / n_seen) + total(penalty / n_seen)
+            epoch.loss, epoch.penalty = epoch.loss + sums.loss, epoch.penalty + sums.penalty
+            epoch.n_clipped = epoch.n_clipped + sums.n_clipped
+            epoch.n_seen, epoch.n_steps = epoch.n_seen + part.n_visited, epoch.n_steps + count
+            loss, penalty = epoch.loss / self._source.unit, epoch.penalty
+            met = total(loss / epoch.n_seen) + total(penalty / epoch.n_seen)
             if self._guard.has_exploded(met, self._engine.is_finite()):
                 raise self._guard.explosion(self.progress, self._rates.last)
+            epoch.seconds = time.perf_counter() - started
+            if epoch.n_seen < self._source.n_rows:
+                self._observer.steps_taken(self.progress, unfinished)
             if self._observer.stops:
                 break
-        return Sums(loss, penalty, n_clipped), n_seen, n_steps
 
-    def _parts(self) -> Iterator[Block]:
-        """Yield the rows of the epoch, ``CHUNK_STEPS`` steps at a time."""
-        n_rows = CHUNK_STEPS * self._settings.batch_size
-        for block in self._source.epoch(self.progress.epochs, self.progress.seed):
+    def _parts(self, n_done: int) -> Iterator[Block]:
+        """Yield the rows of the epoch that are left, some steps at a time."""
+        n_steps = getattr(self._engine, "steps_at_once", CHUNK_STEPS)
+        n_rows = n_steps * self._settings.batch_size
+        for block in self._source.epoch(self.progress.epochs, self.progress.seed, n_done):
             for start in range(0, block.n_visited, n_rows):
                 yield block.part(start, min(start + n_rows, block.n_visited))
 
@@ -412,10 +460,10 @@ class _Rates:
     Attributes
     ----------
     coefficients : ndarray
-        Those that were asked for last.
+        Those that were asked for last; None before.
     """
 
-    coefficients: NDArray[np.float64]
+    coefficients: NDArray[np.float64] | None = None
 
     def __init__(self, schedule: Schedule, engine: Engine) -> None:
         self._schedule, self._engine = schedule, engine

@@ -14,12 +14,12 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted
 
 from fastgd._data.chunks import Chunks
+from fastgd._data.labels import Labels, labels_of
 from fastgd._data.parts import by_parts
 from fastgd._data.targets import Binary, Classes, Multiclass, Multilabel, OneVsRest
 from fastgd._data.validation import check_X_y, fit_context
 from fastgd._parameters import resolve
 from fastgd._training.estimator import Validation
-from fastgd._training.parts import labels_of
 from fastgd.base import BaseSGD, SupervisedSGD
 from fastgd.kernels.losses import LOG, LOSSES, MULTINOMIAL, has, kind_of, link_of, of_classes
 
@@ -381,10 +381,14 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
             )
 
     def _learn_targets_of_call(self, y: Any, classes: Any, *, first: bool) -> None:
+        counted = isinstance(classes, Labels)
+        if counted:
+            self._balance, classes = classes.balanced(), classes.names
         if first and y.ndim == 1:
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
-            self._refuse_balance()
+            if not counted:
+                self._refuse_balance()
             self._is_multilabel = False
             self._take_classes(np.asarray(classes))
         elif first:
@@ -397,7 +401,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
                 f"partial_fit, was: {self.classes_.tolist()}"
             )
 
-    def _classes_of(self, chunks: Chunks) -> NDArray[Any] | None:
+    def _classes_of(self, chunks: Chunks) -> Labels | None:
         return labels_of(chunks)
 
     def _refuse_balance(self) -> None:
@@ -407,7 +411,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
                 "'balanced' weights, use compute_class_weight('balanced', classes=classes, y=y). "
                 "In place of y you can use a large enough sample of the full training set target "
                 "to properly estimate the class frequency distributions. Pass the resulting "
-                "weights as the class_weight parameter. Data sets in parts need the same."
+                "weights as the class_weight parameter."
             )
 
     def _refuse_words_of_single_labels(self) -> None:
@@ -431,7 +435,10 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
             kind = Binary
         elif kind_of(loss) == MULTINOMIAL:
             kind = Multiclass
-        return kind(loss, self.classes_, self.class_weight)
+        weights = self.class_weight
+        if weights == "balanced":
+            weights = getattr(self, "_balance", weights)  # of rows in parts, which were counted
+        return kind(loss, self.classes_, weights)
 
     def _loss_spec(self) -> Any:
         """Return the loss, by the number of classes: the softmax is log_loss's for many."""

@@ -52,6 +52,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         {
             *("classes_", "n_iter_", "n_outputs_", "t_", "_progress", "_params", "_network"),
             *("_is_multilabel", "_n_targets", "_row_shape", "n_features_in_", "feature_names_in_"),
+            "_balance",
         }
     )
 
@@ -160,6 +161,9 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
     def _rows_of(self, targets: Targets, X: Any, codes: NDArray[Any]) -> Data:
         self._network.refuse_what_is_no_input(X)
         return _data(targets, X, codes, np.empty(0, X.dtype))
+
+    def _sizes(self, params: NDArray[Any]) -> tuple[slice, int]:  # noqa: ARG002
+        return slice(0, self._network.n_weights), self._network.n_trained
 
     def _raw_at(self, params: NDArray[Any], X: Any, targets: Targets) -> NDArray[Any]:
         return _shaped(outputs(self._network, params, as_rows(X), X.shape[0]), targets)
@@ -292,8 +296,8 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
             return minimise(engine, call.source, progress, call.settings, self.max_fun, self._watch)
         stopping = Stopping(call.settings, call.score)
         parts = (engine, call.source, Local(), progress.copy(), call.settings, stopping)
-        trained = Trainer(*parts, self._watch).train()
-        return trained, trained.epochs - progress.epochs
+        trainer = Trainer(*parts, self._watch)
+        return trainer.train(), trainer.n_taken
 
     def _take_over(self, call: Call, progress: Progress, n_iter: int) -> None:  # noqa: ARG002
         """Report what was trained."""

@@ -10,10 +10,10 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from fastgd._data.chunks import Chunks
+from fastgd._data.labels import Labels, labels_of
 from fastgd._data.parts import by_parts
 from fastgd._data.targets import Binary, Classes, Multiclass, Multilabel, OneVsRest, Regression
 from fastgd._parameters import resolve
-from fastgd._training.parts import labels_of
 from fastgd.kernels.losses import LOG, LOSSES, MULTINOMIAL, has, kind_of, link_of, of_classes
 from fastgd.neural_network._base import BaseNetwork
 
@@ -52,7 +52,9 @@ class ClassifierNetwork(ClassifierMixin, BaseNetwork):
             )
 
     def _learn_targets_of_call(self, y: Any, classes: Any, *, first: bool) -> None:
-        if self.class_weight == "balanced":
+        if isinstance(classes, Labels):
+            self._balance, classes = classes.balanced(), classes.names
+        elif self.class_weight == "balanced":
             raise ValueError(
                 "class_weight 'balanced' is not supported for partial_fit: the shares of the "
                 "classes are not known. Pass a dict of weights."
@@ -70,7 +72,7 @@ class ClassifierNetwork(ClassifierMixin, BaseNetwork):
                 f"partial_fit, was: {self.classes_.tolist()}"
             )
 
-    def _classes_of(self, chunks: Chunks) -> NDArray[Any] | None:
+    def _classes_of(self, chunks: Chunks) -> Labels | None:
         return labels_of(chunks)
 
     def _targets(self) -> Classes:
@@ -82,7 +84,10 @@ class ClassifierNetwork(ClassifierMixin, BaseNetwork):
             kind = Binary
         elif kind_of(loss) == MULTINOMIAL:
             kind = Multiclass
-        return kind(loss, self.classes_, self.class_weight)
+        weights = self.class_weight
+        if weights == "balanced":
+            weights = getattr(self, "_balance", weights)  # of rows in parts, which were counted
+        return kind(loss, self.classes_, weights)
 
     def _loss_of_targets(self) -> Any:
         """Return the loss, by the number of classes: the softmax is log_loss's for many."""

@@ -262,6 +262,22 @@ def test_steps_in_parts_are_those_in_memory(table):
         np.testing.assert_allclose(parts.predict_proba(source), whole.predict_proba(X), rtol=1e-9)
 
 
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_balanced_classes_are_counted_in_a_pass(early_stopping, table):
+    X, y = (table["X"] - table["X"].mean(axis=0)) / table["X"].std(axis=0), table["two"]
+    rare = np.r_[np.flatnonzero(y == "no"), np.flatnonzero(y == "yes")[:60]]  # its labels come last
+    X, y = X[rare], y[rare]
+    kwargs = {"loss": "log_loss", "batch_size": 64, "random_state": 0, "shuffle": False}
+    kwargs |= {"max_iter": 3, "tol": None, "class_weight": "balanced"}
+    model = fastgd.SGDClassifier(**kwargs, early_stopping=early_stopping)
+    model.fit(open_rows((X, y), chunk_rows=100))
+    if not early_stopping:
+        whole = fastgd.SGDClassifier(**kwargs).fit(X, y)
+        np.testing.assert_allclose(model.coef_, whole.coef_, rtol=1e-9)
+    with pytest.raises(ValueError, match="'balanced' is not supported for partial_fit"):
+        model.set_params(early_stopping=False).partial_fit(open_rows((X, y), chunk_rows=100))
+
+
 def test_networks_learn_from_parts(table):
     X = (table["X"] - table["X"].mean(axis=0)) / table["X"].std(axis=0)
     source = open_rows((X, table["three"]), chunk_rows=700)

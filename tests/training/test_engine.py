@@ -132,8 +132,8 @@ def test_a_source_in_two_blocks_is_visited_in_order(layout):
     given, step = data(layout, 2), rule(2)
 
     class InTwo(InMemory):
-        def epoch(self, number, seed):
-            for block in super().epoch(number, seed):
+        def epoch(self, number, seed, n_done=0):
+            for block in super().epoch(number, seed, n_done):
                 yield block.part(0, 14)
                 yield block.part(14, N)
 

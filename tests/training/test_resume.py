@@ -1,7 +1,10 @@
 """A model as an epoch left it goes on as the training did, bit for bit; and what calls leave."""
 
 import copy
+import os
 import pickle
+import signal
+import time
 import warnings
 
 import numpy as np
@@ -10,7 +13,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
 import fastgd
+from fastgd._engines.network import NetworkEngine
 from fastgd._training import progress as _progress
+from fastgd._training import trainer as _trainer
+from fastgd.callbacks import Callback, Checkpoint, CSVLogger, EarlyStopping
+from fastgd.datasets import open as open_rows
+from fastgd.neural_network import MLPClassifier
 from tests.tables import over_product
 
 N_EPOCHS = 24
@@ -211,3 +219,212 @@ def test_a_decay_that_leaves_nothing_is_reported(kind, kwargs, classes):
 def test_a_decay_just_below_is_not_told(classes):
     kwargs = {"optimizer": "momentum", "eta0": 0.02, "alpha": 4.5, "learning_rate": "constant"}
     fastgd.SGDRegressor(**kwargs, max_iter=5, tol=None, random_state=0).fit(*classes)
+
+
+# -- a fit that was killed ----------------------------------------------------------------------
+
+
+class Parts(list):
+    """Keeps what a fit can go on from, after all steps that are shown and after each epoch."""
+
+    resume = True
+
+    def on_steps_end(self, view):
+        self.append(pickle.dumps(view.unfinished))
+
+    on_epoch_end = on_steps_end
+
+
+class GoOn:
+    """Goes on from one of them."""
+
+    resume = True
+
+    def __init__(self, content):
+        self.content = content
+
+    def on_fit_begin(self, view):
+        view.resume(pickle.loads(self.content))
+
+
+def fit_quietly(model, *data):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(*data)
+
+
+def goes_on_with_the_same_bits(make, *data, every=1):
+    """Go on from each part of a fit; return the fit, and how many parts there were."""
+    seen = Parts()
+    whole = fit_quietly(make(callbacks=[seen]), *data)
+    for content in seen[::every]:
+        resumed = fit_quietly(make(callbacks=[GoOn(content)]), *data)
+        assert resumed.n_iter_ == whole.n_iter_
+        np.testing.assert_array_equal(resumed._progress.params, whole._progress.params)
+        np.testing.assert_array_equal(resumed._progress.reported(), whole._progress.reported())
+        for name in set(whole.history_) - {"seconds"}:
+            np.testing.assert_array_equal(resumed.history_[name], whole.history_[name], name)
+    assert len(seen) > 2 * whole.n_iter_
+    return whole
+
+
+@pytest.mark.parametrize("kwargs", CASES.values(), ids=CASES)
+def test_a_fit_goes_on_in_the_middle_of_an_epoch(kwargs, classes, monkeypatch):
+    monkeypatch.setattr(_trainer, "CHUNK_STEPS", 2 if "batch_size" in kwargs else 25)
+    loss = "squared_error" if kwargs.get("on_divergence") else "log_loss"
+    kwargs = {"loss": loss, "random_state": 0, "max_iter": 6, "tol": 1e-3, **kwargs}
+    goes_on_with_the_same_bits(lambda **more: fastgd.SGDClassifier(**kwargs, **more), *classes)
+
+
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_rows_in_chunks_go_on_in_the_middle_of_an_epoch(batch_size, classes):
+    """Batches go over the borders of chunks, which are read again from where one ended."""
+    rows = open_rows(classes, chunk_rows=23)
+    kwargs = {"loss": "log_loss", "batch_size": batch_size, "max_iter": 4, "random_state": 0}
+
+    def make(**more):
+        return fastgd.SGDClassifier(**kwargs, early_stopping=True, **more)
+
+    goes_on_with_the_same_bits(make, rows)
+
+
+def test_a_network_goes_on_in_the_middle_of_an_epoch(classes, monkeypatch):
+    monkeypatch.setattr(NetworkEngine, "steps_at_once", 2)
+    kwargs = {"hidden_layer_sizes": (5,), "batch_size": 16, "max_iter": 4, "random_state": 0}
+    goes_on_with_the_same_bits(lambda **more: MLPClassifier(**kwargs, **more), *classes)
+
+
+class Slow(Callback):
+    def __init__(self, begun):
+        self.begun = begun
+
+    def on_fit_begin(self, _view):
+        self.begun.touch()
+
+    def on_steps_end(self, _view):
+        time.sleep(0.003)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
+@pytest.mark.parametrize("in_chunks", [False, True])
+def test_a_process_that_is_killed_at_any_moment_goes_on(in_chunks, tmp_path, classes, monkeypatch):
+    monkeypatch.setattr(_trainer, "CHUNK_STEPS", 1)
+    kwargs = {"loss": "log_loss", "batch_size": 16, "max_iter": 6, "tol": None, "random_state": 0}
+    data = (open_rows(classes, chunk_rows=23),) if in_chunks else classes
+    whole = fastgd.SGDClassifier(**kwargs).fit(*data)
+    path, begun = tmp_path / "model.pkl", tmp_path / "begun"
+    rng, n_killed, epochs = np.random.default_rng(0), 0, set()
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "done").exists():
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                watch = [Checkpoint(path, seconds=0, resume=True), Slow(begun)]
+                model = fit_quietly(fastgd.SGDClassifier(**kwargs, callbacks=watch), *data)
+                (tmp_path / "coef").write_bytes(model.coef_.tobytes())
+                (tmp_path / "done").touch()
+                code = 0
+            finally:
+                os._exit(code)
+        if n_killed < 8:
+            while not begun.exists() and time.monotonic() < deadline:
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0.0, 0.1))
+            begun.unlink()
+            os.kill(child, signal.SIGKILL)
+            n_killed += 1
+        assert os.waitpid(child, 0)[1] in (0, signal.SIGKILL)
+        assert time.monotonic() < deadline
+        if path.exists():
+            unfinished = pickle.loads(path.read_bytes())._progress.unfinished
+            epochs.add(unfinished.epoch is not None)
+    assert n_killed > 2
+    assert True in epochs  # some were killed within an epoch
+    assert (tmp_path / "coef").read_bytes() == whole.coef_.tobytes()
+
+
+def test_a_fit_that_had_ended_is_not_repeated(classes, tmp_path):
+    path = tmp_path / "model.joblib"
+    kwargs = {"random_state": 0, "max_iter": 4, "tol": None}
+    stopper = EarlyStopping(patience=2, min_delta=10.0)
+    watch = [Checkpoint(path, resume=True), stopper]
+    first = fastgd.SGDClassifier(**kwargs, callbacks=watch).fit(*classes)
+    seen = Snapshots()
+    again = fastgd.SGDClassifier(**kwargs, callbacks=[*watch, seen]).fit(*classes)
+    assert not seen
+    assert again.n_iter_ == first.n_iter_ == stopper.stopped_epoch_ == 3
+    np.testing.assert_array_equal(again.coef_, first.coef_)
+
+
+def test_callbacks_go_on_where_they_were(classes, tmp_path):
+    path, log = tmp_path / "model.pkl", tmp_path / "log.csv"
+    kwargs = {"random_state": 0, "max_iter": 9, "tol": None}
+
+    def watch():
+        stopper = EarlyStopping(patience=4, min_delta=10.0, restore_best=True)
+        return [stopper, CSVLogger(log), Checkpoint(path, resume=True)]
+
+    whole = fastgd.SGDClassifier(**kwargs, callbacks=watch()[:2]).fit(*classes)
+    lines = [line.rsplit(",", 1)[0] for line in log.read_text().splitlines()]  # without seconds
+
+    def fails(view):
+        if view.epoch == 3:
+            raise KeyError("a power cut")
+
+    with pytest.raises(KeyError):
+        fastgd.SGDClassifier(**kwargs, callbacks=[*watch(), fails]).fit(*classes)
+    resumed = fastgd.SGDClassifier(**kwargs, callbacks=watch()).fit(*classes)
+    assert resumed.n_iter_ == whole.n_iter_ == 5
+    np.testing.assert_array_equal(resumed.coef_, whole.coef_)
+    assert [line.rsplit(",", 1)[0] for line in log.read_text().splitlines()] == lines
+
+
+def test_ctrl_c_leaves_what_the_fit_goes_on_from(classes, tmp_path):
+    path = tmp_path / "model.pkl"
+    kwargs = {"random_state": 0, "max_iter": 5, "tol": None}
+    whole = fastgd.SGDClassifier(**kwargs).fit(*classes)
+
+    def interrupts(view):
+        if view.epoch == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    watch = [interrupts, Checkpoint(path, resume=True)]
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        cut = fastgd.SGDClassifier(**kwargs, callbacks=watch).fit(*classes)
+    assert cut.n_iter_ == 2
+    resumed = fastgd.SGDClassifier(**kwargs, callbacks=watch[1:]).fit(*classes)
+    np.testing.assert_array_equal(resumed.coef_, whole.coef_)
+
+
+def test_what_cannot_go_on_says_why(classes, tmp_path):
+    X, y = classes
+    path = tmp_path / "model.pkl"
+    watch = [Checkpoint(path, resume=True)]
+    kwargs = {"random_state": 0, "max_iter": 2, "tol": None, "callbacks": watch}
+    model = fastgd.SGDClassifier(**kwargs).fit(X, y)
+    with pytest.raises(ValueError, match=r"a fit with alpha=0.0001, which is now 0.1"):
+        fastgd.SGDClassifier(**kwargs, alpha=0.1).fit(X, y)
+    with pytest.raises(ValueError, match="is a SGDClassifier, and no SGDRegressor"):
+        fastgd.SGDRegressor(**kwargs).fit(X, y)
+    with pytest.raises(ValueError, match="needs a number as random_state"):
+        fastgd.SGDClassifier(callbacks=watch).fit(X, y)
+    with pytest.raises(ValueError, match="fit of Ridge cannot go on from a file"):
+        fastgd.Ridge(random_state=0, callbacks=[Checkpoint(tmp_path / "r.pkl", resume=True)]).fit(
+            X, y
+        )
+    seen = Parts()
+    fastgd.SGDClassifier(**{**kwargs, "callbacks": [seen]}).fit(X, y)
+    with pytest.raises(ValueError, match="written while other rows were"):
+        fastgd.SGDClassifier(**{**kwargs, "callbacks": [GoOn(seen[0])]}).fit(X[::-1], y[::-1])
+    with pytest.raises(ValueError, match="lbfgs"):
+        MLPClassifier(solver="lbfgs", random_state=0, callbacks=[Parts()]).fit(X, y)
+    fastgd.SGDClassifier(**{**kwargs, "callbacks": [Checkpoint(path)]}).fit(X, y)
+    with pytest.raises(ValueError, match="written without resume=True"):
+        fastgd.SGDClassifier(**kwargs).fit(X, y)
+    model.partial_fit(X, y)  # goes on from the model, whatever the file is
+    for wrong in ({"path": "a-{epoch}.pkl"}, {"path": "a.skops"}, {"best_only": True}):
+        with pytest.raises(ValueError, match="resume=True"):
+            Checkpoint(**{"path": "a.pkl", "resume": True, **wrong})
+    with pytest.raises(ValueError, match="seconds must be >= 0"):
+        Checkpoint(path, seconds=-1)
