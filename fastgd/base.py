@@ -20,6 +20,7 @@ from fastgd._engines.protocol import LINEAR
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, TrainingWatch, watched
 from fastgd._parameters import resolve
+from fastgd._runtime.devices import ALLOWED, HeldRows
 from fastgd._training.estimator import (
     FLOATS,
     Call,
@@ -69,6 +70,7 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
         "shuffle": ["boolean"],
         "verbose": ["verbose"],
         "callbacks": [list, tuple, None],
+        "device": ALLOWED,
         "epsilon": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
         "learning_rate": [StrOptions({*SCHEDULES, *PASSIVE_AGGRESSIVE}), callable],
@@ -327,6 +329,8 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
         """Return x @ coef + intercept for each row."""
         if "coef_" not in vars(self):  # scikit-learn's own way to tell takes as long as to predict
             check_is_fitted(self)
+        if isinstance(X, HeldRows):
+            return X.raw(self)
         X, coef = check_X(self, X, reset=False), self.coef_.T
         is_dense = isinstance(X, np.ndarray) and isinstance(coef, np.ndarray)
         raw = X @ coef if is_dense else safe_sparse_dot(X, coef, dense_output=True)
