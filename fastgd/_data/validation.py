@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, validate_data
 
 from fastgd._data.arrays import is_plain, is_plain_column, learn_shape
-from fastgd._runtime.devices import chosen, to_host
+from fastgd._runtime.devices import chosen, is_on_device, to_host
 from fastgd.kernels.losses import NONNEGATIVE, POSITIVE, domain_of
 from fastgd.kernels.rows import CSR, Dense
 
@@ -47,6 +47,8 @@ def check_X_y(
     from fastgd._data.parts import refuse_parts  # which imports this
 
     refuse_parts(estimator, X)
+    if is_on_device(X):
+        chosen(estimator, X, warns=True)
     X, y = to_host(X), to_host(y)
     X, y = validate_data(estimator, X, y, reset=reset, dtype=dtype, **ACCEPTED, **checks)
     return check_sparse(X), y

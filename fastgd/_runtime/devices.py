@@ -7,6 +7,7 @@ for, and not before.
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -111,8 +112,10 @@ def require() -> None:
         _first_process.append(os.getpid())
 
 
-def chosen(model: Any, X: Any) -> str:
+def chosen(model: Any, X: Any, *, warns: bool = False) -> str:
     """Return where a model is trained on X, "cpu" or "cuda".
+
+    Where "auto" copies X from a device it may be asked to warn of that.
 
     Raises
     ------
@@ -124,12 +127,21 @@ def chosen(model: Any, X: Any) -> str:
     asked = getattr(model, "device", "cpu")
     if asked == "cpu" or (asked == "auto" and not is_on_device(X)):
         return "cpu"
-    why_not = model._lacks_on_cuda() if hasattr(model, "_lacks_on_cuda") else "this estimator"
+    why_not = model._lacks_on_cuda(X) if hasattr(model, "_lacks_on_cuda") else "this estimator"
+    if asked == "auto":
+        slower = model._loses_on_cuda() if hasattr(model, "_loses_on_cuda") else None
+        if why_not is None and slower is None:
+            require()
+            return "cuda"
+        if warns:
+            told = (
+                f"X lies on a device, and was copied to the processor: {why_not} has no form there."
+            )
+            warnings.warn(told if slower is None else slower, UserWarning, stacklevel=5)
+        return "cpu"
     if why_not is None:
         require()
         return "cuda"
-    if asked == "auto":
-        return "cpu"
     raise ValueError(
         f"{type(model).__name__}(device='cuda') is not there yet for {why_not}. On a device work "
         f"{WORKS}; device='cpu' takes everything."

@@ -40,11 +40,9 @@ def shards_for(model: Any, X: Any, y: Any, sample_weight: Any) -> Shards | None:
     ImportError, RuntimeError, ValueError
         If a device is asked for that cannot be used.
     """
-    if is_in_parts(X):
-        return shards_of(X, y, sample_weight)
-    if chosen(model, X) == "cpu":
-        return None
-    return DeviceShards(model, X, y, sample_weight)
+    if chosen(model, X) == "cuda":
+        return DeviceShards(model, X, y, sample_weight)
+    return shards_of(X, y, sample_weight) if is_in_parts(X) else None
 
 
 class DeviceShards:

@@ -61,6 +61,7 @@ class Call(NamedTuple):
     settings: Settings
     score: Score | None = None
     n_held_out: int = 0
+    device: str = "cpu"
 
 
 class TrainedModel(OnnxExport, CallbackSupport, CheckedOnce, ABC):

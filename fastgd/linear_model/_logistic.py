@@ -246,10 +246,10 @@ class LogisticRegression(SolvedClassifier):
             write(self, found)
             self._report(found)
 
-    def _lacks_on_cuda(self) -> str | None:
+    def _lacks_on_cuda(self, X: Any) -> str | None:
         if self._penalises_intercept():
             return "solver='liblinear', which penalises the intercept"
-        return super()._lacks_on_cuda()
+        return super()._lacks_on_cuda(X)
 
     def _penalises_intercept(self) -> bool:
         """Tell whether the intercept is a coefficient, as it is in liblinear."""

@@ -20,6 +20,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastgd._data.arrays import is_plain
+from fastgd._data.parts import is_in_parts
 from fastgd._data.shards import Shards
 from fastgd._data.validation import as_rows, check_weight, refuse_extreme_weight
 from fastgd._export.hooks import OnnxExport
@@ -157,14 +158,16 @@ class SolvedModel(OnnxExport, CallbackSupport, CheckedOnce):
         found = self._watch.finished(by_shards(task, self._options(), solve))
         return found._replace(is_penalised=task.l1 > 0.0 or task.l2 > 0.0, solver="gd")
 
-    def _lacks_on_cuda(self) -> str | None:
+    def _lacks_on_cuda(self, X: Any) -> str | None:
         """Return what of this estimator has no form for a device; None where all has."""
         if not self._adds_over_shards:
             return "this estimator"
         asked = getattr(self, "solver", "auto")
         if asked in ("saga", "sdca"):
             return f"solver={asked!r}"
-        return "warm_start=True" if getattr(self, "warm_start", False) else None
+        if getattr(self, "warm_start", False):
+            return "warm_start=True"
+        return "data in parts" if is_in_parts(X) else None
 
     def _options(self) -> Options:
         most = 1000 if self.max_iter is None else int(self.max_iter)

@@ -100,7 +100,24 @@ def in_precision(function: Any, *, single: bool) -> Any:
     function : plain, to be compiled
     """
     plain = getattr(function, "py_func", function)
-    return plain if IS_SIMULATED else _copied(plain, single)
+    return _with_parts(plain) if IS_SIMULATED else _copied(plain, single)
+
+
+def _with_parts(function: Any, found: dict[str, Any] | None = None) -> Any:
+    """Return a function for the simulator, which changes what ``cuda`` is where it finds it.
+
+    That is among the names of the driver alone, so that its parts, of whichever file, share them.
+    """
+    found = {} if found is None else found
+    copied = python_types.FunctionType(function.__code__, found, function.__name__)
+    for name, value in function.__globals__.items():
+        found.setdefault(name, value)
+    found[function.__name__] = copied
+    for name in function.__code__.co_names:
+        value = function.__globals__.get(name)
+        if isinstance(value, python_types.FunctionType) and value in _PARTS:
+            _with_parts(value, found)
+    return copied
 
 
 @functools.cache

@@ -35,11 +35,6 @@ def download(array: Any) -> np.ndarray:
     return array.copy() if IS_SIMULATED else array.copy_to_host()
 
 
-def download_rows(array: Any, start: int, stop: int) -> np.ndarray:
-    """Return some rows of a device's array in host memory."""
-    return download(array[start:stop])
-
-
 def overwrite(array: Any, values: np.ndarray) -> None:
     """Copy host values into a device's array."""
     if IS_SIMULATED:

@@ -49,6 +49,21 @@ class Step(NamedTuple):
     averages: bool
 
 
+class Memory(NamedTuple):
+    """What steps change.
+
+    params : (n_features + 1, n_outputs), of P numbers
+    state : (n_slots, P), the optimizer's
+    penalties : (P,), float64: each parameter's penalty before a step, times the rows, added up
+    average : (P,), float64, sum of the averaged iterates; (0,) where none is asked for
+    """
+
+    params: np.ndarray
+    state: np.ndarray
+    penalties: np.ndarray
+    average: np.ndarray
+
+
 class Rule(NamedTuple):
     """What a step does; as ``sgd.Rule``, without a transform."""
 
@@ -161,7 +176,7 @@ def gradient_shared(rows, samples, rule, params, step, span, out):
 
 
 @driver
-def update(rule, step, partial, params, state, sums, average):
+def update(rule, step, partial, memory):
     """Take the step of all parameters, a thread for each.
 
     Parameters
@@ -169,11 +184,9 @@ def update(rule, step, partial, params, state, sums, average):
     rule : Rule
     step : Step
     partial : (n_lines or more, P), the gradient's lines
-    params : (n_features + 1, n_outputs), of P numbers
-    state : (n_slots, P)
-    sums : (P,), float64: each parameter's penalty before the step, times the rows, is added
-    average : (P,), float64, or (0,)
+    memory : Memory, changed in place
     """
+    params, state, sums = memory.params, memory.state, memory.penalties
     n_outputs, coefs = params.shape[1], _coefs(step)
     first, n_params = (params.shape[0] - 1) * n_outputs, params.shape[0] * n_outputs
     slope = losses.intercept_gradient(rule.loss)
@@ -193,4 +206,4 @@ def update(rule, step, partial, params, state, sums, average):
                 change = optimizers.update(rule.optimizer, coefs, g + slope, state, c)[0]
                 params[j, k] += change
         if step.averages:
-            average[c] += params[j, k]
+            memory.average[c] += params[j, k]
