@@ -5,6 +5,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.linear_model._base import SparseCoefMixin
@@ -20,6 +21,7 @@ from fastgd._engines.protocol import LINEAR
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, TrainingWatch, watched
 from fastgd._parameters import resolve
+from fastgd._runtime.devices import ALLOWED, HeldRows, chosen
 from fastgd._training.estimator import (
     FLOATS,
     Call,
@@ -38,6 +40,7 @@ from fastgd.kernels.transforms import TRANSFORMS
 from fastgd.schedules import SCHEDULES
 
 PASSIVE_AGGRESSIVE = ("pa1", "pa2")
+LEAST_BATCH = 4096  # rows of a step from which on "auto" leaves them on a device
 
 
 class BaseSGD(SparseCoefMixin, TrainedOnParts):
@@ -69,6 +72,7 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
         "shuffle": ["boolean"],
         "verbose": ["verbose"],
         "callbacks": [list, tuple, None],
+        "device": ALLOWED,
         "epsilon": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
         "learning_rate": [StrOptions({*SCHEDULES, *PASSIVE_AGGRESSIVE}), callable],
@@ -98,6 +102,7 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
         if is_in_parts(X):
             self._fit_parts(chunks_of(X, y, sample_weight), held_out, starts)
             return
+        device = chosen(self, X)
         # the watch comes first: what scikit-learn sets for callbacks outlives a fit that fails
         with watched(TrainingWatch, self), or_as_before(self, self._forget()):
             X, y = self._check_X_y(X, y, first=True, dtype=FLOATS)
@@ -113,7 +118,8 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
             settings = self._settings(data.n_visited, self.max_iter, self.tol, rule)
             given, source = Given(X, y, sample_weight), in_memory(data, settings)
             n_held_out = y.shape[0] - data.n_visited
-            self._train(Call(given, targets, source, rule, settings, score, n_held_out), progress)
+            call = Call(given, targets, source, rule, settings, score, n_held_out, device)
+            self._train(call, progress)
 
     def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, max_iter: int) -> None:
         """Take further epochs, from where the last call stopped."""
@@ -121,6 +127,7 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
             self._partial_fit_in_chunks(chunks_of(X, y, sample_weight), classes, max_iter)
             return
         self._check_further(max_iter)
+        device = chosen(self, X)
         with watched(TrainingWatch, self, "partial_fit"), or_as_before(self):
             first = not hasattr(self, "_progress")
             dtype = FLOATS if first else self._progress.params.dtype
@@ -134,7 +141,8 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
             moves = data.weight.shape[0] == 0 or bool(data.weight.any())
             settings = self._settings(data.n_visited, int(max_iter) * moves, None, rule)
             given, source = Given(X, y, sample_weight), in_memory(data, settings)
-            self._train(Call(given, targets, source, rule, settings), progress)
+            call = Call(given, targets, source, rule, settings, device=device)
+            self._train(call, progress)
 
     def _rule_and_progress(
         self, targets: Targets, X: Any, *, first: bool = True
@@ -243,6 +251,30 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
             )
         return resolve.passive_aggressive(self.learning_rate)
 
+    def _lacks_on_cuda(self, X: Any) -> str | None:
+        """Return what of a training has no form for a device; None where all has."""
+        given = (self.clip_norm, self.clip_value, self.quantize)
+        for name, value in zip(("clip_norm", "clip_value", "quantize"), given, strict=True):
+            if value is not None:
+                return f"{name}={value!r}"
+        if sp.issparse(X):
+            return "sparse X with a learning rate"
+        if resolve.steps_as_a_whole(resolve.optimizer(self.optimizer, sparse=False)):
+            return f"optimizer={self.optimizer!r}, which steps all coefficients together"
+        if getattr(self._penalty_spec(), "joint", False):
+            return f"penalty={self.penalty!r}, which ties coefficients together"
+        return "data in parts" if is_in_parts(X) else None
+
+    def _loses_on_cuda(self) -> str | None:
+        """Return why the processor is faster, None where it is not."""
+        if self.batch_size == "full" or self.batch_size >= LEAST_BATCH:
+            return None
+        return (
+            f"batch_size={self.batch_size} is less work than a device takes to begin a step: from "
+            f"{LEAST_BATCH} on it pays. X was copied to the processor; device='cuda' trains where "
+            "it lies."
+        )
+
     def _penalty_spec(self) -> Any:
         """Return the penalty's strengths, and its bounds."""
         spec = resolve.penalty(self.penalty, self.alpha, self.l1_ratio)
@@ -297,7 +329,8 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
         return self.intercept_
 
     def _run(self, call: Call, progress: Progress) -> tuple[Progress, int]:
-        return train(call.source, call.rule, progress, call.settings, call.score, self._watch)
+        arguments = (call.source, call.rule, progress, call.settings, call.score, self._watch)
+        return train(*arguments, call.device)
 
     def _take_over(self, call: Call, progress: Progress, n_iter: int) -> None:
         """Report what was trained."""
@@ -327,6 +360,8 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
         """Return x @ coef + intercept for each row."""
         if "coef_" not in vars(self):  # scikit-learn's own way to tell takes as long as to predict
             check_is_fitted(self)
+        if isinstance(X, HeldRows):
+            return X.raw(self)
         X, coef = check_X(self, X, reset=False), self.coef_.T
         is_dense = isinstance(X, np.ndarray) and isinstance(coef, np.ndarray)
         raw = X @ coef if is_dense else safe_sparse_dot(X, coef, dense_output=True)

@@ -8,12 +8,30 @@ once and specialised by what it is given, and the call costs nothing.
 
 import functools
 import inspect
+from collections.abc import Callable
 
 import numpy as np
 from numba import types
 from numba.extending import overload
 
 from fastgd.kernels._jit import INLINED
+
+# What has a meaning of its own to a compiler: functions, and what each is resolved by. Another
+# compiler than the processor's, with a registry of its own, takes all of them from here.
+HOOKS: list[tuple[Callable, Callable]] = []
+
+
+def implement(function):
+    """Decorate what says, from the types of its arguments, by what ``function`` is compiled.
+
+    Every ``overload`` of the project is made here.
+    """
+
+    def register(resolve):
+        HOOKS.append((function, resolve))
+        return overload(function, target="generic", jit_options=INLINED)(resolve)
+
+    return register
 
 
 def hook(plain):
@@ -29,7 +47,7 @@ def hook(plain):
 
     # numba compares the argument names of an overload with those of its implementation
     resolve.__signature__ = inspect.signature(plain)
-    overload(plain, target="generic", jit_options=INLINED)(resolve)
+    implement(plain)(resolve)
     return plain
 
 
@@ -45,7 +63,7 @@ def optional(default):
         return getattr(spec.instance_class, name, default)
 
     resolve.__signature__ = inspect.signature(default)
-    overload(plain, target="generic", jit_options=INLINED)(resolve)
+    implement(plain)(resolve)
     return plain
 
 
@@ -57,7 +75,7 @@ def cast(value, reference):
     return type(reference)(value)
 
 
-@overload(cast, target="generic", jit_options=INLINED)
+@implement(cast)
 def _cast(value, reference):
     if reference is types.float32:
         return lambda value, reference: np.float32(value)

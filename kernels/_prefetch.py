@@ -12,9 +12,9 @@ additions a row.
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
-from fastgd.kernels._jit import INLINED
+from fastgd.kernels._hook import implement
 
 READ, TO_L2, DATA = 0, 2, 1  # arguments of LLVM's prefetch; into L1 it would wait for L1's buffers
 BYTES_OF_LINE = 64
@@ -31,7 +31,7 @@ def prefetch_rows(X, i, n_rows):
     """
 
 
-@overload(prefetch_rows, jit_options=INLINED)
+@implement(prefetch_rows)
 def _prefetch_rows(X, i, n_rows):
     return lambda X, i, n_rows: _ask_for_rows(X, i, n_rows)
 

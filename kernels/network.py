@@ -24,10 +24,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import literal_unroll
-from numba.extending import overload
 
 from fastgd.kernels import layers, optimizers, transforms
-from fastgd.kernels._jit import INLINED, helper, kernel
+from fastgd.kernels._hook import implement
+from fastgd.kernels._jit import helper, kernel
 from fastgd.kernels._views import line_in, row_in, table_in
 from fastgd.kernels.layers import (
     ACTIVATION,
@@ -432,7 +432,7 @@ def _enter(rows, batch, network, params, scratch):
     return enter(rows, batch, network, params, scratch)
 
 
-@overload(_enter, jit_options=INLINED)
+@implement(_enter)
 def _enter_overload(rows, batch, network, params, scratch):
     enter = _enter_sparse if rows.instance_class.is_sparse else _enter_dense
     return lambda rows, batch, network, params, scratch: enter(
@@ -469,7 +469,7 @@ def _leave(rows, batch, network, of_own, delta):
     return _leave_sparse(rows, batch, network, of_own, delta) if rows.is_sparse else False
 
 
-@overload(_leave, jit_options=INLINED)
+@implement(_leave)
 def _leave_overload(rows, batch, network, of_own, delta):
     if not rows.instance_class.is_sparse:
         return lambda rows, batch, network, of_own, delta: False

@@ -15,11 +15,10 @@ that column alone.
 from typing import NamedTuple
 
 import numpy as np
-from numba.extending import overload
 
 from fastgd.kernels import losses, optimizers
-from fastgd.kernels._hook import cast
-from fastgd.kernels._jit import INLINED, helper
+from fastgd.kernels._hook import cast, implement
+from fastgd.kernels._jit import helper
 from fastgd.kernels._views import line_in, row_in
 from fastgd.kernels.elementary import exp
 from fastgd.kernels.rows import (
@@ -228,7 +227,7 @@ def slopes_of_many(rule, rows, samples, share, margin, loss_sums):
     return _slopes_of_classes(rule, rows, samples, share, margin, loss_sums)
 
 
-@overload(slopes_of_many, jit_options=INLINED)
+@implement(slopes_of_many)
 def _slopes_of_many(rule, rows, samples, share, margin, loss_sums):
     if losses.kind_of(rule[0]) == losses.MULTINOMIAL:
         in_parts = hasattr(rule[0].instance_class, "begin_row")

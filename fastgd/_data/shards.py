@@ -42,6 +42,9 @@ class Shards(Protocol):
     spent : dict of str to float
         What passes have cost since the driver last looked: "seconds", and where rows are elsewhere
         "bytes" that were sent.
+
+    Those on a device have ``most_sampled`` besides: the size of the sample whose optimum, found on
+    the host, is where a descent begins.
     """
 
     names: NDArray[Any] | None

@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, validate_data
 
 from fastgd._data.arrays import is_plain, is_plain_column, learn_shape
+from fastgd._runtime.devices import chosen, is_on_device, to_host
 from fastgd.kernels.losses import NONNEGATIVE, POSITIVE, domain_of
 from fastgd.kernels.rows import CSR, Dense
 
@@ -37,6 +38,8 @@ def check_X_y(
     estimator: Any, X: Any, y: Any, *, reset: bool, dtype: Any, **checks: Any
 ) -> tuple[Any, NDArray[Any]]:
     """Validate training data as scikit-learn does, and the structure of sparse X besides."""
+    if getattr(estimator, "device", "cpu") == "cuda":
+        chosen(estimator, X)  # refuses what has no form for a device
     if is_plain(estimator, X, dtype, reset=reset) and is_plain_column(y, X.shape[0]):
         if reset:
             learn_shape(estimator, X)
@@ -44,6 +47,9 @@ def check_X_y(
     from fastgd._data.parts import refuse_parts  # which imports this
 
     refuse_parts(estimator, X)
+    if is_on_device(X):
+        chosen(estimator, X, warns=True)
+    X, y = to_host(X), to_host(y)
     X, y = validate_data(estimator, X, y, reset=reset, dtype=dtype, **ACCEPTED, **checks)
     return check_sparse(X), y
 
@@ -52,6 +58,7 @@ def check_X(estimator: Any, X: Any, *, reset: bool, dtype: Any = "numeric") -> A
     """Validate rows without targets: float32, float64 and CSR of them are not copied."""
     if not reset and is_plain(estimator, X, dtype, reset=False):
         return X if dtype == "numeric" else check_sparse(X)
+    X = to_host(X)
     if not reset and dtype == "numeric":  # to predict takes no kernel, and any layout
         return validate_data(estimator, X, reset=False, accept_sparse="csr")
     return check_sparse(validate_data(estimator, X, reset=reset, dtype=dtype, **ACCEPTED))
@@ -113,6 +120,7 @@ def check_weight(sample_weight: Any, X: Any, dtype: Any, *, all_zero: bool = Fal
     """
     if sample_weight is None:
         return np.empty(0, dtype)
+    sample_weight = to_host(sample_weight)
     if isinstance(sample_weight, Real):
         sample_weight = np.full(X.shape[0], sample_weight, dtype)
     weight = check_array(

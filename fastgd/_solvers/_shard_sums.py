@@ -312,9 +312,22 @@ class Sums(NamedTuple):
     bend: float
 
 
-def problem_of(rows: Rows, frame: Frame) -> Problem:
-    """Return the problem of a shard's rows; their weights are shares of the whole's."""
-    X, y, weight = validated(rows, frame.kind, frame.dtype)
+class ShardTargets(NamedTuple):
+    """What comes with a shard's rows, as the loss takes it.
+
+    y : ndarray, int32 for many outputs, else float64
+    weight : ndarray, shares of the whole's
+    least, terms : float, as in ``Problem``
+    """
+
+    y: NDArray[Any]
+    weight: Floats
+    least: float
+    terms: float
+
+
+def targets_of(y: NDArray[Any], weight: Floats, frame: Frame) -> ShardTargets:
+    """Return what comes with a shard's rows, from labels or numbers and weights."""
     if frame.classes.shape[0] > 0:
         codes = encode_labels(y, frame.classes)
         weight, y = weight * frame.factors[codes], codes
@@ -322,12 +335,17 @@ def problem_of(rows: Rows, frame: Frame) -> Problem:
     if not many and frame.classes.shape[0] > 0:
         y = np.where(y > 0, 1.0, losses.negative(problem.loss))
     y = np.ascontiguousarray(y, np.int32 if many else np.float64)
+    weight = weight / frame.mass
+    return ShardTargets(y, weight, *least_and_terms(problem.loss, y, weight))
+
+
+def problem_of(rows: Rows, frame: Frame) -> Problem:
+    """Return the problem of a shard's rows; their weights are shares of the whole's."""
+    X, y, weight = validated(rows, frame.kind, frame.dtype)
     stored = as_rows(X)
     if frame.origin is not None:
         stored = counted_from(stored, frame.origin)
-    weight = weight / frame.mass
-    least, terms = least_and_terms(problem.loss, y, weight)
-    return problem._replace(rows=stored, y=y, weight=weight, least=least, terms=terms)
+    return frame.problem._replace(rows=stored, **targets_of(y, weight, frame)._asdict())
 
 
 def sums_at(rows: Rows, frame: Frame, u: Floats, wants_hessian: bool) -> Sums:

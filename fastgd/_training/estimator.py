@@ -66,6 +66,7 @@ class Call(NamedTuple):
     score: Score | None = None
     n_held_out: int = 0
     trains: Trains | None = None
+    device: str = "cpu"
 
 
 class TrainedModel(OnnxExport, CallbackSupport, CheckedOnce, ABC):

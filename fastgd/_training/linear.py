@@ -1,8 +1,9 @@
-"""A linear model trained by the processor: the trainer with its usual parts."""
+"""A linear model trained by the processor or on a device: the trainer with its usual parts."""
 
 from typing import Any
 
 from fastgd._data.source import Data, InMemory, Source
+from fastgd._engines.cuda_linear import CudaLinearEngine
 from fastgd._engines.linear import LinearEngine
 from fastgd._engines.protocol import Local
 from fastgd._training.progress import Progress, Settings
@@ -25,6 +26,7 @@ def train(
     settings: Settings,
     score: Score | None = None,
     observer: Any = None,
+    device: str = "cpu",
 ) -> tuple[Progress, int]:
     """Train a linear model, for ``max_iter`` epochs or until it no longer helps.
 
@@ -41,6 +43,7 @@ def train(
         best parameters are kept. By default training stops by its objective.
     observer : TrainingObserver, default=None
         Is notified of each epoch, and may stop the training after any chunk of steps.
+    device : {"cpu", "cuda"}, default="cpu"
 
     Returns
     -------
@@ -54,6 +57,7 @@ def train(
         If the parameters or the objective explode and ``on_divergence`` is "raise".
     """
     stopping = Stopping(settings, score)
-    parts = (LinearEngine(rule), source, Local(), progress.copy(), settings, stopping)
+    engine = LinearEngine if device == "cpu" else CudaLinearEngine
+    parts = (engine(rule), source, Local(), progress.copy(), settings, stopping)
     trainer = Trainer(*parts, observer or TrainingObserver())
     return trainer.train(), trainer.n_taken

@@ -9,10 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import d2_tweedie_score
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastgd._data.parts import by_parts, is_in_parts, shards_of
+from fastgd._data.parts import by_parts
 from fastgd._data.validation import check_targets, fit_context
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, SolvingWatch, watched
+from fastgd._solvers._on_device import shards_for
 from fastgd.kernels.losses import LOG, Gamma, Poisson, SquaredError, Tweedie, link_of
 from fastgd.linear_model._regression import SolvedRegressor
 from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
@@ -23,6 +24,8 @@ CONSTRAINTS = SolvedModel._parameter_constraints
 class _GLM(SolvedRegressor, ABC):
     """Base class: a subclass says which loss, and which power of the mean the variance is."""
 
+    _adds_over_shards = True
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "alpha": [NON_NEGATIVE],
         "fit_intercept": ["boolean"],
@@ -32,6 +35,7 @@ class _GLM(SolvedRegressor, ABC):
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "callbacks": CONSTRAINTS["callbacks"],
+        "device": CONSTRAINTS["device"],
     }
 
     def __init__(
@@ -45,6 +49,7 @@ class _GLM(SolvedRegressor, ABC):
         warm_start: bool = False,
         verbose: int = 0,
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
@@ -54,6 +59,7 @@ class _GLM(SolvedRegressor, ABC):
         self.warm_start = warm_start
         self.verbose = verbose
         self.callbacks = callbacks
+        self.device = device
 
     @abstractmethod
     def _loss(self) -> Any:
@@ -88,9 +94,10 @@ class _GLM(SolvedRegressor, ABC):
         ValueError
             If y holds a value that the distribution cannot give: the message says which.
         """
-        if is_in_parts(X):
+        shards = shards_for(self, X, y, sample_weight)
+        if shards is not None:
             with watched(SolvingWatch, self), or_as_before(self):
-                shards, penalty = shards_of(X, y, sample_weight), (0.0, float(self.alpha))
+                penalty = (0.0, float(self.alpha))
                 self._fit_shards(shards, self._loss(), lambda _: penalty)
             return self
         with watched(SolvingWatch, self), or_as_before(self):
@@ -174,6 +181,9 @@ class PoissonRegressor(_GLM):
     callbacks : list or None, default=None
         What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the model is fitted and predicts (docs/gpu.md). "auto": where X lies, so that NumPy's
+        arrays stay on the processor; "cuda" sends them to the device.
 
     Attributes
     ----------
@@ -259,6 +269,7 @@ class TweedieRegressor(_GLM):
         warm_start: bool = False,
         verbose: int = 0,
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         super().__init__(
             alpha=alpha,
@@ -269,6 +280,7 @@ class TweedieRegressor(_GLM):
             warm_start=warm_start,
             verbose=verbose,
             callbacks=callbacks,
+            device=device,
         )
         self.power = power
         self.link = link

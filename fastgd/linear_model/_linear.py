@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import MultiOutputMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastgd._data.parts import is_in_parts, shards_of
 from fastgd._data.validation import fit_context
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, SolvingWatch, watched
 from fastgd._runtime.threads import threads
+from fastgd._solvers._on_device import shards_for
 from fastgd.kernels.losses import SquaredError
 from fastgd.linear_model._parameters import check_elastic_net, check_ridge_solver
 from fastgd.linear_model._paths import enet_path
@@ -22,11 +22,15 @@ from fastgd.linear_model._regression import Penalty, SolvedRegressor
 from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
 
 CONSTRAINTS = SolvedModel._parameter_constraints
-SHARED = {name: CONSTRAINTS[name] for name in ("tol", "fit_intercept", "verbose", "callbacks")}
+SHARED = {
+    name: CONSTRAINTS[name] for name in ("tol", "fit_intercept", "verbose", "callbacks", "device")
+}
 
 
 class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor, ABC):
     """Base class: a subclass says how strong the penalty of the mean loss is."""
+
+    _adds_over_shards = True
 
     @abstractmethod
     def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:
@@ -35,9 +39,9 @@ class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor, ABC):
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Fit all targets."""
         n_jobs = getattr(self, "n_jobs", None)
-        if is_in_parts(X):
+        shards = shards_for(self, X, y, sample_weight)
+        if shards is not None:
             with watched(SolvingWatch, self), or_as_before(self), threads(n_jobs):
-                shards = shards_of(X, y, sample_weight)
                 self._fit_shards(shards, SquaredError(), lambda mass: self._penalties(mass, 1)[0])
             return
         with watched(SolvingWatch, self), or_as_before(self), threads(n_jobs):
@@ -78,6 +82,9 @@ class LinearRegression(_SquaredErrorModel):
     callbacks : list or None, default=None
         What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the model is fitted and predicts (docs/gpu.md). "auto": where X lies, so that NumPy's
+        arrays stay on the processor; "cuda" sends them to the device.
 
     Attributes
     ----------
@@ -118,6 +125,7 @@ class LinearRegression(_SquaredErrorModel):
         max_iter: int = 1000,
         verbose: int = 0,
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         self.fit_intercept = fit_intercept
         self.copy_X = copy_X
@@ -128,6 +136,7 @@ class LinearRegression(_SquaredErrorModel):
         self.max_iter = max_iter
         self.verbose = verbose
         self.callbacks = callbacks
+        self.device = device
 
     def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:  # noqa: ARG002
         return [(0.0, 0.0)] * n_targets
@@ -203,6 +212,9 @@ class Ridge(_SquaredErrorModel):
     callbacks : list or None, default=None
         What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the model is fitted and predicts (docs/gpu.md). "auto": where X lies, so that NumPy's
+        arrays stay on the processor; "cuda" sends them to the device.
 
     Attributes
     ----------
@@ -243,6 +255,7 @@ class Ridge(_SquaredErrorModel):
         random_state: Any = None,
         verbose: int = 0,
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
@@ -254,6 +267,7 @@ class Ridge(_SquaredErrorModel):
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
+        self.device = device
 
     def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:
         return ridge_penalties(self.alpha, mass, n_targets)
@@ -326,6 +340,9 @@ class ElasticNet(_SquaredErrorModel):
     callbacks : list or None, default=None
         What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the model is fitted and predicts (docs/gpu.md). "auto": where X lies, so that NumPy's
+        arrays stay on the processor; "cuda" sends them to the device.
 
     Attributes
     ----------
@@ -375,6 +392,7 @@ class ElasticNet(_SquaredErrorModel):
         solver: str = "auto",
         verbose: int = 0,
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         self.alpha = alpha
         self.l1_ratio = l1_ratio
@@ -390,6 +408,7 @@ class ElasticNet(_SquaredErrorModel):
         self.solver = solver
         self.verbose = verbose
         self.callbacks = callbacks
+        self.device = device
 
     path = staticmethod(enet_path)
 
@@ -469,6 +488,7 @@ class Lasso(ElasticNet):
         solver: str = "auto",
         verbose: int = 0,
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         super().__init__(
             alpha,
@@ -485,4 +505,5 @@ class Lasso(ElasticNet):
             solver=solver,
             verbose=verbose,
             callbacks=callbacks,
+            device=device,
         )

@@ -10,12 +10,13 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import check_is_fitted
 
-from fastgd._data.parts import by_parts, is_in_parts, shards_of
+from fastgd._data.parts import by_parts
 from fastgd._data.shards import Shards
 from fastgd._data.validation import check_X_y, fit_context, in_dtype, inverse_strength
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, SolvingWatch, watched
 from fastgd._runtime.threads import threads
+from fastgd._solvers._on_device import shards_for
 from fastgd._solvers._sharded import ShardedTask
 from fastgd._solvers._task import Solution, State, Task
 from fastgd.kernels.losses import LogLoss, Softmax
@@ -74,6 +75,9 @@ class LogisticRegression(SolvedClassifier):
     callbacks : list or None, default=None
         What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the model is fitted and predicts (docs/gpu.md). "auto": where X lies, so that NumPy's
+        arrays stay on the processor; "cuda" sends them to the device.
 
     Attributes
     ----------
@@ -103,6 +107,8 @@ class LogisticRegression(SolvedClassifier):
     >>> round(float(model.score(X, y)), 3)
     0.958
     """
+
+    _adds_over_shards = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **SolvedModel._parameter_constraints,
@@ -139,6 +145,7 @@ class LogisticRegression(SolvedClassifier):
         warm_start: bool = False,
         n_jobs: int | None = None,
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         self.penalty = penalty
         self.C = C
@@ -155,6 +162,7 @@ class LogisticRegression(SolvedClassifier):
         self.warm_start = warm_start
         self.n_jobs = n_jobs
         self.callbacks = callbacks
+        self.device = device
 
     @fit_context
     def fit(
@@ -183,8 +191,9 @@ class LogisticRegression(SolvedClassifier):
             if a parameter is unknown or contradicts another one. The model is left as it was.
         """
         C, l1_ratio = logistic_strength(self)
-        if is_in_parts(X):
-            self._fit_shards(shards_of(X, y, sample_weight), C, l1_ratio)
+        shards = shards_for(self, X, y, sample_weight)
+        if shards is not None:
+            self._fit_shards(shards, C, l1_ratio)
             return self
         with watched(SolvingWatch, self) as watch, or_as_before(self), threads(self.n_jobs):
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS)
@@ -230,12 +239,17 @@ class LogisticRegression(SolvedClassifier):
 
             def write(model: LogisticRegression, found: list[Solution]) -> None:
                 model.classes_ = classes
-                model._take(found[0], np.float64)
+                model._take(found[0], getattr(shards, "dtype", np.float64))
 
             watch.begin_solving(Given(shards, None, None), write)
             found = [self._solve_shards(task)]
             write(self, found)
             self._report(found)
+
+    def _lacks_on_cuda(self, X: Any) -> str | None:
+        if self._penalises_intercept():
+            return "solver='liblinear', which penalises the intercept"
+        return super()._lacks_on_cuda(X)
 
     def _penalises_intercept(self) -> bool:
         """Tell whether the intercept is a coefficient, as it is in liblinear."""

@@ -78,6 +78,9 @@ class Perceptron(_Fixed, SGDClassifier):
     callbacks : list or None, default=None
         What is done after each epoch: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the model is fitted and predicts (docs/gpu.md). "auto": where X lies, so that NumPy's
+        arrays stay on the processor; "cuda" sends them to the device.
 
     Attributes
     ----------
@@ -128,6 +131,7 @@ class Perceptron(_Fixed, SGDClassifier):
         class_weight: Any = None,
         warm_start: bool = False,
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         self.penalty = penalty
         self.alpha = alpha
@@ -146,6 +150,7 @@ class Perceptron(_Fixed, SGDClassifier):
         self.class_weight = class_weight
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.device = device
 
 
 class PassiveAggressiveClassifier(_Fixed, SGDClassifier):
@@ -185,6 +190,9 @@ class PassiveAggressiveClassifier(_Fixed, SGDClassifier):
     callbacks : list or None, default=None
         What is done after each epoch: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the model is fitted and predicts (docs/gpu.md). "auto": where X lies, so that NumPy's
+        arrays stay on the processor; "cuda" sends them to the device.
 
     Attributes
     ----------
@@ -224,6 +232,7 @@ class PassiveAggressiveClassifier(_Fixed, SGDClassifier):
         class_weight: Any = None,
         average: bool | int = False,
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         self.C = C
         self.fit_intercept = fit_intercept
@@ -241,6 +250,7 @@ class PassiveAggressiveClassifier(_Fixed, SGDClassifier):
         self.class_weight = class_weight
         self.average = average
         self.callbacks = callbacks
+        self.device = device
 
     @property
     def learning_rate(self) -> str:
@@ -348,6 +358,9 @@ class PassiveAggressiveRegressor(_Fixed, SGDRegressor):
     callbacks : list or None, default=None
         What is done after each epoch: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the model is fitted and predicts (docs/gpu.md). "auto": where X lies, so that NumPy's
+        arrays stay on the processor; "cuda" sends them to the device.
 
     Attributes
     ----------
@@ -385,6 +398,7 @@ class PassiveAggressiveRegressor(_Fixed, SGDRegressor):
         warm_start: bool = False,
         average: bool | int = False,
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         self.C = C
         self.fit_intercept = fit_intercept
@@ -401,6 +415,7 @@ class PassiveAggressiveRegressor(_Fixed, SGDRegressor):
         self.warm_start = warm_start
         self.average = average
         self.callbacks = callbacks
+        self.device = device
 
     @property
     def learning_rate(self) -> str:

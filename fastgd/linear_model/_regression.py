@@ -69,7 +69,7 @@ class SolvedRegressor(RegressorMixin, SolvedModel):
         task = ShardedTask(*of_rows, loss, l1, l2, bool(self.fit_intercept), positive)
 
         def write(model: SolvedRegressor, found: list[Solution]) -> None:
-            model._take(found, np.float64, many=False)
+            model._take(found, getattr(shards, "dtype", np.float64), many=False)
 
         self._watch.begin_solving(Given(shards, None, None), write)
         found = [self._solve_shards(task)]

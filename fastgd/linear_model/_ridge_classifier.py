@@ -23,7 +23,9 @@ from fastgd.linear_model._parameters import check_ridge_solver
 from fastgd.linear_model._solved import FLOATS, NON_NEGATIVE, SolvedModel, solver_names
 
 CONSTRAINTS = SolvedModel._parameter_constraints
-SHARED = {name: CONSTRAINTS[name] for name in ("tol", "fit_intercept", "verbose", "callbacks")}
+SHARED = {
+    name: CONSTRAINTS[name] for name in ("tol", "fit_intercept", "verbose", "callbacks", "device")
+}
 CLASS_WEIGHT: list[Any] = [dict, StrOptions({"balanced"}), None]
 
 
@@ -152,6 +154,9 @@ class RidgeClassifier(RidgeLabels, SolvedClassifier):
     callbacks : list or None, default=None
         What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        "auto" and "cpu": the processor, to which arrays on a device are copied. "cuda" is refused:
+        this estimator has no form for it yet (docs/gpu.md).
 
     Attributes
     ----------
@@ -196,6 +201,7 @@ class RidgeClassifier(RidgeLabels, SolvedClassifier):
         random_state: Any = None,
         verbose: int = 0,
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
@@ -208,6 +214,7 @@ class RidgeClassifier(RidgeLabels, SolvedClassifier):
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
+        self.device = device
 
     @fit_context
     def fit(

@@ -50,6 +50,9 @@ class HuberRegressor(SolvedRegressor):
     callbacks : list or None, default=None
         What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        "auto" and "cpu": the processor, to which arrays on a device are copied. "cuda" is refused:
+        this estimator has no form for it yet (docs/gpu.md).
 
     Attributes
     ----------
@@ -85,6 +88,7 @@ class HuberRegressor(SolvedRegressor):
         "tol": [NON_NEGATIVE],
         "verbose": CONSTRAINTS["verbose"],
         "callbacks": CONSTRAINTS["callbacks"],
+        "device": CONSTRAINTS["device"],
     }
 
     def __init__(
@@ -98,6 +102,7 @@ class HuberRegressor(SolvedRegressor):
         tol: float = 1e-5,
         verbose: int = 0,
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         self.epsilon = epsilon
         self.max_iter = max_iter
@@ -107,6 +112,7 @@ class HuberRegressor(SolvedRegressor):
         self.tol = tol
         self.verbose = verbose
         self.callbacks = callbacks
+        self.device = device
 
     @fit_context
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "HuberRegressor":
@@ -179,6 +185,9 @@ class QuantileRegressor(SolvedRegressor):
     callbacks : list or None, default=None
         What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        "auto" and "cpu": the processor, to which arrays on a device are copied. "cuda" is refused:
+        this estimator has no form for it yet (docs/gpu.md).
 
     Attributes
     ----------
@@ -213,6 +222,7 @@ class QuantileRegressor(SolvedRegressor):
         "max_iter": CONSTRAINTS["max_iter"],
         "verbose": CONSTRAINTS["verbose"],
         "callbacks": CONSTRAINTS["callbacks"],
+        "device": CONSTRAINTS["device"],
     }
 
     def __init__(
@@ -227,6 +237,7 @@ class QuantileRegressor(SolvedRegressor):
         max_iter: int = 1000,
         verbose: int = 0,
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         self.quantile = quantile
         self.alpha = alpha
@@ -237,6 +248,7 @@ class QuantileRegressor(SolvedRegressor):
         self.max_iter = max_iter
         self.verbose = verbose
         self.callbacks = callbacks
+        self.device = device
 
     @fit_context
     def fit(

@@ -139,6 +139,9 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
     callbacks : list or None, default=None
         What is done after each epoch: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the model is fitted and predicts (docs/gpu.md). "auto": where X lies, so that NumPy's
+        arrays stay on the processor; "cuda" sends them to the device.
 
     Attributes
     ----------
@@ -221,6 +224,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         on_divergence: str = "raise",
         monitor: bool = False,
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         self.loss = loss
         self.penalty = penalty
@@ -253,6 +257,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         self.on_divergence = on_divergence
         self.monitor = monitor
         self.callbacks = callbacks
+        self.device = device
 
     @fit_context
     def fit(

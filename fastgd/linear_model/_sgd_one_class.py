@@ -60,6 +60,9 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
     monitor : bool, default=False
     callbacks : list or None, default=None
         As in ``SGDClassifier``.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        "auto" and "cpu": the processor, to which arrays on a device are copied. "cuda" is refused:
+        this estimator has no form for it yet (docs/gpu.md).
 
     Attributes
     ----------
@@ -122,6 +125,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         on_divergence: str = "raise",
         monitor: bool = False,
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         self.nu = nu
         self.fit_intercept = fit_intercept
@@ -143,6 +147,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         self.on_divergence = on_divergence
         self.monitor = monitor
         self.callbacks = callbacks
+        self.device = device
 
     @property
     def alpha(self) -> float:

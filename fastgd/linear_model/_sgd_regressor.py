@@ -97,6 +97,9 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
     callbacks : list or None, default=None
         What is done after each epoch: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where the model is fitted and predicts (docs/gpu.md). "auto": where X lies, so that NumPy's
+        arrays stay on the processor; "cuda" sends them to the device.
 
     Attributes
     ----------
@@ -155,6 +158,7 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
         on_divergence: str = "raise",
         monitor: bool = False,
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         self.loss = loss
         self.penalty = penalty
@@ -184,6 +188,7 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
         self.on_divergence = on_divergence
         self.monitor = monitor
         self.callbacks = callbacks
+        self.device = device
 
     @fit_context
     def fit(

@@ -20,12 +20,14 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastgd._data.arrays import is_plain
+from fastgd._data.parts import is_in_parts
 from fastgd._data.shards import Shards
 from fastgd._data.validation import as_rows, check_weight, refuse_extreme_weight
 from fastgd._export.hooks import OnnxExport
 from fastgd._monitoring.sklearn_callbacks import CallbackSupport
 from fastgd._monitoring.watching import SolvingWatch
 from fastgd._parameters.checked_once import CheckedOnce
+from fastgd._runtime.devices import ALLOWED, HeldRows
 from fastgd._runtime.threads import in_threads, one_blas_thread
 from fastgd._runtime.warned import warn
 from fastgd._solvers._auto import SOLVERS, solve
@@ -58,6 +60,7 @@ class SolvedModel(OnnxExport, CallbackSupport, CheckedOnce):
     """
 
     _watch: SolvingWatch  # while a fit runs
+    _adds_over_shards: ClassVar[bool] = False  # whether rows may come in parts, or be on a device
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "tol": [NON_NEGATIVE],
@@ -68,6 +71,7 @@ class SolvedModel(OnnxExport, CallbackSupport, CheckedOnce):
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "callbacks": [list, tuple, None],
+        "device": ALLOWED,
     }
 
     def _check_weight(self, sample_weight: Any, X: Any) -> NDArray[Any]:
@@ -153,6 +157,17 @@ class SolvedModel(OnnxExport, CallbackSupport, CheckedOnce):
             )
         found = self._watch.finished(by_shards(task, self._options(), solve))
         return found._replace(is_penalised=task.l1 > 0.0 or task.l2 > 0.0, solver="gd")
+
+    def _lacks_on_cuda(self, X: Any) -> str | None:
+        """Return what of this estimator has no form for a device; None where all has."""
+        if not self._adds_over_shards:
+            return "this estimator"
+        asked = getattr(self, "solver", "auto")
+        if asked in ("saga", "sdca"):
+            return f"solver={asked!r}"
+        if getattr(self, "warm_start", False):
+            return "warm_start=True"
+        return "data in parts" if is_in_parts(X) else None
 
     def _options(self) -> Options:
         most = 1000 if self.max_iter is None else int(self.max_iter)
@@ -248,6 +263,8 @@ class SolvedModel(OnnxExport, CallbackSupport, CheckedOnce):
         """Return X @ coef.T + intercept."""
         if "coef_" not in vars(self):  # scikit-learn's own check takes as long as to predict
             check_is_fitted(self)
+        if isinstance(X, HeldRows):
+            return X.raw(self)
         if not is_plain(self, X, "numeric", reset=False):
             X = validate_data(self, X, accept_sparse=["csr", "csc", "coo"], reset=False)
         return self._raw_of(X)

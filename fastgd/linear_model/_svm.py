@@ -29,7 +29,15 @@ CONSTRAINTS = SolvedModel._parameter_constraints
 SHARED: dict[str, list[Any]] = {
     **{
         name: CONSTRAINTS[name]
-        for name in ("tol", "fit_intercept", "solver", "random_state", "verbose", "callbacks")
+        for name in (
+            "tol",
+            "fit_intercept",
+            "solver",
+            "random_state",
+            "verbose",
+            "callbacks",
+            "device",
+        )
     },
     "C": [Interval(Real, 0.0, None, closed="neither")],
     "intercept_scaling": [Interval(Real, 0, None, closed="neither")],
@@ -97,6 +105,9 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
     callbacks : list or None, default=None
         What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        "auto" and "cpu": the processor, to which arrays on a device are copied. "cuda" is refused:
+        this estimator has no form for it yet (docs/gpu.md).
 
     Attributes
     ----------
@@ -146,6 +157,7 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         max_iter: int = 1000,
         solver: str = "auto",
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         self.penalty = penalty
         self.loss = loss
@@ -161,6 +173,7 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         self.max_iter = max_iter
         self.solver = solver
         self.callbacks = callbacks
+        self.device = device
 
     @fit_context
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "LinearSVC":
@@ -315,6 +328,9 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
     callbacks : list or None, default=None
         What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        "auto" and "cpu": the processor, to which arrays on a device are copied. "cuda" is refused:
+        this estimator has no form for it yet (docs/gpu.md).
 
     Attributes
     ----------
@@ -353,6 +369,7 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
         max_iter: int = 1000,
         solver: str = "auto",
         callbacks: Any = None,
+        device: str = "auto",
     ) -> None:
         self.epsilon = epsilon
         self.tol = tol
@@ -366,6 +383,7 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
         self.max_iter = max_iter
         self.solver = solver
         self.callbacks = callbacks
+        self.device = device
 
     @fit_context
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "LinearSVR":

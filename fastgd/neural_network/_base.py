@@ -25,6 +25,7 @@ from fastgd._networks.images import Images
 from fastgd._networks.lbfgs import minimise
 from fastgd._networks.names import Rates
 from fastgd._parameters import resolve
+from fastgd._runtime.devices import ALLOWED
 from fastgd._training.estimator import FLOATS, Call, StoppedByScore, Validation, seed_of
 from fastgd._training.linear import in_memory
 from fastgd._training.parts import TrainedOnParts
@@ -88,6 +89,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         "on_divergence": [StrOptions({"raise", "backoff", "warn"})],
         "monitor": ["boolean"],
         "callbacks": [list, tuple, None],
+        "device": ALLOWED,
     }
 
     # -- what a subclass says -----------------------------------------------------------------

@@ -195,6 +195,7 @@ class MLPClassifier(ClassifierNetwork, _Dense):
         on_divergence: str = "raise",
         monitor: bool = False,
         callbacks: Any = None,
+        device: str = "auto",
         loss: Any = "log_loss",
         class_weight: Any = None,
         dropout: Any = 0.0,
@@ -231,6 +232,7 @@ class MLPClassifier(ClassifierNetwork, _Dense):
         self.on_divergence = on_divergence
         self.monitor = monitor
         self.callbacks = callbacks
+        self.device = device
         self.loss = loss
         self.class_weight = class_weight
         self.dropout = dropout
@@ -391,6 +393,7 @@ class MLPRegressor(RegressorNetwork, _Dense):
         on_divergence: str = "raise",
         monitor: bool = False,
         callbacks: Any = None,
+        device: str = "auto",
         dropout: Any = 0.0,
         normalization: str | None = None,
         init: Any = None,
@@ -426,6 +429,7 @@ class MLPRegressor(RegressorNetwork, _Dense):
         self.on_divergence = on_divergence
         self.monitor = monitor
         self.callbacks = callbacks
+        self.device = device
         self.dropout = dropout
         self.normalization = normalization
         self.init = init

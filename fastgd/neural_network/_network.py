@@ -132,6 +132,7 @@ class NetworkClassifier(ClassifierNetwork, _Layered):
         on_divergence: str = "raise",
         monitor: bool = False,
         callbacks: Any = None,
+        device: str = "auto",
         loss: Any = "log_loss",
         class_weight: Any = None,
         channels_first: bool = False,
@@ -165,6 +166,7 @@ class NetworkClassifier(ClassifierNetwork, _Layered):
         self.on_divergence = on_divergence
         self.monitor = monitor
         self.callbacks = callbacks
+        self.device = device
         self.loss = loss
         self.class_weight = class_weight
         self.channels_first = channels_first
@@ -318,6 +320,7 @@ class NetworkRegressor(RegressorNetwork, _Layered):
         on_divergence: str = "raise",
         monitor: bool = False,
         callbacks: Any = None,
+        device: str = "auto",
         loss: Any = "squared_error",
         channels_first: bool = False,
     ) -> None:
@@ -350,6 +353,7 @@ class NetworkRegressor(RegressorNetwork, _Layered):
         self.on_divergence = on_divergence
         self.monitor = monitor
         self.callbacks = callbacks
+        self.device = device
         self.loss = loss
         self.channels_first = channels_first
 

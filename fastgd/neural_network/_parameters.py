@@ -58,6 +58,9 @@ SHARED = """\
         another pass an epoch.
     callbacks : list or None, default=None
         See ``fastgd.callbacks``.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        "auto" and "cpu": the processor, to which arrays on a device are copied. "cuda" is refused:
+        networks have no form for it yet (docs/gpu.md).
 """
 
 

@@ -117,7 +117,7 @@ def _finished(loss, y_true, own, others, out):
         out[k] *= scale
     out[y_true] = -others * scale  # with all digits, where the truth is nearly certain
     if loss.label_smoothing > 0.0:
-        share = loss.label_smoothing / out.shape[0]
+        share = loss.label_smoothing / np.float64(out.shape[0])
         out[y_true] += loss.label_smoothing
         for k in range(out.shape[0]):
             out[k] -= share
@@ -136,4 +136,4 @@ def _mean_beyond(raw, origin):
     total = 0.0
     for k in range(raw.shape[0]):
         total += np.float64(raw[k]) - np.float64(origin)
-    return total / raw.shape[0]
+    return total / np.float64(raw.shape[0])

@@ -84,10 +84,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba.extending import overload
 
-from fastgd.kernels._hook import hook
-from fastgd.kernels._jit import INLINED, helper, kernel
+from fastgd.kernels._hook import hook, implement
+from fastgd.kernels._jit import helper, kernel
 
 REGRESSION, BINARY, MULTINOMIAL = "regression", "binary", "multinomial"
 LOG, LOGIT, NONNEGATIVE, POSITIVE = "log", "logit", "nonnegative", "positive"
@@ -284,7 +283,7 @@ def intercept_gradient(loss):
     return type(loss).intercept_gradient(loss) if hasattr(type(loss), "intercept_gradient") else 0.0
 
 
-@overload(intercept_gradient, jit_options=INLINED)
+@implement(intercept_gradient)
 def _intercept_gradient(loss):
     if hasattr(loss.instance_class, "intercept_gradient"):
         return loss.instance_class.intercept_gradient
@@ -296,7 +295,7 @@ def negative(loss):
     return getattr(type(loss), "negative", -1.0)
 
 
-@overload(negative, jit_options=INLINED)
+@implement(negative)
 def _negative(loss):
     number = float(getattr(loss.instance_class, "negative", -1.0))
     return lambda loss: number

@@ -19,7 +19,11 @@ KERNELS_MAY = {"numpy", "numba", "math", "typing", "fastgd.kernels"}
 # They adapt numba to the pattern, or keep what it compiled, and need the standard library for it,
 # and what numba stands on.
 JIT = ROOT / "kernels" / "_jit"
-OF_NUMBA = ("_blas.py", "_files.py", "_hook.py", "_prefetch.py", "_views.py", "_words.py")
+OF_NUMBA = (
+    *("_blas.py", "_files.py", "_hook.py", "_prefetch.py", "_views.py", "_words.py"),
+    "cuda/_compiler.py",
+)
+COMPILERS = {JIT / "_options.py", ROOT / "kernels" / "cuda" / "_compiler.py"}
 MACHINERY = {ROOT / "kernels" / name for name in OF_NUMBA}
 MACHINERY |= set(JIT.glob("*.py"))
 MACHINERY_MAY = {*sys.stdlib_module_names, "llvmlite"}
@@ -61,6 +65,34 @@ def test_numba_is_imported_by_kernels_only(path):
     # it tells numba's version and what that sees of the machine
     banned = {"kernels"} | ({"numba", "llvmlite"} if path.name != "_information.py" else set())
     assert [name for name in imports_of(path) if is_within(name, banned)] == []
+
+
+def test_overloads_are_made_in_one_place():
+    """Another compiler, with a registry of its own, takes them from there."""
+    makers = {
+        relative(path)
+        for path in KERNELS
+        if any(is_within(name, {"numba.extending.overload"}) for name in imports_of(path))
+    }
+    assert makers == {"kernels/_hook.py"}
+
+
+def test_the_compiler_for_devices_is_known_to_one_file():
+    importers = {
+        relative(path)
+        for path in [*KERNELS, *ABOVE]
+        if any(is_within(name, {"numba.cuda"}) for name in imports_of(path))
+    }
+    assert importers == {"kernels/cuda/_compiler.py"}
+
+
+def test_nothing_for_devices_is_loaded_unless_it_is_asked_for():
+    program = (
+        "import sys, fastgd, fastgd.linear_model, fastgd.neural_network\n"
+        "print([name for name in sys.modules if name.startswith('fastgd.kernels.cuda')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 @pytest.mark.parametrize("path", KERNELS, ids=relative)
@@ -183,7 +215,7 @@ def test_steps_are_taken_by_engines_only():
     assert callers == {"fastgd/_engines/linear.py"}
 
 
-@pytest.mark.parametrize("path", sorted({*KERNELS, *ABOVE} - {JIT / "_options.py"}), ids=relative)
+@pytest.mark.parametrize("path", sorted({*KERNELS, *ABOVE} - COMPILERS), ids=relative)
 def test_numba_options_stand_in_one_place(path):
     tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     names = {getattr(node, "attr", getattr(node, "id", None)) for node in tree}

@@ -1,0 +1,194 @@
+"""Where a model is trained: the processor, or a CUDA device.
+
+Arrays of other libraries are told by what they offer (``__cuda_array_interface__``, DLPack), and
+no library is imported that the user has not imported. numba-cuda is loaded when a device is asked
+for, and not before.
+"""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import StrOptions
+
+DEVICES = ("auto", "cpu", "cuda")
+ALLOWED = [StrOptions(set(DEVICES))]  # for the parameter ``device``
+CUDA_OF_DLPACK = 2
+INSTALL = (
+    'pip install "fastgd[cuda12]" or "fastgd[cuda13]", by the CUDA version that nvidia-smi shows'
+)
+WORKS = (
+    "LogisticRegression, SoftmaxRegression, LinearRegression, Ridge, Lasso, ElasticNet, "
+    "PoissonRegressor, GammaRegressor, TweedieRegressor, SGDClassifier, SGDRegressor, Perceptron "
+    "and the passive-aggressive estimators"
+)
+_first_process: list[int] = []  # that used a device
+
+
+def is_on_device(X: Any) -> bool:
+    """Tell whether an array, or a data frame of cuDF's, lies on a CUDA device."""
+    if isinstance(X, np.ndarray):
+        return False
+    if hasattr(X, "__cuda_array_interface__"):
+        return True
+    if type(X).__module__.partition(".")[0] == "cudf":
+        return True
+    if not hasattr(X, "__dlpack_device__"):
+        return False
+    return int(X.__dlpack_device__()[0]) == CUDA_OF_DLPACK
+
+
+def to_host(X: Any) -> Any:
+    """Return an array in host memory; what lies there is returned as it is."""
+    if not is_on_device(X):
+        return X
+    for name in ("get", "copy_to_host", "to_numpy"):  # of CuPy, Numba, cuDF
+        if hasattr(X, name):
+            return getattr(X, name)()
+    if hasattr(X, "detach"):  # of PyTorch
+        return X.detach().cpu().numpy()
+    raise TypeError(
+        f"{type(X).__module__}.{type(X).__name__} lies on a CUDA device and cannot be copied from "
+        "there. Known are arrays of CuPy, PyTorch, Numba and cuDF."
+    )
+
+
+def like(result: NDArray[Any], X: Any) -> Any:
+    """Return a host array in the library and on the device of X; labels that are words stay."""
+    if not is_on_device(X) or result.dtype.kind not in "fiub":
+        return result
+    library = type(X).__module__.partition(".")[0]
+    if library == "torch":
+        return sys.modules["torch"].as_tensor(result, device=X.device)
+    if library in ("cupy", "cudf") and "cupy" in sys.modules:
+        return sys.modules["cupy"].asarray(result)
+    if library == "numba":
+        return _memory().upload(result)
+    return result
+
+
+def _memory() -> Any:
+    """Return the module of the device's memory, once CUDA can be used."""
+    from fastgd.kernels.cuda import memory
+
+    return memory
+
+
+def require() -> None:
+    """Make sure that a device can be used.
+
+    Raises
+    ------
+    ImportError
+        If numba-cuda is missing: how to install it.
+    RuntimeError
+        If there is no device, or this process was forked from one that has used it.
+    """
+    if find_spec("numba_cuda") is None and not os.environ.get("NUMBA_ENABLE_CUDASIM"):
+        raise ImportError(
+            f"device='cuda' needs the package numba-cuda: {INSTALL}. The numba.cuda that is built "
+            f"into numba {version('numba')} cannot compile fastgd's kernels: since 0.66 its min "
+            "and max take one argument only."
+        )
+    if _first_process and _first_process[0] != os.getpid():
+        raise RuntimeError(
+            "this process was forked after its parent had used CUDA, which no child of a fork can "
+            "use. Start workers by 'spawn' or 'forkserver' "
+            "(multiprocessing.set_start_method('spawn')), or use device='cpu' in them."
+        )
+    memory = _memory()
+    if not memory.is_available():
+        raise RuntimeError(
+            f"device='cuda' found no CUDA device: {memory.fault()}. A card of NVIDIA's with a "
+            "driver is needed; device='cpu' goes without."
+        )
+    if not _first_process:
+        _first_process.append(os.getpid())
+
+
+def chosen(model: Any, X: Any, *, warns: bool = False) -> str:
+    """Return where a model is trained on X, "cpu" or "cuda".
+
+    Where "auto" copies X from a device it may be asked to warn of that.
+
+    Raises
+    ------
+    ImportError, RuntimeError
+        If "cuda" is asked for and cannot be used.
+    ValueError
+        If the estimator, or what its parameters ask for, has no form for a device.
+    """
+    asked = getattr(model, "device", "cpu")
+    if asked == "cpu" or (asked == "auto" and not is_on_device(X)):
+        return "cpu"
+    why_not = model._lacks_on_cuda(X) if hasattr(model, "_lacks_on_cuda") else "this estimator"
+    if asked == "auto":
+        slower = model._loses_on_cuda() if hasattr(model, "_loses_on_cuda") else None
+        if why_not is None and slower is None:
+            require()
+            return "cuda"
+        if warns:
+            told = (
+                f"X lies on a device, and was copied to the processor: {why_not} has no form there."
+            )
+            warnings.warn(told if slower is None else slower, UserWarning, stacklevel=5)
+        return "cpu"
+    if why_not is None:
+        require()
+        return "cuda"
+    raise ValueError(
+        f"{type(model).__name__}(device='cuda') is not there yet for {why_not}. On a device work "
+        f"{WORKS}; device='cpu' takes everything."
+    )
+
+
+class HeldRows:
+    """Rows on a device, as predictions meet them.
+
+    Parameters
+    ----------
+    X : array on a device, of shape (n_samples, n_features)
+    """
+
+    def __init__(self, X: Any) -> None:
+        self._X = X
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        return tuple(self._X.shape)
+
+    def raw(self, model: Any) -> NDArray[Any]:
+        """Return X @ coef.T + intercept of a fitted model, computed on the device.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of columns than the model.
+        """
+        from fastgd._solvers._on_device import raw_of
+
+        if len(self.shape) != 2 or self.shape[1] != model.n_features_in_:
+            raise ValueError(
+                f"X has {self.shape[-1]} features, but {type(model).__name__} is expecting "
+                f"{model.n_features_in_} features as input."
+            )
+        coef = model.coef_.toarray() if hasattr(model.coef_, "toarray") else model.coef_
+        return raw_of(self._X, coef, model.intercept_)
+
+
+def predicted(method: Callable[..., Any], model: Any, X: Any) -> Any:
+    """Predict for rows on a device; the result comes back in their library.
+
+    Linear models predict where the rows are, if CUDA can be used; else the rows are copied.
+    """
+    if getattr(model, "device", "cpu") != "cpu" and hasattr(model, "_lacks_on_cuda"):
+        require()
+        return like(method(model, HeldRows(X)), X)
+    return like(method(model, to_host(X)), X)

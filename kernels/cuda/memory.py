@@ -1,0 +1,108 @@
+"""Arrays on a device: how they come there, and back.
+
+In the simulator they are arrays of NumPy's, so that specs can hold them as they hold any other.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastgd.kernels.cuda._compiler import IS_SIMULATED, cuda
+
+OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
+
+
+def upload(array: Any) -> Any:
+    """Return a copy of a host array on the device."""
+    own = np.ascontiguousarray(array)
+    return own.copy() if IS_SIMULATED else cuda.to_device(own)
+
+
+def empty(shape: Any, dtype: Any = np.float64) -> Any:
+    """Return an array on the device that holds anything."""
+    if IS_SIMULATED:
+        return np.full(shape, 77, dtype)  # whoever reads before it is written is found out
+    return cuda.device_array(shape, dtype)
+
+
+def zeros(shape: Any, dtype: Any = np.float64) -> Any:
+    """Return an array of zeros on the device."""
+    return upload(np.zeros(shape, dtype))
+
+
+def download(array: Any) -> np.ndarray:
+    """Return a copy of a device's array in host memory, once all that was queued is done."""
+    return array.copy() if IS_SIMULATED else array.copy_to_host()
+
+
+def overwrite(array: Any, values: np.ndarray) -> None:
+    """Copy host values into a device's array."""
+    if IS_SIMULATED:
+        array[...] = values
+    else:
+        array.copy_to_device(np.ascontiguousarray(values))
+
+
+def adopt(foreign: Any) -> Any:
+    """Return a view of another library's array on the device.
+
+    Raises
+    ------
+    ValueError
+        If it is not C-contiguous.
+    """
+    if IS_SIMULATED:  # where other libraries' arrays are as CuPy's
+        return np.ascontiguousarray(foreign.get())
+    view = cuda.as_cuda_array(foreign)
+    if not view.is_c_contiguous():
+        raise ValueError(
+            "X on a device must be C-contiguous (row after row): for CuPy "
+            "cupy.ascontiguousarray(X), for PyTorch X.contiguous()."
+        )
+    return view
+
+
+def free_bytes() -> int:
+    """Return how much of the device's memory is free."""
+    return 1 << 34 if IS_SIMULATED else int(cuda.current_context().get_memory_info().free)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that the device's memory is used up."""
+    return isinstance(error, MemoryError) or getattr(error, "code", None) == OUT_OF_MEMORY
+
+
+def is_available() -> bool:
+    """Tell whether there is a device."""
+    return bool(cuda.is_available())
+
+
+def fault() -> str:
+    """Return what the driver says of itself where there is no device."""
+    return str(cuda.cuda_error() or "no device was found")
+
+
+def synchronise() -> None:
+    """Wait until all that was queued is done."""
+    if not IS_SIMULATED:
+        cuda.synchronize()
+
+
+def describe() -> dict[str, str]:
+    """Return the device's name, its driver's and its toolkit's versions.
+
+    Raises
+    ------
+    Exception
+        Whatever the driver has to say where there is no device.
+    """
+    if IS_SIMULATED:
+        return {"device": "simulator", "driver": "none", "toolkit": "none"}
+    device = cuda.get_current_device()
+    name = device.name.decode() if isinstance(device.name, bytes) else str(device.name)
+    major, minor = device.compute_capability
+    return {
+        "device": f"{name}, compute capability {major}.{minor}",
+        "driver": ".".join(map(str, cuda.cudadrv.driver.driver.get_version())),
+        "toolkit": ".".join(map(str, cuda.runtime.get_version())),
+    }

@@ -1,0 +1,246 @@
+"""Full passes on a device: loss, gradient and curvatures of all rows.
+
+A block of threads takes a span of rows, ``BLOCK`` at a time. A group of ``LANES`` threads reads a
+row together, so that neighbours in memory are read by neighbouring threads; then each thread has
+one row's loss and slope; then the groups read the same rows again, from cache, and each thread adds
+up its columns. X is thus read from the device's memory once. Sums go to a line of ``partial`` for
+each group, and ``add_lines`` adds the lines in their order: no atomic additions, so that the same
+rows give the same bits.
+
+The intercept is the last column, of ones. Parameters are (n_features + 1,), or
+(n_features + 1, n_outputs).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastgd.kernels import losses
+from fastgd.kernels.cuda._compiler import BLOCK, GROUPS, LANES, SCRATCH, STRIDE, cuda, driver, part
+from fastgd.kernels.rows import entries, entry
+
+MOST_BLOCKS = 1 << 10  # blocks of a pass: a few for each multiprocessor of any card
+
+
+class Span(NamedTuple):
+    """Which rows a driver visits, and how many of them a block.
+
+    order : (n_visited,), integer, numbers of rows; empty means as they lie
+    start, stop : int, positions in the order
+    per_block : int
+    """
+
+    order: np.ndarray
+    start: int
+    stop: int
+    per_block: int
+
+
+class Out(NamedTuple):
+    """What a pass writes.
+
+    loss : (n_blocks * BLOCK, 2), float64: each thread's sums of losses, and of curvatures of one
+        output; of a batch (n_blocks * BLOCK, n_outputs), to which its losses are added
+    partial : (n_blocks * GROUPS, (n_features + 1) * n_outputs): sums of slopes times columns, of
+        sparse rows (n_blocks * GROUPS, n_outputs), for the intercepts only
+    slopes : (n_samples, n_outputs), or of a batch
+    curvature : (n_samples,), weighted; (0,) where it is not asked for
+    """
+
+    loss: np.ndarray
+    partial: np.ndarray
+    slopes: np.ndarray
+    curvature: np.ndarray
+
+
+def grid_of(n_rows: int, most: int = MOST_BLOCKS) -> tuple[int, int]:
+    """Return how many blocks take the rows of a pass, and how many rows each: by their number."""
+    per_block = BLOCK * max(-(-n_rows // (BLOCK * most)), 1)
+    return max(-(-n_rows // per_block), 1), per_block
+
+
+@part
+def row_at(order, position):
+    return position if order.shape[0] == 0 else order[position]
+
+
+@part
+def _dot(rows, i, params, k, lane):
+    """Return a lane's part of x_i w_k."""
+    total = 0.0
+    begin, end = entries(rows, i)
+    for at in range(begin + lane, end, LANES):
+        j, x = entry(rows, i, at)
+        total += x * params[j, k]
+    return total
+
+
+@part
+def margins(rows, order, first, beyond, params, k, scratch):
+    """Write the lanes' parts of X w_k of ``BLOCK`` rows into the block's scratch."""
+    lane, group = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
+    for o in range(group, BLOCK, GROUPS):
+        if first + o < beyond:
+            i = row_at(order, first + o)
+            scratch[o * STRIDE + lane] = _dot(rows, i, params, k, lane)
+
+
+@part
+def raw_of(scratch, intercept):
+    """Return the raw prediction of this thread's row."""
+    total = intercept
+    for lane in range(LANES):
+        total += scratch[cuda.threadIdx.x * STRIDE + lane]
+    return total
+
+
+@part
+def add_columns(values, order, first, beyond, slopes, line, k):
+    """Add slopes times columns of some rows to a group's line, for one output."""
+    lane, group = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
+    n_features, n_outputs = values.shape[1], line.shape[0] // (values.shape[1] + 1)
+    for j in range(lane, n_features + 1, LANES):
+        total = 0.0
+        for o in range(group, beyond - first, GROUPS):
+            i = row_at(order, first + o)
+            total += slopes[o] * values[i, j] if j < n_features else slopes[o]
+        line[j * n_outputs + k] += total
+
+
+@part
+def begin(span, partial):
+    """Make this block's lines zero; return the first row, the one beyond, and the group's line."""
+    block, group = cuda.blockIdx.x, cuda.threadIdx.x // LANES
+    number = block * GROUPS + group
+    line = partial[number]
+    for c in range(cuda.threadIdx.x % LANES, line.shape[0], LANES):
+        line[c] = 0
+    first = span.start + block * span.per_block
+    return first, min(first + span.per_block, span.stop), number
+
+
+@driver
+def pass_one(rows, dense, targets, loss, params, span, out):
+    """Add up loss and gradient of one output, and write slopes and curvatures.
+
+    Parameters
+    ----------
+    rows : Dense or CSR
+    dense : (n_samples, n_features), the same rows; (0, 0) for CSR
+    targets : objective.Targets
+    params : (n_features + 1, 1), float64, raw
+    span : Span
+    out : Out
+    """
+    scratch = cuda.shared.array(SCRATCH, np.float64)
+    slopes = cuda.shared.array(BLOCK, np.float64)
+    thread, last, total, bend = cuda.threadIdx.x, params.shape[0] - 1, 0.0, 0.0
+    first, beyond, number = begin(span, out.partial)
+    for start in range(first, beyond, BLOCK):
+        stop = min(start + BLOCK, beyond)
+        margins(rows, span.order, start, stop, params, 0, scratch)
+        cuda.syncthreads()
+        if start + thread < stop:
+            i = row_at(span.order, start + thread)
+            raw, y, weight = raw_of(scratch, params[last, 0]), targets.y[i], targets.weight[i]
+            total += weight * losses.value(loss, y, raw)
+            slopes[thread] = weight * losses.gradient(loss, y, raw)
+            out.slopes[i, 0] = slopes[thread]
+            bent = weight * abs(losses.curvature(loss, y, raw))
+            bend += bent
+            if out.curvature.shape[0] > 0:
+                out.curvature[i] = bent
+        cuda.syncthreads()
+        add_columns(dense, span.order, start, stop, slopes, out.partial[number], 0)
+    out.loss[cuda.blockIdx.x * BLOCK + thread, 0] = total
+    out.loss[cuda.blockIdx.x * BLOCK + thread, 1] = bend
+
+
+@driver
+def pass_many(rows, dense, targets, loss, params, span, out):
+    """Add up loss and gradient of a loss of many outputs, and write the slopes.
+
+    Parameters are those of ``pass_one``, with params of shape (n_features + 1, n_outputs).
+    """
+    scratch = cuda.shared.array(SCRATCH, np.float64)
+    slopes = cuda.shared.array(BLOCK, np.float64)
+    thread, last, total = cuda.threadIdx.x, params.shape[0] - 1, 0.0
+    first, beyond, number = begin(span, out.partial)
+    for start in range(first, beyond, BLOCK):
+        stop = min(start + BLOCK, beyond)
+        for k in range(params.shape[1]):
+            margins(rows, span.order, start, stop, params, k, scratch)
+            cuda.syncthreads()
+            if start + thread < stop:
+                i = row_at(span.order, start + thread)
+                out.slopes[i, k] = raw_of(scratch, params[last, k])
+            cuda.syncthreads()
+        if start + thread < stop:
+            i = row_at(span.order, start + thread)
+            row, weight = out.slopes[i], targets.weight[i]
+            total += weight * losses.gradient_row(loss, targets.y[i], row, row)
+            for k in range(params.shape[1]):
+                row[k] *= weight
+        for k in range(params.shape[1]):
+            if start + thread < stop:
+                slopes[thread] = out.slopes[row_at(span.order, start + thread), k]
+            cuda.syncthreads()
+            add_columns(dense, span.order, start, stop, slopes, out.partial[number], k)
+            cuda.syncthreads()
+    out.loss[cuda.blockIdx.x * BLOCK + thread, 0] = total
+    out.loss[cuda.blockIdx.x * BLOCK + thread, 1] = 0.0
+
+
+@driver
+def raw_predictions(rows, params, span, out):
+    """Write X W + b into ``out``, (n_samples, n_outputs)."""
+    scratch = cuda.shared.array(SCRATCH, np.float64)
+    thread, last = cuda.threadIdx.x, params.shape[0] - 1
+    first = span.start + cuda.blockIdx.x * span.per_block
+    beyond = min(first + span.per_block, span.stop)
+    for start in range(first, beyond, BLOCK):
+        stop = min(start + BLOCK, beyond)
+        for k in range(params.shape[1]):
+            margins(rows, span.order, start, stop, params, k, scratch)
+            cuda.syncthreads()
+            if start + thread < stop:
+                out[start + thread, k] = raw_of(scratch, params[last, k])
+            cuda.syncthreads()
+
+
+@driver
+def add_lines(partial, out):
+    """Write the sum of the lines of ``partial`` into ``out``, in their order."""
+    for c in range(cuda.grid(1), out.shape[0], cuda.gridsize(1)):
+        total = np.float64(0)
+        for line in range(partial.shape[0]):
+            total += partial[line, c]
+        out[c] = total
+
+
+@driver
+def add_sparse_columns(columns, slopes, out):
+    """Write sum_i slopes_ik x_ij into ``out``, (n_features, n_outputs): a block for a column.
+
+    Parameters
+    ----------
+    columns : CSR of the transposed rows
+    slopes : (n_samples, n_outputs)
+    """
+    sums = cuda.shared.array(BLOCK, np.float64)
+    thread = cuda.threadIdx.x
+    for j in range(cuda.blockIdx.x, out.shape[0], cuda.gridDim.x):
+        begin, end = entries(columns, j)
+        for k in range(out.shape[1]):
+            total = 0.0
+            for at in range(begin + thread, end, BLOCK):
+                i, x = entry(columns, j, at)
+                total += slopes[i, k] * x
+            sums[thread] = total
+            cuda.syncthreads()
+            if thread == 0:
+                total = 0.0
+                for t in range(BLOCK):
+                    total += sums[t]
+                out[j, k] = total
+            cuda.syncthreads()

@@ -1,0 +1,152 @@
+"""The parameter ``device`` where there is no device, and arrays that say they lie on one."""
+
+import importlib.util
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numba import config
+from sklearn.utils._param_validation import InvalidParameterError
+
+import fastgd
+from fastgd import neural_network
+from fastgd._runtime import devices
+from tests.cuda import cases
+
+SOLVED = (
+    *("LogisticRegression", "SoftmaxRegression", "LinearRegression", "Ridge", "Lasso"),
+    *("ElasticNet", "PoissonRegressor", "GammaRegressor", "TweedieRegressor"),
+)
+ON_THE_HOST = (
+    *("LinearSVC", "LinearSVR", "HuberRegressor", "QuantileRegressor", "RidgeClassifier"),
+    *("MLPClassifier", "MLPRegressor"),
+)
+TRAINED = (
+    *("SGDClassifier", "SGDRegressor", "SGDOneClassSVM", "Perceptron"),
+    *("PassiveAggressiveClassifier", "PassiveAggressiveRegressor"),
+)
+GIVEN = cases.table(n=20, d=3)
+
+
+def make(name, **options):
+    return getattr(fastgd, name, getattr(neural_network, name, None))(**options)
+
+
+@pytest.fixture
+def _without_numba_cuda(monkeypatch):
+    if config.ENABLE_CUDASIM:
+        pytest.skip("the simulator needs no device")
+    monkeypatch.setattr(devices, "find_spec", lambda _: None)
+
+
+@pytest.mark.parametrize("name", [*SOLVED, *ON_THE_HOST, *TRAINED])
+def test_every_estimator_has_a_device(name):
+    model = make(name)
+    assert model.get_params()["device"] == "auto"
+    model.set_params(device="gpu")
+    with pytest.raises(InvalidParameterError, match=r"'device'.*'cuda'.*Got 'gpu' instead"):
+        model.fit(GIVEN.X, GIVEN.labels)
+
+
+@pytest.mark.usefixtures("_without_numba_cuda")
+@pytest.mark.parametrize("name", [*SOLVED, *TRAINED])
+def test_without_numba_cuda_it_says_what_to_install(name):
+    model = make(name, device="cuda")
+    with pytest.raises(ImportError, match=r'numba-cuda: pip install "fastgd\[cuda12\]"') as caught:
+        model.fit(GIVEN.X, np.abs(GIVEN.labels) + 1.0 if "Gamma" in name else GIVEN.labels)
+    assert "its min and max take one argument only" in str(caught.value)
+    assert not hasattr(model, "coef_")
+    assert not hasattr(model, "n_features_in_")
+
+
+@pytest.mark.skipif(
+    config.ENABLE_CUDASIM or importlib.util.find_spec("numba_cuda") is None,
+    reason="needs numba-cuda, and not its simulator",
+)
+def test_without_a_device_it_says_so():
+    from fastgd.kernels.cuda import memory
+
+    if memory.is_available():
+        pytest.skip("there is a device")
+    with pytest.raises(RuntimeError, match="found no CUDA device"):
+        fastgd.Ridge(device="cuda").fit(GIVEN.X, GIVEN.numbers)
+
+
+@pytest.mark.parametrize("name", ON_THE_HOST)
+def test_what_has_no_form_for_a_device_says_what_has(name):
+    model = make(name, device="cuda")
+    with pytest.raises(
+        ValueError, match=r"is not there yet for this estimator.*LogisticRegression"
+    ):
+        model.fit(GIVEN.X, GIVEN.labels)
+
+
+REFUSED = [
+    (fastgd.LogisticRegression(solver="saga"), "solver='saga'"),
+    (fastgd.LogisticRegression(solver="liblinear"), "solver='liblinear', which penalises"),
+    (fastgd.LogisticRegression(warm_start=True), "warm_start=True"),
+    (fastgd.SGDRegressor(clip_norm=1.0), "clip_norm=1.0"),
+    (fastgd.SGDRegressor(quantize="sign", batch_size=4), "quantize='sign'"),
+    (fastgd.SGDRegressor(optimizer="prodigy"), "optimizer='prodigy'"),
+]
+
+
+@pytest.mark.parametrize(("model", "what"), REFUSED, ids=lambda value: str(value)[:40])
+def test_what_of_an_estimator_has_no_form_is_named(model, what):
+    with pytest.raises(ValueError, match=f"is not there yet for {what}"):
+        model.set_params(device="cuda").fit(GIVEN.X, GIVEN.labels)
+
+
+def test_sparse_rows_have_no_steps_on_a_device():
+    X = sp.csr_matrix(GIVEN.X)
+    with pytest.raises(ValueError, match="not there yet for sparse X with a learning rate"):
+        fastgd.SGDRegressor(device="cuda").fit(X, GIVEN.numbers)
+
+
+@pytest.mark.parametrize("weight", [None, GIVEN.weight])
+def test_the_processor_copies_arrays_from_a_device(cupy, weight):
+    X, y = cupy.asarray(GIVEN.X), cupy.asarray(GIVEN.numbers)
+    own = None if weight is None else cupy.asarray(weight)
+    there = fastgd.Ridge(device="cpu").fit(X, y, sample_weight=own)
+    here = fastgd.Ridge().fit(GIVEN.X, GIVEN.numbers, sample_weight=weight)
+    np.testing.assert_array_equal(there.coef_, here.coef_)
+    predicted = there.predict(X)
+    assert type(predicted) is cupy.ndarray
+    np.testing.assert_allclose(predicted.get(), here.predict(GIVEN.X), rtol=1e-12)
+
+
+def test_a_mixture_of_devices_is_brought_together(cupy):
+    here = fastgd.Ridge().fit(GIVEN.X, GIVEN.numbers)
+    for X, y in ((cupy.asarray(GIVEN.X), GIVEN.numbers), (GIVEN.X, cupy.asarray(GIVEN.numbers))):
+        there = fastgd.Ridge(device="cpu").fit(X, y)
+        np.testing.assert_array_equal(there.coef_, here.coef_)
+
+
+def test_labels_that_are_words_come_back_as_they_are(cupy):
+    words = np.array(["no", "yes"])[GIVEN.labels]
+    model = fastgd.LogisticRegression(device="cpu").fit(cupy.asarray(GIVEN.X), words)
+    assert model.predict(cupy.asarray(GIVEN.X)).dtype.kind == "U"
+
+
+def test_auto_copies_for_what_has_no_form_and_says_so(cupy):
+    there = fastgd.LogisticRegression(warm_start=True)
+    with pytest.warns(UserWarning, match="was copied to the processor: warm_start=True has no"):
+        there.fit(cupy.asarray(GIVEN.X), GIVEN.labels)
+    here = fastgd.LogisticRegression(warm_start=True).fit(GIVEN.X, GIVEN.labels)
+    np.testing.assert_array_equal(there.coef_, here.coef_)
+
+
+@pytest.mark.usefixtures("_without_numba_cuda")
+def test_arrays_of_numpy_stay_on_the_processor():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fastgd.Ridge().fit(GIVEN.X, GIVEN.numbers)
+
+
+def test_an_array_that_cannot_be_copied_is_named():
+    class Strange:
+        __cuda_array_interface__ = None
+
+    with pytest.raises(TypeError, match=r"Strange lies on a CUDA device and cannot be copied"):
+        devices.to_host(Strange())

@@ -1,0 +1,115 @@
+"""The same comparisons on a real device, of sizes that fill some of its blocks.
+
+python -m pytest tests/cuda/test_on_device.py -m gpu
+"""
+
+import importlib.util
+
+import numpy as np
+import pytest
+from numba import config
+
+from tests.cuda import cases
+
+
+def _missing():
+    """Return why there is nothing to run on; None where there is a device."""
+    if config.ENABLE_CUDASIM:
+        return "the simulator is on, which runs test_simulator.py"
+    if importlib.util.find_spec("numba_cuda") is None:
+        return "numba-cuda is not installed"
+    from fastgd.kernels.cuda import memory
+
+    return None if memory.is_available() else f"no CUDA device: {memory.fault()}"
+
+
+MISSING = _missing()
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
+
+WIDTHS = [3, 50, 67]  # less than a tile, more than one, and more than lanes that divide it
+TYPES = [np.float32, np.float64]
+
+
+def largest(dtype):
+    """Return how far objectives may differ: by what products in the type of X leave."""
+    return 1e-6 if dtype == np.float32 else 1e-9
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("d", WIDTHS)
+@pytest.mark.parametrize("name", cases.SOLVED)
+def test_solvers_find_the_same_optimum(name, d, dtype):
+    model, kind = cases.SOLVED[name]
+    given = cases.table(n=10_007, d=d, dtype=dtype)
+    rtol = 1e-3 if dtype == np.float32 else 1e-4
+    cases.assert_same_optimum(model, given, kind, tol=largest(dtype), rtol=rtol)
+
+
+@pytest.mark.parametrize("name", ["logistic", "softmax", "ridge", "poisson"])
+def test_solvers_find_it_for_sparse_rows_and_weights(name):
+    model, kind = cases.SOLVED[name]
+    given = cases.sparse(cases.table(n=10_007, d=40))
+    cases.assert_same_optimum(model, given, kind, given.weight, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("name", cases.TRAINED)
+def test_training_takes_the_same_steps(name, dtype):
+    model, kind = cases.TRAINED[name]
+    if getattr(model, "batch_size", 1) == 16:
+        model = model.__class__(**{**model.get_params(), "batch_size": 1000})
+    n = 10_007 if getattr(model, "batch_size", 1) == 1000 else 300
+    cases.assert_same_training(model, cases.scaled(cases.table(n=n, d=50, dtype=dtype)), kind)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("optimizer", cases.OPTIMIZERS)
+def test_training_takes_the_same_steps_by_every_optimizer(optimizer, dtype):
+    model, kind = cases.TRAINED["squared error"]
+    options = {**model.get_params(), **cases.CONSTANT, "optimizer": optimizer, "batch_size": 1000}
+    given = cases.scaled(cases.table(n=5_003, d=20, dtype=dtype))
+    cases.assert_same_training(model.__class__(**options), given, kind, given.weight)
+
+
+@pytest.mark.parametrize("name", ["logistic", "softmax"])
+def test_the_same_rows_give_the_same_bits(name):
+    model, kind = cases.SOLVED[name]
+    given = cases.table(n=10_007, d=50, dtype=np.float32)
+    there = [model.__class__(device="cuda").fit(given.X, cases.targets(given, kind)) for _ in "ab"]
+    np.testing.assert_array_equal(there[0].coef_, there[1].coef_)
+
+
+@pytest.mark.parametrize("library", ["cupy", "torch", "numba.cuda"])
+def test_arrays_of_other_libraries_are_fitted_where_they_lie(library):
+    module = pytest.importorskip(library)
+    given = cases.table(n=10_007, d=50, dtype=np.float32)
+    if library == "torch":
+        X, y = module.as_tensor(given.X, device="cuda"), module.as_tensor(given.labels).cuda()
+    else:
+        send = module.asarray if library == "cupy" else module.to_device
+        X, y = send(given.X), send(given.labels)
+    model = cases.SOLVED["logistic"][0]
+    there = model.__class__().fit(X, y)
+    here = model.__class__(device="cpu").fit(given.X, given.labels)
+    np.testing.assert_allclose(there.coef_, here.coef_, rtol=1e-2, atol=1e-2)
+    assert type(there.predict_proba(X)) is type(X)
+
+
+def test_a_child_of_a_fork_is_told_what_to_do():
+    import multiprocessing
+
+    from fastgd._runtime import devices
+
+    devices.require()
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        message = pool.apply(_message_in_a_child)
+    assert "forked after its parent had used CUDA" in message
+
+
+def _message_in_a_child():
+    given = cases.table(n=100, d=3)
+    try:
+        cases.SOLVED["logistic"][0].__class__(device="cuda").fit(given.X, given.labels)
+    except RuntimeError as error:
+        return str(error)
+    return "no error"

@@ -1,0 +1,280 @@
+"""Every driver in numba-cuda's simulator, against plain formulas and against the processor.
+
+    NUMBA_ENABLE_CUDASIM=1 python -m pytest tests/cuda/test_simulator.py
+
+The simulator is chosen when numba is imported, so that a run of all tests skips these.
+"""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+from numba import config
+
+from tests import naive
+from tests.cuda import cases
+
+if not config.ENABLE_CUDASIM:
+    pytest.skip("NUMBA_ENABLE_CUDASIM=1 was not set", allow_module_level=True)
+
+import fastgd
+from fastgd._runtime import devices
+from fastgd.kernels import losses as specs
+from fastgd.kernels import optimizers, penalties
+from fastgd.kernels.cuda import memory, passes, products, steps
+from fastgd.kernels.objective import Scaler, Targets
+from fastgd.kernels.rows import CSR, Dense
+
+
+@pytest.fixture(autouse=True)
+def _threads_take_turns():
+    """The simulator has a thread for each of the device's, which mostly wait for each other."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+GIVEN = cases.table(n=19, d=3)
+RAW = np.array([0.2, -0.1, 0.4, 0.3])
+
+
+def out_of(n, d, n_outputs, curvature=True):
+    n_blocks, per_block = passes.grid_of(n)
+    out = passes.Out(
+        memory.empty((n_blocks * passes.BLOCK, 2)),
+        memory.empty((n_blocks * passes.GROUPS, (d + 1) * n_outputs)),
+        memory.empty((n, n_outputs)),
+        memory.empty(n if curvature else 0),
+    )
+    return n_blocks, passes.Span(np.empty(0, np.int64), 0, n, per_block), out
+
+
+def lines_of(partial):
+    lines = memory.empty(partial.shape[1])
+    passes.add_lines.launch(2, passes.BLOCK, partial, lines)
+    return memory.download(lines)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_pass_of_one_output_is_the_sum_of_its_rows(dtype):
+    X, y, weight = GIVEN.X.astype(dtype), GIVEN.labels.astype(float), GIVEN.weight
+    n_blocks, span, out = out_of(*X.shape, 1)
+    arguments = (Dense(X), X, Targets(y, weight), specs.LogLoss(), RAW[:, None].copy(), span, out)
+    passes.pass_one.launch(n_blocks, passes.BLOCK, *arguments)
+    raw, loss = X.astype(float) @ RAW[:-1] + RAW[-1], naive.log_loss()
+    slopes = weight * loss.gradient(y, raw)
+    np.testing.assert_allclose(out.loss[:, 0].sum(), weight @ loss.value(y, raw), rtol=1e-12)
+    np.testing.assert_allclose(out.loss[:, 1].sum(), weight @ loss.curvature(y, raw), rtol=1e-12)
+    np.testing.assert_allclose(out.slopes[:, 0], slopes, rtol=1e-12)
+    np.testing.assert_allclose(out.curvature, weight * loss.curvature(y, raw), rtol=1e-12)
+    expected = [*(slopes @ X), slopes.sum()]
+    np.testing.assert_allclose(lines_of(out.partial), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_a_pass_of_many_outputs_is_the_sum_of_its_rows():
+    X, weight = GIVEN.X, GIVEN.weight
+    y = np.unique(GIVEN.classes, return_inverse=True)[1].astype(np.int32)
+    params = np.stack([RAW, -RAW, 0.5 * RAW], axis=1)
+    n_blocks, span, out = out_of(*X.shape, 3, curvature=False)
+    arguments = (Dense(X), X, Targets(y, weight), specs.Softmax(0.0), params, span, out)
+    passes.pass_many.launch(n_blocks, passes.BLOCK, *arguments)
+    raw = X @ params[:-1] + params[-1]
+    p = np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True)
+    slopes = weight[:, None] * (p - np.eye(3)[y])
+    log = -np.log(p[np.arange(y.size), y])
+    np.testing.assert_allclose(out.loss[:, 0].sum(), weight @ log, rtol=1e-12)
+    np.testing.assert_allclose(out.slopes, slopes, rtol=1e-10, atol=1e-14)
+    expected = np.concatenate([X.T @ slopes, slopes.sum(axis=0)[None]]).ravel()
+    np.testing.assert_allclose(lines_of(out.partial), expected, rtol=1e-9, atol=1e-12)
+    for k, m in ((1, 1), (0, 2)):
+        found = memory.empty(y.size)
+        arguments = (out.slopes, Targets(y, weight), k, m, found)
+        products.weights_of_classes.launch(1, passes.BLOCK, *arguments)
+        expected = weight * p[:, k] * ((k == m) - p[:, m])
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 19, 70])
+def test_products_are_those_of_standardised_columns(n, rng):
+    X, h = rng.standard_normal((n, 4)) + 2.0, rng.standard_normal(n)
+    center, inverse_std = rng.standard_normal(4), rng.random(4)
+    z = np.c_[(X - center) * inverse_std, np.ones(n)]
+    n_tiles, n_shards, per_shard = products.grid_of_products(n, 5)
+    partial = memory.zeros((n_shards, 5, 5))
+    grid, block = (n_tiles, n_tiles, n_shards), (products.SIDE, products.SIDE)
+    arguments = (X, Scaler(center, inverse_std), h, per_shard, partial)
+    products.products.launch(grid, block, *arguments)
+    found = lines_of(partial.reshape(n_shards, 25)).reshape(5, 5)
+    expected = z.T @ (h[:, None] * z)
+    np.testing.assert_allclose(np.triu(found), np.triu(expected), rtol=1e-10, atol=1e-12)
+
+
+def test_sparse_rows_are_read_by_rows_and_by_columns():
+    X = cases.sparse(GIVEN).X
+    rows, turned = CSR(X.data, X.indices, X.indptr), X.tocsc()
+    slopes = np.arange(1.0, 2 * X.shape[0] + 1).reshape(-1, 2)
+    columns, out = CSR(turned.data, turned.indices, turned.indptr), memory.empty((X.shape[1], 2))
+    passes.add_sparse_columns.launch(2, passes.BLOCK, columns, slopes, out)
+    np.testing.assert_allclose(out, X.T @ slopes, rtol=1e-12)
+    scaler = Scaler(np.array([0.5, 1.0, 0.0]), np.array([1.0, 2.0, 3.0]))
+    dense = memory.empty((7, X.shape[1]))
+    products.standardised_rows.launch(2, passes.BLOCK, rows, scaler, 5, dense)
+    expected = (X.toarray()[5:12] - scaler.center) * scaler.inverse_std
+    np.testing.assert_allclose(dense, expected, rtol=1e-12)
+
+
+def test_a_step_is_the_optimizers_and_the_penaltys():
+    d, n_lines = 3, 5
+    partial = np.arange(1.0, n_lines * (d + 1) + 1).reshape(n_lines, d + 1) / 100
+    params, state = RAW[:, None].copy(), np.zeros((1, d + 1))
+    rule = steps.Rule(
+        specs.SquaredError(), penalties.ElasticNet(0.1, 0.2), optimizers.Momentum(), True
+    )
+    coefs = type(rule.optimizer).step_coefficients(rule.optimizer, np.array([0.05, 0.05]), 1)
+    step = steps.Step(coefs, 1, 0.25, 4, n_lines, True)
+    sums, average = memory.zeros(d + 1), memory.zeros(d + 1)
+    changed = steps.Memory(params, state, sums, average)
+    steps.update.launch(1, passes.BLOCK, rule, step, partial, changed)
+    changes = -0.05 * partial.sum(axis=0)  # of a first step: the velocity was zero
+    length = 0.05 / (1 - rule.optimizer.momentum)
+    shrunk = (1 - length * 0.2) * RAW[:-1] + changes[:-1]
+    expected = np.sign(shrunk) * np.maximum(np.abs(shrunk) - length * 0.1, 0.0)
+    np.testing.assert_allclose(params[:, 0], [*expected, RAW[-1] + changes[-1]], rtol=1e-12)
+    np.testing.assert_allclose(average, params[:, 0])
+    penalty = 0.1 * np.abs(RAW[:-1]) + 0.1 * RAW[:-1] ** 2
+    np.testing.assert_allclose(sums, [*(4 * penalty), 0.0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", cases.SOLVED)
+def test_solvers_find_the_same_optimum(name):
+    model, kind = cases.SOLVED[name]
+    cases.assert_same_optimum(model, cases.table(n=37, d=3), kind)
+
+
+@pytest.mark.parametrize("name", ["logistic", "softmax", "ridge"])
+def test_solvers_find_it_for_sparse_rows_and_weights(name):
+    model, kind = cases.SOLVED[name]
+    given = cases.sparse(cases.table(n=37, d=3))
+    cases.assert_same_optimum(model, given, kind, given.weight)
+
+
+def test_float32_rows_have_sums_in_float64():
+    model, kind = cases.SOLVED["logistic"]
+    cases.assert_same_optimum(model, cases.table(n=37, d=3, dtype=np.float32), kind, tol=1e-6)
+
+
+def test_columns_far_from_zero_are_counted_from_their_means():
+    given = cases.table(n=37, d=3)
+    far = given._replace(X=given.X + 1e9)
+    cases.assert_same_optimum(cases.SOLVED["ridge"][0], far, "numbers")
+
+
+def test_rows_beyond_the_memory_are_sent_in_chunks(monkeypatch):
+    given = cases.table(n=37, d=3)
+    monkeypatch.setattr(memory, "free_bytes", lambda: given.X.nbytes)
+    model, kind = cases.SOLVED["logistic"]
+    cases.assert_same_optimum(model, given, kind)
+    cases.assert_same_optimum(cases.SOLVED["softmax"][0], given, "classes")
+
+
+def test_rows_that_turn_out_not_to_fit_are_sent_in_chunks(monkeypatch):
+    given, upload = cases.table(n=37, d=3), memory.upload
+
+    def full(array):
+        if array.shape == given.X.shape:
+            raise MemoryError
+        return upload(array)
+
+    monkeypatch.setattr(memory, "upload", full)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 3 * given.X.nbytes)
+    with pytest.warns(UserWarning, match="does not fit into the device's memory"):
+        cases.assert_same_optimum(cases.SOLVED["logistic"][0], given, "labels")
+
+
+@pytest.mark.parametrize("name", cases.TRAINED)
+def test_training_takes_the_same_steps(name):
+    model, kind = cases.TRAINED[name]
+    cases.assert_same_training(model, cases.scaled(cases.table(n=37, d=3)), kind)
+
+
+# methods of the others run here as they are written, and compile in test_ptx
+@pytest.mark.parametrize("optimizer", ["momentum", "adam", "ftrl", "schedule_free_adamw"])
+def test_training_takes_the_same_steps_by_optimizers_of_each_kind(optimizer):
+    model = fastgd.SGDRegressor(**{**cases.CONSTANT, "optimizer": optimizer, "max_iter": 1})
+    given = cases.scaled(cases.table(n=37, d=3))
+    cases.assert_same_training(model, given, "numbers", given.weight)
+
+
+def test_training_in_float32():
+    given = cases.scaled(cases.table(n=37, d=3, dtype=np.float32))
+    model = fastgd.SGDClassifier(loss="log_loss", optimizer="adam", **cases.CONSTANT)
+    cases.assert_same_training(model, given, "labels", given.weight)
+
+
+def test_training_goes_on_where_it_stopped():
+    given = cases.scaled(cases.table(n=37, d=3))
+    options = {**cases.CONSTANT, "optimizer": "adam", "device": "cuda"}
+    whole = fastgd.SGDRegressor(**options).fit(given.X, given.numbers)
+    parts = fastgd.SGDRegressor(**options)
+    for _ in range(2):
+        parts.partial_fit(given.X, given.numbers)
+    np.testing.assert_array_equal(parts.coef_, whole.coef_)
+
+
+def test_the_same_seed_gives_the_same_bits():
+    given = cases.table(n=37, d=3)
+    fits = [fastgd.LogisticRegression(device="cuda").fit(given.X, given.labels) for _ in range(2)]
+    np.testing.assert_array_equal(fits[0].coef_, fits[1].coef_)
+
+
+def test_rows_that_do_not_fit_are_refused_with_what_to_do(monkeypatch):
+    given, upload = cases.table(n=37, d=3), memory.upload
+
+    def full(array):
+        if array.shape == given.X.shape:
+            raise MemoryError
+        return upload(array)
+
+    model = fastgd.SGDRegressor(device="cuda", batch_size=16)
+    monkeypatch.setattr(memory, "upload", full)
+    with pytest.raises(MemoryError, match=r"the device has 16 free\. Use device='cpu'"):
+        model.fit(given.X, given.numbers)
+    assert not hasattr(model, "coef_")
+
+
+def test_arrays_on_a_device_are_trained_and_predicted_there(cupy):
+    given = cases.table(n=37, d=3)
+    X, y = cupy.asarray(given.X), cupy.asarray(given.labels)
+    for labels in (y, given.labels):  # of a device or of the host
+        there = fastgd.LogisticRegression().fit(X, labels)
+        here = fastgd.LogisticRegression(device="cpu").fit(given.X, given.labels)
+        np.testing.assert_allclose(there.coef_, here.coef_, rtol=1e-4)
+    for method in ("predict", "predict_proba", "decision_function", "predict_log_proba"):
+        found = getattr(there, method)(X)
+        assert type(found) is cupy.ndarray
+        expected = getattr(there, method)(given.X)
+        np.testing.assert_allclose(found.get(), expected, rtol=1e-10, atol=1e-12)
+    with pytest.raises(ValueError, match="X has 2 features, but LogisticRegression is expecting 3"):
+        there.predict(cupy.asarray(given.X[:, :2].copy()))
+
+
+def test_small_batches_on_a_device_are_copied_to_the_processor(cupy):
+    given = cases.scaled(cases.table(n=37, d=3))
+    X = cupy.asarray(given.X)
+    with pytest.warns(UserWarning, match="batch_size=16 is less work than a device takes"):
+        here = fastgd.SGDRegressor(**cases.CONSTANT).fit(X, given.numbers)
+    full = fastgd.SGDRegressor(**{**cases.CONSTANT, "batch_size": "full"}).fit(X, given.numbers)
+    assert type(full.predict(X)) is type(here.predict(X)) is cupy.ndarray
+
+
+def test_a_fork_cannot_use_the_device(monkeypatch):
+    devices.require()
+    monkeypatch.setattr(devices, "_first_process", [os.getpid() + 1])
+    with pytest.raises(RuntimeError, match="forked after its parent had used CUDA"):
+        fastgd.Ridge(device="cuda").fit(GIVEN.X, GIVEN.numbers)
+
+
+def test_the_simulator_says_that_it_is_one():
+    assert memory.describe()["device"] == "simulator"
