@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tempfile
+import zlib
 from pathlib import Path
 
 import hypothesis
@@ -34,11 +35,27 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("fastgd")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Bound what a process of the tests takes, before a kernel is imported."""
+    if config.getoption("numprocesses", None):
+        # for the workers, one a core: more threads of BLAS would spin while they wait
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from tests.compiling import compile_in_children  # imports numba, which reads the folder above
 
     compile_in_children()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests marked full of which FULL_TURN=k/n says that it is not their turn."""
+    turn, n_turns = map(int, os.environ.get("FULL_TURN", "0/1").split("/"))
+
+    def is_in_turn(item: pytest.Item) -> bool:
+        function = item.nodeid.partition("[")[0]  # whose cases share what they compile
+        is_full = item.get_closest_marker("full") is not None
+        return not is_full or zlib.crc32(function.encode()) % n_turns == turn
+
+    config.hook.pytest_deselected(items=[item for item in items if not is_in_turn(item)])
+    items[:] = filter(is_in_turn, items)
 
 
 @pytest.fixture

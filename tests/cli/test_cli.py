@@ -53,6 +53,7 @@ def test_unknown_command_is_refused(capsys):
     assert "invalid choice: 'dance'" in capsys.readouterr().err
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("small")
 def test_demo_prints_two_tables_and_draws(tmp_path, capsys, monkeypatch):
     pytest.importorskip("matplotlib")

@@ -82,7 +82,7 @@ def fitted(run, name, more):
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@pytest.mark.parametrize("n_rows", [1, 50, N])
+@pytest.mark.parametrize("n_rows", [3, 50, N])
 def test_chunks_give_the_model_that_all_rows_give(name, n_rows, rows, run):
     """Batches go on where a chunk ends, so without shuffling the steps are the same: bit for bit.
 

@@ -443,7 +443,7 @@ def in_a_process(first, count, folder):
 
 
 def test_damaged_files_are_reported(tmp_path):
-    in_a_process(0, 120, tmp_path)
+    in_a_process(0, 60, tmp_path)
 
 
 @pytest.mark.thorough

@@ -15,6 +15,7 @@ from fastgd._solvers._problem import evaluate, pose
 from fastgd._solvers._sample import hessian_from_below
 from fastgd.kernels.losses import LogLoss, Softmax
 from tests.solvers.test_gd import task_of
+from tests.tables import over_product
 
 
 def fitted(model, X, y):
@@ -34,8 +35,11 @@ def posed(rng, loss, n, layout):
     return problem, evaluate(problem, rng.normal(size=shape))
 
 
-@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
-@pytest.mark.parametrize("loss", [LogLoss(), Softmax()], ids=["log", "softmax"])
+@over_product(
+    lambda loss, layout: layout is np.asarray or isinstance(loss, LogLoss),
+    loss=[LogLoss(), Softmax()],
+    layout=[np.asarray, sp.csr_array],
+)
 def test_the_hessian_of_some_rows_is_below_that_of_all(rng, loss, layout):
     problem, point = posed(rng, loss, 3000, layout)
     whole, some = hessian(problem, point), hessian_from_below(problem, point, 0.2)
@@ -61,7 +65,7 @@ def softmax_objective(model, X, y, C):
     return float(loss.mean() + 0.5 * (coef**2).sum() / (C * len(y)))
 
 
-@pytest.mark.parametrize("d", [8, 40])
+@over_product(lambda d: d == 8, d=[8, 40])
 def test_float32_softmax_with_outliers_is_judged_in_float64(rng, d):
     """Raw predictions are large in some rows: float32 sums hide more than is asked for.
 

@@ -14,6 +14,7 @@ from fastgd._solvers._task import Task
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.kernels.rows import CSR, Dense
 from fastgd.kernels.saga import Samples, Shape, Table, saga_pass, saga_pass_softmax
+from tests.tables import over_product
 
 N, D, K, M = 23, 4, 3, 5
 
@@ -63,8 +64,9 @@ def naive_pass(X, samples, shape, table, step_size, fill):
 
 
 @pytest.mark.parametrize("diagonal", [True, False])
-@pytest.mark.parametrize("sparse", [True, False])
-@pytest.mark.parametrize("n_outputs", [0, K])
+@over_product(
+    lambda n_outputs, sparse: not (n_outputs and sparse), n_outputs=[0, K], sparse=[True, False]
+)
 def test_passes_follow_the_formula(rng, n_outputs, sparse, diagonal):
     X, rows, samples, shape, table = problem_of(rng, n_outputs, sparse, diagonal)
     run, loss = (saga_pass_softmax, Softmax()) if n_outputs else (saga_pass, LogLoss())
@@ -93,6 +95,7 @@ def test_largest_eigenvalue_is_rounded_up(rng):
     assert true <= _saga._largest_eigenvalue(z, weight) <= 1.11 * true
 
 
+@pytest.mark.full
 def test_rows_of_zeros_have_no_step_to_divide_by():
     X, y = np.zeros((1, 1), np.float32), np.array([4237352.3])
     with warnings.catch_warnings():

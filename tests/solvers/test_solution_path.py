@@ -55,12 +55,12 @@ def test_inverse_strengths_go_upwards_and_are_scored():
 
 def test_a_penalty_object_has_its_own_strength():
     model = fastgd.SGDRegressor(penalty=GroupLasso(0.1), random_state=0, max_iter=20, tol=None)
-    found = fastgd.path(model, X, BOTH, alphas=[0.1, 1000.0])
+    found = fastgd.path(model, X, Y, alphas=[0.1, 1000.0])
     assert found.param == "group"
     assert found.n_nonzero[0] == 0
     assert found.n_nonzero[1] > 0
     assert model.penalty == GroupLasso(0.1)
-    other = fastgd.path(model, X, BOTH, param="penalty__l2", values=[0.0, 1.0])
+    other = fastgd.path(model, X, Y, param="penalty__l2", values=[0.0, 1.0])
     assert other.values.tolist() == [0.0, 1.0]
 
 

@@ -1,8 +1,9 @@
 """Whole trainings, of one output and of many, against the naive one: every step of every epoch.
 
 Dense and CSR rows, every loss, optimizer, penalty and store (how coefficients are kept) must end
-where plain numpy does. A distinct combination of specs and layout compiles for a second, so all
-losses are tried with sgd, all optimizers with log_loss, and the rest is a sample.
+where plain numpy does. A distinct combination of specs and layout compiles for two seconds or more.
+So every store is tried by default, with a few losses and optimizers; marked ``full`` are all losses
+with sgd, all optimizers with log_loss, and a sample of the rest.
 """
 
 import os
@@ -57,8 +58,9 @@ BATCHES = [1, 7, N]  # the last batch of 7 is short
 # rows, float32 and averages are a compilation of two seconds each.
 A_FEW = [OPTIMIZER[name] for name in ("sgd", "momentum", "adagrad", "adam", "ftrl")]
 FREE = OPTIMIZER_CASES if os.environ.get("NUMBA_DISABLE_JIT") == "1" else A_FEW
-ALSO = [("sgd", "dense"), ("sgd", "csr"), ("adam", "dense")]
-USUAL = [OPTIMIZER[name] for name in ("sgd", "adam")]
+ALSO = [("sgd", "csr"), ("adam", "dense")]
+USUAL = [OPTIMIZER["sgd"]]
+USUAL_LOSSES = [LOSS[name] for name in ("squared_error", "hinge", "log_loss", "poisson")]
 
 
 def over_optimizers(names, thorough):
@@ -69,22 +71,28 @@ def over_optimizers(names, thorough):
     return pytest.mark.parametrize("optimizer", rows, ids=[*names, *thorough])
 
 
+def _is_often(case, layout):
+    return case in A_FEW and (layout == "csr" or case.name in ("sgd", "adam"))
+
+
 def _pair(case, layout):
-    often = case in A_FEW or (layout == "dense" and case.is_registered)
-    return pytest.param(case, layout, marks=() if often else pytest.mark.thorough)
+    rest = pytest.mark.full if layout == "dense" and case.is_registered else pytest.mark.thorough
+    rest = rest if case not in A_FEW else pytest.mark.full
+    return pytest.param(case, layout, marks=() if _is_often(case, layout) else rest)
 
 
-# every optimizer on both layouts; of those on sparse rows a few, unless the run is thorough
+# every optimizer on both layouts; by default a few, of all stores
 over_pairs = pytest.mark.parametrize(
     ("optimizer", "layout"),
     [_pair(case, layout) for case in OPTIMIZER_CASES for layout in LAYOUTS],
     ids=lambda value: getattr(value, "name", value),
 )
-RARE_OBJECTS = [
-    ("weighted", "dense"),
-    ("weighted l2", "dense"),
-    ("max norm", "csr"),
-    ("group lasso", "dense"),
+OFTEN_OBJECTS = [
+    ("bounded", "csr"),
+    ("nonnegative", "csr"),
+    ("weighted l2", "csr"),
+    ("max norm", "dense"),
+    ("group lasso", "csr"),
 ]
 over_layouts = pytest.mark.parametrize("layout", LAYOUTS)
 over_batches = pytest.mark.parametrize("batch_size", BATCHES)
@@ -272,7 +280,7 @@ def tolerances(training, layout):
 
 
 @over(PENALTY_CASES, "penalty")
-@over(SCALAR_LOSSES, "loss")
+@over_product(lambda loss: loss in USUAL_LOSSES, loss=SCALAR_LOSSES)
 def test_every_loss_on_batches_of_dense_rows(loss, penalty):
     training = problem(loss, penalty=penalty)
     assert_same(training.compiled(), training.naive())
@@ -298,7 +306,7 @@ def test_every_optimizer(optimizer, penalty, layout):
 @over_layouts
 @pytest.mark.parametrize("batch_size", [1, N])
 @over([PENALTY["l2"], PENALTY["elasticnet"]], "penalty")
-@over_optimizers(["sgd", "adam"], ["momentum", "adagrad", "ftrl"])
+@over_optimizers(["sgd"], ["momentum", "adagrad", "adam", "ftrl"])
 def test_optimizers_on_batches_of_any_size(optimizer, penalty, batch_size, layout):
     kwargs = {"optimizer": optimizer, "penalty": penalty, "batch_size": batch_size}
     training = problem(LOSS["log_loss"], **kwargs)
@@ -307,7 +315,7 @@ def test_optimizers_on_batches_of_any_size(optimizer, penalty, batch_size, layou
 
 
 @over_product(
-    lambda penalty, layout: (penalty.name, layout) not in RARE_OBJECTS,
+    lambda penalty, layout: (penalty.name, layout) in OFTEN_OBJECTS,
     penalty=PENALTY_OBJECT_CASES,
     layout=LAYOUTS,
 )
@@ -349,11 +357,13 @@ def test_averages_under_penalty_objects(penalty, layout):
 
 @pytest.mark.nojit
 @over_product(
-    lambda optimizer, batch_size: batch_size > 1 or optimizer in USUAL,
+    lambda optimizer, batch_size, layout: (
+        FREE is not A_FEW or optimizer in USUAL or (batch_size > 1 and _is_often(optimizer, layout))
+    ),
     optimizer=FREE,
     batch_size=[1, 4],
+    layout=LAYOUTS,
 )
-@over_layouts
 def test_a_little_of_everything(optimizer, batch_size, layout):
     """Every store, on data small enough to train without the compiler."""
     for penalty in (PENALTY["l2"], PENALTY["elasticnet"]):
@@ -364,8 +374,11 @@ def test_a_little_of_everything(optimizer, batch_size, layout):
 
 
 @pytest.mark.nojit
-@over_layouts
-@over_batches
+@over_product(
+    lambda layout, batch_size: layout == "csr" or batch_size > 1,
+    layout=LAYOUTS,
+    batch_size=BATCHES,
+)
 @pytest.mark.parametrize("average", [1, 4, 10**6])
 def test_the_average_is_the_mean_of_the_iterates(average, batch_size, layout):
     training = problem(
@@ -375,7 +388,7 @@ def test_the_average_is_the_mean_of_the_iterates(average, batch_size, layout):
 
 
 @over_product(
-    lambda optimizer: optimizer.name in ("sgd", "lazy adam"),
+    lambda optimizer: optimizer in USUAL,
     optimizer=[OPTIMIZER[name] for name in ("sgd", "momentum", "ftrl", "lazy adam")],
 )
 def test_an_average_on_sparse_rows_without_a_closed_form(optimizer):
@@ -603,7 +616,7 @@ def test_a_second_training_compiles_nothing(layout, rng):
         ("sgd", "l1"),
         ("sgd", "elasticnet"),
         pytest.param("nesterov", "l2", marks=pytest.mark.full),
-        ("nesterov", "elasticnet"),
+        pytest.param("nesterov", "elasticnet", marks=pytest.mark.full),
     ],
 )
 def test_the_online_objective_follows_rests_on_sparse_rows(optimizer, given):
@@ -638,16 +651,20 @@ AT_REST |= {"adam": 0.05, "amsgrad": 0.05, "nadam": 0.05, "adamax": 0.05, "ftrl"
 
 
 @pytest.mark.parametrize(
-    "given",
-    ["elasticnet", *(pytest.param(w, marks=pytest.mark.thorough) for w in ("max norm", "bounded"))],
+    ("given", "names"),
+    [
+        ("elasticnet", ("sgd", "adam")),
+        pytest.param("elasticnet", tuple(AT_REST), marks=pytest.mark.full),
+        pytest.param("max norm", ("sgd", "adagrad", "adam"), marks=pytest.mark.thorough),
+        pytest.param("bounded", ("sgd", "adagrad", "adam"), marks=pytest.mark.thorough),
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"{len(value)} optimizers",
 )
-def test_all_optimizers_come_to_rest_at_the_same_minimum(given):
+def test_all_optimizers_come_to_rest_at_the_same_minimum(given, names):
     """The length of the penalty's step, and the metric of a projection, are there for this."""
     found = []
-    for name, rate in AT_REST.items():
-        if given != "elasticnet" and name not in ("sgd", "adagrad", "adam"):
-            continue
-        optimizer = OPTIMIZER[name]._replace(eta0=rate)
+    for name in names:
+        optimizer = OPTIMIZER[name]._replace(eta0=AT_REST[name])
         kwargs = {"optimizer": optimizer, "penalty": (PENALTY | OBJECT)[given]}
         training = problem(LOSS["log_loss"], batch_size=N, n_epochs=3000, **kwargs)
         found.append(objective(training, training.compiled().params))
@@ -680,10 +697,10 @@ MANY = [LOSS["softmax"], LOSS["log_loss"], LOSS["squared_error"]]  # rows, class
 
 
 def is_usual(loss, layout, batch_size=7):
-    """Tell of softmax; of the other losses one layout each, by batches."""
-    return loss is MANY[0] or (
-        batch_size == 7 and layout == ("dense" if loss is MANY[1] else "csr")
-    )
+    """Tell of softmax, single rows if they are dense; of the others by batches of one layout."""
+    if loss is MANY[0]:
+        return batch_size > 1 or layout == "dense"
+    return batch_size == 7 and layout == ("dense" if loss is MANY[1] else "csr")
 
 
 @pytest.mark.nojit
@@ -694,8 +711,11 @@ def test_many_outputs(loss, penalty, batch_size, layout):
     assert_same(training.compiled(layout), training.naive())
 
 
-@over_layouts
-@over_batches
+@over_product(
+    lambda layout, batch_size: is_usual(MANY[0], layout, batch_size),
+    layout=LAYOUTS,
+    batch_size=BATCHES,
+)
 def test_smoothed_labels(batch_size, layout):
     loss = LossCase("smoothed labels", Softmax(0.2), naive.softmax(0.2))
     training = problem(loss, n_outputs=K, penalty=PENALTY["l2"], batch_size=batch_size)
@@ -703,11 +723,13 @@ def test_smoothed_labels(batch_size, layout):
 
 
 @over_product(
-    lambda penalty, layout: (penalty.given, layout) == ("elasticnet", "csr"),
+    lambda optimizer, penalty, layout: (
+        (optimizer.name, penalty.given, layout) == ("nesterov", "elasticnet", "csr")
+    ),
+    optimizer=[OPTIMIZER["nesterov"], OPTIMIZER["lazy adam"], OPTIMIZER["adam"]],
     penalty=[PENALTY["l2"], PENALTY["elasticnet"]],
     layout=LAYOUTS,
 )
-@over_optimizers(["nesterov", "lazy adam"], ["adam"])
 def test_optimizers_of_many_outputs(optimizer, penalty, layout):
     training = problem(LOSS["softmax"], n_outputs=K, penalty=penalty, optimizer=optimizer)
     expected = training.naive()
@@ -739,7 +761,7 @@ def test_weights_of_many_outputs(loss, layout, rng):
 
 
 @pytest.mark.nojit
-@over_layouts
+@over_product(lambda layout: layout == "dense", layout=LAYOUTS)
 def test_class_weights_of_one_vs_rest(layout):
     """They weigh a class's own rows in its own column."""
     class_weight = np.array([0.5, 1.0, 4.0])
@@ -760,7 +782,8 @@ def test_columns_that_share_no_loss_share_nothing(loss, penalty, layout):
     np.testing.assert_allclose(together.history["objective"], objective, rtol=1e-10)
 
 
-@over_product(lambda layout: layout == "csr", layout=LAYOUTS)
+@pytest.mark.full
+@over_layouts
 def test_many_outputs_in_float32(layout):
     training = problem(LOSS["softmax"], n_outputs=K, penalty=PENALTY["l2"])
     progress = training.compiled(layout, np.float32)
@@ -768,7 +791,7 @@ def test_many_outputs_in_float32(layout):
     assert_same(progress, training.naive(), 1e-4)
 
 
-@over_layouts
+@over_product(lambda layout: layout == "dense", layout=LAYOUTS)
 @given(shape=shapes(), n_outputs=st.integers(1, 5))
 def test_any_shape_of_many_outputs(layout, shape, n_outputs):
     training = problem(LOSS["softmax"], n_outputs=n_outputs, penalty=PENALTY["l2"], **shape)
@@ -827,7 +850,8 @@ def test_passive_aggressive_steps_of_many_outputs(optimizer, loss, layout):
 
 @over_product(
     lambda loss, layout, optimizer: (
-        (loss == "hinge") == ((layout == "csr") == (optimizer is PA[0]))
+        (loss, layout, optimizer.name)
+        in [("hinge", "dense", "pa1"), ("epsilon_insensitive", "csr", "pa2")]
     ),
     loss=["hinge", "epsilon_insensitive"],
     layout=LAYOUTS,

@@ -30,10 +30,10 @@ from tests.tables import WHOLE_OPTIMIZER_CASES
 N, D, RATE = 40, 4, 0.05
 CASES = {case.name: case for case in WHOLE_OPTIMIZER_CASES}
 N_TARGETS = {"prodigy": 3, "muon": 3}
+OTHERS = ("prodigy", "schedule_free_sgd", "muon")
 NAMES = [
     "schedule_free_adamw",
-    "prodigy",
-    *(pytest.param(name, marks=pytest.mark.full) for name in ("schedule_free_sgd", "muon")),
+    *(pytest.param(name, marks=pytest.mark.full) for name in OTHERS),
 ]
 
 
