@@ -118,7 +118,7 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
             settings = self._settings(data.n_visited, self.max_iter, self.tol, rule)
             given, source = Given(X, y, sample_weight), in_memory(data, settings)
             n_held_out = y.shape[0] - data.n_visited
-            call = Call(given, targets, source, rule, settings, score, n_held_out, device)
+            call = Call(given, targets, source, rule, settings, score, n_held_out, device=device)
             self._train(call, progress)
 
     def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, max_iter: int) -> None:
