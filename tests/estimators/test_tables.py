@@ -12,7 +12,7 @@ from fastgd.kernels.penalties import PENALTIES
 from fastgd.kernels.transforms import TRANSFORMS
 from fastgd.schedules import SCHEDULES
 from tests import tables
-from tests.tables import over
+from tests.tables import over, over_product
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,14 @@ def test_rows_and_registry_agree_on_the_spec(case):
     assert type(case.spec) is type(LOSSES[case.name])
 
 
-@over(case for case in tables.ESTIMATOR_CASES if hasattr(case.kind, "score"))
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+OFTEN_NARROW = ("SGDClassifier", "LogisticRegression", "Ridge", "Lasso")
+
+
+@over_product(
+    lambda case, dtype: dtype is np.float64 or case.name in OFTEN_NARROW,
+    case=[case for case in tables.ESTIMATOR_CASES if hasattr(case.kind, "score")],
+    dtype=[np.float32, np.float64],
+)
 def test_an_estimator_learns_and_keeps_the_dtype(case, dtype, rng):
     X = rng.normal(size=(60, 3)).astype(dtype)
     y = X @ [1.0, -2.0, 0.5] + 0.3 + 0.1 * rng.normal(size=60)  # float32 holds no exact fit
