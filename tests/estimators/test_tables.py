@@ -13,6 +13,7 @@ from fastgd.kernels.transforms import TRANSFORMS
 from fastgd.schedules import SCHEDULES
 from tests import tables
 from tests.tables import over, over_product
+from tests.turns import has_turn
 
 
 @pytest.mark.parametrize(
@@ -98,3 +99,14 @@ def test_an_estimator_learns_and_keeps_the_dtype(case, dtype, rng):
     model = case.make().fit(X, y)
     assert model.coef_.dtype == np.asarray(model.intercept_).dtype == dtype
     assert model.score(X, y) > 0.6
+
+
+def test_each_function_has_one_turn_for_all_its_cases():
+    functions = [f"tests/test_{k}.py::test_it" for k in range(60)]
+    for name in functions:
+        turns = [[has_turn(test, f"{k}/3") for k in range(3)] for test in (name, f"{name}[a-1]")]
+        assert turns[0] == turns[1]
+        assert sum(turns[0]) == 1
+        assert has_turn(name, "0/1")
+    shares = [sum(has_turn(name, f"{k}/3") for name in functions) for k in range(3)]
+    assert min(shares) > 10
