@@ -3,12 +3,13 @@
 import hashlib
 import os
 import tempfile
-import zlib
 from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pytest
+
+from tests.turns import has_turn
 
 ROOT = Path(__file__).parent.parent
 
@@ -46,16 +47,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests marked full of which FULL_TURN=k/n says that it is not their turn."""
-    turn, n_turns = map(int, os.environ.get("FULL_TURN", "0/1").split("/"))
+    """Leave out the tests marked full of which FULL_TURN says that it is not their turn."""
+    turn = os.environ.get("FULL_TURN", "0/1")
 
-    def is_in_turn(item: pytest.Item) -> bool:
-        function = item.nodeid.partition("[")[0]  # whose cases share what they compile
-        is_full = item.get_closest_marker("full") is not None
-        return not is_full or zlib.crc32(function.encode()) % n_turns == turn
+    def is_taken(item: pytest.Item) -> bool:
+        return item.get_closest_marker("full") is None or has_turn(item.nodeid, turn)
 
-    config.hook.pytest_deselected(items=[item for item in items if not is_in_turn(item)])
-    items[:] = filter(is_in_turn, items)
+    config.hook.pytest_deselected(items=[item for item in items if not is_taken(item)])
+    items[:] = filter(is_taken, items)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
 from fastgd._solvers._auto import SOLVERS
+from tests.tables import over_product
 
 PAGE = Path(__file__).parents[2] / "docs/scikit-learn.md"
 OURS = {"auto", *SOLVERS}
@@ -32,6 +33,8 @@ STOCHASTIC = (
     *("SGDClassifier", "SGDRegressor", "SGDOneClassSVM", "Perceptron"),
     *("PassiveAggressiveClassifier", "PassiveAggressiveRegressor"),
 )
+# whose losses and solvers are compiled for other tests too; the others compile dozens
+OFTEN = ("LogisticRegression", "Ridge", "RidgeClassifier", "Lasso", "LinearSVC", "Perceptron")
 
 FOREIGN = (
     *("lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "svd", "cholesky", "lsqr"),
@@ -233,7 +236,7 @@ def arguments_of(name, theirs):
 
 
 @pytest.mark.filterwarnings("ignore:Class PassiveAggressive:FutureWarning")
-@pytest.mark.parametrize("name", [*SOLVED, *STOCHASTIC])
+@over_product(lambda name: name in OFTEN, name=[*SOLVED, *STOCHASTIC])
 def test_arguments_are_taken_and_refused_as_in_scikit_learn(name):
     ours, theirs = getattr(fastgd, name), getattr(linear_model, name, getattr(svm, name, None))
     X = np.random.default_rng(0).normal(size=(24, 3))

@@ -12,7 +12,8 @@ from fastgd.kernels.penalties import PENALTIES
 from fastgd.kernels.transforms import TRANSFORMS
 from fastgd.schedules import SCHEDULES
 from tests import tables
-from tests.tables import over
+from tests.tables import over, over_product
+from tests.turns import has_turn
 
 
 @pytest.mark.parametrize(
@@ -81,8 +82,14 @@ def test_rows_and_registry_agree_on_the_spec(case):
     assert type(case.spec) is type(LOSSES[case.name])
 
 
-@over(case for case in tables.ESTIMATOR_CASES if hasattr(case.kind, "score"))
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+OFTEN_NARROW = ("SGDClassifier", "LogisticRegression", "Ridge", "Lasso")
+
+
+@over_product(
+    lambda case, dtype: dtype is np.float64 or case.name in OFTEN_NARROW,
+    case=[case for case in tables.ESTIMATOR_CASES if hasattr(case.kind, "score")],
+    dtype=[np.float32, np.float64],
+)
 def test_an_estimator_learns_and_keeps_the_dtype(case, dtype, rng):
     X = rng.normal(size=(60, 3)).astype(dtype)
     y = X @ [1.0, -2.0, 0.5] + 0.3 + 0.1 * rng.normal(size=60)  # float32 holds no exact fit
@@ -92,3 +99,14 @@ def test_an_estimator_learns_and_keeps_the_dtype(case, dtype, rng):
     model = case.make().fit(X, y)
     assert model.coef_.dtype == np.asarray(model.intercept_).dtype == dtype
     assert model.score(X, y) > 0.6
+
+
+def test_each_function_has_one_turn_for_all_its_cases():
+    functions = [f"tests/test_{k}.py::test_it" for k in range(60)]
+    for name in functions:
+        turns = [[has_turn(test, f"{k}/3") for k in range(3)] for test in (name, f"{name}[a-1]")]
+        assert turns[0] == turns[1]
+        assert sum(turns[0]) == 1
+        assert has_turn(name, "0/1")
+    shares = [sum(has_turn(name, f"{k}/3") for name in functions) for k in range(3)]
+    assert min(shares) > 10

@@ -4,15 +4,16 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from scipy.special import expit, softmax
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
+from fastgd._data.validation import as_rows
 from fastgd._solvers import _saga
 from fastgd._solvers._problem import pose
 from fastgd._solvers._task import Task
 from fastgd.kernels.losses import LogLoss, Softmax
-from fastgd.kernels.rows import CSR, Dense
 from fastgd.kernels.saga import Samples, Shape, Table, saga_pass, saga_pass_softmax
 from tests.tables import over_product
 
@@ -34,12 +35,7 @@ def problem_of(rng, n_outputs, sparse, diagonal):
     table = Table(
         rng.normal(size=(D + 1, *outputs)), np.zeros((N, *outputs)), np.zeros((D + 1, *outputs))
     )
-    rows = Dense(X)
-    if sparse:
-        indices = np.nonzero(X)[1].astype(np.int32)
-        indptr = np.append(0, np.cumsum((X != 0).sum(axis=1))).astype(np.int32)
-        rows = CSR(X[X != 0], indices, indptr)
-    return X, rows, samples, shape, table
+    return X, as_rows(sp.csr_array(X) if sparse else X), samples, shape, table
 
 
 def naive_pass(X, samples, shape, table, step_size, fill):
@@ -81,7 +77,7 @@ def test_first_step_size_is_the_papers(rng):
     """In a full metric L is 1 or less, and the whole batch takes Newton's step or a longer one."""
     X = rng.normal(size=(500, 3))
     y = (X[:, 0] + rng.logistic(size=500) > 0).astype(float)
-    problem = pose(Task(Dense(X), y, None, LogLoss(), 0.0, 1e-3, 3))
+    problem = pose(Task(as_rows(X), y, None, LogLoss(), 0.0, 1e-3, 3))
     metric = _saga.bound(problem, np.zeros(0))
     step_sizes = [_saga._first_step_size(problem, metric, m, 0) for m in (1, 8, 64, 500)]
     assert step_sizes == sorted(step_sizes)
