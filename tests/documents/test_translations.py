@@ -233,6 +233,16 @@ def test_lines_of_comments_are_narrow():
     assert not any(line[0] in "，。" for line in lines)
 
 
+def test_what_is_left_in_english_is_named():
+    nodes = pytest.importorskip("docutils.nodes")
+    document = nodes.document(None, None)
+    for text in ("A rate\nfalls.", "w = 1", "New here.", "Lost.", ":download:`x <y>`"):
+        document += nodes.paragraph(text, "", translated=False)
+    document += nodes.paragraph("学习率", "", translated=True)
+    known = {"A rate falls.": "学习率下降。", "w = 1": "w = 1", "Lost.": ""}
+    assert list(languages.untranslated(document, known)) == ["New here.", "Lost."]
+
+
 def test_the_menu_has_what_is_translated():
     text = "# A\n\n```{toctree}\n:hidden:\n\nTour <generated/tour/x>\nguide\nreference\n```\n"
     pages = ["index", "glossary", "networks", "guide", "generated/tour/x", "generated/tour/y"]
@@ -256,6 +266,9 @@ def test_chinese_is_searched_by_pairs_of_characters():
         "梯度", "度下", "下降", "SGD", "的学", "学习", "习率",
     ]  # fmt: skip
     assert search.split("动量") == ["动量"]
+    assert [word for word in ("动量", "sgd", "the", "量", "x") if search.word_filter(word)] == [
+        "动量", "sgd",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
