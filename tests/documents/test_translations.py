@@ -106,6 +106,19 @@ def test_faults_of_a_translation_are_found():
     assert "lost" in faults_of(markdown, "{py:class}`fastgd.Ridge` 和[总目录](catalogue.md)")[0]
 
 
+def test_numbers_may_not_get_lost():
+    assert "lost ['0.999']" in faults_of("With 0.999, or one half.", "取 0.99 或 0.5。")[0]
+    assert faults_of("With 1,024 rows, or one half.", "取 1,024 个样本，或 0.5。") == []
+
+
+def test_a_page_that_is_gone_is_named(tmp_path):
+    assert translations.source_of("glossary").name == "glossary.md"
+    assert translations.source_of("generated/course/index").name == "GALLERY_HEADER.rst"
+    for page in ("no_page", "generated/course/lesson_99", "generated/none/index"):
+        with pytest.raises(SystemExit, match=f"no page '{page}'"):
+            translations.extract([page], tmp_path)
+
+
 def test_formulas_and_names_stay():
     for text in ("w \\leftarrow w - \\eta g .\n\n", ":math:`\\eta < 1/L`", "`Course`", "fastgd"):
         assert translations.stays(text)
