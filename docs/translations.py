@@ -52,6 +52,11 @@ def kept(text: str) -> set[str]:
     return {" ".join(part.split()) for part in [*roles, *code, *links]}
 
 
+def numbers(text: str) -> set[str]:
+    """Return the numbers of a message: its translation has them as well, and maybe further ones."""
+    return set(re.findall(r"\d[\d,.]*\d|\d", text))
+
+
 def is_formula(text: str) -> bool:
     """Whether a message is a formula on lines of its own: it has no sentence."""
     return bool(FORMULA.search(text)) and not ROLES.search(text) and text.endswith("\n")
@@ -78,6 +83,8 @@ def faults(catalog: Catalog) -> Iterator[str]:
         start = " ".join(str(text).split())[:60]
         if message.fuzzy or not translated:
             yield f"{'fuzzy' if message.fuzzy else 'not translated'}: {start}"
+        elif numbers(text) - numbers(translated):
+            yield f"lost {sorted(numbers(text) - numbers(translated))}: {start}"
         elif kept(text) != kept(translated):
             lost, new = kept(text) - kept(translated), kept(translated) - kept(text)
             yield f"lost {sorted(lost)}, new {sorted(new)}: {start}"
@@ -92,28 +99,61 @@ def differences(template: Catalog, catalog: Catalog) -> Iterator[str]:
     yield from (f"is no longer on the page: {text[:60]!r}" for text in sorted(known - page))
 
 
+def source_of(page: str) -> Path:
+    """Return the file that a page is made of.
+
+    Raises
+    ------
+    SystemExit
+        If there is none: the page was renamed or removed, and its catalogue has to follow.
+    """
+    gallery = ROOT / "examples" / page.removeprefix("generated/")
+    if page.startswith("generated/"):
+        places = [gallery.with_suffix(".py"), gallery.parent / "GALLERY_HEADER.rst"]
+        places = places[1:] if gallery.name == "index" else places[:1]
+    else:
+        places = [HERE / f"{page}.md", HERE / f"{page}.rst"]
+    for place in places:
+        if place.exists():
+            return place
+    raise SystemExit(f"there is no page {page!r}: rename or remove its catalogue in docs/locales")
+
+
 def extract(pages: Iterable[str], folder: Path) -> dict[str, Catalog]:
     """Return the messages of pages, by a build of Sphinx in a folder; no example runs.
 
     The pages are copied there, since sphinx-gallery writes its own beside them.
+
+    Raises
+    ------
+    SystemExit
+        If there is no such page, or Sphinx fails; with what it said.
     """
+    sources = {page: source_of(page) for page in pages}
     patterns = ",".join(f"{page}.*" for page in pages)
     options = {"include_patterns": patterns, "plot_gallery": 0, "autosummary_generate": 0}
     source, target = folder / "docs", folder / "messages"
     shutil.copytree(HERE, source, ignore=shutil.ignore_patterns("generated", "locales", "design"))
     shutil.copytree(ROOT / "examples", folder / "examples")
     settings = [f"-D{name}={value}" for name, value in options.items()]
-    command = [sys.executable, "-m", "sphinx", "-Q", "-b", "gettext", *settings, source, target]
+    command = [sys.executable, "-m", "sphinx", "-q", "-b", "gettext", *settings, source, target]
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    subprocess.run(
-        [str(part) for part in command], check=True, env={**os.environ, "PYTHONPATH": paths}
+    ended = subprocess.run(
+        [str(part) for part in command],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    return {page: _with_comments(_read(target / f"{page}.pot"), page) for page in pages}
+    if ended.returncode:
+        raise SystemExit(ended.stderr)
+    return {
+        page: _with_comments(_read(target / f"{page}.pot"), path) for page, path in sources.items()
+    }
 
 
-def _with_comments(template: Catalog, page: str) -> Catalog:
-    source = ROOT / "examples" / f"{page.removeprefix('generated/')}.py"
-    if source.exists():
+def _with_comments(template: Catalog, source: Path) -> Catalog:
+    if source.suffix == ".py":
         for text in comments(source.read_text(encoding="utf-8")):
             template.add(text)
     return template

@@ -18,9 +18,11 @@ from babel.messages.pofile import read_po
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.errors import ConfigError
-from sphinx.search.zh import SearchChinese
+from sphinx.search.en import SearchEnglish
 from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util import logging
 
+LOGGER = logging.getLogger(__name__)
 DOCS = Path(__file__).resolve().parents[1]
 ENGLISH = "en"
 FOLDERS = {"zh_CN": "zh"}  # of a language's site, within the English one
@@ -176,6 +178,28 @@ def on_source(app: Any, page: str, source: list[str]) -> None:
             source[0] = with_comments(text, translations(app.config.language, page))
 
 
+ONE_ROLE = re.compile(r":\w+:`[^`]*`")  # downloads, titles of cards
+
+
+def untranslated(doctree: nodes.document, known: dict[str, str]) -> Iterator[str]:
+    """Yield what Sphinx left in English on a page, though it is no message of the catalogue."""
+    texts = {" ".join(text.split()) for text, translated in known.items() if translated} | {""}
+    for node in doctree.findall(nodes.Element):
+        if node.get("translated") is False:
+            text = " ".join(node.rawsource.split())
+            if text not in texts and not ONE_ROLE.fullmatch(text):
+                yield text
+
+
+def on_doctree(app: Any, doctree: nodes.document) -> None:
+    """Warn of what is not translated: a page and its catalogue do not belong together."""
+    if app.config.language == ENGLISH or app.builder.name == "gettext":
+        return
+    page = app.env.docname
+    for text in untranslated(doctree, translations(app.config.language, page)):
+        LOGGER.warning("is not in the catalogue, run make docs-translate: %s", text, location=page)
+
+
 # -- links to pages that are in English only -------------------------------------------------------
 
 
@@ -259,13 +283,14 @@ def on_page(app: Any, page: str, template: str, context: dict[str, Any], doctree
 # -- search ---------------------------------------------------------------------------------------
 
 
-class SearchPairs(SearchChinese):
+class SearchPairs(SearchEnglish):
     """Words in Latin letters, and Chinese as pairs of characters that follow each other.
 
-    So no dictionary is needed: a phrase is found where all of its pairs are.
+    So no dictionary is needed: a phrase is found where all of its pairs are. (Sphinx's own search
+    in Chinese needs jieba, and its script a stemmer that does not exist.)
     """
 
-    language_name = "English"  # of the stemmer in JavaScript: that of the Latin words
+    lang = "zh"
     words: ClassVar = re.compile(r"[a-zA-Z0-9_]+|[\u4e00-\u9fff]+")
     js_splitter_code = r"""
 function splitQuery(query) {
@@ -279,9 +304,11 @@ function splitQuery(query) {
 
     def split(self, input: str) -> list[str]:
         """Return the terms of a text."""
-        found = self.words.findall(input)
-        self.latin_terms.update(word for word in found if word < "\u4e00")
-        return [term for word in found for term in _terms(word)]
+        return [term for word in self.words.findall(input) for term in _terms(word)]
+
+    def word_filter(self, word: str) -> bool:
+        """Whether a term is kept: no single character, and no stop word."""
+        return len(word) > 1 and super().word_filter(word)
 
 
 def _terms(word: str) -> list[str]:
@@ -316,6 +343,7 @@ def setup(app: Any) -> dict[str, Any]:
     app.setup_extension("sphinx.ext.intersphinx")
     app.connect("config-inited", configure, priority=5)  # before sphinx-gallery, intersphinx
     app.connect("source-read", on_source)
+    app.connect("doctree-read", on_doctree)
     app.connect("doctree-resolved", on_resolved)
     app.connect("html-page-context", on_page)
     app.add_post_transform(EnglishPages)

@@ -106,6 +106,19 @@ def test_faults_of_a_translation_are_found():
     assert "lost" in faults_of(markdown, "{py:class}`fastgd.Ridge` 和[总目录](catalogue.md)")[0]
 
 
+def test_numbers_may_not_get_lost():
+    assert "lost ['0.999']" in faults_of("With 0.999, or one half.", "取 0.99 或 0.5。")[0]
+    assert faults_of("With 1,024 rows, or one half.", "取 1,024 个样本，或 0.5。") == []
+
+
+def test_a_page_that_is_gone_is_named(tmp_path):
+    assert translations.source_of("glossary").name == "glossary.md"
+    assert translations.source_of("generated/course/index").name == "GALLERY_HEADER.rst"
+    for page in ("no_page", "generated/course/lesson_99", "generated/none/index"):
+        with pytest.raises(SystemExit, match=f"no page '{page}'"):
+            translations.extract([page], tmp_path)
+
+
 def test_formulas_and_names_stay():
     for text in ("w \\leftarrow w - \\eta g .\n\n", ":math:`\\eta < 1/L`", "`Course`", "fastgd"):
         assert translations.stays(text)
@@ -233,6 +246,16 @@ def test_lines_of_comments_are_narrow():
     assert not any(line[0] in "，。" for line in lines)
 
 
+def test_what_is_left_in_english_is_named():
+    nodes = pytest.importorskip("docutils.nodes")
+    document = nodes.document(None, None)
+    for text in ("A rate\nfalls.", "w = 1", "New here.", "Lost.", ":download:`x <y>`"):
+        document += nodes.paragraph(text, "", translated=False)
+    document += nodes.paragraph("学习率", "", translated=True)
+    known = {"A rate falls.": "学习率下降。", "w = 1": "w = 1", "Lost.": ""}
+    assert list(languages.untranslated(document, known)) == ["New here.", "Lost."]
+
+
 def test_the_menu_has_what_is_translated():
     text = "# A\n\n```{toctree}\n:hidden:\n\nTour <generated/tour/x>\nguide\nreference\n```\n"
     pages = ["index", "glossary", "networks", "guide", "generated/tour/x", "generated/tour/y"]
@@ -256,6 +279,9 @@ def test_chinese_is_searched_by_pairs_of_characters():
         "梯度", "度下", "下降", "SGD", "的学", "学习", "习率",
     ]  # fmt: skip
     assert search.split("动量") == ["动量"]
+    assert [word for word in ("动量", "sgd", "the", "量", "x") if search.word_filter(word)] == [
+        "动量", "sgd",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
