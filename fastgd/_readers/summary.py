@@ -62,6 +62,9 @@ def _words_of(column: Any) -> set[str]:
     """Return the different words of a column."""
     from pandas import unique
 
+    if hasattr(column, "cat"):
+        known = column.cat.categories
+        return set(known[np.unique(column.cat.codes[column.cat.codes >= 0])])
     return {word for word in unique(column.to_numpy()) if word is not None and word == word}
 
 

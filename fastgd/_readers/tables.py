@@ -43,9 +43,12 @@ MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A",
 SAMPLE_ROWS, FEWEST_SAMPLE_ROWS = 10_000, 100
 SAMPLE_CELLS = 10_000_000
 BLOCK_BYTES = 1 << 23  # of text that Arrow parses at once; a row has to fit in
+SAMPLE_BYTES = 1 << 20  # of the sample's
 LINE = 1 << 26  # characters that one may have
 BLOCKS_OF_A_HEADER = 64  # where the line of names is long, so are the others
 NUMBER_BYTES, CATEGORY_BYTES = 8, 72
+TEXT = ""  # the kind of a column of which nothing is known yet
+MOST_CODED = 500  # columns of categories that a frame has one by one
 LOST = "?"  # the kind of a column that seems to hold numbers, written in another way
 # rows of Parquet that are unpacked at once, and where a few bytes can be a long text in each
 BATCH_ROWS, FEW_ROWS = 1 << 16, 1 << 10
@@ -176,6 +179,11 @@ class Table(Reader):
         block = np.empty((table.num_rows, len(numbers)), np.float64, order="F")
         for index, column in enumerate(numbers):
             block[:, index] = self._numbers(table.column(column.name), column, first)
+        if 0 < len(categories) <= MOST_CODED:
+            frame = self._pandas.DataFrame(block, columns=[column.name for column in numbers])
+            for column in categories:
+                frame[column.name] = self._coded(table.column(column.name))
+            return frame
         words = np.empty((table.num_rows, len(categories)), object, order="F")
         for index, column in enumerate(categories):
             words[:, index] = self._categories(table.column(column.name))
@@ -219,6 +227,26 @@ class Table(Reader):
         return BadData(
             f"{self.path}, column {quoted(column.name)} holds {values.type}, which cannot be read "
             "as numbers."
+        )
+
+    def _coded(self, values: Any) -> Any:
+        """Return categories as codes and the different words, in the order in which they come."""
+        arrow, types, pandas = self._arrow, self._arrow.types, self._pandas
+        if types.is_boolean(values.type):
+            return pandas.Categorical(self._categories(values), categories=["False", "True"])
+        if not types.is_dictionary(values.type):
+            values = values.cast(arrow.string()).dictionary_encode()
+        known = [part.dictionary.cast(arrow.string()) for part in values.chunks]
+        words = [np.asarray(part.to_numpy(zero_copy_only=False), object) for part in known]
+        numbers, different = pandas.factorize(np.concatenate([*words, np.empty(0, object)]))
+        codes, start = [np.empty(0, np.int32)], 0
+        for part, its_words in zip(values.chunks, words, strict=True):
+            own = np.append(numbers[start : start + len(its_words)], -1).astype(np.int32)
+            start += len(its_words)
+            places = part.indices.cast(arrow.int64()).fill_null(len(its_words)).to_numpy()
+            codes.append(own[places])
+        return pandas.Categorical.from_codes(
+            np.concatenate(codes), pandas.Index(different, dtype=object)
         )
 
     def _categories(self, values: Any) -> NDArray[Any]:
@@ -325,7 +353,7 @@ class CSV(Table):
 
     def _sample(self) -> list[Any]:
         """Return the first rows of each column, as text."""
-        columns = [Column(name, CATEGORY, "string") for name in self._header()]
+        columns = [Column(name, TEXT, "string") for name in self._header()]
         n_rows = min(SAMPLE_ROWS, max(SAMPLE_CELLS // len(columns), FEWEST_SAMPLE_ROWS))
         table = next(self._regrouped(self._batches(columns, n_rows), n_rows), None)
         if table is None:
@@ -369,7 +397,9 @@ class CSV(Table):
     def _batches(self, columns: Sequence[Column], n_rows: int | None) -> Iterator[Any]:  # noqa: ARG002
         arrow = self._arrow
         number = arrow.string() if self._notation.thousands else arrow.float64()
-        types = {c.name: number if c.kind == NUMBER else arrow.string() for c in columns}
+        coded = arrow.dictionary(arrow.int32(), arrow.string())
+        of_kind = {NUMBER: number, CATEGORY: coded}
+        types = {c.name: of_kind.get(c.kind, arrow.string()) for c in columns}
         convert = self._csv.ConvertOptions(
             column_types=types,
             include_columns=list(types),
@@ -378,7 +408,9 @@ class CSV(Table):
             decimal_point=self._notation.decimal,
         )
         parse = self._csv.ParseOptions(delimiter=self._separator, newlines_in_values=True)
-        read = self._csv.ReadOptions(block_size=self._block_bytes())
+        is_sample = all(column.kind == TEXT for column in columns)  # few rows: no reading ahead
+        size = self._block_bytes(SAMPLE_BYTES if is_sample else BLOCK_BYTES)
+        read = self._csv.ReadOptions(block_size=size, use_threads=not is_sample)
         packing = packing_of(self.path)
         try:
             with arrow.input_stream(str(self.path), compression=packing) as file:
@@ -387,10 +419,10 @@ class CSV(Table):
         except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise self._complaint(columns, first_line(error)) from None
 
-    def _block_bytes(self) -> int:
+    def _block_bytes(self, least: int = BLOCK_BYTES) -> int:
         names = self._header()
         header = sum(map(len, names)) + len(names)
-        return min(max(BLOCK_BYTES, BLOCKS_OF_A_HEADER * header), 1 << 30)
+        return min(max(least, BLOCKS_OF_A_HEADER * header), 1 << 30)
 
     def _complaint(self, columns: Sequence[Column], said: str) -> UserError:
         """Find the line that Arrow could not read; it knows columns only."""

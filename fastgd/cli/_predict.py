@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from fastgd._readers.encoding import parts_of
 from fastgd._readers.errors import UserError, first_line, plain, reason
 from fastgd._readers.layout import Chunk
 from fastgd._readers.opening import open_reader
@@ -51,10 +52,12 @@ def _header(card: _archive.Card, *, proba: bool) -> list[str]:
 
 def _rows(pipeline: Any, chunk: Chunk, width: int) -> Iterable[tuple[Any, ...]]:
     """Return predictions, followed by probabilities where more than one column is wanted."""
+    encoder, model = parts_of(pipeline)
     try:
-        columns = [pipeline.predict(chunk.X).tolist()]
+        X = encoder.transform(chunk.X)
+        columns = [model.predict(X).tolist()]
         if width > 1:
-            columns += pipeline.predict_proba(chunk.X).T.tolist()
+            columns += model.predict_proba(X).T.tolist()
         rows = list(zip(*columns, strict=True))
     except MemoryError:
         raise

@@ -5,7 +5,7 @@ import inspect
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
+from fastgd._readers.encoding import Encoder
 from fastgd._readers.errors import Misuse, UserError, first_line, listed, quoted, shortened
 from fastgd._readers.feed import Feed, held_out
 from fastgd._readers.layout import (
@@ -89,6 +90,7 @@ class Session:
         self._params = {**_hidden(args), **_models.params_of(args.set)}
         if "warm_start" in self._params:
             raise Misuse("--set warm_start: each training begins anew.")
+        self._rows: tuple[Any, NDArray[Any] | None] | None = None  # as the model was given them
         self._reader = open_reader(args.data, format_of(args))
         self.layout = self._layout()
         n_rows = rows_at_a_time(self._reader, args.chunk_rows)
@@ -198,6 +200,7 @@ class Session:
         if self.layout.n_features == 0:
             raise UserError(f"{self._args.data}: all columns beside the target are empty.")
         self._prepare = preparation(self.layout, self.summary, standardize=self._standardizes)
+        self._encoder = Encoder(self._prepare)
         self._tell(empty)
 
     def _check_classes(self) -> None:
@@ -280,7 +283,7 @@ class Session:
         return Pipeline([*steps, ("model", self._estimator)])
 
     def _prepared(self, chunk: Chunk) -> tuple[Any, NDArray[Any] | None]:
-        X = chunk.X if self._prepare is None else self._prepare.transform(chunk.X)
+        X = self._encoder.transform(chunk.X)
         return X, None if chunk.y is None else as_labels(chunk.y, self.summary.classes)
 
     def rows(self) -> tuple[Any, NDArray[Any] | None]:
@@ -300,7 +303,7 @@ class Session:
         model: Any = self._estimator
         if self._args.epochs is not None:
             model.set_params(max_iter=self._args.epochs)
-        X, y = self.rows()
+        self._rows = X, y = self.rows()
         held: dict[str, Any] = {}
         takes_held = "X_val" in inspect.signature(model.fit).parameters
         if self._validation is not None and takes_held:
@@ -373,10 +376,18 @@ class Session:
         if self._args.quiet:
             return
         say(f"{type(self._estimator).__name__}: {self._configured}")
-        say(f"on the rows trained on: {_in_short(measure(pipeline, self._feed, self._model.task))}")
+        scores = measure(*self._rows_trained_on(pipeline), self._model.task)
+        say(f"on the rows trained on: {_in_short(scores)}")
         if self._validation is not None:
             scores = measure(pipeline, self._validation, self._model.task)
             say(f"on {counted(int(scores['rows']), 'row')} held out: {_in_short(scores)}")
+
+    def _rows_trained_on(self, pipeline: Pipeline) -> tuple[Pipeline, Iterable[Chunk]]:
+        """Return a pipeline and rows for it: those in memory are prepared already."""
+        if self._rows is None:
+            return pipeline, self._feed
+        (chunk,) = self._feed
+        return Pipeline(pipeline.steps[-1:]), [chunk._replace(X=self._rows[0])]
 
     def card(self, pipeline: Pipeline) -> _archive.Card:
         """Return what the model file says of the model."""
