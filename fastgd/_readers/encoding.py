@@ -40,7 +40,8 @@ class Encoder:
         if not isinstance(self._transformer, ColumnTransformer) or not hasattr(X, "dtypes"):
             return False
         branches = dict(self._branches())
-        if CATEGORIES not in branches or not set(branches) <= {NUMBERS, CATEGORIES}:
+        others = set(branches) - {NUMBERS, CATEGORIES}
+        if CATEGORIES not in branches or (others and not self._transformer.sparse_output_):
             return False
         names = self._names(CATEGORIES)
         return len(names) == sum(hasattr(X[name], "cat") for name in names)
@@ -67,7 +68,13 @@ class Encoder:
             codes[:, k] = np.where(found < 0, -1, found + starts[k])
         width = int(starts[-1])
         if self._transformer.sparse_output_:
-            return _sparse(numbers, codes, width)
+            texts = [
+                branches[name].transform(X[self._names(name)[0]])
+                for name in branches
+                if name not in (NUMBERS, CATEGORIES)
+            ]
+            made = _sparse(numbers, codes, width)
+            return sp.hstack([made, *texts], format="csr") if texts else made
         return _dense(numbers, codes, width)
 
 

@@ -10,7 +10,7 @@ from fastgd._readers.limits import FEATURES, MEMORY, MOST_FEATURES, parsed_count
 from fastgd.cli._names import BY_TARGET, MODELS
 
 KINDS = ("csv", "svmlight", "vw", "parquet", "npz")  # of files, as the readers call them
-MOST_BITS = 30
+MOST_BITS, MOST_WORDS_OF_ONE = 30, 10
 EXIT_STATUS = "exit status: 0 good, 1 data or a model is at fault, 2 wrong usage"
 FORMATS = """\
 DATA is read by the end of its name: .csv, .tsv and .txt (CSV), .svm, .svmlight and .libsvm, .vw
@@ -22,6 +22,7 @@ EXAMPLES = {
   fastgd train flights.csv --target late --model logistic -o late.fastgd
   fastgd train flights.csv.gz --target delay --model ridge --set alpha=10 \\
       --drop tailnum --validation 0.2 -o delay.fastgd
+  fastgd train reviews.csv --target stars --text review --ngrams 1-2 --model logistic -o m.fastgd
   fastgd train texts.svm --model svc --set C=0.5 -o texts.fastgd
   zcat clicks.vw.gz | fastgd train - --format vw --model sgd-classifier -o clicks.fastgd
   fastgd train flights.csv --target delay --model mlp --hidden 64,64 --validation 0.2 \
@@ -181,10 +182,25 @@ def _add_columns(parser: Any) -> None:
         ("categorical", "take a column for categories, even if it holds numbers"),
         ("numeric", "take a column for numbers"),
         ("drop", "leave a column out"),
+        ("text", "learn from the words of a column"),
     ):
         parser.add_argument(
             f"--{option}", action="extend", nargs=1, default=[], metavar="COLUMN", help=help
         )
+    parser.add_argument(
+        "--text-encoding",
+        choices=("tfidf", "hashing"),
+        help="of the words: by how often they come (the default), or hashed (in chunks)",
+    )
+    parser.add_argument(
+        "--ngrams",
+        type=_range,
+        metavar="N|N-M",
+        help="take N to M words that follow each other for a feature (default: 1)",
+    )
+    parser.add_argument(
+        "--characters", action="store_true", help="take characters in place of words"
+    )
     _add_notation(parser)
     _add_limits(parser, features=True)
 
@@ -413,6 +429,16 @@ def _count(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _range(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    low, high = _positive(first), _positive(last or first)
+    if low > high or high > MOST_WORDS_OF_ONE:
+        raise argparse.ArgumentTypeError(
+            f"must be N or N-M, from 1 to {MOST_WORDS_OF_ONE}, got {text}"
+        )
+    return low, high
+
+
 def _bits(text: str) -> int:
     number = _positive(text)
     if number > MOST_BITS:
@@ -435,5 +461,6 @@ def _fraction_or_file(text: str) -> float | Path:
 
 
 _sizes.__name__ = "list of whole numbers"
+_range.__name__ = "number or a range such as 1-2"
 for _kind in (_positive, _seed, _bits):  # as argparse calls it where int fails
     _kind.__name__ = "whole number"
