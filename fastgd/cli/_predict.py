@@ -136,17 +136,22 @@ def _chunks(
             bar.update(chunk.n_rows)
 
 
-def evaluate(args: argparse.Namespace) -> int:
-    """Print how good a model's predictions are."""
-    card, pipeline = _archive.load(args.model, format_of(args).limits)
+def scores_of(args: argparse.Namespace, card: _archive.Card, pipeline: Any) -> Scores:
+    """Return how good a model's predictions are on the rows of a file."""
     reader = _reader(args, card)
     chunks = _chunks(args, reader, card, target=card.task != NOVELTY)
     try:
-        scores = measure(pipeline, chunks, card.task)
+        return measure(pipeline, chunks, card.task)
     except (UserError, MemoryError):
         raise
     except Exception as error:  # a model that is damaged can fail in any way
         raise UserError(f"{args.data}: {first_line(error)}") from None
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Print how good a model's predictions are."""
+    card, pipeline = _archive.load(args.model, format_of(args).limits)
+    scores = scores_of(args, card, pipeline)
     if args.json:
         result(
             json.dumps(

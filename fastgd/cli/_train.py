@@ -52,12 +52,12 @@ def run(args: argparse.Namespace) -> int:
     """Train, and save the model."""
     started = time.perf_counter()
     check_output(args.output, [args.data, args.validation])
-    with _notes(args.output):
-        session = Session(args)
+    with notes_beside(args.output):
+        session = _session(args)
         session.look()
         pipeline = session.fit()
     size = _archive.save(args.output, session.card(pipeline), pipeline)
-    with _notes(args.output):
+    with notes_beside(args.output):
         session.report(pipeline)
         seconds = time.perf_counter() - started
         said = f"saved: {args.output} ({size / 1024:,.0f} KiB), {seconds:.1f} s in all"
@@ -65,7 +65,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _notes(output: Path) -> AbstractContextManager[Any]:
+def _session(args: argparse.Namespace) -> "Session":
+    if args.resume is None:
+        if args.model is None:
+            raise Misuse("--model is needed: fastgd train --help lists the models.")
+        return Session(args)
+    from fastgd.cli._resume import Resumed
+
+    return Resumed(args)
+
+
+def notes_beside(output: Path) -> AbstractContextManager[Any]:
     """Let notes go to stderr where stdout gets the model."""
     return redirect_stdout(sys.stderr) if is_stdout(output) else nullcontext()
 
@@ -216,14 +226,16 @@ class Session:
             raise UserError(f"{self._validation.reader.path} has no rows to validate by.")
         if classifies:
             self._check_classes()
+        self._finish_looking()
+
+    def _finish_looking(self) -> None:
+        """Leave out columns of no use, and prepare the others."""
         empty, identifiers = self.summary.empty_columns(), self._identifiers()
         if empty or identifiers:
             self.layout = self.layout.without([*empty, *identifiers])
         if self.layout.n_features == 0:
-            raise UserError(
-                f"{self._args.data}: all columns beside the target are empty, or have a different "
-                "value in each row."
-            )
+            what = "empty or hold identifiers" if identifiers else "empty"
+            raise UserError(f"{self._args.data}: all columns beside the target are {what}.")
         self._prepare = preparation(
             self.layout,
             self.summary,
@@ -387,11 +399,29 @@ class Session:
             held["y_val"] = unit.scaled(held["y_val"])
         started = time.perf_counter()
         held |= self._weights(model)
+        self._begin(model)
         with shown(model, f"fastgd {self._args.command}", quiet=self._args.quiet):
             model = model.fit(X, **held) if y is None else model.fit(X, y, **held)
+        self._end(model)
         unit.put_back(model)
         self._configured = f"{self._effort(model)}, {time.perf_counter() - started:.1f} s"
         return model
+
+    def _begin(self, model: Any) -> None:
+        """Prepare a model for its fit."""
+
+    def _end(self, model: Any) -> None:
+        """Undo what ``_begin`` did."""
+
+    @property
+    def estimator(self) -> Any:
+        """The estimator that is fitted to rows in memory."""
+        return self._estimator
+
+    def configure(self, params: dict[str, Any]) -> None:
+        """Set parameters before the fit."""
+        self._params |= params
+        self._estimator = self._checked_estimator()
 
     def _weights(self, model: Any) -> dict[str, Any]:
         """Return the weights of rows, if a file says that some are not 1."""
