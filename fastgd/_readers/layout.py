@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from fastgd._readers.dates import categories_of, numbers_of
 from fastgd._readers.errors import BadData, Misuse, listed, quoted
 
-NUMBER, CATEGORY = "number", "category"
+NUMBER, CATEGORY, TEXT, DATE = "number", "category", "text", "date"
 TABLE, DENSE, SPARSE = "table", "dense", "sparse"
 
 
@@ -37,7 +38,7 @@ class Column:
         column = cls(**values)
         if not all(isinstance(value, str) for value in values.values()):
             raise ValueError("a column is three words")
-        if column.kind not in (NUMBER, CATEGORY):
+        if column.kind not in (NUMBER, CATEGORY, TEXT, DATE):
             raise ValueError(f"{column.kind!r} is no kind")
         return column
 
@@ -66,13 +67,29 @@ class Layout:
     zero_based: bool = True
 
     def names(self, kind: str) -> list[str]:
-        """Return the names of the columns of a kind."""
-        return [column.name for column in self.columns if column.kind == kind]
+        """Return the names of the columns of a kind, those that are made of dates at the end."""
+        names = [column.name for column in self.columns if column.kind == kind]
+        for column in self.columns:
+            if column.kind == DATE and kind == NUMBER:
+                names += numbers_of(column.name)
+            elif column.kind == DATE and kind == CATEGORY:
+                names += categories_of(column.name, column.dtype)
+        return names
+
+    @property
+    def has_new_kinds(self) -> bool:
+        """Whether there are kinds of columns that older model files have not."""
+        return any(column.kind in (TEXT, DATE) for column in self.columns)
 
     def without(self, names: Iterable[str]) -> "Layout":
         """Return the layout without some columns."""
         dropped = set(names)
-        columns = tuple(column for column in self.columns if column.name not in dropped)
+        columns = tuple(
+            column
+            for column in self.columns
+            if column.name not in dropped
+            and not (column.kind == DATE and dropped & set(numbers_of(column.name)))
+        )
         return replace(self, columns=columns, n_features=len(columns))
 
     def as_dict(self) -> dict[str, Any]:
@@ -122,6 +139,9 @@ class Wishes(NamedTuple):
     categorical: Sequence[str] = ()
     numeric: Sequence[str] = ()
     drop: Sequence[str] = ()
+    text: Sequence[str] = ()
+    dates: bool = False
+    instead_of_dates: str = CATEGORY
 
     def check(self, path: object, names: Sequence[str]) -> None:
         """Refuse a wish for a column that is not there, or two that contradict each other.
@@ -133,20 +153,29 @@ class Wishes(NamedTuple):
         there = set(names)
         if self.target is not None and self.target not in there:
             raise BadData(_absent(path, self.target, "the target", names))
-        for option in ("categorical", "numeric", "drop"):
+        for option in ("categorical", "numeric", "drop", "text"):
             for name in getattr(self, option):
                 if name not in there:
                     raise BadData(_absent(path, name, f"--{option}", names))
-                if name == self.target and option == "drop":
-                    raise Misuse(f"--drop {name}: that is the target.")
-        twice = set(self.categorical) & set(self.numeric)
-        if twice:
-            raise Misuse(f"{listed(sorted(twice))}: either --categorical or --numeric, not both.")
+                if name == self.target and option in ("drop", "text"):
+                    raise Misuse(f"--{option} {name}: that is the target.")
+        for one, other in (
+            ("categorical", "numeric"),
+            ("categorical", "text"),
+            ("numeric", "text"),
+        ):
+            twice = set(getattr(self, one)) & set(getattr(self, other))
+            if twice:
+                raise Misuse(f"{listed(sorted(twice))}: either --{one} or --{other}, not both.")
 
     def kind(self, name: str, found: str) -> str:
         """Return the kind of a column: what was wished, else what was found."""
         if name in self.categorical:
             return CATEGORY
+        if name in self.text:
+            return TEXT
+        if found == DATE and (not self.dates or name == self.target):
+            return self.instead_of_dates
         return NUMBER if name in self.numeric else found
 
 

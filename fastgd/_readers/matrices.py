@@ -38,7 +38,7 @@ def refuse_columns(path: Path, wishes: Wishes) -> None:
     ------
     Misuse
     """
-    for option in ("categorical", "numeric", "drop"):
+    for option in ("categorical", "numeric", "drop", "text"):
         if getattr(wishes, option):
             raise Misuse(f"--{option} is for named columns, which {path} has not.")
 

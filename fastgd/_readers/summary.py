@@ -14,8 +14,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fastgd._readers.errors import BadData
-from fastgd._readers.layout import CATEGORY, NUMBER, SPARSE, TABLE, Chunk, Layout
+from fastgd._readers.layout import CATEGORY, NUMBER, SPARSE, TABLE, TEXT, Chunk, Layout
 from fastgd._readers.reader import Reader
+from fastgd._readers.texts import TextEncoding
+from fastgd._readers.texts import settle as settle_text
 
 MANY_WORDS, MOST_NAME_BYTES = 50, 1 << 26
 SLICE_ROWS = 1 << 14  # rows of which moments are taken at once: bounds the scratch
@@ -62,6 +64,9 @@ def _words_of(column: Any) -> set[str]:
     """Return the different words of a column."""
     from pandas import unique
 
+    if hasattr(column, "cat"):
+        known = column.cat.categories
+        return set(known[np.unique(column.cat.codes[column.cat.codes >= 0])])
     return {word for word in unique(column.to_numpy()) if word is not None and word == word}
 
 
@@ -83,12 +88,21 @@ class Summary:
     """
 
     def __init__(
-        self, reader: Reader, layout: Layout, *, classifies: bool, takes_moments: bool = True
+        self,
+        reader: Reader,
+        layout: Layout,
+        *,
+        classifies: bool,
+        takes_moments: bool = True,
+        keeps_texts: bool = False,
     ) -> None:
         self._reader = reader
         self._layout = layout
         self._classifies = classifies
         self._takes_moments = takes_moments
+        self.texts: dict[str, list[NDArray[Any]]] = {}
+        if keeps_texts:
+            self.texts = {name: [] for name in layout.names(TEXT)}
         self.numbers = layout.names(NUMBER)
         self.n_rows = 0
         self.moments = Moments(sparse=layout.form == SPARSE)
@@ -113,6 +127,8 @@ class Summary:
             self._refuse_infinity(numbers, chunk.first)
             if self._takes_moments:
                 self.moments.add(numbers)
+        for name, parts in self.texts.items():
+            parts.append(chunk.X[name].to_numpy(object))
         for name, seen in self.categories.items():
             seen.update(_words_of(chunk.X[name]))
         if chunk.y is not None:
@@ -153,7 +169,9 @@ class Summary:
         return empty
 
 
-def preparation(layout: Layout, summary: Summary, *, standardize: bool) -> Any:
+def preparation(
+    layout: Layout, summary: Summary, *, standardize: bool, encoding: TextEncoding | None = None
+) -> Any:
     """Return the fitted transformer in front of the model; None where there is nothing to do.
 
     It is fitted to two rows that have the means, standard deviations and categories of all, since
@@ -161,7 +179,7 @@ def preparation(layout: Layout, summary: Summary, *, standardize: bool) -> Any:
     """
     moments = summary.moments
     if layout.form == TABLE:
-        return _of_table(layout, summary, standardize=standardize)
+        return _of_table(layout, summary, encoding or TextEncoding(), standardize=standardize)
     if layout.form == SPARSE:
         if not standardize:
             return None
@@ -179,7 +197,9 @@ def _of_numbers(*, standardize: bool) -> Any:
     return Pipeline([("scale", StandardScaler()), ("impute", zero)])
 
 
-def _of_table(layout: Layout, summary: Summary, *, standardize: bool) -> ColumnTransformer:
+def _of_table(
+    layout: Layout, summary: Summary, encoding: TextEncoding, *, standardize: bool
+) -> ColumnTransformer:
     """Return the transformer of named columns.
 
     It is given columns by their places in the two rows, and finds them by their names in any
@@ -197,10 +217,19 @@ def _of_table(layout: Layout, summary: Summary, *, standardize: bool) -> ColumnT
         frames.append(rows if numbers == summary.numbers else rows[numbers])
     if categories:
         encoder = OneHotEncoder(categories=known, handle_unknown="ignore")
-        branches.append(("categories", encoder, slice(len(numbers), layout.n_features)))
+        branches.append(
+            ("categories", encoder, slice(len(numbers), len(numbers) + len(categories)))
+        )
         ends = np.array([[words[0], words[-1]] for words in known], object).T
         frames.append(DataFrame(ends, columns=categories, dtype=object))
+    weights: dict[str, Any] = {}
+    for k, name in enumerate(layout.names(TEXT)):
+        unfitted, weights[f"text {k}"] = encoding.unfitted(name, summary.texts.get(name, ()))
+        branches.append((f"text {k}", unfitted, len(numbers) + len(categories) + k))
+        frames.append(DataFrame({name: ["", ""]}, dtype=object))
     fitted = ColumnTransformer(branches).fit(concat(frames, axis=1))
+    for branch, part, _ in (*fitted.transformers_, *fitted.transformers):
+        settle_text(part, weights.get(branch))
     for part in _parts(fitted):
         if "feature_names_in_" in vars(part):
             part.feature_names_in_ = _compact(part.feature_names_in_)
@@ -209,9 +238,9 @@ def _of_table(layout: Layout, summary: Summary, *, standardize: bool) -> ColumnT
             if hasattr(part, "categories_"):
                 part.categories_ = [_compact(words) for words in part.categories_]
     # what scikit-learn keeps as lists of places, each of which would be saved as an object
-    places = vars(fitted).get("_transformer_to_input_indices", {})
-    for name in places:
-        places[name] = np.asarray(places[name], np.int64)
+    lists = vars(fitted).get("_transformer_to_input_indices", {})
+    for name in lists:
+        lists[name] = np.asarray(lists[name], np.int64)
     return fitted
 
 

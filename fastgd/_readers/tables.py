@@ -14,11 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgd._readers.dates import (
+    categories_of,
+    dtype_of,
+    instants,
+    numbers_of,
+    parts_of_dates,
+)
 from fastgd._readers.errors import BadData, UserError, first_line, listed, needed, quoted
 from fastgd._readers.layout import (
     CATEGORY,
+    DATE,
     NUMBER,
     TABLE,
+    TEXT,
     Chunk,
     Column,
     Layout,
@@ -43,9 +52,12 @@ MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A",
 SAMPLE_ROWS, FEWEST_SAMPLE_ROWS = 10_000, 100
 SAMPLE_CELLS = 10_000_000
 BLOCK_BYTES = 1 << 23  # of text that Arrow parses at once; a row has to fit in
+SAMPLE_BYTES = 1 << 20  # of the sample's
 LINE = 1 << 26  # characters that one may have
 BLOCKS_OF_A_HEADER = 64  # where the line of names is long, so are the others
-NUMBER_BYTES, CATEGORY_BYTES = 8, 72
+NUMBER_BYTES, CATEGORY_BYTES, DATE_BYTES, TEXT_BYTES = 8, 72, 24, 2000
+UNKNOWN = ""  # the kind of a column of which nothing is known yet
+MOST_CODED = 500  # columns of categories that a frame has one by one
 LOST = "?"  # the kind of a column that seems to hold numbers, written in another way
 # rows of Parquet that are unpacked at once, and where a few bytes can be a long text in each
 BATCH_ROWS, FEW_ROWS = 1 << 16, 1 << 10
@@ -83,8 +95,11 @@ class Table(Reader):
     def layout(self, wishes: Wishes) -> Layout:
         found = self._found()
         wishes.check(self.path, [column.name for column in found])
+        wishes = wishes._replace(instead_of_dates=self._instead_of_dates)
+        there = {column.name for column in found}
         wished = [
-            self._as_wished(column, wishes.kind(column.name, column.kind)) for column in found
+            self._as_wished(column, wishes.kind(column.name, column.kind))
+            for column in (self._unless_made(column, there) for column in found)
         ]
         dropped = set(wishes.drop)
         target = next((column for column in wished if column.name == wishes.target), None)
@@ -95,11 +110,20 @@ class Table(Reader):
             raise BadData(f"{self.path} has no column beside the target to predict from.")
         return Layout(TABLE, features, target, len(features))
 
+    _instead_of_dates = UNKNOWN  # where they are not wanted
+
+    def _unless_made(self, column: Column, there: set[str]) -> Column:
+        """Leave a date as it is where what is made of it would have another column's name."""
+        made = {*numbers_of(column.name), *categories_of(column.name, "")}
+        if column.kind == DATE and made & there:
+            return replace(column, kind=self._instead_of_dates)
+        return column
+
     def _as_wished(self, column: Column, kind: str) -> Column:
         return replace(column, kind=kind)
 
     def _refuse_unknown(self, column: Column) -> None:
-        if column.kind not in (NUMBER, CATEGORY):
+        if column.kind not in (NUMBER, CATEGORY, TEXT, DATE):
             raise BadData(
                 f"{self.path}, column {quoted(column.name)} holds {column.dtype}, which is neither "
                 f"a number nor a category. Make numbers of it, or leave it out: --drop "
@@ -168,26 +192,66 @@ class Table(Reader):
 
     def _frame(self, table: Any, layout: Layout, first: int) -> Any:
         """Return columns of any kind as a frame."""
-        numbers, categories = (
-            [column for column in layout.columns if column.kind == kind]
-            for kind in (NUMBER, CATEGORY)
-        )
+        columns = {column.name: column for column in layout.columns}
+        numbers, categories, texts = map(layout.names, (NUMBER, CATEGORY, TEXT))
+        made: dict[str, Any] = {}
+        for column in layout.columns:
+            if column.kind == DATE:
+                dates = self._dates(table.column(column.name), column, first)
+                made |= parts_of_dates(column.name, column.dtype, dates, self._pandas)
         # two blocks, for a frame that is made column by column takes too long where they are many
         block = np.empty((table.num_rows, len(numbers)), np.float64, order="F")
-        for index, column in enumerate(numbers):
-            block[:, index] = self._numbers(table.column(column.name), column, first)
-        words = np.empty((table.num_rows, len(categories)), object, order="F")
-        for index, column in enumerate(categories):
-            words[:, index] = self._categories(table.column(column.name))
-        frames = [
-            self._pandas.DataFrame(values, columns=[c.name for c in columns], dtype=dtype)
-            for values, columns, dtype in (
-                (block, numbers, np.float64),
-                (words, categories, object),
+        for index, name in enumerate(numbers):
+            of_date = made.get(name)
+            values = table.column(name) if of_date is None else of_date
+            block[:, index] = (
+                self._numbers(values, columns[name], first) if of_date is None else of_date
             )
-            if columns
-        ]
-        return frames[0] if len(frames) == 1 else self._pandas.concat(frames, axis=1)
+        frame = self._pandas.DataFrame(block, columns=numbers)
+        if len(categories) <= MOST_CODED:
+            for name in categories:
+                frame[name] = made[name] if name in made else self._coded(table.column(name))
+        else:
+            frame = self._joined(frame, self._of_words(table, categories, made))
+        for name in texts:
+            frame[name] = self._texts(table.column(name))
+        return frame
+
+    def _joined(self, numbers: Any, words: Any) -> Any:
+        return self._pandas.concat([numbers, words], axis=1) if numbers.shape[1] else words
+
+    def _of_words(self, table: Any, names: Sequence[str], made: dict[str, Any]) -> Any:
+        words = np.empty((table.num_rows, len(names)), object, order="F")
+        for index, name in enumerate(names):
+            given = made.get(name)
+            words[:, index] = (
+                self._categories(table.column(name)) if given is None else given.astype(object)
+            )
+        return self._pandas.DataFrame(words, columns=names, dtype=object)
+
+    def _texts(self, values: Any) -> NDArray[Any]:
+        """Return texts as objects; a missing one is empty."""
+        words = self._categories(values)
+        return np.array(["" if word is None else word for word in words], object)
+
+    def _dates(self, values: Any, column: Column, first: int) -> NDArray[np.datetime64]:
+        try:
+            return instants(values, column.dtype, self._arrow)
+        except self._arrow.ArrowException:
+            raise self._no_date(values, column, first) from None
+
+    def _no_date(self, values: Any, column: Column, first: int) -> UserError:
+        advice = (
+            f"If the column holds categories, say --categorical {column.name}; if it is of no use, "
+            f"--drop {column.name}"
+        )
+        for row in range(len(values)):
+            try:
+                instants(values.slice(row, 1), column.dtype, self._arrow)
+            except self._arrow.ArrowException:
+                place, value = self.place(first + row, column.name), values[row].as_py()
+                return BadData(f"{place}: {quoted(value)} is not a {column.dtype}. {advice}")
+        return BadData(f"{self.path}, column {quoted(column.name)} holds no dates. {advice}")
 
     def _targets(self, values: Any, column: Column, first: int) -> NDArray[Any]:
         if column.kind == NUMBER:
@@ -221,6 +285,26 @@ class Table(Reader):
             "as numbers."
         )
 
+    def _coded(self, values: Any) -> Any:
+        """Return categories as codes and the different words, in the order in which they come."""
+        arrow, types, pandas = self._arrow, self._arrow.types, self._pandas
+        if types.is_boolean(values.type):
+            return pandas.Categorical(self._categories(values), categories=["False", "True"])
+        if not types.is_dictionary(values.type):
+            values = values.cast(arrow.string()).dictionary_encode()
+        known = [part.dictionary.cast(arrow.string()) for part in values.chunks]
+        words = [np.asarray(part.to_numpy(zero_copy_only=False), object) for part in known]
+        numbers, different = pandas.factorize(np.concatenate([*words, np.empty(0, object)]))
+        codes, start = [np.empty(0, np.int32)], 0
+        for part, its_words in zip(values.chunks, words, strict=True):
+            own = np.append(numbers[start : start + len(its_words)], -1).astype(np.int32)
+            start += len(its_words)
+            places = part.indices.cast(arrow.int64()).fill_null(len(its_words)).to_numpy()
+            codes.append(own[places])
+        return pandas.Categorical.from_codes(
+            np.concatenate(codes), pandas.Index(different, dtype=object)
+        )
+
     def _categories(self, values: Any) -> NDArray[Any]:
         arrow, types = self._arrow, self._arrow.types
         if types.is_boolean(values.type):  # as pandas writes them to CSV
@@ -243,11 +327,15 @@ class Table(Reader):
         return self._found() if layout is None else layout.columns
 
     def _row_bytes(self, columns: Sequence[Column]) -> float:
-        widths = (NUMBER_BYTES if column.kind == NUMBER else CATEGORY_BYTES for column in columns)
-        return float(sum(widths))
+        widths = {NUMBER: NUMBER_BYTES, DATE: DATE_BYTES, TEXT: TEXT_BYTES}
+        return float(sum(widths.get(column.kind, CATEGORY_BYTES) for column in columns))
 
 
-_TEXT_DTYPES = {NUMBER: "float64", CATEGORY: "string"}  # what cells of text are read as
+_TEXT_DTYPES = {
+    NUMBER: "float64",
+    CATEGORY: "string",
+    TEXT: "string",
+}  # what cells of text are read as
 
 
 def _what_to_do(place: str, value: object, column: Column, known: Notation) -> str:
@@ -270,7 +358,9 @@ def _refuse_twice(path: Path, names: Sequence[str]) -> None:
 
 
 class CSV(Table):
-    """Text with a line of names first, also compressed by gzip."""
+    """Text with a line of names first, also compressed."""
+
+    _instead_of_dates = CATEGORY
 
     def __init__(self, path: Path, how: Format) -> None:
         super().__init__(path, how)
@@ -286,6 +376,7 @@ class CSV(Table):
         refuse_other_kinds(path)
         self._columns: list[Column] | None = None
         self._names: list[str] | None = None
+        self._date_dtypes: dict[str, str] = {}
         self._examples: dict[str, tuple[str, str]] = {}  # a cell of another notation, and advice
 
     def _names_there(self) -> list[str]:
@@ -300,7 +391,8 @@ class CSV(Table):
         return self._columns
 
     def _as_wished(self, column: Column, kind: str) -> Column:
-        return Column(column.name, kind, _TEXT_DTYPES.get(kind, column.dtype))
+        dtype = _TEXT_DTYPES.get(kind, column.dtype)
+        return Column(column.name, kind, self._date_dtypes[column.name] if kind == DATE else dtype)
 
     def _header(self) -> list[str]:
         if self._names is None:
@@ -325,7 +417,7 @@ class CSV(Table):
 
     def _sample(self) -> list[Any]:
         """Return the first rows of each column, as text."""
-        columns = [Column(name, CATEGORY, "string") for name in self._header()]
+        columns = [Column(name, UNKNOWN, "string") for name in self._header()]
         n_rows = min(SAMPLE_ROWS, max(SAMPLE_CELLS // len(columns), FEWEST_SAMPLE_ROWS))
         table = next(self._regrouped(self._batches(columns, n_rows), n_rows), None)
         if table is None:
@@ -341,6 +433,10 @@ class CSV(Table):
         cells = [cell for cell in values.to_pylist() if cell is not None]
         if sum(self._notation.matches(cells)) > 0.5 * len(cells):
             return NUMBER
+        dtype = dtype_of(cells)
+        if dtype is not None:
+            self._date_dtypes[name] = dtype
+            return DATE
         notation = likely_notation(cells, self._notation)
         if notation is not None:
             advice = notation.options or "no --decimal, no --thousands"
@@ -369,7 +465,9 @@ class CSV(Table):
     def _batches(self, columns: Sequence[Column], n_rows: int | None) -> Iterator[Any]:  # noqa: ARG002
         arrow = self._arrow
         number = arrow.string() if self._notation.thousands else arrow.float64()
-        types = {c.name: number if c.kind == NUMBER else arrow.string() for c in columns}
+        coded = arrow.dictionary(arrow.int32(), arrow.string())
+        of_kind = {NUMBER: number, CATEGORY: coded}
+        types = {c.name: of_kind.get(c.kind, arrow.string()) for c in columns}
         convert = self._csv.ConvertOptions(
             column_types=types,
             include_columns=list(types),
@@ -378,7 +476,9 @@ class CSV(Table):
             decimal_point=self._notation.decimal,
         )
         parse = self._csv.ParseOptions(delimiter=self._separator, newlines_in_values=True)
-        read = self._csv.ReadOptions(block_size=self._block_bytes())
+        is_sample = all(column.kind == UNKNOWN for column in columns)  # few rows: no reading ahead
+        size = self._block_bytes(SAMPLE_BYTES if is_sample else BLOCK_BYTES)
+        read = self._csv.ReadOptions(block_size=size, use_threads=not is_sample)
         packing = packing_of(self.path)
         try:
             with arrow.input_stream(str(self.path), compression=packing) as file:
@@ -387,10 +487,10 @@ class CSV(Table):
         except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise self._complaint(columns, first_line(error)) from None
 
-    def _block_bytes(self) -> int:
+    def _block_bytes(self, least: int = BLOCK_BYTES) -> int:
         names = self._header()
         header = sum(map(len, names)) + len(names)
-        return min(max(BLOCK_BYTES, BLOCKS_OF_A_HEADER * header), 1 << 30)
+        return min(max(least, BLOCKS_OF_A_HEADER * header), 1 << 30)
 
     def _complaint(self, columns: Sequence[Column], said: str) -> UserError:
         """Find the line that Arrow could not read; it knows columns only."""
@@ -501,6 +601,8 @@ class Parquet(Table):
         if types.is_dictionary(dtype):
             is_known = self._is_text(dtype.value_type) or types.is_integer(dtype.value_type)
             return CATEGORY if is_known else ""
+        if types.is_timestamp(dtype) or types.is_date(dtype):
+            return DATE
         numbers = (types.is_integer, types.is_floating, types.is_decimal, types.is_null)
         if any(check(dtype) for check in numbers):
             return NUMBER

@@ -37,7 +37,8 @@ from fastgd.cli._output import replacing
 
 __all__ = ["Card", "load", "read_card", "replacing", "save", "trusted_types"]
 
-FORMAT = 1
+FORMAT = 2  # the newest that is known
+PLAIN_FORMAT = 1  # of a card without columns of text or dates: older versions open it
 CARD, PIPELINE, SCHEMA = "card.json", "pipeline.skops", "schema.json"
 # what JSON becomes: bytes that an object, a list, a word, a comma take in memory, roughly
 _COSTS = ((b"{", 232), (b"[", 64), (b'"', 28), (b",", 40))
@@ -46,6 +47,9 @@ _NODE = 2500  # bytes of what skops makes of an object's description
 
 _OF_SCIKIT_LEARN = {
     "sklearn.compose._column_transformer.ColumnTransformer",
+    "sklearn.feature_extraction.text.HashingVectorizer",
+    "sklearn.feature_extraction.text.TfidfTransformer",
+    "sklearn.feature_extraction.text.TfidfVectorizer",
     "sklearn.impute._base.SimpleImputer",
     "sklearn.pipeline.Pipeline",
     "sklearn.preprocessing._data.StandardScaler",
@@ -90,7 +94,7 @@ class Card:
     settings: dict[str, str]
     n_rows: int
     classes: list[Any] | None = None
-    format: int = FORMAT
+    format: int = PLAIN_FORMAT
     fastgd: str = __version__
     scikit_learn: str = field(default_factory=lambda: version("scikit-learn"))
 
@@ -110,7 +114,10 @@ class Card:
         words = (self.model, self.estimator, self.task, self.fastgd, self.scikit_learn)
         if not all(isinstance(word, str) for word in (*words, *self.settings.values())):
             raise ValueError("a card's entries are text")
-        if self.format != FORMAT or self.estimator not in (known.estimator, known.in_chunks):
+        if self.format != format_for(self.layout) or self.estimator not in (
+            known.estimator,
+            known.in_chunks,
+        ):
             raise ValueError(f"format {self.format}, {self.estimator}")
         if self.task != known.task or type(self.n_rows) is not int:
             raise ValueError(f"the task is {self.task}, of {self.n_rows} rows")
@@ -119,6 +126,11 @@ class Card:
             raise ValueError("only a classifier has classes")
         if not all(isinstance(label, str | int | float) for label in self.classes or ()):
             raise ValueError("classes are text or numbers")
+
+
+def format_for(layout: Layout) -> int:
+    """Return the oldest format that can say what a layout holds."""
+    return FORMAT if layout.has_new_kinds else PLAIN_FORMAT
 
 
 def save(path: Path, card: Card, pipeline: Any) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
+from fastgd._readers.encoding import parts_of
 from fastgd._readers.errors import UserError
 from fastgd._readers.layout import Chunk
 from fastgd.cli._names import CLASSIFICATION, REGRESSION
@@ -40,10 +41,11 @@ def measure(pipeline: Any, chunks: Iterable[Chunk], task: str) -> Scores:
     UserError
         If there are no rows.
     """
-    filled = (chunk for chunk in chunks if chunk.n_rows > 0)
+    encoder, model = parts_of(pipeline)
+    filled = (chunk._replace(X=encoder.transform(chunk.X)) for chunk in chunks if chunk.n_rows > 0)
     if task == CLASSIFICATION:
-        return _of_classes(pipeline, filled)
-    pairs = [(chunk.y, pipeline.predict(chunk.X)) for chunk in filled]
+        return _of_classes(model, filled)
+    pairs = [(chunk.y, model.predict(chunk.X)) for chunk in filled]
     predicted = _joined([of_chunk for _, of_chunk in pairs])
     if task == REGRESSION:
         return _of_numbers(_joined([y for y, _ in pairs]), predicted)
@@ -56,18 +58,18 @@ def _joined(parts: Sequence[Any]) -> NDArray[Any]:
     return np.concatenate(parts)
 
 
-def _of_classes(pipeline: Any, chunks: Iterable[Chunk]) -> Scores:
-    classes, knows = pipeline.classes_, hasattr(pipeline, "predict_proba")
+def _of_classes(model: Any, chunks: Iterable[Chunk]) -> Scores:
+    classes, knows = model.classes_, hasattr(model, "predict_proba")
     actual, predicted, probabilities = [], [], []
     n_kept = 0
     for chunk in chunks:
         if chunk.y is None:
             continue
         actual.append(_codes(as_labels(chunk.y, classes.tolist()), classes))
-        predicted.append(_codes(pipeline.predict(chunk.X), classes))
+        predicted.append(_codes(model.predict(chunk.X), classes))
         n_kept += chunk.n_rows * len(classes)
         if knows and n_kept <= MOST_PROBABILITIES:
-            probabilities.append(pipeline.predict_proba(chunk.X))
+            probabilities.append(model.predict_proba(chunk.X))
     y, guess = _joined(actual), _joined(predicted)
     present = np.unique(y)
     recalls = metrics.recall_score(y, guess, labels=present, average=None, zero_division=0)

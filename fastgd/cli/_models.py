@@ -125,11 +125,12 @@ def params_of(settings: Sequence[str]) -> Params:
             raise Misuse(f"--set takes NAME=VALUE, got {quoted(setting)}.")
         if name.strip() == "callbacks":
             raise Misuse("--set callbacks: those are objects of Python, which no text stands for.")
-        params[name.strip()] = _value(text.strip())
+        params[name.strip()] = value_of(text.strip())
     return params
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """Return what a word of the command line stands for: a number, true, false, none, or text."""
     small = {"true": True, "false": False, "none": None, "inf": math.inf}
     if text.lower() in small:
         return small[text.lower()]
@@ -149,10 +150,17 @@ def estimator(name: str, params: Params, seed: int | None) -> Any:
     """
     package = neural_network if MODELS[name].is_network else linear_model
     model = getattr(package, MODELS[name].estimator)()
-    return _configured(model, name, params, seed)
+    return configured(model, name, params, seed)
 
 
-def _configured(model: Any, name: str, params: Params, seed: int | None) -> Any:
+def configured(model: Any, name: str, params: Params, seed: int | None) -> Any:
+    """Return an estimator with parameters.
+
+    Raises
+    ------
+    Misuse
+        If it has no such parameters, or they no such values.
+    """
     known = model.get_params()
     for param in params:
         if param not in known:
@@ -196,13 +204,13 @@ def check_params_for_chunks(name: str, params: Params) -> None:
                 f"--set {param}: {name} has it, but not where it is trained in chunks; there it "
                 f"heeds {listed(_heeded(name))}, and further parameters of {learns}."
             )
-    meant = _configured(getattr(linear_model, MODELS[name].estimator)(), name, asked, None)
+    meant = configured(getattr(linear_model, MODELS[name].estimator)(), name, asked, None)
     _SGD_FORMS[name].params(meant.get_params(), 1)
     known = getattr(linear_model, learns)().get_params()
     for param in own:
         if param not in known:
             raise Misuse(_unknown(param, name, f"in chunks {learns}", [*_heeded(name), *known]))
-    _configured(getattr(linear_model, learns)(), name, own, None)
+    configured(getattr(linear_model, learns)(), name, own, None)
 
 
 def chunk_learner(
@@ -219,7 +227,7 @@ def chunk_learner(
     """
     model: Any = getattr(linear_model, MODELS[name].in_chunks)()
     if name not in _SGD_FORMS:
-        return _balanced(_configured(model, name, {**params, "max_iter": epochs}, seed), summary)
+        return _balanced(configured(model, name, {**params, "max_iter": epochs}, seed), summary)
     asked, own = _divided(name, params)
     meant = getattr(linear_model, MODELS[name].estimator)(**asked).get_params()
     settings = {**_SGD_FORMS[name].params(meant, summary.n_rows), "optimizer": "adam"}
@@ -229,7 +237,7 @@ def chunk_learner(
     if "learning_rate" not in own:
         eta0 = float(own.get("eta0", ETA0 * _scale(settings["loss"], summary)))
         settings["learning_rate"] = Cosine(eta0=eta0, unit="step")
-    return _balanced(_configured(model, name, settings, seed), summary)
+    return _balanced(configured(model, name, settings, seed), summary)
 
 
 def _divided(name: str, params: Params) -> tuple[Params, Params]:

@@ -10,7 +10,7 @@ from fastgd._readers.limits import FEATURES, MEMORY, MOST_FEATURES, parsed_count
 from fastgd.cli._names import BY_TARGET, MODELS
 
 KINDS = ("csv", "svmlight", "vw", "parquet", "npz")  # of files, as the readers call them
-MOST_BITS = 30
+MOST_BITS, MOST_WORDS_OF_ONE = 30, 10
 EXIT_STATUS = "exit status: 0 good, 1 data or a model is at fault, 2 wrong usage"
 FORMATS = """\
 DATA is read by the end of its name: .csv, .tsv and .txt (CSV), .svm, .svmlight and .libsvm, .vw
@@ -22,6 +22,8 @@ EXAMPLES = {
   fastgd train flights.csv --target late --model logistic -o late.fastgd
   fastgd train flights.csv.gz --target delay --model ridge --set alpha=10 \\
       --drop tailnum --validation 0.2 -o delay.fastgd
+  fastgd train reviews.csv --target stars --text review --ngrams 1-2 --model logistic -o m.fastgd
+  fastgd train more.csv --resume network.fastgd --epochs 5 -o network2.fastgd
   fastgd train texts.svm --model svc --set C=0.5 -o texts.fastgd
   zcat clicks.vw.gz | fastgd train - --format vw --model sgd-classifier -o clicks.fastgd
   fastgd train flights.csv --target delay --model mlp --hidden 64,64 --validation 0.2 \
@@ -34,6 +36,17 @@ EXAMPLES = {
     "evaluate": """\
   fastgd evaluate late.fastgd test.csv
   fastgd evaluate late.fastgd test.csv --json""",
+    "search": """\
+  fastgd search flights.csv --target late --model logistic -o late.fastgd
+  fastgd search flights.csv --target delay --model elasticnet --grid alpha=0.01,0.1,1 \
+      --grid l1_ratio=0.1,0.5,0.9 --folds 10 -o delay.fastgd""",
+    "inspect": """\
+  fastgd inspect late.fastgd
+  fastgd inspect late.fastgd --top 50 --json
+  fastgd inspect late.fastgd --plot late.png""",
+    "report": """\
+  fastgd report late.fastgd -o late.html
+  fastgd report late.fastgd test.csv -o late.html""",
     "info": """\
   fastgd info
   fastgd info late.fastgd
@@ -70,7 +83,19 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"fastgd {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
-    for add in (_train, _predict, _evaluate, _info, _bench, _warmup, _demo, _completion):
+    for add in (
+        _train,
+        _search,
+        _predict,
+        _evaluate,
+        _inspect,
+        _report,
+        _info,
+        _bench,
+        _warmup,
+        _demo,
+        _completion,
+    ):
         add(commands)
     return top
 
@@ -117,7 +142,13 @@ def _train(commands: Any) -> None:
     )
     _file(train, "data", metavar="DATA", help="the rows to learn from")
     names = [*MODELS, *BY_TARGET]
-    train.add_argument("--model", required=True, choices=names, metavar="NAME", help="see above")
+    train.add_argument("--model", choices=names, metavar="NAME", help="see above")
+    _file(
+        train,
+        "--resume",
+        metavar="MODEL",
+        help="train a saved model further on DATA, from where it ended",
+    )
     _file(
         train,
         "-o",
@@ -181,10 +212,25 @@ def _add_columns(parser: Any) -> None:
         ("categorical", "take a column for categories, even if it holds numbers"),
         ("numeric", "take a column for numbers"),
         ("drop", "leave a column out"),
+        ("text", "learn from the words of a column"),
     ):
         parser.add_argument(
             f"--{option}", action="extend", nargs=1, default=[], metavar="COLUMN", help=help
         )
+    parser.add_argument(
+        "--text-encoding",
+        choices=("tfidf", "hashing"),
+        help="of the words: by how often they come (the default), or hashed (in chunks)",
+    )
+    parser.add_argument(
+        "--ngrams",
+        type=_range,
+        metavar="N|N-M",
+        help="take N to M words that follow each other for a feature (default: 1)",
+    )
+    parser.add_argument(
+        "--characters", action="store_true", help="take characters in place of words"
+    )
     _add_notation(parser)
     _add_limits(parser, features=True)
 
@@ -299,6 +345,92 @@ def _add_model_and_data(parser: Any) -> None:
     _file(parser, "data", metavar="DATA", help="the rows")
 
 
+def _search(commands: Any) -> None:
+    search = _command(
+        commands,
+        "search",
+        "_search:run",
+        "choose parameters by cross-validation, and save the best model",
+        f"\n{FORMATS}\nThe models are those of train.",
+    )
+    _file(search, "data", metavar="DATA", help="the rows to learn from")
+    search.add_argument(
+        "--model", required=True, choices=MODELS, metavar="NAME", help="as for train"
+    )
+    _file(
+        search,
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="where the best model goes, fitted to all rows (-: stdout)",
+    )
+    search.add_argument(
+        "--grid",
+        action="extend",
+        nargs=1,
+        default=[],
+        metavar="NAME=VALUE,...",
+        help="values of a parameter to try; may be repeated (default: C or alpha from 0.001 to "
+        "1000)",
+    )
+    search.add_argument(
+        "--folds", type=_folds, default=5, metavar="N", help="of the cross-validation (%(default)s)"
+    )
+    search.add_argument(
+        "--scoring",
+        metavar="NAME",
+        help="one of scikit-learn's scorers (default: accuracy, or r2)",
+    )
+    _add_columns(search)
+    _add_bits(search)
+    _add_settings(search)
+    search.add_argument(
+        "--standardize",
+        action=argparse.BooleanOptionalAction,
+        help="shift and scale numbers to mean 0 and deviation 1",
+    )
+    _add_quiet(search)
+    search.set_defaults(
+        chunk_rows=None, validation=None, epochs=None, show_columns=False, resume=None
+    )
+
+
+def _inspect(commands: Any) -> None:
+    inspect = _command(
+        commands,
+        "inspect",
+        "_inspect:run",
+        "print a model's coefficients by name, the strongest first",
+    )
+    _file(inspect, "model", metavar="MODEL", help="a file that fastgd train wrote")
+    inspect.add_argument(
+        "--top",
+        type=_positive,
+        metavar="N",
+        help="how many (default: 20, with --json all that are not 0)",
+    )
+    inspect.add_argument("--json", action="store_true", help="print JSON")
+    _file(inspect, "--plot", metavar="FILE", help="draw them into this file (.png, .svg, .pdf)")
+    _add_limits(inspect, features=False)
+
+
+def _report(commands: Any) -> None:
+    report = _command(
+        commands,
+        "report",
+        "_inspect:report",
+        "write one HTML file on a model: data, fit, history, coefficients",
+    )
+    _file(report, "model", metavar="MODEL", help="a file that fastgd train wrote")
+    _file(report, "data", nargs="?", metavar="DATA", help="rows to measure it by")
+    _file(report, "-o", "--output", metavar="FILE", help="where it goes (default: MODEL.html)")
+    _add_notation(report)
+    _add_limits(report, features=False)
+    _add_chunk_rows(report, "default: as memory allows")
+    _add_quiet(report)
+
+
 def _info(commands: Any) -> None:
     info = _command(
         commands,
@@ -385,6 +517,13 @@ def _positive(text: str) -> int:
     return number
 
 
+def _folds(text: str) -> int:
+    number = _whole(text)
+    if number < 2:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 2 on, got {text}")
+    return number
+
+
 def _seed(text: str) -> int:
     number = _whole(text)
     if not 0 <= number < 2**32:
@@ -413,6 +552,16 @@ def _count(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _range(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    low, high = _positive(first), _positive(last or first)
+    if low > high or high > MOST_WORDS_OF_ONE:
+        raise argparse.ArgumentTypeError(
+            f"must be N or N-M, from 1 to {MOST_WORDS_OF_ONE}, got {text}"
+        )
+    return low, high
+
+
 def _bits(text: str) -> int:
     number = _positive(text)
     if number > MOST_BITS:
@@ -435,5 +584,6 @@ def _fraction_or_file(text: str) -> float | Path:
 
 
 _sizes.__name__ = "list of whole numbers"
-for _kind in (_positive, _seed, _bits):  # as argparse calls it where int fails
+_range.__name__ = "number or a range such as 1-2"
+for _kind in (_positive, _seed, _bits, _folds):  # as argparse calls it where int fails
     _kind.__name__ = "whole number"

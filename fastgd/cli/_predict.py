@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from fastgd._readers.encoding import parts_of
 from fastgd._readers.errors import UserError, first_line, plain, reason
 from fastgd._readers.layout import Chunk
 from fastgd._readers.opening import open_reader
@@ -51,10 +52,12 @@ def _header(card: _archive.Card, *, proba: bool) -> list[str]:
 
 def _rows(pipeline: Any, chunk: Chunk, width: int) -> Iterable[tuple[Any, ...]]:
     """Return predictions, followed by probabilities where more than one column is wanted."""
+    encoder, model = parts_of(pipeline)
     try:
-        columns = [pipeline.predict(chunk.X).tolist()]
+        X = encoder.transform(chunk.X)
+        columns = [model.predict(X).tolist()]
         if width > 1:
-            columns += pipeline.predict_proba(chunk.X).T.tolist()
+            columns += model.predict_proba(X).T.tolist()
         rows = list(zip(*columns, strict=True))
     except MemoryError:
         raise
@@ -133,17 +136,22 @@ def _chunks(
             bar.update(chunk.n_rows)
 
 
-def evaluate(args: argparse.Namespace) -> int:
-    """Print how good a model's predictions are."""
-    card, pipeline = _archive.load(args.model, format_of(args).limits)
+def scores_of(args: argparse.Namespace, card: _archive.Card, pipeline: Any) -> Scores:
+    """Return how good a model's predictions are on the rows of a file."""
     reader = _reader(args, card)
     chunks = _chunks(args, reader, card, target=card.task != NOVELTY)
     try:
-        scores = measure(pipeline, chunks, card.task)
+        return measure(pipeline, chunks, card.task)
     except (UserError, MemoryError):
         raise
     except Exception as error:  # a model that is damaged can fail in any way
         raise UserError(f"{args.data}: {first_line(error)}") from None
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Print how good a model's predictions are."""
+    card, pipeline = _archive.load(args.model, format_of(args).limits)
+    scores = scores_of(args, card, pipeline)
     if args.json:
         result(
             json.dumps(

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Collection, Mapping
 
 from fastgd._readers.errors import listed, plain
-from fastgd._readers.layout import CATEGORY, NUMBER, TABLE, Column, Layout
+from fastgd._readers.layout import CATEGORY, DATE, NUMBER, TABLE, TEXT, Column, Layout
 from fastgd.cli._archive import Card
 from fastgd.cli._names import MODELS
 from fastgd.cli._terminal import counted
@@ -16,8 +16,10 @@ def described(layout: Layout) -> str:
     """Return how many features there are, of which kinds."""
     if layout.form != TABLE:
         return f"{layout.n_features:,} features ({layout.form})"
-    kinds = {NUMBER: "numeric", CATEGORY: "categorical"}
-    parts = [f"{len(layout.names(kind)):,} {word}" for kind, word in kinds.items()]
+    kinds = {NUMBER: "numeric", CATEGORY: "categorical", TEXT: "of text", DATE: "of dates"}
+    counts = {kind: sum(column.kind == kind for column in layout.columns) for kind in kinds}
+    usual = (NUMBER, CATEGORY)
+    parts = [f"{counts[k]:,} {word}" for k, word in kinds.items() if counts[k] or k in usual]
     return f"{counted(len(layout.columns), 'column')} ({', '.join(parts)})"
 
 

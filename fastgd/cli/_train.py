@@ -5,7 +5,7 @@ import inspect
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
+from fastgd._readers.encoding import Encoder
 from fastgd._readers.errors import Misuse, UserError, first_line, listed, quoted, shortened
 from fastgd._readers.feed import Feed, held_out
 from fastgd._readers.layout import (
     CATEGORY,
     SPARSE,
     TABLE,
+    TEXT,
     Chunk,
     Layout,
     Wishes,
@@ -29,6 +31,7 @@ from fastgd._readers.numerals import looks_like_a_date
 from fastgd._readers.opening import open_reader
 from fastgd._readers.reader import Format, rows_at_a_time
 from fastgd._readers.summary import Summary, preparation
+from fastgd._readers.texts import HASHING, TFIDF, TextEncoding, looks_like_text
 from fastgd.cli import _archive, _models
 from fastgd.cli._asked import format_of
 from fastgd.cli._measures import LARGEST_LABEL, Scores, as_labels, measure
@@ -41,6 +44,7 @@ from fastgd.cli._text import columns_as_text, described
 EPOCHS = 10
 VALIDATION_FRACTION = 0.1  # the estimators' default
 MANY_CLASSES, FEW_CLASSES = 100, 20
+SHARE_OF_NAMES, FEWEST_ROWS_OF_NAMES = 0.9, 100  # from which on a column is one of identifiers
 IN_UNITS_OF_Y = ("squared_error", "absolute_error")  # other losses have units in their parameters
 
 
@@ -48,12 +52,12 @@ def run(args: argparse.Namespace) -> int:
     """Train, and save the model."""
     started = time.perf_counter()
     check_output(args.output, [args.data, args.validation])
-    with _notes(args.output):
-        session = Session(args)
+    with notes_beside(args.output):
+        session = _session(args)
         session.look()
         pipeline = session.fit()
     size = _archive.save(args.output, session.card(pipeline), pipeline)
-    with _notes(args.output):
+    with notes_beside(args.output):
         session.report(pipeline)
         seconds = time.perf_counter() - started
         said = f"saved: {args.output} ({size / 1024:,.0f} KiB), {seconds:.1f} s in all"
@@ -61,7 +65,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _notes(output: Path) -> AbstractContextManager[Any]:
+def _session(args: argparse.Namespace) -> "Session":
+    if args.resume is None:
+        if args.model is None:
+            raise Misuse("--model is needed: fastgd train --help lists the models.")
+        return Session(args)
+    from fastgd.cli._resume import Resumed
+
+    return Resumed(args)
+
+
+def notes_beside(output: Path) -> AbstractContextManager[Any]:
     """Let notes go to stderr where stdout gets the model."""
     return redirect_stdout(sys.stderr) if is_stdout(output) else nullcontext()
 
@@ -89,6 +103,7 @@ class Session:
         self._params = {**_hidden(args), **_models.params_of(args.set)}
         if "warm_start" in self._params:
             raise Misuse("--set warm_start: each training begins anew.")
+        self._rows: tuple[Any, NDArray[Any] | None] | None = None  # as the model was given them
         self._reader = open_reader(args.data, format_of(args))
         self.layout = self._layout()
         n_rows = rows_at_a_time(self._reader, args.chunk_rows)
@@ -124,7 +139,7 @@ class Session:
             raise Misuse(f"--target is needed: which column should {args.model} predict?")
         if target is None and self._model.task != NOVELTY:
             target = self._reader.default_target
-        layout = self._reader.layout(Wishes(target, args.categorical, args.numeric, args.drop))
+        layout = self._reader.layout(self._wishes(target))
         column = layout.target
         if self._model.task == NOVELTY:
             return replace(layout, target=None)
@@ -134,6 +149,21 @@ class Session:
                 f"predicts numbers. For classes: {listed(_names_of(CLASSIFICATION))}."
             )
         return layout
+
+    def _wishes(self, target: str | None) -> Wishes:
+        args = self._args
+        text = getattr(args, "text", [])
+        return Wishes(target, args.categorical, args.numeric, args.drop, text, dates=True)
+
+    @property
+    def _encoding(self) -> TextEncoding:
+        """How text becomes numbers: words are counted in memory, and hashed in chunks."""
+        args = self._args
+        asked = getattr(args, "text_encoding", None)
+        if self._in_chunks and asked == TFIDF:
+            raise Misuse("--text-encoding tfidf: in chunks, words are hashed (hashing).")
+        name = asked or (HASHING if self._in_chunks else TFIDF)
+        return TextEncoding(name, args.ngrams or (1, 1), bool(args.characters))
 
     def _checked_estimator(self) -> Any:
         """Return what is fitted to all rows at once; in chunks it depends on what they hold."""
@@ -178,7 +208,11 @@ class Session:
         classifies = self._model.task == CLASSIFICATION
         takes_moments = self.layout.form != SPARSE or self._standardizes
         self.summary = Summary(
-            self._reader, self.layout, classifies=classifies, takes_moments=takes_moments
+            self._reader,
+            self.layout,
+            classifies=classifies,
+            takes_moments=takes_moments,
+            keeps_texts=bool(self.layout.names(TEXT)) and self._encoding.name == TFIDF,
         )
         quiet = self._args.quiet or not self._in_chunks
         total = self._reader.size().n_rows
@@ -192,13 +226,37 @@ class Session:
             raise UserError(f"{self._validation.reader.path} has no rows to validate by.")
         if classifies:
             self._check_classes()
-        empty = self.summary.empty_columns()
-        if empty:
-            self.layout = self.layout.without(empty)
+        self._finish_looking()
+
+    def _finish_looking(self) -> None:
+        """Leave out columns of no use, and prepare the others."""
+        empty, identifiers = self.summary.empty_columns(), self._identifiers()
+        if empty or identifiers:
+            self.layout = self.layout.without([*empty, *identifiers])
         if self.layout.n_features == 0:
-            raise UserError(f"{self._args.data}: all columns beside the target are empty.")
-        self._prepare = preparation(self.layout, self.summary, standardize=self._standardizes)
-        self._tell(empty)
+            what = "empty or hold identifiers" if identifiers else "empty"
+            raise UserError(f"{self._args.data}: all columns beside the target are {what}.")
+        self._prepare = preparation(
+            self.layout,
+            self.summary,
+            standardize=self._standardizes,
+            encoding=self._encoding if self.layout.names(TEXT) else None,
+        )
+        self._encoder = Encoder(self._prepare)
+        self._tell(empty, identifiers)
+
+    def _identifiers(self) -> list[str]:
+        """Return columns of words, nearly all of which are different: no model learns from them."""
+        asked, n_rows = set(self._args.categorical), self.summary.n_rows
+        if n_rows < FEWEST_ROWS_OF_NAMES:
+            return []
+        return [
+            column.name
+            for column in self.layout.columns
+            if column.kind == CATEGORY
+            and column.name not in asked
+            and len(self.summary.categories[column.name]) > SHARE_OF_NAMES * n_rows
+        ]
 
     def _check_classes(self) -> None:
         """Refuse what is no set of classes; call labels 0 and 1 what were 0.0 and 1.0."""
@@ -221,12 +279,23 @@ class Session:
             raise UserError(f"{data}: all rows are of one class, {quoted_label(only)}.")
         self._warn_of_many_classes(are_numbers=are_numbers)
 
+    def _refuses_numbers(self, n_classes: int) -> bool:
+        """Tell whether numbers are too many for classes, where a column can be said to be some."""
+        return self.layout.form == TABLE and n_classes > MANY_CLASSES
+
     def _warn_of_many_classes(self, *, are_numbers: bool) -> None:
         """Say what a target of very many classes looks like: a fit to them may take long."""
         n_classes, n_rows = len(self.summary.classes), self.summary.n_rows
         if n_classes <= MANY_CLASSES and n_classes <= max(FEW_CLASSES, n_rows // 2):
             return
         name = "" if self.layout.target is None else f" {quoted(self.layout.target.name)}"
+        if are_numbers and self.layout.target is not None and self._refuses_numbers(n_classes):
+            raise UserError(
+                f"{self._args.data}: the target{name} holds {n_classes:,} different numbers, and "
+                f"{self._args.model} predicts classes. For numbers: "
+                f"{listed(_names_of(REGRESSION))}. If they are classes: --categorical "
+                f"{self.layout.target.name}"
+            )
         what = "whole numbers" if are_numbers else "words"
         advice = (
             f"It looks like an amount; that is predicted by {listed(_names_of(REGRESSION))}."
@@ -245,7 +314,7 @@ class Session:
             return bool(self._args.standardize)
         return (self._in_chunks or self._takes_epochs) and self.layout.form != SPARSE
 
-    def _tell(self, empty: list[str]) -> None:
+    def _tell(self, empty: list[str], identifiers: list[str]) -> None:
         quiet, layout = self._args.quiet, self.layout
         found = [counted(self.summary.n_rows, "row"), described(layout)]
         if self._model.task == CLASSIFICATION:
@@ -255,8 +324,26 @@ class Session:
             say(columns_as_text(layout, self.summary.categories))
         if empty:
             note(f"left out, because they are empty: {listed(empty)}", quiet=quiet)
+        used = set(layout.names(CATEGORY))
         for name, seen in self.summary.categories.items():
-            if any(map(looks_like_a_date, itertools.islice(seen, 3))):
+            cells = list(itertools.islice(seen, 100))
+            if name in (*used, *identifiers) and len(seen) > FEW_CLASSES and looks_like_text(cells):
+                what = "is left out" if name in identifiers else "is read as categories"
+                note(
+                    f"{shortened(name)} seems to hold text, and {what}: --text {shortened(name)} "
+                    "learns from its words",
+                    quiet=quiet,
+                )
+            elif name in identifiers:
+                note(
+                    f"{shortened(name)} is left out, since it has {len(seen):,} different values "
+                    f"in {self.summary.n_rows:,} rows. If they matter: --categorical "
+                    f"{shortened(name)}",
+                    quiet=quiet,
+                )
+            elif name not in used:
+                continue
+            elif any(map(looks_like_a_date, itertools.islice(seen, 3))):
                 example = quoted(min(seen))
                 note(
                     f"{shortened(name)} seems to hold dates, such as {example}: each is a category "
@@ -280,7 +367,7 @@ class Session:
         return Pipeline([*steps, ("model", self._estimator)])
 
     def _prepared(self, chunk: Chunk) -> tuple[Any, NDArray[Any] | None]:
-        X = chunk.X if self._prepare is None else self._prepare.transform(chunk.X)
+        X = self._encoder.transform(chunk.X)
         return X, None if chunk.y is None else as_labels(chunk.y, self.summary.classes)
 
     def rows(self) -> tuple[Any, NDArray[Any] | None]:
@@ -300,7 +387,7 @@ class Session:
         model: Any = self._estimator
         if self._args.epochs is not None:
             model.set_params(max_iter=self._args.epochs)
-        X, y = self.rows()
+        self._rows = X, y = self.rows()
         held: dict[str, Any] = {}
         takes_held = "X_val" in inspect.signature(model.fit).parameters
         if self._validation is not None and takes_held:
@@ -312,11 +399,29 @@ class Session:
             held["y_val"] = unit.scaled(held["y_val"])
         started = time.perf_counter()
         held |= self._weights(model)
+        self._begin(model)
         with shown(model, f"fastgd {self._args.command}", quiet=self._args.quiet):
             model = model.fit(X, **held) if y is None else model.fit(X, y, **held)
+        self._end(model)
         unit.put_back(model)
         self._configured = f"{self._effort(model)}, {time.perf_counter() - started:.1f} s"
         return model
+
+    def _begin(self, model: Any) -> None:
+        """Prepare a model for its fit."""
+
+    def _end(self, model: Any) -> None:
+        """Undo what ``_begin`` did."""
+
+    @property
+    def estimator(self) -> Any:
+        """The estimator that is fitted to rows in memory."""
+        return self._estimator
+
+    def configure(self, params: dict[str, Any]) -> None:
+        """Set parameters before the fit."""
+        self._params |= params
+        self._estimator = self._checked_estimator()
 
     def _weights(self, model: Any) -> dict[str, Any]:
         """Return the weights of rows, if a file says that some are not 1."""
@@ -373,10 +478,18 @@ class Session:
         if self._args.quiet:
             return
         say(f"{type(self._estimator).__name__}: {self._configured}")
-        say(f"on the rows trained on: {_in_short(measure(pipeline, self._feed, self._model.task))}")
+        scores = measure(*self._rows_trained_on(pipeline), self._model.task)
+        say(f"on the rows trained on: {_in_short(scores)}")
         if self._validation is not None:
             scores = measure(pipeline, self._validation, self._model.task)
             say(f"on {counted(int(scores['rows']), 'row')} held out: {_in_short(scores)}")
+
+    def _rows_trained_on(self, pipeline: Pipeline) -> tuple[Pipeline, Iterable[Chunk]]:
+        """Return a pipeline and rows for it: those in memory are prepared already."""
+        if self._rows is None:
+            return pipeline, self._feed
+        (chunk,) = self._feed
+        return Pipeline(pipeline.steps[-1:]), [chunk._replace(X=self._rows[0])]
 
     def card(self, pipeline: Pipeline) -> _archive.Card:
         """Return what the model file says of the model."""
@@ -389,6 +502,7 @@ class Session:
             layout=self.layout,
             settings=settings,
             n_rows=self.summary.n_rows,
+            format=_archive.format_for(self.layout),
             classes=pipeline.classes_.tolist() if is_classifier else None,
         )
 
