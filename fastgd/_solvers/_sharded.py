@@ -77,12 +77,15 @@ from fastgd.kernels.objective import Scaler, total_loss
 REQUIRES = Requires(("value", "gradient", "curvature"), smooth=True)
 SAMPLE_ROWS, SAMPLE_ENTRIES = 200_000, 4_000_000  # 32 MB
 NEWTON_PARAMETERS = 600  # up to these a Hessian costs less than reading its rows
+NEWTON_OF_THIN = 3000  # 72 MB
 SAMPLE_TOL = 1e-6
 SEARCHES = 30
 BALANCING_STEPS, PROVING_STEPS = 3, 2
 SETTLED = 0.25  # a Newton step that shrinks the decrement to this is where its theory holds
 CAUTION_WITHOUT_PAIRS = 2.0  # nothing corrects the metric under l1
 TARGETS = 1e-140, 1e150  # largest magnitudes of targets whose squares are far from both ends
+# of targets of a log link: with an intercept, which takes the scale, and without one
+FARTHEST = {True: 1e100, False: 1e20}
 LEAST_SHARE = 1e-16  # of a class, of which a start is to know
 
 
@@ -158,8 +161,9 @@ def by_shards(
     Raises
     ------
     ValueError
-        If the loss has no curvature to descend by.
+        If the loss has no curvature to descend by, or targets of a log link are too far from one.
     """
+    _refuse_far_targets(task)
     sample = sample_task(task)
     missing = lacking(sample, REQUIRES)
     if missing:
@@ -172,6 +176,18 @@ def by_shards(
     with one_blas_thread():
         start = in_memory(sample, Options(SAMPLE_TOL, options.max_iter, options.seed))
         return _Descent(task, options, sample, start).run()
+
+
+def _refuse_far_targets(task: ShardedTask) -> None:
+    """Refuse targets of a log link whose deviances float64 cannot tell from each other."""
+    least, largest = task.look.y_least, task.look.y_largest
+    limit = FARTHEST[task.fit_intercept]
+    if is_deviance(task.loss) and (largest > limit or least < 1.0 / limit):
+        raise ValueError(
+            f"targets of a log link in parts must be 0 or between {1.0 / limit:g} and {limit:g}"
+            f"{'' if task.fit_intercept else ' where fit_intercept=False'}, got {least:.3g} to "
+            f"{largest:.3g}. Multiply y by a constant."
+        )
 
 
 def sample_task(task: ShardedTask) -> Task:
@@ -267,6 +283,11 @@ def shrunk(metric: Metric, shape: tuple[int, int]) -> Metric:
     return metric._replace(product=product)
 
 
+def _is_thin(X: Any) -> bool:
+    """Tell whether a sample is dense and has fewer rows than columns."""
+    return isinstance(X, np.ndarray) and X.shape[0] < X.shape[1]
+
+
 class _Place(NamedTuple):
     """A point, and the Hessian there without the penalty; None if it was not asked for."""
 
@@ -286,7 +307,10 @@ class _Descent:
             l1=float(task.l1), l2=float(task.l2), positive=task.positive
         )
         self.size = (self.problem.shape[1] + 1) * task.n_outputs
-        self.is_newton = self.size <= NEWTON_PARAMETERS
+        most = NEWTON_PARAMETERS
+        if losses.is_quadratic(task.loss) and _is_thin(task.look.X):
+            most = NEWTON_OF_THIN  # its metric would take hundreds of passes, one Hessian is all
+        self.is_newton = self.size <= most
         u = from_raw(self.problem, *self._from_user(start.coef, start.intercept))
         self.pairs = Pairs(u.size)
         self.history: dict[str, list[float]] = {"objective": [], "suboptimality": []}
