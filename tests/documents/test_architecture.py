@@ -1,6 +1,7 @@
 """What may import what, one place for numba's options, and a packaging that lists everything."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -33,6 +34,7 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@functools.cache
 def imports_of(path: Path) -> list[str]:
     """List what a file imports, anywhere in it, as ``module`` or ``module.name``."""
     names = []

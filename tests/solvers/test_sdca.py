@@ -253,6 +253,7 @@ def test_no_ridge_is_refused():
         fit(np.eye(2), np.array([0.0, 1.0]), LogLoss(), 0.0)
 
 
+@pytest.mark.full
 def test_float32_coefficients_reach_an_ordinary_tolerance(rng):
     X = sp.csr_array(rng.normal(size=(200, 10)).astype(np.float32))
     y = np.argmax(X[:, :3].toarray() + rng.gumbel(size=(200, 3)), axis=1)

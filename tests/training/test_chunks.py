@@ -81,7 +81,8 @@ def test_without_shuffling_steps_are_those_of_rows_in_memory(kwargs, borders, X,
 def test_sparse_rows_come_to_the_same_to_rounding(batch_size, X, y):
     """Steps on sparse rows keep the coefficients as multiples, which are multiplied out in turn."""
     X = sp.csr_array(X * (X > 0.2))
-    kwargs = {"shuffle": False, "tol": None, "max_iter": 4, "batch_size": batch_size}
+    kwargs = {"loss": "log_loss", "shuffle": False, "tol": None, "max_iter": 4}
+    kwargs["batch_size"] = batch_size
     whole = SGDClassifier(**kwargs).fit(X, y)
     model = SGDClassifier(**kwargs)
     model._fit_in_chunks(ArrayChunks(X, y, 30), classes=CLASSES)
@@ -93,14 +94,14 @@ def test_sparse_rows_come_to_the_same_to_rounding(batch_size, X, y):
 
 @pytest.mark.parametrize("dtype", [np.float64, pytest.param(np.float32, marks=pytest.mark.full)])
 def test_memory_maps_are_read_in_parts(dtype, X, tmp_path):
-    targets = X @ np.arange(4.0)
+    targets = X @ np.arange(4.0) > 0.3
     np.save(tmp_path / "X.npy", X.astype(dtype))
-    np.save(tmp_path / "y.npy", np.stack([targets, -targets], axis=1))
+    np.save(tmp_path / "y.npy", np.stack([targets, ~targets], axis=1).astype(int))
     maps = [np.load(tmp_path / name, mmap_mode="r") for name in ("X.npy", "y.npy")]
-    kwargs = {"shuffle": False, "max_iter": 20, "tol": None, "batch_size": 8}
-    whole = SGDRegressor(**kwargs).fit(*map(np.array, maps))
-    model = SGDRegressor(**kwargs)
-    model._fit_in_chunks(ArrayChunks(*maps, 64))
+    kwargs = {"loss": "log_loss", "shuffle": False, "max_iter": 20, "tol": None, "batch_size": 8}
+    whole = SGDClassifier(**kwargs).fit(*map(np.array, maps))
+    model = SGDClassifier(**kwargs)
+    model._fit_in_chunks(ArrayChunks(*maps, 64), classes=whole.classes_)
     assert model.coef_.dtype == dtype
     same_steps(model, whole)
 
@@ -225,6 +226,7 @@ def test_callbacks_are_reported_epochs(X, y):
 @pytest.mark.parametrize("kwargs", [{}, {"optimizer": "adam", "batch_size": 16, "average": True}])
 def test_two_and_three_epochs_are_five(kwargs, X, y):
     kwargs = {"random_state": 0, "learning_rate": Cosine(eta0=0.1), "max_iter": 5, **kwargs}
+    kwargs["loss"] = "log_loss"
     chunks = ArrayChunks(X, y, 50)
     whole = SGDClassifier(**kwargs)
     whole._partial_fit_in_chunks(chunks, CLASSES, max_iter=5)
@@ -239,6 +241,7 @@ def test_two_and_three_epochs_are_five(kwargs, X, y):
 
 def test_a_checkpoint_goes_on_to_the_same_model(X, y, tmp_path):
     kwargs = {"random_state": 0, "optimizer": "adam", "batch_size": 16, "max_iter": 5, "tol": None}
+    kwargs["loss"] = "log_loss"
     chunks = ArrayChunks(X, y, 50)
     whole = SGDClassifier(**kwargs, callbacks=[Checkpoint(tmp_path / "m-{epoch}.pkl")])
     whole._fit_in_chunks(chunks, CLASSES)
@@ -315,7 +318,7 @@ def test_training_goes_back_where_it_explodes(answer, X, y):
 
 
 def test_a_full_batch_is_the_largest_chunk(X, y):
-    kwargs = {"shuffle": False, "max_iter": 3, "tol": None}
+    kwargs = {"loss": "log_loss", "shuffle": False, "max_iter": 3, "tol": None}
     full, model = SGDClassifier(batch_size="full", **kwargs), SGDClassifier(batch_size=50, **kwargs)
     for one in (full, model):
         one._fit_in_chunks(ArrayChunks(X, y, 50), classes=CLASSES)

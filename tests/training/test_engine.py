@@ -213,12 +213,12 @@ def test_names_are_forgotten_by_a_fit_on_an_array():
     assert not hasattr(model.fit(X, y), "feature_names_in_")
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@over_product(lambda dtype: dtype is np.float64, dtype=[np.float64, np.float32])
 def test_predictions_of_arrays_and_lists_are_the_same(dtype):
     rng = np.random.default_rng(0)
     n_classes = 3 if dtype == np.float64 else 2
     X, y = rng.normal(size=(40, 3)).astype(dtype), rng.integers(n_classes, size=40)
-    model = fastgd.SGDClassifier(random_state=0).fit(X, y)
+    model = fastgd.SGDClassifier(random_state=0, max_iter=3, tol=None).fit(X, y)
     as_list = np.asarray(X.tolist(), dtype)[:, ::1]
     np.testing.assert_array_equal(model.predict(X), model.predict(np.asfortranarray(as_list)))
     np.testing.assert_array_equal(model.predict(X), model.predict(X.tolist()))

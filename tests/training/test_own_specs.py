@@ -669,13 +669,14 @@ def sparse_problem(rng, n=60, d=6):
 
 JIT = os.environ.get("NUMBA_DISABLE_JIT") != "1"
 LONG = pytest.mark.thorough if JIT else ()  # in plain Python nothing takes long
+MARKS = {Declared: (), Cubed: pytest.mark.full if JIT else ()}
 
 
 @pytest.mark.nojit
 @pytest.mark.parametrize("penalty", ["l2", pytest.param("l1 and l2", marks=LONG)])
 @pytest.mark.parametrize(
     "optimizer",
-    [pytest.param(one, marks=() if type(one) in (Declared, Cubed) else LONG) for one in OWN],
+    [pytest.param(one, marks=MARKS.get(type(one), LONG)) for one in OWN],
     ids=lambda optimizer: type(optimizer).__name__,
 )
 def test_sparse_rows_give_the_coefficients_of_dense_ones(rng, optimizer, penalty):
