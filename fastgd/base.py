@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.base import is_classifier
+from sklearn.base import is_classifier, is_regressor
 from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
@@ -41,6 +41,8 @@ from fastgd.schedules import SCHEDULES
 
 PASSIVE_AGGRESSIVE = ("pa1", "pa2")
 LEAST_BATCH = 4096  # rows of a step from which on "auto" leaves them on a device
+ROWS_AVERAGED = 600.0  # by learning_rate="auto", at most
+OWN_OPTIMIZERS = (*PASSIVE_AGGRESSIVE, resolve.AUTO)  # "learning rates" that are optimizers
 
 
 class BaseSGD(SparseCoefMixin, TrainedOnParts):
@@ -75,7 +77,7 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
         "device": ALLOWED,
         "epsilon": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
-        "learning_rate": [StrOptions({*SCHEDULES, *PASSIVE_AGGRESSIVE}), callable],
+        "learning_rate": [StrOptions({*SCHEDULES, *OWN_OPTIMIZERS}), callable],
         "eta0": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, None, None, closed="neither")],
         "early_stopping": ["boolean"],
@@ -231,25 +233,42 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
 
     def _rule(self, loss: Any, *, sparse: bool) -> Rule:
         """Return what a step does, from the constructor's parameters."""
-        optimizer = self._optimizer_spec(loss, sparse=sparse)
+        penalty = self._penalty_spec()
+        optimizer = self._optimizer_spec(loss, penalty, sparse=sparse)
         transform = resolve.transform(self.clip_norm, self.clip_value, self.quantize)
-        return Rule(loss, self._penalty_spec(), optimizer, bool(self.fit_intercept), transform)
+        return Rule(loss, penalty, optimizer, bool(self.fit_intercept), transform)
 
-    def _optimizer_spec(self, loss: Any, *, sparse: bool) -> Any:
+    def _optimizer_spec(self, loss: Any, penalty: Any, *, sparse: bool) -> Any:
         """Return the optimizer; scikit-learn calls the passive-aggressive ones learning rates."""
-        if self.learning_rate not in PASSIVE_AGGRESSIVE:
-            return resolve.optimizer(self.optimizer, sparse=sparse)
-        if type(loss) is not type(LOSSES[self._passive_aggressive_loss]):
+        name = self.learning_rate if isinstance(self.learning_rate, str) else None
+        if name not in OWN_OPTIMIZERS:
+            return resolve.optimizer(self.optimizer, sparse=sparse, penalty_spec=penalty)
+        is_auto = name == resolve.AUTO
+        if not is_auto and type(loss) is not type(LOSSES[self._passive_aggressive_loss]):
             raise ValueError(
-                f"Learning rate '{self.learning_rate}' only works with loss "
-                f"'{self._passive_aggressive_loss}'."
+                f"Learning rate '{name}' only works with loss '{self._passive_aggressive_loss}'."
             )
         if self.optimizer != "sgd" and not getattr(self.optimizer, "is_plain", False):
+            advice = "; 'prodigy' is an Adam that finds its rate" if is_auto else ""
             raise ValueError(
-                f"Learning rate '{self.learning_rate}' is an optimizer of its own and goes with "
-                f"optimizer='sgd'; got {self.optimizer!r}."
+                f"Learning rate '{name}' is an optimizer of its own and goes with "
+                f"optimizer='sgd'; got {self.optimizer!r}{advice}."
             )
-        return resolve.passive_aggressive(self.learning_rate)
+        if not is_auto:
+            return resolve.passive_aggressive(name)
+        return resolve.rate_free(
+            loss,
+            penalty,
+            has_targets=is_regressor(self),
+            is_centred=bool(self.fit_intercept) and not sparse,
+            n_averaged=self._n_averaged(),
+        )
+
+    def _n_averaged(self) -> float:
+        """Return over how many steps ``learning_rate="auto"`` averages, by itself."""
+        if self.average > 0 or self.batch_size == "full":
+            return 0.0
+        return ROWS_AVERAGED / self.batch_size
 
     def _lacks_on_cuda(self, X: Any) -> str | None:
         """Return what of a training has no form for a device; None where all has."""
@@ -259,6 +278,8 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
                 return f"{name}={value!r}"
         if sp.issparse(X):
             return "sparse X with a learning rate"
+        if isinstance(self.learning_rate, str) and self.learning_rate == resolve.AUTO:
+            return f"learning_rate={self.learning_rate!r}"
         if resolve.steps_as_a_whole(resolve.optimizer(self.optimizer, sparse=False)):
             return f"optimizer={self.optimizer!r}, which steps all coefficients together"
         if getattr(self._penalty_spec(), "joint", False):

@@ -34,6 +34,7 @@ from fastgd.kernels.rows import (
 from fastgd.kernels.stores import Batch, at, column, descend, factor, gather
 
 LOSS, PENALTY, CLIPPED, COST, TOTAL = range(5)  # rows of ``Memory.sums``
+EARLIER, CENTRE, PACE = range(5, 8)  # further ones, of ``rate_free``
 
 
 class Share(NamedTuple):
@@ -103,6 +104,14 @@ class OneOutput(NamedTuple):
                 j, x = entry(rows, i, k)
                 shares += descend(store, rule, step_coefs, slope * x, params, state, j)
         memory.shares[0] = shares
+
+    @staticmethod
+    def slope_of(outputs, memory, o, k):
+        return memory.margin[o]
+
+    @staticmethod
+    def target_of(outputs, samples, i, k):
+        return np.float64(samples.y[i])
 
 
 @helper()
@@ -202,6 +211,25 @@ class ManyOutputs(NamedTuple):
                 for k in range(n_outputs):
                     c, g = at(j, n_outputs, k), slopes[o, k] * x
                     shares[k] += descend(store, rule, step_coefs, g, params, state, c)
+
+    @staticmethod
+    def slope_of(outputs, memory, o, k):
+        return memory.margin[o, k]
+
+    @staticmethod
+    def target_of(outputs, samples, i, k):
+        return _target_in(samples.y, i, k)
+
+
+def _target_in(y, i, k):
+    return np.float64(y[i, k]) if y.ndim == 2 else 0.0
+
+
+@overload(_target_in, jit_options=INLINED)
+def _compiled_target_in(y, i, k):
+    if y.ndim == 2:
+        return lambda y, i, k: np.float64(y[i, k])
+    return lambda y, i, k: 0.0
 
 
 @helper()

@@ -99,11 +99,12 @@ class Memory(NamedTuple):
     margin : (batch_size,), or (batch_size, K) of many outputs
     average : ((d + 1) K,), float64, sum of the averaged iterates; (0,) where none is asked for
     residual : ((d + 1) K,), what a quantizer has not sent yet; (0,) for one without memory
-    sums : (5, K), float64: over the visited rows, of the weighted loss before each row's step
+    sums : (8, K), float64: over the visited rows, of the weighted loss before each row's step
         (all in ``sums[LOSS, 0]`` of a loss of the whole row) and of the penalty at that time: over
         their number, the objective as training meets it. Then the number of steps whose gradient
-        was clipped; of outputs that share one norm in ``sums[CLIPPED, 0]``. The last two rows,
-        COST and TOTAL, are scratch: the penalty and the intercepts' gradients
+        was clipped; of outputs that share one norm in ``sums[CLIPPED, 0]``. The next two rows,
+        COST and TOTAL, are scratch: the penalty and the intercepts' gradients; three more are
+        scratch of ``rate_free``
     shares : (K,), scratch: what a step adds to the penalty; zero between steps; float64 for one
     scratch : ``OneScratch`` or ``ManyScratch``
     """

@@ -724,6 +724,115 @@ class PassiveAggressive(Sgd):
         return np.sign(gradient) * tau / rate
 
 
+class RateFree:
+    """Steps that need no rate: Ross, Mineiro & Langford's, with what ``kernels.rate_free`` changes.
+
+    Values of a column that are zero count only where it is ``centred``. ``unit``: "loss", "row" (of
+    a softmax, whose outputs share one) or "targets". ``penalty`` acts on all coefficients in each
+    step.
+    """
+
+    def __init__(self, loss, unit, centred, shape, rate=0.9, window=600.0, penalty=None):
+        self.loss, self.unit, self.centred, self.penalty = loss, unit, centred, penalty
+        self.rate, self.window = rate, window
+        (d, self.k), self.t, self.rows = (shape[0] - 1, shape[1]), 0, 0
+        self.coef, self.intercept = np.zeros((d, self.k)), np.zeros(self.k)
+        self.mean_coef, self.mean_intercept = np.zeros((d, self.k)), np.zeros(self.k)
+        self.squares, self.intercept_squares = np.zeros((d, self.k)), np.zeros(self.k)
+        self.values = [[] for _ in range(d)]  # of each column, as far as they count
+        self.deviations, self.largest = np.zeros(d), np.zeros(d)
+        self.means, self.sizes, self.targets = np.zeros(d), [], []
+        self.losses, self.slopes, self.weights = [], [], []
+
+    def spread(self):
+        """s^2 of each column."""
+        roots = [
+            math.sqrt(self.deviations[j] / len(v)) if v else 0.0 for j, v in enumerate(self.values)
+        ]
+        return np.array(roots) * self.largest
+
+    def look(self, x, y):
+        self.rows += 1
+        for j, value in enumerate(x):
+            if value == 0 and not self.centred:
+                continue
+            self.values[j].append(value)
+            before = value - self.means[j]
+            if self.centred:
+                self.means[j] = np.mean(self.values[j])
+                self.deviations[j] += before * (value - self.means[j]) if self.rows > 1 else 0.0
+                value = value - self.means[j]
+            else:
+                self.deviations[j] += value**2
+            if abs(value) > self.largest[j]:
+                if self.largest[j] > 0:
+                    self.shrink(j, math.sqrt(self.largest[j] / abs(value)))
+                self.largest[j] = abs(value)
+        spread, shown = self.spread(), x - self.means
+        counts = (x != 0) | self.centred
+        self.sizes.append(
+            1 + sum(shown[counts & (spread > 0)] ** 2 / spread[counts & (spread > 0)])
+        )
+        if self.unit == "targets":
+            self.targets.append(y)
+            if self.rows == 1:
+                self.intercept[:] = y
+                self.mean_intercept[:] = y
+
+    def shrink(self, j, factor):
+        self.intercept += (1 - factor) * self.means[j] * self.coef[j]
+        self.coef[j] *= factor
+        # what predicts is w - lag, and the lag shrinks as w does
+        self.mean_intercept += (1 - factor) * self.means[j] * self.mean_coef[j]
+        self.mean_coef[j] *= factor
+
+    def units(self, value, slopes):
+        """The unit of each output, and the loss that its step is measured by."""
+        if self.unit == "targets":
+            return np.std(self.targets, axis=0) * np.ones(self.k), value
+        self.losses.append(value), self.slopes.append(slopes)
+        mean_loss = np.average(self.losses, axis=0, weights=self.weights)
+        mean_slope = np.average(self.slopes, axis=0, weights=self.weights)
+        return mean_loss / mean_slope * np.ones(self.k), value
+
+    def step(self, X, Y):
+        """Y has a column for each output: a target, or whether it is that class."""
+        for x, y in zip(X, Y, strict=True):
+            self.look(x, y)
+        self.t, m = self.t + 1, len(X)
+        self.weights.append(m)
+        raw = X @ self.coef + self.intercept
+        if self.unit == "row":
+            e = np.exp(raw - raw.max(1, keepdims=True))
+            delta = e / e.sum(1, keepdims=True) - Y
+            value = np.array([-np.log((e / e.sum(1, keepdims=True))[Y == 1]).mean()])
+            slope = np.array([np.abs(delta).sum() / 2 / m])
+        else:
+            delta, value = self.loss.gradient(Y, raw), self.loss.value(Y, raw).mean(0)
+            slope = np.abs(delta).mean(0)
+        unit, value = self.units(value, slope)
+        g, g_intercept = (X - self.means).T @ delta / m, delta.mean(0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            self.squares += np.where(unit > 0, (g / unit) ** 2, 0)
+            self.intercept_squares += np.where(unit > 0, (g_intercept / unit) ** 2, 0)
+            rate = self.rate / math.sqrt(np.mean(self.sizes))
+            root = np.sqrt(self.spread())[:, None] * np.sqrt(self.squares)
+            lengths = np.where(root > 0, rate / root, 0)
+            of_intercept = np.where(
+                self.intercept_squares > 0, rate / np.sqrt(self.intercept_squares), 0
+            )
+            fall = (lengths * g**2).sum(0) + of_intercept * g_intercept**2
+            q = (fall.sum() if self.unit == "row" else fall) / (2 * value)
+            pace = np.where(q > 1e-9, -np.expm1(-q) / q, 1) * (unit > 0)
+        before = self.means @ self.coef
+        self.coef = self.penalty.proximal(self.coef, -lengths * pace * g, lengths)
+        self.intercept = self.intercept - of_intercept * pace * g_intercept
+        self.intercept += before - self.means @ self.coef
+        share = 1 / min(max(self.t / 16, 1) + 1, max(self.window, 1.0))
+        self.mean_coef = self.mean_coef + share * (self.coef - self.mean_coef)
+        self.mean_intercept = self.mean_intercept + share * (self.intercept - self.mean_intercept)
+
+
 # -- transforms: transform(gradient, t) -> what the optimizer is handed -----------------------
 
 

@@ -26,6 +26,7 @@ from fastgd.kernels import sgd
 from fastgd.kernels.gradient import gradient_of_rows, step_from_gradient
 from fastgd.kernels.optimizers import Sgd
 from fastgd.kernels.outputs import ManyOutputs, ManyScratch, OneScratch
+from fastgd.kernels.rate_free import rate_free_batches
 from fastgd.kernels.sgd import Rule
 from fastgd.kernels.stores import Coupled, Plain, Scaled
 from fastgd.kernels.whole import whole_batches, whole_step
@@ -73,6 +74,8 @@ class LinearEngine:
         self._steps = sgd.sgd_rows if by_rows else sgd.sgd_batches
         if self._is_whole:
             self._steps, self.repeats = whole_batches, False
+        elif getattr(self._rule.optimizer, "reads_rows", False):
+            self._steps, self.repeats = rate_free_batches, False
         self._coefficient_dtype = dtype
 
     def _resolve(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -245,7 +248,7 @@ def _memory_of(progress: Progress, size: int, *, is_sparse: bool) -> sgd.Memory:
         margin=margin,
         average=progress.average.reshape(-1),
         residual=progress.residual.reshape(-1),
-        sums=np.zeros((5, n_outputs)),
+        sums=np.zeros((8, n_outputs)),
         shares=np.zeros(n_outputs, np.float64 if params.ndim == 1 else dtype),
         scratch=scratch,
     )

@@ -12,10 +12,25 @@ import numpy as np
 from fastgd import schedules
 from fastgd._data.validation import frozen
 from fastgd._parameters import fields
-from fastgd.kernels.losses import LOSSES
-from fastgd.kernels.optimizers import OPTIMIZERS, LazyMoments, PassiveAggressive
+from fastgd.kernels import penalties
+from fastgd.kernels.losses import LOG, LOSSES, MULTINOMIAL, kind_of, link_of
+from fastgd.kernels.optimizers import (
+    MOMENTS,
+    OF_LOSS,
+    OF_ROW,
+    OF_TARGETS,
+    ONE,
+    OPTIMIZERS,
+    LazyMoments,
+    PassiveAggressive,
+    RateFree,
+    skipped_steps_of,
+)
 from fastgd.kernels.penalties import ElasticNet
 from fastgd.kernels.transforms import TRANSFORMS, Clip, Identity, Qsgd, Transform
+
+AUTO = "auto"  # the learning rate of steps that need none
+RATE_OF_TARGETS = 1.2  # of these, in units of targets; see docs/design/rate-free.md
 
 Schedule = Callable[[Any], Any]  # from step numbers to their rates, arrays of float64
 
@@ -202,16 +217,28 @@ def with_matrices(spec: Any, matrices: list[tuple[int, int, int]]) -> Any:
     return type(spec).with_matrices(spec, np.array(matrices, np.int64))
 
 
-def optimizer(name: Any, *, sparse: bool) -> Any:
-    """Return the optimizer of a name or the object, in the form that these rows call for."""
+def optimizer(name: Any, *, sparse: bool, penalty_spec: Any = None) -> Any:
+    """Return the optimizer of a name or the object, in the form that these rows call for.
+
+    On sparse rows absent features keep their moments where anything else would cost a pass over
+    all features in every step: always under Adam and its kind, and under ``RMSprop`` and
+    ``Adadelta`` where a penalty leaves no closed form. A user's ``lazy`` is obeyed.
+    """
     spec = OPTIMIZERS[name] if isinstance(name, str) else name
     _check_optimizer(spec)
     if not hasattr(spec, "lazy_on_sparse"):
         return spec
     said = getattr(spec, "lazy", None)
-    lazy = sparse and spec.lazy_on_sparse if said is None else said
+    costs_all = spec.lazy_on_sparse or _has_no_closed_form(spec, penalty_spec)
+    lazy = sparse and costs_all if said is None else said
     spec = spec._replace(lazy=None) if "lazy" in spec._fields else spec
     return LazyMoments(spec) if lazy else spec
+
+
+def _has_no_closed_form(spec: Any, penalty_spec: Any) -> bool:
+    """Tell whether each skipped step of moments that fade has a penalty of another length."""
+    is_penalised = penalty_spec is not None and not penalties.is_zero(penalty_spec)
+    return is_penalised and skipped_steps_of(spec) == MOMENTS
 
 
 def _check_optimizer(spec: Any) -> None:
@@ -228,6 +255,28 @@ def _check_optimizer(spec: Any) -> None:
 def passive_aggressive(name: str) -> PassiveAggressive:
     """Return what ``learning_rate="pa1"`` or ``"pa2"`` means; their C is the constant rate."""
     return PassiveAggressive(squared_slack=name == "pa2")
+
+
+def rate_free(
+    loss_spec: Any, penalty_spec: Any, *, has_targets: bool, is_centred: bool, n_averaged: float
+) -> RateFree:
+    """Return what ``learning_rate="auto"`` means.
+
+    Parameters
+    ----------
+    loss_spec, penalty_spec : specs
+    has_targets : bool
+        Whether raw predictions are in the units of the targets, unless the loss has a log link.
+    is_centred : bool
+        Whether columns are taken from their means.
+    n_averaged : float
+        Steps that are averaged at most; 0 for none.
+    """
+    unit, rate = OF_ROW if kind_of(loss_spec) == MULTINOMIAL else OF_LOSS, RateFree().rate
+    if has_targets:
+        unit, rate = ONE if link_of(loss_spec) == LOG else OF_TARGETS, RATE_OF_TARGETS
+    window = 0.0 if getattr(penalty_spec, "joint", False) else n_averaged
+    return RateFree(rate=rate, window=window, unit=unit, is_centred=is_centred)
 
 
 def schedule(
@@ -259,6 +308,8 @@ def _named_schedule(
     """Return the schedule of a name."""
     rule, eta0 = estimator.learning_rate, estimator.eta0
     is_constant = getattr(optimizer_spec, "rate_is_constant", None)
+    if rule == AUTO:
+        return schedules.Constant(optimizer_spec.eta0)
     if is_constant:
         return schedules.Constant(eta0)
     if rule == type(estimator)._default_learning_rate and is_constant is None:

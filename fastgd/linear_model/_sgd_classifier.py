@@ -85,9 +85,11 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         parameters of their own, ``WarmUp`` goes in front of any. A callable gets an array of step
         numbers and returns their rates. With an optimizer other than "sgd" the default means that
         optimizer's own constant rate. "pa1" and "pa2" are the passive-aggressive steps, C = eta0,
-        for the hinge loss.
+        for the hinge loss. "auto" needs no rate, and no scaling of columns or targets, from the
+        first row on: normalised adaptive steps (Ross, Mineiro & Langford 2013, Algorithm 2; see
+        docs/design/rate-free.md), of which the average of the last ones is reported.
     eta0 : float, default=0.01
-        First learning rate, > 0; not used by "optimal". With an optimizer other than "sgd" the
+        First learning rate, > 0; not used by "optimal" and "auto". With an optimizer other than "sgd" the
         default means that optimizer's own.
     power_t : float, default=0.5
         Exponent of "invscaling", >= 0.

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastgd._data import targets
 from fastgd._data.parts import by_parts
 from fastgd._data.validation import check_X, fit_context
+from fastgd._parameters import resolve
 from fastgd._training.estimator import Validation
 from fastgd.base import BaseSGD
 from fastgd.kernels.losses import OneClass
@@ -99,7 +100,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
             }
         },
         "nu": [Interval(Real, 0, 1, closed="right")],
-        "learning_rate": [StrOptions(set(SCHEDULES)), callable],
+        "learning_rate": [StrOptions({*SCHEDULES, resolve.AUTO}), callable],
     }
 
     def __init__(

@@ -57,7 +57,7 @@ class SGDRegressor(RegressorMixin, SupervisedSGD):
         the target.
     random_state : int, RandomState instance or None, default=None
     learning_rate : str, schedule or callable, default="invscaling"
-        As in ``SGDClassifier``.
+        As in ``SGDClassifier``. "auto" takes columns and targets in any units.
     eta0 : float, default=0.01
     power_t : float, default=0.25
     early_stopping : bool, default=False

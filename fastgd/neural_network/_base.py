@@ -32,7 +32,7 @@ from fastgd._training.parts import TrainedOnParts
 from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Score, Stopping
 from fastgd._training.trainer import Trainer
-from fastgd.kernels.optimizers import OPTIMIZERS, Adam, Momentum, Sgd
+from fastgd.kernels.optimizers import OPTIMIZERS, Adam, Momentum, Prodigy, Sgd
 from fastgd.kernels.transforms import TRANSFORMS
 from fastgd.schedules import SCHEDULES
 
@@ -64,7 +64,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         ],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto", "full"})],
-        "learning_rate": [StrOptions(set(SCHEDULES) - {"optimal"}), callable],
+        "learning_rate": [StrOptions(({*SCHEDULES} | {resolve.AUTO}) - {"optimal"}), callable],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -236,12 +236,36 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
 
     def _optimizer(self) -> Any:
         """Return the optimizer; momentum and moments are scikit-learn's parameters."""
+        if self.learning_rate == resolve.AUTO:
+            return self._optimizer_without_rate()
         if self.solver == "sgd":
             return Momentum(self.momentum, self.nesterovs_momentum) if self.momentum > 0 else Sgd()
         if self.solver == "adam":
             return Adam(self.beta_1, self.beta_2, self.epsilon)
         if self.solver == "lbfgs":
             return Sgd()
+        return self._optimizer_asked_for()
+
+    def _optimizer_without_rate(self) -> Any:
+        """Return an optimizer that finds its rate: Prodigy in place of "adam", which it is one of.
+
+        Raises
+        ------
+        ValueError
+            If the solver needs a rate.
+        """
+        if self.solver == "adam":
+            return Prodigy(self.beta_1, self.beta_2, self.epsilon)
+        known = OPTIMIZERS.get(self.solver) if isinstance(self.solver, str) else self.solver
+        if not getattr(known, "finds_rate", False):
+            raise ValueError(
+                f"learning_rate='auto' goes with solver='adam' or 'prodigy', which then find the "
+                f"rate; got solver={self.solver!r}."
+            )
+        return self._optimizer_asked_for()
+
+    def _optimizer_asked_for(self) -> Any:
+        """Return the optimizer of a name or an object, if a network can step by it."""
         optimizer = resolve.optimizer(self.solver, sparse=False)
         if hasattr(type(optimizer), "slope"):
             raise ValueError(

@@ -14,10 +14,10 @@ SHARED = """\
     batch_size : int, "auto" or "full", default="auto"
         Rows of a step; "auto" is min(200, n_samples).
     learning_rate : str or schedule, default="constant"
-        See ``fastgd.schedules``.
+        See ``fastgd.schedules``. "auto" finds the rate, by "prodigy" in place of "adam".
     learning_rate_init : float, default=0.001
         The rate that schedules start from. With "prodigy" the default means 1, a factor of the
-        rate that it finds.
+        rate that it finds; not used by "auto".
     power_t : float, default=0.5
         The exponent of "invscaling".
     max_iter : int, default=200

@@ -51,6 +51,13 @@ from fastgd.kernels.optimizers._protocol import (
     step_of_all,
     update,
 )
+from fastgd.kernels.optimizers._rate_free import (
+    OF_LOSS,
+    OF_ROW,
+    OF_TARGETS,
+    ONE,
+    RateFree,
+)
 from fastgd.kernels.optimizers._schedule_free import (
     ScheduleFreeAdamW,
     ScheduleFreeSGD,
@@ -91,13 +98,17 @@ OPTIMIZERS = {
     "muon": Muon(),
 }
 
-_OTHERS = (LazyMoments, OfMatrices, PassiveAggressive)
+_OTHERS = (LazyMoments, OfMatrices, PassiveAggressive, RateFree)
 name_by_package(__name__, *map(type, OPTIMIZERS.values()), *_OTHERS)
 
 __all__ = [
     "LONGEST_PRODUCT",
     "MOMENTS",
     "NEGLIGIBLE_VELOCITY",
+    "OF_LOSS",
+    "OF_ROW",
+    "OF_TARGETS",
+    "ONE",
     "OPTIMIZERS",
     "OWN_LENGTH",
     "SAME_LENGTH",
@@ -121,6 +132,7 @@ __all__ = [
     "PassiveAggressive",
     "Prodigy",
     "RMSprop",
+    "RateFree",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
     "Sgd",

@@ -67,9 +67,10 @@ class Adadelta(NamedTuple):
     d = g sqrt(u + epsilon) / sqrt(v + epsilon)
     u <- rho u + (1 - rho) d^2;  w <- w - rate d
 
-    The paper has no rate, that is 1. On sparse rows a step is O(non-zeros) and exact without a
-    penalty. With one, the length of its step changes in every skipped step, so that all
-    coefficients are stepped, unless ``lazy`` lets absent ones keep their moments.
+    The paper has no rate, that is 1. On sparse rows a step is O(non-zeros), and exact without a
+    penalty. With one, the length of its step would change in every skipped step, and no closed form
+    sums that up: absent features keep their moments then, unless ``lazy=False`` has every step pass
+    over all coefficients.
 
     Parameters
     ----------
@@ -78,7 +79,8 @@ class Adadelta(NamedTuple):
     epsilon : float, default=1e-6
         What is added under both roots, >= 0.
     lazy : bool or None, default=None
-        Whether absent features keep their moments; None is True on sparse data. See ``Adam``.
+        Whether absent features keep their moments; None: on sparse data, where what is exact would
+        cost a pass over all of them. See ``Adam``.
 
     Notes
     -----
@@ -146,10 +148,9 @@ class RMSprop(NamedTuple):
     s = g / (sqrt(v) + epsilon);  b <- momentum b + s;  w <- w - rate b
 
     ``centered`` takes the mean gradient's square from v under the root: the variance, after
-    Graves. On sparse rows, without momentum and penalty, a step is O(non-zeros) and exact. With a
-    penalty the length of its step changes in every skipped step, so that all coefficients are
-    stepped, unless ``lazy`` lets absent ones keep their moments. With momentum ``lazy`` None
-    means just that, on sparse rows.
+    Graves. On sparse rows, without momentum and penalty, a step is O(non-zeros) and exact. With
+    either no closed form sums up skipped steps: absent features keep their moments then, unless
+    ``lazy=False`` has every step pass over all coefficients.
 
     Parameters
     ----------
@@ -162,7 +163,8 @@ class RMSprop(NamedTuple):
     centered : bool, default=False
         Whether the squared mean is taken off the mean square.
     lazy : bool or None, default=None
-        Whether absent features keep their moments; None is True on sparse data. See ``Adam``.
+        Whether absent features keep their moments; None: on sparse data, where what is exact would
+        cost a pass over all of them. See ``Adam``.
 
     Notes
     -----

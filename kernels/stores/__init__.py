@@ -51,6 +51,8 @@ from fastgd.kernels.stores._lazy import (
 from fastgd.kernels.stores._outputs import (
     count,
     meet,
+    slope_of,
+    target_of,
 )
 from fastgd.kernels.stores._protocol import (
     Batch,
@@ -103,5 +105,7 @@ __all__ = [
     "meet",
     "ready_batch",
     "ready_row",
+    "slope_of",
     "step_of_batch",
+    "target_of",
 ]

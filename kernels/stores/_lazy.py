@@ -14,6 +14,7 @@ from fastgd.kernels.stores._dense import Plain
 from fastgd.kernels.stores._outputs import count
 
 FORGOTTEN = 60.0  # e^-60 of a coefficient is none
+SAME = 1e-5  # variance of step lengths, of their squared mean, up to which they count together
 
 
 class Lazy(NamedTuple):
@@ -138,7 +139,7 @@ class OwnLengths(NamedTuple):
     while steps are skipped. Its time on the penalty's clock, the sum of -log(1 - h l2) / l2 over
     the steps, is a power series in q with one coefficient for each step and power: sums of those
     are kept for the span, so that any number of skipped steps costs one polynomial. Where h l2 is
-    not small the steps are added up one by one.
+    not small, ``_time_of_steps`` adds them up.
 
     times : (n_steps + 1, 4), float64, sums of  l2^(k - 1) c^k / k  over the steps before
     carries : as in ``ClosedForm``
@@ -167,7 +168,7 @@ class OwnLengths(NamedTuple):
         )
         time = q * (first + q * (second + q * (third + q * fourth)))
         if q > skipped.fastest and before != 0:  # what never moved is fastest, and stays zero
-            time = _time_of_steps(rule.penalty, skipped.step_coefficients, since, t, q)
+            time = _time_of_steps(rule.penalty, skipped, since, t, q)
         own = optimizers.SkippedSteps(t - since, time, skipped.carries[since], skipped.carries[t])
         return _catch_up_one(rule, own, before, state, c)
 
@@ -205,16 +206,44 @@ def _catch_up_one(rule, lapse, before, state, c):
 
 
 @helper()
-def _time_of_steps(penalty, step_coefficients, since, t, q):
-    """Return the penalty's time of the steps from ``since`` to t, by a loop over them.
+def _time_of_steps(penalty, skipped, since, t, q):
+    """Return the penalty's time of the steps from ``since`` to t, for a speed q.
 
-    It ends where nothing is left to shrink: one step of h l2 >= 1 is enough.
+    Steps whose lengths hardly differ are counted together: n f(c), c their mean length, and
+    f''(c) / 2 times the sum of squares about it, which the power sums tell; what is left out is of
+    third order in how much they differ. Spans are halved until they are so: one term where rates
+    are constant, a few where they fall smoothly. It ends where nothing is left to shrink: one step
+    of h l2 >= 1 is enough.
     """
-    time, step = 0.0, since
+    time, step, n_steps = 0.0, since, t - since
     while step < t and penalty.l2 * time < FORGOTTEN:
-        time += penalties.time_of_step(penalty, step_coefficients[step] * q)
-        step += 1
+        n_steps = min(n_steps, t - step)
+        if n_steps == 1:
+            time += penalties.time_of_step(penalty, skipped.step_coefficients[step] * q)
+            step += 1
+            n_steps = 2
+            continue
+        mean, variance = _lengths_between(penalty, skipped, step, step + n_steps)
+        if variance <= SAME * mean * mean:
+            left = 1.0 - penalty.l2 * q * mean
+            time += n_steps * penalties.time_of_step(penalty, q * mean)
+            if left > 0:
+                time += 0.5 * n_steps * variance * penalty.l2 * (q / left) ** 2
+        else:
+            n_steps = (n_steps + 1) // 2
+            continue
+        step += n_steps
+        n_steps *= 2
     return time
+
+
+@helper()
+def _lengths_between(penalty, skipped, start, stop):
+    """Return the mean and the variance of the step coefficients of a span."""
+    times, n_steps = skipped.times, stop - start
+    mean = (times[stop, 0] - times[start, 0]) / n_steps
+    squares = 2.0 * (times[stop, 1] - times[start, 1]) / (penalty.l2 * n_steps)
+    return mean, max(squares - mean * mean, 0.0)
 
 
 @helper()

@@ -34,3 +34,15 @@ def descend_columns(outputs, store, rule, step_coefs, memory, n_touched):
 def scatter_rows(outputs, store, rule, rows, batch, step_coefs, memory):
     """As ``descend_columns``, by one row after another, straight from the slopes."""
     return type(outputs).scatter_rows(outputs, store, rule, rows, batch, step_coefs, memory)
+
+
+@hook
+def slope_of(outputs, memory, o, k):
+    """Return a row's share in the batch's gradient of output k, which ``meet`` has written."""
+    return type(outputs).slope_of(outputs, memory, o, k)
+
+
+@hook
+def target_of(outputs, samples, i, k):
+    """Return row i's target of output k; 0 where it is a class's number."""
+    return type(outputs).target_of(outputs, samples, i, k)

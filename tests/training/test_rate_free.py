@@ -1,0 +1,207 @@
+"""``learning_rate="auto"``: steps that need no rate."""
+
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from fastgd import LogisticRegression, SGDClassifier, SGDRegressor
+from fastgd.kernels.penalties import MaxNorm
+from fastgd.neural_network import MLPClassifier
+from tests import naive
+
+AUTO = {"learning_rate": "auto", "shuffle": False, "tol": None}
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Rows of columns in units from 1e-3 to 1e4, one of them far from zero, and their targets."""
+    random = np.random.default_rng(3)
+    X = random.normal(size=(60, 6)) * 10.0 ** np.array([-3, -1, 0, 1, 3, 4])
+    X[:, 2] += 40.0
+    X[:, 5] = random.lognormal(size=60) * 1e4
+    X[random.random((60, 6)) < 0.3] = 0.0
+    z = X / X.std(0) @ random.normal(size=6)
+    return X, (z > np.median(z)).astype(int), 1e6 * (z + 3.0)
+
+
+def trained(X, Y, loss, unit, batch_size, penalty, **kwargs):
+    """The coefficients and intercepts after one pass, in plain numpy."""
+    model = naive.RateFree(
+        loss, unit, not sp.issparse(X), (X.shape[1] + 1, Y.shape[1]), penalty=penalty, **kwargs
+    )
+    rows = X.toarray() if sp.issparse(X) else X
+    for start in range(0, len(rows), batch_size):
+        model.step(rows[start : start + batch_size], Y[start : start + batch_size])
+    return model.mean_coef.T, model.mean_intercept
+
+
+def assert_same(model, expected):
+    coef, intercept = expected
+    np.testing.assert_allclose(np.atleast_2d(model.coef_), coef, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(model.intercept_, intercept, rtol=1e-8)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_dense_rows_of_two_classes(table, batch_size):
+    X, y, _ = table
+    model = SGDClassifier("log_loss", alpha=0.01, max_iter=1, batch_size=batch_size, **AUTO)
+    targets = 1.0 * y[:, None]
+    penalty = naive.ElasticNet(0.0, 0.01)
+    window = 600.0 / batch_size
+    expected = trained(X, targets, naive.log_loss(), "loss", batch_size, penalty, window=window)
+    assert_same(model.fit(X, y), expected)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_sparse_rows_of_two_classes(table, batch_size):
+    X, y, _ = table
+    X = sp.csr_matrix(X)
+    model = SGDClassifier("log_loss", alpha=0.0, max_iter=1, batch_size=batch_size, **AUTO)
+    targets = 1.0 * y[:, None]
+    penalty = naive.ElasticNet(0.0, 0.0)
+    window = 600.0 / batch_size
+    expected = trained(X, targets, naive.log_loss(), "loss", batch_size, penalty, window=window)
+    assert_same(model.fit(X, y), expected)
+
+
+def test_a_penalty_on_sparse_rows_is_made_up_for(table):
+    X, y, _ = table
+    sparse = SGDClassifier("log_loss", alpha=0.01, max_iter=20, **AUTO).fit(sp.csr_matrix(X), y)
+    free = SGDClassifier("log_loss", alpha=0.0, max_iter=20, **AUTO).fit(sp.csr_matrix(X), y)
+    scale = X.std(0)
+    assert np.linalg.norm(sparse.coef_ * scale) < 0.9 * np.linalg.norm(free.coef_ * scale)
+    assert sparse.score(X, y) > 0.7
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_targets_of_any_size(table, batch_size):
+    X, _, y = table
+    model = SGDRegressor(alpha=1e-3, max_iter=1, batch_size=batch_size, **AUTO).fit(X, y)
+    penalty, kwargs = naive.ElasticNet(0.0, 1e-3), {"rate": 1.2, "window": 600.0 / batch_size}
+    expected = trained(
+        X, y[:, None], naive.squared_error(), "targets", batch_size, penalty, **kwargs
+    )
+    assert_same(model, expected)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_a_softmax_has_one_unit(table, is_sparse):
+    X, y, target = table
+    y = y + (target > np.quantile(target, 0.8))
+    X = sp.csr_matrix(X) if is_sparse else X
+    model = SGDClassifier("log_loss", alpha=0.0, max_iter=1, **AUTO).fit(X, y)
+    penalty = naive.ElasticNet(0.0, 0.0)
+    assert_same(model, trained(X, np.eye(3)[y], None, "row", 1, penalty))
+
+
+@pytest.mark.full
+def test_each_class_of_one_against_the_rest_is_a_binary_problem(table):
+    X, y, target = table
+    y = y + (target > np.quantile(target, 0.8))
+    kwargs = {"loss": "log_loss", "alpha": 0.01, "max_iter": 2, **AUTO}
+    model = SGDClassifier(multi_class="ovr", batch_size=5, **kwargs).fit(X, y)
+    for k in range(3):
+        alone = SGDClassifier(batch_size=5, **kwargs).fit(X, y == k)
+        # N and s are the same; so each column is what it would be alone
+        np.testing.assert_allclose(model.coef_[k], alone.coef_[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_matrix])
+def test_units_of_columns_do_not_matter(table, layout):
+    X, y, _ = table
+    units = 2.0 ** np.array([-30, 20, 5, 0, 12, -7])
+    model = SGDClassifier("log_loss", alpha=0.0, max_iter=3, **AUTO)
+    raw = model.fit(layout(X), y).decision_function(layout(X))
+    again = model.fit(layout(X * units), y).decision_function(layout(X * units))
+    np.testing.assert_allclose(raw, again, rtol=1e-9)
+
+
+def test_the_unit_of_the_targets_does_not_matter(table):
+    X, _, y = table
+    model = SGDRegressor(alpha=0.0, max_iter=3, **AUTO)
+    raw = model.fit(X, y).predict(X)
+    np.testing.assert_allclose(model.fit(X, 1024.0 * y).predict(X), 1024.0 * raw, rtol=1e-9)
+
+
+def test_calls_go_on_where_the_last_one_stopped(table):
+    X, y, _ = table
+    once = SGDClassifier("log_loss", alpha=0.01, **{**AUTO, "shuffle": True}, random_state=1)
+    twice = SGDClassifier("log_loss", alpha=0.01, **{**AUTO, "shuffle": True}, random_state=1)
+    once.partial_fit(X, y, classes=[0, 1], max_iter=5)
+    twice.partial_fit(X, y, classes=[0, 1], max_iter=2)
+    twice = pickle.loads(pickle.dumps(twice)).partial_fit(X, y, max_iter=3)
+    np.testing.assert_array_equal(once.coef_, twice.coef_)
+    np.testing.assert_array_equal(once.intercept_, twice.intercept_)
+
+
+def test_rows_may_come_one_by_one(table):
+    X, _, y = table
+    one_by_one = SGDRegressor(alpha=1e-3, **AUTO)
+    for i in range(len(X)):
+        one_by_one.partial_fit(X[i : i + 1], y[i : i + 1])
+    at_once = SGDRegressor(alpha=1e-3, max_iter=1, **AUTO).fit(X, y)
+    np.testing.assert_allclose(one_by_one.coef_, at_once.coef_, rtol=1e-9)
+
+
+def test_many_passes_end_near_the_optimum(table):
+    X, y, _ = table
+    scaled = (X - X.mean(0)) / X.std(0)
+    alpha = 0.05
+    model = SGDClassifier("log_loss", alpha=alpha, max_iter=300, **AUTO).fit(scaled, y)
+    best = LogisticRegression(C=1 / (alpha * len(y)), tol=1e-10).fit(scaled, y)
+
+    def objective(fitted):
+        raw = fitted.decision_function(scaled)
+        loss = np.logaddexp(0, raw) - y * raw
+        return loss.mean() + alpha / 2 * np.sum(fitted.coef_**2)
+
+    assert objective(model) < 1.002 * objective(best)
+
+
+def test_an_average_of_all_iterates_takes_the_place_of_that_of_the_last_ones(table):
+    X, y, _ = table
+    kwargs = {"loss": "log_loss", "alpha": 0.01, "max_iter": 2, **AUTO}
+    model = SGDClassifier(average=True, **kwargs).fit(X, y)
+    assert model._progress.ahead == 0.0
+    assert model._progress.averaged == 120
+    expected = model._progress.average / 120
+    np.testing.assert_allclose(model.coef_[0], expected[:-1], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        (
+            {"optimizer": "adam"},
+            "an optimizer of its own and goes with optimizer='sgd'; got 'adam'",
+        ),
+        ({"optimizer": "adam"}, "'prodigy' is an Adam that finds its rate"),
+        ({"learning_rate": "automatic"}, "'learning_rate' parameter of SGDClassifier"),
+    ],
+)
+def test_what_does_not_go_with_it_is_said(table, kwargs, message):
+    X, y, _ = table
+    with pytest.raises(ValueError, match=message):
+        SGDClassifier("log_loss", **{**AUTO, **kwargs}).fit(X, y)
+
+
+@pytest.mark.nojit
+def test_a_penalty_that_ties_coefficients_has_no_average():
+    model = SGDClassifier("log_loss", penalty=MaxNorm(0.5), **AUTO)
+    rule = model._rule(SGDClassifier.loss_functions["log_loss"], sparse=False)
+    assert rule.optimizer.window == 0.0
+
+
+def test_a_network_finds_its_rate_by_prodigy(table):
+    X, y, _ = table
+    X = (X - X.mean(0)) / X.std(0)
+    kwargs = {"hidden_layer_sizes": (4,), "max_iter": 5, "tol": None, "random_state": 0}
+    auto = MLPClassifier(learning_rate="auto", **kwargs).fit(X, y)
+    named = MLPClassifier(solver="prodigy", learning_rate_init=1.0, **kwargs).fit(X, y)
+    for ours, theirs in zip(auto.coefs_, named.coefs_, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match="learning_rate='auto' goes with solver='adam'"):
+        MLPClassifier(learning_rate="auto", solver="sgd", **kwargs).fit(X, y)
