@@ -225,7 +225,7 @@ def _target_in(y, i, k):
     return np.float64(y[i, k]) if y.ndim == 2 else 0.0
 
 
-@overload(_target_in, jit_options=INLINED)
+@implement(_target_in)
 def _compiled_target_in(y, i, k):
     if y.ndim == 2:
         return lambda y, i, k: np.float64(y[i, k])
