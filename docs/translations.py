@@ -34,7 +34,7 @@ ROLES = re.compile(r":(\w+):`([^`]*)`|\{([\w:]+)\}`([^`]*)`")
 TARGET = re.compile(r".*<([^>]*)>\s*$", re.S)
 CODE = re.compile(r"(?<![:}`])``([^`]+)``|(?<![:}`\w])`([^`<]+)`(?!_)")
 LINKS = re.compile(r"`[^`<]*<(https?:[^>`]*)>`_|\]\(([^)]*)\)")
-NAMES = {"fastgd", "PyTorch", "Keras"}
+NAMES = {"fastgd", "PyTorch", "Keras", "terngrad", "sign"}  # the same in all languages
 FORMULA = re.compile(r"\\[a-zA-Z]+|[_^]\{|<-")
 CHINESE = re.compile(r"[\u3400-\u9fff]")
 
@@ -64,8 +64,8 @@ def is_formula(text: str) -> bool:
 
 def stays(text: str) -> bool:
     """Whether there is nothing to translate in a message."""
-    words = CODE.sub("", ROLES.sub(_title, text))
-    return is_formula(text) or text in NAMES or not re.search(r"\w", words)
+    words = CODE.sub("", LINKS.sub("", ROLES.sub(_title, text)))
+    return is_formula(text) or text in NAMES or not re.search(r"[^\W\d_]", words)
 
 
 def _title(role: re.Match[str]) -> str:

@@ -31,6 +31,7 @@ HINTS = {  # for a page that the other language lacks
     ENGLISH: "Read in English",
     "zh_CN": "本页尚无中文版，前往中文首页",
 }
+MORE = {"zh_CN": "更多"}  # of the menu, which the theme does not translate
 ON_EVERY_SITE = {"search", "genindex"}
 
 # -- catalogues ---------------------------------------------------------------------------------
@@ -161,7 +162,7 @@ def with_menu(text: str, pages: Iterable[str]) -> str:
         names = [re.sub(r".*<(.*)>$", r"\1", line) for line in lines]
         kept = [line for line, name in zip(lines, names, strict=True) if name in pages]
         others = {page for page in pages if "/" not in page} - {"index", *names}
-        return found[1] + "".join(f"{line}\n" for line in [*kept, *sorted(others, reverse=True)])
+        return found[1] + "".join(f"{line}\n" for line in [*kept, *sorted(others)])
 
     return MENU.sub(translated, text)
 
@@ -335,6 +336,11 @@ def configure(app: Any, config: Any) -> None:
     config.intersphinx_mapping = {ENGLISH: ("..", str(inventory))}
     config.suppress_warnings += ["toc.excluded", "toc.not_readable", "toc.not_included"]
     config.autosummary_generate = False
+    config.html_theme_options |= {
+        "header_links_before_dropdown": 5,
+        "header_dropdown_text": MORE[config.language],
+    }
+    config.html_sidebars |= {page: [] for page in pages if "/" not in page}  # have no section
     config.sphinx_gallery_conf |= {"examples_dirs": [], "gallery_dirs": []}
 
 
