@@ -285,7 +285,11 @@ def test_wrong_kind_of_target_is_an_error_that_says_so(capsys):
     assert "ridge needs numbers, which iris has not" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("way", [["benchmarks/peers"], ["-m", "benchmarks.peers"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "way",
+    [["benchmarks/peers"], pytest.param(["-m", "benchmarks.peers"], marks=pytest.mark.full)],
+    ids=" ".join,
+)
 def test_the_command_line_is_found_as_a_folder_and_as_a_module(way):
     root = Path(__file__).parents[2]
     command = [sys.executable, *way, "--help"]

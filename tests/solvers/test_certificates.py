@@ -18,6 +18,7 @@ from fastgd.kernels import losses
 from fastgd.kernels.certificate import divergence, dual_predictions
 from fastgd.kernels.losses import LogLoss, Softmax, SquaredError
 from fastgd.kernels.rows import Dense
+from tests.tables import over_product
 
 TOLERANCES = [1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8]
 
@@ -171,8 +172,11 @@ def test_no_bound_without_a_penalty_or_convexity(rng):
     assert _certificates.can_prove(problem_of(X, counts, losses.Tweedie(1.5), 0.0, 0.1))
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+@over_product(
+    lambda l1_ratio, dtype: dtype is np.float64 or l1_ratio == 0.0,
+    l1_ratio=[0.0, 1.0],
+    dtype=[np.float64, np.float32],
+)
 def test_gap_bounds_what_is_stored(rng, dtype, l1_ratio):
     X, y = spam(rng)
     X = X.astype(dtype)

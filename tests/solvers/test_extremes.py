@@ -15,10 +15,10 @@ from fastgd._solvers._problem import pose, scaler_of
 from fastgd._solvers._task import Task
 from fastgd._solvers._units import units_of
 from fastgd.kernels import losses
+from tests.tables import over_product
 
 LAYOUTS = {"dense": np.asarray, "csr": sp.csr_matrix, "csc": sp.csc_matrix}
 layouts = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
@@ -135,8 +135,11 @@ def test_far_targets_count_as_near_ones(layout):
         np.testing.assert_allclose(model.fit(layout(X), y + 1e8).coef_, wanted, rtol=1e-6)
 
 
-@dtypes
-@layouts
+@over_product(
+    lambda layout, dtype: dtype is np.float64 or layout is LAYOUTS["dense"],
+    layout=LAYOUTS.values(),
+    dtype=[np.float64, np.float32],
+)
 def test_constant_columns_are_constant_whatever_they_hold(layout, dtype):
     X, y = rows()
     spoiled = np.c_[X, np.full(200, 1e9), np.zeros(200), np.full(200, 0.1 + 0.2)].astype(dtype)
@@ -296,10 +299,15 @@ GLMS = {
 }
 
 
-@layouts
-@dtypes
 @pytest.mark.parametrize("factor", [1e-200, 1e-27, 1e27, 1e30, 1e200])
-@pytest.mark.parametrize("name", GLMS)
+@over_product(
+    lambda name, dtype, layout: (
+        dtype is np.float64 and (name == "poisson" or layout is LAYOUTS["dense"])
+    ),
+    name=GLMS,
+    dtype=[np.float64, np.float32],
+    layout=LAYOUTS.values(),
+)
 def test_means_may_have_any_magnitude(name, factor, dtype, layout):
     X, y = rows()
     make, kwargs = GLMS[name]

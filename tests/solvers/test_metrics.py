@@ -515,6 +515,7 @@ MEMORY = """
 """
 
 
+@pytest.mark.full
 def test_memory_stays_in_proportion_to_a_sparse_table():
     program = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(MEMORY)]
     done = subprocess.run(program, capture_output=True, text=True, check=True)

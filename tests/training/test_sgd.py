@@ -484,9 +484,7 @@ def test_a_vanishing_common_factor_is_multiplied_out():
     for l2 in (8.0, 1e3):
         penalty = PENALTY["l2"]._replace(l2=l2)
         for average in (0, 3):
-            training = problem(
-                LOSS["squared_error"], penalty=penalty, average=average, batch_size=1
-            )
+            training = problem(LOSS["log_loss"], penalty=penalty, average=average, batch_size=1)
             assert_same(training.compiled("csr"), training.naive())
 
 
