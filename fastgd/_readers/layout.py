@@ -213,6 +213,11 @@ class Chunk(NamedTuple):
         """Number of rows."""
         return int(self.X.shape[0])
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether there are weights other than 1."""
+        return self.weights is not None and not bool((self.weights == 1.0).all())
+
     def rows(self, chosen: NDArray[Any]) -> "Chunk":
         """Return those rows for which the mask is true."""
         X = self.X.loc[chosen] if hasattr(self.X, "loc") else self.X[chosen]

@@ -1,7 +1,7 @@
 """How numbers are written as text: with decimal points or commas, in groups of thousands or not."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastgd._readers.errors import Misuse, quoted
@@ -66,6 +66,11 @@ class Notation(NamedTuple):
         pattern = re.compile(self.pattern)
         return (pattern.match(cell) is not None for cell in cells)
 
+    def count(self, cells: Mapping[str, int]) -> int:
+        """Return how many cells are numbers, by how often each different one comes."""
+        both = zip(cells.values(), self.matches(cells), strict=True)
+        return sum(times for times, is_number in both if is_number)
+
     def is_number(self, cell: str) -> bool:
         """Tell whether a cell is a number."""
         return re.match(self.pattern, cell) is not None
@@ -97,11 +102,14 @@ def others(known: Notation) -> Sequence[Notation]:
     return [notation for notation in (*groups, *commas, Notation()) if notation != known]
 
 
-def likely_notation(cells: Sequence[str], known: Notation) -> Notation | None:
-    """Return the notation in which most cells are numbers; None if there is none such."""
-    best, most = None, len(cells) / 2
+def likely_notation(cells: Mapping[str, int], known: Notation) -> Notation | None:
+    """Return the notation in which most cells are numbers; None if there is none such.
+
+    ``cells`` says how often each different one comes.
+    """
+    best, most = None, sum(cells.values()) / 2
     for notation in others(known):
-        n_numbers = sum(notation.matches(cells))
+        n_numbers = notation.count(cells)
         if n_numbers > most:
             best, most = notation, n_numbers
     return best

@@ -340,7 +340,7 @@ _TEXT_DTYPES = {
 
 def _what_to_do(place: str, value: object, column: Column, known: Notation) -> str:
     said = f"{place}: {quoted(value)} is not a number."
-    notation = likely_notation([str(value)], known)
+    notation = likely_notation({str(value): 1}, known)
     if notation is not None:
         said += (
             f" If it is meant as one: {notation.options or 'without --decimal and --thousands'}."
@@ -430,19 +430,22 @@ class CSV(Table):
             with suppress(self._arrow.ArrowException):
                 self._notation.values(values, self._arrow)
                 return NUMBER
-        cells = [cell for cell in values.to_pylist() if cell is not None]
-        if sum(self._notation.matches(cells)) > 0.5 * len(cells):
+        found = values.combine_chunks().value_counts() if len(values) else []
+        cells = Counter({one["values"].as_py(): one["counts"].as_py() for one in found})
+        cells.pop(None, None)
+        most = 0.5 * cells.total()
+        if self._notation.count(cells) > most:
             return NUMBER
-        dtype = dtype_of(cells)
+        dtype = dtype_of(list(cells))
         if dtype is not None:
             self._date_dtypes[name] = dtype
             return DATE
         notation = likely_notation(cells, self._notation)
         if notation is not None:
             advice = notation.options or "no --decimal, no --thousands"
-            self._examples[name] = self._odd(cells), advice
+            self._examples[name] = self._odd(list(cells)), advice
             return LOST
-        if sum(map(has_unit, cells)) > 0.5 * len(cells):
+        if sum(n for cell, n in cells.items() if has_unit(cell)) > most:
             self._examples[name] = next(filter(has_unit, cells)), "a file without the signs"
             return LOST
         return CATEGORY

@@ -25,7 +25,7 @@ EXAMPLES = {
   fastgd train reviews.csv --target stars --text review --ngrams 1-2 --model logistic -o m.fastgd
   fastgd train more.csv --resume network.fastgd --epochs 5 -o network2.fastgd
   fastgd train texts.svm --model svc --set C=0.5 -o texts.fastgd
-  zcat clicks.vw.gz | fastgd train - --format vw --model sgd-classifier -o clicks.fastgd
+  fastgd train clicks.vw.gz --model sgd-classifier --bits 20 -o clicks.fastgd
   fastgd train flights.csv --target delay --model mlp --hidden 64,64 --validation 0.2 \
       --set dropout=0.1 -o network.fastgd
   fastgd train huge.parquet --target late --model logistic --chunk-rows 100000 \\

@@ -426,7 +426,7 @@ class Session:
     def _weights(self, model: Any) -> dict[str, Any]:
         """Return the weights of rows, if a file says that some are not 1."""
         (chunk,) = self._feed
-        if not _is_weighted(chunk):
+        if not chunk.is_weighted:
             return {}
         if "sample_weight" not in inspect.signature(model.fit).parameters:
             raise UserError(
@@ -522,17 +522,13 @@ class _Prepared:
     def read(self, numbers: Sequence[int]) -> Iterator[tuple[Any, NDArray[Any] | None]]:
         """Yield X and y of the chunks of these numbers; report how many rows were used."""
         for chunk in self._feed.read(numbers):
-            if _is_weighted(chunk):
+            if chunk.is_weighted:
                 raise UserError(
                     f"{self._feed.reader.path}: rows have weights, which are heeded only where all "
                     "rows are in memory: --max-memory sets how much they may take."
                 )
             yield self._prepared(chunk)
             self._configured(chunk.n_rows)
-
-
-def _is_weighted(chunk: Chunk) -> bool:
-    return chunk.weights is not None and not np.all(chunk.weights == 1.0)
 
 
 def _hidden(args: argparse.Namespace) -> dict[str, Any]:

@@ -25,15 +25,20 @@ from fastgd._data.chunks import (
     names_of,
 )
 from fastgd._data.row_source import RowSource
+from fastgd._readers.encoding import Encoder
 from fastgd._readers.errors import BadData, UserError, listed, quoted
 from fastgd._readers.feed import Feed
 from fastgd._readers.layout import NUMBER, TABLE, Chunk, Layout, Wishes
 from fastgd._readers.limits import Limits, parsed_size
 from fastgd._readers.opening import open_reader
 from fastgd._readers.reader import Format, Reader, rows_to_stream
+from fastgd._readers.streams import bare_name
 from fastgd._readers.summary import Summary, preparation
 
-KNOWN = (".csv", ".tsv", ".txt", ".svm", ".svmlight", ".libsvm", ".parquet", ".pq", ".npz", ".npy")
+KNOWN = (
+    *(".csv", ".tsv", ".txt", ".svm", ".svmlight", ".libsvm", ".vw"),
+    *(".parquet", ".pq", ".npz", ".npy"),
+)
 CHUNK_ROWS = 1 << 16
 SHARE_OF_LIMIT = 1 / 12  # of the memory, for the rows of a chunk: decoded, prepared and waiting
 SINGLE = ("float", "float32", "halffloat", "int8", "uint8", "int16", "uint16", "bool")
@@ -66,10 +71,11 @@ def open(
     Parameters
     ----------
     source : str, path, list of them, or other rows
-        A file, a folder, a pattern (``"data/*.parquet"``), or a list of files: CSV (also .gz),
-        Parquet, .npz, .npy (which is mapped) or svmlight. Or a pair (X, y) of arrays, memory maps,
-        CSR or a frame's parts; a frame; a list of batches (X, y), or a function that returns an
-        iterable of them anew for each pass; a pyarrow data set;
+        A file, a folder, a pattern (``"data/*.parquet"``), or a list of files: CSV, svmlight or
+        Vowpal Wabbit's format (also .gz or .zst), Parquet, .npz or .npy (which is mapped). Or a
+        pair (X, y) of arrays, memory maps, CSR or a frame's parts; a frame; a list of batches
+        (X, y), or a function that returns an iterable of them anew for each pass; a pyarrow data
+        set;
         a polars LazyFrame; a map-style data set, whose items are (x, y) or which slices into a
         dictionary of columns, as Hugging Face's do.
     target : str, path or array-like, default=None
@@ -249,7 +255,7 @@ def _of_one(path: Path) -> list[Path]:
 
 
 def _is_known(path: Path) -> bool:
-    name = path.name.lower().removesuffix(".gz")
+    name = bare_name(path)
     return name.endswith(KNOWN) and not name.startswith((".", "_"))
 
 
@@ -338,6 +344,7 @@ class _Files:
         self._skips, self.skipped = errors == "skip", list[str]()
         self._sizes: list[int] | None = None
         self._prepare: Any = None
+        self._encoder = Encoder(None)
         with in_words_of_python():
             readers = self._opened(paths, how)
             self.layout = wishes.layout(readers[0])
@@ -389,6 +396,7 @@ class _Files:
         for chunk in self._chunks_of_all():
             summary.add(chunk)
         self._prepare = preparation(self.layout, summary, standardize=False)
+        self._encoder = Encoder(self._prepare)
         self.layout = self.layout.without(summary.empty_columns())
 
     @property
@@ -440,7 +448,9 @@ class _Files:
                     yield self._prepared(chunk), _labels(chunk.y, self.layout)
 
     def _prepared(self, chunk: Chunk) -> Any:
-        X = chunk.X if self._prepare is None else self._prepare.transform(chunk.X)
+        if chunk.is_weighted:
+            raise BadData("rows of Vowpal Wabbit's format have weights, which are not heeded here.")
+        X = self._encoder.transform(chunk.X)
         return X if X.dtype == self._dtype else X.astype(self._dtype)
 
     @property

@@ -137,11 +137,11 @@ def test_a_file_without_a_pipeline_is_damaged(saved, capsys):
 
 
 def test_a_newer_format_is_refused(saved, capsys):
-    rewrite(saved, card={"format": 2, "fastgd": "9.0", "what": "is new"})
+    rewrite(saved, card={"format": 3, "fastgd": "9.0", "what": "is new"})
     for command in ("predict", "info"):
         rest = [str(saved.parent / "data.npz")] if command == "predict" else []
         assert cli.main([command, str(saved), *rest]) == 1
-        assert "has format 2, and fastgd" in capsys.readouterr().err
+        assert "has format 3, and fastgd" in capsys.readouterr().err
 
 
 def test_other_versions_are_warned_of(saved, capsys):

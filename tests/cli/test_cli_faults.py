@@ -1217,12 +1217,12 @@ def test_dates_are_known(cell):
     assert not numerals.looks_like_a_date(cell[:-3] + "x")
 
 
-def test_dates_are_reported(run):
-    days = pd.date_range("2020-01-01", periods=30).strftime("%Y-%m-%d")
+def test_dates_that_could_be_read_in_two_ways_are_reported(run):
+    days = pd.date_range("2020-01-01", periods=30).strftime("%d/%m/%Y")
     pd.DataFrame({"a": range(30), "when": days, "label": ["yes", "no"] * 15}).to_csv("data.csv")
     status, _, err = run(TRAIN.replace(" --quiet", ""))
     assert status == 0
-    assert "when seems to hold dates, such as '2020-01-01'" in err
+    assert "when seems to hold dates, such as '01/01/2020'" in err
 
 
 # -- files of text -----------------------------------------------------------------------------

@@ -58,6 +58,17 @@ def write_table(folder, rng):
     frame.to_parquet(folder / "other.parquet", index=False, compression="gzip")
 
 
+def write_words(folder, rng):
+    import pandas as pd
+
+    frame = as_frame(rng)
+    days = pd.to_timedelta(rng.integers(0, 90_000, len(frame)), unit="h")
+    frame["when"] = pd.Timestamp("2020-01-01") + days
+    frame["t"] = rng.choice(["a good film", "a bad film", "no film"], len(frame))
+    frame.to_csv(folder / "words.csv", index=False)
+    frame.to_parquet(folder / "words.parquet", index=False)
+
+
 def write_matrices(folder, rng):
     import pyarrow
     import scipy.sparse as sp
@@ -82,11 +93,12 @@ def write_matrices(folder, rng):
     (folder / "rows.vw.zst").write_bytes(pyarrow.compress(text, "zstd", asbytes=True))
 
 
-TARGETS = {"table": "y", "matrix": None, "hashed": None}
+TARGETS = {"table": "y", "words": "y", "matrix": None, "hashed": None}
 DATA = {
     "table": ("table.csv", "packed.csv.gz", "table.parquet", "other.parquet"),
     "matrix": ("dense.npz", "packed.npz", "sparse.npz", "sparse2.npz", "rows.svm", "rows.svm.gz"),
     "hashed": ("rows.vw", "rows.vw.zst"),
+    "words": ("words.csv", "words.parquet"),
 }
 
 
@@ -95,6 +107,7 @@ def write_models(folder):
         ("table.fastgd", "table.csv", "--target y --model logistic"),
         ("chunks.fastgd", "table.csv", "--target y --model ridge --chunk-rows 20 --epochs 2"),
         ("matrix.fastgd", "dense.npz", "--model logistic"),
+        ("words.fastgd", "words.csv", "--target y --model logistic --text t"),
         ("hashed.fastgd", "rows.vw", "--model logistic --bits 9"),
     ):
         line = f"train {folder / data} {words} --quiet -o {folder / name}"
@@ -105,6 +118,7 @@ MODELS = {
     "table": ("table.fastgd", "chunks.fastgd"),
     "matrix": ("matrix.fastgd",),
     "hashed": ("hashed.fastgd",),
+    "words": ("words.fastgd",),
 }
 
 # -- mutations of bytes ------------------------------------------------------------------------
@@ -374,7 +388,7 @@ def call(folder, mutation):
     if victim != model.name or model != changed:
         command = str(rng.choice(["train", "train", "predict", "evaluate"]))
     else:
-        command = str(rng.choice(["predict", "evaluate", "info"]))
+        command = str(rng.choice(["predict", "evaluate", "info", "inspect", "report"]))
     chunks = ["--chunk-rows", int(rng.choice([1, 7]))] if rng.random() < 0.3 else []
     if command == "train":
         target = [] if TARGETS[form] is None else ["--target", TARGETS[form]]
@@ -384,6 +398,10 @@ def call(folder, mutation):
     if command == "predict":
         proba = ["--proba"] if rng.random() < 0.3 else []
         return ["predict", model, data, *chunks, *proba, "-o", output], changed
+    if command == "report":
+        return ["report", model, "-o", output], changed
+    if command == "inspect":
+        return ["inspect", model, *(["--json"] if rng.random() < 0.3 else [])], changed
     if command == "info":
         return ["info", model, *(["--json"] if rng.random() < 0.3 else [])], changed
     return ["evaluate", model, data, *chunks], changed
@@ -402,7 +420,7 @@ def faults(words, changed):
         found.append(f"{len(err.splitlines())} lines of {len(err)} characters")
     if any(not line.isprintable() for line in (*out.splitlines(), *err.splitlines())):
         found.append("control characters")
-    if (status == 0) != output.exists() and words[0] in ("train", "predict"):
+    if (status == 0) != output.exists() and words[0] in ("train", "predict", "report"):
         found.append("an output that was left, or is missing")
     left = {path.name for path in changed.parent.iterdir()} - {changed.name, "output"}
     if left:
@@ -417,6 +435,7 @@ def run(first, count, folder):
     rng = np.random.default_rng(0)
     (folder / "changed").mkdir(parents=True, exist_ok=True)
     write_table(folder, rng)
+    write_words(folder, rng)
     write_matrices(folder, rng)
     write_models(folder)
     n_faults = 0

@@ -439,13 +439,13 @@ def test_bad_npz_is_reported(arrays, said, run):
     assert refused(run, "train data.npz --model logistic -o m.fastgd").startswith(said)
 
 
-def test_parquet_of_dates_or_words_is_reported(run):
-    frame = pd.DataFrame({"when": pd.to_datetime(["2020-01-01"] * 3), "y": [0, 1, 1]})
+def test_parquet_of_times_or_words_is_reported(run):
+    frame = pd.DataFrame({"when": pd.to_timedelta([1, 2, 3], unit="D"), "y": [0, 1, 1]})
     frame["word"] = ["1", "2", "three"]
     frame.to_parquet("data.parquet", index=False)
     line = "train data.parquet --target y --model logistic -o m.fastgd"
     said = refused(run, line)
-    assert said.startswith("data.parquet, column 'when' holds timestamp")
+    assert said.startswith("data.parquet, column 'when' holds duration")
     assert said.endswith("--drop when")
     said = refused(run, f"{line} --drop when --numeric word")
     assert said.startswith("data.parquet, row 3, column 'word': 'three' is not a number.")
