@@ -130,7 +130,7 @@ RUNS = {"decode": decode, "solve": solve, "steps": steps, "scikit-learn": sklear
 
 
 def alone(name: str, folder: Path) -> dict[str, float]:
-    """Run one of the fits in a process of its own; add its largest resident memory."""
+    """Run one of the fits in a process of its own; add its memory and its processor time."""
     command = [sys.executable, __file__, "--run", name, "--folder", str(folder)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -147,7 +147,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.run:
         found = RUNS[args.run](args.folder)
-        found["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        found["megabytes"] = used.ru_maxrss / 1024
+        found["cpu"] = used.ru_utime + used.ru_stime
         print(json.dumps(found))
         return
     names = [name for name in RUNS if args.peers or name != "scikit-learn"]
