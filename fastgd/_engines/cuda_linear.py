@@ -124,7 +124,7 @@ class CudaLinearEngine(LinearEngine):
         """
         from fastgd.kernels.cuda import memory, steps
 
-        values: NDArray[Any] = block.rows.values  # type: ignore[union-attr]
+        values: NDArray[Any] = block.rows.values
         arrays = (values, block.y, block.weight)
         key = tuple((array.ctypes.data, array.shape) for array in arrays)
         if self._held is None or self._held.key != key:

@@ -25,8 +25,8 @@ INSTALL = (
 )
 WORKS = (
     "LogisticRegression, SoftmaxRegression, LinearRegression, Ridge, Lasso, ElasticNet, "
-    "PoissonRegressor, GammaRegressor, TweedieRegressor, SGDClassifier, SGDRegressor, Perceptron "
-    "and the passive-aggressive estimators"
+    "PoissonRegressor, GammaRegressor, TweedieRegressor, SGDClassifier, SGDRegressor, "
+    "SGDOneClassSVM, Perceptron and the passive-aggressive estimators"
 )
 _first_process: list[int] = []  # that used a device
 

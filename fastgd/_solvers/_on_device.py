@@ -78,7 +78,8 @@ class DeviceShards:
             return part(Rows(*self._given))
         assert self._chunks is not None
         found: Any = None
-        for value in self._chunks.sums(**own.keywords):
+        sums: Iterator[Any] = self._chunks.sums(**own.keywords)
+        for value in sums:
             found = value if found is None else add(found, value)
         return found
 

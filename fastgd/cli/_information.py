@@ -65,6 +65,8 @@ def _info() -> Iterator[tuple[str, str]]:
     yield from _processor()
     yield "cache folder", _describe_cache(cache_folder())
     yield "CUDA", _describe_cuda()
+    yield "numba-cuda", _version_of("numba-cuda")
+    yield from _device()
 
 
 def _version_of(package: str) -> str:
@@ -95,6 +97,20 @@ def _describe_cache(folder: str | None) -> str:
         return "none is writable: every process compiles anew"
     sizes = [path.stat().st_size for path in Path(folder).glob("*.nbc")]
     return f"{folder} ({len(sizes)} kernels, {sum(sizes) / 2**20:.1f} MiB)"
+
+
+def _device() -> Iterator[tuple[str, str]]:
+    """Yield what numba-cuda says of the device, where there are both."""
+    if _version_of("numba-cuda") == "not installed":
+        return
+    try:
+        from fastgd.kernels.cuda import memory
+
+        described = memory.describe()
+    except Exception as error:  # whatever the driver has to say
+        described = {"device": f"none ({str(error).splitlines()[0]})" if str(error) else "none"}
+    for name, value in described.items():
+        yield f"CUDA {name}", value
 
 
 def _describe_cuda() -> str:

@@ -62,8 +62,8 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
     callbacks : list or None, default=None
         As in ``SGDClassifier``.
     device : {"auto", "cpu", "cuda"}, default="auto"
-        "auto" and "cpu": the processor, to which arrays on a device are copied. "cuda" is refused:
-        this estimator has no form for it yet (docs/gpu.md).
+        Where the model is fitted and predicts (docs/gpu.md). "auto": where X lies, so that NumPy's
+        arrays stay on the processor; "cuda" sends them to the device.
 
     Attributes
     ----------

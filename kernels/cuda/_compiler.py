@@ -14,6 +14,7 @@ import functools
 import inspect
 import math
 import types as python_types
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -251,13 +252,22 @@ class Driver:
         functools.update_wrapper(self, function)
         self.py_func = function
         self._kernels: dict[bool, Any] = {}
+        self._on_grids: dict[Any, Any] = {}
 
     def launch(self, grid: Any, block: Any, *arguments: Any, single: bool = False) -> None:
         """Run on a grid of blocks; the host does not wait for its end."""
+        key = single, grid, block
+        found = self._on_grids.get(key)
+        if found is None or IS_SIMULATED:
+            found = self._on_grids[key] = self._on_grid(single, grid, block)
+        found(*arguments)
+
+    def _on_grid(self, single: bool, grid: Any, block: Any) -> Any:
         if single not in self._kernels:
-            own = in_precision(self.py_func, single=single)
-            self._kernels[single] = cuda.jit(own)
-        self._kernels[single][grid, block](*arguments)
+            self._kernels[single] = cuda.jit(in_precision(self.py_func, single=single))
+        with warnings.catch_warnings():  # small data have small grids
+            warnings.filterwarnings("ignore", message="Grid size .* will likely result")
+            return self._kernels[single][grid, block]
 
 
 _PARTS: set[Callable] = set()

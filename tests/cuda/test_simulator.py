@@ -207,6 +207,15 @@ def test_training_takes_the_same_steps_by_optimizers_of_each_kind(optimizer):
     cases.assert_same_training(model, given, "numbers", given.weight)
 
 
+def test_rows_of_one_class():
+    X = cases.scaled(cases.table(n=37, d=3)).X
+    here, there = (
+        fastgd.SGDOneClassSVM(device=device, **cases.CONSTANT) for device in ("cpu", "cuda")
+    )
+    np.testing.assert_allclose(there.fit(X).coef_, here.fit(X).coef_, rtol=1e-10)
+    np.testing.assert_allclose(there.offset_, here.offset_, rtol=1e-10)
+
+
 def test_training_in_float32():
     given = cases.scaled(cases.table(n=37, d=3, dtype=np.float32))
     model = fastgd.SGDClassifier(loss="log_loss", optimizer="adam", **cases.CONSTANT)
