@@ -21,7 +21,7 @@ from numba.core import config, sigutils
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 
-LIMIT = 1_000_000_000  # bytes in memory from which on children compile
+LIMIT = 800_000_000  # bytes in memory from which on children compile
 LONGEST = 300  # seconds that a child may take, lest it waits for ever for another thread's lock
 
 

@@ -139,6 +139,7 @@ def test_one_versus_rest_takes_regression_losses(sparse, X, raw):
     np.testing.assert_allclose(fastgd.SGDClassifier(**kwargs).fit(data, y).coef_, theirs.coef_)
 
 
+@pytest.mark.full
 def test_softened_labels_and_focal_loss_learn():
     X, y = load_digits(return_X_y=True)
     kwargs = {**QUICK, "optimizer": "adam", "batch_size": 32, "max_iter": 20}
