@@ -108,7 +108,7 @@ def _device() -> Iterator[tuple[str, str]]:
 
         described = memory.describe()
     except Exception as error:  # whatever the driver has to say
-        described = {"device": f"none ({str(error).splitlines()[0]})" if str(error) else "none"}
+        described = {"device": f"none ({type(error).__name__})"}
     for name, value in described.items():
         yield f"CUDA {name}", value
 

@@ -79,7 +79,8 @@ def is_available() -> bool:
 
 def fault() -> str:
     """Return what the driver says of itself where there is no device."""
-    return str(cuda.cuda_error() or "no device was found")
+    told = str(cuda.cuda_error() or "no device was found")
+    return " ".join(told.split()).rstrip(".")
 
 
 def synchronise() -> None:

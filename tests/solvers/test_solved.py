@@ -254,7 +254,8 @@ def test_scikit_learns_parameters_mean_something_here(case):
     peer = next(row for row in SOLVED_CASES if row.kind is case.kind).peer
     theirs, ours = peer().get_params(), case.kind().get_params()
     assert set(theirs) <= set(ours)
-    assert set(ours) - set(theirs) <= {"solver", "max_iter", "tol", "verbose", "callbacks"}
+    added = {"solver", "max_iter", "tol", "verbose", "callbacks", "device"}
+    assert set(ours) - set(theirs) <= added
     changed = {name for name in theirs if repr(theirs[name]) != repr(ours[name])}
     assert changed <= {"solver", "max_iter"}
     X, y, _ = data(next(row for row in SOLVED_CASES if row.kind is case.kind))

@@ -109,7 +109,7 @@ def test_parameters_are_scikit_learns_and_a_changed_one_counts(X):
     y = (X[:, 0] > 0).astype(int)
     for name, kwargs in (*CLASSIFIERS, *REGRESSORS):
         ours, theirs = pair(name, kwargs)
-        assert ours.get_params().keys() - {"callbacks"} == theirs.get_params().keys()
+        assert ours.get_params().keys() - {"callbacks", "device"} == theirs.get_params().keys()
     weak = fastgd.PassiveAggressiveClassifier(C=1e-4, **STEPS).fit(X, y)
     changed = fastgd.PassiveAggressiveClassifier(**STEPS).set_params(C=1e-4).fit(X, y)
     np.testing.assert_array_equal(weak.coef_, changed.coef_)

@@ -227,7 +227,7 @@ def test_parameters_and_defaults_are_scikit_learns(estimator):
     theirs = getattr(linear_model, type(estimator).__name__)().get_params()
     ours = estimator.get_params()
     added = {"batch_size": 1, "optimizer": "sgd", "multi_class": "auto"}
-    added |= {"on_divergence": "raise", "monitor": False, "callbacks": None}
+    added |= {"on_divergence": "raise", "monitor": False, "callbacks": None, "device": "auto"}
     added |= {"positive": False, "clip_norm": None, "clip_value": None, "quantize": None}
     assert {name: ours[name] for name in theirs} == theirs
     assert set(ours) - set(theirs) == set(added) & set(ours)
