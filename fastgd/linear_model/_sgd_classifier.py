@@ -89,8 +89,8 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         first row on: normalised adaptive steps (Ross, Mineiro & Langford 2013, Algorithm 2; see
         docs/design/rate-free.md), of which the average of the last ones is reported.
     eta0 : float, default=0.01
-        First learning rate, > 0; not used by "optimal" and "auto". With an optimizer other than "sgd" the
-        default means that optimizer's own.
+        First learning rate, > 0; not used by "optimal" and "auto". With an optimizer other than
+        "sgd" the default means that optimizer's own.
     power_t : float, default=0.5
         Exponent of "invscaling", >= 0.
     early_stopping : bool, default=False
