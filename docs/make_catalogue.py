@@ -688,7 +688,8 @@ The `w` of `"schedule_free_sgd"` and `"schedule_free_adamw"` is where gradients 
 AdamW.
 `PassiveAggressive` visits single rows `x`, and updates the whole `w` by the row's `loss` and its
 derivative `slope`; `learning_rate="pa1"` and `"pa2"` stand for it with `squared_slack=False` and
-`True`.
+`True`. So does `"auto"` for steps without a rate, of classes and targets in any units: see
+[the design note](design/rate-free.md).
 
 {_optimizers()}
 

@@ -315,8 +315,9 @@ def _unit(rule, share, memory, k):
 
 @helper()
 def _ratio(state, c):
+    """Return the mean loss over the mean slope; 1 where there was no loss so far (perceptron)."""
     mean_loss, mean_slope = np.float64(state[LARGEST, c]), np.float64(state[PLACE, c])
-    return mean_loss / mean_slope if mean_slope > 0 and mean_loss > 0 else 0.0
+    return mean_loss / mean_slope if mean_slope > 0 and mean_loss > 0 else 1.0
 
 
 @helper()

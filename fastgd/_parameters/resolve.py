@@ -13,7 +13,13 @@ from fastgd import schedules
 from fastgd._data.validation import frozen
 from fastgd._parameters import fields
 from fastgd.kernels import penalties
-from fastgd.kernels.losses import LOG, LOSSES, MULTINOMIAL, kind_of, link_of
+from fastgd.kernels.losses import (
+    LOG,
+    LOSSES,
+    MULTINOMIAL,
+    kind_of,
+    link_of,
+)
 from fastgd.kernels.optimizers import (
     MOMENTS,
     OF_LOSS,

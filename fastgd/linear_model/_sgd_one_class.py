@@ -13,7 +13,6 @@ from sklearn.utils.validation import check_is_fitted
 from fastgd._data import targets
 from fastgd._data.parts import by_parts
 from fastgd._data.validation import check_X, fit_context
-from fastgd._parameters import resolve
 from fastgd._training.estimator import Validation
 from fastgd.base import BaseSGD
 from fastgd.kernels.losses import OneClass
@@ -46,7 +45,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         1 shows a bar over the epochs, 2 or more writes a line for each through ``logging``.
     random_state : int, RandomState instance or None, default=None
     learning_rate : str or callable, default="optimal"
-        As in ``SGDClassifier``; nu takes the place of alpha.
+        As in ``SGDClassifier``, but for "auto"; nu takes the place of alpha.
     eta0 : float, default=0.01
     power_t : float, default=0.5
     warm_start : bool, default=False
@@ -100,7 +99,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
             }
         },
         "nu": [Interval(Real, 0, 1, closed="right")],
-        "learning_rate": [StrOptions({*SCHEDULES, resolve.AUTO}), callable],
+        "learning_rate": [StrOptions(set(SCHEDULES)), callable],
     }
 
     def __init__(

@@ -98,6 +98,14 @@ def test_a_softmax_has_one_unit(table, is_sparse):
 
 
 @pytest.mark.full
+def test_a_loss_that_is_zero_at_the_start_has_a_unit(table):
+    X, y, _ = table
+    model = SGDClassifier("perceptron", alpha=0.0, max_iter=5, **AUTO).fit(X, y)
+    assert model.coef_.any()
+    assert model.score(X, y) > 0.7
+
+
+@pytest.mark.full
 def test_each_class_of_one_against_the_rest_is_a_binary_problem(table):
     X, y, target = table
     y = y + (target > np.quantile(target, 0.8))
