@@ -52,7 +52,6 @@ MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A",
 SAMPLE_ROWS, FEWEST_SAMPLE_ROWS = 10_000, 100
 SAMPLE_CELLS = 10_000_000
 BLOCK_BYTES = 1 << 23  # of text that Arrow parses at once; a row has to fit in
-SAMPLE_BYTES = 1 << 20  # of the sample's
 LINE = 1 << 26  # characters that one may have
 BLOCKS_OF_A_HEADER = 64  # where the line of names is long, so are the others
 NUMBER_BYTES, CATEGORY_BYTES, DATE_BYTES, TEXT_BYTES = 8, 72, 24, 2000
@@ -480,7 +479,7 @@ class CSV(Table):
         )
         parse = self._csv.ParseOptions(delimiter=self._separator, newlines_in_values=True)
         is_sample = all(column.kind == UNKNOWN for column in columns)  # few rows: no reading ahead
-        size = self._block_bytes(SAMPLE_BYTES if is_sample else BLOCK_BYTES)
+        size = self._block_bytes()
         read = self._csv.ReadOptions(block_size=size, use_threads=not is_sample)
         packing = packing_of(self.path)
         try:
@@ -490,10 +489,10 @@ class CSV(Table):
         except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise self._complaint(columns, first_line(error)) from None
 
-    def _block_bytes(self, least: int = BLOCK_BYTES) -> int:
+    def _block_bytes(self) -> int:
         names = self._header()
         header = sum(map(len, names)) + len(names)
-        return min(max(least, BLOCKS_OF_A_HEADER * header), 1 << 30)
+        return min(max(BLOCK_BYTES, BLOCKS_OF_A_HEADER * header), 1 << 30)
 
     def _complaint(self, columns: Sequence[Column], said: str) -> UserError:
         """Find the line that Arrow could not read; it knows columns only."""

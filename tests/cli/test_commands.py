@@ -64,6 +64,7 @@ def test_coefficients_by_name_the_strongest_first(run):
     assert [line.split()[0] for line in lines[1:]] == ["b", lines[2].split()[0], "(intercept)"]
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("data")
 def test_each_class_has_its_coefficients(run):
     line = "train data.csv --target three --model logistic --drop y --drop raw --quiet -o m.fastgd"
@@ -172,7 +173,7 @@ def test_what_is_said_of_searches(words, status, said, run):
 # -- resume ------------------------------------------------------------------------------------
 
 
-SGD = "--target y --model sgd-classifier --set loss=log_loss --set tol=none --drop raw --drop three"
+SGD = "--target y --model sgd-classifier --set tol=none --drop raw --drop three"
 
 
 @pytest.mark.usefixtures("data")
