@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from fastgd import LogisticRegression, SGDClassifier, SGDRegressor
 from fastgd.kernels.penalties import MaxNorm
 from fastgd.neural_network import MLPClassifier
+from fastgd.optimizers import Prodigy
 from tests import naive
 
 AUTO = {"learning_rate": "auto", "shuffle": False, "tol": None}
@@ -203,6 +204,7 @@ def test_a_penalty_that_ties_coefficients_has_no_average():
     assert rule.optimizer.window == 0.0
 
 
+@pytest.mark.full
 def test_a_network_finds_its_rate_by_prodigy(table):
     X, y, _ = table
     X = (X - X.mean(0)) / X.std(0)
@@ -211,5 +213,11 @@ def test_a_network_finds_its_rate_by_prodigy(table):
     named = MLPClassifier(solver="prodigy", learning_rate_init=1.0, **kwargs).fit(X, y)
     for ours, theirs in zip(auto.coefs_, named.coefs_, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    with pytest.raises(ValueError, match="learning_rate='auto' goes with solver='adam'"):
-        MLPClassifier(learning_rate="auto", solver="sgd", **kwargs).fit(X, y)
+
+
+@pytest.mark.nojit
+def test_a_network_s_solver_must_find_a_rate():
+    assert MLPClassifier(learning_rate="auto")._optimizer() == Prodigy()
+    for solver in ("sgd", "adamw", "lbfgs"):
+        with pytest.raises(ValueError, match="learning_rate='auto' goes with solver='adam'"):
+            MLPClassifier(learning_rate="auto", solver=solver)._optimizer()
