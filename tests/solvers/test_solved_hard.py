@@ -12,8 +12,8 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
-from tests.solvers.test_solved import assert_close, fitted_peer, outputs, weak_kwargs
-from tests.tables import SOLVED_CASES, over, raw_of, targets_of
+from tests.solvers.test_solved import OFTEN_NARROW, assert_close, fitted_peer, outputs, weak_kwargs
+from tests.tables import SOLVED_CASES, over, over_product, raw_of, targets_of
 
 # where a penalty of zero makes another argument needless, which is reported as in scikit-learn
 pytestmark = pytest.mark.filterwarnings(
@@ -55,9 +55,14 @@ def null_value(case, y, **kwargs):
 
 
 @pytest.mark.parametrize("weak", [False, True], ids=["penalised", "weak"])
-@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array], ids=["dense", "csr"])
-@dtypes
-@over(SOLVED_CASES)
+@over_product(
+    lambda case, dtype, layout: (
+        dtype is np.float64 or (case.name.startswith(OFTEN_NARROW) and layout is np.asarray)
+    ),
+    case=SOLVED_CASES,
+    dtype=[np.float32, np.float64],
+    layout=[np.asarray, sp.csr_array],
+)
 def test_bad_columns_give_a_finite_answer(case, dtype, layout, weak):
     X, y = plain_data(case, 60, 4)
     spoiled = [
