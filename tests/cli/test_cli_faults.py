@@ -1359,7 +1359,7 @@ def test_names_that_are_almost_right_are_found():
         ("list", "holds list<"),
         ("binary", "holds binary"),
         ("struct", "holds struct<"),
-        ("time", "holds timestamp"),
+        ("time", "holds duration"),
         ("listed words", "holds dictionary<values=list<"),
     ],
 )
@@ -1371,7 +1371,7 @@ def test_columns_of_neither_numbers_nor_words_are_reported(kind, said, option, r
         "list": lambda: pa.array([[1], [2]] * 5),
         "binary": lambda: pa.array([b"\xff", b"a"] * 5),
         "struct": lambda: pa.array([{"b": 1}, {"b": 2}] * 5),
-        "time": lambda: pa.array(np.arange(10).astype("M8[s]")),
+        "time": lambda: pa.array(np.arange(10).astype("m8[s]")),
         "listed words": lambda: pa.array([["a"], ["b"]] * 5),
     }[kind]()
     table = pa.table({"x": values, "a": np.arange(10.0), "label": ["no", "yes"] * 5})
@@ -1472,18 +1472,20 @@ def test_values_that_no_parameter_has_are_reported(value, run):
     assert "unexpected" not in err
 
 
-def test_an_amount_is_not_taken_for_classes_in_silence(run):
+def test_an_amount_is_not_taken_for_classes(run):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"a": rng.normal(size=700), "amount": rng.permutation(700) % 600})
     frame.to_csv("data.csv", index=False)
     line = "train data.csv --target amount --model logistic --set max_iter=1 --quiet -o m.fastgd"
-    status, _, err = run(line)
-    assert status == 0
-    first = err.splitlines()[0]
-    assert first.startswith(
-        "fastgd train: warning: the target 'amount' holds 600 different whole numbers in 700 rows"
+    said = refused(run, line)
+    assert said.startswith(
+        "data.csv: the target 'amount' holds 600 different numbers, and logistic"
     )
-    assert "It looks like an amount; that is predicted by linear, ridge" in first
+    assert "For numbers: linear, ridge" in said
+    assert said.endswith("If they are classes: --categorical amount")
+    status, _, err = run(f"{line} --categorical amount")
+    assert status == 0
+    assert err.startswith("fastgd train: warning: the target 'amount' holds 600 different words")
 
 
 def test_few_classes_are_not_warned_of(run):
