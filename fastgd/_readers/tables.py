@@ -571,12 +571,12 @@ class Parquet(Table):
         super().__init__(path, how)
         parquet: Any = needed("pyarrow.parquet", "reading Parquet files")
         with damage(path):
-            file = parquet.ParquetFile(path)
+            file = parquet.ParquetFile(path, pre_buffer=False)
             types, found = file.schema_arrow, file.metadata
             # words that come again and again stay one each: few bytes can be many gigabytes of text
             texts = {field.name for field in types if self._is_text(field.type)}
             words = texts - _packed_by_differences(found, texts)
-            self._file = parquet.ParquetFile(path, read_dictionary=sorted(words))
+            self._file = parquet.ParquetFile(path, read_dictionary=sorted(words), pre_buffer=False)
             self._batch_rows = BATCH_ROWS if words == texts else FEW_ROWS
             self._n_rows = int(found.num_rows)
             self._groups = [found.row_group(k).num_rows for k in range(found.num_row_groups)]

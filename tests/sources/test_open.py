@@ -298,3 +298,16 @@ def test_an_error_that_is_kept_keeps_no_thread(rows):
         LogisticRegression().fit(open_rows(pairs))
     assert kept.value is not None
     assert not [thread for thread in threading.enumerate() if thread.name == "fastgd-ahead"]
+
+
+def test_what_was_read_of_a_large_parquet_file_is_let_go(tmp_path):
+    """By default pyarrow keeps what it has read of a file until it is closed."""
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    X = np.random.default_rng(0).random((100_000, 10))
+    table = pyarrow.table([*X.T, np.zeros(len(X))], names=[*"abcdefghij", "y"])
+    parquet.write_table(table, tmp_path / "rows.parquet", row_group_size=4000)
+    del table
+    rows, before = open_rows(tmp_path, target="y", chunk_rows=3000), pyarrow.total_allocated_bytes()
+    held = [pyarrow.total_allocated_bytes() - before for _ in rows]
+    assert len(held) == 34
+    assert max(held) < 0.3 * X.nbytes
