@@ -108,7 +108,6 @@ class DescentResult(NamedTuple):
     suboptimality : float, the estimated suboptimality
     objectives, suboptimalities : list of float, one entry a pass
     floor : float, the suboptimality that rounding hides
-    nearest : AnyMetric, the one that is nearest to the Hessian at the point; None: ``metric``
     """
 
     point: Point
@@ -118,7 +117,6 @@ class DescentResult(NamedTuple):
     suboptimalities: list[float]
     converged: bool
     floor: float = 0.0
-    nearest: Any = None
 
 
 def descend(
@@ -156,7 +154,6 @@ class _Descent:
         self.hoped = self.expected = np.inf  # of the suboptimality, after a step and here
         self.is_short = False  # whether the last step of a fresh metric was, by far
         self.trusted = self._trust(metric) if is_exact(problem, metric) else None
-        self.nearest: AnyMetric | None = None
 
     def run(self) -> DescentResult:
         """Take steps until the stopping rule holds, the passes are used up, or rounding decides."""
@@ -220,13 +217,7 @@ class _Descent:
         floor = self.problem.rounding(self.point.objective)
         suboptimality = min(self.suboptimality, self.shown)
         return DescentResult(
-            self.point,
-            self.metric,
-            suboptimality,
-            *self.history,
-            not self.stages,
-            floor,
-            self.nearest,
+            self.point, self.metric, suboptimality, *self.history, not self.stages, floor
         )
 
     # -- the suboptimality ----------------------------------------------------------------------
@@ -396,7 +387,6 @@ class _Descent:
         metric = hessian_from_below(problem, self.point, share)
         if metric is None:
             return False
-        self.nearest = metric
         step, decrement = _direction(problem, self.point, metric, Pairs(self.point.u.size))
         suboptimality = NEWTON_CAUTION * decrement
         if suboptimality > self._target():
@@ -423,7 +413,6 @@ class _Descent:
             self.metric, is_whole = _hessian_of_some(problem, self.point, self.damping)
             self.trusted = self._trust(self.metric) if is_whole else None
         self._limit()
-        self.nearest = None
         self.since, self.is_fresh, self.is_stuck = 0, True, False
         self.pairs.clear()
         self.decrements.clear()

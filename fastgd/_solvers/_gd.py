@@ -52,7 +52,7 @@ ROWS_PER_PARAMETER = 20  # a sample's optimum is then within 1/40 nat a row of t
 GROWTH = 8
 SMALL_IS_FINISHED_TO = 1e-12
 LAST_STEPS = 8
-LEAST_PRODUCTS = 32  # reads of X that a proof may take, or as many as the descent took
+LEAST_READS = 32  # of X, that a proof may take, or as many as the descent took
 SHORTENED = 0.05  # by each last step, or the metric is not the Hessian
 
 
@@ -216,7 +216,8 @@ def certified(problem: Problem, result: DescentResult, options: Options) -> Solu
         gap = min(gap, result.suboptimality)  # of a parabola the decrement is all that is left
     target = max(options.tol * abs(point.objective), result.floor)
     if gap > target and result.converged:  # else no more passes are to be spent
-        gap = min(gap, _gap_by_newton_step(precise, point.u, result, target))
+        most = max(LEAST_READS, len(result.objectives))
+        gap = min(gap, bound_by_newton_steps(precise, point.u, result.metric, target, most))
     gap = min(gap, max(point.objective, 0.0)) if gap < np.inf else gap
     found = solution(precise, result._replace(point=point), options)
     suboptimality = min(
@@ -227,13 +228,6 @@ def certified(problem: Problem, result: DescentResult, options: Options) -> Solu
         result.converged and found.suboptimality > suboptimality
     )
     return found._replace(gap=gap, suboptimality=suboptimality, converged=converged)
-
-
-def _gap_by_newton_step(problem: Problem, u: Floats, result: DescentResult, target: float) -> float:
-    """Return the bound that Newton's steps prove."""
-    metric = result.metric if result.nearest is None else result.nearest
-    most = max(LEAST_PRODUCTS, len(result.objectives))
-    return bound_by_newton_steps(problem, u, metric, target, most)
 
 
 def polished(problem: Problem, result: DescentResult) -> Point:

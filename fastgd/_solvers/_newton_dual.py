@@ -41,7 +41,7 @@ from fastgd._solvers._problem import Floats, Point, Problem, evaluate
 from fastgd.kernels.certificate import best_intercept, divergence, dual_predictions
 from fastgd.kernels.rows import Dense
 
-PART_OF_TARGET = 0.3  # that the residual's term may be
+PART_OF_TARGET = 0.5  # that the residual's term may be
 COST_OF_BOUND, MOST_TRIES = 3, 4  # reads of X; parts of a step
 LEAST_SHARE = 0.01  # of a class's probability that a step may leave
 
