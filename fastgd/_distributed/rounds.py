@@ -144,9 +144,9 @@ class PieceOfEpoch:
         """Yield all rows of the shard."""
         return self._source.blocks()
 
-    def fingerprint(self) -> int:
+    def fingerprint(self, *, whole: bool = False) -> int:
         """Return that of the shard."""
-        return self._source.fingerprint()
+        return self._source.fingerprint(whole=whole)
 
     def largest_entry(self) -> tuple[int, float]:
         """Return that of the shard."""
