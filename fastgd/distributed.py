@@ -84,7 +84,9 @@ def fit(
     Notes
     -----
     With ``wait=None`` results have the same bits on any number of workers, and where workers are
-    lost: what they had is computed anew, from the first round on. They depend on the partitions.
+    lost: what they had is computed anew, from the first round on. They depend on the partitions,
+    and are best where rows are mixed: with steps that adapt ("auto", "adam", ...) a partition of
+    one class pulls as hard as all others, whatever ``class_weight`` says: shuffle sorted rows.
 
     References
     ----------
