@@ -284,7 +284,7 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
             return f"optimizer={self.optimizer!r}, which steps all coefficients together"
         if getattr(self._penalty_spec(), "joint", False):
             return f"penalty={self.penalty!r}, which ties coefficients together"
-        return "data in parts" if is_in_parts(X) else None
+        return None
 
     def _loses_on_cuda(self) -> str | None:
         """Return why the processor is faster, None where it is not."""

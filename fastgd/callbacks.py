@@ -268,8 +268,10 @@ class Checkpoint(Callback):
         65,536 steps (1,024 of a network), or a chunk of rows in parts.
     resume : bool, default=False
         Go on from the file, where there is one. Of estimators with a learning rate, with a number
-        as ``random_state``; class, parameters and rows must be the same, only ``max_iter`` of a fit
-        that had not ended may be another. A path without "{epoch}", not in .skops.
+        as ``random_state``; class, parameters, rows and weights must be the same, only ``max_iter``
+        of a fit that had not ended may be another. (Of rows in parts, sizes and the first part are
+        compared.) So each fit needs a file of its own. A path without "{epoch}", not in .skops: to
+        read a pickle is to run what is in it, so go on from files that you trust only.
 
     Attributes
     ----------
@@ -387,8 +389,7 @@ class Checkpoint(Callback):
             f"{seed!r}.",
         )
         if path.exists():
-            with open(path, "rb") as file:
-                view.resume(_READERS[path.suffix](file))
+            view.resume(_read(path))
 
 
 class CSVLogger(Callback):
@@ -654,9 +655,25 @@ _READERS: dict[str, Callable[[Any], Any]] = {  # of the same files, but for .sko
     ".pkl": pickle.load,
     ".pickle": pickle.load,
 }
+
 _WRITERS: dict[str, Callable[[Any, Any], Any]] = {  # of a model into an open file
     ".joblib": joblib.dump,
     ".pkl": pickle.dump,
     ".pickle": pickle.dump,
     ".skops": lambda model, file: _skops().dump(model, file),
 }
+
+
+def _read(path: Path) -> Any:
+    """Return what a file holds that a fit is to go on from."""
+    try:
+        with open(path, "rb") as file:
+            return _READERS[path.suffix](file)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged pickle raises anything
+        raise ValueError(
+            f"resume=True: the file {str(path)!r} cannot be read as a checkpoint "
+            f"({type(error).__name__}: {error}). Delete it to begin anew, or give the Checkpoint "
+            "another path."
+        ) from error

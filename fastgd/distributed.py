@@ -45,7 +45,8 @@ def fit(
     model : estimator
         One of ``fastgd.neural_network``, or ``SGDClassifier``, ``SGDRegressor`` or
         ``SGDOneClassSVM``. ``max_iter``, ``tol``, ``batch_size`` and the others mean what they do;
-        its optimizer's state stays with each partition.
+        its optimizer's state stays with each partition, and so does the schedule, by the
+        partition's own steps. ``partial_fit`` goes on with the state of the largest.
     X, y : dask array or dataframe, or list of delayed values or futures
         Of the same partitions. They are kept in the workers' memory during the fit.
     rounds : int or "batch", default=1
@@ -83,7 +84,9 @@ def fit(
     Notes
     -----
     With ``wait=None`` results have the same bits on any number of workers, and where workers are
-    lost: what they had is computed anew, from the first round on. They depend on the partitions.
+    lost: what they had is computed anew, from the first round on. They depend on the partitions,
+    and are best where rows are mixed: with steps that adapt ("auto", "adam", ...) a partition of
+    one class pulls as hard as all others, whatever ``class_weight`` says: shuffle sorted rows.
 
     References
     ----------
@@ -143,6 +146,7 @@ def _trained(
         now.note({name: [value] for name, value in figures.items()})
         ends = stopping.stalled(measured, now)
         ends = watch.epoch_ended(now) or ends
+    rounds.end()
     stopping.restore(now)
     watch.restore(now)
     return now, now.epochs - progress.epochs
@@ -163,7 +167,7 @@ def _check(model: Any, X: Any, rounds: Any, rate: Any, momentum: Any, wait: Any)
         raise ValueError(f"rate must be a number > 0, got {rate!r}.")
     if not (_is(momentum, Real) and 0 <= momentum < 1):
         raise ValueError(f"momentum must be in [0, 1), got {momentum!r}.")
-    if wait is not None and not (_is(wait, Real) and wait > 0):
+    if wait is not None and not (_is(wait, Real) and 0 < wait < math.inf):
         raise ValueError(f"wait must be None or seconds > 0, got {wait!r}.")
     refused = {
         "early_stopping=True holds rows of one machine out; pass X_val and y_val": getattr(

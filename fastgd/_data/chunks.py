@@ -7,7 +7,6 @@ rows they are shuffled. So without shuffling, steps are those of all rows in mem
 size of the chunks.
 """
 
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -15,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from fastgd._data.source import Block, Data
+from fastgd._data.source import Block, Data, checksum
 from fastgd._data.validation import as_rows, frozen
 from fastgd.kernels.sampling import shuffled_runs
 
@@ -294,15 +293,12 @@ class InChunks:
         for _, data in self._read(self._filled):
             yield _block(data, _AS_THEY_LIE, data.y.shape[0])
 
-    def fingerprint(self) -> int:
+    def fingerprint(self, *, whole: bool = False) -> int:  # noqa: ARG002
         """Return a number that the sizes of all chunks, and the rows of the first, make up."""
         block = next(self.blocks())
         rows: Any = block.rows
-        some = rows.data[:512] if self.is_sparse else rows.values[:: max(len(block.y) - 1, 1)]
-        found = zlib.crc32(np.array(self._chunks.sizes, np.int64).tobytes())
-        for part in (block.y, some):
-            found = zlib.crc32(np.ascontiguousarray(part).tobytes(), found)
-        return found
+        values = rows.data if self.is_sparse else rows.values
+        return checksum(np.array(self._chunks.sizes, np.int64), block.y, values)
 
     def largest_entry(self) -> tuple[int, float]:
         """Return the column of the largest magnitude in X, and that magnitude: a pass."""

@@ -76,6 +76,13 @@ class Block(NamedTuple):
         return self._replace(rows=cut, y=self.y[start:stop], weight=weight)
 
 
+def checksum(*arrays: NDArray[Any], start: int = 0) -> int:
+    """Return a number that the bytes of arrays make up."""
+    for array in arrays:
+        start = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, start)
+    return start
+
+
 class Source(Protocol):
     """Where rows come from.
 
@@ -107,8 +114,11 @@ class Source(Protocol):
     def blocks(self) -> Iterator[Block]:
         """Yield the same rows in any fixed order, for a look at all of them."""
 
-    def fingerprint(self) -> int:
-        """Return a number by which the same rows are known again."""
+    def fingerprint(self, *, whole: bool = False) -> int:
+        """Return a number by which the same rows are known again, of all values if ``whole``.
+
+        Rows that are never in memory together are known by their sizes and the first of them.
+        """
 
     def largest_entry(self) -> tuple[int, float]:
         """Return the column of the largest magnitude in X, and that magnitude."""
@@ -160,14 +170,14 @@ class InMemory:
             self._block = Block(as_rows(data.X), *arrays)
         return self._order
 
-    def fingerprint(self) -> int:
-        """Return a number that all targets and a part of X make up."""
-        X = self._data.X
+    def fingerprint(self, *, whole: bool = False) -> int:
+        """Return a number that targets and a part of X make up; all of X and weights if whole."""
+        X, y, weight = self._data.X, self._data.y, self._data.weight
+        if whole:
+            values = [X.data, X.indices, X.indptr] if self.is_sparse else [X]
+            return checksum(y, weight, *values, start=self.n_rows)
         some = X.data[:512] if self.is_sparse else X[:: max(X.shape[0] - 1, 1)]
-        found = self.n_rows
-        for part in (self._data.y, some):
-            found = zlib.crc32(np.ascontiguousarray(part).tobytes(), found)
-        return found
+        return checksum(y, some, start=self.n_rows)
 
     def largest_entry(self) -> tuple[int, float]:
         """Return the column of the largest magnitude in X, and that magnitude."""

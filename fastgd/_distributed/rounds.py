@@ -130,6 +130,7 @@ class PieceOfEpoch:
         self._start, self._stop = piece.rows(source.n_rows, batch_size)
         self.n_rows, self.n_features = self._stop - self._start, source.n_features
         self.is_sparse, self.unit = source.is_sparse, source.unit
+        self.n_rows_of_epoch = source.n_rows
 
     def epoch(self, number: int, seed: int, n_done: int = 0) -> Iterator[Block]:  # noqa: ARG002
         """Yield the rows of the part."""
@@ -144,9 +145,9 @@ class PieceOfEpoch:
         """Yield all rows of the shard."""
         return self._source.blocks()
 
-    def fingerprint(self) -> int:
+    def fingerprint(self, *, whole: bool = False) -> int:
         """Return that of the shard."""
-        return self._source.fingerprint()
+        return self._source.fingerprint(whole=whole)
 
     def largest_entry(self) -> tuple[int, float]:
         """Return that of the shard."""
@@ -174,6 +175,8 @@ def local_steps(
     for update in updates:
         add(work.quantizer, update, common, work.n_trained)
     progress.params[...] = common
+    if progress.ahead:  # what partitions have in common is what predicts
+        progress.params += (progress.ahead * progress.state[0]).astype(common.dtype)
     progress.history = {}
     source = PieceOfEpoch(
         InMemory(data, shuffles=settings.shuffle, n_epochs=1), piece, settings.batch_size
@@ -181,7 +184,7 @@ def local_steps(
     sums = np.zeros(4)
     if source.n_rows > 0:
         progress, sums = _stepped(work, source, progress)
-    delta = (progress.params - common).reshape(-1)
+    delta = (progress.reported() - common).reshape(-1)
     residual = _residual(work, state.residual, delta)
     if residual.size:
         delta[: work.n_trained] += residual
@@ -196,7 +199,9 @@ def _stepped(
     work: Work, source: PieceOfEpoch, progress: Progress
 ) -> tuple[Progress, NDArray[np.float64]]:
     """Take the steps of a part of an epoch."""
-    settings = work.call.settings._replace(max_iter=1, tol=None)
+    settings = work.call.settings._replace(
+        schedule=schedule_of(work, source.n_rows_of_epoch), max_iter=1, tol=None
+    )
     call = work.call._replace(source=source, settings=settings)
     work.model._watch = TrainingObserver()
     with one_blas_thread(), threads(1):
@@ -205,6 +210,13 @@ def _stepped(
     n_rows = source.n_rows
     loss, penalty = n_rows * figures["loss"], n_rows * figures["penalty"]
     return progress, np.array([loss, penalty, figures["learning_rate"], n_rows])
+
+
+def schedule_of(work: Work, n_rows: int) -> Any:
+    """Return the rates of a shard: an epoch's length is that of its own rows."""
+    given = work.call.settings
+    arguments = (n_rows, given.max_iter, given.tol, work.call.rule)
+    return work.model._settings(*arguments, full_batch=given.batch_size).schedule
 
 
 def _residual(work: Work, residual: NDArray[Any], delta: NDArray[Any]) -> NDArray[Any]:
@@ -216,6 +228,11 @@ def _residual(work: Work, residual: NDArray[Any], delta: NDArray[Any]) -> NDArra
 def sent_of(state: State) -> tuple[bytes, NDArray[np.float64]]:
     """Return of a state what goes to the client."""
     return state.sent, state.sums
+
+
+def optimizer_of(state: State) -> NDArray[Any]:
+    """Return of a state that of its optimizer."""
+    return state.progress.state.copy()
 
 
 # -- what is sent ---------------------------------------------------------------------------------
@@ -310,7 +327,7 @@ class Rounds:
             "objective": (epoch.loss + epoch.penalty) / n_seen,
             "loss": epoch.loss / n_seen,
             "penalty": epoch.penalty / n_seen,
-            "learning_rate": rate,
+            "learning_rate": float(rate),
             "update_norm": float(np.linalg.norm(progress.params - before)),
             "coef_norm": float(np.linalg.norm(progress.params[self._work.penalised])),
             "samples": samples + epoch.n_seen,
@@ -320,6 +337,23 @@ class Rounds:
         }
         self._sent = 0.0
         return figures
+
+    def end(self) -> None:
+        """Count the steps, and take over the optimizer's state of the largest shard.
+
+        A further call on one machine goes on with both.
+        """
+        progress, n_steps = self.progress, [-(-n // self._settings.batch_size) for n in self._sizes]
+        progress.steps += progress.epochs * sum(n_steps)
+        answered = [k for k in range(len(self._shards)) if k not in self._flying]
+        if progress.state.size == 0 or not answered:
+            return
+        largest = max(answered, key=lambda k: self._sizes[k])
+        found = self._tasks.submit("optimizer", optimizer_of, self._states[largest])
+        (state,) = self._tasks.get([found])
+        ahead, progress.ahead = progress.ahead, 0.0
+        progress.state = state
+        progress.go_ahead(ahead)
 
     def _round(self) -> NDArray[np.float64]:
         """Let shards take their steps, and exchange them; return the sums over the shards."""
@@ -408,9 +442,10 @@ class _Cluster:
         from distributed import wait
 
         try:
-            wait(futures, timeout=seconds)
-        except TimeoutError:
-            wait(futures, return_when="FIRST_COMPLETED")
+            try:
+                wait(futures, timeout=seconds)
+            except TimeoutError:
+                wait(futures, return_when="FIRST_COMPLETED")
         except lost() as error:
             raise _cluster_lost(error) from error
         self._lost.warn(stacklevel=9)

@@ -101,7 +101,10 @@ class View:
 
     @property
     def unfinished(self) -> Any:
-        """A copy of the estimator from which ``resume`` goes on, as if the fit had not ended."""
+        """A copy of the estimator from which ``resume`` goes on, as if the fit had not ended.
+
+        In ``partial_fit`` it is ``model``.
+        """
         return self._watch.unfinished()
 
     @property
@@ -131,7 +134,8 @@ class View:
         Raises
         ------
         ValueError
-            If it is of another class, or other parameters, or no fit of this kind can go on.
+            If it is of another class, other parameters or other rows, or no fit of this kind can
+            go on.
         """
         self._watch.resume(model)
 
@@ -297,12 +301,18 @@ class TrainingWatch(Watch):
 
     _kept: Progress | None = None
     resumed: Progress | None = None  # where the fit that goes on had been
+    rows = 0  # their fingerprint, where the fit may be gone on with
     _unfinished: Callable[[], Unfinished] | None = None
 
     @property
     def resumes(self) -> bool:
-        """Whether a callback writes files from which the fit can go on."""
-        return any(getattr(callback, "resume", False) for callback in self.callbacks)
+        """Whether a callback writes files from which the fit can go on.
+
+        ``partial_fit`` goes on from where the model is, not from a file.
+        """
+        return self._task == "fit" and any(
+            getattr(callback, "resume", False) for callback in self.callbacks
+        )
 
     def begin_training(
         self,
@@ -350,9 +360,11 @@ class TrainingWatch(Watch):
     def unfinished(self) -> Any:
         """Return a copy of the estimator from which the fit can go on, what is kept included."""
         snapshot = copy.copy(self.model())
+        if self._task != "fit":
+            return snapshot
         progress: Progress = snapshot._progress.copy()
         if self._has_ended:
-            found = Unfinished(self._before, 0, {}, None, is_fitted=True)
+            found = Unfinished(self._before, self.rows, {}, None, is_fitted=True)
         elif self._unfinished is None:
             raise self._cannot_go_on()
         else:
@@ -363,7 +375,7 @@ class TrainingWatch(Watch):
 
     def resume(self, model: Any) -> None:
         """Go on from such a copy."""
-        if self._task != "fit":  # partial_fit goes on from where the model is, not from a file
+        if self._task != "fit":
             return
         progress = getattr(model, "_progress", None)
         if type(model) is not type(self.estimator) or progress is None:
@@ -373,8 +385,14 @@ class TrainingWatch(Watch):
             )
         if progress.unfinished is None:
             raise ValueError(
-                "resume=True: the file was written without resume=True, and lacks what a fit goes "
-                "on from. Let partial_fit go on from it, or give the Checkpoint another path."
+                "resume=True: the file was written without resume=True or by partial_fit, and "
+                "lacks what a fit goes on from. Let partial_fit go on from it, or give the "
+                "Checkpoint another path."
+            )
+        if progress.unfinished.rows != self.rows:
+            raise ValueError(
+                "resume=True: the file was written while other rows, targets or weights were "
+                "fitted. Fit the same, or give the Checkpoint another path."
             )
         _refuse_other_parameters(self.estimator, model, is_fitted=progress.unfinished.is_fitted)
         self.resumed = progress

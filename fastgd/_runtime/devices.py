@@ -142,8 +142,13 @@ def chosen(model: Any, X: Any, *, warns: bool = False) -> str:
     if why_not is None:
         require()
         return "cuda"
-    raise ValueError(
-        f"{type(model).__name__}(device='cuda') is not there yet for {why_not}. On a device work "
+    raise no_form(model, why_not)
+
+
+def no_form(model: Any, what: str) -> ValueError:
+    """Return the error for what cannot be trained on a device."""
+    return ValueError(
+        f"{type(model).__name__}(device='cuda') is not there yet for {what}. On a device work "
         f"{WORKS}; device='cpu' takes everything."
     )
 

@@ -149,6 +149,8 @@ class TrainedModel(OnnxExport, CallbackSupport, CheckedOnce, ABC):
             estimator._take_over(call, now, now.epochs - progress.epochs)
 
         progress.is_shared = self._watch.is_watching  # a callback may keep the lists
+        if self._watch.resumes:
+            self._watch.rows = call.source.fingerprint(whole=True)
         with cut_back_on_failure(progress.history):
             self._watch.begin_training(call.given, progress, call.settings.max_iter, write)
             trained, n_iter = self._trained(call, self._watch.resumed or progress)

@@ -18,6 +18,7 @@ from fastgd._data.validation import fit_context
 from fastgd._engines.protocol import LINEAR
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, TrainingWatch, watched
+from fastgd._runtime.devices import no_form
 from fastgd._training.estimator import FLOATS, Call, TrainedModel, Trains, Validation, seed_of
 from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Score
@@ -118,7 +119,8 @@ class TrainedOnParts(TrainedModel):
         Raises
         ------
         ValueError
-            As ``fit``, and if a chunk has another number of rows in a later epoch.
+            As ``fit``, if a chunk has another number of rows in a later epoch, and with
+            ``device="cuda"``.
         """
         if held_out is None and getattr(self, "early_stopping", False):  # of the command line
             raise ValueError("early_stopping=True needs the rows to stop by: held_out.")
@@ -151,6 +153,8 @@ class TrainedOnParts(TrainedModel):
 
     def _look_at(self, chunks: Chunks, classes: Any, *, first: bool) -> tuple[Any, Targets]:
         """Return the first rows, validated, and what the targets are."""
+        if getattr(self, "device", "cpu") == "cuda":
+            raise no_form(self, "data in parts")
         dtype = FLOATS if first else self._progress.params.dtype
         X, y = self._check_X_y(*first_rows(chunks), first=first, dtype=dtype)
         self._learn_targets_of_call(y, classes, first=first)

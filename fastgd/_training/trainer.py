@@ -45,11 +45,11 @@ class TrainingObserver(Observer):
 
     Attributes
     ----------
-    resumes : bool
-        Whether a training may be gone on with: then rows are known again by a fingerprint.
+    rows : int
+        Fingerprint of the rows, where the training may be gone on with; else 0.
     """
 
-    resumes = False
+    rows = 0
 
     def epoch_ended(
         self,
@@ -114,7 +114,6 @@ class Trainer:
         )
         self._first, self._has_ended = progress.epochs, False
         self._under_way: Epoch | None = None
-        self._rows = source.fingerprint() if observer.resumes else 0
         self._go_on(progress.unfinished)
 
     def train(self) -> Progress:
@@ -142,11 +141,6 @@ class Trainer:
         self.progress.unfinished = None
         if unfinished is None:
             return
-        if unfinished.rows != self._rows:
-            raise ValueError(
-                "The checkpoint that the fit should go on from was written while other rows were "
-                "fitted. Fit the same rows, or give the Checkpoint another path."
-            )
         self._first, self._under_way = unfinished.first, unfinished.epoch
         self._has_ended = unfinished.has_ended
         self._stopping.go_on(unfinished.stopping)
@@ -156,7 +150,7 @@ class Trainer:
     def _unfinished(self, epoch: Epoch | None = None, *, has_ended: bool = False) -> Unfinished:
         """Return what it takes to go on from here, besides the progress."""
         stopping, reference = self._stopping.state(), self._guard.reference
-        return Unfinished(self._first, self._rows, stopping, reference, epoch, has_ended)
+        return Unfinished(self._first, self._observer.rows, stopping, reference, epoch, has_ended)
 
     def _blas(self) -> Any:
         """Hold BLAS to one thread, where it is asked for more than the norm of a few numbers."""

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 import fastgd
 from fastgd import neural_network
 from fastgd._runtime import devices
+from fastgd.datasets import open as open_rows
 from tests.cuda import cases
 
 SOLVED = (
@@ -102,6 +103,18 @@ def test_sparse_rows_have_no_steps_on_a_device():
     X = sp.csr_matrix(GIVEN.X)
     with pytest.raises(ValueError, match="not there yet for sparse X with a learning rate"):
         fastgd.SGDRegressor(device="cuda").fit(X, GIVEN.numbers)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("name", ["SGDClassifier", "SGDRegressor", "LogisticRegression"])
+def test_data_in_parts_are_refused_rather_than_left_on_the_processor(name, method):
+    model = make(name, device="cuda")
+    if not hasattr(model, method):
+        pytest.skip("solvers have no partial_fit")
+    rows = open_rows((GIVEN.X, GIVEN.labels), chunk_rows=8)
+    with pytest.raises(ValueError, match="is not there yet for data in parts"):
+        getattr(model, method)(rows)
+    assert not hasattr(model, "coef_")
 
 
 @pytest.mark.parametrize("weight", [None, GIVEN.weight])

@@ -18,7 +18,7 @@ dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
 from fastgd._distributed import rounds as _rounds  # noqa: E402
-from fastgd._training.progress import Progress  # noqa: E402
+from fastgd._training.progress import Progress, Settings  # noqa: E402
 from fastgd.kernels.optimizers import Sgd  # noqa: E402
 from fastgd.kernels.transforms import Qsgd, SignScale, TopK, decode  # noqa: E402
 
@@ -111,6 +111,9 @@ def test_four_bits_are_an_eighth_of_the_bytes(rng):
 class Still:
     """A model that moves its parameters by what is in the rows."""
 
+    def _settings(self, *_, full_batch):
+        return Settings(full_batch, None, False, 0, 1, None, 5)
+
     def _run(self, call, progress):
         progress = progress.copy()
         progress.params += call.source._source._data.X[0]
@@ -122,7 +125,6 @@ class Still:
 def test_what_is_not_sent_is_kept_and_sent_later(quantizer, rng):
     from fastgd._data.source import Data
     from fastgd._training.estimator import Call
-    from fastgd._training.progress import Settings
 
     moves, nothing = rng.normal(size=(1, 20)), np.empty(0)
     data = Data(moves, np.zeros(1), nothing, 1.0, np.empty(0), nothing)
@@ -163,6 +165,39 @@ def test_shards_and_client_have_the_same_parameters(table, monkeypatch):
         for update in missed:
             _rounds.add(SignScale(), update, common, common.size)
         np.testing.assert_array_equal(common, found.progress.params)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"learning_rate": "auto"}, {"optimizer": "schedule_free_sgd"}],
+    ids=["auto", "schedule free"],
+)
+def test_an_average_that_predicts_is_what_is_exchanged(params, table):
+    params = {**PLAIN, **params}
+    whole, one, four = (fastgd.SGDRegressor(**{**params, "max_iter": n}) for n in (4, 4, 30))
+    whole.fit(*table)
+    distributed.fit(one, *parts(*table, rows=N), rounds=3, momentum=0.0)
+    np.testing.assert_allclose(one.coef_, whole.coef_, rtol=1e-9)
+    distributed.fit(four, *parts(*table))
+    assert four.score(*table) > 0.98
+    before = four.coef_.copy()
+    four.partial_fit(*table)  # goes on from what predicts
+    assert four.score(*table) > 0.98
+    np.testing.assert_allclose(four.coef_, before, atol=0.2)
+
+
+@pytest.mark.parametrize("rate", ["cosine", "step", "invscaling"])
+def test_a_schedule_has_the_length_of_a_partitions_epochs(rate, table):
+    params = {**PLAIN, "learning_rate": rate, "eta0": 0.02, "max_iter": 4}
+    whole = fastgd.SGDRegressor(**params).fit(table[0][:160], table[1][:160])
+    model = fastgd.SGDRegressor(**params)
+    distributed.fit(model, *parts(*table), momentum=0.0)
+    rates = model.history_["learning_rate"]
+    assert rates == whole.history_["learning_rate"]  # each has ten steps an epoch
+    assert all(type(value) is float for value in rates)
+    assert model.t_ == 1 + 4 * N / 16
+    model.partial_fit(*table)
+    assert model.history_["learning_rate"][-1] <= rates[-1]
 
 
 def labels_of(table):
@@ -242,6 +277,7 @@ def test_a_round_does_not_wait_beyond_the_limit(table, monkeypatch):
         ({"rate": 0}, "rate must be a number > 0"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
         ({"wait": -1}, "wait must be None or seconds > 0"),
+        ({"wait": float("inf")}, "wait must be None or seconds > 0"),
         ({"quantize": 9}, "quantize"),
         ({"X_val": np.zeros((3, D))}, "y_val was not provided"),
     ],

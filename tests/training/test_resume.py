@@ -1,5 +1,6 @@
 """A model as an epoch left it goes on as the training did, bit for bit; and what calls leave."""
 
+import contextlib
 import copy
 import os
 import pickle
@@ -10,7 +11,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit, cross_val_score
 
 import fastgd
 from fastgd._engines.network import NetworkEngine
@@ -415,7 +416,7 @@ def test_what_cannot_go_on_says_why(classes, tmp_path):
         )
     seen = Parts()
     fastgd.SGDClassifier(**{**kwargs, "callbacks": [seen]}).fit(X, y)
-    with pytest.raises(ValueError, match="written while other rows were"):
+    with pytest.raises(ValueError, match="written while other rows, targets or weights were"):
         fastgd.SGDClassifier(**{**kwargs, "callbacks": [GoOn(seen[0])]}).fit(X[::-1], y[::-1])
     with pytest.raises(ValueError, match="lbfgs"):
         MLPClassifier(solver="lbfgs", random_state=0, callbacks=[Parts()]).fit(X, y)
@@ -423,8 +424,75 @@ def test_what_cannot_go_on_says_why(classes, tmp_path):
     with pytest.raises(ValueError, match="written without resume=True"):
         fastgd.SGDClassifier(**kwargs).fit(X, y)
     model.partial_fit(X, y)  # goes on from the model, whatever the file is
+    with pytest.raises(ValueError, match="or by partial_fit"):  # and the file is not of a fit
+        fastgd.SGDClassifier(**kwargs).fit(X, y)
     for wrong in ({"path": "a-{epoch}.pkl"}, {"path": "a.skops"}, {"best_only": True}):
         with pytest.raises(ValueError, match="resume=True"):
             Checkpoint(**{"path": "a.pkl", "resume": True, **wrong})
     with pytest.raises(ValueError, match="seconds must be >= 0"):
         Checkpoint(path, seconds=-1)
+
+
+def others(X, y):
+    """Yield rows, targets and weights that are not those of a fit, each by one number."""
+    moved = X.copy()
+    moved[45, 2] += 1.0
+    yield moved, y, None
+    yield X, np.where(np.arange(len(y)) == 40, 1 - y, y), None
+    yield X, y, np.where(np.arange(len(y)) == 50, 2.0, 1.0)
+    yield X.astype(np.float32), y, None
+    yield X[:, :3], y, None
+    yield X[:-1], y[:-1], None
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_fit_of_other_rows_does_not_go_on(ends, classes, tmp_path):
+    """Neither in the middle nor where it had ended: the result would be that of other rows."""
+    path = tmp_path / "model.pkl"
+    kwargs = {"loss": "log_loss", "random_state": 0, "max_iter": 3, "tol": None}
+
+    def fails(view):
+        if view.epoch == 2:
+            raise KeyError("a power cut")
+
+    watch = [Checkpoint(path, resume=True)]
+    with contextlib.nullcontext() if ends else pytest.raises(KeyError):
+        fastgd.SGDClassifier(**kwargs, callbacks=watch + [fails] * (not ends)).fit(*classes)
+    for X, y, weight in others(*classes):
+        model = fastgd.SGDClassifier(**kwargs, callbacks=watch)
+        with pytest.raises(ValueError, match="other rows, targets or weights"):
+            model.fit(X, y, sample_weight=weight)
+        assert not hasattr(model, "coef_")
+    folds = fastgd.SGDClassifier(**kwargs, callbacks=[Checkpoint(tmp_path / "f.pkl", resume=True)])
+    with pytest.raises(ValueError, match="other rows, targets or weights"):
+        cross_val_score(folds, *classes, error_score="raise")
+
+
+def test_rows_in_parts_that_are_others_do_not_go_on(classes, tmp_path):
+    X, y = classes
+    watch = [Checkpoint(tmp_path / "model.pkl", resume=True)]
+    kwargs = {"loss": "log_loss", "random_state": 0, "max_iter": 4, "tol": None}
+    rows = open_rows((X, y), chunk_rows=23)
+    first = fastgd.SGDClassifier(**kwargs, callbacks=watch).fit(rows)
+    again = fastgd.SGDClassifier(**kwargs, callbacks=watch).fit(rows)
+    np.testing.assert_array_equal(again.coef_, first.coef_)
+    for cut in ((X[1:], y[1:]), (X + 1.0, y)):
+        with pytest.raises(ValueError, match="other rows, targets or weights"):
+            fastgd.SGDClassifier(**kwargs, callbacks=watch).fit(open_rows(cut, chunk_rows=23))
+
+
+@pytest.mark.parametrize("suffix", [".pkl", ".joblib"])
+def test_a_damaged_file_is_named(suffix, classes, tmp_path):
+    path = tmp_path / f"model{suffix}"
+    kwargs = {"loss": "log_loss", "random_state": 0, "max_iter": 3, "tol": None}
+    model = fastgd.SGDClassifier(**kwargs, callbacks=[Checkpoint(path, resume=True)])
+    whole = model.fit(*classes)
+    content = path.read_bytes()
+    foreign = pickle.dumps({"a": 1}), b"cno_such_module\nX\n."
+    for damaged in (b"", content[: len(content) // 2], b"hello world", *foreign):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"cannot be read as a checkpoint|is a dict"):
+            model.fit(*classes)
+        assert path.read_bytes() == damaged
+    path.unlink()
+    np.testing.assert_array_equal(model.fit(*classes).coef_, whole.coef_)
