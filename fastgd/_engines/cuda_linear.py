@@ -67,7 +67,7 @@ class CudaLinearEngine(LinearEngine):
             memory.zeros(progress.params.size),
             memory.upload(progress.average.reshape(-1)),
         )
-        n_blocks, _ = passes.grid_of(size, steps.MOST_BLOCKS)
+        n_blocks = passes.blocks_up_to(size, steps.MOST_BLOCKS)  # the last batch is smaller
         is_shared = losses.kind_of(self._rule.loss) == losses.MULTINOMIAL
         self._out = passes.Out(
             memory.zeros((n_blocks * passes.BLOCK, n_outputs)),
