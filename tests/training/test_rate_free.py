@@ -134,6 +134,19 @@ def test_the_unit_of_the_targets_does_not_matter(table):
     np.testing.assert_allclose(model.fit(X, 1024.0 * y).predict(X), 1024.0 * raw, rtol=1e-9)
 
 
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_rows_without_weight_may_hold_anything(table, batch_size):
+    X, _, y = table
+    weight = np.ones(len(y))
+    weight[[0, 1, 2, 3, 17, 40]] = 0.0  # the whole of the first batch, and parts of others
+    model = SGDRegressor(alpha=1e-3, max_iter=2, batch_size=batch_size, **AUTO)
+    coef = model.fit(X, y, sample_weight=weight).coef_
+    X, y = X.copy(), y.copy()
+    X[weight == 0], y[weight == 0] = 1e9, -1e12
+    np.testing.assert_array_equal(model.fit(X, y, sample_weight=weight).coef_, coef)
+    assert model.score(X[weight > 0], y[weight > 0]) > 0.9
+
+
 def test_calls_go_on_where_the_last_one_stopped(table):
     X, y, _ = table
     once = SGDClassifier("log_loss", alpha=0.01, **{**AUTO, "shuffle": True}, random_state=1)
