@@ -158,6 +158,15 @@ def test_calls_go_on_where_the_last_one_stopped(table):
     np.testing.assert_array_equal(once.intercept_, twice.intercept_)
 
 
+def test_dense_and_sparse_rows_may_take_turns(table):
+    X, y, _ = table
+    X = X / X.std(0) + 100.0
+    model = SGDClassifier("log_loss", alpha=0.0, max_iter=1, **AUTO)
+    for rows in (X, sp.csr_matrix(X), X):  # a slot is a mean of one, a count of the other
+        model.partial_fit(rows, y, classes=[0, 1], max_iter=20)
+    assert model.score(X, y) > 0.7
+
+
 def test_rows_may_come_one_by_one(table):
     X, _, y = table
     one_by_one = SGDRegressor(alpha=1e-3, **AUTO)
