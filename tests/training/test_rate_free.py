@@ -147,6 +147,18 @@ def test_rows_without_weight_may_hold_anything(table, batch_size):
     assert model.score(X[weight > 0], y[weight > 0]) > 0.9
 
 
+@pytest.mark.parametrize("unit", [1e160, 1e200])
+def test_numbers_whose_squares_are_none_are_refused(table, unit):
+    X, _, y = table
+    X = X / X.std(0)
+    X[:, 0] *= unit
+    model = SGDRegressor(alpha=1e-3, max_iter=1, **AUTO)
+    with pytest.raises(ValueError, match="counts with the squares of numbers in X and y") as told:
+        model.fit(X, y)
+    assert "eta0" not in str(pickle.loads(pickle.dumps(told.value)))
+    assert not hasattr(model, "coef_")
+
+
 def test_calls_go_on_where_the_last_one_stopped(table):
     X, y, _ = table
     once = SGDClassifier("log_loss", alpha=0.01, **{**AUTO, "shuffle": True}, random_state=1)
