@@ -142,8 +142,24 @@ def chosen(model: Any, X: Any, *, warns: bool = False) -> str:
     if why_not is None:
         require()
         return "cuda"
-    raise ValueError(
-        f"{type(model).__name__}(device='cuda') is not there yet for {why_not}. On a device work "
+    raise _not_there(model, why_not)
+
+
+def refuse_device(model: Any, what: str) -> None:
+    """Refuse ``device="cuda"`` for what has no form there.
+
+    Raises
+    ------
+    ValueError
+        If "cuda" is asked for.
+    """
+    if getattr(model, "device", "cpu") == "cuda":
+        raise _not_there(model, what)
+
+
+def _not_there(model: Any, what: str) -> ValueError:
+    return ValueError(
+        f"{type(model).__name__}(device='cuda') is not there yet for {what}. On a device work "
         f"{WORKS}; device='cpu' takes everything."
     )
 

@@ -18,6 +18,7 @@ from fastgd._data.validation import fit_context
 from fastgd._engines.protocol import LINEAR
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, TrainingWatch, watched
+from fastgd._runtime.devices import refuse_device
 from fastgd._training.estimator import FLOATS, Call, TrainedModel, Trains, Validation, seed_of
 from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Score
@@ -151,6 +152,7 @@ class TrainedOnParts(TrainedModel):
 
     def _look_at(self, chunks: Chunks, classes: Any, *, first: bool) -> tuple[Any, Targets]:
         """Return the first rows, validated, and what the targets are."""
+        refuse_device(self, "data in parts")
         dtype = FLOATS if first else self._progress.params.dtype
         X, y = self._check_X_y(*first_rows(chunks), first=first, dtype=dtype)
         self._learn_targets_of_call(y, classes, first=first)

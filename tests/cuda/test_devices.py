@@ -116,6 +116,22 @@ def test_sparse_rows_have_no_steps_on_a_device():
         fastgd.SGDRegressor(device="cuda").fit(X, GIVEN.numbers)
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_rows_in_parts_have_no_steps_on_a_device(tmp_path, method):
+    np.savetxt(
+        tmp_path / "rows.csv",
+        np.c_[GIVEN.X, GIVEN.numbers],
+        delimiter=",",
+        header="a,b,c,y",
+        comments="",
+    )
+    rows = fastgd.datasets.open(tmp_path / "rows.csv", target="y")
+    model = fastgd.SGDRegressor(device="cuda")
+    with pytest.raises(ValueError, match="is not there yet for data in parts"):
+        getattr(model, method)(rows)
+    assert not hasattr(model, "n_features_in_")
+
+
 @pytest.mark.parametrize("weight", [None, GIVEN.weight])
 def test_the_processor_copies_arrays_from_a_device(cupy, weight):
     X, y = cupy.asarray(GIVEN.X), cupy.asarray(GIVEN.numbers)
