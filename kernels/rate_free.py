@@ -4,7 +4,7 @@ What plain sgd asks its user for, a rate that goes with the units of columns and
 from the rows themselves, so that they may come raw and one by one. A step, on a batch of m rows:
 
     s_j^2 = rms_j max_j                  of the values of column j that are not zero
-    N     = mean over the rows of  sum_j x_j^2 / s_j^2 + 1
+    N     = mean over the rows of  sum_j x_j^2 / s_j^2 + 1, of rows that have a weight
     g     = X_b' delta / m               as in ``sgd``; delta are the slopes of the loss
     G_j  += (g_j / U)^2
     r_j   = rate / (sqrt(N) s_j sqrt(G_j))
@@ -131,11 +131,17 @@ def rate_free_batches(rows, samples, rule, plan, memory, store):
 
 @helper()
 def _look_at_rows(rule, rows, samples, batch, memory):
-    """Take the rows of a batch into what is known of columns and targets."""
+    """Take the rows of a batch into what is known of columns and targets, but those without weight.
+
+    Rows without weight may hold anything: they have no part in the objective either.
+    """
     state, n_outputs = memory.state, count(rule.outputs)
     first, last = memory.params.shape[0] - n_outputs, memory.params.shape[0] - 1
+    weighted = samples.weight.shape[0] > 0
     for position in range(batch.start, batch.stop):
         i = row_at(batch.order, position)
+        if weighted and samples.weight[i] == 0:
+            continue
         n_rows = np.float64(state[ROWS, last]) + 1.0
         state[ROWS, last] = n_rows
         begin, end = entries(rows, i)
@@ -250,7 +256,7 @@ def _pace(rule, store, share, n_touched, memory):
     n_outputs, step_coefs = count(rule.outputs), share.step_coefs
     first, last = gradient.shape[0] - n_outputs, gradient.shape[0] - 1
     pull, is_shared = losses.intercept_gradient(rule.loss), rule.optimizer.unit == OF_ROW
-    own = step_coefs[0] / math.sqrt(state[SPREAD, last])
+    own = step_coefs[0] / math.sqrt(max(state[SPREAD, last], cast(1.0, step_coefs[0])))
     coefs = (own, step_coefs[1], step_coefs[2], step_coefs[3])
     promised, at_stake = 0.0, 0.0
     for k in range(n_outputs):
@@ -306,7 +312,7 @@ def _unit(rule, share, memory, k):
         for other in range(1, n_outputs):
             slope += _mean_slope(rule, memory, size, other)
         slope *= 0.5
-    share_of_batch = size / max(np.float64(state[ROWS, last]), 1.0)
+    share_of_batch = size / max(np.float64(state[ROWS, last]), np.float64(size))
     c = first + k
     state[LARGEST, c] += share_of_batch * (loss - state[LARGEST, c])
     state[PLACE, c] += share_of_batch * (slope - state[PLACE, c])

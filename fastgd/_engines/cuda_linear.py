@@ -23,12 +23,14 @@ from fastgd.kernels.sgd import Rule
 class _Held(NamedTuple):
     """Rows on the device, and what comes with them.
 
-    key : what tells these rows from others
+    key : what tells these rows from others: their places in the host's memory
+    there : the host's arrays, which are kept so that no others come to lie in their places
     rows : Dense
     samples : steps.Samples
     """
 
     key: tuple[Any, ...]
+    there: tuple[NDArray[Any], ...]
     rows: Dense
     samples: Any
 
@@ -67,7 +69,7 @@ class CudaLinearEngine(LinearEngine):
             memory.zeros(progress.params.size),
             memory.upload(progress.average.reshape(-1)),
         )
-        n_blocks, _ = passes.grid_of(size, steps.MOST_BLOCKS)
+        n_blocks = passes.blocks_up_to(size, steps.MOST_BLOCKS)  # the last batch is smaller
         is_shared = losses.kind_of(self._rule.loss) == losses.MULTINOMIAL
         self._out = passes.Out(
             memory.zeros((n_blocks * passes.BLOCK, n_outputs)),
@@ -137,7 +139,7 @@ class CudaLinearEngine(LinearEngine):
             try:
                 sent = map(memory.upload, (y, weight, positive))
                 samples = steps.Samples(*sent, by_class)
-                self._held = _Held(key, Dense(memory.upload(values)), samples)
+                self._held = _Held(key, arrays, Dense(memory.upload(values)), samples)
             except Exception as error:
                 if not memory.is_out_of_memory(error):
                     raise

@@ -204,9 +204,18 @@ class LinearEngine:
         """Return the parameters in host memory, a copy."""
         return self._params.copy()
 
+    @property
+    def has_rate(self) -> bool:
+        """Whether the user's ``eta0`` is a factor of the steps."""
+        facts = ("finds_rate", "rate_is_constant")
+        return not all(getattr(self._asked.optimizer, fact, None) for fact in facts)
+
     def is_finite(self) -> bool:
-        """Tell whether all parameters are finite numbers."""
-        return is_finite(self._memory.params)
+        """Tell whether all parameters are finite numbers, and what is known of the rows, too."""
+        if not is_finite(self._memory.params):
+            return False
+        knows = getattr(self._asked.optimizer, "reads_rows", False)
+        return not knows or is_finite(self._memory.state.reshape(-1))
 
     def last_decay(self, coefficients: NDArray[np.float64]) -> float:
         """Return which share of a coefficient the last step's decay asks for; 0 if unknown."""

@@ -3,6 +3,7 @@
 Their protocol is SLEP023's: https://scikit-learn-enhancement-proposals.readthedocs.io
 """
 
+import inspect
 from typing import Any
 
 __all__ = ["CallbackSupport", "Tasks", "has_tasks"]
@@ -24,6 +25,14 @@ class CallbackSupport(CallbackSupportMixin):
         state = dict(super().__getstate__())
         state.pop("_watch", None)
         return state
+
+    def __setstate__(self, state: Any) -> None:
+        """Take what was pickled; parameters that there were not yet have their defaults."""
+        super().__setstate__(state)
+        own = vars(self)
+        for parameter in inspect.signature(type(self).__init__).parameters.values():
+            if parameter.default is not inspect.Parameter.empty and parameter.name not in own:
+                setattr(self, parameter.name, parameter.default)
 
 
 def has_tasks(estimator: Any) -> bool:

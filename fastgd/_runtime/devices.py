@@ -142,11 +142,22 @@ def chosen(model: Any, X: Any, *, warns: bool = False) -> str:
     if why_not is None:
         require()
         return "cuda"
-    raise no_form(model, why_not)
+    raise _not_there(model, why_not)
 
 
-def no_form(model: Any, what: str) -> ValueError:
-    """Return the error for what cannot be trained on a device."""
+def refuse_device(model: Any, what: str) -> None:
+    """Refuse ``device="cuda"`` for what has no form there.
+
+    Raises
+    ------
+    ValueError
+        If "cuda" is asked for.
+    """
+    if getattr(model, "device", "cpu") == "cuda":
+        raise _not_there(model, what)
+
+
+def _not_there(model: Any, what: str) -> ValueError:
     return ValueError(
         f"{type(model).__name__}(device='cuda') is not there yet for {what}. On a device work "
         f"{WORKS}; device='cpu' takes everything."

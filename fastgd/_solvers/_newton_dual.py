@@ -26,6 +26,7 @@ References
 import numpy as np
 
 from fastgd._solvers._certificates import (
+    ACCEPTED,
     ALLOWANCE,
     best_intercepts,
     can_prove,
@@ -43,6 +44,7 @@ from fastgd.kernels.rows import Dense
 
 PART_OF_TARGET = 0.5  # that the residual's term may be
 COST_OF_BOUND, MOST_TRIES = 3, 4  # reads of X; parts of a step
+LONGEST = 1e150  # part of a step: its square is a number
 LEAST_SHARE = 0.01  # of a class's probability that a step may leave
 
 
@@ -88,13 +90,21 @@ def _following(problem: Problem, point: Point, step: Floats) -> tuple[Point | No
 
 
 def _bound(problem: Problem, point: Point, step: Floats) -> float:
-    """Return the bound by the dual point of a step."""
+    """Return the bound by the dual point of a step; inf where there is none."""
     raw, moved = predictions(problem, point.u), predictions(problem, step)
+    if not (np.all(np.isfinite(raw)) and np.all(np.isfinite(moved))):
+        return float("inf")
     find = _of_classes if problem.n_outputs else _of_one_output
     slopes, apart = find(problem, raw, moved)
     gradient = _gradient(problem, slopes) + (point.u.T * problem.ridge).T
+    off = float(np.max(np.abs(gradient[-1]))) if problem.fit_intercept else 0.0
+    share = off / max(float(np.sum(np.abs(slopes))), 1e-300)
+    if not share <= ACCEPTED:  # the best intercept was not found
+        return float("inf")
     gap = apart + gap_of_penalty(problem, point._replace(gradient=gradient))
-    return gap + ALLOWANCE * (abs(point.objective) + abs(problem.least))
+    return (
+        gap + ALLOWANCE * (abs(point.objective) + abs(problem.least)) + share * abs(point.objective)
+    )
 
 
 def _newton_step(
@@ -113,10 +123,11 @@ def _newton_step(
             break
         bent = hessian.times(direction)
         bend = float(np.vdot(direction, bent))
-        if not bend > 0.0:
+        length = size / bend if bend > 0.0 else np.inf
+        if not length * float(np.max(np.abs(direction))) < LONGEST:  # nothing bends there
             break
-        step += size / bend * direction
-        residual -= size / bend * bent
+        step += length * direction
+        residual -= length * bent
         z = _preconditioned(metric, residual)
         before, size = size, float(np.vdot(residual, z))
         direction = z + size / before * direction

@@ -29,11 +29,12 @@ class Diverged(ValueError):
         self.epoch, self.step, self.rate = epoch, step, rate
         self.column, self.scale = column, scale
         self.names: Any = None
+        self.has_rate = True
         self.layer: tuple[int, str] | None = None
         super().__init__(epoch)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        kept = {"layer": self.layer, "names": self.names}
+        kept = {"layer": self.layer, "names": self.names, "has_rate": self.has_rate}
         return type(self), (self.epoch, self.step, self.rate, self.column, self.scale), kept
 
     def __str__(self) -> str:
@@ -41,10 +42,20 @@ class Diverged(ValueError):
         layer = f" The layer whose gradient grew most is {self.layer[1]}." if self.layer else ""
         return (
             f"Floating-point under-/overflow occurred at epoch #{self.epoch}. Scaling input data "
-            "with StandardScaler or MinMaxScaler might help. The learning rate was "
-            f"{self.rate:.3g} by step {self.step}: a smaller eta0 might help too, and so might "
-            "clip_norm=1.0 or on_divergence='backoff'. The feature of the largest magnitude is "
-            f"{name}, with {self.scale:.3g}.{layer}"
+            f"with StandardScaler or MinMaxScaler might help. {self._advice()} The feature of the "
+            f"largest magnitude is {name}, with {self.scale:.3g}.{layer}"
+        )
+
+    def _advice(self) -> str:
+        """Say what else might help."""
+        if not self.has_rate:
+            return (
+                f"learning_rate='auto' had taken {self.step} steps: it counts with the squares of "
+                "numbers in X and y, which X's type must hold."
+            )
+        return (
+            f"The learning rate was {self.rate:.3g} by step {self.step}: a smaller eta0 might help "
+            "too, and so might clip_norm=1.0 or on_divergence='backoff'."
         )
 
 
@@ -98,6 +109,11 @@ class Guard:
     def reference(self, kept: Reference) -> None:
         self._reference = dataclasses.replace(kept)
 
+    @property
+    def _has_rate(self) -> bool:
+        """Whether a smaller ``eta0`` means smaller steps."""
+        return bool(getattr(self._engine, "has_rate", True))
+
     def has_exploded(self, objective: float, params_are_finite: bool) -> bool:
         """Tell whether parameters or objective have exploded."""
         if not (params_are_finite and math.isfinite(objective)):
@@ -117,6 +133,7 @@ class Guard:
         """Return what there is to say of it."""
         column, magnitude = self._source.largest_entry()
         found = Diverged(progress.epochs + 1, progress.steps, rate, column, magnitude)
+        found.has_rate = self._has_rate
         found.layer = self._layer_to_blame(progress) if self._monitor else None
         return found
 
@@ -154,10 +171,11 @@ class Guard:
         last = progress.history.get("objective", [])[-1:]
         if not last or last[0] <= RISEN or last[0] <= RISEN * self.start_objective():
             return
+        advice = "take a smaller eta0, or pass" if self._has_rate else "or pass"
         warn(
             f"The objective rose from {self.start_objective():.3g} to {last[0]:.3g}: the "
-            "coefficients have been thrown off. Scale the features, take a smaller eta0, or pass "
-            "clip_norm=1.0 or on_divergence='backoff'.",
+            f"coefficients have been thrown off. Scale the features, {advice} clip_norm=1.0 or "
+            "on_divergence='backoff'.",
             ConvergenceWarning,
             stacklevel=2,
         )

@@ -18,7 +18,7 @@ from fastgd._data.validation import fit_context
 from fastgd._engines.protocol import LINEAR
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, TrainingWatch, watched
-from fastgd._runtime.devices import no_form
+from fastgd._runtime.devices import refuse_device
 from fastgd._training.estimator import FLOATS, Call, TrainedModel, Trains, Validation, seed_of
 from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Score
@@ -153,8 +153,7 @@ class TrainedOnParts(TrainedModel):
 
     def _look_at(self, chunks: Chunks, classes: Any, *, first: bool) -> tuple[Any, Targets]:
         """Return the first rows, validated, and what the targets are."""
-        if getattr(self, "device", "cpu") == "cuda":
-            raise no_form(self, "data in parts")
+        refuse_device(self, "data in parts")
         dtype = FLOATS if first else self._progress.params.dtype
         X, y = self._check_X_y(*first_rows(chunks), first=first, dtype=dtype)
         self._learn_targets_of_call(y, classes, first=first)

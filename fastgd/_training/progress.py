@@ -117,7 +117,7 @@ class Progress:
     seed : int
         Of the orders in which rows are visited.
     optimizer : str
-        Whose state that is.
+        Whose state that is, and how it reads it where it may be read in several ways.
     factor : float
         What the schedule's rates are multiplied by: less than 1 where they had to shrink.
     backoffs : int
@@ -175,7 +175,8 @@ class Progress:
             )
         state = np.zeros((optimizer.n_slots, *params.shape), params.dtype)
         total = np.zeros(params.shape if average else (0,) * params.ndim)
-        kind = type(getattr(optimizer, "optimizer", optimizer)).__name__
+        own = getattr(optimizer, "optimizer", optimizer)
+        kind = type(own).__name__ + getattr(own, "reads_state_as", "")
         return cls(params.copy(), state, total, seed, optimizer=kind, ahead=ahead)
 
     def copy(self) -> "Progress":

@@ -109,9 +109,9 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
     optimizer : str or object, default="sgd"
         "sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "amsgrad", "adamw",
         "nadam", "adamax", "lion", "ftrl"; objects from ``fastgd.optimizers`` have parameters of
-        their own. On sparse rows, Adam and similar ones leave the coefficient of a feature that is
-        absent from a batch as it is, unless given ``lazy=False``; the others do what they
-        do on dense rows.
+        their own. On sparse rows, Adam and similar ones, and under a penalty "rmsprop" and
+        "adadelta", leave the coefficient of a feature that is absent from a batch as it is, unless
+        given ``lazy=False``; the others do what they do on dense rows.
     multi_class : {"auto", "ovr", "multinomial"}, default="auto"
         More than two classes: "multinomial" is a softmax, "ovr" one binary problem for each class,
         "auto" a softmax for log_loss and one-vs-rest otherwise. With two classes all are the same.

@@ -59,6 +59,14 @@ def grid_of(n_rows: int, most: int = MOST_BLOCKS) -> tuple[int, int]:
     return max(-(-n_rows // per_block), 1), per_block
 
 
+def blocks_up_to(n_rows: int, most: int = MOST_BLOCKS) -> int:
+    """Return the most blocks that so many rows, or any smaller number, may take.
+
+    Fewer rows may take more blocks, where these have fewer rows each.
+    """
+    return max(min(-(-n_rows // BLOCK), most), 1)
+
+
 @part
 def row_at(order, position):
     return position if order.shape[0] == 0 else order[position]

@@ -70,6 +70,9 @@ What goes with what:
     (``ScheduleFreeSGD``); 0 by default.
 ``finds_rate``
     Whether the rate is a factor of one that is found: then it is ``eta0`` unless asked for.
+``reads_state_as``
+    Words that differ where its fields give the slots of the state another meaning: a training that
+    goes on with other words begins with a new state. None by default.
 ``rate_is_constant``
     True, False, or by default None: the estimator's default schedule, which is made for plain
     sgd, then means a constant rate. True: any named schedule does.

@@ -64,6 +64,11 @@ class RateFree(NamedTuple):
         """How far what is trained lies ahead of its average, in units of the first slot."""
         return 1.0 if self.window > 0 else 0.0
 
+    @property
+    def reads_state_as(self):
+        """What the slots mean, which have means of dense columns and counts of sparse ones."""
+        return f", unit {self.unit}, {'means' if self.is_centred else 'counts'}"
+
     @staticmethod
     def step_coefficients(optimizer, rates, first):
         return step_columns(rates * optimizer.rate, _kept(optimizer, rates, first))

@@ -1,12 +1,14 @@
 """The parameter ``device`` where there is no device, and arrays that say they lie on one."""
 
 import importlib.util
+import pickle
 import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from numba import config
+from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 
 import fastgd
@@ -48,6 +50,16 @@ def test_every_estimator_has_a_device(name):
     model.set_params(device="gpu")
     with pytest.raises(InvalidParameterError, match=r"'device'.*'cuda'.*Got 'gpu' instead"):
         model.fit(GIVEN.X, GIVEN.labels)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("name", [*SOLVED, *ON_THE_HOST, *TRAINED])
+def test_models_that_were_pickled_without_a_device_have_the_default(name):
+    model = make(name)
+    del model.device
+    again = pickle.loads(pickle.dumps(model))
+    assert again.get_params() == make(name).get_params()
+    assert repr(clone(again)) == repr(make(name))
 
 
 @pytest.mark.usefixtures("_without_numba_cuda")

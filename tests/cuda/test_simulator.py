@@ -153,6 +153,21 @@ def test_solvers_find_the_same_optimum(name):
     cases.assert_same_optimum(model, cases.table(n=37, d=3), kind)
 
 
+def test_sums_have_room_for_every_smaller_batch():
+    for most in (1, 3, 8):
+        for size in range(60):
+            room = passes.blocks_up_to(size, most)
+            taken = [passes.grid_of(smaller, most)[0] for smaller in range(size + 1)]
+            assert room == max(taken)
+
+
+def test_a_last_batch_may_take_more_blocks_than_a_full_one(monkeypatch):
+    monkeypatch.setattr(steps, "MOST_BLOCKS", 3)
+    given = cases.scaled(cases.table(n=25, d=3))  # 13 rows: 2 blocks of 8; 12 rows: 3 of 4
+    model = fastgd.SGDRegressor(**{**cases.CONSTANT, "batch_size": 13})
+    cases.assert_same_training(model, given, "numbers")
+
+
 @pytest.mark.parametrize("name", ["logistic", "softmax", "ridge"])
 def test_solvers_find_it_for_sparse_rows_and_weights(name):
     model, kind = cases.SOLVED[name]

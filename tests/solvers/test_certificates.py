@@ -135,6 +135,30 @@ def test_a_newton_step_bounds_the_distance_whatever_the_penalty(rng, loss):
                 assert gap <= 4.0 * apart + 1e-13 or distance > 1e-2
 
 
+@pytest.mark.parametrize(("l2", "scale"), [(1e-12, 1.0), (1e-6, 0.0)])
+def test_a_newton_step_from_far_away_gives_no_bound_or_a_true_one(rng, l2, scale):
+    from fastgd._solvers._gd import gd, null_model
+    from fastgd._solvers._newton_dual import bound_by_newton_steps
+    from fastgd._solvers._precondition import bound
+    from fastgd._solvers._task import Options
+
+    X, y = scale * rng.normal(size=(150, 1)), rng.integers(0, 2, 150)
+    y[:2] = 2, 3  # classes of one row
+    problem = problem_of(X, y, Softmax(), 0.0, l2)
+    task = Task(problem.rows, y, None, Softmax(), 0.0, l2, 1, 4, True, False)
+    best = gd(task, Options(tol=1e-13))
+    found, metric = (
+        from_raw(problem, best.coef, best.intercept),
+        bound(problem, null_model(problem)[1]),
+    )
+    far = np.zeros_like(found)
+    far[-1, 0] = 1000.0  # nothing bends there
+    for away in (far, *(30.0 * rng.normal(size=(60, *found.shape)))):
+        point = evaluate(problem, found + away)
+        gap = bound_by_newton_steps(problem, point.u, metric, 0.1, 30)
+        assert gap >= (point.objective - best.objective) * (1.0 - 1e-6)
+
+
 def test_dual_predictions_have_the_derivatives_that_are_wanted(rng):
     y, raw = np.repeat([0.0, 1.0], 50), 4.0 * rng.normal(size=100)
     p = 1.0 / (1.0 + np.exp(-raw))

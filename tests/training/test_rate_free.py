@@ -135,6 +135,31 @@ def test_the_unit_of_the_targets_does_not_matter(table):
     np.testing.assert_allclose(model.fit(X, 1024.0 * y).predict(X), 1024.0 * raw, rtol=1e-9)
 
 
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_rows_without_weight_may_hold_anything(table, batch_size):
+    X, _, y = table
+    weight = np.ones(len(y))
+    weight[[0, 1, 2, 3, 17, 40]] = 0.0  # the whole of the first batch, and parts of others
+    model = SGDRegressor(alpha=1e-3, max_iter=2, batch_size=batch_size, **AUTO)
+    coef = model.fit(X, y, sample_weight=weight).coef_
+    X, y = X.copy(), y.copy()
+    X[weight == 0], y[weight == 0] = 1e9, -1e12
+    np.testing.assert_array_equal(model.fit(X, y, sample_weight=weight).coef_, coef)
+    assert model.score(X[weight > 0], y[weight > 0]) > 0.9
+
+
+@pytest.mark.parametrize("unit", [1e160, 1e200])
+def test_numbers_whose_squares_are_none_are_refused(table, unit):
+    X, _, y = table
+    X = X / X.std(0)
+    X[:, 0] *= unit
+    model = SGDRegressor(alpha=1e-3, max_iter=1, **AUTO)
+    with pytest.raises(ValueError, match="counts with the squares of numbers in X and y") as told:
+        model.fit(X, y)
+    assert "eta0" not in str(pickle.loads(pickle.dumps(told.value)))
+    assert not hasattr(model, "coef_")
+
+
 def test_calls_go_on_where_the_last_one_stopped(table):
     X, y, _ = table
     once = SGDClassifier("log_loss", alpha=0.01, **{**AUTO, "shuffle": True}, random_state=1)
@@ -144,6 +169,15 @@ def test_calls_go_on_where_the_last_one_stopped(table):
     twice = pickle.loads(pickle.dumps(twice)).partial_fit(X, y, max_iter=3)
     np.testing.assert_array_equal(once.coef_, twice.coef_)
     np.testing.assert_array_equal(once.intercept_, twice.intercept_)
+
+
+def test_dense_and_sparse_rows_may_take_turns(table):
+    X, y, _ = table
+    X = X / X.std(0) + 100.0
+    model = SGDClassifier("log_loss", alpha=0.0, max_iter=1, **AUTO)
+    for rows in (X, sp.csr_matrix(X), X):  # a slot is a mean of one, a count of the other
+        model.partial_fit(rows, y, classes=[0, 1], max_iter=20)
+    assert model.score(X, y) > 0.7
 
 
 def test_rows_may_come_one_by_one(table):
