@@ -158,6 +158,9 @@ def test_a_search_chooses_what_cross_validation_says(run, data):
         ("--grid C=-1,1", 2, "--grid: "),
         ("--grid C=1 --grid C=2", 2, "a parameter is there twice"),
         ("--grid C=1 --set C=2", 2, "either one or the other"),
+        ("--ngrams 1-2", 2, "--ngrams is for columns that --text names, and there is none."),
+        ("--characters", 2, "--characters is for columns that --text names"),
+        ("--text-encoding hashing", 2, "--text-encoding is for columns that --text names"),
         ("--scoring best", 2, "--scoring 'best': known are "),
         ("--set C=1", 2, "--grid is needed: logistic has no C and no alpha to choose"),
     ],
@@ -199,6 +202,8 @@ def test_what_is_refused_where_a_training_goes_on(run, data):
     assert run(LINE)[0] == 0
     for words, status, said in (
         ("--target y", 2, "--target and --resume: the model has it already."),
+        ("--ngrams 1-2", 2, "--ngrams and --resume: the model has it already."),
+        ("--epochs 2", 2, "--epochs: logistic finds its own end"),
         ("--model ridge", 2, "m.fastgd is logistic, and stays it."),
         ("--chunk-rows 9", 1, "--resume needs all rows in memory"),
         ("--set C=x", 2, "--set"),
