@@ -345,6 +345,13 @@ class Session:
                     "learns from its words",
                     quiet=quiet,
                 )
+            elif name in identifiers and any(map(looks_like_a_date, cells[:3])):
+                note(
+                    f"{shortened(name)} seems to hold dates, such as {quoted(min(cells[:3]))}, and "
+                    "is left out: dates are read where all are written as 2020-05-17 or "
+                    "2020-05-17 08:30, and all or none have a time zone",
+                    quiet=quiet,
+                )
             elif name in identifiers:
                 note(
                     f"{shortened(name)} is left out, since it has {len(seen):,} different values "

@@ -1,6 +1,7 @@
 """inspect, report, search, and trainings that go on."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,34 @@ def test_a_report_is_one_page_that_needs_nothing_else(run):
 def test_a_report_does_not_overwrite_what_is_read(run):
     assert run(LINE)[0] == 0
     assert run("report m.fastgd -o m.fastgd")[0] == 2
+    status, _, err = run("inspect m.fastgd --plot m.fastgd")
+    assert (status, "--plot m.fastgd would overwrite m.fastgd" in err) == (2, True)
+
+
+@pytest.mark.usefixtures("data")
+def test_a_report_on_stdin_names_it(run, monkeypatch):
+    assert run(LINE)[0] == 0
+    with Path("data.csv").open() as rows:
+        monkeypatch.setattr("sys.stdin", rows)
+        assert run("report m.fastgd -")[0] == 0
+    page = Path("m.html").read_text()
+    assert "<h2>On stdin</h2>" in page
+    assert "fastgd-" not in page
+
+
+@pytest.mark.usefixtures("data")
+def test_a_report_shows_what_no_encoding_has(run):
+    assert run(LINE)[0] == 0
+    with zipfile.ZipFile("m.fastgd") as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    card = json.loads(held[_archive.CARD])
+    card["settings"]["C"] = "\ud800<script>"
+    with zipfile.ZipFile("m.fastgd", "w") as archive:
+        for name, content in (held | {_archive.CARD: json.dumps(card)}).items():
+            archive.writestr(name, content)
+    assert run("report m.fastgd")[0] == 0
+    page = Path("m.html").read_text(encoding="utf-8")
+    assert "\\ud800&lt;script&gt;" in page
 
 
 # -- search ------------------------------------------------------------------------------------
