@@ -31,6 +31,8 @@ class Hashed(NamedTuple):
         Bits of doubles. A feature takes 2 bytes of text or more.
     numbers : (n_stored,), float64
         The same memory.
+    scales : (n_stored,), float64
+        What a value that is left to Python is still to be multiplied by; of others nothing.
     """
 
     header: Any
@@ -38,6 +40,7 @@ class Hashed(NamedTuple):
     indices: Any
     values: Any
     numbers: Any
+    scales: Any
 
 
 @kernel()
@@ -79,7 +82,7 @@ def parse(text, bounds, powers, stored):
                 start = at + 1
                 at = _end_of_name(text, start)
                 seed = murmur(text, start, at, np.uint64(0)) if at > start else np.uint64(0)
-                n_nameless, is_scaled = np.uint64(0), text[at] == COLON
+                scale, n_nameless, is_scaled = 1.0, np.uint64(0), text[at] == COLON
                 if not is_scaled:
                     continue
             elif is_blank(text[at]):
@@ -95,12 +98,13 @@ def parse(text, bounds, powers, stored):
             stored.values[n_stored] = bits
             if is_scaled:  # a namespace's own value, by which all of its features are multiplied
                 scale = stored.numbers[n_stored]
-            elif scale != 1.0 and left == 0:
-                stored.numbers[n_stored] *= scale
-            if left > 0 and scale != 1.0:
-                fault, at = NO_NUMBER, word
-            if is_scaled:
+                if left > 0:
+                    fault, at = NO_NUMBER, word
                 continue
+            if left > 0:
+                stored.scales[n_stored] = scale
+            elif scale != 1.0:
+                stored.numbers[n_stored] *= scale
             if start + 1 == word:
                 index = seed + n_nameless
                 n_nameless += np.uint64(1)

@@ -21,7 +21,7 @@ from fastgd._readers.svmlight import (
     powers,
     word_at,
 )
-from fastgd.kernels import vw
+from fastgd.kernels import numerals, vw
 
 BITS, FEWEST_BITS, MOST_BITS = 18, 1, 30  # Vowpal Wabbit's default; what indices have room for
 WORD = re.compile(rb"[^\s|]+")
@@ -39,6 +39,7 @@ def parse_part(
         np.empty(n_stored, np.int32),
         values,
         values.view(np.float64),
+        np.empty(n_stored),
     )
     with np.errstate(over="ignore"):  # infinite numbers are reported with their places
         code, at, n_rows, n_left = vw.parse(content, (first, last, n_features), powers(), room)
@@ -48,7 +49,14 @@ def parse_part(
     numbers = room.numbers[:n_stored].copy()
     rows = Rows(header[0], indptr, room.indices[:n_stored].copy(), numbers, header[1])
     fault = None if code == vw.FINE else Fault(code, at)
-    return finish(rows, fault, text, n_left, (header[0], header[1], numbers), WORD)
+    if n_left == 0:
+        return Parsed(rows, fault)
+    left = np.flatnonzero(numbers.view(np.uint64) >> np.uint64(48) == numerals.LEFT)
+    parsed = finish(rows, fault, text, n_left, (header[0], header[1], numbers), WORD)
+    if parsed.fault is None:
+        with np.errstate(over="ignore"):
+            numbers[left] *= room.scales[left]
+    return parsed
 
 
 class VW(TextRows):
@@ -102,4 +110,17 @@ class VW(TextRows):
                 f"{place}: {word} is a third word before the |. Known are a label, a weight, and a "
                 "tag that touches the | or begins with '."
             )
+        if fault.code == vw.NO_NUMBER and _is_number(word_at(text.content, fault.at, WORD)):
+            return BadData(
+                f"{place}: {word} is the value of a namespace, which must be finite, and have no "
+                f"more than {numerals.MOST_DIGITS} digits."
+            )
         return BadData(f"{place}: {word} is not a number.")
+
+
+def _is_number(word: bytes) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

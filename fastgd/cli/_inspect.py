@@ -17,7 +17,7 @@ from fastgd.cli._asked import format_of
 from fastgd.cli._coefficients import Coefficient, as_table, strongest
 from fastgd.cli._names import MODELS
 from fastgd.cli._output import check_output, is_stdout, replacing
-from fastgd.cli._terminal import counted, note, result
+from fastgd.cli._terminal import counted, note, renamed, result
 from fastgd.cli._text import described, settings_as_text
 
 MOST = 20  # coefficients that are shown unless more are asked for
@@ -28,7 +28,7 @@ WIDTH, HEIGHT, MARGIN = 640, 260, 46  # of the picture, in pixels
 def run(args: argparse.Namespace) -> int:
     """Print coefficients by name, the strongest first."""
     if args.plot is not None:
-        check_output(args.plot, [args.model])
+        check_output(args.plot, [args.model], "--plot")
         if find_spec("matplotlib") is None:
             raise UserError('--plot needs matplotlib: pip install "fastgd[plot]"')
     card, pipeline = _archive.load(args.model, format_of(args).limits)
@@ -118,10 +118,11 @@ def report(args: argparse.Namespace) -> int:
 
         scores = scores_of(args, card, pipeline)
         rows = {name: _number(value) for name, value in scores.items()}
-        sections.insert(2, (f"On {args.data}", _table(rows)))
+        sections.insert(2, (f"On {renamed(str(args.data))}", _table(rows)))
     content = _page(f"{args.model.name}: {card.estimator}", sections)
     with replacing(output) as file:
-        file.write(content.encode())
+        # a card may hold lone surrogates
+        file.write(content.encode(errors="backslashreplace"))
     if not is_stdout(output):
         note(f"report: {output} ({len(content) / 1024:,.0f} KiB)")
     return 0

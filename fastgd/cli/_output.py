@@ -30,7 +30,7 @@ def is_stdout(path: Path | None) -> bool:
     return path is not None and _resolved(path)[1] == 1
 
 
-def check_output(path: Path, inputs: Sequence[object] = ()) -> None:
+def check_output(path: Path, inputs: Sequence[object] = (), option: str = "-o") -> None:
     """Refuse what cannot be written before there is anything to write.
 
     Raises
@@ -48,14 +48,14 @@ def check_output(path: Path, inputs: Sequence[object] = ()) -> None:
     if not place.parent.is_dir():
         raise UserError(f"there is no folder {place.parent if path.is_symlink() else path.parent}")
     if place.is_dir():
-        raise UserError(f"{path} is a folder; -o names a file")
+        raise UserError(f"{path} is a folder; {option} names a file")
     if not place.exists():
         if not os.access(place.parent, os.W_OK):  # now, and not after the training
             raise UserError(f"{path} cannot be written: Permission denied")
         return
     for given in inputs:
         if isinstance(given, Path) and given.exists() and place.samefile(given):
-            raise Misuse(f"-o {path} would overwrite {given}, which is read.")
+            raise Misuse(f"{option} {path} would overwrite {given}, which is read.")
     if not os.access(place, os.W_OK):
         raise UserError(f"{path} cannot be written: Permission denied")
 

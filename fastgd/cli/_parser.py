@@ -229,7 +229,10 @@ def _add_columns(parser: Any) -> None:
         help="take N to M words that follow each other for a feature (default: 1)",
     )
     parser.add_argument(
-        "--characters", action="store_true", help="take characters in place of words"
+        "--characters",
+        action="store_true",
+        default=None,
+        help="take characters in place of words",
     )
     _add_notation(parser)
     _add_limits(parser, features=True)

@@ -9,7 +9,7 @@ from fastgd._readers.layout import Layout
 from fastgd.cli import _archive, _models
 from fastgd.cli._asked import format_of
 from fastgd.cli._names import CLASSIFICATION
-from fastgd.cli._train import Session
+from fastgd.cli._train import OF_TEXT, Session, Unit, first_given
 
 OF_COLUMNS = ("target", "categorical", "numeric", "drop", "text", "bits", "standardize", "hidden")
 
@@ -19,9 +19,9 @@ class Resumed(Session):
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._card, self._saved = _archive.load(args.resume, format_of(args).limits)
-        given = [name for name in OF_COLUMNS if getattr(args, name, None) not in (None, [])]
-        if given:
-            raise Misuse(f"--{given[0]} and --resume: the model has it already.")
+        given = first_given(args, (*OF_COLUMNS, *OF_TEXT))
+        if given is not None:
+            raise Misuse(f"{given} and --resume: the model has it already.")
         if args.model not in (None, self._card.model):
             raise Misuse(
                 f"--model {args.model}: {args.resume} is {self._card.model}, and stays it."
@@ -43,6 +43,8 @@ class Resumed(Session):
                 f"--resume: {type(model).__name__} always begins anew, since its result does not "
                 "depend on where it begins."
             )
+        if not self._takes_epochs and self._card.estimator == self._model.estimator:
+            self._refuse_epochs()
         return _models.configured(model, self._card.model, self._params, self._args.seed)
 
     def _finish_looking(self) -> None:
@@ -59,7 +61,8 @@ class Resumed(Session):
                 )
         self._tell([], [])
 
-    def _begin(self, model: Any) -> None:
+    def _begin(self, model: Any, unit: Unit) -> None:
+        unit.put_in(model)
         model.set_params(warm_start=True)
 
     def _end(self, model: Any) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold, cross_val_score
@@ -118,7 +117,7 @@ def _scores(
     found = []
     with progress("searching", len(grid), "candidate", quiet=args.quiet) as bar:
         for params in grid:
-            model = clone(session.estimator).set_params(**params)
+            model = session.candidate(params)
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", ConvergenceWarning)

@@ -21,7 +21,7 @@ def warmup(args: argparse.Namespace) -> int:
 def demo(args: argparse.Namespace) -> int:
     """Fit what the demonstration fits, beside scikit-learn."""
     if args.plot is not None:
-        check_output(args.plot)
+        check_output(args.plot, option="--plot")
         if find_spec("matplotlib") is None:
             raise UserError('--plot needs matplotlib: pip install "fastgd[plot]"')
     from fastgd.cli import _demo

@@ -13,7 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
 from fastgd._readers.encoding import Encoder
 from fastgd._readers.errors import Misuse, UserError, first_line, listed, quoted, shortened
@@ -45,6 +48,7 @@ EPOCHS = 10
 VALIDATION_FRACTION = 0.1  # the estimators' default
 MANY_CLASSES, FEW_CLASSES = 100, 20
 SHARE_OF_NAMES, FEWEST_ROWS_OF_NAMES = 0.9, 100  # from which on a column is one of identifiers
+OF_TEXT = ("text_encoding", "ngrams", "characters")
 IN_UNITS_OF_Y = ("squared_error", "absolute_error")  # other losses have units in their parameters
 
 
@@ -153,6 +157,9 @@ class Session:
     def _wishes(self, target: str | None) -> Wishes:
         args = self._args
         text = getattr(args, "text", [])
+        vain = None if text else first_given(args, OF_TEXT)
+        if vain is not None:
+            raise Misuse(f"{vain} is for columns that --text names, and there is none.")
         return Wishes(target, args.categorical, args.numeric, args.drop, text, dates=True)
 
     @property
@@ -171,12 +178,16 @@ class Session:
         if self._in_chunks:
             _models.check_params_for_chunks(args.model, self._params)
             return None
-        if args.epochs is not None and not self._takes_epochs:
+        if not self._takes_epochs:
+            self._refuse_epochs()
+        return _models.estimator(args.model, self._params, args.seed)
+
+    def _refuse_epochs(self) -> None:
+        if self._args.epochs is not None:
             raise Misuse(
-                f"--epochs: {args.model} finds its own end where all rows fit into memory. "
+                f"--epochs: {self._args.model} finds its own end where all rows fit into memory. "
                 "Epochs are for the sgd and mlp models and one-class, and for --chunk-rows."
             )
-        return _models.estimator(args.model, self._params, args.seed)
 
     @property
     def _takes_epochs(self) -> bool:
@@ -334,6 +345,13 @@ class Session:
                     "learns from its words",
                     quiet=quiet,
                 )
+            elif name in identifiers and any(map(looks_like_a_date, cells[:3])):
+                note(
+                    f"{shortened(name)} seems to hold dates, such as {quoted(min(cells[:3]))}, and "
+                    "is left out: dates are read where all are written as 2020-05-17 or "
+                    "2020-05-17 08:30, and all or none have a time zone",
+                    quiet=quiet,
+                )
             elif name in identifiers:
                 note(
                     f"{shortened(name)} is left out, since it has {len(seen):,} different values "
@@ -393,13 +411,13 @@ class Session:
         if self._validation is not None and takes_held:
             (validation,) = self._validation
             held = dict(zip(("X_val", "y_val"), self._prepared(validation), strict=True))
-        unit = _unit_of(model, y) if self._args.model == "mlp-regressor" else _Unit(0.0, 1.0)
+        unit = _unit_of(y) if self._learns_in_units(model) else Unit(0.0, 1.0)
         y = unit.scaled(y)
         if "y_val" in held:
             held["y_val"] = unit.scaled(held["y_val"])
         started = time.perf_counter()
         held |= self._weights(model)
-        self._begin(model)
+        self._begin(model, unit)
         with shown(model, f"fastgd {self._args.command}", quiet=self._args.quiet):
             model = model.fit(X, **held) if y is None else model.fit(X, y, **held)
         self._end(model)
@@ -407,16 +425,22 @@ class Session:
         self._configured = f"{self._effort(model)}, {time.perf_counter() - started:.1f} s"
         return model
 
-    def _begin(self, model: Any) -> None:
-        """Prepare a model for its fit."""
+    def _begin(self, model: Any, unit: "Unit") -> None:
+        """Prepare a model for its fit to targets in a unit."""
 
     def _end(self, model: Any) -> None:
         """Undo what ``_begin`` did."""
 
-    @property
-    def estimator(self) -> Any:
-        """The estimator that is fitted to rows in memory."""
-        return self._estimator
+    def candidate(self, params: dict[str, Any]) -> Any:
+        """Return an estimator that is to be fitted to some of the rows, as ``fit`` is to all."""
+        model = clone(self._estimator).set_params(**params)
+        if not self._learns_in_units(model):
+            return model
+        return TransformedTargetRegressor(model, transformer=StandardScaler())
+
+    def _learns_in_units(self, model: Any) -> bool:
+        """Tell whether it is a network whose best predictions have the targets' unit."""
+        return self._args.model == "mlp-regressor" and model.loss in IN_UNITS_OF_Y
 
     def configure(self, params: dict[str, Any]) -> None:
         """Set parameters before the fit."""
@@ -531,6 +555,12 @@ class _Prepared:
             self._configured(chunk.n_rows)
 
 
+def first_given(args: argparse.Namespace, names: Sequence[str]) -> str | None:
+    """Return the first of these options that was given, as it is written."""
+    given = (name for name in names if getattr(args, name, None) not in (None, []))
+    return next((f"--{name.replace('_', '-')}" for name in given), None)
+
+
 def _hidden(args: argparse.Namespace) -> dict[str, Any]:
     """Return the parameter that ``--hidden`` sets."""
     hidden = getattr(args, "hidden", None)
@@ -555,7 +585,7 @@ def _are_labels(feed: Feed) -> bool:
     return len(seen) <= max(FEW_CLASSES, n_rows // 2)
 
 
-class _Unit(NamedTuple):
+class Unit(NamedTuple):
     """The unit in which a network is taught numbers: their deviation, from their mean.
 
     A network's steps are as long whatever the target's unit. Where predictions are the last
@@ -569,6 +599,12 @@ class _Unit(NamedTuple):
         """Return targets in this unit."""
         return y if self == (0.0, 1.0) else (y - self.mean) / self.deviation
 
+    def put_in(self, model: Any) -> None:
+        """Let a fitted network that predicts in the targets' own unit predict in this one."""
+        if self != (0.0, 1.0):
+            model.coefs_[-1][...] /= self.deviation
+            model.intercepts_[-1][...] = (model.intercepts_[-1] - self.mean) / self.deviation
+
     def put_back(self, model: Any) -> None:
         """Let a fitted network predict in the targets' own unit."""
         if self != (0.0, 1.0):
@@ -576,11 +612,9 @@ class _Unit(NamedTuple):
             model.intercepts_[-1][...] = model.intercepts_[-1] * self.deviation + self.mean
 
 
-def _unit_of(model: Any, y: Any) -> _Unit:
-    """Return the unit for a loss under which the best predictions have the targets' unit."""
-    if model.loss not in IN_UNITS_OF_Y:
-        return _Unit(0.0, 1.0)
-    return _Unit(float(np.mean(y)), float(np.std(y)) or 1.0)
+def _unit_of(y: Any) -> Unit:
+    """Return the unit of targets."""
+    return Unit(float(np.mean(y)), float(np.std(y)) or 1.0)
 
 
 def quoted_label(label: object) -> str:

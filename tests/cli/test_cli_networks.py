@@ -7,10 +7,12 @@ import zipfile
 import numpy as np
 import pytest
 import skops.io
+from sklearn.preprocessing import StandardScaler
 
 from fastgd import cli
 from fastgd._readers.errors import UserError
 from fastgd.cli import _archive, _train
+from fastgd.cli._parser import parser
 
 N_ROWS = 60
 
@@ -74,17 +76,15 @@ def test_a_regressor_predicts_in_the_targets_own_unit(data, capsys):
     assert json.loads(capsys.readouterr().out.partition("{")[2].join("{ "))["R2"] > 0.9
 
 
-@pytest.mark.parametrize("loss", ["squared_error", "huber"])
-def test_units_are_those_of_losses_that_have_none(loss):
+def test_a_unit_is_put_in_and_back():
     class Model:
         pass
 
     model, y = Model(), np.array([10.0, 30.0])
-    model.loss = loss
     model.coefs_, model.intercepts_ = [np.ones((2, 1)), np.full((2, 1), 0.5)], [np.ones(1)] * 2
-    unit = _train._unit_of(model, y)
-    assert tuple(unit) == ((20.0, 10.0) if loss == "squared_error" else (0.0, 1.0))
-    np.testing.assert_array_equal(unit.scaled(y), [-1, 1] if loss == "squared_error" else y)
+    unit = _train._unit_of(y)
+    assert tuple(unit) == (20.0, 10.0)
+    np.testing.assert_array_equal(unit.scaled(y), [-1, 1])
     raw = unit.scaled(y)
     predicted = raw * model.coefs_[-1][0]
     unit.put_back(model)
@@ -92,6 +92,33 @@ def test_units_are_those_of_losses_that_have_none(loss):
         raw * model.coefs_[-1][0] + model.intercepts_[-1],
         (predicted + 1.0) * unit.deviation + unit.mean,
     )
+    unit.put_in(model)
+    np.testing.assert_allclose(model.coefs_[-1], 0.5)
+    np.testing.assert_allclose(model.intercepts_[-1], 1.0)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_regressor_goes_on_from_where_it_was(data):
+    path, rows = data / "model.fastgd", str(data / "data.csv")
+    assert train(data, "amount", "--hidden", "6,4", "--epochs", "3") == 0
+    before = [np.copy(W) for W in _archive.load(path)[1]["model"].coefs_]
+    line = ["train", rows, "--resume", str(path), "--epochs", "3", "-o", str(path)]
+    assert cli.main([*line, "--set", "learning_rate_init=1e-12"]) == 0
+    for W, old in zip(_archive.load(path)[1]["model"].coefs_, before, strict=True):
+        np.testing.assert_allclose(W, old, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("loss", ["squared_error", "huber"])
+def test_a_search_fits_regressors_as_a_training_does(loss, data):
+    line = ["train", str(data / "data.csv"), "--target", "amount", "--model", "mlp-regressor"]
+    args = parser().parse_args([*line, "--set", f"loss={loss}", "-o", "m.fastgd"])
+    found = _train.Session(args).candidate({"hidden_layer_sizes": (6, 4)})
+    if loss == "huber":  # a loss whose parameters have the targets' unit
+        assert found.hidden_layer_sizes == (6, 4)
+    else:
+        assert found.regressor.hidden_layer_sizes == (6, 4)
+        assert isinstance(found.transformer, StandardScaler)
 
 
 @pytest.mark.parametrize(

@@ -197,10 +197,13 @@ def test_dates_can_be_categories(run):
 
 def test_identifiers_are_left_out(run, rng):
     frame = reviews(rng)[["shop", "a", "y"]].assign(id=[f"user{k}" for k in range(N)])
+    frame["when"] = [f"{1 + k % 28:02}.{1 + k // 28:02}.2020" for k in range(N)]
     frame.to_csv("data.csv", index=False)
     status, out, err = run(f"train data.csv {TRAIN}")
     assert (status, "2 columns" in out) == (0, True)
     assert "id is left out, since it has 120 different values in 120 rows." in err
+    assert "when seems to hold dates, such as '" in err
+    assert ".2020', and is left out: dates are read where" in err
     assert "3 columns" in run(f"train data.csv --categorical id {TRAIN}")[1]
 
 

@@ -1,6 +1,7 @@
 """inspect, report, search, and trainings that go on."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,34 @@ def test_a_report_is_one_page_that_needs_nothing_else(run):
 def test_a_report_does_not_overwrite_what_is_read(run):
     assert run(LINE)[0] == 0
     assert run("report m.fastgd -o m.fastgd")[0] == 2
+    status, _, err = run("inspect m.fastgd --plot m.fastgd")
+    assert (status, "--plot m.fastgd would overwrite m.fastgd" in err) == (2, True)
+
+
+@pytest.mark.usefixtures("data")
+def test_a_report_on_stdin_names_it(run, monkeypatch):
+    assert run(LINE)[0] == 0
+    with Path("data.csv").open() as rows:
+        monkeypatch.setattr("sys.stdin", rows)
+        assert run("report m.fastgd -")[0] == 0
+    page = Path("m.html").read_text()
+    assert "<h2>On stdin</h2>" in page
+    assert "fastgd-" not in page
+
+
+@pytest.mark.usefixtures("data")
+def test_a_report_shows_what_no_encoding_has(run):
+    assert run(LINE)[0] == 0
+    with zipfile.ZipFile("m.fastgd") as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    card = json.loads(held[_archive.CARD])
+    card["settings"]["C"] = "\ud800<script>"
+    with zipfile.ZipFile("m.fastgd", "w") as archive:
+        for name, content in (held | {_archive.CARD: json.dumps(card)}).items():
+            archive.writestr(name, content)
+    assert run("report m.fastgd")[0] == 0
+    page = Path("m.html").read_text(encoding="utf-8")
+    assert "\\ud800&lt;script&gt;" in page
 
 
 # -- search ------------------------------------------------------------------------------------
@@ -158,6 +187,9 @@ def test_a_search_chooses_what_cross_validation_says(run, data):
         ("--grid C=-1,1", 2, "--grid: "),
         ("--grid C=1 --grid C=2", 2, "a parameter is there twice"),
         ("--grid C=1 --set C=2", 2, "either one or the other"),
+        ("--ngrams 1-2", 2, "--ngrams is for columns that --text names, and there is none."),
+        ("--characters", 2, "--characters is for columns that --text names"),
+        ("--text-encoding hashing", 2, "--text-encoding is for columns that --text names"),
         ("--scoring best", 2, "--scoring 'best': known are "),
         ("--set C=1", 2, "--grid is needed: logistic has no C and no alpha to choose"),
     ],
@@ -199,6 +231,8 @@ def test_what_is_refused_where_a_training_goes_on(run, data):
     assert run(LINE)[0] == 0
     for words, status, said in (
         ("--target y", 2, "--target and --resume: the model has it already."),
+        ("--ngrams 1-2", 2, "--ngrams and --resume: the model has it already."),
+        ("--epochs 2", 2, "--epochs: logistic finds its own end"),
         ("--model ridge", 2, "m.fastgd is logistic, and stays it."),
         ("--chunk-rows 9", 1, "--resume needs all rows in memory"),
         ("--set C=x", 2, "--set"),

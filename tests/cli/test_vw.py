@@ -82,7 +82,8 @@ def test_hashes_are_murmur3(name):
         ("1 |a b:", text_rows.NO_NUMBER, ""),
         ("1 |a b:1:2", text_rows.NO_NUMBER, "1:2"),
         ("1 |a:q b", vw.NO_NUMBER, "q"),
-        ("1 |a:2 b:1e999", vw.NO_NUMBER, "1e999"),
+        ("1 |a:1e999 b", vw.NO_NUMBER, "1e999"),
+        ("1 |a:2 b:q", text_rows.NO_NUMBER, "q"),
     ],
 )
 def test_a_fault_is_found_at_its_word(line, code, word):
@@ -90,6 +91,15 @@ def test_a_fault_is_found_at_its_word(line, code, word):
     fault = parsed(text).fault
     found = text_rows.word_at(text, fault.at, reading.WORD).decode()
     assert (fault.code, found) == (code, word)
+
+
+@pytest.mark.nojit
+def test_a_namespace_has_a_value_of_its_own():
+    long = "0.12345678901234567890123"
+    rows, fault = parsed(f"1 |a:2 b c:3 d:{long} |e f:{long} g |h:4 i |:5 j |k l\n".encode())
+    assert fault is None
+    number = float(long)
+    np.testing.assert_array_equal(rows.values, [2, 6, 2 * number, number, 1, 4, 5, 1])
 
 
 @pytest.mark.nojit
@@ -178,6 +188,7 @@ def test_weights_count_as_rows_that_are_there_so_often(run, rng):
         ("1 |a b\n\n1 a\n", "rows.vw, line 3: there is no | before the features."),
         ("1 |a b\n1 2 3 |a\n", "rows.vw, line 2: '3' is a third word before the |."),
         ("1 |a b\n|a b\n", "rows.vw, line 2: the target is missing."),
+        ("1 |a:1e999 b\n", "rows.vw, line 1: '1e999' is the value of a namespace, which must be"),
         ("", "rows.vw is empty."),
     ],
 )
