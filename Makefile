@@ -24,7 +24,7 @@ lint:
 test:
 	$(PYTHON) -m pytest -n auto --dist worksteal
 
-test-full:  ## what compiles the same again for other types; .ci/run takes a third, by the commit
+test-full:  ## what compiles the same again for other types; .ci/run takes a quarter, by the commit
 	$(PYTHON) -m pytest -n auto --dist worksteal -m "full and not thorough"
 
 test-thorough:  ## the products that compile for minutes

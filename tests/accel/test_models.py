@@ -134,11 +134,18 @@ def assert_same_scores(theirs, ours):
     np.testing.assert_allclose(ours, theirs, rtol=0.01)
 
 
-def ids(cases):
-    return [f"{name}-{params}" for name, params, _ in cases]
+def over_cases(cases, every):
+    """Return the mark that runs a test for all cases, by default each ``every``-th."""
+    params = [
+        pytest.param(
+            case, id=f"{case[0]}-{case[1]}", marks=pytest.mark.full if number % every else ()
+        )
+        for number, case in enumerate(cases)
+    ]
+    return pytest.mark.parametrize("case", params)
 
 
-@pytest.mark.parametrize("case", SOLVED, ids=ids(SOLVED))
+@over_cases(SOLVED, 3)
 def test_attributes_are_scikit_learns_and_the_objective_is_not_above(case):
     theirs, ours = pair(case)
     assert_same_attributes(theirs, ours)
@@ -150,7 +157,7 @@ def test_attributes_are_scikit_learns_and_the_objective_is_not_above(case):
         np.testing.assert_allclose(ours.singular_, theirs.singular_, rtol=1e-8)
 
 
-@pytest.mark.parametrize("case", CHOSEN, ids=ids(CHOSEN))
+@over_cases(CHOSEN, 2)
 def test_strengths_chosen_by_cross_validation(case):
     theirs, ours = pair(case)
     assert_same_attributes(theirs, ours)
@@ -172,7 +179,7 @@ def test_a_grid_of_float32_is_scikit_learns():
     assert_same_scores(theirs.scores_, ours.scores_)
 
 
-@pytest.mark.parametrize("case", STOCHASTIC, ids=ids(STOCHASTIC))
+@over_cases(STOCHASTIC, 3)
 def test_stochastic_classes_take_scikit_learns_steps(case):
     name, params, target = case
     params = {**params, "shuffle": False, "tol": None, "max_iter": 3}
@@ -182,7 +189,7 @@ def test_stochastic_classes_take_scikit_learns_steps(case):
     assert ours.t_ == theirs.t_
 
 
-@pytest.mark.parametrize("case", STOCHASTIC, ids=ids(STOCHASTIC))
+@over_cases(STOCHASTIC, 3)
 def test_partial_fit_goes_on_either_way(case):
     """A training may change hands at any call: the state is scikit-learn's attributes."""
     name, params, target = case
@@ -206,7 +213,7 @@ def test_partial_fit_goes_on_either_way(case):
 
 @pytest.mark.full
 @pytest.mark.parametrize("kind", ["float32", "csr", "frame", "fortran", "weights"])
-@pytest.mark.parametrize("case", SOLVED, ids=ids(SOLVED))
+@over_cases(SOLVED, 3)
 def test_other_data(case, kind):
     data, more, rtol = X, {}, 1e-12
     if kind == "float32":

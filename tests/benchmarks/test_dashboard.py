@@ -91,6 +91,7 @@ DRAWN = """selector => [...document.querySelectorAll(selector)].some(canvas =>
     canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(x => x))"""
 
 
+@pytest.mark.full
 def test_graphs_are_drawn_without_a_network(dashboard, config, browser):
     html = config.parent / "html"
     dashboard.publish(config, html)

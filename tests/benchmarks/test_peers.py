@@ -263,6 +263,7 @@ def test_tables_become_numbers_and_a_column_for_each_category(monkeypatch):
     np.testing.assert_array_equal(y[np.argsort(X.ravel(), kind="stable")].sum(), 4)
 
 
+@pytest.mark.full
 def test_two_solvers_on_iris(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     report, picture = tmp_path / "peers.json", tmp_path / "peers.png"
@@ -285,6 +286,7 @@ def test_wrong_kind_of_target_is_an_error_that_says_so(capsys):
     assert "ridge needs numbers, which iris has not" in capsys.readouterr().err
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "way",
     [["benchmarks/peers"], pytest.param(["-m", "benchmarks.peers"], marks=pytest.mark.full)],

@@ -49,6 +49,7 @@ def y(X, rng):
 
 
 @pytest.mark.parametrize("raw", [-300.0, -0.4, 0.0, 7.0])
+@pytest.mark.full
 def test_the_gradient_of_the_loss_is_the_derivative_of_its_value(page, raw):
     loss, y_true, step = page.Cauchy(2.5), 0.3, 1e-5
     above, below = (loss.value(loss, y_true, raw + s) for s in (step, -step))

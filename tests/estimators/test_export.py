@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 import fastgd
 from fastgd.losses import Tweedie
-from tests.tables import ESTIMATOR_CASES, over, over_product
+from tests.tables import ESTIMATOR_CASES, over_product
 
 QUICK = {"max_iter": 20, "tol": None, "random_state": 0}
 
@@ -36,8 +36,7 @@ def assert_same_predictions(theirs, model, X):
             np.testing.assert_allclose(getattr(theirs, method)(X), expected, rtol=1e-9, atol=1e-12)
 
 
-@over(ESTIMATOR_CASES)
-@pytest.mark.parametrize("sparse", [False, True])
+@over_product(lambda case, sparse: not sparse, case=ESTIMATOR_CASES, sparse=[False, True])  # noqa: ARG005
 def test_each_estimator_has_an_equivalent(case, sparse, X):
     model = case.make().fit(X, case.targets(targets(case.make(), X)))
     data = sp.csr_array(X) if sparse else X

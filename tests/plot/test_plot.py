@@ -133,6 +133,7 @@ def test_estimators_get_names():
         named([3])
 
 
+@pytest.mark.full
 def test_the_page_draws_its_figures():
     from docs.make_pictures import PAGE, pictures
 

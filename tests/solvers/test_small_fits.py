@@ -13,6 +13,7 @@ from fastgd._runtime.warmup import _data
 from fastgd._solvers import _auto
 from fastgd.kernels import newton as kernel
 from fastgd.kernels.losses import LogLoss
+from tests.tables import over_product
 
 NUMBERS = [
     fastgd.LinearRegression(),
@@ -91,8 +92,8 @@ def assert_no_worse(at_once, by_descent, rtol=1e-7):
     np.testing.assert_allclose(at_once.intercept_, by_descent.intercept_, rtol=rtol, atol=rtol)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("model", [*NUMBERS, *LABELS, *COUNTS], ids=name)
+@over_product(lambda layout: layout in ("C", "csr"), layout=LAYOUTS)
 def test_it_is_the_optimum_that_descent_finds(model, layout, table, monkeypatch):
     X, y = table
     given = laid_out(X, layout), target(model, y)

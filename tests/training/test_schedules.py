@@ -17,7 +17,7 @@ from fastgd._parameters import resolve as _resolve
 from fastgd.kernels.losses import LOSSES, MULTINOMIAL
 from fastgd.kernels.optimizers import Adam, Sgd
 from tests import naive, tables
-from tests.tables import MAX_ITER, STEPS_PER_EPOCH, over
+from tests.tables import MAX_ITER, STEPS_PER_EPOCH, over, over_product
 
 pytestmark = pytest.mark.nojit
 
@@ -173,8 +173,11 @@ def test_calls_of_2_and_3_epochs_go_on_as_one_of_5(learning_rate, rng):
     np.testing.assert_array_equal(whole.coef_, fitted.coef_)
 
 
-@pytest.mark.parametrize("penalty", ["l2", "l1", "elasticnet"])
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+@over_product(
+    lambda optimizer, penalty: penalty == "l2" or optimizer == "sgd",
+    optimizer=["sgd", "momentum", "adam"],
+    penalty=["l2", "l1", "elasticnet"],
+)
 def test_rates_of_zero_leave_the_coefficients(optimizer, penalty, rng):
     """After its length a line down to zero is zero; CSR rows must not divide by that."""
     X, y = rng.normal(size=(20, 4)), np.arange(20) % 2
