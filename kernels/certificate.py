@@ -8,6 +8,7 @@ from fastgd.kernels.sdca import solve_intercept
 
 POLISHING = 3
 INVERTING = 5
+INVERTED, BALANCED = 1e-5, 1e-13
 
 
 @kernel()
@@ -55,7 +56,7 @@ def fenchel_total(loss, y, weight, raw, share):
 
 
 @kernel()
-def dual_predictions(loss, y, raw, step, out):
+def dual_predictions(loss, y, weight, raw, step, is_balanced, out):
     """Write h_i with  loss'(h_i) = loss'(raw_i) + loss''(raw_i) step_i,  or near to it.
 
     Some of Newton's steps, from where an exponential curve would have it; where the right side is
@@ -64,8 +65,17 @@ def dual_predictions(loss, y, raw, step, out):
     Parameters
     ----------
     loss : a loss object with a curvature
-    y, raw, step : (n_samples,), float64
+    y, weight, raw, step : (n_samples,), float64
+    is_balanced : bool, whether sum_i s_i loss'(h_i) has to be 0: then all h_i move by the same
     out : (n_samples,), float64, written
+
+    Returns
+    -------
+    float : |sum_i s_i loss'(h_i)| / sum_i s_i |loss'(h_i)|
+
+    Notes
+    -----
+    Floor: four to eight exponentials a row.
     """
     for i in range(y.shape[0]):
         bend = losses.curvature(loss, y[i], raw[i])
@@ -77,9 +87,25 @@ def dual_predictions(loss, y, raw, step, out):
                 bend = losses.curvature(loss, y[i], at)
                 if not bend > 0.0:
                     break
-                move = (wanted - losses.gradient(loss, y[i], at)) / bend
-                at += min(max(move, -most), most)
+                move = min(max((wanted - losses.gradient(loss, y[i], at)) / bend, -most), most)
+                at += move
+                if abs(move) <= INVERTED:  # what is left is its square
+                    break
         out[i] = at
+    rest = 0.0
+    for _ in range(2 * POLISHING):
+        slopes, size, bend = 0.0, 0.0, 0.0
+        for i in range(y.shape[0]):
+            slope = weight[i] * losses.gradient(loss, y[i], out[i])
+            slopes += slope
+            size += abs(slope)
+            bend += weight[i] * losses.curvature(loss, y[i], out[i])
+        rest = abs(slopes) / max(size, 1e-300)
+        if not is_balanced or rest <= BALANCED or not bend > 0.0:
+            break
+        for i in range(y.shape[0]):
+            out[i] -= slopes / bend
+    return rest
 
 
 @kernel()

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastgd._monitoring.observer import Silenced
 from fastgd._runtime.threads import one_blas_thread
-from fastgd._solvers._certificates import certify
+from fastgd._solvers._certificates import can_prove, certify
 from fastgd._solvers._descent import DescentResult, StoppingRule, descend, is_exact
 from fastgd._solvers._implicit import Implicit
 from fastgd._solvers._newton_dual import bound_by_newton_steps
@@ -215,9 +215,12 @@ def certified(problem: Problem, result: DescentResult, options: Options) -> Solu
     if is_exact(problem, result.metric) and problem.is_smooth and result.converged:
         gap = min(gap, result.suboptimality)  # of a parabola the decrement is all that is left
     target = max(options.tol * abs(point.objective), result.floor)
-    if gap > target and result.converged:  # else no more passes are to be spent
+    # where a descent was cut short, no more passes are to be spent
+    if gap > target and result.converged and can_prove(problem):
         most = max(LEAST_READS, len(result.objectives))
-        gap = min(gap, bound_by_newton_steps(precise, point.u, result.metric, target, most))
+        is_precise = problem.dtype == np.float64 or problem.n_outputs == 0
+        exact = point if is_precise else evaluate(precise, point.u)
+        gap = min(gap, bound_by_newton_steps(precise, exact, result.metric, target, most))
     gap = min(gap, max(point.objective, 0.0)) if gap < np.inf else gap
     found = solution(precise, result._replace(point=point), options)
     suboptimality = min(

@@ -49,7 +49,7 @@ LEAST_SHARE = 0.01  # of a class's probability that a step may leave
 
 
 def bound_by_newton_steps(
-    problem: Problem, u: Floats, metric: AnyMetric, target: float, most: int
+    problem: Problem, point: Point, metric: AnyMetric, target: float, most: int
 ) -> float:
     """Bound the suboptimality of a point of a smooth problem; inf where there is no bound.
 
@@ -59,14 +59,13 @@ def bound_by_newton_steps(
     Parameters
     ----------
     problem : Problem, in float64
-    u : the point
+    point : Point, evaluated in float64
     metric : AnyMetric, near the Hessian there
     target : float, a bound that is small enough
     most : int, reads of X at most, but for some at the end
     """
     if not (can_prove(problem) and problem.is_smooth and problem.l2 > 0.0):
         return float("inf")
-    point = evaluate(problem, u)
     start, lower = point.objective, -np.inf
     while most > 0:
         step, n_products = _newton_step(problem, point, metric, PART_OF_TARGET * target, most)
@@ -152,8 +151,8 @@ def _of_one_output(problem: Problem, raw: Floats, moved: Floats) -> tuple[Floats
     """Return s_i t_i, which sum to zero, and the losses' part of the bound."""
     given = problem.loss, problem.y, problem.weight
     dual, slopes = np.empty_like(raw), np.empty_like(raw)
-    dual_predictions(problem.loss, problem.y, raw, moved, dual)
-    if problem.fit_intercept:
+    rest = dual_predictions(*given, raw, moved, problem.fit_intercept, dual)
+    if problem.fit_intercept and not rest <= ACCEPTED:
         dual += best_intercept(*given, dual)
     return slopes, float(divergence(*given, raw, dual, slopes))
 

@@ -130,7 +130,7 @@ def test_a_newton_step_bounds_the_distance_whatever_the_penalty(rng, loss):
             point = evaluate(problem, found + distance * away)
             apart, exact = point.objective - best.objective, hessian(problem, point)
             for metric, most in ((exact, 1), (bound(problem, null_model(problem)[1]), 30)):
-                gap = bound_by_newton_steps(problem, point.u, metric, 0.1 * apart, most)
+                gap = bound_by_newton_steps(problem, point, metric, 0.1 * apart, most)
                 assert gap >= apart * (1.0 - 1e-6) - 1e-13
                 assert gap <= 4.0 * apart + 1e-13 or distance > 1e-2
 
@@ -155,7 +155,7 @@ def test_a_newton_step_from_far_away_gives_no_bound_or_a_true_one(rng, l2, scale
     far[-1, 0] = 1000.0  # nothing bends there
     for away in (far, *(30.0 * rng.normal(size=(60, *found.shape)))):
         point = evaluate(problem, found + away)
-        gap = bound_by_newton_steps(problem, point.u, metric, 0.1, 30)
+        gap = bound_by_newton_steps(problem, point, metric, 0.1, 30)
         assert gap >= (point.objective - best.objective) * (1.0 - 1e-6)
 
 
@@ -164,10 +164,12 @@ def test_dual_predictions_have_the_derivatives_that_are_wanted(rng):
     p = 1.0 / (1.0 + np.exp(-raw))
     step = rng.uniform(-0.9, 0.9, 100) / np.maximum(p, 1.0 - p)
     dual, slopes = np.empty(100), np.empty(100)
-    dual_predictions(LogLoss(), y, raw, step, dual)
+    weight = rng.random(100)
+    dual_predictions(LogLoss(), y, weight, raw, step, False, dual)
     wanted = p + p * (1.0 - p) * step
     np.testing.assert_allclose(1.0 / (1.0 + np.exp(-dual)), wanted, rtol=1e-6, atol=1e-9)
-    weight = rng.random(100)
+    assert dual_predictions(LogLoss(), y, weight, raw, step, True, dual) <= 1e-9
+    assert abs(weight @ (1.0 / (1.0 + np.exp(-dual)) - y)) <= 1e-9
     total = divergence(LogLoss(), y, weight, raw, dual, slopes)
     derivative = 1.0 / (1.0 + np.exp(-dual)) - y
     sign = 1.0 - 2.0 * y
