@@ -1,6 +1,7 @@
 """svmlight's text: compiled parsers of parts in parallel, and what is said of faults."""
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
@@ -199,15 +200,15 @@ class TextRows(Matrix):
         self._kept: tuple[tuple[int, int], list[Rows]] | None = None  # of the first pass
         self._seen: Size | None = None
 
+    @abstractmethod
     def _parse(
         self, layout: Layout | None
     ) -> Callable[[NDArray[np.uint8], bytes, int, int], Parsed]:
         """Return what parses a part of a text; no layout is known in the first pass."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _said(self, text: Text, fault: Fault, layout: Layout | None) -> BadData:
         """Return what is said of a fault."""
-        raise NotImplementedError
 
     def line_of(self, text: Text, at: int) -> str:
         """Return where a place of a text is, as a user finds it."""

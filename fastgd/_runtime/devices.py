@@ -92,7 +92,7 @@ def require() -> None:
     """
     if find_spec("numba_cuda") is None and not os.environ.get("NUMBA_ENABLE_CUDASIM"):
         raise ImportError(
-            f"device='cuda' needs the package numba-cuda: {INSTALL}. The numba.cuda that is built "
+            f"a CUDA device needs the package numba-cuda: {INSTALL}. The numba.cuda that is built "
             f"into numba {version('numba')} cannot compile fastgd's kernels: since 0.66 its min "
             "and max take one argument only."
         )

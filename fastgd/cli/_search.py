@@ -14,11 +14,11 @@ from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold, cross_val_score
 
 from fastgd._readers.errors import Misuse, UserError, first_line, listed, quoted
-from fastgd.cli import _archive, _models
+from fastgd.cli import _models
 from fastgd.cli._names import CLASSIFICATION, MODELS, NOVELTY, REGRESSION
 from fastgd.cli._output import check_output
 from fastgd.cli._terminal import progress, say
-from fastgd.cli._train import Session, notes_beside
+from fastgd.cli._train import Session, notes_beside, save
 
 STRENGTHS = tuple(float(f"1e{k}") for k in range(-3, 4))
 SCORING = {CLASSIFICATION: "accuracy", REGRESSION: "r2"}
@@ -50,12 +50,7 @@ def run(args: argparse.Namespace) -> int:
         say(_as_table(candidates, best, scoring), quiet=args.quiet)
         session.configure(best.params)
         pipeline = session.fit()
-    size = _archive.save(args.output, session.card(pipeline), pipeline)
-    with notes_beside(args.output):
-        session.report(pipeline)
-        seconds = time.perf_counter() - started
-        said = f"saved: {args.output} ({size / 1024:,.0f} KiB), {seconds:.1f} s in all"
-        say(said, quiet=args.quiet)
+    save(args, session, pipeline, started)
     return 0
 
 

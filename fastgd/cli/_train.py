@@ -60,13 +60,18 @@ def run(args: argparse.Namespace) -> int:
         session = _session(args)
         session.look()
         pipeline = session.fit()
+    save(args, session, pipeline, started)
+    return 0
+
+
+def save(args: argparse.Namespace, session: "Session", pipeline: Pipeline, started: float) -> None:
+    """Save what was fitted, and say how good and how large it is."""
     size = _archive.save(args.output, session.card(pipeline), pipeline)
     with notes_beside(args.output):
         session.report(pipeline)
         seconds = time.perf_counter() - started
         said = f"saved: {args.output} ({size / 1024:,.0f} KiB), {seconds:.1f} s in all"
         say(said, quiet=args.quiet)
-    return 0
 
 
 def _session(args: argparse.Namespace) -> "Session":

@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.datasets import dump_svmlight_file
 
-from fastgd import SGDClassifier, SGDRegressor, cli
+from fastgd import SGDClassifier, SGDRegressor
 from fastgd._readers.errors import BadData
 from fastgd._readers.feed import Feed
 from fastgd._readers.layout import Wishes
@@ -29,18 +29,6 @@ PARAMS = "--no-standardize --seed 0 --quiet --set shuffle=false --set tol=none"
 def rows(rng):
     X = np.round(rng.normal(size=(N, 3)) * (rng.random((N, 3)) < 0.7), 6)
     return X, (X @ [1.0, -2.0, 0.5] > 0.1).astype(int)
-
-
-@pytest.fixture
-def run(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def call(line):
-        status = cli.main(line.split())
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def frame(X, y):

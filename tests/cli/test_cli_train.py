@@ -18,7 +18,7 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from fastgd import LogisticRegression, Ridge, SGDClassifier, cli
+from fastgd import LogisticRegression, Ridge, SGDClassifier
 from fastgd._data.chunks import BatchChunks
 from fastgd._readers import reader
 from fastgd.cli import _archive
@@ -46,19 +46,6 @@ def matrix(rng):
     """A matrix, half of it zeros, and labels 0 and 1."""
     X = rng.normal(size=(ROWS, 6)) * (rng.random((ROWS, 6)) < 0.5)
     return X, (X @ np.arange(6.0) > 0.5).astype(int)
-
-
-@pytest.fixture
-def run(tmp_path, capsys, monkeypatch):
-    """Run the command in a folder of its own; return its status, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(line):
-        status = cli.main(line.split())
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def written(run, line):

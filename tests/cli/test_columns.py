@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from fastgd import cli
 from fastgd._readers.dates import dtype_of
 from fastgd._readers.encoding import Encoder
 from fastgd._readers.layout import Layout, Wishes
@@ -19,18 +18,6 @@ from fastgd.cli import _archive
 GOOD = ["a fine and lovely film", "I like it very much", "really lovely and good fun"]
 BAD = ["a bad and boring film", "I hate it very much", "really boring and awful stuff"]
 N = 120
-
-
-@pytest.fixture
-def run(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def call(line):
-        status = cli.main(line.split())
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def reviews(rng):

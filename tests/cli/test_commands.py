@@ -10,22 +10,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression as TheirLogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
-from fastgd import cli
 from fastgd.cli import _archive
 
 N = 150
-
-
-@pytest.fixture
-def run(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def call(line):
-        status = cli.main(line.split())
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -166,7 +166,8 @@ def test_auto_copies_for_what_has_no_form_and_says_so(cupy):
 def test_arrays_of_numpy_stay_on_the_processor():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fastgd.Ridge().fit(GIVEN.X, GIVEN.numbers)
+        model = fastgd.Ridge().fit(GIVEN.X, GIVEN.numbers)
+    assert type(model.predict(GIVEN.X)) is np.ndarray
 
 
 def test_an_array_that_cannot_be_copied_is_named():

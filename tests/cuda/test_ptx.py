@@ -119,7 +119,7 @@ BENT = [name for name, loss in losses.LOSSES.items() if losses.has(loss, "curvat
 @pytest.mark.parametrize("name", BENT)
 def test_curvatures_compile(name, newest):
     kinds = (spec_in(LOSSES[name], np.float64), WIDE_LINE, WIDE_LINE, WIDE_LINE)
-    ptx_of(write_curvatures, kinds, newest, single=False)
+    assert ".entry" in ptx_of(write_curvatures, kinds, newest, single=False)
 
 
 @pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
