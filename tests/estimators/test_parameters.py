@@ -132,6 +132,11 @@ GLMS = ("PoissonRegressor", "GammaRegressor", "TweedieRegressor")
 TOL = "`tol=0` asks for all that rounding allows"
 DIFFERENCES = [
     Difference(
+        '`learning_rate="auto"` needs no rate',
+        ("SGDClassifier", "SGDRegressor"),
+        has("learning_rate", "auto"),
+    ),
+    Difference(
         "the default solver takes every penalty and `dual`",
         LOGISTIC,
         lambda g: "solver" not in g and (g.keys() & {"penalty", "l1_ratio", "dual"}),
