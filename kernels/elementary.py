@@ -50,7 +50,7 @@ def exp(x):
     return p * np.int64((np.int64(k) + 1023) << 52).view(np.float64)
 
 
-@kernel()
+@kernel(forceinline=True)
 def expm1(x):
     """Return e**x - 1 for x in [-708, 709] to 2e-15 relative, small x included."""
     x = np.float64(x)

@@ -53,7 +53,7 @@ def _will_be_cached(dispatcher: Any, signature: Any) -> bool:
         return False
     if tuple(sigutils.normalize_signature(signature)[0]) in dispatcher.overloads:
         return False
-    entry = dispatcher._cache._entry(signature, dispatcher.targetctx.codegen())
+    entry = next(dispatcher._cache.entries(signature, dispatcher.targetctx.codegen()), None)
     return entry is not None and not os.path.exists(entry.path)
 
 

@@ -20,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 import fastgd
 from fastgd._monitoring.display import not_announcing
 from fastgd.datasets import make_sparse
-from fastgd.kernels._jit import cache_folder
+from fastgd.kernels._jit import cache_folder, count_shipped
 from fastgd.neural_network import MLPClassifier
 
 CLOSE = 1e-4  # relative: the objective that both have to reach
@@ -252,7 +252,9 @@ def _comparisons(*, draws: bool) -> tuple[list[Pair], list[Curve]]:
 def _compile() -> None:
     """Fit small data once, the network in a process of its own: two compilers at a time."""
     folder = cache_folder()
-    is_new = folder is not None and not any(Path(folder).glob("network.*.nbc"))
+    is_new = not (
+        folder is None or any(count_shipped().values()) or any(Path(folder).glob("network.*.nbc"))
+    )
     print(_announcement(folder), flush=True)
     command = [sys.executable, "-c", "from fastgd.cli import _demo; _demo.compile_network()"]
     child = subprocess.Popen(command) if is_new else None

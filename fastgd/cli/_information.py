@@ -14,7 +14,7 @@ from typing import Any
 from fastgd import __version__
 from fastgd._readers.errors import listed, plain
 from fastgd.cli._terminal import result
-from fastgd.kernels._jit import cache_folder
+from fastgd.kernels._jit import cache_folder, count_shipped
 
 PACKAGES = ("numba", "numpy", "scipy", "scikit-learn", "matplotlib", "pandas", "pyarrow", "skops")
 
@@ -64,6 +64,7 @@ def _info() -> Iterator[tuple[str, str]]:
         yield package, _version_of(package)
     yield from _processor()
     yield "cache folder", _describe_cache(cache_folder())
+    yield "compiled kernels", _describe_shipped()
     yield "CUDA", _describe_cuda()
     yield "numba-cuda", _version_of("numba-cuda")
     yield from _device()
@@ -97,6 +98,12 @@ def _describe_cache(folder: str | None) -> str:
         return "none is writable: every process compiles anew"
     sizes = [path.stat().st_size for path in Path(folder).glob("*.nbc")]
     return f"{folder} ({len(sizes)} kernels, {sum(sizes) / 2**20:.1f} MiB)"
+
+
+def _describe_shipped() -> str:
+    found = {level: n for level, n in count_shipped().items() if n}
+    named = ", ".join(f"{n} for {level}" for level, n in found.items())
+    return named or "none came with the package"
 
 
 def _device() -> Iterator[tuple[str, str]]:

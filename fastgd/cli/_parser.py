@@ -56,7 +56,8 @@ EXAMPLES = {
   fastgd bench flights.csv --target late --model logistic""",
     "warmup": """\
   fastgd warmup
-  fastgd warmup --dtype float64 --no-sparse""",
+  fastgd warmup --dtype float64 --no-sparse
+  fastgd warmup --into kernels/_machine_code --cpu x86-64-v3""",
     "demo": """\
   fastgd demo --plot demo.png""",
     "completion": """\
@@ -486,6 +487,27 @@ def _warmup(commands: Any) -> None:
     )
     warmup.add_argument(
         "--no-sparse", dest="sparse", action="store_false", help="for dense rows only"
+    )
+    warmup.add_argument(
+        "--only",
+        action="append",
+        metavar="CLASS",
+        help="for estimators of this class only, such as LogisticRegression; may be repeated",
+    )
+    warmup.add_argument(
+        "--jobs", type=_positive, metavar="N", help="processes that compile (one a processor)"
+    )
+    warmup.add_argument(
+        "--into",
+        metavar="DIR",
+        help="compile for other machines, into this folder, which a wheel can carry",
+    )
+    warmup.add_argument(
+        "--cpu",
+        action="append",
+        metavar="LEVEL",
+        help="with --into: the processors, x86-64-v3 or x86-64-v4, on ARM generic or apple-m1 "
+        "(all that this machine can run); may be repeated",
     )
     _add_quiet(warmup)
 

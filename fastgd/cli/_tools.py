@@ -1,6 +1,7 @@
 """``fastgd warmup``, ``demo`` and ``completion``: commands of a few lines."""
 
 import argparse
+import os
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -12,9 +13,26 @@ from fastgd.cli._terminal import counted, result, say
 def warmup(args: argparse.Namespace) -> int:
     """Compile the usual kernels, so that no first fit has to wait."""
     started = import_module("fastgd._runtime.warmup")
-    dtypes = tuple(args.dtype) if args.dtype else ("float32", "float64")
-    n_kernels = started.warmup(progress=not args.quiet, dtypes=dtypes, sparse=args.sparse)
-    say(f"{counted(n_kernels, 'kernel')} compiled", quiet=args.quiet)
+    options = {
+        "progress": not args.quiet,
+        "dtypes": tuple(args.dtype) if args.dtype else ("float32", "float64"),
+        "sparse": args.sparse,
+        "only": args.only,
+        "n_jobs": args.jobs or os.cpu_count() or 1,
+    }
+    if args.cpu and args.into is None:
+        raise UserError("--cpu goes with --into: without it, kernels are for this machine")
+    try:
+        if args.into is None:
+            n_kernels = started.warmup(**options)
+            say(f"{counted(n_kernels, 'kernel')} compiled", quiet=args.quiet)
+            return 0
+        for level in args.cpu or [level.name for level in started.levels_here()]:
+            n_kernels = started.compile_for(level, args.into, **options)
+            said = f"{counted(n_kernels, 'kernel')} compiled for {level}, in {args.into}"
+            say(said, quiet=args.quiet)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     return 0
 
 

@@ -10,6 +10,13 @@ with collector_paused():
     from fastgd.kernels._jit._cache import cache_folder, count_compiled
     from fastgd.kernels._jit._events import watch_compilation
     from fastgd.kernels._jit._options import FASTMATH, INLINED, NO_WRAPPER, helper, kernel
+    from fastgd.kernels._jit._places import (
+        compiled_for,
+        count_shipped,
+        fill,
+        known_levels,
+        levels_here,
+    )
 
 __all__ = [
     "FASTMATH",
@@ -17,8 +24,13 @@ __all__ = [
     "NO_WRAPPER",
     "cache_folder",
     "collector_paused",
+    "compiled_for",
     "count_compiled",
+    "count_shipped",
+    "fill",
     "helper",
     "kernel",
+    "known_levels",
+    "levels_here",
     "watch_compilation",
 ]

@@ -16,28 +16,24 @@ Reading an entry does not make numba load all that it can compile, as its own ca
 three quarters of what a process would wait for. An entry lists the symbols that it links to, and
 only where one of them is unknown is numba asked for everything.
 
-From numba's private parts come ``Dispatcher._cache`` with its interface, ``CompileResultCacheImpl``
-for the folder and for turning compiled code into plain objects, ``rtsys`` for the symbols of
-numba's runtime, and a library's ``_final_module`` for those that an entry links to. Its events
-tell when compilation begins and ends (``watch_compilation``).
+From numba's private parts come ``Dispatcher._cache`` with its interface, and
+``CompileResultCacheImpl`` for the folder. Its events tell when compilation begins and ends
+(``watch_compilation``).
 """
 
 import contextlib
 import functools
 import hashlib
-import itertools
 import os
 import pickle
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from llvmlite import binding
 from numba.core.caching import CompileResultCacheImpl, NullCache
-from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from fastgd.kernels._files import remove_stale, whole_file
@@ -50,6 +46,8 @@ from fastgd.kernels._jit._fingerprint import (
     provenance_of,
     spell_all,
 )
+from fastgd.kernels._jit._packing import pack, unpack
+from fastgd.kernels._jit._places import Place, places_of
 
 
 def cache_folder() -> str | None:
@@ -78,8 +76,10 @@ class Cache(NullCache):
 
     n_compiled = 0  # by the whole process
 
-    def __init__(self, function: Callable) -> None:
-        self._function = function
+    def __init__(self, function: Callable, *, is_linked: bool = False) -> None:
+        """Cache a function's code; ``is_linked``: and what compiled code needs to call it."""
+        self._function, self._is_linked = function, is_linked
+        self.read: set[tuple] = set()  # argument types of what was read from the disk
 
     @functools.cached_property
     def storage(self) -> CompileResultCacheImpl | None:
@@ -96,17 +96,15 @@ class Cache(NullCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled code for a signature, or None."""
-        entry = self._entry(sig, target_context.codegen())
-        if entry is None:
-            return None
-        # Whatever is wrong with an entry, compiling anew puts it right.
-        with contextlib.suppress(Exception):
-            blob = Path(entry.path).read_bytes()
-            checksum, body = blob[:32], blob[32:]
-            if checksum == _checksum(entry, body):
-                compiled = pickle.loads(body)
-                _make_known(compiled.symbols, target_context)
-                return self.storage.rebuild(target_context, compiled.parts)
+        for entry in self.entries(sig, target_context.codegen()):
+            # Whatever is wrong with an entry, compiling anew puts it right.
+            with contextlib.suppress(Exception):
+                blob = Path(entry.path).read_bytes()
+                checksum, body = blob[:32], blob[32:]
+                if checksum == _checksum(entry, body):
+                    compiled = unpack(pickle.loads(body), target_context)
+                    self.read.add(tuple(compiled.signature.args))
+                    return compiled
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -117,36 +115,29 @@ class Cache(NullCache):
         Cache.n_compiled += 1
         if self.storage is None:
             _warn_once(_NOWHERE)
-        entry = self._entry(sig, data.codegen)
+            return
+        entry = next(self.entries(sig, data.codegen), None)
         if entry is None or not self.storage.check_cachable(data):
             return
         with contextlib.suppress(pickle.PicklingError):
-            body = dumps(_Compiled(_symbols(data.library), self.storage.reduce(data)))
-            self._write(entry, _checksum(entry, body) + body)
+            body = dumps(pack(data, is_linked=self._is_linked))
+            _write(entry, _checksum(entry, body) + body)
 
-    def _write(self, entry: _Entry, blob: bytes) -> None:
-        """Write an entry; where that fails, tell once that every process will compile anew."""
-        try:
-            self.storage.locator.ensure_cache_path()
-            remove_stale(self.cache_path, lambda name: name.endswith(".nbc"))
-            with whole_file(entry.path) as file:
-                file.write(blob)
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            _warn_once(_NOT_WRITTEN.format(folder=self.cache_path, reason=reason))
-
-    def _entry(self, sig: Any, codegen: Any) -> _Entry | None:
-        """Name a signature's entry; None where it must not be cached."""
-        if STAMP is None or self.storage is None:
-            return None
+    def entries(self, sig: Any, codegen: Any) -> Iterator[_Entry]:
+        """Name a signature's entry in each place; none where it must not be cached."""
+        if STAMP is None:
+            return
         try:
             arguments = spell_all(getattr(sig, "args", sig))
             provenance = provenance_of(self._function, arguments.classes)
         except (Untraceable, ValueError):  # ValueError: a closure's cell that is still empty
-            return None
-        machine = repr(codegen.magic_tuple())  # target triple, CPU name, CPU features
-        digest = hashlib.sha256(f"{machine} {arguments.text}".encode()).hexdigest()
-        return _Entry(os.path.join(self.cache_path, self._file_name(digest)), provenance + digest)
+            return
+        for place in places_of(self.storage, codegen):
+            yield self._entry(place, arguments.text, provenance)
+
+    def _entry(self, place: Place, arguments: str, provenance: str) -> _Entry:
+        digest = hashlib.sha256(f"{place.machine} {arguments}".encode()).hexdigest()
+        return _Entry(os.path.join(place.folder, self._file_name(digest)), provenance + digest)
 
     def _file_name(self, digest: str) -> str:
         """Name the function, the interpreter and the signature, in letters any disk takes."""
@@ -156,34 +147,25 @@ class Cache(NullCache):
         return f"{name}.{sys.implementation.cache_tag}.{digest[:24]}.nbc"
 
 
+def _write(entry: _Entry, blob: bytes) -> None:
+    """Write an entry; where that fails, tell once that every process will compile anew."""
+    folder = os.path.dirname(entry.path)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        remove_stale(folder, lambda name: name.endswith(".nbc"))
+        with whole_file(entry.path) as file:
+            file.write(blob)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        _warn_once(_NOT_WRITTEN.format(folder=folder, reason=reason))
+
+
 def _in_one_folder(function: Callable) -> Callable:
     """Return a function by which numba chooses the same folder for all files of this package."""
     if not is_ours(function.__module__ or ""):
         return function
     code = function.__code__.replace(co_filename=str(FOLDER / "__init__.py"))
     return types.FunctionType(code, {}, closure=function.__closure__)
-
-
-class _Compiled(NamedTuple):
-    """What an entry holds: the names that the code links to, and the code as plain objects."""
-
-    symbols: tuple[str, ...]
-    parts: tuple
-
-
-def _symbols(library: Any) -> tuple[str, ...]:
-    """List what a library links to and does not define."""
-    module = library._final_module
-    values = itertools.chain(module.functions, module.global_variables)
-    names = (value.name for value in values if value.is_declaration)
-    return tuple(sorted(name for name in names if not name.startswith("llvm.")))
-
-
-def _make_known(symbols: Iterable[str], target_context: Any) -> None:
-    """Register what machine code links to: an unknown name would end the process."""
-    rtsys.initialize(target_context)
-    if not all(binding.address_of_symbol(name) for name in symbols):
-        target_context.refresh()
 
 
 @functools.cache

@@ -33,7 +33,9 @@ def _stamp_of_sources(folder: Path) -> str | None:
     for path in paths:
         source = path.read_bytes()
         digest.update(f"{path.relative_to(folder).as_posix()} {len(source)} ".encode() + source)
-    versions = (numba.__version__, np.__version__, config.OPT, config.BOUNDSCHECK)
+    # of NumPy's, that from which on arrays lie otherwise in memory; numba's own cache asks for none
+    numpy_version = np.__version__.partition(".")[0]
+    versions = (numba.__version__, numpy_version, config.OPT, config.BOUNDSCHECK)
     digest.update(repr(versions).encode())
     return digest.hexdigest() if paths else None
 

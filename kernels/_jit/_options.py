@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+from numba.core.caching import NullCache
 
 from fastgd.kernels._jit._cache import Cache
 from fastgd.kernels._jit._collector import collector_paused
@@ -25,9 +26,29 @@ def kernel(function: Callable | None = None, /, **options: Any) -> Any:
     compiled = _compiled(function, **{"forceinline": False, **options})
     # Absent where NUMBA_DISABLE_JIT left a plain function.
     if hasattr(compiled, "_cache"):
-        compiled._cache = Cache(function)
+        is_linked = compiled.targetoptions["forceinline"]
+        compiled._cache = Cache(function, is_linked=is_linked)
+        if not is_linked:
+            compiled.get_call_template = functools.partial(_for_a_caller, compiled)
         compiled.compile = collector_paused()(compiled.compile)
     return compiled
+
+
+def _for_a_caller(compiled: Any, args: Any, kws: Any) -> Any:
+    """Tell another function that is being compiled how to call a kernel, which no kernel does.
+
+    What was read from the disk has nothing that could be linked, so this compiles anew. Numba's
+    lock is held.
+    """
+    kept = compiled._cache
+    if tuple(args) in kept.read:
+        kept.read.remove(tuple(args))
+        del compiled.overloads[tuple(args)]
+    compiled._cache = NullCache()
+    try:
+        return type(compiled).get_call_template(compiled, args, kws)
+    finally:
+        compiled._cache = kept
 
 
 def helper(function: Callable | None = None, /, *, allocates: bool = False, **options: Any) -> Any:

@@ -222,7 +222,7 @@ class Tweedie(NamedTuple):
         return growth(raw - loss.level, loss.reach)
 
 
-@kernel()
+@kernel(forceinline=True)
 def _exponents(power, edge):
     """Return 2 - p, 1 - p, and the |t| up to which both exponents are taken as they are."""
     p = np.float64(power)
@@ -230,7 +230,7 @@ def _exponents(power, edge):
     return a, b, edge / max(abs(a), abs(b))
 
 
-@kernel()
+@kernel(forceinline=True)
 def _integral(a, reach, t):
     """Return e^(a t) / a, continued beyond ``reach``; t for a = 0."""
     return growth(a * t, abs(a) * reach) / a if a != 0.0 else np.float64(t)

@@ -7,7 +7,7 @@ from scipy import sparse
 import fastgd
 from fastgd import linear_model
 from fastgd._runtime import warmup as _warmup
-from fastgd.kernels._jit import _cache
+from fastgd.kernels._jit import _cache, _places
 
 
 @pytest.fixture
@@ -73,6 +73,40 @@ def test_a_bar_is_drawn_only_on_request(monkeypatch, capsys):
 def test_other_dtypes_are_refused(dtypes):
     with pytest.raises(ValueError, match="dtypes must hold 'float32', 'float64' or both, got"):
         _warmup.warmup(dtypes=dtypes)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"only": ["Ridge", "Rigde"]}, "only must hold names of estimators, got Rigde"),
+        ({"n_jobs": 0}, "n_jobs must be at least 1, got 0"),
+    ],
+)
+def test_other_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        _warmup.warmup(**arguments)
+
+
+@pytest.mark.nojit
+def test_a_level_that_this_processor_lacks_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(_warmup, "known_levels", lambda: (_places.Level("future", {"wings"}),))
+    with pytest.raises(ValueError, match="'future' cannot be compiled for here: kernels run"):
+        _warmup.compile_for("future", tmp_path / "code")
+    with pytest.raises(ValueError, match="must be 'future', got 'past'"):
+        _warmup.compile_for("past", tmp_path / "code")
+    assert not (tmp_path / "code").exists()
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("few")
+@pytest.mark.skipif(not _places.levels_here(), reason="no level of processors is known here")
+def test_kernels_are_compiled_for_others_side_by_side(monkeypatch, tmp_path):
+    monkeypatch.setattr(_warmup, "_fits_by_name", lambda: iter(()))
+    level = _places.levels_here()[-1].name
+    n_compiled = _warmup.compile_for(level, tmp_path, dtypes=["float64"], n_jobs=2)
+    assert n_compiled == len(list((tmp_path / level).glob("*.nbc"))) > 0
+    assert _warmup.compile_for(level, tmp_path, dtypes=["float64"], n_jobs=2) == 0
 
 
 @pytest.mark.thorough

@@ -492,11 +492,11 @@ def test_entry_that_links_to_what_is_unknown_makes_numba_load_everything(sandbox
     program = (
         "import numpy as np\n"
         "from numba.core.registry import cpu_target\n"
-        "from package._jit import _cache\n"
+        "from package._jit import _packing\n"
         "from package.entry import twice\n"
         "calls, names = [], []\n"
         "cpu_target.target_context.refresh = lambda: calls.append('refresh')\n"
-        "_cache.binding.address_of_symbol = lambda name: names.append(name) or {address}\n"
+        "_packing.binding.address_of_symbol = lambda name: names.append(name) or {address}\n"
         "twice(np.ones(2))\n"
         "assert names, 'it links to something'\n"
         "print(sum(twice.stats.cache_hits.values()), *calls)"
@@ -821,3 +821,60 @@ def test_a_process_that_has_grown_reads_what_a_child_compiled(monkeypatch):
     shuffled_rows(3, order)
     assert sorted(order) == list(range(9))
     assert Cache.n_compiled == compiled
+
+
+FILL = (
+    "from pathlib import Path; from package import _jit; _jit.fill(Path('package/_machine_code'))"
+)
+LEVEL = next((level.name for level in _jit.levels_here()), "")
+COMPILED_FOR_LEVEL = _jit.compiled_for(LEVEL)
+
+
+@pytest.fixture
+def shipped(sandbox):
+    """Return a package that came with its machine code."""
+    if not LEVEL:
+        pytest.skip("no level of processors is known for this machine")
+    assert sandbox.run(f"{FILL}\n{CALL_TWICE}", **COMPILED_FOR_LEVEL) == (2, 0)
+    (entry,) = sandbox.entries()
+    assert entry.parent == sandbox.package / "_machine_code" / LEVEL
+    return sandbox
+
+
+def test_code_that_came_with_the_package_is_read(shipped):
+    assert shipped.run(CALL_TWICE) == (2, 1)
+    assert len(shipped.entries()) == 1, "nothing was compiled"
+    assert shipped.run(CALL_TWICE, **_without_folders(shipped)) == (2, 1), "nor need be written"
+    count = "from package import _jit; print(_jit.count_shipped())"
+    assert f"'{LEVEL}': 1" in shipped.run_program(count)
+
+
+def test_code_that_came_is_not_read_where_it_does_not_fit(shipped):
+    lacking = "from llvmlite import binding; binding.get_host_cpu_features = lambda: {}"
+    if _jit.levels_here()[-1].features:
+        assert shipped.run(f"{lacking}\n{CALL_TWICE}") == (2, 0)
+    another = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_OPT": "1"}
+    assert shipped.run(CALL_TWICE, **another) == (2, 0)
+    shipped.write("package/parts.py", PARTS.replace("2 * x", "3 * x"))
+    assert shipped.run(CALL_TWICE) == (3, 0)
+
+
+def test_a_process_that_compiles_for_itself_fills_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="no level of processors"):
+        _jit.fill(tmp_path)
+
+
+def test_a_kernel_that_another_one_calls_is_compiled_anew(sandbox):
+    """No kernel of ours does, but a user's function may."""
+    sandbox.write(
+        "package/outer.py",
+        "from package._jit import kernel\n"
+        "from package.entry import twice\n"
+        "@kernel\n"
+        "def four_times(x):\n"
+        "    return 2 * twice(x)\n",
+    )
+    call = "from package.outer import four_times as f; args = (np.ones(2),)"
+    assert sandbox.run(CALL_TWICE) == (2, 0)
+    assert sandbox.run(call) == (4, 0)
+    assert sandbox.run(call) == (4, 1)
