@@ -1,6 +1,7 @@
 """Short names, ``--set``, what learns from chunks, and the small commands."""
 
 import math
+import os
 import sys
 import types
 
@@ -13,6 +14,7 @@ from fastgd._readers.layout import Chunk, Column, Layout
 from fastgd._readers.summary import Summary
 from fastgd.cli import _bench, _models
 from fastgd.cli._names import CLASSIFICATION, MODELS
+from fastgd.kernels._jit import _places
 from fastgd.losses import Quantile, Tweedie
 
 WITHOUT_A_NAME = {  # a table has one target, and functions are no models
@@ -133,24 +135,67 @@ def test_a_log_link_needs_a_mean_above_zero():
 # -- the small commands --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("given", "asked"),
-    [
-        ([], {"progress": True, "dtypes": ("float32", "float64"), "sparse": True}),
-        (
-            ["--quiet", "--dtype", "float64", "--no-sparse"],
-            {"progress": False, "dtypes": ("float64",), "sparse": False},
-        ),
-    ],
-)
-def test_warmup_compiles_what_is_asked_for(given, asked, monkeypatch, capsys):
+EVERYTHING = {
+    **{"progress": True, "dtypes": ("float32", "float64"), "sparse": True},
+    **{"only": None, "n_jobs": os.cpu_count()},
+}
+
+
+@pytest.fixture
+def warmups(monkeypatch):
+    """Return the calls of what compiles, which is replaced."""
     calls = []
     module = types.ModuleType("fastgd._runtime.warmup")
     module.warmup = lambda **wanted: calls.append(wanted) or 12
+    module.compile_for = lambda *places, **_: calls.append(places) or 3
+    module.levels_here = lambda: [_places.Level("high", set()), _places.Level("low", set())]
     monkeypatch.setitem(sys.modules, "fastgd._runtime.warmup", module)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ([], {}),
+        (
+            ["--quiet", "--dtype", "float64", "--no-sparse", "--only", "Ridge", "--jobs", "3"],
+            {
+                **{"progress": False, "dtypes": ("float64",), "sparse": False},
+                **{"only": ["Ridge"], "n_jobs": 3},
+            },
+        ),
+    ],
+)
+def test_warmup_compiles_what_is_asked_for(given, asked, warmups, capsys):
     assert cli.main(["warmup", *given]) == 0
-    assert calls == [asked]
+    assert warmups == [{**EVERYTHING, **asked}]
     assert capsys.readouterr().out == ("" if "--quiet" in given else "12 kernels compiled\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "levels"),
+    [([], ["high", "low"]), (["--cpu", "low", "--cpu", "other"], ["low", "other"])],
+)
+def test_warmup_compiles_for_other_machines(given, levels, warmups, capsys):
+    assert cli.main(["warmup", "--into", "code", *given]) == 0
+    assert warmups == [(level, "code") for level in levels]
+    said = "".join(f"3 kernels compiled for {level}, in code\n" for level in levels)
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--cpu", "low"], "--cpu goes with --into"),
+        (["--only", "Rigde"], "only must hold names of estimators, got Rigde"),
+        (["--into", "code", "--cpu", "z80"], "the level of processors must be"),
+    ],
+)
+def test_warmup_says_what_it_cannot_do(given, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["warmup", *given]) == 1
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh", "fish"])
