@@ -15,6 +15,7 @@ from fastgd._data.source import Source
 from fastgd._data.targets import NONE, Targets
 from fastgd._data.validation import check_weight, check_X
 from fastgd._export.hooks import OnnxExport
+from fastgd._export.notebook import NotebookView
 from fastgd._monitoring.sklearn_callbacks import CallbackSupport
 from fastgd._monitoring.watching import Given, TrainingWatch
 from fastgd._parameters.checked_once import CheckedOnce
@@ -69,7 +70,7 @@ class Call(NamedTuple):
     device: str = "cpu"
 
 
-class TrainedModel(OnnxExport, CallbackSupport, CheckedOnce, ABC):
+class TrainedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce, ABC):
     """Base class of what is trained.
 
     A subclass says what its targets are (``fastgd._data.targets``), how its parameters begin, and

@@ -1,25 +1,19 @@
 """Coefficients of a saved model by the names of their columns, the strongest first."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 
+from fastgd._export import report
+from fastgd._export.report import Coefficient
 from fastgd._readers.errors import UserError, shortened
 from fastgd._readers.layout import CATEGORY, NUMBER, TABLE, TEXT
 from fastgd.cli._archive import Card
 
 MOST_OF_A_NAME = 60
-
-
-class Coefficient(NamedTuple):
-    """A coefficient, and the class that it speaks for where there are several."""
-
-    name: str
-    label: Any
-    value: float
 
 
 def strongest(card: Card, pipeline: Any, most: int | None) -> list[Coefficient]:
@@ -35,18 +29,7 @@ def strongest(card: Card, pipeline: Any, most: int | None) -> list[Coefficient]:
         raise UserError(f"{type(model).__name__} has no coefficients that belong to columns.")
     coef = np.atleast_2d(np.asarray(model.coef_, np.float64))
     names = feature_names(card, pipeline, coef.shape[1])
-    labels = _labels(card, len(coef))
-    order = np.argsort(-np.abs(coef), axis=None, kind="stable")
-    order = (
-        order[: np.count_nonzero(coef)]
-        if most is None
-        else order[: min(most, np.count_nonzero(coef))]
-    )
-    rows, columns = np.unravel_index(order, coef.shape)
-    return [
-        Coefficient(names(int(column)), labels[row], float(coef[row, column]))
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
-    ]
+    return report.strongest(coef, names, _labels(card, len(coef)), most)
 
 
 def _labels(card: Card, n_rows: int) -> list[Any]:

@@ -3,26 +3,25 @@
 import argparse
 import html
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fastgd._export import report as report_of
+from fastgd._export.report import Coefficient, named, table
 from fastgd._readers.errors import UserError, first_line, listed, shortened
 from fastgd.cli import _archive
 from fastgd.cli._asked import format_of
-from fastgd.cli._coefficients import Coefficient, as_table, strongest
+from fastgd.cli._coefficients import as_table, strongest
 from fastgd.cli._names import MODELS
 from fastgd.cli._output import check_output, is_stdout, replacing
 from fastgd.cli._terminal import counted, note, renamed, result
 from fastgd.cli._text import described, settings_as_text
 
 MOST = 20  # coefficients that are shown unless more are asked for
-MOST_POINTS = 2000  # of a curve
-WIDTH, HEIGHT, MARGIN = 640, 260, 46  # of the picture, in pixels
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,7 +73,7 @@ def _draw(found: Sequence[Coefficient], card: _archive.Card, path: Path) -> None
     figure = Figure(figsize=(7.0, 1.2 + 0.28 * len(found)), layout="constrained")
     axes = figure.subplots()
     several = len({repr(one.label) for one in found}) > 1
-    names = [_escaped(_named(one, several=several)) for one in found]
+    names = [_escaped(named(one, several=several)) for one in found]
     colors = ["tab:blue" if one.value > 0 else "tab:red" for one in found]
     axes.barh(range(len(found)), [one.value for one in found], color=colors)
     axes.set_yticks(range(len(found)), names)
@@ -93,11 +92,6 @@ def _escaped(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _named(one: Coefficient, *, several: bool) -> str:
-    name = shortened(one.name)
-    return f"{name} [{shortened(str(one.label))}]" if several else name
-
-
 # -- the report ----------------------------------------------------------------------------------
 
 
@@ -107,9 +101,9 @@ def report(args: argparse.Namespace) -> int:
     check_output(output, [args.model, args.data])
     card, pipeline = _archive.load(args.model, format_of(args).limits)
     sections = [
-        ("The model", _table(_facts(card))),
-        ("The fit", _table(_figures(pipeline.steps[-1][1]))),
-        ("History", _history(pipeline.steps[-1][1])),
+        ("The model", table(_facts(card))),
+        ("The fit", table(_figures(pipeline.steps[-1][1]))),
+        ("History", report_of.history(pipeline.steps[-1][1])),
         ("Columns", _columns(card)),
         ("The strongest coefficients", _bars(card, pipeline)),
     ]
@@ -117,8 +111,8 @@ def report(args: argparse.Namespace) -> int:
         from fastgd.cli._predict import scores_of
 
         scores = scores_of(args, card, pipeline)
-        rows = {name: _number(value) for name, value in scores.items()}
-        sections.insert(2, (f"On {renamed(str(args.data))}", _table(rows)))
+        rows = {name: report_of.number(value) for name, value in scores.items()}
+        sections.insert(2, (f"On {renamed(str(args.data))}", table(rows)))
     content = _page(f"{args.model.name}: {card.estimator}", sections)
     with replacing(output) as file:
         # a card may hold lone surrogates
@@ -140,22 +134,8 @@ def _facts(card: _archive.Card) -> dict[str, str]:
     }
 
 
-_FIGURES = {
-    "objective_": "objective",
-    "gap_": "distance from the optimum, at most",
-    "n_iter_": "passes",
-    "C_": "C chosen",
-    "alpha_": "alpha chosen",
-}
-
-
 def _figures(model: Any) -> dict[str, str]:
-    """Return what a fit says of itself; whatever a file holds, only numbers are shown."""
-    rows = {}
-    for name, words in _FIGURES.items():
-        values = _numbers(getattr(model, name, None))
-        if values:
-            rows[words] = ", ".join(map(_number, values[:10]))
+    rows = report_of.figures(model)
     if MODELS_WITH_LAYERS & {type(model).__name__}:
         rows["coefficients"] = counted(int(sum(w.size for w in model.coefs_)), "weight")
     return rows
@@ -164,57 +144,12 @@ def _figures(model: Any) -> dict[str, str]:
 MODELS_WITH_LAYERS = {model.estimator for model in MODELS.values() if model.is_network}
 
 
-def _numbers(values: Any) -> list[float]:
-    try:
-        return [float(v) for v in np.ravel(np.asarray(values, np.float64)) if math.isfinite(v)]
-    except (TypeError, ValueError):
-        return []
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"
-
-
-def _history(model: Any) -> str:
-    """Return a curve of the objective, or of what was recorded in its place."""
-    history = getattr(model, "history_", None)
-    if not isinstance(history, Mapping):
-        return "<p>This model keeps no history.</p>"
-    for name in ("objective", "loss", "score"):
-        values = _numbers(history.get(name))
-        if len(values) > 1:
-            return _curve(values, name)
-    return "<p>The fit took one pass.</p>"
-
-
-def _curve(values: list[float], name: str) -> str:
-    step = max(len(values) // MOST_POINTS, 1)
-    shown = values[::step]
-    low, high = min(shown), max(shown)
-    span = (high - low) or 1.0
-    across = (WIDTH - 2 * MARGIN) / max(len(shown) - 1, 1)
-    down = (HEIGHT - 2 * MARGIN) / span
-    points = " ".join(
-        f"{MARGIN + across * k:.1f},{HEIGHT - MARGIN - (value - low) * down:.1f}"
-        for k, value in enumerate(shown)
-    )
-    label = html.escape(name)
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label} by pass">'
-        f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="2"/>'
-        f'<text x="4" y="{MARGIN}">{_number(high)}</text>'
-        f'<text x="4" y="{HEIGHT - MARGIN}">{_number(low)}</text>'
-        f'<text x="{WIDTH / 2}" y="{HEIGHT - 8}" text-anchor="middle">'
-        f"{label} in {len(values):,} passes</text></svg>"
-    )
-
-
 def _columns(card: _archive.Card) -> str:
     columns = card.layout.columns
     if not columns:
         return f"<p>{html.escape(described(card.layout))}</p>"
     rows = {shortened(one.name): f"{one.kind} ({one.dtype})" for one in columns[:200]}
-    return _table(rows)
+    return table(rows)
 
 
 def _bars(card: _archive.Card, pipeline: Any) -> str:
@@ -222,23 +157,7 @@ def _bars(card: _archive.Card, pipeline: Any) -> str:
         found = strongest(card, pipeline, MOST)
     except UserError as error:
         return f"<p>{html.escape(str(error))}</p>"
-    largest = max((abs(one.value) for one in found), default=1.0)
-    several = len({repr(one.label) for one in found}) > 1
-    rows = "".join(
-        f"<tr><th>{html.escape(_named(one, several=several))}</th><td>{one.value:+.6g}</td>"
-        f'<td class="bar"><span class="{"up" if one.value > 0 else "down"}" '
-        f'style="width:{100 * abs(one.value) / largest:.1f}%"></span></td></tr>'
-        for one in found
-    )
-    return f"<p>{html.escape(_of_what(card))}</p><table>{rows}</table>"
-
-
-def _table(rows: Mapping[str, str]) -> str:
-    body = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
-        for name, value in rows.items()
-    )
-    return f"<table>{body}</table>"
+    return f"<p>{html.escape(_of_what(card))}</p>{report_of.bars(found)}"
 
 
 _STYLE = """

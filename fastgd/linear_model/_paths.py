@@ -37,6 +37,7 @@ from fastgd._data.validation import (
     refuse_extreme_weight,
 )
 from fastgd._export.hooks import OnnxExport
+from fastgd._export.notebook import NotebookView
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, GridWatch, watched
 from fastgd._runtime.threads import threads
@@ -48,7 +49,7 @@ Folds = list[tuple[NDArray[Any], NDArray[Any]]]
 ROUNDING = 8.0 * float(np.finfo(np.float64).eps)
 
 
-class PathModel(OnnxExport, BaseEstimator):
+class PathModel(NotebookView, OnnxExport, BaseEstimator):
     """What the estimators that are fitted by ``solve_paths`` have in common."""
 
     coef_: Any

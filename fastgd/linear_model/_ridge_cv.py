@@ -35,6 +35,7 @@ from fastgd._data.validation import (
     refuse_extreme_weight,
 )
 from fastgd._export.hooks import OnnxExport
+from fastgd._export.notebook import NotebookView
 from fastgd._monitoring.undo import or_as_before
 from fastgd._runtime.warned import warn
 from fastgd._solvers._spectrum import (
@@ -60,7 +61,7 @@ from fastgd.linear_model._solved import FLOATS
 TOL = 1e-4  # of the objective: Ridge's own
 
 
-class BaseRidgeCV(OnnxExport, _BaseRidgeCV):
+class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
     """What both have in common; a subclass says what y is, and what a raw prediction means.
 
     scikit-learn's base class has the parameters, the scorer and the routing of metadata.

@@ -24,6 +24,7 @@ from fastgd._data.parts import is_in_parts
 from fastgd._data.shards import Shards
 from fastgd._data.validation import as_rows, check_weight, refuse_extreme_weight
 from fastgd._export.hooks import OnnxExport
+from fastgd._export.notebook import NotebookView
 from fastgd._monitoring.sklearn_callbacks import CallbackSupport
 from fastgd._monitoring.watching import SolvingWatch
 from fastgd._parameters.checked_once import CheckedOnce
@@ -52,7 +53,7 @@ def solver_names(*foreign: str) -> list[Any]:
     return [StrOptions({"auto", *SOLVERS, *foreign})]
 
 
-class SolvedModel(OnnxExport, CallbackSupport, CheckedOnce):
+class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
     """Base class of the estimators that a solver fits.
 
     A subclass says what is minimised, as ``Task`` has it; here a solver is asked, and what it

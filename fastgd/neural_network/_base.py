@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.utils import estimator_html_repr
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -403,8 +402,8 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         return self._network.summary()
 
     def _html_repr(self) -> str:
-        """Return what notebooks show: scikit-learn's table, and once it is fitted the layers."""
-        html: str = estimator_html_repr(self)
+        """Return what notebooks show, and once it is fitted the layers."""
+        html: str = super()._html_repr()
         return html + drawn(self._network) if hasattr(self, "_network") else html
 
     def _raw(self, X: Any) -> NDArray[Any]:
