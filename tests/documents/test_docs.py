@@ -40,6 +40,32 @@ def test_examples_run(page, tmp_path):
     assert "model" in names
 
 
+ECOSYSTEM = dict(
+    re.findall(
+        r"^## (\S+): .*?```python\n(.*?)```", (ROOT / "docs/ecosystem.md").read_text(), re.M | re.S
+    )
+)
+MODULES_OF = {
+    "imbalanced-learn": "imblearn",
+    "Optuna": "optuna",
+    "MLflow": "mlflow",
+    "SHAP": "shap",
+}
+
+
+@pytest.mark.filterwarnings("default")  # their warnings are theirs
+@pytest.mark.parametrize("package", ECOSYSTEM)
+def test_examples_with_other_packages_run(package, tmp_path):
+    pytest.importorskip(MODULES_OF.get(package, package))
+    script = tmp_path / "example.py"
+    script.write_text(ECOSYSTEM[package])
+    assert "model" in runpy.run_path(str(script))
+
+
+def test_each_package_of_the_page_has_an_example():
+    assert set(ECOSYSTEM) == {*MODULES_OF, "skops"}
+
+
 @pytest.mark.parametrize("kind", [fastgd.SGDClassifier, fastgd.SGDRegressor, fastgd.SGDOneClassSVM])
 def test_every_argument_is_compared_with_scikit_learn_s(kind):
     page = (ROOT / "docs/scikit-learn.md").read_text()
