@@ -1,5 +1,6 @@
 """Files of text, also compressed: what is damaged is reported, and no line is endless."""
 
+import codecs
 import gzip
 import io
 import zlib
@@ -112,7 +113,7 @@ class Text(NamedTuple):
 def texts_of(
     file: IO[bytes], path: Path, size: int, most: int, allow: Callable[[int], None]
 ) -> Iterator[Text]:
-    """Yield the lines of a file in texts of about ``size``.
+    """Yield the lines of a file in texts of about ``size``, without a byte order mark.
 
     Parameters
     ----------
@@ -129,18 +130,21 @@ def texts_of(
         If a line is longer than ``most``.
     """
     first_line, begun = 1, b""
-    while block := file.read(size):
+    block = file.read(size).removeprefix(codecs.BOM_UTF8)
+    while block:
         end = block.rfind(b"\n") + 1
         if end > 0:
             content = begun + block[:end] if begun else block[:end]
             yield Text(content, first_line)
             first_line += content.count(b"\n")
             begun = block[end:]
-            continue
-        begun += block
-        if len(begun) > most:
-            raise BadData(f"{path}, line {first_line:,}: a line of more than {most:,} characters.")
-        allow(len(begun))
+        else:
+            begun += block
+            if len(begun) > most:
+                line = f"{path}, line {first_line:,}"
+                raise BadData(f"{line}: a line of more than {most:,} characters.")
+            allow(len(begun))
+        block = file.read(size)
     if begun:
         yield Text(begun + b"\n", first_line)
 

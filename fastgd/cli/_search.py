@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold, cross_val_score
@@ -17,7 +18,7 @@ from fastgd._readers.errors import Misuse, UserError, first_line, listed, quoted
 from fastgd.cli import _models
 from fastgd.cli._names import CLASSIFICATION, MODELS, NOVELTY, REGRESSION
 from fastgd.cli._output import check_output
-from fastgd.cli._terminal import progress, say
+from fastgd.cli._terminal import counted, progress, say
 from fastgd.cli._train import Session, notes_beside, save
 
 STRENGTHS = tuple(float(f"1e{k}") for k in range(-3, 4))
@@ -106,9 +107,7 @@ def _scores(
     session: Session, grid: Sequence[dict[str, Any]], args: argparse.Namespace, scoring: str
 ) -> list[Candidate]:
     X, y = session.rows()
-    seed = 0 if args.seed is None else args.seed
-    kind = StratifiedKFold if MODELS[args.model].task == CLASSIFICATION else KFold
-    folds = kind(args.folds, shuffle=True, random_state=seed)
+    folds = _folds(args, np.asarray(y))
     found = []
     with progress("searching", len(grid), "candidate", quiet=args.quiet) as bar:
         for params in grid:
@@ -124,6 +123,22 @@ def _scores(
             found.append(Candidate(params, float(np.mean(scores)), float(np.std(scores))))
             bar.update(1)
     return found
+
+
+def _folds(args: argparse.Namespace, y: NDArray[Any]) -> KFold | StratifiedKFold:
+    """Return how rows are split, by their classes where there are classes."""
+    seed = 0 if args.seed is None else args.seed
+    if MODELS[args.model].task != CLASSIFICATION:
+        if args.folds > len(y):
+            raise UserError(f"--folds {args.folds:,}: there are {counted(len(y), 'row')} to split.")
+        return KFold(args.folds, shuffle=True, random_state=seed)
+    most = int(np.unique(y, return_counts=True)[1].max())
+    if args.folds > most:
+        raise UserError(
+            f"--folds {args.folds:,}: each fold takes rows of each class, and no class has more "
+            f"than {counted(most, 'row')}."
+        )
+    return StratifiedKFold(args.folds, shuffle=True, random_state=seed)
 
 
 def _as_table(candidates: Sequence[Candidate], best: Candidate, scoring: str) -> str:

@@ -178,6 +178,7 @@ def test_a_search_chooses_what_cross_validation_says(run, data):
         ("--characters", 2, "--characters is for columns that --text names"),
         ("--text-encoding hashing", 2, "--text-encoding is for columns that --text names"),
         ("--scoring best", 2, "--scoring 'best': known are "),
+        ("--folds 1000", 1, "--folds 1,000: each fold takes rows of each class, and no class has"),
         ("--set C=1", 2, "--grid is needed: logistic has no C and no alpha to choose"),
     ],
 )

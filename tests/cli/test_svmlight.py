@@ -166,6 +166,16 @@ def test_a_file_that_changes_is_read_again(tmp_path):
     np.testing.assert_array_equal(chunk.y, [1, 2])
 
 
+@pytest.mark.parametrize("name", ["rows.svm", "rows.vw"])
+def test_a_byte_order_mark_is_no_part_of_the_text(name, tmp_path):
+    path = tmp_path / name
+    text = "1 1:1\n2 2:3\n" if name.endswith("svm") else "1 | a:1\n2 | b:3\n"
+    path.write_text(text, encoding="utf-8-sig")
+    reader = open_reader(path)
+    (chunk,) = reader.read(reader.layout(Wishes()), None, target=True)
+    np.testing.assert_array_equal(chunk.y, [1, 2])
+
+
 def test_a_line_longer_than_memory_is_refused(tmp_path):
     path = tmp_path / "rows.svm"
     path.write_text("1 " + " ".join(f"{k}:1" for k in range(1, 60_000)) + "\n")
