@@ -268,10 +268,11 @@ class Checkpoint(Callback):
         65,536 steps (1,024 of a network), or a chunk of rows in parts.
     resume : bool, default=False
         Go on from the file, where there is one. Of estimators with a learning rate, with a number
-        as ``random_state``; class, parameters, rows and weights must be the same, only ``max_iter``
-        of a fit that had not ended may be another. (Of rows in parts, sizes and the first part are
-        compared.) So each fit needs a file of its own. A path without "{epoch}", not in .skops: to
-        read a pickle is to run what is in it, so go on from files that you trust only.
+        as ``random_state``; class, parameters, rows, weights and the start (``coef_init``) must be
+        the same, only ``max_iter`` of a fit that had not ended may be another. (Of rows in parts,
+        sizes and the first part are compared.) So each fit needs a file of its own. A path without
+        "{epoch}", not in .skops: to read a pickle is to run what is in it, so go on from files that
+        you trust only.
 
     Attributes
     ----------

@@ -301,7 +301,7 @@ class TrainingWatch(Watch):
 
     _kept: Progress | None = None
     resumed: Progress | None = None  # where the fit that goes on had been
-    rows = 0  # their fingerprint, where the fit may be gone on with
+    rows = 0  # their checksum, and the start's, where the fit may be gone on with
     _unfinished: Callable[[], Unfinished] | None = None
 
     @property
@@ -391,8 +391,8 @@ class TrainingWatch(Watch):
             )
         if progress.unfinished.rows != self.rows:
             raise ValueError(
-                "resume=True: the file was written while other rows, targets or weights were "
-                "fitted. Fit the same, or give the Checkpoint another path."
+                "resume=True: the file was written while other rows, targets or weights, or from "
+                "another start, were fitted. Fit the same, or give the Checkpoint another path."
             )
         _refuse_other_parameters(self.estimator, model, is_fitted=progress.unfinished.is_fitted)
         self.resumed = progress

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length
 
-from fastgd._data.source import Source
+from fastgd._data.source import Source, checksum
 from fastgd._data.targets import NONE, Targets
 from fastgd._data.validation import check_weight, check_X
 from fastgd._export.hooks import OnnxExport
@@ -151,7 +151,8 @@ class TrainedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce, ABC):
 
         progress.is_shared = self._watch.is_watching  # a callback may keep the lists
         if self._watch.resumes:
-            self._watch.rows = call.source.fingerprint(whole=True)
+            of_rows = call.source.fingerprint(whole=True)
+            self._watch.rows = checksum(progress.params, start=of_rows)
         with cut_back_on_failure(progress.history):
             self._watch.begin_training(call.given, progress, call.settings.max_iter, write)
             trained, n_iter = self._trained(call, self._watch.resumed or progress)

@@ -420,7 +420,9 @@ def test_what_cannot_go_on_says_why(classes, tmp_path):
         )
     seen = Parts()
     fastgd.SGDClassifier(**{**kwargs, "callbacks": [seen]}).fit(X, y)
-    with pytest.raises(ValueError, match="written while other rows, targets or weights were"):
+    with pytest.raises(
+        ValueError, match="written while other rows, targets or weights, or from another"
+    ):
         fastgd.SGDClassifier(**{**kwargs, "callbacks": [GoOn(seen[0])]}).fit(X[::-1], y[::-1])
     with pytest.raises(ValueError, match="lbfgs"):
         MLPClassifier(solver="lbfgs", random_state=0, callbacks=[Parts()]).fit(X, y)
@@ -467,6 +469,9 @@ def test_a_fit_of_other_rows_does_not_go_on(ends, classes, tmp_path):
         with pytest.raises(ValueError, match="other rows, targets or weights"):
             model.fit(X, y, sample_weight=weight)
         assert not hasattr(model, "coef_")
+    model = fastgd.SGDClassifier(**kwargs, callbacks=watch)
+    with pytest.raises(ValueError, match="or from another start"):
+        model.fit(*classes, coef_init=np.ones((1, classes[0].shape[1])))
     folds = fastgd.SGDClassifier(**kwargs, callbacks=[Checkpoint(tmp_path / "f.pkl", resume=True)])
     with pytest.raises(ValueError, match="other rows, targets or weights"):
         cross_val_score(folds, *classes, error_score="raise")
