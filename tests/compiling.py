@@ -98,16 +98,20 @@ class _Compiler:
 
 
 def _serve(connection: Connection) -> None:
-    """Compile what is asked for; answer whether to go on."""
-    sys.stdout = sys.stderr = open(os.devnull, "w")
+    """Compile what is asked for, silently; answer whether to go on."""
     limit = _resident() + GROWTH
-    while True:
-        module, name, signature, entry = connection.recv()
-        with contextlib.suppress(Exception):
-            dispatcher = operator.attrgetter(name)(importlib.import_module(module))
-            if _entry_to_come(dispatcher, signature) == entry:
-                dispatcher.compile(signature)
-        connection.send(_resident() < limit)
+    with (
+        open(os.devnull, "w") as nothing,
+        contextlib.redirect_stdout(nothing),
+        contextlib.redirect_stderr(nothing),
+    ):
+        while True:
+            module, name, signature, entry = connection.recv()
+            with contextlib.suppress(Exception):
+                dispatcher = operator.attrgetter(name)(importlib.import_module(module))
+                if _entry_to_come(dispatcher, signature) == entry:
+                    dispatcher.compile(signature)
+            connection.send(_resident() < limit)
 
 
 def _resident() -> int:
