@@ -1,19 +1,23 @@
-"""Compilation in child processes, once a process of the tests has grown.
+"""Compilation in a child process, once a process of the tests has grown.
 
 Numba gives nothing back of what it takes for a compilation, 5 to 30 MB for a training's kernel:
 the whole suite would leave gigabytes in each worker. Machine code that comes from the disk takes a
-tenth of that. So a process that has grown lets a child compile, and reads what the child wrote,
-which takes the processor no longer.
+tenth of that. So a process that has grown tells a child what to compile, and reads what the child
+wrote. The child compiles one signature after the other until it has grown as well: the helpers
+that it knows by then are half of what a first compilation takes.
 """
 
+import atexit
 import contextlib
 import functools
+import importlib
+import operator
 import os
 import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,8 @@ from numba.core import config, sigutils
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 
-LIMIT = 800_000_000  # bytes in memory from which on children compile
+LIMIT = 800_000_000  # bytes in memory from which on a child compiles
+GROWTH = 400_000_000  # bytes that a child may take beside those it shares, then another is started
 LONGEST = 300  # seconds that a child may take, lest it waits for ever for another thread's lock
 
 
@@ -30,14 +35,83 @@ def compile_in_children() -> None:
     if sys.platform != "linux" or config.DISABLE_JIT:
         return
     compile_here = Dispatcher.compile
+    compiler = _Compiler()
+    atexit.register(compiler.end)
 
     @functools.wraps(compile_here)
     def compile_there(dispatcher: Any, signature: Any) -> Any:
-        if _resident() > LIMIT and _will_be_cached(dispatcher, signature):
-            _in_a_child(functools.partial(compile_here, dispatcher, signature))
+        if compiler.is_useful() and (entry := _entry_to_come(dispatcher, signature)):
+            compiler.compile(dispatcher.py_func, signature, entry)
         return compile_here(dispatcher, signature)
 
     Dispatcher.compile = compile_there
+
+
+class _Compiler:
+    """A child process that compiles, started when there is something to compile.
+
+    Whatever goes wrong there, this process finds nothing on disk, and compiles itself.
+    """
+
+    def __init__(self) -> None:
+        self._owner = os.getpid()
+        self._child = 0
+        self._connection: Connection | None = None
+
+    def is_useful(self) -> bool:
+        """Tell whether this process has grown, and may have a child."""
+        is_owner = os.getpid() == self._owner  # a fork has the connection, and no child
+        is_main = threading.current_thread() is threading.main_thread()  # all that a child has
+        return is_owner and is_main and _resident() > LIMIT
+
+    def compile(self, function: Any, signature: Any, entry: Any) -> None:
+        """Have a function compiled for a signature, and its machine code written to the disk."""
+        goes_on = False
+        with contextlib.suppress(Exception):
+            if self._connection is None:
+                self._start()
+            self._connection.send((function.__module__, function.__qualname__, signature, entry))
+            goes_on = self._connection.poll(LONGEST) and self._connection.recv()
+        if not goes_on:
+            self.end()
+
+    def end(self) -> None:
+        """End the child, if there is one."""
+        if self._connection is not None and os.getpid() == self._owner:
+            self._connection.close()
+            self._connection = None
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self._child, signal.SIGKILL)  # it may wait for what never comes
+                os.waitpid(self._child, 0)
+
+    def _start(self) -> None:
+        self._connection, its = Pipe()
+        with global_compiler_lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+            self._child = os.fork()
+        if self._child == 0:
+            with contextlib.suppress(BaseException):
+                self._connection.close()
+                _serve(its)
+            os._exit(0)
+        its.close()
+
+
+def _serve(connection: Connection) -> None:
+    """Compile what is asked for, silently; answer whether to go on."""
+    limit = _resident() + GROWTH
+    with (
+        open(os.devnull, "w") as nothing,
+        contextlib.redirect_stdout(nothing),
+        contextlib.redirect_stderr(nothing),
+    ):
+        while True:
+            module, name, signature, entry = connection.recv()
+            with contextlib.suppress(Exception):
+                dispatcher = operator.attrgetter(name)(importlib.import_module(module))
+                if _entry_to_come(dispatcher, signature) == entry:
+                    dispatcher.compile(signature)
+            connection.send(_resident() < limit)
 
 
 def _resident() -> int:
@@ -45,31 +119,13 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _will_be_cached(dispatcher: Any, signature: Any) -> bool:
-    """Tell whether a signature is new, and its code will be on disk for this process to read."""
+def _entry_to_come(dispatcher: Any, signature: Any) -> Any:
+    """Return the place of a new signature's code, which this process will read; None if not so."""
     from fastgd.kernels._jit._cache import Cache
 
     if not isinstance(dispatcher._cache, Cache) or not dispatcher._can_compile:
-        return False
+        return None
     if tuple(sigutils.normalize_signature(signature)[0]) in dispatcher.overloads:
-        return False
+        return None
     entry = next(dispatcher._cache.entries(signature, dispatcher.targetctx.codegen()), None)
-    return entry is not None and not os.path.exists(entry.path)
-
-
-def _in_a_child(call: Callable[[], object]) -> None:
-    """Call in a child process. Whatever goes wrong there, this process finds nothing on disk."""
-    if threading.current_thread() is not threading.main_thread():
-        return  # a child has no other thread
-    with global_compiler_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
-        child = os.fork()
-    if child == 0:
-        try:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(LONGEST)
-            with contextlib.suppress(BaseException):
-                call()
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
+    return None if entry is None or os.path.exists(entry.path) else entry

@@ -1,5 +1,6 @@
 """What all tests share: seeds, and a cache of compiled kernels that belongs to these sources."""
 
+import gc
 import hashlib
 import os
 import tempfile
@@ -55,6 +56,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     config.hook.pytest_deselected(items=[item for item in items if not is_taken(item)])
     items[:] = filter(is_taken, items)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays: modules, and thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

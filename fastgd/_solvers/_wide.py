@@ -95,9 +95,11 @@ def basis_of(task: Task) -> Basis:
         basis = _by_products(products, matrix, center, n - task.fit_intercept)
         if basis is not None:
             return basis
-    values = _centred(rows, n, d, scaler.center, varies)
-    basis = _by_products(values @ values.T, values, np.zeros(d), n - task.fit_intercept)
-    basis = basis or _by_qr(values, task.l2 > 0.0)
+    kept = varies if np.any(varies) else np.arange(d) < 1  # a table has a column
+    values = _centred(rows, n, d, center, varies, kept)
+    taken_off = np.zeros(values.shape[1])  # they are centred
+    basis = _by_products(values @ values.T, values, taken_off, n - task.fit_intercept)
+    basis = _spread(basis or _by_qr(values, task.l2 > 0.0), kept)
     return basis._replace(center=center)
 
 
@@ -109,15 +111,32 @@ def _as_they_are(rows: Any, n: int, d: int, varies: Any) -> Any:
     return rows.values if plain else None
 
 
-def _centred(rows: Any, n: int, d: int, center: Floats, varies: Any) -> Floats:
-    """Return the rows less their mean, densely; a constant column is zeros."""
+def _centred(rows: Any, n: int, d: int, center: Floats, varies: Any, kept: Any) -> Floats:
+    """Return some columns less their mean, densely; a constant one is zeros.
+
+    Rows of few non-zeros may have many columns without any, which take neither memory nor time.
+    """
     if isinstance(rows, Dense):
-        values = rows.values - center
+        values = rows.values if np.all(kept) else rows.values[:, kept]
     else:
-        values = as_matrix(rows, n, d).toarray().astype(np.float64) - center
-    if not np.all(varies):
-        values[:, ~varies] = 0.0
+        values = as_matrix(rows, n, d)[:, np.flatnonzero(kept)].toarray()
+    values = values - center[kept]  # float64, as the means are
+    if not np.all(varies[kept]):
+        values[:, ~varies[kept]] = 0.0
     return np.ascontiguousarray(values)
+
+
+def _spread(basis: Basis, kept: Any) -> Basis:
+    """Return a basis of some columns as one of all: the others have no part in it."""
+    if np.all(kept):
+        return basis
+
+    def back(v: Floats) -> Floats:
+        w = np.zeros((*v.shape[:-1], kept.shape[0]))
+        w[..., kept] = basis.back(v)
+        return w
+
+    return basis._replace(back=back, into=lambda w: basis.into(w[..., kept]))
 
 
 def _by_products(products: Floats, rows: Any, center: Floats, rank: int) -> Basis | None:

@@ -42,6 +42,16 @@ class _Draft(JITCodeLibrary):
                 place.initializer = ir.Constant(place.type.pointee, None)
         return binding.parse_assembly(str(places))
 
+    def _get_module_for_linking(self) -> Any:
+        """Return the module itself, not a copy: it is only ever linked into others."""
+        self._ensure_finalized()
+        if self._shared_module is None:
+            for function in self._final_module.functions:
+                if not function.is_declaration and function.linkage == binding.Linkage.external:
+                    function.linkage = "linkonce_odr"
+            self._shared_module = self._final_module
+        return self._shared_module
+
     def get_pointer_to_function(self, name: str) -> int:
         """Return 0: there is none."""
         self._ensure_finalized()

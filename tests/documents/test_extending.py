@@ -100,6 +100,7 @@ def test_the_optimizer_trains_as_written(page, X, y, layout):
 # -- a layer --------------------------------------------------------------------------------------
 
 
+@pytest.mark.full  # the page trains it
 def test_the_layer_has_the_derivatives_of_its_values(page, X, y):
     assembly = Assembly([Dense(4), page.ScaledMaxout(), Dense(1)], (D,))
     rule = rule_of(SquaredError(), Sgd(), 0.0, Identity())

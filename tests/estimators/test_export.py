@@ -98,7 +98,7 @@ def test_nothing_is_shared(X):
 
 
 def test_parameters_that_both_have_are_kept(X):
-    model = fastgd.SGDClassifier(alpha=0.01, batch_size=8, optimizer="adam", **QUICK)
+    model = fastgd.SGDClassifier(alpha=0.01, batch_size=8, **QUICK)
     theirs = fastgd.to_sklearn(model.fit(X, X[:, 0] > 0))
     assert theirs.alpha == 0.01
     assert theirs.max_iter == QUICK["max_iter"]

@@ -418,10 +418,15 @@ def test_bad_input_is_refused_and_nothing_is_lost(digits):
         clone(model).set_params(loss="poisson", activation="relu").fit(X, y)
     with pytest.raises(ValueError, match="is sparse, and layers"):
         NetworkClassifier([Dropout(0.1), Dense(10)]).fit(sp.csr_matrix(X), y)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+@pytest.mark.full
+def test_images_of_another_shape_are_refused(digits):
+    X, y = digits
     images = NetworkClassifier([Conv2D(2, 3), Dense(10)], **PARAMS).fit(X.reshape(-1, 8, 8), y)
     with pytest.raises(ValueError, match=r"X has rows of shape \(4, 16, 1\)"):
         images.predict(X.reshape(-1, 4, 16))
-    np.testing.assert_array_equal(model.predict_proba(X), before)
 
 
 def test_a_call_goes_on_only_with_a_network_of_the_same_arrays(digits):
@@ -433,10 +438,15 @@ def test_a_call_goes_on_only_with_a_network_of_the_same_arrays(digits):
         model.set_params(hidden_layer_sizes=sizes)
         with pytest.raises(ValueError, match=r"whose network has .* in layers of 64 x 4, 4 x 6"):
             model.partial_fit(X, y)
-    model.set_params(hidden_layer_sizes=(4, 6), activation="tanh")
-    again = clone(model).set_params(activation="relu").fit(X, y)
+    again = clone(model).set_params(hidden_layer_sizes=(4, 6)).fit(X, y)
     np.testing.assert_array_equal(again.predict_proba(X), before)
-    assert model.partial_fit(X, y).n_iter_ == 1  # another activation has the same arrays
+
+
+@pytest.mark.full
+def test_a_call_goes_on_with_another_activation(digits):
+    X, y = digits
+    model = MLPClassifier((4, 6), **PARAMS).fit(X, y).set_params(activation="tanh")
+    assert model.partial_fit(X, y).n_iter_ == 1  # the arrays are the same
 
 
 def test_rows_to_stop_by_are_values_of_an_embedding_too():
@@ -445,8 +455,15 @@ def test_rows_to_stop_by_are_values_of_an_embedding_too():
     for wrong in (np.full((4, 2), 10**6), np.full((4, 2), -1), np.full((4, 2), 0.5)):
         with pytest.raises(ValueError, match="takes whole numbers from 0 to 4"):
             model.fit(X, y, X_val=wrong, y_val=np.arange(4.0))
+
+
+@pytest.mark.full
+def test_rows_to_predict_are_values_of_an_embedding():
+    X, y = np.arange(60).reshape(-1, 2) % 5, np.arange(30) % 3
+    model = NetworkRegressor([Embedding(5, 2), Flatten(), Dense(1)], **PARAMS).fit(X, y)
+    for wrong in (np.full((4, 2), 10**6), np.full((4, 2), -1), np.full((4, 2), 0.5)):
         with pytest.raises(ValueError, match="takes whole numbers from 0 to 4"):
-            clone(model).fit(X, y).predict(wrong)
+            model.predict(wrong)
 
 
 def test_lbfgs_says_what_it_cannot_do(digits):

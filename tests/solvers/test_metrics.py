@@ -319,6 +319,28 @@ def test_a_basis_keeps_products_and_lengths(rng, layout, fit_intercept, wild):
     np.testing.assert_allclose(basis.into(w), v, rtol=1e-5, atol=1e-6)
 
 
+@over_layouts
+@pytest.mark.parametrize("n_varying", [0, 20])
+def test_columns_that_do_not_vary_have_no_part_in_a_basis(rng, layout, n_varying):
+    """Of hashed columns nearly all are empty. Rows are repeated, so that QR makes the basis."""
+    X, y = wide_data(rng)
+    varies = np.arange(X.shape[1]) % 7 == 3
+    varies &= np.cumsum(varies) <= n_varying
+    X[:, ~varies] = np.arange(X.shape[1])[~varies] % 2
+    X[1::2] = X[::2]
+    task = task_of(sp.csr_array(X) if layout == "csr" else X, y, SquaredError(), 0.0, 1e-3)
+    basis = _wide.basis_of(task)
+    A = X - X.mean(axis=0)
+    np.testing.assert_allclose(basis.rows @ basis.rows.T, A @ A.T, atol=1e-9)
+    v = rng.normal(size=(2, basis.rows.shape[1]))
+    w = basis.back(v)
+    assert w.shape == (2, X.shape[1])
+    np.testing.assert_allclose(w @ A.T, v @ basis.rows.T, atol=1e-9)
+    if n_varying:
+        assert not w[:, ~varies].any()
+        np.testing.assert_allclose(basis.into(w), v, atol=1e-9)
+
+
 @pytest.mark.parametrize("loss", [SquaredError(), LogLoss(), Softmax()], ids=name)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_wide_tables_end_where_descent_on_their_columns_does(rng, loss, dtype):

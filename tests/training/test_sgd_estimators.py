@@ -546,21 +546,15 @@ def test_scikit_learns_own_checks_of_other_steps(estimator, check):
     check(estimator)
 
 
+@FULL
 @parametrize_with_checks(
-    [fastgd.SGDRegressor(batch_size="full", optimizer="adam", eta0=0.1, tol=1e-5)]
+    [
+        fastgd.SGDRegressor(batch_size="full", optimizer="adam", eta0=0.1, tol=1e-5),
+        fastgd.SGDClassifier("log_loss", batch_size="full", optimizer="adam", eta0=0.1),
+    ]
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_scikit_learns_own_checks_of_the_full_batch(estimator, check):
     """Weights equal repeated rows."""
-    check(estimator)
-
-
-@FULL
-@parametrize_with_checks(
-    [fastgd.SGDClassifier("log_loss", batch_size="full", optimizer="adam", eta0=0.1)]
-)
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-def test_scikit_learns_own_checks_of_the_full_batch_of_classes(estimator, check):
     check(estimator)

@@ -170,10 +170,10 @@ def digits():
 
 
 SOLVERS = [
-    "muon",
+    "schedule_free_adamw",
     *(
         pytest.param(name, marks=pytest.mark.full)
-        for name in ("schedule_free_adamw", "schedule_free_sgd", "prodigy")
+        for name in ("muon", "schedule_free_sgd", "prodigy")
     ),
 ]
 
