@@ -15,7 +15,7 @@ from fastgd._solvers import _certificates
 from fastgd._solvers._problem import evaluate, from_raw, pose
 from fastgd._solvers._task import Task
 from fastgd.kernels import losses
-from fastgd.kernels.certificate import divergence, dual_predictions
+from fastgd.kernels.certificate import divergence, dual_predictions, sums_of_slopes
 from fastgd.kernels.losses import LogLoss, Softmax, SquaredError
 from fastgd.kernels.rows import Dense
 from tests.tables import over_product
@@ -165,12 +165,15 @@ def test_dual_predictions_have_the_derivatives_that_are_wanted(rng):
     step = rng.uniform(-0.9, 0.9, 100) / np.maximum(p, 1.0 - p)
     dual, slopes = np.empty(100), np.empty(100)
     weight = rng.random(100)
-    dual_predictions(LogLoss(), y, weight, raw, step, False, dual)
+    dual_predictions(LogLoss(), y, raw, step, 0, 100, dual)
     wanted = p + p * (1.0 - p) * step
     np.testing.assert_allclose(1.0 / (1.0 + np.exp(-dual)), wanted, rtol=1e-6, atol=1e-9)
-    assert dual_predictions(LogLoss(), y, weight, raw, step, True, dual) <= 1e-9
-    assert abs(weight @ (1.0 / (1.0 + np.exp(-dual)) - y)) <= 1e-9
-    total = divergence(LogLoss(), y, weight, raw, dual, slopes)
+    p = 1.0 / (1.0 + np.exp(-dual - 0.3))
+    expected = weight @ (p - y), weight @ np.abs(p - y), weight @ (p * (1.0 - p))
+    np.testing.assert_allclose(
+        sums_of_slopes(LogLoss(), y, weight, dual, 0.3, 0, 100), expected, rtol=1e-12
+    )
+    total = divergence(LogLoss(), y, weight, raw, dual, 0, 100, slopes)
     derivative = 1.0 / (1.0 + np.exp(-dual)) - y
     sign = 1.0 - 2.0 * y
     before, after = np.logaddexp(0.0, sign * raw), np.logaddexp(0.0, sign * dual)
