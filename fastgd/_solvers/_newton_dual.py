@@ -43,7 +43,14 @@ from fastgd._solvers._certificates import (
 from fastgd._solvers._columns import as_matrix
 from fastgd._solvers._dual_points import products_with
 from fastgd._solvers._implicit import HessianProduct, Implicit, blocks
-from fastgd._solvers._precondition import AnyMetric, solve
+from fastgd._solvers._precondition import (
+    AnyMetric,
+    can_have_hessian,
+    cost_of_hessian,
+    hessian,
+    solve,
+    with_matrix_at_last,
+)
 from fastgd._solvers._problem import Floats, Point, Problem, evaluate, over_shards
 from fastgd.kernels.certificate import (
     POLISHING,
@@ -55,6 +62,9 @@ from fastgd.kernels.certificate import (
 from fastgd.kernels.rows import Dense
 
 PART_OF_TARGET = 0.5  # that the residual's term may be
+PART_OF_BOUND = 0.02  # where a step has led far: of the bound before
+WINDOW = 6  # products over which a price's fall is taken
+FARTHEST = 30.0  # square of the deviations by which rows that bend may be off a column's mean
 COST_OF_BOUND, MOST_TRIES = 3, 4  # reads of X; parts of a step
 LONGEST = 1e150  # part of a step: its square is a number
 LEAST_SHARE = 0.01  # of a class's probability that a step may leave
@@ -80,16 +90,25 @@ def bound_by_newton_steps(
     """
     if not (can_prove(problem) and problem.is_smooth and problem.l2 > 0.0):
         return float("inf")
-    start, lower = point.objective, -np.inf
+    start, lower, enough = point.objective, -np.inf, PART_OF_TARGET * target
     while most > 0:
-        step, n_products = _newton_step(problem, point, metric, PART_OF_TARGET * target, most)
-        lower = max(lower, point.objective - _bound(problem, point, step))
+        step, n_products, is_exact = _newton_step(problem, point, metric, enough, most)
+        most -= n_products
+        larger = problem if is_exact else with_matrix_at_last(problem, 2 * most)
+        if not is_exact and can_have_hessian(larger) and cost_of_hessian(larger) <= most:
+            problem, metric = larger, hessian(larger, point)
+            most -= int(cost_of_hessian(problem))
+            continue
+        bound = _bound(problem, point, step)
+        lower = max(lower, point.objective - bound)
         if start - lower <= target:
             break
         following, tries = _following(problem, point, step)
         if following is None:
             break
-        point, most = following, most - n_products - tries - COST_OF_BOUND
+        point, most = following, most - tries - COST_OF_BOUND
+        if bound < np.inf:
+            enough = max(PART_OF_TARGET * target, PART_OF_BOUND * bound)
     return start - lower
 
 
@@ -122,23 +141,26 @@ def _bound(problem: Problem, point: Point, step: Floats) -> float:
 
 def _newton_step(
     problem: Problem, point: Point, metric: AnyMetric, enough: float, most: int
-) -> tuple[Floats, int]:
+) -> tuple[Floats, int, bool]:
     """Solve H v = -g by conjugate residuals [2]_ until the residual costs the bound ``enough``.
 
-    Directions' products with H are orthogonal in the norm of the price. Returns v and the number
-    of products.
+    Directions' products with H are orthogonal in the norm of the price. Returns v, the number of
+    products, and whether it costs no more.
     """
-    hessian, weight = HessianProduct(problem, point), _price_of_residual(problem, point.u)
+    product, weight = HessianProduct(problem, point), _price_of_residual(problem, point.u)
     step, residual = np.zeros(point.u.shape), point.gradient.copy()
     kept: deque[tuple[Floats, Floats]] = deque(
         maxlen=max(LEAST_KEPT, KEPT_BYTES // (16 * step.size))
     )
+    prices: list[float] = []
     with np.errstate(over="ignore", invalid="ignore"):
-        for _ in range(most):
-            if float(np.vdot(weight * residual, residual)) <= enough:
+        while True:
+            prices.append(float(np.vdot(weight * residual, residual)))
+            rest = most - product.n_products
+            if prices[-1] <= enough or rest == 0 or _is_too_slow(prices, enough, rest):
                 break
             direction = -_preconditioned(metric, residual)
-            bent = hessian.times(direction)
+            bent = product.times(direction)
             for before, image in kept:
                 share = float(np.vdot(weight * bent, image))
                 direction -= share * before
@@ -153,17 +175,24 @@ def _newton_step(
             step += length * direction
             residual += length * bent
             kept.append((direction, bent))
-    return step, hessian.n_products
+    return step, product.n_products, prices[-1] <= enough
+
+
+def _is_too_slow(prices: list[float], enough: float, rest: int) -> bool:
+    """Tell whether a price that falls twice as fast as it did is too high after the ``rest``."""
+    if len(prices) <= WINDOW:
+        return False
+    return prices[-1] * (prices[-1] / prices[-1 - WINDOW]) ** (2.0 * rest / WINDOW) > enough
 
 
 def _price_of_residual(problem: Problem, u: Floats) -> Floats:
     """Return what a unit of p^2 costs in each place, 1 / (2 l2) of raw columns.
 
-    An intercept that is off moves all columns by at most as many of their deviations.
+    To balance an intercept moves all columns, by some of their deviations.
     """
     ridge = problem.ridge
     weight = np.divide(0.5, ridge, out=np.zeros_like(ridge), where=ridge > 0.0)
-    weight[-1] = weight.sum() if problem.fit_intercept else 0.0
+    weight[-1] = FARTHEST * weight.sum() if problem.fit_intercept else 0.0
     return np.ascontiguousarray(np.broadcast_to(weight, u.T.shape).T)
 
 
