@@ -62,6 +62,7 @@ from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
 from fastgd._solvers._stored import rounded
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd._solvers._units import Units, by_linear_scale, units_of, within
+from fastgd._solvers._wide import Basis, is_reducible, model_of, reduced, restored, state_in
 from fastgd.kernels.huber import Joint
 from fastgd.kernels.losses import EpsilonInsensitive, Huber
 from fastgd.kernels.newton import EPSILON, FAILED
@@ -186,7 +187,8 @@ def huber_with_scale(
 def _with_scale(task: Task, options: Options, start: HuberStart | None) -> tuple[Solution, float]:
     """Do that for targets near 1."""
     if task.loss.epsilon > 1.0:
-        return _jointly(task, options, start)
+        solve = _in_basis if is_reducible(task) else _jointly
+        return solve(task, options, start)
     return _least_absolute(task, options)[0], LEAST_SCALE
 
 
@@ -212,6 +214,22 @@ def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> So
     )
     is_within = worse <= 0.1 * tol * objective or gap <= tol * objective
     return stored._replace(converged=found.converged and is_within)
+
+
+def _in_basis(task: Task, options: Options, start: HuberStart | None) -> tuple[Solution, float]:
+    """Fit with a scale in a basis of the rows, which columns outnumber."""
+    basis, small = reduced(task)
+    observer = Converted(options.observer, partial(_model_in_columns, basis))
+    if start is not None:
+        start = start._replace(state=state_in(basis, start.state))
+    found, scale = _jointly(small, options._replace(observer=observer), start)
+    return restored(basis, found), scale
+
+
+def _model_in_columns(basis: Basis, model: Model) -> Model:
+    model = model_of(basis, model)
+    state = State(model.coef, model.intercept)
+    return model._replace(state=model.state and model.state._replace(state=state))
 
 
 def _jointly(task: Task, options: Options, start: HuberStart | None) -> tuple[Solution, float]:

@@ -63,17 +63,31 @@ def is_reducible(task: Task) -> bool:
 
 def in_basis(solver: Solve, task: Task, options: Options, start: State | None) -> Solution:
     """Solve a reducible task in a basis of its rows."""
+    basis, small = reduced(task)
+    options = options._replace(observer=Converted(options.observer, partial(model_of, basis)))
+    return restored(basis, solver(small, options, state_in(basis, start)))
+
+
+def reduced(task: Task) -> tuple[Basis, Task]:
+    """Return a basis of a reducible task's rows, and the task in it."""
     with one_blas_thread():
         basis = basis_of(task)
     values = basis.rows
     values.flags.writeable = False
-    small = task._replace(rows=Dense(values), n_features=values.shape[1])
-    if start is not None:
-        coef = np.asarray(start.coef, np.float64)
-        start = State(basis.into(coef), start.intercept + coef @ basis.center)
-    options = options._replace(observer=Converted(options.observer, partial(_model, basis)))
-    found = solver(small, options, start)
-    model = _model(basis, Model(found.coef, found.intercept))
+    return basis, task._replace(rows=Dense(values), n_features=values.shape[1])
+
+
+def state_in(basis: Basis, state: State | None) -> State | None:
+    """Return where to start, of the user's columns, in a basis."""
+    if state is None:
+        return None
+    coef = np.asarray(state.coef, np.float64)
+    return State(basis.into(coef), state.intercept + coef @ basis.center)
+
+
+def restored(basis: Basis, found: Solution) -> Solution:
+    """Return the solution of a task in a basis in the user's columns."""
+    model = model_of(basis, Model(found.coef, found.intercept))
     coef, intercept = model.coef, model.intercept
     return found._replace(coef=coef, intercept=intercept, state=State(coef, intercept))
 
@@ -171,7 +185,7 @@ def _by_qr(values: Floats, is_penalised: bool) -> Basis:
     return Basis(small, np.zeros(d), lambda v: v @ basis.T, lambda w: w @ basis)
 
 
-def _model(basis: Basis, model: Model) -> Model:
+def model_of(basis: Basis, model: Model) -> Model:
     """Return the model in the user's columns."""
     coef = basis.back(np.asarray(model.coef))
     intercept: Any = model.intercept - coef @ basis.center
