@@ -34,6 +34,7 @@ from scipy.optimize import brentq
 
 from fastgd._monitoring.observer import Converted, Model, Silenced
 from fastgd._runtime.threads import one_blas_thread
+from fastgd._solvers._certificates import ALLOWANCE
 from fastgd._solvers._columns import as_dense
 from fastgd._solvers._descent import StoppingRule, descend
 from fastgd._solvers._dual_points import (
@@ -250,6 +251,7 @@ def _jointly(task: Task, options: Options, start: HuberStart | None) -> tuple[So
     floor = 2.0 * joint.epsilon * rounding_of(problem, pieces, found.u)
     far = min(gap, CAUTION * found.estimate)
     converged = far <= options.tol * objective or objective <= floor + LEAST_SCALE
+    gap = min(gap + floor, objective)
     model = model_at(joint.problem, found.u)
     about = found.n_iter, converged, history, None
     return Solution(model.coef, model.intercept, objective, gap, far, *about), found.scale
@@ -282,7 +284,7 @@ def _of_vanishing_scale(task: Task, joint: _Joint, options: Options, found: _Fit
         other = _fit(joint, remaining, start)
     best = other if other.objective < found.objective else found
     return best._replace(
-        gap=min(other.gap, found.gap),
+        gap=_gap_of_both((found.objective, found.gap), (other.objective, other.gap)),
         n_iter=n_iter + other.n_iter,
         objectives=objectives + other.objectives,
         gaps=gaps + other.gaps,
@@ -295,10 +297,22 @@ def _better(
     """Take other parameters if they are better, and their dual point's bound."""
     objective = joint.objective(u, residual, scale)
     gap = min(joint.gap(u, residual, scale, rho), objective)  # F is not negative
-    found = found._replace(gap=min(gap, found.gap))  # it holds for any lower objective as well
+    best = found
     if objective < found.objective:
-        found = found._replace(u=u, scale=scale, objective=objective)
-    return found
+        best = found._replace(u=u, scale=scale, objective=objective)
+    return best._replace(gap=_gap_of_both((found.objective, found.gap), (objective, gap)))
+
+
+def _gap_of_both(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Return what two places' objectives and gaps prove of the lower one.
+
+    Each bounds the optimum from below; a difference of objectives is known to their rounding.
+    """
+    (_, gap), (higher, bound) = sorted((one, other))
+    if not higher < np.inf:
+        return gap
+    apart = higher - min(one[0], other[0])
+    return min(gap, max(bound - apart, 0.0) + ALLOWANCE * higher)
 
 
 def _least_absolute(task: Task, options: Options) -> tuple[Solution, Floats]:
