@@ -30,6 +30,7 @@ from fastgd._solvers._problem import (
     Point,
     Problem,
     evaluate,
+    has_log_link,
     over_shards,
     to_raw,
 )
@@ -72,11 +73,21 @@ def certify(problem: Problem, point: Point) -> Certificate:
     gap = gap_of_penalty(problem, balanced)
     if problem.l2 == 0.0:
         gap = _gap_in_box(problem, balanced)
-    objective = abs(balanced.objective)
     share = _imbalance(problem, balanced) / max(_size_of_slopes(problem, balanced), 1e-300)
-    return Certificate(
-        balanced, gap + ALLOWANCE * (objective + abs(problem.least)) + share * objective
-    )
+    rounding = rounding_of_bound(problem, balanced)
+    return Certificate(balanced, gap + rounding + share * abs(balanced.objective))
+
+
+def rounding_of_bound(problem: Problem, point: Point) -> float:
+    """Return what rounding may take from a bound: that of the primal and the dual objective.
+
+    With a log link both have terms linear in raw predictions, which cancel: y m, or m.
+    """
+    size = abs(point.objective) + abs(problem.least)
+    if has_log_link(problem.loss):
+        farthest = abs(float(point.u[-1])) + float(np.sum(problem.peak * np.abs(point.u[:-1])))
+        size += problem.terms * (1.0 + farthest)
+    return ALLOWANCE * size
 
 
 def can_prove(problem: Problem) -> bool:
@@ -147,7 +158,7 @@ def _balanced(problem: Problem, point: Point) -> Point | None:
     else:
         shift = best_intercepts(problem, raw)
     moved = _moved(problem, point, shift)
-    rounding = ALLOWANCE * (abs(point.objective) + abs(problem.least))
+    rounding = rounding_of_bound(problem, point)
     is_better = moved.objective <= point.objective + rounding
     if not is_better or _imbalance(problem, moved) > _imbalance(problem, point):
         moved = point

@@ -32,12 +32,12 @@ import numpy as np
 
 from fastgd._solvers._certificates import (
     ACCEPTED,
-    ALLOWANCE,
     BALANCED,
     best_intercepts,
     can_prove,
     gap_of_penalty,
     predictions,
+    rounding_of_bound,
     slopes_and_losses,
 )
 from fastgd._solvers._columns import as_matrix
@@ -134,9 +134,7 @@ def _bound(problem: Problem, point: Point, step: Floats) -> float:
     if not share <= ACCEPTED:  # the best intercept was not found
         return float("inf")
     gap = apart + gap_of_penalty(problem, point._replace(gradient=gradient))
-    return (
-        gap + ALLOWANCE * (abs(point.objective) + abs(problem.least)) + share * abs(point.objective)
-    )
+    return gap + rounding_of_bound(problem, point) + share * abs(point.objective)
 
 
 def _newton_step(
