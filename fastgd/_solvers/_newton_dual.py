@@ -27,6 +27,7 @@ References
 """
 
 from collections import deque
+from functools import partial
 
 import numpy as np
 
@@ -219,8 +220,7 @@ def _balancing(problem: Problem, raw: Floats) -> float:
     """Return the b with  sum_i s_i loss'(raw_i + b) = 0, by Newton's steps from 0."""
     given, n, shift = (problem.loss, problem.y, problem.weight, raw), problem.shape[0], 0.0
     for _ in range(2 * POLISHING):
-        at = shift
-        parts = over_shards(lambda a, b: sums_of_slopes(*given, at, a, b), n, WORK_OF_ROW * n)
+        parts = over_shards(partial(sums_of_slopes, *given, shift), n, WORK_OF_ROW * n)
         slopes, size, bend = (sum(column) for column in zip(*parts, strict=True))
         rest = abs(slopes) / max(size, 1e-300)
         if rest <= BALANCED or not bend > 0.0:

@@ -65,7 +65,8 @@ def in_basis(solver: Solve, task: Task, options: Options, start: State | None) -
     """Solve a reducible task in a basis of its rows."""
     basis, small = reduced(task)
     options = options._replace(observer=Converted(options.observer, partial(model_of, basis)))
-    return restored(basis, solver(small, options, state_in(basis, start)))
+    begin = None if start is None else state_in(basis, start)
+    return restored(basis, solver(small, options, begin))
 
 
 def reduced(task: Task) -> tuple[Basis, Task]:
@@ -77,10 +78,8 @@ def reduced(task: Task) -> tuple[Basis, Task]:
     return basis, task._replace(rows=Dense(values), n_features=values.shape[1])
 
 
-def state_in(basis: Basis, state: State | None) -> State | None:
+def state_in(basis: Basis, state: State) -> State:
     """Return where to start, of the user's columns, in a basis."""
-    if state is None:
-        return None
     coef = np.asarray(state.coef, np.float64)
     return State(basis.into(coef), state.intercept + coef @ basis.center)
 
