@@ -360,7 +360,7 @@ class Fit(NamedTuple):
 
 # Where proofs are made: bounds, evaluations in float64, and Hessians of some rows.
 PROOFS = [
-    (_gd, "certify"),
+    (_gd, "_proven"),
     (_newton, "_gap"),
     (_descent._Descent, "_prove"),
     (_descent._Descent, "_looks_closer"),

@@ -8,7 +8,7 @@ from fastgd.kernels.sdca import solve_intercept
 
 POLISHING = 3
 INVERTING = 5
-INVERTED, BALANCED = 1e-5, 1e-13
+INVERTED = 1e-5
 
 
 @kernel()
@@ -56,7 +56,7 @@ def fenchel_total(loss, y, weight, raw, share):
 
 
 @kernel()
-def dual_predictions(loss, y, weight, raw, step, is_balanced, out):
+def dual_predictions(loss, y, raw, step, start, stop, out):
     """Write h_i with  loss'(h_i) = loss'(raw_i) + loss''(raw_i) step_i,  or near to it.
 
     Some of Newton's steps, from where an exponential curve would have it; where the right side is
@@ -65,19 +65,15 @@ def dual_predictions(loss, y, weight, raw, step, is_balanced, out):
     Parameters
     ----------
     loss : a loss object with a curvature
-    y, weight, raw, step : (n_samples,), float64
-    is_balanced : bool, whether sum_i s_i loss'(h_i) has to be 0: then all h_i move by the same
+    y, raw, step : (n_samples,), float64
+    start, stop : int, the rows
     out : (n_samples,), float64, written
-
-    Returns
-    -------
-    float : |sum_i s_i loss'(h_i)| / sum_i s_i |loss'(h_i)|
 
     Notes
     -----
     Floor: four to eight exponentials a row.
     """
-    for i in range(y.shape[0]):
+    for i in range(start, stop):
         bend = losses.curvature(loss, y[i], raw[i])
         wanted, at = losses.gradient(loss, y[i], raw[i]) + bend * step[i], raw[i]
         if bend > 0.0:
@@ -92,34 +88,41 @@ def dual_predictions(loss, y, weight, raw, step, is_balanced, out):
                 if abs(move) <= INVERTED:  # what is left is its square
                     break
         out[i] = at
-    rest = 0.0
-    for _ in range(2 * POLISHING):
-        slopes, size, bend = 0.0, 0.0, 0.0
-        for i in range(y.shape[0]):
-            slope = weight[i] * losses.gradient(loss, y[i], out[i])
-            slopes += slope
-            size += abs(slope)
-            bend += weight[i] * losses.curvature(loss, y[i], out[i])
-        rest = abs(slopes) / max(size, 1e-300)
-        if not is_balanced or rest <= BALANCED or not bend > 0.0:
-            break
-        for i in range(y.shape[0]):
-            out[i] -= slopes / bend
-    return rest
 
 
 @kernel()
-def divergence(loss, y, weight, raw, other, slopes):
+def sums_of_slopes(loss, y, weight, raw, shift, start, stop):
+    """Return sums of s_i loss'(raw_i + shift), of their magnitudes, and of s_i loss''.
+
+    Parameters
+    ----------
+    loss : a loss object with a curvature
+    y, weight, raw : (n_samples,), float64
+    shift : float
+    start, stop : int, the rows
+    """
+    slopes, size, bend = 0.0, 0.0, 0.0
+    for i in range(start, stop):
+        slope = weight[i] * losses.gradient(loss, y[i], raw[i] + shift)
+        slopes += slope
+        size += abs(slope)
+        bend += weight[i] * losses.curvature(loss, y[i], raw[i] + shift)
+    return slopes, size, bend
+
+
+@kernel()
+def divergence(loss, y, weight, raw, other, start, stop, slopes):
     """Return sum_i s_i (loss(raw_i) - loss(other_i) - loss'(other_i) (raw_i - other_i)).
 
     Parameters
     ----------
     loss : a loss object
     y, weight, raw, other : (n_samples,), float64
+    start, stop : int, the rows
     slopes : (n_samples,), float64, written: s_i loss'(other_i)
     """
     total = 0.0
-    for i in range(y.shape[0]):
+    for i in range(start, stop):
         slope = losses.gradient(loss, y[i], other[i])
         slopes[i] = weight[i] * slope
         apart = losses.value(loss, y[i], raw[i]) - losses.value(loss, y[i], other[i])

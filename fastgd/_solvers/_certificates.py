@@ -30,6 +30,7 @@ from fastgd._solvers._problem import (
     Point,
     Problem,
     evaluate,
+    has_log_link,
     over_shards,
     to_raw,
 )
@@ -72,11 +73,21 @@ def certify(problem: Problem, point: Point) -> Certificate:
     gap = gap_of_penalty(problem, balanced)
     if problem.l2 == 0.0:
         gap = _gap_in_box(problem, balanced)
-    objective = abs(balanced.objective)
     share = _imbalance(problem, balanced) / max(_size_of_slopes(problem, balanced), 1e-300)
-    return Certificate(
-        balanced, gap + ALLOWANCE * (objective + abs(problem.least)) + share * objective
-    )
+    rounding = rounding_of_bound(problem, balanced)
+    return Certificate(balanced, gap + rounding + share * abs(balanced.objective))
+
+
+def rounding_of_bound(problem: Problem, point: Point) -> float:
+    """Return what rounding may take from a bound: that of the primal and the dual objective.
+
+    With a log link both have terms linear in raw predictions, which cancel: y m, or m.
+    """
+    size = abs(point.objective) + abs(problem.least)
+    if has_log_link(problem.loss):
+        farthest = abs(float(point.u[-1])) + float(np.sum(problem.peak * np.abs(point.u[:-1])))
+        size += problem.terms * (1.0 + farthest)
+    return ALLOWANCE * size
 
 
 def can_prove(problem: Problem) -> bool:
@@ -94,6 +105,18 @@ def quick_gap(problem: Problem, point: Point) -> float:
     if _imbalance(problem, point) > ACCEPTED * _size_of_slopes(problem, point):
         return float("inf")
     return gap_of_penalty(problem, point)
+
+
+def least_gap(problem: Problem, point: Point) -> float:
+    """Return about the least that ``certify`` may prove for a smooth problem, without reading X.
+
+    It moves the intercept, and with it the gradient by at most as much as that of the intercept is.
+    """
+    beyond = np.maximum(np.abs(point.gradient[:-1]) - _imbalance(problem, point), 0.0)
+    ridge = problem.ridge[:-1]
+    with np.errstate(over="ignore"):
+        squares = (beyond.T**2)[..., ridge > 0.0] / ridge[ridge > 0.0]
+    return 0.5 * float(np.sum(squares))
 
 
 # -- the intercept ----------------------------------------------------------------------------
@@ -135,7 +158,7 @@ def _balanced(problem: Problem, point: Point) -> Point | None:
     else:
         shift = best_intercepts(problem, raw)
     moved = _moved(problem, point, shift)
-    rounding = ALLOWANCE * (abs(point.objective) + abs(problem.least))
+    rounding = rounding_of_bound(problem, point)
     is_better = moved.objective <= point.objective + rounding
     if not is_better or _imbalance(problem, moved) > _imbalance(problem, point):
         moved = point

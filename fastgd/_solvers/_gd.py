@@ -16,7 +16,7 @@ import numpy as np
 
 from fastgd._monitoring.observer import Silenced
 from fastgd._runtime.threads import one_blas_thread
-from fastgd._solvers._certificates import can_prove, certify
+from fastgd._solvers._certificates import Certificate, can_prove, certify, least_gap
 from fastgd._solvers._descent import DescentResult, StoppingRule, descend, is_exact
 from fastgd._solvers._implicit import Implicit
 from fastgd._solvers._newton_dual import bound_by_newton_steps
@@ -211,16 +211,7 @@ def solution(problem: Problem, result: DescentResult, options: Options) -> Solut
 def certified(problem: Problem, result: DescentResult, options: Options) -> Solution:
     """Return raw coefficients, with a proven bound of the suboptimality where there is one."""
     precise = problem._replace(dtype=np.float64)
-    point, gap = certify(precise, result.point)
-    if is_exact(problem, result.metric) and problem.is_smooth and result.converged:
-        gap = min(gap, result.suboptimality)  # of a parabola the decrement is all that is left
-    target = max(options.tol * abs(point.objective), result.floor)
-    # where a descent was cut short, no more passes are to be spent
-    if gap > target and result.converged and can_prove(problem):
-        most = max(LEAST_READS, len(result.objectives))
-        is_precise = problem.dtype == np.float64 or problem.n_outputs == 0
-        exact = point if is_precise else evaluate(precise, point.u)
-        gap = min(gap, bound_by_newton_steps(precise, exact, result.metric, target, most))
+    point, gap = _proven(problem, result, options)
     gap = min(gap, max(point.objective, 0.0)) if gap < np.inf else gap
     found = solution(precise, result._replace(point=point), options)
     suboptimality = min(
@@ -231,6 +222,32 @@ def certified(problem: Problem, result: DescentResult, options: Options) -> Solu
         result.converged and found.suboptimality > suboptimality
     )
     return found._replace(gap=gap, suboptimality=suboptimality, converged=converged)
+
+
+def _proven(problem: Problem, result: DescentResult, options: Options) -> Certificate:
+    """Return where a descent ended, with its intercept at its best, and the bound.
+
+    The dual point of the gradient is cheap and comes first, unless it is known to prove too little.
+    """
+    precise, point, gap = problem._replace(dtype=np.float64), result.point, np.inf
+    target = max(options.tol * abs(point.objective), result.floor)
+    # where a descent was cut short, no more passes are to be spent
+    has_more = result.converged and can_prove(problem) and problem.is_smooth
+    if is_exact(problem, result.metric) and problem.is_smooth and result.converged:
+        gap = result.suboptimality  # of a parabola the decrement is all that is left
+    is_hopeless = has_more and least_gap(problem, point) > target
+    if not is_hopeless:
+        point, own = certify(precise, point)
+        gap = min(gap, own)
+    if gap > target and has_more:
+        most = max(LEAST_READS, len(result.objectives))
+        is_precise = problem.dtype == np.float64 or problem.n_outputs == 0
+        exact = point if is_precise else evaluate(precise, point.u)
+        gap = min(gap, bound_by_newton_steps(precise, exact, result.metric, target, most))
+    if gap > target and is_hopeless:
+        certificate = certify(precise, point)
+        point, gap = certificate.point, min(gap, certificate.gap)
+    return Certificate(point, gap)
 
 
 def polished(problem: Problem, result: DescentResult) -> Point:

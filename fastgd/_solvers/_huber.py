@@ -34,6 +34,7 @@ from scipy.optimize import brentq
 
 from fastgd._monitoring.observer import Converted, Model, Silenced
 from fastgd._runtime.threads import one_blas_thread
+from fastgd._solvers._certificates import ALLOWANCE
 from fastgd._solvers._columns import as_dense
 from fastgd._solvers._descent import StoppingRule, descend
 from fastgd._solvers._dual_points import (
@@ -62,6 +63,7 @@ from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
 from fastgd._solvers._stored import rounded
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd._solvers._units import Units, by_linear_scale, units_of, within
+from fastgd._solvers._wide import Basis, is_reducible, model_of, reduced, restored, state_in
 from fastgd.kernels.huber import Joint
 from fastgd.kernels.losses import EpsilonInsensitive, Huber
 from fastgd.kernels.newton import EPSILON, FAILED
@@ -186,7 +188,8 @@ def huber_with_scale(
 def _with_scale(task: Task, options: Options, start: HuberStart | None) -> tuple[Solution, float]:
     """Do that for targets near 1."""
     if task.loss.epsilon > 1.0:
-        return _jointly(task, options, start)
+        solve = _in_basis if is_reducible(task) else _jointly
+        return solve(task, options, start)
     return _least_absolute(task, options)[0], LEAST_SCALE
 
 
@@ -214,6 +217,22 @@ def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> So
     return stored._replace(converged=found.converged and is_within)
 
 
+def _in_basis(task: Task, options: Options, start: HuberStart | None) -> tuple[Solution, float]:
+    """Fit with a scale in a basis of the rows, which columns outnumber."""
+    basis, small = reduced(task)
+    observer = Converted(options.observer, partial(_model_in_columns, basis))
+    if start is not None:
+        start = start._replace(state=state_in(basis, start.state))
+    found, scale = _jointly(small, options._replace(observer=observer), start)
+    return restored(basis, found), scale
+
+
+def _model_in_columns(basis: Basis, model: Model) -> Model:
+    model = model_of(basis, model)
+    state = State(model.coef, model.intercept)
+    return model._replace(state=model.state and model.state._replace(state=state))
+
+
 def _jointly(task: Task, options: Options, start: HuberStart | None) -> tuple[Solution, float]:
     """Fit with a scale; where it vanishes, try least absolute deviations and go on from there."""
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -232,6 +251,7 @@ def _jointly(task: Task, options: Options, start: HuberStart | None) -> tuple[So
     floor = 2.0 * joint.epsilon * rounding_of(problem, pieces, found.u)
     far = min(gap, CAUTION * found.estimate)
     converged = far <= options.tol * objective or objective <= floor + LEAST_SCALE
+    gap = min(gap + floor, objective)
     model = model_at(joint.problem, found.u)
     about = found.n_iter, converged, history, None
     return Solution(model.coef, model.intercept, objective, gap, far, *about), found.scale
@@ -264,7 +284,7 @@ def _of_vanishing_scale(task: Task, joint: _Joint, options: Options, found: _Fit
         other = _fit(joint, remaining, start)
     best = other if other.objective < found.objective else found
     return best._replace(
-        gap=min(other.gap, found.gap),
+        gap=_gap_of_both((found.objective, found.gap), (other.objective, other.gap)),
         n_iter=n_iter + other.n_iter,
         objectives=objectives + other.objectives,
         gaps=gaps + other.gaps,
@@ -277,10 +297,22 @@ def _better(
     """Take other parameters if they are better, and their dual point's bound."""
     objective = joint.objective(u, residual, scale)
     gap = min(joint.gap(u, residual, scale, rho), objective)  # F is not negative
-    found = found._replace(gap=min(gap, found.gap))  # it holds for any lower objective as well
+    best = found
     if objective < found.objective:
-        found = found._replace(u=u, scale=scale, objective=objective)
-    return found
+        best = found._replace(u=u, scale=scale, objective=objective)
+    return best._replace(gap=_gap_of_both((found.objective, found.gap), (objective, gap)))
+
+
+def _gap_of_both(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Return what two places' objectives and gaps prove of the lower one.
+
+    Each bounds the optimum from below; a difference of objectives is known to their rounding.
+    """
+    (_, gap), (higher, bound) = sorted((one, other))
+    if not higher < np.inf:
+        return gap
+    apart = higher - min(one[0], other[0])
+    return min(gap, max(bound - apart, 0.0) + ALLOWANCE * higher)
 
 
 def _least_absolute(task: Task, options: Options) -> tuple[Solution, Floats]:

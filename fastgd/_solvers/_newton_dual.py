@@ -10,8 +10,9 @@ Then sum_i s_i t_i (z_i, 1) is the gradient of the quadratic model's losses at u
 penalty's balances: the dual point has no such term. What the conjugates leave is the model's
 decrease, g'H^-1 g / 2, up to third powers of v. So the bound is right where Newton's decrement is.
 
-A step that is not exact leaves a residual p = g + H v, and a term |p|^2 / (2 l2) again. Conjugate
-gradients make it small; any metric that is at hand preconditions them. Each product costs a pass.
+A step that is not exact leaves a residual p = g + H v, and a term |p|^2 / (2 l2) again: its price.
+Each product with H costs a pass, so the step is the one of least price among all that the products
+so far allow (conjugate gradients took twice as many). A metric that is at hand preconditions.
 
 The t_i are taken as derivatives at other raw predictions h_i, which are found row by row, so that
 they lie in the domain of the conjugate, and  loss(m) + loss*(t) - t m  is the Bregman divergence
@@ -21,31 +22,55 @@ References
 ----------
 .. [1] Boyd & Vandenberghe, "Convex Optimization", 2004, section 10.2.4 (a dual point from Newton's
    step) and 11.2.2.
+.. [2] Eisenstat, Elman & Schultz, "Variational Iterative Methods for Nonsymmetric Systems of Linear
+   Equations", 1983, section 2 (generalized conjugate residuals; Orthomin forgets the oldest).
 """
+
+from collections import deque
+from functools import partial
 
 import numpy as np
 
 from fastgd._solvers._certificates import (
     ACCEPTED,
-    ALLOWANCE,
+    BALANCED,
     best_intercepts,
     can_prove,
     gap_of_penalty,
     predictions,
+    rounding_of_bound,
     slopes_and_losses,
 )
 from fastgd._solvers._columns import as_matrix
 from fastgd._solvers._dual_points import products_with
 from fastgd._solvers._implicit import HessianProduct, Implicit, blocks
-from fastgd._solvers._precondition import AnyMetric, solve
-from fastgd._solvers._problem import Floats, Point, Problem, evaluate
-from fastgd.kernels.certificate import best_intercept, divergence, dual_predictions
+from fastgd._solvers._precondition import (
+    AnyMetric,
+    can_have_hessian,
+    cost_of_hessian,
+    hessian,
+    solve,
+    with_matrix_at_last,
+)
+from fastgd._solvers._problem import Floats, Point, Problem, evaluate, over_shards
+from fastgd.kernels.certificate import (
+    POLISHING,
+    best_intercept,
+    divergence,
+    dual_predictions,
+    sums_of_slopes,
+)
 from fastgd.kernels.rows import Dense
 
 PART_OF_TARGET = 0.5  # that the residual's term may be
+PART_OF_BOUND = 0.02  # where a step has led far: of the bound before
+WINDOW = 6  # products over which a price's fall is taken
+FARTHEST = 30.0  # square of the deviations by which rows that bend may be off a column's mean
 COST_OF_BOUND, MOST_TRIES = 3, 4  # reads of X; parts of a step
 LONGEST = 1e150  # part of a step: its square is a number
 LEAST_SHARE = 0.01  # of a class's probability that a step may leave
+KEPT_BYTES, LEAST_KEPT = 1 << 28, 2  # directions that a step is made of
+WORK_OF_ROW = 32  # products: some exponentials
 
 
 def bound_by_newton_steps(
@@ -66,16 +91,25 @@ def bound_by_newton_steps(
     """
     if not (can_prove(problem) and problem.is_smooth and problem.l2 > 0.0):
         return float("inf")
-    start, lower = point.objective, -np.inf
+    start, lower, enough = point.objective, -np.inf, PART_OF_TARGET * target
     while most > 0:
-        step, n_products = _newton_step(problem, point, metric, PART_OF_TARGET * target, most)
-        lower = max(lower, point.objective - _bound(problem, point, step))
+        step, n_products, is_exact = _newton_step(problem, point, metric, enough, most)
+        most -= n_products
+        larger = problem if is_exact else with_matrix_at_last(problem, 2 * most)
+        if not is_exact and can_have_hessian(larger) and cost_of_hessian(larger) <= most:
+            problem, metric = larger, hessian(larger, point)
+            most -= int(cost_of_hessian(problem))
+            continue
+        bound = _bound(problem, point, step)
+        lower = max(lower, point.objective - bound)
         if start - lower <= target:
             break
         following, tries = _following(problem, point, step)
         if following is None:
             break
-        point, most = following, most - n_products - tries - COST_OF_BOUND
+        point, most = following, most - tries - COST_OF_BOUND
+        if bound < np.inf:
+            enough = max(PART_OF_TARGET * target, PART_OF_BOUND * bound)
     return start - lower
 
 
@@ -101,43 +135,64 @@ def _bound(problem: Problem, point: Point, step: Floats) -> float:
     if not share <= ACCEPTED:  # the best intercept was not found
         return float("inf")
     gap = apart + gap_of_penalty(problem, point._replace(gradient=gradient))
-    return (
-        gap + ALLOWANCE * (abs(point.objective) + abs(problem.least)) + share * abs(point.objective)
-    )
+    return gap + rounding_of_bound(problem, point) + share * abs(point.objective)
 
 
 def _newton_step(
     problem: Problem, point: Point, metric: AnyMetric, enough: float, most: int
-) -> tuple[Floats, int]:
-    """Solve H v = -g by conjugate gradients until the residual costs the bound ``enough``.
+) -> tuple[Floats, int, bool]:
+    """Solve H v = -g by conjugate residuals [2]_ until the residual costs the bound ``enough``.
 
-    Returns v and the number of products.
+    Directions' products with H are orthogonal in the norm of the price. Returns v, the number of
+    products, and whether it costs no more.
     """
-    hessian = HessianProduct(problem, point)
-    step, residual = np.zeros(point.u.shape), -point.gradient
-    z = _preconditioned(metric, residual)
-    direction, size = z, float(np.vdot(residual, z))
-    for _ in range(most):
-        if _price(problem, residual) <= enough or not size > 0.0:
-            break
-        bent = hessian.times(direction)
-        bend = float(np.vdot(direction, bent))
-        length = size / bend if bend > 0.0 else np.inf
-        if not length * float(np.max(np.abs(direction))) < LONGEST:  # nothing bends there
-            break
-        step += length * direction
-        residual -= length * bent
-        z = _preconditioned(metric, residual)
-        before, size = size, float(np.vdot(residual, z))
-        direction = z + size / before * direction
-    return step, hessian.n_products
+    product, weight = HessianProduct(problem, point), _price_of_residual(problem, point.u)
+    step, residual = np.zeros(point.u.shape), point.gradient.copy()
+    kept: deque[tuple[Floats, Floats]] = deque(
+        maxlen=max(LEAST_KEPT, KEPT_BYTES // (16 * step.size))
+    )
+    prices: list[float] = []
+    with np.errstate(over="ignore", invalid="ignore"):
+        while True:
+            prices.append(float(np.vdot(weight * residual, residual)))
+            rest = most - product.n_products
+            if prices[-1] <= enough or rest == 0 or _is_too_slow(prices, enough, rest):
+                break
+            direction = -_preconditioned(metric, residual)
+            bent = product.times(direction)
+            for before, image in kept:
+                share = float(np.vdot(weight * bent, image))
+                direction -= share * before
+                bent -= share * image
+            size = float(np.sqrt(np.vdot(weight * bent, bent)))
+            if not 0.0 < size < np.inf:
+                break
+            direction, bent = direction / size, bent / size
+            length = -float(np.vdot(weight * residual, bent))
+            if not abs(length) * float(np.max(np.abs(direction))) < LONGEST:  # nothing bends there
+                break
+            step += length * direction
+            residual += length * bent
+            kept.append((direction, bent))
+    return step, product.n_products, prices[-1] <= enough
 
 
-def _price(problem: Problem, residual: Floats) -> float:
-    """Return |p|^2 / (2 l2) of the raw columns."""
-    ridge = problem.ridge[:-1]
-    squares = residual[:-1].T ** 2
-    return 0.5 * float(np.sum(squares[..., ridge > 0.0] / ridge[ridge > 0.0]))
+def _is_too_slow(prices: list[float], enough: float, rest: int) -> bool:
+    """Tell whether a price that falls twice as fast as it did is too high after the ``rest``."""
+    if len(prices) <= WINDOW:
+        return False
+    return prices[-1] * (prices[-1] / prices[-1 - WINDOW]) ** (2.0 * rest / WINDOW) > enough
+
+
+def _price_of_residual(problem: Problem, u: Floats) -> Floats:
+    """Return what a unit of p^2 costs in each place, 1 / (2 l2) of raw columns.
+
+    To balance an intercept moves all columns, by some of their deviations.
+    """
+    ridge = problem.ridge
+    weight = np.divide(0.5, ridge, out=np.zeros_like(ridge), where=ridge > 0.0)
+    weight[-1] = FARTHEST * weight.sum() if problem.fit_intercept else 0.0
+    return np.ascontiguousarray(np.broadcast_to(weight, u.T.shape).T)
 
 
 def _preconditioned(metric: AnyMetric, residual: Floats) -> Floats:
@@ -149,12 +204,29 @@ def _preconditioned(metric: AnyMetric, residual: Floats) -> Floats:
 
 def _of_one_output(problem: Problem, raw: Floats, moved: Floats) -> tuple[Floats, float]:
     """Return s_i t_i, which sum to zero, and the losses' part of the bound."""
-    given = problem.loss, problem.y, problem.weight
+    loss, y, n = problem.loss, problem.y, problem.shape[0]
     dual, slopes = np.empty_like(raw), np.empty_like(raw)
-    rest = dual_predictions(*given, raw, moved, problem.fit_intercept, dual)
-    if problem.fit_intercept and not rest <= ACCEPTED:
-        dual += best_intercept(*given, dual)
-    return slopes, float(divergence(*given, raw, dual, slopes))
+    over_shards(lambda a, b: dual_predictions(loss, y, raw, moved, a, b, dual), n, WORK_OF_ROW * n)
+    if problem.fit_intercept:
+        dual += _balancing(problem, dual)
+
+    def apart(start: int, stop: int) -> float:
+        return float(divergence(loss, y, problem.weight, raw, dual, start, stop, slopes))
+
+    return slopes, sum(over_shards(apart, n, WORK_OF_ROW * n))
+
+
+def _balancing(problem: Problem, raw: Floats) -> float:
+    """Return the b with  sum_i s_i loss'(raw_i + b) = 0, by Newton's steps from 0."""
+    given, n, shift = (problem.loss, problem.y, problem.weight, raw), problem.shape[0], 0.0
+    for _ in range(2 * POLISHING):
+        parts = over_shards(partial(sums_of_slopes, *given, shift), n, WORK_OF_ROW * n)
+        slopes, size, bend = (sum(column) for column in zip(*parts, strict=True))
+        rest = abs(slopes) / max(size, 1e-300)
+        if rest <= BALANCED or not bend > 0.0:
+            break
+        shift -= slopes / bend
+    return shift if rest <= ACCEPTED else float(best_intercept(*given))
 
 
 def _of_classes(problem: Problem, raw: Floats, moved: Floats) -> tuple[Floats, float]:

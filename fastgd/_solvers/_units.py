@@ -222,8 +222,10 @@ def _about_log(units: Units) -> Units:
     power = losses.variance_power(task.loss)
     steepest = max(abs(2.0 - power), abs(1.0 - power))
     ends = np.min(y, initial=1.0, where=y > 0.0), np.max(y, initial=1.0)
-    reach = losses.EDGE + steepest * float(np.max(np.abs(np.log(ends))))
     level = exponent * float(np.log(2.0))
+    # without an intercept no coefficients at all predict 1, which may be as far as the level
+    farthest = float(np.max(np.abs(np.log(ends)))) + (0.0 if task.fit_intercept else abs(level))
+    reach = losses.EDGE + steepest * farthest
     loss = task.loss._replace(level=level, reach=min(reach, LARGEST_REACH))
     half = float(np.exp2(np.clip(0.5 * (2.0 - power) * exponent, -1000.0, 1000.0)))
     l1, l2 = _strength(task.l1 / half / half), _strength(task.l2 / half / half)

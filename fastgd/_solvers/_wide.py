@@ -63,17 +63,30 @@ def is_reducible(task: Task) -> bool:
 
 def in_basis(solver: Solve, task: Task, options: Options, start: State | None) -> Solution:
     """Solve a reducible task in a basis of its rows."""
+    basis, small = reduced(task)
+    options = options._replace(observer=Converted(options.observer, partial(model_of, basis)))
+    begin = None if start is None else state_in(basis, start)
+    return restored(basis, solver(small, options, begin))
+
+
+def reduced(task: Task) -> tuple[Basis, Task]:
+    """Return a basis of a reducible task's rows, and the task in it."""
     with one_blas_thread():
         basis = basis_of(task)
     values = basis.rows
     values.flags.writeable = False
-    small = task._replace(rows=Dense(values), n_features=values.shape[1])
-    if start is not None:
-        coef = np.asarray(start.coef, np.float64)
-        start = State(basis.into(coef), start.intercept + coef @ basis.center)
-    options = options._replace(observer=Converted(options.observer, partial(_model, basis)))
-    found = solver(small, options, start)
-    model = _model(basis, Model(found.coef, found.intercept))
+    return basis, task._replace(rows=Dense(values), n_features=values.shape[1])
+
+
+def state_in(basis: Basis, state: State) -> State:
+    """Return where to start, of the user's columns, in a basis."""
+    coef = np.asarray(state.coef, np.float64)
+    return State(basis.into(coef), state.intercept + coef @ basis.center)
+
+
+def restored(basis: Basis, found: Solution) -> Solution:
+    """Return the solution of a task in a basis in the user's columns."""
+    model = model_of(basis, Model(found.coef, found.intercept))
     coef, intercept = model.coef, model.intercept
     return found._replace(coef=coef, intercept=intercept, state=State(coef, intercept))
 
@@ -190,7 +203,7 @@ def _by_qr(values: Floats, is_penalised: bool) -> Basis:
     return Basis(small, np.zeros(d), lambda v: v @ basis.T, lambda w: w @ basis)
 
 
-def _model(basis: Basis, model: Model) -> Model:
+def model_of(basis: Basis, model: Model) -> Model:
     """Return the model in the user's columns."""
     coef = basis.back(np.asarray(model.coef))
     intercept: Any = model.intercept - coef @ basis.center

@@ -12,10 +12,11 @@ from sklearn.preprocessing import StandardScaler
 
 import fastgd
 from fastgd._solvers import _certificates
+from fastgd._solvers._implicit import HessianProduct
 from fastgd._solvers._problem import evaluate, from_raw, pose
 from fastgd._solvers._task import Task
 from fastgd.kernels import losses
-from fastgd.kernels.certificate import divergence, dual_predictions
+from fastgd.kernels.certificate import divergence, dual_predictions, sums_of_slopes
 from fastgd.kernels.losses import LogLoss, Softmax, SquaredError
 from fastgd.kernels.rows import Dense
 from tests.tables import over_product
@@ -159,18 +160,69 @@ def test_a_newton_step_from_far_away_gives_no_bound_or_a_true_one(rng, l2, scale
         assert gap >= (point.objective - best.objective) * (1.0 - 1e-6)
 
 
+@pytest.mark.parametrize("loss", [losses.Poisson(), losses.Gamma(), losses.Tweedie(1.5)])
+def test_bounds_count_the_rounding_of_a_log_links_terms(rng, loss):
+    X = rng.normal(size=(200, 3))
+    for level in (-30.0, 30.0):
+        y = np.exp(level + 1e-6 * rng.normal(size=200))
+        problem = problem_of(X, y, loss, 0.0, 1e-3)
+        point = evaluate(problem, np.append(1e-7 * rng.normal(size=3), level))
+        raw = np.longdouble(point.u[-1]) + (
+            (X - problem.scaler.center) * problem.scaler.inverse_std
+        ).astype(np.longdouble) @ point.u[:-1].astype(np.longdouble)
+        wide = y.astype(np.longdouble)
+        power = losses.variance_power(loss)
+        if power == 1.0:
+            deviance = np.exp(raw) - wide * raw - wide + wide * np.log(wide)
+        elif power == 2.0:
+            deviance = raw + wide * np.exp(-raw) - np.log(wide) - 1.0
+        else:
+            deviance = 2.0 * (np.exp(0.5 * raw) + wide * np.exp(-0.5 * raw) - 2.0 * np.sqrt(wide))
+        exact = deviance.mean() + 0.5 * np.sum(problem.ridge * point.u**2)
+        off = abs(float(point.objective - exact))
+        assert off <= _certificates.rounding_of_bound(problem, point)
+
+
+@pytest.mark.parametrize("loss", [LogLoss(), Softmax()])
+def test_a_step_of_least_price_takes_few_products(rng, loss):
+    from fastgd._solvers._gd import null_model
+    from fastgd._solvers._newton_dual import _newton_step, _price_of_residual
+    from fastgd._solvers._precondition import bound
+
+    X = rng.normal(size=(300, 12)) @ rng.normal(size=(12, 12)) * np.geomspace(1.0, 100.0, 12)
+    y = targets(loss, X[:, 0] / X[:, 0].std(), rng)
+    problem = problem_of(X, y, loss, 0.0, 1e-6)
+    u = 0.1 * rng.normal(size=(13, problem.n_outputs) if problem.n_outputs else 13)
+    point = evaluate(problem, u)
+    metric, weight = bound(problem, null_model(problem)[1]), _price_of_residual(problem, u)
+    hessian = np.stack(
+        [HessianProduct(problem, point).times(e.reshape(u.shape)).ravel() for e in np.eye(u.size)]
+    )
+    prices = []
+    for most in range(1, 15):
+        step, n_products, _ = _newton_step(problem, point, metric, 0.0, most)
+        assert n_products <= most
+        rest = point.gradient.ravel() + hessian @ step.ravel()
+        prices.append(float(weight.ravel() @ rest**2))
+    assert all(b <= a * (1.0 + 1e-6) for a, b in itertools.pairwise(prices))
+    assert prices[-1] <= 1e-3 * prices[0]
+
+
 def test_dual_predictions_have_the_derivatives_that_are_wanted(rng):
     y, raw = np.repeat([0.0, 1.0], 50), 4.0 * rng.normal(size=100)
     p = 1.0 / (1.0 + np.exp(-raw))
     step = rng.uniform(-0.9, 0.9, 100) / np.maximum(p, 1.0 - p)
     dual, slopes = np.empty(100), np.empty(100)
     weight = rng.random(100)
-    dual_predictions(LogLoss(), y, weight, raw, step, False, dual)
+    dual_predictions(LogLoss(), y, raw, step, 0, 100, dual)
     wanted = p + p * (1.0 - p) * step
     np.testing.assert_allclose(1.0 / (1.0 + np.exp(-dual)), wanted, rtol=1e-6, atol=1e-9)
-    assert dual_predictions(LogLoss(), y, weight, raw, step, True, dual) <= 1e-9
-    assert abs(weight @ (1.0 / (1.0 + np.exp(-dual)) - y)) <= 1e-9
-    total = divergence(LogLoss(), y, weight, raw, dual, slopes)
+    p = 1.0 / (1.0 + np.exp(-dual - 0.3))
+    expected = weight @ (p - y), weight @ np.abs(p - y), weight @ (p * (1.0 - p))
+    np.testing.assert_allclose(
+        sums_of_slopes(LogLoss(), y, weight, dual, 0.3, 0, 100), expected, rtol=1e-12
+    )
+    total = divergence(LogLoss(), y, weight, raw, dual, 0, 100, slopes)
     derivative = 1.0 / (1.0 + np.exp(-dual)) - y
     sign = 1.0 - 2.0 * y
     before, after = np.logaddexp(0.0, sign * raw), np.logaddexp(0.0, sign * dual)

@@ -620,3 +620,17 @@ def test_scalers_of_columns_with_few_entries(layout):
 def test_predictions_across_folds_have_the_shape_of_targets():
     X, y = rows(60)
     assert cross_val_predict(fastgd.Ridge(), X, y[:, None]).shape == (60,)
+
+
+@pytest.mark.parametrize("level", [1e-50, 1e50])
+@pytest.mark.parametrize("power", [1.0, 1.5, 2.0])
+def test_without_an_intercept_log_links_reach_far_targets(rng, power, level):
+    X = rng.normal(size=(60, 2))
+    y = level * rng.gamma(3.0, 1.0 / 3.0, 60)
+    model = fastgd.TweedieRegressor(power=power, link="log", alpha=1e-3, fit_intercept=False)
+    model.fit(X, y)
+    raw = X.astype(np.longdouble) @ model.coef_.astype(np.longdouble)
+    parts = np.exp((2.0 - power) * raw), y * np.exp((1.0 - power) * raw)
+    slopes = X.T @ (parts[0] - parts[1]) / 60 + 1e-3 * model.coef_
+    size = np.abs(X).T @ (parts[0] + parts[1]) / 60 + 1e-3 * np.abs(model.coef_)
+    assert np.all(np.abs(slopes) <= 1e-5 * size)

@@ -313,6 +313,45 @@ def test_huber_that_fits_most_rows_proves_it(data):
     assert model.gap_ <= 1e-9 * model.objective_
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("spread", [1.0, 1e9])
+def test_huber_of_more_columns_than_rows_finds_a_vanishing_scale(rng, layout, spread):
+    X = LAYOUTS[layout](rng.normal(size=(40, 100)) * np.geomspace(1.0 / spread, spread, 100))
+    wide = np.asarray(X.todense() if sp.issparse(X) else X, np.float64)
+    y = 3.0 + rng.normal(size=40)
+    # nothing but the penalty is left: that of the least coefficients with no residual
+    rows = wide - wide.mean(axis=0)
+    w = np.linalg.lstsq(rows, y - y.mean(), rcond=None)[0]
+    best = 1e-4 * float(w @ w) / 40
+    stored, last = np.dtype(X.dtype) == np.float32, np.inf
+    for tol in (1e-1, 1e-4, 1e-8):
+        model, reported = fit(fastgd.HuberRegressor(tol=tol), X, y)
+        rounding = 1e-4 * best + 1e-6 if stored else 1e-9 * best + 1e-12
+        assert model.objective_ <= min(best, last) + rounding
+        assert model.objective_ - model.gap_ <= best + 1e-13
+        assert reported or model.gap_ <= tol * model.objective_ + 1e-13
+        assert not reported or stored
+        assert model.n_iter_ < 300
+        last = model.objective_
+
+
+def test_huber_goes_on_in_a_basis_of_its_rows_and_tells_of_its_columns(rng):
+    X, y = rng.normal(size=(30, 70)), rng.normal(size=30)
+    told = []
+
+    class Told:
+        def on_epoch_end(self, view):
+            told.append(np.array(view.coef_))
+
+    model = fastgd.HuberRegressor(alpha=1.0, warm_start=True, callbacks=[Told()]).fit(X, y)
+    assert told[-1].shape == (70,)
+    np.testing.assert_allclose(told[-1], model.coef_, rtol=1e-6, atol=1e-9)
+    first, objective = model.n_iter_, model.objective_
+    model.fit(X, y)
+    assert model.n_iter_ <= first
+    assert model.objective_ == pytest.approx(objective, rel=1e-9)
+
+
 # Passes
 
 
