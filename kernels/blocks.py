@@ -51,14 +51,14 @@ class Blocks(NamedTuple):
 
 
 @kernel(allocates=True)
-def descend_blocks(blocks, penalty, tol, most, coef, slope):
-    """Minimise until the duality gap is at most ``tol`` times the objective.
+def descend_blocks(blocks, penalty, tol, floor, most, coef, slope):
+    """Minimise until the duality gap is at most ``tol`` times the objective, or ``floor``.
 
     Parameters
     ----------
     blocks : Blocks
     penalty : Penalty
-    tol : float
+    tol, floor : float
     most : int
         Sweeps at most.
     coef : (K, m), float64, where to start; changed in place
@@ -79,7 +79,7 @@ def descend_blocks(blocks, penalty, tol, most, coef, slope):
     rho = np.empty(n_targets)
     gap, objective = gap_of(blocks, penalty, coef, slope)
     sweeps = 0
-    while sweeps < most and not gap <= tol * objective:
+    while sweeps < most and not gap <= max(tol * objective, floor):
         for inner in range(SWEEPS_BETWEEN_GAPS):
             only_active = inner > 0
             for j in range(m):
@@ -196,7 +196,7 @@ class Columns(NamedTuple):
 
 
 @kernel(allocates=True)
-def descend_columns(columns, penalty, tol, most, coef, slope):
+def descend_columns(columns, penalty, tol, floor, most, coef, slope):
     """Do what ``descend_blocks`` does, of the columns themselves.
 
     Weighted residuals are kept, which add up to zero where columns are centered: so their products
@@ -206,7 +206,7 @@ def descend_columns(columns, penalty, tol, most, coef, slope):
     ----------
     columns : Columns
     penalty : Penalty
-    tol : float
+    tol, floor : float
     most : int
         Sweeps at most.
     coef : (K, m), float64, where to start; changed in place
@@ -229,7 +229,7 @@ def descend_columns(columns, penalty, tol, most, coef, slope):
                 _subtract(columns, j, coef[k, j], residual[k])
     gap, objective = _gap_of_columns(columns, penalty, coef, slope, residual)
     sweeps = 0
-    while sweeps < most and not gap <= tol * objective:
+    while sweeps < most and not gap <= max(tol * objective, floor):
         for inner in range(SWEEPS_BETWEEN_GAPS):
             for j in range(m):
                 if inner == 0 or _is_active(coef, j):

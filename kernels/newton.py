@@ -285,6 +285,51 @@ def newton_steps(columns, place, reported, pause):
         part = 1.0
 
 
+@kernel()
+def newton_until(columns, place, enough, most):
+    """Minimise by Newton's steps until twice the decrement is at most ``enough``.
+
+    Parameters
+    ----------
+    columns : Columns or Classes
+    place : Place, changed in place; its gradient and curvatures need not be known
+    enough : float, what the objective may be above its least value, about
+    most : int, passes at most
+
+    Returns
+    -------
+    status : int, as of ``newton_steps``
+    passes : int
+    objective, suboptimality : float
+    """
+    passes, status, part = 0, GOING_ON, 0.0
+    objective, promise, suboptimality = np.inf, 0.0, np.inf
+    for j in range(place.u.shape[0]):
+        place.before[j], place.step[j] = place.u[j], 0.0
+    while True:
+        found = evaluate(columns, place, part)
+        passes += 1
+        if status != GOING_ON:
+            return status, passes, found, suboptimality
+        if part > 0.0:
+            tried = part
+            part, status = next_part(part, promise, objective - found, passes >= most)
+            if part != tried:
+                continue
+        objective = found
+        if not factorise(columns, place) > LEAST_PIVOT:
+            return FAILED, passes, objective, suboptimality
+        decrement, _ = direction(place)
+        suboptimality, promise = CAUTION * decrement, 2.0 * decrement
+        if suboptimality <= enough:
+            return ARRIVED, passes, objective, suboptimality
+        if passes >= most:
+            return USED_UP, passes, objective, suboptimality
+        for j in range(place.u.shape[0]):
+            place.before[j] = place.u[j]
+        part = 1.0
+
+
 @helper()
 def next_part(part, promise, fall, is_last_pass):
     """Return which part of a step to try next, the same if it is accepted; and the status."""

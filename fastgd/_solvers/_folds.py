@@ -23,7 +23,8 @@ from fastgd._solvers import _costs
 from fastgd._solvers._auto import solve
 from fastgd._solvers._descent import SUFFICIENT, Pairs, extrapolated
 from fastgd._solvers._gd import null_model
-from fastgd._solvers._newton import has_small_hessian
+from fastgd._solvers._newton import has_small_hessian, standardised
+from fastgd._solvers._newton_folds import NewtonFold, descend_each, has_quick_newton
 from fastgd._solvers._precondition import products
 from fastgd._solvers._problem import (
     EPSILON,
@@ -103,13 +104,14 @@ def folds_of(task: Task, weights: Floats, options: Options, solver: str = "auto"
 
     ``task`` has the penalty that asks most of a method: l1 if there is any, the least l2.
     """
+    is_joint = task.l1 == 0.0 and task.l2 > 0.0 and not task.positive and solver in ("auto", "gd")
+    if not (is_joint and can_be_joint(task.loss)):
+        return SeparateFolds(task, weights, options, solver)
+    if has_quick_newton(task) and standardised(task) is not None:
+        return NewtonFolds(task, weights, options)
     if task.y.shape[0] * task.n_features <= FEW_ENTRIES and has_small_hessian(task):
         return SeparateFolds(task, weights, options, solver)  # which are finished to rounding
-    is_joint = task.l1 == 0.0 and task.l2 > 0.0 and not task.positive and solver in ("auto", "gd")
-    if is_joint and can_be_joint(task.loss):
-        kind = RowFolds if has_few_rows(task) else JointFolds
-        return kind(task, weights, options)
-    return SeparateFolds(task, weights, options, solver)
+    return (RowFolds if has_few_rows(task) else JointFolds)(task, weights, options)
 
 
 def can_be_joint(loss: Any) -> bool:
@@ -145,6 +147,28 @@ class SeparateFolds(Folds):
             if self.task.y.shape[0] * self.task.n_features <= _costs.FINISHED_IN_FLOAT64:
                 return [fitted(f) for f in which]  # hand-offs to threads would cost more
             return in_threads(fitted, which)
+
+
+class NewtonFolds(Folds):
+    """Each fold takes Newton's steps, on columns that are standardised for all.
+
+    ``standardised(task)`` must not be None: then float64 would lose too much by it.
+    """
+
+    def __init__(self, task: Task, weights: Floats, options: Options) -> None:
+        super().__init__(task, weights, options)
+        standard = standardised(task)
+        assert standard is not None
+        target = SHARE * options.tol * SHARE_OF_NULL * _null_loss(task, weights.sum(axis=0))
+        self.folds = [NewtonFold(task._replace(weight=own), standard, target) for own in weights]
+
+    def at(self, l1: Floats, l2: Floats) -> list[FoldFit]:  # noqa: ARG002
+        """Return the solutions for each fold's l2; there is no l1."""
+        models = descend_each(self.folds, l2, self.options)
+        return [
+            FoldFit(coef, intercept, fold.n_passes, fold.converged)
+            for fold, (coef, intercept) in zip(self.folds, models, strict=True)
+        ]
 
 
 class RowFolds(Folds):

@@ -75,7 +75,7 @@ class Descent(NamedTuple):
 
 def newton(task: Task, options: Options, start: Any) -> Solution | None:
     """Solve a small task with a smooth loss and an l2 penalty; None where descent should."""
-    if not (_is_smooth(task.loss) and has_small_hessian(task)) or options.max_iter < 1:
+    if not (is_smooth(task.loss) and has_small_hessian(task)) or options.max_iter < 1:
         return None
     with one_blas_thread():
         standard = standardised(task)
@@ -93,7 +93,7 @@ def has_small_hessian(task: Task) -> bool:
     return n * d <= MOST_ENTRIES and is_nearly_dense(task.rows, n, d)
 
 
-def _is_smooth(loss: Any) -> bool:
+def is_smooth(loss: Any) -> bool:
     """Tell whether a loss is convex and >= 0 with curvatures everywhere, and no least squares."""
     if losses.kind_of(loss) == losses.MULTINOMIAL:
         return losses.is_cross_entropy(loss)
@@ -138,6 +138,12 @@ def _has_plain_targets(task: Task, weight: Floats) -> bool:
     return is_plain(level, float(weight @ (task.y - level) ** 2))
 
 
+def posed(task: Task, standard: Standard) -> tuple[Columns | Classes, Any]:
+    """Return what the kernel minimises, and about the best raw predictions without X."""
+    columns = _columns(task, standard)
+    return columns, _null_level(task, columns)
+
+
 def _columns(task: Task, standard: Standard) -> Columns | Classes:
     """Return what the kernel minimises; y as a copy, since kernels tell apart what is frozen."""
     z, weight, ridge = standard[:3]
@@ -157,8 +163,8 @@ def _columns(task: Task, standard: Standard) -> Columns | Classes:
 
 def _solved(task: Task, options: Options, standard: Standard, start: Any) -> Solution | None:
     """Take Newton's steps until rounding hides the rest, passes are used up, or one is stopped."""
-    columns = _columns(task, standard)
-    u = begin(task, standard, start, None if start else _null_level(task, columns))
+    columns, level = posed(task, standard)
+    u = begin(task, standard, start, None if start else level)
     shape = (u.shape[0] // standard.z.shape[1],) if task.n_outputs > 1 else ()
     place = place_at(u, (columns.y.shape[0], *shape))
     most = min(options.max_iter, MOST_PASSES)

@@ -2,40 +2,44 @@
 
 Descent works on products of columns (``kernels.blocks``), which are had once for all strengths, and
 for all folds together: a fold's are those of all rows less those of the rows that it leaves out.
-Where columns are many, only those in a working set are multiplied. Some strengths of all folds are
-solved on it, then one product of X with all their residuals tells each one's duality gap, and which
-columns the set lacks. Residuals are zero on the rows that a fold leaves out, and add up to zero, so
-that X is never copied and never centered. (Working sets: Massias, Gramfort & Salmon, "Celer", 2018;
-the first guess: Tibshirani et al., "Strong rules", 2012.)
+Where columns are many, only those in a working set are multiplied, of each fold's own where rows
+are few. Some strengths of all folds are solved on it, then one product of X with all their
+residuals tells each one's duality gap, and which columns the set lacks. Residuals are zero on the
+rows that a fold leaves out, and add up to zero, so that X is never copied and never centered.
+(Working sets: Massias, Gramfort & Salmon, "Celer", 2018.)
+
+Solutions and correlations are piecewise linear in the strength of l1 (Osborne, Presnell & Turlach,
+"A new approach to variable selection in least squares problems", 2000): so the last two strengths
+tell where the next one's descent begins, and which columns will come in.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from fastgd._runtime.threads import in_threads, one_blas_thread
-from fastgd._solvers._chosen_columns import Chosen, costs_of_steps, least_on_columns
+from fastgd._solvers._chosen_columns import costs_of_steps
+from fastgd._solvers._path_columns import CONSTANT, OwnColumns, SharedColumns, on_support
 from fastgd._solvers._spectrum import Rows
-from fastgd.kernels.blocks import Blocks, Columns, Penalty, descend_blocks, descend_columns
+from fastgd.kernels.blocks import Blocks, Columns, Penalty
 
 Floats = NDArray[np.float64]
 
-FEW_ROWS = 2000  # up to which descent works on columns where these are more
+FEW_ROWS = 2000  # up to which each fold has columns of its own where these are more
 FULL = 1000  # columns, up to which products of all of them are worth their time where rows are more
-CONSTANT = 1e-14  # a mean square below this part of what is taken off is rounding
-AT_ONCE = 5  # strengths that are solved before their gaps are looked at
+AT_ONCE = 2  # strengths that are solved before their gaps are looked at
 MANY_AT_ONCE = 20  # where there is nothing to be looked at but whether to stop
 FIRST = 20  # columns in the first working set
+ROOM = 1.25  # times the rows, or the coefficients: working sets that are guessed
+MARGIN = 0.25  # of what l1 falls by: so much may correlations turn from where they lead
 SLACK = 1e-12  # relative: by so much rounding lets a correlation exceed its bound
 INNER = 0.3  # of the tolerance: what descent on a working set may leave
 FIRST_SWEEPS = 20
+OF_FACTOR = 0.1  # of a step over one column, for each entry of a triangular factor
 MOST_ROUNDS = 60
-MOST_DROPPED = 30  # coefficients that become zero in a row
-NEARLY_SINGULAR = 1e-11
 
 
 class Fold(NamedTuple):
@@ -96,12 +100,14 @@ class Found(NamedTuple):
     coef : (n_alphas, K, m), of the columns of the working set
     gap, objective : (n_alphas,), of half the mean of squares
     sweeps : (n_alphas,), int
+    floor : float, what gaps may be at any strength
     """
 
     coef: Floats
     gap: Floats
     objective: Floats
     sweeps: NDArray[np.int64]
+    floor: float = 0.0
 
 
 class Table:
@@ -131,59 +137,52 @@ class Table:
             None if fold.held_out is None else self._of_targets(empty, fold.held_out)
             for fold in folds
         ]
-        self._centered: dict[int, tuple[Any, Floats, Floats]] = {}
+        self._centered: dict[int, tuple[Blocks, Floats, Floats]] = {}
+        self._means: dict[int, tuple[Floats, Floats]] = {}
         self.is_full = self.rows.d <= min(FULL, self.rows.n)
-        self.is_by_columns = not self.is_full and self.rows.n <= FEW_ROWS
+        self.has_few_rows = not self.is_full and self.rows.n <= FEW_ROWS
         self.correlations = self._correlations_of_targets()
         if self.is_full:
             self.add(np.arange(self.rows.d))
 
-    def centered(self, f: int) -> tuple[Any, Floats, Floats]:
-        """Return what descent takes of a fold, and its means of columns and targets."""
-        if f not in self._centered:
-            if self.is_by_columns:
-                self._centered[f] = self._columns_of(f)
-            else:
-                self._centered[f] = self.fit_sums[f].centered(self.fit_intercept)
-        return self._centered[f]
+    def null_objective(self, f: int) -> float:
+        """Return half the mean square of a fold's targets."""
+        sums = self.fit_sums[f]
+        level = sums.t / sums.mass if self.fit_intercept else 0.0 * sums.t
+        return 0.5 * max(float(np.sum(sums.tt / sums.mass - level**2)), 0.0)
 
-    def _columns_of(self, f: int) -> tuple[Columns, Floats, Floats]:
+    def blocks(self, f: int) -> Blocks:
+        """Return the products of all columns, over a fold's rows."""
+        return self._centered_sums(f)[0]
+
+    def means(self, f: int) -> tuple[Floats, Floats]:
+        """Return what is taken off columns and targets in a fold, (m,) and (K,)."""
+        if not self.has_few_rows:
+            return self._centered_sums(f)[1:]
+        if f not in self._means:
+            weight = self.folds[f].fit / self.fit_sums[f].mass * self.fit_intercept
+            self._means[f] = self.values @ weight, weight @ self.rows.targets
+        return self._means[f]
+
+    def columns_of(self, f: int, places: NDArray[np.int64]) -> Columns:
+        """Return some columns, over a fold's rows."""
+        mean, level = self.means(f)
         weight = self.folds[f].fit / self.fit_sums[f].mass
-        mean, level = self.values @ weight, weight @ self.rows.targets
-        square = (self.values * self.values) @ weight
-        if not self.fit_intercept:
-            mean, level = 0.0 * mean, 0.0 * level
+        values, mean = self.values[places], mean[places]
+        square = (values * values) @ weight
         size = square - mean**2
         size[size <= CONSTANT * square] = 0.0
         targets = np.ascontiguousarray((self.rows.targets - level).T)
-        return Columns(self.values, weight, mean, size, targets), mean, level
+        return Columns(values, weight, mean, size, targets)
 
-    def on_support(self, f: int, penalty: Penalty, coef: Floats) -> Floats | None:
-        """Return the least point of coefficients on the columns that they have.
+    def columns_for(self, f: int) -> OwnColumns | SharedColumns:
+        """Return the columns that a fold's path is solved on."""
+        return (OwnColumns if self.has_few_rows else SharedColumns)(self, f)
 
-        Of one target, with the signs that they have: Newton's step leads there, or to where the
-        first coefficient is zero, which is dropped, and the step taken anew. None where there is no
-        coefficient.
-        """
-        parts, _, _ = self.centered(f)
-        active = np.flatnonzero(np.any(coef, axis=0))
-        if active.shape[0] == 0:
-            return None
-        if self.is_by_columns:
-            some = (parts.values[active] - parts.mean[active, None]) * np.sqrt(parts.weight)
-            matrix, along = some @ some.T, (parts.targets * np.sqrt(parts.weight)) @ some.T
-        else:
-            matrix, along = parts.matrix[np.ix_(active, active)], parts.along[:, active]
-        # more columns than rows make it singular: then a step is long, and ends at a zero
-        matrix[np.diag_indices_from(matrix)] *= 1.0 + NEARLY_SINGULAR
-        found = coef.copy()
-        if coef.shape[0] > 1:
-            chosen = Chosen(matrix, along, penalty.l1, penalty.l2)
-            found[:, active] = least_on_columns(chosen, coef[:, active])
-            return found
-        matrix[np.diag_indices_from(matrix)] += penalty.l2
-        found[0, active] = _with_these_signs(matrix, along[0], penalty.l1, coef[0, active])
-        return found
+    def _centered_sums(self, f: int) -> tuple[Blocks, Floats, Floats]:
+        if f not in self._centered:
+            self._centered[f] = self.fit_sums[f].centered(self.fit_intercept)
+        return self._centered[f]
 
     def _of_targets(self, sums: Sums, weight: Floats) -> Sums:
         T = self.rows.targets
@@ -203,12 +202,12 @@ class Table:
 
     def add(self, columns: NDArray[np.int64]) -> None:
         """Take further columns into the working set."""
-        self._centered = {}
+        self._centered, self._means = {}, {}
         new = self._values_of(columns)
         old = self.values.T
         self.values = np.concatenate([self.values, new.T])
         self.columns = np.concatenate([self.columns, columns])
-        if self.is_by_columns:
+        if self.has_few_rows:
             return
         whole = self._extended(self.fit_sums[0], self.whole, old, new)
         for f, fold in enumerate(self.folds):
@@ -255,7 +254,7 @@ class Table:
 
         coef : (n_alphas, K, m)
         """
-        _, mean, level = self.centered(f)
+        mean, level = self.means(f)
         flat = coef.reshape(-1, coef.shape[2])
         active = np.flatnonzero(np.any(flat != 0.0, axis=0))
         raw = self.values[active].T @ flat[:, active].T - flat[:, active] @ mean[active]
@@ -272,9 +271,9 @@ class Table:
         """Return the mean squared error on a fold's held-out rows, (n_alphas, K)."""
         sums = self.held_out_sums[f]
         assert sums is not None
-        _, mean, level = self.centered(f)
+        mean, level = self.means(f)
         coef = self.padded(coef)
-        if self.is_by_columns:
+        if self.has_few_rows:
             return self._held_out_squares_of_rows(f, coef, mean, level)
         shift = coef @ mean - level  # (n_alphas, K): the residual is t - x w + shift
         linear = np.einsum("akm,km->ak", coef, sums.xt)
@@ -298,7 +297,7 @@ class Table:
         """Return the intercepts (n_alphas, K), in the columns' and targets' own units."""
         if not self.fit_intercept:
             return np.zeros(coef.shape[:2])
-        _, mean, level = self.centered(f)
+        mean, level = self.means(f)
         offset = mean + self.rows.mean[self.columns]
         return np.asarray(level + self.rows.level - coef @ offset)
 
@@ -313,6 +312,7 @@ def solve_paths(
     starts: Sequence[Floats] | None = None,
     solved: Callable[[int, list[list[Floats]]], bool] | None = None,
     at_once: int = 0,
+    share_of_null: float = 0.0,
 ) -> list[Found]:
     """Solve folds for all strengths, each until its gap is at most ``tol`` times its objective.
 
@@ -332,6 +332,8 @@ def solve_paths(
         fold's coefficients (K, m) for them. Where it returns True, the path ends there.
     at_once : int, default=0
         How many strengths are solved together; 0 is as many as suit the table.
+    share_of_null : float, default=0.0
+        Of the objective without columns: a gap of ``tol`` times this is small enough as well.
 
     Returns
     -------
@@ -339,9 +341,28 @@ def solve_paths(
         For all strengths, or those before the path was ended.
     """
     with one_blas_thread():
-        return _Paths(table, which, strengths, (tol, max_iter, positive)).solve(
-            starts, solved, at_once
-        )
+        paths = _Paths(table, which, strengths, (tol, max_iter, positive), share_of_null)
+        return paths.solve(starts, solved, at_once)
+
+
+class _Ends(NamedTuple):
+    """Where the folds' paths have come to.
+
+    correlations : (n_folds, K, d), of the last strength's residuals
+    trend : (n_folds, K, d) or None, their derivative by the strength of l1
+    """
+
+    correlations: Floats
+    trend: Floats | None = None
+
+    def after(self, new: Floats, l1: Floats, some: range) -> "_Ends":
+        """Return the same after some strengths more, (n_folds, n_new, K, d)."""
+        n_new = new.shape[1]
+        if n_new == 0:
+            return self
+        rise = l1[some[n_new - 1]] - l1[some[0] - 1] if some[0] > 0 else 0.0
+        trend = (new[:, -1] - self.correlations) / rise if rise < 0.0 else None
+        return _Ends(new[:, -1], trend)
 
 
 class _Paths:
@@ -353,11 +374,14 @@ class _Paths:
         which: Sequence[int],
         strengths: Strengths,
         options: tuple[float, int, bool],
+        share_of_null: float,
     ) -> None:
         self.table, self.which, self.strengths = table, list(which), strengths
         self.tol, self.max_iter, self.positive = options
         self.n_alphas = strengths.l1.shape[0]
         self.n_targets = table.rows.targets.shape[1]
+        self.columns = [table.columns_for(f) for f in self.which]
+        self.floors = [self.tol * share_of_null * table.null_objective(f) for f in self.which]
         self.coef: list[list[Floats]] = [[] for _ in self.which]
         self.figures: list[list[tuple[float, float, int]]] = [[] for _ in self.which]
 
@@ -370,20 +394,22 @@ class _Paths:
         """Return each fold's path."""
         table, done, rounds = self.table, 0, 0
         before = starts or [np.zeros((self.n_targets, table.columns.shape[0]))] * len(self.which)
-        correlations = table.correlations[self.which]
-        if not table.is_full and table.columns.shape[0] == 0:
-            self._begin(correlations)
+        ends = _Ends(table.correlations[self.which])
+        if not table.is_full:
+            self._begin(ends.correlations, before)
         while done < self.n_alphas:
             size = at_once or (MANY_AT_ONCE if table.is_full else AT_ONCE)
             some = range(done, min(done + size, self.n_alphas))
             if not table.is_full and rounds == 0:
-                self._foresee(correlations, some[-1])
+                self._foresee(ends, some, before)
             found = in_threads(
-                lambda f, start, some=some: self._descend(f, start, some), self.which, before
+                lambda k, start, some=some: self._descend(k, start, some),
+                range(len(self.which)),
+                before,
             )
             accepted = len(some)
             if not table.is_full:
-                accepted, correlations = self._checked(found, some, rounds >= MOST_ROUNDS)
+                accepted, ends = self._checked(found, some, ends, rounds >= MOST_ROUNDS)
             for k, path in enumerate(found):
                 self.coef[k] += [one[0] for one in path[:accepted]]
                 self.figures[k] += [one[1] for one in path[:accepted]]
@@ -397,24 +423,44 @@ class _Paths:
                     break
         return [self._collected(k) for k in range(len(self.which))]
 
-    def _begin(self, correlations: Floats) -> None:
-        """Take the columns that go with the targets most into the working set."""
-        size = self._sizes(correlations).max(axis=0)
-        first = np.argsort(-size)[: min(FIRST, size.shape[0])]
-        self.table.add(np.sort(first))
+    def _begin(self, correlations: Floats, starts: Sequence[Floats]) -> None:
+        """Begin with the columns that go with the targets most, and those with coefficients."""
+        size = self._sizes(correlations)
+        wanted = np.zeros(size.shape, bool)
+        for own, most, start in zip(wanted, size, starts, strict=True):
+            own[np.argsort(-most)[:FIRST]] = True
+            own[self.table.columns[: start.shape[1]][np.any(start, axis=0)]] = True
+        self._take_in(wanted)
 
-    def _foresee(self, correlations: Floats, last: int) -> None:
-        """Take the columns in that would have coefficients if correlations stayed as they are."""
-        self._take_in(self._sizes(correlations).max(axis=0) > self.strengths.l1[last])
+    def _foresee(self, ends: "_Ends", some: range, before: Sequence[Floats]) -> None:
+        """Take in the columns whose correlations will be large enough if they go on as they do.
 
-    def _take_in(self, wanted: NDArray[np.bool_]) -> int:
-        """Take columns into the working set; return how many are new."""
-        wanted = wanted.copy()
-        wanted[self.table.columns] = False
-        new = np.flatnonzero(wanted)
-        if new.shape[0] > 0:
-            self.table.add(new)
-        return int(new.shape[0])
+        They are at most as many as there are already, and few more than rows or coefficients: for
+        this is a guess, and one that rounding spoils where the strength is small.
+        """
+        l1, last = self.strengths.l1, some[-1]
+        ahead, bound = ends.correlations, l1[last]
+        if ends.trend is not None:
+            fall = l1[some[0] - 1] - l1[last]
+            ahead, bound = ahead - fall * ends.trend, bound - MARGIN * fall
+        size = self._sizes(ahead)
+        for own, columns, coef in zip(size, self.columns, before, strict=True):
+            known = self.table.columns[columns.places]
+            own[known] = 0.0
+            n_chosen = int(np.count_nonzero(np.any(coef, axis=0)))
+            room = int(ROOM * max(self.table.rows.n, n_chosen)) - known.shape[0]
+            own[own <= _largest(own, max(0, min(room, known.shape[0])))] = 0.0
+        self._take_in(size > bound)
+
+    def _take_in(self, wanted: NDArray[np.bool_]) -> None:
+        """Take columns into the folds' working sets, (n_folds, d)."""
+        table = self.table
+        new = np.any(wanted, axis=0)
+        new[table.columns] = False
+        if np.any(new):
+            table.add(np.flatnonzero(new))
+        for columns, own in zip(self.columns, wanted, strict=True):
+            columns.take(np.flatnonzero(own[table.columns]))
 
     def _sizes(self, correlations: Floats) -> Floats:
         """Return the size of each column's correlation with the residuals, (..., d)."""
@@ -425,39 +471,69 @@ class _Paths:
         return np.asarray(np.sqrt(np.sum(correlations**2, axis=-2)))
 
     def _descend(
-        self, f: int, start: Floats, some: range
+        self, k: int, start: Floats, some: range
     ) -> list[tuple[Floats, tuple[float, float, int]]]:
         """Solve a fold for some strengths on the working set."""
-        coef = np.zeros((self.n_targets, self.table.columns.shape[0]))
-        coef[:, : start.shape[1]] = start
-        slope, found = np.empty_like(coef), []
-        tol = self.tol if self.table.is_full else INNER * self.tol
+        whole = np.zeros((self.n_targets, self.table.columns.shape[0]))
+        whole[:, : start.shape[1]] = start
+        places, parts, found = self.columns[k].places, self.columns[k].parts(), []
+        coef, before = np.ascontiguousarray(whole[:, places]), None
+        slope = np.empty_like(coef)
+        share = 1.0 if self.table.is_full else INNER
+        limits = share * self.tol, share * self.floors[k]
         for a in some:
             penalty = Penalty(
                 float(self.strengths.l1[a]), float(self.strengths.l2[a]), self.positive
             )
-            figures = self._one(f, penalty, tol, coef, slope)
-            found.append((coef.copy(), figures))
+            if before is not None:
+                coef, before = self._ahead(parts, penalty, a, coef, before, slope), coef
+            else:
+                coef, before = coef.copy(), coef
+            figures = self._one(parts, penalty, limits, coef, slope)
+            whole[:, places] = coef
+            found.append((whole.copy(), figures))
         return found
 
+    def _ahead(
+        self, parts: Any, penalty: Penalty, a: int, coef: Floats, before: Floats, slope: Floats
+    ) -> Floats:
+        """Return where the last two strengths' coefficients lead to, if that is lower."""
+        l1 = self.strengths.l1
+        fall = l1[a - 2] - l1[a - 1] if a > 1 else 0.0
+        if not fall > 0.0:
+            return coef.copy()
+        ahead = coef + (l1[a - 1] - l1[a]) / fall * (coef - before)
+        ahead[(ahead * coef <= 0.0) | (before == 0.0)] = 0.0
+        ahead = np.where(ahead == 0.0, coef, ahead)
+        here = parts.descend(penalty, 0.0, 0.0, 0, coef, slope)[1]
+        is_lower = parts.descend(penalty, 0.0, 0.0, 0, ahead, slope)[1] < here
+        return ahead if is_lower else coef.copy()
+
     def _one(
-        self, f: int, penalty: Penalty, tol: float, coef: Floats, slope: Floats
+        self,
+        parts: Any,
+        penalty: Penalty,
+        limits: tuple[float, float],
+        coef: Floats,
+        slope: Floats,
     ) -> tuple[float, float, int]:
-        """Solve one problem by sweeps; where they creep, also by the equations of its support."""
-        parts, _, _ = self.table.centered(f)
-        descend = descend_columns if self.table.is_by_columns else descend_blocks
+        """Solve one problem by sweeps; where they creep, also by the equations of its support.
+
+        ``limits`` are what the gap may be, of the objective and at any rate.
+        """
         total, most, credit = 0, min(FIRST_SWEEPS, self.max_iter), 0.0
+        tol, floor = limits
         while True:
-            gap, objective, sweeps = descend(parts, penalty, tol, most, coef, slope)
+            gap, objective, sweeps = parts.descend(penalty, tol, floor, most, coef, slope)
             total += sweeps
-            if gap <= tol * objective or total >= self.max_iter:
+            if gap <= max(tol * objective, floor) or total >= self.max_iter:
                 return gap, objective, total
-            most, cost = 2 * most, self._cost_of_steps(coef)
+            most, cost = 2 * most, self._cost_of_steps(parts, coef)
             credit += sweeps - cost
             if credit >= 0.0:
-                better = self.table.on_support(f, penalty, coef)
+                better = on_support(parts, penalty, coef)
                 if better is not None:
-                    there = descend(parts, penalty, tol, 0, better, slope)
+                    there = parts.descend(penalty, tol, floor, 0, better, slope)
                     if there[1] <= objective:
                         coef[:] = better
                         most = most if self.n_targets == 1 else FIRST_SWEEPS
@@ -465,19 +541,22 @@ class _Paths:
                 credit += cost
             most = min(most, self.max_iter - total)
 
-    def _cost_of_steps(self, coef: Floats) -> float:
-        """Return how many sweeps cost what the equations of their support do; 0 for one target."""
+    def _cost_of_steps(self, parts: Any, coef: Floats) -> float:
+        """Return how many sweeps cost what the equations of their support do."""
         n_chosen = int(np.count_nonzero(np.any(coef, axis=0)))
-        if self.n_targets == 1 or n_chosen == 0:
+        if n_chosen == 0:
             return 0.0
-        length = self.table.rows.n if self.table.is_by_columns else coef.shape[1]
+        if self.n_targets == 1:
+            return OF_FACTOR * n_chosen**2 / parts.length
         n_coefficients = n_chosen * self.n_targets
-        return costs_of_steps(n_coefficients) / (n_coefficients * length)
+        return costs_of_steps(n_coefficients) / (n_coefficients * parts.length)
 
-    def _checked(self, found: list[Any], some: range, is_last: bool) -> tuple[int, Floats]:
-        """Return for how many strengths all gaps are small, and the last one's correlations.
+    def _checked(
+        self, found: list[Any], some: range, ends: "_Ends", is_last: bool
+    ) -> tuple[int, "_Ends"]:
+        """Return for how many strengths all gaps are small, and how correlations are at the last.
 
-        The working set takes in what the others lack.
+        The working sets take in what the others lack.
         """
         table, n_some = self.table, len(some)
         parts = [
@@ -487,27 +566,27 @@ class _Paths:
         flat = table.rows.back(np.concatenate(parts, axis=1))
         shape = (len(self.which), n_some, self.n_targets, -1)
         correlations = np.ascontiguousarray(flat.T).reshape(shape)
-        accepted, wanted = n_some, np.zeros(table.rows.d, bool)
+        accepted, wanted = n_some, np.zeros((len(self.which), table.rows.d), bool)
         for k, f in enumerate(self.which):
             weighted = parts[k].reshape(table.rows.n, n_some, self.n_targets)
             for i, a in enumerate(some):
                 coef, (_, _, sweeps) = found[k][i]
                 gap, objective = self._gap(f, a, coef, weighted[:, i], correlations[k, i])
                 found[k][i] = (coef, (gap, objective, sweeps))
-                if gap <= self.tol * objective or sweeps >= self.max_iter:
+                if gap <= max(self.tol * objective, self.floors[k]) or sweeps >= self.max_iter:
                     continue
                 bound = self.strengths.l1[a] * (1.0 + SLACK)
                 size = self._sizes(correlations[k, i])
-                size[table.columns] = 0.0
+                size[table.columns[self.columns[k].places]] = 0.0
                 if np.any(size > bound):
                     accepted = min(accepted, i)
-                    wanted |= size > max(
+                    wanted[k] |= size > max(
                         bound, _largest(size, max(FIRST, int(np.count_nonzero(coef[0]))))
                     )
-        if accepted == n_some or is_last:
-            return n_some, correlations[:, -1]
-        self._take_in(wanted)
-        return accepted, correlations[:, max(accepted - 1, 0)]
+        accepted = n_some if is_last else accepted
+        if accepted < n_some:
+            self._take_in(wanted)
+        return accepted, ends.after(correlations[:, :accepted], self.strengths.l1, some)
 
     def _gap(
         self, f: int, a: int, coef: Floats, weighted: Floats, correlations: Floats
@@ -542,7 +621,9 @@ class _Paths:
         for a, one in enumerate(self.coef[k]):
             coef[a, :, : one.shape[1]] = one
         figures = np.array(self.figures[k]).reshape(n_solved, 3)
-        return Found(coef, figures[:, 0], figures[:, 1], figures[:, 2].astype(np.int64))
+        return Found(
+            coef, figures[:, 0], figures[:, 1], figures[:, 2].astype(np.int64), self.floors[k]
+        )
 
 
 def _largest(values: Floats, k: int) -> float:
@@ -550,27 +631,3 @@ def _largest(values: Floats, k: int) -> float:
     if values.shape[0] <= k:
         return -np.inf
     return float(np.partition(values, -k - 1)[-k - 1])
-
-
-def _with_these_signs(matrix: Floats, along: Floats, l1: float, coef: Floats) -> Floats:
-    """Minimise w'M w / 2 - w'b + l1 |w|_1 over w whose signs are those of ``coef``, or zero."""
-    coef = coef.copy()
-    for _ in range(MOST_DROPPED):
-        kept = np.flatnonzero(coef)
-        if kept.shape[0] == 0:
-            return coef
-        own, signs = coef[kept], np.sign(coef[kept])
-        try:
-            factor = scipy.linalg.cho_factor(matrix[np.ix_(kept, kept)], check_finite=False)
-        except scipy.linalg.LinAlgError:
-            return coef
-        solved = scipy.linalg.cho_solve(factor, along[kept] - l1 * signs, check_finite=False)
-        crosses = np.sign(solved) != signs
-        if not np.any(crosses):
-            coef[kept] = solved
-            return coef
-        shares = np.where(crosses, own / np.where(crosses, own - solved, 1.0), np.inf)
-        first = int(np.argmin(shares))
-        coef[kept] = own + shares[first] * (solved - own)
-        coef[kept[first]] = 0.0
-    return coef

@@ -76,7 +76,7 @@ def test_descent_ends_where_plain_loops_do(kind, n_targets, penalty, rng):
         given, descend = blocks_of(weight, Z, T), descend_blocks
     else:
         given, descend = columns_of(weight, raw, Z, T), descend_columns
-    gap, found, sweeps = descend(given, penalty, 1e-12, 10_000, coef, slope)
+    gap, found, sweeps = descend(given, penalty, 1e-12, 0.0, 10_000, coef, slope)
     best = objective(weight, Z, T, wanted, penalty)
     assert sweeps > 0
     assert gap <= 1e-12 * found
@@ -98,7 +98,7 @@ def test_the_gap_bounds_the_suboptimality_anywhere(n_targets, penalty, rng):
             (blocks_of(weight, Z, T), descend_blocks),
             (columns_of(weight, raw, Z, T), descend_columns),
         ):
-            gap, found, sweeps = descend(given, penalty, 0.0, 0, coef, slope)
+            gap, found, sweeps = descend(given, penalty, 0.0, 0.0, 0, coef, slope)
             assert sweeps == 0
             np.testing.assert_allclose(found, objective(weight, Z, T, coef, penalty), rtol=1e-9)
             assert gap >= found - best - 1e-9 * found

@@ -82,7 +82,7 @@ def test_small_tolerances_take_few_sweeps(n, d, monkeypatch):
     X, Y = correlated(n, d, 3, 0.97)
     largest = np.linalg.norm(X.T @ (Y - Y.mean(axis=0)), axis=1).max() / n
     model = fastgd.MultiTaskLasso(alpha=0.05 * largest, tol=1e-10, max_iter=20_000).fit(X, Y)
-    monkeypatch.setattr(_paths.Table, "on_support", lambda *_: None)
+    monkeypatch.setattr(_paths, "on_support", lambda *_: None)
     swept = fastgd.MultiTaskLasso(alpha=0.05 * largest, tol=1e-10, max_iter=20_000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -14,7 +14,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastgd
 from fastgd._data.validation import as_rows
-from fastgd._solvers._folds import JointFolds, RowFolds, SeparateFolds, folds_of
+from fastgd._solvers import _newton_folds
+from fastgd._solvers._folds import JointFolds, NewtonFolds, RowFolds, SeparateFolds, folds_of
 from fastgd._solvers._task import Options, Task
 from fastgd.kernels.folds import (
     FoldSums,
@@ -25,6 +26,7 @@ from fastgd.kernels.folds import (
     pass_folds_sparse,
 )
 from fastgd.kernels.losses import LogLoss, Softmax
+from fastgd.kernels.newton import FAILED
 from fastgd.kernels.objective import Scaler
 from tests.tables import over_product
 
@@ -93,18 +95,20 @@ def task_of(X, y, C):
 @over_product(
     lambda classes, method: method == "joint" or classes == 2,
     classes=[2, 3],
-    method=["joint", "rows", "sparse rows"],
+    method=["joint", "newton", "rows", "sparse rows"],
 )
 def test_every_method_goes_down_the_path_of_single_fits(classes, method):
-    X, y = data(80, 6 if method == "joint" else 120, classes)
-    X = X * [10.0**k for k in (-2, 0, 3, 0, 1, 0)] + 3.0 if method == "joint" else X
+    is_tall = method in ("joint", "newton")
+    X, y = data(80, 6 if is_tall else 120, classes)
+    X = X * [10.0**k for k in (-2, 0, 3, 0, 1, 0)] if is_tall else X
+    X = X + 3.0 if method == "joint" else X
     given = X
     if method == "sparse rows":
         X = X * (np.random.default_rng(0).random(X.shape) < 0.09)
         given = sp.csr_array(X)
     weights = np.array([np.arange(80) % 4 != f for f in range(4)], float)
-    kind = JointFolds if method == "joint" else RowFolds
-    paths = kind(task_of(given, y, 1e4), weights, Options(tol=1e-9))
+    task, kind = task_of(given, y, 1e4), {"joint": JointFolds, "newton": NewtonFolds}
+    paths = kind.get(method, RowFolds)(task, weights, Options(tol=1e-9))
     for C in (1e-3, 0.1, 10.0):
         found = paths.at(np.zeros(4), 1.0 / (C * weights.sum(axis=1)))
         for fold, kept in zip(found, weights > 0, strict=True):
@@ -132,12 +136,27 @@ def naive_objective(y, raw, coef, C):
 
 def test_the_method_follows_from_the_task():
     X, y = data(400, 30)
-    assert isinstance(folds_of(task_of(X, y, 1.0), np.ones((2, 400)), Options()), JointFolds)
+    assert isinstance(folds_of(task_of(X, y, 1.0), np.ones((2, 400)), Options()), NewtonFolds)
+    tall, labels = data(2000, 30)
+    some = folds_of(task_of(tall, labels, 1.0), np.ones((2, 2000)), Options())
+    assert isinstance(some, JointFolds)
     wide = np.random.default_rng(0).standard_normal((60, 300))
     some = folds_of(task_of(wide, y[:60], 1.0), np.ones((2, 60)), Options())
     assert isinstance(some, RowFolds)
     with_l1 = task_of(X, y, 1.0)._replace(l1=0.1)
     assert isinstance(folds_of(with_l1, np.ones((2, 400)), Options()), SeparateFolds)
+
+
+def test_a_fold_that_newtons_steps_fail_on_is_solved_by_another_method(monkeypatch):
+    X, y = data(80)
+    weights = np.array([np.arange(80) % 4 != f for f in range(4)], float)
+    l2 = 1.0 / weights.sum(axis=1)
+    wanted = NewtonFolds(task_of(X, y, 1.0), weights, Options(tol=1e-9)).at(0.0 * l2, l2)
+    monkeypatch.setattr(_newton_folds, "newton_until", lambda *_: (FAILED, 1, np.nan, np.inf))
+    found = NewtonFolds(task_of(X, y, 1.0), weights, Options(tol=1e-9)).at(0.0 * l2, l2)
+    for one, other in zip(found, wanted, strict=True):
+        assert one.converged
+        np.testing.assert_allclose(one.coef, other.coef, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
