@@ -29,6 +29,7 @@ from fastgd.kernels import layers, optimizers, transforms
 from fastgd.kernels._hook import implement
 from fastgd.kernels._jit import helper, kernel
 from fastgd.kernels._views import line_in, row_in, table_in
+from fastgd.kernels.absent import Every, begin, finish, leave, ready, step
 from fastgd.kernels.layers import (
     ACTIVATION,
     ADDED,
@@ -136,6 +137,7 @@ class NetworkMemory(NamedTuple):
     residual : (n_trained,), what a quantizer has not sent yet; (0,) for one without memory
     sums : (5, n_outputs), float64, as ``sgd.Memory.sums``; penalty and clipped in column 0
     scratch : Scratch
+    absent : Every or ByFeature, when weights of features that sparse rows lack are stepped
     """
 
     params: np.ndarray
@@ -145,6 +147,7 @@ class NetworkMemory(NamedTuple):
     residual: np.ndarray
     sums: np.ndarray
     scratch: Scratch
+    absent: NamedTuple = Every()
 
 
 @kernel(allocates=True)
@@ -166,21 +169,24 @@ def network_steps(rows, samples, rule, plan, network, memory):
     Floor: the products, 6 flops for each weight of a dense layer and row (4 in the first layer).
     """
     params, average = memory.params, memory.average
+    begin(memory.absent, memory)
     for t in range(plan.step_coefficients.shape[0]):
         start = t * plan.batch_size
         batch = Batch(samples.order, start, min(start + plan.batch_size, plan.n_visited))
         draw = (plan.seed, plan.first_step + t)
         size = batch.stop - batch.start
         l2 = rule.l2 / (size * plan.unit)
+        n_touched = ready(memory.absent, rule, rows, batch, t, memory)
         _gradient(rows, samples, rule, plan, network, memory, batch, draw)
         penalty = 0.0 if rule.is_plain else _add_l2(l2, network, memory)
         _transform(rule, network, memory, draw)
         step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
-        penalty += _step(rule, step_coefs, l2 if rule.is_plain else 0.0, network, memory)
+        penalty += _step(rule, step_coefs, l2 if rule.is_plain else 0.0, network, memory, n_touched)
         memory.sums[PENALTY, 0] += size * penalty
         if t >= plan.average_from:
             for c in range(params.shape[0]):
                 average[c] += params[c]
+    finish(memory.absent, rule, plan.step_coefficients.shape[0], memory)
 
 
 @kernel(allocates=True)
@@ -200,7 +206,7 @@ def network_gradient(rows, samples, rule, plan, network, memory):
 @kernel()
 def network_step(rule, plan, network, memory):
     """Take one step from ``memory.gradient``."""
-    _step(rule, optimizers.coefs_of_step(plan.step_coefficients, 0), 0.0, network, memory)
+    _step(rule, optimizers.coefs_of_step(plan.step_coefficients, 0), 0.0, network, memory, 0)
     if plan.average_from == 0:
         for c in range(memory.params.shape[0]):
             memory.average[c] += memory.params[c]
@@ -243,7 +249,7 @@ def _gradient(rows, samples, rule, plan, network, memory, batch, draw):
     step_coefs = optimizers.coefs_of_step(plan.step_coefficients, 0)
     share = Share(step_coefs, batch, plan.unit)
     slopes_of_many(rule, rows, samples, share, delta, memory.sums[LOSS])
-    _backward(rows, batch, network, memory.params, gradient, scratch, key)
+    _backward(rows, batch, network, memory, key)
 
 
 @helper()
@@ -269,19 +275,10 @@ def _transform(rule, network, memory, draw):
 
 
 @helper()
-def _step(rule, step_coefs, l2, network, memory):
+def _step(rule, step_coefs, l2, network, memory, n_touched):
     """Step, with the gradient of l2 / 2 |w|^2 added; return that, of the weights before."""
-    params, gradient, state = memory.params, memory.gradient, memory.state
-    squares = optimizers.step_of_all(
-        rule.optimizer,
-        rule.penalty,
-        step_coefs,
-        params,
-        gradient,
-        state,
-        network.n_weights,
-        params.dtype.type(l2),
-    )
+    strength = memory.params.dtype.type(l2)
+    squares = step(memory.absent, rule, step_coefs, strength, network, memory, n_touched)
     return 0.5 * l2 * squares
 
 
@@ -392,8 +389,9 @@ def _deactivate_layer(network, number, out, delta, free, scratch):
 
 
 @helper(allocates=True)
-def _backward(rows, batch, network, params, gradient, scratch, key):
+def _backward(rows, batch, network, memory, key):
     """Pass the last layer's ``deltas`` back through all layers, and write the gradient."""
+    params, gradient, scratch = memory.params, memory.gradient, memory.scratch
     table, size = network.table, batch.stop - batch.start
     for number in range(table.shape[0] - 1, -1, -1):
         at = row_in(table, number)
@@ -403,7 +401,7 @@ def _backward(rows, batch, network, params, gradient, scratch, key):
         if at[ADDED] != NOBODY:
             add(_of_layer(scratch.deltas, table, at[ADDED], size, scratch.capacity), delta)
         _deactivate_layer(network, number, out, delta, of_own.free, scratch)
-        if number == 0 and _leave(rows, batch, network, of_own, delta):
+        if number == 0 and _leave(rows, batch, network, of_own, delta, memory.absent):
             return
         x, before = _inputs(scratch, table, number, size), table_in(delta, 0, 0, 0)
         if number > 0:
@@ -464,25 +462,25 @@ def _enter_sparse(rows, batch, network, params, scratch):
     return 1
 
 
-def _leave(rows, batch, network, of_own, delta):
+def _leave(rows, batch, network, of_own, delta, absent):
     """Write the first layer's derivatives if it reads sparse rows; tell whether it does."""
-    return _leave_sparse(rows, batch, network, of_own, delta) if rows.is_sparse else False
+    return _leave_sparse(rows, batch, network, of_own, delta, absent) if rows.is_sparse else False
 
 
 @implement(_leave)
-def _leave_overload(rows, batch, network, of_own, delta):
+def _leave_overload(rows, batch, network, of_own, delta, absent):
     if not rows.instance_class.is_sparse:
-        return lambda rows, batch, network, of_own, delta: False
-    return lambda rows, batch, network, of_own, delta: _leave_sparse(
-        rows, batch, network, of_own, delta
+        return lambda rows, batch, network, of_own, delta, absent: False
+    return lambda rows, batch, network, of_own, delta, absent: _leave_sparse(
+        rows, batch, network, of_own, delta, absent
     )
 
 
 @helper(allocates=True)
-def _leave_sparse(rows, batch, network, of_own, delta):
+def _leave_sparse(rows, batch, network, of_own, delta, absent):
     k, at = 0, row_in(network.table, 0)
     for spec in literal_unroll(network.specs):
         if k == at[SPEC]:
-            layers.backward_sparse(spec, at, of_own, rows, batch, delta)
+            leave(absent, spec, at, of_own, rows, batch, delta)
         k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
     return True

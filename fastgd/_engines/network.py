@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgd._data.source import Block, Source
+from fastgd._engines.absent_features import AbsentFeatures
 from fastgd._engines.protocol import (
     Evaluation,
     Gradient,
@@ -72,6 +73,11 @@ class NetworkEngine:
         resolve.check_together(rule.loss, rule.penalty, rule.optimizer)
         own = in_dtype_of(rule, dtype)
         optimizer = resolve.with_matrices(own.optimizer, assembly.matrices)
+        self._absent = None
+        averages = progress.average.size > 0
+        if source.is_sparse and AbsentFeatures.wait(assembly, own, averages=averages):
+            self._absent = AbsentFeatures(assembly, rule)
+            optimizer = resolve.inner_of(optimizer)  # features that are present do not wait
         self._rule = own._replace(optimizer=optimizer)
         self._network = assembly.network(dtype, is_training=True)
         shape = (n_trained,) if self._feeds_back else (0,)
@@ -102,6 +108,9 @@ class NetworkEngine:
         kernel_plan = self._kernel_plan(block, plan)
         samples, memory = _samples(block), self._memory
         memory.sums[...] = 0.0
+        if self._absent is not None:
+            memory.gradient[...] = 0
+            memory = memory._replace(absent=self._absent.of_steps(plan, block.n_visited))
         network_steps(block.rows, samples, self._rule, kernel_plan, self._network, memory)
         return _sums(memory)
 

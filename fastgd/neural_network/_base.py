@@ -33,6 +33,7 @@ from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Score, Stopping
 from fastgd._training.trainer import Trainer
 from fastgd.kernels.optimizers import OPTIMIZERS, Adam, Momentum, Prodigy, Sgd
+from fastgd.kernels.penalties import ElasticNet
 from fastgd.kernels.transforms import TRANSFORMS
 from fastgd.schedules import SCHEDULES
 
@@ -125,7 +126,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
             rows, score = self._stop_by(targets, Given(X, codes, weight), held_out)
             refuse_no_weight(weight)
             data = _data(targets, X, codes, weight)._replace(rows=rows)
-            rule = self._rule(targets)
+            rule = self._rule(targets, sparse=sp.issparse(X))
             progress = self._begin(assembly, X.dtype, rule)
             settings = self._settings(data.n_visited, self.max_iter, self.tol, rule)
             given, source = Given(X, y, sample_weight), in_memory(data, settings)
@@ -157,7 +158,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         self, targets: Targets, X: Any, *, first: bool = True
     ) -> tuple[Any, Progress]:
         assembly = self._assembled(X, targets, None if first else self._network)
-        rule = self._rule(targets)
+        rule = self._rule(targets, sparse=sp.issparse(X))
         return rule, self._begin(assembly, X.dtype, rule) if first else self._continue(rule)
 
     def _rows_of(self, targets: Targets, X: Any, codes: NDArray[Any]) -> Data:
@@ -229,10 +230,13 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
 
     # -- settings -------------------------------------------------------------------------------
 
-    def _rule(self, targets: Targets) -> Any:
+    def _rule(self, targets: Targets, *, sparse: bool) -> Any:
         """Return what a step does, from the constructor's parameters."""
         transform = resolve.transform(self.clip_norm, self.clip_value, self.quantize)
-        return rule_of(targets.loss, self._optimizer(), self.alpha, transform)
+        optimizer = resolve.optimizer(
+            self._optimizer(), sparse=sparse, penalty_spec=ElasticNet(0.0, self.alpha)
+        )
+        return rule_of(targets.loss, optimizer, self.alpha, transform)
 
     def _optimizer(self) -> Any:
         """Return the optimizer; momentum and moments are scikit-learn's parameters."""
@@ -266,7 +270,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
 
     def _optimizer_asked_for(self) -> Any:
         """Return the optimizer of a name or an object, if a network can step by it."""
-        optimizer = resolve.optimizer(self.solver, sparse=False)
+        optimizer = OPTIMIZERS[self.solver] if isinstance(self.solver, str) else self.solver
         if hasattr(type(optimizer), "slope"):
             raise ValueError(
                 f"solver={self.solver!r} chooses its steps by the rows of a linear model; a "
