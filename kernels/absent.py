@@ -1,10 +1,10 @@
 """Weights of features that a batch of sparse rows does not have.
 
-Where the first layer of a network reads sparse rows, the gradient of the loss is zero in the rows of
-its weights that belong to features without an entry in the batch; only the penalty and what the
-optimizer remembers would move them. ``Every`` steps them all the same, at O(features x units) a
-step. ``ByFeature`` leaves them alone until their feature is next read, and then makes up for the
-steps that they skipped, so that a step costs O(non-zeros x units):
+Where the first layer of a network reads sparse rows, the gradient of the loss is zero in those rows
+of its weights whose features have no entry in the batch; only the penalty and what the optimizer
+remembers would move them. ``Every`` steps them all the same, at O(features x units) a step.
+``ByFeature`` leaves them alone until their feature is next read, and then makes up for the steps
+that they skipped, so that a step costs O(non-zeros x units):
 
 ``Recurrence``
     exactly: what gradient descent, with or without momentum, makes of a weight and its velocity
@@ -37,7 +37,7 @@ def begin(absent, memory):
 
 @hook
 def ready(absent, rule, rows, batch, t, memory):
-    """Bring the weights that a batch reads to where they are after t steps; count their features."""
+    """Bring the weights that a batch reads to where they are after t steps; count the features."""
     return type(absent).ready(absent, rule, rows, batch, t, memory)
 
 
@@ -195,8 +195,8 @@ def make_up(skipped, rule, since, t, params, state, first, units):
 class Recurrence(NamedTuple):
     """Steps that act on a weight and its velocity as matrices.
 
-    products : (n_numbers, 4), float64: of single steps; of two neighbours from every second step on;
-        of four; and so on, each [[w by w, w by v], [v by w, v by v]]
+    products : (n_numbers, 4), float64: of single steps; of two neighbours, from every second step
+        on; of four; and so on, each [[w by w, w by v], [v by w, v by v]]
     starts : (n_levels,), int64, where the products of 2^k steps begin
     """
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastgd._engines.protocol import Plan
 from fastgd._networks.assembly import Assembly
@@ -61,4 +60,3 @@ class AbsentFeatures:
         np.cumsum(coefficients[:, 0] * strengths, out=times[1:])
         decays = hasattr(inner_of(optimizer), "decayed")
         return Waiting(times, forward_decays(coefficients) if decays else np.zeros_like(times))
-

@@ -26,6 +26,7 @@ from fastgd._networks.lbfgs import minimise
 from fastgd._networks.names import Rates
 from fastgd._parameters import resolve
 from fastgd._runtime.devices import ALLOWED
+from fastgd._runtime.threads import threads
 from fastgd._training.estimator import FLOATS, Call, StoppedByScore, Validation, seed_of
 from fastgd._training.linear import in_memory
 from fastgd._training.parts import TrainedOnParts
@@ -91,6 +92,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         "monitor": ["boolean"],
         "callbacks": [list, tuple, None],
         "device": ALLOWED,
+        "n_jobs": [Integral, None],
     }
 
     # -- what a subclass says -----------------------------------------------------------------
@@ -326,8 +328,9 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
             return minimise(engine, call.source, progress, call.settings, self.max_fun, self._watch)
         stopping = Stopping(call.settings, call.score)
         parts = (engine, call.source, Local(), progress.copy(), call.settings, stopping)
-        trainer = Trainer(*parts, self._watch)
-        return trainer.train(), trainer.n_taken
+        with threads(self.n_jobs):
+            trainer = Trainer(*parts, self._watch)
+            return trainer.train(), trainer.n_taken
 
     def _take_over(self, call: Call, progress: Progress, n_iter: int) -> None:  # noqa: ARG002
         """Report what was trained."""

@@ -13,8 +13,9 @@ A layer is a ``NamedTuple`` of what the user says of it. Compiled code sees its 
 ``backward_sparse(layer, at, slopes, rows, batch, delta)``
     The same, where the layer comes first and rows are sparse; for those that can.
 ``add_sparse(layer, at, slopes, rows, batch, delta)``
-    As ``backward_sparse`` where the slopes were zero before: it costs O(non-zeros). For layers whose
-    weights are (N_IN, N_OUT), a row for each feature, and zero slopes for features without an entry.
+    As ``backward_sparse`` where the slopes were zero before: it costs O(non-zeros). For layers
+    whose weights are (N_IN, N_OUT), a row for each feature, with slopes of zero for features
+    without an entry.
 
 with, for a batch of m rows,
 
