@@ -1,11 +1,12 @@
 """Numbers that several threads read and write, one at a time.
 
 All operations are sequentially consistent: what a thread has written before it changes such a
-number is seen by the threads that read the change. In Python they are plain reads and writes, for
-one thread.
+number is seen by the threads that read the change.
 """
 
 import sys
+import threading
+import time
 
 from llvmlite import ir
 from numba import types
@@ -16,6 +17,7 @@ from fastgd.kernels._hook import implement
 
 ORDER = "seq_cst"
 BYTES = 8
+_LOCK = threading.Lock()  # in Python
 YIELD = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
 
 
@@ -31,19 +33,22 @@ def write(numbers, at, value):
 
 def add_one(numbers, at):
     """Add 1 to a number."""
-    numbers[at] += 1
+    with _LOCK:
+        numbers[at] += 1
 
 
 def swap(numbers, at, before, after):
     """Write ``after`` where ``before`` stands; tell whether it stood there."""
-    is_there = numbers[at] == before
-    if is_there:
-        numbers[at] = after
-    return is_there
+    with _LOCK:
+        is_there = numbers[at] == before
+        if is_there:
+            numbers[at] = after
+        return is_there
 
 
 def let_others_run():
     """Have the processor run another thread that waits for it."""
+    time.sleep(0)
 
 
 def _place(context, builder, signature, arguments):
