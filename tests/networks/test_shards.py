@@ -9,7 +9,7 @@ from fastgd._engines import shards
 from fastgd._engines.shards import n_shards_of
 from fastgd._networks.assembly import Assembly
 from fastgd.kernels.team import Alone, Team
-from fastgd.layers import BatchNorm, Conv2D, Dense, Dropout
+from fastgd.layers import BatchNorm, Conv2D, Dense, Dropout, MaxPool2D
 from fastgd.neural_network import MLPClassifier, NetworkClassifier
 from tests.tables import over_product
 
@@ -66,7 +66,7 @@ def test_what_is_cut_goes_by_sizes_alone():
     dense = Assembly([Dense(256, "relu"), Dense(10)], (784,))
     assert [n_shards_of(dense, n, is_sparse=False) for n in (64, 200, 256, 1024)] == [1, 1, 2, 8]
     assert n_shards_of(dense, 1024, is_sparse=True) == 1
-    images = Assembly([Conv2D(16, 3, activation="relu"), Dense(10)], (28, 28, 1))
+    images = Assembly([Conv2D(16, 3, activation="relu"), MaxPool2D(4), Dense(10)], (28, 28, 1))
     assert n_shards_of(images, 64, is_sparse=False) > 1
     normalised = Assembly([Dense(256), BatchNorm(), Dense(10)], (784,))
     assert n_shards_of(normalised, 1024, is_sparse=False) == 1
