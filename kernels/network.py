@@ -29,6 +29,7 @@ from fastgd.kernels import layers, optimizers, transforms
 from fastgd.kernels._hook import implement
 from fastgd.kernels._jit import helper, kernel
 from fastgd.kernels._views import line_in, row_in, table_in
+from fastgd.kernels.absent import Every, begin, finish, leave, ready, step
 from fastgd.kernels.layers import (
     ACTIVATION,
     ADDED,
@@ -62,8 +63,19 @@ from fastgd.kernels.outputs import LOSS, PENALTY, TOTAL, OneOutput, Share, slope
 from fastgd.kernels.rows import row_at
 from fastgd.kernels.sampling import GAMMA, mix
 from fastgd.kernels.stores import AllColumns, Batch, Plain
+from fastgd.kernels.team import (
+    Alone,
+    gather,
+    go_on,
+    gradient_of,
+    is_first,
+    losses_of,
+    shards_of,
+    take,
+)
 
 OWN_STREAM = np.uint64(0xA0761D6478BD642F)  # the same seed orders the rows, by other numbers
+OTHER_ROWS = np.uint64(0xE7037ED1A0B428DB)  # shards count their rows from 0
 
 
 class Network(NamedTuple):
@@ -136,6 +148,8 @@ class NetworkMemory(NamedTuple):
     residual : (n_trained,), what a quantizer has not sent yet; (0,) for one without memory
     sums : (5, n_outputs), float64, as ``sgd.Memory.sums``; penalty and clipped in column 0
     scratch : Scratch
+    absent : Every or ByFeature, when weights of features that sparse rows lack are stepped
+    team : Alone or Team, who computes; each thread has scratch of its own
     """
 
     params: np.ndarray
@@ -145,6 +159,8 @@ class NetworkMemory(NamedTuple):
     residual: np.ndarray
     sums: np.ndarray
     scratch: Scratch
+    absent: NamedTuple = Every()
+    team: NamedTuple = Alone()
 
 
 @kernel(allocates=True)
@@ -165,22 +181,20 @@ def network_steps(rows, samples, rule, plan, network, memory):
     -----
     Floor: the products, 6 flops for each weight of a dense layer and row (4 in the first layer).
     """
-    params, average = memory.params, memory.average
-    for t in range(plan.step_coefficients.shape[0]):
+    team, n_steps = memory.team, plan.step_coefficients.shape[0]
+    begin(memory.absent, memory)
+    for t in range(n_steps):
         start = t * plan.batch_size
         batch = Batch(samples.order, start, min(start + plan.batch_size, plan.n_visited))
-        draw = (plan.seed, plan.first_step + t)
-        size = batch.stop - batch.start
-        l2 = rule.l2 / (size * plan.unit)
-        _gradient(rows, samples, rule, plan, network, memory, batch, draw)
-        penalty = 0.0 if rule.is_plain else _add_l2(l2, network, memory)
-        _transform(rule, network, memory, draw)
-        step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
-        penalty += _step(rule, step_coefs, l2 if rule.is_plain else 0.0, network, memory)
-        memory.sums[PENALTY, 0] += size * penalty
-        if t >= plan.average_from:
-            for c in range(params.shape[0]):
-                average[c] += params[c]
+        n_touched = ready(memory.absent, rule, rows, batch, t, memory)
+        n_shards = _gradient(rows, samples, rule, plan, network, memory, batch, t)
+        if is_first(team):
+            if not gather(team, memory.gradient, memory.sums[LOSS], n_shards):
+                return
+            _step_from_gradient(rule, plan, network, memory, batch, t, n_touched)
+        if not go_on(team, t + 1):
+            return
+    finish(memory.absent, rule, n_steps, memory)
 
 
 @kernel(allocates=True)
@@ -190,17 +204,17 @@ def network_gradient(rows, samples, rule, plan, network, memory):
     All rows of the plan are the batch.
     """
     batch = Batch(samples.order, 0, plan.n_visited)
-    draw = (plan.seed, plan.first_step)
-    _gradient(rows, samples, rule, plan, network, memory, batch, draw)
+    n_shards = _gradient(rows, samples, rule, plan, network, memory, batch, 0)
+    gather(memory.team, memory.gradient, memory.sums[LOSS], n_shards)
     penalty = _add_l2(rule.l2 / (plan.n_visited * plan.unit), network, memory)
     memory.sums[PENALTY, 0] += plan.n_visited * penalty
-    _transform(rule, network, memory, draw)
+    _transform(rule, network, memory, (plan.seed, plan.first_step))
 
 
 @kernel()
 def network_step(rule, plan, network, memory):
     """Take one step from ``memory.gradient``."""
-    _step(rule, optimizers.coefs_of_step(plan.step_coefficients, 0), 0.0, network, memory)
+    _step(rule, optimizers.coefs_of_step(plan.step_coefficients, 0), 0.0, network, memory, 0)
     if plan.average_from == 0:
         for c in range(memory.params.shape[0]):
             memory.average[c] += memory.params[c]
@@ -231,19 +245,54 @@ def warm_blas(square):
 
 
 @helper(allocates=True)
-def _gradient(rows, samples, rule, plan, network, memory, batch, draw):
-    """Write the gradient of a batch's loss, and add to the sums."""
-    gradient, scratch = memory.gradient, memory.scratch
+def _gradient(rows, samples, rule, plan, network, memory, batch, t):
+    """Write the gradients of a batch's shards, and add to the losses; return their number."""
+    team, size = memory.team, batch.stop - batch.start
+    n_rows = shards_of(team, size)
+    n_shards = (size + n_rows - 1) // n_rows
+    number = take(team, t, n_shards, -1)
+    while number >= 0:
+        start = batch.start + number * n_rows
+        shard = Batch(batch.order, start, min(start + n_rows, batch.stop))
+        of_batch = size / (shard.stop - start)
+        share = Share(
+            optimizers.coefs_of_step(plan.step_coefficients, 0), shard, plan.unit * of_batch
+        )
+        key = mix((np.uint64(plan.seed) ^ OWN_STREAM) + GAMMA)
+        key = mix(key + np.uint64(plan.first_step + t) * GAMMA) ^ (np.uint64(number) * OTHER_ROWS)
+        losses = losses_of(team, memory.sums[LOSS], number, n_shards)
+        gradient = gradient_of(team, memory.gradient, number)
+        _gradient_of(rows, samples, rule, network, memory, gradient, losses, share, key)
+        number = take(team, t, n_shards, number)
+    return n_shards
+
+
+@helper(allocates=True)
+def _gradient_of(rows, samples, rule, network, memory, gradient, losses, share, key):
+    """Write the gradient of some rows' loss, and add to the losses."""
+    scratch, batch = memory.scratch, share.batch
     size, last = batch.stop - batch.start, network.table.shape[0] - 1
-    key = mix(mix((np.uint64(draw[0]) ^ OWN_STREAM) + GAMMA) + np.uint64(draw[1]) * GAMMA)
     _forward(rows, batch, network, memory.params, scratch, key)
     outputs = _of_layer(scratch.values, network.table, last, size, scratch.capacity)
     delta = _of_layer(scratch.deltas, network.table, last, size, scratch.capacity)
     copy(outputs, delta)
-    step_coefs = optimizers.coefs_of_step(plan.step_coefficients, 0)
-    share = Share(step_coefs, batch, plan.unit)
-    slopes_of_many(rule, rows, samples, share, delta, memory.sums[LOSS])
-    _backward(rows, batch, network, memory.params, gradient, scratch, key)
+    slopes_of_many(rule, rows, samples, share, delta, losses)
+    _backward(rows, batch, network, memory, gradient, key)
+
+
+@helper(allocates=True)
+def _step_from_gradient(rule, plan, network, memory, batch, t, n_touched):
+    """Take a step, and add to the penalty and the average."""
+    params, average, size = memory.params, memory.average, batch.stop - batch.start
+    l2 = rule.l2 / (size * plan.unit)
+    penalty = 0.0 if rule.is_plain else _add_l2(l2, network, memory)
+    _transform(rule, network, memory, (plan.seed, plan.first_step + t))
+    step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
+    penalty += _step(rule, step_coefs, l2 if rule.is_plain else 0.0, network, memory, n_touched)
+    memory.sums[PENALTY, 0] += size * penalty
+    if t >= plan.average_from:
+        for c in range(params.shape[0]):
+            average[c] += params[c]
 
 
 @helper()
@@ -269,19 +318,10 @@ def _transform(rule, network, memory, draw):
 
 
 @helper()
-def _step(rule, step_coefs, l2, network, memory):
+def _step(rule, step_coefs, l2, network, memory, n_touched):
     """Step, with the gradient of l2 / 2 |w|^2 added; return that, of the weights before."""
-    params, gradient, state = memory.params, memory.gradient, memory.state
-    squares = optimizers.step_of_all(
-        rule.optimizer,
-        rule.penalty,
-        step_coefs,
-        params,
-        gradient,
-        state,
-        network.n_weights,
-        params.dtype.type(l2),
-    )
+    strength = memory.params.dtype.type(l2)
+    squares = step(memory.absent, rule, step_coefs, strength, network, memory, n_touched)
     return 0.5 * l2 * squares
 
 
@@ -392,8 +432,9 @@ def _deactivate_layer(network, number, out, delta, free, scratch):
 
 
 @helper(allocates=True)
-def _backward(rows, batch, network, params, gradient, scratch, key):
+def _backward(rows, batch, network, memory, gradient, key):
     """Pass the last layer's ``deltas`` back through all layers, and write the gradient."""
+    params, scratch = memory.params, memory.scratch
     table, size = network.table, batch.stop - batch.start
     for number in range(table.shape[0] - 1, -1, -1):
         at = row_in(table, number)
@@ -403,7 +444,7 @@ def _backward(rows, batch, network, params, gradient, scratch, key):
         if at[ADDED] != NOBODY:
             add(_of_layer(scratch.deltas, table, at[ADDED], size, scratch.capacity), delta)
         _deactivate_layer(network, number, out, delta, of_own.free, scratch)
-        if number == 0 and _leave(rows, batch, network, of_own, delta):
+        if number == 0 and _leave(rows, batch, network, of_own, delta, memory.absent):
             return
         x, before = _inputs(scratch, table, number, size), table_in(delta, 0, 0, 0)
         if number > 0:
@@ -464,25 +505,25 @@ def _enter_sparse(rows, batch, network, params, scratch):
     return 1
 
 
-def _leave(rows, batch, network, of_own, delta):
+def _leave(rows, batch, network, of_own, delta, absent):
     """Write the first layer's derivatives if it reads sparse rows; tell whether it does."""
-    return _leave_sparse(rows, batch, network, of_own, delta) if rows.is_sparse else False
+    return _leave_sparse(rows, batch, network, of_own, delta, absent) if rows.is_sparse else False
 
 
 @implement(_leave)
-def _leave_overload(rows, batch, network, of_own, delta):
+def _leave_overload(rows, batch, network, of_own, delta, absent):
     if not rows.instance_class.is_sparse:
-        return lambda rows, batch, network, of_own, delta: False
-    return lambda rows, batch, network, of_own, delta: _leave_sparse(
-        rows, batch, network, of_own, delta
+        return lambda rows, batch, network, of_own, delta, absent: False
+    return lambda rows, batch, network, of_own, delta, absent: _leave_sparse(
+        rows, batch, network, of_own, delta, absent
     )
 
 
 @helper(allocates=True)
-def _leave_sparse(rows, batch, network, of_own, delta):
+def _leave_sparse(rows, batch, network, of_own, delta, absent):
     k, at = 0, row_in(network.table, 0)
     for spec in literal_unroll(network.specs):
         if k == at[SPEC]:
-            layers.backward_sparse(spec, at, of_own, rows, batch, delta)
+            leave(absent, spec, at, of_own, rows, batch, delta)
         k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
     return True

@@ -1,11 +1,13 @@
 """The network engine: layers of any kind, by the kernels of ``fastgd.kernels.network``."""
 
+import functools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgd._data.source import Block, Source
+from fastgd._engines.absent_features import AbsentFeatures
 from fastgd._engines.protocol import (
     Evaluation,
     Gradient,
@@ -15,6 +17,7 @@ from fastgd._engines.protocol import (
     Trace,
     is_finite,
 )
+from fastgd._engines.shards import Shards, n_shards_of, team_of
 from fastgd._networks.assembly import Assembly
 from fastgd._parameters import resolve
 from fastgd._training.progress import History, Progress
@@ -72,13 +75,20 @@ class NetworkEngine:
         resolve.check_together(rule.loss, rule.penalty, rule.optimizer)
         own = in_dtype_of(rule, dtype)
         optimizer = resolve.with_matrices(own.optimizer, assembly.matrices)
+        self._absent = None
+        averages = progress.average.size > 0
+        if source.is_sparse and AbsentFeatures.wait(assembly, own, averages=averages):
+            self._absent = AbsentFeatures(assembly, rule)
+            optimizer = resolve.inner_of(optimizer)  # features that are present do not wait
         self._rule = own._replace(optimizer=optimizer)
         self._network = assembly.network(dtype, is_training=True)
         shape = (n_trained,) if self._feeds_back else (0,)
         if progress.residual.shape != shape:
             progress.residual = np.zeros(shape)
         progress.residual = progress.residual.astype(dtype, copy=False)
-        size = min(batch_size, source.n_rows)
+        size, is_sparse = min(batch_size, source.n_rows), source.is_sparse
+        n_shards = n_shards_of(assembly, size, is_sparse=is_sparse)
+        rows = -(-size // n_shards)
         self._memory = NetworkMemory(
             params,
             progress.state,
@@ -86,8 +96,10 @@ class NetworkEngine:
             progress.average,
             progress.residual,
             np.zeros((5, int(np.prod(assembly.output_shape)))),
-            scratch(assembly, size, dtype, is_sparse=source.is_sparse),
+            scratch(assembly, rows, dtype, is_sparse=is_sparse),
         )
+        further = functools.partial(scratch, assembly, rows, dtype, is_sparse=is_sparse)
+        self._shards = Shards(self._memory, n_shards, rows, further)
         if assembly.n_weights >= BLAS_WARMED_FROM:
             warm_blas(np.ones((256, 256)))
 
@@ -102,7 +114,15 @@ class NetworkEngine:
         kernel_plan = self._kernel_plan(block, plan)
         samples, memory = _samples(block), self._memory
         memory.sums[...] = 0.0
-        network_steps(block.rows, samples, self._rule, kernel_plan, self._network, memory)
+        changes: dict[str, Any] = {}
+        if self._absent is not None:
+            memory.gradient[...] = 0
+            changes["absent"] = self._absent.of_steps(plan, block.n_visited)
+
+        def steps(own: NetworkMemory) -> None:
+            network_steps(block.rows, samples, self._rule, kernel_plan, self._network, own)
+
+        self._shards.run(steps, **changes)
         return _sums(memory)
 
     def run_epochs(self, block: Block, plan: Plan, n_epochs: int) -> Trace:
@@ -112,15 +132,16 @@ class NetworkEngine:
     def gradient(self, block: Block, plan: Plan) -> Gradient:
         """Return the transformed gradient of a batch, of a plan of one step."""
         kernel_plan = self._kernel_plan(block, plan)
-        samples, memory = _samples(block), self._memory
+        samples, memory = _samples(block), self._shards.alone()
         memory.sums[...] = 0.0
         network_gradient(block.rows, samples, self._rule, kernel_plan, self._network, memory)
         return Gradient(self._full(memory.gradient), _sums(memory))
 
     def apply(self, gradient: Gradient, plan: Plan) -> None:
         """Take one step from a gradient."""
-        self._memory.gradient[...] = gradient.values[: self._assembly.n_trained]
-        network_step(self._rule, self._kernel_plan(None, plan), self._network, self._memory)
+        memory = self._shards.alone()
+        memory.gradient[...] = gradient.values[: self._assembly.n_trained]
+        network_step(self._rule, self._kernel_plan(None, plan), self._network, memory)
 
     def evaluate(self, source: Source, params: NDArray[Any]) -> Evaluation:
         """Return the objective of all rows, and its gradient, without random numbers.
@@ -135,6 +156,7 @@ class NetworkEngine:
             residual=np.zeros(0, dtype),
             scratch=scratch(assembly, size, dtype, is_sparse=source.is_sparse),
         )
+        memory = memory._replace(team=team_of(memory, 1, size))
         rule = self._rule._replace(l2=0.0, transform=Identity())
         network = self._network._replace(is_training=False)
         loss, gathered = 0.0, np.zeros(assembly.n_params)
@@ -143,7 +165,7 @@ class NetworkEngine:
             for start in range(0, block.n_visited, size):
                 part = block.part(start, min(start + size, block.n_visited))
                 plan = sgd.Plan(size, part.n_visited, np.zeros((1, 4), dtype), source.unit, 1, 0, 1)
-                memory.sums[...] = 0.0
+                memory.sums[...], memory.team.board[...] = 0.0, 0
                 network_gradient(part.rows, _samples(part), rule, plan, network, memory)
                 loss += _sums(memory).loss
                 gathered[: assembly.n_trained] += part.n_visited * memory.gradient

@@ -194,9 +194,14 @@ def steps_as_a_whole(spec: Any) -> bool:
     return hasattr(type(spec), "step_of_all")
 
 
+def inner_of(spec: Any) -> Any:
+    """Return the optimizer whose moments wait, or the optimizer where none do."""
+    return getattr(spec, "optimizer", spec)
+
+
 def ahead_of(spec: Any) -> float:
     """Return how far what an optimizer trains lies ahead of what predicts; 0 for most."""
-    return float(getattr(getattr(spec, "optimizer", spec), "ahead", 0.0))
+    return float(getattr(inner_of(spec), "ahead", 0.0))
 
 
 def with_matrices(spec: Any, matrices: list[tuple[int, int, int]]) -> Any:

@@ -76,6 +76,12 @@ def threads(n_jobs: int | None) -> Iterator[None]:
         _allowed.reset(token)
 
 
+def n_allowed() -> int:
+    """Return how many threads ``in_threads`` may use here."""
+    allowed = _allowed.get()
+    return n_threads(None) if allowed is None else allowed
+
+
 def in_threads(task: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
     """Return ``task`` of each of the arguments, in their order.
 
@@ -85,8 +91,7 @@ def in_threads(task: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]
     calls = list(zip(*arguments, strict=True))
     if len(calls) < 2:
         return [task(*call) for call in calls]
-    allowed = _allowed.get()
-    allowed = n_threads(None) if allowed is None else allowed
+    allowed = n_allowed()
     if allowed < 2:
         return [task(*call) for call in calls]
 

@@ -25,6 +25,7 @@ from fastgd._networks.lbfgs import minimise
 from fastgd._networks.names import Rates
 from fastgd._parameters import resolve
 from fastgd._runtime.devices import ALLOWED
+from fastgd._runtime.threads import threads
 from fastgd._training.estimator import FLOATS, Call, StoppedByScore, Validation, seed_of
 from fastgd._training.linear import in_memory
 from fastgd._training.parts import TrainedOnParts
@@ -32,6 +33,7 @@ from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Score, Stopping
 from fastgd._training.trainer import Trainer
 from fastgd.kernels.optimizers import OPTIMIZERS, Adam, Momentum, Prodigy, Sgd
+from fastgd.kernels.penalties import ElasticNet
 from fastgd.kernels.transforms import TRANSFORMS
 from fastgd.schedules import SCHEDULES
 
@@ -89,6 +91,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         "monitor": ["boolean"],
         "callbacks": [list, tuple, None],
         "device": ALLOWED,
+        "n_jobs": [Integral, None],
     }
 
     # -- what a subclass says -----------------------------------------------------------------
@@ -124,7 +127,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
             rows, score = self._stop_by(targets, Given(X, codes, weight), held_out)
             refuse_no_weight(weight)
             data = _data(targets, X, codes, weight)._replace(rows=rows)
-            rule = self._rule(targets)
+            rule = self._rule(targets, sparse=sp.issparse(X))
             progress = self._begin(assembly, X.dtype, rule)
             settings = self._settings(data.n_visited, self.max_iter, self.tol, rule)
             given, source = Given(X, y, sample_weight), in_memory(data, settings)
@@ -156,7 +159,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         self, targets: Targets, X: Any, *, first: bool = True
     ) -> tuple[Any, Progress]:
         assembly = self._assembled(X, targets, None if first else self._network)
-        rule = self._rule(targets)
+        rule = self._rule(targets, sparse=sp.issparse(X))
         return rule, self._begin(assembly, X.dtype, rule) if first else self._continue(rule)
 
     def _rows_of(self, targets: Targets, X: Any, codes: NDArray[Any]) -> Data:
@@ -228,10 +231,13 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
 
     # -- settings -------------------------------------------------------------------------------
 
-    def _rule(self, targets: Targets) -> Any:
+    def _rule(self, targets: Targets, *, sparse: bool) -> Any:
         """Return what a step does, from the constructor's parameters."""
         transform = resolve.transform(self.clip_norm, self.clip_value, self.quantize)
-        return rule_of(targets.loss, self._optimizer(), self.alpha, transform)
+        optimizer = resolve.optimizer(
+            self._optimizer(), sparse=sparse, penalty_spec=ElasticNet(0.0, self.alpha)
+        )
+        return rule_of(targets.loss, optimizer, self.alpha, transform)
 
     def _optimizer(self) -> Any:
         """Return the optimizer; momentum and moments are scikit-learn's parameters."""
@@ -265,7 +271,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
 
     def _optimizer_asked_for(self) -> Any:
         """Return the optimizer of a name or an object, if a network can step by it."""
-        optimizer = resolve.optimizer(self.solver, sparse=False)
+        optimizer = OPTIMIZERS[self.solver] if isinstance(self.solver, str) else self.solver
         if hasattr(type(optimizer), "slope"):
             raise ValueError(
                 f"solver={self.solver!r} chooses its steps by the rows of a linear model; a "
@@ -321,8 +327,9 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
             return minimise(engine, call.source, progress, call.settings, self.max_fun, self._watch)
         stopping = Stopping(call.settings, call.score)
         parts = (engine, call.source, Local(), progress.copy(), call.settings, stopping)
-        trainer = Trainer(*parts, self._watch)
-        return trainer.train(), trainer.n_taken
+        with threads(self.n_jobs):
+            trainer = Trainer(*parts, self._watch)
+            return trainer.train(), trainer.n_taken
 
     def _take_over(self, call: Call, progress: Progress, n_iter: int) -> None:  # noqa: ARG002
         """Report what was trained."""

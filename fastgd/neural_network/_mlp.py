@@ -196,6 +196,7 @@ class MLPClassifier(ClassifierNetwork, _Dense):
         monitor: bool = False,
         callbacks: Any = None,
         device: str = "auto",
+        n_jobs: int | None = None,
         loss: Any = "log_loss",
         class_weight: Any = None,
         dropout: Any = 0.0,
@@ -233,6 +234,7 @@ class MLPClassifier(ClassifierNetwork, _Dense):
         self.monitor = monitor
         self.callbacks = callbacks
         self.device = device
+        self.n_jobs = n_jobs
         self.loss = loss
         self.class_weight = class_weight
         self.dropout = dropout
@@ -394,6 +396,7 @@ class MLPRegressor(RegressorNetwork, _Dense):
         monitor: bool = False,
         callbacks: Any = None,
         device: str = "auto",
+        n_jobs: int | None = None,
         dropout: Any = 0.0,
         normalization: str | None = None,
         init: Any = None,
@@ -430,6 +433,7 @@ class MLPRegressor(RegressorNetwork, _Dense):
         self.monitor = monitor
         self.callbacks = callbacks
         self.device = device
+        self.n_jobs = n_jobs
         self.dropout = dropout
         self.normalization = normalization
         self.init = init

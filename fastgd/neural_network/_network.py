@@ -133,6 +133,7 @@ class NetworkClassifier(ClassifierNetwork, _Layered):
         monitor: bool = False,
         callbacks: Any = None,
         device: str = "auto",
+        n_jobs: int | None = None,
         loss: Any = "log_loss",
         class_weight: Any = None,
         channels_first: bool = False,
@@ -167,6 +168,7 @@ class NetworkClassifier(ClassifierNetwork, _Layered):
         self.monitor = monitor
         self.callbacks = callbacks
         self.device = device
+        self.n_jobs = n_jobs
         self.loss = loss
         self.class_weight = class_weight
         self.channels_first = channels_first
@@ -321,6 +323,7 @@ class NetworkRegressor(RegressorNetwork, _Layered):
         monitor: bool = False,
         callbacks: Any = None,
         device: str = "auto",
+        n_jobs: int | None = None,
         loss: Any = "squared_error",
         channels_first: bool = False,
     ) -> None:
@@ -354,6 +357,7 @@ class NetworkRegressor(RegressorNetwork, _Layered):
         self.monitor = monitor
         self.callbacks = callbacks
         self.device = device
+        self.n_jobs = n_jobs
         self.loss = loss
         self.channels_first = channels_first
 

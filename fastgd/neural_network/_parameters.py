@@ -61,6 +61,9 @@ SHARED = """\
     device : {"auto", "cpu", "cuda"}, default="auto"
         "auto" and "cpu": the processor, to which arrays on a device are copied. "cuda" is refused:
         networks have no form for it yet (docs/gpu.md).
+    n_jobs : int or None, default=None
+        How many threads share a batch that is large enough; the result does not depend on it. None:
+        as many as the environment allows.
 """
 
 

@@ -77,8 +77,11 @@ class Affine(NamedTuple):
     def backward_sparse(layer, at, slopes, rows, batch, delta):
         for k in range(slopes.weights.shape[0]):
             slopes.weights[k] = 0
-        table = table_in(slopes.weights, 0, at[N_IN], at[N_OUT])
-        _add_sparse_product(rows, batch, delta, table)
+        _add_sparse_product(rows, batch, delta, table_in(slopes.weights, 0, at[N_IN], at[N_OUT]))
+
+    @staticmethod
+    def add_sparse(layer, at, slopes, rows, batch, delta):
+        _add_sparse_product(rows, batch, delta, table_in(slopes.weights, 0, at[N_IN], at[N_OUT]))
 
 
 @helper()

@@ -12,6 +12,10 @@ A layer is a ``NamedTuple`` of what the user says of it. Compiled code sees its 
 ``forward_sparse(layer, at, own, rows, batch, out)``,
 ``backward_sparse(layer, at, slopes, rows, batch, delta)``
     The same, where the layer comes first and rows are sparse; for those that can.
+``add_sparse(layer, at, slopes, rows, batch, delta)``
+    As ``backward_sparse`` where the slopes were zero before: it costs O(non-zeros). For layers
+    whose weights are (N_IN, N_OUT), a row for each feature, with slopes of zero for features
+    without an entry.
 
 with, for a batch of m rows,
 
@@ -142,6 +146,11 @@ def forward_sparse(layer, at, own, rows, batch, out):
 @optional
 def backward_sparse(layer, at, slopes, rows, batch, delta):
     """Write the derivatives by the parameters of a layer whose inputs are sparse rows."""
+
+
+@optional
+def add_sparse(layer, at, slopes, rows, batch, delta):
+    """Add the derivatives by the parameters of such a layer to slopes that are zero."""
 
 
 def spec_of(layer):

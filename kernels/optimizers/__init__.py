@@ -49,6 +49,7 @@ from fastgd.kernels.optimizers._protocol import (
     slope,
     step_columns,
     step_of_all,
+    step_of_each,
     update,
 )
 from fastgd.kernels.optimizers._rate_free import (
@@ -153,5 +154,6 @@ __all__ = [
     "slope",
     "step_columns",
     "step_of_all",
+    "step_of_each",
     "update",
 ]

@@ -54,6 +54,10 @@ optimizer's step costs O(non-zeros); one that says nothing steps all coefficient
     Plain numpy: the lengths of the penalty's steps, where they are the same for all coordinates.
 ``penalty_rate(optimizer, slot)``
     Where they are not: the length of a coordinate's own step, of ``step_coefs[0]`` times it.
+``recurrence(optimizer, step_coefficients, strengths)``
+    Plain numpy: the matrices [[w by w, w by v], [v by w, v by v]], (n_steps, 4), that steps with
+    l2 of these strengths as their whole gradient are, of a weight and the slot that ``recall``
+    returns. For the first layer of networks on sparse rows.
 ``carries(optimizer, penalty, step_coefficients, times)``
     Plain numpy: a further measure of the steps, (n_steps + 1,), for ``SkippedSteps``; zero by
     default.
@@ -156,8 +160,18 @@ def step_of_all(optimizer, penalty, step_coefs, params, gradient, state, n_penal
     ``strength`` times the others is added to their gradient; the sum of their squares before the
     step is returned.
     """
+    return step_of_each(
+        optimizer, penalty, step_coefs, params, gradient, state, 0, n_penalised, strength
+    )
+
+
+@helper()
+def step_of_each(
+    optimizer, penalty, step_coefs, params, gradient, state, first, n_penalised, strength
+):
+    """Do so with the parameters from ``first`` on, each by itself."""
     squares = 0.0
-    for start in range(0, n_penalised, IN_CACHE):
+    for start in range(first, n_penalised, IN_CACHE):
         stop = min(start + IN_CACHE, n_penalised)
         for number in range(start, stop):  # apart: adding in float64 would halve the vectors
             squares += params[np.uint64(number)] * params[np.uint64(number)]

@@ -34,6 +34,11 @@ class Sgd(NamedTuple):
         return step_coefficients[:, 0]
 
     @staticmethod
+    def recurrence(optimizer, step_coefficients, strengths):
+        left = 1.0 - step_coefficients[:, 0] * strengths
+        return np.stack([left, *(np.zeros_like(left),) * 3], axis=1)
+
+    @staticmethod
     def update(optimizer, step_coefs, g, state, j):
         return -step_coefs[0] * g, step_coefs[0]
 
@@ -147,6 +152,13 @@ class Momentum(NamedTuple):
         out = np.zeros(step_coefficients.shape[0] + 1)
         backward_coasts(penalty, momentum, reach, times, out)
         return out
+
+    @staticmethod
+    def recurrence(optimizer, step_coefficients, strengths):
+        rates, kept = step_coefficients[:, 0], np.full_like(strengths, optimizer.momentum)
+        ahead = strengths * (1.0 + kept) if optimizer.nesterov else strengths
+        carried = kept * kept if optimizer.nesterov else kept
+        return np.stack([1.0 - rates * ahead, -rates * carried, strengths, kept], axis=1)
 
     @staticmethod
     def update(optimizer, step_coefs, g, state, j):

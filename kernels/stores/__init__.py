@@ -35,6 +35,7 @@ from fastgd.kernels.stores._columns import (
     Touched,
     column,
     gather,
+    list_columns,
     step_of_batch,
 )
 from fastgd.kernels.stores._dense import (
@@ -101,6 +102,7 @@ __all__ = [
     "factor",
     "finish",
     "gather",
+    "list_columns",
     "made_up",
     "meet",
     "ready_batch",

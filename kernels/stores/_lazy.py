@@ -15,6 +15,8 @@ from fastgd.kernels.stores._outputs import count
 
 FORGOTTEN = 60.0  # e^-60 of a coefficient is none
 SAME = 1e-5  # variance of step lengths, of their squared mean, up to which they count together
+LEFT_OUT = 3e-8  # of the time; what lengths of SAME leave out where h l2 is one
+SHORT = 0.5  # h l2 up to which a step is short
 
 
 class Lazy(NamedTuple):
@@ -211,9 +213,9 @@ def _time_of_steps(penalty, skipped, since, t, q):
 
     Steps whose lengths hardly differ are counted together: n f(c), c their mean length, and
     f''(c) / 2 times the sum of squares about it, which the power sums tell; what is left out is of
-    third order in how much they differ. Spans are halved until they are so: one term where rates
-    are constant, a few where they fall smoothly. It ends where nothing is left to shrink: one step
-    of h l2 >= 1 is enough.
+    third order in how much they differ, times (h l2)^2. Spans are halved until that is nothing: one
+    term where rates are constant or steps short, a few where rates fall smoothly. It ends where
+    nothing is left to shrink: one step of h l2 >= 1 is enough.
     """
     time, step, n_steps = 0.0, since, t - since
     while step < t and penalty.l2 * time < FORGOTTEN:
@@ -224,7 +226,7 @@ def _time_of_steps(penalty, skipped, since, t, q):
             n_steps = 2
             continue
         mean, variance = _lengths_between(penalty, skipped, step, step + n_steps)
-        if variance <= SAME * mean * mean:
+        if _count_together(variance / (mean * mean), penalty.l2 * q * mean):
             left = 1.0 - penalty.l2 * q * mean
             time += n_steps * penalties.time_of_step(penalty, q * mean)
             if left > 0:
@@ -235,6 +237,13 @@ def _time_of_steps(penalty, skipped, since, t, q):
         step += n_steps
         n_steps *= 2
     return time
+
+
+@helper()
+def _count_together(spread, length):
+    """Tell whether steps of a mean h l2, whose relative variance is ``spread``, may be one term."""
+    left_out = spread * np.sqrt(spread) * length * length
+    return spread <= SAME or (length <= SHORT and left_out <= LEFT_OUT)
 
 
 @helper()

@@ -176,17 +176,6 @@ class _nothing:
         return False
 
 
-def test_sparse_rows_give_what_dense_ones_give(digits):
-    X, y = digits
-    dense = clone(MODELS["dense"]).fit(X, y)
-    sparse = clone(MODELS["dense"]).fit(sp.csr_matrix(X), y)
-    np.testing.assert_allclose(sparse.coefs_[0], dense.coefs_[0], atol=1e-12)
-    np.testing.assert_allclose(sparse.predict_proba(sp.csr_matrix(X)), dense.predict_proba(X))
-    wide = sp.random(60, 5000, 0.002, "csr", random_state=0)
-    labels = np.arange(60) % 2
-    assert MLPClassifier((4,), **PARAMS).fit(wide, labels).coefs_[0].shape == (5000, 4)
-
-
 @pytest.mark.full
 def test_weights_are_repetitions_in_a_full_batch(diabetes):
     X, y = diabetes

@@ -1,0 +1,94 @@
+"""Threads that share the batches of a network: see ``fastgd.kernels.team``."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastgd._networks.assembly import Assembly
+from fastgd._runtime.threads import in_threads, n_allowed
+from fastgd.kernels.layers import N_OUT, N_WEIGHTS, UNITS
+from fastgd.kernels.network import NetworkMemory
+from fastgd.kernels.team import BOARD, FAILED, Team
+
+MOST = 16  # shards of a batch
+LEAST_WORK = 1 << 22  # flops of a shard: what starts it takes some microseconds
+WORK_OF_PARAMETER = 640  # flops for each, from which its gradient is added for nothing
+
+
+def n_shards_of(assembly: Assembly, size: int, *, is_sparse: bool) -> int:
+    """Return into how many shards a batch is cut: a power of two, by sizes alone.
+
+    Shards are so large that one thread computes them as fast as it would the whole batch. Layers
+    with running statistics see the whole batch; the gradients of sparse rows, in which most
+    features are absent, are not added up.
+    """
+    if is_sparse or assembly.n_params > assembly.n_trained:
+        return 1
+    work = size * flops_of_row(assembly)
+    fitting = work // max(LEAST_WORK, WORK_OF_PARAMETER * assembly.n_trained)
+    n_shards = min(int(fitting), size, MOST)
+    return 1 << max(n_shards.bit_length() - 1, 0)
+
+
+def flops_of_row(assembly: Assembly) -> int:
+    """Return the flops of the products of a row, forward and backward."""
+    table = assembly.table
+    positions = table[:, N_OUT] // np.maximum(table[:, UNITS], 1)
+    return int(6 * np.sum(np.where(table[:, UNITS] > 0, positions * table[:, N_WEIGHTS], 0)))
+
+
+class Shards:
+    """The shards of batches of up to ``size`` rows, and the threads that compute them.
+
+    Parameters
+    ----------
+    memory : NetworkMemory
+        Of the first thread, its scratch for ``rows`` rows.
+    n_shards, rows : int
+        Shards of a batch at most, and rows of a shard.
+    scratch : callable
+        Returns scratch for a further thread.
+    """
+
+    def __init__(
+        self, memory: NetworkMemory, n_shards: int, rows: int, scratch: Callable[[], Any]
+    ) -> None:
+        team = team_of(memory, n_shards, rows)
+        self._board = team.board
+        self._memories = [memory._replace(team=team)]
+        for worker in range(1, min(n_allowed(), n_shards)):
+            own = team._replace(worker=worker)
+            self._memories.append(memory._replace(team=own, scratch=scratch()))
+
+    def run(self, steps: Callable[[NetworkMemory], None], **changes: Any) -> None:
+        """Have all threads take the same steps, each with its own memory."""
+        self._board[:] = 0
+        if len(self._memories) == 1:
+            steps(self._memories[0]._replace(**changes))
+            return
+
+        def take_part(memory: NetworkMemory) -> None:
+            try:
+                steps(memory._replace(**changes))
+            except BaseException:
+                self._board[FAILED] = 1  # or the others would wait
+                raise
+
+        try:
+            in_threads(take_part, self._memories)
+        except BaseException:
+            self._board[FAILED] = 1
+            raise
+
+    def alone(self) -> NetworkMemory:
+        """Return the memory of the first thread, for a batch that it computes by itself."""
+        self._board[:] = 0
+        return self._memories[0]
+
+
+def team_of(memory: NetworkMemory, n_shards: int, rows: int) -> Team:
+    """Return the first thread of a team."""
+    gradients = np.empty((n_shards - 1, memory.gradient.shape[0]), memory.gradient.dtype)
+    losses = np.empty((n_shards, memory.sums.shape[1]))
+    return Team(np.zeros(BOARD, np.int64), 0, n_shards, rows, gradients, losses)

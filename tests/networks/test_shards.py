@@ -1,0 +1,112 @@
+"""Threads that share a batch: the same bits, whatever their number."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from fastgd._engines import network as engine
+from fastgd._engines import shards
+from fastgd._engines.shards import n_shards_of
+from fastgd._networks.assembly import Assembly
+from fastgd.kernels.team import Alone, Team
+from fastgd.layers import BatchNorm, Conv2D, Dense, Dropout, MaxPool2D
+from fastgd.neural_network import MLPClassifier, NetworkClassifier
+from tests.tables import over_product
+
+PARAMS = {"tol": None, "random_state": 0, "max_iter": 3, "batch_size": 50}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Rows of 64 numbers that tell ten classes apart."""
+    rng = np.random.default_rng(0)
+    y = np.arange(230) % 10
+    return rng.normal(size=(230, 64)) + y[:, None] * rng.normal(size=64), y
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    """Have batches of any network cut into shards."""
+    monkeypatch.setattr(shards, "LEAST_WORK", 1)
+    monkeypatch.setattr(shards, "WORK_OF_PARAMETER", 0)
+
+
+MODELS = {
+    "dense": MLPClassifier((5,), dropout=0.2, clip_norm=1.0, **PARAMS),
+    "images": NetworkClassifier(
+        [Conv2D(2, 3, activation="relu"), Dropout(0.2), Dense(10)], **PARAMS
+    ),
+}
+
+
+@pytest.mark.usefixtures("small_shards")
+@over_product(lambda name: name == "dense", name=MODELS)
+def test_bits_do_not_depend_on_threads(name, digits):
+    X, y = digits
+    X = X.reshape(-1, 8, 8) if name == "images" else X
+    models = [clone(MODELS[name]).set_params(n_jobs=n).fit(X, y) for n in (1, 2, 3, None)]
+    for model in models[1:]:
+        assert model._params.tobytes() == models[0]._params.tobytes()
+        assert model.loss_curve_ == models[0].loss_curve_
+
+
+def test_shards_add_up_to_the_batch(digits, monkeypatch):
+    X, y = digits
+    model = MLPClassifier((5,), dropout=0.0, clip_norm=1.0, **PARAMS)
+    whole = clone(model).fit(X, y, sample_weight=1.0 + y)
+    monkeypatch.setattr(shards, "LEAST_WORK", 1)
+    monkeypatch.setattr(shards, "WORK_OF_PARAMETER", 0)
+    cut = clone(model).fit(X, y, sample_weight=1.0 + y)
+    np.testing.assert_allclose(cut._params, whole._params, rtol=1e-9, atol=1e-12)
+    assert cut.loss_curve_ == pytest.approx(whole.loss_curve_, rel=1e-12)
+    assert cut._params.tobytes() != whole._params.tobytes()  # they were cut
+
+
+def test_what_is_cut_goes_by_sizes_alone():
+    dense = Assembly([Dense(256, "relu"), Dense(10)], (784,))
+    assert [n_shards_of(dense, n, is_sparse=False) for n in (64, 200, 256, 1024)] == [1, 1, 2, 8]
+    assert n_shards_of(dense, 1024, is_sparse=True) == 1
+    images = Assembly([Conv2D(16, 3, activation="relu"), MaxPool2D(4), Dense(10)], (28, 28, 1))
+    assert n_shards_of(images, 64, is_sparse=False) > 1
+    normalised = Assembly([Dense(256), BatchNorm(), Dense(10)], (784,))
+    assert n_shards_of(normalised, 1024, is_sparse=False) == 1
+    small = Assembly([Dense(8), Dense(1)], (10,))
+    assert n_shards_of(small, 1000, is_sparse=False) == 1
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("worker", [0, 1])
+def test_a_thread_that_fails_stops_the_others(worker, digits, monkeypatch):
+    steps = engine.network_steps
+
+    def fails(rows, samples, rule, plan, network, memory):
+        if memory.team.worker == worker:
+            raise RuntimeError("out of order")
+        steps(rows, samples, rule, plan, network, memory)
+
+    model = clone(MODELS["dense"]).set_params(n_jobs=2).fit(*digits)
+    before = model._params.copy()
+    monkeypatch.setattr(engine, "network_steps", fails)
+    with pytest.raises(RuntimeError, match="out of order"):
+        model.partial_fit(*digits)
+    np.testing.assert_array_equal(model._params, before)
+
+
+def test_a_team_hands_out_each_shard_once():
+    board = np.zeros(40, np.int64)
+    team = Team(board, 0, 4, 3, np.zeros((3, 2)), np.zeros((4, 1)))
+    assert Team.shards_of(team, 12) == 3
+    assert Team.shards_of(team, 2) == 2
+    found = [Team.take(team, 0, 3, -1)]
+    while found[-1] >= 0:
+        found.append(Team.take(team, 0, 3, found[-1]))
+    assert found == [0, 1, 2, -1]
+    gradient, losses = np.array([1.0, 2.0]), np.zeros(1)
+    team.gradients[:] = [[10.0, 0.0], [0.0, 10.0], [np.nan, np.nan]]
+    team.losses[:3] = [[1.0], [2.0], [4.0]]
+    assert Team.gather(team, gradient, losses, 3)
+    assert gradient.tolist() == [11.0, 12.0]
+    assert losses.tolist() == [7.0]
+    assert Team.go_on(team, 1)
+    assert Team.take(team, 1, 3, -1) == 0
+    assert [Alone.take(Alone(), 0, 1, last) for last in (-1, 0)] == [0, -1]
