@@ -26,7 +26,7 @@ INSTALL = (
 WORKS = (
     "LogisticRegression, SoftmaxRegression, LinearRegression, Ridge, Lasso, ElasticNet, "
     "PoissonRegressor, GammaRegressor, TweedieRegressor, SGDClassifier, SGDRegressor, "
-    "SGDOneClassSVM, Perceptron and the passive-aggressive estimators"
+    "SGDOneClassSVM, Perceptron, the passive-aggressive estimators and the networks"
 )
 _first_process: list[int] = []  # that used a device
 
@@ -142,7 +142,7 @@ def chosen(model: Any, X: Any, *, warns: bool = False) -> str:
     if why_not is None:
         require()
         return "cuda"
-    raise _not_there(model, why_not)
+    raise not_there(model, why_not)
 
 
 def refuse_device(model: Any, what: str) -> None:
@@ -154,10 +154,11 @@ def refuse_device(model: Any, what: str) -> None:
         If "cuda" is asked for.
     """
     if getattr(model, "device", "cpu") == "cuda":
-        raise _not_there(model, what)
+        raise not_there(model, what)
 
 
-def _not_there(model: Any, what: str) -> ValueError:
+def not_there(model: Any, what: str) -> ValueError:
+    """Return the error for what has no form for a device: what has."""
     return ValueError(
         f"{type(model).__name__}(device='cuda') is not there yet for {what}. On a device work "
         f"{WORKS}; device='cpu' takes everything."

@@ -224,14 +224,15 @@ def _sums_of(chunk: _Resident, targets: Any, frame: Frame, u: Floats, wants_hess
     n_outputs = params.shape[1]
     width = n_outputs * (1 if chunk.columns is not None else raw.shape[0])
     out = passes.Out(
-        memory.empty((n_blocks * passes.BLOCK, 2)),
+        memory.zeros((n_blocks * passes.BLOCK, 2)),
         memory.empty((n_blocks * passes.GROUPS, width)),
         memory.empty((n, n_outputs)),
         memory.empty(n if wants_hessian and not is_many else 0),
     )
     span = passes.Span(memory.empty(0, np.int64), 0, n, per_block)
-    driver = passes.pass_many if is_many else passes.pass_one
-    arguments = (chunk.rows, chunk.dense, on_device, problem.loss, params, span, out)
+    driver = passes.pass_shared if is_many else passes.pass_apart
+    given = passes.Pass(on_device, problem.loss)
+    arguments = (chunk.rows, chunk.dense, given, params, span, out)
     driver.launch(n_blocks, passes.BLOCK, *arguments)
     product = _product(chunk, on_device, frame, out) if wants_hessian else 0.0
     loss, bend = memory.download(out.loss).sum(axis=0)

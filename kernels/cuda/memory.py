@@ -18,6 +18,12 @@ def upload(array: Any) -> Any:
     return own.copy() if IS_SIMULATED else cuda.to_device(own)
 
 
+def there(array: Any) -> Any:
+    """Return an array on the device: a host array is copied, another one is returned as it is."""
+    is_there = not IS_SIMULATED and cuda.is_cuda_array(array)
+    return array if is_there else upload(array)
+
+
 def empty(shape: Any, dtype: Any = np.float64) -> Any:
     """Return an array on the device that holds anything."""
     if IS_SIMULATED:

@@ -43,7 +43,7 @@ RAW = np.array([0.2, -0.1, 0.4, 0.3])
 def out_of(n, d, n_outputs, curvature=True):
     n_blocks, per_block = passes.grid_of(n)
     out = passes.Out(
-        memory.empty((n_blocks * passes.BLOCK, 2)),
+        memory.zeros((n_blocks * passes.BLOCK, 2)),
         memory.empty((n_blocks * passes.GROUPS, (d + 1) * n_outputs)),
         memory.empty((n, n_outputs)),
         memory.empty(n if curvature else 0),
@@ -61,8 +61,9 @@ def lines_of(partial):
 def test_a_pass_of_one_output_is_the_sum_of_its_rows(dtype):
     X, y, weight = GIVEN.X.astype(dtype), GIVEN.labels.astype(float), GIVEN.weight
     n_blocks, span, out = out_of(*X.shape, 1)
-    arguments = (Dense(X), X, Targets(y, weight), specs.LogLoss(), RAW[:, None].copy(), span, out)
-    passes.pass_one.launch(n_blocks, passes.BLOCK, *arguments)
+    given = passes.Pass(Targets(y, weight), specs.LogLoss())
+    arguments = (Dense(X), X, given, RAW[:, None].copy(), span, out)
+    passes.pass_apart.launch(n_blocks, passes.BLOCK, *arguments)
     raw, loss = X.astype(float) @ RAW[:-1] + RAW[-1], naive.log_loss()
     slopes = weight * loss.gradient(y, raw)
     np.testing.assert_allclose(out.loss[:, 0].sum(), weight @ loss.value(y, raw), rtol=1e-12)
@@ -78,8 +79,9 @@ def test_a_pass_of_many_outputs_is_the_sum_of_its_rows():
     y = np.unique(GIVEN.classes, return_inverse=True)[1].astype(np.int32)
     params = np.stack([RAW, -RAW, 0.5 * RAW], axis=1)
     n_blocks, span, out = out_of(*X.shape, 3, curvature=False)
-    arguments = (Dense(X), X, Targets(y, weight), specs.Softmax(0.0), params, span, out)
-    passes.pass_many.launch(n_blocks, passes.BLOCK, *arguments)
+    given = passes.Pass(Targets(y, weight), specs.Softmax(0.0))
+    arguments = (Dense(X), X, given, params, span, out)
+    passes.pass_shared.launch(n_blocks, passes.BLOCK, *arguments)
     raw = X @ params[:-1] + params[-1]
     p = np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True)
     slopes = weight[:, None] * (p - np.eye(3)[y])
@@ -128,21 +130,20 @@ def test_sparse_rows_are_read_by_rows_and_by_columns():
 def test_a_step_is_the_optimizers_and_the_penaltys():
     d, n_lines = 3, 5
     partial = np.arange(1.0, n_lines * (d + 1) + 1).reshape(n_lines, d + 1) / 100
-    params, state = RAW[:, None].copy(), np.zeros((1, d + 1))
+    params, state = RAW.copy(), np.zeros((1, d + 1))
     rule = steps.Rule(
         specs.SquaredError(), penalties.ElasticNet(0.1, 0.2), optimizers.Momentum(), True
     )
     coefs = type(rule.optimizer).step_coefficients(rule.optimizer, np.array([0.05, 0.05]), 1)
-    step = steps.Step(coefs, 1, 0.25, 4, n_lines, True)
-    sums, average = memory.zeros(d + 1), memory.zeros(d + 1)
-    changed = steps.Memory(params, state, sums, average)
-    steps.update.launch(1, passes.BLOCK, rule, step, partial, changed)
+    step = steps.Step(coefs, 1, 0.25, 4, n_lines, d, 0.0)
+    sums = memory.zeros(d + 1)
+    changed = steps.Memory(params, state, sums)
+    steps.update.launch(1, passes.BLOCK, rule, step, partial, changed, True)
     changes = -0.05 * partial.sum(axis=0)  # of a first step: the velocity was zero
     length = 0.05 / (1 - rule.optimizer.momentum)
     shrunk = (1 - length * 0.2) * RAW[:-1] + changes[:-1]
     expected = np.sign(shrunk) * np.maximum(np.abs(shrunk) - length * 0.1, 0.0)
-    np.testing.assert_allclose(params[:, 0], [*expected, RAW[-1] + changes[-1]], rtol=1e-12)
-    np.testing.assert_allclose(average, params[:, 0])
+    np.testing.assert_allclose(params, [*expected, RAW[-1] + changes[-1]], rtol=1e-12)
     penalty = 0.1 * np.abs(RAW[:-1]) + 0.1 * RAW[:-1] ** 2
     np.testing.assert_allclose(sums, [*(4 * penalty), 0.0], rtol=1e-12)
 
