@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fastgd._data.source import Block, Source
 from fastgd._engines.cuda_layers import FORMS, Layer, Now, add_columns
 from fastgd._engines.cuda_parameters import DeviceParameters
-from fastgd._engines.cuda_rows import RowsOnDevice, Visit
+from fastgd._engines.cuda_rows import RowsOnDevice, Sent, Visit
 from fastgd._engines.network import NetworkEngine, rows_at_once, shares_of_units
 from fastgd._engines.protocol import Evaluation, Gradient, Plan, Sums
 from fastgd._networks.assembly import Assembly
@@ -44,11 +44,13 @@ from fastgd.kernels.layers import (
     VALUES,
     WEIGHTS,
 )
+from fastgd.kernels.losses import SquaredError
 from fastgd.kernels.network import OWN_STREAM, NetworkRule
 from fastgd.kernels.sampling import GAMMA, mix
 
 ALL_STEPS = 1 << 40  # of an epoch are queued together
 FEWEST_SIZES = 4  # of batches whose views are kept
+ROWS_PREDICTED = 1 << 12  # that pass through a network together
 
 
 class CudaNetworkEngine(NetworkEngine):
@@ -79,8 +81,12 @@ class CudaNetworkEngine(NetworkEngine):
         counts = {"n_outputs": n_outputs, "n_columns": 1}
         self._there = DeviceParameters(self._rule, progress, **sizes, **counts)
         size = min(batch_size, source.n_rows)
-        self._pass = NetworkPass(assembly, self._there, size, is_sparse=source.is_sparse)
+        self._pass = self._pass_over(self._there, size, source)
         self._progress = progress
+
+    def _pass_over(self, there: DeviceParameters, size: int, source: Source) -> "NetworkPass":
+        own = there.there.params, there.there.gradient, there.rule
+        return NetworkPass(self._assembly, own, size, is_sparse=source.is_sparse)
 
     def run(self, block: Block, plan: Plan) -> Sums:
         """Take the steps of a plan; the host waits for the last one only."""
@@ -147,9 +153,8 @@ class CudaNetworkEngine(NetworkEngine):
             n_outputs=int(np.prod(assembly.output_shape)),
             n_columns=1,
         )
-        passed = NetworkPass(assembly, there, size, is_sparse=source.is_sparse)
-        found = self._added_up(source, there, passed)
-        loss, gathered, figures = found
+        passed = self._pass_over(there, size, source)
+        loss, gathered, figures = self._added_up(source, there, passed)
         weights = params[self.layout.penalised].astype(np.float64)
         strength = float(self._asked.l2) / (source.n_rows * source.unit)
         gathered /= source.n_rows
@@ -217,7 +222,8 @@ class NetworkPass:
     Parameters
     ----------
     assembly : Assembly
-    there : DeviceParameters
+    own : (params, gradient, rule)
+        On the device, and ``steps.Rule``.
     capacity : int, the most rows of a batch
     is_sparse : bool
 
@@ -228,12 +234,12 @@ class NetworkPass:
     """
 
     def __init__(
-        self, assembly: Assembly, there: DeviceParameters, capacity: int, *, is_sparse: bool
+        self, assembly: Assembly, own: tuple[Any, Any, Any], capacity: int, *, is_sparse: bool
     ) -> None:
         from fastgd.kernels.cuda import _compiler, memory, passes
 
-        self._assembly, self._there, self.capacity = assembly, there, capacity
-        self._params, self._gradient = there.there.params, there.there.gradient
+        self._assembly, self.capacity = assembly, capacity
+        self._params, self._gradient, self._rule = own
         dtype = self._params.dtype
         self._is_sparse, self._single = is_sparse, dtype == np.float32
         n_features = int(np.prod(assembly.shape))
@@ -253,7 +259,7 @@ class NetworkPass:
         none = memory.empty(0, dtype)
         empty = memory.empty((0, n_outputs), dtype)
         self.out = passes.Out(memory.zeros((n_threads, n_outputs)), empty, empty, none)
-        self._is_shared = losses.kind_of(there.rule.loss) == losses.MULTINOMIAL
+        self._is_shared = losses.kind_of(self._rule.loss) == losses.MULTINOMIAL
         first = assembly.table[0]
         shape = (int(first[N_IN]), int(first[N_OUT])) if is_sparse else (0, 0)
         self._units_of_sparse = memory.zeros(shape, np.int64)
@@ -375,7 +381,7 @@ class NetworkPass:
 
         last = self._batch(span.stop - span.start).layers[-1]
         layers.copy.spread(last.out.size, last.out.reshape(-1), last.delta.reshape(-1))
-        given = steps.Batch(sent.samples, self._there.rule, step)
+        given = steps.Batch(sent.samples, self._rule, step)
         met = (given, span, last.delta, self.out)
         size = last.delta.shape[0]
         if self._is_shared:
@@ -436,6 +442,34 @@ class NetworkPass:
         with np.errstate(over="ignore"):
             key = mix(np.uint64(now.key) + np.uint64(number + 1) * GAMMA)
         return now._replace(key=int(key))
+
+
+def outputs_there(assembly: Assembly, params: NDArray[Any], X: Any) -> NDArray[Any]:
+    """Return the last layer's outputs for rows on the device, copied from there.
+
+    Parameters
+    ----------
+    assembly : Assembly
+    params : ndarray
+    X : array on a device, of shape (n_samples, n_features)
+    """
+    from fastgd.kernels.cuda import memory, passes, steps
+
+    values, n = memory.adopt(X), X.shape[0]
+    n_outputs, dtype = int(np.prod(assembly.output_shape)), params.dtype
+    found = np.empty((n, n_outputs), dtype)
+    if n == 0:
+        return found
+    size = min(ROWS_PREDICTED, n)
+    gradient = memory.zeros(assembly.n_trained, dtype)
+    rule = steps.Rule(SquaredError(), None, None, True)  # nothing of it is asked for
+    passed = NetworkPass(assembly, (memory.upload(params), gradient, rule), size, is_sparse=False)
+    sent, as_they_lie = Sent(None, values, None, None), memory.empty(0, np.int64)
+    for start in range(0, n, size):
+        stop = min(start + size, n)
+        out = passed.forward(sent, passes.Span(as_they_lie, start, stop, 0), Now(False, 0))
+        found[start:stop] = memory.download(out)
+    return found
 
 
 def key_of_step(seed: int, step: int) -> int:

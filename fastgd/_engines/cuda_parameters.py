@@ -307,7 +307,7 @@ def has_form(optimizer: Any) -> bool:
 
     Those that need the whole gradient have drivers of their own.
     """
-    if not resolve.steps_as_a_whole(optimizer) and not hasattr(type(optimizer), "with_matrices"):
+    if not resolve.steps_as_a_whole(optimizer):
         return True
     return type(optimizer).__name__ in WHOLE and type(optimizer).__module__.startswith("fastgd")
 

@@ -181,6 +181,19 @@ class HeldRows:
         """Rows and columns."""
         return tuple(self._X.shape)
 
+    def outputs(self, model: Any, network: Any, params: NDArray[Any]) -> NDArray[Any]:
+        """Return what a fitted network puts out, computed on the device.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of columns than the model.
+        """
+        from fastgd._engines.cuda_network import outputs_there
+
+        self._refuse_other_columns(model)
+        return outputs_there(network, params, self._X)
+
     def raw(self, model: Any) -> NDArray[Any]:
         """Return X @ coef.T + intercept of a fitted model, computed on the device.
 
@@ -191,21 +204,25 @@ class HeldRows:
         """
         from fastgd._solvers._on_device import raw_of
 
+        self._refuse_other_columns(model)
+        coef = model.coef_.toarray() if hasattr(model.coef_, "toarray") else model.coef_
+        return raw_of(self._X, coef, model.intercept_)
+
+    def _refuse_other_columns(self, model: Any) -> None:
         if len(self.shape) != 2 or self.shape[1] != model.n_features_in_:
             raise ValueError(
                 f"X has {self.shape[-1]} features, but {type(model).__name__} is expecting "
                 f"{model.n_features_in_} features as input."
             )
-        coef = model.coef_.toarray() if hasattr(model.coef_, "toarray") else model.coef_
-        return raw_of(self._X, coef, model.intercept_)
 
 
 def predicted(method: Callable[..., Any], model: Any, X: Any) -> Any:
     """Predict for rows on a device; the result comes back in their library.
 
-    Linear models predict where the rows are, if CUDA can be used; else the rows are copied.
+    Linear models and networks predict where the rows are, if CUDA can be used; else the rows are copied.
     """
-    if getattr(model, "device", "cpu") != "cpu" and hasattr(model, "_lacks_on_cuda"):
+    has_form = hasattr(model, "_lacks_on_cuda") and len(X.shape) == 2
+    if getattr(model, "device", "cpu") != "cpu" and has_form:
         require()
         return like(method(model, HeldRows(X)), X)
     return like(method(model, to_host(X)), X)

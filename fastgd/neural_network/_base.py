@@ -28,7 +28,7 @@ from fastgd._networks.images import Images
 from fastgd._networks.lbfgs import minimise
 from fastgd._networks.names import Rates
 from fastgd._parameters import resolve
-from fastgd._runtime.devices import ALLOWED, chosen, is_on_device, not_there, to_host
+from fastgd._runtime.devices import ALLOWED, HeldRows, chosen, is_on_device, not_there, to_host
 from fastgd._training.estimator import FLOATS, Call, StoppedByScore, Validation, seed_of
 from fastgd._training.linear import in_memory
 from fastgd._training.parts import TrainedOnParts
@@ -447,6 +447,9 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
 
     def _raw(self, X: Any) -> NDArray[Any]:
         """Return the last layer's outputs, (n_samples,) where there is one unit for two classes."""
+        if isinstance(X, HeldRows):
+            check_is_fitted(self)
+            return _shaped(X.outputs(self, self._network, self._params), self._targets())
         X = self._checked_rows(X)
         return _shaped(
             outputs(self._network, self._params, as_rows(X), X.shape[0]), self._targets()

@@ -111,10 +111,11 @@ def _simulated(function: Any) -> Any:
     The simulator would hand its own kind of arrays to what the processor has compiled.
     """
     found: dict[str, Any] = {}
-    found["called"] = _with_parts(function, found)
+    found["called"], found["quiet"] = _with_parts(function, found), np.errstate
 
     def unpacking(arguments):
-        called(*arguments)  # type: ignore[name-defined]  # noqa: F821
+        with quiet(all="ignore"):  # type: ignore[name-defined]  # noqa: F821
+            called(*arguments)  # type: ignore[name-defined]  # noqa: F821
 
     return python_types.FunctionType(unpacking.__code__, found, function.__name__)
 

@@ -85,8 +85,8 @@ def _position_back(free, notes, delta, before, p):
         slope = free[c] * delta[first + c]
         total += slope
         along += slope * notes[first + c]
-    total /= channels
-    along /= channels
+    total /= np.float64(channels)
+    along /= np.float64(channels)
     inverse = notes[n + p]
     for c in range(channels):
         slope = free[c] * delta[first + c]
@@ -99,10 +99,11 @@ def _moments(row, first, channels, epsilon):
     mean, squares = 0.0, 0.0
     for c in range(channels):
         mean += row[first + c]
-    mean /= channels
+    mean /= np.float64(channels)
     for c in range(channels):
-        squares += (row[first + c] - mean) ** 2
-    return mean, 1.0 / math.sqrt(squares / channels + epsilon)
+        beyond = row[first + c] - mean
+        squares += beyond * beyond
+    return mean, 1.0 / math.sqrt(squares / np.float64(channels) + epsilon)
 
 
 @helper()

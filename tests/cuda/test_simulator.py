@@ -20,9 +20,10 @@ if not config.ENABLE_CUDASIM:
 
 import fastgd
 from fastgd._runtime import devices
+from fastgd.datasets import open as open_rows
 from fastgd.kernels import losses as specs
-from fastgd.kernels import optimizers, penalties
-from fastgd.kernels.cuda import memory, passes, products, steps
+from fastgd.kernels import optimizers, penalties, transforms
+from fastgd.kernels.cuda import _library, matrices, memory, passes, products, quantizers, steps
 from fastgd.kernels.objective import Scaler, Targets
 from fastgd.kernels.rows import CSR, Dense
 
@@ -254,19 +255,140 @@ def test_the_same_seed_gives_the_same_bits():
     np.testing.assert_array_equal(fits[0].coef_, fits[1].coef_)
 
 
-def test_rows_that_do_not_fit_are_refused_with_what_to_do(monkeypatch):
-    given, upload = cases.table(n=37, d=3), memory.upload
+SPARSE_AND_WHOLE = {
+    "one against the rest": (
+        fastgd.SGDClassifier(loss="log_loss", optimizer="adam", alpha=0.01, **cases.CONSTANT),
+        "classes",
+    ),
+    "softmax": cases.TRAINED["softmax"],
+    "clipped, signs": (
+        fastgd.SGDRegressor(clip_norm=0.5, clip_value=0.3, quantize="sign", **cases.CONSTANT),
+        "numbers",
+    ),
+    "clipped apart": (fastgd.SGDRegressor(clip_norm=0.5, **cases.CONSTANT), "two numbers"),
+    "prodigy": (
+        fastgd.SGDRegressor(
+            optimizer="prodigy", **{**cases.CONSTANT, "eta0": 1.0, "average": False}
+        ),
+        "numbers",
+    ),
+    "muon": (fastgd.SGDRegressor(optimizer="muon", penalty=None, **cases.CONSTANT), "two numbers"),
+}
+
+
+@pytest.mark.parametrize("name", SPARSE_AND_WHOLE)
+def test_sparse_batches_and_whole_gradients_take_the_same_steps(name):
+    model, kind = SPARSE_AND_WHOLE[name]
+    given = cases.sparse(cases.scaled(cases.table(n=37, d=3)))
+    there = cases.assert_same_training(model, given, kind, given.weight)
+    if "clipped" in name:
+        assert 0 < there.history_["clipped"][0] <= 1
+
+
+@pytest.mark.parametrize("name", transforms.TRANSFORMS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_quantizers_send_what_the_processors_do(name, dtype, rng):
+    quantizer = transforms.TRANSFORMS[name]
+    if name == "topk":
+        quantizer = quantizer._replace(fraction=0.4)
+    gradient = rng.standard_normal(23).astype(dtype)
+    gradient[[3, 5, 7]] = gradient[2]  # which of equal entries are sent is said as well
+    residual = rng.standard_normal(23 if quantizer.feeds_back else 0).astype(dtype)
+    here, there = (gradient.copy(), residual.copy()), (gradient.copy(), residual.copy())
+    transforms.quantize(quantizer, *here, 11, 4)
+    quantizers.compressor_of(quantizer, there[0])(*there, 11, 4)
+    for one, other in zip(there, here, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6 if dtype == np.float32 else 1e-14)
+
+
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True)])
+@pytest.mark.parametrize("by_library", [False, True])
+def test_products_of_matrices(turned, by_library, rng, monkeypatch):
+    monkeypatch.setattr(matrices, "SHORTEST", 4)  # of spans, of which there are some
+    monkeypatch.setattr(_library, "cupy", lambda: np if by_library else None)
+    left, right, out = (rng.standard_normal(s) for s in ((5, 11), (11, 3), (5, 3)))
+    expected = left @ right
+    left = left.T.copy() if turned[0] else left
+    right = right.T.copy() if turned[1] else right
+    before, words = out.copy(), {"left_turned": turned[0], "right_turned": turned[1]}
+    matrices.multiply(left, right, out, adds=True, **words)
+    np.testing.assert_allclose(out, before + expected, rtol=1e-12)
+    matrices.multiply(left, right, out, **words)
+    np.testing.assert_allclose(out, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", cases.NETWORKS)
+def test_networks_take_the_same_steps(name):
+    model, kind = cases.NETWORKS[name]
+    cases.assert_same_network(model, cases.scaled(cases.table(n=13, d=3)), kind)
+
+
+def test_networks_predict_where_the_rows_are(cupy):
+    model, kind = cases.NETWORKS["units, dropout, norms, a block"]
+    given = cases.scaled(cases.table(n=13, d=3))
+    X, y = cases.rows_for(given, kind)
+    there = model.__class__(**{**model.get_params(), "monitor": True}).fit(cupy.asarray(X), y)
+    here = model.__class__(**{**model.get_params(), "monitor": True}).fit(X, y)
+    for name in ("true_objective", "gradient_norm", "dead/0", "gradient_norm/0"):
+        if name in here.history_:
+            np.testing.assert_allclose(there.history_[name], here.history_[name], rtol=1e-9)
+    found = there.predict_proba(cupy.asarray(X))
+    assert type(found) is cupy.ndarray
+    np.testing.assert_allclose(found.get(), here.predict_proba(X), rtol=1e-9)
+    with pytest.raises(ValueError, match="X has 2 features, but NetworkClassifier is expecting 3"):
+        there.predict(cupy.asarray(X[:, :2].copy()))
+
+
+def test_an_epoch_never_waits_for_the_host(monkeypatch):
+    moved = {"upload": 0, "download": 0}
+    for name in moved:
+
+        def counted(array, name=name, whole=getattr(memory, name)):
+            moved[name] += 1
+            return whole(array)
+
+        monkeypatch.setattr(memory, name, counted)
+    given = cases.scaled(cases.table(n=37, d=3))
+
+    def of_epoch(batch_size):
+        options = {**cases.CONSTANT, "batch_size": batch_size, "device": "cuda", "optimizer": "adam"}
+        model = fastgd.SGDRegressor(**options).partial_fit(given.X, given.numbers)
+        before = dict(moved)
+        model.partial_fit(given.X, given.numbers)
+        one = {name: moved[name] - before[name] for name in moved}
+        model.partial_fit(given.X, given.numbers, max_iter=2)
+        return {name: moved[name] - before[name] - 2 * one[name] for name in moved}
+
+    # what a further epoch adds: its order and rates; then sums, parameters and state, read once
+    assert of_epoch(4) == of_epoch(37)
+    assert of_epoch(4)["upload"] <= 2
+    assert of_epoch(4)["download"] == 3
+
+
+def test_rows_beyond_the_memory_are_sent_in_parts(monkeypatch):
+    given, upload = cases.scaled(cases.table(n=37, d=3)), memory.upload
 
     def full(array):
         if array.shape == given.X.shape:
             raise MemoryError
         return upload(array)
 
-    model = fastgd.SGDRegressor(device="cuda", batch_size=16)
     monkeypatch.setattr(memory, "upload", full)
-    with pytest.raises(MemoryError, match=r"the device has 16 free\. Use device='cpu'"):
-        model.fit(given.X, given.numbers)
-    assert not hasattr(model, "coef_")
+    monkeypatch.setattr(memory, "free_bytes", lambda: 5 * 16 * 3 * 8)  # two steps at a time
+    with pytest.warns(UserWarning, match="its rows are sent in parts, anew in each epoch"):
+        cases.assert_same_training(fastgd.SGDRegressor(**cases.CONSTANT), given, "numbers")
+
+
+def test_data_in_parts_are_trained_part_by_part():
+    given = cases.scaled(cases.table(n=37, d=3))
+    model = fastgd.SGDRegressor(**cases.CONSTANT)
+    here, there = (
+        model.__class__(**{**model.get_params(), "device": device}).fit(
+            open_rows((given.X, given.numbers), chunk_rows=16)
+        )
+        for device in ("cpu", "cuda")
+    )
+    np.testing.assert_allclose(there.coef_, here.coef_, rtol=1e-10)
 
 
 def test_arrays_on_a_device_are_trained_and_predicted_there(cupy):
