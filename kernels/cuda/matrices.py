@@ -16,6 +16,7 @@ from fastgd.kernels.cuda.products import DEPTH, MICRO, TILE
 BLOCKS = 1 << 8  # of a product: spans are shorter where tiles are fewer
 SHORTEST = 1 << 9  # rows of a span
 SQUARE = SIDE * SIDE
+ROWS_AT_ONCE = 1 << 14  # whose products are added in float64
 
 
 def multiply(
@@ -61,6 +62,37 @@ def multiply(
         size = rows * columns
         flat = spans.reshape(n_spans, size), out.reshape(size), adds
         add_spans.spread(size, *flat, single=is_single)
+
+
+def weighted_products(values: Any, scaler: Any, weight: Any) -> Any:
+    """Return sum_i h_i (z_i, 1) (z_i, 1)' of standardised rows, float64, on the device.
+
+    Multiplied in the type of ``values``, some rows at a time, and added in float64.
+
+    Parameters
+    ----------
+    values : (n_samples, n_features)
+    scaler : objective.Scaler, on the device
+    weight : (n_samples,), h, of any sign
+
+    Returns
+    -------
+    total : (n_features + 1, n_features + 1), or None without CuPy
+    """
+    library = _library.cupy()
+    if library is None:
+        return None
+    X, h = library.asarray(values), library.asarray(weight)
+    center, inverse = library.asarray(scaler.center), library.asarray(scaler.inverse_std)
+    n, width = X.shape[0], X.shape[1] + 1
+    total = library.zeros((width, width))
+    for start in range(0, n, ROWS_AT_ONCE):
+        stop = min(start + ROWS_AT_ONCE, n)
+        z = library.ones((stop - start, width), X.dtype)
+        z[:, :-1] = (X[start:stop] - center) * inverse
+        weighted = z * h[start:stop, None].astype(X.dtype)
+        total += library.matmul(z.T, weighted)
+    return total
 
 
 @driver

@@ -41,6 +41,11 @@ def download(array: Any) -> np.ndarray:
     return array.copy() if IS_SIMULATED else array.copy_to_host()
 
 
+def to_host(array: Any) -> np.ndarray:
+    """Return a copy of a library's array in host memory."""
+    return array.copy() if IS_SIMULATED else array.get()
+
+
 def overwrite(array: Any, values: np.ndarray) -> None:
     """Copy host values into a device's array."""
     if IS_SIMULATED:

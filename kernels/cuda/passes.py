@@ -286,3 +286,32 @@ def add_sparse_columns(columns, slopes, out):
                     total += sums[t]
                 out[j, k] = total
             cuda.syncthreads()
+
+
+@driver
+def look_at_columns(values, shares, mean, per_block, partial):
+    """Write lines of weighted sums, of squares beyond ``mean``, and of the largest magnitudes.
+
+    Parameters
+    ----------
+    values : (n_samples, n_features)
+    shares : (n_samples,), float64
+    mean : (n_features,), float64
+    per_block : int, rows of a block
+    partial : (n_blocks * GROUPS, 3, n_features), float64; magnitudes of what is not finite are
+        infinite
+    """
+    lane, group = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
+    first = cuda.blockIdx.x * per_block
+    beyond, line = min(first + per_block, values.shape[0]), cuda.blockIdx.x * GROUPS + group
+    for j in range(lane, values.shape[1], LANES):
+        total, squares, largest = np.float64(0), np.float64(0), np.float64(0)
+        for i in range(first + group, beyond, GROUPS):
+            x = np.float64(values[i, j])
+            total += shares[i] * x
+            squares += shares[i] * (x - mean[j]) * (x - mean[j])
+            size = abs(x)
+            largest = max(largest, size if size < np.inf else np.inf)
+        partial[line, 0, j] = total
+        partial[line, 1, j] = squares
+        partial[line, 2, j] = largest

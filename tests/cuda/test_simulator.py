@@ -1,12 +1,16 @@
 """Every driver in numba-cuda's simulator, against plain formulas and against the processor.
 
-    NUMBA_ENABLE_CUDASIM=1 python -m pytest tests/cuda/test_simulator.py
+    NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1 python -m pytest tests/cuda/test_simulator.py
 
-The simulator is chosen when numba is imported, so that a run of all tests skips these.
+The simulator is chosen when numba is imported, so that a run of all tests skips these. Nothing is
+compiled: on the processor as in the simulator the functions run as they are written.
 """
 
+import json
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,7 +37,8 @@ def _threads_take_turns():
     """The simulator has a thread for each of the device's, which mostly wait for each other."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
-    yield
+    with np.errstate(over="ignore"):  # of counters, where nothing is compiled
+        yield
     sys.setswitchinterval(before)
 
 
@@ -262,7 +267,7 @@ SPARSE_AND_WHOLE = {
     ),
     "softmax": cases.TRAINED["softmax"],
     "clipped, signs": (
-        fastgd.SGDRegressor(clip_norm=0.5, clip_value=0.3, quantize="sign", **cases.CONSTANT),
+        fastgd.SGDRegressor(clip_norm=0.1, clip_value=0.08, quantize="sign", **cases.CONSTANT),
         "numbers",
     ),
     "clipped apart": (fastgd.SGDRegressor(clip_norm=0.5, **cases.CONSTANT), "two numbers"),
@@ -298,7 +303,8 @@ def test_quantizers_send_what_the_processors_do(name, dtype, rng):
     transforms.quantize(quantizer, *here, 11, 4)
     quantizers.compressor_of(quantizer, there[0])(*there, 11, 4)
     for one, other in zip(there, here, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-6 if dtype == np.float32 else 1e-14)
+        rtol = 1e-6 if dtype == np.float32 else 1e-14
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol)
 
 
 @pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True)])
@@ -315,6 +321,13 @@ def test_products_of_matrices(turned, by_library, rng, monkeypatch):
     np.testing.assert_allclose(out, before + expected, rtol=1e-12)
     matrices.multiply(left, right, out, **words)
     np.testing.assert_allclose(out, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["logistic", "softmax"])
+def test_solvers_find_the_same_optimum_by_a_librarys_products(name, monkeypatch):
+    monkeypatch.setattr(_library, "cupy", lambda: np)
+    monkeypatch.setattr(matrices, "ROWS_AT_ONCE", 16)
+    cases.assert_same_optimum(cases.SOLVED[name][0], cases.table(n=37, d=3), cases.SOLVED[name][1])
 
 
 @pytest.mark.parametrize("name", cases.NETWORKS)
@@ -407,6 +420,24 @@ def test_arrays_on_a_device_are_trained_and_predicted_there(cupy):
         there.predict(cupy.asarray(given.X[:, :2].copy()))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_on_a_device_are_validated_there(cupy, dtype, monkeypatch):
+    given = cases.table(n=37, d=3, dtype=dtype)
+    X = cupy.asarray(given.X)
+    monkeypatch.setattr(cupy.ndarray, "get", lambda _: pytest.fail("X was copied to the host"))
+    monkeypatch.setattr(memory, "adopt", lambda array: array._values)
+    there = fastgd.Ridge().fit(X, given.numbers, sample_weight=given.weight)
+    here = fastgd.Ridge(device="cuda").fit(given.X, given.numbers, sample_weight=given.weight)
+    np.testing.assert_allclose(there.coef_, here.coef_, rtol=1e-3)
+    assert there.n_features_in_ == 3
+    broken = given.X.copy()
+    broken[3, 1] = np.nan
+    with pytest.raises(ValueError, match="Input X contains NaN or infinity.*column 1"):
+        fastgd.Ridge().fit(cupy.asarray(broken), given.numbers)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        fastgd.Ridge().fit(X, given.numbers[:-1])
+
+
 def test_small_batches_on_a_device_are_copied_to_the_processor(cupy):
     given = cases.scaled(cases.table(n=37, d=3))
     X = cupy.asarray(given.X)
@@ -421,6 +452,17 @@ def test_a_fork_cannot_use_the_device(monkeypatch):
     monkeypatch.setattr(devices, "_first_process", [os.getpid() + 1])
     with pytest.raises(RuntimeError, match="forked after its parent had used CUDA"):
         fastgd.Ridge(device="cuda").fit(GIVEN.X, GIVEN.numbers)
+
+
+def test_the_benchmark_runs(tmp_path):
+    script = Path(__file__).parents[2] / "benchmarks" / "devices.py"
+    command = [sys.executable, script, "--dry-run", "--out", tmp_path / "found"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=script.parents[1])
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "found.json").read_text())["rows"]
+    assert len(rows) == 6
+    assert [row["note"] for row in rows if "Error" in row["note"]] == []
+    assert "a network of 3 units" in (tmp_path / "found.md").read_text()
 
 
 def test_the_simulator_says_that_it_is_one():
