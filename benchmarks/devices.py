@@ -251,7 +251,9 @@ def run(scale: float, *, only_ours: bool = False) -> list[Row]:
             task = f"{EPOCHS} epochs of {shape}, batch {batch:,}"
             add(task, epoch_contenders(X, y, batch), lambda _: np.nan)
     if clock.left > 60:
-        X, y = many(1_000_000, *((2, 3) if only_ours else (784, 10)), scale * (8 if only_ours else 1))
+        X, y = many(
+            1_000_000, *((2, 3) if only_ours else (784, 10)), scale * (8 if only_ours else 1)
+        )
         shape = f"{X.shape[0]:,} x {X.shape[1]}"
         add(f"softmax {shape}", logistic_contenders(X, y), lambda m: objective(m, X, y))
         units = 3 if only_ours else 256

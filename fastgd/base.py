@@ -17,11 +17,11 @@ from fastgd._data.parts import chunks_of, is_in_parts
 from fastgd._data.source import Data
 from fastgd._data.targets import NONE, Targets
 from fastgd._data.validation import check_weight, check_X, check_X_y, refuse_no_weight
+from fastgd._engines.cuda_parameters import has_form
 from fastgd._engines.protocol import LINEAR
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, TrainingWatch, watched
 from fastgd._parameters import resolve
-from fastgd._engines.cuda_parameters import has_form
 from fastgd._runtime.devices import ALLOWED, HeldRows, chosen
 from fastgd._training.estimator import (
     FLOATS,

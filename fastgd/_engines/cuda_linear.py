@@ -79,7 +79,7 @@ class CudaLinearEngine(LinearEngine):
         coefs = self._coefs(plan)
         assert self._rows is not None
         for visit in self._rows.visits(block, plan.batch_size):
-            for t in range(visit.count):
+            for t in range(visit.n_steps):
                 self._step(visit, coefs, t, plan)
         return self._read_back()
 

@@ -96,7 +96,7 @@ class CudaNetworkEngine(NetworkEngine):
         coefs = memory.upload(plan.coefficients.astype(self._memory.params.dtype))
         assert self._rows is not None
         for visit in self._rows.visits(block, plan.batch_size):
-            for t in range(visit.count):
+            for t in range(visit.n_steps):
                 step = self._meet(visit, coefs, t, plan)
                 self._there.take_gradient(step, plan, visit.first + t)
         return self._read_back()
@@ -169,13 +169,14 @@ class CudaNetworkEngine(NetworkEngine):
         """Return the loss of all rows, their gradient, and what layers put out of the first."""
         from fastgd.kernels.cuda import memory
 
-        gathered, figures = np.zeros(self._assembly.n_params), {}
+        gathered = np.zeros(self._assembly.n_params)
+        figures: dict[str, float] = {}
         coefs = memory.zeros((1, 4), there.there.gradient.dtype)
         assert self._rows is not None
         there.begin()
         for block in source.blocks():
             for visit in self._rows.visits(block, passed.capacity):
-                for t in range(visit.count):
+                for t in range(visit.n_steps):
                     start = t * passed.capacity
                     stop = min(start + passed.capacity, visit.n_visited)
                     step = there.step(coefs, 0, stop - start, source.unit)
@@ -271,7 +272,7 @@ class NetworkPass:
     def _views(self, size: int) -> _Batch:
         table = self._assembly.table
         layers = [self._layer(number, size) for number in range(table.shape[0])]
-        units = [self._units(number, layers[number], size) for number in range(table.shape[0])]
+        units = [self._units(layer, size) for layer in layers]
         adds = [self._added_to(int(row[ADDS]), self.values, size, row) for row in table]
         added = [self._added_to(int(row[ADDED]), self._deltas, size, row) for row in table]
         return _Batch(layers, units, adds, added)
@@ -310,7 +311,7 @@ class NetworkPass:
             self._single,
         )
 
-    def _units(self, number: int, layer: Layer, size: int) -> Any:
+    def _units(self, layer: Layer, size: int) -> Any:
         """Return what an activation needs; None where there is none."""
         row = layer.at
         if row[ACTIVATION] == NONE:
@@ -332,7 +333,7 @@ class NetworkPass:
         assert self._assembly.table[source][N_OUT] == row[N_OUT]
         return self._of(flat, source, size).reshape(-1)
 
-    # -- passes -------------------------------------------------------------------------------------
+    # -- passes -----------------------------------------------------------------------------------
 
     def gradient(self, visit: Visit, ends: tuple[int, int], step: Any, now: Now) -> None:
         """Queue the gradient of a batch's loss, whose losses are added to ``out``.

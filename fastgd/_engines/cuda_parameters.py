@@ -14,7 +14,6 @@ from fastgd._engines.protocol import Plan
 from fastgd._parameters import resolve
 from fastgd._training.progress import Progress
 
-
 WHOLE = ("Prodigy", "Muon", "OfMatrices")  # those of ``kernels.cuda.whole``
 
 
@@ -267,7 +266,8 @@ class _Transform:
             return
         n_problems = 1 if spec.is_shared else n_problems
         clips = not resolve.is_identity(spec.clip)
-        self._value, self._norm = (spec.clip.value, spec.clip.norm) if clips else (np.inf, np.inf)
+        self._value = float(spec.clip.value) if clips else math.inf
+        self._norm = float(spec.clip.norm) if clips else math.inf
         self._changed = memory.zeros(n_problems)
         self._factors = memory.zeros(n_problems, there.gradient.dtype)
         self._partial = memory.empty((vectors.SHARDS, 2 * n_problems))

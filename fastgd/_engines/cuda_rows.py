@@ -33,14 +33,14 @@ class Visit(NamedTuple):
 
     sent : Sent
     order : (n_visited,), their numbers, on the device; empty means as they lie
-    first, count : int, steps: which of a plan's visits them
+    first, n_steps : int, which steps of a plan visit them
     n_visited : int
     """
 
     sent: Sent
     order: Any
     first: int
-    count: int
+    n_steps: int
     n_visited: int
 
 

@@ -219,7 +219,8 @@ class HeldRows:
 def predicted(method: Callable[..., Any], model: Any, X: Any) -> Any:
     """Predict for rows on a device; the result comes back in their library.
 
-    Linear models and networks predict where the rows are, if CUDA can be used; else the rows are copied.
+    Linear models and networks predict where the rows are, if CUDA can be used; else the rows are
+    copied.
     """
     has_form = hasattr(model, "_lacks_on_cuda") and len(X.shape) == 2
     if getattr(model, "device", "cpu") != "cpu" and has_form:

@@ -323,9 +323,7 @@ def largest(at, x, notes, out):
     for number in range(cuda.grid(1), out.shape[0] * n, cuda.gridsize(1)):
         i, k = number // n, number % n
         c, position = k % channels, k // channels
-        top, bottom, left, right = _window(
-            at, position // at[NEW_WIDTH], position % at[NEW_WIDTH]
-        )
+        top, bottom, left, right = _window(at, position // at[NEW_WIDTH], position % at[NEW_WIDTH])
         where = (top * at[WIDTH] + left) * channels + c
         for y in range(top, bottom):
             for z in range(left, right):
@@ -343,9 +341,7 @@ def mean(at, x, out):
     for number in range(cuda.grid(1), out.shape[0] * n, cuda.gridsize(1)):
         i, k = number // n, number % n
         position, total = k // channels, 0.0
-        top, bottom, left, right = _window(
-            at, position // at[NEW_WIDTH], position % at[NEW_WIDTH]
-        )
+        top, bottom, left, right = _window(at, position // at[NEW_WIDTH], position % at[NEW_WIDTH])
         for y in range(top, bottom):
             for z in range(left, right):
                 total += x[i, (y * at[WIDTH] + z) * channels + k % channels]

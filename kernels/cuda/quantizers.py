@@ -56,15 +56,15 @@ def _qsgd(quantizer: Any, size: int) -> Any:
     return _rounds(int(quantizer.bucket), float(_half(quantizer.bits)), size)
 
 
-def _terngrad(quantizer: Any, size: int) -> Any:  # noqa: ARG001
+def _terngrad(quantizer: Any, size: int) -> Any:
     return _rounds(size, 1.0, size)
 
 
-def _sign(quantizer: Any, size: int) -> Any:  # noqa: ARG001
+def _sign(quantizer: Any, size: int) -> Any:
     n_shards = max(min(-(-size // BLOCK), vectors.SHARDS), 1)
     partial, total = memory.empty((n_shards, 1)), memory.zeros(1)
 
-    def compress(gradient: Any, key: Any) -> None:  # noqa: ARG001
+    def compress(gradient: Any, key: Any) -> None:
         vectors.add_shards.launch(n_shards, BLOCK, gradient, partial)
         vectors.add_up.launch(1, BLOCK, partial, total, 0)
         vectors.write_signs.spread(size, gradient, total)
@@ -76,7 +76,7 @@ def _topk(quantizer: Any, size: int) -> Any:
     sizes, count = memory.zeros(size), int(_n_sent(quantizer.fraction, size))
     bits = sizes.view(np.int64)
 
-    def compress(gradient: Any, key: Any) -> None:  # noqa: ARG001
+    def compress(gradient: Any, key: Any) -> None:
         vectors.write_sizes.spread(size, gradient, sizes)
         vectors.keep_largest.launch(1, BLOCK, gradient, bits, count)
 

@@ -14,7 +14,7 @@ from fastgd.kernels.cuda._compiler import BLOCK, cuda, driver
 from fastgd.kernels.cuda.matrices import multiply
 from fastgd.kernels.cuda.steps import coefs_of
 from fastgd.kernels.cuda.vectors import SHARDS, add_up, block_sum
-from fastgd.kernels.optimizers import Muon, OfMatrices, Prodigy
+from fastgd.kernels.optimizers import Prodigy
 from fastgd.kernels.optimizers._muon import (
     COEFFICIENTS,
     SMALLEST_NORM,

@@ -144,12 +144,12 @@ class OfNoLayer(NamedTuple):
     """A user's own layer, that copies."""
 
     @staticmethod
-    def sizes(layer, shape):
+    def sizes(layer, shape):  # noqa: ARG004
         return Sizes(shape)
 
 
 def test_steps_and_layers_of_a_users_own_are_named():
-    with pytest.raises(ValueError, match="for optimizer=OfAll.*, a step of all coefficients of"):
+    with pytest.raises(ValueError, match=r"for optimizer=OfAll.*, a step of all coefficients of"):
         fastgd.SGDRegressor(optimizer=OfAll(), device="cuda").fit(GIVEN.X, GIVEN.numbers)
     placed = Assembly([OfNoLayer()], (3,))
     assert lacks(placed) == "layers[0], OfNoLayer"

@@ -354,17 +354,25 @@ def test_networks_predict_where_the_rows_are(cupy):
 
 def test_an_epoch_never_waits_for_the_host(monkeypatch):
     moved = {"upload": 0, "download": 0}
-    for name in moved:
 
-        def counted(array, name=name, whole=getattr(memory, name)):
+    def counted(name, whole):
+        def count(array):
             moved[name] += 1
             return whole(array)
 
-        monkeypatch.setattr(memory, name, counted)
+        return count
+
+    for name in moved:
+        monkeypatch.setattr(memory, name, counted(name, getattr(memory, name)))
     given = cases.scaled(cases.table(n=37, d=3))
 
     def of_epoch(batch_size):
-        options = {**cases.CONSTANT, "batch_size": batch_size, "device": "cuda", "optimizer": "adam"}
+        options = {
+            **cases.CONSTANT,
+            "batch_size": batch_size,
+            "device": "cuda",
+            "optimizer": "adam",
+        }
         model = fastgd.SGDRegressor(**options).partial_fit(given.X, given.numbers)
         before = dict(moved)
         model.partial_fit(given.X, given.numbers)
@@ -432,7 +440,7 @@ def test_rows_on_a_device_are_validated_there(cupy, dtype, monkeypatch):
     assert there.n_features_in_ == 3
     broken = given.X.copy()
     broken[3, 1] = np.nan
-    with pytest.raises(ValueError, match="Input X contains NaN or infinity.*column 1"):
+    with pytest.raises(ValueError, match=r"Input X contains NaN or infinity.*column 1"):
         fastgd.Ridge().fit(cupy.asarray(broken), given.numbers)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         fastgd.Ridge().fit(X, given.numbers[:-1])
