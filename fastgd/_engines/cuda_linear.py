@@ -6,20 +6,43 @@ reads back what the trainer looks at. What is asked for seldom, the objective of
 processor's.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastgd._data.source import Block, Source
 from fastgd._engines.cuda_parameters import DeviceParameters
 from fastgd._engines.cuda_rows import RowsOnDevice, Visit
 from fastgd._engines.linear import LinearEngine
-from fastgd._engines.protocol import Gradient, Plan, Sums
+from fastgd._engines.protocol import Evaluation, Gradient, Plan, Sums
 from fastgd._training.progress import Progress
 from fastgd.kernels import losses
+from fastgd.kernels.rows import Dense
 from fastgd.kernels.sgd import Rule
 
 ALL_STEPS = 1 << 40  # of an epoch are queued together
+
+
+class _OnHost:
+    """A source whose rows are in host memory: those on a device are copied."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield all rows."""
+        from fastgd.kernels.cuda import memory
+
+        for block in self._source.blocks():
+            rows = block.rows
+            if not rows.is_sparse and not isinstance(rows.values, np.ndarray):
+                block = block._replace(rows=Dense(memory.download(rows.values)))
+            yield block
 
 
 class CudaLinearEngine(LinearEngine):
@@ -137,6 +160,10 @@ class CudaLinearEngine(LinearEngine):
         """Return the sums of the steps, as numbers or of each output."""
         sums = self._there.read_back(self._out.loss)
         return Sums(*((float(one[0]) for one in sums) if self._params.ndim == 1 else sums))
+
+    def evaluate(self, source: Source, params: NDArray[Any]) -> Evaluation:
+        """Return the objective of all rows, and its gradient, computed on the host."""
+        return super().evaluate(_OnHost(source), params)
 
     def is_finite(self) -> bool:
         """Tell whether all parameters are finite numbers: a flag of the device's."""

@@ -165,6 +165,58 @@ def not_there(model: Any, what: str) -> ValueError:
     )
 
 
+class RowsThere:
+    """Rows on a device, validated, as a training keeps them: an array of two axes.
+
+    Parameters
+    ----------
+    X : array on a device, of shape (n_samples, n_features), float32 or float64
+    """
+
+    ndim = 2
+
+    def __init__(self, X: Any) -> None:
+        self._X = X
+        self.values = _memory().adopt(X)
+        self.shape, self.dtype = tuple(X.shape), np.dtype(self.values.dtype)
+        self.nbytes = self.shape[0] * self.shape[1] * self.dtype.itemsize
+
+    @property
+    def __cuda_array_interface__(self) -> Any:
+        """Where the array lies."""
+        return self._X.__cuda_array_interface__
+
+    def get(self) -> NDArray[Any]:
+        """Return a copy in host memory."""
+        copied: NDArray[Any] = to_host(self._X)
+        return copied
+
+    def refuse_what_is_not_finite(self) -> None:
+        """Look at all numbers, on the device.
+
+        Raises
+        ------
+        ValueError
+            If one is not finite.
+        """
+        if _memory().has_what_is_not_finite(self.values):
+            raise ValueError(
+                f"Input X contains NaN, infinity or a value too large for {self.dtype!r}."
+            )
+
+
+def stays_there(model: Any, X: Any) -> bool:
+    """Tell whether a training keeps X on the device: plain floats, and nothing asks for the host's.
+
+    Early stopping takes rows out of X.
+    """
+    if not hasattr(model, "_loses_on_cuda") or getattr(model, "early_stopping", False):
+        return False
+    kind = str(getattr(X, "dtype", "")).rpartition(".")[2]
+    is_plain = kind in ("float32", "float64") and len(X.shape) == 2 and 0 not in tuple(X.shape)
+    return is_plain and hasattr(X, "__cuda_array_interface__") and chosen(model, X) == "cuda"
+
+
 class HeldRows:
     """Rows on a device, as predictions meet them.
 

@@ -195,8 +195,8 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         return X, y.toarray() if sp.issparse(y) else np.asarray(y)
 
     def _flat(self, X: Any, *, first: bool) -> Any:
-        """Return rows of several axes as rows of numbers, in host memory if they have such."""
-        if is_on_device(X) and X.ndim > 2:
+        """Return rows of several axes as rows of numbers, in host memory if there may be such."""
+        if is_on_device(X) and self._images().has_axes:  # what layers read is checked on the host
             X = to_host(X)
         return self._images().flat(self, X, first=first)
 

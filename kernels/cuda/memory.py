@@ -83,6 +83,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or getattr(error, "code", None) == OUT_OF_MEMORY
 
 
+def has_what_is_not_finite(values: Any) -> bool:
+    """Tell whether an array, C-contiguous, holds a number that is not finite."""
+    from fastgd.kernels.cuda.vectors import flag_what_is_not_finite
+
+    flags = zeros(1)
+    flag_what_is_not_finite.spread(values.size, values.reshape(-1), flags, 0)
+    return bool(download(flags)[0])
+
+
 def is_available() -> bool:
     """Tell whether there is a device."""
     return bool(cuda.is_available())

@@ -446,6 +446,30 @@ def test_rows_on_a_device_are_validated_there(cupy, dtype, monkeypatch):
         fastgd.Ridge().fit(X, given.numbers[:-1])
 
 
+@pytest.mark.parametrize("is_network", [False, True])
+def test_trainings_keep_rows_where_they_are(cupy, is_network, monkeypatch):
+    given = cases.scaled(cases.table(n=37, d=3))
+    options = {**cases.CONSTANT, "batch_size": "full", "max_iter": 5}
+    if is_network:
+        options = {"max_iter": 2, "tol": None, "random_state": 0, "hidden_layer_sizes": (2,)}
+    make = fastgd.neural_network.MLPRegressor if is_network else fastgd.SGDRegressor
+    here = make(device="cuda", **options).fit(given.X, given.numbers)
+    monkeypatch.setattr(cupy.ndarray, "get", lambda _: pytest.fail("X was copied to the host"))
+    monkeypatch.setattr(memory, "adopt", lambda array: array._values)
+    there = make(**options).fit(cupy.asarray(given.X), given.numbers)
+    np.testing.assert_allclose(
+        there.loss_curve_ if is_network else there.coef_,
+        (here.loss_curve_ if is_network else here.coef_),
+        rtol=1e-10,
+    )
+    broken = given.X.copy()
+    broken[3, 1] = np.inf
+    with pytest.raises(ValueError, match="Input X contains NaN, infinity"):
+        make(**options).fit(cupy.asarray(broken), given.numbers)
+    with pytest.raises(ValueError, match="X has 2 features, but"):
+        there.partial_fit(cupy.asarray(given.X[:, :2].copy()), given.numbers)
+
+
 def test_small_batches_on_a_device_are_copied_to_the_processor(cupy):
     given = cases.scaled(cases.table(n=37, d=3))
     X = cupy.asarray(given.X)

@@ -20,7 +20,7 @@ from fastgd.kernels.losses import SquaredError
 from fastgd.kernels.penalties import ElasticNet
 from fastgd.kernels.sgd import Rule
 from fastgd.layers import Dense
-from fastgd.neural_network import MLPClassifier, NetworkClassifier
+from fastgd.neural_network import MLPClassifier, MLPRegressor, NetworkClassifier
 from fastgd.optimizers import Muon, Prodigy, ScheduleFreeSGD
 from fastgd.penalties import GroupLasso
 from fastgd.schedules import Constant
