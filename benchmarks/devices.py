@@ -1,7 +1,9 @@
 """Fits on a CUDA device, against this library's processor, scikit-learn, cuML and PyTorch.
 
     python benchmarks/devices.py --out devices
+    NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1 python benchmarks/devices.py --dry-run
 
+The second one takes a few rows through every task of ours in the simulator, to see that it runs.
 One run of at most five minutes: it writes ``devices.json`` and ``devices.md``, and prints the
 table. Each task has a budget, and what would not fit into the rest of the time is left out and
 named. Peers that are not installed are left out. Data are made on the device where CuPy is there.
@@ -12,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -23,6 +26,8 @@ import numpy as np
 
 LIMIT = 285.0  # seconds
 BANDWIDTH_BYTES = 1 << 30
+DRY = 4e-6  # share of the rows of a dry run
+EPOCHS = 2
 
 
 class Row(NamedTuple):
@@ -145,33 +150,67 @@ def _torch_epochs(X: Any, y: Any, batch: int, epochs: int) -> Any:
     return None
 
 
-def bandwidth() -> Row:
-    """Return how fast a pass of a solver reads X, in GB/s."""
+def network_contenders(X: Any, y: Any, batch: int, units: int) -> dict[str, Callable[[], Any]]:
+    from fastgd.neural_network import MLPClassifier
+
+    options = {"hidden_layer_sizes": (units,), "solver": "sgd", "momentum": 0.0, "max_iter": EPOCHS}
+    options |= {"tol": None, "batch_size": batch, "learning_rate_init": 0.1, "random_state": 0}
+    found: dict[str, Callable[[], Any]] = {
+        "fastgd, cuda": lambda: MLPClassifier(device="cuda", **options).fit(X, y),
+        "fastgd, processor": lambda: MLPClassifier(device="cpu", **options).fit(X, y),
+    }
+    if find_spec("torch") is not None:
+        found["PyTorch, cuda"] = lambda: _torch_network(X, y, batch, units)
+    return found
+
+
+def _torch_network(X: Any, y: Any, batch: int, units: int) -> Any:
+    import torch
+
+    X, y = torch.as_tensor(X, device="cuda"), torch.as_tensor(y, device="cuda").long()
+    first = torch.nn.Linear(X.shape[1], units, device="cuda")
+    model = torch.nn.Sequential(first, torch.nn.ReLU(), torch.nn.Linear(units, 10, device="cuda"))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, fused=True)
+    loss = torch.nn.CrossEntropyLoss()
+    for _ in range(EPOCHS):
+        order = torch.randperm(X.shape[0], device="cuda")
+        for start in range(0, X.shape[0], batch):
+            rows = order[start : start + batch]
+            optimizer.zero_grad(set_to_none=True)
+            loss(model(X[rows]), y[rows]).backward()
+            optimizer.step()
+    torch.cuda.synchronize()
+    return None
+
+
+def bandwidth(size: int) -> Row:
+    """Return how fast a pass of a solver reads X of so many bytes, in GB/s."""
     from fastgd.kernels.cuda import memory, passes
     from fastgd.kernels.losses import LogLoss
     from fastgd.kernels.objective import Targets
     from fastgd.kernels.rows import Dense
 
     d = 64
-    n = BANDWIDTH_BYTES // (4 * d)
+    n = size // (4 * d)
     X = memory.upload(np.ones((n, d), np.float32))
     targets = Targets(memory.zeros(n), memory.upload(np.full(n, 1 / n)))
     n_blocks, per_block = passes.grid_of(n)
     out = passes.Out(
-        memory.empty((n_blocks * passes.BLOCK, 2)),
+        memory.zeros((n_blocks * passes.BLOCK, 2)),
         memory.empty((n_blocks * passes.GROUPS, d + 1)),
         memory.empty((n, 1)),
         memory.empty(0),
     )
     span = passes.Span(memory.empty(0, np.int64), 0, n, per_block)
-    arguments = (Dense(X), X, targets, LogLoss(), memory.zeros((d + 1, 1)), span, out)
-    first, _ = timed(lambda: passes.pass_one.launch(n_blocks, passes.BLOCK, *arguments))
+    given = passes.Pass(targets, LogLoss())
+    arguments = (Dense(X), X, given, memory.zeros((d + 1, 1)), span, out)
+    first, _ = timed(lambda: passes.pass_apart.launch(n_blocks, passes.BLOCK, *arguments))
     seconds = min(
-        timed(lambda: passes.pass_one.launch(n_blocks, passes.BLOCK, *arguments))[0]
+        timed(lambda: passes.pass_apart.launch(n_blocks, passes.BLOCK, *arguments))[0]
         for _ in range(5)
     )
-    speed = BANDWIDTH_BYTES / seconds / 1e9
-    return Row("one pass over 1 GiB", "fastgd, cuda", first, seconds, speed, "GB/s of X")
+    speed = size / seconds / 1e9
+    return Row(f"one pass over {size:,} bytes", "fastgd, cuda", first, seconds, speed, "GB/s of X")
 
 
 def measured(
@@ -194,21 +233,32 @@ def measured(
     return rows
 
 
-def run(scale: float) -> list[Row]:
-    clock, rows = Clock(), []
-    rows.append(bandwidth())
+def run(scale: float, *, only_ours: bool = False) -> list[Row]:
+    """Return the rows of all tasks; of a dry run those of fastgd on the device."""
+    clock = Clock()
+    rows = [bandwidth(max(int(BANDWIDTH_BYTES * scale), 1 << 12))]
     print("  ", rows[-1], flush=True)
-    X, y = binary(10_000_000, 50, scale)
-    task = f"logistic {X.shape[0]:,} x {X.shape[1]}"
-    rows += measured(task, logistic_contenders(X, y), lambda m: objective(m, X, y), clock)
+
+    def add(task: str, contenders: dict[str, Callable[[], Any]], figure: Any) -> None:
+        chosen = {name: contenders[name] for name in contenders if name == "fastgd, cuda"}
+        rows.extend(measured(task, chosen if only_ours else contenders, figure, clock))
+
+    X, y = binary(10_000_000, 3 if only_ours else 50, scale)
+    shape = f"{X.shape[0]:,} x {X.shape[1]}"
+    add(f"logistic {shape}", logistic_contenders(X, y), lambda m: objective(m, X, y))
     for batch in (4096, 65_536):
         if clock.left > 40:
-            task = f"two epochs of {X.shape[0]:,} x {X.shape[1]}, batch {batch:,}"
-            rows += measured(task, epoch_contenders(X, y, batch), lambda _: np.nan, clock)
+            task = f"{EPOCHS} epochs of {shape}, batch {batch:,}"
+            add(task, epoch_contenders(X, y, batch), lambda _: np.nan)
     if clock.left > 60:
-        X, y = many(1_000_000, 784, 10, scale)
-        task = f"softmax {X.shape[0]:,} x {X.shape[1]}, 10 classes"
-        rows += measured(task, logistic_contenders(X, y), lambda m: objective(m, X, y), clock)
+        X, y = many(
+            1_000_000, *((2, 3) if only_ours else (784, 10)), scale * (8 if only_ours else 1)
+        )
+        shape = f"{X.shape[0]:,} x {X.shape[1]}"
+        add(f"softmax {shape}", logistic_contenders(X, y), lambda m: objective(m, X, y))
+        units = 3 if only_ours else 256
+        task = f"{EPOCHS} epochs of a network of {units} units, {shape}, batch 4,096"
+        add(task, network_contenders(X, y, 4096, units), lambda _: np.nan)
     return rows
 
 
@@ -228,6 +278,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="devices", help="files to write, without their endings")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the rows")
+    parser.add_argument("--dry-run", action="store_true", help="a few rows, and only of fastgd")
     asked = parser.parse_args()
     from fastgd._runtime import devices
     from fastgd.kernels.cuda import memory
@@ -235,7 +286,9 @@ def main() -> None:
     devices.require()
     warnings.simplefilter("ignore")
     about = {**memory.describe(), "processor": f"{platform.processor()}, {os.cpu_count()} cores"}
-    rows = run(asked.scale)
+    if asked.dry_run:
+        sys.setswitchinterval(1e-6)  # the simulator's threads mostly wait for each other
+    rows = run(DRY if asked.dry_run else asked.scale, only_ours=asked.dry_run)
     text = markdown(rows, about)
     found = {"about": about, "rows": [row._asdict() for row in rows]}
     Path(f"{asked.out}.json").write_text(json.dumps(found, indent=1))

@@ -17,6 +17,7 @@ from fastgd._data.parts import chunks_of, is_in_parts
 from fastgd._data.source import Data
 from fastgd._data.targets import NONE, Targets
 from fastgd._data.validation import check_weight, check_X, check_X_y, refuse_no_weight
+from fastgd._engines.cuda_parameters import has_form
 from fastgd._engines.protocol import LINEAR
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, TrainingWatch, watched
@@ -272,16 +273,10 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
 
     def _lacks_on_cuda(self, X: Any) -> str | None:
         """Return what of a training has no form for a device; None where all has."""
-        given = (self.clip_norm, self.clip_value, self.quantize)
-        for name, value in zip(("clip_norm", "clip_value", "quantize"), given, strict=True):
-            if value is not None:
-                return f"{name}={value!r}"
-        if sp.issparse(X):
-            return "sparse X with a learning rate"
         if isinstance(self.learning_rate, str) and self.learning_rate == resolve.AUTO:
-            return f"learning_rate={self.learning_rate!r}"
-        if resolve.steps_as_a_whole(resolve.optimizer(self.optimizer, sparse=False)):
-            return f"optimizer={self.optimizer!r}, which steps all coefficients together"
+            return f"learning_rate={self.learning_rate!r}, which looks at one row after the other"
+        if not has_form(resolve.optimizer(self.optimizer, sparse=sp.issparse(X))):
+            return f"optimizer={self.optimizer!r}, a step of all coefficients of your own"
         if getattr(self._penalty_spec(), "joint", False):
             return f"penalty={self.penalty!r}, which ties coefficients together"
         return None

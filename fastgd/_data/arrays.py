@@ -51,7 +51,7 @@ def is_plain_column(y: Any, n_rows: int) -> bool:
     return y.flags.c_contiguous and (y.dtype.kind != "f" or _is_finite(y))
 
 
-def learn_shape(estimator: Any, X: NDArray[Any]) -> None:
+def learn_shape(estimator: Any, X: Any) -> None:
     """Note how many features there are, and that they have no names, as scikit-learn does."""
     vars(estimator).pop("feature_names_in_", None)
     estimator.n_features_in_ = X.shape[1]

@@ -47,7 +47,8 @@ class Order:
 
     def arrange(self, data: "Data", n_epochs: int) -> "Data":
         """Return the data with its rows laid out in the once shuffled order, if that pays."""
-        pays = self._shuffles and n_epochs >= FEWEST_EPOCHS_TO_COPY
+        is_here = isinstance(data.X, np.ndarray) or sp.issparse(data.X)
+        pays = self._shuffles and n_epochs >= FEWEST_EPOCHS_TO_COPY and is_here
         if not pays:
             return data
         size = _size(data.X)

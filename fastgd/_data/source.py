@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastgd._data.order import Order
 from fastgd._data.validation import as_rows, frozen
+from fastgd._runtime.devices import to_host
 from fastgd.kernels.rows import CSR, Dense
 
 
@@ -172,7 +173,7 @@ class InMemory:
 
     def fingerprint(self, *, whole: bool = False) -> int:
         """Return a number that targets and a part of X make up; all of X and weights if whole."""
-        X, y, weight = self._data.X, self._data.y, self._data.weight
+        X, y, weight = to_host(self._data.X), self._data.y, self._data.weight
         if whole:
             values = [X.data, X.indices, X.indptr] if self.is_sparse else [X]
             return checksum(y, weight, *values, start=self.n_rows)
@@ -181,7 +182,7 @@ class InMemory:
 
     def largest_entry(self) -> tuple[int, float]:
         """Return the column of the largest magnitude in X, and that magnitude."""
-        found: Any = abs(self._data.X).max(axis=0)
+        found: Any = abs(to_host(self._data.X)).max(axis=0)
         peaks = found.toarray().ravel() if self.is_sparse else np.asarray(found)
         column = int(np.argmax(peaks))
         return column, float(peaks[column])

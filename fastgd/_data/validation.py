@@ -13,11 +13,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import _fit_context
 from sklearn.utils import assert_all_finite
+from sklearn.utils import check_X_y as sklearn_check_X_y
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, validate_data
 
 from fastgd._data.arrays import is_plain, is_plain_column, learn_shape
-from fastgd._runtime.devices import chosen, is_on_device, to_host
+from fastgd._runtime.devices import RowsThere, chosen, is_on_device, stays_there, to_host
 from fastgd.kernels.losses import NONNEGATIVE, POSITIVE, domain_of
 from fastgd.kernels.rows import CSR, Dense
 
@@ -48,10 +49,31 @@ def check_X_y(
 
     refuse_parts(estimator, X)
     if is_on_device(X):
+        if stays_there(estimator, X):
+            return _checked_there(estimator, X, to_host(y), reset=reset, dtype=dtype, **checks)
         chosen(estimator, X, warns=True)
     X, y = to_host(X), to_host(y)
     X, y = validate_data(estimator, X, y, reset=reset, dtype=dtype, **ACCEPTED, **checks)
     return check_sparse(X), y
+
+
+def _checked_there(
+    estimator: Any, X: Any, y: Any, *, reset: bool, dtype: Any, **checks: Any
+) -> tuple[Any, NDArray[Any]]:
+    """Validate rows on a device where they lie, and their targets as those of any rows."""
+    rows = RowsThere(X)
+    if rows.dtype not in tuple(np.atleast_1d(dtype)):
+        raise ValueError(f"X must be of {dtype}, as in the first call, got {rows.dtype}.")
+    if not reset and rows.shape[1] != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {rows.shape[1]} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input."
+        )
+    rows.refuse_what_is_not_finite()
+    _, y = sklearn_check_X_y(np.zeros((rows.shape[0], 1)), y, **checks)
+    if reset:
+        learn_shape(estimator, rows)
+    return rows, y
 
 
 def check_X(estimator: Any, X: Any, *, reset: bool, dtype: Any = "numeric") -> Any:
@@ -103,6 +125,8 @@ def as_rows(X: Any) -> Dense | CSR:
     """Return X for the kernels, as read-only views."""
     if sp.issparse(X):
         return CSR(frozen(X.data), frozen(X.indices), frozen(X.indptr))
+    if isinstance(X, RowsThere):
+        return Dense(X.values)
     return Dense(frozen(X))
 
 

@@ -191,7 +191,7 @@ def check_together(loss_spec: Any, penalty_spec: Any, optimizer_spec: Any) -> No
 
 def steps_as_a_whole(spec: Any) -> bool:
     """Tell whether what an optimizer does to one parameter depends on the gradient of others."""
-    return hasattr(type(spec), "step_of_all")
+    return hasattr(type(spec), "step_of_all") or hasattr(type(spec), "with_matrices")
 
 
 def inner_of(spec: Any) -> Any:

@@ -26,7 +26,7 @@ INSTALL = (
 WORKS = (
     "LogisticRegression, SoftmaxRegression, LinearRegression, Ridge, Lasso, ElasticNet, "
     "PoissonRegressor, GammaRegressor, TweedieRegressor, SGDClassifier, SGDRegressor, "
-    "SGDOneClassSVM, Perceptron and the passive-aggressive estimators"
+    "SGDOneClassSVM, Perceptron, the passive-aggressive estimators and the networks"
 )
 _first_process: list[int] = []  # that used a device
 
@@ -142,7 +142,7 @@ def chosen(model: Any, X: Any, *, warns: bool = False) -> str:
     if why_not is None:
         require()
         return "cuda"
-    raise _not_there(model, why_not)
+    raise not_there(model, why_not)
 
 
 def refuse_device(model: Any, what: str) -> None:
@@ -154,14 +154,67 @@ def refuse_device(model: Any, what: str) -> None:
         If "cuda" is asked for.
     """
     if getattr(model, "device", "cpu") == "cuda":
-        raise _not_there(model, what)
+        raise not_there(model, what)
 
 
-def _not_there(model: Any, what: str) -> ValueError:
+def not_there(model: Any, what: str) -> ValueError:
+    """Return the error for what has no form for a device: what has."""
     return ValueError(
         f"{type(model).__name__}(device='cuda') is not there yet for {what}. On a device work "
         f"{WORKS}; device='cpu' takes everything."
     )
+
+
+class RowsThere:
+    """Rows on a device, validated, as a training keeps them: an array of two axes.
+
+    Parameters
+    ----------
+    X : array on a device, of shape (n_samples, n_features), float32 or float64
+    """
+
+    ndim = 2
+
+    def __init__(self, X: Any) -> None:
+        self._X = X
+        self.values = _memory().adopt(X)
+        self.shape, self.dtype = tuple(X.shape), np.dtype(self.values.dtype)
+        self.nbytes = self.shape[0] * self.shape[1] * self.dtype.itemsize
+
+    @property
+    def __cuda_array_interface__(self) -> Any:
+        """Where the array lies."""
+        return self._X.__cuda_array_interface__
+
+    def get(self) -> NDArray[Any]:
+        """Return a copy in host memory."""
+        copied: NDArray[Any] = to_host(self._X)
+        return copied
+
+    def refuse_what_is_not_finite(self) -> None:
+        """Look at all numbers, on the device.
+
+        Raises
+        ------
+        ValueError
+            If one is not finite.
+        """
+        if _memory().has_what_is_not_finite(self.values):
+            raise ValueError(
+                f"Input X contains NaN, infinity or a value too large for {self.dtype!r}."
+            )
+
+
+def stays_there(model: Any, X: Any) -> bool:
+    """Tell whether a training keeps X on the device: plain floats, and nothing asks for the host's.
+
+    Early stopping takes rows out of X.
+    """
+    if not hasattr(model, "_loses_on_cuda") or getattr(model, "early_stopping", False):
+        return False
+    kind = str(getattr(X, "dtype", "")).rpartition(".")[2]
+    is_plain = kind in ("float32", "float64") and len(X.shape) == 2 and 0 not in tuple(X.shape)
+    return is_plain and hasattr(X, "__cuda_array_interface__") and chosen(model, X) == "cuda"
 
 
 class HeldRows:
@@ -180,6 +233,19 @@ class HeldRows:
         """Rows and columns."""
         return tuple(self._X.shape)
 
+    def outputs(self, model: Any, network: Any, params: NDArray[Any]) -> NDArray[Any]:
+        """Return what a fitted network puts out, computed on the device.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of columns than the model.
+        """
+        from fastgd._engines.cuda_network import outputs_there
+
+        self._refuse_other_columns(model)
+        return outputs_there(network, params, self._X)
+
     def raw(self, model: Any) -> NDArray[Any]:
         """Return X @ coef.T + intercept of a fitted model, computed on the device.
 
@@ -190,21 +256,26 @@ class HeldRows:
         """
         from fastgd._solvers._on_device import raw_of
 
+        self._refuse_other_columns(model)
+        coef = model.coef_.toarray() if hasattr(model.coef_, "toarray") else model.coef_
+        return raw_of(self._X, coef, model.intercept_)
+
+    def _refuse_other_columns(self, model: Any) -> None:
         if len(self.shape) != 2 or self.shape[1] != model.n_features_in_:
             raise ValueError(
                 f"X has {self.shape[-1]} features, but {type(model).__name__} is expecting "
                 f"{model.n_features_in_} features as input."
             )
-        coef = model.coef_.toarray() if hasattr(model.coef_, "toarray") else model.coef_
-        return raw_of(self._X, coef, model.intercept_)
 
 
 def predicted(method: Callable[..., Any], model: Any, X: Any) -> Any:
     """Predict for rows on a device; the result comes back in their library.
 
-    Linear models predict where the rows are, if CUDA can be used; else the rows are copied.
+    Linear models and networks predict where the rows are, if CUDA can be used; else the rows are
+    copied.
     """
-    if getattr(model, "device", "cpu") != "cpu" and hasattr(model, "_lacks_on_cuda"):
+    has_form = hasattr(model, "_lacks_on_cuda") and len(X.shape) == 2
+    if getattr(model, "device", "cpu") != "cpu" and has_form:
         require()
         return like(method(model, HeldRows(X)), X)
     return like(method(model, to_host(X)), X)

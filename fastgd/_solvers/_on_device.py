@@ -12,14 +12,34 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn.utils.validation import column_or_1d
 
+from fastgd._data.arrays import learn_shape
 from fastgd._data.parts import is_in_parts, shards_of
 from fastgd._data.shards import Rows, Shards
 from fastgd._data.validation import as_rows, check_X_y
 from fastgd._runtime.devices import chosen, is_on_device, to_host
 from fastgd._runtime.warned import warn
-from fastgd._solvers._problem import Floats, is_deviance, to_raw
-from fastgd._solvers._shard_sums import Frame, Kind, Sums, look_at, sums_at, targets_of, validated
+from fastgd._solvers._problem import (
+    CONSTANT,
+    TINIEST,
+    Floats,
+    is_deviance,
+    refuse_too_large,
+    to_raw,
+)
+from fastgd._solvers._shard_sums import (
+    Frame,
+    Kind,
+    Sums,
+    look_at,
+    looked,
+    shares_of,
+    sums_at,
+    targets_of,
+    validated,
+    validated_targets,
+)
 from fastgd._solvers._units import counted_from
 from fastgd.kernels.objective import Scaler, Targets
 from fastgd.kernels.rows import CSR, Dense
@@ -58,7 +78,9 @@ class DeviceShards:
 
     def __init__(self, model: Any, X: Any, y: Any, sample_weight: Any) -> None:
         self._model, self._foreign = model, X if is_on_device(X) else None
-        self._given = to_host(X), to_host(y), to_host(sample_weight)
+        stays = self._foreign is not None and _is_plain_there(X)
+        self._given = X if stays else to_host(X), to_host(y), to_host(sample_weight)
+        self._stays = stays
         self.names: NDArray[Any] | None = None
         self.spent = {"seconds": 0.0}
         self.most_sampled = max(min(self._given[0].shape[0] // 2, MOST_SAMPLED), 1)
@@ -67,21 +89,39 @@ class DeviceShards:
     @property
     def dtype(self) -> Any:
         """The type of X."""
-        return self._given[0].dtype
+        return np.dtype(self._given[0].dtype)
 
     def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:
         """Return ``part`` of all rows: on the device for sums of a descent, else on the host."""
         own: Any = part
         if own.func is look_at:
-            self._validate(own.keywords["kind"])
+            kind = own.keywords["kind"]
+            if self._stays:
+                found: Any = self._looked(kind)
+                return found
+            self._validate(kind)
         if own.func is not sums_at:
-            return part(Rows(*self._given))
+            return part(Rows(to_host(self._given[0]), *self._given[1:]))
         assert self._chunks is not None
-        found: Any = None
+        found = None
         sums: Iterator[Any] = self._chunks.sums(**own.keywords)
         for value in sums:
             found = value if found is None else add(found, value)
         return found
+
+    def _looked(self, kind: Kind) -> Any:
+        """Return what there is to know of rows on the device; a sample of them is copied."""
+        X, y, weight = self._given
+        learn_shape(self._model, X)
+        if y is not None and y.ndim == 2:
+            y = column_or_1d(y, warn=True)
+        y, weight = validated_targets(Rows(None, y, weight), X.shape[0], kind)
+        columns = _columns_there(X, shares_of(weight))
+        keys = np.random.default_rng((kind.seed, X.shape[0])).random(X.shape[0])
+        most = min(kind.most_rows, max(kind.most_entries // X.shape[1], 1))
+        chosen = np.argsort(keys, kind="stable")[:most]
+        self._chunks = _Chunks(X, y, weight, X)
+        return looked(kind, y, weight, columns, (_rows_there(X, chosen), chosen, keys[chosen]))
 
     def _validate(self, kind: Kind) -> None:
         """Check all that was given, once."""
@@ -93,6 +133,54 @@ class DeviceShards:
         same_type = self._foreign is not None and self._foreign.dtype == valid.X.dtype
         on_device = self._foreign if same_type else None
         self._chunks = _Chunks(valid.X, valid.y, valid.weight, on_device)
+
+
+def _is_plain_there(X: Any) -> bool:
+    """Tell whether an array on a device can be looked at there: a table of floats."""
+    kind = str(getattr(X, "dtype", "")).rpartition(".")[2]
+    return kind in ("float32", "float64") and len(X.shape) == 2 and 0 not in tuple(X.shape)
+
+
+def _columns_there(X: Any, shares: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return means, standard deviations and largest magnitudes of columns on the device.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite, or too large to be added up.
+    """
+    from fastgd.kernels.cuda import memory, passes
+
+    values, (n, d) = memory.adopt(X), X.shape
+    n_blocks, per_block = passes.grid_of(n)
+    partial, there = memory.empty((n_blocks * passes.GROUPS, 3, d)), memory.upload(shares)
+    mean = np.zeros(d)
+    for _ in range(2):  # means first, then what lies beyond them
+        given = (values, there, memory.upload(mean), per_block, partial)
+        passes.look_at_columns.launch(n_blocks, passes.BLOCK, *given)
+        found = memory.download(partial)
+        mean, squares, largest = found[:, 0].sum(0), found[:, 1].sum(0), found[:, 2].max(0)
+        if not np.isfinite(largest).all():
+            column = int(np.argmin(np.isfinite(largest)))
+            raise ValueError(
+                f"Input X contains NaN or infinity, or a value too large for {X.dtype!r}: column "
+                f"{column}."
+            )
+        refuse_too_large(largest)
+    std = np.sqrt(squares)
+    std[(std <= CONSTANT * np.abs(mean)) | (std <= TINIEST)] = 0.0
+    return mean, std, largest
+
+
+def _rows_there(X: Any, chosen: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy of some rows of an array on the device."""
+    from fastgd.kernels.cuda import layers, memory, passes
+
+    values, count = memory.adopt(X), chosen.shape[0]
+    order, out = memory.upload(chosen), memory.empty((count, X.shape[1]), values.dtype)
+    span = passes.Span(order, 0, count, 0)
+    layers.gather.spread(out.size, values, span, out)
+    return memory.download(out)
 
 
 class _Resident(NamedTuple):
@@ -128,7 +216,7 @@ class _Chunks:
             self._targets = targets_of(self._y, self._weight, frame)
             self._counted = self._X
             if frame.origin is not None:
-                self._foreign = None
+                self._foreign, self._X = None, to_host(self._X)
                 moved = counted_from(as_rows(self._X), frame.origin)
                 self._counted = _matrix(moved, self._X.shape)
         for chunk in self._on_device():
@@ -162,9 +250,9 @@ class _Chunks:
     def _fits(self) -> bool:
         from fastgd.kernels.cuda import memory
 
-        size = _bytes_of(self._counted) * (2 if sp.issparse(self._counted) else 1)
         if self._foreign is not None:
             return True
+        size = _bytes_of(self._counted) * (2 if sp.issparse(self._counted) else 1)
         self._streams = size > SHARE_OF_MEMORY * memory.free_bytes()
         return not self._streams
 
@@ -224,14 +312,15 @@ def _sums_of(chunk: _Resident, targets: Any, frame: Frame, u: Floats, wants_hess
     n_outputs = params.shape[1]
     width = n_outputs * (1 if chunk.columns is not None else raw.shape[0])
     out = passes.Out(
-        memory.empty((n_blocks * passes.BLOCK, 2)),
+        memory.zeros((n_blocks * passes.BLOCK, 2)),
         memory.empty((n_blocks * passes.GROUPS, width)),
         memory.empty((n, n_outputs)),
         memory.empty(n if wants_hessian and not is_many else 0),
     )
     span = passes.Span(memory.empty(0, np.int64), 0, n, per_block)
-    driver = passes.pass_many if is_many else passes.pass_one
-    arguments = (chunk.rows, chunk.dense, on_device, problem.loss, params, span, out)
+    driver = passes.pass_shared if is_many else passes.pass_apart
+    given = passes.Pass(on_device, problem.loss)
+    arguments = (chunk.rows, chunk.dense, given, params, span, out)
     driver.launch(n_blocks, passes.BLOCK, *arguments)
     product = _product(chunk, on_device, frame, out) if wants_hessian else 0.0
     loss, bend = memory.download(out.loss).sum(axis=0)
@@ -322,8 +411,11 @@ def _weighted(chunk: _Resident, weight: Any, scaler: Scaler) -> Floats:
 
 def _product_of_dense(values: Any, scaler: Scaler, weight: Any) -> Floats:
     """Return the products of dense rows, both triangles."""
-    from fastgd.kernels.cuda import memory, passes, products
+    from fastgd.kernels.cuda import matrices, memory, passes, products
 
+    found = matrices.weighted_products(values, scaler, weight)
+    if found is not None:
+        return memory.to_host(found)
     width = values.shape[1] + 1
     n_tiles, n_shards, per_shard = products.grid_of_products(values.shape[0], width)
     partial = memory.zeros((n_shards, width, width))

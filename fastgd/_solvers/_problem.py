@@ -245,7 +245,7 @@ def scaler_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Scaler
     parts = over_shards(moments, n, n_entries(rows))
     first, second = sum(p[0] for p in parts), sum(p[1] for p in parts)
     peak = np.max([p[2] for p in parts], axis=0) * 1.0
-    _refuse_too_large(peak)
+    refuse_too_large(peak)
     mean, std = shift + first, _std_of(first, second)
     known = (std >= PLAIN[0]) & (std <= PLAIN[1]) & (peak <= PLAIN[1])
     # counted from zero, as sparse columns are, so small a deviation is rounding
@@ -268,7 +268,7 @@ def _std_of(first: Floats, second: Floats) -> Floats:
     return std
 
 
-def _refuse_too_large(peak: Floats) -> None:
+def refuse_too_large(peak: Floats) -> None:
     """Refuse columns whose sums would leave float64."""
     if not np.all(peak <= LARGEST):
         column = int(np.argmax(np.where(np.isnan(peak), np.inf, peak)))

@@ -121,6 +121,17 @@ def validated(rows: Rows, kind: Kind, dtype: Any = None) -> Valid:
             f"a shard has {X.shape[1]} columns, and the first one {kind.n_features}: all must have "
             "the same."
         )
+    return Valid(X, *validated_targets(rows, X.shape[0], kind))
+
+
+def validated_targets(rows: Rows, n: int, kind: Kind) -> tuple[NDArray[Any], Floats]:
+    """Return targets and weights of n rows.
+
+    Raises
+    ------
+    ValueError
+        If they are none, or not as many.
+    """
     if rows.y is None:
         raise ValueError("the rows have no targets: name the column of the target.")
     y = np.asarray(rows.y)
@@ -128,11 +139,11 @@ def validated(rows: Rows, kind: Kind, dtype: Any = None) -> Valid:
         y = y[:, 0]
     if y.ndim != 1:
         raise ValueError(f"targets must be one number or label a row, got the shape {y.shape}.")
-    check_consistent_length(X, y)
+    check_consistent_length(np.empty((n, 0)), y)
     if not kind.classifies:
         y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
         check_targets(kind.loss, y)
-    return Valid(X, y, _weight_of(rows.weight, X.shape[0]))
+    return y, _weight_of(rows.weight, n)
 
 
 def _weight_of(given: Any, n_rows: int) -> Floats:
@@ -151,15 +162,39 @@ def _weight_of(given: Any, n_rows: int) -> Floats:
 def look_at(rows: Rows, kind: Kind) -> Look:
     """Return what there is to know of a shard."""
     X, y, weight = validated(rows, kind)
-    n, mass = X.shape[0], float(weight.sum())
-    shares = weight / mass if mass > 0.0 else np.full(n, 1.0 / n)
-    scaler, peak = scaler_of(as_rows(X), shares, X.shape[1], True)
+    scaler, peak = scaler_of(as_rows(X), shares_of(weight), X.shape[1], True)
     known = scaler.inverse_std > 0.0
     std = np.divide(1.0, scaler.inverse_std, out=np.zeros_like(peak), where=known)
     largest = np.where(known, peak * std + np.abs(scaler.center), np.abs(scaler.center))
+    chosen, keys = _drawn(X, kind)
+    return looked(kind, y, weight, (scaler.center, std, largest), (X[chosen], chosen, keys))
+
+
+def shares_of(weight: Floats) -> Floats:
+    """Return what part of the whole each row is."""
+    n, mass = weight.shape[0], float(weight.sum())
+    return weight / mass if mass > 0.0 else np.full(n, 1.0 / n)
+
+
+def looked(
+    kind: Kind,
+    y: NDArray[Any],
+    weight: Floats,
+    columns: tuple[Floats, Floats, Floats],
+    sample: tuple[Any, NDArray[Any], Floats],
+) -> Look:
+    """Return what there is to know of rows whose columns are known.
+
+    Parameters
+    ----------
+    kind : Kind
+    y, weight : ndarrays of shape (n,), validated
+    columns : their means, standard deviations and largest magnitudes
+    sample : some rows of X, their numbers, and the keys by which they were chosen
+    """
     classes: NDArray[Any] = np.empty(0)
     masses: Floats = np.empty(0)
-    level = [0.0, 0.0, 0.0, 0.0]
+    level, shares = [0.0, 0.0, 0.0, 0.0], shares_of(weight)
     if kind.classifies:
         classes, codes = labels_of_some(y)
         masses = np.asarray(np.bincount(codes, weight, classes.shape[0]), np.float64)
@@ -167,17 +202,11 @@ def look_at(rows: Rows, kind: Kind) -> Look:
         positive = y[y > 0.0]
         ends = np.min(positive, initial=np.inf), np.max(np.abs(y))
         level = [float(one) for one in (shares @ y, shares @ (y * y), *ends)]
-    chosen, keys = _drawn(X, kind)
+    X, chosen, keys = sample
     return Look(
-        n,
-        mass,
-        scaler.center,
-        std,
-        largest,
-        classes,
-        masses,
+        *(y.shape[0], float(weight.sum()), *columns, classes, masses),
         *(level[0], level[1], level[2], level[3]),
-        *(X[chosen], y[chosen], weight[chosen], keys),
+        *(X, y[chosen], weight[chosen], keys),
         X.dtype,
     )
 

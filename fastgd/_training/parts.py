@@ -18,7 +18,7 @@ from fastgd._data.validation import fit_context
 from fastgd._engines.protocol import LINEAR
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, TrainingWatch, watched
-from fastgd._runtime.devices import refuse_device
+from fastgd._runtime.devices import chosen
 from fastgd._training.estimator import FLOATS, Call, TrainedModel, Trains, Validation, seed_of
 from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Score
@@ -133,7 +133,10 @@ class TrainedOnParts(TrainedModel):
                 score = self._score_in_chunks(targets, held_out, X.dtype)
             settings = self._settings_of_chunks(chunks, self.max_iter, self.tol, rule)
             source = self._source(chunks, targets, X, settings)
-            call = Call(_NOT_GIVEN, targets, source, rule, settings, score, trains=trains)
+            device = chosen(self, X)
+            call = Call(
+                *(_NOT_GIVEN, targets, source, rule, settings, score), trains=trains, device=device
+            )
             self._train(call, progress)
 
     @fit_context
@@ -149,11 +152,12 @@ class TrainedOnParts(TrainedModel):
             rule, progress = self._rule_and_progress(targets, X, first=first)
             settings = self._settings_of_chunks(chunks, int(max_iter), None, rule)
             source = self._source(chunks, targets, X, settings)
-            self._train(Call(_NOT_GIVEN, targets, source, rule, settings), progress)
+            device = chosen(self, X)
+            call = Call(_NOT_GIVEN, targets, source, rule, settings, device=device)
+            self._train(call, progress)
 
     def _look_at(self, chunks: Chunks, classes: Any, *, first: bool) -> tuple[Any, Targets]:
         """Return the first rows, validated, and what the targets are."""
-        refuse_device(self, "data in parts")
         dtype = FLOATS if first else self._progress.params.dtype
         X, y = self._check_X_y(*first_rows(chunks), first=first, dtype=dtype)
         self._learn_targets_of_call(y, classes, first=first)

@@ -14,6 +14,9 @@ from fastgd._data.parts import chunks_of, is_in_parts
 from fastgd._data.source import Data
 from fastgd._data.targets import NONE, Targets
 from fastgd._data.validation import as_rows, check_weight, check_X, check_X_y, refuse_no_weight
+from fastgd._engines.cuda_layers import lacks
+from fastgd._engines.cuda_network import CudaNetworkEngine
+from fastgd._engines.cuda_parameters import has_form
 from fastgd._engines.network import NetworkEngine, outputs, rule_of
 from fastgd._engines.protocol import Local
 from fastgd._monitoring.undo import or_as_before
@@ -24,7 +27,7 @@ from fastgd._networks.images import Images
 from fastgd._networks.lbfgs import minimise
 from fastgd._networks.names import Rates
 from fastgd._parameters import resolve
-from fastgd._runtime.devices import ALLOWED
+from fastgd._runtime.devices import ALLOWED, HeldRows, chosen, is_on_device, not_there, to_host
 from fastgd._runtime.threads import threads
 from fastgd._training.estimator import FLOATS, Call, StoppedByScore, Validation, seed_of
 from fastgd._training.linear import in_memory
@@ -117,6 +120,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
             self._fit_parts(chunks_of(X, y, sample_weight), held_out)
             return
         before = getattr(self, "_network", None) if self.warm_start else None
+        device = chosen(self, X)
         with watched(TrainingWatch, self), or_as_before(self, self._forget()):
             X, y = self._check_X_y(X, y, first=True, dtype=FLOATS)
             self._learn_targets(y)
@@ -131,7 +135,8 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
             progress = self._begin(assembly, X.dtype, rule)
             settings = self._settings(data.n_visited, self.max_iter, self.tol, rule)
             given, source = Given(X, y, sample_weight), in_memory(data, settings)
-            self._train(Call(given, targets, source, rule, settings, score), progress)
+            call = Call(given, targets, source, rule, settings, score, device=device)
+            self._train(call, progress)
 
     def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, max_iter: int) -> None:
         """Take further epochs, from where the last call stopped."""
@@ -139,6 +144,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
             self._partial_fit_in_chunks(chunks_of(X, y, sample_weight), classes, max_iter)
             return
         self._check_further(max_iter)
+        device = chosen(self, X)
         with watched(TrainingWatch, self, "partial_fit"), or_as_before(self):
             first = not hasattr(self, "_progress")
             dtype = FLOATS if first else self._progress.params.dtype
@@ -153,7 +159,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
             settings = self._settings(data.n_visited, int(max_iter) * moves, None, rule)
             source = in_memory(data, settings)
             given = Given(X, y, sample_weight)
-            self._train(Call(given, targets, source, rule, settings), progress)
+            self._train(Call(given, targets, source, rule, settings, device=device), progress)
 
     def _rule_and_progress(
         self, targets: Targets, X: Any, *, first: bool = True
@@ -186,9 +192,15 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
 
     def _check_X_y(self, X: Any, y: Any, *, first: bool, dtype: Any) -> tuple[Any, Any]:
         """Validate training data, and lay rows of several axes flat."""
-        X = self._images().flat(self, X, first=first)
+        X = self._flat(X, first=first)
         X, y = check_X_y(self, X, y, reset=first, dtype=dtype, multi_output=self._multi_output(y))
         return X, y.toarray() if sp.issparse(y) else np.asarray(y)
+
+    def _flat(self, X: Any, *, first: bool) -> Any:
+        """Return rows of several axes as rows of numbers, in host memory if there may be such."""
+        if is_on_device(X) and self._images().has_axes:  # what layers read is checked on the host
+            X = to_host(X)
+        return self._images().flat(self, X, first=first)
 
     def _assembled(self, X: Any, targets: Targets, before: Assembly | None) -> Assembly:
         """Return the network for these rows, which goes on with the parameters of one before."""
@@ -217,7 +229,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         return NONE, None  # as in scikit-learn, early_stopping is for the others
 
     def _check_X_val(self, X: Any, dtype: Any) -> Any:
-        X = super()._check_X_val(self._images().flat(self, X, first=False), dtype)
+        X = super()._check_X_val(self._flat(X, first=False), dtype)
         self._network.refuse_what_is_no_input(X)
         return X
 
@@ -322,7 +334,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         return Progress.begin(start, rule.optimizer, average=self.average > 0, seed=seed)
 
     def _run(self, call: Call, progress: Progress) -> tuple[Progress, int]:
-        engine = NetworkEngine(self._network, call.rule)
+        engine = self._engine(call)
         if self.solver == "lbfgs":
             return minimise(engine, call.source, progress, call.settings, self.max_fun, self._watch)
         stopping = Stopping(call.settings, call.score)
@@ -330,6 +342,32 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         with threads(self.n_jobs):
             trainer = Trainer(*parts, self._watch)
             return trainer.train(), trainer.n_taken
+
+    def _engine(self, call: Call) -> NetworkEngine:
+        """Return what computes the network where it is trained.
+
+        Raises
+        ------
+        ValueError
+            If a layer has no form for a device.
+        """
+        if call.device == "cpu":
+            return NetworkEngine(self._network, call.rule)
+        without = lacks(self._network)
+        if without is not None:
+            raise not_there(self, f"{without}, a layer of your own")
+        return CudaNetworkEngine(self._network, call.rule)
+
+    def _lacks_on_cuda(self, X: Any) -> str | None:  # noqa: ARG002
+        """Return what of a training has no form for a device; None where all has."""
+        if self.solver == "lbfgs":
+            return "solver='lbfgs'; 'adam' and the other stochastic solvers have one"
+        optimizer = self._optimizer()
+        return None if has_form(optimizer) else f"solver={self.solver!r}, a step of your own"
+
+    def _loses_on_cuda(self) -> str | None:
+        """Return why the processor is faster, None where it is not known to be."""
+        return None
 
     def _take_over(self, call: Call, progress: Progress, n_iter: int) -> None:  # noqa: ARG002
         """Report what was trained."""
@@ -415,6 +453,9 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
 
     def _raw(self, X: Any) -> NDArray[Any]:
         """Return the last layer's outputs, (n_samples,) where there is one unit for two classes."""
+        if isinstance(X, HeldRows):
+            check_is_fitted(self)
+            return _shaped(X.outputs(self, self._network, self._params), self._targets())
         X = self._checked_rows(X)
         return _shaped(
             outputs(self._network, self._params, as_rows(X), X.shape[0]), self._targets()
@@ -423,7 +464,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
     def _checked_rows(self, X: Any) -> Any:
         """Return rows to predict for, validated and laid flat."""
         check_is_fitted(self)
-        X = self._images().flat(self, X, first=False)
+        X = self._flat(X, first=False)
         X = check_X(self, X, reset=False, dtype=self._params.dtype)
         self._network.refuse_what_is_no_input(X)
         return X

@@ -59,8 +59,8 @@ SHARED = """\
     callbacks : list or None, default=None
         See ``fastgd.callbacks``.
     device : {"auto", "cpu", "cuda"}, default="auto"
-        "auto" and "cpu": the processor, to which arrays on a device are copied. "cuda" is refused:
-        networks have no form for it yet (docs/gpu.md).
+        Where the network is trained and predicts; "auto": where X lies (docs/gpu.md). Not with
+        ``solver="lbfgs"``.
     n_jobs : int or None, default=None
         How many threads share a batch that is large enough; the result does not depend on it. None:
         as many as the environment allows.

@@ -44,6 +44,7 @@ BLOCK = LANES * GROUPS
 STRIDE = LANES + 1  # of a row of partial sums: its lanes then lie in different banks
 SCRATCH = BLOCK * STRIDE
 SIDE = 2 if IS_SIMULATED else 16  # of a tile of products
+MOST_BLOCKS = 2 if IS_SIMULATED else 1 << 10  # where a thread takes one number after the other
 LIMITS = np.finfo(np.float32)
 OURS = "fastgd.kernels"
 
@@ -101,15 +102,29 @@ def in_precision(function: Any, *, single: bool) -> Any:
     function : plain, to be compiled
     """
     plain = getattr(function, "py_func", function)
-    return _with_parts(plain) if IS_SIMULATED else _copied(plain, single)
+    return _simulated(plain) if IS_SIMULATED else _copied(plain, single)
 
 
-def _with_parts(function: Any, found: dict[str, Any] | None = None) -> Any:
+def _simulated(function: Any) -> Any:
+    """Return a driver for the simulator, which takes its arguments in one.
+
+    The simulator would hand its own kind of arrays to what the processor has compiled.
+    """
+    found: dict[str, Any] = {}
+    found["called"], found["quiet"] = _with_parts(function, found), np.errstate
+
+    def unpacking(arguments):
+        with quiet(all="ignore"):  # type: ignore[name-defined]  # noqa: F821
+            called(*arguments)  # type: ignore[name-defined]  # noqa: F821
+
+    return python_types.FunctionType(unpacking.__code__, found, function.__name__)
+
+
+def _with_parts(function: Any, found: dict[str, Any]) -> Any:
     """Return a function for the simulator, which changes what ``cuda`` is where it finds it.
 
     That is among the names of the driver alone, so that its parts, of whichever file, share them.
     """
-    found = {} if found is None else found
     copied = python_types.FunctionType(function.__code__, found, function.__name__)
     for name, value in function.__globals__.items():
         found.setdefault(name, value)
@@ -195,12 +210,18 @@ def _module_of(module: python_types.ModuleType, single: bool) -> Any:
 # -- hooks -----------------------------------------------------------------------------------------
 
 
-@functools.cache
 def _hooks(single: bool) -> dict[Any, Callable]:
     """Return for each hook the one that drivers in a precision call."""
-    return {function: _hook_of(function, resolve, single) for function, resolve in HOOKS}
+    return _first_hooks(single, len(HOOKS))
 
 
+@functools.cache
+def _first_hooks(single: bool, count: int) -> dict[Any, Callable]:
+    """Return those of the first hooks there are: a file that is imported later brings further."""
+    return {function: _hook_of(function, resolve, single) for function, resolve in HOOKS[:count]}
+
+
+@functools.cache
 def _hook_of(function: Callable, resolve: Callable, single: bool) -> Callable:
     """Make a hook that is resolved as on the processor, and compiled in a precision.
 
@@ -260,7 +281,11 @@ class Driver:
         found = self._on_grids.get(key)
         if found is None or IS_SIMULATED:
             found = self._on_grids[key] = self._on_grid(single, grid, block)
-        found(*arguments)
+        found(*((arguments,) if IS_SIMULATED else arguments))
+
+    def spread(self, size: int, *arguments: Any, single: bool = False) -> None:
+        """Run on as many threads as there are numbers, up to what a device has."""
+        self.launch(blocks_for(size), BLOCK, *arguments, single=single)
 
     def _on_grid(self, single: bool, grid: Any, block: Any) -> Any:
         if single not in self._kernels:
@@ -268,6 +293,11 @@ class Driver:
         with warnings.catch_warnings():  # small data have small grids
             warnings.filterwarnings("ignore", message="Grid size .* will likely result")
             return self._kernels[single][grid, block]
+
+
+def blocks_for(size: int) -> int:
+    """Return how many blocks take so many numbers, one a thread, or one after the other."""
+    return max(min(-(-size // BLOCK), MOST_BLOCKS), 1)
 
 
 _PARTS: set[Callable] = set()

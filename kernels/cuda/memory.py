@@ -18,6 +18,12 @@ def upload(array: Any) -> Any:
     return own.copy() if IS_SIMULATED else cuda.to_device(own)
 
 
+def there(array: Any) -> Any:
+    """Return an array on the device: a host array is copied, another one is returned as it is."""
+    is_there = not IS_SIMULATED and cuda.is_cuda_array(array)
+    return array if is_there else upload(array)
+
+
 def empty(shape: Any, dtype: Any = np.float64) -> Any:
     """Return an array on the device that holds anything."""
     if IS_SIMULATED:
@@ -33,6 +39,11 @@ def zeros(shape: Any, dtype: Any = np.float64) -> Any:
 def download(array: Any) -> np.ndarray:
     """Return a copy of a device's array in host memory, once all that was queued is done."""
     return array.copy() if IS_SIMULATED else array.copy_to_host()
+
+
+def to_host(array: Any) -> np.ndarray:
+    """Return a copy of a library's array in host memory."""
+    return array.copy() if IS_SIMULATED else array.get()
 
 
 def overwrite(array: Any, values: np.ndarray) -> None:
@@ -70,6 +81,15 @@ def free_bytes() -> int:
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that the device's memory is used up."""
     return isinstance(error, MemoryError) or getattr(error, "code", None) == OUT_OF_MEMORY
+
+
+def has_what_is_not_finite(values: Any) -> bool:
+    """Tell whether an array, C-contiguous, holds a number that is not finite."""
+    from fastgd.kernels.cuda.vectors import flag_what_is_not_finite
+
+    flags = zeros(1)
+    flag_what_is_not_finite.spread(values.size, values.reshape(-1), flags, 0)
+    return bool(download(flags)[0])
 
 
 def is_available() -> bool:

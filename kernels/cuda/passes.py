@@ -16,10 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd.kernels import losses
+from fastgd.kernels._hook import hook
 from fastgd.kernels.cuda._compiler import BLOCK, GROUPS, LANES, SCRATCH, STRIDE, cuda, driver, part
 from fastgd.kernels.rows import entries, entry
 
-MOST_BLOCKS = 1 << 10  # blocks of a pass: a few for each multiprocessor of any card
+MOST_BLOCKS = 1 << 10  # of a pass: a few for each multiprocessor of any card
 
 
 class Span(NamedTuple):
@@ -39,11 +40,11 @@ class Span(NamedTuple):
 class Out(NamedTuple):
     """What a pass writes.
 
-    loss : (n_blocks * BLOCK, 2), float64: each thread's sums of losses, and of curvatures of one
-        output; of a batch (n_blocks * BLOCK, n_outputs), to which its losses are added
+    loss : (n_blocks * BLOCK, 2), float64: to each thread's sums of losses, and of curvatures of one
+        output, those of the rows are added; of a batch (n_blocks * BLOCK, n_outputs)
     partial : (n_blocks * GROUPS, (n_features + 1) * n_outputs): sums of slopes times columns, of
         sparse rows (n_blocks * GROUPS, n_outputs), for the intercepts only
-    slopes : (n_samples, n_outputs), or of a batch
+    slopes : (n_samples, n_outputs), or of a batch; (0, n_outputs) where they are not asked for
     curvature : (n_samples,), weighted; (0,) where it is not asked for
     """
 
@@ -127,52 +128,66 @@ def begin(span, partial):
     return first, min(first + span.per_block, span.stop), number
 
 
+@hook
+def meet(given, rows, i, k, raw, out, thread):
+    """Return the slope of row i in output k, from its raw prediction; add its loss to a thread's.
+
+    ``given`` is what comes with the rows, ``Pass`` or ``steps.Batch``, which have this method.
+    """
+    return type(given).meet(given, rows, i, k, raw, out, thread)
+
+
+@hook
+def meet_row(given, i, row, out, thread):
+    """Replace row i's raw predictions by slopes, where outputs share a loss; add that."""
+    return type(given).meet_row(given, i, row, out, thread)
+
+
+class Pass(NamedTuple):
+    """What comes with the rows of a full pass.
+
+    targets : objective.Targets
+    loss : loss
+    """
+
+    targets: NamedTuple
+    loss: NamedTuple
+
+    @staticmethod
+    def meet(given, rows, i, k, raw, out, thread):
+        y, weight = given.targets.y[i], given.targets.weight[i]
+        bent = weight * abs(losses.curvature(given.loss, y, raw))
+        out.loss[thread, 0] += weight * losses.value(given.loss, y, raw)
+        out.loss[thread, 1] += bent
+        if out.curvature.shape[0] > 0:
+            out.curvature[i] = bent
+        return weight * losses.gradient(given.loss, y, raw)
+
+    @staticmethod
+    def meet_row(given, i, row, out, thread):
+        weight = given.targets.weight[i]
+        value = losses.gradient_row(given.loss, given.targets.y[i], row, row)
+        out.loss[thread, 0] += weight * value
+        for k in range(row.shape[0]):
+            row[k] *= weight
+
+
 @driver
-def pass_one(rows, dense, targets, loss, params, span, out):
-    """Add up loss and gradient of one output, and write slopes and curvatures.
+def pass_apart(rows, dense, given, params, span, out):
+    """Add up loss and gradient of some rows, where outputs do not share a loss.
 
     Parameters
     ----------
     rows : Dense or CSR
     dense : (n_samples, n_features), the same rows; (0, 0) for CSR
-    targets : objective.Targets
-    params : (n_features + 1, 1), float64, raw
+    given : Pass or steps.Batch
+    params : (n_features + 1, n_outputs), raw
     span : Span
-    out : Out
+    out : Out; losses are added, and slopes written if there is room for them
     """
     scratch = cuda.shared.array(SCRATCH, np.float64)
     slopes = cuda.shared.array(BLOCK, np.float64)
-    thread, last, total, bend = cuda.threadIdx.x, params.shape[0] - 1, 0.0, 0.0
-    first, beyond, number = begin(span, out.partial)
-    for start in range(first, beyond, BLOCK):
-        stop = min(start + BLOCK, beyond)
-        margins(rows, span.order, start, stop, params, 0, scratch)
-        cuda.syncthreads()
-        if start + thread < stop:
-            i = row_at(span.order, start + thread)
-            raw, y, weight = raw_of(scratch, params[last, 0]), targets.y[i], targets.weight[i]
-            total += weight * losses.value(loss, y, raw)
-            slopes[thread] = weight * losses.gradient(loss, y, raw)
-            out.slopes[i, 0] = slopes[thread]
-            bent = weight * abs(losses.curvature(loss, y, raw))
-            bend += bent
-            if out.curvature.shape[0] > 0:
-                out.curvature[i] = bent
-        cuda.syncthreads()
-        add_columns(dense, span.order, start, stop, slopes, out.partial[number], 0)
-    out.loss[cuda.blockIdx.x * BLOCK + thread, 0] = total
-    out.loss[cuda.blockIdx.x * BLOCK + thread, 1] = bend
-
-
-@driver
-def pass_many(rows, dense, targets, loss, params, span, out):
-    """Add up loss and gradient of a loss of many outputs, and write the slopes.
-
-    Parameters are those of ``pass_one``, with params of shape (n_features + 1, n_outputs).
-    """
-    scratch = cuda.shared.array(SCRATCH, np.float64)
-    slopes = cuda.shared.array(BLOCK, np.float64)
-    thread, last, total = cuda.threadIdx.x, params.shape[0] - 1, 0.0
+    thread, last = cuda.threadIdx.x, params.shape[0] - 1
     first, beyond, number = begin(span, out.partial)
     for start in range(first, beyond, BLOCK):
         stop = min(start + BLOCK, beyond)
@@ -180,23 +195,42 @@ def pass_many(rows, dense, targets, loss, params, span, out):
             margins(rows, span.order, start, stop, params, k, scratch)
             cuda.syncthreads()
             if start + thread < stop:
-                i = row_at(span.order, start + thread)
-                out.slopes[i, k] = raw_of(scratch, params[last, k])
+                i, raw = row_at(span.order, start + thread), raw_of(scratch, params[last, k])
+                slope = meet(given, rows, i, k, raw, out, cuda.blockIdx.x * BLOCK + thread)
+                slopes[thread] = slope
+                if out.slopes.shape[0] > 0:
+                    out.slopes[start + thread - span.start, k] = slope
+            cuda.syncthreads()
+            add_columns(dense, span.order, start, stop, slopes, out.partial[number], k)
+
+
+@driver
+def pass_shared(rows, dense, given, params, span, out):
+    """Add up loss and gradient of one loss of all outputs, and write the slopes.
+
+    Parameters are those of ``pass_apart``; ``out.slopes`` has room.
+    """
+    scratch = cuda.shared.array(SCRATCH, np.float64)
+    slopes = cuda.shared.array(BLOCK, np.float64)
+    thread, last = cuda.threadIdx.x, params.shape[0] - 1
+    first, beyond, number = begin(span, out.partial)
+    for start in range(first, beyond, BLOCK):
+        stop, o = min(start + BLOCK, beyond), start + thread - span.start
+        for k in range(params.shape[1]):
+            margins(rows, span.order, start, stop, params, k, scratch)
+            cuda.syncthreads()
+            if start + thread < stop:
+                out.slopes[o, k] = raw_of(scratch, params[last, k])
             cuda.syncthreads()
         if start + thread < stop:
             i = row_at(span.order, start + thread)
-            row, weight = out.slopes[i], targets.weight[i]
-            total += weight * losses.gradient_row(loss, targets.y[i], row, row)
-            for k in range(params.shape[1]):
-                row[k] *= weight
+            meet_row(given, i, out.slopes[o], out, cuda.blockIdx.x * BLOCK + thread)
         for k in range(params.shape[1]):
             if start + thread < stop:
-                slopes[thread] = out.slopes[row_at(span.order, start + thread), k]
+                slopes[thread] = out.slopes[o, k]
             cuda.syncthreads()
             add_columns(dense, span.order, start, stop, slopes, out.partial[number], k)
             cuda.syncthreads()
-    out.loss[cuda.blockIdx.x * BLOCK + thread, 0] = total
-    out.loss[cuda.blockIdx.x * BLOCK + thread, 1] = 0.0
 
 
 @driver
@@ -252,3 +286,32 @@ def add_sparse_columns(columns, slopes, out):
                     total += sums[t]
                 out[j, k] = total
             cuda.syncthreads()
+
+
+@driver
+def look_at_columns(values, shares, mean, per_block, partial):
+    """Write lines of weighted sums, of squares beyond ``mean``, and of the largest magnitudes.
+
+    Parameters
+    ----------
+    values : (n_samples, n_features)
+    shares : (n_samples,), float64
+    mean : (n_features,), float64
+    per_block : int, rows of a block
+    partial : (n_blocks * GROUPS, 3, n_features), float64; magnitudes of what is not finite are
+        infinite
+    """
+    lane, group = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
+    first = cuda.blockIdx.x * per_block
+    beyond, line = min(first + per_block, values.shape[0]), cuda.blockIdx.x * GROUPS + group
+    for j in range(lane, values.shape[1], LANES):
+        total, squares, largest = np.float64(0), np.float64(0), np.float64(0)
+        for i in range(first + group, beyond, GROUPS):
+            x = np.float64(values[i, j])
+            total += shares[i] * x
+            squares += shares[i] * (x - mean[j]) * (x - mean[j])
+            size = abs(x)
+            largest = max(largest, size if size < np.inf else np.inf)
+        partial[line, 0, j] = total
+        partial[line, 1, j] = squares
+        partial[line, 2, j] = largest

@@ -1,4 +1,4 @@
-"""Steps of mini-batches on a device, two drivers each: the batch's gradient, and the update.
+"""Steps of mini-batches on a device: what a batch's rows are met with, and the update.
 
 The host queues the steps of an epoch one after the other and waits for none of them. Batches are
 visited as in ``passes``; sums of losses and penalties stay on the device until they are asked for.
@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd.kernels import losses, optimizers, penalties
-from fastgd.kernels.cuda._compiler import BLOCK, SCRATCH, cuda, driver, part
-from fastgd.kernels.cuda.passes import add_columns, begin, margins, raw_of, row_at
+from fastgd.kernels.cuda._compiler import cuda, driver, part
 
 MOST_BLOCKS = 1 << 7  # of a batch: the update adds their lines one after the other
 
@@ -31,14 +30,15 @@ class Samples(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One step.
+    """One step of P parameters, of which those that have a penalty come first.
 
     coefs : (n_steps, 4), X's dtype, of all steps
     t : int, its number among them
     share : X's dtype, 1 / (rows of the batch * mean weight)
     size : int, rows of the batch
     n_lines : int, lines of ``partial`` that the batch has written
-    averages : bool, whether the iterate is added to the average
+    first_free : int, the number of the first parameter without a penalty
+    strength : X's dtype, of a penalty 1/2 |w|^2 that is a part of the gradient
     """
 
     coefs: np.ndarray
@@ -46,22 +46,21 @@ class Step(NamedTuple):
     share: float
     size: int
     n_lines: int
-    averages: bool
+    first_free: int
+    strength: float
 
 
 class Memory(NamedTuple):
     """What steps change.
 
-    params : (n_features + 1, n_outputs), of P numbers
+    params : (P,)
     state : (n_slots, P), the optimizer's
     penalties : (P,), float64: each parameter's penalty before a step, times the rows, added up
-    average : (P,), float64, sum of the averaged iterates; (0,) where none is asked for
     """
 
     params: np.ndarray
     state: np.ndarray
     penalties: np.ndarray
-    average: np.ndarray
 
 
 class Rule(NamedTuple):
@@ -74,7 +73,7 @@ class Rule(NamedTuple):
 
 
 @part
-def _coefs(step):
+def coefs_of(step):
     return (
         step.coefs[step.t, 0],
         step.coefs[step.t, 1],
@@ -105,78 +104,39 @@ def _weight_of(samples, i, k):
     return weight
 
 
-@driver
-def gradient_apart(rows, samples, rule, params, step, span, out):
-    """Write the lines of a batch's gradient, where outputs do not share a loss.
+class Batch(NamedTuple):
+    """What comes with the rows of a batch; ``passes.pass_apart`` and ``pass_shared`` meet them.
 
-    Parameters
-    ----------
-    rows : Dense
     samples : Samples
     rule : Rule
-    params : (n_features + 1, n_outputs)
     step : Step
-    span : Span of the batch
-    out : Out; the weighted losses are added to ``loss``
     """
-    scratch = cuda.shared.array(SCRATCH, np.float64)
-    slopes = cuda.shared.array(BLOCK, np.float64)
-    thread, last = cuda.threadIdx.x, params.shape[0] - 1
-    first, beyond, number = begin(span, out.partial)
-    coefs, negative = _coefs(step), losses.negative(rule.loss)
-    for start in range(first, beyond, BLOCK):
-        stop = min(start + BLOCK, beyond)
-        for k in range(params.shape[1]):
-            margins(rows, span.order, start, stop, params, k, scratch)
-            cuda.syncthreads()
-            if start + thread < stop:
-                i = row_at(span.order, start + thread)
-                raw, y = raw_of(scratch, params[last, k]), _target(samples, i, k, negative)
-                weight, value = _weight_of(samples, i, k), losses.value(rule.loss, y, raw)
-                out.loss[cuda.blockIdx.x * BLOCK + thread, k] += weight * value
-                slope = losses.slope(rule.loss, y, raw)
-                slope = optimizers.slope(rule.optimizer, coefs, rows, i, value, slope)
-                slopes[thread] = step.share * weight * slope
-            cuda.syncthreads()
-            add_columns(rows.values, span.order, start, stop, slopes, out.partial[number], k)
+
+    samples: NamedTuple
+    rule: NamedTuple
+    step: NamedTuple
+
+    @staticmethod
+    def meet(given, rows, i, k, raw, out, thread):
+        samples, rule, step = given.samples, given.rule, given.step
+        y = _target(samples, i, k, losses.negative(rule.loss))
+        weight, value = _weight_of(samples, i, k), losses.value(rule.loss, y, raw)
+        out.loss[thread, k] += weight * value
+        slope = losses.slope(rule.loss, y, raw)
+        slope = optimizers.slope(rule.optimizer, coefs_of(step), rows, i, value, slope)
+        return step.share * weight * slope
+
+    @staticmethod
+    def meet_row(given, i, row, out, thread):
+        weight = _weight(given.samples, i)
+        value = losses.gradient_row(given.rule.loss, given.samples.y[i, 0], row, row)
+        out.loss[thread, 0] += weight * value
+        for k in range(row.shape[0]):
+            row[k] *= given.step.share * weight
 
 
 @driver
-def gradient_shared(rows, samples, rule, params, step, span, out):
-    """Write the lines of a batch's gradient of one loss of all outputs.
-
-    Parameters are those of ``gradient_apart``; ``out.slopes`` is scratch, (size, n_outputs).
-    """
-    scratch = cuda.shared.array(SCRATCH, np.float64)
-    slopes = cuda.shared.array(BLOCK, np.float64)
-    thread, last = cuda.threadIdx.x, params.shape[0] - 1
-    first, beyond, number = begin(span, out.partial)
-    for start in range(first, beyond, BLOCK):
-        stop = min(start + BLOCK, beyond)
-        o = start + thread - span.start
-        for k in range(params.shape[1]):
-            margins(rows, span.order, start, stop, params, k, scratch)
-            cuda.syncthreads()
-            if start + thread < stop:
-                out.slopes[o, k] = raw_of(scratch, params[last, k])
-            cuda.syncthreads()
-        if start + thread < stop:
-            i = row_at(span.order, start + thread)
-            row, weight = out.slopes[o], _weight(samples, i)
-            value = losses.gradient_row(rule.loss, samples.y[i, 0], row, row)
-            out.loss[cuda.blockIdx.x * BLOCK + thread, 0] += weight * value
-            for k in range(params.shape[1]):
-                row[k] *= step.share * weight
-        for k in range(params.shape[1]):
-            if start + thread < stop:
-                slopes[thread] = out.slopes[o, k]
-            cuda.syncthreads()
-            add_columns(rows.values, span.order, start, stop, slopes, out.partial[number], k)
-            cuda.syncthreads()
-
-
-@driver
-def update(rule, step, partial, memory):
+def update(rule, step, partial, memory, counts):
     """Take the step of all parameters, a thread for each.
 
     Parameters
@@ -185,25 +145,70 @@ def update(rule, step, partial, memory):
     step : Step
     partial : (n_lines or more, P), the gradient's lines
     memory : Memory, changed in place
+    counts : bool, whether what parameters cost is added up
     """
-    params, state, sums = memory.params, memory.state, memory.penalties
-    n_outputs, coefs = params.shape[1], _coefs(step)
-    first, n_params = (params.shape[0] - 1) * n_outputs, params.shape[0] * n_outputs
+    params, state, coefs = memory.params, memory.state, coefs_of(step)
     slope = losses.intercept_gradient(rule.loss)
-    for c in range(cuda.grid(1), n_params, cuda.gridsize(1)):
-        j, k = c // n_outputs, c % n_outputs
+    for c in range(cuda.grid(1), params.shape[0], cuda.gridsize(1)):
         g = np.float64(0)
         for line in range(step.n_lines):
             g += partial[line, c]
-        if c < first:
-            sums[c] += np.float64(step.size) * penalties.value(rule.penalty, params[j, k], c)
-            params[j, k] = optimizers.move(
-                rule.optimizer, rule.penalty, coefs, params[j, k], g, state, c
-            )[0]
-        else:
-            sums[c] += np.float64(step.size) * slope * params[j, k]
-            if rule.fit_intercept:
-                change = optimizers.update(rule.optimizer, coefs, g + slope, state, c)[0]
-                params[j, k] += change
-        if step.averages:
-            memory.average[c] += params[j, k]
+        if counts:
+            memory.penalties[c] += _penalty(rule, step, params[c], c)
+        if c < step.first_free:
+            g += step.strength * params[c]
+            moved = optimizers.move(rule.optimizer, rule.penalty, coefs, params[c], g, state, c)
+            params[c] = moved[0]
+        elif rule.fit_intercept:
+            params[c] += optimizers.update(rule.optimizer, coefs, g + slope, state, c)[0]
+
+
+@part
+def _penalty(rule, step, param, c):
+    """Return what a parameter costs before a step, once for each row of the batch."""
+    if c >= step.first_free:
+        return np.float64(step.size) * losses.intercept_gradient(rule.loss) * param
+    cost = penalties.value(rule.penalty, param, c)
+    return np.float64(step.size) * (cost + np.float64(0.5) * step.strength * param * param)
+
+
+@driver
+def add_penalties(rule, step, memory):
+    """Add what the parameters cost to ``memory.penalties``, as ``update`` does."""
+    for c in range(cuda.grid(1), memory.params.shape[0], cuda.gridsize(1)):
+        memory.penalties[c] += _penalty(rule, step, memory.params[c], c)
+
+
+@driver
+def write_gradient(rule, step, partial, gradient, first):
+    """Write the sums of lines into the gradient from ``first`` on; what is not trained has none.
+
+    Parameters
+    ----------
+    rule : Rule
+    step : Step
+    partial : (n_lines or more, P - first)
+    gradient : (P,)
+    first : int
+    """
+    for c in range(first + cuda.grid(1), gradient.shape[0], cuda.gridsize(1)):
+        g = np.float64(0)
+        if c < step.first_free or rule.fit_intercept:
+            for line in range(step.n_lines):
+                g += partial[line, c - first]
+        gradient[c] = g
+
+
+@driver
+def add_strength(step, params, gradient):
+    """Add the slope of the penalty that is a part of the gradient."""
+    for c in range(cuda.grid(1), step.first_free, cuda.gridsize(1)):
+        gradient[c] += step.strength * params[c]
+
+
+@driver
+def add_pull(rule, step, gradient):
+    """Add what the loss has of intercepts apart from rows (one class)."""
+    for c in range(step.first_free + cuda.grid(1), gradient.shape[0], cuda.gridsize(1)):
+        if rule.fit_intercept:
+            gradient[c] += losses.intercept_gradient(rule.loss)

@@ -49,41 +49,48 @@ class NormalisedRows(NamedTuple):
 
     @staticmethod
     def forward(layer, at, own, x, out, notes, now):
-        channels = at[CHANNELS]
-        n = x.shape[1]
         for i in range(x.shape[0]):
-            for p in range(n // channels):
-                first = p * channels
-                mean, inverse = _moments(row_in(x, i), first, channels, now.numbers[0])
-                notes[i, n + p] = inverse
-                for c in range(channels):
-                    normal = (x[i, first + c] - mean) * inverse
-                    notes[i, first + c] = normal
-                    out[i, first + c] = own.free[c] * normal + own.free[channels + c]
+            row, kept, made = row_in(x, i), row_in(notes, i), row_in(out, i)
+            for p in range(x.shape[1] // at[CHANNELS]):
+                _normalise_position(own.free, row, kept, made, p, now.numbers[0])
 
     @staticmethod
     def backward(layer, at, own, slopes, tape, delta, before):
-        channels = at[CHANNELS]
-        n = delta.shape[1]
-        _by_gain_and_offset(channels, tape.notes, delta, slopes.free)
-        if before.shape[0] == 0:
-            return
-        for i in range(delta.shape[0]):
-            for p in range(n // channels):
-                first = p * channels
-                total, along = 0.0, 0.0
-                for c in range(channels):
-                    slope = own.free[c] * delta[i, first + c]
-                    total += slope
-                    along += slope * tape.notes[i, first + c]
-                total /= channels
-                along /= channels
-                inverse = tape.notes[i, n + p]
-                for c in range(channels):
-                    slope = own.free[c] * delta[i, first + c]
-                    before[i, first + c] = inverse * (
-                        slope - total - along * tape.notes[i, first + c]
-                    )
+        _by_gain_and_offset(at[CHANNELS], tape.notes, delta, slopes.free)
+        for i in range(before.shape[0]):
+            kept, slope, made = row_in(tape.notes, i), row_in(delta, i), row_in(before, i)
+            for p in range(delta.shape[1] // at[CHANNELS]):
+                _position_back(own.free, kept, slope, made, p)
+
+
+@helper()
+def _normalise_position(free, row, notes, out, p, epsilon):
+    """Normalise the channels at position p of a row."""
+    channels, n = free.shape[0] // 2, row.shape[0]
+    first = p * channels
+    mean, inverse = _moments(row, first, channels, epsilon)
+    notes[n + p] = inverse
+    for c in range(channels):
+        normal = (row[first + c] - mean) * inverse
+        notes[first + c] = normal
+        out[first + c] = free[c] * normal + free[channels + c]
+
+
+@helper()
+def _position_back(free, notes, delta, before, p):
+    """Write the derivatives by the channels at position p of a row."""
+    channels, n = free.shape[0] // 2, delta.shape[0]
+    first, total, along = p * channels, 0.0, 0.0
+    for c in range(channels):
+        slope = free[c] * delta[first + c]
+        total += slope
+        along += slope * notes[first + c]
+    total /= np.float64(channels)
+    along /= np.float64(channels)
+    inverse = notes[n + p]
+    for c in range(channels):
+        slope = free[c] * delta[first + c]
+        before[first + c] = inverse * (slope - total - along * notes[first + c])
 
 
 @helper()
@@ -92,10 +99,11 @@ def _moments(row, first, channels, epsilon):
     mean, squares = 0.0, 0.0
     for c in range(channels):
         mean += row[first + c]
-    mean /= channels
+    mean /= np.float64(channels)
     for c in range(channels):
-        squares += (row[first + c] - mean) ** 2
-    return mean, 1.0 / math.sqrt(squares / channels + epsilon)
+        beyond = row[first + c] - mean
+        squares += beyond * beyond
+    return mean, 1.0 / math.sqrt(squares / np.float64(channels) + epsilon)
 
 
 @helper()

@@ -158,11 +158,17 @@ def _companion(optimizer, step_coefs, g, state, j):
 @helper()
 def _companion_of(optimizer, penalty, step_coefs, params, gradient, state, span):
     """Step the weights of a span that are in no matrix."""
-    decay = step_coefs[0] * optimizer.companion_rate * optimizer.weight_decay
     for c in range(span[0], span[1]):
-        change, step = _companion(optimizer, step_coefs, gradient[c], state, c)
-        held = params[c] - decay * params[c]
-        params[c] = penalties.proximal(penalty, held, change, step, c)
+        _step_beside(optimizer, penalty, step_coefs, params, gradient, state, c)
+
+
+@helper()
+def _step_beside(optimizer, penalty, step_coefs, params, gradient, state, c):
+    """Step a weight that is in no matrix."""
+    decay = step_coefs[0] * optimizer.companion_rate * optimizer.weight_decay
+    change, step = _companion(optimizer, step_coefs, gradient[c], state, c)
+    held = params[c] - decay * params[c]
+    params[c] = penalties.proximal(penalty, held, change, step, c)
 
 
 @helper()
@@ -172,11 +178,16 @@ def _write_direction(optimizer, gradient, state, matrix, direction):
     for i in range(rows):
         for j in range(columns):
             c = first + i * columns + j
-            g = gradient[c]
-            mean = g + optimizer.momentum * (state[0, c] - g)
-            state[0, c] = mean
-            ahead = g + optimizer.momentum * (mean - g) if optimizer.nesterov else mean
+            ahead = _ahead(optimizer, gradient[c], state, c)
             direction[i * columns + j if rows <= columns else j * rows + i] = ahead
+
+
+@helper()
+def _ahead(optimizer, g, state, c):
+    """Take an entry's gradient into its mean; return where it points."""
+    mean = g + optimizer.momentum * (state[0, c] - g)
+    state[0, c] = mean
+    return g + optimizer.momentum * (mean - g) if optimizer.nesterov else mean
 
 
 @helper(allocates=True)
@@ -212,11 +223,7 @@ def _orthogonalise(optimizer, short, long):
 def _step_of_matrix(optimizer, penalty, step_coefs, params, matrix):
     """Step a matrix along what has become of its direction."""
     (first, rows, columns), inner = matrix, optimizer.optimizer
-    if inner.match_adam:
-        scale = RMS_OF_ADAM * math.sqrt(np.float64(max(rows, columns)))
-    else:
-        scale = math.sqrt(max(1.0, columns / rows))
-    length = cast(np.float64(step_coefs[0]) * scale, step_coefs[0])
+    length = _length(inner, step_coefs, rows, columns)
     decay = step_coefs[0] * inner.weight_decay
     for i in range(rows):
         for j in range(columns):
@@ -224,3 +231,13 @@ def _step_of_matrix(optimizer, penalty, step_coefs, params, matrix):
             d = optimizer.direction[i * columns + j if rows <= columns else j * rows + i]
             held = params[c] - decay * params[c]
             params[c] = penalties.proximal(penalty, held, -length * d, step_coefs[0], c)
+
+
+@helper()
+def _length(optimizer, step_coefs, rows, columns):
+    """Return the length of a matrix's step."""
+    if optimizer.match_adam:
+        scale = RMS_OF_ADAM * math.sqrt(np.float64(max(rows, columns)))
+    else:
+        scale = math.sqrt(max(1.0, columns / rows))
+    return cast(np.float64(step_coefs[0]) * scale, step_coefs[0])

@@ -103,19 +103,9 @@ class Prodigy(NamedTuple):
         found = _next_estimate(optimizer, (d, length), gradient, state)
         if found == 0.0:  # no gradient has been anything but zero
             return 0.0
-        decay = cast(length * np.float64(optimizer.weight_decay), step_coefs[0])
-        reply, step = cast(length * d, step_coefs[0]), cast(length, step_coefs[0])
-        edge = cast(found * np.float64(optimizer.epsilon), step_coefs[0])
+        factors = _factors_of_step(optimizer, (d, length, found), step_coefs)
         for c in range(gradient.shape[0]):
-            before, root = params[c], np.sqrt(state[1, c]) + edge
-            change = -step * state[0, c] / root
-            if c < n_penalised:
-                held = before - decay * before
-                after = penalties.proximal(penalty, held, change, reply / root, c)
-            else:
-                after = before + change
-            state[3, c] += after - before
-            params[c] = after
+            _step_of_one(penalty, factors, params, state, c, c < n_penalised)
         return 0.0
 
 
@@ -129,23 +119,47 @@ def _estimate(optimizer, state):
 @helper()
 def _next_estimate(optimizer, sizes, gradient, state):
     """Take a gradient into the moments and sums; return the next d, and remember it."""
+    factors, inner, total = _factors_of_sums(optimizer, sizes, gradient[0]), 0.0, 0.0
+    for c in range(gradient.shape[0]):
+        along, size = _take_in(optimizer, factors, gradient[c], state, c)
+        inner -= along
+        total += size
+    return _found(optimizer, sizes, inner, total, state)
+
+
+@helper()
+def _factors_of_sums(optimizer, sizes, like):
+    """Return what gradients are multiplied by in s, m and v, and what a step leaves of s."""
     (d, length), beta_2 = sizes, np.float64(optimizer.beta_2)
     fade, scale = math.sqrt(beta_2), d / np.float64(optimizer.d0)
-    of_s = cast(scale * (d if optimizer.safeguard_warmup else length), gradient[0])
-    of_m = cast(d * (1.0 - np.float64(optimizer.beta_1)), gradient[0])
-    of_v, kept = cast(d * d * (1.0 - beta_2), gradient[0]), cast(fade, gradient[0])
-    inner, total = 0.0, 0.0
-    for c in range(gradient.shape[0]):
-        g = gradient[c]
-        inner -= np.float64(g) * np.float64(state[3, c])  # w_0 - w is what steps have left behind
-        state[0, c] = optimizer.beta_1 * state[0, c] + of_m * g
-        state[1, c] = optimizer.beta_2 * state[1, c] + of_v * g * g
-        s = kept * state[2, c] + of_s * g
-        state[2, c] = s
-        total += abs(np.float64(s))
+    of_s = cast(scale * (d if optimizer.safeguard_warmup else length), like)
+    of_m = cast(d * (1.0 - np.float64(optimizer.beta_1)), like)
+    of_v, kept = cast(d * d * (1.0 - beta_2), like), cast(fade, like)
+    return of_s, of_m, of_v, kept
+
+
+@helper()
+def _take_in(optimizer, factors, g, state, c):
+    """Take a coordinate's gradient into its sums; return <g, w - w_0> and |s| of it."""
+    of_s, of_m, of_v, kept = factors
+    along = np.float64(g) * np.float64(state[3, c])  # w_0 - w is what steps have left behind
+    state[0, c] = optimizer.beta_1 * state[0, c] + of_m * g
+    state[1, c] = optimizer.beta_2 * state[1, c] + of_v * g * g
+    s = kept * state[2, c] + of_s * g
+    state[2, c] = s
+    return along, abs(np.float64(s))
+
+
+@helper()
+def _found(optimizer, sizes, inner, total, state):
+    """Return the next d, and remember it; 0 before any gradient but zero.
+
+    inner, total : <g, w_0 - w> and |s|_1
+    """
+    (d, length), fade = sizes, math.sqrt(np.float64(optimizer.beta_2))
     if total == 0.0:
         return 0.0
-    numerator = fade * np.float64(state[5, 0]) + scale * length * inner
+    numerator = fade * np.float64(state[5, 0]) + d / np.float64(optimizer.d0) * length * inner
     estimate = np.float64(optimizer.d_coef) * numerator / total
     now = max(d, estimate) if d == np.float64(optimizer.d0) else d
     most, found = max(d, estimate), max(d, estimate)
@@ -155,3 +169,26 @@ def _next_estimate(optimizer, sizes, gradient, state):
         state[6, 0] = most
     state[5, 0], state[4, 0] = numerator, found
     return found
+
+
+@helper()
+def _factors_of_step(optimizer, sizes, step_coefs):
+    """Return the decay, the step, the reply to a gradient of one, and what is added to roots."""
+    d, length, found = sizes
+    decay = cast(length * np.float64(optimizer.weight_decay), step_coefs[0])
+    step, reply = cast(length, step_coefs[0]), cast(length * d, step_coefs[0])
+    return decay, step, reply, cast(found * np.float64(optimizer.epsilon), step_coefs[0])
+
+
+@helper()
+def _step_of_one(penalty, factors, params, state, c, is_penalised):
+    """Step a coordinate, and remember how far it went."""
+    decay, step, reply, edge = factors
+    before, root = params[c], np.sqrt(state[1, c]) + edge
+    change = -step * state[0, c] / root
+    after = before + change
+    if is_penalised:
+        held = before - decay * before
+        after = penalties.proximal(penalty, held, change, reply / root, c)
+    state[3, c] += after - before
+    params[c] = after

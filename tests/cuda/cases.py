@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from fastgd import losses
+from fastgd import layers, losses
 from fastgd.linear_model import (
     ElasticNet,
     GammaRegressor,
@@ -21,6 +21,7 @@ from fastgd.linear_model import (
     SoftmaxRegression,
     TweedieRegressor,
 )
+from fastgd.neural_network import MLPRegressor, NetworkClassifier, NetworkRegressor
 
 
 class Table(NamedTuple):
@@ -89,6 +90,47 @@ TRAINED = {
         "labels",
     ),
 }
+OF_NETWORKS = {"max_iter": 2, "tol": None, "random_state": 0, "batch_size": 8}
+NETWORKS = {
+    "units, dropout, norms, a block": (
+        NetworkClassifier(
+            [
+                *(layers.Dense(4, "gelu"), layers.Dropout(0.3), layers.LayerNorm()),
+                *(layers.Dense(4, "silu"), layers.BatchNorm()),
+                *(layers.Residual([layers.Dense(4, "tanh")]), layers.Dense(3)),
+            ],
+            alpha=0.1,
+            average=True,
+            **OF_NETWORKS,
+        ),
+        "classes",
+    ),
+    "convolutions and pools": (
+        NetworkRegressor(
+            [
+                *(layers.Conv2D(3, 3, padding="same", activation="relu"),),
+                *(layers.MaxPool2D(2, stride=1, padding="same"), layers.Conv2D(2, 2, stride=2)),
+                *(layers.AvgPool2D(2, padding="same"), layers.Dense(1)),
+            ],
+            **OF_NETWORKS,
+        ),
+        "images",
+    ),
+    "embedding, sequences": (
+        NetworkRegressor(
+            [
+                *(layers.Embedding(6, 2), layers.Conv1D(2, 2, activation="softplus")),
+                *(layers.GlobalAveragePool(), layers.Dense(1)),
+            ],
+            **OF_NETWORKS,
+        ),
+        "whole numbers",
+    ),
+    "sparse rows, Muon": (
+        MLPRegressor(hidden_layer_sizes=(4,), solver="muon", alpha=0.1, **OF_NETWORKS),
+        "sparse rows",
+    ),
+}
 OPTIMIZERS = (
     *("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "amsgrad"),
     *("adamw", "nadam", "adamax", "lion", "ftrl", "schedule_free_sgd", "schedule_free_adamw"),
@@ -147,4 +189,35 @@ def assert_same_training(model, given, kind, weight=None):
         )
     assert there.n_iter_ == here.n_iter_
     assert there.t_ == here.t_
+    return there
+
+
+def rows_for(given, kind):
+    """Return rows and targets for a network."""
+    if kind == "classes":
+        return given.X, given.classes
+    n = given.X.shape[0]
+    if kind == "images":
+        rng = np.random.default_rng(n)
+        return rng.standard_normal((n, 5, 4, 2)).astype(given.X.dtype), given.numbers
+    if kind == "whole numbers":
+        return np.random.default_rng(n).integers(0, 6, (n, 3)).astype(given.X.dtype), given.numbers
+    return sparse(given).X, given.numbers
+
+
+def assert_same_network(model, given, kind):
+    """Train a network on both, and compare parameters, history and outputs."""
+    rtol = 1e-3 if given.X.dtype == np.float32 else 1e-10
+    X, y = rows_for(given, kind)
+    weight = given.weight.astype(given.X.dtype)
+    here, there = (
+        model.__class__(**{**model.get_params(), "device": device}).fit(X, y, weight)
+        for device in ("cpu", "cuda")
+    )
+    scale = np.abs(here._params).max()
+    np.testing.assert_allclose(there._params, here._params, rtol=rtol, atol=rtol * scale)
+    for name in ("objective", "loss", "penalty", "update_norm"):
+        np.testing.assert_allclose(
+            there.history_[name], here.history_[name], rtol=10 * rtol, atol=10 * rtol
+        )
     return there

@@ -1,11 +1,37 @@
 """A library whose arrays say that they lie on a device, as CuPy's do."""
 
 import sys
+import threading
 import types
 from typing import Any
 
 import numpy as np
 import pytest
+from numba import config
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _shared_arrays_are_made_once() -> None:
+    """Let one thread at a time of the simulator ask for a block's shared array.
+
+    It looks whether there is one and then makes it: two threads at once would make two.
+    """
+    if not config.ENABLE_CUDASIM:
+        return
+    from numba.cuda.simulator import kernelapi
+
+    lock, array = threading.Lock(), kernelapi.FakeCUDAShared.array
+    sources = kernelapi.traceback
+
+    def made_once(self: Any, shape: Any, dtype: Any, alignment: Any = None) -> Any:
+        caller = sources.extract_stack(sys._getframe(), limit=2)[0][0:2]
+        with lock:
+            if shape != 0 and caller not in self._allocations:
+                kind = array(kernelapi.FakeCUDAShared(0), shape, dtype, alignment)
+                self._allocations[caller] = kind
+        return self._allocations[caller]
+
+    kernelapi.FakeCUDAShared.array = made_once
 
 
 class _Array:

@@ -3,18 +3,21 @@
 import importlib.util
 import pickle
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from numba import config
 from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 
 import fastgd
-from fastgd import neural_network
+from fastgd import layers, neural_network
+from fastgd._engines.cuda_layers import lacks
+from fastgd._networks.assembly import Assembly
 from fastgd._runtime import devices
 from fastgd.datasets import open as open_rows
+from fastgd.kernels.layers import Sizes
 from tests.cuda import cases
 
 SOLVED = (
@@ -23,11 +26,11 @@ SOLVED = (
 )
 ON_THE_HOST = (
     *("LinearSVC", "LinearSVR", "HuberRegressor", "QuantileRegressor", "RidgeClassifier"),
-    *("MLPClassifier", "MLPRegressor"),
 )
 TRAINED = (
     *("SGDClassifier", "SGDRegressor", "SGDOneClassSVM", "Perceptron"),
     *("PassiveAggressiveClassifier", "PassiveAggressiveRegressor"),
+    *("MLPClassifier", "MLPRegressor"),
 )
 GIVEN = cases.table(n=20, d=3)
 
@@ -99,9 +102,8 @@ REFUSED = [
     (fastgd.LogisticRegression(solver="saga"), "solver='saga'"),
     (fastgd.LogisticRegression(solver="liblinear"), "solver='liblinear', which penalises"),
     (fastgd.LogisticRegression(warm_start=True), "warm_start=True"),
-    (fastgd.SGDRegressor(clip_norm=1.0), "clip_norm=1.0"),
-    (fastgd.SGDRegressor(quantize="sign", batch_size=4), "quantize='sign'"),
-    (fastgd.SGDRegressor(optimizer="prodigy"), "optimizer='prodigy'"),
+    (fastgd.SGDRegressor(learning_rate="auto"), "learning_rate='auto', which looks at one row"),
+    (neural_network.MLPRegressor(solver="lbfgs"), "solver='lbfgs'; 'adam' and the other"),
 ]
 
 
@@ -111,22 +113,47 @@ def test_what_of_an_estimator_has_no_form_is_named(model, what):
         model.set_params(device="cuda").fit(GIVEN.X, GIVEN.labels)
 
 
-def test_sparse_rows_have_no_steps_on_a_device():
-    X = sp.csr_matrix(GIVEN.X)
-    with pytest.raises(ValueError, match="not there yet for sparse X with a learning rate"):
-        fastgd.SGDRegressor(device="cuda").fit(X, GIVEN.numbers)
-
-
-@pytest.mark.parametrize("method", ["fit", "partial_fit"])
-@pytest.mark.parametrize("name", ["SGDClassifier", "SGDRegressor", "LogisticRegression"])
-def test_data_in_parts_are_refused_rather_than_left_on_the_processor(name, method):
-    model = make(name, device="cuda")
-    if not hasattr(model, method):
-        pytest.skip("solvers have no partial_fit")
+def test_data_in_parts_are_refused_rather_than_left_on_the_processor():
+    model = fastgd.LogisticRegression(device="cuda")
     rows = open_rows((GIVEN.X, GIVEN.labels), chunk_rows=8)
     with pytest.raises(ValueError, match="is not there yet for data in parts"):
-        getattr(model, method)(rows)
+        model.fit(rows)
     assert not hasattr(model, "coef_")
+
+
+class OfAll(NamedTuple):
+    """A user's own optimizer, to which the whole gradient matters."""
+
+    n_slots = 0
+    eta0 = 0.1
+
+    @staticmethod
+    def step_coefficients(*_):
+        return np.zeros((1, 4))
+
+    @staticmethod
+    def update(*_):
+        return 0.0, 0.0
+
+    @staticmethod
+    def step_of_all(*_):
+        return 0.0
+
+
+class OfNoLayer(NamedTuple):
+    """A user's own layer, that copies."""
+
+    @staticmethod
+    def sizes(layer, shape):  # noqa: ARG004
+        return Sizes(shape)
+
+
+def test_steps_and_layers_of_a_users_own_are_named():
+    with pytest.raises(ValueError, match=r"for optimizer=OfAll.*, a step of all coefficients of"):
+        fastgd.SGDRegressor(optimizer=OfAll(), device="cuda").fit(GIVEN.X, GIVEN.numbers)
+    placed = Assembly([OfNoLayer()], (3,))
+    assert lacks(placed) == "layers[0], OfNoLayer"
+    assert lacks(Assembly([layers.Dense(2)], (3,))) is None
 
 
 @pytest.mark.parametrize("weight", [None, GIVEN.weight])

@@ -17,10 +17,20 @@ if config.ENABLE_CUDASIM or importlib.util.find_spec("numba_cuda") is None:
     pytest.skip("needs numba-cuda, and not its simulator", allow_module_level=True)
 
 import numba
-from numba import boolean, float32, float64, int32, int64, types
+from numba import boolean, float32, float64, int32, int64, types, uint64
 
-from fastgd.kernels import losses, optimizers, penalties
-from fastgd.kernels.cuda import _compiler, passes, products, steps
+from fastgd.kernels import activations, losses, optimizers, penalties
+from fastgd.kernels.cuda import (
+    _compiler,
+    layers,
+    matrices,
+    passes,
+    products,
+    sparse,
+    steps,
+    vectors,
+    whole,
+)
 from fastgd.kernels.cuda._compiler import cuda
 from fastgd.kernels.objective import Scaler, Targets
 from fastgd.kernels.rows import CSR, Dense
@@ -143,12 +153,13 @@ OUT = tuple_of(passes.Out, WIDE_TABLE, WIDE_TABLE, WIDE_TABLE, WIDE_LINE)
 NUMBERS = tuple_of(Targets, WIDE_LINE, WIDE_LINE)
 CODES = tuple_of(Targets, int32[::1], WIDE_LINE)
 SCALER = tuple_of(Scaler, WIDE_LINE, WIDE_LINE)
-LOG_LOSS, SOFTMAX = numba.typeof(losses.LogLoss()), numba.typeof(losses.Softmax(0.0))
+PASS = tuple_of(passes.Pass, NUMBERS, numba.typeof(losses.LogLoss()))
+PASS_OF_CLASSES = tuple_of(passes.Pass, CODES, numba.typeof(losses.Softmax(0.0)))
 IN_DOUBLE = {
-    "pass_one": (passes.pass_one, DENSE, TABLE, NUMBERS, LOG_LOSS, WIDE_TABLE, SPAN, OUT),
-    "sparse": (passes.pass_one, SPARSE, TABLE, NUMBERS, LOG_LOSS, WIDE_TABLE, SPAN, OUT),
-    "pass_many": (passes.pass_many, DENSE, TABLE, CODES, SOFTMAX, WIDE_TABLE, SPAN, OUT),
-    "sparse many": (passes.pass_many, SPARSE, TABLE, CODES, SOFTMAX, WIDE_TABLE, SPAN, OUT),
+    "pass": (passes.pass_apart, DENSE, TABLE, PASS, WIDE_TABLE, SPAN, OUT),
+    "sparse": (passes.pass_apart, SPARSE, TABLE, PASS, WIDE_TABLE, SPAN, OUT),
+    "shared": (passes.pass_shared, DENSE, TABLE, PASS_OF_CLASSES, WIDE_TABLE, SPAN, OUT),
+    "sparse shared": (passes.pass_shared, SPARSE, TABLE, PASS_OF_CLASSES, WIDE_TABLE, SPAN, OUT),
     "raw": (passes.raw_predictions, DENSE, WIDE_TABLE, SPAN, TABLE),
     "lines": (passes.add_lines, WIDE_TABLE, WIDE_LINE),
     "columns": (passes.add_sparse_columns, SPARSE, WIDE_TABLE, WIDE_TABLE),
@@ -174,8 +185,8 @@ def test_products_of_float32_are_multiplied_in_it(capability):
     assert ".local " not in text
 
 
-STEP = tuple_of(steps.Step, TABLE, int64, float32, int64, int64, boolean)
-MEMORY = tuple_of(steps.Memory, TABLE, TABLE, WIDE_LINE, WIDE_LINE)
+STEP = tuple_of(steps.Step, TABLE, int64, float32, int64, int64, int64, float32)
+MEMORY = tuple_of(steps.Memory, LINE, TABLE, WIDE_LINE)
 OUT_OF_BATCH = tuple_of(passes.Out, WIDE_TABLE, TABLE, TABLE, LINE)
 OF_NUMBERS = tuple_of(steps.Samples, TABLE, LINE, LINE, boolean)
 OF_CLASSES = tuple_of(steps.Samples, int32[:, ::1], LINE, LINE, boolean)
@@ -186,27 +197,133 @@ def rule_of(loss, optimizer):
     return tuple_of(steps.Rule, *(spec_in(spec, np.float32) for spec in specs), boolean)
 
 
-BATCHES = {
-    "numbers": (steps.gradient_apart, OF_NUMBERS, losses.Huber(), optimizers.Adam()),
-    "one against the rest": (steps.gradient_apart, OF_CLASSES, losses.Hinge(), optimizers.Sgd()),
-    "softmax": (steps.gradient_shared, OF_CLASSES, losses.Softmax(0.0), optimizers.Sgd()),
+def batch_of(samples, loss, optimizer):
+    return tuple_of(steps.Batch, samples, rule_of(loss, optimizer), STEP)
+
+
+def spec_of(spec):
+    return spec_in(spec, np.float32)
+
+
+HUBER = batch_of(OF_NUMBERS, losses.Huber(), optimizers.Adam())
+HINGE = batch_of(OF_CLASSES, losses.Hinge(), optimizers.Sgd())
+SOFTMAX = batch_of(OF_CLASSES, losses.Softmax(0.0), optimizers.Sgd())
+RULE = rule_of(losses.LogLoss(), optimizers.Adam())
+AT, UNITS, TRIPLE = int64[::1], int64[:, ::1], types.UniTuple(int64, 3)
+IN_SINGLE = {
+    "batch of numbers": (passes.pass_apart, DENSE, TABLE, HUBER, TABLE, SPAN, OUT_OF_BATCH),
+    "one against the rest": (passes.pass_apart, DENSE, TABLE, HINGE, TABLE, SPAN, OUT_OF_BATCH),
+    "sparse batch": (passes.pass_apart, SPARSE, TABLE, HINGE, TABLE, SPAN, OUT_OF_BATCH),
+    "softmax": (passes.pass_shared, DENSE, TABLE, SOFTMAX, TABLE, SPAN, OUT_OF_BATCH),
+    "update": (steps.update, RULE, STEP, TABLE, MEMORY, boolean),
+    "penalties": (steps.add_penalties, RULE, STEP, MEMORY),
+    "gradient": (steps.write_gradient, RULE, STEP, TABLE, LINE, int64),
+    "strength": (steps.add_strength, STEP, LINE, LINE),
+    "pull": (steps.add_pull, RULE, STEP, LINE),
+    "gather": (layers.gather, TABLE, SPAN, TABLE),
+    "slopes": (layers.slopes_apart, DENSE, HUBER, SPAN, TABLE, OUT_OF_BATCH),
+    "slopes of classes": (layers.slopes_shared, SOFTMAX, SPAN, TABLE, OUT_OF_BATCH),
+    "columns": (layers.column_lines, int64, TABLE, TABLE, LINE, int64, WIDE_TABLE),
+    "dropout": (layers.draw, uint64, uint64, float32, LINE, LINE, LINE),
+    "rows": (layers.normalise_rows, LINE, float32, TABLE, TABLE, TABLE),
+    "rows back": (layers.rows_back, LINE, TABLE, TABLE, TABLE),
+    "follow": (layers.follow, LINE, LINE, LINE, float32, float32),
+    "batches": (layers.normalise_batch, LINE, LINE, float32, TABLE, TABLE, TABLE),
+    "batches back": (layers.batch_back, LINE, LINE, float32, TABLE, TABLE, TABLE),
+    "windows": (layers.lay_out, AT, int64, TABLE, TABLE),
+    "windows back": (layers.take_back, AT, int64, int64, TABLE, TABLE),
+    "largest": (layers.largest, AT, TABLE, TABLE, TABLE),
+    "mean": (layers.mean, AT, TABLE, TABLE),
+    "pools back": (layers.pool_back, AT, boolean, TABLE, TABLE, TABLE),
+    "look up": (layers.look_up, TABLE, TABLE, TABLE),
+    "product": (matrices.product, TABLE, TABLE, boolean, boolean, int64, float32[:, :, ::1]),
+    "spans": (matrices.add_spans, TABLE, LINE, boolean),
+    "sparse product": (sparse.sparse_product, SPARSE, SPAN, TABLE, TABLE),
 }
 
 
-@pytest.mark.parametrize("name", BATCHES)
-def test_gradients_of_batches_stay_in_float32(name, capability):
-    driver, samples, loss, optimizer = BATCHES[name]
-    rule = rule_of(loss, optimizer)
-    kinds = (DENSE, samples, rule, TABLE, STEP, SPAN, OUT_OF_BATCH)
-    text = ptx_of(driver.py_func, kinds, capability, single=True)
+@pytest.mark.parametrize("name", IN_SINGLE)
+def test_drivers_of_steps_stay_in_float32(name, newest):
+    driver, *kinds = IN_SINGLE[name]
+    text = ptx_of(driver.py_func, kinds, newest, single=True)
     assert BEYOND_SUMS.findall(text) == []
     assert "atom." not in text
 
 
-def test_updates_stay_in_float32(capability):
-    kinds = (rule_of(losses.LogLoss(), optimizers.Adam()), STEP, TABLE, MEMORY)
-    text = ptx_of(steps.update.py_func, kinds, capability, single=True)
-    assert BEYOND_SUMS.findall(text) == []
+UNITWISE = {
+    **{f"value of {name}": (layers.activate, LINE, TABLE) for name in activations.ACTIVATIONS},
+    **{f"slope of {name}": (layers.deactivate, TABLE, TABLE) for name in activations.ACTIVATIONS},
+}
+
+
+@pytest.mark.parametrize("name", UNITWISE)
+def test_activations_stay_in_float32(name, newest):
+    driver, first, second = UNITWISE[name]
+    activation = spec_of(activations.ACTIVATIONS[name.split()[-1]])
+    kinds = (activation, first, second, TABLE)
+    assert ARITHMETIC.findall(ptx_of(driver.py_func, kinds, newest, single=True)) == []
+
+
+PRODIGY, MUON = spec_of(optimizers.Prodigy()), spec_of(optimizers.Muon())
+ELASTIC = spec_of(penalties.ElasticNet(0.1, 0.1))
+OTHERS = {
+    "add up": (vectors.add_up, WIDE_TABLE, WIDE_LINE, int64),
+    "fill": (vectors.fill, WIDE_LINE, float64),
+    "add": (vectors.add_to, LINE, WIDE_LINE),
+    "flag": (vectors.flag_what_is_not_finite, LINE, WIDE_LINE, int64),
+    "limit": (vectors.limit, float32, LINE, WIDE_LINE),
+    "squares": (vectors.add_squares, LINE, WIDE_TABLE),
+    "factors": (vectors.write_factors, WIDE_TABLE, float64, WIDE_LINE, LINE, WIDE_LINE),
+    "scale": (vectors.scale, LINE, LINE),
+    "feed back": (vectors.feed_back, LINE, LINE),
+    "keep rest": (vectors.keep_rest, LINE, LINE),
+    "buckets": (vectors.largest_of_buckets, LINE, int64, WIDE_LINE),
+    "levels": (vectors.round_entries, LINE, int64, WIDE_LINE, float64, uint64),
+    "sizes": (vectors.write_sizes, LINE, WIDE_LINE),
+    "shards": (vectors.add_shards, LINE, WIDE_TABLE),
+    "signs": (vectors.write_signs, LINE, WIDE_LINE),
+    "top": (vectors.keep_largest, LINE, int64[::1], int64),
+    "slopes": (sparse.largest_of_columns, TABLE, int64, WIDE_LINE),
+    "scatter": (sparse.scatter, SPARSE, SPAN, TABLE, WIDE_LINE, WIDE_LINE, UNITS),
+    "scatter numbers": (sparse.scatter_numbers, LINE, TABLE, WIDE_LINE, UNITS),
+    "units": (sparse.from_units, UNITS, WIDE_LINE, WIDE_LINE, int64, LINE, int64),
+    "copy": (layers.copy, LINE, LINE),
+    "multiply": (layers.multiply_each, LINE, LINE, LINE),
+    "divide": (layers.divide, WIDE_LINE, int64, LINE),
+    "prodigy": (whole.take_in, PRODIGY, STEP, LINE, TABLE, WIDE_TABLE),
+    "estimate": (whole.estimate, PRODIGY, STEP, WIDE_LINE, TABLE, WIDE_LINE),
+    "by estimate": (
+        *(whole.step_by_estimate, PRODIGY, ELASTIC, STEP, LINE, TABLE, WIDE_LINE, int64),
+    ),
+    "beside": (
+        *(whole.step_beside, MUON, ELASTIC, STEP, LINE, LINE, TABLE),
+        *(types.UniTuple(int64, 2), int64),
+    ),
+    "direction": (whole.write_direction, MUON, LINE, TABLE, TRIPLE, LINE),
+    "squares of all": (whole.add_shards_of_squares, LINE, WIDE_TABLE),
+    "normalise": (whole.normalise, LINE, WIDE_LINE),
+    "combine": (whole.combine, float32, LINE, float32, LINE),
+    "matrix": (whole.step_of_matrix, MUON, ELASTIC, STEP, LINE, LINE, TRIPLE),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_drivers_that_count_in_float64_compile(name, newest):
+    driver, *kinds = OTHERS[name]
+    text = ptx_of(driver.py_func, kinds, newest, single=False)
+    floats = re.findall(r"\b(?:atom|red)\.\S*\.(?:f32|f64)", text)
+    assert floats == []  # the order of such sums would change their bits
+
+
+EVERY = {"scatter": OTHERS["scatter"], "top": OTHERS["top"], "product": IN_SINGLE["product"]}
+EVERY |= {"batch": IN_SINGLE["batch of numbers"], "update": IN_SINGLE["update"]}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_drivers_of_each_kind_compile_for_every_device(name, capability):
+    driver, *kinds = EVERY[name]
+    single = name not in OTHERS
+    assert ".entry" in ptx_of(driver.py_func, kinds, capability, single=single)
 
 
 def test_a_users_own_loss_compiles_as_ours_do(newest):

@@ -1,12 +1,16 @@
 """Every driver in numba-cuda's simulator, against plain formulas and against the processor.
 
-    NUMBA_ENABLE_CUDASIM=1 python -m pytest tests/cuda/test_simulator.py
+    NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1 python -m pytest tests/cuda/test_simulator.py
 
-The simulator is chosen when numba is imported, so that a run of all tests skips these.
+The simulator is chosen when numba is imported, so that a run of all tests skips these. Nothing is
+compiled: on the processor as in the simulator the functions run as they are written.
 """
 
+import json
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,9 +24,10 @@ if not config.ENABLE_CUDASIM:
 
 import fastgd
 from fastgd._runtime import devices
+from fastgd.datasets import open as open_rows
 from fastgd.kernels import losses as specs
-from fastgd.kernels import optimizers, penalties
-from fastgd.kernels.cuda import memory, passes, products, steps
+from fastgd.kernels import optimizers, penalties, transforms
+from fastgd.kernels.cuda import _library, matrices, memory, passes, products, quantizers, steps
 from fastgd.kernels.objective import Scaler, Targets
 from fastgd.kernels.rows import CSR, Dense
 
@@ -32,7 +37,8 @@ def _threads_take_turns():
     """The simulator has a thread for each of the device's, which mostly wait for each other."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
-    yield
+    with np.errstate(over="ignore"):  # of counters, where nothing is compiled
+        yield
     sys.setswitchinterval(before)
 
 
@@ -43,7 +49,7 @@ RAW = np.array([0.2, -0.1, 0.4, 0.3])
 def out_of(n, d, n_outputs, curvature=True):
     n_blocks, per_block = passes.grid_of(n)
     out = passes.Out(
-        memory.empty((n_blocks * passes.BLOCK, 2)),
+        memory.zeros((n_blocks * passes.BLOCK, 2)),
         memory.empty((n_blocks * passes.GROUPS, (d + 1) * n_outputs)),
         memory.empty((n, n_outputs)),
         memory.empty(n if curvature else 0),
@@ -61,8 +67,9 @@ def lines_of(partial):
 def test_a_pass_of_one_output_is_the_sum_of_its_rows(dtype):
     X, y, weight = GIVEN.X.astype(dtype), GIVEN.labels.astype(float), GIVEN.weight
     n_blocks, span, out = out_of(*X.shape, 1)
-    arguments = (Dense(X), X, Targets(y, weight), specs.LogLoss(), RAW[:, None].copy(), span, out)
-    passes.pass_one.launch(n_blocks, passes.BLOCK, *arguments)
+    given = passes.Pass(Targets(y, weight), specs.LogLoss())
+    arguments = (Dense(X), X, given, RAW[:, None].copy(), span, out)
+    passes.pass_apart.launch(n_blocks, passes.BLOCK, *arguments)
     raw, loss = X.astype(float) @ RAW[:-1] + RAW[-1], naive.log_loss()
     slopes = weight * loss.gradient(y, raw)
     np.testing.assert_allclose(out.loss[:, 0].sum(), weight @ loss.value(y, raw), rtol=1e-12)
@@ -78,8 +85,9 @@ def test_a_pass_of_many_outputs_is_the_sum_of_its_rows():
     y = np.unique(GIVEN.classes, return_inverse=True)[1].astype(np.int32)
     params = np.stack([RAW, -RAW, 0.5 * RAW], axis=1)
     n_blocks, span, out = out_of(*X.shape, 3, curvature=False)
-    arguments = (Dense(X), X, Targets(y, weight), specs.Softmax(0.0), params, span, out)
-    passes.pass_many.launch(n_blocks, passes.BLOCK, *arguments)
+    given = passes.Pass(Targets(y, weight), specs.Softmax(0.0))
+    arguments = (Dense(X), X, given, params, span, out)
+    passes.pass_shared.launch(n_blocks, passes.BLOCK, *arguments)
     raw = X @ params[:-1] + params[-1]
     p = np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True)
     slopes = weight[:, None] * (p - np.eye(3)[y])
@@ -128,21 +136,20 @@ def test_sparse_rows_are_read_by_rows_and_by_columns():
 def test_a_step_is_the_optimizers_and_the_penaltys():
     d, n_lines = 3, 5
     partial = np.arange(1.0, n_lines * (d + 1) + 1).reshape(n_lines, d + 1) / 100
-    params, state = RAW[:, None].copy(), np.zeros((1, d + 1))
+    params, state = RAW.copy(), np.zeros((1, d + 1))
     rule = steps.Rule(
         specs.SquaredError(), penalties.ElasticNet(0.1, 0.2), optimizers.Momentum(), True
     )
     coefs = type(rule.optimizer).step_coefficients(rule.optimizer, np.array([0.05, 0.05]), 1)
-    step = steps.Step(coefs, 1, 0.25, 4, n_lines, True)
-    sums, average = memory.zeros(d + 1), memory.zeros(d + 1)
-    changed = steps.Memory(params, state, sums, average)
-    steps.update.launch(1, passes.BLOCK, rule, step, partial, changed)
+    step = steps.Step(coefs, 1, 0.25, 4, n_lines, d, 0.0)
+    sums = memory.zeros(d + 1)
+    changed = steps.Memory(params, state, sums)
+    steps.update.launch(1, passes.BLOCK, rule, step, partial, changed, True)
     changes = -0.05 * partial.sum(axis=0)  # of a first step: the velocity was zero
     length = 0.05 / (1 - rule.optimizer.momentum)
     shrunk = (1 - length * 0.2) * RAW[:-1] + changes[:-1]
     expected = np.sign(shrunk) * np.maximum(np.abs(shrunk) - length * 0.1, 0.0)
-    np.testing.assert_allclose(params[:, 0], [*expected, RAW[-1] + changes[-1]], rtol=1e-12)
-    np.testing.assert_allclose(average, params[:, 0])
+    np.testing.assert_allclose(params, [*expected, RAW[-1] + changes[-1]], rtol=1e-12)
     penalty = 0.1 * np.abs(RAW[:-1]) + 0.1 * RAW[:-1] ** 2
     np.testing.assert_allclose(sums, [*(4 * penalty), 0.0], rtol=1e-12)
 
@@ -253,19 +260,156 @@ def test_the_same_seed_gives_the_same_bits():
     np.testing.assert_array_equal(fits[0].coef_, fits[1].coef_)
 
 
-def test_rows_that_do_not_fit_are_refused_with_what_to_do(monkeypatch):
-    given, upload = cases.table(n=37, d=3), memory.upload
+SPARSE_AND_WHOLE = {
+    "one against the rest": (
+        fastgd.SGDClassifier(loss="log_loss", optimizer="adam", alpha=0.01, **cases.CONSTANT),
+        "classes",
+    ),
+    "softmax": cases.TRAINED["softmax"],
+    "clipped, signs": (
+        fastgd.SGDRegressor(clip_norm=0.1, clip_value=0.08, quantize="sign", **cases.CONSTANT),
+        "numbers",
+    ),
+    "clipped apart": (fastgd.SGDRegressor(clip_norm=0.5, **cases.CONSTANT), "two numbers"),
+    "prodigy": (
+        fastgd.SGDRegressor(
+            optimizer="prodigy", **{**cases.CONSTANT, "eta0": 1.0, "average": False}
+        ),
+        "numbers",
+    ),
+    "muon": (fastgd.SGDRegressor(optimizer="muon", penalty=None, **cases.CONSTANT), "two numbers"),
+}
+
+
+@pytest.mark.parametrize("name", SPARSE_AND_WHOLE)
+def test_sparse_batches_and_whole_gradients_take_the_same_steps(name):
+    model, kind = SPARSE_AND_WHOLE[name]
+    given = cases.sparse(cases.scaled(cases.table(n=37, d=3)))
+    there = cases.assert_same_training(model, given, kind, given.weight)
+    if "clipped" in name:
+        assert 0 < there.history_["clipped"][0] <= 1
+
+
+@pytest.mark.parametrize("name", transforms.TRANSFORMS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_quantizers_send_what_the_processors_do(name, dtype, rng):
+    quantizer = transforms.TRANSFORMS[name]
+    if name == "topk":
+        quantizer = quantizer._replace(fraction=0.4)
+    gradient = rng.standard_normal(23).astype(dtype)
+    gradient[[3, 5, 7]] = gradient[2]  # which of equal entries are sent is said as well
+    residual = rng.standard_normal(23 if quantizer.feeds_back else 0).astype(dtype)
+    here, there = (gradient.copy(), residual.copy()), (gradient.copy(), residual.copy())
+    transforms.quantize(quantizer, *here, 11, 4)
+    quantizers.compressor_of(quantizer, there[0])(*there, 11, 4)
+    for one, other in zip(there, here, strict=True):
+        rtol = 1e-6 if dtype == np.float32 else 1e-14
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True)])
+@pytest.mark.parametrize("by_library", [False, True])
+def test_products_of_matrices(turned, by_library, rng, monkeypatch):
+    monkeypatch.setattr(matrices, "SHORTEST", 4)  # of spans, of which there are some
+    monkeypatch.setattr(_library, "cupy", lambda: np if by_library else None)
+    left, right, out = (rng.standard_normal(s) for s in ((5, 11), (11, 3), (5, 3)))
+    expected = left @ right
+    left = left.T.copy() if turned[0] else left
+    right = right.T.copy() if turned[1] else right
+    before, words = out.copy(), {"left_turned": turned[0], "right_turned": turned[1]}
+    matrices.multiply(left, right, out, adds=True, **words)
+    np.testing.assert_allclose(out, before + expected, rtol=1e-12)
+    matrices.multiply(left, right, out, **words)
+    np.testing.assert_allclose(out, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["logistic", "softmax"])
+def test_solvers_find_the_same_optimum_by_a_librarys_products(name, monkeypatch):
+    monkeypatch.setattr(_library, "cupy", lambda: np)
+    monkeypatch.setattr(matrices, "ROWS_AT_ONCE", 16)
+    cases.assert_same_optimum(cases.SOLVED[name][0], cases.table(n=37, d=3), cases.SOLVED[name][1])
+
+
+@pytest.mark.parametrize("name", cases.NETWORKS)
+def test_networks_take_the_same_steps(name):
+    model, kind = cases.NETWORKS[name]
+    cases.assert_same_network(model, cases.scaled(cases.table(n=13, d=3)), kind)
+
+
+def test_networks_predict_where_the_rows_are(cupy):
+    model, kind = cases.NETWORKS["units, dropout, norms, a block"]
+    given = cases.scaled(cases.table(n=13, d=3))
+    X, y = cases.rows_for(given, kind)
+    there = model.__class__(**{**model.get_params(), "monitor": True}).fit(cupy.asarray(X), y)
+    here = model.__class__(**{**model.get_params(), "monitor": True}).fit(X, y)
+    for name in ("true_objective", "gradient_norm", "dead/0", "gradient_norm/0"):
+        if name in here.history_:
+            np.testing.assert_allclose(there.history_[name], here.history_[name], rtol=1e-9)
+    found = there.predict_proba(cupy.asarray(X))
+    assert type(found) is cupy.ndarray
+    np.testing.assert_allclose(found.get(), here.predict_proba(X), rtol=1e-9)
+    with pytest.raises(ValueError, match="X has 2 features, but NetworkClassifier is expecting 3"):
+        there.predict(cupy.asarray(X[:, :2].copy()))
+
+
+def test_an_epoch_never_waits_for_the_host(monkeypatch):
+    moved = {"upload": 0, "download": 0}
+
+    def counted(name, whole):
+        def count(array):
+            moved[name] += 1
+            return whole(array)
+
+        return count
+
+    for name in moved:
+        monkeypatch.setattr(memory, name, counted(name, getattr(memory, name)))
+    given = cases.scaled(cases.table(n=37, d=3))
+
+    def of_epoch(batch_size):
+        options = {
+            **cases.CONSTANT,
+            "batch_size": batch_size,
+            "device": "cuda",
+            "optimizer": "adam",
+        }
+        model = fastgd.SGDRegressor(**options).partial_fit(given.X, given.numbers)
+        before = dict(moved)
+        model.partial_fit(given.X, given.numbers)
+        one = {name: moved[name] - before[name] for name in moved}
+        model.partial_fit(given.X, given.numbers, max_iter=2)
+        return {name: moved[name] - before[name] - 2 * one[name] for name in moved}
+
+    # what a further epoch adds: its order and rates; then sums, parameters and state, read once
+    assert of_epoch(4) == of_epoch(37)
+    assert of_epoch(4)["upload"] <= 2
+    assert of_epoch(4)["download"] == 3
+
+
+def test_rows_beyond_the_memory_are_sent_in_parts(monkeypatch):
+    given, upload = cases.scaled(cases.table(n=37, d=3)), memory.upload
 
     def full(array):
         if array.shape == given.X.shape:
             raise MemoryError
         return upload(array)
 
-    model = fastgd.SGDRegressor(device="cuda", batch_size=16)
     monkeypatch.setattr(memory, "upload", full)
-    with pytest.raises(MemoryError, match=r"the device has 16 free\. Use device='cpu'"):
-        model.fit(given.X, given.numbers)
-    assert not hasattr(model, "coef_")
+    monkeypatch.setattr(memory, "free_bytes", lambda: 5 * 16 * 3 * 8)  # two steps at a time
+    with pytest.warns(UserWarning, match="its rows are sent in parts, anew in each epoch"):
+        cases.assert_same_training(fastgd.SGDRegressor(**cases.CONSTANT), given, "numbers")
+
+
+def test_data_in_parts_are_trained_part_by_part():
+    given = cases.scaled(cases.table(n=37, d=3))
+    model = fastgd.SGDRegressor(**cases.CONSTANT)
+    here, there = (
+        model.__class__(**{**model.get_params(), "device": device}).fit(
+            open_rows((given.X, given.numbers), chunk_rows=16)
+        )
+        for device in ("cpu", "cuda")
+    )
+    np.testing.assert_allclose(there.coef_, here.coef_, rtol=1e-10)
 
 
 def test_arrays_on_a_device_are_trained_and_predicted_there(cupy):
@@ -284,6 +428,48 @@ def test_arrays_on_a_device_are_trained_and_predicted_there(cupy):
         there.predict(cupy.asarray(given.X[:, :2].copy()))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_on_a_device_are_validated_there(cupy, dtype, monkeypatch):
+    given = cases.table(n=37, d=3, dtype=dtype)
+    X = cupy.asarray(given.X)
+    monkeypatch.setattr(cupy.ndarray, "get", lambda _: pytest.fail("X was copied to the host"))
+    monkeypatch.setattr(memory, "adopt", lambda array: array._values)
+    there = fastgd.Ridge().fit(X, given.numbers, sample_weight=given.weight)
+    here = fastgd.Ridge(device="cuda").fit(given.X, given.numbers, sample_weight=given.weight)
+    np.testing.assert_allclose(there.coef_, here.coef_, rtol=1e-3)
+    assert there.n_features_in_ == 3
+    broken = given.X.copy()
+    broken[3, 1] = np.nan
+    with pytest.raises(ValueError, match=r"Input X contains NaN or infinity.*column 1"):
+        fastgd.Ridge().fit(cupy.asarray(broken), given.numbers)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        fastgd.Ridge().fit(X, given.numbers[:-1])
+
+
+@pytest.mark.parametrize("is_network", [False, True])
+def test_trainings_keep_rows_where_they_are(cupy, is_network, monkeypatch):
+    given = cases.scaled(cases.table(n=37, d=3))
+    options = {**cases.CONSTANT, "batch_size": "full", "max_iter": 5}
+    if is_network:
+        options = {"max_iter": 2, "tol": None, "random_state": 0, "hidden_layer_sizes": (2,)}
+    make = fastgd.neural_network.MLPRegressor if is_network else fastgd.SGDRegressor
+    here = make(device="cuda", **options).fit(given.X, given.numbers)
+    monkeypatch.setattr(cupy.ndarray, "get", lambda _: pytest.fail("X was copied to the host"))
+    monkeypatch.setattr(memory, "adopt", lambda array: array._values)
+    there = make(**options).fit(cupy.asarray(given.X), given.numbers)
+    np.testing.assert_allclose(
+        there.loss_curve_ if is_network else there.coef_,
+        (here.loss_curve_ if is_network else here.coef_),
+        rtol=1e-10,
+    )
+    broken = given.X.copy()
+    broken[3, 1] = np.inf
+    with pytest.raises(ValueError, match="Input X contains NaN, infinity"):
+        make(**options).fit(cupy.asarray(broken), given.numbers)
+    with pytest.raises(ValueError, match="X has 2 features, but"):
+        there.partial_fit(cupy.asarray(given.X[:, :2].copy()), given.numbers)
+
+
 def test_small_batches_on_a_device_are_copied_to_the_processor(cupy):
     given = cases.scaled(cases.table(n=37, d=3))
     X = cupy.asarray(given.X)
@@ -298,6 +484,17 @@ def test_a_fork_cannot_use_the_device(monkeypatch):
     monkeypatch.setattr(devices, "_first_process", [os.getpid() + 1])
     with pytest.raises(RuntimeError, match="forked after its parent had used CUDA"):
         fastgd.Ridge(device="cuda").fit(GIVEN.X, GIVEN.numbers)
+
+
+def test_the_benchmark_runs(tmp_path):
+    script = Path(__file__).parents[2] / "benchmarks" / "devices.py"
+    command = [sys.executable, script, "--dry-run", "--out", tmp_path / "found"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=script.parents[1])
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "found.json").read_text())["rows"]
+    assert len(rows) == 6
+    assert [row["note"] for row in rows if "Error" in row["note"]] == []
+    assert "a network of 3 units" in (tmp_path / "found.md").read_text()
 
 
 def test_the_simulator_says_that_it_is_one():

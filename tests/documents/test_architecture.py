@@ -22,7 +22,7 @@ KERNELS_MAY = {"numpy", "numba", "math", "typing", "fastgd.kernels"}
 JIT = ROOT / "kernels" / "_jit"
 OF_NUMBA = (
     *("_blas.py", "_files.py", "_hook.py", "_prefetch.py", "_views.py", "_words.py"),
-    "cuda/_compiler.py",
+    *("cuda/_compiler.py", "cuda/_library.py"),
 )
 COMPILERS = {JIT / "_options.py", ROOT / "kernels" / "cuda" / "_compiler.py"}
 MACHINERY = {ROOT / "kernels" / name for name in OF_NUMBA}

@@ -20,7 +20,7 @@ from fastgd.kernels.losses import SquaredError
 from fastgd.kernels.penalties import ElasticNet
 from fastgd.kernels.sgd import Rule
 from fastgd.layers import Dense
-from fastgd.neural_network import MLPClassifier, NetworkClassifier
+from fastgd.neural_network import MLPClassifier, MLPRegressor, NetworkClassifier
 from fastgd.optimizers import Muon, Prodigy, ScheduleFreeSGD
 from fastgd.penalties import GroupLasso
 from fastgd.schedules import Constant
@@ -194,3 +194,17 @@ def test_networks_learn_by_them(solver, digits):
 def test_a_network_of_the_last_layer_alone_has_no_matrix(digits):
     with pytest.raises(ValueError, match="a layer with weights before the last one"):
         NetworkClassifier([Dense(10)], solver="muon").fit(*digits)
+
+
+@pytest.mark.nojit
+def test_networks_stepped_as_a_whole_have_the_penalty_in_their_gradient():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((12, 3)), rng.standard_normal(12)
+    options = {"hidden_layer_sizes": (4,), "solver": "muon", "max_iter": 1, "batch_size": "full"}
+    options |= {"tol": None, "random_state": 0, "learning_rate_init": 0.01}
+    plain, penalised = (MLPRegressor(alpha=alpha, **options).fit(X, y) for alpha in (0.0, 60.0))
+    network = penalised._network
+    start = network.starts(penalised._progress.seed)[: network.n_weights]
+    np.testing.assert_allclose(penalised.history_["penalty"][0], 30.0 * start @ start / 12)
+    assert plain.history_["penalty"][0] == 0.0
+    assert not np.allclose(plain.coefs_[0], penalised.coefs_[0])

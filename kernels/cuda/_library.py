@@ -1,0 +1,19 @@
+"""CuPy, where it is installed: the only file that knows of it."""
+
+import functools
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from fastgd.kernels.cuda._compiler import IS_SIMULATED
+
+
+@functools.cache
+def cupy() -> Any:
+    """Return CuPy, whose products are cuBLAS's; None where it is not installed.
+
+    Its arrays are views of ours, and its work is queued where our drivers are.
+    """
+    if IS_SIMULATED or find_spec("cupy") is None:
+        return None
+    return import_module("cupy")
