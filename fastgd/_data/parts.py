@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from fastgd._data.chunks import Chunks, filled, stacked
 from fastgd._data.row_source import RowSource
 from fastgd._data.shards import ChunkShards, Shards
-from fastgd._runtime.devices import is_on_device, predicted
+from fastgd._runtime.devices import is_dispatched, is_on_device, predicted
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -144,7 +144,7 @@ def by_parts(method: Method) -> Method:
 
             # a later fit changes no prediction that is yet to be computed
             return mapped(functools.partial(method, copy.copy(self)), X)
-        if is_on_device(X):
+        if is_on_device(X) or is_dispatched(X):
             return predicted(method, self, X)
         return method(self, X)
 

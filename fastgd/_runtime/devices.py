@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import get_config
 from sklearn.utils._param_validation import StrOptions
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -44,8 +45,21 @@ def is_on_device(X: Any) -> bool:
     return int(X.__dlpack_device__()[0]) == CUDA_OF_DLPACK
 
 
+def is_dispatched(X: Any) -> bool:
+    """Tell whether X is another library's array in host memory, and scikit-learn dispatches.
+
+    That is ``sklearn.set_config(array_api_dispatch=True)``: what comes out of a model is then of
+    the library of what goes in. Without it, such an array is converted as any sequence is.
+    """
+    if isinstance(X, np.ndarray) or not get_config()["array_api_dispatch"] or is_on_device(X):
+        return False
+    return hasattr(X, "__array_namespace__") or type(X).__module__ == "torch"
+
+
 def to_host(X: Any) -> Any:
-    """Return an array in host memory; what lies there is returned as it is."""
+    """Return NumPy's array of one on a device, or of another library; all else as it is."""
+    if is_dispatched(X):
+        return np.asarray(X.detach() if hasattr(X, "detach") else X)
     if not is_on_device(X):
         return X
     for name in ("get", "copy_to_host", "to_numpy"):  # of CuPy, Numba, cuDF
@@ -61,8 +75,10 @@ def to_host(X: Any) -> Any:
 
 def like(result: NDArray[Any], X: Any) -> Any:
     """Return a host array in the library and on the device of X; labels that are words stay."""
-    if not is_on_device(X) or result.dtype.kind not in "fiub":
+    if result.dtype.kind not in "fiub" or not (is_on_device(X) or is_dispatched(X)):
         return result
+    if hasattr(X, "__array_namespace__") and not is_on_device(X):
+        return X.__array_namespace__().asarray(result, device=X.device)
     library = type(X).__module__.partition(".")[0]
     if library == "torch":
         return sys.modules["torch"].as_tensor(result, device=X.device)
@@ -269,12 +285,12 @@ class HeldRows:
 
 
 def predicted(method: Callable[..., Any], model: Any, X: Any) -> Any:
-    """Predict for rows on a device; the result comes back in their library.
+    """Predict for rows on a device or of another library; the result comes back in their library.
 
     Linear models and networks predict where the rows are, if CUDA can be used; else the rows are
     copied.
     """
-    has_form = hasattr(model, "_lacks_on_cuda") and len(X.shape) == 2
+    has_form = hasattr(model, "_lacks_on_cuda") and len(X.shape) == 2 and is_on_device(X)
     if getattr(model, "device", "cpu") != "cpu" and has_form:
         require()
         return like(method(model, HeldRows(X)), X)

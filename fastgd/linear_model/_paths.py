@@ -26,6 +26,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from fastgd._data.parts import by_parts
 from fastgd._data.validation import (
     ACCEPTED,
     check_sparse,
@@ -56,6 +57,7 @@ class PathModel(NotebookView, OnnxExport, BaseEstimator):
     coef_: Any
     intercept_: Any
 
+    @by_parts
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict targets.
 

@@ -12,9 +12,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from fastgd._data.parts import by_parts
 from fastgd._data.validation import check_X, check_X_y, fit_context, in_dtype
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, SolvingWatch, watched
+from fastgd._runtime.devices import HeldRows
 from fastgd._solvers._task import Solution
 from fastgd.kernels.losses import SquaredError
 from fastgd.linear_model._classification import SolvedClassifier, refuse_nothing_left
@@ -74,10 +76,13 @@ class RidgeLabels(LinearClassifierMixin):
     def _raw(self, X: Any) -> NDArray[Any]:
         """Return the raw predictions, (n_samples,) or (n_samples, n_classes)."""
         check_is_fitted(self)
+        if isinstance(X, HeldRows):
+            return X.raw(self)
         X = check_X(self, X, reset=False)
         raw: NDArray[Any] = X @ self.coef_.T + self.intercept_
         return raw
 
+    @by_parts
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Return the raw predictions.
 
@@ -93,6 +98,7 @@ class RidgeLabels(LinearClassifierMixin):
         raw = self._raw(X)
         return raw.ravel() if raw.ndim == 1 or raw.shape[1] == 1 else raw
 
+    @by_parts
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the predicted labels.
 

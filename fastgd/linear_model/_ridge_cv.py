@@ -26,6 +26,7 @@ from sklearn.utils._metadata_requests import (
 )
 from sklearn.utils.validation import check_is_fitted, check_scalar
 
+from fastgd._data.parts import by_parts
 from fastgd._data.validation import (
     check_weight,
     check_X,
@@ -435,6 +436,7 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseRidgeCV):
             self._fit_rows(X, (Y, Y), weight, alphas, sample_weight, params)
         return self
 
+    @by_parts
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict targets.
 
