@@ -27,7 +27,7 @@ from numba.core.dispatcher import Dispatcher
 
 LIMIT = 800_000_000  # bytes in memory from which on a child compiles
 GROWTH = 400_000_000  # bytes that a child may take beside those it shares, then another is started
-LONGEST = 300  # seconds that a child may take, lest it waits for ever for another thread's lock
+LONGEST = 60  # seconds that a child may take: a fork may wait for ever for another thread's lock
 
 
 def compile_in_children() -> None:
@@ -50,11 +50,13 @@ def compile_in_children() -> None:
 class _Compiler:
     """A child process that compiles, started when there is something to compile.
 
-    Whatever goes wrong there, this process finds nothing on disk, and compiles itself.
+    Whatever goes wrong there, this process finds nothing on disk, and compiles itself; where a
+    child did not answer, there is no other one.
     """
 
     def __init__(self) -> None:
         self._owner = os.getpid()
+        self._answers = True
         self._child = 0
         self._connection: Connection | None = None
 
@@ -62,7 +64,7 @@ class _Compiler:
         """Tell whether this process has grown, and may have a child."""
         is_owner = os.getpid() == self._owner  # a fork has the connection, and no child
         is_main = threading.current_thread() is threading.main_thread()  # all that a child has
-        return is_owner and is_main and _resident() > LIMIT
+        return self._answers and is_owner and is_main and _resident() > LIMIT
 
     def compile(self, function: Any, signature: Any, entry: Any) -> None:
         """Have a function compiled for a signature, and its machine code written to the disk."""
@@ -71,7 +73,8 @@ class _Compiler:
             if self._connection is None:
                 self._start()
             self._connection.send((function.__module__, function.__qualname__, signature, entry))
-            goes_on = self._connection.poll(LONGEST) and self._connection.recv()
+            self._answers = self._connection.poll(LONGEST)
+            goes_on = self._answers and self._connection.recv()
         if not goes_on:
             self.end()
 
