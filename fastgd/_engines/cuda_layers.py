@@ -40,6 +40,7 @@ class Layer(NamedTuple):
     out, delta : (m, N_OUT)
     notes : (m, N_NOTES)
     single : bool, whether all is computed in float32
+    room : function of shape and dtype to an array that holds anything, the same each time
     """
 
     at: Any
@@ -56,6 +57,7 @@ class Layer(NamedTuple):
     delta: Any
     notes: Any
     single: bool
+    room: Any
 
 
 class Now(NamedTuple):
@@ -83,15 +85,15 @@ class _Affine:
     def forward(layer: Layer, now: Now) -> None:  # noqa: ARG004
         from fastgd.kernels.cuda.matrices import multiply
 
-        multiply(layer.x, layer.weights, layer.out)
+        multiply(layer.x, layer.weights, layer.out, room=layer.room)
 
     @staticmethod
     def backward(layer: Layer, now: Now) -> None:  # noqa: ARG004
         from fastgd.kernels.cuda.matrices import multiply
 
-        multiply(layer.x, layer.delta, layer.of_weights, left_turned=True)
+        multiply(layer.x, layer.delta, layer.of_weights, left_turned=True, room=layer.room)
         if layer.before is not None:
-            multiply(layer.delta, layer.weights, layer.before, right_turned=True)
+            multiply(layer.delta, layer.weights, layer.before, right_turned=True, room=layer.room)
 
 
 class _Convolved:
@@ -104,7 +106,8 @@ class _Convolved:
         outputs = _by_positions(layer, layer.out)
         for first, count, patches in _patches(layer):
             _lay_out(layer, first, patches)
-            multiply(patches, layer.weights, _of_images(layer, outputs, first, count))
+            out = _of_images(layer, outputs, first, count)
+            multiply(patches, layer.weights, out, room=layer.room)
 
     @staticmethod
     def backward(layer: Layer, now: Now) -> None:  # noqa: ARG004
@@ -115,9 +118,10 @@ class _Convolved:
         for first, count, patches in _patches(layer):
             delta = _of_images(layer, deltas, first, count)
             _lay_out(layer, first, patches)
-            multiply(patches, delta, layer.of_weights, left_turned=True, adds=first > 0)
+            words = {"left_turned": True, "adds": first > 0, "room": layer.room}
+            multiply(patches, delta, layer.of_weights, **words)
             if layer.before is not None:
-                multiply(delta, layer.weights, patches, right_turned=True)
+                multiply(delta, layer.weights, patches, right_turned=True, room=layer.room)
                 taken = (layer.there, first, count, patches, layer.before)
                 size = count * layer.before.shape[1]
                 layers.take_back.spread(size, *taken, single=layer.single)
@@ -135,14 +139,12 @@ def _of_images(layer: Layer, table: Any, first: int, count: int) -> Any:
 
 def _patches(layer: Layer) -> Any:
     """Yield the first of some images, their number, and room for their windows."""
-    from fastgd.kernels.cuda import memory
-
     at, dtype, n_images = layer.at, layer.out.dtype, layer.out.shape[0]
     n_positions = int(at[NEW_HEIGHT] * at[NEW_WIDTH])
     n_patch = int(at[WINDOW_HEIGHT] * at[WINDOW_WIDTH] * at[CHANNELS])
     fit = PATCH_BYTES // (n_positions * n_patch * dtype.itemsize)
     size = min(max(fit, 1), n_images)
-    patches = memory.empty((size * n_positions, n_patch), dtype)
+    patches = layer.room((size * n_positions, n_patch), dtype)
     for first in range(0, n_images, size):
         count = min(size, n_images - first)
         yield first, count, patches[: count * n_positions]
@@ -263,15 +265,13 @@ class _NormalisedBatch:
     @staticmethod
     def _moments(layer: Layer) -> Any:
         """Return means and variances of a batch, on the device; running statistics follow."""
-        from fastgd.kernels.cuda import layers, memory
+        from fastgd.kernels.cuda import layers
 
         channels, count = int(layer.at[CHANNELS]), _n_positions(layer)
-        number, sums = layer.out.dtype.type, memory.empty(channels)
-        moments = memory.empty(2 * channels, layer.out.dtype)
+        number, moments = layer.out.dtype.type, layer.room(2 * channels, layer.out.dtype)
         mean, variance = moments[:channels], moments[channels:]
         for kind, out in ((layers.PLAIN, mean), (layers.SQUARES, variance)):
-            add_columns(kind, layer.x, layer.x, mean, sums, layer.single)
-            layers.divide.spread(channels, sums, count, out)
+            add_columns(layer, kind, (layer.x, layer.x, mean), out, count)
         unbiased = number(count / max(count - 1, 1))
         followed = (layer.running, mean, variance, number(layer.numbers[1]), unbiased)
         layers.follow.spread(channels, *followed, single=layer.single)
@@ -296,27 +296,37 @@ def _n_positions(layer: Layer) -> int:
 
 def _gain_and_offset(layer: Layer) -> None:
     """Queue the derivatives by what normalised numbers are multiplied by, and by what is added."""
-    from fastgd.kernels.cuda import layers, memory
+    from fastgd.kernels.cuda import layers
 
     channels = int(layer.at[CHANNELS])
-    sums = memory.empty(channels)
     of_gain, of_offset = layer.of_free[:channels], layer.of_free[channels:]
     for kind, out in ((layers.PRODUCT, of_gain), (layers.PLAIN, of_offset)):
-        add_columns(kind, layer.delta, layer.notes, out, sums, layer.single)
-        layers.divide.spread(channels, sums, 1, out)
+        add_columns(layer, kind, (layer.delta, layer.notes, out), out)
 
 
-def add_columns(kind: int, values: Any, others: Any, center: Any, sums: Any, single: bool) -> None:
-    """Queue the sums of each channel over rows and positions; see ``layers.column_lines``."""
-    from fastgd.kernels.cuda import layers, memory, passes, vectors
+def add_columns(
+    layer: Layer, kind: int, given: tuple[Any, Any, Any], out: Any, count: int = 1
+) -> None:
+    """Queue the sums of each channel over rows and positions, divided by a number.
 
-    count = values.size // sums.shape[0]
-    n_blocks, per_block = passes.grid_of(count, vectors.SHARDS)
-    partial = memory.empty((n_blocks * passes.GROUPS, sums.shape[0]))
-    added = (kind, values, others, center, per_block, partial)
-    layers.column_lines.launch(n_blocks, passes.BLOCK, *added, single=single)
-    n_blocks = min(sums.shape[0], passes.MOST_BLOCKS)
+    Parameters
+    ----------
+    layer : Layer
+    kind, given : see ``layers.column_lines``
+    out : (n_channels,)
+    count : int
+    """
+    from fastgd.kernels.cuda import layers, passes, vectors
+
+    channels = out.shape[0]
+    n_blocks, per_block = passes.grid_of(given[0].size // channels, vectors.SHARDS)
+    float64 = np.dtype(np.float64)
+    partial = layer.room((n_blocks * passes.GROUPS, channels), float64)
+    added = (kind, *given, per_block, partial)
+    layers.column_lines.launch(n_blocks, passes.BLOCK, *added, single=layer.single)
+    sums, n_blocks = layer.room(channels, float64), min(channels, passes.MOST_BLOCKS)
     vectors.add_up.launch(n_blocks, passes.BLOCK, partial, sums, 0)
+    layers.divide.spread(channels, sums, count, out)
 
 
 # -- windows ---------------------------------------------------------------------------------------

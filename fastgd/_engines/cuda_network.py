@@ -50,6 +50,7 @@ from fastgd.kernels.sampling import GAMMA, mix
 
 ALL_STEPS = 1 << 40  # of an epoch are queued together
 FEWEST_SIZES = 4  # of batches whose views are kept
+MOST_KEPT = 1 << 7  # arrays of scratch
 ROWS_PREDICTED = 1 << 12  # that pass through a network together
 
 
@@ -266,6 +267,8 @@ class NetworkPass:
         self._units_of_sparse = memory.zeros(shape, np.int64)
         self._largest = memory.zeros(max(shape[1], 1))
         self._batch = functools.lru_cache(FEWEST_SIZES)(self._views)
+        self._room = functools.lru_cache(MOST_KEPT)(memory.empty)  # no step asks for memory
+        self._nothing = memory.empty((0, 0), dtype)
 
     # -- the views of a batch ---------------------------------------------------------------------
 
@@ -309,6 +312,7 @@ class NetworkPass:
             self._of(self._deltas, number, size),
             self._notes[first : first + size * n_notes].reshape(size, n_notes),
             self._single,
+            self._room,
         )
 
     def _units(self, layer: Layer, size: int) -> Any:
@@ -322,7 +326,7 @@ class NetworkPass:
         sums = self._sums[first : first + count].reshape(-1, n_units if keeps else 1)
         n_bias = layer.free.shape[0] if row[HAS_BIAS] else 0
         bias, slopes = layer.free[:n_bias], layer.of_free[:n_bias]
-        kept = sums if keeps else out[:, :0]
+        kept = sums if keeps else self._nothing
         return out, kept, sums if keeps else out, delta, bias, slopes
 
     def _added_to(self, source: int, flat: Any, size: int, row: Any) -> Any:
@@ -398,7 +402,7 @@ class NetworkPass:
             layer = batch.layers[number]
             if batch.added[number] is not None:
                 vectors.add_to.spread(layer.out.size, batch.added[number], layer.delta.reshape(-1))
-            self._deactivate(batch.units[number], layer.at)
+            self._deactivate(batch.units[number], layer)
             if number == 0 and self._is_sparse:
                 self._leave(layer, sent, span)
             else:
@@ -425,18 +429,16 @@ class NetworkPass:
             made = (self._activations[at[ACTIVATION]], bias, out, sums)
             layers.activate.spread(out.size, *made, single=self._single)
 
-    def _deactivate(self, units: Any, at: Any) -> None:
-        from fastgd.kernels.cuda import layers, memory
+    def _deactivate(self, units: Any, layer: Layer) -> None:
+        from fastgd.kernels.cuda import layers
 
         if units is None:
             return
         out, _, z, delta, _, slopes = units
-        made = (self._activations[at[ACTIVATION]], z, out, delta)
+        made = (self._activations[layer.at[ACTIVATION]], z, out, delta)
         layers.deactivate.spread(out.size, *made, single=self._single)
         if slopes.shape[0] > 0:
-            sums = memory.empty(slopes.shape[0])
-            add_columns(layers.PLAIN, delta, delta, slopes, sums, self._single)
-            layers.divide.spread(slopes.shape[0], sums, 1, slopes)
+            add_columns(layer, layers.PLAIN, (delta, delta, slopes), slopes)
 
     def _now(self, now: Now, number: int) -> Now:
         """Return what a layer draws its random numbers by: as ``network._now``."""

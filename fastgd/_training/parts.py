@@ -18,7 +18,7 @@ from fastgd._data.validation import fit_context
 from fastgd._engines.protocol import LINEAR
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, TrainingWatch, watched
-from fastgd._runtime.devices import chosen
+from fastgd._runtime.devices import chosen, refuse_device
 from fastgd._training.estimator import FLOATS, Call, TrainedModel, Trains, Validation, seed_of
 from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Score
@@ -120,8 +120,10 @@ class TrainedOnParts(TrainedModel):
         ------
         ValueError
             As ``fit``, if a chunk has another number of rows in a later epoch, and with
-            ``device="cuda"``.
+            ``device="cuda"`` where something else trains.
         """
+        if trains is not None:
+            refuse_device(self, "steps on a cluster")
         if held_out is None and getattr(self, "early_stopping", False):  # of the command line
             raise ValueError("early_stopping=True needs the rows to stop by: held_out.")
         with watched(TrainingWatch, self), or_as_before(self, self._forget()), named(self, chunks):

@@ -27,6 +27,7 @@ def multiply(
     left_turned: bool = False,
     right_turned: bool = False,
     adds: bool = False,
+    room: Any = memory.empty,
 ) -> None:
     """Write the product of two tables, transposed if they are ``turned``; or add it.
 
@@ -35,6 +36,7 @@ def multiply(
     left, right, out : arrays on a device, C-contiguous, of two axes and one type
     left_turned, right_turned : bool
     adds : bool
+    room : function of shape and dtype to an array that holds anything
     """
     library = _library.cupy()
     if library is not None:
@@ -54,7 +56,7 @@ def multiply(
     is_single = out.dtype == np.float32
     spans = out.reshape(1, rows, columns)
     if n_spans > 1 or adds:
-        spans = memory.empty((n_spans, rows, columns), out.dtype)
+        spans = room((n_spans, rows, columns), out.dtype)
     grid, block = (*n_tiles, n_spans), (SIDE, SIDE)
     arguments = (left, right, left_turned, right_turned, per_span, spans)
     product.launch(grid, block, *arguments, single=is_single)

@@ -166,13 +166,14 @@ IN_DOUBLE = {
     "products": (products.products, WIDE_TABLE, SCALER, WIDE_LINE, int64, float64[:, :, ::1]),
     "classes": (products.weights_of_classes, WIDE_TABLE, CODES, int64, int64, WIDE_LINE),
     "densely": (products.standardised_rows, SPARSE, SCALER, int64, TABLE),
+    "look": (passes.look_at_columns, TABLE, WIDE_LINE, WIDE_LINE, int64, float64[:, :, ::1]),
 }
 
 
 @pytest.mark.parametrize("name", IN_DOUBLE)
-def test_drivers_of_solvers_compile(name, capability):
+def test_drivers_of_solvers_compile(name, newest):
     driver, *kinds = IN_DOUBLE[name]
-    text = ptx_of(driver.py_func, kinds, capability, single=False)
+    text = ptx_of(driver.py_func, kinds, newest, single=False)
     assert "atom." not in text
     assert ".local " not in text  # what does not fit into registers would be in slow memory
 
@@ -317,13 +318,28 @@ def test_drivers_that_count_in_float64_compile(name, newest):
 
 EVERY = {"scatter": OTHERS["scatter"], "top": OTHERS["top"], "product": IN_SINGLE["product"]}
 EVERY |= {"batch": IN_SINGLE["batch of numbers"], "update": IN_SINGLE["update"]}
+EVERY |= {"pass": IN_DOUBLE["pass"], "shared": IN_DOUBLE["shared"]}
+OLDER = [
+    *((name, driver) for name, driver in IN_SINGLE.items()),
+    *((name, driver) for name, driver in (OTHERS | IN_DOUBLE).items()),
+]
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_drivers_of_each_kind_compile_for_every_device(name, capability):
     driver, *kinds = EVERY[name]
-    single = name not in OTHERS
+    single = EVERY[name] in IN_SINGLE.values()
     assert ".entry" in ptx_of(driver.py_func, kinds, capability, single=single)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("name", "driver"), OLDER, ids=lambda value: str(value)[:20])
+def test_every_driver_compiles_for_older_devices(name, driver, monkeypatch):
+    for capability in CAPABILITIES[:-1]:
+        told(capability, monkeypatch)
+        own, *kinds = driver
+        single = name in IN_SINGLE and driver is IN_SINGLE[name]
+        assert ".entry" in ptx_of(own.py_func, kinds, capability, single=single)
 
 
 def test_a_users_own_loss_compiles_as_ours_do(newest):

@@ -353,12 +353,12 @@ def test_networks_predict_where_the_rows_are(cupy):
 
 
 def test_an_epoch_never_waits_for_the_host(monkeypatch):
-    moved = {"upload": 0, "download": 0}
+    moved = {"upload": 0, "download": 0, "empty": 0}
 
     def counted(name, whole):
-        def count(array):
+        def count(*given):
             moved[name] += 1
-            return whole(array)
+            return whole(*given)
 
         return count
 
@@ -384,6 +384,7 @@ def test_an_epoch_never_waits_for_the_host(monkeypatch):
     assert of_epoch(4) == of_epoch(37)
     assert of_epoch(4)["upload"] <= 2
     assert of_epoch(4)["download"] == 3
+    assert of_epoch(4)["empty"] == 0
 
 
 def test_rows_beyond_the_memory_are_sent_in_parts(monkeypatch):
