@@ -242,8 +242,8 @@ def _proven(problem: Problem, result: DescentResult, options: Options) -> Certif
     if gap > target and has_more:
         most = max(LEAST_READS, len(result.objectives))
         is_precise = problem.dtype == np.float64 or problem.n_outputs == 0
-        exact = point if is_precise else evaluate(precise, point.u)
-        gap = min(gap, bound_by_newton_steps(precise, exact, result.metric, target, most))
+        point = point if is_precise else evaluate(precise, point.u)
+        gap = min(gap, bound_by_newton_steps(precise, point, result.metric, target, most))
     if gap > target and is_hopeless:
         certificate = certify(precise, point)
         point, gap = certificate.point, min(gap, certificate.gap)

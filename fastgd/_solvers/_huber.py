@@ -296,6 +296,8 @@ def _better(
 ) -> _Fitted:
     """Take other parameters if they are better, and their dual point's bound."""
     objective = joint.objective(u, residual, scale)
+    if not objective < np.inf:
+        return found
     gap = min(joint.gap(u, residual, scale, rho), objective)  # F is not negative
     best = found
     if objective < found.objective:

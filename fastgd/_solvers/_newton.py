@@ -301,5 +301,6 @@ def _gap(task: Task, standard: Standard, at: tuple[Any, Place], objective: float
     ends = [penalty_terms(coef, slope + by, 0.0, task.l2) for by in (-reach, reach)]
     rounding = ALLOWANCE * (objective + abs(columns.least)) + rest / max(size, 1e-300) * objective
     if is_deviance(task.loss):  # whose terms, linear in raw predictions, cancel
-        rounding += columns.rounding * (1.0 + float(np.max(np.abs(standard.z @ place.u))))
+        farthest = float(np.sum(np.max(np.abs(standard.z), axis=0) * np.abs(place.u)))
+        rounding += columns.rounding * (1.0 + farthest)
     return min(objective, float(np.maximum(*ends).sum()) + rounding)

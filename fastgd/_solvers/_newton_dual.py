@@ -96,7 +96,7 @@ def bound_by_newton_steps(
         step, n_products, is_exact = _newton_step(problem, point, metric, enough, most)
         most -= n_products
         larger = problem if is_exact else with_matrix_at_last(problem, 2 * most)
-        if not is_exact and can_have_hessian(larger) and cost_of_hessian(larger) <= most:
+        if not is_exact and can_have_hessian(larger) and cost_of_hessian(larger) < most:
             problem, metric = larger, hessian(larger, point)
             most -= int(cost_of_hessian(problem))
             continue
