@@ -1,24 +1,22 @@
 """Numbers that several threads read and write, one at a time.
 
 All operations are sequentially consistent: what a thread has written before it changes such a
-number is seen by the threads that read the change.
+number is seen by the threads that read the change. In Python they are plain reads and writes, for
+one thread.
 """
 
-import sys
-import threading
-import time
-
 from llvmlite import ir
+from llvmlite.binding import get_process_triple
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, config
 from numba.extending import intrinsic
 
 from fastgd.kernels._hook import implement
 
+IS_ATOMIC = not config.DISABLE_JIT
 ORDER = "seq_cst"
 BYTES = 8
-_LOCK = threading.Lock()  # in Python
-YIELD = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+YIELD = "SwitchToThread" if "windows" in get_process_triple() else "sched_yield"
 
 
 def read(numbers, at):
@@ -33,22 +31,19 @@ def write(numbers, at, value):
 
 def add_one(numbers, at):
     """Add 1 to a number."""
-    with _LOCK:
-        numbers[at] += 1
+    numbers[at] += 1
 
 
 def swap(numbers, at, before, after):
     """Write ``after`` where ``before`` stands; tell whether it stood there."""
-    with _LOCK:
-        is_there = numbers[at] == before
-        if is_there:
-            numbers[at] = after
-        return is_there
+    is_there = numbers[at] == before
+    if is_there:
+        numbers[at] = after
+    return is_there
 
 
 def let_others_run():
     """Have the processor run another thread that waits for it."""
-    time.sleep(0)
 
 
 def _place(context, builder, signature, arguments):

@@ -154,8 +154,7 @@ class ByFeature(NamedTuple):
             params,
             gradient,
             state,
-            absent.seen.shape[0] * absent.units,
-            network.n_weights,
+            (absent.seen.shape[0] * absent.units, network.n_weights),
             l2,
         )
 

@@ -163,6 +163,21 @@ class NetworkMemory(NamedTuple):
     team: NamedTuple = Alone()
 
 
+class Shard(NamedTuple):
+    """A part of a batch.
+
+    share : Share, its rows
+    key : uint64, names its random numbers
+    gradient : (n_trained,), to be written
+    losses : (n_outputs,), float64, to be added to
+    """
+
+    share: Share
+    key: np.uint64
+    gradient: np.ndarray
+    losses: np.ndarray
+
+
 @kernel(allocates=True)
 def network_steps(rows, samples, rule, plan, network, memory):
     """Take the steps of a plan.
@@ -253,31 +268,32 @@ def _gradient(rows, samples, rule, plan, network, memory, batch, t):
     number = take(team, t, n_shards, -1)
     while number >= 0:
         start = batch.start + number * n_rows
-        shard = Batch(batch.order, start, min(start + n_rows, batch.stop))
-        of_batch = size / (shard.stop - start)
-        share = Share(
-            optimizers.coefs_of_step(plan.step_coefficients, 0), shard, plan.unit * of_batch
-        )
+        rows_of = Batch(batch.order, start, min(start + n_rows, batch.stop))
+        of_batch = plan.unit * (size / (rows_of.stop - start))
+        step_coefs = optimizers.coefs_of_step(plan.step_coefficients, 0)
         key = mix((np.uint64(plan.seed) ^ OWN_STREAM) + GAMMA)
-        key = mix(key + np.uint64(plan.first_step + t) * GAMMA) ^ (np.uint64(number) * OTHER_ROWS)
-        losses = losses_of(team, memory.sums[LOSS], number, n_shards)
-        gradient = gradient_of(team, memory.gradient, number)
-        _gradient_of(rows, samples, rule, network, memory, gradient, losses, share, key)
+        shard = Shard(
+            Share(step_coefs, rows_of, of_batch),
+            mix(key + np.uint64(plan.first_step + t) * GAMMA) ^ (np.uint64(number) * OTHER_ROWS),
+            gradient_of(team, memory.gradient, number),
+            losses_of(team, memory.sums[LOSS], number, n_shards),
+        )
+        _gradient_of(rows, samples, rule, network, memory, shard)
         number = take(team, t, n_shards, number)
     return n_shards
 
 
 @helper(allocates=True)
-def _gradient_of(rows, samples, rule, network, memory, gradient, losses, share, key):
-    """Write the gradient of some rows' loss, and add to the losses."""
-    scratch, batch = memory.scratch, share.batch
+def _gradient_of(rows, samples, rule, network, memory, shard):
+    """Write the gradient of a shard's loss, and add to its losses."""
+    scratch, batch = memory.scratch, shard.share.batch
     size, last = batch.stop - batch.start, network.table.shape[0] - 1
-    _forward(rows, batch, network, memory.params, scratch, key)
+    _forward(rows, batch, network, memory.params, scratch, shard.key)
     outputs = _of_layer(scratch.values, network.table, last, size, scratch.capacity)
     delta = _of_layer(scratch.deltas, network.table, last, size, scratch.capacity)
     copy(outputs, delta)
-    slopes_of_many(rule, rows, samples, share, delta, losses)
-    _backward(rows, batch, network, memory, gradient, key)
+    slopes_of_many(rule, rows, samples, shard.share, delta, shard.losses)
+    _backward(rows, batch, network, memory, shard.gradient, shard.key)
 
 
 @helper(allocates=True)

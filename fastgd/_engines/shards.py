@@ -7,6 +7,7 @@ import numpy as np
 
 from fastgd._networks.assembly import Assembly
 from fastgd._runtime.threads import in_threads, n_allowed
+from fastgd.kernels._atomic import IS_ATOMIC
 from fastgd.kernels.layers import N_OUT, N_WEIGHTS, UNITS
 from fastgd.kernels.network import NetworkMemory
 from fastgd.kernels.team import BOARD, FAILED, Team
@@ -57,7 +58,8 @@ class Shards:
         team = team_of(memory, n_shards, rows)
         self._board = team.board
         self._memories = [memory._replace(team=team)]
-        for worker in range(1, min(n_allowed(), n_shards)):
+        n_threads = n_allowed() if IS_ATOMIC else 1
+        for worker in range(1, min(n_threads, n_shards)):
             own = team._replace(worker=worker)
             self._memories.append(memory._replace(team=own, scratch=scratch()))
 

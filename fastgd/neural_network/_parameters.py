@@ -7,7 +7,8 @@ SHARED = """\
         ("adamw" decays weights apart from the gradient, "muon" steps whole matrices,
         "schedule_free_adamw" averages in place of a schedule, "prodigy" finds its rate), or
         "lbfgs": scipy's L-BFGS-B on all rows, for networks without dropout and batch normalisation,
-        without early stopping.
+        without early stopping. On CSR rows the moments of features that a batch lacks wait;
+        ``Adam(lazy=False)`` has them fade as on dense rows.
     alpha : float, default=0.0001
         Strength of the l2 penalty alpha / 2 |w|^2 of the weights, for the sum of a batch's losses;
         biases have none.

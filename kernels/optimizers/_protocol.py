@@ -161,16 +161,14 @@ def step_of_all(optimizer, penalty, step_coefs, params, gradient, state, n_penal
     step is returned.
     """
     return step_of_each(
-        optimizer, penalty, step_coefs, params, gradient, state, 0, n_penalised, strength
+        optimizer, penalty, step_coefs, params, gradient, state, (0, n_penalised), strength
     )
 
 
 @helper()
-def step_of_each(
-    optimizer, penalty, step_coefs, params, gradient, state, first, n_penalised, strength
-):
-    """Do so with the parameters from ``first`` on, each by itself."""
-    squares = 0.0
+def step_of_each(optimizer, penalty, step_coefs, params, gradient, state, penalised, strength):
+    """Do so, each by itself; ``penalised``: the first parameter, and where penalties end."""
+    squares, first, n_penalised = 0.0, penalised[0], penalised[1]
     for start in range(first, n_penalised, IN_CACHE):
         stop = min(start + IN_CACHE, n_penalised)
         for number in range(start, stop):  # apart: adding in float64 would halve the vectors
