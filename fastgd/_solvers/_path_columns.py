@@ -20,6 +20,7 @@ Places = NDArray[np.int64]
 
 CONSTANT = 1e-14  # a mean square below this part of what is taken off is rounding
 MOST_OF_ROWS = 4  # columns for each row, from which on descent keeps residuals
+MOST_PRODUCTS = 2000  # columns, from which on it does so because of memory: 32 MB a fold
 MOST_DROPPED = 30  # times that coefficients become zero
 NEARLY_SINGULAR = 1e-11
 
@@ -123,7 +124,8 @@ class OwnColumns:
         """Return what is descended on."""
         if self._parts is None:
             columns = self._table.columns_of(self._f, self.places)
-            if self.places.shape[0] > MOST_OF_ROWS * columns.weight.shape[0]:
+            most = min(MOST_OF_ROWS * columns.weight.shape[0], MOST_PRODUCTS)
+            if self.places.shape[0] > most:
                 self._parts, self._matrix = ByResiduals(columns), np.empty((0, 0))
             else:
                 self._parts = ByProducts(self._blocks(columns))

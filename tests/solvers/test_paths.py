@@ -13,7 +13,7 @@ from sklearn.model_selection import ShuffleSplit
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastgd
-from fastgd._solvers import _paths
+from fastgd._solvers import _path_columns, _paths
 
 EXACT = {"tol": 1e-9, "max_iter": 200_000}
 NARROW, WIDE = (100, 6), (50, 90)
@@ -89,9 +89,44 @@ def test_sparse_and_float32_rows_give_what_dense_ones_do(shape, name, kwargs, rn
 def test_products_of_a_working_set_where_rows_and_columns_are_many(rng, monkeypatch):
     X, y, _ = data((220, 260), rng)
     by_columns = fastgd.LassoCV(alphas=10, cv=3, eps=0.02, tol=1e-8).fit(X, y)
+    monkeypatch.setattr(_path_columns, "MOST_OF_ROWS", 0)
+    by_residuals = fastgd.LassoCV(alphas=10, cv=3, eps=0.02, tol=1e-8).fit(X, y)
+    assert_same(by_residuals, by_columns)
     monkeypatch.setattr(_paths, "FEW_ROWS", 100)
     by_products = fastgd.LassoCV(alphas=10, cv=3, eps=0.02, tol=1e-8).fit(X, y)
     assert_same(by_products, by_columns)
+
+
+def test_folds_end_within_a_share_of_the_objective_without_columns(rng):
+    X, y, _ = data(WIDE, rng)
+    table = _paths.Table(X, y[:, None], [_paths.Fold(np.ones(50))], True)
+    alphas = np.geomspace(1.0, 1e-3, 30) * np.abs(table.correlations).max()
+    strengths = _paths.Strengths(alphas, 0.0 * alphas)
+    loose = _paths.solve_paths(table, [0], strengths, 1e-3, 10_000, share_of_null=0.05)[0]
+    strict = _paths.solve_paths(table, [0], strengths, 1e-10, 100_000)[0]
+    floor = 1e-3 * 0.05 * 0.5 * np.var(y)
+    assert loose.floor == pytest.approx(floor)
+    assert np.all(loose.gap <= np.maximum(1e-3 * loose.objective, floor))
+    assert np.any(loose.gap > 1e-3 * loose.objective)
+    assert np.all(loose.objective - strict.objective <= loose.gap + 1e-12)
+    assert loose.sweeps.sum() < strict.sweeps.sum()
+
+
+def test_newtons_step_of_given_signs_drops_what_would_turn_round(rng):
+    Z = rng.normal(size=(30, 8))
+    Z[:, 4:] += 2.0 * Z[:, :4]
+    matrix, along, start = Z.T @ Z / 30, rng.normal(size=8), rng.normal(size=8)
+    found = _path_columns.with_these_signs(matrix, along, 0.2, start)
+    signs = np.sign(start)
+    assert np.all((found == 0.0) | (np.sign(found) == signs))
+    slope = matrix @ found - along + 0.2 * signs
+    np.testing.assert_allclose(slope[found != 0.0], 0.0, atol=1e-10)
+
+    def value(w):
+        return 0.5 * w @ matrix @ w - along @ w + 0.2 * np.abs(w).sum()
+
+    assert 0 < np.count_nonzero(found) < 8
+    assert value(found) < value(start)
 
 
 def test_weights_are_repetitions(rng):
