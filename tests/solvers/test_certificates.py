@@ -321,6 +321,15 @@ def test_separable_classes_under_a_weak_penalty_are_no_reason_to_warn():
         assert model.gap_ <= 1e-4 * model.objective_
 
 
+def test_a_vanishing_penalty_gives_a_bound_and_no_other_warning(rng):
+    X, y = rng.normal(size=(30, 5)), np.arange(30) % 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("error", RuntimeWarning)
+        model = fastgd.LogisticRegression(C=1e300).fit(X, y)
+    assert 0.0 <= model.gap_ <= model.objective_
+
+
 # -- the last digits ------------------------------------------------------------------------------
 
 
