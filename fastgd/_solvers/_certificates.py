@@ -107,18 +107,6 @@ def quick_gap(problem: Problem, point: Point) -> float:
     return gap_of_penalty(problem, point)
 
 
-def least_gap(problem: Problem, point: Point) -> float:
-    """Return about the least that ``certify`` may prove for a smooth problem, without reading X.
-
-    It moves the intercept, and with it the gradient by at most as much as that of the intercept is.
-    """
-    beyond = np.maximum(np.abs(point.gradient[:-1]) - _imbalance(problem, point), 0.0)
-    ridge = problem.ridge[:-1]
-    with np.errstate(over="ignore"):
-        squares = (beyond.T**2)[..., ridge > 0.0] / ridge[ridge > 0.0]
-    return 0.5 * float(np.sum(squares))
-
-
 # -- the intercept ----------------------------------------------------------------------------
 
 

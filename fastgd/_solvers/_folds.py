@@ -111,7 +111,12 @@ def folds_of(task: Task, weights: Floats, options: Options, solver: str = "auto"
         return NewtonFolds(task, weights, options)
     if task.y.shape[0] * task.n_features <= FEW_ENTRIES and has_small_hessian(task):
         return SeparateFolds(task, weights, options, solver)  # which are finished to rounding
-    return (RowFolds if has_few_rows(task) else JointFolds)(task, weights, options)
+    if not has_few_rows(task):
+        return JointFolds(task, weights, options)
+    folds = RowFolds(task, weights, options)
+    if folds.products.has_one_direction():  # whose decrements tell too little of the others
+        return SeparateFolds(task, weights, options, solver)
+    return folds
 
 
 def can_be_joint(loss: Any) -> bool:

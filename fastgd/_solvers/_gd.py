@@ -16,7 +16,7 @@ import numpy as np
 
 from fastgd._monitoring.observer import Silenced
 from fastgd._runtime.threads import one_blas_thread
-from fastgd._solvers._certificates import Certificate, can_prove, certify, least_gap
+from fastgd._solvers._certificates import Certificate, can_prove, certify
 from fastgd._solvers._descent import DescentResult, StoppingRule, descend, is_exact
 from fastgd._solvers._implicit import Implicit
 from fastgd._solvers._newton_dual import bound_by_newton_steps
@@ -227,26 +227,19 @@ def certified(problem: Problem, result: DescentResult, options: Options) -> Solu
 def _proven(problem: Problem, result: DescentResult, options: Options) -> Certificate:
     """Return where a descent ended, with its intercept at its best, and the bound.
 
-    The dual point of the gradient is cheap and comes first, unless it is known to prove too little.
+    The intercept is moved whatever the tolerance, so that a smaller one never ends higher.
     """
-    precise, point, gap = problem._replace(dtype=np.float64), result.point, np.inf
+    precise = problem._replace(dtype=np.float64)
+    point, gap = certify(precise, result.point)
     target = max(options.tol * abs(point.objective), result.floor)
-    # where a descent was cut short, no more passes are to be spent
-    has_more = result.converged and can_prove(problem) and problem.is_smooth
     if is_exact(problem, result.metric) and problem.is_smooth and result.converged:
-        gap = result.suboptimality  # of a parabola the decrement is all that is left
-    is_hopeless = has_more and least_gap(problem, point) > target
-    if not is_hopeless:
-        point, own = certify(precise, point)
-        gap = min(gap, own)
-    if gap > target and has_more:
+        gap = min(gap, result.suboptimality)  # of a parabola the decrement is all that is left
+    # where a descent was cut short, no more passes are to be spent
+    if gap > target and result.converged and problem.is_smooth and can_prove(problem):
         most = max(LEAST_READS, len(result.objectives))
         is_precise = problem.dtype == np.float64 or problem.n_outputs == 0
         point = point if is_precise else evaluate(precise, point.u)
         gap = min(gap, bound_by_newton_steps(precise, point, result.metric, target, most))
-    if gap > target and is_hopeless:
-        certificate = certify(precise, point)
-        point, gap = certificate.point, min(gap, certificate.gap)
     return Certificate(point, gap)
 
 

@@ -298,7 +298,8 @@ def _gap(task: Task, standard: Standard, at: tuple[Any, Place], objective: float
     if not rest <= ACCEPTED * size:
         return objective
     reach = rest / inverse_std  # to balance the slopes exactly would change theirs by that
-    ends = [penalty_terms(coef, slope + by, 0.0, task.l2) for by in (-reach, reach)]
+    with np.errstate(over="ignore"):  # of a vanishing penalty: then the bound is the objective
+        ends = [penalty_terms(coef, slope + by, 0.0, task.l2) for by in (-reach, reach)]
     rounding = ALLOWANCE * (objective + abs(columns.least)) + rest / max(size, 1e-300) * objective
     if is_deviance(task.loss):  # whose terms, linear in raw predictions, cancel
         farthest = float(np.sum(np.max(np.abs(standard.z), axis=0) * np.abs(place.u)))

@@ -602,7 +602,8 @@ class _Paths:
         weight = table.folds[f].fit / table.fit_sums[f].mass
         kept = weight > 0.0
         residual = float(np.sum(weighted[kept] ** 2 / weight[kept, None]))
-        level = float(np.sum(weighted * table.rows.targets))
+        targets = table.rows.targets - table.means(f)[1]  # or rounding is most, if they are alike
+        level = float(np.sum(weighted * targets))
         both = correlations.copy()
         both[:, table.columns[active]] -= l2 * own
         largest = float(self._sizes(both).max())

@@ -240,6 +240,9 @@ def test_gaps_of_many_rows_are_within_tol_though_each_row_weighs_little(rng, lay
     for tol in (1e-2, 1e-4):
         model = fastgd.LogisticRegression(tol=tol).fit(layout(X), y)
         assert 0.0 < model.gap_ <= tol * model.objective_
+        # whatever the tolerance, the intercept is at its best: a smaller one never ends higher
+        shares = np.bincount(y) / y.size
+        np.testing.assert_allclose(model.predict_proba(X).mean(axis=0), shares, rtol=1e-8)
 
 
 def test_no_bound_without_a_penalty_or_convexity(rng):
@@ -316,6 +319,15 @@ def test_separable_classes_under_a_weak_penalty_are_no_reason_to_warn():
             warnings.simplefilter("error", ConvergenceWarning)
             model = fastgd.LogisticRegression(C=C).fit(X, y)
         assert model.gap_ <= 1e-4 * model.objective_
+
+
+def test_a_vanishing_penalty_gives_a_bound_and_no_other_warning(rng):
+    X, y = rng.normal(size=(30, 5)), np.arange(30) % 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("error", RuntimeWarning)
+        model = fastgd.LogisticRegression(C=1e300).fit(X, y)
+    assert 0.0 <= model.gap_ <= model.objective_
 
 
 # -- the last digits ------------------------------------------------------------------------------

@@ -315,3 +315,16 @@ def test_unfinished_fits_are_counted():
 @parametrize_with_checks([fastgd.LogisticRegressionCV(**{**QUIET, "Cs": 2, "cv": 3})])
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
+
+
+def test_folds_of_few_rows_far_from_zero_are_solved_without_an_intercept(rng):
+    X, y = rng.normal(size=(200, 300)) + 100.0, np.arange(200) % 4 == 0
+    folds = [(np.arange(200), np.arange(200))]
+    given = {"Cs": [1e-3, 0.1], "cv": folds, "l1_ratios": (0,), "scoring": "accuracy"}
+    model = fastgd.LogisticRegressionCV(
+        fit_intercept=False, use_legacy_attributes=False, **given
+    ).fit(X, y)
+    for C, coef in zip(given["Cs"], model.coefs_paths_[0, 0, :, 0], strict=True):
+        best = fastgd.LogisticRegression(C=C, fit_intercept=False, tol=1e-8).fit(X, y)
+        loss = np.logaddexp(0.0, np.where(y, -1.0, 1.0) * (X @ coef)).mean()
+        assert loss + coef @ coef / (2.0 * C * 200) <= best.objective_ + 1e-5

@@ -170,6 +170,15 @@ def test_the_gap_of_each_fit_is_a_bound(rng):
         assert gap <= 1e-3 * values[0]
 
 
+def test_targets_all_alike_are_no_reason_to_warn(rng):
+    for n, d in (NARROW, WIDE):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model = fastgd.LassoCV(alphas=[0.1, 0.01]).fit(rng.normal(size=(n, d)), np.full(n, 3.0))
+        assert not model.coef_.any()
+        assert model.intercept_ == pytest.approx(3.0, rel=1e-12)
+
+
 def test_columns_far_from_zero(rng):
     X, y, _ = data(NARROW, rng)
     far = X + np.array([0.0, 1e9, 0.0, 1e7, 0.0, 0.0])
