@@ -59,18 +59,25 @@ def is_dispatched(X: Any) -> bool:
 def to_host(X: Any) -> Any:
     """Return NumPy's array of one on a device, or of another library; all else as it is."""
     if is_dispatched(X):
-        return np.asarray(X.detach() if hasattr(X, "detach") else X)
+        return _of_torch(X) if hasattr(X, "detach") else np.asarray(X)
     if not is_on_device(X):
         return X
     for name in ("get", "copy_to_host", "to_numpy"):  # of CuPy, Numba, cuDF
         if hasattr(X, name):
             return getattr(X, name)()
-    if hasattr(X, "detach"):  # of PyTorch
-        return X.detach().cpu().numpy()
+    if hasattr(X, "detach"):
+        return _of_torch(X)
     raise TypeError(
         f"{type(X).__module__}.{type(X).__name__} lies on a CUDA device and cannot be copied from "
         "there. Known are arrays of CuPy, PyTorch, Numba and cuDF."
     )
+
+
+def _of_torch(X: Any) -> NDArray[Any]:
+    """Return NumPy's array of a tensor anywhere; NumPy has no bfloat16."""
+    there = X.detach().cpu()
+    found: NDArray[Any] = (there.float() if "bfloat16" in str(X.dtype) else there).numpy()
+    return found
 
 
 def like(result: NDArray[Any], X: Any) -> Any:
