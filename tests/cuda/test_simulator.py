@@ -6,10 +6,12 @@ The simulator is chosen when numba is imported, so that a run of all tests skips
 compiled: on the processor as in the simulator the functions run as they are written.
 """
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -350,6 +352,55 @@ def test_networks_predict_where_the_rows_are(cupy):
     np.testing.assert_allclose(found.get(), here.predict_proba(X), rtol=1e-9)
     with pytest.raises(ValueError, match="X has 2 features, but NetworkClassifier is expecting 3"):
         there.predict(cupy.asarray(X[:, :2].copy()))
+
+
+def test_predictions_refuse_on_a_device_what_they_refuse_in_host_memory(cupy):
+    X, y = GIVEN.X, GIVEN.labels
+    linear = fastgd.LogisticRegression(device="auto").fit(X, y)
+    network = fastgd.neural_network.MLPClassifier((2,), max_iter=1, tol=None, random_state=0).fit(
+        X, y
+    )
+    for model in (linear, network):
+        holed = X.copy()
+        holed[3, 1] = np.nan
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            model.predict(cupy.asarray(holed))
+    places = np.arange(8).reshape(4, 2) % 3
+    layers = [fastgd.layers.Embedding(3, 2), fastgd.layers.Dense(1)]
+    table = fastgd.neural_network.NetworkClassifier(layers, max_iter=1, tol=None, random_state=0)
+    table.fit(places, [0, 1, 0, 1])
+    beyond = cupy.asarray(places + 1.0)
+    with pytest.raises(ValueError, match="whole numbers from 0 to 2; X holds numbers from 1 to 3"):
+        table.predict(beyond)
+
+
+def test_predictions_for_whole_numbers_on_a_device_are_no_whole_numbers(cupy):
+    model = fastgd.LogisticRegression().fit(GIVEN.X, GIVEN.labels)
+    X = np.arange(12).reshape(4, 3) - 6
+    found = model.decision_function(cupy.asarray(X)).get()
+    np.testing.assert_allclose(found, model.decision_function(X), rtol=1e-12)
+
+
+def test_evaluations_leave_the_devices_memory_at_once():
+    from fastgd._engines import cuda_network
+
+    made = []
+
+    class Counted(cuda_network.NetworkPass):
+        def __init__(self, *arguments, **words):
+            super().__init__(*arguments, **words)
+            made.append(weakref.ref(self))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuda_network, "NetworkPass", Counted)
+        gc.disable()
+        try:
+            model = fastgd.neural_network.MLPClassifier((2,), max_iter=1, tol=None, random_state=0)
+            model.set_params(device="cuda").fit(GIVEN.X, GIVEN.labels)
+            assert made
+            assert not any(one() is not None for one in made)
+        finally:
+            gc.enable()
 
 
 def test_an_epoch_never_waits_for_the_host(monkeypatch):
