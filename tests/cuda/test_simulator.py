@@ -498,6 +498,26 @@ def test_rows_on_a_device_are_validated_there(cupy, dtype, monkeypatch):
         fastgd.Ridge().fit(X, given.numbers[:-1])
 
 
+def test_solvers_take_lists_on_a_device(cupy):
+    X, y, weight = GIVEN.X, GIVEN.labels, GIVEN.weight
+    here = fastgd.LogisticRegression().fit(X, y, sample_weight=weight).coef_
+    for rows, model in (
+        (X.tolist(), fastgd.LogisticRegression(device="cuda")),
+        (cupy.asarray(X), fastgd.LogisticRegression()),
+    ):
+        model.fit(rows, y.tolist(), sample_weight=weight.tolist())
+        np.testing.assert_allclose(model.coef_, here, rtol=1e-4)
+
+
+def test_many_targets_are_solved_on_the_processor(cupy):
+    X, Y = GIVEN.X, np.c_[GIVEN.numbers, -GIVEN.numbers]
+    with pytest.warns(UserWarning, match="was copied to the processor: many targets have no form"):
+        found = fastgd.Ridge().fit(cupy.asarray(X), cupy.asarray(Y))
+    np.testing.assert_array_equal(found.coef_, fastgd.Ridge().fit(X, Y).coef_)
+    with pytest.raises(ValueError, match="is not there yet for many targets"):
+        fastgd.Ridge(device="cuda").fit(X, Y)
+
+
 @pytest.mark.parametrize("is_network", [False, True])
 def test_trainings_keep_rows_where_they_are(cupy, is_network, monkeypatch):
     given = cases.scaled(cases.table(n=37, d=3))
