@@ -74,7 +74,7 @@ def shards_for(model: Any, X: Any, y: Any, sample_weight: Any) -> Shards | None:
 
 
 def _are_many(y: Any) -> bool:
-    shape = getattr(y, "shape", ())
+    shape: Any = getattr(y, "shape", ())
     return len(shape) == 2 and shape[1] > 1
 
 

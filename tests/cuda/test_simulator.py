@@ -381,23 +381,30 @@ def test_predictions_for_whole_numbers_on_a_device_are_no_whole_numbers(cupy):
     np.testing.assert_allclose(found, model.decision_function(X), rtol=1e-12)
 
 
-def test_evaluations_leave_the_devices_memory_at_once():
+def test_fits_leave_the_devices_memory_at_once():
     from fastgd._engines import cuda_network
+    from fastgd._solvers import _on_device
 
     made = []
 
-    class Counted(cuda_network.NetworkPass):
-        def __init__(self, *arguments, **words):
-            super().__init__(*arguments, **words)
-            made.append(weakref.ref(self))
+    def counted(kind):
+        class Counted(kind):
+            def __init__(self, *arguments, **words):
+                super().__init__(*arguments, **words)
+                made.append(weakref.ref(self))
+
+        return Counted
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cuda_network, "NetworkPass", Counted)
+        for module, name in ((cuda_network, "NetworkPass"), (_on_device, "DeviceShards")):
+            patch.setattr(module, name, counted(getattr(module, name)))
         gc.disable()
         try:
+            fastgd.Ridge(device="cuda").fit(GIVEN.X, GIVEN.numbers)
+            assert len(made) == 1
             model = fastgd.neural_network.MLPClassifier((2,), max_iter=1, tol=None, random_state=0)
             model.set_params(device="cuda").fit(GIVEN.X, GIVEN.labels)
-            assert made
+            assert len(made) > 1
             assert not any(one() is not None for one in made)
         finally:
             gc.enable()
