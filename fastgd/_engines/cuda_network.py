@@ -49,7 +49,7 @@ from fastgd.kernels.network import OWN_STREAM, NetworkRule
 from fastgd.kernels.sampling import GAMMA, mix
 
 ALL_STEPS = 1 << 40  # of an epoch are queued together
-FEWEST_SIZES = 4  # of batches whose views are kept
+MOST_SIZES = 4  # of batches whose views are kept
 MOST_KEPT = 1 << 7  # arrays of scratch
 ROWS_PREDICTED = 1 << 12  # that pass through a network together
 
@@ -266,11 +266,22 @@ class NetworkPass:
         shape = (int(first[N_IN]), int(first[N_OUT])) if is_sparse else (0, 0)
         self._units_of_sparse = memory.zeros(shape, np.int64)
         self._largest = memory.zeros(max(shape[1], 1))
-        self._batch = functools.lru_cache(FEWEST_SIZES)(self._views)
+        self._batches: dict[int, _Batch] = {}
         self._room = functools.lru_cache(MOST_KEPT)(memory.empty)  # no step asks for memory
         self._nothing = memory.empty((0, 0), dtype)
 
     # -- the views of a batch ---------------------------------------------------------------------
+
+    def _batch(self, size: int) -> _Batch:
+        """Return the views of a batch, those of the last sizes made once.
+
+        A cache of the method would be a cycle, and hold the device's memory until it is collected.
+        """
+        if size not in self._batches:
+            if len(self._batches) == MOST_SIZES:
+                del self._batches[next(iter(self._batches))]
+            self._batches[size] = self._views(size)
+        return self._batches[size]
 
     def _views(self, size: int) -> _Batch:
         table = self._assembly.table

@@ -6,6 +6,7 @@ import importlib.metadata
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.utils import estimator_html_repr
 
 from fastgd._export import report
@@ -80,15 +81,15 @@ def _coefficients(model: Any) -> str:
     coef = getattr(model, "coef_", None)
     if coef is None:
         return ""
-    coef = np.atleast_2d(np.asarray(coef, np.float64))
-    if not coef.any():
+    coef = coef if sp.issparse(coef) else np.atleast_2d(coef)  # ``sparsify`` makes it sparse
+    if report.entries(coef)[2].shape[0] == 0:
         return "<p>All coefficients are zero.</p>"
     names = getattr(model, "feature_names_in_", None)
 
     def name_of(column: int) -> str:
         return f"x{column}" if names is None else str(names[column])
 
-    return report.bars(report.strongest(coef, name_of, _labels(model, len(coef)), MOST))
+    return report.bars(report.strongest(coef, name_of, _labels(model, coef.shape[0]), MOST))
 
 
 def _labels(model: Any, n_outputs: int) -> list[Any]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from fastgd._readers.errors import shortened
 
@@ -37,20 +39,29 @@ def strongest(
 
     Parameters
     ----------
-    coef : array-like of shape (n_features,) or (n_outputs, n_features)
+    coef : {array-like, sparse matrix} of shape (n_features,) or (n_outputs, n_features)
     names : callable
         From the place of a column to its name.
     labels : sequence of length n_outputs
     most : int or None
         How many at most; None for all.
     """
-    coef = np.atleast_2d(np.asarray(coef, np.float64))
-    order = np.argsort(-np.abs(coef), axis=None, kind="stable")[: np.count_nonzero(coef)][:most]
-    rows, columns = np.unravel_index(order, coef.shape)
+    rows, columns, values = entries(coef)
+    order = np.argsort(-np.abs(values), kind="stable")[:most]
     return [
-        Coefficient(names(int(column)), labels[row], float(coef[row, column]))
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+        Coefficient(names(int(columns[at])), labels[rows[at]], float(values[at])) for at in order
     ]
+
+
+def entries(coef: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
+    """Return rows, columns and values of what is not 0, row after row."""
+    if not sp.issparse(coef):
+        coef = np.atleast_2d(np.asarray(coef, np.float64))
+        rows, columns = np.nonzero(coef)
+        return rows, columns, coef[rows, columns]
+    rows, columns, values = sp.find(coef)
+    order = np.lexsort((columns, rows))
+    return rows[order], columns[order], np.asarray(values[order], np.float64)
 
 
 def named(one: Coefficient, *, several: bool) -> str:

@@ -230,6 +230,14 @@ class Watch(Observer, ABC):
             if hasattr(callback, "on_fit_error"):
                 callback.on_fit_error(self._view, error)
 
+    def release(self) -> None:
+        """Let go of the view, where no callback has been shown it.
+
+        It and this hold each other, and the rows, on a device too, until they are collected.
+        """
+        if not self.callbacks:
+            vars(self).pop("_view", None)
+
     def interrupt(self) -> None:
         """Stop where nothing is half-written."""
         self.stops = self.was_interrupted = True
@@ -580,3 +588,4 @@ def watched(kind: type[W], estimator: Any, task: str = "fit") -> Iterator[W]:
         raise
     finally:
         vars(estimator).pop("_watch", None)
+        watch.release()

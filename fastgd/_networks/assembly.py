@@ -202,6 +202,11 @@ class Assembly:
             row[UNITS], row[HAS_BIAS] = one.sizes.units, one.sizes.free.size > 0
             row[N_SUMS] = not is_by_value(activation)
 
+    @property
+    def looks_up(self) -> bool:
+        """Whether X holds whole numbers, of which each names a vector."""
+        return isinstance(self.placed[0].layer, Embedding)
+
     def refuse_what_is_no_input(self, X: Any) -> None:
         """Refuse rows that the first layer cannot read.
 
@@ -219,7 +224,7 @@ class Assembly:
                     f"X is sparse, and {name}, reads dense rows only. Begin with Dense, or pass "
                     "X.toarray()."
                 )
-        elif isinstance(first.layer, Embedding) and X.size > 0:
+        elif self.looks_up and X.size > 0:
             low, high = float(X.min()), float(X.max())
             if low < 0 or high >= first.layer.n_values or np.any(np.floor(X) != X):
                 raise ValueError(

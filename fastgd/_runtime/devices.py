@@ -59,18 +59,25 @@ def is_dispatched(X: Any) -> bool:
 def to_host(X: Any) -> Any:
     """Return NumPy's array of one on a device, or of another library; all else as it is."""
     if is_dispatched(X):
-        return np.asarray(X.detach() if hasattr(X, "detach") else X)
+        return _of_torch(X) if hasattr(X, "detach") else np.asarray(X)
     if not is_on_device(X):
         return X
     for name in ("get", "copy_to_host", "to_numpy"):  # of CuPy, Numba, cuDF
         if hasattr(X, name):
             return getattr(X, name)()
-    if hasattr(X, "detach"):  # of PyTorch
-        return X.detach().cpu().numpy()
+    if hasattr(X, "detach"):
+        return _of_torch(X)
     raise TypeError(
         f"{type(X).__module__}.{type(X).__name__} lies on a CUDA device and cannot be copied from "
         "there. Known are arrays of CuPy, PyTorch, Numba and cuDF."
     )
+
+
+def _of_torch(X: Any) -> NDArray[Any]:
+    """Return NumPy's array of a tensor anywhere; NumPy has no bfloat16."""
+    there = X.detach().cpu()
+    found: NDArray[Any] = (there.float() if "bfloat16" in str(X.dtype) else there).numpy()
+    return found
 
 
 def like(result: NDArray[Any], X: Any) -> Any:
@@ -228,9 +235,14 @@ def stays_there(model: Any, X: Any) -> bool:
     """
     if not hasattr(model, "_loses_on_cuda") or getattr(model, "early_stopping", False):
         return False
+    return _is_plain_there(X) and chosen(model, X) == "cuda"
+
+
+def _is_plain_there(X: Any) -> bool:
+    """Tell whether X is a table of float32 or float64 on a device."""
     kind = str(getattr(X, "dtype", "")).rpartition(".")[2]
     is_plain = kind in ("float32", "float64") and len(X.shape) == 2 and 0 not in tuple(X.shape)
-    return is_plain and hasattr(X, "__cuda_array_interface__") and chosen(model, X) == "cuda"
+    return is_plain and hasattr(X, "__cuda_array_interface__")
 
 
 class HeldRows:
@@ -255,11 +267,13 @@ class HeldRows:
         Raises
         ------
         ValueError
-            If X has another number of columns than the model.
+            If X has another number of columns than the model, or what the network cannot read.
         """
         from fastgd._engines.cuda_network import outputs_there
 
-        self._refuse_other_columns(model)
+        self._check(model)
+        if network.looks_up:  # beyond the table there is other memory
+            network.refuse_what_is_no_input(to_host(self._X))
         return outputs_there(network, params, self._X)
 
     def raw(self, model: Any) -> NDArray[Any]:
@@ -268,29 +282,30 @@ class HeldRows:
         Raises
         ------
         ValueError
-            If X has another number of columns than the model.
+            If X has another number of columns than the model, or a number that is not finite.
         """
         from fastgd._solvers._on_device import raw_of
 
-        self._refuse_other_columns(model)
+        self._check(model)
         coef = model.coef_.toarray() if hasattr(model.coef_, "toarray") else model.coef_
         return raw_of(self._X, coef, model.intercept_)
 
-    def _refuse_other_columns(self, model: Any) -> None:
-        if len(self.shape) != 2 or self.shape[1] != model.n_features_in_:
+    def _check(self, model: Any) -> None:
+        if self.shape[1] != model.n_features_in_:
             raise ValueError(
                 f"X has {self.shape[-1]} features, but {type(model).__name__} is expecting "
                 f"{model.n_features_in_} features as input."
             )
+        RowsThere(self._X).refuse_what_is_not_finite()
 
 
 def predicted(method: Callable[..., Any], model: Any, X: Any) -> Any:
     """Predict for rows on a device or of another library; the result comes back in their library.
 
-    Linear models and networks predict where the rows are, if CUDA can be used; else the rows are
-    copied.
+    Linear models and networks predict where the rows are, if these are float32 or float64; else
+    the rows are copied.
     """
-    has_form = hasattr(model, "_lacks_on_cuda") and len(X.shape) == 2 and is_on_device(X)
+    has_form = hasattr(model, "_lacks_on_cuda") and _is_plain_there(X)
     if getattr(model, "device", "cpu") != "cpu" and has_form:
         require()
         return like(method(model, HeldRows(X)), X)

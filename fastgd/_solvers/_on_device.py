@@ -18,7 +18,7 @@ from fastgd._data.arrays import learn_shape
 from fastgd._data.parts import is_in_parts, shards_of
 from fastgd._data.shards import Rows, Shards
 from fastgd._data.validation import as_rows, check_X_y
-from fastgd._runtime.devices import chosen, is_on_device, to_host
+from fastgd._runtime.devices import chosen, is_on_device, refuse_device, to_host
 from fastgd._runtime.warned import warn
 from fastgd._solvers._problem import (
     CONSTANT,
@@ -48,6 +48,7 @@ T = TypeVar("T")
 FLOATS = [np.float64, np.float32]
 SHARE_OF_MEMORY = 0.7  # of the device's free memory, for X
 DENSE_BYTES = 1 << 26  # of sparse rows that are written densely at a time
+MANY = "many targets"
 MOST_SAMPLED = 200_000
 LARGEST_CHUNK = 1 << 31  # bytes sent at once where not all rows fit
 
@@ -61,8 +62,20 @@ def shards_for(model: Any, X: Any, y: Any, sample_weight: Any) -> Shards | None:
         If a device is asked for that cannot be used.
     """
     if chosen(model, X) == "cuda":
-        return DeviceShards(model, X, y, sample_weight)
+        if not _are_many(y):
+            return DeviceShards(model, X, y, sample_weight)
+        refuse_device(model, MANY)
+        warn(
+            f"X lies on a device, and was copied to the processor: {MANY} have no form there.",
+            UserWarning,
+            stacklevel=3,
+        )
     return shards_of(X, y, sample_weight) if is_in_parts(X) else None
+
+
+def _are_many(y: Any) -> bool:
+    shape: Any = getattr(y, "shape", ())
+    return len(shape) == 2 and shape[1] > 1
 
 
 class DeviceShards:
@@ -79,7 +92,7 @@ class DeviceShards:
     def __init__(self, model: Any, X: Any, y: Any, sample_weight: Any) -> None:
         self._model, self._foreign = model, X if is_on_device(X) else None
         stays = self._foreign is not None and _is_plain_there(X)
-        self._given = X if stays else to_host(X), to_host(y), to_host(sample_weight)
+        self._given = X if stays else _shaped(X), _shaped(y), to_host(sample_weight)
         self._stays = stays
         self.names: NDArray[Any] | None = None
         self.spent = {"seconds": 0.0}
@@ -133,6 +146,12 @@ class DeviceShards:
         same_type = self._foreign is not None and self._foreign.dtype == valid.X.dtype
         on_device = self._foreign if same_type else None
         self._chunks = _Chunks(valid.X, valid.y, valid.weight, on_device)
+
+
+def _shaped(values: Any) -> Any:
+    """Return values in host memory, a list as an array."""
+    values = to_host(values)
+    return values if values is None or hasattr(values, "shape") else np.asarray(values)
 
 
 def _is_plain_there(X: Any) -> bool:

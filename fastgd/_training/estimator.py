@@ -19,6 +19,7 @@ from fastgd._export.notebook import NotebookView
 from fastgd._monitoring.sklearn_callbacks import CallbackSupport
 from fastgd._monitoring.watching import Given, TrainingWatch
 from fastgd._parameters.checked_once import CheckedOnce
+from fastgd._runtime.devices import to_host
 from fastgd._training.divergence import Diverged
 from fastgd._training.progress import History, Progress, Settings, cut_back_on_failure
 from fastgd._training.stopping import Score
@@ -244,7 +245,7 @@ class StoppedByScore(TrainedModel):
     def _score_on_given(self, targets: Targets, held_out: Validation, dtype: Any) -> Score:
         """Return the score on a user's own rows."""
         X = self._check_X_val(held_out.X, dtype)
-        y = self._check_y_val(held_out.y)
+        y = self._check_y_val(to_host(held_out.y))
         check_consistent_length(X, y)
         if X.shape[0] < targets.n_rows_to_score:
             raise ValueError("X_val has one row, of which there is no R2; give two or more.")

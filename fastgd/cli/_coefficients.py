@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 
@@ -27,9 +28,9 @@ def strongest(card: Card, pipeline: Any, most: int | None) -> list[Coefficient]:
     model = pipeline.steps[-1][1]
     if not hasattr(model, "coef_"):
         raise UserError(f"{type(model).__name__} has no coefficients that belong to columns.")
-    coef = np.atleast_2d(np.asarray(model.coef_, np.float64))
+    coef = model.coef_ if sp.issparse(model.coef_) else np.atleast_2d(model.coef_)
     names = feature_names(card, pipeline, coef.shape[1])
-    return report.strongest(coef, names, _labels(card, len(coef)), most)
+    return report.strongest(coef, names, _labels(card, coef.shape[0]), most)
 
 
 def _labels(card: Card, n_rows: int) -> list[Any]:

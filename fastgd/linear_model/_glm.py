@@ -13,6 +13,7 @@ from fastgd._data.parts import by_parts
 from fastgd._data.validation import check_targets, fit_context
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, SolvingWatch, watched
+from fastgd._runtime.devices import to_host
 from fastgd._solvers._on_device import shards_for
 from fastgd.kernels.losses import LOG, Gamma, Poisson, SquaredError, Tweedie, link_of
 from fastgd.linear_model._regression import SolvedRegressor
@@ -141,9 +142,9 @@ class _GLM(SolvedRegressor, ABC):
         -------
         float
         """
-        loss, targets = self._loss(), np.asarray(y, np.float64)
+        loss, targets = self._loss(), np.asarray(to_host(y), np.float64)
         check_targets(loss, targets)
-        raw = np.asarray(self._raw(X), np.float64)
+        raw = np.asarray(self._raw(to_host(X)), np.float64)
         # D^2 has no units: in those of the targets' largest, no power of them leaves float64
         exponent = int(np.frexp(np.max(np.abs(targets), initial=0.0))[1])
         if link_of(loss) != LOG:
@@ -151,8 +152,9 @@ class _GLM(SolvedRegressor, ABC):
         else:
             predicted = np.exp(raw - exponent * np.log(2.0))
         targets = np.ldexp(targets, -exponent)
+        weight = to_host(sample_weight)
         return float(
-            d2_tweedie_score(targets, predicted, sample_weight=sample_weight, power=self._power())
+            d2_tweedie_score(targets, predicted, sample_weight=weight, power=self._power())
         )
 
 

@@ -6,10 +6,12 @@ The simulator is chosen when numba is imported, so that a run of all tests skips
 compiled: on the processor as in the simulator the functions run as they are written.
 """
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -352,6 +354,62 @@ def test_networks_predict_where_the_rows_are(cupy):
         there.predict(cupy.asarray(X[:, :2].copy()))
 
 
+def test_predictions_refuse_on_a_device_what_they_refuse_in_host_memory(cupy):
+    X, y = GIVEN.X, GIVEN.labels
+    linear = fastgd.LogisticRegression(device="auto").fit(X, y)
+    network = fastgd.neural_network.MLPClassifier((2,), max_iter=1, tol=None, random_state=0).fit(
+        X, y
+    )
+    for model in (linear, network):
+        holed = X.copy()
+        holed[3, 1] = np.nan
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            model.predict(cupy.asarray(holed))
+    places = np.arange(8).reshape(4, 2) % 3
+    layers = [fastgd.layers.Embedding(3, 2), fastgd.layers.Dense(1)]
+    table = fastgd.neural_network.NetworkClassifier(layers, max_iter=1, tol=None, random_state=0)
+    table.fit(places, [0, 1, 0, 1])
+    beyond = cupy.asarray(places + 1.0)
+    with pytest.raises(ValueError, match="whole numbers from 0 to 2; X holds numbers from 1 to 3"):
+        table.predict(beyond)
+
+
+def test_predictions_for_whole_numbers_on_a_device_are_no_whole_numbers(cupy):
+    model = fastgd.LogisticRegression().fit(GIVEN.X, GIVEN.labels)
+    X = np.arange(12).reshape(4, 3) - 6
+    found = model.decision_function(cupy.asarray(X)).get()
+    np.testing.assert_allclose(found, model.decision_function(X), rtol=1e-12)
+
+
+def test_fits_leave_the_devices_memory_at_once():
+    from fastgd._engines import cuda_network
+    from fastgd._solvers import _on_device
+
+    made = []
+
+    def counted(kind):
+        class Counted(kind):
+            def __init__(self, *arguments, **words):
+                super().__init__(*arguments, **words)
+                made.append(weakref.ref(self))
+
+        return Counted
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((cuda_network, "NetworkPass"), (_on_device, "DeviceShards")):
+            patch.setattr(module, name, counted(getattr(module, name)))
+        gc.disable()
+        try:
+            fastgd.Ridge(device="cuda").fit(GIVEN.X, GIVEN.numbers)
+            assert len(made) == 1
+            model = fastgd.neural_network.MLPClassifier((2,), max_iter=1, tol=None, random_state=0)
+            model.set_params(device="cuda").fit(GIVEN.X, GIVEN.labels)
+            assert len(made) > 1
+            assert not any(one() is not None for one in made)
+        finally:
+            gc.enable()
+
+
 def test_an_epoch_never_waits_for_the_host(monkeypatch):
     moved = {"upload": 0, "download": 0, "empty": 0}
 
@@ -445,6 +503,26 @@ def test_rows_on_a_device_are_validated_there(cupy, dtype, monkeypatch):
         fastgd.Ridge().fit(cupy.asarray(broken), given.numbers)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         fastgd.Ridge().fit(X, given.numbers[:-1])
+
+
+def test_solvers_take_lists_on_a_device(cupy):
+    X, y, weight = GIVEN.X, GIVEN.labels, GIVEN.weight
+    here = fastgd.LogisticRegression().fit(X, y, sample_weight=weight).coef_
+    for rows, model in (
+        (X.tolist(), fastgd.LogisticRegression(device="cuda")),
+        (cupy.asarray(X), fastgd.LogisticRegression()),
+    ):
+        model.fit(rows, y.tolist(), sample_weight=weight.tolist())
+        np.testing.assert_allclose(model.coef_, here, rtol=1e-4)
+
+
+def test_many_targets_are_solved_on_the_processor(cupy):
+    X, Y = GIVEN.X, np.c_[GIVEN.numbers, -GIVEN.numbers]
+    with pytest.warns(UserWarning, match="was copied to the processor: many targets have no form"):
+        found = fastgd.Ridge().fit(cupy.asarray(X), cupy.asarray(Y))
+    np.testing.assert_array_equal(found.coef_, fastgd.Ridge().fit(X, Y).coef_)
+    with pytest.raises(ValueError, match="is not there yet for many targets"):
+        fastgd.Ridge(device="cuda").fit(X, Y)
 
 
 @pytest.mark.parametrize("is_network", [False, True])

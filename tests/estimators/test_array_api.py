@@ -36,6 +36,7 @@ models = [
     fastgd.RidgeClassifier(),
     fastgd.RidgeCV(),
     fastgd.LassoCV(),
+    fastgd.PoissonRegressor(),
     fastgd.SGDClassifier(loss="log_loss", **seeded),
     fastgd.SGDRegressor(**seeded),
     fastgd.SGDOneClassSVM(**seeded),
@@ -54,11 +55,18 @@ for model in models:
             np.testing.assert_array_equal(np.asarray(found), values)
         if hasattr(model, "score"):
             assert abs(model.score(*there[:2]) - here.score(X, y)) < 1e-12
+            if weights:
+                scores = [m.score(*rows) for m, rows in ((here, (X, y, weight)), (model, there))]
+                assert abs(scores[0] - scores[1]) < 1e-12
     words = sklearn.clone(model)
     if sklearn.base.is_classifier(model):
         names = np.array(["no", "yes"])[y]
         with sklearn.config_context(array_api_dispatch=True):
             assert set(words.fit(there[0], names).predict(there[0])) <= {"no", "yes"}
+with sklearn.config_context(array_api_dispatch=True):
+    judged = fastgd.SGDClassifier(loss="log_loss", **seeded)
+    judged.fit(*there[:2], X_val=there[0], y_val=there[1])
+    assert len(judged.history_["validation_score"]) == 3
 print("fine")
 """
 

@@ -64,6 +64,14 @@ def test_coefficients_that_are_all_zero_are_said_to_be(rng):
     assert "All coefficients are zero." in fastgd.Lasso(9.0).fit(X, X[:, 0])._repr_html_()
 
 
+def test_coefficients_that_are_sparse_are_shown_as_dense_ones_are(rng):
+    X = rng.normal(size=(40, 3))
+    model = fastgd.SGDClassifier(max_iter=3, tol=None, random_state=0)
+    dense = notebook.fit_as_html(model.fit(X, np.arange(40) % 3))
+    assert "<th>x0 [" in dense
+    assert notebook.fit_as_html(model.sparsify()) == dense
+
+
 @pytest.mark.nojit
 def test_a_pipeline_is_shown_as_scikit_learn_shows_it():
     assert (
