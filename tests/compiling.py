@@ -108,11 +108,22 @@ class _Compiler:
             child = os.fork()
         if child == 0:
             with contextlib.suppress(BaseException):
-                own.close()
+                _let_go_of_all_but(its.fileno())
                 _serve(its)
             os._exit(0)
         its.close()
         self._connection, self._child = own, child  # without a child there is none to be ended
+
+
+def _let_go_of_all_but(descriptor: int) -> None:
+    """Point all other descriptors to nothing: who waits for a pipe's end would wait for this child.
+
+    They are not closed, lest a file that is collected closes what has its number by then.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for other in map(int, os.listdir("/proc/self/fd")):
+        if other not in (descriptor, nothing):
+            os.dup2(nothing, other)
 
 
 def _serve(connection: Connection) -> None:

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import pickle
+import select
 import shutil
 import subprocess
 import sys
@@ -838,9 +839,16 @@ def test_a_child_that_idles_or_was_never_born_is_given_up(monkeypatch):
 
     monkeypatch.setattr(compiling, "PATIENCE", 0.05)
     monkeypatch.setattr(compiling, "_serve", lambda _connection: time.sleep(300))
+    reads, writes = os.pipe()
     compiler = compiling._Compiler()
+    monkeypatch.setattr(compiler, "end", lambda: None)
     compile_with(compiler)
+    os.close(writes)
+    assert select.select([reads], [], [], 60)[0], "the child holds no end of its parent's pipes"
+    assert os.read(reads, 1) == b""
+    os.close(reads)
     assert not compiler._answers
+    compiling._Compiler.end(compiler)
     with pytest.raises(ChildProcessError):  # it has ended, and nothing is left of it
         os.waitpid(compiler._child, 0)
 
