@@ -21,13 +21,14 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
+from llvmlite.binding import ffi
 from numba.core import config, sigutils
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 
 LIMIT = 800_000_000  # bytes in memory from which on a child compiles
 GROWTH = 400_000_000  # bytes that a child may take beside those it shares, then another is started
-LONGEST = 60  # seconds that a child may take: a fork may wait for ever for another thread's lock
+PATIENCE = 10  # seconds that a child may idle: a fork may wait for ever for another thread's lock
 
 
 def compile_in_children() -> None:
@@ -69,14 +70,26 @@ class _Compiler:
     def compile(self, function: Any, signature: Any, entry: Any) -> None:
         """Have a function compiled for a signature, and its machine code written to the disk."""
         goes_on = False
-        with contextlib.suppress(Exception):
+        try:
             if self._connection is None:
                 self._start()
             self._connection.send((function.__module__, function.__qualname__, signature, entry))
-            self._answers = self._connection.poll(LONGEST)
+            self._answers = self._waits()
             goes_on = self._answers and self._connection.recv()
-        if not goes_on:
-            self.end()
+        except Exception:
+            goes_on = False
+        finally:  # after Ctrl-C, too: the answer would be taken for the next one
+            if not goes_on:
+                self.end()
+
+    def _waits(self) -> bool:
+        """Wait for the child's answer; tell whether it comes. A slow machine is no reason to go."""
+        spent = -1
+        while not self._connection.poll(PATIENCE):
+            before, spent = spent, _ticks(self._child)
+            if spent == before:
+                return False
+        return True
 
     def end(self) -> None:
         """End the child, if there is one."""
@@ -88,16 +101,29 @@ class _Compiler:
                 os.waitpid(self._child, 0)
 
     def _start(self) -> None:
-        self._connection, its = Pipe()
-        with global_compiler_lock, warnings.catch_warnings():
+        own, its = Pipe()
+        # a collected library is closed in any thread, under LLVM's lock
+        with global_compiler_lock, ffi.lib._lock, warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
-            self._child = os.fork()
-        if self._child == 0:
+            child = os.fork()
+        if child == 0:
             with contextlib.suppress(BaseException):
-                self._connection.close()
+                _let_go_of_all_but(its.fileno())
                 _serve(its)
             os._exit(0)
         its.close()
+        self._connection, self._child = own, child  # without a child there is none to be ended
+
+
+def _let_go_of_all_but(descriptor: int) -> None:
+    """Point all other descriptors to nothing: who waits for a pipe's end would wait for this child.
+
+    They are not closed, lest a file that is collected closes what has its number by then.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for other in map(int, os.listdir("/proc/self/fd")):
+        if other not in (descriptor, nothing):
+            os.dup2(nothing, other)
 
 
 def _serve(connection: Connection) -> None:
@@ -115,6 +141,12 @@ def _serve(connection: Connection) -> None:
                 if _entry_to_come(dispatcher, signature) == entry:
                     dispatcher.compile(signature)
             connection.send(_resident() < limit)
+
+
+def _ticks(process: int) -> int:
+    """Return how long a process has computed, in ticks of the clock."""
+    after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return int(after_name[11]) + int(after_name[12])
 
 
 def _resident() -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastgd._networks.assembly import Assembly
-from fastgd._runtime.threads import in_threads, n_allowed
+from fastgd._runtime.threads import in_threads, n_allowed, one_blas_thread
 from fastgd.kernels._atomic import IS_ATOMIC
 from fastgd.kernels.layers import N_OUT, N_WEIGHTS, UNITS
 from fastgd.kernels.network import NetworkMemory
@@ -72,7 +72,8 @@ class Shards:
 
         def take_part(memory: NetworkMemory) -> None:
             try:
-                steps(memory._replace(**changes))
+                with one_blas_thread():  # under OpenMP that is each thread's own setting
+                    steps(memory._replace(**changes))
             except BaseException:
                 self._board[FAILED] = 1  # or the others would wait
                 raise

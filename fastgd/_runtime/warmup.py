@@ -86,9 +86,8 @@ def warmup(
     >>> from fastgd._runtime.warmup import warmup
     >>> n_compiled = warmup(dtypes=["float64"], sparse=False)  # doctest: +SKIP
     """
+    _check_n_jobs(n_jobs)
     tasks = _tasks(_usual_fits(), dtypes, sparse=sparse, only=only)
-    if n_jobs < 1:
-        raise ValueError(f"n_jobs must be at least 1, got {n_jobs}.")
     if n_jobs == 1:
         return sum(map(_compile, _shown(tasks, len(tasks), progress)))
     with compilers(n_jobs) as processes:
@@ -135,6 +134,7 @@ def compile_for(
     OSError
         If the folder cannot be made.
     """
+    _check_n_jobs(n_jobs)
     _check_level(level)
     tasks = _tasks([*_usual_fits(), *_fits_by_name()], dtypes, sparse=sparse, only=only)
     folder = Path(folder).resolve()
@@ -153,6 +153,11 @@ def _check_level(level: str) -> None:
             f"{level!r} cannot be compiled for here: kernels run while they are compiled, and this "
             "processor has not all that is part of that level."
         )
+
+
+def _check_n_jobs(n_jobs: int) -> None:
+    if n_jobs < 1:
+        raise ValueError(f"n_jobs must be at least 1, got {n_jobs}.")
 
 
 def _tasks(

@@ -11,7 +11,7 @@ Without both, an entry is a third as large and is read in a quarter of the time 
 5.8).
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from llvmlite import binding
@@ -67,8 +67,21 @@ def _symbols(module: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(sorted(needed)), tuple(sorted(defined))
 
 
-def _make_known(symbols: Iterable[str], target_context: Any) -> None:
-    """Register what machine code links to: an unknown name would end the process."""
+def _make_known(symbols: Sequence[str], target_context: Any) -> None:
+    """Register what machine code links to: an unknown name would end the process.
+
+    Code may have been compiled where a library is, Intel's vector functions for instance, that this
+    process has not loaded.
+
+    Raises
+    ------
+    LookupError
+        If numba does not know a name either.
+    """
     rtsys.initialize(target_context)
-    if not all(binding.address_of_symbol(name) for name in symbols):
-        target_context.refresh()
+    if all(map(binding.address_of_symbol, symbols)):
+        return
+    target_context.refresh()
+    unknown = [name for name in symbols if not binding.address_of_symbol(name)]
+    if unknown:
+        raise LookupError(f"machine code links to {', '.join(unknown)}, which are not loaded.")

@@ -1,5 +1,9 @@
 """Compiling beforehand: every estimator, counted, and nothing twice."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -96,6 +100,28 @@ def test_a_level_that_this_processor_lacks_is_refused(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="must be 'future', got 'past'"):
         _warmup.compile_for("past", tmp_path / "code")
     assert not (tmp_path / "code").exists()
+    with pytest.raises(ValueError, match="n_jobs must be at least 1, got 0"):
+        _warmup.compile_for("future", tmp_path / "code", n_jobs=0)
+
+
+@pytest.mark.nojit
+def test_processes_read_their_environment_before_a_script_imports_numba(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os\n"
+        "from numba.core import config\n"
+        "from fastgd._runtime.compilers import compilers\n"
+        "def name():\n"
+        "    return config.CPU_NAME\n"
+        "if __name__ == '__main__':\n"
+        "    with compilers(1, {'NUMBA_CPU_NAME': 'another'}) as processes:\n"
+        "        found = processes.submit(name).result()\n"
+        "    print(found, os.getenv('NUMBA_CPU_NAME'))\n"
+    )
+    environment = {n: v for n, v in os.environ.items() if n != "NUMBA_CPU_NAME"}
+    run = {"capture_output": True, "check": True, "text": True, "timeout": 300}
+    done = subprocess.run([sys.executable, script], env=environment, **run)
+    assert done.stdout.split() == ["another", "None"]
 
 
 @pytest.mark.full

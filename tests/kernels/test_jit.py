@@ -10,9 +10,11 @@ import itertools
 import json
 import os
 import pickle
+import select
 import shutil
 import subprocess
 import sys
+import time
 import types
 import weakref
 import zipfile
@@ -487,22 +489,26 @@ def test_upgrade_runs_new_code(sandbox):
 
 
 def test_entry_that_links_to_what_is_unknown_makes_numba_load_everything(sandbox):
-    """Numba registers some symbols late; without them, machine code would end the process."""
+    """Numba registers some symbols late; without them, machine code would end the process.
+
+    What is unknown even then, as a library that was there at the time, is compiled anew.
+    """
     sandbox.run(CALL_TWICE)
     program = (
         "import numpy as np\n"
         "from numba.core.registry import cpu_target\n"
         "from package._jit import _packing\n"
         "from package.entry import twice\n"
-        "calls, names = [], []\n"
-        "cpu_target.target_context.refresh = lambda: calls.append('refresh')\n"
+        "calls, names, refresh = [], [], cpu_target.target_context.refresh\n"
+        "cpu_target.target_context.refresh = lambda: calls.append('refresh') or refresh()\n"
         "_packing.binding.address_of_symbol = lambda name: names.append(name) or {address}\n"
-        "twice(np.ones(2))\n"
+        "assert twice(np.ones(2)) == 2\n"
         "assert names, 'it links to something'\n"
-        "print(sum(twice.stats.cache_hits.values()), *calls)"
+        "print(sum(twice.stats.cache_hits.values()), *calls[:1])"
     )
     assert sandbox.run_program(program.format(address="1")).split() == ["1"]
-    assert sandbox.run_program(program.format(address="None")).split() == ["1", "refresh"]
+    assert sandbox.run_program(program.format(address="len(calls)")).split() == ["1", "refresh"]
+    assert sandbox.run_program(program.format(address="None")).split() == ["0", "refresh"]
 
 
 def test_kernels_that_this_process_compiled_are_counted(sandbox):
@@ -821,6 +827,36 @@ def test_a_process_that_has_grown_reads_what_a_child_compiled(monkeypatch):
     shuffled_rows(3, order)
     assert sorted(order) == list(range(9))
     assert Cache.n_compiled == compiled
+
+
+@pytest.mark.nojit
+@pytest.mark.skipif(sys.platform != "linux", reason="the tests fork on Linux only")
+def test_a_child_that_idles_or_was_never_born_is_given_up(monkeypatch):
+    from tests import compiling
+
+    def compile_with(compiler):
+        compiler.compile(test_a_child_that_idles_or_was_never_born_is_given_up, (), "entry")
+
+    monkeypatch.setattr(compiling, "PATIENCE", 0.05)
+    monkeypatch.setattr(compiling, "_serve", lambda _connection: time.sleep(300))
+    reads, writes = os.pipe()
+    compiler = compiling._Compiler()
+    monkeypatch.setattr(compiler, "end", lambda: None)
+    compile_with(compiler)
+    os.close(writes)
+    assert select.select([reads], [], [], 60)[0], "the child holds no end of its parent's pipes"
+    assert os.read(reads, 1) == b""
+    os.close(reads)
+    assert not compiler._answers
+    compiling._Compiler.end(compiler)
+    with pytest.raises(ChildProcessError):  # it has ended, and nothing is left of it
+        os.waitpid(compiler._child, 0)
+
+    killed = []
+    monkeypatch.setattr(os, "kill", lambda *arguments: killed.append(arguments))
+    monkeypatch.setattr(os, "fork", lambda: os.stat("/proc/no such file"))
+    compile_with(compiling._Compiler())
+    assert killed == [], "0 would be this whole group of processes"
 
 
 FILL = (
