@@ -131,7 +131,8 @@ def test_kernels_are_compiled_for_others_side_by_side(monkeypatch, tmp_path):
     monkeypatch.setattr(_warmup, "_fits_by_name", lambda: iter(()))
     level = _places.levels_here()[-1].name
     n_compiled = _warmup.compile_for(level, tmp_path, dtypes=["float64"], n_jobs=2)
-    assert n_compiled == len(list((tmp_path / level).glob("*.nbc"))) > 0
+    kept = list((tmp_path / level).glob("*.nbc"))
+    assert n_compiled >= len(kept) > 0  # two processes may compile the same
     assert _warmup.compile_for(level, tmp_path, dtypes=["float64"], n_jobs=2) == 0
 
 

@@ -92,10 +92,13 @@ def task_of(X, y, C):
     return Task(as_rows(X), target, None, loss, 0.0, 1.0 / C, X.shape[1], K if K > 2 else 1)
 
 
-@over_product(
-    lambda classes, method: method == "joint" or classes == 2,
-    classes=[2, 3],
-    method=["joint", "newton", "rows", "sparse rows"],
+@pytest.mark.parametrize(
+    ("classes", "method"),
+    [
+        *((2, method) for method in ("joint", "newton", "rows", "sparse rows")),
+        (3, "joint"),
+        *(pytest.param(3, method, marks=pytest.mark.full) for method in ("rows", "sparse rows")),
+    ],
 )
 def test_every_method_goes_down_the_path_of_single_fits(classes, method):
     is_tall = method in ("joint", "newton")
