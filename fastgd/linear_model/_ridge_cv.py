@@ -72,6 +72,13 @@ class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
     alpha_: Any
     best_score_: Any
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = (
+            False  # arrays of other libraries are taken; attributes are NumPy's
+        )
+        return tags
+
     def _take(self, rows: Rows, found: Spectrum, dtype: Any, shape: tuple[int, ...]) -> None:
         """Fit all rows with ``alpha_``, and set what is reported of it.
 

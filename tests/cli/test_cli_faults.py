@@ -77,7 +77,7 @@ def matrix(rng, run):
 TRAIN = "train data.csv --target label --model logistic --quiet -o out.fastgd"
 
 
-OFTEN_FAILING = [("info", "closed"), ("predict", "full")]
+OFTEN_FAILING = [("predict", "full")]
 
 
 def in_a_process(words, **more):
@@ -1035,6 +1035,7 @@ def test_errors_of_the_system_are_reported_plainly(error, said, run, monkeypatch
     assert refused(run, "info").startswith(said)
 
 
+@pytest.mark.full
 def test_stdout_of_few_characters_is_reported(run):
     pd.DataFrame({"a": range(9), "label": ["\N{SNOWMAN}", "no", "no"] * 3}).to_csv("data.csv")
     assert run(TRAIN)[0] == 0

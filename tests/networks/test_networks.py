@@ -613,6 +613,7 @@ def test_callbacks_of_scikit_learn_see_networks(digits):
     assert model.fit(*digits).n_iter_ == 5
 
 
+@pytest.mark.full
 def test_a_notebook_shows_the_layers(digits):
     model = MLPClassifier((6,), dropout=0.1, **PARAMS)
     assert "fastgd-network" not in model._repr_mimebundle_()["text/html"]

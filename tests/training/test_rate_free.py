@@ -76,7 +76,7 @@ def test_a_penalty_on_sparse_rows_is_made_up_for(table):
     assert sparse.score(X, y) > 0.7
 
 
-@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.full), 4])
 def test_targets_of_any_size(table, batch_size):
     X, _, y = table
     model = SGDRegressor(alpha=1e-3, max_iter=1, batch_size=batch_size, **AUTO).fit(X, y)
