@@ -54,6 +54,10 @@ from fastgd.kernels.rows import CSR, Dense
 FEW_ENTRIES = 10_000  # of X: up to these, Newton's method for each fold takes as long
 WIDEST = 64  # raw predictions of a row at once: more folds come in groups
 SHARE_OF_NULL = 0.05  # of the loss without columns: a fit that is so good is judged by this
+FEW_DIRECTIONS = 0.5  # of the number of rows: see ``RowProducts.n_directions``
+ONE_DIRECTION = 1.25  # and fewer than this hide the others
+CAUTION = 0.1  # of the target, where there are few
+QUICK_ROWS = 300  # for which a fit of one output by itself takes no longer
 SHARE = 0.5  # of the target: what an estimate must be below
 FEWEST_PASSES = 2  # before a metric may be made anew
 SMALLEST_STEP = 1e-6
@@ -114,7 +118,8 @@ def folds_of(task: Task, weights: Floats, options: Options, solver: str = "auto"
     if not has_few_rows(task):
         return JointFolds(task, weights, options)
     folds = RowFolds(task, weights, options)
-    if folds.products.has_one_direction():  # whose decrements tell too little of the others
+    is_quick = task.n_outputs == 1 and task.y.shape[0] <= QUICK_ROWS
+    if folds.n_directions < ONE_DIRECTION or (is_quick and folds.has_few_directions):
         return SeparateFolds(task, weights, options, solver)
     return folds
 
@@ -187,6 +192,10 @@ class RowFolds(Folds):
         with one_blas_thread():
             self.products = RowProducts(task)
         self.target = options.tol * SHARE_OF_NULL * _null_loss(task, weights.sum(axis=0))
+        # decrements, which tell of the directions of few steps, tell too little of the others
+        self.n_directions = self.products.n_directions()
+        self.has_few_directions = self.n_directions < FEW_DIRECTIONS * task.y.shape[0]
+        self.target *= CAUTION if self.has_few_directions else 1.0
         shares = weights / weights.sum(axis=1, keepdims=True)
         self.descents = [RowDescent(task, share) for share in shares]
 

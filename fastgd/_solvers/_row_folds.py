@@ -26,7 +26,6 @@ from fastgd.kernels.folds import add_products_of_rows, write_products
 from fastgd.kernels.rows import Dense
 
 MOST_ROWS = 3000  # whose products are a matrix
-ONE_DIRECTION = 0.9  # of the squares of all rows: more in one direction hides the others
 MEMORY = 30  # pairs
 SMALLEST_STEP, LONGEST_STEP = 1e-6, 10.0
 MOST_AHEAD = 1.5  # times the last two solutions' distance
@@ -73,14 +72,15 @@ class RowProducts:
             matrix -= along.T
             self._matrix = matrix + self.center @ self.center
 
-    def has_one_direction(self) -> bool:
-        """Tell whether rows are nearly multiples of each other: far from zero, or of one column.
+    def n_directions(self) -> float:
+        """Return over how many directions the rows spread: (tr K)^2 / |K|^2, from 1 to n.
 
-        The norm of K is near its trace then.
+        It is 1 where rows are multiples of each other, and n where they are orthogonal and of one
+        size; infinite where K is not to be had.
         """
         if self._matrix is None:
-            return False
-        return bool(np.linalg.norm(self._matrix) > ONE_DIRECTION * np.trace(self._matrix))
+            return np.inf
+        return float((np.trace(self._matrix) / max(np.linalg.norm(self._matrix), 1e-300)) ** 2)
 
     def times(self, vectors: Floats) -> Floats:
         """Return K times (n, m)."""

@@ -331,3 +331,19 @@ def test_folds_of_few_rows_far_from_zero_are_solved_without_an_intercept(rng):
         best = fastgd.LogisticRegression(C=C, fit_intercept=False, tol=1e-8).fit(X, y)
         loss = np.logaddexp(0.0, np.where(y, -1.0, 1.0) * (X @ coef)).mean()
         assert loss + coef @ coef / (2.0 * C * 200) <= best.objective_ + 1e-5
+
+
+@pytest.mark.parametrize("kind", ["scales", "factors"])
+def test_folds_of_rows_in_few_directions_are_within_what_is_asked(kind, rng):
+    n, d = (200, 300) if kind == "scales" else (310, 400)
+    X = rng.normal(size=(n, d))
+    y = X[:, 0] + X[:, 1] + rng.normal(size=n) > 0
+    few = 2.0 * rng.normal(size=(n, 6)) @ rng.normal(size=(6, d))
+    X = X * 10.0 ** rng.uniform(-3, 3, d) if kind == "scales" else X + few
+    folds = [(np.arange(n), np.arange(n))]
+    given = {"Cs": [0.01, 1.0, 100.0], "cv": folds, "l1_ratios": (0,), "scoring": "accuracy"}
+    model = fastgd.LogisticRegressionCV(use_legacy_attributes=False, **given).fit(X, y)
+    for C, (*coef, intercept) in zip(given["Cs"], model.coefs_paths_[0, 0, :, 0], strict=True):
+        best = fastgd.LogisticRegression(C=C, tol=1e-9).fit(X, y)
+        loss = np.logaddexp(0.0, np.where(y, -1.0, 1.0) * (X @ coef + intercept)).mean()
+        assert loss + np.dot(coef, coef) / (2.0 * C * n) <= best.objective_ + 5e-6 * np.log(2.0)
