@@ -496,3 +496,11 @@ def test_a_constant_sparse_column_is_no_column(rng, kind):
     assert model.coef_[3] == 0.0
     usual = kind(alpha=0.0).fit(X, y, weight)
     np.testing.assert_allclose(model.coef_[:3], usual.coef_, rtol=1e-6)
+
+
+def test_huber_without_a_penalty_fits_rows_that_hardly_differ():
+    from tests.fuzz.cases import case_of
+
+    model = case_of(140143, ()).fitted()  # columns outnumber rows: no residual need be left
+    assert model.objective_ < 1e-6  # of targets near 1e6
+    assert model.gap_ <= model.objective_
