@@ -68,6 +68,7 @@ from fastgd.kernels.huber import Joint
 from fastgd.kernels.losses import EpsilonInsensitive, Huber
 from fastgd.kernels.newton import EPSILON, FAILED
 from fastgd.kernels.objective import predict_raw
+from fastgd.kernels.rows import CSR, Dense
 
 NORMAL = 0.6745  # the median of |z|, z standard normal
 ROUNDS = 50
@@ -188,10 +189,17 @@ def huber_with_scale(
 def _with_scale(task: Task, options: Options, start: HuberStart | None) -> tuple[Solution, float]:
     """Do that for targets near 1."""
     if task.loss.epsilon > 1.0:
-        # without a penalty directions count in which rows hardly differ: a basis has too few digits
-        solve = _in_basis if task.l2 > 0.0 and is_reducible(task) else _jointly
+        solve = _in_basis if _has_basis(task) else _jointly
         return solve(task, options, start)
     return _least_absolute(task, options)[0], LEAST_SCALE
+
+
+def _has_basis(task: Task) -> bool:
+    """Tell whether a fit with a scale is one in a basis of the rows.
+
+    Without a penalty directions count in which rows hardly differ: a basis has too few digits.
+    """
+    return task.l2 > 0.0 and is_reducible(task)
 
 
 def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> Solution:
@@ -200,7 +208,7 @@ def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> So
     What was found in a basis of the rows is another model in the user's columns, by rounding.
     """
     is_rounded = np.dtype(task.dtype) == np.float32
-    if not (is_rounded or is_reducible(task)):
+    if not (is_rounded or _has_basis(task)):
         return found
     units = units_of(task)
     coef, intercept = np.asarray(found.coef, np.float64), found.intercept
@@ -220,9 +228,19 @@ def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> So
     stored = stored._replace(
         objective=objective, gap=gap, suboptimality=found.suboptimality + worse
     )
-    # in float64 it is what rounding leaves to anybody
-    is_within = not is_rounded or worse <= 0.1 * tol * objective or gap <= tol * objective
+    sizes = np.abs(units.task.y) + _sizes_of(units.task.rows, params, n)
+    floor = 8.0 * EPSILON * task.loss.epsilon * float(weight @ sizes)
+    is_within = worse <= max(0.1 * tol * objective, floor) or gap <= tol * objective
     return stored._replace(converged=found.converged and is_within)
+
+
+def _sizes_of(rows: Dense | CSR, params: Floats, n: int) -> Floats:
+    """Return the sum of the magnitudes of what each row's raw prediction is made of."""
+    name = "values" if isinstance(rows, Dense) else "data"
+    positive = rows._replace(**{name: np.abs(getattr(rows, name))})
+    sizes = np.empty(n)
+    predict_raw(positive, np.abs(params), 0, n, sizes)
+    return sizes
 
 
 def _in_basis(task: Task, options: Options, start: HuberStart | None) -> tuple[Solution, float]:
