@@ -60,7 +60,7 @@ from fastgd._solvers._newton_systems import Covariance
 from fastgd._solvers._piecewise import refuse_infinite, with_dual
 from fastgd._solvers._precondition import bound, with_penalty_of
 from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
-from fastgd._solvers._stored import rounded
+from fastgd._solvers._stored import rounded, sizes_of
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd._solvers._units import Units, by_linear_scale, units_of, within
 from fastgd._solvers._wide import Basis, is_reducible, model_of, reduced, restored, state_in
@@ -68,7 +68,6 @@ from fastgd.kernels.huber import Joint
 from fastgd.kernels.losses import EpsilonInsensitive, Huber
 from fastgd.kernels.newton import EPSILON, FAILED
 from fastgd.kernels.objective import predict_raw
-from fastgd.kernels.rows import CSR, Dense
 
 NORMAL = 0.6745  # the median of |z|, z standard normal
 ROUNDS = 50
@@ -228,19 +227,10 @@ def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> So
     stored = stored._replace(
         objective=objective, gap=gap, suboptimality=found.suboptimality + worse
     )
-    sizes = np.abs(units.task.y) + _sizes_of(units.task.rows, params, n)
-    floor = 8.0 * EPSILON * task.loss.epsilon * float(weight @ sizes)
+    sizes = np.abs(task.y) + sizes_of(task, np.abs(coef)) + abs(float(intercept))
+    floor = 8.0 * EPSILON * task.loss.epsilon * float(weight @ sizes) / units.scale
     is_within = worse <= max(0.1 * tol * objective, floor) or gap <= tol * objective
     return stored._replace(converged=found.converged and is_within)
-
-
-def _sizes_of(rows: Dense | CSR, params: Floats, n: int) -> Floats:
-    """Return the sum of the magnitudes of what each row's raw prediction is made of."""
-    name = "values" if isinstance(rows, Dense) else "data"
-    positive = rows._replace(**{name: np.abs(getattr(rows, name))})
-    sizes = np.empty(n)
-    predict_raw(positive, np.abs(params), 0, n, sizes)
-    return sizes
 
 
 def _in_basis(task: Task, options: Options, start: HuberStart | None) -> tuple[Solution, float]:

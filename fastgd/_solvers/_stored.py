@@ -119,7 +119,7 @@ def roundings_of(task: Task, coef: Floats, intercept: Any) -> Roundings:
     """
     eps = float(np.finfo(np.dtype(task.dtype)).eps)
     coef, intercept = np.asarray(coef, np.float64), float(intercept)
-    apart = _sizes(task, np.abs(coef)) + abs(intercept)
+    apart = sizes_of(task, np.abs(coef)) + abs(intercept)
     weight = np.full(apart.shape[0], 1.0 / apart.shape[0])
     if task.weight is not None:
         weight = np.asarray(task.weight, np.float64) / np.sum(task.weight, dtype=np.float64)
@@ -151,7 +151,7 @@ def _growth_on_both_sides(units: Units, weight: Floats, raw: Floats, moved: Floa
     return grown if np.isfinite(grown) else 0.0
 
 
-def _sizes(task: Task, coef: Floats) -> Floats:
+def sizes_of(task: Task, coef: Floats) -> Floats:
     """Return |x_i| |w| of all rows."""
     rows = task.rows
     if isinstance(rows, Dense):

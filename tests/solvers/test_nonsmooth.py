@@ -504,3 +504,12 @@ def test_huber_without_a_penalty_fits_rows_that_hardly_differ():
     model = case_of(140143, ()).fitted()  # columns outnumber rows: no residual need be left
     assert model.objective_ < 1e-6  # of targets near 1e6
     assert model.gap_ <= model.objective_
+
+
+def test_huber_says_where_a_basis_of_its_rows_has_too_few_digits_for_its_columns():
+    from tests.fuzz.cases import case_of
+
+    case = case_of(140543, ())
+    with pytest.warns(ConvergenceWarning, match="may be .* above the optimum"):
+        model = case.fitted()
+    assert model.gap_ > model.tol * model.objective_
