@@ -110,6 +110,7 @@ def certify(
     if is_free:
         return _by_projection(problem, pieces, covariance, (u, raw, dual))
     pull = products_with(problem, dual)[:-1]  # of standardised columns
+    at, is_lost = (u, raw, dual), problem.l2 == 0.0 and _is_lost(problem, dual)
     if problem.l2 == 0.0:
         scale = share_within(problem.threshold[:-1], pull)
         dual, pull = scale * dual, scale * pull
@@ -118,12 +119,18 @@ def certify(
     size = float(np.sum(np.abs(dual)))
     if is_stationary and np.max(np.abs(gradient), initial=0.0) <= STATIONARY * size:
         return Certificate(dual, missed, missed)
-    if rest > missed and problem.l1 == 0.0 and losses.kind_of(problem.loss) == losses.REGRESSION:
-        # beside a tiny l2 what rounding leaves of a gradient proves nothing
-        other = _by_projection(problem, pieces, covariance, (u, raw, dual))
+    has_targets = losses.kind_of(problem.loss) == losses.REGRESSION
+    if is_lost or (rest > missed and problem.l1 == 0.0 and has_targets):
+        # beside a tiny penalty what rounding leaves of a gradient proves nothing
+        other = _by_projection(problem, pieces, covariance, at)
         if other.gap < missed + rest:
             return other
     return Certificate(dual, missed + rest, missed)
+
+
+def _is_lost(problem: Problem, dual: Floats) -> bool:
+    """Tell whether l1's bounds are near what rounding leaves of a gradient: no scale meets them."""
+    return bool(np.max(problem.threshold, initial=0.0) <= UNSEEN * float(np.sum(np.abs(dual))))
 
 
 def _by_projection(
@@ -146,10 +153,12 @@ def _by_projection(
 def shared_gap(problem: Problem, u: Floats, share: float, dual: Floats) -> float:
     """Return the penalty's part of the gap of ``share`` times a point at which u is stationary.
 
-    Where none was found, ``dual`` is zero: that is no part of such a point.
+    Where none was found, ``dual`` is zero: that is no part of such a point. An l1 penalty, of which
+    the point knows nothing, counts in full.
     """
     share = share if np.any(dual) else 0.0
-    return 0.5 * (1.0 - share) ** 2 * float(np.sum(problem.ridge * u * u))
+    gap = 0.5 * (1.0 - share) ** 2 * float(np.sum(problem.ridge * u * u))
+    return gap + float(problem.threshold @ np.abs(u))
 
 
 def share_within(bound: Floats, of: Floats) -> float:

@@ -190,8 +190,9 @@ def _price_of_residual(problem: Problem, u: Floats) -> Floats:
     To balance an intercept moves all columns, by some of their deviations.
     """
     ridge = problem.ridge
-    weight = np.divide(0.5, ridge, out=np.zeros_like(ridge), where=ridge > 0.0)
-    weight[-1] = FARTHEST * weight.sum() if problem.fit_intercept else 0.0
+    with np.errstate(over="ignore"):  # no price is too high for a ridge below 1e-308
+        weight = np.divide(0.5, ridge, out=np.zeros_like(ridge), where=ridge > 0.0)
+        weight[-1] = FARTHEST * weight.sum() if problem.fit_intercept else 0.0
     return np.ascontiguousarray(np.broadcast_to(weight, u.T.shape).T)
 
 

@@ -634,3 +634,11 @@ def test_without_an_intercept_log_links_reach_far_targets(rng, power, level):
     slopes = X.T @ (parts[0] - parts[1]) / 60 + 1e-3 * model.coef_
     size = np.abs(X).T @ (parts[0] + parts[1]) / 60 + 1e-3 * np.abs(model.coef_)
     assert np.all(np.abs(slopes) <= 1e-5 * size)
+
+
+def test_columns_beyond_the_squares_of_float64_raise_no_warnings_of_numpy():
+    X, y = rows(60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = fastgd.LogisticRegression().fit(1e160 * X, y > 0)
+    assert model.score(1e160 * X, y > 0) > 0.9

@@ -130,6 +130,18 @@ def test_quantiles_of_targets_of_any_size(data, size, outlier):
     assert model.objective_ == pytest.approx(objective + 0.03 * np.abs(model.coef_).sum(), rel=1e-9)
 
 
+@layouts
+@pytest.mark.parametrize("alpha", [1e-30, 1e-20, 1e-12])
+def test_a_penalty_below_the_rounding_of_gradients_is_proven(data, layout, alpha):
+    # the dual point was scaled to zero: the gap was the objective, after 24 steps in place of 11
+    X, _, y = data
+    model, reported = fit(fastgd.QuantileRegressor(alpha=alpha), LAYOUTS[layout](X), y)
+    assert not reported
+    assert model.gap_ <= 1e-8 * model.objective_
+    X = X.astype(np.float32).astype(float) if layout == "narrow" else X
+    assert model.objective_ == pytest.approx(least_pinball(X, y), rel=1e-6)
+
+
 def test_heavy_tails_and_weights(rng):
     X = rng.standard_t(1, size=(200, 3))
     y, weight = rng.standard_t(1, size=200), rng.integers(0, 4, 200).astype(float)
