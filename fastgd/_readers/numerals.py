@@ -29,7 +29,9 @@ class Notation(NamedTuple):
     def pattern(self) -> str:
         """A regular expression of whole cells, as RE2 and Python understand it."""
         point, group = re.escape(self.decimal), f"[{THOUSANDS.get(self.thousands, '')}]"
-        whole = rf"(?:[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+)" if self.thousands else "[0-9]+"
+        # a group does not begin with 0: 0,123 has a decimal comma
+        grouped = rf"(?:[1-9][0-9]{{0,2}}(?:{group}[0-9]{{3}})+|[0-9]+)"
+        whole = grouped if self.thousands else "[0-9]+"
         number = rf"(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
         return rf"(?i)^[ \t]*[+-]?(?:{number}|inf(?:inity)?|nan)[ \t]*$"
 
@@ -102,17 +104,23 @@ def others(known: Notation) -> Sequence[Notation]:
     return [notation for notation in (*groups, *commas, Notation()) if notation != known]
 
 
-def likely_notation(cells: Mapping[str, int], known: Notation) -> Notation | None:
-    """Return the notation in which most cells are numbers; None if there is none such.
+def advice_on(cells: Mapping[str, int], known: Notation) -> str:
+    """Return the options by which most cells would be numbers; "" if there are none.
 
-    ``cells`` says how often each different one comes.
+    Where each cell is one group of three digits after a comma, that may stand before decimals as
+    well: both are named. ``cells`` says how often each different one comes.
     """
     best, most = None, sum(cells.values()) / 2
     for notation in others(known):
         n_numbers = notation.count(cells)
         if n_numbers > most:
             best, most = notation, n_numbers
-    return best
+    if best is None:
+        return ""
+    advice, point = best.options or "neither --decimal nor --thousands", Notation(",")
+    if best.thousands == "," and point != known and point.count(cells) == most:
+        advice += f", or {point.options}"
+    return advice
 
 
 def has_unit(cell: str) -> bool:

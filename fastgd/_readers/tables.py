@@ -36,7 +36,7 @@ from fastgd._readers.layout import (
     likeness,
 )
 from fastgd._readers.limits import in_words
-from fastgd._readers.numerals import Notation, has_unit, likely_notation
+from fastgd._readers.numerals import Notation, advice_on, has_unit
 from fastgd._readers.reader import Format, Reader
 from fastgd._readers.streams import (
     bare_name,
@@ -339,11 +339,9 @@ _TEXT_DTYPES = {
 
 def _what_to_do(place: str, value: object, column: Column, known: Notation) -> str:
     said = f"{place}: {quoted(value)} is not a number."
-    notation = likely_notation({str(value): 1}, known)
-    if notation is not None:
-        said += (
-            f" If it is meant as one: {notation.options or 'without --decimal and --thousands'}."
-        )
+    advice = advice_on({str(value): 1}, known)
+    if advice:
+        said += f" If it is meant as one: {advice}."
     return (
         f"{said} If the column holds categories, say --categorical {column.name}; if it is of no "
         f"use, --drop {column.name}"
@@ -439,9 +437,8 @@ class CSV(Table):
         if dtype is not None:
             self._date_dtypes[name] = dtype
             return DATE
-        notation = likely_notation(cells, self._notation)
-        if notation is not None:
-            advice = notation.options or "no --decimal, no --thousands"
+        advice = advice_on(cells, self._notation)
+        if advice:
             self._examples[name] = self._odd(list(cells)), advice
             return LOST
         if sum(n for cell, n in cells.items() if has_unit(cell)) > most:

@@ -1121,6 +1121,7 @@ def table_of(cells, separator=";"):
 FOREIGN = [
     (["1,5", "2,25", "-3,125"], '--decimal ","', [1.5, 2.25, -3.125]),
     (["0,5e3", ",5", "7"], '--decimal ","', [500.0, 0.5, 7.0]),
+    (["-0,586", "1,234", "2,718"], '--decimal ","', [-0.586, 1.234, 2.718]),  # no group of 0
     (["1.234,5", "1.234.567,25", "12"], '--decimal "," --thousands "."', [1234.5, 1234567.25, 12]),
     (["1,234", "12,345,678", "7"], '--thousands ","', [1234.0, 12345678.0, 7.0]),
     (["1,234.5", "-2,345.25", "7.5"], '--thousands ","', [1234.5, -2345.25, 7.5]),
@@ -1152,6 +1153,12 @@ def test_numbers_in_another_notation_are_not_taken_for_categories(cells, options
     assert run("predict plain.fastgd plain.csv --proba")[1] == written
     said = refused(run, ["predict", "plain.fastgd", "data.csv", "--separator", ";"])
     assert "is not a number. If it is meant as one: --" in said
+
+
+def test_both_meanings_of_a_comma_are_named(run):
+    Path("data.csv").write_text(table_of(["1,234", "2,718", "3,141"] * 10))
+    said = refused(run, [*TRAIN.split(), "--separator", ";"])
+    assert 'It needs --thousands ",", or --decimal ",". If they' in said
 
 
 def test_the_target_is_looked_at_as_well(run):
