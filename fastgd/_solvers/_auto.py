@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastgd._solvers import _gd, _piecewise, _saga, _sdca
+from fastgd._solvers._certificates import ALLOWANCE
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64, largest_matrix
 from fastgd._solvers._direct import directly
 from fastgd._solvers._direct_rows import in_rows
@@ -37,6 +38,7 @@ LARGEST_Q, LARGEST_Q_OF_PIECES = 4.0, 10.0
 ROUNDINGS = 2.0  # times what numbers of the coefficients' dtype may differ by
 NEARLY_EXACT = 1e-9  # of the targets: less is taken for rounding, where it may be that
 SDCA_PASSES, SDCA_PASSES_SQUARE = 100, 600  # then descent goes on from there
+SHARE_OF_LAST = 10  # of the passes that a small task's solver has, for descent to finish it
 
 
 def descend(task: Task, options: Options, start: Any = None) -> Solution:
@@ -151,23 +153,38 @@ def _solved(solver: str, task: Task, options: Options, start: Any) -> Solution:
     chosen = choose(task) if solver == "auto" else solver
     check(task, chosen, requirements(task, chosen))
     start = _start_for(chosen, task, start)
-    if solver != "auto" or chosen != "sdca":
-        return SOLVERS[chosen](task, options, start)._replace(solver=chosen)
-    first = sdca(task, _budget(task, options), start)
-    remaining = options.max_iter - first.n_iter
-    reached = first.suboptimality <= options.tol * abs(first.objective)
-    if not losses.is_piecewise_linear(task.loss):  # which descent finishes, however small they are
-        reached = reached or first.converged
-    if reached or remaining <= 0 or options.observer.stops or not can(task, "gd"):
-        return first._replace(converged=reached, solver=chosen)
-    second = descend(task, options._replace(max_iter=remaining), State(first.coef, first.intercept))
-    return second._replace(n_iter=first.n_iter + second.n_iter)
+    most = options.max_iter
+    if solver == "auto":
+        most = _budget(task, most) if chosen == "sdca" else most
+    elif chosen != "gd" and task.y.shape[0] * task.n_features <= FINISHED_IN_FLOAT64:
+        most -= most // SHARE_OF_LAST
+    first = SOLVERS[chosen](task, options._replace(max_iter=most), start)._replace(solver=chosen)
+    has_ended = first.converged or first.n_iter >= options.max_iter or options.observer.stops
+    if most == options.max_iter or has_ended or not can(task, "gd"):
+        return first
+    return _gone_on(task, options, first)
 
 
-def _budget(task: Task, options: Options) -> Options:
-    """Return how far SDCA may go."""
-    most = SDCA_PASSES_SQUARE if _is_nearly_separable(task) else SDCA_PASSES
-    return options._replace(max_iter=min(options.max_iter, most))
+def _gone_on(task: Task, options: Options, first: Solution) -> Solution:
+    """Descend from where the passes of another solver ended.
+
+    No optimum is lower than what the first has proven.
+    """
+    remaining = options._replace(max_iter=options.max_iter - first.n_iter)
+    second = descend(task, remaining, State(first.coef, first.intercept))
+    if not second.objective <= first.objective:
+        return first._replace(n_iter=first.n_iter + second.n_iter)
+    lower = first.objective - first.gap
+    gap = min(second.gap, max(second.objective - lower, ALLOWANCE * first.objective))
+    history = second.history
+    if first.history.keys() == history.keys():
+        history = {key: first.history[key] + history[key] for key in history}
+    return second._replace(n_iter=first.n_iter + second.n_iter, gap=gap, history=history)
+
+
+def _budget(task: Task, most: int) -> int:
+    """Return how many passes SDCA may take."""
+    return min(most, SDCA_PASSES_SQUARE if _is_nearly_separable(task) else SDCA_PASSES)
 
 
 def choose(task: Task) -> str:

@@ -37,7 +37,7 @@ from fastgd._solvers._problem import (
     pose,
     to_raw,
 )
-from fastgd._solvers._row_folds import RowDescent, RowProducts, descend_rows, has_few_rows
+from fastgd._solvers._row_folds import SHARE, RowDescent, RowProducts, descend_rows, has_few_rows
 from fastgd._solvers._task import Options, State, Task
 from fastgd._solvers._units import units_of
 from fastgd.kernels import losses
@@ -54,11 +54,6 @@ from fastgd.kernels.rows import CSR, Dense
 FEW_ENTRIES = 10_000  # of X: up to these, Newton's method for each fold takes as long
 WIDEST = 64  # raw predictions of a row at once: more folds come in groups
 SHARE_OF_NULL = 0.05  # of the loss without columns: a fit that is so good is judged by this
-FEW_DIRECTIONS = 0.5  # of the number of rows: see ``RowProducts.n_directions``
-ONE_DIRECTION = 1.25  # and fewer than this hide the others
-CAUTION = 0.1  # of the target, where there are few
-QUICK_ROWS = 300  # for which a fit of one output by itself takes no longer
-SHARE = 0.5  # of the target: what an estimate must be below
 FEWEST_PASSES = 2  # before a metric may be made anew
 SMALLEST_STEP = 1e-6
 MOST_AHEAD = 1.5  # times the last two solutions' distance
@@ -117,11 +112,7 @@ def folds_of(task: Task, weights: Floats, options: Options, solver: str = "auto"
         return SeparateFolds(task, weights, options, solver)  # which are finished to rounding
     if not has_few_rows(task):
         return JointFolds(task, weights, options)
-    folds = RowFolds(task, weights, options)
-    is_quick = task.n_outputs == 1 and task.y.shape[0] <= QUICK_ROWS
-    if folds.n_directions < ONE_DIRECTION or (is_quick and folds.has_few_directions):
-        return SeparateFolds(task, weights, options, solver)
-    return folds
+    return RowFolds(task, weights, options)
 
 
 def can_be_joint(loss: Any) -> bool:
@@ -192,10 +183,6 @@ class RowFolds(Folds):
         with one_blas_thread():
             self.products = RowProducts(task)
         self.target = options.tol * SHARE_OF_NULL * _null_loss(task, weights.sum(axis=0))
-        # decrements, which tell of the directions of few steps, tell too little of the others
-        self.n_directions = self.products.n_directions()
-        self.has_few_directions = self.n_directions < FEW_DIRECTIONS * task.y.shape[0]
-        self.target *= CAUTION if self.has_few_directions else 1.0
         shares = weights / weights.sum(axis=1, keepdims=True)
         self.descents = [RowDescent(task, share) for share in shares]
 
@@ -206,13 +193,22 @@ class RowFolds(Folds):
         K = self.descents[0].at.own.shape[1]
         size = max(1, WIDEST // K)
         for first in range(0, len(self.descents), size):
-            descend_rows(self.products, self.descents[first : first + size], self._has_arrived)
+            some = self.descents[first : first + size]
+            descend_rows(self.products, some, self.target, self.options.max_iter)
         back = self.products.back(np.concatenate([d.at.own for d in self.descents], axis=1))
         parts = np.split(np.ascontiguousarray(back.T), len(self.descents))
-        return [self._fit_of(*pair) for pair in zip(self.descents, parts, strict=True)]
+        fits = [self._fit_of(*pair) for pair in zip(self.descents, parts, strict=True)]
+        return [self._finished(f, fit, float(l2[f])) for f, fit in enumerate(fits)]
 
-    def _has_arrived(self, descent: Any) -> bool:
-        return has_arrived(descent, self.target, self.options.max_iter)
+    def _finished(self, f: int, fit: FoldFit, l2: float) -> FoldFit:
+        """Return a fold's solution; one that products of rows do not resolve is solved anew."""
+        left = self.options.max_iter - fit.n_iter
+        if fit.converged or left <= 0:
+            return fit
+        task = self.task._replace(weight=self.weights[f], l1=0.0, l2=l2)
+        options = self.options._replace(observer=UNWATCHED, max_iter=left)
+        found = solve(task, options, "auto", State(fit.coef, fit.intercept))
+        return FoldFit(found.coef, found.intercept, fit.n_iter + found.n_iter, found.converged)
 
     def _fit_of(self, descent: RowDescent, coef: Floats) -> FoldFit:
         """Return coefficients of all columns, in the user's units."""

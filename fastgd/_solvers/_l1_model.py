@@ -45,7 +45,7 @@ def minimise_model(
 
     Parameters
     ----------
-    full : (P, P), H; a coordinate whose diagonal is 0 stays where it is
+    full : (P, P), H; a coordinate whose diagonal is 0 stays, unless l1 pulls it to zero
     gradient, params : (P,), g and u
     sides : (2, P), t and c
     accuracy : float
@@ -54,6 +54,7 @@ def minimise_model(
     root = np.sqrt(np.maximum(np.diagonal(full), 0.0))
     largest = np.outer(root, root)  # of a positive matrix, and what rounding may have exceeded
     full = np.clip(full, -largest, largest)
+    flat, worth = _shrunk_where_flat(full, gradient, params, sides[0])
     for more in MORE_FLOOR:
         firm = full
         if more > 0.0:
@@ -62,7 +63,20 @@ def minimise_model(
         step, gain = _minimised(firm, gradient, params, sides, accuracy)
         if _is_resolved(firm, gradient, step):
             break
-    return step, gain
+    return step + flat, gain + worth
+
+
+def _shrunk_where_flat(
+    full: Floats, gradient: Floats, params: Floats, threshold: Floats
+) -> tuple[Floats, float]:
+    """Return the move of coordinates without curvature, and the model's decrease.
+
+    Where no row is curved, as under a squared hinge that all rows are right about, l1 alone decides
+    and pulls to zero. Their minimum is not where they stand, as a decrement of 0 would say.
+    """
+    pulled = (np.diagonal(full) == 0.0) & (params != 0.0) & (np.abs(gradient) < threshold)
+    move = np.where(pulled, -params, 0.0)
+    return move, float(np.sum(threshold[pulled] * np.abs(params[pulled])) - np.sum(gradient * move))
 
 
 def _is_resolved(full: Floats, gradient: Floats, step: Floats) -> bool:

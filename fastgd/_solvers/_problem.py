@@ -95,18 +95,8 @@ class Problem(NamedTuple):
     terms: float
 
     def rounding(self, objective: float) -> float:
-        """Return how far an objective may be off by the rounding of what it is summed from.
-
-        A deviance is a difference of terms much larger than itself. A residual is off by the
-        rounding of its target, half its square by the product of both.
-        """
-        own = EPSILON * abs(objective)
-        if losses.kind_of(self.loss) != losses.REGRESSION:
-            return own + EPSILON * EPSILON  # all rows are right to 32 digits
-        if is_deviance(self.loss):
-            return own + 4.0 * EPSILON * self.terms
-        off = 4.0 * EPSILON * self.terms
-        return own + off * (float(np.sqrt(2.0 * abs(objective))) + off)
+        """Return how far an objective may be off by the rounding of what it is summed from."""
+        return rounding_of(self.loss, self.terms, objective)
 
     largest: int = LARGEST_MATRIX
 
@@ -195,6 +185,21 @@ def least_and_terms(loss: Any, y: NDArray[Any], weight: Floats) -> tuple[float, 
     if losses.kind_of(loss) == losses.REGRESSION:
         return 0.0, float(np.sqrt(weight @ (y * y)))
     return 0.0, 0.0
+
+
+def rounding_of(loss: Any, terms: float, objective: float) -> float:
+    """Return how far a sum of losses may be off by rounding; ``terms`` as ``Problem`` has them.
+
+    A deviance is a difference of terms much larger than itself. A residual is off by the rounding
+    of its target, half its square by the product of both.
+    """
+    own = EPSILON * abs(objective)
+    if losses.kind_of(loss) != losses.REGRESSION:
+        return own + EPSILON * EPSILON  # all rows are right to 32 digits
+    if is_deviance(loss):
+        return own + 4.0 * EPSILON * terms
+    off = 4.0 * EPSILON * terms
+    return own + off * (float(np.sqrt(2.0 * abs(objective))) + off)
 
 
 def is_exact(task: Task) -> bool:

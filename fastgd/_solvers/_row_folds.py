@@ -5,12 +5,10 @@ for each fold, with predictions f = K a, K = XX' of centred rows, and the gradie
 product p'K q, in which steepest descent does not depend on how rows overlap) s loss' + l2 a. L-BFGS
 needs inner products only: each vector is kept with its image under K, so that these are of length
 n, and an iteration costs one product with K for all folds. A step is a combination of vectors whose
-images are known: to search along it reads no X at all. (Kernel logistic regression: Zhu & Hastie,
-2005; L-BFGS by inner products: Chen, Wang & Zhou, "Large-scale L-BFGS using MapReduce", 2014.)
+images are known: to search along it reads no X at all. What shows that a fold has arrived is a dual
+point (``_row_newton``). (Kernel logistic regression: Zhu & Hastie, 2005; L-BFGS by inner products:
+Chen, Wang & Zhou, "Large-scale L-BFGS using MapReduce", 2014.)
 """
-
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,6 +18,7 @@ from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers import _costs
 from fastgd._solvers._descent import SUFFICIENT, extrapolated
 from fastgd._solvers._problem import EPSILON, Floats, over_shards
+from fastgd._solvers._row_newton import Image, Place, gap_of, newton_step
 from fastgd._solvers._task import Task
 from fastgd.kernels import losses
 from fastgd.kernels.folds import add_products_of_rows, write_products
@@ -27,29 +26,11 @@ from fastgd.kernels.rows import Dense
 
 MOST_ROWS = 3000  # whose products are a matrix
 MEMORY = 30  # pairs
+LEAST_PASSES, ROWS_OF_PASS = 4, 150  # a Newton step costs as much as n / 150 passes, or 4
+SHARE = 0.5  # of the target: what an estimate must be below
 SMALLEST_STEP, LONGEST_STEP = 1e-6, 10.0
 MOST_AHEAD = 1.5  # times the last two solutions' distance
 SHARDS = 2  # whose sums are as large as X has columns
-
-
-class Image(NamedTuple):
-    """A vector, its image under K, and its part of the intercepts.
-
-    own, image : (n, K)
-    level : (K,)
-    """
-
-    own: Floats
-    image: Floats
-    level: Floats
-
-    def plus(self, other: "Image", factor: float) -> "Image":
-        """Return the sum with another one, times a factor."""
-        return Image(*(a + factor * b for a, b in zip(self, other, strict=True)))
-
-    def along(self, other: "Image") -> float:
-        """Return the inner product."""
-        return float(np.vdot(self.image, other.own) + self.level @ other.level)
 
 
 class RowProducts:
@@ -67,20 +48,16 @@ class RowProducts:
         self._matrix: Floats | None = None
         if self._n <= MOST_ROWS:
             matrix = self._all()
+            self.noise = EPSILON * float(np.max(np.diagonal(matrix), initial=0.0))
             along = self._times_back(self.center[:, None])
             matrix -= along
             matrix -= along.T
             self._matrix = matrix + self.center @ self.center
 
-    def n_directions(self) -> float:
-        """Return over how many directions the rows spread: (tr K)^2 / |K|^2, from 1 to n.
-
-        It is 1 where rows are multiples of each other, and n where they are orthogonal and of one
-        size; infinite where K is not to be had.
-        """
-        if self._matrix is None:
-            return np.inf
-        return float((np.trace(self._matrix) / max(np.linalg.norm(self._matrix), 1e-300)) ** 2)
+    @property
+    def matrix(self) -> Floats | None:
+        """K, (n, n); None where that would be too large."""
+        return self._matrix
 
     def times(self, vectors: Floats) -> Floats:
         """Return K times (n, m)."""
@@ -148,6 +125,8 @@ class RowDescent:
         self._is_many = losses.kind_of(task.loss) == losses.MULTINOMIAL
         self._y = task.y.astype(np.intp) if self._is_many else np.asarray(task.y, np.float64)
         K = task.n_outputs if self._is_many else 1
+        if self._is_many:
+            self._one_of = (self._y[:, None] == np.arange(K)).astype(np.float64)
         zero = np.zeros((weight.shape[0], K))
         self.at = Image(zero, zero.copy(), self._null_level(K))
         self._pairs: list[tuple[Image, Image]] = []
@@ -157,6 +136,7 @@ class RowDescent:
         self._gradient = self.at
         self._logs: tuple[float, ...] = (0.0, 0.0)
         self.n_passes, self.converged, self.is_stuck = 0, False, False
+        self._last_newton, self._n_refuted, self._is_newton, self.is_lost = 0, 0, False, False
 
     def _null_level(self, K: int) -> Floats:
         if not self._has_intercept:
@@ -181,6 +161,7 @@ class RowDescent:
         self.objectives, self.decrements = [self.objective], list[float]()
         self.suboptimality, self._step = np.inf, None
         self.n_passes, self.converged, self.is_stuck = 0, False, False
+        self._last_newton, self._n_refuted, self._is_newton, self.is_lost = 0, 0, False, False
 
     def _foresee(self) -> None:
         """Go where the last two strengths' solutions lead to, if that is lower."""
@@ -226,9 +207,10 @@ class RowDescent:
         self._gradient = gradient
         self._direction = self._corrected(gradient)
         self._promise = gradient.along(self._direction)
+        self._is_newton = False
         self.decrements.append(0.5 * self._promise)
         self.suboptimality = extrapolated(self.decrements, self.objectives)
-        self.is_stuck = not self._promise > 0.0
+        self.is_stuck = self.is_stuck or not self._promise > 0.0
 
     def _corrected(self, gradient: Image) -> Image:
         """Multiply by L-BFGS's inverse Hessian (Nocedal & Wright, algorithm 7.4)."""
@@ -245,6 +227,49 @@ class RowDescent:
         for (step, change), share in zip(self._pairs, reversed(shares), strict=True):
             q = q.plus(step, share - change.along(q) / step.along(change))
         return q
+
+    def judge(self, products: RowProducts, target: float) -> None:
+        """Find out whether the target is reached, where K is a matrix by a bound.
+
+        The bound of the step that is next costs a product. Where an estimate says more than it, a
+        Newton step decides, as soon as passes have cost as much, and is the next one.
+        """
+        enough = max(SHARE * target, 4.0 * EPSILON * self.objective)
+        if products.matrix is None:
+            self.converged, self.is_lost = self.suboptimality <= enough, self.is_stuck
+            return
+        place = self._place(products.matrix)
+        # raw predictions K a, |a| = |slopes| / l2, are off by what products of rows are
+        size = float(np.sum(self._weight * np.abs(place.missed)))
+        off = products.noise * size * size / self._l2
+        target = max(target, enough)
+        if self.suboptimality <= enough:
+            self._prove(place, target, off)
+            self._n_refuted += not self.converged
+        most = max(LEAST_PASSES, self._weight.shape[0] // ROWS_OF_PASS)
+        since = self.n_passes - self._last_newton
+        if self.converged or not (self.is_stuck or max(self._n_refuted, since / 3) >= most):
+            return
+        step = newton_step(place, self._gradient)
+        self._last_newton, self._n_refuted = self.n_passes, 0
+        self._is_newton, self.is_stuck, self.is_lost = True, False, step is None
+        if step is not None:
+            self._direction = Image(*(-part for part in step))
+            self._promise = self._gradient.along(self._direction)
+            self._prove(place, target, off)
+            self.is_lost = self.is_lost or not self._promise > 0.0
+
+    def _place(self, matrix: Floats) -> Place:
+        missed = self._p - (self._one_of if self._is_many else self._y[:, None])
+        return Place(matrix, self._weight, self._p, missed, self._l2, self._has_intercept)
+
+    def _prove(self, place: Place, target: float, off: float) -> None:
+        """Bound the suboptimality by the step that is next."""
+        step = Image(*(-part for part in self._direction))
+        gap = gap_of(place, self.at, step, self.objective)
+        self.suboptimality = gap + off
+        self.converged = self.suboptimality <= target
+        self.is_lost = gap <= target < self.suboptimality  # products of rows say no more
 
     def _bend(self, direction: Image) -> float:
         """Return the objective's second derivative along a direction."""
@@ -269,30 +294,37 @@ class RowDescent:
                 break
             length *= 0.5
             if length < SMALLEST_STEP:
-                self.is_stuck = True
+                self.is_stuck, self.is_lost = True, self._is_newton
                 return
         self.is_stuck = not fall > -rounding
+        self.is_lost = self.is_stuck and self._is_newton
         self._step = there.plus(self.at, -1.0)
         self.at, self.objective, self.n_passes = there, objective, self.n_passes + 1
         self.objectives.append(objective)
 
 
 def descend_rows(
-    products: RowProducts,
-    descents: list[RowDescent],
-    has_arrived: Callable[[Any], bool],
+    products: RowProducts, descents: list[RowDescent], target: float, max_iter: int
 ) -> None:
-    """Let all folds descend until each has arrived."""
+    """Let all folds descend until each is shown to be within a target, or gets no further.
+
+    Where K is no matrix, there is no proof but an estimate.
+    """
     active = list(descents)
     while active:
         slopes = [descent.slopes() for descent in active]
         with one_blas_thread():
             images = products.times(np.concatenate(slopes, axis=1))
-        for own, image, descent in zip(
-            slopes, np.split(images, len(active), axis=1), active, strict=True
-        ):
-            descent.take(own, image)
-        active = [descent for descent in active if not has_arrived(descent)]
+            for own, image, descent in zip(
+                slopes, np.split(images, len(active), axis=1), active, strict=True
+            ):
+                descent.take(own, image)
+                descent.judge(products, target)
+        active = [d for d in active if not _has_ended(d, max_iter)]
         for descent in active:
             descent.move()
-        active = [descent for descent in active if not has_arrived(descent)]
+        active = [d for d in active if not _has_ended(d, max_iter)]
+
+
+def _has_ended(descent: RowDescent, max_iter: int) -> bool:
+    return descent.converged or descent.is_lost or descent.n_passes >= max_iter

@@ -1,5 +1,7 @@
 """The driver of SDCA: set-up, passes, and when to stop. The kernels say how a pass works."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,6 +9,7 @@ import numpy as np
 from fastgd._monitoring.observer import Model, Observer
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._certificates import ALLOWANCE
+from fastgd._solvers._problem import least_and_terms, rounding_of
 from fastgd._solvers._requirements import Requires
 from fastgd._solvers._sdca_multi import ManyOutputs
 from fastgd._solvers._sdca_one import OneOutput
@@ -26,7 +29,7 @@ LARGEST_PLAIN_Q = 100.0  # |x_i|^2 / (l2 n): from there on a step may undo many 
 # (60,019 texts, 47 classes). The gap fell as in float64 down to 1e-8, then stayed near 3e-8; what
 # can be proven of sums in float32 is 1e-6.
 NARROW_TOL = 1e-5
-SCALE_OF_ZERO = 1e-6  # an objective below this share of the null model's counts as zero
+LEAST_GAP = 1e-290  # of a gap that is not zero
 
 
 REQUIRES = Requires(
@@ -50,14 +53,21 @@ class DualState(NamedTuple):
 class Stop(NamedTuple):
     """When to stop.
 
-    tol : float, of the duality gap over max(F, 1e-6 F(w = 0))
+    tol : float, of the duality gap over F
     max_iter : int, passes
     observer : Observer, may stop it as well
+    rounding : callable
+        Returns how far an objective may be off by rounding; a gap below it is none.
     """
 
     tol: float
     max_iter: int
     observer: Observer
+    rounding: Callable[[float], float]
+
+    def target(self, objective: float) -> float:
+        """Return the gap that suffices."""
+        return max(self.tol * abs(objective), self.rounding(objective), LEAST_GAP)
 
 
 def sdca(task: Task, options: Options, start: DualState | None = None) -> Solution:
@@ -75,7 +85,8 @@ def sdca(task: Task, options: Options, start: DualState | None = None) -> Soluti
     rule = Rule(task.loss, mass, 1.0 / (mass * task.l2), task.l1 / task.l2, task.fit_intercept)
     engine = _engine(task, rule, weight, options.tol)
     order = _Order(n_samples, _n_entries(task.rows), options.seed)
-    stop = Stop(max(options.tol, SMALLEST_TOL), options.max_iter, options.observer)
+    tol = max(options.tol, SMALLEST_TOL)
+    stop = Stop(tol, options.max_iter, options.observer, _rounding(task, weight, mass))
     with one_blas_thread():  # its threads wait for each other longer than a dot product takes
         drifts = mean_q(task) > LARGEST_PLAIN_Q
         return _ascend(engine, order, (task.l1, task.l2), stop, start, drifts=drifts)
@@ -108,7 +119,7 @@ def _ascend(
     """
     memory, rule = engine.memory, engine.rule
     null: Any
-    null, loss_of_null = engine.null_model()
+    null, _ = engine.null_model()
     if rule.fit_intercept and rule.threshold == 0.0:
         n_samples = memory.along.shape[0]
         count = min(n_samples, max(n_samples // MEAN_SHARE, MEAN_ROWS))
@@ -117,7 +128,7 @@ def _ascend(
         engine.set_intercept(null)
     else:
         engine.restore(start.dual, start.intercept)
-    watch = _Watch(stop, SCALE_OF_ZERO * loss_of_null)
+    watch = _Watch(stop)
     must_stop = False
     while not (watch.is_done or must_stop):
         gap, loss = engine.one_pass(order.of_pass(watch.n_iter), watch.n_iter == 0)
@@ -132,6 +143,15 @@ def _ascend(
     state = DualState(memory.dual, intercept)
     counts = watch.n_iter, watch.has_converged, watch.history
     return Solution(coef, intercept, objective, gap, gap, *counts, state)
+
+
+def _rounding(task: Task, weight: np.ndarray, mass: float) -> Callable[[float], float]:
+    """Return what rounding hides of an objective, however small it is beside the null model's."""
+    terms = 0.0
+    if losses.kind_of(task.loss) == losses.REGRESSION:
+        shares = weight / mass if weight.size else np.full(task.y.shape[0], 1.0 / mass)
+        terms = least_and_terms(task.loss, np.ascontiguousarray(task.y, np.float64), shares)[1]
+    return partial(rounding_of, task.loss, terms)
 
 
 def _report(
@@ -193,9 +213,8 @@ class _Watch:
     the gap now is the estimate times the last two estimates' ratio.
     """
 
-    def __init__(self, stop: Stop, smallest_scale: float) -> None:
+    def __init__(self, stop: Stop) -> None:
         self._stop = stop
-        self._smallest_scale = smallest_scale
         self._trust, self._last, self._expected = FIRST_TRUST, np.inf, np.inf
         self.n_iter = 0
         self.is_done = self.has_converged = False
@@ -209,13 +228,11 @@ class _Watch:
         ratio = min(gap / self._last, 1.0) if np.isfinite(self._last) else 0.1
         self._last, self._expected = max(gap, 1e-300), max(gap * ratio, 1e-300)
         is_last = self.n_iter >= self._stop.max_iter or not np.isfinite(gap)
-        scale = max(loss, self._smallest_scale)
-        return is_last or self._trust * self._expected <= self._stop.tol * scale
+        return is_last or self._trust * self._expected <= self._stop.target(loss)
 
     def decide(self, objective: float, gap: float) -> None:
         """Decide by the checked values; the next estimate learns from what this one missed."""
-        scale = max(abs(objective), self._smallest_scale)
-        self.has_converged = gap <= self._stop.tol * scale
+        self.has_converged = gap <= self._stop.target(objective)
         is_last = self.n_iter >= self._stop.max_iter or not np.isfinite(self._last)
         self.is_done = self.has_converged or is_last
         self._trust = min(max(gap / self._expected, 0.1), 10.0) if np.isfinite(gap) else FIRST_TRUST

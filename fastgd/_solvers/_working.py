@@ -44,6 +44,7 @@ FEW_ROWS = 2.0  # columns for each of them
 INNER_SHARE = 0.1  # of what the best column outside promises, to which a round is solved
 LEAST_SHARE = 0.1  # of the target, to which the last round is solved
 SHARPER = 0.1  # and its factor where that was not enough: a bound feels a gradient's error itself
+ENDED_AT = 1e-6  # of the null model's loss: then rounds end, whether or not they have converged
 PATIENCE = 3  # rounds that gain nothing
 
 
@@ -85,7 +86,8 @@ def _rounds(problem: Problem, options: Options, start: State | None) -> tuple[De
     u = u if start is None else from_raw(problem, start.coef, start.intercept)
     point, curvature = evaluate(problem, u), _mean_curvature(problem, prior)
     stop = StoppingRule(finished_tolerance(problem, options.tol), 0.0, options.max_iter)
-    stop = stop._replace(floor=stop.tol * 1e-6 * f_null)
+    if losses.has_jumps(problem.loss):  # of curvature: the last digits take passes without end
+        stop = stop._replace(floor=stop.tol * ENDED_AT * f_null)
     objectives: list[float] = []
     suboptimalities: list[float] = []
     n_iter, share = 0, LEAST_SHARE
@@ -122,7 +124,8 @@ def _rounds(problem: Problem, options: Options, start: State | None) -> tuple[De
         objectives=objectives,
         suboptimalities=suboptimalities,
     )
-    return result._replace(converged=suboptimality <= target), n_iter
+    enough = max(stop.tol * point.objective, problem.rounding(point.objective))
+    return result._replace(converged=suboptimality <= enough), n_iter
 
 
 def bound_of(problem: Problem, point: Point, curvature: float) -> float:

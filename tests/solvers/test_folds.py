@@ -15,7 +15,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import fastgd
 from fastgd._data.validation import as_rows
 from fastgd._solvers import _newton_folds
+from fastgd._solvers._auto import solve
 from fastgd._solvers._folds import JointFolds, NewtonFolds, RowFolds, SeparateFolds, folds_of
+from fastgd._solvers._row_folds import RowDescent, RowProducts
+from fastgd._solvers._row_newton import gap_of, newton_step
 from fastgd._solvers._task import Options, Task
 from fastgd.kernels.folds import (
     FoldSums,
@@ -333,13 +336,13 @@ def test_folds_of_few_rows_far_from_zero_are_solved_without_an_intercept(rng):
         assert loss + coef @ coef / (2.0 * C * 200) <= best.objective_ + 1e-5
 
 
-@pytest.mark.parametrize("kind", ["scales", "factors"])
+@pytest.mark.parametrize("kind", ["scales", "factors", "more scales"])
 def test_folds_of_rows_in_few_directions_are_within_what_is_asked(kind, rng):
-    n, d = (200, 300) if kind == "scales" else (310, 400)
+    n, d = {"scales": (200, 300), "factors": (310, 400), "more scales": (400, 600)}[kind]
     X = rng.normal(size=(n, d))
     y = X[:, 0] + X[:, 1] + rng.normal(size=n) > 0
     few = 2.0 * rng.normal(size=(n, 6)) @ rng.normal(size=(6, d))
-    X = X * 10.0 ** rng.uniform(-3, 3, d) if kind == "scales" else X + few
+    X = X + few if kind == "factors" else X * 10.0 ** rng.uniform(-3, 3, d)
     folds = [(np.arange(n), np.arange(n))]
     given = {"Cs": [0.01, 1.0, 100.0], "cv": folds, "l1_ratios": (0,), "scoring": "accuracy"}
     model = fastgd.LogisticRegressionCV(use_legacy_attributes=False, **given).fit(X, y)
@@ -347,3 +350,26 @@ def test_folds_of_rows_in_few_directions_are_within_what_is_asked(kind, rng):
         best = fastgd.LogisticRegression(C=C, tol=1e-9).fit(X, y)
         loss = np.logaddexp(0.0, np.where(y, -1.0, 1.0) * (X @ coef + intercept)).mean()
         assert loss + np.dot(coef, coef) / (2.0 * C * n) <= best.objective_ + 5e-6 * np.log(2.0)
+
+
+@pytest.mark.parametrize(("n", "K"), [(40, 2), (30, 3)])
+def test_a_newton_step_in_the_rows_bounds_what_is_left(n, K, rng):
+    """Also where columns are of many scales, and far from the optimum."""
+    X = rng.normal(size=(n, 80)) * 10.0 ** rng.uniform(-2, 2, 80)
+    task = task_of(X, np.arange(n) % K, C=10.0 * n)
+    best = solve(task, Options(tol=1e-12)).objective
+    products = RowProducts(task)
+    descent = RowDescent(task, np.full(n, 1.0 / n))
+    descent.begin(task.l2)
+    gaps = []
+    while not descent.converged and len(gaps) < 60:
+        slopes = descent.slopes()
+        descent.take(slopes, products.times(slopes))
+        place = descent._place(products.matrix)
+        step = newton_step(place, descent._gradient)
+        gaps.append(gap_of(place, descent.at, step, descent.objective))
+        assert gaps[-1] >= descent.objective - best - 1e-12
+        descent.judge(products, 1e-6)
+        descent.move()
+    assert descent.converged
+    assert gaps[-1] <= 1e-5

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
+from fastgd._solvers._l1_model import minimise_model
 from tests.fuzz.cases import Case
 from tests.fuzz.checks import findings_of
 
@@ -149,6 +150,22 @@ def little_penalty_and_more_columns_than_rows(rng):
     return X, 100.0 * X @ (rng.random(100) < 0.1)
 
 
+@found("LinearSVR", C=8.7, epsilon=1.0, loss="squared_epsilon_insensitive", solver="sdca", tol=1e-3)
+def few_rows_under_a_tiny_penalty_by_sdca(rng):
+    return 1e10 * rng.normal(size=(3, 8)), 1e6 * rng.normal(size=3), np.array([1.0, 1.0, 3.0])
+
+
+@found("LinearSVR", C=0.024, loss="squared_epsilon_insensitive", solver="sdca", tol=1e-3)
+def passes_of_sdca_that_do_not_arrive(rng):
+    return 1e3 + rng.normal(size=(8, 12)), 1e3 * rng.normal(size=8)
+
+
+@found("LinearSVC", penalty="l1", C=3.7, solver="saga", tol=1e-6)
+def passes_of_saga_that_do_not_arrive(rng):
+    X = rng.normal(size=(40, 8)) * 10.0 ** rng.uniform(-3, 3, 8) + 10.0 ** rng.uniform(0, 6, 8)
+    return X, np.where(X[:, 0] > np.median(X[:, 0]), "a", "b")
+
+
 @pytest.mark.parametrize("layout", ["C", "csr"])
 @pytest.mark.parametrize("said", FOUND)
 def test_what_was_found_does_not_happen(said, layout):
@@ -251,6 +268,15 @@ def test_a_quantile_where_columns_are_of_scales_from_1e_minus_21_to_5e9():
     model = fastgd.QuantileRegressor(quantile=0.3, alpha=0.01, tol=1e-6).fit(X, y)
     assert model.gap_ <= 1e-6 * model.objective_
     assert model.n_iter_ <= 60
+
+
+def test_l1_pulls_to_zero_where_no_row_is_curved():
+    """All rows are right about a squared hinge: its Hessian and the decrement are 0, not l1."""
+    full, sides = np.diag([0.0, 2.0, 0.0]), np.array([[0.5, 0.1, 0.5], np.full(3, -np.inf)])
+    gradient, params = np.array([0.1, 1.0, 0.0]), np.array([2.0, 0.0, 0.0])
+    step, gain = minimise_model(full, gradient, params, sides, 1e-6)
+    np.testing.assert_allclose(step, [-2.0, -0.45, 0.0])
+    assert gain == pytest.approx(2.0 * (0.5 + 0.1) + 0.45**2)
 
 
 def test_a_huber_scale_that_vanishes_is_found_in_few_rounds():

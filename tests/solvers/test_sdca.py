@@ -248,6 +248,16 @@ def test_unusual_data(rng, loss, case):
     assert done.gap >= 0.0
 
 
+@pytest.mark.parametrize("loss", [losses.SquaredError(), losses.SquaredHinge()], ids=name)
+def test_next_to_nothing_of_the_null_model_is_no_zero(rng, loss):
+    """A penalty of 1e-12 leaves 1e-10 of the null model's objective: that is no reason to stop."""
+    X = rng.normal(size=(120, 8))
+    y = X @ rng.normal(size=8)
+    y = np.sign(y) if isinstance(loss, losses.SquaredHinge) else y
+    found = fit(X, y, loss, 1e-12, tol=1e-3, max_iter=100)
+    assert found.gap <= 1e-3 * found.objective or not found.converged
+
+
 def test_no_ridge_is_refused():
     with pytest.raises(ValueError, match="l2 > 0"):
         fit(np.eye(2), np.array([0.0, 1.0]), LogLoss(), 0.0)
