@@ -198,7 +198,7 @@ def _price_of_residual(problem: Problem, u: Floats) -> Floats:
 def _preconditioned(metric: AnyMetric, residual: Floats) -> Floats:
     """Return about H^-1 p, without a read of X."""
     if isinstance(metric, Implicit):
-        return (residual.T * metric.inverse_diagonal.T).T
+        return metric.preconditioned(residual)
     return solve(metric, residual)
 
 
