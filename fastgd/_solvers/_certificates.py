@@ -25,20 +25,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd._solvers._implicit import raw_by_blocks, work_of_product
+from fastgd._solvers._passes import predictions
 from fastgd._solvers._problem import (
     Floats,
     Point,
     Problem,
     evaluate,
     has_log_link,
-    over_shards,
-    to_raw,
 )
 from fastgd.kernels import losses
 from fastgd.kernels.certificate import best_intercept, fenchel_total
-from fastgd.kernels.objective import predict_raw
-from fastgd.kernels.rows import Dense
 
 INTERCEPT_STEPS = 50
 BALANCED, ACCEPTED = (
@@ -191,28 +187,6 @@ def best_intercepts(problem: Problem, raw: Floats) -> Floats:
         if last <= 1e-14 or (last <= SMALL_SLOPE and last > 0.5 * before):  # rounding's
             break
     return shift
-
-
-def predictions(problem: Problem, u: Floats) -> Floats:
-    """Return the raw predictions of all rows, (n_samples,) or (n_samples, n_outputs)."""
-    n, d = problem.shape
-    params = to_raw(problem, u)
-    if problem.n_outputs == 0:
-        raw = np.empty(n)
-        over_shards(lambda a, b: predict_raw(problem.rows, params, a, b, raw), n, n * d)
-        return raw
-    many, columns = np.empty((problem.n_outputs, n)), np.ascontiguousarray(params.T)
-
-    def shard(start: int, stop: int) -> None:
-        if isinstance(problem.rows, Dense):
-            for at, raw, _ in raw_by_blocks(problem, params, start, stop):
-                many[:, at] = raw
-            return
-        for raw_of_class, column in zip(many, columns, strict=True):
-            predict_raw(problem.rows, column, start, stop, raw_of_class)
-
-    over_shards(shard, n, work_of_product(problem))
-    return many.T
 
 
 # -- the penalty's part ------------------------------------------------------------------------

@@ -14,14 +14,13 @@ References
 .. [1] Nocedal & Wright, "Numerical Optimization", 2006, section 7.1 (inexact Newton methods).
 """
 
-from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastgd._solvers import _costs
+from fastgd._solvers._passes import BLOCK_ENTRIES, blocks, raw_by_blocks, work_of_product
 from fastgd._solvers._problem import (
     PRODUCTS_OF_BLAS,
     Floats,
@@ -35,7 +34,6 @@ from fastgd.kernels.objective import weigh_rows
 from fastgd.kernels.products import add_squares, curve, curve_softmax, write_probabilities
 from fastgd.kernels.rows import Dense
 
-BLOCK_ENTRIES = 1 << 18  # of X in a block: 2 MB
 FORCING = 0.05  # of the model's decrease, what conjugate gradients may leave
 MOST_STEPS = 500
 WINDOW = 4  # steps over which their ratio is taken
@@ -276,35 +274,6 @@ def _products_of_each_class(problem: Problem, roots: Floats) -> Floats:
     most = _costs.most_shards(problem.rows, (d + 1) * int(np.ceil(np.sqrt(K))))
     found: Floats = sum(over_shards(shard, n, n * d * d * K // PRODUCTS_OF_BLAS, most))
     return found
-
-
-def work_of_product(problem: Problem) -> int:
-    """Return about how many entries a product visits; those of dense rows go through BLAS."""
-    many = max(1, problem.n_outputs)
-    if problem.n_outputs and isinstance(problem.rows, Dense):
-        n, d = problem.shape
-        return n * (d // PRODUCTS_OF_BLAS + 4) * many
-    return _costs.n_entries(problem.rows) * many
-
-
-def blocks(values: NDArray[Any], start: int, stop: int) -> Iterator[tuple[int, Floats]]:
-    """Yield some rows at a time, and the number of the first, as float64."""
-    size = max(1, BLOCK_ENTRIES // values.shape[1])
-    for first in range(start, stop, size):
-        yield first, np.asarray(values[first : min(first + size, stop)], np.float64)
-
-
-def raw_by_blocks(
-    problem: Problem, params: Floats, start: int, stop: int
-) -> Iterator[tuple[slice, Floats, Floats]]:
-    """Yield some rows' numbers, their raw predictions (n_outputs, size), and dense rows themselves.
-
-    params : (d + 1, n_outputs), of raw columns
-    """
-    for first, x in blocks(problem.rows.values, start, stop):
-        raw = params[:-1].T @ x.T
-        raw += params[-1][:, None]
-        yield slice(first, first + x.shape[0]), raw, x
 
 
 class _Sums(NamedTuple):
