@@ -177,7 +177,7 @@ class Implicit(HessianProduct):
         full *= jacobi[:, :, None]
         full *= jacobi[:, None, :]
         diagonal[:] = 1.0 + FLOOR_OF_BLOCKS
-        inverse: Floats = np.linalg.inv(full)
+        inverse: Any = np.linalg.inv(full)
         inverse *= jacobi[:, :, None]
         inverse *= jacobi[:, None, :]
         return inverse

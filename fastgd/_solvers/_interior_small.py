@@ -178,7 +178,8 @@ def _equations(C: Floats, ridge: Floats) -> Callable[[Floats, Floats], tuple[Flo
 def _least_change(C: Floats, ridge: Floats, missing: Floats, rest: Floats) -> tuple[Floats, Floats]:
     """Solve them where many dr do: the least one stays inside the boxes longest."""
     du, _ = in_columns(C, ridge, missing, rest)
-    return du, np.linalg.lstsq(C.T, rest - ridge * du, NEGLIGIBLE)[0]
+    dr: Any = np.linalg.lstsq(C.T, rest - ridge * du, NEGLIGIBLE)[0]
+    return du, dr
 
 
 def _solution(
