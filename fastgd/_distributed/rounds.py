@@ -49,8 +49,6 @@ from fastgd._training.progress import Epoch, Progress
 from fastgd._training.trainer import TrainingObserver
 from fastgd.kernels.transforms import decode, encode
 
-OF_CLIENT = 0  # whose random numbers are those of updates; shards are numbered from 1 on
-
 
 class Exchange(NamedTuple):
     """How shards work together.

@@ -70,7 +70,7 @@ class ActiveSet:
             dual[terms] += _in_rows(C, ridge, missing, rest) if terms.shape[0] > 0 else 0.0
             return boxes.implied(dual, u[-1]), dual
         if boxes.problem.l2 > 0.0:
-            du, dr = _in_columns(C, ridge, missing, rest)
+            du, dr = in_columns(C, ridge, missing, rest)
         else:
             du, dr = _least_change(C, missing), _least_change(C.T, rest)
         u[free] += du
@@ -133,7 +133,7 @@ def _in_rows(C: Floats, ridge: Floats, missing: Floats, rest: Floats) -> Floats:
     return dr + ones * ((float(rest[~own][0]) - float(level @ dr)) / weight if weight > 0.0 else 0)
 
 
-def _in_columns(C: Floats, ridge: Floats, missing: Floats, rest: Floats) -> tuple[Floats, Floats]:
+def in_columns(C: Floats, ridge: Floats, missing: Floats, rest: Floats) -> tuple[Floats, Floats]:
     """Solve both halves together: du within the rows of C first, then beside them.
 
     However small G is beside C, no digits are lost.

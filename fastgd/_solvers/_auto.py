@@ -16,6 +16,7 @@ from fastgd._solvers._direct import directly
 from fastgd._solvers._direct_rows import in_rows
 from fastgd._solvers._exact import exact
 from fastgd._solvers._gd import gd
+from fastgd._solvers._interior_small import interior_small
 from fastgd._solvers._least_norm import least_norm
 from fastgd._solvers._newton import newton
 from fastgd._solvers._piecewise import piecewise_linear
@@ -114,6 +115,8 @@ def _of_few_columns(solver: str, task: Task, options: Options, start: Any) -> So
     if solver not in ("auto", "gd"):
         return None
     start = _start_for("gd", task, start)
+    if losses.is_piecewise_linear(task.loss):
+        return interior_small(task, options, start)
     return directly(task, options) or in_rows(task, options) or newton(task, options, start)
 
 

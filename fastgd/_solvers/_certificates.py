@@ -25,18 +25,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgd._solvers._passes import predictions
 from fastgd._solvers._problem import (
     Floats,
     Point,
     Problem,
     evaluate,
     has_log_link,
-    over_shards,
-    to_raw,
 )
 from fastgd.kernels import losses
 from fastgd.kernels.certificate import best_intercept, fenchel_total
-from fastgd.kernels.objective import predict_raw
 
 INTERCEPT_STEPS = 50
 BALANCED, ACCEPTED = (
@@ -162,17 +160,25 @@ def _moved(problem: Problem, point: Point, shift: Any) -> Point:
 
 
 def best_intercepts(problem: Problem, raw: Floats) -> Floats:
-    """Return what to add to the intercepts of softmax, by Newton's method."""
-    shift, at = np.zeros(raw.shape[1]), (np.arange(raw.shape[0]), problem.y)
+    """Return what to add to the intercepts of softmax, by Newton's method.
+
+    The exponentials are those of ``raw``, times one factor for each class.
+    """
+    weight, y, shift = problem.weight, problem.y, np.zeros(raw.shape[1])
+    at, exponentials = (np.arange(raw.shape[0]), y), np.exp(raw - np.max(raw, axis=1)[:, None])
     last = np.inf
     for _ in range(INTERCEPT_STEPS):
-        slopes, _ = slopes_and_losses(raw + shift, problem.y)
-        excess = problem.weight @ slopes
-        p, rest = slopes.copy(), 1.0 - slopes
-        rest[at] = -slopes[at]
-        p[at] = 1.0 - rest[at]
-        hessian = -(p.T @ (p * problem.weight[:, None]))
-        np.fill_diagonal(hessian, problem.weight @ (p * rest))
+        p = exponentials * np.exp(shift)
+        own, p[at] = p[at], 0.0
+        others = np.sum(p, axis=1)  # with all digits where the own class is certain
+        total = own + others
+        p /= total[:, None]
+        missed = weight * others / total
+        excess = weight @ p - np.bincount(y, missed, shift.size)
+        bends = weight @ (p * (1.0 - p)) + np.bincount(y, missed * own / total, shift.size)
+        p[at] = own / total
+        hessian = -(p.T @ (p * weight[:, None]))
+        np.fill_diagonal(hessian, bends)
         hessian += hessian.trace() / shift.size**2  # all alike: no change
         step = np.linalg.lstsq(hessian, -excess, rcond=1e-14)[0]
         step *= min(1.0, 1.0 / max(np.abs(step).max(), 1e-300))
@@ -181,24 +187,6 @@ def best_intercepts(problem: Problem, raw: Floats) -> Floats:
         if last <= 1e-14 or (last <= SMALL_SLOPE and last > 0.5 * before):  # rounding's
             break
     return shift
-
-
-def predictions(problem: Problem, u: Floats) -> Floats:
-    """Return the raw predictions of all rows, (n_samples,) or (n_samples, n_outputs)."""
-    n, d = problem.shape
-    params = to_raw(problem, u)
-    if problem.n_outputs == 0:
-        raw = np.empty(n)
-        over_shards(lambda a, b: predict_raw(problem.rows, params, a, b, raw), n, n * d)
-        return raw
-    many, columns = np.empty((problem.n_outputs, n)), np.ascontiguousarray(params.T)
-
-    def shard(start: int, stop: int) -> None:
-        for raw_of_class, column in zip(many, columns, strict=True):
-            predict_raw(problem.rows, column, start, stop, raw_of_class)
-
-    over_shards(shard, n, n * d * problem.n_outputs)
-    return many.T
 
 
 # -- the penalty's part ------------------------------------------------------------------------

@@ -20,6 +20,7 @@ OF_OUTPUT = 0.25  # of that, each output more: the entry is in a register
 OF_BLAS = 0.04  # a multiplication and an addition of a product X'DX in float64, symmetric
 OF_PAIR = 1.5  # a pair of non-zeros in such a product, entry by entry
 OF_FACTOR, OF_COPY = 0.012, 10.0  # Cholesky's, for each entry^1.5; and what handles entries
+OF_INVERSE = 4.0  # factors
 
 LARGEST_MATRIX = 3000  # columns: 72 MB, and 9 GFLOP a factorisation
 # Passes that a matrix may cost. L-BFGS in standardised coordinates took 5 to 60 passes on one-hot
@@ -96,6 +97,15 @@ def passes_of(rows: Any, n: int, d: int, n_outputs: int, size: int, blas: float 
     """
     matrix = blas * of_products(rows, n, d, size) + of_factor(size)
     return matrix / of_pass(rows, n, max(1, n_outputs))
+
+
+def have_cheap_blocks(rows: Any, n: int, d: int, n_outputs: int, most: float) -> bool:
+    """Tell whether inverse matrices of the columns, one for each output, cost ``most`` passes."""
+    size = d + 1
+    if is_scattered(rows, n, d) or not fits(rows, int(size * n_outputs**0.5)):
+        return False
+    each = of_products(rows, n, d, size) + OF_INVERSE * of_factor(size)
+    return n_outputs * each <= most * of_pass(rows, n, n_outputs)
 
 
 def largest_matrix(rows: Any, n: int, d: int, n_outputs: int, is_exact: bool = False) -> int:

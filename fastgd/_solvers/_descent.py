@@ -197,7 +197,8 @@ class _Descent:
         """Return a step and the decrement; a product with an implicit Hessian is a pass, too."""
         if isinstance(self.metric, Implicit) and not self.is_fresh:
             # free to make, but not to solve with
-            self.metric, self.is_fresh = newton_metric(self.problem, self.point, self.damping), True
+            given = self.problem, self.point, self.damping, self.metric
+            self.metric, self.is_fresh = newton_metric(*given), True
             self.pairs.clear()
             self._limit()
         before = n_products(self.metric)
@@ -405,12 +406,14 @@ class _Descent:
             return False
         if needs_proof and _can_confirm(problem, self.n_passes):
             self.damping.amount = 0.0
-            self.metric = newton_metric(precise_of(problem), self.point, self.damping)
+            given = precise_of(problem), self.point, self.damping, self.metric
+            self.metric = newton_metric(*given)
             self.trusted = self._trust(self.metric, is_precise=True)
         elif self.is_fresh or is_exact(problem, self.metric) or not self._pays():
             return False
         else:
-            self.metric, is_whole = _hessian_of_some(problem, self.point, self.damping)
+            given = problem, self.point, self.damping, self.metric
+            self.metric, is_whole = _hessian_of_some(*given)
             self.trusted = self._trust(self.metric) if is_whole else None
         self._limit()
         self.since, self.is_fresh, self.is_stuck = 0, True, False
@@ -503,7 +506,9 @@ def _shows(decrement: float, point: Point, first: float) -> bool:
     return decrement > 1e3 * SMALLEST_DECREASE * max(abs(point.objective), abs(first))
 
 
-def _hessian_of_some(problem: Problem, point: Point, damping: Damping) -> tuple[AnyMetric, bool]:
+def _hessian_of_some(
+    problem: Problem, point: Point, damping: Damping, before: AnyMetric
+) -> tuple[AnyMetric, bool]:
     """Return the Hessian, from a sample of the rows where they outnumber what it needs.
 
     Returns as well whether it is that of all rows.
@@ -512,7 +517,7 @@ def _hessian_of_some(problem: Problem, point: Point, damping: Damping) -> tuple[
     size = max(LEAST_SAMPLE, HESSIAN_ROWS * point.u.size)
     # a sample misjudges rare classes
     if 2 * size > n or problem.n_outputs > 0 or not can_have_hessian(problem):
-        return newton_metric(problem, point, damping), True
+        return newton_metric(problem, point, damping, before), True
     chosen, weight = draw(problem, size, np.random.default_rng(len(damping.sampled)))
     damping.sampled.append(size)
     sample = take(problem, chosen, weight)._replace(l2=problem.l2, prior=problem.prior)

@@ -20,13 +20,12 @@ References
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastgd._solvers._passes import predictions, products_with
 from fastgd._solvers._precondition import solve
-from fastgd._solvers._problem import Floats, Problem, over_shards, to_raw
+from fastgd._solvers._problem import Floats, Problem
 from fastgd._solvers._thin import RowsBasis, is_thin
 from fastgd.kernels import losses
-from fastgd.kernels.objective import add_gradient, predict_raw
 
 STATIONARY = 1e-13  # beside the sum of the rows' slopes: rounding
 EPSILON = float(np.finfo(np.float64).eps)
@@ -235,31 +234,6 @@ def _by_rows(
     slopes = np.divide(change, problem.weight, out=np.zeros_like(change), where=problem.weight > 0)
     off = float(np.max(np.abs(slopes), initial=0.0))
     return (dual, off) if off <= NEARLY else None
-
-
-def predictions(problem: Problem, u: Floats) -> Floats:
-    """Return the raw predictions of all rows: one pass over X."""
-    n, d = problem.shape
-    params, raw = to_raw(problem, u), np.empty(n)
-    over_shards(lambda a, b: predict_raw(problem.rows, params, a, b, raw), n, n * d)
-    return raw
-
-
-def products_with(problem: Problem, slopes: NDArray[np.float64]) -> Floats:
-    """Return sum_i slopes_i (z_i, 1) of the standardised rows; 0 last without an intercept."""
-    n, d = problem.shape
-
-    def shard(start: int, stop: int) -> Floats:
-        g = np.zeros(d + 1)
-        add_gradient(problem.rows, slopes, start, stop, g)
-        return g
-
-    g: Floats = sum(over_shards(shard, n, n * d))
-    scaler = problem.scaler
-    g[:-1] = (g[:-1] - scaler.center * g[-1]) * scaler.inverse_std
-    if not problem.fit_intercept:
-        g[-1] = 0.0
-    return g
 
 
 def renewed(pieces: Pieces, raw: Floats, dual: Floats, weight: Floats, mu: float) -> Floats:

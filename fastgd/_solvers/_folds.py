@@ -61,7 +61,6 @@ OWN_COST = 5.0  # passes: up to this, each fold has a metric of its own
 OF_INVERSE = 0.4  # nanoseconds for each entry^1.5
 FLOOR = 1e-10  # of a unit diagonal
 MOST_SHARDS_OF_WIDE, WIDE = 2, 1 << 17  # sums apart, where they are larger than that
-FEW_COLUMNS = 0.8  # of sparse columns that hold anything: then the others are left out
 
 
 class FoldFit(NamedTuple):

@@ -41,8 +41,6 @@ from fastgd._solvers._dual_points import (
     balanced,
     penalty_gap,
     pieces_of,
-    predictions,
-    products_with,
     projected,
     rounding_of,
     share_within,
@@ -57,6 +55,7 @@ from fastgd._solvers._newton import (
     place_at,
 )
 from fastgd._solvers._newton_systems import Covariance
+from fastgd._solvers._passes import predictions, products_with
 from fastgd._solvers._piecewise import refuse_infinite, with_dual
 from fastgd._solvers._precondition import bound, with_penalty_of
 from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose

@@ -4,22 +4,23 @@ A product Z'D Z v costs two reads of X's non-zeros and no memory beyond v: the s
 never written, since (x - m) v = x v - m v. Curvatures D are the point's, one a row; for softmax the
 probabilities stand for them.
 
-Conjugate gradients, preconditioned with the Hessian's diagonal, lower the model by 1/2 a_k r_k'z_k
-in step k. Steps end when what is left of that sum, continued as a geometric series, is a small part
-of it (Newton's method needs no more while it is far from the end [1]_) or of what is asked for.
+Conjugate gradients, preconditioned with the Hessian's diagonal or, for a softmax of few columns,
+with a block for each class, lower the model by 1/2 a_k r_k'z_k in step k. Steps end when what is
+left of that sum, continued as a geometric series, is a small part of it (Newton's method needs no
+more while it is far from the end [1]_) or of what is asked for.
 
 References
 ----------
 .. [1] Nocedal & Wright, "Numerical Optimization", 2006, section 7.1 (inexact Newton methods).
 """
 
-from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastgd._solvers import _costs
+from fastgd._solvers._passes import BLOCK_ENTRIES, blocks, raw_by_blocks, work_of_product
 from fastgd._solvers._problem import (
     PRODUCTS_OF_BLAS,
     Floats,
@@ -29,17 +30,20 @@ from fastgd._solvers._problem import (
     to_raw,
 )
 from fastgd.kernels.losses import is_quadratic
+from fastgd.kernels.objective import weigh_rows
 from fastgd.kernels.products import add_squares, curve, curve_softmax, write_probabilities
 from fastgd.kernels.rows import Dense
 
-BLOCK_ENTRIES = 1 << 18  # of X in a block: 2 MB
 FORCING = 0.05  # of the model's decrease, what conjugate gradients may leave
 MOST_STEPS = 500
 WINDOW = 4  # steps over which their ratio is taken
 SLOWEST = 0.99
 COST_OF_PRODUCT = 0.7  # of a pass: no loss to evaluate
 EXPECTED_STEPS = 25.0  # one-hot tables took 5 to 20, correlated columns 30 to 200
+EXPECTED_WITH_BLOCKS = 4.0  # digits took 3 with new ones
 LEAST_CURVATURE = 1e-12  # of the mean: below it, a diagonal is rounding
+FLOOR_OF_BLOCKS = 1e-6  # relative to a unit diagonal: above what float32 rounds of a product
+KEPT_UP_TO = 8  # products that blocks of another point may take
 
 
 class HessianProduct:
@@ -86,7 +90,7 @@ class HessianProduct:
                 curve_softmax(*given, start, stop, out)
             return out
 
-        found: Floats = sum(over_shards(shard, n, _work(problem)))
+        found: Floats = sum(over_shards(shard, n, work_of_product(problem)))
         found[:-1] = (
             (found[:-1].T - np.multiply.outer(found[-1], scaler.center)) * scaler.inverse_std
         ).T
@@ -97,26 +101,30 @@ class HessianProduct:
 
     def _add_dense(self, params: Floats, start: int, stop: int, out: Floats) -> None:
         """Do what ``curve_softmax`` does, by products of matrices."""
-        p, weight, more = self._probabilities, self._problem.weight, self._more
-        for first, x in blocks(self._problem.rows.values, start, stop):
-            at = slice(first, first + x.shape[0])
-            raw = x @ params[:-1]
-            raw += params[-1]
-            pull = raw - np.einsum("ik,ik->i", p[at], raw)[:, None]
-            pull *= p[at]
+        p, weight, more = self._probabilities.T, self._problem.weight, self._more
+        for at, raw, x in raw_by_blocks(self._problem, params, start, stop):
+            pull = raw - np.einsum("ki,ki->i", p[:, at], raw)
+            pull *= p[:, at]
             raw = pull if more == 0.0 else pull + more * raw
-            raw *= weight[at, None]
-            out[:-1] += x.T @ raw
-            out[-1] += np.einsum("ik->k", raw)  # several times as fast as a sum over rows
+            raw *= weight[at]
+            out[:-1] += (raw @ x).T
+            out[-1] += raw.sum(axis=1)
 
 
 class Implicit(HessianProduct):
-    """A Hessian at a point, its diagonal, and what solving with it may take and leave.
+    """A Hessian at a point, what preconditions it, and what solving with it may take and leave.
+
+    Parameters
+    ----------
+    before : object or None
+        The metric of the point before, whose blocks serve while they take few products.
 
     Attributes
     ----------
     product : (P,), the diagonal, without the penalty
     inverse_diagonal : (P,), of the whole; 0 where nothing may move
+    class_blocks : (K, d + 1, d + 1), the inverse of the part that each class of a softmax has to
+        itself, or None where those cost more than they save
     is_hessian : True
     left_out : float
         An estimate of what the last solution leaves of the model's decrease, from above.
@@ -128,18 +136,54 @@ class Implicit(HessianProduct):
 
     is_hessian = True
 
-    def __init__(self, problem: Problem, point: Point, more: float = 0.0) -> None:
+    def __init__(
+        self, problem: Problem, point: Point, more: float = 0.0, before: Any = None
+    ) -> None:
         super().__init__(problem, point, more)
-        self.product = self._diagonal()
-        full = (self.product.T + problem.ridge).T
-        usable = np.isfinite(full) & (full > 0.0)
-        self.inverse_diagonal = np.divide(1.0, full, out=np.zeros(full.shape), where=usable)
-        if not problem.fit_intercept:
-            self.inverse_diagonal[-1] = 0.0
         self.left_out, self.enough = 0.0, 0.0
         self.most = MOST_STEPS
+        self.class_blocks: Floats | None = None
+        if have_cheap_blocks(problem):
+            kept = before.class_blocks if isinstance(before, Implicit) else None
+            is_good = kept is not None and before.n_products <= KEPT_UP_TO
+            self.class_blocks = kept if is_good else self._inverse_blocks()
 
-    def _diagonal(self) -> Floats:
+    @cached_property
+    def inverse_diagonal(self) -> Floats:
+        full = (self.product.T + self._problem.ridge).T
+        usable = np.isfinite(full) & (full > 0.0)
+        inverse = np.divide(1.0, full, out=np.zeros(full.shape), where=usable)
+        if not self._problem.fit_intercept:
+            inverse[-1] = 0.0
+        return inverse
+
+    def preconditioned(self, residual: Floats) -> Floats:
+        """Return about H^-1 residual, without a read of X."""
+        if self.class_blocks is not None:
+            found: Floats = np.einsum("kij,jk->ik", self.class_blocks, residual)
+            return found
+        return (residual.T * self.inverse_diagonal.T).T
+
+    def _inverse_blocks(self) -> Floats:
+        """Return the inverse of each class's Hessian, of a unit diagonal with a floor."""
+        problem, p = self._problem, self._probabilities
+        roots = np.sqrt((p.T * (1.0 - p.T) + self._more) * problem.weight)
+        full = _products_of_each_class(problem, roots)
+        diagonal = np.einsum("kii->ki", full)
+        diagonal += problem.ridge
+        usable = np.isfinite(diagonal) & (diagonal > 0.0)
+        usable[:, -1] &= problem.fit_intercept
+        jacobi = np.where(usable, 1.0 / np.sqrt(np.where(usable, diagonal, 1.0)), 0.0)
+        full *= jacobi[:, :, None]
+        full *= jacobi[:, None, :]
+        diagonal[:] = 1.0 + FLOOR_OF_BLOCKS
+        inverse: Any = np.linalg.inv(full)
+        inverse *= jacobi[:, :, None]
+        inverse *= jacobi[:, None, :]
+        return inverse
+
+    @cached_property
+    def product(self) -> Floats:
         """Return the diagonal of Z'D Z, of the parameters' shape."""
         problem = self._problem
         if problem.n_outputs == 0:
@@ -154,7 +198,7 @@ class Implicit(HessianProduct):
     def solve(self, gradient: Floats) -> Floats:
         """Return H^-1 gradient to within ``left_out`` of the model's decrease."""
         found, residual = np.zeros(gradient.shape), gradient.copy()
-        z = (residual.T * self.inverse_diagonal.T).T
+        z = self.preconditioned(residual)
         direction, size = z.copy(), float(np.vdot(residual, z))
         gains: list[float] = []
         forcing = 1e-3 * FORCING if is_quadratic(self._problem.loss) else FORCING
@@ -167,10 +211,11 @@ class Implicit(HessianProduct):
             gains.append(0.5 * length * size)
             found += length * direction
             residual -= length * bent
-            z = (residual.T * self.inverse_diagonal.T).T
+            z = self.preconditioned(residual)
             before, size = size, float(np.vdot(residual, z))
             self.left_out = _tail(gains)
-            if self.left_out <= max(forcing * sum(gains), self.enough):
+            enough = self.enough if len(gains) > 1 else 0.0  # one gain says nothing of the next
+            if self.left_out <= max(forcing * sum(gains), enough):
                 break
             direction = z + size / before * direction
         return found
@@ -178,35 +223,57 @@ class Implicit(HessianProduct):
 
 def probabilities(problem: Problem, u: Floats) -> Floats:
     """Return the softmax of all rows."""
-    n = problem.shape[0]
+    n, loss = problem.shape[0], problem.loss
     params, found = np.ascontiguousarray(to_raw(problem, u)), np.empty((n, problem.n_outputs))
+    if isinstance(problem.rows, Dense):  # loops over rows are longer than those over classes
+        found = np.empty(found.T.shape).T
 
     def shard(start: int, stop: int) -> None:
         if not isinstance(problem.rows, Dense):
             write_probabilities(problem.rows, params, start, stop, found)
             return
-        for first, x in blocks(problem.rows.values, start, stop):
-            raw = x @ params[:-1] + params[-1]
-            found[first : first + x.shape[0]] = problem.loss.probability(problem.loss, raw)
+        for at, raw, _ in raw_by_blocks(problem, params, start, stop):
+            found[at] = loss.probability(loss, raw.T)
 
-    over_shards(shard, n, _work(problem))
+    over_shards(shard, n, work_of_product(problem))
     return found
 
 
-def _work(problem: Problem) -> int:
-    """Return about how many entries a product visits; those of dense rows go through BLAS."""
-    many = max(1, problem.n_outputs)
-    if problem.n_outputs and isinstance(problem.rows, Dense):
-        n, d = problem.shape
-        return n * (d // PRODUCTS_OF_BLAS + 4) * many
-    return _costs.n_entries(problem.rows) * many
+def have_cheap_blocks(problem: Problem) -> bool:
+    """Tell whether a matrix for each class costs less than the products that it saves."""
+    return problem.n_outputs > 0 and _costs.have_cheap_blocks(
+        problem.rows, *problem.shape, problem.n_outputs, COST_OF_PRODUCT * EXPECTED_STEPS
+    )
 
 
-def blocks(values: NDArray[Any], start: int, stop: int) -> Iterator[tuple[int, Floats]]:
-    """Yield some rows at a time, and the number of the first, as float64."""
-    size = max(1, BLOCK_ENTRIES // values.shape[1])
-    for first in range(start, stop, size):
-        yield first, np.asarray(values[first : min(first + size, stop)], np.float64)
+def expected_steps(problem: Problem) -> float:
+    """Return about how many products a solution takes."""
+    return EXPECTED_WITH_BLOCKS if have_cheap_blocks(problem) else EXPECTED_STEPS
+
+
+def _products_of_each_class(problem: Problem, roots: Floats) -> Floats:
+    """Return sum_i roots_ki^2 (z_i, 1) (z_i, 1)' for each class k, by BLAS.
+
+    roots : (K, n_samples)
+    """
+    (n, d), K = problem.shape, problem.n_outputs
+    roots = roots.astype(np.float32)
+
+    def shard(start: int, stop: int) -> Floats:
+        total, size = np.zeros((K, d + 1, d + 1)), max(1, BLOCK_ENTRIES // (d + 1))
+        block = np.empty((min(size, stop - start), d + 1), problem.dtype)
+        for first in range(start, stop, size):
+            z = block[: min(size, stop - first)]
+            weigh_rows(problem.rows, problem.scaler, np.empty(0), first, z.shape[0], z)
+            z = z.astype(np.float32, copy=False)
+            for k in range(K):
+                own = z * roots[k, first : first + z.shape[0], None]
+                total[k] += own.T @ own
+        return total
+
+    most = _costs.most_shards(problem.rows, (d + 1) * int(np.ceil(np.sqrt(K))))
+    found: Floats = sum(over_shards(shard, n, n * d * d * K // PRODUCTS_OF_BLAS, most))
+    return found
 
 
 class _Sums(NamedTuple):

@@ -27,15 +27,9 @@ import scipy.linalg as sl
 from fastgd._solvers._active_set import ActiveSet
 from fastgd._solvers._columns import as_dense
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64, LARGEST_MATRIX
-from fastgd._solvers._dual_points import (
-    Certificate,
-    Pieces,
-    certify,
-    loss_of,
-    predictions,
-    products_with,
-)
+from fastgd._solvers._dual_points import Certificate, Pieces, certify, loss_of
 from fastgd._solvers._newton_systems import Covariance, Equations, InColumns, InRows
+from fastgd._solvers._passes import predictions, products_with
 from fastgd._solvers._problem import Floats, Problem, model_at
 from fastgd._solvers._task import Options
 

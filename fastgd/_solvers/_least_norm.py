@@ -17,7 +17,7 @@ from scipy.linalg.lapack import dpstrf
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._columns import as_matrix
 from fastgd._solvers._costs import LARGEST_MATRIX
-from fastgd._solvers._dual_points import predictions
+from fastgd._solvers._passes import predictions
 from fastgd._solvers._precondition import products
 from fastgd._solvers._problem import Problem, from_raw, pose, take, to_raw
 from fastgd._solvers._task import Solution, State, Task

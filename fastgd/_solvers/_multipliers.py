@@ -10,9 +10,10 @@ import numpy as np
 
 from fastgd._monitoring.observer import Silenced
 from fastgd._solvers._descent import StoppingRule, descend
-from fastgd._solvers._dual_points import Certificate, Pieces, certify, loss_of, predictions, renewed
+from fastgd._solvers._dual_points import Certificate, Pieces, certify, loss_of, renewed
 from fastgd._solvers._interior import Ended, Found, Target
 from fastgd._solvers._newton_systems import Covariance
+from fastgd._solvers._passes import predictions
 from fastgd._solvers._precondition import Metric, factorise, hessian, products
 from fastgd._solvers._problem import Floats, Problem, evaluate, model_at
 from fastgd._solvers._task import Options

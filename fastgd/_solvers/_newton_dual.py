@@ -37,13 +37,11 @@ from fastgd._solvers._certificates import (
     best_intercepts,
     can_prove,
     gap_of_penalty,
-    predictions,
     rounding_of_bound,
     slopes_and_losses,
 )
-from fastgd._solvers._columns import as_matrix
-from fastgd._solvers._dual_points import products_with
-from fastgd._solvers._implicit import HessianProduct, Implicit, blocks
+from fastgd._solvers._implicit import HessianProduct, Implicit
+from fastgd._solvers._passes import predictions, products_with
 from fastgd._solvers._precondition import (
     AnyMetric,
     can_have_hessian,
@@ -60,7 +58,6 @@ from fastgd.kernels.certificate import (
     dual_predictions,
     sums_of_slopes,
 )
-from fastgd.kernels.rows import Dense
 
 PART_OF_TARGET = 0.5  # that the residual's term may be
 PART_OF_BOUND = 0.02  # where a step has led far: of the bound before
@@ -129,7 +126,7 @@ def _bound(problem: Problem, point: Point, step: Floats) -> float:
         return float("inf")
     find = _of_classes if problem.n_outputs else _of_one_output
     slopes, apart = find(problem, raw, moved)
-    gradient = _gradient(problem, slopes) + (point.u.T * problem.ridge).T
+    gradient = products_with(problem, slopes) + (point.u.T * problem.ridge).T
     off = float(np.max(np.abs(gradient[-1]))) if problem.fit_intercept else 0.0
     share = off / max(float(np.sum(np.abs(slopes))), 1e-300)
     if not share <= ACCEPTED:  # the best intercept was not found
@@ -199,7 +196,7 @@ def _price_of_residual(problem: Problem, u: Floats) -> Floats:
 def _preconditioned(metric: AnyMetric, residual: Floats) -> Floats:
     """Return about H^-1 p, without a read of X."""
     if isinstance(metric, Implicit):
-        return (residual.T * metric.inverse_diagonal.T).T
+        return metric.preconditioned(residual)
     return solve(metric, residual)
 
 
@@ -241,20 +238,3 @@ def _of_classes(problem: Problem, raw: Floats, moved: Floats) -> tuple[Floats, f
     slopes, after = slopes_and_losses(dual, problem.y)
     apart = before - after - np.einsum("ik,ik->i", slopes, raw - dual)
     return slopes * problem.weight[:, None], float(problem.weight @ np.maximum(apart, 0.0))
-
-
-def _gradient(problem: Problem, slopes: Floats) -> Floats:
-    """Return sum_i slopes_i (z_i, 1), of each output."""
-    if problem.n_outputs == 0:
-        return products_with(problem, slopes)
-    found, scaler = np.zeros((problem.shape[1] + 1, problem.n_outputs)), problem.scaler
-    if isinstance(problem.rows, Dense):
-        for first, x in blocks(problem.rows.values, 0, problem.shape[0]):
-            found[:-1] += x.T @ slopes[first : first + x.shape[0]]
-    else:
-        found[:-1] = as_matrix(problem.rows, *problem.shape).T @ slopes
-    if problem.fit_intercept:
-        found[-1] = np.einsum("ik->k", slopes)
-    found[:-1] -= np.outer(scaler.center, found[-1])
-    found[:-1] *= scaler.inverse_std[:, None]
-    return found

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from fastgd._solvers._columns import as_matrix, dense_rows
 from fastgd._solvers._costs import LARGEST_MATRIX
-from fastgd._solvers._dual_points import predictions, products_with
+from fastgd._solvers._passes import predictions, products_with
 from fastgd._solvers._precondition import Metric, factorise, products, solve
 from fastgd._solvers._problem import Floats, Problem
 from fastgd._solvers._thin import RowsBasis

@@ -7,10 +7,11 @@ import numpy as np
 
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._costs import LARGEST_MATRIX
-from fastgd._solvers._dual_points import pieces_of, products_with, rounding_of, rounding_of_gap
+from fastgd._solvers._dual_points import pieces_of, rounding_of, rounding_of_gap
 from fastgd._solvers._gd import finished_tolerance
 from fastgd._solvers._interior import Ended, Target, interior
 from fastgd._solvers._multipliers import MOST_ROUNDS, by_multipliers
+from fastgd._solvers._passes import products_with
 from fastgd._solvers._precondition import factorise, products, solve
 from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
 from fastgd._solvers._requirements import Requires

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastgd._solvers import _costs
-from fastgd._solvers._implicit import COST_OF_PRODUCT, EXPECTED_STEPS, Implicit
+from fastgd._solvers._implicit import COST_OF_PRODUCT, Implicit, expected_steps
 from fastgd._solvers._l1_model import minimise_model
 from fastgd._solvers._problem import Point, Problem, over_shards
 from fastgd._solvers._thin import with_root
@@ -107,10 +107,12 @@ def metric_to_start(problem: Problem, prior: NDArray[Any], point: Point | None) 
     return bound(problem, prior)
 
 
-def newton_metric(problem: Problem, point: Point, damping: "Damping") -> AnyMetric:
-    """Return the Hessian at a point, as a matrix or else implicitly."""
+def newton_metric(
+    problem: Problem, point: Point, damping: "Damping", before: AnyMetric | None = None
+) -> AnyMetric:
+    """Return the Hessian at a point, as a matrix or else implicitly; ``before`` may lend blocks."""
     if not can_have_hessian(problem) and can_be_implicit(problem):
-        return Implicit(problem, point, damping.amount)
+        return Implicit(problem, point, damping.amount, before)
     return hessian(problem, point, damping)
 
 
@@ -187,7 +189,7 @@ def affords(problem: Problem, size: int) -> bool:
 def cost_of_hessian(problem: Problem) -> float:
     """Return about how many passes a Hessian and its inverse's product with a gradient cost."""
     if not can_have_hessian(problem):
-        return 1.0 + COST_OF_PRODUCT * EXPECTED_STEPS
+        return 1.0 + COST_OF_PRODUCT * expected_steps(problem)
     size = (problem.shape[1] + 1) * max(1, problem.n_outputs)
     blas = 0.5 if problem.dtype == np.float32 else 1.0
     return 1.0 + _costs.passes_of(problem.rows, *problem.shape, problem.n_outputs, size, blas)

@@ -8,7 +8,7 @@ decrement reckoned by it an upper bound of Newton's.
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd._solvers._certificates import predictions
+from fastgd._solvers._passes import predictions
 from fastgd._solvers._precondition import AnyMetric, hessian
 from fastgd._solvers._problem import Floats, Point, Problem, evaluate, take
 from fastgd.kernels import losses

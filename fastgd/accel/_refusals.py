@@ -11,7 +11,6 @@ from sklearn import get_config
 
 from fastgd.accel._call import Call, defaults
 
-INT32_MAX = np.iinfo(np.int32).max
 LARGEST = 1e30  # with which liblinear never ends
 FEW = 100  # iterations that are expected where scikit-learn's default is None
 

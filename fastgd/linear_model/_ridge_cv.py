@@ -1,6 +1,7 @@
 """RidgeCV and RidgeClassifierCV: the strength of the penalty by leave-one-out or by folds."""
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Iterator
 from numbers import Real
 from typing import Any, ClassVar
@@ -288,9 +289,9 @@ class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
         for k in range(alphas.shape[0]):
             yield judge(raw[:, :, k], y[test], None if weight is None else weight[test])
 
+    @abstractmethod
     def _judge_of_predictions(self, y: NDArray[Any], is_weighted: bool) -> Any:
         """Return the score of predictions, y and weights; None where a scorer needs a model."""
-        raise NotImplementedError
 
     def _by_search(self, X: Any, y: Any, alphas: NDArray[Any], params: dict[str, Any]) -> None:
         """Set the same by a grid search, which hands fitted models to the scorer."""

@@ -10,18 +10,16 @@ from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from fastgd._data.chunks import Chunks
-from fastgd._data.labels import Labels, labels_of
 from fastgd._data.parts import by_parts
-from fastgd._data.targets import Binary, Classes, Multiclass, Multilabel, OneVsRest
 from fastgd._data.validation import check_X_y, fit_context
 from fastgd._parameters import resolve
 from fastgd._training.estimator import Validation
+from fastgd._training.labels import LabelledModel, is_table_of_labels
 from fastgd.base import BaseSGD, SupervisedSGD
-from fastgd.kernels.losses import LOG, LOSSES, MULTINOMIAL, has, kind_of, link_of, of_classes
+from fastgd.kernels.losses import LOG, LOSSES, MULTINOMIAL, kind_of, link_of, of_classes
 
 LOSSES_OF_CLASSES = sorted(
     name
@@ -30,7 +28,7 @@ LOSSES_OF_CLASSES = sorted(
 )
 
 
-class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
+class SGDClassifier(LabelledModel, LinearClassifierMixin, SupervisedSGD):
     """Linear classifiers (SVM, logistic and softmax regression) fitted by gradient descent.
 
     Minimises  mean_i loss(y_i, x_i @ coef + intercept) + alpha * penalty(coef)  by steps
@@ -354,12 +352,12 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
     # -- targets ----------------------------------------------------------------------------------
 
     def _check_X_y(self, X: Any, y: Any, *, first: bool, dtype: Any) -> tuple[Any, Any]:
-        table = _is_table_of_labels(y)
+        table = is_table_of_labels(y)
         X, y = check_X_y(self, X, y, reset=first, dtype=dtype, multi_output=table)
         return X, _dense(y)
 
     def _check_y_val(self, y: Any) -> NDArray[Any]:
-        return _dense(y) if _is_table_of_labels(y) else column_or_1d(y, warn=True)
+        return _dense(y) if is_table_of_labels(y) else column_or_1d(y, warn=True)
 
     def _learn_targets(self, y: Any) -> None:
         self._is_multilabel = y.ndim == 2
@@ -379,48 +377,6 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         else:
             self._take_classes(y)
 
-    def _take_classes(self, labels: Any) -> None:
-        self.classes_ = np.unique(labels)
-        if self.classes_.shape[0] < 2:
-            raise ValueError(
-                "The number of classes has to be greater than one; got "
-                f"{self.classes_.shape[0]} class: {self.classes_.tolist()}."
-            )
-
-    def _learn_targets_of_call(self, y: Any, classes: Any, *, first: bool) -> None:
-        counted = isinstance(classes, Labels)
-        if counted:
-            self._balance, classes = classes.balanced(), classes.names
-        if first and y.ndim == 1:
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            if not counted:
-                self._refuse_balance()
-            self._is_multilabel = False
-            self._take_classes(np.asarray(classes))
-        elif first:
-            self._learn_targets(y)
-        else:
-            self._refuse_balance()
-        if classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
-            raise ValueError(
-                f"`classes={np.asarray(classes).tolist()}` is not the same as on last call to "
-                f"partial_fit, was: {self.classes_.tolist()}"
-            )
-
-    def _classes_of(self, chunks: Chunks) -> Labels | None:
-        return labels_of(chunks)
-
-    def _refuse_balance(self) -> None:
-        if self.class_weight == "balanced":
-            raise ValueError(
-                "class_weight 'balanced' is not supported for partial_fit. In order to use "
-                "'balanced' weights, use compute_class_weight('balanced', classes=classes, y=y). "
-                "In place of y you can use a large enough sample of the full training set target "
-                "to properly estimate the class frequency distributions. Pass the resulting "
-                "weights as the class_weight parameter."
-            )
-
     def _refuse_words_of_single_labels(self) -> None:
         """Refuse what has no meaning where a row may have several labels, or none."""
         if self.class_weight is not None:
@@ -432,20 +388,6 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
                 "multi_class='multinomial' is for one label a row; y is a table of labels. Use "
                 "multi_class='auto'."
             )
-
-    def _targets(self) -> Classes:
-        loss = self._loss_spec()
-        kind: type[Classes] = OneVsRest
-        if self._is_multilabel:
-            kind = Multilabel
-        elif self.classes_.shape[0] == 2:
-            kind = Binary
-        elif kind_of(loss) == MULTINOMIAL:
-            kind = Multiclass
-        weights = self.class_weight
-        if weights == "balanced":
-            weights = getattr(self, "_balance", weights)  # of rows in parts, which were counted
-        return kind(loss, self.classes_, weights)
 
     def _loss_spec(self) -> Any:
         """Return the loss, by the number of classes: the softmax is log_loss's for many."""
@@ -485,30 +427,7 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         raw = self._raw(X)
         return raw.ravel() if raw.shape[1] == 1 else raw
 
-    @by_parts
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Return the predicted labels.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        y_pred : ndarray of shape (n_samples,) or (n_samples, n_labels)
-            A class for each row, or a table of zeros and ones if y was one.
-        """
-        raw = self.decision_function(X)
-        if self._is_multilabel:
-            return (raw > 0).astype(np.int64)
-        return self.classes_[(raw > 0).astype(np.intp) if raw.ndim == 1 else raw.argmax(axis=1)]
-
-    def _has_probabilities(self) -> bool:
-        if _is_probabilistic(self.loss):
-            return True
-        raise AttributeError(f"probability estimates are not available for loss={self.loss!r}")
-
-    @available_if(_has_probabilities)
+    @available_if(LabelledModel._has_probabilities)
     @by_parts
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the classes' probabilities, where the loss has them.
@@ -534,41 +453,6 @@ class SGDClassifier(LinearClassifierMixin, SupervisedSGD):
         check_is_fitted(self)
         return self._targets().probabilities(self.decision_function(X))
 
-    @available_if(_has_probabilities)
-    @by_parts
-    def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Return the logarithms of the classes' probabilities; see ``predict_proba``.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        log_probabilities : ndarray of shape (n_samples, n_classes)
-        """
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
-
-
-def _is_table_of_labels(y: Any) -> bool:
-    """Tell whether each row has a column of zeros and ones for each label there is."""
-    shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
-    if len(shape) != 2:
-        return False
-    return type_of_target(y, input_name="y") == "multilabel-indicator"
-
 
 def _dense(y: Any) -> NDArray[Any]:
     return y.toarray() if sp.issparse(y) else np.asarray(y)
-
-
-def _is_probabilistic(loss: Any) -> bool:
-    """Tell whether a loss, by name or object, says what probability a raw prediction stands for."""
-    spec = LOSSES.get(loss) if isinstance(loss, str) else loss
-    return has(spec, "probability")

@@ -22,7 +22,6 @@ from fastgd.linear_model._paths import _MultiTask
 from fastgd.linear_model._solved import FLOATS, level_of_the_user
 
 STRENGTHS = {"alphas": "alpha", "Cs": "C"}
-RESERVED = ("verbose", "callbacks")
 
 
 class Point(NamedTuple):

@@ -6,29 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from fastgd._data.chunks import Chunks
-from fastgd._data.labels import Labels, labels_of
 from fastgd._data.parts import by_parts
-from fastgd._data.targets import Binary, Classes, Multiclass, Multilabel, OneVsRest, Regression
+from fastgd._data.targets import Multiclass, Regression
 from fastgd._parameters import resolve
-from fastgd.kernels.losses import LOG, LOSSES, MULTINOMIAL, has, kind_of, link_of, of_classes
+from fastgd._training.labels import LabelledModel, is_table_of_labels
+from fastgd.kernels.losses import LOG, MULTINOMIAL, has, kind_of, link_of, of_classes
 from fastgd.neural_network._base import BaseNetwork
 
 EPSILON = 0.1  # of the losses that have one, where only their name is given
 
 
-class ClassifierNetwork(ClassifierMixin, BaseNetwork):
+class ClassifierNetwork(LabelledModel, ClassifierMixin, BaseNetwork):
     """Labels in, labels and probabilities out."""
 
-    loss: Any
-    class_weight: Any
-
     def _multi_output(self, y: Any) -> bool:
-        shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
-        return len(shape) == 2 and type_of_target(y, input_name="y") == "multilabel-indicator"
+        return is_table_of_labels(y)
 
     def _learn_targets(self, y: Any) -> None:
         check_classification_targets(y)
@@ -43,53 +38,7 @@ class ClassifierNetwork(ClassifierMixin, BaseNetwork):
         else:
             self._take_classes(y)
 
-    def _take_classes(self, labels: Any) -> None:
-        self.classes_ = np.unique(labels)
-        if self.classes_.shape[0] < 2:
-            raise ValueError(
-                "The number of classes has to be greater than one; got "
-                f"{self.classes_.shape[0]} class: {self.classes_.tolist()}."
-            )
-
-    def _learn_targets_of_call(self, y: Any, classes: Any, *, first: bool) -> None:
-        if isinstance(classes, Labels):
-            self._balance, classes = classes.balanced(), classes.names
-        elif self.class_weight == "balanced":
-            raise ValueError(
-                "class_weight 'balanced' is not supported for partial_fit: the shares of the "
-                "classes are not known. Pass a dict of weights."
-            )
-        if first and y.ndim == 1:
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            self._is_multilabel = False
-            self._take_classes(np.asarray(classes))
-        elif first:
-            self._learn_targets(y)
-        if classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
-            raise ValueError(
-                f"`classes={np.asarray(classes).tolist()}` is not the same as on last call to "
-                f"partial_fit, was: {self.classes_.tolist()}"
-            )
-
-    def _classes_of(self, chunks: Chunks) -> Labels | None:
-        return labels_of(chunks)
-
-    def _targets(self) -> Classes:
-        loss = self._loss_of_targets()
-        kind: type[Classes] = OneVsRest
-        if self._is_multilabel:
-            kind = Multilabel
-        elif self.classes_.shape[0] == 2:
-            kind = Binary
-        elif kind_of(loss) == MULTINOMIAL:
-            kind = Multiclass
-        weights = self.class_weight
-        if weights == "balanced":
-            weights = getattr(self, "_balance", weights)  # of rows in parts, which were counted
-        return kind(loss, self.classes_, weights)
-
-    def _loss_of_targets(self) -> Any:
+    def _loss_spec(self) -> Any:
         """Return the loss, by the number of classes: the softmax is log_loss's for many."""
         spec = resolve.loss(self.loss, EPSILON)
         if link_of(spec) == LOG:
@@ -118,31 +67,7 @@ class ClassifierNetwork(ClassifierMixin, BaseNetwork):
         """
         return self._raw(X)
 
-    @by_parts
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Return the predicted labels.
-
-        Parameters
-        ----------
-        X : array-like, rows as those of ``fit``
-
-        Returns
-        -------
-        y_pred : ndarray of shape (n_samples,) or (n_samples, n_labels)
-        """
-        raw = self._raw(X)
-        if self._is_multilabel:
-            return (raw > 0).astype(np.int64)
-        found: NDArray[Any] = self.classes_[self._targets().predicted(raw)]
-        return found
-
-    def _has_probabilities(self) -> bool:
-        spec = LOSSES.get(self.loss) if isinstance(self.loss, str) else self.loss
-        if has(spec, "probability"):
-            return True
-        raise AttributeError(f"probability estimates are not available for loss={self.loss!r}")
-
-    @available_if(_has_probabilities)
+    @available_if(LabelledModel._has_probabilities)
     @by_parts
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the classes' probabilities, where the loss has them.
@@ -159,34 +84,13 @@ class ClassifierNetwork(ClassifierMixin, BaseNetwork):
         check_is_fitted(self)
         return self._targets().probabilities(self._raw(X))
 
-    @available_if(_has_probabilities)
-    @by_parts
-    def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Return the logarithms of the classes' probabilities; see ``predict_proba``.
-
-        Parameters
-        ----------
-        X : array-like, rows as those of ``fit``
-
-        Returns
-        -------
-        log_probabilities : ndarray of shape (n_samples, n_classes)
-        """
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
-
     @property
     def out_activation_(self) -> str:
         """What makes probabilities of the outputs: "softmax", "logistic" or "identity"."""
         self._fitted_progress("out_activation_")
-        if not has(self._loss_of_targets(), "probability"):
+        if not has(self._loss_spec(), "probability"):
             return "identity"
         return "softmax" if isinstance(self._targets(), Multiclass) else "logistic"
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
 
 
 class RegressorNetwork(RegressorMixin, BaseNetwork):

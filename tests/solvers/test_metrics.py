@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.optimize import minimize
 from sklearn import linear_model as theirs
+from sklearn.datasets import load_digits
 
 import fastgd
 from fastgd._solvers import _costs, _implicit, _precondition, _wide, _working
@@ -194,6 +195,48 @@ def test_implicit_products(rng, loss, layout):
     np.testing.assert_allclose(found, wanted @ v.T.ravel(), rtol=1e-9, atol=1e-11)
     diagonal = np.diagonal(wanted) - np.tile(problem.ridge, max(1, problem.n_outputs))
     np.testing.assert_allclose(metric.product.T.ravel(), diagonal, rtol=1e-8, atol=1e-12)
+
+
+@over_layouts
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_blocks_of_classes_are_inverted(rng, layout, fit_intercept):
+    X, y = sparse_data(rng, Softmax(), per_row=20)
+    problem = problem_of(laid_out(X, layout), y, Softmax(), fit_intercept=fit_intercept)
+    point = evaluate(problem, some_point(rng, problem))
+    metric = _implicit.Implicit(problem, point)
+    width = X.shape[1] + 1
+    free = np.arange(width - (not fit_intercept))
+    whole = naive_hessian(problem, X, point.u)
+    for k in range(problem.n_outputs):
+        own = np.ix_(k * width + free, k * width + free)
+        found = metric.class_blocks[k]
+        np.testing.assert_allclose(
+            found[np.ix_(free, free)] @ whole[own], np.eye(free.size), atol=1e-3
+        )
+        assert np.all(found[free.size :] == 0.0)
+        assert np.all(found[:, free.size :] == 0.0)
+    following = _implicit.Implicit(problem, point, before=metric)
+    assert following.class_blocks is metric.class_blocks
+    metric.n_products = _implicit.KEPT_UP_TO + 1
+    following = _implicit.Implicit(problem, point, before=metric)
+    assert following.class_blocks is not metric.class_blocks
+
+
+def test_blocks_of_classes_save_products(monkeypatch):
+    """Digits take 72 products, 95 preconditioned by a diagonal."""
+    X, y = load_digits(return_X_y=True)
+    seen, times = [], _implicit.HessianProduct.times
+    monkeypatch.setattr(
+        _implicit.HessianProduct, "times", lambda self, v: seen.append(1) or times(self, v)
+    )
+    counts = []
+    for have in (_implicit.have_cheap_blocks, lambda _: False):
+        monkeypatch.setattr(_implicit, "have_cheap_blocks", have)
+        model = fastgd.LogisticRegression().fit(X, y)
+        assert model.gap_ <= 1e-4 * model.objective_
+        counts.append(len(seen))
+        seen.clear()
+    assert counts[0] <= 0.8 * counts[1]
 
 
 @pytest.mark.parametrize("loss", [LogLoss(), Softmax()], ids=name)

@@ -246,8 +246,15 @@ def test_the_strength_of_diabetes():
     assert_same(fastgd.to_sklearn(ours), theirs)
 
 
-@parametrize_with_checks([fastgd.RidgeCV(), fastgd.RidgeCV(cv=3), fastgd.RidgeClassifierCV()])
+@parametrize_with_checks([fastgd.RidgeCV(), fastgd.RidgeClassifierCV()])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
 def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.full
+@parametrize_with_checks([fastgd.RidgeCV(cv=3)])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_scikit_learns_own_checks_of_folds(estimator, check):
     check(estimator)

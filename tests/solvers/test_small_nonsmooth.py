@@ -1,10 +1,11 @@
-"""Small fits at once: Huber's scale, ridge of more columns than rows."""
+"""Small fits at once: Huber's scale, ridge of more columns than rows, piecewise linear losses."""
 
 import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.base import clone
 
 import fastgd
 from fastgd._solvers import _auto, _huber
@@ -132,3 +133,84 @@ def test_the_joint_problem_of_huber_is_its_formula(rng):
     bends = [(gradient(u + step)[0] - gradient(u - step)[0]) / (2 * h) for step in steps]
     np.testing.assert_allclose(place.hessian, np.tril(np.array(bends)), atol=1e-6)
     assert huber.Joint.add_losses(columns, place._replace(u=-u)) == np.inf
+
+
+# -- piecewise linear losses -----------------------------------------------------------------------
+
+
+def short_and_long(model, X, y, **more):
+    """Return the fits by the kernel, which must have found it, and by ``_piecewise``."""
+    found, short = [], _auto.interior_small
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_auto, "interior_small", lambda *a: found.append(short(*a)) or found[-1])
+        at_once = clone(model).fit(X, y, **more)
+        patch.setattr(_auto, "interior_small", lambda *_: None)
+        slow = clone(model).fit(X, y, **more)
+    assert all(one is not None for one in found)
+    return at_once, slow
+
+
+def assert_alike(at_once, slow):
+    size = np.sum(slow.objective_)
+    assert np.sum(at_once.objective_) == pytest.approx(size, rel=1e-12)
+    assert 0.0 <= np.max(at_once.gap_) <= 1e-12 * size
+    scale = np.abs(slow.coef_).max()
+    np.testing.assert_allclose(at_once.coef_, slow.coef_, rtol=1e-8, atol=1e-8 * scale)
+    np.testing.assert_allclose(at_once.intercept_, slow.intercept_, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "model",
+    [
+        fastgd.LinearSVR(),
+        fastgd.LinearSVR(epsilon=0.3, C=30.0),
+        fastgd.LinearSVR(C=1e-3, fit_intercept=False),
+        fastgd.LinearSVC(loss="hinge"),
+        fastgd.LinearSVC(loss="hinge", C=100.0, fit_intercept=False),
+    ],
+)
+def test_small_piecewise_losses_end_at_the_active_set(model, layout, table):
+    X, y = LAYOUTS[layout](table[0]), table[1]
+    y = np.digitize(y, [-0.5, 0.5]) if isinstance(model, fastgd.LinearSVC) else y
+    assert_alike(*short_and_long(model, X, y))
+
+
+def test_small_piecewise_losses_of_tied_rows(table):
+    """Rows that are alike, and more of them met exactly than there are columns."""
+    X, y = np.round(table[0]), np.round(table[1])
+    assert_alike(*short_and_long(fastgd.LinearSVR(), X, y))
+    assert_alike(*short_and_long(fastgd.LinearSVR(), np.vstack([X, X]), np.append(y, y)))
+
+
+def test_small_piecewise_losses_of_weighted_rows(table):
+    X, y = table
+    times = np.arange(90) % 3
+    model = fastgd.LinearSVR(epsilon=0.1)
+    weighted, slow = short_and_long(model, X, y, sample_weight=times.astype(float))
+    assert_alike(weighted, slow)
+    repeated = clone(model).fit(np.repeat(X, times, axis=0), np.repeat(y, times))
+    np.testing.assert_allclose(weighted.coef_, repeated.coef_, rtol=1e-9)
+
+
+def test_callbacks_follow_the_small_interior_point_method(table):
+    X, y = table
+    seen = []
+    follow = [lambda view: seen.append(view.history["suboptimality"][-1])]
+    watched, alone = fastgd.LinearSVR(callbacks=follow).fit(X, y), fastgd.LinearSVR().fit(X, y)
+    np.testing.assert_array_equal(watched.coef_, alone.coef_)
+    assert watched.history_ == alone.history_
+    assert seen == alone.history_["suboptimality"]
+    assert len(seen) == alone.n_iter_ <= 15
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stopped = fastgd.LinearSVR(callbacks=[lambda view: view.epoch == 2]).fit(X, y)
+    assert stopped.n_iter_ == 2
+
+
+def test_exact_fits_leave_small_piecewise_losses_to_the_long_way(table):
+    X = table[0]
+    y = X @ np.arange(1.0, 6.0)
+    model = fastgd.LinearSVR(C=1e6, fit_intercept=False).fit(X, y)
+    assert model.gap_ <= 1e-4 * model.objective_
+    np.testing.assert_allclose(X @ model.coef_, y, atol=1e-3 * np.abs(y).max())

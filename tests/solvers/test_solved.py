@@ -341,9 +341,9 @@ def test_clones_pickles_and_searches(case):
     assert search.best_score_ > (0.5 if is_classifier(model) else -0.5)
 
 
-CONFIGURATIONS = [
-    *(case.kind() for case in SOLVER_CASES if case.kind is not fastgd.LogisticRegressionCV),
-    fastgd.LogisticRegressionCV(cv=2),  # some checks have two rows of a class
+SOLVERS = [case.kind() for case in SOLVER_CASES if case.kind is not fastgd.LogisticRegressionCV]
+SETTINGS = [
+    fastgd.LogisticRegressionCV(cv=2),  # some checks have two rows of a class; test_folds has cv=3
     fastgd.LogisticRegression(l1_ratio=1.0),
     fastgd.Ridge(positive=True),
     fastgd.LinearSVC(loss="hinge"),
@@ -355,9 +355,17 @@ CONFIGURATIONS = [
 ]
 
 
-@parametrize_with_checks(CONFIGURATIONS)
+@parametrize_with_checks(SOLVERS)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.full
+@parametrize_with_checks(SETTINGS)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @pytest.mark.filterwarnings("ignore:The least populated class")  # of the checks' few rows
-def test_scikit_learns_own_checks(estimator, check):
+def test_scikit_learns_own_checks_of_other_settings(estimator, check):
     check(estimator)

@@ -95,6 +95,7 @@ def test_sparse_rows_give_the_same_model(case, X):
     np.testing.assert_allclose(sparse.coef_, dense.coef_, rtol=1e-9)
 
 
+@pytest.mark.full  # the default run has float32 in test_sgd
 @over_product(lambda case: case[0] == "Perceptron", case=CLASSIFIERS + REGRESSORS)
 def test_float32_gives_about_the_same_model(case, X):
     y = (X[:, 0] + X[:, 2] ** 2 > 0.5).astype(int)
