@@ -15,6 +15,7 @@ LOG2_LOW = 1.4286068203094172e-06
 INVERSE_LOG2 = 1.4426950408889634
 SMALLEST_EXPONENT = -708.0  # exp(-708) = 3e-308, the last normal number
 LARGEST_EXPONENT = 709.0
+INTEGER = 6755399441055744.0  # 1.5 * 2^52: x + INTEGER has x, rounded, in its lowest bits
 SQRT2 = 1.4142135623730951
 LOG2 = 0.6931471805599453
 
@@ -41,13 +42,15 @@ def exp(x):
     """Return e**x for x in [-708, 709] to 4e-16 relative; x is clipped to that interval.
 
     x = k log 2 + r with |r| <= log(2) / 2; e**r by its Taylor polynomial of degree 12 (the
-    remainder is 2e-16), 2**k by writing k into the exponent's bits.
+    remainder is 2e-16), 2**k by writing k into the exponent's bits. k gets there by a shift of the
+    bits of k + ``INTEGER``: without AVX-512 no vector instruction makes an integer of a float64.
     """
     x = min(max(np.float64(x), SMALLEST_EXPONENT), LARGEST_EXPONENT)
-    k = np.floor(x * INVERSE_LOG2 + 0.5)
+    shifted = np.float64(x * INVERSE_LOG2 + INTEGER)
+    k = shifted - INTEGER
     r = (x - k * LOG2_HIGH) - k * LOG2_LOW
-    p = 1.0 + (r + r * r * _quotient(r))
-    return p * np.int64((np.int64(k) + 1023) << 52).view(np.float64)
+    power = np.int64((shifted.view(np.int64) << 52) + (1023 << 52)).view(np.float64)
+    return power + power * (r + r * r * _quotient(r))
 
 
 @kernel(forceinline=True)
@@ -68,9 +71,8 @@ def log1p(e):
     digits.
     """
     e = np.float64(e)
-    halved = 1.0 + e > SQRT2
-    numerator = e - 1.0 if halved else e
-    s = numerator / ((3.0 + e) if halved else (2.0 + e))
+    halved = 1.0 if 1.0 + e > SQRT2 else 0.0  # a factor: a choice of sums would be a branch
+    s = (e - halved) / (2.0 + halved + e)
     q = s * s
     c = q * q
     low = (1.0 + q * (1.0 / 3.0)) + c * (1.0 / 5.0 + q * (1.0 / 7.0))
@@ -78,4 +80,4 @@ def log1p(e):
     high = (1.0 / 17.0 + q * (1.0 / 19.0)) + c * (1.0 / 21.0)
     f = c * c
     p = low + f * (middle + f * high)
-    return 2.0 * s * p + (LOG2 if halved else 0.0)
+    return 2.0 * s * p + LOG2 * halved

@@ -119,9 +119,9 @@ def _fetch(samples, batch, scratch):
     """Lay the batch's targets and weights side by side, so that slopes are vector code."""
     weighted = samples.weight.shape[0] > 0
     for position in range(batch.start, batch.stop):
-        i = row_at(batch.order, position)
-        scratch.target[position - batch.start] = samples.y[i]
-        scratch.weight[position - batch.start] = samples.weight[i] if weighted else 1
+        i, o = np.uint64(row_at(batch.order, position)), np.uint64(position - batch.start)
+        scratch.target[o] = samples.y[i]
+        scratch.weight[o] = samples.weight[i] if weighted else 1
 
 
 @helper()

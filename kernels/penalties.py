@@ -26,6 +26,8 @@ Facts, which are not compiled; what a penalty does not say is taken for what cla
 
 ``joint``
     Whether it ties coefficients together; default False.
+``alike``
+    Whether it treats all coefficients alike, whatever c is; default False.
 ``is_linear(penalty)``
     Whether its step multiplies each coefficient by a number that does not depend on it.
 ``project(penalty, coef)``
@@ -35,6 +37,8 @@ Facts, which are not compiled; what a penalty does not say is taken for what cla
     The penalty with all coefficients kept at ``low`` or more, for ``positive=True``.
 ``spread(penalty, n_features, n_outputs)``
     Plain numpy: the penalty for the flat parameters, from one that knows features.
+``simplest(penalty)``
+    Plain Python: an equal penalty whose steps take fewer operations, or the penalty itself.
 ``check(penalty)``
     Raises ValueError where fields, each allowed by itself, do not go together.
 
@@ -152,10 +156,15 @@ class ElasticNet(NamedTuple):
     l2: float = 0.0
 
     joint = False
+    alike = True
 
     @staticmethod
     def above(penalty, low):
         return Bounded(penalty.l1, penalty.l2, low)
+
+    @staticmethod
+    def simplest(penalty):
+        return Quadratic(penalty.l2) if penalty.l1 == 0 else penalty
 
     @staticmethod
     def is_linear(penalty):
@@ -203,6 +212,66 @@ class ElasticNet(NamedTuple):
         return -beyond / cast(curvature + time * penalty.l2, z)
 
 
+class Quadratic(NamedTuple):
+    """l2 w^2 / 2: the ``ElasticNet`` with l1 = 0, to the last digit.
+
+    Kernels are handed it in the other's place. Where l1 is a number that may be zero, each step of
+    a coefficient selects between two results: three times the operations, half of the time of a
+    step of one dense row.
+    """
+
+    l2: float = 0.0
+
+    l1 = 0.0
+    joint = False
+    alike = True
+    time_of_step = ElasticNet.time_of_step
+
+    @staticmethod
+    def above(penalty, low):
+        return Bounded(0.0, penalty.l2, low)
+
+    @staticmethod
+    def is_linear(penalty):
+        return True
+
+    @staticmethod
+    def value(penalty, param, c):
+        return cast(0.5 * penalty.l2, param) * param * param
+
+    @staticmethod
+    def proximal(penalty, param, change, step, c):
+        return cast(max(1.0 - step * penalty.l2, 0.0), param) * param + change
+
+    @staticmethod
+    def skip(penalty, param, time):
+        return param + cast(expm1(-penalty.l2 * time), param) * param
+
+    @staticmethod
+    def ftrl_minimum(penalty, z, sums, c):
+        curvature, l1, time = sums
+        threshold, zero = cast(l1, z), cast(0.0, z)
+        beyond = max(z - threshold, zero) + min(z + threshold, zero)
+        return -beyond / cast(curvature + time * penalty.l2, z)
+
+
+class Unpenalised(ElasticNet):
+    """The ``ElasticNet`` of two zeros, to the last digit: networks' weights, whose l2 is elsewhere.
+
+    What the other finds out for each coefficient, in float64, is more than half of a step of Adam.
+    """
+
+    __slots__ = ()
+
+    @staticmethod
+    def simplest(penalty):
+        return penalty
+
+    @staticmethod
+    def proximal(penalty, param, change, step, c):
+        return param + change
+
+
 class Bounded(NamedTuple):
     """l1 |w| + l2 w^2 / 2  for  low <= w <= high: ``Bounded(low=0.0)`` keeps w nonnegative.
 
@@ -231,6 +300,7 @@ class Bounded(NamedTuple):
     high: float = math.inf
 
     joint = False
+    alike = True
     value = ElasticNet.value
     time_of_step = ElasticNet.time_of_step
 

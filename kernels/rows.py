@@ -98,7 +98,11 @@ def margins_multi(rows, order, start, stop, params, raw, block):
 
 @hook
 def accumulate_multi(rows, order, start, stop, delta, gradient, block, product):
-    """Add X_b' delta to ``gradient``, for many outputs; ``block`` and ``product`` are scratch."""
+    """Add X_b' delta to ``gradient``, for many outputs; ``product`` is scratch.
+
+    ``block`` is as ``margins_multi`` of the same rows has left it: what fits into it is not copied
+    a second time.
+    """
     return type(rows).accumulate_multi(rows, order, start, stop, delta, gradient, block, product)
 
 
@@ -178,7 +182,8 @@ class CSR(NamedTuple):
 
     @staticmethod
     def entries(rows, i):
-        return rows.indptr[i], rows.indptr[i + 1]
+        # as int64: counted in int32, every entry's place would be extended by an instruction
+        return np.int64(rows.indptr[i]), np.int64(rows.indptr[i + 1])
 
     @staticmethod
     def entry(rows, i, k):
@@ -209,7 +214,8 @@ class CSR(NamedTuple):
     def accumulate(rows, order, start, stop, delta, gradient):
         for position in range(start, stop):
             i, d = row_at(order, position), delta[position - start]
-            for k in range(rows.indptr[i], rows.indptr[i + 1]):
+            begin, end = entries(rows, i)
+            for k in range(begin, end):
                 at = np.uint64(k)
                 gradient[np.uint64(rows.indices[at])] += d * rows.data[at]
 
@@ -270,7 +276,8 @@ def _dense_fetch_four(X, order, position):
 @helper()
 def _sparse_dot(rows, i, w):
     total = w[0] - w[0]
-    for k in range(rows.indptr[i], rows.indptr[i + 1]):
+    begin, end = entries(rows, i)
+    for k in range(begin, end):
         at = np.uint64(k)
         total += rows.data[at] * w[np.uint64(rows.indices[at])]
     return total
@@ -340,9 +347,12 @@ def _dense_accumulate_multi(X, order, start, stop, delta, gradient, block, produ
         for position in range(start, stop):
             _dense_outer(X, row_at(order, position), delta, position - start, gradient)
         return
+    is_copied = stop - start <= blocked
     for first in range(start, stop, blocked):
         last = min(first + blocked, stop)
         of_block = delta[first - start : last - start]
+        if not is_copied:
+            _gather(X, order, first, last, block)
         _dense_block_product(X, order, first, last, of_block, block, product)
         for j in range(d):
             for k in range(product.shape[1]):
@@ -351,24 +361,30 @@ def _dense_accumulate_multi(X, order, start, stop, delta, gradient, block, produ
 
 @helper(allocates=True)
 def _dense_block_margins(X, order, first, last, W, raw, block):
-    np.dot(_gather(X, order, first, last, block), W, raw)
+    _gather(X, order, first, last, block)
+    np.dot(_gathered(X, order, first, last, block), W, raw)
 
 
 @helper(allocates=True)
 def _dense_block_product(X, order, first, last, delta, block, product):
-    np.dot(_gather(X, order, first, last, block).T, delta, product)
+    np.dot(_gathered(X, order, first, last, block).T, delta, product)
 
 
-@helper(allocates=True)
+@helper()
 def _gather(X, order, first, last, block):
-    """Return rows ``order[first:last]`` as one contiguous array, copied to ``block`` if need be."""
+    """Copy rows ``order[first:last]`` to ``block``, unless they are as they lie."""
     if order.shape[0] == 0:
-        return X[first:last]
+        return
     for position in range(first, last):
         i = row_at(order, position)
         for j in range(X.shape[1]):
             block[position - first, j] = X[i, j]
-    return block[: last - first]
+
+
+@helper(allocates=True)
+def _gathered(X, order, first, last, block):
+    """Return rows ``order[first:last]`` as one contiguous array."""
+    return X[first:last] if order.shape[0] == 0 else block[: last - first]
 
 
 @helper()
@@ -396,7 +412,7 @@ def _sparse_margins_multi(rows, order, start, stop, W, raw):
         i, o = row_at(order, position), position - start
         for k in range(W.shape[1]):
             raw[o, k] = 0
-        for entry_number in range(indptr[i], indptr[i + 1]):
+        for entry_number in range(np.int64(indptr[i]), np.int64(indptr[i + 1])):
             at = np.uint64(entry_number)
             j, x = np.uint64(indices[at]), data[at]
             for k in range(W.shape[1]):
@@ -408,7 +424,7 @@ def _sparse_accumulate_multi(rows, order, start, stop, delta, gradient):
     data, indices, indptr = rows.data, rows.indices, rows.indptr
     for position in range(start, stop):
         i, o = row_at(order, position), position - start
-        for entry_number in range(indptr[i], indptr[i + 1]):
+        for entry_number in range(np.int64(indptr[i]), np.int64(indptr[i + 1])):
             at = np.uint64(entry_number)
             j, x = np.uint64(indices[at]), data[at]
             for k in range(gradient.shape[1]):

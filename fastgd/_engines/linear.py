@@ -83,7 +83,7 @@ class LinearEngine:
         rule = self._asked
         resolve.check_together(rule.loss, rule.penalty, rule.optimizer)
         self.is_one_problem = len(shape) == 1 or hasattr(rule.loss, "gradient_row")
-        penalty = resolve.spread(rule.penalty, shape)
+        penalty = resolve.simplest(resolve.spread(rule.penalty, shape))
         specs = [resolve.in_dtype(spec, dtype) for spec in (rule.loss, penalty, rule.optimizer)]
         self._rule = Rule(
             *specs,

@@ -32,7 +32,7 @@ from fastgd.kernels.network import (
     network_steps,
     warm_blas,
 )
-from fastgd.kernels.penalties import ElasticNet
+from fastgd.kernels.penalties import Unpenalised
 from fastgd.kernels.rows import CSR, Dense
 from fastgd.kernels.sgd import Samples
 from fastgd.kernels.transforms import Identity
@@ -263,7 +263,7 @@ def in_dtype_of(rule: NetworkRule, dtype: Any) -> NetworkRule:
 
 def rule_of(loss: Any, optimizer: Any, l2: float, transform: Any) -> NetworkRule:
     """Return what a step does."""
-    return NetworkRule(loss, ElasticNet(0.0, 0.0), optimizer, float(l2), transform)
+    return NetworkRule(loss, Unpenalised(), optimizer, float(l2), transform)
 
 
 def scratch(assembly: Assembly, size: int, dtype: Any, *, is_sparse: bool) -> Scratch:

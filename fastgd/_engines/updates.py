@@ -33,9 +33,9 @@ class Updates:
             self._dense = stores.Plain()
         self._behind = np.zeros(coef.size if averages else 0)
         if kind not in DENSE:
-            self._touched = stores.Touched(np.zeros(coef.shape[0], np.int32))
+            self._touched = stores.Touched(np.zeros(coef.shape[0] + 1, np.int32))
         if kind not in (*DENSE, *SCALED):
-            self._seen = np.zeros(coef.shape[0], np.int64)
+            self._seen = np.zeros(coef.shape[0], np.int32)
             self._pending = np.zeros(progress.params[layout.free].size)
 
     def everywhere(self) -> Any:
@@ -96,9 +96,9 @@ class Updates:
             optimizer, _in_float64(self._rule.penalty), step_coefficients, times
         )
 
-    def _own_lengths(self, step_coefficients: NDArray[np.float64]) -> stores.OwnLengths:
-        """Return the power sums of a span."""
-        penalty = _in_float64(self._rule.penalty)
+    def _own_lengths(self, step_coefficients: NDArray[np.float64]) -> Any:
+        """Return the power sums of a span, ``OwnLengths`` or ``InBlocks``."""
+        optimizer, penalty = self._rule.optimizer, _in_float64(self._rule.penalty)
         own = np.ascontiguousarray(step_coefficients[:, 0])
         times = np.zeros((step_coefficients.shape[0] + 1, 4))
         for k in range(4):
@@ -106,7 +106,11 @@ class Updates:
         carries = self._carries(step_coefficients, times)
         longest = float(penalty.l2 * np.max(own))
         fastest = SMALL / longest if longest > 0 else np.inf
-        return stores.OwnLengths(times, carries, own, float(fastest))
+        sums = (times, carries, own, float(fastest))
+        if not (getattr(optimizer, "side_by_side", False) and getattr(penalty, "alike", False)):
+            return stores.OwnLengths(*sums)
+        block = np.zeros(stores.N_LINES * stores.IN_BLOCK)
+        return stores.InBlocks(*sums, block, np.zeros(stores.IN_BLOCK, np.int64))
 
 
 def _in_float64(penalty: Any) -> Any:

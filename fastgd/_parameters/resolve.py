@@ -150,6 +150,11 @@ def spread(spec: Any, shape: tuple[int, ...]) -> Any:
     return type(spec).spread(spec, shape[0] - 1, shape[1] if len(shape) > 1 else 1)
 
 
+def simplest(spec: Any) -> Any:
+    """Return an equal penalty whose steps take fewer operations, if it knows one."""
+    return type(spec).simplest(spec) if hasattr(type(spec), "simplest") else spec
+
+
 def start_within(spec: Any, params: np.ndarray, layout: Any) -> None:
     """Move penalised parameters into a penalty's bounds, in place; the others have none."""
     if hasattr(type(spec), "project"):

@@ -48,9 +48,9 @@ class LogLoss(NamedTuple):
     @staticmethod
     def gradient(loss, y_true, raw):
         e = exp(-abs(raw))
-        is_positive = raw >= 0.0
-        p, q = (1.0 if is_positive else e), (e if is_positive else 1.0)
-        return ((1.0 - y_true) * p - y_true * q) / (1.0 + e)
+        is_positive = 1.0 if raw >= 0.0 else 0.0
+        # (1 - y) - y e or (1 - y) e - y: no branch, which random labels would make a costly one
+        return ((is_positive - y_true) + (1.0 - is_positive - y_true) * e) / (1.0 + e)
 
     @staticmethod
     def curvature(loss, y_true, raw):

@@ -39,6 +39,7 @@ class Adagrad(NamedTuple):
     n_slots = 1
     eta0 = 0.1
     skipped_steps = OWN_LENGTH
+    side_by_side = True
 
     @staticmethod
     def step_coefficients(optimizer, rates, first):
@@ -100,6 +101,7 @@ class Adadelta(NamedTuple):
     eta0 = 1.0
     skipped_steps = MOMENTS
     lazy_on_sparse = False
+    side_by_side = True
 
     @staticmethod
     def step_coefficients(optimizer, rates, first):
@@ -185,6 +187,7 @@ class RMSprop(NamedTuple):
     lazy: bool | None = None
 
     eta0 = 0.01
+    side_by_side = True
 
     @property
     def n_slots(self):

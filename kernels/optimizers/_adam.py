@@ -48,6 +48,7 @@ class Adam(NamedTuple):
     n_slots = 2
     eta0 = 0.001
     lazy_on_sparse = True
+    side_by_side = True
 
     @staticmethod
     def step_coefficients(optimizer, rates, first):
@@ -114,6 +115,7 @@ class AMSGrad(NamedTuple):
     n_slots = 3
     eta0 = 0.001
     lazy_on_sparse = True
+    side_by_side = True
     step_coefficients = staticmethod(Adam.step_coefficients)
     penalty_rate = staticmethod(Adam.penalty_rate)
 
@@ -180,6 +182,7 @@ class AdamW(NamedTuple):
     n_slots = 2
     eta0 = 0.001
     lazy_on_sparse = True
+    side_by_side = True
     update = staticmethod(Adam.update)
     length = staticmethod(Adam.length)
     recall = staticmethod(Adam.recall)
@@ -235,6 +238,7 @@ class NAdam(NamedTuple):
     n_slots = 2
     eta0 = 0.002
     lazy_on_sparse = True
+    side_by_side = True
     length = staticmethod(Adam.length)
     recall = staticmethod(Adam.recall)
     penalty_rate = staticmethod(Adam.penalty_rate)
@@ -301,6 +305,7 @@ class Adamax(NamedTuple):
     n_slots = 2
     eta0 = 0.002
     lazy_on_sparse = True
+    side_by_side = True
     recall = staticmethod(Adam.recall)
 
     @staticmethod
@@ -360,6 +365,7 @@ class Lion(NamedTuple):
     n_slots = 1
     eta0 = 0.0001
     lazy_on_sparse = True
+    side_by_side = True
     decayed = staticmethod(AdamW.decayed)
 
     @staticmethod

@@ -10,6 +10,7 @@ from fastgd.kernels.elementary import exp
 from fastgd.kernels.optimizers._protocol import (
     OWN_LENGTH,
     decayed,
+    decays,
     length,
     penalty_rate,
     recall,
@@ -42,6 +43,10 @@ class LazyMoments(NamedTuple):
     def eta0(self):
         return self.optimizer.eta0
 
+    @property
+    def side_by_side(self):
+        return getattr(self.optimizer, "side_by_side", False)
+
     @staticmethod
     def step_coefficients(optimizer, rates, first):
         inner = optimizer.optimizer
@@ -63,10 +68,9 @@ class LazyMoments(NamedTuple):
 
     @staticmethod
     def carries(optimizer, penalty, step_coefficients, times):
-        decays = hasattr(optimizer.optimizer, "decayed")
         return (
             forward_decays(step_coefficients)
-            if decays
+            if decays(optimizer)
             else np.zeros(step_coefficients.shape[0] + 1)
         )
 
@@ -77,6 +81,8 @@ class LazyMoments(NamedTuple):
     @staticmethod
     def catch_up(optimizer, penalty, param, slot, skipped, c):
         # decay and penalty alternate: half of the one before the other is right to second order
-        half = exp(0.5 * (skipped.carry_after - skipped.carry_before))
+        half = 1.0
+        if decays(optimizer):
+            half = exp(0.5 * (skipped.carry_after - skipped.carry_before))
         made_up = half * penalties.skip(penalty, half * param, skipped.time)
         return penalties.proximal(penalty, made_up, 0.0, 0.0, c), slot

@@ -65,6 +65,10 @@ optimizer's step costs O(non-zeros); one that says nothing steps all coefficient
     Whether a step is ``-step_coefs[0] g`` and the penalty's as long, without state or averages of
     gradients: then all coefficients may share a factor.
 
+``side_by_side``
+    Whether ``recall`` returns a number or two, and skipped steps leave the state as it is: then
+    many coefficients are brought up to date at once. False by default.
+
 What goes with what:
 
 ``penalty_methods``, ``loss_methods``
@@ -95,7 +99,7 @@ sparse rows.
 import numpy as np
 
 from fastgd.kernels import penalties
-from fastgd.kernels._hook import hook, optional
+from fastgd.kernels._hook import hook, implement, optional
 from fastgd.kernels._jit import helper
 
 IN_CACHE = 1 << 11  # numbers
@@ -143,6 +147,19 @@ def penalty_rate(optimizer, slot):
 def decayed(optimizer, step_coefs, param):
     """Return what a decay of the optimizer's own leaves of a coefficient."""
     return param
+
+
+def decays(optimizer):
+    """Tell whether an optimizer, or the one that it wraps, has a decay of its own."""
+    return hasattr(type(getattr(optimizer, "optimizer", optimizer)), "decayed")
+
+
+@implement(decays)
+def _decays(optimizer):
+    wrapped = dict(zip(optimizer.fields, optimizer, strict=True)).get("optimizer", optimizer)
+    if hasattr(wrapped.instance_class, "decayed"):
+        return lambda optimizer: True
+    return lambda optimizer: False
 
 
 @optional

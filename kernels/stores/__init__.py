@@ -11,8 +11,8 @@ batch need, are they up to date, and what does a step do to one of them.
             the iterates is asked for.
 ``Lazy``    a step touches the columns of its batch; what penalty and momentum would have done to
             the others is made up for when they are next read, and for all at the end of a span:
-            by a ``ClosedForm``, for steps of each coefficient's ``OwnLengths``, or ``OneByOne``,
-            for momentum under a kink.
+            by a ``ClosedForm``, for steps of each coefficient's ``OwnLengths`` (``InBlocks``
+            where no state changes), or ``OneByOne``, for momentum under a kink.
 
 A store's ``columns`` say which coefficients a batch's step is taken of: ``AllColumns``, those that
 are ``Touched``, or the entries row by row, ``Scattered``: plain sgd is a sum over rows, and needs
@@ -44,7 +44,10 @@ from fastgd.kernels.stores._dense import (
 )
 from fastgd.kernels.stores._lazy import (
     FORGOTTEN,
+    IN_BLOCK,
+    N_LINES,
     ClosedForm,
+    InBlocks,
     Lazy,
     OneByOne,
     OwnLengths,
@@ -77,12 +80,15 @@ from fastgd.kernels.stores._scaled import (
 
 __all__ = [
     "FORGOTTEN",
+    "IN_BLOCK",
+    "N_LINES",
     "SMALLEST_FACTOR",
     "AllColumns",
     "Averaged",
     "Batch",
     "ClosedForm",
     "Coupled",
+    "InBlocks",
     "Lazy",
     "OneByOne",
     "OwnLengths",

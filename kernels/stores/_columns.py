@@ -63,7 +63,7 @@ class AllColumns(NamedTuple):
 class Touched(NamedTuple):
     """Those that have an entry in the batch, from the gradient.
 
-    numbers : (d,), int32, the columns of the batch at hand
+    numbers : (d + 1,), int32, the columns of the batch at hand
     """
 
     numbers: np.ndarray
@@ -73,17 +73,18 @@ class Touched(NamedTuple):
 
     @staticmethod
     def list_columns(columns, rule, rows, batch, gradient):
-        # the gradient is zero between steps, so it serves to mark what is listed already
+        # the gradient is zero between steps, so it serves to mark what is listed already; every
+        # column is written, and counted if it is new: whether it is nobody can foresee
         n_outputs, n_touched = count(rule.outputs), 0
         for position in range(batch.start, batch.stop):
             i = row_at(batch.order, position)
             begin, end = entries(rows, i)
             for k in range(begin, end):
                 j, _ = entry(rows, i, k)
-                if gradient[at(j, n_outputs, 0)] == 0:
-                    gradient[at(j, n_outputs, 0)] = 1
-                    columns.numbers[n_touched] = j
-                    n_touched += 1
+                c = at(j, n_outputs, 0)
+                columns.numbers[np.uint64(n_touched)] = j
+                n_touched += 1 if gradient[c] == 0 else 0
+                gradient[c] = 1
         for i in range(n_touched):
             gradient[at(columns.numbers[i], n_outputs, 0)] = 0
         return n_touched

@@ -7,7 +7,7 @@ from scipy.optimize import minimize, minimize_scalar
 from fastgd._parameters import resolve as _resolve
 from fastgd.kernels import penalties
 from fastgd.kernels.optimizers import cumulative_times
-from fastgd.kernels.penalties import Bounded, ElasticNet, GroupLasso, MaxNorm, Weighted
+from fastgd.kernels.penalties import Bounded, ElasticNet, GroupLasso, MaxNorm, Quadratic, Weighted
 from tests import naive
 from tests.tables import FACTORS, PENALTY_CASES, PENALTY_OBJECT_CASES, over
 
@@ -273,3 +273,25 @@ def test_outputs_share_the_norms_of_their_rows(rng):
     shares = [penalties.joint_value(spec, flat, K, k) for k in range(K)]
     np.testing.assert_allclose(sum(shares), 0.7 * np.linalg.norm(W, axis=1).sum(), rtol=1e-14)
     np.testing.assert_allclose(shares, naive.GroupLasso(0.7).value(W).sum(axis=0), rtol=1e-13)
+
+
+@pytest.mark.parametrize("l2", [0.0, 1e-4, 0.5])
+def test_without_an_absolute_part_there_are_fewer_operations_and_the_same_digits(l2):
+    whole, fewer = ElasticNet(0.0, l2), _resolve.simplest(ElasticNet(0.0, l2))
+    assert fewer == Quadratic(l2)
+    for w in W:
+        assert penalties.value(fewer, w, 0) == penalties.value(whole, w, 0)
+        for step in STEPS:
+            moved, held = (penalties.proximal(spec, w, 0.3, step, 0) for spec in (fewer, whole))
+            assert moved == held
+            time = penalties.time_of_step(whole, step)
+            assert penalties.time_of_step(fewer, step) == time
+            assert penalties.skip(fewer, w, time) == penalties.skip(whole, w, time)
+            sums = (2.0, 0.1, step)
+            minimum = penalties.ftrl_minimum(whole, w, sums, 0)
+            assert penalties.ftrl_minimum(fewer, w, sums, 0) == minimum
+
+
+def test_an_absolute_part_stays():
+    for spec in (ElasticNet(0.1, 0.5), Bounded(0.0, 0.5, 0.0)):
+        assert _resolve.simplest(spec) is spec

@@ -636,6 +636,18 @@ def test_steps_of_any_length_on_a_clock_of_their_own():
             assert_same(training.compiled("csr"), training.naive(), 1e-9, 0.2)
 
 
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_more_columns_than_are_brought_up_to_date_side_by_side(batch_size):
+    """Blocks that are full, and one that is not; in it, one that no batch has touched before."""
+    kwargs = {"n": 30, "d": 2 * stores.IN_BLOCK + 9, "density": 0.7, "batch_size": batch_size}
+    for l2 in (1e-3, 5.0):
+        penalty = PENALTY["elasticnet"]._replace(l1=0.01, l2=l2)
+        training = problem(
+            LOSS["log_loss"], optimizer=OPTIMIZER["adagrad"], penalty=penalty, **kwargs
+        )
+        assert_same(training.compiled("csr"), training.naive(), 1e-9, 0.2)
+
+
 def objective(training, params):
     """The mean loss and the penalty of parameters, in plain numpy."""
     raw = np.column_stack([training.X, np.ones(len(training.X))]) @ params
