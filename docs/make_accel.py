@@ -13,6 +13,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from fastgd.accel._refusals import nothing  # noqa: E402
 from fastgd.accel._table import STANDS  # noqa: E402
 from tests.accel.theirs import FAILURES  # noqa: E402
 
@@ -29,7 +30,8 @@ def classes() -> str:
     """Return the table of the classes."""
     lines = ["| class | from so many entries of X on | left to scikit-learn |", "|---|---|---|"]
     for stand in STANDS:
-        reasons = [left(refusal) for refusal in stand.refusals]
+        asked = [refusal for refusal in (*stand.refusals, stand.slower) if refusal is not nothing]
+        reasons = [left(refusal) for refusal in asked]
         lines.append(f"| `{stand.name}` | {stand.least:,} | {'; '.join(reasons)} |")
     return "\n".join(lines)
 

@@ -109,13 +109,16 @@ def rate_free_batches(rows, samples, rule, plan, memory, store):
             sums[COST, k] += made_up(store, k)
             cost = sums[COST, k] + pull * params[first + k]
             sums[PENALTY, k] += (batch.stop - start) * cost
-            sums[EARLIER, k] = sums[LOSS, k]
+            # the batch's loss is summed alone: to the last bit, it does not depend on those before
+            sums[EARLIER, k], sums[LOSS, k] = sums[LOSS, k], 0
         share = Share(step_coefs, batch, plan.unit)
         meet(rule.outputs, rule, rows, samples, share, store, memory)
         _centre_gradient(rule, memory)
         draw = (plan.seed, plan.first_step + t)
         transforms.transform(rule.transform, store, rule, memory, n_touched, draw)
         own_coefs = _pace(rule, store, share, n_touched, memory)
+        for k in range(n_outputs):
+            sums[LOSS, k] += sums[EARLIER, k]
         _, left = begin_step(store, rule, step_coefs, params, average)
         step_of_batch(store.columns, store, rule, rows, batch, own_coefs, memory, n_touched)
         for k in range(n_outputs):
@@ -300,7 +303,7 @@ def _unit(rule, share, memory, k):
     kind, n_outputs = rule.optimizer.unit, count(rule.outputs)
     first, last = memory.params.shape[0] - n_outputs, memory.params.shape[0] - 1
     size = batch.stop - batch.start
-    loss = (memory.sums[LOSS, k] - memory.sums[EARLIER, k]) / (size * share.unit)
+    loss = memory.sums[LOSS, k] / (size * share.unit)
     if kind == OF_TARGETS:
         return math.sqrt(max(np.float64(state[PLACE, first + k]), 0.0)), loss
     slope = _mean_slope(rule, memory, size, k)

@@ -14,23 +14,24 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import expit, log_softmax
 
+from fastgd._data.validation import as_rows
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers import _costs
+from fastgd._solvers._columns import as_matrix
 from fastgd._solvers._descent import SUFFICIENT, extrapolated
 from fastgd._solvers._problem import EPSILON, Floats, over_shards
-from fastgd._solvers._row_newton import Image, Place, gap_of, newton_step
+from fastgd._solvers._row_newton import Place, gap_of, newton_step
+from fastgd._solvers._row_pairs import Image, RowPairs
 from fastgd._solvers._task import Task
 from fastgd.kernels import losses
-from fastgd.kernels.folds import add_products_of_rows, write_products
-from fastgd.kernels.rows import Dense
+from fastgd.kernels.folds import write_products
+from fastgd.kernels.rows import CSR, Dense
 
 MOST_ROWS = 3000  # whose products are a matrix
-MEMORY = 30  # pairs
 LEAST_PASSES, ROWS_OF_PASS = 4, 150  # a Newton step costs as much as n / 150 passes, or 4
 SHARE = 0.5  # of the target: what an estimate must be below
 SMALLEST_STEP, LONGEST_STEP = 1e-6, 10.0
 MOST_AHEAD = 1.5  # times the last two solutions' distance
-SHARDS = 2  # whose sums are as large as X has columns
 
 
 class RowProducts:
@@ -43,6 +44,7 @@ class RowProducts:
 
     def __init__(self, task: Task) -> None:
         self._rows, self._n, self._d = task.rows, task.y.shape[0], task.n_features
+        self._columns: CSR | None = None  # sparse X', in which sums of rows are products as well
         weight = np.full((self._n, 1), float(task.fit_intercept) / self._n)
         self.center = self._back(weight)[:, 0]
         self._matrix: Floats | None = None
@@ -81,24 +83,22 @@ class RowProducts:
     def _back(self, vectors: Floats) -> Floats:
         if isinstance(self._rows, Dense):
             return np.asarray(self._rows.values.T @ vectors)
-        vectors = np.ascontiguousarray(vectors)
-
-        def shard(start: int, stop: int) -> Floats:
-            out = np.zeros((self._d, vectors.shape[1]))
-            add_products_of_rows(self._rows, vectors, start, stop, out)
-            return out
-
-        parts = over_shards(shard, self._n, self._rows.data.size * vectors.shape[1], SHARDS)
-        return np.asarray(sum(parts[1:], parts[0]))
+        if self._columns is None:
+            self._columns = as_rows(as_matrix(self._rows, self._n, self._d).T.tocsr())
+        return self._rows_times(self._columns, self._d, vectors)
 
     def _times_back(self, params: Floats) -> Floats:
         if isinstance(self._rows, Dense):
             return np.asarray(self._rows.values @ params)
-        params, out = np.ascontiguousarray(params), np.empty((self._n, params.shape[1]))
+        return self._rows_times(self._rows, self._n, params)
+
+    def _rows_times(self, rows: CSR, n: int, params: Floats) -> Floats:
+        """Return the products of sparse rows, n of them, with the columns of ``params``."""
+        params, out = np.ascontiguousarray(params), np.empty((n, params.shape[1]))
         over_shards(
-            lambda start, stop: write_products(self._rows, params, start, stop, out),
-            self._n,
-            self._rows.data.size * params.shape[1],
+            lambda start, stop: write_products(rows, params, start, stop, out),
+            n,
+            rows.data.size * params.shape[1],
         )
         return out
 
@@ -129,7 +129,7 @@ class RowDescent:
             self._one_of = (self._y[:, None] == np.arange(K)).astype(np.float64)
         zero = np.zeros((weight.shape[0], K))
         self.at = Image(zero, zero.copy(), self._null_level(K))
-        self._pairs: list[tuple[Image, Image]] = []
+        self._pairs = RowPairs(*zero.shape)
         self._before: Image | None = None
         self._l2 = 0.0
         self._step: Image | None = None
@@ -150,11 +150,7 @@ class RowDescent:
 
     def begin(self, l2: float) -> None:
         """Begin with another strength: pairs learn what the penalty's part of a change is now."""
-        more = l2 - self._l2
-        none = np.zeros(self.at.level.shape)
-        self._pairs = [
-            (s, y.plus(Image(s.own, s.image, none), more)) for s, y in self._pairs if more != 0.0
-        ] or self._pairs
+        self._pairs.add_ridge(l2 - self._l2)
         self._l2, self._logs = l2, (*self._logs[-2:], float(np.log(l2)))
         self._foresee()
         self.objective = self.objective_at(self.at)
@@ -200,33 +196,23 @@ class RowDescent:
         level = slopes.sum(axis=0) if self._has_intercept else np.zeros(slopes.shape[1])
         own = slopes + self._l2 * self.at.own
         gradient = Image(own, image + self._l2 * self.at.image, level)
-        if self._step is not None:
-            pair = self._step, gradient.plus(self._gradient, -1.0)
-            if pair[0].along(pair[1]) > 0.0:
-                self._pairs = [*self._pairs[1 - MEMORY :], pair]
+        is_new = self._step is not None and self._learn(self._step, gradient)
         self._gradient = gradient
-        self._direction = self._corrected(gradient)
+        bend = self._bend(gradient)
+        self._direction = self._pairs.corrected(gradient, bend, is_new=is_new)
         self._promise = gradient.along(self._direction)
         self._is_newton = False
         self.decrements.append(0.5 * self._promise)
         self.suboptimality = extrapolated(self.decrements, self.objectives)
         self.is_stuck = self.is_stuck or not self._promise > 0.0
 
-    def _corrected(self, gradient: Image) -> Image:
-        """Multiply by L-BFGS's inverse Hessian (Nocedal & Wright, algorithm 7.4)."""
-        q, shares = gradient, []
-        for step, change in reversed(self._pairs):
-            shares.append(step.along(q) / step.along(change))
-            q = q.plus(change, -shares[-1])
-        if self._pairs:
-            step, change = self._pairs[-1]
-            size = step.along(change) / max(change.along(change), 1e-300)
-        else:
-            size = gradient.along(gradient) / max(self._bend(gradient), 1e-300)
-        q = Image(*(size * part for part in q))
-        for (step, change), share in zip(self._pairs, reversed(shares), strict=True):
-            q = q.plus(step, share - change.along(q) / step.along(change))
-        return q
+    def _learn(self, step: Image, gradient: Image) -> bool:
+        """Remember what a step has changed of the gradient; return whether it curves upwards."""
+        change = gradient.plus(self._gradient, -1.0)
+        if not step.along(change) > 0.0:
+            return False
+        self._pairs.add(step, change)
+        return True
 
     def judge(self, products: RowProducts, target: float) -> None:
         """Find out whether the target is reached, where K is a matrix by a bound.

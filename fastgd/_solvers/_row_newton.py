@@ -24,30 +24,11 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from fastgd._solvers._certificates import ACCEPTED, ALLOWANCE
 from fastgd._solvers._problem import Floats
+from fastgd._solvers._row_pairs import Image
 
 LEAST_CURVATURE = 1e-10  # of a row's weight
 MOST_STEPS = 40  # of conjugate gradients
 ACCURACY = 1e-4  # of the decrement: what they leave
-
-
-class Image(NamedTuple):
-    """A vector, its image under K, and its part of the intercepts.
-
-    own, image : (n, K)
-    level : (K,)
-    """
-
-    own: Floats
-    image: Floats
-    level: Floats
-
-    def plus(self, other: "Image", factor: float) -> "Image":
-        """Return the sum with another one, times a factor."""
-        return Image(*(a + factor * b for a, b in zip(self, other, strict=True)))
-
-    def along(self, other: "Image") -> float:
-        """Return the inner product."""
-        return float(np.vdot(self.image, other.own) + self.level @ other.level)
 
 
 class Place(NamedTuple):

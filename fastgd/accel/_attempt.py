@@ -36,7 +36,7 @@ def attempt(
         scikit-learn's method.
     method : {"fit", "partial_fit"}
     given : tuple of (estimator, args, kwargs, least)
-        ``least`` takes the place of the row's, unless None.
+        ``least`` takes the place of the row's, unless None, and its ``slower`` is not asked.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def _tried(
     model, args, kwargs, least = given
     try:
         call = _call.read(_call.signature(original), kind, model, method, args, kwargs)
-        reason = _reason(stand, call, stand.least if least is None else least)
+        reason = _reason(stand, call, least)
         if reason is None and stand.rehearses(call):
             rehearse(original, call)
         return reason or _fitted(stand, call)
@@ -75,8 +75,9 @@ def _tried(
         return refusals.failure(error)
 
 
-def _reason(stand: "Stand", call: Call, least: int) -> str | None:
+def _reason(stand: "Stand", call: Call, asked: int | None) -> str | None:
     """Return why a call is left to scikit-learn, before anything is fitted."""
+    least = stand.least if asked is None else asked
     if call.shape[0] * call.shape[1] < least:
         return f"small: fewer than {least:,} entries of X"
     own = _overridden(type(call.model), call.kind)
@@ -86,7 +87,7 @@ def _reason(stand: "Stand", call: Call, least: int) -> str | None:
         reason = refusal(call)
         if reason is not None:
             return reason
-    return None
+    return stand.slower(call) if asked is None else None
 
 
 def _overridden(subclass: type, kind: type) -> str | None:

@@ -34,6 +34,8 @@ class Stand(NamedTuple):
     methods : that go to fastgd
     in_float64 : whether scikit-learn computes in float64 whatever X is
     rehearses : tells of a call whether scikit-learn may warn of its parameters
+    slower : returns why scikit-learn is faster whatever the size of X, or None; like ``least``, it
+        counts for nothing where the user has said from which size on fastgd is asked
     """
 
     name: str
@@ -46,6 +48,7 @@ class Stand(NamedTuple):
     methods: tuple[str, ...] = ("fit",)
     in_float64: bool = False
     rehearses: Callable[[Call], bool] = rehearsal.never
+    slower: Refusal = r.nothing
 
 
 def _net(name: str, least: int, finish: Callable[[Call, Any], None] = w.as_scalars) -> Stand:
@@ -91,6 +94,11 @@ def _stochastic(name: str, least: int, intercept: str = "intercept_") -> Stand:
     return row._replace(methods=("fit", "partial_fit"))
 
 
+def _generalised(name: str) -> Stand:
+    """Return the row of a generalised linear model."""
+    return Stand(name, 500, finish=w.generalised, slower=r.like_columns)
+
+
 STANDS = (
     Stand(
         "LogisticRegression",
@@ -133,9 +141,9 @@ STANDS = (
         refusals=(r.linprog,),
         in_float64=True,
     ),
-    Stand("PoissonRegressor", 500, finish=w.generalised),
-    Stand("GammaRegressor", 500, finish=w.generalised),
-    Stand("TweedieRegressor", 500, finish=w.generalised),
+    _generalised("PoissonRegressor"),
+    _generalised("GammaRegressor"),
+    _generalised("TweedieRegressor"),
     _ridge("Ridge", 20_000, w.ridge),
     _ridge("RidgeClassifier", 100_000, w.ridge_classifier),
     _ridge_cv("RidgeCV", 20_000, w.as_scalars),

@@ -25,7 +25,6 @@ from fastgd._readers.errors import (
     UserError,
     first_line,
     listed,
-    needed,
     reason,
 )
 from fastgd._readers.layout import Layout
@@ -34,6 +33,7 @@ from fastgd._readers.npy import header_of
 from fastgd._readers.zips import Members, members
 from fastgd.cli._names import CLASSIFICATION, MODELS
 from fastgd.cli._output import replacing
+from fastgd.cli._skops import skops_for
 
 __all__ = ["Card", "load", "read_card", "replacing", "save", "trusted_types"]
 
@@ -135,7 +135,7 @@ def format_for(layout: Layout) -> int:
 
 def save(path: Path, card: Card, pipeline: Any) -> int:
     """Write a model file; return its size in bytes."""
-    content = needed("skops.io", "saving a model").dumps(pipeline)
+    content = skops_for("saving a model").dumps(pipeline)
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(CARD, json.dumps(card.as_dict(), indent=1))
@@ -192,7 +192,7 @@ def load(path: Path, limits: Limits = Limits()) -> tuple[Card, Any]:  # noqa: B0
         If it is no model file, or names a type that is not needed for any of fastgd's models.
     """
     card = read_card(path, limits)
-    skops = needed("skops.io", "opening a model")
+    skops = skops_for("opening a model")
     _warn_of_versions(path, card)
     with members(path, path) as archive:
         content = archive.read(PIPELINE, limits.model)

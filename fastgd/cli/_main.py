@@ -8,6 +8,7 @@ from importlib import import_module
 
 from fastgd._readers.errors import UserError, first_line, plain, reason
 from fastgd.cli._parser import parser
+from fastgd.cli._skops import own_process
 from fastgd.cli._standard_input import standard_input
 from fastgd.cli._stopping import Stopped, stoppable
 from fastgd.cli._terminal import note, open_standard_files, settle, warnings_as_notes
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         do not go together (which argparse may also exit with), 130 if it was interrupted, 143 if it
         was terminated.
     """
+    if arguments is None:
+        own_process()
     open_standard_files()
     args = parser().parse_args(arguments)
     if args.command is None:

@@ -108,6 +108,8 @@ _SGD_FORMS = {
     "tweedie": SgdForm(_tweedie, ("power", "alpha")),
 }
 
+_RATE_FREE = ("sgd-classifier", "sgd-regressor")
+_OF_STEPS = ("learning_rate", "eta0", "power_t", "optimizer")
 _ALWAYS_HEEDED = ("fit_intercept", "positive", "random_state")
 
 
@@ -150,7 +152,18 @@ def estimator(name: str, params: Params, seed: int | None) -> Any:
     """
     package = neural_network if MODELS[name].is_network else linear_model
     model = getattr(package, MODELS[name].estimator)()
-    return configured(model, name, params, seed)
+    return configured(model, name, _with_rate(name, params), seed)
+
+
+def _with_rate(name: str, params: Params) -> Params:
+    """Return parameters with steps that need no rate, unless the user has said how steps are made.
+
+    scikit-learn's default rates are made for columns of unit variance, and end far from the
+    optimum on texts.
+    """
+    if name not in _RATE_FREE or any(param in params for param in _OF_STEPS):
+        return params
+    return {"learning_rate": "auto", **params}
 
 
 def configured(model: Any, name: str, params: Params, seed: int | None) -> Any:
@@ -227,7 +240,8 @@ def chunk_learner(
     """
     model: Any = getattr(linear_model, MODELS[name].in_chunks)()
     if name not in _SGD_FORMS:
-        return _balanced(configured(model, name, {**params, "max_iter": epochs}, seed), summary)
+        settings = {**_with_rate(name, params), "max_iter": epochs}
+        return _balanced(configured(model, name, settings, seed), summary)
     asked, own = _divided(name, params)
     meant = getattr(linear_model, MODELS[name].estimator)(**asked).get_params()
     settings = {**_SGD_FORMS[name].params(meant, summary.n_rows), "optimizer": "adam"}

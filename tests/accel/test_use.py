@@ -11,6 +11,7 @@ import warnings
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, clone
@@ -26,6 +27,7 @@ from sklearn.linear_model import (  # imported before anything is installed
     LinearRegression,
     LogisticRegression,
     LogisticRegressionCV,
+    PoissonRegressor,
     QuantileRegressor,
     Ridge,
     SGDClassifier,
@@ -310,6 +312,23 @@ def test_what_fastgd_does_not_do_as_asked(model, data, reason, capsys):
     assert hasattr(model, "coef_")
     [found] = reasons()
     assert found is None if reason is None else reason in found
+
+
+def test_columns_of_like_scales_stay_where_few_passes_are_enough(rng):
+    like, counts = rng.standard_normal((600, 20)), rng.poisson(2.0, 600)
+    told = "columns of like scales: scikit-learn's solver needs few passes"
+    for X, least, reason in [
+        (like, None, told),
+        (pd.DataFrame(like), None, told),
+        (like * np.logspace(-2.0, 2.0, 20), None, None),
+        (like[:400], None, None),
+        (like, 0, None),
+    ]:
+        JOURNAL.notes.clear()
+        with fastgd.accel.enabled(min_size=least):
+            PoissonRegressor().fit(X, counts[: len(X)])
+        assert reasons() == [reason]
+    JOURNAL.notes.clear()
 
 
 def test_small_data_stay_where_they_are_faster():

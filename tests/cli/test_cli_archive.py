@@ -32,6 +32,22 @@ def saved(rng, tmp_path):
     return path
 
 
+def test_the_command_does_not_walk_scikit_learn_for_names_that_it_does_not_trust(saved):
+    code = (
+        "import sys; from fastgd.cli import main\n"
+        "sys.argv = ['fastgd', *sys.argv[1:]]\n"
+        "status = main()\n"
+        "print('sklearn.gaussian_process' in sys.modules, 'skops.io' in sys.modules, status)\n"
+        "from sklearn.utils import all_estimators\n"
+        "print(len(all_estimators()) > 100)"
+    )
+    words = ["evaluate", str(saved), str(saved.with_name("data.npz"))]
+    command = [sys.executable, "-c", code, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-2:] == ["False True 0", "True"]
+    assert "accuracy" in done.stdout
+
+
 def rewrite(path, card=None, pipeline=None):
     """Exchange a part of a model file."""
     with zipfile.ZipFile(path) as archive:

@@ -151,7 +151,7 @@ def test_sgd_models_stop_by_the_rows_of_another_file(chunks, rows, run):
     line = "train data.csv --target y --model sgd-classifier --no-standardize --seed 0 --epochs 90"
     more = "--set shuffle=false --validation other.csv -o m.fastgd"
     assert run(f"{line}{chunks} {more}")[0] == 0
-    model = SGDClassifier(random_state=0, max_iter=90, shuffle=False)
+    model = SGDClassifier(learning_rate="auto", random_state=0, max_iter=90, shuffle=False)
     model.fit(X, y, X_val=X[:45], y_val=y[:45])
     found = _archive.load(Path("m.fastgd"))[1]["model"]
     np.testing.assert_array_equal(found.coef_, model.coef_)

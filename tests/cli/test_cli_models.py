@@ -94,6 +94,23 @@ def test_what_learns_from_chunks_minimises_the_same(name, given, expected):
         assert (params["max_iter"], params["tol"]) == (4, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "rate"),
+    [
+        ("sgd-classifier", {}, "auto"),
+        ("sgd-regressor", {"loss": "huber", "max_iter": 2}, "auto"),
+        ("sgd-classifier", {"learning_rate": "optimal"}, "optimal"),
+        ("sgd-classifier", {"optimizer": "adam"}, "optimal"),
+        ("sgd-regressor", {"eta0": 0.1}, "invscaling"),
+        ("one-class", {}, "optimal"),
+    ],
+)
+def test_sgd_models_need_no_rate_unless_steps_are_asked_for(name, given, rate):
+    found = summary(np.arange(10.0) % 2, classifies=MODELS[name].task == CLASSIFICATION)
+    assert _models.estimator(name, given, 0).learning_rate == rate
+    assert _models.chunk_learner(name, given, 0, 4, found).learning_rate == rate
+
+
 def test_rates_go_with_the_scale_of_the_targets():
     found = summary([10.0, 30.0] * 50)
     model = _models.chunk_learner("ridge", {}, 0, 1, found)

@@ -251,7 +251,8 @@ def test_sgd_stops_by_the_rows_held_out(matrix, run):
     np.savez("other.npz", X=X[:40], y=y[:40])
     words = "--model sgd-classifier --set loss=log_loss --no-standardize --seed 0"
     assert run(f"train data.npz {words} --validation other.npz -o m.fastgd")[0] == 0
-    model = SGDClassifier(loss="log_loss", random_state=0).fit(X, y, X_val=X[:40], y_val=y[:40])
+    model = SGDClassifier(loss="log_loss", learning_rate="auto", random_state=0)
+    model.fit(X, y, X_val=X[:40], y_val=y[:40])
     _, pipeline = _archive.load(Path("m.fastgd"))
     np.testing.assert_array_equal(pipeline["model"].coef_, model.coef_)
 

@@ -19,6 +19,7 @@ from fastgd._solvers._auto import solve
 from fastgd._solvers._folds import JointFolds, NewtonFolds, RowFolds, SeparateFolds, folds_of
 from fastgd._solvers._row_folds import RowDescent, RowProducts
 from fastgd._solvers._row_newton import gap_of, newton_step
+from fastgd._solvers._row_pairs import MEMORY, Image, RowPairs
 from fastgd._solvers._task import Options, Task
 from fastgd.kernels.folds import (
     FoldSums,
@@ -373,3 +374,54 @@ def test_a_newton_step_in_the_rows_bounds_what_is_left(n, K, rng):
         descent.move()
     assert descent.converged
     assert gaps[-1] <= 1e-5
+
+
+@pytest.mark.parametrize("m", [3, 5, 11])
+def test_products_of_sparse_rows_are_those_of_centred_rows(m, rng, monkeypatch):
+    monkeypatch.setattr("fastgd._solvers._row_folds.MOST_ROWS", 0)
+    X = sp.random_array((40, 90), density=0.2, rng=rng, format="csr")
+    products = RowProducts(Task(as_rows(X), np.zeros(40), None, LogLoss(), 0.0, 1.0, 90))
+    vectors = rng.standard_normal((40, m))
+    centred = X.toarray() - X.toarray().mean(axis=0)
+    np.testing.assert_allclose(products.back(vectors), centred.T @ vectors, atol=1e-12)
+    np.testing.assert_allclose(products.times(vectors), centred @ centred.T @ vectors, atol=1e-12)
+
+
+def two_loops(pairs, gradient):
+    """Return Nocedal & Wright's algorithm 7.4, vector by vector."""
+    q, shares = gradient, []
+    for step, change in reversed(pairs):
+        shares.append(step.along(q) / step.along(change))
+        q = q.plus(change, -shares[-1])
+    step, change = pairs[-1]
+    q = Image(*(step.along(change) / change.along(change) * part for part in q))
+    for (step, change), share in zip(pairs, reversed(shares), strict=True):
+        q = q.plus(step, share - change.along(q) / step.along(change))
+    return q
+
+
+def test_corrections_by_inner_products_are_those_of_the_two_loops(rng):
+    n, K = 30, 2
+    root = rng.standard_normal((n, n))
+    kernel, level = root @ root.T, np.diag(1.0 + np.arange(K))
+    bends = np.diag(1.0 + rng.random(n))
+
+    def image(own, level):
+        return Image(own, kernel @ own, level)
+
+    kept, pairs, l2 = [], RowPairs(n, K), 0.0
+    for turn in range(MEMORY + 5):  # more than are kept
+        step = image(rng.standard_normal((n, K)), rng.standard_normal(K))
+        change = image(bends @ step.image + l2 * step.own, level @ step.level)
+        kept = [*kept[1 - MEMORY :], (step, change)]
+        pairs.add(step, change)
+        gradient = image(rng.standard_normal((n, K)), rng.standard_normal(K))
+        for part, expected in zip(
+            pairs.corrected(gradient, 1.0, is_new=True), two_loops(kept, gradient), strict=True
+        ):
+            np.testing.assert_allclose(part, expected, rtol=1e-6, atol=1e-9 * abs(expected).max())
+        if turn % 7 == 6:  # another strength
+            more, none = 0.3, np.zeros(K)
+            l2 += more
+            pairs.add_ridge(more)
+            kept = [(s, y.plus(Image(s.own, s.image, none), more)) for s, y in kept]
