@@ -70,6 +70,7 @@ from fastgd.kernels.objective import predict_raw
 
 NORMAL = 0.6745  # the median of |z|, z standard normal
 ROUNDS = 50
+NEARLY_EXACT = 3e-5  # of the targets: absolute errors below it may be rounding
 LEAST_SCALE = 1e-15  # of the targets' standard deviation, where residuals vanish
 LARGEST_LOG = 700.0  # of a scale
 SCALE_TOL = 1e-12
@@ -227,9 +228,14 @@ def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> So
         objective=objective, gap=gap, suboptimality=found.suboptimality + worse
     )
     sizes = np.abs(task.y) + sizes_of(task, np.abs(coef)) + abs(float(intercept))
-    floor = 8.0 * EPSILON * task.loss.epsilon * float(weight @ sizes) / units.scale
+    slope = 2.0 * task.loss.epsilon / units.scale
+    floor = 4.0 * EPSILON * slope * float(weight @ sizes)
     is_within = worse <= max(0.1 * tol * objective, floor) or gap <= tol * objective
-    return stored._replace(converged=found.converged and is_within)
+    # where nothing was left before, and next to nothing of the targets is, all of it is rounding
+    rounding = float(np.finfo(np.dtype(task.dtype)).eps) * slope * float(weight @ sizes)
+    is_zero = objective <= min(rounding, NEARLY_EXACT * slope * float(weight @ np.abs(task.y)))
+    is_zero = is_zero and found.objective <= floor
+    return stored._replace(converged=found.converged and (is_within or is_zero))
 
 
 def _in_basis(task: Task, options: Options, start: HuberStart | None) -> tuple[Solution, float]:

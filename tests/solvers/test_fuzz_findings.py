@@ -300,6 +300,17 @@ def test_what_float32_cannot_hold_is_in_the_bound():
         assert model.gap_ >= 0.5 * min(exact, model.objective_)
 
 
+@pytest.mark.parametrize("level", [0.0, 1e3])
+def test_a_huber_loss_that_is_rounding_is_no_reason_to_warn(level):
+    """In float32 1e-7 of the targets is left of an exact fit: no coefficients leave less."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 3)).astype(np.float32)
+    model = fastgd.HuberRegressor(alpha=0.0).fit(X, level + X.astype(float) @ rng.normal(size=3))
+    assert model.objective_ <= 1e-6
+    with pytest.warns(ConvergenceWarning):
+        fastgd.HuberRegressor(alpha=0.0, max_iter=1).fit(X, rng.normal(size=20))
+
+
 @pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize("name", ["PoissonRegressor", "GammaRegressor", "LogisticRegression"])
 def test_of_dependent_columns_the_shortest_solution(layout, name):
