@@ -326,3 +326,22 @@ def test_of_dependent_columns_the_shortest_solution(layout, name):
     kwargs = {"C": np.inf} if name == "LogisticRegression" else {"alpha": 0.0}
     coef = np.ravel(getattr(fastgd, name)(**kwargs, tol=1e-8).fit(layout(X), y).coef_)
     np.testing.assert_allclose(coef[4:], 3.0 * coef[:4], rtol=1e-9)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("alpha", [0.0, 1e-60])
+@pytest.mark.parametrize("name", ["PoissonRegressor", "TweedieRegressor", "GammaRegressor"])
+def test_columns_beside_one_of_1e19_are_no_rounding(name, alpha, fit_intercept):
+    """A row that comes twice leads to a basis of the rows by QR, which cut all other columns."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(8, 30))
+    X[5] = X[0]
+    X[:, [3, 7, 8]] *= [1e19, 1e12, 1e-9]
+    y = np.exp(rng.normal(size=8))
+    y[5] = y[0]
+    kwargs = {"power": 1.5} if name == "TweedieRegressor" else {}
+    model = getattr(fastgd, name)(alpha=alpha, fit_intercept=fit_intercept, **kwargs)
+    for dtype in (np.float64, np.float32):
+        model.fit(X.astype(dtype), y)
+        assert model.objective_ < 1e-12
+        np.testing.assert_allclose(model.predict(X.astype(dtype)), y, rtol=1e-5)
