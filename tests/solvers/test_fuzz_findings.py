@@ -345,3 +345,33 @@ def test_columns_beside_one_of_1e19_are_no_rounding(name, alpha, fit_intercept):
         model.fit(X.astype(dtype), y)
         assert model.objective_ < 1e-12
         np.testing.assert_allclose(model.predict(X.astype(dtype)), y, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("has_equal", [False, True])
+def test_squared_errors_of_nearly_dependent_columns(layout, has_equal):
+    """Products of more than 100,000 entries know curvatures to 1e-16: the decrement is of others.
+
+    It was called converged 1e-5 of the objective too high, whatever tol was.
+    """
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4000, 30))
+    thin = rng.normal(size=4000)
+    X[:, 1] = X[:, 0] + 1e-7 * thin
+    if has_equal:
+        X[:, 3] = X[:, 2]
+    y = 1.0 + X[:, 5] + thin + 0.1 * rng.normal(size=4000)
+    A = np.column_stack([X, thin, np.ones(4000)])[:, np.arange(32) != 1]
+    best = np.mean((y - A @ np.linalg.lstsq(A, y, rcond=1e-12)[0]) ** 2) / 2
+    for tol in (1e-2, 1e-9):
+        model = fastgd.LinearRegression(tol=tol).fit(layout(X), y)
+        above = model.objective_ - best
+        assert above <= tol * best
+        assert above <= model.gap_ + 1e-11  # rounding, of coefficients of 1e7
+        assert model.gap_ <= best
+
+
+def test_a_bound_counts_the_rounding_of_what_it_is_made_of():
+    from tests.fuzz.cases import case_of
+
+    assert not findings_of(case_of(300127, ()))
