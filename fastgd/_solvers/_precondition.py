@@ -85,18 +85,15 @@ def hessian(problem: Problem, point: Point, damping: "Damping | None" = None) ->
     if damping is not None and damping.amount > 0.0:
         damping.add_to(product, problem)
         return factorise(problem, product, True)
-    metric = factorise(problem, product, True)
-    if losses.is_quadratic(problem.loss):
-        return _sharpened(problem, metric, point.curvature)
-    return with_root(problem, metric, point.curvature)
+    return _sharpened(problem, factorise(problem, product, True), point.curvature)
 
 
 def _sharpened(problem: Problem, metric: Metric, weight: Floats) -> Metric:
-    """Return the Hessian of squared errors with curvatures that products cannot show.
+    """Return a Hessian with curvatures that products cannot show.
 
-    A parabola's metric serves to the end: what it does not show is no part of the decrement. With a
+    What it does not show is no part of the decrement, which says when a descent may stop. With a
     factor T of the matrix with its floor, Z T^-T has columns of a condition that another matrix of
-    products can show [1]_.
+    products can show [1]_. Sparse rows keep the floor: another matrix costs far more than theirs.
 
     .. [1] Fukaya, Kannan, Nakatsukasa, Yamamoto & Yanagisawa, "Shifted Cholesky QR for computing
        the QR factorization of ill-conditioned matrices", 2020.

@@ -371,6 +371,25 @@ def test_squared_errors_of_nearly_dependent_columns(layout, has_equal):
         assert model.gap_ <= best
 
 
+@pytest.mark.parametrize("name", ["LogisticRegression", "PoissonRegressor"])
+def test_losses_of_equal_and_nearly_dependent_columns(name):
+    """It was called converged 5 % and 32 % too high."""
+    rng = np.random.default_rng(0)
+    X, thin = rng.normal(size=(4000, 30)), rng.normal(size=4000)
+    X[:, 1] = X[:, 0] + 1e-8 * thin
+    X[:, 3] = X[:, 2]
+    raw = 0.5 * X[:, 5] + 0.5 * thin
+    if name == "LogisticRegression":
+        y, kwargs = (raw + rng.logistic(size=4000) > 0).astype(int), {"C": np.inf}
+    else:
+        y, kwargs = rng.poisson(np.exp(raw)), {"alpha": 0.0}
+    A = np.column_stack([X, thin])[:, np.delete(np.arange(31), [1, 3])]
+    best = getattr(fastgd, name)(tol=1e-12, **kwargs).fit(A, y).objective_
+    for tol in (1e-2, 1e-6):
+        model = getattr(fastgd, name)(tol=tol, **kwargs).fit(X, y)
+        assert model.objective_ <= (1.0 + tol) * best
+
+
 def test_a_bound_counts_the_rounding_of_what_it_is_made_of():
     from tests.fuzz.cases import case_of
 
