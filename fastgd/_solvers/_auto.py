@@ -171,11 +171,11 @@ def _solved(solver: str, task: Task, options: Options, start: Any) -> Solution:
 def _gone_on(task: Task, options: Options, first: Solution) -> Solution:
     """Descend from where the passes of another solver ended.
 
-    No optimum is lower than what the first has proven.
+    No optimum is lower than what the first has proven. The second is not worse but for rounding.
     """
     remaining = options._replace(max_iter=options.max_iter - first.n_iter)
     second = descend(task, remaining, State(first.coef, first.intercept))
-    if not second.objective <= first.objective:
+    if not second.objective - first.objective <= ALLOWANCE * abs(first.objective):
         return first._replace(n_iter=first.n_iter + second.n_iter)
     lower = first.objective - first.gap
     gap = min(second.gap, max(second.objective - lower, ALLOWANCE * first.objective))

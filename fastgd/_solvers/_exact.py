@@ -112,7 +112,7 @@ class Factors(NamedTuple):
     rank: int
 
 
-def _factorise(z: Any, noise: Floats) -> Factors:
+def factorise_columns(z: Any, noise: Floats) -> Factors:
     """Factorise columns, those that add most first."""
     narrow = z.astype(np.float64)
     q, r, order = sl.qr(narrow, mode="economic", pivoting=True, check_finite=False)
@@ -128,7 +128,7 @@ def _smooth(task: Task, system: System) -> tuple[Any, float]:
     if usable.shape[0] == 0 or system.z.shape[0] == 0:
         return coef, 0.0
     z, inverse_std = system.z[:, usable], system.inverse_std[usable]
-    factors = _factorise(z, system.noise[usable])
+    factors = factorise_columns(z, system.noise[usable])
     if task.l2 == 0.0 and factors.rank == usable.shape[0]:
         u, suboptimality = _refined(z, system.t, factors)
         coef[usable] = inverse_std * u
@@ -175,7 +175,7 @@ def _least_norm(
         return np.zeros(z.shape[1]), 0.0
     seen = np.empty((rank, z.shape[1]))
     seen[:, order] = r[:rank]
-    basis, lower, first = _rows_of(seen / scale)
+    basis, lower, first = rows_of(seen / scale)
     q = q[:, :rank][:, first]
     strength = min(l2 * largest * largest, LARGEST) if l2 > 0.0 else 0.0
     both = np.vstack([lower.T, np.sqrt(strength) * np.eye(rank)]) if l2 > 0.0 else lower.T
@@ -197,7 +197,7 @@ def _least_norm(
     return w * largest, suboptimality
 
 
-def _rows_of(seen: Floats) -> tuple[Floats, Floats, NDArray[np.int32]]:
+def rows_of(seen: Floats) -> tuple[Floats, Floats, NDArray[np.int32]]:
     """Return an orthonormal basis of the rows, and seen[first] = (basis lower)'."""
     size = np.max(np.abs(seen), axis=0)
     order = np.argsort(-size, kind="stable")

@@ -26,11 +26,13 @@ from fastgd._solvers._precondition import (
     can_have_hessian,
     hessian,
     metric_to_start,
+    rounding_of_solution,
     soften,
     solve,
     transfer,
 )
 from fastgd._solvers._problem import (
+    EPSILON,
     FINISHED_IN_FLOAT64,
     Floats,
     Point,
@@ -50,6 +52,7 @@ from fastgd.kernels.objective import total_loss
 
 ROWS_PER_PARAMETER = 20  # a sample's optimum is then within 1/40 nat a row of the whole's
 GROWTH = 8
+ROUNDINGS = 4.0  # of a residual, from its target and its prediction
 SMALL_IS_FINISHED_TO = 1e-12
 LAST_STEPS = 8
 LEAST_READS = 32  # of X, that a proof may take, or as many as the descent took
@@ -233,7 +236,8 @@ def _proven(problem: Problem, result: DescentResult, options: Options) -> Certif
     point, gap = certify(precise, result.point)
     target = max(options.tol * abs(point.objective), result.floor)
     if is_exact(problem, result.metric) and problem.is_smooth and result.converged:
-        gap = min(gap, result.suboptimality)  # of a parabola the decrement is all that is left
+        # of a parabola the decrement is all that is left
+        gap = min(gap, result.suboptimality + rounding_of_decrement(problem, result))
     # where a descent was cut short, no more passes are to be spent
     if gap > target and result.converged and problem.is_smooth and can_prove(problem):
         most = max(LEAST_READS, len(result.objectives))
@@ -241,6 +245,20 @@ def _proven(problem: Problem, result: DescentResult, options: Options) -> Certif
         point = point if is_precise else evaluate(precise, point.u)
         gap = min(gap, bound_by_newton_steps(precise, point, result.metric, target, most))
     return Certificate(point, gap)
+
+
+def rounding_of_decrement(problem: Problem, result: DescentResult) -> float:
+    """Return what rounding of residuals and slopes may hide of the decrement of squared errors.
+
+    The decrement is half the square of the residuals' part in the span of the columns, so that what
+    rounding moves residuals by counts as it is.
+    """
+    point = result.point
+    offset = 1.0 + np.abs(problem.scaler.center) * problem.scaler.inverse_std
+    sizes = float(offset @ np.abs(point.u[:-1])) + abs(float(point.u[-1]))
+    moved = ROUNDINGS * EPSILON * (problem.terms + sizes)
+    grown = moved * (float(np.sqrt(2.0 * result.suboptimality)) + 0.5 * moved)
+    return grown + rounding_of_solution(result.metric, point.objective)
 
 
 def polished(problem: Problem, result: DescentResult) -> Point:

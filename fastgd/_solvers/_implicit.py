@@ -42,7 +42,8 @@ COST_OF_PRODUCT = 0.7  # of a pass: no loss to evaluate
 EXPECTED_STEPS = 25.0  # one-hot tables took 5 to 20, correlated columns 30 to 200
 EXPECTED_WITH_BLOCKS = 4.0  # digits took 3 with new ones
 LEAST_CURVATURE = 1e-12  # of the mean: below it, a diagonal is rounding
-FLOOR_OF_BLOCKS = 1e-6  # relative to a unit diagonal: above what float32 rounds of a product
+FLOOR_OF_BLOCKS = 1e-6  # relative to a unit diagonal: about what float32 rounds of a product
+MOST_FLOOR = 1.0
 KEPT_UP_TO = 8  # products that blocks of another point may take
 
 
@@ -165,7 +166,11 @@ class Implicit(HessianProduct):
         return (residual.T * self.inverse_diagonal.T).T
 
     def _inverse_blocks(self) -> Floats:
-        """Return the inverse of each class's Hessian, of a unit diagonal with a floor."""
+        """Return the inverse of each class's Hessian, of a unit diagonal with a floor.
+
+        The floor grows until no rounding of float32 leaves a negative eigenvalue, with which
+        conjugate gradients would end at once, and say that nothing is left.
+        """
         problem, p = self._problem, self._probabilities
         roots = np.sqrt((p.T * (1.0 - p.T) + self._more) * problem.weight)
         full = _products_of_each_class(problem, roots)
@@ -176,7 +181,11 @@ class Implicit(HessianProduct):
         jacobi = np.where(usable, 1.0 / np.sqrt(np.where(usable, diagonal, 1.0)), 0.0)
         full *= jacobi[:, :, None]
         full *= jacobi[:, None, :]
-        diagonal[:] = 1.0 + FLOOR_OF_BLOCKS
+        floor = FLOOR_OF_BLOCKS
+        diagonal[:] = 1.0 + floor
+        while floor < MOST_FLOOR and not _are_positive(full):
+            floor *= 10.0
+            diagonal[:] = 1.0 + floor
         inverse: Any = np.linalg.inv(full)
         inverse *= jacobi[:, :, None]
         inverse *= jacobi[:, None, :]
@@ -237,6 +246,15 @@ def probabilities(problem: Problem, u: Floats) -> Floats:
 
     over_shards(shard, n, work_of_product(problem))
     return found
+
+
+def _are_positive(matrices: Floats) -> bool:
+    """Tell whether all matrices are positive definite."""
+    try:
+        np.linalg.cholesky(matrices)
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def have_cheap_blocks(problem: Problem) -> bool:

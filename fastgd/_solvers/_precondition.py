@@ -14,14 +14,15 @@ Matrices are kept without the penalty, which differs between a problem and a sam
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.linalg as sl
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.linalg.lapack import dpotrf, dpotrs, dpstrf
 
 from fastgd._solvers import _costs
 from fastgd._solvers._implicit import COST_OF_PRODUCT, Implicit, expected_steps
 from fastgd._solvers._l1_model import minimise_model
 from fastgd._solvers._problem import Point, Problem, over_shards
-from fastgd._solvers._thin import with_root
+from fastgd._solvers._thin import is_thin, with_root
 from fastgd.kernels import losses
 from fastgd.kernels.objective import weigh_classes, weigh_rows
 from fastgd.kernels.products import add_products, standardise_products
@@ -33,6 +34,9 @@ BLOCK_BYTES = 1 << 22
 FARTHEST_MEAN = 30.0
 # Relative to a unit diagonal: below this, an eigenvalue is rounding of the products.
 FLOORS = {np.dtype(np.float32): 1e-7, np.dtype(np.float64): 1e-12}
+EPSILON = float(np.finfo(np.float64).eps)
+ROUNDINGS = 8.0  # of an objective, that a bound of it allows for
+SEEN_AGAIN = 1e-8  # where the first floor has been divided by; less is left of dependent columns
 
 SOFTENING = (
     0.5  # from 0.3 to 1 the first steps on all rows of flights (179 columns) held; 0.1 overshot
@@ -69,7 +73,10 @@ def bound(problem: Problem, prior: NDArray[Any]) -> Metric:
         curvature = float(np.mean(prior * (1.0 - prior)))
     else:
         curvature = losses.usual_curvature(problem.loss)
-    return factorise(problem, products(problem, problem.weight) * curvature, False)
+    metric = factorise(problem, products(problem, problem.weight) * curvature, False)
+    if losses.is_quadratic(problem.loss):
+        return _sharpened(problem, metric, problem.weight * curvature)
+    return metric
 
 
 def hessian(problem: Problem, point: Point, damping: "Damping | None" = None) -> Metric:
@@ -78,7 +85,33 @@ def hessian(problem: Problem, point: Point, damping: "Damping | None" = None) ->
     if damping is not None and damping.amount > 0.0:
         damping.add_to(product, problem)
         return factorise(problem, product, True)
-    return with_root(problem, factorise(problem, product, True), point.curvature)
+    return _sharpened(problem, factorise(problem, product, True), point.curvature)
+
+
+def _sharpened(problem: Problem, metric: Metric, weight: Floats) -> Metric:
+    """Return a Hessian with curvatures that products cannot show.
+
+    What it does not show is no part of the decrement, which says when a descent may stop. With a
+    factor T of the matrix with its floor, Z T^-T has columns of a condition that another matrix of
+    products can show [1]_. Sparse rows keep the floor: another matrix costs far more than theirs.
+
+    .. [1] Fukaya, Kannan, Nakatsukasa, Yamamoto & Yanagisawa, "Shifted Cholesky QR for computing
+       the QR factorization of ill-conditioned matrices", 2020.
+    """
+    found = with_root(problem, metric, weight)
+    is_possible = problem.is_smooth and problem.n_outputs == 0 and metric.product.ndim == 2
+    is_wanted = is_possible and problem.dtype == np.float64 and is_thin(metric)
+    if found is not metric or not is_wanted or _costs.is_scattered(problem.rows, *problem.shape):
+        return found
+    first = np.tril(metric.factor)
+    turn = sl.solve_triangular(first, np.diag(metric.jacobi), lower=True).T
+    again = _products_by_blocks(problem, weight, turn) + turn.T @ (problem.ridge[:, None] * turn)
+    second, pivots, rank, _ = dpstrf(again, tol=SEEN_AGAIN, lower=1)
+    second = np.tril(second)
+    second[rank:, rank:] = np.eye(again.shape[0] - rank)  # there the first floor stays
+    root = first[:, pivots - 1] @ second
+    (upper,) = sl.qr(root.T, mode="r", check_finite=False)
+    return metric._replace(factor=np.asfortranarray(upper.T))
 
 
 def product_at(problem: Problem, point: Point) -> Floats:
@@ -244,8 +277,11 @@ def _summed(parts: list[Floats]) -> Floats:
     return total
 
 
-def _products_by_blocks(problem: Problem, weight: Floats) -> Floats:
-    """Return the products of all columns by BLAS, on standardised blocks of rows."""
+def _products_by_blocks(problem: Problem, weight: Floats, turn: Floats | None = None) -> Floats:
+    """Return the products of all columns by BLAS, on standardised blocks of rows.
+
+    ``turn`` multiplies the rows first.
+    """
     n, d = problem.shape
     size = _rows_at_once(n, d + 1, problem.dtype)
 
@@ -254,7 +290,8 @@ def _products_by_blocks(problem: Problem, weight: Floats) -> Floats:
         for first in range(start, stop, size):
             z = block[: min(size, stop - first)]
             weigh_rows(problem.rows, problem.scaler, weight, first, z.shape[0], z)
-            total += z.T @ z
+            own = z if turn is None else z @ turn
+            total += own.T @ own
         return total
 
     return _summed(over_shards(shard, n, n * d * d, _costs.most_shards(problem.rows, d + 1)))
@@ -347,6 +384,19 @@ def factorise(problem: Problem, product: Floats, is_hessian: bool) -> Metric:
         factor, fault = dpotrf(scaled.T, lower=True, clean=False)  # in the order that dpotrs takes
         floor *= 10.0
     return Metric(product, full, factor, jacobi, is_hessian)
+
+
+def rounding_of_solution(metric: AnyMetric, objective: float) -> float:
+    """Return what rounding of the sums g_j = sum_i s_i r_i z_ij may hide of g'H^-1 g / 2.
+
+    Each is off by the rounding of |r|, whose square is 2 F at most: along directions of hardly any
+    curvature, that is 1/2 trace(H^-1) times it.
+    """
+    rounding = EPSILON * abs(objective)
+    if isinstance(metric, Implicit) or metric.product.ndim == 1 or not is_thin(metric):
+        return ROUNDINGS * rounding
+    inverse = sl.solve_triangular(np.tril(metric.factor), np.diag(metric.jacobi), lower=True)
+    return rounding * (ROUNDINGS + EPSILON * float(np.sum(inverse * inverse)))
 
 
 def left_out(metric: AnyMetric) -> float:

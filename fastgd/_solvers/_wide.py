@@ -24,6 +24,7 @@ from fastgd._monitoring.observer import Converted, Model
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._columns import as_matrix
 from fastgd._solvers._costs import is_scattered
+from fastgd._solvers._exact import EPSILON, OFFSET_NOISE, factorise_columns, rows_of
 from fastgd._solvers._problem import Floats, scaler_of
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.kernels.rows import Dense
@@ -112,8 +113,7 @@ def basis_of(task: Task) -> Basis:
     values = _centred(rows, n, d, center, varies, kept)
     taken_off = np.zeros(values.shape[1])  # they are centred
     basis = _by_products(values @ values.T, values, taken_off, n - task.fit_intercept)
-    basis = _spread(basis or _by_qr(values, task.l2 > 0.0), kept)
-    return basis._replace(center=center)
+    return _spread(basis or _by_qr(values, center[kept]), kept)._replace(center=center)
 
 
 def _as_they_are(rows: Any, n: int, d: int, varies: Any) -> Any:
@@ -182,25 +182,25 @@ def _by_products(products: Floats, rows: Any, center: Floats, rank: int) -> Basi
     return Basis(small, center, back, into)
 
 
-def _by_qr(values: Floats, is_penalised: bool) -> Basis:
-    """Return the basis by Householder's QR of A'.
+def _by_qr(values: Floats, center: Floats) -> Basis:
+    """Return the basis of the rows that do not depend on others but for rounding, by QR.
 
-    With the columns of X in falling order of size, and pivots, small columns keep their digits
-    beside large ones (Cox & Higham, "Stability of Householder QR factorization for weighted least
-    squares problems", 1998). Without a penalty, what is rounding of the largest is cut.
+    Which do is decided where all columns are of one scale: beside a column of 1e19 all others would
+    be rounding, and what is rounding fits any targets where a penalty is small. With columns z of
+    one scale, z[:, order] = q r, A = q seen. The rows of ``seen`` are turned with the columns of X
+    in falling order of size, and pivots: small columns keep their digits beside large ones (Cox &
+    Higham, "Stability of Householder QR factorization for weighted least squares problems", 1998).
     """
-    n, d = values.shape
-    falling = np.argsort(-np.max(np.abs(values), axis=0, initial=0.0), kind="stable")
-    turned = np.asfortranarray(values[:, falling].T)
-    q, r, pivots = sl.qr(turned, True, mode="economic", pivoting=True, check_finite=False)
-    size = np.abs(np.diagonal(r))
-    least = 0.0 if is_penalised else n * np.finfo(float).eps * size[0]
-    rank = max(int(np.count_nonzero(size > least)), 1)
-    small = np.empty((n, rank))
-    small[pivots] = r[:rank].T
-    basis = np.empty((d, rank))
-    basis[falling] = q[:, :rank]
-    return Basis(small, np.zeros(d), lambda v: v @ basis.T, lambda w: w @ basis)
+    peak = np.max(np.abs(values), axis=0)
+    unit = np.exp2(-np.frexp(peak)[1].astype(np.float64))
+    noise = EPSILON * (max(values.shape) + OFFSET_NOISE * (np.abs(center) + peak) * unit)
+    q, r, order, rank = factorise_columns(values * unit, noise)
+    rank = max(rank, 1)  # a table has a column
+    seen = np.empty((rank, values.shape[1]))
+    seen[:, order] = r[:rank]
+    basis, triangle, first = rows_of(seen / unit)
+    small = q[:, :rank][:, first] @ triangle.T
+    return Basis(small, np.zeros(basis.shape[0]), lambda v: v @ basis.T, lambda w: w @ basis)
 
 
 def model_of(basis: Basis, model: Model) -> Model:

@@ -334,6 +334,17 @@ def test_threads_do_not_change_a_bit(rng):
 # -- more columns than rows -------------------------------------------------------------------
 
 
+def test_blocks_of_many_equal_columns_stay_positive(rng):
+    """A hundred equal columns: what float32 rounds of their products is more than the floor."""
+    X = np.repeat(rng.normal(size=(20_000, 1)), 100, axis=1)
+    problem = pose(task_of(X, rng.integers(0, 10, 20_000), Softmax(), 0.0, 1e-12))
+    point = evaluate(problem, 0.001 * rng.normal(size=(101, 10)))
+    blocks = _implicit.Implicit(problem, point).class_blocks
+    assert blocks is not None
+    for block in blocks:
+        assert np.linalg.eigvalsh(0.5 * (block + block.T))[0] > 0.0
+
+
 def wide_data(rng, n=30, d=200, scales=1.0):
     X = (rng.normal(size=(n, d)) + rng.normal(size=d)) * scales
     return X, X @ (rng.normal(size=d) / (np.sqrt(d) * scales)) + 0.1 * rng.normal(size=n)
