@@ -27,7 +27,8 @@ Facts, which are not compiled; what a penalty does not say is taken for what cla
 ``joint``
     Whether it ties coefficients together; default False.
 ``alike``
-    Whether it treats all coefficients alike, whatever c is; default False.
+    Whether it treats all coefficients alike, whatever c is; default False, also for a class made of
+    one that says so.
 ``is_linear(penalty)``
     Whether its step multiplies each coefficient by a number that does not depend on it.
 ``project(penalty, coef)``
@@ -118,6 +119,11 @@ def is_zero(penalty):
     return getattr(penalty, "l1", 1.0) == 0 and getattr(penalty, "l2", 1.0) == 0
 
 
+def is_alike(penalty):
+    """Tell whether all coefficients are treated alike; what a class inherits does not say so."""
+    return bool(vars(type(penalty)).get("alike", False))
+
+
 def has_series(penalty):
     """Tell whether time goes as in ``ElasticNet``, which has a series in the steps' lengths."""
     return getattr(type(penalty), "time_of_step", None) is ElasticNet.time_of_step
@@ -164,7 +170,9 @@ class ElasticNet(NamedTuple):
 
     @staticmethod
     def simplest(penalty):
-        return Quadratic(penalty.l2) if penalty.l1 == 0 else penalty
+        # a class that is made of this one may have another step
+        is_itself = type(penalty) is ElasticNet
+        return Quadratic(penalty.l2) if is_itself and penalty.l1 == 0 else penalty
 
     @staticmethod
     def is_linear(penalty):
@@ -262,10 +270,6 @@ class Unpenalised(ElasticNet):
     """
 
     __slots__ = ()
-
-    @staticmethod
-    def simplest(penalty):
-        return penalty
 
     @staticmethod
     def proximal(penalty, param, change, step, c):

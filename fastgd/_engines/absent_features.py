@@ -29,7 +29,7 @@ class AbsentFeatures:
         self._rule = rule
         n_features = int(np.prod(assembly.shape))
         self._units = int(assembly.table[0, N_OUT])
-        self._touched = Touched(np.zeros(n_features, np.int32))
+        self._touched = Touched.of(n_features)
         self._seen = np.zeros(n_features, np.int64)
         self._squares = np.zeros(1)
 

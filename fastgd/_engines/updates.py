@@ -33,7 +33,7 @@ class Updates:
             self._dense = stores.Plain()
         self._behind = np.zeros(coef.size if averages else 0)
         if kind not in DENSE:
-            self._touched = stores.Touched(np.zeros(coef.shape[0] + 1, np.int32))
+            self._touched = stores.Touched.of(coef.shape[0])
         if kind not in (*DENSE, *SCALED):
             self._seen = np.zeros(coef.shape[0], np.int32)
             self._pending = np.zeros(progress.params[layout.free].size)
@@ -107,7 +107,7 @@ class Updates:
         longest = float(penalty.l2 * np.max(own))
         fastest = SMALL / longest if longest > 0 else np.inf
         sums = (times, carries, own, float(fastest))
-        if not (getattr(optimizer, "side_by_side", False) and getattr(penalty, "alike", False)):
+        if not (getattr(optimizer, "side_by_side", False) and penalties.is_alike(penalty)):
             return stores.OwnLengths(*sums)
         block = np.zeros(stores.N_LINES * stores.IN_BLOCK)
         return stores.InBlocks(*sums, block, np.zeros(stores.IN_BLOCK, np.int64))

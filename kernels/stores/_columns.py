@@ -63,10 +63,16 @@ class AllColumns(NamedTuple):
 class Touched(NamedTuple):
     """Those that have an entry in the batch, from the gradient.
 
-    numbers : (d + 1,), int32, the columns of the batch at hand
+    numbers : (d + 1,), int32, the columns of the batch at hand, and one place more: see
+        ``list_columns``
     """
 
     numbers: np.ndarray
+
+    @classmethod
+    def of(cls, n_columns):
+        """Plain numpy: return room for the columns of any batch."""
+        return cls(np.zeros(n_columns + 1, np.int32))
 
     gather = AllColumns.gather
     step_of_batch = AllColumns.step_of_batch

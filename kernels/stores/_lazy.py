@@ -19,6 +19,7 @@ FORGOTTEN = 60.0  # e^-60 of a coefficient is none
 SAME = 1e-5  # variance of step lengths, of their squared mean, up to which they count together
 LEFT_OUT = 3e-8  # of the time; what lengths of SAME leave out where h l2 is one
 SHORT = 0.5  # h l2 up to which a step is short
+LARGEST_SPEED = 1e60  # of a moment of zero without epsilon; its fourth power is a number
 IN_BLOCK = 64  # coefficients that are brought up to date side by side
 ONE, TWO, THREE = np.uint64(1), np.uint64(2), np.uint64(3)
 BEFORE, SPEED, TIME, AFTER, CARRY, SLOT, LAPSE = (*range(6), 7)  # lines of ``InBlocks.block``
@@ -188,9 +189,7 @@ class OwnLengths(NamedTuple):
     def make_up(skipped, rule, lapse, before, state, c):
         since, t, first, second, third, fourth = lapse
         slot = optimizers.recall(rule.optimizer, state, c)
-        q = optimizers.penalty_rate(rule.optimizer, slot) * penalties.penalty_factor(
-            rule.penalty, c
-        )
+        q = _speed(rule.optimizer, slot) * penalties.penalty_factor(rule.penalty, c)
         time = q * (first + q * (second + q * (third + q * fourth)))
         if q > skipped.fastest and before != 0:  # what never moved is fastest, and stays zero
             time = _time_of_steps(rule.penalty, skipped, since, t, q)
@@ -262,6 +261,12 @@ class InBlocks(NamedTuple):
 
 
 @helper()
+def _speed(optimizer, slot):
+    """Return a coefficient's speed: a number, so that no steps at all take no time."""
+    return min(optimizers.penalty_rate(optimizer, slot), LARGEST_SPEED)
+
+
+@helper()
 def _in(line, o):
     """Return the place of coefficient o in a line of a block."""
     return np.uint64(line * IN_BLOCK) + np.uint64(o)
@@ -298,7 +303,7 @@ def _read_coefficients(skipped, rule, listed, span, output, params, state):
     like = optimizers.recall(rule.optimizer, state, 0)
     for o in range(span[1]):
         slot = _get_slot(block, o, like)
-        block[_in(SPEED, o)] = optimizers.penalty_rate(rule.optimizer, slot)
+        block[_in(SPEED, o)] = _speed(rule.optimizer, slot)
 
 
 def _put_slot(block, o, slot):

@@ -7,7 +7,15 @@ from scipy.optimize import minimize, minimize_scalar
 from fastgd._parameters import resolve as _resolve
 from fastgd.kernels import penalties
 from fastgd.kernels.optimizers import cumulative_times
-from fastgd.kernels.penalties import Bounded, ElasticNet, GroupLasso, MaxNorm, Quadratic, Weighted
+from fastgd.kernels.penalties import (
+    Bounded,
+    ElasticNet,
+    GroupLasso,
+    MaxNorm,
+    Quadratic,
+    Unpenalised,
+    Weighted,
+)
 from tests import naive
 from tests.tables import FACTORS, PENALTY_CASES, PENALTY_OBJECT_CASES, over
 
@@ -292,6 +300,36 @@ def test_without_an_absolute_part_there_are_fewer_operations_and_the_same_digits
             assert penalties.ftrl_minimum(fewer, w, sums, 0) == minimum
 
 
-def test_an_absolute_part_stays():
-    for spec in (ElasticNet(0.1, 0.5), Bounded(0.0, 0.5, 0.0)):
+def test_without_any_strength_a_step_is_the_change():
+    for w in W:
+        for step in STEPS:
+            for change in (-0.3, 0.0, 1e-300):
+                held = penalties.proximal(ElasticNet(), w, change, step, 0)
+                assert penalties.proximal(Unpenalised(), w, change, step, 0) == held
+        assert penalties.value(Unpenalised(), w, 0) == 0.0
+        assert penalties.skip(Unpenalised(), w, 1.0) == w
+
+
+class Fading(ElasticNet):
+    """An ``ElasticNet`` but for its step, which is weaker for later coefficients."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def proximal(penalty, param, change, step, c):
+        return ElasticNet.proximal(penalty, param, change, step / (1 + c), c)
+
+    @staticmethod
+    def penalty_factor(penalty, c):  # noqa: ARG004
+        return 1.0 / (1.0 + c)
+
+
+def test_an_absolute_part_stays_and_so_does_a_class_made_of_another():
+    for spec in (ElasticNet(0.1, 0.5), Bounded(0.0, 0.5, 0.0), Fading(0.0, 0.5), Unpenalised()):
         assert _resolve.simplest(spec) is spec
+
+
+def test_a_class_made_of_another_does_not_treat_coefficients_alike_unasked():
+    assert all(penalties.is_alike(spec) for spec in (ElasticNet(), Quadratic(), Bounded()))
+    assert not penalties.is_alike(Fading(0.0, 0.5))
+    assert not penalties.is_alike(Weighted(0.1, 0.1, FACTORS))

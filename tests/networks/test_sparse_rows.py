@@ -6,7 +6,13 @@ import scipy.sparse as sp
 from scipy.special import expit
 from sklearn.base import clone
 
+from fastgd._engines.absent_features import AbsentFeatures
 from fastgd._training.estimator import seed_of
+from fastgd.kernels.losses import SquaredError
+from fastgd.kernels.penalties import ElasticNet
+from fastgd.kernels.rows import CSR
+from fastgd.kernels.sgd import Rule
+from fastgd.kernels.stores import Batch, list_columns
 from fastgd.layers import Dense
 from fastgd.neural_network import MLPClassifier, MLPRegressor, NetworkClassifier
 from fastgd.optimizers import Adam, AdamW, Momentum, Sgd
@@ -45,6 +51,17 @@ def test_skipped_steps_are_those_of_dense_rows(name, rows):
         for found, expected in zip(one.coefs_, dense.coefs_, strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
     assert sparse.loss_curve_ == pytest.approx(dense.loss_curve_, rel=0.05)  # it lags
+
+
+def test_a_batch_may_have_every_feature(rows):
+    """A column is written before it is known whether it is new, so there is room for one more."""
+    X, rule = sp.csr_array(np.ones((4, 90))), Rule(SquaredError(), ElasticNet(), Sgd(), True)
+    model = MLPRegressor(hidden_layer_sizes=(3,), **{**PARAMS, **EXACT["sgd"]}).fit(*rows)
+    columns = AbsentFeatures(model._network, rule)._touched
+    batch, gradient = Batch(np.empty(0, np.int64), 0, 4), np.zeros(91)
+    listed = CSR(X.data, X.indices, X.indptr)
+    assert list_columns(columns, rule, listed, batch, gradient) == 90
+    assert sorted(columns.numbers[:90]) == list(range(90))
 
 
 def lazily(X, y, optimizer, weights, rate, l2, batches):

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 
+import fastgd
 from fastgd._data import order as _order
 from fastgd._data.order import run_length
 from fastgd._data.source import Data
@@ -27,7 +28,7 @@ from fastgd._training.linear import in_memory, train
 from fastgd._training.progress import Progress, Settings
 from fastgd.kernels import stores
 from fastgd.kernels.losses import BINARY, MULTINOMIAL, Softmax, domain_of
-from fastgd.kernels.optimizers import LazyMoments
+from fastgd.kernels.optimizers import Adagrad, Adam, LazyMoments
 from fastgd.kernels.sampling import shuffled_rows, shuffled_runs
 from fastgd.kernels.sgd import Rule, sgd_batches, sgd_epochs
 from fastgd.kernels.transforms import Identity
@@ -646,6 +647,23 @@ def test_more_columns_than_are_brought_up_to_date_side_by_side(batch_size):
             LOSS["log_loss"], optimizer=OPTIMIZER["adagrad"], penalty=penalty, **kwargs
         )
         assert_same(training.compiled("csr"), training.naive(), 1e-9, 0.2)
+
+
+@pytest.mark.parametrize("optimizer", [Adagrad, Adam])
+def test_columns_without_a_gradient_stay_zero_where_no_epsilon_keeps_steps_short(optimizer, rng):
+    """Their steps would have any length; of none, no time, and of a coefficient of zero, zero."""
+    X, y = rng.normal(size=(30, 5)) * (rng.random((30, 5)) < 0.3), rng.normal(size=30)
+    X[:, 3] = 0.0
+    sparse = sp.csr_array(X)
+    kwargs = {"learning_rate": "constant", "eta0": 0.1, "max_iter": 2, "tol": None}
+    for penalty in (None, "elasticnet"):
+        kwargs |= {"penalty": penalty, "alpha": 1e-3, "random_state": 0}
+        models = [
+            fastgd.SGDRegressor(optimizer=optimizer(epsilon=epsilon), **kwargs).fit(sparse, y)
+            for epsilon in (0.0, 1e-30)
+        ]
+        assert models[0].coef_[3] == 0.0
+        np.testing.assert_allclose(models[0].coef_, models[1].coef_, rtol=1e-12)
 
 
 def objective(training, params):
