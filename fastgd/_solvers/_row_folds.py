@@ -218,7 +218,9 @@ class RowDescent:
         """Find out whether the target is reached, where K is a matrix by a bound.
 
         The bound of the step that is next costs a product. Where an estimate says more than it, a
-        Newton step decides, as soon as passes have cost as much, and is the next one.
+        Newton step decides, as soon as passes have cost as much, and is the next one. The objective
+        is a bound as well, for none is below 0: of separable rows and hardly any penalty the only
+        one, because Newton's steps lead beyond the derivatives' range there.
         """
         enough = max(SHARE * target, 4.0 * EPSILON * self.objective)
         if products.matrix is None:
@@ -229,6 +231,9 @@ class RowDescent:
         size = float(np.sum(self._weight * np.abs(place.missed)))
         off = products.noise * size * size / self._l2
         target = max(target, enough)
+        if self.objective + off <= target:
+            self.suboptimality, self.converged = self.objective + off, True
+            return
         if self.suboptimality <= enough:
             self._prove(place, target, off)
             self._n_refuted += not self.converged

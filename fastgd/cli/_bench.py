@@ -97,7 +97,7 @@ def _own_data(args: argparse.Namespace) -> Iterator[Contest]:
 
 def _both(contest: Contest, seed: int | None) -> Iterator[tuple[str, Any]]:
     """Yield both libraries' estimators; parameters that scikit-learn lacks are fastgd's alone."""
-    ours = _models.estimator(contest.model, contest.params, 0 if seed is None else seed)
+    ours = _models.of_defaults(contest.model, contest.params, 0 if seed is None else seed)
     name = THEIR_NAMES.get(type(ours).__name__, type(ours).__name__)
     modules = (scikit_learn_linear, scikit_learn_svm, scikit_learn_networks)
     theirs = next(getattr(module, name) for module in modules if hasattr(module, name))()

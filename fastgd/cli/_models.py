@@ -143,7 +143,18 @@ def value_of(text: str) -> Any:
 
 
 def estimator(name: str, params: Params, seed: int | None) -> Any:
-    """Return the estimator of a short name.
+    """Return the estimator of a short name, whose steps need no rate where it would have one.
+
+    Raises
+    ------
+    Misuse
+        If it has no such parameters, or they no such values.
+    """
+    return of_defaults(name, _with_rate(name, params), seed)
+
+
+def of_defaults(name: str, params: Params, seed: int | None) -> Any:
+    """Return the estimator of a short name, with its own defaults for what is not given.
 
     Raises
     ------
@@ -151,17 +162,17 @@ def estimator(name: str, params: Params, seed: int | None) -> Any:
         If it has no such parameters, or they no such values.
     """
     package = neural_network if MODELS[name].is_network else linear_model
-    model = getattr(package, MODELS[name].estimator)()
-    return configured(model, name, _with_rate(name, params), seed)
+    return configured(getattr(package, MODELS[name].estimator)(), name, params, seed)
 
 
 def _with_rate(name: str, params: Params) -> Params:
     """Return parameters with steps that need no rate, unless the user has said how steps are made.
 
     scikit-learn's default rates are made for columns of unit variance, and end far from the
-    optimum on texts.
+    optimum on texts. Steps without a rate are not taken on a CUDA device.
     """
-    if name not in _RATE_FREE or any(param in params for param in _OF_STEPS):
+    is_theirs = params.get("device") == "cuda" or any(param in params for param in _OF_STEPS)
+    if name not in _RATE_FREE or is_theirs:
         return params
     return {"learning_rate": "auto", **params}
 

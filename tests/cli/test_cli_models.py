@@ -102,6 +102,7 @@ def test_what_learns_from_chunks_minimises_the_same(name, given, expected):
         ("sgd-classifier", {"learning_rate": "optimal"}, "optimal"),
         ("sgd-classifier", {"optimizer": "adam"}, "optimal"),
         ("sgd-regressor", {"eta0": 0.1}, "invscaling"),
+        ("sgd-regressor", {"device": "cuda"}, "invscaling"),
         ("one-class", {}, "optimal"),
     ],
 )
@@ -242,6 +243,13 @@ def test_bench_prints_both_libraries(monkeypatch, capsys, rng):
     assert ours[-2:] == theirs[-2:], "loss and score"
     assert max(map(len, lines)) <= 80
     assert "the median of 2 fits" in "\n".join(lines)
+
+
+def test_bench_has_both_libraries_take_the_same_steps():
+    for params in ({}, {"eta0": 0.1}):
+        contest = _bench.Contest("sgd-classifier", "none", None, None, params)
+        rates = {estimator.learning_rate for _, estimator in _bench._both(contest, 0)}
+        assert rates == {"optimal"}
 
 
 def test_bench_takes_data_of_ones_own(tmp_path, capsys, rng):

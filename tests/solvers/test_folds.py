@@ -353,6 +353,17 @@ def test_folds_of_rows_in_few_directions_are_within_what_is_asked(kind, rng):
         assert loss + np.dot(coef, coef) / (2.0 * C * n) <= best.objective_ + 5e-6 * np.log(2.0)
 
 
+def test_folds_of_separable_rows_end_where_hardly_any_objective_is_left(rng):
+    """Newton's steps lead beyond the derivatives' range there, and prove nothing."""
+    n, d = 150, 165
+    X = rng.normal(size=(n, d)) * 10.0 ** rng.uniform(2, 8, d)
+    y = X[:, :5].sum(axis=1) / X[:, :5].sum(axis=1).std() + rng.normal(size=n) > 0
+    task = task_of(X, y, C=30.0 * n)._replace(fit_intercept=False)
+    weights = 1.0 * (rng.random((3, n)) < 0.5)
+    fits = RowFolds(task, weights, Options(tol=1e-4)).at(*np.full((2, 3), task.l2))
+    assert all(fit.converged and fit.n_iter <= 40 for fit in fits), "81 to 114 before"
+
+
 @pytest.mark.parametrize(("n", "K"), [(40, 2), (30, 3)])
 def test_a_newton_step_in_the_rows_bounds_what_is_left(n, K, rng):
     """Also where columns are of many scales, and far from the optimum."""
