@@ -204,6 +204,7 @@ class Implicit(HessianProduct):
         columns = [_diagonal_of(problem, _squares(problem, own)) for own in curvature.T]
         return np.stack(columns, axis=1)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def solve(self, gradient: Floats) -> Floats:
         """Return H^-1 gradient to within ``left_out`` of the model's decrease."""
         found, residual = np.zeros(gradient.shape), gradient.copy()
@@ -211,10 +212,10 @@ class Implicit(HessianProduct):
         direction, size = z.copy(), float(np.vdot(residual, z))
         gains: list[float] = []
         forcing = 1e-3 * FORCING if is_quadratic(self._problem.loss) else FORCING
-        while size > 0.0 and len(gains) < self.most:
+        while 0.0 < size < np.inf and len(gains) < self.most:
             bent = self.times(direction)
             bend = float(np.vdot(direction, bent))
-            if not bend > 0.0:
+            if not 0.0 < bend < np.inf:  # rounding has taken over: what was found so far is finite
                 break
             length = size / bend
             gains.append(0.5 * length * size)
