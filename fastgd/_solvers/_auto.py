@@ -171,7 +171,8 @@ def _solved(solver: str, task: Task, options: Options, start: Any) -> Solution:
 def _gone_on(task: Task, options: Options, first: Solution) -> Solution:
     """Descend from where the passes of another solver ended.
 
-    No optimum is lower than what the first has proven. The second is not worse but for rounding.
+    What the first has proven of the optimum bounds the second's gap as well. The second's point is
+    taken unless its objective is higher by more than rounding.
     """
     remaining = options._replace(max_iter=options.max_iter - first.n_iter)
     second = descend(task, remaining, State(first.coef, first.intercept))

@@ -109,7 +109,7 @@ def certify(
     if is_free:
         return _by_projection(problem, pieces, covariance, (u, raw, dual))
     pull = products_with(problem, dual)[:-1]  # of standardised columns
-    at, is_lost = (u, raw, dual), problem.l2 == 0.0 and _is_lost(problem, dual)
+    at, is_tiny = (u, raw, dual), problem.l2 == 0.0 and _is_tiny(problem, dual)
     if problem.l2 == 0.0:
         scale = share_within(problem.threshold[:-1], pull)
         dual, pull = scale * dual, scale * pull
@@ -119,7 +119,7 @@ def certify(
     if is_stationary and np.max(np.abs(gradient), initial=0.0) <= STATIONARY * size:
         return Certificate(dual, missed, missed)
     has_targets = losses.kind_of(problem.loss) == losses.REGRESSION
-    if is_lost or (rest > missed and problem.l1 == 0.0 and has_targets):
+    if is_tiny or (rest > missed and problem.l1 == 0.0 and has_targets):
         # beside a tiny penalty what rounding leaves of a gradient proves nothing
         other = _by_projection(problem, pieces, covariance, at)
         if other.gap < missed + rest:
@@ -127,8 +127,8 @@ def certify(
     return Certificate(dual, missed + rest, missed)
 
 
-def _is_lost(problem: Problem, dual: Floats) -> bool:
-    """Tell whether l1's bounds are near what rounding leaves of a gradient: no scale meets them."""
+def _is_tiny(problem: Problem, dual: Floats) -> bool:
+    """Tell whether l1's bounds are near a gradient's rounding, which no scale brings within."""
     return bool(np.max(problem.threshold, initial=0.0) <= UNSEEN * float(np.sum(np.abs(dual))))
 
 
