@@ -50,13 +50,14 @@ from fastgd.kernels.optimizers._rate_free import (
     OF_TARGETS,
     ONE,
     PLACE,
+    ROOT,
     ROWS,
     SPREAD,
     SQUARES,
 )
 from fastgd.kernels.outputs import CENTRE, COST, EARLIER, LOSS, PACE, PENALTY, TOTAL, Share
 from fastgd.kernels.penalties import at, value
-from fastgd.kernels.rows import entries, entry, row_at
+from fastgd.kernels.rows import entries, entry, fetch, row_at, row_dot
 from fastgd.kernels.stores import (
     Batch,
     add_to_average,
@@ -66,10 +67,13 @@ from fastgd.kernels.stores import (
     cost_of_all,
     count,
     couple,
+    descend,
+    factor,
     finish,
     made_up,
     meet,
     ready_batch,
+    ready_row,
     slope_of,
     step_of_batch,
     target_of,
@@ -132,31 +136,92 @@ def rate_free_batches(rows, samples, rule, plan, memory, store):
     finish(store, rule, plan.step_coefficients.shape[0], params, state, average)
 
 
+@kernel()
+def rate_free_rows(rows, samples, rule, plan, memory, store):
+    """Take the steps of a plan with batches of one sparse row each, of a model with one output.
+
+    The steps are those of ``rate_free_batches``, up to rounding; entry j of a gradient is
+    delta x_j, so that none is added up.
+
+    Parameters
+    ----------
+    rows : CSR
+    samples : Samples
+    rule : Rule, its optimizer ``RateFree``, without a transform
+    plan : Plan
+    memory : Memory, changed in place
+    store : Lazy, changed in place
+
+    Notes
+    -----
+    Floor: one read of data and indices; for each non-zero three random places (the coefficient,
+    its numbers side by side, and when it was seen), five quotients, four roots and an exponential.
+    """
+    params, state, average = memory.params, memory.state, memory.average
+    sums, last = memory.sums, params.shape[0] - 1
+    pull, weighted = losses.intercept_gradient(rule.loss), samples.weight.shape[0] > 0
+    sums[COST, 0] = cost_of_all(rule, params, 0)
+    for t in range(plan.step_coefficients.shape[0]):
+        i = row_at(samples.order, t)
+        fetch(rows, samples.order, t)
+        step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
+        ready_row(store, rule, rows, i, t, params, state)
+        weight = samples.weight[i] if weighted else cast(1.0, step_coefs[0])
+        if weight != 0:
+            _look_at_row(rule, rows, samples, i, memory)
+        sums[COST, 0] += made_up(store, 0)
+        sums[PENALTY, 0] += sums[COST, 0] + pull * params[last]
+        raw = factor(store) * row_dot(rows, i, params) + params[last]
+        sums[EARLIER, 0] = sums[LOSS, 0]
+        sums[LOSS, 0] = weight * losses.value(rule.loss, samples.y[i], raw)
+        delta = 1.0 / plan.unit * weight * losses.slope(rule.loss, samples.y[i], raw)
+        sums[TOTAL, 0], memory.margin[0] = delta, delta
+        share = Share(step_coefs, Batch(samples.order, t, t + 1), plan.unit)
+        own_coefs = _pace_of_row(rule, rows, i, share, memory)
+        sums[LOSS, 0] += sums[EARLIER, 0]
+        _, left = begin_step(store, rule, step_coefs, params, average)
+        pace, shares = cast(sums[PACE, 0], own_coefs[0]), cast(0.0, step_coefs[0])
+        delta = memory.margin[0]
+        begin, end = entries(rows, i)
+        for k in range(begin, end):
+            j, x = entry(rows, i, k)
+            shares += descend(store, rule, own_coefs, delta * x * pace, params, state, j)
+        sums[COST, 0] = cost_after(store, left * sums[COST, 0], np.float64(shares))
+        if rule.fit_intercept:
+            _step_intercepts(rule, own_coefs, memory)
+    finish(store, rule, plan.step_coefficients.shape[0], params, state, average)
+
+
 @helper()
 def _look_at_rows(rule, rows, samples, batch, memory):
     """Take the rows of a batch into what is known of columns and targets, but those without weight.
 
     Rows without weight may hold anything: they have no part in the objective either.
     """
-    state, n_outputs = memory.state, count(rule.outputs)
-    first, last = memory.params.shape[0] - n_outputs, memory.params.shape[0] - 1
     weighted = samples.weight.shape[0] > 0
     for position in range(batch.start, batch.stop):
         i = row_at(batch.order, position)
-        if weighted and samples.weight[i] == 0:
-            continue
-        n_rows = np.float64(state[ROWS, last]) + 1.0
-        state[ROWS, last] = n_rows
-        begin, end = entries(rows, i)
-        size = 1.0
-        for k in range(begin, end):
-            j, x = entry(rows, i, k)
-            size += _look_at_entry(rule, memory, j, np.float64(x), n_rows)
-        state[SPREAD, last] += (size - state[SPREAD, last]) / n_rows
-        if rule.optimizer.unit == OF_TARGETS:
-            for output in range(n_outputs):
-                y = target_of(rule.outputs, samples, i, output)
-                _look_at_target(rule, memory, np.uint64(first + output), y, n_rows)
+        if not weighted or samples.weight[i] != 0:
+            _look_at_row(rule, rows, samples, i, memory)
+
+
+@helper()
+def _look_at_row(rule, rows, samples, i, memory):
+    """Take row i into what is known of columns and targets."""
+    state, n_outputs = memory.state, count(rule.outputs)
+    first, last = memory.params.shape[0] - n_outputs, memory.params.shape[0] - 1
+    n_rows = np.float64(state[ROWS, last]) + 1.0
+    state[ROWS, last] = n_rows
+    begin, end = entries(rows, i)
+    size = 1.0
+    for k in range(begin, end):
+        j, x = entry(rows, i, k)
+        size += _look_at_entry(rule, memory, j, np.float64(x), n_rows)
+    state[SPREAD, last] += (size - state[SPREAD, last]) / n_rows
+    if rule.optimizer.unit == OF_TARGETS:
+        for output in range(n_outputs):
+            y = target_of(rule.outputs, samples, i, output)
+            _look_at_target(rule, memory, np.uint64(first + output), y, n_rows)
 
 
 @helper()
@@ -257,8 +322,7 @@ def _pace(rule, store, share, n_touched, memory):
     """Take the gradient into the sums of squares, shorten it; return the step's coefficients."""
     gradient, state, sums = memory.gradient, memory.state, memory.sums
     n_outputs, step_coefs = count(rule.outputs), share.step_coefs
-    first, last = gradient.shape[0] - n_outputs, gradient.shape[0] - 1
-    pull, is_shared = losses.intercept_gradient(rule.loss), rule.optimizer.unit == OF_ROW
+    last, is_shared = gradient.shape[0] - 1, rule.optimizer.unit == OF_ROW
     own = step_coefs[0] / math.sqrt(max(state[SPREAD, last], cast(1.0, step_coefs[0])))
     coefs = (own, step_coefs[1], step_coefs[2], step_coefs[3])
     promised, at_stake = 0.0, 0.0
@@ -268,16 +332,9 @@ def _pace(rule, store, share, n_touched, memory):
         inverse = cast(inverse, own)
         for i in range(n_touched):
             c = at(column(store.columns, i), n_outputs, k)
-            g = gradient[c]
-            state[SQUARES, c] += (inverse * g) * (inverse * g)
-            root = math.sqrt(state[SPREAD, c]) * math.sqrt(state[SQUARES, c])
-            if root > 0 and unit > 0:
-                fall += g * (g / root)
+            fall += _square(state, c, gradient[c], inverse)
         if rule.fit_intercept:
-            g = sums[TOTAL, k] + pull
-            state[SQUARES, first + k] += (inverse * g) * (inverse * g)
-            if state[SQUARES, first + k] > 0:
-                fall += g * g / math.sqrt(state[SQUARES, first + k])
+            fall += _square_of_intercept(rule, memory, k, inverse)
         promised, at_stake = promised + own * fall, at_stake + loss
         sums[PACE, k] = _shortened(own * fall, loss) if unit > 0 else 0.0
     for k in range(n_outputs):
@@ -287,6 +344,42 @@ def _pace(rule, store, share, n_touched, memory):
         for i in range(n_touched):
             gradient[at(column(store.columns, i), n_outputs, k)] *= pace
     return coefs
+
+
+@helper()
+def _pace_of_row(rule, rows, i, share, memory):
+    """Do the same with the gradient of one row, of which entry j is delta x_j."""
+    state, sums, delta = memory.state, memory.sums, memory.margin[0]
+    last, step_coefs = memory.params.shape[0] - 1, share.step_coefs
+    own = step_coefs[0] / math.sqrt(max(state[SPREAD, last], cast(1.0, step_coefs[0])))
+    unit, loss = _unit(rule, share, memory, 0)
+    inverse, fall = cast(1.0 / unit if unit > 0 else 0.0, own), 0.0
+    begin, end = entries(rows, i)
+    for k in range(begin, end):
+        c, x = entry(rows, i, k)
+        fall += _square(state, c, delta * x, inverse)
+    if rule.fit_intercept:
+        fall += _square_of_intercept(rule, memory, 0, inverse)
+    sums[PACE, 0] = _shortened(own * fall, loss) if unit > 0 else 0.0
+    return own, step_coefs[1], step_coefs[2], step_coefs[3]
+
+
+@helper()
+def _square(state, c, g, inverse):
+    """Take a gradient's entry into its sum of squares; return  g^2 / (s sqrt(G))."""
+    state[SQUARES, c] += (inverse * g) * (inverse * g)
+    root = math.sqrt(state[SPREAD, c]) * math.sqrt(state[SQUARES, c])
+    state[ROOT, c] = root
+    return g * (g / root) if root > 0 else cast(0.0, root)
+
+
+@helper()
+def _square_of_intercept(rule, memory, k, inverse):
+    """Do the same with the gradient of output k's intercept."""
+    state, c = memory.state, np.uint64(memory.params.shape[0] - count(rule.outputs) + k)
+    g = memory.sums[TOTAL, k] + losses.intercept_gradient(rule.loss)
+    state[SQUARES, c] += (inverse * g) * (inverse * g)
+    return g * g / math.sqrt(state[SQUARES, c]) if state[SQUARES, c] > 0 else 0.0
 
 
 @helper()

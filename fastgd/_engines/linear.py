@@ -26,7 +26,7 @@ from fastgd.kernels import sgd
 from fastgd.kernels.gradient import gradient_of_rows, step_from_gradient
 from fastgd.kernels.optimizers import Sgd
 from fastgd.kernels.outputs import ManyOutputs, ManyScratch, OneScratch
-from fastgd.kernels.rate_free import rate_free_batches
+from fastgd.kernels.rate_free import rate_free_batches, rate_free_rows
 from fastgd.kernels.sgd import Rule
 from fastgd.kernels.stores import Coupled, Plain, Scaled
 from fastgd.kernels.whole import whole_batches, whole_step
@@ -63,8 +63,9 @@ class LinearEngine:
         self.uses_blas = params.ndim == 2 or batch_size > 1
         size = min(batch_size, source.n_rows)
         self._params = params
-        self._memory = _memory_of(progress, size, is_sparse=source.is_sparse)
         self._updates = Updates(self._rule, progress, self.layout, is_sparse=source.is_sparse)
+        progress.lay_state_out(by_parameter=self._updates.touches_few)
+        self._memory = _memory_of(progress, size, is_sparse=source.is_sparse)
         everywhere = self._updates.kind in (Plain, Coupled) and source.is_sparse
         one = params.ndim == 1
         by_rows = one and batch_size == 1 and not everywhere and not self._quantizes
@@ -75,7 +76,8 @@ class LinearEngine:
         if self._is_whole:
             self._steps, self.repeats = whole_batches, False
         elif getattr(self._rule.optimizer, "reads_rows", False):
-            self._steps, self.repeats = rate_free_batches, False
+            of_rows = by_rows and source.is_sparse and resolve.is_identity(self._rule.transform)
+            self._steps, self.repeats = rate_free_rows if of_rows else rate_free_batches, False
         self._coefficient_dtype = dtype
 
     def _resolve(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -215,7 +217,7 @@ class LinearEngine:
         if not is_finite(self._memory.params):
             return False
         knows = getattr(self._asked.optimizer, "reads_rows", False)
-        return not knows or is_finite(self._memory.state.reshape(-1))
+        return not knows or is_finite(self._memory.state.ravel("K"))
 
     def last_decay(self, coefficients: NDArray[np.float64]) -> float:
         """Return which share of a coefficient the last step's decay asks for; 0 if unknown."""

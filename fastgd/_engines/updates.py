@@ -38,6 +38,11 @@ class Updates:
             self._seen = np.zeros(coef.shape[0], np.int32)
             self._pending = np.zeros(progress.params[layout.free].size)
 
+    @property
+    def touches_few(self) -> bool:
+        """Whether a step reads and writes the coefficients of its rows alone."""
+        return self.kind not in DENSE
+
     def everywhere(self) -> Any:
         """Return the store for a step of all coefficients."""
         return self._dense

@@ -109,7 +109,7 @@ class Progress:
     params : ndarray of shape (n_features + 1,) or (n_features + 1, n_outputs)
         The iterate, intercept last.
     state : ndarray of shape (n_slots, *params.shape)
-        The optimizer's.
+        The optimizer's; see ``lay_state_out``.
     average : ndarray of params' shape, float64, or (0,)
         Sum of the averaged iterates.
     averaged, steps, epochs : int
@@ -184,8 +184,19 @@ class Progress:
         copied = object.__new__(type(self))
         copied.__dict__.update(self.__dict__)
         for name in ("params", "state", "average", "residual"):
-            setattr(copied, name, getattr(self, name).copy())
+            setattr(copied, name, getattr(self, name).copy("K"))
         return copied
+
+    def lay_state_out(self, *, by_parameter: bool) -> None:
+        """Lay the numbers of a parameter side by side in memory, or those of a slot.
+
+        Steps that touch few parameters, at random places, then read one place for each.
+        """
+        slots_last = np.moveaxis(self.state, 0, -1)
+        if by_parameter and not slots_last.flags.c_contiguous:
+            self.state = np.moveaxis(slots_last.copy("C"), -1, 0)
+        elif not by_parameter and not self.state.flags.c_contiguous:
+            self.state = self.state.copy("C")
 
     @property
     def is_as_reported(self) -> bool:

@@ -14,7 +14,8 @@ from fastgd.kernels.optimizers._protocol import OWN_LENGTH, step_columns
 OF_LOSS, OF_ROW, OF_TARGETS, ONE = range(4)  # what ``RateFree.unit`` may be
 YOUNG = 16.0  # an average is of the last of so many parts of all steps, until these are ``window``
 
-LAG, SPREAD, SQUARES, LARGEST, PLACE, ROWS = range(6)  # slots of a coefficient's state
+LAG, SPREAD, SQUARES, LARGEST, PLACE, ROOT = range(6)  # slots of a coefficient's state
+ROWS = ROOT  # at the last intercept
 
 
 class RateFree(NamedTuple):
@@ -28,7 +29,7 @@ class RateFree(NamedTuple):
     SQUARES : the sum of (g / unit)^2
     LARGEST : the largest magnitude, at the column's first output
     PLACE : the column's mean, or how many of its values were not zero; at its first output
-    ROWS : not used
+    ROOT : s sqrt(G), of which the length of a step is made
 
     and of the intercepts LAG and SQUARES likewise; SPREAD of the last one is the mean number of
     values in a row, ROWS of the last one the number of rows, LARGEST and PLACE of each are what
@@ -96,8 +97,7 @@ class RateFree(NamedTuple):
     @staticmethod
     def recall(optimizer, state, j):
         last = np.uint64(state.shape[1] - 1)
-        squares = np.float64(state[SPREAD, j]) * np.float64(state[SQUARES, j])
-        root = math.sqrt(squares * np.float64(state[SPREAD, last]))
+        root = np.float64(state[ROOT, j]) * math.sqrt(np.float64(state[SPREAD, last]))
         return np.float64(state[LAG, j]), 1.0 / root if root > 0 else 0.0
 
     @staticmethod
@@ -129,6 +129,6 @@ def _kept(optimizer, rates, first):
 
 @helper()
 def _length(step_coefs, state, j):
-    """Return the length of a coefficient's step; the roots apart, lest float32 overflow."""
-    root = math.sqrt(state[SPREAD, j]) * math.sqrt(state[SQUARES, j])
+    """Return the length of a coefficient's step."""
+    root = state[ROOT, j]
     return step_coefs[0] / root if root > 0 else cast(0.0, root)

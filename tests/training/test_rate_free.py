@@ -255,3 +255,17 @@ def test_a_network_s_solver_must_find_a_rate():
     for solver in ("sgd", "adamw", "lbfgs"):
         with pytest.raises(ValueError, match="learning_rate='auto' goes with solver='adam'"):
             MLPClassifier(learning_rate="auto", solver=solver)._optimizer()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("alpha", [0.0, 0.01])
+def test_single_sparse_rows_take_the_steps_of_batches(table, alpha, weighted):
+    """A norm that clips nothing has the steps go through a gradient, as batches do."""
+    X, y, _ = table
+    X, weight = sp.csr_matrix(X), np.arange(60) % 3 if weighted else None
+    params = {"alpha": alpha, "max_iter": 3, "batch_size": 1, **AUTO}
+    model = SGDClassifier("log_loss", **params).fit(X, y, sample_weight=weight)
+    other = SGDClassifier("log_loss", clip_norm=1e300, **params).fit(X, y, sample_weight=weight)
+    np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-10)
+    np.testing.assert_allclose(model.intercept_, other.intercept_, rtol=1e-10)
+    np.testing.assert_allclose(model.history_["objective"], other.history_["objective"])
