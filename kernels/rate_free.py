@@ -54,7 +54,7 @@ from fastgd.kernels.optimizers._rate_free import (
     SPREAD,
     SQUARES,
 )
-from fastgd.kernels.outputs import CENTRE, COST, EARLIER, LOSS, PACE, PENALTY, TOTAL, Share
+from fastgd.kernels.outputs import CENTRE, COST, EARLIER, LOSS, PENALTY, STEP_SIZE, TOTAL, Share
 from fastgd.kernels.penalties import at, value
 from fastgd.kernels.rows import entries, entry, row_at
 from fastgd.kernels.stores import (
@@ -66,9 +66,9 @@ from fastgd.kernels.stores import (
     cost_of_all,
     count,
     couple,
+    evaluate_batch,
     finish,
     made_up,
-    meet,
     ready_batch,
     slope_of,
     step_of_batch,
@@ -112,7 +112,7 @@ def rate_free_batches(rows, samples, rule, plan, memory, store):
             # the batch's loss is summed alone: to the last bit, it does not depend on those before
             sums[EARLIER, k], sums[LOSS, k] = sums[LOSS, k], 0
         share = Share(step_coefs, batch, plan.unit)
-        meet(rule.outputs, rule, rows, samples, share, store, memory)
+        evaluate_batch(rule.outputs, rule, rows, samples, share, store, memory)
         _centre_gradient(rule, memory)
         draw = (plan.seed, plan.first_step + t)
         transforms.transform(rule.transform, store, rule, memory, n_touched, draw)
@@ -279,13 +279,13 @@ def _pace(rule, store, share, n_touched, memory):
             if state[SQUARES, first + k] > 0:
                 fall += g * g / math.sqrt(state[SQUARES, first + k])
         promised, at_stake = promised + own * fall, at_stake + loss
-        sums[PACE, k] = _shortened(own * fall, loss) if unit > 0 else 0.0
+        sums[STEP_SIZE, k] = _shortened(own * fall, loss) if unit > 0 else 0.0
     for k in range(n_outputs):
         if is_shared:
-            sums[PACE, k] = _shortened(promised, at_stake)
-        pace = cast(sums[PACE, k], own)
+            sums[STEP_SIZE, k] = _shortened(promised, at_stake)
+        step_size = cast(sums[STEP_SIZE, k], own)
         for i in range(n_touched):
-            gradient[at(column(store.columns, i), n_outputs, k)] *= pace
+            gradient[at(column(store.columns, i), n_outputs, k)] *= step_size
     return coefs
 
 
@@ -346,7 +346,7 @@ def _step_intercepts(rule, step_coefs, memory):
     for k in range(n_outputs):
         c, change = np.uint64(first + k), 0.0
         if state[SQUARES, c] > 0:
-            g = (sums[TOTAL, k] + pull) * sums[PACE, k]
+            g = (sums[TOTAL, k] + pull) * sums[STEP_SIZE, k]
             change = -step_coefs[0] * g / math.sqrt(state[SQUARES, c])
         if rule.optimizer.is_centred:
             change += sums[CENTRE, k] - _rise_to_means(rule, memory, k)

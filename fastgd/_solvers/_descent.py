@@ -249,7 +249,7 @@ class _Descent:
         return suboptimality, is_shown and suboptimality <= self._target()
 
     def _is_made_of_rounding(self) -> bool:
-        """Tell whether nearly dependent columns with a kink are all that is left of the metric.
+        """Tell whether only nearly dependent columns under l1 are left of the metric.
 
         Softmax's is always singular: the same number added to all classes changes nothing.
         """

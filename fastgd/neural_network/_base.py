@@ -384,7 +384,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
 
     @property
     def loss_curve_(self) -> list[float]:
-        """The objective of each epoch, the penalty included, as training met it."""
+        """The running objective of each epoch, the penalty included."""
         return list(self._fitted_progress("loss_curve_").history["objective"])
 
     @property

@@ -54,7 +54,7 @@ from fastgd.kernels.stores._lazy import (
 )
 from fastgd.kernels.stores._outputs import (
     count,
-    meet,
+    evaluate_batch,
     slope_of,
     target_of,
 )
@@ -105,12 +105,12 @@ __all__ = [
     "count",
     "couple",
     "descend",
+    "evaluate_batch",
     "factor",
     "finish",
     "gather",
     "list_columns",
     "made_up",
-    "meet",
     "ready_batch",
     "ready_row",
     "slope_of",
