@@ -29,15 +29,6 @@ References
 """
 
 from fastgd.kernels.penalties import at
-from fastgd.kernels.stores._columns import (
-    AllColumns,
-    Scattered,
-    Touched,
-    column,
-    gather,
-    list_columns,
-    step_of_batch,
-)
 from fastgd.kernels.stores._dense import (
     Coupled,
     Plain,
@@ -76,6 +67,15 @@ from fastgd.kernels.stores._scaled import (
     SMALLEST_FACTOR,
     Averaged,
     Scaled,
+)
+from fastgd.kernels.stores._touched import (
+    AllColumns,
+    Scattered,
+    Touched,
+    column,
+    gather,
+    list_columns,
+    step_of_batch,
 )
 
 __all__ = [

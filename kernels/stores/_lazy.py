@@ -11,9 +11,9 @@ from fastgd.kernels._jit import helper
 from fastgd.kernels._views import line_in
 from fastgd.kernels.penalties import at
 from fastgd.kernels.rows import column_of, entries
-from fastgd.kernels.stores._columns import Touched, list_columns
 from fastgd.kernels.stores._dense import Plain
 from fastgd.kernels.stores._outputs import count
+from fastgd.kernels.stores._touched import Touched, list_columns
 
 FORGOTTEN = 60.0  # e^-60 of a coefficient is none
 SAME = 1e-5  # variance of step lengths, of their squared mean, up to which they count together

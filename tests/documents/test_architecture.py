@@ -109,6 +109,23 @@ def test_no_kernel_takes_more_than_eight_arguments(path):
     assert [(line, count) for line, count in counts if count > 8] == []
 
 
+# A name in kernels/ that stands above it, too, is the compiled part of the same thing.
+ON_BOTH_LAYERS = {
+    *("crammer_singer", "folds", "huber", "interior", "newton", "saga", "sdca", "sdca_multi"),
+    *("activations", "layers", "losses", "optimizers", "penalties", "transforms"),  # re-exported
+    *("network", "numerals", "passes", "protocol", "svmlight", "vw"),
+}
+
+
+def test_no_module_name_stands_on_both_layers_for_different_things():
+    compiled, above = (
+        {path.stem.lstrip("_") for path in paths if path.stem[:2] != "__"}
+        | {path.parent.name.lstrip("_") for path in paths if path.stem == "__init__"}
+        for paths in (KERNELS, ABOVE)
+    )
+    assert compiled & above == ON_BOTH_LAYERS
+
+
 # between an estimator and the trainer
 AT_THE_DOOR = {"linear.py", "estimator.py", "labels.py", "parts.py"}
 TRAINING = sorted((ROOT / "fastgd" / "_training").glob("*.py"))
