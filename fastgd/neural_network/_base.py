@@ -27,7 +27,15 @@ from fastgd._networks.images import Images
 from fastgd._networks.lbfgs import minimise
 from fastgd._networks.names import Rates
 from fastgd._parameters import resolve
-from fastgd._runtime.devices import ALLOWED, HeldRows, chosen, is_on_device, not_there, to_host
+from fastgd._runtime.devices import (
+    ALLOWED,
+    HeldRows,
+    chosen,
+    is_on_device,
+    is_there,
+    not_there,
+    to_host,
+)
 from fastgd._runtime.threads import threads
 from fastgd._training.estimator import FLOATS, Call, StoppedByScore, Validation, seed_of
 from fastgd._training.linear import in_memory
@@ -336,7 +344,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         ValueError
             If a layer has no form for a device.
         """
-        if call.device == "cpu":
+        if not is_there(call.device):
             return NetworkEngine(self._network, call.rule)
         without = lacks(self._network)
         if without is not None:

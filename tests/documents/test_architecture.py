@@ -91,6 +91,18 @@ def test_the_compiler_for_devices_is_known_to_one_file():
     assert importers == {"kernels/cuda/_compiler.py"}
 
 
+def test_names_of_devices_are_compared_in_one_file():
+    comparing = {
+        relative(path)
+        for path in ABOVE
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Compare)
+        for part in (node.left, *node.comparators)
+        if getattr(part, "value", None) in ("cpu", "cuda")
+    }
+    assert comparing == {"fastgd/_runtime/devices.py"}
+
+
 def test_nothing_for_devices_is_loaded_unless_it_is_asked_for():
     program = (
         "import sys, fastgd, fastgd.linear_model, fastgd.neural_network\n"
