@@ -116,35 +116,12 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
             codes = targets.encode(y)
             rows, score = self._stop_by(targets, Given(X, codes, weight), held_out)
             refuse_no_weight(weight)
-            data = targets.data(X, codes, weight, self._unit(weight))._replace(rows=rows)
+            data = self._rows_of(targets, X, codes, weight)._replace(rows=rows)
             rule, progress = self._rule_and_progress(targets, X)
             settings = self._settings(data.n_visited, self.max_iter, self.tol, rule)
             given, source = Given(X, y, sample_weight), in_memory(data, settings)
             n_held_out = y.shape[0] - data.n_visited
             call = Call(given, targets, source, rule, settings, score, n_held_out, device=device)
-            self._train(call, progress)
-
-    def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, max_iter: int) -> None:
-        """Take further epochs, from where the last call stopped."""
-        if is_in_parts(X):
-            self._partial_fit_in_chunks(chunks_of(X, y, sample_weight), classes, max_iter)
-            return
-        self._check_further(max_iter)
-        device = chosen(self, X)
-        with watched(TrainingWatch, self, "partial_fit"), or_as_before(self):
-            first = not hasattr(self, "_progress")
-            dtype = FLOATS if first else self._progress.params.dtype
-            X, y = self._check_X_y(X, y, first=first, dtype=dtype)
-            self._learn_targets_of_call(y, classes, first=first)
-            targets = self._targets()
-            targets.check(y)
-            weight = check_weight(sample_weight, X, X.dtype, all_zero=True)
-            data = targets.data(X, targets.encode(y), weight, self._unit(weight))
-            rule, progress = self._rule_and_progress(targets, X, first=first)
-            moves = data.weight.shape[0] == 0 or bool(data.weight.any())
-            settings = self._settings(data.n_visited, int(max_iter) * moves, None, rule)
-            given, source = Given(X, y, sample_weight), in_memory(data, settings)
-            call = Call(given, targets, source, rule, settings, device=device)
             self._train(call, progress)
 
     def _rule_and_progress(
@@ -158,8 +135,8 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
 
     # -- rows in chunks -------------------------------------------------------------------------
 
-    def _rows_of(self, targets: Targets, X: Any, codes: NDArray[Any]) -> Data:
-        return targets.data(X, codes, np.empty(0, X.dtype), 1.0)
+    def _rows_of(self, targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[Any]) -> Data:
+        return targets.data(X, codes, weight, self._unit(weight))
 
     def _raw_at(self, params: NDArray[Any], X: Any, targets: Targets) -> NDArray[Any]:  # noqa: ARG002
         return _raw_of(X, params)

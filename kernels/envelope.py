@@ -1,4 +1,4 @@
-"""Smooth stand-ins of losses with kinks: Moreau envelopes about given derivatives.
+"""Smooth approximations of non-smooth losses: Moreau envelopes about given derivatives.
 
 The loss is charged at a point t near the raw prediction, and their distance as well:
 
@@ -29,7 +29,7 @@ LEAST_CURVATURE = 1e-3
 class Envelope(NamedTuple):
     """The envelope of a loss; its ``y_true`` is the pair (y, r_old).
 
-    loss : a tag with dual hooks
+    loss : a loss spec with dual hooks
     smoothing : float, mu > 0, in units of raw squared over the loss's
     """
 

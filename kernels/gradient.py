@@ -22,8 +22,8 @@ from fastgd.kernels.stores import (
     count,
     couple,
     descend,
+    evaluate_batch,
     finish,
-    meet,
 )
 
 
@@ -52,7 +52,9 @@ def gradient_of_rows(rows, samples, rule, plan, memory, store):
     for start in range(0, plan.n_visited, size):
         batch = Batch(samples.order, start, min(start + size, plan.n_visited))
         unit = plan.unit * plan.n_visited / (batch.stop - start)
-        meet(rule.outputs, rule, rows, samples, Share(step_coefs, batch, unit), store, memory)
+        evaluate_batch(
+            rule.outputs, rule, rows, samples, Share(step_coefs, batch, unit), store, memory
+        )
         for k in range(n_outputs):
             of_parts[k] += totals[k]
     for k in range(n_outputs):

@@ -34,7 +34,7 @@ from fastgd.kernels.rows import (
 from fastgd.kernels.stores import Batch, at, column, descend, factor, gather
 
 LOSS, PENALTY, CLIPPED, COST, TOTAL = range(5)  # rows of ``Memory.sums``
-EARLIER, CENTRE, PACE = range(5, 8)  # further ones, of ``rate_free``
+EARLIER, CENTRE, STEP_SIZE = range(5, 8)  # further ones, of ``rate_free``
 
 
 class Share(NamedTuple):
@@ -60,7 +60,7 @@ class OneOutput(NamedTuple):
         return 1
 
     @staticmethod
-    def meet(outputs, rule, rows, samples, share, store, memory):
+    def evaluate_batch(outputs, rule, rows, samples, share, store, memory):
         # some rows at a time: what was read for their margins is still in cache when read again
         batch, loss_sum, total = share.batch, 0.0, 0.0
         of_batch, stride = 1.0 / ((batch.stop - batch.start) * share.unit), at_once(rows)
@@ -173,7 +173,7 @@ class ManyOutputs(NamedTuple):
         return outputs.n_outputs
 
     @staticmethod
-    def meet(outputs, rule, rows, samples, share, store, memory):
+    def evaluate_batch(outputs, rule, rows, samples, share, store, memory):
         batch, margin, scratch = share.batch, memory.margin, memory.scratch
         order, start, stop = batch.order, batch.start, batch.stop
         margins_multi(rows, order, start, stop, scratch.table, margin, scratch.block)

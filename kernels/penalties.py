@@ -55,7 +55,7 @@ from fastgd.kernels._hook import cast, hook, optional
 from fastgd.kernels._jit import helper
 from fastgd.kernels.elementary import expm1
 
-SMALLEST_SHRINKAGE = 1e-30  # a step >= 1/l2 leaves nothing; the clock still needs a logarithm
+SMALLEST_SHRINKAGE = 1e-30  # a step >= 1/l2 leaves nothing; what is added up is a logarithm
 TOLERANCE = 1e-15  # of the multiplier that a tie asks for, relative; Newton's steps double digits
 MAX_NEWTON = 50
 

@@ -55,7 +55,7 @@ from fastgd.kernels.optimizers._rate_free import (
     SPREAD,
     SQUARES,
 )
-from fastgd.kernels.outputs import CENTRE, COST, EARLIER, LOSS, PACE, PENALTY, TOTAL, Share
+from fastgd.kernels.outputs import CENTRE, COST, EARLIER, LOSS, PENALTY, STEP_SIZE, TOTAL, Share
 from fastgd.kernels.penalties import at, value
 from fastgd.kernels.rows import entries, entry, fetch, row_at, row_dot
 from fastgd.kernels.stores import (
@@ -68,10 +68,10 @@ from fastgd.kernels.stores import (
     count,
     couple,
     descend,
+    evaluate_batch,
     factor,
     finish,
     made_up,
-    meet,
     ready_batch,
     ready_row,
     slope_of,
@@ -116,11 +116,11 @@ def rate_free_batches(rows, samples, rule, plan, memory, store):
             # the batch's loss is summed alone: to the last bit, it does not depend on those before
             sums[EARLIER, k], sums[LOSS, k] = sums[LOSS, k], 0
         share = Share(step_coefs, batch, plan.unit)
-        meet(rule.outputs, rule, rows, samples, share, store, memory)
+        evaluate_batch(rule.outputs, rule, rows, samples, share, store, memory)
         _centre_gradient(rule, memory)
         draw = (plan.seed, plan.first_step + t)
         transforms.transform(rule.transform, store, rule, memory, n_touched, draw)
-        own_coefs = _pace(rule, store, share, n_touched, memory)
+        own_coefs = _adapt(rule, store, share, n_touched, memory)
         for k in range(n_outputs):
             sums[LOSS, k] += sums[EARLIER, k]
         _, left = begin_step(store, rule, step_coefs, params, average)
@@ -177,15 +177,15 @@ def rate_free_rows(rows, samples, rule, plan, memory, store):
         delta = 1.0 / plan.unit * weight * losses.slope(rule.loss, samples.y[i], raw)
         sums[TOTAL, 0], memory.margin[0] = delta, delta
         share = Share(step_coefs, Batch(samples.order, t, t + 1), plan.unit)
-        own_coefs = _pace_of_row(rule, rows, i, share, memory)
+        own_coefs = _adapt_to_row(rule, rows, i, share, memory)
         sums[LOSS, 0] += sums[EARLIER, 0]
         _, left = begin_step(store, rule, step_coefs, params, average)
-        pace, shares = cast(sums[PACE, 0], own_coefs[0]), cast(0.0, step_coefs[0])
+        step_size, shares = cast(sums[STEP_SIZE, 0], own_coefs[0]), cast(0.0, step_coefs[0])
         delta = memory.margin[0]
         begin, end = entries(rows, i)
         for k in range(begin, end):
             j, x = entry(rows, i, k)
-            shares += descend(store, rule, own_coefs, delta * x * pace, params, state, j)
+            shares += descend(store, rule, own_coefs, delta * x * step_size, params, state, j)
         sums[COST, 0] = cost_after(store, left * sums[COST, 0], np.float64(shares))
         if rule.fit_intercept:
             _step_intercepts(rule, own_coefs, memory)
@@ -318,7 +318,7 @@ def _rise_to_means(rule, memory, output):
 
 
 @helper()
-def _pace(rule, store, share, n_touched, memory):
+def _adapt(rule, store, share, n_touched, memory):
     """Take the gradient into the sums of squares, shorten it; return the step's coefficients."""
     gradient, state, sums = memory.gradient, memory.state, memory.sums
     n_outputs, step_coefs = count(rule.outputs), share.step_coefs
@@ -336,18 +336,18 @@ def _pace(rule, store, share, n_touched, memory):
         if rule.fit_intercept:
             fall += _square_of_intercept(rule, memory, k, inverse)
         promised, at_stake = promised + own * fall, at_stake + loss
-        sums[PACE, k] = _shortened(own * fall, loss) if unit > 0 else 0.0
+        sums[STEP_SIZE, k] = _shortened(own * fall, loss) if unit > 0 else 0.0
     for k in range(n_outputs):
         if is_shared:
-            sums[PACE, k] = _shortened(promised, at_stake)
-        pace = cast(sums[PACE, k], own)
+            sums[STEP_SIZE, k] = _shortened(promised, at_stake)
+        step_size = cast(sums[STEP_SIZE, k], own)
         for i in range(n_touched):
-            gradient[at(column(store.columns, i), n_outputs, k)] *= pace
+            gradient[at(column(store.columns, i), n_outputs, k)] *= step_size
     return coefs
 
 
 @helper()
-def _pace_of_row(rule, rows, i, share, memory):
+def _adapt_to_row(rule, rows, i, share, memory):
     """Do the same with the gradient of one row, of which entry j is delta x_j."""
     state, sums, delta = memory.state, memory.sums, memory.margin[0]
     last, step_coefs = memory.params.shape[0] - 1, share.step_coefs
@@ -360,7 +360,7 @@ def _pace_of_row(rule, rows, i, share, memory):
         fall += _square(state, c, delta * x, inverse)
     if rule.fit_intercept:
         fall += _square_of_intercept(rule, memory, 0, inverse)
-    sums[PACE, 0] = _shortened(own * fall, loss) if unit > 0 else 0.0
+    sums[STEP_SIZE, 0] = _shortened(own * fall, loss) if unit > 0 else 0.0
     return own, step_coefs[1], step_coefs[2], step_coefs[3]
 
 
@@ -439,7 +439,7 @@ def _step_intercepts(rule, step_coefs, memory):
     for k in range(n_outputs):
         c, change = np.uint64(first + k), 0.0
         if state[SQUARES, c] > 0:
-            g = (sums[TOTAL, k] + pull) * sums[PACE, k]
+            g = (sums[TOTAL, k] + pull) * sums[STEP_SIZE, k]
             change = -step_coefs[0] * g / math.sqrt(state[SQUARES, c])
         if rule.optimizer.is_centred:
             change += sums[CENTRE, k] - _rise_to_means(rule, memory, k)

@@ -5,7 +5,7 @@ of m rows, with weights s_i that sum to 1 and mean sbar, on standardised columns
 
     delta_i = s_i (loss'(raw_i) - r_i)
     g       = sum_i delta_i z_i / (m sbar) + A        A = sum_i s_i r_i z_i before the batch
-    u      <- prox(u - pace P (g + ridge u))          P a metric's inverse
+    u      <- prox(u - step_size P (g + ridge u))     P a metric's inverse
     A      += sum_i delta_i z_i,   r_i = loss'(raw_i)
 
 At the optimum delta vanishes, so that nothing needs to decay.
@@ -76,7 +76,7 @@ def saga_pass(rows, samples, loss, shape, table, batch_size, step_size, fill):
     ----------
     rows : Dense or CSR
     samples : Samples
-    loss : a tag
+    loss : a loss spec
     shape : Shape
     table : Table, changed in place
     batch_size : int

@@ -70,10 +70,10 @@ class Samples(NamedTuple):
     weight: np.ndarray
 
 
-class Rule(NamedTuple):
+class DualProblem(NamedTuple):
     """What is solved.
 
-    loss : a tag of ``losses``
+    loss : a spec of ``losses``
     mass : float, S
     scale : float, 1 / (S l2)
     threshold : float, l1 / l2

@@ -1,4 +1,4 @@
-"""Mini-batch gradient descent of a linear model, one span of steps at a time.
+"""Mini-batch gradient descent of a linear model, one chunk of steps at a time.
 
 A step, on a batch of m rows:
 
@@ -31,10 +31,10 @@ from fastgd.kernels.stores import (
     count,
     couple,
     descend,
+    evaluate_batch,
     factor,
     finish,
     made_up,
-    meet,
     ready_batch,
     ready_row,
     step_of_batch,
@@ -70,14 +70,14 @@ class Rule(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The steps of a span.
+    """The steps of a chunk.
 
     batch_size : int
-    n_visited : int, rows of the span
+    n_visited : int, rows of the chunk
     step_coefficients : ndarray of shape (n_steps, 4), X's dtype; see ``optimizers``
     unit : float, the mean weight that gradients are divided by
     average_from : int, the number of steps before the first that is averaged; n_steps for none
-    seed, first_step : int, the number of the span's first step of all, 1-based: they name the
+    seed, first_step : int, the number of the chunk's first step of all, 1-based: they name the
         random numbers of quantizers
     """
 
@@ -91,7 +91,7 @@ class Plan(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What a span changes, of K outputs; of X's dtype unless it says otherwise.
+    """What a chunk of steps changes, of K outputs; of X's dtype unless it says otherwise.
 
     params, gradient : ((d + 1) K,), row after row of (d + 1, K), the intercepts last; the gradient
         is zero between steps
@@ -101,7 +101,7 @@ class Memory(NamedTuple):
     residual : ((d + 1) K,), what a quantizer has not sent yet; (0,) for one without memory
     sums : (8, K), float64: over the visited rows, of the weighted loss before each row's step
         (all in ``sums[LOSS, 0]`` of a loss of the whole row) and of the penalty at that time: over
-        their number, the objective as training meets it. Then the number of steps whose gradient
+        their number, the running objective. Then the number of steps whose gradient
         was clipped; of outputs that share one norm in ``sums[CLIPPED, 0]``. The next two rows,
         COST and TOTAL, are scratch: the penalty and the intercepts' gradients; three more are
         scratch of ``rate_free``
@@ -265,7 +265,7 @@ def sgd_batches(rows, samples, rule, plan, memory, store):
             cost = costs[k] + intercept_gradient * params[first + k]
             memory.sums[PENALTY, k] += (batch.stop - start) * cost
         share = Share(step_coefs, batch, plan.unit)
-        meet(rule.outputs, rule, rows, samples, share, store, memory)
+        evaluate_batch(rule.outputs, rule, rows, samples, share, store, memory)
         draw = (plan.seed, plan.first_step + t)
         transforms.transform(rule.transform, store, rule, memory, n_touched, draw)
         own_coefs, left = begin_step(store, rule, step_coefs, params, average)

@@ -9,7 +9,7 @@ from fastgd.kernels import losses, optimizers, transforms
 from fastgd.kernels._hook import cast
 from fastgd.kernels._jit import helper, kernel
 from fastgd.kernels.outputs import PENALTY, TOTAL, Share
-from fastgd.kernels.stores import Batch, add_to_average, cost_of_all, count, meet
+from fastgd.kernels.stores import Batch, add_to_average, cost_of_all, count, evaluate_batch
 
 
 @kernel()
@@ -39,7 +39,9 @@ def whole_batches(rows, samples, rule, plan, memory, store):
         for k in range(n_outputs):
             cost = cost_of_all(rule, params, k) + pull * params[first + k]
             memory.sums[PENALTY, k] += (batch.stop - start) * cost
-        meet(rule.outputs, rule, rows, samples, Share(step_coefs, batch, plan.unit), store, memory)
+        evaluate_batch(
+            rule.outputs, rule, rows, samples, Share(step_coefs, batch, plan.unit), store, memory
+        )
         draw = (plan.seed, plan.first_step + t)
         transforms.transform(rule.transform, store, rule, memory, first // n_outputs, draw)
         for k in range(n_outputs):

@@ -18,7 +18,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, validate_data
 
 from fastgd._data.arrays import is_plain, is_plain_column, learn_shape
-from fastgd._runtime.devices import RowsThere, chosen, is_on_device, stays_there, to_host
+from fastgd._runtime.devices import RowsThere, chosen, is_on_device, is_there, stays_there, to_host
 from fastgd.kernels.losses import NONNEGATIVE, POSITIVE, domain_of
 from fastgd.kernels.rows import CSR, Dense
 
@@ -39,7 +39,7 @@ def check_X_y(
     estimator: Any, X: Any, y: Any, *, reset: bool, dtype: Any, **checks: Any
 ) -> tuple[Any, NDArray[Any]]:
     """Validate training data as scikit-learn does, and the structure of sparse X besides."""
-    if getattr(estimator, "device", "cpu") == "cuda":
+    if is_there(getattr(estimator, "device", None)):
         chosen(estimator, X)  # refuses what has no form for a device
     if is_plain(estimator, X, dtype, reset=reset) and is_plain_column(y, X.shape[0]):
         if reset:

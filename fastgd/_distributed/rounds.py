@@ -88,7 +88,7 @@ class Work(NamedTuple):
     penalised: slice
 
 
-class State(NamedTuple):
+class ShardState(NamedTuple):
     """Where a shard stands.
 
     progress : Progress, of its own steps
@@ -160,14 +160,14 @@ def prepared(work: Work, X: Any, y: Any) -> Data:
     return work.written(as_array(X), None if y is None else as_column(y))
 
 
-def begun(progress: Progress) -> State:
+def begun(progress: Progress) -> ShardState:
     """Return the state of a shard before its first step."""
-    return State(progress, progress.params.copy(), np.zeros(0), b"", np.zeros(4))
+    return ShardState(progress, progress.params.copy(), np.zeros(0), b"", np.zeros(4))
 
 
 def local_steps(
-    work: Work, data: Data, state: State, updates: Sequence[bytes], piece: Piece
-) -> State:
+    work: Work, data: Data, state: ShardState, updates: Sequence[bytes], piece: Piece
+) -> ShardState:
     """Take in what was sent meanwhile, take steps, and encode how far they went."""
     progress, common, settings = state.progress.copy(), state.common.copy(), work.call.settings
     for update in updates:
@@ -190,7 +190,7 @@ def local_steps(
     sent = written_out(work.quantizer, delta, work.n_trained, *key)
     if residual.size:
         residual = delta[: work.n_trained] - read(work.quantizer, sent, delta, work.n_trained)[0]
-    return State(progress, common, residual, sent, sums)
+    return ShardState(progress, common, residual, sent, sums)
 
 
 def _stepped(
@@ -223,12 +223,12 @@ def _residual(work: Work, residual: NDArray[Any], delta: NDArray[Any]) -> NDArra
     return residual if residual.size else np.zeros(work.n_trained * feeds_back, delta.dtype)
 
 
-def sent_of(state: State) -> tuple[bytes, NDArray[np.float64]]:
+def sent_of(state: ShardState) -> tuple[bytes, NDArray[np.float64]]:
     """Return of a state what goes to the client."""
     return state.sent, state.sums
 
 
-def optimizer_of(state: State) -> NDArray[Any]:
+def optimizer_of(state: ShardState) -> NDArray[Any]:
     """Return of a state that of its optimizer."""
     return state.progress.state.copy()
 

@@ -102,7 +102,7 @@ class Updates:
         )
 
     def _own_lengths(self, step_coefficients: NDArray[np.float64]) -> Any:
-        """Return the power sums of a span, ``OwnLengths`` or ``InBlocks``."""
+        """Return the power sums of a chunk of steps, ``OwnLengths`` or ``InBlocks``."""
         optimizer, penalty = self._rule.optimizer, _in_float64(self._rule.penalty)
         own = np.ascontiguousarray(step_coefficients[:, 0])
         times = np.zeros((step_coefficients.shape[0] + 1, 4))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fastgd._readers.errors import BadData, Misuse
-from fastgd._readers.matrices import NPZ
+from fastgd._readers.npz import NPZ
 from fastgd._readers.reader import Format, Reader
 from fastgd._readers.streams import bare_name, refuse_unreadable
 from fastgd._readers.svmlight import SvmLight

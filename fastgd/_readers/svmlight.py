@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastgd._readers.errors import BadData, Misuse, quoted
 from fastgd._readers.layout import NUMBER, SPARSE, Chunk, Column, Layout, Size, Wishes
-from fastgd._readers.matrices import Matrix, refuse_columns
+from fastgd._readers.npz import Matrix, refuse_columns
 from fastgd._readers.reader import COPIES, Format
 from fastgd._readers.streams import (
     LINE,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastgd._readers.errors import BadData, Misuse, quoted
 from fastgd._readers.layout import NUMBER, SPARSE, Chunk, Column, Layout, Wishes
-from fastgd._readers.matrices import refuse_columns
+from fastgd._readers.npz import refuse_columns
 from fastgd._readers.reader import Format
 from fastgd._readers.streams import Text, text_of
 from fastgd._readers.svmlight import (

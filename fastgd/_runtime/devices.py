@@ -168,6 +168,11 @@ def chosen(model: Any, X: Any, *, warns: bool = False) -> str:
     raise not_there(model, why_not)
 
 
+def is_there(device: str | None) -> bool:
+    """Tell whether a device is another than the processor: the one place that compares names."""
+    return device == "cuda"
+
+
 def refuse_device(model: Any, what: str) -> None:
     """Refuse ``device="cuda"`` for what has no form there.
 
@@ -176,7 +181,7 @@ def refuse_device(model: Any, what: str) -> None:
     ValueError
         If "cuda" is asked for.
     """
-    if getattr(model, "device", "cpu") == "cuda":
+    if is_there(getattr(model, "device", None)):
         raise not_there(model, what)
 
 
@@ -235,7 +240,7 @@ def stays_there(model: Any, X: Any) -> bool:
     """
     if not hasattr(model, "_loses_on_cuda") or getattr(model, "early_stopping", False):
         return False
-    return _is_plain_there(X) and chosen(model, X) == "cuda"
+    return _is_plain_there(X) and is_there(chosen(model, X))
 
 
 def _is_plain_there(X: Any) -> bool:

@@ -36,7 +36,7 @@ from fastgd._solvers._problem import Floats, Point, Problem, evaluate, model_at,
 from fastgd._solvers._sample import ROWS_FOR_RANK, draw, fall_of_curvature, hessian_from_below
 from fastgd._solvers._thin import is_thin_on
 from fastgd.kernels import losses
-from fastgd.kernels.gd import first_loop, second_loop
+from fastgd.kernels.metric_steps import first_loop, second_loop
 
 MEMORY = 50  # pairs of the BFGS correction; 30 took 3 % more passes on mnist, 100 as many
 MEMORY_BYTES, LEAST_MEMORY = 1 << 29, 8  # fewer pairs where parameters are many millions
@@ -249,7 +249,7 @@ class _Descent:
         return suboptimality, is_shown and suboptimality <= self._target()
 
     def _is_made_of_rounding(self) -> bool:
-        """Tell whether nearly dependent columns with a kink are all that is left of the metric.
+        """Tell whether only nearly dependent columns under l1 are left of the metric.
 
         Softmax's is always singular: the same number added to all classes changes nothing.
         """

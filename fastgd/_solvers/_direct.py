@@ -20,7 +20,7 @@ from fastgd._solvers._columns import as_dense
 from fastgd._solvers._l1_model import SWEEPS, minimise_model
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.kernels import losses
-from fastgd.kernels.gd import step_in_metric
+from fastgd.kernels.metric_steps import step_in_metric
 from fastgd.kernels.rows import Dense
 
 Floats = NDArray[np.float64]

@@ -18,7 +18,7 @@ import numpy as np
 import scipy.linalg as sl
 from numpy.typing import NDArray
 
-from fastgd.kernels.gd import step_in_metric
+from fastgd.kernels.metric_steps import step_in_metric
 
 Floats = NDArray[np.float64]
 

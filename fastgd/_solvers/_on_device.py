@@ -18,7 +18,7 @@ from fastgd._data.arrays import learn_shape
 from fastgd._data.parts import is_in_parts, shards_of
 from fastgd._data.shards import Rows, Shards
 from fastgd._data.validation import as_rows, check_X_y
-from fastgd._runtime.devices import chosen, is_on_device, refuse_device, to_host
+from fastgd._runtime.devices import chosen, is_on_device, is_there, refuse_device, to_host
 from fastgd._runtime.warned import warn
 from fastgd._solvers._problem import (
     CONSTANT,
@@ -61,7 +61,7 @@ def shards_for(model: Any, X: Any, y: Any, sample_weight: Any) -> Shards | None:
     ImportError, RuntimeError, ValueError
         If a device is asked for that cannot be used.
     """
-    if chosen(model, X) == "cuda":
+    if is_there(chosen(model, X)):
         if not _are_many(y):
             return DeviceShards(model, X, y, sample_weight)
         refuse_device(model, MANY)

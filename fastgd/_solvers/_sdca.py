@@ -17,7 +17,7 @@ from fastgd._solvers._task import Options, Solution, Task
 from fastgd.kernels import losses
 from fastgd.kernels.rows import Dense
 from fastgd.kernels.sampling import shuffled_runs
-from fastgd.kernels.sdca import Rule, Samples, mean_row
+from fastgd.kernels.sdca import DualProblem, Samples, mean_row
 
 ENTRIES_A_RUN = 256  # 2 KB: longer ones read 20 % faster, but fix their error among themselves
 FEWEST_RUNS = 256
@@ -82,7 +82,9 @@ def sdca(task: Task, options: Options, start: DualState | None = None) -> Soluti
     n_samples = task.y.shape[0]
     weight = np.empty(0) if task.weight is None else np.asarray(task.weight, np.float64)
     mass = float(weight.sum()) if weight.size else float(n_samples)
-    rule = Rule(task.loss, mass, 1.0 / (mass * task.l2), task.l1 / task.l2, task.fit_intercept)
+    rule = DualProblem(
+        task.loss, mass, 1.0 / (mass * task.l2), task.l1 / task.l2, task.fit_intercept
+    )
     engine = _engine(task, rule, weight, options.tol)
     order = _Order(n_samples, _n_entries(task.rows), options.seed)
     tol = max(options.tol, SMALLEST_TOL)
@@ -92,7 +94,9 @@ def sdca(task: Task, options: Options, start: DualState | None = None) -> Soluti
         return _ascend(engine, order, (task.l1, task.l2), stop, start, drifts=drifts)
 
 
-def _engine(task: Task, rule: Rule, weight: np.ndarray, tol: float) -> OneOutput | ManyOutputs:
+def _engine(
+    task: Task, rule: DualProblem, weight: np.ndarray, tol: float
+) -> OneOutput | ManyOutputs:
     """Return the kernels of one output or many, with their memory."""
     if losses.kind_of(task.loss) != losses.MULTINOMIAL:
         samples = Samples(np.ascontiguousarray(task.y, np.float64), weight)
@@ -128,7 +132,7 @@ def _ascend(
         engine.set_intercept(null)
     else:
         engine.restore(start.dual, start.intercept)
-    watch = _Watch(stop)
+    watch = _Checks(stop)
     must_stop = False
     while not (watch.is_done or must_stop):
         gap, loss = engine.one_pass(order.of_pass(watch.n_iter), watch.n_iter == 0)
@@ -206,7 +210,7 @@ class _Order:
         return self.current
 
 
-class _Watch:
+class _Checks:
     """Judges passes: from their own estimates when a check is worth its read of the data.
 
     A pass sees each row's gap a pass old. As each pass lowers the gap by about the same factor,

@@ -24,7 +24,7 @@ class ManyOutputs:
         self,
         rows: Any,
         samples: sdca.Samples,
-        rule: sdca.Rule,
+        rule: sdca.DualProblem,
         shape: tuple[int, int],
         dtype: type,
     ) -> None:

@@ -15,11 +15,13 @@ class OneOutput:
     ----------
     rows : Dense or CSR
     samples : kernels.sdca.Samples
-    rule : kernels.sdca.Rule
+    rule : kernels.sdca.DualProblem
     n_features : int
     """
 
-    def __init__(self, rows: Any, samples: sdca.Samples, rule: sdca.Rule, n_features: int) -> None:
+    def __init__(
+        self, rows: Any, samples: sdca.Samples, rule: sdca.DualProblem, n_features: int
+    ) -> None:
         n_samples = samples.y.shape[0]
         self.rows, self.samples, self.rule = rows, samples, rule
         self.memory = sdca.Memory(

@@ -6,6 +6,7 @@ from fastgd._data.source import Data, InMemory, Source
 from fastgd._engines.cuda_linear import CudaLinearEngine
 from fastgd._engines.linear import LinearEngine
 from fastgd._engines.protocol import Local
+from fastgd._runtime.devices import is_there
 from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Score, Stopping
 from fastgd._training.trainer import Trainer, TrainingObserver
@@ -57,7 +58,7 @@ def train(
         If the parameters or the objective explode and ``on_divergence`` is "raise".
     """
     stopping = Stopping(settings, score)
-    engine = LinearEngine if device == "cpu" else CudaLinearEngine
+    engine = CudaLinearEngine if is_there(device) else LinearEngine
     parts = (engine(rule), source, Local(), progress.copy(), settings, stopping)
     trainer = Trainer(*parts, observer or TrainingObserver())
     return trainer.train(), trainer.n_taken

@@ -14,12 +14,13 @@ from fastgd._data.parts import chunks_of, is_in_parts, named
 from fastgd._data.row_source import RowSource
 from fastgd._data.source import Data
 from fastgd._data.targets import Targets
-from fastgd._data.validation import fit_context
+from fastgd._data.validation import check_weight, fit_context
 from fastgd._engines.protocol import LINEAR
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, TrainingWatch, watched
 from fastgd._runtime.devices import chosen, refuse_device
 from fastgd._training.estimator import FLOATS, Call, TrainedModel, Trains, Validation, seed_of
+from fastgd._training.linear import in_memory
 from fastgd._training.progress import Progress, Settings
 from fastgd._training.stopping import Score
 
@@ -54,8 +55,8 @@ class TrainedOnParts(TrainedModel):
         """Return how to train on this many rows, by default with all of them in a full batch."""
 
     @abstractmethod
-    def _rows_of(self, targets: Targets, X: Any, codes: NDArray[Any]) -> Data:
-        """Return rows without weights as the engine takes them."""
+    def _rows_of(self, targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[Any]) -> Data:
+        """Return rows as the engine takes them; a weight of no rows is 1."""
 
     @abstractmethod
     def _raw_at(self, params: NDArray[Any], X: Any, targets: Targets) -> NDArray[Any]:
@@ -73,6 +74,28 @@ class TrainedOnParts(TrainedModel):
         return LINEAR.penalised, params.size
 
     # -- fit and partial_fit --------------------------------------------------------------------
+
+    def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, max_iter: int) -> None:
+        """Take further epochs, from where the last call stopped."""
+        if is_in_parts(X):
+            self._partial_fit_in_chunks(chunks_of(X, y, sample_weight), classes, max_iter)
+            return
+        self._check_further(max_iter)
+        device = chosen(self, X)
+        with watched(TrainingWatch, self, "partial_fit"), or_as_before(self):
+            first = not hasattr(self, "_progress")
+            dtype = FLOATS if first else self._progress.params.dtype
+            X, y = self._check_X_y(X, y, first=first, dtype=dtype)
+            self._learn_targets_of_call(y, classes, first=first)
+            targets = self._targets()
+            targets.check(y)
+            weight = check_weight(sample_weight, X, X.dtype, all_zero=True)
+            rule, progress = self._rule_and_progress(targets, X, first=first)
+            data = self._rows_of(targets, X, targets.encode(y), weight)
+            moves = data.weight.shape[0] == 0 or bool(data.weight.any())
+            settings = self._settings(data.n_visited, int(max_iter) * moves, None, rule)
+            given, source = Given(X, y, sample_weight), in_memory(data, settings)
+            self._train(Call(given, targets, source, rule, settings, device=device), progress)
 
     def _fit_parts(
         self,
@@ -188,7 +211,7 @@ class TrainedOnParts(TrainedModel):
         def written(X: Any, y: Any) -> Data:
             X, y = self._check_X_y(X, y, first=False, dtype=dtype)
             targets.check(y)
-            return self._rows_of(targets, X, targets.encode(y))
+            return self._rows_of(targets, X, targets.encode(y), np.empty(0, dtype))
 
         return written
 

@@ -235,12 +235,13 @@ class Trainer:
     ) -> tuple[int, bool]:
         """Take in epoch after epoch; return how many count, and whether training ends there."""
         progress, n_rows = self.progress, self._source.n_rows
+        all_finite = is_finite(iterates.reshape(-1))
         for n_taken, objective in enumerate(objectives, start=1):
-            now, rate = iterates[n_taken - 1], rates[n_taken - 1]
+            self._rates.last = rates[n_taken - 1]
             progress.steps += n_rows
-            self._rates.last = rate
-            if self._guard.has_exploded(objective, is_finite(now)):
-                raise self._guard.explosion(progress, rate)
+            finite = all_finite or is_finite(iterates[n_taken - 1])
+            if self._guard.has_exploded(objective, finite):
+                raise self._guard.explosion(progress, self._rates.last)
             progress.epochs += 1
             if self._stopping.stalled((objective,), progress):
                 return n_taken, True
@@ -255,8 +256,8 @@ class Trainer:
         moved[0] -= start
         moved[1:] -= iterates[:-1]
         return {
-            "update_norm": list(map(_norm, moved)),
-            "coef_norm": list(map(_norm, iterates[:, penalised])),
+            "update_norm": _norms_of(moved),
+            "coef_norm": _norms_of(iterates[:, penalised]),
             "samples": [seen + n_rows * e for e in range(1, len(iterates) + 1)],
         }
 
@@ -502,6 +503,12 @@ def _norm(values: NDArray[Any]) -> float:
     flat = values.reshape(-1)
     square = flat.dot(flat)
     return math.sqrt(square) if isinstance(square, float) else float(np.sqrt(square))
+
+
+def _norms_of(rows: NDArray[Any]) -> list[float]:
+    """Return the norm of each row, to the same bits as ``_norm``."""
+    norms: list[float] = np.sqrt(np.array([row.dot(row) for row in rows], rows.dtype)).tolist()
+    return norms
 
 
 def _check_rates(rates: NDArray[Any], first: int, n_steps: int) -> None:

@@ -112,16 +112,16 @@ def _fitted(stand: "Stand", call: Call) -> str | None:
         return f"fastgd has no {stand.name}"
     names = _call.defaults(made)
     asked = stand.parameters(call)
-    twin = made(**{name: value for name, value in asked.items() if name in names})
+    ours = made(**{name: value for name, value in asked.items() if name in names})
     with heard() as messages:
-        _fit(stand, call, twin)
+        _fit(stand, call, ours)
     reason = _unfinished(stand, messages)
     if reason is None:
-        _write_back(stand, call, twin)
+        _write_back(stand, call, ours)
     return reason
 
 
-def _fit(stand: "Stand", call: Call, twin: Any) -> None:
+def _fit(stand: "Stand", call: Call, ours: Any) -> None:
     """Call fastgd's ``fit`` or ``partial_fit``."""
     X = call.X.astype(np.float64) if stand.in_float64 and _is_narrow(call.X) else call.X
     model, more = call.model, dict(call.more)
@@ -130,14 +130,14 @@ def _fit(stand: "Stand", call: Call, twin: Any) -> None:
         if "partial_fit" in stand.methods:
             more = parameters.starts(call)
         elif getattr(model, "warm_start", False) and getattr(model, "coef_", None) is not None:
-            twin.coef_, twin.intercept_ = model.coef_, model.intercept_
-        twin.fit(X, call.y, **more)
+            ours.coef_, ours.intercept_ = model.coef_, model.intercept_
+        ours.fit(X, call.y, **more)
         return
     if not call.is_first:
         if hasattr(model, "classes_"):
             more["classes"] = model.classes_
-        _go_on(model, twin)
-    twin.partial_fit(X, call.y, **more)
+        _go_on(model, ours)
+    ours.partial_fit(X, call.y, **more)
 
 
 def _is_narrow(X: Any) -> bool:
@@ -146,19 +146,19 @@ def _is_narrow(X: Any) -> bool:
     return any(kind == np.float32 for kind in kinds)
 
 
-def _go_on(model: Any, twin: Any) -> None:
+def _go_on(model: Any, ours: Any) -> None:
     """Have a training begin where scikit-learn's estimator stands, with its count of steps."""
     name = "offset_" if hasattr(model, "offset_") else "intercept_"
-    twin.coef_ = np.array(model.coef_)
-    setattr(twin, name, np.array(getattr(model, name)))
-    begin, steps = twin._begin, round(model.t_ - 1.0)
+    ours.coef_ = np.array(model.coef_)
+    setattr(ours, name, np.array(getattr(model, name)))
+    begin, steps = ours._begin, round(model.t_ - 1.0)
 
     def begin_after(*args: Any) -> Any:
         progress = begin(*args)
         progress.steps = steps
         return progress
 
-    twin._begin = begin_after
+    ours._begin = begin_after
 
 
 def _unfinished(stand: "Stand", messages: "list[Heard]") -> str | None:
@@ -174,16 +174,16 @@ def _unfinished(stand: "Stand", messages: "list[Heard]") -> str | None:
     return None
 
 
-def _write_back(stand: "Stand", call: Call, twin: Any) -> None:
+def _write_back(stand: "Stand", call: Call, ours: Any) -> None:
     """Copy the fitted attributes; on an error the estimator is put back as it was."""
     model = call.model
     before = dict(vars(model))
     try:
         for name in stand.attributes:
-            if hasattr(twin, name):
-                _set(model, name, getattr(twin, name), in_place=not call.is_first)
-        _write_features(call, twin)
-        stand.finish(call, twin)
+            if hasattr(ours, name):
+                _set(model, name, getattr(ours, name), in_place=not call.is_first)
+        _write_features(call, ours)
+        stand.finish(call, ours)
     except BaseException:
         vars(model).clear()
         vars(model).update(before)
@@ -200,13 +200,13 @@ def _set(model: Any, name: str, value: Any, *, in_place: bool) -> None:
         setattr(model, name, value)
 
 
-def _write_features(call: Call, twin: Any) -> None:
+def _write_features(call: Call, ours: Any) -> None:
     """Set number and names of the features, as scikit-learn's validation does."""
     model = call.model
     model.n_features_in_ = call.shape[1]
     if not call.is_first:
         return
-    if hasattr(twin, "feature_names_in_"):
-        model.feature_names_in_ = twin.feature_names_in_
+    if hasattr(ours, "feature_names_in_"):
+        model.feature_names_in_ = ours.feature_names_in_
     elif hasattr(model, "feature_names_in_"):
         del model.feature_names_in_

@@ -50,7 +50,7 @@ def solved(call: Call) -> dict[str, Any]:
 
 
 def piecewise(call: Call) -> dict[str, Any]:
-    """Return those of a machine or a quantile, whose losses have kinks."""
+    """Return those of a machine or a quantile, whose losses are not smooth."""
     return {**solved(call), "tol": tight(getattr(call.model, "tol", 1e-4), PIECEWISE)}
 
 

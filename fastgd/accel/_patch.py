@@ -18,7 +18,7 @@ from fastgd.accel._report import JOURNAL, Note
 PACKAGES = ("sklearn.linear_model", "sklearn.svm", "sklearn.neural_network")
 
 
-class State:
+class Installation:
     """What is installed in this process."""
 
     is_installed = False
@@ -26,7 +26,7 @@ class State:
     originals: dict[tuple[type, str], Any] = {}  # noqa: RUF012
 
 
-STATE = State()
+STATE = Installation()
 _MISSING = object()
 
 

@@ -15,7 +15,7 @@ from fastgd.accel._refusals import Left
 WORST = 1e-8  # ratio of the eigenvalues of X'X
 
 
-def clip_n_iter(call: Call, twin: Any) -> None:  # noqa: ARG001
+def clip_n_iter(call: Call, ours: Any) -> None:  # noqa: ARG001
     """Keep ``n_iter_`` between 1 and ``max_iter``, for code that compares the two."""
     model = call.model
     n_iter, most = getattr(model, "n_iter_", None), getattr(model, "max_iter", None)
@@ -30,7 +30,7 @@ def clip_n_iter(call: Call, twin: Any) -> None:  # noqa: ARG001
         model.n_iter_ = clipped.astype(np.int32)
 
 
-def least_squares(call: Call, twin: Any) -> None:  # noqa: ARG001
+def least_squares(call: Call, ours: Any) -> None:  # noqa: ARG001
     """Set the singular values of the centred rows, and their number.
 
     They are roots of the eigenvalues of X'X, which have as many digits as float64 less twice those
@@ -68,19 +68,19 @@ def _as_float64(call: Call, *names: str) -> None:
             setattr(call.model, name, value.astype(np.float64))
 
 
-def liblinear(call: Call, twin: Any) -> None:
+def liblinear(call: Call, ours: Any) -> None:
     """Set what liblinear's models have."""
-    clip_n_iter(call, twin)
+    clip_n_iter(call, ours)
     _as_float64(call, "coef_", "intercept_")
 
 
-def ridge(call: Call, twin: Any) -> None:
+def ridge(call: Call, ours: Any) -> None:
     """Name the solver that scikit-learn takes; its direct ones count no iterations."""
     model = call.model
     model.solver_ = _ridge_solver(call)
     if model.solver_ not in ("lsqr", "sag", "saga"):
         model.n_iter_ = None
-    clip_n_iter(call, twin)
+    clip_n_iter(call, ours)
 
 
 def _ridge_solver(call: Call) -> str:
@@ -95,13 +95,13 @@ def _ridge_solver(call: Call) -> str:
     return "sparse_cg" if call.is_sparse else "cholesky"
 
 
-def ridge_classifier(call: Call, twin: Any) -> None:
+def ridge_classifier(call: Call, ours: Any) -> None:
     """Set a ridge regression's attributes, and what labels stand for."""
-    ridge(call, twin)
-    labels(call, twin)
+    ridge(call, ours)
+    labels(call, ours)
 
 
-def labels(call: Call, twin: Any) -> None:
+def labels(call: Call, ours: Any) -> None:
     """Set the encoder of the labels, which knows the classes."""
     binarizer = LabelBinarizer(pos_label=1, neg_label=-1)
     y = call.y
@@ -110,10 +110,10 @@ def labels(call: Call, twin: Any) -> None:
     call.model._label_binarizer = binarizer
     if not isinstance(getattr(type(call.model), "classes_", None), property):
         call.model.classes_ = binarizer.classes_
-    as_scalars(call, twin)
+    as_scalars(call, ours)
 
 
-def as_scalars(call: Call, twin: Any) -> None:
+def as_scalars(call: Call, ours: Any) -> None:
     """Keep numbers as numpy's, and a duality gap in the type of the coefficients."""
     model = call.model
     for name in ("best_score_", "scale_"):
@@ -122,25 +122,25 @@ def as_scalars(call: Call, twin: Any) -> None:
     gap = getattr(model, "dual_gap_", None)
     if gap is not None and not call.kind.__name__.startswith("MultiTask"):
         model.dual_gap_ = np.asarray(gap, model.coef_.dtype)[()]
-    clip_n_iter(call, twin)
+    clip_n_iter(call, ours)
 
 
-def tasks(call: Call, twin: Any) -> None:
+def tasks(call: Call, ours: Any) -> None:
     """Keep the coefficients of many tasks in the order of scikit-learn's, and its tolerance."""
     model, Y = call.model, np.asarray(call.y, np.float64)
     model.coef_ = np.asfortranarray(model.coef_)
     centred = Y - Y.mean(axis=0) if model.fit_intercept else Y
     model.eps_ = float(model.tol * np.sum(centred * centred))
-    as_scalars(call, twin)
+    as_scalars(call, ours)
 
 
-def generalised(call: Call, twin: Any) -> None:
+def generalised(call: Call, ours: Any) -> None:
     """Set the loss, by whose link a generalised linear model predicts."""
     call.model._base_loss = call.model._get_loss()
-    clip_n_iter(call, twin)
+    clip_n_iter(call, ours)
 
 
-def stochastic(call: Call, twin: Any) -> None:
+def stochastic(call: Call, ours: Any) -> None:
     """Set the loss and the weights of classes, and warn as scikit-learn does."""
     model = call.model
     if hasattr(model, "classes_") or hasattr(model, "offset_"):
@@ -154,7 +154,7 @@ def stochastic(call: Call, twin: Any) -> None:
             ConvergenceWarning,
             stacklevel=5,
         )
-    del twin
+    del ours
 
 
 def _class_weights(call: Call) -> Any:

@@ -16,6 +16,7 @@ from fastgd._readers.errors import (
     shortened,
 )
 from fastgd._readers.summary import Summary
+from fastgd._runtime.devices import is_there
 from fastgd.cli._names import MODELS
 from fastgd.kernels.losses import LOG, link_of
 from fastgd.losses import LOSSES, Quantile, Tweedie
@@ -171,7 +172,7 @@ def _with_rate(name: str, params: Params) -> Params:
     scikit-learn's default rates are made for columns of unit variance, and end far from the
     optimum on texts. Steps without a rate are not taken on a CUDA device.
     """
-    is_theirs = params.get("device") == "cuda" or any(param in params for param in _OF_STEPS)
+    is_theirs = is_there(params.get("device")) or any(param in params for param in _OF_STEPS)
     if name not in _RATE_FREE or is_theirs:
         return params
     return {"learning_rate": "auto", **params}

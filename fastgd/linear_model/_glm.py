@@ -16,8 +16,8 @@ from fastgd._monitoring.watching import Given, SolvingWatch, watched
 from fastgd._runtime.devices import to_host
 from fastgd._solvers._on_device import shards_for
 from fastgd.kernels.losses import LOG, Gamma, Poisson, SquaredError, Tweedie, link_of
-from fastgd.linear_model._regression import SolvedRegressor
 from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
+from fastgd.linear_model._solved_regressor import SolvedRegressor
 
 CONSTRAINTS = SolvedModel._parameter_constraints
 

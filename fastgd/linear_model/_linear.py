@@ -18,8 +18,8 @@ from fastgd._solvers._on_device import shards_for
 from fastgd.kernels.losses import SquaredError
 from fastgd.linear_model._parameters import check_elastic_net, check_ridge_solver
 from fastgd.linear_model._paths import enet_path
-from fastgd.linear_model._regression import Penalty, SolvedRegressor
 from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
+from fastgd.linear_model._solved_regressor import Penalty, SolvedRegressor
 
 CONSTRAINTS = SolvedModel._parameter_constraints
 SHARED = {

@@ -15,8 +15,8 @@ from fastgd._solvers._task import Solution
 from fastgd._solvers._units import in_units
 from fastgd.kernels.losses import Huber, Quantile
 from fastgd.linear_model._parameters import check_quantile_solver
-from fastgd.linear_model._regression import SolvedRegressor
 from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
+from fastgd.linear_model._solved_regressor import SolvedRegressor
 
 CONSTRAINTS = SolvedModel._parameter_constraints
 

@@ -22,8 +22,8 @@ from fastgd.kernels.losses import (
 from fastgd.linear_model._classification import SolvedClassifier, refuse_nothing_left
 from fastgd.linear_model._constant_column import with_constant, without_constant
 from fastgd.linear_model._parameters import check_dual
-from fastgd.linear_model._regression import SolvedRegressor
 from fastgd.linear_model._solved import FLOATS, SolvedModel
+from fastgd.linear_model._solved_regressor import SolvedRegressor
 
 CONSTRAINTS = SolvedModel._parameter_constraints
 SHARED: dict[str, list[Any]] = {

@@ -27,7 +27,15 @@ from fastgd._networks.images import Images
 from fastgd._networks.lbfgs import minimise
 from fastgd._networks.names import Rates
 from fastgd._parameters import resolve
-from fastgd._runtime.devices import ALLOWED, HeldRows, chosen, is_on_device, not_there, to_host
+from fastgd._runtime.devices import (
+    ALLOWED,
+    HeldRows,
+    chosen,
+    is_on_device,
+    is_there,
+    not_there,
+    to_host,
+)
 from fastgd._runtime.threads import threads
 from fastgd._training.estimator import FLOATS, Call, StoppedByScore, Validation, seed_of
 from fastgd._training.linear import in_memory
@@ -130,36 +138,13 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
             assembly = self._assembled(X, targets, before)
             rows, score = self._stop_by(targets, Given(X, codes, weight), held_out)
             refuse_no_weight(weight)
-            data = _data(targets, X, codes, weight)._replace(rows=rows)
+            data = self._rows_of(targets, X, codes, weight)._replace(rows=rows)
             rule = self._rule(targets, sparse=sp.issparse(X))
             progress = self._begin(assembly, X.dtype, rule)
             settings = self._settings(data.n_visited, self.max_iter, self.tol, rule)
             given, source = Given(X, y, sample_weight), in_memory(data, settings)
             call = Call(given, targets, source, rule, settings, score, device=device)
             self._train(call, progress)
-
-    def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, max_iter: int) -> None:
-        """Take further epochs, from where the last call stopped."""
-        if is_in_parts(X):
-            self._partial_fit_in_chunks(chunks_of(X, y, sample_weight), classes, max_iter)
-            return
-        self._check_further(max_iter)
-        device = chosen(self, X)
-        with watched(TrainingWatch, self, "partial_fit"), or_as_before(self):
-            first = not hasattr(self, "_progress")
-            dtype = FLOATS if first else self._progress.params.dtype
-            X, y = self._check_X_y(X, y, first=first, dtype=dtype)
-            self._learn_targets_of_call(y, classes, first=first)
-            targets = self._targets()
-            targets.check(y)
-            weight = check_weight(sample_weight, X, X.dtype, all_zero=True)
-            rule, progress = self._rule_and_progress(targets, X, first=first)
-            data = _data(targets, X, targets.encode(y), weight)
-            moves = data.weight.shape[0] == 0 or bool(data.weight.any())
-            settings = self._settings(data.n_visited, int(max_iter) * moves, None, rule)
-            source = in_memory(data, settings)
-            given = Given(X, y, sample_weight)
-            self._train(Call(given, targets, source, rule, settings, device=device), progress)
 
     def _rule_and_progress(
         self, targets: Targets, X: Any, *, first: bool = True
@@ -168,9 +153,17 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         rule = self._rule(targets, sparse=sp.issparse(X))
         return rule, self._begin(assembly, X.dtype, rule) if first else self._continue(rule)
 
-    def _rows_of(self, targets: Targets, X: Any, codes: NDArray[Any]) -> Data:
+    def _rows_of(self, targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[Any]) -> Data:
+        """Return what to train on; targets of one output are a table of one column."""
         self._network.refuse_what_is_no_input(X)
-        return _data(targets, X, codes, np.empty(0, X.dtype))
+        data = targets.data(X, codes, weight, 1.0)
+        unit = 1.0
+        if data.weight.shape[0] > 0:
+            unit = float(np.mean(data.weight, dtype=np.float64)) or 1.0
+            if unit < 0.0:
+                raise ValueError(f"The mean of sample_weight must be > 0, got {unit}.")
+        y = data.y.reshape(-1, 1) if targets.n_outputs is None else data.y
+        return data._replace(y=y, unit=unit)
 
     def _sizes(self, params: NDArray[Any]) -> tuple[slice, int]:  # noqa: ARG002
         return slice(0, self._network.n_weights), self._network.n_trained
@@ -351,7 +344,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         ValueError
             If a layer has no form for a device.
         """
-        if call.device == "cpu":
+        if not is_there(call.device):
             return NetworkEngine(self._network, call.rule)
         without = lacks(self._network)
         if without is not None:
@@ -384,7 +377,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
 
     @property
     def loss_curve_(self) -> list[float]:
-        """The objective of each epoch, the penalty included, as training met it."""
+        """The running objective of each epoch, the penalty included."""
         return list(self._fitted_progress("loss_curve_").history["objective"])
 
     @property
@@ -495,18 +488,6 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         progress = getattr(self, "_progress", None)
         if progress is not None and progress.is_as_reported:
             self._params = progress.params
-
-
-def _data(targets: Targets, X: Any, codes: NDArray[Any], weight: NDArray[Any]) -> Any:
-    """Return what to train on; targets of one output are a table of one column."""
-    data = targets.data(X, codes, weight, 1.0)
-    unit = 1.0
-    if data.weight.shape[0] > 0:
-        unit = float(np.mean(data.weight, dtype=np.float64)) or 1.0
-        if unit < 0.0:
-            raise ValueError(f"The mean of sample_weight must be > 0, got {unit}.")
-    y = data.y.reshape(-1, 1) if targets.n_outputs is None else data.y
-    return data._replace(y=y, unit=unit)
 
 
 def _shaped(raw: NDArray[Any], targets: Targets) -> NDArray[Any]:

@@ -170,7 +170,7 @@ ndarray of shape (n_second, n_first))
             rows = np.asarray(rows, np.float64)
             _check_two_parameters(model, rows, y)
             paths[name] = _path(model, rows, y, start, n_epochs)
-            problems.append(_Problem(model, rows, y))
+            problems.append(_Section(model, rows, y))
         for name, problem in zip(paths, problems, strict=True):
             if problem.params != problems[0].params or not np.array_equal(problem.X, problems[0].X):
                 raise ValueError(
@@ -239,7 +239,7 @@ ndarray of shape (n_second, n_first))
         return self.ax_.plot(*self.minimum, "+", linestyle="", label="minimum", **cross)[0]
 
 
-class _Problem:
+class _Section:
     """What a trained model minimises, as a function of two parameters."""
 
     def __init__(self, model: SupervisedSGD, X: NDArray[np.float64], y: Any) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numba import config, types
 from numba import cuda as cuda
-from numba.core.dispatcher import Dispatcher
+from numba.core.on_device import Dispatcher
 
 from fastgd.kernels import elementary
 from fastgd.kernels._hook import HOOKS, cast
@@ -182,10 +182,10 @@ def _adapted(value: Any, single: bool) -> Any:
 
 
 @functools.cache
-def _function_of(dispatcher: Any, single: bool) -> Any:
+def _function_of(on_device: Any, single: bool) -> Any:
     """Return the device's function for one that is called by its name."""
-    own = _MEANINGS.get(dispatcher)
-    plain = dispatcher if own is None else own[single]
+    own = _MEANINGS.get(on_device)
+    plain = on_device if own is None else own[single]
     return cuda.jit(device=True, forceinline=True)(in_precision(plain, single=single))
 
 
@@ -233,19 +233,19 @@ def _hook_of(function: Callable, resolve: Callable, single: bool) -> Callable:
         return None if found is None else in_precision(found, single=single)
 
     resolved.__signature__ = inspect.signature(resolve)  # type: ignore[attr-defined]
-    twin = _called(function)
-    cuda.extending.overload(twin, jit_options={"forceinline": True})(resolved)
-    return twin
+    on_device = _called(function)
+    cuda.extending.overload(on_device, jit_options={"forceinline": True})(resolved)
+    return on_device
 
 
 def _called(function: Callable) -> Callable:
     """Return a function of the same name and arguments, which is never run."""
 
     @functools.wraps(function)
-    def twin(*arguments):
+    def on_device(*arguments):
         raise NotImplementedError
 
-    return twin
+    return on_device
 
 
 def _resolve_cast(value, reference):

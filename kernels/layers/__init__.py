@@ -4,6 +4,7 @@
 """
 
 from fastgd.kernels._hook import name_by_package
+from fastgd.kernels.layers._activated import activate, add, copy, deactivate
 from fastgd.kernels.layers._convolution import Conv1D, Conv2D
 from fastgd.kernels.layers._dense import Dense, Embedding
 from fastgd.kernels.layers._dropout import Dropout
@@ -58,7 +59,6 @@ from fastgd.kernels.layers._protocol import (
     spec_of,
 )
 from fastgd.kernels.layers._shape import Copied, Flatten, Residual
-from fastgd.kernels.layers._units import activate, add, copy, deactivate
 
 __all__ = [
     "ACTIVATION",

@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from fastgd.kernels.layers._activated import copy
 from fastgd.kernels.layers._protocol import Sizes, flat_size
-from fastgd.kernels.layers._units import copy
 
 
 class Flatten(NamedTuple):

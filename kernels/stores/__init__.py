@@ -29,15 +29,6 @@ References
 """
 
 from fastgd.kernels.penalties import at
-from fastgd.kernels.stores._columns import (
-    AllColumns,
-    Scattered,
-    Touched,
-    column,
-    gather,
-    list_columns,
-    step_of_batch,
-)
 from fastgd.kernels.stores._dense import (
     Coupled,
     Plain,
@@ -54,7 +45,7 @@ from fastgd.kernels.stores._lazy import (
 )
 from fastgd.kernels.stores._outputs import (
     count,
-    meet,
+    evaluate_batch,
     slope_of,
     target_of,
 )
@@ -76,6 +67,15 @@ from fastgd.kernels.stores._scaled import (
     SMALLEST_FACTOR,
     Averaged,
     Scaled,
+)
+from fastgd.kernels.stores._touched import (
+    AllColumns,
+    Scattered,
+    Touched,
+    column,
+    gather,
+    list_columns,
+    step_of_batch,
 )
 
 __all__ = [
@@ -105,12 +105,12 @@ __all__ = [
     "count",
     "couple",
     "descend",
+    "evaluate_batch",
     "factor",
     "finish",
     "gather",
     "list_columns",
     "made_up",
-    "meet",
     "ready_batch",
     "ready_row",
     "slope_of",

@@ -6,9 +6,9 @@ import numpy as np
 
 from fastgd.kernels import optimizers, penalties
 from fastgd.kernels._hook import cast
-from fastgd.kernels.stores._columns import AllColumns
 from fastgd.kernels.stores._outputs import count
 from fastgd.kernels.stores._protocol import cost_of_all
+from fastgd.kernels.stores._touched import AllColumns
 
 
 class Plain(NamedTuple):

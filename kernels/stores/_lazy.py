@@ -11,9 +11,9 @@ from fastgd.kernels._jit import helper
 from fastgd.kernels._views import line_in
 from fastgd.kernels.penalties import at
 from fastgd.kernels.rows import column_of, entries
-from fastgd.kernels.stores._columns import Touched, list_columns
 from fastgd.kernels.stores._dense import Plain
 from fastgd.kernels.stores._outputs import count
+from fastgd.kernels.stores._touched import Touched, list_columns
 
 FORGOTTEN = 60.0  # e^-60 of a coefficient is none
 SAME = 1e-5  # variance of step lengths, of their squared mean, up to which they count together
@@ -131,7 +131,7 @@ def make_up(skipped, rule, lapse, before, state, c):
 
 
 class ClosedForm(NamedTuple):
-    """All coefficients on one clock, by ``optimizers.catch_up``.
+    """All coefficients count the same steps, made up for by ``optimizers.catch_up``.
 
     times : (n_steps + 1,), float64, the penalty's time after t steps
     coasts : (n_steps + 1,), float64; see ``optimizers.SkippedSteps``
@@ -160,9 +160,9 @@ class OwnLengths(NamedTuple):
     """Penalty steps whose length is each coefficient's own, otherwise as ``ClosedForm``.
 
     The length is h = c q of a step, with c = ``step_coefs[0]`` and a speed q that does not change
-    while steps are skipped. Its time on the penalty's clock, the sum of -log(1 - h l2) / l2 over
+    while steps are skipped. The penalty's accumulated length, the sum of -log(1 - h l2) / l2 over
     the steps, is a power series in q with one coefficient for each step and power: sums of those
-    are kept for the span, so that any number of skipped steps costs one polynomial. Where h l2 is
+    are kept for the chunk, so that any number of skipped steps costs one polynomial. Where h l2 is
     not small, ``_time_of_steps`` adds them up.
 
     times : (n_steps + 1, 4), float64, sums of  l2^(k - 1) c^k / k  over the steps before

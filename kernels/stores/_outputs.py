@@ -10,9 +10,9 @@ def count(outputs):
 
 
 @hook
-def meet(outputs, rule, rows, samples, share, store, memory):
+def evaluate_batch(outputs, rule, rows, samples, share, store, memory):
     """Write a batch's slopes, their sums and its gradient; add its weighted losses to the sums."""
-    return type(outputs).meet(outputs, rule, rows, samples, share, store, memory)
+    return type(outputs).evaluate_batch(outputs, rule, rows, samples, share, store, memory)
 
 
 @hook
@@ -38,7 +38,7 @@ def scatter_rows(outputs, store, rule, rows, batch, step_coefs, memory):
 
 @hook
 def slope_of(outputs, memory, o, k):
-    """Return a row's share in the batch's gradient of output k, which ``meet`` has written."""
+    """Return a row's share in the batch's gradient of output k, which ``evaluate_batch`` wrote."""
     return type(outputs).slope_of(outputs, memory, o, k)
 
 

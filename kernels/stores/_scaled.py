@@ -7,9 +7,9 @@ import numpy as np
 from fastgd.kernels import optimizers, penalties
 from fastgd.kernels._hook import cast
 from fastgd.kernels._jit import helper
-from fastgd.kernels.stores._columns import list_columns
 from fastgd.kernels.stores._dense import Plain
 from fastgd.kernels.stores._outputs import count
+from fastgd.kernels.stores._touched import list_columns
 
 SMALLEST_FACTOR = 1e-6  # below it the factor is multiplied out, so that float32 keeps its digits
 

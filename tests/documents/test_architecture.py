@@ -91,6 +91,18 @@ def test_the_compiler_for_devices_is_known_to_one_file():
     assert importers == {"kernels/cuda/_compiler.py"}
 
 
+def test_names_of_devices_are_compared_in_one_file():
+    comparing = {
+        relative(path)
+        for path in ABOVE
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Compare)
+        for part in (node.left, *node.comparators)
+        if getattr(part, "value", None) in ("cpu", "cuda")
+    }
+    assert comparing == {"fastgd/_runtime/devices.py"}
+
+
 def test_nothing_for_devices_is_loaded_unless_it_is_asked_for():
     program = (
         "import sys, fastgd, fastgd.linear_model, fastgd.neural_network\n"
@@ -107,6 +119,23 @@ def test_no_kernel_takes_more_than_eight_arguments(path):
     functions = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, kinds)]
     counts = {(n.lineno, len(n.args.posonlyargs + n.args.args)) for n in functions}
     assert [(line, count) for line, count in counts if count > 8] == []
+
+
+# A name in kernels/ that stands above it, too, is the compiled part of the same thing.
+ON_BOTH_LAYERS = {
+    *("crammer_singer", "folds", "huber", "interior", "newton", "saga", "sdca", "sdca_multi"),
+    *("activations", "layers", "losses", "optimizers", "penalties", "transforms"),  # re-exported
+    *("network", "numerals", "passes", "protocol", "svmlight", "vw"),
+}
+
+
+def test_no_module_name_stands_on_both_layers_for_different_things():
+    compiled, above = (
+        {path.stem.lstrip("_") for path in paths if path.stem[:2] != "__"}
+        | {path.parent.name.lstrip("_") for path in paths if path.stem == "__init__"}
+        for paths in (KERNELS, ABOVE)
+    )
+    assert compiled & above == ON_BOTH_LAYERS
 
 
 # between an estimator and the trainer

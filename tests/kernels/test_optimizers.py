@@ -93,7 +93,7 @@ def test_every_step_is_pytorch_s(name):
 
 
 @over(OPTIMIZER_CASES)
-def test_paces_go_on_where_the_last_call_stopped(case):
+def test_step_coefficients_go_on_where_the_last_call_stopped(case):
     _, rates = problem()
     whole = step_coefficients_of(case.spec, rates)
     parts = [
@@ -116,7 +116,7 @@ def test_lengths_are_those_that_update_returns(case):
 
 
 @over(OPTIMIZER_CASES)
-def test_the_length_is_the_reply_to_a_constant_gradient_of_one(case):
+def test_the_length_is_the_step_of_a_constant_gradient_of_one(case):
     """So that loss and penalty balance at the minimum of the objective."""
     spec, rates = case.spec, np.full(2000, 0.01)
     state = np.zeros((spec.n_slots, 1))
@@ -265,7 +265,7 @@ def test_catching_up_equals_steps_without_a_gradient(spec, penalty, since, until
 
 
 @pytest.mark.parametrize("spec", [Momentum(), Momentum(nesterov=True)], ids=str)
-def test_a_rest_may_be_interrupted(spec):
+def test_skipped_steps_may_be_made_up_for_in_parts(spec):
     penalty, (_, rates) = L2, problem()
     step_coefficients = step_coefficients_of(spec, rates)
     whole = optimizers.catch_up(

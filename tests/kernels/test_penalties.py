@@ -111,7 +111,7 @@ def test_proximal_is_the_minimum_that_a_search_finds(case, change):
 
 @over(SINGLE)
 @pytest.mark.parametrize("z", [-2.0, -0.1, 0.0, 0.3])
-def test_the_leader_is_the_minimum_that_a_search_finds(case, z):
+def test_ftrl_minimises_as_a_search_does(case, z):
     curvature, l1, time = 1.3, 0.1, 2.5
     low, high = getattr(case.spec, "low", -np.inf), getattr(case.spec, "high", np.inf)
     for c, factor in enumerate(FACTORS if isinstance(case.spec, Weighted) else np.ones(5)):
@@ -130,7 +130,7 @@ def test_the_leader_is_the_minimum_that_a_search_finds(case, z):
 
 @over(SINGLE)
 @pytest.mark.parametrize("step", STEPS)
-def test_a_rest_of_one_step_is_the_step_without_a_change(case, step):
+def test_one_skipped_step_is_the_step_without_a_change(case, step):
     w = started(case)
     expected = moved(case, w, 0.0, step)
     np.testing.assert_allclose(made_up(case.spec, w, step), expected, rtol=1e-13, atol=1e-14)
@@ -233,7 +233,7 @@ def settled(spec, u, lengths):
 @over(TIED)
 @pytest.mark.parametrize("n_outputs", [1, K])
 @pytest.mark.parametrize("equal", [True, False])
-def test_a_tie_is_that_of_the_reference(case, equal, n_outputs, rng):
+def test_a_joint_step_is_that_of_the_reference(case, equal, n_outputs, rng):
     for scale in (1e-3, 0.05, 0.3, 100.0):
         u = scale * rng.normal(size=(N_FEATURES, n_outputs))
         lengths = np.full(u.shape, 0.4) if equal else np.exp(rng.normal(size=u.shape))
@@ -254,7 +254,7 @@ def test_steps_of_one_length_scale():
 
 
 @pytest.mark.parametrize("scale", [0.5, 3.0])
-def test_a_tie_is_the_minimum_that_a_search_finds(scale, rng):
+def test_a_joint_step_is_the_minimum_that_a_search_finds(scale, rng):
     h, u = np.exp(rng.normal(size=3)), scale * rng.normal(size=3)
 
     def distance(w):

@@ -297,10 +297,12 @@ def test_a_seed_and_a_step_name_the_random_numbers(case):
 
 @pytest.mark.parametrize("layout", ["dense", pytest.param("csr", marks=pytest.mark.thorough)])
 @over_product(
-    lambda case: type(case.spec) in (transforms.Qsgd, transforms.TopK), case=TRANSFORM_CASES
+    lambda case, optimizer: type(case.spec) in (Qsgd, TopK) and optimizer == "sgd",
+    case=TRANSFORM_CASES,
+    optimizer=["sgd", "momentum"],
 )
-def test_a_quantized_training(case, layout):
-    kwargs = {"optimizer": OPTIMIZER["momentum"], "penalty": PENALTY["l2"], "batch_size": 4}
+def test_a_quantized_training(case, optimizer, layout):
+    kwargs = {"optimizer": OPTIMIZER[optimizer], "penalty": PENALTY["l2"], "batch_size": 4}
     for more in ({}, {"fit_intercept": False, "shuffle": True}):
         training = problem(LOSS["log_loss"], d=9, density=0.3, **more, **kwargs)
         assert_same_training(quantized_by(training, case), layout)
@@ -322,9 +324,13 @@ def test_a_quantized_training_of_many_outputs(case, layout):
     assert_same_training(quantized_by(training, case), layout)
 
 
-@over_product(lambda case: case.name == "sign", case=[TRANSFORM["qsgd"], TRANSFORM["sign"]])
-def test_clipping_comes_before_quantization(case):
-    training = problem(LOSS["log_loss"], batch_size=4, optimizer=OPTIMIZER["adam"])
+@over_product(
+    lambda case, optimizer: (case.name, optimizer) == ("sign", "sgd"),
+    case=[TRANSFORM["qsgd"], TRANSFORM["sign"]],
+    optimizer=["sgd", "adam"],
+)
+def test_clipping_comes_before_quantization(case, optimizer):
+    training = problem(LOSS["log_loss"], batch_size=4, optimizer=OPTIMIZER[optimizer])
     assert_same_training(quantized_by(training, case, clip=(0.15, 0.1)), "dense")
 
 
@@ -349,7 +355,7 @@ def test_spans_of_steps_and_calls_do_not_show(case, monkeypatch):
 
 def test_another_quantizer_starts_without_memory():
     training = problem(LOSS["log_loss"], n_epochs=1)
-    progress = quantized_by(training, TRANSFORM["sign"]).compiled()
+    progress = quantized_by(training, TRANSFORM["topk"]).compiled()
     assert progress.residual.any()
     assert training.compiled(progress=progress).residual.shape == (0,)
 
@@ -369,11 +375,13 @@ def test_a_quantized_training_in_float32(case):
 
 
 @pytest.mark.nojit
-@pytest.mark.parametrize(
-    ("size", "dtype"), [(0, np.float64), *SHAPES, (2, np.float32), (511, np.float64)]
+@over_product(
+    lambda case, shape: shape[1] == np.float64 or type(case.spec) in (Qsgd, TopK),
+    case=TRANSFORM_CASES,
+    shape=[(0, np.float64), *SHAPES, (2, np.float32), (511, np.float64)],
 )
-@over(TRANSFORM_CASES)
-def test_decoding_gives_bit_for_bit_what_training_uses(case, size, dtype):
+def test_decoding_gives_bit_for_bit_what_training_uses(case, shape):
+    size, dtype = shape
     for step, gradient in enumerate(gradients(size, dtype)):
         before = gradient.copy()
         payload = encode(case.spec, gradient, 3, step)

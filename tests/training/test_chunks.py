@@ -47,7 +47,7 @@ KWARGS = {
     "batches": {"batch_size": 16, "optimizer": "adam"},
     "long batches": {"batch_size": 100, "learning_rate": Cosine()},
     "average": {"average": 10, "batch_size": 3},
-    "clipped": {"clip_norm": 0.1, "batch_size": 7, "penalty": "l1"},
+    "clipped": {"clip_norm": 0.1, "batch_size": 7},
 }
 BORDERS = {
     "chunks": [*range(0, N, 50), N],

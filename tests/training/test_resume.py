@@ -204,7 +204,10 @@ STRONG = [
         *(fastgd.SGDClassifier, {"optimizer": "momentum", "eta0": 0.02, "alpha": 6.0}),
         marks=pytest.mark.full,
     ),
-    (fastgd.SGDOneClassSVM, {"optimizer": "momentum", "eta0": 0.2, "nu": 0.9}),
+    pytest.param(
+        *(fastgd.SGDOneClassSVM, {"optimizer": "momentum", "eta0": 0.2, "nu": 0.9}),
+        marks=pytest.mark.full,
+    ),
 ]
 
 

@@ -44,6 +44,11 @@ def targets(kind, raw):
     return (raw > 0).astype(int) if kind is fastgd.SGDClassifier else raw
 
 
+def of_kind(kind):
+    """Return parameters with which a kind of model shares kernels with other tests."""
+    return {"loss": "log_loss"} if kind is fastgd.SGDClassifier else {}
+
+
 def parameters(model):
     return np.append(model.coef_, getattr(model, "intercept_", getattr(model, "offset_", None)))
 
@@ -174,36 +179,36 @@ def test_one_class_stops_where_scikit_learns_does(X):
 
 
 @over_product(
-    lambda optimizer: optimizer == "sgd",
+    lambda optimizer, sparse: optimizer == "sgd" and not sparse,
     optimizer=["sgd", "momentum", "adam"],
+    sparse=[False, True],
 )
-def test_one_class_holds_its_share_of_outliers_on_batches_and_sparse_rows(optimizer, X):
+def test_one_class_holds_its_share_of_outliers_on_batches(optimizer, sparse, X):
     kwargs = {"nu": 0.2, "batch_size": 16, "optimizer": optimizer, "max_iter": 1000}
     kwargs |= {"learning_rate": "constant", "eta0": 0.002, "random_state": 0, "tol": None}
     shifted = X + 3.0
     model = fastgd.SGDOneClassSVM(**kwargs).fit(shifted)
     assert 0 < np.mean(model.predict(shifted) == -1) <= 0.25  # nu bounds it from above
-    if optimizer != "adam":
-        sparse = clone(model).fit(sp.csr_array(shifted))
-        np.testing.assert_allclose(sparse.coef_, model.coef_, rtol=1e-8)
+    if sparse and optimizer != "adam":
+        of_csr = clone(model).fit(sp.csr_array(shifted))
+        np.testing.assert_allclose(of_csr.coef_, model.coef_, rtol=1e-8)
 
 
 # -- rows of one's own to stop by ----
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
+@over_product(
+    lambda model, sparse: not sparse or str(model) == "SGDRegressor()",
+    model=[
         fastgd.SGDClassifier("hinge"),
         fastgd.SGDClassifier("log_loss"),
         fastgd.SGDClassifier("hinge", multi_class="ovr"),
         fastgd.SGDRegressor(),
         fastgd.SGDRegressor("poisson"),
     ],
-    ids=str,
+    sparse=[False, True],
 )
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("sparse", [False, True])
 def test_the_score_on_given_rows_stops_training_and_the_best_is_kept(
     model, weighted, sparse, X, raw, rng
 ):
@@ -282,6 +287,7 @@ def test_pickling_between_calls_changes_nothing(kind, kwargs, sparse, X, raw):
     X = sp.csr_array(X) if sparse else X
     y = targets(kind, raw)
     more = {"classes": [0, 1]} if kind is fastgd.SGDClassifier else {}
+    kwargs = {**of_kind(kind), **kwargs}
     straight, pickled = (kind(random_state=5, **kwargs) for _ in range(2))
     straight.partial_fit(X, y, max_iter=5, **more)
     pickled.partial_fit(X, y, max_iter=2, **more)
@@ -322,7 +328,7 @@ def test_partial_fit_takes_whole_epochs(bad, X, raw):
 
 
 @over_product(
-    lambda kind, dtype: dtype is np.float64 or kind is fastgd.SGDRegressor,
+    lambda kind, dtype: dtype is np.float64,  # noqa: ARG005
     kind=KINDS,
     dtype=[np.float32, np.float64],
 )
@@ -469,8 +475,11 @@ def test_a_risen_objective_is_reported(X, raw):
         fastgd.SGDRegressor(eta0=1.0, learning_rate="constant", **QUICK).fit(10 * X, raw)
 
 
-@pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("penalty", ["l2", "l1"])
+@over_product(
+    lambda penalty, sparse: sparse == (penalty == "l2"),
+    penalty=["l2", "l1"],
+    sparse=[False, True],
+)
 def test_monitor_notes_the_true_objective_and_its_gradient(penalty, sparse, X, raw):
     data = sp.csr_array(X) if sparse else X
     kwargs = {"penalty": penalty, "alpha": 0.1, "monitor": True, "random_state": 0}
@@ -515,15 +524,13 @@ def test_history_has_an_entry_of_each_kind_for_each_epoch(X, raw):
 
 
 @over_product(
-    lambda kind, sparse: (
-        kind is not fastgd.SGDOneClassSVM and sparse == (kind is fastgd.SGDClassifier)
-    ),
+    lambda kind, sparse: kind is fastgd.SGDClassifier and not sparse,
     kind=KINDS,
     sparse=[False, True],
 )
 def test_clipping_limits_gradients_and_reports_how_often(kind, sparse, X, raw):
     data, y = 1e3 * (sp.csr_array(X) if sparse else X), targets(kind, raw)
-    kwargs = {**QUICK, "learning_rate": "constant", "eta0": 1e-3}
+    kwargs = {**QUICK, **of_kind(kind), "learning_rate": "constant", "eta0": 1e-3}
     model = kind(clip_norm=1.0, **kwargs).fit(data, y)
     assert 0.0 < model.history_["clipped"][0] <= 1.0
     # no step was longer than the rate times the bound, but for the pull of the one-class SVM
@@ -531,8 +538,11 @@ def test_clipping_limits_gradients_and_reports_how_often(kind, sparse, X, raw):
     assert kind(clip_value=1e12, **kwargs).fit(data / 1e3, y).history_["clipped"] == [0.0] * 5
 
 
-@pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("penalty", [None, "l2", "elasticnet"])
+@over_product(
+    lambda penalty, sparse: not sparse,  # noqa: ARG005
+    penalty=[None, "l2", "elasticnet"],
+    sparse=[False, True],
+)
 def test_coefficients_are_kept_positive(penalty, sparse, X, raw):
     data = sp.csr_array(X) if sparse else X
     kwargs = {"penalty": penalty, "alpha": 1e-3, "learning_rate": "adaptive", "random_state": 0}
@@ -551,11 +561,13 @@ def test_coefficients_are_kept_positive(penalty, sparse, X, raw):
 )
 def test_quantized_gradients_learn_and_resume(quantize, X, raw):
     kwargs = {"quantize": quantize, "batch_size": 8, "random_state": 0, "eta0": 0.02}
-    model = fastgd.SGDRegressor(**kwargs).partial_fit(X, raw, max_iter=60)
-    parts = fastgd.SGDRegressor(**kwargs).partial_fit(X, raw, max_iter=20)
-    parts = pickle.loads(pickle.dumps(parts)).partial_fit(X, raw, max_iter=40)
+    kwargs |= {"loss": "log_loss", "learning_rate": "constant"}
+    y = targets(fastgd.SGDClassifier, raw)
+    model = fastgd.SGDClassifier(**kwargs).partial_fit(X, y, [0, 1], max_iter=60)
+    parts = fastgd.SGDClassifier(**kwargs).partial_fit(X, y, [0, 1], max_iter=20)
+    parts = pickle.loads(pickle.dumps(parts)).partial_fit(X, y, max_iter=40)
     np.testing.assert_array_equal(model.coef_, parts.coef_)
-    assert model.score(X, raw) > 0.9
+    assert model.score(X, y) > 0.9
 
 
 # -- odds and ends ----
