@@ -25,9 +25,8 @@ INSTALL = (
     'pip install "fastgd[cuda12]" or "fastgd[cuda13]", by the CUDA version that nvidia-smi shows'
 )
 WORKS = (
-    "LogisticRegression, SoftmaxRegression, LinearRegression, Ridge, Lasso, ElasticNet, "
-    "PoissonRegressor, GammaRegressor, TweedieRegressor, SGDClassifier, SGDRegressor, "
-    "SGDOneClassSVM, Perceptron, the passive-aggressive estimators and the networks"
+    "all estimators that are solved over sums of the rows (solver='auto' or 'gd'), those that are "
+    "trained by steps, and networks; docs/gpu.md has what of them is left out"
 )
 _first_process: list[int] = []  # that used a device
 
@@ -184,7 +183,7 @@ def not_there(model: Any, what: str) -> ValueError:
     """Return the error for what has no form for a device: what has."""
     return ValueError(
         f"{type(model).__name__}(device='cuda') is not there yet for {what}. On a device work "
-        f"{WORKS}; device='cpu' takes everything."
+        f"{WORKS}. device='cpu' takes everything."
     )
 
 

@@ -101,7 +101,7 @@ class _GLM(SolvedRegressor, ABC):
                 penalty = (0.0, float(self.alpha))
                 self._fit_shards(shards, self._loss(), lambda _: penalty)
             return self
-        with watched(SolvingWatch, self), or_as_before(self):
+        with watched(SolvingWatch, self), or_as_before(self), self._on_device(X):
             X, y, weight = self._check(X, y, sample_weight)
             loss = self._loss()
             check_targets(loss, y)

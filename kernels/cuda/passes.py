@@ -132,7 +132,7 @@ def begin(span, partial):
 def meet(given, rows, i, k, raw, out, thread):
     """Return the slope of row i in output k, from its raw prediction; add its loss to a thread's.
 
-    ``given`` is what comes with the rows, ``Pass`` or ``steps.Batch``, which have this method.
+    ``given`` is what comes with the rows: ``Pass``, ``Given`` or ``steps.Batch``.
     """
     return type(given).meet(given, rows, i, k, raw, out, thread)
 
@@ -172,6 +172,19 @@ class Pass(NamedTuple):
             row[k] *= weight
 
 
+class Given(NamedTuple):
+    """Slopes that are known: a pass adds up their products with the columns.
+
+    slopes : (n_samples, n_outputs)
+    """
+
+    slopes: np.ndarray
+
+    @staticmethod
+    def meet(given, rows, i, k, raw, out, thread):
+        return given.slopes[i, k]
+
+
 @driver
 def pass_apart(rows, dense, given, params, span, out):
     """Add up loss and gradient of some rows, where outputs do not share a loss.
@@ -180,7 +193,7 @@ def pass_apart(rows, dense, given, params, span, out):
     ----------
     rows : Dense or CSR
     dense : (n_samples, n_features), the same rows; (0, 0) for CSR
-    given : Pass or steps.Batch
+    given : Pass, Given or steps.Batch
     params : (n_features + 1, n_outputs), raw
     span : Span
     out : Out; losses are added, and slopes written if there is room for them

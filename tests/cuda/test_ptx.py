@@ -32,6 +32,7 @@ from fastgd.kernels.cuda import (
     whole,
 )
 from fastgd.kernels.cuda._compiler import cuda
+from fastgd.kernels.envelope import Envelope
 from fastgd.kernels.objective import Scaler, Targets
 from fastgd.kernels.rows import CSR, Dense
 
@@ -155,7 +156,19 @@ CODES = tuple_of(Targets, int32[::1], WIDE_LINE)
 SCALER = tuple_of(Scaler, WIDE_LINE, WIDE_LINE)
 PASS = tuple_of(passes.Pass, NUMBERS, numba.typeof(losses.LogLoss()))
 PASS_OF_CLASSES = tuple_of(passes.Pass, CODES, numba.typeof(losses.Softmax(0.0)))
+PAIRS = tuple_of(Targets, WIDE_TABLE, WIDE_LINE)
+SMOOTHED = {
+    name: tuple_of(passes.Pass, PAIRS, numba.typeof(Envelope(losses.LOSSES[name], 0.1)))
+    for name in ("hinge", "epsilon_insensitive", "quantile")
+}
+SLOPES = tuple_of(passes.Given, WIDE_TABLE)
 IN_DOUBLE = {
+    **{
+        f"smoothed {name}": (passes.pass_apart, DENSE, TABLE, given, WIDE_TABLE, SPAN, OUT)
+        for name, given in SMOOTHED.items()
+    },
+    "slopes": (passes.pass_apart, DENSE, TABLE, SLOPES, WIDE_TABLE, SPAN, OUT),
+    "sparse slopes": (passes.pass_apart, SPARSE, TABLE, SLOPES, WIDE_TABLE, SPAN, OUT),
     "pass": (passes.pass_apart, DENSE, TABLE, PASS, WIDE_TABLE, SPAN, OUT),
     "sparse": (passes.pass_apart, SPARSE, TABLE, PASS, WIDE_TABLE, SPAN, OUT),
     "shared": (passes.pass_shared, DENSE, TABLE, PASS_OF_CLASSES, WIDE_TABLE, SPAN, OUT),

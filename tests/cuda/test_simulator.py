@@ -25,7 +25,14 @@ if not config.ENABLE_CUDASIM:
     pytest.skip("NUMBA_ENABLE_CUDASIM=1 was not set", allow_module_level=True)
 
 import fastgd
+from fastgd._data.validation import as_rows
 from fastgd._runtime import devices
+from fastgd._solvers import _piecewise
+from fastgd._solvers._device import Device
+from fastgd._solvers._passes import predictions, products_with
+from fastgd._solvers._precondition import product_at
+from fastgd._solvers._problem import evaluate, pose
+from fastgd._solvers._task import Task
 from fastgd.datasets import open as open_rows
 from fastgd.kernels import losses as specs
 from fastgd.kernels import optimizers, penalties, transforms
@@ -160,6 +167,73 @@ def test_a_step_is_the_optimizers_and_the_penaltys():
 def test_solvers_find_the_same_optimum(name):
     model, kind = cases.SOLVED[name]
     cases.assert_same_optimum(model, cases.table(n=37, d=3), kind)
+
+
+SPARSE = [
+    pytest.param(name, marks=[] if name in ("hinge", "scale", "goes on") else pytest.mark.full)
+    for name in cases.SOLVED_BY_ROWS
+]
+
+
+@pytest.mark.parametrize("name", cases.SOLVED_BY_ROWS)
+def test_solvers_of_rows_find_the_same_optimum(name):
+    model, kind = cases.SOLVED_BY_ROWS[name]
+    given = cases.table(n=19, d=2)
+    there = cases.assert_same_optimum(model, given, kind, given.weight)
+    assert np.all(there.gap_ <= 1e-9 * np.maximum(there.objective_, 1e-3))
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_solvers_of_rows_find_it_for_sparse_ones(name):
+    model, kind = cases.SOLVED_BY_ROWS[name]
+    given = cases.sparse(cases.table(n=19, d=2))
+    cases.assert_same_optimum(model, given, kind, given.weight)
+
+
+@pytest.mark.parametrize("name", ["hinge", "quantile, l1"])
+def test_many_rows_are_solved_by_smooth_losses(name, monkeypatch):
+    """A step of the interior point method has many numbers for each row."""
+    monkeypatch.setattr(_piecewise, "MANY_ROWS", 10)
+    model, kind = cases.SOLVED_BY_ROWS[name]
+    there = cases.assert_same_optimum(model, cases.table(n=19, d=2), kind, tol=1e-6, rtol=1e-3)
+    assert there.gap_ <= 1e-6 * there.objective_
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+@pytest.mark.parametrize("n_outputs", [0, 2])
+def test_passes_are_those_of_the_processor(is_sparse, n_outputs, rng, monkeypatch):
+    """Of rows that are there as a whole, and of those that are sent in chunks."""
+    given = cases.table(n=19, d=3)
+    X = cases.sparse(given).X if is_sparse else given.X
+    loss = specs.Softmax() if n_outputs else specs.Huber(0.5)
+    y = given.labels if n_outputs else given.numbers
+    task = Task(as_rows(X), y, given.weight, loss, 0.1, 0.2, 3, max(n_outputs, 1))
+    here, there = pose(task), pose(task._replace(device=Device()))
+    assert here.passes is None
+    shape = (4, n_outputs) if n_outputs else (4,)
+    u, slopes = rng.standard_normal(shape), rng.standard_normal((19, *shape[1:]))
+    for free in (memory.free_bytes(), X.data.nbytes):
+        monkeypatch.setattr(memory, "free_bytes", lambda free=free: free)
+        there = there._replace(passes=Device().passes(there.rows, 3))
+        ours, theirs = evaluate(here, u), evaluate(there, u)
+        np.testing.assert_allclose(theirs.objective, ours.objective, rtol=1e-12)
+        np.testing.assert_allclose(theirs.gradient, ours.gradient, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(theirs.curvature, ours.curvature, rtol=1e-12)
+        bent = product_at(here, ours)
+        np.testing.assert_allclose(product_at(there, theirs), bent, rtol=1e-9, atol=1e-12)
+        for made in (lambda p: predictions(p, u), lambda p: products_with(p, slopes)):
+            np.testing.assert_allclose(made(there), made(here), rtol=1e-9, atol=1e-12)
+
+
+def test_targets_are_sent_once(monkeypatch):
+    sent, upload = [], memory.upload
+    monkeypatch.setattr(
+        memory, "upload", lambda array: (sent.append(np.shape(array)), upload(array))[1]
+    )
+    fastgd.LogisticRegression(device="cuda", tol=1e-10).fit(GIVEN.X, GIVEN.labels)
+    n = GIVEN.X.shape[0]
+    assert sent.count(GIVEN.X.shape) == 1
+    assert sum(shape == (n,) for shape in sent) == 2  # y and weights
 
 
 def test_sums_have_room_for_every_smaller_batch():
@@ -516,13 +590,19 @@ def test_solvers_take_lists_on_a_device(cupy):
         np.testing.assert_allclose(model.coef_, here, rtol=1e-4)
 
 
-def test_many_targets_are_solved_on_the_processor(cupy):
-    X, Y = GIVEN.X, np.c_[GIVEN.numbers, -GIVEN.numbers]
-    with pytest.warns(UserWarning, match="was copied to the processor: many targets have no form"):
-        found = fastgd.Ridge().fit(cupy.asarray(X), cupy.asarray(Y))
-    np.testing.assert_array_equal(found.coef_, fastgd.Ridge().fit(X, Y).coef_)
-    with pytest.raises(ValueError, match="is not there yet for many targets"):
-        fastgd.Ridge(device="cuda").fit(X, Y)
+@pytest.mark.parametrize("name", ["many targets", "squared hinge"])
+def test_solvers_of_rows_use_those_that_lie_on_a_device(name, cupy, monkeypatch):
+    model, kind = cases.SOLVED_BY_ROWS[name]
+    given, adopted, adopt = cases.table(n=19, d=2), [], memory.adopt
+    model = model.__class__(**{**model.get_params(), "fit_intercept": False})
+    monkeypatch.setattr(memory, "adopt", lambda array: (adopted.append(1), adopt(array))[1])
+    X, y = cupy.asarray(given.X), cases.targets(given, kind)
+    there = model.fit(X, cupy.asarray(y))
+    assert len(adopted) == 1
+    assert not hasattr(there, "_device") or there._device is None
+    here = model.__class__(**{**model.get_params(), "device": "cpu"}).fit(given.X, y)
+    np.testing.assert_allclose(there.coef_, here.coef_, rtol=1e-4)
+    assert type(there.predict(X)) is cupy.ndarray
 
 
 @pytest.mark.parametrize("is_network", [False, True])
