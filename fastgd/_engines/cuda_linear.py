@@ -51,7 +51,7 @@ class CudaLinearEngine(LinearEngine):
     Parameters
     ----------
     rule : Rule
-        Its penalty not joint, its optimizer one that does not look at rows.
+        Its optimizer one that does not look at rows.
     """
 
     steps_at_once = ALL_STEPS

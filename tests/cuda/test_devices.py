@@ -92,7 +92,6 @@ REFUSED = [
     (fastgd.LinearSVC(solver="sdca"), "solver='sdca', which looks at one row"),
     (fastgd.LinearSVC(multi_class="crammer_singer"), "multi_class='crammer_singer', whose solver"),
     (fastgd.SGDRegressor(learning_rate="auto"), "learning_rate='auto', which looks at one row"),
-    (neural_network.MLPRegressor(solver="lbfgs"), "solver='lbfgs'; 'adam' and the other"),
 ]
 
 

@@ -200,14 +200,16 @@ def test_products_of_float32_are_multiplied_in_it(capability):
 
 
 STEP = tuple_of(steps.Step, TABLE, int64, float32, int64, int64, int64, float32)
-MEMORY = tuple_of(steps.Memory, LINE, TABLE, WIDE_LINE)
+MEMORY = tuple_of(steps.Memory, LINE, TABLE, WIDE_LINE, LINE)
+GROUPS = tuple_of(steps.Groups, int64, int64, int64, int64, int64)
+ELASTIC_NET = penalties.ElasticNet(0.1, 0.1)
 OUT_OF_BATCH = tuple_of(passes.Out, WIDE_TABLE, TABLE, TABLE, LINE)
 OF_NUMBERS = tuple_of(steps.Samples, TABLE, LINE, LINE, boolean)
 OF_CLASSES = tuple_of(steps.Samples, int32[:, ::1], LINE, LINE, boolean)
 
 
-def rule_of(loss, optimizer):
-    specs = (loss, penalties.ElasticNet(0.1, 0.1), optimizer)
+def rule_of(loss, optimizer, penalty=ELASTIC_NET):
+    specs = (loss, penalty, optimizer)
     return tuple_of(steps.Rule, *(spec_in(spec, np.float32) for spec in specs), boolean)
 
 
@@ -224,6 +226,10 @@ HINGE = batch_of(OF_CLASSES, losses.Hinge(), optimizers.Sgd())
 SOFTMAX = batch_of(OF_CLASSES, losses.Softmax(0.0), optimizers.Sgd())
 RULE = rule_of(losses.LogLoss(), optimizers.Adam())
 AT, UNITS, TRIPLE = int64[::1], int64[:, ::1], types.UniTuple(int64, 3)
+TIED = {
+    type(penalty).__name__: rule_of(losses.LogLoss(), optimizers.Adam(), penalty)
+    for penalty in (penalties.GroupLasso(0.1), penalties.MaxNorm(0.5))
+}
 IN_SINGLE = {
     "batch of numbers": (passes.pass_apart, DENSE, TABLE, HUBER, TABLE, SPAN, OUT_OF_BATCH),
     "one against the rest": (passes.pass_apart, DENSE, TABLE, HINGE, TABLE, SPAN, OUT_OF_BATCH),
@@ -231,6 +237,11 @@ IN_SINGLE = {
     "softmax": (passes.pass_shared, DENSE, TABLE, SOFTMAX, TABLE, SPAN, OUT_OF_BATCH),
     "update": (steps.update, RULE, STEP, TABLE, MEMORY, boolean),
     "penalties": (steps.add_penalties, RULE, STEP, MEMORY),
+    **{f"tie {name}": (steps.tie, rule, MEMORY, GROUPS) for name, rule in TIED.items()},
+    **{
+        f"costs of {name}": (steps.add_costs_of_ties, rule, STEP, MEMORY, GROUPS)
+        for name, rule in TIED.items()
+    },
     "gradient": (steps.write_gradient, RULE, STEP, TABLE, LINE, int64),
     "strength": (steps.add_strength, STEP, LINE, LINE),
     "pull": (steps.add_pull, RULE, STEP, LINE),

@@ -17,9 +17,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numba import config
+from sklearn.exceptions import ConvergenceWarning
 
 from tests import naive
 from tests.cuda import cases
+from tests.cuda.own import Shared
 
 if not config.ENABLE_CUDASIM:
     pytest.skip("NUMBA_ENABLE_CUDASIM=1 was not set", allow_module_level=True)
@@ -152,7 +154,7 @@ def test_a_step_is_the_optimizers_and_the_penaltys():
     coefs = type(rule.optimizer).step_coefficients(rule.optimizer, np.array([0.05, 0.05]), 1)
     step = steps.Step(coefs, 1, 0.25, 4, n_lines, d, 0.0)
     sums = memory.zeros(d + 1)
-    changed = steps.Memory(params, state, sums)
+    changed = steps.Memory(params, state, sums, np.zeros(0))
     steps.update.launch(1, passes.BLOCK, rule, step, partial, changed, True)
     changes = -0.05 * partial.sum(axis=0)  # of a first step: the velocity was zero
     length = 0.05 / (1 - rule.optimizer.momentum)
@@ -303,6 +305,52 @@ def test_training_takes_the_same_steps_by_optimizers_of_each_kind(optimizer):
     model = fastgd.SGDRegressor(**{**cases.CONSTANT, "optimizer": optimizer, "max_iter": 1})
     given = cases.scaled(cases.table(n=37, d=3))
     cases.assert_same_training(model, given, "numbers", given.weight)
+
+
+TIED = {
+    "of features": penalties.GroupLasso(0.05, l2=0.1),
+    "of outputs": penalties.MaxNorm(0.4, l1=0.01),
+    "of all": Shared(0.9),
+}
+
+
+@pytest.mark.parametrize("name", TIED)
+@pytest.mark.parametrize(
+    ("kind", "optimizer", "is_sparse"),
+    [
+        ("two numbers", "sgd", True),
+        ("numbers", "adam", False),
+        pytest.param("two numbers", "adam", False, marks=pytest.mark.full),
+        pytest.param("numbers", "momentum", True, marks=pytest.mark.full),
+    ],
+)
+def test_penalties_tie_the_same_coefficients(name, kind, optimizer, is_sparse):
+    given = cases.scaled(cases.table(n=37, d=3))
+    given = cases.sparse(given) if is_sparse else given
+    options = {**cases.CONSTANT, "optimizer": optimizer, "penalty": TIED[name]}
+    there = cases.assert_same_training(fastgd.SGDRegressor(**options), given, kind)
+    free = there.__class__(**{**options, "penalty": None}).fit(given.X, cases.targets(given, kind))
+    assert np.abs(there.coef_ - free.coef_).max() > 1e-3
+
+
+def test_a_class_made_of_a_penalty_ties_what_it_says_itself():
+    assert penalties.ties(penalties.GroupLasso(0.1)) == penalties.OF_FEATURE
+    assert penalties.ties(type("Own", (penalties.GroupLasso,), {})(0.1)) is None
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_networks_are_fitted_by_lbfgs_on_a_device(is_sparse):
+    given = cases.scaled(cases.table(n=13, d=3))
+    X = cases.sparse(given).X if is_sparse else given.X
+    options = {"hidden_layer_sizes": (3,), "activation": "tanh", "random_state": 0, "max_iter": 5}
+    make = fastgd.neural_network.MLPRegressor
+    with pytest.warns(ConvergenceWarning):
+        here, there = (
+            make(solver="lbfgs", device=device, **options).fit(X, given.numbers)
+            for device in ("cpu", "cuda")
+        )
+    np.testing.assert_allclose(there._params, here._params, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(there.history_["loss"], here.history_["loss"], rtol=1e-8)
 
 
 def test_rows_of_one_class():
