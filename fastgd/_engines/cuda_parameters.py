@@ -95,6 +95,11 @@ class DeviceParameters:
         return self._transform.acts or self._whole is not None
 
     @property
+    def has_parts(self) -> bool:
+        """Whether a step is more than what a thread does to one parameter by its gradient."""
+        return self.gathers or self._groups is not None
+
+    @property
     def report(self) -> Any:
         """The array on the device that is read back: losses, penalties, clipped steps, a flag."""
         return self._report

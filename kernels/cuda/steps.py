@@ -155,18 +155,9 @@ class Batch(NamedTuple):
             row[k] *= given.step.share * weight
 
 
-@driver
-def update(rule, step, partial, memory, counts):
-    """Take the step of all parameters, a thread for each.
-
-    Parameters
-    ----------
-    rule : Rule
-    step : Step
-    partial : (n_lines or more, P), the gradient's lines
-    memory : Memory, changed in place
-    counts : bool, whether what parameters cost is added up
-    """
+@part
+def update_all(rule, step, partial, memory, counts):
+    """Do what ``update`` does."""
     params, state, coefs = memory.params, memory.state, coefs_of(step)
     slope = losses.intercept_gradient(rule.loss)
     for c in range(cuda.grid(1), params.shape[0], cuda.gridsize(1)):
@@ -183,6 +174,21 @@ def update(rule, step, partial, memory, counts):
                 memory.lengths[c] = moved[1]
         elif rule.fit_intercept:
             params[c] += optimizers.update(rule.optimizer, coefs, g + slope, state, c)[0]
+
+
+@driver
+def update(rule, step, partial, memory, counts):
+    """Take the step of all parameters, a thread for each.
+
+    Parameters
+    ----------
+    rule : Rule
+    step : Step
+    partial : (n_lines or more, P), the gradient's lines
+    memory : Memory, changed in place
+    counts : bool, whether what parameters cost is added up
+    """
+    update_all(rule, step, partial, memory, counts)
 
 
 @part

@@ -18,10 +18,12 @@ if config.ENABLE_CUDASIM or importlib.util.find_spec("numba_cuda") is None:
 
 import numba
 from numba import boolean, float32, float64, int32, int64, types, uint64
+from numba.cuda.cudadrv import libs
 
 from fastgd.kernels import activations, losses, optimizers, penalties
 from fastgd.kernels.cuda import (
     _compiler,
+    epoch,
     layers,
     matrices,
     passes,
@@ -225,6 +227,10 @@ HUBER = batch_of(OF_NUMBERS, losses.Huber(), optimizers.Adam())
 HINGE = batch_of(OF_CLASSES, losses.Hinge(), optimizers.Sgd())
 SOFTMAX = batch_of(OF_CLASSES, losses.Softmax(0.0), optimizers.Sgd())
 RULE = rule_of(losses.LogLoss(), optimizers.Adam())
+SOFTMAX_RULE = rule_of(losses.Softmax(0.0), optimizers.Sgd())
+EPOCH = tuple_of(
+    *(epoch.Epoch, TABLE, WIDE_LINE, int64[::1], int64, int64, int64, int64, STEP, STEP, int64)
+)
 AT, UNITS, TRIPLE = int64[::1], int64[:, ::1], types.UniTuple(int64, 3)
 TIED = {
     type(penalty).__name__: rule_of(losses.LogLoss(), optimizers.Adam(), penalty)
@@ -237,6 +243,10 @@ IN_SINGLE = {
     "softmax": (passes.pass_shared, DENSE, TABLE, SOFTMAX, TABLE, SPAN, OUT_OF_BATCH),
     "update": (steps.update, RULE, STEP, TABLE, MEMORY, boolean),
     "penalties": (steps.add_penalties, RULE, STEP, MEMORY),
+    "epoch": (epoch.epoch_apart, DENSE, OF_NUMBERS, RULE, EPOCH, MEMORY, OUT_OF_BATCH),
+    "epoch of classes": (
+        *(epoch.epoch_shared, DENSE, OF_CLASSES, SOFTMAX_RULE, EPOCH, MEMORY, OUT_OF_BATCH),
+    ),
     **{f"tie {name}": (steps.tie, rule, MEMORY, GROUPS) for name, rule in TIED.items()},
     **{
         f"costs of {name}": (steps.add_costs_of_ties, rule, STEP, MEMORY, GROUPS)
@@ -273,6 +283,19 @@ def test_drivers_of_steps_stay_in_float32(name, newest):
     text = ptx_of(driver.py_func, kinds, newest, single=True)
     assert BEYOND_SUMS.findall(text) == []
     assert "atom." not in text
+
+
+def test_steps_in_one_launch_link_with_what_their_blocks_wait_by(newest):
+    linker = pytest.importorskip("cuda.bindings.nvjitlink")
+    library = libs.get_cudalib("cudadevrt", static=True)
+    driver, *kinds = IN_SINGLE["epoch"]
+    text = ptx_of(driver.py_func, kinds, newest, single=True).encode()
+    assert b"cudaCGSynchronize" in text
+    handle = linker.create(1, [f"-arch=sm_{newest[0]}{newest[1]}"])
+    linker.add_data(handle, linker.InputType.PTX, text, len(text), "steps")
+    linker.add_file(handle, linker.InputType.LIBRARY, library)
+    linker.complete(handle)
+    assert linker.get_linked_cubin_size(handle) > 0
 
 
 UNITWISE = {

@@ -28,6 +28,7 @@ if not config.ENABLE_CUDASIM:
 
 import fastgd
 from fastgd._data.validation import as_rows
+from fastgd._engines import cuda_linear
 from fastgd._runtime import devices
 from fastgd._solvers import _piecewise
 from fastgd._solvers._device import Device
@@ -38,7 +39,16 @@ from fastgd._solvers._task import Task
 from fastgd.datasets import open as open_rows
 from fastgd.kernels import losses as specs
 from fastgd.kernels import optimizers, penalties, transforms
-from fastgd.kernels.cuda import _library, matrices, memory, passes, products, quantizers, steps
+from fastgd.kernels.cuda import (
+    _compiler,
+    _library,
+    matrices,
+    memory,
+    passes,
+    products,
+    quantizers,
+    steps,
+)
 from fastgd.kernels.objective import Scaler, Targets
 from fastgd.kernels.rows import CSR, Dense
 
@@ -248,6 +258,7 @@ def test_sums_have_room_for_every_smaller_batch():
 
 def test_a_last_batch_may_take_more_blocks_than_a_full_one(monkeypatch):
     monkeypatch.setattr(steps, "MOST_BLOCKS", 3)
+    monkeypatch.setattr(cuda_linear, "PERSISTS", False)
     given = cases.scaled(cases.table(n=25, d=3))  # 13 rows: 2 blocks of 8; 12 rows: 3 of 4
     model = fastgd.SGDRegressor(**{**cases.CONSTANT, "batch_size": 13})
     cases.assert_same_training(model, given, "numbers")
@@ -293,8 +304,10 @@ def test_rows_that_turn_out_not_to_fit_are_sent_in_chunks(monkeypatch):
         cases.assert_same_optimum(cases.SOLVED["logistic"][0], given, "labels")
 
 
+@pytest.mark.parametrize("persists", [True, pytest.param(False, marks=pytest.mark.full)])
 @pytest.mark.parametrize("name", cases.TRAINED)
-def test_training_takes_the_same_steps(name):
+def test_training_takes_the_same_steps(name, persists, monkeypatch):
+    monkeypatch.setattr(cuda_linear, "PERSISTS", persists)
     model, kind = cases.TRAINED[name]
     cases.assert_same_training(model, cases.scaled(cases.table(n=37, d=3)), kind)
 
@@ -532,18 +545,42 @@ def test_fits_leave_the_devices_memory_at_once():
             gc.enable()
 
 
-def test_an_epoch_never_waits_for_the_host(monkeypatch):
-    moved = {"upload": 0, "download": 0, "empty": 0}
+LAUNCHED = {
+    "sums": (fastgd.SGDRegressor(optimizer="adam", average=3, **cases.CONSTANT), "numbers"),
+    "outputs": (fastgd.SGDRegressor(optimizer="momentum", **cases.CONSTANT), "two numbers"),
+    "classes": cases.TRAINED["softmax"],
+}
+
+
+@pytest.mark.parametrize("name", LAUNCHED)
+def test_steps_in_one_launch_are_those_of_one_launch_each(name, monkeypatch):
+    """To the last bit, where as many blocks take them: the simulator has one that can wait."""
+    model, kind = LAUNCHED[name]
+    given = cases.scaled(cases.table(n=37, d=3))  # the last batch has fewer rows
+    monkeypatch.setattr(steps, "MOST_BLOCKS", 1)
+    fits = []
+    for persists, at_once in ((True, 1 << 12), (True, 2), (False, 0)):
+        monkeypatch.setattr(cuda_linear, "PERSISTS", persists)
+        monkeypatch.setattr(cuda_linear, "STEPS_AT_ONCE", at_once)
+        fits.append(cases.assert_same_training(model, given, kind, given.weight))
+    for fit in fits[1:]:
+        np.testing.assert_array_equal(fit.coef_, fits[0].coef_)
+        assert fit.history_["objective"] == fits[0].history_["objective"]
+
+
+@pytest.mark.parametrize("is_one_launch", [True, False])
+def test_an_epoch_never_waits_for_the_host(is_one_launch, monkeypatch):
+    moved = {"upload": 0, "download": 0, "empty": 0, "launch": 0}
 
     def counted(name, whole):
-        def count(*given):
+        def count(*given, **words):
             moved[name] += 1
-            return whole(*given)
+            return whole(*given, **words)
 
         return count
 
-    for name in moved:
-        monkeypatch.setattr(memory, name, counted(name, getattr(memory, name)))
+    for name, of in (("launch", _compiler.Driver), *((name, memory) for name in list(moved)[:3])):
+        monkeypatch.setattr(of, name, counted(name, getattr(of, name)))
     given = cases.scaled(cases.table(n=37, d=3))
 
     def of_epoch(batch_size):
@@ -552,6 +589,7 @@ def test_an_epoch_never_waits_for_the_host(monkeypatch):
             "batch_size": batch_size,
             "device": "cuda",
             "optimizer": "adam",
+            "clip_norm": None if is_one_launch else 100.0,
         }
         model = fastgd.SGDRegressor(**options).partial_fit(given.X, given.numbers)
         before = dict(moved)
@@ -561,10 +599,16 @@ def test_an_epoch_never_waits_for_the_host(monkeypatch):
         return {name: moved[name] - before[name] - 2 * one[name] for name in moved}
 
     # what a further epoch adds: its order and rates; then sums, parameters and state, read once
-    assert of_epoch(4) == of_epoch(37)
-    assert of_epoch(4)["upload"] <= 2
-    assert of_epoch(4)["download"] == 3
-    assert of_epoch(4)["empty"] == 0
+    small, large = of_epoch(4), of_epoch(37)
+    launches = small.pop("launch"), large.pop("launch")
+    assert small == large
+    assert small["upload"] <= 2
+    assert small["download"] == 3
+    assert small["empty"] == 0
+    if is_one_launch:
+        assert launches[0] == launches[1] <= 7
+    else:
+        assert launches[0] > launches[1]
 
 
 def test_rows_beyond_the_memory_are_sent_in_parts(monkeypatch):
