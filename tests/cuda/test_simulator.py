@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 import weakref
 from pathlib import Path
 
@@ -743,9 +744,45 @@ def test_the_benchmark_runs(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=script.parents[1])
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "found.json").read_text())["rows"]
-    assert len(rows) == 6
-    assert [row["note"] for row in rows if "Error" in row["note"]] == []
+    assert [row["note"] for row in rows if "Error" in row["note"] or "no time" in row["note"]] == []
+    contenders = {row["contender"] for row in rows}
+    cores = f"{os.cpu_count()} cores"
+    assert {"fastgd, cuda", f"fastgd, {cores}", f"scikit-learn, {cores}"} <= contenders
+    tasks = {row["task"].split(" ")[0] for row in rows if row["contender"] == "fastgd, cuda"}
+    assert tasks == {"one", "logistic", "2", "support", "softmax"}
     assert "a network of 3 units" in (tmp_path / "found.md").read_text()
+
+
+def test_the_benchmark_has_the_peers_that_are_installed(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    import devices as benchmark
+
+    cupy, cuml = types.ModuleType("cupy"), types.ModuleType("cuml")
+    cupy.asarray, cuml.linear_model = np.asarray, types.ModuleType("cuml.linear_model")
+    cuml.linear_model.LogisticRegression = fastgd.LogisticRegression
+    for module in (cupy, cuml, cuml.linear_model):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(benchmark, "find_spec", lambda _: True)
+    X, y = GIVEN.X, GIVEN.labels
+    on_device = {"fastgd, cuda", "fastgd, X on the device", "cuML", "cuML, X on the device"}
+    assert on_device < benchmark.logistic_contenders(X, y).keys()
+    trained = {"fastgd, cuda", "PyTorch, cuda", "PyTorch, cuda, a graph"}
+    assert trained < benchmark.epoch_contenders(X, y, 4).keys()
+    assert trained < benchmark.network_contenders(X, y, 4, 2).keys()
+    assert benchmark.ROWS == {"logistic": (10_000_000, 50), "softmax": (1_000_000, 784)}
+    assert benchmark.LIMIT <= 300.0
+
+
+def test_a_contender_of_the_benchmark_ends_when_its_time_is_up(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    import devices as benchmark
+
+    def forever():
+        while True:
+            pass
+
+    with pytest.raises(TimeoutError, match="its time was up"), benchmark.at_most(0.1):
+        forever()
 
 
 def test_the_simulator_says_that_it_is_one():
