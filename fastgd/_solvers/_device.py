@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd._runtime.devices import chosen, is_on_device
+from fastgd._runtime.devices import chosen, dtype_of, is_plain_there
 from fastgd._solvers._device_rows import (
     DeviceRows,
     matrix_of,
@@ -50,15 +50,11 @@ class Device:
         foreign = None
         if not self._held and self._foreign is not None:
             is_same = isinstance(rows, Dense) and tuple(self._foreign.shape) == array.shape
-            foreign = self._foreign if is_same and _type_of(self._foreign) == array.dtype else None
+            foreign = self._foreign if is_same and dtype_of(self._foreign) == array.dtype else None
         n_rows = array.shape[0] if isinstance(rows, Dense) else rows.indptr.shape[0] - 1
         passes = DevicePasses(DeviceRows(matrix_of(rows, (n_rows, n_features)), foreign))
         self._held = [*self._held[-MOST_HELD + 1 :], (array, passes)]
         return passes
-
-
-def _type_of(foreign: Any) -> Any:
-    return np.dtype(str(foreign.dtype).rpartition(".")[2])
 
 
 def _is_same(known: NDArray[Any], array: NDArray[Any]) -> bool:
@@ -76,8 +72,7 @@ def device_of(model: Any, X: Any) -> Device | None:
     """
     if chosen(model, X) == "cpu":
         return None
-    is_array = is_on_device(X) and hasattr(X, "__cuda_array_interface__")
-    return Device(X if is_array and hasattr(X, "shape") else None)
+    return Device(X if is_plain_there(X) else None)
 
 
 class There:

@@ -5,6 +5,7 @@ parameters' size, with which the host takes its steps. ``_device_rows`` has the 
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,9 +14,9 @@ from sklearn.utils.validation import column_or_1d
 
 from fastgd._data.arrays import learn_shape
 from fastgd._data.parts import is_in_parts, shards_of
-from fastgd._data.shards import Rows, Shards
+from fastgd._data.shards import Rows, Shards, added
 from fastgd._data.validation import as_rows, check_X_y
-from fastgd._runtime.devices import chosen, is_on_device, to_host
+from fastgd._runtime.devices import chosen, dtype_of, is_plain_there, to_host
 from fastgd._solvers._device_rows import (
     DeviceRows,
     Resident,
@@ -37,6 +38,7 @@ from fastgd._solvers._shard_sums import (
     Sums,
     look_at,
     looked,
+    problem_of,
     shares_of,
     sums_at,
     targets_of,
@@ -62,6 +64,8 @@ def shards_for(model: Any, X: Any, y: Any, sample_weight: Any) -> Shards | None:
         If a device is asked for that cannot be used.
     """
     if chosen(model, X) == "cuda":
+        if is_in_parts(X):
+            return ChunksOnDevice(shards_of(X, y, sample_weight))
         needs_rows = model._needs_rows() or _are_many(y)
         return None if needs_rows else DeviceShards(model, X, y, sample_weight)
     return shards_of(X, y, sample_weight) if is_in_parts(X) else None
@@ -70,6 +74,39 @@ def shards_for(model: Any, X: Any, y: Any, sample_weight: Any) -> Shards | None:
 def _are_many(y: Any) -> bool:
     shape: Any = getattr(y, "shape", ())
     return len(shape) == 2 and shape[1] > 1
+
+
+class ChunksOnDevice:
+    """Rows that are read in chunks, each of which is sent to the device in each pass.
+
+    Parameters
+    ----------
+    chunks : Shards, whose parts are called in this process
+    """
+
+    def __init__(self, chunks: Shards) -> None:
+        self._chunks = chunks
+        self.names, self.spent = chunks.names, chunks.spent
+
+    def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:
+        """Return ``part`` of all chunks: on the device for sums of a descent, else on the host."""
+        own: Any = part
+        if own.func is sums_at:
+            there: Any = partial(_sums_there, **own.keywords)
+            return self._chunks.total(there, add)
+        return self._chunks.total(part, add)
+
+
+def _sums_there(rows: Rows, frame: Frame, u: Floats, wants_hessian: bool) -> Sums:
+    """Return what ``sums_at`` does, computed on the device."""
+    problem = problem_of(rows, frame)
+    there = DeviceRows(matrix_of(problem.rows, problem.shape))
+    found: Any = None
+    for chunk in there.chunks():
+        targets = there.targets(chunk, problem.y, problem.weight)
+        sums = _sums_of(chunk, problem, targets, frame, u, wants_hessian)
+        found = sums if found is None else added(found, sums)
+    return Sums(*found)
 
 
 class DeviceShards:
@@ -84,8 +121,7 @@ class DeviceShards:
     """
 
     def __init__(self, model: Any, X: Any, y: Any, sample_weight: Any) -> None:
-        self._model, self._foreign = model, X if is_on_device(X) else None
-        stays = self._foreign is not None and _is_plain_there(X)
+        self._model, stays = model, is_plain_there(X)
         self._given = X if stays else _shaped(X), _shaped(y), to_host(sample_weight)
         self._stays = stays
         self.names: NDArray[Any] | None = None
@@ -96,7 +132,7 @@ class DeviceShards:
     @property
     def dtype(self) -> Any:
         """The type of X."""
-        return np.dtype(self._given[0].dtype)
+        return dtype_of(self._given[0])
 
     def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:
         """Return ``part`` of all rows: on the device for sums of a descent, else on the host."""
@@ -137,21 +173,13 @@ class DeviceShards:
         self.names = getattr(self._model, "feature_names_in_", None)
         self._given = X, y, weight
         valid = validated(Rows(X, y, weight), kind)
-        same_type = self._foreign is not None and self._foreign.dtype == valid.X.dtype
-        on_device = self._foreign if same_type else None
-        self._chunks = _Chunks(valid.X, valid.y, valid.weight, on_device)
+        self._chunks = _Chunks(valid.X, valid.y, valid.weight, None)
 
 
 def _shaped(values: Any) -> Any:
     """Return values in host memory, a list as an array."""
     values = to_host(values)
     return values if values is None or hasattr(values, "shape") else np.asarray(values)
-
-
-def _is_plain_there(X: Any) -> bool:
-    """Tell whether an array on a device can be looked at there: a table of floats."""
-    kind = str(getattr(X, "dtype", "")).rpartition(".")[2]
-    return kind in ("float32", "float64") and len(X.shape) == 2 and 0 not in tuple(X.shape)
 
 
 def _columns_there(X: Any, shares: Floats) -> tuple[Floats, Floats, Floats]:

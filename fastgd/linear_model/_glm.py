@@ -25,8 +25,6 @@ CONSTRAINTS = SolvedModel._parameter_constraints
 class _GLM(SolvedRegressor, ABC):
     """Base class: a subclass says which loss, and which power of the mean the variance is."""
 
-    _adds_over_shards = True
-
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "alpha": [NON_NEGATIVE],
         "fit_intercept": ["boolean"],

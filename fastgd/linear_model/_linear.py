@@ -30,8 +30,6 @@ SHARED = {
 class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor, ABC):
     """Base class: a subclass says how strong the penalty of the mean loss is."""
 
-    _adds_over_shards = True
-
     @abstractmethod
     def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:
         """Return (l1, l2) of each target's mean loss; ``mass`` is the weights' sum."""

@@ -108,8 +108,6 @@ class LogisticRegression(SolvedClassifier):
     0.958
     """
 
-    _adds_over_shards = True
-
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **SolvedModel._parameter_constraints,
         "penalty": [

@@ -21,7 +21,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastgd._data.arrays import is_plain
-from fastgd._data.parts import is_in_parts
+from fastgd._data.parts import is_collection
 from fastgd._data.shards import Shards
 from fastgd._data.validation import as_rows, check_weight, refuse_extreme_weight
 from fastgd._export.hooks import OnnxExport
@@ -64,7 +64,6 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
 
     _watch: SolvingWatch  # while a fit runs
     _device: Device | None = None  # the same
-    _adds_over_shards: ClassVar[bool] = False  # whether rows may come in parts, or be on a device
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "tol": [NON_NEGATIVE],
@@ -172,7 +171,7 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
         asked = getattr(self, "solver", "auto")
         if asked in ("saga", "sdca"):
             return f"solver={asked!r}, which looks at one row after the other"
-        return "data in parts" if is_in_parts(X) else None
+        return "a cluster's partitions" if is_collection(X) else None
 
     def _needs_rows(self) -> bool:
         """Tell whether what is asked for needs the solvers of rows in host memory."""

@@ -16,7 +16,6 @@ from fastgd import layers, neural_network
 from fastgd._engines.cuda_layers import lacks
 from fastgd._networks.assembly import Assembly
 from fastgd._runtime import devices
-from fastgd.datasets import open as open_rows
 from fastgd.kernels.layers import Sizes
 from tests.cuda import cases
 
@@ -101,11 +100,14 @@ def test_what_of_an_estimator_has_no_form_is_named(model, what):
         model.set_params(device="cuda").fit(GIVEN.X, GIVEN.labels)
 
 
-def test_data_in_parts_are_refused_rather_than_left_on_the_processor():
+def test_partitions_are_refused_rather_than_left_on_the_processor():
+    class Partitions:
+        def to_delayed(self):
+            raise AssertionError
+
     model = fastgd.LogisticRegression(device="cuda")
-    rows = open_rows((GIVEN.X, GIVEN.labels), chunk_rows=8)
-    with pytest.raises(ValueError, match="is not there yet for data in parts"):
-        model.fit(rows)
+    with pytest.raises(ValueError, match="is not there yet for a cluster's partitions"):
+        model.fit(Partitions())
     assert not hasattr(model, "coef_")
 
 

@@ -31,8 +31,9 @@ import fastgd
 from fastgd._data.validation import as_rows
 from fastgd._engines import cuda_linear
 from fastgd._runtime import devices
-from fastgd._solvers import _piecewise
+from fastgd._solvers import _on_device, _piecewise, _sharded
 from fastgd._solvers._device import Device
+from fastgd._solvers._device_rows import pass_over
 from fastgd._solvers._passes import predictions, products_with
 from fastgd._solvers._precondition import product_at
 from fastgd._solvers._problem import evaluate, pose
@@ -626,6 +627,27 @@ def test_rows_beyond_the_memory_are_sent_in_parts(monkeypatch):
         cases.assert_same_training(fastgd.SGDRegressor(**cases.CONSTANT), given, "numbers")
 
 
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_chunks_are_sent_as_they_are_read(is_sparse, monkeypatch):
+    monkeypatch.setattr(_sharded, "SAMPLE_ROWS", 15)
+    made = []
+    monkeypatch.setattr(
+        _on_device, "pass_over", lambda *a, **w: (made.append(1), pass_over(*a, **w))[1]
+    )
+    given = cases.table(n=37, d=2)
+    given = cases.sparse(given) if is_sparse else given
+    here, there = (
+        fastgd.LogisticRegression(device=device, tol=1e-9).fit(
+            open_rows((given.X, given.labels), chunk_rows=16)
+        )
+        for device in ("cpu", "cuda")
+    )
+    assert len(made) >= 3 * 2  # of each chunk in each pass
+    np.testing.assert_allclose(there.objective_, here.objective_, rtol=1e-9)
+    np.testing.assert_allclose(there.coef_, here.coef_, rtol=1e-5)
+    assert there.gap_ <= 1e-8
+
+
 def test_data_in_parts_are_trained_part_by_part():
     given = cases.scaled(cases.table(n=37, d=3))
     model = fastgd.SGDRegressor(**cases.CONSTANT)
@@ -652,6 +674,25 @@ def test_arrays_on_a_device_are_trained_and_predicted_there(cupy):
         np.testing.assert_allclose(found.get(), expected, rtol=1e-10, atol=1e-12)
     with pytest.raises(ValueError, match="X has 2 features, but LogisticRegression is expecting 3"):
         there.predict(cupy.asarray(given.X[:, :2].copy()))
+
+
+@pytest.mark.parametrize("library", ["cupy", "torch", "numba", "cudf", "DLPack"])
+def test_arrays_of_each_library_are_fitted_and_come_back(library, foreign):
+    make, back = foreign[library]
+    given = cases.scaled(cases.table(n=19, d=2))
+    options = {**cases.CONSTANT, "batch_size": "full", "max_iter": 1}
+    models = (fastgd.Ridge(), fastgd.LinearSVR(epsilon=0.1), fastgd.SGDRegressor(**options))
+    network = fastgd.neural_network.MLPRegressor(hidden_layer_sizes=(2,), max_iter=1, tol=None)
+    for model in (*models, network):
+        if hasattr(model, "random_state"):
+            model.set_params(random_state=0)
+        there = model.fit(make(given.X), make(given.numbers))
+        here = model.__class__(**{**model.get_params(), "device": "cpu"})
+        here.fit(given.X, given.numbers)
+        found = there.predict(make(given.X))
+        assert isinstance(found, back)
+        found = found._values if hasattr(found, "_values") else found
+        np.testing.assert_allclose(found, here.predict(given.X), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
