@@ -254,8 +254,6 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
             return f"learning_rate={self.learning_rate!r}, which looks at one row after the other"
         if not has_form(resolve.optimizer(self.optimizer, sparse=sp.issparse(X))):
             return f"optimizer={self.optimizer!r}, a step of all coefficients of your own"
-        if getattr(self._penalty_spec(), "joint", False):
-            return f"penalty={self.penalty!r}, which ties coefficients together"
         return None
 
     def _loses_on_cuda(self) -> str | None:

@@ -26,6 +26,9 @@ Facts, which are not compiled; what a penalty does not say is taken for what cla
 
 ``joint``
     Whether it ties coefficients together; default False.
+``ties``
+    Which coefficients a joint penalty ties: those of a ``feature``, or of an ``output``, so that
+    each such group may be tied by itself; default all, also for a class made of one that says so.
 ``alike``
     Whether it treats all coefficients alike, whatever c is; default False, also for a class made of
     one that says so.
@@ -58,6 +61,7 @@ from fastgd.kernels.elementary import expm1
 SMALLEST_SHRINKAGE = 1e-30  # a step >= 1/l2 leaves nothing; what is added up is a logarithm
 TOLERANCE = 1e-15  # of the multiplier that a tie asks for, relative; Newton's steps double digits
 MAX_NEWTON = 50
+OF_FEATURE, OF_OUTPUT = "feature", "output"
 
 
 @hook
@@ -122,6 +126,11 @@ def is_zero(penalty):
 def is_alike(penalty):
     """Tell whether all coefficients are treated alike; what a class inherits does not say so."""
     return bool(vars(type(penalty)).get("alike", False))
+
+
+def ties(penalty):
+    """Return which coefficients are tied, OF_FEATURE or OF_OUTPUT; None for all."""
+    return vars(type(penalty)).get("ties")
 
 
 def has_series(penalty):
@@ -423,7 +432,7 @@ class MaxNorm(NamedTuple):
     l1: float = 0.0
     l2: float = 0.0
 
-    joint = True
+    joint, ties = True, OF_OUTPUT
     value = ElasticNet.value
     proximal = ElasticNet.proximal
 
@@ -468,7 +477,7 @@ class GroupLasso(NamedTuple):
     group: float
     l2: float = 0.0
 
-    joint = True
+    joint, ties = True, OF_FEATURE
     value = Quadratic.value
     proximal = Quadratic.proximal
 

@@ -23,6 +23,9 @@ from fastgd.kernels.rows import Dense
 from fastgd.kernels.sgd import Rule
 
 ALL_STEPS = 1 << 40  # of an epoch are queued together
+PERSISTS = True  # whether a launch may have many steps
+# of a launch: a display's driver ends one after two seconds, and nothing else runs meanwhile
+STEPS_AT_ONCE, BYTES_AT_ONCE = 1 << 12, 1 << 33
 
 
 class _OnHost:
@@ -51,7 +54,7 @@ class CudaLinearEngine(LinearEngine):
     Parameters
     ----------
     rule : Rule
-        Its penalty not joint, its optimizer one that does not look at rows.
+        Its optimizer one that does not look at rows.
     """
 
     steps_at_once = ALL_STEPS
@@ -59,6 +62,7 @@ class CudaLinearEngine(LinearEngine):
     def __init__(self, rule: Rule) -> None:
         super().__init__(rule)
         self._rows: RowsOnDevice | None = None
+        self._together: int | None = None
 
     def allocate(self, progress: Progress, source: Source, batch_size: int) -> None:
         """Take the arrays of a training, and make those that it needs on the device."""
@@ -102,6 +106,10 @@ class CudaLinearEngine(LinearEngine):
         coefs = self._coefs(plan)
         assert self._rows is not None
         for visit in self._rows.visits(block, plan.batch_size):
+            most = self._most_together(visit, coefs, plan)
+            if most > 0:
+                self._steps_at_once(visit, coefs, plan, most)
+                continue
             for t in range(visit.n_steps):
                 self._step(visit, coefs, t, plan)
         return self._read_back()
@@ -139,6 +147,53 @@ class CudaLinearEngine(LinearEngine):
             return
         self._gather(sent, span, step)
         self._there.take_gradient(step, plan, number)
+
+    def _most_together(self, visit: Visit, coefs: Any, plan: Plan) -> int:
+        """Return how many blocks take steps together in one launch; 0 where each step has its own.
+
+        Steps of the second kind have more parts than a pass and an update of each parameter.
+        """
+        if visit.sent.rows.is_sparse or self._there.has_parts or not PERSISTS:
+            return 0
+        if self._together is None:
+            from fastgd.kernels.cuda import passes
+
+            arguments = self._of_epoch(visit, coefs, plan, (0, 1))
+            together = self._epoch.most_together(passes.BLOCK, *arguments, single=self._single)
+            self._together = together
+        return self._together
+
+    def _of_epoch(self, visit: Visit, coefs: Any, plan: Plan, span: tuple[int, int]) -> Any:
+        """Return what a launch of the steps from ``span[0]`` to ``span[1]`` is told."""
+        from fastgd.kernels.cuda import epoch
+
+        size, last = plan.batch_size, visit.n_visited - (visit.n_steps - 1) * plan.batch_size
+        usual = self._there.step(coefs, visit.first, min(size, visit.n_visited), plan.unit)
+        ending = self._there.step(coefs, visit.first, last, plan.unit)
+        own, average = self._there.there.memory, self._there.there.average
+        table = own.params.reshape(self._shape)
+        where = (table, average, visit.order, visit.n_visited, size, *span)
+        steps = epoch.Epoch(*where, usual, ending, int(min(plan.average_from, ALL_STEPS)))
+        return visit.sent.rows, visit.sent.samples, self._there.rule, steps, own, self._out
+
+    @property
+    def _epoch(self) -> Any:
+        from fastgd.kernels.cuda import epoch
+
+        return epoch.epoch_shared if self._is_shared else epoch.epoch_apart
+
+    def _steps_at_once(self, visit: Visit, coefs: Any, plan: Plan, most: int) -> None:
+        """Queue the steps of a visit, many in a launch."""
+        from fastgd.kernels.cuda import passes, steps
+
+        size = min(plan.batch_size, visit.n_visited)
+        n_blocks, _ = passes.grid_of(size, min(most, steps.MOST_BLOCKS))
+        of_batch = max(size * visit.sent.rows.values.shape[1] * visit.sent.rows.values.itemsize, 1)
+        at_once = max(min(BYTES_AT_ONCE // of_batch, STEPS_AT_ONCE), 1)
+        for first in range(0, visit.n_steps, at_once):
+            span = first, min(first + at_once, visit.n_steps)
+            arguments = self._of_epoch(visit, coefs, plan, span)
+            self._epoch.launch(n_blocks, passes.BLOCK, *arguments, single=self._single)
 
     def _gather(self, sent: Any, span: Any, step: Any) -> None:
         """Queue the sums of a batch's sparse columns."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fastgd._engines.protocol import Plan
 from fastgd._parameters import resolve
 from fastgd._training.progress import Progress
+from fastgd.kernels import penalties
 
 WHOLE = ("Prodigy", "Muon", "OfMatrices")  # those of ``kernels.cuda.whole``
 
@@ -76,7 +77,10 @@ class DeviceParameters:
         costs, gradient = memory.zeros(n_trained), memory.zeros(n_trained, dtype)
         average = memory.upload(progress.average.reshape(-1))
         residual = memory.upload(progress.residual.reshape(-1)[:n_trained])
-        of_trained = steps.Memory(params[:n_trained], state, costs)
+        is_tied = getattr(rule.penalty, "joint", False)
+        lengths = memory.zeros(n_trained if is_tied else 0, dtype)
+        self._groups = _groups_of(rule.penalty, n_trained, n_columns) if is_tied else None
+        of_trained = steps.Memory(params[:n_trained], state, costs, lengths)
         self.there = OnDevice(params, state, gradient, average, residual, of_trained)
         self._places = n_outputs, n_outputs + n_columns  # of the sums of penalties, and of clipped
         self._report = memory.zeros(2 * n_outputs + n_columns + 1)
@@ -89,6 +93,11 @@ class DeviceParameters:
     def gathers(self) -> bool:
         """Whether a step needs the gradient in one array, and not in lines."""
         return self._transform.acts or self._whole is not None
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether a step is more than what a thread does to one parameter by its gradient."""
+        return self.gathers or self._groups is not None
 
     @property
     def report(self) -> Any:
@@ -142,8 +151,7 @@ class DeviceParameters:
             steps.write_gradient.spread(gradient.shape[0], *gathered, single=self._single)
             self.take_gradient(step, plan, t)
             return
-        updated = (self.rule, step, partial, there.memory, True)
-        steps.update.spread(there.gradient.shape[0], *updated, single=self._single)
+        self._update(step, partial, counts=True)
         self._add_to_average(plan, t)
 
     def take_gradient(self, step: Any, plan: Plan, t: int) -> None:
@@ -179,9 +187,21 @@ class DeviceParameters:
             self._whole(step)
         else:
             line = gradient.reshape(1, size)
-            updated = (self.rule, step._replace(n_lines=1), line, there.memory, not self.gathers)
-            steps.update.spread(size, *updated, single=self._single)
+            self._update(step._replace(n_lines=1), line, counts=not self.gathers)
         self._add_to_average(plan, t)
+
+    def _update(self, step: Any, partial: Any, *, counts: bool) -> None:
+        """Queue the steps of all parameters, and what ties them together afterwards."""
+        from fastgd.kernels.cuda import steps
+
+        rule, own, groups = self.rule, self.there.memory, self._groups
+        if groups is not None:
+            costs = (rule, step, own, groups)
+            steps.add_costs_of_ties.spread(groups.count, *costs, single=self._single)
+        updated = (rule, step, partial, own, counts)
+        steps.update.spread(own.params.shape[0], *updated, single=self._single)
+        if groups is not None:
+            steps.tie.spread(groups.count, rule, own, groups, single=self._single)
 
     def _add_penalties(self, step: Any) -> None:
         from fastgd.kernels.cuda import steps
@@ -239,6 +259,18 @@ class DeviceParameters:
 
         if array.size > 0:
             values.reshape(-1)[: array.size] = memory.download(array).reshape(-1)
+
+
+def _groups_of(penalty: Any, n_params: int, n_outputs: int) -> Any:
+    """Return which parameters, (n_features + 1, n_outputs) in a row, a joint penalty ties."""
+    from fastgd.kernels.cuda.steps import Groups
+
+    found = penalties.ties(penalty)
+    if found == penalties.OF_FEATURE:
+        return Groups(n_params // n_outputs - 1, n_outputs, 2 * n_outputs, 1, n_outputs)
+    if found == penalties.OF_OUTPUT:
+        return Groups(n_outputs, 1, n_params, n_outputs, 1)
+    return Groups(1, 0, n_params, 1, n_outputs)
 
 
 def with_arrays_there(spec: Any) -> Any:

@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -25,9 +26,8 @@ INSTALL = (
     'pip install "fastgd[cuda12]" or "fastgd[cuda13]", by the CUDA version that nvidia-smi shows'
 )
 WORKS = (
-    "LogisticRegression, SoftmaxRegression, LinearRegression, Ridge, Lasso, ElasticNet, "
-    "PoissonRegressor, GammaRegressor, TweedieRegressor, SGDClassifier, SGDRegressor, "
-    "SGDOneClassSVM, Perceptron, the passive-aggressive estimators and the networks"
+    "all estimators that are solved over sums of the rows (solver='auto' or 'gd'), those that are "
+    "trained by steps, and networks; docs/gpu.md has what of them is left out"
 )
 _first_process: list[int] = []  # that used a device
 
@@ -67,9 +67,12 @@ def to_host(X: Any) -> Any:
             return getattr(X, name)()
     if hasattr(X, "detach"):
         return _of_torch(X)
+    if hasattr(X, "__dlpack__") and find_spec("cupy") is not None:
+        return import_module("cupy").from_dlpack(X).get()
     raise TypeError(
         f"{type(X).__module__}.{type(X).__name__} lies on a CUDA device and cannot be copied from "
-        "there. Known are arrays of CuPy, PyTorch, Numba and cuDF."
+        "there. Known are arrays of CuPy, PyTorch, Numba and cuDF, and where CuPy is installed all "
+        "that know DLPack."
     )
 
 
@@ -93,6 +96,8 @@ def like(result: NDArray[Any], X: Any) -> Any:
         return sys.modules["cupy"].asarray(result)
     if library == "numba":
         return _memory().upload(result)
+    if hasattr(X, "__array_namespace__"):
+        return X.__array_namespace__().asarray(result, device=X.device)
     return result
 
 
@@ -189,7 +194,7 @@ def not_there(model: Any, what: str) -> ValueError:
     """Return the error for what has no form for a device: what has."""
     return ValueError(
         f"{type(model).__name__}(device='cuda') is not there yet for {what}. On a device work "
-        f"{WORKS}; device='cpu' takes everything."
+        f"{WORKS}. device='cpu' takes everything."
     )
 
 
@@ -240,14 +245,19 @@ def stays_there(model: Any, X: Any) -> bool:
     """
     if not hasattr(model, "_loses_on_cuda") or getattr(model, "early_stopping", False):
         return False
-    return _is_plain_there(X) and is_there(chosen(model, X))
+    return is_plain_there(X) and is_there(chosen(model, X))
 
 
-def _is_plain_there(X: Any) -> bool:
+def is_plain_there(X: Any) -> bool:
     """Tell whether X is a table of float32 or float64 on a device."""
     kind = str(getattr(X, "dtype", "")).rpartition(".")[2]
     is_plain = kind in ("float32", "float64") and len(X.shape) == 2 and 0 not in tuple(X.shape)
-    return is_plain and hasattr(X, "__cuda_array_interface__")
+    return is_plain and is_on_device(X) and hasattr(X, "__cuda_array_interface__")
+
+
+def dtype_of(X: Any) -> Any:
+    """Return NumPy's type of the numbers of an array of any library."""
+    return np.dtype(str(X.dtype).rpartition(".")[2])
 
 
 class HeldRows:
@@ -310,7 +320,7 @@ def predicted(method: Callable[..., Any], model: Any, X: Any) -> Any:
     Linear models and networks predict where the rows are, if these are float32 or float64; else
     the rows are copied.
     """
-    has_form = hasattr(model, "_lacks_on_cuda") and _is_plain_there(X)
+    has_form = hasattr(model, "_lacks_on_cuda") and is_plain_there(X)
     if getattr(model, "device", "cpu") != "cpu" and has_form:
         require()
         return like(method(model, HeldRows(X)), X)

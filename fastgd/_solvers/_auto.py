@@ -46,10 +46,12 @@ def descend(task: Task, options: Options, start: Any = None) -> Solution:
     """Solve a task by full-batch descent, a piecewise linear loss by its own methods.
 
     Where columns outnumber rows, in a basis of the rows; where an l1 penalty leaves few of many
-    columns, on these.
+    columns, on these. On a device, whose passes are of all columns, in all of them.
     """
     if losses.is_piecewise_linear(task.loss):
         return piecewise_linear(task, options, start)
+    if task.device is not None:
+        return gd(task, options, start)
     if wants_working_sets(task):
         return by_working_sets(task, options, start)
     if is_reducible(task):
@@ -112,7 +114,7 @@ def _with_status(task: Task, exact: Solution, stored: Solution, tol: float) -> S
 
 def _of_few_columns(solver: str, task: Task, options: Options, start: Any) -> Solution | None:
     """Solve a small, well-conditioned task by matrices at once; None for any other."""
-    if solver not in ("auto", "gd"):
+    if solver not in ("auto", "gd") or task.device is not None:
         return None
     start = _start_for("gd", task, start)
     if losses.is_piecewise_linear(task.loss):
@@ -197,6 +199,8 @@ def choose(task: Task) -> str:
     is_piecewise = losses.is_piecewise_linear(task.loss)
     if not can(task, "gd"):
         return "sdca" if can(task, "sdca") else "gd"
+    if task.device is not None:  # which adds up over all rows
+        return "gd"
     if task.positive or n * d <= FINISHED_IN_FLOAT64:
         return "gd"
     if _is_nearly_separable(task):

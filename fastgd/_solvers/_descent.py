@@ -303,7 +303,7 @@ class _Descent:
             return 1.0
         if self.problem.n_outputs > 0:
             return None
-        now, then = self.point.curvature, self.trusted
+        now, then = np.asarray(self.point.curvature), np.asarray(self.trusted)
         known = then > NEGLIGIBLE_CURVATURE * np.max(then, initial=0.0)
         least = float(np.min(now[known] / then[known], initial=1.0))
         return 1.0 / least if least >= 1.0 / MOST_DRIFT else None

@@ -198,7 +198,7 @@ def _has_basis(task: Task) -> bool:
 
     Without a penalty directions count in which rows hardly differ: a basis has too few digits.
     """
-    return task.l2 > 0.0 and is_reducible(task)
+    return task.l2 > 0.0 and task.device is None and is_reducible(task)
 
 
 def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> Solution:
@@ -403,13 +403,14 @@ def _fit(joint: _Joint, options: Options, start: HuberStart | None) -> _Fitted:
 def _at_once(joint: _Joint, options: Options, u: Floats, scale: float) -> tuple[_Fitted, bool]:
     """Return where Newton's steps of everything together lead, and whether somebody stopped them.
 
-    Those of few columns; of many, or where there are no such steps, it is where they begin.
+    Those of few columns; of many, on a device, or where there are no such steps, it is where they
+    begin.
     """
     problem = joint.problem
     found = _Fitted(u, scale, np.inf, np.inf, 0, [], [])
     n, size = problem.shape[0], u.shape[0] + 1
-    is_stopped = False
-    if options.max_iter > 0 and size <= MOST_PARAMETERS and n * size * size <= 2 * MOST_PRODUCTS:
+    is_stopped, is_small = False, size <= MOST_PARAMETERS and n * size * size <= 2 * MOST_PRODUCTS
+    if problem.passes is None and options.max_iter > 0 and is_small:
         columns = _columns(joint)
         if not np.any(u[:-1]):
             u, scale = _least_squares(columns, u, scale)

@@ -85,7 +85,8 @@ class _Rounds:
         self.dual = renewed(self.pieces, raw, self.dual, problem.weight, mu)
         with np.errstate(divide="ignore", invalid="ignore"):
             old = self.dual / problem.weight
-        problem.y[:, 1] = np.where(problem.weight > 0.0, old, 0.0)
+        old = np.where(problem.weight > 0.0, old, 0.0)
+        self.problem = problem._replace(y=np.column_stack([self._plain.y, old]))
         return self.u
 
     def sharpen(self, proof: Certificate, before: Certificate) -> None:

@@ -116,9 +116,12 @@ def _sharpened(problem: Problem, metric: Metric, weight: Floats) -> Metric:
 
 def product_at(problem: Problem, point: Point) -> Floats:
     """Return the Hessian at a point without the penalty, or its diagonal."""
-    if problem.n_outputs > 0:
-        return _products_of_classes(problem, point.u)
-    return products(problem, point.curvature)
+    if problem.n_outputs == 0:
+        return products(problem, point.curvature)
+    if problem.passes is not None:
+        there: Floats = problem.passes.products_of_classes(problem, point.u)
+        return there
+    return _products_of_classes(problem, point.u)
 
 
 AnyMetric = Metric | Implicit
@@ -192,9 +195,10 @@ def can_have_hessian(problem: Problem) -> bool:
 def can_be_implicit(problem: Problem) -> bool:
     """Tell whether conjugate gradients can do without a matrix.
 
-    They solve no model with l1 or bounds, and softmax's need its probabilities.
+    They solve no model with l1 or bounds, and softmax's need its probabilities. Each of their steps
+    reads X on the processor, so that there are none where a device makes the passes.
     """
-    if not problem.is_smooth:
+    if not problem.is_smooth or problem.passes is not None:
         return False
     size = 8 * problem.shape[0] * problem.n_outputs
     return size <= max(_costs.FREE_BYTES, _costs.TIMES_X * _costs.bytes_of(problem.rows))
@@ -236,8 +240,11 @@ def products(problem: Problem, weight: Floats) -> Floats:
     d = problem.shape[1]
     if not affords(problem, d + 1):
         # standardised columns: the diagonal is what it is up to the weights' correlation
-        diagonal = np.append((problem.scaler.inverse_std > 0.0) * weight.sum(), weight.sum())
-        return diagonal
+        mass = float(np.sum(weight))
+        return np.append((problem.scaler.inverse_std > 0.0) * mass, mass)
+    if problem.passes is not None:
+        there: Floats = problem.passes.products(problem, weight)
+        return there
     if can_centre(problem):
         return products_of(problem, weight, np.arange(d))
     return _products_by_blocks(problem, weight)

@@ -76,6 +76,7 @@ class Problem(NamedTuple):
     terms : float, the size of what cancels in the loss: for a log link the sum of its terms'
         magnitudes where predictions equal targets, for residuals the targets' root mean square
     largest : int, the size up to which a matrix of products is worth its time and memory
+    passes : ``_device.DevicePasses`` over the rows; None where the processor makes them
     """
 
     rows: Any
@@ -99,6 +100,7 @@ class Problem(NamedTuple):
         return rounding_of(self.loss, self.terms, objective)
 
     largest: int = LARGEST_MATRIX
+    passes: Any = None
 
     @property
     def lowest_objective(self) -> float:
@@ -173,6 +175,7 @@ def pose(task: Task) -> Problem:
         least,
         terms,
         largest_matrix(task.rows, n, d, task.n_outputs if many else 0, is_exact(task)),
+        None if task.device is None else task.device.passes(task.rows, d),
     )
 
 
@@ -322,6 +325,7 @@ def take(problem: Problem, chosen: NDArray[np.int64], weight: Floats) -> Problem
         weight=weight,
         l2=problem.l2 * more,
         prior=PRIOR * problem.peak**2 / chosen.shape[0],
+        passes=None,
     )
 
 
@@ -414,8 +418,11 @@ def _shares(task: Task) -> Floats:
 
 def evaluate(problem: Problem, u: Floats) -> Point:
     """Return objective and gradient at u, in one pass over X."""
-    many = problem.n_outputs > 0
-    total, gradient, curvature = _pass_many(problem, u) if many else _pass_one(problem, u)
+    if problem.passes is not None:
+        total, gradient, curvature = problem.passes.evaluate(problem, u)
+    else:
+        many = problem.n_outputs > 0
+        total, gradient, curvature = _pass_many(problem, u) if many else _pass_one(problem, u)
     total = _not_negative(problem.loss, total - problem.least)
     ridge = problem.ridge
     pull = (u.T * ridge).T

@@ -23,6 +23,7 @@ class Task(NamedTuple):
     fit_intercept : bool; the intercept is not penalised
     positive : bool, w >= 0
     dtype : the type in which coefficients are kept: bounds count what rounding to it costs
+    device : ``_device.Device`` on which passes are made; None for the processor
     """
 
     rows: Any
@@ -36,6 +37,7 @@ class Task(NamedTuple):
     fit_intercept: bool = True
     positive: bool = False
     dtype: Any = np.float64
+    device: Any = None
 
 
 class Options(NamedTuple):

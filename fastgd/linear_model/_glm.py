@@ -25,8 +25,6 @@ CONSTRAINTS = SolvedModel._parameter_constraints
 class _GLM(SolvedRegressor, ABC):
     """Base class: a subclass says which loss, and which power of the mean the variance is."""
 
-    _adds_over_shards = True
-
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "alpha": [NON_NEGATIVE],
         "fit_intercept": ["boolean"],
@@ -101,7 +99,7 @@ class _GLM(SolvedRegressor, ABC):
                 penalty = (0.0, float(self.alpha))
                 self._fit_shards(shards, self._loss(), lambda _: penalty)
             return self
-        with watched(SolvingWatch, self), or_as_before(self):
+        with watched(SolvingWatch, self), or_as_before(self), self._on_device(X):
             X, y, weight = self._check(X, y, sample_weight)
             loss = self._loss()
             check_targets(loss, y)

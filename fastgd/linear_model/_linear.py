@@ -30,8 +30,6 @@ SHARED = {
 class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor, ABC):
     """Base class: a subclass says how strong the penalty of the mean loss is."""
 
-    _adds_over_shards = True
-
     @abstractmethod
     def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:
         """Return (l1, l2) of each target's mean loss; ``mass`` is the weights' sum."""
@@ -44,7 +42,12 @@ class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor, ABC):
             with watched(SolvingWatch, self), or_as_before(self), threads(n_jobs):
                 self._fit_shards(shards, SquaredError(), lambda mass: self._penalties(mass, 1)[0])
             return
-        with watched(SolvingWatch, self), or_as_before(self), threads(n_jobs):
+        with (
+            watched(SolvingWatch, self),
+            or_as_before(self),
+            threads(n_jobs),
+            self._on_device(X),
+        ):
             X, y, weight = self._check(X, y, sample_weight, multi_output=True)
             mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
             penalties = self._penalties(mass, 1 if y.ndim == 1 else y.shape[1])

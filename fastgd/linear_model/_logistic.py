@@ -108,8 +108,6 @@ class LogisticRegression(SolvedClassifier):
     0.958
     """
 
-    _adds_over_shards = True
-
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **SolvedModel._parameter_constraints,
         "penalty": [
@@ -195,7 +193,12 @@ class LogisticRegression(SolvedClassifier):
         if shards is not None:
             self._fit_shards(shards, C, l1_ratio)
             return self
-        with watched(SolvingWatch, self) as watch, or_as_before(self), threads(self.n_jobs):
+        with (
+            watched(SolvingWatch, self) as watch,
+            or_as_before(self),
+            threads(self.n_jobs),
+            self._on_device(X),
+        ):
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS)
             classes, codes = self._check_labels(y)
             check_number_of_classes(self.solver, classes.shape[0])
@@ -246,10 +249,8 @@ class LogisticRegression(SolvedClassifier):
             write(self, found)
             self._report(found)
 
-    def _lacks_on_cuda(self, X: Any) -> str | None:
-        if self._penalises_intercept():
-            return "solver='liblinear', which penalises the intercept"
-        return super()._lacks_on_cuda(X)
+    def _needs_rows(self) -> bool:
+        return self._penalises_intercept() or super()._needs_rows()
 
     def _penalises_intercept(self) -> bool:
         """Tell whether the intercept is a coefficient, as it is in liblinear."""

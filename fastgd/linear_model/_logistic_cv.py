@@ -161,8 +161,6 @@ class LogisticRegressionCV(LogisticRegression):
 
     __metadata_request__score: ClassVar[dict[str, Any]] = {"sample_weight": metadata_routing.UNUSED}
 
-    _adds_over_shards = False
-
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **{
             name: allowed

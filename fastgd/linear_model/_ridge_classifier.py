@@ -161,8 +161,8 @@ class RidgeClassifier(RidgeLabels, SolvedClassifier):
         What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
     device : {"auto", "cpu", "cuda"}, default="auto"
-        "auto" and "cpu": the processor, to which arrays on a device are copied. "cuda" is refused:
-        this estimator has no form for it yet (docs/gpu.md).
+        Where the model is fitted and predicts (docs/gpu.md). "auto": where X lies, so that NumPy's
+        arrays stay on the processor; "cuda" sends them to the device.
 
     Attributes
     ----------
@@ -246,7 +246,7 @@ class RidgeClassifier(RidgeLabels, SolvedClassifier):
             or ``class_weight`` holds what is no weight.
         """
         check_ridge_solver(self.solver, positive=bool(self.positive))
-        with watched(SolvingWatch, self) as watch, or_as_before(self):
+        with watched(SolvingWatch, self) as watch, or_as_before(self), self._on_device(X):
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS, multi_output=True)
             encoder, y, targets = binarized(y)
             weight = weights_of_labels(self.class_weight, y, self._check_weight(sample_weight, X))

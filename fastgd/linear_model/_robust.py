@@ -51,8 +51,8 @@ class HuberRegressor(SolvedRegressor):
         What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
     device : {"auto", "cpu", "cuda"}, default="auto"
-        "auto" and "cpu": the processor, to which arrays on a device are copied. "cuda" is refused:
-        this estimator has no form for it yet (docs/gpu.md).
+        Where the model is fitted and predicts (docs/gpu.md). "auto": where X lies, so that NumPy's
+        arrays stay on the processor; "cuda" sends them to the device.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class HuberRegressor(SolvedRegressor):
         -------
         self : HuberRegressor
         """
-        with watched(SolvingWatch, self) as watch, or_as_before(self):
+        with watched(SolvingWatch, self) as watch, or_as_before(self), self._on_device(X):
             X, y, weight = self._check(X, y, sample_weight)
             mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
             start = self._start()
@@ -186,8 +186,8 @@ class QuantileRegressor(SolvedRegressor):
         What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
     device : {"auto", "cpu", "cuda"}, default="auto"
-        "auto" and "cpu": the processor, to which arrays on a device are copied. "cuda" is refused:
-        this estimator has no form for it yet (docs/gpu.md).
+        Where the model is fitted and predicts (docs/gpu.md). "auto": where X lies, so that NumPy's
+        arrays stay on the processor; "cuda" sends them to the device.
 
     Attributes
     ----------
@@ -267,7 +267,7 @@ class QuantileRegressor(SolvedRegressor):
         self : QuantileRegressor
         """
         check_quantile_solver(self.solver)
-        with watched(SolvingWatch, self), or_as_before(self):
+        with watched(SolvingWatch, self), or_as_before(self), self._on_device(X):
             X, y, weight = self._check(X, y, sample_weight)
             loss = Quantile(float(self.quantile))
             given = Given(X, y, sample_weight)

@@ -4,7 +4,8 @@ import math
 import os
 import sys
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +21,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastgd._data.arrays import is_plain
-from fastgd._data.parts import is_in_parts
+from fastgd._data.parts import is_collection
 from fastgd._data.shards import Shards
 from fastgd._data.validation import as_rows, check_weight, refuse_extreme_weight
 from fastgd._export.hooks import OnnxExport
@@ -32,6 +33,7 @@ from fastgd._runtime.devices import ALLOWED, HeldRows
 from fastgd._runtime.threads import in_threads, one_blas_thread
 from fastgd._runtime.warned import warn
 from fastgd._solvers._auto import SOLVERS, solve
+from fastgd._solvers._device import Device, device_of
 from fastgd._solvers._problem import objective_of
 from fastgd._solvers._shard_sums import Look
 from fastgd._solvers._sharded import ShardedTask, by_shards, look
@@ -61,7 +63,7 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
     """
 
     _watch: SolvingWatch  # while a fit runs
-    _adds_over_shards: ClassVar[bool] = False  # whether rows may come in parts, or be on a device
+    _device: Device | None = None  # the same
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "tol": [NON_NEGATIVE],
@@ -96,7 +98,11 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
         given = weight if weight.shape[0] > 0 else None
         more.setdefault("fit_intercept", bool(self.fit_intercept))
         more.setdefault("dtype", X.dtype)
-        return Task(as_rows(X), y, given, loss, *penalty, X.shape[1], **more)
+        rows = as_rows(X)
+        if self._device is not None:
+            more.setdefault("device", self._device)
+            self._device.passes(rows, X.shape[1])  # first, of the rows that the user has there
+        return Task(rows, y, given, loss, *penalty, X.shape[1], **more)
 
     def _solve_each(
         self, tasks: Sequence[Callable[[], Task]], starts: Sequence[Any]
@@ -111,8 +117,9 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
             return self._solve(task(), start, options)
 
         with one_blas_thread():  # once for all: one task must not free it while another runs
-            # observers are notified of one task after the other
-            if self._watch.is_watching or math.prod(self._watch.given.X.shape) <= SMALL:
+            # observers are notified of one task after the other, and a device has one queue
+            is_in_turn = self._watch.is_watching or self._device is not None
+            if is_in_turn or math.prod(self._watch.given.X.shape) <= SMALL:
                 return list(map(solved, tasks, starts, options_of_outputs))
             return in_threads(solved, tasks, starts, options_of_outputs)
 
@@ -161,14 +168,23 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
 
     def _lacks_on_cuda(self, X: Any) -> str | None:
         """Return what of this estimator has no form for a device; None where all has."""
-        if not self._adds_over_shards:
-            return "this estimator"
         asked = getattr(self, "solver", "auto")
         if asked in ("saga", "sdca"):
-            return f"solver={asked!r}"
-        if getattr(self, "warm_start", False):
-            return "warm_start=True"
-        return "data in parts" if is_in_parts(X) else None
+            return f"solver={asked!r}, which looks at one row after the other"
+        return "a cluster's partitions" if is_collection(X) else None
+
+    def _needs_rows(self) -> bool:
+        """Tell whether what is asked for needs the solvers of rows in host memory."""
+        return bool(getattr(self, "warm_start", False))
+
+    @contextmanager
+    def _on_device(self, X: Any) -> Iterator[None]:
+        """Let tasks be solved where the model is to be fitted to X, while the block runs."""
+        self._device = device_of(self, X)
+        try:
+            yield
+        finally:
+            self.__dict__.pop("_device", None)
 
     def _options(self) -> Options:
         most = 1000 if self.max_iter is None else int(self.max_iter)

@@ -106,8 +106,8 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
     device : {"auto", "cpu", "cuda"}, default="auto"
-        "auto" and "cpu": the processor, to which arrays on a device are copied. "cuda" is refused:
-        this estimator has no form for it yet (docs/gpu.md).
+        Where the model is fitted and predicts (docs/gpu.md). "auto": where X lies, so that NumPy's
+        arrays stay on the processor; "cuda" sends them to the device.
 
     Attributes
     ----------
@@ -200,7 +200,7 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
             self._refuse_other_solvers()
         else:
             check_dual(self.penalty, self.loss, self.dual)
-        with watched(SolvingWatch, self) as watch, or_as_before(self):
+        with watched(SolvingWatch, self) as watch, or_as_before(self), self._on_device(X):
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS)
             classes, codes = self._check_labels(y)
             tasks, dtype = self._tasks(X, y, sample_weight, classes, codes), X.dtype
@@ -214,6 +214,11 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
             write(self, found)
             self._report(found)
         return self
+
+    def _lacks_on_cuda(self, X: Any) -> str | None:
+        if self._is_together():
+            return "multi_class='crammer_singer', whose solver looks at one row after the other"
+        return super()._lacks_on_cuda(X)
 
     def _is_together(self) -> bool:
         """Tell whether all classes have one loss."""
@@ -329,8 +334,8 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
         What is done after each pass: objects of ``fastgd.callbacks``, or functions of a view of
         the fit (docs/watching.md).
     device : {"auto", "cpu", "cuda"}, default="auto"
-        "auto" and "cpu": the processor, to which arrays on a device are copied. "cuda" is refused:
-        this estimator has no form for it yet (docs/gpu.md).
+        Where the model is fitted and predicts (docs/gpu.md). "auto": where X lies, so that NumPy's
+        arrays stay on the processor; "cuda" sends them to the device.
 
     Attributes
     ----------
@@ -405,7 +410,7 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
             If ``dual`` is a bool for which liblinear has no solver of this loss.
         """
         check_dual("l2", self.loss, self.dual)
-        with watched(SolvingWatch, self) as watch, or_as_before(self):
+        with watched(SolvingWatch, self) as watch, or_as_before(self), self._on_device(X):
             X, y, weight = self._check(X, y, sample_weight)
             mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
             is_squared = self.loss == "squared_epsilon_insensitive"

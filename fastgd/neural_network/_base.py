@@ -354,7 +354,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
     def _lacks_on_cuda(self, X: Any) -> str | None:  # noqa: ARG002
         """Return what of a training has no form for a device; None where all has."""
         if self.solver == "lbfgs":
-            return "solver='lbfgs'; 'adam' and the other stochastic solvers have one"
+            return None
         optimizer = self._optimizer()
         return None if has_form(optimizer) else f"solver={self.solver!r}, a step of your own"
 

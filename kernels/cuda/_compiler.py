@@ -287,12 +287,29 @@ class Driver:
         """Run on as many threads as there are numbers, up to what a device has."""
         self.launch(blocks_for(size), BLOCK, *arguments, single=single)
 
-    def _on_grid(self, single: bool, grid: Any, block: Any) -> Any:
+    def most_together(self, block: Any, *arguments: Any, single: bool = False) -> int:
+        """Return how many blocks run at once, so that their threads may wait for each other.
+
+        0 where a device cannot have them wait; the driver is compiled for these arguments.
+        """
+        if IS_SIMULATED:
+            return 1
+        if not cuda.get_current_device().COOPERATIVE_LAUNCH:
+            return 0
+        kernel = self._kernel(single=single)
+        compiled = kernel.compile(tuple(map(kernel.typeof_pyval, arguments)))
+        return int(compiled.max_cooperative_grid_blocks(block))
+
+    def _kernel(self, *, single: bool) -> Any:
         if single not in self._kernels:
             self._kernels[single] = cuda.jit(in_precision(self.py_func, single=single))
+        return self._kernels[single]
+
+    def _on_grid(self, single: bool, grid: Any, block: Any) -> Any:
+        kernel = self._kernel(single=single)
         with warnings.catch_warnings():  # small data have small grids
             warnings.filterwarnings("ignore", message="Grid size .* will likely result")
-            return self._kernels[single][grid, block]
+            return kernel[grid, block]
 
 
 def blocks_for(size: int) -> int:

@@ -66,16 +66,17 @@ def multiply(
         add_spans.spread(size, *flat, single=is_single)
 
 
-def weighted_products(values: Any, scaler: Any, weight: Any) -> Any:
+def weighted_products(values: Any, scaler: Any, weight: Any, dtype: Any) -> Any:
     """Return sum_i h_i (z_i, 1) (z_i, 1)' of standardised rows, float64, on the device.
 
-    Multiplied in the type of ``values``, some rows at a time, and added in float64.
+    Multiplied in ``dtype``, some rows at a time, and added in float64.
 
     Parameters
     ----------
     values : (n_samples, n_features)
     scaler : objective.Scaler, on the device
     weight : (n_samples,), h, of any sign
+    dtype : dtype
 
     Returns
     -------
@@ -90,9 +91,9 @@ def weighted_products(values: Any, scaler: Any, weight: Any) -> Any:
     total = library.zeros((width, width))
     for start in range(0, n, ROWS_AT_ONCE):
         stop = min(start + ROWS_AT_ONCE, n)
-        z = library.ones((stop - start, width), X.dtype)
+        z = library.ones((stop - start, width), dtype)
         z[:, :-1] = (X[start:stop] - center) * inverse
-        weighted = z * h[start:stop, None].astype(X.dtype)
+        weighted = z * h[start:stop, None].astype(dtype)
         total += library.matmul(z.T, weighted)
     return total
 

@@ -62,8 +62,8 @@ def adopt(foreign: Any) -> Any:
     ValueError
         If it is not C-contiguous.
     """
-    if IS_SIMULATED:  # where other libraries' arrays are as CuPy's
-        return np.ascontiguousarray(foreign.get())
+    if IS_SIMULATED:
+        return np.ascontiguousarray(np.asarray(_Hosted(foreign)))
     view = cuda.as_cuda_array(foreign)
     if not view.is_c_contiguous():
         raise ValueError(
@@ -71,6 +71,13 @@ def adopt(foreign: Any) -> Any:
             "cupy.ascontiguousarray(X), for PyTorch X.contiguous()."
         )
     return view
+
+
+class _Hosted:
+    """Another library's array of the simulator's device, whose memory is the host's."""
+
+    def __init__(self, foreign: Any) -> None:
+        self._foreign, self.__array_interface__ = foreign, foreign.__cuda_array_interface__
 
 
 def free_bytes() -> int:

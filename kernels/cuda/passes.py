@@ -132,7 +132,7 @@ def begin(span, partial):
 def meet(given, rows, i, k, raw, out, thread):
     """Return the slope of row i in output k, from its raw prediction; add its loss to a thread's.
 
-    ``given`` is what comes with the rows, ``Pass`` or ``steps.Batch``, which have this method.
+    ``given`` is what comes with the rows: ``Pass``, ``Given`` or ``steps.Batch``.
     """
     return type(given).meet(given, rows, i, k, raw, out, thread)
 
@@ -172,21 +172,22 @@ class Pass(NamedTuple):
             row[k] *= weight
 
 
-@driver
-def pass_apart(rows, dense, given, params, span, out):
-    """Add up loss and gradient of some rows, where outputs do not share a loss.
+class Given(NamedTuple):
+    """Slopes that are known: a pass adds up their products with the columns.
 
-    Parameters
-    ----------
-    rows : Dense or CSR
-    dense : (n_samples, n_features), the same rows; (0, 0) for CSR
-    given : Pass or steps.Batch
-    params : (n_features + 1, n_outputs), raw
-    span : Span
-    out : Out; losses are added, and slopes written if there is room for them
+    slopes : (n_samples, n_outputs)
     """
-    scratch = cuda.shared.array(SCRATCH, np.float64)
-    slopes = cuda.shared.array(BLOCK, np.float64)
+
+    slopes: np.ndarray
+
+    @staticmethod
+    def meet(given, rows, i, k, raw, out, thread):
+        return given.slopes[i, k]
+
+
+@part
+def visit_apart(rows, dense, given, params, span, out, scratch, slopes):
+    """Do what ``pass_apart`` does; the block has room for ``scratch`` and ``slopes``."""
     thread, last = cuda.threadIdx.x, params.shape[0] - 1
     first, beyond, number = begin(span, out.partial)
     for start in range(first, beyond, BLOCK):
@@ -204,14 +205,9 @@ def pass_apart(rows, dense, given, params, span, out):
             add_columns(dense, span.order, start, stop, slopes, out.partial[number], k)
 
 
-@driver
-def pass_shared(rows, dense, given, params, span, out):
-    """Add up loss and gradient of one loss of all outputs, and write the slopes.
-
-    Parameters are those of ``pass_apart``; ``out.slopes`` has room.
-    """
-    scratch = cuda.shared.array(SCRATCH, np.float64)
-    slopes = cuda.shared.array(BLOCK, np.float64)
+@part
+def visit_shared(rows, dense, given, params, span, out, scratch, slopes):
+    """Do what ``pass_shared`` does; the block has room for ``scratch`` and ``slopes``."""
     thread, last = cuda.threadIdx.x, params.shape[0] - 1
     first, beyond, number = begin(span, out.partial)
     for start in range(first, beyond, BLOCK):
@@ -231,6 +227,35 @@ def pass_shared(rows, dense, given, params, span, out):
             cuda.syncthreads()
             add_columns(dense, span.order, start, stop, slopes, out.partial[number], k)
             cuda.syncthreads()
+
+
+@driver
+def pass_apart(rows, dense, given, params, span, out):
+    """Add up loss and gradient of some rows, where outputs do not share a loss.
+
+    Parameters
+    ----------
+    rows : Dense or CSR
+    dense : (n_samples, n_features), the same rows; (0, 0) for CSR
+    given : Pass, Given or steps.Batch
+    params : (n_features + 1, n_outputs), raw
+    span : Span
+    out : Out; losses are added, and slopes written if there is room for them
+    """
+    scratch = cuda.shared.array(SCRATCH, np.float64)
+    slopes = cuda.shared.array(BLOCK, np.float64)
+    visit_apart(rows, dense, given, params, span, out, scratch, slopes)
+
+
+@driver
+def pass_shared(rows, dense, given, params, span, out):
+    """Add up loss and gradient of one loss of all outputs, and write the slopes.
+
+    Parameters are those of ``pass_apart``; ``out.slopes`` has room.
+    """
+    scratch = cuda.shared.array(SCRATCH, np.float64)
+    slopes = cuda.shared.array(BLOCK, np.float64)
+    visit_shared(rows, dense, given, params, span, out, scratch, slopes)
 
 
 @driver

@@ -56,11 +56,31 @@ class Memory(NamedTuple):
     params : (P,)
     state : (n_slots, P), the optimizer's
     penalties : (P,), float64: each parameter's penalty before a step, times the rows, added up
+    lengths : (P,), of the penalty's step of each, where it ties parameters together; else (0,)
     """
 
     params: np.ndarray
     state: np.ndarray
     penalties: np.ndarray
+    lengths: np.ndarray
+
+
+class Groups(NamedTuple):
+    """Which parameters a penalty ties together: groups that are tied each by itself.
+
+    After those of a group there is one place for each of its outputs, of intercepts.
+
+    count : int
+    apart : int, from where a group begins to where the next one does
+    length, stride : int, how far a group goes, and the step within it
+    n_outputs : int, of a group
+    """
+
+    count: int
+    apart: int
+    length: int
+    stride: int
+    n_outputs: int
 
 
 class Rule(NamedTuple):
@@ -135,18 +155,9 @@ class Batch(NamedTuple):
             row[k] *= given.step.share * weight
 
 
-@driver
-def update(rule, step, partial, memory, counts):
-    """Take the step of all parameters, a thread for each.
-
-    Parameters
-    ----------
-    rule : Rule
-    step : Step
-    partial : (n_lines or more, P), the gradient's lines
-    memory : Memory, changed in place
-    counts : bool, whether what parameters cost is added up
-    """
+@part
+def update_all(rule, step, partial, memory, counts):
+    """Do what ``update`` does."""
     params, state, coefs = memory.params, memory.state, coefs_of(step)
     slope = losses.intercept_gradient(rule.loss)
     for c in range(cuda.grid(1), params.shape[0], cuda.gridsize(1)):
@@ -159,8 +170,25 @@ def update(rule, step, partial, memory, counts):
             g += step.strength * params[c]
             moved = optimizers.move(rule.optimizer, rule.penalty, coefs, params[c], g, state, c)
             params[c] = moved[0]
+            if memory.lengths.shape[0] > 0:
+                memory.lengths[c] = moved[1]
         elif rule.fit_intercept:
             params[c] += optimizers.update(rule.optimizer, coefs, g + slope, state, c)[0]
+
+
+@driver
+def update(rule, step, partial, memory, counts):
+    """Take the step of all parameters, a thread for each.
+
+    Parameters
+    ----------
+    rule : Rule
+    step : Step
+    partial : (n_lines or more, P), the gradient's lines
+    memory : Memory, changed in place
+    counts : bool, whether what parameters cost is added up
+    """
+    update_all(rule, step, partial, memory, counts)
 
 
 @part
@@ -170,6 +198,27 @@ def _penalty(rule, step, param, c):
         return np.float64(step.size) * losses.intercept_gradient(rule.loss) * param
     cost = penalties.value(rule.penalty, param, c)
     return np.float64(step.size) * (cost + np.float64(0.5) * step.strength * param * param)
+
+
+@driver
+def add_costs_of_ties(rule, step, memory, groups):
+    """Add what ties cost before a step to ``memory.penalties``, a thread for each group."""
+    for g in range(cuda.grid(1), groups.count, cuda.gridsize(1)):
+        first = g * groups.apart
+        params = memory.params[first : first + groups.length : groups.stride]
+        for k in range(groups.n_outputs):
+            cost = penalties.joint_value(rule.penalty, params, groups.n_outputs, k)
+            memory.penalties[first + k] += np.float64(step.size) * np.float64(cost)
+
+
+@driver
+def tie(rule, memory, groups):
+    """Let the penalty tie parameters together after a step, a thread for each group."""
+    for g in range(cuda.grid(1), groups.count, cuda.gridsize(1)):
+        first, beyond = g * groups.apart, g * groups.apart + groups.length
+        params = memory.params[first : beyond : groups.stride]
+        lengths = memory.lengths[first : beyond : groups.stride]
+        penalties.joint_proximal(rule.penalty, params, lengths, groups.n_outputs)
 
 
 @driver

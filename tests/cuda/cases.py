@@ -9,13 +9,18 @@ from fastgd import layers, losses
 from fastgd.linear_model import (
     ElasticNet,
     GammaRegressor,
+    HuberRegressor,
     Lasso,
     LinearRegression,
+    LinearSVC,
+    LinearSVR,
     LogisticRegression,
     PassiveAggressiveClassifier,
     Perceptron,
     PoissonRegressor,
+    QuantileRegressor,
     Ridge,
+    RidgeClassifier,
     SGDClassifier,
     SGDRegressor,
     SoftmaxRegression,
@@ -69,6 +74,22 @@ SOLVED = {
     "poisson": (PoissonRegressor(), "counts"),
     "gamma": (GammaRegressor(), "numbers above zero"),
     "tweedie": (TweedieRegressor(power=1.5), "counts"),
+}
+# by the solvers of rows in host memory, whose passes a device makes
+SOLVED_BY_ROWS = {
+    "squared hinge": (LinearSVC(), "labels"),
+    "squared hinge, l1": (LinearSVC(penalty="l1", dual=False), "labels"),
+    "hinge": (LinearSVC(loss="hinge"), "labels"),
+    "one against the rest": (LinearSVC(class_weight="balanced"), "classes"),
+    "tube": (LinearSVR(epsilon=0.1), "numbers"),
+    "squared tube": (LinearSVR(loss="squared_epsilon_insensitive"), "numbers"),
+    "scale": (HuberRegressor(), "numbers"),
+    "quantile, l1": (QuantileRegressor(alpha=0.01), "numbers"),
+    "quantile": (QuantileRegressor(alpha=0.0, quantile=0.3), "numbers"),
+    "ridge of classes": (RidgeClassifier(), "classes"),
+    "penalised intercept": (LogisticRegression(solver="liblinear"), "labels"),
+    "goes on": (LogisticRegression(warm_start=True), "classes"),
+    "many targets": (Ridge(), "two numbers"),
 }
 TRAINING = {"max_iter": 2, "tol": None, "random_state": 0, "batch_size": 16}
 CONSTANT = {**TRAINING, "learning_rate": "constant", "eta0": 0.05}

@@ -3,11 +3,14 @@
 import sys
 import threading
 import types
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pytest
 from numba import config
+
+from fastgd._runtime import devices
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -60,3 +63,78 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
     module.ndarray, module.asarray = _Array, _Array
     monkeypatch.setitem(sys.modules, "cupy", module)
     return module
+
+
+class _Tensor(_Array):
+    """An array of PyTorch's."""
+
+    __module__ = "torch"
+    dtype = property(lambda self: f"torch.{self._values.dtype}")
+    device = "cuda:0"
+    get = property()
+
+    def detach(self) -> "_Tensor":
+        return self
+
+    cpu = detach
+
+    def numpy(self) -> np.ndarray:
+        return self._values.copy()
+
+
+class _OfNumba(_Array):
+    """An array of Numba's."""
+
+    __module__ = "numba.cuda.cudadrv.devicearray"
+    get = property()
+
+    def copy_to_host(self) -> np.ndarray:
+        return self._values.copy()
+
+
+class _Frame(_Array):
+    """A data frame of cuDF's, whose columns lie in places of their own."""
+
+    __module__ = "cudf.core.dataframe"
+    get = property()
+    __cuda_array_interface__ = property()
+
+    def to_numpy(self) -> np.ndarray:
+        return self._values.copy()
+
+
+class _Exchanged(_Array):
+    """An array of a library that knows DLPack only."""
+
+    __module__ = "elsewhere"
+    get = property()
+    __cuda_array_interface__ = property()
+
+    device = "cuda:0"
+
+    def __array_namespace__(self) -> Any:
+        return types.SimpleNamespace(asarray=lambda values, **_: _Exchanged(values))
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, 0
+
+    def __dlpack__(self) -> np.ndarray:
+        return self._values
+
+
+@pytest.fixture
+def foreign(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return for each library its arrays, and what predictions for them come back as."""
+    torch: Any = types.ModuleType("torch")
+    torch.as_tensor = lambda values, device: _Tensor(values) if device == "cuda:0" else None
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    cupy.from_dlpack = lambda array: _Array(array.__dlpack__())
+    monkeypatch.setattr(devices, "find_spec", lambda name: name in sys.modules or find_spec(name))
+    back = np.ndarray if config.ENABLE_CUDASIM else object
+    return {
+        "cupy": (_Array, _Array),
+        "torch": (_Tensor, _Tensor),
+        "numba": (_OfNumba, back),
+        "cudf": (_Frame, _Array),
+        "DLPack": (_Exchanged, _Exchanged),
+    }

@@ -1,8 +1,10 @@
-"""A user's own loss, written with numpy's functions of numbers."""
+"""A user's own loss, written with numpy's functions of numbers, and a penalty."""
 
 from typing import NamedTuple
 
 import numpy as np
+
+from fastgd.kernels.penalties import Quadratic, Unpenalised
 
 
 class Logarithmic(NamedTuple):
@@ -19,3 +21,22 @@ class Logarithmic(NamedTuple):
     def gradient(loss, y_true, raw):
         residual = raw - y_true
         return 2.0 * residual / (1.0 + residual * residual / loss.scale)
+
+
+class Shared(NamedTuple):
+    """A user's own penalty of all coefficients: a step leaves ``share`` of each in their mean."""
+
+    share: float = 0.9
+
+    joint = True
+    value = Quadratic.value
+    proximal = Unpenalised.proximal
+    l2 = 0.0
+
+    @staticmethod
+    def joint_proximal(penalty, params, lengths, n_outputs):
+        total, size = 0.0, params.shape[0] - n_outputs
+        for c in range(size):
+            total += params[c]
+        for c in range(size):
+            params[c] += lengths[c] * penalty.share * (total / size - params[c])

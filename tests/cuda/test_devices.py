@@ -16,15 +16,12 @@ from fastgd import layers, neural_network
 from fastgd._engines.cuda_layers import lacks
 from fastgd._networks.assembly import Assembly
 from fastgd._runtime import devices
-from fastgd.datasets import open as open_rows
 from fastgd.kernels.layers import Sizes
 from tests.cuda import cases
 
 SOLVED = (
     *("LogisticRegression", "SoftmaxRegression", "LinearRegression", "Ridge", "Lasso"),
     *("ElasticNet", "PoissonRegressor", "GammaRegressor", "TweedieRegressor"),
-)
-ON_THE_HOST = (
     *("LinearSVC", "LinearSVR", "HuberRegressor", "QuantileRegressor", "RidgeClassifier"),
 )
 TRAINED = (
@@ -46,7 +43,7 @@ def _without_numba_cuda(monkeypatch):
     monkeypatch.setattr(devices, "find_spec", lambda _: None)
 
 
-@pytest.mark.parametrize("name", [*SOLVED, *ON_THE_HOST, *TRAINED])
+@pytest.mark.parametrize("name", [*SOLVED, *TRAINED])
 def test_every_estimator_has_a_device(name):
     model = make(name)
     assert model.get_params()["device"] == "auto"
@@ -56,7 +53,7 @@ def test_every_estimator_has_a_device(name):
 
 
 @pytest.mark.nojit
-@pytest.mark.parametrize("name", [*SOLVED, *ON_THE_HOST, *TRAINED])
+@pytest.mark.parametrize("name", [*SOLVED, *TRAINED])
 def test_models_that_were_pickled_without_a_device_have_the_default(name):
     model = make(name)
     del model.device
@@ -89,21 +86,11 @@ def test_without_a_device_it_says_so():
         fastgd.Ridge(device="cuda").fit(GIVEN.X, GIVEN.numbers)
 
 
-@pytest.mark.parametrize("name", ON_THE_HOST)
-def test_what_has_no_form_for_a_device_says_what_has(name):
-    model = make(name, device="cuda")
-    with pytest.raises(
-        ValueError, match=r"is not there yet for this estimator.*LogisticRegression"
-    ):
-        model.fit(GIVEN.X, GIVEN.labels)
-
-
 REFUSED = [
     (fastgd.LogisticRegression(solver="saga"), "solver='saga'"),
-    (fastgd.LogisticRegression(solver="liblinear"), "solver='liblinear', which penalises"),
-    (fastgd.LogisticRegression(warm_start=True), "warm_start=True"),
+    (fastgd.LinearSVC(solver="sdca"), "solver='sdca', which looks at one row"),
+    (fastgd.LinearSVC(multi_class="crammer_singer"), "multi_class='crammer_singer', whose solver"),
     (fastgd.SGDRegressor(learning_rate="auto"), "learning_rate='auto', which looks at one row"),
-    (neural_network.MLPRegressor(solver="lbfgs"), "solver='lbfgs'; 'adam' and the other"),
 ]
 
 
@@ -113,11 +100,14 @@ def test_what_of_an_estimator_has_no_form_is_named(model, what):
         model.set_params(device="cuda").fit(GIVEN.X, GIVEN.labels)
 
 
-def test_data_in_parts_are_refused_rather_than_left_on_the_processor():
+def test_partitions_are_refused_rather_than_left_on_the_processor():
+    class Partitions:
+        def to_delayed(self):
+            raise AssertionError
+
     model = fastgd.LogisticRegression(device="cuda")
-    rows = open_rows((GIVEN.X, GIVEN.labels), chunk_rows=8)
-    with pytest.raises(ValueError, match="is not there yet for data in parts"):
-        model.fit(rows)
+    with pytest.raises(ValueError, match="is not there yet for a cluster's partitions"):
+        model.fit(Partitions())
     assert not hasattr(model, "coef_")
 
 
@@ -182,10 +172,10 @@ def test_labels_that_are_words_come_back_as_they_are(cupy):
 
 
 def test_auto_copies_for_what_has_no_form_and_says_so(cupy):
-    there = fastgd.LogisticRegression(warm_start=True)
-    with pytest.warns(UserWarning, match="was copied to the processor: warm_start=True has no"):
+    there = fastgd.LogisticRegression(solver="saga")
+    with pytest.warns(UserWarning, match="was copied to the processor: solver='saga', which"):
         there.fit(cupy.asarray(GIVEN.X), GIVEN.labels)
-    here = fastgd.LogisticRegression(warm_start=True).fit(GIVEN.X, GIVEN.labels)
+    here = fastgd.LogisticRegression(solver="saga").fit(GIVEN.X, GIVEN.labels)
     np.testing.assert_array_equal(there.coef_, here.coef_)
 
 

@@ -45,6 +45,17 @@ def test_solvers_find_the_same_optimum(name, d, dtype):
     cases.assert_same_optimum(model, given, kind, tol=largest(dtype), rtol=rtol)
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("is_sparse", [False, True])
+@pytest.mark.parametrize("name", cases.SOLVED_BY_ROWS)
+def test_solvers_of_rows_find_the_same_optimum(name, is_sparse, dtype):
+    model, kind = cases.SOLVED_BY_ROWS[name]
+    given = cases.table(n=10_007, d=20, dtype=dtype)
+    given = cases.sparse(given) if is_sparse else given
+    rtol = 1e-2 if dtype == np.float32 else 1e-3
+    cases.assert_same_optimum(model, given, kind, given.weight, tol=largest(dtype), rtol=rtol)
+
+
 @pytest.mark.parametrize("name", ["logistic", "softmax", "ridge", "poisson"])
 def test_solvers_find_it_for_sparse_rows_and_weights(name):
     model, kind = cases.SOLVED[name]

@@ -18,10 +18,12 @@ if config.ENABLE_CUDASIM or importlib.util.find_spec("numba_cuda") is None:
 
 import numba
 from numba import boolean, float32, float64, int32, int64, types, uint64
+from numba.cuda.cudadrv import libs
 
 from fastgd.kernels import activations, losses, optimizers, penalties
 from fastgd.kernels.cuda import (
     _compiler,
+    epoch,
     layers,
     matrices,
     passes,
@@ -32,6 +34,7 @@ from fastgd.kernels.cuda import (
     whole,
 )
 from fastgd.kernels.cuda._compiler import cuda
+from fastgd.kernels.envelope import Envelope
 from fastgd.kernels.objective import Scaler, Targets
 from fastgd.kernels.rows import CSR, Dense
 
@@ -155,7 +158,19 @@ CODES = tuple_of(Targets, int32[::1], WIDE_LINE)
 SCALER = tuple_of(Scaler, WIDE_LINE, WIDE_LINE)
 PASS = tuple_of(passes.Pass, NUMBERS, numba.typeof(losses.LogLoss()))
 PASS_OF_CLASSES = tuple_of(passes.Pass, CODES, numba.typeof(losses.Softmax(0.0)))
+PAIRS = tuple_of(Targets, WIDE_TABLE, WIDE_LINE)
+SMOOTHED = {
+    name: tuple_of(passes.Pass, PAIRS, numba.typeof(Envelope(losses.LOSSES[name], 0.1)))
+    for name in ("hinge", "epsilon_insensitive", "quantile")
+}
+SLOPES = tuple_of(passes.Given, WIDE_TABLE)
 IN_DOUBLE = {
+    **{
+        f"smoothed {name}": (passes.pass_apart, DENSE, TABLE, given, WIDE_TABLE, SPAN, OUT)
+        for name, given in SMOOTHED.items()
+    },
+    "slopes": (passes.pass_apart, DENSE, TABLE, SLOPES, WIDE_TABLE, SPAN, OUT),
+    "sparse slopes": (passes.pass_apart, SPARSE, TABLE, SLOPES, WIDE_TABLE, SPAN, OUT),
     "pass": (passes.pass_apart, DENSE, TABLE, PASS, WIDE_TABLE, SPAN, OUT),
     "sparse": (passes.pass_apart, SPARSE, TABLE, PASS, WIDE_TABLE, SPAN, OUT),
     "shared": (passes.pass_shared, DENSE, TABLE, PASS_OF_CLASSES, WIDE_TABLE, SPAN, OUT),
@@ -187,14 +202,16 @@ def test_products_of_float32_are_multiplied_in_it(capability):
 
 
 STEP = tuple_of(steps.Step, TABLE, int64, float32, int64, int64, int64, float32)
-MEMORY = tuple_of(steps.Memory, LINE, TABLE, WIDE_LINE)
+MEMORY = tuple_of(steps.Memory, LINE, TABLE, WIDE_LINE, LINE)
+GROUPS = tuple_of(steps.Groups, int64, int64, int64, int64, int64)
+ELASTIC_NET = penalties.ElasticNet(0.1, 0.1)
 OUT_OF_BATCH = tuple_of(passes.Out, WIDE_TABLE, TABLE, TABLE, LINE)
 OF_NUMBERS = tuple_of(steps.Samples, TABLE, LINE, LINE, boolean)
 OF_CLASSES = tuple_of(steps.Samples, int32[:, ::1], LINE, LINE, boolean)
 
 
-def rule_of(loss, optimizer):
-    specs = (loss, penalties.ElasticNet(0.1, 0.1), optimizer)
+def rule_of(loss, optimizer, penalty=ELASTIC_NET):
+    specs = (loss, penalty, optimizer)
     return tuple_of(steps.Rule, *(spec_in(spec, np.float32) for spec in specs), boolean)
 
 
@@ -210,7 +227,15 @@ HUBER = batch_of(OF_NUMBERS, losses.Huber(), optimizers.Adam())
 HINGE = batch_of(OF_CLASSES, losses.Hinge(), optimizers.Sgd())
 SOFTMAX = batch_of(OF_CLASSES, losses.Softmax(0.0), optimizers.Sgd())
 RULE = rule_of(losses.LogLoss(), optimizers.Adam())
+SOFTMAX_RULE = rule_of(losses.Softmax(0.0), optimizers.Sgd())
+EPOCH = tuple_of(
+    *(epoch.Epoch, TABLE, WIDE_LINE, int64[::1], int64, int64, int64, int64, STEP, STEP, int64)
+)
 AT, UNITS, TRIPLE = int64[::1], int64[:, ::1], types.UniTuple(int64, 3)
+TIED = {
+    type(penalty).__name__: rule_of(losses.LogLoss(), optimizers.Adam(), penalty)
+    for penalty in (penalties.GroupLasso(0.1), penalties.MaxNorm(0.5))
+}
 IN_SINGLE = {
     "batch of numbers": (passes.pass_apart, DENSE, TABLE, HUBER, TABLE, SPAN, OUT_OF_BATCH),
     "one against the rest": (passes.pass_apart, DENSE, TABLE, HINGE, TABLE, SPAN, OUT_OF_BATCH),
@@ -218,6 +243,15 @@ IN_SINGLE = {
     "softmax": (passes.pass_shared, DENSE, TABLE, SOFTMAX, TABLE, SPAN, OUT_OF_BATCH),
     "update": (steps.update, RULE, STEP, TABLE, MEMORY, boolean),
     "penalties": (steps.add_penalties, RULE, STEP, MEMORY),
+    "epoch": (epoch.epoch_apart, DENSE, OF_NUMBERS, RULE, EPOCH, MEMORY, OUT_OF_BATCH),
+    "epoch of classes": (
+        *(epoch.epoch_shared, DENSE, OF_CLASSES, SOFTMAX_RULE, EPOCH, MEMORY, OUT_OF_BATCH),
+    ),
+    **{f"tie {name}": (steps.tie, rule, MEMORY, GROUPS) for name, rule in TIED.items()},
+    **{
+        f"costs of {name}": (steps.add_costs_of_ties, rule, STEP, MEMORY, GROUPS)
+        for name, rule in TIED.items()
+    },
     "gradient": (steps.write_gradient, RULE, STEP, TABLE, LINE, int64),
     "strength": (steps.add_strength, STEP, LINE, LINE),
     "pull": (steps.add_pull, RULE, STEP, LINE),
@@ -249,6 +283,19 @@ def test_drivers_of_steps_stay_in_float32(name, newest):
     text = ptx_of(driver.py_func, kinds, newest, single=True)
     assert BEYOND_SUMS.findall(text) == []
     assert "atom." not in text
+
+
+def test_steps_in_one_launch_link_with_what_their_blocks_wait_by(newest):
+    linker = pytest.importorskip("cuda.bindings.nvjitlink")
+    library = libs.get_cudalib("cudadevrt", static=True)
+    driver, *kinds = IN_SINGLE["epoch"]
+    text = ptx_of(driver.py_func, kinds, newest, single=True).encode()
+    assert b"cudaCGSynchronize" in text
+    handle = linker.create(1, [f"-arch=sm_{newest[0]}{newest[1]}"])
+    linker.add_data(handle, linker.InputType.PTX, text, len(text), "steps")
+    linker.add_file(handle, linker.InputType.LIBRARY, library)
+    linker.complete(handle)
+    assert linker.get_linked_cubin_size(handle) > 0
 
 
 UNITWISE = {

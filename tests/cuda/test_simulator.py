@@ -11,25 +11,46 @@ import json
 import os
 import subprocess
 import sys
+import types
 import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numba import config
+from sklearn.exceptions import ConvergenceWarning
 
 from tests import naive
 from tests.cuda import cases
+from tests.cuda.own import Shared
 
 if not config.ENABLE_CUDASIM:
     pytest.skip("NUMBA_ENABLE_CUDASIM=1 was not set", allow_module_level=True)
 
 import fastgd
+from fastgd._data.validation import as_rows
+from fastgd._engines import cuda_linear
 from fastgd._runtime import devices
+from fastgd._solvers import _on_device, _piecewise, _sharded
+from fastgd._solvers._device import Device
+from fastgd._solvers._device_rows import pass_over
+from fastgd._solvers._passes import predictions, products_with
+from fastgd._solvers._precondition import product_at
+from fastgd._solvers._problem import evaluate, pose
+from fastgd._solvers._task import Task
 from fastgd.datasets import open as open_rows
 from fastgd.kernels import losses as specs
 from fastgd.kernels import optimizers, penalties, transforms
-from fastgd.kernels.cuda import _library, matrices, memory, passes, products, quantizers, steps
+from fastgd.kernels.cuda import (
+    _compiler,
+    _library,
+    matrices,
+    memory,
+    passes,
+    products,
+    quantizers,
+    steps,
+)
 from fastgd.kernels.objective import Scaler, Targets
 from fastgd.kernels.rows import CSR, Dense
 
@@ -145,7 +166,7 @@ def test_a_step_is_the_optimizers_and_the_penaltys():
     coefs = type(rule.optimizer).step_coefficients(rule.optimizer, np.array([0.05, 0.05]), 1)
     step = steps.Step(coefs, 1, 0.25, 4, n_lines, d, 0.0)
     sums = memory.zeros(d + 1)
-    changed = steps.Memory(params, state, sums)
+    changed = steps.Memory(params, state, sums, np.zeros(0))
     steps.update.launch(1, passes.BLOCK, rule, step, partial, changed, True)
     changes = -0.05 * partial.sum(axis=0)  # of a first step: the velocity was zero
     length = 0.05 / (1 - rule.optimizer.momentum)
@@ -162,6 +183,73 @@ def test_solvers_find_the_same_optimum(name):
     cases.assert_same_optimum(model, cases.table(n=37, d=3), kind)
 
 
+SPARSE = [
+    pytest.param(name, marks=[] if name in ("hinge", "scale", "goes on") else pytest.mark.full)
+    for name in cases.SOLVED_BY_ROWS
+]
+
+
+@pytest.mark.parametrize("name", cases.SOLVED_BY_ROWS)
+def test_solvers_of_rows_find_the_same_optimum(name):
+    model, kind = cases.SOLVED_BY_ROWS[name]
+    given = cases.table(n=19, d=2)
+    there = cases.assert_same_optimum(model, given, kind, given.weight)
+    assert np.all(there.gap_ <= 1e-9 * np.maximum(there.objective_, 1e-3))
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_solvers_of_rows_find_it_for_sparse_ones(name):
+    model, kind = cases.SOLVED_BY_ROWS[name]
+    given = cases.sparse(cases.table(n=19, d=2))
+    cases.assert_same_optimum(model, given, kind, given.weight)
+
+
+@pytest.mark.parametrize("name", ["hinge", "quantile, l1"])
+def test_many_rows_are_solved_by_smooth_losses(name, monkeypatch):
+    """A step of the interior point method has many numbers for each row."""
+    monkeypatch.setattr(_piecewise, "MANY_ROWS", 10)
+    model, kind = cases.SOLVED_BY_ROWS[name]
+    there = cases.assert_same_optimum(model, cases.table(n=19, d=2), kind, tol=1e-6, rtol=1e-3)
+    assert there.gap_ <= 1e-6 * there.objective_
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+@pytest.mark.parametrize("n_outputs", [0, 2])
+def test_passes_are_those_of_the_processor(is_sparse, n_outputs, rng, monkeypatch):
+    """Of rows that are there as a whole, and of those that are sent in chunks."""
+    given = cases.table(n=19, d=3)
+    X = cases.sparse(given).X if is_sparse else given.X
+    loss = specs.Softmax() if n_outputs else specs.Huber(0.5)
+    y = given.labels if n_outputs else given.numbers
+    task = Task(as_rows(X), y, given.weight, loss, 0.1, 0.2, 3, max(n_outputs, 1))
+    here, there = pose(task), pose(task._replace(device=Device()))
+    assert here.passes is None
+    shape = (4, n_outputs) if n_outputs else (4,)
+    u, slopes = rng.standard_normal(shape), rng.standard_normal((19, *shape[1:]))
+    for free in (memory.free_bytes(), X.data.nbytes):
+        monkeypatch.setattr(memory, "free_bytes", lambda free=free: free)
+        there = there._replace(passes=Device().passes(there.rows, 3))
+        ours, theirs = evaluate(here, u), evaluate(there, u)
+        np.testing.assert_allclose(theirs.objective, ours.objective, rtol=1e-12)
+        np.testing.assert_allclose(theirs.gradient, ours.gradient, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(theirs.curvature, ours.curvature, rtol=1e-12)
+        bent = product_at(here, ours)
+        np.testing.assert_allclose(product_at(there, theirs), bent, rtol=1e-9, atol=1e-12)
+        for made in (lambda p: predictions(p, u), lambda p: products_with(p, slopes)):
+            np.testing.assert_allclose(made(there), made(here), rtol=1e-9, atol=1e-12)
+
+
+def test_targets_are_sent_once(monkeypatch):
+    sent, upload = [], memory.upload
+    monkeypatch.setattr(
+        memory, "upload", lambda array: (sent.append(np.shape(array)), upload(array))[1]
+    )
+    fastgd.LogisticRegression(device="cuda", tol=1e-10).fit(GIVEN.X, GIVEN.labels)
+    n = GIVEN.X.shape[0]
+    assert sent.count(GIVEN.X.shape) == 1
+    assert sum(shape == (n,) for shape in sent) == 2  # y and weights
+
+
 def test_sums_have_room_for_every_smaller_batch():
     for most in (1, 3, 8):
         for size in range(60):
@@ -172,6 +260,7 @@ def test_sums_have_room_for_every_smaller_batch():
 
 def test_a_last_batch_may_take_more_blocks_than_a_full_one(monkeypatch):
     monkeypatch.setattr(steps, "MOST_BLOCKS", 3)
+    monkeypatch.setattr(cuda_linear, "PERSISTS", False)
     given = cases.scaled(cases.table(n=25, d=3))  # 13 rows: 2 blocks of 8; 12 rows: 3 of 4
     model = fastgd.SGDRegressor(**{**cases.CONSTANT, "batch_size": 13})
     cases.assert_same_training(model, given, "numbers")
@@ -217,8 +306,10 @@ def test_rows_that_turn_out_not_to_fit_are_sent_in_chunks(monkeypatch):
         cases.assert_same_optimum(cases.SOLVED["logistic"][0], given, "labels")
 
 
+@pytest.mark.parametrize("persists", [True, pytest.param(False, marks=pytest.mark.full)])
 @pytest.mark.parametrize("name", cases.TRAINED)
-def test_training_takes_the_same_steps(name):
+def test_training_takes_the_same_steps(name, persists, monkeypatch):
+    monkeypatch.setattr(cuda_linear, "PERSISTS", persists)
     model, kind = cases.TRAINED[name]
     cases.assert_same_training(model, cases.scaled(cases.table(n=37, d=3)), kind)
 
@@ -229,6 +320,52 @@ def test_training_takes_the_same_steps_by_optimizers_of_each_kind(optimizer):
     model = fastgd.SGDRegressor(**{**cases.CONSTANT, "optimizer": optimizer, "max_iter": 1})
     given = cases.scaled(cases.table(n=37, d=3))
     cases.assert_same_training(model, given, "numbers", given.weight)
+
+
+TIED = {
+    "of features": penalties.GroupLasso(0.05, l2=0.1),
+    "of outputs": penalties.MaxNorm(0.4, l1=0.01),
+    "of all": Shared(0.9),
+}
+
+
+@pytest.mark.parametrize("name", TIED)
+@pytest.mark.parametrize(
+    ("kind", "optimizer", "is_sparse"),
+    [
+        ("two numbers", "sgd", True),
+        ("numbers", "adam", False),
+        pytest.param("two numbers", "adam", False, marks=pytest.mark.full),
+        pytest.param("numbers", "momentum", True, marks=pytest.mark.full),
+    ],
+)
+def test_penalties_tie_the_same_coefficients(name, kind, optimizer, is_sparse):
+    given = cases.scaled(cases.table(n=37, d=3))
+    given = cases.sparse(given) if is_sparse else given
+    options = {**cases.CONSTANT, "optimizer": optimizer, "penalty": TIED[name]}
+    there = cases.assert_same_training(fastgd.SGDRegressor(**options), given, kind)
+    free = there.__class__(**{**options, "penalty": None}).fit(given.X, cases.targets(given, kind))
+    assert np.abs(there.coef_ - free.coef_).max() > 1e-3
+
+
+def test_a_class_made_of_a_penalty_ties_what_it_says_itself():
+    assert penalties.ties(penalties.GroupLasso(0.1)) == penalties.OF_FEATURE
+    assert penalties.ties(type("Own", (penalties.GroupLasso,), {})(0.1)) is None
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_networks_are_fitted_by_lbfgs_on_a_device(is_sparse):
+    given = cases.scaled(cases.table(n=13, d=3))
+    X = cases.sparse(given).X if is_sparse else given.X
+    options = {"hidden_layer_sizes": (3,), "activation": "tanh", "random_state": 0, "max_iter": 5}
+    make = fastgd.neural_network.MLPRegressor
+    with pytest.warns(ConvergenceWarning):
+        here, there = (
+            make(solver="lbfgs", device=device, **options).fit(X, given.numbers)
+            for device in ("cpu", "cuda")
+        )
+    np.testing.assert_allclose(there._params, here._params, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(there.history_["loss"], here.history_["loss"], rtol=1e-8)
 
 
 def test_rows_of_one_class():
@@ -410,18 +547,42 @@ def test_fits_leave_the_devices_memory_at_once():
             gc.enable()
 
 
-def test_an_epoch_never_waits_for_the_host(monkeypatch):
-    moved = {"upload": 0, "download": 0, "empty": 0}
+LAUNCHED = {
+    "sums": (fastgd.SGDRegressor(optimizer="adam", average=3, **cases.CONSTANT), "numbers"),
+    "outputs": (fastgd.SGDRegressor(optimizer="momentum", **cases.CONSTANT), "two numbers"),
+    "classes": cases.TRAINED["softmax"],
+}
+
+
+@pytest.mark.parametrize("name", LAUNCHED)
+def test_steps_in_one_launch_are_those_of_one_launch_each(name, monkeypatch):
+    """To the last bit, where as many blocks take them: the simulator has one that can wait."""
+    model, kind = LAUNCHED[name]
+    given = cases.scaled(cases.table(n=37, d=3))  # the last batch has fewer rows
+    monkeypatch.setattr(steps, "MOST_BLOCKS", 1)
+    fits = []
+    for persists, at_once in ((True, 1 << 12), (True, 2), (False, 0)):
+        monkeypatch.setattr(cuda_linear, "PERSISTS", persists)
+        monkeypatch.setattr(cuda_linear, "STEPS_AT_ONCE", at_once)
+        fits.append(cases.assert_same_training(model, given, kind, given.weight))
+    for fit in fits[1:]:
+        np.testing.assert_array_equal(fit.coef_, fits[0].coef_)
+        assert fit.history_["objective"] == fits[0].history_["objective"]
+
+
+@pytest.mark.parametrize("is_one_launch", [True, False])
+def test_an_epoch_never_waits_for_the_host(is_one_launch, monkeypatch):
+    moved = {"upload": 0, "download": 0, "empty": 0, "launch": 0}
 
     def counted(name, whole):
-        def count(*given):
+        def count(*given, **words):
             moved[name] += 1
-            return whole(*given)
+            return whole(*given, **words)
 
         return count
 
-    for name in moved:
-        monkeypatch.setattr(memory, name, counted(name, getattr(memory, name)))
+    for name, of in (("launch", _compiler.Driver), *((name, memory) for name in list(moved)[:3])):
+        monkeypatch.setattr(of, name, counted(name, getattr(of, name)))
     given = cases.scaled(cases.table(n=37, d=3))
 
     def of_epoch(batch_size):
@@ -430,6 +591,7 @@ def test_an_epoch_never_waits_for_the_host(monkeypatch):
             "batch_size": batch_size,
             "device": "cuda",
             "optimizer": "adam",
+            "clip_norm": None if is_one_launch else 100.0,
         }
         model = fastgd.SGDRegressor(**options).partial_fit(given.X, given.numbers)
         before = dict(moved)
@@ -439,10 +601,16 @@ def test_an_epoch_never_waits_for_the_host(monkeypatch):
         return {name: moved[name] - before[name] - 2 * one[name] for name in moved}
 
     # what a further epoch adds: its order and rates; then sums, parameters and state, read once
-    assert of_epoch(4) == of_epoch(37)
-    assert of_epoch(4)["upload"] <= 2
-    assert of_epoch(4)["download"] == 3
-    assert of_epoch(4)["empty"] == 0
+    small, large = of_epoch(4), of_epoch(37)
+    launches = small.pop("launch"), large.pop("launch")
+    assert small == large
+    assert small["upload"] <= 2
+    assert small["download"] == 3
+    assert small["empty"] == 0
+    if is_one_launch:
+        assert launches[0] == launches[1] <= 7
+    else:
+        assert launches[0] > launches[1]
 
 
 def test_rows_beyond_the_memory_are_sent_in_parts(monkeypatch):
@@ -457,6 +625,27 @@ def test_rows_beyond_the_memory_are_sent_in_parts(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda: 5 * 16 * 3 * 8)  # two steps at a time
     with pytest.warns(UserWarning, match="its rows are sent in parts, anew in each epoch"):
         cases.assert_same_training(fastgd.SGDRegressor(**cases.CONSTANT), given, "numbers")
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_chunks_are_sent_as_they_are_read(is_sparse, monkeypatch):
+    monkeypatch.setattr(_sharded, "SAMPLE_ROWS", 15)
+    made = []
+    monkeypatch.setattr(
+        _on_device, "pass_over", lambda *a, **w: (made.append(1), pass_over(*a, **w))[1]
+    )
+    given = cases.table(n=37, d=2)
+    given = cases.sparse(given) if is_sparse else given
+    here, there = (
+        fastgd.LogisticRegression(device=device, tol=1e-9).fit(
+            open_rows((given.X, given.labels), chunk_rows=16)
+        )
+        for device in ("cpu", "cuda")
+    )
+    assert len(made) >= 3 * 2  # of each chunk in each pass
+    np.testing.assert_allclose(there.objective_, here.objective_, rtol=1e-9)
+    np.testing.assert_allclose(there.coef_, here.coef_, rtol=1e-5)
+    assert there.gap_ <= 1e-8
 
 
 def test_data_in_parts_are_trained_part_by_part():
@@ -485,6 +674,25 @@ def test_arrays_on_a_device_are_trained_and_predicted_there(cupy):
         np.testing.assert_allclose(found.get(), expected, rtol=1e-10, atol=1e-12)
     with pytest.raises(ValueError, match="X has 2 features, but LogisticRegression is expecting 3"):
         there.predict(cupy.asarray(given.X[:, :2].copy()))
+
+
+@pytest.mark.parametrize("library", ["cupy", "torch", "numba", "cudf", "DLPack"])
+def test_arrays_of_each_library_are_fitted_and_come_back(library, foreign):
+    make, back = foreign[library]
+    given = cases.scaled(cases.table(n=19, d=2))
+    options = {**cases.CONSTANT, "batch_size": "full", "max_iter": 1}
+    models = (fastgd.Ridge(), fastgd.LinearSVR(epsilon=0.1), fastgd.SGDRegressor(**options))
+    network = fastgd.neural_network.MLPRegressor(hidden_layer_sizes=(2,), max_iter=1, tol=None)
+    for model in (*models, network):
+        if hasattr(model, "random_state"):
+            model.set_params(random_state=0)
+        there = model.fit(make(given.X), make(given.numbers))
+        here = model.__class__(**{**model.get_params(), "device": "cpu"})
+        here.fit(given.X, given.numbers)
+        found = there.predict(make(given.X))
+        assert isinstance(found, back)
+        found = found._values if hasattr(found, "_values") else found
+        np.testing.assert_allclose(found, here.predict(given.X), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -516,13 +724,19 @@ def test_solvers_take_lists_on_a_device(cupy):
         np.testing.assert_allclose(model.coef_, here, rtol=1e-4)
 
 
-def test_many_targets_are_solved_on_the_processor(cupy):
-    X, Y = GIVEN.X, np.c_[GIVEN.numbers, -GIVEN.numbers]
-    with pytest.warns(UserWarning, match="was copied to the processor: many targets have no form"):
-        found = fastgd.Ridge().fit(cupy.asarray(X), cupy.asarray(Y))
-    np.testing.assert_array_equal(found.coef_, fastgd.Ridge().fit(X, Y).coef_)
-    with pytest.raises(ValueError, match="is not there yet for many targets"):
-        fastgd.Ridge(device="cuda").fit(X, Y)
+@pytest.mark.parametrize("name", ["many targets", "squared hinge"])
+def test_solvers_of_rows_use_those_that_lie_on_a_device(name, cupy, monkeypatch):
+    model, kind = cases.SOLVED_BY_ROWS[name]
+    given, adopted, adopt = cases.table(n=19, d=2), [], memory.adopt
+    model = model.__class__(**{**model.get_params(), "fit_intercept": False})
+    monkeypatch.setattr(memory, "adopt", lambda array: (adopted.append(1), adopt(array))[1])
+    X, y = cupy.asarray(given.X), cases.targets(given, kind)
+    there = model.fit(X, cupy.asarray(y))
+    assert len(adopted) == 1
+    assert not hasattr(there, "_device") or there._device is None
+    here = model.__class__(**{**model.get_params(), "device": "cpu"}).fit(given.X, y)
+    np.testing.assert_allclose(there.coef_, here.coef_, rtol=1e-4)
+    assert type(there.predict(X)) is cupy.ndarray
 
 
 @pytest.mark.parametrize("is_network", [False, True])
@@ -571,9 +785,45 @@ def test_the_benchmark_runs(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=script.parents[1])
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "found.json").read_text())["rows"]
-    assert len(rows) == 6
-    assert [row["note"] for row in rows if "Error" in row["note"]] == []
+    assert [row["note"] for row in rows if "Error" in row["note"] or "no time" in row["note"]] == []
+    contenders = {row["contender"] for row in rows}
+    cores = f"{os.cpu_count()} cores"
+    assert {"fastgd, cuda", f"fastgd, {cores}", f"scikit-learn, {cores}"} <= contenders
+    tasks = {row["task"].split(" ")[0] for row in rows if row["contender"] == "fastgd, cuda"}
+    assert tasks == {"one", "logistic", "2", "support", "softmax"}
     assert "a network of 3 units" in (tmp_path / "found.md").read_text()
+
+
+def test_the_benchmark_has_the_peers_that_are_installed(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    import devices as benchmark
+
+    cupy, cuml = types.ModuleType("cupy"), types.ModuleType("cuml")
+    cupy.asarray, cuml.linear_model = np.asarray, types.ModuleType("cuml.linear_model")
+    cuml.linear_model.LogisticRegression = fastgd.LogisticRegression
+    for module in (cupy, cuml, cuml.linear_model):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(benchmark, "find_spec", lambda _: True)
+    X, y = GIVEN.X, GIVEN.labels
+    on_device = {"fastgd, cuda", "fastgd, X on the device", "cuML", "cuML, X on the device"}
+    assert on_device < benchmark.logistic_contenders(X, y).keys()
+    trained = {"fastgd, cuda", "PyTorch, cuda", "PyTorch, cuda, a graph"}
+    assert trained < benchmark.epoch_contenders(X, y, 4).keys()
+    assert trained < benchmark.network_contenders(X, y, 4, 2).keys()
+    assert benchmark.ROWS == {"logistic": (10_000_000, 50), "softmax": (1_000_000, 784)}
+    assert benchmark.LIMIT <= 300.0
+
+
+def test_a_contender_of_the_benchmark_ends_when_its_time_is_up(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    import devices as benchmark
+
+    def forever():
+        while True:
+            pass
+
+    with pytest.raises(TimeoutError, match="its time was up"), benchmark.at_most(0.1):
+        forever()
 
 
 def test_the_simulator_says_that_it_is_one():
