@@ -4,6 +4,7 @@ What decides is P, the number of parameters, and q = |x_i|^2 / (l2 n), how much 
 its own prediction: SDCA's passes grow with its mean, and cost no more than the non-zeros.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from fastgd._solvers._direct_rows import in_rows
 from fastgd._solvers._exact import exact
 from fastgd._solvers._gd import gd
 from fastgd._solvers._interior_small import interior_small
+from fastgd._solvers._intervals import by_intervals, has_intervals
 from fastgd._solvers._least_norm import least_norm
 from fastgd._solvers._newton import newton
 from fastgd._solvers._piecewise import piecewise_linear
@@ -39,6 +41,7 @@ LARGEST_Q, LARGEST_Q_OF_PIECES = 4.0, 10.0
 ROUNDINGS = 2.0  # times what numbers of the coefficients' dtype may differ by
 NEARLY_EXACT = 1e-9  # of the targets: less is taken for rounding, where it may be that
 SDCA_PASSES, SDCA_PASSES_SQUARE = 100, 600  # then descent goes on from there
+PASSES_TO_INTERVALS = 50  # of descent, where another method goes on; most take a fifth of that
 SHARE_OF_LAST = 10  # of the passes that a small task's solver has, for descent to finish it
 
 
@@ -54,9 +57,21 @@ def descend(task: Task, options: Options, start: Any = None) -> Solution:
         return gd(task, options, start)
     if wants_working_sets(task):
         return by_working_sets(task, options, start)
-    if is_reducible(task):
-        return in_basis(gd, task, options, start)
-    return gd(task, options, start)
+    if not has_intervals(task):
+        return _in_a_metric(task, options, start)
+    most = min(options.max_iter, PASSES_TO_INTERVALS)
+    found = _in_a_metric(task, options._replace(max_iter=most), start)
+    for method in (by_intervals, _in_a_metric):
+        has_ended = found.converged and found.n_iter < most
+        if has_ended or found.n_iter >= options.max_iter or options.observer.stops:
+            break
+        found, most = _gone_on(found, partial(method, task), options), options.max_iter
+    return found
+
+
+def _in_a_metric(task: Task, options: Options, start: Any) -> Solution:
+    """Descend, where columns outnumber rows in a basis of these."""
+    return in_basis(gd, task, options, start) if is_reducible(task) else gd(task, options, start)
 
 
 SOLVERS = {"gd": descend, "saga": saga, "sdca": sdca}
@@ -167,25 +182,37 @@ def _solved(solver: str, task: Task, options: Options, start: Any) -> Solution:
     has_ended = first.converged or first.n_iter >= options.max_iter or options.observer.stops
     if most == options.max_iter or has_ended or not can(task, "gd"):
         return first
-    return _gone_on(task, options, first)
+    return _gone_on(first, partial(descend, task), options)
 
 
-def _gone_on(task: Task, options: Options, first: Solution) -> Solution:
-    """Descend from where the passes of another solver ended.
+def _gone_on(
+    first: Solution, following: Callable[[Options, State], Solution], options: Options
+) -> Solution:
+    """Go on by another method from where the passes of one ended.
 
     What the first has proven of the optimum bounds the second's gap as well. The second's point is
     taken unless its objective is higher by more than rounding.
     """
     remaining = options._replace(max_iter=options.max_iter - first.n_iter)
-    second = descend(task, remaining, State(first.coef, first.intercept))
+    second = following(remaining, State(first.coef, first.intercept))
+    counts = {"n_iter": first.n_iter + second.n_iter, "history": _joined(first, second)}
     if not second.objective - first.objective <= ALLOWANCE * abs(first.objective):
-        return first._replace(n_iter=first.n_iter + second.n_iter)
+        return first._replace(**counts)
     lower = first.objective - first.gap
     gap = min(second.gap, max(second.objective - lower, ALLOWANCE * first.objective))
-    history = second.history
-    if first.history.keys() == history.keys():
-        history = {key: first.history[key] + history[key] for key in history}
-    return second._replace(n_iter=first.n_iter + second.n_iter, gap=gap, history=history)
+    return second._replace(gap=gap, **counts)
+
+
+def _joined(first: Solution, second: Solution) -> dict[str, list[float]]:
+    """Return the histories of both, NaN for what one of them does not tell of its passes."""
+    return {
+        key: [
+            value
+            for part in (first, second)
+            for value in part.history.get(key, [np.nan] * part.n_iter)
+        ]
+        for key in {**first.history, **second.history}
+    }
 
 
 def _budget(task: Task, most: int) -> int:

@@ -128,7 +128,8 @@ class Implicit(HessianProduct):
         itself, or None where those cost more than they save
     is_hessian : True
     left_out : float
-        An estimate of what the last solution leaves of the model's decrease, from above.
+        An estimate of what the last solution leaves of the model's decrease, from above; infinity
+        where nothing was solved.
     enough : float
         A decrease that need not be distinguished from zero.
     most : int
@@ -210,6 +211,7 @@ class Implicit(HessianProduct):
         found, residual = np.zeros(gradient.shape), gradient.copy()
         z = self.preconditioned(residual)
         direction, size = z.copy(), float(np.vdot(residual, z))
+        self.left_out = 0.0 if size == 0.0 else np.inf  # where the first step breaks down
         gains: list[float] = []
         forcing = 1e-3 * FORCING if is_quadratic(self._problem.loss) else FORCING
         while 0.0 < size < np.inf and len(gains) < self.most:

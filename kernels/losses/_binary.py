@@ -205,6 +205,10 @@ class SquaredHinge(NamedTuple):
         return y_true * min(free, 0.0), 2.0 / (1.0 + 2.0 * q) if free < 0.0 else 0.0
 
     @staticmethod
+    def interval(loss, y_true):
+        return np.where(y_true > 0.0, y_true, -np.inf), np.where(y_true > 0.0, np.inf, y_true)
+
+    @staticmethod
     def inverse_link(loss, raw):
         return 1.0 if raw > 0.0 else -1.0
 

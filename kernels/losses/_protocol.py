@@ -67,7 +67,7 @@ it does not say is taken for what claims least:
     The loss of many outputs that a binary one becomes where there are more than two classes;
     default None: one against the rest.
 
-and two methods in plain numpy, on arrays:
+and three methods in plain numpy, on arrays:
 
 ``probability(loss, raw)``
     That of the positive class, or of each class (softmax); without it there is no
@@ -76,6 +76,9 @@ and two methods in plain numpy, on arrays:
     Of a piecewise linear loss, that is a sum of terms max_{low <= r <= high} r (raw - at): the
     arrays (at, low, high), each (n_terms, n_samples). One term, or two: the first with low = 0,
     the second with high = 0. Such a loss has no curvature, and a method of its own.
+``interval(loss, y_true)``
+    Of a loss that is the square of the distance from an interval: its ends (low, high), one of
+    which may be infinite.
 
 Conventions: 1/2 in the squared losses; everything is finite for ``|raw| <= 1e4``.
 """
@@ -220,6 +223,11 @@ def is_quadratic(loss):
 def is_piecewise_linear(loss):
     """Tell whether a loss says of which linear pieces it consists."""
     return has(loss, "pieces")
+
+
+def is_of_interval(loss):
+    """Tell whether a loss says from which interval it is the square of the distance."""
+    return has(loss, "interval")
 
 
 def curvature_bound(loss):

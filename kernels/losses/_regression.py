@@ -384,6 +384,10 @@ class SquaredEpsilonInsensitive(NamedTuple):
         return 2.0 * excess / (1.0 + 2.0 * q), 2.0 / (1.0 + 2.0 * q) if excess != 0.0 else 0.0
 
     @staticmethod
+    def interval(loss, y_true):
+        return y_true - loss.epsilon, y_true + loss.epsilon
+
+    @staticmethod
     def inverse_link(loss, raw):
         return raw
 

@@ -224,11 +224,15 @@ def _of_repetition(case: Case, model: Any) -> list[Finding]:
     found = []
     again = fit(case)
     for name, other in (("the same call", again), ("one thread", _on_threads(case, 1))):
-        if other.error is not None or any(
-            not np.array_equal(getattr(other.model, a), getattr(model, a))
-            for a in ("coef_", "intercept_")
-        ):
-            found.append(Finding("other bits", f"by {name}"))
+        if other.error is not None:
+            found.append(Finding("raises when repeated", f"by {name}: {other.error!r}"))
+            continue
+        for key in ("coef_", "intercept_"):
+            own, repeated = (np.asarray(getattr(m, key)) for m in (model, other.model))
+            if not np.array_equal(own, repeated):
+                said = f"by {name}: {key} = {repeated}, was {own}, "
+                said += f"n_iter_ = {other.model.n_iter_}, was {model.n_iter_}"
+                found.append(Finding("other bits", said))
     return found
 
 

@@ -239,6 +239,21 @@ def test_blocks_of_classes_save_products(monkeypatch):
     assert counts[0] <= 0.8 * counts[1]
 
 
+@pytest.mark.parametrize("bend", [0.0, -1.0, np.inf, np.nan])
+def test_gradients_that_break_down_at_once_claim_nothing(rng, monkeypatch, bend):
+    X, y = sparse_data(rng, LogLoss())
+    problem = problem_of(X, y, LogLoss())
+    point = evaluate(problem, some_point(rng, problem))
+    metric = _implicit.Implicit(problem, point)
+    metric.solve(point.gradient)
+    assert 0.0 < metric.left_out < np.inf
+    monkeypatch.setattr(metric, "times", lambda v: bend * v)
+    assert not metric.solve(point.gradient).any()
+    assert metric.left_out == np.inf
+    assert not metric.solve(0.0 * point.gradient).any()
+    assert metric.left_out == 0.0
+
+
 @pytest.mark.parametrize("loss", [LogLoss(), Softmax()], ids=name)
 def test_damping_adds_the_average_row_s_curvature(rng, loss):
     X, y = sparse_data(rng, loss)

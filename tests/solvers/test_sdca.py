@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 
+import fastgd
 from fastgd._solvers._sdca import sdca
 from fastgd._solvers._task import Options, Task
 from fastgd.kernels import losses
@@ -273,3 +274,16 @@ def test_float32_coefficients_reach_an_ordinary_tolerance(rng):
     assert wide.coef.dtype == np.float64
     assert narrow.converged
     assert 0.0 <= narrow.objective - wide.objective <= 1e-5 * wide.objective
+
+
+def test_history_has_the_passes_of_both_solvers(rng):
+    """A tenth of the passes is left for descent, which tells other figures than SDCA."""
+    X = rng.normal(size=(300, 30)) * np.geomspace(1.0, 300.0, 30)
+    y = (X[:, 0] + rng.normal(size=300) > 0.0).astype(int)
+    model = fastgd.LogisticRegression(C=1e3, solver="sdca", max_iter=60).fit(X, y)
+    assert model.solver_ == "gd"
+    assert all(len(part) == model.n_iter_[0] for part in model.history_.values())
+    estimates = np.isfinite(model.history_["loss_estimate"])
+    assert estimates[:54].all()
+    assert not estimates[54:].any()
+    np.testing.assert_array_equal(np.isfinite(model.history_["objective"]), ~estimates)
