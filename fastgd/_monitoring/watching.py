@@ -519,7 +519,7 @@ class GridWatch(Watch):
 
     unit = "strength"
 
-    def begin_grid(self, given: Given, n_tried: int, write: Callable[[Any], None]) -> None:
+    def begin_grid(self, given: Given, n_tried: int, write: Callable[[Any], object]) -> None:
         """Tell that the search begins; ``write`` writes the best so far into a copy."""
         self._write_best, self.max_epochs = write, n_tried
         self.begin(given)

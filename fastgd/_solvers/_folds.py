@@ -267,7 +267,9 @@ class JointFolds(Folds):
         """Take steps until each fold has arrived."""
         for descent, strength in zip(descents, l2, strict=True):
             descent.begin(float(strength))
-        self._evaluate(descents)
+        unknown = [descent for descent in descents if not descent.objectives]
+        if unknown:
+            self._evaluate(unknown)
         foreseen = [descent for descent in descents if descent.foresee()]
         if foreseen:
             self._evaluate(foreseen)
@@ -474,6 +476,7 @@ class FoldDescent:
         self.aimed = u
         self.n_passes, self.converged, self.is_stuck = 0, False, False
         self.before: Floats | None = None  # where the strength before last has ended
+        self.of_rows: tuple[float, Floats] | None = None  # loss and gradient there, no penalty's
         self.ridge = problem.ridge
         self.logs: tuple[float, ...] = (0.0, 0.0)
 
@@ -483,7 +486,6 @@ class FoldDescent:
         self.ridge = self.problem.ridge
         self.pairs.add_ridge(self.ridge - ridge)
         self.logs = (*self.logs[-2:], float(np.log(l2)))
-        self.point = self.point._replace(objective=np.inf)
         self.aimed = self.point.u
         self.step, self.length, self.promise = np.zeros(0), 1.0, 0.0
         self.objectives: list[float] = []
@@ -491,6 +493,9 @@ class FoldDescent:
         self.n_passes, self.converged, self.is_stuck = -1, False, False
         self.suboptimality = np.inf
         self._is_aimed = self.is_foreseen = False
+        if self.of_rows is not None:  # the rows' part is what it was
+            self.n_passes = 0
+            self._take(self._with_penalty(*self.of_rows), self.of_rows)
 
     def foresee(self) -> bool:
         """Aim at where the last two strengths' solutions lead to; return whether there are two."""
@@ -516,27 +521,23 @@ class FoldDescent:
     def reach(self, loss: float, gradient: Floats) -> None:
         """Take in loss and gradient at the place aimed at; shorten the step if it was too long."""
         self.n_passes += 1
-        pull = (self.aimed.T * self.ridge).T
-        objective = loss + 0.5 * float(np.vdot(pull, self.aimed))
-        gradient = gradient + pull
-        if not self.problem.fit_intercept:
-            gradient[-1] = 0.0
-        there = Point(self.aimed, objective, gradient, np.empty(0))
+        of_rows, there = (loss, gradient), self._with_penalty(loss, gradient)
+        objective, gradient = there.objective, there.gradient
         if self.is_foreseen:
             self.is_foreseen = False
             if objective < self.point.objective:
                 self.objectives.clear()
-                self._take(there)
+                self._take(there, of_rows)
             return
         if not self.objectives:
-            self._take(there)
+            self._take(there, of_rows)
             return
         fall = self.point.objective - objective
         rounding = 4.0 * EPSILON * abs(self.point.objective)
         if fall >= SUFFICIENT * self.length * self.promise - rounding:
             self.pairs.add(there.u - self.point.u, gradient - self.point.gradient)
             self.is_stuck = not fall > -rounding
-            self._take(there)
+            self._take(there, of_rows)
             return
         excess = self.length * self.promise - fall
         best = 0.5 * self.length**2 * self.promise / excess if np.isfinite(excess) else 0.0
@@ -544,8 +545,17 @@ class FoldDescent:
         self.is_stuck = self.length < SMALLEST_STEP
         self.aimed = self.point.u + self.length * self.step
 
-    def _take(self, there: Point) -> None:
-        self.point = there
+    def _with_penalty(self, loss: float, gradient: Floats) -> Point:
+        """Return the place aimed at with what the penalty adds to the rows' part."""
+        pull = (self.aimed.T * self.ridge).T
+        gradient = gradient + pull
+        if not self.problem.fit_intercept:
+            gradient[-1] = 0.0
+        objective = loss + 0.5 * float(np.vdot(pull, self.aimed))
+        return Point(self.aimed, objective, gradient, np.empty(0))
+
+    def _take(self, there: Point, of_rows: tuple[float, Floats]) -> None:
+        self.point, self.of_rows = there, of_rows
         self.objectives.append(there.objective)
         self._is_aimed = False
 

@@ -6,6 +6,7 @@ from numbers import Integral, Number
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, get_scorer, get_scorer_names, make_scorer
@@ -26,7 +27,7 @@ from fastgd._data.validation import check_X_y, fit_context, in_dtype, inverse_st
 from fastgd._monitoring.observer import Silenced
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, GridWatch, watched
-from fastgd._runtime.threads import threads
+from fastgd._runtime.threads import in_threads, one_blas_thread, threads
 from fastgd._runtime.warned import warn
 from fastgd._solvers._auto import SOLVERS, solve
 from fastgd._solvers._folds import FoldFit, folds_of
@@ -37,6 +38,8 @@ from fastgd.linear_model._solved import FLOATS, level_of_the_user
 
 CONSTRAINTS = LogisticRegression._parameter_constraints
 ROWS_AT_ONCE = 4096
+MOST_BETWEEN = 3.0  # rows that are read for each that is predicted, before a copy is cheaper
+WORTH_THREADS = 1 << 22  # multiplications
 UNKNOWN = "warn"  # what defaults are until scikit-learn has changed them
 
 
@@ -452,9 +455,7 @@ class LogisticRegressionCV(LogisticRegression):
                 self._take_fits(grid, (r, int(c)), fits)
                 figures = {"C": grid.Cs[c]}
                 if judge.is_at_once:
-                    for f, fold in enumerate(folds):
-                        coef = grid.coefs[f, r, c]
-                        grid.scores[f, r, c] = judge.score(fold.held_out, coef, grid.Cs[c])
+                    grid.scores[:, r, c] = judge.scores(folds, grid.coefs[:, r, c], grid.Cs[c])
                     figures["score"] = grid.scores[:, r, c].mean()
                 if len(grid.shares) > 1:
                     figures["l1_ratio"] = share
@@ -606,34 +607,52 @@ class _Judge:
             self._weight = np.broadcast_to(np.asarray(given, np.float64), y.shape)
         self.is_at_once = self._is_accuracy or isinstance(self._scorer, _Scorer)
 
-    def score(self, chosen: NDArray[Any], coef: NDArray[Any], C: float) -> float:
-        """Return the score of coefficients (K, n_dof) on the chosen rows."""
-        d = self._X.shape[1]
-        intercept = coef[:, d] if self._has_intercept else np.zeros(coef.shape[0])
+    def scores(self, folds: list[Fold], coefs: NDArray[Any], C: float) -> list[float]:
+        """Return the score of each fold's coefficients (n_folds, K, n_dof) on its held-out rows.
+
+        Only where a scorer asks for predictions: those are made in threads, and judged in order.
+        """
+        chosen = [fold.held_out for fold in folds]
+        with one_blas_thread():
+            if coefs.shape[1] * self._X.shape[0] * self._X.shape[1] < WORTH_THREADS:
+                raws = list(map(self._raw, chosen, coefs))
+            else:
+                raws = in_threads(self._raw, chosen, coefs)
         if self._is_accuracy:
-            return self._accuracy(self._raw(chosen, coef[:, :d], intercept), chosen)
+            return list(map(self._accuracy, raws, chosen))
+        shaped = [raw if raw.shape[1] > 1 else raw[:, 0] for raw in raws]
+        return [self._scored(_OfRaw(C=C), *pair) for pair in zip(shaped, chosen, strict=True)]
+
+    def score(self, chosen: NDArray[Any], coef: NDArray[Any], C: float) -> float:
+        """Return the score of a model with coefficients (K, n_dof) on the chosen rows."""
+        d, model = self._X.shape[1], LogisticRegression(C=C)
+        model.coef_, model.intercept_ = coef[:, :d], self._intercept(coef)
+        model.n_features_in_ = d
+        return self._scored(model, self._X[chosen], chosen)
+
+    def _scored(self, model: Any, X: Any, chosen: NDArray[Any]) -> float:
         own = _check_method_params(X=self._X, params=self._params, indices=chosen)
-        if isinstance(self._scorer, _Scorer):
-            model: Any = _OfRaw(C=C)
-            raw = self._raw(chosen, coef[:, :d], intercept)
-            X = raw if raw.shape[1] > 1 else raw[:, 0]
-        else:
-            X = self._X[chosen]
-            model = LogisticRegression(C=C)
-            model.coef_, model.intercept_ = coef[:, :d], intercept
-            model.n_features_in_ = d
         model.classes_ = self._classes
         return float(self._scorer(model, X, self._y[chosen], **own))
 
-    def _raw(
-        self, chosen: NDArray[Any], coef: NDArray[Any], intercept: NDArray[Any]
-    ) -> NDArray[np.float64]:
-        """Return raw predictions (n_chosen, K), a cache's rows of X at a time."""
-        raw = np.empty((chosen.shape[0], coef.shape[0]))
+    def _intercept(self, coef: NDArray[Any]) -> NDArray[Any]:
+        return coef[:, self._X.shape[1]] if self._has_intercept else np.zeros(coef.shape[0])
+
+    def _raw(self, chosen: NDArray[Any], coef: NDArray[Any]) -> NDArray[np.float64]:
+        """Return raw predictions (n_chosen, K), a cache's rows of X at a time.
+
+        Rows that lie near each other are read where they are, with those between them: a copy
+        takes longer.
+        """
+        raw, flat = np.empty((chosen.shape[0], coef.shape[0])), coef[:, : self._X.shape[1]].T
         for first in range(0, chosen.shape[0], ROWS_AT_ONCE):
             some = chosen[first : first + ROWS_AT_ONCE]
-            raw[first : first + ROWS_AT_ONCE] = self._X[some] @ coef.T
-        return raw + intercept
+            low, high = int(some.min()), int(some.max()) + 1
+            if high - low <= MOST_BETWEEN * some.shape[0] and not sp.issparse(self._X):
+                raw[first : first + ROWS_AT_ONCE] = (self._X[low:high] @ flat)[some - low]
+            else:
+                raw[first : first + ROWS_AT_ONCE] = self._X[some] @ flat
+        return raw + self._intercept(coef)
 
     def _accuracy(self, raw: NDArray[Any], chosen: NDArray[Any]) -> float:
         right = self._codes[chosen] == (raw.argmax(axis=1) if raw.shape[1] > 1 else raw[:, 0] > 0)

@@ -39,6 +39,7 @@ from fastgd._data.validation import (
 from fastgd._export.hooks import OnnxExport
 from fastgd._export.notebook import NotebookView
 from fastgd._monitoring.undo import or_as_before
+from fastgd._monitoring.watching import Given, GridWatch, watched
 from fastgd._runtime.warned import warn
 from fastgd._solvers._spectrum import (
     Fitted,
@@ -61,6 +62,7 @@ from fastgd.linear_model._ridge_classifier import (
 from fastgd.linear_model._solved import FLOATS
 
 TOL = 1e-4  # of the objective: Ridge's own
+WATCHING: dict[str, list[Any]] = {"verbose": ["verbose"], "callbacks": [list, tuple, None]}
 
 
 class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
@@ -72,6 +74,7 @@ class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
     intercept_: Any
     alpha_: Any
     best_score_: Any
+    _watch: GridWatch  # while a fit runs
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -80,7 +83,7 @@ class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
         )
         return tags
 
-    def _take(self, rows: Rows, found: Spectrum, dtype: Any, shape: tuple[int, ...]) -> None:
+    def _take(self, rows: Rows, found: Spectrum, dtype: Any, shape: tuple[int, ...]) -> Fitted:
         """Fit all rows with ``alpha_``, and set what is reported of it.
 
         ``shape`` is that of the targets.
@@ -99,7 +102,7 @@ class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
         one = fitted.objective.shape[0] == 1
         self.objective_ = float(fitted.objective[0]) if one else fitted.objective
         self.gap_ = float(fitted.gap[0]) if one else fitted.gap
-        self._warn_if_inexact(fitted)
+        return fitted
 
     def _refuse_not_finite(self, *values: NDArray[Any]) -> None:
         if not all(np.all(np.isfinite(value)) for value in values):
@@ -147,8 +150,8 @@ class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
 
     def _leave_one_out(
         self, rows: Rows, Y: NDArray[Any], alphas: NDArray[Any], params: dict[str, Any], X: Any
-    ) -> Spectrum:
-        """Set ``alpha_``, ``best_score_`` and ``cv_results_``; return the decomposition."""
+    ) -> tuple[NDArray[np.float64], Spectrum]:
+        """Set ``cv_results_``; return the scores, of each alpha (and target), and what they use."""
         mode = "svd" if self.gcv_mode == "svd" and not sp.issparse(X) else "auto"
         if self.gcv_mode == "svd" and sp.issparse(X):
             warnings.warn(
@@ -164,16 +167,7 @@ class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
             scores = self._mean_squares(rows, found, alphas)
         else:
             scores = self._scored(rows, found, Y, alphas, params, X.dtype)
-        scores = scores.reshape(alphas.shape[0], -1)
-        best = np.argmax(scores, axis=0)
-        if best.shape[0] == 1:
-            self.alpha_, self.best_score_ = float(alphas[best[0]]), float(scores[best[0], 0])
-            if self.alpha_per_target and Y.ndim == 2:
-                self.best_score_ = np.array([self.best_score_])
-        else:
-            self.alpha_ = alphas[best]
-            self.best_score_ = np.take_along_axis(scores, best[None, :], axis=0)[0]
-        return found
+        return scores, found
 
     def _is_per_target(self, rows: Rows) -> bool:
         return bool(self.alpha_per_target) and rows.level.shape[0] > 1
@@ -184,6 +178,7 @@ class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
         """Return minus the mean squared error for each alpha, or each alpha and target."""
         total = np.zeros((rows.level.shape[0], alphas.shape[0]))
         for _, errors in left_out_errors(rows, found, alphas):
+            self._refuse_interrupted()
             total += np.sum(errors**2, axis=0)
         mean = -total / rows.n
         return mean.T if self._is_per_target(rows) else np.asarray(mean.mean(axis=0))
@@ -201,6 +196,7 @@ class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
         n_targets = rows.level.shape[0]
         results = np.empty((rows.n, n_targets, alphas.shape[0]))
         for some, errors in left_out_errors(rows, found, alphas):
+            self._refuse_interrupted()
             results[some] = errors
         if self.scoring is None:
             results **= 2
@@ -249,20 +245,20 @@ class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
         Y: NDArray[np.float64],
         weight: NDArray[Any] | None,
         alphas: NDArray[Any],
-    ) -> bool:
-        """Set ``alpha_`` and ``best_score_`` from folds; return False where that cannot be done.
+    ) -> NDArray[np.float64] | None:
+        """Return the mean score of each alpha over the folds; None where that cannot be done.
 
         It can for scorers that look at predictions only, and one label a row.
         """
         judge = self._judge_of_predictions(y, weight is not None)
         if judge is None or alphas.min() <= 0.0:
-            return False
+            return None
         splits = check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y)
-        scores = [list(self._scores_of_fold(X, y, Y, weight, alphas, judge, *s)) for s in splits]
-        means = np.mean(scores, axis=0)
-        best = int(np.argmax(np.where(np.isnan(means), -np.inf, means)))
-        self.alpha_, self.best_score_ = float(alphas[best]), float(means[best])
-        return True
+        scores = []
+        for split in splits:
+            self._refuse_interrupted()
+            scores.append(list(self._scores_of_fold(X, y, Y, weight, alphas, judge, *split)))
+        return np.asarray(np.mean(scores, axis=0))
 
     def _scores_of_fold(
         self,
@@ -293,8 +289,10 @@ class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
     def _judge_of_predictions(self, y: NDArray[Any], is_weighted: bool) -> Any:
         """Return the score of predictions, y and weights; None where a scorer needs a model."""
 
-    def _by_search(self, X: Any, y: Any, alphas: NDArray[Any], params: dict[str, Any]) -> None:
-        """Set the same by a grid search, which hands fitted models to the scorer."""
+    def _by_search(
+        self, X: Any, y: Any, alphas: NDArray[Any], params: dict[str, Any]
+    ) -> NDArray[np.float64]:
+        """Return the same by a grid search, which hands fitted models to the scorer."""
         kind = RidgeClassifier if is_classifier(self) else Ridge
         model = kind(fit_intercept=self.fit_intercept)
         if _routing_enabled():
@@ -303,8 +301,9 @@ class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
             model, {"alpha": alphas}, cv=self.cv, scoring=self._get_scorer(), refit=False
         )
         search.fit(X, y, **params)
-        self.alpha_ = float(search.best_params_["alpha"])
-        self.best_score_ = float(search.best_score_)
+        return np.asarray(search.cv_results_["mean_test_score"])
+
+    # -- the choice -------------------------------------------------------------------------------
 
     def _fit_rows(
         self,
@@ -323,22 +322,86 @@ class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
         columns = np.asarray(Y if Y.ndim == 2 else Y[:, None], np.float64)
         given = weight if weight.shape[0] > 0 else None
         with np.errstate(over="ignore", invalid="ignore"):
-            rows = Rows(X, columns, given, bool(self.fit_intercept))
+            rows, found = Rows(X, columns, given, bool(self.fit_intercept)), None
+
+            def refit(model: BaseRidgeCV) -> Fitted | None:
+                return model._refit(rows, found, (X, Y, given))
+
+            self._watch.begin_grid(Given(X, y, sample_weight), alphas.shape[0], refit)
             if self.cv is None:
                 if X.shape[0] < 2:
                     raise ValueError("Leave-one-out needs 2 rows or more, got 1 sample.")
                 own = self._params_of_scorer(sample_weight, params)
-                found = self._leave_one_out(rows, Y, alphas, own, X)
+                scores, found = self._leave_one_out(rows, Y, alphas, own, X)
             else:
-                self._refuse_for_folds()
-                if params or _routing_enabled() or not self._by_folds(X, y, columns, given, alphas):
-                    routed = {} if given is None else {"sample_weight": given}
-                    self._by_search(X, y, alphas, {**params, **routed})
-                if self.alpha_ == 0.0 or rows.is_large_and_sparse:
-                    self._take_from_ridge(X, Y, given)
-                    return
-                found = spectrum_of(rows, float(np.min(self.alpha_)))
-            self._take(rows, found, X.dtype, Y.shape)
+                scores = self._mean_scores(X, y, columns, given, alphas, params)
+            self._refuse_interrupted()
+            self._choose(alphas, scores, Y)
+            fitted = refit(self)
+        watch = self._watch
+        if not watch.warn_if_interrupted(f"after {watch.epoch} strengths", 5) and fitted:
+            self._warn_if_inexact(fitted)
+        watch.end()
+
+    def _mean_scores(
+        self,
+        X: Any,
+        y: Any,
+        columns: NDArray[np.float64],
+        given: NDArray[Any] | None,
+        alphas: NDArray[Any],
+        params: dict[str, Any],
+    ) -> NDArray[np.float64]:
+        """Return each alpha's mean score over folds."""
+        self._refuse_for_folds()
+        is_own = not (params or _routing_enabled())
+        scores = self._by_folds(X, y, columns, given, alphas) if is_own else None
+        if scores is None:
+            routed = {} if given is None else {"sample_weight": given}
+            scores = self._by_search(X, y, alphas, {**params, **routed})
+        return scores
+
+    def _choose(self, alphas: NDArray[Any], scores: NDArray[np.float64], Y: NDArray[Any]) -> None:
+        """Tell the callbacks of each strength, and set the best of those until they stop."""
+        scores = scores.reshape(alphas.shape[0], -1)
+        if not self._watch.is_watching:
+            self._take_best(alphas, scores, Y)
+            return
+        for k, alpha in enumerate(alphas):
+            self._take_best(alphas[: k + 1], scores[: k + 1], Y)
+            figures = {"alpha": float(alpha), "score": float(scores[k].mean())}
+            if self._watch.tried(figures):
+                break
+
+    def _take_best(
+        self, alphas: NDArray[Any], scores: NDArray[np.float64], Y: NDArray[Any]
+    ) -> None:
+        """Set ``alpha_`` and ``best_score_``: of equal scores the first, of each target its own."""
+        best = np.argmax(np.where(np.isnan(scores), -np.inf, scores), axis=0)
+        if best.shape[0] == 1:
+            self.alpha_, self.best_score_ = float(alphas[best[0]]), float(scores[best[0], 0])
+            if self.cv is None and self.alpha_per_target and Y.ndim == 2:
+                self.best_score_ = np.array([self.best_score_])
+        else:
+            self.alpha_ = alphas[best]
+            self.best_score_ = np.take_along_axis(scores, best[None, :], axis=0)[0]
+
+    def _refit(
+        self, rows: Rows, found: Spectrum | None, data: tuple[Any, Any, Any]
+    ) -> Fitted | None:
+        """Fit all rows with ``alpha_``; ``Ridge`` warns of its fits itself."""
+        X, Y, weight = data
+        if found is None and (self.alpha_ == 0.0 or rows.is_large_and_sparse):
+            self._take_from_ridge(X, Y, weight)
+            return None
+        if found is None:
+            found = spectrum_of(rows, float(np.min(self.alpha_)))
+        return self._take(rows, found, X.dtype, Y.shape)
+
+    def _refuse_interrupted(self) -> None:
+        """End the fit where Ctrl-C asked for it: before the scores there is nothing to keep."""
+        if self._watch.was_interrupted:
+            raise KeyboardInterrupt
 
     def _take_from_ridge(self, X: Any, Y: NDArray[Any], weight: NDArray[Any] | None) -> None:
         """Fit all rows as ``Ridge`` does, whose solvers need no matrix of products."""
@@ -382,6 +445,13 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseRidgeCV):
         ``cv=None``.
     alpha_per_target : bool, default=False
         Choose a strength for each target; for ``cv=None``.
+    verbose : int, default=0
+        1 shows a bar over the strengths, 2 or more writes a line for each through ``logging``.
+    callbacks : list or None, default=None
+        What is done after each strength, when all have their scores: objects of
+        ``fastgd.callbacks``, or functions of a view of the fit (docs/watching.md).
+        ``view.history`` has "alpha" and "score", a mean over targets; ``view.stop()`` leaves the
+        choice to the strengths so far.
 
     Attributes
     ----------
@@ -406,6 +476,36 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseRidgeCV):
     >>> RidgeCV(alphas=[1e-3, 1e-2, 1e-1, 1]).fit(X, y).alpha_
     0.01
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **_BaseRidgeCV._parameter_constraints,
+        **WATCHING,
+    }
+
+    def __init__(
+        self,
+        alphas: Any = (0.1, 1.0, 10.0),
+        *,
+        fit_intercept: bool = True,
+        scoring: Any = None,
+        cv: Any = None,
+        gcv_mode: Any = None,
+        store_cv_results: bool = False,
+        alpha_per_target: bool = False,
+        verbose: int = 0,
+        callbacks: Any = None,
+    ) -> None:
+        super().__init__(
+            alphas=alphas,
+            fit_intercept=fit_intercept,
+            scoring=scoring,
+            cv=cv,
+            gcv_mode=gcv_mode,
+            store_cv_results=store_cv_results,
+            alpha_per_target=alpha_per_target,
+        )
+        self.verbose = verbose
+        self.callbacks = callbacks
 
     def _get_scorer_instance(self) -> Any:
         return get_scorer("r2")
@@ -434,7 +534,7 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseRidgeCV):
             If an alpha is not > 0, or parameters contradict each other.
         """
         _raise_for_params(params, self, "fit")
-        with or_as_before(self):
+        with watched(GridWatch, self), or_as_before(self):
             alphas = self._checked_alphas()
             checks = {"multi_output": True, "y_numeric": True}
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS, **checks)
@@ -498,6 +598,7 @@ class RidgeClassifierCV(RidgeLabels, BaseRidgeCV):
     store_cv_results : bool, default=False
         Keep the errors (with ``scoring``: the predictions) of rows left out for each alpha; for
         ``cv=None``.
+    verbose, callbacks : see RidgeCV
 
     Attributes
     ----------
@@ -532,6 +633,7 @@ class RidgeClassifierCV(RidgeLabels, BaseRidgeCV):
             if name not in ("gcv_mode", "alpha_per_target")
         },
         "class_weight": CLASS_WEIGHT,
+        **WATCHING,
     }
 
     def __init__(
@@ -543,6 +645,8 @@ class RidgeClassifierCV(RidgeLabels, BaseRidgeCV):
         cv: Any = None,
         class_weight: Any = None,
         store_cv_results: bool = False,
+        verbose: int = 0,
+        callbacks: Any = None,
     ) -> None:
         super().__init__(
             alphas=alphas,
@@ -552,6 +656,8 @@ class RidgeClassifierCV(RidgeLabels, BaseRidgeCV):
             store_cv_results=store_cv_results,
         )
         self.class_weight = class_weight
+        self.verbose = verbose
+        self.callbacks = callbacks
 
     @fit_context
     def fit(
@@ -578,7 +684,7 @@ class RidgeClassifierCV(RidgeLabels, BaseRidgeCV):
             If an alpha is not > 0, or parameters contradict each other.
         """
         _raise_for_params(params, self, "fit")
-        with or_as_before(self):
+        with watched(GridWatch, self), or_as_before(self):
             alphas = self._checked_alphas()
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS, multi_output=True)
             self._label_binarizer, y, Y = binarized(y)

@@ -625,3 +625,82 @@ def test_a_solver_s_estimator_serves_other_threads_while_it_is_fitted_again(canc
     finally:
         done.set()
         worker.join()
+
+
+# -- grids of strengths -----------------------------------------------------------------------
+
+GRIDS = {  # what each estimator that chooses a strength is made with, and how many it tries
+    "LassoCV": ({"alphas": [0.01, 1.0, 0.1]}, 3),
+    "ElasticNetCV": ({"alphas": [0.01, 1.0], "l1_ratio": [0.5, 0.9]}, 4),
+    "MultiTaskLassoCV": ({"alphas": [0.01, 1.0, 0.1]}, 3),
+    "MultiTaskElasticNetCV": ({"alphas": [0.01, 1.0, 0.1]}, 3),
+    "RidgeCV": ({"alphas": [0.01, 1.0, 0.1]}, 3),
+    "RidgeClassifierCV": ({"alphas": [0.01, 1.0, 0.1]}, 3),
+    "LogisticRegressionCV": (
+        {
+            "Cs": [0.1, 1.0, 10.0],
+            "cv": 3,
+            "l1_ratios": (0,),
+            "scoring": None,
+            "use_legacy_attributes": False,
+        },
+        3,
+    ),
+}
+OTHER_WAYS = {  # RidgeCV's: folds, a scorer of predictions, one that is handed models
+    "folds": {"cv": 3},
+    "a scorer": {"scoring": "neg_mean_absolute_error"},
+    "a search": {"cv": 3, "scoring": lambda model, X, y: model.score(X, y)},
+}
+
+
+def grid_rows(name):
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(45, 3))
+    if name.startswith("MultiTask"):
+        return X, X[:, :2] + rng.normal(size=(45, 2))
+    y = X[:, 0] + rng.normal(size=45)
+    return X, y > 0 if name in ("LogisticRegressionCV", "RidgeClassifierCV") else y
+
+
+def test_every_estimator_that_chooses_a_strength_is_tried():
+    assert set(GRIDS) == {name for name in fastgd.linear_model.__all__ if name.endswith("CV")}
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [*((name, {}) for name in GRIDS), *(("RidgeCV", more) for more in OTHER_WAYS.values())],
+    ids=[*GRIDS, *OTHER_WAYS],
+)
+def test_a_grid_is_watched_and_stopped(name, more, caplog):
+    given, n_tried = GRIDS[name]
+    kind, (X, y) = getattr(fastgd, name), grid_rows(name)
+    alone = kind(**given, **more).fit(X, y)
+    recorder = Recorder()
+    with caplog.at_level(logging.INFO, logger="fastgd"):
+        whole = kind(**given, **more, callbacks=[recorder], verbose=2).fit(X, y)
+    strengths = [("epoch", number + 1) for number in range(n_tried)]
+    assert recorder.reported == [("begin", 0), *strengths, ("end", n_tried)]
+    assert len([r for r in caplog.records if "strength" in r.getMessage()]) == n_tried
+    assert "_watch" not in vars(whole)
+    np.testing.assert_allclose(whole.coef_, alone.coef_, rtol=1e-9)
+    np.testing.assert_array_equal(recorder.coefs[-1], whole.coef_)
+
+    strength = "C" if "Cs" in given else "alpha"
+    scores = [row["score"] for row in recorder.history]
+    tried = [row[strength] for row in recorder.history]
+    assert getattr(whole, f"{strength}_") == tried[int(np.argmax(scores))]
+    first = kind(**given, **more, callbacks=[lambda view: view.epoch == 1]).fit(X, y)
+    assert getattr(first, f"{strength}_") == tried[0]
+    assert not np.array_equal(first.coef_, whole.coef_) or np.argmax(scores) == 0
+
+
+def test_scores_of_targets_are_shown_by_their_mean():
+    X, Y = grid_rows("MultiTaskLassoCV")
+    recorder = Recorder()
+    given = {"alphas": [0.1, 100.0], "alpha_per_target": True, "callbacks": [recorder]}
+    model = fastgd.RidgeCV(**given).fit(X, Y)
+    each = [fastgd.RidgeCV(alpha).fit(X, Y).best_score_ for alpha in (0.1, 100.0)]
+    np.testing.assert_allclose([row["score"] for row in recorder.history], each)
+    assert model.alpha_.shape == (2,)
+    np.testing.assert_array_equal(recorder.coefs[-1], model.coef_)

@@ -13,6 +13,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import make_scorer
 from sklearn.preprocessing import scale
 
 import fastgd
@@ -310,6 +311,34 @@ def test_an_interrupted_training_keeps_its_epochs(cancer):
     assert (model.n_iter_, len(model.history_["objective"])) == (3, 3)
     model.set_params(callbacks=None).partial_fit(*cancer, max_iter=2)
     np.testing.assert_array_equal(model.coef_, trained(5).fit(*cancer).coef_)
+
+
+@pytest.mark.usefixtures("_interruptible")
+@pytest.mark.parametrize("cv", [None, 3, "a search"], ids=str)
+def test_an_interrupted_ridge_cv_is_whole_or_as_before(cv, cancer):
+    """Before all scores there is nothing to keep; after them, the strengths so far are."""
+    X, y = cancer
+
+    def scored(truth, raw):
+        signal.raise_signal(signal.SIGINT)
+        return -np.mean((truth - raw) ** 2)
+
+    given = {"alphas": [1e3, 1.0, 1e-3], "cv": 3 if cv == "a search" else cv}
+    model = fastgd.RidgeCV(**given, callbacks=presses(2))
+    with pytest.warns(ConvergenceWarning, match="RidgeCV was interrupted after 2 strengths: it"):
+        model.fit(X, y)
+    best = fastgd.RidgeCV(**{**given, "alphas": [1e3, 1.0]}).fit(X, y)
+    np.testing.assert_array_equal(model.coef_, best.coef_)
+    _interrupt._Handler.last = -np.inf
+    if cv == "a search":
+        scoring = lambda model, X, y: scored(y, model.predict(X))  # noqa: E731
+    else:
+        scoring = make_scorer(scored)
+    model.set_params(callbacks=None, scoring=scoring, alphas=[1e-3])
+    model.set_params(cv=None if cv is None else [(np.arange(300), np.arange(300, 500))])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    np.testing.assert_array_equal(model.coef_, best.coef_)
 
 
 @pytest.mark.usefixtures("_interruptible")

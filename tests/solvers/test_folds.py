@@ -16,7 +16,14 @@ import fastgd
 from fastgd._data.validation import as_rows
 from fastgd._solvers import _newton_folds
 from fastgd._solvers._auto import solve
-from fastgd._solvers._folds import JointFolds, NewtonFolds, RowFolds, SeparateFolds, folds_of
+from fastgd._solvers._folds import (
+    JointFolds,
+    NewtonFolds,
+    RowFolds,
+    SeparateFolds,
+    evaluate_folds,
+    folds_of,
+)
 from fastgd._solvers._row_folds import RowDescent, RowProducts
 from fastgd._solvers._row_newton import gap_of, newton_step
 from fastgd._solvers._row_pairs import MEMORY, Image, RowPairs
@@ -32,6 +39,7 @@ from fastgd.kernels.folds import (
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.kernels.newton import FAILED
 from fastgd.kernels.objective import Scaler
+from fastgd.linear_model import _logistic_cv
 from tests.tables import over_product
 
 QUIET = {"l1_ratios": (0,), "scoring": "accuracy", "use_legacy_attributes": False}
@@ -152,6 +160,38 @@ def test_the_method_follows_from_the_task():
     assert isinstance(some, RowFolds)
     with_l1 = task_of(X, y, 1.0)._replace(l1=0.1)
     assert isinstance(folds_of(with_l1, np.ones((2, 400)), Options()), SeparateFolds)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_next_strength_begins_with_what_is_known_of_the_rows(classes):
+    X, y = data(80, classes=classes)
+    weights = np.array([np.arange(80) % 4 != f for f in range(4)], float)
+    paths = JointFolds(task_of(X, y, 1.0), weights, Options(tol=1e-6))
+    paths.at(np.zeros(4), np.full(4, 0.1))
+    for descent in paths.descents:
+        descent.begin(0.01)
+        point, share = descent.point, descent.problem.weight[None]
+        losses, gradients = evaluate_folds(paths.problem, share, [point.u])
+        pull = (point.u.T * descent.problem.ridge).T
+        assert point.objective == pytest.approx(losses[0] + 0.5 * np.sum(pull * point.u), rel=1e-12)
+        gradient = gradients[0].reshape(point.u.shape) + pull
+        np.testing.assert_allclose(point.gradient, gradient, atol=1e-12)
+        assert descent.n_passes == 0
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_scores_are_those_of_the_held_out_rows(shuffled, layout, monkeypatch):
+    """Rows that lie together are read with those between them, others are gathered."""
+    monkeypatch.setattr(_logistic_cv, "ROWS_AT_ONCE", 16)
+    monkeypatch.setattr(_logistic_cv, "WORTH_THREADS", 0)
+    X, y = data(150, classes=3)
+    folds = StratifiedKFold(3, shuffle=shuffled, random_state=0 if shuffled else None)
+    model = fastgd.LogisticRegressionCV(**QUIET, Cs=[0.1, 10.0], cv=folds).fit(layout(X), y)
+    for f, (_, held_out) in enumerate(folds.split(X, y)):
+        for c, coef in enumerate(model.coefs_paths_[f, 0]):
+            raw = X[held_out] @ coef[:, :-1].T + coef[:, -1]
+            assert model.scores_[f, 0, c] == np.mean(raw.argmax(axis=1) == y[held_out])
 
 
 def test_a_fold_that_newtons_steps_fail_on_is_solved_by_another_method(monkeypatch):
