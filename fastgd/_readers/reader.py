@@ -75,6 +75,8 @@ class Reader(ABC):
         if most is None:
             most = self.how.limits.memory
         if most is None:
+            if size <= ALWAYS_ALLOWED:
+                return
             most = max(int(_free_memory() / COPIES), ALWAYS_ALLOWED)
         refuse_more(f"{self.path}: {what}", size, most, "--chunk-rows 10000 may need less. ")
 

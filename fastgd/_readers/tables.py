@@ -52,6 +52,7 @@ MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A",
 SAMPLE_ROWS, FEWEST_SAMPLE_ROWS = 10_000, 100
 SAMPLE_CELLS = 10_000_000
 BLOCK_BYTES = 1 << 23  # of text that Arrow parses at once; a row has to fit in
+SAMPLE_BYTES = 1 << 20  # the same where a few rows are wanted, and nearly all fit in
 LINE = 1 << 26  # characters that one may have
 BLOCKS_OF_A_HEADER = 64  # where the line of names is long, so are the others
 NUMBER_BYTES, CATEGORY_BYTES, DATE_BYTES, TEXT_BYTES = 8, 72, 24, 2000
@@ -416,7 +417,12 @@ class CSV(Table):
         """Return the first rows of each column, as text."""
         columns = [Column(name, UNKNOWN, "string") for name in self._header()]
         n_rows = min(SAMPLE_ROWS, max(SAMPLE_CELLS // len(columns), FEWEST_SAMPLE_ROWS))
-        table = next(self._regrouped(self._batches(columns, n_rows), n_rows), None)
+        table = None
+        with suppress(self._arrow.ArrowException, OSError, UnicodeDecodeError):
+            few = self._parsed(columns, self._block_bytes(SAMPLE_BYTES), use_threads=False)
+            table = next(self._regrouped(few, n_rows), None)
+        if table is None:  # a longer row, or a fault that is to be told
+            table = next(self._regrouped(self._batches(columns, n_rows), n_rows), None)
         if table is None:
             raise BadData(f"{self.path} has a line of names, and no rows.")
         return list(table.columns)
@@ -462,6 +468,20 @@ class CSV(Table):
         super()._refuse_unknown(column)
 
     def _batches(self, columns: Sequence[Column], n_rows: int | None) -> Iterator[Any]:  # noqa: ARG002
+        try:
+            yield from self._parsed(columns, self._block_bytes())
+        except (self._arrow.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise self._complaint(columns, first_line(error)) from None
+
+    def _parsed(
+        self, columns: Sequence[Column], block_size: int, *, use_threads: bool = True
+    ) -> Iterator[Any]:
+        """Yield what Arrow makes of the file, a block after the other.
+
+        Raises
+        ------
+        ArrowException, OSError, UnicodeDecodeError
+        """
         arrow = self._arrow
         number = arrow.string() if self._notation.thousands else arrow.float64()
         coded = arrow.dictionary(arrow.int32(), arrow.string())
@@ -475,21 +495,15 @@ class CSV(Table):
             decimal_point=self._notation.decimal,
         )
         parse = self._csv.ParseOptions(delimiter=self._separator, newlines_in_values=True)
-        is_sample = all(column.kind == UNKNOWN for column in columns)  # few rows: no reading ahead
-        size = self._block_bytes()
-        read = self._csv.ReadOptions(block_size=size, use_threads=not is_sample)
-        packing = packing_of(self.path)
-        try:
-            with arrow.input_stream(str(self.path), compression=packing) as file:
-                for batch in self._csv.open_csv(file, read, parse, convert):
-                    yield arrow.Table.from_batches([batch])
-        except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise self._complaint(columns, first_line(error)) from None
+        read = self._csv.ReadOptions(block_size=block_size, use_threads=use_threads)
+        with arrow.input_stream(str(self.path), compression=packing_of(self.path)) as file:
+            for batch in self._csv.open_csv(file, read, parse, convert):
+                yield arrow.Table.from_batches([batch])
 
-    def _block_bytes(self) -> int:
+    def _block_bytes(self, usual: int | None = None) -> int:
         names = self._header()
         header = sum(map(len, names)) + len(names)
-        return min(max(BLOCK_BYTES, BLOCKS_OF_A_HEADER * header), 1 << 30)
+        return min(max(usual or BLOCK_BYTES, BLOCKS_OF_A_HEADER * header), 1 << 30)
 
     def _complaint(self, columns: Sequence[Column], said: str) -> UserError:
         """Find the line that Arrow could not read; it knows columns only."""

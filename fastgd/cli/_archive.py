@@ -42,6 +42,7 @@ PLAIN_FORMAT = 1  # of a card without columns of text or dates: older versions o
 CARD, PIPELINE, SCHEMA = "card.json", "pipeline.skops", "schema.json"
 # what JSON becomes: bytes that an object, a list, a word, a comma take in memory, roughly
 _COSTS = ((b"{", 232), (b"[", 64), (b'"', 28), (b",", 40))
+QUICKLY = 1  # compression: coefficients hardly get smaller by more of it
 _MOST_AXES = 3  # of an array of a model: an optimizer's state of several outputs
 _NODE = 2500  # bytes of what skops makes of an object's description
 
@@ -137,7 +138,7 @@ def save(path: Path, card: Card, pipeline: Any) -> int:
     """Write a model file; return its size in bytes."""
     content = skops_for("saving a model").dumps(pipeline)
     memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED, compresslevel=QUICKLY) as archive:
         archive.writestr(CARD, json.dumps(card.as_dict(), indent=1))
         archive.writestr(PIPELINE, content)
     with replacing(path) as file:

@@ -1,17 +1,19 @@
 """From arguments to a command, and from what goes wrong to a line and an exit status."""
 
 import argparse
+import gc
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from fastgd._readers.errors import UserError, first_line, plain, reason
 from fastgd.cli._parser import parser
-from fastgd.cli._skops import own_process
+from fastgd.cli._skops import is_own_process, own_process
 from fastgd.cli._standard_input import standard_input
 from fastgd.cli._stopping import Stopped, stoppable
 from fastgd.cli._terminal import note, open_standard_files, settle, warnings_as_notes
+from fastgd.kernels._collector import collector_paused
 
 DEBUG = "FASTGD_DEBUG"  # an environment variable: tracebacks are printed
 
@@ -55,10 +57,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    module, _, function = args.run.partition(":")
     with stoppable(), warnings_as_notes(args.command), standard_input(args) as named:
-        status: int = getattr(import_module(module), function)(named)
+        status: int = _imported(args.run)(named)
         return status
+
+
+def _imported(name: str) -> Callable[[argparse.Namespace], int]:
+    """Import a function, with thousands of modules, which the garbage collector need not walk."""
+    module, _, function = name.partition(":")
+    with collector_paused():
+        found: Callable[[argparse.Namespace], int] = getattr(import_module(module), function)
+    if is_own_process():
+        gc.freeze()
+    return found
 
 
 def _answer(error: BaseException) -> tuple[int, str | None]:

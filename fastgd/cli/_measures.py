@@ -33,8 +33,10 @@ def as_labels(y: NDArray[Any], classes: Iterable[Any]) -> NDArray[Any]:
     return y
 
 
-def measure(pipeline: Any, chunks: Iterable[Chunk], task: str) -> Scores:
+def measure(pipeline: Any, chunks: Iterable[Chunk], task: str, *, in_short: bool = False) -> Scores:
     """Predict chunk by chunk, and compare with the targets.
+
+    ``in_short`` leaves out what takes as long as a short fit: F1, recalls, ROC curves.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def measure(pipeline: Any, chunks: Iterable[Chunk], task: str) -> Scores:
     encoder, model = parts_of(pipeline)
     filled = (chunk._replace(X=encoder.transform(chunk.X)) for chunk in chunks if chunk.n_rows > 0)
     if task == CLASSIFICATION:
-        return _of_classes(model, filled)
+        return _of_classes(model, filled, in_short=in_short)
     pairs = [(chunk.y, model.predict(chunk.X)) for chunk in filled]
     predicted = _joined([of_chunk for _, of_chunk in pairs])
     if task == REGRESSION:
@@ -58,7 +60,7 @@ def _joined(parts: Sequence[Any]) -> NDArray[Any]:
     return np.concatenate(parts)
 
 
-def _of_classes(model: Any, chunks: Iterable[Chunk]) -> Scores:
+def _of_classes(model: Any, chunks: Iterable[Chunk], *, in_short: bool) -> Scores:
     classes, knows = model.classes_, hasattr(model, "predict_proba")
     actual, predicted, probabilities = [], [], []
     n_kept = 0
@@ -71,17 +73,23 @@ def _of_classes(model: Any, chunks: Iterable[Chunk]) -> Scores:
         if knows and n_kept <= MOST_PROBABILITIES:
             probabilities.append(model.predict_proba(chunk.X))
     y, guess = _joined(actual), _joined(predicted)
-    present = np.unique(y)
-    recalls = metrics.recall_score(y, guess, labels=present, average=None, zero_division=0)
-    scores = {
-        "rows": float(y.shape[0]),
-        "accuracy": metrics.accuracy_score(y, guess),
+    scores = {"rows": float(y.shape[0]), "accuracy": float(np.mean(y == guess))}
+    if not in_short:
+        scores |= _of_each_class(y, guess)
+    if knows and n_kept <= MOST_PROBABILITIES and int(y.max()) < len(classes):
+        p = np.concatenate(probabilities)
+        scores["log loss"] = metrics.log_loss(y, p, labels=np.arange(len(classes)))
+        scores |= {} if in_short else _of_ranks(y, p)
+    return scores
+
+
+def _of_each_class(y: NDArray[Any], guess: NDArray[Any]) -> Scores:
+    labels = np.unique(y)
+    recalls = metrics.recall_score(y, guess, labels=labels, average=None, zero_division=0)
+    return {
         "balanced accuracy": float(np.mean(recalls)),
         "F1 (macro)": metrics.f1_score(y, guess, average="macro", zero_division=0),
     }
-    if knows and n_kept <= MOST_PROBABILITIES and present[-1] < len(classes):
-        scores |= _of_probabilities(y, np.concatenate(probabilities))
-    return scores
 
 
 def _codes(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32]:
@@ -90,15 +98,14 @@ def _codes(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32]:
     return np.where(classes[places] == labels, places, len(classes)).astype(np.int32)
 
 
-def _of_probabilities(y: NDArray[Any], p: NDArray[Any]) -> Scores:
+def _of_ranks(y: NDArray[Any], p: NDArray[Any]) -> Scores:
     n_classes, n_present = p.shape[1], np.unique(y).shape[0]
-    scores = {"log loss": metrics.log_loss(y, p, labels=np.arange(n_classes))}
-    if n_classes == n_present == 2:
-        scores["ROC AUC"] = metrics.roc_auc_score(y, p[:, 1])
-    elif n_classes == n_present:
-        shares = p / p.sum(axis=1, keepdims=True)  # float32 may miss 1 by more than is allowed
-        scores["ROC AUC (one vs rest)"] = metrics.roc_auc_score(y, shares, multi_class="ovr")
-    return scores
+    if n_classes != n_present:
+        return {}
+    if n_classes == 2:
+        return {"ROC AUC": metrics.roc_auc_score(y, p[:, 1])}
+    shares = p / p.sum(axis=1, keepdims=True)  # float32 may miss 1 by more than is allowed
+    return {"ROC AUC (one vs rest)": metrics.roc_auc_score(y, shares, multi_class="ovr")}
 
 
 def _of_numbers(y: NDArray[Any], predicted: NDArray[Any]) -> Scores:

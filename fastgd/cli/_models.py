@@ -4,9 +4,10 @@ import ast
 import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, NamedTuple
 
-from fastgd import linear_model, neural_network
+from fastgd import linear_model
 from fastgd._readers.errors import (
     MOST_OF_AN_ERROR,
     Misuse,
@@ -162,7 +163,7 @@ def of_defaults(name: str, params: Params, seed: int | None) -> Any:
     Misuse
         If it has no such parameters, or they no such values.
     """
-    package = neural_network if MODELS[name].is_network else linear_model
+    package = import_module(f"fastgd.{MODELS[name].package}")
     return configured(getattr(package, MODELS[name].estimator)(), name, params, seed)
 
 

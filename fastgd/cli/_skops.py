@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from fastgd._readers.errors import needed
+from fastgd.kernels._collector import collector_paused
 
 _own: list[bool] = []  # not empty once the process is known to be the command's
 
@@ -18,6 +19,11 @@ _own: list[bool] = []  # not empty once the process is known to be the command's
 def own_process() -> None:
     """Say that nobody else loads models in this process."""
     _own.append(True)
+
+
+def is_own_process() -> bool:
+    """Tell whether the process is known to be the command's."""
+    return bool(_own)
 
 
 def skops_for(purpose: str) -> ModuleType:
@@ -28,12 +34,13 @@ def skops_for(purpose: str) -> ModuleType:
     UserError
         If it is not installed; ``purpose`` is what it is needed for.
     """
-    if not _own or "skops.io" in sys.modules:
+    if not is_own_process() or "skops.io" in sys.modules:
         return needed("skops.io", purpose)
     utils: Any = needed("sklearn.utils", purpose)
     walk = utils.all_estimators
     utils.all_estimators = list  # of nothing
     try:
-        return needed("skops.io", purpose)
+        with collector_paused():
+            return needed("skops.io", purpose)
     finally:
         utils.all_estimators = walk

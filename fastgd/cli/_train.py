@@ -507,10 +507,10 @@ class Session:
         if self._args.quiet:
             return
         say(f"{type(self._estimator).__name__}: {self._configured}")
-        scores = measure(*self._rows_trained_on(pipeline), self._model.task)
+        scores = measure(*self._rows_trained_on(pipeline), self._model.task, in_short=True)
         say(f"on the rows trained on: {_in_short(scores)}")
         if self._validation is not None:
-            scores = measure(pipeline, self._validation, self._model.task)
+            scores = measure(pipeline, self._validation, self._model.task, in_short=True)
             say(f"on {counted(int(scores['rows']), 'row')} held out: {_in_short(scores)}")
 
     def _rows_trained_on(self, pipeline: Pipeline) -> tuple[Pipeline, Iterable[Chunk]]:

@@ -4,7 +4,7 @@
 entry points call, with the same options and no cache of its own.
 """
 
-from fastgd.kernels._jit._collector import collector_paused
+from fastgd.kernels._collector import collector_paused
 
 with collector_paused():
     from fastgd.kernels._jit._cache import cache_folder, count_compiled

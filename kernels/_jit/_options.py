@@ -7,8 +7,8 @@ from typing import Any
 import numba
 from numba.core.caching import NullCache
 
+from fastgd.kernels._collector import collector_paused
 from fastgd.kernels._jit._cache import Cache
-from fastgd.kernels._jit._collector import collector_paused
 from fastgd.kernels._jit._drafts import DraftCompiler
 
 # NaN and inf stay legal (no "nnan", no "ninf"): divergence is detected through them.
