@@ -11,12 +11,13 @@ A metric H is one of these, by what is cheap beside a pass over X (``_costs``):
 Matrices are kept without the penalty, which differs between a problem and a sample of its rows.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg as sl
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dpotrf, dpotrs, dpstrf
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastgd._solvers import _costs
 from fastgd._solvers._implicit import COST_OF_PRODUCT, Implicit, expected_steps
@@ -36,7 +37,8 @@ FARTHEST_MEAN = 30.0
 FLOORS = {np.dtype(np.float32): 1e-7, np.dtype(np.float64): 1e-12}
 EPSILON = float(np.finfo(np.float64).eps)
 ROUNDINGS = 8.0  # of an objective, that a bound of it allows for
-SEEN_AGAIN = 1e-8  # where the first floor has been divided by; less is left of dependent columns
+SEEN = 1e-6  # eigenvalues that products of columns of unit length show to eight digits
+SEEN_AGAIN = 1e-8  # of the floor: less is left of columns that depend on each other
 
 SOFTENING = (
     0.5  # from 0.3 to 1 the first steps on all rows of flights (179 columns) held; 0.1 overshot
@@ -91,26 +93,36 @@ def hessian(problem: Problem, point: Point, damping: "Damping | None" = None) ->
 def _sharpened(problem: Problem, metric: Metric, weight: Floats) -> Metric:
     """Return a Hessian with curvatures that products cannot show.
 
-    What it does not show is no part of the decrement, which says when a descent may stop. With a
-    factor T of the matrix with its floor, Z T^-T has columns of a condition that another matrix of
-    products can show [1]_. Sparse rows keep the floor: another matrix costs far more than theirs.
+    What it does not show is no part of the decrement, which says when a descent may stop. Products
+    know the curvature of any direction to rounding of the largest, and so the eigenvectors V with
+    hardly any: of Z V the products are exact again. With V's complement U, of curvatures L,
 
-    .. [1] Fukaya, Kannan, Nakatsukasa, Yamamoto & Yanagisawa, "Shifted Cholesky QR for computing
-       the QR factorization of ill-conditioned matrices", 2020.
+        H = (U, V) [L, C'; C, S] (U, V)',    S = V'HV,  C = V'HU,
+
+    whose factor has the blocks  L^1/2,  C L^-1/2  and a root of  S - C L^-1 C'. It costs two
+    products of the rows with V. Sparse rows keep the floor: that would cost far more than theirs.
     """
     found = with_root(problem, metric, weight)
     is_possible = problem.is_smooth and problem.n_outputs == 0 and metric.product.ndim == 2
     is_wanted = is_possible and problem.dtype == np.float64 and is_thin(metric)
     if found is not metric or not is_wanted or _costs.is_scattered(problem.rows, *problem.shape):
         return found
-    first = np.tril(metric.factor)
-    turn = sl.solve_triangular(first, np.diag(metric.jacobi), lower=True).T
-    again = _products_by_blocks(problem, weight, turn) + turn.T @ (problem.ridge[:, None] * turn)
-    second, pivots, rank, _ = dpstrf(again, tol=SEEN_AGAIN, lower=1)
-    second = np.tril(second)
-    second[rank:, rank:] = np.eye(again.shape[0] - rank)  # there the first floor stays
-    root = first[:, pivots - 1] @ second
-    (upper,) = sl.qr(root.T, mode="r", check_finite=False)
+    floor, used = FLOORS[np.dtype(np.float64)], metric.jacobi > 0.0
+    scaled = metric.full * metric.jacobi * metric.jacobi[:, None]
+    np.fill_diagonal(scaled, np.where(used, np.diagonal(scaled), 1.0))
+    values, vectors = sl.eigh(scaled, check_finite=False)
+    n_thin = int(np.sum(values < SEEN))
+    thin, turned = vectors[:, :n_thin], metric.jacobi[:, None] * vectors
+    along = _products_along(problem, weight, turned[:, :n_thin]) @ turned
+    along += (turned[:, :n_thin].T * problem.ridge) @ turned
+    root = np.sqrt(values[n_thin:])
+    cross = along[:, n_thin:] / root
+    left, along_thin = sl.eigh(along[:, :n_thin] - cross @ cross.T, check_finite=False)
+    left = np.where(left > SEEN_AGAIN * floor, left, floor)  # there the first floor stays
+    whole = np.hstack(
+        [vectors[:, n_thin:] * root + thin @ cross, thin @ along_thin * np.sqrt(left)]
+    )
+    (upper,) = sl.qr(whole.T, mode="r", check_finite=False)
     return metric._replace(factor=np.asfortranarray(upper.T))
 
 
@@ -284,24 +296,35 @@ def _summed(parts: list[Floats]) -> Floats:
     return total
 
 
-def _products_by_blocks(problem: Problem, weight: Floats, turn: Floats | None = None) -> Floats:
-    """Return the products of all columns by BLAS, on standardised blocks of rows.
+def _products_by_blocks(problem: Problem, weight: Floats) -> Floats:
+    """Return the products of all columns by BLAS, on standardised blocks of rows."""
+    d = problem.shape[1]
+    return _over_blocks(problem, weight, lambda z: z.T @ z, d * d)
 
-    ``turn`` multiplies the rows first.
-    """
+
+def _products_along(problem: Problem, weight: Floats, turn: Floats) -> Floats:
+    """Return the products of all columns with directions of the parameters, (width, d + 1)."""
+    work = 2 * turn.shape[1] * problem.shape[1]
+    return _over_blocks(problem, weight, lambda z: (z @ turn).T @ z, work)
+
+
+def _over_blocks(
+    problem: Problem, weight: Floats, product: Callable[[Any], Floats], work: int
+) -> Floats:
+    """Add up a product of standardised, weighted blocks of rows, of so much work a row."""
     n, d = problem.shape
     size = _rows_at_once(n, d + 1, problem.dtype)
 
     def shard(start: int, stop: int) -> Floats:
-        total, block = np.zeros((d + 1, d + 1)), np.empty((size, d + 1), problem.dtype)
+        block = np.empty((size, d + 1), problem.dtype)
+        total: Any = 0.0
         for first in range(start, stop, size):
             z = block[: min(size, stop - first)]
             weigh_rows(problem.rows, problem.scaler, weight, first, z.shape[0], z)
-            own = z if turn is None else z @ turn
-            total += own.T @ own
+            total = total + np.asarray(product(z), np.float64)
         return total
 
-    return _summed(over_shards(shard, n, n * d * d, _costs.most_shards(problem.rows, d + 1)))
+    return _summed(over_shards(shard, n, n * work, _costs.most_shards(problem.rows, d + 1)))
 
 
 def _products_of_classes(problem: Problem, u: Floats) -> Floats:

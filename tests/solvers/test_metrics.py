@@ -680,3 +680,29 @@ def test_the_l1_model_of_a_matrix_made_of_rounding_stays_finite(rng):
     step, gain = minimise_model(full, 1e-9 * rng.normal(size=10), np.zeros(10), sides, 1e-6)
     assert np.all(np.isfinite(step))
     assert np.isfinite(gain)
+
+
+@pytest.mark.parametrize("is_dependent", [False, True])
+@pytest.mark.parametrize("l2", [0.0, 1e-13])
+def test_a_hessian_shows_what_is_left_of_nearly_dependent_columns(
+    rng, monkeypatch, is_dependent, l2
+):
+    """Its factor against one of the rows themselves, in directions that products cannot show."""
+    X = rng.normal(size=(400, 6))
+    left = np.array([1e-4, 1e-6, 3e-9])
+    X = np.hstack([X, X[:, :3] + left * rng.normal(size=(400, 3))])
+    if is_dependent:
+        X = np.hstack([X, X[:, 3:4] + X[:, 4:5]])
+    problem = problem_of(sp.csr_array(X), X[:, 0] > 0, LogLoss(), l2, weight=rng.random(400))
+    problem = problem._replace(rows=pose(task_of(X, X[:, 0] > 0, LogLoss(), 0.0, l2)).rows)
+    point = evaluate(problem, np.zeros(X.shape[1] + 1))
+    monkeypatch.setattr(_precondition, "with_root", lambda _, metric, __: metric)
+    metric = _precondition.hessian(problem, point)
+    z = np.sqrt(point.curvature)[:, None] * standardised(problem, sp.csr_array(X)) * metric.jacobi
+    root = np.vstack([z, np.diag(np.sqrt(problem.ridge) * metric.jacobi)])
+    values, vectors = np.linalg.svd(root)[1:]
+    curved = np.linalg.norm(np.tril(metric.factor).T @ vectors.T, axis=0) ** 2
+    seen = values**2 > 1e-19
+    assert np.sum(~seen) == (is_dependent and l2 == 0.0)
+    np.testing.assert_allclose(curved[seen], values[seen] ** 2, rtol=1e-3)
+    assert np.all(curved[~seen] > 0.0)
