@@ -174,13 +174,20 @@ class ManyOutputs(NamedTuple):
 
     @staticmethod
     def evaluate_batch(outputs, rule, rows, samples, share, store, memory):
-        batch, margin, scratch = share.batch, memory.margin, memory.scratch
-        order, start, stop = batch.order, batch.start, batch.stop
-        margins_multi(rows, order, start, stop, scratch.table, margin, scratch.block)
-        _raw_from_margins(margin, memory.params, factor(store), stop - start)
-        slopes_of_many(rule, rows, samples, share, margin, memory.sums[LOSS])
-        _sum_rows(margin, stop - start, memory.sums[TOTAL])
-        gather(store.columns, rule, rows, batch, margin, memory)
+        # some rows at a time: what was copied for their margins serves for the gradient, too
+        batch, scratch, losses_of = share.batch, memory.scratch, memory.sums[LOSS]
+        first, size = batch.start, batch.stop - batch.start
+        stride = scratch.block.shape[0] if scratch.block.shape[0] > 0 else max(size, 1)
+        for start in range(first, batch.stop, stride):
+            part = Batch(batch.order, start, min(start + stride, batch.stop))
+            n_rows = part.stop - start
+            of_part = Share(share.step_coefs, part, share.unit * (size / n_rows))
+            margin = memory.margin[start - first : part.stop - first]
+            margins_multi(rows, batch.order, start, part.stop, scratch.table, margin, scratch.block)
+            _raw_from_margins(margin, memory.params, factor(store), n_rows)
+            slopes_of_many(rule, rows, samples, of_part, margin, losses_of)
+            gather(store.columns, rule, rows, part, margin, memory)
+        _sum_rows(memory.margin, size, memory.sums[TOTAL])
 
     @staticmethod
     def accumulate_slopes(outputs, rows, batch, slopes, memory):

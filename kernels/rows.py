@@ -92,7 +92,10 @@ def accumulate(rows, order, start, stop, delta, gradient):
 
 @hook
 def margins_multi(rows, order, start, stop, params, raw, block):
-    """Write X_b W into ``raw[: stop - start]``, for many outputs; ``block`` is scratch."""
+    """Write X_b W into ``raw[: stop - start]``, for many outputs.
+
+    ``block`` is scratch, with as many rows at least.
+    """
     return type(rows).margins_multi(rows, order, start, stop, params, raw, block)
 
 
@@ -100,8 +103,7 @@ def margins_multi(rows, order, start, stop, params, raw, block):
 def accumulate_multi(rows, order, start, stop, delta, gradient, block, product):
     """Add X_b' delta to ``gradient``, for many outputs; ``product`` is scratch.
 
-    ``block`` is as ``margins_multi`` of the same rows has left it: what fits into it is not copied
-    a second time.
+    ``block`` is as ``margins_multi`` of the same rows has left it.
     """
     return type(rows).accumulate_multi(rows, order, start, stop, delta, gradient, block, product)
 
@@ -330,33 +332,23 @@ FEWEST_ROWS_FOR_BLAS = 4
 
 @helper()
 def _dense_margins_multi(X, order, start, stop, W, raw, block):
-    d, blocked = X.shape[1], max(block.shape[0], 1)
     if stop - start < FEWEST_ROWS_FOR_BLAS:
         for position in range(start, stop):
             _dense_row_product(X, row_at(order, position), W, raw, position - start)
         return
-    for first in range(start, stop, blocked):
-        last = min(first + blocked, stop)
-        _dense_block_margins(X, order, first, last, W[:d], raw[first - start : last - start], block)
+    _dense_block_margins(X, order, start, stop, W[: X.shape[1]], raw[: stop - start], block)
 
 
 @helper()
 def _dense_accumulate_multi(X, order, start, stop, delta, gradient, block, product):
-    d, blocked = X.shape[1], max(block.shape[0], 1)
     if stop - start < FEWEST_ROWS_FOR_BLAS:
         for position in range(start, stop):
             _dense_outer(X, row_at(order, position), delta, position - start, gradient)
         return
-    is_copied = stop - start <= blocked
-    for first in range(start, stop, blocked):
-        last = min(first + blocked, stop)
-        of_block = delta[first - start : last - start]
-        if not is_copied:
-            _gather(X, order, first, last, block)
-        _dense_block_product(X, order, first, last, of_block, block, product)
-        for j in range(d):
-            for k in range(product.shape[1]):
-                gradient[j, k] += product[j, k]
+    _dense_block_product(X, order, start, stop, delta[: stop - start], block, product)
+    for j in range(X.shape[1]):
+        for k in range(product.shape[1]):
+            gradient[j, k] += product[j, k]
 
 
 @helper(allocates=True)
