@@ -45,16 +45,14 @@ SHARE_OF_LAST = 10  # of the passes that a small task's solver has, for descent 
 def descend(task: Task, options: Options, start: Any = None) -> Solution:
     """Solve a task by full-batch descent, a piecewise linear loss by its own methods.
 
-    Where columns outnumber rows, in a basis of the rows; where an l1 penalty leaves few of many
-    columns, on these. On a device, whose passes are of all columns, in all of them.
+    Where columns outnumber rows, in a basis of the rows, which a device does without; where an l1
+    penalty leaves few of many columns, on these.
     """
     if losses.is_piecewise_linear(task.loss):
         return piecewise_linear(task, options, start)
-    if task.device is not None:
-        return gd(task, options, start)
     if wants_working_sets(task):
         return by_working_sets(task, options, start)
-    if is_reducible(task):
+    if task.device is None and is_reducible(task):
         return in_basis(gd, task, options, start)
     return gd(task, options, start)
 
