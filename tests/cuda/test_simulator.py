@@ -795,6 +795,17 @@ def test_small_batches_on_a_device_are_copied_to_the_processor(cupy):
     assert type(full.predict(X)) is type(here.predict(X)) is cupy.ndarray
 
 
+def test_arrays_on_another_device_than_the_current_one_are_refused(cupy, monkeypatch):
+    monkeypatch.setattr(cupy.ndarray, "device", types.SimpleNamespace(id=1), raising=False)
+    X = cupy.asarray(GIVEN.X)
+    for model in (fastgd.Ridge(), fastgd.SGDRegressor(batch_size="full")):
+        with pytest.raises(ValueError, match="X lies on CUDA device 1, and device 0 is the curr"):
+            model.fit(X, GIVEN.numbers)
+        assert not hasattr(model, "coef_")
+    here = fastgd.Ridge().fit(GIVEN.X, cupy.asarray(GIVEN.numbers))  # y is copied from anywhere
+    np.testing.assert_array_equal(here.coef_, fastgd.Ridge().fit(GIVEN.X, GIVEN.numbers).coef_)
+
+
 def test_a_fork_cannot_use_the_device(monkeypatch):
     devices.require()
     monkeypatch.setattr(devices, "_first_process", [os.getpid() + 1])
