@@ -633,6 +633,39 @@ def test_an_epoch_never_waits_for_the_host(is_one_launch, monkeypatch):
         assert launches[0] > launches[1]
 
 
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_an_epoch_of_a_network_never_waits_for_the_host(is_sparse, monkeypatch):
+    moved = dict.fromkeys(("upload", "download", "zeros"), 0)
+
+    def counted(name, whole):
+        def count(*given):
+            moved[name] += 1
+            return whole(*given)
+
+        return count
+
+    for name in moved:
+        monkeypatch.setattr(memory, name, counted(name, getattr(memory, name)))
+    given = cases.scaled(cases.table(n=13, d=3))
+    X = cases.sparse(given).X if is_sparse else given.X
+    options = {"hidden_layer_sizes": (2,), "random_state": 0, "tol": None, "device": "cuda"}
+
+    def of_fit(batch_size, epochs):
+        before = dict(moved)
+        make = fastgd.neural_network.MLPRegressor
+        make(batch_size=batch_size, max_iter=epochs, **options).fit(X, given.numbers)
+        return {name: moved[name] - before[name] for name in moved}
+
+    def of_epoch(batch_size):
+        few, many = of_fit(batch_size, 1), of_fit(batch_size, 2)
+        return {name: many[name] - few[name] for name in moved}
+
+    small = of_epoch(2)
+    assert small == of_epoch(13)
+    assert small["download"] <= 4
+    assert small["zeros"] == 0
+
+
 def test_rows_beyond_the_memory_are_sent_in_parts(monkeypatch):
     given, upload = cases.scaled(cases.table(n=37, d=3)), memory.upload
 
