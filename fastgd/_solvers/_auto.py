@@ -48,16 +48,14 @@ SHARE_OF_LAST = 10  # of the passes that a small task's solver has, for descent 
 def descend(task: Task, options: Options, start: Any = None) -> Solution:
     """Solve a task by full-batch descent, a piecewise linear loss by its own methods.
 
-    Where columns outnumber rows, in a basis of the rows; where an l1 penalty leaves few of many
-    columns, on these. On a device, whose passes are of all columns, in all of them.
+    Where columns outnumber rows, in a basis of the rows, which a device does without; where an l1
+    penalty leaves few of many columns, on these.
     """
     if losses.is_piecewise_linear(task.loss):
         return piecewise_linear(task, options, start)
-    if task.device is not None:
-        return gd(task, options, start)
     if wants_working_sets(task):
         return by_working_sets(task, options, start)
-    if not has_intervals(task):
+    if task.device is not None or not has_intervals(task):
         return _in_a_metric(task, options, start)
     most = min(options.max_iter, PASSES_TO_INTERVALS)
     found = _in_a_metric(task, options._replace(max_iter=most), start)
@@ -71,7 +69,9 @@ def descend(task: Task, options: Options, start: Any = None) -> Solution:
 
 def _in_a_metric(task: Task, options: Options, start: Any) -> Solution:
     """Descend, where columns outnumber rows in a basis of these."""
-    return in_basis(gd, task, options, start) if is_reducible(task) else gd(task, options, start)
+    if task.device is None and is_reducible(task):
+        return in_basis(gd, task, options, start)
+    return gd(task, options, start)
 
 
 SOLVERS = {"gd": descend, "saga": saga, "sdca": sdca}

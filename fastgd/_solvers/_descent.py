@@ -301,9 +301,9 @@ class _Descent:
             return None
         if self.is_fresh or is_exact(self.problem, self.metric):
             return 1.0
-        if self.problem.n_outputs > 0:
-            return None
-        now, then = np.asarray(self.point.curvature), np.asarray(self.trusted)
+        if self.problem.n_outputs > 0 or self.problem.passes is not None:
+            return None  # there are no curvatures, or they are on a device
+        now, then = self.point.curvature, self.trusted
         known = then > NEGLIGIBLE_CURVATURE * np.max(then, initial=0.0)
         least = float(np.min(now[known] / then[known], initial=1.0))
         return 1.0 / least if least >= 1.0 / MOST_DRIFT else None
@@ -515,8 +515,9 @@ def _hessian_of_some(
     """
     n = problem.shape[0]
     size = max(LEAST_SAMPLE, HESSIAN_ROWS * point.u.size)
-    # a sample misjudges rare classes
-    if 2 * size > n or problem.n_outputs > 0 or not can_have_hessian(problem):
+    # a sample misjudges rare classes, and is the processor's
+    is_sampled = problem.n_outputs == 0 and problem.passes is None and can_have_hessian(problem)
+    if 2 * size > n or not is_sampled:
         return newton_metric(problem, point, damping, before), True
     chosen, weight = draw(problem, size, np.random.default_rng(len(damping.sampled)))
     damping.sampled.append(size)

@@ -103,6 +103,10 @@ class DevicePasses:
     def __init__(self, rows: DeviceRows) -> None:
         self._rows = rows
 
+    def over(self, rows: Any, shape: tuple[int, int]) -> "DevicePasses":
+        """Return the passes over other rows, those of some columns."""
+        return DevicePasses(DeviceRows(matrix_of(rows, shape)))
+
     def evaluate(self, problem: Problem, u: Floats) -> tuple[float, Floats, Any]:
         """Return the mean loss, its gradient, and the weighted curvatures of one output."""
         total, gradient, bends = 0.0, np.zeros_like(u), []
@@ -131,10 +135,11 @@ class DevicePasses:
         from fastgd.kernels.cuda import memory
 
         d = problem.shape[1]
-        parts, total = getattr(weight, "parts", None), np.zeros((d + 1, d + 1))
+        parts, total = getattr(weight, "parts", []), np.zeros((d + 1, d + 1))
         for k, chunk in enumerate(self._rows.chunks()):
-            at = slice(chunk.start, chunk.stop)
-            own = memory.upload(weight[at]) if parts is None else parts[k]
+            at, n = slice(chunk.start, chunk.stop), chunk.stop - chunk.start
+            is_there = k < len(parts) and parts[k].shape[0] == n  # of the same chunks
+            own = parts[k] if is_there else memory.upload(weight[at])
             total += weighted(chunk, own, problem.scaler, problem.dtype)
         return total
 

@@ -163,7 +163,7 @@ def pass_over(
     chunk: Resident, targets: Targets, problem: Problem, u: Floats, *, wants_curvature: bool
 ) -> Passed:
     """Return loss and gradient of a chunk at u, and what a Hessian is made of."""
-    from fastgd.kernels.cuda import memory, passes
+    from fastgd.kernels.cuda import memory, passes, vectors
 
     is_many, raw = problem.n_outputs > 0, to_raw(problem, u)
     params = memory.upload(raw if is_many else raw[:, None])
@@ -172,10 +172,12 @@ def pass_over(
     n = chunk.stop - chunk.start
     curvature = memory.empty(n if wants_curvature and not is_many else 0)
     out = _run(chunk, given, params, curvature, is_shared=is_many, keeps_slopes=keeps)
-    loss, bend = memory.download(out.loss).sum(axis=0)
+    sums = memory.empty(out.loss.shape[1])
+    vectors.add_up.launch(sums.shape[0], passes.BLOCK, out.loss, sums, 0)
     gradient = _gradient(chunk, raw.shape, out)
     standardise(gradient, problem)
-    return Passed(float(loss), float(bend), gradient, out)
+    loss, bend = map(float, memory.download(sums))
+    return Passed(loss, bend, gradient, out)
 
 
 def _run(
@@ -188,7 +190,7 @@ def _run(
     n_blocks, per_block = passes.grid_of(n)
     width = n_outputs * (1 if chunk.columns is not None else params.shape[0])
     out = passes.Out(
-        memory.zeros((n_blocks * passes.BLOCK, 2)),
+        _zeros((n_blocks * passes.BLOCK, 2)),
         memory.empty((n_blocks * passes.GROUPS, width)),
         memory.empty((n if keeps_slopes else 0, n_outputs)),
         curvature,
@@ -197,6 +199,16 @@ def _run(
     driver = passes.pass_shared if is_shared else passes.pass_apart
     driver.launch(n_blocks, passes.BLOCK, chunk.rows, chunk.dense, given, params, span, out)
     return out
+
+
+def _zeros(shape: tuple[int, ...]) -> Any:
+    """Return zeros that the device writes itself: those of a pass are megabytes."""
+    from fastgd.kernels.cuda import memory, vectors
+
+    array = memory.empty(shape)
+    flat = array.reshape(int(np.prod(shape)))
+    vectors.fill.spread(flat.shape[0], flat, 0.0)
+    return array
 
 
 def _gradient(chunk: Resident, shape: tuple[int, ...], out: Any) -> Floats:
@@ -314,7 +326,7 @@ def _product_of_dense(values: Any, scaler: Scaler, weight: Any, dtype: Any) -> F
         return memory.to_host(found)
     width = values.shape[1] + 1
     n_tiles, n_shards, per_shard = products.grid_of_products(values.shape[0], width)
-    partial = memory.zeros((n_shards, width, width))
+    partial = _zeros((n_shards, width, width))
     grid, block = (n_tiles, n_tiles, n_shards), (products.SIDE, products.SIDE)
     single = dtype == np.float32
     products.products.launch(grid, block, values, scaler, weight, per_shard, partial, single=single)

@@ -52,6 +52,7 @@ from fastgd.kernels.objective import total_loss
 
 ROWS_PER_PARAMETER = 20  # a sample's optimum is then within 1/40 nat a row of the whole's
 GROWTH = 8
+MOST_SAMPLED = 100_000  # rows where a device makes the passes: samples are the processor's
 ROUNDINGS = 4.0  # of a residual, from its target and its prediction
 SMALL_IS_FINISHED_TO = 1e-12
 LAST_STEPS = 8
@@ -190,7 +191,7 @@ def sample_sizes(problem: Problem) -> list[int]:
     n, d = problem.shape
     smallest = max(2000, ROWS_PER_PARAMETER * (d + 1) * max(1, problem.n_outputs))
     sizes: list[int] = []
-    size = n // GROWTH
+    size = n // GROWTH if problem.passes is None else min(n // GROWTH, MOST_SAMPLED)
     while size >= smallest:
         sizes.insert(0, size)
         size //= GROWTH

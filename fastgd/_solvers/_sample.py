@@ -21,11 +21,14 @@ ROWS_FOR_RANK = 10  # for each parameter: with fewer, some directions are hardly
 def hessian_from_below(problem: Problem, point: Point, share: float) -> AnyMetric | None:
     """Return the Hessian of a share of the rows alone, in float64; None if these are too few.
 
+    None as well where a device has the rows, whose own Hessian takes less than a sample on the
+    processor.
+
     Those are at least ten for each parameter; which ones, their number decides.
     """
     n = problem.shape[0]
     size = max(int(share * n), ROWS_FOR_RANK * point.u.size)
-    if 2 * size > n:
+    if 2 * size > n or problem.passes is not None:
         return None
     chosen, _ = draw(problem, size, np.random.default_rng(size))
     part = take(problem, chosen, problem.weight[chosen])

@@ -204,6 +204,7 @@ def _of_columns(problem: Problem, columns: NDArray[np.int64]) -> Problem:
     scaler, size = problem.scaler, columns.shape[0]
     return problem._replace(
         rows=some,
+        passes=None if problem.passes is None else problem.passes.over(some, (n, size)),
         scaler=Scaler(scaler.center[columns], scaler.inverse_std[columns]),
         peak=problem.peak[columns],
         largest=_costs.largest_matrix(some, n, size, problem.n_outputs, True),

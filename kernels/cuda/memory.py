@@ -60,8 +60,15 @@ def adopt(foreign: Any) -> Any:
     Raises
     ------
     ValueError
-        If it is not C-contiguous.
+        If it is not C-contiguous, or lies on another device than the current one.
     """
+    there, here = _number_of(foreign), 0 if IS_SIMULATED else cuda.get_current_device().id
+    if there not in (None, here):
+        raise ValueError(
+            f"X lies on CUDA device {there}, and device {here} is the current one of numba-cuda: "
+            f"numba.cuda.select_device({there}) before the first fit, or CUDA_VISIBLE_DEVICES, "
+            "chooses another."
+        )
     if IS_SIMULATED:
         return np.ascontiguousarray(np.asarray(_Hosted(foreign)))
     view = cuda.as_cuda_array(foreign)
@@ -78,6 +85,16 @@ class _Hosted:
 
     def __init__(self, foreign: Any) -> None:
         self._foreign, self.__array_interface__ = foreign, foreign.__cuda_array_interface__
+
+
+def _number_of(foreign: Any) -> int | None:
+    """Return the number of the device where an array lies; None where its library does not say."""
+    device = getattr(foreign, "device", None)
+    for name in ("id", "index"):  # of CuPy and of PyTorch
+        number = getattr(device, name, None)
+        if isinstance(number, int):
+            return number
+    return None
 
 
 def free_bytes() -> int:

@@ -70,7 +70,7 @@ class _Tensor(_Array):
 
     __module__ = "torch"
     dtype = property(lambda self: f"torch.{self._values.dtype}")
-    device = "cuda:0"
+    device = types.SimpleNamespace(type="cuda", index=0)
     get = property()
 
     def detach(self) -> "_Tensor":
@@ -126,7 +126,7 @@ class _Exchanged(_Array):
 def foreign(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Return for each library its arrays, and what predictions for them come back as."""
     torch: Any = types.ModuleType("torch")
-    torch.as_tensor = lambda values, device: _Tensor(values) if device == "cuda:0" else None
+    torch.as_tensor = lambda values, device: _Tensor(values) if device.index == 0 else None
     monkeypatch.setitem(sys.modules, "torch", torch)
     cupy.from_dlpack = lambda array: _Array(array.__dlpack__())
     monkeypatch.setattr(devices, "find_spec", lambda name: name in sys.modules or find_spec(name))

@@ -365,7 +365,7 @@ def test_drivers_that_count_in_float64_compile(name, newest):
 
 EVERY = {"scatter": OTHERS["scatter"], "top": OTHERS["top"], "product": IN_SINGLE["product"]}
 EVERY |= {"batch": IN_SINGLE["batch of numbers"], "update": IN_SINGLE["update"]}
-EVERY |= {"pass": IN_DOUBLE["pass"], "shared": IN_DOUBLE["shared"]}
+EVERY |= {"pass": IN_DOUBLE["pass"], "shared": IN_DOUBLE["shared"], "epoch": IN_SINGLE["epoch"]}
 OLDER = [
     *((name, driver) for name, driver in IN_SINGLE.items()),
     *((name, driver) for name, driver in (OTHERS | IN_DOUBLE).items()),

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from numba import config
 from sklearn.exceptions import ConvergenceWarning
 
@@ -31,7 +32,7 @@ import fastgd
 from fastgd._data.validation import as_rows
 from fastgd._engines import cuda_linear
 from fastgd._runtime import devices
-from fastgd._solvers import _on_device, _piecewise, _sharded
+from fastgd._solvers import _on_device, _piecewise, _sharded, _working
 from fastgd._solvers._device import Device
 from fastgd._solvers._device_rows import pass_over
 from fastgd._solvers._passes import predictions, products_with
@@ -197,6 +198,24 @@ def test_solvers_of_rows_find_the_same_optimum(name):
     assert np.all(there.gap_ <= 1e-9 * np.maximum(there.objective_, 1e-3))
 
 
+@pytest.mark.parametrize("is_sparse", [False, pytest.param(True, marks=pytest.mark.full)])
+def test_few_of_many_columns_are_solved_for(is_sparse, monkeypatch):
+    """Rows of some columns are sent in other chunks than all columns are."""
+    monkeypatch.setattr(_working, "FEWEST", 1)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 600)
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((9, 18)), np.arange(9) % 2
+    X = sp.csr_matrix(np.where(np.abs(X) > 0.5, X, 0.0)) if is_sparse else X
+    options = {"penalty": "l1", "dual": False, "C": 2.0, "fit_intercept": False, "tol": 1e-8}
+    here, there = (
+        fastgd.LinearSVC(device=device, **options).fit(X, y) for device in ("cpu", "cuda")
+    )
+    assert 0 < np.count_nonzero(here.coef_) < 18
+    np.testing.assert_allclose(there.objective_, here.objective_, rtol=1e-7)
+    np.testing.assert_array_equal(there.coef_ != 0, here.coef_ != 0)
+    assert there.gap_ <= 1e-6 * there.objective_
+
+
 @pytest.mark.parametrize("name", SPARSE)
 def test_solvers_of_rows_find_it_for_sparse_ones(name):
     model, kind = cases.SOLVED_BY_ROWS[name]
@@ -204,7 +223,7 @@ def test_solvers_of_rows_find_it_for_sparse_ones(name):
     cases.assert_same_optimum(model, given, kind, given.weight)
 
 
-@pytest.mark.parametrize("name", ["hinge", "quantile, l1"])
+@pytest.mark.parametrize("name", [pytest.param("hinge", marks=pytest.mark.full), "quantile, l1"])
 def test_many_rows_are_solved_by_smooth_losses(name, monkeypatch):
     """A step of the interior point method has many numbers for each row."""
     monkeypatch.setattr(_piecewise, "MANY_ROWS", 10)
@@ -547,6 +566,7 @@ def test_fits_leave_the_devices_memory_at_once():
             gc.enable()
 
 
+OTHERS = ("cupy", "numba", "DLPack")
 LAUNCHED = {
     "sums": (fastgd.SGDRegressor(optimizer="adam", average=3, **cases.CONSTANT), "numbers"),
     "outputs": (fastgd.SGDRegressor(optimizer="momentum", **cases.CONSTANT), "two numbers"),
@@ -613,6 +633,39 @@ def test_an_epoch_never_waits_for_the_host(is_one_launch, monkeypatch):
         assert launches[0] > launches[1]
 
 
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_an_epoch_of_a_network_never_waits_for_the_host(is_sparse, monkeypatch):
+    moved = dict.fromkeys(("upload", "download", "zeros"), 0)
+
+    def counted(name, whole):
+        def count(*given):
+            moved[name] += 1
+            return whole(*given)
+
+        return count
+
+    for name in moved:
+        monkeypatch.setattr(memory, name, counted(name, getattr(memory, name)))
+    given = cases.scaled(cases.table(n=13, d=3))
+    X = cases.sparse(given).X if is_sparse else given.X
+    options = {"hidden_layer_sizes": (2,), "random_state": 0, "tol": None, "device": "cuda"}
+
+    def of_fit(batch_size, epochs):
+        before = dict(moved)
+        make = fastgd.neural_network.MLPRegressor
+        make(batch_size=batch_size, max_iter=epochs, **options).fit(X, given.numbers)
+        return {name: moved[name] - before[name] for name in moved}
+
+    def of_epoch(batch_size):
+        few, many = of_fit(batch_size, 1), of_fit(batch_size, 2)
+        return {name: many[name] - few[name] for name in moved}
+
+    small = of_epoch(2)
+    assert small == of_epoch(13)
+    assert small["download"] <= 4
+    assert small["zeros"] == 0
+
+
 def test_rows_beyond_the_memory_are_sent_in_parts(monkeypatch):
     given, upload = cases.scaled(cases.table(n=37, d=3)), memory.upload
 
@@ -676,7 +729,10 @@ def test_arrays_on_a_device_are_trained_and_predicted_there(cupy):
         there.predict(cupy.asarray(given.X[:, :2].copy()))
 
 
-@pytest.mark.parametrize("library", ["cupy", "torch", "numba", "cudf", "DLPack"])
+@pytest.mark.parametrize(
+    "library",
+    ["torch", "cudf", *(pytest.param(name, marks=pytest.mark.full) for name in OTHERS)],
+)
 def test_arrays_of_each_library_are_fitted_and_come_back(library, foreign):
     make, back = foreign[library]
     given = cases.scaled(cases.table(n=19, d=2))
@@ -770,6 +826,17 @@ def test_small_batches_on_a_device_are_copied_to_the_processor(cupy):
         here = fastgd.SGDRegressor(**cases.CONSTANT).fit(X, given.numbers)
     full = fastgd.SGDRegressor(**{**cases.CONSTANT, "batch_size": "full"}).fit(X, given.numbers)
     assert type(full.predict(X)) is type(here.predict(X)) is cupy.ndarray
+
+
+def test_arrays_on_another_device_than_the_current_one_are_refused(cupy, monkeypatch):
+    monkeypatch.setattr(cupy.ndarray, "device", types.SimpleNamespace(id=1), raising=False)
+    X = cupy.asarray(GIVEN.X)
+    for model in (fastgd.Ridge(), fastgd.SGDRegressor(batch_size="full")):
+        with pytest.raises(ValueError, match="X lies on CUDA device 1, and device 0 is the curr"):
+            model.fit(X, GIVEN.numbers)
+        assert not hasattr(model, "coef_")
+    here = fastgd.Ridge().fit(GIVEN.X, cupy.asarray(GIVEN.numbers))  # y is copied from anywhere
+    np.testing.assert_array_equal(here.coef_, fastgd.Ridge().fit(GIVEN.X, GIVEN.numbers).coef_)
 
 
 def test_a_fork_cannot_use_the_device(monkeypatch):
