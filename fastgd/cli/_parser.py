@@ -67,11 +67,14 @@ EXAMPLES = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that repeats no control characters."""
+    """A parser whose errors are one line, without control characters."""
+
+    suggest_on_error = True  # of Python 3.14
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the arguments, and exit."""
-        super().error(plain(message))
+        said = f"{self.prog}: error: {plain(message)} ({self.prog} --help lists all arguments)"
+        self.exit(2, f"{said}\n")
 
 
 def parser() -> argparse.ArgumentParser:
