@@ -357,7 +357,7 @@ TRAIN = "train data.csv --target label --model logistic -o m.fastgd"
         ("a,a,label\n1,2,no\n", "data.csv has more than one column named 'a'."),
         (
             "a,label\n1,no\n2,no\n",
-            "all rows are of one class, 'no'. logistic tells classes apart, and needs",
+            "data.csv: all rows are of one class, 'no'. logistic tells classes apart, and ",
         ),
         ("label\nno\nyes\n", "data.csv has no column beside the target to predict from."),
         ("a,label\n,no\n,yes\n", "data.csv: all columns beside the target are empty."),
