@@ -76,8 +76,6 @@ def save(args: argparse.Namespace, session: "Session", pipeline: Pipeline, start
 
 def _session(args: argparse.Namespace) -> "Session":
     if args.resume is None:
-        if args.model is None:
-            raise Misuse("--model is needed: fastgd train --help lists the models.")
         return Session(args)
     from fastgd.cli._resume import Resumed
 
