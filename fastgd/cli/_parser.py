@@ -69,8 +69,6 @@ EXAMPLES = {
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, without control characters."""
 
-    suggest_on_error = True  # of Python 3.14
-
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the arguments, and exit."""
         said = f"{self.prog}: error: {plain(message)} ({self.prog} --help lists all arguments)"
