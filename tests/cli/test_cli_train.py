@@ -386,7 +386,8 @@ def test_text_that_is_not_utf8_is_reported(run):
             "data.svm, line 2: feature 1 is there twice, or after",
         ),
         ("1 1:2\n-1 1:nan\n", "data.svm, line 2: not a finite number."),
-        ("", "data.svm holds no features."),
+        ("", "data.svm is empty."),
+        ("1\n0\n", "data.svm holds no features."),
     ],
 )
 def test_bad_svmlight_is_named_by_line(text, said, run):
