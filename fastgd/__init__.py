@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from fastgd.linear_model._solution_path import path
     from fastgd.streaming import stream
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "ElasticNet",

@@ -13,14 +13,17 @@ from fastgd.kernels.rows import accumulate, entries, entry, margins
 
 
 @kernel(allocates=True)
-def add_products(rows, place, weight, start, stop, total):
+def add_products(rows, place, shift, weight, start, stop, total):
     """Add the rows' part to sum_i h_i (x_i, 1) (x_i, 1)' of some columns, its upper triangle.
+
+    x_ij is less ``shift_j``, where it is stored.
 
     Parameters
     ----------
     rows : CSR
     place : (n_features,), int64: the column of ``total`` where a column goes, -1 for nowhere;
         ascending
+    shift : (n_features,), float64
     weight : (n_samples,), float64, h
     total : (k + 1, k + 1), float64, changed in place; the intercept comes last
 
@@ -36,7 +39,7 @@ def add_products(rows, place, weight, start, stop, total):
         for k in range(begin, end):
             j, x = entry(rows, i, k)
             if place[j] >= 0:
-                where[count], values[count] = place[j], x
+                where[count], values[count] = place[j], x - shift[j]
                 count += 1
         where[count], values[count] = last, 1.0
         count += 1

@@ -11,8 +11,8 @@ From the first fit to streams of data. This page is a script that you can downlo
 #
 # Estimators have scikit-learn's names, parameters and defaults, and work in its pipelines and
 # searches. What is new are the options of gradient descent: ``batch_size``, ``optimizer``,
-# schedules, clipping. With more than two classes, ``log_loss`` trains a true softmax. The SGD
-# estimators need columns of about the same scale, as scikit-learn's do.
+# schedules, clipping. With more than two classes, ``log_loss`` trains a true softmax. With a
+# learning rate, the SGD estimators need columns of about the same scale, as scikit-learn's do.
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -78,15 +78,17 @@ print(
 # ----------
 #
 # ``SGDRegressor`` has losses for outliers (``"huber"``), quantiles, counts (``"poisson"``) and
-# more; ``y`` with several columns is fitted in one pass.
+# more; ``y`` with several columns is fitted in one pass. ``learning_rate="auto"`` takes raw columns:
+# the length of each step follows from the rows.
 
 from sklearn.datasets import load_diabetes
 
 from fastgd import SGDRegressor
 
-patients, progress = load_diabetes(return_X_y=True)
-patients = StandardScaler().fit_transform(patients)
-line = SGDRegressor(random_state=0).fit(patients, progress)
+# raw columns: ages, pressures, 1 or 2 for the sex
+patients, progress = load_diabetes(return_X_y=True, scaled=False)
+line = SGDRegressor(learning_rate="auto", random_state=0)
+line.fit(patients, progress)
 print(f"R2 = {line.score(patients, progress):.2f}")
 
 # %%

@@ -184,12 +184,15 @@ def _absent(path: object, name: str, what: str, names: Sequence[str]) -> str:
     return f"{path} has no column {quoted(name)} ({what}).{hint} Its columns are {listed(names)}."
 
 
-def likeness(name: str, names: Collection[str]) -> str:
-    """Return a question for a name that is almost another: blanks and capitals are hard to see."""
+def likeness(name: str, names: Collection[str], least: float = 0.8) -> str:
+    """Return a question for a name that is almost another: blanks and capitals are hard to see.
+
+    ``least`` is how much of both is to be the same.
+    """
     folded = name.strip().casefold()
     near = next((other for other in names if other.strip().casefold() == folded), None)
     if near is None and len(names) <= _MOST_TO_COMPARE:
-        near = next(iter(difflib.get_close_matches(name, names, 1, 0.8)), None)
+        near = next(iter(difflib.get_close_matches(name, names, 1, least)), None)
     return "" if near is None else f" Is {quoted(near)} meant?"
 
 

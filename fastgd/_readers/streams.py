@@ -19,8 +19,8 @@ _BEGINNINGS = (
     (b"\x28\xb5\x2f\xfd", "it is compressed by zstd: let its name end in .zst"),
     (b"PK\x03\x04", "it is a zip archive, such as .npz or .xlsx"),
     (b"PAR1", "it is a Parquet file: let its name end in .parquet"),
-    (b"\xff\xfe", "it is UTF-16. This converts it: iconv -f UTF-16 -t UTF-8"),
-    (b"\xfe\xff", "it is UTF-16. This converts it: iconv -f UTF-16 -t UTF-8"),
+    (b"\xff\xfe", "it is UTF-16. This converts it: iconv -f UTF-16 -t UTF-8 {path} > utf8.csv"),
+    (b"\xfe\xff", "it is UTF-16. This converts it: iconv -f UTF-16 -t UTF-8 {path} > utf8.csv"),
     (b"\xd0\xcf\x11\xe0", "it is a workbook of Excel: export it as CSV"),
 )
 
@@ -160,7 +160,7 @@ def refuse_other_kinds(path: Path) -> None:
         beginning = file.read(4)
     for start, what in _BEGINNINGS:
         if beginning.startswith(start):
-            raise BadData(f"{path} holds no text: {what}")
+            raise BadData(f"{path} holds no text: {what.format(path=path)}")
 
 
 def refuse_unreadable(path: Path) -> None:

@@ -339,7 +339,7 @@ class SvmLight(TextRows):
                 lowest = min(lowest, int(rows.indices.min()))
                 highest = max(highest, int(rows.indices.max()))
         if highest < 0:
-            raise BadData(f"{self.path} holds no features.")
+            raise BadData(f"{self.path} {'holds no features' if self._seen else 'is empty'}.")
         zero_based = lowest == 0
         return Layout(
             SPARSE,

@@ -264,10 +264,23 @@ def products(problem: Problem, weight: Floats) -> Floats:
 
 def can_centre(problem: Problem) -> bool:
     """Tell whether sparse rows' products may be centred after they are summed."""
-    n, d = problem.shape
+    if not _costs.is_scattered(problem.rows, *problem.shape):
+        return False
     scaler = problem.scaler
-    far = np.max(np.abs(scaler.center) * scaler.inverse_std, initial=0.0)
-    return _costs.is_scattered(problem.rows, n, d) and bool(far <= FARTHEST_MEAN)
+    far = np.abs(scaler.center - _shift(problem)) * scaler.inverse_std
+    return bool(np.max(far, initial=0.0) <= FARTHEST_MEAN)
+
+
+def _shift(problem: Problem) -> Floats:
+    """Return what sparse rows' columns are shifted by before their products are summed.
+
+    It is the mean of a column far from zero that all rows store, such as years, else 0.
+    """
+    scaler, shift = problem.scaler, np.zeros(problem.shape[1])
+    for j in np.flatnonzero(np.abs(scaler.center) * scaler.inverse_std > FARTHEST_MEAN):
+        if np.count_nonzero(problem.rows.indices == j) == problem.shape[0]:
+            shift[j] = scaler.center[j]
+    return shift
 
 
 def products_of(problem: Problem, weight: Floats, columns: NDArray[np.int64]) -> Floats:
@@ -275,16 +288,17 @@ def products_of(problem: Problem, weight: Floats, columns: NDArray[np.int64]) ->
     n, d = problem.shape
     place = np.full(d, -1)
     place[columns] = np.arange(columns.shape[0])
-    size = columns.shape[0] + 1
+    size, shift = columns.shape[0] + 1, _shift(problem)
 
     def shard(start: int, stop: int) -> Floats:
         total = np.zeros((size, size))
-        add_products(problem.rows, place, weight, start, stop, total)
+        add_products(problem.rows, place, shift, weight, start, stop, total)
         return total
 
     work = int(_costs.n_pairs(problem.rows))
     total = _summed(over_shards(shard, n, work, _costs.most_shards(problem.rows, size)))
-    standardise_products(total, problem.scaler.center[columns], problem.scaler.inverse_std[columns])
+    center = (problem.scaler.center - shift)[columns]
+    standardise_products(total, center, problem.scaler.inverse_std[columns])
     return total
 
 

@@ -57,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if "check" in args:  # of what argparse cannot, before anything heavy is imported
+        args.check(args)
     with stoppable(), warnings_as_notes(args.command), standard_input(args) as named:
         status: int = _imported(args.run)(named)
         return status

@@ -1,7 +1,6 @@
 """Short names of models, their parameters from the command line, and what learns from chunks."""
 
 import ast
-import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -16,6 +15,7 @@ from fastgd._readers.errors import (
     quoted,
     shortened,
 )
+from fastgd._readers.layout import likeness
 from fastgd._readers.summary import Summary
 from fastgd._runtime.devices import is_there
 from fastgd.cli._names import MODELS
@@ -202,10 +202,9 @@ def configured(model: Any, name: str, params: Params, seed: int | None) -> Any:
 
 
 def _unknown(param: str, name: str, kind: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(param, known, 1)
-    meant = f" Is {near[0]} meant?" if near else ""
+    near = likeness(param, known, 0.6)
     return (
-        f"--set {param}: {name} ({kind}) has no such parameter.{meant} It has "
+        f"--set {param}: {name} ({kind}) has no such parameter.{near} It has "
         f"{listed(sorted(known), most=99)}."
     )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fastgd import __version__
-from fastgd._readers.errors import plain
+from fastgd._readers.errors import Misuse, plain
 from fastgd._readers.limits import FEATURES, MEMORY, MOST_FEATURES, parsed_count, parsed_size
 from fastgd.cli._names import BY_TARGET, MODELS
 
@@ -67,11 +67,12 @@ EXAMPLES = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that repeats no control characters."""
+    """A parser whose errors are one line, without control characters."""
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the arguments, and exit."""
-        super().error(plain(message))
+        said = f"{self.prog}: error: {plain(message)} ({self.prog} --help lists all arguments)"
+        self.exit(2, f"{said}\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -141,6 +142,7 @@ def _train(commands: Any) -> None:
         "fit a model to the rows of a file, and save it",
         f"\n{FORMATS}\n\nmodels:\n{_models_as_text()}",
     )
+    train.set_defaults(check=_refuse_no_model)
     _file(train, "data", metavar="DATA", help="the rows to learn from")
     names = [*MODELS, *BY_TARGET]
     train.add_argument("--model", choices=names, metavar="NAME", help="see above")
@@ -347,6 +349,11 @@ def _evaluate(commands: Any) -> None:
 def _add_model_and_data(parser: Any) -> None:
     _file(parser, "model", metavar="MODEL", help="a file that fastgd train wrote")
     _file(parser, "data", metavar="DATA", help="the rows")
+
+
+def _refuse_no_model(args: argparse.Namespace) -> None:
+    if args.model is None and args.resume is None:
+        raise Misuse("--model is needed: fastgd train --help lists the models.")
 
 
 def _search(commands: Any) -> None:

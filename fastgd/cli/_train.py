@@ -76,8 +76,6 @@ def save(args: argparse.Namespace, session: "Session", pipeline: Pipeline, start
 
 def _session(args: argparse.Namespace) -> "Session":
     if args.resume is None:
-        if args.model is None:
-            raise Misuse("--model is needed: fastgd train --help lists the models.")
         return Session(args)
     from fastgd.cli._resume import Resumed
 
@@ -292,7 +290,10 @@ class Session:
             classes[int(label) if isinstance(label, float) else label] = classes.pop(label)
         if len(classes) < 2:
             (only,) = classes
-            raise UserError(f"{data}: all rows are of one class, {quoted_label(only)}.")
+            raise UserError(
+                f"{data}: all rows are of one class, {quoted_label(only)}. "
+                f"{self._args.model} tells classes apart, and needs rows of two or more."
+            )
         self._warn_of_many_classes(are_numbers=are_numbers)
 
     def _refuses_numbers(self, n_classes: int) -> bool:

@@ -316,6 +316,34 @@ def test_help_is_quick_because_nothing_heavy_is_imported():
     assert "fastgd train flights.csv --target late --model logistic" in done.stdout
 
 
+def test_a_model_that_is_not_named_is_missed_before_anything_heavy_is_imported():
+    program = (
+        "import sys; from fastgd.cli import main\n"
+        "assert main(['train', 'a.csv', '-o', 'm.fastgd']) == 2\n"
+        "assert not {'numba', 'numpy', 'sklearn', 'pandas'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    said = "fastgd train: --model is needed: fastgd train --help lists the models.\n"
+    assert (done.returncode, done.stderr) == (0, said)
+
+
+def test_the_collector_is_paused_while_a_command_is_imported(tmp_path):
+    program = (
+        "import gc, sys\n"
+        "from fastgd.cli import main\n"
+        "before = gc.get_stats()[2]['collections']\n"
+        "sys.argv[1:] = ['inspect', 'none.fastgd']\n"
+        "assert main() == 1\n"
+        "assert 'sklearn' in sys.modules\n"
+        "assert gc.get_stats()[2]['collections'] == before\n"
+        "assert gc.isenabled() and gc.get_freeze_count() > 10_000"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1), done.stderr
+
+
 @pytest.mark.parametrize("package", ["fastgd"])
 def test_names_come_when_they_are_asked_for(package):
     module = __import__(package)

@@ -1267,7 +1267,10 @@ def test_capitals_do_not_matter_elsewhere(name, run):
         (b"\n\n\n", "data.csv is empty."),
         (b"a,b,label\n", "data.csv has a line of names, and no rows."),
         (b"a,b,label", "data.csv has a line of names, and no rows."),
-        (ROWS.encode("utf-16"), "holds no text: it is UTF-16"),
+        (
+            ROWS.encode("utf-16"),
+            "data.csv holds no text: it is UTF-16. This converts it: iconv -f ",
+        ),
         (ROWS.encode("utf-16-be"), ""),
         (ROWS.encode().replace(b"yes", b"\xe9t\xe9"), "is not UTF-8. If it is Latin-1"),
         (PACKED, "it is compressed by gzip: let its name end in .gz"),

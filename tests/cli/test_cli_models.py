@@ -297,4 +297,7 @@ def test_an_interruption_is_no_traceback(monkeypatch, capsys):
 def test_arguments_that_argparse_refuses(given, capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(given.split())
-    assert capsys.readouterr().err.startswith("usage: fastgd")
+    said = capsys.readouterr().err
+    assert said.startswith(f"fastgd {given.split()[0]}: error: ")
+    assert said.count("\n") == 1
+    assert "--help lists all arguments" in said

@@ -355,7 +355,10 @@ TRAIN = "train data.csv --target label --model logistic -o m.fastgd"
         ("a,b,label\n", "data.csv has a line of names, and no rows."),
         ("", "data.csv is empty."),
         ("a,a,label\n1,2,no\n", "data.csv has more than one column named 'a'."),
-        ("a,label\n1,no\n2,no\n", "data.csv: all rows are of one class, 'no'."),
+        (
+            "a,label\n1,no\n2,no\n",
+            "data.csv: all rows are of one class, 'no'. logistic tells classes apart, and ",
+        ),
         ("label\nno\nyes\n", "data.csv has no column beside the target to predict from."),
         ("a,label\n,no\n,yes\n", "data.csv: all columns beside the target are empty."),
         ("a,b\n1,2\n", "data.csv has no column 'label' (the target). Its columns are a, b."),
@@ -383,7 +386,8 @@ def test_text_that_is_not_utf8_is_reported(run):
             "data.svm, line 2: feature 1 is there twice, or after",
         ),
         ("1 1:2\n-1 1:nan\n", "data.svm, line 2: not a finite number."),
-        ("", "data.svm holds no features."),
+        ("", "data.svm is empty."),
+        ("1\n0\n", "data.svm holds no features."),
     ],
 )
 def test_bad_svmlight_is_named_by_line(text, said, run):

@@ -170,6 +170,7 @@ def test_a_search_chooses_what_cross_validation_says(run, data):
     ("words", "status", "said"),
     [
         ("--grid D=1", 2, "--grid D: logistic (LogisticRegression) has no such parameter."),
+        ("--grid c=1", 2, "has no such parameter. Is 'C' meant?"),
         ("--grid C", 2, "--grid takes NAME=VALUE"),
         ("--grid C=-1,1", 2, "--grid: "),
         ("--grid C=1 --grid C=2", 2, "a parameter is there twice"),

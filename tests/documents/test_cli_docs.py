@@ -22,7 +22,8 @@ def test_the_commands_print_what_the_page_says(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(_showing, "PATIENCE", 1e6)  # however long a first call compiles
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.S):
         exec(compile(block, "docs/command-line.md", "exec"), {})
-    shown = re.findall(r"```console\n\$ fastgd (.*?)\n(.*?)```", PAGE, re.S)
+    page = PAGE.replace("\\\n", " ")
+    shown = re.findall(r"```console\n\$ fastgd (.*?)\n(.*?)```", page, re.S)
     assert len(shown) == 5
     for command, expected in shown:
         assert cli.main(shlex.split(command)) == 0, command

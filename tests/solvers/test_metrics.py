@@ -109,10 +109,20 @@ def test_products_of_columns_far_from_zero_keep_their_digits(rng):
     X = np.column_stack([1e7 + rng.normal(size=200), rng.random(size=(200, 30)) < 0.03])
     y = rng.normal(size=200)
     problem = problem_of(sp.csr_array(X), y, SquaredError())
-    assert not _precondition.can_centre(problem)
+    assert _precondition.can_centre(problem)
     z = standardised(problem, sp.csr_array(X))
     found = _precondition.products(problem, problem.weight)
     np.testing.assert_allclose(found, z.T @ z / 200, atol=1e-7)
+
+
+def test_a_column_far_from_zero_that_a_row_lacks_goes_through_blocks(rng):
+    X = np.column_stack([100 + rng.normal(size=2000), rng.random(size=(2000, 30)) < 0.03])
+    X[7, 0] = 0.0
+    problem = problem_of(sp.csr_array(X), rng.normal(size=2000), SquaredError())
+    assert not _precondition.can_centre(problem)
+    z = standardised(problem, sp.csr_array(X))
+    found = _precondition.products(problem, problem.weight)
+    np.testing.assert_allclose(found, z.T @ z / 2000, atol=1e-10)
 
 
 # -- solving ----------------------------------------------------------------------------------
