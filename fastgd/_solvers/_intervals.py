@@ -68,7 +68,7 @@ class Intervals(NamedTuple):
     low: Floats
     high: Floats
     c: Floats
-    order: Floats
+    order: Any
 
 
 class Look(NamedTuple):
