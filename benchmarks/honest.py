@@ -1,14 +1,17 @@
 """Does ``tol`` hold, and is ``gap_`` a bound? Many data sets, all solver estimators and tolerances.
 
-    python benchmarks/honest.py                     # all of it: some minutes
+    python benchmarks/honest.py                     # all of it: an hour or more
     python benchmarks/honest.py --only wide genes   # data sets whose name holds one of these
     python benchmarks/honest.py --quick --json build/honest.json
+    python benchmarks/honest.py --minutes 10        # says with which --start to go on
 
 A fit is honest if its objective is at most ``tol`` (relative) above the lowest one that any fit
 found, or if it warned that it is not; and if ``gap_`` is at least its distance from that.
 Objectives are computed anew, by numpy in its widest float, from ``coef_`` and ``intercept_``. The
 lowest objective comes from this library at tol=1e-15 in float64, from scikit-learn's solvers at
 their tightest, and from every other fit of the same problem.
+
+A fit that takes more than ``--seconds`` of CPU time is given up, and counted as slow.
 
 Printed for each problem: the share of fits within tol, the median and the largest of (distance over
 tol), the fits whose ``gap_`` is below their distance, the fits that end higher than one with a
@@ -17,6 +20,7 @@ larger tol, and what part of the time was spent on the proof.
 
 import argparse
 import json
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -395,8 +399,37 @@ class Stopwatch:
             setattr(place, name, prove)
 
 
-def fit(model: Model, X: Any, y: np.ndarray, wide: Any, tol: float) -> Fit:
-    """Fit once, and compute the objective in float64."""
+class OutOfTimeError(Exception):
+    """A fit took more than its share."""
+
+
+class Limit:
+    """Raises OutOfTimeError in the main thread after so many seconds of CPU time; 0: never."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGVTALRM, self._raise)
+        signal.setitimer(signal.ITIMER_VIRTUAL, self.seconds)
+
+    def _raise(self, *_: Any) -> None:
+        raise OutOfTimeError(f"more than {self.seconds:g} s")
+
+    def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, self._before)
+
+
+def fit(model: Model, X: Any, y: np.ndarray, wide: Any, tol: float) -> Fit | None:
+    """Fit once, and compute the objective in float64; None where that takes too long."""
+    try:
+        with Limit():
+            return _fit(model, X, y, wide, tol)
+    except OutOfTimeError:
+        return None
+
+
+def _fit(model: Model, X: Any, y: np.ndarray, wide: Any, tol: float) -> Fit:
     estimator = model.make(tol=tol)
     with warnings.catch_warnings(record=True) as caught, Stopwatch() as watch:
         warnings.simplefilter("always")
@@ -411,14 +444,20 @@ def fit(model: Model, X: Any, y: np.ndarray, wide: Any, tol: float) -> Fit:
 
 def lowest_of_peers(model: Model, X: Any, y: np.ndarray) -> float:
     """Return the objective of scikit-learn's solver and of our own at tol=0, in float64."""
-    found = [model.objective(X, y, _quietly(model.make(tol=1e-15), X, y))]
+    found = []
+    try:
+        with Limit():
+            found.append(model.objective(X, y, _quietly(model.make(tol=1e-15), X, y)))
+    except OutOfTimeError as error:
+        print(f"  (ours of {model.name} at tol=1e-15: {error})")
     size = X.shape[1] * (np.unique(y).size if model.target == "labels" else 1)
     if model.peer is not None and X.shape[0] * X.shape[1] <= 2_000_000 and size <= LARGEST_OF_PEERS:
         try:
-            found.append(model.objective(X, y, _quietly(model.peer(), X, y)))
-        except (ValueError, TypeError, np.linalg.LinAlgError) as error:
+            with Limit():
+                found.append(model.objective(X, y, _quietly(model.peer(), X, y)))
+        except (ValueError, TypeError, np.linalg.LinAlgError, OutOfTimeError) as error:
             print(f"  (peer of {model.name}: {error})")
-    return float(np.nanmin(found))
+    return float(np.nanmin([*found, np.inf]))
 
 
 def _quietly(estimator: Any, X: Any, y: np.ndarray) -> Any:
@@ -434,6 +473,7 @@ class Tally(NamedTuple):
     n_within: int
     n_warned: int
     n_silent: int  # beyond tol, without a warning
+    n_slow: int  # given up
     largest: float  # distance over tol of those that were silent about it
     median: float
     false_bounds: int
@@ -441,8 +481,8 @@ class Tally(NamedTuple):
     proof_share: float
 
 
-def tallied(fits: list[Fit], lowest: float, scale: float) -> Tally:
-    """Compare each fit with the lowest objective."""
+def tallied(fits: list[Fit], lowest: float, scale: float, n_slow: int = 0) -> Tally:
+    """Compare each fit with the lowest objective; ``n_slow`` more were given up."""
     within = warned = silent = false_bounds = rises = 0
     ratios = [0.0]
     best: dict[str, float] = {}
@@ -464,6 +504,7 @@ def tallied(fits: list[Fit], lowest: float, scale: float) -> Tally:
         within,
         warned,
         silent,
+        n_slow,
         max(ratios),
         float(np.median(ratios)),
         false_bounds,
@@ -477,14 +518,16 @@ def run(table: Table, model: Model, tolerances: list[float]) -> tuple[Tally, lis
     y = target_of(table, model.target)
     if np.unique(y).size < 2:
         return None
-    fits = []
+    fits, n_slow = [], 0
     lowest = lowest_of_peers(model, table.X, y)
     for dtype in (np.float64, np.float32):
         X = table.X.astype(dtype)
         wide = X.astype(np.float64)
         if dtype == np.float32:
             lowest32 = lowest_of_peers(model, wide, y)
-        own = [fit(model, X, y, wide, tol) for tol in sorted(tolerances, reverse=True)]
+        tried = [fit(model, X, y, wide, tol) for tol in sorted(tolerances, reverse=True)]
+        own = [one for one in tried if one is not None]
+        n_slow += len(tried) - len(own)
         # another X after rounding: another optimum
         lowest_here = lowest if dtype == np.float64 else lowest32
         lowest_here = min(lowest_here, *(f.objective for f in own))
@@ -492,18 +535,28 @@ def run(table: Table, model: Model, tolerances: list[float]) -> tuple[Tally, lis
         fits += [f._replace(objective=f.objective - shift) for f in own]
         if dtype == np.float64:
             lowest = lowest_here
-    return tallied(fits, lowest, abs(lowest) + 1.0), fits
+    return tallied(fits, lowest, abs(lowest) + 1.0, n_slow), fits
 
 
 def report(name: str, tally: Tally, fits: list[Fit]) -> str:
     """Return a line of the table."""
     v = tally
-    seconds = max(f.seconds for f in fits)
+    seconds = max((f.seconds for f in fits), default=np.nan)
     return (
-        f"{name:34s} {v.n_within:3d}/{v.n_fits:<3d} {v.n_warned:4d} {v.n_silent:4d} "
+        f"{name:34s} {v.n_within:3d}/{v.n_fits:<3d} {v.n_slow:4d} {v.n_warned:4d} {v.n_silent:4d} "
         f"{v.median:9.1e} {v.largest:9.1e} {v.false_bounds:4d} {v.not_monotone:4d} "
         f"{v.proof_share:6.2f} {seconds:8.3f}"
     )
+
+
+def problems(given: argparse.Namespace) -> Iterator[tuple[Table, Model]]:
+    """Yield what was asked for, always in the same order."""
+    for table in tables():
+        if given.only and not any(part in table.name for part in given.only):
+            continue
+        for model in models():
+            if not given.models or any(part in model.name for part in given.models):
+                yield table, model
 
 
 def main() -> None:
@@ -513,30 +566,34 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", help="parts of names of models")
     parser.add_argument("--quick", action="store_true", help="three tolerances")
     parser.add_argument("--json", type=Path, help="write every fit to this file")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of CPU, for a fit; 0: no end")
+    parser.add_argument("--start", type=int, default=0, help="the first problem's number")
+    parser.add_argument("--minutes", type=float, default=np.inf, help="no problem begins later")
     given = parser.parse_args()
+    Limit.seconds, end = given.seconds, time.monotonic() + 60.0 * given.minutes
     print(
-        f"{'problem':34s} {'within':7s} {'warn':4s} {'lies':>4s} {'median':>9s} {'largest':>9s} "
-        f"{'gap<':>4s} {'rise':>4s} {'proof':>6s} {'slowest':>8s}"
+        f"{'problem':34s} {'within':7s} {'slow':>4s} {'warn':4s} {'lies':>4s} {'median':>9s} "
+        f"{'largest':>9s} {'gap<':>4s} {'rise':>4s} {'proof':>6s} {'slowest':>8s}"
     )
-    kept, total = {}, np.zeros(5, int)
-    for table in tables():
-        if given.only and not any(part in table.name for part in given.only):
+    kept, total = {}, np.zeros(7, int)
+    for number, (table, model) in enumerate(problems(given)):
+        if number < given.start:
             continue
-        for model in models():
-            if given.models and not any(part in model.name for part in given.models):
-                continue
-            found = run(table, model, QUICK if given.quick else TOLERANCES)
-            if found is None:
-                continue
-            tally, fits = found
-            name = f"{table.name}, {model.name}"
-            print(report(name, tally, fits), flush=True)
-            kept[name] = [f._asdict() for f in fits]
-            total += [tally.n_fits, *tally[1:4], tally.false_bounds]
-    n_fits, within, warned, silent, false_bounds = total.tolist()
+        if time.monotonic() > end:
+            print(f"Go on with --start {number}.")
+            break
+        found = run(table, model, QUICK if given.quick else TOLERANCES)
+        if found is None:
+            continue
+        tally, fits = found
+        name = f"{table.name}, {model.name}"
+        print(report(name, tally, fits), flush=True)
+        kept[name] = [f._asdict() for f in fits]
+        total += [*tally[:5], tally.false_bounds, tally.not_monotone]
+    n_fits, within, warned, silent, slow, false_bounds, rises = total.tolist()
     print(
         f"{n_fits} fits: {within} within tol, {warned} warned, {silent} beyond tol in silence; "
-        f"{false_bounds} bounds that are none."
+        f"{false_bounds} bounds that are none; {rises} higher than a larger tol; {slow} given up."
     )
     if given.json:
         given.json.write_text(json.dumps(kept, indent=1))

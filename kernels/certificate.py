@@ -121,10 +121,11 @@ def divergence(loss, y, weight, raw, other, start, stop, slopes):
     start, stop : int, the rows
     slopes : (n_samples,), float64, written: s_i loss'(other_i)
     """
-    total = 0.0
+    for i in range(start, stop):
+        slopes[i] = weight[i] * losses.gradient(loss, y[i], other[i])
+    total = 0.0  # apart from the stores, or its order would depend on where arrays lie
     for i in range(start, stop):
         slope = losses.gradient(loss, y[i], other[i])
-        slopes[i] = weight[i] * slope
         apart = losses.value(loss, y[i], raw[i]) - losses.value(loss, y[i], other[i])
         total += weight[i] * max(apart - slope * (raw[i] - other[i]), 0.0)
     return total

@@ -151,8 +151,11 @@ def add_gradient(rows, slopes, start, stop, gradient):
     gradient : (n_features + 1,), float64, changed in place
     """
     accumulate(rows, np.empty(0, np.int64), start, stop, slopes[start:stop], gradient)
+    # not added up in the array: the order of such a sum depends on where both arrays lie
+    total = 0.0
     for i in range(start, stop):
-        gradient[gradient.shape[0] - 1] += slopes[i]
+        total += slopes[i]
+    gradient[gradient.shape[0] - 1] += total
 
 
 @kernel()

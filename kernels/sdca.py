@@ -129,10 +129,11 @@ def sdca_pass(rows, samples, rule, memory, order, is_first):
         i = np.uint64(order[position])
         begin, end = entries(rows, i)
         if is_first:
-            along[i] = 0.0
+            shared = 0.0
             for k in range(begin, end):
                 j, x = entry(rows, i, k)
-                along[i] += mean[j] * np.float64(x)
+                shared += mean[j] * np.float64(x)
+            along[i] = shared
         raw, square = 0.0, 0.0
         for k in range(begin, end):
             j, x = entry(rows, i, k)

@@ -64,10 +64,11 @@ def sdca_multi_pass(rows, samples, rule, memory, order, is_first):
         i = np.uint64(order[position])
         if is_first:
             begin, end = entries(rows, i)
-            along[i] = 0.0
+            shared = 0.0
             for k in range(begin, end):
                 j, x = entry(rows, i, k)
-                along[i] += mean[j] * np.float64(x)
+                shared += mean[j] * np.float64(x)
+            along[i] = shared
         square = _raw_row(rows, i, params, threshold, narrow)
         for k in range(n_outputs):
             lift = rule.scale * running[TOTAL, k] * (along[i] - size)

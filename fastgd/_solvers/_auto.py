@@ -195,7 +195,8 @@ def _gone_on(
     """
     remaining = options._replace(max_iter=options.max_iter - first.n_iter)
     second = following(remaining, State(first.coef, first.intercept))
-    counts = {"n_iter": first.n_iter + second.n_iter, "history": _joined(first, second)}
+    counts: dict[str, Any] = {"n_iter": first.n_iter + second.n_iter}
+    counts["history"] = _joined(first, second)
     if not second.objective - first.objective <= ALLOWANCE * abs(first.objective):
         return first._replace(**counts)
     lower = first.objective - first.gap

@@ -19,12 +19,18 @@ A dual point is any r with r_i >= 0 where only low_i is finite, <= 0 where only 
 
 has no term that is negative; inside_i is how far a prediction is from the end that r_i pulls to.
 
+Where e is below the rounding of raw predictions, r still tells which rows matter. Then A is found
+by exchanges: rows whose r has the wrong sign leave it, rows beyond their ends enter, all at once as
+long as there are fewer of them, one by one if not, which ends as well [3]_.
+
 References
 ----------
 .. [1] Keerthi & DeCoste, "A modified finite Newton method for fast solution of large scale linear
    SVMs", 2005.
 .. [2] Cox & Higham, "Stability of Householder QR factorization for weighted least squares
    problems", 1998.
+.. [3] Judice & Pires, "A block principal pivoting algorithm for large-scale strictly monotone
+   linear complementarity problems", 1994.
 """
 
 from typing import Any, NamedTuple
@@ -44,6 +50,8 @@ from fastgd.kernels import losses
 FINISHED = 1e-12  # of the objective
 LEAST_GAIN = 1e-15  # of the objective: less is rounding
 REFINEMENTS = 2
+PATIENCE = 5  # exchanges of all rows at once that leave no fewer to exchange
+MOST_EXCHANGES = 100
 ROUNDINGS = 2.0  # of a raw prediction, in what it is summed from
 
 
@@ -60,7 +68,7 @@ class Intervals(NamedTuple):
     low: Floats
     high: Floats
     c: Floats
-    order: Floats
+    order: Any
 
 
 class Look(NamedTuple):
@@ -114,6 +122,7 @@ class _Newton:
         """Take steps until the gap is rounding, passes are used up, or nothing is lower."""
         while not self._must_stop() and self._moves():
             pass
+        self._exchange()
         objective, gap = self.l2 * self.now.objective, self.l2 * self.gap
         converged = gap <= self.options.tol * objective
         about = len(self.history["objective"]), converged, self.history, State(self.w, 0.0)
@@ -127,11 +136,11 @@ class _Newton:
         for name, value in figures.items():
             self.history[name].append(value)
         stops = self.options.observer.passed(lambda: Model(self.w, 0.0), figures)
-        return bool(stops) or self.gap <= FINISHED * self.now.objective
+        return bool(stops) or self._is_finished()
 
     def _moves(self) -> bool:
         """Take a step as far as it leads down; return whether it did."""
-        w, r = _step(self.of, self.now)
+        w, r = _step(self.of, _sides(self.of, self.now))
         there = _look(self.of, w)
         self._prove(there, w, r)
         if not there.objective < self.now.objective or _have_changed(self.now, there):
@@ -144,6 +153,28 @@ class _Newton:
         self.w, self.now = w, there
         return True
 
+    def _exchange(self) -> None:
+        """Exchange rows until those outside are the right ones; keep what is lower."""
+        sides, fewest, patience = _sides(self.of, self.now), np.inf, PATIENCE
+        for _ in range(MOST_EXCHANGES):
+            if self._is_finished() or self.options.observer.stops or self._must_stop():
+                return
+            w, r = _step(self.of, sides)
+            there = _look(self.of, w)
+            self._prove(there, w, np.where(r * sides > 0.0, r, 0.0))
+            if there.objective < self.now.objective:
+                self.w, self.now = w, there
+            wrong, wanted = _wrong(self.of, there, w, sides, r)
+            if wrong.shape[0] == 0:
+                return
+            patience = PATIENCE if wrong.shape[0] < fewest else patience - 1
+            fewest = min(fewest, wrong.shape[0])
+            chosen = wrong if patience >= 0 else wrong[-1:]
+            sides[chosen] = wanted[chosen]
+
+    def _is_finished(self) -> bool:
+        return self.gap <= FINISHED * self.now.objective
+
     def _prove(self, look: Look, w: Floats, r: Floats) -> None:
         """Raise the lower bound by a dual point, in whatever way it was found."""
         x, low, high, c, _ = self.of
@@ -154,15 +185,10 @@ class _Newton:
         inside = c * look.e**2 + size**2 / (4.0 * c) + size * beyond
         gap = float(np.sum(np.where(beyond < 0.0, outside, inside)))
         gap += 0.5 * float(np.sum((w - x.T @ r) ** 2))
-        moved = ROUNDINGS * EPSILON * (np.abs(x) @ np.abs(w) + _finite(low, high))
+        moved = _rounding(self.of, w)
         gap += float(np.sum(c * moved * (2.0 * look.e + moved)))
         if np.isfinite(gap):
             self.lower = max(self.lower, look.objective - gap)
-
-
-def _finite(low: Floats, high: Floats) -> Floats:
-    """Return the size of the ends that there are."""
-    return np.where(np.isinf(low), 0.0, np.abs(low)) + np.where(np.isinf(high), 0.0, np.abs(high))
 
 
 def _look(of: Intervals, w: Floats) -> Look:
@@ -182,11 +208,33 @@ def _have_changed(one: Look, other: Look) -> bool:
     return bool(np.any((one.e > 0.0) != (other.e > 0.0)))
 
 
-def _step(of: Intervals, now: Look) -> tuple[Floats, Floats]:
-    """Return the minimum of the parabola here, and the dual variables there."""
-    outside = np.flatnonzero(now.e > 0.0)
+def _sides(of: Intervals, look: Look) -> Floats:
+    """Return 1 for rows below their intervals, -1 for those above, 0 for the others."""
+    return np.where(look.e > 0.0, np.where(look.raw < of.low, 1.0, -1.0), 0.0)
+
+
+def _wrong(of: Intervals, look: Look, w: Floats, sides: Floats, r: Floats) -> tuple[Any, Floats]:
+    """Return which rows' sides are wrong, and those that all should have."""
+    rounding = _rounding(of, w)
+    below, above = of.low - look.raw > rounding, look.raw - of.high > rounding
+    wanted = np.where(
+        sides == 0.0, 1.0 * below - 1.0 * above, np.where(r * sides > 0.0, sides, 0.0)
+    )
+    return np.flatnonzero(wanted != sides), wanted
+
+
+def _rounding(of: Intervals, w: Floats) -> Floats:
+    """Return what raw predictions and their distances from the ends may be off by."""
+    ends = [np.where(np.isinf(end), 0.0, np.abs(end)) for end in (of.low, of.high)]
+    found: Floats = ROUNDINGS * EPSILON * (np.abs(of.x) @ np.abs(w) + ends[0] + ends[1])
+    return found
+
+
+def _step(of: Intervals, sides: Floats) -> tuple[Floats, Floats]:
+    """Return the minimum of the parabola of the rows on a side, and the dual variables there."""
+    outside = np.flatnonzero(sides)
     x, c = of.x[outside], of.c[outside]
-    ends = np.where(now.raw[outside] < of.low[outside], of.low[outside], of.high[outside])
+    ends = np.where(sides[outside] > 0.0, of.low[outside], of.high[outside])
     r = np.zeros(of.c.shape[0])
     n, d = x.shape
     if n <= d:

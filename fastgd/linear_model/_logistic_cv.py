@@ -529,7 +529,10 @@ class LogisticRegressionCV(LogisticRegression):
         self.n_iter_ = n_iter[None]
 
     def _refit(self, grid: Grid, at: tuple[int, int], data: tuple[Any, Any, Any]) -> None:
-        """Fit all rows with the chosen strength, from the mean of the folds."""
+        """Fit all rows with the chosen strength, from the mean of the folds.
+
+        Where that is a bad start, half of the passes are left to begin without one.
+        """
         X, codes, weight = data
         r, c = at
         mass = weight.sum(dtype=np.float64) if weight.shape[0] > 0 else X.shape[0]
@@ -539,7 +542,14 @@ class LogisticRegressionCV(LogisticRegression):
         start = self._start_of(grid.coefs[:, r, c], task)
         options = Options(float(self.tol), int(self.max_iter), self._seed(), Silenced(self._watch))
         asked = self.solver if self.solver in SOLVERS else "auto"
-        found = solve(task, options, asked, start)
+        most = (int(self.max_iter) + 1) // 2
+        found = solve(task, options._replace(max_iter=most), asked, start)
+        if not found.converged and not self._watch.stops:
+            rest = options._replace(max_iter=options.max_iter - found.n_iter)
+            other = solve(task, rest, asked, None)
+            total = found.n_iter + other.n_iter
+            is_better = other.converged or other.objective < found.objective
+            found = (other if is_better else found)._replace(n_iter=total)
         coef, intercept = self._split(found)
         self.coef_ = np.ascontiguousarray(coef)
         self.intercept_ = np.asarray(intercept, np.float64)

@@ -476,3 +476,41 @@ def test_corrections_by_inner_products_are_those_of_the_two_loops(rng):
             l2 += more
             pairs.add_ridge(more)
             kept = [(s, y.plus(Image(s.own, s.image, none), more)) for s, y in kept]
+
+
+@pytest.mark.parametrize("leads_nowhere", [False, True])
+def test_the_last_fit_begins_anew_where_the_mean_of_the_folds_leads_nowhere(
+    rng, monkeypatch, leads_nowhere
+):
+    X = rng.normal(size=(80, 5))
+    y = (X[:, 0] + rng.normal(size=80) > 0.0).astype(int)
+    asked, solve = [], _logistic_cv.solve
+
+    def stuck(task, options, solver, start):
+        asked.append((options.max_iter, start is None))
+        found = solve(task, options, solver, start)
+        if start is None or not leads_nowhere:
+            return found
+        far = found.objective + 1.0
+        return found._replace(objective=far, converged=False, n_iter=options.max_iter)
+
+    monkeypatch.setattr(_logistic_cv, "solve", stuck)
+    model = fastgd.LogisticRegressionCV(max_iter=101).fit(X, y)
+    assert asked == [(51, False), (50, True)][: 1 + leads_nowhere]
+    own = fastgd.LogisticRegression(C=model.C_[0], tol=1e-8).fit(X, y)
+    assert model.objective_ == pytest.approx(own.objective_, rel=1e-6)
+
+
+def test_the_last_fit_says_how_many_passes_both_starts_took(rng, monkeypatch):
+    X = rng.normal(size=(80, 5))
+    y = (X[:, 0] + rng.normal(size=80) > 0.0).astype(int)
+    solve = _logistic_cv.solve
+
+    def stuck(task, options, solver, start):
+        found = solve(task, options, solver, start)
+        gaps = {"gap": 1.0, "suboptimality": 1.0}
+        return found._replace(converged=False, n_iter=options.max_iter, **gaps)
+
+    monkeypatch.setattr(_logistic_cv, "solve", stuck)
+    with pytest.warns(ConvergenceWarning, match="after 40 passes"):
+        fastgd.LogisticRegressionCV(max_iter=40).fit(X, y)
