@@ -196,6 +196,7 @@ def test_a_network_of_the_last_layer_alone_has_no_matrix(digits):
         NetworkClassifier([Dense(10)], solver="muon").fit(*digits)
 
 
+@pytest.mark.full
 @pytest.mark.nojit
 def test_networks_stepped_as_a_whole_have_the_penalty_in_their_gradient():
     rng = np.random.default_rng(0)
