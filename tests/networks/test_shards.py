@@ -32,8 +32,8 @@ def small_shards(monkeypatch):
 
 
 MODELS = {
-    "dense": MLPClassifier((5,), clip_norm=1.0, **PARAMS),
-    "dropout": MLPClassifier((5,), dropout=0.2, clip_norm=1.0, **PARAMS),
+    "dense": MLPClassifier((5,), **PARAMS),
+    "clipped": MLPClassifier((5,), dropout=0.2, clip_norm=1.0, **PARAMS),
     "images": NetworkClassifier(
         [Conv2D(2, 3, activation="relu"), Dropout(0.2), Dense(10)], **PARAMS
     ),
