@@ -685,27 +685,10 @@ class Course(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Adaptive(Schedule):
-    """scikit-learn's: eta0, divided by 5 when training stalls, until that is too small.
-
-    When ``n_iter_no_change`` epochs in a row fail to come ``tol`` below the lowest objective (or
-    above the best score on rows held out), the rate is divided and they are counted anew; if it is
-    then at most ``eta_min``, training stops instead. So the rate goes on in a ``partial_fit``,
-    where scikit-learn starts it anew.
-
-    Parameters
-    ----------
-    eta0 : float or None, default=None
-        First rate, > 0. None takes the estimator's ``eta0``.
-    divisor : float, default=5.0
-        > 1.
-    eta_min : float, default=1e-6
-        No rate that is larger ends the training.
-    """
+class _Following(Schedule):
+    """Rates that begin at eta0, and follow how training goes."""
 
     eta0: Open = None
-    divisor: float = 5.0
-    eta_min: float = 1e-6
 
     def _rates(self, t: FloatArray) -> FloatArray:
         return np.full(t.shape, float(self.eta0))
@@ -723,6 +706,29 @@ class Adaptive(Schedule):
         Course
         """
         return Course.start(self.eta0, n_columns)
+
+
+@dataclass(frozen=True)
+class Adaptive(_Following):
+    """scikit-learn's: eta0, divided by 5 when training stalls, until that is too small.
+
+    When ``n_iter_no_change`` epochs in a row fail to come ``tol`` below the lowest objective (or
+    above the best score on rows held out), the rate is divided and they are counted anew; if it is
+    then at most ``eta_min``, training stops instead. So the rate goes on in a ``partial_fit``,
+    where scikit-learn starts it anew.
+
+    Parameters
+    ----------
+    eta0 : float or None, default=None
+        First rate, > 0. None takes the estimator's ``eta0``.
+    divisor : float, default=5.0
+        > 1.
+    eta_min : float, default=1e-6
+        No rate that is larger ends the training.
+    """
+
+    divisor: float = 5.0
+    eta_min: float = 1e-6
 
     def after_epoch(
         self, course: Course, values: FloatArray, tol: float | None, n_iter_no_change: int
@@ -755,7 +761,7 @@ class Adaptive(Schedule):
 
 
 @dataclass(frozen=True)
-class ReduceOnPlateau(Schedule):
+class ReduceOnPlateau(_Following):
     """PyTorch's: eta0, times ``factor`` when more than ``patience`` epochs in a row do not improve.
 
     An epoch improves if its value is below best - threshold |best|: PyTorch's ``mode="min"`` for
@@ -776,28 +782,10 @@ class ReduceOnPlateau(Schedule):
     eta_min : float, default=0.0
     """
 
-    eta0: Open = None
     factor: float = 0.1
     patience: int = 10
     threshold: float = 1e-4
     eta_min: float = 0.0
-
-    def _rates(self, t: FloatArray) -> FloatArray:
-        return np.full(t.shape, float(self.eta0))
-
-    def begin(self, n_columns: int) -> Course:
-        """Return where the rates of a new training stand.
-
-        Parameters
-        ----------
-        n_columns : int
-            Columns that stall each by itself.
-
-        Returns
-        -------
-        Course
-        """
-        return Course.start(self.eta0, n_columns)
 
     def after_epoch(
         self,

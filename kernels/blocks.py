@@ -99,19 +99,26 @@ def _is_active(coef, j):
 
 
 @helper()
+def _scale(penalty, size, rho):
+    """Return what rho is multiplied by to be a column's coefficients; it is cut at 0 if asked."""
+    square = 0.0
+    for k in range(rho.shape[0]):
+        if penalty.positive and rho[k] < 0.0:
+            rho[k] = 0.0
+        square += rho[k] * rho[k]
+    norm = math.sqrt(square)
+    return (1.0 - penalty.l1 / norm) / (size + penalty.l2) if norm > penalty.l1 else 0.0
+
+
+@helper()
 def _step(matrix, penalty, j, coef, slope, rho):
     """Minimise over the coefficients of one column."""
     size = matrix[j, j]
     if not size > 0.0:
         return
-    square = 0.0
     for k in range(coef.shape[0]):
         rho[k] = slope[k, j] + size * coef[k, j]
-        if penalty.positive and rho[k] < 0.0:
-            rho[k] = 0.0
-        square += rho[k] * rho[k]
-    norm = math.sqrt(square)
-    scale = (1.0 - penalty.l1 / norm) / (size + penalty.l2) if norm > penalty.l1 else 0.0
+    scale = _scale(penalty, size, rho)
     for k in range(coef.shape[0]):
         change = rho[k] * scale - coef[k, j]
         if change != 0.0:
@@ -261,14 +268,9 @@ def _step_of_column(columns, penalty, j, coef, residual, rho):
     size = columns.size[j]
     if not size > 0.0:
         return
-    square = 0.0
     for k in range(coef.shape[0]):
         rho[k] = _product(columns.values[j], residual[k]) + size * coef[k, j]
-        if penalty.positive and rho[k] < 0.0:
-            rho[k] = 0.0
-        square += rho[k] * rho[k]
-    norm = math.sqrt(square)
-    scale = (1.0 - penalty.l1 / norm) / (size + penalty.l2) if norm > penalty.l1 else 0.0
+    scale = _scale(penalty, size, rho)
     for k in range(coef.shape[0]):
         change = rho[k] * scale - coef[k, j]
         if change != 0.0:

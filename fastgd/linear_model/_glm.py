@@ -68,6 +68,11 @@ class _GLM(SolvedRegressor, ABC):
     def _power(self) -> float:
         """Return p of the variance mean^p."""
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = self._power() > 0.0
+        return tags
+
     @fit_context
     def fit(
         self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
@@ -207,11 +212,6 @@ class PoissonRegressor(_GLM):
     def _power(self) -> float:
         return 1.0
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.positive_only = True
-        return tags
-
 
 class GammaRegressor(_GLM):
     """Gamma regression with a log link, for positive targets with a constant relative error.
@@ -226,11 +226,6 @@ class GammaRegressor(_GLM):
 
     def _power(self) -> float:
         return 2.0
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.positive_only = True
-        return tags
 
 
 class TweedieRegressor(_GLM):
@@ -299,8 +294,3 @@ class TweedieRegressor(_GLM):
 
     def _power(self) -> float:
         return float(self.power)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.positive_only = self.power > 0
-        return tags

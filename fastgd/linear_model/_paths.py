@@ -626,7 +626,7 @@ class LassoCV(PathCV, linear_model.LassoCV):
     verbose : bool or int, default=False
         1 shows a bar over the strengths, 2 or more writes a line for each through ``logging``.
     n_jobs : int or None, default=None
-        Threads over folds, which share X; results do not depend on it. As in ``Lasso``'s kin,
+        Threads over folds, which share X; results do not depend on it. As in ``Lasso``,
         None leaves the number to the environment.
     positive : bool, default=False
     random_state : int, RandomState instance or None, default=None

@@ -112,18 +112,26 @@ def _limit_column(bound, gradient, j, n_outputs, first, width):
 @helper()
 def _shorten(bound, store, rule, gradient, n_touched, first, width):
     """Scale the gradient to a norm of ``bound`` if its norm is larger; return 1 if it was."""
-    unit, last = 1.0, _last(gradient, rule)
+    unit = 1.0
     squares = _squares(unit, store, rule, gradient, n_touched, first, width)
     if squares == np.inf:
         unit = TINY
         squares = _squares(unit, store, rule, gradient, n_touched, first, width)
     if not squares > (bound * unit) ** 2:
         return 0
-    factor = gradient.dtype.type(bound * unit / math.sqrt(squares))
-    _scale_column(factor, gradient, last, count(rule.outputs), first, width)
+    if unit != 1.0:  # one factor for both could be denormal, which some libraries have rounded to 0
+        _scale(unit, store, rule, gradient, n_touched, first, width)
+    _scale(bound / math.sqrt(squares), store, rule, gradient, n_touched, first, width)
+    return 1
+
+
+@helper()
+def _scale(factor, store, rule, gradient, n_touched, first, width):
+    """Multiply the gradient by a number."""
+    factor = gradient.dtype.type(factor)
+    _scale_column(factor, gradient, _last(gradient, rule), count(rule.outputs), first, width)
     for i in range(n_touched):
         _scale_column(factor, gradient, column(store.columns, i), count(rule.outputs), first, width)
-    return 1
 
 
 @helper()

@@ -6,7 +6,9 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,10 +38,16 @@ def relative(path: Path) -> str:
 
 
 @functools.cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """List what a file is made of."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@functools.cache
 def imports_of(path: Path) -> list[str]:
     """List what a file imports, anywhere in it, as ``module`` or ``module.name``."""
     names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -52,22 +60,31 @@ def is_within(name: str, modules: set[str]) -> bool:
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
+def offending(paths: Iterable[Path], find: Callable[[Path], Collection[Any]]) -> dict[str, Any]:
+    """Return what was found that must not be there, by file."""
+    return {relative(path): found for path in paths if (found := find(path))}
+
+
 def test_both_layers_are_found():
     assert {JIT / "_options.py", ROOT / "kernels" / "__init__.py"} <= set(KERNELS)
     assert ROOT / "fastgd" / "__init__.py" in ABOVE
 
 
-@pytest.mark.parametrize("path", KERNELS, ids=relative)
-def test_kernels_know_nothing_above_them(path):
-    allowed = KERNELS_MAY | (MACHINERY_MAY if path in MACHINERY else set())
-    assert [name for name in imports_of(path) if not is_within(name, allowed)] == []
+def test_kernels_know_nothing_above_them():
+    def find(path):
+        allowed = KERNELS_MAY | (MACHINERY_MAY if path in MACHINERY else set())
+        return [name for name in imports_of(path) if not is_within(name, allowed)]
+
+    assert offending(KERNELS, find) == {}
 
 
-@pytest.mark.parametrize("path", ABOVE, ids=relative)
-def test_numba_is_imported_by_kernels_only(path):
-    # it tells numba's version and what that sees of the machine
-    banned = {"kernels"} | ({"numba", "llvmlite"} if path.name != "_information.py" else set())
-    assert [name for name in imports_of(path) if is_within(name, banned)] == []
+def test_numba_is_imported_by_kernels_only():
+    def find(path):
+        # it tells numba's version and what that sees of the machine
+        banned = {"kernels"} | ({"numba", "llvmlite"} if path.name != "_information.py" else set())
+        return [name for name in imports_of(path) if is_within(name, banned)]
+
+    assert offending(ABOVE, find) == {}
 
 
 def test_overloads_are_made_in_one_place():
@@ -96,7 +113,7 @@ def test_names_of_devices_are_compared_in_one_file():
     comparing = {
         relative(path)
         for path in ABOVE
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes_of(path)
         if isinstance(node, ast.Compare)
         for part in (node.left, *node.comparators)
         if getattr(part, "value", None) in ("cpu", "cuda")
@@ -113,13 +130,15 @@ def test_nothing_for_devices_is_loaded_unless_it_is_asked_for():
     assert done.stdout.strip() == "[]", done.stderr
 
 
-@pytest.mark.parametrize("path", KERNELS, ids=relative)
-def test_no_kernel_takes_more_than_eight_arguments(path):
+def test_no_kernel_takes_more_than_eight_arguments():
     """What belongs together travels in a NamedTuple, which costs nothing."""
-    kinds = ast.FunctionDef | ast.Lambda
-    functions = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, kinds)]
-    counts = {(n.lineno, len(n.args.posonlyargs + n.args.args)) for n in functions}
-    assert [(line, count) for line, count in counts if count > 8] == []
+
+    def find(path):
+        functions = [n for n in nodes_of(path) if isinstance(n, ast.FunctionDef | ast.Lambda)]
+        counts = {(n.lineno, len(n.args.posonlyargs + n.args.args)) for n in functions}
+        return [(line, count) for line, count in counts if count > 8]
+
+    assert offending(KERNELS, find) == {}
 
 
 # A name in kernels/ that stands above it, too, is the compiled part of the same thing.
@@ -177,7 +196,7 @@ NAMED = {
 def classes_asked_for(path: Path) -> set[str]:
     """Return the names in ``isinstance(x, ...)`` and ``type(x) is`` or ``in ...``."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         asked: list[ast.expr] = []
         if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "isinstance":
             asked = [node.args[1]]
@@ -188,14 +207,13 @@ def classes_asked_for(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", ABOVE, ids=relative)
-def test_specs_are_asked_for_facts_and_not_for_their_class(path):
+def test_specs_are_asked_for_facts_and_not_for_their_class():
     """What depends on a loss or an optimizer stands in it, so that a user's own may say it, too.
 
     Layouts of rows (``Dense``), metrics, solutions and targets are no specs: users hand in none.
     """
-    named = classes_asked_for(path) & SPECS
-    assert named == set(NAMED.get(relative(path), {}))
+    named = offending(ABOVE, lambda path: classes_asked_for(path) & SPECS)
+    assert named == {path: set(names) for path, names in NAMED.items()}
 
 
 MAY_IMPORT_THE_COMMAND_LINE = {"fastgd/__main__.py"}
@@ -216,7 +234,7 @@ def test_there_is_one_epoch_loop():
     """Who asks a source for an epoch trains; the command line has no other way to take steps."""
     callers, steppers = set(), set()
     for path in ABOVE:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(path):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", None) == "epoch":
                 callers.add(relative(path))
             if getattr(node, "attr", None) == "partial_fit" and "cli" in path.parts:
@@ -245,19 +263,20 @@ def test_steps_are_taken_by_engines_only():
     callers = {
         relative(path)
         for path in ABOVE
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes_of(path)
         if getattr(node, "attr", getattr(node, "id", None)) in steps
     }
     assert callers == {"fastgd/_engines/linear.py"}
 
 
-@pytest.mark.parametrize("path", sorted({*KERNELS, *ABOVE} - COMPILERS), ids=relative)
-def test_numba_options_stand_in_one_place(path):
-    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    names = {getattr(node, "attr", getattr(node, "id", None)) for node in tree}
-    names |= {name.rpartition(".")[2] for name in imports_of(path)}
+def test_numba_options_stand_in_one_place():
     compilers = {"jit", "njit", "vectorize", "guvectorize", "generated_jit", "cfunc", "jitclass"}
-    assert names & compilers == set()
+
+    def find(path):
+        names = {getattr(node, "attr", getattr(node, "id", None)) for node in nodes_of(path)}
+        return compilers & (names | {name.rpartition(".")[2] for name in imports_of(path)})
+
+    assert offending({*KERNELS, *ABOVE} - COMPILERS, find) == {}
 
 
 def test_every_package_is_listed():

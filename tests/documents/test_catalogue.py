@@ -15,7 +15,7 @@ from fastgd.initializers import INITIALIZERS
 from fastgd.kernels import losses, optimizers, penalties, rows, transforms
 from fastgd.kernels.activations import ACTIVATIONS
 from fastgd.kernels.losses import MULTINOMIAL, LogLoss
-from fastgd.kernels.optimizers import OPTIMIZERS
+from fastgd.kernels.optimizers import OPTIMIZERS, _protocol
 from fastgd.kernels.penalties import Bounded, ElasticNet, GroupLasso, MaxNorm, Weighted
 from fastgd.kernels.transforms import Qsgd
 from fastgd.kernels.transforms._rounding import _noise
@@ -229,7 +229,9 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize(("name", "spec"), [*OPTIMIZERS.items(), *VARIANTS])
-def test_the_update_of_an_optimizer_is_its_kernels(name, spec, rng):
+def test_the_update_of_an_optimizer_is_its_kernels(name, spec, rng, monkeypatch):
+    in_python = getattr(_protocol.step_of_each, "py_func", _protocol.step_of_each)
+    monkeypatch.setattr(_protocol, "step_of_each", in_python)  # compiled, it takes seconds
     rates = np.full(30, 0.1)
     state, w = np.zeros((max(spec.n_slots, 1), 2)), np.zeros(2)
     names = {**dict.fromkeys("abdmnrsuvwxz", 0.0), "M": 1.0, **spec._asdict(), "rate": 0.1}

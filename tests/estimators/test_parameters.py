@@ -34,7 +34,7 @@ STOCHASTIC = (
     *("PassiveAggressiveClassifier", "PassiveAggressiveRegressor"),
 )
 # whose losses and solvers are compiled for other tests too; the others compile dozens
-OFTEN = ("LogisticRegression", "Ridge", "RidgeClassifier", "Lasso", "LinearSVC", "Perceptron")
+OFTEN = ("LogisticRegression", "Ridge", "LinearSVC", "Perceptron")
 
 FOREIGN = (
     *("lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "svd", "cholesky", "lsqr"),

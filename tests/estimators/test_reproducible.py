@@ -26,7 +26,7 @@ classes = np.digitize(raw, [-2.0, 2.0])
 kwargs = {"max_iter": 4, "tol": None, "random_state": 0}
 models = {
     "softmax": (fastgd.SGDClassifier("log_loss", batch_size=16, **kwargs), classes),
-    "adam": (fastgd.SGDRegressor(optimizer="adam", batch_size=32, **kwargs), raw),
+    "adam": (fastgd.SGDClassifier("log_loss", optimizer="adam", batch_size=32, **kwargs), raw > 0),
     "many classes, float32": (fastgd.LogisticRegression(), classes),
 }
 digests = {}

@@ -463,10 +463,16 @@ def test_lbfgs_says_what_it_cannot_do(digits):
             clone(model).set_params(**more).fit(X, y)
     with pytest.raises(ValueError, match="X_val goes with stochastic solvers"):
         model.fit(X, y, X_val=X, y_val=y)
+
+
+@pytest.mark.full
+def test_lbfgs_holds_no_rows_out(digits):
+    X, y = digits
+    model = MLPClassifier((4,), solver="lbfgs", max_iter=2, random_state=0)
     with pytest.warns(ConvergenceWarning):
         plain = clone(model).fit(X, y)
     with pytest.warns(ConvergenceWarning):
-        stopped = model.set_params(early_stopping=True).fit(X, y)  # no rows are held out
+        stopped = model.set_params(early_stopping=True).fit(X, y)
     assert stopped.loss_curve_ == plain.loss_curve_
 
 

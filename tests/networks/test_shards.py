@@ -32,7 +32,8 @@ def small_shards(monkeypatch):
 
 
 MODELS = {
-    "dense": MLPClassifier((5,), dropout=0.2, clip_norm=1.0, **PARAMS),
+    "dense": MLPClassifier((5,), **PARAMS),
+    "clipped": MLPClassifier((5,), dropout=0.2, clip_norm=1.0, **PARAMS),
     "images": NetworkClassifier(
         [Conv2D(2, 3, activation="relu"), Dropout(0.2), Dense(10)], **PARAMS
     ),
@@ -52,7 +53,7 @@ def test_bits_do_not_depend_on_threads(name, digits):
 
 def test_shards_add_up_to_the_batch(digits, monkeypatch):
     X, y = digits
-    model = MLPClassifier((5,), dropout=0.0, clip_norm=1.0, **PARAMS)
+    model = MODELS["dense"]
     whole = clone(model).fit(X, y, sample_weight=1.0 + y)
     monkeypatch.setattr(shards, "LEAST_WORK", 1)
     monkeypatch.setattr(shards, "WORK_OF_PARAMETER", 0)

@@ -133,7 +133,7 @@ def test_rare_classes(case, class_weight):
         assert np.mean(model.predict(X)[y]) > 0.8
 
 
-@pytest.mark.parametrize("C", [1e4, np.inf])
+@pytest.mark.parametrize("C", [pytest.param(1e4, marks=pytest.mark.full), np.inf])
 @dtypes
 @over([case for case in CLASSIFIERS if "C" in case.kind().get_params()])
 def test_separable_classes(case, dtype, C):

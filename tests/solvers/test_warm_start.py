@@ -77,7 +77,7 @@ def test_a_coef_that_the_user_has_cut_is_named():
 @pytest.mark.parametrize("first", [np.float32, np.float64])
 def test_a_stochastic_warm_start_may_change_the_dtype(first):
     second = np.float64 if first is np.float32 else np.float32
-    for model, y in ((fastgd.SGDClassifier(), THREE), (fastgd.SGDRegressor(), LINE)):
+    for model, y in ((fastgd.SGDClassifier(), TWO), (fastgd.SGDRegressor(), LINE)):
         set_up(model).fit(X.astype(first), y)
         assert model.coef_.dtype == first
         assert model.fit(X.astype(second), y).coef_.dtype == second

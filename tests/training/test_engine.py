@@ -60,7 +60,7 @@ def trained(given, step, reduce=None, *, average=0, n_epochs=3):
 
 
 @over_product(
-    lambda clip, n_outputs, layout: clip == (layout == "csr") == (n_outputs == 2),
+    lambda clip, n_outputs, layout: not clip and (layout == "csr") == (n_outputs == 2),
     clip=[False, True],
     n_outputs=[2, K],
     layout=LAYOUTS,

@@ -174,7 +174,7 @@ def test_calls_of_2_and_3_epochs_go_on_as_one_of_5(learning_rate, rng):
 
 
 @over_product(
-    lambda optimizer, penalty: penalty == "l2" or optimizer == "sgd",
+    lambda optimizer, penalty: optimizer == "sgd",  # noqa: ARG005
     optimizer=["sgd", "momentum", "adam"],
     penalty=["l2", "l1", "elasticnet"],
 )

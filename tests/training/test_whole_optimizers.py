@@ -88,6 +88,7 @@ def test_two_and_one_epochs_are_three(name, problem):
     np.testing.assert_array_equal(parts.coef_, whole.coef_)
 
 
+@pytest.mark.full
 def test_gradients_of_workers_take_the_same_steps(problem):
     """Steps from a gradient that was exchanged are those of the engine alone."""
     X, y = problem
@@ -196,6 +197,7 @@ def test_a_network_of_the_last_layer_alone_has_no_matrix(digits):
         NetworkClassifier([Dense(10)], solver="muon").fit(*digits)
 
 
+@pytest.mark.full
 @pytest.mark.nojit
 def test_networks_stepped_as_a_whole_have_the_penalty_in_their_gradient():
     rng = np.random.default_rng(0)
