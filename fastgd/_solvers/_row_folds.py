@@ -47,14 +47,15 @@ class RowProducts:
         self._columns: CSR | None = None  # sparse X', in which sums of rows are products as well
         weight = np.full((self._n, 1), float(task.fit_intercept) / self._n)
         self.center = self._back(weight)[:, 0]
+        self._along = self._times_back(self.center[:, None])[:, 0]  # rows' products with it
+        self._square = float(self.center @ self.center)
         self._matrix: Floats | None = None
         if self._n <= MOST_ROWS:
             matrix = self._all()
             self.noise = EPSILON * float(np.max(np.diagonal(matrix), initial=0.0))
-            along = self._times_back(self.center[:, None])
-            matrix -= along
-            matrix -= along.T
-            self._matrix = matrix + self.center @ self.center
+            matrix -= self._along[:, None]
+            matrix -= self._along
+            self._matrix = matrix + self._square
 
     @property
     def matrix(self) -> Floats | None:
@@ -65,8 +66,10 @@ class RowProducts:
         """Return K times (n, m)."""
         if self._matrix is not None:
             return np.asarray(self._matrix @ vectors)
-        params = self.back(vectors)
-        return self._times_back(params) - self.center @ params
+        sums = vectors.sum(axis=0)
+        shift = self._square * sums - self._along @ vectors
+        found = self._times_back(self._back(vectors)) - np.outer(self._along, sums)
+        return np.asarray(found + shift)
 
     def back(self, vectors: Floats) -> Floats:
         """Return the coefficients (n_features, m) that are combinations (n, m) of centred rows."""

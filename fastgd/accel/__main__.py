@@ -5,6 +5,7 @@ import os
 import runpy
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
@@ -82,6 +83,9 @@ def _run(run: Callable[[list[str]], None], command: list[str]) -> None:
     except SystemExit:
         raise
     except BaseException as error:
+        if not _traceback.has_other_frames(error.__traceback__):  # nothing of the user's has run
+            traceback.print_exception(error.with_traceback(None))
+            raise SystemExit(2 if isinstance(error, OSError) else 1) from None
         _traceback.shorten(error)
         raise
 

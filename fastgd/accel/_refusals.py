@@ -78,22 +78,47 @@ def nothing(call: Call) -> str | None:  # noqa: ARG001
 def like_columns(call: Call) -> str | None:
     """Leave columns of like scales, hardly dependent, on which L-BFGS needs few passes.
 
-    Measured with one thread, 20,000 x 20: up to a condition of X'X of 1e3 it takes some 0.4 times
-    what Newton's steps take. Beyond, that depends on the targets, and it may not converge.
+    Measured with one thread: up to a condition of X'X of 1e3, scikit-learn takes .4 of the time on
+    20,000 x 20, .05 to .25 on 5,000 to 20,000 x 200, .2 on 2,000 x 1,000, and .2 to .6 on sparse
+    columns that are about as full as one another. Beyond, that depends on the targets, and it may
+    not converge.
     """
-    (n, d), few = call.shape, call.shape[0] * call.shape[1] <= FEW_ENTRIES
-    if few or call.is_sparse or d > WIDEST or n < SAMPLE:
+    n, d = call.shape
+    if n * d <= FEW_ENTRIES or n < SAMPLE:
         return None
-    some = np.asarray(call.X[:: n // SAMPLE], np.float64)
-    rows = np.column_stack([some, np.ones(some.shape[0])])
+    is_alike = _have_like_squares(call.X) if call.is_sparse else _is_well_conditioned(call.X)
+    return "columns of like scales: scikit-learn's solver needs few passes" if is_alike else None
+
+
+def _have_like_squares(X: Any) -> bool:
+    """Tell whether sparse columns are alike; that dummies depend on each other matters little."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.asarray(X.multiply(X).sum(axis=0), np.float64).ravel()
+    squares = squares[squares > 0.0]
+    return bool(squares.size > 0 and squares.max() <= WELL_CONDITIONED * squares.min())
+
+
+def _is_well_conditioned(X: Any) -> bool:
+    """Tell whether columns are of like scales and hardly dependent, by some rows.
+
+    Of many columns all are asked for their scales, and every so many for what they depend on.
+    """
+    n, d = X.shape
+    if WIDEST < d > n // 2:
+        return False
+    some = np.asarray(X[:: n // SAMPLE], np.float64)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not alike
+        if d > WIDEST:
+            squares = np.sum(some * some, axis=0)
+            if not np.max(squares) <= WELL_CONDITIONED * np.min(squares):
+                return False
+            some = some[:, :: -(-d // WIDEST)]
+        rows = np.column_stack([some, np.ones(some.shape[0])])
         products = rows.T @ rows
     if not np.all(np.isfinite(products)):
-        return None
+        return False
     values = np.linalg.eigvalsh(products)
-    if values[-1] > WELL_CONDITIONED * values[0]:
-        return None
-    return "columns of like scales: scikit-learn's solver needs few passes"
+    return bool(values[-1] <= WELL_CONDITIONED * values[0])
 
 
 # -- logistic regression, support vector machines -----------------------------------------------

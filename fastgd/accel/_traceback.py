@@ -17,14 +17,25 @@ def shortened(traceback: TracebackType | None) -> TracebackType | None:
     """
     kept, entry = [], traceback
     while entry is not None:
-        name = entry.tb_frame.f_code.co_filename
-        if not (name.startswith(OURS) or name.endswith(RUNNERS)):
+        if _is_other(entry):
             kept.append(entry)
         entry = entry.tb_next
     following: TracebackType | None = None
     for entry in reversed(kept):
         following = TracebackType(following, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
     return following if kept else traceback
+
+
+def _is_other(entry: TracebackType) -> bool:
+    name = entry.tb_frame.f_code.co_filename
+    return not (name.startswith(OURS) or name.endswith(RUNNERS))
+
+
+def has_other_frames(traceback: TracebackType | None) -> bool:
+    """Tell whether a traceback has a frame that is neither fastgd's nor a runner's."""
+    while traceback is not None and not _is_other(traceback):
+        traceback = traceback.tb_next
+    return traceback is not None
 
 
 def shorten(error: BaseException) -> None:

@@ -507,7 +507,7 @@ def _refuse_too_few(n_samples: float, df_model: float) -> None:
     if n_samples <= df_model:
         raise ValueError(
             f"There must be more rows than parameters, got {n_samples:.10g} rows and "
-            f"{df_model:.4g} parameters."
+            f"{df_model:.4g} parameters that they determine: none are left for errors."
         )
 
 

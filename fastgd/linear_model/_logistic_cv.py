@@ -506,7 +506,7 @@ class LogisticRegressionCV(LogisticRegression):
         self.coef_ = in_dtype(self.coef_, dtype)
         self.intercept_ = in_dtype(self.intercept_, dtype)
         self.Cs_, self.l1_ratios_ = grid.Cs, np.asarray(grid.l1_ratios)
-        coefs = in_dtype(grid.coefs, dtype)
+        coefs = grid.coefs if dtype == np.float64 else in_dtype(grid.coefs, dtype)
         if is_legacy:
             self._set_by_class(grid, coefs, C, ratio, is_grid=is_grid)
         else:

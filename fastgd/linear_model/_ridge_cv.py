@@ -3,6 +3,7 @@
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
+from contextlib import nullcontext
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -40,6 +41,7 @@ from fastgd._export.hooks import OnnxExport
 from fastgd._export.notebook import NotebookView
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, GridWatch, watched
+from fastgd._runtime.threads import one_blas_thread
 from fastgd._runtime.warned import warn
 from fastgd._solvers._spectrum import (
     Fitted,
@@ -62,6 +64,7 @@ from fastgd.linear_model._ridge_classifier import (
 from fastgd.linear_model._solved import FLOATS
 
 TOL = 1e-4  # of the objective: Ridge's own
+WORTH_THREADS = 1 << 30  # multiplications: some 0.1 s
 WATCHING: dict[str, list[Any]] = {"verbose": ["verbose"], "callbacks": [list, tuple, None]}
 
 
@@ -321,7 +324,8 @@ class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
         y, Y = targets
         columns = np.asarray(Y if Y.ndim == 2 else Y[:, None], np.float64)
         given = weight if weight.shape[0] > 0 else None
-        with np.errstate(over="ignore", invalid="ignore"):
+        one_thread = one_blas_thread if is_small(X) else nullcontext
+        with np.errstate(over="ignore", invalid="ignore"), one_thread():
             rows, found = Rows(X, columns, given, bool(self.fit_intercept)), None
 
             def refit(model: BaseRidgeCV) -> Fitted | None:
@@ -413,6 +417,12 @@ class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
         for name in ("store_cv_results", "alpha_per_target"):
             if getattr(self, name):
                 raise ValueError(f"cv!=None and {name}=True are incompatible")
+
+
+def is_small(X: Any) -> bool:
+    """Tell whether threads of BLAS would wait for each other longer than they work."""
+    n, d = X.shape
+    return bool(n * d * min(n, d) < WORTH_THREADS)
 
 
 def _is_of_predictions(scorer: Any, is_weighted: bool) -> bool:

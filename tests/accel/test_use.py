@@ -316,6 +316,9 @@ def test_what_fastgd_does_not_do_as_asked(model, data, reason, capsys):
 
 def test_columns_of_like_scales_stay_where_few_passes_are_enough(rng):
     like, counts = rng.standard_normal((600, 20)), rng.poisson(2.0, 600)
+    wide, thin = rng.standard_normal((600, 200)), sp.random(600, 300, 0.05, "csr", rng=rng)
+    thin.data[:] = 1.0  # as dummies
+    units = np.where(np.arange(200) == 7, 100.0, 1.0)  # of a column that lies between those chosen
     told = "columns of like scales: scikit-learn's solver needs few passes"
     for X, least, reason in [
         (like, None, told),
@@ -324,10 +327,17 @@ def test_columns_of_like_scales_stay_where_few_passes_are_enough(rng):
         (like * 1e160, None, None),  # squares are not finite
         (like[:400], None, None),
         (like, 0, None),
+        (wide, None, told),
+        (wide * units, None, None),
+        (np.hstack([wide[:, :100]] * 2), None, None),  # each column twice
+        (np.hstack([wide, wide]), None, None),  # more columns than half of the rows
+        *((form, None, told) for form in (thin, thin.tocsc(), sp.csr_array(thin))),
+        (thin @ sp.diags_array(np.logspace(-2.0, 2.0, 300)), None, None),
+        (sp.csr_array(thin.shape), None, None),
     ]:
         JOURNAL.notes.clear()
         with fastgd.accel.enabled(min_size=least):
-            PoissonRegressor().fit(X, counts[: len(X)])
+            PoissonRegressor().fit(X, counts[: X.shape[0]])
         assert reasons() == [reason]
     JOURNAL.notes.clear()
 
@@ -513,6 +523,19 @@ def test_the_command_runs_a_script_as_python_does(tmp_path):
     assert "['%s', 'b']" % (tmp_path / "script.py") in module.stdout
     assert "Ridge, 300 rows" in module.stderr
     assert run("-m", "fastgd.accel", folder=tmp_path).returncode == 2
+
+
+def test_what_cannot_be_run_is_said_without_frames_of_ours(tmp_path):
+    (tmp_path / "bad.py").write_text("def f(:")
+    for arguments, status, told in [
+        (["nosuch.py"], 2, "No such file or directory"),
+        (["-m", "nosuch"], 1, "No module named nosuch"),
+        (["bad.py"], 1, "SyntaxError"),
+    ]:
+        done = run("-m", "fastgd.accel", *arguments, folder=tmp_path)
+        assert done.returncode == status
+        assert told in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_a_traceback_begins_with_the_users_line_and_shows_none_of_ours(tmp_path):

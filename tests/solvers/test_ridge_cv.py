@@ -12,9 +12,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import make_scorer, mean_absolute_error
 from sklearn.model_selection import ShuffleSplit
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import fastgd
 from fastgd._solvers._spectrum import Rows, left_out_errors, paths, sparse_paths, spectrum_of
+from fastgd.linear_model import _ridge_cv
 from tests.tables import over_product
 
 ALPHAS = np.geomspace(1e-2, 1e3, 6)
@@ -236,6 +238,22 @@ def test_a_model_that_is_not_known_to_be_right_is_reported(rng):
         warnings.simplefilter("always")
         model.fit(X, X[:, 1] + 0.1 * rng.normal(size=40))
     assert bool(reported) == (model.gap_ > 1e-4 * model.objective_ + np.finfo(float).eps)
+
+
+@pytest.mark.parametrize(("worth", "expected"), [(None, 1), (0, 2)])
+def test_small_data_are_worked_on_by_one_thread_of_blas(worth, expected, rng, monkeypatch):
+    if worth is not None:
+        monkeypatch.setattr(_ridge_cv, "WORTH_THREADS", worth)
+    seen = set()
+
+    def score(truth, predicted):
+        seen.update(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
+        return -np.mean((truth - predicted) ** 2)
+
+    X, Y, _ = numbers((30, 3), rng)
+    with threadpool_limits(2, "blas"):
+        fastgd.RidgeCV(ALPHAS, scoring=make_scorer(score)).fit(X, Y)
+    assert seen == {expected}
 
 
 def test_the_strength_of_diabetes():
