@@ -78,8 +78,8 @@ print(
 # ----------
 #
 # ``SGDRegressor`` has losses for outliers (``"huber"``), quantiles, counts (``"poisson"``) and
-# more; ``y`` with several columns is fitted in one pass. ``learning_rate="auto"`` takes raw columns:
-# the length of each step follows from the rows.
+# more; ``y`` with several columns is fitted in one pass. ``learning_rate="auto"`` takes raw
+# columns: the length of each step follows from the rows.
 
 from sklearn.datasets import load_diabetes
 
