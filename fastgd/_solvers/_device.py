@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd._runtime.devices import chosen, dtype_of, is_plain_there
+from fastgd._runtime.devices import chosen, dtype_of, is_plain_there, is_there
 from fastgd._solvers._device_rows import (
     DeviceRows,
     matrix_of,
@@ -70,7 +70,7 @@ def device_of(model: Any, X: Any) -> Device | None:
     ImportError, RuntimeError, ValueError
         If a device is asked for that cannot be used.
     """
-    if chosen(model, X) == "cpu":
+    if not is_there(chosen(model, X)):
         return None
     return Device(X if is_plain_there(X) else None)
 

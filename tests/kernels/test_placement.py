@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from fastgd.kernels.certificate import divergence
-from fastgd.kernels.metric_steps import first_loop, second_loop
 from fastgd.kernels.losses import LogLoss
+from fastgd.kernels.metric_steps import first_loop, second_loop
 from fastgd.kernels.objective import Targets, add_gradient, pass_one, predict_raw
 from fastgd.kernels.rows import Dense
 
