@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgd._data.constant_column import with_constant
 from fastgd._data.shards import Shards, added
 from fastgd._data.validation import as_rows, binary_targets
 from fastgd._monitoring.observer import Model
@@ -97,6 +98,8 @@ class ShardedTask(NamedTuple):
     kind : Kind
     classes, factors : ndarrays, labels and their weights; empty for numbers
     mass : float, the weights' sum
+    own_class : int, the place of the class that a loss of one output takes for 1, in ``classes``
+    constant : float, what a last column holds that the rows come without; 0.0 for none
     """
 
     shards: Shards
@@ -110,6 +113,8 @@ class ShardedTask(NamedTuple):
     l2: float
     fit_intercept: bool = True
     positive: bool = False
+    own_class: int = 1
+    constant: float = 0.0
 
     @property
     def n_outputs(self) -> int:
@@ -120,6 +125,18 @@ class ShardedTask(NamedTuple):
     def is_multinomial(self) -> bool:
         """Whether the loss is the softmax."""
         return bool(losses.kind_of(self.loss) == losses.MULTINOMIAL)
+
+
+def penalising_intercept(task: ShardedTask, value: float) -> ShardedTask:
+    """Return the task whose intercept is the coefficient of a constant column."""
+    seen = task.look
+    wider = seen._replace(
+        mean=np.append(seen.mean, value),
+        std=np.append(seen.std, 0.0),
+        peak=np.append(seen.peak, abs(value)),
+        X=with_constant(seen.X, value),
+    )
+    return task._replace(look=wider, fit_intercept=False, constant=value)
 
 
 def look(shards: Shards, *, classifies: bool, loss: Any, seed: int) -> tuple[Look, Kind]:
@@ -198,12 +215,13 @@ def sample_task(task: ShardedTask) -> Task:
         y = np.searchsorted(task.classes, seen.y).astype(np.int32)
         weight = weight * task.factors[y]
         if not task.is_multinomial:
-            y = binary_targets(y, losses.negative(task.loss), np.float64)
+            own = (y == task.own_class).astype(np.int32)
+            y = binary_targets(own, losses.negative(task.loss), np.float64)
     if not weight.any():
         weight = np.ones_like(weight)
     X = seen.X.astype(seen.dtype, copy=False)
-    own = Task(as_rows(X), y, weight, task.loss, task.l1, task.l2, X.shape[1])
-    return own._replace(
+    whole = Task(as_rows(X), y, weight, task.loss, task.l1, task.l2, X.shape[1])
+    return whole._replace(
         n_outputs=task.n_outputs,
         fit_intercept=task.fit_intercept,
         positive=task.positive,
@@ -235,8 +253,9 @@ def frame_of(task: ShardedTask) -> Frame:
         None, np.empty(0), np.empty(0), loss, 0.0, 0.0, *of_shape, np.empty(0), False, 0.0, 0.0
     )
     own = alone._replace(largest=LARGEST_MATRIX)
-    dtype = seen.dtype
-    return Frame(task.kind, dtype, own, task.classes, task.factors, task.mass, origin)
+    of_classes = task.classes, task.factors, task.mass
+    changes = task.constant, task.own_class
+    return Frame(task.kind, seen.dtype, own, *of_classes, origin, *changes)
 
 
 def _reach(loss: Any, seen: Look) -> float:
@@ -256,12 +275,19 @@ def lacks_a_class(task: ShardedTask) -> bool:
 def best_level(task: ShardedTask, frame: Frame, least: float) -> tuple[Any, float]:
     """Return the best intercepts without coefficients, and the objective there.
 
-    What it takes is known without a pass, as log losses and deviances are linear in the targets;
-    for squared errors, which one step solves from anywhere, the objective is inf.
+    What it takes is known without a pass, as log losses and deviances are linear in the targets,
+    and without an intercept predictions are 0; for squared errors, which one step solves from
+    anywhere, the objective is inf.
     """
     seen, free = task.look, float(task.fit_intercept)
-    if task.classes.shape[0] > 0:
+    if losses.kind_of(task.loss) != losses.REGRESSION:
         shares = task.factors * seen.masses / task.mass
+        if not task.is_multinomial:
+            own = float(shares[task.own_class])
+            shares = np.array([float(np.sum(shares)) - own, own])
+        if not (free or task.is_multinomial):
+            y = np.array([losses.negative(task.loss), 1.0])
+            return 0.0, float(total_loss(y, shares, task.loss, np.zeros(2)))
         level = free * np.log(np.maximum(shares, LEAST_SHARE))
         objective = float(np.logaddexp.reduce(level) - shares @ level)
         return (level if task.is_multinomial else level[1] - level[0]), objective

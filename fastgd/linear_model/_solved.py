@@ -33,9 +33,10 @@ from fastgd._runtime.threads import in_threads, one_blas_thread
 from fastgd._runtime.warned import warn
 from fastgd._solvers._auto import SOLVERS, solve
 from fastgd._solvers._problem import objective_of
-from fastgd._solvers._shard_sums import Look
+from fastgd._solvers._shard_sums import Kind, Look
 from fastgd._solvers._sharded import ShardedTask, by_shards, look
 from fastgd._solvers._task import Options, Solution, State, Task
+from fastgd._solvers._together import together
 
 FLOATS = [np.float64, np.float32]
 MAX_SEED = np.iinfo(np.int32).max
@@ -134,7 +135,7 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
 
     # -- rows in parts ---------------------------------------------------------------------------
 
-    def _look(self, shards: Shards, *, classifies: bool, loss: Any = None) -> tuple[Look, Any]:
+    def _look(self, shards: Shards, *, classifies: bool, loss: Any = None) -> tuple[Look, Kind]:
         """Take the pass that tells what rows there are; learn their columns."""
         if getattr(self, "warm_start", False):
             raise ValueError(
@@ -148,7 +149,19 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
             self.feature_names_in_ = shards.names
         return seen, kind
 
-    def _solve_shards(self, task: ShardedTask) -> Solution:
+    def _solve_all_shards(self, tasks: Sequence[ShardedTask]) -> list[Solution]:
+        """Solve tasks over the same rows; each pass serves all, unless somebody is notified."""
+        options = [self._options() for _ in tasks]  # seeds are drawn in order
+        if len(tasks) == 1 or self._watch.is_watching:
+            return list(map(self._solve_shards, tasks, options))
+
+        def solver(task: ShardedTask, own: Options) -> Callable[[Shards], Solution]:
+            return lambda shards: self._solve_shards(task._replace(shards=shards), own)
+
+        with one_blas_thread():
+            return together(tasks[0].shards, list(map(solver, tasks, options)))
+
+    def _solve_shards(self, task: ShardedTask, options: Options | None = None) -> Solution:
         """Solve a task whose rows are in shards, by descent."""
         asked = getattr(self, "solver", "auto")
         if asked in ("saga", "sdca"):
@@ -156,7 +169,8 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
                 f"solver={asked!r} needs all rows in memory; data sets in parts are solved by "
                 "solver='gd', which 'auto' means for them."
             )
-        found = self._watch.finished(by_shards(task, self._options(), solve))
+        options = self._options() if options is None else options
+        found = self._watch.finished(by_shards(task, options, solve))
         return found._replace(is_penalised=task.l1 > 0.0 or task.l2 > 0.0, solver="gd")
 
     def _lacks_on_cuda(self, X: Any) -> str | None:
