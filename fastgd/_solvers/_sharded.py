@@ -169,11 +169,15 @@ def look(shards: Shards, *, classifies: bool, loss: Any, seed: int) -> tuple[Loo
 
 
 def by_shards(
-    task: ShardedTask, options: Options, in_memory: Callable[[Task, Options], Solution]
+    task: ShardedTask,
+    options: Options,
+    in_memory: Callable[[Task, Options], Solution],
+    descent: "type[Descent] | None" = None,
 ) -> Solution:
     """Solve a task whose rows are in shards.
 
-    ``in_memory`` solves the sample's task.
+    ``in_memory`` solves the sample's task, and ``descent`` (default: ``Descent``) goes on from
+    there.
 
     Raises
     ------
@@ -192,7 +196,7 @@ def by_shards(
         return in_memory(sample, options)
     with one_blas_thread():
         start = in_memory(sample, Options(SAMPLE_TOL, options.max_iter, options.seed))
-        return _Descent(task, options, sample, start).run()
+        return (descent or Descent)(task, options, sample, start).run()
 
 
 def _refuse_far_targets(task: ShardedTask) -> None:
@@ -314,30 +318,32 @@ def _is_thin(X: Any) -> bool:
     return isinstance(X, np.ndarray) and X.shape[0] < X.shape[1]
 
 
-class _Place(NamedTuple):
-    """A point, and the Hessian there without the penalty; None if it was not asked for."""
+class Place(NamedTuple):
+    """A point, the Hessian there without the penalty, and what else a proof needs.
+
+    point : Point
+    product : (P, P), or None if it was not asked for
+    bend : the sum of the curvatures, of one output
+    """
 
     point: Point
     product: Floats | None
-    bend: float
+    bend: Any
 
 
-class _Descent:
+class Descent:
     """A descent on its way."""
 
     def __init__(self, task: ShardedTask, options: Options, sample: Task, start: Solution) -> None:
         self.task, self.options = task, options
         self.frame = frame_of(task)
-        # what steps and proofs are made with: all but the rows
-        self.problem = self.frame.problem._replace(
-            l1=float(task.l1), l2=float(task.l2), positive=task.positive
-        )
+        self.problem = self._posed()
         self.size = (self.problem.shape[1] + 1) * task.n_outputs
         most = NEWTON_PARAMETERS
         if losses.is_quadratic(task.loss) and _is_thin(task.look.X):
             most = NEWTON_OF_THIN  # its metric would take hundreds of passes, one Hessian is all
         self.is_newton = self.size <= most
-        u = from_raw(self.problem, *self._from_user(start.coef, start.intercept))
+        u = self._first(start)
         self.pairs = Pairs(u.size)
         self.history: dict[str, list[float]] = {"objective": [], "suboptimality": []}
         self.decrements: list[float] = []
@@ -348,6 +354,17 @@ class _Descent:
             u = from_raw(self.problem, np.zeros_like(start.coef), level)
             self.here = self._at(u, self.is_newton)
         self.metric = None if self.is_newton else self._metric_of(sample, u)
+
+    def _posed(self) -> Problem:
+        """Return what steps and proofs are made with: all but the rows."""
+        task = self.task
+        return self.frame.problem._replace(
+            l1=float(task.l1), l2=float(task.l2), positive=task.positive
+        )
+
+    def _first(self, start: Solution) -> Floats:
+        """Return the standardised parameters of the sample's optimum."""
+        return from_raw(self.problem, *self._from_user(start.coef, start.intercept))
 
     @property
     def floor(self) -> float:
@@ -380,7 +397,7 @@ class _Descent:
 
     # -- passes -----------------------------------------------------------------------------------
 
-    def _at(self, u: Floats, wants_hessian: bool) -> _Place:
+    def _at(self, u: Floats, wants_hessian: bool) -> Place:
         """Return the objective, its gradient and the Hessian at u, in one pass."""
         part = partial(sums_at, frame=self.frame, u=u, wants_hessian=wants_hessian)
         sums: Sums = self.task.shards.total(part, added)
@@ -396,7 +413,7 @@ class _Descent:
         self.problem = problem._replace(least=sums.least, terms=terms)
         point = Point(u, float(objective), sums.gradient + pull, np.empty(0))
         product = sums.product if wants_hessian else None
-        return _Place(point, product, sums.bend)
+        return Place(point, product, sums.bend)
 
     # -- steps ------------------------------------------------------------------------------------
 
@@ -464,7 +481,7 @@ class _Descent:
         """Tell whether another of Newton's steps is likely to prove what it is hoped to be."""
         if not (self.is_newton and self.problem.l2 > 0.0 and can_prove(self.problem)):
             return False
-        return quick_gap(self.problem, self.here.point) > self._target()
+        return self._quick_gap() > self._target()
 
     # -- the suboptimality ------------------------------------------------------------------------
 
@@ -477,7 +494,7 @@ class _Descent:
         Newton's decrement can be relied on once full steps shrink it as its theory says; a proven
         bound always.
         """
-        proven = quick_gap(self.problem, self.here.point)
+        proven = self._quick_gap()
         estimate = extrapolated(self.decrements, self._objectives()) * MORE_CAUTION
         estimate *= 1.0 if self.problem.is_smooth else CAUTION_WITHOUT_PAIRS
         is_shown = not self.is_newton and np.isfinite(estimate)
@@ -493,6 +510,10 @@ class _Descent:
         if proven <= max(estimate, self._target()):
             return proven, True
         return float(estimate), bool(is_shown)
+
+    def _quick_gap(self) -> float:
+        """Return what is proven of where the descent stands without another pass."""
+        return quick_gap(self.problem, self.here.point)
 
     def _objectives(self) -> list[float]:
         return [*self.history["objective"], self.here.point.objective]
@@ -563,7 +584,7 @@ class _Descent:
         if not can_prove(problem):
             return float("inf")
         rounding = ALLOWANCE * (abs(point.objective) + abs(problem.least))
-        gap = quick_gap(problem, point) if problem.l2 > 0.0 else self._gap_in_box()
+        gap = self._quick_gap() if problem.l2 > 0.0 else self._gap_in_box()
         bound = max(point.objective - problem.lowest_objective, 0.0)
         return float(min(gap + rounding, bound))
 
