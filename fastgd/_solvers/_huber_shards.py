@@ -15,6 +15,16 @@ largest q <= 1 with q (epsilon + |m|) <= epsilon and q^2 (mean c^2 - m^2) <= 1. 
 
 with C = mean c^2, A = mean |t - c| and B = mean (t - c).
 
+Where l2 is zero or tiny, X'rho has to be 2 l2 w to the last digit: rho_i = q (2 c_i - z_i v), with
+v the solution of  Z'SZ v = e,  e = Z'S 2c - 2 l2 w, which a pass more tells, and another one the
+largest |z_i v|, D. Then the gap is at most
+
+    sigma ((1 - q)^2 C + q (1 - q) g'v / 2 + q^2 e'v / 4 + (2 epsilon (1 - q) + q D) A
+           + 1 - q^2 mean rho^2 / 4) + (1 - q)^2 l2 |w|^2
+
+with g = Z'S 2c, mean rho^2 = 4 C - 2 g'v + e'v and the largest q <= 1 with q (2 epsilon + D) <= 2
+epsilon and q^2 mean rho^2 <= 4.
+
 References
 ----------
 .. [1] Owen, "A robust hybrid of lasso and ridge regression", 2007, section 3 (joint convexity).
@@ -29,10 +39,15 @@ import numpy as np
 from fastgd._data.shards import Rows, Shards, added
 from fastgd._monitoring.observer import Model
 from fastgd._solvers._certificates import ALLOWANCE
-from fastgd._solvers._dual_points import penalty_gap
-from fastgd._solvers._huber import EPSILON, HuberStart, huber_with_scale
+from fastgd._solvers._dual_points import EPSILON, REST, penalty_gap
+from fastgd._solvers._huber import (
+    INNER_SHARE,
+    LEAST_SCALE,
+    HuberStart,
+    huber_with_scale,
+)
 from fastgd._solvers._passes import predictions, products_with
-from fastgd._solvers._precondition import Metric, factorise, product_at, transfer
+from fastgd._solvers._precondition import Metric, factorise, product_at, products, solve, transfer
 from fastgd._solvers._problem import Floats, Point, Problem, evaluate, from_raw, model_at
 from fastgd._solvers._shard_sums import Frame, Kind, problem_of, validated
 from fastgd._solvers._sharded import Descent, Place, ShardedTask, by_shards, shrunk
@@ -40,6 +55,10 @@ from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd._solvers._units import in_units
 from fastgd.kernels.losses import Huber
 from fastgd.kernels.objective import Scaler
+
+WIDENINGS = 5
+MOST_SHRUNK = 0.9  # of a scale, in a step
+SQUARED_SHARE = 1e-4  # of tol^2: what is left grows with the square of what can be proven
 
 
 def huber_by_shards(task: ShardedTask, options: Options) -> Solution:
@@ -111,8 +130,36 @@ def _product(problem: Problem, point: Point, t: Floats, scale: float) -> Floats:
     return np.asarray(2.0 / scale * whole)
 
 
+class Covariance(NamedTuple):
+    """The products of the standardised columns of some shards, (P, P)."""
+
+    product: Floats
+
+
+def covariance_at(rows: Rows, frame: Frame) -> Covariance:
+    """Return a shard's."""
+    problem = problem_of(rows, frame)
+    return Covariance(products(problem, problem.weight))
+
+
+def largest_at(rows: Rows, frame: Frame, v: Floats) -> float:
+    """Return a shard's largest |z_i v|."""
+    return float(np.max(np.abs(predictions(problem_of(rows, frame), v)), initial=0.0))
+
+
 class _HuberDescent(Descent):
     """A descent of coefficients, the scale and the intercept."""
+
+    def __init__(self, task: ShardedTask, options: Options, sample: Task, start: Solution) -> None:
+        super().__init__(task, options, sample, start)
+        for _ in range(WIDENINGS):  # a sample of few rows for its columns has hardly any residuals
+            sums, u = self.here.bend, self.here.point.u.copy()
+            if sums.square <= 0.5 * (1.0 + task.loss.epsilon**2):
+                break
+            u[-2] *= sums.beyond + np.sqrt(sums.square)  # about the mean residual
+            self.here = self._at(u, self.is_newton)
+            if not self.is_newton:
+                self.metric = self._metric_of(sample, u)
 
     def _posed(self) -> Problem:
         # the scale is a column without deviation: no ridge
@@ -132,8 +179,6 @@ class _HuberDescent(Descent):
 
     def _at(self, u: Floats, wants_hessian: bool) -> Place:
         scale = float(u[-2])
-        if not scale > 0.0:
-            return Place(Point(u, float("inf"), np.zeros_like(u), np.empty(0)), None, None)
         given = {"frame": self.frame, "u": u, "epsilon": self.task.loss.epsilon}
         part = partial(huber_sums_at, **given, wants_hessian=wants_hessian)
         with np.errstate(over="ignore"):
@@ -152,12 +197,28 @@ class _HuberDescent(Descent):
         state = State(np.array(coef, np.float64), intercept)
         return Model(coef, intercept, HuberStart(state, float(u[-2])))
 
+    def _moves(self, step: Floats, decrement: float, wants_hessian: bool) -> bool:
+        """Take a step, or a part of it that leaves a tenth of the scale at least.
+
+        There is none where the scale is as good as zero beside the targets.
+        """
+        if self.here.point.u[-2] <= LEAST_SCALE * np.sqrt(self.task.look.y_square):
+            return False
+        most = MOST_SHRUNK * float(self.here.point.u[-2])
+        share = most / max(-float(step[-2]), most)
+        has_moved = super()._moves(share * step, share * decrement, wants_hessian)
+        self.is_settled = self.is_settled and share == 1.0
+        return has_moved
+
     def _metric_of(self, sample: Task, u: Floats) -> Metric:  # noqa: ARG002
         """Return the sample's Hessian as that of all rows."""
         seen = self.task.look
         frame = self.frame._replace(mass=float(np.sum(seen.weight)))
         rows = Rows(seen.X, seen.y, seen.weight)
         product = huber_sums_at(rows, frame, u, self.task.loss.epsilon, True).product
+        diagonal = np.einsum("ii->i", product) if product.ndim == 2 else product
+        # of few rows for their columns hardly a residual is left: the scale's is that of all rows
+        diagonal[-2] = max(diagonal[-2], 2.0 * self.here.bend.square / float(u[-2]))
         metric = factorise(self.problem, product, True)
         if product.ndim == 1:
             return metric
@@ -177,10 +238,46 @@ class _HuberDescent(Descent):
         pull = q * sums.slope[:-1]
         return float(u[-2] * max(missed, 0.0) + penalty_gap(self.problem, u, pull))
 
+    def _wants_proof(self) -> bool:
+        near = SQUARED_SHARE * self.options.tol**2 * self.here.point.objective
+        is_far = self.is_newton and self.decrements[-1] > near
+        return is_far and self._quick_gap() > self._target()
+
     def _gap(self) -> float:
         """Return a proven bound of the suboptimality; at worst it is the objective."""
-        objective = self.here.point.objective
-        return float(min(self._quick_gap() + self.floor + ALLOWANCE * objective, objective))
+        objective, gap = self.here.point.objective, self._quick_gap()
+        if gap > self._target() and self.is_newton and self._is_near():
+            gap = min(gap, self._gap_of_stationary())
+        return float(min(gap + self.floor + ALLOWANCE * objective, objective))
+
+    def _is_near(self) -> bool:
+        """Tell whether another pass is likely to prove something."""
+        return self.decrements[-1] <= INNER_SHARE * self.here.point.objective
+
+    def _gap_of_stationary(self) -> float:
+        """Return the gap of the nearest dual point at which the coefficients are stationary."""
+        u, epsilon, sums = np.delete(self.here.point.u, -2), self.task.loss.epsilon, self.here.bend
+        narrow = self.frame.problem._replace(l2=0.0)
+        found = self.task.shards.total(partial(covariance_at, frame=self.frame), added)
+        g = -np.delete(sums.slope, -2)
+        pull = narrow._replace(l2=self.problem.l2).ridge * u
+        e, metric = g - pull, factorise(narrow, found.product, True)
+        v = solve(metric, e)
+        v += solve(metric, e - found.product @ v)
+        size = float(np.max(np.abs(pull), initial=0.0)) + 2.0 * epsilon
+        free = narrow.scaler.inverse_std > 0.0
+        rest = np.abs(e - found.product @ v)[:-1][free]
+        if not np.max(rest, initial=0.0) <= REST * size:
+            return float("inf")
+        largest = self.task.shards.total(partial(largest_at, frame=self.frame, v=v), max)
+        gv, ev = float(g @ v), float(e @ v)
+        square = max(sums.square - 0.5 * gv + 0.25 * ev, 1e-300)
+        q = min(1.0, 2.0 * epsilon / (2.0 * epsilon + largest), 1.0 / np.sqrt(square))
+        missed = (1.0 - q) ** 2 * sums.square + 0.5 * q * (1.0 - q) * gv + 0.25 * q * q * ev
+        missed += (2.0 * epsilon * (1.0 - q) + q * largest) * sums.beyond
+        missed += max(1.0 - q * q * square, 0.0)
+        gap = float(self.here.point.u[-2]) * max(missed, 0.0)
+        return gap + 0.5 * (1.0 - q) ** 2 * float(pull @ u)
 
     def _balance(self) -> None:
         """Do nothing: the dual point is balanced without a pass."""

@@ -79,7 +79,8 @@ class _Turn(Generic[T]):
 
     def __init__(self, shards: Shards, solver: Callable[[Shards], T]) -> None:
         self.names, self.spent = shards.names, dict.fromkeys(shards.spent, 0.0)
-        self._solver, self._error = solver, None
+        self._solver = solver
+        self._error: BaseException | None = None
         self._answers: SimpleQueue[Any] = SimpleQueue()
         self._says: SimpleQueue[bool] = SimpleQueue()  # whether a pass is asked for
         self._thread = Thread(target=copy_context().run, args=(self._run,), daemon=True)

@@ -303,10 +303,10 @@ class RidgeClassifier(RidgeLabels, SolvedClassifier):
             refuse_nothing_left(seen.masses * factors)
             mass, n_columns = float(seen.masses @ factors), targets.shape[1]
             of_rows = shards, seen, kind, classes, factors, mass
-            more = {"fit_intercept": bool(self.fit_intercept), "positive": bool(self.positive)}
+            fits, positive = bool(self.fit_intercept), bool(self.positive)
             numbers = [1] if n_columns == 1 else range(n_columns)
             tasks = [
-                ShardedTask(*of_rows, SquaredError(), *penalty, **more, own_class=k)
+                ShardedTask(*of_rows, SquaredError(), *penalty, fits, positive, k)
                 for k, penalty in zip(
                     numbers, ridge_penalties(self.alpha, mass, n_columns), strict=True
                 )

@@ -74,7 +74,7 @@ class HuberRegressor(SolvedRegressor):
     gap_ : float
         A proven bound of ``objective_`` minus the optimum: the duality gap of the joint problem,
         which is convex in w, b and sigma together [2]_. At worst it is ``objective_``, which it is
-        for rows in parts with ``alpha=0``.
+        for rows in parts of more than 600 columns with ``alpha=0``.
     solver_ : str
     history_ : dict of str to list
     n_features_in_ : int

@@ -119,8 +119,8 @@ def test_collections_that_do_not_agree_are_refused(table):
     late = np.r_[y[:-1], np.nan]
     with pytest.raises(ValueError, match="NaN"):
         fastgd.Ridge().fit(dX, da.from_array(late, chunks=500))
-    with pytest.raises(TypeError, match="HuberRegressor needs all rows in memory"):
-        fastgd.HuberRegressor().fit(dX, dy)
+    with pytest.raises(TypeError, match="LassoCV needs all rows in memory"):
+        fastgd.LassoCV().fit(dX, dy)
     assert not hasattr(model, "coef_")
 
 
