@@ -297,7 +297,7 @@ class QuantileRegressor(SolvedRegressor):
 
     @fit_context
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> "QuantileRegressor":
         """Fit the model.
 
@@ -310,6 +310,11 @@ class QuantileRegressor(SolvedRegressor):
         Returns
         -------
         self : QuantileRegressor
+
+        Raises
+        ------
+        ValueError
+            If rows are in parts, which ``SGDRegressor(loss=fastgd.losses.Quantile(...))`` takes.
         """
         check_quantile_solver(self.solver)
         if is_in_parts(X):
