@@ -3,11 +3,12 @@
     pip install "fastgd[dask]" dask-ml dask-glm
     python benchmarks/dask_peers.py --rows 20000000 --partitions 40
 
-The rows are those of ``out_of_core.py``: 50 columns of float32, of scales from 0.01 to 100, or, with
-``--scaled``, all of one scale. They are computed on the workers before anything is timed, and stay
-there. No model has a penalty, or one too small to matter. A fit ends after ``--limit`` seconds, and
-is judged by the mean log loss of all rows: how far it is above the least that any fit here found,
-relative to it. fastgd is asked for 1e-4. scikit-learn has all rows on one node, as float64.
+The rows are those of ``out_of_core.py``: 50 columns of float32, of scales from 0.01 to 100, or,
+with ``--scaled``, all of one scale. They are computed on the workers before anything is timed, and
+stay there. No model has a penalty, or one too small to matter. A fit ends after ``--limit``
+seconds, and is judged by the mean log loss of all rows: how far it is above the least that any fit
+here found, relative to it. fastgd is asked for 1e-4. scikit-learn has all rows on one node, as
+float64.
 """
 
 import argparse
@@ -140,11 +141,11 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=300, help="seconds of a fit")
     parser.add_argument("--only", nargs="+", choices=FITS, default=list(FITS))
     args = parser.parse_args()
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        with Client(cluster):
-            X, y = rows_on(args.rows, args.partitions, is_scaled=args.scaled)
-            float(X.sum().compute())  # all rows are there
-            report({name: timed(FITS[name], X, y, args.limit) for name in args.only})
+    two: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**two) as cluster, Client(cluster):
+        X, y = rows_on(args.rows, args.partitions, is_scaled=args.scaled)
+        float(X.sum().compute())  # all rows are there
+        report({name: timed(FITS[name], X, y, args.limit) for name in args.only})
 
 
 if __name__ == "__main__":

@@ -75,6 +75,19 @@ def _refuse_apart(y: Any, sample_weight: Any) -> None:
             )
 
 
+def refuse_all_rows(argument: str, instead: str) -> None:
+    """Refuse an argument that needs all rows at once.
+
+    Raises
+    ------
+    ValueError
+        What takes data sets in parts instead.
+    """
+    raise ValueError(
+        f"{argument} needs all rows in memory; data sets in parts are taken with {instead}."
+    )
+
+
 def refuse_parts(estimator: Any, X: Any) -> None:
     """Refuse a data set in parts for an estimator that needs all rows at once.
 
@@ -87,8 +100,9 @@ def refuse_parts(estimator: Any, X: Any) -> None:
         raise TypeError(
             f"{type(estimator).__name__} needs all rows in memory. Data sets in parts are taken by "
             "LinearRegression, Ridge, Lasso, ElasticNet, LogisticRegression, SoftmaxRegression, "
-            "PoissonRegressor, GammaRegressor and TweedieRegressor, and by SGDClassifier, "
-            "SGDRegressor and SGDOneClassSVM with every loss."
+            "RidgeClassifier, LinearSVC, LinearSVR, HuberRegressor, PoissonRegressor, "
+            "GammaRegressor and TweedieRegressor, and by SGDClassifier, SGDRegressor and "
+            "SGDOneClassSVM with every loss."
         )
 
 

@@ -77,13 +77,27 @@ class ChunkShards:
         """Return ``part`` of each chunk that has rows, added up in their order."""
         found: Any = None
         started = time.perf_counter()
-        for _, pair in as_counted(self._chunks, filled(self._chunks)):
-            value = part(Rows(*pair))
+        for k, pair in as_counted(self._chunks, filled(self._chunks)):
+            value = of_named(f"chunk {k}", part, Rows(*pair))
             found = value if found is None else add(found, value)
         if found is None:
             raise ValueError("there are no rows to train on.")
         self.spent["seconds"] += time.perf_counter() - started
         return found
+
+
+def of_named(name: str, part: Callable[[Rows], T], rows: Rows) -> T:
+    """Return ``part`` of the rows of a shard.
+
+    Raises
+    ------
+    ValueError
+        What is wrong with them, and the shard's name.
+    """
+    try:
+        return part(rows)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def ahead(items: Iterator[T], most: int = AHEAD) -> Iterator[T]:

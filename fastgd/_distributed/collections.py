@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from fastgd._data.chunks import Pair, names_of
 from fastgd._data.labels import labels_of_rows
-from fastgd._data.shards import Rows
+from fastgd._data.shards import Rows, of_named
 from fastgd._runtime.threads import one_blas_thread, threads
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class DaskShards:
         name, number = _name_of(part), f"{os.getpid()}-{next(_NUMBERS)}"
         of_part, add_up = (dask.delayed(task, pure=False) for task in (_of_part, _sum_of))
         sums = [
-            of_part(part, *parts, dask_key_name=f"fastgd-{name}-{number}-{k}")
+            of_part(part, k, *parts, dask_key_name=f"fastgd-{name}-{number}-{k}")
             for k, parts in enumerate(self._parts)
         ]
         for level in itertools.count():
@@ -237,13 +237,13 @@ def _example(X: Any) -> Any:
 # -- what runs on workers -------------------------------------------------------------------------
 
 
-def _of_part(part: Callable[[Rows], T], X: Any, y: Any, weight: Any = None) -> T | None:
-    """Return what a partition adds to a sum; None where it has no rows."""
+def _of_part(part: Callable[[Rows], T], k: int, X: Any, y: Any, weight: Any = None) -> T | None:
+    """Return what partition k adds to a sum; None where it has no rows."""
     rows = Rows(as_array(X), as_column(y), None if weight is None else as_column(weight))
     if rows.X.shape[0] == 0:
         return None
     with one_blas_thread(), threads(1):  # partitions are what runs side by side
-        return part(rows)
+        return of_named(f"partition {k}", part, rows)
 
 
 def _sum_of(add: Callable[[T, T], T], parts: Sequence[T | None]) -> T | None:

@@ -49,7 +49,7 @@ FINISHED_IN_FLOAT64 = _costs.FINISHED_IN_FLOAT64  # entries of X
 NARROW = 32  # columns: up to these, float32 products save less than the exponentials cost
 CACHED_BYTES = 1 << 18
 PRIOR = 0.1
-BLURRED = 1e-6  # a deviation below this part of the mean has no digits to trust
+BLURRED = 1e-5  # a deviation below this part of the mean has no digits to trust
 CONSTANT = 1e-14  # a deviation below this part of the offset is rounding
 TINIEST, LARGEST = 1e-290, 1e300  # a column's deviation, from which on it is one; and entries of X
 PLAIN = 1e-100, 1e100  # deviations whose squares are summed as they are
@@ -257,7 +257,7 @@ def scaler_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Scaler
     mean, std = shift + first, _std_of(first, second)
     known = (std >= PLAIN[0]) & (std <= PLAIN[1]) & (peak <= PLAIN[1])
     # counted from zero, as sparse columns are, so small a deviation is rounding
-    blurred = (std < BLURRED * np.abs(mean)) & sparse & known
+    blurred = (std < BLURRED * np.abs(mean)) & sparse & (peak <= PLAIN[1])
     odd = np.flatnonzero((~known | blurred) & (peak > 0.0))
     if odd.shape[0] > 0:
         again = moments_of(rows, odd, weight, np.where(blurred, mean, shift), peak)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_array, check_consistent_length
 
 from fastgd._data.chunks import stacked
+from fastgd._data.constant_column import with_constant
 from fastgd._data.shards import Rows
 from fastgd._data.validation import (
     ACCEPTED,
@@ -73,8 +74,9 @@ class Look(NamedTuple):
     mass : float, the sum of the weights
     mean, std : (n_features,), of the columns: means and standard deviations
     peak : (n_features,), the largest magnitudes
-    classes, masses : ndarrays, labels in order and the weight of each; empty for numbers
-    y_mean, y_square : float, weighted means of the targets and of their squares
+    classes, masses, counts : ndarrays, labels in order, and the weight and the number of the rows
+        that have each; empty for numbers
+    y_mean, y_square : float, weighted means of the targets and of their squares; 0 and 1 for labels
     y_least, y_largest : float; the least that is above zero
     X, y, weight, keys : a sample, its rows in no order
     dtype : dtype of X
@@ -87,6 +89,7 @@ class Look(NamedTuple):
     peak: Floats
     classes: NDArray[Any]
     masses: Floats
+    counts: NDArray[np.int64]
     y_mean: float
     y_square: float
     y_least: float
@@ -194,17 +197,19 @@ def looked(
     """
     classes: NDArray[Any] = np.empty(0)
     masses: Floats = np.empty(0)
-    level, shares = [0.0, 0.0, 0.0, 0.0], shares_of(weight)
+    counts = np.empty(0, np.int64)
+    level, shares = [0.0, 1.0, 0.0, 0.0], shares_of(weight)
     if kind.classifies:
         classes, codes = labels_of_some(y)
         masses = np.asarray(np.bincount(codes, weight, classes.shape[0]), np.float64)
+        counts = np.bincount(codes, minlength=classes.shape[0])
     else:
         positive = y[y > 0.0]
         ends = np.min(positive, initial=np.inf), np.max(np.abs(y))
         level = [float(one) for one in (shares @ y, shares @ (y * y), *ends)]
     X, chosen, keys = sample
     return Look(
-        *(y.shape[0], float(weight.sum()), *columns, classes, masses),
+        *(y.shape[0], float(weight.sum()), *columns, classes, masses, counts),
         *(level[0], level[1], level[2], level[3]),
         *(X, y[chosen], weight[chosen], keys),
         X.dtype,
@@ -248,7 +253,7 @@ def both(first: Look, second: Look, kind: Kind) -> Look:
     # of roots, as squares of what float64 holds may leave it
     within = np.hypot(np.sqrt(1.0 - part) * first.std, np.sqrt(part) * second.std)
     std = np.hypot(within, np.sqrt(part * (1.0 - part)) * apart)
-    classes, masses = _classes_of_both(first, second)
+    classes, masses, counts = _classes_of_both(first, second)
     keys = np.concatenate([first.keys, second.keys])
     X = stacked([first.X, second.X])
     kept = np.argsort(keys, kind="stable")[: _most(X, kind)]
@@ -261,6 +266,7 @@ def both(first: Look, second: Look, kind: Kind) -> Look:
         np.maximum(first.peak, second.peak),
         classes,
         masses,
+        counts,
         first.y_mean + part * (second.y_mean - first.y_mean),
         first.y_square + part * (second.y_square - first.y_square),
         min(first.y_least, second.y_least),
@@ -287,17 +293,19 @@ def _refuse_disagreement(first: Look, second: Look) -> None:
         raise ValueError("some shards have words as labels and others numbers.")
 
 
-def _classes_of_both(first: Look, second: Look) -> tuple[NDArray[Any], Floats]:
+def _classes_of_both(first: Look, second: Look) -> tuple[NDArray[Any], Floats, NDArray[np.int64]]:
     classes = np.union1d(first.classes, second.classes)
     if classes.shape[0] > FEW_CLASSES:
         raise ValueError(
             f"there are more than {FEW_CLASSES:,} different labels: is this target a class? For "
             "numbers there are regressors."
         )
-    masses = np.zeros(classes.shape[0])
+    masses, counts = np.zeros(classes.shape[0]), np.zeros(classes.shape[0], np.int64)
     for one in (first, second):
-        masses[np.searchsorted(classes, one.classes)] += one.masses
-    return classes, masses
+        at = np.searchsorted(classes, one.classes)
+        masses[at] += one.masses
+        counts[at] += one.counts
+    return classes, masses, counts
 
 
 # -- the sums of a descent ------------------------------------------------------------------------
@@ -312,6 +320,8 @@ class Frame(NamedTuple):
     classes, factors : ndarrays, labels and their weights; empty for numbers
     mass : float, the weights' sum
     origin : (n_features,), what columns are counted from; None for zero
+    constant : float, what a last column holds that the rows come without; 0.0 for none
+    own_class : int, the place of the class that one output is 1 for, in ``classes``
     """
 
     kind: Kind
@@ -321,6 +331,8 @@ class Frame(NamedTuple):
     factors: Floats
     mass: float
     origin: Floats | None
+    constant: float = 0.0
+    own_class: int = 1
 
 
 class Sums(NamedTuple):
@@ -362,7 +374,7 @@ def targets_of(y: NDArray[Any], weight: Floats, frame: Frame) -> ShardTargets:
         weight, y = weight * frame.factors[codes], codes
     problem, many = frame.problem, frame.problem.n_outputs > 0
     if not many and frame.classes.shape[0] > 0:
-        y = np.where(y > 0, 1.0, losses.negative(problem.loss))
+        y = np.where(y == frame.own_class, 1.0, losses.negative(problem.loss))
     y = np.ascontiguousarray(y, np.int32 if many else np.float64)
     weight = weight / frame.mass
     return ShardTargets(y, weight, *least_and_terms(problem.loss, y, weight))
@@ -371,7 +383,7 @@ def targets_of(y: NDArray[Any], weight: Floats, frame: Frame) -> ShardTargets:
 def problem_of(rows: Rows, frame: Frame) -> Problem:
     """Return the problem of a shard's rows; their weights are shares of the whole's."""
     X, y, weight = validated(rows, frame.kind, frame.dtype)
-    stored = as_rows(X)
+    stored = as_rows(with_constant(X, frame.constant) if frame.constant else X)
     if frame.origin is not None:
         stored = counted_from(stored, frame.origin)
     return frame.problem._replace(rows=stored, **targets_of(y, weight, frame)._asdict())

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgd._data.constant_column import with_constant
 from fastgd._data.shards import Shards, added
 from fastgd._data.validation import as_rows, binary_targets
 from fastgd._monitoring.observer import Model
@@ -97,6 +98,8 @@ class ShardedTask(NamedTuple):
     kind : Kind
     classes, factors : ndarrays, labels and their weights; empty for numbers
     mass : float, the weights' sum
+    own_class : int, the place of the class that a loss of one output takes for 1, in ``classes``
+    constant : float, what a last column holds that the rows come without; 0.0 for none
     """
 
     shards: Shards
@@ -110,6 +113,8 @@ class ShardedTask(NamedTuple):
     l2: float
     fit_intercept: bool = True
     positive: bool = False
+    own_class: int = 1
+    constant: float = 0.0
 
     @property
     def n_outputs(self) -> int:
@@ -120,6 +125,18 @@ class ShardedTask(NamedTuple):
     def is_multinomial(self) -> bool:
         """Whether the loss is the softmax."""
         return bool(losses.kind_of(self.loss) == losses.MULTINOMIAL)
+
+
+def penalising_intercept(task: ShardedTask, value: float) -> ShardedTask:
+    """Return the task whose intercept is the coefficient of a constant column."""
+    seen = task.look
+    wider = seen._replace(
+        mean=np.append(seen.mean, value),
+        std=np.append(seen.std, 0.0),
+        peak=np.append(seen.peak, abs(value)),
+        X=with_constant(seen.X, value),
+    )
+    return task._replace(look=wider, fit_intercept=False, constant=value)
 
 
 def look(shards: Shards, *, classifies: bool, loss: Any, seed: int) -> tuple[Look, Kind]:
@@ -152,11 +169,15 @@ def look(shards: Shards, *, classifies: bool, loss: Any, seed: int) -> tuple[Loo
 
 
 def by_shards(
-    task: ShardedTask, options: Options, in_memory: Callable[[Task, Options], Solution]
+    task: ShardedTask,
+    options: Options,
+    in_memory: Callable[[Task, Options], Solution],
+    descent: "type[Descent] | None" = None,
 ) -> Solution:
     """Solve a task whose rows are in shards.
 
-    ``in_memory`` solves the sample's task.
+    ``in_memory`` solves the sample's task, and ``descent`` (default: ``Descent``) goes on from
+    there.
 
     Raises
     ------
@@ -175,7 +196,7 @@ def by_shards(
         return in_memory(sample, options)
     with one_blas_thread():
         start = in_memory(sample, Options(SAMPLE_TOL, options.max_iter, options.seed))
-        return _Descent(task, options, sample, start).run()
+        return (descent or Descent)(task, options, sample, start).run()
 
 
 def _refuse_far_targets(task: ShardedTask) -> None:
@@ -198,12 +219,13 @@ def sample_task(task: ShardedTask) -> Task:
         y = np.searchsorted(task.classes, seen.y).astype(np.int32)
         weight = weight * task.factors[y]
         if not task.is_multinomial:
-            y = binary_targets(y, losses.negative(task.loss), np.float64)
+            own = (y == task.own_class).astype(np.int32)
+            y = binary_targets(own, losses.negative(task.loss), np.float64)
     if not weight.any():
         weight = np.ones_like(weight)
     X = seen.X.astype(seen.dtype, copy=False)
-    own = Task(as_rows(X), y, weight, task.loss, task.l1, task.l2, X.shape[1])
-    return own._replace(
+    whole = Task(as_rows(X), y, weight, task.loss, task.l1, task.l2, X.shape[1])
+    return whole._replace(
         n_outputs=task.n_outputs,
         fit_intercept=task.fit_intercept,
         positive=task.positive,
@@ -235,8 +257,9 @@ def frame_of(task: ShardedTask) -> Frame:
         None, np.empty(0), np.empty(0), loss, 0.0, 0.0, *of_shape, np.empty(0), False, 0.0, 0.0
     )
     own = alone._replace(largest=LARGEST_MATRIX)
-    dtype = seen.dtype
-    return Frame(task.kind, dtype, own, task.classes, task.factors, task.mass, origin)
+    of_classes = task.classes, task.factors, task.mass
+    changes = task.constant, task.own_class
+    return Frame(task.kind, seen.dtype, own, *of_classes, origin, *changes)
 
 
 def _reach(loss: Any, seen: Look) -> float:
@@ -256,12 +279,19 @@ def lacks_a_class(task: ShardedTask) -> bool:
 def best_level(task: ShardedTask, frame: Frame, least: float) -> tuple[Any, float]:
     """Return the best intercepts without coefficients, and the objective there.
 
-    What it takes is known without a pass, as log losses and deviances are linear in the targets;
-    for squared errors, which one step solves from anywhere, the objective is inf.
+    What it takes is known without a pass, as log losses and deviances are linear in the targets,
+    and without an intercept predictions are 0; for squared errors, which one step solves from
+    anywhere, the objective is inf.
     """
     seen, free = task.look, float(task.fit_intercept)
-    if task.classes.shape[0] > 0:
+    if losses.kind_of(task.loss) != losses.REGRESSION:
         shares = task.factors * seen.masses / task.mass
+        if not task.is_multinomial:
+            own = float(shares[task.own_class])
+            shares = np.array([float(np.sum(shares)) - own, own])
+        if not (free or task.is_multinomial):
+            y = np.array([losses.negative(task.loss), 1.0])
+            return 0.0, float(total_loss(y, shares, task.loss, np.zeros(2)))
         level = free * np.log(np.maximum(shares, LEAST_SHARE))
         objective = float(np.logaddexp.reduce(level) - shares @ level)
         return (level if task.is_multinomial else level[1] - level[0]), objective
@@ -288,30 +318,32 @@ def _is_thin(X: Any) -> bool:
     return isinstance(X, np.ndarray) and X.shape[0] < X.shape[1]
 
 
-class _Place(NamedTuple):
-    """A point, and the Hessian there without the penalty; None if it was not asked for."""
+class Place(NamedTuple):
+    """A point, the Hessian there without the penalty, and what else a proof needs.
+
+    point : Point
+    product : (P, P), or None if it was not asked for
+    bend : the sum of the curvatures, of one output
+    """
 
     point: Point
     product: Floats | None
-    bend: float
+    bend: Any
 
 
-class _Descent:
+class Descent:
     """A descent on its way."""
 
     def __init__(self, task: ShardedTask, options: Options, sample: Task, start: Solution) -> None:
         self.task, self.options = task, options
         self.frame = frame_of(task)
-        # what steps and proofs are made with: all but the rows
-        self.problem = self.frame.problem._replace(
-            l1=float(task.l1), l2=float(task.l2), positive=task.positive
-        )
+        self.problem = self._posed()
         self.size = (self.problem.shape[1] + 1) * task.n_outputs
         most = NEWTON_PARAMETERS
         if losses.is_quadratic(task.loss) and _is_thin(task.look.X):
             most = NEWTON_OF_THIN  # its metric would take hundreds of passes, one Hessian is all
         self.is_newton = self.size <= most
-        u = from_raw(self.problem, *self._from_user(start.coef, start.intercept))
+        u = self._first(start)
         self.pairs = Pairs(u.size)
         self.history: dict[str, list[float]] = {"objective": [], "suboptimality": []}
         self.decrements: list[float] = []
@@ -322,6 +354,17 @@ class _Descent:
             u = from_raw(self.problem, np.zeros_like(start.coef), level)
             self.here = self._at(u, self.is_newton)
         self.metric = None if self.is_newton else self._metric_of(sample, u)
+
+    def _posed(self) -> Problem:
+        """Return what steps and proofs are made with: all but the rows."""
+        task = self.task
+        return self.frame.problem._replace(
+            l1=float(task.l1), l2=float(task.l2), positive=task.positive
+        )
+
+    def _first(self, start: Solution) -> Floats:
+        """Return the standardised parameters of the sample's optimum."""
+        return from_raw(self.problem, *self._from_user(start.coef, start.intercept))
 
     @property
     def floor(self) -> float:
@@ -354,7 +397,7 @@ class _Descent:
 
     # -- passes -----------------------------------------------------------------------------------
 
-    def _at(self, u: Floats, wants_hessian: bool) -> _Place:
+    def _at(self, u: Floats, wants_hessian: bool) -> Place:
         """Return the objective, its gradient and the Hessian at u, in one pass."""
         part = partial(sums_at, frame=self.frame, u=u, wants_hessian=wants_hessian)
         sums: Sums = self.task.shards.total(part, added)
@@ -370,7 +413,7 @@ class _Descent:
         self.problem = problem._replace(least=sums.least, terms=terms)
         point = Point(u, float(objective), sums.gradient + pull, np.empty(0))
         product = sums.product if wants_hessian else None
-        return _Place(point, product, sums.bend)
+        return Place(point, product, sums.bend)
 
     # -- steps ------------------------------------------------------------------------------------
 
@@ -438,7 +481,7 @@ class _Descent:
         """Tell whether another of Newton's steps is likely to prove what it is hoped to be."""
         if not (self.is_newton and self.problem.l2 > 0.0 and can_prove(self.problem)):
             return False
-        return quick_gap(self.problem, self.here.point) > self._target()
+        return self._quick_gap() > self._target()
 
     # -- the suboptimality ------------------------------------------------------------------------
 
@@ -451,7 +494,7 @@ class _Descent:
         Newton's decrement can be relied on once full steps shrink it as its theory says; a proven
         bound always.
         """
-        proven = quick_gap(self.problem, self.here.point)
+        proven = self._quick_gap()
         estimate = extrapolated(self.decrements, self._objectives()) * MORE_CAUTION
         estimate *= 1.0 if self.problem.is_smooth else CAUTION_WITHOUT_PAIRS
         is_shown = not self.is_newton and np.isfinite(estimate)
@@ -467,6 +510,10 @@ class _Descent:
         if proven <= max(estimate, self._target()):
             return proven, True
         return float(estimate), bool(is_shown)
+
+    def _quick_gap(self) -> float:
+        """Return what is proven of where the descent stands without another pass."""
+        return quick_gap(self.problem, self.here.point)
 
     def _objectives(self) -> list[float]:
         return [*self.history["objective"], self.here.point.objective]
@@ -537,7 +584,7 @@ class _Descent:
         if not can_prove(problem):
             return float("inf")
         rounding = ALLOWANCE * (abs(point.objective) + abs(problem.least))
-        gap = quick_gap(problem, point) if problem.l2 > 0.0 else self._gap_in_box()
+        gap = self._quick_gap() if problem.l2 > 0.0 else self._gap_in_box()
         bound = max(point.objective - problem.lowest_objective, 0.0)
         return float(min(gap + rounding, bound))
 

@@ -10,18 +10,18 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import check_is_fitted
 
-from fastgd._data.parts import by_parts
+from fastgd._data.constant_column import with_constant, without_constant
+from fastgd._data.parts import by_parts, is_in_parts
 from fastgd._data.shards import Shards
 from fastgd._data.validation import check_X_y, fit_context, in_dtype, inverse_strength
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, SolvingWatch, watched
 from fastgd._runtime.threads import threads
 from fastgd._solvers._on_device import shards_for
-from fastgd._solvers._sharded import ShardedTask
+from fastgd._solvers._sharded import ShardedTask, penalising_intercept
 from fastgd._solvers._task import Solution, State, Task
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.linear_model._classification import SolvedClassifier, refuse_one_class
-from fastgd.linear_model._constant_column import with_constant, without_constant
 from fastgd.linear_model._parameters import check_number_of_classes, logistic_strength
 from fastgd.linear_model._solved import FLOATS, SolvedModel, solver_names
 
@@ -220,11 +220,6 @@ class LogisticRegression(SolvedClassifier):
 
     def _fit_shards(self, shards: Shards, C: float, l1_ratio: float) -> None:
         """Fit to rows in parts."""
-        if self._penalises_intercept():
-            raise ValueError(
-                "solver='liblinear' penalises the intercept, which needs all rows in memory; data "
-                "sets in parts are taken by solver='auto'."
-            )
         with watched(SolvingWatch, self) as watch, or_as_before(self), threads(self.n_jobs):
             seen, kind = self._look(shards, classifies=True)
             classes = seen.classes
@@ -239,6 +234,8 @@ class LogisticRegression(SolvedClassifier):
             loss = LogLoss() if classes.shape[0] == 2 else Softmax()
             of_rows = shards, seen, kind, classes, factors, mass
             task = ShardedTask(*of_rows, loss, l1, l2, bool(self.fit_intercept))
+            if self._penalises_intercept():
+                task = penalising_intercept(task, float(self.intercept_scaling))
 
             def write(model: LogisticRegression, found: list[Solution]) -> None:
                 model.classes_ = classes
@@ -248,6 +245,11 @@ class LogisticRegression(SolvedClassifier):
             found = [self._solve_shards(task)]
             write(self, found)
             self._report(found)
+
+    def _lacks_on_cuda(self, X: Any) -> str | None:
+        if self._penalises_intercept() and is_in_parts(X):
+            return "solver='liblinear' of data in parts"
+        return super()._lacks_on_cuda(X)
 
     def _needs_rows(self) -> bool:
         return self._penalises_intercept() or super()._needs_rows()

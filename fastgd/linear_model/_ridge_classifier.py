@@ -13,10 +13,13 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from fastgd._data.parts import by_parts
+from fastgd._data.shards import Shards
 from fastgd._data.validation import check_X, check_X_y, fit_context, in_dtype
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, SolvingWatch, watched
 from fastgd._runtime.devices import HeldRows
+from fastgd._solvers._on_device import shards_for
+from fastgd._solvers._sharded import ShardedTask
 from fastgd._solvers._task import Solution
 from fastgd.kernels.losses import SquaredError
 from fastgd.linear_model._classification import SolvedClassifier, refuse_nothing_left
@@ -65,6 +68,17 @@ def weights_of_labels(class_weight: Any, y: Any, weight: NDArray[Any]) -> NDArra
     weight = own if weight.shape[0] == 0 else weight * own
     refuse_nothing_left(weight)
     return weight
+
+
+def factors_of_counts(
+    class_weight: Any, classes: NDArray[Any], counts: NDArray[np.int64]
+) -> NDArray[Any]:
+    """Return the same for each class, of which so many rows have the label."""
+    if isinstance(class_weight, str):  # "balanced"
+        factors: NDArray[Any] = counts.sum() / (classes.shape[0] * counts)
+        return factors
+    own = weights_of_labels(class_weight, classes, np.empty(0))
+    return own if own.shape[0] > 0 else np.ones(classes.shape[0])
 
 
 class RidgeLabels(LinearClassifierMixin):
@@ -182,6 +196,8 @@ class RidgeClassifier(RidgeLabels, SolvedClassifier):
     feature_names_in_ : ndarray of shape (n_features_in_,)
     """
 
+    _parts_on_host = True
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **SHARED,
         "alpha": [NON_NEGATIVE, "array-like"],
@@ -224,15 +240,21 @@ class RidgeClassifier(RidgeLabels, SolvedClassifier):
 
     @fit_context
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | float | None = None
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | float | None = None,
     ) -> "RidgeClassifier":
         """Fit the model.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's; they
+            have one label each.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Labels; or, with more than one for a row, a table of zeros and ones.
+            Labels; or, with more than one for a row, a table of zeros and ones. A collection where
+            X is one, None where X holds them.
         sample_weight : float or array-like of shape (n_samples,), default=None
 
         Returns
@@ -246,6 +268,10 @@ class RidgeClassifier(RidgeLabels, SolvedClassifier):
             or ``class_weight`` holds what is no weight.
         """
         check_ridge_solver(self.solver, positive=bool(self.positive))
+        shards = shards_for(self, X, y, sample_weight)
+        if shards is not None:
+            self._fit_shards(shards)
+            return self
         with watched(SolvingWatch, self) as watch, or_as_before(self), self._on_device(X):
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS, multi_output=True)
             encoder, y, targets = binarized(y)
@@ -269,6 +295,33 @@ class RidgeClassifier(RidgeLabels, SolvedClassifier):
             write(self, found)
             self._report(found)
         return self
+
+    def _fit_shards(self, shards: Shards) -> None:
+        """Fit to rows in parts, which have one label each."""
+        with watched(SolvingWatch, self) as watch, or_as_before(self):
+            seen, kind = self._look(shards, classifies=True)
+            encoder, classes, targets = binarized(seen.classes)
+            factors = factors_of_counts(self.class_weight, classes, seen.counts)
+            refuse_nothing_left(seen.masses * factors)
+            mass, n_columns = float(seen.masses @ factors), targets.shape[1]
+            of_rows = shards, seen, kind, classes, factors, mass
+            fits, positive = bool(self.fit_intercept), bool(self.positive)
+            numbers = [1] if n_columns == 1 else range(n_columns)
+            tasks = [
+                ShardedTask(*of_rows, SquaredError(), *penalty, fits, positive, k)
+                for k, penalty in zip(
+                    numbers, ridge_penalties(self.alpha, mass, n_columns), strict=True
+                )
+            ]
+
+            def write(model: RidgeClassifier, found: list[Solution]) -> None:
+                model._label_binarizer, model.classes_ = encoder, encoder.classes_
+                model._take(found, np.float64)
+
+            watch.begin_solving(Given(shards, None, None), write, len(tasks))
+            found = self._solve_all_shards(tasks)
+            write(self, found)
+            self._report(found)
 
     def _take(self, found: list[Solution], dtype: Any) -> None:
         """Set the fitted parameters."""

@@ -21,7 +21,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastgd._data.arrays import is_plain
-from fastgd._data.parts import is_collection
+from fastgd._data.parts import is_collection, is_in_parts
 from fastgd._data.shards import Shards
 from fastgd._data.validation import as_rows, check_weight, refuse_extreme_weight
 from fastgd._export.hooks import OnnxExport
@@ -35,9 +35,10 @@ from fastgd._runtime.warned import warn
 from fastgd._solvers._auto import SOLVERS, solve
 from fastgd._solvers._device import Device, device_of
 from fastgd._solvers._problem import objective_of
-from fastgd._solvers._shard_sums import Look
+from fastgd._solvers._shard_sums import Kind, Look
 from fastgd._solvers._sharded import ShardedTask, by_shards, look
 from fastgd._solvers._task import Options, Solution, State, Task
+from fastgd._solvers._together import together
 
 FLOATS = [np.float64, np.float32]
 MAX_SEED = np.iinfo(np.int32).max
@@ -64,6 +65,7 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
 
     _watch: SolvingWatch  # while a fit runs
     _device: Device | None = None  # the same
+    _parts_on_host = False  # whether the passes over data in parts have no form for a device
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "tol": [NON_NEGATIVE],
@@ -141,7 +143,7 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
 
     # -- rows in parts ---------------------------------------------------------------------------
 
-    def _look(self, shards: Shards, *, classifies: bool, loss: Any = None) -> tuple[Look, Any]:
+    def _look(self, shards: Shards, *, classifies: bool, loss: Any = None) -> tuple[Look, Kind]:
         """Take the pass that tells what rows there are; learn their columns."""
         if getattr(self, "warm_start", False):
             raise ValueError(
@@ -155,7 +157,19 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
             self.feature_names_in_ = shards.names
         return seen, kind
 
-    def _solve_shards(self, task: ShardedTask) -> Solution:
+    def _solve_all_shards(self, tasks: Sequence[ShardedTask]) -> list[Solution]:
+        """Solve tasks over the same rows; each pass serves all, unless somebody is notified."""
+        options = [self._options() for _ in tasks]  # seeds are drawn in order
+        if len(tasks) == 1 or self._watch.is_watching:
+            return list(map(self._solve_shards, tasks, options))
+
+        def solver(task: ShardedTask, own: Options) -> Callable[[Shards], Solution]:
+            return lambda shards: self._solve_shards(task._replace(shards=shards), own)
+
+        with one_blas_thread():
+            return together(tasks[0].shards, list(map(solver, tasks, options)))
+
+    def _solve_shards(self, task: ShardedTask, options: Options | None = None) -> Solution:
         """Solve a task whose rows are in shards, by descent."""
         asked = getattr(self, "solver", "auto")
         if asked in ("saga", "sdca"):
@@ -163,7 +177,8 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
                 f"solver={asked!r} needs all rows in memory; data sets in parts are solved by "
                 "solver='gd', which 'auto' means for them."
             )
-        found = self._watch.finished(by_shards(task, self._options(), solve))
+        options = self._options() if options is None else options
+        found = self._watch.finished(by_shards(task, options, solve))
         return found._replace(is_penalised=task.l1 > 0.0 or task.l2 > 0.0, solver="gd")
 
     def _lacks_on_cuda(self, X: Any) -> str | None:
@@ -171,11 +186,13 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
         asked = getattr(self, "solver", "auto")
         if asked in ("saga", "sdca"):
             return f"solver={asked!r}, which looks at one row after the other"
+        if self._parts_on_host and is_in_parts(X):
+            return "data in parts, which this estimator has on the processor"
         return "a cluster's partitions" if is_collection(X) else None
 
     def _needs_rows(self) -> bool:
         """Tell whether what is asked for needs the solvers of rows in host memory."""
-        return bool(getattr(self, "warm_start", False))
+        return self._parts_on_host or bool(getattr(self, "warm_start", False))
 
     @contextmanager
     def _on_device(self, X: Any) -> Iterator[None]:

@@ -12,7 +12,7 @@ from fastgd._data.parts import by_parts
 from fastgd._data.shards import Shards
 from fastgd._data.validation import check_X_y, in_dtype
 from fastgd._monitoring.watching import Given
-from fastgd._solvers._sharded import ShardedTask
+from fastgd._solvers._sharded import ShardedTask, penalising_intercept
 from fastgd._solvers._task import Solution
 from fastgd.linear_model._solved import FLOATS, SolvedModel
 
@@ -58,23 +58,37 @@ class SolvedRegressor(RegressorMixin, SolvedModel):
         self._report(found)
 
     def _fit_shards(
-        self, shards: Shards, loss: Any, penalty_of: Callable[[float], Penalty]
+        self,
+        shards: Shards,
+        loss: Any,
+        penalty_of: Callable[[float], Penalty],
+        constant: float = 0.0,
     ) -> None:
-        """Fit one target of rows in parts; the penalty depends on the sum of their weights."""
+        """Fit one target of rows in parts; the penalty depends on the sum of their weights.
+
+        A constant that is not 0 is a column whose coefficient is the intercept.
+        """
         seen, kind = self._look(shards, classifies=False, loss=loss)
         none, mass = np.empty(0), seen.mass
         l1, l2 = penalty_of(mass)
         positive = bool(getattr(self, "positive", False))
         of_rows = shards, seen, kind, none, none, mass
         task = ShardedTask(*of_rows, loss, l1, l2, bool(self.fit_intercept), positive)
+        if constant:
+            task = penalising_intercept(task, constant)
 
         def write(model: SolvedRegressor, found: list[Solution]) -> None:
-            model._take(found, getattr(shards, "dtype", np.float64), many=False)
+            own = [model._own(solution) for solution in found]
+            model._take(own, getattr(shards, "dtype", np.float64), many=False)
 
         self._watch.begin_solving(Given(shards, None, None), write)
         found = [self._solve_shards(task)]
         write(self, found)
         self._report(found)
+
+    def _own(self, solution: Solution) -> Solution:
+        """Return a solution with the user's coefficients."""
+        return solution
 
     def _starts(self, n_targets: int) -> list[Any]:
         """Return where each target's fit begins."""

@@ -8,10 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fastgd._data.constant_column import with_constant, without_constant
+from fastgd._data.parts import refuse_all_rows
+from fastgd._data.shards import Shards
 from fastgd._data.validation import check_X_y, fit_context, in_dtype, inverse_strength
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, SolvingWatch, watched
 from fastgd._solvers._crammer_singer import crammer_singer, objective_of_classes
+from fastgd._solvers._on_device import shards_for
+from fastgd._solvers._shard_sums import Kind, Look
+from fastgd._solvers._sharded import ShardedTask, penalising_intercept
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.kernels.losses import (
     EpsilonInsensitive,
@@ -19,8 +25,11 @@ from fastgd.kernels.losses import (
     SquaredEpsilonInsensitive,
     SquaredHinge,
 )
-from fastgd.linear_model._classification import SolvedClassifier, refuse_nothing_left
-from fastgd.linear_model._constant_column import with_constant, without_constant
+from fastgd.linear_model._classification import (
+    SolvedClassifier,
+    refuse_nothing_left,
+    refuse_one_class,
+)
 from fastgd.linear_model._parameters import check_dual
 from fastgd.linear_model._solved import FLOATS, SolvedModel
 from fastgd.linear_model._solved_regressor import SolvedRegressor
@@ -132,6 +141,8 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
        machines", 2001.
     """
 
+    _parts_on_host = True
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **SHARED,
         "penalty": [StrOptions({"l1", "l2"})],
@@ -176,14 +187,17 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         self.device = device
 
     @fit_context
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "LinearSVC":
+    def fit(
+        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> "LinearSVC":
         """Fit the model.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples,)
-            Labels.
+            Labels; a collection where X is one, None where X holds them.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
@@ -195,11 +209,17 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         ValueError
             If ``dual`` is a bool for which liblinear has no solver of this penalty and loss, if y
             has one class only, or if ``solver`` is "saga" with ``multi_class="crammer_singer"``.
+            If rows in parts are to be fitted with ``loss="hinge"`` or
+            ``multi_class="crammer_singer"``, which need all of them.
         """
         if self._is_together():
             self._refuse_other_solvers()
         else:
             check_dual(self.penalty, self.loss, self.dual)
+        shards = shards_for(self, X, y, sample_weight)
+        if shards is not None:
+            self._fit_shards(shards)
+            return self
         with watched(SolvingWatch, self) as watch, or_as_before(self), self._on_device(X):
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS)
             classes, codes = self._check_labels(y)
@@ -219,6 +239,44 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         if self._is_together():
             return "multi_class='crammer_singer', whose solver looks at one row after the other"
         return super()._lacks_on_cuda(X)
+
+    def _fit_shards(self, shards: Shards) -> None:
+        """Fit to rows in parts, each class against the rest."""
+        if self._is_together():
+            refuse_all_rows("multi_class='crammer_singer'", "multi_class='ovr'")
+        if self.loss == "hinge":
+            refuse_all_rows("loss='hinge'", "loss='squared_hinge', and by SGDClassifier with both")
+        with watched(SolvingWatch, self) as watch, or_as_before(self):
+            seen, kind = self._look(shards, classifies=True)
+            classes = seen.classes
+            refuse_one_class(classes)
+            factors = self._class_factors(classes, classes, seen.masses)
+            numbers = [1] if classes.shape[0] == 2 else range(classes.shape[0])
+            tasks = [self._shards_of_class(shards, seen, kind, factors, k) for k in numbers]
+
+            def write(model: LinearSVC, found: list[Solution]) -> None:
+                model.classes_ = classes
+                model._take(found, np.float64)
+
+            watch.begin_solving(Given(shards, None, None), write, len(tasks))
+            found = self._solve_all_shards(tasks)
+            write(self, found)
+            self._report(found)
+
+    def _shards_of_class(
+        self, shards: Shards, seen: Look, kind: Kind, factors: NDArray[Any], k: int
+    ) -> ShardedTask:
+        """Return the task of one class against the rest, of rows in parts."""
+        if factors.shape[0] > 2:
+            factors = np.where(np.arange(factors.shape[0]) == k, factors, 1.0)
+        mass = float(seen.masses @ factors)
+        refuse_nothing_left(seen.masses * factors)
+        of_rows = shards, seen, kind, seen.classes, factors, mass
+        penalty = self._penalty(mass, self.penalty)
+        task = ShardedTask(*of_rows, SquaredHinge(), *penalty, fit_intercept=False, own_class=k)
+        if self.fit_intercept:
+            task = penalising_intercept(task, float(self.intercept_scaling))
+        return task
 
     def _is_together(self) -> bool:
         """Tell whether all classes have one loss."""
@@ -353,6 +411,8 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
     feature_names_in_ : ndarray of shape (n_features_in_,)
     """
 
+    _parts_on_host = True
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **SHARED,
         "epsilon": [Interval(Real, 0, None, closed="left")],
@@ -391,13 +451,17 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
         self.device = device
 
     @fit_context
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "LinearSVR":
+    def fit(
+        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> "LinearSVR":
         """Fit the model.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples,)
+            A collection where X is one, None where X holds the targets.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
@@ -407,31 +471,45 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
         Raises
         ------
         ValueError
-            If ``dual`` is a bool for which liblinear has no solver of this loss.
+            If ``dual`` is a bool for which liblinear has no solver of this loss. If rows in parts
+            are to be fitted with ``loss="epsilon_insensitive"``, which needs all of them.
         """
         check_dual("l2", self.loss, self.dual)
+        is_squared = self.loss == "squared_epsilon_insensitive"
+        epsilon = float(self.epsilon)
+        loss = SquaredEpsilonInsensitive(epsilon) if is_squared else EpsilonInsensitive(epsilon)
+        shards = shards_for(self, X, y, sample_weight)
+        if shards is not None:
+            self._fit_parts(shards, loss)
+            return self
         with watched(SolvingWatch, self) as watch, or_as_before(self), self._on_device(X):
             X, y, weight = self._check(X, y, sample_weight)
             mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
-            is_squared = self.loss == "squared_epsilon_insensitive"
-            loss = (SquaredEpsilonInsensitive if is_squared else EpsilonInsensitive)(
-                float(self.epsilon)
-            )
             penalty = self._penalty(mass)
             task = self._task(self._extended(X), y, weight, loss, penalty, fit_intercept=False)
             dtype = X.dtype
 
             def write(model: LinearSVR, found: list[Solution]) -> None:
-                coef, intercept = self._split(found[0].coef)
-                state = State(coef, intercept)
-                whole = found[0]._replace(coef=coef, intercept=intercept, state=state)
-                model._take([whole], dtype, many=False)
+                model._take([model._own(found[0])], dtype, many=False)
 
             watch.begin_solving(Given(X, y, sample_weight), write)
             found = [self._solve(task)]
             write(self, found)
             self._report(found)
         return self
+
+    def _fit_parts(self, shards: Shards, loss: Any) -> None:
+        """Fit to rows in parts."""
+        if self.loss == "epsilon_insensitive":
+            instead = "loss='squared_epsilon_insensitive', and by SGDRegressor with both"
+            refuse_all_rows("loss='epsilon_insensitive'", instead)
+        constant = float(self.intercept_scaling) if self.fit_intercept else 0.0
+        with watched(SolvingWatch, self), or_as_before(self):
+            self._fit_shards(shards, loss, self._penalty, constant)
+
+    def _own(self, solution: Solution) -> Solution:
+        coef, intercept = self._split(solution.coef)
+        return solution._replace(coef=coef, intercept=intercept, state=State(coef, intercept))
 
     def _shaped_intercept(self, intercept: NDArray[Any], *, many: bool) -> Any:  # noqa: ARG002
         return intercept if self.fit_intercept else 0.0

@@ -119,8 +119,8 @@ def test_collections_that_do_not_agree_are_refused(table):
     late = np.r_[y[:-1], np.nan]
     with pytest.raises(ValueError, match="NaN"):
         fastgd.Ridge().fit(dX, da.from_array(late, chunks=500))
-    with pytest.raises(TypeError, match="HuberRegressor needs all rows in memory"):
-        fastgd.HuberRegressor().fit(dX, dy)
+    with pytest.raises(TypeError, match="LassoCV needs all rows in memory"):
+        fastgd.LassoCV().fit(dX, dy)
     assert not hasattr(model, "coef_")
 
 
@@ -154,3 +154,25 @@ def test_workers_give_the_same_bits_and_may_be_killed(table, cluster):
     assert killed
     exact = fastgd.LogisticRegression(tol=1e-9).fit(*collections(table))
     np.testing.assert_array_equal(model.coef_, exact.coef_)
+
+
+@pytest.mark.full
+def test_processes_fit_classes_and_scales(cluster, table):
+    """What is sent to other processes can be pickled: sums of all classes, and of Huber's scale."""
+    distributed = pytest.importorskip("distributed")
+    X, y, weight = table
+    three = np.digitize(X[:, 1], [-0.5, 0.5])
+    with distributed.Client(cluster):
+        for model, target in (
+            (fastgd.LinearSVC(), three),
+            (fastgd.RidgeClassifier(), three),
+            (fastgd.LogisticRegression(solver="liblinear"), y),
+            (fastgd.HuberRegressor(), X[:, 0] + y),
+        ):
+            found = model.fit(*collections((X, target, weight)))
+            whole = type(model)(**model.get_params()).fit(X, target, weight)
+            objective, best = np.asarray(found.objective_), np.asarray(whole.objective_)
+            assert np.all(objective <= best * (1.0 + 1e-4)), model
+            assert np.all(np.asarray(found.gap_) <= 1e-4 * objective), model
+            histories = found.history_ if isinstance(found.history_, list) else [found.history_]
+            assert all(min(history["bytes"]) > 0.0 for history in histories), model

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from fastgd import LinearSVC, LogisticRegression
+from fastgd import LassoCV, LogisticRegression
 from fastgd._data.shards import ahead
 from fastgd.datasets import open as open_rows
 
@@ -181,8 +181,8 @@ def test_what_cannot_be_opened_says_why(tmp_path, rows, frame):
     for said, opened in refused.items():
         with pytest.raises(ValueError, match=said):
             opened()
-    with pytest.raises(TypeError, match="LinearSVC needs all rows in memory"):
-        LinearSVC().fit(open_rows(rows), None)
+    with pytest.raises(TypeError, match="LassoCV needs all rows in memory"):
+        LassoCV().fit(open_rows(rows), None)
     with pytest.raises(ValueError, match="y must be None where X is a RowSource"):
         LogisticRegression().fit(open_rows(rows), rows[1])
     with pytest.raises(ValueError, match="no targets"):

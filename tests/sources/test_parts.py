@@ -124,7 +124,7 @@ def test_what_one_place_rounds_says_nothing_of_another(table):
     of_rows = shards, seen, kind, seen.classes, np.ones(2), seen.mass
     task = _sharded.ShardedTask(*of_rows, LogLoss(), 0.0, 1e-3)
     sample = _sharded.sample_task(task)
-    descent = _sharded._Descent(task, Options(), sample, solve(sample, Options()))
+    descent = _sharded.Descent(task, Options(), sample, solve(sample, Options()))
     floor = descent.floor
     assert not descent._at(np.full(D + 1, 1e300), False).point.objective < 1e290
     assert descent.floor == floor < 1e-10
