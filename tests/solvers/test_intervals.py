@@ -75,6 +75,15 @@ def test_steps_lead_to_the_minimum_of_the_rows_that_are_outside(rng, loss, shape
 
 
 @over_losses
+def test_no_row_outside_leads_to_zero(rng, loss):
+    of = intervals_of(task_of(rng, loss, (12, 20)))
+    w, r = _step(of, np.zeros(of.c.shape))
+    assert w.shape == (20,)
+    assert not w.any()
+    assert not r.any()
+
+
+@over_losses
 @over_shapes
 def test_lengths_are_those_of_the_lowest_point_on_the_line(rng, loss, shape):
     of = intervals_of(task_of(rng, loss, shape))
