@@ -60,11 +60,20 @@ def descend(task: Task, options: Options, start: Any = None) -> Solution:
     most = min(options.max_iter, PASSES_TO_INTERVALS)
     found = _in_a_metric(task, options._replace(max_iter=most), start)
     for method in (by_intervals, _in_a_metric):
-        has_ended = found.converged and found.n_iter < most
+        has_ended = _is_proven(found, options) and found.n_iter < most
         if has_ended or found.n_iter >= options.max_iter or options.observer.stops:
             break
         found, most = _gone_on(found, partial(method, task), options), options.max_iter
-    return found
+    return found._replace(converged=_is_proven(found, options))
+
+
+def _is_proven(found: Solution, options: Options) -> bool:
+    """Tell whether the gap is as small as was asked for.
+
+    Newton's decrement says little where distances from an interval are below the rounding of
+    predictions: other rows may matter than those that seem to.
+    """
+    return found.gap <= max(options.tol * abs(found.objective), ALLOWANCE * ALLOWANCE)
 
 
 def _in_a_metric(task: Task, options: Options, start: Any) -> Solution:
