@@ -42,6 +42,7 @@ ROUNDINGS = 2.0  # times what numbers of the coefficients' dtype may differ by
 NEARLY_EXACT = 1e-9  # of the targets: less is taken for rounding, where it may be that
 SDCA_PASSES, SDCA_PASSES_SQUARE = 100, 600  # then descent goes on from there
 PASSES_TO_INTERVALS = 50  # of descent, where another method goes on; most take a fifth of that
+NEARLY_ZERO = 1e-5  # in units in which targets are about 1
 SHARE_OF_LAST = 10  # of the passes that a small task's solver has, for descent to finish it
 
 
@@ -68,11 +69,13 @@ def descend(task: Task, options: Options, start: Any = None) -> Solution:
 
 
 def _is_proven(found: Solution, options: Options) -> bool:
-    """Tell whether the gap is as small as was asked for.
+    """Tell whether a fit has converged, near an objective of 0 whether the gap says so.
 
-    Newton's decrement says little where distances from an interval are below the rounding of
-    predictions: other rows may matter than those that seem to.
+    There distances from an interval may be below the rounding of predictions, other rows matter
+    than those that seem to, and Newton's decrement says little.
     """
+    if found.objective > NEARLY_ZERO:
+        return found.converged
     return found.gap <= max(options.tol * abs(found.objective), ALLOWANCE * ALLOWANCE)
 
 
