@@ -60,12 +60,17 @@ def descend(task: Task, options: Options, start: Any = None) -> Solution:
         return _in_a_metric(task, options, start)
     most = min(options.max_iter, PASSES_TO_INTERVALS)
     found = _in_a_metric(task, options._replace(max_iter=most), start)
-    for method in (by_intervals, _in_a_metric):
+    again = partial(_begun_again, task, start)  # not from where the other method got stuck
+    for method in (partial(by_intervals, task), again):
         has_ended = _is_proven(found, options) and found.n_iter < most
         if has_ended or found.n_iter >= options.max_iter or options.observer.stops:
             break
-        found, most = _gone_on(found, partial(method, task), options), options.max_iter
+        found, most = _gone_on(found, method, options), options.max_iter
     return found._replace(converged=_is_proven(found, options))
+
+
+def _begun_again(task: Task, start: Any, options: Options, _: State) -> Solution:
+    return _in_a_metric(task, options, start)
 
 
 def _is_proven(found: Solution, options: Options) -> bool:
