@@ -42,6 +42,7 @@ ROUNDINGS = 2.0  # times what numbers of the coefficients' dtype may differ by
 NEARLY_EXACT = 1e-9  # of the targets: less is taken for rounding, where it may be that
 SDCA_PASSES, SDCA_PASSES_SQUARE = 100, 600  # then descent goes on from there
 PASSES_TO_INTERVALS = 50  # of descent, where another method goes on; most take a fifth of that
+NEARLY_ZERO = 1e-5  # in units in which targets are about 1
 SHARE_OF_LAST = 10  # of the passes that a small task's solver has, for descent to finish it
 
 
@@ -59,12 +60,28 @@ def descend(task: Task, options: Options, start: Any = None) -> Solution:
         return _in_a_metric(task, options, start)
     most = min(options.max_iter, PASSES_TO_INTERVALS)
     found = _in_a_metric(task, options._replace(max_iter=most), start)
-    for method in (by_intervals, _in_a_metric):
-        has_ended = found.converged and found.n_iter < most
+    again = partial(_begun_again, task, start)  # not from where the other method got stuck
+    for method in (partial(by_intervals, task), again):
+        has_ended = _is_proven(found, options) and found.n_iter < most
         if has_ended or found.n_iter >= options.max_iter or options.observer.stops:
             break
-        found, most = _gone_on(found, partial(method, task), options), options.max_iter
-    return found
+        found, most = _gone_on(found, method, options), options.max_iter
+    return found._replace(converged=_is_proven(found, options))
+
+
+def _begun_again(task: Task, start: Any, options: Options, _: State) -> Solution:
+    return _in_a_metric(task, options, start)
+
+
+def _is_proven(found: Solution, options: Options) -> bool:
+    """Tell whether a fit has converged, near an objective of 0 whether the gap says so.
+
+    There distances from an interval may be below the rounding of predictions, other rows matter
+    than those that seem to, and Newton's decrement says little.
+    """
+    if found.objective > NEARLY_ZERO:
+        return found.converged
+    return found.gap <= max(options.tol * abs(found.objective), ALLOWANCE * ALLOWANCE)
 
 
 def _in_a_metric(task: Task, options: Options, start: Any) -> Solution:

@@ -237,6 +237,8 @@ def _step(of: Intervals, sides: Floats) -> tuple[Floats, Floats]:
     ends = np.where(sides[outside] > 0.0, of.low[outside], of.high[outside])
     r = np.zeros(of.c.shape[0])
     n, d = x.shape
+    if n == 0:
+        return np.zeros(d), r
     if n <= d:
         r[outside] = _in_rows(x[:, of.order], c, ends)
         return x.T @ r[outside], r

@@ -1,7 +1,10 @@
 """Squares of the distance from an interval, by Newton's steps through QR factorisations."""
 
+import warnings
+
 import numpy as np
 import pytest
+from sklearn.datasets import load_wine
 
 import fastgd
 from fastgd._solvers import _auto
@@ -75,6 +78,15 @@ def test_steps_lead_to_the_minimum_of_the_rows_that_are_outside(rng, loss, shape
 
 
 @over_losses
+def test_no_row_outside_leads_to_zero(rng, loss):
+    of = intervals_of(task_of(rng, loss, (12, 20)))
+    w, r = _step(of, np.zeros(of.c.shape))
+    assert w.shape == (20,)
+    assert not w.any()
+    assert not r.any()
+
+
+@over_losses
 @over_shapes
 def test_lengths_are_those_of_the_lowest_point_on_the_line(rng, loss, shape):
     of = intervals_of(task_of(rng, loss, shape))
@@ -134,6 +146,18 @@ def test_separable_rows_are_finished(rng, shape, C, scale):
     model = fastgd.LinearSVC(C=C).fit(X, y)  # warnings are errors
     assert model.gap_ <= 1e-4 * model.objective_
     assert len(model.history_["objective"]) == model.n_iter_ <= 300
+
+
+@pytest.mark.parametrize("C", [1e7, 1e8, 1e9, 1e10, 1e11])
+def test_what_is_not_proven_is_said(C):
+    """Of one wine against the others, Newton's decrement was 1e-8 of what was left at C=1e9."""
+    X, y = load_wine(return_X_y=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = fastgd.LinearSVC(C=C).fit(X, y == 2)
+    assert model.gap_ <= 1e-4 * model.objective_ or caught
+    lowest = 0.0474930409 / C  # of C=1e7 and 1e10, where it is proven
+    assert model.objective_ - model.gap_ <= lowest * (1.0 + 1e-6)
 
 
 def solution(n_iter, value, **history):
