@@ -44,7 +44,7 @@ class Shards(Protocol):
         "bytes" that were sent.
 
     Those on a device have ``most_sampled`` besides: the size of the sample whose optimum, found on
-    the host, is where a descent begins.
+    the host, is where a descent begins. Those on a cluster have ``n_shards``, their number.
     """
 
     names: NDArray[Any] | None

@@ -67,6 +67,7 @@ class DaskShards:
             )
         self._parts = list(zip(*columns, strict=True))
         self.spent = {"seconds": 0.0, "bytes": 0.0}
+        self.n_shards = len(self._parts)
         self._lost = LostWorkers()
 
     def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:

@@ -47,6 +47,10 @@ from fastgd.kernels import losses
 
 FLOATS = [np.float64, np.float32]
 FEW_CLASSES = 10_000
+MORE_THAN_PART, LEAST_PART = (
+    1.5,
+    1000,
+)  # of a shard's part of the sample; rows that it sends at least
 
 
 class Kind(NamedTuple):
@@ -57,6 +61,7 @@ class Kind(NamedTuple):
     loss : loss object of regression, whose domain targets must be in; else None
     seed : int
     most_rows, most_entries : int, how large the sample may be
+    n_shards : int, as far as that is known: each sends about its part of the sample; 1 if not
     """
 
     n_features: int | None
@@ -65,6 +70,7 @@ class Kind(NamedTuple):
     seed: int
     most_rows: int
     most_entries: int
+    n_shards: int = 1
 
 
 class Look(NamedTuple):
@@ -79,6 +85,7 @@ class Look(NamedTuple):
     y_mean, y_square : float, weighted means of the targets and of their squares; 0 and 1 for labels
     y_least, y_largest : float; the least that is above zero
     X, y, weight, keys : a sample, its rows in no order
+    reach : float, up to which no row's key is missing because its shard sent too few
     dtype : dtype of X
     """
 
@@ -98,6 +105,7 @@ class Look(NamedTuple):
     y: NDArray[Any]
     weight: Floats
     keys: Floats
+    reach: float
     dtype: np.dtype[Any]
 
 
@@ -169,8 +177,10 @@ def look_at(rows: Rows, kind: Kind) -> Look:
     known = scaler.inverse_std > 0.0
     std = np.divide(1.0, scaler.inverse_std, out=np.zeros_like(peak), where=known)
     largest = np.where(known, peak * std + np.abs(scaler.center), np.abs(scaler.center))
-    chosen, keys = _drawn(X, kind)
-    return looked(kind, y, weight, (scaler.center, std, largest), (X[chosen], chosen, keys))
+    chosen, keys, reach = _drawn(X, kind)
+    sample = (X[chosen], chosen, keys)
+    found = looked(kind, y, weight, (scaler.center, std, largest), sample)
+    return found._replace(reach=reach)
 
 
 def shares_of(weight: Floats) -> Floats:
@@ -212,14 +222,17 @@ def looked(
         *(y.shape[0], float(weight.sum()), *columns, classes, masses, counts),
         *(level[0], level[1], level[2], level[3]),
         *(X, y[chosen], weight[chosen], keys),
+        np.inf,
         X.dtype,
     )
 
 
-def _drawn(X: Any, kind: Kind) -> tuple[NDArray[Any], Floats]:
-    """Return some rows, and the keys by which they are chosen among those of all shards.
+def _drawn(X: Any, kind: Kind) -> tuple[NDArray[Any], Floats, float]:
+    """Return some rows, the keys by which they are chosen among those of all shards, and the reach.
 
-    Keys depend on the seed and the shard's contents, wherever and whenever it is read.
+    Keys depend on the seed and the shard's contents, wherever and whenever it is read. Where there
+    are many shards, each sends some more than its part of the sample; then rows of other shards
+    count up to the same key only.
     """
     n = X.shape[0]
     some = (X.data[:512], X.indices[:512]) if sp.issparse(X) else (X[:: max(n - 1, 1)],)
@@ -227,14 +240,18 @@ def _drawn(X: Any, kind: Kind) -> tuple[NDArray[Any], Floats]:
     for part in some:
         stamp = zlib.crc32(np.ascontiguousarray(part).tobytes(), stamp)
     keys = np.random.default_rng((kind.seed, stamp)).random(n)
-    chosen = np.argsort(keys, kind="stable")[: _most(X, kind)]
-    return chosen, keys[chosen]
+    most = _most(kind, X)
+    part = min(most, int(MORE_THAN_PART * most / kind.n_shards) + LEAST_PART)
+    chosen = np.argsort(keys, kind="stable")[:part]
+    reach = float(keys[chosen[-1]]) if part < min(n, most) else np.inf
+    return chosen, keys[chosen], reach
 
 
-def _most(X: Any, kind: Kind) -> int:
-    """Return how many rows a sample may have."""
-    n = max(X.shape[0], 1)
-    width = X.nnz / n + 1.0 if sp.issparse(X) else float(X.shape[1])
+def _most(kind: Kind, *parts: Any) -> int:
+    """Return how many rows a sample of such rows may have."""
+    n = max(sum(X.shape[0] for X in parts), 1)
+    is_sparse = sp.issparse(parts[0])
+    width = sum(X.nnz for X in parts) / n + 1.0 if is_sparse else float(parts[0].shape[1])
     return int(min(kind.most_rows, max(kind.most_entries / max(width, 1.0), 1.0)))
 
 
@@ -254,10 +271,8 @@ def both(first: Look, second: Look, kind: Kind) -> Look:
     within = np.hypot(np.sqrt(1.0 - part) * first.std, np.sqrt(part) * second.std)
     std = np.hypot(within, np.sqrt(part * (1.0 - part)) * apart)
     classes, masses, counts = _classes_of_both(first, second)
+    X, kept, reach = _sample_of_both(first, second, kind)
     keys = np.concatenate([first.keys, second.keys])
-    X = stacked([first.X, second.X])
-    kept = np.argsort(keys, kind="stable")[: _most(X, kind)]
-    kept.sort()
     return Look(
         first.n_rows + second.n_rows,
         mass,
@@ -271,12 +286,23 @@ def both(first: Look, second: Look, kind: Kind) -> Look:
         first.y_square + part * (second.y_square - first.y_square),
         min(first.y_least, second.y_least),
         max(first.y_largest, second.y_largest),
-        X[kept],
+        X,
         np.concatenate([first.y, second.y])[kept],
         np.concatenate([first.weight, second.weight])[kept],
         keys[kept],
+        reach,
         np.promote_types(first.dtype, second.dtype),
     )
+
+
+def _sample_of_both(first: Look, second: Look, kind: Kind) -> tuple[Any, NDArray[Any], float]:
+    """Return the rows of a sample of both, their numbers among those of both, and its reach."""
+    n_first, reach = first.keys.shape[0], min(first.reach, second.reach)
+    keys = np.concatenate([first.keys, second.keys])
+    kept = np.argsort(keys, kind="stable")[: _most(kind, first.X, second.X)]
+    kept = np.sort(kept[keys[kept] <= reach])
+    of_first, of_second = kept[kept < n_first], kept[kept >= n_first] - n_first
+    return stacked([first.X[of_first], second.X[of_second]]), kept, reach
 
 
 def _refuse_disagreement(first: Look, second: Look) -> None:

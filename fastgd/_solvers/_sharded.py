@@ -148,7 +148,8 @@ def look(shards: Shards, *, classifies: bool, loss: Any, seed: int) -> tuple[Loo
         If shards do not agree with each other, or hold what is no number.
     """
     most_rows = getattr(shards, "most_sampled", SAMPLE_ROWS)
-    kind = Kind(None, classifies, loss, seed, most_rows, SAMPLE_ENTRIES)
+    n_shards = getattr(shards, "n_shards", 1)
+    kind = Kind(None, classifies, loss, seed, most_rows, SAMPLE_ENTRIES, n_shards)
     found = shards.total(partial(look_at, kind=kind), partial(both, kind=kind))
     if not np.all(found.peak <= LARGEST):
         column = int(np.argmax(found.peak))

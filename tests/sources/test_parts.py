@@ -1,5 +1,7 @@
 """Estimators on data sets in parts: the optimum, the proof and the predictions of the whole."""
 
+import functools
+import itertools
 import warnings
 
 import numpy as np
@@ -10,8 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
 from fastgd._data.chunks import ArrayChunks
-from fastgd._data.shards import ChunkShards
-from fastgd._solvers import _sharded
+from fastgd._data.shards import ChunkShards, Rows
+from fastgd._solvers import _shard_sums, _sharded
 from fastgd._solvers._auto import solve
 from fastgd._solvers._task import Options
 from fastgd.datasets import open as open_rows
@@ -381,3 +383,29 @@ def test_a_sample_of_fewer_rows_than_columns(most, passes, model, monkeypatch):
     whole = clone(model).set_params(tol=1e-8).fit(X, y)
     assert parts.objective_ <= whole.objective_ * (1 + 1e-4)
     assert np.max(parts.n_iter_) < passes + 1
+
+
+@pytest.mark.parametrize("sizes", [[50] * 20, [700, 100, 5, 5, 190]])
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_matrix])
+def test_many_shards_send_their_part_of_the_sample_alone(monkeypatch, sizes, layout):
+    """It is that of shards that send all they may, as far as all of their rows are known."""
+    monkeypatch.setattr(_shard_sums, "LEAST_PART", 10)
+    X = np.random.default_rng(0).normal(size=(1000, 3))
+    edges = np.cumsum([0, *sizes])
+    found = []
+    for n_shards in (1, len(sizes)):
+        kind = _shard_sums.Kind(None, True, None, 0, 300, 10_000, n_shards)
+        looks = [
+            _shard_sums.look_at(Rows(layout(X[a:b]), np.arange(a, b) % 2), kind)
+            for a, b in itertools.pairwise(edges)
+        ]
+        found.append(functools.reduce(functools.partial(_shard_sums.both, kind=kind), looks))
+        if n_shards > 1:
+            assert sum(look.keys.size for look in looks) <= 1.5 * 300 + 10 * n_shards
+    whole, part = found
+    assert whole.keys.size == 300
+    known = np.sort(whole.keys[whole.keys <= part.reach])
+    np.testing.assert_array_equal(np.sort(part.keys), known)
+    assert part.keys.size >= (290 if len(set(sizes)) == 1 else 100)
+    rows = {tuple(row) for row in np.asarray(sp.csr_matrix(whole.X).todense())}
+    assert all(tuple(row) in rows for row in np.asarray(sp.csr_matrix(part.X).todense()))
