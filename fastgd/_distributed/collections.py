@@ -5,6 +5,7 @@ partition, pinned to no worker and with no state on one. A worker that is lost c
 which the scheduler gives to others. Without a client, Dask's own threads do the work.
 """
 
+import functools
 import itertools
 import os
 import pickle
@@ -12,7 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import dask
 import numpy as np
@@ -81,14 +82,14 @@ class DaskShards:
         started = time.perf_counter()
         self._lost.look()
         try:
-            (found,) = dask.compute(self._tree(part, add))
+            (answer,) = dask.compute(self._tree(part, add))
         except lost() as error:
             raise ClusterLost(f"the cluster was lost: {type(error).__name__}: {error}") from error
+        found: T | None = answer.value
         if found is None:
             raise ValueError("there are no rows to train on.")
         self._lost.warn(stacklevel=8)
-        sent = len(pickle.dumps(part)) + len(pickle.dumps(found, protocol=5))
-        self.spent["bytes"] += float(sent * len(self._parts))
+        self.spent["bytes"] += float(answer.sent + len(pickle.dumps(part)) * len(self._parts))
         self.spent["seconds"] += time.perf_counter() - started
         return found
 
@@ -238,22 +239,37 @@ def _example(X: Any) -> Any:
 # -- what runs on workers -------------------------------------------------------------------------
 
 
-def _of_part(part: Callable[[Rows], T], k: int, X: Any, y: Any, weight: Any = None) -> T | None:
-    """Return what partition k adds to a sum; None where it has no rows."""
+class Answer(NamedTuple):
+    """What a task of a pass returns.
+
+    value : what its rows add to a sum; None where there are none
+    sent : int, the bytes of all values on their way, this one included
+    """
+
+    value: Any
+    sent: int
+
+
+def _of_part(part: Callable[[Rows], T], k: int, X: Any, y: Any, weight: Any = None) -> Answer:
+    """Return what partition k adds to a sum."""
     rows = Rows(as_array(X), as_column(y), None if weight is None else as_column(weight))
     if rows.X.shape[0] == 0:
-        return None
+        return Answer(None, 0)
     with one_blas_thread(), threads(1):  # partitions are what runs side by side
-        return of_named(f"partition {k}", part, rows)
+        value = of_named(f"partition {k}", part, rows)
+    return Answer(value, _size_of(value))
 
 
-def _sum_of(add: Callable[[T, T], T], parts: Sequence[T | None]) -> T | None:
+def _sum_of(add: Callable[[Any, Any], Any], answers: Sequence[Answer]) -> Answer:
     """Return the sum of parts, in their order."""
-    found: T | None = None
-    for part in parts:
-        if part is not None:
-            found = part if found is None else add(found, part)
-    return found
+    values = [answer.value for answer in answers if answer.value is not None]
+    found = functools.reduce(add, values) if values else None
+    return Answer(found, sum(answer.sent for answer in answers) + _size_of(found))
+
+
+def _size_of(value: Any) -> int:
+    """Return how many bytes are sent of a value."""
+    return len(pickle.dumps(value, protocol=5))
 
 
 def _predicted(method: Callable[[Any], Any], X: Any, meta: Any = None) -> Any:
