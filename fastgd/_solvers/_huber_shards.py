@@ -57,6 +57,7 @@ from fastgd.kernels.losses import Huber
 from fastgd.kernels.objective import Scaler
 
 WIDENINGS = 5
+LEAST_ABOUT = 1e-6
 MOST_SHRUNK = 0.9  # of a scale, in a step
 SQUARED_SHARE = 1e-4  # of tol^2: what is left grows with the square of what can be proven
 
@@ -283,7 +284,15 @@ class _HuberDescent(Descent):
         """Do nothing: the dual point is balanced without a pass."""
 
     def _solution(self, left: float, is_shown: bool) -> Solution:
+        """Return what was found: Newton's decrement counts where the gap says about the same.
+
+        Near a scale of zero hardly a row is within the corner, and the decrement knows of no other.
+        """
         found = super()._solution(left, is_shown)
         state = HuberStart(found.state, float(self.here.point.u[-2]))
+        about = max(np.sqrt(self.options.tol), LEAST_ABOUT) * found.objective
+        can_tell = self.is_newton or self.problem.l2 > 0.0
+        if can_tell and found.gap > about and found.objective > self.floor:
+            found = found._replace(converged=False, suboptimality=found.gap)
         is_zero = found.objective <= self.floor
         return found._replace(state=state, converged=found.converged or is_zero)
