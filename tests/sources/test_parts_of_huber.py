@@ -195,3 +195,25 @@ def test_a_scale_that_vanishes(rows):
         warnings.simplefilter("ignore", ConvergenceWarning)
         parts = fastgd.HuberRegressor(alpha=0.0).fit(open_rows((X, exact), chunk_rows=500))
     np.testing.assert_allclose(parts.predict(X), exact, rtol=1e-6)
+
+
+@pytest.mark.full
+def test_what_is_called_converged_is(monkeypatch):
+    """At epsilon near 1 Newton's steps may end too early; a fit warns then."""
+    n_converged = 0
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        monkeypatch.setattr(_sharded, "SAMPLE_ROWS", int(random.integers(5, 60)))
+        n, d = int(random.integers(100, 500)), int(random.integers(1, 8))
+        X = random.normal(size=(n, d))
+        y = X @ random.normal(size=d) + random.normal(size=n)
+        y += 20.0 * (random.random(n) < 0.2) * random.standard_cauchy(n)
+        model = fastgd.HuberRegressor(epsilon=1.05, alpha=float(random.choice([0.0, 1e-4, 10.0])))
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            parts = clone(model).fit(open_rows((X, y), chunk_rows=100))
+        best = clone(model).set_params(tol=1e-8).fit(X, y).objective_
+        assert told or parts.objective_ <= best * (1.0 + 1e-5), seed
+        assert parts.objective_ - parts.gap_ <= best * (1.0 + 1e-9), seed
+        n_converged += not told
+    assert n_converged >= 20
