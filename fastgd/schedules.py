@@ -685,31 +685,7 @@ class Course(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Following(Schedule):
-    """Rates that begin at eta0, and follow how training goes."""
-
-    eta0: Open = None
-
-    def _rates(self, t: FloatArray) -> FloatArray:
-        return np.full(t.shape, float(self.eta0))
-
-    def begin(self, n_columns: int) -> Course:
-        """Return where the rates of a new training stand.
-
-        Parameters
-        ----------
-        n_columns : int
-            Columns that stall each by itself.
-
-        Returns
-        -------
-        Course
-        """
-        return Course.start(self.eta0, n_columns)
-
-
-@dataclass(frozen=True)
-class Adaptive(_Following):
+class Adaptive(Schedule):
     """scikit-learn's: eta0, divided by 5 when training stalls, until that is too small.
 
     When ``n_iter_no_change`` epochs in a row fail to come ``tol`` below the lowest objective (or
@@ -727,8 +703,26 @@ class Adaptive(_Following):
         No rate that is larger ends the training.
     """
 
+    eta0: Open = None
     divisor: float = 5.0
     eta_min: float = 1e-6
+
+    def _rates(self, t: FloatArray) -> FloatArray:
+        return np.full(t.shape, float(self.eta0))
+
+    def begin(self, n_columns: int) -> Course:
+        """Return where the rates of a new training stand.
+
+        Parameters
+        ----------
+        n_columns : int
+            Columns that stall each by itself.
+
+        Returns
+        -------
+        Course
+        """
+        return Course.start(self.eta0, n_columns)
 
     def after_epoch(
         self, course: Course, values: FloatArray, tol: float | None, n_iter_no_change: int
@@ -761,7 +755,7 @@ class Adaptive(_Following):
 
 
 @dataclass(frozen=True)
-class ReduceOnPlateau(_Following):
+class ReduceOnPlateau(Schedule):
     """PyTorch's: eta0, times ``factor`` when more than ``patience`` epochs in a row do not improve.
 
     An epoch improves if its value is below best - threshold |best|: PyTorch's ``mode="min"`` for
@@ -782,10 +776,28 @@ class ReduceOnPlateau(_Following):
     eta_min : float, default=0.0
     """
 
+    eta0: Open = None
     factor: float = 0.1
     patience: int = 10
     threshold: float = 1e-4
     eta_min: float = 0.0
+
+    def _rates(self, t: FloatArray) -> FloatArray:
+        return np.full(t.shape, float(self.eta0))
+
+    def begin(self, n_columns: int) -> Course:
+        """Return where the rates of a new training stand.
+
+        Parameters
+        ----------
+        n_columns : int
+            Columns that stall each by itself.
+
+        Returns
+        -------
+        Course
+        """
+        return Course.start(self.eta0, n_columns)
 
     def after_epoch(
         self,
