@@ -150,9 +150,7 @@ def vw_steps(folder: Path, n_passes: int) -> list[Point]:
         options = ["-d", str(folder / "rows.vw"), "-b", "18", "--loss_function", "logistic"]
         options += [*(cache if k > 1 else []), "--quiet", "--holdout_off"]
         clock = Clock()
-        model = Workspace(
-            arg_list=[*options, *(cache if k > 1 else []), "--quiet", "--holdout_off"]
-        )
+        model = Workspace(arg_list=options)
         points.append(
             clock.judged(
                 lambda model=model: log_loss_of(np.array([model.predict(t) for t in texts]), y)

@@ -456,7 +456,8 @@ def _classes(module: Any) -> list[type]:
 
 def _is_schedule(kind: Any) -> bool:
     base = schedules.Schedule
-    return inspect.isclass(kind) and issubclass(kind, base) and kind is not base
+    is_public = inspect.isclass(kind) and not kind.__name__.startswith("_")
+    return is_public and issubclass(kind, base) and kind is not base
 
 
 # -- what the docstrings say ----------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import io
+import shlex
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -160,7 +161,7 @@ def refuse_other_kinds(path: Path) -> None:
         beginning = file.read(4)
     for start, what in _BEGINNINGS:
         if beginning.startswith(start):
-            raise BadData(f"{path} holds no text: {what.format(path=path)}")
+            raise BadData(f"{path} holds no text: {what.format(path=shlex.quote(str(path)))}")
 
 
 def refuse_unreadable(path: Path) -> None:

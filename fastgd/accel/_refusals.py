@@ -93,6 +93,7 @@ def like_columns(call: Call) -> str | None:
 def _have_like_squares(X: Any) -> bool:
     """Tell whether sparse columns are alike; that dummies depend on each other matters little."""
     with np.errstate(over="ignore", invalid="ignore"):
+        X = X if X.dtype.kind == "f" else X.astype(np.float64)  # squares of int8 overflow
         squares = np.asarray(X.multiply(X).sum(axis=0), np.float64).ravel()
     squares = squares[squares > 0.0]
     return bool(squares.size > 0 and squares.max() <= WELL_CONDITIONED * squares.min())

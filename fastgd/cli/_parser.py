@@ -74,6 +74,13 @@ class _Parser(argparse.ArgumentParser):
         said = f"{self.prog}: error: {plain(message)} ({self.prog} --help lists all arguments)"
         self.exit(2, f"{said}\n")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse what is not known here, where a command's parser would leave it to the whole."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser; ``run`` of what it parses names the function of the command."""

@@ -39,6 +39,7 @@ from fastgd._data.validation import (
 )
 from fastgd._export.hooks import OnnxExport
 from fastgd._export.notebook import NotebookView
+from fastgd._monitoring.sklearn_callbacks import CallbackSupport
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, GridWatch, watched
 from fastgd._runtime.threads import threads
@@ -184,7 +185,7 @@ def with_callbacks(cls: Any) -> Any:
     return cls
 
 
-class PathCV(PathModel):
+class PathCV(CallbackSupport, PathModel):
     """What chooses a strength by folds: all of them go down the path together."""
 
     _many = False

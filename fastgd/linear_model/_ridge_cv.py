@@ -39,6 +39,7 @@ from fastgd._data.validation import (
 )
 from fastgd._export.hooks import OnnxExport
 from fastgd._export.notebook import NotebookView
+from fastgd._monitoring.sklearn_callbacks import CallbackSupport
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, GridWatch, watched
 from fastgd._runtime.threads import one_blas_thread
@@ -68,7 +69,7 @@ WORTH_THREADS = 1 << 30  # multiplications: some 0.1 s
 WATCHING: dict[str, list[Any]] = {"verbose": ["verbose"], "callbacks": [list, tuple, None]}
 
 
-class BaseRidgeCV(NotebookView, OnnxExport, _BaseRidgeCV):
+class BaseRidgeCV(CallbackSupport, NotebookView, OnnxExport, _BaseRidgeCV):
     """What both have in common; a subclass says what y is, and what a raw prediction means.
 
     scikit-learn's base class has the parameters, the scorer and the routing of metadata.

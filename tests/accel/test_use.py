@@ -333,6 +333,7 @@ def test_columns_of_like_scales_stay_where_few_passes_are_enough(rng):
         (np.hstack([wide, wide]), None, None),  # more columns than half of the rows
         *((form, None, told) for form in (thin, thin.tocsc(), sp.csr_array(thin))),
         (thin @ sp.diags_array(np.logspace(-2.0, 2.0, 300)), None, None),
+        ((thin @ sp.diags_array(np.tile(units, 2)[:300])).astype(np.int8), None, None),
         (sp.csr_array(thin.shape), None, None),
     ]:
         JOURNAL.notes.clear()

@@ -1269,7 +1269,7 @@ def test_capitals_do_not_matter_elsewhere(name, run):
         (b"a,b,label", "data.csv has a line of names, and no rows."),
         (
             ROWS.encode("utf-16"),
-            "data.csv holds no text: it is UTF-16. This converts it: iconv -f ",
+            "it is UTF-16. This converts it: iconv -f UTF-16 -t UTF-8 data.csv ",
         ),
         (ROWS.encode("utf-16-be"), ""),
         (ROWS.encode().replace(b"yes", b"\xe9t\xe9"), "is not UTF-8. If it is Latin-1"),
@@ -1297,6 +1297,12 @@ def test_odd_text_is_reported(content, said, run):
         assert status == 1
         assert said in err
     assert Path("out.fastgd").exists() == (status == 0)
+
+
+def test_a_command_that_is_proposed_quotes_the_name_of_the_file(run):
+    Path("r&d.csv").write_bytes(ROWS.encode("utf-16"))
+    status, _, err = run("train r&d.csv --target label --model logistic -o m.fastgd")
+    assert (status, "-t UTF-8 'r&d.csv' > utf8.csv" in err) == (1, True)
 
 
 @pytest.mark.parametrize(

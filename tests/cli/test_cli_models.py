@@ -292,6 +292,7 @@ def test_an_interruption_is_no_traceback(monkeypatch, capsys):
         "train x.csv --model ridge -o m --validation 2",
         "train x.csv --model ridge -o m --seed -1",
         "predict m",
+        "predict m x.csv --outptu p.csv",
     ],
 )
 def test_arguments_that_argparse_refuses(given, capsys):
@@ -300,4 +301,4 @@ def test_arguments_that_argparse_refuses(given, capsys):
     said = capsys.readouterr().err
     assert said.startswith(f"fastgd {given.split()[0]}: error: ")
     assert said.count("\n") == 1
-    assert "--help lists all arguments" in said
+    assert f"(fastgd {given.split()[0]} --help lists all arguments)" in said

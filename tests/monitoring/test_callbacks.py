@@ -695,6 +695,37 @@ def test_a_grid_is_watched_and_stopped(name, more, caplog):
     assert not np.array_equal(first.coef_, whole.coef_) or np.argmax(scores) == 0
 
 
+@pytest.mark.parametrize("name", GRIDS)
+def test_a_grid_is_pickled_while_it_is_searched_and_from_before_its_parameters(name):
+    kind, (X, y), found = getattr(fastgd, name), grid_rows(name), []
+
+    def pickles(_):
+        given, model.callbacks = model.callbacks, None
+        found.append(pickle.loads(pickle.dumps(model)))
+        model.callbacks = given
+
+    model = kind(**GRIDS[name][0], callbacks=[pickles])
+    model.fit(X, y)
+    assert len(found) == GRIDS[name][1]
+    model.callbacks = None
+    assert repr(found[0].get_params()) == repr(model.get_params())
+    del model.callbacks  # as in a pickle from before there were callbacks
+    again = pickle.loads(pickle.dumps(model))
+    assert again.callbacks is None
+    np.testing.assert_array_equal(again.fit(X, y).coef_, model.coef_)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_their_callbacks_see_a_grid(name, theirs):
+    kind, (X, y) = getattr(fastgd, name), grid_rows(name)
+    monitor = theirs.ScoringMonitor(scoring="accuracy" if y.dtype == bool else "r2")
+    model = kind(**GRIDS[name][0]).set_callbacks(monitor).fit(X, y)
+    rows = monitor.get_logs().data
+    scores = [next(iter(row.values())) for row in rows if row["task_name"] == "epoch"]
+    assert len(scores) == GRIDS[name][1]
+    assert not hasattr(model, "_watch")
+
+
 def test_scores_of_targets_are_shown_by_their_mean():
     X, Y = grid_rows("MultiTaskLassoCV")
     recorder = Recorder()
