@@ -62,26 +62,27 @@ def descend(task: Task, options: Options, start: Any = None) -> Solution:
     found = _in_a_metric(task, options._replace(max_iter=most), start)
     again = partial(_begun_again, task, start)  # not from where the other method got stuck
     for method in (partial(by_intervals, task), again):
-        has_ended = _is_proven(found, options) and found.n_iter < most
+        has_ended = _judged(found, options).converged and found.n_iter < most
         if has_ended or found.n_iter >= options.max_iter or options.observer.stops:
             break
         found, most = _gone_on(found, method, options), options.max_iter
-    return found._replace(converged=_is_proven(found, options))
+    return _judged(found, options)
 
 
 def _begun_again(task: Task, start: Any, options: Options, _: State) -> Solution:
     return _in_a_metric(task, options, start)
 
 
-def _is_proven(found: Solution, options: Options, unit: float = 1.0) -> bool:
-    """Tell whether a fit has converged, near an objective of 0 whether the gap says so.
+def _judged(found: Solution, options: Options, unit: float = 1.0) -> Solution:
+    """Return a solution that has converged, near an objective of 0, only if its gap says so.
 
     There distances from an interval may be below the rounding of predictions, other rows matter
     than those that seem to, and Newton's decrement says little.
     """
     if found.objective > NEARLY_ZERO * unit:
-        return found.converged
-    return found.gap <= max(options.tol * abs(found.objective), ALLOWANCE * ALLOWANCE)
+        return found
+    is_proven = found.gap <= max(options.tol * abs(found.objective), ALLOWANCE * ALLOWANCE)
+    return found._replace(converged=is_proven, suboptimality=found.gap)
 
 
 def _in_a_metric(task: Task, options: Options, start: Any) -> Solution:
@@ -157,17 +158,17 @@ def _of_few_columns(solver: str, task: Task, options: Options, start: Any) -> So
 def _by_newton(task: Task, options: Options, start: Any) -> Solution | None:
     """Take Newton's steps, and descend from there if the decrement alone says that they have ended.
 
-    See ``_is_proven``; targets are in the units that they are given in.
+    See ``_judged``; targets are in the units that they are given in.
     """
     found = newton(task, options, start)
     if found is None or not has_intervals(task) or options.observer.stops:
         return found
     unit = max(1.0, float(np.mean(np.square(task.y, dtype=np.float64))))
-    is_proven = _is_proven(found, options, unit)
-    if is_proven or found.n_iter >= options.max_iter:
-        return found._replace(converged=is_proven)
+    found = _judged(found, options, unit)
+    if found.converged or found.n_iter >= options.max_iter:
+        return found
     following = partial(in_units, partial(_solve, "gd"), task)
-    return _gone_on(found._replace(converged=False), following, options)
+    return _gone_on(found, following, options)
 
 
 def _solve(solver: str, task: Task, options: Options, start: Any) -> Solution:
