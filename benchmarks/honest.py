@@ -518,23 +518,20 @@ def run(table: Table, model: Model, tolerances: list[float]) -> tuple[Tally, lis
     y = target_of(table, model.target)
     if np.unique(y).size < 2:
         return None
-    fits, n_slow = [], 0
-    lowest = lowest_of_peers(model, table.X, y)
+    fits: list[Fit] = []
+    lowest, n_slow = np.inf, 0
     for dtype in (np.float64, np.float32):
         X = table.X.astype(dtype)
         wide = X.astype(np.float64)
-        if dtype == np.float32:
-            lowest32 = lowest_of_peers(model, wide, y)
+        lowest_here = lowest_of_peers(model, wide, y)
         tried = [fit(model, X, y, wide, tol) for tol in sorted(tolerances, reverse=True)]
         own = [one for one in tried if one is not None]
         n_slow += len(tried) - len(own)
-        # another X after rounding: another optimum
-        lowest_here = lowest if dtype == np.float64 else lowest32
-        lowest_here = min(lowest_here, *(f.objective for f in own))
-        shift = 0.0 if dtype == np.float64 else lowest_here - lowest
-        fits += [f._replace(objective=f.objective - shift) for f in own]
-        if dtype == np.float64:
+        lowest_here = min([lowest_here, *(f.objective for f in own)])
+        if not fits:
             lowest = lowest_here
+        shift = lowest_here - lowest if own else 0.0  # another X after rounding: another optimum
+        fits += [f._replace(objective=f.objective - shift) for f in own]
     return tallied(fits, lowest, abs(lowest) + 1.0, n_slow), fits
 
 

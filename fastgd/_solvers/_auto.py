@@ -62,26 +62,27 @@ def descend(task: Task, options: Options, start: Any = None) -> Solution:
     found = _in_a_metric(task, options._replace(max_iter=most), start)
     again = partial(_begun_again, task, start)  # not from where the other method got stuck
     for method in (partial(by_intervals, task), again):
-        has_ended = _is_proven(found, options) and found.n_iter < most
+        has_ended = _judged(found, options).converged and found.n_iter < most
         if has_ended or found.n_iter >= options.max_iter or options.observer.stops:
             break
         found, most = _gone_on(found, method, options), options.max_iter
-    return found._replace(converged=_is_proven(found, options))
+    return _judged(found, options)
 
 
 def _begun_again(task: Task, start: Any, options: Options, _: State) -> Solution:
     return _in_a_metric(task, options, start)
 
 
-def _is_proven(found: Solution, options: Options) -> bool:
-    """Tell whether a fit has converged, near an objective of 0 whether the gap says so.
+def _judged(found: Solution, options: Options, unit: float = 1.0) -> Solution:
+    """Return a solution that has converged, near an objective of 0, only if its gap says so.
 
     There distances from an interval may be below the rounding of predictions, other rows matter
     than those that seem to, and Newton's decrement says little.
     """
-    if found.objective > NEARLY_ZERO:
-        return found.converged
-    return found.gap <= max(options.tol * abs(found.objective), ALLOWANCE * ALLOWANCE)
+    if found.objective > NEARLY_ZERO * unit:
+        return found
+    is_proven = found.gap <= max(options.tol * abs(found.objective), ALLOWANCE * ALLOWANCE)
+    return found._replace(converged=is_proven, suboptimality=found.gap)
 
 
 def _in_a_metric(task: Task, options: Options, start: Any) -> Solution:
@@ -151,7 +152,23 @@ def _of_few_columns(solver: str, task: Task, options: Options, start: Any) -> So
     start = _start_for("gd", task, start)
     if losses.is_piecewise_linear(task.loss):
         return interior_small(task, options, start)
-    return directly(task, options) or in_rows(task, options) or newton(task, options, start)
+    return directly(task, options) or in_rows(task, options) or _by_newton(task, options, start)
+
+
+def _by_newton(task: Task, options: Options, start: Any) -> Solution | None:
+    """Take Newton's steps, and descend from there if the decrement alone says that they have ended.
+
+    See ``_judged``; targets are in the units that they are given in.
+    """
+    found = newton(task, options, start)
+    if found is None or not has_intervals(task) or options.observer.stops:
+        return found
+    unit = max(1.0, float(np.mean(np.square(task.y, dtype=np.float64))))
+    found = _judged(found, options, unit)
+    if found.converged or found.n_iter >= options.max_iter:
+        return found
+    following = partial(in_units, partial(_solve, "gd"), task)
+    return _gone_on(found, following, options)
 
 
 def _solve(solver: str, task: Task, options: Options, start: Any) -> Solution:
@@ -208,16 +225,18 @@ def _gone_on(
     """Go on by another method from where the passes of one ended.
 
     What the first has proven of the optimum bounds the second's gap as well. The second's point is
-    taken unless its objective is higher by more than rounding.
+    taken unless its objective is higher by more than rounding, or below that bound, which only
+    predictions that cancel can seem to be.
     """
     remaining = options._replace(max_iter=options.max_iter - first.n_iter)
     second = following(remaining, State(first.coef, first.intercept))
     counts: dict[str, Any] = {"n_iter": first.n_iter + second.n_iter}
     counts["history"] = _joined(first, second)
-    if not second.objective - first.objective <= ALLOWANCE * abs(first.objective):
+    lower, rounding = first.objective - first.gap, ALLOWANCE * abs(first.objective)
+    is_rounding = second.objective < lower - rounding  # lower than anything can be
+    if is_rounding or not second.objective - first.objective <= rounding:
         return first._replace(**counts)
-    lower = first.objective - first.gap
-    gap = min(second.gap, max(second.objective - lower, ALLOWANCE * first.objective))
+    gap = min(second.gap, max(second.objective - lower, rounding))
     return second._replace(gap=gap, **counts)
 
 

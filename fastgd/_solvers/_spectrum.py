@@ -279,7 +279,7 @@ def left_out_errors(rows: Rows, found: Spectrum, alphas: Floats) -> Iterator[tup
     These are multiplied by the root of the row's weight, of shape (rows, n_targets, n_alphas).
     """
     inverse = 1.0 / (found.values[:, None] + alphas)  # (r, n_alphas)
-    shape = (found.values.shape[0], -1)
+    shape = (found.values.shape[0], found.along.shape[1] * alphas.shape[0])
     scaled = (found.along[:, :, None] * inverse[:, None, :]).reshape(shape)
     share = rows.weight / rows.mass if rows.fit_intercept else np.zeros(rows.n)
     for some in rows.blocks():
@@ -297,7 +297,7 @@ def paths(rows: Rows, found: Spectrum, alphas: Floats) -> Floats:
     """Return the coefficients for each alpha, (n_alphas, d, n_targets)."""
     inverse = 1.0 / (found.values[:, None] + alphas)
     scaled = found.along[:, :, None] * inverse[:, None, :]
-    flat = found.basis @ scaled.reshape(found.values.shape[0], -1)
+    flat = found.basis @ scaled.reshape(scaled.shape[0], scaled.shape[1] * scaled.shape[2])
     flat = rows.back(flat) if found.is_wide else flat
     return np.moveaxis(flat.reshape(rows.d, found.along.shape[1], -1), 2, 0)
 

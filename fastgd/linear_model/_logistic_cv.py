@@ -29,7 +29,7 @@ from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, GridWatch, watched
 from fastgd._runtime.threads import in_threads, one_blas_thread, threads
 from fastgd._runtime.warned import warn
-from fastgd._solvers._auto import SOLVERS, solve
+from fastgd._solvers._auto import SOLVERS, choose, solve
 from fastgd._solvers._folds import FoldFit, folds_of
 from fastgd._solvers._task import Options, State, Task
 from fastgd.linear_model._logistic import LogisticRegression
@@ -531,7 +531,7 @@ class LogisticRegressionCV(LogisticRegression):
     def _refit(self, grid: Grid, at: tuple[int, int], data: tuple[Any, Any, Any]) -> None:
         """Fit all rows with the chosen strength, from the mean of the folds.
 
-        Where that is a bad start, half of the passes are left to begin without one.
+        Where that is a bad start for descent, half of its passes are left to begin without one.
         """
         X, codes, weight = data
         r, c = at
@@ -542,10 +542,11 @@ class LogisticRegressionCV(LogisticRegression):
         start = self._start_of(grid.coefs[:, r, c], task)
         options = Options(float(self.tol), int(self.max_iter), self._seed(), Silenced(self._watch))
         asked = self.solver if self.solver in SOLVERS else "auto"
-        most = (int(self.max_iter) + 1) // 2
+        solver = choose(task) if asked == "auto" else asked
+        most = (options.max_iter + 1) // 2 if solver == "gd" else options.max_iter
         found = solve(task, options._replace(max_iter=most), asked, start)
-        if not found.converged and not self._watch.stops:
-            rest = options._replace(max_iter=options.max_iter - found.n_iter)
+        rest = options._replace(max_iter=options.max_iter - found.n_iter)
+        if not found.converged and rest.max_iter > 0 and not self._watch.stops:
             other = solve(task, rest, asked, None)
             total = found.n_iter + other.n_iter
             is_better = other.converged or other.objective < found.objective

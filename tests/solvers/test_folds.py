@@ -358,6 +358,17 @@ def test_unfinished_fits_are_counted():
         fastgd.LogisticRegressionCV(**QUIET, Cs=2, max_iter=1, refit=False).fit(X, y)
 
 
+def test_a_last_fit_that_cannot_start_from_the_folds_has_all_passes(rng):
+    X = rng.normal(size=(400, 10)) * np.geomspace(1.0, 0.03, 10)
+    y = X @ rng.normal(size=10) + 0.2 * rng.normal(size=400) > 0
+    alone = fastgd.LogisticRegression(C=10.0, solver="sdca").fit(X, y)
+    given = {**QUIET, "Cs": [10.0], "cv": 3, "solver": "sdca", "max_iter": alone.n_iter_[0] + 5}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = fastgd.LogisticRegressionCV(**given).fit(X, y)
+    assert model.gap_ <= model.tol * model.objective_
+
+
 @pytest.mark.filterwarnings("ignore:The least populated class in y:UserWarning")
 @parametrize_with_checks([fastgd.LogisticRegressionCV(**{**QUIET, "Cs": 2, "cv": 3})])
 def test_scikit_learns_checks(estimator, check):

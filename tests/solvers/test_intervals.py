@@ -183,3 +183,25 @@ def test_histories_of_two_solvers_are_joined():
     kept = _auto._gone_on(second, lambda *_: first, Options(max_iter=10))
     assert kept.objective == 4.0
     assert kept.n_iter == 5 == len(kept.history["loss"])
+
+
+def test_what_another_method_gets_wrong_by_rounding_is_not_taken():
+    first, second = solution(3, 5.0), solution(2, 4.8)
+    found = _auto._gone_on(first, lambda *_: second, Options(max_iter=10))  # 4.9 is proven
+    assert found.objective == 5.0
+    assert found.n_iter == 5
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1.0, 1e2])
+@pytest.mark.parametrize("C", [1e8, 1e10])
+def test_newtons_steps_near_an_objective_of_zero_are_proven(scale, C):
+    rng = np.random.default_rng(55)
+    X = rng.normal(size=(20, 2)) * 10.0 ** rng.uniform(-6, 6, 2)
+    y = X @ rng.normal(size=2)
+    y = scale * (y + 1e-3 * np.abs(y).mean() * rng.normal(size=20))
+    given = {"loss": "squared_epsilon_insensitive", "epsilon": 0.03 * np.abs(y).mean()}
+    model = fastgd.LinearSVR(C=C, fit_intercept=False, tol=1e-8, **given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, y)
+    assert model.gap_ <= 1e-8 * model.objective_

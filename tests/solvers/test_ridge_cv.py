@@ -195,6 +195,16 @@ def test_no_penalty_is_a_choice_with_folds(rng):
     np.testing.assert_allclose(ours.coef_, fastgd.LinearRegression().fit(X, Y).coef_, rtol=1e-8)
 
 
+def test_folds_whose_rows_do_not_differ_predict_the_mean(rng):
+    X, y = rng.normal(size=(3, 5)), rng.normal(size=3)
+    given = {"alphas": ALPHAS, "cv": 2, "scoring": "neg_mean_squared_error"}  # one fold has one row
+    model = fastgd.RidgeCV(**given).fit(X, y)
+    peer = linear_model.RidgeCV(**given).fit(X, y)
+    assert model.alpha_ == peer.alpha_
+    assert model.best_score_ == pytest.approx(peer.best_score_)
+    np.testing.assert_allclose(model.coef_, peer.coef_)
+
+
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
