@@ -58,6 +58,7 @@ from fastgd.kernels.objective import Scaler
 
 WIDENINGS = 5
 MOST_SHRUNK = 0.9  # of a scale, in a step
+HARDLY_ANY = 1e-8  # of the curvature that a standardised column has with no row beyond epsilon
 SQUARED_SHARE = 1e-4  # of tol^2: what is left grows with the square of what can be proven
 
 
@@ -196,6 +197,19 @@ class _HuberDescent(Descent):
             intercept = intercept - float(coef @ self.frame.origin)
         state = State(np.array(coef, np.float64), intercept)
         return Model(coef, intercept, HuberStart(state, float(u[-2])))
+
+    def _direction(self) -> tuple[Floats, float]:
+        """Return a step, and half of what it promises; also along a slope without curvature.
+
+        The rows beyond epsilon have a slope and no curvature: where a column, or the scale, has no
+        other rows, Newton's decrement would not see it.
+        """
+        point, product = self.here.point, self.here.product
+        if product is not None:
+            flat = (np.diagonal(product) + self.problem.ridge == 0.0) & (point.gradient != 0.0)
+            some = np.diag(flat * (HARDLY_ANY / float(point.u[-2])))
+            self.here = self.here._replace(product=product + some)
+        return super()._direction()
 
     def _moves(self, step: Floats, decrement: float, wants_hessian: bool) -> bool:
         """Take a step, or a part of it that leaves a tenth of the scale at least.
