@@ -169,14 +169,20 @@ class _HuberDescent(Descent):
 
     def _first(self, start: Solution) -> Floats:
         u = from_raw(self.frame.problem, *self._from_user(start.coef, start.intercept))
-        return np.insert(u, u.shape[0] - 1, start.state.scale)
+        # a sample's residuals may all be zero where those of other rows are not
+        scale = max(start.state.scale, LEAST_SCALE * self._size)
+        return np.insert(u, u.shape[0] - 1, scale)
+
+    @property
+    def _size(self) -> float:
+        """The targets' root mean square; 1 where all of them are 0."""
+        return float(np.sqrt(self.task.look.y_square)) or 1.0
 
     @property
     def floor(self) -> float:
         """What rounding of the targets may hide of the objective."""
-        terms = float(np.sqrt(self.task.look.y_square))
         own = EPSILON * self.here.point.objective
-        return float(own + 8.0 * self.task.loss.epsilon * EPSILON * terms)
+        return float(own + 8.0 * self.task.loss.epsilon * EPSILON * self._size)
 
     def _at(self, u: Floats, wants_hessian: bool) -> Place:
         scale = float(u[-2])
@@ -216,7 +222,7 @@ class _HuberDescent(Descent):
 
         There is none where the scale is as good as zero beside the targets.
         """
-        if self.here.point.u[-2] <= LEAST_SCALE * np.sqrt(self.task.look.y_square):
+        if self.here.point.u[-2] <= LEAST_SCALE * self._size:
             return False
         most = MOST_SHRUNK * float(self.here.point.u[-2])
         share = most / max(-float(step[-2]), most)

@@ -214,3 +214,19 @@ def test_slopes_without_curvature_are_no_optimum(seed, monkeypatch):
     is_near = parts.objective_ <= whole.objective_ * (1.0 + parts.tol)
     assert is_near or any(issubclass(w.category, ConvergenceWarning) for w in caught)
     assert len(parts.history_["objective"]) > 2  # it goes on
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("n_others", [0, 1, 5])
+def test_a_sample_without_residuals(n_others):
+    """All targets of the sample are 0, and its scale is: that of all rows is not, or hardly."""
+    X = np.random.default_rng(0).normal(size=(400, 3))
+    y = np.zeros(400)
+    y[400 - n_others :] = 1.0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_sharded, "SAMPLE_ROWS", 50)
+        parts = fastgd.HuberRegressor().fit(open_rows((X, y), chunk_rows=60))
+    whole = fastgd.HuberRegressor().fit(X, y)
+    assert parts.objective_ == pytest.approx(whole.objective_, rel=1e-12, abs=1e-14)
+    np.testing.assert_allclose(parts.coef_, 0.0, atol=1e-14)
+    assert parts.outliers_.sum() == n_others
