@@ -59,6 +59,7 @@ from fastgd.kernels.objective import Scaler
 WIDENINGS = 5
 LEAST_ABOUT = 1e-6
 MOST_SHRUNK = 0.9  # of a scale, in a step
+HARDLY_ANY = 1e-8  # of the curvature that a standardised column has with no row beyond epsilon
 SQUARED_SHARE = 1e-4  # of tol^2: what is left grows with the square of what can be proven
 
 
@@ -169,14 +170,20 @@ class _HuberDescent(Descent):
 
     def _first(self, start: Solution) -> Floats:
         u = from_raw(self.frame.problem, *self._from_user(start.coef, start.intercept))
-        return np.insert(u, u.shape[0] - 1, start.state.scale)
+        # a sample's residuals may all be zero where those of other rows are not
+        scale = max(start.state.scale, LEAST_SCALE * self._size)
+        return np.insert(u, u.shape[0] - 1, scale)
+
+    @property
+    def _size(self) -> float:
+        """The targets' root mean square; 1 where all of them are 0."""
+        return float(np.sqrt(self.task.look.y_square)) or 1.0
 
     @property
     def floor(self) -> float:
         """What rounding of the targets may hide of the objective."""
-        terms = float(np.sqrt(self.task.look.y_square))
         own = EPSILON * self.here.point.objective
-        return float(own + 8.0 * self.task.loss.epsilon * EPSILON * terms)
+        return float(own + 8.0 * self.task.loss.epsilon * EPSILON * self._size)
 
     def _at(self, u: Floats, wants_hessian: bool) -> Place:
         scale = float(u[-2])
@@ -198,12 +205,25 @@ class _HuberDescent(Descent):
         state = State(np.array(coef, np.float64), intercept)
         return Model(coef, intercept, HuberStart(state, float(u[-2])))
 
+    def _direction(self) -> tuple[Floats, float]:
+        """Return a step, and half of what it promises; also along a slope without curvature.
+
+        The rows beyond epsilon have a slope and no curvature: where a column, or the scale, has no
+        other rows, Newton's decrement would not see it.
+        """
+        point, product = self.here.point, self.here.product
+        if product is not None:
+            flat = (np.diagonal(product) + self.problem.ridge == 0.0) & (point.gradient != 0.0)
+            some = np.diag(flat * (HARDLY_ANY / float(point.u[-2])))
+            self.here = self.here._replace(product=product + some)
+        return super()._direction()
+
     def _moves(self, step: Floats, decrement: float, wants_hessian: bool) -> bool:
         """Take a step, or a part of it that leaves a tenth of the scale at least.
 
         There is none where the scale is as good as zero beside the targets.
         """
-        if self.here.point.u[-2] <= LEAST_SCALE * np.sqrt(self.task.look.y_square):
+        if self.here.point.u[-2] <= LEAST_SCALE * self._size:
             return False
         most = MOST_SHRUNK * float(self.here.point.u[-2])
         share = most / max(-float(step[-2]), most)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numba import config, types
 from numba import cuda as cuda
-from numba.core.on_device import Dispatcher
+from numba.core.dispatcher import Dispatcher
 
 from fastgd.kernels import elementary
 from fastgd.kernels._hook import HOOKS, cast
@@ -182,10 +182,10 @@ def _adapted(value: Any, single: bool) -> Any:
 
 
 @functools.cache
-def _function_of(on_device: Any, single: bool) -> Any:
+def _function_of(function: Any, single: bool) -> Any:
     """Return the device's function for one that is called by its name."""
-    own = _MEANINGS.get(on_device)
-    plain = on_device if own is None else own[single]
+    own = _MEANINGS.get(function)
+    plain = function if own is None else own[single]
     return cuda.jit(device=True, forceinline=True)(in_precision(plain, single=single))
 
 

@@ -1,8 +1,12 @@
 """The parameter ``device`` where there is no device, and arrays that say they lie on one."""
 
 import importlib.util
+import os
 import pickle
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +16,7 @@ from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 
 import fastgd
-from fastgd import layers, neural_network
+from fastgd import kernels, layers, neural_network
 from fastgd._engines.cuda_layers import lacks
 from fastgd._networks.assembly import Assembly
 from fastgd._runtime import devices
@@ -193,3 +197,11 @@ def test_an_array_that_cannot_be_copied_is_named():
 
     with pytest.raises(TypeError, match=r"Strange lies on a CUDA device and cannot be copied"):
         devices.to_host(Strange())
+
+
+def test_what_devices_run_can_be_imported_where_there_is_none():
+    """In the simulator, which comes with numba: a fault of an import is seen on every machine."""
+    names = sorted(path.stem for path in Path(kernels.__path__[0], "cuda").glob("[!_]*.py"))
+    lines = "\n".join(f"import fastgd.kernels.cuda.{name}" for name in names)
+    switches = {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
+    subprocess.run([sys.executable, "-c", lines], check=True, env=os.environ | switches)

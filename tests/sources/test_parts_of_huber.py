@@ -217,3 +217,38 @@ def test_what_is_called_converged_is(monkeypatch):
         assert parts.objective_ - parts.gap_ <= best * (1.0 + 1e-9), seed
         n_converged += not told
     assert n_converged >= 20
+
+
+@pytest.mark.parametrize("seed", [19, 25])
+def test_slopes_without_curvature_are_no_optimum(seed, monkeypatch):
+    """All rows are beyond epsilon where a descent stands: the Hessian is zero, the slope is not."""
+    monkeypatch.setattr(_sharded, "SAMPLE_ROWS", 20)
+    random = np.random.default_rng(seed)
+    X = random.normal(size=(200, 4))
+    y = X @ random.normal(size=4) + 0.5 * random.standard_t(2, size=200) + 2.0
+    order = np.argsort(y)
+    X, y = X[order], y[order]
+    model = fastgd.HuberRegressor(epsilon=1.01, alpha=0.0, tol=1e-6)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        parts = clone(model).fit(open_rows((X, y), chunk_rows=33))
+    whole = clone(model).set_params(tol=1e-10).fit(X, y)
+    is_near = parts.objective_ <= whole.objective_ * (1.0 + parts.tol)
+    assert is_near or any(issubclass(w.category, ConvergenceWarning) for w in caught)
+    assert len(parts.history_["objective"]) > 2  # it goes on
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("n_others", [0, 1, 5])
+def test_a_sample_without_residuals(n_others):
+    """All targets of the sample are 0, and its scale is: that of all rows is not, or hardly."""
+    X = np.random.default_rng(0).normal(size=(400, 3))
+    y = np.zeros(400)
+    y[400 - n_others :] = 1.0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_sharded, "SAMPLE_ROWS", 50)
+        parts = fastgd.HuberRegressor().fit(open_rows((X, y), chunk_rows=60))
+    whole = fastgd.HuberRegressor().fit(X, y)
+    assert parts.objective_ == pytest.approx(whole.objective_, rel=1e-12, abs=1e-14)
+    np.testing.assert_allclose(parts.coef_, 0.0, atol=1e-14)
+    assert parts.outliers_.sum() == n_others
