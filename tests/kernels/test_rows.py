@@ -100,12 +100,12 @@ def test_one_output(layout, dtype, problem):
 
 @pytest.mark.nojit
 @over_types
-@given(problem=problems(n_outputs=4), block_rows=st.integers(1, 5))
-def test_many_outputs(layout, dtype, problem, block_rows):
+@given(problem=problems(n_outputs=4), spare_rows=st.integers(0, 5))
+def test_many_outputs(layout, dtype, problem, spare_rows):
     X, order, start, stop, params, delta = problem
     batch = visited(X, order, start, stop)
     raw, gradient = np.full(delta.shape, 7.0, dtype), np.ones(params.shape, dtype)
-    block = np.empty((block_rows, X.shape[1] if layout == "dense" else 0), dtype)
+    block = np.empty((stop - start + spare_rows, X.shape[1] if layout == "dense" else 0), dtype)
     product = np.empty((X.shape[1], delta.shape[1]), dtype)
     typed = (params.astype(dtype), delta.astype(dtype), raw, gradient, block, product)
     many_outputs(laid_out(X.astype(dtype), layout), order, start, stop, *typed)
