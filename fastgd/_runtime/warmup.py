@@ -213,6 +213,8 @@ def _usual_fits() -> Iterator[_Fit]:
         yield _Fit(linear_model.SGDClassifier(loss="log_loss", **params), 2)
         yield _Fit(linear_model.SGDClassifier(loss="log_loss", **params), 3)
         yield _Fit(linear_model.SGDRegressor(**params), 0)
+    yield _Fit(linear_model.SGDClassifier("log_loss", learning_rate="auto", random_state=0), 2)
+    yield _Fit(linear_model.SGDRegressor(learning_rate="auto", random_state=0), 0)
     for n_classes in (2, 3):
         yield _Fit(neural_network.MLPClassifier(max_iter=2, random_state=0), n_classes)
     yield _Fit(neural_network.MLPRegressor(max_iter=2, random_state=0), 0)

@@ -71,6 +71,7 @@ from fastgd._solvers._shard_sums import (
     sums_at,
 )
 from fastgd._solvers._task import Options, Solution, State, Task
+from fastgd._solvers._thin import is_thin
 from fastgd._solvers._units import FAR, LARGEST_REACH, counted_from
 from fastgd.kernels import losses
 from fastgd.kernels.objective import Scaler, total_loss
@@ -538,6 +539,8 @@ class Descent:
         point = self.here.point
         gap = self._gap()
         left = min(left, gap)
+        if self._hides_directions() and gap > self._target():
+            left, is_shown = gap, False
         while len(self.history["objective"]) < max(self.n_passes, 1):
             self._report(left)
         coef, intercept, *_ = self._model_at(point.u)
@@ -545,6 +548,11 @@ class Descent:
         counts = len(self.history["objective"]), bool(converged), self.history
         state = State(np.array(coef, np.float64), intercept)
         return Solution(coef, intercept, point.objective, gap, left, *counts, state)
+
+    def _hides_directions(self) -> bool:
+        """Tell whether an l1 penalty's decrement may miss what columns leave beside each other."""
+        is_matrix = self.metric is not None and self.metric.product.ndim == 2
+        return is_matrix and not self.problem.is_smooth and is_thin(self.metric)
 
     def _balance(self) -> None:
         """Move the intercepts to their best, which a proof needs: a pass for each step."""

@@ -409,3 +409,18 @@ def test_many_shards_send_their_part_of_the_sample_alone(monkeypatch, sizes, lay
     assert part.keys.size >= (290 if len(set(sizes)) == 1 else 100)
     rows = {tuple(row) for row in np.asarray(sp.csr_matrix(whole.X).todense())}
     assert all(tuple(row) in rows for row in np.asarray(sp.csr_matrix(part.X).todense()))
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_l1_beside_columns_far_from_zero_says_what_it_cannot_see(seed):
+    random = np.random.default_rng(seed)
+    X = random.normal(size=(3000, 6))
+    y = X @ random.normal(size=6) + random.logistic(size=3000) > 0
+    X += 1e6
+    model = fastgd.LogisticRegression(l1_ratio=1.0, fit_intercept=False, tol=1e-6)
+    best = clone(model).set_params(tol=1e-9).fit(X, y).objective_
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        model.fit(open_rows((X, y), chunk_rows=500))
+    assert told or model.objective_ <= best * (1.0 + 1e-6)
+    assert model.objective_ - best <= model.gap_
