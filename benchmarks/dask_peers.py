@@ -20,13 +20,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from out_of_core import COLUMNS, made
 
 
 def rows_on(n_rows: int, n_partitions: int, *, is_scaled: bool) -> tuple[Any, Any]:
     """Return rows and labels as arrays of Dask's, computed where they lie."""
     import dask
     import dask.array as da
+    from out_of_core import COLUMNS, made
 
     size = -(-n_rows // n_partitions)
     width = np.geomspace(1e-2, 1e2, COLUMNS).astype(np.float32) if is_scaled else np.float32(1.0)
@@ -78,10 +78,10 @@ FITS: dict[str, Callable[[Any, Any], Any]] = {
 
 def mean_log_loss(model: Any, X: Any, y: Any) -> float:
     """Return it over all rows."""
-    coef = np.ravel(model.coef_).astype(np.float64)[:COLUMNS]
-    raw = X.astype(np.float64) @ coef + float(np.ravel(model.intercept_)[0])
     import dask.array as da
 
+    coef = np.ravel(model.coef_).astype(np.float64)[: X.shape[1]]
+    raw = X.astype(np.float64) @ coef + float(np.ravel(model.intercept_)[0])
     return float(da.mean(da.logaddexp(0.0, da.where(y == 1, -raw, raw))).compute())
 
 
