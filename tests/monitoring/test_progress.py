@@ -270,7 +270,6 @@ def test_a_fit_needs_no_thread_to_compile(said):
     assert said("1", "0", "5", before="import threading\n" + no_threads) == ""
 
 
-@pytest.mark.full
 def test_warming_up_is_not_announced(fresh):
     script = (
         "from fastgd._monitoring import display\n"

@@ -101,7 +101,6 @@ def test_moments_of_absent_features_wait(optimizer, rows):
     np.testing.assert_allclose(model.intercepts_[0], b, rtol=1e-9)
 
 
-@pytest.mark.full
 def test_wide_rows_learn_and_have_no_denormal_weights():
     X = sp.random(60, 5000, 0.002, "csr", random_state=0, dtype=np.float32)
     model = MLPClassifier((4,), solver="sgd", alpha=1.0, max_iter=200, batch_size=8, tol=None)

@@ -88,7 +88,6 @@ def test_two_and_one_epochs_are_three(name, problem):
     np.testing.assert_array_equal(parts.coef_, whole.coef_)
 
 
-@pytest.mark.full
 def test_gradients_of_workers_take_the_same_steps(problem):
     """Steps from a gradient that was exchanged are those of the engine alone."""
     X, y = problem
