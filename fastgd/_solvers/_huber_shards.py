@@ -306,7 +306,8 @@ class _HuberDescent(Descent):
     def _solution(self, left: float, is_shown: bool) -> Solution:
         """Return what was found: Newton's decrement counts where the gap says about the same.
 
-        Near a scale of zero hardly a row is within the corner, and the decrement knows of no other.
+        Near a scale of zero hardly a residual is below epsilon times it, and the decrement knows of
+        no other.
         """
         found = super()._solution(left, is_shown)
         state = HuberStart(found.state, float(self.here.point.u[-2]))

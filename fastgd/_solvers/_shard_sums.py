@@ -47,10 +47,8 @@ from fastgd.kernels import losses
 
 FLOATS = [np.float64, np.float32]
 FEW_CLASSES = 10_000
-MORE_THAN_PART, LEAST_PART = (
-    1.5,
-    1000,
-)  # of a shard's part of the sample; rows that it sends at least
+MORE_THAN_PART = 1.5  # of its part of the sample, that each of many shards sends
+LEAST_PART = 1000  # rows that it sends at least
 
 
 class Kind(NamedTuple):
@@ -85,7 +83,7 @@ class Look(NamedTuple):
     y_mean, y_square : float, weighted means of the targets and of their squares; 0 and 1 for labels
     y_least, y_largest : float; the least that is above zero
     X, y, weight, keys : a sample, its rows in no order
-    reach : float, up to which no row's key is missing because its shard sent too few
+    reach : float, up to which no row's key is missing, as where a shard sent some of its rows
     dtype : dtype of X
     """
 
@@ -243,7 +241,7 @@ def _drawn(X: Any, kind: Kind) -> tuple[NDArray[Any], Floats, float]:
     most = _most(kind, X)
     part = min(most, int(MORE_THAN_PART * most / kind.n_shards) + LEAST_PART)
     chosen = np.argsort(keys, kind="stable")[:part]
-    reach = float(keys[chosen[-1]]) if part < min(n, most) else np.inf
+    reach = float(keys[chosen[-1]]) if part < n else np.inf
     return chosen, keys[chosen], reach
 
 
@@ -300,6 +298,8 @@ def _sample_of_both(first: Look, second: Look, kind: Kind) -> tuple[Any, NDArray
     n_first, reach = first.keys.shape[0], min(first.reach, second.reach)
     keys = np.concatenate([first.keys, second.keys])
     kept = np.argsort(keys, kind="stable")[: _most(kind, first.X, second.X)]
+    if kept.shape[0] < keys.shape[0]:
+        reach = min(reach, float(keys[kept[-1]]))
     kept = np.sort(kept[keys[kept] <= reach])
     of_first, of_second = kept[kept < n_first], kept[kept >= n_first] - n_first
     return stacked([first.X[of_first], second.X[of_second]]), kept, reach
