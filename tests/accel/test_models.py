@@ -189,6 +189,14 @@ def test_stochastic_classes_take_scikit_learns_steps(case):
     assert ours.t_ == theirs.t_
 
 
+@over_cases(STOCHASTIC, 2)
+def test_stochastic_classes_of_float32(case):
+    """scikit-learn's only intercept is in float64, many are in the type of X."""
+    name, params, target = case
+    theirs, ours = pair((name, {**params, "tol": None, "max_iter": 2}, target), X.astype("f4"))
+    assert_same_attributes(theirs, ours)
+
+
 @over_cases(STOCHASTIC, 3)
 def test_partial_fit_goes_on_either_way(case):
     """A training may change hands at any call: the state is scikit-learn's attributes."""
