@@ -188,7 +188,7 @@ class CudaLinearEngine(LinearEngine):
 
         size = min(plan.batch_size, visit.n_visited)
         n_blocks, _ = passes.grid_of(size, min(most, steps.MOST_BLOCKS))
-        of_batch = max(size * visit.sent.rows.values.shape[1] * visit.sent.rows.values.itemsize, 1)
+        of_batch = max(size * visit.sent.rows.values.shape[1] * self._params.itemsize, 1)
         at_once = max(min(BYTES_AT_ONCE // of_batch, STEPS_AT_ONCE), 1)
         for first in range(0, visit.n_steps, at_once):
             span = first, min(first + at_once, visit.n_steps)

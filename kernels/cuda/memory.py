@@ -14,8 +14,18 @@ OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
 
 def upload(array: Any) -> Any:
     """Return a copy of a host array on the device."""
-    own = np.ascontiguousarray(array)
+    own = _in_a_row(array)
     return own.copy() if IS_SIMULATED else cuda.to_device(own)
+
+
+def _in_a_row(array: Any) -> np.ndarray:
+    """Return a C-contiguous array whose strides are those of its shape.
+
+    Of ``x[:, None]`` numpy keeps a stride of 0, which numba-cuda takes for a broadcast array: it
+    would compile each driver that is given one a second time, for strides of any kind.
+    """
+    own = np.ascontiguousarray(array)
+    return own.reshape(-1).reshape(own.shape)
 
 
 def there(array: Any) -> Any:
@@ -28,7 +38,8 @@ def empty(shape: Any, dtype: Any = np.float64) -> Any:
     """Return an array on the device that holds anything."""
     if IS_SIMULATED:
         return np.full(shape, 77, dtype)  # whoever reads before it is written is found out
-    return cuda.device_array(shape, dtype)
+    plain = tuple(map(int, shape)) if isinstance(shape, tuple) else int(shape)
+    return cuda.device_array(plain, dtype)
 
 
 def zeros(shape: Any, dtype: Any = np.float64) -> Any:
@@ -51,7 +62,7 @@ def overwrite(array: Any, values: np.ndarray) -> None:
     if IS_SIMULATED:
         array[...] = values
     else:
-        array.copy_to_device(np.ascontiguousarray(values))
+        array.copy_to_device(_in_a_row(values))
 
 
 def adopt(foreign: Any) -> Any:
