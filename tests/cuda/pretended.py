@@ -153,7 +153,9 @@ def _replace_launches(patch: Any, found: Pretended) -> None:
         return kernel.overloads[argument_types]
 
     def launch(stream: Any, config: Any, kernel: Any, *arguments: Any) -> None:
-        assert all(0 < size < limit for size, limit in zip(config.grid, (1 << 31, 1 << 16, 1 << 16)))
+        assert all(
+            0 < size < limit for size, limit in zip(config.grid, (1 << 31, 1 << 16, 1 << 16))
+        )
         assert None not in arguments
         found.counts["launched"] += 1
 

@@ -22,6 +22,7 @@ from fastgd._networks.assembly import Assembly
 from fastgd._runtime import devices
 from fastgd.kernels.layers import Sizes
 from tests.cuda import cases
+from tests.tables import ESTIMATOR_CASES, EstimatorCase
 
 SOLVED = (
     *("LogisticRegression", "SoftmaxRegression", "LinearRegression", "Ridge", "Lasso"),
@@ -167,6 +168,43 @@ def test_a_mixture_of_devices_is_brought_together(cupy):
     for X, y in ((cupy.asarray(GIVEN.X), GIVEN.numbers), (GIVEN.X, cupy.asarray(GIVEN.numbers))):
         there = fastgd.Ridge(device="cpu").fit(X, y)
         np.testing.assert_array_equal(there.coef_, here.coef_)
+
+
+FEW = (
+    "LogisticRegression",
+    "Ridge",
+    "PoissonRegressor",
+    "SGDRegressor",
+    "RidgeCV",
+    "MLPClassifier",
+)
+SCORED = [
+    pytest.param(case, marks=[] if case.name in FEW else pytest.mark.full, id=case.name)
+    for case in (
+        *ESTIMATOR_CASES,
+        EstimatorCase("MLPClassifier", neural_network.MLPClassifier, {"max_iter": 2, "tol": None}),
+        EstimatorCase("MLPRegressor", neural_network.MLPRegressor, {"max_iter": 2, "tol": None}),
+    )
+    if hasattr(case.kind, "score")
+]
+
+
+@pytest.mark.parametrize("case", SCORED)
+def test_scores_take_arrays_from_a_device(case, cupy):
+    y = case.targets(GIVEN.labels + 1)
+    model = case.kind(**case.kwargs)
+    if "device" in model.get_params():
+        model.set_params(device="cpu")
+    here = model.fit(GIVEN.X, y)
+    # scikit-learn's own multi-task models have no weights
+    weights = [None] if case.name.startswith("MultiTask") else [None, GIVEN.weight]
+    for weight in weights:
+        expected = here.score(GIVEN.X, y, sample_weight=weight)
+        there = None if weight is None else cupy.asarray(weight)
+        given = cupy.asarray(GIVEN.X), cupy.asarray(y)
+        assert here.score(*given, sample_weight=there) == expected
+        assert here.score(given[0], y, sample_weight=weight) == expected
+        assert here.score(GIVEN.X, given[1], sample_weight=there) == expected
 
 
 def test_labels_that_are_words_come_back_as_they_are(cupy):

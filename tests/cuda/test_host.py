@@ -191,4 +191,5 @@ def test_rows_that_lie_there_are_fitted_and_predicted(model, device):
     found = model.predict(X)
     assert type(found) is type(X)
     assert found.shape == (300,)
+    assert isinstance(model.score(X, y), float)
     assert_all_rows_lie_in_a_row(device)
