@@ -152,9 +152,10 @@ def _replace_launches(patch: Any, found: Pretended) -> None:
             kernel.add_overload(_Compiled(argument_types), argument_types)
         return kernel.overloads[argument_types]
 
-    def launch(stream: Any, config: Any, kernel: Any, *arguments: Any) -> None:
+    def launch(_: Any, config: Any, __: Any, *arguments: Any) -> None:
         assert all(
-            0 < size < limit for size, limit in zip(config.grid, (1 << 31, 1 << 16, 1 << 16))
+            0 < size < limit
+            for size, limit in zip(config.grid, (1 << 31, 1 << 16, 1 << 16), strict=True)
         )
         assert None not in arguments
         found.counts["launched"] += 1

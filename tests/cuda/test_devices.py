@@ -1,6 +1,7 @@
 """The parameter ``device`` where there is no device, and arrays that say they lie on one."""
 
 import importlib.util
+import json
 import os
 import pickle
 import subprocess
@@ -235,6 +236,52 @@ def test_an_array_that_cannot_be_copied_is_named():
 
     with pytest.raises(TypeError, match=r"Strange lies on a CUDA device and cannot be copied"):
         devices.to_host(Strange())
+
+
+CHILD = """
+import json, os, sys, time
+path, done = sys.argv[2], int(sys.argv[4])
+
+def tell(**words):
+    with open(path, "a") as file:
+        file.write(json.dumps(words) + "\\n")
+
+tell(about={"device": "none"})
+for count in range(done + 1, 5):
+    item = [f"task {count}", "somebody"]
+    tell(begins=count, item=item, most=0.0)
+    if count == 2:
+        time.sleep(60)
+    if count == 3:
+        os._exit(7)
+    tell(ends=count, row=dict(task=item[0], contender=item[1], first=1.0, seconds=0.5))
+"""
+
+
+def test_what_does_not_end_is_one_row_of_the_benchmark(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    import devices as benchmark
+
+    monkeypatch.setattr(benchmark, "GRACE", 1.0)
+    watch = benchmark.Watch(str(tmp_path / "found"), [sys.executable, "-c", CHILD])
+    watch.run()
+    assert [row.task for row in watch.rows] == [f"task {count}" for count in range(1, 5)]
+    told = ["", "did not end within its time", "the process ended with 7", ""]
+    assert [row.note for row in watch.rows] == told
+    assert [row.seconds == 0.5 for row in watch.rows] == [True, False, False, True]
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["about"] == {"device": "none"}
+    assert len(found["rows"]) == 4
+    assert "| task 4 | somebody | 1 | 0.5 | nan |  |" in (tmp_path / "found.md").read_text()
+
+
+def test_a_benchmark_that_cannot_begin_ends(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    import devices as benchmark
+
+    watch = benchmark.Watch(str(tmp_path / "found"), [sys.executable, "-c", "raise SystemExit(5)"])
+    watch.run()
+    assert [row.note for row in watch.rows] == ["a child ended with 5; its errors are above"]
 
 
 def test_what_devices_run_can_be_imported_where_there_is_none():

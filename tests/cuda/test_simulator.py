@@ -857,7 +857,9 @@ def test_the_benchmark_runs(tmp_path):
     cores = f"{os.cpu_count()} cores"
     assert {"fastgd, cuda", f"fastgd, {cores}", f"scikit-learn, {cores}"} <= contenders
     tasks = {row["task"].split(" ")[0] for row in rows if row["contender"] == "fastgd, cuda"}
-    assert tasks == {"one", "logistic", "2", "support", "softmax"}
+    assert tasks == {"check:", "one", "logistic", "2", "support", "softmax"}
+    # between calls bits may differ here: the simulator makes some shared arrays twice
+    assert [row["note"] for row in rows if row["note"].startswith("differs from the")] == []
     assert "a network of 3 units" in (tmp_path / "found.md").read_text()
 
 
@@ -872,7 +874,7 @@ def test_the_benchmark_has_the_peers_that_are_installed(monkeypatch):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(benchmark, "find_spec", lambda _: True)
     X, y = GIVEN.X, GIVEN.labels
-    on_device = {"fastgd, cuda", "fastgd, X on the device", "cuML", "cuML, X on the device"}
+    on_device = {"fastgd, cuda", "fastgd, X on the device", "cuML, cuda", "cuML, X on the device"}
     assert on_device < benchmark.logistic_contenders(X, y).keys()
     trained = {"fastgd, cuda", "PyTorch, cuda", "PyTorch, cuda, a graph"}
     assert trained < benchmark.epoch_contenders(X, y, 4).keys()
