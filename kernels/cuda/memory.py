@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgd.kernels.cuda import _library
 from fastgd.kernels.cuda._compiler import IS_SIMULATED, cuda
 
 OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
@@ -53,8 +54,9 @@ def download(array: Any) -> np.ndarray:
 
 
 def to_host(array: Any) -> np.ndarray:
-    """Return a copy of a library's array in host memory."""
-    return array.copy() if IS_SIMULATED else array.get()
+    """Return a copy of CuPy's array in host memory."""
+    with _library.queued():
+        return array.copy() if IS_SIMULATED else array.get()
 
 
 def overwrite(array: Any, values: np.ndarray) -> None:
@@ -109,8 +111,17 @@ def _number_of(foreign: Any) -> int | None:
 
 
 def free_bytes() -> int:
-    """Return how much of the device's memory is free."""
-    return 1 << 34 if IS_SIMULATED else int(cuda.current_context().get_memory_info().free)
+    """Return how much of the device's memory is free.
+
+    Arrays that nobody holds any more are given back first: numba-cuda waits with that.
+    """
+    if IS_SIMULATED:
+        return 1 << 34
+    context = cuda.current_context()
+    waiting = getattr(context.memory_manager, "deallocations", None)  # a plugin need not have it
+    if waiting is not None:
+        waiting.clear()
+    return int(context.get_memory_info().free)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

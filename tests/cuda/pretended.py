@@ -35,6 +35,11 @@ class Pretended:
         self.free = MEMORY
         self._held: dict[int, Any] = {}
 
+    @property
+    def held(self) -> int:
+        """Return how many arrays have memory."""
+        return len(self._held)
+
     def allocate(self, size: int) -> Any:
         from cuda.bindings import driver
 
