@@ -3,19 +3,29 @@
     python benchmarks/devices.py --out devices
     NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1 python benchmarks/devices.py --dry-run
 
-The second one takes a few rows through every task in the simulator, to see that it runs. One run
-of at most five minutes: it writes ``devices.json`` and ``devices.md``, and prints the table. Each
-task has a part of the time, devices first; what does not end within it is named. Peers that are not
-installed are left out. Times are of the second call, once everything is compiled; the first is
-given beside it.
+The second one takes a few rows through everything in the simulator, to see that it runs. One run
+of at most five minutes: it prints a table, and writes ``devices.json`` and ``devices.md``, anew
+after each row, so that whatever happens leaves what was found before.
+
+First come checks: fits of few rows by every kind of driver, compared with the processor's. Then
+what is timed: on the device first, of this library and then of others, and on the processor in the
+time that is left. Times are of the second call, once everything is compiled; the first is given
+beside it. Peers that are not installed are left out.
+
+All of it runs in a child process. One that dies, or does not answer within the time of a row (a
+kernel that waits for ever cannot be interrupted from within), is named in its row and replaced by
+another child, which goes on with the next row. So does one that an error has cost the device.
 """
 
 import argparse
+import functools
 import json
 import os
 import platform
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,7 +36,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-LIMIT = 285.0  # seconds
+LIMIT = 285.0  # seconds of a run
+OF_CHECK, OF_DEVICE, OF_PROCESSOR = 45.0, 30.0, 60.0  # that a row has at most
+GRACE = 10.0  # seconds after which a child that does not answer is ended
+BROKEN = 3  # how a child ends that an error has cost the device
 BANDWIDTH_BYTES = 1 << 30
 DRY = 4e-6  # share of the rows of a dry run
 EPOCHS = 2
@@ -35,25 +48,26 @@ ROWS = {"logistic": (10_000_000, 50), "softmax": (1_000_000, 784)}
 
 
 class Row(NamedTuple):
-    """One contender's fit of one task."""
+    """What one contender made of one task."""
 
     task: str
     contender: str
-    first: float
-    seconds: float
-    figure: float  # what was reached: the objective or the accuracy
+    first: float = float("nan")
+    seconds: float = float("nan")
+    figure: float = float("nan")  # what was reached: the objective or the accuracy
     note: str = ""
 
 
-class Clock:
-    """What is left of the run."""
+class Item(NamedTuple):
+    """A row that is to be found: who makes what, within how many seconds.
 
-    def __init__(self) -> None:
-        self._end = time.perf_counter() + LIMIT
+    run : function of no arguments to a Row
+    """
 
-    @property
-    def left(self) -> float:
-        return self._end - time.perf_counter()
+    task: str
+    contender: str
+    most: float
+    run: Callable[[], Row]
 
 
 def synchronise() -> None:
@@ -70,6 +84,7 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - started, found
 
 
+@functools.cache
 def binary(n: int, d: int, scale: float) -> tuple[Any, Any]:
     """Return rows of float32 and labels of a logistic model."""
     rng = np.random.default_rng(0)
@@ -78,6 +93,7 @@ def binary(n: int, d: int, scale: float) -> tuple[Any, Any]:
     return X, (rng.random(X.shape[0]) < 1 / (1 + np.exp(-raw))).astype(np.int32)
 
 
+@functools.cache
 def many(n: int, d: int, k: int, scale: float) -> tuple[Any, Any]:
     """Return rows of float32 and labels of k classes."""
     rng = np.random.default_rng(0)
@@ -113,23 +129,32 @@ def solved_contenders(
     in_cuml : str, name of the class in ``cuml.linear_model``, or None
     """
     found: Calls = {"fastgd, cuda": lambda: ours(device="cuda").fit(X, y)}
-    there = None
-    if find_spec("cupy") is not None:
-        import cupy
-
-        there = cupy.asarray(X)
-        found["fastgd, X on the device"] = lambda: ours(device="auto").fit(there, y)
+    there = functools.cache(lambda: _sent(X))
+    found["fastgd, X on the device"] = lambda: ours(device="auto").fit(there(), y)
     if in_cuml is not None and find_spec("cuml") is not None:
-        from cuml import linear_model as cuml_model
-
-        kind = getattr(cuml_model, in_cuml)
-        found["cuML"] = lambda: kind(tol=TOL).fit(X, y)
-        if there is not None:
-            found["cuML, X on the device"] = lambda: kind(tol=TOL).fit(there, y)
+        found["cuML, cuda"] = lambda: _of_cuml(in_cuml).fit(X, y)
+        found["cuML, X on the device"] = lambda: _of_cuml(in_cuml).fit(there(), y)
     cores = os.cpu_count()
     found[f"fastgd, {cores} cores"] = lambda: ours(device="cpu").fit(X, y)
     found[f"scikit-learn, {cores} cores"] = lambda: theirs.fit(X, y)
     return found
+
+
+def _sent(X: Any) -> Any:
+    """Return X on the device: CuPy's array, or numba-cuda's where CuPy is not installed."""
+    if find_spec("cupy") is not None:
+        import cupy
+
+        return cupy.asarray(X)
+    from fastgd.kernels.cuda import memory
+
+    return memory.upload(X)
+
+
+def _of_cuml(name: str) -> Any:
+    from cuml import linear_model
+
+    return getattr(linear_model, name)(tol=TOL)
 
 
 def logistic_contenders(X: Any, y: Any) -> Calls:
@@ -340,24 +365,14 @@ def at_most(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def measured(task: str, contenders: Calls, figure: Any, until: float, clock: Clock) -> list[Row]:
-    """Return the rows of a task, which has the run until so many seconds of it are left."""
-    rows = []
-    for name, call in contenders.items():
-        if clock.left < until + 1.0:
-            rows.append(Row(task, name, np.nan, np.nan, np.nan, "no time was left"))
-            continue
-        try:
-            with at_most(clock.left - until):
-                first, model = timed(call)
-                is_short = first < (clock.left - until) / 8
-                seconds, model = timed(call) if is_short else (first, model)
-            note = "" if is_short else "one call, compilation included"
-            rows.append(Row(task, name, first, seconds, figure(model), note))
-        except Exception as error:
-            rows.append(Row(task, name, np.nan, np.nan, np.nan, f"{type(error).__name__}: {error}"))
-        print("  ", rows[-1], flush=True)
-    return rows
+def measured(item: tuple[str, str], call: Callable[[], Any], figure: Any, most: float) -> Row:
+    """Return how long a fit takes, and what it reaches."""
+    with at_most(most):
+        first, model = timed(call)
+        is_short = first < most / 4
+        seconds, model = timed(call) if is_short else (first, model)
+    note = "" if is_short else "one call, compilation included"
+    return Row(*item, first, seconds, figure(model), note)
 
 
 def trained(model: Any) -> float:
@@ -366,33 +381,261 @@ def trained(model: Any) -> float:
     return float(history["objective"][-1]) if history else float("nan")
 
 
-def run(scale: float, *, is_dry: bool = False) -> list[Row]:
-    """Return the rows of all tasks; a dry run's have few rows and columns."""
-    clock = Clock()
-    rows = [bandwidth(max(int(BANDWIDTH_BYTES * scale), 1 << 12))]
-    print("  ", rows[-1], flush=True)
+# -- what is checked, and what is timed ------------------------------------------------------------
 
-    def add(task: str, contenders: Calls, figure: Any, share: float) -> None:
-        rows.extend(measured(task, contenders, figure, share * LIMIT, clock))
 
+def fits_of_few_rows(*, is_dry: bool) -> Calls:
+    """Return fits that meet every kind of driver; each is a function of a device to numbers."""
+    import scipy.sparse as sp
+
+    from fastgd import LinearSVC, LogisticRegression, SGDClassifier, layers
+    from fastgd._engines import cuda_linear
+    from fastgd.neural_network import MLPClassifier, NetworkRegressor
+
+    n, d = (24, 3) if is_dry else (5000, 50)
+    (X, y), (Z, classes) = binary(n, d, 1.0), many(n, d, 3, 1.0)
+    sparse = sp.csr_matrix(np.where(np.abs(X) > 1, X, 0))
+    steps = {"loss": "log_loss", "max_iter": 2, "tol": None, "random_state": 0, "eta0": 0.1}
+    steps |= {"learning_rate": "constant", "batch_size": 8 if is_dry else 512}
+    units = {"hidden_layer_sizes": (3 if is_dry else 32,), "max_iter": 1, "tol": None}
+    units |= {"random_state": 0, "batch_size": steps["batch_size"]}
+    shape = (1, 3, 1) if is_dry else (4, 4, 3)
+    images = X[: n // 4, : np.prod(shape)].reshape(-1, *shape)
+    kinds = [layers.Conv2D(2, (1, 2), activation="relu"), layers.Dense(1)]
+
+    def of_images(device: str) -> Any:
+        model = NetworkRegressor(kinds, max_iter=1, tol=None, random_state=0, device=device)
+        return model.fit(images, y[: n // 4].astype(np.float32))._params
+
+    def apart(device: str) -> Any:
+        before, cuda_linear.PERSISTS = cuda_linear.PERSISTS, False
+        try:
+            return SGDClassifier(device=device, **steps).fit(X, y).coef_
+        finally:
+            cuda_linear.PERSISTS = before
+
+    def there(device: str) -> Any:
+        given = X if device == "cpu" else _sent(X)
+        return LogisticRegression(tol=1e-6).fit(given, y).coef_
+
+    def solved(*given: Any) -> Any:
+        return lambda device: LogisticRegression(tol=1e-6, device=device).fit(*given).coef_
+
+    return {
+        "logistic": solved(X, y),
+        "softmax": solved(Z, classes),
+        "sparse logistic": solved(sparse, y),
+        "X on the device": there,
+        "support vectors": lambda device: (
+            LinearSVC(tol=1e-6, random_state=0, device=device).fit(X, y).coef_
+        ),
+        "epochs, many steps a launch": lambda device: (
+            SGDClassifier(device=device, **steps).fit(X, y).coef_
+        ),
+        "epochs, a launch for each part of a step": apart,
+        "epochs, sparse": lambda device: SGDClassifier(device=device, **steps).fit(sparse, y).coef_,
+        "network": lambda device: MLPClassifier(device=device, **units).fit(Z, classes)._params,
+        "convolutions": of_images,
+    }
+
+
+def checks(*, is_dry: bool) -> list[Item]:
+    """Return the comparisons with the processor."""
+
+    def compared(name: str, fit: Callable[[str], Any]) -> Row:
+        with at_most(OF_CHECK):
+            first, there = timed(lambda: fit("cuda"))
+            seconds, again = timed(lambda: fit("cuda"))
+            here = fit("cpu")
+        off = float(np.max(np.abs(there - here)) / np.max(np.abs(here)))
+        faults = [] if off < 1e-2 else ["differs from the processor"]
+        faults += [] if np.array_equal(there, again) else ["differs from call to call"]
+        note = "; ".join(faults) or "as on the processor, to this share of the largest"
+        return Row(f"check: {name}", "fastgd, cuda", first, seconds, off, note)
+
+    return [
+        Item(f"check: {name}", "fastgd, cuda", OF_CHECK, functools.partial(compared, name, fit))
+        for name, fit in fits_of_few_rows(is_dry=is_dry).items()
+    ]
+
+
+def timings(scale: float, *, is_dry: bool) -> list[Item]:
+    """Return what is timed: on the device first, of ours and then of others."""
+    items: list[Item] = []
+
+    def add(task: str, contenders: Calls, figure: Any) -> None:
+        for name, call in contenders.items():
+            most = OF_PROCESSOR if "core" in name else OF_DEVICE
+            run = functools.partial(measured, (task, name), call, figure, most)
+            items.append(Item(task, name, most, run))
+
+    size = max(int(BANDWIDTH_BYTES * scale), 1 << 12)
+    task = f"one pass over {size:,} bytes"
+    items.append(Item(task, "fastgd, cuda", OF_DEVICE, functools.partial(bandwidth, size)))
     n, d = ROWS["logistic"]
     X, y = binary(n, 3 if is_dry else d, scale)
     shape = f"{X.shape[0]:,} x {X.shape[1]}"
-    add(f"logistic {shape}", logistic_contenders(X, y), lambda m: objective(m, X, y), 0.72)
-    for batch, share in ((4096, 0.60), (65_536, 0.52)):
+    add(f"logistic {shape}", logistic_contenders(X, y), lambda m: objective(m, X, y))
+    for batch in (4096, 65_536):
         task = f"{EPOCHS} epochs of {shape}, batch {batch:,}"
-        add(task, epoch_contenders(X, y, batch), trained, share)
+        add(task, epoch_contenders(X, y, batch), trained)
     n = X.shape[0] // (1 if is_dry else 10)
     task = f"support vectors {n:,} x {X.shape[1]}"
-    add(task, machine_contenders(X[:n], y[:n]), lambda _: np.nan, 0.44)
+    add(task, machine_contenders(X[:n], y[:n]), lambda _: np.nan)
     n, d = ROWS["softmax"]
-    X, y = many(n, *((2, 3) if is_dry else (d, 10)), scale * (8 if is_dry else 1))
-    shape = f"{X.shape[0]:,} x {X.shape[1]}"
-    units = 3 if is_dry else 256
+    Z, classes = many(n, *((2, 3) if is_dry else (d, 10)), scale * (8 if is_dry else 1))
+    shape, units = f"{Z.shape[0]:,} x {Z.shape[1]}", 3 if is_dry else 256
     task = f"{EPOCHS} epochs of a network of {units} units, {shape}, batch 4,096"
-    add(task, network_contenders(X, y, 4096, units), trained, 0.24)
-    add(f"softmax {shape}", logistic_contenders(X, y), lambda m: objective(m, X, y), 0.0)
-    return rows
+    add(task, network_contenders(Z, classes, 4096, units), trained)
+    add(f"softmax {shape}", logistic_contenders(Z, classes), lambda m: objective(m, Z, classes))
+
+    def turn(item: Item) -> int:
+        return 2 if "core" in item.contender else 0 if item.contender.startswith("fastgd") else 1
+
+    return sorted(items, key=turn)
+
+
+# -- a child, which runs them ----------------------------------------------------------------------
+
+
+def work(path: Path, scale: float, done: int, *, is_dry: bool) -> None:
+    """Run all items but the first ``done``, and write a line before and after each."""
+    from fastgd._runtime import devices
+
+    warnings.simplefilter("ignore")
+    if is_dry:
+        sys.setswitchinterval(1e-6)  # the simulator's threads mostly wait for each other
+    devices.require()
+    with path.open("a") as file:
+
+        def tell(**words: Any) -> None:
+            file.write(json.dumps(words) + "\n")
+            file.flush()
+
+        tell(about=_about())
+        count = 0
+        for make in (checks, functools.partial(timings, scale)):
+            for item in make(is_dry=is_dry):
+                count += 1
+                if count > done:
+                    tell(begins=count, item=item[:2], most=item.most)
+                    row, is_broken = _found(item)
+                    tell(ends=count, row=row._asdict())
+                    if is_broken:
+                        os._exit(BROKEN)
+
+
+def _about() -> dict[str, str]:
+    from fastgd.kernels.cuda import memory
+
+    processor = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    return {**memory.describe(), "processor": processor}
+
+
+def _found(item: Item) -> tuple[Row, bool]:
+    """Return an item's row, and whether an error has cost the device."""
+    try:
+        return item.run(), False
+    except Exception as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        return Row(item.task, item.contender, note=told), not _answers()
+
+
+def _answers() -> bool:
+    """Tell whether the device still takes what it is told: after a fault of a kernel none does."""
+    from fastgd.kernels.cuda import memory
+
+    try:
+        return bool(np.all(memory.download(memory.zeros(3)) == 0))
+    except Exception:
+        return False
+
+
+# -- the parent, which watches it ------------------------------------------------------------------
+
+
+class Watch:
+    """What is known of the children's rows.
+
+    Parameters
+    ----------
+    out : str, the files to write, without their endings
+    command : list of str, of a child, which is told a file and how many items are done
+    """
+
+    def __init__(self, out: str, command: list[str]) -> None:
+        self.about: dict[str, str] = {}
+        self.rows: list[Row] = []
+        self._out, self._command, self._done = out, command, 0
+        self._begun: tuple[int, list[str]] | None = None  # an item that has no row yet
+        self._end = time.monotonic() + LIMIT
+
+    def run(self) -> None:
+        """Have children run all items."""
+        with tempfile.TemporaryDirectory() as folder:
+            for number in range(1000):
+                before, path = self._done, Path(folder, str(number))
+                path.touch()
+                status = self._watch(path)
+                if time.monotonic() > self._end:
+                    self.about["run"] = "ended when its time was up, and not with the last row"
+                    break
+                if status == 0:
+                    break
+                if self._done == before:  # it could not begin
+                    told = f"a child ended with {status}; its errors are above"
+                    self._keep(Row("start", "fastgd, cuda", note=told))
+                    break
+        self._write()
+
+    def _watch(self, path: Path) -> int | None:
+        """Read what a child writes until it ends, or has to be ended; return its status."""
+        words = ["--child", str(path), "--done", str(self._done)]
+        child, until = subprocess.Popen([*self._command, *words]), self._end
+        with path.open() as file:
+            while True:
+                status, line = child.poll(), file.readline()
+                while line:
+                    until = self._take(json.loads(line), until)
+                    line = file.readline()
+                if status is not None:
+                    self._close(f"the process ended with {status}")
+                    return status
+                if time.monotonic() > min(until, self._end):
+                    child.kill()
+                    child.wait()
+                    self._close("did not end within its time")
+                    return None
+                time.sleep(0.05)
+
+    def _take(self, told: dict[str, Any], until: float) -> float:
+        """Take a line; return until when the next one is to come."""
+        if "about" in told:
+            self.about = told["about"]
+        elif "begins" in told:
+            self._begun = told["begins"], told["item"]
+            return time.monotonic() + float(told["most"]) + GRACE
+        else:
+            self._begun, self._done = None, told["ends"]
+            self._keep(Row(**told["row"]))
+            return self._end
+        return until
+
+    def _close(self, why: str) -> None:
+        """Give the item that a child was at when it ended a row."""
+        if self._begun is not None:
+            (self._done, item), self._begun = self._begun, None
+            self._keep(Row(*item, note=why))
+
+    def _keep(self, row: Row) -> None:
+        self.rows.append(row)
+        print("  ", row, flush=True)
+        self._write()
+
+    def _write(self) -> None:
+        found = {"about": self.about, "rows": [row._asdict() for row in self.rows]}
+        Path(f"{self._out}.json").write_text(json.dumps(found, indent=1))
+        Path(f"{self._out}.md").write_text(markdown(self.rows, self.about))
 
 
 def markdown(rows: list[Row], about: dict[str, str]) -> str:
@@ -412,24 +655,18 @@ def main() -> None:
     parser.add_argument("--out", default="devices", help="files to write, without their endings")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the rows")
     parser.add_argument("--dry-run", action="store_true", help="a few rows")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--done", type=int, default=0, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    from fastgd._runtime import devices
-    from fastgd.kernels.cuda import memory
-
-    devices.require()
-    warnings.simplefilter("ignore")
-    about = {
-        **memory.describe(),
-        "processor": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-    }
-    if asked.dry_run:
-        sys.setswitchinterval(1e-6)  # the simulator's threads mostly wait for each other
-    rows = run(DRY if asked.dry_run else asked.scale, is_dry=asked.dry_run)
-    text = markdown(rows, about)
-    found = {"about": about, "rows": [row._asdict() for row in rows]}
-    Path(f"{asked.out}.json").write_text(json.dumps(found, indent=1))
-    Path(f"{asked.out}.md").write_text(text)
-    print(text)
+    scale = DRY if asked.dry_run else asked.scale
+    if asked.child is not None:
+        work(Path(asked.child), scale, asked.done, is_dry=asked.dry_run)
+        return
+    command = [sys.executable, str(Path(__file__).resolve()), "--scale", str(asked.scale)]
+    watch = Watch(asked.out, [*command, *(["--dry-run"] if asked.dry_run else [])])
+    watch.run()
+    print(markdown(watch.rows, watch.about))
+    sys.exit(not watch.about)  # where no child found a device, errors are above
 
 
 if __name__ == "__main__":

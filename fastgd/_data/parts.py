@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from fastgd._data.chunks import Chunks, filled, stacked
 from fastgd._data.row_source import RowSource
 from fastgd._data.shards import ChunkShards, Shards
-from fastgd._runtime.devices import is_dispatched, is_on_device, predicted
+from fastgd._runtime.devices import is_dispatched, is_on_device, predicted, to_host
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -145,6 +145,8 @@ def by_parts(method: Method) -> Method:
 
     @functools.wraps(method)
     def over_parts(self: Any, X: Any) -> Any:
+        if isinstance(X, Fetched):
+            return to_host(over_parts(self, X.rows))
         if isinstance(X, RowSource):
             refuse_other_names(self, X)
             with warnings.catch_warnings():
@@ -163,3 +165,48 @@ def by_parts(method: Method) -> Method:
         return method(self, X)
 
     return over_parts  # type: ignore[return-value]
+
+
+class Fetched:
+    """Rows on a device, predictions for which are copied to the host.
+
+    Parameters
+    ----------
+    rows : array on a device
+    """
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+
+def fetched(*given: Any) -> tuple[Any, ...]:
+    """Return X, y and what comes with them as a metric of the host's takes them.
+
+    Where X lies on a device, predictions are made there, and copied from there.
+    """
+    X, *others = given
+    rows = Fetched(X) if is_on_device(X) else X
+    return rows, *(to_host(one) if is_on_device(one) else one for one in others)
+
+
+class ScoredAnywhere:
+    """Base class of estimators whose score is scikit-learn's, of rows and targets anywhere."""
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy of a classifier's predictions, R^2 of a regressor's.
+
+        Predictions are made where X lies, and scored on the host.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        rows, y, weight = fetched(X, y, sample_weight)
+        found: float = super().score(rows, y, sample_weight=weight)  # type: ignore[misc]
+        return found

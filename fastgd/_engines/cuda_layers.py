@@ -169,13 +169,16 @@ class _Lookup:
 
     @staticmethod
     def backward(layer: Layer, now: Now) -> None:  # noqa: ARG004
-        from fastgd.kernels.cuda import memory, passes, sparse
+        from fastgd.kernels.cuda import passes, sparse, vectors
 
         n_values, units = layer.weights.shape
         slopes = layer.delta.reshape(-1, units)
         size, numbers = slopes.shape[0], layer.x.reshape(-1)
-        largest, peaks = memory.empty(units), memory.upload(np.ones(n_values))
-        added = memory.zeros((n_values, units), np.int64)
+        float64, int64 = np.dtype(np.float64), np.dtype(np.int64)
+        largest, peaks = layer.room(units, float64), layer.room((n_values, 1), float64).reshape(-1)
+        added = layer.room((n_values, units), int64)
+        vectors.fill.spread(n_values, peaks, 1.0)
+        vectors.fill.spread(n_values * units, added.reshape(-1), 0)
         sparse.largest_of_columns.launch(units, passes.BLOCK, slopes, size, largest)
         sparse.scatter_numbers.spread(size * units, numbers, slopes, largest, added)
         units_of = (added, largest, peaks, size, layer.of_weights.reshape(-1), 0)

@@ -156,10 +156,10 @@ class CudaLinearEngine(LinearEngine):
         if visit.sent.rows.is_sparse or self._there.has_parts or not PERSISTS:
             return 0
         if self._together is None:
-            from fastgd.kernels.cuda import passes
+            from fastgd.kernels.cuda import epoch, passes
 
-            arguments = self._of_epoch(visit, coefs, plan, (0, 1))
-            together = self._epoch.most_together(passes.BLOCK, *arguments, single=self._single)
+            taken = self._of_epoch(visit, coefs, plan, (0, 1))
+            together = epoch.epoch_steps.most_together(passes.BLOCK, *taken, single=self._single)
             self._together = together
         return self._together
 
@@ -176,24 +176,18 @@ class CudaLinearEngine(LinearEngine):
         steps = epoch.Epoch(*where, usual, ending, int(min(plan.average_from, ALL_STEPS)))
         return visit.sent.rows, visit.sent.samples, self._there.rule, steps, own, self._out
 
-    @property
-    def _epoch(self) -> Any:
-        from fastgd.kernels.cuda import epoch
-
-        return epoch.epoch_shared if self._is_shared else epoch.epoch_apart
-
     def _steps_at_once(self, visit: Visit, coefs: Any, plan: Plan, most: int) -> None:
         """Queue the steps of a visit, many in a launch."""
-        from fastgd.kernels.cuda import passes, steps
+        from fastgd.kernels.cuda import epoch, passes, steps
 
         size = min(plan.batch_size, visit.n_visited)
         n_blocks, _ = passes.grid_of(size, min(most, steps.MOST_BLOCKS))
-        of_batch = max(size * visit.sent.rows.values.shape[1] * visit.sent.rows.values.itemsize, 1)
+        of_batch = max(size * visit.sent.rows.values.shape[1] * self._params.itemsize, 1)
         at_once = max(min(BYTES_AT_ONCE // of_batch, STEPS_AT_ONCE), 1)
         for first in range(0, visit.n_steps, at_once):
             span = first, min(first + at_once, visit.n_steps)
             arguments = self._of_epoch(visit, coefs, plan, span)
-            self._epoch.launch(n_blocks, passes.BLOCK, *arguments, single=self._single)
+            epoch.epoch_steps.launch(n_blocks, passes.BLOCK, *arguments, single=self._single)
 
     def _gather(self, sent: Any, span: Any, step: Any) -> None:
         """Queue the sums of a batch's sparse columns."""

@@ -274,11 +274,17 @@ def _groups_of(penalty: Any, n_params: int, n_outputs: int) -> Any:
 
 
 def with_arrays_there(spec: Any) -> Any:
-    """Return a spec whose arrays are on the device."""
+    """Return a spec whose arrays are on the device, and that a driver can be launched with.
+
+    numba-cuda compiles for None, and then refuses to hand it over. What may be None says how the
+    processor treats sparse rows, and no driver asks for it.
+    """
     from fastgd.kernels.cuda import memory
 
     if isinstance(spec, np.ndarray):
         return memory.upload(spec)
+    if spec is None:
+        return False
     if hasattr(spec, "_fields"):
         return type(spec)(*map(with_arrays_there, spec))
     return spec

@@ -160,6 +160,7 @@ def chosen(model: Any, X: Any, *, warns: bool = False) -> str:
         slower = model._loses_on_cuda() if hasattr(model, "_loses_on_cuda") else None
         if why_not is None and slower is None:
             require()
+            _settle(X)
             return "cuda"
         if warns:
             told = (
@@ -169,8 +170,19 @@ def chosen(model: Any, X: Any, *, warns: bool = False) -> str:
         return "cpu"
     if why_not is None:
         require()
+        _settle(X)
         return "cuda"
     raise not_there(model, why_not)
+
+
+def _settle(X: Any) -> None:
+    """Wait for what PyTorch has yet to write into X.
+
+    Streams of its users do not wait for the default one, nor that for them. Arrays of other
+    libraries say on which stream they are written, and are waited for where they are met.
+    """
+    if type(X).__module__.partition(".")[0] == "torch" and is_on_device(X):
+        sys.modules["torch"].cuda.current_stream(X.device).synchronize()
 
 
 def is_there(device: str | None) -> bool:
@@ -323,5 +335,6 @@ def predicted(method: Callable[..., Any], model: Any, X: Any) -> Any:
     has_form = hasattr(model, "_lacks_on_cuda") and is_plain_there(X)
     if getattr(model, "device", "cpu") != "cpu" and has_form:
         require()
+        _settle(X)
         return like(method(model, HeldRows(X)), X)
     return like(method(model, to_host(X)), X)

@@ -40,6 +40,7 @@ from fastgd._solvers._shard_sums import (
     looked,
     problem_of,
     shares_of,
+    smallest,
     sums_at,
     targets_of,
     validated,
@@ -162,7 +163,7 @@ class DeviceShards:
         columns = _columns_there(X, shares_of(weight))
         keys = np.random.default_rng((kind.seed, X.shape[0])).random(X.shape[0])
         most = min(kind.most_rows, max(kind.most_entries // X.shape[1], 1))
-        chosen = np.argsort(keys, kind="stable")[:most]
+        chosen = smallest(keys, most)
         self._chunks = _Chunks(X, y, weight, X)
         return looked(kind, y, weight, columns, (_rows_there(X, chosen), chosen, keys[chosen]))
 

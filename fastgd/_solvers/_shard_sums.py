@@ -240,7 +240,7 @@ def _drawn(X: Any, kind: Kind) -> tuple[NDArray[Any], Floats, float]:
     keys = np.random.default_rng((kind.seed, stamp)).random(n)
     most = _most(kind, X)
     part = min(most, int(MORE_THAN_PART * most / kind.n_shards) + LEAST_PART)
-    chosen = np.argsort(keys, kind="stable")[:part]
+    chosen = smallest(keys, part)
     reach = float(keys[chosen[-1]]) if part < n else np.inf
     return chosen, keys[chosen], reach
 
@@ -293,11 +293,19 @@ def both(first: Look, second: Look, kind: Kind) -> Look:
     )
 
 
+def smallest(keys: Floats, count: int) -> NDArray[np.int64]:
+    """Return the places of the smallest keys in their order, in linear time if they are few."""
+    if count >= keys.shape[0]:
+        return np.argsort(keys, kind="stable")
+    found = np.sort(np.argpartition(keys, count - 1)[:count])
+    return found[np.argsort(keys[found], kind="stable")]
+
+
 def _sample_of_both(first: Look, second: Look, kind: Kind) -> tuple[Any, NDArray[Any], float]:
     """Return the rows of a sample of both, their numbers among those of both, and its reach."""
     n_first, reach = first.keys.shape[0], min(first.reach, second.reach)
     keys = np.concatenate([first.keys, second.keys])
-    kept = np.argsort(keys, kind="stable")[: _most(kind, first.X, second.X)]
+    kept = smallest(keys, _most(kind, first.X, second.X))
     if kept.shape[0] < keys.shape[0]:
         reach = min(reach, float(keys[kept[-1]]))
     kept = np.sort(kept[keys[kept] <= reach])

@@ -9,12 +9,12 @@ from sklearn.utils.multiclass import type_of_target
 
 from fastgd._data.chunks import Chunks
 from fastgd._data.labels import Labels, labels_of
-from fastgd._data.parts import by_parts
+from fastgd._data.parts import ScoredAnywhere, by_parts
 from fastgd._data.targets import Binary, Classes, Multiclass, Multilabel, OneVsRest
 from fastgd.kernels.losses import LOSSES, MULTINOMIAL, has, kind_of
 
 
-class LabelledModel:
+class LabelledModel(ScoredAnywhere):
     """Classes of one label a row, or a table of labels; what they predict.
 
     Its estimators have ``_learn_targets``, ``_loss_spec``, ``decision_function`` and

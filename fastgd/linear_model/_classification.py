@@ -8,12 +8,12 @@ from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from fastgd._data.parts import by_parts
+from fastgd._data.parts import ScoredAnywhere, by_parts
 from fastgd._data.validation import classes_and_codes
 from fastgd.linear_model._solved import SolvedModel
 
 
-class SolvedClassifier(LinearClassifierMixin, SparseCoefMixin, SolvedModel):
+class SolvedClassifier(ScoredAnywhere, LinearClassifierMixin, SparseCoefMixin, SolvedModel):
     """Base class of the classifiers that a solver fits."""
 
     @by_parts

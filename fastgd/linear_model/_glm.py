@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import d2_tweedie_score
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastgd._data.parts import by_parts
+from fastgd._data.parts import by_parts, fetched
 from fastgd._data.validation import check_targets, fit_context
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, SolvingWatch, watched
-from fastgd._runtime.devices import to_host
+from fastgd._runtime.devices import is_dispatched, to_host
 from fastgd._solvers._on_device import shards_for
 from fastgd.kernels.losses import LOG, Gamma, Poisson, SquaredError, Tweedie, link_of
 from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
@@ -147,7 +147,8 @@ class _GLM(SolvedRegressor, ABC):
         """
         loss, targets = self._loss(), np.asarray(to_host(y), np.float64)
         check_targets(loss, targets)
-        raw = np.asarray(self._raw(to_host(X)), np.float64)
+        rows, *_ = fetched(to_host(X) if is_dispatched(X) else X)
+        raw = np.asarray(by_parts(type(self)._raw)(self, rows), np.float64)
         # D^2 has no units: in those of the targets' largest, no power of them leaves float64
         exponent = int(np.frexp(np.max(np.abs(targets), initial=0.0))[1])
         if link_of(loss) != LOG:

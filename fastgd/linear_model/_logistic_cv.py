@@ -23,6 +23,7 @@ from sklearn.utils._metadata_requests import (
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
+from fastgd._data.parts import fetched
 from fastgd._data.validation import check_X_y, fit_context, in_dtype, inverse_strength
 from fastgd._monitoring.observer import Silenced
 from fastgd._monitoring.undo import or_as_before
@@ -299,6 +300,7 @@ class LogisticRegressionCV(LogisticRegression):
         """
         _raise_for_params(score_params, self, "score")
         own = dict(score_params)
+        X, y, sample_weight = fetched(X, y, sample_weight)
         if sample_weight is not None:
             own["sample_weight"] = sample_weight
         if _routing_enabled():

@@ -26,7 +26,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
-from fastgd._data.parts import by_parts
+from fastgd._data.parts import ScoredAnywhere, by_parts
 from fastgd._data.validation import (
     ACCEPTED,
     check_sparse,
@@ -52,7 +52,7 @@ ROUNDING = 8.0 * float(np.finfo(np.float64).eps)
 SHARE_OF_NULL = 0.05  # of the objective without columns: a fit of a fold is judged by no less
 
 
-class PathModel(NotebookView, OnnxExport, BaseEstimator):
+class PathModel(ScoredAnywhere, NotebookView, OnnxExport, BaseEstimator):
     """What the estimators that are fitted by ``solve_paths`` have in common."""
 
     coef_: Any

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from fastgd._data.parts import by_parts
+from fastgd._data.parts import ScoredAnywhere, by_parts
 from fastgd._data.shards import Shards
 from fastgd._data.validation import check_X, check_X_y, fit_context, in_dtype
 from fastgd._monitoring.undo import or_as_before
@@ -81,7 +81,7 @@ def factors_of_counts(
     return own if own.shape[0] > 0 else np.ones(classes.shape[0])
 
 
-class RidgeLabels(LinearClassifierMixin):
+class RidgeLabels(ScoredAnywhere, LinearClassifierMixin):
     """What ridge classifiers make of raw predictions: labels, or a table of labels."""
 
     _label_binarizer: LabelBinarizer

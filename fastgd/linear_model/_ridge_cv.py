@@ -28,7 +28,7 @@ from sklearn.utils._metadata_requests import (
 )
 from sklearn.utils.validation import check_is_fitted, check_scalar
 
-from fastgd._data.parts import by_parts
+from fastgd._data.parts import ScoredAnywhere, by_parts
 from fastgd._data.validation import (
     check_weight,
     check_X,
@@ -434,7 +434,7 @@ def _is_of_predictions(scorer: Any, is_weighted: bool) -> bool:
     return of_predictions and (not is_weighted or bool(scorer._accept_sample_weight()))
 
 
-class RidgeCV(MultiOutputMixin, RegressorMixin, BaseRidgeCV):
+class RidgeCV(ScoredAnywhere, MultiOutputMixin, RegressorMixin, BaseRidgeCV):
     """Least squares with an l2 penalty whose strength is chosen by cross-validation.
 
     Leave-one-out, the default, costs one decomposition for all strengths; so does each fold. The

@@ -7,7 +7,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_array, column_or_1d
 
-from fastgd._data.parts import by_parts
+from fastgd._data.parts import ScoredAnywhere, by_parts
 from fastgd._data.targets import Regression
 from fastgd._data.validation import check_X_y, fit_context
 from fastgd._parameters import resolve
@@ -18,7 +18,7 @@ from fastgd.kernels.losses import LOSSES, REGRESSION, kind_of
 LOSSES_OF_NUMBERS = {name for name, spec in LOSSES.items() if type(spec).kind == REGRESSION}
 
 
-class SGDRegressor(RegressorMixin, SupervisedSGD):
+class SGDRegressor(ScoredAnywhere, RegressorMixin, SupervisedSGD):
     """Linear regression (least squares, Huber, SVR, quantiles, GLMs) fitted by gradient descent.
 
     Minimises  mean_i loss(y_i, x_i @ coef + intercept) + alpha * penalty(coef)  as

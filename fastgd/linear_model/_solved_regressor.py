@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 
-from fastgd._data.parts import by_parts
+from fastgd._data.parts import ScoredAnywhere, by_parts
 from fastgd._data.shards import Shards
 from fastgd._data.validation import check_X_y, in_dtype
 from fastgd._monitoring.watching import Given
@@ -19,7 +19,7 @@ from fastgd.linear_model._solved import FLOATS, SolvedModel
 Penalty = tuple[float, float]
 
 
-class SolvedRegressor(RegressorMixin, SolvedModel):
+class SolvedRegressor(ScoredAnywhere, RegressorMixin, SolvedModel):
     """Base class of the regressors that a solver fits, one target or many."""
 
     _keeps_column = False  # whether y of shape (n, 1) gives coefficients of shape (1, d)

@@ -9,7 +9,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from fastgd._data.parts import by_parts
+from fastgd._data.parts import ScoredAnywhere, by_parts
 from fastgd._data.targets import Multiclass, Regression
 from fastgd._parameters import resolve
 from fastgd._training.labels import LabelledModel, is_table_of_labels
@@ -93,7 +93,7 @@ class ClassifierNetwork(LabelledModel, ClassifierMixin, BaseNetwork):
         return "softmax" if isinstance(self._targets(), Multiclass) else "logistic"
 
 
-class RegressorNetwork(RegressorMixin, BaseNetwork):
+class RegressorNetwork(ScoredAnywhere, RegressorMixin, BaseNetwork):
     """Numbers in, numbers out."""
 
     loss: Any

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd.kernels.cuda._compiler import BLOCK, GROUPS, SCRATCH, cuda, driver, part
-from fastgd.kernels.cuda.passes import Span, visit_apart, visit_shared
+from fastgd.kernels.cuda.passes import Span, visit
 from fastgd.kernels.cuda.steps import Batch, Step, update_all
 
 
@@ -70,8 +70,8 @@ def _add_to_average(epoch, t):
 
 
 @driver
-def epoch_apart(rows, samples, rule, epoch, memory, out):
-    """Take the steps of an epoch, where outputs do not share a loss.
+def epoch_steps(rows, samples, rule, epoch, memory, out):
+    """Take the steps of an epoch.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def epoch_apart(rows, samples, rule, epoch, memory, out):
     rule : steps.Rule
     epoch : Epoch
     memory : steps.Memory, changed in place
-    out : passes.Out; losses are added
+    out : passes.Out; losses are added, and slopes have room where outputs share a loss
     """
     scratch = cuda.shared.array(SCRATCH, np.float64)
     slopes = cuda.shared.array(BLOCK, np.float64)
@@ -89,24 +89,7 @@ def epoch_apart(rows, samples, rule, epoch, memory, out):
         span = _span_of(epoch, t)
         step = _step_of(epoch, t, span.stop - span.start)
         given = Batch(samples, rule, step)
-        visit_apart(rows, rows.values, given, epoch.params, span, out, scratch, slopes)
-        grid.sync()
-        update_all(rule, step, out.partial, memory, True)
-        _add_to_average(epoch, t)
-        grid.sync()
-
-
-@driver
-def epoch_shared(rows, samples, rule, epoch, memory, out):
-    """Take the steps of an epoch, where outputs share a loss; ``out.slopes`` has room."""
-    scratch = cuda.shared.array(SCRATCH, np.float64)
-    slopes = cuda.shared.array(BLOCK, np.float64)
-    grid = cuda.cg.this_grid()
-    for t in range(epoch.first, epoch.stop):
-        span = _span_of(epoch, t)
-        step = _step_of(epoch, t, span.stop - span.start)
-        given = Batch(samples, rule, step)
-        visit_shared(rows, rows.values, given, epoch.params, span, out, scratch, slopes)
+        visit(rule, rows, rows.values, given, epoch.params, span, out, scratch, slopes)
         grid.sync()
         update_all(rule, step, out.partial, memory, True)
         _add_to_average(epoch, t)

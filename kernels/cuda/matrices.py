@@ -40,12 +40,13 @@ def multiply(
     """
     library = _library.cupy()
     if library is not None:
-        left, right, out = map(library.asarray, (left, right, out))
-        left, right = left.T if left_turned else left, right.T if right_turned else right
-        if adds:
-            out += left @ right
-        else:
-            library.matmul(left, right, out=out)
+        with _library.queued():
+            left, right, out = map(library.asarray, (left, right, out))
+            left, right = left.T if left_turned else left, right.T if right_turned else right
+            if adds:
+                out += left @ right
+            else:
+                library.matmul(left, right, out=out)
         return
     depth = left.shape[0] if left_turned else left.shape[1]
     rows, columns = out.shape
@@ -85,6 +86,11 @@ def weighted_products(values: Any, scaler: Any, weight: Any, dtype: Any) -> Any:
     library = _library.cupy()
     if library is None:
         return None
+    with _library.queued():
+        return _weighted(library, values, scaler, weight, dtype)
+
+
+def _weighted(library: Any, values: Any, scaler: Any, weight: Any, dtype: Any) -> Any:
     X, h = library.asarray(values), library.asarray(weight)
     center, inverse = library.asarray(scaler.center), library.asarray(scaler.inverse_std)
     n, width = X.shape[0], X.shape[1] + 1

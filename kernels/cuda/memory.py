@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgd.kernels.cuda import _library
 from fastgd.kernels.cuda._compiler import IS_SIMULATED, cuda
 
 OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
@@ -14,8 +15,18 @@ OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
 
 def upload(array: Any) -> Any:
     """Return a copy of a host array on the device."""
-    own = np.ascontiguousarray(array)
+    own = _in_a_row(array)
     return own.copy() if IS_SIMULATED else cuda.to_device(own)
+
+
+def _in_a_row(array: Any) -> np.ndarray:
+    """Return a C-contiguous array whose strides are those of its shape.
+
+    Of ``x[:, None]`` numpy keeps a stride of 0, which numba-cuda takes for a broadcast array: it
+    would compile each driver that is given one a second time, for strides of any kind.
+    """
+    own = np.ascontiguousarray(array)
+    return own.reshape(-1).reshape(own.shape)
 
 
 def there(array: Any) -> Any:
@@ -28,7 +39,8 @@ def empty(shape: Any, dtype: Any = np.float64) -> Any:
     """Return an array on the device that holds anything."""
     if IS_SIMULATED:
         return np.full(shape, 77, dtype)  # whoever reads before it is written is found out
-    return cuda.device_array(shape, dtype)
+    plain = tuple(map(int, shape)) if isinstance(shape, tuple) else int(shape)
+    return cuda.device_array(plain, dtype)
 
 
 def zeros(shape: Any, dtype: Any = np.float64) -> Any:
@@ -42,8 +54,9 @@ def download(array: Any) -> np.ndarray:
 
 
 def to_host(array: Any) -> np.ndarray:
-    """Return a copy of a library's array in host memory."""
-    return array.copy() if IS_SIMULATED else array.get()
+    """Return a copy of CuPy's array in host memory."""
+    with _library.queued():
+        return array.copy() if IS_SIMULATED else array.get()
 
 
 def overwrite(array: Any, values: np.ndarray) -> None:
@@ -51,7 +64,7 @@ def overwrite(array: Any, values: np.ndarray) -> None:
     if IS_SIMULATED:
         array[...] = values
     else:
-        array.copy_to_device(np.ascontiguousarray(values))
+        array.copy_to_device(_in_a_row(values))
 
 
 def adopt(foreign: Any) -> Any:
@@ -98,8 +111,17 @@ def _number_of(foreign: Any) -> int | None:
 
 
 def free_bytes() -> int:
-    """Return how much of the device's memory is free."""
-    return 1 << 34 if IS_SIMULATED else int(cuda.current_context().get_memory_info().free)
+    """Return how much of the device's memory is free.
+
+    Arrays that nobody holds any more are given back first: numba-cuda waits with that.
+    """
+    if IS_SIMULATED:
+        return 1 << 34
+    context = cuda.current_context()
+    waiting = getattr(context.memory_manager, "deallocations", None)  # a plugin need not have it
+    if waiting is not None:
+        waiting.clear()
+    return int(context.get_memory_info().free)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd.kernels import losses
-from fastgd.kernels._hook import hook
+from fastgd.kernels._hook import hook, implement
 from fastgd.kernels.cuda._compiler import BLOCK, GROUPS, LANES, SCRATCH, STRIDE, cuda, driver, part
 from fastgd.kernels.rows import entries, entry
 
@@ -227,6 +227,24 @@ def visit_shared(rows, dense, given, params, span, out, scratch, slopes):
             cuda.syncthreads()
             add_columns(dense, span.order, start, stop, slopes, out.partial[number], k)
             cuda.syncthreads()
+
+
+@part
+def visit(rule, rows, dense, given, params, span, out, scratch, slopes):
+    """Do what the loss of a rule asks for: ``visit_apart``, or ``visit_shared``."""
+    if losses.kind_of(rule.loss) == losses.MULTINOMIAL:
+        visit_shared(rows, dense, given, params, span, out, scratch, slopes)
+    else:
+        visit_apart(rows, dense, given, params, span, out, scratch, slopes)
+
+
+@implement(visit)
+def _visit(rule, rows, dense, given, params, span, out, scratch, slopes):
+    is_shared = losses.kind_of(rule[0]) == losses.MULTINOMIAL
+    of_kind = visit_shared if is_shared else visit_apart
+    return lambda rule, rows, dense, given, params, span, out, scratch, slopes: of_kind(
+        rows, dense, given, params, span, out, scratch, slopes
+    )
 
 
 @driver

@@ -127,6 +127,9 @@ def foreign(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Return for each library its arrays, and what predictions for them come back as."""
     torch: Any = types.ModuleType("torch")
     torch.as_tensor = lambda values, device: _Tensor(values) if device.index == 0 else None
+    waited: list[Any] = []
+    stream = types.SimpleNamespace(synchronize=lambda: waited.append(1))
+    torch.cuda = types.SimpleNamespace(current_stream=lambda device: stream, waited=waited)
     monkeypatch.setitem(sys.modules, "torch", torch)
     cupy.from_dlpack = lambda array: _Array(array.__dlpack__())
     monkeypatch.setattr(devices, "find_spec", lambda name: name in sys.modules or find_spec(name))

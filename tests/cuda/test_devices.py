@@ -1,6 +1,7 @@
 """The parameter ``device`` where there is no device, and arrays that say they lie on one."""
 
 import importlib.util
+import json
 import os
 import pickle
 import subprocess
@@ -22,6 +23,7 @@ from fastgd._networks.assembly import Assembly
 from fastgd._runtime import devices
 from fastgd.kernels.layers import Sizes
 from tests.cuda import cases
+from tests.tables import ESTIMATOR_CASES, EstimatorCase
 
 SOLVED = (
     *("LogisticRegression", "SoftmaxRegression", "LinearRegression", "Ridge", "Lasso"),
@@ -169,6 +171,43 @@ def test_a_mixture_of_devices_is_brought_together(cupy):
         np.testing.assert_array_equal(there.coef_, here.coef_)
 
 
+FEW = (
+    "LogisticRegression",
+    "Ridge",
+    "PoissonRegressor",
+    "SGDRegressor",
+    "RidgeCV",
+    "MLPClassifier",
+)
+SCORED = [
+    pytest.param(case, marks=[] if case.name in FEW else pytest.mark.full, id=case.name)
+    for case in (
+        *ESTIMATOR_CASES,
+        EstimatorCase("MLPClassifier", neural_network.MLPClassifier, {"max_iter": 2, "tol": None}),
+        EstimatorCase("MLPRegressor", neural_network.MLPRegressor, {"max_iter": 2, "tol": None}),
+    )
+    if hasattr(case.kind, "score")
+]
+
+
+@pytest.mark.parametrize("case", SCORED)
+def test_scores_take_arrays_from_a_device(case, cupy):
+    y = case.targets(GIVEN.labels + 1)
+    model = case.kind(**case.kwargs)
+    if "device" in model.get_params():
+        model.set_params(device="cpu")
+    here = model.fit(GIVEN.X, y)
+    # scikit-learn's own multi-task models have no weights
+    weights = [None] if case.name.startswith("MultiTask") else [None, GIVEN.weight]
+    for weight in weights:
+        expected = here.score(GIVEN.X, y, sample_weight=weight)
+        there = None if weight is None else cupy.asarray(weight)
+        given = cupy.asarray(GIVEN.X), cupy.asarray(y)
+        assert here.score(*given, sample_weight=there) == expected
+        assert here.score(given[0], y, sample_weight=weight) == expected
+        assert here.score(GIVEN.X, given[1], sample_weight=there) == expected
+
+
 def test_labels_that_are_words_come_back_as_they_are(cupy):
     words = np.array(["no", "yes"])[GIVEN.labels]
     model = fastgd.LogisticRegression(device="cpu").fit(cupy.asarray(GIVEN.X), words)
@@ -197,6 +236,52 @@ def test_an_array_that_cannot_be_copied_is_named():
 
     with pytest.raises(TypeError, match=r"Strange lies on a CUDA device and cannot be copied"):
         devices.to_host(Strange())
+
+
+CHILD = """
+import json, os, sys, time
+path, done = sys.argv[2], int(sys.argv[4])
+
+def tell(**words):
+    with open(path, "a") as file:
+        file.write(json.dumps(words) + "\\n")
+
+tell(about={"device": "none"})
+for count in range(done + 1, 5):
+    item = [f"task {count}", "somebody"]
+    tell(begins=count, item=item, most=0.0)
+    if count == 2:
+        time.sleep(60)
+    if count == 3:
+        os._exit(7)
+    tell(ends=count, row=dict(task=item[0], contender=item[1], first=1.0, seconds=0.5))
+"""
+
+
+def test_what_does_not_end_is_one_row_of_the_benchmark(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    import devices as benchmark
+
+    monkeypatch.setattr(benchmark, "GRACE", 1.0)
+    watch = benchmark.Watch(str(tmp_path / "found"), [sys.executable, "-c", CHILD])
+    watch.run()
+    assert [row.task for row in watch.rows] == [f"task {count}" for count in range(1, 5)]
+    told = ["", "did not end within its time", "the process ended with 7", ""]
+    assert [row.note for row in watch.rows] == told
+    assert [row.seconds == 0.5 for row in watch.rows] == [True, False, False, True]
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["about"] == {"device": "none"}
+    assert len(found["rows"]) == 4
+    assert "| task 4 | somebody | 1 | 0.5 | nan |  |" in (tmp_path / "found.md").read_text()
+
+
+def test_a_benchmark_that_cannot_begin_ends(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    import devices as benchmark
+
+    watch = benchmark.Watch(str(tmp_path / "found"), [sys.executable, "-c", "raise SystemExit(5)"])
+    watch.run()
+    assert [row.note for row in watch.rows] == ["a child ended with 5; its errors are above"]
 
 
 def test_what_devices_run_can_be_imported_where_there_is_none():

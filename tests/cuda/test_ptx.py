@@ -8,6 +8,7 @@ import importlib.util
 import re
 import sys
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -67,6 +68,41 @@ def ptx_of(function, signature, capability, *, single):
     text, _ = cuda.compile_ptx(own, types.void(*signature), cc=capability)
     assert f".target sm_{capability[0]}{capability[1]}" in text
     return text
+
+
+class Used(NamedTuple):
+    """What machine code of a driver takes: of each thread, and bytes of a block and a thread."""
+
+    registers: int
+    shared: int
+    stack: int
+
+
+def used_by(text, capability):
+    """Link PTX as numba-cuda does, and return what the machine code takes."""
+    linker = pytest.importorskip("cuda.bindings.nvjitlink")
+    code = text.encode()
+    handle = linker.create(2, [f"-arch=sm_{capability[0]}{capability[1]}", "-verbose"])
+    linker.add_data(handle, linker.InputType.PTX, code, len(code), "driver")
+    if "cudaCGSynchronize" in text:
+        library = libs.get_cudalib("cudadevrt", static=True)
+        linker.add_file(handle, linker.InputType.LIBRARY, library)
+    linker.complete(handle)
+    assert linker.get_linked_cubin_size(handle) > 0
+    log = bytearray(linker.get_info_log_size(handle))
+    linker.get_info_log(handle, log)
+    linker.destroy(handle)
+    patterns = r"[Uu]sed (\d+) registers", r"(\d+) bytes smem", r"(\d+) bytes stack frame"
+    found = (map(int, re.findall(pattern, log.decode())) for pattern in patterns)
+    return Used(*(max(numbers, default=0) for numbers in found))
+
+
+def assert_fits(text, capability, threads=_compiler.BLOCK):
+    """A block has 64 K registers, and 48 KiB of shared memory without being asked for more."""
+    used = used_by(text, capability)
+    assert 0 < used.registers * threads <= 1 << 16
+    assert used.shared <= 48 << 10
+    return used
 
 
 def spec_in(spec, dtype):
@@ -191,6 +227,8 @@ def test_drivers_of_solvers_compile(name, newest):
     text = ptx_of(driver.py_func, kinds, newest, single=False)
     assert "atom." not in text
     assert ".local " not in text  # what does not fit into registers would be in slow memory
+    is_tile = driver is products.products
+    assert assert_fits(text, newest, products.SIDE**2 if is_tile else _compiler.BLOCK).stack == 0
 
 
 def test_products_of_float32_are_multiplied_in_it(capability):
@@ -243,9 +281,9 @@ IN_SINGLE = {
     "softmax": (passes.pass_shared, DENSE, TABLE, SOFTMAX, TABLE, SPAN, OUT_OF_BATCH),
     "update": (steps.update, RULE, STEP, TABLE, MEMORY, boolean),
     "penalties": (steps.add_penalties, RULE, STEP, MEMORY),
-    "epoch": (epoch.epoch_apart, DENSE, OF_NUMBERS, RULE, EPOCH, MEMORY, OUT_OF_BATCH),
+    "epoch": (epoch.epoch_steps, DENSE, OF_NUMBERS, RULE, EPOCH, MEMORY, OUT_OF_BATCH),
     "epoch of classes": (
-        *(epoch.epoch_shared, DENSE, OF_CLASSES, SOFTMAX_RULE, EPOCH, MEMORY, OUT_OF_BATCH),
+        *(epoch.epoch_steps, DENSE, OF_CLASSES, SOFTMAX_RULE, EPOCH, MEMORY, OUT_OF_BATCH),
     ),
     **{f"tie {name}": (steps.tie, rule, MEMORY, GROUPS) for name, rule in TIED.items()},
     **{
@@ -283,19 +321,17 @@ def test_drivers_of_steps_stay_in_float32(name, newest):
     text = ptx_of(driver.py_func, kinds, newest, single=True)
     assert BEYOND_SUMS.findall(text) == []
     assert "atom." not in text
+    is_tile = driver is matrices.product
+    assert_fits(text, newest, matrices.SQUARE if is_tile else _compiler.BLOCK)
 
 
-def test_steps_in_one_launch_link_with_what_their_blocks_wait_by(newest):
-    linker = pytest.importorskip("cuda.bindings.nvjitlink")
-    library = libs.get_cudalib("cudadevrt", static=True)
-    driver, *kinds = IN_SINGLE["epoch"]
-    text = ptx_of(driver.py_func, kinds, newest, single=True).encode()
-    assert b"cudaCGSynchronize" in text
-    handle = linker.create(1, [f"-arch=sm_{newest[0]}{newest[1]}"])
-    linker.add_data(handle, linker.InputType.PTX, text, len(text), "steps")
-    linker.add_file(handle, linker.InputType.LIBRARY, library)
-    linker.complete(handle)
-    assert linker.get_linked_cubin_size(handle) > 0
+@pytest.mark.parametrize("name", ["epoch", "epoch of classes"])
+def test_steps_in_one_launch_wait_for_each_other(name, newest):
+    driver, *kinds = IN_SINGLE[name]
+    text = ptx_of(driver.py_func, kinds, newest, single=True)
+    assert "cudaCGSynchronize" in text
+    # at least two blocks on each multiprocessor, which has 64 K registers
+    assert 2 * _compiler.BLOCK * used_by(text, newest).registers <= 1 << 16
 
 
 UNITWISE = {
@@ -361,6 +397,7 @@ def test_drivers_that_count_in_float64_compile(name, newest):
     text = ptx_of(driver.py_func, kinds, newest, single=False)
     floats = re.findall(r"\b(?:atom|red)\.\S*\.(?:f32|f64)", text)
     assert floats == []  # the order of such sums would change their bits
+    assert_fits(text, newest)
 
 
 EVERY = {"scatter": OTHERS["scatter"], "top": OTHERS["top"], "product": IN_SINGLE["product"]}
