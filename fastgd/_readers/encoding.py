@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
 NUMBERS, CATEGORIES = "numbers", "categories"  # the branches of the transformer of a table
@@ -37,7 +36,7 @@ class Encoder:
 
     def _knows(self, X: Any) -> bool:
         """Tell whether these are columns of codes, and branches as they are made here."""
-        if not isinstance(self._transformer, ColumnTransformer) or not hasattr(X, "dtypes"):
+        if not hasattr(self._transformer, "transformers_") or not hasattr(X, "dtypes"):
             return False
         branches = dict(self._branches())
         others = set(branches) - {NUMBERS, CATEGORIES}

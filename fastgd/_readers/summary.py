@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -191,6 +189,8 @@ def preparation(
 
 def _of_numbers(*, standardize: bool) -> Any:
     """Return what fills in missing numbers with the mean."""
+    from sklearn.impute import SimpleImputer
+
     if not standardize:
         return SimpleImputer()
     zero = SimpleImputer(strategy="constant", fill_value=0.0)  # the mean, once it is subtracted
@@ -199,13 +199,14 @@ def _of_numbers(*, standardize: bool) -> Any:
 
 def _of_table(
     layout: Layout, summary: Summary, encoding: TextEncoding, *, standardize: bool
-) -> ColumnTransformer:
+) -> Any:
     """Return the transformer of named columns.
 
     It is given columns by their places in the two rows, and finds them by their names in any
     frame: looked up by name, they would take a time that grows with the square of their number.
     """
     from pandas import DataFrame, concat
+    from sklearn.compose import ColumnTransformer
 
     numbers, categories = layout.names(NUMBER), layout.names(CATEGORY)
     known = [np.array(sorted(summary.categories[name]), object) for name in categories]
@@ -244,7 +245,7 @@ def _of_table(
     return fitted
 
 
-def _parts(transformer: ColumnTransformer) -> list[Any]:
+def _parts(transformer: Any) -> list[Any]:
     """Return a fitted transformer and those in it, and those that they were made from."""
     both = [*transformer.transformers_, *transformer.transformers]
     branches = [part for _, part, _ in both if not isinstance(part, str)]
