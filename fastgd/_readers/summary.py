@@ -16,6 +16,7 @@ from fastgd._readers.layout import CATEGORY, NUMBER, SPARSE, TABLE, TEXT, Chunk,
 from fastgd._readers.reader import Reader
 from fastgd._readers.texts import TextEncoding
 from fastgd._readers.texts import settle as settle_text
+from fastgd._runtime.postponed import imported
 
 MANY_WORDS, MOST_NAME_BYTES = 50, 1 << 26
 SLICE_ROWS = 1 << 14  # rows of which moments are taken at once: bounds the scratch
@@ -189,11 +190,10 @@ def preparation(
 
 def _of_numbers(*, standardize: bool) -> Any:
     """Return what fills in missing numbers with the mean."""
-    from sklearn.impute import SimpleImputer
-
+    imputer = imported("sklearn.impute:SimpleImputer")
     if not standardize:
-        return SimpleImputer()
-    zero = SimpleImputer(strategy="constant", fill_value=0.0)  # the mean, once it is subtracted
+        return imputer()
+    zero = imputer(strategy="constant", fill_value=0.0)  # the mean, once it is subtracted
     return Pipeline([("scale", StandardScaler()), ("impute", zero)])
 
 
@@ -206,7 +206,6 @@ def _of_table(
     frame: looked up by name, they would take a time that grows with the square of their number.
     """
     from pandas import DataFrame, concat
-    from sklearn.compose import ColumnTransformer
 
     numbers, categories = layout.names(NUMBER), layout.names(CATEGORY)
     known = [np.array(sorted(summary.categories[name]), object) for name in categories]
@@ -228,7 +227,8 @@ def _of_table(
         unfitted, weights[f"text {k}"] = encoding.unfitted(name, summary.texts.get(name, ()))
         branches.append((f"text {k}", unfitted, len(numbers) + len(categories) + k))
         frames.append(DataFrame({name: ["", ""]}, dtype=object))
-    fitted = ColumnTransformer(branches).fit(concat(frames, axis=1))
+    transformer = imported("sklearn.compose:ColumnTransformer")
+    fitted = transformer(branches).fit(concat(frames, axis=1))
     for branch, part, _ in (*fitted.transformers_, *fitted.transformers):
         settle_text(part, weights.get(branch))
     for part in _parts(fitted):

@@ -32,9 +32,9 @@ from fastgd._readers.layout import Layout
 from fastgd._readers.limits import Limits, refuse_more
 from fastgd._readers.npy import header_of
 from fastgd._readers.zips import Members, members
+from fastgd._runtime.postponed import postponed
 from fastgd.cli._names import CLASSIFICATION, MODELS
 from fastgd.cli._output import replacing
-from fastgd.cli._postponed import postponed
 from fastgd.cli._skops import skops_for
 
 __all__ = ["Card", "load", "read_card", "replacing", "save", "trusted_types"]

@@ -7,8 +7,8 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from fastgd._readers.errors import UserError, first_line, plain, reason
+from fastgd._runtime.postponed import imported, is_own_process, own_process
 from fastgd.cli._parser import parser
-from fastgd.cli._postponed import imported, is_own_process, own_process
 from fastgd.cli._standard_input import standard_input
 from fastgd.cli._stopping import Stopped, stoppable
 from fastgd.cli._terminal import note, open_standard_files, settle, warnings_as_notes

@@ -17,8 +17,8 @@ from fastgd._readers.errors import (
 from fastgd._readers.layout import likeness
 from fastgd._readers.summary import Summary
 from fastgd._runtime.devices import is_there
+from fastgd._runtime.postponed import imported
 from fastgd.cli._names import MODELS
-from fastgd.cli._postponed import imported
 from fastgd.kernels.losses import LOG, link_of
 from fastgd.losses import LOSSES, Quantile, Tweedie
 from fastgd.schedules import Cosine

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from fastgd._readers.errors import needed
-from fastgd.cli._postponed import is_own_process, postponed
+from fastgd._runtime.postponed import is_own_process, postponed
 from fastgd.kernels._collector import collector_paused
 
 _LEFT_OUT = ("skops.io._trusted_types", "skops.io._sklearn", "skops.io._quantile_forest")

@@ -7,9 +7,9 @@ import pytest
 
 import fastgd.linear_model
 from fastgd._on_demand import Names
-from fastgd.cli._postponed import postponed
+from fastgd._runtime.postponed import postponed
 
-OWN = "from fastgd.cli._postponed import UNUSED, imported, own_process; own_process()\n"
+OWN = "from fastgd._runtime.postponed import UNUSED, imported, own_process; own_process()\n"
 
 
 def run(program, **options):
@@ -59,7 +59,7 @@ def test_what_stood_in_for_modules_hands_on_and_leaves():
 def test_a_module_that_is_used_while_others_wait_is_imported():
     program = (
         f"import sys; {OWN}"
-        "from fastgd.cli._postponed import postponed\n"
+        "from fastgd._runtime.postponed import postponed\n"
         "with postponed():\n"
         "    from scipy.stats import rankdata\n"
         "    import scipy.stats\n"

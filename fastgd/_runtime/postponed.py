@@ -8,7 +8,7 @@ which is imported then.
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -17,16 +17,35 @@ from typing import Any
 
 from fastgd.kernels._collector import collector_paused
 
-UNUSED = (
-    "asyncio",
-    "numpy.f2py",
-    "numpy.testing",
-    "pandas",
-    "scipy.optimize",
-    "scipy.stats",
-    "sklearn.linear_model",  # of which one file is needed, with two mix-ins
-    "yaml",  # numba reads a file of settings by it, where there is one
-)
+# what waits, and those of its names that are found in a file of it, without all the others
+UNUSED: dict[str, dict[str, str]] = {
+    "asyncio": {},
+    "numpy.f2py": {},
+    "numpy.testing": {},
+    "pandas": {},
+    "scipy.optimize": {},
+    "scipy.stats": {},
+    "sklearn.compose": {"ColumnTransformer": "_column_transformer"},
+    "sklearn.impute": {"SimpleImputer": "_base"},
+    "sklearn.linear_model": {},
+    "sklearn.metrics": {
+        "f1_score": "_classification",
+        "log_loss": "_classification",
+        "mean_absolute_error": "_regression",
+        "median_absolute_error": "_regression",
+        "r2_score": "_regression",
+        "recall_score": "_classification",
+        "root_mean_squared_error": "_regression",
+    },
+    "sklearn.preprocessing": {
+        "FunctionTransformer": "_function_transformer",
+        "LabelBinarizer": "_label",
+        "LabelEncoder": "_label",
+        "OneHotEncoder": "_encoders",
+        "StandardScaler": "_data",
+    },
+    "yaml": {},  # numba reads a file of settings by it, where there is one
+}
 
 _own: list[bool] = []  # not empty once the process is known to be the command's
 
@@ -55,6 +74,10 @@ class StandIn(ModuleType):
     """Stands in for a module until something of it is asked for, and hands that on."""
 
     def __getattr__(self, name: str) -> Any:
+        file = UNUSED[self.__name__].get(name)
+        if file is not None:
+            with suppress(ImportError, AttributeError):  # where another version has it elsewhere
+                return getattr(import_module(f"{self.__name__}.{file}"), name)
         self.leave()
         return getattr(import_module(self.__name__), name)
 
