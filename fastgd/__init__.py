@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fastgd._on_demand import Names
+
 if TYPE_CHECKING:
     from fastgd import (  # noqa: F401
         accel,
@@ -104,12 +106,12 @@ __all__ = [
     "to_torch",
 ]
 
-_ELSEWHERE = {  # all other names are of linear_model
-    "path": "fastgd.linear_model._solution_path",
-    "stream": "fastgd.streaming",
-    "to_onnx": "fastgd._export.onnx",
-    "to_sklearn": "fastgd.linear_model._export",
-    "to_torch": "fastgd._export.torch",
+_ELSEWHERE = {
+    "linear_model._solution_path": ("path",),
+    "streaming": ("stream",),
+    "_export.onnx": ("to_onnx",),
+    "linear_model._export": ("to_sklearn",),
+    "_export.torch": ("to_torch",),
 }
 _MODULES = {
     "accel",
@@ -133,18 +135,16 @@ _MODULES = {
 }
 
 
+_of_others = {"__version__", *(name for names in _ELSEWHERE.values() for name in names)}
+_names = Names(
+    __name__,
+    {**_ELSEWHERE, "linear_model": [name for name in __all__ if name not in _of_others]},
+)
+
+
 def __getattr__(name: str) -> Any:
     """Import what is asked for, numba with it, only now: ``fastgd --help`` needs none of it."""
-    if name in _MODULES:
-        return import_module(f"fastgd.{name}")
-    if name not in __all__:
-        raise AttributeError(f"module 'fastgd' has no attribute {name!r}")
-    from fastgd.kernels._jit import collector_paused
-
-    with collector_paused():
-        value = getattr(import_module(_ELSEWHERE.get(name, "fastgd.linear_model")), name)
-    globals()[name] = value
-    return value
+    return import_module(f"fastgd.{name}") if name in _MODULES else _names.found(name)
 
 
 def __dir__() -> list[str]:

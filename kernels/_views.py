@@ -7,7 +7,6 @@ counts of references among them. These views are borrowed: whoever holds the fla
 from numba import types
 from numba.core import cgutils
 from numba.extending import lower_builtin, type_callable
-from numba.np.arrayobj import populate_array
 
 
 def line_in(flat, first, size):
@@ -52,6 +51,8 @@ def _by_pointer(view, n_integers, place):
     """Have a view compiled to a pointer and a shape, which ``place`` computes."""
 
     def emit(context, builder, signature, arguments):
+        from numba.np.arrayobj import populate_array  # it is large, and of use to a compiler only
+
         flat = signature.args[0]
         source = context.make_array(flat)(context, builder, arguments[0])
         target = context.make_array(signature.return_type)(context, builder)

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, r2_score
-from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils.class_weight import compute_class_weight
 
 from fastgd._data.source import Data
@@ -33,7 +31,7 @@ class Targets(ABC):
     """
 
     n_rows_to_score = 1
-    splitter: Any = ShuffleSplit
+    is_stratified = False  # whether rows are held out of each class
 
     def __init__(self, loss: Any, n_outputs: int | None) -> None:
         self.loss, self.n_outputs = loss, n_outputs
@@ -93,7 +91,7 @@ class Classes(Targets):
     class_weight : dict, "balanced" or None
     """
 
-    splitter = StratifiedShuffleSplit
+    is_stratified = True
 
     def __init__(self, loss: Any, classes: NDArray[Any], class_weight: Any) -> None:
         super().__init__(loss, classes.shape[0] if self.has_many else None)
@@ -132,6 +130,8 @@ class Classes(Targets):
 
     def score(self, codes: NDArray[Any], raw: NDArray[Any], weight: Any) -> float:
         """Return the accuracy."""
+        from sklearn.metrics import accuracy_score
+
         return float(accuracy_score(codes, self.predicted(raw), sample_weight=weight))
 
     def predicted(self, raw: NDArray[Any]) -> NDArray[Any]:
@@ -200,7 +200,7 @@ class OneVsRest(Classes):
 class Multilabel(Classes):
     """A table of labels: zeros and ones."""
 
-    splitter = ShuffleSplit
+    is_stratified = False
 
     def encode(self, y: Any) -> NDArray[Any]:
         """Return the table."""
@@ -259,6 +259,8 @@ class Regression(Targets):
 
     def score(self, codes: NDArray[Any], raw: NDArray[Any], weight: Any) -> float:
         """Return R2."""
+        from sklearn.metrics import r2_score
+
         return float(r2_score(codes, self.predicted(raw), sample_weight=weight))
 
 

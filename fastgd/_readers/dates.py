@@ -16,6 +16,8 @@ HOURS = tuple(f"{hour:02}" for hour in range(24))
 DATE_ONLY, WITH_TIME, WITH_ZONE = "date", "timestamp", "timestamp, UTC"  # dtypes of text
 _TIME = r"[ T]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?P<zone>Z|[+-]\d\d:?\d\d)?"
 _DATE = re.compile(rf"\s*\d{{4}}-\d\d-\d\d(?P<time>{_TIME})?\s*", re.A)
+_HOUR = 3_600_000_000  # microseconds
+_DAY = 24 * _HOUR
 _THURSDAY = 3  # 1970-01-01 was one, counted from Monday
 
 
@@ -73,17 +75,18 @@ def parts_of_dates(
     """Return numbers and categories of dates, by the names of the columns."""
     is_missing = np.isnat(dates)
     known = np.where(is_missing, np.datetime64(0, "us"), dates)
-    days = known.astype("M8[D]")
-    years = known.astype("M8[Y]").astype(np.int64) + 1970
-    elapsed = (known - np.datetime64(0, "us")) / np.timedelta64(1, "D")
+    elapsed_us = known.astype(np.int64)
+    days = elapsed_us // _DAY
+    years, months = _years_and_months(days)
+    elapsed = elapsed_us / _DAY
     numbers = {
         made: np.where(is_missing, np.nan, values)
         for made, values in zip(numbers_of(name), (years, elapsed), strict=True)
     }
     codes = (
-        (known.astype("M8[M]").astype(np.int64) % 12, MONTHS),
-        ((days.astype(np.int64) + _THURSDAY) % 7, WEEKDAYS),
-        (((known - days) // np.timedelta64(1, "h")).astype(np.int64), HOURS),
+        (months, MONTHS),
+        ((days + _THURSDAY) % 7, WEEKDAYS),
+        ((elapsed_us - days * _DAY) // _HOUR, HOURS),
     )
     categories = {
         made: pandas.Categorical.from_codes(
@@ -92,3 +95,17 @@ def parts_of_dates(
         for made, (values, words) in zip(categories_of(name, dtype), codes, strict=False)
     }
     return {**numbers, **categories}
+
+
+def _years_and_months(days: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the year and the month, from 0, of days since 1970.
+
+    NumPy takes long for a date, so each day of a calendar is looked at once, where that is shorter.
+    """
+    first = int(days.min(initial=0))
+    n_days = int(days.max(initial=0)) - first + 1
+    calendar, places = days, np.arange(len(days))
+    if n_days <= len(days):
+        calendar, places = np.arange(first, first + n_days), days - first
+    months = calendar.astype("M8[D]").astype("M8[M]").astype(np.int64)
+    return (months // 12 + 1970)[places], (months % 12)[places]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
 NUMBERS, CATEGORIES = "numbers", "categories"  # the branches of the transformer of a table
 SLICE_ROWS = 1 << 14  # rows that are laid out at once: bounds the scratch
+FULL = 0.75  # the share of numbers other than zero from which on to pick them takes too long
 
 
 class Encoder:
@@ -37,7 +37,7 @@ class Encoder:
 
     def _knows(self, X: Any) -> bool:
         """Tell whether these are columns of codes, and branches as they are made here."""
-        if not isinstance(self._transformer, ColumnTransformer) or not hasattr(X, "dtypes"):
+        if not hasattr(self._transformer, "transformers_") or not hasattr(X, "dtypes"):
             return False
         branches = dict(self._branches())
         others = set(branches) - {NUMBERS, CATEGORIES}
@@ -57,7 +57,7 @@ class Encoder:
         branches = dict(self._branches())
         numbers = np.empty((len(X), 0))
         if NUMBERS in branches:
-            numbers = np.asarray(branches[NUMBERS].transform(X[self._names(NUMBERS)]), np.float64)
+            numbers = _prepared(branches[NUMBERS], X[self._names(NUMBERS)])
         known = branches[CATEGORIES].categories_
         starts = numbers.shape[1] + np.cumsum([0, *map(len, known)])
         codes = np.empty((len(X), len(known)), np.int32)
@@ -78,6 +78,15 @@ class Encoder:
         return _dense(numbers, codes, width)
 
 
+def _prepared(part: Any, numbers: Any) -> NDArray[np.float64]:
+    """Return numbers as their branch makes them: as they are, where it fills gaps and none are."""
+    values = numbers.to_numpy()
+    means = getattr(part, "statistics_", None)
+    if means is not None and not (np.isnan(means).any() or np.isnan(values).any()):
+        return np.asarray(values, np.float64)
+    return np.asarray(part.transform(numbers), np.float64)
+
+
 def _places(words: NDArray[Any], known: NDArray[Any]) -> NDArray[np.int64]:
     """Return the places of words among those that are known, which are sorted; -1 for others."""
     known = known.astype(object)
@@ -94,11 +103,9 @@ def _dense(numbers: NDArray[Any], codes: NDArray[np.int32], width: int) -> NDArr
 
 
 def _sparse(numbers: NDArray[Any], codes: NDArray[np.int32], width: int) -> Any:
-    parts = [
-        _rows(numbers[first : first + SLICE_ROWS], codes[first : first + SLICE_ROWS])
-        for first in range(0, max(len(numbers), 1), SLICE_ROWS)
-    ]
-    lengths, indices, values = (np.concatenate(part) for part in zip(*parts, strict=True))
+    """Return rows that store what is not zero; where few numbers are, those as well."""
+    is_full = np.count_nonzero(numbers) >= FULL * numbers.size and bool((codes >= 0).all())
+    lengths, indices, values = (_all_of if is_full else _non_zeros)(numbers, codes)
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     whole = np.int32 if max(int(indptr[-1]), width) < 2**31 else np.int64
     arrays = (values, indices.astype(whole, copy=False), indptr.astype(whole))
@@ -107,16 +114,28 @@ def _sparse(numbers: NDArray[Any], codes: NDArray[np.int32], width: int) -> Any:
     return made
 
 
-def _rows(numbers: NDArray[Any], codes: NDArray[np.int32]) -> tuple[NDArray[Any], ...]:
-    """Return how many numbers each row stores, their columns and values."""
-    n_numbers = numbers.shape[1]
-    is_stored = np.concatenate([numbers != 0.0, codes >= 0], axis=1)
-    columns = np.empty(is_stored.shape, np.int32)
+def _all_of(numbers: NDArray[Any], codes: NDArray[np.int32]) -> tuple[NDArray[Any], ...]:
+    """Return how many numbers each row stores, their columns and values: all there are."""
+    n_rows, n_numbers = numbers.shape
+    columns = np.empty((n_rows, n_numbers + codes.shape[1]), np.int32)
     columns[:, :n_numbers] = np.arange(n_numbers)
     columns[:, n_numbers:] = codes
-    values = np.ones(is_stored.shape)
+    values = np.ones(columns.shape)
     values[:, :n_numbers] = numbers
-    return is_stored.sum(axis=1), columns[is_stored], values[is_stored]
+    return np.full(n_rows, columns.shape[1]), columns.reshape(-1), values.reshape(-1)
+
+
+def _non_zeros(numbers: NDArray[Any], codes: NDArray[np.int32]) -> tuple[NDArray[Any], ...]:
+    """Do the same with what is not zero, some rows at a time."""
+    parts = []
+    for first in range(0, max(len(numbers), 1), SLICE_ROWS):
+        part = slice(first, first + SLICE_ROWS)
+        _, columns, values = _all_of(numbers[part], codes[part])
+        is_stored = ((values != 0.0) & (columns >= 0)).reshape(len(numbers[part]), -1)
+        flat = is_stored.reshape(-1)
+        parts.append((is_stored.sum(axis=1), columns[flat], values[flat]))
+    lengths, indices, values = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return lengths, indices, values
 
 
 def parts_of(pipeline: Pipeline) -> tuple[Encoder, Any]:

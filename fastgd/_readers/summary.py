@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -18,6 +16,7 @@ from fastgd._readers.layout import CATEGORY, NUMBER, SPARSE, TABLE, TEXT, Chunk,
 from fastgd._readers.reader import Reader
 from fastgd._readers.texts import TextEncoding
 from fastgd._readers.texts import settle as settle_text
+from fastgd._runtime.postponed import imported
 
 MANY_WORDS, MOST_NAME_BYTES = 50, 1 << 26
 SLICE_ROWS = 1 << 14  # rows of which moments are taken at once: bounds the scratch
@@ -191,15 +190,16 @@ def preparation(
 
 def _of_numbers(*, standardize: bool) -> Any:
     """Return what fills in missing numbers with the mean."""
+    imputer = imported("sklearn.impute:SimpleImputer")
     if not standardize:
-        return SimpleImputer()
-    zero = SimpleImputer(strategy="constant", fill_value=0.0)  # the mean, once it is subtracted
+        return imputer()
+    zero = imputer(strategy="constant", fill_value=0.0)  # the mean, once it is subtracted
     return Pipeline([("scale", StandardScaler()), ("impute", zero)])
 
 
 def _of_table(
     layout: Layout, summary: Summary, encoding: TextEncoding, *, standardize: bool
-) -> ColumnTransformer:
+) -> Any:
     """Return the transformer of named columns.
 
     It is given columns by their places in the two rows, and finds them by their names in any
@@ -227,7 +227,8 @@ def _of_table(
         unfitted, weights[f"text {k}"] = encoding.unfitted(name, summary.texts.get(name, ()))
         branches.append((f"text {k}", unfitted, len(numbers) + len(categories) + k))
         frames.append(DataFrame({name: ["", ""]}, dtype=object))
-    fitted = ColumnTransformer(branches).fit(concat(frames, axis=1))
+    transformer = imported("sklearn.compose:ColumnTransformer")
+    fitted = transformer(branches).fit(concat(frames, axis=1))
     for branch, part, _ in (*fitted.transformers_, *fitted.transformers):
         settle_text(part, weights.get(branch))
     for part in _parts(fitted):
@@ -244,7 +245,7 @@ def _of_table(
     return fitted
 
 
-def _parts(transformer: ColumnTransformer) -> list[Any]:
+def _parts(transformer: Any) -> list[Any]:
     """Return a fitted transformer and those in it, and those that they were made from."""
     both = [*transformer.transformers_, *transformer.transformers]
     branches = [part for _, part, _ in both if not isinstance(part, str)]

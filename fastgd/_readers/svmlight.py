@@ -125,8 +125,10 @@ def parse_part(content: NDArray[np.uint8], text: bytes, span: svmlight.Span) -> 
     code, at, n_rows, n_left = svmlight.parse(content, span, powers(), room)
     indptr = room.indptr[: n_rows + 1]
     n_stored = int(indptr[n_rows])
-    indices, values = room.indices[:n_stored].copy(), room.values[:n_stored].copy()
-    rows = Rows(room.targets[:n_rows].view(np.float64), indptr, indices, values.view(np.float64))
+    for array in (room.indices, room.values):  # which gives back what they did not need
+        array.resize(n_stored, refcheck=False)
+    values = room.values.view(np.float64)
+    rows = Rows(room.targets[:n_rows].view(np.float64), indptr, room.indices, values)
     fault = None if code == svmlight.FINE else Fault(code, at)
     return finish(rows, fault, text, n_left, (rows.y, rows.values), WORD)
 

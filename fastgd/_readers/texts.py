@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 
 from fastgd._readers.errors import BadData, quoted
 
@@ -45,6 +44,8 @@ class TextEncoding(NamedTuple):
         BadData
             If the texts hold no words.
         """
+        from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+
         if self.name == HASHING:
             return HashingVectorizer(n_features=HASHED_FEATURES, **self._options()), None
         cells = np.concatenate([*texts, np.empty(0, object)])

@@ -29,6 +29,15 @@ MAX_SEED = np.iinfo(np.int32).max
 FLOATS = [np.float64, np.float32]
 
 
+def _splitter(*, is_stratified: bool) -> Any:
+    """Return scikit-learn's class; its package takes longer to import than all that is here."""
+    from sklearn import model_selection
+
+    if is_stratified:
+        return model_selection.StratifiedShuffleSplit
+    return model_selection.ShuffleSplit
+
+
 class Validation(NamedTuple):
     """Rows to stop by, as a user gives them to ``fit``; None where there are none."""
 
@@ -226,7 +235,8 @@ class StoppedByScore(TrainedModel):
     def _hold_out(self, targets: Targets, given: Given) -> tuple[NDArray[Any], Score]:
         """Split the rows into those to train on, and those whose score stops the training."""
         X, codes, weight = given
-        split = targets.splitter(test_size=self.validation_fraction, random_state=self.random_state)
+        splitter = _splitter(is_stratified=targets.is_stratified)
+        split = splitter(test_size=self.validation_fraction, random_state=self.random_state)
         rows, held_out = map(np.sort, next(split.split(np.zeros((codes.shape[0], 1)), codes)))
         if held_out.shape[0] < targets.n_rows_to_score:
             raise ValueError(

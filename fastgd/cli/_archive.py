@@ -8,6 +8,7 @@ in it does skops make objects.
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -31,6 +32,7 @@ from fastgd._readers.layout import Layout
 from fastgd._readers.limits import Limits, refuse_more
 from fastgd._readers.npy import header_of
 from fastgd._readers.zips import Members, members
+from fastgd._runtime.postponed import postponed
 from fastgd.cli._names import CLASSIFICATION, MODELS
 from fastgd.cli._output import replacing
 from fastgd.cli._skops import skops_for
@@ -43,6 +45,7 @@ CARD, PIPELINE, SCHEMA = "card.json", "pipeline.skops", "schema.json"
 # what JSON becomes: bytes that an object, a list, a word, a comma take in memory, roughly
 _COSTS = ((b"{", 232), (b"[", 64), (b'"', 28), (b",", 40))
 QUICKLY = 1  # compression: coefficients hardly get smaller by more of it
+N_SAMPLES, SAMPLE, WORTH_IT = 64, 1 << 12, 0.5  # bytes here and there, and their compressed share
 _MOST_AXES = 3  # of an array of a model: an optimizer's state of several outputs
 _NODE = 2500  # bytes of what skops makes of an object's description
 
@@ -140,10 +143,23 @@ def save(path: Path, card: Card, pipeline: Any) -> int:
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED, compresslevel=QUICKLY) as archive:
         archive.writestr(CARD, json.dumps(card.as_dict(), indent=1))
-        archive.writestr(PIPELINE, content)
+        archive.writestr(PIPELINE, content, _packing_of(content))
     with replacing(path) as file:
         file.write(memory.getbuffer())
     return memory.tell()
+
+
+def _packing_of(content: bytes) -> int:
+    """Return how to keep a pipeline: coefficients of many digits take longer than they get smaller.
+
+    Those of features that were never seen are zeros, which take no room.
+    """
+    if len(content) <= N_SAMPLES * SAMPLE:
+        return zipfile.ZIP_DEFLATED
+    step = len(content) // N_SAMPLES
+    sample = b"".join(content[at : at + SAMPLE] for at in range(0, step * N_SAMPLES, step))
+    is_worth_it = len(zlib.compress(sample, QUICKLY)) <= WORTH_IT * len(sample)
+    return zipfile.ZIP_DEFLATED if is_worth_it else zipfile.ZIP_STORED
 
 
 def read_card(path: Path, limits: Limits = Limits()) -> Card:  # noqa: B008
@@ -197,10 +213,10 @@ def load(path: Path, limits: Limits = Limits()) -> tuple[Card, Any]:  # noqa: B0
     _warn_of_versions(path, card)
     with members(path, path) as archive:
         content = archive.read(PIPELINE, limits.model)
-    trusted = trusted_types()
+    trusted = trusted_types(of_networks=MODELS[card.model].is_network)
     _refuse_others(path, content, trusted, limits.model)
     try:
-        with catch_warnings():
+        with catch_warnings(), postponed():
             simplefilter("ignore")  # of versions, which is reported already
             pipeline = skops.loads(content, trusted=sorted(set().union(*trusted.values())))
         _check(card, pipeline)
@@ -265,26 +281,35 @@ def _warn_of_versions(path: Path, card: Card) -> None:
             )
 
 
-def trusted_types() -> dict[str, set[str]]:
+def trusted_types(*, of_networks: bool = True) -> dict[str, set[str]]:
     """Return the types that model files may name, by skops' loader of them.
 
-    They are what fastgd's models and their preparation consist of, and nothing else.
+    They are what fastgd's models and their preparation consist of, and nothing else. Estimators are
+    named without being imported.
     """
-    from fastgd import activations, layers, linear_model, losses, neural_network, schedules
-    from fastgd._networks.assembly import Assembly
+    from fastgd import linear_model, losses, schedules
     from fastgd._training.progress import Progress, Reference
 
-    public = (getattr(linear_model, name) for name in linear_model.__all__)
-    networks = (neural_network.MLPClassifier, neural_network.MLPRegressor)
-    estimators = {_name(kind) for kind in public if isinstance(kind, type)}  # some are functions
+    names = linear_model._names.qualified()
+    estimators = {name for name in names if name.rpartition(".")[2][0].isupper()}  # no functions
     objects = {*_OF_SCIKIT_LEARN, *estimators, _name(Progress), _name(Reference)}
     objects |= {_name(schedules.Cosine), "fastgd._progress.Progress"}  # of version 0.1
-    objects |= {_name(kind) for kind in (*networks, Assembly)}
-    of_networks = (layers.Dense, layers.Dropout, layers.BatchNorm, layers.LayerNorm)
-    functions = map(type, activations.ACTIVATIONS.values())
     tuples = {_name(kind) for kind in (losses.Quantile, losses.Tweedie, schedules.Course)}
-    tuples |= {_name(kind) for kind in (*of_networks, *functions)}
+    if of_networks:
+        of_objects, of_tuples = _types_of_networks()
+        objects, tuples = objects | of_objects, tuples | of_tuples
     return {**_PLAIN, "ObjectNode": objects, "TupleNode": _PLAIN["TupleNode"] | tuples}
+
+
+def _types_of_networks() -> tuple[set[str], set[str]]:
+    """Return the types that networks consist of beside those of all models: objects, tuples."""
+    from fastgd import activations, layers, neural_network
+    from fastgd._networks.assembly import Assembly
+
+    objects = (neural_network.MLPClassifier, neural_network.MLPRegressor, Assembly)
+    used = (layers.Dense, layers.Dropout, layers.BatchNorm, layers.LayerNorm)
+    tuples = (*used, *map(type, activations.ACTIVATIONS.values()))
+    return set(map(_name, objects)), set(map(_name, tuples))
 
 
 def _name(kind: type) -> str:

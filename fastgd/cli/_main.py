@@ -5,15 +5,13 @@ import gc
 import os
 import traceback
 from collections.abc import Callable, Sequence
-from importlib import import_module
 
 from fastgd._readers.errors import UserError, first_line, plain, reason
+from fastgd._runtime.postponed import imported, is_own_process, own_process
 from fastgd.cli._parser import parser
-from fastgd.cli._skops import is_own_process, own_process
 from fastgd.cli._standard_input import standard_input
 from fastgd.cli._stopping import Stopped, stoppable
 from fastgd.cli._terminal import note, open_standard_files, settle, warnings_as_notes
-from fastgd.kernels._collector import collector_paused
 
 DEBUG = "FASTGD_DEBUG"  # an environment variable: tracebacks are printed
 
@@ -60,18 +58,10 @@ def _run(args: argparse.Namespace) -> int:
     if "check" in args:  # of what argparse cannot, before anything heavy is imported
         args.check(args)
     with stoppable(), warnings_as_notes(args.command), standard_input(args) as named:
-        status: int = _imported(args.run)(named)
-        return status
-
-
-def _imported(name: str) -> Callable[[argparse.Namespace], int]:
-    """Import a function, with thousands of modules, which the garbage collector need not walk."""
-    module, _, function = name.partition(":")
-    with collector_paused():
-        found: Callable[[argparse.Namespace], int] = getattr(import_module(module), function)
-    if is_own_process():
-        gc.freeze()
-    return found
+        command: Callable[[argparse.Namespace], int] = imported(args.run)
+        if is_own_process():
+            gc.freeze()
+        return command(named)
 
 
 def _answer(error: BaseException) -> tuple[int, str | None]:

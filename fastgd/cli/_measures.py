@@ -1,15 +1,15 @@
-"""How good a model's predictions are, by scikit-learn's metrics."""
+"""How good a model's predictions are, by scikit-learn's sklearn.metrics."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import metrics
 
 from fastgd._readers.encoding import parts_of
 from fastgd._readers.errors import UserError
 from fastgd._readers.layout import Chunk
+from fastgd._runtime.postponed import imported
 from fastgd.cli._names import CLASSIFICATION, REGRESSION
 
 LARGEST_LABEL = 2.0**53  # up to it, float64 has all whole numbers
@@ -54,6 +54,11 @@ def measure(pipeline: Any, chunks: Iterable[Chunk], task: str, *, in_short: bool
     return {"rows": float(predicted.shape[0]), "share of outliers": float(np.mean(predicted == -1))}
 
 
+def _metric(name: str) -> Any:
+    """Return one of scikit-learn's metrics, imported where it is asked for."""
+    return imported(f"sklearn.metrics:{name}")
+
+
 def _joined(parts: Sequence[Any]) -> NDArray[Any]:
     if not parts:
         raise UserError("there are no rows to measure by.")
@@ -78,17 +83,17 @@ def _of_classes(model: Any, chunks: Iterable[Chunk], *, in_short: bool) -> Score
         scores |= _of_each_class(y, guess)
     if knows and n_kept <= MOST_PROBABILITIES and int(y.max()) < len(classes):
         p = np.concatenate(probabilities)
-        scores["log loss"] = metrics.log_loss(y, p, labels=np.arange(len(classes)))
+        scores["log loss"] = _metric("log_loss")(y, p, labels=np.arange(len(classes)))
         scores |= {} if in_short else _of_ranks(y, p)
     return scores
 
 
 def _of_each_class(y: NDArray[Any], guess: NDArray[Any]) -> Scores:
     labels = np.unique(y)
-    recalls = metrics.recall_score(y, guess, labels=labels, average=None, zero_division=0)
+    recalls = _metric("recall_score")(y, guess, labels=labels, average=None, zero_division=0)
     return {
         "balanced accuracy": float(np.mean(recalls)),
-        "F1 (macro)": metrics.f1_score(y, guess, average="macro", zero_division=0),
+        "F1 (macro)": _metric("f1_score")(y, guess, average="macro", zero_division=0),
     }
 
 
@@ -103,16 +108,16 @@ def _of_ranks(y: NDArray[Any], p: NDArray[Any]) -> Scores:
     if n_classes != n_present:
         return {}
     if n_classes == 2:
-        return {"ROC AUC": metrics.roc_auc_score(y, p[:, 1])}
+        return {"ROC AUC": _metric("roc_auc_score")(y, p[:, 1])}
     shares = p / p.sum(axis=1, keepdims=True)  # float32 may miss 1 by more than is allowed
-    return {"ROC AUC (one vs rest)": metrics.roc_auc_score(y, shares, multi_class="ovr")}
+    return {"ROC AUC (one vs rest)": _metric("roc_auc_score")(y, shares, multi_class="ovr")}
 
 
 def _of_numbers(y: NDArray[Any], predicted: NDArray[Any]) -> Scores:
     return {
         "rows": float(y.shape[0]),
-        "R2": metrics.r2_score(y, predicted) if y.shape[0] > 1 else float("nan"),
-        "root mean squared error": metrics.root_mean_squared_error(y, predicted),
-        "mean absolute error": metrics.mean_absolute_error(y, predicted),
-        "median absolute error": metrics.median_absolute_error(y, predicted),
+        "R2": _metric("r2_score")(y, predicted) if y.shape[0] > 1 else float("nan"),
+        "root mean squared error": _metric("root_mean_squared_error")(y, predicted),
+        "mean absolute error": _metric("mean_absolute_error")(y, predicted),
+        "median absolute error": _metric("median_absolute_error")(y, predicted),
     }

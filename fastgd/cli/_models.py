@@ -3,7 +3,6 @@
 import ast
 import math
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import Any, NamedTuple
 
 from fastgd import linear_model
@@ -18,6 +17,7 @@ from fastgd._readers.errors import (
 from fastgd._readers.layout import likeness
 from fastgd._readers.summary import Summary
 from fastgd._runtime.devices import is_there
+from fastgd._runtime.postponed import imported
 from fastgd.cli._names import MODELS
 from fastgd.kernels.losses import LOG, link_of
 from fastgd.losses import LOSSES, Quantile, Tweedie
@@ -163,8 +163,8 @@ def of_defaults(name: str, params: Params, seed: int | None) -> Any:
     Misuse
         If it has no such parameters, or they no such values.
     """
-    package = import_module(f"fastgd.{MODELS[name].package}")
-    return configured(getattr(package, MODELS[name].estimator)(), name, params, seed)
+    kind = imported(f"fastgd.{MODELS[name].package}:{MODELS[name].estimator}")
+    return configured(kind(), name, params, seed)
 
 
 def _with_rate(name: str, params: Params) -> Params:

@@ -1,29 +1,34 @@
 """skops.io, for a process that is the command's own, without what only others' models need.
 
-When it is imported, skops walks all of scikit-learn for the names of estimators, which it trusts by
-itself: the walk imports every module of scikit-learn, its test helpers and pytest included, and
-takes longer than many a fit. The command trusts the types that it names and no others, so where the
-process is its own, skops is told of no estimators.
+When it is imported, skops lists the types that it trusts by itself. To do so it walks all of
+scikit-learn for the names of estimators, its test helpers and pytest included, and all modules for
+those of functions. It imports the trees, clusterings and losses whose objects it knows how to save.
+All that takes longer than many a fit. The command trusts the types that it names and no others, and
+its models consist of none of these: where the process is its own, skops is told that there are no
+such types.
 """
 
 import sys
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
 from fastgd._readers.errors import needed
+from fastgd._runtime.postponed import is_own_process, postponed
 from fastgd.kernels._collector import collector_paused
 
-_own: list[bool] = []  # not empty once the process is known to be the command's
+_LEFT_OUT = ("skops.io._trusted_types", "skops.io._sklearn", "skops.io._quantile_forest")
 
 
-def own_process() -> None:
-    """Say that nobody else loads models in this process."""
-    _own.append(True)
+class _Nothing(ModuleType):
+    """A module all of whose constants are empty lists."""
 
+    NODE_TYPE_MAPPING: dict[Any, Any] = {}  # noqa: RUF012
 
-def is_own_process() -> bool:
-    """Tell whether the process is known to be the command's."""
-    return bool(_own)
+    def __getattr__(self, name: str) -> list[Any]:
+        if name.isupper():
+            return []
+        raise AttributeError(name)
 
 
 def skops_for(purpose: str) -> ModuleType:
@@ -34,13 +39,10 @@ def skops_for(purpose: str) -> ModuleType:
     UserError
         If it is not installed; ``purpose`` is what it is needed for.
     """
-    if not is_own_process() or "skops.io" in sys.modules:
-        return needed("skops.io", purpose)
-    utils: Any = needed("sklearn.utils", purpose)
-    walk = utils.all_estimators
-    utils.all_estimators = list  # of nothing
-    try:
-        with collector_paused():
+    if is_own_process() and "skops.io" not in sys.modules:
+        sys.modules.update({name: _Nothing(name) for name in _LEFT_OUT})
+        with suppress(ImportError, AttributeError), collector_paused(), postponed():
             return needed("skops.io", purpose)
-    finally:
-        utils.all_estimators = walk
+        for name in [name for name in sys.modules if name.partition(".")[0] == "skops"]:
+            del sys.modules[name]  # one that is made otherwise: all of it
+    return needed("skops.io", purpose)

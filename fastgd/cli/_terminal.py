@@ -133,7 +133,7 @@ def warnings_as_notes(command: str) -> Iterator[None]:
 
 def progress(what: str, total: int, unit: str = "row", *, quiet: bool = False) -> Any:
     """Return a progress bar on stderr; it does not show where that is no terminal."""
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     options = {"unit": unit, "unit_scale": True, "leave": False}
     hidden = True if quiet else None  # None lets tqdm look what stderr is

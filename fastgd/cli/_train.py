@@ -14,9 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 
 from fastgd._readers.encoding import Encoder
 from fastgd._readers.errors import Misuse, UserError, first_line, listed, quoted, shortened
@@ -442,6 +440,9 @@ class Session:
         model = clone(self._estimator).set_params(**params)
         if not self._learns_in_units(model):
             return model
+        from sklearn.compose import TransformedTargetRegressor
+        from sklearn.preprocessing import StandardScaler
+
         return TransformedTargetRegressor(model, transformer=StandardScaler())
 
     def _learns_in_units(self, model: Any) -> bool:
