@@ -122,9 +122,10 @@ def layers() -> list[Any]:
     return [*parts, Flatten(), Dense(10)]
 
 
-def ours(case: Case) -> Any:
+def ours(case: Case, n_threads: int = 1) -> Any:
     """Return our network, fitted."""
     params: dict[str, Any] = {"batch_size": case.batch_size, "max_iter": case.epochs, "tol": None}
+    params["n_jobs"] = n_threads
     if case.is_convolution:
         network = NetworkClassifier(layers(), random_state=0, **params)
         return network.fit(case.X.reshape(-1, 28, 28), case.y)
@@ -222,7 +223,7 @@ def rate(clock: Callable[[], float]) -> float:
 def row(name: str, case: Case, n_threads: int, compiles: bool) -> str:
     """Return a line of the table."""
     clock = time.process_time if n_threads == 1 else time.perf_counter
-    calls: dict[str, Callable[[], Any]] = {"fastgd": lambda: ours(case)}
+    calls: dict[str, Callable[[], Any]] = {"fastgd": lambda: ours(case, n_threads)}
     if not case.is_convolution:
         calls["scikit-learn"] = lambda: theirs(case)
     if "torch" in globals() and not sp.issparse(case.X):

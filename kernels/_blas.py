@@ -28,6 +28,11 @@ def multiply_transposed(left, right, out):
     np.dot(left.T, right, out)
 
 
+def add_product(left, right, out):
+    """Add left right."""
+    out += np.dot(left, right)
+
+
 def add_transposed_product(left, right, out):
     """Add left' right."""
     out += np.dot(left.T, right)
@@ -86,4 +91,5 @@ def _by_blas(product, of_left="n", of_right="n", kept=0.0):
 _by_blas(multiply)
 _by_blas(multiply_by_transposed, of_right="t")
 _by_blas(multiply_transposed, of_left="t")
+_by_blas(add_product, kept=1.0)
 _by_blas(add_transposed_product, of_left="t", kept=1.0)

@@ -29,7 +29,7 @@ from fastgd.kernels import layers, optimizers, transforms
 from fastgd.kernels._hook import implement
 from fastgd.kernels._jit import helper, kernel
 from fastgd.kernels._views import line_in, row_in, table_in
-from fastgd.kernels.absent import Every, begin, finish, leave, ready, step
+from fastgd.kernels.absent import Every, begin, finish, leave, ready
 from fastgd.kernels.layers import (
     ACTIVATION,
     ADDED,
@@ -60,11 +60,21 @@ from fastgd.kernels.layers import (
     deactivate,
 )
 from fastgd.kernels.outputs import LOSS, PENALTY, TOTAL, OneOutput, Share, slopes_of_many
-from fastgd.kernels.rows import row_at
 from fastgd.kernels.sampling import GAMMA, mix
 from fastgd.kernels.stores import AllColumns, Batch, Plain
+from fastgd.kernels.strips import (
+    Turn,
+    Whole,
+    come_in,
+    count,
+    phase_of,
+    squares_of,
+    step_others,
+    turn_to_next,
+)
 from fastgd.kernels.team import (
     Alone,
+    arrived,
     gather,
     go_on,
     gradient_of,
@@ -127,6 +137,8 @@ class Scratch(NamedTuple):
     sums : flat, weighted sums of units whose activation's derivative asks for them
     notes : flat, what layers keep of the way forward
     patch : flat, scratch of one layer
+    strips : Whole or Strips, how the first layer is stepped; with strips all threads of a team have
+        one scratch, and in ``block`` numbers of all rows of some features stand together
     """
 
     capacity: int
@@ -136,6 +148,7 @@ class Scratch(NamedTuple):
     sums: np.ndarray
     notes: np.ndarray
     patch: np.ndarray
+    strips: NamedTuple = Whole()
 
 
 class NetworkMemory(NamedTuple):
@@ -198,17 +211,22 @@ def network_steps(rows, samples, rule, plan, network, memory):
     """
     team, n_steps = memory.team, plan.step_coefficients.shape[0]
     begin(memory.absent, memory)
+    if not _turn_strips(rows, samples, rule, plan, memory, -1):
+        return
     for t in range(n_steps):
-        start = t * plan.batch_size
-        batch = Batch(samples.order, start, min(start + plan.batch_size, plan.n_visited))
+        batch = _batch_of(samples, plan, t)
         n_touched = ready(memory.absent, rule, rows, batch, t, memory)
         n_shards = _gradient(rows, samples, rule, plan, network, memory, batch, t)
         if is_first(team):
             if not gather(team, memory.gradient, memory.sums[LOSS], n_shards):
                 return
             _step_from_gradient(rule, plan, network, memory, batch, t, n_touched)
-        if not go_on(team, t + 1):
+        if not go_on(team, phase_of(memory.scratch.strips, t) + 1):
             return
+        if not _turn_strips(rows, samples, rule, plan, memory, t):
+            return
+        if is_first(team) and t >= plan.average_from:
+            _add_to_average(memory)
     finish(memory.absent, rule, n_steps, memory)
 
 
@@ -231,8 +249,7 @@ def network_step(rule, plan, network, memory):
     """Take one step from ``memory.gradient``."""
     _step(rule, optimizers.coefs_of_step(plan.step_coefficients, 0), 0.0, network, memory, 0)
     if plan.average_from == 0:
-        for c in range(memory.params.shape[0]):
-            memory.average[c] += memory.params[c]
+        _add_to_average(memory)
 
 
 @kernel(allocates=True)
@@ -260,12 +277,20 @@ def warm_blas(square):
 
 
 @helper(allocates=True)
+def _batch_of(samples, plan, t):
+    """Return the batch of a step; an empty one before the first and after the last."""
+    start = min(max(t, 0) * plan.batch_size, plan.n_visited)
+    stop = min((t + 1) * plan.batch_size, plan.n_visited)
+    return Batch(samples.order, start, stop)
+
+
+@helper(allocates=True)
 def _gradient(rows, samples, rule, plan, network, memory, batch, t):
     """Write the gradients of a batch's shards, and add to the losses; return their number."""
     team, size = memory.team, batch.stop - batch.start
-    n_rows = shards_of(team, size)
+    n_rows, phase = shards_of(team, size), phase_of(memory.scratch.strips, t)
     n_shards = (size + n_rows - 1) // n_rows
-    number = take(team, t, n_shards, -1)
+    number = take(team, phase, n_shards, -1)
     while number >= 0:
         start = batch.start + number * n_rows
         rows_of = Batch(batch.order, start, min(start + n_rows, batch.stop))
@@ -279,8 +304,34 @@ def _gradient(rows, samples, rule, plan, network, memory, batch, t):
             losses_of(team, memory.sums[LOSS], number, n_shards),
         )
         _gradient_of(rows, samples, rule, network, memory, shard)
-        number = take(team, t, n_shards, number)
+        number = take(team, phase, n_shards, number)
     return n_shards
+
+
+@helper(allocates=True)
+def _turn_strips(rows, samples, rule, plan, memory, t):
+    """Step the strips by the batch of step t, and multiply them with the next; False if one failed.
+
+    The next step begins with this, so that it can be handed out.
+    """
+    strips, team = memory.scratch.strips, memory.team
+    n_strips, phase = count(strips), phase_of(strips, t) + 1
+    if n_strips == 0:
+        return True
+    old, new = _batch_of(samples, plan, t), _batch_of(samples, plan, t + 1)
+    size = old.stop - old.start
+    l2 = rule.l2 / (max(size, 1) * plan.unit)
+    step_coefs = optimizers.coefs_of_step(plan.step_coefficients, max(t, 0))
+    turn = Turn(old, new, step_coefs, memory.params.dtype.type(l2))
+    number = take(team, phase, n_strips, -1)
+    while number >= 0:
+        turn_to_next(strips, number, rows, turn, rule, memory)
+        number = take(team, phase, n_strips, number)
+    if is_first(team):
+        if not arrived(team, n_strips):
+            return False
+        memory.sums[PENALTY, 0] += size * (0.5 * l2 * squares_of(strips))
+    return go_on(team, phase + 1)
 
 
 @helper(allocates=True)
@@ -298,17 +349,20 @@ def _gradient_of(rows, samples, rule, network, memory, shard):
 
 @helper(allocates=True)
 def _step_from_gradient(rule, plan, network, memory, batch, t, n_touched):
-    """Take a step, and add to the penalty and the average."""
-    params, average, size = memory.params, memory.average, batch.stop - batch.start
+    """Take a step, but for what is in strips, and add to the penalty."""
+    size = batch.stop - batch.start
     l2 = rule.l2 / (size * plan.unit)
     penalty = 0.0 if rule.is_plain else _add_l2(l2, network, memory)
     _transform(rule, network, memory, (plan.seed, plan.first_step + t))
     step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
     penalty += _step(rule, step_coefs, l2 if rule.is_plain else 0.0, network, memory, n_touched)
     memory.sums[PENALTY, 0] += size * penalty
-    if t >= plan.average_from:
-        for c in range(params.shape[0]):
-            average[c] += params[c]
+
+
+@helper()
+def _add_to_average(memory):
+    for c in range(memory.params.shape[0]):
+        memory.average[c] += memory.params[c]
 
 
 @helper()
@@ -336,8 +390,8 @@ def _transform(rule, network, memory, draw):
 @helper()
 def _step(rule, step_coefs, l2, network, memory, n_touched):
     """Step, with the gradient of l2 / 2 |w|^2 added; return that, of the weights before."""
-    strength = memory.params.dtype.type(l2)
-    squares = step(memory.absent, rule, step_coefs, strength, network, memory, n_touched)
+    strips, strength = memory.scratch.strips, memory.params.dtype.type(l2)
+    squares = step_others(strips, rule, step_coefs, strength, network, memory, n_touched)
     return 0.5 * l2 * squares
 
 
@@ -460,7 +514,7 @@ def _backward(rows, batch, network, memory, gradient, key):
         if at[ADDED] != NOBODY:
             add(_of_layer(scratch.deltas, table, at[ADDED], size, scratch.capacity), delta)
         _deactivate_layer(network, number, out, delta, of_own.free, scratch)
-        if number == 0 and _leave(rows, batch, network, of_own, delta, memory.absent):
+        if number == 0 and _leave(rows, batch, network, of_own, delta, memory):
             return
         x, before = _inputs(scratch, table, number, size), table_in(delta, 0, 0, 0)
         if number > 0:
@@ -497,14 +551,12 @@ def _enter_overload(rows, batch, network, params, scratch):
     )
 
 
-@helper()
+@helper(allocates=True)
 def _enter_dense(rows, batch, network, params, scratch):
-    """Copy the rows of a batch side by side."""
-    for position in range(batch.start, batch.stop):
-        i, o = row_at(batch.order, position), position - batch.start
-        for j in range(rows.values.shape[1]):
-            scratch.block[o, j] = rows.values[i, j]
-    return 0
+    """Bring dense rows in."""
+    size = batch.stop - batch.start
+    out = _of_layer(scratch.values, network.table, 0, size, scratch.capacity)
+    return come_in(scratch.strips, rows, batch, scratch.block, out)
 
 
 @helper(allocates=True)
@@ -521,17 +573,22 @@ def _enter_sparse(rows, batch, network, params, scratch):
     return 1
 
 
-def _leave(rows, batch, network, of_own, delta, absent):
-    """Write the first layer's derivatives if it reads sparse rows; tell whether it does."""
-    return _leave_sparse(rows, batch, network, of_own, delta, absent) if rows.is_sparse else False
+def _leave(rows, batch, network, of_own, delta, memory):
+    """Leave the first layer if it reads sparse rows or is in strips; tell whether it is so.
+
+    Of sparse rows its derivatives are written; those of strips are found when these are stepped.
+    """
+    if not rows.is_sparse:
+        return count(memory.scratch.strips) > 0
+    return _leave_sparse(rows, batch, network, of_own, delta, memory.absent)
 
 
 @implement(_leave)
-def _leave_overload(rows, batch, network, of_own, delta, absent):
+def _leave_overload(rows, batch, network, of_own, delta, memory):
     if not rows.instance_class.is_sparse:
-        return lambda rows, batch, network, of_own, delta, absent: False
-    return lambda rows, batch, network, of_own, delta, absent: _leave_sparse(
-        rows, batch, network, of_own, delta, absent
+        return lambda rows, batch, network, of_own, delta, memory: count(memory.scratch.strips) > 0
+    return lambda rows, batch, network, of_own, delta, memory: _leave_sparse(
+        rows, batch, network, of_own, delta, memory.absent
     )
 
 

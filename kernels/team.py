@@ -57,6 +57,12 @@ def is_first(team):
 
 
 @hook
+def arrived(team, n_shards):
+    """Wait until all shards that were handed out are done; False after a failure."""
+    return type(team).arrived(team, n_shards)
+
+
+@hook
 def gather(team, gradient, losses, n_shards):
     """Wait for a batch's shards, and add them up; tell whether all of them are there."""
     return type(team).gather(team, gradient, losses, n_shards)
@@ -77,7 +83,7 @@ class Alone(NamedTuple):
 
     @staticmethod
     def take(team, t, n_shards, last):
-        return 0 if last < 0 else -1
+        return last + 1 if last + 1 < n_shards else -1
 
     @staticmethod
     def gradient_of(team, gradient, number):
@@ -89,6 +95,10 @@ class Alone(NamedTuple):
 
     @staticmethod
     def is_first(team):
+        return True
+
+    @staticmethod
+    def arrived(team, n_shards):
         return True
 
     @staticmethod
@@ -149,9 +159,13 @@ class Team(NamedTuple):
         return team.worker == 0
 
     @staticmethod
-    def gather(team, gradient, losses, n_shards):
+    def arrived(team, n_shards):
         team.board[EXPECTED] += n_shards
-        if not _wait(team.board, DONE, team.board[EXPECTED]) or read(team.board, FAILED) != 0:
+        return _wait(team.board, DONE, team.board[EXPECTED]) and read(team.board, FAILED) == 0
+
+    @staticmethod
+    def gather(team, gradient, losses, n_shards):
+        if not arrived(team, n_shards):
             return False
         for number in range(n_shards - 1):
             _add(row_in(team.gradients, number), gradient)

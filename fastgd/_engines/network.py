@@ -17,7 +17,7 @@ from fastgd._engines.protocol import (
     Trace,
     is_finite,
 )
-from fastgd._engines.shards import Shards, n_shards_of, team_of
+from fastgd._engines.shards import Shards, n_shards_of, strips_of, team_of
 from fastgd._networks.assembly import Assembly
 from fastgd._parameters import resolve
 from fastgd._training.progress import History, Progress
@@ -35,6 +35,7 @@ from fastgd.kernels.network import (
 from fastgd.kernels.penalties import Unpenalised
 from fastgd.kernels.rows import CSR, Dense
 from fastgd.kernels.sgd import Samples
+from fastgd.kernels.strips import Whole
 from fastgd.kernels.transforms import Identity
 
 EVALUATED_NUMBERS = 1 << 17  # of all layers' outputs that are in cache at a time
@@ -87,7 +88,10 @@ class NetworkEngine:
             progress.residual = np.zeros(shape)
         progress.residual = progress.residual.astype(dtype, copy=False)
         size, is_sparse = min(batch_size, source.n_rows), source.is_sparse
-        n_shards = n_shards_of(assembly, size, is_sparse=is_sparse)
+        strips = strips_of(assembly, own, size, dtype, is_sparse=is_sparse)
+        n_shards = 1
+        if isinstance(strips, Whole):
+            n_shards = n_shards_of(assembly, size, is_sparse=is_sparse)
         rows = -(-size // n_shards)
         self._memory = NetworkMemory(
             params,
@@ -96,7 +100,7 @@ class NetworkEngine:
             progress.average,
             progress.residual,
             np.zeros((5, int(np.prod(assembly.output_shape)))),
-            scratch(assembly, rows, dtype, is_sparse=is_sparse),
+            scratch(assembly, rows, dtype, is_sparse=is_sparse)._replace(strips=strips),
         )
         further = functools.partial(scratch, assembly, rows, dtype, is_sparse=is_sparse)
         self._shards = Shards(self._memory, n_shards, rows, further)

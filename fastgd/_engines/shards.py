@@ -1,4 +1,4 @@
-"""Threads that share the batches of a network: see ``fastgd.kernels.team``."""
+"""Threads that share the steps of a network: see ``fastgd.kernels.team`` and ``strips``."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,13 +8,18 @@ import numpy as np
 from fastgd._networks.assembly import Assembly
 from fastgd._runtime.threads import in_threads, n_allowed, one_blas_thread
 from fastgd.kernels._atomic import IS_ATOMIC
-from fastgd.kernels.layers import N_OUT, N_WEIGHTS, UNITS
-from fastgd.kernels.network import NetworkMemory
+from fastgd.kernels.layers import INPUT, N_OUT, N_WEIGHTS, SPEC, UNITS, Affine
+from fastgd.kernels.network import NetworkMemory, NetworkRule
+from fastgd.kernels.strips import Strips, Whole
 from fastgd.kernels.team import BOARD, FAILED, Team
 
 MOST = 16  # shards of a batch
 LEAST_WORK = 1 << 22  # flops of a shard: what starts it takes some microseconds
 WORK_OF_PARAMETER = 640  # flops for each, from which its gradient is added for nothing
+LEAST_STRIP = 1 << 15  # weights: a strip is handed over in a microsecond, and computed in twenty
+SHARE_OF_STRIPS = 0.75  # of all weights: what is in no strip is one thread's
+UNPACKED = 10**6  # products m x k x n up to which OpenBLAS does not copy its operands (AVX-512)
+HEIGHT, LEAST_DEPTH = 64, 16  # rows and features; of fewer, sums are read and written too often
 
 
 def n_shards_of(assembly: Assembly, size: int, *, is_sparse: bool) -> int:
@@ -39,8 +44,35 @@ def flops_of_row(assembly: Assembly) -> int:
     return int(6 * np.sum(np.where(table[:, UNITS] > 0, positions * table[:, N_WEIGHTS], 0)))
 
 
+def strips_of(
+    assembly: Assembly, rule: NetworkRule, size: int, dtype: Any, *, is_sparse: bool
+) -> Strips | Whole:
+    """Return the strips of the first layer, for batches of up to ``size`` rows.
+
+    A layer is stepped strip by strip if it is dense, comes first and has most of the weights, and
+    if each parameter steps by itself: clipping by norm needs the whole gradient. Their number is a
+    power of two, by sizes alone.
+    """
+    first = assembly.table[0]
+    n_weights, units = int(first[N_WEIGHTS]), int(first[N_OUT])
+    is_dense = not is_sparse and isinstance(assembly.specs[first[SPEC]], Affine)
+    is_alone = not any(one.adds == INPUT for one in assembly.placed)
+    is_most = n_weights >= max(2 * LEAST_STRIP, SHARE_OF_STRIPS * assembly.n_weights)
+    if not (is_dense and is_alone and is_most and rule.is_plain):
+        return Whole()
+    n_features = n_weights // units
+    n_strips = min(1 << ((n_weights // LEAST_STRIP).bit_length() - 1), MOST, n_features)
+    width = -(-n_features // n_strips)
+    height = min(size, HEIGHT)
+    depth = max(UNPACKED // (height * units), LEAST_DEPTH)
+    n_strips, n_blocks = -(-n_features // width), -(-width // depth)
+    parts = np.empty((n_strips, size, units), dtype)
+    depth = -(-width // n_blocks)
+    return Strips(width, depth, height, units, parts, np.zeros(n_strips))
+
+
 class Shards:
-    """The shards of batches of up to ``size`` rows, and the threads that compute them.
+    """The shards of batches, or the strips of their first layer, and the threads that compute them.
 
     Parameters
     ----------
@@ -49,19 +81,21 @@ class Shards:
     n_shards, rows : int
         Shards of a batch at most, and rows of a shard.
     scratch : callable
-        Returns scratch for a further thread.
+        Returns scratch for a further thread that computes shards.
     """
 
     def __init__(
         self, memory: NetworkMemory, n_shards: int, rows: int, scratch: Callable[[], Any]
     ) -> None:
-        team = team_of(memory, n_shards, rows)
+        strips = memory.scratch.strips
+        n_strips = strips.squares.shape[0] if isinstance(strips, Strips) else 0
+        team = team_of(memory, n_shards, rows)._replace(most=max(n_shards, n_strips))
         self._board = team.board
         self._memories = [memory._replace(team=team)]
         n_threads = n_allowed() if IS_ATOMIC else 1
-        for worker in range(1, min(n_threads, n_shards)):
-            own = team._replace(worker=worker)
-            self._memories.append(memory._replace(team=own, scratch=scratch()))
+        for worker in range(1, min(n_threads, team.most)):
+            own = scratch() if n_strips == 0 else memory.scratch
+            self._memories.append(memory._replace(team=team._replace(worker=worker), scratch=own))
 
     def run(self, steps: Callable[[NetworkMemory], None], **changes: Any) -> None:
         """Have all threads take the same steps, each with its own memory."""
@@ -87,7 +121,8 @@ class Shards:
     def alone(self) -> NetworkMemory:
         """Return the memory of the first thread, for a batch that it computes by itself."""
         self._board[:] = 0
-        return self._memories[0]
+        memory = self._memories[0]
+        return memory._replace(scratch=memory.scratch._replace(strips=Whole()))
 
 
 def team_of(memory: NetworkMemory, n_shards: int, rows: int) -> Team:

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse as sp
-from sklearn.base import is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
 from fastgd import linear_model, neural_network
+from fastgd._engines.shards import LEAST_STRIP
 from fastgd._monitoring.display import not_announcing
 from fastgd._runtime.compilers import compilers
 from fastgd.kernels._jit import compiled_for, count_compiled, known_levels, levels_here
@@ -24,6 +25,7 @@ DTYPES = ("float32", "float64")
 USUAL_OPTIMIZERS = ("sgd", "adam")
 BATCH_SIZES = (1, 16)
 N_ROWS, N_FEATURES = 48, 4
+WIDE = 1024  # units of a network
 
 
 class _Fit(NamedTuple):
@@ -192,6 +194,9 @@ def _compile(task: _Task) -> int:
             model.fit(X, y)
             if isinstance(model, BaseNetwork):
                 model.predict(X)
+                if not task.is_sparse:  # a first layer in strips is another kernel
+                    wide = clone(model).set_params(hidden_layer_sizes=(WIDE,))
+                    wide.fit(np.tile(X, (1, 2 * LEAST_STRIP // (WIDE * N_FEATURES))), y)
     return count_compiled() - before
 
 

@@ -63,8 +63,11 @@ SHARED = """\
         Where the network is trained and predicts; "auto": where X lies (docs/gpu.md). Not with
         ``solver="lbfgs"``.
     n_jobs : int or None, default=None
-        How many threads share a batch that is large enough; the result does not depend on it. None:
-        as many as the environment allows.
+        How many threads share a step that is large enough: the features of a first dense layer with
+        65,536 weights or more, or the rows of a batch, from some 4 million flops a thread on. The
+        result does not depend on it. None: as many as there are processors, or fewer where
+        ``OMP_NUM_THREADS`` or ``FASTGD_NUM_THREADS`` says so. (scikit-learn's networks have no such
+        parameter: all threads of BLAS compute their products.)
 """
 
 

@@ -6,7 +6,7 @@
 from fastgd.kernels._hook import name_by_package
 from fastgd.kernels.layers._activated import activate, add, copy, deactivate
 from fastgd.kernels.layers._convolution import Conv1D, Conv2D
-from fastgd.kernels.layers._dense import Dense, Embedding
+from fastgd.kernels.layers._dense import Affine, Dense, Embedding
 from fastgd.kernels.layers._dropout import Dropout
 from fastgd.kernels.layers._normalise import BatchNorm, LayerNorm
 from fastgd.kernels.layers._pool import AvgPool2D, GlobalAveragePool, MaxPool2D
@@ -97,6 +97,7 @@ __all__ = [
     "WIDTH",
     "WINDOW_HEIGHT",
     "WINDOW_WIDTH",
+    "Affine",
     "AvgPool2D",
     "BatchNorm",
     "Conv1D",

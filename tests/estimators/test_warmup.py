@@ -10,8 +10,10 @@ from scipy import sparse
 
 import fastgd
 from fastgd import linear_model
+from fastgd._engines.shards import LEAST_STRIP
 from fastgd._runtime import warmup as _warmup
 from fastgd.kernels._jit import _cache, _places
+from fastgd.neural_network import MLPRegressor
 
 
 @pytest.fixture
@@ -41,6 +43,17 @@ def test_it_counts_what_it_compiles(monkeypatch):
 
     monkeypatch.setattr(fastgd.SGDClassifier, "fit", compile_two)
     assert _warmup.warmup(dtypes=["float64"], sparse=False) == 2
+
+
+def test_networks_are_warmed_up_with_a_wide_first_layer(monkeypatch):
+    seen = []
+    monkeypatch.setattr(MLPRegressor, "fit", lambda self, X, _: seen.append((self, X.shape[1])))
+    monkeypatch.setattr(MLPRegressor, "predict", lambda *_: None)
+    for is_sparse in (False, True):
+        _warmup._compile(_warmup._Task(_warmup._Fit(MLPRegressor(), 0), "float32", is_sparse))
+    (_, narrow), (model, wide), (_, sparse_columns) = seen
+    assert narrow == sparse_columns < wide
+    assert wide * model.hidden_layer_sizes[0] == 2 * LEAST_STRIP
 
 
 @pytest.mark.usefixtures("few")

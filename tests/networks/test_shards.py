@@ -6,10 +6,15 @@ from sklearn.base import clone
 
 from fastgd._engines import network as engine
 from fastgd._engines import shards
-from fastgd._engines.shards import n_shards_of
+from fastgd._engines.network import rule_of
+from fastgd._engines.shards import n_shards_of, strips_of
 from fastgd._networks.assembly import Assembly
+from fastgd.kernels.losses import Softmax
+from fastgd.kernels.optimizers import Adam
+from fastgd.kernels.strips import Strips, Whole
 from fastgd.kernels.team import Alone, Team
-from fastgd.layers import BatchNorm, Conv2D, Dense, Dropout, MaxPool2D
+from fastgd.kernels.transforms import Identity
+from fastgd.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, Residual
 from fastgd.neural_network import MLPClassifier, NetworkClassifier
 from tests.tables import over_product
 
@@ -31,6 +36,15 @@ def small_shards(monkeypatch):
     monkeypatch.setattr(shards, "WORK_OF_PARAMETER", 0)
 
 
+@pytest.fixture
+def small_strips(monkeypatch):
+    """Have small first layers cut into strips: of several blocks, the last ones narrower."""
+    monkeypatch.setattr(shards, "LEAST_STRIP", 64)
+    monkeypatch.setattr(shards, "UNPACKED", 5 * 20 * 7)
+    monkeypatch.setattr(shards, "HEIGHT", 20)
+    monkeypatch.setattr(shards, "LEAST_DEPTH", 1)
+
+
 MODELS = {
     "dense": MLPClassifier((5,), **PARAMS),
     "clipped": MLPClassifier((5,), dropout=0.2, clip_norm=1.0, **PARAMS),
@@ -49,6 +63,51 @@ def test_bits_do_not_depend_on_threads(name, digits):
     for model in models[1:]:
         assert model._params.tobytes() == models[0]._params.tobytes()
         assert model.loss_curve_ == models[0].loss_curve_
+
+
+@pytest.mark.usefixtures("small_strips")
+def test_bits_do_not_depend_on_threads_that_share_strips(digits):
+    X, y = digits
+    models = [clone(MODELS["dense"]).set_params(n_jobs=n).fit(X, y) for n in (1, 2, 3, None)]
+    for model in models[1:]:
+        assert model._params.tobytes() == models[0]._params.tobytes()
+        assert model.loss_curve_ == models[0].loss_curve_
+
+
+def test_strips_are_the_first_layer(digits, request):
+    X, y = digits
+    X, weight = X[:, :61], 1.0 + y
+    model = clone(MODELS["dense"]).set_params(alpha=0.1, average=4, monitor=True)
+    whole = clone(model).fit(X, y, sample_weight=weight)
+    request.getfixturevalue("small_strips")
+    cut = clone(model).fit(X, y, sample_weight=weight)
+    np.testing.assert_allclose(cut._params, whole._params, rtol=1e-9, atol=1e-12)
+    assert cut.loss_curve_ == pytest.approx(whole.loss_curve_, rel=1e-12)
+    assert cut._params.tobytes() != whole._params.tobytes()  # they were cut
+    for model in (cut, whole):
+        model.partial_fit(X, y, weight)
+    np.testing.assert_allclose(cut._params, whole._params, rtol=1e-9, atol=1e-12)
+
+
+def test_which_layers_are_cut_into_strips():
+    plain = rule_of(Softmax(), Adam(), 0.0, Identity())._replace(is_plain=True)
+
+    def found(layers, shape, rule=plain, is_sparse=False):
+        assembly = Assembly(layers, shape)
+        return strips_of(assembly, rule, 64, np.float32, is_sparse=is_sparse)
+
+    dense = [Dense(256, "relu"), Dense(10)]
+    strips = found(dense, (784,))
+    assert isinstance(strips, Strips)
+    assert strips.parts.shape == (4, 64, 256)
+    assert (strips.width, strips.depth, strips.height) == (196, 49, 64)
+    assert isinstance(found([Flatten(), *dense], (28, 28, 1)), Strips)
+    assert isinstance(found(dense, (784,), is_sparse=True), Whole)
+    assert isinstance(found(dense, (784,), plain._replace(is_plain=False)), Whole)
+    assert isinstance(found(dense, (60,)), Whole)  # few weights
+    assert isinstance(found([Dense(300), Dense(300), Dense(10)], (784,)), Whole)  # others have many
+    assert isinstance(found([Residual([Dense(300)]), Dense(10)], (300,)), Whole)  # X is added again
+    assert isinstance(found([Conv2D(64, 28), *dense], (28, 28, 3)), Whole)
 
 
 def test_shards_add_up_to_the_batch(digits, monkeypatch):
@@ -111,3 +170,5 @@ def test_a_team_hands_out_each_shard_once():
     assert Team.go_on(team, 1)
     assert Team.take(team, 1, 3, -1) == 0
     assert [Alone.take(Alone(), 0, 1, last) for last in (-1, 0)] == [0, -1]
+    assert [Alone.take(Alone(), 0, 2, last) for last in (-1, 0, 1)] == [0, 1, -1]
+    assert Alone.arrived(Alone(), 2)

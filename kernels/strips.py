@@ -1,0 +1,248 @@
+"""The first layer of a network by strips of features, which threads share.
+
+Where dense rows come in, most weights are often the first layer's. Its part of a step goes by
+features: for a strip s of them, with the next batch's rows X^+,
+
+    G_s = X_s' D                           the gradient; D: derivatives by the weighted sums
+    W_s = update(optimizer, W_s, G_s)      the step
+    Z_s = X_s^+ W_s                        the strip's part of the next batch's weighted sums
+
+So a strip goes from one batch to the next in one go, while its weights are in cache, and strips
+need nothing of each other. Shards of a batch would each have a gradient as large as W, to be added
+up; strips divide W itself, so that small batches, too, are worth a second thread. What lies
+between Z = Z_0 + Z_1 + ... and D is one thread's.
+
+How many strips there are goes by sizes alone, and Z is added up in their order: so the bits do not
+depend on how many threads there are. Within a strip, products go by blocks of features, which BLAS
+multiplies without copying them first if they are small enough.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastgd.kernels import optimizers
+from fastgd.kernels._blas import (
+    add_product,
+    add_transposed_product,
+    multiply,
+    multiply_transposed,
+)
+from fastgd.kernels._hook import hook
+from fastgd.kernels._jit import helper
+from fastgd.kernels._views import line_in, table_in
+from fastgd.kernels.absent import step
+from fastgd.kernels.rows import row_at
+from fastgd.kernels.stores import Batch
+
+
+class Turn(NamedTuple):
+    """What a strip needs to go from one batch to the next.
+
+    old, new : Batch; the first is empty before the first step, the second after the last
+    step_coefs : tuple, of the old batch's step
+    l2 : float, strength of the penalty in it
+    """
+
+    old: Batch
+    new: Batch
+    step_coefs: tuple
+    l2: float
+
+
+@hook
+def phase_of(strips, t):
+    """Return how many phases of a team come before the gradient of step t."""
+    return type(strips).phase_of(strips, t)
+
+
+@hook
+def count(strips):
+    """Return how many strips there are; 0 where the first layer is one as others are."""
+    return type(strips).count(strips)
+
+
+@hook
+def come_in(strips, rows, batch, block, out):
+    """Write what the first layer works on; return the first layer that is still to be computed."""
+    return type(strips).come_in(strips, rows, batch, block, out)
+
+
+@hook
+def step_others(strips, rule, step_coefs, l2, network, memory, n_touched):
+    """Step what is in no strip, with the gradient of l2 / 2 |w|^2 added; return |w|^2 of before."""
+    return type(strips).step_others(strips, rule, step_coefs, l2, network, memory, n_touched)
+
+
+@hook
+def squares_of(strips):
+    """Return the sum of the squared weights in strips before their last step."""
+    return type(strips).squares_of(strips)
+
+
+@hook
+def turn_to_next(strips, number, rows, turn, rule, memory):
+    """Step a strip by the old batch, and multiply it with the new one."""
+    return type(strips).turn_to_next(strips, number, rows, turn, rule, memory)
+
+
+class Whole(NamedTuple):
+    """No strips: rows are copied side by side, and the first layer is one as others are."""
+
+    @staticmethod
+    def phase_of(strips, t):
+        return t
+
+    @staticmethod
+    def count(strips):
+        return 0
+
+    @staticmethod
+    def come_in(strips, rows, batch, block, out):
+        for position in range(batch.start, batch.stop):
+            i, o = row_at(batch.order, position), position - batch.start
+            for j in range(rows.values.shape[1]):
+                block[o, j] = rows.values[i, j]
+        return 0
+
+    @staticmethod
+    def step_others(strips, rule, step_coefs, l2, network, memory, n_touched):
+        return step(memory.absent, rule, step_coefs, l2, network, memory, n_touched)
+
+    @staticmethod
+    def squares_of(strips):
+        return 0.0
+
+    @staticmethod
+    def turn_to_next(strips, number, rows, turn, rule, memory):
+        pass
+
+
+class Strips(NamedTuple):
+    """A dense first layer, whose weights are the first of the parameters.
+
+    width, depth : int, features of a strip, and of a block within it; the last ones have fewer
+    height : int, rows that are multiplied with a block at a time
+    units : int
+    parts : (n_strips, capacity, units), each strip's part of the weighted sums
+    squares : (n_strips,), float64, the sum of a strip's squared weights before its last step
+    """
+
+    width: int
+    depth: int
+    height: int
+    units: int
+    parts: np.ndarray
+    squares: np.ndarray
+
+    @staticmethod
+    def phase_of(strips, t):
+        return 2 * t + 1
+
+    @staticmethod
+    def count(strips):
+        return strips.squares.shape[0]
+
+    @staticmethod
+    def come_in(strips, rows, batch, block, out):
+        capacity, units, parts = strips.parts.shape[1], strips.units, strips.parts
+        size = out.shape[0] * units
+        total = line_in(out, 0, size)
+        for number in range(parts.shape[0]):
+            part = line_in(parts, number * capacity * units, size)
+            if number == 0:
+                for c in range(size):
+                    total[c] = part[c]
+            else:
+                for c in range(size):
+                    total[c] += part[c]
+        return 1
+
+    @staticmethod
+    def step_others(strips, rule, step_coefs, l2, network, memory, n_touched):
+        return optimizers.step_of_each(
+            rule.optimizer,
+            rule.penalty,
+            step_coefs,
+            memory.params,
+            memory.gradient,
+            memory.state,
+            (memory.scratch.block.shape[1] * strips.units, network.n_weights),
+            l2,
+        )
+
+    @staticmethod
+    def squares_of(strips):
+        total = 0.0
+        for number in range(strips.squares.shape[0]):
+            total += strips.squares[number]
+        return total
+
+    @staticmethod
+    def turn_to_next(strips, number, rows, turn, rule, memory):
+        first = number * strips.width
+        last = min(first + strips.width, memory.scratch.block.shape[1])
+        strips.squares[number] = 0
+        for feature in range(first, last, strips.depth):
+            n_features = min(strips.depth, last - feature)
+            if turn.old.stop > turn.old.start:
+                strips.squares[number] += _step_block(
+                    strips, feature, n_features, turn, rule, memory
+                )
+            if turn.new.stop > turn.new.start:
+                _bring_in(feature, n_features, rows, turn.new, memory.scratch.block)
+                _multiply_block(strips, feature, n_features, turn.new, memory)
+
+
+@helper(allocates=True)
+def _step_block(strips, feature, n_features, turn, rule, memory):
+    """Step the weights of some features; return the sum of their squares before."""
+    units, block, deltas = strips.units, memory.scratch.block, memory.scratch.deltas
+    begin, size = feature * units, turn.old.stop - turn.old.start
+    slopes = table_in(memory.gradient, begin, n_features, units)
+    for first in range(0, size, strips.height):
+        n_rows = min(strips.height, size - first)
+        x = table_in(block, feature * block.shape[0] + first * n_features, n_rows, n_features)
+        delta = table_in(deltas, first * units, n_rows, units)
+        if first == 0:
+            multiply_transposed(x, delta, slopes)
+        else:
+            add_transposed_product(x, delta, slopes)
+    end = begin + n_features * units
+    return optimizers.step_of_each(
+        rule.optimizer,
+        rule.penalty,
+        turn.step_coefs,
+        memory.params,
+        line_in(memory.gradient, 0, end),
+        memory.state,
+        (begin, end),
+        turn.l2,
+    )
+
+
+@helper(allocates=True)
+def _bring_in(feature, n_features, rows, batch, block):
+    """Copy a batch's numbers of some features side by side."""
+    x = table_in(block, feature * block.shape[0], batch.stop - batch.start, n_features)
+    first = np.uint64(feature)
+    for position in range(batch.start, batch.stop):
+        i, o = np.uint64(row_at(batch.order, position)), np.uint64(position - batch.start)
+        for j in range(n_features):
+            x[o, np.uint64(j)] = rows.values[i, first + np.uint64(j)]
+
+
+@helper(allocates=True)
+def _multiply_block(strips, feature, n_features, batch, memory):
+    """Write, or add, what some features make of the weighted sums into their strip's part."""
+    units, block, size = strips.units, memory.scratch.block, batch.stop - batch.start
+    weights = table_in(memory.params, feature * units, n_features, units)
+    part = feature // strips.width * strips.parts.shape[1] * units
+    for first in range(0, size, strips.height):
+        n_rows = min(strips.height, size - first)
+        x = table_in(block, feature * block.shape[0] + first * n_features, n_rows, n_features)
+        out = table_in(strips.parts, part + first * units, n_rows, units)
+        if feature % strips.width == 0:
+            multiply(x, weights, out)
+        else:
+            add_product(x, weights, out)
