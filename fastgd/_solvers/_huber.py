@@ -34,6 +34,7 @@ from scipy.optimize import brentq
 
 from fastgd._monitoring.observer import Converted, Model, Silenced
 from fastgd._runtime.threads import one_blas_thread
+from fastgd._solvers._boxed_rows import by_boxed_rows
 from fastgd._solvers._certificates import ALLOWANCE
 from fastgd._solvers._columns import as_dense
 from fastgd._solvers._descent import StoppingRule, descend
@@ -57,7 +58,7 @@ from fastgd._solvers._newton import (
 from fastgd._solvers._newton_systems import Covariance
 from fastgd._solvers._passes import predictions, products_with
 from fastgd._solvers._piecewise import refuse_infinite, with_dual
-from fastgd._solvers._precondition import bound, with_penalty_of
+from fastgd._solvers._precondition import bound, can_have_hessian, with_penalty_of
 from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
 from fastgd._solvers._stored import rounded, sizes_of
 from fastgd._solvers._task import Options, Solution, State, Task
@@ -82,6 +83,8 @@ MOST_SHRUNK = 0.01  # of a scale, in a round: the secant of few points may point
 STEEPEST = 0.99  # of secants: towards a scale of zero, rounds would creep at such a rate
 PATIENCE, SATISFIED = 3, 2  # rounds that gained nothing; fewer if what is proven is enough
 INNER_PASSES = 50
+CREEPING = 2  # rounds to ever smaller scales that did not end, of rows that may all be fitted
+LARGEST_DUAL = 4.2  # the mean square of rho: 4, and what steps may be beyond on the way
 SETTLED, CONTRACTED = 1e-6, 0.3  # of a scale, and of its last moves
 
 
@@ -166,6 +169,7 @@ class _Fitted(NamedTuple):
     objectives: list[float]
     gaps: list[float]
     estimate: float = np.inf  # of the suboptimality, where it was found
+    vanishes: bool = False  # whether rounds came to a scale of zero
 
 
 def huber_with_scale(
@@ -262,10 +266,14 @@ def _jointly(task: Task, options: Options, start: HuberStart | None) -> tuple[So
         std = _std(problem, problem.weight @ problem.y)
         least = VANISHING * std + 1e-300
         joint = _Joint(problem, task.loss.epsilon, task.l2, Covariance(problem), least)
-        found = _fit(joint, options, start)
+        before, half = None, options.max_iter // 2
+        if _is_wide(joint) and half > 0:  # rounds would need ever smaller scales to come near zero
+            before, _ = _of_boxed_rows(joint, options, LARGEST_DUAL, half)
+        found = _fit(joint, options, start, before)
     remaining = options._replace(max_iter=options.max_iter - found.n_iter)
-    if found.scale <= least and remaining.max_iter > 0 and not options.observer.stops:
-        found = _of_vanishing_scale(task, joint, remaining, found)
+    if found.vanishes and remaining.max_iter > 0 and not options.observer.stops:
+        by_rows = before is not None and before.n_iter < half  # and not found wanting
+        found = _of_vanishing_scale(task, joint, remaining, found, by_rows=by_rows)
     objective, gap = found.objective, found.gap
     history = {"objective": found.objectives, "suboptimality": found.gaps}
     pieces = pieces_of(EpsilonInsensitive(0.0), problem.y, problem.weight)
@@ -278,37 +286,95 @@ def _jointly(task: Task, options: Options, start: HuberStart | None) -> tuple[So
     return Solution(model.coef, model.intercept, objective, gap, far, *about), found.scale
 
 
-def _of_vanishing_scale(task: Task, joint: _Joint, options: Options, found: _Fitted) -> _Fitted:
+def _of_vanishing_scale(
+    task: Task, joint: _Joint, options: Options, found: _Fitted, *, by_rows: bool
+) -> _Fitted:
     """Solve the problem of a scale of zero, and that of what its residuals call for."""
-    absolute, dual = _least_absolute(task, options)
-    problem = joint.problem
+    if by_rows:
+        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            absolute, again = _of_boxed_rows(joint, options, np.inf, options.max_iter)
+    else:
+        absolute, again = _of_absolute_errors(task, joint, options)
+    found = _best_of(found, absolute)
+    remaining = options._replace(max_iter=options.max_iter - absolute.n_iter)
+    is_done = found.gap <= options.tol * found.objective
+    is_done = is_done or again <= 1e3 * _with_least_scale(joint).least
+    if is_done or remaining.max_iter <= 0 or options.observer.stops:
+        return found
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        joint = joint._replace(least=LEAST_SCALE * joint.least / VANISHING)
+        model = model_at(joint.problem, absolute.u)
+        start = HuberStart(State(model.coef, model.intercept), again)
+        return _best_of(found, _fit(_with_least_scale(joint), remaining, start))
+
+
+def _of_absolute_errors(task: Task, joint: _Joint, options: Options) -> tuple[_Fitted, float]:
+    """Return the least absolute deviations as a fit, and the scale that they call for."""
+    absolute, dual = _least_absolute(task, options)
+    problem, history = joint.problem, absolute.history
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         u = from_raw(problem, absolute.coef, absolute.intercept)
         residual = problem.y - predictions(problem, u)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rho = np.where(problem.weight > 0.0, -2.0 * joint.epsilon * dual / problem.weight, 0.0)
-        scale = joint.least
-        again = max(_best_scale(residual, problem.weight, joint.epsilon, 1e9 * scale), scale)
-        objectives = found.objectives + absolute.history["objective"]
-        gaps = found.gaps + absolute.history["suboptimality"]
-        found = _better(found, joint, u, residual, scale, rho)
-        found = _better(found, joint, u, residual, again, None)
-        n_iter = found.n_iter + absolute.n_iter
-        found = found._replace(n_iter=n_iter, objectives=objectives, gaps=gaps)
-        remaining = options._replace(max_iter=options.max_iter - absolute.n_iter)
-        is_done = found.gap <= options.tol * found.objective or again <= 1e3 * scale
-        if is_done or remaining.max_iter <= 0 or options.observer.stops:
-            return found
-        model = model_at(problem, u)
-        start = HuberStart(State(model.coef, model.intercept), again)
-        other = _fit(joint, remaining, start)
+        found, again = _at_vanishing(joint, u, residual, -2.0 * joint.epsilon * dual)
+    counts = absolute.n_iter, history["objective"], history["suboptimality"]
+    return found._replace(n_iter=counts[0], objectives=counts[1], gaps=counts[2]), again
+
+
+def _may_fit_all(joint: _Joint) -> bool:
+    """Tell whether there are as many parameters as rows that count."""
+    n_rows = int(np.count_nonzero(joint.problem.weight))
+    return n_rows <= joint.problem.shape[1] + joint.problem.fit_intercept
+
+
+def _is_wide(joint: _Joint) -> bool:
+    """Tell whether many models may fit all rows, of which l2 takes one, and matrices cost more."""
+    is_large = joint.problem.passes is None and not can_have_hessian(joint.problem)
+    return _may_fit_all(joint) and joint.l2 > 0.0 and is_large
+
+
+def _of_boxed_rows(
+    joint: _Joint, options: Options, limit: float, most: int
+) -> tuple[_Fitted, float]:
+    """Do the same by the rows' multipliers, where columns outnumber them."""
+    problem, tol = joint.problem, finished_tolerance(joint.problem, options.tol)
+    bound = 2.0 * joint.epsilon * problem.weight
+    boxed = by_boxed_rows(joint.doubled, bound, INNER_SHARE * tol, limit, most)
+    found, again = _at_vanishing(joint, boxed.u, boxed.residual, boxed.multipliers)
+    known = {"objective": found.objective, "suboptimality": found.gap}
+    passes = boxed.n_iter
+    options.observer.passed(partial(_model, problem, found.u, found.scale), known, passes)
+    history = [found.objective] * passes, [found.gap] * passes
+    return found._replace(n_iter=passes, objectives=history[0], gaps=history[1]), again
+
+
+def _with_least_scale(joint: _Joint) -> _Joint:
+    return joint._replace(least=LEAST_SCALE * joint.least / VANISHING)
+
+
+def _at_vanishing(
+    joint: _Joint, u: Floats, residual: Floats, dual: Floats
+) -> tuple[_Fitted, float]:
+    """Return parameters with the least scale, or what residuals call for, if better; and that.
+
+    dual : (n_samples,), weights times rho, of the least scale
+    """
+    joint, weight = _with_least_scale(joint), joint.problem.weight
+    rho = np.divide(dual, weight, out=np.zeros_like(dual), where=weight > 0.0)
+    again = max(_best_scale(residual, weight, joint.epsilon, 1e9 * joint.least), joint.least)
+    found = _Fitted(u, joint.least, np.inf, np.inf, 0, [], [])
+    found = _better(found, joint, u, residual, joint.least, rho)
+    return _better(found, joint, u, residual, again, None), again
+
+
+def _best_of(found: _Fitted, other: _Fitted) -> _Fitted:
+    """Return the better of two fits, with the passes of both and what both prove."""
     best = other if other.objective < found.objective else found
     return best._replace(
         gap=_gap_of_both((found.objective, found.gap), (other.objective, other.gap)),
-        n_iter=n_iter + other.n_iter,
-        objectives=objectives + other.objectives,
-        gaps=gaps + other.gaps,
+        n_iter=found.n_iter + other.n_iter,
+        objectives=found.objectives + other.objectives,
+        gaps=found.gaps + other.gaps,
+        estimate=min(found.estimate, other.estimate),  # what is lower is nearer
+        vanishes=other.vanishes,
     )
 
 
@@ -351,9 +417,16 @@ def _least_absolute(task: Task, options: Options) -> tuple[Solution, Floats]:
     return found._replace(**numbers, history=history), dual
 
 
-def _fit(joint: _Joint, options: Options, start: HuberStart | None) -> _Fitted:
-    """Find scale and coefficients in turn until both stay."""
+def _fit(
+    joint: _Joint, options: Options, start: HuberStart | None, before: _Fitted | None = None
+) -> _Fitted:
+    """Find scale and coefficients in turn until both stay; go on from passes ``before``, if any."""
     problem, tol = joint.problem, finished_tolerance(joint.problem, options.tol)
+    if before is not None:
+        if before.gap <= tol * before.objective or options.observer.stops:
+            return before
+        remaining = options._replace(max_iter=options.max_iter - before.n_iter)
+        return _best_of(before, _fit(joint, remaining, start))
     u, scale = _begin(joint, options, start)
     found, is_stopped = _at_once(joint, options, u, scale)
     if is_stopped or found.gap <= tol * found.objective:
@@ -361,7 +434,7 @@ def _fit(joint: _Joint, options: Options, start: HuberStart | None) -> _Fitted:
     u, scale = found.u, found.scale
     metric: Any = None
     tried: list[tuple[float, float]] = []
-    n_iter, idle = found.n_iter, 0
+    n_iter, idle, unfinished = found.n_iter, 0, 0
     while n_iter < options.max_iter and len(tried) < ROUNDS:
         now = joint.at(scale)
         metric = bound(now, np.empty(0)) if metric is None else with_penalty_of(now, metric)
@@ -394,10 +467,14 @@ def _fit(joint: _Joint, options: Options, start: HuberStart | None) -> _Fitted:
         enough = found.gap <= options.tol * found.objective
         if scale <= joint.least or idle >= (SATISFIED if enough else PATIENCE):
             break
+        is_falling = not result.converged and wanted < scale
+        unfinished = unfinished + 1 if is_falling and _may_fit_all(joint) else 0
+        if unfinished >= CREEPING:
+            return found._replace(vanishes=True)
         tried.append((scale, wanted))
         scale = min(max(_secant(tried), MOST_SHRUNK * scale), scale / MOST_SHRUNK)
         scale = scale if scale > 2.0 * joint.least else joint.least
-    return found._replace(scale=scale) if scale <= joint.least else found
+    return found._replace(vanishes=scale <= joint.least)
 
 
 def _at_once(joint: _Joint, options: Options, u: Floats, scale: float) -> tuple[_Fitted, bool]:

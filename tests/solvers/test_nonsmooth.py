@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
 from fastgd._solvers import _piecewise
+from fastgd._solvers._boxed_rows import by_boxed_rows
 from fastgd._solvers._dual_points import (
     certify,
     loss_of,
@@ -21,7 +22,7 @@ from fastgd._solvers._dual_points import (
     products_with,
 )
 from fastgd._solvers._newton_systems import Covariance
-from fastgd._solvers._problem import pose
+from fastgd._solvers._problem import model_at, pose
 from fastgd._solvers._task import Options, Task
 from fastgd.kernels import losses
 from tests.solvers.test_gd import as_rows
@@ -345,6 +346,57 @@ def test_huber_of_more_columns_than_rows_finds_a_vanishing_scale(rng, layout, sp
         assert not reported or stored
         assert model.n_iter_ < 300
         last = model.objective_
+
+
+def sparse_normal(rng, n, d, share):
+    return sp.csr_array(rng.normal(size=(n, d)) * (rng.random((n, d)) < share))
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("alpha", [1e-4, 0.3, 3.0, 30.0])
+def test_huber_of_more_sparse_columns_than_rows_is_that_of_dense_ones(rng, alpha, fit_intercept):
+    """Where too many rows are stored sparse for a basis, their multipliers are found."""
+    X = sparse_normal(rng, 400, 520, 0.02)
+    y = 5.0 * fit_intercept + X @ rng.normal(size=520) + rng.standard_t(2, size=400)
+    weight = rng.uniform(0.5, 2.0, 400) * (rng.random(400) < 0.9)
+    kwargs = {"alpha": alpha, "fit_intercept": fit_intercept}
+    model, reported = fit(fastgd.HuberRegressor(**kwargs), X, y, weight)
+    dense = fastgd.HuberRegressor(tol=1e-9, **kwargs).fit(X.toarray(), y, weight)
+    assert not reported
+    best = dense.objective_
+    assert model.objective_ <= best * (1.0 + 1e-5)
+    assert model.objective_ - model.gap_ <= best * (1.0 + 1e-9)
+    assert len(model.history_["objective"]) == model.n_iter_ <= 200
+
+
+def test_multipliers_of_rows_are_those_of_least_absolute_deviations(rng):
+    X = sparse_normal(rng, 60, 90, 0.2)
+    y, weight = 2.0 + rng.normal(size=60), rng.uniform(0.5, 2.0, 60)
+    l2 = 0.3
+    task = Task(as_rows(X), y, weight, losses.SquaredError(), 0.0, l2, 90, 1, True)
+    problem = pose(task)
+    bound = 1.5 * problem.weight
+    found = by_boxed_rows(problem, bound, 1e-12, np.inf, 2000)
+    model = model_at(problem, found.u)
+    r, e = found.multipliers, y - X @ model.coef - model.intercept
+    np.testing.assert_allclose(e, found.residual, atol=1e-10)
+    np.testing.assert_allclose(l2 * model.coef, X.T @ r, atol=1e-12)
+    assert abs(r.sum()) < 1e-12
+    assert (np.abs(r) <= bound * (1.0 + 1e-12)).all()
+    is_inside = np.abs(r) < bound * (1.0 - 1e-9)
+    assert 5 < is_inside.sum() < 55
+    np.testing.assert_allclose(e[is_inside], 0.0, atol=1e-9)
+    assert (e * r)[~is_inside].min() > 0.0
+
+
+def test_multipliers_beyond_a_limit_are_given_up(rng):
+    X, y = sparse_normal(rng, 60, 90, 0.2), rng.normal(size=60)
+    task = Task(as_rows(X), y, None, losses.SquaredError(), 0.0, 10.0, 90, 1, True)
+    problem = pose(task)
+    given_up = by_boxed_rows(problem, 2.7 * problem.weight, 1e-12, 4.0, 2000)
+    found = by_boxed_rows(problem, 2.7 * problem.weight, 1e-12, np.inf, 2000)
+    assert np.sum(found.multipliers**2 / problem.weight) > 4.0
+    assert given_up.n_iter < found.n_iter
 
 
 def test_huber_goes_on_in_a_basis_of_its_rows_and_tells_of_its_columns(rng):
