@@ -41,7 +41,7 @@ import math
 import numpy as np
 
 from fastgd.kernels import losses, optimizers, transforms
-from fastgd.kernels._hook import cast
+from fastgd.kernels._hook import cast, optional
 from fastgd.kernels._jit import helper, kernel
 from fastgd.kernels.optimizers._rate_free import (
     LAG,
@@ -262,19 +262,28 @@ def _shrink_column(rule, memory, j, factor):
 
     A new largest value would otherwise be predicted by coefficients that never met its like.
     """
-    params, state, costs = memory.params, memory.state, memory.sums[COST]
+    params, state = memory.params, memory.state
     n_outputs = count(rule.outputs)
-    first = params.shape[0] - n_outputs
     mean = np.float64(state[PLACE, at(j, n_outputs, 0)]) if rule.optimizer.is_centred else 0.0
     for output in range(n_outputs):
-        c, intercept = at(j, n_outputs, output), np.uint64(first + output)
+        c = at(j, n_outputs, output)
         param, lag = np.float64(params[c]), np.float64(state[LAG, c])
-        costs[output] -= value(rule.penalty, params[c], c)
+        before = value(rule.penalty, params[c], c)
         params[c] = factor * param
-        costs[output] += value(rule.penalty, params[c], c)
+        costs = before, value(rule.penalty, params[c], c)
         state[LAG, c] = factor * lag
-        params[intercept] += (1.0 - factor) * mean * param
-        state[LAG, intercept] += (1.0 - factor) * mean * lag
+        turn(memory, j, output, costs, (1.0 - factor) * mean * param, (1.0 - factor) * mean * lag)
+
+
+@optional
+def turn(memory, j, output, costs, change, lag):
+    """Let an output's plane turn about the mean of column j, and count what its penalty was."""
+    params, state = memory.params, memory.state
+    intercept = np.uint64(params.shape[0] - memory.sums.shape[1] + output)
+    memory.sums[COST, output] -= costs[0]
+    memory.sums[COST, output] += costs[1]
+    params[intercept] += change
+    state[LAG, intercept] += lag
 
 
 @helper()
@@ -323,7 +332,7 @@ def _adapt(rule, store, share, n_touched, memory):
     gradient, state, sums = memory.gradient, memory.state, memory.sums
     n_outputs, step_coefs = count(rule.outputs), share.step_coefs
     last, is_shared = gradient.shape[0] - 1, rule.optimizer.unit == OF_ROW
-    own = step_coefs[0] / math.sqrt(max(state[SPREAD, last], cast(1.0, step_coefs[0])))
+    own = _own_rate(step_coefs, state, last)
     coefs = (own, step_coefs[1], step_coefs[2], step_coefs[3])
     promised, at_stake = 0.0, 0.0
     for k in range(n_outputs):
@@ -351,7 +360,7 @@ def _adapt_to_row(rule, rows, i, share, memory):
     """Do the same with the gradient of one row, of which entry j is delta x_j."""
     state, sums, delta = memory.state, memory.sums, memory.margin[0]
     last, step_coefs = memory.params.shape[0] - 1, share.step_coefs
-    own = step_coefs[0] / math.sqrt(max(state[SPREAD, last], cast(1.0, step_coefs[0])))
+    own = _own_rate(step_coefs, state, last)
     unit, loss = _unit(rule, share, memory, 0)
     inverse, fall = cast(1.0 / unit if unit > 0 else 0.0, own), 0.0
     begin, end = entries(rows, i)
@@ -362,6 +371,12 @@ def _adapt_to_row(rule, rows, i, share, memory):
         fall += _square_of_intercept(rule, memory, 0, inverse)
     sums[STEP_SIZE, 0] = _shortened(own * fall, loss) if unit > 0 else 0.0
     return own, step_coefs[1], step_coefs[2], step_coefs[3]
+
+
+@helper()
+def _own_rate(step_coefs, state, last):
+    """Return the rate over the root of how many columns share a row."""
+    return step_coefs[0] / math.sqrt(max(state[SPREAD, last], cast(1.0, step_coefs[0])))
 
 
 @helper()
@@ -399,14 +414,14 @@ def _unit(rule, share, memory, k):
     loss = memory.sums[LOSS, k] / (size * share.unit)
     if kind == OF_TARGETS:
         return math.sqrt(max(np.float64(state[PLACE, first + k]), 0.0)), loss
-    slope = _mean_slope(rule, memory, size, k)
+    slope = total_slope(memory, rule, size, k)
     if kind == ONE:
         return 1.0, slope
     if kind == OF_ROW and k > 0:
         return _ratio(state, first), 0.0
     if kind == OF_ROW:
         for other in range(1, n_outputs):
-            slope += _mean_slope(rule, memory, size, other)
+            slope += total_slope(memory, rule, size, other)
         slope *= 0.5
     share_of_batch = size / max(np.float64(state[ROWS, last]), np.float64(size))
     c = first + k
@@ -422,8 +437,9 @@ def _ratio(state, c):
     return mean_loss / mean_slope if mean_slope > 0 and mean_loss > 0 else 1.0
 
 
-@helper()
-def _mean_slope(rule, memory, size, k):
+@optional
+def total_slope(memory, rule, size, k):
+    """Return the sum over a batch of the magnitudes of output k's shares in the gradient."""
     total = 0.0
     for o in range(size):
         total += abs(np.float64(slope_of(rule.outputs, memory, o, k)))
@@ -433,15 +449,19 @@ def _mean_slope(rule, memory, size, k):
 @helper()
 def _step_intercepts(rule, step_coefs, memory):
     """Step the intercepts, and let planes turn about the columns' means."""
+    for k in range(count(rule.outputs)):
+        _step_intercept(rule, step_coefs, memory, k)
+
+
+@helper()
+def _step_intercept(rule, step_coefs, memory, k):
+    """Do so for one output."""
     params, state, sums = memory.params, memory.state, memory.sums
-    n_outputs, pull = count(rule.outputs), losses.intercept_gradient(rule.loss)
-    first = params.shape[0] - n_outputs
-    for k in range(n_outputs):
-        c, change = np.uint64(first + k), 0.0
-        if state[SQUARES, c] > 0:
-            g = (sums[TOTAL, k] + pull) * sums[STEP_SIZE, k]
-            change = -step_coefs[0] * g / math.sqrt(state[SQUARES, c])
-        if rule.optimizer.is_centred:
-            change += sums[CENTRE, k] - _rise_to_means(rule, memory, k)
-        params[c] += change
-        state[LAG, c] = step_coefs[1] * (state[LAG, c] + change)
+    c, change = np.uint64(params.shape[0] - count(rule.outputs) + k), 0.0
+    if state[SQUARES, c] > 0:
+        g = (sums[TOTAL, k] + losses.intercept_gradient(rule.loss)) * sums[STEP_SIZE, k]
+        change = -step_coefs[0] * g / math.sqrt(state[SQUARES, c])
+    if rule.optimizer.is_centred:
+        change += sums[CENTRE, k] - _rise_to_means(rule, memory, k)
+    params[c] += change
+    state[LAG, c] = step_coefs[1] * (state[LAG, c] + change)

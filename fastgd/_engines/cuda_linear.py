@@ -79,7 +79,16 @@ class CudaLinearEngine(LinearEngine):
         counts = {"n_outputs": n_outputs, "n_columns": n_outputs}
         self._there = DeviceParameters(self._rule, progress, **sizes, **counts)
         self._single = params.dtype == np.float32
+        self._own_rates = self._of_rows_read()
         self._make_room(min(batch_size, source.n_rows), is_sparse=source.is_sparse)
+
+    def _of_rows_read(self) -> Any:
+        """Return what queues steps without a learning rate; None where there is one."""
+        if not getattr(self._rule.optimizer, "reads_rows", False):
+            return None
+        from fastgd.kernels.cuda.own_rates import OwnRates
+
+        return OwnRates(self._there.rule, self._rule.outputs, self._there.there)
 
     def _make_room(self, size: int, *, is_sparse: bool) -> None:
         """Make the arrays that passes over batches of up to ``size`` rows write."""
@@ -90,7 +99,8 @@ class CudaLinearEngine(LinearEngine):
         self._is_shared = losses.kind_of(self._rule.loss) == losses.MULTINOMIAL
         n_blocks = passes.blocks_up_to(size, steps.MOST_BLOCKS)  # the last batch is smaller
         width = n_outputs * (1 if is_sparse else n_columns)
-        n_kept = size if is_sparse or self._is_shared else 0
+        keeps = is_sparse or self._is_shared or self._own_rates is not None
+        n_kept = size if keeps else 0
         self._out = passes.Out(
             memory.zeros((n_blocks * passes.BLOCK, n_outputs)),
             memory.zeros((n_blocks * passes.GROUPS, width), dtype),
@@ -120,6 +130,8 @@ class CudaLinearEngine(LinearEngine):
         self._there.begin()
         losses_of_threads = self._out.loss.reshape(-1)
         vectors.fill.spread(losses_of_threads.shape[0], losses_of_threads, 0.0)
+        if self._own_rates is not None:
+            self._own_rates.begin()
 
     def _coefs(self, plan: Plan) -> Any:
         from fastgd.kernels.cuda import memory
@@ -140,13 +152,32 @@ class CudaLinearEngine(LinearEngine):
         given = steps.Batch(sent.samples, self._there.rule, step)
         params = self._there.there.params.reshape(self._shape)
         driver = passes.pass_shared if self._is_shared else passes.pass_apart
+        if self._own_rates is not None:
+            self._own_rates.look(sent, span)
         met = (sent.rows, sent.dense, given, params, span, self._out)
         driver.launch(n_blocks, passes.BLOCK, *met, single=self._single)
+        if self._own_rates is not None:
+            self._step_by_own_rates(step, span, plan, number)
+            return
         if not sent.rows.is_sparse:
             self._there.take(step, self._out.partial, plan, number)
             return
         self._gather(sent, span, step)
         self._there.take_gradient(step, plan, number)
+
+    def _step_by_own_rates(self, step: Any, span: Any, plan: Plan, number: int) -> None:
+        """Queue what a batch's gradient does to the parameters without a learning rate."""
+        from fastgd.kernels.cuda import steps
+
+        there, own = self._there, self._own_rates
+        own.learn(self._out, step.size)
+        gathered = (there.rule, step, self._out.partial, there.there.gradient, 0)
+        size = there.there.gradient.shape[0]
+        steps.write_gradient.spread(size, *gathered, single=self._single)
+        own.centre()
+        there.transform(step, plan, number)
+        adapted = own.adapt(step, span, plan.unit)
+        there.move(adapted, plan, number, between=own.step_intercepts)
 
     def _most_together(self, visit: Visit, coefs: Any, plan: Plan) -> int:
         """Return how many blocks take steps together in one launch; 0 where each step has its own.
@@ -207,7 +238,8 @@ class CudaLinearEngine(LinearEngine):
 
     def _read_back(self) -> Sums:
         """Return the sums of the steps, as numbers or of each output."""
-        sums = self._there.read_back(self._out.loss)
+        of_batches = self._out.loss if self._own_rates is None else self._own_rates.loss
+        sums = self._there.read_back(of_batches)
         return Sums(*((float(one[0]) for one in sums) if self._params.ndim == 1 else sums))
 
     def evaluate(self, source: Source, params: NDArray[Any]) -> Evaluation:

@@ -77,6 +77,7 @@ class DeviceParameters:
         costs, gradient = memory.zeros(n_trained), memory.zeros(n_trained, dtype)
         average = memory.upload(progress.average.reshape(-1))
         residual = memory.upload(progress.residual.reshape(-1)[:n_trained])
+        self._reads_rows = bool(getattr(rule.optimizer, "reads_rows", False))
         is_tied = getattr(rule.penalty, "joint", False)
         lengths = memory.zeros(n_trained if is_tied else 0, dtype)
         self._groups = _groups_of(rule.penalty, n_trained, n_columns) if is_tied else None
@@ -92,7 +93,7 @@ class DeviceParameters:
     @property
     def gathers(self) -> bool:
         """Whether a step needs the gradient in one array, and not in lines."""
-        return self._transform.acts or self._whole is not None
+        return self._transform.acts or self._whole is not None or self._reads_rows
 
     @property
     def has_parts(self) -> bool:
@@ -173,8 +174,11 @@ class DeviceParameters:
         clipped = self._report[self._places[1] : -1]
         self._transform(clipped, plan.seed, plan.first_step + t)
 
-    def move(self, step: Any, plan: Plan, t: int) -> None:
-        """Queue the step by what ``transform`` has made."""
+    def move(self, step: Any, plan: Plan, t: int, between: Any = None) -> None:
+        """Queue the step by what ``transform`` has made.
+
+        ``between``, a function of the step, is called before parameters are added to their average.
+        """
         from fastgd.kernels.cuda import steps
 
         there = self.there
@@ -188,13 +192,20 @@ class DeviceParameters:
         else:
             line = gradient.reshape(1, size)
             self._update(step._replace(n_lines=1), line, counts=not self.gathers)
+        if between is not None:
+            between(step)
         self._add_to_average(plan, t)
 
     def _update(self, step: Any, partial: Any, *, counts: bool) -> None:
-        """Queue the steps of all parameters, and what ties them together afterwards."""
+        """Queue the steps of all parameters, and what ties them together afterwards.
+
+        An optimizer that reads rows has steps of its own for intercepts.
+        """
         from fastgd.kernels.cuda import steps
 
         rule, own, groups = self.rule, self.there.memory, self._groups
+        if self._reads_rows:
+            rule = rule._replace(fit_intercept=False)
         if groups is not None:
             costs = (rule, step, own, groups)
             steps.add_costs_of_ties.spread(groups.count, *costs, single=self._single)

@@ -111,6 +111,20 @@ TRAINED = {
         "labels",
     ),
 }
+NO_RATE = {**TRAINING, "learning_rate": "auto"}
+WITHOUT_A_RATE = {
+    "numbers": (SGDRegressor(**NO_RATE), "numbers"),
+    "no intercept": (SGDRegressor(fit_intercept=False, **NO_RATE), "numbers"),
+    "many targets": (SGDRegressor(penalty="l1", alpha=0.01, **NO_RATE), "two numbers"),
+    "counts": (SGDRegressor(loss="poisson", **NO_RATE), "counts"),
+    "classes": (SGDClassifier(loss="log_loss", class_weight="balanced", **NO_RATE), "classes"),
+    "hinge, averaged": (SGDClassifier(average=True, **NO_RATE), "labels"),
+    "softmax, clipped": (
+        SGDClassifier(loss=losses.Softmax(), clip_norm=0.5, **NO_RATE),
+        "classes",
+    ),
+    "one row": (SGDRegressor(**{**NO_RATE, "batch_size": 1}), "numbers"),
+}
 OF_NETWORKS = {"max_iter": 2, "tol": None, "random_state": 0, "batch_size": 8}
 NETWORKS = {
     "units, dropout, norms, a block": (

@@ -129,7 +129,7 @@ def foreign(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     torch.as_tensor = lambda values, device: _Tensor(values) if device.index == 0 else None
     waited: list[Any] = []
     stream = types.SimpleNamespace(synchronize=lambda: waited.append(1))
-    torch.cuda = types.SimpleNamespace(current_stream=lambda device: stream, waited=waited)
+    torch.cuda = types.SimpleNamespace(current_stream=lambda _: stream, waited=waited)
     monkeypatch.setitem(sys.modules, "torch", torch)
     cupy.from_dlpack = lambda array: _Array(array.__dlpack__())
     monkeypatch.setattr(devices, "find_spec", lambda name: name in sys.modules or find_spec(name))

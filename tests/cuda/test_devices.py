@@ -21,6 +21,7 @@ from fastgd import kernels, layers, neural_network
 from fastgd._engines.cuda_layers import lacks
 from fastgd._networks.assembly import Assembly
 from fastgd._runtime import devices
+from fastgd.datasets import open as open_rows
 from fastgd.kernels.layers import Sizes
 from tests.cuda import cases
 from tests.tables import ESTIMATOR_CASES, EstimatorCase
@@ -96,7 +97,6 @@ REFUSED = [
     (fastgd.LogisticRegression(solver="saga"), "solver='saga'"),
     (fastgd.LinearSVC(solver="sdca"), "solver='sdca', which looks at one row"),
     (fastgd.LinearSVC(multi_class="crammer_singer"), "multi_class='crammer_singer', whose solver"),
-    (fastgd.SGDRegressor(learning_rate="auto"), "learning_rate='auto', which looks at one row"),
 ]
 
 
@@ -104,6 +104,15 @@ REFUSED = [
 def test_what_of_an_estimator_has_no_form_is_named(model, what):
     with pytest.raises(ValueError, match=f"is not there yet for {what}"):
         model.set_params(device="cuda").fit(GIVEN.X, GIVEN.labels)
+
+
+def test_steps_without_a_rate_are_refused_for_sparse_rows():
+    model = fastgd.SGDRegressor(learning_rate="auto", device="cuda")
+    for X in (cases.sparse(GIVEN).X, open_rows((GIVEN.X, GIVEN.numbers))):
+        given = (X, GIVEN.numbers) if hasattr(X, "shape") else (X,)
+        with pytest.raises(ValueError, match="learning_rate='auto' of rows that are sparse or com"):
+            model.fit(*given)
+        assert not hasattr(model, "coef_")
 
 
 def test_partitions_are_refused_rather_than_left_on_the_processor():

@@ -114,6 +114,13 @@ def test_every_optimizer_is_launched(optimizer, is_sparse, device):
     assert_all_rows_lie_in_a_row(device)
 
 
+@pytest.mark.parametrize("name", cases.WITHOUT_A_RATE)
+def test_steps_without_a_rate_are_launched(name, device):
+    model, kind = cases.WITHOUT_A_RATE[name]
+    there(model).fit(GIVEN.X, cases.targets(GIVEN, kind))
+    assert_all_rows_lie_in_a_row(device)
+
+
 OPTIONS = {
     "qsgd": {"quantize": transforms.Qsgd(), "clip_norm": 1.0},
     "terngrad": {"quantize": transforms.TernGrad(), "clip_value": 1.0},

@@ -115,6 +115,15 @@ def test_training_takes_the_same_steps_by_every_optimizer(optimizer, dtype):
     cases.assert_same_training(model.__class__(**options), given, kind, given.weight)
 
 
+@pytest.mark.parametrize(
+    ("name", "dtype"), some(cases.WITHOUT_A_RATE, ("numbers", "softmax, clipped"))
+)
+def test_training_takes_the_same_steps_without_a_rate(name, dtype):
+    model, kind = cases.WITHOUT_A_RATE[name]
+    model = model.__class__(**{**model.get_params(), "batch_size": 1000})
+    cases.assert_same_training(model, cases.table(n=5_003, d=20, dtype=dtype), kind)
+
+
 @pytest.mark.parametrize(("name", "dtype"), some(cases.NETWORKS, None))
 def test_networks_take_the_same_steps(name, dtype):
     model, kind = cases.NETWORKS[name]

@@ -27,6 +27,7 @@ from fastgd.kernels.cuda import (
     epoch,
     layers,
     matrices,
+    own_rates,
     passes,
     products,
     sparse,
@@ -37,6 +38,7 @@ from fastgd.kernels.cuda import (
 from fastgd.kernels.cuda._compiler import cuda
 from fastgd.kernels.envelope import Envelope
 from fastgd.kernels.objective import Scaler, Targets
+from fastgd.kernels.outputs import ManyOutputs, OneOutput
 from fastgd.kernels.rows import CSR, Dense
 
 CAPABILITIES = [(7, 5), (8, 0), (9, 0)]
@@ -348,6 +350,28 @@ def test_activations_stay_in_float32(name, newest):
     assert ARITHMETIC.findall(ptx_of(driver.py_func, kinds, newest, single=True)) == []
 
 
+RATE_FREE = rule_of(losses.LogLoss(), optimizers.RateFree())
+KNOWN = tuple_of(own_rates.Known, LINE, LINE, TABLE, WIDE_TABLE, WIDE_TABLE)
+
+
+def own_rates_of(outputs):
+    """Return the drivers of steps without a learning rate."""
+    rule = tuple_of(own_rates.Adaptive, *RATE_FREE.types, numba.typeof(outputs))
+    return {
+        "look at rows": (own_rates.look_at_rows, rule, DENSE, OF_NUMBERS, SPAN, KNOWN),
+        "look at targets": (own_rates.look_at_targets, rule, OF_NUMBERS, SPAN, KNOWN),
+        "count rows": (own_rates.count_rows, OF_NUMBERS, SPAN, KNOWN),
+        "magnitudes": (own_rates.add_magnitudes, TABLE, int64, KNOWN),
+        "centre": (own_rates.centre, rule, KNOWN),
+        "units of targets": (own_rates.find_units, rule, STEP, SPAN, float64, KNOWN),
+        "remember": (own_rates.remember, rule, KNOWN),
+        "squares of columns": (own_rates.square, rule, KNOWN, WIDE_TABLE),
+        "shorten": (own_rates.shorten, rule, STEP, KNOWN, WIDE_TABLE, TABLE),
+        "shorten columns": (own_rates.shorten_columns, rule, KNOWN),
+        "intercepts": (own_rates.step_intercepts, rule, STEP, KNOWN),
+    }
+
+
 PRODIGY, MUON = spec_of(optimizers.Prodigy()), spec_of(optimizers.Muon())
 ELASTIC = spec_of(penalties.ElasticNet(0.1, 0.1))
 OTHERS = {
@@ -388,6 +412,8 @@ OTHERS = {
     "normalise": (whole.normalise, LINE, WIDE_LINE),
     "combine": (whole.combine, float32, LINE, float32, LINE),
     "matrix": (whole.step_of_matrix, MUON, ELASTIC, STEP, LINE, LINE, TRIPLE),
+    **own_rates_of(OneOutput()),
+    **{f"many, {name}": kinds for name, kinds in own_rates_of(ManyOutputs(3)).items()},
 }
 
 

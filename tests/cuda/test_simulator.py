@@ -341,6 +341,46 @@ def test_training_takes_the_same_steps_by_optimizers_of_each_kind(optimizer):
     cases.assert_same_training(model, given, "numbers", given.weight)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", cases.WITHOUT_A_RATE)
+def test_steps_without_a_rate_are_the_same(name, weighted):
+    """Of rows as they come: columns of other units, and with later ones that are larger."""
+    model, kind = cases.WITHOUT_A_RATE[name]
+    given = cases.table(n=37, d=3)
+    given.X[20:] *= 3
+    weight = np.where(np.arange(37) % 5 == 0, 0.0, given.weight) if weighted else None
+    there = cases.assert_same_training(model, given, kind, weight)
+    assert np.abs(there.coef_).max() > 1e-3
+
+
+def test_steps_without_a_rate_of_tied_coefficients():
+    """Their penalty is counted anew on a device where a column turns out to be larger."""
+    options = {**cases.NO_RATE, "penalty": penalties.GroupLasso(0.05)}
+    given = cases.table(n=37, d=3)
+    y = cases.targets(given, "two numbers")
+    here, there = (
+        fastgd.SGDRegressor(device=device, **options).fit(given.X, y) for device in ("cpu", "cuda")
+    )
+    np.testing.assert_allclose(there.coef_, here.coef_, rtol=1e-9)
+    np.testing.assert_allclose(there.intercept_, here.intercept_, rtol=1e-9)
+    np.testing.assert_allclose(there.history_["loss"], here.history_["loss"], rtol=1e-9)
+
+
+def test_steps_without_a_rate_in_float32():
+    model, kind = cases.WITHOUT_A_RATE["classes"]
+    cases.assert_same_training(model, cases.table(n=37, d=3, dtype=np.float32), kind)
+
+
+def test_steps_without_a_rate_go_on_on_the_other_device():
+    given, (model, _) = cases.table(n=37, d=3), cases.WITHOUT_A_RATE["numbers"]
+    options = {**model.get_params(), "max_iter": 1}
+    there = fastgd.SGDRegressor(**{**options, "device": "cuda"}).fit(given.X, given.numbers)
+    here = fastgd.SGDRegressor(**options).fit(given.X, given.numbers)
+    there.set_params(device="cpu").partial_fit(given.X, given.numbers)
+    here.set_params(device="cuda").partial_fit(given.X, given.numbers)
+    np.testing.assert_allclose(there.coef_, here.coef_, rtol=1e-9)
+
+
 TIED = {
     "of features": penalties.GroupLasso(0.05, l2=0.1),
     "of outputs": penalties.MaxNorm(0.4, l1=0.01),
