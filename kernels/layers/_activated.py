@@ -4,6 +4,7 @@ Arrays are (rows, units), where the rows of a convolution are all positions of a
 """
 
 from fastgd.kernels._jit import helper
+from fastgd.kernels._views import line_in, row_in
 from fastgd.kernels.activations import gradient, value
 
 
@@ -33,19 +34,31 @@ def deactivate(activation, out, sums, delta, bias_slopes):
 
     ``sums`` has no columns where the activation's derivative goes by its value.
     """
-    z = sums if sums.shape[1] > 0 else out
-    if bias_slopes.shape[0] == 0:
-        for i in range(out.shape[0]):
-            for j in range(out.shape[1]):
-                delta[i, j] *= gradient(activation, z[i, j], out[i, j])
-        return
-    for j in range(bias_slopes.shape[0]):
-        bias_slopes[j] = 0
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            slope = delta[i, j] * gradient(activation, z[i, j], out[i, j])
-            delta[i, j] = slope
-            bias_slopes[j] += slope
+    size = out.shape[0] * out.shape[1]
+    slopes, values = line_in(delta, 0, size), line_in(out, 0, size)
+    weighted = line_in(sums if sums.shape[1] > 0 else out, 0, size)
+    for c in range(size):  # all in one loop: rows of few units are shorter than a vector
+        slopes[c] *= gradient(activation, weighted[c], values[c])
+    if bias_slopes.shape[0] > 0:
+        _sum_rows_into(delta, bias_slopes)
+
+
+@helper()
+def _sum_rows_into(table, sums):
+    """Write the sum of a table's rows, four at a time: most have few numbers."""
+    n_rows = table.shape[0]
+    in_fours = n_rows - n_rows % 4
+    for j in range(sums.shape[0]):
+        sums[j] = 0
+    for i in range(0, in_fours, 4):
+        a, b = row_in(table, i), row_in(table, i + 1)
+        c, d = row_in(table, i + 2), row_in(table, i + 3)
+        for j in range(sums.shape[0]):
+            sums[j] += (a[j] + b[j]) + (c[j] + d[j])
+    for i in range(in_fours, n_rows):
+        row = row_in(table, i)
+        for j in range(sums.shape[0]):
+            sums[j] += row[j]
 
 
 @helper()

@@ -13,7 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastgd.kernels._blas import add_transposed_product, multiply
+from fastgd.kernels._blas import (
+    add_product,
+    add_transposed_product,
+    multiply,
+    multiply_transposed,
+)
 from fastgd.kernels._jit import helper
 from fastgd.kernels._views import line_in, row_in, table_in
 from fastgd.kernels.layers._protocol import (
@@ -159,12 +164,16 @@ class Convolved(NamedTuple):
     def forward(layer, at, own, x, out, notes, now):
         n_positions, n_patch, filters = _extents(at)
         weights = table_in(own.weights, 0, n_patch, filters)
-        patches = table_in(now.patch, 0, n_positions, n_patch)
         for i in range(x.shape[0]):
-            _lay_out(at, row_in(x, i), patches)
-            multiply(
-                patches, weights, table_in(out, i * n_positions * filters, n_positions, filters)
-            )
+            of_image = table_in(out, i * n_positions * filters, n_positions, filters)
+            if _is_narrow(at):
+                patches = table_in(now.patch, 0, n_patch, n_positions)
+                _lay_out_across(at, row_in(x, i), patches)
+                multiply_transposed(patches, weights, of_image)
+            else:
+                patches = table_in(now.patch, 0, n_positions, n_patch)
+                _lay_out(at, row_in(x, i), patches)
+                multiply(patches, weights, of_image)
 
     @staticmethod
     def backward(layer, at, own, slopes, tape, delta, before):
@@ -178,8 +187,13 @@ class Convolved(NamedTuple):
             slopes.weights[k] = 0
         for i in range(delta.shape[0]):
             of_image = table_in(delta, i * n_positions * filters, n_positions, filters)
-            _lay_out(at, row_in(tape.x, i), patches)
-            add_transposed_product(patches, of_image, of_weights)
+            if _is_narrow(at):
+                turned = table_in(tape.now.patch, 0, n_patch, n_positions)
+                _lay_out_across(at, row_in(tape.x, i), turned)
+                add_product(turned, of_image, of_weights)
+            else:
+                _lay_out(at, row_in(tape.x, i), patches)
+                add_transposed_product(patches, of_image, of_weights)
             if before.shape[0] > 0:
                 multiply(of_image, across, patches)
                 _take_back(at, patches, row_in(before, i))
@@ -200,45 +214,59 @@ def _extents(at):
     return n_positions, at[WINDOW_HEIGHT] * at[WINDOW_WIDTH] * at[CHANNELS], at[NEW_CHANNELS]
 
 
+@helper()
+def _is_narrow(at):
+    """Tell whether rows of the window are too short for vectors."""
+    return at[WINDOW_WIDTH] * at[CHANNELS] < NARROW
+
+
+@helper(allocates=True)
+def _lay_out_across(at, image, patches):
+    """Write what each number of the window is at all positions, (window x channels, positions).
+
+    Zeros where it lies beyond the edges.
+    """
+    row_of_image, step = at[WIDTH] * at[CHANNELS], at[STRIDE_WIDTH] * at[CHANNELS]
+    run, new_width, new_height = at[WINDOW_WIDTH] * at[CHANNELS], at[NEW_WIDTH], at[NEW_HEIGHT]
+    zero = patches.dtype.type(0)
+    for u in range(at[WINDOW_HEIGHT]):
+        for k in range(run):
+            left = k - at[PAD_LEFT] * at[CHANNELS]
+            first = min(max(-(left // step), 0), new_width)
+            last = min(max(-((left - row_of_image) // step), first), new_width)
+            for p in range(new_height):
+                y = p * at[STRIDE_HEIGHT] - at[PAD_TOP] + u
+                part = line_in(patches, ((u * run + k) * new_height + p) * new_width, new_width)
+                if not 0 <= y < at[HEIGHT]:
+                    part[:] = zero
+                    continue
+                n_seen = last - first
+                seen = line_in(
+                    image,
+                    y * row_of_image + left + first * step,
+                    max((n_seen - 1) * step + 1, 0),
+                )
+                for q in range(first):
+                    part[q] = zero
+                _copy_each(seen, step, line_in(part, first, n_seen))
+                for q in range(last, new_width):
+                    part[q] = zero
+
+
+@helper()
+def _copy_each(source, step, target):
+    """Copy every ``step``-th number."""
+    if step == 1:
+        for q in range(target.shape[0]):
+            target[q] = source[q]
+    else:
+        for q in range(target.shape[0]):
+            target[q] = source[np.uint64(q * step)]
+
+
 @helper(allocates=True)
 def _lay_out(at, image, patches):
     """Write the window's content at each position, zeros where it lies beyond the edges."""
-    if at[WINDOW_WIDTH] * at[CHANNELS] < NARROW:
-        _lay_out_by_columns(at, image, patches)
-    else:
-        _lay_out_by_rows(at, image, patches)
-
-
-@helper(allocates=True)
-def _lay_out_by_columns(at, image, patches):
-    """Do so number by number of the window: its rows are too short for vectors."""
-    row_of_image, step = at[WIDTH] * at[CHANNELS], at[STRIDE_WIDTH] * at[CHANNELS]
-    run, new_width, n_patch = at[WINDOW_WIDTH] * at[CHANNELS], at[NEW_WIDTH], patches.shape[1]
-    zero = patches.dtype.type(0)
-    for p in range(at[NEW_HEIGHT]):
-        for u in range(at[WINDOW_HEIGHT]):
-            y = p * at[STRIDE_HEIGHT] - at[PAD_TOP] + u
-            for k in range(run):
-                left = k - at[PAD_LEFT] * at[CHANNELS]
-                first = min(max(-(left // step), 0), new_width)
-                last = min(max(-((left - row_of_image) // step), first), new_width)
-                if not 0 <= y < at[HEIGHT]:
-                    first = last = new_width
-                to = p * new_width * n_patch + u * run + k
-                of, n_seen = y * row_of_image + left + first * step, last - first
-                part = line_in(patches, to, (new_width - 1) * n_patch + 1)
-                seen = line_in(image, of, max((n_seen - 1) * step + 1, 0))
-                for q in range(first):
-                    part[np.uint64(q * n_patch)] = zero
-                for q in range(n_seen):
-                    part[np.uint64((first + q) * n_patch)] = seen[np.uint64(q * step)]
-                for q in range(last, new_width):
-                    part[np.uint64(q * n_patch)] = zero
-
-
-@helper(allocates=True)
-def _lay_out_by_rows(at, image, patches):
-    """Do so row by row of the window."""
     height, width, channels = at[HEIGHT], at[WIDTH], at[CHANNELS]
     run = at[WINDOW_WIDTH] * channels
     for p in range(at[NEW_HEIGHT]):
