@@ -1,6 +1,5 @@
 """The network engine: layers of any kind, by the kernels of ``fastgd.kernels.network``."""
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -98,7 +97,10 @@ class NetworkEngine:
             np.zeros((5, int(np.prod(assembly.output_shape)))),
             scratch(assembly, rows, dtype, is_sparse=is_sparse),
         )
-        further = functools.partial(scratch, assembly, rows, dtype, is_sparse=is_sparse)
+
+        def further() -> dict[str, Any]:
+            return {"scratch": scratch(assembly, rows, dtype, is_sparse=is_sparse)}
+
         self._shards = Shards(self._memory, n_shards, rows, further)
         if assembly.n_weights >= BLAS_WARMED_FROM:
             warm_blas(np.ones((256, 256)))
