@@ -23,6 +23,7 @@ from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, TrainingWatch, watched
 from fastgd._parameters import resolve
 from fastgd._runtime.devices import ALLOWED, HeldRows, chosen
+from fastgd._runtime.threads import threads
 from fastgd._training.estimator import (
     FLOATS,
     Call,
@@ -322,7 +323,8 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
 
     def _run(self, call: Call, progress: Progress) -> tuple[Progress, int]:
         arguments = (call.source, call.rule, progress, call.settings, call.score, self._watch)
-        return train(*arguments, call.device)
+        with threads(getattr(self, "n_jobs", None)):
+            return train(*arguments, call.device)
 
     def _take_over(self, call: Call, progress: Progress, n_iter: int) -> None:
         """Report what was trained."""

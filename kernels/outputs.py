@@ -19,7 +19,7 @@ import numpy as np
 from fastgd.kernels import losses, optimizers
 from fastgd.kernels._hook import cast, implement
 from fastgd.kernels._jit import helper
-from fastgd.kernels._views import line_in, row_in
+from fastgd.kernels._views import line_in, row_in, table_in
 from fastgd.kernels.elementary import exp
 from fastgd.kernels.rows import (
     accumulate,
@@ -148,12 +148,11 @@ def _slopes_of_one(rule, step_coefs, rows, part, of_batch, scale, margin, memory
 class ManyScratch(NamedTuple):
     """Scratch of many outputs.
 
-    table, gradient_table : (d + 1, K), the same memory as ``Memory.params`` and ``gradient``
+    table : (d + 1, K), the same memory as ``Memory.params``
     block, product : (rows, d) and (d, K), scratch of dense batches; (0, 0) for sparse rows
     """
 
     table: np.ndarray
-    gradient_table: np.ndarray
     block: np.ndarray
     product: np.ndarray
 
@@ -192,7 +191,9 @@ class ManyOutputs(NamedTuple):
     @staticmethod
     def accumulate_slopes(outputs, rows, batch, slopes, memory):
         order, start, stop = batch.order, batch.start, batch.stop
-        _, gradient, block, product = memory.scratch
+        n_columns, n_outputs = memory.scratch.table.shape
+        gradient = table_in(memory.gradient, 0, n_columns, n_outputs)
+        _, block, product = memory.scratch
         accumulate_multi(rows, order, start, stop, slopes, gradient, block, product)
 
     @staticmethod

@@ -9,8 +9,9 @@ A step, on a batch of m rows:
     w     = prox(update(optimizer, w, g, state, rate))
 
 The batch's rows stay in cache between the two products, so that a pass reads X from memory
-once. On sparse rows a step touches the columns of its batch only; ``stores`` tells how the other
-coefficients get what they are owed, ``outputs`` what differs between one output and many.
+once. A large batch is cut into shards, which threads share (``team``). On sparse rows a step
+touches the columns of its batch only; ``stores`` tells how the other coefficients get what they are
+owed, ``outputs`` what differs between one output and many.
 """
 
 from typing import NamedTuple
@@ -18,8 +19,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd.kernels import losses, optimizers, transforms
-from fastgd.kernels._hook import cast
+from fastgd.kernels._hook import cast, implement
 from fastgd.kernels._jit import helper, kernel
+from fastgd.kernels._views import line_in, row_in, table_in
 from fastgd.kernels.outputs import COST, PENALTY, TOTAL, OneOutput, Share
 from fastgd.kernels.rows import entries, entry, fetch, row_at, row_dot
 from fastgd.kernels.stores import (
@@ -38,6 +40,14 @@ from fastgd.kernels.stores import (
     ready_batch,
     ready_row,
     step_of_batch,
+)
+from fastgd.kernels.team import (
+    Alone,
+    gather,
+    go_on,
+    is_first,
+    shards_of,
+    take,
 )
 
 
@@ -96,7 +106,7 @@ class Memory(NamedTuple):
     params, gradient : ((d + 1) K,), row after row of (d + 1, K), the intercepts last; the gradient
         is zero between steps
     state : (n_slots, (d + 1) K), the optimizer's
-    margin : (batch_size,), or (batch_size, K) of many outputs
+    margin : (m,), or (m, K) of many outputs, for the m rows of a batch or shard
     average : ((d + 1) K,), float64, sum of the averaged iterates; (0,) where none is asked for
     residual : ((d + 1) K,), what a quantizer has not sent yet; (0,) for one without memory
     sums : (8, K), float64: over the visited rows, of the weighted loss before each row's step
@@ -107,6 +117,7 @@ class Memory(NamedTuple):
         scratch of ``rate_free``
     shares : (K,), scratch: what a step adds to the penalty; zero between steps; float64 for one
     scratch : ``OneScratch`` or ``ManyScratch``
+    team : Alone or Team, who computes; each thread has a margin and scratch of its own
     """
 
     params: np.ndarray
@@ -118,6 +129,7 @@ class Memory(NamedTuple):
     sums: np.ndarray
     shares: np.ndarray
     scratch: NamedTuple
+    team: NamedTuple = Alone()
 
 
 class Trace(NamedTuple):
@@ -241,8 +253,8 @@ def _steps_of_rows(rows, samples, rule, plan, memory, store):
 def sgd_batches(rows, samples, rule, plan, memory, store):
     """Take the steps of a plan with batches of ``plan.batch_size`` rows.
 
-    Parameters are those of ``sgd_rows``; any store goes with any rows, and with a transform any
-    store that does not scatter.
+    Parameters are those of ``sgd_rows``; any store goes with any rows, with a transform any store
+    that does not scatter, and with a team ``Plain`` or ``Coupled``.
 
     Notes
     -----
@@ -253,31 +265,107 @@ def sgd_batches(rows, samples, rule, plan, memory, store):
     costs, totals, shares = memory.sums[COST], memory.sums[TOTAL], memory.shares
     n_outputs, intercept_gradient = count(rule.outputs), losses.intercept_gradient(rule.loss)
     first = params.shape[0] - n_outputs
-    for k in range(n_outputs):
-        costs[k] = cost_of_all(rule, params, k)
+    if is_first(memory.team):
+        for k in range(n_outputs):
+            costs[k] = cost_of_all(rule, params, k)
     for t in range(plan.step_coefficients.shape[0]):
         start = t * plan.batch_size
         batch = Batch(samples.order, start, min(start + plan.batch_size, plan.n_visited))
         step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
         n_touched = ready_batch(store, rule, rows, batch, t, params, state, memory.gradient)
-        for k in range(n_outputs):
-            costs[k] += made_up(store, k)
-            cost = costs[k] + intercept_gradient * params[first + k]
-            memory.sums[PENALTY, k] += (batch.stop - start) * cost
-        share = Share(step_coefs, batch, plan.unit)
-        evaluate_batch(rule.outputs, rule, rows, samples, share, store, memory)
-        draw = (plan.seed, plan.first_step + t)
-        transforms.transform(rule.transform, store, rule, memory, n_touched, draw)
-        own_coefs, left = begin_step(store, rule, step_coefs, params, average)
-        step_of_batch(store.columns, store, rule, rows, batch, own_coefs, memory, n_touched)
-        for k in range(n_outputs):
-            costs[k] = cost_after(store, left * costs[k], np.float64(shares[k]))
-            shares[k] = 0
-        couple(store, rule, params, costs)
-        if rule.fit_intercept:
+        n_shards = evaluate_shards(rows, samples, rule, plan, memory, store, t)
+        if is_first(memory.team):
+            if not gather_shards(memory, n_shards):
+                return
             for k in range(n_outputs):
-                g, c = cast(totals[k] + intercept_gradient, step_coefs[0]), np.uint64(first + k)
-                params[c] += optimizers.update(rule.optimizer, step_coefs, g, state, c)[0]
-        if t >= plan.average_from:
-            add_to_average(store, rule, params, average)
+                costs[k] += made_up(store, k)
+                cost = costs[k] + intercept_gradient * params[first + k]
+                memory.sums[PENALTY, k] += (batch.stop - start) * cost
+            draw = (plan.seed, plan.first_step + t)
+            transforms.transform(rule.transform, store, rule, memory, n_touched, draw)
+            own_coefs, left = begin_step(store, rule, step_coefs, params, average)
+            step_of_batch(store.columns, store, rule, rows, batch, own_coefs, memory, n_touched)
+            for k in range(n_outputs):
+                costs[k] = cost_after(store, left * costs[k], np.float64(shares[k]))
+                shares[k] = 0
+            couple(store, rule, params, costs)
+            if rule.fit_intercept:
+                for k in range(n_outputs):
+                    g, c = cast(totals[k] + intercept_gradient, step_coefs[0]), np.uint64(first + k)
+                    params[c] += optimizers.update(rule.optimizer, step_coefs, g, state, c)[0]
+            if t >= plan.average_from:
+                add_to_average(store, rule, params, average)
+        if not go_on(memory.team, t + 1):
+            return
     finish(store, rule, plan.step_coefficients.shape[0], params, state, average)
+
+
+@helper()
+def evaluate_shards(rows, samples, rule, plan, memory, store, t):
+    """Do what ``evaluate_batch`` does of the shards of step t's batch; return their number.
+
+    A thread takes shards as long as some are left. ``gather_shards`` adds them up.
+    """
+    team, begin = memory.team, t * plan.batch_size
+    size = min(plan.batch_size, plan.n_visited - begin)
+    step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
+    n_rows = shards_of(team, size)
+    n_shards = (size + n_rows - 1) // n_rows
+    number = take(team, t, n_shards, -1)
+    while number >= 0:
+        start = begin + number * n_rows
+        part = Batch(samples.order, start, min(start + n_rows, begin + size))
+        unit = plan.unit if n_shards == 1 else plan.unit * (size / (part.stop - start))
+        share = Share(step_coefs, part, unit)
+        _evaluate_shard(team, number, n_shards, rows, samples, rule, share, store, memory)
+        number = take(team, t, n_shards, number)
+    return n_shards
+
+
+def _evaluate_shard(team, number, n_shards, rows, samples, rule, share, store, memory):
+    """Evaluate a shard, as one thread has it or as several do."""
+    of_shard = _of_batch if isinstance(team, Alone) else _of_shard
+    of_shard(team, number, n_shards, rows, samples, rule, share, store, memory)
+
+
+@implement(_evaluate_shard)
+def _compiled_evaluate_shard(team, number, n_shards, rows, samples, rule, share, store, memory):
+    return _of_batch if team.instance_class is Alone else _of_shard
+
+
+def _of_batch(team, number, n_shards, rows, samples, rule, share, store, memory):
+    evaluate_batch(rule.outputs, rule, rows, samples, share, store, memory)
+
+
+def _of_shard(team, number, n_shards, rows, samples, rule, share, store, memory):
+    # spelled out: what allocates nothing cannot return an array
+    gradient, sums = memory.gradient, memory.sums
+    if number > 0:
+        gradient = row_in(team.gradients, number - 1)
+        gradient[:] = 0
+    if n_shards > 1:
+        sums = table_in(team.losses, number * sums.size, sums.shape[0], sums.shape[1])
+        sums[:] = 0
+    own = Memory(
+        memory.params,
+        memory.state,
+        gradient,
+        memory.margin,
+        memory.average,
+        memory.residual,
+        sums,
+        memory.shares,
+        memory.scratch,
+        team,
+    )
+    evaluate_batch(rule.outputs, rule, rows, samples, share, store, own)
+
+
+@helper()
+def gather_shards(memory, n_shards):
+    """Wait for a batch's shards, and add them up; tell whether all of them are there."""
+    sums = memory.sums
+    if n_shards > 1:
+        for k in range(sums.shape[1]):
+            sums[TOTAL, k] = 0.0  # of the batch before
+    return gather(memory.team, memory.gradient, line_in(sums, 0, sums.size), n_shards)

@@ -1,6 +1,6 @@
 """A batch in shards, that several threads compute.
 
-A batch is cut into shards by its size alone. Each shard has a gradient and a loss of its own, which
+A batch is cut into shards by its size alone. Each shard has a gradient and losses of its own, which
 are added in the shards' order: so the bits do not depend on how many threads there are. The
 threads run one and the same kernel, each with scratch of its own. In every step they take the
 batch's shards off a list; the first thread then waits for those that others have taken, adds up,
@@ -46,7 +46,7 @@ def gradient_of(team, gradient, number):
 
 @hook
 def losses_of(team, losses, number, n_shards):
-    """Return what a shard's losses are added to."""
+    """Return what a shard's losses, a line of numbers, are added to."""
     return type(team).losses_of(team, losses, number, n_shards)
 
 
@@ -117,7 +117,7 @@ class Team(NamedTuple):
     worker : int, this thread's number; 0 steps the parameters
     most, rows : int, shards of a batch at most, and rows of a shard
     gradients : (most - 1, n_trained), of all shards but the first, whose is the batch's
-    losses : (most, n_outputs), float64
+    losses : (most, n_numbers), float64, what shards add up besides
     """
 
     board: np.ndarray

@@ -8,8 +8,10 @@ gathered first, and every step passes over all parameters, on sparse rows as wel
 from fastgd.kernels import losses, optimizers, transforms
 from fastgd.kernels._hook import cast
 from fastgd.kernels._jit import helper, kernel
-from fastgd.kernels.outputs import PENALTY, TOTAL, Share
-from fastgd.kernels.stores import Batch, add_to_average, cost_of_all, count, evaluate_batch
+from fastgd.kernels.outputs import PENALTY, TOTAL
+from fastgd.kernels.sgd import evaluate_shards, gather_shards
+from fastgd.kernels.stores import add_to_average, cost_of_all, count
+from fastgd.kernels.team import go_on, is_first
 
 
 @kernel()
@@ -33,23 +35,25 @@ def whole_batches(rows, samples, rule, plan, memory, store):
     n_outputs, pull = count(rule.outputs), losses.intercept_gradient(rule.loss)
     first = params.shape[0] - n_outputs
     for t in range(plan.step_coefficients.shape[0]):
-        start = t * plan.batch_size
-        batch = Batch(samples.order, start, min(start + plan.batch_size, plan.n_visited))
+        size = min(plan.batch_size, plan.n_visited - t * plan.batch_size)
         step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
-        for k in range(n_outputs):
-            cost = cost_of_all(rule, params, k) + pull * params[first + k]
-            memory.sums[PENALTY, k] += (batch.stop - start) * cost
-        evaluate_batch(
-            rule.outputs, rule, rows, samples, Share(step_coefs, batch, plan.unit), store, memory
-        )
-        draw = (plan.seed, plan.first_step + t)
-        transforms.transform(rule.transform, store, rule, memory, first // n_outputs, draw)
-        for k in range(n_outputs):
-            if rule.fit_intercept:
-                memory.gradient[first + k] = cast(totals[k] + pull, step_coefs[0])
-        _step(rule, step_coefs, memory, first)
-        if t >= plan.average_from:
-            add_to_average(store, rule, params, memory.average)
+        n_shards = evaluate_shards(rows, samples, rule, plan, memory, store, t)
+        if is_first(memory.team):
+            if not gather_shards(memory, n_shards):
+                return
+            for k in range(n_outputs):
+                cost = cost_of_all(rule, params, k) + pull * params[first + k]
+                memory.sums[PENALTY, k] += size * cost
+            draw = (plan.seed, plan.first_step + t)
+            transforms.transform(rule.transform, store, rule, memory, first // n_outputs, draw)
+            for k in range(n_outputs):
+                if rule.fit_intercept:
+                    memory.gradient[first + k] = cast(totals[k] + pull, step_coefs[0])
+            _step(rule, step_coefs, memory, first)
+            if t >= plan.average_from:
+                add_to_average(store, rule, params, memory.average)
+        if not go_on(memory.team, t + 1):
+            return
 
 
 @kernel()

@@ -96,6 +96,9 @@ class Source(Protocol):
         Whether blocks are CSR.
     unit : float
         The mean weight that gradients are divided by.
+
+    One of sparse rows may say in ``entries_of_row`` how many of them a row has on average: then
+    large batches are shared by threads.
     """
 
     n_rows: int
@@ -140,6 +143,8 @@ class InMemory:
     def __init__(self, data: Data, *, shuffles: bool, n_epochs: int) -> None:
         self.n_rows, self.n_features = data.n_visited, data.X.shape[1]
         self.is_sparse = sp.issparse(data.X)
+        if self.is_sparse:
+            self.entries_of_row = data.X.nnz / max(data.X.shape[0], 1)
         self.unit = float(data.unit)
         self._data, self._shuffles, self._n_epochs = data, shuffles, n_epochs
         self._order: Order | None = None

@@ -19,6 +19,7 @@ from fastgd._engines.protocol import (
     is_finite,
     total,
 )
+from fastgd._engines.shards import LEAST_SHARED, Shards, entries_of_row, n_shards_of_rows
 from fastgd._engines.updates import Updates
 from fastgd._parameters import resolve
 from fastgd._training.progress import Progress
@@ -55,19 +56,38 @@ class LinearEngine:
 
     def allocate(self, progress: Progress, source: Source, batch_size: int) -> None:
         """Take the arrays of a training, and make those that it needs besides."""
+        size = min(batch_size, source.n_rows)
+        reads_rows = getattr(self._asked.optimizer, "reads_rows", False)  # of the whole batch
+        n_shards = 1 if reads_rows else n_shards_of_rows(source, size)
+        self._allocate(progress, source, batch_size, n_shards)
+
+    def _allocate(self, progress: Progress, source: Source, batch_size: int, n_shards: int) -> None:
+        """Do so for batches of up to ``n_shards`` shards."""
         params, dtype = progress.params, progress.params.dtype
         if self._rule is None:
             self._resolve(params.shape, dtype)
         resolve.start_within(self._asked.penalty, params, self.layout)
         self._remember(progress)
         self.uses_blas = params.ndim == 2 or batch_size > 1
-        size = min(batch_size, source.n_rows)
-        self._params = params
-        self._updates = Updates(self._rule, progress, self.layout, is_sparse=source.is_sparse)
+        self._params, is_sparse = params, source.is_sparse
+        touches_few = is_sparse and n_shards == 1  # a batch with shards has nearly all columns
+        self._updates = Updates(self._rule, progress, self.layout, is_sparse=touches_few)
         progress.lay_state_out(by_parameter=self._updates.touches_few)
-        self._memory = _memory_of(progress, size, is_sparse=source.is_sparse)
-        everywhere = self._updates.kind in (Plain, Coupled) and source.is_sparse
-        one = params.ndim == 1
+        rows = -(-min(batch_size, source.n_rows) // n_shards)
+        self._memory = _memory_of(progress, rows, is_sparse=is_sparse)
+        self._shards = None
+        if n_shards > 1:
+            self._entries_of_row = entries_of_row(source)
+            self._shards = Shards(
+                self._memory, n_shards, rows, lambda: _of_thread(progress, rows, is_sparse)
+            )
+        self._choose_kernel(progress, batch_size, is_sparse=is_sparse)
+        self._coefficient_dtype = dtype
+
+    def _choose_kernel(self, progress: Progress, batch_size: int, *, is_sparse: bool) -> None:
+        """Choose what takes the steps."""
+        everywhere = self._updates.kind in (Plain, Coupled) and is_sparse
+        one = progress.params.ndim == 1
         by_rows = one and batch_size == 1 and not everywhere and not self._quantizes
         has_state = progress.state.size > 0 or progress.average.size > 0
         self.repeats = by_rows and self._updates.kind in (Plain, Scaled) and not has_state
@@ -76,9 +96,8 @@ class LinearEngine:
         if self._is_whole:
             self._steps, self.repeats = whole_batches, False
         elif getattr(self._rule.optimizer, "reads_rows", False):
-            of_rows = by_rows and source.is_sparse and resolve.is_identity(self._rule.transform)
+            of_rows = by_rows and is_sparse and resolve.is_identity(self._rule.transform)
             self._steps, self.repeats = rate_free_rows if of_rows else rate_free_batches, False
-        self._coefficient_dtype = dtype
 
     def _resolve(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         """Make of the rule what kernels of this dtype take."""
@@ -119,8 +138,13 @@ class LinearEngine:
         if self.repeats:  # the kernel that is compiled in any case
             return Sums(*self.run_epochs(block, plan, 1).sums[0].tolist())
         self._memory.sums[...] = 0.0
-        arguments = (_samples(block), self._rule, self._kernel_plan(block, plan), self._memory)
-        self._steps(block.rows, *arguments, self._updates.of_steps(plan.coefficients))
+        arguments = (block.rows, _samples(block), self._rule, self._kernel_plan(block, plan))
+        store = self._updates.of_steps(plan.coefficients)
+        if self._shards is None:
+            self._steps(*arguments, self._memory, store)
+        else:
+            is_short = block.n_visited * self._entries_of_row < LEAST_SHARED
+            self._shards.run(lambda own: self._steps(*arguments, own, store), is_short=is_short)
         return self._sums()
 
     def run_epochs(self, block: Block, plan: Plan, n_epochs: int) -> Trace:
@@ -178,7 +202,7 @@ class LinearEngine:
         penalty = self._asked.penalty
         plain = LinearEngine(Rule(self._asked.loss, penalty, Sgd(), self._asked.fit_intercept))
         progress = Progress.begin(params, Sgd(), average=False, seed=0)
-        plain.allocate(progress, source, min(source.n_rows, EVALUATED_ROWS))
+        plain._allocate(progress, source, min(source.n_rows, EVALUATED_ROWS), n_shards=1)
         length = 1.0 / max(1.0, 2.0 * resolve.largest_l2(penalty))
         step = Plan(1, plain.step_coefficients(np.array([length]), 1), 1, 1, 0, source.unit)
         loss, cost = plain._add_up(source, step)
@@ -235,31 +259,33 @@ def _samples(block: Block) -> sgd.Samples:
     return sgd.Samples(block.y, block.weight, block.order, block.positive_weight)
 
 
-def _memory_of(progress: Progress, size: int, *, is_sparse: bool) -> sgd.Memory:
+def _memory_of(progress: Progress, rows: int, *, is_sparse: bool) -> sgd.Memory:
     """Return the arrays of a training, and those that its kernels need besides.
 
-    size : int, rows of a batch
+    rows : int, of a batch, or of a shard of it
     """
     params, dtype, gradient = progress.params, progress.params.dtype, np.zeros_like(progress.params)
     n_outputs = 1 if params.ndim == 1 else params.shape[1]
-    scratch: Any
-    if params.ndim == 1:
-        margin, *of_rows = np.empty((3, size), dtype)
-        scratch = OneScratch(*of_rows)
-    else:
-        n_features = params.shape[0] - 1
-        margin = np.empty((size, n_outputs), dtype)
-        block = (0, 0) if is_sparse else (min(size, BLOCK_ROWS), n_features)
-        product = (0, 0) if is_sparse else (n_features, n_outputs)
-        scratch = ManyScratch(params, gradient, np.empty(block, dtype), np.empty(product, dtype))
     return sgd.Memory(
         params=params.reshape(-1),
         state=progress.state.reshape(progress.state.shape[0], params.size),
         gradient=gradient.reshape(-1),
-        margin=margin,
         average=progress.average.reshape(-1),
         residual=progress.residual.reshape(-1),
         sums=np.zeros((8, n_outputs)),
         shares=np.zeros(n_outputs, np.float64 if params.ndim == 1 else dtype),
-        scratch=scratch,
+        **_of_thread(progress, rows, is_sparse),
     )
+
+
+def _of_thread(progress: Progress, rows: int, is_sparse: bool) -> dict[str, Any]:
+    """Return the arrays that each thread has of its own."""
+    params, dtype = progress.params, progress.params.dtype
+    if params.ndim == 1:
+        margin, *of_rows = np.empty((3, rows), dtype)
+        return {"margin": margin, "scratch": OneScratch(*of_rows)}
+    n_features, n_outputs = params.shape[0] - 1, params.shape[1]
+    block = (0, 0) if is_sparse else (min(rows, BLOCK_ROWS), n_features)
+    product = (0, 0) if is_sparse else (n_features, n_outputs)
+    scratch = ManyScratch(params, np.empty(block, dtype), np.empty(product, dtype))
+    return {"margin": np.empty((rows, n_outputs), dtype), "scratch": scratch}

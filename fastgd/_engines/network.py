@@ -1,6 +1,5 @@
 """The network engine: layers of any kind, by the kernels of ``fastgd.kernels.network``."""
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ from fastgd.kernels.network import (
 from fastgd.kernels.penalties import Unpenalised
 from fastgd.kernels.rows import CSR, Dense
 from fastgd.kernels.sgd import Samples
-from fastgd.kernels.strips import Whole
+from fastgd.kernels.strips import Strips, Whole
 from fastgd.kernels.transforms import Identity
 
 EVALUATED_NUMBERS = 1 << 17  # of all layers' outputs that are in cache at a time
@@ -89,8 +88,8 @@ class NetworkEngine:
         progress.residual = progress.residual.astype(dtype, copy=False)
         size, is_sparse = min(batch_size, source.n_rows), source.is_sparse
         strips = strips_of(assembly, own, size, dtype, is_sparse=is_sparse)
-        n_shards = 1
-        if isinstance(strips, Whole):
+        n_shards, n_strips = 1, strips.squares.size if isinstance(strips, Strips) else 0
+        if n_strips == 0:
             n_shards = n_shards_of(assembly, size, is_sparse=is_sparse)
         rows = -(-size // n_shards)
         self._memory = NetworkMemory(
@@ -102,8 +101,13 @@ class NetworkEngine:
             np.zeros((5, int(np.prod(assembly.output_shape)))),
             scratch(assembly, rows, dtype, is_sparse=is_sparse)._replace(strips=strips),
         )
-        further = functools.partial(scratch, assembly, rows, dtype, is_sparse=is_sparse)
-        self._shards = Shards(self._memory, n_shards, rows, further)
+
+        def further() -> dict[str, Any]:
+            if n_strips > 0:  # of which each writes to its own part of the first thread's
+                return {}
+            return {"scratch": scratch(assembly, rows, dtype, is_sparse=is_sparse)}
+
+        self._shards = Shards(self._memory, n_shards, rows, further, n_strips)
         if assembly.n_weights >= BLAS_WARMED_FROM:
             warm_blas(np.ones((256, 256)))
 
@@ -136,16 +140,21 @@ class NetworkEngine:
     def gradient(self, block: Block, plan: Plan) -> Gradient:
         """Return the transformed gradient of a batch, of a plan of one step."""
         kernel_plan = self._kernel_plan(block, plan)
-        samples, memory = _samples(block), self._shards.alone()
+        samples, memory = _samples(block), self._alone()
         memory.sums[...] = 0.0
         network_gradient(block.rows, samples, self._rule, kernel_plan, self._network, memory)
         return Gradient(self._full(memory.gradient), _sums(memory))
 
     def apply(self, gradient: Gradient, plan: Plan) -> None:
         """Take one step from a gradient."""
-        memory = self._shards.alone()
+        memory = self._alone()
         memory.gradient[...] = gradient.values[: self._assembly.n_trained]
         network_step(self._rule, self._kernel_plan(None, plan), self._network, memory)
+
+    def _alone(self) -> NetworkMemory:
+        """Return memory for a batch whose gradient is asked for as a whole, by one thread."""
+        memory = self._shards.alone()
+        return memory._replace(scratch=memory.scratch._replace(strips=Whole()))
 
     def evaluate(self, source: Source, params: NDArray[Any]) -> Evaluation:
         """Return the objective of all rows, and its gradient, without random numbers.

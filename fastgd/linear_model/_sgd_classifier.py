@@ -70,8 +70,10 @@ class SGDClassifier(LabelledModel, LinearClassifierMixin, SupervisedSGD):
         1 shows a bar over the epochs, 2 or more writes a line for each through ``logging``.
     epsilon : float, default=0.1
         Of the losses "huber", "epsilon_insensitive" and "squared_epsilon_insensitive".
-    n_jobs : None
-        Accepted and not needed: all classes are trained in one pass over X.
+    n_jobs : int or None, default=None
+        How many threads share a batch that is large enough, some thousand rows; the result does not
+        depend on it. None: as many as the environment allows. All classes are trained in one pass
+        over X.
     random_state : int, RandomState instance or None, default=None
         Seeds the order of the rows.
     learning_rate : str, schedule or callable, default="optimal"
