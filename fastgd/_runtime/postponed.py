@@ -27,7 +27,7 @@ UNUSED: dict[str, dict[str, str]] = {
     "scipy.stats": {},
     "sklearn.compose": {"ColumnTransformer": "_column_transformer"},
     "sklearn.impute": {"SimpleImputer": "_base"},
-    "sklearn.linear_model": {},
+    "sklearn.linear_model": {"LinearClassifierMixin": "_base", "SparseCoefMixin": "_base"},
     "sklearn.metrics": {
         "f1_score": "_classification",
         "log_loss": "_classification",
@@ -90,8 +90,26 @@ class StandIn(ModuleType):
             delattr(sys.modules[package], last)
 
 
+class _There(Loader):
+    """Loads a module that has been imported meanwhile."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module, self._spec = module, module.__spec__
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:  # noqa: ARG002
+        """Return it."""
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Leave it as it was."""
+        module.__spec__ = self._spec
+
+
 class _Finder(MetaPathFinder, Loader):
-    """Finds an object that stands in for a module. If that is a package, its files are found."""
+    """Finds an object that stands in for a module, and of a package the files that are listed.
+
+    Other files are imported with their package, which comes first: they may import each other.
+    """
 
     def __init__(self) -> None:
         self.made: dict[str, StandIn] = {}
@@ -102,6 +120,10 @@ class _Finder(MetaPathFinder, Loader):
         path: Sequence[str] | None,
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
+        package, _, file = name.rpartition(".")
+        one = sys.modules.get(package)
+        if isinstance(one, StandIn):
+            return None if file in UNUSED[package].values() else self._with_package(one, name)
         is_wanted = name not in UNUSED or name in self.made
         found = None if is_wanted else PathFinder.find_spec(name, path)
         if found is None:
@@ -109,6 +131,11 @@ class _Finder(MetaPathFinder, Loader):
         spec = ModuleSpec(name, self)
         spec.submodule_search_locations = found.submodule_search_locations
         return spec
+
+    def _with_package(self, one: StandIn, name: str) -> ModuleSpec | None:
+        one.leave()
+        import_module(one.__name__)
+        return ModuleSpec(name, _There(sys.modules[name])) if name in sys.modules else None
 
     def create_module(self, spec: ModuleSpec) -> None:
         """Leave it to Python, which asks a new module for what it has not."""

@@ -89,7 +89,7 @@ def epoch_steps(rows, samples, rule, epoch, memory, out):
         span = _span_of(epoch, t)
         step = _step_of(epoch, t, span.stop - span.start)
         given = Batch(samples, rule, step)
-        visit(rule, rows, rows.values, given, epoch.params, span, out, scratch, slopes)
+        visit(rule, rows, given, epoch.params, span, out, scratch, slopes)
         grid.sync()
         update_all(rule, step, out.partial, memory, True)
         _add_to_average(epoch, t)

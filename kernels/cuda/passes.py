@@ -230,20 +230,20 @@ def visit_shared(rows, dense, given, params, span, out, scratch, slopes):
 
 
 @part
-def visit(rule, rows, dense, given, params, span, out, scratch, slopes):
-    """Do what the loss of a rule asks for: ``visit_apart``, or ``visit_shared``."""
+def visit(rule, rows, given, params, span, out, scratch, slopes):
+    """Do with dense rows what the loss of a rule asks for: ``visit_apart``, or ``visit_shared``."""
     if losses.kind_of(rule.loss) == losses.MULTINOMIAL:
-        visit_shared(rows, dense, given, params, span, out, scratch, slopes)
+        visit_shared(rows, rows.values, given, params, span, out, scratch, slopes)
     else:
-        visit_apart(rows, dense, given, params, span, out, scratch, slopes)
+        visit_apart(rows, rows.values, given, params, span, out, scratch, slopes)
 
 
 @implement(visit)
-def _visit(rule, rows, dense, given, params, span, out, scratch, slopes):
+def _visit(rule, rows, given, params, span, out, scratch, slopes):
     is_shared = losses.kind_of(rule[0]) == losses.MULTINOMIAL
     of_kind = visit_shared if is_shared else visit_apart
-    return lambda rule, rows, dense, given, params, span, out, scratch, slopes: of_kind(
-        rows, dense, given, params, span, out, scratch, slopes
+    return lambda rule, rows, given, params, span, out, scratch, slopes: of_kind(
+        rows, rows.values, given, params, span, out, scratch, slopes
     )
 
 

@@ -70,6 +70,28 @@ def test_a_module_that_is_used_while_others_wait_is_imported():
     run(program)
 
 
+@pytest.mark.parametrize(
+    "name", ["sklearn.linear_model._coordinate_descent", "scipy.stats._stats_py", "pandas.io"]
+)
+def test_a_file_is_imported_with_its_package_as_ever(name):
+    """Files import each other in an order that their package begins."""
+    program = (
+        f"import sys; {OWN}"
+        "from importlib import import_module\n"
+        "from fastgd._runtime.postponed import StandIn, postponed\n"
+        "with postponed():\n"
+        "    import pandas, scipy.stats, sklearn.linear_model as waiting\n"
+        "    assert type(waiting) is StandIn\n"
+        f"    file = import_module('{name}')\n"
+        f"    package = sys.modules['{name.rpartition('.')[0]}']\n"
+        "    assert type(package) is not StandIn\n"
+        f"assert sys.modules['{name}'] is file is import_module('{name}')\n"
+        f"assert getattr(package, '{name.rpartition('.')[2]}') is file\n"
+        f"assert file.__spec__.name == '{name}' and file.__spec__.origin == file.__file__"
+    )
+    run(program)
+
+
 def test_nothing_waits_in_a_process_that_is_not_the_commands_own():
     before = list(sys.meta_path)
     with postponed():
