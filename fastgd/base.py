@@ -252,8 +252,8 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
     def _lacks_on_cuda(self, X: Any) -> str | None:
         """Return what of a training has no form for a device; None where all has."""
         is_auto = isinstance(self.learning_rate, str) and self.learning_rate == resolve.AUTO
-        if is_auto and (sp.issparse(X) or is_in_parts(X)):
-            return f"learning_rate={self.learning_rate!r} of rows that are sparse or come in parts"
+        if is_auto and sp.issparse(X):
+            return f"learning_rate={self.learning_rate!r} of sparse rows"
         if not has_form(resolve.optimizer(self.optimizer, sparse=sp.issparse(X))):
             return f"optimizer={self.optimizer!r}, a step of all coefficients of your own"
         return None

@@ -763,9 +763,10 @@ def test_chunks_are_sent_as_they_are_read(is_sparse, monkeypatch):
     assert there.gap_ <= 1e-8
 
 
-def test_data_in_parts_are_trained_part_by_part():
+@pytest.mark.parametrize("options", [cases.CONSTANT, cases.NO_RATE], ids=["rate", "no rate"])
+def test_data_in_parts_are_trained_part_by_part(options):
     given = cases.scaled(cases.table(n=37, d=3))
-    model = fastgd.SGDRegressor(**cases.CONSTANT)
+    model = fastgd.SGDRegressor(**options)
     here, there = (
         model.__class__(**{**model.get_params(), "device": device}).fit(
             open_rows((given.X, given.numbers), chunk_rows=16)
