@@ -63,18 +63,16 @@ from fastgd.kernels.outputs import LOSS, PENALTY, TOTAL, OneOutput, Share, slope
 from fastgd.kernels.sampling import GAMMA, mix
 from fastgd.kernels.stores import AllColumns, Batch, Plain
 from fastgd.kernels.strips import (
-    Turn,
     Whole,
+    batch_of,
     come_in,
-    count,
+    is_cut,
     phase_of,
-    squares_of,
     step_others,
-    turn_to_next,
+    turn_strips,
 )
 from fastgd.kernels.team import (
     Alone,
-    arrived,
     gather,
     go_on,
     gradient_of,
@@ -210,20 +208,21 @@ def network_steps(rows, samples, rule, plan, network, memory):
     Floor: the products, 6 flops for each weight of a dense layer and row (4 in the first layer).
     """
     team, n_steps = memory.team, plan.step_coefficients.shape[0]
+    strips = memory.scratch.strips
     begin(memory.absent, memory)
-    if not _turn_strips(rows, samples, rule, plan, memory, -1):
+    if not turn_strips(strips, rows, samples, rule, plan, memory, -1):
         return
     for t in range(n_steps):
-        batch = _batch_of(samples, plan, t)
+        batch = batch_of(samples, plan, t)
         n_touched = ready(memory.absent, rule, rows, batch, t, memory)
         n_shards = _gradient(rows, samples, rule, plan, network, memory, batch, t)
         if is_first(team):
             if not gather(team, memory.gradient, memory.sums[LOSS], n_shards):
                 return
             _step_from_gradient(rule, plan, network, memory, batch, t, n_touched)
-        if not go_on(team, phase_of(memory.scratch.strips, t) + 1):
+        if not go_on(team, phase_of(strips, t) + 1):
             return
-        if not _turn_strips(rows, samples, rule, plan, memory, t):
+        if not turn_strips(strips, rows, samples, rule, plan, memory, t):
             return
         if is_first(team) and t >= plan.average_from:
             _add_to_average(memory)
@@ -277,14 +276,6 @@ def warm_blas(square):
 
 
 @helper(allocates=True)
-def _batch_of(samples, plan, t):
-    """Return the batch of a step; an empty one before the first and after the last."""
-    start = min(max(t, 0) * plan.batch_size, plan.n_visited)
-    stop = min((t + 1) * plan.batch_size, plan.n_visited)
-    return Batch(samples.order, start, stop)
-
-
-@helper(allocates=True)
 def _gradient(rows, samples, rule, plan, network, memory, batch, t):
     """Write the gradients of a batch's shards, and add to the losses; return their number."""
     team, size = memory.team, batch.stop - batch.start
@@ -306,32 +297,6 @@ def _gradient(rows, samples, rule, plan, network, memory, batch, t):
         _gradient_of(rows, samples, rule, network, memory, shard)
         number = take(team, phase, n_shards, number)
     return n_shards
-
-
-@helper(allocates=True)
-def _turn_strips(rows, samples, rule, plan, memory, t):
-    """Step the strips by the batch of step t, and multiply them with the next; False if one failed.
-
-    The next step begins with this, so that it can be handed out.
-    """
-    strips, team = memory.scratch.strips, memory.team
-    n_strips, phase = count(strips), phase_of(strips, t) + 1
-    if n_strips == 0:
-        return True
-    old, new = _batch_of(samples, plan, t), _batch_of(samples, plan, t + 1)
-    size = old.stop - old.start
-    l2 = rule.l2 / (max(size, 1) * plan.unit)
-    step_coefs = optimizers.coefs_of_step(plan.step_coefficients, max(t, 0))
-    turn = Turn(old, new, step_coefs, memory.params.dtype.type(l2))
-    number = take(team, phase, n_strips, -1)
-    while number >= 0:
-        turn_to_next(strips, number, rows, turn, rule, memory)
-        number = take(team, phase, n_strips, number)
-    if is_first(team):
-        if not arrived(team, n_strips):
-            return False
-        memory.sums[PENALTY, 0] += size * (0.5 * l2 * squares_of(strips))
-    return go_on(team, phase + 1)
 
 
 @helper(allocates=True)
@@ -579,14 +544,14 @@ def _leave(rows, batch, network, of_own, delta, memory):
     Of sparse rows its derivatives are written; those of strips are found when these are stepped.
     """
     if not rows.is_sparse:
-        return count(memory.scratch.strips) > 0
+        return is_cut(memory.scratch.strips)
     return _leave_sparse(rows, batch, network, of_own, delta, memory.absent)
 
 
 @implement(_leave)
 def _leave_overload(rows, batch, network, of_own, delta, memory):
     if not rows.instance_class.is_sparse:
-        return lambda rows, batch, network, of_own, delta, memory: count(memory.scratch.strips) > 0
+        return lambda rows, batch, network, of_own, delta, memory: is_cut(memory.scratch.strips)
     return lambda rows, batch, network, of_own, delta, memory: _leave_sparse(
         rows, batch, network, of_own, delta, memory.absent
     )

@@ -32,8 +32,10 @@ from fastgd.kernels._hook import hook
 from fastgd.kernels._jit import helper
 from fastgd.kernels._views import line_in, table_in
 from fastgd.kernels.absent import step
+from fastgd.kernels.outputs import PENALTY
 from fastgd.kernels.rows import row_at
 from fastgd.kernels.stores import Batch
+from fastgd.kernels.team import arrived, go_on, is_first, take
 
 
 class Turn(NamedTuple):
@@ -57,9 +59,9 @@ def phase_of(strips, t):
 
 
 @hook
-def count(strips):
-    """Return how many strips there are; 0 where the first layer is one as others are."""
-    return type(strips).count(strips)
+def is_cut(strips):
+    """Tell whether there are strips."""
+    return type(strips).is_cut(strips)
 
 
 @hook
@@ -75,15 +77,13 @@ def step_others(strips, rule, step_coefs, l2, network, memory, n_touched):
 
 
 @hook
-def squares_of(strips):
-    """Return the sum of the squared weights in strips before their last step."""
-    return type(strips).squares_of(strips)
+def turn_strips(strips, rows, samples, rule, plan, memory, t):
+    """Step all strips by the batch of step t, and multiply them with the next; False if one failed.
 
-
-@hook
-def turn_to_next(strips, number, rows, turn, rule, memory):
-    """Step a strip by the old batch, and multiply it with the new one."""
-    return type(strips).turn_to_next(strips, number, rows, turn, rule, memory)
+    The next step begins with this, so that it can be handed out; what comes before the first step
+    has t = -1.
+    """
+    return type(strips).turn_strips(strips, rows, samples, rule, plan, memory, t)
 
 
 class Whole(NamedTuple):
@@ -94,8 +94,8 @@ class Whole(NamedTuple):
         return t
 
     @staticmethod
-    def count(strips):
-        return 0
+    def is_cut(strips):
+        return False
 
     @staticmethod
     def come_in(strips, rows, batch, block, out):
@@ -110,12 +110,8 @@ class Whole(NamedTuple):
         return step(memory.absent, rule, step_coefs, l2, network, memory, n_touched)
 
     @staticmethod
-    def squares_of(strips):
-        return 0.0
-
-    @staticmethod
-    def turn_to_next(strips, number, rows, turn, rule, memory):
-        pass
+    def turn_strips(strips, rows, samples, rule, plan, memory, t):
+        return True
 
 
 class Strips(NamedTuple):
@@ -140,8 +136,8 @@ class Strips(NamedTuple):
         return 2 * t + 1
 
     @staticmethod
-    def count(strips):
-        return strips.squares.shape[0]
+    def is_cut(strips):
+        return True
 
     @staticmethod
     def come_in(strips, rows, batch, block, out):
@@ -172,26 +168,46 @@ class Strips(NamedTuple):
         )
 
     @staticmethod
-    def squares_of(strips):
-        total = 0.0
-        for number in range(strips.squares.shape[0]):
-            total += strips.squares[number]
-        return total
+    def turn_strips(strips, rows, samples, rule, plan, memory, t):
+        old, new = batch_of(samples, plan, t), batch_of(samples, plan, t + 1)
+        size = old.stop - old.start
+        l2 = rule.l2 / (max(size, 1) * plan.unit)
+        step_coefs = optimizers.coefs_of_step(plan.step_coefficients, max(t, 0))
+        turn = Turn(old, new, step_coefs, memory.params.dtype.type(l2))
+        team, n_strips, phase = memory.team, strips.squares.shape[0], phase_of(strips, t) + 1
+        number = take(team, phase, n_strips, -1)
+        while number >= 0:
+            _turn(strips, number, rows, turn, rule, memory)
+            number = take(team, phase, n_strips, number)
+        if is_first(team):
+            if not arrived(team, n_strips):
+                return False
+            for number in range(n_strips):
+                memory.sums[PENALTY, 0] += size * (0.5 * l2 * strips.squares[number])
+        return go_on(team, phase + 1)
 
-    @staticmethod
-    def turn_to_next(strips, number, rows, turn, rule, memory):
-        first = number * strips.width
-        last = min(first + strips.width, memory.scratch.block.shape[1])
-        strips.squares[number] = 0
-        for feature in range(first, last, strips.depth):
-            n_features = min(strips.depth, last - feature)
-            if turn.old.stop > turn.old.start:
-                strips.squares[number] += _step_block(
-                    strips, feature, n_features, turn, rule, memory
-                )
-            if turn.new.stop > turn.new.start:
-                _bring_in(feature, n_features, rows, turn.new, memory.scratch.block)
-                _multiply_block(strips, feature, n_features, turn.new, memory)
+
+@helper(allocates=True)
+def batch_of(samples, plan, t):
+    """Return the batch of a step; an empty one before the first and after the last."""
+    start = min(max(t, 0) * plan.batch_size, plan.n_visited)
+    stop = min((t + 1) * plan.batch_size, plan.n_visited)
+    return Batch(samples.order, start, stop)
+
+
+@helper(allocates=True)
+def _turn(strips, number, rows, turn, rule, memory):
+    """Step a strip by the old batch, and multiply it with the new one."""
+    first = number * strips.width
+    last = min(first + strips.width, memory.scratch.block.shape[1])
+    strips.squares[number] = 0
+    for feature in range(first, last, strips.depth):
+        n_features = min(strips.depth, last - feature)
+        if turn.old.stop > turn.old.start:
+            strips.squares[number] += _step_block(strips, feature, n_features, turn, rule, memory)
+        if turn.new.stop > turn.new.start:
+            _bring_in(feature, n_features, rows, turn.new, memory.scratch.block)
+            _multiply_block(strips, feature, n_features, turn.new, memory)
 
 
 @helper(allocates=True)

@@ -3,8 +3,10 @@
 Arrays are (rows, units), where the rows of a convolution are all positions of all images.
 """
 
+import numpy as np
+
 from fastgd.kernels._jit import helper
-from fastgd.kernels._views import line_in, row_in
+from fastgd.kernels._views import line_in, table_in
 from fastgd.kernels.activations import gradient, value
 
 
@@ -46,19 +48,19 @@ def deactivate(activation, out, sums, delta, bias_slopes):
 @helper()
 def _sum_rows_into(table, sums):
     """Write the sum of a table's rows, four at a time: most have few numbers."""
-    n_rows = table.shape[0]
-    in_fours = n_rows - n_rows % 4
+    n_fours, units = table.shape[0] // 4, np.uint64(sums.shape[0])
+    fours = table_in(table, 0, n_fours, 4 * sums.shape[0])
     for j in range(sums.shape[0]):
         sums[j] = 0
-    for i in range(0, in_fours, 4):
-        a, b = row_in(table, i), row_in(table, i + 1)
-        c, d = row_in(table, i + 2), row_in(table, i + 3)
+    for i in range(n_fours):
         for j in range(sums.shape[0]):
-            sums[j] += (a[j] + b[j]) + (c[j] + d[j])
-    for i in range(in_fours, n_rows):
-        row = row_in(table, i)
+            a = np.uint64(j)
+            b = a + units
+            c = b + units
+            sums[a] += (fours[i, a] + fours[i, b]) + (fours[i, c] + fours[i, c + units])
+    for i in range(4 * n_fours, table.shape[0]):
         for j in range(sums.shape[0]):
-            sums[j] += row[j]
+            sums[j] += table[i, j]
 
 
 @helper()
