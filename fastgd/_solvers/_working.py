@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from fastgd._monitoring.observer import Silenced
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers import _costs
+from fastgd._solvers._accelerated import accelerate
 from fastgd._solvers._descent import DescentResult, StoppingRule, descend
 from fastgd._solvers._gd import certified, finished_tolerance, null_model, scale_of
-from fastgd._solvers._precondition import Metric, bound, can_have_hessian, hessian
+from fastgd._solvers._precondition import bound, can_have_hessian, hessian
 from fastgd._solvers._problem import (
     Floats,
     Point,
@@ -45,6 +46,9 @@ INNER_SHARE = 0.1  # of what the best column outside promises, to which a round 
 LEAST_SHARE = 0.1  # of the target, to which the last round is solved
 SHARPER = 0.1  # and its factor where that was not enough: a bound feels a gradient's error itself
 ENDED_AT = 1e-6  # of the null model's loss: then rounds end, whether or not they have converged
+SHARE_OF_BOUND = 0.1  # to which a round without a matrix is solved
+NEARLY_ALL = 0.5  # of the target, where no column is left out
+WORTHWHILE = 0.3  # of X's entries: such a round leaves others out if it has no more of them
 PATIENCE = 3  # rounds that gain nothing
 
 
@@ -92,16 +96,23 @@ def _rounds(problem: Problem, options: Options, start: State | None) -> tuple[De
     suboptimalities: list[float] = []
     n_iter, share = 0, LEAST_SHARE
     gains = [np.inf]
+    suboptimality, n_more = bound_of(problem, point, curvature), FEWEST
     while True:
         target = max(stop.target(point.objective, stop.tol), problem.rounding(point.objective))
-        choice = _choose(problem, point, curvature)
-        sub = _of_columns(problem, choice.columns)
-        floor = max(min(INNER_SHARE * choice.promise, gains[-1]), share * target)
-        inner = StoppingRule(
-            0.0, floor, max(options.max_iter - n_iter, 0), Silenced(options.observer)
-        )
-        first = _restricted(point, choice.columns)
-        result = descend(sub, first.u, _metric(sub, first, prior), inner, first)
+        choice = _choose(problem, point, curvature, n_more)
+        sub, first = _of_columns(problem, choice.columns), _restricted(point, choice.columns)
+        remaining = max(options.max_iter - n_iter, 0)
+        if can_have_hessian(sub):
+            floor = max(min(INNER_SHARE * choice.promise, gains[-1]), share * target)
+            inner = StoppingRule(0.0, floor, remaining, Silenced(options.observer))
+            result = descend(sub, first.u, hessian(sub, first), inner, first)
+        else:  # steps take long to speed up again in each round, and no matrix grows with a set
+            n_more = problem.shape[1]
+            if _costs.n_entries(sub.rows) > WORTHWHILE * _costs.n_entries(problem.rows):
+                sub, first, choice = problem, point, choice._replace(columns=np.arange(n_more))
+            floor = max(SHARE_OF_BOUND * suboptimality, share * target)
+            floor = NEARLY_ALL * target if sub is problem else floor
+            result = _accelerated(sub, first, prior, curvature, floor, remaining)
         gains.append(max(point.objective - result.point.objective, 0.0))
         point = evaluate(problem, _whole(problem, result.point.u, choice.columns))
         suboptimality = bound_of(problem, point, curvature)
@@ -144,9 +155,21 @@ def bound_of(problem: Problem, point: Point, curvature: float) -> float:
     return max(apart, 0.0) + float(excess) * point.objective + level
 
 
-def _metric(sub: Problem, first: Point, prior: Floats) -> Metric:
-    """Return what a round starts with."""
-    return hessian(sub, first) if can_have_hessian(sub) else bound(sub, prior)
+def _accelerated(
+    sub: Problem, first: Point, prior: Floats, curvature: float, floor: float, most: int
+) -> DescentResult:
+    """Solve a round without a matrix, until it is proven to be within ``floor``."""
+    metric = bound(sub, prior)
+
+    def is_enough(point: Point) -> bool:
+        return bound_of(sub, point, curvature) <= floor
+
+    diagonal = np.diagonal(metric.full) if metric.full.ndim == 2 else metric.full
+    diagonal = np.where(metric.jacobi > 0.0, diagonal, 0.0)
+    point, passes = accelerate(sub, first, diagonal, is_enough, most)
+    left, history = bound_of(sub, point, curvature), [point.objective] * max(passes, 1)
+    suboptimalities = [left] * len(history)
+    return DescentResult(point, metric, left, history, suboptimalities, left <= floor)
 
 
 def _mean_curvature(problem: Problem, prior: Floats) -> float:
@@ -175,11 +198,11 @@ def _excess(problem: Problem, point: Point) -> Floats:
     return excess
 
 
-def _choose(problem: Problem, point: Point, curvature: float) -> Choice:
-    """Return the columns of the model and those that ask most to come in."""
+def _choose(problem: Problem, point: Point, curvature: float, least: int) -> Choice:
+    """Return the columns of the model and those that ask most to come in, ``least`` or as many."""
     excess, u = _excess(problem, point), point.u[:-1]
     inside = np.any(u.reshape(u.shape[0], -1) != 0.0, axis=1)
-    n_more = max(FEWEST, int(np.count_nonzero(inside)))
+    n_more = max(least, int(np.count_nonzero(inside)))
     outside = np.flatnonzero((excess > 0.0) & ~inside)
     if outside.shape[0] > n_more:
         largest = np.argsort(-excess[outside], kind="stable")[:n_more]
