@@ -61,9 +61,7 @@ class LinearEngine:
         n_shards = 1 if reads_rows else n_shards_of_rows(source, size)
         self._allocate(progress, source, batch_size, n_shards)
 
-    def _allocate(
-        self, progress: Progress, source: Source, batch_size: int, n_shards: int
-    ) -> None:
+    def _allocate(self, progress: Progress, source: Source, batch_size: int, n_shards: int) -> None:
         """Do so for batches of up to ``n_shards`` shards."""
         params, dtype = progress.params, progress.params.dtype
         if self._rule is None:

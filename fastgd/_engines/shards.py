@@ -89,9 +89,7 @@ class Shards:
             own = team._replace(worker=worker)
             self._memories.append(memory._replace(team=own, **further()))
 
-    def run(
-        self, steps: Callable[[Any], None], *, is_short: bool = False, **changes: Any
-    ) -> None:
+    def run(self, steps: Callable[[Any], None], *, is_short: bool = False, **changes: Any) -> None:
         """Have all threads take the same steps, each with its own memory; one, if they are few."""
         self._board[:] = 0
         if len(self._memories) == 1 or is_short:
