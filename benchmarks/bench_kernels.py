@@ -50,6 +50,19 @@ class DenseEpoch(Epoch, _Throughput):
         self.epoch()
 
 
+class LargeBatches(Epoch):
+    """Batches that two threads share; one thread computes the same shards."""
+
+    params = ([4096, "full"], [1, 2])
+    param_names = ("batch_size", "n_jobs")
+
+    def setup(self, batch_size, n_jobs):
+        self.start(*dense(200_000, 54), batch_size=batch_size, n_jobs=n_jobs)
+
+    def time_epoch(self, *_):
+        self.epoch()
+
+
 class CSREpoch(Epoch, _Throughput):
     """Text-like rows: 80 columns of 262,144 each."""
 

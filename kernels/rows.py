@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgd.kernels._hook import hook
+from fastgd.kernels._hook import cast, hook
 from fastgd.kernels._jit import helper
 from fastgd.kernels._prefetch import prefetch_rows
 
@@ -238,7 +238,7 @@ class CSR(NamedTuple):
 
 @helper()
 def _dense_dot(X, i, w):
-    total = w[0] - w[0]
+    total = cast(0.0, w[0])  # not w[0] - w[0], for which the step before would have to be done
     for j in range(X.shape[1]):
         total += X[i, j] * w[j]
     return total
@@ -277,7 +277,7 @@ def _dense_fetch_four(X, order, position):
 
 @helper()
 def _sparse_dot(rows, i, w):
-    total = w[0] - w[0]
+    total = cast(0.0, w[0])
     begin, end = entries(rows, i)
     for k in range(begin, end):
         at = np.uint64(k)
@@ -287,7 +287,7 @@ def _sparse_dot(rows, i, w):
 
 @helper()
 def _dense_margins(X, order, start, stop, w, raw):
-    zero, ahead = w[0] - w[0], _rows_ahead(X)
+    zero, ahead = cast(0.0, w[0]), _rows_ahead(X)
     is_wide = X.shape[1] * X.itemsize >= WIDE_ROW
     last_four = start if is_wide else start + (stop - start) // 4 * 4
     for position in range(start, last_four, 4):

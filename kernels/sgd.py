@@ -317,29 +317,30 @@ def evaluate_shards(rows, samples, rule, plan, memory, store, t):
         part = Batch(samples.order, start, min(start + n_rows, begin + size))
         unit = plan.unit if n_shards == 1 else plan.unit * (size / (part.stop - start))
         share = Share(step_coefs, part, unit)
-        _evaluate_shard(team, number, n_shards, rows, samples, rule, share, store, memory)
+        _evaluate_shard(number, n_shards, rows, samples, rule, share, store, memory)
         number = take(team, t, n_shards, number)
     return n_shards
 
 
-def _evaluate_shard(team, number, n_shards, rows, samples, rule, share, store, memory):
+def _evaluate_shard(number, n_shards, rows, samples, rule, share, store, memory):
     """Evaluate a shard, as one thread has it or as several do."""
-    of_shard = _of_batch if isinstance(team, Alone) else _of_shard
-    of_shard(team, number, n_shards, rows, samples, rule, share, store, memory)
+    of_shard = _of_batch if isinstance(memory.team, Alone) else _of_shard
+    of_shard(number, n_shards, rows, samples, rule, share, store, memory)
 
 
 @implement(_evaluate_shard)
-def _compiled_evaluate_shard(team, number, n_shards, rows, samples, rule, share, store, memory):
+def _compiled_evaluate_shard(number, n_shards, rows, samples, rule, share, store, memory):
+    team = dict(zip(memory.fields, memory, strict=True))["team"]
     return _of_batch if team.instance_class is Alone else _of_shard
 
 
-def _of_batch(team, number, n_shards, rows, samples, rule, share, store, memory):
+def _of_batch(number, n_shards, rows, samples, rule, share, store, memory):
     evaluate_batch(rule.outputs, rule, rows, samples, share, store, memory)
 
 
-def _of_shard(team, number, n_shards, rows, samples, rule, share, store, memory):
+def _of_shard(number, n_shards, rows, samples, rule, share, store, memory):
     # spelled out: what allocates nothing cannot return an array
-    gradient, sums = memory.gradient, memory.sums
+    team, gradient, sums = memory.team, memory.gradient, memory.sums
     if number > 0:
         gradient = row_in(team.gradients, number - 1)
         gradient[:] = 0

@@ -24,15 +24,16 @@ from fastgd.neural_network._base import BaseNetwork
 DTYPES = ("float32", "float64")
 USUAL_OPTIMIZERS = ("sgd", "adam")
 BATCH_SIZES = (1, 16)
-N_ROWS, N_FEATURES = 48, 4
+SMALL, LARGE = (48, 4), (512, 128)  # rows and columns; a batch of the second is cut into shards
 WIDE = 1024  # units of a network
 
 
 class _Fit(NamedTuple):
-    """A model, and how many classes its target has; 0 stands for numbers."""
+    """A model, how many classes its target has, and the shape of X; 0 stands for numbers."""
 
     model: Any
     n_classes: int
+    shape: tuple[int, int] = SMALL
 
 
 class _Task(NamedTuple):
@@ -188,7 +189,7 @@ def _compile(task: _Task) -> int:
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", FutureWarning)  # of defaults that scikit-learn will change
         for far in (False, True) if isinstance(model, SolvedModel) else (False,):
-            X, y = _data(task.fit.n_classes, task.dtype, task.is_sparse, far=far)
+            X, y = _data(task, far=far)
             if not model.__sklearn_tags__().target_tags.single_output:
                 y = np.column_stack([y, y])
             model.fit(X, y)
@@ -196,7 +197,7 @@ def _compile(task: _Task) -> int:
                 model.predict(X)
                 if not task.is_sparse:  # a first layer in strips is another kernel
                     wide = clone(model).set_params(hidden_layer_sizes=(WIDE,))
-                    wide.fit(np.tile(X, (1, 2 * LEAST_STRIP // (WIDE * N_FEATURES))), y)
+                    wide.fit(np.tile(X, (1, 2 * LEAST_STRIP // (WIDE * SMALL[1]))), y)
     return count_compiled() - before
 
 
@@ -218,6 +219,11 @@ def _usual_fits() -> Iterator[_Fit]:
         yield _Fit(linear_model.SGDClassifier(loss="log_loss", **params), 2)
         yield _Fit(linear_model.SGDClassifier(loss="log_loss", **params), 3)
         yield _Fit(linear_model.SGDRegressor(**params), 0)
+    large: dict[str, Any] = {"batch_size": "full", "max_iter": 2, "random_state": 0}
+    yield _Fit(linear_model.SGDClassifier(loss="hinge", **large), 2, LARGE)
+    yield _Fit(linear_model.SGDClassifier(loss="log_loss", **large), 2, LARGE)
+    yield _Fit(linear_model.SGDClassifier(loss="log_loss", **large), 3, LARGE)
+    yield _Fit(linear_model.SGDRegressor(**large), 0, LARGE)
     yield _Fit(linear_model.SGDClassifier("log_loss", learning_rate="auto", random_state=0), 2)
     yield _Fit(linear_model.SGDRegressor(learning_rate="auto", random_state=0), 0)
     for n_classes in (2, 3):
@@ -245,13 +251,13 @@ def _fits_by_name() -> Iterator[_Fit]:
         yield _Fit(linear_model.SGDRegressor(**settings), 0)
 
 
-def _data(n_classes: int, dtype: str, is_sparse: bool, *, far: bool) -> tuple[Any, Any]:
+def _data(task: _Task, *, far: bool) -> tuple[Any, Any]:
     """Return rows, and classes or positive numbers.
 
     A column ``far`` from zero is what methods for small data leave to those for large data.
     """
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((N_ROWS, N_FEATURES)).astype(dtype)
+    rng, n_classes, shape = np.random.default_rng(0), task.fit.n_classes, task.fit.shape
+    X = rng.standard_normal(shape).astype(task.dtype)
     X[:, 0] += 1e4 * far
-    y = np.arange(N_ROWS) % n_classes if n_classes else rng.uniform(1.0, 2.0, N_ROWS)
-    return (sp.csr_matrix(X) if is_sparse else X), y
+    y = np.arange(shape[0]) % n_classes if n_classes else rng.uniform(1.0, 2.0, shape[0])
+    return (sp.csr_matrix(X) if task.is_sparse else X), y

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy import sparse
 
 import fastgd
 from fastgd import linear_model
-from fastgd._engines.shards import LEAST_STRIP
+from fastgd._engines.shards import LEAST_STRIP, n_shards_of_rows
 from fastgd._runtime import warmup as _warmup
 from fastgd.kernels._jit import _cache, _places
 from fastgd.neural_network import MLPRegressor
@@ -32,6 +33,15 @@ def test_every_estimator_is_warmed_up():
     stochastic = [fit.model for fit in fits if isinstance(fit.model, fastgd.SGDClassifier)]
     assert {model.batch_size for model in stochastic} >= {1, 16}
     assert {model.optimizer for model in stochastic} >= {"sgd", "adam"}
+    assert any(fit.shape == _warmup.LARGE for fit in fits)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_large_batches_are_those_that_threads_share(is_sparse):
+    rows, columns = _warmup.LARGE
+    facts = {"is_sparse": is_sparse, "entries_of_row": float(columns)}
+    assert n_shards_of_rows(SimpleNamespace(n_features=columns, **facts), rows) > 1
 
 
 @pytest.mark.usefixtures("few")
