@@ -143,7 +143,7 @@ def generalised(call: Call, ours: Any) -> None:
 def stochastic(call: Call, ours: Any) -> None:
     """Set the loss and the weights of classes, and warn as scikit-learn does."""
     model = call.model
-    if np.size(getattr(model, "intercept_", getattr(model, "offset_", None))) == 1:
+    if np.size(getattr(model, "intercept_", getattr(model, "offset_", 0.0))) == 1:
         _as_float64(call, *(name for name in ("intercept_", "offset_") if hasattr(model, name)))
     if hasattr(model, "classes_") or hasattr(model, "offset_"):
         model._loss_function_ = model._get_loss_function(getattr(model, "loss", "hinge"))
