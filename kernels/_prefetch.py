@@ -26,7 +26,7 @@ def prefetch_rows(X, i, n_rows):
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features), C-contiguous
+    X : ndarray of shape (n_samples, n_features), C-contiguous; or of shape (n,), numbers
     i, n_rows : int
     """
 

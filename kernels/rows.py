@@ -28,6 +28,9 @@ BYTES_AHEAD = 1 << 14
 WIDE_ROW = 1 << 10  # bytes from which rows are read one at a time
 LEAST_FETCHED = 1 << 20  # bytes of X: less lies in L2 anyway
 WIDEST_FETCHED = 1 << 11  # bytes up to which rows are fetched; the processor foresees wider ones
+# Of shuffled sparse rows: which one is fetched, and how many of its numbers. With 24 numbers a row
+# an epoch of sgd takes 0.6 of its time without.
+ROWS_AHEAD, MOST_FETCHED = 8, 1 << 8
 
 BYTES_AT_ONCE = 1 << 18  # of rows that stay in L2 between two uses
 FEWEST_AT_ONCE = 4
@@ -205,7 +208,8 @@ class CSR(NamedTuple):
 
     @staticmethod
     def fetch(rows, order, position):
-        pass
+        if position + ROWS_AHEAD < order.shape[0]:
+            _sparse_fetch(rows, row_at(order, position + ROWS_AHEAD))
 
     @staticmethod
     def margins(rows, order, start, stop, params, raw):
@@ -273,6 +277,14 @@ def _dense_fetch_four(X, order, position):
         return
     for neighbour in range(4):
         prefetch_rows(X, row_at(order, position + neighbour), 1)
+
+
+@helper()
+def _sparse_fetch(rows, i):
+    begin, end = entries(rows, i)
+    n_fetched = min(end - begin, MOST_FETCHED)
+    prefetch_rows(rows.data, begin, n_fetched)
+    prefetch_rows(rows.indices, begin, n_fetched)
 
 
 @helper()

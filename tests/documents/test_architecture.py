@@ -246,7 +246,7 @@ def test_there_is_one_epoch_loop():
 
 @pytest.mark.parametrize("path", READERS, ids=relative)
 def test_readers_know_files_and_nothing_that_is_trained(path):
-    allowed = {"fastgd._readers", "fastgd._runtime.threads"}
+    allowed = {"fastgd._readers", "fastgd._runtime.threads", "fastgd._runtime.postponed"}
     allowed |= {f"fastgd.kernels.{name}" for name in ("numerals", "svmlight", "vw")}  # of text
     ours = [name for name in imports_of(path) if name.startswith("fastgd")]
     assert [name for name in ours if not is_within(name, allowed)] == []
