@@ -159,7 +159,7 @@ class _Descent:
         """Take steps until the stopping rule holds, the passes are used up, or rounding decides."""
         self.objectives.append(self.point.objective)
         self._limit()
-        while True:
+        while not self._lacks_passes():
             self.problem = with_matrix_at_last(self.problem, self.n_passes)
             step, decrement = self._direction()
             self.decrements.append(decrement)
@@ -205,6 +205,11 @@ class _Descent:
         step, decrement = _direction(self.problem, self.point, self.metric, self.pairs)
         self.n_passes += n_products(self.metric) - before
         return step, decrement
+
+    def _lacks_passes(self) -> bool:
+        """Tell whether a direction would take more passes than there are."""
+        is_implicit = isinstance(self.metric, Implicit)
+        return is_implicit and 0 < self.stop.max_passes <= self.n_passes
 
     def _limit(self) -> None:
         """Let conjugate gradients take no more passes than there are, and be as good as need be."""

@@ -418,15 +418,15 @@ def _least_absolute(task: Task, options: Options) -> tuple[Solution, Floats]:
 
 
 def _fit(
-    joint: _Joint, options: Options, start: HuberStart | None, before: _Fitted | None = None
+    joint: _Joint, options: Options, start: HuberStart | None, earlier: _Fitted | None = None
 ) -> _Fitted:
-    """Find scale and coefficients in turn until both stay; go on from passes ``before``, if any."""
+    """Find scale and coefficients in turn until both stay, if ``earlier`` is not good enough."""
     problem, tol = joint.problem, finished_tolerance(joint.problem, options.tol)
-    if before is not None:
-        if before.gap <= tol * before.objective or options.observer.stops:
-            return before
-        remaining = options._replace(max_iter=options.max_iter - before.n_iter)
-        return _best_of(before, _fit(joint, remaining, start))
+    if earlier is not None:
+        if earlier.gap <= tol * earlier.objective or options.observer.stops:
+            return earlier
+        remaining = options._replace(max_iter=options.max_iter - earlier.n_iter)
+        return _best_of(earlier, _fit(joint, remaining, start))
     u, scale = _begin(joint, options, start)
     found, is_stopped = _at_once(joint, options, u, scale)
     if is_stopped or found.gap <= tol * found.objective:

@@ -92,6 +92,8 @@ def _rounds(problem: Problem, options: Options, start: State | None) -> tuple[De
     stop = StoppingRule(finished_tolerance(problem, options.tol), 0.0, options.max_iter)
     if losses.has_jumps(problem.loss):  # of curvature: the last digits take passes without end
         stop = stop._replace(floor=stop.tol * ENDED_AT * f_null)
+    if options.max_iter == 0:
+        return DescentResult(point, bound(problem, prior), np.inf, [], [], False), 0
     objectives: list[float] = []
     suboptimalities: list[float] = []
     n_iter, share = 0, LEAST_SHARE

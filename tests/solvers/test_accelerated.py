@@ -1,9 +1,12 @@
 """Accelerated steps under l1 and bounds, for problems whose matrices would cost too much."""
 
+import warnings
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn import linear_model
+from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
 from fastgd._solvers import _costs
@@ -116,3 +119,34 @@ def test_wide_sparse_tables_under_l1_take_few_passes(rng, monkeypatch, make, kin
     rounding = 1e-6 if dtype == np.float32 else 1e-12
     assert model.objective_ <= other.objective_ * (1.0 + 1e-4 + rounding)
     assert model.objective_ - model.gap_ <= other.objective_ * (1.0 + rounding)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **k: fastgd.HuberRegressor(**k),
+        lambda **k: fastgd.PoissonRegressor(alpha=0.0, **k),
+        lambda **k: fastgd.LinearSVC(penalty="l1", **k),
+    ],
+)
+def test_no_more_passes_are_taken_than_asked_for(rng, make):
+    """Products by conjugate gradients count, and each step needs one."""
+    X = wide(rng)
+    y = X @ rng.normal(size=900)
+    model = make()
+    y = np.exp(y / y.std()) if "Poisson" in type(model).__name__ else y
+    y = (y > 0.0).astype(int) if "SVC" in type(model).__name__ else y
+    for most in [*range(1, 24), 40]:
+        model = make(max_iter=most)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(X, y)
+        assert len(model.history_["objective"]) == model.n_iter_ <= most
+
+
+def test_no_pass_is_none(rng):
+    X = wide(rng)
+    y = (X @ rng.normal(size=900) > 0.0).astype(int)
+    with pytest.warns(ConvergenceWarning):
+        model = fastgd.LogisticRegression(l1_ratio=1.0, max_iter=0).fit(X, y)
+    assert np.max(model.n_iter_) == 0
