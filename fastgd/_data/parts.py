@@ -100,9 +100,9 @@ def refuse_parts(estimator: Any, X: Any) -> None:
         raise TypeError(
             f"{type(estimator).__name__} needs all rows in memory. Data sets in parts are taken by "
             "LinearRegression, Ridge, Lasso, ElasticNet, LogisticRegression, SoftmaxRegression, "
-            "RidgeClassifier, LinearSVC, LinearSVR, HuberRegressor, PoissonRegressor, "
-            "GammaRegressor and TweedieRegressor, and by SGDClassifier, SGDRegressor and "
-            "SGDOneClassSVM with every loss."
+            "RidgeClassifier, LinearSVC, LinearSVR, HuberRegressor, QuantileRegressor, "
+            "PoissonRegressor, GammaRegressor and TweedieRegressor, and by SGDClassifier, "
+            "SGDRegressor and SGDOneClassSVM with every loss."
         )
 
 

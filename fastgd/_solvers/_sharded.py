@@ -174,12 +174,14 @@ def by_shards(
     task: ShardedTask,
     options: Options,
     in_memory: Callable[[Task, Options], Solution],
-    descent: "type[Descent] | None" = None,
+    descent: "Callable[[ShardedTask, Options, Task, Solution], Descent] | None" = None,
+    requires: Requires = REQUIRES,
+    sample_tol: float = SAMPLE_TOL,
 ) -> Solution:
     """Solve a task whose rows are in shards.
 
-    ``in_memory`` solves the sample's task, and ``descent`` (default: ``Descent``) goes on from
-    there.
+    ``in_memory`` solves the sample's task, to ``sample_tol``, and ``descent`` (default:
+    ``Descent``), which needs a loss that has what it ``requires``, goes on from there.
 
     Raises
     ------
@@ -188,7 +190,7 @@ def by_shards(
     """
     _refuse_far_targets(task)
     sample = sample_task(task)
-    missing = lacking(sample, REQUIRES)
+    missing = lacking(sample, requires)
     if missing:
         raise ValueError(
             f"rows in chunks or partitions need {missing}; SGDClassifier and SGDRegressor take "
@@ -197,7 +199,7 @@ def by_shards(
     if task.look.keys.shape[0] == task.look.n_rows:
         return in_memory(sample, options)
     with one_blas_thread():
-        start = in_memory(sample, Options(SAMPLE_TOL, options.max_iter, options.seed))
+        start = in_memory(sample, Options(sample_tol, options.max_iter, options.seed))
         return (descent or Descent)(task, options, sample, start).run()
 
 

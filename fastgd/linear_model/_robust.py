@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
 
-from fastgd._data.parts import is_in_parts, refuse_all_rows
+from fastgd._data.parts import refuse_all_rows
 from fastgd._data.shards import Shards
 from fastgd._data.validation import fit_context
 from fastgd._monitoring.undo import or_as_before
@@ -257,6 +257,8 @@ class QuantileRegressor(SolvedRegressor):
     .. [2] Portnoy & Koenker, "The Gaussian Hare and the Laplacian Tortoise", 1997.
     """
 
+    _parts_on_host = True
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "quantile": [Interval(Real, 0, 1, closed="neither")],
         "alpha": [NON_NEGATIVE],
@@ -305,8 +307,10 @@ class QuantileRegressor(SolvedRegressor):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples,)
+            A collection where X is one, None where X holds the targets.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
@@ -316,14 +320,17 @@ class QuantileRegressor(SolvedRegressor):
         Raises
         ------
         ValueError
-            If rows are in parts, which ``SGDRegressor(loss=fastgd.losses.Quantile(...))`` takes.
+            If ``solver`` is a method that is gone from ``scipy.optimize.linprog``.
         """
         check_quantile_solver(self.solver)
-        if is_in_parts(X):
-            refuse_all_rows("QuantileRegressor", "SGDRegressor(loss=fastgd.losses.Quantile(...))")
+        loss = Quantile(float(self.quantile))
+        shards = shards_for(self, X, y, sample_weight)
+        if shards is not None:
+            with watched(SolvingWatch, self), or_as_before(self):
+                self._fit_shards(shards, loss, lambda _: (float(self.alpha), 0.0))
+            return self
         with watched(SolvingWatch, self), or_as_before(self), self._on_device(X):
             X, y, weight = self._check(X, y, sample_weight)
-            loss = Quantile(float(self.quantile))
             given = Given(X, y, sample_weight)
             self._fit_targets(given, weight, loss, [(float(self.alpha), 0.0)])
         return self

@@ -34,11 +34,13 @@ from fastgd._runtime.threads import in_threads, one_blas_thread
 from fastgd._runtime.warned import warn
 from fastgd._solvers._auto import SOLVERS, solve
 from fastgd._solvers._device import Device, device_of
+from fastgd._solvers._kinks_shards import kinks_by_shards
 from fastgd._solvers._problem import objective_of
 from fastgd._solvers._shard_sums import Kind, Look
 from fastgd._solvers._sharded import ShardedTask, by_shards, look
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd._solvers._together import together
+from fastgd.kernels.losses import is_piecewise_linear
 
 FLOATS = [np.float64, np.float32]
 MAX_SEED = np.iinfo(np.int32).max
@@ -178,7 +180,8 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
                 "solver='gd', which 'auto' means for them."
             )
         options = self._options() if options is None else options
-        found = self._watch.finished(by_shards(task, options, solve))
+        method = kinks_by_shards if is_piecewise_linear(task.loss) else by_shards
+        found = self._watch.finished(method(task, options, solve))
         return found._replace(is_penalised=task.l1 > 0.0 or task.l2 > 0.0, solver="gd")
 
     def _lacks_on_cuda(self, X: Any) -> str | None:

@@ -209,8 +209,8 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         ValueError
             If ``dual`` is a bool for which liblinear has no solver of this penalty and loss, if y
             has one class only, or if ``solver`` is "saga" with ``multi_class="crammer_singer"``.
-            If rows in parts are to be fitted with ``loss="hinge"`` or
-            ``multi_class="crammer_singer"``, which need all of them.
+            If rows in parts are to be fitted with ``multi_class="crammer_singer"``, which needs
+            all of them.
         """
         if self._is_together():
             self._refuse_other_solvers()
@@ -244,8 +244,6 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         """Fit to rows in parts, each class against the rest."""
         if self._is_together():
             refuse_all_rows("multi_class='crammer_singer'", "multi_class='ovr'")
-        if self.loss == "hinge":
-            refuse_all_rows("loss='hinge'", "loss='squared_hinge', and by SGDClassifier with both")
         with watched(SolvingWatch, self) as watch, or_as_before(self):
             seen, kind = self._look(shards, classifies=True)
             classes = seen.classes
@@ -273,7 +271,7 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         refuse_nothing_left(seen.masses * factors)
         of_rows = shards, seen, kind, seen.classes, factors, mass
         penalty = self._penalty(mass, self.penalty)
-        task = ShardedTask(*of_rows, SquaredHinge(), *penalty, fit_intercept=False, own_class=k)
+        task = ShardedTask(*of_rows, self._loss(), *penalty, fit_intercept=False, own_class=k)
         if self.fit_intercept:
             task = penalising_intercept(task, float(self.intercept_scaling))
         return task
@@ -344,9 +342,12 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
             weight = own if weight.shape[0] == 0 else own * weight
             refuse_nothing_left(weight)
         mass = float(weight.sum()) if weight.shape[0] > 0 else float(X.shape[0])
-        loss = Hinge(1.0) if self.loss == "hinge" else SquaredHinge()
         y, penalty = np.where(positive, 1.0, -1.0), self._penalty(mass, self.penalty)
-        return self._task(X, y, weight, loss, penalty, fit_intercept=False)
+        return self._task(X, y, weight, self._loss(), penalty, fit_intercept=False)
+
+    def _loss(self) -> Any:
+        """Return the loss of one class against the rest."""
+        return Hinge(1.0) if self.loss == "hinge" else SquaredHinge()
 
     def _take(self, found: list[Solution], dtype: Any) -> None:
         """Set the fitted parameters."""
@@ -471,8 +472,7 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
         Raises
         ------
         ValueError
-            If ``dual`` is a bool for which liblinear has no solver of this loss. If rows in parts
-            are to be fitted with ``loss="epsilon_insensitive"``, which needs all of them.
+            If ``dual`` is a bool for which liblinear has no solver of this loss.
         """
         check_dual("l2", self.loss, self.dual)
         is_squared = self.loss == "squared_epsilon_insensitive"
@@ -500,9 +500,6 @@ class LinearSVR(SolvedRegressor, _WithPenalisedIntercept):
 
     def _fit_parts(self, shards: Shards, loss: Any) -> None:
         """Fit to rows in parts."""
-        if self.loss == "epsilon_insensitive":
-            instead = "loss='squared_epsilon_insensitive', and by SGDRegressor with both"
-            refuse_all_rows("loss='epsilon_insensitive'", instead)
         constant = float(self.intercept_scaling) if self.fit_intercept else 0.0
         with watched(SolvingWatch, self), or_as_before(self):
             self._fit_shards(shards, loss, self._penalty, constant)

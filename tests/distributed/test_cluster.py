@@ -158,7 +158,7 @@ def test_workers_give_the_same_bits_and_may_be_killed(table, cluster):
 
 @pytest.mark.full
 def test_processes_fit_classes_and_scales(cluster, table):
-    """What is sent to other processes can be pickled: sums of all classes, and of Huber's scale."""
+    """What is sent to other processes can be pickled: sums of all classes, Huber's scale, rows."""
     distributed = pytest.importorskip("distributed")
     X, y, weight = table
     three = np.digitize(X[:, 1], [-0.5, 0.5])
@@ -168,6 +168,8 @@ def test_processes_fit_classes_and_scales(cluster, table):
             (fastgd.RidgeClassifier(), three),
             (fastgd.LogisticRegression(solver="liblinear"), y),
             (fastgd.HuberRegressor(), X[:, 0] + y),
+            (fastgd.LinearSVC(loss="hinge"), three),
+            (fastgd.QuantileRegressor(alpha=0.01), X[:, 0] + y + 0.1 * X[:, 2]),
         ):
             found = model.fit(*collections((X, target, weight)))
             whole = type(model)(**model.get_params()).fit(X, target, weight)
