@@ -352,3 +352,10 @@ def test_names_come_when_they_are_asked_for(package):
     with pytest.raises(AttributeError, match="module 'fastgd' has no attribute 'Logistic'"):
         _ = module.Logistic
     assert Path(module.__file__).name == "__init__.py"
+
+
+def test_numbers_are_kept_as_they_are_and_zeros_packed(rng):
+    many = 1 << 20
+    assert _archive._packing_of(rng.normal(size=many).tobytes()) == zipfile.ZIP_STORED
+    assert _archive._packing_of(bytes(many)) == zipfile.ZIP_DEFLATED
+    assert _archive._packing_of(b"few") == zipfile.ZIP_DEFLATED

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from fastgd._readers.dates import dtype_of
+from fastgd._readers import encoding
+from fastgd._readers.dates import dtype_of, parts_of_dates
 from fastgd._readers.encoding import Encoder
 from fastgd._readers.layout import Layout, Wishes
 from fastgd._readers.opening import open_reader
@@ -234,3 +235,38 @@ def test_codes_are_encoded_as_scikit_learn_encodes_words(dense, standardize, tmp
                 made.check_format(full_check=True)
                 expected, made = expected.toarray(), made.toarray()
             np.testing.assert_array_equal(made, expected)
+
+
+@pytest.mark.parametrize("days", [20, 10**6], ids=["few days", "each its own"])
+def test_parts_of_dates_are_numpys(rng, days):
+    elapsed = rng.integers(-days * 86_400_000_000, days * 86_400_000_000, 300)
+    elapsed[:2] = -1, 0
+    dates = elapsed.view("M8[us]")
+    dates[7] = "NaT"
+    made = parts_of_dates("t", "timestamp", dates, pd)
+    lost, known = np.isnat(dates), np.where(np.isnat(dates), np.datetime64(0, "us"), dates)
+    day = known.astype("M8[D]")
+    wanted = {
+        "t (year)": np.where(lost, np.nan, known.astype("M8[Y]").astype(int) + 1970),
+        "t (days)": np.where(lost, np.nan, known.astype(np.int64) / 86_400_000_000),
+        "t (month)": np.where(lost, -1, known.astype("M8[M]").astype(int) % 12),
+        "t (weekday)": np.where(lost, -1, (day.astype(int) + 3) % 7),
+        "t (hour)": np.where(lost, -1, (known - day) // np.timedelta64(1, "h")),
+    }
+    for name, values in wanted.items():
+        np.testing.assert_array_equal(getattr(made[name], "codes", made[name]), values)
+    assert set(made) == set(wanted)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.9], ids=["mostly zeros", "full"])
+@pytest.mark.parametrize("has_unknown", [False, True])
+def test_rows_are_laid_out_as_dense_ones(rng, share, has_unknown):
+    numbers = rng.normal(size=(50, 3)) * (rng.random((50, 3)) < share)
+    codes = rng.integers(3, 8, (50, 2)).astype(np.int32)
+    codes[:, 1] += 5
+    if has_unknown:
+        codes[4, 0] = -1
+    made, wanted = encoding._sparse(numbers, codes, 13), encoding._dense(numbers, codes, 13)
+    np.testing.assert_array_equal(made.toarray(), wanted)
+    assert made.has_sorted_indices
+    assert made.nnz == (250 if share > 0.5 and not has_unknown else np.count_nonzero(wanted))
