@@ -59,8 +59,11 @@ def strips_of(
 
     A layer is stepped strip by strip if it is dense, comes first and has most of the weights, and
     if each parameter steps by itself: clipping by norm needs the whole gradient. Their number is a
-    power of two, by sizes alone.
+    power of two, by sizes alone. Every strip keeps weighted sums of all rows: a batch that has as
+    many shards as there may be is shared by them, in a fraction of the memory.
     """
+    if n_shards_of(assembly, size, is_sparse=is_sparse) == MOST:
+        return Whole()
     first = assembly.table[0]
     n_weights, units = int(first[N_WEIGHTS]), int(first[N_OUT])
     is_dense = not is_sparse and isinstance(assembly.specs[first[SPEC]], Affine)

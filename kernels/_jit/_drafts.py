@@ -12,6 +12,7 @@ that it finds in its state, and of ``JITCodeLibrary`` what links and what finish
 from typing import Any
 
 from llvmlite import binding, ir
+from numba.core import errors, types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
@@ -58,6 +59,13 @@ class _Draft(JITCodeLibrary):
         return 0
 
 
+def _holds_array(kind: Any) -> bool:
+    """Tell whether what a function returns is an array, or a tuple with one in it."""
+    if isinstance(kind, types.BaseTuple):
+        return any(_holds_array(part) for part in kind)
+    return isinstance(kind, types.Array)
+
+
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _DraftLowering(NativeLowering):
     """Lowers into a draft."""
@@ -66,6 +74,11 @@ class _DraftLowering(NativeLowering):
 
     def run_pass(self, state: Any) -> bool:
         """Lower a function."""
+        if not state.flags.nrt and _holds_array(state.return_type):
+            raise errors.NumbaTypeError(
+                f"{state.func_id.func_name} returns an array and counts no references, which a "
+                "caller that counts would give up: say allocates=True."
+            )
         state.library = _Draft(state.targetctx.codegen(), state.func_id.func_qualname)
         state.library.enable_object_caching()
         return super().run_pass(state)

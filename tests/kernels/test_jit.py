@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from numba.core.dispatcher import Dispatcher
+from numba.core.errors import TypingError
 
 from fastgd.kernels import _jit, sampling
 from fastgd.kernels._jit import _fingerprint
@@ -760,6 +761,35 @@ def test_a_helper_is_a_draft_in_kernels_and_runs_by_itself():
     for call in (halved, divided):
         with pytest.raises(ValueError, match="nothing to divide"):
             call(3.0, 0.0)
+
+
+class Named(NamedTuple):
+    x: np.ndarray
+    n: int
+
+
+@pytest.mark.parametrize(
+    "returned", [lambda x: x, lambda x: (1, x), lambda x: Named(x, 1), lambda x: (1, (x, 2.0))]
+)
+def test_a_helper_that_counts_no_references_returns_no_array(returned):
+    """Its caller, which counts, would give up one too many, and free the array while it is used."""
+    if not hasattr(_jit.helper(lambda: 0), "targetoptions"):
+        pytest.skip("nothing is compiled under NUMBA_DISABLE_JIT")
+    silent, counting = _jit.helper(returned), _jit.helper(allocates=True)(returned)
+
+    @_jit.kernel(allocates=True)
+    def refused(n):
+        x = np.ones(n)
+        return silent(x) is not None and x[0] == 1.0
+
+    @_jit.kernel(allocates=True)
+    def allowed(n):
+        x = np.ones(n)
+        return counting(x) is not None and x[0] == 1.0
+
+    with pytest.raises(TypingError, match="returns an array and counts no references"):
+        refused(3)
+    assert allowed(3)
 
 
 def test_a_pickled_helper_runs_by_itself(monkeypatch):

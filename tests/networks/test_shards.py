@@ -92,9 +92,9 @@ def test_strips_are_the_first_layer(digits, request):
 def test_which_layers_are_cut_into_strips():
     plain = rule_of(Softmax(), Adam(), 0.0, Identity())._replace(is_plain=True)
 
-    def found(layers, shape, rule=plain, is_sparse=False):
+    def found(layers, shape, rule=plain, is_sparse=False, size=64):
         assembly = Assembly(layers, shape)
-        return strips_of(assembly, rule, 64, np.float32, is_sparse=is_sparse)
+        return strips_of(assembly, rule, size, np.float32, is_sparse=is_sparse)
 
     dense = [Dense(256, "relu"), Dense(10)]
     strips = found(dense, (784,))
@@ -102,6 +102,8 @@ def test_which_layers_are_cut_into_strips():
     assert strips.parts.shape == (4, 64, 256)
     assert (strips.width, strips.depth, strips.height) == (196, 49, 64)
     assert isinstance(found([Flatten(), *dense], (28, 28, 1)), Strips)
+    assert isinstance(found(dense, (784,), size=1024), Strips)
+    assert isinstance(found(dense, (784,), size=2048), Whole)  # 16 shards, of 128 rows each
     assert isinstance(found(dense, (784,), is_sparse=True), Whole)
     assert isinstance(found(dense, (784,), plain._replace(is_plain=False)), Whole)
     assert isinstance(found(dense, (60,)), Whole)  # few weights
