@@ -261,8 +261,7 @@ def rounding_of_gap(problem: Problem, pieces: Pieces, u: Floats) -> float:
     """
     if losses.kind_of(problem.loss) != losses.REGRESSION:
         return 0.0
-    targets, raw = _sizes(problem, pieces, u)
-    return EPSILON * targets + min(EPSILON * raw, SURELY * targets)
+    return EPSILON * sum(_sizes(problem, pieces, u))
 
 
 def _sizes(problem: Problem, pieces: Pieces, u: Floats) -> tuple[float, float]:

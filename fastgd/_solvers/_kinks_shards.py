@@ -37,6 +37,7 @@ from fastgd._data.chunks import stacked
 from fastgd._data.constant_column import with_constant
 from fastgd._data.shards import Rows, added
 from fastgd._data.validation import as_rows
+from fastgd._solvers._columns import chunks
 from fastgd._solvers._descent import Pairs
 from fastgd._solvers._dual_points import (
     EPSILON,
@@ -76,7 +77,8 @@ FEWEST_OF_SAMPLE = 10  # rows, from which a quantile is told
 MORE_THAN_ENOUGH = 1.2  # times the ratio by the sample, as it is not all rows
 FEW_TOGETHER = 4  # classes whose rows may be brought together, as many each as the sample has
 LEAST_INNER, MOST_INNER = 1e-14, 1000
-DEPENDENT = 1e-12  # of the largest pivot: rounding
+DEPENDENT = 1e-12  # of the largest pivot: maybe rounding, which rows themselves can tell
+ROUNDED = 1e-13  # of a column's length: what reflections and means leave of one that depends
 PATIENCE = 2  # rounds without a better bound, once smoothing is least
 GAINED = 0.5  # of a gap: more than that left is nothing
 
@@ -233,6 +235,31 @@ def merged(band: Band, sample: Task) -> Task:
     y = np.concatenate([band.y, band.target[filled] / mass])
     weight = np.concatenate([band.weight, mass])
     return sample._replace(rows=as_rows(X), y=y, weight=weight, dtype=np.float64)
+
+
+def independent_of(task: Task) -> NDArray[np.int64]:
+    """Return columns on which, and on the intercept, all others of a task depend up to rounding.
+
+    By reflections of the rows: their products know a column's distance to others to 1e-8 of it.
+    """
+    d, n = task.n_features, task.y.shape[0]
+    constants = int(task.fit_intercept)
+    R, squares = np.empty((0, constants + d)), np.zeros(d)
+    peak = np.zeros(d)
+    for _, some in chunks(task.rows, (n, d), np.arange(d)):
+        np.maximum(peak, np.max(np.abs(some), axis=0, initial=0.0), out=peak)
+    inverse = np.divide(1.0, peak, out=np.zeros(d), where=peak > 0.0)
+    for _, some in chunks(task.rows, (n, d), np.arange(d)):
+        scaled = some * inverse
+        squares += np.sum(scaled * scaled, axis=0)
+        level = np.ones((scaled.shape[0], constants))
+        (R,) = sl.qr(np.vstack([R, np.hstack([level, scaled])]), mode="r", check_finite=False)
+        R = R[: constants + d]
+    length = np.sqrt(squares)
+    beside = R[constants:, constants:] * np.divide(1.0, length, out=inverse, where=length > 0.0)
+    R, order = sl.qr(beside, mode="r", pivoting=True, check_finite=False)
+    sizes = np.abs(np.diagonal(R))
+    return np.sort(order[: sizes.shape[0]][sizes > ROUNDED])
 
 
 class _KinkDescent(Descent):
@@ -458,37 +485,38 @@ class _KinkDescent(Descent):
     def _solved(self, band: Band) -> Floats:
         """Solve for the rows of a band and the merged ones; learn the bound that this proves."""
         d = self.problem.shape[1]
-        columns = self._independent() if self._is_free() else np.arange(d)
+        columns, task = np.arange(d), merged(band, self._sample)
+        if self._is_free() and self._may_depend():
+            # a merged row has a rounding of its own, which without a penalty a solver would take
+            # for a difference between dependent columns; without others the bound would not hold
+            columns = independent_of(task)
         if columns.shape[0] < d:
-            band = band._replace(X=band.X[:, columns], total=band.total[:, columns])
-        task = merged(band, self._sample)._replace(n_features=columns.shape[0])
+            fewer = band._replace(X=band.X[:, columns], total=band.total[:, columns])
+            task = merged(fewer, self._sample)._replace(n_features=columns.shape[0])
         tol = max(INNER_TOL * self.options.tol, LEAST_INNER)
         found = self._in_memory(task, Options(tol, MOST_INNER, self.options.seed))
-        self._lower = max(self._lower, found.objective - found.gap)
         coef = np.zeros(d)
         coef[columns] = found.coef
+        off = EPSILON * float(np.sum(np.abs(band.total) @ np.abs(coef)))  # of the means
+        self._lower = max(self._lower, found.objective - found.gap - off)
         return from_raw(self.problem, *self._from_user(coef, found.intercept))
 
     def _is_free(self) -> bool:
         return self.problem.l1 == 0.0 and self.problem.l2 == 0.0
 
-    def _independent(self) -> NDArray[np.int64]:
-        """Return columns on which, and on the intercept, all others depend linearly.
-
-        A merged row has a rounding of its own, which without a penalty a solver would take for a
-        difference between dependent columns.
-        """
+    def _may_depend(self) -> bool:
+        """Tell whether some column hardly differs from a combination of others."""
         metric = self.metric
         assert metric is not None
         if metric.product.ndim == 1:  # which knows of no dependence
-            return np.arange(self.problem.shape[1])
+            return False
         scaled = metric.full * metric.jacobi * metric.jacobi[:, None]
         own, level = scaled[:-1, :-1], scaled[-1, :-1]
         if metric.jacobi[-1] > 0.0:
             own = own - np.multiply.outer(level, level)
-        R, order = sl.qr(own, mode="r", pivoting=True)
+        R, _ = sl.qr(own, mode="r", pivoting=True)
         sizes = np.abs(np.diagonal(R))
-        return np.sort(order[sizes > DEPENDENT * sizes[0]])
+        return bool(np.min(sizes) <= DEPENDENT * sizes[0])
 
     def _ended(self) -> Solution:
         """Return the best that was found."""

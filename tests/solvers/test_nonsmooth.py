@@ -1,6 +1,7 @@
 """Piecewise linear losses, and Huber's with its scale: the optimum at any scale, and its proof."""
 
 import warnings
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -577,3 +578,19 @@ def test_huber_says_where_a_basis_of_its_rows_has_too_few_digits_for_its_columns
     with pytest.warns(ConvergenceWarning, match="may be .* above the optimum"):
         model = case.fitted()
     assert model.gap_ > model.tol * model.objective_
+
+
+def test_a_gap_counts_what_predictions_of_huge_parts_are_off_by():
+    """Columns that differ by 1e-12: coefficients of 1e12, and residuals that float64 rounds."""
+    random = np.random.default_rng(3)
+    base = random.normal(size=(120, 3))
+    X = np.column_stack([base, base @ random.normal(size=(3, 3))])
+    X[:, 3:] += 1e-12 * random.normal(size=(120, 3))
+    y = base @ random.normal(size=3) + 3.0 * random.standard_t(2.0, size=120)
+    model = fastgd.QuantileRegressor(alpha=0.0).fit(X, y)
+    assert np.max(np.abs(model.coef_)) > 1e9
+    exact = Fraction(0)
+    for x, target in zip(X, y, strict=True):
+        products = (Fraction(a) * Fraction(b) for a, b in zip(x, model.coef_, strict=True))
+        exact += abs(Fraction(target) - Fraction(model.intercept_) - sum(products)) / 2
+    assert abs(float(exact / 120) - model.objective_) <= model.gap_ < 1e-2

@@ -12,9 +12,11 @@ from sklearn.linear_model import QuantileRegressor
 import fastgd
 from fastgd._data.chunks import ArrayChunks
 from fastgd._data.shards import ChunkShards, added
+from fastgd._data.validation import as_rows
 from fastgd._solvers import _kinks_shards, _sharded
 from fastgd._solvers._kinks_shards import band_at, both_bands, kink_sums_at, merged
 from fastgd._solvers._problem import objective_of
+from fastgd._solvers._task import Task
 from fastgd.datasets import open as open_rows
 from fastgd.kernels.losses import EpsilonInsensitive, Hinge, Quantile
 
@@ -206,6 +208,48 @@ def test_dependent_columns_without_a_penalty(table):
     assert parts.objective_ <= whole.objective_ * (1.0 + 1e-4)
     assert parts.objective_ - parts.gap_ <= whole.objective_ * (1.0 + 1e-10)
     assert parts.gap_ <= 1e-4 * parts.objective_
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_nearly_dependent_columns_without_a_penalty(fit_intercept, layout, table):
+    """What they differ in, which products of columns do not show, lowers the objective by half."""
+    X, little = table["X"], np.random.default_rng(1).normal(size=N)
+    y = table["numbers"] + 5.0 * little
+    near = layout(np.column_stack([X, X[:, 0] + X[:, 1] + 1e-8 * little]))
+    model = fastgd.QuantileRegressor(alpha=0.0, fit_intercept=fit_intercept)
+    whole = clone(model).set_params(tol=1e-9).fit(np.column_stack([X, little]), y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parts = model.fit(open_rows((near, y), chunk_rows=500))
+    assert parts.objective_ <= whole.objective_ * (1.0 + 1e-4)
+    assert parts.objective_ - parts.gap_ <= whole.objective_ * (1.0 + 1e-6)
+
+
+def test_independent_columns_are_told_from_the_rows():
+    """Of columns far from zero, of wild scales, constant, and of fewer rows than columns."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(50, 3)) * [1e-9, 1.0, 1e9]
+    far = 1e8 + random.normal(size=50)
+    X = np.column_stack([X, X.sum(axis=1), far, np.full(50, 7.0), np.zeros(50)])
+
+    def chosen(X, fit_intercept):
+        own = as_rows(X)
+        of_rows = own, np.zeros(X.shape[0]), np.ones(X.shape[0]), Quantile(0.5), 0.0, 0.0
+        task = Task(*of_rows, X.shape[1])._replace(fit_intercept=fit_intercept)
+        return _kinks_shards.independent_of(task)
+
+    for layout in (np.asarray, sp.csr_matrix):
+        found = chosen(layout(X), True)
+        assert found.size == 4
+        assert 4 in found
+        assert {5, 6}.isdisjoint(found)
+        found = chosen(layout(X), False)
+        assert found.size == 5
+        assert {4, 5} <= set(found)
+        assert chosen(layout(X[:3]), True).size == 2
+        assert chosen(layout(X[:1]), True).size == 0
+        assert chosen(layout(X[:1]), False).size == 1
 
 
 def test_columns_that_few_rows_differ_in(table):
