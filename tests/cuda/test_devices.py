@@ -216,6 +216,15 @@ def test_scores_take_arrays_from_a_device(case, cupy):
         assert here.score(GIVEN.X, given[1], sample_weight=there) == expected
 
 
+def test_a_scorer_of_the_users_own_is_given_rows_of_the_host(cupy):
+    def largest(model, X, y):
+        return float(np.abs(X[model.predict(X) == y]).max())
+
+    y = GIVEN.labels
+    here = fastgd.LogisticRegressionCV(Cs=2, cv=2, scoring=largest).fit(GIVEN.X, y)
+    assert here.score(cupy.asarray(GIVEN.X), cupy.asarray(y)) == here.score(GIVEN.X, y)
+
+
 def test_labels_that_are_words_come_back_as_they_are(cupy):
     words = np.array(["no", "yes"])[GIVEN.labels]
     model = fastgd.LogisticRegression(device="cpu").fit(cupy.asarray(GIVEN.X), words)
