@@ -205,9 +205,7 @@ def test_scores_take_arrays_from_a_device(case, cupy):
     if "device" in model.get_params():
         model.set_params(device="cpu")
     here = model.fit(GIVEN.X, y)
-    # scikit-learn's own multi-task models have no weights
-    weights = [None] if case.name.startswith("MultiTask") else [None, GIVEN.weight]
-    for weight in weights:
+    for weight in (None, GIVEN.weight):
         expected = here.score(GIVEN.X, y, sample_weight=weight)
         there = None if weight is None else cupy.asarray(weight)
         given = cupy.asarray(GIVEN.X), cupy.asarray(y)
