@@ -103,7 +103,7 @@ def _dense(numbers: NDArray[Any], codes: NDArray[np.int32], width: int) -> NDArr
 
 
 def _sparse(numbers: NDArray[Any], codes: NDArray[np.int32], width: int) -> Any:
-    """Return rows that store what is not zero; where few numbers are, those as well."""
+    """Return rows that store what is not zero; where few of the numbers are, zeros as well."""
     is_full = np.count_nonzero(numbers) >= FULL * numbers.size and bool((codes >= 0).all())
     lengths, indices, values = (_all_of if is_full else _non_zeros)(numbers, codes)
     indptr = np.concatenate([[0], np.cumsum(lengths)])

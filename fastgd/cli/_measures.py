@@ -1,4 +1,4 @@
-"""How good a model's predictions are, by scikit-learn's sklearn.metrics."""
+"""How good a model's predictions are, by scikit-learn's metrics."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -10,6 +10,7 @@ such types.
 
 import sys
 from contextlib import suppress
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -42,7 +43,7 @@ def skops_for(purpose: str) -> ModuleType:
     if is_own_process() and "skops.io" not in sys.modules:
         sys.modules.update({name: _Nothing(name) for name in _LEFT_OUT})
         with suppress(ImportError, AttributeError), collector_paused(), postponed():
-            return needed("skops.io", purpose)
+            return import_module("skops.io")
         for name in [name for name in sys.modules if name.partition(".")[0] == "skops"]:
             del sys.modules[name]  # one that is made otherwise: all of it
     return needed("skops.io", purpose)

@@ -28,6 +28,7 @@ from fastgd._data.validation import check_X_y, fit_context, in_dtype, inverse_st
 from fastgd._monitoring.observer import Silenced
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, GridWatch, watched
+from fastgd._runtime.devices import is_on_device, to_host
 from fastgd._runtime.threads import in_threads, one_blas_thread, threads
 from fastgd._runtime.warned import warn
 from fastgd._solvers._auto import SOLVERS, choose, solve
@@ -300,7 +301,9 @@ class LogisticRegressionCV(LogisticRegression):
         """
         _raise_for_params(score_params, self, "score")
         own = dict(score_params)
-        X, y, sample_weight = fetched(X, y, sample_weight)
+        # a function of the user's own may look at the rows itself
+        rows = to_host(X) if callable(self.scoring) and is_on_device(X) else X
+        X, y, sample_weight = fetched(rows, y, sample_weight)
         if sample_weight is not None:
             own["sample_weight"] = sample_weight
         if _routing_enabled():

@@ -98,10 +98,10 @@ def test_nothing_waits_in_a_process_that_is_not_the_commands_own():
         assert sys.meta_path == before
 
 
-@pytest.mark.parametrize("way", ["alone", "changed"])
-def test_models_are_saved_and_opened_as_by_all_of_skops(rows, way):
-    """Also where skops is made in another way than the command expects."""
-    changed = "S._LEFT_OUT = ('skops.io._general', *S._LEFT_OUT)\n" if way == "changed" else ""
+@pytest.mark.parametrize("used", ["", "skops.io._general", "skops.utils"])
+def test_models_are_saved_and_opened_as_by_all_of_skops(rows, used):
+    """Also where skops is made in another way, of a file or a package that is left out."""
+    changed = f"S._LEFT_OUT = ('{used}', *S._LEFT_OUT)\n" if used else ""
     program = (
         "import sys; from fastgd.cli import main, _skops as S\n"
         f"{changed}"
@@ -112,7 +112,7 @@ def test_models_are_saved_and_opened_as_by_all_of_skops(rows, way):
         "print(hasattr(sys.modules['skops.io._trusted_types'], 'NUMPY_DTYPE_TYPE_NAMES'),\n"
         "      'sklearn.tree' in sys.modules)"
     )
-    assert run(program, cwd=rows).split() == ["True", str(way == "changed")]
+    assert run(program, cwd=rows).split() == ["True", str(used != "")]
     whole = (
         "from fastgd.cli import main\n"
         "assert main('predict m.fastgd rows.svm -o q.csv --quiet'.split()) == 0"

@@ -205,15 +205,22 @@ def test_scores_take_arrays_from_a_device(case, cupy):
     if "device" in model.get_params():
         model.set_params(device="cpu")
     here = model.fit(GIVEN.X, y)
-    # scikit-learn's own multi-task models have no weights
-    weights = [None] if case.name.startswith("MultiTask") else [None, GIVEN.weight]
-    for weight in weights:
+    for weight in (None, GIVEN.weight):
         expected = here.score(GIVEN.X, y, sample_weight=weight)
         there = None if weight is None else cupy.asarray(weight)
         given = cupy.asarray(GIVEN.X), cupy.asarray(y)
         assert here.score(*given, sample_weight=there) == expected
         assert here.score(given[0], y, sample_weight=weight) == expected
         assert here.score(GIVEN.X, given[1], sample_weight=there) == expected
+
+
+def test_a_scorer_of_the_users_own_is_given_rows_of_the_host(cupy):
+    def largest(model, X, y):
+        return float(np.abs(X[model.predict(X) == y]).max())
+
+    y = GIVEN.labels
+    here = fastgd.LogisticRegressionCV(Cs=2, cv=2, scoring=largest).fit(GIVEN.X, y)
+    assert here.score(cupy.asarray(GIVEN.X), cupy.asarray(y)) == here.score(GIVEN.X, y)
 
 
 def test_labels_that_are_words_come_back_as_they_are(cupy):
