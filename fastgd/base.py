@@ -323,7 +323,8 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
 
     def _run(self, call: Call, progress: Progress) -> tuple[Progress, int]:
         arguments = (call.source, call.rule, progress, call.settings, call.score, self._watch)
-        with threads(getattr(self, "n_jobs", None)):
+        of_rows = self.batch_size == 1  # which threads do not share
+        with threads(None if of_rows else getattr(self, "n_jobs", None)):
             return train(*arguments, call.device)
 
     def _take_over(self, call: Call, progress: Progress, n_iter: int) -> None:

@@ -430,7 +430,7 @@ def _fit(
     u, scale = _begin(joint, options, start)
     found, is_stopped = _at_once(joint, options, u, scale)
     if is_stopped or found.gap <= tol * found.objective:
-        return found
+        return found._replace(vanishes=found.scale <= joint.least)
     u, scale = found.u, found.scale
     metric: Any = None
     tried: list[tuple[float, float]] = []
@@ -474,7 +474,7 @@ def _fit(
         tried.append((scale, wanted))
         scale = min(max(_secant(tried), MOST_SHRUNK * scale), scale / MOST_SHRUNK)
         scale = scale if scale > 2.0 * joint.least else joint.least
-    return found._replace(vanishes=scale <= joint.least)
+    return found._replace(vanishes=min(scale, found.scale) <= joint.least)
 
 
 def _at_once(joint: _Joint, options: Options, u: Floats, scale: float) -> tuple[_Fitted, bool]:

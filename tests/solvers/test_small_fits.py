@@ -9,7 +9,7 @@ from sklearn import linear_model as sk
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
-from fastgd._runtime.warmup import _data
+from fastgd._runtime import warmup
 from fastgd._solvers import _auto
 from fastgd.kernels import newton as kernel
 from fastgd.kernels.losses import LogLoss
@@ -198,8 +198,9 @@ def test_targets_that_are_predicted_exactly(table):
 
 
 def test_warm_up_reaches_what_large_data_need():
-    X, y = _data(2, "float64", False, far=True)
     model = fastgd.LogisticRegression()
+    task = warmup._Task(warmup._Fit(model, 2), "float64", is_sparse=False)
+    X, y = warmup._data(task, far=True)
     answers = []
     short = _auto._of_few_columns
     with pytest.MonkeyPatch.context() as patch:

@@ -150,7 +150,7 @@ def test_a_thread_that_fails_stops_the_others(worker, rows, monkeypatch):
 
 
 def test_no_thread_at_all_is_refused(rows):
-    model = fastgd.SGDClassifier(n_jobs=0)
+    model = fastgd.SGDClassifier(n_jobs=0, batch_size=8)
     with pytest.raises(ValueError, match="n_jobs must be None, a positive number or a negative"):
         model.fit(rows[0], rows[1] > 0)
     assert not hasattr(model, "coef_")
