@@ -37,6 +37,7 @@ NEAR_BOUNDARY = 0.9995  # part of the way to it
 FARTHEST = 1e4  # times the residuals: slacks to begin with, in boxes that are nearly points
 SATISFIED = 3  # steps that gained nothing, if what is proven is enough
 STALLED, MOST_WITHOUT_PROOF = 8, 40  # if it is not
+ROOMS = 1.0, 1e2, 1e4  # of slacks to begin with, times what residuals need
 REFINEMENTS = 2  # of the active set's solution
 GAINED = 0.9  # of the gap: more than that left is nothing
 POLISHED_FROM = 1e-3  # of the objective, from which an active set may be right
@@ -169,7 +170,7 @@ def interior(
             figures = {"objective": path.best.objective, "suboptimality": path.best.gap}
             if options.observer.passed(partial(model_at, problem, path.best.u), figures):
                 break
-        if path.is_done() or len(path.gaps) >= options.max_iter or not path.advance():
+        if path.is_done() or len(path.gaps) >= options.max_iter or not path.goes_on():
             break
     return path.ended()
 
@@ -230,13 +231,14 @@ class _Path:
         self.objectives: list[float] = []
         self.gaps: list[float] = []
         self.best = Found(u, np.inf, np.inf, np.zeros(problem.shape[0]))
+        self.start, self.n_begun = u, 0
         if self.boxes.is_implied and np.any(u):  # which is not where the method begins
             self._keep(u, predictions(problem, u), np.zeros(problem.shape[0]))
-        self.now = self._begin(u)
+        self.now = self._begin()
 
-    def _begin(self, u: Floats) -> Interior:
+    def _begin(self) -> Interior:
         """Return a point in the interior, all products p p' and m m' at least their mean."""
-        boxes = self.boxes
+        boxes, u, room = self.boxes, self.start, ROOMS[self.n_begun]
         middle = 0.5 * (boxes.low + boxes.high)
         self.origin = boxes.of_rows(middle)
         if boxes.is_implied:
@@ -245,8 +247,8 @@ class _Path:
         z = self.images - boxes.at
         half = 0.5 * (boxes.high - boxes.low)
         rows = slice(0, boxes.n_rows)
-        mu = float(np.mean(2.0 * half[rows] * np.abs(z[rows]))) if boxes.n_rows else 0.0
-        farthest = FARTHEST * float(np.max(np.abs(z[rows]), initial=0.0))  # boxes may be minute
+        mu = room * float(np.mean(2.0 * half[rows] * np.abs(z[rows]))) if boxes.n_rows else 0.0
+        farthest = room * FARTHEST * float(np.max(np.abs(z[rows]), initial=0.0))  # of minute boxes
         slack = np.minimum(max(mu, 1e-300) / half, max(farthest, 1e-300))
         p, m = np.maximum(z, 0.0) + slack, np.maximum(-z, 0.0) + slack
         return Interior(u, p, m, half, 1.0 * half, middle)
@@ -316,9 +318,24 @@ class _Path:
     def is_done(self) -> bool:
         """Tell whether the gap is small enough, or does not get smaller."""
         enough = self.target.has_converged(self.best)
-        return self.target.is_reached(self.best) or self.trend.has_ended(enough=enough)
+        return self.target.is_reached(self.best) or (enough and self.trend.has_ended(enough=True))
 
-    def advance(self) -> bool:
+    def goes_on(self) -> bool:
+        """Take a step, or begin again; return whether either could be done.
+
+        Where a few rows are much larger than the others, their residuals have to change by more
+        than the slacks to begin with: products vanish before the gradient does, and steps become
+        short. Farther inside they do not.
+        """
+        if not self.trend.has_ended(enough=False) and self._advance():
+            return True
+        if self.n_begun + 1 == len(ROOMS):
+            return False
+        self.n_begun += 1
+        self.trend, self.now = Trend(), self._begin()
+        return True
+
+    def _advance(self) -> bool:
         """Take a step; return whether it could be taken."""
         boxes, now = self.boxes, self.now
         z = self.images - boxes.at

@@ -25,7 +25,7 @@ LEAST_SMOOTHING = 1e-3  # of the residuals: below it, rounding hides what a roun
 INNER_SHARE = 0.1  # of the gap, to which a round is solved
 INNER_PASSES = 200
 PATIENCE = 8  # rounds without a better bound: rounding decides
-MOST_ROUNDS = 15  # where another method can go on
+MOST_ROUNDS = 15  # where another method can go on, and one round that takes all its passes
 
 
 class _Rounds:
@@ -112,26 +112,39 @@ class _Rounds:
         gaps = self.gap_of_rounds
         return len(gaps) > PATIENCE and gaps[-1] >= gaps[-1 - PATIENCE]
 
+    def is_slow(self, passes: int) -> bool:
+        """Tell whether another method is quicker, after a round of so many passes."""
+        return passes >= INNER_PASSES or len(self.gap_of_rounds) >= MOST_ROUNDS
+
 
 def by_multipliers(
-    problem: Problem, pieces: Pieces, options: Options, target: Target, u: Floats, most: int
+    problem: Problem,
+    pieces: Pieces,
+    options: Options,
+    target: Target,
+    u: Floats,
+    *,
+    is_last: bool,
 ) -> tuple[Ended, int]:
-    """Solve at most ``most`` envelopes, each about what the one before it found.
+    """Solve envelopes, each about what the one before it found.
 
-    Returns the passes as well.
+    ``is_last`` says that no other method can go on. Returns the passes as well.
     """
     rounds = _Rounds(problem, pieces, u)
     f_null, proof = rounds.best.objective, rounds.judge(u)
-    while rounds.passes < options.max_iter and len(rounds.gap_of_rounds) < most and f_null > 0.0:
+    while rounds.passes < options.max_iter and f_null > 0.0:
         passes, before = rounds.passes, proof
         wanted = max(min(rounds.best.gap, f_null), 0.3 * target.tol * rounds.best.objective)
         proof = rounds.judge(rounds.solve(options, wanted))
-        rounds.note(rounds.passes - passes)
+        passes = rounds.passes - passes
+        rounds.note(passes)
         figures = {"objective": rounds.best.objective, "suboptimality": rounds.best.gap}
         model = partial(model_at, problem, rounds.best.u)
-        if options.observer.passed(model, figures, rounds.passes - passes):
+        if options.observer.passed(model, figures, passes):
             break
         if target.is_reached(rounds.best) or rounds.is_stuck():
+            break
+        if rounds.is_slow(passes) and not is_last:
             break
         rounds.sharpen(proof, before)
     converged = target.has_converged(rounds.best)

@@ -10,7 +10,7 @@ from fastgd._solvers._costs import LARGEST_MATRIX
 from fastgd._solvers._dual_points import pieces_of, rounding_of, rounding_of_gap
 from fastgd._solvers._gd import finished_tolerance
 from fastgd._solvers._interior import Ended, Target, interior
-from fastgd._solvers._multipliers import MOST_ROUNDS, by_multipliers
+from fastgd._solvers._multipliers import by_multipliers
 from fastgd._solvers._passes import products_with
 from fastgd._solvers._precondition import factorise, products, solve
 from fastgd._solvers._problem import Floats, Problem, from_raw, model_at, pose
@@ -80,8 +80,8 @@ def _minimise(problem: Problem, options: Options, u: Floats) -> tuple[Ended, int
     if is_cheap and n <= MANY_ROWS:
         ended = interior(problem, pieces, options, target, u)
         return ended, len(ended.gaps)
-    most = MOST_ROUNDS if has_matrix else options.max_iter
-    first, passes = by_multipliers(problem, pieces, options, target, u, most)
+    given = problem, pieces, options, target, u
+    first, passes = by_multipliers(*given, is_last=not has_matrix)
     remaining = options._replace(max_iter=options.max_iter - passes)
     if first.converged or not has_matrix or remaining.max_iter <= 0 or options.observer.stops:
         return first, passes

@@ -228,6 +228,25 @@ def test_support_vector_machines_are_liblinears(data, loss, C):
     assert ours.gap_ <= 1e-10 * best
 
 
+@pytest.mark.parametrize(
+    ("layout", "many_rows"), [("dense", 1000), *[(layout, 10**6) for layout in LAYOUTS]]
+)
+@pytest.mark.parametrize("n_outliers", [1, 5, 50])
+def test_a_few_rows_that_are_much_larger(rng, layout, n_outliers, many_rows, monkeypatch):
+    """Their residuals change by 1e5, where those of the others change by 1."""
+    monkeypatch.setattr(_piecewise, "MANY_ROWS", many_rows)
+    X = rng.normal(size=(2000, 10))
+    y = np.sign(X @ rng.normal(size=10) + rng.logistic(size=2000))
+    X[rng.choice(2000, n_outliers, replace=False)] *= 1e5
+    X = X.astype(np.float32).astype(np.float64)
+    model, reported = fit(fastgd.LinearSVC(loss="hinge"), LAYOUTS[layout](X), y)
+    assert not reported
+    w, b = model.coef_[0], model.intercept_[0]
+    margins = np.maximum(1.0 - y * (X @ w + b), 0.0)
+    assert model.objective_ == pytest.approx(margins.mean() + (w @ w + b * b) / 4000.0, rel=1e-6)
+    assert model.gap_ <= 1e-4 * model.objective_
+
+
 @pytest.mark.parametrize("size", [1e-250, 1e-100, 1e100, 1e250])
 def test_regression_machines_of_targets_of_any_size(data, size):
     X, _, y = data
