@@ -1,6 +1,7 @@
 """How numbers are written as text: with decimal points or commas, in groups of thousands or not."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,12 +16,14 @@ THOUSANDS = {
     "'": "'\u2019",
     "_": "_",
 }
+# Arabic's separators, and what else stands for a minus
+_SIGNS = str.maketrans({"\u066b": ".", "\u066c": ",", "\u2212": "-", "\u2010": "-", "\u2013": "-"})
 _WORDS = {"space": " "}
 _UNIT = r"(?:[$€£¥%‰]|USD|EUR|GBP)"
 
 
 class Notation(NamedTuple):
-    """What stands before decimals, and between groups of three digits ("" for nothing)."""
+    """What stands before decimals, and between groups of digits ("" for nothing)."""
 
     decimal: str = "."
     thousands: str = ""
@@ -30,8 +33,9 @@ class Notation(NamedTuple):
         """A regular expression of whole cells, as RE2 and Python understand it."""
         point, group = re.escape(self.decimal), f"[{THOUSANDS.get(self.thousands, '')}]"
         # a group does not begin with 0: 0,123 has a decimal comma
-        grouped = rf"(?:[1-9][0-9]{{0,2}}(?:{group}[0-9]{{3}})+|[0-9]+)"
-        whole = grouped if self.thousands else "[0-9]+"
+        of_three = rf"[1-9][0-9]{{0,2}}(?:{group}[0-9]{{3}})+"
+        of_two = rf"[1-9][0-9]?(?:{group}[0-9]{{2}})+{group}[0-9]{{3}}"  # India: 12,34,567
+        whole = f"(?:{of_three}|{of_two}|[0-9]+)" if self.thousands else "[0-9]+"
         number = rf"(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
         return rf"(?i)^[ \t]*[+-]?(?:{number}|inf(?:inity)?|nan)[ \t]*$"
 
@@ -127,6 +131,24 @@ def has_unit(cell: str) -> bool:
     """Tell whether a cell is a number with a percent sign or a currency."""
     bare = re.sub(rf"^\s*{_UNIT}\s*|\s*{_UNIT}\s*$", "", cell)
     return bare != cell and any(note.is_number(bare) for note in (Notation(), *others(Notation())))
+
+
+def in_other_signs(cell: str) -> bool:
+    """Tell whether a cell is a number in other signs than these: ASCII's digits, -, e."""
+    plainly = _plainly(cell)
+    return plainly != cell and any(
+        note.is_number(plainly) for note in (Notation(), *others(Notation()))
+    )
+
+
+def _plainly(cell: str) -> str:
+    """Return a number with ASCII's digits, a minus before it, and an exponent after e."""
+    signs = unicodedata.normalize("NFKC", cell).translate(_SIGNS).strip()
+    text = "".join(str(unicodedata.decimal(sign, sign)) for sign in signs)
+    negative = re.fullmatch(r"\((.*)\)|([^+-].*)-", text)  # as accountants write it
+    if negative is not None:
+        text = f"-{negative[1] or negative[2]}"
+    return re.sub(r"^([+-]?[0-9]*[.,][0-9]*)[dD]([+-]?[0-9]+)$", r"\1e\2", text)  # Fortran's
 
 
 def looks_like_a_date(cell: str) -> bool:

@@ -20,10 +20,23 @@ _BEGINNINGS = (
     (b"\x28\xb5\x2f\xfd", "it is compressed by zstd: let its name end in .zst"),
     (b"PK\x03\x04", "it is a zip archive, such as .npz or .xlsx"),
     (b"PAR1", "it is a Parquet file: let its name end in .parquet"),
-    (b"\xff\xfe", "it is UTF-16. This converts it: iconv -f UTF-16 -t UTF-8 {path} > utf8.csv"),
-    (b"\xfe\xff", "it is UTF-16. This converts it: iconv -f UTF-16 -t UTF-8 {path} > utf8.csv"),
     (b"\xd0\xcf\x11\xe0", "it is a workbook of Excel: export it as CSV"),
 )
+# Unicode of several bytes a character, by the mark before it; UTF-16's begins UTF-32's, too
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+# and without a mark: at which of four places most characters have a zero
+_ZEROS = {
+    (False, True, True, True): "UTF-32LE",
+    (True, True, True, False): "UTF-32BE",
+    (False, True, False, True): "UTF-16LE",
+    (True, False, True, False): "UTF-16BE",
+}
+_LOOKED_AT = 256  # bytes
 
 
 GZIP, ZSTD = "gzip", "zstd"
@@ -158,10 +171,26 @@ def refuse_other_kinds(path: Path) -> None:
     BadData
     """
     with opened(path) as file:
-        beginning = file.read(4)
+        beginning = file.read(_LOOKED_AT)
     for start, what in _BEGINNINGS:
         if beginning.startswith(start):
-            raise BadData(f"{path} holds no text: {what.format(path=shlex.quote(str(path)))}")
+            raise BadData(f"{path} holds no text: {what}")
+    encoding = _encoding_of(beginning)
+    if encoding is not None:
+        named = shlex.quote(str(path))
+        raise BadData(
+            f"{path} holds no text: it is {encoding}. This converts it: iconv -f {encoding} -t "
+            f"UTF-8 {named} > utf8.csv"
+        )
+
+
+def _encoding_of(start: bytes) -> str | None:
+    """Return the encoding of text whose characters have several bytes each."""
+    for mark, name in _MARKS:
+        if start.startswith(mark):
+            return name
+    quarters = [start[place : len(start) // 4 * 4 : 4] for place in range(4)]
+    return _ZEROS.get(tuple(2 * part.count(0) > len(part) for part in quarters))
 
 
 def refuse_unreadable(path: Path) -> None:

@@ -36,7 +36,7 @@ from fastgd._readers.layout import (
     likeness,
 )
 from fastgd._readers.limits import in_words
-from fastgd._readers.numerals import Notation, advice_on, has_unit
+from fastgd._readers.numerals import Notation, advice_on, has_unit, in_other_signs
 from fastgd._readers.reader import Format, Reader
 from fastgd._readers.streams import (
     bare_name,
@@ -450,7 +450,13 @@ class CSV(Table):
         if sum(n for cell, n in cells.items() if has_unit(cell)) > most:
             self._examples[name] = next(filter(has_unit, cells)), "a file without the signs"
             return LOST
+        if sum(n for cell, n in cells.items() if self._is_number_in_any_signs(cell)) > most:
+            self._examples[name] = next(filter(in_other_signs, cells)), "plain digits, as in -1.5e3"
+            return LOST
         return CATEGORY
+
+    def _is_number_in_any_signs(self, cell: str) -> bool:
+        return self._notation.is_number(cell) or in_other_signs(cell)
 
     def _odd(self, cells: Sequence[str]) -> str:
         is_number = self._notation.matches(cells)

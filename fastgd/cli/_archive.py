@@ -44,6 +44,7 @@ PLAIN_FORMAT = 1  # of a card without columns of text or dates: older versions o
 CARD, PIPELINE, SCHEMA = "card.json", "pipeline.skops", "schema.json"
 # what JSON becomes: bytes that an object, a list, a word, a comma take in memory, roughly
 _COSTS = ((b"{", 232), (b"[", 64), (b'"', 28), (b",", 40))
+_WIDEST = 4  # bytes of each character of a text with a rare one
 QUICKLY = 1  # compression: coefficients hardly get smaller by more of it
 N_SAMPLES, SAMPLE, WORTH_IT = 64, 1 << 12, 0.5  # bytes here and there, and their compressed share
 _MOST_AXES = 3  # of an array of a model: an optimizer's state of several outputs
@@ -192,12 +193,21 @@ def _card_of(path: Path, content: bytes, limits: Limits) -> Card:
 
 def _parsed(what: str, content: bytes, most: int) -> Any:
     """Return what JSON holds, if that cannot take more memory than is allowed."""
-    size = len(content) + sum(cost * content.count(mark) for mark, cost in _COSTS)
+    of_text, of_words = _bytes_of_a_character(content)
+    size = len(content) * (1 + of_text + of_words)
+    size += sum(cost * content.count(mark) for mark, cost in _COSTS)
     refuse_more(what, size, most)
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
         raise BadData(f"{what} is damaged.") from None
+
+
+def _bytes_of_a_character(content: bytes) -> tuple[int, int]:
+    """Return how many bytes Python may take for each: as a text, and in the words in it."""
+    if not content.isascii():
+        return _WIDEST, _WIDEST
+    return 1, _WIDEST if b"\\u" in content else 1
 
 
 def load(path: Path, limits: Limits = Limits()) -> tuple[Card, Any]:  # noqa: B008

@@ -4,6 +4,7 @@ Links are followed. A file keeps its mode and owner, and is replaced once all is
 a pipe, a socket or a descriptor (/dev/stdout, ``-``) is written into.
 """
 
+import errno
 import io
 import os
 import re
@@ -22,7 +23,8 @@ from fastgd._readers.errors import Misuse, UserError, reason
 STDOUT = Path("-")
 _MOST_LINKS = 40
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/(self|thread-self|\d+))/fd/(\d+)")
-_STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+_STANDARD_NAMES = ("stdin", "stdout", "stderr")
+_STANDARD = {f"/dev/{name}": number for number, name in enumerate(_STANDARD_NAMES)}
 
 
 def is_stdout(path: Path | None) -> bool:
@@ -44,6 +46,7 @@ def check_output(path: Path, inputs: Sequence[object] = (), option: str = "-o") 
         raise UserError(f"{path} cannot be written: there is a NUL in its name")
     place, descriptor = _resolved(path)
     if descriptor is not None:
+        _check_descriptor(path, descriptor, inputs, option)
         return
     if not place.parent.is_dir():
         raise UserError(f"there is no folder {place.parent if path.is_symlink() else path.parent}")
@@ -53,11 +56,27 @@ def check_output(path: Path, inputs: Sequence[object] = (), option: str = "-o") 
         if not os.access(place.parent, os.W_OK):  # now, and not after the training
             raise UserError(f"{path} cannot be written: Permission denied")
         return
-    for given in inputs:
-        if isinstance(given, Path) and given.exists() and place.samefile(given):
-            raise Misuse(f"{option} {path} would overwrite {given}, which is read.")
+    _refuse_inputs(path, place.stat(), inputs, option)
     if not os.access(place, os.W_OK):
         raise UserError(f"{path} cannot be written: Permission denied")
+
+
+def _check_descriptor(path: Path, number: int, inputs: Sequence[object], option: str) -> None:
+    """Refuse a descriptor that is closed, or that leads to a file that is read."""
+    if number < len(_STANDARD_NAMES) and getattr(sys, _STANDARD_NAMES[number]) is None:
+        raise UserError(f"{_STANDARD_NAMES[number]} is closed: there is nowhere to write to.")
+    with suppress(OSError):
+        there = os.fstat(number)
+        if stat.S_ISREG(there.st_mode):
+            _refuse_inputs(path, there, inputs, option)
+
+
+def _refuse_inputs(
+    path: Path, there: os.stat_result, inputs: Sequence[object], option: str
+) -> None:
+    for given in inputs:
+        if isinstance(given, Path) and given.exists() and os.path.samestat(there, given.stat()):
+            raise Misuse(f"{option} {path} would overwrite {given}, which is read.")
 
 
 @contextmanager
@@ -248,7 +267,23 @@ def _moved(scratch: Path, place: Path) -> None:
 
 
 def _copied(file: IO[bytes], place: Path) -> None:
+    """Write a file over another, for which there is room: else that stays as it was."""
+    size = file.seek(0, os.SEEK_END)
     file.seek(0)
     with place.open("r+b") as target:
-        target.truncate()
+        _make_room(target, size)
         shutil.copyfileobj(file, target)
+        target.truncate()
+
+
+def _make_room(target: IO[bytes], size: int) -> None:
+    """Take the room of ``size`` bytes on the disk, if a file has less."""
+    old = os.fstat(target.fileno()).st_size
+    if size <= old or not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(target.fileno(), old, size - old)
+    except OSError as error:
+        target.truncate(old)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise

@@ -1,5 +1,6 @@
 """The command line under fire: files that lie, outputs that are no files, signals, full disks."""
 
+import errno
 import gzip
 import io
 import itertools
@@ -378,6 +379,11 @@ def a_gigabyte():
     return itertools.repeat(bytes(1_000_000), 1_100)
 
 
+def part_of_a_gigabyte():
+    """Return as many zeros as would do, if each took a byte."""
+    return itertools.islice(a_gigabyte(), 200)
+
+
 def inner(schema, **members):
     memory = io.BytesIO()
     archive_of({"schema.json": schema, **members}, memory, compression=zipfile.ZIP_DEFLATED)
@@ -393,6 +399,7 @@ NODE = '{"__class__": "ndarray", "__module__": "numpy", "__loader__": "NdArrayNo
     [
         ("card.json", lambda: b"[" + b"{}," * 6_000_000 + b"0]"),
         ("card.json", lambda: itertools.chain([b'{"format": 1, "a": "'], a_gigabyte())),
+        ("card.json", lambda: itertools.chain(["\N{SNOWMAN}".encode()], part_of_a_gigabyte())),
         ("pipeline.skops", a_gigabyte),
         ("pipeline.skops", lambda: inner(b"[" + b"[]," * 16_000_000 + b"0]")),
         ("pipeline.skops", lambda: inner("[" + ",".join([NODE + '"type": 1}'] * 600_000) + "]")),
@@ -404,7 +411,7 @@ NODE = '{"__class__": "ndarray", "__module__": "numpy", "__loader__": "NdArrayNo
             ),
         ),
     ],
-    ids=["objects", "long", "pipeline", "lists", "nodes", "the same again"],
+    ids=["objects", "long", "wide", "pipeline", "lists", "nodes", "the same again"],
 )
 def test_a_small_model_that_unpacks_to_gigabytes_is_refused(name, content, run):
     if sys.maxsize < 2**32:
@@ -792,6 +799,21 @@ def test_a_file_with_two_names_stays_one(predictions, run):
     assert os.path.samefile("one", "two")
 
 
+@POSIX
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="room is not taken beforehand")
+@pytest.mark.usefixtures("matrix")
+def test_a_file_with_two_names_is_whole_after_a_full_disk(run, monkeypatch):
+    def full(descriptor, first, length):
+        os.truncate(descriptor, first + length // 2)  # what a disk takes before it is full
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    Path("one").write_text("old")
+    os.link("one", "two")
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    assert refused(run, f"{PREDICT} one") == "one cannot be written: No space left on device"
+    assert Path("two").read_text() == "old"
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="root may give files away")
 def test_a_file_keeps_its_owner(predictions, run):
     Path("out").write_text("old")
@@ -845,7 +867,19 @@ def test_what_is_read_is_not_overwritten(run):
         "predict m.fastgd data.npz -o m.fastgd",
     ):
         assert "would overwrite" in refused(run, line, status=2)
+    with open("data.npz", "r+b") as file:  # as a shell opens it for 9<>data.npz
+        line = f"train data.npz --model logistic -o /dev/fd/{file.fileno()}"
+        assert os.name != "posix" or "would overwrite" in refused(run, line, status=2)
     assert Path("data.npz").read_bytes() == before
+
+
+@POSIX
+@pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
+@pytest.mark.usefixtures("matrix")
+def test_nothing_is_written_to_what_is_closed(name, monkeypatch):
+    monkeypatch.setattr(sys, name, None)
+    with pytest.raises(UserError, match=f"{name} is closed: there is nowhere to write to"):
+        _output.check_output(Path(f"/dev/{name}"))
 
 
 @pytest.mark.usefixtures("matrix")
@@ -1132,6 +1166,7 @@ FOREIGN = [
         '--decimal "," --thousands " "',
         [1234.5, 2345.5, 3000.0],
     ),
+    (["1,23,456.5", "-12,34,567", "2,345"], '--thousands ","', [123456.5, -1234567.0, 2345.0]),
 ]
 
 
@@ -1174,6 +1209,26 @@ def test_numbers_with_a_unit_are_reported(cells, run):
     assert "a file without the signs" in refused(run, [*TRAIN.split(), "--separator", "\t"])
 
 
+@pytest.mark.parametrize(
+    ("cells", "example"),
+    [
+        (["\u0661\u0662\u066b\u0665", "\u0663"], "'\u0661\u0662\u066b\u0665'"),  # Arabic
+        (["\uff11\uff12", "7"], "'\uff11\uff12'"),  # as wide as Chinese characters
+        (["\u22121.5", "\u22122"], "'\u22121.5'"),
+        (["(12.50)", "3.25"], "'(12.50)'"),
+        (["12.50-", "3.25"], "'12.50-'"),
+        (["1.257D+04", "-3.5d-1"], "'1.257D+04'"),
+    ],
+)
+def test_numbers_in_other_signs_are_reported(cells, example, run):
+    Path("data.csv").write_text(table_of(cells * 10), encoding="utf-8")
+    said = refused(run, [*TRAIN.split(), "--separator", ";", "--categorical", "label"])
+    if "is not a number" not in said:  # where half of them are numbers as they are
+        assert f"{example} looks like a number" in said
+        assert "It needs plain digits, as in -1.5e3." in said
+    assert run([*TRAIN.split(), "--separator", ";", "--categorical", "a"])[0] == 0
+
+
 def test_codes_and_words_stay_categories(run):
     Path("data.csv").write_text(table_of(["A1", "1-2", "12/5", "v1.2.3", "1,2,3", "x,y"] * 5))
     status, out, _ = run(
@@ -1211,6 +1266,7 @@ def test_notations_are_for_csv(run):
         ),
         (Notation(","), ["1,5", "1", ",5"], ["1.5", "1,5,5"]),
         (Notation(".", ","), ["1,234", "1234", "1,234.5"], ["1,23", "12,3456", ",123", "1,,234"]),
+        (Notation(".", ","), ["12,34,567", "1,23,456.5"], ["123,45,678", "1,234,56", "1,2,345"]),
         (Notation(",", "."), ["1.234,5", "1.234.567"], ["1.2", "1,234.5"]),
     ],
 )
@@ -1271,7 +1327,11 @@ def test_capitals_do_not_matter_elsewhere(name, run):
             ROWS.encode("utf-16"),
             "it is UTF-16. This converts it: iconv -f UTF-16 -t UTF-8 data.csv ",
         ),
-        (ROWS.encode("utf-16-be"), ""),
+        (ROWS.encode("utf-16-be"), "it is UTF-16BE. This converts it: iconv -f UTF-16BE "),
+        (ROWS.encode("utf-16-le"), "it is UTF-16LE"),
+        (ROWS.encode("utf-32"), "it is UTF-32. This"),
+        (b"\0\0\xfe\xff" + ROWS.encode("utf-32-be"), "it is UTF-32. This"),
+        (ROWS.encode("utf-32-be"), "it is UTF-32BE"),
         (ROWS.encode().replace(b"yes", b"\xe9t\xe9"), "is not UTF-8. If it is Latin-1"),
         (PACKED, "it is compressed by gzip: let its name end in .gz"),
         (b"PAR1abc", "it is a Parquet file"),
