@@ -21,7 +21,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastgd._data.arrays import is_plain
-from fastgd._data.parts import is_collection, is_in_parts
+from fastgd._data.parts import is_collection, is_in_parts, learn_columns
 from fastgd._data.shards import Shards
 from fastgd._data.validation import as_rows, check_weight, refuse_extreme_weight
 from fastgd._export.hooks import OnnxExport
@@ -153,10 +153,7 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
                 "optimum of a sample."
             )
         seen, kind = look(shards, classifies=classifies, loss=loss, seed=self._seed())
-        self.__dict__.pop("feature_names_in_", None)
-        self.n_features_in_ = seen.mean.shape[0]
-        if shards.names is not None:
-            self.feature_names_in_ = shards.names
+        learn_columns(self, shards.names, seen.mean.shape[0])
         return seen, kind
 
     def _solve_all_shards(self, tasks: Sequence[ShardedTask]) -> list[Solution]:
