@@ -170,16 +170,20 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
 
     def _solve_shards(self, task: ShardedTask, options: Options | None = None) -> Solution:
         """Solve a task whose rows are in shards, by descent."""
+        self._refuse_solver_of_rows()
+        options = self._options() if options is None else options
+        method = kinks_by_shards if is_piecewise_linear(task.loss) else by_shards
+        found = self._watch.finished(method(task, options, solve))
+        return found._replace(is_penalised=task.l1 > 0.0 or task.l2 > 0.0, solver="gd")
+
+    def _refuse_solver_of_rows(self) -> None:
+        """Refuse the name of a solver that looks at one row after the other."""
         asked = getattr(self, "solver", "auto")
         if asked in ("saga", "sdca"):
             raise ValueError(
                 f"solver={asked!r} needs all rows in memory; data sets in parts are solved by "
                 "solver='gd', which 'auto' means for them."
             )
-        options = self._options() if options is None else options
-        method = kinks_by_shards if is_piecewise_linear(task.loss) else by_shards
-        found = self._watch.finished(method(task, options, solve))
-        return found._replace(is_penalised=task.l1 > 0.0 or task.l2 > 0.0, solver="gd")
 
     def _lacks_on_cuda(self, X: Any) -> str | None:
         """Return what of this estimator has no form for a device; None where all has."""
