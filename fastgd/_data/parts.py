@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from numpy.typing import NDArray
+
 from fastgd._data.chunks import Chunks, filled, stacked
 from fastgd._data.row_source import RowSource
 from fastgd._data.shards import ChunkShards, Shards
@@ -104,6 +106,14 @@ def refuse_parts(estimator: Any, X: Any) -> None:
             "PoissonRegressor, GammaRegressor and TweedieRegressor, and by SGDClassifier, "
             "SGDRegressor and SGDOneClassSVM with every loss."
         )
+
+
+def learn_columns(estimator: Any, names: NDArray[Any] | None, n_features: int) -> None:
+    """Set how many columns rows in parts have, and their names where they have some."""
+    vars(estimator).pop("feature_names_in_", None)
+    estimator.n_features_in_ = n_features
+    if names is not None:
+        estimator.feature_names_in_ = names
 
 
 def refuse_other_names(estimator: Any, X: RowSource) -> None:

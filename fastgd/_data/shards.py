@@ -25,11 +25,13 @@ class Rows(NamedTuple):
     X : array-like or sparse matrix of shape (n, n_features)
     y : array-like of shape (n,)
     weight : array-like of shape (n,), or None for 1 each
+    shard : int, the number of the shard among all
     """
 
     X: Any
     y: Any
     weight: Any = None
+    shard: int = 0
 
 
 class Shards(Protocol):
@@ -78,7 +80,7 @@ class ChunkShards:
         found: Any = None
         started = time.perf_counter()
         for k, pair in as_counted(self._chunks, filled(self._chunks)):
-            value = of_named(f"chunk {k}", part, Rows(*pair))
+            value = of_named(f"chunk {k}", part, Rows(*pair, shard=k))
             found = value if found is None else add(found, value)
         if found is None:
             raise ValueError("there are no rows to train on.")

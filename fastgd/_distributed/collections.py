@@ -252,7 +252,8 @@ class Answer(NamedTuple):
 
 def _of_part(part: Callable[[Rows], T], k: int, X: Any, y: Any, weight: Any = None) -> Answer:
     """Return what partition k adds to a sum."""
-    rows = Rows(as_array(X), as_column(y), None if weight is None else as_column(weight))
+    weight = None if weight is None else as_column(weight)
+    rows = Rows(as_array(X), as_column(y), weight, k)
     if rows.X.shape[0] == 0:
         return Answer(None, 0)
     with one_blas_thread(), threads(1):  # partitions are what runs side by side

@@ -152,10 +152,17 @@ def validated_targets(rows: Rows, n: int, kind: Kind) -> tuple[NDArray[Any], Flo
     if not kind.classifies:
         y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
         check_targets(kind.loss, y)
-    return y, _weight_of(rows.weight, n)
+    return y, weight_of(rows.weight, n)
 
 
-def _weight_of(given: Any, n_rows: int) -> Floats:
+def weight_of(given: Any, n_rows: int) -> Floats:
+    """Return the weights of rows, 1 each where none are given.
+
+    Raises
+    ------
+    ValueError
+        If they are not one number >= 0 for each row.
+    """
     if given is None:
         return np.ones(n_rows)
     weight: Floats = check_array(given, dtype=np.float64, ensure_2d=False, input_name="weight")

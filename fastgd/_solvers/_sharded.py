@@ -82,6 +82,7 @@ NEWTON_PARAMETERS = 600  # up to these a Hessian costs less than reading its row
 NEWTON_OF_THIN = 3000  # 72 MB
 SAMPLE_TOL = 1e-6
 SEARCHES = 30
+HIDDEN = 100.0  # times what rounding hides: a step that promises no more is not shortened
 BALANCING_STEPS, PROVING_STEPS = 3, 2
 SETTLED = 0.25  # a Newton step that shrinks the decrement to this is where its theory holds
 CAUTION_WITHOUT_PAIRS = 2.0  # nothing corrects the metric under l1
@@ -475,6 +476,8 @@ class Descent:
                 return True
             if self.n_passes < self.options.max_iter:  # one entry a pass
                 self._report(self.history["suboptimality"][-1] if self.n_passes > 1 else np.inf)
+            if promise <= HIDDEN * self.floor:  # each try would be a pass that decides nothing
+                return False
             excess = length * promise - fall
             is_bent = np.isfinite(excess) and excess > 0.0
             best = 0.5 * length * length * promise / excess if is_bent else 0.0

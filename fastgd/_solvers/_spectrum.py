@@ -205,7 +205,7 @@ def spectrum_of(rows: Rows, weakest: float, mode: str = "auto") -> Spectrum:
     if mode != "svd":
         products = rows.gram() if is_wide else rows.covariance()
         found = _of_products(rows, products, is_wide)
-        if found is not None and _is_sharp(found.values, weakest):
+        if found is not None and is_sharp(found.values, weakest):
             return found
     return _of_singular_values(rows, is_wide)
 
@@ -242,7 +242,7 @@ def _direction_of_intercept(rows: Rows) -> Floats:
     return np.asarray(root / np.sqrt(root @ root), np.float64)
 
 
-def _is_sharp(values: Floats, weakest: float) -> bool:
+def is_sharp(values: Floats, weakest: float) -> bool:
     """Tell whether the rounding of products is small beside what is divided by."""
     off = EPSILON * float(values.max(initial=0.0)) * np.sqrt(values.shape[0])
     return bool(off <= NOISE * (float(values.min(initial=np.inf)) + weakest))

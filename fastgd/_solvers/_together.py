@@ -18,14 +18,18 @@ T = TypeVar("T")
 MOST_TOGETHER = 16  # as many Hessians are in memory at once
 
 
-def together(shards: Shards, solvers: Sequence[Callable[[Shards], T]]) -> list[T]:
+def together(
+    shards: Shards, solvers: Sequence[Callable[[Shards], T]], most: int = MOST_TOGETHER
+) -> list[T]:
     """Return what each solver makes of the shards, which it may ask for passes.
+
+    ``most`` solvers run at a time.
 
     An error of a pass, or of a solver, is raised once no thread is left.
     """
     found: list[T] = []
-    for first in range(0, len(solvers), MOST_TOGETHER):
-        turns = [_Turn(shards, solver) for solver in solvers[first : first + MOST_TOGETHER]]
+    for first in range(0, len(solvers), most):
+        turns = [_Turn(shards, solver) for solver in solvers[first : first + most]]
         found += _by_turns(shards, turns)
     return found
 
@@ -79,6 +83,8 @@ class _Turn(Generic[T]):
 
     def __init__(self, shards: Shards, solver: Callable[[Shards], T]) -> None:
         self.names, self.spent = shards.names, dict.fromkeys(shards.spent, 0.0)
+        if hasattr(shards, "n_shards"):
+            self.n_shards = shards.n_shards
         self._solver = solver
         self._error: BaseException | None = None
         self._answers: SimpleQueue[Any] = SimpleQueue()

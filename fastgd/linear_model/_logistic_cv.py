@@ -1,7 +1,7 @@
 """LogisticRegressionCV: the strength of the penalty, and l1's share in it, by cross-validation."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Number
 from typing import Any, ClassVar, NamedTuple
 
@@ -23,7 +23,7 @@ from sklearn.utils._metadata_requests import (
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
-from fastgd._data.parts import fetched
+from fastgd._data.parts import fetched, is_in_parts, shards_of
 from fastgd._data.validation import check_X_y, fit_context, in_dtype, inverse_strength
 from fastgd._monitoring.observer import Silenced
 from fastgd._monitoring.undo import or_as_before
@@ -33,8 +33,9 @@ from fastgd._runtime.threads import in_threads, one_blas_thread, threads
 from fastgd._runtime.warned import warn
 from fastgd._solvers._auto import SOLVERS, choose, solve
 from fastgd._solvers._folds import FoldFit, folds_of
-from fastgd._solvers._task import Options, State, Task
+from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.linear_model._logistic import LogisticRegression
+from fastgd.linear_model._logistic_cv_parts import LogisticCVOfParts
 from fastgd.linear_model._parameters import _check_logistic_solver, check_number_of_classes
 from fastgd.linear_model._solved import FLOATS, level_of_the_user
 
@@ -69,7 +70,7 @@ class Fold(NamedTuple):
     held_out: NDArray[Any]
 
 
-class LogisticRegressionCV(LogisticRegression):
+class LogisticRegressionCV(LogisticCVOfParts, LogisticRegression):
     """``LogisticRegression`` whose ``C``, and l1's share, are chosen by cross-validation.
 
     Parameters, attributes and the choice are scikit-learn's, and so are the defaults but for
@@ -265,6 +266,12 @@ class LogisticRegressionCV(LogisticRegression):
         _raise_for_params(params, self, "fit")
         ratios, shares, scoring, is_legacy = self._meant()
         with watched(GridWatch, self) as watch, or_as_before(self), threads(self.n_jobs):
+            if is_in_parts(X):
+                of_parts = shards_of(X, y, sample_weight), ratios, shares, scoring
+                grid, refit = self._fit_parts(*of_parts)
+                self._choose(grid, np.float64, refit, is_legacy=is_legacy)
+                self._report_grid(grid)
+                return self
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS)
             self.classes_, codes = self._check_labels(y)
             check_number_of_classes(self.solver, self.classes_.shape[0])
@@ -273,10 +280,14 @@ class LogisticRegressionCV(LogisticRegression):
             folds = [Fold(rows[a], rows[b]) for a, b in splits.split(X, y, **splitting)]
             weight = self._weight_of_rows(sample_weight, X, y, self.classes_, codes)
             judge = _Judge(self, scoring, X, y, codes, sample_weight, judging)
-            grid = self._empty_grid(ratios, shares, len(folds), X)
+            grid = self._empty_grid(ratios, shares, len(folds), X.shape[1])
             watch.begin_grid(Given(X, y, sample_weight), grid.scores[0].size, self._write(grid))
             self._try(grid, folds, judge, (X, codes, weight))
-            self._choose(grid, (X, codes, weight), is_legacy=is_legacy)
+
+            def refit_rows(r: int, c: int) -> None:
+                self._refit(grid, (r, c), (X, codes, weight))
+
+            self._choose(grid, X.dtype, refit_rows, is_legacy=is_legacy)
             self._report_grid(grid)
         return self
 
@@ -418,7 +429,7 @@ class LogisticRegressionCV(LogisticRegression):
         return {}, {**params, **weighted}
 
     def _empty_grid(
-        self, ratios: Sequence[Any] | None, shares: list[float], n_folds: int, X: Any
+        self, ratios: Sequence[Any] | None, shares: list[float], n_folds: int, d: int
     ) -> Grid:
         if isinstance(self.Cs, Integral):
             Cs = np.logspace(-4, 4, int(self.Cs))
@@ -428,7 +439,7 @@ class LogisticRegressionCV(LogisticRegression):
                 raise ValueError(f"Cs must be a number or 1-d, of numbers > 0, got {self.Cs!r}.")
         K = self.classes_.shape[0] if self.classes_.shape[0] > 2 else 1
         shape = (n_folds, len(shares), Cs.shape[0])
-        coefs = np.zeros((*shape, K, X.shape[1] + bool(self.fit_intercept)))
+        coefs = np.zeros((*shape, K, d + bool(self.fit_intercept)))
         given = [None] if ratios is None else ratios
         return Grid(Cs, given, shares, coefs, np.full(shape, np.nan), np.full(shape, -1, np.int32))
 
@@ -495,19 +506,23 @@ class LogisticRegressionCV(LogisticRegression):
 
         return write
 
-    def _choose(self, grid: Grid, data: tuple[Any, Any, Any], *, is_legacy: bool) -> None:
-        """Set the choice, the coefficients and the grid's attributes."""
+    def _choose(
+        self, grid: Grid, dtype: Any, refit: Callable[[int, int], None], *, is_legacy: bool
+    ) -> None:
+        """Set the choice, the coefficients and the grid's attributes.
+
+        ``refit`` fits all rows for a place in the grid.
+        """
         is_grid = grid.l1_ratios[0] is not None
         if self.refit:
             r, c = _best(grid.scores.mean(axis=0))
             C, ratio = grid.Cs[c], grid.l1_ratios[r]
-            self._refit(grid, (r, c), data)
+            refit(r, c)
         else:
             best = [_best(scores) for scores in grid.scores]
             self._take_mean(np.array([grid.coefs[f, r, c] for f, (r, c) in enumerate(best)]))
             C = np.mean([grid.Cs[c] for _, c in best])
             ratio = np.mean([grid.shares[r] for r, _ in best]) if is_grid else 0.0
-        dtype = data[0].dtype
         self.coef_ = in_dtype(self.coef_, dtype)
         self.intercept_ = in_dtype(self.intercept_, dtype)
         self.Cs_, self.l1_ratios_ = grid.Cs, np.asarray(grid.l1_ratios)
@@ -556,10 +571,17 @@ class LogisticRegressionCV(LogisticRegression):
             total = found.n_iter + other.n_iter
             is_better = other.converged or other.objective < found.objective
             found = (other if is_better else found)._replace(n_iter=total)
+        self._set_last(found)
+        self._warn_of_last(found)
+
+    def _set_last(self, found: Solution) -> None:
+        """Set what was found for all rows."""
         coef, intercept = self._split(found)
         self.coef_ = np.ascontiguousarray(coef)
         self.intercept_ = np.asarray(intercept, np.float64)
         self.objective_, self.gap_, self.solver_ = found.objective, found.gap, found.solver
+
+    def _warn_of_last(self, found: Solution) -> None:
         if not found.converged and not self._watch.stops:
             _warn_unfinished(f"{type(self).__name__} {self._reason(found)}")
 

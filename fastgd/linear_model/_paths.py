@@ -26,7 +26,8 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
-from fastgd._data.parts import ScoredAnywhere, by_parts
+from fastgd._data.held_out import held_out_by
+from fastgd._data.parts import ScoredAnywhere, by_parts, is_in_parts, learn_columns, shards_of
 from fastgd._data.validation import (
     ACCEPTED,
     check_sparse,
@@ -45,9 +46,11 @@ from fastgd._monitoring.watching import Given, GridWatch, watched
 from fastgd._runtime.threads import threads
 from fastgd._runtime.warned import warn
 from fastgd._solvers._paths import Fold, Found, Strengths, Table, solve_paths
+from fastgd._solvers._product_shards import SummedTable, look_for_products, table_of_numbers
 from fastgd.linear_model._solved import FLOATS, level_of_the_user
 
 Folds = list[tuple[NDArray[Any], NDArray[Any]]]
+NO_FOLDS = object()
 ROUNDING = 8.0 * float(np.finfo(np.float64).eps)
 SHARE_OF_NULL = 0.05  # of the objective without columns: a fit of a fold is judged by no less
 
@@ -95,6 +98,18 @@ class PathModel(ScoredAnywhere, NotebookView, OnnxExport, BaseEstimator):
         weight = weight if weight.shape[0] > 0 else np.ones(X.shape[0])
         Y = np.asarray(y, np.float64)
         return X, Y if Y.ndim == 2 else Y[:, None], weight
+
+    def _summed(self, rows: Any, cv: Any = NO_FOLDS, *, many: bool) -> SummedTable:
+        """Return the sums that fits need of rows in parts, which two passes add up."""
+        shards = shards_of(*rows)
+        moments = look_for_products(shards, classifies=False)
+        if many and not moments.is_table:
+            self._refuse_one_target()
+        if not many and moments.level.shape[0] > 1:
+            raise ValueError(f"For multi-task outputs, use MultiTask{type(self).__name__}")
+        learn_columns(self, shards.names, moments.mean.shape[0])
+        folds = None if cv is NO_FOLDS else held_out_by(cv, moments.counts, classifies=False)
+        return table_of_numbers(shards, moments, folds, bool(self.fit_intercept))
 
     def _refuse_one_target(self) -> None:
         name = type(self).__name__.removeprefix("MultiTask")
@@ -195,15 +210,19 @@ class PathCV(CallbackSupport, PathModel):
         """Go down each fold's path, choose, and fit all rows."""
         _raise_for_params(params, self, "fit")
         with watched(GridWatch, self) as watch, or_as_before(self), threads(self.n_jobs):
-            weighted = None if isinstance(sample_weight, Real) else sample_weight
-            X, Y, weight = self._checked_data(X, y, weighted, many=self._many)
-            splits = self._splits(X, Y, weighted, params)
-            folds = [Fold(weight), *(_fold(weight, *split) for split in splits)]
-            with np.errstate(over="ignore", invalid="ignore"):
-                table = Table(X, Y, folds, bool(self.fit_intercept))
+            dtype: Any = np.float64
+            if is_in_parts(X):
+                table: Table = self._summed((X, y, sample_weight), self.cv, many=self._many)
+            else:
+                weighted = None if isinstance(sample_weight, Real) else sample_weight
+                X, Y, weight = self._checked_data(X, y, weighted, many=self._many)
+                dtype, splits = X.dtype, self._splits(X, Y, weighted, params)
+                folds = [Fold(weight), *(_fold(weight, *split) for split in splits)]
+                with np.errstate(over="ignore", invalid="ignore"):
+                    table = Table(X, Y, folds, bool(self.fit_intercept))
             _refuse_not_finite(table)
             ratios = [float(r) for r in np.atleast_1d(getattr(self, "l1_ratio", 1.0))]
-            alphas = [self._alphas(table, X, Y, ratio, weighted) for ratio in ratios]
+            alphas = [self._alphas(table, ratio) for ratio in ratios]
             watch.begin_grid(Given(X, y, sample_weight), sum(map(len, alphas)), self._write)
             paths = [self._paths(table, *pair) for pair in zip(alphas, ratios, strict=True)]
             n_alphas = len(alphas[0])
@@ -213,7 +232,7 @@ class PathCV(CallbackSupport, PathModel):
             self.mse_path_ = np.squeeze(np.moveaxis(errors, 2, 1))
             self._choose(alphas, ratios, errors.mean(axis=1))
             best = self._refitted(table, alphas, ratios)
-            self._take(table, best, X.dtype, many=self._many)
+            self._take(table, best, dtype, many=self._many)
             if hasattr(self, "_best_yet"):
                 del self._best_yet
             if not watch.warn_if_interrupted(f"after {watch.epoch} strengths", 5):
@@ -227,21 +246,11 @@ class PathCV(CallbackSupport, PathModel):
             own = routed.splitter.split
         return list(check_cv(self.cv).split(X, Y if self._many else Y[:, 0], **own))
 
-    def _alphas(
-        self, table: Table, X: Any, Y: Any, l1_ratio: float, weight: Any
-    ) -> NDArray[np.float64]:
+    def _alphas(self, table: Table, l1_ratio: float) -> NDArray[np.float64]:
         """Return the strengths of a path, largest first."""
         if isinstance(self.alphas, Integral):
-            return _grid(
-                table,
-                X,
-                Y,
-                l1_ratio,
-                eps=self.eps,
-                n_alphas=int(self.alphas),
-                weight=None if weight is None else table.whole,
-                positive=bool(getattr(self, "positive", False)),
-            )
+            positive = bool(getattr(self, "positive", False))
+            return _grid(table, l1_ratio, self.eps, int(self.alphas), positive=positive)
         for k, alpha in enumerate(self.alphas):
             check_scalar(alpha, f"alphas[{k}]", Real, min_val=0.0, include_boundaries="left")
         return np.sort(np.asarray(self.alphas, np.float64))[::-1]
@@ -352,31 +361,14 @@ def _errors(table: Table, f: int, found: Found, n_alphas: int) -> NDArray[np.flo
 
 
 def _grid(
-    table: Table,
-    X: Any,
-    Y: Any,
-    l1_ratio: float,
-    *,
-    eps: float,
-    n_alphas: int,
-    weight: Any,
-    positive: bool,
+    table: Table, l1_ratio: float, eps: float, n_alphas: int, *, positive: bool
 ) -> NDArray[np.float64]:
     """Return scikit-learn's grid of strengths."""
-    products = table.correlations[0].T * table.fit_sums[0].mass
-    return np.asarray(
-        _alpha_grid(
-            X,
-            Y,
-            Xy=products,
-            l1_ratio=l1_ratio,
-            eps=eps,
-            n_alphas=n_alphas,
-            sample_weight=weight,
-            positive=positive,
-        ),
-        np.float64,
-    )
+    mass = table.fit_sums[0].mass
+    products = table.correlations[0].T * mass
+    how: dict[str, Any] = {"sample_weight": np.array([mass]), "positive": positive}
+    grid = _alpha_grid(None, None, products, l1_ratio, eps=eps, n_alphas=n_alphas, **how)
+    return np.asarray(grid, np.float64)
 
 
 def lasso_path(
@@ -548,8 +540,7 @@ def enet_path(
     _refuse_not_finite(table)
     wanted = _asked_alphas(alphas, n_alphas)
     if isinstance(wanted, Integral):
-        how: dict[str, Any] = {"eps": eps, "n_alphas": wanted, "weight": None}
-        grid = _grid(table, X, Y, l1_ratio, positive=positive, **how)
+        grid = _grid(table, l1_ratio, eps, int(wanted), positive=positive)
     else:
         grid = np.sort(np.asarray(wanted, np.float64))[::-1]
     starts = None if coef_init is None else [_start_of(coef_init, table)]
@@ -659,7 +650,11 @@ class LassoCV(PathCV, linear_model.LassoCV):
 
     @fit_context
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | float | None = None, **params: Any
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | float | None = None,
+        **params: Any,
     ) -> "LassoCV":
         """Choose the strength and fit the model.
 
@@ -702,7 +697,11 @@ class ElasticNetCV(PathCV, linear_model.ElasticNetCV):
 
     @fit_context
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | float | None = None, **params: Any
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | float | None = None,
+        **params: Any,
     ) -> "ElasticNetCV":
         """Choose the strengths and fit the model.
 
@@ -734,7 +733,11 @@ class MultiTaskElasticNetCV(PathCV, linear_model.MultiTaskElasticNetCV):
 
     @fit_context
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | float | None = None, **params: Any
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | float | None = None,
+        **params: Any,
     ) -> "MultiTaskElasticNetCV":
         """Choose the strengths and fit the model.
 
@@ -766,7 +769,11 @@ class MultiTaskLassoCV(PathCV, linear_model.MultiTaskLassoCV):
 
     @fit_context
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | float | None = None, **params: Any
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | float | None = None,
+        **params: Any,
     ) -> "MultiTaskLassoCV":
         """Choose the strength and fit the model.
 
@@ -792,9 +799,14 @@ class _MultiTask(PathModel):
     def _fit_one(self, X: Any, y: Any, sample_weight: Any, l1_ratio: float) -> None:
         """Fit all rows for one strength."""
         with or_as_before(self):
-            X, Y, weight = self._checked_data(X, y, sample_weight, many=True)
-            with np.errstate(over="ignore", invalid="ignore"):
-                table = Table(X, Y, [Fold(weight)], bool(self.fit_intercept))
+            dtype: Any = np.float64
+            if is_in_parts(X):
+                table: Table = self._summed((X, y, sample_weight), many=True)
+            else:
+                X, Y, weight = self._checked_data(X, y, sample_weight, many=True)
+                dtype = X.dtype
+                with np.errstate(over="ignore", invalid="ignore"):
+                    table = Table(X, Y, [Fold(weight)], bool(self.fit_intercept))
             _refuse_not_finite(table)
             start = self._start(table)
             found = solve_paths(
@@ -805,7 +817,7 @@ class _MultiTask(PathModel):
                 int(self.max_iter),
                 starts=None if start is None else [start],
             )[0]
-            self._take(table, found, X.dtype, many=True)
+            self._take(table, found, dtype, many=True)
             self.eps_ = float(self.tol) * self.objective_
             self._warn_if_inexact([found])
 
@@ -864,7 +876,7 @@ class MultiTaskElasticNet(_MultiTask, linear_model.MultiTaskElasticNet):
 
     @fit_context
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | float | None = None
+        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | float | None = None
     ) -> "MultiTaskElasticNet":
         """Fit the model.
 
@@ -890,7 +902,7 @@ class MultiTaskLasso(_MultiTask, linear_model.MultiTaskLasso):
 
     @fit_context
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | float | None = None
+        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | float | None = None
     ) -> "MultiTaskLasso":
         """Fit the model.
 

@@ -28,7 +28,8 @@ from sklearn.utils._metadata_requests import (
 )
 from sklearn.utils.validation import check_is_fitted, check_scalar
 
-from fastgd._data.parts import ScoredAnywhere, by_parts
+from fastgd._data.parts import ScoredAnywhere, by_parts, is_in_parts, shards_of
+from fastgd._data.shards import Shards
 from fastgd._data.validation import (
     check_weight,
     check_X,
@@ -44,6 +45,7 @@ from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, GridWatch, watched
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._runtime.warned import warn
+from fastgd._solvers._product_shards import Frame, look_for_products
 from fastgd._solvers._spectrum import (
     Fitted,
     Rows,
@@ -54,22 +56,24 @@ from fastgd._solvers._spectrum import (
     sparse_paths,
     spectrum_of,
 )
+from fastgd.linear_model._classification import refuse_nothing_left
 from fastgd.linear_model._linear import Ridge
 from fastgd.linear_model._ridge_classifier import (
     CLASS_WEIGHT,
     RidgeClassifier,
     RidgeLabels,
     binarized,
+    factors_of_counts,
     weights_of_labels,
 )
+from fastgd.linear_model._ridge_cv_parts import TOL, RidgeCVOfParts
 from fastgd.linear_model._solved import FLOATS
 
-TOL = 1e-4  # of the objective: Ridge's own
 WORTH_THREADS = 1 << 30  # multiplications: some 0.1 s
 WATCHING: dict[str, list[Any]] = {"verbose": ["verbose"], "callbacks": [list, tuple, None]}
 
 
-class BaseRidgeCV(CallbackSupport, NotebookView, OnnxExport, _BaseRidgeCV):
+class BaseRidgeCV(RidgeCVOfParts, CallbackSupport, NotebookView, OnnxExport, _BaseRidgeCV):
     """What both have in common; a subclass says what y is, and what a raw prediction means.
 
     scikit-learn's base class has the parameters, the scorer and the routing of metadata.
@@ -93,7 +97,10 @@ class BaseRidgeCV(CallbackSupport, NotebookView, OnnxExport, _BaseRidgeCV):
         ``shape`` is that of the targets.
         """
         alpha = np.broadcast_to(np.asarray(self.alpha_, np.float64), rows.level.shape)
-        fitted = fit_at(rows, found, alpha)
+        return self._take_fitted(fit_at(rows, found, alpha), dtype, shape)
+
+    def _take_fitted(self, fitted: Fitted, dtype: Any, shape: tuple[int, ...]) -> Fitted:
+        """Set what was found, for targets of this shape."""
         self._refuse_not_finite(fitted.coef, fitted.intercept)
         many = len(shape) == 2 and shape[1] > 1
         self.coef_ = in_dtype(fitted.coef.T if many else fitted.coef[:, 0], dtype)
@@ -523,7 +530,11 @@ class RidgeCV(ScoredAnywhere, MultiOutputMixin, RegressorMixin, BaseRidgeCV):
 
     @fit_context
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | float | None = None, **params: Any
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | float | None = None,
+        **params: Any,
     ) -> "RidgeCV":
         """Choose the strength and fit the model.
 
@@ -547,6 +558,9 @@ class RidgeCV(ScoredAnywhere, MultiOutputMixin, RegressorMixin, BaseRidgeCV):
         _raise_for_params(params, self, "fit")
         with watched(GridWatch, self), or_as_before(self):
             alphas = self._checked_alphas()
+            if is_in_parts(X):
+                self._fit_numbers_in_parts(shards_of(X, y, sample_weight), alphas)
+                return self
             checks = {"multi_output": True, "y_numeric": True}
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS, **checks)
             weight = check_weight(sample_weight, X, np.float64)
@@ -672,7 +686,11 @@ class RidgeClassifierCV(RidgeLabels, BaseRidgeCV):
 
     @fit_context
     def fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | float | None = None, **params: Any
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | float | None = None,
+        **params: Any,
     ) -> "RidgeClassifierCV":
         """Choose the strength and fit the model.
 
@@ -697,6 +715,9 @@ class RidgeClassifierCV(RidgeLabels, BaseRidgeCV):
         _raise_for_params(params, self, "fit")
         with watched(GridWatch, self), or_as_before(self):
             alphas = self._checked_alphas()
+            if is_in_parts(X):
+                self._fit_labels_in_parts(shards_of(X, y, sample_weight), alphas)
+                return self
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS, multi_output=True)
             self._label_binarizer, y, Y = binarized(y)
             self.classes_ = self._label_binarizer.classes_
@@ -706,6 +727,16 @@ class RidgeClassifierCV(RidgeLabels, BaseRidgeCV):
             whole = weight if weight.shape[0] > 0 else np.ones(X.shape[0])
             self._fit_rows(X, (y, Y), weight, alphas, whole, params)
         return self
+
+    def _fit_labels_in_parts(self, shards: Shards, alphas: NDArray[np.float64]) -> None:
+        moments = look_for_products(shards, classifies=True)
+        labels, counts, masses = moments.labels()
+        self._label_binarizer, self.classes_, columns = binarized(labels)
+        factors = factors_of_counts(self.class_weight, labels, counts)
+        refuse_nothing_left(masses * factors)
+        center = float(self.fit_intercept) * moments.mean
+        frame = Frame(center, np.zeros(columns.shape[1]), labels, factors, columns)
+        self._fit_summed(shards, moments, frame, alphas)
 
     def _judge_of_predictions(self, y: NDArray[Any], is_weighted: bool) -> Any:
         if np.ndim(y) != 1 or self.classes_.shape[0] < 2:

@@ -21,7 +21,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastgd._data.arrays import is_plain
-from fastgd._data.parts import is_collection, is_in_parts
+from fastgd._data.parts import is_collection, is_in_parts, learn_columns
 from fastgd._data.shards import Shards
 from fastgd._data.validation import as_rows, check_weight, refuse_extreme_weight
 from fastgd._export.hooks import OnnxExport
@@ -153,10 +153,7 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
                 "optimum of a sample."
             )
         seen, kind = look(shards, classifies=classifies, loss=loss, seed=self._seed())
-        self.__dict__.pop("feature_names_in_", None)
-        self.n_features_in_ = seen.mean.shape[0]
-        if shards.names is not None:
-            self.feature_names_in_ = shards.names
+        learn_columns(self, shards.names, seen.mean.shape[0])
         return seen, kind
 
     def _solve_all_shards(self, tasks: Sequence[ShardedTask]) -> list[Solution]:
@@ -173,16 +170,20 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
 
     def _solve_shards(self, task: ShardedTask, options: Options | None = None) -> Solution:
         """Solve a task whose rows are in shards, by descent."""
+        self._refuse_solver_of_rows()
+        options = self._options() if options is None else options
+        method = kinks_by_shards if is_piecewise_linear(task.loss) else by_shards
+        found = self._watch.finished(method(task, options, solve))
+        return found._replace(is_penalised=task.l1 > 0.0 or task.l2 > 0.0, solver="gd")
+
+    def _refuse_solver_of_rows(self) -> None:
+        """Refuse the name of a solver that looks at one row after the other."""
         asked = getattr(self, "solver", "auto")
         if asked in ("saga", "sdca"):
             raise ValueError(
                 f"solver={asked!r} needs all rows in memory; data sets in parts are solved by "
                 "solver='gd', which 'auto' means for them."
             )
-        options = self._options() if options is None else options
-        method = kinks_by_shards if is_piecewise_linear(task.loss) else by_shards
-        found = self._watch.finished(method(task, options, solve))
-        return found._replace(is_penalised=task.l1 > 0.0 or task.l2 > 0.0, solver="gd")
 
     def _lacks_on_cuda(self, X: Any) -> str | None:
         """Return what of this estimator has no form for a device; None where all has."""
