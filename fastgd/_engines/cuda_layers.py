@@ -31,6 +31,7 @@ PATCH_BYTES = 1 << 28  # of a convolution's windows that are laid out at a time
 class Layer(NamedTuple):
     """A layer of a batch, on the device; arrays are views.
 
+    number : int, which layer it is
     at : ndarray of int64, its row of the table, on the host
     there : the same on the device
     numbers : ndarray, its hyperparameters that are no integers, on the host
@@ -43,6 +44,7 @@ class Layer(NamedTuple):
     room : function of shape and dtype to an array that holds anything, the same each time
     """
 
+    number: int
     at: Any
     there: Any
     numbers: Any
@@ -61,10 +63,16 @@ class Layer(NamedTuple):
 
 
 class Now(NamedTuple):
-    """What is the same for all rows of a batch: ``layers.Now`` without numbers and scratch."""
+    """What is the same for all rows of a batch.
+
+    is_training : bool
+    seed : uint64
+    step : int, its number: that and the seed name the random numbers
+    """
 
     is_training: bool
-    key: int
+    seed: np.uint64 = np.uint64(0)
+    step: Any = 0
 
 
 def lacks(assembly: Assembly) -> str | None:
@@ -216,7 +224,7 @@ class _Masked:
         grown = layer.out.dtype.type(1.0 / (1.0 - rate))
         threshold = np.uint64(math.ceil(rate / UNIFORM))  # exact: a product by a power of two
         arrays = (one.reshape(-1) for one in (layer.x, layer.notes, layer.out))
-        drawn = (np.uint64(now.key), threshold, grown, *arrays)
+        drawn = (now.seed, now.step, layer.number, threshold, grown, *arrays)
         layers.draw.spread(layer.out.size, *drawn, single=layer.single)
 
     @staticmethod

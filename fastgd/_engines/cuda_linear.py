@@ -6,6 +6,7 @@ reads back what the trainer looks at. What is asked for seldom, the objective of
 processor's.
 """
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from fastgd._data.source import Block, Source
 from fastgd._engines.cuda_parameters import DeviceParameters
 from fastgd._engines.cuda_rows import RowsOnDevice, Visit
+from fastgd._engines.cuda_steps import Steps, Turn, turn_of
 from fastgd._engines.linear import LinearEngine
 from fastgd._engines.protocol import Evaluation, Gradient, Plan, Sums
 from fastgd._training.progress import Progress
@@ -120,8 +122,9 @@ class CudaLinearEngine(LinearEngine):
             if most > 0:
                 self._steps_at_once(visit, coefs, plan, most)
                 continue
+            steps = Steps(functools.partial(self._step, visit, coefs, plan))
             for t in range(visit.n_steps):
-                self._step(visit, coefs, t, plan)
+                steps.take(turn_of(visit, t, plan))
         return self._read_back()
 
     def _begin(self) -> None:
@@ -138,17 +141,15 @@ class CudaLinearEngine(LinearEngine):
 
         return memory.upload(plan.coefficients.astype(self._params.dtype))
 
-    def _step(self, visit: Visit, coefs: Any, t: int, plan: Plan) -> None:
+    def _step(self, visit: Visit, coefs: Any, plan: Plan, turn: Turn) -> None:
         """Queue a step: the batch's gradient, and what it does to the parameters."""
         from fastgd.kernels.cuda import passes, steps
 
-        start, number = t * plan.batch_size, visit.first + t
-        stop = min(start + plan.batch_size, visit.n_visited)
-        size, sent = stop - start, visit.sent
+        size, sent = turn.size, visit.sent
         n_blocks, per_block = passes.grid_of(size, steps.MOST_BLOCKS)
         n_lines = n_blocks * passes.GROUPS
-        step = self._there.step(coefs, number, size, plan.unit, n_lines=n_lines)
-        span = passes.Span(visit.order, start, stop, per_block)
+        step = self._there.step(coefs, turn.t, size, plan.unit, n_lines=n_lines)
+        span = passes.Span(visit.order, turn.start, turn.stop, per_block)
         given = steps.Batch(sent.samples, self._there.rule, step)
         params = self._there.there.params.reshape(self._shape)
         driver = passes.pass_shared if self._is_shared else passes.pass_apart
@@ -157,15 +158,15 @@ class CudaLinearEngine(LinearEngine):
         met = (sent.rows, sent.dense, given, params, span, self._out)
         driver.launch(n_blocks, passes.BLOCK, *met, single=self._single)
         if self._own_rates is not None:
-            self._step_by_own_rates(step, span, plan, number)
+            self._step_by_own_rates(step, span, plan, turn)
             return
         if not sent.rows.is_sparse:
-            self._there.take(step, self._out.partial, plan, number)
+            self._there.take(step, self._out.partial, turn)
             return
         self._gather(sent, span, step)
-        self._there.take_gradient(step, plan, number)
+        self._there.take_gradient(step, turn)
 
-    def _step_by_own_rates(self, step: Any, span: Any, plan: Plan, number: int) -> None:
+    def _step_by_own_rates(self, step: Any, span: Any, plan: Plan, turn: Turn) -> None:
         """Queue what a batch's gradient does to the parameters without a learning rate."""
         from fastgd.kernels.cuda import steps
 
@@ -175,9 +176,9 @@ class CudaLinearEngine(LinearEngine):
         size = there.there.gradient.shape[0]
         steps.write_gradient.spread(size, *gathered, single=self._single)
         own.centre()
-        there.transform(step, plan, number)
+        there.transform(step, turn)
         adapted = own.adapt(step, span, plan.unit)
-        there.move(adapted, plan, number, between=own.step_intercepts)
+        there.move(adapted, turn, between=own.step_intercepts)
 
     def _most_together(self, visit: Visit, coefs: Any, plan: Plan) -> int:
         """Return how many blocks take steps together in one launch; 0 where each step has its own.
@@ -226,7 +227,7 @@ class CudaLinearEngine(LinearEngine):
 
         gradient, largest = self._there.there.gradient, self._largest
         n_outputs, first = self._shape[1], step.first_free
-        slopes, size = self._out.slopes, span.stop - span.start
+        slopes, size = self._out.slopes, step.size
         sparse.largest_of_columns.launch(n_outputs, passes.BLOCK, slopes, size, largest)
         added = (sent.rows, span, slopes, largest, sent.peaks, self._units)
         n_blocks = min(-(-size // passes.GROUPS), passes.MOST_BLOCKS)

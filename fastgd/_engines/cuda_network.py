@@ -15,6 +15,7 @@ from fastgd._data.source import Block, Source
 from fastgd._engines.cuda_layers import FORMS, Layer, Now, add_columns
 from fastgd._engines.cuda_parameters import DeviceParameters
 from fastgd._engines.cuda_rows import RowsOnDevice, Sent, Visit
+from fastgd._engines.cuda_steps import Steps, Turn, turn_of
 from fastgd._engines.network import NetworkEngine, rows_at_once, shares_of_units
 from fastgd._engines.protocol import Evaluation, Gradient, Plan, Sums
 from fastgd._networks.assembly import Assembly
@@ -45,8 +46,7 @@ from fastgd.kernels.layers import (
     WEIGHTS,
 )
 from fastgd.kernels.losses import SquaredError
-from fastgd.kernels.network import OWN_STREAM, NetworkRule
-from fastgd.kernels.sampling import GAMMA, mix
+from fastgd.kernels.network import NetworkRule
 
 ALL_STEPS = 1 << 40  # of an epoch are queued together
 MOST_SIZES = 4  # of batches whose views are kept
@@ -97,10 +97,13 @@ class CudaNetworkEngine(NetworkEngine):
         coefs = memory.upload(plan.coefficients.astype(self._memory.params.dtype))
         assert self._rows is not None
         for visit in self._rows.visits(block, plan.batch_size):
+            steps = Steps(functools.partial(self._step, visit, coefs, plan))
             for t in range(visit.n_steps):
-                step = self._meet(visit, coefs, t, plan)
-                self._there.take_gradient(step, plan, visit.first + t)
+                steps.take(turn_of(visit, t, plan))
         return self._read_back()
+
+    def _step(self, visit: Visit, coefs: Any, plan: Plan, turn: Turn) -> None:
+        self._there.take_gradient(self._meet(visit, coefs, plan, turn), turn)
 
     def _begin(self) -> None:
         from fastgd.kernels.cuda import vectors
@@ -109,14 +112,11 @@ class CudaNetworkEngine(NetworkEngine):
         losses_of_threads = self._pass.out.loss.reshape(-1)
         vectors.fill.spread(losses_of_threads.shape[0], losses_of_threads, 0.0)
 
-    def _meet(self, visit: Visit, coefs: Any, t: int, plan: Plan) -> Any:
+    def _meet(self, visit: Visit, coefs: Any, plan: Plan, turn: Turn) -> Any:
         """Queue the gradient of a batch; return the step."""
-        start, number = t * plan.batch_size, visit.first + t
-        stop = min(start + plan.batch_size, visit.n_visited)
         l2 = float(self._rule.l2)
-        step = self._there.step(coefs, number, stop - start, plan.unit, l2=l2)
-        key = key_of_step(plan.seed, plan.first_step + number)
-        self._pass.gradient(visit, (start, stop), step, Now(True, key))
+        step = self._there.step(coefs, turn.t, turn.size, plan.unit, l2=l2)
+        self._pass.gradient(visit, (turn.start, turn.stop), step, Now(True, turn.seed, turn.number))
         return step
 
     def _read_back(self) -> Sums:
@@ -132,8 +132,8 @@ class CudaNetworkEngine(NetworkEngine):
         assert self._rows is not None
         whole = plan._replace(batch_size=block.n_visited)
         (visit,) = self._rows.visits(block, block.n_visited)
-        step = self._meet(visit, coefs, 0, whole)
-        self._there.transform(step, plan, 0)
+        turn = turn_of(visit, 0, whole)
+        self._there.transform(self._meet(visit, coefs, whole, turn), turn)
         sums = self._read_back()
         return Gradient(self._full(memory.download(self._there.there.gradient)), sums)
 
@@ -181,7 +181,7 @@ class CudaNetworkEngine(NetworkEngine):
                     start = t * passed.capacity
                     stop = min(start + passed.capacity, visit.n_visited)
                     step = there.step(coefs, 0, stop - start, source.unit)
-                    passed.gradient(visit, (start, stop), step, Now(False, 0))
+                    passed.gradient(visit, (start, stop), step, Now(False))
                     gradient = memory.download(there.there.gradient)
                     gathered[: gradient.shape[0]] += (stop - start) * gradient
                     figures = figures or self._shares_there(passed, stop - start)
@@ -309,6 +309,7 @@ class NetworkPass:
         else:
             x, before = self._block[:size], None
         return Layer(
+            number,
             row,
             self._table[number],
             assembly.numbers[number],
@@ -374,7 +375,7 @@ class NetworkPass:
         """Queue the outputs of all layers; return the last one's."""
         from fastgd.kernels.cuda import layers, sparse, vectors
 
-        size = span.stop - span.start
+        size = _size(span)
         batch = self._batch(size)
         if self._is_sparse:
             first = batch.layers[0]
@@ -385,7 +386,7 @@ class NetworkPass:
             layers.gather.spread(size * self._block.shape[1], *gathered, single=self._single)
         for number, layer in enumerate(batch.layers):
             if number > 0 or not self._is_sparse:
-                self._forms[number].forward(layer, self._now(now, number))
+                self._forms[number].forward(layer, now)
             self._activate(batch.units[number], layer.at)
             if batch.adds[number] is not None:
                 vectors.add_to.spread(layer.out.size, batch.adds[number], layer.out.reshape(-1))
@@ -395,7 +396,7 @@ class NetworkPass:
         """Queue the derivatives by the last layer's outputs."""
         from fastgd.kernels.cuda import layers, steps
 
-        last = self._batch(span.stop - span.start).layers[-1]
+        last = self._batch(_size(span)).layers[-1]
         layers.copy.spread(last.out.size, last.out.reshape(-1), last.delta.reshape(-1))
         given = steps.Batch(sent.samples, self._rule, step)
         met = (given, span, last.delta, self.out)
@@ -408,7 +409,7 @@ class NetworkPass:
     def _backward(self, sent: Any, span: Any, now: Now) -> None:
         from fastgd.kernels.cuda import vectors
 
-        batch = self._batch(span.stop - span.start)
+        batch = self._batch(_size(span))
         for number in range(len(batch.layers) - 1, -1, -1):
             layer = batch.layers[number]
             if batch.added[number] is not None:
@@ -417,13 +418,13 @@ class NetworkPass:
             if number == 0 and self._is_sparse:
                 self._leave(layer, sent, span)
             else:
-                self._forms[number].backward(layer, self._now(now, number))
+                self._forms[number].backward(layer, now)
 
     def _leave(self, layer: Layer, sent: Any, span: Any) -> None:
         """Queue the derivatives by weights whose inputs are sparse rows."""
         from fastgd.kernels.cuda import passes, sparse
 
-        size, units = span.stop - span.start, self._units_of_sparse
+        size, units = _size(span), self._units_of_sparse
         n_outputs, largest = layer.delta.shape[1], self._largest
         sparse.largest_of_columns.launch(n_outputs, passes.BLOCK, layer.delta, size, largest)
         n_blocks = min(-(-size // passes.GROUPS), passes.MOST_BLOCKS)
@@ -451,12 +452,6 @@ class NetworkPass:
         if slopes.shape[0] > 0:
             add_columns(layer, layers.PLAIN, (delta, delta, slopes), slopes)
 
-    def _now(self, now: Now, number: int) -> Now:
-        """Return what a layer draws its random numbers by: as ``network._now``."""
-        with np.errstate(over="ignore"):
-            key = mix(np.uint64(now.key) + np.uint64(number + 1) * GAMMA)
-        return now._replace(key=int(key))
-
 
 def outputs_there(assembly: Assembly, params: NDArray[Any], X: Any) -> NDArray[Any]:
     """Return the last layer's outputs for rows on the device, copied from there.
@@ -481,16 +476,13 @@ def outputs_there(assembly: Assembly, params: NDArray[Any], X: Any) -> NDArray[A
     sent, as_they_lie = Sent(None, values, None, None), memory.empty(0, np.int64)
     for start in range(0, n, size):
         stop = min(start + size, n)
-        out = passed.forward(sent, passes.Span(as_they_lie, start, stop, 0), Now(False, 0))
+        out = passed.forward(sent, passes.Span(as_they_lie, start, stop, 0), Now(False))
         found[start:stop] = memory.download(out)
     return found
 
 
-def key_of_step(seed: int, step: int) -> int:
-    """Return what names the random numbers of a step: as ``network._gradient``."""
-    with np.errstate(over="ignore"):
-        stream = mix((np.uint64(seed) ^ OWN_STREAM) + GAMMA)
-        return int(mix(stream + np.uint64(step) * GAMMA))
+def _size(span: Any) -> int:
+    return int(span.stop) - int(span.start)
 
 
 def _part(row: Any, first: int, count: int) -> slice:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd._engines.protocol import Plan
+from fastgd._engines.cuda_steps import Turn
 from fastgd._parameters import resolve
 from fastgd._training.progress import Progress
 from fastgd.kernels import penalties
@@ -133,15 +133,14 @@ class DeviceParameters:
         share, strength = number(1.0 / (size * unit)), number(l2 / (size * unit))
         return steps.Step(coefs, t, share, size, n_lines, self._first_free, strength)
 
-    def take(self, step: Any, partial: Any, plan: Plan, t: int) -> None:
+    def take(self, step: Any, partial: Any, turn: Turn) -> None:
         """Queue the step by a gradient in lines.
 
         Parameters
         ----------
         step : steps.Step
         partial : (n_lines or more, n_trained)
-        plan : Plan
-        t : int, the number of the step in the plan
+        turn : Turn
         """
         from fastgd.kernels.cuda import steps
 
@@ -150,17 +149,17 @@ class DeviceParameters:
             gradient = there.gradient
             gathered = (self.rule, step, partial, gradient, 0)
             steps.write_gradient.spread(gradient.shape[0], *gathered, single=self._single)
-            self.take_gradient(step, plan, t)
+            self.take_gradient(step, turn)
             return
         self._update(step, partial, counts=True)
-        self._add_to_average(plan, t)
+        self._add_to_average(turn)
 
-    def take_gradient(self, step: Any, plan: Plan, t: int) -> None:
+    def take_gradient(self, step: Any, turn: Turn) -> None:
         """Queue the step by what lies in ``there.gradient``."""
-        self.transform(step, plan, t)
-        self.move(step, plan, t)
+        self.transform(step, turn)
+        self.move(step, turn)
 
-    def transform(self, step: Any, plan: Plan, t: int) -> None:
+    def transform(self, step: Any, turn: Turn) -> None:
         """Queue what makes of the gradient of a batch that which a step goes by."""
         from fastgd.kernels.cuda import steps
 
@@ -172,9 +171,9 @@ class DeviceParameters:
                 gradient.shape[0], step, params, gradient, single=self._single
             )
         clipped = self._report[self._places[1] : -1]
-        self._transform(clipped, plan.seed, plan.first_step + t)
+        self._transform(clipped, turn.seed, turn.number)
 
-    def move(self, step: Any, plan: Plan, t: int, between: Any = None) -> None:
+    def move(self, step: Any, turn: Turn, between: Any = None) -> None:
         """Queue the step by what ``transform`` has made.
 
         ``between``, a function of the step, is called before parameters are added to their average.
@@ -194,7 +193,7 @@ class DeviceParameters:
             self._update(step._replace(n_lines=1), line, counts=not self.gathers)
         if between is not None:
             between(step)
-        self._add_to_average(plan, t)
+        self._add_to_average(turn)
 
     def _update(self, step: Any, partial: Any, *, counts: bool) -> None:
         """Queue the steps of all parameters, and what ties them together afterwards.
@@ -221,10 +220,10 @@ class DeviceParameters:
         size = there.gradient.shape[0]
         steps.add_penalties.spread(size, self.rule, step, there.memory, single=self._single)
 
-    def _add_to_average(self, plan: Plan, t: int) -> None:
+    def _add_to_average(self, turn: Turn) -> None:
         from fastgd.kernels.cuda import vectors
 
-        if t >= plan.average_from:
+        if turn.averages:
             total = self.there.average
             vectors.add_to.spread(total.shape[0], self.there.params, total)
 
@@ -323,7 +322,7 @@ class _Transform:
         self._sent, self._residual = there.gradient[:n_sent], there.residual[:n_sent]
         self._compressor = quantizers.compressor_of(spec.quantize, self._sent)
 
-    def __call__(self, clipped: Any, seed: int, number: int) -> None:
+    def __call__(self, clipped: Any, seed: np.uint64, number: Any) -> None:
         """Queue it, with random numbers that seed and step's number name."""
         if not self.acts:
             return

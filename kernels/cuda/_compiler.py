@@ -25,6 +25,7 @@ from numba.core.dispatcher import Dispatcher
 
 from fastgd.kernels import elementary
 from fastgd.kernels._hook import HOOKS, cast
+from fastgd.kernels.cuda import _launches
 
 IS_SIMULATED = bool(config.ENABLE_CUDASIM)
 
@@ -280,11 +281,24 @@ class Driver:
 
     def launch(self, grid: Any, block: Any, *arguments: Any, single: bool = False) -> None:
         """Run on a grid of blocks; the host does not wait for its end."""
+        if _launches.is_recorded():
+            _launches.queue(self._prepared(grid, block, arguments, single=single))
+            return
         key = single, grid, block
         found = self._on_grids.get(key)
         if found is None or IS_SIMULATED:
             found = self._on_grids[key] = self._on_grid(single, grid, block)
         found(*((arguments,) if IS_SIMULATED else arguments))
+
+    def _prepared(
+        self, grid: Any, block: Any, arguments: tuple[Any, ...], *, single: bool
+    ) -> Callable[[], Any]:
+        """Return a call that launches with these arguments, again and again."""
+        if IS_SIMULATED:  # its kernels remember the last grid that was asked for
+            return lambda: self._on_grid(single, grid, block)(_launches.latest(arguments))
+        on_grid = self._on_grid(single, grid, block)
+        compiled = self._compiled(arguments, single=single)
+        return _launches.Launch(compiled, on_grid.griddim, on_grid.blockdim, arguments)
 
     def spread(self, size: int, *arguments: Any, single: bool = False) -> None:
         """Run on as many threads as there are numbers, up to what a device has."""
@@ -299,9 +313,13 @@ class Driver:
             return 1
         if not cuda.get_current_device().COOPERATIVE_LAUNCH:
             return 0
-        kernel = self._kernel(single=single)
-        compiled = kernel.compile(tuple(map(kernel.typeof_pyval, arguments)))
+        compiled = self._compiled(arguments, single=single)
         return int(compiled.max_cooperative_grid_blocks(block))
+
+    def _compiled(self, arguments: tuple[Any, ...], *, single: bool) -> Any:
+        """Return what the driver is for the types of arguments."""
+        kernel = self._kernel(single=single)
+        return kernel.compile(tuple(map(kernel.typeof_pyval, arguments)))
 
     def _kernel(self, *, single: bool) -> Any:
         if single not in self._kernels:

@@ -28,6 +28,7 @@ from fastgd.kernels.layers._protocol import (
     WINDOW_HEIGHT,
     WINDOW_WIDTH,
 )
+from fastgd.kernels.network import OWN_STREAM
 from fastgd.kernels.sampling import GAMMA, mix
 
 PLAIN, PRODUCT, SQUARES = range(3)  # what ``column_lines`` adds up
@@ -142,11 +143,26 @@ def copy(values, out):
         out[c] = values[c]
 
 
+@part
+def _key_of_layer(seed, step, layer):
+    """Return what names a layer's random numbers of a step: as ``network._now``."""
+    of_step = mix(mix((seed ^ OWN_STREAM) + GAMMA) + np.uint64(step) * GAMMA)
+    return mix(of_step + np.uint64(layer + 1) * GAMMA)
+
+
 @driver
-def draw(key, threshold, grown, x, notes, out):
-    """Drop numbers at random: those whose 53 bits are below ``threshold``; see ``Dropout``."""
+def draw(seed, step, layer, threshold, grown, x, notes, out):
+    """Drop numbers at random: those whose 53 bits are below ``threshold``; see ``Dropout``.
+
+    Parameters
+    ----------
+    seed, threshold : uint64
+    step, layer : int, their numbers
+    grown : float, what the others are multiplied by
+    """
+    own = _key_of_layer(seed, step, layer)
     for number in range(cuda.grid(1), x.shape[0], cuda.gridsize(1)):
-        bits = mix(key + np.uint64(number) * GAMMA) >> SHIFT_11
+        bits = mix(own + np.uint64(number) * GAMMA) >> SHIFT_11
         notes[number] = grown if bits >= threshold else 0.0
         out[number] = x[number] * notes[number]
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastgd.kernels.cuda import _library, memory
 from fastgd.kernels.cuda._compiler import SIDE, cuda, driver
+from fastgd.kernels.cuda._launches import queue
 from fastgd.kernels.cuda.products import DEPTH, MICRO, TILE
 
 BLOCKS = 1 << 8  # of a product: spans are shorter where tiles are fewer
@@ -42,11 +43,8 @@ def multiply(
     if library is not None:
         with _library.queued():
             left, right, out = map(library.asarray, (left, right, out))
-            left, right = left.T if left_turned else left, right.T if right_turned else right
-            if adds:
-                out += left @ right
-            else:
-                library.matmul(left, right, out=out)
+        left, right = left.T if left_turned else left, right.T if right_turned else right
+        queue(lambda: _by_library(library, left, right, out, adds=adds))
         return
     depth = left.shape[0] if left_turned else left.shape[1]
     rows, columns = out.shape
@@ -65,6 +63,14 @@ def multiply(
         size = rows * columns
         flat = spans.reshape(n_spans, size), out.reshape(size), adds
         add_spans.spread(size, *flat, single=is_single)
+
+
+def _by_library(library: Any, left: Any, right: Any, out: Any, *, adds: bool) -> None:
+    with _library.queued():
+        if adds:
+            out += left @ right
+        else:
+            library.matmul(left, right, out=out)
 
 
 def weighted_products(values: Any, scaler: Any, weight: Any, dtype: Any) -> Any:

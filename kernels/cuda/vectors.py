@@ -11,6 +11,7 @@ import numpy as np
 
 from fastgd.kernels.cuda._compiler import BLOCK, cuda, driver, part
 from fastgd.kernels.transforms._clip import TINY, _limited
+from fastgd.kernels.transforms._quantizer import key_of
 from fastgd.kernels.transforms._rounding import _level, _noise, _of_level
 
 SHARDS = 1 << 7  # blocks of a sum
@@ -179,8 +180,9 @@ def largest_of_buckets(gradient, bucket, scales):
 
 
 @driver
-def round_entries(gradient, bucket, scales, half, key):
+def round_entries(gradient, bucket, scales, half, seed, step):
     """Round each entry stochastically to a level between -scale and scale of its bucket."""
+    key = key_of(seed, step)
     for c in range(cuda.grid(1), gradient.shape[0], cuda.gridsize(1)):
         scale = scales[c // bucket]
         level = _level(gradient[c], scale, half, _noise(key, c))

@@ -13,6 +13,8 @@ import types
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fastgd import kernels
 
 CAPABILITY, MULTIPROCESSORS = (9, 0), 132
@@ -24,15 +26,18 @@ class Pretended:
 
     Attributes
     ----------
-    counts : dict of str to int, how often memory was asked for and copied, and drivers launched
+    counts : dict of str to int, how often memory was asked for and copied, and drivers launched;
+        ``again`` are those of them whose arguments were prepared before
     compiled : list of (str, tuple of types), the drivers' names and what they were compiled for
     free : int, bytes of memory that it says are free
+    queued : list of (str, (int, int, int), list of bytes), launches: driver, grid, arguments
     """
 
     def __init__(self) -> None:
-        self.counts = dict.fromkeys(("sent", "fetched", "copied", "asked", "launched"), 0)
+        self.counts = dict.fromkeys(("sent", "fetched", "copied", "asked", "launched", "again"), 0)
         self.compiled: list[tuple[str, Any]] = []
         self.free = MEMORY
+        self.queued: list[Any] = []
         self._held: dict[int, Any] = {}
 
     @property
@@ -77,16 +82,17 @@ class _Compiled:
     cooperative = debug = launch_config_sensitive = False
     extensions: tuple[Any, ...] = ()
 
-    def __init__(self, argument_types: Any) -> None:
+    def __init__(self, name: str, argument_types: Any) -> None:
         from numba.cuda import dispatcher
 
+        self.name = name
         own = type(self)
         own.launch, own._prepare_args = (  # type: ignore[attr-defined]
             dispatcher._Kernel.launch,
             dispatcher._Kernel._prepare_args,
         )
         self.argument_types = argument_types
-        function = types.SimpleNamespace(kernel=None)
+        function = types.SimpleNamespace(kernel=types.SimpleNamespace(handle=self))
         self._codelibrary = types.SimpleNamespace(get_cufunc=lambda: function)
 
     def max_cooperative_grid_blocks(self, _: int) -> int:
@@ -147,6 +153,7 @@ def _replace_calls(patch: Any, found: Pretended) -> Any:
 
 def _replace_launches(patch: Any, found: Pretended) -> None:
     """Note what is compiled and launched."""
+    from cuda.bindings import driver as bindings
     from numba.cuda import dispatcher
     from numba.cuda.core import sigutils
 
@@ -154,21 +161,51 @@ def _replace_launches(patch: Any, found: Pretended) -> None:
         argument_types, _ = sigutils.normalize_signature(signature)
         if argument_types not in kernel.overloads:
             found.compiled.append((kernel.py_func.__name__, argument_types))
-            kernel.add_overload(_Compiled(argument_types), argument_types)
+            compiled = _Compiled(kernel.py_func.__name__, argument_types)
+            kernel.add_overload(compiled, argument_types)
         return kernel.overloads[argument_types]
 
-    def launch(_: Any, config: Any, __: Any, *arguments: Any) -> None:
-        assert all(
-            0 < size < limit
-            for size, limit in zip(config.grid, (1 << 31, 1 << 16, 1 << 16), strict=True)
-        )
-        assert None not in arguments
+    def queue(handle: Any, grid: Any, arguments: list[bytes]) -> None:
+        limits = 1 << 31, 1 << 16, 1 << 16
+        assert all(0 < size < limit for size, limit in zip(grid, limits, strict=True))
         found.counts["launched"] += 1
+        found.queued.append((handle.name, tuple(grid), arguments))
 
+    def launch(_: Any, config: Any, kernel: Any, *arguments: Any) -> None:
+        assert None not in arguments
+        queue(kernel.handle, config.grid, [*map(_bytes_of, arguments)])
+
+    def launch_again(handle: Any, *given: Any) -> tuple[int]:
+        found.counts["again"] += 1
+        sizes = [size for kind in handle.argument_types for size in _sizes_of(kind)]
+        places = (ctypes.c_void_p * len(sizes)).from_address(given[-2])
+        arguments = [*map(ctypes.string_at, places, sizes)]
+        queue(handle, given[:3], arguments)
+        return (0,)
+
+    patch.setattr(bindings, "cuLaunchKernel", launch_again)
     patch.setattr(dispatcher.CUDADispatcher, "compile", compile_for)
     patch.setattr(dispatcher, "launch", launch)
     patch.setattr(dispatcher, "LaunchConfig", types.SimpleNamespace)
     patch.setattr(dispatcher.driver, "_to_core_stream", lambda stream: stream)
+
+
+def _bytes_of(argument: Any) -> bytes:
+    """Return what cuda-core hands over of an argument."""
+    if isinstance(argument, (bool, np.bool_)):
+        return bytes(ctypes.c_bool(argument))
+    return bytes(ctypes.c_int64(argument) if isinstance(argument, (int, np.integer)) else argument)
+
+
+def _sizes_of(kind: Any) -> list[int]:
+    """Return the bytes of what an argument of a type is taken apart into."""
+    from numba.cuda import types as kinds
+
+    if isinstance(kind, kinds.BaseTuple):
+        return [size for part in kind for size in _sizes_of(part)]
+    if isinstance(kind, kinds.Array):
+        return [8] * (5 + 2 * kind.ndim)
+    return [1 if kind == kinds.boolean else kind.bitwidth // 8]
 
 
 def _forget_what_is_compiled(patch: Any) -> None:

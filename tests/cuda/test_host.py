@@ -18,6 +18,7 @@ from numba.cuda import types
 
 import fastgd
 from fastgd import neural_network, penalties, transforms
+from fastgd._engines import cuda_steps
 from fastgd.kernels.cuda import memory
 from tests.cuda import cases
 from tests.cuda.own import Logarithmic, Shared
@@ -160,6 +161,59 @@ def test_a_step_of_a_network_asks_for_no_memory(name, device):
     few, many = (count.pop("launched") for count in counts)
     assert few < many
     assert counts[0] == counts[1]
+
+
+PARTS = {
+    "sparse": (fastgd.SGDRegressor(average=3, **cases.CONSTANT), "two numbers", SPARSE),
+    "clipped, quantized": (
+        fastgd.SGDRegressor(clip_norm=1.0, quantize=transforms.Qsgd(), **cases.CONSTANT),
+        *("numbers", GIVEN),
+    ),
+    "muon": (fastgd.SGDRegressor(optimizer="muon", **cases.CONSTANT), "two numbers", GIVEN),
+    "no rate": (*cases.WITHOUT_A_RATE["many targets"], GIVEN),
+    **{name: (*case, GIVEN) for name, case in cases.NETWORKS.items()},
+}
+
+
+def rows_of(kind, given):
+    is_of_networks = kind in ("classes", "images", "whole numbers", "sparse rows")
+    return cases.rows_for(given, kind) if is_of_networks else (given.X, cases.targets(given, kind))
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_steps_are_queued_again_as_they_would_be_anew(name, device, monkeypatch):
+    """To the last bit of every argument, addresses among them."""
+    model, kind, given = PARTS[name]
+    take, compared = cuda_steps.Steps.take, []
+
+    def twice(steps, turn):
+        del device.queued[:]
+        take(steps, turn)
+        again = device.queued[:]
+        del device.queued[:]
+        steps._queue(turn)
+        assert again == device.queued
+        compared.append(len(again))
+
+    monkeypatch.setattr(cuda_steps.Steps, "take", twice)
+    there(model).fit(*rows_of(kind, given))
+    assert len(compared) >= 2 * (300 // 16)
+    assert min(compared) > 2
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_further_step_is_not_prepared(name, device):
+    model, kind, _ = PARTS[name]
+    prepared = []
+    for n_rows in (160, 320):
+        before = dict(device.counts)
+        given = cases.scaled(cases.table(n=n_rows, d=5, dtype=np.float32))
+        given = cases.sparse(given) if name == "sparse" else given
+        there(model, batch_size=16, max_iter=1).fit(*rows_of(kind, given))
+        found = {name: device.counts[name] - before[name] for name in before}
+        prepared.append(found["launched"] - found["again"])
+        assert found["again"] > n_rows // 16
+    assert prepared[0] == prepared[1]
 
 
 @pytest.mark.parametrize("is_sparse", [False, True])

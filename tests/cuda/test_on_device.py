@@ -146,6 +146,19 @@ def test_a_launch_for_each_part_of_a_step_gives_the_same_bits(monkeypatch):
     np.testing.assert_array_equal(fits[0].coef_, fits[1].coef_)
 
 
+@pytest.mark.parametrize("name", ["units, dropout, norms, a block", "sparse rows, Muon"])
+def test_steps_that_are_queued_again_are_those_that_are_prepared(name, monkeypatch):
+    from fastgd._engines import cuda_steps
+
+    model, kind = cases.NETWORKS[name]
+    given, fits = cases.scaled(cases.table(n=1003, d=5, dtype=np.float32)), []
+    for records in (True, False):
+        monkeypatch.setattr(cuda_steps, "RECORDS", records)
+        own = model.__class__(**{**model.get_params(), "batch_size": 100})
+        fits.append(cases.assert_same_network(own, given, kind))
+    np.testing.assert_array_equal(fits[0]._params, fits[1]._params)
+
+
 @pytest.mark.parametrize("name", ["logistic", "softmax"])
 def test_the_same_rows_give_the_same_bits(name):
     model, kind = cases.SOLVED[name]

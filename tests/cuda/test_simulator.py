@@ -30,7 +30,7 @@ if not config.ENABLE_CUDASIM:
 
 import fastgd
 from fastgd._data.validation import as_rows
-from fastgd._engines import cuda_linear
+from fastgd._engines import cuda_linear, cuda_steps
 from fastgd._runtime import devices
 from fastgd._solvers import _on_device, _piecewise, _sharded, _working
 from fastgd._solvers._device import Device
@@ -499,7 +499,7 @@ def test_quantizers_send_what_the_processors_do(name, dtype, rng):
     residual = rng.standard_normal(23 if quantizer.feeds_back else 0).astype(dtype)
     here, there = (gradient.copy(), residual.copy()), (gradient.copy(), residual.copy())
     transforms.quantize(quantizer, *here, 11, 4)
-    quantizers.compressor_of(quantizer, there[0])(*there, 11, 4)
+    quantizers.compressor_of(quantizer, there[0])(*there, np.uint64(11), 4)
     for one, other in zip(there, here, strict=True):
         rtol = 1e-6 if dtype == np.float32 else 1e-14
         np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol)
@@ -650,6 +650,32 @@ def test_steps_in_one_launch_are_those_of_one_launch_each(name, monkeypatch):
     for fit in fits[1:]:
         np.testing.assert_array_equal(fit.coef_, fits[0].coef_)
         assert fit.history_["objective"] == fits[0].history_["objective"]
+
+
+QUEUED = {
+    "sparse, averaged": (fastgd.SGDRegressor(average=5, **cases.CONSTANT), "sparse rows"),
+    "clipped, quantized": (
+        fastgd.SGDRegressor(clip_norm=0.5, quantize=transforms.Qsgd(), **cases.CONSTANT),
+        "numbers",
+    ),
+    "no rate": cases.WITHOUT_A_RATE["numbers"],
+    "dropout": cases.NETWORKS["units, dropout, norms, a block"],
+}
+
+
+@pytest.mark.parametrize("name", QUEUED)
+def test_steps_that_are_queued_again_are_those_that_are_prepared(name, monkeypatch):
+    """Each of them: which step it is, its rows and its random numbers are told to each launch."""
+    model, kind = QUEUED[name]
+    given, fits = cases.scaled(cases.table(n=37, d=3)), []
+    X, y = (given.X, given.numbers) if kind == "numbers" else cases.rows_for(given, kind)
+    for records in (True, False):
+        monkeypatch.setattr(cuda_steps, "RECORDS", records)
+        there = model.__class__(**{**model.get_params(), "device": "cuda"}).fit(X, y)
+        found = there.coef_ if hasattr(there, "coef_") else there._params
+        fits.append((found, there.history_["objective"]))
+    np.testing.assert_array_equal(fits[0][0], fits[1][0])
+    assert fits[0][1] == fits[1][1]
 
 
 @pytest.mark.parametrize("is_one_launch", [True, False])

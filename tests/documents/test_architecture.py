@@ -25,12 +25,12 @@ JIT = ROOT / "kernels" / "_jit"
 OF_NUMBA = (
     *("_atomic.py", "_blas.py", "_collector.py", "_files.py", "_hook.py", "_prefetch.py"),
     *("_views.py", "_words.py"),
-    *("cuda/_compiler.py", "cuda/_library.py"),
+    *("cuda/_compiler.py", "cuda/_launches.py", "cuda/_library.py"),
 )
 COMPILERS = {JIT / "_options.py", ROOT / "kernels" / "cuda" / "_compiler.py"}
 MACHINERY = {ROOT / "kernels" / name for name in OF_NUMBA}
 MACHINERY |= set(JIT.glob("*.py"))
-MACHINERY_MAY = {*sys.stdlib_module_names, "llvmlite"}
+MACHINERY_MAY = {*sys.stdlib_module_names, "llvmlite", "cuda.bindings"}
 
 
 def relative(path: Path) -> str:
