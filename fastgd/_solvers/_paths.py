@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from fastgd._runtime.threads import in_threads, one_blas_thread
 from fastgd._solvers._chosen_columns import costs_of_steps
+from fastgd._solvers._magnitudes import magnitudes_of
 from fastgd._solvers._path_columns import CONSTANT, OwnColumns, SharedColumns, on_support
 from fastgd._solvers._spectrum import Rows
 from fastgd.kernels.blocks import Blocks, Columns, Penalty
@@ -120,10 +121,17 @@ class Table:
     folds : sequence of Fold
         The first one is all rows: others that leave out what they predict are told from it.
     fit_intercept : bool
+
+    Attributes
+    ----------
+    units : Magnitudes
+        Of all that the table holds and gives, but for ``in_user_units``.
     """
 
     def __init__(self, X: Any, Y: Floats, folds: Sequence[Fold], fit_intercept: bool) -> None:
         whole = folds[0].fit
+        self.units = magnitudes_of(X, Y)
+        X, Y = self.units.of_rows(X), self.units.of_targets(Y)
         self.rows = Rows(X, Y, None, fit_intercept)  # centered, so that sums lose no digits
         self.rows.center_products()
         self.folds, self.fit_intercept = list(folds), fit_intercept
@@ -144,6 +152,12 @@ class Table:
         self.correlations = self._correlations_of_targets()
         if self.is_full:
             self.add(np.arange(self.rows.d))
+
+    def size_of_products(self) -> float:
+        """Return how large the product of an entry and a target may be."""
+        X = self.rows.X.data if sp.issparse(self.rows.X) else self.rows.X
+        largest_target = float(np.max(np.abs(self.rows.targets), initial=0.0))
+        return float(np.max(np.abs(X), initial=0.0)) * largest_target
 
     def null_objective(self, f: int) -> float:
         """Return half the mean square of a fold's targets."""
@@ -300,6 +314,20 @@ class Table:
         mean, level = self.means(f)
         offset = mean + self.rows.mean[self.columns]
         return np.asarray(level + self.rows.level - coef @ offset)
+
+    def in_user_units(self, f: int, coef: Floats) -> tuple[Floats, Floats]:
+        """Return coefficients (n_alphas, K, d) of all columns, and intercepts (n_alphas, K)."""
+        coef = self.padded(coef)
+        whole = np.zeros((*coef.shape[:2], self.rows.d))
+        whole[:, :, self.columns] = self.units.user_coef(coef)
+        return whole, self.units.user_intercept(self.intercepts(f, coef))
+
+    def strengths(self, alphas: Any, l1_ratio: float) -> "Strengths":
+        """Return a user's strengths, largest first, in own units."""
+        alphas = np.asarray(alphas, np.float64)
+        return Strengths(
+            self.units.of_l1(alphas * l1_ratio), self.units.of_l2(alphas * (1.0 - l1_ratio))
+        )
 
 
 def solve_paths(

@@ -22,6 +22,7 @@ from fastgd._data.held_out import Counts, HeldOut, counts_of, counts_of_both
 from fastgd._data.shards import Rows, Shards
 from fastgd._data.validation import ACCEPTED, check_sparse, encode_labels
 from fastgd._runtime.threads import one_blas_thread
+from fastgd._solvers._magnitudes import Magnitudes
 from fastgd._solvers._paths import Sums, Table
 from fastgd._solvers._shard_sums import FLOATS, weight_of
 
@@ -296,6 +297,7 @@ class SummedTable(Table):
                 raise ValueError(f"fold {f} has no row of positive weight to fit or to predict.")
         d, K = whole.x.shape[0], whole.t.shape[0]
         targets = np.empty((0, K))
+        self.units = Magnitudes()
         self.rows = SummedRows(moments.n_rows, d, frame.center, frame.level, targets)  # type: ignore[assignment]
         self.fit_intercept = fit_intercept
         self.fit_sums = [whole, *(whole.less(parts[f]) for f in range(n_folds))]
@@ -306,6 +308,12 @@ class SummedTable(Table):
         self.is_full, self.has_few_rows = True, False
         along = [self.blocks(f).along for f in range(n_folds + 1)]
         self.correlations = np.array(along)
+
+    def size_of_products(self) -> float:
+        """Return the product of the largest root mean squares of a column and of a target."""
+        sums = self.fit_sums[0]
+        squares = np.max(np.diagonal(sums.xx), initial=0.0), np.max(sums.tt, initial=0.0)
+        return float(np.sqrt(squares[0] / sums.mass) * np.sqrt(squares[1] / sums.mass))
 
 
 def table_of_numbers(

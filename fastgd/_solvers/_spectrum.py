@@ -369,8 +369,9 @@ class Fitted(NamedTuple):
 def fit_at(rows: Rows, found: Spectrum, alpha: Floats) -> Fitted:
     """Return the model for one alpha a target, refined with the residuals of all rows.
 
-    ``objective`` is (|residuals|^2 + alpha |w|^2) / (2 sum of weights), and ``gap`` the duality
-    gap of it: |gradient|^2 / (2 alpha sum of weights).
+    ``objective`` is (|residuals|^2 + alpha |w|^2) / (2 sum of weights), and ``gap`` bounds what it
+    is above the least one: by |gradient|^2 / (2 alpha sum of weights), or by more of Z'Z than that
+    it is not negative.
     """
     inverse = 1.0 / (found.values[:, None] + alpha)
     scaled = found.basis @ (found.along * inverse)
@@ -389,9 +390,25 @@ def fit_at(rows: Rows, found: Spectrum, alpha: Floats) -> Fitted:
             best = tried if np.sum(tried[4]) < np.sum(gap) else best
             break
         best = tried
-    coef, _, _, objective, gap = best
+    coef, _, slope, objective, gap = best
+    with np.errstate(over="ignore", invalid="ignore"):
+        sharper = _gap_of(found, slope, alpha) / (2.0 * rows.mass)
+    gap = np.fmin(np.fmin(gap, sharper), objective)  # which is no sum of negative terms
     intercept = rows.level - rows.mean @ coef if rows.fit_intercept else 0.0 * rows.level
     return Fitted(coef, intercept, objective, gap)
+
+
+def _gap_of(found: Spectrum, slope: Floats, alpha: Floats) -> Floats:
+    """Return a bound of g'(Z'Z + alpha)^-1 g, with g the slope; infinite where Z'Z is not known.
+
+    Eigenvalues are known to their rounding, and g's part along each vector to g's.
+    """
+    if found.is_wide:
+        return np.full(slope.shape[1], np.inf)
+    rounding = EPSILON * found.values.shape[0]
+    known = np.maximum(found.values - rounding * np.max(found.values, initial=0.0), 0.0)
+    along = np.abs(found.basis.T @ slope) + rounding * np.sqrt(np.sum(slope**2, axis=0))
+    return np.asarray(np.sum(along**2 / (known[:, None] + alpha), axis=0))
 
 
 def _with_status(

@@ -52,6 +52,8 @@ from fastgd.linear_model._solved import FLOATS, level_of_the_user
 Folds = list[tuple[NDArray[Any], NDArray[Any]]]
 NO_FOLDS = object()
 ROUNDING = 8.0 * float(np.finfo(np.float64).eps)
+LEAST_STRENGTH, ROUNDED = 1e-15, 1e-12
+TOO_LARGE = "X or y hold numbers too large to add up."
 SHARE_OF_NULL = 0.05  # of the objective without columns: a fit of a fold is judged by no less
 
 
@@ -117,10 +119,7 @@ class PathModel(ScoredAnywhere, NotebookView, OnnxExport, BaseEstimator):
 
     def _take(self, table: Table, found: Found, dtype: Any, *, many: bool) -> None:
         """Set what was found for one strength of the first fold, all rows."""
-        K = found.coef.shape[1]
-        coef = np.zeros((K, table.rows.d))
-        coef[:, table.columns] = found.coef[0]
-        intercept = table.intercepts(0, found.coef)[0]
+        coef, intercept = (part[0] for part in table.in_user_units(0, found.coef[:1]))
         if not (np.all(np.isfinite(coef)) and np.all(np.isfinite(intercept))):
             raise ValueError(
                 f"{type(self).__name__} found no finite coefficients: the numbers in X, y or "
@@ -134,48 +133,48 @@ class PathModel(ScoredAnywhere, NotebookView, OnnxExport, BaseEstimator):
             self.intercept_ = in_dtype(intercept, dtype)
             if not many:
                 self.intercept_ = self.intercept_[0]
-        self.dual_gap_ = self.gap_ = float(found.gap[0])
-        self.objective_ = float(found.objective[0])
+        self.dual_gap_ = self.gap_ = float(table.units.figure(found.gap[0]))
+        self.objective_ = float(table.units.figure(found.objective[0]))
         self.n_iter_ = max(1, int(found.sweeps[0]))
 
-    def _warn_if_inexact(self, found: list[Found]) -> None:
+    def _warn_if_inexact(self, table: Table, found: list[Found]) -> None:
         """Warn where a gap is not as small as asked for."""
         gap = np.concatenate([one.gap for one in found])
         objective = np.concatenate([one.objective for one in found])
         floor = np.concatenate([np.full(one.gap.shape, one.floor) for one in found])
         limit = np.maximum(float(self.tol) * objective, floor)
-        _warn_of_gaps(type(self).__name__, gap, objective, limit, int(self.max_iter))
+        _warn_of_gaps(type(self).__name__, table, gap, objective, limit, int(self.max_iter))
 
 
 def _warn_of_gaps(
-    name: str, gap: NDArray[Any], objective: NDArray[Any], limit: NDArray[Any], max_iter: int
+    name: str,
+    table: Table,
+    gap: NDArray[Any],
+    objective: NDArray[Any],
+    limit: NDArray[Any],
+    max_iter: int,
 ) -> None:
     """Warn of the worst gap, if it is above what ``tol`` asks for and above rounding."""
     scale = max(float(objective.max(initial=0.0)), 0.0)
     over = gap - limit - ROUNDING * scale
     if not np.all(over <= 0.0):
         worst = int(np.argmax(np.where(np.isnan(over), np.inf, over)))
+        figures = (objective[worst], gap[worst], limit[worst])
+        there, above, allowed = (float(table.units.figure(value)) for value in figures)
         warn(
             f"{name}: {int(np.sum(~(over <= 0.0)))} of {gap.size} fits did not converge in "
-            f"max_iter={max_iter} sweeps. The worst objective of {objective[worst]:.6g} may be "
-            f"{gap[worst]:.1e} above the optimum; tol asks for "
-            f"{limit[worst]:.1e}. Increase max_iter or tol, or use larger alphas.",
+            f"max_iter={max_iter} sweeps. The worst objective of {there:.6g} may be "
+            f"{above:.1e} above the optimum; tol asks for {allowed:.1e}. Increase max_iter or "
+            "tol, or use larger alphas.",
             ConvergenceWarning,
             stacklevel=level_of_the_user(),
         )
 
 
-def _strengths(alphas: Any, l1_ratio: float) -> Strengths:
-    alphas = np.asarray(alphas, np.float64)
-    return Strengths(alphas * l1_ratio, alphas * (1.0 - l1_ratio))
-
-
 def _refuse_not_finite(table: Table) -> None:
     """Refuse data whose sums leave float64."""
     if not np.all(np.isfinite(table.correlations)):
-        raise ValueError(
-            "X or y hold numbers too large to add up. Divide such columns by a constant."
-        )
+        raise ValueError(f"{TOO_LARGE} Divide such columns by a constant.")
 
 
 def with_callbacks(cls: Any) -> Any:
@@ -229,14 +228,14 @@ class PathCV(CallbackSupport, PathModel):
             errors = np.array(
                 [[_errors(table, k + 1, f, n_alphas) for k, f in enumerate(p)] for p in paths]
             )
-            self.mse_path_ = np.squeeze(np.moveaxis(errors, 2, 1))
+            self.mse_path_ = table.units.figure(np.squeeze(np.moveaxis(errors, 2, 1)))
             self._choose(alphas, ratios, errors.mean(axis=1))
             best = self._refitted(table, alphas, ratios)
             self._take(table, best, dtype, many=self._many)
             if hasattr(self, "_best_yet"):
                 del self._best_yet
             if not watch.warn_if_interrupted(f"after {watch.epoch} strengths", 5):
-                self._warn_if_inexact([best, *(one for path in paths for one in path)])
+                self._warn_if_inexact(table, [best, *(one for path in paths for one in path)])
             watch.end()
 
     def _splits(self, X: Any, Y: Any, sample_weight: Any, params: dict[str, Any]) -> Folds:
@@ -258,7 +257,7 @@ class PathCV(CallbackSupport, PathModel):
     def _paths(self, table: Table, alphas: NDArray[Any], l1_ratio: float) -> list[Found]:
         """Return the path of each fold."""
         which = range(1, len(table.folds))
-        strengths = _strengths(alphas, l1_ratio)
+        strengths = table.strengths(alphas, l1_ratio)
         if self._watch.stops:  # nothing of this path: the choice is left to those before
             return self._solved(table, which, Strengths(strengths.l1[:0], strengths.l2[:0]))
 
@@ -296,12 +295,10 @@ class PathCV(CallbackSupport, PathModel):
         for i in range(len(coefs[0])):
             errors, means = [], []
             for k, of_fold in enumerate(coefs):
-                coef = table.padded(of_fold[i][None])
+                coef = of_fold[i][None]
                 errors.append(table.held_out_squares(k + 1, coef).mean())
-                whole = np.zeros((coef.shape[1], table.rows.d))
-                whole[:, table.columns] = coef[0]
-                means.append((whole, table.intercepts(k + 1, coef)[0]))
-            score = -float(np.mean(errors))
+                means.append([part[0] for part in table.in_user_units(k + 1, coef)])
+            score = -float(table.units.figure(np.mean(errors)))
             before = getattr(self, "_best_yet", None)
             if before is None or score > before[0]:
                 coef, intercept = (np.mean(part, axis=0) for part in zip(*means, strict=True))
@@ -336,7 +333,7 @@ class PathCV(CallbackSupport, PathModel):
         """Fit all rows, from zero: so that no coefficient is left of a fold's."""
         r, a = self._best
         del self._best
-        found: list[Found] = self._solved(table, [0], _strengths([alphas[r][a]], ratios[r]))
+        found: list[Found] = self._solved(table, [0], table.strengths([alphas[r][a]], ratios[r]))
         return found[0]
 
 
@@ -363,12 +360,32 @@ def _errors(table: Table, f: int, found: Found, n_alphas: int) -> NDArray[np.flo
 def _grid(
     table: Table, l1_ratio: float, eps: float, n_alphas: int, *, positive: bool
 ) -> NDArray[np.float64]:
-    """Return scikit-learn's grid of strengths."""
-    mass = table.fit_sums[0].mass
-    products = table.correlations[0].T * mass
+    """Return scikit-learn's grid of strengths.
+
+    Raises
+    ------
+    ValueError
+        If the largest one leaves float64.
+    """
+    mass, exponent = table.fit_sums[0].mass, _exponent_of_grid(table)
+    products = np.ldexp(table.correlations[0].T * mass, -exponent)
     how: dict[str, Any] = {"sample_weight": np.array([mass]), "positive": positive}
     grid = _alpha_grid(None, None, products, l1_ratio, eps=eps, n_alphas=n_alphas, **how)
-    return np.asarray(grid, np.float64)
+    found = table.units.user_l1(np.ldexp(np.asarray(grid, np.float64), exponent))
+    if not np.all(np.isfinite(found)):
+        raise ValueError(f"{TOO_LARGE} Divide such columns by a constant.")
+    return found
+
+
+def _exponent_of_grid(table: Table) -> int:
+    """Return the exponent of the largest strength, where scikit-learn's grid would be none.
+
+    That ends at 1e-15, whatever the units of X and y. Correlations that are rounding stay there.
+    """
+    largest = float(np.max(np.abs(table.correlations[0]), initial=0.0))
+    if not 0.0 < largest <= LEAST_STRENGTH:
+        return 0
+    return int(np.frexp(largest)[1]) if largest > ROUNDED * table.size_of_products() else 0
 
 
 def lasso_path(
@@ -544,13 +561,12 @@ def enet_path(
     else:
         grid = np.sort(np.asarray(wanted, np.float64))[::-1]
     starts = None if coef_init is None else [_start_of(coef_init, table)]
-    strengths = _strengths(grid, float(l1_ratio))
+    strengths = table.strengths(grid, float(l1_ratio))
     found = solve_paths(table, [0], strengths, tol, most, bool(positive), starts)[0]
-    _warn_of_gaps("enet_path", found.gap, found.objective, tol * found.objective, most)
-    coef = np.zeros((Y.shape[1], X.shape[1], grid.shape[0]))
-    coef[:, table.columns] = np.moveaxis(found.coef, 0, 2)
+    _warn_of_gaps("enet_path", table, found.gap, found.objective, tol * found.objective, most)
+    coef = np.ascontiguousarray(np.moveaxis(table.in_user_units(0, found.coef)[0], 0, 2))
     coef = in_dtype(coef if many else coef[0], X.dtype)
-    answer = (grid, coef, found.gap)
+    answer = (grid, coef, table.units.figure(found.gap))
     return (*answer, [max(1, int(k)) for k in found.sweeps]) if return_n_iter else answer
 
 
@@ -585,7 +601,7 @@ def _start_of(coef_init: Any, table: Table) -> NDArray[np.float64]:
         raise ValueError(f"coef_init must be of shape {shape}, got {np.shape(coef_init)}.")
     if not table.is_full:
         table.add(np.flatnonzero(np.any(coef != 0.0, axis=0)))
-    return np.ascontiguousarray(coef[:, table.columns])
+    return np.ascontiguousarray(table.units.of_coef(coef[:, table.columns]))
 
 
 @with_callbacks
@@ -812,14 +828,14 @@ class _MultiTask(PathModel):
             found = solve_paths(
                 table,
                 [0],
-                _strengths([self.alpha], l1_ratio),
+                table.strengths([self.alpha], l1_ratio),
                 float(self.tol),
                 int(self.max_iter),
                 starts=None if start is None else [start],
             )[0]
             self._take(table, found, dtype, many=True)
             self.eps_ = float(self.tol) * self.objective_
-            self._warn_if_inexact([found])
+            self._warn_if_inexact(table, [found])
 
     def _start(self, table: Table) -> NDArray[np.float64] | None:
         """Return where a warm start begins, on the working set that it has coefficients in."""

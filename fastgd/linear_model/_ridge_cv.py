@@ -45,6 +45,7 @@ from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, GridWatch, watched
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._runtime.warned import warn
+from fastgd._solvers._magnitudes import Magnitudes, magnitudes_of
 from fastgd._solvers._product_shards import Frame, look_for_products
 from fastgd._solvers._spectrum import (
     Fitted,
@@ -91,13 +92,17 @@ class BaseRidgeCV(RidgeCVOfParts, CallbackSupport, NotebookView, OnnxExport, _Ba
         )
         return tags
 
-    def _take(self, rows: Rows, found: Spectrum, dtype: Any, shape: tuple[int, ...]) -> Fitted:
+    def _take(
+        self, rows: Rows, found: Spectrum, units: Magnitudes, dtype: Any, shape: tuple[int, ...]
+    ) -> Fitted:
         """Fit all rows with ``alpha_``, and set what is reported of it.
 
-        ``shape`` is that of the targets.
+        ``rows`` and ``found`` are in ``units``; ``shape`` is that of the targets.
         """
-        alpha = np.broadcast_to(np.asarray(self.alpha_, np.float64), rows.level.shape)
-        return self._take_fitted(fit_at(rows, found, alpha), dtype, shape)
+        alpha = units.of_l2(np.asarray(self.alpha_, np.float64))
+        fitted = fit_at(rows, found, np.broadcast_to(alpha, rows.level.shape))
+        fitted = fitted._replace(coef=units.user_coef(fitted.coef))
+        return self._take_fitted(fitted, dtype, shape)
 
     def _take_fitted(self, fitted: Fitted, dtype: Any, shape: tuple[int, ...]) -> Fitted:
         """Set what was found, for targets of this shape."""
@@ -125,7 +130,8 @@ class BaseRidgeCV(RidgeCVOfParts, CallbackSupport, NotebookView, OnnxExport, _Ba
 
     def _warn_if_inexact(self, fitted: Fitted) -> None:
         rounding = np.finfo(np.float64).eps
-        suboptimality = fitted.gap - TOL * np.abs(fitted.objective) - rounding
+        with np.errstate(invalid="ignore"):  # infinite both, where squares of y are
+            suboptimality = fitted.gap - TOL * np.abs(fitted.objective) - rounding
         if np.any(suboptimality > 0.0):
             worst = int(np.argmax(suboptimality))
             warn(
@@ -333,20 +339,23 @@ class BaseRidgeCV(RidgeCVOfParts, CallbackSupport, NotebookView, OnnxExport, _Ba
         columns = np.asarray(Y if Y.ndim == 2 else Y[:, None], np.float64)
         given = weight if weight.shape[0] > 0 else None
         one_thread = one_blas_thread if is_small(X) else nullcontext
+        units = magnitudes_of(X, columns)._replace(y=0)
+        own_X, own_alphas = units.of_rows(X), units.of_l2(alphas)
         with np.errstate(over="ignore", invalid="ignore"), one_thread():
-            rows, found = Rows(X, columns, given, bool(self.fit_intercept)), None
+            rows, found = Rows(own_X, columns, given, bool(self.fit_intercept)), None
 
             def refit(model: BaseRidgeCV) -> Fitted | None:
-                return model._refit(rows, found, (X, Y, given))
+                return model._refit(rows, found, units, (X, Y, given))
 
             self._watch.begin_grid(Given(X, y, sample_weight), alphas.shape[0], refit)
             if self.cv is None:
                 if X.shape[0] < 2:
                     raise ValueError("Leave-one-out needs 2 rows or more, got 1 sample.")
                 own = self._params_of_scorer(sample_weight, params)
-                scores, found = self._leave_one_out(rows, Y, alphas, own, X)
+                scores, found = self._leave_one_out(rows, Y, own_alphas, own, X)
             else:
-                scores = self._mean_scores(X, y, columns, given, alphas, params)
+                strengths = alphas, own_alphas
+                scores = self._mean_scores((X, own_X), (y, columns), given, strengths, params)
             self._refuse_interrupted()
             self._choose(alphas, scores, Y)
             fitted = refit(self)
@@ -357,17 +366,20 @@ class BaseRidgeCV(RidgeCVOfParts, CallbackSupport, NotebookView, OnnxExport, _Ba
 
     def _mean_scores(
         self,
-        X: Any,
-        y: Any,
-        columns: NDArray[np.float64],
+        data: tuple[Any, Any],
+        targets: tuple[Any, NDArray[np.float64]],
         given: NDArray[Any] | None,
-        alphas: NDArray[Any],
+        strengths: tuple[NDArray[Any], NDArray[Any]],
         params: dict[str, Any],
     ) -> NDArray[np.float64]:
-        """Return each alpha's mean score over folds."""
+        """Return each alpha's mean score over folds.
+
+        ``data`` and ``strengths`` are those in the user's and in own units.
+        """
         self._refuse_for_folds()
+        (X, own_X), (y, columns), (alphas, own_alphas) = data, targets, strengths
         is_own = not (params or _routing_enabled())
-        scores = self._by_folds(X, y, columns, given, alphas) if is_own else None
+        scores = self._by_folds(own_X, y, columns, given, own_alphas) if is_own else None
         if scores is None:
             routed = {} if given is None else {"sample_weight": given}
             scores = self._by_search(X, y, alphas, {**params, **routed})
@@ -399,7 +411,7 @@ class BaseRidgeCV(RidgeCVOfParts, CallbackSupport, NotebookView, OnnxExport, _Ba
             self.best_score_ = np.take_along_axis(scores, best[None, :], axis=0)[0]
 
     def _refit(
-        self, rows: Rows, found: Spectrum | None, data: tuple[Any, Any, Any]
+        self, rows: Rows, found: Spectrum | None, units: Magnitudes, data: tuple[Any, Any, Any]
     ) -> Fitted | None:
         """Fit all rows with ``alpha_``; ``Ridge`` warns of its fits itself."""
         X, Y, weight = data
@@ -407,8 +419,8 @@ class BaseRidgeCV(RidgeCVOfParts, CallbackSupport, NotebookView, OnnxExport, _Ba
             self._take_from_ridge(X, Y, weight)
             return None
         if found is None:
-            found = spectrum_of(rows, float(np.min(self.alpha_)))
-        return self._take(rows, found, X.dtype, Y.shape)
+            found = spectrum_of(rows, float(units.of_l2(np.min(self.alpha_))))
+        return self._take(rows, found, units, X.dtype, Y.shape)
 
     def _refuse_interrupted(self) -> None:
         """End the fit where Ctrl-C asked for it: before the scores there is nothing to keep."""

@@ -17,7 +17,7 @@ from fastgd._data.validation import ACCEPTED, check_sparse, check_weight
 from fastgd._monitoring.watching import Given, GridWatch, watched
 from fastgd._runtime.threads import threads
 from fastgd._runtime.warned import heard
-from fastgd._solvers._paths import Fold, Found, Strengths, Table, solve_paths
+from fastgd._solvers._paths import Fold, Found, Table, solve_paths
 from fastgd.linear_model._paths import _MultiTask
 from fastgd.linear_model._solved import FLOATS, level_of_the_user
 
@@ -406,7 +406,7 @@ def _points_of_products(
         ratio = float(getattr(model, "l1_ratio", 1.0))
         start: list[Any] | None = None
         for value in grid:
-            strengths = Strengths(np.array([value * ratio]), np.array([value * (1.0 - ratio)]))
+            strengths = table.strengths([value], ratio)
             tol, most = float(model.tol), 1000 if model.max_iter is None else int(model.max_iter)
             is_positive = bool(getattr(model, "positive", False))
             found = solve_paths(table, [0], strengths, tol, most, is_positive, start)[0]
@@ -418,15 +418,14 @@ def _point_of_products(
     model: Any, table: Table, found: Found, judge: Callable[[Any], float] | None
 ) -> Point:
     """Return a point of one strength, and score it."""
-    coef = np.zeros((found.coef.shape[1], table.rows.d))
-    coef[:, table.columns[: found.coef.shape[2]]] = found.coef[0]
-    intercept: Any = table.intercepts(0, table.padded(found.coef))[0]
+    coef, intercept = (part[0] for part in table.in_user_units(0, found.coef))
     if not isinstance(model, _MultiTask):
         coef, intercept = coef[0], float(intercept[0])
-    gap, objective = float(found.gap[0]), float(found.objective[0])
+    gap, objective = (float(table.units.figure(v[0])) for v in (found.gap, found.objective))
     model.coef_, model.intercept_, model.n_features_in_ = coef, intercept, table.rows.d
     score = np.nan if judge is None else judge(model)
-    converged = gap <= (float(model.tol) + 8.0 * float(np.finfo(np.float64).eps)) * objective
+    allowed = float(model.tol) + 8.0 * float(np.finfo(np.float64).eps)
+    converged = bool(found.gap[0] <= allowed * found.objective[0])
     return Point(coef, intercept, objective, gap, int(found.sweeps[0]), converged, score)
 
 

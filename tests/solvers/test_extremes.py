@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn import linear_model
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.model_selection import cross_val_predict
 
@@ -245,6 +246,88 @@ def test_targets_of_any_magnitude(name, factor):
     model = model.__class__(**{**model.get_params(), **({"alpha": 0.01 * factor} if units else {})})
     for layout in LAYOUTS.values():
         np.testing.assert_allclose(model.fit(layout(X), y * factor).coef_ / factor, wanted, 1e-6)
+
+
+CHOSEN = {
+    "LassoCV": fastgd.LassoCV(alphas=8),
+    "ElasticNetCV": fastgd.ElasticNetCV(alphas=8, l1_ratio=1.0),
+    "MultiTaskLassoCV": fastgd.MultiTaskLassoCV(alphas=8),
+    "RidgeCV": fastgd.RidgeCV(alphas=[0.1, 1.0]),
+    "RidgeCV by folds": fastgd.RidgeCV(alphas=[0.1, 1.0], cv=3),
+    "RidgeClassifierCV": fastgd.RidgeClassifierCV(alphas=[0.1, 1.0]),
+}
+FACTORS = [1e-300, 1e-160, 1e-18, 1e18, 1e160, 1e300]
+
+
+def chosen_data(name):
+    X, y = rows()
+    Y = {"MultiTaskLassoCV": np.c_[y, X[:, 0] - y], "RidgeClassifierCV": np.sign(y)}.get(name, y)
+    return X, Y
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize("name", CHOSEN)
+@layouts
+def test_strengths_are_chosen_among_columns_of_any_magnitude(layout, name, factor):
+    X, y = chosen_data(name)
+    if "Ridge" in name:
+        if factor < 1e-18:  # the penalty leaves nothing, as scikit-learn's
+            return
+        plain = type(CHOSEN[name])(**{**CHOSEN[name].get_params(), "alphas": [1e-30]}).fit(X, y)
+        factor = max(factor, 1e18)
+    else:
+        plain = CHOSEN[name].fit(X, y)
+    found = clone(CHOSEN[name]).fit(layout(X * factor), y)
+    np.testing.assert_allclose(found.coef_ * factor, plain.coef_, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(found.predict(layout(X * factor)), plain.predict(X), atol=1e-4)
+    assert found.gap_ <= 1e-3 * found.objective_
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize("name", ["LassoCV", "ElasticNetCV", "MultiTaskLassoCV", "RidgeCV"])
+def test_strengths_are_chosen_for_targets_of_any_magnitude(name, factor):
+    X, y = chosen_data(name)
+    plain, found = (clone(CHOSEN[name]).fit(X, y * f) for f in (1.0, factor))
+    np.testing.assert_allclose(found.coef_ / factor, plain.coef_, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found.intercept_ / factor, plain.intercept_, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("factor", [1e-160, 1e160])
+@layouts
+def test_strengths_are_in_the_users_units(layout, factor):
+    X, y = rows()
+    Y = np.c_[y, -y]
+    plain = fastgd.MultiTaskElasticNet(alpha=0.05, l1_ratio=1.0).fit(X, Y)
+    found = fastgd.MultiTaskElasticNet(alpha=0.05 * factor, l1_ratio=1.0).fit(layout(X * factor), Y)
+    np.testing.assert_allclose(found.coef_ * factor, plain.coef_, rtol=1e-9)
+    np.testing.assert_allclose(found.objective_, plain.objective_, rtol=1e-9)
+    alphas, coefs, gaps = fastgd.enet_path(layout(X * factor), y, l1_ratio=1.0, alphas=5)
+    own_alphas, own_coefs, _ = fastgd.enet_path(X, y, l1_ratio=1.0, alphas=5)
+    np.testing.assert_allclose(alphas, own_alphas * factor, rtol=1e-9)
+    np.testing.assert_allclose(coefs * factor, own_coefs, rtol=1e-6, atol=1e-9)
+    assert np.all(gaps < 1e-3)
+    start = fastgd.enet_path(
+        layout(X * factor), y, l1_ratio=1.0, alphas=[alphas[-1]], coef_init=coefs[:, -1]
+    )
+    np.testing.assert_allclose(start[1][:, 0], coefs[:, -1], rtol=1e-6)
+
+
+def test_columns_too_far_apart_for_one_strength_are_refused():
+    X, y = rows()
+    X[:, 1] *= 1e160
+    with pytest.raises(ValueError, match=r"column 1 reaches .*e.160, column [02] "):
+        fastgd.LassoCV(alphas=3).fit(X, y)
+
+
+def test_a_constant_target_has_the_grid_that_scikit_learn_has():
+    X, y = rows()
+    y[:] = 0.1
+    found, theirs = (kind(alphas=3).fit(X, y) for kind in (fastgd.LassoCV, linear_model.LassoCV))
+    assert np.array_equal(found.alphas_, theirs.alphas_)
+    assert not found.coef_.any()
 
 
 def test_parameters_beyond_float32_are_kept_in_float64():

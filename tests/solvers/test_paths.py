@@ -237,11 +237,11 @@ def test_a_failed_fit_leaves_the_model_as_it_was(rng):
     model = fastgd.LassoCV(alphas=5).fit(X, y)
     before = pickle.dumps(model)
     for X_bad, y_bad, s in (
-        (np.full_like(X, 1e308) * np.sign(X), y, None),
+        (X * np.where(np.arange(X.shape[1]) == 0, 1e300, 1.0), y, None),
         (X, np.c_[y, y], None),
         (X, y, -weight),
     ):
-        with pytest.raises(ValueError, match=r"too large|infinity|multi-task|negative"):
+        with pytest.raises(ValueError, match=r"too far|infinity|multi-task|negative"):
             model.fit(X_bad, y_bad, sample_weight=s)
         assert pickle.dumps(model) == before
 
