@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from fastgd._data.chunks import Chunks, Pair, filled
@@ -177,3 +178,35 @@ class PartOfRows:
         draws = np.random.default_rng([self._seed, k]).random(n_rows)
         chosen: NDArray[np.bool_] = (draws < self._fraction) == self._held
         return chosen
+
+
+class TargetColumns:
+    """Chunks some of whose columns are targets.
+
+    Parameters
+    ----------
+    rows : RowSource
+        Without targets.
+    places : sequence of int
+        The targets' columns.
+    """
+
+    def __init__(self, rows: RowSource, places: Sequence[int]) -> None:
+        self._chunks, self._places = rows._chunks, np.asarray(places, np.int64)
+
+    @property
+    def seeks(self) -> bool:
+        """Whether chunks may be read in any order."""
+        return self._chunks.seeks
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Rows of each chunk."""
+        return self._chunks.sizes
+
+    def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
+        """Yield X and y, of shape (n, n_targets), of the chunks of these numbers."""
+        for X, _ in self._chunks.read(numbers):
+            others = np.setdiff1d(np.arange(X.shape[1]), self._places)
+            y = X[:, self._places]
+            yield X[:, others], np.asarray(y.toarray() if sp.issparse(y) else y, np.float64)

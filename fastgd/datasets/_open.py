@@ -24,7 +24,7 @@ from fastgd._data.chunks import (
     arrays_of,
     names_of,
 )
-from fastgd._data.row_source import RowSource
+from fastgd._data.row_source import RowSource, TargetColumns
 from fastgd._readers.encoding import Encoder
 from fastgd._readers.errors import BadData, UserError, listed, quoted
 from fastgd._readers.feed import Feed
@@ -78,9 +78,10 @@ def open(
         set;
         a polars LazyFrame; a map-style data set, whose items are (x, y) or which slices into a
         dictionary of columns, as Hugging Face's do.
-    target : str, path or array-like, default=None
-        The column (or array, of .npz) to predict; for .npy its own file, or an array. In svmlight
-        files, and of .npz files with an array "y", it is known.
+    target : str, list of str, path or array-like, default=None
+        The column (or array, of .npz) to predict, or the columns of many targets, which are
+        numbers; for .npy its own file, or an array. In svmlight files, and of .npz files with an
+        array "y", it is known.
     columns : list of str, default=None
         The columns to predict from; all others by default.
     categorical, numeric, drop : list of str, default=()
@@ -130,6 +131,15 @@ def open(
     True
     """
     _check(chunk_rows, memory, missing, errors, dtype)
+    if _names_columns(target, source):
+        if missing != "error":
+            raise ValueError(f"missing={missing!r} goes with one target.")
+        wanted = None if columns is None else list(dict.fromkeys([*columns, *target]))
+        of_columns: dict[str, Any] = {"columns": wanted, "drop": drop, "numeric": numeric}
+        of_columns |= {"categorical": categorical, "filters": filters, "chunk_rows": chunk_rows}
+        of_columns |= {"memory": memory, "errors": errors, "separator": separator, "dtype": dtype}
+        of_columns |= {"decimal": decimal, "thousands": thousands, "read_ahead": read_ahead}
+        return _OfManyTargets(open(source, **of_columns), list(target))
     limit = parsed_size(memory) if isinstance(memory, str) else memory
     options: dict[str, Any] = {"reads_ahead": bool(read_ahead)}
     if _is_path(source) or _are_paths(source):
@@ -163,6 +173,15 @@ def open(
         return RowSource(BatchChunks(frames), frames.names, about="LazyFrame", **options)
     rows, names, about = _of_objects(source, target, columns, drop, n_rows)
     return RowSource(rows if dtype is None else InDtype(rows, dtype), names, about=about, **options)
+
+
+def _names_columns(target: Any, source: Any) -> bool:
+    """Tell whether a target is a list of columns' names, and no array of labels."""
+    if not isinstance(target, list | tuple) or not all(isinstance(name, str) for name in target):
+        return False
+    if _is_path(source) or _are_paths(source):
+        return not all(path.suffix == ".npy" for path in _files(source))
+    return any(hasattr(source, name) for name in ("columns", "schema", "collect_schema"))
 
 
 def _of_objects(
@@ -477,6 +496,29 @@ class _OfFiles(RowSource):
     def skipped(self) -> list[str]:
         """What was left out, and why."""
         return list(self._files.skipped)
+
+
+class _OfManyTargets(RowSource):
+    """Rows some of whose columns are the targets."""
+
+    def __init__(self, rows: RowSource, targets: list[str]) -> None:
+        names = [] if rows.feature_names is None else list(rows.feature_names)
+        lacking = [name for name in targets if name not in names]
+        if lacking or not targets:
+            raise ValueError(
+                f"there is no column of numbers {listed(map(quoted, lacking))}; there are "
+                f"{listed(names)}."
+            )
+        places = [names.index(name) for name in targets]
+        chunks = TargetColumns(rows, places)
+        about, reads_ahead = rows._about, rows._reads_ahead
+        super().__init__(chunks, np.delete(names, places), reads_ahead=reads_ahead, about=about)
+        self._rows = rows
+
+    @property
+    def skipped(self) -> list[str]:
+        """What was left out, and why."""
+        return list(getattr(self._rows, "skipped", []))
 
 
 def _labels(y: NDArray[Any] | None, layout: Layout) -> NDArray[Any] | None:

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 import fastgd
 from fastgd._solvers import _sharded
@@ -119,9 +120,41 @@ def test_collections_that_do_not_agree_are_refused(table):
     late = np.r_[y[:-1], np.nan]
     with pytest.raises(ValueError, match="NaN"):
         fastgd.Ridge().fit(dX, da.from_array(late, chunks=500))
-    with pytest.raises(TypeError, match="LassoCV needs all rows in memory"):
-        fastgd.LassoCV().fit(dX, dy)
+    with pytest.raises(ValueError, match="of data in parts it must be None"):
+        fastgd.RidgeCV(scoring="r2").fit(dX, dy)
     assert not hasattr(model, "coef_")
+
+
+LOGISTIC = {"Cs": [0.01, 1.0], "l1_ratios": (0,), "use_legacy_attributes": False, "cv": 3}
+
+
+def test_folds_of_partitions_some_of_which_are_empty(table):
+    """Labels that come late, and partitions without rows, change nothing of the folds."""
+    X, y, weight = table
+    late = np.where(np.arange(N) < 2000, "a", np.where(y, "b", "a"))
+    chunks = (500, 0, 1500, 700, 300)
+    for model, target in (
+        (fastgd.linear_model.RidgeClassifierCV(cv=4), late),
+        (fastgd.linear_model.LassoCV(alphas=5), X[:, 0] + y),
+        (fastgd.linear_model.MultiTaskLasso(0.01), np.column_stack([X[:, 0] + y, y])),
+        (fastgd.linear_model.RidgeCV(), X[:, 0] + y),
+        (fastgd.linear_model.LogisticRegressionCV(**LOGISTIC, scoring="neg_log_loss"), late),
+    ):
+        parts = [da.from_array(v, chunks=(chunks, *v.shape[1:])) for v in (X, target, weight)]
+        whole = clone(model).fit(X.astype(float), target, weight)
+        found = model.fit(*parts)
+        np.testing.assert_allclose(found.coef_, whole.coef_, rtol=5e-3, atol=1e-4)
+        np.testing.assert_allclose(found.intercept_, whole.intercept_, rtol=5e-3, atol=1e-3)
+        assert da.utils.is_arraylike(found.predict(parts[0]))
+    mixed = [dask.delayed(late[:2000]), dask.delayed(y[2000:])]
+    rows = [dask.delayed(X[:2000]), dask.delayed(X[2000:])]
+    for model in (
+        fastgd.linear_model.RidgeClassifierCV(),
+        fastgd.linear_model.LogisticRegressionCV(**LOGISTIC, scoring="accuracy"),
+    ):
+        with pytest.raises(ValueError, match="words as labels"):
+            model.fit(rows, mixed)
+        assert not hasattr(model, "classes_")
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +187,35 @@ def test_workers_give_the_same_bits_and_may_be_killed(table, cluster):
     assert killed
     exact = fastgd.LogisticRegression(tol=1e-9).fit(*collections(table))
     np.testing.assert_array_equal(model.coef_, exact.coef_)
+
+
+@pytest.mark.full
+def test_folds_go_on_where_a_worker_is_killed(table):
+    distributed = pytest.importorskip("distributed")
+    X = table[0]
+    dX, dy, _ = collections(table)
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    model = fastgd.linear_model.LogisticRegressionCV(**LOGISTIC, scoring="neg_log_loss")
+    alone = clone(model).fit(dX, dy)
+    with distributed.LocalCluster(processes=True, **options) as workers:
+        pids = [worker.pid for worker in workers.workers.values()]
+
+        def killing(block):
+            """Return a block as it is; a worker dies when it has read some, amid the passes."""
+            reads = os.environ["READS"] = str(1 + int(os.environ.get("READS", 0)))
+            if os.getpid() == pids[0] and int(reads) > 9:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return block
+
+        with distributed.Client(workers):
+            rows = dX.map_blocks(killing, dtype=X.dtype, meta=np.empty((0, D), X.dtype))
+            with pytest.warns(RuntimeWarning, match="worker.*lost during the fit"):
+                found = clone(model).fit(rows, dy)
+            np.testing.assert_array_equal(found.coef_, alone.coef_)
+            np.testing.assert_array_equal(found.scores_, alone.scores_)
+            lasso = fastgd.linear_model.LassoCV(alphas=5).fit(rows, dy.astype(float))
+    expected = fastgd.linear_model.LassoCV(alphas=5).fit(dX, dy.astype(float))
+    np.testing.assert_array_equal(lasso.coef_, expected.coef_)
 
 
 @pytest.mark.full

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from fastgd import LassoCV, LogisticRegression
+from fastgd import LogisticRegression
 from fastgd._data.shards import ahead
 from fastgd.datasets import open as open_rows
 
@@ -181,8 +181,6 @@ def test_what_cannot_be_opened_says_why(tmp_path, rows, frame):
     for said, opened in refused.items():
         with pytest.raises(ValueError, match=said):
             opened()
-    with pytest.raises(TypeError, match="LassoCV needs all rows in memory"):
-        LassoCV().fit(open_rows(rows), None)
     with pytest.raises(ValueError, match="y must be None where X is a RowSource"):
         LogisticRegression().fit(open_rows(rows), rows[1])
     with pytest.raises(ValueError, match="no targets"):
@@ -311,3 +309,22 @@ def test_what_was_read_of_a_large_parquet_file_is_let_go(tmp_path):
     held = [pyarrow.total_allocated_bytes() - before for _ in rows]
     assert len(held) == 34
     assert max(held) < 0.3 * X.nbytes
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "frame"])
+def test_many_targets_are_columns(kind, tmp_path):
+    table = np.round(np.random.default_rng(0).normal(size=(50, 4)), 3)
+    frame, path = pd.DataFrame(table, columns=list("abcd")), tmp_path / f"rows.{kind}"
+    if kind != "frame":
+        (frame.to_csv if kind == "csv" else frame.to_parquet)(path, index=False)
+    source = frame if kind == "frame" else path
+    for columns, kept in ((None, [0, 2]), (["c"], [2])):
+        rows = open_rows(source, ["d", "b"], columns=columns, chunk_rows=20)
+        assert list(rows.feature_names) == ["abcd"[k] for k in kept]
+        np.testing.assert_array_equal(np.concatenate([X for X, _ in rows]), table[:, kept])
+        np.testing.assert_array_equal(rows.targets(), table[:, [3, 1]])
+    with pytest.raises(ValueError, match="no column of numbers"):
+        open_rows(source, ["b", "z"])
+    if kind != "frame":
+        with pytest.raises(ValueError, match="missing='mean'"):
+            open_rows(source, ["b"], missing="mean")
