@@ -407,6 +407,10 @@ def fits_of_few_rows(*, is_dry: bool) -> Calls:
         model = NetworkRegressor(kinds, max_iter=1, tol=None, random_state=0, device=device)
         return model.fit(images, y[: n // 4].astype(np.float32))._params
 
+    def without_a_rate(device: str) -> Any:
+        own = {**steps, "learning_rate": "auto", "penalty": None}
+        return SGDClassifier(device=device, **own).fit(sparse, y).coef_
+
     def apart(device: str) -> Any:
         before, cuda_linear.PERSISTS = cuda_linear.PERSISTS, False
         try:
@@ -434,6 +438,7 @@ def fits_of_few_rows(*, is_dry: bool) -> Calls:
         ),
         "epochs, a launch for each part of a step": apart,
         "epochs, sparse": lambda device: SGDClassifier(device=device, **steps).fit(sparse, y).coef_,
+        "epochs, sparse, no rate": without_a_rate,
         "network": lambda device: MLPClassifier(device=device, **units).fit(Z, classes)._params,
         "convolutions": of_images,
     }

@@ -251,9 +251,6 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
 
     def _lacks_on_cuda(self, X: Any) -> str | None:
         """Return what of a training has no form for a device; None where all has."""
-        is_auto = isinstance(self.learning_rate, str) and self.learning_rate == resolve.AUTO
-        if is_auto and sp.issparse(X):
-            return f"learning_rate={self.learning_rate!r} of sparse rows"
         if not has_form(resolve.optimizer(self.optimizer, sparse=sp.issparse(X))):
             return f"optimizer={self.optimizer!r}, a step of all coefficients of your own"
         return None

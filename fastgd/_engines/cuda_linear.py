@@ -81,16 +81,17 @@ class CudaLinearEngine(LinearEngine):
         counts = {"n_outputs": n_outputs, "n_columns": n_outputs}
         self._there = DeviceParameters(self._rule, progress, **sizes, **counts)
         self._single = params.dtype == np.float32
-        self._own_rates = self._of_rows_read()
+        self._own_rates = self._of_rows_read(is_sparse=source.is_sparse)
         self._make_room(min(batch_size, source.n_rows), is_sparse=source.is_sparse)
 
-    def _of_rows_read(self) -> Any:
+    def _of_rows_read(self, *, is_sparse: bool) -> Any:
         """Return what queues steps without a learning rate; None where there is one."""
         if not getattr(self._rule.optimizer, "reads_rows", False):
             return None
         from fastgd.kernels.cuda.own_rates import OwnRates
 
-        return OwnRates(self._there.rule, self._rule.outputs, self._there.there)
+        there = self._there
+        return OwnRates(there.rule, self._rule.outputs, there.there, is_sparse=is_sparse)
 
     def _make_room(self, size: int, *, is_sparse: bool) -> None:
         """Make the arrays that passes over batches of up to ``size`` rows write."""
@@ -122,6 +123,8 @@ class CudaLinearEngine(LinearEngine):
             if most > 0:
                 self._steps_at_once(visit, coefs, plan, most)
                 continue
+            if self._own_rates is not None:
+                self._own_rates.make_room(visit.sent, plan.batch_size)
             steps = Steps(functools.partial(self._step, visit, coefs, plan))
             for t in range(visit.n_steps):
                 steps.take(turn_of(visit, t, plan))
@@ -157,24 +160,22 @@ class CudaLinearEngine(LinearEngine):
             self._own_rates.look(sent, span)
         met = (sent.rows, sent.dense, given, params, span, self._out)
         driver.launch(n_blocks, passes.BLOCK, *met, single=self._single)
+        if sent.rows.is_sparse:
+            self._gather(sent, span, step)
+        elif self._own_rates is not None:
+            gathered = (self._there.rule, step, self._out.partial, self._there.there.gradient, 0)
+            steps.write_gradient.spread(params.size, *gathered, single=self._single)
         if self._own_rates is not None:
             self._step_by_own_rates(step, span, plan, turn)
-            return
-        if not sent.rows.is_sparse:
+        elif sent.rows.is_sparse:
+            self._there.take_gradient(step, turn)
+        else:
             self._there.take(step, self._out.partial, turn)
-            return
-        self._gather(sent, span, step)
-        self._there.take_gradient(step, turn)
 
     def _step_by_own_rates(self, step: Any, span: Any, plan: Plan, turn: Turn) -> None:
         """Queue what a batch's gradient does to the parameters without a learning rate."""
-        from fastgd.kernels.cuda import steps
-
         there, own = self._there, self._own_rates
         own.learn(self._out, step.size)
-        gathered = (there.rule, step, self._out.partial, there.there.gradient, 0)
-        size = there.there.gradient.shape[0]
-        steps.write_gradient.spread(size, *gathered, single=self._single)
         own.centre()
         there.transform(step, turn)
         adapted = own.adapt(step, span, plan.unit)

@@ -264,11 +264,20 @@ class DeviceParameters:
 
     @staticmethod
     def _write(values: NDArray[Any], array: Any) -> None:
-        """Copy an array from the device, if there is anything in it."""
+        """Copy an array from the device, if there is anything in it.
+
+        It may be shorter than ``values``. The state of sparse rows has the numbers of a coefficient
+        side by side, so that it cannot be written as a flat array.
+        """
         from fastgd.kernels.cuda import memory
 
-        if array.size > 0:
-            values.reshape(-1)[: array.size] = memory.download(array).reshape(-1)
+        if array.size == 0:
+            return
+        found = memory.download(array).reshape(-1)
+        if values.flags.c_contiguous:
+            values.reshape(-1)[: array.size] = found
+        else:
+            values[...] = found.reshape(values.shape)
 
 
 def _groups_of(penalty: Any, n_params: int, n_outputs: int) -> Any:

@@ -20,12 +20,14 @@ class Sent(NamedTuple):
     dense : (n_samples, n_features), the same; (0, 0) for CSR
     samples : steps.Samples
     peaks : (n_features,), float64, the columns' largest magnitudes; (0,) for dense rows
+    lengths : ndarray of shape (n_samples,) in host memory, entries of sparse rows; None for dense
     """
 
     rows: Any
     dense: Any
     samples: Any
     peaks: Any
+    lengths: NDArray[Any] | None = None
 
 
 class Visit(NamedTuple):
@@ -129,7 +131,8 @@ class RowsOnDevice:
         np.maximum.at(peaks, indices, np.abs(data.astype(np.float64)))
         arrays = map(memory.upload, (data, indices, block.rows.indptr - block.rows.indptr[0]))
         rows = CSR(*arrays)
-        return Sent(rows, memory.empty((0, 0), data.dtype), samples, memory.upload(peaks))
+        dense, lengths = memory.empty((0, 0), data.dtype), np.diff(block.rows.indptr)
+        return Sent(rows, dense, samples, memory.upload(peaks), lengths)
 
 
 def _address(array: Any) -> int:

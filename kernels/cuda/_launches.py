@@ -81,7 +81,7 @@ class Launch:
         cells = [_cell(part) for part in parts]
         pointers = (ctypes.c_void_p * max(len(cells), 1))(*map(ctypes.addressof, cells))
         self._held = arguments, cells, pointers  # they are read at each call
-        handle = compiled._codelibrary.get_cufunc().kernel.handle
+        handle = int(compiled._codelibrary.get_cufunc().handle)
         given = (handle, *grid, *block, 0, 0, ctypes.addressof(pointers), 0)
         self._queue = functools.partial(driver.cuLaunchKernel, *given)
 

@@ -3,7 +3,8 @@
 A column's rows are looked at one after the other, as on the processor, for each of them has a part
 in what the next one is compared with: a thread takes a column. So a step takes as long as its rows
 need one by one, however few columns there are. What all columns have a part in is added up in
-their order. Everything is computed in float64, by the processor's functions.
+their order. Everything is computed in float64, by the processor's functions. Sparse rows are listed
+by columns first (``listed``).
 """
 
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 from fastgd.kernels._hook import cast
 from fastgd.kernels.cuda import memory, vectors
 from fastgd.kernels.cuda._compiler import BLOCK, cuda, driver
+from fastgd.kernels.cuda.listed import PLACES, Columns, sort_short
 from fastgd.kernels.cuda.passes import row_at
 from fastgd.kernels.cuda.steps import coefs_of
 from fastgd.kernels.cuda.vectors import SHARDS, block_sum
@@ -29,10 +31,13 @@ from fastgd.kernels.rate_free import (
     _step_intercept,
     _unit,
 )
+from fastgd.kernels.rows import entries, entry
 from fastgd.kernels.stores import Batch, count
 
-SLOPES, UNIT, AT_STAKE = range(STEP_SIZE + 1, STEP_SIZE + 4)  # further rows of ``Known.sums``
-N_SUMS = AT_STAKE + 1
+# further rows of ``Known.sums``; of ``VALUES`` the first number
+SLOPES, UNIT, AT_STAKE, VALUES = range(STEP_SIZE + 1, STEP_SIZE + 5)
+N_SUMS = VALUES + 1
+AS_MANY_ROWS = 2.0  # as columns are not counted from their means, whichever row it is
 
 
 class Known(NamedTuple):
@@ -41,14 +46,16 @@ class Known(NamedTuple):
     params, gradient : (P,)
     state : (n_slots, P)
     sums : (N_SUMS, n_outputs), float64
-    turned : (n_features, 2 n_outputs + 1), float64: what each column adds to the intercepts and
-        to their lags, and the sum of its squares in units of its spread
+    sizes : (n_features,), float64: of a batch, each column's squares in units of its spread
+    turned : (n_features, 2 n_outputs), float64: what each column adds to the intercepts and to
+        their lags; (0, 2 n_outputs) of sparse rows
     """
 
     params: np.ndarray
     gradient: np.ndarray
     state: np.ndarray
     sums: np.ndarray
+    sizes: np.ndarray
     turned: np.ndarray
 
     @staticmethod
@@ -59,6 +66,14 @@ class Known(NamedTuple):
     @staticmethod
     def total_slope(memory, rule, size, k):
         return memory.sums[SLOPES, k]
+
+
+class KnownOfSparse(Known):
+    """The same of sparse rows, whose columns have their zero at zero: intercepts stay."""
+
+    @staticmethod
+    def turn(memory, j, output, costs, change, lag):
+        pass
 
 
 class Adaptive(NamedTuple):
@@ -94,7 +109,30 @@ def look_at_rows(rule, rows, samples, span, known):
             if not weighted or samples.weight[i] != 0:
                 n_rows += 1.0
                 size += _look_at_entry(rule, known, j, np.float64(rows.values[i, j]), n_rows)
-        turned[j, turned.shape[1] - 1] = size
+        known.sizes[j] = size
+
+
+@driver
+def look_at_listed(rule, rows, span, listed, known):
+    """Do so with sparse rows, whose entries are listed by columns; leave counts of zero.
+
+    Parameters
+    ----------
+    rows : CSR
+    listed : listed.Listed
+    known : KnownOfSparse, changed in place
+    """
+    for j in range(cuda.grid(1), known.sizes.shape[0], cuda.gridsize(1)):
+        first, count, size = listed.begins[j], listed.counts[j], 0.0
+        listed.counts[j] = 0
+        keys = listed.keys[first : first + count]
+        sort_short(keys)
+        for n in range(count):
+            i = row_at(span.order, span.start + keys[n] // PLACES)
+            begin, _ = entries(rows, i)
+            _, x = entry(rows, i, begin + keys[n] % PLACES)
+            size += _look_at_entry(rule, known, j, np.float64(x), AS_MANY_ROWS)
+        known.sizes[j] = size
 
 
 @driver
@@ -120,16 +158,14 @@ def look_at_targets(rule, samples, span, known):
 def count_rows(samples, span, known):
     """Take a batch into the number of rows, and the mean number of values in one; a thread."""
     if cuda.grid(1) == 0:
-        state, last, turned = known.state, known.params.shape[0] - 1, known.turned
+        state, last = known.state, known.params.shape[0] - 1
         n_rows = span.stop - span.start
         if samples.weight.shape[0] > 0:
             n_rows = 0
             for position in range(span.start, span.stop):
                 if samples.weight[row_at(span.order, position)] != 0:
                     n_rows += 1
-        before, total = np.float64(state[ROWS, last]), np.float64(n_rows)
-        for j in range(turned.shape[0]):
-            total += turned[j, turned.shape[1] - 1]
+        before, total = np.float64(state[ROWS, last]), n_rows + known.sums[VALUES, 0]
         if n_rows > 0:
             total += before * np.float64(state[SPREAD, last])
             state[SPREAD, last] = total / (before + n_rows)
@@ -194,7 +230,7 @@ def square(rule, known, partial):
     unit = known.sums[UNIT, k]
     inverse = cast(1.0 / unit if unit > 0 else 0.0, known.gradient[0])
     number = cuda.blockIdx.x * BLOCK + cuda.threadIdx.x
-    for j in range(number, known.turned.shape[0], cuda.gridDim.x * BLOCK):
+    for j in range(number, known.sizes.shape[0], cuda.gridDim.x * BLOCK):
         c = j * n_outputs + k
         fall += _square(known.state, c, known.gradient[c], inverse)
     fall = block_sum(scratch, fall)
@@ -254,17 +290,21 @@ class OwnRates:
     rule : steps.Rule
     outputs : OneOutput or ManyOutputs
     there : what has ``params``, ``gradient`` and ``state`` on the device
+    is_sparse : bool
     """
 
-    def __init__(self, rule: Any, outputs: Any, there: Any) -> None:
+    def __init__(self, rule: Any, outputs: Any, there: Any, *, is_sparse: bool) -> None:
         n_outputs, dtype = int(count(outputs)), there.gradient.dtype
         n_features = there.gradient.shape[0] // n_outputs - 1
         self._rule, self._n_outputs = Adaptive(*rule, outputs), n_outputs
         sums = memory.zeros((N_SUMS, n_outputs))
-        turned = memory.zeros((n_features, 2 * n_outputs + 1))
-        params = there.params[: there.gradient.shape[0]]
-        self._known = Known(params, there.gradient, there.state, sums, turned)
+        turned = memory.zeros((0 if is_sparse else n_features, 2 * n_outputs))
+        params, sizes = there.params[: there.gradient.shape[0]], memory.zeros(n_features)
+        kind = KnownOfSparse if is_sparse else Known
+        self._known = kind(params, there.gradient, there.state, sums, sizes, turned)
+        self._columns = Columns(n_features) if is_sparse else None
         n_shards = max(min(-(-n_features // BLOCK), SHARDS), 1)
+        self._of_sizes = memory.zeros((n_shards, 1))
         self._partial = memory.zeros((n_shards, n_outputs))
         self._coefs = memory.zeros((1, 4), dtype)
         self.loss = memory.zeros((1, n_outputs))  # of all batches since ``begin``
@@ -273,12 +313,26 @@ class OwnRates:
         """Set the sum of losses to zero."""
         vectors.fill.spread(self._n_outputs, self.loss.reshape(-1), 0.0)
 
+    def make_room(self, sent: Any, batch_size: int) -> None:
+        """Make room for any batch of some rows."""
+        if self._columns is not None:
+            self._columns.make_room(sent.lengths, batch_size)
+
     def look(self, sent: Any, span: Any) -> None:
         """Queue what is learnt of a batch's rows before they are predicted."""
-        rule, known = self._rule, self._known
-        look_at_rows.spread(known.turned.shape[0], rule, sent.rows, sent.samples, span, known)
-        look_at_targets.spread(self._n_outputs, rule, sent.samples, span, known)
-        count_rows.launch(1, 1, sent.samples, span, known)
+        rule, known, rows = self._rule, self._known, sent.rows
+        n_features, samples = known.sizes.shape[0], sent.samples
+        if self._columns is None:
+            look_at_rows.spread(n_features, rule, rows, samples, span, known)
+        else:
+            self._columns.write(rows, samples, span)
+            listed = self._columns.listed
+            look_at_listed.spread(n_features, rule, rows, span, listed, known)
+        look_at_targets.spread(self._n_outputs, rule, samples, span, known)
+        partial, first = self._of_sizes, VALUES * self._n_outputs
+        vectors.add_shards.launch(partial.shape[0], BLOCK, known.sizes, partial)
+        vectors.add_up.launch(1, BLOCK, partial, known.sums.reshape(-1), first)
+        count_rows.launch(1, 1, samples, span, known)
 
     def learn(self, out: Any, size: int) -> None:
         """Queue the sums of a batch's losses and slopes, and clear its losses for the next."""

@@ -21,7 +21,6 @@ from fastgd import kernels, layers, neural_network
 from fastgd._engines.cuda_layers import lacks
 from fastgd._networks.assembly import Assembly
 from fastgd._runtime import devices
-from fastgd.datasets import open as open_rows
 from fastgd.kernels.layers import Sizes
 from tests.cuda import cases
 from tests.tables import ESTIMATOR_CASES, EstimatorCase
@@ -104,14 +103,6 @@ REFUSED = [
 def test_what_of_an_estimator_has_no_form_is_named(model, what):
     with pytest.raises(ValueError, match=f"is not there yet for {what}"):
         model.set_params(device="cuda").fit(GIVEN.X, GIVEN.labels)
-
-
-def test_steps_without_a_rate_are_refused_for_sparse_rows():
-    model, X = fastgd.SGDRegressor(learning_rate="auto", device="cuda"), cases.sparse(GIVEN).X
-    for given in ((X, GIVEN.numbers), (open_rows((X, GIVEN.numbers)),)):
-        with pytest.raises(ValueError, match="learning_rate='auto' of sparse rows"):
-            model.fit(*given)
-        assert not hasattr(model, "coef_")
 
 
 def test_partitions_are_refused_rather_than_left_on_the_processor():

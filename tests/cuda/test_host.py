@@ -115,10 +115,11 @@ def test_every_optimizer_is_launched(optimizer, is_sparse, device):
     assert_all_rows_lie_in_a_row(device)
 
 
+@pytest.mark.parametrize("is_sparse", [False, True])
 @pytest.mark.parametrize("name", cases.WITHOUT_A_RATE)
-def test_steps_without_a_rate_are_launched(name, device):
+def test_steps_without_a_rate_are_launched(name, is_sparse, device):
     model, kind = cases.WITHOUT_A_RATE[name]
-    there(model).fit(GIVEN.X, cases.targets(GIVEN, kind))
+    there(model).fit((SPARSE if is_sparse else GIVEN).X, cases.targets(GIVEN, kind))
     assert_all_rows_lie_in_a_row(device)
 
 
@@ -171,6 +172,7 @@ PARTS = {
     ),
     "muon": (fastgd.SGDRegressor(optimizer="muon", **cases.CONSTANT), "two numbers", GIVEN),
     "no rate": (*cases.WITHOUT_A_RATE["many targets"], GIVEN),
+    "sparse, no rate": (*cases.WITHOUT_A_RATE["many targets"], SPARSE),
     **{name: (*case, GIVEN) for name, case in cases.NETWORKS.items()},
 }
 
@@ -208,7 +210,7 @@ def test_a_further_step_is_not_prepared(name, device):
     for n_rows in (160, 320):
         before = dict(device.counts)
         given = cases.scaled(cases.table(n=n_rows, d=5, dtype=np.float32))
-        given = cases.sparse(given) if name == "sparse" else given
+        given = cases.sparse(given) if "sparse" in name else given
         there(model, batch_size=16, max_iter=1).fit(*rows_of(kind, given))
         found = {name: device.counts[name] - before[name] for name in before}
         prepared.append(found["launched"] - found["again"])

@@ -115,13 +115,16 @@ def test_training_takes_the_same_steps_by_every_optimizer(optimizer, dtype):
     cases.assert_same_training(model.__class__(**options), given, kind, given.weight)
 
 
+@pytest.mark.parametrize("is_sparse", [False, True])
 @pytest.mark.parametrize(
     ("name", "dtype"), some(cases.WITHOUT_A_RATE, ("numbers", "softmax, clipped"))
 )
-def test_training_takes_the_same_steps_without_a_rate(name, dtype):
+def test_training_takes_the_same_steps_without_a_rate(name, is_sparse, dtype):
     model, kind = cases.WITHOUT_A_RATE[name]
-    model = model.__class__(**{**model.get_params(), "batch_size": 1000})
-    cases.assert_same_training(model, cases.table(n=5_003, d=20, dtype=dtype), kind)
+    options = {"batch_size": 1000, **({"penalty": None} if is_sparse else {})}
+    model = model.__class__(**{**model.get_params(), **options})
+    given = cases.table(n=5_003, d=20, dtype=dtype)
+    cases.assert_same_training(model, cases.sparse(given) if is_sparse else given, kind)
 
 
 @pytest.mark.parametrize(("name", "dtype"), some(cases.NETWORKS, None))

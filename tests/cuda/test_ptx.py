@@ -26,6 +26,7 @@ from fastgd.kernels.cuda import (
     _compiler,
     epoch,
     layers,
+    listed,
     matrices,
     own_rates,
     passes,
@@ -351,7 +352,10 @@ def test_activations_stay_in_float32(name, newest):
 
 
 RATE_FREE = rule_of(losses.LogLoss(), optimizers.RateFree())
-KNOWN = tuple_of(own_rates.Known, LINE, LINE, TABLE, WIDE_TABLE, WIDE_TABLE)
+OF_KNOWN = (LINE, LINE, TABLE, WIDE_TABLE, WIDE_LINE, WIDE_TABLE)
+KNOWN = tuple_of(own_rates.Known, *OF_KNOWN)
+KNOWN_OF_SPARSE = tuple_of(own_rates.KnownOfSparse, *OF_KNOWN)
+LISTED = tuple_of(listed.Listed, int64[::1], int64[::1], int64[::1], WIDE_LINE)
 
 
 def own_rates_of(outputs):
@@ -359,6 +363,9 @@ def own_rates_of(outputs):
     rule = tuple_of(own_rates.Adaptive, *RATE_FREE.types, numba.typeof(outputs))
     return {
         "look at rows": (own_rates.look_at_rows, rule, DENSE, OF_NUMBERS, SPAN, KNOWN),
+        "look at listed": (
+            *(own_rates.look_at_listed, rule, SPARSE, SPAN, LISTED, KNOWN_OF_SPARSE),
+        ),
         "look at targets": (own_rates.look_at_targets, rule, OF_NUMBERS, SPAN, KNOWN),
         "count rows": (own_rates.count_rows, OF_NUMBERS, SPAN, KNOWN),
         "magnitudes": (own_rates.add_magnitudes, TABLE, int64, KNOWN),
@@ -391,6 +398,11 @@ OTHERS = {
     "shards": (vectors.add_shards, LINE, WIDE_TABLE),
     "signs": (vectors.write_signs, LINE, WIDE_LINE),
     "top": (vectors.keep_largest, LINE, int64[::1], int64),
+    "count entries": (listed.count_entries, SPARSE, OF_NUMBERS, SPAN, int64[::1]),
+    "shards of counts": (listed.add_shards_of_counts, LISTED, int64),
+    "begins": (listed.find_begins, LISTED, int64),
+    "keys": (listed.write_keys, SPARSE, OF_NUMBERS, SPAN, LISTED),
+    "sort": (listed.sort_long_lists, LISTED),
     "slopes": (sparse.largest_of_columns, TABLE, int64, WIDE_LINE),
     "scatter": (sparse.scatter, SPARSE, SPAN, TABLE, WIDE_LINE, WIDE_LINE, UNITS),
     "scatter numbers": (sparse.scatter_numbers, LINE, TABLE, WIDE_LINE, UNITS),

@@ -45,6 +45,7 @@ from fastgd.kernels import optimizers, penalties, transforms
 from fastgd.kernels.cuda import (
     _compiler,
     _library,
+    listed,
     matrices,
     memory,
     passes,
@@ -353,6 +354,58 @@ def test_steps_without_a_rate_are_the_same(name, weighted):
     assert np.abs(there.coef_).max() > 1e-3
 
 
+@pytest.mark.parametrize("weighted", [False, pytest.param(True, marks=pytest.mark.full)])
+@pytest.mark.parametrize("name", cases.WITHOUT_A_RATE)
+def test_steps_without_a_rate_are_the_same_of_sparse_rows(name, weighted):
+    """Where a penalty is, the processor makes up for the steps that a weight waited for."""
+    model, kind = cases.WITHOUT_A_RATE[name]
+    given = cases.sparse(cases.table(n=37, d=3))
+    given.X[20:] *= 3
+    model = model.__class__(**{**model.get_params(), "penalty": None})
+    weight = np.where(np.arange(37) % 5 == 0, 0.0, given.weight) if weighted else None
+    there = cases.assert_same_training(model, given, kind, weight)
+    assert np.abs(there.coef_).max() > 1e-3
+
+
+def test_steps_without_a_rate_of_sparse_rows_shrink_absent_features_step_by_step():
+    model, _ = cases.WITHOUT_A_RATE["one row"]
+    given = cases.sparse(cases.table(n=37, d=3))
+    here, there = (
+        model.__class__(**{**model.get_params(), "device": device}).fit(given.X, given.numbers)
+        for device in ("cpu", "cuda")
+    )
+    np.testing.assert_allclose(there.coef_, here.coef_, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 3), (5, 1), (13, 6), (40, 3)])
+def test_entries_are_listed_by_columns_in_the_order_of_the_rows(n, d, rng):
+    X = sp.random(n, d, 0.7, format="csr", random_state=0)
+    X.data[::5] = 0.0  # is stored, and no entry
+    order, weight = rng.permutation(n), np.where(np.arange(n) % 4 == 3, 0.0, 1.0)
+    rows, empty = CSR(X.data, X.indices, X.indptr), np.empty(0)
+    samples = steps.Samples(np.zeros((n, 1)), weight, empty, False)
+    columns = listed.Columns(d)
+    columns.make_room(np.diff(X.indptr), n - n // 3)
+    for start, stop in ((0, n - n // 3), (n // 3, n)):
+        columns.write(rows, samples, passes.Span(order, start, stop, 0))
+        found, keys = columns.listed, []
+        for j in range(d):
+            own = found.keys[found.begins[j] : found.begins[j] + found.counts[j]]
+            listed.sort_short(own)
+            keys.append([divmod(int(key), listed.PLACES) for key in own])
+        expected = [
+            [
+                (o, place)
+                for o, i in enumerate(order[start:stop])
+                for place, at in enumerate(range(X.indptr[i], X.indptr[i + 1]))
+                if X.indices[at] == j and X.data[at] != 0 and weight[i] > 0
+            ]
+            for j in range(d)
+        ]
+        assert keys == expected
+        found.counts[:] = 0  # as who reads them leaves them
+
+
 def test_steps_without_a_rate_of_tied_coefficients():
     """Their penalty is counted anew on a device where a column turns out to be larger."""
     options = {**cases.NO_RATE, "penalty": penalties.GroupLasso(0.05)}
@@ -442,8 +495,11 @@ def test_training_in_float32():
     cases.assert_same_training(model, given, "labels", given.weight)
 
 
-def test_training_goes_on_where_it_stopped():
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_training_goes_on_where_it_stopped(is_sparse):
+    """The state of sparse rows lies in another order in host memory."""
     given = cases.scaled(cases.table(n=37, d=3))
+    given = cases.sparse(given) if is_sparse else given
     options = {**cases.CONSTANT, "optimizer": "adam", "device": "cuda"}
     whole = fastgd.SGDRegressor(**options).fit(given.X, given.numbers)
     parts = fastgd.SGDRegressor(**options)
@@ -789,9 +845,12 @@ def test_chunks_are_sent_as_they_are_read(is_sparse, monkeypatch):
     assert there.gap_ <= 1e-8
 
 
+@pytest.mark.parametrize("is_sparse", [False, True])
 @pytest.mark.parametrize("options", [cases.CONSTANT, cases.NO_RATE], ids=["rate", "no rate"])
-def test_data_in_parts_are_trained_part_by_part(options):
+def test_data_in_parts_are_trained_part_by_part(options, is_sparse):
     given = cases.scaled(cases.table(n=37, d=3))
+    given = cases.sparse(given) if is_sparse else given
+    options = {**options, "penalty": None}
     model = fastgd.SGDRegressor(**options)
     here, there = (
         model.__class__(**{**model.get_params(), "device": device}).fit(
