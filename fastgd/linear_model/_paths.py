@@ -660,7 +660,8 @@ class LassoCV(PathCV, linear_model.LassoCV):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples,)
         sample_weight : float or array-like of shape (n_samples,), default=None
         **params : dict
@@ -707,7 +708,8 @@ class ElasticNetCV(PathCV, linear_model.ElasticNetCV):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples,)
         sample_weight : float or array-like of shape (n_samples,), default=None
         **params : dict
@@ -743,7 +745,8 @@ class MultiTaskElasticNetCV(PathCV, linear_model.MultiTaskElasticNetCV):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples, n_targets)
         sample_weight : float or array-like of shape (n_samples,), default=None
         **params : dict
@@ -779,7 +782,8 @@ class MultiTaskLassoCV(PathCV, linear_model.MultiTaskLassoCV):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples, n_targets)
         sample_weight : float or array-like of shape (n_samples,), default=None
         **params : dict
@@ -882,7 +886,8 @@ class MultiTaskElasticNet(_MultiTask, linear_model.MultiTaskElasticNet):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples, n_targets)
         sample_weight : float or array-like of shape (n_samples,), default=None
 
@@ -908,7 +913,8 @@ class MultiTaskLasso(_MultiTask, linear_model.MultiTaskLasso):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples, n_targets)
         sample_weight : float or array-like of shape (n_samples,), default=None
 
