@@ -91,7 +91,7 @@ def refuse_all_rows(argument: str, instead: str) -> None:
 
 
 def refuse_parts(estimator: Any, X: Any) -> None:
-    """Refuse a data set in parts for an estimator that needs all rows at once.
+    """Refuse a data set in parts where all rows are needed at once.
 
     Raises
     ------
@@ -100,11 +100,9 @@ def refuse_parts(estimator: Any, X: Any) -> None:
     """
     if is_in_parts(X):
         raise TypeError(
-            f"{type(estimator).__name__} needs all rows in memory. Data sets in parts are taken by "
-            "LinearRegression, Ridge, Lasso, ElasticNet, LogisticRegression, SoftmaxRegression, "
-            "RidgeClassifier, LinearSVC, LinearSVR, HuberRegressor, QuantileRegressor, "
-            "PoissonRegressor, GammaRegressor and TweedieRegressor, and by SGDClassifier, "
-            "SGDRegressor and SGDOneClassSVM with every loss."
+            f"{type(estimator).__name__} needs all rows in memory here. Data sets in parts are "
+            "taken by fit and predict of the estimators of fastgd.linear_model and "
+            "fastgd.neural_network."
         )
 
 

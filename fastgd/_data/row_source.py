@@ -1,6 +1,7 @@
 """A data set that is read in chunks, as estimators are given it in place of X and y."""
 
 from collections.abc import Iterator, Sequence
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,11 @@ class RowSource:
         """
         pairs = self._chunks.read(numbers)
         return ahead(pairs) if self._reads_ahead and len(numbers) > 1 else pairs
+
+    @property
+    def room(self) -> float:
+        """Bytes of X that may be in memory together."""
+        return float(getattr(self._chunks, "room", inf))
 
     # -- what users read --------------------------------------------------------------------------
 
@@ -161,6 +167,11 @@ class PartOfRows:
         return self._chunks.seeks
 
     @property
+    def room(self) -> float:
+        """Bytes of X that may be in memory together."""
+        return float(getattr(self._chunks, "room", inf))
+
+    @property
     def sizes(self) -> list[int]:
         """Rows of each chunk."""
         if self._sizes is None:
@@ -203,6 +214,11 @@ class TargetColumns:
     def sizes(self) -> Sequence[int]:
         """Rows of each chunk."""
         return self._chunks.sizes
+
+    @property
+    def room(self) -> float:
+        """Bytes of X that may be in memory together."""
+        return float(getattr(self._chunks, "room", inf))
 
     def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
         """Yield X and y, of shape (n, n_targets), of the chunks of these numbers."""

@@ -7,6 +7,7 @@ are two implementations of the same sum, so that a solver does not know where ro
 
 import time
 from collections.abc import Callable, Iterator
+from math import inf
 from queue import Queue
 from threading import Event, Thread
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -46,7 +47,9 @@ class Shards(Protocol):
         "bytes" that were sent.
 
     Those on a device have ``most_sampled`` besides: the size of the sample whose optimum, found on
-    the host, is where a descent begins. Those on a cluster have ``n_shards``, their number.
+    the host, is where a descent begins. Those on a cluster have ``n_shards``, their number. Those
+    whose rows may be brought together here, where passes would be many, have ``room``, how many
+    bytes of them.
     """
 
     names: NDArray[Any] | None
@@ -74,6 +77,7 @@ class ChunkShards:
     def __init__(self, chunks: Chunks, names: NDArray[Any] | None = None) -> None:
         self._chunks, self.names = chunks, names
         self.spent = {"seconds": 0.0}
+        self.room: float = getattr(chunks, "room", inf)
 
     def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:
         """Return ``part`` of each chunk that has rows, added up in their order."""

@@ -7,6 +7,7 @@ which the scheduler gives to others. Without a client, Dask's own threads do the
 
 import functools
 import itertools
+import math
 import os
 import pickle
 import sys
@@ -69,6 +70,7 @@ class DaskShards:
         self._parts = list(zip(*columns, strict=True))
         self.spent = {"seconds": 0.0, "bytes": 0.0}
         self.n_shards = len(self._parts)
+        self.room = math.inf
         self._lost = LostWorkers()
 
     def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:

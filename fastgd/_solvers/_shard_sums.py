@@ -232,19 +232,41 @@ def looked(
     )
 
 
-def _drawn(X: Any, kind: Kind) -> tuple[NDArray[Any], Floats, float]:
-    """Return some rows, the keys by which they are chosen among those of all shards, and the reach.
+def _keys_of(X: Any, seed: int) -> Floats:
+    """Return the keys by which rows are chosen, evenly between 0 and 1.
 
-    Keys depend on the seed and the shard's contents, wherever and whenever it is read. Where there
-    are many shards, each sends some more than its part of the sample; then rows of other shards
-    count up to the same key only.
+    They depend on the seed and the shard's contents, wherever and whenever it is read.
     """
     n = X.shape[0]
     some = (X.data[:512], X.indices[:512]) if sp.issparse(X) else (X[:: max(n - 1, 1)],)
     stamp = n
     for part in some:
         stamp = zlib.crc32(np.ascontiguousarray(part).tobytes(), stamp)
-    keys = np.random.default_rng((kind.seed, stamp)).random(n)
+    return np.random.default_rng((seed, stamp)).random(n)
+
+
+class Brought(NamedTuple):
+    """Rows of shards as they are, validated."""
+
+    parts: list[Valid]
+
+
+def brought(rows: Rows, kind: Kind, dtype: Any, share: float) -> Brought:
+    """Return a share of a shard's rows, chosen by the same keys as a sample; 1.0 is all of them."""
+    X, y, weight = validated(rows, kind, dtype)
+    if share < 1.0:
+        chosen = np.flatnonzero(_keys_of(X, kind.seed) < share)
+        X, y, weight = X[chosen], y[chosen], weight[chosen]
+    return Brought([Valid(X, y, weight)])
+
+
+def _drawn(X: Any, kind: Kind) -> tuple[NDArray[Any], Floats, float]:
+    """Return some rows, the keys by which they are chosen among those of all shards, and the reach.
+
+    Where there are many shards, each sends some more than its part of the sample; then rows of
+    other shards count up to the same key only.
+    """
+    n, keys = X.shape[0], _keys_of(X, kind.seed)
     most = _most(kind, X)
     part = min(most, int(MORE_THAN_PART * most / kind.n_shards) + LEAST_PART)
     chosen = smallest(keys, part)

@@ -20,8 +20,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from fastgd._data.chunks import stacked
 from fastgd._data.constant_column import with_constant
 from fastgd._data.shards import Shards, added
 from fastgd._data.validation import as_rows, binary_targets
@@ -66,6 +68,7 @@ from fastgd._solvers._shard_sums import (
     Look,
     Sums,
     both,
+    brought,
     look_at,
     loss_gap_at,
     sums_at,
@@ -81,6 +84,8 @@ SAMPLE_ROWS, SAMPLE_ENTRIES = 200_000, 4_000_000  # 32 MB
 NEWTON_PARAMETERS = 600  # up to these a Hessian costs less than reading its rows
 NEWTON_OF_THIN = 3000  # 72 MB
 SAMPLE_TOL = 1e-6
+ROOM = 1 << 29  # bytes of X that are brought into memory where passes would be many
+ROWS_FOR_COLUMN = 4  # of a sample: with fewer, its Hessian is a poor metric of all rows
 SEARCHES = 30
 HIDDEN = 100.0  # times what rounding hides: a step that promises no more is not shortened
 BALANCING_STEPS, PROVING_STEPS = 3, 2
@@ -197,11 +202,48 @@ def by_shards(
             f"rows in chunks or partitions need {missing}; SGDClassifier and SGDRegressor take "
             "every loss."
         )
+    task = with_more_rows(task)
+    sample = sample_task(task)
     if task.look.keys.shape[0] == task.look.n_rows:
         return in_memory(sample, options)
     with one_blas_thread():
         start = in_memory(sample, Options(sample_tol, options.max_iter, options.seed))
         return (descent or Descent)(task, options, sample, start).run()
+
+
+def with_more_rows(task: ShardedTask) -> ShardedTask:
+    """Return the task with all rows in its sample, or more of them, where that saves passes.
+
+    That is where losses have kinks, or the sample has few rows for more columns than a Hessian may
+    have; and only as far as memory allows (``ROOM``, the ``room`` of the shards).
+    """
+    seen, n_sampled = task.look, task.look.keys.shape[0]
+    n_features = seen.mean.shape[0]
+    is_thin = n_sampled < ROWS_FOR_COLUMN * n_features
+    is_wide = (n_features + 1) * task.n_outputs > NEWTON_PARAMETERS
+    has_kinks = losses.is_piecewise_linear(task.loss)
+    if n_sampled == seen.n_rows or not (has_kinks or (is_thin and is_wide)):
+        return task
+    width = 1.5 * seen.X.nnz / n_sampled if sp.issparse(seen.X) else float(n_features)
+    room = min(ROOM, getattr(task.shards, "room", 0))
+    n_wanted = room / (max(width, 1.0) * seen.dtype.itemsize)
+    if n_wanted < seen.n_rows:
+        n_wanted = min(n_wanted, float(ROWS_FOR_COLUMN * n_features))
+    if n_wanted < 2.0 * n_sampled and n_wanted < seen.n_rows:
+        return task
+    return task._replace(look=_brought(task, min(n_wanted / seen.n_rows, 1.0)))
+
+
+def _brought(task: ShardedTask, share: float) -> Look:
+    """Return what there is to know of the rows, with a share of them as the sample: a pass."""
+    seen, kind = task.look, task.kind
+    bring = partial(brought, kind=kind, dtype=seen.dtype, share=share)
+    parts = [part for part in task.shards.total(bring, added).parts if part.y.shape[0] > 0]
+    X = stacked([part.X for part in parts])
+    if task.constant:
+        X = with_constant(X, task.constant)
+    y, weight = (np.concatenate([part[k] for part in parts]) for k in (1, 2))
+    return seen._replace(X=X, y=y, weight=weight, keys=np.zeros(y.shape[0]), reach=share)
 
 
 def _refuse_far_targets(task: ShardedTask) -> None:

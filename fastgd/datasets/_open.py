@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from math import inf
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ KNOWN = (
 )
 CHUNK_ROWS = 1 << 16
 SHARE_OF_LIMIT = 1 / 12  # of the memory, for the rows of a chunk: decoded, prepared and waiting
+SHARE_TOGETHER = 1 / 4  # for rows that a solver is to have all at once
 SINGLE = ("float", "float32", "halffloat", "int8", "uint8", "int16", "uint16", "bool")
 
 
@@ -400,6 +402,13 @@ class _Files:
             left = max(limit - _resident(), limit // 4)
             rows = max(min(rows, int(left * SHARE_OF_LIMIT / row_bytes)), 256)
         return rows
+
+    @property
+    def room(self) -> float:
+        """Bytes of X that may be in memory together, beside what a solver makes of them."""
+        limit = self._feeds[0].reader.how.limits.memory
+        left = inf if limit is None else max(limit - _resident(), limit // 4)
+        return SHARE_TOGETHER * left
 
     def _dtype_of_file(self, reader: Reader) -> Any:
         if self.layout.form != TABLE:

@@ -243,7 +243,8 @@ class LogisticRegressionCV(LogisticCVOfParts, LogisticRegression):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
             float32 and float64 in C order, and CSR, are used without a copy.
         y : array-like of shape (n_samples,)
             Labels.

@@ -676,7 +676,8 @@ class LassoCV(PathCV, linear_model.LassoCV):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples,)
         sample_weight : float or array-like of shape (n_samples,), default=None
         **params : dict
@@ -723,7 +724,8 @@ class ElasticNetCV(PathCV, linear_model.ElasticNetCV):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples,)
         sample_weight : float or array-like of shape (n_samples,), default=None
         **params : dict
@@ -759,7 +761,8 @@ class MultiTaskElasticNetCV(PathCV, linear_model.MultiTaskElasticNetCV):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples, n_targets)
         sample_weight : float or array-like of shape (n_samples,), default=None
         **params : dict
@@ -795,7 +798,8 @@ class MultiTaskLassoCV(PathCV, linear_model.MultiTaskLassoCV):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples, n_targets)
         sample_weight : float or array-like of shape (n_samples,), default=None
         **params : dict
@@ -898,7 +902,8 @@ class MultiTaskElasticNet(_MultiTask, linear_model.MultiTaskElasticNet):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples, n_targets)
         sample_weight : float or array-like of shape (n_samples,), default=None
 
@@ -924,7 +929,8 @@ class MultiTaskLasso(_MultiTask, linear_model.MultiTaskLasso):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples, n_targets)
         sample_weight : float or array-like of shape (n_samples,), default=None
 

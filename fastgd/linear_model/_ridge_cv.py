@@ -552,7 +552,8 @@ class RidgeCV(ScoredAnywhere, MultiOutputMixin, RegressorMixin, BaseRidgeCV):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
         sample_weight : float or array-like of shape (n_samples,), default=None
         **params : dict
@@ -708,7 +709,8 @@ class RidgeClassifierCV(RidgeLabels, BaseRidgeCV):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
+            Rows in parts are what ``fastgd.datasets.open`` returns, or a collection of Dask's.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Labels; or, with more than one for a row, a table of zeros and ones.
         sample_weight : float or array-like of shape (n_samples,), default=None

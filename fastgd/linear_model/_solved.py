@@ -37,7 +37,7 @@ from fastgd._solvers._device import Device, device_of
 from fastgd._solvers._kinks_shards import kinks_by_shards
 from fastgd._solvers._problem import objective_of
 from fastgd._solvers._shard_sums import Kind, Look
-from fastgd._solvers._sharded import ShardedTask, by_shards, look
+from fastgd._solvers._sharded import ShardedTask, by_shards, look, with_more_rows
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd._solvers._together import together
 from fastgd.kernels.losses import is_piecewise_linear
@@ -159,6 +159,8 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
     def _solve_all_shards(self, tasks: Sequence[ShardedTask]) -> list[Solution]:
         """Solve tasks over the same rows; each pass serves all, unless somebody is notified."""
         options = [self._options() for _ in tasks]  # seeds are drawn in order
+        seen = with_more_rows(tasks[0]).look
+        tasks = [task._replace(look=seen) for task in tasks]
         if len(tasks) == 1 or self._watch.is_watching:
             return list(map(self._solve_shards, tasks, options))
 

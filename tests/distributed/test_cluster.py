@@ -31,6 +31,7 @@ def table():
 @pytest.fixture(autouse=True)
 def _small_samples(monkeypatch):
     monkeypatch.setattr(_sharded, "SAMPLE_ROWS", 400)
+    monkeypatch.setattr(_sharded, "ROOM", 0)
 
 
 def collections(table, rows=500):

@@ -44,6 +44,7 @@ def table():
 @pytest.fixture(autouse=True)
 def _small_samples(monkeypatch):
     monkeypatch.setattr(_sharded, "SAMPLE_ROWS", 500)
+    monkeypatch.setattr(_sharded, "ROOM", 0)
 
 
 MODELS = {

@@ -36,6 +36,7 @@ def table():
 @pytest.fixture(autouse=True)
 def _small_samples(monkeypatch):
     monkeypatch.setattr(_sharded, "SAMPLE_ROWS", 300)
+    monkeypatch.setattr(_sharded, "ROOM", 0)
 
 
 class CountedPasses(ChunkShards):

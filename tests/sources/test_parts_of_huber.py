@@ -33,6 +33,7 @@ def rows():
 @pytest.fixture(autouse=True)
 def _small_samples(monkeypatch):
     monkeypatch.setattr(_sharded, "SAMPLE_ROWS", 300)
+    monkeypatch.setattr(_sharded, "ROOM", 0)
 
 
 MODELS = {
