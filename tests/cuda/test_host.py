@@ -89,9 +89,13 @@ def test_an_error_of_the_driver_may_say_that_memory_is_used_up(device, monkeypat
         raise error
 
     monkeypatch.setitem(driver.driver.__dict__, "cuMemAlloc", allocate)
-    with pytest.raises(driver.CudaAPIError) as caught:
-        memory.empty(5)
-    assert memory.is_out_of_memory(caught.value)
+    for ask in (lambda: memory.empty(5), lambda: memory.upload(np.zeros(5))):
+        with pytest.raises(
+            MemoryError, match=r"no room for 40 bytes more: [\d,]+ are fr"
+        ) as caught:
+            ask()
+        assert memory.is_out_of_memory(caught.value)
+        assert memory.is_out_of_memory(caught.value.__cause__)
     assert not memory.is_out_of_memory(driver.CudaAPIError(CUresult.CUDA_ERROR_LAUNCH_FAILED, ""))
     assert device.counts["sent"] == 0
 
@@ -159,8 +163,9 @@ def test_a_step_of_a_network_asks_for_no_memory(name, device):
         X, y = cases.rows_for(cases.scaled(cases.table(n=n_rows, d=5, dtype=np.float32)), kind)
         there(model, batch_size=50, max_iter=1).fit(X, y)
         counts.append({name: device.counts[name] - before[name] for name in before})
-    few, many = (count.pop("launched") for count in counts)
-    assert few < many
+    for name in ("launched", "again"):
+        few, many = (count.pop(name) for count in counts)
+        assert few < many
     assert counts[0] == counts[1]
 
 
@@ -205,12 +210,12 @@ def test_steps_are_queued_again_as_they_would_be_anew(name, device, monkeypatch)
 
 @pytest.mark.parametrize("name", PARTS)
 def test_a_further_step_is_not_prepared(name, device):
-    model, kind, _ = PARTS[name]
+    model, kind, shaped_as = PARTS[name]
     prepared = []
     for n_rows in (160, 320):
         before = dict(device.counts)
         given = cases.scaled(cases.table(n=n_rows, d=5, dtype=np.float32))
-        given = cases.sparse(given) if "sparse" in name else given
+        given = cases.sparse(given) if shaped_as is SPARSE else given
         there(model, batch_size=16, max_iter=1).fit(*rows_of(kind, given))
         found = {name: device.counts[name] - before[name] for name in before}
         prepared.append(found["launched"] - found["again"])
