@@ -14,6 +14,7 @@ from numba import config
 if config.ENABLE_CUDASIM or importlib.util.find_spec("numba_cuda") is None:
     pytest.skip("needs numba-cuda, and not its simulator", allow_module_level=True)
 
+from numba import cuda
 from numba.cuda import types
 
 import fastgd
@@ -22,7 +23,7 @@ from fastgd._engines import cuda_steps
 from fastgd.kernels.cuda import memory
 from tests.cuda import cases
 from tests.cuda.own import Logarithmic, Shared
-from tests.cuda.pretended import MEMORY, pretended
+from tests.cuda.pretended import CAPABILITY, MEMORY, pretended
 
 GIVEN = cases.scaled(cases.table(n=300, d=5, dtype=np.float32))
 SPARSE = cases.sparse(GIVEN)
@@ -183,7 +184,7 @@ PARTS = {
 
 
 def rows_of(kind, given):
-    is_of_networks = kind in ("classes", "images", "whole numbers", "sparse rows")
+    is_of_networks = kind in ("images", "whole numbers", "sparse rows")
     return cases.rows_for(given, kind) if is_of_networks else (given.X, cases.targets(given, kind))
 
 
@@ -221,6 +222,28 @@ def test_a_further_step_is_not_prepared(name, device):
         prepared.append(found["launched"] - found["again"])
         assert found["again"] > n_rows // 16
     assert prepared[0] == prepared[1]
+
+
+COMPILED = {
+    "networks": cases.NETWORKS,
+    "solvers": cases.SOLVED,
+    "solvers of rows": cases.SOLVED_BY_ROWS,
+    "trainings": cases.TRAINED,
+    "trainings without a rate": cases.WITHOUT_A_RATE,
+}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", COMPILED)
+def test_what_is_launched_compiles(name, device):
+    """By the types that numba-cuda finds, which test_ptx has by hand."""
+    for model, kind in COMPILED[name].values():
+        for given in (GIVEN,) if name == "networks" else (GIVEN, SPARSE):
+            options = {"max_iter": 2} if "rows" in name else {}
+            there(model, **options).fit(*rows_of(kind, given))
+    for function, kinds in device.functions:
+        text, _ = cuda.compile_ptx(function, kinds, cc=CAPABILITY)
+        assert ".entry" in text
 
 
 @pytest.mark.parametrize("is_sparse", [False, True])
