@@ -274,7 +274,7 @@ MODELS = [
     fastgd.LogisticRegression(),
     fastgd.Ridge(),
     fastgd.SGDClassifier(batch_size="full", max_iter=2),
-    neural_network.MLPClassifier(max_iter=2),
+    neural_network.MLPClassifier(batch_size=1 << 16, max_iter=2),
 ]
 
 
