@@ -4,8 +4,8 @@
     NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1 python benchmarks/devices.py --dry-run
 
 The second one takes a few rows through everything in the simulator, to see that it runs. One run
-of at most five minutes: it prints a table, and writes ``devices.json`` and ``devices.md``, anew
-after each row, so that whatever happens leaves what was found before.
+of at most five minutes: it prints JSON and a table, and writes both, ``devices.json`` and
+``devices.md``, anew after each row, so that whatever happens leaves what was found before.
 
 First come checks: fits of few rows by every kind of driver, compared with the processor's. Then
 what is timed: on the device first, of this library and then of others, and on the processor in the
@@ -190,8 +190,8 @@ def epoch_contenders(X: Any, y: Any, batch: int) -> Calls:
     options = {**of_both, "batch_size": batch}
     found: Calls = {
         "fastgd, cuda": lambda: SGDClassifier(device="cuda", **options).fit(X, y),
-        "fastgd, cuda, a launch for each part of a step": lambda: _launched(
-            lambda: SGDClassifier(device="cuda", **options).fit(X, y)
+        "fastgd, cuda, a launch for each part of a step": lambda: without(
+            "PERSISTS", lambda: SGDClassifier(device="cuda", **options).fit(X, y)
         ),
     }
     if find_spec("torch") is not None:
@@ -204,15 +204,16 @@ def epoch_contenders(X: Any, y: Any, batch: int) -> Calls:
     return found
 
 
-def _launched(fit: Callable[[], Any]) -> Any:
-    """Fit with launches of their own for each step."""
-    from fastgd._engines import cuda_linear
+def without(switch: str, fit: Callable[[], Any]) -> Any:
+    """Fit with ``PERSISTS`` (many steps in a launch) or ``RECORDS`` (launches kept) turned off."""
+    from fastgd._engines import cuda_linear, cuda_steps
 
-    before, cuda_linear.PERSISTS = cuda_linear.PERSISTS, False
+    module: Any = cuda_linear if switch == "PERSISTS" else cuda_steps
+    setattr(module, switch, False)
     try:
         return fit()
     finally:
-        cuda_linear.PERSISTS = before
+        setattr(module, switch, True)
 
 
 def _torch_epochs(X: Any, y: Any, batch: int, *, with_graph: bool) -> Any:
@@ -238,6 +239,9 @@ def network_contenders(X: Any, y: Any, batch: int, units: int) -> Calls:
     ours = {**options, "tol": None}
     found: Calls = {
         "fastgd, cuda": lambda: MLPClassifier(device="cuda", **ours).fit(X, y),
+        "fastgd, cuda, each launch prepared anew": lambda: without(
+            "RECORDS", lambda: MLPClassifier(device="cuda", **ours).fit(X, y)
+        ),
     }
     if find_spec("torch") is not None:
         found["PyTorch, cuda"] = lambda: _torch_network(X, y, batch, units, with_graph=False)
@@ -388,35 +392,11 @@ def fits_of_few_rows(*, is_dry: bool) -> Calls:
     """Return fits that meet every kind of driver; each is a function of a device to numbers."""
     import scipy.sparse as sp
 
-    from fastgd import LinearSVC, LogisticRegression, SGDClassifier, layers
-    from fastgd._engines import cuda_linear
-    from fastgd.neural_network import MLPClassifier, NetworkRegressor
+    from fastgd import LinearSVC, LogisticRegression
 
     n, d = (24, 3) if is_dry else (5000, 50)
     (X, y), (Z, classes) = binary(n, d, 1.0), many(n, d, 3, 1.0)
     sparse = sp.csr_matrix(np.where(np.abs(X) > 1, X, 0))
-    steps = {"loss": "log_loss", "max_iter": 2, "tol": None, "random_state": 0, "eta0": 0.1}
-    steps |= {"learning_rate": "constant", "batch_size": 8 if is_dry else 512}
-    units = {"hidden_layer_sizes": (3 if is_dry else 32,), "max_iter": 1, "tol": None}
-    units |= {"random_state": 0, "batch_size": steps["batch_size"]}
-    shape = (1, 3, 1) if is_dry else (4, 4, 3)
-    images = X[: n // 4, : np.prod(shape)].reshape(-1, *shape)
-    kinds = [layers.Conv2D(2, (1, 2), activation="relu"), layers.Dense(1)]
-
-    def of_images(device: str) -> Any:
-        model = NetworkRegressor(kinds, max_iter=1, tol=None, random_state=0, device=device)
-        return model.fit(images, y[: n // 4].astype(np.float32))._params
-
-    def without_a_rate(device: str) -> Any:
-        own = {**steps, "learning_rate": "auto", "penalty": None}
-        return SGDClassifier(device=device, **own).fit(sparse, y).coef_
-
-    def apart(device: str) -> Any:
-        before, cuda_linear.PERSISTS = cuda_linear.PERSISTS, False
-        try:
-            return SGDClassifier(device=device, **steps).fit(X, y).coef_
-        finally:
-            cuda_linear.PERSISTS = before
 
     def there(device: str) -> Any:
         given = X if device == "cpu" else _sent(X)
@@ -425,23 +405,63 @@ def fits_of_few_rows(*, is_dry: bool) -> Calls:
     def solved(*given: Any) -> Any:
         return lambda device: LogisticRegression(tol=1e-6, device=device).fit(*given).coef_
 
+    def machine(device: str) -> Any:
+        return LinearSVC(tol=1e-6, random_state=0, device=device).fit(X, y).coef_
+
     return {
         "logistic": solved(X, y),
         "softmax": solved(Z, classes),
         "sparse logistic": solved(sparse, y),
         "X on the device": there,
-        "support vectors": lambda device: (
-            LinearSVC(tol=1e-6, random_state=0, device=device).fit(X, y).coef_
-        ),
-        "epochs, many steps a launch": lambda device: (
-            SGDClassifier(device=device, **steps).fit(X, y).coef_
-        ),
-        "epochs, a launch for each part of a step": apart,
-        "epochs, sparse": lambda device: SGDClassifier(device=device, **steps).fit(sparse, y).coef_,
-        "epochs, sparse, no rate": without_a_rate,
-        "network": lambda device: MLPClassifier(device=device, **units).fit(Z, classes)._params,
-        "convolutions": of_images,
+        "support vectors": machine,
+        **epochs_of_few_rows(X, sparse, y, is_dry=is_dry),
+        **networks_of_few_rows(Z, classes, is_dry=is_dry),
     }
+
+
+def epochs_of_few_rows(X: Any, sparse: Any, y: Any, *, is_dry: bool) -> Calls:
+    """Return the epochs of linear models among them."""
+    from fastgd import SGDClassifier
+
+    options = {"loss": "log_loss", "max_iter": 2, "tol": None, "random_state": 0, "eta0": 0.1}
+    options |= {"learning_rate": "constant", "batch_size": 8 if is_dry else 512}
+
+    def trained_on(given: Any, **more: Any) -> Any:
+        made = {**options, **more}
+        return lambda device: SGDClassifier(device=device, **made).fit(given, y).coef_
+
+    def apart(device: str) -> Any:
+        return without("PERSISTS", lambda: trained_on(X)(device))
+
+    return {
+        "epochs, many steps a launch": trained_on(X),
+        "epochs, a launch for each part of a step": apart,
+        "epochs, sparse": trained_on(sparse),
+        "epochs, no rate": trained_on(X, learning_rate="auto"),
+        "epochs, sparse, no rate": trained_on(sparse, learning_rate="auto", penalty=None),
+    }
+
+
+def networks_of_few_rows(X: Any, classes: Any, *, is_dry: bool) -> Calls:
+    """Return the networks among them."""
+    from fastgd import layers
+    from fastgd.neural_network import MLPClassifier, NetworkRegressor
+
+    units = {"hidden_layer_sizes": (3 if is_dry else 32,), "max_iter": 1, "tol": None}
+    units |= {"random_state": 0, "batch_size": 8 if is_dry else 512}
+    shape = (1, 3, 1) if is_dry else (4, 4, 3)
+    n_images = X.shape[0] // 4
+    images = X[:n_images, : np.prod(shape)].reshape(-1, *shape)
+    kinds = [layers.Conv2D(2, (1, 2), activation="relu"), layers.Dense(1)]
+
+    def of_units(device: str) -> Any:
+        return MLPClassifier(device=device, **units).fit(X, classes)._params
+
+    def of_images(device: str) -> Any:
+        model = NetworkRegressor(kinds, max_iter=1, tol=None, random_state=0, device=device)
+        return model.fit(images, classes[:n_images].astype(np.float32))._params
+
+    return {"network": of_units, "convolutions": of_images}
 
 
 def checks(*, is_dry: bool) -> list[Item]:
@@ -638,9 +658,16 @@ class Watch:
         self._write()
 
     def _write(self) -> None:
-        found = {"about": self.about, "rows": [row._asdict() for row in self.rows]}
-        Path(f"{self._out}.json").write_text(json.dumps(found, indent=1))
+        Path(f"{self._out}.json").write_text(self.as_json())
         Path(f"{self._out}.md").write_text(markdown(self.rows, self.about))
+
+    def as_json(self) -> str:
+        """Return all that was found; JSON has no word for what is no number but null."""
+        rows = [
+            {name: None if value != value else value for name, value in row._asdict().items()}
+            for row in self.rows
+        ]
+        return json.dumps({"about": self.about, "rows": rows}, indent=1, allow_nan=False)
 
 
 def markdown(rows: list[Row], about: dict[str, str]) -> str:
@@ -670,6 +697,7 @@ def main() -> None:
     command = [sys.executable, str(Path(__file__).resolve()), "--scale", str(asked.scale)]
     watch = Watch(asked.out, [*command, *(["--dry-run"] if asked.dry_run else [])])
     watch.run()
+    print(watch.as_json())
     print(markdown(watch.rows, watch.about))
     sys.exit(not watch.about)  # where no child found a device, errors are above
 

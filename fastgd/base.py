@@ -255,7 +255,7 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
             return f"optimizer={self.optimizer!r}, a step of all coefficients of your own"
         return None
 
-    def _loses_on_cuda(self) -> str | None:
+    def _loses_on_cuda(self, X: Any) -> str | None:  # noqa: ARG002
         """Return why the processor is faster, None where it is not."""
         if self.batch_size == "full" or self.batch_size >= LEAST_BATCH:
             return None

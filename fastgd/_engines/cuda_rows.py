@@ -10,7 +10,8 @@ from fastgd._data.source import Block
 from fastgd._runtime.warned import warn
 from fastgd.kernels.rows import CSR, Dense
 
-SHARE_OF_MEMORY = 0.2  # of the device's free memory, for the rows of one part
+MOST_OF_MEMORY = 0.8  # of what is free on the device, for rows that stay there
+SHARE_OF_MEMORY = 0.2  # for the rows of one part
 
 
 class Sent(NamedTuple):
@@ -108,9 +109,25 @@ class RowsOnDevice:
         key = tuple((_address(array), array.shape) for array in arrays)
         if self._sent is None or self._key != key:
             self._sent = None  # its memory is free before more is asked for
+            self._refuse_too_much(arrays)
             self._key, self._there = key, arrays
             self._sent = self._send(block)
         return self._sent
+
+    @staticmethod
+    def _refuse_too_much(arrays: tuple[Any, ...]) -> None:
+        """Leave room for what steps ask for when they come to it.
+
+        Raises
+        ------
+        MemoryError
+            If what is to be sent is more than most of the device's memory.
+        """
+        from fastgd.kernels.cuda import memory
+
+        size = sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+        if size > MOST_OF_MEMORY * memory.free_bytes():
+            raise MemoryError
 
     def _send(self, block: Block) -> Sent:
         """Copy rows, targets and weights to the device, but what lies there."""

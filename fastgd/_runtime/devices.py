@@ -157,7 +157,7 @@ def chosen(model: Any, X: Any, *, warns: bool = False) -> str:
         return "cpu"
     why_not = model._lacks_on_cuda(X) if hasattr(model, "_lacks_on_cuda") else "this estimator"
     if asked == "auto":
-        slower = model._loses_on_cuda() if hasattr(model, "_loses_on_cuda") else None
+        slower = model._loses_on_cuda(X) if hasattr(model, "_loses_on_cuda") else None
         if why_not is None and slower is None:
             require()
             _settle(X)

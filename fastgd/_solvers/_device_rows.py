@@ -66,13 +66,7 @@ class DeviceRows:
             except Exception as error:
                 if not memory.is_out_of_memory(error):
                     raise
-                self._streams = True
-                warn(
-                    "X does not fit into the device's memory: its rows are sent in chunks, anew "
-                    "in each pass.",
-                    UserWarning,
-                    stacklevel=2,
-                )
+                self._stream()
             else:
                 yield self._resident
                 return
@@ -100,8 +94,19 @@ class DeviceRows:
         if self._foreign is not None:
             return True
         size = _bytes_of(self._X) * (2 if sp.issparse(self._X) else 1)
-        self._streams = size > SHARE_OF_MEMORY * memory.free_bytes()
+        if size > SHARE_OF_MEMORY * memory.free_bytes():
+            self._stream()
         return not self._streams
+
+    def _stream(self) -> None:
+        """Send the rows in chunks from now on, and say so."""
+        self._streams = True
+        warn(
+            "X does not fit into the device's memory: its rows are sent in chunks, anew in each "
+            "pass.",
+            UserWarning,
+            stacklevel=2,
+        )
 
     def _streamed(self) -> Iterator[Resident]:
         from fastgd.kernels.cuda import memory

@@ -358,7 +358,7 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
         optimizer = self._optimizer()
         return None if has_form(optimizer) else f"solver={self.solver!r}, a step of your own"
 
-    def _loses_on_cuda(self) -> str | None:
+    def _loses_on_cuda(self, X: Any) -> str | None:  # noqa: ARG002
         """Return why the processor is faster, None where it is not known to be."""
         return None
 

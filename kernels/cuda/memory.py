@@ -14,9 +14,28 @@ OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
 
 
 def upload(array: Any) -> Any:
-    """Return a copy of a host array on the device."""
+    """Return a copy of a host array on the device.
+
+    Raises
+    ------
+    MemoryError
+        If the device has no room for it.
+    """
     own = _in_a_row(array)
-    return own.copy() if IS_SIMULATED else cuda.to_device(own)
+    return own.copy() if IS_SIMULATED else _placed(lambda: cuda.to_device(own), own.nbytes)
+
+
+def _placed(place: Any, size: int) -> Any:
+    """Return an array of so many bytes on the device, which a function places there."""
+    try:
+        return place()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryError(
+            f"the CUDA device has no room for {size:,} bytes more: {free_bytes():,} are free. A "
+            "smaller batch_size, or fewer rows at a time, take less; device='cpu' takes none."
+        ) from error
 
 
 def _in_a_row(array: Any) -> np.ndarray:
@@ -36,11 +55,18 @@ def there(array: Any) -> Any:
 
 
 def empty(shape: Any, dtype: Any = np.float64) -> Any:
-    """Return an array on the device that holds anything."""
+    """Return an array on the device that holds anything.
+
+    Raises
+    ------
+    MemoryError
+        If the device has no room for it.
+    """
     if IS_SIMULATED:
         return np.full(shape, 77, dtype)  # whoever reads before it is written is found out
     plain = tuple(map(int, shape)) if isinstance(shape, tuple) else int(shape)
-    return cuda.device_array(plain, dtype)
+    size = int(np.prod(plain)) * np.dtype(dtype).itemsize
+    return _placed(lambda: cuda.device_array(plain, dtype), size)
 
 
 def zeros(shape: Any, dtype: Any = np.float64) -> Any:

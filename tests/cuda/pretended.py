@@ -29,6 +29,7 @@ class Pretended:
     counts : dict of str to int, how often memory was asked for and copied, and drivers launched;
         ``again`` are those of them whose arguments were prepared before
     compiled : list of (str, tuple of types), the drivers' names and what they were compiled for
+    functions : list of (function, tuple of types), the same with what is compiled
     free : int, bytes of memory that it says are free
     queued : list of (str, (int, int, int), list of bytes), launches: driver, grid, arguments
     """
@@ -36,6 +37,7 @@ class Pretended:
     def __init__(self) -> None:
         self.counts = dict.fromkeys(("sent", "fetched", "copied", "asked", "launched", "again"), 0)
         self.compiled: list[tuple[str, Any]] = []
+        self.functions: list[tuple[Any, Any]] = []
         self.free = MEMORY
         self.queued: list[Any] = []
         self._held: dict[int, Any] = {}
@@ -163,6 +165,7 @@ def _replace_launches(patch: Any, found: Pretended) -> None:
         argument_types, _ = sigutils.normalize_signature(signature)
         if argument_types not in kernel.overloads:
             found.compiled.append((kernel.py_func.__name__, argument_types))
+            found.functions.append((kernel.py_func, argument_types))
             compiled = _Compiled(kernel.py_func.__name__, argument_types)
             by_handle[id(compiled)] = compiled
             kernel.add_overload(compiled, argument_types)

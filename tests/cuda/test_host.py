@@ -14,6 +14,7 @@ from numba import config
 if config.ENABLE_CUDASIM or importlib.util.find_spec("numba_cuda") is None:
     pytest.skip("needs numba-cuda, and not its simulator", allow_module_level=True)
 
+from numba import cuda
 from numba.cuda import types
 
 import fastgd
@@ -22,7 +23,7 @@ from fastgd._engines import cuda_steps
 from fastgd.kernels.cuda import memory
 from tests.cuda import cases
 from tests.cuda.own import Logarithmic, Shared
-from tests.cuda.pretended import MEMORY, pretended
+from tests.cuda.pretended import CAPABILITY, MEMORY, pretended
 
 GIVEN = cases.scaled(cases.table(n=300, d=5, dtype=np.float32))
 SPARSE = cases.sparse(GIVEN)
@@ -89,9 +90,13 @@ def test_an_error_of_the_driver_may_say_that_memory_is_used_up(device, monkeypat
         raise error
 
     monkeypatch.setitem(driver.driver.__dict__, "cuMemAlloc", allocate)
-    with pytest.raises(driver.CudaAPIError) as caught:
-        memory.empty(5)
-    assert memory.is_out_of_memory(caught.value)
+    for ask in (lambda: memory.empty(5), lambda: memory.upload(np.zeros(5))):
+        with pytest.raises(
+            MemoryError, match=r"no room for 40 bytes more: [\d,]+ are fr"
+        ) as caught:
+            ask()
+        assert memory.is_out_of_memory(caught.value)
+        assert memory.is_out_of_memory(caught.value.__cause__)
     assert not memory.is_out_of_memory(driver.CudaAPIError(CUresult.CUDA_ERROR_LAUNCH_FAILED, ""))
     assert device.counts["sent"] == 0
 
@@ -159,8 +164,9 @@ def test_a_step_of_a_network_asks_for_no_memory(name, device):
         X, y = cases.rows_for(cases.scaled(cases.table(n=n_rows, d=5, dtype=np.float32)), kind)
         there(model, batch_size=50, max_iter=1).fit(X, y)
         counts.append({name: device.counts[name] - before[name] for name in before})
-    few, many = (count.pop("launched") for count in counts)
-    assert few < many
+    for name in ("launched", "again"):
+        few, many = (count.pop(name) for count in counts)
+        assert few < many
     assert counts[0] == counts[1]
 
 
@@ -178,7 +184,7 @@ PARTS = {
 
 
 def rows_of(kind, given):
-    is_of_networks = kind in ("classes", "images", "whole numbers", "sparse rows")
+    is_of_networks = kind in ("images", "whole numbers", "sparse rows")
     return cases.rows_for(given, kind) if is_of_networks else (given.X, cases.targets(given, kind))
 
 
@@ -205,17 +211,39 @@ def test_steps_are_queued_again_as_they_would_be_anew(name, device, monkeypatch)
 
 @pytest.mark.parametrize("name", PARTS)
 def test_a_further_step_is_not_prepared(name, device):
-    model, kind, _ = PARTS[name]
+    model, kind, shaped_as = PARTS[name]
     prepared = []
     for n_rows in (160, 320):
         before = dict(device.counts)
         given = cases.scaled(cases.table(n=n_rows, d=5, dtype=np.float32))
-        given = cases.sparse(given) if "sparse" in name else given
+        given = cases.sparse(given) if shaped_as is SPARSE else given
         there(model, batch_size=16, max_iter=1).fit(*rows_of(kind, given))
         found = {name: device.counts[name] - before[name] for name in before}
         prepared.append(found["launched"] - found["again"])
         assert found["again"] > n_rows // 16
     assert prepared[0] == prepared[1]
+
+
+COMPILED = {
+    "networks": cases.NETWORKS,
+    "solvers": cases.SOLVED,
+    "solvers of rows": cases.SOLVED_BY_ROWS,
+    "trainings": cases.TRAINED,
+    "trainings without a rate": cases.WITHOUT_A_RATE,
+}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", COMPILED)
+def test_what_is_launched_compiles(name, device):
+    """By the types that numba-cuda finds, which test_ptx has by hand."""
+    for model, kind in COMPILED[name].values():
+        for given in (GIVEN,) if name == "networks" else (GIVEN, SPARSE):
+            options = {"max_iter": 2} if "rows" in name else {}
+            there(model, **options).fit(*rows_of(kind, given))
+    for function, kinds in device.functions:
+        text, _ = cuda.compile_ptx(function, kinds, cc=CAPABILITY)
+        assert ".entry" in text
 
 
 @pytest.mark.parametrize("is_sparse", [False, True])
@@ -246,7 +274,7 @@ MODELS = [
     fastgd.LogisticRegression(),
     fastgd.Ridge(),
     fastgd.SGDClassifier(batch_size="full", max_iter=2),
-    neural_network.MLPClassifier(max_iter=2),
+    neural_network.MLPClassifier(batch_size=1 << 16, max_iter=2),
 ]
 
 

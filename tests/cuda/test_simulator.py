@@ -55,6 +55,7 @@ from fastgd.kernels.cuda import (
 )
 from fastgd.kernels.objective import Scaler, Targets
 from fastgd.kernels.rows import CSR, Dense
+from fastgd.neural_network import _mlp
 
 
 @pytest.fixture(autouse=True)
@@ -199,6 +200,7 @@ def test_solvers_of_rows_find_the_same_optimum(name):
     assert np.all(there.gap_ <= 1e-9 * np.maximum(there.objective_, 1e-3))
 
 
+@pytest.mark.filterwarnings("ignore:X does not fit")
 @pytest.mark.parametrize("is_sparse", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_few_of_many_columns_are_solved_for(is_sparse, monkeypatch):
     """Rows of some columns are sent in other chunks than all columns are."""
@@ -233,6 +235,7 @@ def test_many_rows_are_solved_by_smooth_losses(name, monkeypatch):
     assert there.gap_ <= 1e-6 * there.objective_
 
 
+@pytest.mark.filterwarnings("ignore:X does not fit")
 @pytest.mark.parametrize("is_sparse", [False, True])
 @pytest.mark.parametrize("n_outputs", [0, 2])
 def test_passes_are_those_of_the_processor(is_sparse, n_outputs, rng, monkeypatch):
@@ -307,9 +310,9 @@ def test_columns_far_from_zero_are_counted_from_their_means():
 def test_rows_beyond_the_memory_are_sent_in_chunks(monkeypatch):
     given = cases.table(n=37, d=3)
     monkeypatch.setattr(memory, "free_bytes", lambda: given.X.nbytes)
-    model, kind = cases.SOLVED["logistic"]
-    cases.assert_same_optimum(model, given, kind)
-    cases.assert_same_optimum(cases.SOLVED["softmax"][0], given, "classes")
+    for name, kind in (("logistic", "labels"), ("softmax", "classes")):
+        with pytest.warns(UserWarning, match="its rows are sent in chunks, anew in each pass"):
+            cases.assert_same_optimum(cases.SOLVED[name][0], given, kind)
 
 
 def test_rows_that_turn_out_not_to_fit_are_sent_in_chunks(monkeypatch):
@@ -608,7 +611,7 @@ def test_a_librarys_work_is_queued_where_the_drivers_are(monkeypatch):
     monkeypatch.setattr(_library, "cupy", lambda: library)
     out = np.empty((2, 2))
     matrices.multiply(np.eye(2), np.eye(2), out)
-    assert entered == ["in", "product", "out"]
+    assert entered == ["in", "out", "in", "product", "out"]
     np.testing.assert_array_equal(out, np.eye(2))
 
 
@@ -810,16 +813,19 @@ def test_an_epoch_of_a_network_never_waits_for_the_host(is_sparse, monkeypatch):
     assert small["zeros"] == 0
 
 
-def test_rows_beyond_the_memory_are_sent_in_parts(monkeypatch):
+@pytest.mark.parametrize("is_foreseen", [True, False])
+def test_rows_beyond_the_memory_are_sent_in_parts(is_foreseen, monkeypatch):
     given, upload = cases.scaled(cases.table(n=37, d=3)), memory.upload
+    of_two_steps = 2 * 16 * 3 * 8
 
     def full(array):
         if array.shape == given.X.shape:
             raise MemoryError
         return upload(array)
 
+    free = given.X.nbytes if is_foreseen else 5 * of_two_steps
+    monkeypatch.setattr(memory, "free_bytes", lambda: free)
     monkeypatch.setattr(memory, "upload", full)
-    monkeypatch.setattr(memory, "free_bytes", lambda: 5 * 16 * 3 * 8)  # two steps at a time
     with pytest.warns(UserWarning, match="its rows are sent in parts, anew in each epoch"):
         cases.assert_same_training(fastgd.SGDRegressor(**cases.CONSTANT), given, "numbers")
 
@@ -881,11 +887,12 @@ def test_arrays_on_a_device_are_trained_and_predicted_there(cupy):
     "library",
     ["torch", "cudf", *(pytest.param(name, marks=pytest.mark.full) for name in OTHERS)],
 )
-def test_arrays_of_each_library_are_fitted_and_come_back(library, foreign):
+def test_arrays_of_each_library_are_fitted_and_come_back(library, foreign, monkeypatch):
     make, back = foreign[library]
     given = cases.scaled(cases.table(n=19, d=2))
     options = {**cases.CONSTANT, "batch_size": "full", "max_iter": 1}
     models = (fastgd.Ridge(), fastgd.LinearSVR(epsilon=0.1), fastgd.SGDRegressor(**options))
+    monkeypatch.setattr(_mlp, "LEAST_PRODUCTS", 0)
     network = fastgd.neural_network.MLPRegressor(hidden_layer_sizes=(2,), max_iter=1, tol=None)
     for model in (*models, network):
         if hasattr(model, "random_state"):
@@ -951,6 +958,7 @@ def test_trainings_keep_rows_where_they_are(cupy, is_network, monkeypatch):
     given = cases.scaled(cases.table(n=37, d=3))
     options = {**cases.CONSTANT, "batch_size": "full", "max_iter": 5}
     if is_network:
+        monkeypatch.setattr(_mlp, "LEAST_PRODUCTS", 0)
         options = {"max_iter": 2, "tol": None, "random_state": 0, "hidden_layer_sizes": (2,)}
     make = fastgd.neural_network.MLPRegressor if is_network else fastgd.SGDRegressor
     here = make(device="cuda", **options).fit(given.X, given.numbers)
@@ -977,6 +985,22 @@ def test_small_batches_on_a_device_are_copied_to_the_processor(cupy):
         here = fastgd.SGDRegressor(**cases.CONSTANT).fit(X, given.numbers)
     full = fastgd.SGDRegressor(**{**cases.CONSTANT, "batch_size": "full"}).fit(X, given.numbers)
     assert type(full.predict(X)) is type(here.predict(X)) is cupy.ndarray
+
+
+def test_networks_of_little_work_are_trained_on_the_processor(cupy):
+    given = cases.scaled(cases.table(n=37, d=3))
+    X, y = cupy.asarray(given.X), given.numbers
+    options = {"hidden_layer_sizes": (4, 2), "max_iter": 1, "tol": None, "random_state": 0}
+    make = fastgd.neural_network.MLPRegressor
+    here = make(batch_size=8, **options).fit(given.X, y)
+    with pytest.warns(UserWarning, match=r"batch_size=8 of these layers, 160 products, is less"):
+        there = make(batch_size=8, **options).fit(X, y)
+    np.testing.assert_array_equal(there._params, here._params)
+    assert type(there.predict(X)) is cupy.ndarray
+    with pytest.raises(ValueError, match="hidden_layer_sizes must be > 0"):
+        make(hidden_layer_sizes=(0,)).fit(X, y)
+    for more in ({"batch_size": "full"}, {"batch_size": 1 << 16}, {"solver": "lbfgs"}):
+        assert make(**options, **more)._loses_on_cuda(X) is None
 
 
 def test_arrays_on_another_device_than_the_current_one_are_refused(cupy, monkeypatch):
