@@ -49,6 +49,33 @@ def _ask_for_rows(_context, X, i, n_rows):
     return types.void(X, types.intp, types.intp), emit
 
 
+def prefetch_column(X, c):
+    """Ask for ``X[0, c]``, or ``X[c]``, and what lies beside it; as ``prefetch_rows``.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_slots, n), any strides; or of shape (n,)
+    c : int
+    """
+
+
+@implement(prefetch_column)
+def _prefetch_column(X, c):
+    return lambda X, c: _ask_for_column(X, c)
+
+
+@intrinsic
+def _ask_for_column(_context, X, c):
+    def emit(context, builder, signature, arguments):
+        array = context.make_array(X)(context, builder, arguments[0])
+        stride = cgutils.unpack_tuple(builder, array.strides)[-1]
+        data = builder.bitcast(array.data, ADDRESS)
+        _ask(builder, builder.gep(data, [builder.mul(arguments[1], stride)]), stride.type(1))
+        return context.get_dummy_value()
+
+    return types.void(X, types.intp), emit
+
+
 def _ask(builder, start, n_bytes):
     """Emit a prefetch of each cache line of ``n_bytes`` from ``start``."""
     hint = ir.FunctionType(ir.VoidType(), [ADDRESS, WORD, WORD, WORD])

@@ -57,7 +57,7 @@ from fastgd.kernels.optimizers._rate_free import (
 )
 from fastgd.kernels.outputs import CENTRE, COST, EARLIER, LOSS, PENALTY, STEP_SIZE, TOTAL, Share
 from fastgd.kernels.penalties import at, value
-from fastgd.kernels.rows import entries, entry, fetch, row_at, row_dot
+from fastgd.kernels.rows import entries, entry, row_at
 from fastgd.kernels.stores import (
     Batch,
     add_to_average,
@@ -67,13 +67,10 @@ from fastgd.kernels.stores import (
     cost_of_all,
     count,
     couple,
-    descend,
     evaluate_batch,
-    factor,
     finish,
     made_up,
     ready_batch,
-    ready_row,
     slope_of,
     step_of_batch,
     target_of,
@@ -130,65 +127,9 @@ def rate_free_batches(rows, samples, rule, plan, memory, store):
             shares[k] = 0
         couple(store, rule, params, sums[COST])
         if rule.fit_intercept:
-            _step_intercepts(rule, own_coefs, memory)
+            step_intercepts(rule, own_coefs, memory)
         if t >= plan.average_from:
             add_to_average(store, rule, params, average)
-    finish(store, rule, plan.step_coefficients.shape[0], params, state, average)
-
-
-@kernel()
-def rate_free_rows(rows, samples, rule, plan, memory, store):
-    """Take the steps of a plan with batches of one sparse row each, of a model with one output.
-
-    The steps are those of ``rate_free_batches``, up to rounding; entry j of a gradient is
-    delta x_j, so that none is added up.
-
-    Parameters
-    ----------
-    rows : CSR
-    samples : Samples
-    rule : Rule, its optimizer ``RateFree``, without a transform
-    plan : Plan
-    memory : Memory, changed in place
-    store : Lazy, changed in place
-
-    Notes
-    -----
-    Floor: one read of data and indices; for each non-zero three random places (the coefficient,
-    its numbers side by side, and when it was seen), five quotients, four roots and an exponential.
-    """
-    params, state, average = memory.params, memory.state, memory.average
-    sums, last = memory.sums, params.shape[0] - 1
-    pull, weighted = losses.intercept_gradient(rule.loss), samples.weight.shape[0] > 0
-    sums[COST, 0] = cost_of_all(rule, params, 0)
-    for t in range(plan.step_coefficients.shape[0]):
-        i = row_at(samples.order, t)
-        fetch(rows, samples.order, t)
-        step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
-        ready_row(store, rule, rows, i, t, params, state)
-        weight = samples.weight[i] if weighted else cast(1.0, step_coefs[0])
-        if weight != 0:
-            _look_at_row(rule, rows, samples, i, memory)
-        sums[COST, 0] += made_up(store, 0)
-        sums[PENALTY, 0] += sums[COST, 0] + pull * params[last]
-        raw = factor(store) * row_dot(rows, i, params) + params[last]
-        sums[EARLIER, 0] = sums[LOSS, 0]
-        sums[LOSS, 0] = weight * losses.value(rule.loss, samples.y[i], raw)
-        delta = 1.0 / plan.unit * weight * losses.slope(rule.loss, samples.y[i], raw)
-        sums[TOTAL, 0], memory.margin[0] = delta, delta
-        share = Share(step_coefs, Batch(samples.order, t, t + 1), plan.unit)
-        own_coefs = _adapt_to_row(rule, rows, i, share, memory)
-        sums[LOSS, 0] += sums[EARLIER, 0]
-        _, left = begin_step(store, rule, step_coefs, params, average)
-        step_size, shares = cast(sums[STEP_SIZE, 0], own_coefs[0]), cast(0.0, step_coefs[0])
-        delta = memory.margin[0]
-        begin, end = entries(rows, i)
-        for k in range(begin, end):
-            j, x = entry(rows, i, k)
-            shares += descend(store, rule, own_coefs, delta * x * step_size, params, state, j)
-        sums[COST, 0] = cost_after(store, left * sums[COST, 0], np.float64(shares))
-        if rule.fit_intercept:
-            _step_intercepts(rule, own_coefs, memory)
     finish(store, rule, plan.step_coefficients.shape[0], params, state, average)
 
 
@@ -208,15 +149,23 @@ def _look_at_rows(rule, rows, samples, batch, memory):
 @helper()
 def _look_at_row(rule, rows, samples, i, memory):
     """Take row i into what is known of columns and targets."""
-    state, n_outputs = memory.state, count(rule.outputs)
-    first, last = memory.params.shape[0] - n_outputs, memory.params.shape[0] - 1
+    state, last = memory.state, memory.params.shape[0] - 1
     n_rows = np.float64(state[ROWS, last]) + 1.0
-    state[ROWS, last] = n_rows
     begin, end = entries(rows, i)
     size = 1.0
     for k in range(begin, end):
         j, x = entry(rows, i, k)
         size += _look_at_entry(rule, memory, j, np.float64(x), n_rows)
+    count_row(rule, samples, i, size, memory)
+
+
+@helper()
+def count_row(rule, samples, i, size, memory):
+    """Take a row into the number of rows, the mean of their sizes, and what targets are like."""
+    state, n_outputs = memory.state, count(rule.outputs)
+    first, last = memory.params.shape[0] - n_outputs, memory.params.shape[0] - 1
+    n_rows = np.float64(state[ROWS, last]) + 1.0
+    state[ROWS, last] = n_rows
     state[SPREAD, last] += (size - state[SPREAD, last]) / n_rows
     if rule.optimizer.unit == OF_TARGETS:
         for output in range(n_outputs):
@@ -243,17 +192,26 @@ def _look_at_entry(rule, memory, j, x, n_rows):
         number = np.float64(state[PLACE, c]) + 1.0
         state[PLACE, c] = number
         square = x * x
-    largest, spread = np.float64(state[LARGEST, c]), np.float64(state[SPREAD, c])
-    mean_square = (spread / largest) ** 2 if largest > 0 else 0.0
-    mean_square += (square - mean_square) / number
-    now = max(largest, abs(x))
-    spread = math.sqrt(max(mean_square, 0.0)) * now
+    largest = np.float64(state[LARGEST, c])
+    now, spread = scale_after(x, square, number, largest, np.float64(state[SPREAD, c]))
     if 0 < largest < now:
         _shrink_column(rule, memory, j, math.sqrt(largest / now))
     state[LARGEST, c] = now
     for output in range(n_outputs):
         state[SPREAD, at(j, n_outputs, output)] = spread
     return x * x / spread if spread > 0 else 0.0
+
+
+@helper()
+def scale_after(x, square, number, largest, spread):
+    """Return a column's largest magnitude and its s^2 with one value more, the ``number``-th.
+
+    ``square`` is what the value adds to the sum of squares.
+    """
+    mean_square = (spread / largest) ** 2 if largest > 0 else 0.0
+    mean_square += (square - mean_square) / number
+    now = max(largest, abs(x))
+    return now, math.sqrt(max(mean_square, 0.0)) * now
 
 
 @helper()
@@ -332,23 +290,23 @@ def _adapt(rule, store, share, n_touched, memory):
     gradient, state, sums = memory.gradient, memory.state, memory.sums
     n_outputs, step_coefs = count(rule.outputs), share.step_coefs
     last, is_shared = gradient.shape[0] - 1, rule.optimizer.unit == OF_ROW
-    own = _own_rate(step_coefs, state, last)
+    own = own_rate(step_coefs, state, last)
     coefs = (own, step_coefs[1], step_coefs[2], step_coefs[3])
     promised, at_stake = 0.0, 0.0
     for k in range(n_outputs):
-        unit, loss = _unit(rule, share, memory, k)
+        unit, loss = unit_of(rule, share, memory, k)
         inverse, fall = (1.0 / unit if unit > 0 else 0.0), 0.0
         inverse = cast(inverse, own)
         for i in range(n_touched):
             c = at(column(store.columns, i), n_outputs, k)
-            fall += _square(state, c, gradient[c], inverse)
+            fall += add_square(state, c, gradient[c], inverse)
         if rule.fit_intercept:
-            fall += _square_of_intercept(rule, memory, k, inverse)
+            fall += add_square_of_intercept(rule, memory, k, inverse)
         promised, at_stake = promised + own * fall, at_stake + loss
-        sums[STEP_SIZE, k] = _shortened(own * fall, loss) if unit > 0 else 0.0
+        sums[STEP_SIZE, k] = shortened(own * fall, loss) if unit > 0 else 0.0
     for k in range(n_outputs):
         if is_shared:
-            sums[STEP_SIZE, k] = _shortened(promised, at_stake)
+            sums[STEP_SIZE, k] = shortened(promised, at_stake)
         step_size = cast(sums[STEP_SIZE, k], own)
         for i in range(n_touched):
             gradient[at(column(store.columns, i), n_outputs, k)] *= step_size
@@ -356,31 +314,13 @@ def _adapt(rule, store, share, n_touched, memory):
 
 
 @helper()
-def _adapt_to_row(rule, rows, i, share, memory):
-    """Do the same with the gradient of one row, of which entry j is delta x_j."""
-    state, sums, delta = memory.state, memory.sums, memory.margin[0]
-    last, step_coefs = memory.params.shape[0] - 1, share.step_coefs
-    own = _own_rate(step_coefs, state, last)
-    unit, loss = _unit(rule, share, memory, 0)
-    inverse, fall = cast(1.0 / unit if unit > 0 else 0.0, own), 0.0
-    begin, end = entries(rows, i)
-    for k in range(begin, end):
-        c, x = entry(rows, i, k)
-        fall += _square(state, c, delta * x, inverse)
-    if rule.fit_intercept:
-        fall += _square_of_intercept(rule, memory, 0, inverse)
-    sums[STEP_SIZE, 0] = _shortened(own * fall, loss) if unit > 0 else 0.0
-    return own, step_coefs[1], step_coefs[2], step_coefs[3]
-
-
-@helper()
-def _own_rate(step_coefs, state, last):
+def own_rate(step_coefs, state, last):
     """Return the rate over the root of how many columns share a row."""
     return step_coefs[0] / math.sqrt(max(state[SPREAD, last], cast(1.0, step_coefs[0])))
 
 
 @helper()
-def _square(state, c, g, inverse):
+def add_square(state, c, g, inverse):
     """Take a gradient's entry into its sum of squares; return  g^2 / (s sqrt(G))."""
     state[SQUARES, c] += (inverse * g) * (inverse * g)
     root = math.sqrt(state[SPREAD, c]) * math.sqrt(state[SQUARES, c])
@@ -389,7 +329,7 @@ def _square(state, c, g, inverse):
 
 
 @helper()
-def _square_of_intercept(rule, memory, k, inverse):
+def add_square_of_intercept(rule, memory, k, inverse):
     """Do the same with the gradient of output k's intercept."""
     state, c = memory.state, np.uint64(memory.params.shape[0] - count(rule.outputs) + k)
     g = memory.sums[TOTAL, k] + losses.intercept_gradient(rule.loss)
@@ -398,14 +338,14 @@ def _square_of_intercept(rule, memory, k, inverse):
 
 
 @helper()
-def _shortened(promised, loss):
+def shortened(promised, loss):
     """Return (1 - e^-q) / q, with q the fall of the loss that is promised over twice the loss."""
     q = 0.5 * promised / loss if loss > 0 else 0.0
     return -math.expm1(-q) / q if q > 1e-9 else 1.0
 
 
 @helper()
-def _unit(rule, share, memory, k):
+def unit_of(rule, share, memory, k):
     """Return the unit of output k's raw predictions, and its mean loss in the batch."""
     state, batch = memory.state, share.batch
     kind, n_outputs = rule.optimizer.unit, count(rule.outputs)
@@ -447,7 +387,7 @@ def total_slope(memory, rule, size, k):
 
 
 @helper()
-def _step_intercepts(rule, step_coefs, memory):
+def step_intercepts(rule, step_coefs, memory):
     """Step the intercepts, and let planes turn about the columns' means."""
     for k in range(count(rule.outputs)):
         _step_intercept(rule, step_coefs, memory, k)

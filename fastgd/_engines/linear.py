@@ -27,7 +27,9 @@ from fastgd.kernels import sgd
 from fastgd.kernels.gradient import gradient_of_rows, step_from_gradient
 from fastgd.kernels.optimizers import Sgd
 from fastgd.kernels.outputs import ManyOutputs, ManyScratch, OneScratch
-from fastgd.kernels.rate_free import rate_free_batches, rate_free_rows
+from fastgd.kernels.penalties import is_alike
+from fastgd.kernels.rate_free import rate_free_batches
+from fastgd.kernels.rate_free_rows import RowScratch, rate_free_rows
 from fastgd.kernels.sgd import Rule
 from fastgd.kernels.stores import Coupled, Plain, Scaled
 from fastgd.kernels.whole import whole_batches, whole_step
@@ -96,8 +98,11 @@ class LinearEngine:
         if self._is_whole:
             self._steps, self.repeats = whole_batches, False
         elif getattr(self._rule.optimizer, "reads_rows", False):
-            of_rows = by_rows and is_sparse and resolve.is_identity(self._rule.transform)
+            is_plain = resolve.is_identity(self._rule.transform)
+            of_rows = by_rows and is_sparse and is_plain and is_alike(self._rule.penalty)
             self._steps, self.repeats = rate_free_rows if of_rows else rate_free_batches, False
+            if of_rows:
+                self._memory = self._memory._replace(scratch=RowScratch.new())
 
     def _resolve(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         """Make of the rule what kernels of this dtype take."""

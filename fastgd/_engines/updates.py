@@ -114,8 +114,9 @@ class Updates:
         sums = (times, carries, own, float(fastest))
         if not (getattr(optimizer, "side_by_side", False) and penalties.is_alike(penalty)):
             return stores.OwnLengths(*sums)
+        is_even = bool(own.size > 0 and own.min() == own.max())
         block = np.zeros(stores.N_LINES * stores.IN_BLOCK)
-        return stores.InBlocks(*sums, block, np.zeros(stores.IN_BLOCK, np.int64))
+        return stores.InBlocks(*sums, is_even, block, np.zeros(stores.IN_BLOCK, np.int64))
 
 
 def _in_float64(penalty: Any) -> Any:

@@ -23,13 +23,13 @@ from fastgd.kernels.outputs import CENTRE, LOSS, STEP_SIZE, TOTAL, Share
 from fastgd.kernels.rate_free import (
     _look_at_entry,
     _look_at_target,
-    _own_rate,
     _rise_to_means,
-    _shortened,
-    _square,
-    _square_of_intercept,
     _step_intercept,
-    _unit,
+    add_square,
+    add_square_of_intercept,
+    own_rate,
+    shortened,
+    unit_of,
 )
 from fastgd.kernels.rows import entries, entry
 from fastgd.kernels.stores import Batch, count
@@ -203,7 +203,7 @@ def find_units(rule, step, span, unit, known):
         batch = Batch(span.order, span.start, span.stop)
         share, n_outputs = Share(coefs_of(step), batch, unit), count(rule.outputs)
         for k in range(n_outputs):
-            found = _unit(rule, share, known, k)
+            found = unit_of(rule, share, known, k)
             known.sums[UNIT, k], known.sums[AT_STAKE, k] = found[0], found[1]
 
 
@@ -232,7 +232,7 @@ def square(rule, known, partial):
     number = cuda.blockIdx.x * BLOCK + cuda.threadIdx.x
     for j in range(number, known.sizes.shape[0], cuda.gridDim.x * BLOCK):
         c = j * n_outputs + k
-        fall += _square(known.state, c, known.gradient[c], inverse)
+        fall += add_square(known.state, c, known.gradient[c], inverse)
     fall = block_sum(scratch, fall)
     if cuda.threadIdx.x == 0:
         partial[cuda.blockIdx.x, k] = fall
@@ -248,7 +248,7 @@ def shorten(rule, step, known, partial, coefs):
     """
     if cuda.grid(1) == 0:
         own_coefs, sums, last = coefs_of(step), known.sums, known.params.shape[0] - 1
-        own = _own_rate(own_coefs, known.state, last)
+        own = own_rate(own_coefs, known.state, last)
         coefs[0, 0], coefs[0, 1], coefs[0, 2] = own, own_coefs[1], own_coefs[2]
         coefs[0, 3] = own_coefs[3]
         promised, at_stake = 0.0, 0.0
@@ -258,12 +258,12 @@ def shorten(rule, step, known, partial, coefs):
                 fall += partial[shard, k]
             if rule.fit_intercept:
                 inverse = cast(1.0 / unit if unit > 0 else 0.0, own)
-                fall += _square_of_intercept(rule, known, k, inverse)
+                fall += add_square_of_intercept(rule, known, k, inverse)
             promised, at_stake = promised + own * fall, at_stake + loss
-            sums[STEP_SIZE, k] = _shortened(own * fall, loss) if unit > 0 else 0.0
+            sums[STEP_SIZE, k] = shortened(own * fall, loss) if unit > 0 else 0.0
         if rule.optimizer.unit == OF_ROW:
             for k in range(count(rule.outputs)):
-                sums[STEP_SIZE, k] = _shortened(promised, at_stake)
+                sums[STEP_SIZE, k] = shortened(promised, at_stake)
 
 
 @driver

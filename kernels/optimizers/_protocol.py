@@ -54,6 +54,8 @@ optimizer's step costs O(non-zeros); one that says nothing steps all coefficient
     Plain numpy: the lengths of the penalty's steps, where they are the same for all coordinates.
 ``penalty_rate(optimizer, slot)``
     Where they are not: the length of a coordinate's own step, of ``step_coefs[0]`` times it.
+``common_speed(optimizer, state)``
+    A factor of these lengths that all coordinates share; 1 by default.
 ``recurrence(optimizer, step_coefficients, strengths)``
     Plain numpy: the matrices [[w by w, w by v], [v by w, v by v]], (n_steps, 4), that steps with
     l2 of these strengths as their whole gradient are, of a weight and the slot that ``recall``
@@ -66,8 +68,8 @@ optimizer's step costs O(non-zeros); one that says nothing steps all coefficient
     gradients: then all coefficients may share a factor.
 
 ``side_by_side``
-    Whether ``recall`` returns a number or two, and skipped steps leave the state as it is: then
-    many coefficients are brought up to date at once. False by default.
+    Whether ``recall`` returns a number or two, which with the steps' times and carries is all that
+    ``catch_up`` needs: then many coefficients are brought up to date at once. False by default.
 
 What goes with what:
 
@@ -140,6 +142,12 @@ def length(optimizer, step_coefs, state, j):
 @optional
 def penalty_rate(optimizer, slot):
     """Return the length of the penalty's step, in units of ``step_coefs[0]``."""
+    return 1.0
+
+
+@optional
+def common_speed(optimizer, state):
+    """Return what the lengths of all coefficients have in common, besides ``step_coefs[0]``."""
     return 1.0
 
 

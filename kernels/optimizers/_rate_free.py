@@ -59,6 +59,7 @@ class RateFree(NamedTuple):
     reads_rows = True
     rate_is_constant = True
     finds_rate = True
+    side_by_side = True
 
     @property
     def ahead(self):
@@ -96,9 +97,7 @@ class RateFree(NamedTuple):
 
     @staticmethod
     def recall(optimizer, state, j):
-        last = np.uint64(state.shape[1] - 1)
-        root = np.float64(state[ROOT, j]) * math.sqrt(np.float64(state[SPREAD, last]))
-        return np.float64(state[LAG, j]), 1.0 / root if root > 0 else 0.0
+        return np.float64(state[LAG, j]), np.float64(state[ROOT, j])
 
     @staticmethod
     def keep(optimizer, state, j, slot):
@@ -106,7 +105,12 @@ class RateFree(NamedTuple):
 
     @staticmethod
     def penalty_rate(optimizer, slot):
-        return slot[1]
+        return 1.0 / slot[1] if slot[1] > 0 else 0.0
+
+    @staticmethod
+    def common_speed(optimizer, state):
+        n_columns = np.float64(state[SPREAD, np.uint64(state.shape[1] - 1)])
+        return 1.0 / math.sqrt(n_columns) if n_columns > 0 else 0.0
 
     @staticmethod
     def catch_up(optimizer, penalty, param, slot, skipped, c):

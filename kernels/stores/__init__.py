@@ -33,12 +33,15 @@ from fastgd.kernels.stores._dense import (
     Coupled,
     Plain,
 )
+from fastgd.kernels.stores._in_blocks import (
+    IN_BLOCK,
+    LANES,
+    N_LINES,
+    InBlocks,
+)
 from fastgd.kernels.stores._lazy import (
     FORGOTTEN,
-    IN_BLOCK,
-    N_LINES,
     ClosedForm,
-    InBlocks,
     Lazy,
     OneByOne,
     OwnLengths,
@@ -81,6 +84,7 @@ from fastgd.kernels.stores._touched import (
 __all__ = [
     "FORGOTTEN",
     "IN_BLOCK",
+    "LANES",
     "N_LINES",
     "SMALLEST_FACTOR",
     "AllColumns",

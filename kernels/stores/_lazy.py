@@ -3,12 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
 
 from fastgd.kernels import optimizers, penalties
-from fastgd.kernels._hook import hook, implement
+from fastgd.kernels._hook import hook
 from fastgd.kernels._jit import helper
-from fastgd.kernels._views import line_in
 from fastgd.kernels.penalties import at
 from fastgd.kernels.rows import column_of, entries
 from fastgd.kernels.stores._dense import Plain
@@ -20,10 +18,6 @@ SAME = 1e-5  # variance of step lengths, of their squared mean, up to which they
 LEFT_OUT = 3e-8  # of the time; what lengths of SAME leave out where h l2 is one
 SHORT = 0.5  # h l2 up to which a step is short
 LARGEST_SPEED = 1e60  # of a moment of zero without epsilon; its fourth power is a number
-IN_BLOCK = 64  # coefficients that are brought up to date side by side
-ONE, TWO, THREE = np.uint64(1), np.uint64(2), np.uint64(3)
-BEFORE, SPEED, TIME, AFTER, CARRY, SLOT, LAPSE = (*range(6), 7)  # lines of ``InBlocks.block``
-N_LINES = LAPSE + 4
 
 
 class Lazy(NamedTuple):
@@ -163,7 +157,7 @@ class OwnLengths(NamedTuple):
     while steps are skipped. The penalty's accumulated length, the sum of -log(1 - h l2) / l2 over
     the steps, is a power series in q with one coefficient for each step and power: sums of those
     are kept for the chunk, so that any number of skipped steps costs one polynomial. Where h l2 is
-    not small, ``_time_of_steps`` adds them up.
+    not small, ``time_of_steps`` adds them up.
 
     times : (n_steps + 1, 4), float64, sums of  l2^(k - 1) c^k / k  over the steps before
     carries : as in ``ClosedForm``
@@ -189,10 +183,11 @@ class OwnLengths(NamedTuple):
     def make_up(skipped, rule, lapse, before, state, c):
         since, t, first, second, third, fourth = lapse
         slot = optimizers.recall(rule.optimizer, state, c)
-        q = _speed(rule.optimizer, slot) * penalties.penalty_factor(rule.penalty, c)
+        q = speed_of(rule.optimizer, slot) * optimizers.common_speed(rule.optimizer, state)
+        q *= penalties.penalty_factor(rule.penalty, c)
         time = q * (first + q * (second + q * (third + q * fourth)))
         if q > skipped.fastest and before != 0:  # what never moved is fastest, and stays zero
-            time = _time_of_steps(rule.penalty, skipped, since, t, q)
+            time = time_of_steps(rule.penalty, skipped, since, t, q)
         own = optimizers.SkippedSteps(t - since, time, skipped.carries[since], skipped.carries[t])
         return _catch_up_one(rule, own, before, state, c)
 
@@ -222,164 +217,10 @@ class OneByOne(NamedTuple):
         return _walk(skipped, rule, lapse, before, state, c)
 
 
-class InBlocks(NamedTuple):
-    """``OwnLengths`` for optimizers that read their state and change none of it.
-
-    times, carries, step_coefficients, fastest : as in ``OwnLengths``
-    block : (N_LINES IN_BLOCK,), float64, scratch: lines of IN_BLOCK numbers, the last four of them
-        the sums' differences, those of a coefficient side by side
-    since : (IN_BLOCK,), int64, scratch: how many steps the columns of a block have taken
-
-    Notes
-    -----
-    What is read of a coefficient lies at four random places, most of them not in the nearest cache.
-    A loop that does little besides has the processor wait for many of them at once, and the
-    arithmetic that follows is vector code.
-    """
-
-    times: np.ndarray
-    carries: np.ndarray
-    step_coefficients: np.ndarray
-    fastest: float
-    block: np.ndarray
-    since: np.ndarray
-
-    @staticmethod
-    def bring(skipped, store, rule, listed, entries_of, t, params, state):
-        n_outputs, pending, end = count(rule.outputs), store.pending, entries_of[1]
-        for first in range(entries_of[0], end, IN_BLOCK):
-            size = min(IN_BLOCK, end - first)
-            _read_lapses(skipped, rule, store.seen, listed, (first, size), t)
-            for output in range(n_outputs):
-                _read_coefficients(skipped, rule, listed, (first, size), output, params, state)
-                _time_in_block(skipped, rule, size, t)
-                _skip_in_block(skipped, rule, size)
-                pending[output] += _change_in_block(skipped, rule, size)
-                for o in range(size):
-                    c = at(column_of(listed, first + o), n_outputs, output)
-                    params[c] = skipped.block[_in(AFTER, o)]
-
-
 @helper()
-def _speed(optimizer, slot):
+def speed_of(optimizer, slot):
     """Return a coefficient's speed: a number, so that no steps at all take no time."""
     return min(optimizers.penalty_rate(optimizer, slot), LARGEST_SPEED)
-
-
-@helper()
-def _in(line, o):
-    """Return the place of coefficient o in a line of a block."""
-    return np.uint64(line * IN_BLOCK) + np.uint64(o)
-
-
-@helper()
-def _read_lapses(skipped, rule, seen, listed, span, t):
-    """Write what a block's columns have skipped: the differences of four sums, and of carries."""
-    carries, block, first = skipped.carries, skipped.block, span[0]
-    times = line_in(skipped.times, 0, 4 * carries.shape[0])
-    now = np.uint64(4 * t)
-    for o in range(span[1]):
-        j = column_of(listed, first + o)
-        since = np.uint64(seen[j])
-        seen[j] = t + 1
-        skipped.since[np.uint64(o)] = since
-        if optimizers.decays(rule.optimizer):
-            block[_in(CARRY, o)] = carries[np.uint64(t)] - carries[since]
-        to, then = _in(LAPSE, 4 * o), np.uint64(4) * since
-        # read first, then written: four numbers that lie side by side are one instruction
-        one, two = times[now] - times[then], times[now + ONE] - times[then + ONE]
-        three, four = times[now + TWO] - times[then + TWO], times[now + THREE] - times[then + THREE]
-        block[to], block[to + ONE], block[to + TWO], block[to + THREE] = one, two, three, four
-
-
-@helper()
-def _read_coefficients(skipped, rule, listed, span, output, params, state):
-    """Write what a block's coefficients are, and their speeds."""
-    block, n_outputs, first = skipped.block, count(rule.outputs), span[0]
-    for o in range(span[1]):
-        c = at(column_of(listed, first + o), n_outputs, output)
-        block[_in(BEFORE, o)] = np.float64(params[c])
-        _put_slot(block, o, optimizers.recall(rule.optimizer, state, c))
-    like = optimizers.recall(rule.optimizer, state, 0)
-    for o in range(span[1]):
-        slot = _get_slot(block, o, like)
-        block[_in(SPEED, o)] = _speed(rule.optimizer, slot)
-
-
-def _put_slot(block, o, slot):
-    """Write what ``recall`` returned, a number or two, into a block."""
-    for line, number in enumerate(slot if isinstance(slot, tuple) else (slot,)):
-        block[_in(SLOT + line, o)] = number
-
-
-@implement(_put_slot)
-def _compiled_put_slot(block, o, slot):
-    return _put_two if isinstance(slot, types.BaseTuple) else _put_one
-
-
-def _put_one(block, o, slot):
-    block[_in(SLOT, o)] = slot
-
-
-def _put_two(block, o, slot):
-    block[_in(SLOT, o)] = slot[0]
-    block[_in(SLOT + 1, o)] = slot[1]
-
-
-def _get_slot(block, o, like):
-    """Return it, as ``like`` is."""
-    if isinstance(like, tuple):
-        return block[_in(SLOT, o)], block[_in(SLOT + 1, o)]
-    return block[_in(SLOT, o)]
-
-
-@implement(_get_slot)
-def _compiled_get_slot(block, o, like):
-    if isinstance(like, types.BaseTuple):
-        return lambda block, o, like: (block[_in(SLOT, o)], block[_in(SLOT + 1, o)])
-    return lambda block, o, like: block[_in(SLOT, o)]
-
-
-@helper()
-def _time_in_block(skipped, rule, size, t):
-    """Write the time of the skipped steps of a block's coefficients."""
-    block, n_fast = skipped.block, 0.0
-    for o in range(size):
-        q, at_first = block[_in(SPEED, o)], _in(LAPSE, 4 * o)
-        first, second = block[at_first], block[at_first + ONE]
-        third, fourth = block[at_first + TWO], block[at_first + THREE]
-        block[_in(TIME, o)] = q * (first + q * (second + q * (third + q * fourth)))
-    for o in range(size):  # what never moved is fastest, and stays zero
-        is_fast = 1.0 if block[_in(SPEED, o)] > skipped.fastest else 0.0
-        n_fast += is_fast * abs(block[_in(BEFORE, o)])
-    if n_fast == 0.0:
-        return
-    for o in range(size):
-        q = block[_in(SPEED, o)]
-        if q > skipped.fastest and block[_in(BEFORE, o)] != 0:
-            since = skipped.since[np.uint64(o)]
-            block[_in(TIME, o)] = _time_of_steps(rule.penalty, skipped, since, t, q)
-
-
-@helper()
-def _skip_in_block(skipped, rule, size):
-    """Write what skipped steps made of a block's coefficients."""
-    block = skipped.block
-    for o in range(size):
-        own = optimizers.SkippedSteps(1, block[_in(TIME, o)], 0.0, block[_in(CARRY, o)])
-        before = block[_in(BEFORE, o)]
-        after, _ = optimizers.catch_up(rule.optimizer, rule.penalty, before, 0.0, own, 0)
-        block[_in(AFTER, o)] = after
-
-
-@helper()
-def _change_in_block(skipped, rule, size):
-    """Return what that changed in the penalty: a sum apart from stores, see ``objective``."""
-    block, change = skipped.block, 0.0
-    for o in range(size):
-        change += penalties.value(rule.penalty, block[_in(AFTER, o)], 0)
-        change -= penalties.value(rule.penalty, block[_in(BEFORE, o)], 0)
-    return change
 
 
 @helper()
@@ -392,7 +233,7 @@ def _catch_up_one(rule, lapse, before, state, c):
 
 
 @helper()
-def _time_of_steps(penalty, skipped, since, t, q):
+def time_of_steps(penalty, skipped, since, t, q):
     """Return the penalty's time of the steps from ``since`` to t, for a speed q.
 
     Steps whose lengths hardly differ are counted together: n f(c), c their mean length, and

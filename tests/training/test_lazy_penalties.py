@@ -7,7 +7,7 @@ from fastgd._parameters import resolve
 from fastgd.kernels.optimizers import Adam, LazyMoments, RMSprop
 from fastgd.kernels.penalties import ElasticNet
 from fastgd.kernels.stores import OwnLengths
-from fastgd.kernels.stores._lazy import _time_of_steps
+from fastgd.kernels.stores._lazy import time_of_steps
 
 
 @pytest.mark.nojit
@@ -47,7 +47,7 @@ def test_the_time_of_long_steps_is_their_sum(kind, speed):
         np.cumsum(penalty.l2**k * own ** (k + 1) / (k + 1), out=times[1:, k])
     skipped = OwnLengths(times, np.zeros(2001), own, 0.0)
     for since, t in ((0, 2000), (3, 4), (10, 1500), (1999, 2000), (7, 7)):
-        found = _time_of_steps(penalty, skipped, since, t, speed)
+        found = time_of_steps(penalty, skipped, since, t, speed)
         shrinkages = np.maximum(1.0 - speed * own[since:t] * penalty.l2, 0.0)
         np.testing.assert_allclose(
             np.exp(-penalty.l2 * found), np.prod(shrinkages), rtol=1e-7, atol=1e-25

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 
 from fastgd import LogisticRegression, SGDClassifier, SGDRegressor
 from fastgd.kernels.penalties import MaxNorm
+from fastgd.kernels.rate_free_rows import LONGEST
 from fastgd.neural_network import MLPClassifier
 from fastgd.optimizers import Prodigy
 from tests import naive
@@ -269,3 +270,28 @@ def test_single_sparse_rows_take_the_steps_of_batches(table, alpha, weighted):
     np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-10)
     np.testing.assert_allclose(model.intercept_, other.intercept_, rtol=1e-10)
     np.testing.assert_allclose(model.history_["objective"], other.history_["objective"])
+
+
+def test_rows_longer_than_a_block_take_the_steps_of_batches():
+    random = np.random.default_rng(4)
+    n_columns = 2 * LONGEST + 100
+    X = random.normal(size=(20, n_columns)) * 10.0 ** random.uniform(-3, 3, n_columns)
+    X[random.random(X.shape) < 0.3] = 0.0
+    X[::3, 17:] = 0.0  # and short ones among them
+    X, y = sp.csr_matrix(X), np.arange(20) % 2
+    params = {"alpha": 0.01, "max_iter": 3, "batch_size": 1, **AUTO}
+    model = SGDClassifier("log_loss", **params).fit(X, y)
+    other = SGDClassifier("log_loss", clip_norm=1e300, **params).fit(X, y)
+    np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-9)
+    np.testing.assert_allclose(model.history_["objective"], other.history_["objective"])
+
+
+def test_zeros_that_are_stored_are_no_values(table):
+    X, y, _ = table
+    X = sp.csr_matrix(X)
+    rows, columns = np.nonzero(np.ones(X.shape))
+    full = sp.csr_matrix((X.toarray().ravel(), (rows, columns)), X.shape)
+    assert full.nnz > X.nnz
+    model = SGDClassifier("log_loss", alpha=0.0, max_iter=3, **AUTO)
+    expected = model.fit(X, y).coef_
+    np.testing.assert_allclose(model.fit(full, y).coef_, expected, rtol=1e-9)
