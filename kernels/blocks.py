@@ -80,12 +80,13 @@ def descend_blocks(blocks, penalty, tol, floor, most, coef, slope):
     gap, objective = gap_of(blocks, penalty, coef, slope)
     sweeps = 0
     while sweeps < most and not gap <= max(tol * objective, floor):
-        for inner in range(SWEEPS_BETWEEN_GAPS):
+        some = min(SWEEPS_BETWEEN_GAPS, most - sweeps)
+        for inner in range(some):
             only_active = inner > 0
             for j in range(m):
                 if not only_active or _is_active(coef, j):
                     _step(blocks.matrix, penalty, j, coef, slope, rho)
-        sweeps += SWEEPS_BETWEEN_GAPS
+        sweeps += some
         gap, objective = gap_of(blocks, penalty, coef, slope)
     return gap, objective, sweeps
 
@@ -237,11 +238,12 @@ def descend_columns(columns, penalty, tol, floor, most, coef, slope):
     gap, objective = _gap_of_columns(columns, penalty, coef, slope, residual)
     sweeps = 0
     while sweeps < most and not gap <= max(tol * objective, floor):
-        for inner in range(SWEEPS_BETWEEN_GAPS):
+        some = min(SWEEPS_BETWEEN_GAPS, most - sweeps)
+        for inner in range(some):
             for j in range(m):
                 if inner == 0 or _is_active(coef, j):
                     _step_of_column(columns, penalty, j, coef, residual, rho)
-        sweeps += SWEEPS_BETWEEN_GAPS
+        sweeps += some
         gap, objective = _gap_of_columns(columns, penalty, coef, slope, residual)
     return gap, objective, sweeps
 

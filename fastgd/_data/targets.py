@@ -238,8 +238,11 @@ class Regression(Targets):
 
     def encode(self, y: Any) -> NDArray[Any]:
         """Return the targets, if the loss is defined for them."""
-        check_targets(self.loss, np.asarray(y))
-        return np.asarray(y)
+        values = np.asarray(y)
+        if values.dtype.kind in "US":  # of digits, as scikit-learn reads them
+            values = values.astype(np.float64)
+        check_targets(self.loss, values)
+        return values
 
     def check(self, y: Any) -> None:
         """Refuse another number of targets."""

@@ -54,6 +54,11 @@ def check_X_y(
         chosen(estimator, X, warns=True)
     X, y = to_host(X), to_host(y)
     X, y = validate_data(estimator, X, y, reset=reset, dtype=dtype, **ACCEPTED, **checks)
+    if sp.issparse(y):
+        raise TypeError(
+            "Sparse data was passed for y, but dense data is required. Use '.toarray()' to convert "
+            "to a dense numpy array."
+        )
     return check_sparse(X), y
 
 

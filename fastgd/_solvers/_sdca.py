@@ -134,19 +134,35 @@ def _ascend(
         engine.restore(start.dual, start.intercept)
     watch = _Checks(stop)
     must_stop = False
+    if stop.max_iter == 0:
+        order.of_pass(0)
+        coef, intercept, objective, gap = _proven(engine, order, penalty)
+        watch.is_done = True
     while not (watch.is_done or must_stop):
         gap, loss = engine.one_pass(order.of_pass(watch.n_iter), watch.n_iter == 0)
         must_stop = _report(stop.observer, engine, penalty, gap, loss)
         if watch.expects_success(gap, loss) or must_stop:
             if drifts:
                 engine.couple()
-            coef, intercept, loss, gap = engine.certify(order.current)
-            objective = loss + engine.penalty(coef, *penalty)
-            gap += engine.penalty_gap(coef, *penalty) + ALLOWANCE * objective
+            coef, intercept, objective, gap = _proven(engine, order, penalty)
             watch.decide(objective, gap)
     state = DualState(memory.dual, intercept)
     counts = watch.n_iter, watch.has_converged, watch.history
     return Solution(coef, intercept, objective, gap, gap, *counts, state)
+
+
+def _proven(
+    engine: OneOutput | ManyOutputs, order: "_Order", penalty: tuple[float, float]
+) -> tuple[Any, Any, float, float]:
+    """Return the coefficients and intercepts, their objective, and a bound of its distance."""
+    coef, intercept, loss, gap = engine.certify(order.current)
+    objective = loss + engine.penalty(coef, *penalty)
+    return (
+        coef,
+        intercept,
+        objective,
+        gap + engine.penalty_gap(coef, *penalty) + ALLOWANCE * objective,
+    )
 
 
 def _rounding(task: Task, weight: np.ndarray, mass: float) -> Callable[[float], float]:

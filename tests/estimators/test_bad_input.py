@@ -28,6 +28,26 @@ ALL = [
 TAKE_ONE_CLASS_OR_A_TABLE = (fastgd.RidgeClassifier, fastgd.RidgeClassifierCV)  # as scikit-learn's
 
 
+REGRESSORS = [
+    kind for kind, _ in ALL if not is_classifier(kind()) and "MultiTask" not in kind.__name__
+]
+
+
+@pytest.mark.parametrize("kind", REGRESSORS)
+def test_targets_of_digits_are_numbers(kind):
+    X = np.random.default_rng(1).normal(size=(40, 2))
+    y = np.round(np.exp(0.1 * X[:, 0]), 3) + 0.1
+    seed = {"random_state": 0} if "random_state" in kind().get_params() else {}
+    plain, of_words = (kind(**seed).fit(X, targets) for targets in (y, y.astype(str)))
+    assert np.array_equal(plain.coef_, of_words.coef_)
+
+
+@pytest.mark.parametrize("kind", REGRESSORS)
+def test_sparse_targets_are_refused(kind):
+    with pytest.raises((TypeError, ValueError), match="Sparse data was passed"):
+        kind().fit(X, sp.csr_matrix(np.abs(X[:, :1])))
+
+
 def with_entry(value):
     return np.where(np.arange(200).reshape(40, 5) == 7, value, X)
 

@@ -211,6 +211,20 @@ def test_sweeps_that_do_not_suffice_are_reported(rng):
             model.fit(X, y)
         assert {w.filename for w in reported} == {__file__}
         assert np.isfinite(model.gap_)
+        assert model.n_iter_ == 1
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("shape", [NARROW, WIDE])
+@pytest.mark.parametrize("most", [1, 2, 13, 27])
+def test_sweeps_are_never_more_than_max_iter(shape, most, rng):
+    X, Y, _ = data(shape, rng, "Multi")
+    model = fastgd.MultiTaskLasso(1e-6, max_iter=most, tol=1e-13).fit(X, Y)
+    assert model.n_iter_ <= most
+    sweeps = fastgd.enet_path(
+        X, Y[:, 0], alphas=5, tol=1e-13, max_iter=most, return_n_iter=True, l1_ratio=0.5
+    )[3]
+    assert max(sweeps) <= most
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 
 import fastgd
@@ -287,3 +288,15 @@ def test_history_has_the_passes_of_both_solvers(rng):
     assert estimates[:54].all()
     assert not estimates[54:].any()
     np.testing.assert_array_equal(np.isfinite(model.history_["objective"]), ~estimates)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_no_pass_is_taken_where_none_is_allowed(n_classes, rng):
+    X = rng.normal(size=(50, 4))
+    y = np.digitize(X[:, 0], [0.0, 1.0][: n_classes - 1])
+    with pytest.warns(ConvergenceWarning, match="after 0 passes"):
+        model = fastgd.LogisticRegression(solver="sdca", max_iter=0).fit(X, y)
+    best = fastgd.LogisticRegression(tol=1e-8).fit(X, y).objective_
+    assert model.n_iter_.max() == 0
+    assert not model.coef_.any()
+    assert model.objective_ - model.gap_ <= best <= model.objective_
