@@ -198,6 +198,9 @@ class _HuberDescent(Descent):
         product = sums.product if wants_hessian else None
         return Place(Point(u, float(objective), gradient, np.empty(0)), product, sums)
 
+    def _part_along(self, places: list[Floats]) -> Any:  # noqa: ARG002
+        return None  # the scale limits its steps, and a parabola fits them well
+
     def _model_at(self, u: Floats) -> Model:
         coef, intercept, *_ = model_at(self.frame.problem, np.delete(u, -2))
         if self.frame.origin is not None:

@@ -51,7 +51,7 @@ from fastgd._solvers._passes import predictions, products_with
 from fastgd._solvers._piecewise import REQUIRES
 from fastgd._solvers._precondition import Metric, factorise, products, solve, transfer
 from fastgd._solvers._problem import LARGEST, TINIEST, Floats, Point, Problem, from_raw
-from fastgd._solvers._shard_sums import Frame, problem_of, shares_of, validated
+from fastgd._solvers._shard_sums import Frame, Values, problem_of, shares_of, validated
 from fastgd._solvers._sharded import (
     Descent,
     Place,
@@ -136,6 +136,12 @@ def kink_sums(problem: Problem, u: Floats, mu: float, wants_hessian: bool) -> Ki
         secant = SECANT * np.abs(slopes) / np.maximum(distance, mu)
         product = products(problem, np.where(bent, weight / mu, secant + FLOOR * weight / mu))
     return KinkSums(smoothed, products_with(problem, slopes), tilt, product, exact, missed)
+
+
+def smoothed_at(rows: Rows, frame: Frame, places: list[Floats], mu: float) -> Values:
+    """Return a shard's part of the envelope at some parameters."""
+    problem = problem_of(rows, frame)
+    return Values(np.array([kink_sums(problem, u, mu, False).loss for u in places]))
 
 
 class Sides(NamedTuple):
@@ -313,6 +319,9 @@ class _KinkDescent(Descent):
         self._keep(u, sums, penalty)
         point = Point(u, sums.loss + penalty, sums.slope + pull, np.empty(0))
         return Place(point, sums.product if wants_hessian else None, sums)
+
+    def _part_along(self, places: list[Floats]) -> Any:
+        return partial(smoothed_at, frame=self.frame, places=places, mu=self.mu)
 
     def _keep(self, u: Floats, sums: KinkSums, penalty: float) -> None:
         """Keep parameters of a lower objective, and a higher bound."""

@@ -471,3 +471,15 @@ class Scalar(NamedTuple):
 def loss_gap_at(rows: Rows, frame: Frame, u: Floats, share: float) -> Scalar:
     """Return a shard's part of what it costs to scale the dual point."""
     return Scalar(loss_gap(problem_of(rows, frame), u, share))
+
+
+class Values(NamedTuple):
+    """Numbers that are added up."""
+
+    values: Floats
+
+
+def losses_at(rows: Rows, frame: Frame, places: list[Floats]) -> Values:
+    """Return a shard's part of the losses at some parameters."""
+    problem = problem_of(rows, frame)
+    return Values(np.array([evaluate(problem, u).objective for u in places]))

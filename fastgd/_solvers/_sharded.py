@@ -71,6 +71,7 @@ from fastgd._solvers._shard_sums import (
     brought,
     look_at,
     loss_gap_at,
+    losses_at,
     sums_at,
 )
 from fastgd._solvers._task import Options, Solution, State, Task
@@ -87,6 +88,8 @@ SAMPLE_TOL = 1e-6
 ROOM = 1 << 29  # bytes of X that are brought into memory where passes would be many
 ROWS_FOR_COLUMN = 4  # of a sample: with fewer, its Hessian is a poor metric of all rows
 SEARCHES = 30
+PATIENT = 2  # tries of a step, before a pass looks at many lengths of it at once
+LENGTHS = 0.5 ** np.arange(1, 11)
 HIDDEN = 100.0  # times what rounding hides: a step that promises no more is not shortened
 BALANCING_STEPS, PROVING_STEPS = 3, 2
 SETTLED = 0.25  # a Newton step that shrinks the decrement to this is where its theory holds
@@ -451,9 +454,7 @@ class Descent:
         problem, ridge = self.problem, self.problem.ridge
         with np.errstate(over="ignore"):  # a step too far
             pull = (u.T * ridge).T
-            objective = sums.loss + 0.5 * float(np.sum(pull * u))
-            if problem.l1 > 0.0:
-                objective += float(np.sum(problem.threshold @ np.abs(u)))
+            objective = sums.loss + self._penalty_at(u)
         terms = sums.terms
         if not is_deviance(problem.loss):
             terms = float(np.sqrt(max(self.task.look.y_square, 0.0)))
@@ -461,6 +462,30 @@ class Descent:
         point = Point(u, float(objective), sums.gradient + pull, np.empty(0))
         product = sums.product if wants_hessian else None
         return Place(point, product, sums.bend)
+
+    def _penalty_at(self, u: Floats) -> float:
+        """Return what the penalties add to the loss."""
+        problem = self.problem
+        penalty = 0.5 * float(np.sum((u.T * problem.ridge).T * u))
+        if problem.l1 > 0.0:
+            penalty += float(np.sum(problem.threshold @ np.abs(u)))
+        return penalty
+
+    def _part_along(self, places: list[Floats]) -> Any:
+        """Return what a pass adds up to know the losses at some places; None for no such pass."""
+        return partial(losses_at, frame=self.frame, places=places)
+
+    def _best_length(self, step: Floats, lengths: Floats, promise: float) -> float:
+        """Return which length of a step lowers the objective most, in one pass; 0.0 for none."""
+        u = self.here.point.u
+        places = [u, *(u + length * step for length in lengths)]
+        losses_there = self.task.shards.total(self._part_along(places), added).values
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = losses_there + np.array([self._penalty_at(place) for place in places])
+            falls = np.where(np.isfinite(values[1:]), values[0] - values[1:], -np.inf)
+        best = int(np.argmax(falls))
+        enough = SUFFICIENT * lengths[best] * promise - self.floor
+        return float(lengths[best]) if falls[best] >= enough else 0.0
 
     # -- steps ------------------------------------------------------------------------------------
 
@@ -501,7 +526,7 @@ class Descent:
         """Take a step, or as much of it as lowers the objective; return False for none."""
         point, length = self.here.point, 1.0
         promise = 2.0 * decrement if self.problem.is_smooth else decrement
-        for _ in range(SEARCHES):
+        for tries in range(1, SEARCHES + 1):
             if self.n_passes >= self.options.max_iter or not length > SMALLEST_STEP:
                 return False
             there = np.maximum((point.u + length * step).T, self.problem.lowest).T
@@ -516,15 +541,26 @@ class Descent:
                 self.is_settled = length == 1.0
                 self.here = following
                 return True
-            if self.n_passes < self.options.max_iter:  # one entry a pass
-                self._report(self.history["suboptimality"][-1] if self.n_passes > 1 else np.inf)
+            self._report_search()
             if promise <= HIDDEN * self.floor:  # each try would be a pass that decides nothing
                 return False
+            if tries == PATIENT and not self.problem.positive and self._part_along([]) is not None:
+                if self.n_passes >= self.options.max_iter:
+                    return False
+                length = self._best_length(step, length * LENGTHS, promise)
+                self.n_passes += 1
+                self._report_search()
+                continue
             excess = length * promise - fall
             is_bent = np.isfinite(excess) and excess > 0.0
             best = 0.5 * length * length * promise / excess if is_bent else 0.0
             length = min(max(best, 0.1 * length), 0.5 * length)
         return False
+
+    def _report_search(self) -> None:
+        """Report a pass that has not moved: there is one entry a pass."""
+        if self.n_passes < self.options.max_iter:
+            self._report(self.history["suboptimality"][-1] if self.n_passes > 1 else np.inf)
 
     def _wants_proof(self) -> bool:
         """Tell whether another of Newton's steps is likely to prove what it is hoped to be."""

@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 import fastgd
 from fastgd._data.shards import ChunkShards
-from fastgd._solvers import _sharded, _together
+from fastgd._solvers import _kinks_shards, _sharded, _together
 from fastgd.datasets import open as open_rows
 
 N, D = 2400, 5
@@ -201,3 +201,34 @@ def test_a_solver_that_fails_ends_the_others():
     assert _together.together(shards, [add_up, add_up]) == [4.0, 4.0]
     with pytest.raises(OSError, match=r"no sum but 4\.0"):
         _together.together(shards, [add_up, fail, lambda own: (add_up(own), add_up(own))])
+
+
+@pytest.mark.parametrize("name", ["two", "softmax", "l1", "hinge"])
+def test_a_pass_that_looks_at_many_lengths_of_a_step(name, table, monkeypatch):
+    """Of a step that is too long, one pass tells the length that lowers the objective most."""
+    model, target = {
+        "two": (fastgd.LogisticRegression(), "two"),
+        "softmax": (fastgd.LogisticRegression(), "three"),
+        "l1": (fastgd.LogisticRegression(l1_ratio=0.5, C=0.1), "two"),
+        "hinge": (fastgd.LinearSVC(loss="hinge"), "two"),
+    }[name]
+    caught = []
+
+    def run(self, own=_sharded.Descent.run):
+        caught.append(self)
+        return own(self)
+
+    monkeypatch.setattr(_sharded.Descent, "run", run)
+    kinks = _kinks_shards._KinkDescent
+    monkeypatch.setattr(kinks, "run", lambda self, own=kinks.run: run(self, own))
+    model.fit(open_rows((table["X"], table[target]), chunk_rows=700))
+    descent = caught[0]
+    random = np.random.default_rng(0)
+    u = descent.here.point.u
+    step, lengths = random.normal(size=u.shape), 4.0 * _sharded.LENGTHS
+    descent.here = descent._at(u - 0.3 * step, False)
+    start = descent.here.point
+    values = [descent._at(start.u + t * step, False).point.objective for t in lengths]
+    found = descent._best_length(step, lengths, 0.0)
+    assert found == lengths[np.argmin(values)]
+    assert descent._best_length(step, lengths, 1e6) == 0.0
