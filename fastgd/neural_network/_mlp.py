@@ -60,7 +60,7 @@ class _Dense(BaseNetwork):
         if self.solver == "lbfgs" or self.batch_size == "full" or len(X.shape) != 2:
             return None
         size = AUTO_BATCH if self.batch_size == "auto" else int(self.batch_size)
-        units = [X.shape[1], *self._sizes()]
+        units = [X.shape[1], *self._hidden_sizes()]
         n_products = size * sum(a * b for a, b in itertools.pairwise(units))
         if n_products >= LEAST_PRODUCTS:
             return None
@@ -70,7 +70,7 @@ class _Dense(BaseNetwork):
             "the processor; device='cuda' trains where it lies."
         )
 
-    def _sizes(self) -> list[int]:
+    def _hidden_sizes(self) -> list[int]:
         """Return how many units each hidden layer has."""
         sizes: list[int] = np.atleast_1d(np.asarray(self.hidden_layer_sizes)).tolist()
         if any(type(size) is not int or size < 1 for size in sizes):
@@ -81,7 +81,7 @@ class _Dense(BaseNetwork):
         return sizes
 
     def _assemble(self, shape: tuple[int, ...], targets: Targets) -> Assembly:
-        sizes = self._sizes()
+        sizes = self._hidden_sizes()
         n = len(sizes)
         activations = _each(self.activation, n, "activation")
         rates, inits = _each(self.dropout, n, "dropout"), _each(self.init, n, "init", more=1)

@@ -14,7 +14,7 @@ import numpy as np
 from fastgd.kernels._hook import cast
 from fastgd.kernels.cuda import memory, vectors
 from fastgd.kernels.cuda._compiler import BLOCK, cuda, driver
-from fastgd.kernels.cuda.listed import PLACES, Columns, sort_short
+from fastgd.kernels.cuda.listed import PLACES, Columns, has_part, sort_short
 from fastgd.kernels.cuda.passes import row_at
 from fastgd.kernels.cuda.steps import coefs_of
 from fastgd.kernels.cuda.vectors import SHARDS, block_sum
@@ -98,7 +98,7 @@ def look_at_rows(rule, rows, samples, span, known):
     span : passes.Span
     known : Known, changed in place
     """
-    weighted, turned = samples.weight.shape[0] > 0, known.turned
+    turned = known.turned
     last = known.params.shape[0] - 1
     for j in range(cuda.grid(1), turned.shape[0], cuda.gridsize(1)):
         for place in range(turned.shape[1]):
@@ -106,7 +106,7 @@ def look_at_rows(rule, rows, samples, span, known):
         n_rows, size = np.float64(known.state[ROWS, last]), 0.0
         for position in range(span.start, span.stop):
             i = row_at(span.order, position)
-            if not weighted or samples.weight[i] != 0:
+            if has_part(samples, i):
                 n_rows += 1.0
                 size += _look_at_entry(rule, known, j, np.float64(rows.values[i, j]), n_rows)
         known.sizes[j] = size
@@ -138,14 +138,14 @@ def look_at_listed(rule, rows, span, listed, known):
 @driver
 def look_at_targets(rule, samples, span, known):
     """Take the targets of a batch, and what columns add to an intercept; a thread for an output."""
-    weighted, n_outputs = samples.weight.shape[0] > 0, count(rule.outputs)
+    n_outputs = count(rule.outputs)
     last, first = known.params.shape[0] - 1, known.params.shape[0] - n_outputs
     for k in range(cuda.grid(1), n_outputs, cuda.gridsize(1)):
         n_rows = np.float64(known.state[ROWS, last])
         if rule.optimizer.unit == OF_TARGETS:
             for position in range(span.start, span.stop):
                 i = row_at(span.order, position)
-                if not weighted or samples.weight[i] != 0:
+                if has_part(samples, i):
                     n_rows += 1.0
                     y = np.float64(samples.y[i, k])
                     _look_at_target(rule, known, np.uint64(first + k), y, n_rows)
@@ -156,20 +156,18 @@ def look_at_targets(rule, samples, span, known):
 
 @driver
 def count_rows(samples, span, known):
-    """Take a batch into the number of rows, and the mean number of values in one; a thread."""
-    if cuda.grid(1) == 0:
+    """Take a batch into the number of rows, and the mean number of values in one; one block."""
+    scratch = cuda.shared.array(BLOCK, np.float64)
+    n_rows = np.float64(0)
+    for position in range(span.start + cuda.threadIdx.x, span.stop, BLOCK):
+        n_rows += 1.0 if has_part(samples, row_at(span.order, position)) else 0.0
+    n_rows = block_sum(scratch, n_rows)
+    if cuda.threadIdx.x == 0 and n_rows > 0:
         state, last = known.state, known.params.shape[0] - 1
-        n_rows = span.stop - span.start
-        if samples.weight.shape[0] > 0:
-            n_rows = 0
-            for position in range(span.start, span.stop):
-                if samples.weight[row_at(span.order, position)] != 0:
-                    n_rows += 1
-        before, total = np.float64(state[ROWS, last]), n_rows + known.sums[VALUES, 0]
-        if n_rows > 0:
-            total += before * np.float64(state[SPREAD, last])
-            state[SPREAD, last] = total / (before + n_rows)
-            state[ROWS, last] = before + n_rows
+        before = np.float64(state[ROWS, last])
+        total = n_rows + known.sums[VALUES, 0] + before * np.float64(state[SPREAD, last])
+        state[SPREAD, last] = total / (before + n_rows)
+        state[ROWS, last] = before + n_rows
 
 
 @driver
@@ -332,7 +330,7 @@ class OwnRates:
         partial, first = self._of_sizes, VALUES * self._n_outputs
         vectors.add_shards.launch(partial.shape[0], BLOCK, known.sizes, partial)
         vectors.add_up.launch(1, BLOCK, partial, known.sums.reshape(-1), first)
-        count_rows.launch(1, 1, samples, span, known)
+        count_rows.launch(1, BLOCK, samples, span, known)
 
     def learn(self, out: Any, size: int) -> None:
         """Queue the sums of a batch's losses and slopes, and clear its losses for the next."""

@@ -109,6 +109,23 @@ def test_the_compiler_for_devices_is_known_to_one_file():
     assert importers == {"kernels/cuda/_compiler.py"}
 
 
+def test_what_is_used_of_the_compiler_for_devices_is_on_its_page():
+    """``docs/design/devices.md`` says what a move to another compiler would take."""
+    chains = {
+        ast.unparse(node).removeprefix("cuda.")
+        for path in KERNELS
+        if path.parent.name == "cuda"
+        for node in nodes_of(path)
+        if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("cuda.")
+    }
+    # "shared.array" stands for "shared", and "threadIdx" for "threadIdx.x"
+    whole = {name for name in chains if not any(one.startswith(f"{name}.") for one in chains)}
+    used = {re.sub(r"\.[xyz]$|\(\).*", "", name) for name in whole}
+    page = (ROOT / "docs" / "design" / "devices.md").read_text(encoding="utf-8")
+    assert len(used) > 15
+    assert [name for name in sorted(used) if not re.search(rf"`(cuda\.)?{name}\b", page)] == []
+
+
 def test_names_of_devices_are_compared_in_one_file():
     comparing = {
         relative(path)
