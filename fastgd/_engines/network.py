@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from fastgd._data.source import Block, Source
 from fastgd._engines.absent_features import AbsentFeatures
+from fastgd._engines.network_shards import n_shards_of, strips_of
 from fastgd._engines.protocol import (
     Evaluation,
     Gradient,
@@ -16,7 +17,7 @@ from fastgd._engines.protocol import (
     Trace,
     is_finite,
 )
-from fastgd._engines.shards import Shards, n_shards_of, strips_of, team_of
+from fastgd._engines.shards import Shards, team_of
 from fastgd._networks.assembly import Assembly
 from fastgd._parameters import resolve
 from fastgd._training.progress import History, Progress

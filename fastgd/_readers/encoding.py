@@ -79,12 +79,24 @@ class Encoder:
 
 
 def _prepared(part: Any, numbers: Any) -> NDArray[np.float64]:
-    """Return numbers as their branch makes them: as they are, where it fills gaps and none are."""
+    """Return numbers as their branch makes them, without its copies: it fills gaps, or scales."""
     values = numbers.to_numpy()
     means = getattr(part, "statistics_", None)
     if means is not None and not (np.isnan(means).any() or np.isnan(values).any()):
         return np.asarray(values, np.float64)
+    if isinstance(part, Pipeline) and [name for name, _ in part.steps] == ["scale", "impute"]:
+        scaler = part.steps[0][1]
+        if np.isfinite(scaler.mean_).all() and np.isfinite(scaler.scale_).all():
+            return _scaled(values, scaler)
     return np.asarray(part.transform(numbers), np.float64)
+
+
+def _scaled(values: NDArray[Any], scaler: Any) -> NDArray[np.float64]:
+    """Return numbers less their means, in units of their deviations; gaps are filled with zeros."""
+    made = np.subtract(values, scaler.mean_, order="C")
+    made /= scaler.scale_
+    made[np.isnan(made)] = 0.0
+    return made
 
 
 def _places(words: NDArray[Any], known: NDArray[Any]) -> NDArray[np.int64]:
@@ -120,8 +132,9 @@ def _all_of(numbers: NDArray[Any], codes: NDArray[np.int32]) -> tuple[NDArray[An
     columns = np.empty((n_rows, n_numbers + codes.shape[1]), np.int32)
     columns[:, :n_numbers] = np.arange(n_numbers)
     columns[:, n_numbers:] = codes
-    values = np.ones(columns.shape)
+    values = np.empty(columns.shape)
     values[:, :n_numbers] = numbers
+    values[:, n_numbers:] = 1.0
     return np.full(n_rows, columns.shape[1]), columns.reshape(-1), values.reshape(-1)
 
 

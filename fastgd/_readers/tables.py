@@ -207,7 +207,7 @@ class Table(Reader):
             block[:, index] = (
                 self._numbers(values, columns[name], first) if of_date is None else of_date
             )
-        frame = self._pandas.DataFrame(block, columns=numbers)
+        frame = self._pandas.DataFrame(block, columns=numbers, copy=False)
         if len(categories) <= MOST_CODED:
             for name in categories:
                 frame[name] = made[name] if name in made else self._coded(table.column(name))

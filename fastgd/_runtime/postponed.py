@@ -7,7 +7,7 @@ which is imported then.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
@@ -17,25 +17,38 @@ from typing import Any
 
 from fastgd.kernels._collector import collector_paused
 
+WHEN_CALLED = ""  # in place of a file: a function that is imported when somebody calls it
+
 # what waits, and those of its names that are found in a file of it, without all the others
 UNUSED: dict[str, dict[str, str]] = {
     "asyncio": {},
+    "narwhals": {},
+    "narwhals.stable": {},
+    "narwhals.stable.v2": {},
     "numpy.f2py": {},
+    "numpy.ma": {},
     "numpy.testing": {},
     "pandas": {},
+    "scipy.linalg": {},
     "scipy.optimize": {},
+    "scipy.sparse.csgraph": {"laplacian": WHEN_CALLED},
+    "scipy.sparse.linalg": {
+        "LinearOperator": "_interface",
+        "cg": WHEN_CALLED,
+        "lsqr": WHEN_CALLED,
+    },
+    "scipy.special": {
+        **dict.fromkeys(("boxcox", "exp10", "expit", "inv_boxcox", "xlogy"), "_ufuncs"),
+        # which that file imports
+        **{file: file for file in ("_ellip_harm_2", "_gufuncs", "_special_ufuncs", "_ufuncs_cxx")},
+    },
     "scipy.stats": {},
     "sklearn.compose": {"ColumnTransformer": "_column_transformer"},
     "sklearn.impute": {"SimpleImputer": "_base"},
     "sklearn.linear_model": {"LinearClassifierMixin": "_base", "SparseCoefMixin": "_base"},
     "sklearn.metrics": {
         "f1_score": "_classification",
-        "log_loss": "_classification",
-        "mean_absolute_error": "_regression",
-        "median_absolute_error": "_regression",
-        "r2_score": "_regression",
         "recall_score": "_classification",
-        "root_mean_squared_error": "_regression",
     },
     "sklearn.preprocessing": {
         "FunctionTransformer": "_function_transformer",
@@ -46,6 +59,8 @@ UNUSED: dict[str, dict[str, str]] = {
     },
     "yaml": {},  # numba reads a file of settings by it, where there is one
 }
+
+LEFT_OUT = ("rich",)  # for progress bars that the command has not; scikit-learn does without
 
 _own: list[bool] = []  # not empty once the process is known to be the command's
 
@@ -74,7 +89,10 @@ class StandIn(ModuleType):
     """Stands in for a module until something of it is asked for, and hands that on."""
 
     def __getattr__(self, name: str) -> Any:
-        file = UNUSED[self.__name__].get(name)
+        is_waiting = sys.modules.get(self.__name__) is self
+        file = UNUSED[self.__name__].get(name) if is_waiting else None
+        if file == WHEN_CALLED:
+            return _when_called(self.__name__, name)
         if file is not None:
             with suppress(ImportError, AttributeError):  # where another version has it elsewhere
                 return getattr(import_module(f"{self.__name__}.{file}"), name)
@@ -88,6 +106,13 @@ class StandIn(ModuleType):
         package, _, last = self.__name__.rpartition(".")
         if vars(sys.modules.get(package, self)).get(last) is self:
             delattr(sys.modules[package], last)
+
+
+def _when_called(module: str, name: str) -> Callable[..., Any]:
+    def function(*args: Any, **kwargs: Any) -> Any:
+        return getattr(import_module(module), name)(*args, **kwargs)
+
+    return function
 
 
 class _There(Loader):
@@ -120,9 +145,11 @@ class _Finder(MetaPathFinder, Loader):
         path: Sequence[str] | None,
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
+        if name in LEFT_OUT:
+            raise ModuleNotFoundError(f"{name} is not imported", name=name)
         package, _, file = name.rpartition(".")
         one = sys.modules.get(package)
-        if isinstance(one, StandIn):
+        if isinstance(one, StandIn) and name not in UNUSED:
             return None if file in UNUSED[package].values() else self._with_package(one, name)
         is_wanted = name not in UNUSED or name in self.made
         found = None if is_wanted else PathFinder.find_spec(name, path)

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
 from fastgd import linear_model, neural_network
-from fastgd._engines.shards import LEAST_STRIP
+from fastgd._engines.network_shards import LEAST_STRIP
 from fastgd._monitoring.display import not_announcing
 from fastgd._runtime.compilers import compilers
 from fastgd.kernels._jit import compiled_for, count_compiled, known_levels, levels_here

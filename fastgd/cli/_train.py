@@ -519,8 +519,8 @@ class Session:
         """Return a pipeline and rows for it: those in memory are prepared already."""
         if self._rows is None:
             return pipeline, self._feed
-        (chunk,) = self._feed
-        return Pipeline(pipeline.steps[-1:]), [chunk._replace(X=self._rows[0])]
+        X, y = self._rows
+        return Pipeline(pipeline.steps[-1:]), [Chunk(X, y, 0)]
 
     def card(self, pipeline: Pipeline) -> _archive.Card:
         """Return what the model file says of the model."""

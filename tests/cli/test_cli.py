@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from sklearn import linear_model
 from sklearn.datasets import load_breast_cancer
+from sklearn.metrics import log_loss
 
 import fastgd
 from fastgd import LogisticRegression, cli
 from fastgd.cli import _demo, _information, _tools
+from fastgd.kernels._jit import count_compiled
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def test_demo_prints_two_tables_and_draws(tmp_path, capsys, monkeypatch):
     assert raw.count("scikit-learn ") == len(_demo.RAW_SOLVERS)
     assert "proven, gap_" in raw
     assert "warns: not converged" in raw
-    assert larger.count("an epoch") == 2
+    assert larger.count("batches, one epoch") == larger.count("an epoch of a network") == 1
     assert larger.count("logistic, ") == 2
     assert printed.count("\n  fastgd ") == 3, "three commands to try next"
     lines = [line for line in printed.splitlines() if not line.startswith(("reading", "compiling"))]
@@ -94,6 +96,29 @@ def test_demo_compares_the_same_objective():
     theirs = linear_model.LogisticRegression(solver="newton-cholesky", tol=1e-10).fit(X, y)
     assert _demo.objective(ours, X, y) == pytest.approx(ours.objective_, rel=1e-12)
     assert _demo.objective(ours, X, y) == pytest.approx(_demo.objective(theirs, X, y), rel=1e-6)
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("small")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_demo_compiles_nothing_while_it_measures():
+    made = _demo.tables()
+    _demo._compile(made)
+    before = count_compiled()
+    _demo.raw_rows(*made.raw)
+    _demo._comparisons(made, draws=False)
+    assert count_compiled() == before
+
+
+def test_demo_times_steps_to_the_same_objective():
+    X, y = _demo.large_table(2000)
+    pair = _demo.steps(X, y)
+    assert np.isfinite(pair.theirs) == ("epochs" in pair.how)
+    theirs = linear_model.SGDClassifier(loss="log_loss", alpha=0.01, random_state=0).fit(X, y)
+    raw = theirs.decision_function(X)
+    expected = log_loss(y, theirs.predict_proba(X)) + 0.005 * np.sum(theirs.coef_**2)
+    assert np.all((raw > 0) == theirs.predict(X))
+    assert _demo.objective(theirs, X, y) == pytest.approx(expected)
 
 
 def test_demo_times_scikit_learn_where_it_is_close():

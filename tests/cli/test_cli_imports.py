@@ -33,7 +33,9 @@ def test_a_command_does_not_import_what_it_does_not_use(rows):
         f"sys.argv[1:] = {line.split()}\n"
         "assert main() == 0\n"
         "unused = {'pandas', 'pyarrow', 'scipy.stats', 'sklearn.linear_model', 'sklearn.metrics',\n"
-        "          'sklearn.model_selection', 'sklearn.compose', 'sklearn.tree', 'yaml'}\n"
+        "          'sklearn.model_selection', 'sklearn.compose', 'sklearn.tree', 'yaml',\n"
+        "          'scipy.special', 'scipy.linalg', 'scipy.sparse.linalg', 'narwhals', 'rich',\n"
+        "          'numba.np.linalg', 'fastgd._networks.assembly', 'fastgd.kernels.network'}\n"
         "assert unused & set(sys.modules) == set()"
     )
     run(program, cwd=rows)
@@ -66,6 +68,29 @@ def test_a_module_that_is_used_while_others_wait_is_imported():
         "    assert scipy.stats.rankdata is rankdata\n"
         "assert sys.modules['scipy.stats'].rankdata is rankdata\n"
         "assert scipy.stats.__spec__.loader is not None"
+    )
+    run(program)
+
+
+def test_functions_that_wait_are_the_modules_own():
+    program = (
+        f"import sys; {OWN}"
+        "from fastgd._runtime.postponed import postponed\n"
+        "import numpy as np\n"
+        "with postponed():\n"
+        "    import sklearn.linear_model._base as base, sklearn.preprocessing._data as data\n"
+        "    import sklearn.utils.sparsefuncs as sparse\n"
+        "assert not {'scipy.special', 'scipy.sparse.linalg'} & set(sys.modules)\n"
+        "found = base.lsqr(np.eye(2), np.array([3.0, 4.0]))[0]\n"
+        "operator = sparse.LinearOperator((2, 2), lambda v: 2 * v)\n"
+        "import scipy.sparse.linalg, scipy.special, scipy.stats\n"
+        "assert found.round(9).tolist() == [3, 4]\n"
+        "assert isinstance(operator, scipy.sparse.linalg.LinearOperator)\n"
+        "assert data.boxcox(3.0, 2.0) == scipy.special.boxcox(3.0, 2.0) > 3.9\n"
+        "assert scipy.special._ufuncs.expit(0.0) == scipy.special.expit(0.0) == 0.5\n"
+        "assert scipy.stats.norm.cdf(0.0) == 0.5\n"
+        "import sklearn.linear_model, narwhals.stable.v2\n"
+        "assert hasattr(narwhals.stable.v2, 'DataFrame')"
     )
     run(program)
 

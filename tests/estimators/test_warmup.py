@@ -11,7 +11,8 @@ from scipy import sparse
 
 import fastgd
 from fastgd import linear_model
-from fastgd._engines.shards import LEAST_STRIP, n_shards_of_rows
+from fastgd._engines.network_shards import LEAST_STRIP
+from fastgd._engines.shards import n_shards_of_rows
 from fastgd._runtime import warmup as _warmup
 from fastgd.kernels._jit import _cache, _places
 from fastgd.neural_network import MLPRegressor

@@ -5,9 +5,9 @@ import pytest
 from sklearn.base import clone
 
 from fastgd._engines import network as engine
-from fastgd._engines import shards
+from fastgd._engines import network_shards as shards
 from fastgd._engines.network import rule_of
-from fastgd._engines.shards import n_shards_of, strips_of
+from fastgd._engines.network_shards import n_shards_of, strips_of
 from fastgd._networks.assembly import Assembly
 from fastgd.kernels.losses import Softmax
 from fastgd.kernels.optimizers import Adam

@@ -1,0 +1,70 @@
+"""Into how many shards and strips a batch of a network is cut: by sizes alone."""
+
+from typing import Any
+
+import numpy as np
+
+from fastgd._engines.shards import MOST
+from fastgd._networks.assembly import Assembly
+from fastgd.kernels.layers import INPUT, N_OUT, N_WEIGHTS, SPEC, UNITS, Affine
+from fastgd.kernels.network import NetworkRule
+from fastgd.kernels.strips import Strips, Whole
+
+LEAST_WORK = 1 << 22  # flops of a shard: what starts it takes some microseconds
+WORK_OF_PARAMETER = 640  # flops for each, from which its gradient is added for nothing
+LEAST_STRIP = 1 << 15  # weights: a strip is handed over in a microsecond, and computed in twenty
+SHARE_OF_STRIPS = 0.75  # of all weights: what is in no strip is one thread's
+UNPACKED = 10**6  # products m x k x n up to which OpenBLAS does not copy its operands (AVX-512)
+HEIGHT, LEAST_DEPTH = 64, 16  # rows and features; of fewer, sums are read and written too often
+
+
+def n_shards_of(assembly: Assembly, size: int, *, is_sparse: bool) -> int:
+    """Return into how many shards a batch is cut: a power of two, by sizes alone.
+
+    Shards are so large that one thread computes them as fast as it would the whole batch. Layers
+    with running statistics see the whole batch; the gradients of sparse rows, in which most
+    features are absent, are not added up.
+    """
+    if is_sparse or assembly.n_params > assembly.n_trained:
+        return 1
+    work = size * flops_of_row(assembly)
+    fitting = work // max(LEAST_WORK, WORK_OF_PARAMETER * assembly.n_trained)
+    n_shards = min(int(fitting), size, MOST)
+    return 1 << max(n_shards.bit_length() - 1, 0)
+
+
+def flops_of_row(assembly: Assembly) -> int:
+    """Return the flops of the products of a row, forward and backward."""
+    table = assembly.table
+    positions = table[:, N_OUT] // np.maximum(table[:, UNITS], 1)
+    return int(6 * np.sum(np.where(table[:, UNITS] > 0, positions * table[:, N_WEIGHTS], 0)))
+
+
+def strips_of(
+    assembly: Assembly, rule: NetworkRule, size: int, dtype: Any, *, is_sparse: bool
+) -> Strips | Whole:
+    """Return the strips of the first layer, for batches of up to ``size`` rows.
+
+    A layer is stepped strip by strip if it is dense, comes first and has most of the weights, and
+    if each parameter steps by itself: clipping by norm needs the whole gradient. Their number is a
+    power of two, by sizes alone. Every strip keeps weighted sums of all rows: a batch that has as
+    many shards as there may be is shared by them, in a fraction of the memory.
+    """
+    if n_shards_of(assembly, size, is_sparse=is_sparse) == MOST:
+        return Whole()
+    first = assembly.table[0]
+    n_weights, units = int(first[N_WEIGHTS]), int(first[N_OUT])
+    is_dense = not is_sparse and isinstance(assembly.specs[first[SPEC]], Affine)
+    is_alone = not any(one.adds == INPUT for one in assembly.placed)
+    is_most = n_weights >= max(2 * LEAST_STRIP, SHARE_OF_STRIPS * assembly.n_weights)
+    if not (is_dense and is_alone and is_most and rule.is_plain):
+        return Whole()
+    n_features = n_weights // units
+    n_strips = min(1 << ((n_weights // LEAST_STRIP).bit_length() - 1), MOST, n_features)
+    width = -(-n_features // n_strips)
+    height = min(size, HEIGHT)
+    depth = max(UNPACKED // (height * units), LEAST_DEPTH)
+    n_strips, n_blocks = -(-n_features // width), -(-width // depth)
+    parts = np.empty((n_strips, size, units), dtype)
+    depth = -(-width // n_blocks)
+    return Strips(width, depth, height, units, parts, np.zeros(n_strips))
