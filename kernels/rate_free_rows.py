@@ -15,7 +15,6 @@ import numpy as np
 from fastgd.kernels import losses, optimizers, penalties
 from fastgd.kernels._hook import cast
 from fastgd.kernels._jit import helper, kernel
-from fastgd.kernels._prefetch import prefetch_column
 from fastgd.kernels._views import table_in
 from fastgd.kernels.optimizers._rate_free import (
     LAG,
@@ -43,6 +42,7 @@ from fastgd.kernels.stores import (
     begin_step,
     cost_after,
     cost_of_all,
+    fetch_columns,
     finish,
     made_up,
     ready_row,
@@ -105,7 +105,7 @@ def rate_free_rows(rows, samples, rule, plan, memory, store):
     for t in range(plan.step_coefficients.shape[0]):
         i = row_at(samples.order, t)
         fetch(rows, samples.order, t)
-        _fetch_columns(rows, samples.order, t, memory, store)
+        fetch_columns(store, rows, samples.order, t, params, state)
         step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
         ready_row(store, rule, rows, i, t, params, state)
         weight = samples.weight[i] if weighted else cast(1.0, step_coefs[0])
@@ -130,19 +130,6 @@ def rate_free_rows(rows, samples, rule, plan, memory, store):
         if rule.fit_intercept:
             step_intercepts(rule, own_coefs, memory)
     finish(store, rule, plan.step_coefficients.shape[0], params, state, average)
-
-
-@helper()
-def _fetch_columns(rows, order, t, memory, store):
-    """Ask for what is known of the columns of a row that is visited soon."""
-    n_visited = order.shape[0] if order.shape[0] > 0 else rows.indptr.shape[0] - 1
-    if t + AHEAD < n_visited:
-        begin, end = entries(rows, row_at(order, t + AHEAD))
-        for k in range(begin, end):
-            c = column_of(rows, k)
-            prefetch_column(store.seen, c)
-            prefetch_column(memory.state, c)
-            prefetch_column(memory.params, c)
 
 
 @helper()

@@ -35,6 +35,7 @@ from fastgd.kernels.stores import (
     descend,
     evaluate_batch,
     factor,
+    fetch_columns,
     finish,
     made_up,
     ready_batch,
@@ -218,6 +219,7 @@ def _steps_of_rows(rows, samples, rule, plan, memory, store):
     for t in range(plan.step_coefficients.shape[0]):
         i = row_at(samples.order, t)
         fetch(rows, samples.order, t)
+        fetch_columns(store, rows, samples.order, t, params, state)
         step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
         ready_row(store, rule, rows, i, t, params, state)
         costs[0] += made_up(store, 0)

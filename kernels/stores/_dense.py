@@ -25,6 +25,10 @@ class Plain(NamedTuple):
         return step_coefs, 1.0
 
     @staticmethod
+    def fetch_columns(store, rows, order, position, params, state):
+        pass
+
+    @staticmethod
     def ready_row(store, rule, rows, i, t, params, state):
         pass
 
@@ -71,6 +75,7 @@ class Coupled(NamedTuple):
 
     factor = Plain.factor
     begin_step = Plain.begin_step
+    fetch_columns = Plain.fetch_columns
     ready_row = Plain.ready_row
     ready_batch = Plain.ready_batch
     made_up = Plain.made_up

@@ -7,8 +7,9 @@ import numpy as np
 from fastgd.kernels import optimizers, penalties
 from fastgd.kernels._hook import hook
 from fastgd.kernels._jit import helper
+from fastgd.kernels._prefetch import prefetch_column
 from fastgd.kernels.penalties import at
-from fastgd.kernels.rows import column_of, entries
+from fastgd.kernels.rows import column_of, entries, row_at
 from fastgd.kernels.stores._dense import Plain
 from fastgd.kernels.stores._outputs import count
 from fastgd.kernels.stores._touched import Touched, list_columns
@@ -17,6 +18,8 @@ FORGOTTEN = 60.0  # e^-60 of a coefficient is none
 SAME = 1e-5  # variance of step lengths, of their squared mean, up to which they count together
 LEFT_OUT = 3e-8  # of the time; what lengths of SAME leave out where h l2 is one
 SHORT = 0.5  # h l2 up to which a step is short
+# Rows from now, of the one whose coefficients are fetched: each lies at three random places.
+COLUMNS_AHEAD = 3
 LARGEST_SPEED = 1e60  # of a moment of zero without epsilon; its fourth power is a number
 
 
@@ -37,6 +40,17 @@ class Lazy(NamedTuple):
     factor = Plain.factor
     begin_step = Plain.begin_step
     couple = Plain.couple
+
+    @staticmethod
+    def fetch_columns(store, rows, order, position, params, state):
+        n_visited = order.shape[0] if order.shape[0] > 0 else rows.indptr.shape[0] - 1
+        if position + COLUMNS_AHEAD < n_visited:
+            begin, end = entries(rows, row_at(order, position + COLUMNS_AHEAD))
+            for k in range(begin, end):
+                c = column_of(rows, k)
+                prefetch_column(store.seen, c)
+                prefetch_column(state, c)
+                prefetch_column(params, c)
 
     @staticmethod
     def ready_row(store, rule, rows, i, t, params, state):

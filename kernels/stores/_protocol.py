@@ -27,6 +27,12 @@ def begin_step(store, rule, step_coefs, params, average):
 
 
 @hook
+def fetch_columns(store, rows, order, position, params, state):
+    """Ask for what is kept of the columns of a row that is visited soon after this position."""
+    return type(store).fetch_columns(store, rows, order, position, params, state)
+
+
+@hook
 def ready_row(store, rule, rows, i, t, params, state):
     """Bring the coefficients of row i to where they are after t steps."""
     return type(store).ready_row(store, rule, rows, i, t, params, state)

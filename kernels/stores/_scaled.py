@@ -26,6 +26,7 @@ class Scaled(NamedTuple):
     behind: np.ndarray
     columns: NamedTuple
 
+    fetch_columns = Plain.fetch_columns
     ready_row = Plain.ready_row
     made_up = Plain.made_up
     couple = Plain.couple
