@@ -21,6 +21,7 @@ from fastgd.cli._output import check_output
 from fastgd.cli._terminal import counted, progress, say
 from fastgd.cli._train import Session, notes_beside, save
 
+OF_SCORERS = ("is not supported", "can't handle")  # what they say of targets of another kind
 STRENGTHS = tuple(float(f"1e{k}") for k in range(-3, 4))
 SCORING = {CLASSIFICATION: "accuracy", REGRESSION: "r2"}
 MOST_CANDIDATES = 10_000
@@ -119,10 +120,18 @@ def _scores(
                         model, X, y, scoring=get_scorer(scoring), cv=folds, error_score="raise"
                     )
             except (ValueError, TypeError) as error:
-                raise UserError(first_line(error)) from None
+                raise UserError(_refused(first_line(error), scoring, args.model)) from None
             found.append(Candidate(params, float(np.mean(scores)), float(np.std(scores))))
             bar.update(1)
     return found
+
+
+def _refused(said: str, scoring: str, model: str) -> str:
+    """Return what is said of a fit or a score that is refused."""
+    if not any(words in said for words in OF_SCORERS):
+        return said
+    what = "classes" if MODELS[model].task == CLASSIFICATION else "numbers"
+    return f"--scoring {scoring} does not suit {model}, which predicts {what}: {said}"
 
 
 def _folds(args: argparse.Namespace, y: NDArray[Any]) -> KFold | StratifiedKFold:

@@ -5,6 +5,7 @@ import inspect
 import itertools
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
 from fastgd._readers.encoding import Encoder
@@ -46,6 +48,7 @@ EPOCHS = 10
 VALIDATION_FRACTION = 0.1  # the estimators' default
 MANY_CLASSES, FEW_CLASSES = 100, 20
 SHARE_OF_NAMES, FEWEST_ROWS_OF_NAMES = 0.9, 100  # from which on a column is one of identifiers
+ENDED_BY_EPOCHS = "Maximum number of iteration reached"  # scikit-learn's words
 OF_TEXT = ("text_encoding", "ngrams", "characters")
 IN_UNITS_OF_Y = ("squared_error", "absolute_error")  # other losses have units in their parameters
 
@@ -68,7 +71,8 @@ def save(args: argparse.Namespace, session: "Session", pipeline: Pipeline, start
     with notes_beside(args.output):
         session.report(pipeline)
         seconds = time.perf_counter() - started
-        said = f"saved: {args.output} ({size / 1024:,.0f} KiB), {seconds:.1f} s in all"
+        where = "stdout" if is_stdout(args.output) else args.output
+        said = f"saved: {where} ({size / 1024:,.0f} KiB), {seconds:.1f} s in all"
         say(said, quiet=args.quiet)
 
 
@@ -369,7 +373,8 @@ class Session:
                 example = quoted(min(seen))
                 note(
                     f"{shortened(name)} seems to hold dates, such as {example}: each is a category "
-                    f"of its own. Make numbers of them, or --drop {shortened(name)}",
+                    "of its own, since dates are read as 2020-05-17 only. Write them so, or "
+                    f"--drop {shortened(name)}",
                     quiet=quiet,
                 )
             elif len(seen) > max(FEW_CLASSES, self.summary.n_rows // 2):
@@ -422,12 +427,20 @@ class Session:
         started = time.perf_counter()
         held |= self._weights(model)
         self._begin(model, unit)
-        with shown(model, f"fastgd {self._args.command}", quiet=self._args.quiet):
+        with shown(model, f"fastgd {self._args.command}", quiet=self._args.quiet), self._asked():
             model = model.fit(X, **held) if y is None else model.fit(X, y, **held)
         self._end(model)
         unit.put_back(model)
         self._configured = f"{self._effort(model)}, {time.perf_counter() - started:.1f} s"
         return model
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Leave unsaid that training ends with the last epoch, where --epochs asks for that."""
+        with warnings.catch_warnings():
+            if self._args.epochs is not None:
+                warnings.filterwarnings("ignore", ENDED_BY_EPOCHS, ConvergenceWarning)
+            yield
 
     def _begin(self, model: Any, unit: "Unit") -> None:
         """Prepare a model for its fit to targets in a unit."""
@@ -481,7 +494,8 @@ class Session:
         starts = (None, _models.start_of(name, model, self.summary))
         stops = self._takes_epochs or getattr(model, "early_stopping", False)
         started = time.perf_counter()
-        with rows_shown(model, f"fastgd {args.command}", self.summary.n_rows, args.quiet) as told:
+        given = model, f"fastgd {args.command}", self.summary.n_rows, args.quiet
+        with rows_shown(*given) as told, self._asked():
             held = None
             if self._validation is not None and stops:
                 held = _Prepared(self._validation, self._prepared)

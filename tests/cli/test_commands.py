@@ -179,13 +179,19 @@ def test_a_search_chooses_what_cross_validation_says(run, data):
         ("--characters", 2, "--characters is for columns that --text names"),
         ("--text-encoding hashing", 2, "--text-encoding is for columns that --text names"),
         ("--scoring best", 2, "--scoring 'best': known are "),
+        (
+            "--model ridge --target three --scoring accuracy --grid alpha=1",
+            1,
+            "--scoring accuracy does not suit ridge, which predicts numbers: ",
+        ),
         ("--folds 1000", 1, "--folds 1,000: each fold takes rows of each class, and no class has"),
         ("--set C=1", 2, "--grid is needed: logistic has no C and no alpha to choose"),
     ],
 )
 @pytest.mark.usefixtures("data")
 def test_what_is_said_of_searches(words, status, said, run):
-    line = f"search data.csv --target y --model logistic --drop raw --drop three -o m {words}"
+    usual = "--target y --model logistic --drop raw --drop three"
+    line = f"search data.csv {'' if '--target' in words else usual} -o m {words}"
     done = run(line)
     assert (done[0], said in done[2]) == (status, True)
     assert not Path("m").exists()
@@ -195,6 +201,13 @@ def test_what_is_said_of_searches(words, status, said, run):
 
 
 SGD = "--target y --model sgd-classifier --set tol=none --drop raw --drop three"
+
+
+@pytest.mark.usefixtures("data")
+def test_only_epochs_that_nobody_asked_for_are_too_few(run):
+    line = "train data.csv --target y --model sgd-classifier --drop raw --drop three -o m.fastgd"
+    assert "Maximum number of iteration" not in run(f"{line} --epochs 2")[2]
+    assert "Maximum number of iteration" in run(f"{line} --set max_iter=2")[2]
 
 
 @pytest.mark.usefixtures("data")
