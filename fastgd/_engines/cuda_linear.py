@@ -125,7 +125,7 @@ class CudaLinearEngine(LinearEngine):
                 continue
             if self._own_rates is not None:
                 self._own_rates.make_room(visit.sent, plan.batch_size)
-            steps = Steps(functools.partial(self._step, visit, coefs, plan))
+            steps = Steps(functools.partial(self._step, visit, coefs, plan), visit.n_steps)
             for t in range(visit.n_steps):
                 steps.take(turn_of(visit, t, plan))
         return self._read_back()

@@ -97,7 +97,7 @@ class CudaNetworkEngine(NetworkEngine):
         coefs = memory.upload(plan.coefficients.astype(self._memory.params.dtype))
         assert self._rows is not None
         for visit in self._rows.visits(block, plan.batch_size):
-            steps = Steps(functools.partial(self._step, visit, coefs, plan))
+            steps = Steps(functools.partial(self._step, visit, coefs, plan), visit.n_steps)
             for t in range(visit.n_steps):
                 steps.take(turn_of(visit, t, plan))
         return self._read_back()

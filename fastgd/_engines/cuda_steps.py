@@ -55,15 +55,16 @@ class Steps:
     ----------
     queue : function of a ``Turn``
         It queues a step. Which launches these are depends on the kind of the turn alone.
+    n_steps : int
     """
 
-    def __init__(self, queue: Callable[[Turn], Any]) -> None:
-        self._queue = queue
+    def __init__(self, queue: Callable[[Turn], Any], n_steps: int) -> None:
+        self._queue, self._records = queue, RECORDS and n_steps > 1
         self._recorded: dict[tuple[int, bool], tuple[Turn, list[Callable[[], None]]]] = {}
 
     def take(self, turn: Turn) -> None:
         """Queue a step."""
-        if not RECORDS:
+        if not self._records:
             self._queue(turn)
             return
         kind = turn.size, turn.averages

@@ -75,6 +75,7 @@ class Launch:
     def __init__(self, compiled: Any, grid: Any, block: Any, arguments: tuple[Any, ...]) -> None:
         from cuda.bindings import driver
 
+        assert not compiled.cooperative, "blocks that wait for each other are launched otherwise"
         parts: list[Any] = []
         for kind, value in zip(compiled.argument_types, arguments, strict=True):
             _take_apart(compiled, kind, value, parts)

@@ -605,7 +605,7 @@ def test_a_librarys_work_is_queued_where_the_drivers_are(monkeypatch):
 
     library = types.SimpleNamespace(
         asarray=np.asarray,
-        matmul=lambda *given, **out: (entered.append("product"), np.matmul(*given, **out)),
+        dot=lambda *given, **out: (entered.append("product"), np.dot(*given, **out)),
         cuda=types.SimpleNamespace(Stream=types.SimpleNamespace(null=Null())),
     )
     monkeypatch.setattr(_library, "cupy", lambda: library)
