@@ -167,13 +167,21 @@ class Guard:
         return progress
 
     def warn_of_a_rise(self, progress: Progress) -> None:
-        """Warn where the last epoch's objective is many times that of the start."""
+        """Warn where the objective ends many times above its start.
+
+        An epoch's is a mean over its steps, and a few coefficients that were large for a while can
+        dominate it, so the objective at the end is computed before anything is said.
+        """
         last = progress.history.get("objective", [])[-1:]
         if not last or last[0] <= RISEN or last[0] <= RISEN * self.start_objective():
             return
+        found = self._engine.evaluate(self._source, progress.params)
+        end = found.loss + found.penalty
+        if end <= RISEN or end <= RISEN * self.start_objective():
+            return
         advice = "take a smaller eta0, or pass" if self._has_rate else "or pass"
         warn(
-            f"The objective rose from {self.start_objective():.3g} to {last[0]:.3g}: the "
+            f"The objective rose from {self.start_objective():.3g} to {end:.3g}: the "
             f"coefficients have been thrown off. Scale the features, {advice} clip_norm=1.0 or "
             "on_divergence='backoff'.",
             ConvergenceWarning,
