@@ -157,12 +157,8 @@ def _proven(
     """Return the coefficients and intercepts, their objective, and a bound of its distance."""
     coef, intercept, loss, gap = engine.certify(order.current)
     objective = loss + engine.penalty(coef, *penalty)
-    return (
-        coef,
-        intercept,
-        objective,
-        gap + engine.penalty_gap(coef, *penalty) + ALLOWANCE * objective,
-    )
+    gap += engine.penalty_gap(coef, *penalty) + ALLOWANCE * objective
+    return coef, intercept, objective, gap
 
 
 def _rounding(task: Task, weight: np.ndarray, mass: float) -> Callable[[float], float]:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from fastgd._data.validation import as_rows, frozen
 from fastgd._monitoring.observer import Converted, Model
 from fastgd._solvers._columns import as_matrix, moments_of
+from fastgd._solvers._magnitudes import LARGEST_STRENGTH
 from fastgd._solvers._task import Options, Solution, Task
 from fastgd.kernels import losses
 from fastgd.kernels.rows import CSR, Dense
@@ -36,7 +37,6 @@ SAMPLE, FEWEST_SAMPLED, SAMPLED_ENTRIES = 256, 16, 50_000
 PLAIN_EXPONENT = 100  # squares of targets within 2^+-100 need no care
 LARGEST_EXPONENT = 1022
 LARGEST_REACH = 600.0  # e^600 (10^4)^2 is finite
-LARGEST_STRENGTH = 1e300
 
 
 class Units(NamedTuple):

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status, said = _run(args), None
     except (Exception, KeyboardInterrupt, Stopped) as error:
-        status, said = _answer(error)
+        status, said = _answer(error, args)
         if said is not None and _is_debugging(args):
             note(traceback.format_exc().rstrip())
     why = settle()
@@ -64,7 +64,7 @@ def _run(args: argparse.Namespace) -> int:
         return command(named)
 
 
-def _answer(error: BaseException) -> tuple[int, str | None]:
+def _answer(error: BaseException, args: argparse.Namespace) -> tuple[int, str | None]:
     """Return the exit status for what has ended a command, and what is said of it."""
     match error:
         case UserError():
@@ -76,7 +76,8 @@ def _answer(error: BaseException) -> tuple[int, str | None]:
         case BrokenPipeError():  # ``| head`` has seen enough
             return 0, None
         case MemoryError():
-            return 1, "there is not enough memory; --chunk-rows 50000 needs less."
+            less = "; --chunk-rows 50000 needs less" if "chunk_rows" in args else ""
+            return 1, f"there is not enough memory{less}."
         case OSError():
             about = f"{error.filename}: " if isinstance(error.filename, str) else ""
             return 1, f"{about}{reason(error)}"

@@ -1054,7 +1054,7 @@ def test_an_error_that_nobody_expected_is_one_line(run, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (MemoryError(), "there is not enough memory"),
+        (MemoryError(), "there is not enough memory."),
         (PermissionError(13, "Permission denied", "some/file"), "some/file: Permission denied"),
         (RecursionError("deep"), "unexpected RecursionError: deep"),
     ],
@@ -1067,6 +1067,15 @@ def test_errors_of_the_system_are_reported_plainly(error, said, run, monkeypatch
 
     monkeypatch.setattr(_information, "run", fail)
     assert refused(run, "info").startswith(said)
+
+
+def test_less_memory_is_proposed_where_it_can_be_asked_for(run, monkeypatch):
+    def fail(_):
+        raise MemoryError
+
+    monkeypatch.setattr(_train, "run", fail)
+    Path("data.csv").write_text(ROWS)
+    assert refused(run, TRAIN) == "there is not enough memory; --chunk-rows 50000 needs less."
 
 
 @pytest.mark.full
