@@ -89,7 +89,7 @@ ROOM = 1 << 29  # bytes of X that are brought into memory where passes would be 
 ROWS_FOR_COLUMN = 4  # of a sample: with fewer, its Hessian is a poor metric of all rows
 SEARCHES = 30
 PATIENT = 2  # tries of a step, before a pass looks at many lengths of it at once
-LENGTHS = 0.5 ** np.arange(1, 11)
+LENGTHS: Floats = np.asarray(0.5 ** np.arange(1, 11), np.float64)
 HIDDEN = 100.0  # times what rounding hides: a step that promises no more is not shortened
 BALANCING_STEPS, PROVING_STEPS = 3, 2
 SETTLED = 0.25  # a Newton step that shrinks the decrement to this is where its theory holds
@@ -547,7 +547,7 @@ class Descent:
             if tries == PATIENT and not self.problem.positive and self._part_along([]) is not None:
                 if self.n_passes >= self.options.max_iter:
                     return False
-                length = self._best_length(step, length * LENGTHS, promise)
+                length = self._best_length(step, np.multiply(length, LENGTHS), promise)
                 self.n_passes += 1
                 self._report_search()
                 continue
