@@ -7,7 +7,6 @@ which the scheduler gives to others. Without a client, Dask's own threads do the
 
 import functools
 import itertools
-import math
 import os
 import pickle
 import sys
@@ -28,6 +27,7 @@ from fastgd._runtime.threads import one_blas_thread, threads
 
 T = TypeVar("T")
 FAN_IN = 8  # sums that one task adds up
+ROOM_HERE = 1 << 26  # bytes of X that may be brought to the client, twice those of a sample
 HEAD_ROWS = 64  # that are brought here to see what rows are
 
 
@@ -70,7 +70,7 @@ class DaskShards:
         self._parts = list(zip(*columns, strict=True))
         self.spent = {"seconds": 0.0, "bytes": 0.0}
         self.n_shards = len(self._parts)
-        self.room = math.inf
+        self.room: float = ROOM_HERE
         self._lost = LostWorkers()
 
     def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:

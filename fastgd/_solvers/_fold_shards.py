@@ -39,7 +39,10 @@ class FoldShards:
     """
 
     def __init__(self, shards: Shards, held_out: HeldOut, f: int, classes: NDArray[Any]) -> None:
-        self._shards, self._chosen = shards, partial(_fitted, held_out=held_out, f=f, all_=classes)
+        self._shards, self._chosen = (
+            shards,
+            partial(_fitted, held_out=held_out, f=f, classes=classes),
+        )
         self.names, self.spent = shards.names, shards.spent
         if hasattr(shards, "n_shards"):
             self.n_shards = shards.n_shards
@@ -53,10 +56,10 @@ class FoldShards:
         return found
 
 
-def _fitted(rows: Rows, held_out: HeldOut, f: int, all_: NDArray[Any]) -> Rows:
+def _fitted(rows: Rows, held_out: HeldOut, f: int, classes: NDArray[Any]) -> Rows:
     """Return the rows of a shard that a fold is fitted to."""
     left = np.flatnonzero(held_out.folds_of(rows) != f)
-    y = encode_labels(np.asarray(rows.y).ravel(), all_)
+    y = encode_labels(np.asarray(rows.y).ravel(), classes)
     if left.shape[0] == y.shape[0]:
         return rows._replace(y=y)
     weight = None if rows.weight is None else np.asarray(rows.weight)[left]

@@ -112,7 +112,8 @@ def moments_of(rows: Rows, classifies: bool) -> Moments:
         masses = dict(zip(labels.tolist(), found.tolist(), strict=True))
     else:
         level = y.mean(axis=0)
-    mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
     shape = is_table, sp.issparse(X), X.dtype
     return Moments(counts, float(weight.sum()), mean, level, masses, *shape)
 
@@ -205,7 +206,8 @@ def blocks_of(rows: Rows, frame: Frame) -> Iterator[Block]:
     for start in range(0, X.shape[0], size):
         some = slice(start, start + size)
         own = X[some].toarray() if sp.issparse(X) else X[some]
-        z = np.asarray(own - frame.center, np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused later
+            z = np.asarray(own - frame.center, np.float64)
         yield Block(z, y[some] - frame.level, weight[some], folds[some])
 
 
@@ -214,18 +216,18 @@ def sums_of(rows: Rows, frame: Frame) -> dict[int, Sums]:
     found: dict[int, Sums] = {}
     for block in blocks_of(rows, frame):
         for f in np.unique(block.folds):
-            z, t, weight, _ = block.of_fold(int(f))
-            weighted = z if np.all(weight == 1.0) else z * weight[:, None]
-            sums = Sums(
-                float(weight.sum()),
-                weighted.sum(axis=0),
-                weight @ t,
-                weighted.T @ z,
-                t.T @ weighted,
-                np.einsum("i,ik,ik->k", weight, t, t),
-            )
+            with np.errstate(over="ignore", invalid="ignore"):
+                sums = _sums_of_block(block.of_fold(int(f)))
             found[int(f)] = plus(found[int(f)], sums) if int(f) in found else sums
     return found
+
+
+def _sums_of_block(block: Block) -> Sums:
+    z, t, weight, _ = block
+    weighted = z if np.all(weight == 1.0) else z * weight[:, None]
+    squares = np.einsum("i,ik,ik->k", weight, t, t)
+    of_rows = float(weight.sum()), weighted.sum(axis=0), weight @ t
+    return Sums(*of_rows, weighted.T @ z, t.T @ weighted, squares)
 
 
 def plus(first: Sums, second: Sums) -> Sums:
@@ -284,14 +286,19 @@ class SummedTable(Table):
     Raises
     ------
     ValueError
-        If a fold has no row of positive weight to fit or to predict.
+        If sums leave float64, or a fold has no row of positive weight to fit or to predict.
     """
 
     def __init__(self, shards: Shards, moments: Moments, frame: Frame, fit_intercept: bool) -> None:
-        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+        with one_blas_thread():
             parts = shards.total(partial(sums_of, frame=frame), sums_of_both)
         n_folds = 0 if frame.held_out is None else frame.held_out.n_folds
-        whole = reduce(plus, [parts[f] for f in sorted(parts)])
+        with np.errstate(over="ignore", invalid="ignore"):
+            whole = reduce(plus, [parts[f] for f in sorted(parts)])
+        if not all(np.all(np.isfinite(sums)) for sums in whole):
+            raise ValueError(
+                "X or y hold numbers too large to add up. Divide such columns by a constant."
+            )
         for f in range(n_folds):
             if f not in parts or not 0.0 < parts[f].mass < whole.mass:
                 raise ValueError(f"fold {f} has no row of positive weight to fit or to predict.")

@@ -547,7 +547,7 @@ class Descent:
             if tries == PATIENT and not self.problem.positive and self._part_along([]) is not None:
                 if self.n_passes >= self.options.max_iter:
                     return False
-                length = self._best_length(step, length * LENGTHS, promise)
+                length = self._best_length(step, np.multiply(length, LENGTHS), promise)
                 self.n_passes += 1
                 self._report_search()
                 continue

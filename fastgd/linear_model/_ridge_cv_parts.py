@@ -59,8 +59,6 @@ class RidgeCVOfParts:
             folds = held_out_by(self.cv, moments.counts, classifies=is_classifier(self))
             frame = frame._replace(held_out=folds)
         table = SummedTable(shards, moments, frame, bool(self.fit_intercept))
-        if not np.all(np.isfinite(table.fit_sums[0].xx)):
-            raise ValueError("X holds numbers too large to add up. Divide such columns.")
         ridge = RidgeOfSums(shards, table, frame)
         K = table.rows.targets.shape[1]
         shape = (moments.n_rows, K) if moments.is_table or frame.classifies else (moments.n_rows,)

@@ -223,6 +223,16 @@ def test_what_is_wrong_in_the_middle_is_named(table):
         fastgd.RidgeClassifierCV().fit(open_rows(batches))
 
 
+def test_numbers_that_are_too_large_are_refused(table):
+    X = table["X"].copy()
+    X[3, 1] = 1e300
+    models = linear_model.LassoCV(), linear_model.RidgeCV(), linear_model.MultiTaskLasso()
+    for model in models:
+        y = table["many"] if "Multi" in type(model).__name__ else table["one"]
+        with pytest.raises(ValueError, match="too large"):
+            model.fit(open_rows((X, y), chunk_rows=CUT))
+
+
 def test_products_that_rounding_spoils_are_told(table):
     X = table["X"].copy()
     X[:, 3] = X[:, 1] * (1.0 + 1e-9 * np.arange(N) / N)
