@@ -436,9 +436,9 @@ class Session:
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
-        """Leave unsaid that training ends with the last epoch, where --epochs asks for that."""
+        """Leave unsaid that one epoch is few, where --epochs asks for one pass over the rows."""
         with warnings.catch_warnings():
-            if self._args.epochs is not None:
+            if self._args.epochs == 1:
                 warnings.filterwarnings("ignore", ENDED_BY_EPOCHS, ConvergenceWarning)
             yield
 

@@ -204,10 +204,11 @@ SGD = "--target y --model sgd-classifier --set tol=none --drop raw --drop three"
 
 
 @pytest.mark.usefixtures("data")
-def test_only_epochs_that_nobody_asked_for_are_too_few(run):
+def test_one_pass_that_was_asked_for_is_not_too_few(run):
     line = "train data.csv --target y --model sgd-classifier --drop raw --drop three -o m.fastgd"
-    assert "Maximum number of iteration" not in run(f"{line} --epochs 2")[2]
-    assert "Maximum number of iteration" in run(f"{line} --set max_iter=2")[2]
+    for chunks in ("", "--chunk-rows 50"):
+        assert "Maximum number of iteration" not in run(f"{line} --epochs 1 {chunks}")[2]
+        assert "Maximum number of iteration" in run(f"{line} --epochs 2 {chunks}")[2]
 
 
 @pytest.mark.usefixtures("data")
