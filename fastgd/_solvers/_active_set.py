@@ -19,10 +19,11 @@ class ActiveSet:
     Those in between have residual zero. Then optimality is a linear system for the coefficients
     that are free, u, and the dual variables in between, r:
 
-        G du + C'dr = -g,    C du = at - C u
+        G du + C'dr = -g,    C du - E dr = at + E r - C u
 
-    with G the l2 penalty and C the standardised rows in between. Without l2 its halves are solved
-    apart, each by least squares with least change: more rows than coefficients may be met.
+    with G the l2 penalty, C the standardised rows in between and E their give. At kinks that is 0,
+    and without l2 both halves are solved apart, each by least squares with least change: more rows
+    than coefficients may be met.
     """
 
     def __init__(self, boxes: Any, up: Any, down: Any) -> None:
@@ -61,15 +62,18 @@ class ActiveSet:
         """Return parameters and dual variables that satisfy the equations better."""
         boxes, free, terms, C = self._boxes, self._free, self._terms, self._rows
         u, dual = u.copy(), dual.copy()
-        missing = boxes.at[terms] - boxes.images(u)[terms]
+        missing, give = -boxes.residuals(boxes.images(u), dual)[terms], boxes.give[terms]
         rest = -(boxes.ridge * u + boxes.gather(dual))[free]
         ridge = boxes.ridge[free]
         if terms.shape[0] == 0 and boxes.problem.l2 == 0.0:
             return u, dual
         if boxes.is_implied:
-            dual[terms] += _in_rows(C, ridge, missing, rest) if terms.shape[0] > 0 else 0.0
+            dual[terms] += _in_rows(C, ridge, missing, rest, give) if terms.shape[0] > 0 else 0.0
             return boxes.implied(dual, u[-1]), dual
-        if boxes.problem.l2 > 0.0:
+        if np.any(give):
+            du = _of_squares(C, ridge, missing, rest, give)
+            dr = (C @ du - missing) / give
+        elif boxes.problem.l2 > 0.0:
             du, dr = in_columns(C, ridge, missing, rest)
         else:
             du, dr = _least_change(C, missing), _least_change(C.T, rest)
@@ -84,6 +88,8 @@ class ActiveSet:
     def _is_settled(self, dual: Floats) -> bool:
         """Tell whether any small change of a gradient can be undone by rows inside their boxes."""
         terms, boxes = self._terms, self._boxes
+        if not boxes.pieces.has_kinks:
+            return False
         low, high = boxes.low[terms], boxes.high[terms]
         inside = np.minimum(dual[terms] - low, high - dual[terms]) > INSIDE * (high - low)
         C = self._rows[inside]
@@ -107,15 +113,19 @@ def _least_change(C: Floats, wanted: Floats) -> Floats:
     return found
 
 
-def _in_rows(C: Floats, ridge: Floats, missing: Floats, rest: Floats) -> Floats:
+def _in_rows(C: Floats, ridge: Floats, missing: Floats, rest: Floats, give: Floats) -> Floats:
     """Return dr of both halves together; the intercept, which may be last, has no penalty.
 
-    C G^-1 C' is R'R, by a QR factorisation of G^-1/2 C' that leaves out rows which others imply.
+    C G^-1 C' + E is R'R, by a QR factorisation of G^-1/2 C' above E^1/2 that leaves out rows which
+    others imply.
     """
     own = ridge > 0.0
     root = 1.0 / np.sqrt(ridge[own])
-    R, order = sl.qr((C[:, own] * root).T, mode="r", pivoting=True, check_finite=False)
-    rank = _rank(R)
+    stacked = (C[:, own] * root).T
+    if np.any(give):
+        stacked = _sorted(np.vstack([stacked, np.diag(np.sqrt(give))]))
+    R, order = sl.qr(stacked, mode="r", pivoting=True, check_finite=False)
+    rank = C.shape[0] if np.any(give) else _rank(R)
     kept, R = order[:rank], R[:rank, :rank]
 
     def solved(x: Floats) -> Floats:
@@ -131,6 +141,25 @@ def _in_rows(C: Floats, ridge: Floats, missing: Floats, rest: Floats) -> Floats:
     ones = solved(level)
     weight = float(level @ ones)
     return dr + ones * ((float(rest[~own][0]) - float(level @ dr)) / weight if weight > 0.0 else 0)
+
+
+def _of_squares(C: Floats, ridge: Floats, missing: Floats, rest: Floats, give: Floats) -> Floats:
+    """Return du where no E is zero: (G + C'E^-1 C) du = rest + C'E^-1 missing."""
+    stacked = np.vstack([C / np.sqrt(give)[:, None], np.diag(np.sqrt(ridge))])
+    R, order = sl.qr(_sorted(stacked), mode="r", pivoting=True, check_finite=False)
+    rank = _rank(R)
+    kept, R = order[:rank], R[:rank, :rank]
+    half = sl.solve_triangular(
+        R, (rest + C.T @ (missing / give))[kept], trans="T", check_finite=False
+    )
+    du = np.zeros(C.shape[1])
+    du[kept] = sl.solve_triangular(R, half, check_finite=False)
+    return du
+
+
+def _sorted(stacked: Floats) -> Floats:
+    """Return rows of wild sizes with the largest first, which keeps the digits of the others."""
+    return stacked[np.argsort(-np.max(np.abs(stacked), axis=1), kind="stable")]
 
 
 def in_columns(C: Floats, ridge: Floats, missing: Floats, rest: Floats) -> tuple[Floats, Floats]:

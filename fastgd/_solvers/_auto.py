@@ -18,6 +18,7 @@ from fastgd._solvers._direct_rows import in_rows
 from fastgd._solvers._exact import exact
 from fastgd._solvers._gd import gd
 from fastgd._solvers._interior_small import interior_small
+from fastgd._solvers._interior_squares import by_interior, has_squares
 from fastgd._solvers._intervals import by_intervals, has_intervals
 from fastgd._solvers._least_norm import least_norm
 from fastgd._solvers._newton import newton
@@ -41,7 +42,7 @@ LARGEST_Q, LARGEST_Q_OF_PIECES = 4.0, 10.0
 ROUNDINGS = 2.0  # times what numbers of the coefficients' dtype may differ by
 NEARLY_EXACT = 1e-9  # of the targets: less is taken for rounding, where it may be that
 SDCA_PASSES, SDCA_PASSES_SQUARE = 100, 600  # then descent goes on from there
-PASSES_TO_INTERVALS = 50  # of descent, where another method goes on; most take a fifth of that
+PASSES_TO_SQUARES = 50  # of descent, where another method goes on; most take a fifth of that
 NEARLY_ZERO = 1e-5  # in units in which targets are about 1
 SHARE_OF_LAST = 10  # of the passes that a small task's solver has, for descent to finish it
 
@@ -54,14 +55,13 @@ def descend(task: Task, options: Options, start: Any = None) -> Solution:
     """
     if losses.is_piecewise_linear(task.loss):
         return piecewise_linear(task, options, start)
-    if wants_working_sets(task):
-        return by_working_sets(task, options, start)
-    if task.device is not None or not has_intervals(task):
-        return _in_a_metric(task, options, start)
-    most = min(options.max_iter, PASSES_TO_INTERVALS)
-    found = _in_a_metric(task, options._replace(max_iter=most), start)
+    if not has_squares(task):
+        return _by_columns(task, options, start)
+    most = min(options.max_iter, PASSES_TO_SQUARES)
+    found = _by_columns(task, options._replace(max_iter=most), start)
     again = partial(_begun_again, task, start)  # not from where the other method got stuck
-    for method in (partial(by_intervals, task), again):
+    exchanges = [partial(by_intervals, task)] if has_intervals(task) else []
+    for method in (partial(by_interior, task), *exchanges, again):
         has_ended = _judged(found, options).converged and found.n_iter < most
         if has_ended or found.n_iter >= options.max_iter or options.observer.stops:
             break
@@ -70,7 +70,16 @@ def descend(task: Task, options: Options, start: Any = None) -> Solution:
 
 
 def _begun_again(task: Task, start: Any, options: Options, _: State) -> Solution:
-    return _in_a_metric(task, options, start)
+    return _by_columns(task, options, start)
+
+
+def _by_columns(task: Task, options: Options, start: Any) -> Solution:
+    """Descend on the columns that an l1 penalty leaves, else in a basis of rows that are fewer."""
+    if wants_working_sets(task):
+        return by_working_sets(task, options, start)
+    if task.device is None and is_reducible(task):
+        return in_basis(gd, task, options, start)
+    return gd(task, options, start)
 
 
 def _judged(found: Solution, options: Options, unit: float = 1.0) -> Solution:
@@ -83,13 +92,6 @@ def _judged(found: Solution, options: Options, unit: float = 1.0) -> Solution:
         return found
     is_proven = found.gap <= max(options.tol * abs(found.objective), ALLOWANCE * ALLOWANCE)
     return found._replace(converged=is_proven, suboptimality=found.gap)
-
-
-def _in_a_metric(task: Task, options: Options, start: Any) -> Solution:
-    """Descend, where columns outnumber rows in a basis of these."""
-    if task.device is None and is_reducible(task):
-        return in_basis(gd, task, options, start)
-    return gd(task, options, start)
 
 
 SOLVERS = {"gd": descend, "saga": saga, "sdca": sdca}

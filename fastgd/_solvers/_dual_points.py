@@ -1,9 +1,10 @@
 """Piecewise linear losses as boxes of dual variables, and the bounds that dual points prove.
 
 Each of these losses is, for a row, a sum of one or two terms  max_{low <= r <= high} r (raw - at),
-times the row's weight. The dual of  sum_i s_i loss_i(x_i w + b) + l1 |w|_1 + l2/2 |w|^2  has a
-variable r_i for each row, and for r within the boxes, with sum_i r_i = 0 if there is an
-intercept, the gap of primal and dual is a sum of terms that are none of them negative:
+times the row's weight; squares of a distance have - give r^2 / 2 beside it. The dual of
+sum_i s_i loss_i(x_i w + b) + l1 |w|_1 + l2/2 |w|^2  has a variable r_i for each row, and for r
+within the boxes, with sum_i r_i = 0 if there is an intercept, the gap of primal and dual is a sum
+of terms that are none of them negative; for kinks
 
     sum_i (high_i - r_i) max(z_i, 0) + (r_i - low_i) max(-z_i, 0),   z_i = raw_i - at_i
     sum_j (l2 w_j - e_j)^2 / (2 l2) + l1 |w_j| - c_j w_j
@@ -41,11 +42,25 @@ class Pieces(NamedTuple):
 
     at : (k, n_samples), the raw prediction at which a term turns
     low, high : (k, n_samples), its slopes before and after, times the row's weight
+    give : (k, n_samples), by how much a residual grows with the slope in between; 0 at a kink
     """
 
     at: Floats
     low: Floats
     high: Floats
+    give: Floats | float = 0.0
+
+    @property
+    def has_kinks(self) -> bool:
+        """Tell whether slopes jump."""
+        return not np.any(self.give)
+
+    def slopes(self, z: Floats) -> Floats:
+        """Return each term's derivative at residuals z, times the row's weight."""
+        if self.has_kinks:
+            return np.where(z > 0.0, self.high, self.low)
+        slopes: Floats = np.clip(z / self.give, self.low, self.high)
+        return slopes
 
 
 def pieces_of(loss: Any, y: Floats, weight: Floats) -> Pieces:
@@ -57,15 +72,22 @@ def pieces_of(loss: Any, y: Floats, weight: Floats) -> Pieces:
 def loss_of(pieces: Pieces, raw: Floats) -> float:
     """Return the weighted loss."""
     z = raw - pieces.at
-    return float(np.sum(pieces.high * np.maximum(z, 0.0) + pieces.low * np.minimum(z, 0.0)))
+    if pieces.has_kinks:
+        return float(np.sum(pieces.high * np.maximum(z, 0.0) + pieces.low * np.minimum(z, 0.0)))
+    slopes = pieces.slopes(z)
+    return float(np.sum(slopes * (z - 0.5 * pieces.give * slopes)))
 
 
 def missed_by(pieces: Pieces, raw: Floats, dual: Floats) -> float:
     """Return the rows' part of the duality gap; ``dual`` (n_samples,) is within the boxes."""
     z = raw - pieces.at
     r = dual[None] if pieces.at.shape[0] == 1 else _split(dual)
-    parts = (pieces.high - r) * np.maximum(z, 0.0) + (pieces.low - r) * np.minimum(z, 0.0)
-    return float(np.sum(parts))
+    if pieces.has_kinks:
+        parts = (pieces.high - r) * np.maximum(z, 0.0) + (pieces.low - r) * np.minimum(z, 0.0)
+        return float(np.sum(parts))
+    slopes = pieces.slopes(z)
+    beyond = (slopes - r) * (z - pieces.give * slopes)  # of an end of the box
+    return float(np.sum(beyond + 0.5 * pieces.give * np.square(slopes - r)))
 
 
 def _split(dual: Floats) -> Floats:
@@ -118,7 +140,7 @@ def certify(
     size = float(np.sum(np.abs(dual)))
     if is_stationary and np.max(np.abs(gradient), initial=0.0) <= STATIONARY * size:
         return Certificate(dual, missed, missed)
-    has_targets = losses.kind_of(problem.loss) == losses.REGRESSION
+    has_targets = losses.kind_of(problem.loss) == losses.REGRESSION and pieces.has_kinks
     if is_tiny or (rest > missed and problem.l1 == 0.0 and has_targets):
         # beside a tiny penalty what rounding leaves of a gradient proves nothing
         other = _by_projection(problem, pieces, covariance, at)

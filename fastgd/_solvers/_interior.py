@@ -1,14 +1,16 @@
 """An interior point method for piecewise linear losses, exact whatever the scales are.
 
-    min_u  sum_k max_{low_k <= r <= high_k} r (a_k u - at_k) + 1/2 sum_j ridge_j u_j^2
+    min_u  sum_k max_{low_k <= r <= high_k} r (a_k u - at_k) - give_k r^2 / 2
+         + 1/2 sum_j ridge_j u_j^2
 
 The rows a_k are those of X, twice where a loss has two breakpoints, and for l1 the unit vectors,
-whose boxes are [-l1, l1]. A row's residual is p - m with p, m > 0, and its dual variable keeps the
-distances p' = high - r > 0 and m' = r - low > 0. Newton's method follows p p' = m m' = mu towards
-mu = 0, by Mehrotra's predictor and corrector; a step is one weighted least squares problem, in
-as many unknowns as there are columns or rows, whichever are fewer. That takes 10 to 30 steps, for
-quantiles it is the Frisch-Newton method. Near the end the active set is read off, and solved for:
-residuals and coefficients that must vanish vanish, and the gap falls to rounding.
+whose boxes are [-l1, l1]. Squares of a distance have a ``give``, kinks none. A row's residual less
+give r is p - m with p, m > 0, and its dual variable keeps the distances p' = high - r > 0 and
+m' = r - low > 0. Newton's method follows p p' = m m' = mu towards mu = 0, by Mehrotra's predictor
+and corrector; a step is one weighted least squares problem, in as many unknowns as there are
+columns or rows, whichever are fewer. That takes 10 to 30 steps, for quantiles it is the
+Frisch-Newton method. Near the end the active set is read off, and solved for: residuals and
+coefficients that must vanish vanish, and the gap falls to rounding.
 
 References
 ----------
@@ -111,6 +113,8 @@ class Boxes:
         self.at = np.concatenate([pieces.at[:, self.used].ravel(), 0.0 * t])
         self.low = np.concatenate([pieces.low[:, self.used].ravel(), -t])
         self.high = np.concatenate([pieces.high[:, self.used].ravel(), t])
+        give = np.broadcast_to(pieces.give, pieces.at.shape)[:, self.used]
+        self.give = np.concatenate([give.ravel(), 0.0 * t])
         self.ridge = problem.ridge
         n, d = problem.shape
         self.in_rows = d + 1 > LARGEST_MATRIX or (n < d and (problem.l2 == 0.0 or d > WIDE))
@@ -139,6 +143,10 @@ class Boxes:
         total = np.zeros(self.ridge.shape[0])
         total[self.bounded] = flat[self.n_rows :]
         return total
+
+    def residuals(self, images: Floats, dual: Floats) -> Floats:
+        """Return what p - m should be."""
+        return images - self.at - self.give * dual
 
     def gather(self, flat: Floats) -> Floats:
         """Return sum_k flat_k a_k: one pass over X."""
@@ -244,7 +252,7 @@ class _Path:
         if boxes.is_implied:
             u = np.append(0.0 * u[:-1], u[-1])
         self.images = boxes.images(u)
-        z = self.images - boxes.at
+        z = boxes.residuals(self.images, middle)
         half = 0.5 * (boxes.high - boxes.low)
         rows = slice(0, boxes.n_rows)
         mu = room * float(np.mean(2.0 * half[rows] * np.abs(z[rows]))) if boxes.n_rows else 0.0
@@ -338,9 +346,8 @@ class _Path:
     def _advance(self) -> bool:
         """Take a step; return whether it could be taken."""
         boxes, now = self.boxes, self.now
-        z = self.images - boxes.at
-        rho = now.p - now.m - z
-        curvature = 1.0 / (now.p / now.above + now.m / now.below)
+        rho = now.p - now.m - boxes.residuals(self.images, self.dual)
+        curvature = 1.0 / (now.p / now.above + now.m / now.below + boxes.give)
         self.system.factorise(curvature)
 
         def direction(up: Floats, down: Floats) -> tuple[Floats, ...]:
@@ -375,12 +382,12 @@ class _Path:
         return True
 
     def _lengths(self, dp: Floats, dm: Floats, dr: Floats, share: float) -> tuple[float, float]:
-        """Return how far primal and dual variables may go; both the same under a ridge."""
+        """Return how far primal and dual variables may go; the same where anything is a square."""
         now = self.now
         primal = min(_reach(now.p, dp), _reach(now.m, dm)) * share
         dual = min(_reach(now.above, -dr), _reach(now.below, dr)) * share
         primal, dual = min(primal, 1.0), min(dual, 1.0)
-        if self.boxes.problem.l2 > 0.0:
+        if self.boxes.problem.l2 > 0.0 or not self.boxes.pieces.has_kinks:
             primal = dual = min(primal, dual)
         return primal, dual
 

@@ -76,7 +76,8 @@ def _terms(task: Task, standard: Standard) -> Terms:
     if not weight.min() > 0.0:
         used = weight > 0.0
         z, weight, y = z[used], weight[used], y[used]
-    return Terms(z, *pieces_of(task.loss, y, weight), ridge)
+    at, low, high, _ = pieces_of(task.loss, y, weight)
+    return Terms(z, at, low, high, ridge)
 
 
 class _Steps:
