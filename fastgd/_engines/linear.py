@@ -55,6 +55,7 @@ class LinearEngine:
         self.clips = not plain and not resolve.is_identity(rule.transform.clip)
         self._quantizes = not plain and not resolve.is_identity(rule.transform.quantize)
         self._rule: Any = None
+        self._room_for: Any = None  # pointers of the rows that there is scratch for
 
     def allocate(self, progress: Progress, source: Source, batch_size: int) -> None:
         """Take the arrays of a training, and make those that it needs besides."""
@@ -76,7 +77,7 @@ class LinearEngine:
         self._updates = Updates(self._rule, progress, self.layout, is_sparse=touches_few)
         progress.lay_state_out(by_parameter=self._updates.touches_few)
         rows = -(-min(batch_size, source.n_rows) // n_shards)
-        self._memory = _memory_of(progress, rows, is_sparse=is_sparse)
+        self._memory, self._room_for = _memory_of(progress, rows, is_sparse=is_sparse), None
         self._shards = None
         if n_shards > 1:
             self._entries_of_row = entries_of_row(source)
@@ -101,8 +102,6 @@ class LinearEngine:
             is_plain = resolve.is_identity(self._rule.transform)
             of_rows = by_rows and is_sparse and is_plain and is_alike(self._rule.penalty)
             self._steps, self.repeats = rate_free_rows if of_rows else rate_free_batches, False
-            if of_rows:
-                self._memory = self._memory._replace(scratch=RowScratch.new())
 
     def _resolve(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         """Make of the rule what kernels of this dtype take."""
@@ -143,6 +142,10 @@ class LinearEngine:
         if self.repeats:  # the kernel that is compiled in any case
             return Sums(*self.run_epochs(block, plan, 1).sums[0].tolist())
         self._memory.sums[...] = 0.0
+        if self._steps is rate_free_rows and block.rows.indptr is not self._room_for:
+            self._room_for = block.rows.indptr
+            longest = int(np.diff(self._room_for).max(initial=0))
+            self._memory = self._memory._replace(scratch=RowScratch.of(longest))
         arguments = (block.rows, _samples(block), self._rule, self._kernel_plan(block, plan))
         store = self._updates.of_steps(plan.coefficients)
         if self._shards is None:

@@ -8,7 +8,7 @@ import numpy as np
 from fastgd.kernels import penalties
 from fastgd.kernels._hook import cast
 from fastgd.kernels._jit import helper
-from fastgd.kernels.elementary import exp, expm1
+from fastgd.kernels.elementary import expm1
 from fastgd.kernels.optimizers._protocol import OWN_LENGTH, step_columns
 
 OF_LOSS, OF_ROW, OF_TARGETS, ONE = range(4)  # what ``RateFree.unit`` may be
@@ -116,10 +116,10 @@ class RateFree(NamedTuple):
     def catch_up(optimizer, penalty, param, slot, skipped, c):
         after = penalties.skip(penalty, param, skipped.time)
         faded = skipped.carry_before - skipped.carry_after
-        change = after - param
-        if faded > 0 and change != 0:  # a change that came evenly
-            change *= -expm1(-faded) / faded
-        return after, (exp(-faded) * slot[0] + change, slot[1])
+        change, lost = after - param, -expm1(-faded)
+        if faded > 0:  # a change that came evenly
+            change *= lost / faded
+        return after, (slot[0] - lost * slot[0] + change, slot[1])
 
 
 def _kept(optimizer, rates, first):

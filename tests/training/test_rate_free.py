@@ -7,8 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from fastgd import LogisticRegression, SGDClassifier, SGDRegressor
-from fastgd.kernels.penalties import MaxNorm
-from fastgd.kernels.rate_free_rows import LONGEST
+from fastgd.kernels.penalties import MaxNorm, Weighted
 from fastgd.neural_network import MLPClassifier
 from fastgd.optimizers import Prodigy
 from tests import naive
@@ -272,9 +271,9 @@ def test_single_sparse_rows_take_the_steps_of_batches(table, alpha, weighted):
     np.testing.assert_allclose(model.history_["objective"], other.history_["objective"])
 
 
-def test_rows_longer_than_a_block_take_the_steps_of_batches():
+def test_long_rows_and_short_ones_take_the_steps_of_batches():
     random = np.random.default_rng(4)
-    n_columns = 2 * LONGEST + 100
+    n_columns = 580
     X = random.normal(size=(20, n_columns)) * 10.0 ** random.uniform(-3, 3, n_columns)
     X[random.random(X.shape) < 0.3] = 0.0
     X[::3, 17:] = 0.0  # and short ones among them
@@ -295,3 +294,17 @@ def test_zeros_that_are_stored_are_no_values(table):
     model = SGDClassifier("log_loss", alpha=0.0, max_iter=3, **AUTO)
     expected = model.fit(X, y).coef_
     np.testing.assert_allclose(model.fit(full, y).coef_, expected, rtol=1e-9)
+
+
+@pytest.mark.full
+def test_a_strength_for_each_feature_is_that_of_its_column(table):
+    X, y, _ = table
+    X, factors = sp.csr_matrix(X), np.array([0.0, 1.0, 50.0, 1.0, 3.0, 0.0])
+    params = {"loss": "log_loss", "max_iter": 3, **AUTO}
+    even = SGDClassifier(penalty=Weighted(0.0, 0.01, np.ones(6)), **params).fit(X, y)
+    plain = SGDClassifier(alpha=0.01, **params).fit(X, y)
+    np.testing.assert_allclose(even.coef_, plain.coef_, rtol=1e-9)
+    uneven = SGDClassifier(penalty=Weighted(0.0, 0.01, factors), **params).fit(X, y)
+    turned = SGDClassifier(penalty=Weighted(0.0, 0.01, factors[::-1]), **params)
+    coef = turned.fit(sp.csr_matrix(X.toarray()[:, ::-1]), y).coef_
+    np.testing.assert_allclose(uneven.coef_, coef[:, ::-1], rtol=1e-9)
