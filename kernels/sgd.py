@@ -117,7 +117,7 @@ class Memory(NamedTuple):
         COST and TOTAL, are scratch: the penalty and the intercepts' gradients; three more are
         scratch of ``rate_free``
     shares : (K,), scratch: what a step adds to the penalty; zero between steps; float64 for one
-    scratch : ``OneScratch`` or ``ManyScratch``
+    scratch : ``OneScratch``, ``ManyScratch`` or ``rate_free_rows.RowScratch``
     team : Alone or Team, who computes; each thread has a margin and scratch of its own
     """
 
