@@ -70,7 +70,8 @@ for (name, model), style in zip(
 ):
     left.semilogy(model.history_["gradient_norm"], style, label=name)
 left.set(xlabel="epochs", ylabel="norm of the gradient")
-left.legend()
+left.set_ylim(top=300)  # room for the legend
+left.legend(loc="upper left")
 norms = np.array(models["sound"].history_["gradient_norm"])
 gap = np.array(models["sound"].history_["true_objective"]) - optimum
 right.semilogy(gap, label="objective above the minimum")
