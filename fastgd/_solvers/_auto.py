@@ -61,7 +61,7 @@ def descend(task: Task, options: Options, start: Any = None) -> Solution:
     found = _by_columns(task, options._replace(max_iter=most), start)
     again = partial(_begun_again, task, start)  # not from where the other method got stuck
     exchanges = [partial(by_intervals, task)] if has_intervals(task) else []
-    for method in (partial(by_interior, task), *exchanges, again):
+    for method in (*exchanges, partial(by_interior, task), again):
         has_ended = _judged(found, options).converged and found.n_iter < most
         if has_ended or found.n_iter >= options.max_iter or options.observer.stops:
             break
