@@ -23,10 +23,9 @@ References
 from typing import NamedTuple
 
 import numpy as np
-from numba import literal_unroll
 
 from fastgd.kernels import layers, optimizers, transforms
-from fastgd.kernels._hook import implement
+from fastgd.kernels._hook import by_number, implement
 from fastgd.kernels._jit import helper, kernel
 from fastgd.kernels._views import line_in, row_in, table_in
 from fastgd.kernels.absent import Every, begin, finish, leave, ready
@@ -189,7 +188,7 @@ class Shard(NamedTuple):
     losses: np.ndarray
 
 
-@kernel(allocates=True)
+@kernel()
 def network_steps(rows, samples, rule, plan, network, memory):
     """Take the steps of a plan.
 
@@ -229,7 +228,7 @@ def network_steps(rows, samples, rule, plan, network, memory):
     finish(memory.absent, rule, n_steps, memory)
 
 
-@kernel(allocates=True)
+@kernel()
 def network_gradient(rows, samples, rule, plan, network, memory):
     """Write the transformed gradient of one batch into ``memory.gradient``; see ``network_steps``.
 
@@ -251,7 +250,7 @@ def network_step(rule, plan, network, memory):
         _add_to_average(memory)
 
 
-@kernel(allocates=True)
+@kernel()
 def network_outputs(rows, order, network, params, scratch, out):
     """Write the last layer's outputs for all rows into ``out``, (n_samples, n_outputs).
 
@@ -275,7 +274,7 @@ def warm_blas(square):
 # -- a step -------------------------------------------------------------------------------------
 
 
-@helper(allocates=True)
+@helper()
 def _gradient(rows, samples, rule, plan, network, memory, batch, t):
     """Write the gradients of a batch's shards, and add to the losses; return their number."""
     team, size = memory.team, batch.stop - batch.start
@@ -299,7 +298,7 @@ def _gradient(rows, samples, rule, plan, network, memory, batch, t):
     return n_shards
 
 
-@helper(allocates=True)
+@helper()
 def _gradient_of(rows, samples, rule, network, memory, shard):
     """Write the gradient of a shard's loss, and add to its losses."""
     scratch, batch = memory.scratch, shard.share.batch
@@ -312,7 +311,7 @@ def _gradient_of(rows, samples, rule, network, memory, shard):
     _backward(rows, batch, network, memory, shard.gradient, shard.key)
 
 
-@helper(allocates=True)
+@helper()
 def _step_from_gradient(rule, plan, network, memory, batch, t, n_touched):
     """Take a step, but for what is in strips, and add to the penalty."""
     size = batch.stop - batch.start
@@ -343,7 +342,7 @@ def _add_l2(l2, network, memory):
     return 0.5 * l2 * squares
 
 
-@helper(allocates=True)
+@helper()
 def _transform(rule, network, memory, draw):
     """Clip and quantize the gradient; the last number is handed over as an intercept's."""
     end = network.n_trained - 1
@@ -362,22 +361,33 @@ def _step(rule, step_coefs, l2, network, memory, n_touched):
 
 # -- from layer to layer --------------------------------------------------------------------------
 
+_forward_layer, _backward_layer = by_number(layers.forward), by_number(layers.backward)
+_forward_sparse = by_number(layers.forward_sparse)
+_activate, _deactivate = by_number(activate), by_number(deactivate)
 
-@helper(allocates=True)
+
+@by_number
+@helper()
+def _leave_first(spec, absent, at, of_own, rows, batch, delta):
+    """Have the first layer write its gradient."""
+    leave(absent, spec, at, of_own, rows, batch, delta)
+
+
+@helper()
 def _of_layer(flat, table, number, size, capacity):
     """Return the part of ``values`` or ``deltas`` that is a layer's: a view, (rows, N_OUT)."""
     at = row_in(table, number)
     return table_in(flat, at[VALUES] * capacity, size, at[N_OUT])
 
 
-@helper(allocates=True)
+@helper()
 def _notes_of(scratch, table, number, size):
     at = row_in(table, number)
     first = at[NOTES] * scratch.capacity
     return table_in(scratch.notes, first, size, at[N_NOTES])
 
 
-@helper(allocates=True)
+@helper()
 def _inputs(scratch, table, number, size):
     """Return what comes into a layer."""
     if number == 0:
@@ -385,7 +395,7 @@ def _inputs(scratch, table, number, size):
     return _of_layer(scratch.values, table, number - 1, size, scratch.capacity)
 
 
-@helper(allocates=True)
+@helper()
 def _part(at, flat, n_trained):
     """Return a layer's part of the parameters, or of their gradient."""
     n_running = at[N_RUNNING] if flat.shape[0] > n_trained else 0
@@ -396,39 +406,32 @@ def _part(at, flat, n_trained):
     )
 
 
-@helper(allocates=True)
+@helper()
 def _now(network, number, scratch, key):
     of_layer = mix(key + np.uint64(number + 1) * GAMMA)
     return Now(network.is_training, of_layer, row_in(network.numbers, number), scratch.patch)
 
 
-@helper(allocates=True)
+@helper()
 def _forward(rows, batch, network, params, scratch, key):
     """Write the outputs of all layers."""
     table, size = network.table, batch.stop - batch.start
     first = _enter(rows, batch, network, params, scratch)
     for number in range(table.shape[0]):
-        own = _part(row_in(table, number), params, network.n_trained)
+        at = row_in(table, number)
+        own = _part(at, params, network.n_trained)
         out = _of_layer(scratch.values, table, number, size, scratch.capacity)
         if number >= first:
             x = _inputs(scratch, table, number, size)
             notes = _notes_of(scratch, table, number, size)
-            _forward_layer(network, number, own, x, out, notes, _now(network, number, scratch, key))
+            now = _now(network, number, scratch, key)
+            _forward_layer(network.specs, at[SPEC], at, own, x, out, notes, now)
         _activate_layer(network, number, own.free, out, scratch)
-        if table[number, ADDS] != NOBODY:
-            add(_inputs(scratch, table, table[number, ADDS] + 1, size), out)
+        if at[ADDS] != NOBODY:
+            add(_inputs(scratch, table, at[ADDS] + 1, size), out)
 
 
-@helper(allocates=True)
-def _forward_layer(network, number, own, x, out, notes, now):
-    k, at = 0, row_in(network.table, number)
-    for spec in literal_unroll(network.specs):
-        if k == at[SPEC]:
-            layers.forward(spec, at, own, x, out, notes, now)
-        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
-
-
-@helper(allocates=True)
+@helper()
 def _units_of(at, out, scratch):
     """Return a layer's outputs, and its weighted sums if they are kept, (rows, units)."""
     n_rows = out.size // at[UNITS]
@@ -437,36 +440,28 @@ def _units_of(at, out, scratch):
     return table_in(out, 0, n_rows, at[UNITS]), sums
 
 
-@helper(allocates=True)
+@helper()
 def _activate_layer(network, number, free, out, scratch):
     """Make of weighted sums what the units put out."""
-    k, at = 0, row_in(network.table, number)
-    if at[ACTIVATION] == NONE:
-        return
-    units, sums = _units_of(at, out, scratch)
-    bias = line_in(free, 0, free.shape[0] if at[HAS_BIAS] else 0)
-    for activation in literal_unroll(network.activations):
-        if k == at[ACTIVATION]:
-            activate(activation, bias, units, sums)
-        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
+    at = row_in(network.table, number)
+    if at[ACTIVATION] != NONE:
+        units, sums = _units_of(at, out, scratch)
+        bias = line_in(free, 0, free.shape[0] if at[HAS_BIAS] else 0)
+        _activate(network.activations, at[ACTIVATION], bias, units, sums)
 
 
-@helper(allocates=True)
+@helper()
 def _deactivate_layer(network, number, out, delta, free, scratch):
     """Make of derivatives by the outputs those by the weighted sums, and by the biases."""
-    k, at = 0, row_in(network.table, number)
-    if at[ACTIVATION] == NONE:
-        return
-    units, sums = _units_of(at, out, scratch)
-    bias = line_in(free, 0, free.shape[0] if at[HAS_BIAS] else 0)
-    for activation in literal_unroll(network.activations):
-        if k == at[ACTIVATION]:
-            of_units = table_in(delta, 0, units.shape[0], units.shape[1])
-            deactivate(activation, units, sums, of_units, bias)
-        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
+    at = row_in(network.table, number)
+    if at[ACTIVATION] != NONE:
+        units, sums = _units_of(at, out, scratch)
+        bias = line_in(free, 0, free.shape[0] if at[HAS_BIAS] else 0)
+        of_units = table_in(delta, 0, units.shape[0], units.shape[1])
+        _deactivate(network.activations, at[ACTIVATION], units, sums, of_units, bias)
 
 
-@helper(allocates=True)
+@helper()
 def _backward(rows, batch, network, memory, gradient, key):
     """Pass the last layer's ``deltas`` back through all layers, and write the gradient."""
     params, scratch = memory.params, memory.scratch
@@ -487,16 +482,7 @@ def _backward(rows, batch, network, memory, gradient, key):
         notes = _notes_of(scratch, table, number, size)
         tape = Tape(x, out, notes, _now(network, number, scratch, key))
         own = _part(at, params, network.n_trained)
-        _backward_layer(network, number, own, of_own, tape, delta, before)
-
-
-@helper(allocates=True)
-def _backward_layer(network, number, own, of_own, tape, delta, before):
-    k, at = 0, row_in(network.table, number)
-    for spec in literal_unroll(network.specs):
-        if k == at[SPEC]:
-            layers.backward(spec, at, own, of_own, tape, delta, before)
-        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
+        _backward_layer(network.specs, at[SPEC], at, own, of_own, tape, delta, before)
 
 
 # -- the first layer: dense rows are gathered, sparse ones are read where they are ---------------
@@ -516,7 +502,7 @@ def _enter_overload(rows, batch, network, params, scratch):
     )
 
 
-@helper(allocates=True)
+@helper()
 def _enter_dense(rows, batch, network, params, scratch):
     """Bring dense rows in."""
     size = batch.stop - batch.start
@@ -524,17 +510,14 @@ def _enter_dense(rows, batch, network, params, scratch):
     return come_in(scratch.strips, rows, batch, scratch.block, out)
 
 
-@helper(allocates=True)
+@helper()
 def _enter_sparse(rows, batch, network, params, scratch):
     """Write what the first layer makes of the rows."""
-    k, at = 0, row_in(network.table, 0)
+    at = row_in(network.table, 0)
     own = _part(at, params, network.n_trained)
     size = batch.stop - batch.start
     out = _of_layer(scratch.values, network.table, 0, size, scratch.capacity)
-    for spec in literal_unroll(network.specs):
-        if k == at[SPEC]:
-            layers.forward_sparse(spec, at, own, rows, batch, out)
-        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
+    _forward_sparse(network.specs, at[SPEC], at, own, rows, batch, out)
     return 1
 
 
@@ -557,11 +540,8 @@ def _leave_overload(rows, batch, network, of_own, delta, memory):
     )
 
 
-@helper(allocates=True)
+@helper()
 def _leave_sparse(rows, batch, network, of_own, delta, absent):
-    k, at = 0, row_in(network.table, 0)
-    for spec in literal_unroll(network.specs):
-        if k == at[SPEC]:
-            leave(absent, spec, at, of_own, rows, batch, delta)
-        k += 1  # noqa: SIM113 - literal_unroll goes with no enumerate
+    at = row_in(network.table, 0)
+    _leave_first(network.specs, at[SPEC], absent, at, of_own, rows, batch, delta)
     return True

@@ -16,6 +16,7 @@ References
 import numpy as np
 
 from fastgd.kernels._jit import helper, kernel
+from fastgd.kernels._views import line_in
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
 MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -50,32 +51,36 @@ def shuffle(values, seed, stream):
 
 
 @kernel()
+def shuffled_orders(rows, run_length, seed, epoch, runs, orders):
+    """Write the orders of several epochs; see ``shuffled_epochs``, and ``shuffled_rows`` for -1.
+
+    There is one kernel for all of them, because it takes longer to compile than to run.
+    ``runs`` is scratch, in which the numbers of the runs are shuffled.
+    """
+    n_samples = orders.shape[1]
+    for e in range(orders.shape[0]):
+        shift = 0
+        if run_length > 1:
+            shift = np.int64(below(run_length, mix(np.uint64(seed)) + np.uint64(epoch + e)))
+        n_runs = (n_samples + shift + run_length - 1) // run_length
+        for r in range(n_runs):
+            runs[r] = r
+        shuffle(line_in(runs, 0, n_runs), seed, epoch + e + 1)
+        position = 0
+        for r in range(n_runs):
+            first = max(runs[r] * run_length - shift, 0)
+            last = min(runs[r] * run_length - shift + run_length, n_samples)
+            for i in range(first, last):
+                orders[e, position] = rows[i] if rows.shape[0] > 0 else i
+                position += 1
+
+
 def shuffled_rows(seed, out):
     """Write a permutation of 0 ... n - 1 that depends on its length and the seed only."""
-    for i in range(out.shape[0]):
-        out[i] = i
-    shuffle(out, seed, 0)
+    # runs of one row are what they are shuffled in: each is read before it is written
+    shuffled_orders(out[:0], 1, seed, -1, out, out.reshape(1, -1))
 
 
-@helper(allocates=True)
-def _shuffle_runs(rows, run_length, seed, epoch, out):
-    """Do what ``shuffled_runs`` says."""
-    n_samples = out.shape[0]
-    shift = np.int64(below(run_length, mix(np.uint64(seed)) + np.uint64(epoch)))
-    runs = np.empty((n_samples + shift + run_length - 1) // run_length, np.int64)
-    for r in range(runs.shape[0]):
-        runs[r] = r
-    shuffle(runs, seed, epoch + 1)
-    position = 0
-    for r in range(runs.shape[0]):
-        first = max(runs[r] * run_length - shift, 0)
-        last = min(runs[r] * run_length - shift + run_length, n_samples)
-        for i in range(first, last):
-            out[position] = rows[i] if rows.shape[0] > 0 else i
-            position += 1
-
-
-@kernel(allocates=True)
 def shuffled_runs(rows, run_length, seed, epoch, out):
     """Write ``rows`` with its runs of ``run_length`` neighbours in an order drawn for this epoch.
 
@@ -89,11 +94,10 @@ def shuffled_runs(rows, run_length, seed, epoch, out):
     seed, epoch : int
     out : ndarray of shape (n_samples,), integer
     """
-    _shuffle_runs(rows, run_length, seed, epoch, out)
+    shuffled_epochs(rows, run_length, seed, epoch, out.reshape(1, -1))
 
 
-@kernel(allocates=True)
 def shuffled_epochs(rows, run_length, seed, epoch, out):
     """Write the orders of several epochs, from ``epoch`` on, into the rows of ``out``."""
-    for e in range(out.shape[0]):
-        _shuffle_runs(rows, run_length, seed, epoch + e, out[e])
+    most = (out.shape[1] + 2 * run_length) // run_length
+    shuffled_orders(rows, run_length, seed, epoch, np.empty(most, out.dtype), out)

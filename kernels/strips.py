@@ -187,7 +187,7 @@ class Strips(NamedTuple):
         return go_on(team, phase + 1)
 
 
-@helper(allocates=True)
+@helper()
 def batch_of(samples, plan, t):
     """Return the batch of a step; an empty one before the first and after the last."""
     start = min(max(t, 0) * plan.batch_size, plan.n_visited)
@@ -195,7 +195,7 @@ def batch_of(samples, plan, t):
     return Batch(samples.order, start, stop)
 
 
-@helper(allocates=True)
+@helper()
 def _turn(strips, number, rows, turn, rule, memory):
     """Step a strip by the old batch, and multiply it with the new one."""
     first = number * strips.width
@@ -210,7 +210,7 @@ def _turn(strips, number, rows, turn, rule, memory):
             _multiply_block(strips, feature, n_features, turn.new, memory)
 
 
-@helper(allocates=True)
+@helper()
 def _step_block(strips, feature, n_features, turn, rule, memory):
     """Step the weights of some features; return the sum of their squares before."""
     units, block, deltas = strips.units, memory.scratch.block, memory.scratch.deltas
@@ -237,7 +237,7 @@ def _step_block(strips, feature, n_features, turn, rule, memory):
     )
 
 
-@helper(allocates=True)
+@helper()
 def _bring_in(feature, n_features, rows, batch, block):
     """Copy a batch's numbers of some features side by side."""
     x = table_in(block, feature * block.shape[0], batch.stop - batch.start, n_features)
@@ -248,7 +248,7 @@ def _bring_in(feature, n_features, rows, batch, block):
             x[o, np.uint64(j)] = rows.values[i, first + np.uint64(j)]
 
 
-@helper(allocates=True)
+@helper()
 def _multiply_block(strips, feature, n_features, batch, memory):
     """Write, or add, what some features make of the weighted sums into their strip's part."""
     units, block, size = strips.units, memory.scratch.block, batch.stop - batch.start

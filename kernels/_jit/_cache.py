@@ -76,10 +76,8 @@ class Cache(NullCache):
 
     n_compiled = 0  # by the whole process
 
-    def __init__(self, function: Callable, *, is_linked: bool = False) -> None:
-        """Cache a function's code; ``is_linked``: and what compiled code needs to call it."""
-        self._function, self._is_linked = function, is_linked
-        self.read: set[tuple] = set()  # argument types of what was read from the disk
+    def __init__(self, function: Callable) -> None:
+        self._function = function
 
     @functools.cached_property
     def storage(self) -> CompileResultCacheImpl | None:
@@ -102,9 +100,7 @@ class Cache(NullCache):
                 blob = Path(entry.path).read_bytes()
                 checksum, body = blob[:32], blob[32:]
                 if checksum == _checksum(entry, body):
-                    compiled = unpack(pickle.loads(body), target_context)
-                    self.read.add(tuple(compiled.signature.args))
-                    return compiled
+                    return unpack(pickle.loads(body), target_context)
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -120,7 +116,7 @@ class Cache(NullCache):
         if entry is None or not self.storage.check_cachable(data):
             return
         with contextlib.suppress(pickle.PicklingError):
-            body = dumps(pack(data, is_linked=self._is_linked))
+            body = dumps(pack(data))
             _write(entry, _checksum(entry, body) + body)
 
     def entries(self, sig: Any, codegen: Any) -> Iterator[_Entry]:

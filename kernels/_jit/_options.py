@@ -5,18 +5,22 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
-from numba.core.caching import NullCache
+from numba import types
+from numba.core import errors
+from numba.core.targetconfig import ConfigStack
 
 from fastgd.kernels._collector import collector_paused
 from fastgd.kernels._jit._cache import Cache
 from fastgd.kernels._jit._drafts import DraftCompiler
+from fastgd.kernels._jit._passes import KernelCompiler, holds_array
 
 # NaN and inf stay legal (no "nnan", no "ninf"): divergence is detected through them.
 FASTMATH = frozenset({"contract", "reassoc", "arcp", "nsz"})
 # Numba would wrap every function once more, for callers in C. There are none.
 NO_WRAPPER = {"no_cfunc_wrapper": True}
-# For the functions of ``numba.extending.overload``.
-INLINED = {"forceinline": True, "pipeline_class": DraftCompiler, **NO_WRAPPER}
+# For the functions of ``numba.extending.overload``: a helper's options, but for what they take over
+# from their caller. What differs is compiled once more for each.
+INLINED = {"forceinline": True, "nogil": True, "pipeline_class": DraftCompiler, **NO_WRAPPER}
 
 
 def kernel(function: Callable | None = None, /, **options: Any) -> Any:
@@ -26,29 +30,19 @@ def kernel(function: Callable | None = None, /, **options: Any) -> Any:
     compiled = _compiled(function, **{"forceinline": False, **options})
     # Absent where NUMBA_DISABLE_JIT left a plain function.
     if hasattr(compiled, "_cache"):
-        is_linked = compiled.targetoptions["forceinline"]
-        compiled._cache = Cache(function, is_linked=is_linked)
-        if not is_linked:
-            compiled.get_call_template = functools.partial(_for_a_caller, compiled)
+        compiled._cache = Cache(function)
         compiled.compile = collector_paused()(compiled.compile)
+        _call_a_draft(compiled, functools.cache(lambda: _draft(function, **options)))
     return compiled
 
 
-def _for_a_caller(compiled: Any, args: Any, kws: Any) -> Any:
-    """Tell another function that is being compiled how to call a kernel, which no kernel does.
+def _call_a_draft(compiled: Any, draft: Callable[[], Any]) -> None:
+    """Have compiled code that calls an entry point call its draft; Python goes on as before.
 
-    What was read from the disk has nothing that could be linked, so this compiles anew. Numba's
-    lock is held.
+    So what is on disk need not hold what a caller would link.
     """
-    kept = compiled._cache
-    if tuple(args) in kept.read:
-        kept.read.remove(tuple(args))
-        del compiled.overloads[tuple(args)]
-    compiled._cache = NullCache()
-    try:
-        return type(compiled).get_call_template(compiled, args, kws)
-    finally:
-        compiled._cache = kept
+    compiled.get_call_template = lambda args, kws: draft().get_call_template(args, kws)
+    compiled.get_overload = lambda signature: draft().get_overload(signature)
 
 
 def helper(function: Callable | None = None, /, *, allocates: bool = False, **options: Any) -> Any:
@@ -61,21 +55,72 @@ def helper(function: Callable | None = None, /, *, allocates: bool = False, **op
     What allocates no array says so by being silent, and is spared the counting of references, which
     is an atomic addition or more for each array it hands on, in the innermost loop too. Arrays that
     it is given, or parts of them, are borrowed: their owner waits. What allocates may hand its
-    arrays to any helper, and return them only to one that allocates.
+    arrays to any helper, and return them only to one that allocates. What does not may return what
+    it was given, or parts of it, to another one that does not.
     """
     if function is None:
         return functools.partial(helper, allocates=allocates, **options)
     options = {"forceinline": True, **options}
-    draft = _compiled(
-        function, allocates, pipeline_class=DraftCompiler, no_cpython_wrapper=True, **options
-    )
+    draft = _draft(function, allocates, **options)
     if hasattr(draft, "overloads"):
         _run_by_another(draft, _compiled(function, allocates, **options))
     return draft
 
 
+def _draft(function: Callable, allocates: bool = False, **options: Any) -> Any:
+    """Return a function whose compilations are parts of others."""
+    options |= {"pipeline_class": DraftCompiler, "no_cpython_wrapper": True}
+    draft = _compiled(function, allocates, **options)
+    if hasattr(draft, "overloads"):
+        _compile_quickly(draft)
+    return draft
+
+
+def _compile_quickly(draft: Any) -> None:
+    """Leave out what numba does around a compilation that may come from Python, or be on disk.
+
+    Whole numbers that are constants are compiled as any others, and so once: LLVM sees them.
+    """
+
+    def add(found: Any) -> None:
+        draft.overloads[tuple(found.signature.args)] = found
+
+    def compile_once(arguments: tuple) -> None:
+        if arguments not in draft.overloads:
+            draft.add_overload(draft._compiler.compile(arguments, None))
+
+    def call_template(args: Any, kws: Any) -> Any:
+        numbers = tuple(map(_any_number, args))
+        named = {name: _any_number(kind) for name, kind in dict(kws).items()}
+        found = type(draft).get_call_template(draft, numbers, named)
+        _refuse_to_count(draft, draft.overloads[tuple(found[2])])
+        return found
+
+    draft.add_overload, draft.compile, draft.get_call_template = add, compile_once, call_template
+
+
+def _refuse_to_count(draft: Any, compiled: Any) -> None:
+    """Refuse a caller that counts references what was borrowed by a function that does not.
+
+    It would give up a reference that nobody has added, or free an array of its own while a part of
+    it is in use.
+    """
+    counts = ConfigStack.top_or_none().nrt and not draft.targetoptions["_nrt"]
+    if counts and holds_array(compiled.signature.return_type):
+        name = draft.py_func.__name__
+        raise errors.NumbaTypeError(
+            f"{name} returns an array and counts no references, which its caller would give up: "
+            "say allocates=True."
+        )
+
+
+def _any_number(kind: Any) -> Any:
+    return types.unliteral(kind) if isinstance(kind, types.IntegerLiteral) else kind
+
+
 def _compiled(function: Callable, allocates: bool = False, **options: Any) -> Any:
     common = {"nogil": True, "error_model": "numpy", "fastmath": set(FASTMATH), **NO_WRAPPER}
+    common["pipeline_class"] = KernelCompiler
     return numba.njit(**{**common, **options, "_nrt": allocates})(function)
 
 
@@ -84,6 +129,5 @@ def _run_by_another(draft: Any, whole: Any) -> None:
 
     A pickled draft is that function: numba would make of it one that Python can only crash on.
     """
-    draft.add_overload = lambda found: draft.overloads.update({tuple(found.signature.args): found})
     draft._compile_for_args = lambda *_, **__: whole
     draft.__reduce__ = whole.__reduce__

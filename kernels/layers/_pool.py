@@ -153,7 +153,7 @@ class Largest(NamedTuple):
                 image[np.uint64(places[k])] += slopes_of[k]
 
 
-@helper(allocates=True)
+@helper()
 def _largest(at, image, window, to, out, places):
     """Write each channel's largest number of a window, and its place."""
     top, bottom, left, right = window
@@ -174,7 +174,7 @@ def _largest(at, image, window, to, out, places):
                 most[c] = here[c] if wins else most[c]
 
 
-@helper(allocates=True)
+@helper()
 def _largest_of_four(at, image, window, to, out, places):
     """Do so for a window of 2 x 2, in one pass over the channels."""
     channels, below = at[CHANNELS], at[WIDTH] * at[CHANNELS]

@@ -23,12 +23,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from numba import literal_unroll
+from numba.core.compiler import CompilerBase
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import TypingError
 
 from fastgd.kernels import _jit, sampling
-from fastgd.kernels._jit import _fingerprint
+from fastgd.kernels._hook import by_number, hook
+from fastgd.kernels._jit import _fingerprint, _passes
 from fastgd.kernels._jit._cache import Cache
+from fastgd.kernels._views import line_in
 from tests.server import Server, serving
 
 ENTRY = """
@@ -790,6 +794,153 @@ def test_a_helper_that_counts_no_references_returns_no_array(returned):
     with pytest.raises(TypingError, match="returns an array and counts no references"):
         refused(3)
     assert allowed(3)
+
+
+COMPILED = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="of compiled code")
+
+
+@contextlib.contextmanager
+def compilations():
+    """Yield a list of the names of functions that numba compiles meanwhile."""
+    names = []
+    compiles = CompilerBase.compile_extra
+
+    def noting(self, function):
+        names.append(function.__qualname__.rpartition(".")[2])
+        return compiles(self, function)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CompilerBase, "compile_extra", noting)
+        yield names
+
+
+class Scaled(NamedTuple):
+    by: float
+
+    @staticmethod
+    def scaled(spec, x, n):
+        return spec.by * x + n
+
+
+class Shifted(NamedTuple):
+    by: float = 1.0
+
+    @staticmethod
+    def scaled(spec, x, n):
+        return x - n * spec.by
+
+
+@hook
+def scaled(spec, x, n):
+    return type(spec).scaled(spec, x, n)
+
+
+@COMPILED
+def test_what_a_kernel_calls_is_compiled_once():
+    """Not again for each constant, nor for a kernel, a helper and a hook that call it."""
+
+    @_jit.helper()
+    def third(spec, x, n):
+        return scaled(spec, x, n) / 3
+
+    @_jit.helper()
+    def second(spec, x):
+        return third(spec, x, 1) + third(spec, x, 2)
+
+    @_jit.kernel()
+    def first(spec, x, n):
+        return second(spec, x) + scaled(spec, x, n) + third(spec, x, n)
+
+    with compilations() as names:
+        assert first(Scaled(2.0), 3.0, 5) == pytest.approx(59 / 3)
+    assert sorted(names) == ["first", "scaled", "second", "third"]
+
+
+@COMPILED
+@pytest.mark.parametrize("numbers", [(1, 2), (2.5, 1), (np.float32(1), 2.0), (True, 3)])
+def test_extremes_of_two_numbers_are_pythons_and_compile_no_function(numbers):
+    @_jit.kernel()
+    def extremes(a, b):
+        return min(a, b), max(b, a), max(a, b, a), min((a, b))
+
+    @_jit.kernel()
+    def quick(a, b):
+        return min(a, b), max(b, a)
+
+    a, b = numbers
+    assert extremes(a, b) == (min(a, b), max(a, b), max(a, b), min(a, b))
+    with compilations() as names:
+        assert quick(a, b) == (min(a, b), max(a, b))
+    assert names == ["quick"]
+
+
+@COMPILED
+@pytest.mark.parametrize("numbers", [(1.0, np.nan), (np.nan, 1.0)])
+def test_extremes_take_nan_as_python_does(numbers):
+    @_jit.kernel(fastmath=False)
+    def extremes(a, b):
+        return min(a, b), max(a, b)
+
+    np.testing.assert_equal(extremes(*numbers), (min(numbers), max(numbers)))
+
+
+@pytest.mark.parametrize("specs", [(Scaled(2.0),), (Shifted(), Scaled(2.0), Scaled(5.0))])
+def test_a_spec_is_chosen_by_its_number(specs):
+    @_jit.helper()
+    def written(spec, x, out):
+        out[0] = scaled(spec, x, 1)
+
+    chosen = by_number(written)
+
+    @_jit.kernel()
+    def write(specs, number, x, out):
+        chosen(specs, number, x, out)
+
+    for number, spec in enumerate(specs):
+        out = np.zeros(1)
+        write(specs, number, 3.0, out)
+        assert out[0] == type(spec).scaled(spec, 3.0, 1)
+        chosen(specs, number, 4.0, out)
+        assert out[0] == type(spec).scaled(spec, 4.0, 1)
+
+
+def test_a_helper_returns_parts_of_what_it_was_given_to_one_that_counts_no_references_either():
+    @_jit.helper()
+    def named(x):
+        return Named(line_in(x, 1, 2), 1)
+
+    @_jit.kernel()
+    def total(x):
+        found = named(x)
+        return found.x[0] + found.x[1] + found.n
+
+    assert total(np.arange(4.0)) == 4.0
+
+
+@COMPILED
+def test_python_is_given_no_array_that_nobody_counts():
+    with pytest.raises(TypingError, match="returning of array"):
+        _jit.kernel(lambda x: line_in(x, 0, 1))(np.ones(3))
+
+
+def test_what_is_not_plain_gets_all_passes():
+    def closure(x):
+        return (lambda y: y + x)(1)
+
+    def raising(x):
+        raise ValueError(x)
+
+    def unrolled(x):
+        for y in literal_unroll(x):
+            return y
+        return None
+
+    plain = sampling.below.py_func if hasattr(sampling.below, "py_func") else sampling.below
+    assert _passes.is_plain(plain)
+    for function in (closure, raising, unrolled):
+        assert not _passes.is_plain(function)
+        function.__module__ = plain.__module__
+        assert not _passes.is_plain(function)
 
 
 def test_a_pickled_helper_runs_by_itself(monkeypatch):

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastgd.kernels.sampling import shuffled_rows, shuffled_runs
+from fastgd.kernels.sampling import (
+    shuffled_epochs,
+    shuffled_orders,
+    shuffled_rows,
+    shuffled_runs,
+)
 
 pytestmark = pytest.mark.nojit
 
@@ -23,6 +28,9 @@ def _arithmetic_modulo_2_to_the_64():
     """Without the compiler numpy warns of what is meant."""
     with np.errstate(over="ignore"):
         yield
+
+
+ORDER, ORDER_OF_RUNS = [4, 6, 7, 0, 2, 1, 3, 8, 5], [0, 3, 4, 5, 6, 1, 2, 7, 8]
 
 
 def rows(n, seed, dtype=np.int32):
@@ -60,6 +68,27 @@ def test_runs_of_given_rows_are_those_rows_in_the_same_order(n, run_length, seed
     once = rows(n, seed)
     gathered = runs(n, run_length, seed, epoch, of=once)
     np.testing.assert_array_equal(gathered, once[runs(n, run_length, seed, epoch)])
+
+
+@pytest.mark.parametrize("run_length", [1, 7])
+def test_epochs_are_runs_of_one_epoch_after_the_other(run_length):
+    orders = np.full((3, 50), -1, np.int32)
+    shuffled_epochs(AS_THEY_LIE, run_length, 3, 2, orders)
+    expected = [runs(50, run_length, 3, epoch) for epoch in (2, 3, 4)]
+    np.testing.assert_array_equal(orders, expected)
+
+
+def test_orders_are_what_they_were():
+    """A model that is resumed, or fitted again, visits the rows that it did."""
+    assert rows(9, 5).tolist() == ORDER
+    assert runs(9, 2, 9, 4).tolist() == ORDER_OF_RUNS
+
+
+@pytest.mark.skipif(not hasattr(shuffled_orders, "signatures"), reason="of compiled code")
+def test_one_kernel_writes_every_order():
+    rows(9, 5), runs(9, 2, 9, 4), runs(9, 1, 0, 0, of=rows(9, 5))
+    kinds = [str(kind) for kinds in shuffled_orders.signatures for kind in kinds]
+    assert kinds.count("array(int32, 2d, C)") == 1
 
 
 def test_an_order_depends_on_its_arguments_only():

@@ -145,10 +145,10 @@ if "warnings only" in words:
     logging.basicConfig(format="theirs %(name)s %(levelname)s %(message)s")
 if "closed" in words:
     sys.stderr.close()
-base, order = np.arange(50), np.arange(50)
+base, order = np.arange(50), np.arange(50, dtype=np.int32)  # a compilation for each type
 shuffled_rows(0, base)
 with _display.announcing(int(verbose)):
-    shuffled_runs(base, 4, 0, 1, order)
+    shuffled_runs(order[:0], 4, 0, 1, order)
 """
 SAID = "fastgd: compiling machine code for this kind of fit"
 
@@ -211,7 +211,7 @@ def fresh(tmp_path):
 @POSIX
 def test_compilation_is_announced_on_a_terminal(in_terminal):
     shown = in_terminal("0", "0", "5")
-    assert SAID + " (shuffled_rows)" in shown
+    assert SAID + " (shuffled_orders)" in shown
     assert shown.count("fastgd: compiling") == 1  # for kernels that compile one after the other
     # what is read from disk is not compiled
     assert in_terminal("0", "0", "5") == ""
@@ -224,7 +224,7 @@ def test_compilation_is_announced_again_on_a_terminal_after_a_pause(in_terminal)
 
 def test_a_file_has_the_announcement_once(said, tmp_path):
     (line,) = said("0", "0", "-1").splitlines()
-    assert line.startswith(SAID + " (shuffled_rows)")
+    assert line.startswith(SAID + " (shuffled_orders)")
     assert f"kept in {tmp_path}" in line
     assert "'fastgd warmup' does it beforehand, FASTGD_QUIET=1 hides this line" in line
     assert said("0", "0", "-1") == ""  # it is kept indeed
@@ -246,8 +246,8 @@ def test_what_compiles_quickly_is_not_announced(said):
 
 def test_a_verbose_fit_has_each_announcement(said):
     first, second = said("1", "0", "-1").splitlines()
-    assert "(shuffled_rows)" in first
-    assert "(shuffled_runs)" in second
+    assert "(shuffled_orders)" in first
+    assert "(shuffled_orders)" in second
 
 
 @pytest.mark.parametrize(
