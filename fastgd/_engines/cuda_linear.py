@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastgd._data.source import Block, Source
 from fastgd._engines.cuda_parameters import DeviceParameters
-from fastgd._engines.cuda_rows import RowsOnDevice, Visit
+from fastgd._engines.cuda_rows import RowsOnDevice, Visit, lie_there
 from fastgd._engines.cuda_steps import Steps, Turn, turn_of
 from fastgd._engines.linear import LinearEngine
 from fastgd._engines.protocol import Evaluation, Gradient, Plan, Sums
@@ -45,7 +45,7 @@ class _OnHost:
 
         for block in self._source.blocks():
             rows = block.rows
-            if not rows.is_sparse and not isinstance(rows.values, np.ndarray):
+            if lie_there(rows):
                 block = block._replace(rows=Dense(memory.download(rows.values)))
             yield block
 

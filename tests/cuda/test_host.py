@@ -101,6 +101,24 @@ def test_an_error_of_the_driver_may_say_that_memory_is_used_up(device, monkeypat
     assert device.counts["sent"] == 0
 
 
+@pytest.mark.parametrize("is_foreseen", [True, False])
+@pytest.mark.parametrize("make", [fastgd.SGDRegressor, neural_network.MLPRegressor])
+def test_rows_that_lie_there_are_not_sent_in_parts(make, is_foreseen, device, monkeypatch):
+    X, place = memory.upload(GIVEN.X), memory._placed
+
+    def full(call, size):
+        if size == GIVEN.numbers.nbytes:
+            raise memory.no_room(size)
+        return place(call, size)
+
+    if is_foreseen:
+        device.free = GIVEN.numbers.nbytes
+    else:
+        monkeypatch.setattr(memory, "_placed", full)
+    with pytest.raises(MemoryError, match=r"no room for 1,200 bytes more: [\d,]+ are free"):
+        make(device="cuda", batch_size=16, random_state=0).fit(X, GIVEN.numbers)
+
+
 @pytest.mark.parametrize("is_sparse", [False, True])
 @pytest.mark.parametrize("name", cases.TRAINED)
 def test_trainings_are_launched(name, is_sparse, device):
@@ -177,6 +195,12 @@ PARTS = {
         *("numbers", GIVEN),
     ),
     "muon": (fastgd.SGDRegressor(optimizer="muon", **cases.CONSTANT), "two numbers", GIVEN),
+    "numpy's bool": (
+        neural_network.MLPRegressor(
+            solver="sgd", nesterovs_momentum=np.True_, batch_size=16, max_iter=2, tol=None
+        ),
+        *("numbers", GIVEN),
+    ),
     "no rate": (*cases.WITHOUT_A_RATE["many targets"], GIVEN),
     "sparse, no rate": (*cases.WITHOUT_A_RATE["many targets"], SPARSE),
     **{name: (*case, GIVEN) for name, case in cases.NETWORKS.items()},
