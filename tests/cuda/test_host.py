@@ -6,9 +6,11 @@ through every launch and copy, which the simulator's classes would take where nu
 
 import importlib.util
 import warnings
+import weakref
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from numba import config
 
 if config.ENABLE_CUDASIM or importlib.util.find_spec("numba_cuda") is None:
@@ -186,6 +188,25 @@ def test_a_step_of_a_network_asks_for_no_memory(name, device):
         few, many = (count.pop(name) for count in counts)
         assert few < many
     assert counts[0] == counts[1]
+
+
+def test_lists_of_the_rows_sent_before_are_freed_first(device, monkeypatch):
+    empty, held, alive = memory.empty, [], []
+
+    def watched(shape, dtype=np.float64):
+        array = empty(shape, dtype)
+        if dtype is np.int64 and array.size > 0:
+            alive.append(sum(one() is not None for one in held))
+            held.append(weakref.ref(array))
+        return array
+
+    monkeypatch.setattr(memory, "empty", watched)
+    device.free = 6000
+    X = sp.csr_matrix(np.tril(np.ones((60, 60), np.float32)))
+    options = {**cases.NO_RATE, "batch_size": 2, "shuffle": False}
+    there(fastgd.SGDRegressor(**options)).fit(X, np.arange(60.0, dtype=np.float32))
+    assert len(alive) > 3
+    assert max(alive) == 0
 
 
 PARTS = {
