@@ -993,14 +993,15 @@ def test_networks_of_little_work_are_trained_on_the_processor(cupy):
     options = {"hidden_layer_sizes": (4, 2), "max_iter": 1, "tol": None, "random_state": 0}
     make = fastgd.neural_network.MLPRegressor
     here = make(batch_size=8, **options).fit(given.X, y)
-    with pytest.warns(UserWarning, match=r"batch_size=8 of these layers, 160 products, is less"):
+    with pytest.warns(UserWarning, match=r"batch_size=8 of these layers, 176 products, is less"):
         there = make(batch_size=8, **options).fit(X, y)
     np.testing.assert_array_equal(there._params, here._params)
     assert type(there.predict(X)) is cupy.ndarray
     with pytest.raises(ValueError, match="hidden_layer_sizes must be > 0"):
         make(hidden_layer_sizes=(0,)).fit(X, y)
-    for more in ({"batch_size": "full"}, {"batch_size": 1 << 16}, {"solver": "lbfgs"}):
-        assert make(**options, **more)._loses_on_cuda(X) is None
+    without = {"hidden_layer_sizes": (), "batch_size": 1 << 18}
+    for more in ({"batch_size": "full"}, {"batch_size": 1 << 16}, {"solver": "lbfgs"}, without):
+        assert make(**{**options, **more})._loses_on_cuda(X) is None
 
 
 def test_arrays_on_another_device_than_the_current_one_are_refused(cupy, monkeypatch):
