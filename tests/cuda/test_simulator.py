@@ -615,6 +615,22 @@ def test_a_librarys_work_is_queued_where_the_drivers_are(monkeypatch):
     np.testing.assert_array_equal(out, np.eye(2))
 
 
+@pytest.mark.parametrize("name", ["embedding, sequences", "sparse rows, Muon"])
+def test_networks_whose_products_are_a_librarys_are_the_same(name, monkeypatch):
+    """Each step has its own products, of views that are made for the first step only."""
+    made = []
+
+    def dot(left, right, out):
+        made.append(out.shape)
+        np.dot(left, right, out=out)
+
+    library = types.SimpleNamespace(asarray=np.asarray, dot=dot)
+    monkeypatch.setattr(_library, "cupy", lambda: library)
+    model, kind = cases.NETWORKS[name]
+    cases.assert_same_network(model, cases.scaled(cases.table(n=37, d=3)), kind)
+    assert len(made) > 2 * (37 // 8) * 3
+
+
 def test_networks_predict_where_the_rows_are(cupy):
     model, kind = cases.NETWORKS["units, dropout, norms, a block"]
     given = cases.scaled(cases.table(n=13, d=3))
