@@ -254,6 +254,26 @@ def test_steps_are_queued_again_as_they_would_be_anew(name, device, monkeypatch)
     assert min(compared) > 2
 
 
+def test_a_step_that_is_refused_changes_nothing(device, monkeypatch):
+    from cuda.bindings import driver
+
+    options = {**cases.CONSTANT, "random_state": 0, "clip_norm": 1.0}
+    model = there(fastgd.SGDRegressor(**options)).fit(GIVEN.X, GIVEN.numbers)
+    before, launch, queued = model.coef_.copy(), driver.cuLaunchKernel, []
+
+    def refuse(*given):
+        queued.append(given)
+        last = driver.CUresult.CUDA_ERROR_LAUNCH_FAILED
+        return launch(*given) if len(queued) < 50 else (last,)
+
+    monkeypatch.setattr(driver, "cuLaunchKernel", refuse)
+    with pytest.raises(RuntimeError, match="refused a launch: CUDA_ERROR_LAUNCH_FAILED"):
+        model.partial_fit(GIVEN.X, GIVEN.numbers)
+    np.testing.assert_array_equal(model.coef_, before)
+    monkeypatch.setattr(driver, "cuLaunchKernel", launch)
+    assert model.partial_fit(GIVEN.X, GIVEN.numbers).n_iter_ > 0
+
+
 @pytest.mark.parametrize("name", PARTS)
 def test_a_further_step_is_not_prepared(name, device):
     model, kind, shaped_as = PARTS[name]
