@@ -254,7 +254,8 @@ def test_steps_are_queued_again_as_they_would_be_anew(name, device, monkeypatch)
     assert min(compared) > 2
 
 
-def test_a_step_that_is_refused_changes_nothing(device, monkeypatch):
+@pytest.mark.usefixtures("device")
+def test_a_step_that_is_refused_changes_nothing(monkeypatch):
     from cuda.bindings import driver
 
     options = {**cases.CONSTANT, "random_state": 0, "clip_norm": 1.0}
