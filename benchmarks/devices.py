@@ -20,6 +20,7 @@ another child, which goes on with the next row. So does one that an error has co
 import argparse
 import functools
 import json
+import math
 import os
 import platform
 import signal
@@ -662,12 +663,15 @@ class Watch:
         Path(f"{self._out}.md").write_text(markdown(self.rows, self.about))
 
     def as_json(self) -> str:
-        """Return all that was found; JSON has no word for what is no number but null."""
+        """Return all that was found; JSON has no word for what is not finite but null."""
         rows = [
-            {name: None if value != value else value for name, value in row._asdict().items()}
-            for row in self.rows
+            {name: _in_json(value) for name, value in row._asdict().items()} for row in self.rows
         ]
         return json.dumps({"about": self.about, "rows": rows}, indent=1, allow_nan=False)
+
+
+def _in_json(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def markdown(rows: list[Row], about: dict[str, str]) -> str:

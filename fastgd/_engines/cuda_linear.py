@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from fastgd._data.source import Block, Source
 from fastgd._engines.cuda_parameters import DeviceParameters
-from fastgd._engines.cuda_rows import RowsOnDevice, Visit
-from fastgd._engines.cuda_steps import Steps, Turn, turn_of
+from fastgd._engines.cuda_rows import RowsOnDevice, Visit, lie_there
+from fastgd._engines.cuda_steps import Turn, take_steps
 from fastgd._engines.linear import LinearEngine
 from fastgd._engines.protocol import Evaluation, Gradient, Plan, Sums
 from fastgd._training.progress import Progress
@@ -45,7 +45,7 @@ class _OnHost:
 
         for block in self._source.blocks():
             rows = block.rows
-            if not rows.is_sparse and not isinstance(rows.values, np.ndarray):
+            if lie_there(rows):
                 block = block._replace(rows=Dense(memory.download(rows.values)))
             yield block
 
@@ -125,9 +125,7 @@ class CudaLinearEngine(LinearEngine):
                 continue
             if self._own_rates is not None:
                 self._own_rates.make_room(visit.sent, plan.batch_size)
-            steps = Steps(functools.partial(self._step, visit, coefs, plan), visit.n_steps)
-            for t in range(visit.n_steps):
-                steps.take(turn_of(visit, t, plan))
+            take_steps(functools.partial(self._step, visit, coefs, plan), visit, plan)
         return self._read_back()
 
     def _begin(self) -> None:

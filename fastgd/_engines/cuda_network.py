@@ -15,7 +15,7 @@ from fastgd._data.source import Block, Source
 from fastgd._engines.cuda_layers import FORMS, Layer, Now, add_columns
 from fastgd._engines.cuda_parameters import DeviceParameters
 from fastgd._engines.cuda_rows import RowsOnDevice, Sent, Visit
-from fastgd._engines.cuda_steps import Steps, Turn, turn_of
+from fastgd._engines.cuda_steps import Turn, take_steps, turn_of
 from fastgd._engines.network import NetworkEngine, rows_at_once, shares_of_units
 from fastgd._engines.protocol import Evaluation, Gradient, Plan, Sums
 from fastgd._networks.assembly import Assembly
@@ -97,9 +97,7 @@ class CudaNetworkEngine(NetworkEngine):
         coefs = memory.upload(plan.coefficients.astype(self._memory.params.dtype))
         assert self._rows is not None
         for visit in self._rows.visits(block, plan.batch_size):
-            steps = Steps(functools.partial(self._step, visit, coefs, plan), visit.n_steps)
-            for t in range(visit.n_steps):
-                steps.take(turn_of(visit, t, plan))
+            take_steps(functools.partial(self._step, visit, coefs, plan), visit, plan)
         return self._read_back()
 
     def _step(self, visit: Visit, coefs: Any, plan: Plan, turn: Turn) -> None:

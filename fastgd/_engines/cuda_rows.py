@@ -68,7 +68,13 @@ class RowsOnDevice:
         self._streams = False
 
     def visits(self, block: Block, batch_size: int) -> Iterator[Visit]:
-        """Yield a block's rows on the device, where they stay for further epochs if they fit."""
+        """Yield a block's rows on the device, where they stay for further epochs if they fit.
+
+        Raises
+        ------
+        MemoryError
+            If X lies there already, and there is no room for what comes with it.
+        """
         from fastgd.kernels.cuda import memory
 
         n_steps = -(-block.n_visited // batch_size)
@@ -76,7 +82,7 @@ class RowsOnDevice:
             try:
                 sent = self._resident(block)
             except Exception as error:
-                if not memory.is_out_of_memory(error):
+                if not memory.is_out_of_memory(error) or lie_there(block.rows):
                     raise
                 self._streams = True
                 warn(
@@ -127,7 +133,7 @@ class RowsOnDevice:
 
         size = sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
         if size > MOST_OF_MEMORY * memory.free_bytes():
-            raise MemoryError
+            raise memory.no_room(size)
 
     def _send(self, block: Block) -> Sent:
         """Copy rows, targets and weights to the device, but what lies there."""
@@ -150,6 +156,11 @@ class RowsOnDevice:
         rows = CSR(*arrays)
         dense, lengths = memory.empty((0, 0), data.dtype), np.diff(block.rows.indptr)
         return Sent(rows, dense, samples, memory.upload(peaks), lengths)
+
+
+def lie_there(rows: Any) -> bool:
+    """Tell whether rows have come on the device."""
+    return not rows.is_sparse and not isinstance(rows.values, np.ndarray)
 
 
 def _address(array: Any) -> int:

@@ -48,6 +48,16 @@ def turn_of(visit: Visit, t: int, plan: Plan) -> Turn:
     return Turn(in_plan, number, start, stop, seed, in_plan >= plan.average_from)
 
 
+def take_steps(queue: Callable[[Turn], Any], visit: Visit, plan: Plan) -> None:
+    """Queue all steps of a visit, each by a function of its ``Turn``; see ``Steps``.
+
+    What is recorded is forgotten afterwards, and the arrays that it holds.
+    """
+    steps = Steps(queue, visit.n_steps)
+    for t in range(visit.n_steps):
+        steps.take(turn_of(visit, t, plan))
+
+
 class Steps:
     """What queues the steps of a visit.
 

@@ -56,11 +56,14 @@ class _Dense(BaseNetwork):
     }
 
     def _loses_on_cuda(self, X: Any) -> str | None:
-        """Return why the processor is faster, None where it is not known to be."""
+        """Return why the processor is faster, None where it is not known to be.
+
+        How many outputs there are is not known before y is looked at: one is counted.
+        """
         if self.solver == "lbfgs" or self.batch_size == "full" or len(X.shape) != 2:
             return None
         size = AUTO_BATCH if self.batch_size == "auto" else int(self.batch_size)
-        units = [X.shape[1], *self._hidden_sizes()]
+        units = [X.shape[1], *self._hidden_sizes(), 1]
         n_products = size * sum(a * b for a, b in itertools.pairwise(units))
         if n_products >= LEAST_PRODUCTS:
             return None

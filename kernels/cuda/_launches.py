@@ -108,6 +108,6 @@ def _take_apart(compiled: Any, kind: Any, value: Any, parts: list[Any]) -> None:
 
 def _cell(part: Any) -> Any:
     """Return a part of an argument in memory: whole numbers without a type have 64 bits."""
-    if isinstance(part, bool):
+    if isinstance(part, (bool, np.bool_)):
         return ctypes.c_bool(part)
     return ctypes.c_int64(part) if isinstance(part, (int, np.integer)) else part

@@ -32,10 +32,15 @@ def _placed(place: Any, size: int) -> Any:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        raise MemoryError(
-            f"the CUDA device has no room for {size:,} bytes more: {free_bytes():,} are free. A "
-            "smaller batch_size, or fewer rows at a time, take less; device='cpu' takes none."
-        ) from error
+        raise no_room(size) from error
+
+
+def no_room(size: int) -> MemoryError:
+    """Return the error of a device that has no room for so many bytes."""
+    return MemoryError(
+        f"the CUDA device has no room for {size:,} bytes more: {free_bytes():,} are free. A "
+        "smaller batch_size, or fewer rows at a time, take less; device='cpu' takes none."
+    )
 
 
 def _in_a_row(array: Any) -> np.ndarray:

@@ -83,6 +83,7 @@ class _Compiled:
 
     cooperative = debug = launch_config_sensitive = False
     extensions: tuple[Any, ...] = ()
+    entry_point = None  # what a dispatcher that is collected has numba-cuda forget
 
     def __init__(self, name: str, argument_types: Any) -> None:
         from numba.cuda import dispatcher

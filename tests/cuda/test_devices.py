@@ -260,7 +260,8 @@ for count in range(done + 1, 5):
         time.sleep(60)
     if count == 3:
         os._exit(7)
-    tell(ends=count, row=dict(task=item[0], contender=item[1], first=1.0, seconds=0.5))
+    row = dict(task=item[0], contender=item[1], first=1.0, seconds=0.5, figure=float("inf"))
+    tell(ends=count, row=row)
 """
 
 
@@ -278,7 +279,8 @@ def test_what_does_not_end_is_one_row_of_the_benchmark(monkeypatch, tmp_path):
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["about"] == {"device": "none"}
     assert [row["seconds"] for row in found["rows"]] == [0.5, None, None, 0.5]
-    assert "| task 4 | somebody | 1 | 0.5 | nan |  |" in (tmp_path / "found.md").read_text()
+    assert found["rows"][0]["figure"] is None
+    assert "| task 4 | somebody | 1 | 0.5 | inf |  |" in (tmp_path / "found.md").read_text()
 
 
 def test_a_benchmark_that_cannot_begin_ends(monkeypatch, tmp_path):

@@ -6,9 +6,11 @@ through every launch and copy, which the simulator's classes would take where nu
 
 import importlib.util
 import warnings
+import weakref
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from numba import config
 
 if config.ENABLE_CUDASIM or importlib.util.find_spec("numba_cuda") is None:
@@ -101,6 +103,24 @@ def test_an_error_of_the_driver_may_say_that_memory_is_used_up(device, monkeypat
     assert device.counts["sent"] == 0
 
 
+@pytest.mark.parametrize("is_foreseen", [True, False])
+@pytest.mark.parametrize("make", [fastgd.SGDRegressor, neural_network.MLPRegressor])
+def test_rows_that_lie_there_are_not_sent_in_parts(make, is_foreseen, device, monkeypatch):
+    X, place = memory.upload(GIVEN.X), memory._placed
+
+    def full(call, size):
+        if size == GIVEN.numbers.nbytes:
+            raise memory.no_room(size)
+        return place(call, size)
+
+    if is_foreseen:
+        device.free = GIVEN.numbers.nbytes
+    else:
+        monkeypatch.setattr(memory, "_placed", full)
+    with pytest.raises(MemoryError, match=r"no room for 1,200 bytes more: [\d,]+ are free"):
+        make(device="cuda", batch_size=16, random_state=0).fit(X, GIVEN.numbers)
+
+
 @pytest.mark.parametrize("is_sparse", [False, True])
 @pytest.mark.parametrize("name", cases.TRAINED)
 def test_trainings_are_launched(name, is_sparse, device):
@@ -170,6 +190,25 @@ def test_a_step_of_a_network_asks_for_no_memory(name, device):
     assert counts[0] == counts[1]
 
 
+def test_lists_of_the_rows_sent_before_are_freed_first(device, monkeypatch):
+    empty, held, alive = memory.empty, [], []
+
+    def watched(shape, dtype=np.float64):
+        array = empty(shape, dtype)
+        if dtype is np.int64 and array.size > 0:
+            alive.append(sum(one() is not None for one in held))
+            held.append(weakref.ref(array))
+        return array
+
+    monkeypatch.setattr(memory, "empty", watched)
+    device.free = 6000
+    X = sp.csr_matrix(np.tril(np.ones((60, 60), np.float32)))
+    options = {**cases.NO_RATE, "batch_size": 2, "shuffle": False}
+    there(fastgd.SGDRegressor(**options)).fit(X, np.arange(60.0, dtype=np.float32))
+    assert len(alive) > 3
+    assert max(alive) == 0
+
+
 PARTS = {
     "sparse": (fastgd.SGDRegressor(average=3, **cases.CONSTANT), "two numbers", SPARSE),
     "clipped, quantized": (
@@ -177,6 +216,12 @@ PARTS = {
         *("numbers", GIVEN),
     ),
     "muon": (fastgd.SGDRegressor(optimizer="muon", **cases.CONSTANT), "two numbers", GIVEN),
+    "numpy's bool": (
+        neural_network.MLPRegressor(
+            solver="sgd", nesterovs_momentum=np.True_, batch_size=16, max_iter=2, tol=None
+        ),
+        *("numbers", GIVEN),
+    ),
     "no rate": (*cases.WITHOUT_A_RATE["many targets"], GIVEN),
     "sparse, no rate": (*cases.WITHOUT_A_RATE["many targets"], SPARSE),
     **{name: (*case, GIVEN) for name, case in cases.NETWORKS.items()},
@@ -207,6 +252,27 @@ def test_steps_are_queued_again_as_they_would_be_anew(name, device, monkeypatch)
     there(model).fit(*rows_of(kind, given))
     assert len(compared) >= 2 * (300 // 16)
     assert min(compared) > 2
+
+
+@pytest.mark.usefixtures("device")
+def test_a_step_that_is_refused_changes_nothing(monkeypatch):
+    from cuda.bindings import driver
+
+    options = {**cases.CONSTANT, "random_state": 0, "clip_norm": 1.0}
+    model = there(fastgd.SGDRegressor(**options)).fit(GIVEN.X, GIVEN.numbers)
+    before, launch, queued = model.coef_.copy(), driver.cuLaunchKernel, []
+
+    def refuse(*given):
+        queued.append(given)
+        last = driver.CUresult.CUDA_ERROR_LAUNCH_FAILED
+        return launch(*given) if len(queued) < 50 else (last,)
+
+    monkeypatch.setattr(driver, "cuLaunchKernel", refuse)
+    with pytest.raises(RuntimeError, match="refused a launch: CUDA_ERROR_LAUNCH_FAILED"):
+        model.partial_fit(GIVEN.X, GIVEN.numbers)
+    np.testing.assert_array_equal(model.coef_, before)
+    monkeypatch.setattr(driver, "cuLaunchKernel", launch)
+    assert model.partial_fit(GIVEN.X, GIVEN.numbers).n_iter_ > 0
 
 
 @pytest.mark.parametrize("name", PARTS)

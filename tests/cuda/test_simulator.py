@@ -615,6 +615,22 @@ def test_a_librarys_work_is_queued_where_the_drivers_are(monkeypatch):
     np.testing.assert_array_equal(out, np.eye(2))
 
 
+@pytest.mark.parametrize("name", ["embedding, sequences", "sparse rows, Muon"])
+def test_networks_whose_products_are_a_librarys_are_the_same(name, monkeypatch):
+    """Each step has its own products, of views that are made for the first step only."""
+    made = []
+
+    def dot(left, right, out):
+        made.append(out.shape)
+        np.dot(left, right, out=out)
+
+    library = types.SimpleNamespace(asarray=np.asarray, dot=dot)
+    monkeypatch.setattr(_library, "cupy", lambda: library)
+    model, kind = cases.NETWORKS[name]
+    cases.assert_same_network(model, cases.scaled(cases.table(n=37, d=3)), kind)
+    assert len(made) > 2 * (37 // 8) * 3
+
+
 def test_networks_predict_where_the_rows_are(cupy):
     model, kind = cases.NETWORKS["units, dropout, norms, a block"]
     given = cases.scaled(cases.table(n=13, d=3))
@@ -993,14 +1009,15 @@ def test_networks_of_little_work_are_trained_on_the_processor(cupy):
     options = {"hidden_layer_sizes": (4, 2), "max_iter": 1, "tol": None, "random_state": 0}
     make = fastgd.neural_network.MLPRegressor
     here = make(batch_size=8, **options).fit(given.X, y)
-    with pytest.warns(UserWarning, match=r"batch_size=8 of these layers, 160 products, is less"):
+    with pytest.warns(UserWarning, match=r"batch_size=8 of these layers, 176 products, is less"):
         there = make(batch_size=8, **options).fit(X, y)
     np.testing.assert_array_equal(there._params, here._params)
     assert type(there.predict(X)) is cupy.ndarray
     with pytest.raises(ValueError, match="hidden_layer_sizes must be > 0"):
         make(hidden_layer_sizes=(0,)).fit(X, y)
-    for more in ({"batch_size": "full"}, {"batch_size": 1 << 16}, {"solver": "lbfgs"}):
-        assert make(**options, **more)._loses_on_cuda(X) is None
+    without = {"hidden_layer_sizes": (), "batch_size": 1 << 18}
+    for more in ({"batch_size": "full"}, {"batch_size": 1 << 16}, {"solver": "lbfgs"}, without):
+        assert make(**{**options, **more})._loses_on_cuda(X) is None
 
 
 def test_arrays_on_another_device_than_the_current_one_are_refused(cupy, monkeypatch):
