@@ -22,7 +22,7 @@ from fastgd._data.held_out import Counts, HeldOut, counts_of, counts_of_both
 from fastgd._data.shards import Rows, Shards
 from fastgd._data.validation import ACCEPTED, check_sparse, encode_labels
 from fastgd._runtime.threads import one_blas_thread
-from fastgd._solvers._magnitudes import Magnitudes
+from fastgd._solvers._magnitudes import Magnitudes, magnitudes_of_peaks
 from fastgd._solvers._paths import Sums, Table
 from fastgd._solvers._shard_sums import FLOATS, weight_of
 
@@ -38,7 +38,8 @@ class Moments(NamedTuple):
     counts : Counts
     mass : float, the sum of the weights
     mean : (n_features,), of the columns, each row counting once
-    level : (n_targets,), likewise of the targets; zeros for labels
+    level : (n_targets,), likewise of the targets; empty for labels
+    peak, height : (n_features,), (n_targets,), the largest magnitudes of columns and targets
     masses : dict of label to the weight of its rows; empty for numbers
     is_table : bool, whether targets came in columns
     is_sparse : bool
@@ -49,6 +50,8 @@ class Moments(NamedTuple):
     mass: float
     mean: Floats
     level: Floats
+    peak: Floats
+    height: Floats
     masses: dict[Any, float]
     is_table: bool
     is_sparse: bool
@@ -105,16 +108,24 @@ def moments_of(rows: Rows, classifies: bool) -> Moments:
     """Return what there is to know of a shard."""
     X, y, weight, is_table = _validated(rows, classifies)
     counts = counts_of(rows._replace(X=X, y=y), classifies)
-    level, masses = np.zeros(0), {}
+    level, height, masses = np.zeros(0), np.zeros(0), {}
     if classifies:
         labels = counts.labels[rows.shard][0]
         found = np.bincount(encode_labels(y, labels), weight, labels.shape[0])
         masses = dict(zip(labels.tolist(), found.tolist(), strict=True))
     else:
-        level = y.mean(axis=0)
+        level, height = y.mean(axis=0), np.abs(y).max(axis=0)
     mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
+    columns = mean, level, _peak_of(X), height
     shape = is_table, sp.issparse(X), X.dtype
-    return Moments(counts, float(weight.sum()), mean, level, masses, *shape)
+    return Moments(counts, float(weight.sum()), *columns, masses, *shape)
+
+
+def _peak_of(X: Any) -> Floats:
+    """Return the largest magnitude of each column."""
+    ends: list[Any] = [X.max(axis=0), -X.min(axis=0)]
+    largest, least = (end.toarray().ravel() if sp.issparse(end) else end for end in ends)
+    return np.maximum(largest, least).astype(np.float64)
 
 
 def moments_of_both(first: Moments, second: Moments) -> Moments:
@@ -135,6 +146,8 @@ def moments_of_both(first: Moments, second: Moments) -> Moments:
         mass=first.mass + second.mass,
         mean=first.mean + part * (second.mean - first.mean),
         level=first.level + part * (second.level - first.level),
+        peak=np.maximum(first.peak, second.peak),
+        height=np.maximum(first.height, second.height),
         masses=masses,
         dtype=np.promote_types(first.dtype, second.dtype),
     )
@@ -162,6 +175,7 @@ class Frame(NamedTuple):
     center, level : what columns and targets are counted from
     classes, factors : labels and their weights; empty for numbers
     columns : (n_classes, n_targets), the targets of each label
+    units : Magnitudes, of the sums and of all the other numbers here
     held_out : HeldOut, or None for no folds
     """
 
@@ -170,6 +184,7 @@ class Frame(NamedTuple):
     classes: NDArray[Any]
     factors: Floats
     columns: Floats
+    units: Magnitudes
     held_out: HeldOut | None = None
 
     @property
@@ -205,8 +220,9 @@ def blocks_of(rows: Rows, frame: Frame) -> Iterator[Block]:
     for start in range(0, X.shape[0], size):
         some = slice(start, start + size)
         own = X[some].toarray() if sp.issparse(X) else X[some]
-        z = np.asarray(own - frame.center, np.float64)
-        yield Block(z, y[some] - frame.level, weight[some], folds[some])
+        z = np.asarray(frame.units.of_rows(own) - frame.center, np.float64)
+        t = frame.units.of_targets(y[some]) - frame.level
+        yield Block(z, t, weight[some], folds[some])
 
 
 def sums_of(rows: Rows, frame: Frame) -> dict[int, Sums]:
@@ -297,7 +313,7 @@ class SummedTable(Table):
                 raise ValueError(f"fold {f} has no row of positive weight to fit or to predict.")
         d, K = whole.x.shape[0], whole.t.shape[0]
         targets = np.empty((0, K))
-        self.units = Magnitudes()
+        self.units = frame.units
         self.rows = SummedRows(moments.n_rows, d, frame.center, frame.level, targets)  # type: ignore[assignment]
         self.fit_intercept = fit_intercept
         self.fit_sums = [whole, *(whole.less(parts[f]) for f in range(n_folds))]
@@ -320,13 +336,13 @@ def table_of_numbers(
     shards: Shards, moments: Moments, held_out: HeldOut | None, fit_intercept: bool
 ) -> SummedTable:
     """Return the table of rows whose targets are numbers."""
-    frame = frame_of_numbers(moments, held_out, fit_intercept)
+    units = magnitudes_of_peaks(moments.peak, moments.height)
+    frame = frame_of_numbers(moments, units, fit_intercept)._replace(held_out=held_out)
     return SummedTable(shards, moments, frame, fit_intercept)
 
 
-def frame_of_numbers(moments: Moments, held_out: HeldOut | None, fit_intercept: bool) -> Frame:
-    """Return the frame of rows whose targets are numbers."""
+def frame_of_numbers(moments: Moments, units: Magnitudes, fit_intercept: bool) -> Frame:
+    """Return the frame of rows whose targets are numbers, without folds."""
     share, none = float(fit_intercept), np.empty(0)
-    return Frame(
-        share * moments.mean, share * moments.level, none, none, np.empty((0, 0)), held_out
-    )
+    center, level = units.of_rows(moments.mean), units.of_targets(moments.level)
+    return Frame(share * center, share * level, none, none, np.empty((0, 0)), units)
