@@ -11,6 +11,7 @@ next one adds up. Paths of any length, for all folds, are then solved without th
 
 from collections.abc import Iterator
 from functools import partial, reduce
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +29,9 @@ from fastgd._solvers._shard_sums import FLOATS, weight_of
 
 Floats = NDArray[np.float64]
 
-MOST_COLUMNS = 2000  # 32 MB for each matrix of products, of which there are some for each fold
+MOST_COLUMNS = 2000  # 32 MB for each matrix of products
+COPIES = 3.5  # of such a matrix, of each fold and of all rows, while a path is solved
+MOST_BYTES = 1 << 31  # of all of them
 ENTRIES_AT_ONCE = 1 << 18  # of a block of rows: 2 MiB
 
 
@@ -300,13 +303,15 @@ class SummedTable(Table):
     Raises
     ------
     ValueError
-        If a fold has no row of positive weight to fit or to predict.
+        If a fold has no row of positive weight to fit or to predict, or there are so many folds
+        that their products have no room in memory.
     """
 
     def __init__(self, shards: Shards, moments: Moments, frame: Frame, fit_intercept: bool) -> None:
+        n_folds = 0 if frame.held_out is None else frame.held_out.n_folds
+        _refuse_many_products(shards, n_folds, frame.center.shape[0])
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             parts = shards.total(partial(sums_of, frame=frame), sums_of_both)
-        n_folds = 0 if frame.held_out is None else frame.held_out.n_folds
         whole = reduce(plus, [parts[f] for f in sorted(parts)])
         for f in range(n_folds):
             if f not in parts or not 0.0 < parts[f].mass < whole.mass:
@@ -330,6 +335,19 @@ class SummedTable(Table):
         sums = self.fit_sums[0]
         squares = np.max(np.diagonal(sums.xx), initial=0.0), np.max(sums.tt, initial=0.0)
         return float(np.sqrt(squares[0] / sums.mass) * np.sqrt(squares[1] / sums.mass))
+
+
+def _refuse_many_products(shards: Shards, n_folds: int, d: int) -> None:
+    needed = COPIES * 8.0 * (n_folds + 1) * d * d
+    left = 4.0 * float(getattr(shards, "room", inf))  # of which rows may take a quarter
+    if needed > min(MOST_BYTES, left):
+        limit = "the limit is" if left > MOST_BYTES else "memory leaves"
+        raise ValueError(
+            f"the products of {d:,} columns, of {n_folds} folds and of all rows, take about "
+            f"{needed / 1e9:.2g} GB, and {limit} {min(MOST_BYTES, left) / 1e9:.2g} GB: take fewer "
+            "folds or columns, or fit Ridge or Lasso for each strength, judged on rows that "
+            "rows.split(0.1) holds out."
+        )
 
 
 def table_of_numbers(

@@ -251,6 +251,12 @@ def test_what_parts_do_not_tell_is_refused(table, monkeypatch):
             model.fit(rows)
         assert not hasattr(model, "coef_")
         assert not hasattr(model, "n_features_in_")
+    monkeypatch.setattr(_product_shards, "MOST_BYTES", 6000)
+    for model, rows in ((linear_model.LassoCV(), numbers), (linear_model.RidgeCV(cv=9), numbers)):
+        with pytest.raises(ValueError, match=r"of \d folds .*limit is 6e-06 GB: take fewer folds"):
+            model.fit(rows)
+        assert not hasattr(model, "n_features_in_")
+    linear_model.RidgeCV().fit(numbers)
     monkeypatch.setattr(_product_shards, "MOST_COLUMNS", 5)
     with pytest.raises(ValueError, match=r"chunk 0: X has 6 columns.*rows.split"):
         linear_model.LassoCV().fit(numbers)
