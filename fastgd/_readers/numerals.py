@@ -34,8 +34,9 @@ class Notation(NamedTuple):
         point, group = re.escape(self.decimal), f"[{THOUSANDS.get(self.thousands, '')}]"
         # a group does not begin with 0: 0,123 has a decimal comma
         of_three = rf"[1-9][0-9]{{0,2}}(?:{group}[0-9]{{3}})+"
-        of_two = rf"[1-9][0-9]?(?:{group}[0-9]{{2}})+{group}[0-9]{{3}}"  # India: 12,34,567
-        whole = f"(?:{of_three}|{of_two}|[0-9]+)" if self.thousands else "[0-9]+"
+        of_two = r"[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}"  # India: 12,34,567
+        grouped = f"{of_three}|{of_two}" if self.thousands == "," else of_three
+        whole = f"(?:{grouped}|[0-9]+)" if self.thousands else "[0-9]+"
         number = rf"(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
         return rf"(?i)^[ \t]*[+-]?(?:{number}|inf(?:inity)?|nan)[ \t]*$"
 
@@ -142,10 +143,15 @@ def in_other_signs(cell: str) -> bool:
 
 
 def _plainly(cell: str) -> str:
-    """Return a number with ASCII's digits, a minus before it, and an exponent after e."""
+    """Return a number with ASCII's digits, a minus before it, and an exponent after e.
+
+    Exponents, and digits in circles, count nothing; 2- and (2), of one digit, are marks and labels.
+    """
+    if any(unicodedata.category(sign) == "No" for sign in cell):
+        return cell
     signs = unicodedata.normalize("NFKC", cell).translate(_SIGNS).strip()
     text = "".join(str(unicodedata.decimal(sign, sign)) for sign in signs)
-    negative = re.fullmatch(r"\((.*)\)|([^+-].*)-", text)  # as accountants write it
+    negative = re.fullmatch(r"\((..+)\)|([^+-]\S.*)-", text)  # as accountants write it
     if negative is not None:
         text = f"-{negative[1] or negative[2]}"
     return re.sub(r"^([+-]?[0-9]*[.,][0-9]*)[dD]([+-]?[0-9]+)$", r"\1e\2", text)  # Fortran's

@@ -5,7 +5,7 @@ import io
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +58,7 @@ BLOCKS_OF_A_HEADER = 64  # where the line of names is long, so are the others
 NUMBER_BYTES, CATEGORY_BYTES, DATE_BYTES, TEXT_BYTES = 8, 72, 24, 2000
 UNKNOWN = ""  # the kind of a column of which nothing is known yet
 MOST_CODED = 500  # columns of categories that a frame has one by one
+PLAIN_DIGITS = "plain digits, as in -1.5e3"
 LOST = "?"  # the kind of a column that seems to hold numbers, written in another way
 # rows of Parquet that are unpacked at once, and where a few bytes can be a long text in each
 BATCH_ROWS, FEW_ROWS = 1 << 16, 1 << 10
@@ -445,22 +446,22 @@ class CSV(Table):
             return DATE
         advice = advice_on(cells, self._notation)
         if advice:
-            self._examples[name] = self._odd(list(cells)), advice
+            self._examples[name] = self._odd(cells), advice
             return LOST
         if sum(n for cell, n in cells.items() if has_unit(cell)) > most:
             self._examples[name] = next(filter(has_unit, cells)), "a file without the signs"
             return LOST
         if sum(n for cell, n in cells.items() if self._is_number_in_any_signs(cell)) > most:
-            self._examples[name] = next(filter(in_other_signs, cells)), "plain digits, as in -1.5e3"
+            self._examples[name] = self._odd(filter(in_other_signs, cells)), PLAIN_DIGITS
             return LOST
         return CATEGORY
 
     def _is_number_in_any_signs(self, cell: str) -> bool:
         return self._notation.is_number(cell) or in_other_signs(cell)
 
-    def _odd(self, cells: Sequence[str]) -> str:
-        is_number = self._notation.matches(cells)
-        return next(cell for cell, known in zip(cells, is_number, strict=True) if not known)
+    def _odd(self, cells: Iterable[str]) -> str:
+        """Return the first cell that is no number in the table's own notation."""
+        return next(cell for cell in cells if not self._notation.is_number(cell))
 
     def _refuse_unknown(self, column: Column) -> None:
         if column.kind == LOST:

@@ -17,6 +17,7 @@ PLAIN = 256, 100  # of X and targets within 2^+- so much, squares and products n
 PLAIN_SINGLE = 50  # of X in float32
 TOO_SMALL = 2.0**-500  # of the largest number: a square that keeps no digits
 LARGEST_STRENGTH = 1e300  # that squares can be multiplied by, and divided by its inverse
+STRONG = 2.0**500  # times the squares: a strength of l2 that leaves nothing else to be kept
 
 
 class Magnitudes(NamedTuple):
@@ -47,6 +48,15 @@ class Magnitudes(NamedTuple):
         """Return strengths of l2 in own units."""
         return _strengths(alphas, -2 * self.x)
 
+    def for_l2(self, alphas: Floats) -> "Magnitudes":
+        """Return the user's units of X, where strengths of l2 or coefficients leave float64 in own.
+
+        That is where X is tiny, and its squares are nothing beside a strength.
+        """
+        with np.errstate(over="ignore"):
+            is_strong = np.any(np.ldexp(alphas, -2 * self.x) > STRONG)
+        return self._replace(x=0) if self.x < 0 and is_strong else self
+
     def of_coef(self, coef: Floats) -> Floats:
         """Return coefficients in own units."""
         with np.errstate(over="ignore"):
@@ -73,6 +83,8 @@ class Magnitudes(NamedTuple):
 
 
 def _strengths(alphas: Floats, exponent: int) -> Floats:
+    if exponent == 0:
+        return alphas
     with np.errstate(over="ignore"):
         own = np.ldexp(alphas, exponent)
     return np.where(alphas > 0.0, np.clip(own, 1.0 / LARGEST_STRENGTH, LARGEST_STRENGTH), own)
@@ -88,21 +100,37 @@ def magnitudes_of(X: Any, Y: Floats) -> Magnitudes:
     """
     values = X.data if sp.issparse(X) else X
     plain = PLAIN_SINGLE if values.dtype == np.float32 else PLAIN[0]
-    x = _exponent(values, plain)
+    x = _exponent(_largest(values), plain)
     if x > 0:
-        _refuse_far_apart(X)
-    return Magnitudes(x, _exponent(Y, PLAIN[1]))
+        peak = abs(X).max(axis=0).toarray() if sp.issparse(X) else np.abs(X).max(axis=0)
+        _refuse_far_apart(np.ravel(peak).astype(np.float64))
+    return Magnitudes(x, _exponent(_largest(Y), PLAIN[1]))
 
 
-def _exponent(values: NDArray[Any], plain: int) -> int:
-    largest = max(float(np.max(values, initial=0.0)), -float(np.min(values, initial=0.0)))
+def magnitudes_of_peaks(columns: Floats, targets: Floats) -> Magnitudes:
+    """Return the same of the largest magnitudes of each column, and of each target.
+
+    Raises
+    ------
+    ValueError
+        If columns are so far apart that no unit suits all of them.
+    """
+    x = _exponent(_largest(columns), PLAIN[0])
+    if x > 0:
+        _refuse_far_apart(columns)
+    return Magnitudes(x, _exponent(_largest(targets), PLAIN[1]))
+
+
+def _largest(values: NDArray[Any]) -> float:
+    return max(float(np.max(values, initial=0.0)), -float(np.min(values, initial=0.0)))
+
+
+def _exponent(largest: float, plain: int) -> int:
     exponent = int(np.frexp(largest)[1])
     return 0 if largest == 0.0 or abs(exponent) <= plain else exponent
 
 
-def _refuse_far_apart(X: Any) -> None:
-    peak = np.asarray(abs(X).max(axis=0).todense() if sp.issparse(X) else np.abs(X).max(axis=0))
-    peak = np.ravel(peak).astype(np.float64)
+def _refuse_far_apart(peak: Floats) -> None:
     least = float(np.min(peak, where=peak > 0.0, initial=np.inf))
     if least <= TOO_SMALL * peak.max():
         raise ValueError(

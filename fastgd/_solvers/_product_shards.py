@@ -11,6 +11,7 @@ next one adds up. Paths of any length, for all folds, are then solved without th
 
 from collections.abc import Iterator
 from functools import partial, reduce
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,13 +23,15 @@ from fastgd._data.held_out import Counts, HeldOut, counts_of, counts_of_both
 from fastgd._data.shards import Rows, Shards
 from fastgd._data.validation import ACCEPTED, check_sparse, encode_labels
 from fastgd._runtime.threads import one_blas_thread
-from fastgd._solvers._magnitudes import Magnitudes
+from fastgd._solvers._magnitudes import Magnitudes, magnitudes_of_peaks
 from fastgd._solvers._paths import Sums, Table
 from fastgd._solvers._shard_sums import FLOATS, weight_of
 
 Floats = NDArray[np.float64]
 
-MOST_COLUMNS = 2000  # 32 MB for each matrix of products, of which there are some for each fold
+MOST_COLUMNS = 2000  # 32 MB for each matrix of products
+COPIES = 3.5  # of such a matrix, of each fold and of all rows, while a path is solved
+MOST_BYTES = 1 << 31  # of all of them
 ENTRIES_AT_ONCE = 1 << 18  # of a block of rows: 2 MiB
 
 
@@ -38,7 +41,8 @@ class Moments(NamedTuple):
     counts : Counts
     mass : float, the sum of the weights
     mean : (n_features,), of the columns, each row counting once
-    level : (n_targets,), likewise of the targets; zeros for labels
+    level : (n_targets,), likewise of the targets; empty for labels
+    peak, height : (n_features,), (n_targets,), the largest magnitudes of columns and targets
     masses : dict of label to the weight of its rows; empty for numbers
     is_table : bool, whether targets came in columns
     is_sparse : bool
@@ -49,6 +53,8 @@ class Moments(NamedTuple):
     mass: float
     mean: Floats
     level: Floats
+    peak: Floats
+    height: Floats
     masses: dict[Any, float]
     is_table: bool
     is_sparse: bool
@@ -105,17 +111,25 @@ def moments_of(rows: Rows, classifies: bool) -> Moments:
     """Return what there is to know of a shard."""
     X, y, weight, is_table = _validated(rows, classifies)
     counts = counts_of(rows._replace(X=X, y=y), classifies)
-    level, masses = np.zeros(0), {}
+    level, height, masses = np.zeros(0), np.zeros(0), {}
     if classifies:
         labels = counts.labels[rows.shard][0]
         found = np.bincount(encode_labels(y, labels), weight, labels.shape[0])
         masses = dict(zip(labels.tolist(), found.tolist(), strict=True))
     else:
-        level = y.mean(axis=0)
+        level, height = y.mean(axis=0), np.abs(y).max(axis=0)
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
+    columns = mean, level, _peak_of(X), height
     shape = is_table, sp.issparse(X), X.dtype
-    return Moments(counts, float(weight.sum()), mean, level, masses, *shape)
+    return Moments(counts, float(weight.sum()), *columns, masses, *shape)
+
+
+def _peak_of(X: Any) -> Floats:
+    """Return the largest magnitude of each column."""
+    ends: list[Any] = [X.max(axis=0), -X.min(axis=0)]
+    largest, least = (end.toarray().ravel() if sp.issparse(end) else end for end in ends)
+    return np.maximum(largest, least).astype(np.float64)
 
 
 def moments_of_both(first: Moments, second: Moments) -> Moments:
@@ -136,6 +150,8 @@ def moments_of_both(first: Moments, second: Moments) -> Moments:
         mass=first.mass + second.mass,
         mean=first.mean + part * (second.mean - first.mean),
         level=first.level + part * (second.level - first.level),
+        peak=np.maximum(first.peak, second.peak),
+        height=np.maximum(first.height, second.height),
         masses=masses,
         dtype=np.promote_types(first.dtype, second.dtype),
     )
@@ -163,6 +179,7 @@ class Frame(NamedTuple):
     center, level : what columns and targets are counted from
     classes, factors : labels and their weights; empty for numbers
     columns : (n_classes, n_targets), the targets of each label
+    units : Magnitudes, of the sums and of all the other numbers here
     held_out : HeldOut, or None for no folds
     """
 
@@ -171,6 +188,7 @@ class Frame(NamedTuple):
     classes: NDArray[Any]
     factors: Floats
     columns: Floats
+    units: Magnitudes
     held_out: HeldOut | None = None
 
     @property
@@ -207,8 +225,9 @@ def blocks_of(rows: Rows, frame: Frame) -> Iterator[Block]:
         some = slice(start, start + size)
         own = X[some].toarray() if sp.issparse(X) else X[some]
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused later
-            z = np.asarray(own - frame.center, np.float64)
-        yield Block(z, y[some] - frame.level, weight[some], folds[some])
+            z = np.asarray(frame.units.of_rows(own) - frame.center, np.float64)
+        t = frame.units.of_targets(y[some]) - frame.level
+        yield Block(z, t, weight[some], folds[some])
 
 
 def sums_of(rows: Rows, frame: Frame) -> dict[int, Sums]:
@@ -286,13 +305,15 @@ class SummedTable(Table):
     Raises
     ------
     ValueError
-        If sums leave float64, or a fold has no row of positive weight to fit or to predict.
+        If sums leave float64, a fold has no row of positive weight to fit or to predict, or there
+        are so many folds that their products have no room in memory.
     """
 
     def __init__(self, shards: Shards, moments: Moments, frame: Frame, fit_intercept: bool) -> None:
+        n_folds = 0 if frame.held_out is None else frame.held_out.n_folds
+        _refuse_many_products(shards, n_folds, frame.center.shape[0])
         with one_blas_thread():
             parts = shards.total(partial(sums_of, frame=frame), sums_of_both)
-        n_folds = 0 if frame.held_out is None else frame.held_out.n_folds
         with np.errstate(over="ignore", invalid="ignore"):
             whole = reduce(plus, [parts[f] for f in sorted(parts)])
         if not all(np.all(np.isfinite(sums)) for sums in whole):
@@ -304,7 +325,7 @@ class SummedTable(Table):
                 raise ValueError(f"fold {f} has no row of positive weight to fit or to predict.")
         d, K = whole.x.shape[0], whole.t.shape[0]
         targets = np.empty((0, K))
-        self.units = Magnitudes()
+        self.units = frame.units
         self.rows = SummedRows(moments.n_rows, d, frame.center, frame.level, targets)  # type: ignore[assignment]
         self.fit_intercept = fit_intercept
         self.fit_sums = [whole, *(whole.less(parts[f]) for f in range(n_folds))]
@@ -323,17 +344,30 @@ class SummedTable(Table):
         return float(np.sqrt(squares[0] / sums.mass) * np.sqrt(squares[1] / sums.mass))
 
 
+def _refuse_many_products(shards: Shards, n_folds: int, d: int) -> None:
+    needed = COPIES * 8.0 * (n_folds + 1) * d * d
+    left = 4.0 * float(getattr(shards, "room", inf))  # of which rows may take a quarter
+    if needed > min(MOST_BYTES, left):
+        limit = "the limit is" if left > MOST_BYTES else "memory leaves"
+        raise ValueError(
+            f"the products of {d:,} columns, of {n_folds} folds and of all rows, take about "
+            f"{needed / 1e9:.2g} GB, and {limit} {min(MOST_BYTES, left) / 1e9:.2g} GB: take fewer "
+            "folds or columns, or fit Ridge or Lasso for each strength, judged on rows that "
+            "rows.split(0.1) holds out."
+        )
+
+
 def table_of_numbers(
     shards: Shards, moments: Moments, held_out: HeldOut | None, fit_intercept: bool
 ) -> SummedTable:
     """Return the table of rows whose targets are numbers."""
-    frame = frame_of_numbers(moments, held_out, fit_intercept)
+    units = magnitudes_of_peaks(moments.peak, moments.height)
+    frame = frame_of_numbers(moments, units, fit_intercept)._replace(held_out=held_out)
     return SummedTable(shards, moments, frame, fit_intercept)
 
 
-def frame_of_numbers(moments: Moments, held_out: HeldOut | None, fit_intercept: bool) -> Frame:
-    """Return the frame of rows whose targets are numbers."""
+def frame_of_numbers(moments: Moments, units: Magnitudes, fit_intercept: bool) -> Frame:
+    """Return the frame of rows whose targets are numbers, without folds."""
     share, none = float(fit_intercept), np.empty(0)
-    return Frame(
-        share * moments.mean, share * moments.level, none, none, np.empty((0, 0)), held_out
-    )
+    center, level = units.of_rows(moments.mean), units.of_targets(moments.level)
+    return Frame(share * center, share * level, none, none, np.empty((0, 0)), units)

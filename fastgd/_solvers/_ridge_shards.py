@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastgd._data.shards import Rows, Shards, added
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._product_shards import Frame, SummedTable, blocks_of
-from fastgd._solvers._spectrum import Fitted, Spectrum, is_sharp
+from fastgd._solvers._spectrum import Fitted, Spectrum, gap_of, is_sharp
 
 Floats = NDArray[np.float64]
 MOST_REFINEMENTS = 3
@@ -103,7 +103,10 @@ class RidgeOfSums:
                 best = tried if np.sum(tried[3]) < np.sum(gap) else best
                 break
             best = tried
-        coef, _, objective, gap = best
+        coef, slope, objective, gap = best
+        with np.errstate(over="ignore", invalid="ignore"):
+            sharper = gap_of(found, slope, alpha) / (2.0 * self.table.fit_sums[0].mass)
+        gap = np.fmin(np.fmin(gap, sharper), objective)  # which is no sum of negative terms
         intercept = self.table.intercepts(0, coef.T[None])[0]
         return Fitted(coef, intercept, objective, gap)
 

@@ -392,13 +392,13 @@ def fit_at(rows: Rows, found: Spectrum, alpha: Floats) -> Fitted:
         best = tried
     coef, _, slope, objective, gap = best
     with np.errstate(over="ignore", invalid="ignore"):
-        sharper = _gap_of(found, slope, alpha) / (2.0 * rows.mass)
+        sharper = gap_of(found, slope, alpha) / (2.0 * rows.mass)
     gap = np.fmin(np.fmin(gap, sharper), objective)  # which is no sum of negative terms
     intercept = rows.level - rows.mean @ coef if rows.fit_intercept else 0.0 * rows.level
     return Fitted(coef, intercept, objective, gap)
 
 
-def _gap_of(found: Spectrum, slope: Floats, alpha: Floats) -> Floats:
+def gap_of(found: Spectrum, slope: Floats, alpha: Floats) -> Floats:
     """Return a bound of g'(Z'Z + alpha)^-1 g, with g the slope; infinite where Z'Z is not known.
 
     Eigenvalues are known to their rounding, and g's part along each vector to g's.

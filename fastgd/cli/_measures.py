@@ -119,6 +119,7 @@ def _of_ranks(y: NDArray[Any], p: NDArray[Any]) -> Scores:
 
 
 def _of_numbers(y: NDArray[Any], predicted: NDArray[Any]) -> Scores:
+    y = np.asarray(y, np.float64)
     missed = y - predicted
     absolute = np.abs(missed)
     return {

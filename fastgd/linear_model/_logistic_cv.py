@@ -540,6 +540,8 @@ class LogisticRegressionCV(LogisticCVOfParts, LogisticRegression):
     ) -> None:
         """Set the attributes in the order of scikit-learn before 1.10."""
         names = self.classes_ if self.classes_.shape[0] > 2 else self.classes_[1:]
+        if names.dtype.kind == "U":
+            names = names.astype(object)  # plain words, which a model file may name
         self.C_, self.l1_ratio_ = np.tile(C, len(names)), np.tile(ratio, len(names))
         scores, n_iter = (np.swapaxes(a, 1, 2) for a in (grid.scores, grid.n_iter))
         paths = np.swapaxes(coefs, 1, 2)  # (n_folds, n_Cs, n_l1_ratios, K, n_dof)

@@ -67,7 +67,7 @@ from fastgd.linear_model._ridge_classifier import (
     factors_of_counts,
     weights_of_labels,
 )
-from fastgd.linear_model._ridge_cv_parts import TOL, RidgeCVOfParts
+from fastgd.linear_model._ridge_cv_parts import TOL, RidgeCVOfParts, units_of_columns
 from fastgd.linear_model._solved import FLOATS
 
 WORTH_THREADS = 1 << 30  # multiplications: some 0.1 s
@@ -339,7 +339,7 @@ class BaseRidgeCV(RidgeCVOfParts, CallbackSupport, NotebookView, OnnxExport, _Ba
         columns = np.asarray(Y if Y.ndim == 2 else Y[:, None], np.float64)
         given = weight if weight.shape[0] > 0 else None
         one_thread = one_blas_thread if is_small(X) else nullcontext
-        units = magnitudes_of(X, columns)._replace(y=0)
+        units = magnitudes_of(X, columns)._replace(y=0).for_l2(alphas)
         own_X, own_alphas = units.of_rows(X), units.of_l2(alphas)
         with np.errstate(over="ignore", invalid="ignore"), one_thread():
             rows, found = Rows(own_X, columns, given, bool(self.fit_intercept)), None
@@ -748,8 +748,9 @@ class RidgeClassifierCV(RidgeLabels, BaseRidgeCV):
         self._label_binarizer, self.classes_, columns = binarized(labels)
         factors = factors_of_counts(self.class_weight, labels, counts)
         refuse_nothing_left(masses * factors)
-        center = float(self.fit_intercept) * moments.mean
-        frame = Frame(center, np.zeros(columns.shape[1]), labels, factors, columns)
+        units = units_of_columns(moments, alphas)
+        center = float(self.fit_intercept) * units.of_rows(moments.mean)
+        frame = Frame(center, np.zeros(columns.shape[1]), labels, factors, columns, units)
         self._fit_summed(shards, moments, frame, alphas)
 
     def _judge_of_predictions(self, y: NDArray[Any], is_weighted: bool) -> Any:

@@ -12,6 +12,7 @@ from fastgd._data.parts import learn_columns
 from fastgd._data.shards import Shards
 from fastgd._monitoring.watching import Given, GridWatch
 from fastgd._runtime.warned import warn
+from fastgd._solvers._magnitudes import Magnitudes, magnitudes_of_peaks
 from fastgd._solvers._product_shards import (
     Frame,
     Moments,
@@ -25,6 +26,11 @@ from fastgd.linear_model._solved import level_of_the_user
 
 TOL = 1e-4  # of the objective: Ridge's own
 SCORINGS = (None, "r2", "neg_mean_squared_error"), (None, "accuracy")
+
+
+def units_of_columns(moments: Moments, alphas: NDArray[np.float64]) -> Magnitudes:
+    """Return the units of X, in which no strength leaves float64; targets are taken as they are."""
+    return magnitudes_of_peaks(moments.peak, moments.height)._replace(y=0).for_l2(alphas)
 
 
 class RidgeCVOfParts:
@@ -46,7 +52,8 @@ class RidgeCVOfParts:
 
     def _fit_numbers_in_parts(self, shards: Shards, alphas: NDArray[np.float64]) -> None:
         moments = look_for_products(shards, classifies=False)
-        frame = frame_of_numbers(moments, None, bool(self.fit_intercept))
+        units = units_of_columns(moments, alphas)
+        frame = frame_of_numbers(moments, units, bool(self.fit_intercept))
         self._fit_summed(shards, moments, frame, alphas)
 
     def _fit_summed(
@@ -59,23 +66,25 @@ class RidgeCVOfParts:
             folds = held_out_by(self.cv, moments.counts, classifies=is_classifier(self))
             frame = frame._replace(held_out=folds)
         table = SummedTable(shards, moments, frame, bool(self.fit_intercept))
-        ridge = RidgeOfSums(shards, table, frame)
+        ridge, units = RidgeOfSums(shards, table, frame), frame.units
         K = table.rows.targets.shape[1]
         shape = (moments.n_rows, K) if moments.is_table or frame.classifies else (moments.n_rows,)
 
         def refit(model: Any) -> Fitted:
             alpha = np.broadcast_to(np.asarray(model.alpha_, np.float64), (K,))
-            found: Fitted = model._take_fitted(ridge.fit_at(alpha), np.float64, shape)
+            own = ridge.fit_at(units.of_l2(alpha))
+            own = own._replace(coef=units.user_coef(own.coef))
+            found: Fitted = model._take_fitted(own, np.float64, shape)
             return found
 
         self._watch.begin_grid(Given(shards, None, None), alphas.shape[0], refit)
-        scores = self._scores_of_sums(ridge, alphas)
+        scores = self._scores_of_sums(ridge, units.of_l2(alphas))
         self._refuse_interrupted()
         self._choose(alphas, scores, np.empty((0, *shape[1:])))
         fitted, watch = refit(self), self._watch
         if not watch.warn_if_interrupted(f"after {watch.epoch} strengths", 5):
             self._warn_if_inexact(fitted)
-            self._warn_if_blunt(ridge, float(alphas.min()))
+            self._warn_if_blunt(ridge, float(units.of_l2(alphas).min()))
         watch.end()
 
     def _refuse_what_needs_rows(self, alphas: NDArray[np.float64], n_rows: int) -> None:

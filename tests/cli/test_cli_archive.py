@@ -265,6 +265,20 @@ def test_a_model_with_a_chosen_strength_is_saved_and_opened(model, rng, tmp_path
         assert cli.main(["train", data, "--model", model, "-o", str(path)]) == 0
 
 
+@pytest.mark.parametrize("words", [("no", "yes"), ("a", "bb", "ccc"), (1, 4)])
+def test_a_model_that_names_scores_by_labels_is_opened(words, rng, tmp_path, capsys):
+    pytest.importorskip("pandas")
+    X, path = rng.normal(size=(90, 3)), tmp_path / "model.fastgd"
+    y = np.array(words)[np.argmax(X[:, : len(words)], axis=1)]
+    rows = [f"{a},{b},{c},{label}" for (a, b, c), label in zip(X, y, strict=True)]
+    (tmp_path / "data.csv").write_text("\n".join(["a,b,c,y", *rows]))
+    data = str(tmp_path / "data.csv")
+    train = ["train", data, "--target", "y", "--model", "logistic-cv"]
+    assert cli.main([*train, "-o", str(path)]) == 0
+    capsys.readouterr()
+    assert cli.main(["evaluate", str(path), data]) == 0
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     ("model", "words"),

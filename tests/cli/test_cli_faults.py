@@ -1276,12 +1276,36 @@ def test_notations_are_for_csv(run):
         (Notation(","), ["1,5", "1", ",5"], ["1.5", "1,5,5"]),
         (Notation(".", ","), ["1,234", "1234", "1,234.5"], ["1,23", "12,3456", ",123", "1,,234"]),
         (Notation(".", ","), ["12,34,567", "1,23,456.5"], ["123,45,678", "1,234,56", "1,2,345"]),
-        (Notation(",", "."), ["1.234,5", "1.234.567"], ["1.2", "1,234.5"]),
+        (Notation(",", "."), ["1.234,5", "1.234.567"], ["1.2", "1,234.5", "10.10.100"]),
+        (Notation(".", " "), ["1 234.5"], ["12 34 567"]),
     ],
 )
 def test_what_is_a_number_is_known(notation, yes, no):
     assert all(notation.is_number(cell) for cell in yes)
     assert not any(notation.is_number(cell) for cell in no)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["1", "1-", "2+", "2-", "3+", "3-"],  # marks of a school
+        ["(1)", "(2)", "(3)"],
+        ["\u2460", "\u2461"],  # in circles
+        ["m\u00b2", "10\u00b2", "\u00b2"],
+        ["10.10.100", "10.10.120"],
+        ["10\u201320", "20\u201330"],  # ranges of ages
+        ["2020\u201005\u201017", "2020\u201005\u201018"],
+    ],
+)
+def test_words_that_are_like_numbers_are_categories(cells, run):
+    Path("data.csv").write_text(table_of(cells * 10), encoding="utf-8")
+    assert run([*TRAIN.split(), "--separator", ";", "--categorical", "label"])[0] == 0
+
+
+def test_the_example_is_a_cell_in_other_signs(run):
+    Path("data.csv").write_text(table_of([" 5", "(12.50)", "(12.75)"] * 10), encoding="utf-8")
+    said = refused(run, [*TRAIN.split(), "--separator", ";", "--categorical", "label"])
+    assert "'(12.50)' looks like a number" in said
 
 
 @pytest.mark.parametrize("cell", ["2020-01-31", "31.12.2020", "12/31/2020", "2020-01-31 12:30"])

@@ -35,6 +35,13 @@ def test_measures_of_numbers(missed, spread, rng):
     assert np.isnan(_of_numbers(y[:1], predicted[:1])["R2"])
 
 
+def test_squares_of_single_precision_have_room():
+    y = np.array([1e25, 2e25], np.float32)
+    found = _of_numbers(y, y[::-1])
+    assert found["root mean squared error"] == pytest.approx(1e25)
+    assert found["R2"] == pytest.approx(-3.0)
+
+
 def test_labels_are_made_once():
     words = as_labels(np.array(["no", "yes", "no"], object), ["no", "yes"])
     assert words.dtype.kind == "U"

@@ -272,7 +272,7 @@ def chosen_data(name):
 def test_strengths_are_chosen_among_columns_of_any_magnitude(layout, name, factor):
     X, y = chosen_data(name)
     if "Ridge" in name:
-        if factor < 1e-18:  # the penalty leaves nothing, as scikit-learn's
+        if factor < 1e-18:  # the penalty leaves next to nothing
             return
         plain = type(CHOSEN[name])(**{**CHOSEN[name].get_params(), "alphas": [1e-30]}).fit(X, y)
         factor = max(factor, 1e18)
@@ -292,6 +292,21 @@ def test_strengths_are_chosen_for_targets_of_any_magnitude(name, factor):
     plain, found = (clone(CHOSEN[name]).fit(X, y * f) for f in (1.0, factor))
     np.testing.assert_allclose(found.coef_ / factor, plain.coef_, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(found.intercept_ / factor, plain.intercept_, atol=1e-9)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-160])
+@pytest.mark.parametrize("cv", [None, 3])
+@pytest.mark.parametrize("alphas", [[1e-290], [1.0, 1e3]])
+@layouts
+def test_what_a_strong_penalty_leaves_is_what_scikit_learn_finds(layout, alphas, cv, factor):
+    X, y = rows()
+    found = fastgd.RidgeCV(alphas=alphas, cv=cv).fit(layout(X * factor), y)
+    theirs = linear_model.RidgeCV(alphas=alphas, cv=cv).fit(X * factor, y)
+    assert found.alpha_ == theirs.alpha_
+    np.testing.assert_allclose(found.coef_, theirs.coef_, rtol=1e-9)
+    if factor == 1e-160:
+        found.fit(fastgd.datasets.open((layout(X * factor), y), chunk_rows=70))
+        np.testing.assert_allclose(found.coef_, theirs.coef_, rtol=1e-9)
 
 
 @pytest.mark.filterwarnings("error")

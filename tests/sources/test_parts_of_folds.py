@@ -107,6 +107,53 @@ def test_squares_are_those_of_memory_in_few_passes(name, layout, table, passes):
     assert np.all(found.gap_ <= 1e-4 * np.asarray(found.objective_))
 
 
+OF_ANY_SIZE = {
+    "lasso": linear_model.LassoCV(alphas=4),
+    "lasso of many": linear_model.MultiTaskLassoCV(alphas=4),
+    "ridge": linear_model.RidgeCV([1e-3]),
+    "ridge by folds": linear_model.RidgeCV([1e-3], cv=3),
+    "classes": linear_model.RidgeClassifierCV([1e-3]),
+}
+
+
+@pytest.mark.parametrize(
+    ("of_X", "of_y"), [(1e-150, 1.0), (1e153, 1.0), (1.0, 1e-200), (1e90, 1e-140)]
+)
+@pytest.mark.parametrize("name", OF_ANY_SIZE)
+def test_columns_and_targets_of_any_magnitude(name, of_X, of_y, table):
+    """Squares that leave float64 are added up in units of powers of two."""
+    X, y = table["X"], table["many" if "many" in name else "one"]
+    of_y = 1.0 if name == "classes" else of_y
+    y = table["three"] if name == "classes" else y
+    model = clone(OF_ANY_SIZE[name])
+    if hasattr(model, "gcv_mode"):
+        model.set_params(alphas=[1e-3 * of_X * of_X])
+    scaled = y if name == "classes" else y * of_y
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = model.fit(open_rows((X * of_X, scaled), chunk_rows=CUT))
+    plain = clone(OF_ANY_SIZE[name]).fit(X, y)
+    np.testing.assert_allclose(found.coef_ * (of_X / of_y), plain.coef_, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.intercept_ / of_y, plain.intercept_, rtol=1e-4)
+    assert np.all(found.gap_ <= 1e-4 * np.asarray(found.objective_))
+
+
+def test_columns_too_far_apart_are_refused(table):
+    X = table["X"] * np.array([1.0, 1e160, 1.0, 1.0, 1.0, 1.0])
+    rows = open_rows((X, table["one"]), chunk_rows=CUT)
+    for model in (linear_model.LassoCV(), linear_model.RidgeCV()):
+        with pytest.raises(ValueError, match="too far apart for one penalty: column 1"):
+            model.fit(rows)
+
+
+def test_the_proof_of_a_weak_penalty_knows_the_columns(table):
+    """By the products of columns, and not by the strength alone: as in memory."""
+    X = np.delete(table["X"], 2, axis=1)  # without the constant one
+    rows = open_rows((X * 1e9, table["one"]), chunk_rows=CUT)
+    found = linear_model.RidgeCV([1e-9]).fit(rows)
+    assert 0.0 <= found.gap_ <= 1e-20 * found.objective_
+
+
 LOGISTIC = {
     "accuracy": ({"Cs": 4, "l1_ratios": (0,)}, "two"),
     "softmax": ({"Cs": 3, "cv": 3, "l1_ratios": (0,), "scoring": "neg_log_loss"}, "three"),
@@ -204,6 +251,12 @@ def test_what_parts_do_not_tell_is_refused(table, monkeypatch):
             model.fit(rows)
         assert not hasattr(model, "coef_")
         assert not hasattr(model, "n_features_in_")
+    monkeypatch.setattr(_product_shards, "MOST_BYTES", 6000)
+    for model, rows in ((linear_model.LassoCV(), numbers), (linear_model.RidgeCV(cv=9), numbers)):
+        with pytest.raises(ValueError, match=r"of \d folds .*limit is 6e-06 GB: take fewer folds"):
+            model.fit(rows)
+        assert not hasattr(model, "n_features_in_")
+    linear_model.RidgeCV().fit(numbers)
     monkeypatch.setattr(_product_shards, "MOST_COLUMNS", 5)
     with pytest.raises(ValueError, match=r"chunk 0: X has 6 columns.*rows.split"):
         linear_model.LassoCV().fit(numbers)
