@@ -14,6 +14,11 @@ place in the flat parameters, for penalties that tell coefficients apart:
     ``proximal(penalty, w, 0, h, c)``, and times add up, which is what makes a sparse step lazy.
 ``penalty_factor(penalty, c)``
     How much longer than the step the penalty's own step of coefficient c is, in ``time_of_step``.
+``longest_step(penalty, c)``
+    The longest step that does not go beyond the penalty's own minimum; infinite by default.
+``faded_change(penalty, before, after, time, faded)``
+    What is left of the change of ``skip`` in an average that forgets meanwhile; as of an even
+    change by default.
 ``ftrl_minimum(penalty, z, sums, c)``
     The minimum that FTRL asks for.
 ``joint_proximal(penalty, params, lengths, n_outputs)``
@@ -56,9 +61,10 @@ import numpy as np
 
 from fastgd.kernels._hook import cast, hook, optional
 from fastgd.kernels._jit import helper
-from fastgd.kernels.elementary import expm1
+from fastgd.kernels.elementary import exp, expm1
 
 SMALLEST_SHRINKAGE = 1e-30  # a step >= 1/l2 leaves nothing; what is added up is a logarithm
+LARGEST_FALL = 1e9  # as good as infinite, and a number where what falls is zero
 TOLERANCE = 1e-15  # of the multiplier that a tie asks for, relative; Newton's steps double digits
 MAX_NEWTON = 50
 OF_FEATURE, OF_OUTPUT = "feature", "output"
@@ -92,6 +98,38 @@ def time_of_step(penalty, step):
 def penalty_factor(penalty, c):
     """Return the factor of the penalty's step for coefficient c."""
     return 1.0
+
+
+@optional
+def longest_step(penalty, c):
+    """Return the length of a step after which nothing is left of coefficient c, 1 / l2."""
+    return math.inf
+
+
+@optional
+def faded_change(penalty, before, after, time, faded):
+    """Return what is left of the change of ``skip`` if it fades all along, by e^-faded in all."""
+    return even_change(before, after, faded)
+
+
+@helper()
+def even_change(before, after, faded):
+    """Return what is left of a change that came evenly: the integral of  change e^-faded(1 - u)."""
+    return (after - before) * (-expm1(-faded) / faded if faded > 0 else 1.0)
+
+
+@helper()
+def geometric_change(before, after, fall, faded):
+    """Return what is left of a change from ``before`` to ``after``, which is e^-fall of it.
+
+    The integral of  -before fall e^-(fall u) e^-faded(1 - u)  for u from 0 to 1. Where nothing is
+    left at once, that is -before e^-faded.
+    """
+    fall, lost = min(fall, LARGEST_FALL), -expm1(-faded)
+    apart = fall - faded
+    if abs(apart) > 1e-6:
+        return fall * ((after - before) + lost * before) / apart
+    return -fall * before * (1.0 - lost) * (1.0 - 0.5 * apart)
 
 
 @hook
@@ -222,6 +260,29 @@ class ElasticNet(NamedTuple):
         return -math.log(max(1.0 - step * penalty.l2, SMALLEST_SHRINKAGE)) / penalty.l2
 
     @staticmethod
+    def longest_step(penalty, c):
+        return 1.0 / penalty.l2 if penalty.l2 > 0 else math.inf
+
+    @staticmethod
+    def faded_change(penalty, before, after, time, faded):
+        if penalty.l1 == 0.0:
+            return geometric_change(before, after, penalty.l2 * time, faded)
+        # |w| + l1/l2 shrinks geometrically, or |w| evenly, until it is zero, where it stays
+        size, moved, share = abs(before), time, 1.0
+        if after == 0:
+            ratio = size / penalty.l1
+            moved = math.log1p(penalty.l2 * ratio) / penalty.l2 if penalty.l2 > 0 else ratio
+            share = moved / time if time > moved else 1.0
+        meanwhile = share * faded
+        if penalty.l2 == 0.0:
+            left = even_change(size, abs(after), meanwhile)
+        else:
+            more = penalty.l1 / penalty.l2
+            fall = penalty.l2 * moved
+            left = geometric_change(size + more, abs(after) + more, fall, meanwhile)
+        return math.copysign(exp(meanwhile - faded), before) * left
+
+    @staticmethod
     def ftrl_minimum(penalty, z, sums, c):
         curvature, l1, time = sums
         threshold, zero = cast(l1 + time * penalty.l1, z), cast(0.0, z)
@@ -243,6 +304,7 @@ class Quadratic(NamedTuple):
     joint = False
     alike = True
     time_of_step = ElasticNet.time_of_step
+    longest_step = ElasticNet.longest_step
 
     @staticmethod
     def above(penalty, low):
@@ -263,6 +325,10 @@ class Quadratic(NamedTuple):
     @staticmethod
     def skip(penalty, param, time):
         return param + cast(expm1(-penalty.l2 * time), param) * param
+
+    @staticmethod
+    def faded_change(penalty, before, after, time, faded):
+        return geometric_change(before, after, penalty.l2 * time, faded)
 
     @staticmethod
     def ftrl_minimum(penalty, z, sums, c):
@@ -316,6 +382,7 @@ class Bounded(NamedTuple):
     alike = True
     value = ElasticNet.value
     time_of_step = ElasticNet.time_of_step
+    longest_step = ElasticNet.longest_step
 
     @staticmethod
     def check(penalty):
@@ -338,6 +405,13 @@ class Bounded(NamedTuple):
     def skip(penalty, param, time):
         after = skip(ElasticNet(penalty.l1, penalty.l2), param, time)
         return min(max(after, cast(penalty.low, param)), cast(penalty.high, param))
+
+    @staticmethod
+    def faded_change(penalty, before, after, time, faded):
+        if penalty.low <= 0 <= penalty.high:  # on its way to zero it meets no bound
+            free = ElasticNet(penalty.l1, penalty.l2)
+            return faded_change(free, before, after, time, faded)
+        return even_change(before, after, faded)
 
     @staticmethod
     def ftrl_minimum(penalty, z, sums, c):
@@ -372,6 +446,12 @@ class Weighted(NamedTuple):
     joint = False
     skip = ElasticNet.skip
     time_of_step = ElasticNet.time_of_step
+    faded_change = ElasticNet.faded_change
+
+    @staticmethod
+    def longest_step(penalty, c):
+        l2 = penalty.l2 * penalty.factors[c]
+        return 1.0 / l2 if l2 > 0 else math.inf
 
     @staticmethod
     def spread(penalty, n_features, n_outputs):

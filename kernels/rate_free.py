@@ -9,7 +9,7 @@ from the rows themselves, so that they may come raw and one by one. A step, on a
     G_j  += (g_j / U)^2
     r_j   = rate / (sqrt(N) s_j sqrt(G_j))
     q     = sum_j r_j g_j^2 / (2 V),     V the mean loss of the batch
-    w_j   = prox(w_j - r_j (1 - e^-q) / q  g_j)
+    w_j   = prox(w_j - r_j (1 - e^-q) / q  g_j),  with r_j <= 1 / l2
 
 - Columns: r_j g_j scales as 1 / x_j, so that predictions do not depend on a column's unit. When a
   column's largest value grows, its coefficient shrinks by the root of the ratio (Ross et al. have

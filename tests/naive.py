@@ -825,7 +825,8 @@ class RateFree:
             q = (fall.sum() if self.unit == "row" else fall) / (2 * value)
             pace = np.where(q > 1e-9, -np.expm1(-q) / q, 1) * (unit > 0)
         before = self.means @ self.coef
-        self.coef = self.penalty.proximal(self.coef, -lengths * pace * g, lengths)
+        taken = np.minimum(lengths, 1 / self.penalty.l2) if self.penalty.l2 > 0 else lengths
+        self.coef = self.penalty.proximal(self.coef, -taken * pace * g, taken)
         self.intercept = self.intercept - of_intercept * pace * g_intercept
         self.intercept += before - self.means @ self.coef
         share = 1 / min(max(self.t / 16, 1) + 1, max(self.window, 1.0))

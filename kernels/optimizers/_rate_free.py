@@ -91,6 +91,8 @@ class RateFree(NamedTuple):
     @staticmethod
     def move(optimizer, penalty, step_coefs, param, g, state, c):
         step = _length(step_coefs, state, c)
+        # a longer one would leave the loss's pull alone, many times what the penalty balances
+        step = min(step, cast(penalties.longest_step(penalty, c), step))
         after = penalties.proximal(penalty, param, -step * g, step, c)
         state[LAG, c] = step_coefs[1] * (state[LAG, c] + (after - param))
         return after, step
@@ -116,10 +118,8 @@ class RateFree(NamedTuple):
     def catch_up(optimizer, penalty, param, slot, skipped, c):
         after = penalties.skip(penalty, param, skipped.time)
         faded = skipped.carry_before - skipped.carry_after
-        change, lost = after - param, -expm1(-faded)
-        if faded > 0:  # a change that came evenly
-            change *= lost / faded
-        return after, (slot[0] - lost * slot[0] + change, slot[1])
+        change = penalties.faded_change(penalty, param, after, skipped.time, faded)
+        return after, (slot[0] + expm1(-faded) * slot[0] + change, slot[1])
 
 
 def _kept(optimizer, rates, first):

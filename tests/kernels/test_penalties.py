@@ -333,3 +333,54 @@ def test_a_class_made_of_another_does_not_treat_coefficients_alike_unasked():
     assert all(penalties.is_alike(spec) for spec in (ElasticNet(), Quadratic(), Bounded()))
     assert not penalties.is_alike(Fading(0.0, 0.5))
     assert not penalties.is_alike(Weighted(0.1, 0.1, FACTORS))
+
+
+FADING = [
+    (0.0, 0.5),
+    (0.3, 0.0),
+    (0.3, 0.5),
+    (0.0, 0.0),
+    (0.0, 40.0),
+    (9.0, 0.0),
+    (2.0, 9.0),
+    (0.0, 2.0),
+]  # with a time of 1.5: of a fading by 3, the last one is the limit of equal paces
+
+
+@pytest.mark.parametrize(("l1", "l2"), FADING)
+@pytest.mark.parametrize("faded", [0.0, 1e-5, 0.4, 3.0, 20.0])
+def test_a_change_fades_as_in_many_small_steps(l1, l2, faded):
+    w, time, n_steps = np.array([-3.0, 0.0, 0.02, 0.7, 250.0]), 1.5, 5_000
+    kinds = [ElasticNet(l1, l2), Bounded(l1, l2, -1e3, 1e3), Weighted(l1, l2, np.ones(5))]
+    if l1 == 0:
+        kinds.append(Quadratic(l2))
+    after, left, kept = w, np.zeros(5), np.exp(-faded / n_steps)
+    for _ in range(n_steps):
+        shrunk = np.exp(-l2 * time / n_steps) * np.abs(after) - l1 * time / n_steps
+        before, after = after, np.sign(after) * np.maximum(shrunk, 0.0)
+        left = np.sqrt(kept) * (np.sqrt(kept) * left + (after - before))
+    for kind in kinds:
+        ends = each(penalties.skip, kind, w, time)
+        found = [
+            penalties.faded_change(kind, *pair, time, faded) for pair in zip(w, ends, strict=True)
+        ]
+        np.testing.assert_allclose(found, left, rtol=2e-3, atol=2e-3 * abs(left).max())
+
+
+def test_a_change_that_came_at_once_fades_all_along():
+    for kind in (Quadratic(1e-4), ElasticNet(0.0, 1e-4), ElasticNet(1e-4, 1e-4)):
+        time = penalties.time_of_step(kind, 1e9) * 1e6
+        assert penalties.faded_change(kind, 5.0, 0.0, time, 2.0) == pytest.approx(
+            -5 * np.exp(-2.0), rel=1e-3
+        )
+        assert penalties.faded_change(kind, 0.0, 0.0, np.inf, 2.0) == 0.0
+
+
+@pytest.mark.parametrize("kind", [Quadratic, ElasticNet, Bounded])
+def test_the_longest_step_leaves_nothing_of_a_coefficient(kind):
+    spec = kind(l2=0.25)
+    assert penalties.longest_step(spec, 0) == 4.0
+    assert penalties.proximal(spec, 7.0, -1.0, 4.0, 0) == -1.0
+    assert penalties.longest_step(kind(), 0) == np.inf
+    assert penalties.longest_step(Weighted(0.0, 0.5, np.array([0.5, 0.0])), 0) == 4.0
+    assert penalties.longest_step(Weighted(0.0, 0.5, np.array([0.5, 0.0])), 1) == np.inf

@@ -76,6 +76,21 @@ def test_a_penalty_on_sparse_rows_is_made_up_for(table):
     assert sparse.score(X, y) > 0.7
 
 
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("unit", [1e-3, 1e-7])
+def test_a_small_value_that_is_seen_once_is_penalised(layout, unit):
+    """Its step alone would be as long as the loss asks for, and the average would remember it."""
+    random = np.random.default_rng(0)
+    X = np.c_[random.normal(size=(200, 4)), np.zeros(200)]
+    X[150, 4] = unit
+    y = X[:, 0] + 0.1 * random.normal(size=200)
+    y[150] += 3.0
+    optimum = 3.0 * unit / 200 / (1e-4 + unit**2 / 200)
+    for n_epochs in (1, 40):
+        model = SGDRegressor(learning_rate="auto", random_state=0, max_iter=n_epochs, tol=None)
+        assert 0 < model.fit(layout(X), y).coef_[4] < 2 * optimum
+
+
 @pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.full), 4])
 def test_targets_of_any_size(table, batch_size):
     X, _, y = table
