@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from fastgd._monitoring.observer import Silenced
+from fastgd._monitoring.observer import Observer, Silenced
 from fastgd._runtime.threads import one_blas_thread
-from fastgd._solvers._certificates import Certificate, can_prove, certify
+from fastgd._solvers._certificates import ALLOWANCE, Certificate, can_prove, certify
 from fastgd._solvers._descent import DescentResult, StoppingRule, descend, is_exact
 from fastgd._solvers._implicit import Implicit
 from fastgd._solvers._newton_dual import bound_by_newton_steps
@@ -24,6 +24,7 @@ from fastgd._solvers._precondition import (
     AnyMetric,
     bound,
     can_have_hessian,
+    cost_of_hessian,
     hessian,
     metric_to_start,
     rounding_of_solution,
@@ -34,6 +35,7 @@ from fastgd._solvers._precondition import (
 from fastgd._solvers._problem import (
     EPSILON,
     FINISHED_IN_FLOAT64,
+    TINIEST,
     Floats,
     Point,
     Problem,
@@ -240,12 +242,37 @@ def _proven(problem: Problem, result: DescentResult, options: Options) -> Certif
         # of a parabola the decrement is all that is left
         gap = min(gap, result.suboptimality + rounding_of_decrement(problem, result))
     # where a descent was cut short, no more passes are to be spent
-    if gap > target and result.converged and problem.is_smooth and can_prove(problem):
+    if gap > target and result.converged and can_prove(problem):
         most = max(LEAST_READS, len(result.objectives))
         is_precise = problem.dtype == np.float64 or problem.n_outputs == 0
         point = point if is_precise else evaluate(precise, point.u)
-        gap = min(gap, bound_by_newton_steps(precise, point, result.metric, target, most))
+        if problem.is_smooth:
+            lower = bound_by_newton_steps(precise, point, result.metric, target, most)
+        else:
+            lower = _bound_from_further_on(precise, point, target, most, options.observer)
+        gap = min(gap, lower)
     return Certificate(point, gap)
+
+
+def _bound_from_further_on(
+    problem: Problem, point: Point, target: float, most: int, observer: Observer
+) -> float:
+    """Bound the suboptimality by what is proven where more steps lead; inf where they cost much.
+
+    Under l1 the dual point is scaled into its box, which costs the gradient's error and not its
+    square: a proof takes twice the digits. The solution itself stays where it is.
+    """
+    if observer.stops or not can_have_hessian(problem) or cost_of_hessian(problem) >= most:
+        return float("inf")
+    share = target / max(abs(point.objective), TINIEST)
+    stop = StoppingRule(max(share * share, SMALL_IS_FINISHED_TO), 0.0, most, Silenced(observer))
+    further = descend(problem, point.u, hessian(problem, point), stop, point)
+    best, gap = certify(problem, further.point)
+    bound = point.objective - best.objective + gap
+    if bound > target:
+        best, gap = certify(problem, polished(problem, further))
+        bound = min(bound, point.objective - best.objective + gap)
+    return max(bound, 0.0)
 
 
 def rounding_of_decrement(problem: Problem, result: DescentResult) -> float:
@@ -270,23 +297,23 @@ def polished(problem: Problem, result: DescentResult) -> Point:
     precise, point, metric = problem._replace(dtype=np.float64), result.point, result.metric
     if not can_have_hessian(problem) or isinstance(metric, Implicit):
         return point
-    rounding = result.floor
+    rounding = max(result.floor, ALLOWANCE * abs(point.objective))  # of two objectives
     length = np.inf
     for _ in range(LAST_STEPS):
         step = _last_step(precise, point, metric)
         now = float(np.linalg.norm(step))
         is_known = metric is not result.metric or is_exact(problem, metric)
-        if not now < (0.5 if is_known else SHORTENED) * length:
-            if is_known:
+        following = None
+        if (now > 0.0 or is_known) and now < (0.5 if is_known else SHORTENED) * length:
+            following = evaluate(precise, point.u + step)
+        if following is not None and following.objective <= point.objective + rounding:
+            point, length = following, now
+            if length == 0.0:
                 break
+        elif is_known:
+            break
+        else:
             metric, length = hessian(precise, point), np.inf
-            continue
-        following = evaluate(precise, point.u + step)
-        if not following.objective <= point.objective + rounding:
-            break
-        point, length = following, now
-        if length == 0.0:
-            break
     return point
 
 
@@ -297,7 +324,8 @@ def _last_step(problem: Problem, point: Point, metric: Any) -> Floats:
     n_outputs = max(1, problem.n_outputs)
     u, gradient = point.u.T.ravel(), point.gradient.T.ravel()
     threshold = np.tile(problem.threshold, n_outputs)
-    free = (u != 0.0) | (np.tile(np.append(np.zeros(problem.shape[1]), 1.0), n_outputs) > 0.0)
+    level = np.append(np.zeros(problem.shape[1], bool), problem.fit_intercept)
+    free = (u != 0.0) | np.tile(level, n_outputs)
     step = np.zeros(u.shape)
     size = metric.full.shape[0]
     if metric.full.ndim == 2 and size == u.size and np.all(metric.jacobi[free] > 0.0):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn import linear_model as theirs
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
@@ -221,3 +222,39 @@ def test_a_quantile_of_columns_far_from_zero_without_an_intercept(rng):
     objectives = [pinball(each, X, y, 0.012, 0.9) for each in (model, peer)]
     assert not has_warned
     assert objectives[0] <= objectives[1] * (1.0 + 1e-6)
+
+
+L1 = {
+    "logistic": fastgd.LogisticRegression(l1_ratio=1.0),
+    "logistic, of l2 as well": fastgd.LogisticRegression(l1_ratio=0.5),
+    "squared hinge": fastgd.LinearSVC(penalty="l1"),
+}
+
+
+def of_spread_columns(rng, n):
+    """Return rows whose columns run from 1e-2 to 1e2, of which half have a coefficient."""
+    X = rng.normal(size=(n, 30))
+    y = (X[:, ::2] @ rng.normal(size=15) + rng.logistic(size=n) > 0.0).astype(int)
+    return X * np.geomspace(1e-2, 1e2, 30), y
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("name", L1)
+def test_a_small_fit_under_l1_is_proven_to_its_last_digits(rng, name, fit_intercept):
+    """The bound is as large as the gradient's error beside the threshold, not as its square."""
+    X, y = of_spread_columns(rng, 400)
+    model = clone(L1[name]).set_params(fit_intercept=fit_intercept, tol=1e-9)
+    model, has_warned = fitted(model, X, y)
+    assert not has_warned
+    assert model.gap_ <= 1e-9 * model.objective_
+
+
+@pytest.mark.parametrize("tol", [1e-3, 1e-6])
+@pytest.mark.parametrize("name", L1)
+def test_a_fit_under_l1_is_proven_by_steps_beyond_it(rng, name, tol):
+    X, y = of_spread_columns(rng, 8000)
+    model, has_warned = fitted(clone(L1[name]).set_params(tol=tol), X, y)
+    best = clone(L1[name]).set_params(tol=1e-8).fit(X, y)
+    assert not has_warned
+    assert model.gap_ <= tol * model.objective_
+    assert model.objective_ - best.objective_ <= model.gap_ + 1e-14
