@@ -59,7 +59,11 @@ _OF_LESS_PLAIN_CODE = {
     WithLifting,
 }
 _FOR_PEOPLE = {AnnotateTypes, DumpParforDiagnostics}
-_INSTRUCTIONS = ("BEFORE_WITH", "LIST_APPEND", "MAKE_FUNCTION", "RAISE_VARARGS", "SETUP_WITH")
+# ``with`` is BEFORE_WITH, SETUP_WITH or, from Python 3.14 on, LOAD_SPECIAL
+_INSTRUCTIONS = (
+    *("BEFORE_WITH", "LIST_APPEND", "LOAD_SPECIAL", "MAKE_FUNCTION", "MAP_ADD"),
+    *("RAISE_VARARGS", "SETUP_WITH", "SET_ADD"),
+)
 _NOT_PLAIN = frozenset(opcode.opmap[name] for name in _INSTRUCTIONS if name in opcode.opmap)
 _NAMES = frozenset({"hasattr", "isinstance", "literal_unroll", "literally", "prange"})
 

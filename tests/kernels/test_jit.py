@@ -935,9 +935,16 @@ def test_what_is_not_plain_gets_all_passes():
             return y
         return None
 
+    def listing(x):
+        return [y + 1 for y in x]  # from Python 3.12 on it is part of the function itself
+
+    def entering(x):
+        with x:
+            return 1
+
     plain = sampling.below.py_func if hasattr(sampling.below, "py_func") else sampling.below
     assert _passes.is_plain(plain)
-    for function in (closure, raising, unrolled):
+    for function in (closure, raising, unrolled, listing, entering):
         assert not _passes.is_plain(function)
         function.__module__ = plain.__module__
         assert not _passes.is_plain(function)
