@@ -282,7 +282,7 @@ def test_numbers_that_are_too_large_are_refused(table):
     models = linear_model.LassoCV(), linear_model.RidgeCV(), linear_model.MultiTaskLasso()
     for model in models:
         y = table["many"] if "Multi" in type(model).__name__ else table["one"]
-        with pytest.raises(ValueError, match="too large"):
+        with pytest.raises(ValueError, match="too far apart"):
             model.fit(open_rows((X, y), chunk_rows=CUT))
 
 
