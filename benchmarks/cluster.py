@@ -346,7 +346,7 @@ def check(rates: Rates) -> None:
 
     n_rows, columns = 400_000, 50
     X, y = table(n_rows, columns)
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(processes=True, **options) as cluster, Client(cluster) as client:
         network = measured_network(client)
         slower = slowdown(client, rates)

@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=300, help="seconds of a fit")
     parser.add_argument("--only", nargs="+", choices=FITS, default=list(FITS))
     args = parser.parse_args()
-    two: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    two: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**two) as cluster, Client(cluster):
         X, y = rows_on(args.rows, args.partitions, is_scaled=args.scaled)
         float(X.sum().compute())  # all rows are there

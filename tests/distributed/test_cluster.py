@@ -161,7 +161,7 @@ def test_folds_of_partitions_some_of_which_are_empty(table):
 @pytest.fixture(scope="module")
 def cluster():
     distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with distributed.LocalCluster(processes=True, **options) as workers:
         yield workers
 
@@ -195,7 +195,7 @@ def test_folds_go_on_where_a_worker_is_killed(table):
     distributed = pytest.importorskip("distributed")
     X = table[0]
     dX, dy, _ = collections(table)
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     model = fastgd.linear_model.LogisticRegressionCV(**LOGISTIC, scoring="neg_log_loss")
     alone = clone(model).fit(dX, dy)
     with distributed.LocalCluster(processes=True, **options) as workers:

@@ -319,7 +319,7 @@ def test_workers_give_the_same_bits_and_may_be_killed(table):
     alone = fastgd.SGDRegressor(**{**PLAIN, "max_iter": 8})
     distributed.fit(alone, *parts(*table), rounds=2, quantize="sign")
     killed = []
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with client.LocalCluster(processes=True, **options) as cluster, client.Client(cluster):
 
         def kill_one(view):
