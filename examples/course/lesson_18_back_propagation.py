@@ -80,7 +80,7 @@ for k, (W, G) in enumerate(((W1, G1), (W2, G2))):
             color="C0" if G[i, j] < 0 else "C1",
             linewidth=width,
         )
-        share = 0.3 + 0.12 * j
+        share = 0.36 + 0.12 * j - 0.1 * i  # labels beside each other
         at = (x0 + share * (x1 - x0), y0 + share * (y1 - y0))
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         text = f"{weight:.2f} ({G[i, j]:+.2f})"
@@ -96,6 +96,7 @@ for place, values in zip(places, columns, strict=True):
             markeredgecolor="black",
         )
         panel.annotate(f"{value:.2f}", (at_x, at_y), ha="center", va="center")
+panel.margins(0.06, 0.14)
 panel.set_axis_off()
 plt.show()
 
