@@ -44,8 +44,12 @@ def has_part(samples, i):
 
 
 @driver
-def count_entries(rows, samples, span, counts):
-    """Add the numbers of entries of a batch's rows that are not zero; a group for a row."""
+def list_entries(rows, samples, span, listed, writes):
+    """Count the entries of a batch's rows that are not zero by column; a group for a row.
+
+    Where it ``writes``, counts are zero before, and each entry is written to its column's list, in
+    any order.
+    """
     lane, group = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
     size = span.stop - span.start
     for o in range(cuda.blockIdx.x * GROUPS + group, size, cuda.gridDim.x * GROUPS):
@@ -55,7 +59,10 @@ def count_entries(rows, samples, span, counts):
             for at in range(begin + lane, end, LANES):
                 j, x = entry(rows, i, at)
                 if x != 0:
-                    cuda.atomic.add(counts, j, np.int64(1))
+                    place = cuda.atomic.add(listed.counts, j, np.int64(1))
+                    if writes:
+                        key = np.int64(o) * PLACES + (at - begin)
+                        listed.keys[listed.begins[j] + place] = key
 
 
 @driver
@@ -93,22 +100,6 @@ def find_begins(listed, per_block):
         listed.begins[j] = np.int64(before)
         before += listed.counts[j]
         listed.counts[j] = 0
-
-
-@driver
-def write_keys(rows, samples, span, listed):
-    """Write the entries to their columns' lists, in any order, and count them again."""
-    lane, group = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
-    size = span.stop - span.start
-    for o in range(cuda.blockIdx.x * GROUPS + group, size, cuda.gridDim.x * GROUPS):
-        i = row_at(span.order, span.start + o)
-        if has_part(samples, i):
-            begin, end = entries(rows, i)
-            for at in range(begin + lane, end, LANES):
-                j, x = entry(rows, i, at)
-                if x != 0:
-                    place = listed.begins[j] + cuda.atomic.add(listed.counts, j, np.int64(1))
-                    listed.keys[place] = np.int64(o) * PLACES + (at - begin)
 
 
 @part
@@ -191,9 +182,9 @@ class Columns:
         listed, of_rows = self.listed, (rows, samples, span)
         size, per_block = int(span.stop) - int(span.start), self._per_block
         n_blocks = min(-(-size // GROUPS), MOST_BLOCKS)
-        count_entries.launch(n_blocks, BLOCK, *of_rows, listed.counts)
+        list_entries.launch(n_blocks, BLOCK, *of_rows, listed, False)
         add_shards_of_counts.launch(self._n_blocks, BLOCK, listed, per_block)
         find_begins.launch(self._n_blocks, BLOCK, listed, per_block)
-        write_keys.launch(n_blocks, BLOCK, *of_rows, listed)
+        list_entries.launch(n_blocks, BLOCK, *of_rows, listed, True)
         n_columns = listed.counts.shape[0]
         sort_long_lists.launch(min(max(n_columns, 1), MOST_BLOCKS), BLOCK, listed)
