@@ -190,11 +190,11 @@ def names_of(X: Any) -> NDArray[Any] | None:
     return np.asarray(list(columns), object)
 
 
-class InDtype:
-    """Chunks whose X is converted to a dtype when it is read."""
+class SameRows:
+    """Chunks with the rows of other chunks, whose columns are changed when they are read."""
 
-    def __init__(self, chunks: Chunks, dtype: Any) -> None:
-        self._chunks, self._dtype = chunks, np.dtype(dtype)
+    def __init__(self, chunks: Chunks) -> None:
+        self._chunks = chunks
 
     @property
     def seeks(self) -> bool:
@@ -205,6 +205,14 @@ class InDtype:
     def sizes(self) -> Sequence[int]:
         """Rows of each chunk."""
         return self._chunks.sizes
+
+
+class InDtype(SameRows):
+    """Chunks whose X is converted to a dtype."""
+
+    def __init__(self, chunks: Chunks, dtype: Any) -> None:
+        super().__init__(chunks)
+        self._dtype = np.dtype(dtype)
 
     def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
         """Yield X and y of the chunks of these numbers."""

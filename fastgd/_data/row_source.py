@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from fastgd._data.chunks import Chunks, Pair, filled
+from fastgd._data.chunks import Chunks, Pair, SameRows, filled
 from fastgd._data.shards import ahead
 
 
@@ -191,7 +191,7 @@ class PartOfRows:
         return chosen
 
 
-class TargetColumns:
+class TargetColumns(SameRows):
     """Chunks some of whose columns are targets.
 
     Parameters
@@ -203,17 +203,8 @@ class TargetColumns:
     """
 
     def __init__(self, rows: RowSource, places: Sequence[int]) -> None:
-        self._chunks, self._places = rows._chunks, np.asarray(places, np.int64)
-
-    @property
-    def seeks(self) -> bool:
-        """Whether chunks may be read in any order."""
-        return self._chunks.seeks
-
-    @property
-    def sizes(self) -> Sequence[int]:
-        """Rows of each chunk."""
-        return self._chunks.sizes
+        super().__init__(rows._chunks)
+        self._places = np.asarray(places, np.int64)
 
     @property
     def room(self) -> float:

@@ -39,16 +39,6 @@ def _small_samples(monkeypatch):
     monkeypatch.setattr(_sharded, "ROOM", 0)
 
 
-class CountedPasses(ChunkShards):
-    """Shards that count how often they are read."""
-
-    n_passes = 0
-
-    def total(self, part, add):
-        CountedPasses.n_passes += 1
-        return super().total(part, add)
-
-
 MODELS = {
     "svc": (fastgd.LinearSVC(), "two"),
     "svc of three": (fastgd.LinearSVC(C=0.01, intercept_scaling=3.0), "three"),
@@ -97,15 +87,14 @@ def test_the_optimum_of_all_rows(name, layout, table):
 
 @pytest.mark.parametrize("model", [fastgd.LinearSVC(C=0.1), fastgd.RidgeClassifier()])
 @pytest.mark.parametrize("most", [16, 2])
-def test_a_pass_serves_all_classes(model, most, table, monkeypatch):
+def test_a_pass_serves_all_classes(model, most, table, passes, monkeypatch):
     """The same bits as one class after the other, which callbacks see, and fewer passes."""
-    monkeypatch.setattr("fastgd._data.parts.ChunkShards", CountedPasses)
     monkeypatch.setattr(_together, "MOST_TOGETHER", most)
     source, counts, fits = open_rows((table["X"], table["three"]), chunk_rows=500), [], []
     for callbacks in (None, [lambda _: None]):
-        CountedPasses.n_passes = 0
+        passes.n_passes = 0
         fits.append(clone(model).set_params(callbacks=callbacks).fit(source))
-        counts.append(CountedPasses.n_passes)
+        counts.append(passes.n_passes)
     np.testing.assert_array_equal(fits[0].coef_, fits[1].coef_)
     np.testing.assert_array_equal(fits[0].n_iter_, fits[1].n_iter_)
     assert counts[0] < counts[1]

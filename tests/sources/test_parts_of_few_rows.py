@@ -8,7 +8,6 @@ import scipy.sparse as sp
 from sklearn.base import clone
 
 import fastgd
-from fastgd._data.shards import ChunkShards
 from fastgd._solvers import _sharded
 from fastgd.datasets import open as open_rows
 
@@ -28,23 +27,6 @@ def table():
 @pytest.fixture(autouse=True)
 def _small_samples(monkeypatch):
     monkeypatch.setattr(_sharded, "SAMPLE_ROWS", 60)
-
-
-class CountedPasses(ChunkShards):
-    """Shards that count how often they are read."""
-
-    n_passes = 0
-
-    def total(self, part, add):
-        CountedPasses.n_passes += 1
-        return super().total(part, add)
-
-
-@pytest.fixture
-def passes(monkeypatch):
-    monkeypatch.setattr("fastgd._data.parts.ChunkShards", CountedPasses)
-    CountedPasses.n_passes = 0
-    return CountedPasses
 
 
 MODELS = {

@@ -11,7 +11,6 @@ from sklearn.model_selection import KFold
 
 import fastgd
 from fastgd import linear_model
-from fastgd._data.shards import ChunkShards
 from fastgd._solvers import _product_shards, _sharded
 from fastgd.datasets import open as open_rows
 
@@ -37,23 +36,6 @@ def table():
 def _small_samples(monkeypatch):
     monkeypatch.setattr(_sharded, "SAMPLE_ROWS", 300)
     monkeypatch.setattr(_sharded, "ROOM", 0)
-
-
-class CountedPasses(ChunkShards):
-    """Shards that count how often they are read."""
-
-    n_passes = 0
-
-    def total(self, part, add):
-        CountedPasses.n_passes += 1
-        return super().total(part, add)
-
-
-@pytest.fixture
-def passes(monkeypatch):
-    monkeypatch.setattr("fastgd._data.parts.ChunkShards", CountedPasses)
-    CountedPasses.n_passes = 0
-    return CountedPasses
 
 
 SQUARES = {
