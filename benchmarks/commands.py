@@ -8,8 +8,8 @@
 a date), scores it on the rows trained on and saves it: ``fastgd train``, beside a script of pandas
 and scikit-learn that does the same, written to be fast: Arrow reads the table, dates are parsed as
 columns, rows are encoded once. ``svmlight`` takes a pass of steps over text rows: ``fastgd train
---model sgd-classifier``, beside Vowpal Wabbit with its defaults, which reads its own format and scores
-nothing.
+--model sgd-classifier``, beside Vowpal Wabbit with its defaults, which reads its own format and
+scores nothing.
 
 What is printed are medians: seconds, processor seconds of all threads, imports included. Each
 command runs once before, so that nothing is compiled while it is timed.
