@@ -14,7 +14,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from fastgd.kernels._jit import INLINED
+from fastgd.kernels._jit import INLINED, remember
 
 # What has a meaning of its own to a compiler: functions, and what each is resolved by. Another
 # compiler than the processor's, with a registry of its own, takes all of them from here.
@@ -42,8 +42,8 @@ def hook(plain):
     error model of the kernel that calls it.
     """
 
-    def resolve(spec, *_):
-        return getattr(spec.instance_class, plain.__name__)
+    def resolve(spec, *others):
+        return remember(getattr(spec.instance_class, plain.__name__), (spec, *others))
 
     # numba compares the argument names of an overload with those of its implementation
     resolve.__signature__ = inspect.signature(plain)
@@ -59,8 +59,8 @@ def optional(default):
     def plain(spec, *arguments):
         return getattr(type(spec), name, default)(spec, *arguments)
 
-    def resolve(spec, *_):
-        return getattr(spec.instance_class, name, default)
+    def resolve(spec, *others):
+        return remember(getattr(spec.instance_class, name, default), (spec, *others))
 
     resolve.__signature__ = inspect.signature(default)
     implement(plain)(resolve)

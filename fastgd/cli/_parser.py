@@ -170,6 +170,16 @@ def _train(commands: Any) -> None:
     _add_columns(train)
     _add_bits(train)
     _add_settings(train)
+    _add_training(train)
+    _add_chunk_rows(train, "default: all at once, if memory allows")
+    train.add_argument(
+        "--show-columns", action="store_true", help="print what each column was taken for"
+    )
+    _add_quiet(train)
+
+
+def _add_training(train: Any) -> None:
+    """Add what shapes the model, and how it learns and is measured."""
     train.add_argument(
         "--hidden",
         type=_sizes,
@@ -196,11 +206,6 @@ def _train(commands: Any) -> None:
         help="passes over the rows (sgd and mlp models: at most, default 1000 and 200; in "
         "chunks: 10)",
     )
-    _add_chunk_rows(train, "default: all at once, if memory allows")
-    train.add_argument(
-        "--show-columns", action="store_true", help="print what each column was taken for"
-    )
-    _add_quiet(train)
 
 
 def _models_as_text() -> str:

@@ -7,6 +7,7 @@ entry points call, with the same options and no cache of its own.
 from fastgd.kernels._collector import collector_paused
 
 with collector_paused():
+    from fastgd.kernels._jit._blame import remember
     from fastgd.kernels._jit._cache import cache_folder, count_compiled
     from fastgd.kernels._jit._events import watch_compilation
     from fastgd.kernels._jit._options import FASTMATH, INLINED, NO_WRAPPER, helper, kernel
@@ -32,5 +33,6 @@ __all__ = [
     "kernel",
     "known_levels",
     "levels_here",
+    "remember",
     "watch_compilation",
 ]

@@ -10,6 +10,7 @@ from numba.core import errors
 from numba.core.targetconfig import ConfigStack
 
 from fastgd.kernels._collector import collector_paused
+from fastgd.kernels._jit._blame import blaming
 from fastgd.kernels._jit._cache import Cache
 from fastgd.kernels._jit._drafts import DraftCompiler
 from fastgd.kernels._jit._passes import KernelCompiler, holds_array
@@ -31,7 +32,7 @@ def kernel(function: Callable | None = None, /, **options: Any) -> Any:
     # Absent where NUMBA_DISABLE_JIT left a plain function.
     if hasattr(compiled, "_cache"):
         compiled._cache = Cache(function)
-        compiled.compile = collector_paused()(compiled.compile)
+        compiled.compile = blaming(collector_paused()(compiled.compile), _compile_alone)
         _call_a_draft(compiled, functools.cache(lambda: _draft(function, **options)))
     return compiled
 
@@ -74,6 +75,11 @@ def _draft(function: Callable, allocates: bool = False, **options: Any) -> Any:
     if hasattr(draft, "overloads"):
         _compile_quickly(draft)
     return draft
+
+
+def _compile_alone(function: Callable, kinds: tuple) -> None:
+    """Compile a function for some types as a part of a kernel, which nothing calls."""
+    _compiled(function, no_cpython_wrapper=True).compile(kinds)
 
 
 def _compile_quickly(draft: Any) -> None:

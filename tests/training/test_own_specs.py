@@ -500,6 +500,72 @@ def test_a_loss_without_probabilities_has_none():
     assert hasattr(fastgd.SGDClassifier(Exponential()), "predict_proba")
 
 
+class Allocating(NamedTuple):
+    """Half a square, of an array made for it."""
+
+    kind = "regression"
+
+    @staticmethod
+    def value(loss, y_true, raw):
+        return 0.5 * (raw - y_true) ** 2
+
+    @staticmethod
+    def gradient(loss, y_true, raw):
+        both = np.zeros(2)
+        both[0] = raw - y_true
+        return both.sum()
+
+
+class Misspelt(NamedTuple):
+    """Half a square, misspelt."""
+
+    kind = "regression"
+
+    @staticmethod
+    def value(loss, y_true, raw):
+        return loss.scale * (raw - y_true) ** 2
+
+    @staticmethod
+    def gradient(loss, y_true, raw):
+        return raw - y_true
+
+
+class Wrong(NamedTuple):
+    """Steps by an attribute that numbers do not have."""
+
+    n_slots = 0
+    eta0 = 0.1
+
+    @staticmethod
+    def step_coefficients(optimizer, rates, first):
+        return np.repeat(rates[:, None], 4, axis=1)
+
+    @staticmethod
+    def update(optimizer, step_coefs, g, state, j):
+        return -step_coefs[0] * g.sign, step_coefs[0]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (
+            {"loss": Allocating()},
+            r"method 'gradient' of Allocating cannot be compiled: .*zeros.*, line \d+ \(in .*"
+            r"test_own_specs.py\).* must not make arrays",
+        ),
+        ({"loss": Allocating(), "batch_size": 16}, "method 'gradient' of Allocating cannot be"),
+        ({"loss": Misspelt()}, "method 'value' of Misspelt cannot be compiled: .*scale"),
+        ({"optimizer": Wrong()}, "method 'update' of Wrong cannot be compiled: .*'sign'"),
+    ],
+)
+def test_a_method_that_cannot_be_compiled_is_named(problem, params, message):
+    X, y = problem
+    model = fastgd.SGDRegressor(**params, max_iter=1)
+    with pytest.raises(TypeError, match=message):
+        model.fit(X, y)
+    assert not hasattr(model, "coef_")
+
+
 def test_our_losses_say_the_truth():
     """Facts against values: convexity, signs, bounds of curvature, degrees, pieces."""
     grid = np.linspace(-8.0, 8.0, 641) + 0.0031
