@@ -32,6 +32,7 @@ from fastgd._solvers._problem import (
     Problem,
     evaluate,
     has_log_link,
+    is_deviance,
 )
 from fastgd.kernels import losses
 from fastgd.kernels.certificate import best_intercept, fenchel_total
@@ -41,7 +42,7 @@ BALANCED, ACCEPTED = (
     1e-13,
     1e-9,
 )  # sum_i s_i r_i, relative to sum_i s_i |r_i|: what is left is counted
-SMALL_SLOPE = 1e-3
+SMALL_SLOPE, SMALL_STEP = 1e-3, 1e-6  # a step's square is left
 UNSEEN = 1e-10  # of the slopes: more than that is never taken for rounding
 ALLOWANCE = 8 * float(np.finfo(np.float64).eps)  # relative: the rounding of both objectives
 
@@ -128,16 +129,15 @@ def _size_of_slopes(problem: Problem, point: Point) -> float:
 def _balanced(problem: Problem, point: Point) -> Point | None:
     """Return the point with its intercepts at their best; None where they were not found.
 
-    Near the optimum one step of Newton's method for the intercept finds it, and a pass shows it.
+    A pass shows what is likely to be best already.
     """
     if _is_balanced(problem, point):
         return point
-    if problem.n_outputs == 0:
-        bend = float(np.sum(point.curvature))
-        if bend > 0.0 and abs(point.gradient[-1]) <= SMALL_SLOPE * bend:
-            moved = _moved(problem, point, -point.gradient[-1] / bend)
-            if _is_balanced(problem, moved):
-                return moved
+    step = _step_of_intercept(problem, point)
+    if step is not None:
+        moved = _moved(problem, point, step)
+        if _is_balanced(problem, moved):
+            return moved
     raw: Any = predictions(problem, point.u)
     if problem.n_outputs == 0:
         shift: Any = best_intercept(problem.loss, problem.y, problem.weight, raw)
@@ -150,6 +150,22 @@ def _balanced(problem: Problem, point: Point) -> Point | None:
         moved = point
     is_accepted = _imbalance(problem, moved) <= ACCEPTED * _size_of_slopes(problem, moved)
     return moved if is_accepted else None
+
+
+def _step_of_intercept(problem: Problem, point: Point) -> float | None:
+    """Return what the best intercept differs by, known without the rows; None where it is not.
+
+    A deviance's slopes are  e^(a t) - y e^(b t)  with  a = 2 - p = b + 1,  and its curvatures
+    a e^(a t) - b y e^(b t):  two sums for two unknown ones, whose quotient is e^step. Other losses
+    take a step of Newton's method, which near the optimum squares what is left.
+    """
+    if problem.n_outputs > 0:
+        return None
+    slope, bend = float(point.gradient[-1]), float(np.sum(point.curvature))
+    if is_deviance(problem.loss):
+        first = bend + (losses.variance_power(problem.loss) - 1.0) * slope
+        return float(np.log1p(-slope / first)) if first > max(slope, 0.0) else None
+    return -slope / bend if bend > 0.0 and abs(slope) <= SMALL_STEP * bend else None
 
 
 def _moved(problem: Problem, point: Point, shift: Any) -> Point:

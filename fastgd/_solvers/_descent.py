@@ -33,7 +33,15 @@ from fastgd._solvers._precondition import (
     with_matrix_at_last,
 )
 from fastgd._solvers._problem import Floats, Point, Problem, evaluate, model_at, take
-from fastgd._solvers._sample import ROWS_FOR_RANK, draw, fall_of_curvature, hessian_from_below
+from fastgd._solvers._sample import (
+    MOST_ROWS,
+    ROWS_FOR_RANK,
+    Sample,
+    draw,
+    fall_of_curvature,
+    hessian_from_below,
+    sampled,
+)
 from fastgd._solvers._thin import is_thin_on
 from fastgd.kernels import losses
 from fastgd.kernels.metric_steps import first_loop, second_loop
@@ -65,6 +73,7 @@ SMALLEST_TOL = 1e-15
 LEAST_SAMPLE, HESSIAN_ROWS = 20_000, 200  # rows a parameter: directions are then right to 1/14
 LONGER, MOST_LONGER = 2.0, 10.0  # times a step: what is worth another evaluation, and far enough
 SLOW, SLOWEST = 0.9, 0.99
+CHEAP = 0.5  # of a pass
 CAUTION_LATE = 1.5  # raw mnist: what is left was 1.5 times that from pass 100 to 390
 
 
@@ -77,6 +86,8 @@ class StoppingRule(NamedTuple):
     is_careful : bool
         Whether the suboptimality has to be shown, by a bound, an exact Hessian or much caution, and
         not only estimated, as suffices on the way to something else.
+    is_proven_later : bool
+        Whether a careful estimate suffices because a bound is to follow, from where it ends.
     """
 
     tol: float
@@ -84,6 +95,7 @@ class StoppingRule(NamedTuple):
     max_passes: int
     observer: Observer = UNWATCHED
     is_careful: bool = False
+    is_proven_later: bool = False
 
     def target(self, objective: float, tol: float) -> float:
         """Return the suboptimality that suffices for a tolerance."""
@@ -154,6 +166,7 @@ class _Descent:
         self.hoped = self.expected = np.inf  # of the suboptimality, after a step and here
         self.is_short = False  # whether the last step of a fresh metric was, by far
         self.trusted = self._trust(metric) if is_exact(problem, metric) else None
+        self.sample: Sample | None = None
 
     def run(self) -> DescentResult:
         """Take steps until the stopping rule holds, the passes are used up, or rounding decides."""
@@ -332,6 +345,8 @@ class _Descent:
         """Tell whether an estimate is near enough to the target to be confirmed."""
         if is_shown or self._drift() is not None or not can_renew(self.problem):
             return False
+        if self.stop.is_proven_later:
+            return False
         return self.suboptimality <= CONFIRMED_FROM * self._target()
 
     def _share(self) -> float:
@@ -378,7 +393,9 @@ class _Descent:
             return True
         if self.point.objective - self.lower <= self._target():
             return True
-        fall = fall_of_curvature(self.problem, self.point.u, step)
+        n = self.problem.shape[0]
+        some = self._some(min(MOST_ROWS, n), n)
+        fall = fall_of_curvature(some.problem, self.point.u, step)
         if STEADY < fall <= MOST_FALL:
             self.hoped = suboptimality
         return fall <= STEADY
@@ -390,9 +407,10 @@ class _Descent:
             return False
         if not _can_confirm(problem, self.n_passes, min(share, 1.0)):
             return False
-        metric = hessian_from_below(problem, self.point, share)
-        if metric is None:
-            return False
+        size = self._rows_of_proof(share)
+        if 2 * size > problem.shape[0] or problem.passes is not None:
+            return False  # a device's own Hessian takes less than a sample on the processor
+        metric = hessian_from_below(problem, self.point, self._some(size, 2 * size))
         step, decrement = _direction(problem, self.point, metric, Pairs(self.point.u.size))
         suboptimality = NEWTON_CAUTION * decrement
         if suboptimality > self._target():
@@ -401,6 +419,21 @@ class _Descent:
             return self.hoped <= self._target()
         self.suboptimality, self.shown = suboptimality, min(self.shown, suboptimality)
         return True
+
+    def _rows_of_proof(self, share: float) -> int:
+        """Return of how many rows a proof is made: a share of all, and what is cheap beside a pass.
+
+        Fewer would do if the estimate is right, but a step of theirs is as many times too long.
+        """
+        n, least = self.problem.shape[0], ROWS_FOR_RANK * self.point.u.size
+        cheap = min(MOST_ROWS, int(CHEAP * n / cost_of_hessian(self.problem)))
+        return max(int(share * n), least, cheap)
+
+    def _some(self, size: int, most: int) -> Sample:
+        """Return so many of the rows, or up to ``most`` that were taken before."""
+        if self.sample is None or not size <= self.sample.problem.shape[0] <= most:
+            self.sample = sampled(self.problem, size)
+        return self.sample
 
     # -- the metric -----------------------------------------------------------------------------
 

@@ -16,10 +16,16 @@ import numpy as np
 
 from fastgd._monitoring.observer import Observer, Silenced
 from fastgd._runtime.threads import one_blas_thread
-from fastgd._solvers._certificates import ALLOWANCE, Certificate, can_prove, certify
+from fastgd._solvers._certificates import (
+    ALLOWANCE,
+    Certificate,
+    can_prove,
+    certify,
+    gap_of_penalty,
+)
 from fastgd._solvers._descent import DescentResult, StoppingRule, descend, is_exact
 from fastgd._solvers._implicit import Implicit
-from fastgd._solvers._newton_dual import bound_by_newton_steps
+from fastgd._solvers._newton_dual import bound_by_newton_steps, nearer
 from fastgd._solvers._precondition import (
     AnyMetric,
     bound,
@@ -42,6 +48,7 @@ from fastgd._solvers._problem import (
     evaluate,
     from_raw,
     has_log_link,
+    is_deviance,
     model_at,
     pose,
     take,
@@ -58,6 +65,7 @@ MOST_SAMPLED = 100_000  # rows where a device makes the passes: samples are the 
 ROUNDINGS = 4.0  # of a residual, from its target and its prediction
 SMALL_IS_FINISHED_TO = 1e-12
 LAST_STEPS = 8
+LEAST_RIDGE = 1e-7  # from which on three steps of a sample's Hessian may be enough for a bound
 LEAST_READS = 32  # of X, that a proof may take, or as many as the descent took
 SHORTENED = 0.05  # by each last step, or the metric is not the Hessian
 
@@ -76,6 +84,8 @@ def gd(task: Task, options: Options, start: State | None = None) -> Solution:
     with one_blas_thread():
         problem = pose(task)
         result = _fit(problem, options, start)
+        if has_plain_bound(problem):
+            result = _to_plain_bound(problem, result, options)
         return certified(problem, result, options)
 
 
@@ -91,7 +101,9 @@ def _fit(problem: Problem, options: Options, start: State | None) -> DescentResu
         u, metric = from_samples(problem, u, prior, f_null, options)
         if metric is not None:
             u, metric, first = _better_of(problem, null, u, metric, f_null)
-    stop = StoppingRule(tol, 0.0, options.max_iter, options.observer, True)
+    stop = StoppingRule(
+        tol, 0.0, options.max_iter, options.observer, True, has_plain_bound(problem)
+    )
     if metric is None:
         if has_log_link(problem.loss):
             first = first or evaluate(problem, u)
@@ -106,6 +118,46 @@ def _fit(problem: Problem, options: Options, start: State | None) -> DescentResu
     ):
         return result._replace(point=polished(problem, result))
     return result
+
+
+def has_plain_bound(problem: Problem) -> bool:
+    """Tell whether a few steps beyond a descent's end the gradient alone bounds what is left.
+
+    Where the l2 penalty is not tiny beside the curvatures, which are about 1.
+    """
+    if problem.n_outputs > 0 or problem.passes is not None or problem.l2 == 0.0:
+        return False
+    if losses.is_quadratic(problem.loss) or problem.dtype != np.float64:
+        return False
+    if not (problem.is_smooth and can_prove(problem) and can_have_hessian(problem)):
+        return False
+    if problem.shape[0] * problem.shape[1] <= FINISHED_IN_FLOAT64:
+        return False  # finished further than that
+    ridge = problem.ridge[:-1][problem.scaler.inverse_std > 0.0]
+    return bool(np.min(ridge, initial=np.inf) >= LEAST_RIDGE)
+
+
+def _to_plain_bound(problem: Problem, result: DescentResult, options: Options) -> DescentResult:
+    """Step on from an estimate to where the gradient bounds it; else descend with more care.
+
+    The last step is taken whatever the estimate, if the bound is not enough: a proof at the point
+    before would cost more reads of X, and leave a higher objective.
+    """
+    target = max(options.tol * abs(result.point.objective), result.floor)
+    if result.converged:
+        point = nearer(problem, result.point, result.metric, target)
+        result = result._replace(point=point)
+        if gap_of_penalty(problem, point) <= target:
+            return result
+    most = options.max_iter - len(result.objectives)
+    if most <= 0 or options.observer.stops:
+        return result
+    stop = StoppingRule(options.tol, 0.0, most, options.observer, True)
+    more = descend(problem, result.point.u, result.metric, stop, result.point)
+    return more._replace(
+        objectives=result.objectives + more.objectives,
+        suboptimalities=result.suboptimalities + more.suboptimalities,
+    )
 
 
 def _better_of(
@@ -153,12 +205,23 @@ def scale_of(problem: Problem, prior: Floats) -> float:
     if losses.kind_of(problem.loss) == losses.REGRESSION:
         mean = float(problem.weight @ problem.y)
         if has_log_link(problem.loss):
-            raw = np.full(problem.y.shape[0], losses.raw_of_mean(problem.loss, mean))
-            return total_loss(problem.y, problem.weight, problem.loss, raw) - problem.least
+            return _loss_at_mean(problem, mean) - problem.least
         return float(problem.weight @ (problem.y - mean) ** 2) / 2.0
     if problem.n_outputs == 0:
         return float(np.log(2.0))
     return float(-np.sum(prior * np.log(np.maximum(prior, 1e-300))))
+
+
+def _loss_at_mean(problem: Problem, mean: float) -> float:
+    """Return the mean loss where all rows are predicted their mean.
+
+    Deviances but that of power 0 are linear in the targets: one row of their mean is all rows.
+    """
+    y, weight = problem.y, problem.weight
+    if is_deviance(problem.loss) and losses.variance_power(problem.loss) != 0.0:
+        y, weight = np.full(1, mean), np.ones(1)
+    raw = np.full(y.shape[0], losses.raw_of_mean(problem.loss, mean))
+    return float(total_loss(y, weight, problem.loss, raw))
 
 
 def from_samples(
@@ -182,10 +245,17 @@ def from_samples(
         else:
             known = bound(sample, prior)
         result = descend(sample, u, known, stop, None)
-        u, metric = result.point.u, result.metric
+        u, metric = result.point.u, _metric_at(sample, result)
     if metric is None:
         return u, None
     return u, transfer(problem, soften(sample, metric))
+
+
+def _metric_at(sample: Problem, result: DescentResult) -> Any:
+    """Return the Hessian where a sample led, if it costs less than a step that it spares."""
+    if cost_of_hessian(sample) > GROWTH:
+        return result.metric
+    return hessian(sample, result.point)
 
 
 def sample_sizes(problem: Problem) -> list[int]:

@@ -43,6 +43,8 @@ SEEN_AGAIN = 1e-8  # of the floor: less is left of columns that depend on each o
 SOFTENING = (
     0.5  # from 0.3 to 1 the first steps on all rows of flights (179 columns) held; 0.1 overshot
 )
+# of a sample for each parameter: with more than few it is softened less, with many not at all
+FEW_ROWS, MANY_ROWS = 40.0, 400.0
 SHORT = 0.3  # a step of which less was taken was far too long
 LEAST_DAMPING, FIRST_DAMPING, MOST_DAMPING = 1e-8, 1e-6, 0.5
 DAMPING_GROWTH, DAMPING_DECAY = 30.0, 0.1
@@ -393,13 +395,20 @@ def transfer(problem: Problem, metric: Metric) -> Metric:
 
 
 def soften(problem: Problem, metric: Metric) -> Metric:
-    """Return a metric whose curvature is nowhere far below the average row's."""
+    """Return a metric whose curvature is nowhere far below the average row's.
+
+    The fewer rows there are for a parameter, the more they may have missed.
+    """
+    rows_each = problem.shape[0] / metric.product.shape[0]
+    if rows_each >= MANY_ROWS:
+        return metric
+    amount = SOFTENING * min(1.0, FEW_ROWS / rows_each)
     average, product = products(problem, problem.weight), metric.product.copy()
     width = average.shape[0]
     for first in range(0, product.shape[0], width):
         at = slice(first, first + width)
         mean = product[at, at][-1, -1]
-        product[(at, at) if product.ndim == 2 else at] += SOFTENING * mean * average
+        product[(at, at) if product.ndim == 2 else at] += amount * mean * average
     return metric._replace(product=product)
 
 

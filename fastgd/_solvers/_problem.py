@@ -231,9 +231,10 @@ def _size_of_terms(loss: Any, weight: Floats, t: Floats) -> float:
     """Return the sum of the magnitudes of a deviance's terms, where y = e^t is predicted."""
     a, b = 2.0 - losses.variance_power(loss), 1.0 - losses.variance_power(loss)
     power = np.exp(np.minimum(a * t, loss.reach)) if a != 0.0 else np.ones_like(t)
-    first = power / abs(a) if a != 0.0 else np.abs(t)
-    second = power / abs(b) if b != 0.0 else power * np.abs(t)
-    return float(weight @ (first + second))
+    size = np.abs(t)
+    first = float(weight @ power) / abs(a) if a != 0.0 else float(weight @ size)
+    second = float(weight @ power) / abs(b) if b != 0.0 else float(weight @ (power * size))
+    return first + second
 
 
 def scaler_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Scaler, Floats]:
@@ -313,17 +314,15 @@ def over_shards(
 
 
 def take(problem: Problem, chosen: NDArray[np.int64], weight: Floats) -> Problem:
-    """Return the problem of some rows, their weights given; l2 weighs as much as each row does.
+    """Return the problem of some rows, their weights given.
 
     A column that few rows differ in can look separable in a sample, which would send its
     coefficient far off. Its prior allows an effect of about 1/sqrt(PRIOR) in the rows at its peak.
     """
-    more = problem.shape[0] / chosen.shape[0]
     return problem._replace(
         rows=_rows_at(problem, chosen),
         y=problem.y[chosen],
         weight=weight,
-        l2=problem.l2 * more,
         prior=PRIOR * problem.peak**2 / chosen.shape[0],
         passes=None,
     )
@@ -333,7 +332,7 @@ def _rows_at(problem: Problem, chosen: NDArray[np.int64]) -> Any:
     """Return some rows; sparse ones stay sparse, in the types that kernels are compiled for."""
     rows, (n, d) = problem.rows, problem.shape
     if isinstance(rows, Dense):
-        parts = [rows.values[chosen]]
+        parts = [np.take(rows.values, chosen, axis=0)]  # twice as fast as by an index
     else:
         matrix = as_matrix(rows, n, d)[chosen]
         if not is_scattered(rows, n, d):

@@ -213,15 +213,19 @@ def _about_log(units: Units) -> Units:
     task = units.task
     seen = np.asarray(task.y, np.float64)
     seen = seen if task.weight is None else seen[np.asarray(task.weight) > 0.0]
-    largest = float(np.max(np.abs(seen), initial=0.0))
+    highest, lowest = float(np.max(seen, initial=0.0)), float(np.min(seen, initial=0.0))
+    largest = max(highest, -lowest)
     if largest == 0.0:
         return units
-    mean = max(float(np.mean(seen / largest)), float(np.mean(np.abs(seen / largest))) * 1e-3)
+    shares = seen / largest
+    mean = float(np.mean(shares))
+    if lowest < 0.0:
+        mean = max(mean, float(np.mean(np.abs(shares))) * 1e-3)
     exponent = round(np.log2(mean) + np.log2(largest))
     y = np.ldexp(np.asarray(task.y, np.float64), -exponent)
     power = losses.variance_power(task.loss)
     steepest = max(abs(2.0 - power), abs(1.0 - power))
-    ends = np.min(y, initial=1.0, where=y > 0.0), np.max(y, initial=1.0)
+    ends = np.min(np.where(y > 0.0, y, 1.0), initial=1.0), np.max(y, initial=1.0)
     level = exponent * float(np.log(2.0))
     # without an intercept no coefficients at all predict 1, which may be as far as the level
     farthest = float(np.max(np.abs(np.log(ends)))) + (0.0 if task.fit_intercept else abs(level))

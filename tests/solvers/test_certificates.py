@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
@@ -158,6 +159,75 @@ def test_a_newton_step_from_far_away_gives_no_bound_or_a_true_one(rng, l2, scale
         point = evaluate(problem, found + away)
         gap = bound_by_newton_steps(problem, point, metric, 0.1, 30)
         assert gap >= (point.objective - best.objective) * (1.0 - 1e-6)
+
+
+DEVIANCES = [losses.Poisson(), losses.Gamma(), losses.Tweedie(1.2), losses.Tweedie(1.9)]
+
+
+@pytest.mark.parametrize("loss", DEVIANCES)
+def test_a_log_links_best_intercept_takes_one_pass(rng, loss, monkeypatch):
+    X = rng.normal(size=(300, 4))
+    y = rng.gamma(2.0, 0.5 * np.exp(0.5 * X[:, 0]))
+    problem = problem_of(X, y, loss, 0.0, 0.01)
+    passes = []
+
+    def counted(*given):
+        passes.append(given)
+        return evaluate(*given)
+
+    monkeypatch.setattr(_certificates, "evaluate", counted)
+    for shift in (1e-6, 0.01, 2.0, -2.0):
+        point = evaluate(problem, np.append(0.1 * rng.normal(size=4), shift))
+        passes.clear()
+        found = _certificates.certify(problem, point).point
+        assert len(passes) == 1
+        assert abs(found.gradient[-1]) <= 1e-12 * found.objective
+        np.testing.assert_array_equal(found.u[:-1], point.u[:-1])
+
+
+@pytest.mark.parametrize("loss", [losses.Poisson(), losses.Gamma(), LogLoss()])
+@pytest.mark.parametrize("l2", [1e-5, 1.0])
+def test_steps_of_a_samples_hessian_lead_to_where_the_gradient_is_a_bound(rng, loss, l2):
+    from fastgd._solvers._gd import gd
+    from fastgd._solvers._newton_dual import nearer
+    from fastgd._solvers._precondition import hessian, transfer
+    from fastgd._solvers._sample import sampled
+    from fastgd._solvers._task import Options
+
+    X = rng.normal(size=(4000, 4)) * [0.1, 1.0, 3.0, 20.0] + 2.0
+    y = targets(loss, 0.5 * (X[:, 1] - 2.0), rng)
+    problem = problem_of(X, y, loss, 0.0, l2)
+    task = Task(problem.rows, y, None, loss, 0.0, l2, 4, 1, True, False)
+    best = from_raw(problem, *gd(task, Options(tol=1e-10))[:2])
+    start = evaluate(problem, best + 0.003 * rng.normal(size=5))
+    part = sampled(problem, 2000).problem
+    metric = transfer(problem, hessian(part, evaluate(part, start.u)))
+    target = 1e-6 * start.objective
+    found = nearer(problem, start, metric, target)
+    gap = _certificates.gap_of_penalty(problem, found)
+    assert gap <= max(target, 1e-3 * _certificates.gap_of_penalty(problem, start))
+    assert found.objective <= start.objective
+    proof = _certificates.certify(problem, found)
+    assert proof.gap <= 1.1 * gap + 1e-13
+    assert nearer(problem, proof.point, metric, 2.0 * gap) is proof.point
+
+
+@pytest.mark.parametrize("estimator", ["PoissonRegressor", "GammaRegressor", "LogisticRegression"])
+def test_tall_tables_are_proven_to_their_tolerance(rng, estimator):
+    """Rows enough for samples, a penalty of any size: the bound is met, and holds."""
+    X = rng.normal(size=(20_000, 6)) * [0.01, 1.0, 1.0, 1.0, 5.0, 100.0]
+    raw = X @ np.array([30.0, 0.5, -0.5, 0.0, 0.1, 0.002])
+    y = rng.poisson(np.exp(raw)) + float(estimator == "GammaRegressor")
+    y = (y > 1).astype(int) if estimator == "LogisticRegression" else y
+    for strength in (1e-6, 1e-3, 1.0):
+        name = "C" if estimator == "LogisticRegression" else "alpha"
+        value = 1.0 / (strength * len(y)) if name == "C" else strength
+        model = getattr(fastgd, estimator)(**{name: value})
+        best = clone(model).set_params(tol=1e-11).fit(X, y)
+        for tol in (1e-2, 1e-4, 1e-6):
+            found = clone(model).set_params(tol=tol).fit(X, y)
+            assert found.gap_ <= tol * found.objective_
+            assert found.objective_ - best.objective_ <= found.gap_ + 1e-12 * best.objective_
 
 
 @pytest.mark.parametrize("loss", [losses.Poisson(), losses.Gamma(), losses.Tweedie(1.5)])

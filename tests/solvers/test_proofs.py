@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 import fastgd
 from fastgd._solvers._precondition import hessian, solve
 from fastgd._solvers._problem import evaluate, pose
-from fastgd._solvers._sample import hessian_from_below
+from fastgd._solvers._sample import hessian_from_below, sampled
 from fastgd.kernels.losses import LogLoss, Softmax
 from tests.solvers.test_gd import task_of
 from tests.tables import over_product
@@ -43,7 +43,8 @@ def posed(rng, loss, n, layout):
 )
 def test_the_hessian_of_some_rows_is_below_that_of_all(rng, loss, layout):
     problem, point = posed(rng, loss, 3000, layout)
-    whole, some = hessian(problem, point), hessian_from_below(problem, point, 0.2)
+    whole = hessian(problem, point)
+    some = hessian_from_below(problem, point, sampled(problem, 600))
     least = np.linalg.eigvalsh(whole.full - some.full).min()
     assert least >= -1e-12 * np.trace(whole.full)
     assert np.trace(some.product) < 0.5 * np.trace(whole.product)
@@ -53,9 +54,16 @@ def test_the_hessian_of_some_rows_is_below_that_of_all(rng, loss, layout):
     assert decrements[0] <= decrements[1] * (1.0 + 1e-9)
 
 
-def test_too_few_rows_show_nothing(rng):
-    problem, point = posed(rng, LogLoss(), 90, np.asarray)
-    assert hessian_from_below(problem, point, 1e-6) is None
+def test_a_sample_has_rows_of_all_parts_and_weights_that_are_right_on_average(rng):
+    problem, _ = posed(rng, LogLoss(), 3000, np.asarray)
+    rows, part = sampled(problem, 600)
+    assert np.all(np.diff(rows) > 0)
+    assert np.max(np.diff(rows)) < 50  # from one end to the other
+    np.testing.assert_array_equal(part.y, problem.y[rows])
+    assert part.weight.sum() == pytest.approx(1.0)
+    assert part.weight @ part.y == pytest.approx(problem.weight @ problem.y, rel=0.01)
+    assert part.l2 == problem.l2
+    assert sampled(problem, 3000).problem is problem
 
 
 def softmax_objective(model, X, y, C):
