@@ -311,7 +311,7 @@ def _gradient_of(rows, samples, rule, network, memory, shard):
     _backward(rows, batch, network, memory, shard.gradient, shard.key)
 
 
-@helper()
+@helper(inlined=False)
 def _step_from_gradient(rule, plan, network, memory, batch, t, n_touched):
     """Take a step, but for what is in strips, and add to the penalty."""
     size = batch.stop - batch.start
@@ -412,7 +412,7 @@ def _now(network, number, scratch, key):
     return Now(network.is_training, of_layer, row_in(network.numbers, number), scratch.patch)
 
 
-@helper()
+@helper(inlined=False)
 def _forward(rows, batch, network, params, scratch, key):
     """Write the outputs of all layers."""
     table, size = network.table, batch.stop - batch.start
@@ -461,7 +461,7 @@ def _deactivate_layer(network, number, out, delta, free, scratch):
         _deactivate(network.activations, at[ACTIVATION], units, sums, of_units, bias)
 
 
-@helper()
+@helper(inlined=False)
 def _backward(rows, batch, network, memory, gradient, key):
     """Pass the last layer's ``deltas`` back through all layers, and write the gradient."""
     params, scratch = memory.params, memory.scratch

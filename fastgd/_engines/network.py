@@ -17,7 +17,7 @@ from fastgd._engines.protocol import (
     Trace,
     is_finite,
 )
-from fastgd._engines.shards import Shards, team_of
+from fastgd._engines.shards import Shards
 from fastgd._networks.assembly import Assembly
 from fastgd._parameters import resolve
 from fastgd._training.progress import History, Progress
@@ -108,7 +108,9 @@ class NetworkEngine:
                 return {}
             return {"scratch": scratch(assembly, rows, dtype, is_sparse=is_sparse)}
 
-        self._shards = Shards(self._memory, n_shards, rows, further, n_strips)
+        self._shards = None
+        if max(n_shards, n_strips) > 1:
+            self._shards = Shards(self._memory, n_shards, rows, further, n_strips)
         if assembly.n_weights >= BLAS_WARMED_FROM:
             warm_blas(np.ones((256, 256)))
 
@@ -131,7 +133,10 @@ class NetworkEngine:
         def steps(own: NetworkMemory) -> None:
             network_steps(block.rows, samples, self._rule, kernel_plan, self._network, own)
 
-        self._shards.run(steps, **changes)
+        if self._shards is None:
+            steps(memory._replace(**changes))
+        else:
+            self._shards.run(steps, **changes)
         return _sums(memory)
 
     def run_epochs(self, block: Block, plan: Plan, n_epochs: int) -> Trace:
@@ -154,7 +159,7 @@ class NetworkEngine:
 
     def _alone(self) -> NetworkMemory:
         """Return memory for a batch whose gradient is asked for as a whole, by one thread."""
-        memory = self._shards.alone()
+        memory = self._memory if self._shards is None else self._shards.alone()
         return memory._replace(scratch=memory.scratch._replace(strips=Whole()))
 
     def evaluate(self, source: Source, params: NDArray[Any]) -> Evaluation:
@@ -170,7 +175,6 @@ class NetworkEngine:
             residual=np.zeros(0, dtype),
             scratch=scratch(assembly, size, dtype, is_sparse=source.is_sparse),
         )
-        memory = memory._replace(team=team_of(memory, 1, size))
         rule = self._rule._replace(l2=0.0, transform=Identity())
         network = self._network._replace(is_training=False)
         loss, gathered = 0.0, np.zeros(assembly.n_params)
@@ -179,7 +183,7 @@ class NetworkEngine:
             for start in range(0, block.n_visited, size):
                 part = block.part(start, min(start + size, block.n_visited))
                 plan = sgd.Plan(size, part.n_visited, np.zeros((1, 4), dtype), source.unit, 1, 0, 1)
-                memory.sums[...], memory.team.board[...] = 0.0, 0
+                memory.sums[...] = 0.0
                 network_gradient(part.rows, _samples(part), rule, plan, network, memory)
                 loss += _sums(memory).loss
                 gathered[: assembly.n_trained] += part.n_visited * memory.gradient

@@ -195,7 +195,8 @@ def _compile(task: _Task) -> int:
             model.fit(X, y)
             if isinstance(model, BaseNetwork):
                 model.predict(X)
-                if not task.is_sparse:  # a first layer in strips is another kernel
+                if task.fit.shape == SMALL and not task.is_sparse:
+                    # a first layer in strips is another kernel
                     wide = clone(model).set_params(hidden_layer_sizes=(WIDE,))
                     wide.fit(np.tile(X, (1, 2 * LEAST_STRIP // (WIDE * SMALL[1]))), y)
     return count_compiled() - before
@@ -226,9 +227,11 @@ def _usual_fits() -> Iterator[_Fit]:
     yield _Fit(linear_model.SGDRegressor(**large), 0, LARGE)
     yield _Fit(linear_model.SGDClassifier("log_loss", learning_rate="auto", random_state=0), 2)
     yield _Fit(linear_model.SGDRegressor(learning_rate="auto", random_state=0), 0)
-    for n_classes in (2, 3):
-        yield _Fit(neural_network.MLPClassifier(max_iter=2, random_state=0), n_classes)
-    yield _Fit(neural_network.MLPRegressor(max_iter=2, random_state=0), 0)
+    for shape, size in ((SMALL, "auto"), (LARGE, LARGE[0])):
+        settings: dict[str, Any] = {"batch_size": size, "max_iter": 2, "random_state": 0}
+        for n_classes in (2, 3):
+            yield _Fit(neural_network.MLPClassifier(**settings), n_classes, shape)
+        yield _Fit(neural_network.MLPRegressor(**settings), 0, shape)
     # what solver="auto" means where data are large
     for kind in (linear_model.PoissonRegressor, linear_model.GammaRegressor):
         yield _Fit(kind(alpha=0.0), 0)

@@ -20,11 +20,17 @@ from numba.core.typed_passes import NativeLowering, NopythonTypeInference
 
 from fastgd.kernels._jit._passes import DraftTyping, KernelCompiler, is_plain
 
+_CALLED_BY_PYTHON = "_ZN7cpython"  # begins the name of what numba writes for that
+
 
 class _Draft(JITCodeLibrary):
     """A library that is linked into others, and has no machine code of its own."""
 
     has_loops = True
+
+    def keep_apart(self, name: str) -> None:
+        """Have kernels call this function instead of inlining it."""
+        self._final_module.get_function(name).add_function_attribute("noinline")
 
     def _optimize_functions(self, module: Any) -> None:
         """Take what numba wrote through memory into registers, which leaves a tenth of the code.
@@ -103,12 +109,56 @@ class _DraftLowering(NativeLowering):
         state.library, state.flags.no_compile = library, True
         super().run_pass(state)
         lowered = state.cr
+        if not state.flags.forceinline:
+            library.keep_apart(lowered.fndesc.llvm_func_name)
         alone = is_plain(state.func_id.func) and not lowered.env.consts
         made_by = _without_code if alone else state.targetctx.get_executable
         entry = made_by(library, lowered.fndesc, lowered.env)
         state.targetctx.insert_user_function(entry, lowered.fndesc, [library])
         state.cr = lowered._replace(cfunc=entry)
         return True
+
+
+class _Whole(JITCodeLibrary):
+    """A library of a kernel, with its own copy of each function that it calls instead of inlining.
+
+    What calls it from Python is a fifth of the code and runs once: it is not optimised.
+    """
+
+    def _optimize_final_module(self) -> None:
+        """Optimise, with all that has been linked."""
+        for function in self._final_module.functions:
+            if not function.is_declaration:
+                _tell_whose_it_is(function)
+        super()._optimize_final_module()
+
+
+def _tell_whose_it_is(function: Any) -> None:
+    """Say of a function in a kernel's module that it is the kernel's own, or called by Python."""
+    if function.name.startswith(_CALLED_BY_PYTHON):
+        function.add_function_attribute("noinline")
+        function.add_function_attribute("optnone")
+    elif function.linkage == binding.Linkage.linkonce_odr and b"noinline" in function.attributes:
+        function.linkage = binding.Linkage.internal
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _WholeLowering(NativeLowering):
+    """Lowers a kernel."""
+
+    _name = "whole_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        """Lower a function."""
+        state.library = _Whole(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return super().run_pass(state)
+
+
+class WholeCompiler(KernelCompiler):
+    """The same, with the end of what is called from Python."""
+
+    ends: ClassVar = {NativeLowering: _WholeLowering}
 
 
 class DraftCompiler(KernelCompiler):

@@ -12,8 +12,8 @@ from numba.core.targetconfig import ConfigStack
 from fastgd.kernels._collector import collector_paused
 from fastgd.kernels._jit._blame import blaming
 from fastgd.kernels._jit._cache import Cache
-from fastgd.kernels._jit._drafts import DraftCompiler
-from fastgd.kernels._jit._passes import KernelCompiler, holds_array
+from fastgd.kernels._jit._drafts import DraftCompiler, WholeCompiler
+from fastgd.kernels._jit._passes import holds_array
 
 # NaN and inf stay legal (no "nnan", no "ninf"): divergence is detected through them.
 FASTMATH = frozenset({"contract", "reassoc", "arcp", "nsz"})
@@ -46,12 +46,22 @@ def _call_a_draft(compiled: Any, draft: Callable[[], Any]) -> None:
     compiled.get_overload = lambda signature: draft().get_overload(signature)
 
 
-def helper(function: Callable | None = None, /, *, allocates: bool = False, **options: Any) -> Any:
+def helper(
+    function: Callable | None = None,
+    /,
+    *,
+    allocates: bool = False,
+    inlined: bool = True,
+    **options: Any,
+) -> Any:
     """Compile a function that kernels call; it becomes a part of them.
 
     A helper that LLVM left as a call would be linked, in the process that compiles, to the copy
     that numba compiled of it alone, and elsewhere to the copy cached with its kernel: two codes,
-    whose last digits differ. So all helpers are inlined, which costs no time here or there.
+    whose last digits differ. So helpers are inlined, which costs no time here or there.
+
+    A large one, whose work is worth a call, says ``inlined=False``: then each kernel has a copy of
+    its own that it calls. LLVM takes longer for one function than for its parts.
 
     What allocates no array says so by being silent, and is spared the counting of references, which
     is an atomic addition or more for each array it hands on, in the innermost loop too. Arrays that
@@ -60,8 +70,8 @@ def helper(function: Callable | None = None, /, *, allocates: bool = False, **op
     it was given, or parts of it, to another one that does not.
     """
     if function is None:
-        return functools.partial(helper, allocates=allocates, **options)
-    options = {"forceinline": True, **options}
+        return functools.partial(helper, allocates=allocates, inlined=inlined, **options)
+    options = {"forceinline": inlined, **options}
     draft = _draft(function, allocates, **options)
     if hasattr(draft, "overloads"):
         _run_by_another(draft, _compiled(function, allocates, **options))
@@ -126,7 +136,7 @@ def _any_number(kind: Any) -> Any:
 
 def _compiled(function: Callable, allocates: bool = False, **options: Any) -> Any:
     common = {"nogil": True, "error_model": "numpy", "fastmath": set(FASTMATH), **NO_WRAPPER}
-    common["pipeline_class"] = KernelCompiler
+    common["pipeline_class"] = WholeCompiler
     return numba.njit(**{**common, **options, "_nrt": allocates})(function)
 
 

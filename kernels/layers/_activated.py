@@ -10,7 +10,7 @@ from fastgd.kernels._views import line_in, table_in
 from fastgd.kernels.activations import gradient, value
 
 
-@helper()
+@helper(inlined=False)
 def activate(activation, bias, out, sums):
     """Add the biases to the products in ``out``, and put the activation's values in their place.
 
@@ -30,7 +30,7 @@ def activate(activation, bias, out, sums):
             out[i, j] = value(activation, out[i, j])
 
 
-@helper()
+@helper(inlined=False)
 def deactivate(activation, out, sums, delta, bias_slopes):
     """Make of the derivatives by the outputs those by the weighted sums, and by the biases.
 
@@ -45,7 +45,7 @@ def deactivate(activation, out, sums, delta, bias_slopes):
         _sum_rows_into(delta, bias_slopes)
 
 
-@helper()
+@helper(inlined=False)
 def _sum_rows_into(table, sums):
     """Write the sum of a table's rows, four at a time: most have few numbers."""
     n_fours, units = table.shape[0] // 4, np.uint64(sums.shape[0])

@@ -799,6 +799,49 @@ def test_a_helper_that_counts_no_references_returns_no_array(returned):
 COMPILED = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="of compiled code")
 
 
+def _functions_of(kernel):
+    """Return how the functions in a kernel's code are linked, by their names in the source."""
+    (compiled,) = kernel.overloads.values()
+    functions = [f for f in compiled.library._final_module.functions if not f.is_declaration]
+    return {
+        name: [f.linkage.name for f in functions if f"{len(name)}{name}" in f.name]
+        for name in ("tripled", "doubled")
+    }
+
+
+@COMPILED
+def test_a_helper_that_is_not_inlined_is_called_and_each_kernel_has_its_own_copy():
+    """A copy that two kernels share would be the one that was compiled first."""
+
+    @_jit.helper(inlined=False)
+    def doubled(x):
+        for i in range(x.shape[0]):
+            x[i] += x[i]
+
+    @_jit.kernel()
+    def one(x):
+        doubled(x)
+        x[0] += 1
+        doubled(x)
+
+    @_jit.kernel()
+    def tripled(x, y):
+        doubled(y)
+        for i in range(x.shape[0]):
+            x[i] += y[i]
+
+    x = np.arange(3.0)
+    one(x)
+    np.testing.assert_array_equal(x, [2.0, 4.0, 8.0])
+    tripled(x, x.copy())
+    np.testing.assert_array_equal(x, [6.0, 12.0, 24.0])
+    doubled(x)
+    np.testing.assert_array_equal(x, [12.0, 24.0, 48.0])
+    assert _functions_of(one) == {"tripled": [], "doubled": ["internal"]}
+    # what Python calls, and the code itself
+    assert _functions_of(tripled) == {"tripled": ["external"] * 2, "doubled": ["internal"]}
+
+
 @contextlib.contextmanager
 def compilations():
     """Yield a list of the names of functions that numba compiles meanwhile."""
