@@ -186,11 +186,13 @@ def by_shards(
     descent: "Callable[[ShardedTask, Options, Task, Solution], Descent] | None" = None,
     requires: Requires = REQUIRES,
     sample_tol: float = SAMPLE_TOL,
+    start: State | None = None,
 ) -> Solution:
     """Solve a task whose rows are in shards.
 
     ``in_memory`` solves the sample's task, to ``sample_tol``, and ``descent`` (default:
-    ``Descent``), which needs a loss that has what it ``requires``, goes on from there.
+    ``Descent``), which needs a loss that has what it ``requires``, goes on from there, or from
+    ``start``, where a place nearer to the optimum is known.
 
     Raises
     ------
@@ -210,8 +212,10 @@ def by_shards(
     if task.look.keys.shape[0] == task.look.n_rows:
         return in_memory(sample, options)
     with one_blas_thread():
-        start = in_memory(sample, Options(sample_tol, options.max_iter, options.seed))
-        return (descent or Descent)(task, options, sample, start).run()
+        begin: Any = start
+        if begin is None:
+            begin = in_memory(sample, Options(sample_tol, options.max_iter, options.seed))
+        return (descent or Descent)(task, options, sample, begin).run()
 
 
 def with_more_rows(task: ShardedTask) -> ShardedTask:
@@ -413,7 +417,7 @@ class Descent:
         )
 
     def _first(self, start: Solution) -> Floats:
-        """Return the standardised parameters of the sample's optimum."""
+        """Return the standardised parameters of where to begin, the sample's optimum."""
         return from_raw(self.problem, *self._from_user(start.coef, start.intercept))
 
     @property
