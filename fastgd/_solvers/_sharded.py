@@ -157,17 +157,33 @@ def look(shards: Shards, *, classifies: bool, loss: Any, seed: int) -> tuple[Loo
     ValueError
         If shards do not agree with each other, or hold what is no number.
     """
+    kind = kind_of(shards, classifies=classifies, loss=loss, seed=seed)
+    found = shards.total(partial(look_at, kind=kind), partial(both, kind=kind))
+    return usable(found, kind)
+
+
+def kind_of(shards: Shards, *, classifies: bool, loss: Any, seed: int) -> Kind:
+    """Return what all shards will have to agree on, as far as it is known before a pass."""
     most_rows = getattr(shards, "most_sampled", SAMPLE_ROWS)
     n_shards = getattr(shards, "n_shards", 1)
-    kind = Kind(None, classifies, loss, seed, most_rows, SAMPLE_ENTRIES, n_shards)
-    found = shards.total(partial(look_at, kind=kind), partial(both, kind=kind))
+    return Kind(None, classifies, loss, seed, most_rows, SAMPLE_ENTRIES, n_shards)
+
+
+def usable(found: Look, kind: Kind) -> tuple[Look, Kind]:
+    """Return what a look at all shards has found, and what they agree on.
+
+    Raises
+    ------
+    ValueError
+        If it holds numbers that cannot be added up, or no row of positive weight.
+    """
     if not np.all(found.peak <= LARGEST):
         column = int(np.argmax(found.peak))
         raise ValueError(
             f"X holds numbers too large to add up: column {column} reaches "
             f"{found.peak[column]:.3g}; magnitudes up to {LARGEST:g} are allowed."
         )
-    of_squares = not classifies and not is_deviance(loss)
+    of_squares = not kind.classifies and not is_deviance(kind.loss)
     if of_squares and not (found.y_largest == 0.0 or TARGETS[0] < found.y_largest < TARGETS[1]):
         raise ValueError(
             f"the squares of targets in parts must be numbers of float64: magnitudes up to "
