@@ -1,8 +1,9 @@
 """Passes for many weightings of the same rows: the folds of a cross-validation, all at once.
 
-Each fold has weights and coefficients of its own and a loss of one output or of K classes. What
-they share is X: it is read once for all of them, and where it is dense, their products with a block
-of rows are one matrix product, which is what BLAS is good at.
+Each fold has weights of its own, one or more models of it have coefficients of their own, and a
+loss of one output or of K classes. What they share is X: it is read once for all of them, and where
+it is dense, their products with a block of rows are one matrix product, which is what BLAS is good
+at.
 """
 
 from typing import Any, NamedTuple
@@ -105,11 +106,13 @@ class FoldTargets(NamedTuple):
 
     y : (n_samples,), float64; for softmax the classes' numbers, int32
     weights : (n_folds, n_samples), float64; 0 leaves a row out
+    fold_of : (n_models,), int64, which of them each model's are: a fold may have several
     output : OneOutput or ManyClasses
     """
 
     y: np.ndarray
     weights: np.ndarray
+    fold_of: np.ndarray
     output: Any
 
 
@@ -117,9 +120,9 @@ class FoldSums(NamedTuple):
     """What a pass adds up and writes, in place.
 
     gradient : like the parameters
-    totals : (n_folds,), float64, the folds' sums of s_i loss_i
-    bends : (n_folds * K, n_samples), float64, written: s_i times the second derivative by each raw
-        prediction alone; or (n_folds * K, 0)
+    totals : (n_models,), float64, the models' sums of s_i loss_i
+    bends : (n_models * K, n_samples), float64, written: s_i times the second derivative by each raw
+        prediction alone; or (n_models * K, 0)
     """
 
     gradient: np.ndarray
@@ -129,36 +132,36 @@ class FoldSums(NamedTuple):
 
 @kernel(allocates=True)
 def pass_folds(rows, targets, scaler, params, start, stop, block, sums):
-    """Add up losses and gradients of all folds, on standardised blocks.
+    """Add up losses and gradients of all models, on standardised blocks.
 
     Parameters
     ----------
     rows : Dense or CSR
     targets : FoldTargets
     scaler : Scaler
-    params : (n_folds * K, n_features + 1), float64, in the scaler's coordinates, intercepts last
+    params : (n_models * K, n_features + 1), float64, in the scaler's coordinates, intercepts last
     block : (n_block, n_features), float64, scratch
     sums : FoldSums
 
     Notes
     -----
-    Floor: 4 d K flops a row and fold, BLAS's; call it with BLAS held to one thread.
+    Floor: 4 d K flops a row and model, BLAS's; call it with BLAS held to one thread.
     """
     weights, gradient = targets.weights, sums.gradient
-    n_folds, last = weights.shape[0], params.shape[1] - 1
-    K = params.shape[0] // n_folds
+    n_models, last = targets.fold_of.shape[0], params.shape[1] - 1
+    K = params.shape[0] // n_models
     coef = coefficients_in_type(params, block)
     for first in range(start, stop, block.shape[0]):
         size = min(first + block.shape[0], stop) - first
         standardise(rows, scaler.center, scaler.inverse_std, first, size, block)
         z = block[:size]
         raw = np.dot(coef, z.T)
-        for f in range(n_folds):
-            own, beyond = f * K, (f + 1) * K
-            sums.totals[f] += of_block(
+        for m in range(n_models):
+            own, beyond = m * K, (m + 1) * K
+            sums.totals[m] += of_block(
                 targets.output,
                 targets.y,
-                weights[f],
+                weights[targets.fold_of[m]],
                 params[own:beyond, last],
                 first,
                 raw[own:beyond],
@@ -183,23 +186,23 @@ def pass_folds_sparse(rows, targets, params, start, stop, sums):
     ----------
     rows : CSR
     targets : FoldTargets
-    params : (n_features + 1, n_folds * K), float64, raw, intercepts last
+    params : (n_features + 1, n_models * K), float64, raw, intercepts last
     sums : FoldSums
 
     Notes
     -----
     Floor: for each non-zero a read of all coefficients, and a read and a write of all slopes.
     """
-    n_folds = targets.weights.shape[0]
-    K = params.shape[1] // n_folds
+    n_models = targets.fold_of.shape[0]
+    K = params.shape[1] // n_models
     raw = np.empty(params.shape[1])
     for i in range(start, stop):
         raw_of_row(rows, i, params, raw)
-        for f in range(n_folds):
-            own, beyond = f * K, (f + 1) * K
-            weight, bends = targets.weights[f, i], sums.bends[own:beyond]
+        for m in range(n_models):
+            own, beyond = m * K, (m + 1) * K
+            weight, bends = targets.weights[targets.fold_of[m], i], sums.bends[own:beyond]
             loss = of_row(targets.output, targets.y[i], weight, i, raw[own:beyond], bends)
-            sums.totals[f] += loss
+            sums.totals[m] += loss
         add_slopes_of_row(rows, i, raw, sums.gradient)
 
 

@@ -246,13 +246,18 @@ class JointFolds(Folds):
         self.kept = _kept_columns(self.units.task)
         with one_blas_thread():
             problem = pose(_of_columns(self.units.task, self.kept))
-            self.problem = problem._replace(dtype=np.float64)
-            null, prior = null_model(self.problem)
-            metric = null_metric(self.problem, prior)
-        self.target = options.tol * SHARE_OF_NULL * _null_loss(task, weights.sum(axis=0))
+            self._begin(problem._replace(dtype=np.float64))
+
+    def _begin(self, problem: Problem) -> None:
+        """Let each fold begin at the model without columns."""
+        self.problem, weights = problem, self.weights
+        null, prior = null_model(problem)
+        metric = null_metric(problem, prior)
+        null_loss = _null_loss(self.task, weights.sum(axis=0))
+        self.target = self.options.tol * SHARE_OF_NULL * null_loss
         shares = weights / weights.sum(axis=1, keepdims=True)
         self.descents = [
-            FoldDescent(self.problem._replace(weight=share), null, metric) for share in shares
+            FoldDescent(problem._replace(weight=share), null, metric) for share in shares
         ]
 
     def at(self, l1: Floats, l2: Floats) -> list[FoldFit]:  # noqa: ARG002
@@ -586,23 +591,29 @@ class FoldDescent:
 
 
 def evaluate_folds(
-    problem: Problem, weights: Floats, places: Sequence[Floats], bends: Floats | None = None
+    problem: Problem,
+    weights: Floats,
+    places: Sequence[Floats],
+    bends: Floats | None = None,
+    fold_of: NDArray[np.int64] | None = None,
 ) -> tuple[Floats, Floats]:
-    """Return losses (n_folds,) and their gradients (n_folds, P, K) at a place for each fold.
+    """Return losses (n_places,) and their gradients (n_places, P, K) at places of the folds.
 
-    ``weights`` is (n_folds, n); the penalty is left out. ``bends``, (n_folds * K, n), is written.
+    ``weights`` is (n_folds, n), and ``fold_of`` the fold of each place, by default one for each;
+    the penalty is left out. ``bends``, (n_places * K, n), is written.
     """
     n, d = problem.shape
-    n_folds, K = len(places), max(1, problem.n_outputs)
+    n_places, K = len(places), max(1, problem.n_outputs)
     output = ManyClasses(problem.loss) if problem.n_outputs else OneOutput(problem.loss)
-    own = problem.rows, FoldTargets(problem.y, weights, output)
-    bends = np.empty((n_folds * K, 0)) if bends is None else bends
+    fold_of = np.arange(n_places) if fold_of is None else fold_of
+    own = problem.rows, FoldTargets(problem.y, weights, fold_of, output)
+    bends = np.empty((n_places * K, 0)) if bends is None else bends
     if _costs.is_scattered(problem.rows, n, d):
         raw = [to_raw(problem, u).reshape(d + 1, K) for u in places]
         params = np.ascontiguousarray(np.concatenate(raw, axis=1))
 
         def sparse_shard(start: int, stop: int) -> tuple[Floats, Floats]:
-            gradient, totals = np.zeros(params.shape), np.zeros(n_folds)
+            gradient, totals = np.zeros(params.shape), np.zeros(n_places)
             pass_folds_sparse(*own, params, start, stop, FoldSums(gradient, totals, bends))
             return totals, gradient
 
@@ -612,13 +623,13 @@ def evaluate_folds(
         scaler = problem.scaler
         total[:-1] -= np.outer(scaler.center, total[-1])
         total[:-1] *= scaler.inverse_std[:, None]
-        found = np.moveaxis(total.reshape(d + 1, n_folds, K), 1, 0)
+        found = np.moveaxis(total.reshape(d + 1, n_places, K), 1, 0)
         return sum(part[0] for part in parts), found
     params = np.concatenate([np.atleast_2d(u.T) for u in places])
     size = block_size(n, d, np.float64)
 
     def shard(start: int, stop: int) -> tuple[Floats, Floats]:
-        gradient, totals = np.zeros(params.shape), np.zeros(n_folds)
+        gradient, totals = np.zeros(params.shape), np.zeros(n_places)
         block = np.empty((size, d))
         sums = FoldSums(gradient, totals, bends)
         pass_folds(*own, problem.scaler, params, start, stop, block, sums)
@@ -626,7 +637,7 @@ def evaluate_folds(
 
     parts = over_shards(shard, n, n * (d // 8 + 4) * params.shape[0])
     total = sum(part[1] for part in parts)
-    return sum(part[0] for part in parts), np.swapaxes(total.reshape(n_folds, K, d + 1), 1, 2)
+    return sum(part[0] for part in parts), np.swapaxes(total.reshape(n_places, K, d + 1), 1, 2)
 
 
 def _null_loss(task: Task, weight: Floats) -> float:

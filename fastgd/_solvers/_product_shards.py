@@ -344,14 +344,28 @@ class SummedTable(Table):
         return float(np.sqrt(squares[0] / sums.mass) * np.sqrt(squares[1] / sums.mass))
 
 
+def has_room_for_products(shards: Shards, n_folds: int, d: int) -> bool:
+    """Tell whether the products of columns, of each fold and of all rows, fit into memory."""
+    return _of_products(n_folds, d) <= _room_of(shards)
+
+
+def _of_products(n_folds: int, d: int) -> float:
+    """Return the bytes that they take while a path is solved."""
+    return COPIES * 8.0 * (n_folds + 1) * d * d
+
+
+def _room_of(shards: Shards) -> float:
+    """Return the bytes that they may take: rows may take a quarter of what is left."""
+    return min(MOST_BYTES, 4.0 * float(getattr(shards, "room", inf)))
+
+
 def _refuse_many_products(shards: Shards, n_folds: int, d: int) -> None:
-    needed = COPIES * 8.0 * (n_folds + 1) * d * d
-    left = 4.0 * float(getattr(shards, "room", inf))  # of which rows may take a quarter
-    if needed > min(MOST_BYTES, left):
-        limit = "the limit is" if left > MOST_BYTES else "memory leaves"
+    if not has_room_for_products(shards, n_folds, d):
+        room = _room_of(shards)
+        limit = "the limit is" if room == MOST_BYTES else "memory leaves"
         raise ValueError(
             f"the products of {d:,} columns, of {n_folds} folds and of all rows, take about "
-            f"{needed / 1e9:.2g} GB, and {limit} {min(MOST_BYTES, left) / 1e9:.2g} GB: take fewer "
+            f"{_of_products(n_folds, d) / 1e9:.2g} GB, and {limit} {room / 1e9:.2g} GB: take fewer "
             "folds or columns, or fit Ridge or Lasso for each strength, judged on rows that "
             "rows.split(0.1) holds out."
         )

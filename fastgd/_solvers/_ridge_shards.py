@@ -5,7 +5,7 @@ pass, which needs no more of a row than its eigen coordinates, and so does the p
 fit: its residuals are those of all rows, not of sums.
 """
 
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +41,12 @@ class RidgeOfSums:
 
     def __init__(self, shards: Shards, table: SummedTable, frame: Frame) -> None:
         self.shards, self.table, self.frame = shards, table, frame
-        self.whole = self.spectrum(0)
+        self.trace: list[tuple[Floats, Floats]] = []  # objectives and gaps of residuals' passes
+
+    @cached_property
+    def whole(self) -> Spectrum:
+        """The eigenvectors of all rows' products."""
+        return self.spectrum(0)
 
     def spectrum(self, f: int) -> Spectrum:
         """Return the eigenvectors of a fold's products; 0 is all rows."""
@@ -91,12 +96,12 @@ class RidgeOfSums:
         """Return the model for one strength a target, refined with the residuals of all rows."""
         found = self.whole
         inverse = 1.0 / (found.values[:, None] + alpha)
-        best = self._with_status(found.basis @ (found.along * inverse), alpha)
+        best = self.with_status(found.basis @ (found.along * inverse), alpha)
         for _ in range(MOST_REFINEMENTS):
             coef, slope, objective, gap = best
             if np.all(gap <= ENOUGH * objective):
                 break
-            tried = self._with_status(
+            tried = self.with_status(
                 coef + found.basis @ ((found.basis.T @ slope) * inverse), alpha
             )
             if not np.sum(tried[3]) < 0.25 * np.sum(gap):
@@ -110,17 +115,18 @@ class RidgeOfSums:
         intercept = self.table.intercepts(0, coef.T[None])[0]
         return Fitted(coef, intercept, objective, gap)
 
-    def _with_status(self, coef: Floats, alpha: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    def with_status(self, coef: Floats, alpha: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Return coefficients, minus half the gradient, objectives and gaps: a pass."""
         mean, level = self.table.means(0)
         frame = self.frame._replace(center=self.frame.center + mean, level=self.frame.level + level)
         part = partial(_residuals, frame=frame, coef=coef)
-        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             found = self.shards.total(part, added).values
             slope = found[:-1] - alpha * coef
             total = found[-1] + alpha * np.sum(coef**2, axis=0)
             gap = np.sum(slope**2, axis=0) / alpha
         mass = 2.0 * self.table.fit_sums[0].mass
+        self.trace.append((total / mass, gap / mass))
         return coef, slope, total / mass, gap / mass
 
 

@@ -232,7 +232,7 @@ def looked(
     )
 
 
-def _keys_of(X: Any, seed: int) -> Floats:
+def keys_of(X: Any, seed: int) -> Floats:
     """Return the keys by which rows are chosen, evenly between 0 and 1.
 
     They depend on the seed and the shard's contents, wherever and whenever it is read.
@@ -255,7 +255,7 @@ def brought(rows: Rows, kind: Kind, dtype: Any, share: float) -> Brought:
     """Return a share of a shard's rows, chosen by the same keys as a sample; 1.0 is all of them."""
     X, y, weight = validated(rows, kind, dtype)
     if share < 1.0:
-        chosen = np.flatnonzero(_keys_of(X, kind.seed) < share)
+        chosen = np.flatnonzero(keys_of(X, kind.seed) < share)
         X, y, weight = X[chosen], y[chosen], weight[chosen]
     return Brought([Valid(X, y, weight)])
 
@@ -266,7 +266,7 @@ def _drawn(X: Any, kind: Kind) -> tuple[NDArray[Any], Floats, float]:
     Where there are many shards, each sends some more than its part of the sample; then rows of
     other shards count up to the same key only.
     """
-    n, keys = X.shape[0], _keys_of(X, kind.seed)
+    n, keys = X.shape[0], keys_of(X, kind.seed)
     most = _most(kind, X)
     part = min(most, int(MORE_THAN_PART * most / kind.n_shards) + LEAST_PART)
     chosen = smallest(keys, part)

@@ -157,17 +157,33 @@ def look(shards: Shards, *, classifies: bool, loss: Any, seed: int) -> tuple[Loo
     ValueError
         If shards do not agree with each other, or hold what is no number.
     """
+    kind = kind_of(shards, classifies=classifies, loss=loss, seed=seed)
+    found = shards.total(partial(look_at, kind=kind), partial(both, kind=kind))
+    return usable(found, kind)
+
+
+def kind_of(shards: Shards, *, classifies: bool, loss: Any, seed: int) -> Kind:
+    """Return what all shards will have to agree on, as far as it is known before a pass."""
     most_rows = getattr(shards, "most_sampled", SAMPLE_ROWS)
     n_shards = getattr(shards, "n_shards", 1)
-    kind = Kind(None, classifies, loss, seed, most_rows, SAMPLE_ENTRIES, n_shards)
-    found = shards.total(partial(look_at, kind=kind), partial(both, kind=kind))
+    return Kind(None, classifies, loss, seed, most_rows, SAMPLE_ENTRIES, n_shards)
+
+
+def usable(found: Look, kind: Kind) -> tuple[Look, Kind]:
+    """Return what a look at all shards has found, and what they agree on.
+
+    Raises
+    ------
+    ValueError
+        If it holds numbers that cannot be added up, or no row of positive weight.
+    """
     if not np.all(found.peak <= LARGEST):
         column = int(np.argmax(found.peak))
         raise ValueError(
             f"X holds numbers too large to add up: column {column} reaches "
             f"{found.peak[column]:.3g}; magnitudes up to {LARGEST:g} are allowed."
         )
-    of_squares = not classifies and not is_deviance(loss)
+    of_squares = not kind.classifies and not is_deviance(kind.loss)
     if of_squares and not (found.y_largest == 0.0 or TARGETS[0] < found.y_largest < TARGETS[1]):
         raise ValueError(
             f"the squares of targets in parts must be numbers of float64: magnitudes up to "
@@ -186,11 +202,13 @@ def by_shards(
     descent: "Callable[[ShardedTask, Options, Task, Solution], Descent] | None" = None,
     requires: Requires = REQUIRES,
     sample_tol: float = SAMPLE_TOL,
+    start: State | None = None,
 ) -> Solution:
     """Solve a task whose rows are in shards.
 
     ``in_memory`` solves the sample's task, to ``sample_tol``, and ``descent`` (default:
-    ``Descent``), which needs a loss that has what it ``requires``, goes on from there.
+    ``Descent``), which needs a loss that has what it ``requires``, goes on from there, or from
+    ``start``, where a place nearer to the optimum is known.
 
     Raises
     ------
@@ -210,8 +228,10 @@ def by_shards(
     if task.look.keys.shape[0] == task.look.n_rows:
         return in_memory(sample, options)
     with one_blas_thread():
-        start = in_memory(sample, Options(sample_tol, options.max_iter, options.seed))
-        return (descent or Descent)(task, options, sample, start).run()
+        begin: Any = start
+        if begin is None:
+            begin = in_memory(sample, Options(sample_tol, options.max_iter, options.seed))
+        return (descent or Descent)(task, options, sample, begin).run()
 
 
 def with_more_rows(task: ShardedTask) -> ShardedTask:
@@ -413,7 +433,7 @@ class Descent:
         )
 
     def _first(self, start: Solution) -> Floats:
-        """Return the standardised parameters of the sample's optimum."""
+        """Return the standardised parameters of where to begin, the sample's optimum."""
         return from_raw(self.problem, *self._from_user(start.coef, start.intercept))
 
     @property

@@ -16,10 +16,11 @@ from fastgd._monitoring.watching import Given, SolvingWatch, watched
 from fastgd._runtime.threads import threads
 from fastgd._solvers._on_device import shards_for
 from fastgd.kernels.losses import SquaredError
+from fastgd.linear_model._linear_parts import LinearOfParts
 from fastgd.linear_model._parameters import check_elastic_net, check_ridge_solver
 from fastgd.linear_model._paths import enet_path
 from fastgd.linear_model._solved import NON_NEGATIVE, SolvedModel, solver_names
-from fastgd.linear_model._solved_regressor import Penalty, SolvedRegressor
+from fastgd.linear_model._solved_regressor import Penalty
 
 CONSTRAINTS = SolvedModel._parameter_constraints
 SHARED = {
@@ -27,12 +28,16 @@ SHARED = {
 }
 
 
-class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor, ABC):
+class _SquaredErrorModel(MultiOutputMixin, LinearOfParts, ABC):
     """Base class: a subclass says how strong the penalty of the mean loss is."""
 
     @abstractmethod
     def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:
         """Return (l1, l2) of each target's mean loss; ``mass`` is the weights' sum."""
+
+    def _has_products(self) -> bool:
+        """Tell whether products of columns solve many targets at once."""
+        return False
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Fit all targets."""
@@ -40,7 +45,7 @@ class _SquaredErrorModel(MultiOutputMixin, SolvedRegressor, ABC):
         shards = shards_for(self, X, y, sample_weight)
         if shards is not None:
             with watched(SolvingWatch, self), or_as_before(self), threads(n_jobs):
-                self._fit_shards(shards, SquaredError(), lambda mass: self._penalties(mass, 1)[0])
+                self._fit_parts(shards, by_products=self._has_products())
             return
         with (
             watched(SolvingWatch, self),
@@ -144,6 +149,9 @@ class LinearRegression(_SquaredErrorModel):
     def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:  # noqa: ARG002
         return [(0.0, 0.0)] * n_targets
 
+    def _has_products(self) -> bool:
+        return not self.positive
+
     @fit_context
     def fit(
         self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
@@ -154,7 +162,7 @@ class LinearRegression(_SquaredErrorModel):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
             Rows that do not fit into memory: what ``fastgd.datasets.open`` returns, or a collection
-            of Dask's, with one target.
+            of Dask's.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             A collection where X is one, None where X holds the targets.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -275,6 +283,10 @@ class Ridge(_SquaredErrorModel):
     def _penalties(self, mass: float, n_targets: int) -> list[Penalty]:
         return ridge_penalties(self.alpha, mass, n_targets)
 
+    def _has_products(self) -> bool:
+        alphas = np.ravel(np.asarray(self.alpha, np.float64))
+        return not self.positive and bool(np.all(alphas > 0.0) or np.all(alphas == 0.0))
+
     def _shaped_n_iter(self, n_iter: NDArray[Any], *, many: bool) -> Any:  # noqa: ARG002
         return n_iter
 
@@ -288,7 +300,7 @@ class Ridge(_SquaredErrorModel):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
             Rows that do not fit into memory: what ``fastgd.datasets.open`` returns, or a collection
-            of Dask's, with one target.
+            of Dask's.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             A collection where X is one, None where X holds the targets.
         sample_weight : float or array-like of shape (n_samples,), default=None
@@ -446,7 +458,7 @@ class ElasticNet(_SquaredErrorModel):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or rows in parts
             Rows that do not fit into memory: what ``fastgd.datasets.open`` returns, or a collection
-            of Dask's, with one target.
+            of Dask's.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             A collection where X is one, None where X holds the targets.
         sample_weight : float or array-like of shape (n_samples,), default=None

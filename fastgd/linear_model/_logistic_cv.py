@@ -33,6 +33,7 @@ from fastgd._runtime.threads import in_threads, one_blas_thread, threads
 from fastgd._runtime.warned import warn
 from fastgd._solvers._auto import SOLVERS, choose, solve
 from fastgd._solvers._folds import FoldFit, folds_of
+from fastgd._solvers._sharded import ShardedTask
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.linear_model._logistic import LogisticRegression
 from fastgd.linear_model._logistic_cv_parts import LogisticCVOfParts
@@ -486,14 +487,17 @@ class LogisticRegressionCV(LogisticCVOfParts, LogisticRegression):
 
     def _take_fits(self, grid: Grid, at: tuple[int, int], fits: list[FoldFit]) -> None:
         """Keep what was found for a strength."""
-        r, c = at
         for f, fit in enumerate(fits):
-            coef, intercept = self._split(fit)
-            grid.coefs[f, r, c, :, : coef.shape[1]] = coef
-            if self.fit_intercept:
-                grid.coefs[f, r, c, :, -1] = intercept
-            grid.n_iter[f, r, c] = fit.n_iter
-            self._unfinished += not fit.converged
+            self._take_fit(grid, (f, *at), fit)
+
+    def _take_fit(self, grid: Grid, place: tuple[int, int, int], fit: FoldFit | Solution) -> None:
+        """Keep what was found for a fold and a strength."""
+        coef, intercept = self._split(fit)
+        grid.coefs[place][:, : coef.shape[1]] = coef
+        if self.fit_intercept:
+            grid.coefs[place][:, -1] = intercept
+        grid.n_iter[place] = fit.n_iter
+        self._unfinished += not fit.converged
 
     # -- the choice -------------------------------------------------------------------------------
 
@@ -588,7 +592,7 @@ class LogisticRegressionCV(LogisticCVOfParts, LogisticRegression):
         if not found.converged and not self._watch.stops:
             _warn_unfinished(f"{type(self).__name__} {self._reason(found)}")
 
-    def _start_of(self, coefs: NDArray[Any], task: Task) -> State:
+    def _start_of(self, coefs: NDArray[Any], task: Task | ShardedTask) -> State:
         """Return the mean of the folds' coefficients as the task has them."""
         self._take_mean(coefs)
         coef, intercept = self.coef_, self.intercept_

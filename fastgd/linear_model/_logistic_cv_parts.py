@@ -13,6 +13,7 @@ from fastgd._data.shards import Shards
 from fastgd._data.validation import inverse_strength
 from fastgd._monitoring.observer import Silenced
 from fastgd._monitoring.watching import Given
+from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._auto import solve
 from fastgd._solvers._fold_shards import (
     Judged,
@@ -21,14 +22,23 @@ from fastgd._solvers._fold_shards import (
     scores_of_held_out,
     solve_folds,
 )
+from fastgd._solvers._folds import FoldFit
+from fastgd._solvers._joint_shards import (
+    FoldedTask,
+    JointShards,
+    can_be_joint,
+    fit_in_memory,
+    folded,
+)
 from fastgd._solvers._shard_sums import Kind, Look
 from fastgd._solvers._sharded import ShardedTask, by_shards, penalising_intercept
-from fastgd._solvers._task import Options, Solution
+from fastgd._solvers._task import Options, Solution, State
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.linear_model._classification import refuse_one_class
 from fastgd.linear_model._parameters import check_number_of_classes
 
 MOST_OF_HESSIANS = 1 << 24  # entries at once, of all folds: 128 MB
+Place = tuple[int, int, int]  # in the grid: fold, l1's share, strength
 SCORINGS = ("accuracy", "neg_log_loss")
 
 
@@ -50,17 +60,25 @@ class Problems:
         most = 1000 if model.max_iter is None else int(model.max_iter)
         self.options = Options(float(model.tol), most, model._seed(), Silenced(model._watch))
 
-    def solved(self, shards: Shards, seen: Look, kind: Kind, C: float, share: float) -> Solution:
-        """Return the solution for some rows, C, and l1's share."""
+    def task(self, shards: Shards, seen: Look, kind: Kind) -> ShardedTask:
+        """Return the problem of some rows without a penalty."""
         mass = float(seen.masses @ self.factors)
-        strength = inverse_strength(C, mass)
         loss = LogLoss() if self.is_binary else Softmax()
         of_rows = shards, seen, kind, seen.classes, self.factors, mass
-        l1, l2 = share * strength, (1.0 - share) * strength
-        task = ShardedTask(*of_rows, loss, l1, l2, self._fits)
-        if self._scaling is not None:
-            task = penalising_intercept(task, self._scaling)
-        return by_shards(task, self.options, solve)
+        task = ShardedTask(*of_rows, loss, 0.0, 0.0, self._fits)
+        return task if self._scaling is None else penalising_intercept(task, self._scaling)
+
+    def penalised(
+        self, shards: Shards, seen: Look, kind: Kind, C: float, share: float
+    ) -> ShardedTask:
+        """Return the problem of some rows for C and l1's share."""
+        task = self.task(shards, seen, kind)
+        strength = inverse_strength(C, task.mass)
+        return task._replace(l1=share * strength, l2=(1.0 - share) * strength)
+
+    def solved(self, task: ShardedTask, start: State | None = None) -> Solution:
+        """Return a problem's solution, by a descent from ``start`` if it is given."""
+        return by_shards(task, self.options, solve, start=start)
 
 
 class LogisticCVOfParts:
@@ -74,8 +92,9 @@ class LogisticCVOfParts:
     _refuse_solver_of_rows: Any
     _seed: Any
     _set_last: Any
+    _start_of: Any
     _warn_of_last: Any
-    _take_fits: Any
+    _take_fit: Any
     _watch: Any
     _write: Any
     cv: Any
@@ -94,7 +113,7 @@ class LogisticCVOfParts:
         problems = Problems(self, self._class_factors(classes, classes, seen.masses))
         grid = self._empty_grid(ratios, shares, held_out.n_folds, seen.mean.shape[0])
         self._watch.begin_grid(Given(shards, None, None), grid.scores[0].size, self._write(grid))
-        self._fit_grid(grid, shards, held_out, problems)
+        self._fit_grid(grid, problems.task(shards, seen, kind), held_out, problems)
         d = seen.mean.shape[0]
         flat = grid.coefs.reshape(held_out.n_folds, -1, *grid.coefs.shape[3:])
         intercepts = flat[..., d] if flat.shape[-1] > d else np.zeros(flat.shape[:3])
@@ -103,28 +122,59 @@ class LogisticCVOfParts:
         self._tell_scores(grid, scores.reshape(grid.scores.shape))
 
         def refit(r: int, c: int) -> None:
-            found = problems.solved(shards, seen, kind, grid.Cs[c], grid.shares[r])
+            task = problems.penalised(shards, seen, kind, grid.Cs[c], grid.shares[r])
+            found = problems.solved(task, self._start_of(grid.coefs[:, r, c], task))
             self._set_last(found._replace(solver="gd"))
             self._warn_of_last(found)
 
         return grid, refit
 
-    def _fit_grid(self, grid: Any, shards: Shards, held_out: HeldOut, problems: Problems) -> None:
+    def _fit_grid(
+        self, grid: Any, task: ShardedTask, held_out: HeldOut, problems: Problems
+    ) -> None:
         """Fit all folds for all strengths, in common passes."""
+        self._unfinished = 0
+        with one_blas_thread():
+            given = folded(task, held_out)
+        order = np.argsort(grid.Cs, kind="stable")
+        l2 = np.array(
+            [[inverse_strength(grid.Cs[c], mass) for mass in given.masses] for c in order]
+        )
+        apart: list[Place] = []
+        for r, share in enumerate(grid.shares):
+            fits = _joint_fits(given, share, l2, problems.options)
+            for k, c in enumerate(order.tolist()):
+                for f in range(held_out.n_folds):
+                    if fits is None or not (fits[k][f].converged or given.has_all_rows):
+                        apart.append((f, r, c))
+                    else:
+                        self._take_fit(grid, (f, r, c), fits[k][f])
+        if apart:
+            self._fit_apart(grid, task.shards, held_out, problems, apart)
+
+    def _fit_apart(
+        self,
+        grid: Any,
+        shards: Shards,
+        held_out: HeldOut,
+        problems: Problems,
+        places: list[Place],
+    ) -> None:
+        """Fit places (fold, share, strength) of the grid, each by a descent of its own."""
         looks = look_at_folds(shards, held_out, self.classes_, self._seed())
-        places = list(np.ndindex(grid.scores.shape[1:]))
 
         def solver(f: int, r: int, c: int) -> Callable[[Shards], Solution]:
             C, share = float(grid.Cs[c]), grid.shares[r]
-            return lambda own: problems.solved(own, *looks[f], C, share)
+            return lambda own: problems.solved(problems.penalised(own, *looks[f], C, share))
 
-        solvers = [[solver(f, *place) for place in places] for f in range(held_out.n_folds)]
+        of_folds = [[place for place in places if place[0] == f] for f in range(held_out.n_folds)]
+        solvers = [[solver(*place) for place in own] for own in of_folds]
         size = grid.coefs[0, 0, 0].size
         most = max(1, MOST_OF_HESSIANS // (held_out.n_folds * size * size))
         found = solve_folds(shards, held_out, self.classes_, solvers, most)
-        self._unfinished = 0
-        for k, place in enumerate(places):
-            self._take_fits(grid, place, [fits[k] for fits in found])
+        for own, fits in zip(of_folds, found, strict=True):
+            for place, fit in zip(own, fits, strict=True):
+                self._take_fit(grid, place, fit)
 
     def _tell_scores(self, grid: Any, scores: NDArray[np.float64]) -> None:
         """Tell the callbacks of each strength, the strongest penalty first, until they stop."""
@@ -138,6 +188,17 @@ class LogisticCVOfParts:
                 if len(grid.shares) > 1:
                     figures["l1_ratio"] = share
                 self._watch.tried(figures)
+
+
+def _joint_fits(
+    given: FoldedTask, share: float, l2: NDArray[np.float64], options: Options
+) -> list[list[FoldFit]] | None:
+    """Return the fits (n_strengths, n_folds) for l1's share; None if each is a problem apart."""
+    if given.has_all_rows:
+        return fit_in_memory(given, share * l2, (1.0 - share) * l2, options)
+    if share == 0.0 and can_be_joint(given):
+        return JointShards(given, options).fits(l2)
+    return None
 
 
 def _is_accuracy(scoring: Any) -> bool:

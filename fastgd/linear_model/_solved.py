@@ -147,14 +147,18 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
 
     def _look(self, shards: Shards, *, classifies: bool, loss: Any = None) -> tuple[Look, Kind]:
         """Take the pass that tells what rows there are; learn their columns."""
+        self._refuse_warm_start()
+        seen, kind = look(shards, classifies=classifies, loss=loss, seed=self._seed())
+        learn_columns(self, shards.names, seen.mean.shape[0])
+        return seen, kind
+
+    def _refuse_warm_start(self) -> None:
+        """Refuse to begin where a fit before has ended."""
         if getattr(self, "warm_start", False):
             raise ValueError(
                 "warm_start=True goes with rows in memory; a data set in parts begins from the "
                 "optimum of a sample."
             )
-        seen, kind = look(shards, classifies=classifies, loss=loss, seed=self._seed())
-        learn_columns(self, shards.names, seen.mean.shape[0])
-        return seen, kind
 
     def _solve_all_shards(self, tasks: Sequence[ShardedTask]) -> list[Solution]:
         """Solve tasks over the same rows; each pass serves all, unless somebody is notified."""

@@ -12,6 +12,7 @@ from fastgd._data.parts import ScoredAnywhere, by_parts
 from fastgd._data.shards import Shards
 from fastgd._data.validation import check_X_y, in_dtype
 from fastgd._monitoring.watching import Given
+from fastgd._solvers._shard_sums import Kind, Look
 from fastgd._solvers._sharded import ShardedTask, penalising_intercept
 from fastgd._solvers._task import Solution
 from fastgd.linear_model._solved import FLOATS, SolvedModel
@@ -69,20 +70,30 @@ class SolvedRegressor(ScoredAnywhere, RegressorMixin, SolvedModel):
         A constant that is not 0 is a column whose coefficient is the intercept.
         """
         seen, kind = self._look(shards, classifies=False, loss=loss)
-        none, mass = np.empty(0), seen.mass
-        l1, l2 = penalty_of(mass)
-        positive = bool(getattr(self, "positive", False))
-        of_rows = shards, seen, kind, none, none, mass
-        task = ShardedTask(*of_rows, loss, l1, l2, bool(self.fit_intercept), positive)
+        task = self._task_of_shards(shards, seen, kind, loss, penalty_of(seen.mass))
         if constant:
             task = penalising_intercept(task, constant)
+        self._take_shards(shards, 1, lambda: [self._solve_shards(task)])
+
+    def _task_of_shards(
+        self, shards: Shards, seen: Look, kind: Kind, loss: Any, penalty: Penalty
+    ) -> ShardedTask:
+        """Return what to minimise of one target."""
+        none, positive = np.empty(0), bool(getattr(self, "positive", False))
+        of_rows = shards, seen, kind, none, none, seen.mass
+        return ShardedTask(*of_rows, loss, *penalty, bool(self.fit_intercept), positive)
+
+    def _take_shards(
+        self, shards: Shards, n_targets: int, solved: Callable[[], list[Solution]]
+    ) -> None:
+        """Solve rows in parts, and take over what was found for each target; all or nothing."""
 
         def write(model: SolvedRegressor, found: list[Solution]) -> None:
             own = [model._own(solution) for solution in found]
-            model._take(own, getattr(shards, "dtype", np.float64), many=False)
+            model._take(own, getattr(shards, "dtype", np.float64), many=n_targets > 1)
 
-        self._watch.begin_solving(Given(shards, None, None), write)
-        found = [self._solve_shards(task)]
+        self._watch.begin_solving(Given(shards, None, None), write, n_targets)
+        found = solved()
         write(self, found)
         self._report(found)
 

@@ -138,6 +138,8 @@ def test_folds_of_partitions_some_of_which_are_empty(table):
         (fastgd.linear_model.RidgeClassifierCV(cv=4), late),
         (fastgd.linear_model.LassoCV(alphas=5), X[:, 0] + y),
         (fastgd.linear_model.MultiTaskLasso(0.01), np.column_stack([X[:, 0] + y, y])),
+        (fastgd.Ridge(), np.column_stack([X[:, 0] + y, y])),
+        (fastgd.Lasso(0.01), np.column_stack([X[:, 0] + y, y])),
         (fastgd.linear_model.RidgeCV(), X[:, 0] + y),
         (fastgd.linear_model.LogisticRegressionCV(**LOGISTIC, scoring="neg_log_loss"), late),
     ):

@@ -24,6 +24,7 @@ from fastgd._solvers._folds import (
     evaluate_folds,
     folds_of,
 )
+from fastgd._solvers._problem import pose
 from fastgd._solvers._row_folds import RowDescent, RowProducts
 from fastgd._solvers._row_newton import gap_of, newton_step
 from fastgd._solvers._row_pairs import MEMORY, Image, RowPairs
@@ -78,7 +79,7 @@ def test_a_pass_of_folds_is_that_of_each_fold(classes, sparse):
     output = ManyClasses(Softmax()) if K > 1 else OneOutput(LogLoss())
     y = codes.astype(np.int32 if K > 1 else np.float64)
     gradient, totals, bends = np.zeros((3 * K, 5)), np.zeros(3), np.empty((3 * K, 50))
-    targets = FoldTargets(y, weights, output)
+    targets = FoldTargets(y, weights, np.arange(weights.shape[0]), output)
     if sparse:
         own = np.zeros((5, 3 * K))
         columns = np.ascontiguousarray(params.T)
@@ -95,6 +96,18 @@ def test_a_pass_of_folds_is_that_of_each_fold(classes, sparse):
         np.testing.assert_allclose(totals[f], loss, rtol=1e-12)
         np.testing.assert_allclose(gradient[at], slopes, rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(bends[at], bend, rtol=1e-9, atol=1e-14)
+
+
+def test_models_of_the_same_fold_share_its_weights():
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((50, 4)), rng.integers(2, size=50)
+    weights, fold_of = rng.random((2, 50)), np.array([1, 0, 1])
+    problem = pose(task_of(X, y, 1.0))._replace(dtype=np.float64)
+    places = list(rng.standard_normal((3, 5)))
+    losses, gradients = evaluate_folds(problem, weights, places, None, fold_of)
+    alone = evaluate_folds(problem, weights[fold_of], places)
+    np.testing.assert_allclose(losses, alone[0], rtol=1e-14)
+    np.testing.assert_allclose(gradients, alone[1], rtol=1e-12)
 
 
 def task_of(X, y, C):

@@ -5,14 +5,16 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.special import logsumexp
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import KFold
+from sklearn.model_selection import KFold, StratifiedKFold
 
 import fastgd
 from fastgd import linear_model
-from fastgd._solvers import _product_shards, _sharded
+from fastgd._solvers import _joint_shards, _product_shards, _sharded
 from fastgd.datasets import open as open_rows
+from fastgd.linear_model import _logistic_cv_parts
 
 N, D, CUT = 1500, 6, 230
 ALPHAS = np.logspace(-2, 4, 7)
@@ -155,7 +157,7 @@ def test_logistic_folds_are_those_of_memory(name, table, passes):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = model.set_params(tol=1e-6).fit(open_rows((X, y), chunk_rows=CUT))
-    assert passes.n_passes <= 16  # two looks, all folds and strengths together, scores, the fit
+    assert passes.n_passes <= 24  # two looks, all folds and strengths together, scores, the fit
     np.testing.assert_allclose(found.scores_, whole.scores_, atol=4e-3)  # a row of 300
     assert pytest.approx(whole.C_) == found.C_
     np.testing.assert_allclose(found.coefs_paths_, whole.coefs_paths_, rtol=0.05, atol=5e-3)
@@ -273,3 +275,42 @@ def test_products_that_rounding_spoils_are_told(table):
     X[:, 3] = X[:, 1] * (1.0 + 1e-9 * np.arange(N) / N)
     with pytest.warns(ConvergenceWarning, match="few digits"):
         linear_model.RidgeCV([1e-9]).fit(open_rows((X * 1e3, table["one"]), chunk_rows=CUT))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("target", ["two", "three"])
+def test_folds_and_strengths_share_passes_without_hessians(target, layout, table, monkeypatch):
+    """Few passes, each for all models; every fold's optimum is that of memory within ``tol``."""
+    X, y = table["X"] + 1e4, table[target]  # far from zero: columns are counted from elsewhere
+    X = {"dense": X, "float32": table["X"].astype(np.float32), "csr": sp.csr_matrix(X)}[layout]
+    n_models, sums_of_models = [], _joint_shards.sums_of_models
+
+    def counted(rows, models):
+        n_models.append(len(models.places))
+        return sums_of_models(rows, models)
+
+    monkeypatch.setattr(_joint_shards, "sums_of_models", counted)
+    monkeypatch.setattr(_logistic_cv_parts.LogisticCVOfParts, "_fit_apart", None)
+    how = {"Cs": 3, "cv": 3, "l1_ratios": (0,), "scoring": "accuracy"}
+    model = linear_model.LogisticRegressionCV(**how, use_legacy_attributes=False)
+    found = clone(model).fit(open_rows((X, y), chunk_rows=CUT))
+    whole = model.set_params(tol=1e-10).fit(X.astype(np.float64), y)
+    assert n_models[0] == 9  # all folds and strengths
+    assert len(n_models) <= 12 * -(-N // CUT)
+    for f, (fitted, _) in enumerate(StratifiedKFold(3).split(X, y)):
+        for c, C in enumerate(whole.Cs_):
+            objectives = [
+                _objective(X[fitted], y[fitted], one.coefs_paths_[f, 0, c], C)
+                for one in (found, whole)
+            ]
+            assert objectives[0] <= objectives[1] * (1.0 + 1e-4)
+
+
+def _objective(X, y, coef, C):
+    """Return the mean log loss and the penalty of coefficients, the intercept last."""
+    raw = np.asarray(X.astype(np.float64) @ coef[:, :-1].T) + coef[:, -1]
+    raw = np.column_stack([np.zeros(len(raw)), raw]) if raw.shape[1] == 1 else raw
+    codes = np.unique(y, return_inverse=True)[1]
+    logs = raw - logsumexp(raw, axis=1, keepdims=True)
+    loss = -logs[np.arange(len(codes)), codes].mean()
+    return loss + 0.5 * np.sum(coef[:, :-1] ** 2) / (C * len(codes))

@@ -1,0 +1,229 @@
+"""Least squares of many targets, of rows in shards.
+
+Without a penalty, or with l2 alone, all targets share the products of columns: a pass looks at the
+rows, one adds up Z'Z and Z'T, and one or more take the residuals of all rows, which correct what
+rounding of products has lost, and prove the gap. Where that is not so (l1, non-negative
+coefficients, or more columns than products have room for), each target is a problem of its own, and
+their descents take passes together (``_together``).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from fastgd._data.shards import Rows, Shards
+from fastgd._runtime.threads import one_blas_thread
+from fastgd._solvers._magnitudes import magnitudes_of_peaks
+from fastgd._solvers._product_shards import (
+    MOST_COLUMNS,
+    Moments,
+    SummedTable,
+    frame_of_numbers,
+    has_room_for_products,
+    moments_of,
+    moments_of_both,
+)
+from fastgd._solvers._ridge_shards import MOST_REFINEMENTS, RidgeOfSums
+from fastgd._solvers._shard_sums import Kind, Look, both, look_at
+from fastgd._solvers._sharded import TARGETS, kind_of, usable
+from fastgd._solvers._spectrum import EPSILON
+from fastgd._solvers._task import Options, Solution, State
+from fastgd.kernels.losses import SquaredError
+
+T = TypeVar("T")
+Floats = NDArray[np.float64]
+RANK = 1e-12  # of a correlation matrix's eigenvalues: below it columns count as dependent
+ENOUGH = 1e-9  # of the objective: what is left to be gained that needs no refinement
+ROUNDING = 4.0  # times the float's of the targets' mean square: what it may hide
+
+
+class Several(NamedTuple):
+    """How many targets the rows of a shard have, each of which is to be a problem of its own."""
+
+    n_targets: int
+
+
+def look_for_targets(
+    shards: Shards, *, by_products: bool, seed: int
+) -> tuple[Look, Kind] | Moments | Several:
+    """Take the pass that tells what rows there are, and whether they have one target or many.
+
+    Parameters
+    ----------
+    shards : Shards
+    by_products : bool
+        Whether many targets are to be solved by products of columns, if these have room.
+    seed : int
+
+    Returns
+    -------
+    A look and what the shards agree on, of one target; moments, of many that products solve; or
+    the number of targets.
+
+    Raises
+    ------
+    ValueError
+        If shards do not agree, or hold what is no number or cannot be added up.
+    """
+    kind = kind_of(shards, classifies=False, loss=SquaredError(), seed=seed)
+    part = partial(_look_or_count, kind=kind, most=MOST_COLUMNS if by_products else 0)
+    found: Any = shards.total(part, partial(_of_both, kind=kind))
+    if isinstance(found, Look):
+        return usable(found, kind)
+    if isinstance(found, Several):
+        return found
+    if not found.mass > 0.0:
+        raise ValueError("the weights of all rows are 0.")
+    is_plain = (found.height > TARGETS[0]) & (found.height < TARGETS[1])
+    is_plain |= found.height == 0.0
+    if not (np.all(is_plain) and has_room_for_products(shards, 0, found.mean.shape[0])):
+        return Several(found.level.shape[0])
+    return found
+
+
+def _look_or_count(rows: Rows, kind: Kind, most: int) -> Look | Moments | Several:
+    shape = np.shape(rows.y)
+    if len(shape) != 2 or shape[1] < 2:
+        return look_at(rows, kind)
+    if rows.X.shape[1] <= most:
+        return moments_of(rows, classifies=False)
+    return Several(shape[1])
+
+
+def _of_both(first: Any, second: Any, kind: Kind) -> Any:
+    if type(first) is not type(second) or (isinstance(first, Several) and first != second):
+        raise ValueError("some shards have other numbers of targets or columns than others.")
+    if isinstance(first, Several):
+        return first
+    if isinstance(first, Moments):
+        return moments_of_both(first, second)
+    return both(first, second, kind)
+
+
+class OneTarget:
+    """Shards whose rows have one of many targets.
+
+    Parameters
+    ----------
+    shards : Shards
+    k : int
+        The target's number.
+    """
+
+    def __init__(self, shards: Shards, k: int) -> None:
+        self._shards, self._k = shards, k
+        self.names, self.spent = shards.names, shards.spent
+        for name in ("n_shards", "room"):
+            if hasattr(shards, name):
+                setattr(self, name, getattr(shards, name))
+
+    def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:
+        """Return ``part`` of each shard that has rows, added up in the shards' order."""
+        return self._shards.total(partial(_of_target, part=part, k=self._k), add)
+
+
+def _of_target(rows: Rows, part: Callable[[Rows], T], k: int) -> T:
+    return part(rows._replace(y=np.asarray(rows.y)[:, k]))
+
+
+# -- by products ----------------------------------------------------------------------------------
+
+
+def squares_by_products(
+    shards: Shards, moments: Moments, l2: Floats, *, fit_intercept: bool, options: Options
+) -> list[Solution]:
+    """Return the solution of each target, whose mean loss has an l2 penalty ``l2``, (n_targets,).
+
+    All of them are 0, or none.
+
+    Raises
+    ------
+    ValueError
+        If sums leave float64.
+    """
+    units = magnitudes_of_peaks(moments.peak, moments.height)._replace(y=0)
+    alpha = l2 * moments.mass
+    if alpha.any():
+        units = units.for_l2(alpha)
+    frame = frame_of_numbers(moments, units, fit_intercept)
+    table = SummedTable(shards, moments, frame, fit_intercept)
+    ridge = RidgeOfSums(shards, table, frame)
+    with one_blas_thread():
+        if alpha.any():
+            found = ridge.fit_at(units.of_l2(alpha))
+            coef, gap, left = found.coef, found.gap, found.gap
+            objective = found.objective
+        else:
+            coef, objective, left = _least_squares(ridge)
+            gap = np.full(left.shape, np.inf)
+    intercept = table.intercepts(0, coef.T[None])[0]
+    figures = objective, gap, left, ROUNDING * EPSILON * table.fit_sums[0].tt / moments.mass
+    coef = np.ascontiguousarray(units.user_coef(coef).T)
+    traces = np.array([one[0] for one in ridge.trace]).T
+    return [
+        _solution_of(*one, tol=options.tol)
+        for one in zip(coef, intercept.tolist(), np.column_stack(figures), traces, strict=True)
+    ]
+
+
+def _solution_of(
+    coef: Floats, intercept: float, figures: Floats, trace: Floats, tol: float
+) -> Solution:
+    """Return a target's solution.
+
+    ``figures`` are its objective, gap, what is left to be gained, and what rounding hides of that;
+    ``trace`` are the objectives of each pass.
+    """
+    objective, gap, left, rounding = figures.tolist()
+    history = {"objective": trace.tolist(), "suboptimality": [left] * trace.shape[0]}
+    counts = trace.shape[0], left <= max(tol * objective, rounding), history
+    return Solution(coef, intercept, objective, gap, left, *counts, State(coef, intercept))
+
+
+def _least_squares(ridge: RidgeOfSums) -> tuple[Floats, Floats, Floats]:
+    """Return coefficients (d, n_targets) of least norm, objectives, and what is left of these.
+
+    Eigenvectors are those of the correlations, in which no column counts for its unit; a constant
+    column has the coefficient 0.
+    """
+    blocks, mass = ridge.table.blocks(0), ridge.table.fit_sums[0].mass
+    varies = np.flatnonzero(blocks.matrix.diagonal() > 0.0)
+    root = 1.0 / np.sqrt(blocks.matrix.diagonal()[varies])
+    matrix = blocks.matrix[np.ix_(varies, varies)] * root * root[:, None]
+    values, basis = scipy.linalg.eigh(matrix, overwrite_a=True)
+    largest = float(np.max(values, initial=1e-300))
+    kept = values > RANK * largest
+    basis = root[:, None] * basis
+    inverse = np.divide(1.0, values, out=np.zeros_like(values), where=kept)
+    most = 1.0 / np.maximum(values, EPSILON * largest)
+    coef = np.zeros(blocks.along.T.shape)
+    best: tuple[Floats, Floats, Floats] | None = None
+    coef[varies] = basis @ (inverse[:, None] * (basis.T @ blocks.along.T[varies]))
+    for _ in range(1 + MOST_REFINEMENTS):
+        coef, slope, objective, _ = ridge.with_status(coef, np.zeros(coef.shape[1]))
+        along = basis.T @ (slope[varies] / mass)
+        left = 0.5 * np.sum(most[:, None] * along**2, axis=0)
+        if best is not None and not np.sum(left) < 0.25 * np.sum(best[2]):
+            best = (coef, objective, left) if np.sum(left) < np.sum(best[2]) else best
+            break
+        best = coef, objective, left
+        if np.all(left <= ENOUGH * objective):
+            break
+        coef = coef.copy()
+        coef[varies] += basis @ (inverse[:, None] * along)
+    assert best is not None
+    coef, objective, left = best
+    coef[varies] = _of_least_norm(coef[varies], basis[:, ~kept])
+    return coef, objective, left
+
+
+def _of_least_norm(coef: Floats, free: Floats) -> Floats:
+    """Return coefficients without what lies in directions along which no prediction changes."""
+    if free.shape[1] == 0:
+        return coef
+    free = scipy.linalg.orth(free / np.linalg.norm(free, axis=0))
+    return np.asarray(coef - free @ (free.T @ coef))
