@@ -95,7 +95,11 @@ class RowSource:
         return len(filled(self._chunks))
 
     def __iter__(self) -> Iterator[Pair]:
-        return self.read(filled(self._chunks))
+        in_order = getattr(self._chunks, "in_order", None)  # of files, which it does not count
+        if in_order is None:
+            return self.read(filled(self._chunks))
+        pairs = (pair for pair in in_order() if pair[0].shape[0] > 0)
+        return ahead(pairs) if self._reads_ahead else pairs
 
     def targets(self) -> NDArray[Any]:
         """Return the targets of all rows: a pass, the first time.

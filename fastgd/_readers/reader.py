@@ -51,10 +51,19 @@ class Reader(ABC):
 
     All that it holds is checked before another library is given it; what is wrong with it raises
     ``BadData``, which names the place.
+
+    Attributes
+    ----------
+    value_dtype : dtype or None
+        Of a matrix, where the kind of file says it.
+    share_of_room : float
+        Of the memory for rows that are kept between passes: files that are read together share it.
     """
 
     form: str
     default_target: str | None = None
+    value_dtype: Any = None
+    share_of_room = 1.0
 
     def __init__(self, path: Path, how: Format = Format()) -> None:  # noqa: B008
         self.path = path

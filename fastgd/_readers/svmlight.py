@@ -33,6 +33,8 @@ from fastgd.kernels import numerals, svmlight
 BLOCK, FEWEST_BYTES = 1 << 23, 1 << 16  # of text that is read at once
 PART = 1 << 19  # bytes of text that a thread parses at once
 BLOCKS_OF_MEMORY = 32  # a block is no more than this share of the memory that is allowed
+# what parsed rows may take that are kept between the passes over chunks: bytes, a share of memory
+KEPT_BYTES, KEPT_OF_MEMORY = 1 << 29, 1 / 8
 LARGEST_INDEX = (1 << 31) - 2
 DIGITS = 18  # of an index that is worth reading
 WORD = re.compile(rb"[^\s#]+")
@@ -74,9 +76,9 @@ class Rows(NamedTuple):
         return Chunk(matrix, self.y if target else None, first, self.weights)
 
 
-def joined(pieces: Sequence[Rows]) -> Rows:
-    """Return rows one after the other."""
-    if len(pieces) == 1:
+def joined(pieces: Sequence[Rows], *, copies: bool = False) -> Rows:
+    """Return rows one after the other; those of one piece are copied if asked for."""
+    if len(pieces) == 1 and not copies:
         return pieces[0]
     starts = np.cumsum([0, *(int(piece.indptr[-1]) for piece in pieces)])
     moved = [piece.indptr[1:] + start for piece, start in zip(pieces, starts, strict=False)]
@@ -191,15 +193,44 @@ def pieces_of(
         yield parsed, text
 
 
+class Kept(NamedTuple):
+    """Parsed rows of a whole file.
+
+    Attributes
+    ----------
+    stamp : (int, int)
+        By which it is known whether the file is still the same.
+    pieces : list of Rows
+    n_bytes : int
+    bounds : (int, int) or None
+        The number of features, and whether they are counted from 0, of the layout that the rows
+        were read by; None if there was none yet.
+    """
+
+    stamp: tuple[int, int]
+    pieces: list[Rows]
+    n_bytes: int
+    bounds: tuple[int, bool] | None
+
+
+def bounds_of(layout: Layout) -> tuple[int, bool]:
+    """Return what a layout says of indices."""
+    return layout.n_features, layout.zero_based
+
+
 class TextRows(Matrix):
-    """Rows of text without names, a line each: what readers of such formats share."""
+    """Rows of text without names, a line each: what readers of such formats share.
+
+    What a pass has parsed is kept for those that follow, where there is room for it.
+    """
 
     form = SPARSE
+    value_dtype = np.float64
 
     def __init__(self, path: Path, how: Format) -> None:
         super().__init__(path, how)
         refuse_other_kinds(path)
-        self._kept: tuple[tuple[int, int], list[Rows]] | None = None  # of the first pass
+        self._kept: Kept | None = None
         self._seen: Size | None = None
 
     @abstractmethod
@@ -218,25 +249,27 @@ class TextRows(Matrix):
         return f"{self.path}, line {number:,}"
 
     def _look(self) -> Iterator[Rows]:
-        """Yield all rows, for what is to be learned before there is a layout.
-
-        They are kept for the fit that follows, if there is room for them.
-        """
-        before = self._stamp()
-        kept: list[Rows] | None = []
-        most = self.most_bytes() / COPIES
+        """Yield all rows, for what is to be learned before there is a layout."""
         n_rows = n_bytes = 0
-        for rows in self._pieces(None):
+        for rows in self._keeping(self._pieces(None), self.most_bytes() / COPIES, None):
             n_rows, n_bytes = n_rows + rows.n_rows, n_bytes + rows.nbytes
-            if kept is not None:
-                kept.append(rows)
-                kept = kept if n_bytes <= most else None
             yield rows
-        if n_rows == 0:
-            return
-        self._seen = Size(n_rows, max(n_bytes - 8 * n_rows, 0) / n_rows)
-        if kept is not None:
-            self._kept = before, kept
+        if n_rows > 0:
+            self._seen = Size(n_rows, max(n_bytes - 8 * n_rows, 0) / n_rows)
+
+    def _keeping(
+        self, pieces: Iterator[Rows], most: float, bounds: tuple[int, bool] | None
+    ) -> Iterator[Rows]:
+        """Yield pieces, and keep them once all were read, if they take no more bytes than that."""
+        stamp, kept, n_bytes = self._stamp(), list[Rows](), 0
+        for piece in pieces:
+            n_bytes += piece.nbytes
+            if n_bytes <= most:
+                kept.append(piece)
+            else:
+                kept.clear()
+            yield piece
+        self._kept = Kept(stamp, kept, n_bytes, bounds) if kept else None
 
     def _stamp(self) -> tuple[int, int]:
         now = self.path.stat()
@@ -269,30 +302,42 @@ class TextRows(Matrix):
             first += rows.n_rows
 
     def _pieces_again(self, layout: Layout, n_rows: int | None) -> Iterator[Rows]:
-        """Yield what the first pass has kept, once, where all rows are wanted at once."""
-        kept, self._kept = self._kept, None
-        if kept is None or n_rows is not None or kept[0] != self._stamp():
-            return self._pieces(layout)
-        shift = self._shift(layout)
-        return (self._shifted(rows, shift) for rows in kept[1])
+        """Yield what an earlier pass has kept, or parse the file.
+
+        Where all rows are wanted at once, that is the last one who gets what was kept.
+        """
+        kept = self._kept
+        if kept and (kept.stamp, kept.bounds) != (self._stamp(), bounds_of(layout)):
+            kept = None
+        if n_rows is None:
+            self._kept = None
+            return self._pieces(layout) if kept is None else iter(kept.pieces)
+        most = self.share_of_room * min(KEPT_BYTES, KEPT_OF_MEMORY * self.most_bytes())
+        if kept is None or kept.n_bytes > most:
+            self._kept = None
+            return self._keeping(self._pieces(layout), most, bounds_of(layout))
+        return iter(kept.pieces)
 
     def _shift(self, layout: Layout) -> int:
         return int(not layout.zero_based)
 
-    def _shifted(self, rows: Rows, shift: int) -> Rows:
-        if shift:
-            rows.indices[...] -= shift
-        return rows
+    def _settle(self, layout: Layout) -> None:
+        """Count the indices of rows that were kept as the layout has them."""
+        if self._kept is None:
+            return
+        for rows in self._kept.pieces if self._shift(layout) else ():
+            rows.indices[...] -= self._shift(layout)
+        self._kept = self._kept._replace(bounds=bounds_of(layout))
 
     def _regrouped(self, pieces: Iterator[Rows], n_rows: int | None) -> Iterator[Rows]:
-        """Yield the same rows, ``n_rows`` at a time; all at once for None."""
+        """Yield the same rows, ``n_rows`` at a time, in arrays of their own; or all for None."""
         waiting: list[Rows] = []
         n_waiting = n_bytes = 0
         for piece in pieces:
             at = 0
             while n_rows is not None and n_waiting + piece.n_rows - at >= n_rows:
                 last = at + n_rows - n_waiting
-                yield joined([*waiting, piece.part(at, last)])
+                yield joined([*waiting, piece.part(at, last)], copies=True)
                 waiting, n_waiting, n_bytes, at = [], 0, 0, last
             if at < piece.n_rows:
                 rest = piece.part(at, piece.n_rows) if at > 0 else piece
@@ -300,7 +345,7 @@ class TextRows(Matrix):
                 n_waiting, n_bytes = n_waiting + rest.n_rows, n_bytes + rest.nbytes
                 self.refuse_more(f"{n_waiting:,} rows or more", n_bytes)
         if n_waiting > 0:
-            yield joined(waiting)
+            yield joined(waiting, copies=n_rows is not None)
 
     def place(self, row: int, column: str | None = None) -> str:
         line = None
@@ -343,12 +388,14 @@ class SvmLight(TextRows):
         if highest < 0:
             raise BadData(f"{self.path} {'holds no features' if self._seen else 'is empty'}.")
         zero_based = lowest == 0
-        return Layout(
+        layout = Layout(
             SPARSE,
             target=Column("target", NUMBER, "float64"),
             n_features=highest + zero_based,
             zero_based=zero_based,
         )
+        self._settle(layout)
+        return layout
 
     def _bounds(self, layout: Layout | None) -> tuple[int, int]:
         """Return the lowest and the highest index that there may be."""

@@ -364,10 +364,13 @@ class _Files:
     ) -> None:
         self._skips, self.skipped = errors == "skip", list[str]()
         self._sizes: list[int] | None = None
+        self._places: list[tuple[int, int]] = []  # the file of each chunk, and its number there
         self._prepare: Any = None
         self._encoder = Encoder(None)
         with in_words_of_python():
             readers = self._opened(paths, how)
+            for reader in readers:
+                reader.share_of_room = 1.0 / len(readers)
             self.layout = wishes.layout(readers[0])
             self._n_rows = self._rows_at_a_time(readers[0], chunk_rows)
             self._feeds = [Feed(reader, self.layout, self._n_rows) for reader in readers]
@@ -412,6 +415,8 @@ class _Files:
 
     def _dtype_of_file(self, reader: Reader) -> Any:
         if self.layout.form != TABLE:
+            if reader.value_dtype is not None:
+                return reader.value_dtype
             first = next(reader.read(self.layout, 1, target=False), None)
             return np.float64 if first is None else first.X.dtype
         dtypes = {column.dtype for column in self.layout.columns}
@@ -439,26 +444,26 @@ class _Files:
 
     def _chunks_of_all(self) -> Iterator[Chunk]:
         """Yield all chunks, and note their sizes, and which can be read."""
-        self._places: list[tuple[int, int]] = []
-        sizes = []
+        sizes, places = list[int](), list[tuple[int, int]]()
         for number, feed in enumerate(self._feeds):
             local = 0
             try:
                 for chunk in feed.read():
                     sizes.append(chunk.n_rows)
-                    self._places.append((number, local))
+                    places.append((number, local))
                     local += 1
                     yield chunk
             except BadData as error:
                 self._skip_or_raise(error)
-        self._sizes = sizes
+        self._sizes, self._places = sizes, places
 
     def _skip_or_raise(self, error: BadData) -> None:
         if not self._skips:
             raise error
         import warnings
 
-        self.skipped.append(str(error))
+        if str(error) not in self.skipped:
+            self.skipped.append(str(error))
         warnings.warn(f"left out: {error}", stacklevel=6)
 
     @property
@@ -474,6 +479,15 @@ class _Files:
             for file, group in itertools.groupby(places, key=lambda place: place[0]):
                 for chunk in self._feeds[file].read([local for _, local in group]):
                     yield self._prepared(chunk), _labels(chunk.y, self.layout)
+
+    def in_order(self) -> Iterator[Pair]:
+        """Yield X and y of all chunks, whose rows need not have been counted before."""
+        if self._sizes is not None:
+            yield from self.read(range(len(self._sizes)))
+            return
+        with in_words_of_python():
+            for chunk in self._chunks_of_all():
+                yield self._prepared(chunk), _labels(chunk.y, self.layout)
 
     def _prepared(self, chunk: Chunk) -> Any:
         if chunk.is_weighted:

@@ -2,9 +2,11 @@
 
 import gzip
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from sklearn.datasets import dump_svmlight_file, load_svmlight_file
 
 from fastgd._readers import svmlight as reading
@@ -13,6 +15,7 @@ from fastgd._readers.layout import Wishes
 from fastgd._readers.limits import Limits
 from fastgd._readers.opening import open_reader
 from fastgd._readers.reader import Format
+from fastgd.datasets import open as open_rows
 from fastgd.kernels import svmlight
 
 pytestmark = pytest.mark.nojit
@@ -137,6 +140,103 @@ def test_files_hold_what_scikit_learn_reads(zero_based, ending, n_rows, rng, tmp
         np.testing.assert_array_equal(X, expected.toarray())
         np.testing.assert_array_equal(np.concatenate([c.y for c in chunks]), y)
     assert reader.size().n_rows == 37
+
+
+@pytest.fixture
+def text_files(rng, tmp_path, monkeypatch):
+    """Files of 40 rows in pieces of a few lines, and a list that tells when one is parsed."""
+    monkeypatch.setattr(reading, "PART", 60)
+    X = rng.normal(size=(40, 6)) * (rng.random((40, 6)) < 0.5)
+    X[0, 5] = 1.0
+    rows = [" ".join(f"{j + 1}:{float(x)!r}" for j, x in enumerate(row) if x) for row in X]
+    (tmp_path / "rows.svm").write_text("".join(f"{k} {row}\n" for k, row in enumerate(rows)))
+    (tmp_path / "rows.vw").write_text("".join(f"{k} | {row}\n" for k, row in enumerate(rows)))
+    passes, pieces = [], reading.TextRows._pieces
+
+    def counted(reader, layout):
+        passes.append(reader.path.name)
+        return pieces(reader, layout)
+
+    monkeypatch.setattr(reading.TextRows, "_pieces", counted)
+    return tmp_path, X, passes
+
+
+@pytest.mark.parametrize("name", ["rows.svm", "rows.vw"])
+@pytest.mark.parametrize("n_rows", [7, 40, 100])
+def test_text_is_parsed_once(name, n_rows, text_files):
+    folder, X, passes = text_files
+    rows = open_rows(folder / name, chunk_rows=n_rows)
+    passes.clear()
+    first = 1 if name == "rows.svm" else 0  # where Vowpal Wabbit's indices begin
+    for _ in range(3):
+        whole = sp.vstack([part for part, _ in rows]).toarray()
+        np.testing.assert_array_equal(whole[:, 1 - first : 7 - first], X)
+        assert rows.n_rows == 40
+    np.testing.assert_array_equal(rows.targets(), np.arange(40))
+    # svmlight's was parsed to learn how many columns there are
+    assert len(passes) == (0 if name == "rows.svm" else 1)
+
+
+@pytest.mark.parametrize("name", ["rows.svm", "rows.vw"])
+def test_what_is_done_to_a_chunk_is_not_seen_by_the_next_pass(name, text_files):
+    rows = open_rows(text_files[0] / name, chunk_rows=100, read_ahead=False)
+    for _ in range(3):
+        for X, y in rows:
+            assert abs(X.data).max() < 100
+            np.testing.assert_array_equal(y, np.arange(40))
+            X.data[:], X.indices[:], y[:] = 1e3, 0, -1
+
+
+@pytest.mark.parametrize("name", ["rows.svm", "rows.vw"])
+def test_rows_that_have_no_room_are_parsed_again(name, text_files, monkeypatch):
+    folder, _, passes = text_files
+    kept = [(X.toarray(), y) for X, y in open_rows(folder / name, chunk_rows=7)]
+    monkeypatch.setattr(reading, "KEPT_BYTES", 1000)
+    rows = open_rows(folder / name, chunk_rows=7)
+    for _ in range(2):
+        passes.clear()
+        for (X, y), (expected, labels) in zip(rows, kept, strict=True):
+            np.testing.assert_array_equal(X.toarray(), expected)
+            np.testing.assert_array_equal(y, labels)
+        assert passes == [name]
+
+
+def test_files_that_are_read_together_share_the_room(text_files, monkeypatch):
+    folder, X, passes = text_files
+    paths = [folder / f"{k}.svm" for k in range(2)]
+    for path in paths:
+        path.write_bytes((folder / "rows.svm").read_bytes())
+    size = 8 * 2 * 40 + 12 * np.count_nonzero(X)  # and what each piece has more
+    for room, n_parsed in ((2.6 * size, 0), (1.9 * size, 2)):
+        monkeypatch.setattr(reading, "KEPT_BYTES", room)
+        rows = open_rows(paths, chunk_rows=7)
+        assert rows.n_rows == 80
+        passes.clear()
+        assert sum(X.shape[0] for X, _ in rows) == 80
+        assert len(passes) == n_parsed
+
+
+def test_a_pass_that_is_cut_short_counts_nothing(text_files):
+    rows = open_rows(text_files[0] / "rows.vw", chunk_rows=7)
+    for X, _ in rows:
+        assert X.shape[0] == 7
+        break
+    assert rows.n_chunks == 6
+    pairs = iter(rows)
+    next(pairs)
+    assert sum(X.shape[0] for X, _ in rows) == rows.n_rows == 40
+    assert sum(X.shape[0] for X, _ in pairs) == 33
+
+
+def test_rows_are_kept_for_the_layout_that_they_were_read_by(text_files):
+    reader = open_reader(text_files[0] / "rows.svm")
+    layout = reader.layout(Wishes())
+    (chunk,) = reader.read(layout, 100, target=True)
+    other = replace(layout, n_features=8, zero_based=True)
+    (moved,) = reader.read(other, 100, target=True)
+    np.testing.assert_array_equal(moved.X.toarray()[:, 1:7], chunk.X.toarray())
+    with pytest.raises(BadData, match="there is a feature 6, and the model knows 1 to 4"):
+        list(reader.read(replace(layout, n_features=4), 100, target=True))
 
 
 def packed(plain, path):
