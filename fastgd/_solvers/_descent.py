@@ -164,6 +164,7 @@ class _Descent:
         self.since, self.is_stuck, self.is_fresh = 0, False, isinstance(metric, Implicit)
         self.n_idle = 0  # steps that gained nothing
         self.hoped = self.expected = np.inf  # of the suboptimality, after a step and here
+        self.is_whole = False  # the metric, that is of all rows
         self.is_short = False  # whether the last step of a fresh metric was, by far
         self.trusted = self._trust(metric) if is_exact(problem, metric) else None
         self.sample: Sample | None = None
@@ -450,14 +451,36 @@ class _Descent:
         elif self.is_fresh or is_exact(problem, self.metric) or not self._pays():
             return False
         else:
-            given = problem, self.point, self.damping, self.metric
-            self.metric, is_whole = _hessian_of_some(*given)
-            self.trusted = self._trust(self.metric) if is_whole else None
+            self.metric, self.is_whole = self._hessian_of_some()
+            self.trusted = self._trust(self.metric) if self.is_whole else None
         self._limit()
         self.since, self.is_fresh, self.is_stuck = 0, True, False
         self.pairs.clear()
         self.decrements.clear()
         return True
+
+    def _hessian_of_some(self) -> tuple[AnyMetric, bool]:
+        """Return the Hessian, from a sample of the rows where they outnumber what it needs.
+
+        Where a sample's steps had to be shortened, it has missed rows that bend, and all are taken,
+        without what damps such steps. Returns as well whether it is that of all rows.
+        """
+        problem, damping, n = self.problem, self.damping, self.problem.shape[0]
+        size = max(LEAST_SAMPLE, HESSIAN_ROWS * self.point.u.size)
+        # a sample misjudges rare classes, and is the processor's
+        is_sampled = problem.n_outputs == 0 and problem.passes is None and can_have_hessian(problem)
+        is_sampled = is_sampled and 2 * size <= n
+        if is_sampled and damping.amount > 0.0:
+            damping.amount *= float(self.is_whole)
+            is_sampled = False
+        if not is_sampled:
+            return newton_metric(problem, self.point, damping, self.metric), True
+        chosen, weight = draw(problem, size, np.random.default_rng(len(damping.sampled)))
+        damping.sampled.append(size)
+        sample = take(problem, chosen, weight)._replace(prior=problem.prior)
+        grown = weight / np.maximum(problem.weight[chosen], 1e-300)
+        point = self.point._replace(curvature=self.point.curvature[chosen] * grown)
+        return transfer(problem, hessian(sample, point, damping)), False
 
     def _pays(self) -> bool:
         """Tell whether a new Hessian costs less than the passes that it saves."""
@@ -542,27 +565,6 @@ class History(NamedTuple):
 def _shows(decrement: float, point: Point, first: float) -> bool:
     """Tell whether rounding leaves something to see of what a metric promised."""
     return decrement > 1e3 * SMALLEST_DECREASE * max(abs(point.objective), abs(first))
-
-
-def _hessian_of_some(
-    problem: Problem, point: Point, damping: Damping, before: AnyMetric
-) -> tuple[AnyMetric, bool]:
-    """Return the Hessian, from a sample of the rows where they outnumber what it needs.
-
-    Returns as well whether it is that of all rows.
-    """
-    n = problem.shape[0]
-    size = max(LEAST_SAMPLE, HESSIAN_ROWS * point.u.size)
-    # a sample misjudges rare classes, and is the processor's
-    is_sampled = problem.n_outputs == 0 and problem.passes is None and can_have_hessian(problem)
-    if 2 * size > n or not is_sampled:
-        return newton_metric(problem, point, damping, before), True
-    chosen, weight = draw(problem, size, np.random.default_rng(len(damping.sampled)))
-    damping.sampled.append(size)
-    sample = take(problem, chosen, weight)._replace(l2=problem.l2, prior=problem.prior)
-    grown = weight / np.maximum(problem.weight[chosen], 1e-300)
-    point = point._replace(curvature=point.curvature[chosen] * grown)
-    return transfer(problem, hessian(sample, point, damping)), False
 
 
 def is_exact(problem: Problem, metric: AnyMetric) -> bool:

@@ -66,6 +66,19 @@ def test_a_sample_has_rows_of_all_parts_and_weights_that_are_right_on_average(rn
     assert sampled(problem, 3000).problem is problem
 
 
+def test_rows_that_a_sample_missed_cost_one_hessian_of_all(rng):
+    """Ten rows of 50,000 are far out, where a log link bends most: samples see two of them."""
+    X = rng.normal(size=(50_000, 12))
+    X[rng.integers(0, 50_000, 10)] *= 30.0
+    raw = X @ rng.normal(size=12) / X.std()
+    y = rng.poisson(np.exp(np.clip(0.5 * raw / raw.std(), -3.0, 3.0))).astype(float)
+    for alpha in (1e-5, 1e-2):
+        model, warned = fitted(fastgd.PoissonRegressor(alpha=alpha), X, y)
+        assert not warned
+        assert model.gap_ <= model.tol * model.objective_
+        assert model.n_iter_ <= 30
+
+
 def softmax_objective(model, X, y, C):
     X, coef = X.astype(np.longdouble), model.coef_.astype(np.longdouble)
     raw = X @ coef.T + model.intercept_
