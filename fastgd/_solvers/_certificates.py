@@ -43,6 +43,7 @@ BALANCED, ACCEPTED = (
     1e-9,
 )  # sum_i s_i r_i, relative to sum_i s_i |r_i|: what is left is counted
 SMALL_SLOPE, SMALL_STEP = 1e-3, 1e-6  # a step's square is left
+UNSUMMED = 1e-13  # relative: by what sums over all rows, in another order, may differ
 UNSEEN = 1e-10  # of the slopes: more than that is never taken for rounding
 ALLOWANCE = 8 * float(np.finfo(np.float64).eps)  # relative: the rounding of both objectives
 
@@ -144,7 +145,7 @@ def _balanced(problem: Problem, point: Point) -> Point | None:
     else:
         shift = best_intercepts(problem, raw)
     moved = _moved(problem, point, shift)
-    rounding = rounding_of_bound(problem, point)
+    rounding = max(rounding_of_bound(problem, point), UNSUMMED * abs(point.objective))
     is_better = moved.objective <= point.objective + rounding
     if not is_better or _imbalance(problem, moved) > _imbalance(problem, point):
         moved = point

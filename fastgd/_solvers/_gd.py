@@ -23,7 +23,13 @@ from fastgd._solvers._certificates import (
     certify,
     gap_of_penalty,
 )
-from fastgd._solvers._descent import DescentResult, StoppingRule, descend, is_exact
+from fastgd._solvers._descent import (
+    SMALLEST_TOL,
+    DescentResult,
+    StoppingRule,
+    descend,
+    is_exact,
+)
 from fastgd._solvers._implicit import Implicit
 from fastgd._solvers._newton_dual import bound_by_newton_steps, nearer
 from fastgd._solvers._precondition import (
@@ -67,6 +73,7 @@ SMALL_IS_FINISHED_TO = 1e-12
 LAST_STEPS = 8
 LEAST_RIDGE = 1e-7  # from which on three steps of a sample's Hessian may be enough for a bound
 LEAST_READS = 32  # of X, that a proof may take, or as many as the descent took
+DIGITS = 1e-3  # more of a gradient at least, after a proof that did not arrive
 SHORTENED = 0.05  # by each last step, or the metric is not the Hessian
 
 
@@ -285,7 +292,10 @@ def solution(problem: Problem, result: DescentResult, options: Options) -> Solut
 
 
 def certified(problem: Problem, result: DescentResult, options: Options) -> Solution:
-    """Return raw coefficients, with a proven bound of the suboptimality where there is one."""
+    """Return raw coefficients, with a proven bound of the suboptimality where there is one.
+
+    Under an l1 penalty nothing but the proof says that a fit has converged.
+    """
     precise = problem._replace(dtype=np.float64)
     point, gap = _proven(problem, result, options)
     gap = min(gap, max(point.objective, 0.0)) if gap < np.inf else gap
@@ -293,6 +303,8 @@ def certified(problem: Problem, result: DescentResult, options: Options) -> Solu
     suboptimality = min(
         found.suboptimality, gap, max(point.objective - problem.lowest_objective, 0.0)
     )
+    if needs_proof(problem):
+        suboptimality = gap
     target = max(options.tol * abs(found.objective), result.floor)
     converged = suboptimality <= target or (
         result.converged and found.suboptimality > suboptimality
@@ -300,13 +312,20 @@ def certified(problem: Problem, result: DescentResult, options: Options) -> Solu
     return found._replace(gap=gap, suboptimality=suboptimality, converged=converged)
 
 
+def needs_proof(problem: Problem) -> bool:
+    """Tell whether no estimate may decide: a corner's decrement says little of what is left."""
+    return problem.l1 > 0.0 and can_prove(problem)
+
+
 def _proven(problem: Problem, result: DescentResult, options: Options) -> Certificate:
     """Return where a descent ended, with its intercept at its best, and the bound.
 
     The intercept is moved whatever the tolerance, so that a smaller one never ends higher.
     """
-    precise = problem._replace(dtype=np.float64)
-    point, gap = certify(precise, result.point)
+    precise, point = problem._replace(dtype=np.float64), result.point
+    if problem.dtype != np.float64 and problem.n_outputs > 0:
+        point = evaluate(precise, point.u)  # float32 hides what the intercepts gain
+    point, gap = certify(precise, point)
     target = max(options.tol * abs(point.objective), result.floor)
     if is_exact(problem, result.metric) and problem.is_smooth and result.converged:
         # of a parabola the decrement is all that is left
@@ -314,35 +333,50 @@ def _proven(problem: Problem, result: DescentResult, options: Options) -> Certif
     # where a descent was cut short, no more passes are to be spent
     if gap > target and result.converged and can_prove(problem):
         most = max(LEAST_READS, len(result.objectives))
-        is_precise = problem.dtype == np.float64 or problem.n_outputs == 0
-        point = point if is_precise else evaluate(precise, point.u)
         if problem.is_smooth:
             lower = bound_by_newton_steps(precise, point, result.metric, target, most)
         else:
-            lower = _bound_from_further_on(precise, point, target, most, options.observer)
+            further = result._replace(point=point), target, most
+            lower = _bound_from_further_on(precise, *further, options.observer)
         gap = min(gap, lower)
     return Certificate(point, gap)
 
 
 def _bound_from_further_on(
-    problem: Problem, point: Point, target: float, most: int, observer: Observer
+    problem: Problem, result: DescentResult, target: float, most: int, observer: Observer
 ) -> float:
-    """Bound the suboptimality by what is proven where more steps lead; inf where they cost much.
+    """Bound the suboptimality by what is proven where more steps lead.
 
     Under l1 the dual point is scaled into its box, which costs the gradient's error and not its
-    square: a proof takes twice the digits. The solution itself stays where it is.
+    square: a proof takes twice the digits. The solution itself stays where it is. Steps begin with
+    the descent's metric, if it is a Hessian; a new one is made where that saves passes.
     """
-    if observer.stops or not can_have_hessian(problem) or cost_of_hessian(problem) >= most:
+    if observer.stops or not can_have_hessian(problem):
         return float("inf")
-    share = target / max(abs(point.objective), TINIEST)
-    stop = StoppingRule(max(share * share, SMALL_IS_FINISHED_TO), 0.0, most, Silenced(observer))
-    further = descend(problem, point.u, hessian(problem, point), stop, point)
-    best, gap = certify(problem, further.point)
-    bound = point.objective - best.objective + gap
+    point, bound = result.point, float("inf")
+    if not _is_a_hessian(problem, result.metric):
+        result = result._replace(metric=hessian(problem, point))
+    tol = np.sqrt(target / max(abs(point.objective), TINIEST))
+    while bound > target and tol > SMALLEST_TOL:
+        tol = max(tol * min(tol, DIGITS), SMALLEST_TOL)
+        stop = StoppingRule(tol, 0.0, most, Silenced(observer))
+        result = descend(problem, result.point.u, result.metric, stop, result.point)
+        bound = min(bound, _bound_through(problem, point, result.point))
     if bound > target:
-        best, gap = certify(problem, polished(problem, further))
-        bound = min(bound, point.objective - best.objective + gap)
+        bound = min(bound, _bound_through(problem, point, polished(problem, result)))
     return max(bound, 0.0)
+
+
+def _is_a_hessian(problem: Problem, metric: AnyMetric) -> bool:
+    """Tell whether a metric is the Hessian at some point, and no diagonal or block of it."""
+    is_matrix = metric.product.ndim == 2
+    return is_matrix and (metric.is_hessian or problem.n_outputs == 0)
+
+
+def _bound_through(problem: Problem, point: Point, lower: Point) -> float:
+    """Bound the suboptimality of a point by what is proven at one that is lower."""
+    best, gap = certify(problem, lower)
+    return point.objective - best.objective + gap
 
 
 def rounding_of_decrement(problem: Problem, result: DescentResult) -> float:

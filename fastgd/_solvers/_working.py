@@ -68,16 +68,18 @@ def wants_working_sets(task: Task) -> bool:
     """
     n, d = task.y.shape[0], task.n_features
     is_bounded = losses.is_convex(task.loss) and lowest_of(task.loss) == 0.0
-    if task.l1 <= 0.0 or d <= FEWEST or not is_bounded:  # it could not tell when to stop
+    if task.l1 <= 0.0 or not is_bounded:  # it could not tell when to stop
         return False
     largest = _costs.largest_matrix(task.rows, n, d, task.n_outputs, True)
-    return (d + 1) * task.n_outputs > largest or d >= FEW_ROWS * n
+    return (d + 1) * task.n_outputs > largest or d >= max(FEWEST + 1, FEW_ROWS * n)
 
 
 def by_working_sets(task: Task, options: Options, start: State | None = None) -> Solution:
     """Solve a task with an l1 penalty and a smooth loss."""
     with one_blas_thread():
         problem = pose(task)
+        if problem.n_outputs > 0:  # float32 would hide what a proof needs of the gradient
+            problem = problem._replace(dtype=np.float64)
         result, n_iter = _rounds(problem, options, start)
         found = certified(problem, result, options)
     return found._replace(n_iter=n_iter)

@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
+from fastgd._solvers import _gd
 from fastgd._solvers._precondition import hessian, solve
 from fastgd._solvers._problem import evaluate, pose
 from fastgd._solvers._sample import hessian_from_below, sampled
@@ -279,3 +280,43 @@ def test_a_fit_under_l1_is_proven_by_steps_beyond_it(rng, name, tol):
     assert not has_warned
     assert model.gap_ <= tol * model.objective_
     assert model.objective_ - best.objective_ <= model.gap_ + 1e-14
+
+
+def of_classes(rng, n, d, n_classes, layout):
+    """Return rows and classes that a few of the columns decide, with noise."""
+    X = rng.normal(size=(n, d)) * (rng.random((n, d)) < (0.1 if layout is sp.csr_array else 1.0))
+    raw = X @ (rng.normal(size=(d, n_classes)) * (rng.random((d, 1)) < 0.3))
+    return layout(X), np.argmax(2.0 * raw / raw.std() + rng.gumbel(size=raw.shape), axis=1)
+
+
+CLASSES = {  # with a Hessian of all parameters; too many of them; too many for so sparse rows
+    "a matrix": (1500, 60, 3, np.asarray),
+    "no matrix": (1500, 30, 60, np.asarray),
+    "sparse": (4000, 60, 8, sp.csr_array),
+}
+
+
+@over_product(
+    lambda _case, l1_ratio, dtype, _tol: l1_ratio == 1.0 and dtype is np.float32,
+    case=[*CLASSES],
+    l1_ratio=[1.0, 0.5],
+    dtype=[np.float64, np.float32],
+    tol=[1e-1, 1e-4, 1e-6],
+)
+def test_softmax_under_l1_is_proven(rng, case, l1_ratio, dtype, tol):
+    """Estimates alone decided where a Hessian costs many passes, and where there is none."""
+    X, y = of_classes(rng, *CLASSES[case])
+    make, X = fastgd.LogisticRegression(l1_ratio=l1_ratio), X.astype(dtype)
+    model, has_warned = fitted(clone(make).set_params(tol=tol), X, y)
+    best, _ = fitted(clone(make).set_params(tol=1e-8), X.astype(float), y)
+    assert not has_warned
+    assert model.gap_ <= tol * model.objective_
+    assert model.objective_ - best.objective_ <= model.gap_ + 1e-13 * model.objective_
+
+
+def test_a_fit_under_l1_without_a_proof_warns(rng, monkeypatch):
+    X, y = of_classes(rng, 1500, 80, 3, np.asarray)
+    monkeypatch.setattr(_gd, "_bound_from_further_on", lambda *_: np.inf)
+    model, has_warned = fitted(fastgd.LogisticRegression(l1_ratio=1.0, tol=1e-3), X, y)
+    assert has_warned
+    assert model.gap_ > 1e-3 * model.objective_
