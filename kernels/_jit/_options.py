@@ -13,6 +13,7 @@ from fastgd.kernels._collector import collector_paused
 from fastgd.kernels._jit._blame import blaming
 from fastgd.kernels._jit._cache import Cache
 from fastgd.kernels._jit._drafts import DraftCompiler, WholeCompiler
+from fastgd.kernels._jit._memory import know_classes, remembering
 from fastgd.kernels._jit._passes import holds_array
 
 # NaN and inf stay legal (no "nnan", no "ninf"): divergence is detected through them.
@@ -33,8 +34,21 @@ def kernel(function: Callable | None = None, /, **options: Any) -> Any:
     if hasattr(compiled, "_cache"):
         compiled._cache = Cache(function)
         compiled.compile = blaming(collector_paused()(compiled.compile), _compile_alone)
+        compiled._compiler.compile = remembering()(compiled._compiler.compile)
+        _know_arguments(compiled)
         _call_a_draft(compiled, functools.cache(lambda: _draft(function, **options)))
     return compiled
+
+
+def _know_arguments(compiled: Any) -> None:
+    """Have numba see at once of what type the specs are that a kernel is called with."""
+    find = compiled.typeof_pyval
+
+    def type_of(value: Any) -> Any:
+        know_classes(value)
+        return find(value)
+
+    compiled.typeof_pyval = type_of
 
 
 def _call_a_draft(compiled: Any, draft: Callable[[], Any]) -> None:

@@ -1,8 +1,9 @@
 """Compiled code as plain objects, for the disk, and back.
 
 From numba's private parts come a compilation's ``_reduce`` and ``_rebuild``, ``rtsys`` for the
-symbols of numba's runtime, a library's ``_final_module`` for those that an entry links to, and the
-engine's ``_defined_symbols``, which it would learn from the code in LLVM's form.
+symbols of numba's runtime, a library's ``_final_module`` for those that an entry links to and
+``_shared_module`` for what others link, and the engine's ``_defined_symbols``, which it would learn
+from the code in LLVM's form.
 
 Numba keeps two things beside the machine code: the code in LLVM's form, for functions that call
 this one, and the source with all types, for people. Nobody reads a cache, and compiled code that
@@ -10,14 +11,15 @@ calls a kernel takes its draft (see ``_options``). Without both, an entry is a t
 read in a quarter of the time (1.4 ms instead of 5.8).
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from llvmlite import binding
 from numba.core.compiler import CompileResult
 from numba.core.runtime import rtsys
 
-_LIBRARY, _ANNOTATION = 0, 6  # places in what ``_reduce`` returns
+_ANNOTATION = 6  # its place in what ``_reduce`` returns
 
 
 class Packed(NamedTuple):
@@ -35,10 +37,9 @@ class Packed(NamedTuple):
 def pack(compiled: CompileResult) -> Packed:
     """Return compiled code as plain objects."""
     module = compiled.library._final_module
-    parts = list(compiled._reduce())
+    with _nothing_to_link(compiled.library):
+        parts = list(compiled._reduce())
     parts[_ANNOTATION] = ""
-    name, kind, (machine_code, _) = parts[_LIBRARY]
-    parts[_LIBRARY] = name, kind, (machine_code, _nothing_like(module))
     return Packed(*_symbols(module), tuple(parts))
 
 
@@ -49,11 +50,17 @@ def unpack(packed: Packed, target_context: Any) -> CompileResult:
     return CompileResult._rebuild(target_context, *packed.parts)
 
 
-def _nothing_like(module: Any) -> bytes:
-    """Return an empty module for the same machine."""
+@contextlib.contextmanager
+def _nothing_to_link(library: Any) -> Iterator[None]:
+    """Have a library offer an empty module for the same machine."""
+    module, offered = library._final_module, library._shared_module
     empty = binding.parse_assembly("")
     empty.triple, empty.data_layout = module.triple, module.data_layout
-    return empty.as_bitcode()
+    library._shared_module = empty
+    try:
+        yield
+    finally:
+        library._shared_module = offered
 
 
 def _symbols(module: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
