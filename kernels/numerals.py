@@ -13,7 +13,7 @@ Mushtak, N. and Lemire, D. (2023). Fast number parsing without fallback.
 import numpy as np
 
 from fastgd.kernels._jit import helper
-from fastgd.kernels._words import leading_zeros, product
+from fastgd.kernels._words import MOST_AT_ONCE, digits, leading_zeros, product
 
 LOWEST, HIGHEST = -342, 308  # exponents: below it all is zero, above it infinite
 MOST_DIGITS = 19  # of a number below 2^64
@@ -21,6 +21,7 @@ MOST_DIGITS = 19  # of a number below 2^64
 LEFT = 0x7FF4
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _FRACTION, _BIAS, _INFINITE = 52, 1023, 0x7FF
+_TENS = 10 ** np.arange(MOST_AT_ONCE + 1, dtype=np.uint64)
 _LOW_BITS = np.uint64(0xFFFFFFFFFFFFFFFF >> (_FRACTION + 3))
 
 
@@ -97,6 +98,49 @@ def bits_of(w, q, powers):
 
 
 @helper()
+def whole(text, at, highest):
+    """Read the whole number that begins at ``at``, if one does; return it, and where it ends.
+
+    Digits that make it larger than ``highest`` may be left.
+    """
+    if at + MOST_AT_ONCE <= text.shape[0]:
+        some, n_digits = digits(text, at)
+        if n_digits < MOST_AT_ONCE:
+            return np.int64(some), at + n_digits
+    found = 0
+    while is_digit(text[at]) and found <= highest:
+        found = found * 10 + np.int64(text[at]) - 48
+        at += 1
+    return found, at
+
+
+@helper()
+def _short(text, at, end, powers):
+    """Read a number of at most 7 digits before its point and 8 after it, without an exponent.
+
+    Returns
+    -------
+    bits : uint64
+    at : int
+        Where the number ends.
+    is_short : bool
+        Whether it is one, and known.
+    """
+    if at + 2 * MOST_AT_ONCE > text.shape[0]:
+        return np.uint64(0), at, False
+    w, n_digits = digits(text, at)
+    at, decimals = at + n_digits, 0
+    if n_digits < MOST_AT_ONCE and text[at] == 46:
+        fraction, decimals = digits(text, at + 1)
+        w = w * _TENS[decimals] + fraction
+        at += 1 + decimals
+    if n_digits + decimals == 0 or not (is_blank(text[at]) or text[at] == end):
+        return np.uint64(0), at, False
+    bits, known = bits_of(w, -decimals, powers)
+    return bits, at, known
+
+
+@helper()
 def number(text, at, end, powers):
     """Read the number that begins at ``at``.
 
@@ -122,6 +166,9 @@ def number(text, at, end, powers):
     if text[at] == 45 or text[at] == 43:
         sign = np.uint64(text[at] == 45) << np.uint64(63)
         at += 1
+    bits, after, is_short = _short(text, at, end, powers)
+    if is_short:
+        return bits | sign, after, 0
     w, n_digits, n_read, decimals = np.uint64(0), 0, 0, 0
     point = False
     while True:

@@ -6,7 +6,7 @@ All is arithmetic of whole numbers: numbers are written as their bits, see ``num
 from typing import Any, NamedTuple
 
 from fastgd.kernels._jit import helper, kernel
-from fastgd.kernels.numerals import is_blank, is_digit, number
+from fastgd.kernels.numerals import is_blank, number, whole
 
 FINE, NO_PAIR, NOT_RISING, OUTSIDE = 0, 1, 2, 3
 COMMENT, COLON, NEWLINE = 35, 58, 10
@@ -85,10 +85,8 @@ def parse(text, span, powers, stored):
         if n_words == 2 and _is_query(text, at):
             at = _end_of_word(text, at)
             continue
-        start, index = at, 0
-        while is_digit(text[at]) and index <= span.highest:
-            index = index * 10 + int(text[at]) - 48
-            at += 1
+        start = at
+        index, at = whole(text, at, span.highest)
         if at > start and (index < span.lowest or index > span.highest):
             return OUTSIDE, start, _closed(stored, n_rows, n_stored), n_left
         if at == start or text[at] != COLON or is_blank(text[at + 1]) or text[at + 1] == COMMENT:

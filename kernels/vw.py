@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgd.kernels._jit import helper, kernel
+from fastgd.kernels._words import MOST_AT_ONCE, digits
 from fastgd.kernels.numerals import is_blank, is_digit, number
 
 FINE, NO_BAR, WORDS, NO_NUMBER = 0, 1, 2, 3
@@ -156,6 +157,10 @@ def _end_of_name(text, at):
 @helper()
 def _hashed(text, first, last, seed):
     """Return the hash of a feature's name."""
+    if first + MOST_AT_ONCE <= text.shape[0]:
+        some, n_digits = digits(text, first)
+        if n_digits == last - first:
+            return some + seed
     total = np.uint64(0)
     for at in range(first, last):
         if not is_digit(text[at]):

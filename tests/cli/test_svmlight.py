@@ -4,6 +4,7 @@ import gzip
 import struct
 from dataclasses import replace
 
+import numba
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -16,7 +17,7 @@ from fastgd._readers.limits import Limits
 from fastgd._readers.opening import open_reader
 from fastgd._readers.reader import Format
 from fastgd.datasets import open as open_rows
-from fastgd.kernels import svmlight
+from fastgd.kernels import _words, svmlight
 
 pytestmark = pytest.mark.nojit
 
@@ -51,6 +52,39 @@ def test_numbers_are_rounded_as_python_rounds_them(rng):
     expected = np.array([float(word) for word in words]).view(np.uint64)
     np.testing.assert_array_equal(rows.y.view(np.uint64), expected)
     np.testing.assert_array_equal(rows.values.view(np.uint64), expected)
+
+
+@numba.njit
+def digits_at(text, at):
+    return _words.digits(text, at)
+
+
+def test_digits_end_at_any_other_byte():
+    for n_digits in range(9):
+        for byte in (*range(48), *range(58, 256)):
+            rest = bytes([byte]) + b"7" * 7
+            text = np.frombuffer((b"0" + b"90125678"[:n_digits] + rest)[:9], np.uint8)
+            found, n_found = digits_at(text, 1)
+            assert n_found == n_digits
+            assert found == int(b"0" + b"90125678"[:n_digits])
+
+
+def test_numbers_at_the_end_of_a_text_are_those_before_it(rng):
+    words = [f"{x:.{n}f}" for n in range(10) for x in 10.0 ** rng.uniform(-3, 9, 20)]
+    words += ["7", "-7.", ".5", "+.25", "99999999", "9999999.99999999", "1234567.12345678"]
+    for word in words:
+        alone = parsed(f"{word} 3:{word}\n".encode()).rows
+        first = parsed(f"{word} 3:{word}\n{'1' * 40} 2:1\n".encode()).rows
+        assert alone.y[0] == first.y[0] == alone.values[0] == first.values[0] == float(word)
+
+
+@pytest.mark.parametrize("index", ["7", "1234567", "12345678", "0012345678"])
+def test_indices_of_any_length(index):
+    for rest in ("", "2 9:1\n" * 9):
+        rows, fault = parsed(f"1 {index}:5\n{rest}".encode(), highest=1 << 30)
+        assert fault is None
+        assert rows.indices[0] == int(index)
+    assert parsed(f"1 {index}:5\n".encode(), highest=6).fault == reading.Fault(svmlight.OUTSIDE, 2)
 
 
 def test_few_numbers_are_left_to_python(rng):
