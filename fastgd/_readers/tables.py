@@ -60,6 +60,7 @@ UNKNOWN = ""  # the kind of a column of which nothing is known yet
 MOST_CODED = 500  # columns of categories that a frame has one by one
 PLAIN_DIGITS = "plain digits, as in -1.5e3"
 LOST = "?"  # the kind of a column that seems to hold numbers, written in another way
+BUFFER_BYTES = 1 << 16  # of each column of Parquet, read at once: a group may be the whole file
 # rows of Parquet that are unpacked at once, and where a few bytes can be a long text in each
 BATCH_ROWS, FEW_ROWS = 1 << 16, 1 << 10
 
@@ -594,7 +595,12 @@ class Parquet(Table):
             # words that come again and again stay one each: few bytes can be many gigabytes of text
             texts = {field.name for field in types if self._is_text(field.type)}
             words = texts - _packed_by_differences(found, texts)
-            self._file = parquet.ParquetFile(path, read_dictionary=sorted(words), pre_buffer=False)
+            self._file = parquet.ParquetFile(
+                path,
+                read_dictionary=sorted(words),
+                pre_buffer=False,
+                buffer_size=BUFFER_BYTES,
+            )
             self._batch_rows = BATCH_ROWS if words == texts else FEW_ROWS
             self._n_rows = int(found.num_rows)
             self._groups = [found.row_group(k).num_rows for k in range(found.num_row_groups)]

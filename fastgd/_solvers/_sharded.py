@@ -92,6 +92,7 @@ PATIENT = 2  # tries of a step, before a pass looks at many lengths of it at onc
 LENGTHS: Floats = np.asarray(0.5 ** np.arange(1, 11), np.float64)
 HIDDEN = 100.0  # times what rounding hides: a step that promises no more is not shortened
 BALANCING_STEPS, PROVING_STEPS = 3, 2
+PASSES_BETWEEN_PROOFS = 10
 SETTLED = 0.25  # a Newton step that shrinks the decrement to this is where its theory holds
 CAUTION_WITHOUT_PAIRS = 2.0  # nothing corrects the metric under l1
 TARGETS = 1e-140, 1e150  # largest magnitudes of targets whose squares are far from both ends
@@ -417,6 +418,8 @@ class Descent:
         self.pairs = Pairs(u.size)
         self.history: dict[str, list[float]] = {"objective": [], "suboptimality": []}
         self.decrements: list[float] = []
+        self.estimates: list[float] = []
+        self.next_proof = 0  # the first pass after which one may be tried
         self.n_passes, self.is_settled = 0, False
         self.here = self._at(u, self.is_newton)
         level, objective = best_level(task, self.frame, self.problem.least)
@@ -523,6 +526,9 @@ class Descent:
                 arrived, n_for_proof = n_for_proof == PROVING_STEPS, n_for_proof + 1
             if is_stopped or is_stuck or self.n_passes >= self.options.max_iter:
                 break
+            if not arrived and self._may_prove():
+                self._balance()
+                continue
             if arrived and (self.n_passes > 0 or decrement <= self.floor):
                 break
             # the last step needs no Hessian after it
@@ -602,6 +608,8 @@ class Descent:
         proven = self._quick_gap()
         estimate = extrapolated(self.decrements, self._objectives()) * MORE_CAUTION
         estimate *= 1.0 if self.problem.is_smooth else CAUTION_WITHOUT_PAIRS
+        if not self.is_newton:
+            estimate = self._lasting(estimate)
         is_shown = not self.is_newton and np.isfinite(estimate)
         has_hessian = self.here.product is not None
         if losses.is_quadratic(self.problem.loss) and has_hessian and self.problem.is_smooth:
@@ -615,6 +623,25 @@ class Descent:
         if proven <= max(estimate, self._target()):
             return proven, True
         return float(estimate), bool(is_shown)
+
+    def _may_prove(self) -> bool:
+        """Tell whether the last estimate, which did not last, is worth the passes of a proof."""
+        problem = self.problem
+        if self.is_newton or not (problem.l2 > 0.0 and can_prove(problem)) or self._is_balanced():
+            return False
+        if self.n_passes < self.next_proof or self.estimates[-1] > self._target():
+            return False
+        self.next_proof = self.n_passes + PASSES_BETWEEN_PROOFS
+        return True
+
+    def _lasting(self, estimate: float) -> float:
+        """Return the largest of the last estimates, of a tenth of all.
+
+        Where a metric is poor, one pass in a hundred gains next to nothing, and promises no more:
+        that says nothing of the optimum.
+        """
+        self.estimates.append(estimate)
+        return max(self.estimates[-(1 + len(self.estimates) // 10) :])
 
     def _quick_gap(self) -> float:
         """Return what is proven of where the descent stands without another pass."""

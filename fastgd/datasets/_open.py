@@ -35,14 +35,16 @@ from fastgd._readers.opening import open_reader
 from fastgd._readers.reader import Format, Reader, rows_to_stream
 from fastgd._readers.streams import bare_name
 from fastgd._readers.summary import Summary, preparation
+from fastgd._readers.tables import BUFFER_BYTES
 
 KNOWN = (
     *(".csv", ".tsv", ".txt", ".svm", ".svmlight", ".libsvm", ".vw"),
     *(".parquet", ".pq", ".npz", ".npy"),
 )
-CHUNK_ROWS = 1 << 16
+CHUNK_ROWS, FEWEST_ROWS = 1 << 16, 256
 SHARE_OF_LIMIT = 1 / 12  # of the memory, for the rows of a chunk: decoded, prepared and waiting
 SHARE_TOGETHER = 1 / 4  # for rows that a solver is to have all at once
+ARROW_AHEAD = 1  # batches and files that Arrow reads ahead: it would take 16 and 4
 SINGLE = ("float", "float32", "halffloat", "int8", "uint8", "int16", "uint16", "bool")
 
 
@@ -168,6 +170,8 @@ def open(
         if not hasattr(source, "scanner"):  # a table
             source = import_module("pyarrow.dataset").dataset(source)
         batches = _ArrowBatches(source, target, columns, drop, filters, n_rows, dtype)
+        if chunk_rows is None and limit is not None:
+            batches.n_rows = rows_within(limit, n_rows, 8.0 * len(batches.names))
         return RowSource(BatchChunks(batches), batches.names, about="Arrow data set", **options)
     _refuse_unused("Parquet files and pyarrow data sets", source, {"filters": filters is not None})
     if hasattr(source, "collect_schema") and hasattr(source, "collect"):
@@ -401,17 +405,14 @@ class _Files:
         rows = rows_to_stream(reader, asked, reader.size(self.layout))
         limit = reader.how.limits.memory
         if asked is None and limit is not None:
-            row_bytes = max(reader.size(self.layout).row_bytes, 1.0)
-            left = max(limit - _resident(), limit // 4)
-            rows = max(min(rows, int(left * SHARE_OF_LIMIT / row_bytes)), 256)
+            rows = rows_within(limit, rows, reader.size(self.layout).row_bytes)
         return rows
 
     @property
     def room(self) -> float:
         """Bytes of X that may be in memory together, beside what a solver makes of them."""
         limit = self._feeds[0].reader.how.limits.memory
-        left = inf if limit is None else max(limit - _resident(), limit // 4)
-        return SHARE_TOGETHER * left
+        return SHARE_TOGETHER * (inf if limit is None else left_of(limit))
 
     def _dtype_of_file(self, reader: Reader) -> Any:
         if self.layout.form != TABLE:
@@ -554,6 +555,16 @@ def _labels(y: NDArray[Any] | None, layout: Layout) -> NDArray[Any] | None:
     return y if y.dtype != object else y.astype(str)
 
 
+def rows_within(limit: int, most: int, row_bytes: float) -> int:
+    """Return how many rows to read at a time, so that the process takes ``limit`` bytes."""
+    return max(min(most, int(left_of(limit) * SHARE_OF_LIMIT / max(row_bytes, 1.0))), FEWEST_ROWS)
+
+
+def left_of(limit: int) -> int:
+    """Return the bytes that the process may take beside those that it has."""
+    return max(limit - _resident(), limit // 4)
+
+
 def _resident() -> int:
     """Return the bytes that this process takes already."""
     try:
@@ -641,12 +652,17 @@ class _ArrowBatches:
         self._dataset, self._target, self._filters = dataset, target, filters
         types = {str(dataset.schema.field(name).type) for name in self.names}
         self._dtype = np.dtype(dtype or (np.float32 if types <= set(SINGLE) else np.float64))
-        self._n_rows = n_rows
+        self.n_rows = n_rows
 
     def __iter__(self) -> Iterator[Pair]:
         wanted = [*self.names, *([] if self._target is None else [self._target])]
         batches = self._dataset.to_batches(
-            columns=wanted, filter=self._filters, batch_size=self._n_rows
+            columns=wanted,
+            filter=self._filters,
+            batch_size=self.n_rows,
+            batch_readahead=ARROW_AHEAD,
+            fragment_readahead=ARROW_AHEAD,
+            **_streamed(self._dataset),
         )
         return (self._pair(batch) for batch in batches if batch.num_rows > 0)
 
@@ -659,6 +675,16 @@ class _ArrowBatches:
             y = batch.column(self._target).to_numpy(zero_copy_only=False)
             y = y.astype(str) if y.dtype == object else y
         return np.ascontiguousarray(block.T), y
+
+
+def _streamed(dataset: Any) -> dict[str, Any]:
+    """Return options by which Parquet files are read some bytes at a time."""
+    if getattr(getattr(dataset, "format", None), "default_extname", "") != "parquet":
+        return {}
+    options = import_module("pyarrow.dataset").ParquetFragmentScanOptions(
+        use_buffered_stream=True, buffer_size=BUFFER_BYTES, pre_buffer=False
+    )
+    return {"fragment_scan_options": options}
 
 
 def _as_numbers(column: Any, name: str) -> NDArray[Any]:

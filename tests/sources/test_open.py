@@ -328,3 +328,31 @@ def test_many_targets_are_columns(kind, tmp_path):
     if kind != "frame":
         with pytest.raises(ValueError, match="missing='mean'"):
             open_rows(source, ["b"], missing="mean")
+
+
+@pytest.mark.parametrize("n_groups", [1, 8])
+def test_groups_of_rows_are_read_in_slices(n_groups, tmp_path):
+    """What Arrow holds at once does not grow with the groups: here one is 40 MB."""
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    n, d = 1_000_000, 5
+    random = np.random.default_rng(0)
+    columns = {f"x{k}": random.normal(size=n) for k in range(d)}
+    table = pa.table({**columns, "y": np.arange(n) % 2})
+    how = {"row_group_size": n // n_groups, "use_dictionary": False}
+    parquet.write_table(table, tmp_path / "rows.parquet", **how)
+    whole, n_rows = table.nbytes, 0
+    del table
+    pool = pa.proxy_memory_pool(pa.default_memory_pool())
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pool)
+    try:
+        rows = open_rows(tmp_path / "rows.parquet", target="y", memory="1MB", read_ahead=False)
+        for _k, (X, _) in zip(range(20), rows.read(range(len(rows.sizes))), strict=False):
+            n_rows += X.shape[0]
+            np.testing.assert_array_equal(
+                X[0], [columns[f"x{j}"][n_rows - X.shape[0]] for j in range(d)]
+            )
+        assert n_rows > 1000
+    finally:
+        pa.set_memory_pool(before)
+    assert pool.max_memory() < 0.3 * whole

@@ -100,3 +100,22 @@ def test_kinks_that_all_fit_into_memory(table, passes):
         found = model.fit(open_rows((X, y), chunk_rows=CUT))
         assert passes.n_passes == 2
         assert np.all(found.objective_ <= np.asarray(whole.objective_) * (1.0 + 1e-4))
+
+
+@pytest.mark.parametrize("C", [1e2, 1e4])
+def test_few_rows_without_room_are_within_tol_or_warn(C, table, monkeypatch):
+    """One pass that promises next to nothing, of a poor metric, is no optimum."""
+    monkeypatch.setattr(_sharded, "ROOM", 0)
+    X, _, labels = table
+    best = fastgd.LogisticRegression(C=C, tol=1e-9).fit(X, labels).objective_
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = fastgd.LogisticRegression(C=C, max_iter=500).fit(
+            open_rows((X, labels), chunk_rows=CUT)
+        )
+    assert len(found.history_["objective"]) == found.n_iter_[0]
+    if not caught:
+        assert found.objective_ <= best * (1.0 + 1e-4)
+        assert found.gap_ <= 1e-3 * best
+    if C == 1e2:  # a proof is tried on the way, and found
+        assert not caught
