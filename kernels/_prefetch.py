@@ -69,6 +69,8 @@ def _ask_for_column(_context, X, c):
     def emit(context, builder, signature, arguments):
         array = context.make_array(X)(context, builder, arguments[0])
         stride = cgutils.unpack_tuple(builder, array.strides)[-1]
+        if X.layout == "C":  # a number to the compiler, so that no product is taken
+            stride = stride.type(context.get_abi_sizeof(context.get_data_type(X.dtype)))
         data = builder.bitcast(array.data, ADDRESS)
         _ask(builder, builder.gep(data, [builder.mul(arguments[1], stride)]), stride.type(1))
         return context.get_dummy_value()

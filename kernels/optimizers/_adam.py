@@ -79,6 +79,11 @@ class Adam(NamedTuple):
     def penalty_rate(optimizer, slot):
         return 1.0 / (np.sqrt(slot) + np.float64(optimizer.epsilon))
 
+    @staticmethod
+    def penalty_rate_at(optimizer, state, j):
+        v = state[1, j]
+        return cast(1.0, v) / (np.sqrt(v) + optimizer.epsilon)
+
 
 class AMSGrad(NamedTuple):
     """Adam whose rates never grow: by the largest second moment so far.
@@ -138,6 +143,11 @@ class AMSGrad(NamedTuple):
     def recall(optimizer, state, j):
         return np.float64(state[2, j])
 
+    @staticmethod
+    def penalty_rate_at(optimizer, state, j):
+        u = state[2, j]
+        return cast(1.0, u) / (np.sqrt(u) + optimizer.epsilon)
+
 
 class AdamW(NamedTuple):
     """Adam with a weight decay that its moments do not see.
@@ -187,6 +197,7 @@ class AdamW(NamedTuple):
     length = staticmethod(Adam.length)
     recall = staticmethod(Adam.recall)
     penalty_rate = staticmethod(Adam.penalty_rate)
+    penalty_rate_at = staticmethod(Adam.penalty_rate_at)
 
     @staticmethod
     def step_coefficients(optimizer, rates, first):
@@ -242,6 +253,7 @@ class NAdam(NamedTuple):
     length = staticmethod(Adam.length)
     recall = staticmethod(Adam.recall)
     penalty_rate = staticmethod(Adam.penalty_rate)
+    penalty_rate_at = staticmethod(Adam.penalty_rate_at)
 
     @staticmethod
     def step_coefficients(optimizer, rates, first):

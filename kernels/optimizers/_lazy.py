@@ -13,6 +13,7 @@ from fastgd.kernels.optimizers._protocol import (
     decays,
     length,
     penalty_rate,
+    penalty_rate_at,
     recall,
     update,
 )
@@ -79,10 +80,15 @@ class LazyMoments(NamedTuple):
         return penalty_rate(optimizer.optimizer, slot)
 
     @staticmethod
+    def penalty_rate_at(optimizer, state, j):
+        return penalty_rate_at(optimizer.optimizer, state, j)
+
+    @staticmethod
     def catch_up(optimizer, penalty, param, slot, skipped, c):
         # decay and penalty alternate: half of the one before the other is right to second order
-        half = 1.0
+        half = cast(1.0, param)
         if decays(optimizer):
-            half = exp(0.5 * (skipped.carry_after - skipped.carry_before))
+            half = cast(exp(0.5 * (skipped.carry_after - skipped.carry_before)), param)
+        none = cast(0.0, param)
         made_up = half * penalties.skip(penalty, half * param, skipped.time)
-        return penalties.proximal(penalty, made_up, 0.0, 0.0, c), slot
+        return penalties.proximal(penalty, made_up, none, none, c), slot

@@ -54,6 +54,9 @@ optimizer's step costs O(non-zeros); one that says nothing steps all coefficient
     Plain numpy: the lengths of the penalty's steps, where they are the same for all coordinates.
 ``penalty_rate(optimizer, slot)``
     Where they are not: the length of a coordinate's own step, of ``step_coefs[0]`` times it.
+``penalty_rate_at(optimizer, state, j)``
+    The same of coordinate j, in the precision of the state; by default from what ``recall``
+    returns, which is float64 and takes several times as long in lines of float32.
 ``common_speed(optimizer, state)``
     A factor of these lengths that all coordinates share; 1 by default.
 ``recurrence(optimizer, step_coefficients, strengths)``
@@ -143,6 +146,12 @@ def length(optimizer, step_coefs, state, j):
 def penalty_rate(optimizer, slot):
     """Return the length of the penalty's step, in units of ``step_coefs[0]``."""
     return 1.0
+
+
+@optional
+def penalty_rate_at(optimizer, state, j):
+    """Return ``penalty_rate`` of a coordinate, which may be as precise as the state is."""
+    return penalty_rate(optimizer, recall(optimizer, state, j))
 
 
 @optional

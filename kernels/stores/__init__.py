@@ -45,6 +45,8 @@ from fastgd.kernels.stores._lazy import (
     Lazy,
     OneByOne,
     OwnLengths,
+    speed_of,
+    time_of_steps,
 )
 from fastgd.kernels.stores._outputs import (
     count,
@@ -120,6 +122,8 @@ __all__ = [
     "ready_batch",
     "ready_row",
     "slope_of",
+    "speed_of",
     "step_of_batch",
     "target_of",
+    "time_of_steps",
 ]
