@@ -14,7 +14,7 @@ between Z = Z_0 + Z_1 + ... and D is one thread's.
 
 How many strips there are goes by sizes alone, and Z is added up in their order: so the bits do not
 depend on how many threads there are. Within a strip, products go by blocks of features, which BLAS
-multiplies without copying them first if they are small enough.
+multiplies without copying them first if they are small enough, and pass over zeros (``tiles``).
 """
 
 from typing import NamedTuple
@@ -22,12 +22,6 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd.kernels import optimizers
-from fastgd.kernels._blas import (
-    add_product,
-    add_transposed_product,
-    multiply,
-    multiply_transposed,
-)
 from fastgd.kernels._hook import hook
 from fastgd.kernels._jit import helper
 from fastgd.kernels._views import line_in, table_in
@@ -36,6 +30,14 @@ from fastgd.kernels.outputs import PENALTY
 from fastgd.kernels.rows import row_at
 from fastgd.kernels.stores import Batch
 from fastgd.kernels.team import arrived, go_on, is_first, take
+from fastgd.kernels.tiles import (
+    Lists,
+    Tile,
+    bring_in,
+    fetch,
+    multiply_tile,
+    multiply_transposed_tile,
+)
 
 
 class Turn(NamedTuple):
@@ -122,6 +124,7 @@ class Strips(NamedTuple):
     units : int
     parts : (n_strips, capacity, units), each strip's part of the weighted sums
     squares : (n_strips,), float64, the sum of a strip's squared weights before its last step
+    lists : Lists, of what is not zero
     """
 
     width: int
@@ -130,6 +133,7 @@ class Strips(NamedTuple):
     units: int
     parts: np.ndarray
     squares: np.ndarray
+    lists: Lists
 
     @staticmethod
     def phase_of(strips, t):
@@ -203,28 +207,34 @@ def _turn(strips, number, rows, turn, rule, memory):
     strips.squares[number] = 0
     for feature in range(first, last, strips.depth):
         n_features = min(strips.depth, last - feature)
+        size = turn.new.stop - turn.new.start
+        fetch(_tile(strips, feature, n_features, 0, size), rows, turn.new)
         if turn.old.stop > turn.old.start:
             strips.squares[number] += _step_block(strips, feature, n_features, turn, rule, memory)
-        if turn.new.stop > turn.new.start:
-            _bring_in(feature, n_features, rows, turn.new, memory.scratch.block)
-            _multiply_block(strips, feature, n_features, turn.new, memory)
+        if size > 0:
+            _multiply_block(strips, number, feature, n_features, rows, turn.new, memory)
+
+
+@helper()
+def _tile(strips, feature, n_features, first, size):
+    """Return the tile of some features, and of rows from a first on, of a batch of ``size`` rows.
+
+    Behind the last row it has none.
+    """
+    n_rows = min(strips.height, size - first)
+    return Tile(first // strips.height, feature, n_features, first, n_rows)
 
 
 @helper()
 def _step_block(strips, feature, n_features, turn, rule, memory):
     """Step the weights of some features; return the sum of their squares before."""
-    units, block, deltas = strips.units, memory.scratch.block, memory.scratch.deltas
-    begin, size = feature * units, turn.old.stop - turn.old.start
+    units, scratch, size = strips.units, memory.scratch, turn.old.stop - turn.old.start
+    begin, end = feature * units, (feature + n_features) * units
     slopes = table_in(memory.gradient, begin, n_features, units)
     for first in range(0, size, strips.height):
-        n_rows = min(strips.height, size - first)
-        x = table_in(block, feature * block.shape[0] + first * n_features, n_rows, n_features)
-        delta = table_in(deltas, first * units, n_rows, units)
-        if first == 0:
-            multiply_transposed(x, delta, slopes)
-        else:
-            add_transposed_product(x, delta, slopes)
-    end = begin + n_features * units
+        tile = _tile(strips, feature, n_features, first, size)
+        delta = table_in(scratch.deltas, first * units, tile.n_rows, units)
+        multiply_transposed_tile(strips.lists, tile, scratch.block, delta, first > 0, slopes)
     return optimizers.step_of_each(
         rule.optimizer,
         rule.penalty,
@@ -238,27 +248,14 @@ def _step_block(strips, feature, n_features, turn, rule, memory):
 
 
 @helper()
-def _bring_in(feature, n_features, rows, batch, block):
-    """Copy a batch's numbers of some features side by side."""
-    x = table_in(block, feature * block.shape[0], batch.stop - batch.start, n_features)
-    first = np.uint64(feature)
-    for position in range(batch.start, batch.stop):
-        i, o = np.uint64(row_at(batch.order, position)), np.uint64(position - batch.start)
-        for j in range(n_features):
-            x[o, np.uint64(j)] = rows.values[i, first + np.uint64(j)]
-
-
-@helper()
-def _multiply_block(strips, feature, n_features, batch, memory):
+def _multiply_block(strips, number, feature, n_features, rows, batch, memory):
     """Write, or add, what some features make of the weighted sums into their strip's part."""
     units, block, size = strips.units, memory.scratch.block, batch.stop - batch.start
     weights = table_in(memory.params, feature * units, n_features, units)
-    part = feature // strips.width * strips.parts.shape[1] * units
+    part, is_added = number * strips.parts.shape[1] * units, feature > number * strips.width
     for first in range(0, size, strips.height):
-        n_rows = min(strips.height, size - first)
-        x = table_in(block, feature * block.shape[0] + first * n_features, n_rows, n_features)
-        out = table_in(strips.parts, part + first * units, n_rows, units)
-        if feature % strips.width == 0:
-            multiply(x, weights, out)
-        else:
-            add_product(x, weights, out)
+        tile = _tile(strips, feature, n_features, first, size)
+        bring_in(strips.lists, number, tile, rows, batch, block)
+        fetch(_tile(strips, feature, n_features, first + strips.height, size), rows, batch)
+        out = table_in(strips.parts, part + first * units, tile.n_rows, units)
+        multiply_tile(strips.lists, number, tile, block, weights, is_added, out)

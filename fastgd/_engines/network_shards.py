@@ -6,15 +6,18 @@ import numpy as np
 
 from fastgd._engines.shards import MOST
 from fastgd._networks.assembly import Assembly
+from fastgd.kernels._nonzeros import width_of
 from fastgd.kernels.layers import INPUT, N_OUT, N_WEIGHTS, SPEC, UNITS, Affine
 from fastgd.kernels.network import NetworkRule
 from fastgd.kernels.strips import Strips, Whole
+from fastgd.kernels.tiles import Lists
 
 LEAST_WORK = 1 << 22  # flops of a shard: what starts it takes some microseconds
 WORK_OF_PARAMETER = 640  # flops for each, from which its gradient is added for nothing
 LEAST_STRIP = 1 << 15  # weights: a strip is handed over in a microsecond, and computed in twenty
 SHARE_OF_STRIPS = 0.75  # of all weights: what is in no strip is one thread's
 UNPACKED = 10**6  # products m x k x n up to which OpenBLAS does not copy its operands (AVX-512)
+LISTED = 0.4  # share of a tile's numbers: it costs as much as a dense product with twice as many
 HEIGHT, LEAST_DEPTH = 64, 16  # rows and features; of fewer, sums are read and written too often
 
 
@@ -67,4 +70,22 @@ def strips_of(
     n_strips, n_blocks = -(-n_features // width), -(-width // depth)
     parts = np.empty((n_strips, size, units), dtype)
     depth = -(-width // n_blocks)
-    return Strips(width, depth, height, units, parts, np.zeros(n_strips))
+    lists = _lists_of(n_strips, depth, height, size, n_features, units, dtype)
+    return Strips(width, depth, height, units, parts, np.zeros(n_strips), lists)
+
+
+def _lists_of(
+    n_strips: int, depth: int, height: int, size: int, n_features: int, units: int, dtype: Any
+) -> Lists:
+    """Return where the non-zeros of tiles are listed; nowhere for few units."""
+    width = width_of(np.dtype(dtype).itemsize)
+    share = LISTED * units / (-(-units // width) * width) if units >= width else 0.0
+    return Lists(
+        share,
+        width,
+        np.empty(size * n_features, np.uint8),
+        np.empty((-(-size // height), n_features), np.int32),
+        np.empty((n_strips, height * depth), np.int32),
+        np.empty((n_strips, height * depth), dtype),
+        np.empty((n_strips, height), np.int32),
+    )

@@ -13,6 +13,7 @@ from fastgd.kernels.losses import Softmax
 from fastgd.kernels.optimizers import Adam
 from fastgd.kernels.strips import Strips, Whole
 from fastgd.kernels.team import Alone, Team
+from fastgd.kernels.tiles import IS_DENSE
 from fastgd.kernels.transforms import Identity
 from fastgd.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D, Residual
 from fastgd.neural_network import MLPClassifier, NetworkClassifier
@@ -89,6 +90,47 @@ def test_strips_are_the_first_layer(digits, request):
     np.testing.assert_allclose(cut._params, whole._params, rtol=1e-9, atol=1e-12)
 
 
+@pytest.fixture
+def many_zeros(digits):
+    """Rows of 61 numbers: of the first 40 most are zero, of the others few; weights."""
+    X, y = digits
+    seen = np.random.default_rng(1).random(X.shape) < np.where(np.arange(64) < 40, 0.08, 0.9)
+    return np.where(seen, X, 0.0)[:, :61], y, 1.0 + y
+
+
+@pytest.mark.usefixtures("small_strips")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_strips_pass_over_zeros(dtype, many_zeros, monkeypatch):
+    monkeypatch.setattr(shards, "LEAST_STRIP", 700)
+    monkeypatch.setattr(shards, "UNPACKED", 70 * 20 * 7)
+    X, y, weight = many_zeros
+    X, found = X.astype(dtype), []
+    steps = engine.network_steps
+
+    def look(*arguments):
+        steps(*arguments)
+        found.append(arguments[-1].scratch.strips.lists.counts.copy())
+
+    monkeypatch.setattr(engine, "network_steps", look)
+    params = {**PARAMS, "batch_size": 47, "alpha": 0.1}
+    models = [
+        MLPClassifier((70,), n_jobs=n, **params).fit(X, y, sample_weight=weight) for n in (1, 2, 3)
+    ]
+    for model in models[1:]:
+        assert model._params.tobytes() == models[0]._params.tobytes()
+        assert model.loss_curve_ == models[0].loss_curve_
+    assert found[0].shape == (3, 61)
+    starts = [strip + block for strip in range(0, 61, 16) for block in (0, 6, 12)]
+    of_tiles = found[0][:, [start for start in starts if start < 61]]
+    assert (of_tiles[:, :7] >= 0).all()
+    assert (of_tiles[:, 8:] == IS_DENSE).all()
+    monkeypatch.setattr(shards, "LISTED", 0.0)
+    dense = MLPClassifier((70,), **params).fit(X, y, sample_weight=weight)
+    rtol = 1e-9 if dtype == np.float64 else 1e-3
+    np.testing.assert_allclose(models[0]._params, dense._params, rtol=rtol, atol=rtol / 1e3)
+    assert models[0]._params.tobytes() != dense._params.tobytes()
+
+
 def test_which_layers_are_cut_into_strips():
     plain = rule_of(Softmax(), Adam(), 0.0, Identity())._replace(is_plain=True)
 
@@ -101,6 +143,9 @@ def test_which_layers_are_cut_into_strips():
     assert isinstance(strips, Strips)
     assert strips.parts.shape == (4, 64, 256)
     assert (strips.width, strips.depth, strips.height) == (196, 49, 64)
+    assert (strips.lists.share, strips.lists.width) == (0.4, 64)
+    assert found([Dense(100), Dense(10)], (784,)).lists.share == pytest.approx(0.4 * 100 / 128)
+    assert found([Dense(60), Dense(10)], (2000,)).lists.share == 0  # too few units
     assert isinstance(found([Flatten(), *dense], (28, 28, 1)), Strips)
     assert isinstance(found(dense, (784,), size=1024), Strips)
     assert isinstance(found(dense, (784,), size=2048), Whole)  # 16 shards, of 128 rows each
