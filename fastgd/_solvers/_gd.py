@@ -283,7 +283,7 @@ def _bound_from_further_on(
     if observer.stops or not can_have_hessian(problem):
         return float("inf")
     point, bound = result.point, float("inf")
-    if not _is_a_hessian(problem, result.metric):
+    if not _is_a_hessian(problem, result.metric):  # or that of a working set
         result = result._replace(metric=hessian(problem, point))
     tol = np.sqrt(target / max(abs(point.objective), TINIEST))
     while bound > target and tol > SMALLEST_TOL:
@@ -298,8 +298,8 @@ def _bound_from_further_on(
 
 def _is_a_hessian(problem: Problem, metric: AnyMetric) -> bool:
     """Tell whether a metric is the Hessian at some point, and no diagonal or block of it."""
-    is_matrix = metric.product.ndim == 2
-    return is_matrix and (metric.is_hessian or problem.n_outputs == 0)
+    size = (problem.shape[1] + 1) * max(1, problem.n_outputs)
+    return bool(metric.product.shape == (size, size))
 
 
 def _bound_through(problem: Problem, point: Point, lower: Point) -> float:
