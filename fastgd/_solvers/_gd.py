@@ -265,7 +265,7 @@ def _proven(problem: Problem, result: DescentResult, options: Options) -> Certif
         if problem.is_smooth:
             lower = bound_by_newton_steps(precise, point, result.metric, target, most)
         else:
-            further = result._replace(point=point), target, most
+            further = result._replace(point=point), target, LEAST_READS
             lower = _bound_from_further_on(precise, *further, options.observer)
         gap = min(gap, lower)
     return Certificate(point, gap)
@@ -278,18 +278,20 @@ def _bound_from_further_on(
 
     Under l1 the dual point is scaled into its box, which costs the gradient's error and not its
     square: a proof takes twice the digits. The solution itself stays where it is. Steps begin with
-    the descent's metric, if it is a Hessian; a new one is made where that saves passes.
+    the descent's metric, if it is a Hessian of all columns; a new one is made where that saves
+    passes.
     """
     if observer.stops or not can_have_hessian(problem):
         return float("inf")
     point, bound = result.point, float("inf")
-    if not _is_a_hessian(problem, result.metric):  # or that of a working set
+    if not _is_a_hessian(problem, result.metric):
         result = result._replace(metric=hessian(problem, point))
     tol = np.sqrt(target / max(abs(point.objective), TINIEST))
-    while bound > target and tol > SMALLEST_TOL:
+    while bound > target and tol > SMALLEST_TOL and most > 0:
         tol = max(tol * min(tol, DIGITS), SMALLEST_TOL)
         stop = StoppingRule(tol, 0.0, most, Silenced(observer))
         result = descend(problem, result.point.u, result.metric, stop, result.point)
+        most -= len(result.objectives)
         bound = min(bound, _bound_through(problem, point, result.point))
     if bound > target:
         bound = min(bound, _bound_through(problem, point, polished(problem, result)))
