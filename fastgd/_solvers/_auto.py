@@ -43,6 +43,8 @@ ROUNDINGS = 2.0  # times what numbers of the coefficients' dtype may differ by
 NEARLY_EXACT = 1e-9  # of the targets: less is taken for rounding, where it may be that
 SDCA_PASSES, SDCA_PASSES_SQUARE = 100, 600  # then descent goes on from there
 PASSES_TO_SQUARES = 50  # of descent, where another method goes on; most take a fifth of that
+PASSES_OF_ONE = 200  # of each of the other methods that take longer
+MORE_PASSES_TO_SQUARES = 250  # where steps of that other method take longer
 NEARLY_ZERO = 1e-5  # in units in which targets are about 1
 SHARE_OF_LAST = 10  # of the passes that a small task's solver has, for descent to finish it
 
@@ -57,15 +59,21 @@ def descend(task: Task, options: Options, start: Any = None) -> Solution:
         return piecewise_linear(task, options, start)
     if not has_squares(task):
         return _by_columns(task, options, start)
-    most = min(options.max_iter, PASSES_TO_SQUARES)
+    is_small = task.y.shape[0] * task.n_features <= FINISHED_IN_FLOAT64
+    most = min(options.max_iter, PASSES_TO_SQUARES if is_small else MORE_PASSES_TO_SQUARES)
     found = _by_columns(task, options._replace(max_iter=most), start)
     again = partial(_begun_again, task, start)  # not from where the other method got stuck
-    exchanges = [partial(by_intervals, task)] if has_intervals(task) else []
-    for method in (*exchanges, partial(by_interior, task), again):
+    others = [partial(by_interior, task)]
+    if has_intervals(task):
+        others.insert(0 if is_small else 1, partial(by_intervals, task))
+    for method in (*others, again):
         has_ended = _judged(found, options).converged and found.n_iter < most
         if has_ended or found.n_iter >= options.max_iter or options.observer.stops:
             break
-        found, most = _gone_on(found, method, options), options.max_iter
+        most = options.max_iter
+        if not (is_small or method is again):  # where steps creep, another one has its turn
+            most = min(most, found.n_iter + PASSES_OF_ONE)
+        found = _gone_on(found, method, options._replace(max_iter=most))
     return _judged(found, options)
 
 

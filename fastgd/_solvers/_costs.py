@@ -32,6 +32,9 @@ MOST_PASSES_EXACT = 12.0, 150.0
 LATE = 1.5  # times a matrix's cost in passes: then the problem is hard enough for one
 FREE_BYTES = 16 << 20  # a matrix that is no larger may be made whatever X is
 FINISHED_IN_FLOAT64 = 100_000  # entries of X: solved to rounding, whatever that costs
+# Entries of X as a dense matrix, and work of its QR factorisation: what a method that factorises it
+# in each step may have, where cheaper ones have not arrived.
+LARGEST_FACTORISED, MOST_WORK_OF_QR = 2_000_000, 1e9
 TIMES_X = 1.0  # and one of so many times the bytes of X; some four of them exist at once
 
 
@@ -83,6 +86,11 @@ def of_factor(size: int) -> float:
 def fits(rows: Any, size: int) -> bool:
     """Tell whether a size x size matrix is not out of proportion to X."""
     return 8.0 * float(size) ** 2 <= max(FREE_BYTES, TIMES_X * bytes_of(rows))
+
+
+def can_factorise(n: int, d: int) -> bool:
+    """Tell whether X itself, made dense, may be factorised once for each of some tens of steps."""
+    return n * d <= LARGEST_FACTORISED and n * d * min(n, d) <= MOST_WORK_OF_QR
 
 
 def most_shards(rows: Any, size: int) -> int:

@@ -336,7 +336,7 @@ def _proven(problem: Problem, result: DescentResult, options: Options) -> Certif
         if problem.is_smooth:
             lower = bound_by_newton_steps(precise, point, result.metric, target, most)
         else:
-            further = result._replace(point=point), target, most
+            further = result._replace(point=point), target, LEAST_READS
             lower = _bound_from_further_on(precise, *further, options.observer)
         gap = min(gap, lower)
     return Certificate(point, gap)
@@ -349,7 +349,8 @@ def _bound_from_further_on(
 
     Under l1 the dual point is scaled into its box, which costs the gradient's error and not its
     square: a proof takes twice the digits. The solution itself stays where it is. Steps begin with
-    the descent's metric, if it is a Hessian; a new one is made where that saves passes.
+    the descent's metric, if it is a Hessian of all columns; a new one is made where that saves
+    passes.
     """
     if observer.stops or not can_have_hessian(problem):
         return float("inf")
@@ -357,10 +358,11 @@ def _bound_from_further_on(
     if not _is_a_hessian(problem, result.metric):
         result = result._replace(metric=hessian(problem, point))
     tol = np.sqrt(target / max(abs(point.objective), TINIEST))
-    while bound > target and tol > SMALLEST_TOL:
+    while bound > target and tol > SMALLEST_TOL and most > 0:
         tol = max(tol * min(tol, DIGITS), SMALLEST_TOL)
         stop = StoppingRule(tol, 0.0, most, Silenced(observer))
         result = descend(problem, result.point.u, result.metric, stop, result.point)
+        most -= len(result.objectives)
         bound = min(bound, _bound_through(problem, point, result.point))
     if bound > target:
         bound = min(bound, _bound_through(problem, point, polished(problem, result)))
@@ -369,8 +371,8 @@ def _bound_from_further_on(
 
 def _is_a_hessian(problem: Problem, metric: AnyMetric) -> bool:
     """Tell whether a metric is the Hessian at some point, and no diagonal or block of it."""
-    is_matrix = metric.product.ndim == 2
-    return is_matrix and (metric.is_hessian or problem.n_outputs == 0)
+    size = (problem.shape[1] + 1) * max(1, problem.n_outputs)
+    return bool(metric.product.shape == (size, size))
 
 
 def _bound_through(problem: Problem, point: Point, lower: Point) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastgd._runtime.threads import one_blas_thread
-from fastgd._solvers._costs import FINISHED_IN_FLOAT64
+from fastgd._solvers._costs import can_factorise
 from fastgd._solvers._dual_points import Pieces, loss_of
 from fastgd._solvers._gd import finished_tolerance
 from fastgd._solvers._interior import Target, interior
@@ -29,7 +29,7 @@ ROOM = 2.0  # times the largest slope that a model as good as the start may have
 def has_squares(task: Task) -> bool:
     """Tell whether a task is one for this method, and so small that its steps cost little."""
     is_penalised = task.l1 > 0.0 or task.l2 > 0.0
-    is_small = task.y.shape[0] * task.n_features <= FINISHED_IN_FLOAT64
+    is_small = can_factorise(task.y.shape[0], task.n_features)
     is_own = task.device is None and is_small and is_penalised and not task.positive
     return is_own and losses.is_of_interval(task.loss)
 

@@ -42,7 +42,7 @@ from fastgd._monitoring.observer import Model
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._certificates import ALLOWANCE
 from fastgd._solvers._columns import as_dense
-from fastgd._solvers._costs import FINISHED_IN_FLOAT64
+from fastgd._solvers._costs import can_factorise
 from fastgd._solvers._problem import EPSILON, Floats
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.kernels import losses
@@ -82,7 +82,7 @@ class Look(NamedTuple):
 def has_intervals(task: Task) -> bool:
     """Tell whether a task is one for this method, and so small that its steps cost little."""
     is_ridge = task.l2 > 0.0 and task.l1 == 0.0 and not (task.positive or task.fit_intercept)
-    is_small = task.y.shape[0] * task.n_features <= FINISHED_IN_FLOAT64
+    is_small = can_factorise(task.y.shape[0], task.n_features)
     return is_ridge and is_small and losses.is_of_interval(task.loss)
 
 

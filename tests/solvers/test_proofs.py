@@ -314,6 +314,16 @@ def test_softmax_under_l1_is_proven(rng, case, l1_ratio, dtype, tol):
     assert model.objective_ - best.objective_ <= model.gap_ + 1e-13 * model.objective_
 
 
+def test_a_wide_table_under_l1_is_proven_beyond_its_working_set(rng):
+    """Its last metric is that of some columns only."""
+    X = rng.normal(size=(252, 751)) + 0.5 * rng.normal(size=(252, 1))
+    y = (X[:, :20].sum(axis=1) + rng.logistic(size=252) > 0.0).astype(int)
+    X *= rng.permutation(np.geomspace(1e-21, 5e9, 751))
+    for tol in (1e-1, 1e-5):
+        model, has_warned = fitted(fastgd.LogisticRegression(l1_ratio=1.0, tol=tol), X, y)
+        assert has_warned == (model.gap_ > tol * model.objective_)
+
+
 def test_a_fit_under_l1_without_a_proof_warns(rng, monkeypatch):
     X, y = of_classes(rng, 1500, 80, 3, np.asarray)
     monkeypatch.setattr(_gd, "_bound_from_further_on", lambda *_: np.inf)
