@@ -18,10 +18,10 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
-from numba.core import types
+from numba.core import registry, types
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.extending import _Intrinsic
-from numba.core.registry import CPUDispatcher, cpu_target
+from numba.core.registry import cpu_target
 from numba.core.typing.typeof import typeof_impl
 
 _NAMES = (
@@ -31,7 +31,10 @@ _NAMES = (
 )
 _OPERATORS = frozenset(getattr(operator, name) for name in _NAMES)
 _NUMBERS = types.Number | types.Boolean
-_IN_CODE = (ModuleType, FunctionType, BuiltinFunctionType, CPUDispatcher, _Intrinsic, np.ufunc)
+_IN_CODE = (
+    *(ModuleType, FunctionType, BuiltinFunctionType),
+    *(registry.CPUDispatcher, _Intrinsic, np.ufunc),
+)
 
 
 @contextlib.contextmanager
@@ -65,11 +68,11 @@ def _when_grown(context: Any, further: Callable[[], None]) -> Callable[[], None]
         if n_modules != len(sys.modules):  # an imported module may have registered anything
             type(context).refresh(context)
             n_modules = len(sys.modules)
-        for registry, loader in list(context._registries.items()):
-            sizes = [len(getattr(registry, name)) for name in loader.registry_items]
-            if seen.get(registry) != sizes:
-                context.install_registry(registry)
-                seen[registry] = sizes
+        for one, loader in list(context._registries.items()):
+            sizes = [len(getattr(one, name)) for name in loader.registry_items]
+            if seen.get(one) != sizes:
+                context.install_registry(one)
+                seen[one] = sizes
         further()
 
     return refresh
