@@ -125,21 +125,21 @@ class _Whole(JITCodeLibrary):
     What calls it from Python is a fifth of the code and runs once: it is not optimised.
     """
 
+    def _optimize_functions(self, module: Any) -> None:
+        """Optimise before anything is linked."""
+        for function in module.functions:
+            if not function.is_declaration and function.name.startswith(_CALLED_BY_PYTHON):
+                function.add_function_attribute("noinline")
+                function.add_function_attribute("optnone")
+        super()._optimize_functions(module)
+
     def _optimize_final_module(self) -> None:
         """Optimise, with all that has been linked."""
         for function in self._final_module.functions:
-            if not function.is_declaration:
-                _tell_whose_it_is(function)
+            is_shared = function.linkage == binding.Linkage.linkonce_odr
+            if is_shared and b"noinline" in function.attributes:
+                function.linkage = binding.Linkage.internal
         super()._optimize_final_module()
-
-
-def _tell_whose_it_is(function: Any) -> None:
-    """Say of a function in a kernel's module that it is the kernel's own, or called by Python."""
-    if function.name.startswith(_CALLED_BY_PYTHON):
-        function.add_function_attribute("noinline")
-        function.add_function_attribute("optnone")
-    elif function.linkage == binding.Linkage.linkonce_odr and b"noinline" in function.attributes:
-        function.linkage = binding.Linkage.internal
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)

@@ -1,11 +1,13 @@
 """What numba works out again and again within one compilation, kept until its end.
 
 A kernel is a hundred compilations of helpers. For each, numba looks whether anybody has registered
-functions with it since, and finds the type of ``i + 1`` as if it might be an expression of arrays.
-Here both are remembered while a kernel is compiled, under numba's lock: the answers are the same.
+functions with it since, finds the type of ``i + 1`` as if it might be an expression of arrays, and
+works out how arguments of the same types are passed and how many bytes a number has. Here all that
+is remembered while a kernel is compiled, under numba's lock: the answers are the same.
 
-From numba's private parts come ``refresh`` and ``resolve_function_type`` of its contexts, their
-``_registries``, the lock, and ``typeof_impl``, which finds the type of a value by its class.
+From numba's private parts come methods of its contexts (``refresh``, ``resolve_function_type``,
+``get_arg_packer``, ``get_abi_sizeof``), their ``_registries``, the lock, and ``typeof_impl``, which
+finds the type of a value by its class.
 """
 
 import contextlib
@@ -16,10 +18,10 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
-from numba.core import types
+from numba.core import registry, types
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.extending import _Intrinsic
-from numba.core.registry import CPUDispatcher, cpu_target
+from numba.core.registry import cpu_target
 from numba.core.typing.typeof import typeof_impl
 
 _NAMES = (
@@ -29,7 +31,10 @@ _NAMES = (
 )
 _OPERATORS = frozenset(getattr(operator, name) for name in _NAMES)
 _NUMBERS = types.Number | types.Boolean
-_IN_CODE = (ModuleType, FunctionType, BuiltinFunctionType, CPUDispatcher, _Intrinsic, np.ufunc)
+_IN_CODE = (
+    *(ModuleType, FunctionType, BuiltinFunctionType),
+    *(registry.CPUDispatcher, _Intrinsic, np.ufunc),
+)
 
 
 @contextlib.contextmanager
@@ -45,10 +50,13 @@ def remembering() -> Iterator[None]:
         typing.refresh = _when_grown(typing, lambda: None)
         target.refresh = _when_grown(target, typing.refresh)
         typing.resolve_function_type = _of_numbers_once(typing.resolve_function_type)
+        target.get_arg_packer = _once(target.get_arg_packer, tuple)
+        target.get_abi_sizeof = _once(target.get_abi_sizeof, lambda kind: kind)
         try:
             yield
         finally:
             del typing.refresh, target.refresh, typing.resolve_function_type
+            del target.get_arg_packer, target.get_abi_sizeof
 
 
 def _when_grown(context: Any, further: Callable[[], None]) -> Callable[[], None]:
@@ -60,11 +68,11 @@ def _when_grown(context: Any, further: Callable[[], None]) -> Callable[[], None]
         if n_modules != len(sys.modules):  # an imported module may have registered anything
             type(context).refresh(context)
             n_modules = len(sys.modules)
-        for registry, loader in list(context._registries.items()):
-            sizes = [len(getattr(registry, name)) for name in loader.registry_items]
-            if seen.get(registry) != sizes:
-                context.install_registry(registry)
-                seen[registry] = sizes
+        for one, loader in list(context._registries.items()):
+            sizes = [len(getattr(one, name)) for name in loader.registry_items]
+            if seen.get(one) != sizes:
+                context.install_registry(one)
+                seen[one] = sizes
         further()
 
     return refresh
@@ -82,6 +90,19 @@ def _of_numbers_once(resolve: Callable[..., Any]) -> Callable[..., Any]:
         if question not in known:
             known[question] = resolve(function, arguments, named)
         return known[question]
+
+    return find
+
+
+def _once(answer: Callable[[Any], Any], key: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a function that works out once what it answers to a question, told by its key."""
+    known: dict[Any, Any] = {}
+
+    def find(question: Any) -> Any:
+        told = key(question)
+        if told not in known:
+            known[told] = answer(question)
+        return known[told]
 
     return find
 

@@ -57,6 +57,25 @@ def test_what_is_registered_meanwhile_is_found():
         assert njit(lambda x: tenfold(x))(2) == 20
 
 
+def test_what_is_answered_once_is_the_first_answer():
+    asked = []
+    find = _memory._once(lambda question: asked.append(question) or sum(question), tuple)
+    assert [find([1, 2]), find([1, 2]), find([2, 2])] == [3, 3, 4]
+    assert asked == [[1, 2], [2, 2]]
+
+
+def test_bytes_of_numbers_are_numbas():
+    target = cpu_target.target_context
+    kinds = [
+        target.get_data_type(kind)
+        for kind in (*KINDS, types.Array(types.int8, 2, "C"))
+        if not isinstance(kind, types.Literal)
+    ]
+    asked = [target.get_abi_sizeof(kind) for kind in kinds]
+    with _memory.remembering():
+        assert [target.get_abi_sizeof(kind) for kind in [*kinds, *kinds]] == asked * 2
+
+
 def test_numba_is_left_as_it_was():
     contexts = cpu_target.typing_context, cpu_target.target_context
     before = [dict(vars(context)) for context in contexts]
