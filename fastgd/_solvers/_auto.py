@@ -36,9 +36,11 @@ from fastgd.kernels import losses
 from fastgd.kernels.rows import Dense
 
 # Beyond it SDCA needs more time than descent: on one-hot tables with q = 8 its 11 to 44 passes took
-# three times as long as 5 to 8 of L-BFGS, on texts with q = 1 its 4 to 9 took half of 4 to 35. A
-# non-smooth loss is harder to descend.
-LARGEST_Q, LARGEST_Q_OF_PIECES = 4.0, 10.0
+# three times as long as 5 to 8 of L-BFGS, on texts with q = 1 its 4 to 9 took half of 4 to 35. With
+# no fewer columns than rows, L-BFGS needed 40 to 113 at q of 5 to 10 on texts, SDCA 6 to 13 of a
+# fifth of the time, and about as long on one-hot tables. A non-smooth loss is harder to descend.
+# Rows of unit length have q = C, up to rounding, so that C = 10 is no border.
+LARGEST_Q, LARGEST_Q_OF_WIDE, LARGEST_Q_OF_PIECES = 4.0, 10.5, 10.0
 ROUNDINGS = 2.0  # times what numbers of the coefficients' dtype may differ by
 NEARLY_EXACT = 1e-9  # of the targets: less is taken for rounding, where it may be that
 SDCA_PASSES, SDCA_PASSES_SQUARE = 100, 600  # then descent goes on from there
@@ -283,8 +285,8 @@ def choose(task: Task) -> str:
         return "gd"
     if not can(task, "sdca"):
         return "gd"
-    largest = LARGEST_Q_OF_PIECES if is_piecewise else LARGEST_Q
-    return "sdca" if mean_q(task) <= largest else "gd"
+    largest = LARGEST_Q if d < n else LARGEST_Q_OF_WIDE
+    return "sdca" if mean_q(task) <= (LARGEST_Q_OF_PIECES if is_piecewise else largest) else "gd"
 
 
 def _has_cheap_metric(task: Task) -> bool:

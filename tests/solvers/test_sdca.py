@@ -300,3 +300,18 @@ def test_no_pass_is_taken_where_none_is_allowed(n_classes, rng):
     assert model.n_iter_.max() == 0
     assert not model.coef_.any()
     assert model.objective_ - model.gap_ <= best <= model.objective_
+
+
+@pytest.mark.parametrize(
+    ("n_features", "C", "solver"),
+    [(3000, 10.0, "sdca"), (3000, 11.0, "gd"), (2900, 5.0, "gd"), (2900, 4.0, "sdca")],
+)
+def test_rows_of_text_are_solved_by_sdca_up_to_a_strength(n_features, C, solver, rng):
+    """A row of length 1 moves its own prediction by q = C, times its residual."""
+    columns = np.sort(rng.permuted(np.tile(np.arange(n_features), (3000, 1)), axis=1)[:, :4])
+    X = sp.csr_matrix((np.full(12_000, 0.5), columns.ravel(), np.arange(0, 12_001, 4)))
+    X.resize((3000, n_features))
+    y = rng.integers(0, 2, 3000)
+    model = fastgd.LogisticRegression(C=C * (1.0 - 1e-9), tol=1e-4).fit(X, y)
+    assert model.solver_ == solver
+    assert model.gap_ <= 1e-4 * model.objective_
