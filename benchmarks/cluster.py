@@ -190,17 +190,17 @@ def calibrated(columns: int = 50, n_rows: int = 100_000) -> tuple[Rates, dict[st
     X, y = table(n_rows, columns)
     seen: dict[str, Any] = {}
 
-    class Looking(_sharded._Descent):
+    class Looking(_sharded.Descent):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             seen.update(frame=self.frame, u=self.here.point.u)
 
-    of_ours, _sharded._Descent = _sharded._Descent, Looking  # type: ignore[misc]
+    of_ours, _sharded.Descent = _sharded.Descent, Looking  # type: ignore[misc]
     rows_of_sample, _sharded.SAMPLE_ROWS = _sharded.SAMPLE_ROWS, 20_000
     try:
         model = fastgd.LogisticRegression().fit(open_rows((X, y), chunk_rows=20_000))
     finally:
-        _sharded._Descent = of_ours  # type: ignore[misc]
+        _sharded.Descent = of_ours  # type: ignore[misc]
         _sharded.SAMPLE_ROWS = rows_of_sample
     frame, u = seen["frame"], seen["u"]
     passes = [
