@@ -9,7 +9,8 @@ Algorithms: "newton" (sums of loss, gradient and Hessian), "lbfgs" (loss and gra
 (local steps and one exchange an epoch) and "batch" (an exchange after each batch). A round is
 simulated message by message: the scheduler hands out tasks one after the other, workers differ in
 speed at random, the client's network takes one answer after the other, and sums go up a tree.
-Rounds of a fit are alike, so some are simulated and their mean counts for all.
+Rounds of a fit are alike, so some are simulated and their mean counts for all. Passes are preceded
+by a first look at the columns, which brings a sample to the client.
 """
 
 import argparse
@@ -27,6 +28,7 @@ CALIBRATION = Path(__file__).parent / "cluster.json"
 FAN_IN, SIMULATED = 8, 20
 BATCH = 64
 PIECES = 20  # exchanges an epoch of what is checked
+PASSES = ("newton", "lbfgs", "look")
 ALGORITHMS = ("newton", "lbfgs", "local", "batch")
 
 
@@ -37,18 +39,21 @@ class Network(NamedTuple):
     bandwidth : float, bytes a second of each process
     task : float, seconds that the scheduler spends on a task
     jitter : float, standard deviation of the logarithm of a task's time
+    sum : float, seconds that the client spends on a sum: on its graph, and on packing what is sent
     """
 
     latency: float = 5e-4
     bandwidth: float = 1.25e9  # 10 Gbit/s
     task: float = 3e-4
     jitter: float = 0.1
+    sum: float = 0.0
 
 
 class Rates(NamedTuple):
     """Seconds of one core, for ``columns`` float32 columns.
 
     newton, gradient, step : for a row of a pass with and without Hessian, and of steps
+    look : for a row of the first look: columns' moments, classes, and the draw of a sample
     call : of a task's own preparations
     encode, decode : for an entry, at 4 bits
     add : for an entry of a sum
@@ -57,6 +62,7 @@ class Rates(NamedTuple):
     newton: float
     gradient: float
     step: float
+    look: float
     call: float
     encode: float
     decode: float
@@ -70,6 +76,7 @@ class Rates(NamedTuple):
             newton=self.gradient * wider + (self.newton - self.gradient) * wider**2,
             gradient=self.gradient * wider,
             step=self.step * wider,
+            look=self.look * wider,
             columns=columns,
         )
 
@@ -79,6 +86,7 @@ class Fit(NamedTuple):
 
     bits : int, of an exchanged entry
     exchanges : float, of local steps in an epoch
+    sample : float, rows that the first look brings to the client
     """
 
     rows: float
@@ -86,6 +94,7 @@ class Fit(NamedTuple):
     rounds: dict[str, float]
     bits: int = 32
     exchanges: float = 1.0
+    sample: float = 200_000.0
 
 
 def bytes_of(columns: int, bits: int) -> float:
@@ -112,6 +121,12 @@ def tree(ready: Any, size: float, network: Network, rates: Rates) -> float:
     return float(ready[0]) + network.latency + size / network.bandwidth
 
 
+def sampled(fit: Fit, n_workers: int) -> float:
+    """Return how many numbers of 8 bytes a worker's part of the sample is."""
+    rows = min(1.5 * fit.sample / n_workers + 1000.0, fit.sample, fit.rows / n_workers)
+    return rows * (fit.columns / 2 + 3.0)
+
+
 def round_of(
     algorithm: str, fit: Fit, n_workers: int, network: Network, rates: Rates, random: Any
 ) -> float:
@@ -120,19 +135,20 @@ def round_of(
     if algorithm == "local":
         rows /= fit.exchanges
     speed = random.lognormal(0.0, network.jitter, n_workers)
-    is_pass = algorithm in ("newton", "lbfgs")
+    is_pass = algorithm in PASSES
     sent = 8.0 * size if is_pass else bytes_of(fit.columns, fit.bits)
     # a task for each worker, which the scheduler and the client's link hand out one by one
     n_tasks = 1 if is_pass else 2
     handed = (network.task * n_tasks + sent / network.bandwidth) * np.arange(1, n_workers + 1)
-    of_row = {"newton": rates.newton, "lbfgs": rates.gradient}.get(algorithm, rates.step)
+    of_pass = {"newton": rates.newton, "lbfgs": rates.gradient, "look": rates.look}
+    of_row = of_pass.get(algorithm, rates.step)
     work = (BATCH if algorithm == "batch" else rows) * of_row + rates.call
     if not is_pass and fit.bits < 32:
         work += size * (rates.encode + rates.decode)
     ready = handed + network.latency + work * speed
     if is_pass:
-        n_sent = size * (size + 1.0) if algorithm == "newton" else size
-        return tree(ready, 8.0 * n_sent, network, rates)
+        n_sent = {"newton": size * (size + 1.0), "look": sampled(fit, n_workers)}
+        return network.sum + tree(ready, 8.0 * n_sent.get(algorithm, size), network, rates)
     each = sent / network.bandwidth + size * (rates.decode if fit.bits < 32 else rates.add)
     return served(ready + network.latency, each)
 
@@ -149,7 +165,8 @@ def simulate(
         n_rounds *= fit.exchanges
     n_simulated = int(np.clip(n_rounds, 1, SIMULATED))
     one = [round_of(algorithm, fit, n_workers, network, own, random) for _ in range(n_simulated)]
-    return float(np.mean(one)) * n_rounds
+    look = round_of("look", fit, n_workers, network, own, random) if algorithm in PASSES else 0.0
+    return float(np.mean(one)) * n_rounds + look
 
 
 # -- this machine -------------------------------------------------------------------------------
@@ -183,24 +200,24 @@ def calibrated(columns: int = 50, n_rows: int = 100_000) -> tuple[Rates, dict[st
     import fastgd
     from fastgd._data.shards import Rows
     from fastgd._solvers import _sharded
-    from fastgd._solvers._shard_sums import sums_at
+    from fastgd._solvers._shard_sums import look_at, sums_at
     from fastgd.datasets import open as open_rows
     from fastgd.kernels.transforms import Qsgd, decode, encode
 
     X, y = table(n_rows, columns)
     seen: dict[str, Any] = {}
 
-    class Looking(_sharded._Descent):
+    class Looking(_sharded.Descent):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             seen.update(frame=self.frame, u=self.here.point.u)
 
-    of_ours, _sharded._Descent = _sharded._Descent, Looking  # type: ignore[misc]
+    of_ours, _sharded.Descent = _sharded.Descent, Looking  # type: ignore[misc]
     rows_of_sample, _sharded.SAMPLE_ROWS = _sharded.SAMPLE_ROWS, 20_000
     try:
         model = fastgd.LogisticRegression().fit(open_rows((X, y), chunk_rows=20_000))
     finally:
-        _sharded._Descent = of_ours  # type: ignore[misc]
+        _sharded.Descent = of_ours  # type: ignore[misc]
         _sharded.SAMPLE_ROWS = rows_of_sample
     frame, u = seen["frame"], seen["u"]
     passes = [
@@ -223,6 +240,7 @@ def calibrated(columns: int = 50, n_rows: int = 100_000) -> tuple[Rates, dict[st
         passes[0] / n_rows,
         passes[1] / n_rows,
         max(epoch - call, 0.0) / n_rows,
+        seconds_of(lambda: look_at(Rows(X, y), frame.kind)) / n_rows,
         call,
         *(each / values.size for each in coding),
         columns,
@@ -335,6 +353,24 @@ def measured_network(client: Any) -> Network:
     return Network(one / 2, big.nbytes / max(echo - one, 1e-4), task, 0.1)
 
 
+def seconds_of_a_sum(shards: Any) -> float:
+    """Return the median time of a sum of nothing, over a cluster's partitions."""
+    found = []
+    for _ in range(6):  # the first one starts what workers import
+        started = time.perf_counter()
+        shards.total(_nothing, _both)
+        found.append(time.perf_counter() - started)
+    return float(np.median(found[1:]))
+
+
+def _nothing(rows: Any) -> float:  # noqa: ARG001
+    return 0.0
+
+
+def _both(first: float, second: float) -> float:
+    return first + second
+
+
 def check(rates: Rates) -> None:
     """Print seconds of real fits on two processes, and what the simulator says of them."""
     import dask.array as da
@@ -342,6 +378,7 @@ def check(rates: Rates) -> None:
 
     import fastgd
     from fastgd import distributed
+    from fastgd._distributed.collections import DaskShards
     from fastgd._solvers import _sharded
 
     n_rows, columns = 400_000, 50
@@ -358,6 +395,11 @@ def check(rates: Rates) -> None:
         dX, dy = client.persist(
             [da.from_array(X, chunks=(half, -1)), da.from_array(y, chunks=half)]
         )
+        empty = Fit(0.0, 0, {"lbfgs": 1.0})
+        known = round_of("lbfgs", empty, 2, network, rates, np.random.default_rng(0))
+        own = max(seconds_of_a_sum(DaskShards(dX, dy)) - known, 0.0)
+        network = network._replace(sum=own)
+        print(f"{own * 1e3:.0f} ms of a sum at the client")
         _sharded.SAMPLE_ROWS = 20_000
         fits: list[tuple[str, int, Callable[[], tuple[float, float]]]] = []
 
@@ -389,7 +431,7 @@ def check(rates: Rates) -> None:
                 fit = Fit(share * 2, columns, {"local": n_rounds}, bits)
                 found = simulate("local", fit, 2, network, rates)
             else:
-                fit = Fit(n_rows, columns, {name: n_rounds}, bits)
+                fit = Fit(n_rows, columns, {name: n_rounds}, bits, sample=_sharded.SAMPLE_ROWS)
                 found = simulate(name, fit, 2, network, rates)
             figures = f"{n_rounds:8.0f}{seconds:9.2f}{found:11.2f}{found / seconds:8.2f}"
             print(f"{name:10}{bits:6d}{figures}")

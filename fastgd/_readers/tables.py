@@ -52,6 +52,7 @@ MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A",
 SAMPLE_ROWS, FEWEST_SAMPLE_ROWS = 10_000, 100
 SAMPLE_CELLS = 10_000_000
 BLOCK_BYTES = 1 << 23  # of text that Arrow parses at once; a row has to fit in
+SHARE_OF_BLOCK = 512  # of the memory that a user names, since Arrow has some 28 blocks at work
 SAMPLE_BYTES = 1 << 20  # the same where a few rows are wanted, and nearly all fit in
 LINE = 1 << 26  # characters that one may have
 BLOCKS_OF_A_HEADER = 64  # where the line of names is long, so are the others
@@ -511,7 +512,10 @@ class CSV(Table):
     def _block_bytes(self, usual: int | None = None) -> int:
         names = self._header()
         header = sum(map(len, names)) + len(names)
-        return min(max(usual or BLOCK_BYTES, BLOCKS_OF_A_HEADER * header), 1 << 30)
+        limit = self.how.limits.memory
+        if usual is None:
+            usual = BLOCK_BYTES if limit is None else min(BLOCK_BYTES, limit // SHARE_OF_BLOCK)
+        return min(max(usual, SAMPLE_BYTES, BLOCKS_OF_A_HEADER * header), 1 << 30)
 
     def _complaint(self, columns: Sequence[Column], said: str) -> UserError:
         """Find the line that Arrow could not read; it knows columns only."""

@@ -30,7 +30,7 @@ def at_once(cluster):
 
 @pytest.fixture
 def rates(cluster):
-    return cluster.Rates(3e-7, 1e-7, 2e-7, 0.0, 0.0, 0.0, 0.0)
+    return cluster.Rates(3e-7, 1e-7, 2e-7, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def test_workers_share_the_work_where_nothing_is_sent(cluster, at_once, rates):
@@ -40,6 +40,15 @@ def test_workers_share_the_work_where_nothing_is_sent(cluster, at_once, rates):
         for workers in (1, 10, 1000):
             found = cluster.simulate(name, fit, workers, at_once, rates)
             assert found == pytest.approx(seconds / workers, rel=1e-6)
+
+
+def test_passes_are_preceded_by_a_look(cluster, at_once, rates):
+    fit = cluster.Fit(6e6, 50, {"newton": 4.0, "local": 5.0})
+    looks = rates._replace(look=2e-7)
+    assert cluster.simulate("newton", fit, 10, at_once, looks) == pytest.approx(0.72 + 0.12)
+    assert cluster.simulate("local", fit, 10, at_once, looks) == pytest.approx(0.6)
+    # 16,000 of 20,000 rows from each of two workers, of 50 float32 columns and three numbers more
+    assert cluster.sampled(fit._replace(sample=20_000.0), 2) == 16_000 * 28
 
 
 def test_one_link_takes_one_message_after_the_other(cluster):

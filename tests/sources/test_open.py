@@ -10,6 +10,9 @@ import scipy.sparse as sp
 
 from fastgd import LogisticRegression
 from fastgd._data.shards import ahead
+from fastgd._readers.limits import Limits
+from fastgd._readers.opening import open_reader
+from fastgd._readers.reader import Format
 from fastgd.datasets import open as open_rows
 
 N, D = 230, 4
@@ -356,3 +359,17 @@ def test_groups_of_rows_are_read_in_slices(n_groups, tmp_path):
     finally:
         pa.set_memory_pool(before)
     assert pool.max_memory() < 0.3 * whole
+
+
+def test_text_is_parsed_in_blocks_that_memory_allows(tmp_path):
+    """Arrow has some 28 blocks at work, so that a limit bounds one of them."""
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b\n" + "1.5,0\n" * 500_000)
+    whole, small = (
+        open_reader(path, Format(limits=Limits(memory=limit))) for limit in (None, 600 << 20)
+    )
+    readers = (whole, small)
+    parsed = [[table.num_rows for table in r._batches(r._found(), None)] for r in readers]
+    assert sum(parsed[0]) == sum(parsed[1]) == 500_000
+    assert max(parsed[1]) * 6 <= (600 << 20) / 28
+    assert max(parsed[1]) < max(parsed[0])
