@@ -120,7 +120,7 @@ def gathered_batches(rows, samples, rule, plan, memory, store):
         else:
             n = _list_columns(rows, batch, store, memory)
         for first in range(0, n, LANES):  # apart: what is written singly cannot be read in
-            _read(store, rule, (first, n), t, memory)  # lines before it has reached the cache
+            _read_lapses(store, rule, (first, n), t, memory)  # lines before the cache has it
         for first in range(0, n, LANES):
             cost += _bring(store, rule, (first, n), t, memory)
         loss, total = _evaluate(rows, samples, rule, step_coefs, batch, (plan.unit, n), memory)
@@ -174,7 +174,10 @@ def _begin(store, memory):
 
 @helper()
 def _list_columns(rows, batch, store, memory):
-    """List the columns of a batch, and the place of each of its entries; return their number."""
+    """Read what is known of a batch's columns, and note the place of each of its entries.
+
+    Returns the number of columns.
+    """
     marks, scratch, n, entry_number = store.marks, memory.scratch, 0, 0
     width, size = np.uint64(width_of(store.slots)), batch.stop - batch.start
     for position in range(batch.start, batch.stop):
@@ -186,6 +189,7 @@ def _list_columns(rows, batch, store, memory):
             j = column_of(rows, k)
             at = width * j + (width - np.uint64(1))
             mark = np.int64(marks[at])
+            _copy(store, j, _place(n), scratch)
             # written in any case, and counted if it is new: whether it is nobody can foresee, and
             # arithmetic is no branch
             is_old, fresh = np.int64(mark < 0), _place(n)
@@ -197,6 +201,15 @@ def _list_columns(rows, batch, store, memory):
             n += 1 - is_old
             entry_number += 1
     return n
+
+
+@helper()
+def _copy(store, j, place, scratch):
+    """Copy what is known of column j to its place in the table."""
+    records, width = store.records, np.uint64(width_of(store.slots))
+    for slot in range(len(store.slots)):
+        scratch.table[_in(slot, place)] = records[width * j + np.uint64(slot)]
+    scratch.table[_in(PARAM, place)] = records[width * j + (width - np.uint64(2))]
 
 
 @helper()
@@ -213,6 +226,7 @@ def _list_row(rows, batch, store, memory):
         scratch.columns[np.uint64(k)] = j
         scratch.since[np.uint64(k)] = store.marks[width * j + (width - np.uint64(1))]
         scratch.table[_in(VALUE, _place(k))] = x
+        _copy(store, j, _place(k), scratch)
     for k in range(n, -(-n // LANES) * LANES):
         scratch.table[_in(VALUE, _place(k))] = 0
     return n
@@ -245,32 +259,26 @@ def _bring(store, rule, span, t, memory):
 
 
 @helper()
-def _read(store, rule, span, t, memory):
-    """Read what is known of a block of columns, and what they have skipped."""
-    size, records, width = min(LANES, span[1] - span[0]), store.records, width_of(store.slots)
+def _read_lapses(store, rule, span, t, memory):
+    """Write what a block of columns has skipped: differences of sums, or the number of steps."""
+    size, skipped, since = min(LANES, span[1] - span[0]), store.skipped, memory.scratch.since
     known = table_in(memory.scratch.table, span[0] * N_LINES, N_LINES, LANES)
-    for o in range(size):
-        at, lane = np.uint64(span[0] + o), np.uint64(o)
-        first = np.uint64(width) * np.uint64(memory.scratch.columns[at])
+    for o in range(size, LANES):  # what a failed training left there must not come back
         for slot in range(len(store.slots)):
-            known[slot, lane] = records[first + np.uint64(slot)]
-        known[PARAM, lane] = records[first + np.uint64(width - 2)]
-        _read_lapse(store, rule, np.uint64(memory.scratch.since[at]), t, lane, known)
-    for o in range(size, LANES):
+            known[slot, np.uint64(o)] = 0
         known[PARAM, np.uint64(o)] = 0
-
-
-@helper()
-def _read_lapse(store, rule, since, t, lane, known):
-    """Write what a column has skipped: differences of sums, or the number of steps."""
-    skipped, lapses = store.skipped, line_in(known, LAPSE * LANES, 4 * LANES)
     if optimizers.decays(rule.optimizer):
-        known[CARRY, lane] = skipped.carries[np.uint64(t)] - skipped.carries[since]
+        for o in range(size):
+            then = np.uint64(since[np.uint64(span[0] + o)])
+            known[CARRY, np.uint64(o)] = skipped.carries[np.uint64(t)] - skipped.carries[then]
     if store.is_even:
-        lapses[lane] = t - np.int64(since)
-    else:
-        times = line_in(skipped.times, 0, 4 * skipped.carries.shape[0])
-        now, to, then = np.uint64(4 * t), np.uint64(4) * lane, np.uint64(4) * since
+        for lane in range(LANES):
+            known[LAPSE, np.uint64(lane)] = t - np.int64(since[np.uint64(span[0] + lane)])
+        return
+    times = line_in(skipped.times, 0, 4 * skipped.carries.shape[0])
+    now, lapses = np.uint64(4 * t), line_in(known, LAPSE * LANES, 4 * LANES)
+    for o in range(size):
+        to, then = np.uint64(4 * o), np.uint64(4) * np.uint64(since[np.uint64(span[0] + o)])
         for k in range(4):
             p = np.uint64(k)
             lapses[to + p] = times[now + p] - times[then + p]
@@ -469,11 +477,9 @@ def _finish(store, rule, t, memory):
         size = min(LANES, n_features - first)
         for o in range(size):
             mark = width * np.uint64(first + o) + (width - np.uint64(1))
-            scratch.columns[np.uint64(o)], scratch.since[np.uint64(o)] = (
-                first + o,
-                store.marks[mark],
-            )
-        _read(store, rule, (0, size), t, memory)
+            scratch.since[np.uint64(o)] = store.marks[mark]
+            _copy(store, np.uint64(first + o), o, scratch)
+        _read_lapses(store, rule, (0, size), t, memory)
         _bring(store, rule, (0, size), t, memory)
         for o in range(size):
             c, lane = np.uint64(first + o), np.uint64(o)

@@ -87,6 +87,24 @@ def test_a_training_goes_on_from_a_file_bit_for_bit(rng):
         np.testing.assert_array_equal(model.coef_, other.coef_)
 
 
+def test_nothing_is_read_of_lanes_beyond_the_columns(rng, monkeypatch):
+    """What a training that failed has left in scratch does not come back."""
+    X, y = rows_of(rng, np.float32)
+    made = gathered.GatheredScratch.of
+
+    def full_of_nan(*arguments):
+        scratch = made(*arguments)
+        scratch.table.reshape(-1, gathered.N_LINES, gathered.LANES)[:, : gathered.VALUE] = np.nan
+        return scratch
+
+    for batch_size in (1, 7):
+        expected = fitted(X, y, optimizer="adam", batch_size=batch_size).coef_
+        with monkeypatch.context() as patch:
+            patch.setattr(gathered.GatheredScratch, "of", full_of_nan)
+            found = fitted(X, y, optimizer="adam", batch_size=batch_size).coef_
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_scratch_grows_with_the_rows_that_come(rng):
     X, y = rows_of(rng, np.float32)
     order = np.argsort(np.diff(X.indptr), kind="stable")  # each call has longer rows than the last
