@@ -16,6 +16,7 @@ LEAST_WORK = 1 << 22  # flops of a shard: what starts it takes some microseconds
 WORK_OF_PARAMETER = 640  # flops for each, from which its gradient is added for nothing
 LEAST_STRIP = 1 << 15  # weights: a strip is handed over in a microsecond, and computed in twenty
 SHARE_OF_STRIPS = 0.75  # of all weights: what is in no strip is one thread's
+PARTS = 1 << 22  # numbers of all strips' weighted sums that no one misses
 UNPACKED = 10**6  # products m x k x n up to which OpenBLAS does not copy its operands (AVX-512)
 LISTED = 0.4  # share of a tile's numbers: it costs as much as a dense product with twice as many
 HEIGHT, LEAST_DEPTH = 64, 16  # rows and features; of fewer, sums are read and written too often
@@ -51,7 +52,9 @@ def strips_of(
     A layer is stepped strip by strip if it is dense, comes first and has most of the weights, and
     if each parameter steps by itself: clipping by norm needs the whole gradient. Their number is a
     power of two, by sizes alone. Every strip keeps weighted sums of all rows: a batch that has as
-    many shards as there may be is shared by them, in a fraction of the memory.
+    many shards as there may be is shared by them, in a fraction of the memory. A larger one that
+    cannot be, for batch normalisation, has so few strips that these sums are no more numbers than
+    its rows have, or two.
     """
     if n_shards_of(assembly, size, is_sparse=is_sparse) == MOST:
         return Whole()
@@ -63,7 +66,9 @@ def strips_of(
     if not (is_dense and is_alone and is_most and rule.is_plain):
         return Whole()
     n_features = n_weights // units
-    n_strips = min(1 << ((n_weights // LEAST_STRIP).bit_length() - 1), MOST, n_features)
+    n_fitting = max(max(PARTS // size, n_features) // units, 2)
+    n_strips = min(n_weights // LEAST_STRIP, n_fitting, MOST, n_features)
+    n_strips = 1 << (n_strips.bit_length() - 1)
     width = -(-n_features // n_strips)
     height = min(size, HEIGHT)
     depth = max(UNPACKED // (height * units), LEAST_DEPTH)

@@ -157,6 +157,21 @@ def test_which_layers_are_cut_into_strips():
     assert isinstance(found([Conv2D(64, 28), *dense], (28, 28, 3)), Whole)
 
 
+@pytest.mark.parametrize(
+    ("n_features", "units", "size", "n_strips"),
+    [
+        *((784, 256, 2048, 4), (784, 256, 6000, 2), (784, 1024, 64, 16), (784, 1024, 2048, 2)),
+        *((4000, 256, 64, 16), (4000, 256, 3000, 8), (16_000, 512, 3000, 16)),
+    ],
+)
+def test_weighted_sums_of_strips_are_no_more_than_the_rows(n_features, units, size, n_strips):
+    assembly = Assembly([Dense(units), BatchNorm(), Dense(10)], (n_features,))
+    rule = rule_of(Softmax(), Adam(), 0.0, Identity())._replace(is_plain=True)
+    strips = strips_of(assembly, rule, size, np.float16, is_sparse=False)
+    assert strips.parts.shape == (n_strips, size, units)
+    assert n_strips == 2 or strips.parts.size <= max(size * n_features, shards.PARTS)
+
+
 def test_shards_add_up_to_the_batch(digits, monkeypatch):
     X, y = digits
     model = MODELS["dense"]
