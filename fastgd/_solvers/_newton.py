@@ -17,6 +17,7 @@ from fastgd._monitoring.observer import Model, Observer
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._certificates import ACCEPTED, ALLOWANCE, penalty_terms
 from fastgd._solvers._columns import as_dense
+from fastgd._solvers._costs import FINISHED_IN_FLOAT64
 from fastgd._solvers._direct import CONSTANT, are_plain, is_nearly_dense, is_plain
 from fastgd._solvers._problem import is_deviance, least_and_terms, lowest_of
 from fastgd._solvers._task import Options, Solution, State, Task
@@ -35,7 +36,7 @@ from fastgd.kernels.rows import Dense
 Floats = NDArray[np.float64]
 
 MOST_PARAMETERS, MOST_PRODUCTS = 128, 5_000_000  # of a Hessian: a millisecond
-MOST_ENTRIES = 200_000
+MOST_ENTRIES, SAMPLED_ROWS = 200_000, 16_000
 MOST_PASSES = 50  # of a descent: most take 10
 
 
@@ -77,6 +78,8 @@ def newton(task: Task, options: Options, start: Any) -> Solution | None:
     """Solve a small task with a smooth loss and an l2 penalty; None where descent should."""
     if not (is_smooth(task.loss) and has_small_hessian(task)) or options.max_iter < 1:
         return None
+    if has_samples(task):
+        return None
     with one_blas_thread():
         standard = standardised(task)
         return None if standard is None else _solved(task, options, standard, start)
@@ -91,6 +94,17 @@ def has_small_hessian(task: Task) -> bool:
     if size > MOST_PARAMETERS or n * size * size > 2 * MOST_PRODUCTS:
         return False
     return n * d <= MOST_ENTRIES and is_nearly_dense(task.rows, n, d)
+
+
+def has_samples(task: Task) -> bool:
+    """Tell whether rows are so many that a descent on samples of them takes less.
+
+    Then a Newton step on all rows, from a sample's optimum, is most of what there is to do. A
+    squared hinge has few Hessians, each of fewer rows: it stays.
+    """
+    n, d = task.y.shape[0], task.n_features
+    is_large = n >= SAMPLED_ROWS and n * d > FINISHED_IN_FLOAT64
+    return is_large and task.n_outputs == 1 and not losses.has_jumps(task.loss)
 
 
 def is_smooth(loss: Any) -> bool:

@@ -332,3 +332,19 @@ def test_a_wrong_parameter_is_found_after_a_right_one(table):
     with pytest.raises(ValueError, match="fit_intercept"):
         model.set_params(alpha=1.0, fit_intercept="yes").fit(X, y)
     assert model.set_params(fit_intercept=True).fit(X, y).n_features_in_ == 6
+
+
+@pytest.mark.parametrize("estimator", ["PoissonRegressor", "LogisticRegression"])
+def test_many_rows_of_few_columns_are_sampled_and_as_exact_as_asked(rng, estimator):
+    """The same rows, one fewer than the limit and one more: both are within tol of one optimum."""
+    from fastgd._solvers._newton import SAMPLED_ROWS
+
+    X = rng.normal(size=(SAMPLED_ROWS, 8))
+    y = rng.poisson(np.exp(0.3 * X[:, 0])).astype(float)
+    y = (y > 0.0).astype(int) if estimator == "LogisticRegression" else y
+    for n in (SAMPLED_ROWS - 1, SAMPLED_ROWS):
+        found = getattr(fastgd, estimator)(tol=1e-6).fit(X[:n], y[:n])
+        best = getattr(fastgd, estimator)(tol=1e-12).fit(X[:n], y[:n])
+        assert found.gap_ <= 1e-6 * found.objective_
+        assert found.objective_ - best.objective_ <= found.gap_ + 1e-14
+        np.testing.assert_allclose(found.coef_, best.coef_, rtol=0.0, atol=1e-3)
