@@ -220,7 +220,7 @@ def _is_narrow(at):
     return at[WINDOW_WIDTH] * at[CHANNELS] < NARROW
 
 
-@helper()
+@helper(inlined=False)
 def _lay_out_across(at, image, patches):
     """Write what each number of the window is at all positions, (window x channels, positions).
 
@@ -264,7 +264,7 @@ def _copy_each(source, step, target):
             target[q] = source[np.uint64(q * step)]
 
 
-@helper()
+@helper(inlined=False)
 def _lay_out(at, image, patches):
     """Write the window's content at each position, zeros where it lies beyond the edges."""
     height, width, channels = at[HEIGHT], at[WIDTH], at[CHANNELS]
@@ -288,7 +288,7 @@ def _lay_out(at, image, patches):
                     part[k] = image[base + k] if inside else image.dtype.type(0)
 
 
-@helper()
+@helper(inlined=False)
 def _take_back(at, patches, image):
     """Add up what the windows at all positions say of each input."""
     height, width, channels = at[HEIGHT], at[WIDTH], at[CHANNELS]
