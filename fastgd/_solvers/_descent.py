@@ -431,8 +431,8 @@ class _Descent:
         return max(int(share * n), least, cheap)
 
     def _some(self, size: int, most: int) -> Sample:
-        """Return so many of the rows, or up to ``most`` that were taken before."""
-        if self.sample is None or not size <= self.sample.problem.shape[0] <= most:
+        """Return so many of the rows, or up to ``most`` that were asked for before."""
+        if self.sample is None or not size <= self.sample.size <= most:
             self.sample = sampled(self.problem, size)
         return self.sample
 
@@ -446,7 +446,7 @@ class _Descent:
         if needs_proof and _can_confirm(problem, self.n_passes):
             self.damping.amount = 0.0
             given = precise_of(problem), self.point, self.damping, self.metric
-            self.metric = newton_metric(*given)
+            self.metric, self.is_whole = newton_metric(*given), True
             self.trusted = self._trust(self.metric, is_precise=True)
         elif self.is_fresh or is_exact(problem, self.metric) or not self._pays():
             return False

@@ -26,18 +26,20 @@ class Sample(NamedTuple):
     rows : their numbers, ascending; None for all
     problem : Problem, of these rows, with weights that sum to 1 and are right on average, and the
         penalty of the whole
+    size : int, how many were asked for: rounding leaves a row less, rare classes add some
     """
 
     rows: NDArray[np.int64] | None
     problem: Problem
+    size: int
 
 
 def sampled(problem: Problem, size: int) -> Sample:
     """Return about ``size`` rows, which ones their number decides; all if there are no more."""
     if size >= problem.shape[0]:
-        return Sample(None, problem)
+        return Sample(None, problem, size)
     rows, weight = draw(problem, size, np.random.default_rng(size))
-    return Sample(rows, take(problem, rows, weight)._replace(prior=problem.prior))
+    return Sample(rows, take(problem, rows, weight)._replace(prior=problem.prior), size)
 
 
 def hessian_from_below(problem: Problem, point: Point, sample: Sample) -> AnyMetric:
@@ -78,16 +80,18 @@ def _bends(p: Floats, moved: Floats) -> Floats:
 def draw(problem: Problem, size: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
     """Draw about ``size`` rows, evenly over the order they lie in, rare classes more often.
 
-    Returns the rows' numbers, ascending, and weights that sum to 1 and are right on average.
+    Rows without weight are left out: a sample of nothing else would say nothing. Returns the rows'
+    numbers, ascending, and weights that sum to 1 and are right on average.
     """
-    n = problem.shape[0]
+    counted = np.flatnonzero(problem.weight > 0.0)
+    n = counted.shape[0]
     if losses.kind_of(problem.loss) == losses.REGRESSION:
-        rows = _evenly(n, min(n, max(RARE, size)), rng)
+        rows = counted[_evenly(n, min(n, max(RARE, size)), rng)]
         weight = problem.weight[rows]
         return rows, weight / weight.sum()
-    chosen, share = [], []
+    chosen, share, labels = [], [], problem.y[counted]
     for label in _labels(problem):
-        group = np.flatnonzero(problem.y == label)
+        group = counted[labels == label]
         if group.shape[0] == 0:
             continue
         count = min(group.shape[0], max(RARE, group.shape[0] * size // n))

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
-from fastgd._solvers import _gd
+from fastgd._solvers import _descent, _gd
 from fastgd._solvers._precondition import hessian, solve
 from fastgd._solvers._problem import evaluate, pose
 from fastgd._solvers._sample import hessian_from_below, sampled
@@ -57,7 +57,7 @@ def test_the_hessian_of_some_rows_is_below_that_of_all(rng, loss, layout):
 
 def test_a_sample_has_rows_of_all_parts_and_weights_that_are_right_on_average(rng):
     problem, _ = posed(rng, LogLoss(), 3000, np.asarray)
-    rows, part = sampled(problem, 600)
+    rows, part, _ = sampled(problem, 600)
     assert np.all(np.diff(rows) > 0)
     assert np.max(np.diff(rows)) < 50  # from one end to the other
     np.testing.assert_array_equal(part.y, problem.y[rows])
@@ -65,6 +65,36 @@ def test_a_sample_has_rows_of_all_parts_and_weights_that_are_right_on_average(rn
     assert part.weight @ part.y == pytest.approx(problem.weight @ problem.y, rel=0.01)
     assert part.l2 == problem.l2
     assert sampled(problem, 3000).problem is problem
+
+
+@pytest.mark.parametrize("estimator", ["LogisticRegression", "PoissonRegressor"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_samples_leave_out_rows_without_weight(rng, estimator, n_classes):
+    """Some of 120,000 rows have a weight: samples that missed them all ended nowhere."""
+    X = rng.normal(size=(120_000, 6))
+    y = np.argmax(X[:, :n_classes] + rng.gumbel(size=(120_000, n_classes)), axis=1)
+    weight = np.zeros(120_000)
+    weight[[np.flatnonzero(y == k)[3:900:300] for k in range(n_classes)]] = 1.0
+    counted = np.flatnonzero(weight)
+    model, alone = getattr(fastgd, estimator)(tol=1e-6), getattr(fastgd, estimator)(tol=1e-12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, y, sample_weight=weight)
+    alone.fit(X[counted], y[counted])
+    assert abs(model.objective_ - alone.objective_) <= 1e-6 * alone.objective_
+    np.testing.assert_allclose(model.coef_, alone.coef_, atol=5e-3)
+
+
+def test_a_sample_serves_as_long_as_no_more_rows_are_asked_for(rng):
+    """That of classes may have a row less than it was asked for."""
+    problem, point = posed(rng, LogLoss(), 3001, np.asarray)
+    stop = _descent.StoppingRule(1e-4, 0.0, 10)
+    descent = _descent._Descent(problem, point, hessian(problem, point), stop)
+    first = descent._some(1000, 3001)
+    assert first.problem.shape[0] < 1000
+    assert descent._some(1000, 2000) is first
+    assert descent._some(500, 1000) is first
+    assert descent._some(400, 800) is not first
 
 
 def test_rows_that_a_sample_missed_cost_one_hessian_of_all(rng):
