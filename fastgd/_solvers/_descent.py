@@ -74,6 +74,7 @@ LEAST_SAMPLE, HESSIAN_ROWS = 20_000, 200  # rows a parameter: directions are the
 LONGER, MOST_LONGER = 2.0, 10.0  # times a step: what is worth another evaluation, and far enough
 SLOW, SLOWEST = 0.9, 0.99
 CHEAP = 0.5  # of a pass
+KEPT_SHARE = 8  # a sample of this part of the rows is kept for later, a larger one is not
 CAUTION_LATE = 1.5  # raw mnist: what is left was 1.5 times that from pass 100 to 390
 
 
@@ -431,10 +432,16 @@ class _Descent:
         return max(int(share * n), least, cheap)
 
     def _some(self, size: int, most: int) -> Sample:
-        """Return so many of the rows, or up to ``most`` that were asked for before."""
-        if self.sample is None or not size <= self.sample.size <= most:
-            self.sample = sampled(self.problem, size)
-        return self.sample
+        """Return so many of the rows, or up to ``most`` that were asked for before.
+
+        A sample that is much of X is not kept.
+        """
+        if self.sample is not None and size <= self.sample.size <= most:
+            return self.sample
+        found = sampled(self.problem, size)
+        is_small = size <= max(MOST_ROWS, self.problem.shape[0] // KEPT_SHARE)
+        self.sample = found if is_small else None
+        return found
 
     # -- the metric -----------------------------------------------------------------------------
 

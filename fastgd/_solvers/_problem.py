@@ -318,11 +318,16 @@ def take(problem: Problem, chosen: NDArray[np.int64], weight: Floats) -> Problem
 
     A column that few rows differ in can look separable in a sample, which would send its
     coefficient far off. Its prior allows an effect of about 1/sqrt(PRIOR) in the rows at its peak.
+    A deviance's least value is that of the rows taken: with another one it could be below 0.
     """
+    y = problem.y[chosen]
+    least, terms = least_and_terms(problem.loss, y, weight)
     return problem._replace(
         rows=_rows_at(problem, chosen),
-        y=problem.y[chosen],
+        y=y,
         weight=weight,
+        least=least,
+        terms=terms,
         prior=PRIOR * problem.peak**2 / chosen.shape[0],
         passes=None,
     )

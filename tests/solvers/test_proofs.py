@@ -9,13 +9,16 @@ from sklearn import linear_model as theirs
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import mean_tweedie_deviance
 
 import fastgd
 from fastgd._solvers import _descent, _gd
 from fastgd._solvers._precondition import hessian, solve
-from fastgd._solvers._problem import evaluate, pose
+from fastgd._solvers._problem import evaluate, from_raw, pose
 from fastgd._solvers._sample import hessian_from_below, sampled
-from fastgd.kernels.losses import LogLoss, Softmax
+from fastgd._solvers._task import Task
+from fastgd.kernels.losses import Gamma, LogLoss, Poisson, Softmax, Tweedie
+from fastgd.kernels.rows import Dense
 from tests.solvers.test_gd import task_of
 from tests.tables import over_product
 
@@ -95,6 +98,28 @@ def test_a_sample_serves_as_long_as_no_more_rows_are_asked_for(rng):
     assert descent._some(1000, 2000) is first
     assert descent._some(500, 1000) is first
     assert descent._some(400, 800) is not first
+
+
+def test_a_sample_that_is_much_of_the_rows_is_not_kept(rng):
+    problem, point = posed(rng, LogLoss(), 25_000, np.asarray)
+    stop = _descent.StoppingRule(1e-4, 0.0, 10)
+    descent = _descent._Descent(problem, point, hessian(problem, point), stop)
+    assert descent._some(12_000, 24_000).problem.shape[0] <= 12_000
+    assert descent.sample is None
+    assert descent._some(10_000, 25_000) is descent.sample
+
+
+@pytest.mark.parametrize(("loss", "power"), [(Poisson(), 1), (Gamma(), 2), (Tweedie(1.5), 1.5)])
+def test_a_samples_deviance_is_that_of_its_rows(rng, loss, power):
+    """With the least value of all rows a model that fits well was below 0, which hides a step."""
+    X = rng.normal(size=(3000, 2))
+    y = np.exp(5.0 + X[:, 0]) * (1.0 + 1e-3 * rng.normal(size=3000))
+    problem = pose(Task(Dense(X), y, rng.random(3000), loss, 0.0, 1e-9, 2, 1, True, False))
+    rows, part, _ = sampled(problem, 300)
+    found = evaluate(part, from_raw(part, np.array([1.0, 0.0]), 5.0 - loss.level))
+    mean = np.exp(5.0 + X[rows, 0])
+    deviance = mean_tweedie_deviance(y[rows], mean, sample_weight=part.weight, power=power)
+    assert found.objective == pytest.approx(0.5 * deviance, rel=1e-3)
 
 
 def test_rows_that_a_sample_missed_cost_one_hessian_of_all(rng):
