@@ -148,7 +148,8 @@ def _to_plain_bound(problem: Problem, result: DescentResult, options: Options) -
     """Step on from an estimate to where the gradient bounds it; else descend with more care.
 
     The last step is taken whatever the estimate, if the bound is not enough: a proof at the point
-    before would cost more reads of X, and leave a higher objective.
+    before would cost more reads of X, and leave a higher objective. It may lead so far below the
+    target that a smaller tolerance, whose last step is another one, ends higher: both hold.
     """
     target = max(options.tol * abs(result.point.objective), result.floor)
     if result.converged:
