@@ -121,6 +121,7 @@ class DescentResult(NamedTuple):
     suboptimality : float, the estimated suboptimality
     objectives, suboptimalities : list of float, one entry a pass
     floor : float, the suboptimality that rounding hides
+    lower : float, what is proven to be no more than the optimum
     """
 
     point: Point
@@ -130,6 +131,7 @@ class DescentResult(NamedTuple):
     suboptimalities: list[float]
     converged: bool
     floor: float = 0.0
+    lower: float = -np.inf
 
 
 def descend(

@@ -21,7 +21,6 @@ from fastgd._solvers._certificates import (
     Certificate,
     can_prove,
     certify,
-    gap_of_penalty,
 )
 from fastgd._solvers._descent import (
     SMALLEST_TOL,
@@ -145,17 +144,14 @@ def has_plain_bound(problem: Problem) -> bool:
 
 
 def _to_plain_bound(problem: Problem, result: DescentResult, options: Options) -> DescentResult:
-    """Step on from an estimate to where the gradient bounds it; else descend with more care.
+    """Prove an estimate by a few more steps; where they do not, descend with more care.
 
-    The last step is taken whatever the estimate, if the bound is not enough: a proof at the point
-    before would cost more reads of X, and leave a higher objective. It may lead so far below the
-    target that a smaller tolerance, whose last step is another one, ends higher: both hold.
+    The solution stays where the descent ended, which is on the way of any smaller tolerance.
     """
-    target = max(options.tol * abs(result.point.objective), result.floor)
     if result.converged:
-        point = nearer(problem, result.point, result.metric, target)
-        result = result._replace(point=point)
-        if gap_of_penalty(problem, point) <= target:
+        result = result._replace(lower=_lower_bound(problem, result, options))
+        objective = result.point.objective
+        if objective - result.lower <= max(options.tol * abs(objective), result.floor):
             return result
     most = options.max_iter - len(result.objectives)
     if most <= 0 or options.observer.stops:
@@ -166,6 +162,23 @@ def _to_plain_bound(problem: Problem, result: DescentResult, options: Options) -
         objectives=result.objectives + more.objectives,
         suboptimalities=result.suboptimalities + more.suboptimalities,
     )
+
+
+def _lower_bound(problem: Problem, result: DescentResult, options: Options) -> float:
+    """Return what is no more than the optimum: where steps lead, or a step's dual point, proves it.
+
+    The latter takes five reads of X, which are spent where the former is not enough.
+    """
+    point = result.point
+    target = max(options.tol * abs(point.objective), result.floor)
+    best, gap = certify(problem, nearer(problem, point, result.metric, target))
+    lower = best.objective - gap
+    if point.objective - lower > target:
+        best, _ = certify(problem, point)
+        most = max(LEAST_READS, len(result.objectives))
+        gap = bound_by_newton_steps(problem, best, result.metric, target, most)
+        lower = max(lower, best.objective - gap)
+    return lower
 
 
 def _better_of(
@@ -331,6 +344,7 @@ def _proven(problem: Problem, result: DescentResult, options: Options) -> Certif
     if is_exact(problem, result.metric) and problem.is_smooth and result.converged:
         # of a parabola the decrement is all that is left
         gap = min(gap, result.suboptimality + rounding_of_decrement(problem, result))
+    gap = min(gap, max(point.objective - result.lower, 0.0))
     # where a descent was cut short, no more passes are to be spent
     if gap > target and result.converged and can_prove(problem):
         most = max(LEAST_READS, len(result.objectives))

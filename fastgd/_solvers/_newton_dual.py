@@ -72,17 +72,18 @@ WORK_OF_ROW = 32  # products: some exponentials
 
 
 def nearer(problem: Problem, point: Point, metric: AnyMetric, target: float) -> Point:
-    """Take steps of a metric that is at hand while each makes the plain bound much smaller.
+    """Take steps of a metric at hand to where the plain bound proves that ``point`` is near enough.
 
     That bound is about  |g|^2 / (2 l2):  with the Hessian of a large sample of the rows a step
     takes nine tenths of g and more, and a read of X, where the dual point of a step takes five.
-    Ends where the bound is ``target``, but for what the intercept adds.
+    Ends where it is, with what was gained, at most ``target``, but for what the intercept adds, or
+    where a step does not make it much smaller.
     """
     if isinstance(metric, Implicit) or metric.product.ndim != 2:
         return point
-    gap = gap_of_penalty(problem, point)
+    begun, gap = point.objective, gap_of_penalty(problem, point)
     for _ in range(MOST_STEPS):
-        if gap <= target:
+        if begun - point.objective + gap <= target:
             break
         following = evaluate(problem, point.u - solve(metric, point.gradient))
         if not following.objective <= point.objective:
