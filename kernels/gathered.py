@@ -82,7 +82,11 @@ class GatheredScratch(NamedTuple):
 
     @classmethod
     def of(cls, target, weight, n_entries, n_columns):
-        """Plain numpy: return room for batches of so many entries, in so many columns."""
+        """Plain numpy: return room for batches of so many entries, in so many columns.
+
+        ``n_columns`` is at least the entries of the longest row: a batch of one row has a place
+        for each of them.
+        """
         n_blocks = -(-max(min(n_entries, n_columns), 1) // LANES) + 1
         numbers = np.zeros((2, n_blocks * LANES), np.int32)
         table = np.zeros(n_blocks * BLOCK, target.dtype)

@@ -117,7 +117,8 @@ class Memory(NamedTuple):
         COST and TOTAL, are scratch: the penalty and the intercepts' gradients; three more are
         scratch of ``rate_free``
     shares : (K,), scratch: what a step adds to the penalty; zero between steps; float64 for one
-    scratch : ``OneScratch``, ``ManyScratch`` or ``rate_free_rows.RowScratch``
+    scratch : ``OneScratch``, ``ManyScratch``, ``rate_free_rows.RowScratch`` or
+        ``gathered.GatheredScratch``
     team : Alone or Team, who computes; each thread has a margin and scratch of its own
     """
 

@@ -167,7 +167,9 @@ class LinearEngine:
         else:
             size = min(plan.batch_size, lengths.size)
             most = int(np.partition(lengths, -size)[-size:].sum()) if size > 0 else 0
-            scratch = GatheredScratch.of(*scratch[:2], most, self._params.shape[0] - 1)
+            # a row that repeats columns, although its matrix says it does not, must find room
+            widest = max(self._params.shape[0] - 1, int(lengths.max(initial=0)))
+            scratch = GatheredScratch.of(*scratch[:2], most, widest)
         self._memory = self._memory._replace(scratch=scratch)
 
     def run_epochs(self, block: Block, plan: Plan, n_epochs: int) -> Trace:

@@ -72,7 +72,9 @@ optimizer's step costs O(non-zeros); one that says nothing steps all coefficient
 
 ``side_by_side``
     Whether ``recall`` returns a number or two, which with the steps' times and carries is all that
-    ``catch_up`` needs: then many coefficients are brought up to date at once. False by default.
+    ``catch_up`` needs: then many coefficients are brought up to date at once, and ``update``,
+    ``move`` and ``penalty_rate_at`` may be handed a copy of some columns of the state, where j
+    is a place and not the number of a column. False by default.
 
 What goes with what:
 

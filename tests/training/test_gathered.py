@@ -119,6 +119,28 @@ def test_scratch_grows_with_the_rows_that_come(rng):
     assert_alike(*models, 2e-5)
 
 
+def test_rows_that_repeat_columns_against_their_word_find_room(rng, monkeypatch):
+    """More entries in a row than there are columns: what is written must lie in the scratch."""
+    n_rows, n_entries, n_columns = 6, 400, 3
+    values = rng.standard_normal(n_rows * n_entries)
+    columns = rng.integers(0, n_columns, values.size).astype(np.int32)
+    starts = np.arange(0, values.size + 1, n_entries, dtype=np.int32)
+    X = sp.csr_matrix((values, columns, starts), shape=(n_rows, n_columns))
+    X.has_canonical_format = True  # as scipy remembers it of indices that were changed since
+    sizes, made = [], gathered.GatheredScratch.of
+
+    def measured(*arguments):
+        scratch = made(*arguments)
+        sizes.append(scratch.columns.size)
+        return scratch
+
+    monkeypatch.setattr(gathered.GatheredScratch, "of", measured)
+    monkeypatch.setattr(linear, "gathered_batches", lambda *_: None)  # nothing is written here
+    for batch_size in (1, 5):  # the last of which is one row
+        fitted(X, np.arange(n_rows) % 2, optimizer="adagrad", batch_size=batch_size, max_iter=1)
+        assert sizes.pop() >= n_entries
+
+
 def test_which_kernel_takes_the_steps(rng, monkeypatch):
     """Of single outputs, without averages and transforms, by rates of each coefficient's own."""
     X, y = rows_of(rng, np.float32)
