@@ -82,9 +82,11 @@ def strips_of(
 def _lists_of(
     n_strips: int, depth: int, height: int, size: int, n_features: int, units: int, dtype: Any
 ) -> Lists:
-    """Return where the non-zeros of tiles are listed; nowhere for few units."""
+    """Return where the non-zeros of tiles are listed; no room for it if there are few units."""
     width = width_of(np.dtype(dtype).itemsize)
     share = LISTED * units / (-(-units // width) * width) if units >= width else 0.0
+    if share == 0:
+        n_strips, size, n_features = 0, 0, 0
     return Lists(
         share,
         width,

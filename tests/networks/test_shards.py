@@ -1,5 +1,9 @@
 """Threads that share a batch: the same bits, whatever their number."""
 
+import ctypes
+import mmap
+import sys
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -129,6 +133,64 @@ def test_strips_pass_over_zeros(dtype, many_zeros, monkeypatch):
     rtol = 1e-9 if dtype == np.float64 else 1e-3
     np.testing.assert_allclose(models[0]._params, dense._params, rtol=rtol, atol=rtol / 1e3)
     assert models[0]._params.tobytes() != dense._params.tobytes()
+
+
+@pytest.mark.usefixtures("small_strips")
+@pytest.mark.parametrize("weight", [np.inf, -np.inf, np.nan])
+def test_a_weight_that_is_not_finite_is_found_though_zeros_hide_it(weight, many_zeros):
+    """A dense product has 0 * inf = NaN; a list of what is not zero passes over it."""
+    X, y, _ = many_zeros
+    X[:, :20] = 0
+    model = MLPClassifier((70,), **{**PARAMS, "max_iter": 1, "alpha": 0.0})
+    model.fit(X, y)
+    model.coefs_[0][3, 5] = weight
+    with pytest.raises(ValueError, match="under-/overflow"):
+        model.partial_fit(X, y)
+
+
+def _before_what_none_may_read(table):
+    """Return a copy that ends where a page of memory ends whose next one cannot be read."""
+    page = mmap.PAGESIZE
+    n_bytes = -(-table.nbytes // page) * page
+    memory = mmap.mmap(-1, n_bytes + page)
+    copy = np.frombuffer(memory, table.dtype, table.size, n_bytes - table.nbytes)
+    copy = copy.reshape(table.shape)
+    copy[...] = table
+    behind = ctypes.addressof(ctypes.c_char.from_buffer(memory, n_bytes))
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(behind), ctypes.c_size_t(page), 0) == 0
+    return copy
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is protected by a call of Linux")
+@pytest.mark.usefixtures("small_strips")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_features", [61, 64])
+def test_nothing_behind_the_last_row_is_read(n_features, dtype, many_zeros, monkeypatch):
+    """Non-zeros are listed a vector at a time, and the last row has no whole one."""
+    X, y, _ = many_zeros
+    X = np.pad(X, ((0, 0), (0, n_features - X.shape[1]))).astype(dtype)
+    last, found, steps = _before_what_none_may_read(X), [], engine.network_steps
+
+    def look(rows, *others):
+        found.append(rows.values)
+        steps(rows, *others)
+
+    monkeypatch.setattr(engine, "network_steps", look)
+    fits = [MLPClassifier((70,), **PARAMS).fit(table, y) for table in (X, last)]
+    assert np.shares_memory(found[-1], last)
+    assert fits[0]._params.tobytes() == fits[1]._params.tobytes()
+
+
+def test_lists_of_few_units_take_no_room():
+    lists = strips_of(
+        Assembly([Dense(60), Dense(10)], (2000,)),
+        rule_of(Softmax(), Adam(), 0.0, Identity())._replace(is_plain=True),
+        64,
+        np.float32,
+        is_sparse=False,
+    ).lists
+    assert lists.share == 0
+    assert all(array.size == 0 for array in lists[2:])
 
 
 def test_which_layers_are_cut_into_strips():
