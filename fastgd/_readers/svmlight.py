@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -232,6 +232,10 @@ class TextRows(Matrix):
         refuse_other_kinds(path)
         self._kept: Kept | None = None
         self._seen: Size | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out rows that were kept: another process parses the file itself."""
+        return {**self.__dict__, "_kept": None}
 
     @abstractmethod
     def _parse(

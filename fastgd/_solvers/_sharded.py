@@ -414,7 +414,7 @@ class Descent:
         if losses.is_quadratic(task.loss) and _is_thin(task.look.X):
             most = NEWTON_OF_THIN  # its metric would take hundreds of passes, one Hessian is all
         self.is_newton = self.size <= most
-        u = self._first(start)
+        u, self.sample = self._first(start), sample
         self.pairs = Pairs(u.size)
         self.history: dict[str, list[float]] = {"objective": [], "suboptimality": []}
         self.decrements: list[float] = []
@@ -422,10 +422,15 @@ class Descent:
         self.next_proof = 0  # the first pass after which one may be tried
         self.n_passes, self.is_settled = 0, False
         self.here = self._at(u, self.is_newton)
+        self.n_before = 0  # passes before it has begun again, and where it was
+        self.stuck_at: Place | None = None
+        self.plain: Floats | None = None  # where to begin again
         level, objective = best_level(task, self.frame, self.problem.least)
-        if lacks_a_class(task) or not self.here.point.objective <= objective:
-            u = from_raw(self.problem, np.zeros_like(start.coef), level)
-            self.here = self._at(u, self.is_newton)
+        if np.isfinite(objective):
+            self.plain = from_raw(self.problem, np.zeros_like(start.coef), level)
+            if lacks_a_class(task) or not self.here.point.objective <= objective:
+                u, self.plain = self.plain, None
+                self.here = self._at(u, self.is_newton)
         self.metric = None if self.is_newton else self._metric_of(sample, u)
 
     def _posed(self) -> Problem:
@@ -533,9 +538,34 @@ class Descent:
                 break
             # the last step needs no Hessian after it
             is_stuck = not self._moves(step, decrement, self.is_newton and not arrived)
+            if is_stuck and self._begins_again(decrement):
+                is_stuck = False
             if is_stuck and self.n_passes == 0:
                 break
+        if self.stuck_at and self.stuck_at.point.objective < self.here.point.objective:
+            self.here, left, is_shown = self.stuck_at, float("inf"), False
         return self._solution(left, is_shown)
+
+    def _begins_again(self, decrement: float) -> bool:
+        """Begin at the model without columns, once, where much is left and no step is of use.
+
+        A column that few rows of the sample hold may have so large a coefficient at its optimum
+        that other rows are on the wrong side of it, far out where their curvatures vanish: Newton's
+        step takes the loss for flat there.
+        """
+        is_far = decrement > max(self._target(), HIDDEN * self.floor)
+        if self.plain is None or not is_far or self.n_passes >= self.options.max_iter:
+            return False
+        u, self.plain, self.stuck_at = self.plain, None, self.here
+        self.pairs.clear()
+        self.decrements.clear()
+        self.estimates.clear()
+        self.n_before, self.is_settled = len(self.history["objective"]), False
+        self.here = self._at(u, self.is_newton)
+        self.n_passes += 1
+        if not self.is_newton:
+            self.metric = self._metric_of(self.sample, u)
+        return True
 
     def _direction(self) -> tuple[Floats, float]:
         """Return a step, and what it promises of the objective, or half of it under a parabola."""
@@ -648,7 +678,7 @@ class Descent:
         return quick_gap(self.problem, self.here.point)
 
     def _objectives(self) -> list[float]:
-        return [*self.history["objective"], self.here.point.objective]
+        return [*self.history["objective"][self.n_before :], self.here.point.objective]
 
     def _report(self, left: float) -> bool:
         """Report a pass; return whether to stop."""

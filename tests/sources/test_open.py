@@ -1,5 +1,6 @@
 """``fastgd.datasets.open``: the same rows from whatever holds them, and clear errors."""
 
+import pickle
 import threading
 import warnings
 
@@ -373,3 +374,15 @@ def test_text_is_parsed_in_blocks_that_memory_allows(tmp_path):
     assert sum(parsed[0]) == sum(parsed[1]) == 500_000
     assert max(parsed[1]) * 6 <= (600 << 20) / 28
     assert max(parsed[1]) < max(parsed[0])
+
+
+def test_rows_that_were_kept_are_not_sent_to_another_process(tmp_path):
+    path = tmp_path / "rows.svm"
+    path.write_text("".join(f"{i % 2} 1:{i} 3:{i}.5\n" for i in range(20_000)))
+    rows = open_rows(path, chunk_rows=3000)
+    X, y = read(rows)
+    sent = pickle.dumps(rows)
+    assert len(sent) < 0.02 * path.stat().st_size
+    again = read(pickle.loads(sent))
+    np.testing.assert_array_equal(again[0], X)
+    np.testing.assert_array_equal(again[1], y)
