@@ -514,8 +514,9 @@ class CSV(Table):
         header = sum(map(len, names)) + len(names)
         limit = self.how.limits.memory
         if usual is None:
-            usual = BLOCK_BYTES if limit is None else min(BLOCK_BYTES, limit // SHARE_OF_BLOCK)
-        return min(max(usual, SAMPLE_BYTES, BLOCKS_OF_A_HEADER * header), 1 << 30)
+            share = BLOCK_BYTES if limit is None else max(limit // SHARE_OF_BLOCK, SAMPLE_BYTES)
+            usual = min(BLOCK_BYTES, share)
+        return min(max(usual, BLOCKS_OF_A_HEADER * header), 1 << 30)
 
     def _complaint(self, columns: Sequence[Column], said: str) -> UserError:
         """Find the line that Arrow could not read; it knows columns only."""

@@ -364,24 +364,37 @@ def _bound_from_further_on(
 
     Under l1 the dual point is scaled into its box, which costs the gradient's error and not its
     square: a proof takes twice the digits. The solution itself stays where it is. Steps begin with
-    the descent's metric, if it is a Hessian of all columns; a new one is made where that saves
-    passes.
+    the descent's metric, if it is a Hessian of all columns; a new one follows where that is not
+    enough.
     """
     if observer.stops or not can_have_hessian(problem):
         return float("inf")
-    point, bound = result.point, float("inf")
-    if not _is_a_hessian(problem, result.metric):
-        result = result._replace(metric=hessian(problem, point))
+    stop = StoppingRule(0.0, 0.0, most, Silenced(observer))
+    bound, spent = float("inf"), 0
+    if _is_a_hessian(problem, result.metric):
+        bound, spent = _bound_by_steps(problem, result, target, stop)
+    if bound > target and spent < most:
+        renewed = result._replace(metric=hessian(problem, result.point))
+        again, _ = _bound_by_steps(problem, renewed, target, stop._replace(max_passes=most - spent))
+        bound = min(bound, again)
+    return max(bound, 0.0)
+
+
+def _bound_by_steps(
+    problem: Problem, result: DescentResult, target: float, stop: StoppingRule
+) -> tuple[float, int]:
+    """Return what steps from a result prove of it, to more and more digits, and their number."""
+    point, bound, spent = result.point, float("inf"), 0
     tol = np.sqrt(target / max(abs(point.objective), TINIEST))
-    while bound > target and tol > SMALLEST_TOL and most > 0:
+    while bound > target and tol > SMALLEST_TOL and spent < stop.max_passes:
         tol = max(tol * min(tol, DIGITS), SMALLEST_TOL)
-        stop = StoppingRule(tol, 0.0, most, Silenced(observer))
-        result = descend(problem, result.point.u, result.metric, stop, result.point)
-        most -= len(result.objectives)
+        own = stop._replace(tol=tol, max_passes=stop.max_passes - spent)
+        result = descend(problem, result.point.u, result.metric, own, result.point)
+        spent += len(result.objectives)
         bound = min(bound, _bound_through(problem, point, result.point))
     if bound > target:
         bound = min(bound, _bound_through(problem, point, polished(problem, result)))
-    return max(bound, 0.0)
+    return bound, spent
 
 
 def _is_a_hessian(problem: Problem, metric: AnyMetric) -> bool:

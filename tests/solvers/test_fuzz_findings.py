@@ -253,7 +253,7 @@ def test_l1_without_an_intercept_beside_columns_of_an_offset(C):
     X = np.hstack([rng.normal(size=(5000, 20)), 1e3 + rng.normal(size=(5000, 20))])
     y = (X[:, :5].sum(axis=1) + rng.normal(size=5000) > 0).astype(int)
     model = fastgd.LogisticRegression(l1_ratio=1.0, C=C, fit_intercept=False)
-    loose, tight = clone(model).set_params(tol=1e-4), clone(model).set_params(tol=1e-10)
+    loose, tight = clone(model).set_params(tol=1e-4), clone(model).set_params(tol=1e-8)
     best = tight.fit(X, y).objective_
     assert loose.fit(X, y).objective_ <= best * (1.0 + 1e-4)
     assert loose.n_iter_[0] <= 30
