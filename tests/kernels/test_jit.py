@@ -31,7 +31,6 @@ from numba.core.errors import TypingError
 from fastgd.kernels import _jit, sampling
 from fastgd.kernels._hook import by_number, hook
 from fastgd.kernels._jit import _fingerprint, _passes
-from fastgd.kernels._jit._cache import Cache
 from fastgd.kernels._views import line_in
 from tests.server import Server, serving
 
@@ -1047,17 +1046,32 @@ def test_second_process_compiles_nothing(sandbox):
     assert hits >= 3
 
 
+GROWN = """
+import numpy as np
+from tests import compiling
+
+compiling.LIMIT = 0
+compiling.compile_in_children()
+from fastgd.kernels._jit._cache import Cache
+from fastgd.kernels.sampling import shuffled_rows
+
+order = np.empty(9, np.int16)
+shuffled_rows(3, order)
+assert sorted(order) == list(range(9))
+print(Cache.n_compiled)
+"""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the tests fork on Linux only")
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="of compiled code")
-def test_a_process_that_has_grown_reads_what_a_child_compiled(monkeypatch):
-    from fastgd.kernels.sampling import shuffled_rows
-    from tests import compiling
-
-    monkeypatch.setattr(compiling, "LIMIT", 0)
-    compiled, order = Cache.n_compiled, np.empty(9, np.int16)
-    shuffled_rows(3, order)
-    assert sorted(order) == list(range(9))
-    assert Cache.n_compiled == compiled
+def test_a_process_that_has_grown_reads_what_a_child_compiled(tmp_path):
+    """In a process of its own: where a fork meets another thread's lock, its parent compiles."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    program = [sys.executable, "-c", GROWN]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(program, cwd=root, env=environment, capture_output=True, text=True)
+    assert done.stdout == "0\n", done.stderr
+    assert list(tmp_path.rglob("*shuffled_orders*.nbc"))
 
 
 @pytest.mark.nojit
