@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
@@ -127,6 +128,11 @@ class LabelledModel(ScoredAnywhere):
         tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def dense_labels(y: Any) -> Any:
+    """Return a sparse table of labels as an array, and other targets as they are."""
+    return y.toarray() if sp.issparse(y) and is_table_of_labels(y) else y
 
 
 def is_table_of_labels(y: Any) -> bool:

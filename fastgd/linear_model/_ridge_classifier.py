@@ -21,6 +21,7 @@ from fastgd._runtime.devices import HeldRows
 from fastgd._solvers._on_device import shards_for
 from fastgd._solvers._sharded import ShardedTask
 from fastgd._solvers._task import Solution
+from fastgd._training.labels import dense_labels
 from fastgd.kernels.losses import SquaredError
 from fastgd.linear_model._classification import SolvedClassifier, refuse_nothing_left
 from fastgd.linear_model._linear import ridge_penalties
@@ -273,6 +274,7 @@ class RidgeClassifier(RidgeLabels, SolvedClassifier):
             self._fit_shards(shards)
             return self
         with watched(SolvingWatch, self) as watch, or_as_before(self), self._on_device(X):
+            y = dense_labels(y)
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS, multi_output=True)
             encoder, y, targets = binarized(y)
             weight = weights_of_labels(self.class_weight, y, self._check_weight(sample_weight, X))

@@ -57,6 +57,7 @@ from fastgd._solvers._spectrum import (
     sparse_paths,
     spectrum_of,
 )
+from fastgd._training.labels import dense_labels
 from fastgd.linear_model._classification import refuse_nothing_left
 from fastgd.linear_model._linear import Ridge
 from fastgd.linear_model._ridge_classifier import (
@@ -732,6 +733,7 @@ class RidgeClassifierCV(RidgeLabels, BaseRidgeCV):
             if is_in_parts(X):
                 self._fit_labels_in_parts(shards_of(X, y, sample_weight), alphas)
                 return self
+            y = dense_labels(y)
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS, multi_output=True)
             self._label_binarizer, y, Y = binarized(y)
             self.classes_ = self._label_binarizer.classes_

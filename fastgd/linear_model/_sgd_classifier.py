@@ -17,7 +17,7 @@ from fastgd._data.parts import by_parts
 from fastgd._data.validation import check_X_y, fit_context
 from fastgd._parameters import resolve
 from fastgd._training.estimator import Validation
-from fastgd._training.labels import LabelledModel, is_table_of_labels
+from fastgd._training.labels import LabelledModel, dense_labels, is_table_of_labels
 from fastgd.base import BaseSGD, SupervisedSGD
 from fastgd.kernels.losses import LOG, LOSSES, MULTINOMIAL, kind_of, link_of, of_classes
 
@@ -354,9 +354,9 @@ class SGDClassifier(LabelledModel, LinearClassifierMixin, SupervisedSGD):
     # -- targets ----------------------------------------------------------------------------------
 
     def _check_X_y(self, X: Any, y: Any, *, first: bool, dtype: Any) -> tuple[Any, Any]:
-        table = is_table_of_labels(y)
+        table, y = is_table_of_labels(y), dense_labels(y)
         X, y = check_X_y(self, X, y, reset=first, dtype=dtype, multi_output=table)
-        return X, _dense(y)
+        return X, np.asarray(y)
 
     def _check_y_val(self, y: Any) -> NDArray[Any]:
         return _dense(y) if is_table_of_labels(y) else column_or_1d(y, warn=True)

@@ -38,6 +38,7 @@ from fastgd._runtime.devices import (
 )
 from fastgd._runtime.threads import threads
 from fastgd._training.estimator import FLOATS, Call, StoppedByScore, Validation, seed_of
+from fastgd._training.labels import dense_labels
 from fastgd._training.linear import in_memory
 from fastgd._training.parts import TrainedOnParts
 from fastgd._training.progress import Progress, Settings
@@ -185,9 +186,9 @@ class BaseNetwork(StoppedByScore, TrainedOnParts):
 
     def _check_X_y(self, X: Any, y: Any, *, first: bool, dtype: Any) -> tuple[Any, Any]:
         """Validate training data, and lay rows of several axes flat."""
-        X = self._flat(X, first=first)
+        X, y = self._flat(X, first=first), dense_labels(y)
         X, y = check_X_y(self, X, y, reset=first, dtype=dtype, multi_output=self._multi_output(y))
-        return X, y.toarray() if sp.issparse(y) else np.asarray(y)
+        return X, np.asarray(y)
 
     def _flat(self, X: Any, *, first: bool) -> Any:
         """Return rows of several axes as rows of numbers, in host memory if there may be such."""

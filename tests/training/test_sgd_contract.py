@@ -20,7 +20,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import fastgd
+from fastgd.linear_model import RidgeClassifierCV
 from fastgd.losses import Focal, LogLoss, Softmax
+from fastgd.neural_network import MLPClassifier
 from fastgd.penalties import MaxNorm, Weighted
 from fastgd.schedules import Cosine
 from tests.tables import over_product
@@ -83,8 +85,25 @@ def test_one_column_of_targets_is_flattened_with_a_warning(X, raw):
     np.testing.assert_array_equal(model.coef_, alone.coef_)
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        fastgd.SGDClassifier(random_state=0),
+        fastgd.RidgeClassifier(),
+        RidgeClassifierCV(),
+        MLPClassifier((4,), max_iter=3, tol=None, random_state=0),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_a_sparse_table_of_labels_is_a_table_of_labels(model, X):
+    Y = (X[:, :3] > 0.3).astype(int)
+    dense, sparse = clone(model).fit(X, Y), clone(model).fit(X, sp.csr_array(Y))
+    np.testing.assert_array_equal(sparse.predict(X), dense.predict(X))
+    assert sparse.predict(X).shape == Y.shape
+
+
 @over_product(
-    lambda loss, sparse: loss == "log_loss" and not sparse,
+    lambda loss, *_: loss == "log_loss",
     loss=["hinge", "log_loss", "squared_error"],
     sparse=[False, True],
 )
