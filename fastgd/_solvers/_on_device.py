@@ -121,6 +121,8 @@ class DeviceShards:
     sample_weight : array-like of shape (n_samples,), or None
     """
 
+    n_targets = 1
+
     def __init__(self, model: Any, X: Any, y: Any, sample_weight: Any) -> None:
         self._model, stays = model, is_plain_there(X)
         self._given = X if stays else _shaped(X), _shaped(y), to_host(sample_weight)

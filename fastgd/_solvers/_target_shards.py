@@ -29,7 +29,7 @@ from fastgd._solvers._product_shards import (
 )
 from fastgd._solvers._ridge_shards import MOST_REFINEMENTS, RidgeOfSums
 from fastgd._solvers._shard_sums import Kind, Look, both, look_at
-from fastgd._solvers._sharded import TARGETS, kind_of, usable
+from fastgd._solvers._sharded import TARGETS, kind_of, look, usable
 from fastgd._solvers._spectrum import EPSILON
 from fastgd._solvers._task import Options, Solution, State
 from fastgd.kernels.losses import SquaredError
@@ -55,6 +55,7 @@ def look_for_targets(
     Parameters
     ----------
     shards : Shards
+        If they say ``n_targets`` of 1, that is not asked of the rows.
     by_products : bool
         Whether many targets are to be solved by products of columns, if these have room.
     seed : int
@@ -69,6 +70,8 @@ def look_for_targets(
     ValueError
         If shards do not agree, or hold what is no number or cannot be added up.
     """
+    if getattr(shards, "n_targets", None) == 1:
+        return look(shards, classifies=False, loss=SquaredError(), seed=seed)
     kind = kind_of(shards, classifies=False, loss=SquaredError(), seed=seed)
     part = partial(_look_or_count, kind=kind, most=MOST_COLUMNS if by_products else 0)
     found: Any = shards.total(part, partial(_of_both, kind=kind))
