@@ -21,6 +21,7 @@ from fastgd._monitoring.watching import Given, TrainingWatch
 from fastgd._parameters.checked_once import CheckedOnce
 from fastgd._runtime.devices import to_host
 from fastgd._training.divergence import Diverged
+from fastgd._training.labels import dense_labels
 from fastgd._training.progress import History, Progress, Settings, cut_back_on_failure
 from fastgd._training.stopping import Score
 from fastgd._training.trainer import warn_if_unfinished
@@ -267,7 +268,7 @@ class StoppedByScore(TrainedModel):
 
     def _check_y_val(self, y: Any) -> NDArray[Any]:
         """Validate targets that are not trained on."""
-        return np.asarray(y)
+        return np.asarray(dense_labels(y))
 
     def _check_X_val(self, X: Any, dtype: Any) -> Any:
         """Validate rows that are not trained on."""

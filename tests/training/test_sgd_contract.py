@@ -102,6 +102,20 @@ def test_a_sparse_table_of_labels_is_a_table_of_labels(model, X):
     assert sparse.predict(X).shape == Y.shape
 
 
+@pytest.mark.parametrize("model", [fastgd.SGDClassifier(), MLPClassifier((4,))])
+def test_a_sparse_table_of_labels_is_one_in_later_calls_too(model, X):
+    Y = (X[:, :3] > 0.3).astype(int)
+    model = clone(model).set_params(**QUICK, early_stopping=True)
+    found = []
+    for labels in (Y, sp.csr_array(Y)):
+        judged = clone(model).fit(X, labels, X_val=X, y_val=labels)
+        going_on = clone(model).set_params(early_stopping=False)
+        going_on.partial_fit(X, labels, classes=[0, 1, 2]).partial_fit(X, labels)
+        assert judged.score(X, labels) == judged.score(X, Y)
+        found.append((judged.predict(X), going_on.predict(X)))
+    np.testing.assert_array_equal(found[0], found[1])
+
+
 @over_product(
     lambda loss, *_: loss == "log_loss",
     loss=["hinge", "log_loss", "squared_error"],
