@@ -1,11 +1,14 @@
-"""Numbers from text, rounded as Python's ``float`` rounds them, by whole numbers alone.
+"""Numbers from text, rounded as Python's ``float`` rounds them.
 
-A decimal w 10^q with w < 2^64 is multiplied by a power of five of 128 bits. The product's upper
-bits are the nearest double's, but for rare cases in which they leave open which one is nearest;
-those, and what has more than 19 digits, are left to Python.
+Of most numbers, w 10^-k with w < 2^53 and k <= 22, both w and 10^k are doubles, whose quotient the
+processor rounds as it should (Clinger). Other decimals w 10^q with w < 2^64 are multiplied by a
+power of five of 128 bits. The product's upper bits are the nearest double's, but for rare cases in
+which they leave open which one is nearest; those, and what has more than 19 digits, are left to
+Python.
 
 References
 ----------
+Clinger, W. (1990). How to read floating point numbers accurately. PLDI.
 Lemire, D. (2021). Number parsing at a gigabyte per second. Software: Practice and Experience.
 Mushtak, N. and Lemire, D. (2023). Fast number parsing without fallback.
 """
@@ -22,6 +25,9 @@ LEFT = 0x7FF4
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _FRACTION, _BIAS, _INFINITE = 52, 1023, 0x7FF
 _TENS = 10 ** np.arange(MOST_AT_ONCE + 1, dtype=np.uint64)
+EXACT = 22  # the largest power of ten that is a double
+_EXACT_TENS = np.array([float(10**k) for k in range(EXACT + 1)])
+_EXACT_WHOLE = np.uint64(1 << 53)  # below it each whole number is a double
 _LOW_BITS = np.uint64(0xFFFFFFFFFFFFFFFF >> (_FRACTION + 3))
 
 
@@ -42,6 +48,12 @@ def powers_of_five():
             leading >>= max(leading.bit_length() - 128, 0)
         made[row, 0], made[row, 1] = leading >> 64, leading & 0xFFFFFFFFFFFFFFFF
     return made
+
+
+@helper()
+def byte(text, at):
+    """Return a character."""
+    return text[np.uint64(at)]  # unsigned: no end of the text to count from
 
 
 @helper()
@@ -97,6 +109,12 @@ def bits_of(w, q, powers):
     return (np.uint64(exponent) << np.uint64(_FRACTION)) | fraction, True
 
 
+@helper(fastmath=False)
+def _quotient(w, decimals):
+    """Return the bits of the double nearest to w 10^-decimals, both of which are doubles."""
+    return np.float64(np.float64(w) / _EXACT_TENS[np.uint64(decimals)]).view(np.uint64)
+
+
 @helper()
 def whole(text, at, highest):
     """Read the whole number that begins at ``at``, if one does; return it, and where it ends.
@@ -108,15 +126,15 @@ def whole(text, at, highest):
         if n_digits < MOST_AT_ONCE:
             return np.int64(some), at + n_digits
     found = 0
-    while is_digit(text[at]) and found <= highest:
-        found = found * 10 + np.int64(text[at]) - 48
+    while is_digit(byte(text, at)) and found <= highest:
+        found = found * 10 + np.int64(byte(text, at)) - 48
         at += 1
     return found, at
 
 
 @helper()
 def _short(text, at, end, powers):
-    """Read a number of at most 7 digits before its point and 8 after it, without an exponent.
+    """Read a number of at most 7 digits before its point, without an exponent, up to 19 in all.
 
     Returns
     -------
@@ -126,16 +144,23 @@ def _short(text, at, end, powers):
     is_short : bool
         Whether it is one, and known.
     """
-    if at + 2 * MOST_AT_ONCE > text.shape[0]:
+    if at + MOST_DIGITS + MOST_AT_ONCE > text.shape[0]:
         return np.uint64(0), at, False
     w, n_digits = digits(text, at)
     at, decimals = at + n_digits, 0
-    if n_digits < MOST_AT_ONCE and text[at] == 46:
-        fraction, decimals = digits(text, at + 1)
-        w = w * _TENS[decimals] + fraction
-        at += 1 + decimals
-    if n_digits + decimals == 0 or not (is_blank(text[at]) or text[at] == end):
+    if n_digits < MOST_AT_ONCE and byte(text, at) == 46:
+        at += 1
+        more = MOST_AT_ONCE
+        while more == MOST_AT_ONCE and n_digits + decimals <= MOST_DIGITS - MOST_AT_ONCE:
+            fraction, more = digits(text, at + decimals)
+            w = w * _TENS[np.uint64(more)] + fraction
+            decimals += more
+        at += decimals
+    c = byte(text, at)
+    if n_digits + decimals == 0 or not (is_blank(c) or c == end):
         return np.uint64(0), at, False
+    if w < _EXACT_WHOLE:
+        return _quotient(w, decimals), at, True
     bits, known = bits_of(w, -decimals, powers)
     return bits, at, known
 
@@ -161,18 +186,16 @@ def number(text, at, end, powers):
     is_left : int
         1 for what is left to Python, else 0.
     """
-    first = at
-    sign = np.uint64(0)
-    if text[at] == 45 or text[at] == 43:
-        sign = np.uint64(text[at] == 45) << np.uint64(63)
-        at += 1
+    first, c = at, byte(text, at)
+    sign = np.uint64(c == 45) << np.uint64(63)  # arithmetic: which one is there nobody can foresee
+    at += np.int64(c == 45) + np.int64(c == 43)
     bits, after, is_short = _short(text, at, end, powers)
     if is_short:
         return bits | sign, after, 0
     w, n_digits, n_read, decimals = np.uint64(0), 0, 0, 0
     point = False
     while True:
-        c = np.int64(text[at])
+        c = np.int64(byte(text, at))
         if is_digit(c):
             if n_digits > 0 or c != 48:
                 n_digits += 1
@@ -186,22 +209,22 @@ def number(text, at, end, powers):
             break
         at += 1
     q, is_number = np.int64(0), n_read > 0 and n_digits <= MOST_DIGITS
-    if (text[at] == 101 or text[at] == 69) and is_number:
+    if (byte(text, at) == 101 or byte(text, at) == 69) and is_number:
         at += 1
-        falls = text[at] == 45
-        if falls or text[at] == 43:
+        falls = byte(text, at) == 45
+        if falls or byte(text, at) == 43:
             at += 1
-        is_number = is_digit(text[at])
-        while is_digit(text[at]):
+        is_number = is_digit(byte(text, at))
+        while is_digit(byte(text, at)):
             if q < 100000:
-                q = q * 10 + np.int64(text[at]) - 48
+                q = q * 10 + np.int64(byte(text, at)) - 48
             at += 1
         q = -q if falls else q
     known = False
-    if is_number and (is_blank(text[at]) or text[at] == end):
+    if is_number and (is_blank(byte(text, at)) or byte(text, at) == end):
         w, known = bits_of(w, q - decimals, powers)
     if known:
         return w | sign, at, 0
-    while not (is_blank(text[at]) or text[at] == end):
+    while not (is_blank(byte(text, at)) or byte(text, at) == end):
         at += 1
     return (np.uint64(LEFT) << np.uint64(48)) | np.uint64(first), at, 1

@@ -1,12 +1,14 @@
 """Rows of svmlight's text, ``target index:value index:value # comment``, from bytes to CSR.
 
-All is arithmetic of whole numbers: numbers are written as their bits, see ``numerals``.
+Numbers are written as their bits, see ``numerals``.
 """
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastgd.kernels._jit import helper, kernel
-from fastgd.kernels.numerals import is_blank, number, whole
+from fastgd.kernels.numerals import byte, is_blank, number, whole
 
 FINE, NO_PAIR, NOT_RISING, OUTSIDE = 0, 1, 2, 3
 COMMENT, COLON, NEWLINE = 35, 58, 10
@@ -64,41 +66,47 @@ def parse(text, span, powers, stored):
         Numbers that are left to Python.
     """
     at, n_rows, n_stored, n_left = span.first, 0, 0, 0
-    n_words, previous = 0, -1
+    is_begun, previous = False, -1
     stored.indptr[0] = 0
     while at < span.last:
-        c = text[at]
+        at = _next_word(text, at)
+        c = byte(text, at)
         if c in (COMMENT, NEWLINE):
             at = _end_of_line(text, at) + 1
-            if n_words > 0:
+            if is_begun:
                 n_rows = _closed(stored, n_rows, n_stored)
-            n_words, previous = 0, -1
+            is_begun, previous = False, -1
             continue
-        if is_blank(c):
-            at += 1
-            continue
-        n_words += 1
-        if n_words == 1:  # the target
-            stored.targets[n_rows], at, is_left = number(text, at, COMMENT, powers)
-            n_left += is_left
-            continue
-        if n_words == 2 and _is_query(text, at):
-            at = _end_of_word(text, at)
+        if not is_begun:
+            stored.targets[np.uint64(n_rows)], at, is_left = number(text, at, COMMENT, powers)
+            is_begun, n_left = True, n_left + is_left
+            second = _next_word(text, at)
+            if _is_query(text, second):
+                at = _end_of_word(text, second)
             continue
         start = at
         index, at = whole(text, at, span.highest)
         if at > start and (index < span.lowest or index > span.highest):
             return OUTSIDE, start, _closed(stored, n_rows, n_stored), n_left
-        if at == start or text[at] != COLON or is_blank(text[at + 1]) or text[at + 1] == COMMENT:
+        if at == start or byte(text, at) != COLON or _ends_word(text, at + 1):
             return NO_PAIR, start, _closed(stored, n_rows, n_stored), n_left
         if index <= previous:
             return NOT_RISING, start, _closed(stored, n_rows, n_stored), n_left
         previous = index
-        stored.indices[n_stored] = index - span.lowest
-        stored.values[n_stored], at, is_left = number(text, at + 1, COMMENT, powers)
+        o = np.uint64(n_stored)
+        stored.indices[o] = index - span.lowest
+        stored.values[o], at, is_left = number(text, at + 1, COMMENT, powers)
         n_stored += 1
         n_left += is_left
     return FINE, at, n_rows, n_left
+
+
+@helper()
+def _next_word(text, at):
+    """Return where the next word begins; the end of the line is one."""
+    while is_blank(byte(text, at)) and byte(text, at) != NEWLINE:
+        at += 1
+    return at
 
 
 @helper()
@@ -111,18 +119,25 @@ def _closed(stored, n_rows, n_stored):
 @helper()
 def _is_query(text, at):
     """Tell whether "qid:" is there; the end of a line ends the comparison."""
-    return text[at] == 113 and text[at + 1] == 105 and text[at + 2] == 100 and text[at + 3] == COLON
+    is_qi = byte(text, at) == 113 and byte(text, at + 1) == 105
+    return is_qi and byte(text, at + 2) == 100 and byte(text, at + 3) == COLON
+
+
+@helper()
+def _ends_word(text, at):
+    """Tell whether no word goes on there."""
+    return is_blank(byte(text, at)) or byte(text, at) == COMMENT
 
 
 @helper()
 def _end_of_word(text, at):
-    while not (is_blank(text[at]) or text[at] == COMMENT):
+    while not _ends_word(text, at):
         at += 1
     return at
 
 
 @helper()
 def _end_of_line(text, at):
-    while text[at] != NEWLINE:
+    while byte(text, at) != NEWLINE:
         at += 1
     return at

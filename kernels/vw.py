@@ -10,7 +10,7 @@ import numpy as np
 
 from fastgd.kernels._jit import helper, kernel
 from fastgd.kernels._words import MOST_AT_ONCE, digits
-from fastgd.kernels.numerals import is_blank, is_digit, number
+from fastgd.kernels.numerals import byte, is_blank, is_digit, number
 
 FINE, NO_BAR, WORDS, NO_NUMBER = 0, 1, 2, 3
 BAR, COLON, NEWLINE, QUOTE = 124, 58, 10, 39
@@ -72,31 +72,31 @@ def parse(text, bounds, powers, stored):
     n_rows, n_stored, n_left = 0, 0, 0
     stored.indptr[0] = 0
     while at < last:
-        if is_blank(text[at]):
+        if is_blank(byte(text, at)):
             at += 1
             continue
         fault, at, left = _header(text, at, powers, stored.header[n_rows])
         n_left += left
         seed, scale, n_nameless, is_scaled = np.uint64(0), 1.0, np.uint64(0), False
-        while fault == FINE and text[at] != NEWLINE:
-            if text[at] == BAR:
+        while fault == FINE and byte(text, at) != NEWLINE:
+            if byte(text, at) == BAR:
                 start = at + 1
                 at = _end_of_name(text, start)
                 seed = murmur(text, start, at, np.uint64(0)) if at > start else np.uint64(0)
-                scale, n_nameless, is_scaled = 1.0, np.uint64(0), text[at] == COLON
+                scale, n_nameless, is_scaled = 1.0, np.uint64(0), byte(text, at) == COLON
                 if not is_scaled:
                     continue
-            elif is_blank(text[at]):
+            elif is_blank(byte(text, at)):
                 at += 1
                 continue
             else:
                 start, is_scaled = at, False
                 at = _end_of_name(text, start)
             bits, left, word = _ONE, 0, at + 1
-            if text[at] == COLON:
+            if byte(text, at) == COLON:
                 bits, at, left = number(text, word, BAR, powers)
                 n_left += left
-            stored.values[n_stored] = bits
+            stored.values[np.uint64(n_stored)] = bits
             if is_scaled:  # a namespace's own value, by which all of its features are multiplied
                 scale = stored.numbers[n_stored]
                 if left > 0:
@@ -111,7 +111,7 @@ def parse(text, bounds, powers, stored):
                 n_nameless += np.uint64(1)
             else:
                 index = _hashed(text, start, word - 1, seed)
-            stored.indices[n_stored] = np.int64(index & mask)
+            stored.indices[np.uint64(n_stored)] = np.int64(index & mask)
             n_stored += 1
         n_rows += 1
         stored.indptr[n_rows] = n_stored
@@ -126,18 +126,18 @@ def _header(text, at, powers, header):
     start, n_words, n_left = at, 0, 0
     header[0], header[1] = _MISSING, _ONE
     bar = at
-    while text[bar] != BAR:
-        if text[bar] == NEWLINE:
+    while byte(text, bar) != BAR:
+        if byte(text, bar) == NEWLINE:
             return NO_BAR, start, n_left
         bar += 1
     while at < bar:
-        if is_blank(text[at]):
+        if is_blank(byte(text, at)):
             at += 1
             continue
         start = at
-        while at < bar and not is_blank(text[at]):
+        while at < bar and not is_blank(byte(text, at)):
             at += 1
-        if at == bar or text[start] == QUOTE:
+        if at == bar or byte(text, start) == QUOTE:
             continue
         if n_words == 2:
             return WORDS, start, n_left
@@ -149,7 +149,7 @@ def _header(text, at, powers, header):
 
 @helper()
 def _end_of_name(text, at):
-    while not (is_blank(text[at]) or text[at] == COLON or text[at] == BAR):
+    while not (is_blank(byte(text, at)) or byte(text, at) == COLON or byte(text, at) == BAR):
         at += 1
     return at
 
@@ -163,9 +163,9 @@ def _hashed(text, first, last, seed):
             return some + seed
     total = np.uint64(0)
     for at in range(first, last):
-        if not is_digit(text[at]):
+        if not is_digit(byte(text, at)):
             return murmur(text, first, last, seed)
-        total = (total * np.uint64(10) + np.uint64(text[at]) - np.uint64(48)) & _MASK
+        total = (total * np.uint64(10) + np.uint64(byte(text, at)) - np.uint64(48)) & _MASK
     return total + seed
 
 
@@ -190,7 +190,7 @@ def _word(text, at, n_bytes):
     """Return up to 4 bytes as a number, the first the lowest."""
     word = np.uint64(0)
     for k in range(n_bytes):
-        word |= np.uint64(text[at + k]) << np.uint64(8 * k)
+        word |= np.uint64(byte(text, at + k)) << np.uint64(8 * k)
     return word
 
 

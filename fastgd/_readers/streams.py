@@ -37,6 +37,7 @@ _ZEROS: dict[tuple[bool, ...], str] = {
     (True, False, True, False): "UTF-16BE",
 }
 _LOOKED_AT = 256  # bytes
+COUNTED_AT_ONCE = 1 << 23  # bytes, whose lines are counted
 
 
 GZIP, ZSTD = "gzip", "zstd"
@@ -118,10 +119,10 @@ def lines_of(file: IO[AnyStr], path: Path, most: int = LINE) -> Iterator[AnyStr]
 
 
 class Text(NamedTuple):
-    """Whole lines of a file, the last of which ends, and the number of the first one."""
+    """Whole lines of a file, the last of which ends, and how many bytes are before them."""
 
     content: bytes
-    first_line: int
+    first_byte: int
 
 
 def texts_of(
@@ -143,24 +144,40 @@ def texts_of(
     BadData
         If a line is longer than ``most``.
     """
-    first_line, begun = 1, b""
-    block = file.read(size).removeprefix(codecs.BOM_UTF8)
+    block, begun = file.read(size), b""
+    first_byte = len(codecs.BOM_UTF8) if block.startswith(codecs.BOM_UTF8) else 0
+    block = block[first_byte:]
     while block:
         end = block.rfind(b"\n") + 1
         if end > 0:
             content = begun + block[:end] if begun else block[:end]
-            yield Text(content, first_line)
-            first_line += content.count(b"\n")
+            yield Text(content, first_byte)
+            first_byte += len(content)
             begun = block[end:]
         else:
             begun += block
             if len(begun) > most:
-                line = f"{path}, line {first_line:,}"
+                line = f"{path}, line {1 + lines_before(path, first_byte):,}"
                 raise BadData(f"{line}: a line of more than {most:,} characters.")
             allow(len(begun))
         block = file.read(size)
     if begun:
-        yield Text(begun + b"\n", first_line)
+        yield Text(begun + b"\n", first_byte)
+
+
+def lines_before(path: Path, n_bytes: int) -> int:
+    """Return how many lines end within the first bytes of a file, which is read for it.
+
+    Raises
+    ------
+    BadData
+        If it cannot be read.
+    """
+    n_lines = 0
+    with opened(path) as file:
+        while block := file.read(min(n_bytes, COUNTED_AT_ONCE)):
+            n_lines, n_bytes = n_lines + block.count(b"\n"), n_bytes - len(block)
+    return n_lines
 
 
 def refuse_other_kinds(path: Path) -> None:

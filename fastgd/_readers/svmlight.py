@@ -21,6 +21,7 @@ from fastgd._readers.streams import (
     LINE,
     Text,
     beginning,
+    lines_before,
     lines_of,
     opened,
     refuse_other_kinds,
@@ -116,21 +117,21 @@ def powers() -> NDArray[np.uint64]:
 
 def parse_part(content: NDArray[np.uint8], text: bytes, span: svmlight.Span) -> Parsed:
     """Parse a part of a text, which ends with a line."""
-    n_lines = text.count(b"\n", span.first, span.last)
-    n_stored = (span.last - span.first) // 4 + 1
+    n_bytes = span.last - span.first  # of which a row takes 2 or more, and a pair 4
+    n_rows, n_stored = n_bytes // 2 + 1, n_bytes // 4 + 1
     room = svmlight.Stored(
-        np.empty(n_lines, np.uint64),
-        np.empty(n_lines + 1, np.int64),
+        np.empty(n_rows, np.uint64),
+        np.empty(n_rows + 1, np.int64),
         np.empty(n_stored, np.int32),
         np.empty(n_stored, np.uint64),
     )
     code, at, n_rows, n_left = svmlight.parse(content, span, powers(), room)
-    indptr = room.indptr[: n_rows + 1]
-    n_stored = int(indptr[n_rows])
-    for array in (room.indices, room.values):  # which gives back what they did not need
-        array.resize(n_stored, refcheck=False)
+    n_stored = int(room.indptr[n_rows])
+    sizes = (n_rows, n_rows + 1, n_stored, n_stored)
+    for array, size in zip(room, sizes, strict=True):  # which gives back what they did not need
+        array.resize(size, refcheck=False)
     values = room.values.view(np.float64)
-    rows = Rows(room.targets[:n_rows].view(np.float64), indptr, room.indices, values)
+    rows = Rows(room.targets.view(np.float64), room.indptr, room.indices, values)
     fault = None if code == svmlight.FINE else Fault(code, at)
     return finish(rows, fault, text, n_left, (rows.y, rows.values), WORD)
 
@@ -249,7 +250,7 @@ class TextRows(Matrix):
 
     def line_of(self, text: Text, at: int) -> str:
         """Return where a place of a text is, as a user finds it."""
-        number = text.first_line + text.content.count(b"\n", 0, at)
+        number = 1 + lines_before(self.path, text.first_byte) + text.content.count(b"\n", 0, at)
         return f"{self.path}, line {number:,}"
 
     def _look(self) -> Iterator[Rows]:

@@ -31,11 +31,11 @@ def parse_part(
     content: NDArray[np.uint8], text: bytes, first: int, last: int, n_features: int
 ) -> Parsed:
     """Parse a part of a text, which ends with a line."""
-    n_lines, n_stored = text.count(b"\n", first, last), (last - first) // 2 + 1
+    n_rows = n_stored = (last - first) // 2 + 1  # a row or a feature takes 2 bytes or more
     values = np.empty(n_stored, np.uint64)
     room = vw.Hashed(
-        np.empty((n_lines, 2), np.uint64),
-        np.empty(n_lines + 1, np.int64),
+        np.empty((n_rows, 2), np.uint64),
+        np.empty(n_rows + 1, np.int64),
         np.empty(n_stored, np.int32),
         values,
         values.view(np.float64),
@@ -43,11 +43,14 @@ def parse_part(
     )
     with np.errstate(over="ignore"):  # infinite numbers are reported with their places
         code, at, n_rows, n_left = vw.parse(content, (first, last, n_features), powers(), room)
-    indptr = room.indptr[: n_rows + 1]
-    n_stored = int(indptr[n_rows])
+    n_stored = int(room.indptr[n_rows])
     header = np.ascontiguousarray(room.header[:n_rows].T).view(np.float64)
-    numbers = room.numbers[:n_stored].copy()
-    rows = Rows(header[0], indptr, room.indices[:n_stored].copy(), numbers, header[1])
+    indptr, indices = room.indptr, room.indices
+    room = room._replace(numbers=np.empty(0))  # which is another view of what is resized
+    for array, size in ((indptr, n_rows + 1), (indices, n_stored), (values, n_stored)):
+        array.resize(size, refcheck=False)  # which gives back what they did not need
+    numbers = values.view(np.float64)
+    rows = Rows(header[0], indptr, indices, numbers, header[1])
     fault = None if code == vw.FINE else Fault(code, at)
     if n_left == 0:
         return Parsed(rows, fault)
