@@ -15,7 +15,7 @@ import numpy as np
 from fastgd.kernels import losses, optimizers, penalties
 from fastgd.kernels._hook import cast
 from fastgd.kernels._jit import helper, kernel
-from fastgd.kernels._views import table_in
+from fastgd.kernels._views import line_in, table_in
 from fastgd.kernels.optimizers._rate_free import (
     LAG,
     LARGEST,
@@ -43,13 +43,13 @@ from fastgd.kernels.stores import (
     cost_after,
     cost_of_all,
     fetch_columns,
-    finish,
-    made_up,
-    ready_row,
+    speed_of,
+    time_of_steps,
 )
 
-PARAM, VALUE = ROOT + 1, ROOT + 2  # lines of a block after those of the state
-N_LINES = VALUE + 1
+# lines of a block after those of the state; the last four serve while skipped steps are made up for
+PARAM, VALUE, LAPSE, CARRY, SPEED, TIME = range(ROOT + 1, ROOT + 7)
+N_LINES = TIME + 1
 
 
 class RowScratch(NamedTuple):
@@ -64,7 +64,7 @@ class RowScratch(NamedTuple):
     @classmethod
     def of(cls, n_entries):
         """Plain numpy: return room for a row of so many entries."""
-        return cls(np.zeros(-(-n_entries // LANES) * N_LINES * LANES))
+        return cls(np.zeros(max(-(-n_entries // LANES), 1) * N_LINES * LANES))
 
 
 @kernel()
@@ -78,7 +78,10 @@ def rate_free_rows(rows, samples, rule, plan, memory, store):
     rule : Rule, its optimizer ``RateFree``, without a transform
     plan : Plan
     memory : Memory, its scratch ``RowScratch``, changed in place
-    store : Lazy, changed in place
+    store : Lazy, its ``skipped`` ``InBlocks``, changed in place
+
+    ``memory.sums[EARLIER]`` is 0 at the end, or NaN: what is known of some column is no finite
+    number.
 
     Notes
     -----
@@ -96,15 +99,14 @@ def rate_free_rows(rows, samples, rule, plan, memory, store):
         fetch(rows, samples.order, t)
         fetch_columns(store, rows, samples.order, t, params, state)
         step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
-        ready_row(store, rule, rows, i, t, params, state)
         weight = samples.weight[i] if weighted else cast(1.0, step_coefs[0])
-        _read(rows, i, memory)
         begin, end = entries(rows, i)
         n = end - begin
+        _read(rows, i, t, store, memory)
+        sums[COST, 0] += _make_up(store, rule, n, t, memory)
         if weight != 0:
             count_row(rule, samples, i, 1.0 + _look_at_columns(rule, n, memory), memory)
         raw = _dot(n, memory) + params[last]
-        sums[COST, 0] += made_up(store, 0)
         sums[PENALTY, 0] += sums[COST, 0] + pull * params[last]
         sums[EARLIER, 0] = sums[LOSS, 0]
         sums[LOSS, 0] = weight * losses.value(rule.loss, samples.y[i], raw)
@@ -119,7 +121,33 @@ def rate_free_rows(rows, samples, rule, plan, memory, store):
         sums[COST, 0] = cost_after(store, left * sums[COST, 0], shares)
         if rule.fit_intercept:
             step_intercepts(rule, own_coefs, memory)
-    finish(store, rule, plan.step_coefficients.shape[0], params, state, average)
+    sums[EARLIER, 0] = _finish(store, rule, plan.step_coefficients.shape[0], memory)
+
+
+@helper()
+def _finish(store, rule, t, memory):
+    """Leave all coefficients as they are after t steps.
+
+    Returns 0, or NaN where what is known of a column is no finite number.
+    """
+    params, state, n_features, odd = memory.params, memory.state, memory.params.shape[0] - 1, 0.0
+    known, carries = table_in(memory.scratch.blocks, 0, N_LINES, LANES), store.skipped.carries
+    for first in range(0, n_features, LANES):
+        size = min(LANES, n_features - first)
+        for lane in range(size):
+            c, o = np.uint64(first + lane), np.uint64(lane)
+            since = np.uint64(store.seen[c])
+            store.seen[c] = 0
+            known[PARAM, o], known[LAG, o] = params[c], state[LAG, c]
+            known[ROOT, o], known[SQUARES, o] = state[ROOT, c], state[SQUARES, c]
+            known[LAPSE, o], known[CARRY, o] = t - np.int64(since), carries[t] - carries[since]
+            known[SPREAD, o] = state[SPREAD, c]
+        _make_up(store, rule, size, t, memory)
+        for lane in range(size):
+            c, o = np.uint64(first + lane), np.uint64(lane)
+            params[c], state[LAG, c] = known[PARAM, o], known[LAG, o]
+            odd += 0.0 * (known[ROOT, o] + known[SPREAD, o] + known[SQUARES, o])
+    return odd
 
 
 @helper()
@@ -135,19 +163,79 @@ def _in(line, at):
 
 
 @helper()
-def _read(rows, i, memory):
-    """Read what is known of a row's columns."""
+def _read(rows, i, t, store, memory):
+    """Read what is known of a row's columns, and how many steps they have skipped."""
     params, state, blocks = memory.params, memory.state, memory.scratch.blocks
+    carries = store.skipped.carries
     begin, end = entries(rows, i)
+    now = carries[np.uint64(t)]
     for k in range(begin, end):
         c, x = entry(rows, i, k)
-        a = _at(k - begin)
+        a, since = _at(k - begin), np.uint64(store.seen[c])
+        store.seen[c] = t + 1
         blocks[_in(VALUE, a)], blocks[_in(PARAM, a)] = x, params[c]
         blocks[_in(LAG, a)], blocks[_in(SPREAD, a)] = state[LAG, c], state[SPREAD, c]
         blocks[_in(SQUARES, a)], blocks[_in(LARGEST, a)] = state[SQUARES, c], state[LARGEST, c]
         blocks[_in(PLACE, a)], blocks[_in(ROOT, a)] = state[PLACE, c], state[ROOT, c]
-    for k in range(end, begin + (end - begin + LANES - 1) // LANES * LANES):
-        blocks[_in(VALUE, _at(k - begin))] = 0.0
+        blocks[_in(LAPSE, a)] = t - np.int64(since)
+        blocks[_in(CARRY, a)] = now - carries[since]
+    for o in range(end - begin, (end - begin + LANES - 1) // LANES * LANES):
+        for line in (LAG, PARAM, VALUE, LAPSE, CARRY):  # what fades on would become subnormal
+            blocks[_in(line, _at(o))] = 0.0
+
+
+@helper()
+def _make_up(store, rule, n, t, memory):
+    """Make up for the steps that a row's columns have skipped; return the change of the penalty."""
+    blocks, change = memory.scratch.blocks, 0.0
+    common = optimizers.common_speed(rule.optimizer, memory.state)
+    for first in range(0, n, LANES):
+        known = table_in(blocks, first * N_LINES, N_LINES, LANES)
+        if _lay_times(store.skipped, rule, common, known) > 0:
+            _lay_long_times(store.skipped, rule, (first, n), t, known)
+        for lane in range(LANES):
+            o = np.uint64(lane)
+            before, slot = known[PARAM, o], optimizers.recall(rule.optimizer, known, o)
+            own = optimizers.SkippedSteps(1, known[TIME, o], 0.0, known[CARRY, o])
+            after, slot = optimizers.catch_up(rule.optimizer, rule.penalty, before, slot, own, 0)
+            known[PARAM, o] = after
+            optimizers.keep(rule.optimizer, known, o, slot)
+            change += penalties.value(rule.penalty, after, 0)
+            change -= penalties.value(rule.penalty, before, 0)
+    return change
+
+
+@helper()
+def _lay_times(skipped, rule, common, known):
+    """Write the penalty's time of a block's skipped steps, all of which are alike, by their number.
+
+    Returns whether some are to be written by ``_lay_long_times``: a number above 0.
+    """
+    times, n_long = line_in(skipped.times, 4, 4), 0.0
+    first, second, third, fourth = times[0], times[1], times[2], times[3]
+    for lane in range(LANES):
+        o = np.uint64(lane)
+        q = common * speed_of(rule.optimizer, optimizers.recall(rule.optimizer, known, o))
+        # what never moved is fastest, and stays zero
+        n_long += (1.0 if q > skipped.fastest else 0.0) * abs(known[PARAM, o])
+        of_step = q * (first + q * (second + q * (third + q * fourth)))
+        known[SPEED, o], known[TIME, o] = q, of_step * known[LAPSE, o]
+    return n_long if skipped.is_even else 1.0
+
+
+@helper()
+def _lay_long_times(skipped, rule, span, t, known):
+    """Do so one after the other: for lengths that have no short series, and such as differ."""
+    times = skipped.times
+    for number in range(min(LANES, span[1] - span[0])):
+        o = np.uint64(number)
+        q, since = known[SPEED, o], t - np.int64(known[LAPSE, o])
+        first, second = times[t, 0] - times[since, 0], times[t, 1] - times[since, 1]
+        third, fourth = times[t, 2] - times[since, 2], times[t, 3] - times[since, 3]
+        if not skipped.is_even:
+            known[TIME, o] = q * (first + q * (second + q * (third + q * fourth)))
+        if q > skipped.fastest and known[PARAM, o] != 0:
+            known[TIME, o] = time_of_steps(rule.penalty, skipped, since, t, q)
 
 
 @helper()

@@ -27,7 +27,7 @@ from fastgd.kernels import sgd
 from fastgd.kernels.gathered import GatheredScratch, gathered_batches
 from fastgd.kernels.gradient import gradient_of_rows, step_from_gradient
 from fastgd.kernels.optimizers import Sgd
-from fastgd.kernels.outputs import ManyOutputs, ManyScratch, OneScratch
+from fastgd.kernels.outputs import EARLIER, ManyOutputs, ManyScratch, OneScratch
 from fastgd.kernels.penalties import is_alike
 from fastgd.kernels.rate_free import rate_free_batches
 from fastgd.kernels.rate_free_rows import RowScratch, rate_free_rows
@@ -265,8 +265,11 @@ class LinearEngine:
         """Tell whether all parameters are finite numbers, and what is known of the rows, too."""
         if not is_finite(self._memory.params):
             return False
-        knows = getattr(self._asked.optimizer, "reads_rows", False)
-        return not knows or is_finite(self._memory.state.ravel("K"))
+        if not getattr(self._asked.optimizer, "reads_rows", False):
+            return True
+        if self._steps is rate_free_rows:  # which has looked
+            return bool(np.isfinite(self._memory.sums[EARLIER, 0]))
+        return is_finite(self._memory.state.ravel("K"))
 
     def last_decay(self, coefficients: NDArray[np.float64]) -> float:
         """Return which share of a coefficient the last step's decay asks for; 0 if unknown."""
@@ -289,12 +292,12 @@ def _memory_of(progress: Progress, rows: int, *, is_sparse: bool) -> sgd.Memory:
 
     rows : int, of a batch, or of a shard of it
     """
-    params, dtype, gradient = progress.params, progress.params.dtype, np.zeros_like(progress.params)
+    params, dtype = progress.params, progress.params.dtype
     n_outputs = 1 if params.ndim == 1 else params.shape[1]
     return sgd.Memory(
         params=params.reshape(-1),
         state=progress.state.reshape(progress.state.shape[0], params.size),
-        gradient=gradient.reshape(-1),
+        gradient=np.zeros(params.size, dtype),
         average=progress.average.reshape(-1),
         residual=progress.residual.reshape(-1),
         sums=np.zeros((8, n_outputs)),

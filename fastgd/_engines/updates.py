@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fastgd._engines.protocol import ParameterLayout
 from fastgd._parameters.resolve import in_dtype, is_identity
-from fastgd._training.progress import Progress
+from fastgd._training.progress import Progress, spare_of
 from fastgd.kernels import optimizers, penalties, stores
 from fastgd.kernels.gathered import MOST_SLOTS, Gathered
 from fastgd.kernels.optimizers import VELOCITY, skipped_steps_of
@@ -39,12 +39,23 @@ class Updates:
         if kind not in DENSE:
             self._touched = stores.Touched.of(coef.shape[0])
         if kind not in (*DENSE, *SCALED):
-            self._seen = np.zeros(coef.shape[0], np.int32)
+            self._seen = self._marks(progress, coef.shape[0])
             self._pending = np.zeros(progress.params[layout.free].size)
         self.gathers = self.kind is stores.OwnLengths and _can_gather(rule, progress)
         if self.gathers:
             state = progress.state
             self._records, self._slots = Gathered.records_of(state), tuple(range(state.shape[0]))
+
+    def _marks(self, progress: Progress, n_features: int) -> NDArray[np.int32]:
+        """Return how many steps each column has taken, none between the runs of a kernel.
+
+        Where a column's numbers are in records, it is beside them.
+        """
+        progress.lay_state_out(by_parameter=True)
+        spare = spare_of(progress.state)
+        if spare is None or spare.ndim > 1:
+            return np.zeros(n_features, np.int32)
+        return spare[:n_features]
 
     @property
     def touches_few(self) -> bool:

@@ -137,21 +137,12 @@ class TrainedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce, ABC):
         Parameters may have been changed as well: another optimizer, or an average that is asked for
         only now, starts anew, and one that is no longer asked for is dropped.
         """
-        progress: Progress = self._progress.copy()
+        progress: Progress = self._progress.with_own_params()  # a trainer copies the others
         progress.history = progress.continued_history()
         progress.is_shared, progress.unfinished = False, None
         if progress.is_as_reported:
             self._write_params(progress.params)
-        anew = Progress.begin(
-            progress.params, rule.optimizer, average=self.average > 0, seed=progress.seed
-        )
-        is_same = anew.optimizer == progress.optimizer and anew.state.shape == progress.state.shape
-        progress.go_ahead(anew.ahead if is_same else 0.0)  # a new state begins at what predicts
-        if not is_same:
-            progress.state, progress.optimizer = anew.state, anew.optimizer
-        if anew.average.shape != progress.average.shape:
-            progress.average, progress.averaged = anew.average, 0
-        progress.ahead = anew.ahead
+        progress.go_on_with(rule.optimizer, average=self.average > 0)
         return progress
 
     def _train(self, call: Call, progress: Progress) -> None:

@@ -1,11 +1,13 @@
 """What a training is given, and where it stands: plain arrays and numbers."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from fastgd._parameters.resolve import Schedule, ahead_of
@@ -13,6 +15,9 @@ from fastgd.schedules import Course
 
 History = dict[str, list[float]]
 
+# numbers of a parameter that lie side by side without a gap, and that there are in a record
+MOST_SIDE_BY_SIDE, IN_RECORD = 4, 8
+CACHE_LINE = 64  # bytes
 EPOCHS_KEPT = 1 << 14  # of earlier calls of partial_fit; twice as many before the rest is dropped
 
 
@@ -167,36 +172,63 @@ class Progress:
         ValueError
             If an average is asked for of an optimizer that averages by itself.
         """
-        ahead = ahead_of(optimizer)
-        if average and ahead:
-            raise ValueError(
-                f"average=True does not go with {type(optimizer).__name__}, whose predictions are "
-                "those of an average already."
-            )
+        _refuse_two_averages(optimizer, average=average)
         state = np.zeros((optimizer.n_slots, *params.shape), params.dtype)
-        total = np.zeros(params.shape if average else (0,) * params.ndim)
-        own = getattr(optimizer, "optimizer", optimizer)
-        kind = type(own).__name__ + getattr(own, "reads_state_as", "")
+        total = np.zeros(_shape_of_average(params, average=average))
+        kind, ahead = kind_of(optimizer), ahead_of(optimizer)
         return cls(params.copy(), state, total, seed, optimizer=kind, ahead=ahead)
 
     def copy(self) -> "Progress":
         """Return a copy that shares nothing but the history, which may be long and only grows."""
+        copied = self.with_own_params()
+        copied.state = copy_of_state(self.state)
+        copied.average, copied.residual = self.average.copy("K"), self.residual.copy("K")
+        return copied
+
+    def with_own_params(self) -> "Progress":
+        """Return a copy that shares all arrays but the parameters, for what copies them anyway."""
         copied = object.__new__(type(self))
         copied.__dict__.update(self.__dict__)
-        for name in ("params", "state", "average", "residual"):
-            setattr(copied, name, getattr(self, name).copy("K"))
+        copied.params = self.params.copy("K")
         return copied
+
+    def go_on_with(self, optimizer: Any, *, average: bool) -> None:
+        """Take what a further call asks for; a state or average of another kind begins anew.
+
+        Arrays are replaced, but for the parameters, which are changed in place.
+
+        Raises
+        ------
+        ValueError
+            If an average is asked for of an optimizer that averages by itself.
+        """
+        _refuse_two_averages(optimizer, average=average)
+        kind, ahead = kind_of(optimizer), ahead_of(optimizer)
+        shape = (optimizer.n_slots, *self.params.shape)
+        is_same = kind == self.optimizer and shape == self.state.shape
+        self.go_ahead(ahead if is_same else 0.0)  # a new state begins at what predicts
+        if not is_same:
+            self.state, self.optimizer = np.zeros(shape, self.params.dtype), kind
+        if self.average.shape != _shape_of_average(self.params, average=average):
+            self.average = np.zeros(_shape_of_average(self.params, average=average))
+            self.averaged = 0
+        self.ahead = ahead
 
     def lay_state_out(self, *, by_parameter: bool) -> None:
         """Lay the numbers of a parameter side by side in memory, or those of a slot.
 
-        Steps that touch few parameters, at random places, then read one place for each.
+        Steps that touch few parameters, at random places, then read one place for each: where they
+        are many, in records as ``spare_of`` tells.
         """
         slots_last = np.moveaxis(self.state, 0, -1)
-        if by_parameter and not slots_last.flags.c_contiguous:
+        if not by_parameter:
+            self.state = np.ascontiguousarray(self.state)
+        elif spare_of(self.state) is None and needs_records(self.state):
+            records = _records_like(self.state, np.zeros)
+            records[..., : self.state.shape[0]] = slots_last
+            self.state = _slots_of(records, self.state.shape[0])
+        elif not slots_last.flags.c_contiguous and not needs_records(self.state):
             self.state = np.moveaxis(slots_last.copy("C"), -1, 0)
-        elif not by_parameter and not self.state.flags.c_contiguous:
-            self.state = self.state.copy("C")
 
     @property
     def is_as_reported(self) -> bool:
@@ -247,10 +279,84 @@ class Progress:
     def reported(self) -> NDArray[Any]:
         """Return the parameters to predict with: the average where there is one."""
         if self.ahead:
-            return (self.params - self.ahead * self.state[0]).astype(self.params.dtype)
+            lag = self.state[0] if self.ahead == 1.0 else self.ahead * self.state[0]
+            return (self.params - lag).astype(self.params.dtype, copy=False)
         if self.averaged == 0:
             return self.params
         return (self.average / self.averaged).astype(self.params.dtype)
+
+
+def needs_records(state: NDArray[Any]) -> bool:
+    """Tell whether the numbers of a parameter, side by side, could lie in two cache lines or three.
+
+    They are then laid out in records of a power of two numbers, none of which does.
+    """
+    return MOST_SIDE_BY_SIDE < state.shape[0] <= IN_RECORD
+
+
+def spare_of(state: NDArray[Any]) -> NDArray[np.int32] | None:
+    """Return a whole number in the record of each parameter, which nobody else uses.
+
+    Parameters
+    ----------
+    state : ndarray of shape (n_slots, *shape)
+
+    Returns
+    -------
+    spare : ndarray of int32 of shape ``shape``, a view; None where there are no records
+    """
+    slots_last, size = np.moveaxis(state, 0, -1), state.dtype.itemsize
+    if not needs_records(state) or slots_last.strides[-2:] != (IN_RECORD * size, size):
+        return None
+    words = _whole(state).view(np.int32)
+    return words[..., -1]
+
+
+def copy_of_state(state: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy that lies in memory as the state does."""
+    if spare_of(state) is None:
+        return state.copy("K")
+    records = _records_like(state, np.empty)
+    records[...] = _whole(state)
+    return _slots_of(records, state.shape[0])
+
+
+def _records_like(state: NDArray[Any], new: Any) -> NDArray[Any]:
+    """Return room for records, none of which lies in two cache lines."""
+    shape = (*state.shape[1:], IN_RECORD)
+    n_bytes = math.prod(shape) * state.dtype.itemsize
+    room = new(n_bytes + CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % CACHE_LINE
+    records: NDArray[Any] = room[start : start + n_bytes].view(state.dtype).reshape(shape)
+    return records
+
+
+def _slots_of(records: NDArray[Any], n_slots: int) -> NDArray[Any]:
+    return np.moveaxis(records[..., :n_slots], -1, 0)
+
+
+def _whole(state: NDArray[Any]) -> NDArray[Any]:
+    """Return the records that a state is in, the numbers that are no slots included."""
+    slots_last = np.moveaxis(state, 0, -1)
+    return as_strided(slots_last, (*slots_last.shape[:-1], IN_RECORD), slots_last.strides)
+
+
+def kind_of(optimizer: Any) -> str:
+    """Return whose state that of an optimizer is, and how it reads it."""
+    own = getattr(optimizer, "optimizer", optimizer)
+    return type(own).__name__ + str(getattr(own, "reads_state_as", ""))
+
+
+def _refuse_two_averages(optimizer: Any, *, average: bool) -> None:
+    if average and ahead_of(optimizer):
+        raise ValueError(
+            f"average=True does not go with {type(optimizer).__name__}, whose predictions are "
+            "those of an average already."
+        )
+
+
+def _shape_of_average(params: NDArray[Any], *, average: bool) -> tuple[int, ...]:
+    return params.shape if average else (0,) * params.ndim
 
 
 @contextmanager
