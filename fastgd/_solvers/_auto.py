@@ -137,11 +137,12 @@ def solve(task: Task, options: Options, solver: str = "auto", start: Any = None)
     known = None if is_deviance(task.loss) else _of_few_columns(solver, task, options, start)
     found: Solution = known or in_units(partial(_solve, solver), task, options, start)
     stored = as_stored(task, found, plain=known is not None)
-    return _with_status(task, found, stored, options.tol)
+    stored = _with_status(task, found, stored, options.tol)
+    return found._replace(in_float64=True) if found.converged and not stored.converged else stored
 
 
 def _with_status(task: Task, exact: Solution, stored: Solution, tol: float) -> Solution:
-    """Return the solution as stored, and whether it has converged.
+    """Return the solution as stored, and whether it is within ``tol`` there.
 
     What rounding has added to one that had converged counts. Only residuals that rounding cannot
     tell from zero need not be smaller, where next to nothing of the targets is left.

@@ -239,6 +239,10 @@ def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> So
     rounding = float(np.finfo(np.dtype(task.dtype)).eps) * slope * float(weight @ sizes)
     is_zero = objective <= min(rounding, NEARLY_EXACT * slope * float(weight @ np.abs(task.y)))
     is_zero = is_zero and found.objective <= floor
+    if is_rounded and found.converged and not (is_within or is_zero):
+        wide = huber_as_stored(task._replace(dtype=np.float64), found, scale, tol)
+        if wide.converged:
+            return wide._replace(in_float64=True)
     return stored._replace(converged=found.converged and (is_within or is_zero))
 
 
