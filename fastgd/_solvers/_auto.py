@@ -20,7 +20,7 @@ from fastgd._solvers._gd import gd
 from fastgd._solvers._interior_small import interior_small
 from fastgd._solvers._interior_squares import by_interior, has_squares
 from fastgd._solvers._intervals import by_intervals, has_intervals
-from fastgd._solvers._least_norm import least_norm
+from fastgd._solvers._least_norm import is_hardly_penalised, least_norm
 from fastgd._solvers._newton import newton
 from fastgd._solvers._piecewise import piecewise_linear
 from fastgd._solvers._problem import is_deviance, is_exact
@@ -203,9 +203,10 @@ def _solve(solver: str, task: Task, options: Options, start: Any) -> Solution:
 
 
 def _has_many_optima(task: Task) -> bool:
-    """Tell whether coefficients that change no prediction may be added to the best ones."""
-    is_free = not (task.positive or task.l1 > 0.0 or task.l2 > 0.0)
-    return is_free and losses.kind_of(task.loss) != losses.MULTINOMIAL
+    """Tell whether what changes no prediction may be added to the best coefficients, or as good."""
+    if task.positive or task.l1 > 0.0 or losses.kind_of(task.loss) == losses.MULTINOMIAL:
+        return False
+    return is_hardly_penalised(task)
 
 
 def _finished(task: Task, found: Solution) -> Solution:

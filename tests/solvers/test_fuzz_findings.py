@@ -310,19 +310,27 @@ def test_a_huber_loss_that_is_rounding_is_no_reason_to_warn(level):
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
-@pytest.mark.parametrize("name", ["PoissonRegressor", "GammaRegressor", "LogisticRegression"])
-def test_of_dependent_columns_the_shortest_solution(layout, name):
+@pytest.mark.parametrize("strength", [0.0, 1e-15])
+@pytest.mark.parametrize("n", [200, 20_000])
+@pytest.mark.parametrize(
+    "name", ["Ridge", "HuberRegressor", "PoissonRegressor", "GammaRegressor", "LogisticRegression"]
+)
+def test_of_dependent_columns_the_shortest_solution(layout, n, name, strength):
+    """Without a penalty, and with one that is rounding beside the gradient of the loss."""
     rng = np.random.default_rng(0)
-    A = rng.normal(size=(200, 4))
+    A = rng.normal(size=(n, 4))
     raw = A @ [0.3, 0.2, -0.1, 0.4]
     X = 0.5 * np.hstack([A, 3.0 * A])
     y = {
         "PoissonRegressor": rng.poisson(np.exp(raw)),
-        "GammaRegressor": np.exp(raw) * rng.gamma(2.0, size=200),
-        "LogisticRegression": (raw + rng.logistic(size=200) > 0).astype(int),
-    }[name]
-    kwargs = {"C": np.inf} if name == "LogisticRegression" else {"alpha": 0.0}
-    coef = np.ravel(getattr(fastgd, name)(**kwargs, tol=1e-8).fit(layout(X), y).coef_)
+        "GammaRegressor": np.exp(raw) * rng.gamma(2.0, size=n),
+        "LogisticRegression": (raw + rng.logistic(size=n) > 0).astype(int),
+    }.get(name, raw + rng.standard_t(3, size=n))
+    kwargs = {"alpha": strength}
+    if name == "LogisticRegression":
+        kwargs = {"C": np.inf if strength == 0.0 else 1.0 / strength}
+    kwargs["tol"] = 1e-6 if name == "HuberRegressor" else 1e-8
+    coef = np.ravel(getattr(fastgd, name)(**kwargs).fit(layout(X), y).coef_)
     np.testing.assert_allclose(coef[4:], 3.0 * coef[:4], rtol=1e-9)
 
 
