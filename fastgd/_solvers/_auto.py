@@ -20,7 +20,7 @@ from fastgd._solvers._gd import gd
 from fastgd._solvers._interior_small import interior_small
 from fastgd._solvers._interior_squares import by_interior, has_squares
 from fastgd._solvers._intervals import by_intervals, has_intervals
-from fastgd._solvers._least_norm import least_norm
+from fastgd._solvers._least_norm import is_hardly_penalised, least_norm
 from fastgd._solvers._newton import newton
 from fastgd._solvers._piecewise import piecewise_linear
 from fastgd._solvers._problem import is_deviance, is_exact
@@ -137,11 +137,12 @@ def solve(task: Task, options: Options, solver: str = "auto", start: Any = None)
     known = None if is_deviance(task.loss) else _of_few_columns(solver, task, options, start)
     found: Solution = known or in_units(partial(_solve, solver), task, options, start)
     stored = as_stored(task, found, plain=known is not None)
-    return _with_status(task, found, stored, options.tol)
+    stored = _with_status(task, found, stored, options.tol)
+    return found._replace(in_float64=True) if found.converged and not stored.converged else stored
 
 
 def _with_status(task: Task, exact: Solution, stored: Solution, tol: float) -> Solution:
-    """Return the solution as stored, and whether it has converged.
+    """Return the solution as stored, and whether it is within ``tol`` there.
 
     What rounding has added to one that had converged counts. Only residuals that rounding cannot
     tell from zero need not be smaller, where next to nothing of the targets is left.
@@ -202,9 +203,10 @@ def _solve(solver: str, task: Task, options: Options, start: Any) -> Solution:
 
 
 def _has_many_optima(task: Task) -> bool:
-    """Tell whether coefficients that change no prediction may be added to the best ones."""
-    is_free = not (task.positive or task.l1 > 0.0 or task.l2 > 0.0)
-    return is_free and losses.kind_of(task.loss) != losses.MULTINOMIAL
+    """Tell whether what changes no prediction may be added to the best coefficients, or as good."""
+    if task.positive or task.l1 > 0.0 or losses.kind_of(task.loss) == losses.MULTINOMIAL:
+        return False
+    return is_hardly_penalised(task)
 
 
 def _finished(task: Task, found: Solution) -> Solution:

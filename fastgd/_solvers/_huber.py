@@ -48,6 +48,7 @@ from fastgd._solvers._dual_points import (
     shared_gap,
 )
 from fastgd._solvers._gd import finished_tolerance, from_samples, null_model, scale_of
+from fastgd._solvers._least_norm import is_hardly_penalised, least_norm
 from fastgd._solvers._newton import (
     MOST_PARAMETERS,
     MOST_PRODUCTS,
@@ -191,10 +192,15 @@ def huber_with_scale(
 
 def _with_scale(task: Task, options: Options, start: HuberStart | None) -> tuple[Solution, float]:
     """Do that for targets near 1."""
-    if task.loss.epsilon > 1.0:
-        solve = _in_basis if _has_basis(task) else _jointly
-        return solve(task, options, start)
-    return _least_absolute(task, options)[0], LEAST_SCALE
+    if not task.loss.epsilon > 1.0:
+        return _least_absolute(task, options)[0], LEAST_SCALE
+    solve = _in_basis if _has_basis(task) else _jointly
+    found, scale = solve(task, options, start)
+    # where the scale vanishes the loss has a kink, and what hardly moves predictions counts
+    is_smooth = scale > SETTLED * float(np.std(task.y))
+    if is_smooth and is_hardly_penalised(task) and not options.observer.stops:
+        found = least_norm(task, found)
+    return found, scale
 
 
 def _has_basis(task: Task) -> bool:
@@ -239,6 +245,10 @@ def huber_as_stored(task: Task, found: Solution, scale: float, tol: float) -> So
     rounding = float(np.finfo(np.dtype(task.dtype)).eps) * slope * float(weight @ sizes)
     is_zero = objective <= min(rounding, NEARLY_EXACT * slope * float(weight @ np.abs(task.y)))
     is_zero = is_zero and found.objective <= floor
+    if is_rounded and found.converged and not (is_within or is_zero):
+        wide = huber_as_stored(task._replace(dtype=np.float64), found, scale, tol)
+        if wide.converged:
+            return wide._replace(in_float64=True)
     return stored._replace(converged=found.converged and (is_within or is_zero))
 
 

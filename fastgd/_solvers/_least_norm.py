@@ -1,4 +1,4 @@
-"""Of all solutions without a penalty, the one of least norm in the user's columns.
+"""Of all solutions without a penalty to speak of, the one of least norm in the user's columns.
 
 Where columns depend on each other, descent ends at one of many solutions. Small least squares
 problems are factorised (``_exact``); here products of the columns, or of the rows where these are
@@ -30,7 +30,23 @@ CLEAR = 1e-8  # pivots above this part of the largest are no rounding
 SAMPLED = 4  # rows a column, from which independence is seen as well as from all
 VISIBLE = 1e-7  # of the predictions
 ROUNDS = 2
+HARDLY = 1e-10  # of a row's mean square: an l2 below which leaves coefficients six digits or fewer
+SEEN = 256  # rows that tell of the others' size
 MOST_WORK = 1e9  # multiplications of sparse columns by each other, ten seconds of them
+
+
+def is_hardly_penalised(task: Task) -> bool:
+    """Tell whether l2 is so small beside rows that rounding decides along what no row sees.
+
+    There the gradient of the loss is rounding, 1e-16 of what it is made of, and l2 divides it.
+    """
+    if task.l2 == 0.0:
+        return True
+    n, values = task.y.shape[0], task.rows[0]
+    some = values[:: max(1, n // SEEN)] if isinstance(task.rows, Dense) else values
+    share = some.shape[0] if isinstance(task.rows, Dense) else n
+    square = float(np.sum(np.square(some, dtype=np.float64))) / share
+    return task.l2 <= HARDLY * square
 
 
 def least_norm(task: Task, found: Solution) -> Solution:
@@ -53,7 +69,9 @@ def least_norm(task: Task, found: Solution) -> Solution:
     raw = to_raw(problem, u)
     coef, intercept = raw[:-1], float(raw[-1]) if task.fit_intercept else 0.0
     state = State(coef, intercept) if hasattr(found.state, "coef") else found.state
-    return found._replace(coef=coef, intercept=intercept, state=state)
+    longer = 0.5 * task.l2 * (float(np.sum(np.square(found.coef))) - float(coef @ coef))
+    objective = found.objective - max(longer, 0.0)
+    return found._replace(coef=coef, intercept=intercept, objective=objective, state=state)
 
 
 def _is_seen(problem: Problem, change: Floats, u: Floats) -> bool:

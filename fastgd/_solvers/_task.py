@@ -1,5 +1,6 @@
 """What a solver is given, and what it returns."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,6 +86,9 @@ class Solution(NamedTuple):
     solver : str
     is_penalised : bool
         Whether the objective has a penalty.
+    in_float64 : bool
+        Whether the model is kept in float64, whatever ``Task.dtype``: rounded to it, it would not
+        be within what ``Options.tol`` asks for.
     """
 
     coef: np.ndarray
@@ -98,6 +102,12 @@ class Solution(NamedTuple):
     state: Any = None
     solver: str = "gd"
     is_penalised: bool = True
+    in_float64: bool = False
+
+
+def dtype_of(found: Iterable[Solution], dtype: Any) -> Any:
+    """Return the type that coefficients of solutions are kept in, ``dtype`` if it will do."""
+    return np.float64 if any(solution.in_float64 for solution in found) else dtype
 
 
 class State(NamedTuple):

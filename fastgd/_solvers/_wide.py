@@ -111,6 +111,10 @@ def basis_of(task: Task) -> Basis:
             return basis
     kept = varies if np.any(varies) else np.arange(d) < 1  # a table has a column
     values = _centred(rows, n, d, center, varies, kept)
+    if task.fit_intercept:  # again: what rounding has left of means far from zero fits any targets
+        rest = weight @ values
+        values -= rest
+        center[kept] += rest
     taken_off = np.zeros(values.shape[1])  # they are centred
     basis = _by_products(values @ values.T, values, taken_off, n - task.fit_intercept)
     return _spread(basis or _by_qr(values, center[kept]), kept)._replace(center=center)

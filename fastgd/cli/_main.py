@@ -78,6 +78,8 @@ def _answer(error: BaseException, args: argparse.Namespace) -> tuple[int, str | 
         case MemoryError():
             less = "; --chunk-rows 50000 needs less" if "chunk_rows" in args else ""
             return 1, f"there is not enough memory{less}."
+        case ImportError():  # it says which package is missing, and how to install it
+            return 1, first_line(error)
         case OSError():
             about = f"{error.filename}: " if isinstance(error.filename, str) else ""
             return 1, f"{about}{reason(error)}"

@@ -19,7 +19,7 @@ from fastgd._monitoring.watching import Given, SolvingWatch, watched
 from fastgd._runtime.threads import threads
 from fastgd._solvers._on_device import shards_for
 from fastgd._solvers._sharded import ShardedTask, penalising_intercept
-from fastgd._solvers._task import Solution, State, Task
+from fastgd._solvers._task import Solution, State, Task, dtype_of
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.linear_model._classification import SolvedClassifier, refuse_one_class
 from fastgd.linear_model._parameters import check_number_of_classes, logistic_strength
@@ -299,6 +299,7 @@ class LogisticRegression(SolvedClassifier):
     def _take(self, solution: Solution, dtype: Any) -> None:
         """Set the fitted parameters."""
         coef, intercept = self._split(solution)
+        dtype = dtype_of([solution], dtype)
         self.coef_ = np.ascontiguousarray(in_dtype(coef, dtype))
         self.intercept_ = in_dtype(intercept, dtype)
         self.n_iter_ = np.array([solution.n_iter], np.int32)

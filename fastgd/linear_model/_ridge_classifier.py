@@ -20,7 +20,7 @@ from fastgd._monitoring.watching import Given, SolvingWatch, watched
 from fastgd._runtime.devices import HeldRows
 from fastgd._solvers._on_device import shards_for
 from fastgd._solvers._sharded import ShardedTask
-from fastgd._solvers._task import Solution
+from fastgd._solvers._task import Solution, dtype_of
 from fastgd._training.labels import dense_labels
 from fastgd.kernels.losses import SquaredError
 from fastgd.linear_model._classification import SolvedClassifier, refuse_nothing_left
@@ -327,6 +327,7 @@ class RidgeClassifier(RidgeLabels, SolvedClassifier):
 
     def _take(self, found: list[Solution], dtype: Any) -> None:
         """Set the fitted parameters."""
+        dtype = dtype_of(found, dtype)
         coef = in_dtype([solution.coef for solution in found], dtype)
         intercept = in_dtype([solution.intercept for solution in found], dtype)
         self.coef_ = coef if len(found) > 1 else coef[0]

@@ -14,7 +14,7 @@ from fastgd._data.validation import check_X_y, in_dtype
 from fastgd._monitoring.watching import Given
 from fastgd._solvers._shard_sums import Kind, Look
 from fastgd._solvers._sharded import ShardedTask, penalising_intercept
-from fastgd._solvers._task import Solution
+from fastgd._solvers._task import Solution, dtype_of
 from fastgd.linear_model._solved import FLOATS, SolvedModel
 
 Penalty = tuple[float, float]
@@ -109,6 +109,7 @@ class SolvedRegressor(ScoredAnywhere, RegressorMixin, SolvedModel):
 
     def _take(self, found: list[Solution], dtype: Any, *, many: bool) -> None:
         """Set the fitted parameters."""
+        dtype = dtype_of(found, dtype)
         coef = in_dtype([s.coef for s in found], dtype)
         intercept = in_dtype([s.intercept for s in found], dtype)
         n_iter = np.array([s.n_iter for s in found], np.int32)

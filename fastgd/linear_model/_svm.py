@@ -18,7 +18,7 @@ from fastgd._solvers._crammer_singer import crammer_singer, objective_of_classes
 from fastgd._solvers._on_device import shards_for
 from fastgd._solvers._shard_sums import Kind, Look
 from fastgd._solvers._sharded import ShardedTask, penalising_intercept
-from fastgd._solvers._task import Options, Solution, State, Task
+from fastgd._solvers._task import Options, Solution, State, Task, dtype_of
 from fastgd.kernels.losses import (
     EpsilonInsensitive,
     Hinge,
@@ -324,6 +324,8 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         objective = objective_of_classes(task, coef)
         above = max(objective - found.objective, 0.0)
         far, gap = found.suboptimality + above, found.gap + above
+        if found.converged and far > max(found.suboptimality, options.tol * abs(objective)):
+            return found._replace(in_float64=True)
         return found._replace(objective=objective, gap=gap, suboptimality=far)
 
     def _one_vs_rest(
@@ -355,6 +357,7 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
         if coef.shape[0] == 2:  # all classes together: of two, as of two classes elsewhere
             coef = np.diff(coef, axis=0)
             intercept = np.diff(intercept) if self.fit_intercept else intercept
+        dtype = dtype_of(found, dtype)
         self.coef_ = np.ascontiguousarray(in_dtype(coef, dtype))
         self.intercept_ = in_dtype(intercept, dtype) if self.fit_intercept else 0.0
         self.n_iter_ = max(solution.n_iter for solution in found)

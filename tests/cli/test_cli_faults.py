@@ -1057,6 +1057,7 @@ def test_an_error_that_nobody_expected_is_one_line(run, monkeypatch):
     [
         (MemoryError(), "there is not enough memory."),
         (PermissionError(13, "Permission denied", "some/file"), "some/file: Permission denied"),
+        (ImportError("CUDA needs numba-cuda: pip install it"), "CUDA needs numba-cuda: pip"),
         (RecursionError("deep"), "unexpected RecursionError: deep"),
     ],
 )

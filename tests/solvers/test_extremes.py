@@ -353,6 +353,51 @@ def test_parameters_beyond_float32_are_kept_in_float64():
     assert fastgd.Ridge().fit(X.astype(np.float32), y).coef_.dtype == np.float32
 
 
+OF_DEPENDENT_COLUMNS = {
+    "least squares": fastgd.LinearRegression(),
+    "ridge": fastgd.Ridge(alpha=1e-12),
+    "ridge classifier": fastgd.RidgeClassifier(alpha=1e-12),
+    "huber": fastgd.HuberRegressor(alpha=0.0),
+    "quantile": fastgd.QuantileRegressor(alpha=0.0),
+    "poisson": fastgd.PoissonRegressor(alpha=0.0),
+    "logistic": fastgd.LogisticRegression(C=np.inf),
+    "softmax": fastgd.SoftmaxRegression(C=1e15),
+    "svc": fastgd.LinearSVC(C=1e12),
+    "svc, all classes together": fastgd.LinearSVC(C=1e12, multi_class="crammer_singer"),
+}
+
+
+@over_product(
+    lambda name, fit_intercept: name in ("ridge", "huber", "svc") and fit_intercept,
+    name=OF_DEPENDENT_COLUMNS,
+    fit_intercept=[True, False],
+)
+def test_a_model_that_float32_would_spoil_is_kept_in_float64(name, fit_intercept):
+    """Columns that depend on each other but for their last digits have large coefficients."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(60, 12))
+    X[:, -1] = X[:, 0] + X[:, 1]
+    X, y = X.astype(np.float32), X[:, 0] + rng.normal(size=60)
+    if name == "poisson":
+        y = np.exp(0.5 * y)
+    elif "soft" in name or "all" in name or "classifier" in name:
+        y = np.digitize(y, [-0.5, 0.5])
+    elif name in ("logistic", "svc"):
+        y = (y > 0.0).astype(int)
+    model = clone(OF_DEPENDENT_COLUMNS[name]).set_params(fit_intercept=fit_intercept)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = model.fit(X, y)
+    wanted = clone(model).fit(X.astype(np.float64), y)
+    assert np.abs(found.coef_).max() > 1e4
+    assert found.coef_.dtype == np.float64
+    assert np.ravel(found.intercept_).dtype == np.float64
+    within = np.asarray(wanted.objective_) * (1.0 + model.tol)
+    assert np.all(np.asarray(found.objective_) <= within)
+    plain = clone(model).fit(X[:, :-1], y)
+    assert plain.coef_.dtype == np.float32
+
+
 def test_a_model_that_is_not_finite_is_never_returned(monkeypatch):
     X, y = rows()
     model = fastgd.Ridge().fit(X, y)

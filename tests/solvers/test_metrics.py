@@ -420,6 +420,24 @@ def test_columns_that_do_not_vary_have_no_part_in_a_basis(rng, layout, n_varying
         np.testing.assert_allclose(basis.into(w), v, atol=1e-9)
 
 
+@over_layouts
+@pytest.mark.parametrize("weighted", [False, True])
+def test_means_far_from_zero_add_nothing_to_a_basis(rng, layout, weighted):
+    """What rounding leaves of a mean is the same in all rows, and centred rows add up to zero."""
+    d = 375
+    X = rng.normal(size=(126, d)) + np.where(rng.random(d) < 0.3, 10.0 ** rng.uniform(0, 3, d), 0.0)
+    X *= 10.0 ** rng.uniform(-21, 9, size=d)
+    weight = rng.uniform(0.5, 2.0, size=126) if weighted else None
+    rows = sp.csr_array(X) if layout == "csr" else X
+    task = task_of(rows, np.zeros(126), SquaredError(), 0.0, 0.0, weight=weight)
+    basis = _wide.basis_of(task)
+    assert basis.rows.shape == (126, 125)
+    share = np.full(126, 1.0 / 126) if weight is None else weight / weight.sum()
+    size = np.abs(basis.rows).max(axis=0)
+    np.testing.assert_allclose(share @ basis.rows, 0.0, atol=1e-13 * size.max())
+    assert np.all(np.abs(basis.center - share @ X) <= 1e-12 * np.abs(X).max(axis=0))
+
+
 @pytest.mark.parametrize("loss", [SquaredError(), LogLoss(), Softmax()], ids=name)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_wide_tables_end_where_descent_on_their_columns_does(rng, loss, dtype):
