@@ -28,6 +28,7 @@ CALIBRATION = Path(__file__).parent / "cluster.json"
 FAN_IN, SIMULATED = 8, 20
 BATCH = 64
 PIECES = 20  # exchanges an epoch of what is checked
+REST = 0.05  # seconds between tasks
 PASSES = ("newton", "lbfgs", "look")
 ALGORITHMS = ("newton", "lbfgs", "local", "batch")
 
@@ -40,6 +41,8 @@ class Network(NamedTuple):
     task : float, seconds that the scheduler spends on a task
     jitter : float, standard deviation of the logarithm of a task's time
     sum : float, seconds that the client spends on a sum: on its graph, and on packing what is sent
+    exchange : float, likewise on an exchange of local steps: on tasks that wait for each other, and
+        on asking for what they return
     """
 
     latency: float = 5e-4
@@ -47,6 +50,7 @@ class Network(NamedTuple):
     task: float = 3e-4
     jitter: float = 0.1
     sum: float = 0.0
+    exchange: float = 0.0
 
 
 class Rates(NamedTuple):
@@ -150,7 +154,7 @@ def round_of(
         n_sent = {"newton": size * (size + 1.0), "look": sampled(fit, n_workers)}
         return network.sum + tree(ready, 8.0 * n_sent.get(algorithm, size), network, rates)
     each = sent / network.bandwidth + size * (rates.decode if fit.bits < 32 else rates.add)
-    return served(ready + network.latency, each)
+    return network.exchange + served(ready + network.latency, each)
 
 
 def simulate(
@@ -183,20 +187,41 @@ def table(n_rows: int, columns: int, seed: int = 7) -> tuple[Any, Any]:
 
 def seconds_of(work: Callable[[], Any], n_times: int = 5) -> float:
     """Return the least processor time of some calls, with one thread."""
+    return min(times_of(work, n_times, time.process_time))
+
+
+def times_of(
+    work: Callable[[], Any], n_times: int, clock: Callable[[], float], rest: float = 0.0
+) -> list[float]:
+    """Return what a clock says of some calls, with one thread; the first one is not counted.
+
+    A process that has slept for ``rest`` seconds, as a worker does between tasks, is let at a core
+    before others that have not.
+    """
     from fastgd._runtime.threads import one_blas_thread, threads
 
     found = []
     with one_blas_thread(), threads(1):
         work()
         for _ in range(n_times):
-            started = time.process_time()
+            time.sleep(rest)
+            started = clock()
             work()
-            found.append(time.process_time() - started)
-    return min(found)
+            found.append(clock() - started)
+    return found
 
 
 def calibrated(columns: int = 50, n_rows: int = 100_000) -> tuple[Rates, dict[str, float]]:
     """Return this machine's rates, and the rounds that algorithms need on such rows."""
+    rates, n_passes = measured_rates(seconds_of, columns, n_rows)
+    X, y = table(n_rows, columns)
+    return rates, {"newton": n_passes, **rounds_needed(X[:20_000], y[:20_000])}
+
+
+def measured_rates(
+    seconds: Callable[[Callable[[], Any]], float], columns: int, n_rows: int
+) -> tuple[Rates, float]:
+    """Return the rates that a clock finds, and the passes of a fit of such rows."""
     import fastgd
     from fastgd._data.shards import Rows
     from fastgd._solvers import _sharded
@@ -220,32 +245,24 @@ def calibrated(columns: int = 50, n_rows: int = 100_000) -> tuple[Rates, dict[st
         _sharded.Descent = of_ours  # type: ignore[misc]
         _sharded.SAMPLE_ROWS = rows_of_sample
     frame, u = seen["frame"], seen["u"]
-    passes = [
-        seconds_of(lambda wants=wants: sums_at(Rows(X, y), frame, u, wants))
-        for wants in (True, False)
-    ]
     steps = fastgd.SGDClassifier(
         loss="log_loss", batch_size=BATCH, max_iter=1, tol=None, random_state=0
     )
-    epoch = seconds_of(lambda: steps.fit(X, y))
-    call = seconds_of(lambda: steps.fit(X[: 2 * BATCH], y[: 2 * BATCH]))
+    call = seconds(lambda: steps.fit(X[: 2 * BATCH], y[: 2 * BATCH]))
     values = np.random.default_rng(0).normal(size=1 << 18).astype(np.float32)
     content = encode(Qsgd(4), values, 0, 0)
-    coding = (
-        seconds_of(lambda: encode(Qsgd(4), values, 0, 0)),
-        seconds_of(lambda: decode(Qsgd(4), content, values.size, values.dtype)),
-        seconds_of(lambda: values + values),
-    )
     rates = Rates(
-        passes[0] / n_rows,
-        passes[1] / n_rows,
-        max(epoch - call, 0.0) / n_rows,
-        seconds_of(lambda: look_at(Rows(X, y), frame.kind)) / n_rows,
+        seconds(lambda: sums_at(Rows(X, y), frame, u, True)) / n_rows,
+        seconds(lambda: sums_at(Rows(X, y), frame, u, False)) / n_rows,
+        max(seconds(lambda: steps.fit(X, y)) - call, 0.0) / n_rows,
+        seconds(lambda: look_at(Rows(X, y), frame.kind)) / n_rows,
         call,
-        *(each / values.size for each in coding),
+        seconds(lambda: encode(Qsgd(4), values, 0, 0)) / values.size,
+        seconds(lambda: decode(Qsgd(4), content, values.size, values.dtype)) / values.size,
+        seconds(lambda: values + values) / values.size,
         columns,
     )
-    return rates, {"newton": 1.0 + model.n_iter_[0], **rounds_needed(X[:20_000], y[:20_000])}
+    return rates, 1.0 + model.n_iter_[0]
 
 
 def rounds_needed(X: Any, y: Any) -> dict[str, float]:
@@ -308,24 +325,27 @@ def loss_of(coef: Any, intercept: float, X: Any, y: Any) -> float:
     return float(np.mean(np.logaddexp(0.0, raw) - y * raw))
 
 
-def slowdown(client: Any, rates: Rates) -> float:
-    """Return how much longer than the calibrated rates workers take now, both at work."""
+def rates_of_workers(client: Any, columns: int, n_rows: int) -> tuple[Rates, float]:
+    """Return what workers take now, all at work on so many rows each, and the jitter of that.
 
-    def wall(seed: int) -> float:
-        import fastgd
+    These are seconds of a clock on the wall: what a task waits for a core that others use counts.
+    """
 
-        X, y = table(100_000, rates.columns, seed)
-        model = fastgd.SGDClassifier(
-            loss="log_loss", batch_size=BATCH, max_iter=4, tol=None, random_state=0
-        )
-        model.fit(X, y)
-        started = time.perf_counter()
-        model.fit(X, y)
-        return time.perf_counter() - started
+    def measured() -> tuple[Rates, float]:
+        spread: list[float] = []
 
-    found = client.gather([client.submit(wall, k, workers=[w], pure=False)
-                           for k, w in enumerate(client.nthreads())])  # fmt: skip
-    return float(np.mean(found)) / (400_000 * rates.step + rates.call)
+        def seconds(work: Callable[[], Any]) -> float:
+            found = times_of(work, 5, time.perf_counter, REST)
+            spread.append(float(np.std(np.log(found))))
+            return float(np.mean(found))
+
+        rates, _ = measured_rates(seconds, columns, n_rows)
+        return rates, float(np.median(spread))
+
+    own = [client.submit(measured, workers=[w], pure=False) for w in client.nthreads()]
+    found = client.gather(own)
+    rates = Rates(*np.mean([one[0] for one in found], axis=0).tolist())
+    return rates._replace(columns=columns), float(np.mean([one[1] for one in found]))
 
 
 def measured_network(client: Any) -> Network:
@@ -350,91 +370,142 @@ def measured_network(client: Any) -> Network:
     big = np.zeros(1 << 22)
     echo = answered(lambda: client.submit(lambda n: np.zeros(n), big.size, pure=False).result())
     task = (many - one) / 199
-    return Network(one / 2, big.nbytes / max(echo - one, 1e-4), task, 0.1)
+    return Network(one / 2, big.nbytes / max(echo - one, 1e-4), task)
 
 
 def seconds_of_a_sum(shards: Any) -> float:
-    """Return the median time of a sum of nothing, over a cluster's partitions."""
-    found = []
-    for _ in range(6):  # the first one starts what workers import
-        started = time.perf_counter()
-        shards.total(_nothing, _both)
-        found.append(time.perf_counter() - started)
-    return float(np.median(found[1:]))
+    """Return the mean time of a sum of nothing, over a cluster's partitions."""
+    return float(np.mean(times_of(lambda: shards.total(_nothing, _both), 5, time.perf_counter)))
+
+
+def seconds_of_an_exchange(n_shards: int) -> float:
+    """Return the mean time of an exchange after no steps, of states that stay on workers."""
+    from fastgd._distributed.rounds import _Cluster
+
+    tasks = _Cluster()
+    states = [tasks.submit("nothing", _as_it_is, k) for k in range(n_shards)]
+
+    def taken() -> None:
+        states[:] = [tasks.submit("nothing", _as_it_is, state) for state in states]
+        sent = [tasks.submit("sent", _as_it_is, state) for state in states]
+        tasks.wait(sent, None)
+        tasks.get(sent)
+
+    return float(np.mean(times_of(taken, 10, time.perf_counter)))
 
 
 def _nothing(rows: Any) -> float:  # noqa: ARG001
     return 0.0
 
 
+def _as_it_is(state: Any) -> Any:
+    return state
+
+
 def _both(first: float, second: float) -> float:
     return first + second
 
 
-def check(rates: Rates) -> None:
-    """Print seconds of real fits on two processes, and what the simulator says of them."""
+def conditions(client: Any, shards: Any, columns: int, n_rows: int) -> tuple[Network, Rates]:
+    """Return what lies between processes now, and what workers take for so many rows each."""
+    rates, jitter = rates_of_workers(client, columns, n_rows)
+    network = measured_network(client)._replace(jitter=jitter)
+    empty, random = Fit(0.0, 0, {}), np.random.default_rng(0)
+    idle = rates._replace(call=0.0)
+    known = [round_of(name, empty, 2, network, idle, random) for name in ("lbfgs", "local")]
+    own = seconds_of_a_sum(shards), seconds_of_an_exchange(2)
+    of_client = [max(seconds - part, 0.0) for seconds, part in zip(own, known, strict=True)]
+    return network._replace(sum=of_client[0], exchange=of_client[1]), rates
+
+
+class Checked(NamedTuple):
+    """A real fit, and how the simulator is asked for it.
+
+    name, bits : the algorithm, and the bits of an exchanged entry
+    work : callable, fits; returns seconds and rounds
+    algorithm, rows : what is simulated
+    """
+
+    name: str
+    bits: int
+    work: Callable[[], tuple[float, float]]
+    algorithm: str
+    rows: float
+
+
+def checked_fits(dX: Any, dy: Any, n_rows: int) -> list[Checked]:
+    """Return the fits that ``check`` compares."""
+    import fastgd
+    from fastgd import distributed
+
+    def newton() -> tuple[float, float]:
+        model = fastgd.LogisticRegression(tol=1e-3).fit(dX, dy)
+        # the first entry has the seconds of the look as well
+        return float(np.sum(model.history_["seconds"])), float(model.n_iter_[0]) + 1.0
+
+    def local(n_pieces: int, bits: int) -> tuple[float, float]:
+        steps = fastgd.SGDClassifier(
+            loss="log_loss", batch_size=BATCH, max_iter=4, tol=None, random_state=0
+        )
+        distributed.fit(steps, dX, dy, quantize=None if bits == 32 else bits, rounds=n_pieces)
+        seconds = steps.history_["seconds"][1:]  # the first epoch loads
+        return float(np.sum(seconds)), float(len(seconds) * n_pieces)
+
+    fits = [Checked("newton", 32, newton, "newton", n_rows)]
+    for name, n_pieces in (("local", 1), ("batch", PIECES)):
+        for bits in (32, 4):
+            work = functools.partial(local, n_pieces, bits)
+            fits.append(Checked(name, bits, work, "local", n_rows / n_pieces))
+    return fits
+
+
+def check(n_times: int = 3) -> None:
+    """Print seconds of real fits on two processes, and what the simulator says of them.
+
+    Conditions are measured before each of some repetitions.
+    """
     import dask.array as da
     from distributed import Client, LocalCluster
 
-    import fastgd
-    from fastgd import distributed
     from fastgd._distributed.collections import DaskShards
     from fastgd._solvers import _sharded
 
     n_rows, columns = 400_000, 50
     X, y = table(n_rows, columns)
+    half = n_rows // 2
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(processes=True, **options) as cluster, Client(cluster) as client:
-        network = measured_network(client)
-        slower = slowdown(client, rates)
-        print(f"workers take {slower:.2f} times as long as when rates were measured")
-        rates = Rates(*(slower * rate for rate in rates[:-1]), rates.columns)
-        speed = f"{network.latency * 1e3:.2f} ms, {network.bandwidth / 1e6:.0f} MB/s"
-        print(f"latency and bandwidth {speed}, {network.task * 1e3:.2f} ms a task")
-        half = n_rows // 2
         dX, dy = client.persist(
             [da.from_array(X, chunks=(half, -1)), da.from_array(y, chunks=half)]
         )
-        empty = Fit(0.0, 0, {"lbfgs": 1.0})
-        known = round_of("lbfgs", empty, 2, network, rates, np.random.default_rng(0))
-        own = max(seconds_of_a_sum(DaskShards(dX, dy)) - known, 0.0)
-        network = network._replace(sum=own)
-        print(f"{own * 1e3:.0f} ms of a sum at the client")
         _sharded.SAMPLE_ROWS = 20_000
-        fits: list[tuple[str, int, Callable[[], tuple[float, float]]]] = []
+        fits = checked_fits(dX, dy, n_rows)
+        for one in fits:  # what workers import and compile first is not in the model
+            one.work()
+        real, simulated = np.zeros((2, n_times, len(fits)))
+        n_rounds = np.zeros(len(fits))
+        for i, k in np.ndindex(real.shape):
+            if k == 0:
+                network, rates = conditions(client, DaskShards(dX, dy), columns, half)
+                _print_conditions(network, rates)
+            one = fits[k]
+            real[i, k], n_rounds[k] = one.work()
+            rounds = {one.algorithm: n_rounds[k]}
+            fit = Fit(one.rows, columns, rounds, one.bits, sample=_sharded.SAMPLE_ROWS)
+            simulated[i, k] = simulate(one.algorithm, fit, 2, network, rates)
+    print(f"{'':10}{'bits':>6}{'rounds':>8}{'real s':>9}{'simulated':>11}{'ratio':>8}")
+    for one, n, own, said in zip(fits, n_rounds, real.sum(0), simulated.sum(0), strict=True):
+        figures = f"{own / n_times:9.2f}{said / n_times:11.2f}{said / own:8.2f}"
+        print(f"{one.name:10}{one.bits:6d}{n:8.0f}{figures}")
 
-        def newton() -> tuple[float, float]:
-            model = fastgd.LogisticRegression(tol=1e-3).fit(dX, dy)
-            # the first entry has the seconds of the look as well
-            return float(np.sum(model.history_["seconds"])), float(model.n_iter_[0]) + 1.0
 
-        fits.append(("newton", 32, newton))
-        for name, arguments in (("local", {"rounds": 1}), ("batch", {"rounds": PIECES})):
-            for bits in (32, 4):
-
-                def local(arguments: Any = arguments, bits: int = bits) -> tuple[float, float]:
-                    steps = fastgd.SGDClassifier(
-                        loss="log_loss", batch_size=BATCH, max_iter=4, tol=None, random_state=0
-                    )
-                    quantize = None if bits == 32 else bits
-                    distributed.fit(steps, dX, dy, quantize=quantize, **arguments)
-                    seconds = steps.history_["seconds"][1:]  # the first epoch loads
-                    return float(np.sum(seconds)), len(seconds) * (arguments["rounds"] + 0.0)
-
-                fits.append((name, bits, local))
-        print(f"{'':10}{'bits':>6}{'rounds':>8}{'real s':>9}{'simulated':>11}{'ratio':>8}")
-        for name, bits, work in fits:
-            work()
-            seconds, n_rounds = work()
-            if name == "batch":  # rounds of a small part of an epoch
-                share = n_rows / PIECES / 2
-                fit = Fit(share * 2, columns, {"local": n_rounds}, bits)
-                found = simulate("local", fit, 2, network, rates)
-            else:
-                fit = Fit(n_rows, columns, {name: n_rounds}, bits, sample=_sharded.SAMPLE_ROWS)
-                found = simulate(name, fit, 2, network, rates)
-            figures = f"{n_rounds:8.0f}{seconds:9.2f}{found:11.2f}{found / seconds:8.2f}"
-            print(f"{name:10}{bits:6d}{figures}")
+def _print_conditions(network: Network, rates: Rates) -> None:
+    """Print what was measured just before some fits."""
+    of_messages = f"{network.latency * 1e3:.1f} ms, {network.bandwidth / 1e6:.0f} MB/s"
+    of_tasks = f"{network.task * 1e3:.1f} ms a task, jitter {network.jitter:.2f}"
+    of_client = f"{network.sum * 1e3:.0f} ms a sum, {network.exchange * 1e3:.0f} an exchange"
+    of_rows = f"{rates.newton * 1e9:.0f} ns a row with Hessian, {rates.step * 1e9:.0f} of steps"
+    print("; ".join([of_messages, of_tasks, of_client, of_rows]))
 
 
 # -- tables and the plot --------------------------------------------------------------------------
@@ -503,7 +574,7 @@ def main() -> None:
     network = Network(options.latency, options.bandwidth)
     print("rounds or epochs to a loss within 1e-3:", rounds)
     if options.check:
-        check(rates)
+        check()
     elif options.plot:
         plot(options.plot, rates, rounds, network)
     else:

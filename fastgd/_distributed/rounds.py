@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 
 import dask
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from fastgd._data.source import Block, Data, InMemory
@@ -120,11 +121,46 @@ class Piece(NamedTuple):
         return steps[0] * batch_size, min(steps[1] // self.n_pieces * batch_size, n_rows)
 
 
-class PieceOfEpoch:
-    """A part of an epoch of a source, as a source of its own."""
+class Shard:
+    """A partition's rows as engines take them.
 
-    def __init__(self, source: InMemory, piece: Piece, batch_size: int) -> None:
-        self._source, self._piece = source, piece
+    The order of the epoch that was asked for last is kept: it costs a look at all rows, and each
+    part of the epoch needs it.
+
+    Parameters
+    ----------
+    data : Data
+    shuffles : bool
+    """
+
+    def __init__(self, data: Data, shuffles: bool) -> None:
+        self._data, self._shuffles = data, shuffles
+        self.source = InMemory(data, shuffles=shuffles, n_epochs=1)
+        self._kept: tuple[tuple[int, int], Block] | None = None
+
+    def __reduce__(self) -> Any:
+        return Shard, (self._data, self._shuffles)
+
+    def __sizeof__(self) -> int:
+        """Return the bytes that a worker counts: of rows, targets and weights."""
+        X = self._data.X
+        of_rows = [X.data, X.indices, X.indptr] if sp.issparse(X) else [X]
+        return int(sum(a.nbytes for a in (*of_rows, self._data.y, self._data.weight)))
+
+    def block(self, epoch: int, seed: int) -> Block:
+        """Return the rows in the order of an epoch."""
+        if self._kept is None or self._kept[0] != (epoch, seed):
+            (block,) = self.source.epoch(epoch, seed)
+            self._kept = (epoch, seed), block
+        return self._kept[1]
+
+
+class PieceOfEpoch:
+    """A part of an epoch of a shard, as a source of its own."""
+
+    def __init__(self, shard: Shard, piece: Piece, batch_size: int) -> None:
+        self._shard, self._piece = shard, piece
+        source = self._source = shard.source
         self._start, self._stop = piece.rows(source.n_rows, batch_size)
         self.n_rows, self.n_features = self._stop - self._start, source.n_features
         self.is_sparse, self.unit = source.is_sparse, source.unit
@@ -132,8 +168,7 @@ class PieceOfEpoch:
 
     def epoch(self, number: int, seed: int, n_done: int = 0) -> Iterator[Block]:  # noqa: ARG002
         """Yield the rows of the part."""
-        for block in self._source.epoch(self._piece.epoch, seed):
-            yield block.part(self._start + n_done, self._stop)
+        yield self._shard.block(self._piece.epoch, seed).part(self._start + n_done, self._stop)
 
     def epochs(self, number: int, count: int, seed: int) -> Block | None:  # noqa: ARG002
         """Return None: an epoch is no whole one."""
@@ -155,9 +190,10 @@ class PieceOfEpoch:
 # -- what runs on workers -------------------------------------------------------------------------
 
 
-def prepared(work: Work, X: Any, y: Any) -> Data:
+def prepared(work: Work, X: Any, y: Any) -> Shard:
     """Return a partition's rows as engines take them."""
-    return work.written(as_array(X), None if y is None else as_column(y))
+    data = work.written(as_array(X), None if y is None else as_column(y))
+    return Shard(data, work.call.settings.shuffle)
 
 
 def begun(progress: Progress) -> ShardState:
@@ -166,7 +202,7 @@ def begun(progress: Progress) -> ShardState:
 
 
 def local_steps(
-    work: Work, data: Data, state: ShardState, updates: Sequence[bytes], piece: Piece
+    work: Work, shard: Shard, state: ShardState, updates: Sequence[bytes], piece: Piece
 ) -> ShardState:
     """Take in what was sent meanwhile, take steps, and encode how far they went."""
     progress, common, settings = state.progress.copy(), state.common.copy(), work.call.settings
@@ -176,9 +212,7 @@ def local_steps(
     if progress.ahead:  # what partitions have in common is what predicts
         progress.params += (progress.ahead * progress.state[0]).astype(common.dtype)
     progress.history = {}
-    source = PieceOfEpoch(
-        InMemory(data, shuffles=settings.shuffle, n_epochs=1), piece, settings.batch_size
-    )
+    source = PieceOfEpoch(shard, piece, settings.batch_size)
     sums = np.zeros(4)
     if source.n_rows > 0:
         progress, sums = _stepped(work, source, progress)

@@ -605,6 +605,7 @@ class Parquet(Table):
                 read_dictionary=sorted(words),
                 pre_buffer=False,
                 buffer_size=BUFFER_BYTES,
+                page_checksum_verification=True,  # of files that have them
             )
             self._batch_rows = BATCH_ROWS if words == texts else FEW_ROWS
             self._n_rows = int(found.num_rows)
@@ -670,12 +671,13 @@ class Parquet(Table):
         names = [column.name for column in columns]
         self._refuse_other_types(columns)
         n_there = self._n_rows if groups is None else sum(self._groups[k] for k in groups)
+        first = 1 if not groups else 1 + sum(self._groups[: groups[0]])
         size = max(min(n_rows or self._batch_rows, self._batch_rows), 1)
         n_seen = 0
         with damage(self.path):
             batches = self._file.iter_batches(batch_size=size, columns=names, row_groups=groups)
         while True:
-            with damage(self.path):
+            with damage(f"{self.path}, from row {first + n_seen:,} on"):
                 batch = next(batches, None)
                 if batch is None:
                     break

@@ -16,7 +16,7 @@ from fastgd._data.arrays import learn_shape
 from fastgd._data.parts import is_in_parts, shards_of
 from fastgd._data.shards import Rows, Shards, added
 from fastgd._data.validation import as_rows, check_X_y
-from fastgd._runtime.devices import chosen, dtype_of, is_plain_there, is_there, to_host
+from fastgd._runtime.devices import chosen, is_plain_there, is_there, to_host
 from fastgd._solvers._device_rows import (
     DeviceRows,
     Resident,
@@ -131,11 +131,6 @@ class DeviceShards:
         self.spent = {"seconds": 0.0}
         self.most_sampled = max(min(self._given[0].shape[0] // 2, MOST_SAMPLED), 1)
         self._chunks: _Chunks | None = None
-
-    @property
-    def dtype(self) -> Any:
-        """The type of X."""
-        return dtype_of(self._given[0])
 
     def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:
         """Return ``part`` of all rows: on the device for sums of a descent, else on the host."""

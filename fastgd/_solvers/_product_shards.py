@@ -302,6 +302,10 @@ class SummedTable(Table):
         With ``held_out`` folds, or none.
     fit_intercept : bool
 
+    Attributes
+    ----------
+    dtype : dtype of X
+
     Raises
     ------
     ValueError
@@ -325,7 +329,7 @@ class SummedTable(Table):
                 raise ValueError(f"fold {f} has no row of positive weight to fit or to predict.")
         d, K = whole.x.shape[0], whole.t.shape[0]
         targets = np.empty((0, K))
-        self.units = frame.units
+        self.units, self.dtype = frame.units, moments.dtype
         self.rows = SummedRows(moments.n_rows, d, frame.center, frame.level, targets)  # type: ignore[assignment]
         self.fit_intercept = fit_intercept
         self.fit_sums = [whole, *(whole.less(parts[f]) for f in range(n_folds))]

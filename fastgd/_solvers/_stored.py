@@ -5,6 +5,8 @@ float32, a coefficient moves all predictions by its error times the column's mea
 rounded last, makes up for that. What is left is counted in the objective and its bound.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,24 +29,38 @@ def as_stored(task: Task, found: Solution, *, plain: bool = False) -> Solution:
 
     ``plain`` says that the task is known to need no units of its own.
     """
-    if np.dtype(task.dtype) != np.float32 or not _fits(found):
+    if np.dtype(task.dtype) != np.float32 or not fits(found):
         return found
     units = Units(task) if plain else units_of(task)
-    coef, intercept, change = rounded(task, found, units)
+    own = rounded(task, found, units)
+    return kept(found, *own, partial(objective_of, task, units=units))
+
+
+def kept(
+    found: Solution,
+    coef: Floats,
+    intercept: Any,
+    change: float,
+    objective_at: Callable[[Floats, Any], float],
+) -> Solution:
+    """Return a solution with coefficients and intercepts that were rounded.
+
+    ``change`` bounds what that adds to the objective, which is evaluated anew where it is much.
+    """
     stored = found._replace(coef=coef, intercept=intercept)
     if hasattr(found.state, "coef"):
         stored = stored._replace(state=found.state._replace(coef=coef, intercept=intercept))
     if change <= _negligible(found):
         worse, objective = change, found.objective
     else:
-        objective = objective_of(task, coef, intercept, units)
+        objective = objective_at(coef, intercept)
         worse = max(objective - found.objective, 0.0)
     numbers: dict[str, Any] = {"objective": objective}
     numbers |= {"gap": found.gap + worse, "suboptimality": found.suboptimality + worse}
     return stored._replace(**numbers)
 
 
-def _fits(found: Solution) -> bool:
+def fits(found: Solution) -> bool:
     """Tell whether float32 can hold a model: else it is kept in float64."""
     return all(fits_in(part, np.float32) for part in (found.coef, found.intercept))
 
@@ -69,7 +85,7 @@ def rounded(task: Task, found: Solution, units: Units) -> tuple[Floats, Any, flo
         kept = np.asarray(found.intercept, np.float32).astype(np.float64)
         off = np.max(np.abs(kept - found.intercept))
         square = (np.sqrt(length * float(np.sum(lost**2))) + off) ** 2
-        change = _growth(task, found, float(square))
+        change = largest_growth(task.loss, found, float(square))
         if change <= _negligible(found):
             return coef, float(kept) if kept.ndim == 0 else kept, change
     moved = _products(units.task, lost)
@@ -84,12 +100,14 @@ def rounded(task: Task, found: Solution, units: Units) -> tuple[Floats, Any, flo
         kept = np.asarray(exact, np.float32).astype(np.float64)
         moved = moved - mean + (exact - kept)
         intercept = float(kept) if kept.ndim == 0 else kept
-    return coef, intercept, _growth(task, found, float(np.sum(weight @ moved**2)))
+    return coef, intercept, largest_growth(task.loss, found, float(np.sum(weight @ moved**2)))
 
 
-def _growth(task: Task, found: Solution, square: float) -> float:
-    """Return M v / 2 + sqrt(2 M e v)."""
-    largest = losses.curvature_bound(task.loss)
+def largest_growth(
+    loss: Any, found: Solution, square: float, largest: float | None = None
+) -> float:
+    """Return M v / 2 + sqrt(2 M e v); M is the loss's largest curvature, or what is given."""
+    largest = losses.curvature_bound(loss) if largest is None else largest
     suboptimality = max(min(found.suboptimality, found.gap), 0.0)
     if not (np.isfinite(largest) and np.isfinite(suboptimality)):
         return float("inf")

@@ -28,10 +28,11 @@ from fastgd._solvers._product_shards import (
     moments_of_both,
 )
 from fastgd._solvers._ridge_shards import MOST_REFINEMENTS, RidgeOfSums
-from fastgd._solvers._shard_sums import Kind, Look, both, look_at
+from fastgd._solvers._shard_sums import FLOATS, Kind, Look, both, look_at
 from fastgd._solvers._sharded import TARGETS, kind_of, look, usable
 from fastgd._solvers._spectrum import EPSILON
 from fastgd._solvers._task import Options, Solution, State
+from fastgd._solvers._thin import THIN
 from fastgd.kernels.losses import SquaredError
 
 T = TypeVar("T")
@@ -42,9 +43,14 @@ ROUNDING = 4.0  # times the float's of the targets' mean square: what it may hid
 
 
 class Several(NamedTuple):
-    """How many targets the rows of a shard have, each of which is to be a problem of its own."""
+    """How many targets the rows of a shard have, each of which is to be a problem of its own.
+
+    n_targets : int
+    dtype : dtype of X
+    """
 
     n_targets: int
+    dtype: np.dtype[Any]
 
 
 def look_for_targets(
@@ -84,7 +90,7 @@ def look_for_targets(
     is_plain = (found.height > TARGETS[0]) & (found.height < TARGETS[1])
     is_plain |= found.height == 0.0
     if not (np.all(is_plain) and has_room_for_products(shards, 0, found.mean.shape[0])):
-        return Several(found.level.shape[0])
+        return Several(found.level.shape[0], found.dtype)
     return found
 
 
@@ -94,14 +100,21 @@ def _look_or_count(rows: Rows, kind: Kind, most: int) -> Look | Moments | Severa
         return look_at(rows, kind)
     if rows.X.shape[1] <= most:
         return moments_of(rows, classifies=False)
-    return Several(shape[1])
+    return Several(shape[1], _dtype_read(rows.X))
+
+
+def _dtype_read(X: Any) -> np.dtype[Any]:
+    """Return the dtype in which rows are read: float64 of what is neither that nor float32."""
+    dtype = getattr(X, "dtype", None)
+    return np.dtype(dtype if dtype in FLOATS else np.float64)
 
 
 def _of_both(first: Any, second: Any, kind: Kind) -> Any:
-    if type(first) is not type(second) or (isinstance(first, Several) and first != second):
+    is_several = isinstance(first, Several)
+    if type(first) is not type(second) or (is_several and first.n_targets != second.n_targets):
         raise ValueError("some shards have other numbers of targets or columns than others.")
-    if isinstance(first, Several):
-        return first
+    if is_several:
+        return first._replace(dtype=np.promote_types(first.dtype, second.dtype))
     if isinstance(first, Moments):
         return moments_of_both(first, second)
     return both(first, second, kind)
@@ -161,16 +174,38 @@ def squares_by_products(
             coef, gap, left = found.coef, found.gap, found.gap
             objective = found.objective
         else:
-            coef, objective, left = _least_squares(ridge)
-            gap = np.full(left.shape, np.inf)
-    intercept = table.intercepts(0, coef.T[None])[0]
+            coef, objective, left, is_flat = _least_squares(ridge)
+            gap = objective if is_flat else np.minimum(2.0 * left + EPSILON * objective, objective)
+    coef, intercept, moved = _stored(table, coef, l2)
+    objective = objective + 0.5 * moved
+    gap = gap + 0.5 * moved + np.sqrt(2.0 * left * moved)
     figures = objective, gap, left, ROUNDING * EPSILON * table.fit_sums[0].tt / moments.mass
-    coef = np.ascontiguousarray(units.user_coef(coef).T)
     traces = np.array([one[0] for one in ridge.trace]).T
     return [
         _solution_of(*one, tol=options.tol)
         for one in zip(coef, intercept.tolist(), np.column_stack(figures), traces, strict=True)
     ]
+
+
+def _stored(table: SummedTable, coef: Floats, l2: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return coefficients and intercepts as the dtype of X keeps them, and what that moves.
+
+    Coefficients are (n_targets, d) in the user's units; what moves are twice the growth of the
+    objectives, but for the slopes: the mean squares of the predictions' change, and the penalty's.
+    """
+    exact = np.ascontiguousarray(table.units.user_coef(coef).T)
+    intercept = table.intercepts(0, coef.T[None])[0]
+    kept = exact.astype(table.dtype).astype(np.float64)
+    is_kept = table.dtype == np.float32 and np.all(np.isfinite(kept))
+    if not is_kept:
+        return exact, intercept, np.zeros(intercept.shape)
+    off = exact - kept
+    lost = np.ldexp(off, table.units.x - table.units.y)  # as coefficients are there
+    level = table.intercepts(0, coef.T[None] - lost[None])[0]
+    intercept = level.astype(np.float32).astype(np.float64)
+    moved = np.einsum("kd,de,ke->k", lost, table.blocks(0).matrix, lost, optimize=True)
+    moved = np.maximum(moved, 0.0) + (level - intercept) ** 2
+    return kept, intercept, moved + l2 * np.sum(off**2, axis=1)
 
 
 def _solution_of(
@@ -187,8 +222,10 @@ def _solution_of(
     return Solution(coef, intercept, objective, gap, left, *counts, State(coef, intercept))
 
 
-def _least_squares(ridge: RidgeOfSums) -> tuple[Floats, Floats, Floats]:
+def _least_squares(ridge: RidgeOfSums) -> tuple[Floats, Floats, Floats, bool]:
     """Return coefficients (d, n_targets) of least norm, objectives, and what is left of these.
+
+    Last is whether there are directions in which rounding hides how far the least value is.
 
     Eigenvectors are those of the correlations, in which no column counts for its unit; a constant
     column has the coefficient 0.
@@ -221,7 +258,7 @@ def _least_squares(ridge: RidgeOfSums) -> tuple[Floats, Floats, Floats]:
     assert best is not None
     coef, objective, left = best
     coef[varies] = _of_least_norm(coef[varies], basis[:, ~kept])
-    return coef, objective, left
+    return coef, objective, left, bool(np.any(values < THIN * largest))
 
 
 def _of_least_norm(coef: Floats, free: Floats) -> Floats:

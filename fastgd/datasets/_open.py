@@ -77,7 +77,7 @@ def open(
     source : str, path, list of them, or other rows
         A file, a folder, a pattern (``"data/*.parquet"``), or a list of files: CSV, svmlight or
         Vowpal Wabbit's format (also .gz or .zst), Parquet, .npz or .npy (which is mapped). Or a
-        pair (X, y) of arrays, memory maps, CSR or a frame's parts; a frame; a list of batches
+        pair (X, y) of arrays, .npy files, CSR or a frame's parts; a frame; a list of batches
         (X, y), or a function that returns an iterable of them anew for each pass; a pyarrow data
         set;
         a polars LazyFrame; a map-style data set, whose items are (x, y) or which slices into a
@@ -207,6 +207,7 @@ def _of_objects(
         named["target"] = target is not None
         _refuse_unused("columns with names", source, named)
     if isinstance(source, tuple) and len(source) == 2:
+        source = tuple(_map_of(Path(part)) if _is_path(part) else part for part in source)
         return _of_arrays(*source, n_rows), names_of(source[0]), "arrays"
     is_read = callable(source) or isinstance(source, Iterable) or _has_items(source)
     if not is_read or isinstance(source, Mapping):
@@ -664,7 +665,30 @@ class _ArrowBatches:
             fragment_readahead=ARROW_AHEAD,
             **_streamed(self._dataset),
         )
-        return (self._pair(batch) for batch in batches if batch.num_rows > 0)
+        n_seen = 0
+        while True:
+            try:
+                batch = next(batches, None)
+            except (OSError, ValueError) as error:
+                raise ValueError(
+                    f"{self._damaged()}, after {n_seen:,} rows of all: {error}"
+                ) from None
+            if batch is None:
+                return
+            n_seen += batch.num_rows
+            if batch.num_rows > 0:
+                yield self._pair(batch)
+
+    def _damaged(self) -> str:
+        """Return the first file that cannot be read to its end; there is one."""
+        names, options = self._dataset.schema.names, _streamed(self._dataset)
+        for fragment in self._dataset.get_fragments(self._filters):
+            try:
+                for _ in fragment.to_batches(self._dataset.schema, names, **options):
+                    pass
+            except (OSError, ValueError):
+                return str(getattr(fragment, "path", "a part of the data set"))
+        return "the data set"
 
     def _pair(self, batch: Any) -> Pair:
         block = np.empty((len(self.names), batch.num_rows), self._dtype)
@@ -682,7 +706,10 @@ def _streamed(dataset: Any) -> dict[str, Any]:
     if getattr(getattr(dataset, "format", None), "default_extname", "") != "parquet":
         return {}
     options = import_module("pyarrow.dataset").ParquetFragmentScanOptions(
-        use_buffered_stream=True, buffer_size=BUFFER_BYTES, pre_buffer=False
+        use_buffered_stream=True,
+        buffer_size=BUFFER_BYTES,
+        pre_buffer=False,
+        page_checksum_verification=True,
     )
     return {"fragment_scan_options": options}
 

@@ -37,7 +37,7 @@ class LinearOfParts(SolvedRegressor):
         by_products = by_products and not self._watch.is_watching
         found = look_for_targets(shards, by_products=by_products, seed=self._seed())
         if isinstance(found, Several):
-            self._fit_each(shards, found.n_targets)
+            self._fit_each(shards, found)
             return
         if isinstance(found, Moments):
             self._fit_by_products(shards, found)
@@ -46,7 +46,7 @@ class LinearOfParts(SolvedRegressor):
         learn_columns(self, shards.names, seen.mean.shape[0])
         penalty = self._penalties(seen.mass, 1)[0]
         task = self._task_of_shards(shards, seen, kind, SquaredError(), penalty)
-        self._take_shards(shards, 1, lambda: [self._solve_shards(task)])
+        self._take_shards(shards, seen.dtype, 1, lambda: [self._solve_shards(task)])
 
     def _fit_by_products(self, shards: Shards, moments: Moments) -> None:
         """Fit many targets by the products of columns, which they share."""
@@ -60,10 +60,11 @@ class LinearOfParts(SolvedRegressor):
             found = squares_by_products(shards, moments, l2, fit_intercept=fits, options=options)
             return [one._replace(is_penalised=bool(l2.any())) for one in found]
 
-        self._take_shards(shards, n_targets, solved)
+        self._take_shards(shards, moments.dtype, n_targets, solved)
 
-    def _fit_each(self, shards: Shards, n_targets: int) -> None:
+    def _fit_each(self, shards: Shards, several: Several) -> None:
         """Fit each target by a descent of its own; all take their passes together."""
+        n_targets = several.n_targets
         self._penalties(1.0, n_targets)  # refuses what does not go with so many
         options = [self._options() for _ in range(n_targets)]
         seed = self._seed()
@@ -87,4 +88,4 @@ class LinearOfParts(SolvedRegressor):
             with one_blas_thread():
                 return together(shards, solvers)
 
-        self._take_shards(shards, n_targets, solved)
+        self._take_shards(shards, several.dtype, n_targets, solved)

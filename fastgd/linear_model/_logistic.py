@@ -239,7 +239,7 @@ class LogisticRegression(SolvedClassifier):
 
             def write(model: LogisticRegression, found: list[Solution]) -> None:
                 model.classes_ = classes
-                model._take(found[0], getattr(shards, "dtype", np.float64))
+                model._take(found[0], seen.dtype)
 
             watch.begin_solving(Given(shards, None, None), write)
             found = [self._solve_shards(task)]

@@ -270,8 +270,8 @@ class LogisticRegressionCV(LogisticCVOfParts, LogisticRegression):
         with watched(GridWatch, self) as watch, or_as_before(self), threads(self.n_jobs):
             if is_in_parts(X):
                 of_parts = shards_of(X, y, sample_weight), ratios, shares, scoring
-                grid, refit = self._fit_parts(*of_parts)
-                self._choose(grid, np.float64, refit, is_legacy=is_legacy)
+                grid, refit, dtype = self._fit_parts(*of_parts)
+                self._choose(grid, dtype, refit, is_legacy=is_legacy)
                 self._report_grid(grid)
                 return self
             X, y = check_X_y(self, X, y, reset=True, dtype=FLOATS)
@@ -458,7 +458,7 @@ class LogisticRegressionCV(LogisticCVOfParts, LogisticRegression):
             _counted(fold.held_out, np.ones(X.shape[0]), "predict")
         masses, asked = weights.sum(axis=1), self.solver if self.solver in SOLVERS else "auto"
         options = Options(float(self.tol), int(self.max_iter), self._seed(), Silenced(self._watch))
-        order, self._unfinished = np.argsort(grid.Cs, kind="stable"), 0
+        order, self._unfinished = np.argsort(grid.Cs, kind="stable"), []
         weakest = float(grid.Cs.max()) * float(masses.max())
         for r, share in enumerate(grid.shares):
             if self._watch.stops:
@@ -497,7 +497,8 @@ class LogisticRegressionCV(LogisticCVOfParts, LogisticRegression):
         if self.fit_intercept:
             grid.coefs[place][:, -1] = intercept
         grid.n_iter[place] = fit.n_iter
-        self._unfinished += not fit.converged
+        if not fit.converged:
+            self._unfinished.append(int(fit.n_iter))
 
     # -- the choice -------------------------------------------------------------------------------
 
@@ -614,11 +615,10 @@ class LogisticRegressionCV(LogisticCVOfParts, LogisticRegression):
         unfinished = self._unfinished
         del self._unfinished
         watch = self._watch
-        if not watch.warn_if_interrupted(f"after {watch.epoch} strengths", 5) and unfinished > 0:
+        if not watch.warn_if_interrupted(f"after {watch.epoch} strengths", 5) and unfinished:
             _warn_unfinished(
-                f"{type(self).__name__}: {unfinished} of {grid.scores.size} fits of folds did not "
-                f"converge in max_iter={self.max_iter} passes. Increase max_iter or tol, or leave "
-                "out the largest of Cs."
+                f"{type(self).__name__}: {len(unfinished)} of {grid.scores.size} fits of folds did "
+                f"not converge{_why_unfinished(unfinished, self.max_iter)}"
             )
         watch.end()
 
@@ -759,6 +759,23 @@ def _best(scores: NDArray[Any]) -> tuple[int, int]:
 
 def _warn_of_change(message: str) -> None:
     warn(message, FutureWarning, stacklevel=level_of_the_user())
+
+
+def _why_unfinished(n_iter: list[int], max_iter: int) -> str:
+    """Say how fits ended that took so many passes, and what helps."""
+    n_early = sum(n < max_iter for n in n_iter)
+    in_time = (
+        f" in max_iter={max_iter} passes. Increase max_iter or tol, or leave out the largest of Cs."
+    )
+    if n_early == 0:
+        return in_time
+    early = (
+        "found no lower point before max_iter: rounding hides the rest. Increase tol, pass X as "
+        "float64, bring its columns to similar scales, or leave out the largest of Cs."
+    )
+    if n_early == len(n_iter):
+        return f": they {early}"
+    return f"{in_time} {n_early} of them {early}"
 
 
 def _warn_unfinished(message: str) -> None:

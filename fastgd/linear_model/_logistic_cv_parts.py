@@ -32,6 +32,7 @@ from fastgd._solvers._joint_shards import (
 )
 from fastgd._solvers._shard_sums import Kind, Look
 from fastgd._solvers._sharded import ShardedTask, by_shards, penalising_intercept
+from fastgd._solvers._stored_shards import as_stored_in_parts
 from fastgd._solvers._task import Options, Solution, State
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.linear_model._classification import refuse_one_class
@@ -101,7 +102,7 @@ class LogisticCVOfParts:
     solver: Any
 
     def _fit_parts(self, shards: Shards, ratios: Any, shares: list[float], scoring: Any) -> Any:
-        """Try the grid on all folds; return it, and what fits all rows for a place in it."""
+        """Try the grid on all folds; return it, what refits for a place in it, and X's dtype."""
         is_accuracy = _is_accuracy(scoring)
         self._refuse_solver_of_rows()
         seen, kind, counts = look_and_count(shards, self._seed())
@@ -124,16 +125,17 @@ class LogisticCVOfParts:
         def refit(r: int, c: int) -> None:
             task = problems.penalised(shards, seen, kind, grid.Cs[c], grid.shares[r])
             found = problems.solved(task, self._start_of(grid.coefs[:, r, c], task))
+            found = as_stored_in_parts(task, found)
             self._set_last(found._replace(solver="gd"))
             self._warn_of_last(found)
 
-        return grid, refit
+        return grid, refit, seen.dtype
 
     def _fit_grid(
         self, grid: Any, task: ShardedTask, held_out: HeldOut, problems: Problems
     ) -> None:
         """Fit all folds for all strengths, in common passes."""
-        self._unfinished = 0
+        self._unfinished: list[int] = []
         with one_blas_thread():
             given = folded(task, held_out)
         order = np.argsort(grid.Cs, kind="stable")

@@ -209,9 +209,10 @@ class PathCV(CallbackSupport, PathModel):
         """Go down each fold's path, choose, and fit all rows."""
         _raise_for_params(params, self, "fit")
         with watched(GridWatch, self) as watch, or_as_before(self), threads(self.n_jobs):
-            dtype: Any = np.float64
             if is_in_parts(X):
-                table: Table = self._summed((X, y, sample_weight), self.cv, many=self._many)
+                summed = self._summed((X, y, sample_weight), self.cv, many=self._many)
+                table: Table = summed
+                dtype: Any = summed.dtype
             else:
                 weighted = None if isinstance(sample_weight, Real) else sample_weight
                 X, Y, weight = self._checked_data(X, y, weighted, many=self._many)
@@ -819,9 +820,10 @@ class _MultiTask(PathModel):
     def _fit_one(self, X: Any, y: Any, sample_weight: Any, l1_ratio: float) -> None:
         """Fit all rows for one strength."""
         with or_as_before(self):
-            dtype: Any = np.float64
             if is_in_parts(X):
-                table: Table = self._summed((X, y, sample_weight), many=True)
+                summed = self._summed((X, y, sample_weight), many=True)
+                table: Table = summed
+                dtype: Any = summed.dtype
             else:
                 X, Y, weight = self._checked_data(X, y, sample_weight, many=True)
                 dtype = X.dtype

@@ -318,7 +318,7 @@ class RidgeClassifier(RidgeLabels, SolvedClassifier):
 
             def write(model: RidgeClassifier, found: list[Solution]) -> None:
                 model._label_binarizer, model.classes_ = encoder, encoder.classes_
-                model._take(found, np.float64)
+                model._take(found, seen.dtype)
 
             watch.begin_solving(Given(shards, None, None), write, len(tasks))
             found = self._solve_all_shards(tasks)

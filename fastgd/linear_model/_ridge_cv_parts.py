@@ -74,7 +74,7 @@ class RidgeCVOfParts:
             alpha = np.broadcast_to(np.asarray(model.alpha_, np.float64), (K,))
             own = ridge.fit_at(units.of_l2(alpha))
             own = own._replace(coef=units.user_coef(own.coef))
-            found: Fitted = model._take_fitted(own, np.float64, shape)
+            found: Fitted = model._take_fitted(own, moments.dtype, shape)
             return found
 
         self._watch.begin_grid(Given(shards, None, None), alphas.shape[0], refit)

@@ -16,6 +16,7 @@ from fastgd._solvers._huber import LEAST_SCALE, HuberStart, huber_as_stored, hub
 from fastgd._solvers._huber_shards import huber_by_shards, outliers_of
 from fastgd._solvers._on_device import shards_for
 from fastgd._solvers._sharded import ShardedTask
+from fastgd._solvers._stored_shards import huber_as_stored_in_parts
 from fastgd._solvers._task import Solution
 from fastgd._solvers._units import in_units
 from fastgd.kernels.losses import Huber, Quantile
@@ -187,10 +188,11 @@ class HuberRegressor(SolvedRegressor):
             task = ShardedTask(*of_rows, loss, 0.0, l2, bool(self.fit_intercept))
 
             def write(model: HuberRegressor, found: list[Solution]) -> None:
-                model._take_scaled(found, np.float64)
+                model._take_scaled(found, seen.dtype)
 
             watch.begin_solving(Given(shards, None, None), write)
             found = watch.finished(huber_by_shards(task, self._options()))
+            found = huber_as_stored_in_parts(task, found)
             write(self, [found])
             params = self.coef_, self.intercept_, self.epsilon * self.scale_
             self.outliers_ = outliers_of(shards, kind, *params)

@@ -38,6 +38,7 @@ from fastgd._solvers._kinks_shards import kinks_by_shards
 from fastgd._solvers._problem import objective_of
 from fastgd._solvers._shard_sums import Kind, Look
 from fastgd._solvers._sharded import ShardedTask, by_shards, look, with_more_rows
+from fastgd._solvers._stored_shards import as_stored_in_parts
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd._solvers._together import together
 from fastgd.kernels.losses import is_piecewise_linear
@@ -179,7 +180,7 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
         self._refuse_solver_of_rows()
         options = self._options() if options is None else options
         method = kinks_by_shards if is_piecewise_linear(task.loss) else by_shards
-        found = self._watch.finished(method(task, options, solve))
+        found = as_stored_in_parts(task, self._watch.finished(method(task, options, solve)))
         return found._replace(is_penalised=task.l1 > 0.0 or task.l2 > 0.0, solver="gd")
 
     def _refuse_solver_of_rows(self) -> None:

@@ -73,7 +73,7 @@ class SolvedRegressor(ScoredAnywhere, RegressorMixin, SolvedModel):
         task = self._task_of_shards(shards, seen, kind, loss, penalty_of(seen.mass))
         if constant:
             task = penalising_intercept(task, constant)
-        self._take_shards(shards, 1, lambda: [self._solve_shards(task)])
+        self._take_shards(shards, seen.dtype, 1, lambda: [self._solve_shards(task)])
 
     def _task_of_shards(
         self, shards: Shards, seen: Look, kind: Kind, loss: Any, penalty: Penalty
@@ -84,13 +84,13 @@ class SolvedRegressor(ScoredAnywhere, RegressorMixin, SolvedModel):
         return ShardedTask(*of_rows, loss, *penalty, bool(self.fit_intercept), positive)
 
     def _take_shards(
-        self, shards: Shards, n_targets: int, solved: Callable[[], list[Solution]]
+        self, shards: Shards, dtype: Any, n_targets: int, solved: Callable[[], list[Solution]]
     ) -> None:
         """Solve rows in parts, and take over what was found for each target; all or nothing."""
 
         def write(model: SolvedRegressor, found: list[Solution]) -> None:
             own = [model._own(solution) for solution in found]
-            model._take(own, getattr(shards, "dtype", np.float64), many=n_targets > 1)
+            model._take(own, dtype, many=n_targets > 1)
 
         self._watch.begin_solving(Given(shards, None, None), write, n_targets)
         found = solved()

@@ -254,7 +254,7 @@ class LinearSVC(SolvedClassifier, _WithPenalisedIntercept):
 
             def write(model: LinearSVC, found: list[Solution]) -> None:
                 model.classes_ = classes
-                model._take(found, np.float64)
+                model._take(found, seen.dtype)
 
             watch.begin_solving(Given(shards, None, None), write, len(tasks))
             found = self._solve_all_shards(tasks)

@@ -51,6 +51,21 @@ def test_passes_are_preceded_by_a_look(cluster, at_once, rates):
     assert cluster.sampled(fit._replace(sample=20_000.0), 2) == 16_000 * 28
 
 
+def test_what_the_client_spends_comes_once_a_round(cluster, at_once, rates):
+    fit = cluster.Fit(6e6, 50, {"newton": 4.0, "local": 5.0}, exchanges=3.0)
+    for name, field, n_rounds in (("newton", "sum", 4.0 + 1.0), ("local", "exchange", 15.0)):
+        own = at_once._replace(**{field: 0.25})
+        plain = cluster.simulate(name, fit, 10, at_once, rates)
+        assert cluster.simulate(name, fit, 10, own, rates) == plain + 0.25 * n_rounds
+
+
+def test_times_leave_out_the_first_call(cluster):
+    ticks = iter([0.0, 2.0, 10.0, 13.0])
+    calls = []
+    assert cluster.times_of(lambda: calls.append(1), 2, lambda: next(ticks)) == [2.0, 3.0]
+    assert len(calls) == 3
+
+
 def test_one_link_takes_one_message_after_the_other(cluster):
     assert cluster.served(np.array([0.0, 0.0, 0.0]), 2.0) == 6.0
     assert cluster.served(np.array([10.0, 0.0, 1.0]), 2.0) == 12.0

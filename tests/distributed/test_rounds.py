@@ -1,13 +1,16 @@
 """Steps where the rows are: what is exchanged, by whom, and what becomes of it."""
 
 import os
+import pickle
 import signal
+import sys
 import threading
 import time
 import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
@@ -129,6 +132,7 @@ def test_what_is_not_sent_is_kept_and_sent_later(quantizer, rng):
 
     moves, nothing = rng.normal(size=(1, 20)), np.empty(0)
     data = Data(moves, np.zeros(1), nothing, 1.0, np.empty(0), nothing)
+    shard = _rounds.Shard(data, False)
     settings = Settings(1, None, False, 0, 1, None, 5)
     call = Call(None, None, None, None, settings)
     work = _rounds.Work(Still(), None, call, quantizer, 18, slice(None))
@@ -136,7 +140,7 @@ def test_what_is_not_sent_is_kept_and_sent_later(quantizer, rng):
     total, update = np.zeros(20), ()
     for number in range(5):
         before = state.residual.copy()
-        state = _rounds.local_steps(work, data, state, update, _rounds.Piece(0, number, 0, 1))
+        state = _rounds.local_steps(work, shard, state, update, _rounds.Piece(0, number, 0, 1))
         content = decode(quantizer, state.sent[:-16], 18, np.float64)
         tail = np.frombuffer(state.sent[-16:])  # what is not trained is sent as it is
         np.testing.assert_array_equal(tail, moves[0, 18:])
@@ -147,6 +151,34 @@ def test_what_is_not_sent_is_kept_and_sent_later(quantizer, rng):
             np.testing.assert_allclose(total[:18] + state.residual, (number + 1) * moves[0, :18])
         else:
             assert state.residual.size == 0
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_parts_of_an_epoch_share_its_order(is_sparse, rng, monkeypatch):
+    from fastgd._data import order as orders
+    from fastgd._data.source import Data, InMemory
+
+    n, nothing = 1000, np.empty(0)
+    X = rng.normal(size=(n, 3))
+    X = sp.csr_matrix(X) if is_sparse else X
+    data = Data(X, np.arange(float(n)), nothing, 1.0, np.empty(0), nothing)
+    shard, made = _rounds.Shard(data, True), []
+    whole = {e: list(InMemory(data, shuffles=True, n_epochs=1).epoch(e, 5)) for e in (0, 1)}
+    of_epoch = orders.Order.of_epoch
+    monkeypatch.setattr(orders.Order, "of_epoch", lambda *a: made.append(a[1]) or of_epoch(*a))
+    for epoch in (0, 1):
+        found = []
+        for number in range(4):
+            piece = _rounds.PieceOfEpoch(shard, _rounds.Piece(0, epoch, number, 4), 16)
+            (block,) = piece.epoch(0, 5)
+            assert block.n_visited == piece.n_rows
+            found.append(block.order)
+        (block,) = whole[epoch]
+        np.testing.assert_array_equal(np.concatenate(found), block.order)
+    assert made == [0, 1]
+    moved = pickle.loads(pickle.dumps(shard))
+    np.testing.assert_array_equal(moved.block(1, 5).order, shard.block(1, 5).order)
+    assert sys.getsizeof(shard) >= n * 8 * 4
 
 
 def test_shards_and_client_have_the_same_parameters(table, monkeypatch):

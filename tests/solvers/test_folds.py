@@ -14,7 +14,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastgd
 from fastgd._data.validation import as_rows
-from fastgd._solvers import _newton_folds
+from fastgd._solvers import _folds, _newton_folds
 from fastgd._solvers._auto import solve
 from fastgd._solvers._folds import (
     JointFolds,
@@ -369,6 +369,27 @@ def test_unfinished_fits_are_counted():
     X, y = data(600, 30, 3)
     with pytest.warns(ConvergenceWarning, match="fits of folds did not converge in max_iter=1"):
         fastgd.LogisticRegressionCV(**QUIET, Cs=2, max_iter=1, refit=False).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("n_iter", "said"),
+    [
+        (7, "did not converge: they found no lower point before max_iter"),
+        (20, "did not converge in max_iter=20 passes. Increase max_iter or tol, or leave out"),
+        (None, "did not converge in max_iter=20 passes.* 3 of them found no lower point"),
+    ],
+)
+def test_fits_that_ended_early_are_not_said_to_have_used_all_passes(n_iter, said, monkeypatch):
+    class Unfinished(_folds.Folds):
+        def at(self, l1, l2):  # noqa: ARG002
+            counts = [7, 20] if n_iter is None else [n_iter, n_iter]
+            return [_folds.FoldFit(np.zeros(3), 0.0, n, False) for n in counts]
+
+    monkeypatch.setattr(_logistic_cv, "folds_of", lambda *given: Unfinished(*given[:3]))
+    X, y = data(60, 3)
+    model = fastgd.LogisticRegressionCV(**{**QUIET, "cv": 2}, Cs=3, max_iter=20, refit=False)
+    with pytest.warns(ConvergenceWarning, match=said):
+        model.fit(X, y)
 
 
 def test_a_last_fit_that_cannot_start_from_the_folds_has_all_passes(rng):

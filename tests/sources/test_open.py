@@ -244,6 +244,56 @@ def _made(folder):
     return folder
 
 
+@pytest.mark.parametrize("how", ["read", "filtered", "dataset"])
+def test_a_page_that_differs_from_its_checksum_is_named(how, tmp_path, rng):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    arrow_datasets = pytest.importorskip("pyarrow.dataset")
+    table = pyarrow.table({"x": rng.normal(size=600), "y": rng.integers(0, 2, 600)})
+    given = {"row_group_size": 200, "compression": "none", "use_dictionary": False}
+    for k in range(2):
+        path = tmp_path / f"part-{k}.parquet"
+        parquet.write_table(table, path, write_page_checksum=True, **given)
+    content = bytearray(path.read_bytes())
+    at = content.index(table["x"].to_numpy()[300].tobytes())
+    content[at] ^= 1  # another number, which only the checksum tells
+    path.write_bytes(content)
+    source, more = tmp_path, {}
+    if how == "filtered":
+        more = {"filters": arrow_datasets.field("y") >= 0}
+    elif how == "dataset":
+        source = arrow_datasets.dataset(tmp_path)
+    place = "part-1.parquet, from row 201 on: .*CRC" if how == "read" else "part-1.parquet.*CRC"
+    model = LogisticRegression()
+    with pytest.raises(ValueError, match=place):
+        model.fit(open_rows(source, target="y", chunk_rows=100, **more))
+    assert not hasattr(model, "coef_")
+    if how == "read":
+        rest = open_rows(tmp_path, target="y", chunk_rows=100, errors="skip")
+        with pytest.warns(UserWarning, match="left out.*part-1"):
+            model.fit(rest)
+        assert len(rest.skipped) == 1
+        y = rest.targets()
+        left = np.r_[0:600, 0 : y.shape[0] - 600]
+        X, given = table["x"].to_numpy()[:, None], table["y"].to_numpy()
+        np.testing.assert_array_equal(y, given[left])
+        whole = LogisticRegression().fit(X[left], given[left])
+        np.testing.assert_allclose(model.coef_, whole.coef_, rtol=1e-5)
+
+
+def test_a_pair_of_npy_files_is_mapped(tmp_path, rng):
+    X, y = rng.normal(size=(300, 3)), rng.integers(0, 2, 300)
+    for name, array in (("X", X), ("y", y)):
+        np.save(tmp_path / f"{name}.npy", array)
+    names = tmp_path / "X.npy", str(tmp_path / "y.npy")
+    whole = LogisticRegression().fit(open_rows((X, y), chunk_rows=70))
+    for pair in (names, (names[0], y)):
+        rows = open_rows(pair, chunk_rows=70)
+        np.testing.assert_array_equal(LogisticRegression().fit(rows).coef_, whole.coef_)
+    (tmp_path / "X.npy").write_bytes((tmp_path / "X.npy").read_bytes()[:2000])
+    with pytest.raises(ValueError, match=r"X\.npy cannot be mapped"):
+        open_rows(names)
+
+
 def test_a_damaged_file_is_named_or_left_out(tmp_path, frame):
     for k in range(3):
         frame[k * 80 : (k + 1) * 80].to_csv(tmp_path / f"part-{k}.csv", index=False)

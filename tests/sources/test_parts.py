@@ -87,6 +87,35 @@ def whole_gap(model):
     return model.gap_ if np.isfinite(model.gap_) else 1e-9 * abs(model.objective_)
 
 
+@pytest.mark.parametrize("layout", ["dense", "csr"])
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_the_gap_of_least_squares_is_that_of_the_products(layout, n_targets, rng):
+    X = rng.normal(size=(900, 5)) + 3.0
+    Y = X @ rng.normal(size=(5, 2)) + rng.normal(size=(900, 2))
+    y = Y if n_targets == 2 else Y[:, 0]
+    given = sp.csr_matrix(X) if layout == "csr" else X
+    for fits in (True, False):
+        model = fastgd.LinearRegression(fit_intercept=fits).fit(
+            open_rows((given, y), chunk_rows=200)
+        )
+        wide = np.column_stack([X, np.ones(900)]) if fits else X
+        best = np.linalg.lstsq(wide, y, rcond=None)[1] / (2 * 900)
+        assert np.all(model.objective_ - best <= model.gap_ + 1e-15)
+        assert np.all(model.gap_ <= 1e-12 * model.objective_)
+
+
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_the_gap_of_columns_that_depend_on_each_other_is_no_more_than_the_objective(n_targets, rng):
+    X = rng.normal(size=(900, 4))
+    X = np.column_stack([X, X[:, 0] + X[:, 1]])
+    Y = rng.normal(size=(900, 2))
+    y = Y if n_targets == 2 else Y[:, 0]
+    model = fastgd.LinearRegression().fit(open_rows((X, y), chunk_rows=200))
+    assert np.all(model.gap_ <= model.objective_)
+    best = fastgd.LinearRegression().fit(X, y).objective_
+    assert np.all(model.objective_ <= best * (1 + 1e-9))
+
+
 def test_the_gap_is_proven_and_small(table):
     model = fastgd.LogisticRegression(tol=1e-6).fit(open_rows((table["X"], table["two"])))
     parts = fastgd.LogisticRegression(tol=1e-6).fit(
@@ -427,3 +456,121 @@ def test_l1_beside_columns_far_from_zero_says_what_it_cannot_see(seed):
         model.fit(open_rows((X, y), chunk_rows=500))
     assert told or model.objective_ <= best * (1.0 + 1e-6)
     assert model.objective_ - best <= model.gap_
+
+
+WORDS, NUMBERS, MANY = "words", "numbers", "many"
+OF_DTYPE = [
+    (fastgd.LinearRegression(), NUMBERS),
+    (fastgd.LinearRegression(), MANY),
+    (fastgd.Ridge(), MANY),
+    (fastgd.Lasso(alpha=0.01), NUMBERS),
+    (fastgd.Lasso(alpha=0.01), MANY),
+    (fastgd.HuberRegressor(), NUMBERS),
+    (fastgd.QuantileRegressor(alpha=0.01), NUMBERS),
+    (fastgd.LinearSVR(), NUMBERS),
+    (fastgd.PoissonRegressor(), "counts"),
+    (fastgd.RidgeCV(), MANY),
+    (fastgd.RidgeCV(cv=3), NUMBERS),
+    (fastgd.LassoCV(cv=3, alphas=3), NUMBERS),
+    (fastgd.MultiTaskLasso(alpha=0.01), MANY),
+    (fastgd.MultiTaskElasticNetCV(cv=3, alphas=3), MANY),
+    (fastgd.LogisticRegression(), WORDS),
+    (fastgd.SoftmaxRegression(), WORDS),
+    (fastgd.LogisticRegression(solver="liblinear"), WORDS),
+    (
+        fastgd.LogisticRegressionCV(
+            Cs=2, cv=3, l1_ratios=(0,), scoring="accuracy", use_legacy_attributes=False
+        ),
+        WORDS,
+    ),
+    (fastgd.RidgeClassifier(), WORDS),
+    (fastgd.RidgeClassifierCV(), WORDS),
+    (fastgd.LinearSVC(), WORDS),
+    (fastgd.LinearSVC(loss="hinge"), WORDS),
+    (fastgd.SGDRegressor(max_iter=3, tol=None), NUMBERS),
+    (fastgd.SGDClassifier(max_iter=3, tol=None), WORDS),
+]
+
+
+@pytest.mark.parametrize(("model", "target"), OF_DTYPE, ids=lambda v: str(v)[:40])
+def test_coefficients_have_the_dtype_that_they_have_in_memory(model, target, rng):
+    X = rng.integers(-3, 4, size=(400, 3))
+    y = X[:, 0] + rng.normal(size=400)
+    given = {
+        NUMBERS: y,
+        MANY: np.column_stack([y, -y]),
+        "counts": np.abs(np.round(y)),
+        WORDS: np.where(y > 0, "yes", "no"),
+    }[target]
+    for dtype in (np.float32, np.float64, np.int64):
+        whole = clone(model).fit(X.astype(dtype), given)
+        parts = clone(model).fit(open_rows((X.astype(dtype), given), chunk_rows=90))
+        for name in ("coef_", "intercept_", "coefs_paths_"):
+            if hasattr(whole, name):
+                found = np.asarray(getattr(parts, name))
+                assert found.dtype == np.asarray(getattr(whole, name)).dtype
+
+
+def test_parts_of_both_dtypes_give_that_of_more_digits(rng):
+    X, y = rng.normal(size=(300, 3)), rng.normal(size=(300, 2))
+    parts = [(X[:100].astype(np.float32), y[:100]), (X[100:], y[100:])]
+    for model, column in ((fastgd.Lasso(0.01), 0), (fastgd.Lasso(0.01), slice(2))):
+        found = model.fit(open_rows([(A, b[:, column]) for A, b in parts]))
+        assert found.coef_.dtype == np.float64
+
+
+def objective_at(model, X, y, weight):
+    """Return the mean loss and penalty of a model as it is stored, as plain numpy."""
+    raw = X @ np.atleast_2d(model.coef_).T.astype(np.float64) + model.intercept_
+    w = np.atleast_2d(model.coef_).astype(np.float64)
+    share = weight / weight.sum()
+    if isinstance(model, fastgd.LogisticRegression):
+        side = np.where(y == model.classes_[1], 1.0, -1.0)
+        loss = np.logaddexp(0.0, -side * raw[:, 0])[:, None]
+        penalty = 0.5 * np.sum(w**2, axis=1) / (model.C * weight.sum())
+    else:
+        loss = 0.5 * (raw - (y if y.ndim == 2 else y[:, None])) ** 2
+        alpha = getattr(model, "alpha", 0.0)
+        penalty = 0.5 * alpha * np.sum(w**2, axis=1) / weight.sum()
+        if isinstance(model, fastgd.Lasso):
+            penalty = alpha * np.sum(np.abs(w), axis=1)
+    return share @ loss + penalty
+
+
+@pytest.mark.parametrize("layout", ["dense", "csr"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("far", [0.0, 1e3])
+@pytest.mark.parametrize(
+    ("model", "target"),
+    [
+        (fastgd.LinearRegression(), NUMBERS),
+        (fastgd.LinearRegression(), MANY),
+        (fastgd.Ridge(10.0), MANY),
+        (fastgd.Lasso(0.01, tol=1e-9), NUMBERS),
+        (fastgd.LogisticRegression(C=0.1), WORDS),
+        (fastgd.LogisticRegression(C=0.1, class_weight={"no": 1.0, "yes": 30.0}), WORDS),
+    ],
+    ids=lambda v: str(v)[:40],
+)
+def test_objective_and_gap_are_those_of_the_coefficients_as_stored(
+    model, target, far, fit_intercept, layout, rng
+):
+    X = (rng.normal(size=(900, 3)) * [1.0, 10.0, 0.1] + far).astype(np.float32)
+    score = (X - far) @ [1.0, 0.1, 3.0]
+    y = {
+        NUMBERS: score + rng.normal(size=900),
+        WORDS: np.where(score > rng.normal(size=900), "yes", "no"),
+        MANY: np.column_stack([score, -score]) + rng.normal(size=(900, 2)),
+    }[target]
+    given = sp.csr_matrix(X) if layout == "csr" else X
+    model = clone(model).set_params(fit_intercept=fit_intercept)
+    parts = clone(model).fit(open_rows((given, y), chunk_rows=200))
+    assert parts.coef_.dtype == np.float32
+    weight = np.ones(900)
+    if getattr(model, "class_weight", None):
+        weight = np.where(y == "yes", 30.0, 1.0)
+    there = objective_at(parts, X.astype(np.float64), y, weight)
+    np.testing.assert_allclose(parts.objective_, np.squeeze(there), rtol=3e-7)
+    best = clone(model).set_params(tol=1e-10).fit(X.astype(np.float64), y)
+    assert np.all(there - best.objective_ <= parts.gap_ + 2e-9 * there)
+    assert np.all(parts.gap_ <= 1e-4 * parts.objective_)

@@ -140,4 +140,4 @@ def _far_from_it(ridge):
     """Return what residuals say of coefficients that are zero."""
     coef = np.zeros((D, K))
     objective = ridge.with_status(coef, np.zeros(K))[2]
-    return coef, objective, 0.1 * objective
+    return coef, objective, 0.1 * objective, True
