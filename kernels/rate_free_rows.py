@@ -87,10 +87,11 @@ def rate_free_rows(rows, samples, rule, plan, memory, store):
 
     Notes
     -----
-    Floor: one read of data and indices; for each non-zero three random places (the coefficient,
-    its numbers side by side, and when it was seen), each read and written; three roots, seven
+    Floor: one read of data and indices; for each non-zero two random places (the coefficient, and
+    the record of its numbers, with when it was seen), each read and written; three roots, seven
     quotients and two exponentials of float64, which are vector code. For each row a chain of
-    operations that wait for each other: x w, the loss, what the step promises, an exponential.
+    operations that wait for each other: x w, the loss, what the step promises, an exponential. At
+    the end a pass over all columns.
     """
     params, average = memory.params, memory.average
     sums, last = memory.sums, params.shape[0] - 1
