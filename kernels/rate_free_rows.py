@@ -15,6 +15,7 @@ import numpy as np
 from fastgd.kernels import losses, optimizers, penalties
 from fastgd.kernels._hook import cast
 from fastgd.kernels._jit import helper, kernel
+from fastgd.kernels._prefetch import prefetch_column
 from fastgd.kernels._views import line_in, table_in
 from fastgd.kernels.optimizers._rate_free import (
     LAG,
@@ -37,12 +38,12 @@ from fastgd.kernels.rate_free import (
 )
 from fastgd.kernels.rows import column_of, entries, entry, fetch, row_at
 from fastgd.kernels.stores import (
+    COLUMNS_AHEAD,
     LANES,
     Batch,
     begin_step,
     cost_after,
     cost_of_all,
-    fetch_columns,
     speed_of,
     time_of_steps,
 )
@@ -50,6 +51,7 @@ from fastgd.kernels.stores import (
 # lines of a block after those of the state; the last four serve while skipped steps are made up for
 PARAM, VALUE, LAPSE, CARRY, SPEED, TIME = range(ROOT + 1, ROOT + 7)
 N_LINES = TIME + 1
+AT_ONCE = 4 * LANES  # columns that are brought up to date together at the end
 
 
 class RowScratch(NamedTuple):
@@ -64,7 +66,7 @@ class RowScratch(NamedTuple):
     @classmethod
     def of(cls, n_entries):
         """Plain numpy: return room for a row of so many entries."""
-        return cls(np.zeros(max(-(-n_entries // LANES), 1) * N_LINES * LANES))
+        return cls(np.zeros(max(-(-n_entries // LANES), AT_ONCE // LANES) * N_LINES * LANES))
 
 
 @kernel()
@@ -85,19 +87,20 @@ def rate_free_rows(rows, samples, rule, plan, memory, store):
 
     Notes
     -----
-    Floor: one read of data and indices; for each non-zero three random places (the coefficient,
-    its numbers side by side, and when it was seen), each read and written; three roots, seven
+    Floor: one read of data and indices; for each non-zero two random places (the coefficient, and
+    the record of its numbers, with when it was seen), each read and written; three roots, seven
     quotients and two exponentials of float64, which are vector code. For each row a chain of
-    operations that wait for each other: x w, the loss, what the step promises, an exponential.
+    operations that wait for each other: x w, the loss, what the step promises, an exponential. At
+    the end a pass over all columns.
     """
-    params, state, average = memory.params, memory.state, memory.average
+    params, average = memory.params, memory.average
     sums, last = memory.sums, params.shape[0] - 1
     pull, weighted = losses.intercept_gradient(rule.loss), samples.weight.shape[0] > 0
     sums[COST, 0] = cost_of_all(rule, params, 0)
     for t in range(plan.step_coefficients.shape[0]):
         i = row_at(samples.order, t)
         fetch(rows, samples.order, t)
-        fetch_columns(store, rows, samples.order, t, params, state)
+        _fetch_columns(rows, samples.order, t, memory)
         step_coefs = optimizers.coefs_of_step(plan.step_coefficients, t)
         weight = samples.weight[i] if weighted else cast(1.0, step_coefs[0])
         begin, end = entries(rows, i)
@@ -130,24 +133,39 @@ def _finish(store, rule, t, memory):
 
     Returns 0, or NaN where what is known of a column is no finite number.
     """
-    params, state, n_features, odd = memory.params, memory.state, memory.params.shape[0] - 1, 0.0
-    known, carries = table_in(memory.scratch.blocks, 0, N_LINES, LANES), store.skipped.carries
-    for first in range(0, n_features, LANES):
-        size = min(LANES, n_features - first)
-        for lane in range(size):
-            c, o = np.uint64(first + lane), np.uint64(lane)
+    params, state, blocks = memory.params, memory.state, memory.scratch.blocks
+    carries, n_features, odd = store.skipped.carries, memory.params.shape[0] - 1, 0.0
+    for first in range(0, n_features, AT_ONCE):
+        size, moves = min(AT_ONCE, n_features - first), 0.0
+        for o in range(size):
+            c, a = np.uint64(first + o), _at(o)
             since = np.uint64(store.seen[c])
-            store.seen[c] = 0
-            known[PARAM, o], known[LAG, o] = params[c], state[LAG, c]
-            known[ROOT, o], known[SQUARES, o] = state[ROOT, c], state[SQUARES, c]
-            known[LAPSE, o], known[CARRY, o] = t - np.int64(since), carries[t] - carries[since]
-            known[SPREAD, o] = state[SPREAD, c]
+            param, lag, root = params[c], state[LAG, c], state[ROOT, c]
+            odd += 0.0 * (root + state[SPREAD, c] + state[SQUARES, c])
+            moves += abs(param) + abs(lag) + np.float64(since)
+            blocks[_in(PARAM, a)], blocks[_in(LAG, a)], blocks[_in(ROOT, a)] = param, lag, root
+            blocks[_in(LAPSE, a)] = t - np.int64(since)
+            blocks[_in(CARRY, a)] = carries[np.uint64(t)] - carries[since]
+        if moves == 0:  # columns that no row had so far
+            continue
         _make_up(store, rule, size, t, memory)
-        for lane in range(size):
-            c, o = np.uint64(first + lane), np.uint64(lane)
-            params[c], state[LAG, c] = known[PARAM, o], known[LAG, o]
-            odd += 0.0 * (known[ROOT, o] + known[SPREAD, o] + known[SQUARES, o])
+        for o in range(size):
+            c, a = np.uint64(first + o), _at(o)
+            params[c], state[LAG, c] = blocks[_in(PARAM, a)], blocks[_in(LAG, a)]
+            store.seen[c] = 0
     return odd
+
+
+@helper()
+def _fetch_columns(rows, order, position, memory):
+    """Ask for what is known of the columns of a row that is visited soon; marks lie beside it."""
+    n_visited = order.shape[0] if order.shape[0] > 0 else rows.indptr.shape[0] - 1
+    if position + COLUMNS_AHEAD < n_visited:
+        begin, end = entries(rows, row_at(order, position + COLUMNS_AHEAD))
+        for k in range(begin, end):
+            c = column_of(rows, k)
+            prefetch_column(memory.state, c)
+            prefetch_column(memory.params, c)
 
 
 @helper()

@@ -115,7 +115,7 @@ class Memory(NamedTuple):
         their number, the running objective. Then the number of steps whose gradient
         was clipped; of outputs that share one norm in ``sums[CLIPPED, 0]``. The next two rows,
         COST and TOTAL, are scratch: the penalty and the intercepts' gradients; three more are
-        scratch of ``rate_free``
+        scratch of ``rate_free``, of which ``rate_free_rows`` leaves something in EARLIER
     shares : (K,), scratch: what a step adds to the penalty; zero between steps; float64 for one
     scratch : ``OneScratch``, ``ManyScratch``, ``rate_free_rows.RowScratch`` or
         ``gathered.GatheredScratch``

@@ -657,15 +657,7 @@ class _ArrowBatches:
 
     def __iter__(self) -> Iterator[Pair]:
         wanted = [*self.names, *([] if self._target is None else [self._target])]
-        batches = self._dataset.to_batches(
-            columns=wanted,
-            filter=self._filters,
-            batch_size=self.n_rows,
-            batch_readahead=ARROW_AHEAD,
-            fragment_readahead=ARROW_AHEAD,
-            **_streamed(self._dataset),
-        )
-        n_seen = 0
+        batches, n_seen = self._batches(wanted), 0
         while True:
             try:
                 batch = next(batches, None)
@@ -690,6 +682,27 @@ class _ArrowBatches:
                 return str(getattr(fragment, "path", "a part of the data set"))
         return "the data set"
 
+    def _batches(self, wanted: list[str]) -> Iterator[Any]:
+        """Yield the rows that are asked for in batches, or tables, of these columns."""
+        if not _is_parquet(self._dataset) or getattr(self._dataset, "_scan_options", None):
+            yield from self._dataset.to_batches(  # no files of Parquet, or some of their rows
+                columns=wanted,
+                filter=self._filters,
+                batch_size=self.n_rows,
+                batch_readahead=ARROW_AHEAD,
+                fragment_readahead=ARROW_AHEAD,
+                **_streamed(self._dataset),
+            )
+            return
+        of_filters = _columns_of(self._filters, self._dataset.schema)
+        schema = import_module("pyarrow").schema(
+            [self._dataset.schema.field(name) for name in dict.fromkeys([*wanted, *of_filters])]
+        )
+        for fragment in self._dataset.get_fragments(filter=self._filters):
+            for table in _slices(fragment, schema, self._filters, self.n_rows):
+                found = table if self._filters is None else table.filter(self._filters)
+                yield found.select(wanted).combine_chunks()
+
     def _pair(self, batch: Any) -> Pair:
         block = np.empty((len(self.names), batch.num_rows), self._dtype)
         for index, name in enumerate(self.names):
@@ -701,9 +714,13 @@ class _ArrowBatches:
         return np.ascontiguousarray(block.T), y
 
 
+def _is_parquet(dataset: Any) -> bool:
+    return getattr(getattr(dataset, "format", None), "default_extname", "") == "parquet"
+
+
 def _streamed(dataset: Any) -> dict[str, Any]:
-    """Return options by which Parquet files are read some bytes at a time."""
-    if getattr(getattr(dataset, "format", None), "default_extname", "") != "parquet":
+    """Return options by which Arrow's scanner reads Parquet files some bytes at a time."""
+    if not _is_parquet(dataset):
         return {}
     options = import_module("pyarrow.dataset").ParquetFragmentScanOptions(
         use_buffered_stream=True,
@@ -712,6 +729,44 @@ def _streamed(dataset: Any) -> dict[str, Any]:
         page_checksum_verification=True,
     )
     return {"fragment_scan_options": options}
+
+
+def _columns_of(filters: Any, schema: Any) -> list[str]:
+    """Return the columns that an expression asks for: those without which it has no meaning."""
+    if filters is None:
+        return []
+    nothing, needed_ones = schema.empty_table(), []
+    nothing.filter(filters)  # or whatever is wrong with it
+    for name in schema.names:
+        try:
+            nothing.drop_columns([name]).filter(filters)
+        except (ValueError, KeyError):  # of Arrow, a column that is not there
+            needed_ones.append(name)
+    return needed_ones
+
+
+def _slices(fragment: Any, schema: Any, filters: Any, n_rows: int) -> Iterator[Any]:
+    """Yield the rows of a file of Parquet as tables of some rows.
+
+    Arrow's own scanner unpacks a whole group of rows at a time, which may be the file.
+    """
+    arrow, datasets = import_module("pyarrow"), import_module("pyarrow.dataset")
+    known = datasets.get_partition_keys(fragment.partition_expression)
+    part = fragment if filters is None else fragment.subset(filters, schema=schema)
+    groups = [group.id for group in part.row_groups]
+    with fragment.open() as file:
+        rows = import_module("pyarrow.parquet").ParquetFile(
+            file, pre_buffer=False, buffer_size=BUFFER_BYTES, page_checksum_verification=True
+        )
+        there = [name for name in schema.names if name in rows.schema_arrow.names]
+        for batch in rows.iter_batches(n_rows, row_groups=groups, columns=there, use_threads=False):
+            columns = [
+                batch.column(field.name).cast(field.type)
+                if field.name in there
+                else arrow.repeat(arrow.scalar(known.get(field.name), field.type), batch.num_rows)
+                for field in schema
+            ]
+            yield arrow.Table.from_arrays(columns, schema=schema)
 
 
 def _as_numbers(column: Any, name: str) -> NDArray[Any]:

@@ -40,6 +40,7 @@ from fastgd.kernels.stores._in_blocks import (
     InBlocks,
 )
 from fastgd.kernels.stores._lazy import (
+    COLUMNS_AHEAD,
     FORGOTTEN,
     ClosedForm,
     Lazy,
@@ -85,6 +86,7 @@ from fastgd.kernels.stores._touched import (
 )
 
 __all__ = [
+    "COLUMNS_AHEAD",
     "FORGOTTEN",
     "IN_BLOCK",
     "LANES",

@@ -34,6 +34,7 @@ def as_texts(rng):
         yield repr(struct.unpack("d", struct.pack("Q", bits))[0])
         yield f"{rng.normal():.17g}"
         yield f"-{rng.random():.{rng.integers(0, 12)}f}"
+        yield f"{10 ** rng.uniform(-4, 7):.{rng.integers(6, 20)}f}"
         yield f"{rng.integers(0, 2**62)}e{rng.integers(-345, 310)}"
         yield f"+{rng.integers(99)}.{rng.integers(10**9)}E{rng.integers(-30, 30):+d}"
         yield str((int(rng.integers(2**52, 2**53)) * 2 + 1) << int(rng.integers(9)))
@@ -52,6 +53,14 @@ def test_numbers_are_rounded_as_python_rounds_them(rng):
     expected = np.array([float(word) for word in words]).view(np.uint64)
     np.testing.assert_array_equal(rows.y.view(np.uint64), expected)
     np.testing.assert_array_equal(rows.values.view(np.uint64), expected)
+
+
+def test_decimals_about_the_largest_exact_whole_number():
+    whole = [2**53 - 1, 2**53, 2**53 + 1, 2**53 + 2, 2**53 + 3]
+    words = [f"{w // 10**k}.{w % 10**k:0{k}d}" for w in whole for k in range(9, 16)]
+    rows, fault = parsed("".join(f"1 3:{word}\n" for word in words).encode() + b"1\n" * 20)
+    assert fault is None
+    np.testing.assert_array_equal(rows.values, np.array([float(word) for word in words]))
 
 
 @numba.njit

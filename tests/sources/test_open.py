@@ -139,6 +139,37 @@ def test_filters_leave_rows_out(tmp_path, frame):
     assert positive.n_rows == int((frame["c0"] > 0).sum())
 
 
+def test_a_pyarrow_data_set_is_read_in_slices_as_arrow_reads_it(tmp_path, frame):
+    import pyarrow.dataset as arrow_datasets
+
+    frame = frame.assign(part=np.arange(len(frame)) % 3, c0=frame["c0"].round(2))
+    for part, rows in frame.groupby("part"):
+        (tmp_path / f"part={part}").mkdir()
+        path = tmp_path / f"part={part}" / "rows.parquet"
+        kept = rows.drop(columns=["part", *(["c3"] if part == 2 else [])])
+        kept.to_parquet(path, row_group_size=20, index=False)
+    field = arrow_datasets.field
+    for filters in (None, field("c1") > 0, (field("part") == 1) & (field("c0") < 0.5)):
+        found = arrow_datasets.dataset(tmp_path, partitioning="hive", format="parquet")
+        wanted = found.to_table(columns=["c0", "c2", "part", "label"], filter=filters)
+        source = open_rows(
+            found, target="label", columns=["c0", "c2", "part"], filters=filters, chunk_rows=7
+        )
+        X, y = read(source)
+        expected = np.column_stack([wanted[name].to_numpy() for name in ("c0", "c2", "part")])
+        np.testing.assert_array_equal(X, expected)
+        np.testing.assert_array_equal(y, wanted["label"].to_numpy())
+        assert max(source.sizes) <= 7
+
+
+def test_a_data_set_that_was_filtered_stays_so(tmp_path, frame):
+    import pyarrow.dataset as arrow_datasets
+
+    frame.to_parquet(tmp_path / "rows.parquet")
+    positive = arrow_datasets.dataset(tmp_path).filter(arrow_datasets.field("c0") > 0)
+    assert open_rows(positive, target="label").n_rows == int((frame["c0"] > 0).sum())
+
+
 def test_categories_become_columns_and_missing_numbers_means(tmp_path, frame):
     path = tmp_path / "rows.csv"
     mixed = frame.assign(color=np.array(["red", "blue"])[frame["label"]])

@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from fastgd import LogisticRegression, SGDClassifier, SGDRegressor
+from fastgd._training.progress import spare_of
 from fastgd.kernels.penalties import MaxNorm, Weighted
 from fastgd.neural_network import MLPClassifier
 from fastgd.optimizers import Prodigy
@@ -298,6 +299,24 @@ def test_long_rows_and_short_ones_take_the_steps_of_batches():
     other = SGDClassifier("log_loss", clip_norm=1e300, **params).fit(X, y)
     np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-9)
     np.testing.assert_allclose(model.history_["objective"], other.history_["objective"])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_known_of_a_column_lies_in_one_line_of_the_cache(table, dtype):
+    X, y, _ = table
+    model = SGDClassifier("log_loss", learning_rate="auto", batch_size=1, random_state=0)
+    rows = sp.csr_matrix(X[:, :4].astype(dtype))
+    for _ in range(2):
+        model.partial_fit(rows, y, classes=[0, 1])
+        for progress in (model._progress, model._progress.copy()):
+            state = progress.state
+            assert state.shape == (6, 5)
+            assert state.strides == (state.itemsize, 8 * state.itemsize)
+            assert state.ctypes.data % (8 * state.itemsize) == 0
+            np.testing.assert_array_equal(state, model._progress.state)
+            np.testing.assert_array_equal(spare_of(state), 0)  # no column is behind
+    again = pickle.loads(pickle.dumps(model)).partial_fit(rows, y)
+    np.testing.assert_array_equal(again.coef_, model.partial_fit(rows, y).coef_)
 
 
 def test_zeros_that_are_stored_are_no_values(table):
