@@ -31,7 +31,7 @@ SAMPLED = 4  # rows a column, from which independence is seen as well as from al
 VISIBLE = 1e-7  # of the predictions
 ROUNDS = 2
 HARDLY = 1e-10  # of a row's mean square: an l2 below which leaves coefficients six digits or fewer
-SEEN = 256  # rows that tell of the others' size
+SEEN, SEEN_ENTRIES = 256, 50_000  # rows, or entries, that tell of the others' size
 MOST_WORK = 1e9  # multiplications of sparse columns by each other, ten seconds of them
 
 
@@ -43,10 +43,11 @@ def is_hardly_penalised(task: Task) -> bool:
     if task.l2 == 0.0:
         return True
     n, values = task.y.shape[0], task.rows[0]
-    some = values[:: max(1, n // SEEN)] if isinstance(task.rows, Dense) else values
-    share = some.shape[0] if isinstance(task.rows, Dense) else n
-    square = float(np.sum(np.square(some, dtype=np.float64))) / share
-    return task.l2 <= HARDLY * square
+    entries = values.size / n  # of a row, all or those that are stored
+    step = n // SEEN if isinstance(task.rows, Dense) else values.size // SEEN_ENTRIES
+    some = values[:: max(1, step)]
+    square = float(np.sum(np.square(some, dtype=np.float64))) / max(some.size, 1)
+    return task.l2 <= HARDLY * entries * square
 
 
 def least_norm(task: Task, found: Solution) -> Solution:

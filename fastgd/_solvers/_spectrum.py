@@ -390,12 +390,25 @@ def fit_at(rows: Rows, found: Spectrum, alpha: Floats) -> Fitted:
             best = tried if np.sum(tried[4]) < np.sum(gap) else best
             break
         best = tried
-    coef, _, slope, objective, gap = best
+    coef, _, slope, objective, gap = _without_unseen(rows, found, best, alpha)
     with np.errstate(over="ignore", invalid="ignore"):
         sharper = gap_of(found, slope, alpha) / (2.0 * rows.mass)
     gap = np.fmin(np.fmin(gap, sharper), objective)  # which is no sum of negative terms
     intercept = rows.level - rows.mean @ coef if rows.fit_intercept else 0.0 * rows.level
     return Fitted(coef, intercept, objective, gap)
+
+
+def _without_unseen(
+    rows: Rows, found: Spectrum, best: tuple[Floats, ...], alpha: Floats
+) -> tuple[Floats, ...]:
+    """Return a model less what no row sees of it, if that is as good: rounding divided by alpha."""
+    seen = found.values > EPSILON * found.values.shape[0] * np.max(found.values, initial=0.0)
+    if found.is_wide or np.all(seen):
+        return best
+    unseen = found.basis[:, ~seen]
+    shorter = _with_status(rows, best[0] - unseen @ (unseen.T @ best[0]), alpha)
+    is_as_good = shorter[3] <= (1.0 + 8.0 * EPSILON) * best[3]
+    return shorter if np.all(is_as_good) else best
 
 
 def gap_of(found: Spectrum, slope: Floats, alpha: Floats) -> Floats:

@@ -286,3 +286,17 @@ def test_scikit_learns_own_checks(estimator, check):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_scikit_learns_own_checks_of_folds(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("cv", [None, 3])
+def test_of_dependent_columns_the_shortest_solution(layout, cv):
+    """What no row sees is rounding divided by alpha: 60 times the coefficients that count."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(2000, 8))
+    X[:, -1] = X[:, 0] + X[:, 1]
+    y = X[:, 0] + rng.normal(size=2000)
+    found = fastgd.RidgeCV(alphas=[1e-14], cv=cv).fit(layout(X), y)
+    wanted = np.linalg.lstsq(X - X.mean(axis=0), y - y.mean())[0]
+    np.testing.assert_allclose(found.coef_, wanted, rtol=1e-9)
+    assert found.gap_ <= 1e-12 * found.objective_
