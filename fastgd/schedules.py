@@ -77,6 +77,7 @@ class Schedule(ABC):
     """What the schedules share: checked fields, ``bind`` and ``values``."""
 
     looks_ahead = True  # rates depend on the steps' numbers alone: they may be computed for many
+    is_constant = False  # whether those of all steps are the same
 
     def __post_init__(self) -> None:
         """Refuse what is out of range."""
@@ -175,6 +176,8 @@ class Constant(Schedule):
     eta0 : float or None, default=0.01
         The rate, > 0. None takes the estimator's ``eta0``.
     """
+
+    is_constant = True
 
     eta0: Open = 0.01
 
@@ -703,6 +706,8 @@ class Adaptive(Schedule):
         No rate that is larger ends the training.
     """
 
+    is_constant = True
+
     eta0: Open = None
     divisor: float = 5.0
     eta_min: float = 1e-6
@@ -775,6 +780,8 @@ class ReduceOnPlateau(Schedule):
         In [0, 1].
     eta_min : float, default=0.0
     """
+
+    is_constant = True
 
     eta0: Open = None
     factor: float = 0.1

@@ -37,6 +37,9 @@ Facts, which are not compiled; what a penalty does not say is taken for what cla
 ``alike``
     Whether it treats all coefficients alike, whatever c is; default False, also for a class made of
     one that says so.
+``square``
+    Whether it is l2 |w|^2 / 2, whatever its fields; default False, also for a class made of one
+    that says so.
 ``is_linear(penalty)``
     Whether its step multiplies each coefficient by a number that does not depend on it.
 ``project(penalty, coef)``
@@ -164,6 +167,11 @@ def is_zero(penalty):
 def is_alike(penalty):
     """Tell whether all coefficients are treated alike; what a class inherits does not say so."""
     return bool(vars(type(penalty)).get("alike", False))
+
+
+def is_square(penalty):
+    """Tell whether a penalty is a multiple of |w|^2; what a class inherits does not say so."""
+    return bool(vars(type(penalty)).get("square", False))
 
 
 def ties(penalty):
@@ -303,6 +311,7 @@ class Quadratic(NamedTuple):
     l1 = 0.0
     joint = False
     alike = True
+    square = True
     time_of_step = ElasticNet.time_of_step
     longest_step = ElasticNet.longest_step
 

@@ -146,9 +146,8 @@ class Dense(NamedTuple):
 
     @staticmethod
     def fetch(rows, order, position):
-        ahead = _rows_ahead(rows.values)
-        if ahead > 0:
-            _dense_fetch(rows.values, order, position + ahead)
+        ahead = rows_ahead(rows.values)
+        fetch_from(rows.values, order, position + ahead, ahead)
 
     @staticmethod
     def margins(rows, order, start, stop, params, raw):
@@ -251,7 +250,7 @@ def _dense_dot(X, i, w):
 
 
 @helper()
-def _rows_ahead(X):
+def rows_ahead(X):
     """Return how far ahead rows are fetched: 0 where the processor does better alone."""
     row = X.shape[1] * X.itemsize
     if row > WIDEST_FETCHED or X.shape[0] * row < LEAST_FETCHED:
@@ -262,6 +261,13 @@ def _rows_ahead(X):
 @helper()
 def _n_visited(X, order):
     return order.shape[0] if order.shape[0] > 0 else X.shape[0]
+
+
+@helper()
+def fetch_from(X, order, position, ahead):
+    """Ask for the row at this position, unless rows are not fetched: ``ahead`` is 0."""
+    if ahead > 0:
+        _dense_fetch(X, order, position)
 
 
 @helper()
@@ -301,7 +307,7 @@ def _sparse_dot(rows, i, w):
 
 @helper()
 def _dense_margins(X, order, start, stop, w, raw):
-    zero, ahead = cast(0.0, w[0]), _rows_ahead(X)
+    zero, ahead = cast(0.0, w[0]), rows_ahead(X)
     is_wide = X.shape[1] * X.itemsize >= WIDE_ROW
     last_four = start if is_wide else start + (stop - start) // 4 * 4
     for position in range(start, last_four, 4):

@@ -22,6 +22,7 @@ from fastgd.kernels import losses, optimizers, transforms
 from fastgd.kernels._hook import cast, implement
 from fastgd.kernels._jit import helper, kernel
 from fastgd.kernels._views import line_in, row_in, table_in
+from fastgd.kernels.dense_rows import AheadScratch, steps_ahead
 from fastgd.kernels.outputs import COST, PENALTY, TOTAL, OneOutput, Share
 from fastgd.kernels.rows import entries, entry, fetch, row_at, row_dot
 from fastgd.kernels.stores import (
@@ -209,9 +210,25 @@ def sgd_epochs(rows, samples, rule, plan, memory, store, trace):
             trace.iterates[e, j] = memory.params[j]
 
 
-@helper()
 def _steps_of_rows(rows, samples, rule, plan, memory, store):
     """Take the steps of ``sgd_rows``; return the sums of loss, penalty and clipped steps."""
+    ahead = isinstance(memory.scratch, AheadScratch)
+    steps = steps_ahead if ahead else _one_after_another
+    return steps(rows, samples, rule, plan, memory, store)
+
+
+@implement(_steps_of_rows)
+def _compiled_steps_of_rows(rows, samples, rule, plan, memory, store):
+    scratch = dict(zip(memory.fields, memory, strict=True))["scratch"]
+    steps = steps_ahead if scratch.instance_class is AheadScratch else _one_after_another
+    return lambda rows, samples, rule, plan, memory, store: steps(
+        rows, samples, rule, plan, memory, store
+    )
+
+
+@helper()
+def _one_after_another(rows, samples, rule, plan, memory, store):
+    """Take them with any optimizer, penalty and store."""
     params, state, average = memory.params, memory.state, memory.average
     last = params.shape[0] - 1
     loss_sum, penalty_sum, costs = 0.0, 0.0, memory.sums[COST]

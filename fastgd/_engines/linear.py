@@ -23,12 +23,13 @@ from fastgd._engines.shards import LEAST_SHARED, Shards, entries_of_row, n_shard
 from fastgd._engines.updates import Updates
 from fastgd._parameters import resolve
 from fastgd._training.progress import Progress
-from fastgd.kernels import sgd
+from fastgd.kernels import optimizers, sgd
+from fastgd.kernels.dense_rows import ROWS_TOGETHER, AheadScratch
 from fastgd.kernels.gathered import GatheredScratch, gathered_batches
 from fastgd.kernels.gradient import gradient_of_rows, step_from_gradient
 from fastgd.kernels.optimizers import Sgd
 from fastgd.kernels.outputs import EARLIER, ManyOutputs, ManyScratch, OneScratch
-from fastgd.kernels.penalties import is_alike
+from fastgd.kernels.penalties import is_alike, is_square
 from fastgd.kernels.rate_free import rate_free_batches
 from fastgd.kernels.rate_free_rows import RowScratch, rate_free_rows
 from fastgd.kernels.sgd import Rule
@@ -56,6 +57,7 @@ class LinearEngine:
         self.clips = not plain and not resolve.is_identity(rule.transform.clip)
         self._quantizes = not plain and not resolve.is_identity(rule.transform.quantize)
         self._rule: Any = None
+        self._cast: Any = (None, None)  # step coefficients, and the same in X's dtype
         self._room_for: Any = None  # pointers of the rows that there is scratch for
 
     def allocate(self, progress: Progress, source: Source, batch_size: int) -> None:
@@ -79,6 +81,10 @@ class LinearEngine:
         progress.lay_state_out(by_parameter=self._updates.touches_few)
         rows = -(-min(batch_size, source.n_rows) // n_shards)
         self._memory, self._room_for = _memory_of(progress, rows, is_sparse=is_sparse), None
+        if batch_size == 1 and not is_sparse and self._looks_ahead(params):
+            scratch = AheadScratch.of(params.shape[0] - 1, dtype)
+            margin = np.empty(ROWS_TOGETHER, dtype)
+            self._memory = self._memory._replace(margin=margin, scratch=scratch)
         self._shards = None
         if n_shards > 1:
             self._entries_of_row = entries_of_row(source)
@@ -106,6 +112,16 @@ class LinearEngine:
         elif self._updates.gathers:
             self._steps = gathered_batches
 
+    def _looks_ahead(self, params: NDArray[Any]) -> bool:
+        """Tell whether steps on single dense rows take their raw predictions ahead."""
+        rule = self._rule
+        return (
+            params.ndim == 1
+            and bool(getattr(rule.optimizer, "is_plain", False))
+            and is_square(rule.penalty)
+            and resolve.is_identity(rule.transform)
+        )
+
     def _resolve(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         """Make of the rule what kernels of this dtype take."""
         rule = self._asked
@@ -131,6 +147,11 @@ class LinearEngine:
         if progress.residual.shape != shape:
             progress.residual = np.zeros(shape)
         progress.residual = progress.residual.astype(progress.params.dtype, copy=False)
+
+    @property
+    def follows_rates(self) -> bool:
+        """Whether step coefficients depend on the rates alone."""
+        return optimizers.follows_rates(self._rule.optimizer)
 
     def step_coefficients(self, rates: NDArray[np.float64], first_step: int) -> NDArray[np.float64]:
         """Return what does not depend on the parameters of the steps at these rates, row by row."""
@@ -191,12 +212,22 @@ class LinearEngine:
         return sgd.Plan(
             plan.batch_size,
             block.n_visited if n_visited is None else n_visited,
-            plan.coefficients.astype(self._coefficient_dtype, copy=False),
+            self._in_own_dtype(plan.coefficients),
             plan.unit,
             plan.average_from,
             plan.seed,
             plan.first_step,
         )
+
+    def _in_own_dtype(self, coefficients: NDArray[np.float64]) -> NDArray[Any]:
+        """Return step coefficients in X's dtype; those of steps that are alike are cast once."""
+        whole = coefficients if coefficients.base is None else coefficients.base
+        if whole.ndim != 2 or self._coefficient_dtype == np.float64:
+            return coefficients.astype(self._coefficient_dtype, copy=False)
+        if self._cast[0] is not whole:
+            self._cast = whole, whole.astype(self._coefficient_dtype)
+        first = (coefficients.ctypes.data - whole.ctypes.data) // whole.strides[0]
+        return self._cast[1][first : first + coefficients.shape[0]]
 
     def gradient(self, block: Block, plan: Plan) -> Gradient:
         """Return the transformed gradient of a batch, of a plan of one step."""

@@ -35,6 +35,7 @@ from fastgd._training.progress import Epoch, Progress, Settings, Unfinished
 from fastgd._training.stopping import Stopping
 
 CHUNK_STEPS = 1 << 16  # steps handed to an engine at once: bounds the arrays of rates to 3 MB
+DENSE_STEPS = 1 << 15  # of dense rows: the allocator has such arrays at hand, longer ones are new
 STEPS_AHEAD = 1 << 12  # whose rates are asked for at once, where an epoch has fewer
 EPOCHS_AT_ONCE = 8  # that an engine takes in one call, where they are that short
 FEW_PARAMETERS = 1 << 12  # whose norm BLAS takes in one thread
@@ -337,7 +338,8 @@ class Trainer:
 
     def _parts(self, n_done: int) -> Iterator[Block]:
         """Yield the rows of the epoch that are left, some steps at a time."""
-        n_steps = getattr(self._engine, "steps_at_once", CHUNK_STEPS)
+        usual = CHUNK_STEPS if self._source.is_sparse else min(CHUNK_STEPS, DENSE_STEPS)
+        n_steps = getattr(self._engine, "steps_at_once", usual)
         n_rows = n_steps * self._settings.batch_size
         for block in self._source.epoch(self.progress.epochs, self.progress.seed, n_done):
             for start in range(0, block.n_visited, n_rows):
@@ -464,6 +466,9 @@ class _Rates:
         self._schedule, self._engine = schedule, engine
         # a user's own callable may count its calls, or the steps that it is asked for
         self.looks_ahead = getattr(schedule, "looks_ahead", False)
+        # what a class inherits does not say so
+        is_constant = vars(type(schedule)).get("is_constant", False)
+        self._are_alike = is_constant and getattr(engine, "follows_rates", False)
         self._first, self._factor, self._all = 0, np.nan, np.empty(0)
 
     def of(self, first: int, n_steps: int, factor: float, n_left: int) -> NDArray[np.float64]:
@@ -471,6 +476,8 @@ class _Rates:
 
         ``n_left`` is how many steps there may be from there to the end of training.
         """
+        if self._are_alike:
+            self._first = first
         begin = first - self._first
         if factor != self._factor or not 0 <= begin <= self._all.shape[0] - n_steps:
             n_ahead = n_steps

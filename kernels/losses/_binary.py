@@ -7,7 +7,7 @@ import numpy as np
 
 from fastgd.kernels.elementary import exp, log1p
 from fastgd.kernels.losses._multiclass import Softmax
-from fastgd.kernels.losses._protocol import BINARY, LOGIT
+from fastgd.kernels.losses._protocol import BINARY, LOGIT, gradient
 from fastgd.kernels.losses._regression import NEWTON_LIMIT, SMALLEST_Q
 
 TINY = 1e-300  # 0 log 0 = 0
@@ -51,6 +51,10 @@ class LogLoss(NamedTuple):
         is_positive = 1.0 if raw >= 0.0 else 0.0
         # (1 - y) - y e or (1 - y) e - y: no branch, which random labels would make a costly one
         return ((is_positive - y_true) + (1.0 - is_positive - y_true) * e) / (1.0 + e)
+
+    @staticmethod
+    def slope(loss, y_true, raw):
+        return gradient(loss, y_true, raw)  # it is never beyond +-1
 
     @staticmethod
     def curvature(loss, y_true, raw):

@@ -6,6 +6,9 @@ A loss is a ``NamedTuple`` of its hyperparameters with scalar static methods:
     The loss of one sample; ``raw = x @ coef + intercept``, before any link.
 ``gradient(loss, y_true, raw)``
     The derivative of ``value`` with respect to ``raw``.
+``slope(loss, y_true, raw)``
+    ``gradient`` as stochastic steps use it: by default within +-1e12, for which each of them waits
+    some cycles; a loss whose gradient is bounded may say that it is ``gradient``.
 ``curvature(loss, y_true, raw)``
     The derivative of ``gradient``; a generalised one where that jumps.
 ``inverse_link(loss, raw)``
@@ -88,8 +91,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgd.kernels._hook import hook, implement
-from fastgd.kernels._jit import helper, kernel
+from fastgd.kernels._hook import hook, implement, optional
+from fastgd.kernels._jit import kernel
 
 REGRESSION, BINARY, MULTINOMIAL = "regression", "binary", "multinomial"
 LOG, LOGIT, NONNEGATIVE, POSITIVE = "log", "logit", "nonnegative", "positive"
@@ -309,7 +312,7 @@ def _negative(loss):
     return lambda loss: number
 
 
-@helper()
+@optional
 def slope(loss, y_true, raw):
     """Return ``gradient`` within +-1e12, as stochastic steps use it."""
     return min(max(gradient(loss, y_true, raw), -STEEPEST), STEEPEST)

@@ -38,6 +38,7 @@ class Adagrad(NamedTuple):
 
     n_slots = 1
     eta0 = 0.1
+    follows_rates = True
     skipped_steps = OWN_LENGTH
     side_by_side = True
 
@@ -104,6 +105,7 @@ class Adadelta(NamedTuple):
 
     n_slots = 2
     eta0 = 1.0
+    follows_rates = True
     skipped_steps = MOMENTS
     lazy_on_sparse = False
     side_by_side = True
@@ -192,6 +194,7 @@ class RMSprop(NamedTuple):
     lazy: bool | None = None
 
     eta0 = 0.01
+    follows_rates = True
     side_by_side = True
 
     @property

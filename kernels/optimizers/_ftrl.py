@@ -53,6 +53,7 @@ class Ftrl(NamedTuple):
 
     n_slots = 3
     eta0 = 0.1
+    follows_rates = True
     skipped_steps = SUMS
     penalty_methods = ("ftrl_minimum",)
 

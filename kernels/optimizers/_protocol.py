@@ -70,6 +70,9 @@ optimizer's step costs O(non-zeros); one that says nothing steps all coefficient
     Whether a step is ``-step_coefs[0] g`` and the penalty's as long, without state or averages of
     gradients: then all coefficients may share a factor.
 
+``follows_rates``
+    Whether ``step_coefficients`` depend on the rates alone, and not on the steps' numbers; default
+    False, also for a class made of one that says so.
 ``side_by_side``
     Whether ``recall`` returns a number or two, which with the steps' times and carries is all that
     ``catch_up`` needs: then many coefficients are brought up to date at once, and ``update``,
@@ -230,6 +233,11 @@ def slope(optimizer, step_coefs, rows, i, value, slope):
 def skipped_steps_of(optimizer):
     """Return how steps without a gradient are made up for; None where they are not."""
     return getattr(optimizer, "skipped_steps", None)
+
+
+def follows_rates(optimizer):
+    """Tell whether step coefficients depend on the rates alone; what is inherited is no fact."""
+    return bool(vars(type(optimizer)).get("follows_rates", False))
 
 
 def step_columns(*numbers):

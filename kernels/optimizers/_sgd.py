@@ -21,6 +21,7 @@ class Sgd(NamedTuple):
 
     n_slots = 0
     eta0 = 0.01
+    follows_rates = True
     skipped_steps = SAME_LENGTH
     is_plain = True
     rate_is_constant = False
@@ -76,6 +77,7 @@ class PassiveAggressive(NamedTuple):
 
     n_slots = 0
     eta0 = 1.0
+    follows_rates = True
     skipped_steps = SAME_LENGTH
     is_plain = True
     rate_is_constant = True
@@ -135,6 +137,7 @@ class Momentum(NamedTuple):
 
     n_slots = 1
     eta0 = 0.01
+    follows_rates = True
     skipped_steps = VELOCITY
 
     @staticmethod

@@ -23,7 +23,15 @@ KERNELS_MAY = {"numpy", "numba", "math", "typing", "fastgd.kernels"}
 # and what numba stands on.
 JIT = ROOT / "kernels" / "_jit"
 OF_NUMBA = (
-    *("_atomic.py", "_blas.py", "_collector.py", "_files.py", "_hook.py", "_nonzeros.py"),
+    *(
+        "_ahead.py",
+        "_atomic.py",
+        "_blas.py",
+        "_collector.py",
+        "_files.py",
+        "_hook.py",
+        "_nonzeros.py",
+    ),
     *("_prefetch.py", "_views.py", "_words.py"),
     *("cuda/_compiler.py", "cuda/_launches.py", "cuda/_library.py"),
 )
