@@ -22,15 +22,18 @@ NEGLIGIBLE, MOST_NEGLECTED = 1e-10, 1e-7  # of the objective: then it is not eva
 SHARE_OF_SUBOPTIMALITY = 1e-3  # nor where it is so small a part of the suboptimality
 
 
-def as_stored(task: Task, found: Solution, *, plain: bool = False) -> Solution:
+def as_stored(task: Task, found: Solution, units: Units) -> Solution:
     """Return a solution as ``task.dtype`` keeps it, with its objective, gap and suboptimality.
 
-    ``plain`` says that the task is known to need no units of its own.
+    ``units`` are those in which it was found.
     """
     if np.dtype(task.dtype) != np.float32 or not _fits(found):
         return found
-    units = Units(task) if plain else units_of(task)
-    coef, intercept, change = rounded(task, found, units)
+    if _is_kept(found.coef):  # a solver has rounded them before it proved them
+        coef = found.coef
+        intercept, change = _with_intercept_rounded(task, found)
+    else:
+        coef, intercept, change = rounded(task, found, units)
     stored = found._replace(coef=coef, intercept=intercept)
     if hasattr(found.state, "coef"):
         stored = stored._replace(state=found.state._replace(coef=coef, intercept=intercept))
@@ -53,6 +56,18 @@ def _negligible(found: Solution) -> float:
     """Return by how much an objective may grow before it is evaluated anew."""
     far = SHARE_OF_SUBOPTIMALITY * min(found.suboptimality, found.gap)
     return max(min(far, MOST_NEGLECTED * abs(found.objective)), NEGLIGIBLE * abs(found.objective))
+
+
+def _is_kept(coef: Floats) -> bool:
+    """Tell whether coefficients are the same in float32."""
+    return bool(np.array_equal(np.asarray(coef, np.float32), coef))
+
+
+def _with_intercept_rounded(task: Task, found: Solution) -> tuple[Any, float]:
+    """Return the intercept, rounded, and a bound of what that adds to the objective."""
+    kept = np.asarray(found.intercept, np.float32).astype(np.float64)
+    change = _growth(task, found, float(np.sum((kept - found.intercept) ** 2)))
+    return float(kept) if kept.ndim == 0 else kept, change
 
 
 def rounded(task: Task, found: Solution, units: Units) -> tuple[Floats, Any, float]:
