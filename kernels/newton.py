@@ -18,6 +18,7 @@ LAST_STEPS = 8
 LEAST_PIVOT = 1e-10  # of a Hessian with a unit diagonal
 SUFFICIENT, SMALLEST_STEP = 1e-4, 1e-10  # Armijo; the smallest part of a step
 EPSILON = 2.0**-52
+AT_ONCE, LANES = 4, 16  # rows that a softmax's Hessian takes together, numbers in some vectors
 
 
 class Place(NamedTuple):
@@ -84,7 +85,8 @@ class Classes(NamedTuple):
 
     y : (n_samples,), int32, the classes' numbers
     is_free : bool, whether the last column is an intercept's, which has no penalty
-    scratch : (1 + K (K + 1) / 2, P (P + 1) / 2), float64, of one class's P columns
+    scratch : (AT_ONCE + K (K + 1) / 2, P (P + 1) / 2 or more), float64, of one class's P columns;
+        whole vectors of ``LANES`` leave no rest that is added number by number
     """
 
     z: np.ndarray
@@ -126,22 +128,22 @@ class Classes(NamedTuple):
         """
         z, scratch, hessian = columns.z, columns.scratch, place.hessian
         width, n_classes = z.shape[1], place.curvature.shape[1]
-        products = scratch[0]
-        scratch[1:] = 0.0
-        for i in range(z.shape[0]):
-            at = 0
-            for a in range(width):
-                for b in range(a + 1):
-                    products[at + b] = z[i, a] * z[i, b]
-                at += a + 1
-            p, pair = place.curvature[i], 1
+        scratch[:] = 0.0
+        for first in range(0, z.shape[0], AT_ONCE):
+            last, pair = z.shape[0] - 1, AT_ONCE
+            for row in range(AT_ONCE):
+                _multiply_out(z[min(first + row, last)], scratch[row])
             for k in range(n_classes):
                 for m in range(k + 1):
-                    share = columns.weight[i] * p[k] * (_others(p, k) if k == m else -p[m])
-                    for e in range(products.shape[0]):
-                        scratch[pair, e] += share * products[e]
+                    s0 = _share(columns, place, first, k, m)
+                    s1 = _share(columns, place, first + 1, k, m)
+                    s2 = _share(columns, place, first + 2, k, m)
+                    s3 = _share(columns, place, first + 3, k, m)
+                    for e in range(scratch.shape[1]):
+                        near = s0 * scratch[0, e] + s1 * scratch[1, e]
+                        scratch[pair, e] += near + (s2 * scratch[2, e] + s3 * scratch[3, e])
                     pair += 1
-        pair = 1
+        pair = AT_ONCE
         for k in range(n_classes):
             for m in range(k + 1):
                 _place_block(scratch[pair], hessian, k * width, m * width, width)
@@ -181,6 +183,25 @@ def _next_weighted(weight, at):
     while at < weight.shape[0] and not weight[at] > 0.0:
         at += 1
     return at
+
+
+@helper()
+def _multiply_out(row, products):
+    """Write the products of a row's numbers, the lower triangle line by line."""
+    at = 0
+    for a in range(row.shape[0]):
+        for b in range(a + 1):
+            products[at + b] = row[a] * row[b]
+        at += a + 1
+
+
+@helper()
+def _share(columns, place, i, k, m):
+    """Return a row's part of the Hessian's block of two classes; 0 beyond the last row."""
+    if i >= columns.weight.shape[0]:
+        return 0.0
+    p = place.curvature[i]
+    return columns.weight[i] * p[k] * (_others(p, k) if k == m else -p[m])
 
 
 @helper()

@@ -13,6 +13,12 @@ its own sample; there is no step size:
 
     q = s_i |x_i|^2 / (S l2);   r = loss'(raw_i - q (r - r_i));   v -= s_i (r - r_i) x_i / (S l2)
 
+Four rows are stepped together, all from the same v, so that the processor reads and solves for
+them side by side instead of waiting for each. No step of theirs can overshoot, whatever the rows
+have in common, as long as  3 q < 1/M + q  for each, M the loss's largest curvature: the dual's
+Hessian is at least 1/M + q on its diagonal, and two rows' entry is at most the root of the product
+of their q. Rows with a larger q are stepped one by one.
+
 The intercept is tied to all samples, and w could half take its place, which makes it slow. So it
 is solved for centred columns: with any mean row m (of some rows; it need not be exact) and
 A = 1/(S l2) sum_i s_i r_i, which is zero at the optimum,
@@ -50,7 +56,9 @@ INTERCEPT_STEPS = 20  # in a pass
 FORGET = 0.8  # what a step of the intercept leaves of the curvatures that it was made from
 TAIL = 8  # the last 1/8 of a pass tells how far it came
 SMALLEST_SLOPE = 1e-6
+GROUP = 4  # rows that are stepped together
 BALANCE_ROUNDS = 5
+BALANCED = 1e-13  # of the mass: what rounding leaves
 ROOT_LIMIT = 200
 
 # What ``Memory.running`` holds: sum_i s_i r_i; sums of the steps' derivatives and weights; what
@@ -78,6 +86,8 @@ class DualProblem(NamedTuple):
     scale : float, 1 / (S l2)
     threshold : float, l1 / l2
     fit_intercept : bool
+    together : float
+        The q up to which rows are stepped together; 0 for none. Softmax's rows never are.
     """
 
     loss: NamedTuple
@@ -85,6 +95,7 @@ class DualProblem(NamedTuple):
     scale: float
     threshold: float
     fit_intercept: bool
+    together: float = 0.0
 
 
 class Memory(NamedTuple):
@@ -104,7 +115,23 @@ class Memory(NamedTuple):
     along: np.ndarray
 
 
-@kernel()
+class Lanes(NamedTuple):
+    """What is known of the rows of a group, (GROUP,), float64.
+
+    raw : their raw predictions, before a step
+    q : how much a step moves them
+    """
+
+    raw: np.ndarray
+    q: np.ndarray
+
+
+def largest_together(curvature_bound):
+    """Return the q up to which a group's steps cannot overshoot, for losses of such a curvature."""
+    return 1.0 / (curvature_bound * (GROUP - 2))
+
+
+@kernel(allocates=True)
 def sdca_pass(rows, samples, rule, memory, order, is_first):
     """Take one step for each row of ``order``.
 
@@ -121,54 +148,100 @@ def sdca_pass(rows, samples, rule, memory, order, is_first):
     is summed beside the dot product, where it costs less than fetching it would.
     """
     y, weight, params, dual = samples.y, samples.weight, memory.params, memory.dual
-    mean, along, running, threshold = memory.mean, memory.along, memory.running, rule.threshold
+    along, running = memory.along, memory.running
     n_rows, last = order.shape[0], np.uint64(params.shape[0] - 1)
-    period, later = max(n_rows // INTERCEPT_STEPS, 1), 0.0
-    gap, loss, gap_mass = 0.0, 0.0, 0.0
-    for position in range(n_rows):
-        i = np.uint64(order[position])
-        begin, end = entries(rows, i)
-        if is_first:
-            shared = 0.0
-            for k in range(begin, end):
-                j, x = entry(rows, i, k)
-                shared += mean[j] * np.float64(x)
-            along[i] = shared
-        raw, square = 0.0, 0.0
-        for k in range(begin, end):
-            j, x = entry(rows, i, k)
-            v, x = params[j], np.float64(x)
-            raw += x * (max(v - threshold, 0.0) + min(v + threshold, 0.0))
-            square += x * x
-        raw += (
-            params[last]
-            - running[MIDDLE]
-            + rule.scale * running[TOTAL] * (along[i] - running[SIZE])
-        )
-        square = max(square - 2.0 * along[i] + running[SIZE], 0.0)
-        s = weight[i] if weight.shape[0] > 0 else 1.0
-        scale, old = rule.scale * s, dual[i]
-        if TAIL * (n_rows - position) <= n_rows + TAIL:
-            gap += s * fenchel(rule.loss, y[i], raw, old)
-            loss += s * losses.value(rule.loss, y[i], raw)
-            gap_mass += s
-        dual[i], response = losses.dual_step(rule.loss, y[i], raw, old, scale * square)
-        change = scale * (dual[i] - old)
-        if change != 0.0:
-            for k in range(begin, end):
-                j, x = entry(rows, i, k)
-                params[j] -= change * np.float64(x)
-        running[MIDDLE] -= change * along[i]
-        running[TOTAL] += s * (dual[i] - old)
-        running[SLOPE] += s * response
-        running[MASS] += s
-        if rule.fit_intercept and (position + 1) % period == 0:
-            left = (n_rows - position - 1.0) / n_rows
-            change, later = _move_intercept(running, rule.mass, left, period / n_rows, later)
+    period, since, later = max(n_rows // INTERCEPT_STEPS, 1), 0, 0.0
+    lanes, size = Lanes(np.zeros(GROUP), np.zeros(GROUP)), GROUP if rule.together > 0.0 else 1
+    gap, loss, gap_mass, position = 0.0, 0.0, 0.0, 0
+    while position < n_rows:
+        count = min(size, n_rows - position)
+        largest = _look(rows, weight, rule, memory, order, position, count, is_first, lanes)
+        if largest > rule.together:
+            count = 1
+        for lane in range(count):
+            i, raw = np.uint64(order[position + lane]), lanes.raw[lane]
+            s = weight[i] if weight.shape[0] > 0 else 1.0
+            old = dual[i]
+            if TAIL * (n_rows - position - lane) <= n_rows + TAIL:
+                gap += s * fenchel(rule.loss, y[i], raw, old)
+                loss += s * losses.value(rule.loss, y[i], raw)
+                gap_mass += s
+            dual[i], response = losses.dual_step(rule.loss, y[i], raw, old, lanes.q[lane])
+            running[TOTAL] += s * (dual[i] - old)
+            running[SLOPE] += s * response
+            running[MASS] += s
+            lanes.raw[lane] = rule.scale * s * (dual[i] - old)
+        for lane in range(count):
+            i = np.uint64(order[position + lane])
+            running[MIDDLE] -= lanes.raw[lane] * along[i]
+            _move(rows, i, params, lanes.raw[lane])
+        position += count
+        if rule.fit_intercept and position - since >= period:
+            left = float(n_rows - position) / n_rows
+            change, later = _move_intercept(
+                running, rule.mass, left, float(position - since) / n_rows, later
+            )
             params[last] += change
+            since = position
     running[PENDING] = later
     gap_mass = max(gap_mass, losses.TINY)
     return gap / gap_mass, loss / gap_mass
+
+
+@helper()
+def _look(rows, weight, rule, memory, order, position, count, is_first, lanes):
+    """Write raw predictions and q of some rows; return the largest q."""
+    params, along, running, largest = memory.params, memory.along, memory.running, 0.0
+    level = params[params.shape[0] - 1] - running[MIDDLE]
+    for lane in range(count):
+        i = np.uint64(order[position + lane])
+        if is_first:
+            along[i] = _dot(rows, i, memory.mean)
+        raw, square = _raw_and_square(rows, i, params, rule.threshold)
+        lanes.raw[lane] = raw + level + rule.scale * running[TOTAL] * (along[i] - running[SIZE])
+        s = weight[i] if weight.shape[0] > 0 else 1.0
+        lanes.q[lane] = rule.scale * s * max(square - 2.0 * along[i] + running[SIZE], 0.0)
+        largest = max(largest, lanes.q[lane])
+    return largest
+
+
+@helper()
+def _raw_and_square(rows, i, params, threshold):
+    """Return x_i soft_threshold(v) and |x_i|^2."""
+    begin, end = entries(rows, i)
+    raw, square = 0.0, 0.0
+    if threshold == 0.0:
+        for k in range(begin, end):
+            j, x = entry(rows, i, k)
+            x = np.float64(x)
+            raw += x * params[j]
+            square += x * x
+        return raw, square
+    for k in range(begin, end):
+        j, x = entry(rows, i, k)
+        v, x = params[j], np.float64(x)
+        raw += x * (max(v - threshold, 0.0) + min(v + threshold, 0.0))
+        square += x * x
+    return raw, square
+
+
+@helper()
+def _dot(rows, i, vector):
+    begin, end = entries(rows, i)
+    total = 0.0
+    for k in range(begin, end):
+        j, x = entry(rows, i, k)
+        total += vector[j] * np.float64(x)
+    return total
+
+
+@helper()
+def _move(rows, i, params, change):
+    """Take a change of s_i r_i / (S l2) off v."""
+    begin, end = entries(rows, i)
+    for k in range(begin, end if change != 0.0 else begin):
+        j, x = entry(rows, i, k)
+        params[j] -= change * np.float64(x)
 
 
 @helper()
@@ -225,12 +298,10 @@ def balance(rows, samples, rule, memory, order):
             low, high = losses.dual_bounds(rule.loss, y[i])
             moved = old + shift * losses.dual_curvature(rule.loss, y[i], old)
             dual[i] = min(max(moved, low), high)
-            change = rule.scale * s * (dual[i] - old)
-            begin, end = entries(rows, i)
-            for k in range(begin, end if change != 0.0 else begin):
-                j, x = entry(rows, i, k)
-                params[j] -= change * np.float64(x)
+            _move(rows, i, params, rule.scale * s * (dual[i] - old))
         total = _total(weight, dual)
+        if abs(total) <= BALANCED * rule.mass:
+            break
     memory.running[PENDING] += memory.running[TOTAL] - total  # what moved will want to move back
     memory.running[TOTAL] = total
     return total
@@ -313,11 +384,8 @@ def restore(rows, samples, rule, memory):
     weight, dual, params = samples.weight, memory.dual, memory.params
     params[: params.shape[0] - 1] = 0.0
     for i in range(dual.shape[0]):
-        change = rule.scale * (weight[i] if weight.shape[0] > 0 else 1.0) * dual[i]
-        begin, end = entries(rows, i)
-        for k in range(begin, end if change != 0.0 else begin):
-            j, x = entry(rows, i, k)
-            params[j] -= change * np.float64(x)
+        s = weight[i] if weight.shape[0] > 0 else 1.0
+        _move(rows, i, params, rule.scale * s * dual[i])
 
 
 @kernel()

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastgd._solvers import _gd, _piecewise, _saga, _sdca
 from fastgd._solvers._certificates import ALLOWANCE
-from fastgd._solvers._costs import FINISHED_IN_FLOAT64, largest_matrix
+from fastgd._solvers._costs import FINISHED_IN_FLOAT64, LARGEST_MATRIX, largest_matrix
 from fastgd._solvers._direct import directly
 from fastgd._solvers._direct_rows import in_rows
 from fastgd._solvers._exact import exact
@@ -29,7 +29,7 @@ from fastgd._solvers._saga import saga
 from fastgd._solvers._sdca import mean_q, sdca
 from fastgd._solvers._stored import as_stored, roundings_of
 from fastgd._solvers._task import Options, Solution, State, Task
-from fastgd._solvers._units import in_units
+from fastgd._solvers._units import Units, in_units, units_of, within
 from fastgd._solvers._wide import in_basis, is_reducible
 from fastgd._solvers._working import by_working_sets, wants_working_sets
 from fastgd.kernels import losses
@@ -135,9 +135,9 @@ def solve(task: Task, options: Options, solver: str = "auto", start: Any = None)
         If a solver was asked for that cannot solve this task: the message says why.
     """
     known = None if is_deviance(task.loss) else _of_few_columns(solver, task, options, start)
-    found: Solution = known or in_units(partial(_solve, solver), task, options, start)
-    stored = as_stored(task, found, plain=known is not None)
-    stored = _with_status(task, found, stored, options.tol)
+    units = Units(task) if known is not None else units_of(task)
+    found: Solution = known or within(units, partial(_solve, solver), options, start)
+    stored = _with_status(task, found, as_stored(task, found, units), options.tol)
     return found._replace(in_float64=True) if found.converged and not stored.converged else stored
 
 
@@ -295,7 +295,7 @@ def _has_cheap_metric(task: Task) -> bool:
     """Tell whether a matrix of all parameters is cheap, or one that dense outputs share."""
     n, d, K = task.y.shape[0], task.n_features, task.n_outputs
     size = d + 1 if isinstance(task.rows, Dense) and task.l1 == 0.0 else (d + 1) * K
-    return size <= largest_matrix(task.rows, n, d, K, is_exact(task))
+    return size <= LARGEST_MATRIX and size <= largest_matrix(task.rows, n, d, K, is_exact(task))
 
 
 def _is_nearly_separable(task: Task) -> bool:

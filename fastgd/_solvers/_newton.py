@@ -23,8 +23,10 @@ from fastgd._solvers._problem import is_deviance, least_and_terms, lowest_of
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.kernels import losses
 from fastgd.kernels.newton import (
+    AT_ONCE,
     EPSILON,
     FAILED,
+    LANES,
     USED_UP,
     Classes,
     Columns,
@@ -163,7 +165,8 @@ def _columns(task: Task, standard: Standard) -> Columns | Classes:
     z, weight, ridge = standard[:3]
     if task.n_outputs > 1:
         K, width = task.n_outputs, z.shape[1]
-        scratch = np.empty((1 + K * (K + 1) // 2, width * (width + 1) // 2))
+        size = -(-width * (width + 1) // 2 // LANES) * LANES
+        scratch = np.empty((AT_ONCE + K * (K + 1) // 2, size))
         own = z, np.array(task.y, np.int32), weight, np.tile(ridge, K)
         return Classes(*own, bool(task.fit_intercept), scratch, 0.0, EPSILON * EPSILON)
     y = np.array(task.y, np.float64)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgd._data.validation import in_dtype
 from fastgd._solvers._certificates import penalty_terms
 from fastgd.kernels import losses, sdca
 
@@ -17,13 +18,20 @@ class OneOutput:
     samples : kernels.sdca.Samples
     rule : kernels.sdca.DualProblem
     n_features : int
+    dtype : type
+        What coefficients are rounded to before they are certified: the one they are kept in.
     """
 
     def __init__(
-        self, rows: Any, samples: sdca.Samples, rule: sdca.DualProblem, n_features: int
+        self,
+        rows: Any,
+        samples: sdca.Samples,
+        rule: sdca.DualProblem,
+        n_features: int,
+        dtype: Any = np.float64,
     ) -> None:
         n_samples = samples.y.shape[0]
-        self.rows, self.samples, self.rule = rows, samples, rule
+        self.rows, self.samples, self.rule, self._dtype = rows, samples, rule, dtype
         self.memory = sdca.Memory(
             np.zeros(n_features + 1),
             np.zeros(n_samples),
@@ -34,7 +42,8 @@ class OneOutput:
 
     def penalty(self, coef: np.ndarray, l1: float, l2: float) -> float:
         """Return what the coefficients cost."""
-        return 0.5 * l2 * float(coef @ coef) + l1 * float(np.abs(coef).sum())
+        of_l1 = l1 * float(np.abs(coef).sum()) if l1 > 0.0 else 0.0
+        return 0.5 * l2 * float(coef @ coef) + of_l1
 
     def null_model(self) -> tuple[float, float]:
         """Return the intercept of the model without features, and its loss."""
@@ -73,8 +82,12 @@ class OneOutput:
         return self._shrunk(params[:-1]), float(params[-1] - mean @ params[:-1])
 
     def penalty_gap(self, coef: np.ndarray, l1: float, l2: float) -> float:
-        """Return sum_j h(w_j) + h*(l2 v_j) - l2 v_j w_j, zero but for rounding."""
-        return float(np.sum(penalty_terms(coef, -l2 * self.memory.params[:-1], l1, l2)))
+        """Return sum_j h(w_j) + h*(l2 v_j) - l2 v_j w_j: what rounding of coefficients costs."""
+        v = self.memory.params[:-1]
+        if l1 == 0.0:
+            lost = coef - v
+            return 0.5 * l2 * float(lost @ lost)
+        return float(np.sum(penalty_terms(coef, -l2 * v, l1, l2)))
 
     def _shrunk(self, v: np.ndarray) -> np.ndarray:
         """Return the coefficients that v stands for, as a copy."""
@@ -91,7 +104,7 @@ class OneOutput:
             memory.running[sdca.MIDDLE] = memory.mean @ memory.params[:-1]
         params = memory.params.copy()
         params[-1] -= memory.running[sdca.MIDDLE]
-        params[:-1] = self._shrunk(params[:-1])
+        params[:-1] = in_dtype(self._shrunk(params[:-1]), self._dtype)
         margin = np.empty(memory.dual.shape[0])
         b, loss, gap = sdca.certify(self.rows, self.samples, rule, memory, params, margin)
         is_proven = abs(remainder) <= 1e-12 * rule.mass

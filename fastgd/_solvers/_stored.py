@@ -24,16 +24,17 @@ NEGLIGIBLE, MOST_NEGLECTED = 1e-10, 1e-7  # of the objective: then it is not eva
 SHARE_OF_SUBOPTIMALITY = 1e-3  # nor where it is so small a part of the suboptimality
 
 
-def as_stored(task: Task, found: Solution, *, plain: bool = False) -> Solution:
+def as_stored(task: Task, found: Solution, units: Units) -> Solution:
     """Return a solution as ``task.dtype`` keeps it, with its objective, gap and suboptimality.
 
-    ``plain`` says that the task is known to need no units of its own.
+    ``units`` are those in which it was found.
     """
     if np.dtype(task.dtype) != np.float32 or not fits(found):
         return found
-    units = Units(task) if plain else units_of(task)
-    own = rounded(task, found, units)
-    return kept(found, *own, partial(objective_of, task, units=units))
+    objective_at = partial(objective_of, task, units=units)
+    if _is_kept(found.coef):  # a solver has rounded them before it proved them
+        return kept(found, found.coef, *_with_intercept_rounded(task, found), objective_at)
+    return kept(found, *rounded(task, found, units), objective_at)
 
 
 def kept(
@@ -69,6 +70,18 @@ def _negligible(found: Solution) -> float:
     """Return by how much an objective may grow before it is evaluated anew."""
     far = SHARE_OF_SUBOPTIMALITY * min(found.suboptimality, found.gap)
     return max(min(far, MOST_NEGLECTED * abs(found.objective)), NEGLIGIBLE * abs(found.objective))
+
+
+def _is_kept(coef: Floats) -> bool:
+    """Tell whether coefficients are the same in float32."""
+    return bool(np.array_equal(np.asarray(coef, np.float32), coef))
+
+
+def _with_intercept_rounded(task: Task, found: Solution) -> tuple[Any, float]:
+    """Return the intercept, rounded, and a bound of what that adds to the objective."""
+    own = np.asarray(found.intercept, np.float32).astype(np.float64)
+    change = largest_growth(task.loss, found, float(np.sum((own - found.intercept) ** 2)))
+    return float(own) if own.ndim == 0 else own, change
 
 
 def rounded(task: Task, found: Solution, units: Units) -> tuple[Floats, Any, float]:

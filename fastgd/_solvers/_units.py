@@ -34,6 +34,7 @@ Floats = NDArray[np.float64]
 FAR, VERY_FAR = 1e3, 1e6  # a mean in standard deviations: digits lost by what is counted from zero
 CHEAPLY_COPIED = 10_000_000  # entries up to which "far" is enough for a copy
 SAMPLE, FEWEST_SAMPLED, SAMPLED_ENTRIES = 256, 16, 50_000
+MORE_ENTRIES, LEAST_STEP = 1 << 20, 4  # of columns that look far, before all rows are read
 PLAIN_EXPONENT = 100  # squares of targets within 2^+-100 need no care
 LARGEST_EXPONENT = 1022
 LARGEST_REACH = 600.0  # e^600 (10^4)^2 is finite
@@ -53,6 +54,11 @@ class Units(NamedTuple):
     level: float = 0.0
     scale: float = 1.0
     half: float = 1.0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the task's units are the user's."""
+        return self.origin is None and self.level == 0.0 and self.scale == self.half == 1.0
 
     def to_user(self, coef: Any, intercept: Any) -> tuple[Any, Any]:
         """Return the user's coefficients and intercepts."""
@@ -122,16 +128,15 @@ def in_units(
 
     ``solver`` returns a solution, or a tuple of solutions and what knows no units.
     """
-    units = units_of(task)
-    if units.task is task:
-        return solver(task, options, start)
-    return within(units, solver, options, start)
+    return within(units_of(task), solver, options, start)
 
 
 def within(
     units: Units, solver: Callable[[Task, Options, Any], Any], options: Options, start: Any = None
 ) -> Any:
     """Solve a task in given units, as ``in_units`` does."""
+    if units.is_plain:
+        return solver(units.task, options, start)
     own = options._replace(observer=Converted(options.observer, units.of_model, units.of_figure))
     found = solver(units.task, own, units.own_state(start))
     if isinstance(found, Solution):
@@ -245,11 +250,12 @@ def _about_means(units: Units) -> Units:
     if task.weight is not None:
         weight = np.asarray(task.weight, np.float64)
         weight = weight / max(weight.sum(), 1e-300)
+    far = FAR if n * d <= CHEAPLY_COPIED else VERY_FAR
     columns, center = _perhaps_far(task.rows, weight, d)
+    columns = _still_perhaps_far(task.rows, weight, columns, center, far)
     if columns.shape[0] == 0:
         return units
     moments = moments_of(task.rows, columns, weight, center, np.abs(center))
-    far = FAR if n * d <= CHEAPLY_COPIED else VERY_FAR
     is_far = (moments.std > 0.0) & (np.abs(moments.mean) > far * moments.std)
     if not np.any(is_far):
         return units
@@ -279,6 +285,33 @@ def _perhaps_far(rows: Any, weight: Floats, d: int) -> tuple[NDArray[np.int64], 
         looks_far = known & (0.1 * FAR * distance <= np.abs(mean))
     center[columns] = np.where(np.isfinite(mean), mean, 0.0)
     return columns[looks_far], center
+
+
+def _still_perhaps_far(
+    rows: Any, weight: Floats, columns: NDArray[np.int64], center: Floats, far: float
+) -> NDArray[np.int64]:
+    """Return those of the columns that more rows leave: a rare value is in no small sample.
+
+    Of rows with a share W of the weight, with mean m and deviation s:  std >= sqrt(W) s  and
+    |mean - m| <= std / sqrt(W)  in all rows, so that |mean| > far std only if
+    |m| > (far sqrt(W) - 1) s.
+    """
+    n, count = weight.shape[0], max(1, columns.shape[0])
+    step = n // max(SAMPLE, MORE_ENTRIES // count)
+    if columns.shape[0] == 0 or step < LEAST_STEP:
+        return columns
+    if isinstance(rows, Dense):
+        some = rows.values[::step, columns]
+    else:
+        some = as_matrix(rows, n, center.shape[0])[::step][:, columns].toarray()
+    share = weight[::step]
+    mass = max(float(np.sum(share)), 1e-300)
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = some.astype(np.float64) - center[columns]
+        mean = (share / mass) @ apart
+        deviation = np.sqrt(np.maximum((share / mass) @ (apart * apart) - mean * mean, 0.0))
+        is_near = np.abs(mean + center[columns]) <= (far * np.sqrt(mass) - 1.0) * deviation
+    return columns[~is_near]
 
 
 def counted_from(rows: Any, origin: Floats) -> Any:

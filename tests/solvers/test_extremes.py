@@ -12,6 +12,7 @@ from sklearn.model_selection import cross_val_predict
 
 import fastgd
 from fastgd._data.validation import as_rows, classes_and_codes
+from fastgd._solvers import _units
 from fastgd._solvers._problem import pose, scaler_of
 from fastgd._solvers._task import Task
 from fastgd._solvers._units import units_of
@@ -129,6 +130,25 @@ def test_units_keep_sparse_rows_sparse_and_types():
     shifted = sp.csr_matrix(tuple(moved), shape=A.shape).toarray()
     np.testing.assert_array_equal(shifted, A - units.origin)
     np.testing.assert_array_equal(X.toarray(), A)  # the user's are as they were
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_rare_values_are_looked_for_before_all_rows_are_read(rng, monkeypatch, is_weighted):
+    """What no column far from zero can show in some rows spares it the moments of all rows."""
+    X = np.full((4096, 40), -0.5)
+    X[rng.integers(0, 4096, 4000), rng.integers(0, 36, 4000)] = 30.0
+    X[:, 36:] = 1e7 + rng.normal(size=(4096, 4))
+    X[5, 39] = 0.0  # far, and then near by one row
+    weight = rng.random(4096) if is_weighted else np.ones(4096)
+    weight /= weight.sum()
+    monkeypatch.setattr(_units, "MORE_ENTRIES", 1)
+    columns, center = np.arange(40), X[:256].mean(axis=0)
+    kept = _units._still_perhaps_far(as_rows(X), weight, columns, center, 1e3)
+    mean = weight @ X
+    is_far = np.abs(mean) > 1e3 * np.sqrt(weight @ (X - mean) ** 2)
+    assert set(np.flatnonzero(is_far)) <= set(kept)
+    assert is_far.sum() == 3
+    assert len(kept) < 10
 
 
 @layouts

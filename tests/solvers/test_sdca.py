@@ -8,10 +8,12 @@ from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 
 import fastgd
 from fastgd._solvers._sdca import sdca
+from fastgd._solvers._sdca_one import OneOutput
 from fastgd._solvers._task import Options, Task
 from fastgd.kernels import losses
 from fastgd.kernels.losses import LogLoss, Softmax
 from fastgd.kernels.rows import CSR, Dense
+from fastgd.kernels.sdca import GROUP, DualProblem, Samples, largest_together
 from tests.tables import over_product
 
 SMOOTH = [
@@ -315,3 +317,56 @@ def test_rows_of_text_are_solved_by_sdca_up_to_a_strength(n_features, C, solver,
     model = fastgd.LogisticRegression(C=C * (1.0 - 1e-9), tol=1e-4).fit(X, y)
     assert model.solver_ == solver
     assert model.gap_ <= 1e-4 * model.objective_
+
+
+def stepped(X, y, order, scale, together):
+    """Return v and r after a pass of squared errors, as a plain loop."""
+    v, r, position = np.zeros(X.shape[1]), np.zeros(len(y)), 0
+    while position < len(order):
+        some = order[position : position + (GROUP if together > 0.0 else 1)]
+        if np.max(scale * np.sum(X[some] ** 2, axis=1)) > together:
+            some = some[:1]
+        q = scale * np.sum(X[some] ** 2, axis=1)
+        moved = (X[some] @ v + q * r[some] - y[some]) / (1.0 + q)
+        v = v - scale * (moved - r[some]) @ X[some]
+        r[some] = moved
+        position += len(some)
+    return v, r
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("largest", [0.4, 3.0])
+def test_a_pass_steps_rows_together_that_move_little(rng, layout, largest):
+    X, y = rng.normal(size=(30, 4)), rng.normal(size=30)
+    scale = largest / float(np.max(np.sum(X**2, axis=1)))
+    together = largest_together(1.0)
+    rule = DualProblem(losses.SquaredError(), 30.0, scale, 0.0, False, together)
+    engine = OneOutput(as_rows(layout(X)), Samples(y, np.empty(0)), rule, 4)
+    order = rng.permutation(30).astype(np.int32)
+    engine.one_pass(order, True)
+    v, r = stepped(X, y, order, scale, together)
+    np.testing.assert_allclose(engine.memory.params[:-1], v, rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(engine.memory.dual, r, rtol=1e-10, atol=1e-14)
+
+
+def test_steps_of_equal_rows_do_not_overshoot(rng):
+    """Groups of the same row, each of whose steps would almost do for all of them."""
+    X = np.repeat(rng.normal(size=(5, 6)), 80, axis=0)
+    X /= np.linalg.norm(X, axis=1)[:, None]
+    y = (rng.random(400) < 0.6).astype(float)
+    l2 = 1.0 / (400 * 0.99 * largest_together(0.25))
+    found = fit(X, y, LogLoss(), l2, tol=1e-9, max_iter=200)
+    assert found.converged
+    theirs = LogisticRegression(C=1.0 / (400 * l2), tol=1e-10, max_iter=1000).fit(X, y)
+    np.testing.assert_allclose(found.coef, theirs.coef_[0], atol=1e-4)
+
+
+def test_what_is_proven_is_what_is_kept(rng):
+    """Coefficients are those of float32 before their objective is computed."""
+    X = sp.random_array((600, 900), density=0.01, format="csr", dtype=np.float32, rng=rng)
+    y = (X @ rng.normal(size=900) > 0).astype(int)
+    model = fastgd.LogisticRegression(solver="sdca", tol=1e-3).fit(sp.csr_matrix(X), y)
+    w, b = model.coef_[0].astype(np.float64), float(model.intercept_[0])
+    assert model.coef_.dtype == np.float32
+    wanted = objective(X.astype(np.float64), y, LogLoss(), 0.0, 1.0 / 600, w, b)
+    assert model.objective_ == pytest.approx(wanted, rel=1e-12)
