@@ -207,8 +207,8 @@ def _of_objects(
         named["target"] = target is not None
         _refuse_unused("columns with names", source, named)
     if isinstance(source, tuple) and len(source) == 2:
-        source = tuple(_map_of(Path(part)) if _is_path(part) else part for part in source)
-        return _of_arrays(*source, n_rows), names_of(source[0]), "arrays"
+        X, y = (_map_of(Path(part)) if _is_path(part) else part for part in source)
+        return _of_arrays(X, y, n_rows), names_of(X), "arrays"
     is_read = callable(source) or isinstance(source, Iterable) or _has_items(source)
     if not is_read or isinstance(source, Mapping):
         raise ValueError(
