@@ -8,7 +8,7 @@ size of the chunks.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,6 +18,7 @@ from fastgd._data.source import Block, Data, checksum
 from fastgd._data.validation import as_rows, frozen
 from fastgd.kernels.sampling import shuffled_runs
 
+T = TypeVar("T")
 Pair = tuple[Any, Any]  # X and y of some rows; y is None where there are no targets
 _AS_THEY_LIE = np.empty(0, np.int32)
 
@@ -332,7 +333,21 @@ class InChunks:
         for k, (X, y) in as_counted(self._chunks, numbers):
             if sp.issparse(X) != self.is_sparse:
                 raise ValueError(f"chunk {k}: either all chunks are sparse, or none.")
-            yield k, self._written(X, y)
+            yield k, of_named(f"chunk {k}", self._written, X, y)
+
+
+def of_named(name: str, work: Callable[..., T], *rows: Any) -> T:
+    """Return what a function makes of some rows, which have a name.
+
+    Raises
+    ------
+    ValueError
+        What is wrong with them, and the name.
+    """
+    try:
+        return work(*rows)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _permutation(n: int, stream: int, seed: int) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
-from fastgd._data.chunks import Chunks, as_counted, filled
+from fastgd._data.chunks import Chunks, as_counted, filled, of_named
 
 T = TypeVar("T")
 AHEAD = 1  # chunks that are decoded while another one is computed with
@@ -90,20 +90,6 @@ class ChunkShards:
             raise ValueError("there are no rows to train on.")
         self.spent["seconds"] += time.perf_counter() - started
         return found
-
-
-def of_named(name: str, part: Callable[[Rows], T], rows: Rows) -> T:
-    """Return ``part`` of the rows of a shard.
-
-    Raises
-    ------
-    ValueError
-        What is wrong with them, and the shard's name.
-    """
-    try:
-        return part(rows)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
 
 
 def ahead(items: Iterator[T], most: int = AHEAD) -> Iterator[T]:

@@ -20,15 +20,16 @@ import numpy as np
 from dask.base import get_scheduler
 from numpy.typing import NDArray
 
-from fastgd._data.chunks import Pair, names_of
+from fastgd._data.chunks import Pair, names_of, of_named
 from fastgd._data.labels import labels_of_rows
-from fastgd._data.shards import Rows, of_named
+from fastgd._data.shards import Rows
 from fastgd._runtime.threads import one_blas_thread, threads
 
 T = TypeVar("T")
 FAN_IN = 8  # sums that one task adds up
 ROOM_HERE = 1 << 26  # bytes of X that may be brought to the client, twice those of a sample
 HEAD_ROWS = 64  # that are brought here to see what rows are
+LOOK_AFTER = 2.0  # seconds without an answer, before the scheduler is looked for
 
 
 class ClusterLost(RuntimeError):
@@ -83,10 +84,7 @@ class DaskShards:
         """
         started = time.perf_counter()
         self._lost.look()
-        try:
-            (answer,) = dask.compute(self._tree(part, add))
-        except lost() as error:
-            raise ClusterLost(f"the cluster was lost: {type(error).__name__}: {error}") from error
+        answer = computed(self._tree(part, add))
         found: T | None = answer.value
         if found is None:
             raise ValueError("there are no rows to train on.")
@@ -324,11 +322,74 @@ def client() -> Any:
 def lost() -> tuple[type[BaseException], ...]:
     """Return what Dask raises where a cluster does not answer, or a task kills its workers."""
     try:
+        from distributed.client import ClosedClientError, FutureCancelledError
         from distributed.comm.core import CommClosedError
         from distributed.scheduler import KilledWorker
     except ModuleNotFoundError:
         return (ConnectionError,)
-    return (ConnectionError, CommClosedError, KilledWorker)
+    of_client = ClosedClientError, FutureCancelledError
+    return (ConnectionError, CommClosedError, KilledWorker, *of_client)
+
+
+def cluster_lost(error: object) -> ClusterLost:
+    """Return the error that says so."""
+    name = "" if isinstance(error, str) else f"{type(error).__name__}: "
+    return ClusterLost(f"the cluster was lost: {name}{error}")
+
+
+def computed(value: Any) -> Any:
+    """Return a delayed value, computed by the current client's workers or Dask's threads.
+
+    Raises
+    ------
+    ClusterLost
+        If the scheduler no longer answers, or a partition has cost too many workers.
+    """
+    here = client()
+    if here is None:
+        return dask.compute(value)[0]
+    try:
+        future = here.compute(value)
+        wait_for_all(here, [future])
+        return here.gather(future)
+    except lost() as error:
+        raise cluster_lost(error) from error
+
+
+def wait_for_all(here: Any, futures: list[Any], seconds: float | None = None) -> None:
+    """Wait until futures are there, while there is a scheduler.
+
+    A scheduler that has ended in good order tells nobody of the futures that were waited for.
+
+    Raises
+    ------
+    ClusterLost
+        If it has ended.
+    TimeoutError
+        If that takes more than ``seconds``; none is without end.
+    """
+    from distributed import wait
+
+    end = np.inf if seconds is None else time.monotonic() + seconds
+    while True:
+        left = end - time.monotonic()
+        try:
+            wait(futures, timeout=min(LOOK_AFTER, max(left, 0.0)))
+            return
+        except TimeoutError:
+            if left <= LOOK_AFTER:
+                raise
+            if has_ended(here):
+                raise cluster_lost("the scheduler has ended.") from None
+
+
+def has_ended(here: Any) -> bool:
+    """Tell whether a client has no connection to a scheduler, nor tries to get one."""
+    if here.status in ("closed", "closing"):
+        return True
+    comm = here.scheduler_comm
+    is_cut = comm is None or comm.closed() or comm.comm.closed()
+    return here.status != "connecting" and is_cut
 
 
 _NUMBERS = itertools.count()

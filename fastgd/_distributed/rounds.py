@@ -34,15 +34,17 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from fastgd._data.chunks import of_named
 from fastgd._data.source import Block, Data, InMemory
 from fastgd._distributed.collections import (
-    ClusterLost,
     DaskChunks,
     LostWorkers,
     as_array,
     as_column,
     client,
+    cluster_lost,
     lost,
+    wait_for_all,
 )
 from fastgd._runtime.threads import one_blas_thread, threads
 from fastgd._training.estimator import Call
@@ -190,9 +192,10 @@ class PieceOfEpoch:
 # -- what runs on workers -------------------------------------------------------------------------
 
 
-def prepared(work: Work, X: Any, y: Any) -> Shard:
-    """Return a partition's rows as engines take them."""
-    data = work.written(as_array(X), None if y is None else as_column(y))
+def prepared(work: Work, k: int, X: Any, y: Any) -> Shard:
+    """Return the rows of partition k as engines take them."""
+    given = as_array(X), None if y is None else as_column(y)
+    data = of_named(f"partition {k}", work.written, *given)
     return Shard(data, work.call.settings.shuffle)
 
 
@@ -325,7 +328,10 @@ class Rounds:
         self._tasks = _Cluster() if client() is not None else _Threads()
         shared = self._tasks.submit("work", _same, work)
         rows = self._tasks.computed([chunks.partition(k) for k in self._shards])
-        self._data = [self._tasks.submit("rows", prepared, shared, *pair) for pair in rows]
+        self._data = [
+            self._tasks.submit("rows", prepared, shared, k, *pair)
+            for k, pair in zip(self._shards, rows, strict=True)
+        ]
         self._shared, dtype = shared, progress.params.dtype
         self._states: list[Any] = []
         for number in range(len(self._shards)):
@@ -475,11 +481,11 @@ class _Cluster:
 
         try:
             try:
-                wait(futures, timeout=seconds)
+                wait_for_all(self._client, futures, seconds)
             except TimeoutError:
                 wait(futures, return_when="FIRST_COMPLETED")
         except lost() as error:
-            raise _cluster_lost(error) from error
+            raise cluster_lost(error) from error
         self._lost.warn(stacklevel=9)
         return [future.done() for future in futures]
 
@@ -489,11 +495,7 @@ class _Cluster:
             found: list[Any] = self._client.gather(futures)
             return found
         except lost() as error:
-            raise _cluster_lost(error) from error
-
-
-def _cluster_lost(error: BaseException) -> ClusterLost:
-    return ClusterLost(f"the cluster was lost: {type(error).__name__}: {error}")
+            raise cluster_lost(error) from error
 
 
 class _Threads:

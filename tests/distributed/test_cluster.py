@@ -10,6 +10,7 @@ import pytest
 from sklearn.base import clone
 
 import fastgd
+from fastgd._distributed import collections as _collections
 from fastgd._solvers import _sharded
 from fastgd.datasets import open as open_rows
 
@@ -243,3 +244,86 @@ def test_processes_fit_classes_and_scales(cluster, table):
             assert np.all(np.asarray(found.gap_) <= 1e-4 * objective), model
             histories = found.history_ if isinstance(found.history_, list) else [found.history_]
             assert all(min(history["bytes"]) > 0.0 for history in histories), model
+
+
+class FakeClient:
+    """A client of which is known whether its connection is closed."""
+
+    def __init__(self, status, is_cut):
+        self.status = status
+        self.comm = self  # as the batched stream's own
+        self.scheduler_comm = None if is_cut is None else self
+        self._is_cut = is_cut
+
+    def closed(self):
+        return self._is_cut
+
+
+@pytest.mark.parametrize(
+    ("status", "is_cut", "ended"),
+    [
+        ("running", False, False),
+        ("running", True, True),
+        ("running", None, True),
+        ("connecting", True, False),
+        ("closing", False, True),
+        ("closed", None, True),
+    ],
+)
+def test_a_scheduler_that_has_ended_is_not_waited_for(status, is_cut, ended, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    n_asked = []
+
+    def wait(futures, timeout):
+        n_asked.append(timeout)
+        if len(n_asked) < 3:
+            raise TimeoutError
+        return futures
+
+    monkeypatch.setattr(distributed, "wait", wait)
+    here = FakeClient(status, is_cut)
+    if ended:
+        with pytest.raises(_collections.ClusterLost, match="the scheduler has ended"):
+            _collections.wait_for_all(here, [])
+        assert len(n_asked) == 1
+    else:
+        _collections.wait_for_all(here, [])
+        assert len(n_asked) == 3
+        n_asked.clear()
+        with pytest.raises(TimeoutError):
+            _collections.wait_for_all(here, [], 0.01)
+        assert len(n_asked) == 1
+
+
+def test_futures_that_a_lost_scheduler_cancels_say_that_the_cluster_is_lost(monkeypatch):
+    client = pytest.importorskip("distributed.client")
+
+    class Cancelled(FakeClient):
+        def compute(self, value):
+            return value
+
+        def gather(self, future):  # noqa: ARG002
+            raise client.FutureCancelledError(key="k", reason="scheduler-connection-lost")
+
+    monkeypatch.setattr(_collections, "client", lambda: Cancelled("running", False))
+    monkeypatch.setattr(_collections, "wait_for_all", lambda *_: None)
+    with pytest.raises(_collections.ClusterLost, match="FutureCancelledError"):
+        _collections.computed(None)
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_a_partition_that_holds_no_numbers_is_named(rounds, table):
+    from fastgd import distributed
+
+    X, y, _ = table
+    bad = X.copy()
+    bad[1200, 1] = np.nan
+    arrays = da.from_array(bad, chunks=(500, -1)), da.from_array(y, chunks=500)
+    model = fastgd.SGDClassifier(max_iter=2, tol=None)
+    with pytest.raises(ValueError, match="partition 2: Input X contains NaN"):
+        distributed.fit(model, *arrays, rounds=rounds)
+    with pytest.raises(ValueError, match="chunk 2: Input X contains NaN"):
+        model.fit(*arrays)
+    with pytest.raises(ValueError, match="chunk 2: Input X contains NaN"):
+        model.fit(open_rows((bad, y), chunk_rows=500))
+    assert not hasattr(model, "coef_")
