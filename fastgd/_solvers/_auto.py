@@ -12,7 +12,12 @@ import numpy as np
 
 from fastgd._solvers import _gd, _piecewise, _saga, _sdca
 from fastgd._solvers._certificates import ALLOWANCE
-from fastgd._solvers._costs import FINISHED_IN_FLOAT64, LARGEST_MATRIX, largest_matrix
+from fastgd._solvers._costs import (
+    FINISHED_IN_FLOAT64,
+    LARGEST_MATRIX,
+    is_scattered,
+    largest_matrix,
+)
 from fastgd._solvers._direct import directly
 from fastgd._solvers._direct_rows import in_rows
 from fastgd._solvers._exact import exact
@@ -39,11 +44,17 @@ from fastgd.kernels.rows import Dense
 # three times as long as 5 to 8 of L-BFGS, on texts with q = 1 its 4 to 9 took half of 4 to 35. With
 # no fewer columns than rows, L-BFGS needed 40 to 113 at q of 5 to 10 on texts, SDCA 6 to 13 of a
 # fifth of the time, and about as long on one-hot tables. A non-smooth loss is harder to descend.
-# Rows of unit length have q = C, up to rounding, so that C = 10 is no border.
+# Rows of unit length have q = C, up to rounding, so that C = 10 is no border. Sparse rows of texts
+# or one-hot numbers that columns outnumber are nearly independent: at q from 20 to 10,000 SDCA took
+# 6 to 60 passes of most, descent 60 to 230 dearer ones; where it took more, it hands on in time.
 LARGEST_Q, LARGEST_Q_OF_WIDE, LARGEST_Q_OF_PIECES = 4.0, 10.5, 10.0
+LARGEST_Q_OF_SCATTERED = 10_500.0
 ROUNDINGS = 2.0  # times what numbers of the coefficients' dtype may differ by
 NEARLY_EXACT = 1e-9  # of the targets: less is taken for rounding, where it may be that
-SDCA_PASSES, SDCA_PASSES_SQUARE = 100, 600  # then descent goes on from there
+# Then descent goes on from there. Of sparse rows that columns outnumber, SDCA is the better one for
+# longer where a pass of descent is dear (softmax) or it needs many (hinges, also squared ones).
+SDCA_PASSES, MORE_SDCA_PASSES = 100, 600
+SHARE_OF_TOL = 0.25  # for descent from there: it sees too few of its passes to know their rate
 PASSES_TO_SQUARES = 50  # of descent, where another method goes on; most take a fifth of that
 PASSES_OF_ONE = 200  # of each of the other methods that take longer
 MORE_PASSES_TO_SQUARES = 250  # where steps of that other method take longer
@@ -230,7 +241,10 @@ def _solved(solver: str, task: Task, options: Options, start: Any) -> Solution:
     has_ended = first.converged or first.n_iter >= options.max_iter or options.observer.stops
     if most == options.max_iter or has_ended or not can(task, "gd"):
         return first
-    return _gone_on(first, partial(descend, task), options)
+    share = SHARE_OF_TOL if solver == "auto" else 1.0
+    found = _gone_on(first, partial(descend, task), options._replace(tol=share * options.tol))
+    is_enough = found.suboptimality <= options.tol * abs(found.objective)
+    return found._replace(converged=found.converged or is_enough)
 
 
 def _gone_on(
@@ -268,7 +282,11 @@ def _joined(first: Solution, second: Solution) -> dict[str, list[float]]:
 
 def _budget(task: Task, most: int) -> int:
     """Return how many passes SDCA may take."""
-    return min(most, SDCA_PASSES_SQUARE if _is_nearly_separable(task) else SDCA_PASSES)
+    is_plain = losses.kind_of(task.loss) == losses.BINARY and not (
+        losses.has_jumps(task.loss) or losses.is_piecewise_linear(task.loss)
+    )
+    is_long = _is_nearly_separable(task) or (_has_independent_classes(task) and not is_plain)
+    return min(most, MORE_SDCA_PASSES if is_long else SDCA_PASSES)
 
 
 def choose(task: Task) -> str:
@@ -287,8 +305,24 @@ def choose(task: Task) -> str:
         return "gd"
     if not can(task, "sdca"):
         return "gd"
-    largest = LARGEST_Q if d < n else LARGEST_Q_OF_WIDE
-    return "sdca" if mean_q(task) <= (LARGEST_Q_OF_PIECES if is_piecewise else largest) else "gd"
+    return "sdca" if mean_q(task) <= _largest_q(task) else "gd"
+
+
+def _largest_q(task: Task) -> float:
+    """Return up to what mean q SDCA is worth its passes."""
+    n, d = task.y.shape[0], task.n_features
+    if _has_independent_classes(task):
+        return LARGEST_Q_OF_SCATTERED
+    if losses.is_piecewise_linear(task.loss):
+        return LARGEST_Q_OF_PIECES
+    return LARGEST_Q if d < n else LARGEST_Q_OF_WIDE
+
+
+def _has_independent_classes(task: Task) -> bool:
+    """Tell whether classes are of rows of few non-zeros, that columns outnumber."""
+    n, d = task.y.shape[0], task.n_features
+    is_of_classes = losses.kind_of(task.loss) != losses.REGRESSION
+    return is_of_classes and n <= d and is_scattered(task.rows, n, d)
 
 
 def _has_cheap_metric(task: Task) -> bool:

@@ -129,11 +129,11 @@ def _ascend(
     """Pass over the rows until the gap is small enough.
 
     ``drifts``: rounding may have parted the coefficients from the dual variables; a proof ties them
-    anew, which is a pass.
+    anew, which is a pass. Where passes end too soon, the null model is returned if it is better.
     """
     memory, rule = engine.memory, engine.rule
     null: Any
-    null, _ = engine.null_model()
+    null, null_loss = engine.null_model()
     if rule.fit_intercept and rule.threshold == 0.0:
         n_samples = memory.along.shape[0]
         count = min(n_samples, max(n_samples // MEAN_SHARE, MEAN_ROWS))
@@ -157,6 +157,11 @@ def _ascend(
             coef, intercept, objective, gap = _proven(engine, order, penalty)
             watch.decide(objective, gap)
     state = DualState(memory.dual, intercept)
+    if not watch.has_converged and not objective <= null_loss:
+        # rows that move themselves much have coefficients far off until their r are nearly right
+        lower = objective - gap
+        coef, intercept, objective = np.zeros_like(coef), null, null_loss
+        gap = max(objective - lower, 0.0) if np.isfinite(lower) else np.inf
     counts = watch.n_iter, watch.has_converged, watch.history
     return Solution(coef, intercept, objective, gap, gap, *counts, state)
 

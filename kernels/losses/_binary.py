@@ -78,28 +78,27 @@ class LogLoss(NamedTuple):
 
     @staticmethod
     def dual_step(loss, y_true, raw, dual, q):
-        # With r = sigma(z) - y, solve z + q sigma(z) = target for z: monotone with a slope between
-        # 1 and 1 + q/4, so Newton inside the bracket [target - q, target], and its middle where
-        # a step would leave that (it does from q near 10 on).
+        # With r = sigma(z) - y, solve z + q sigma(z) = target for z. The left side rises, convex
+        # below z = 0 and concave above, so that Newton kept on the solution's side of 0 passes it
+        # once at most. Kept between values that differ in sign alone, it may go to and fro.
         target = raw + q * (dual + y_true)
         low, high = target - q, target
-        z, first = min(max(raw, low), high), True
+        low, high = (low, min(high, 0.0)) if target < 0.5 * q else (max(low, 0.0), high)
+        z, r, curvature = min(max(raw, low), high), dual, 0.25
         allowed = 1e-15 * (1.0 + abs(target))
-        p, curvature = 0.5, 0.25
         for _ in range(NEWTON_LIMIT):
             e = exp(-abs(z))
-            p = (1.0 if z >= 0.0 else e) / (1.0 + e)
+            is_positive = 1.0 if z >= 0.0 else 0.0
             curvature = e / ((1.0 + e) * (1.0 + e))
-            excess = z + q * p - target
-            if abs(excess) <= allowed:
+            r = ((is_positive - y_true) + (1.0 - is_positive - y_true) * e) / (1.0 + e)
+            excess = z + q * (r + y_true) - target
+            step = excess / (1.0 + q * curvature)
+            # 1 % of r's change may be lost: that spares an exp
+            is_near = abs(step) <= 0.1 and curvature * abs(step) <= 0.01 * abs(r - dual)
+            if is_near or abs(excess) <= allowed:
                 break
-            if first:  # 1 % of the step may be lost: that spares a third exp
-                allowed, first = max(allowed, 0.01 * abs(excess)), False
-            low, high = (low, z) if excess > 0.0 else (z, high)
-            z -= excess / (1.0 + q * curvature)
-            if not low <= z <= high:
-                z = 0.5 * (low + high)
-        return p - y_true, curvature / (1.0 + q * curvature)
+            z = min(max(z - step, low), high)
+        return r, curvature / (1.0 + q * curvature)
 
     @staticmethod
     def inverse_link(loss, raw):
