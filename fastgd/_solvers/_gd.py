@@ -141,7 +141,7 @@ def has_plain_bound(problem: Problem) -> bool:
     """
     if problem.n_outputs > 0 or problem.passes is not None or problem.l2 == 0.0:
         return False
-    if losses.is_quadratic(problem.loss) or problem.dtype != np.float64:
+    if losses.is_quadratic(problem.loss):
         return False
     if not (problem.is_smooth and can_prove(problem) and can_have_hessian(problem)):
         return False
@@ -182,7 +182,7 @@ def _lower_bound(problem: Problem, result: DescentResult, options: Options) -> f
 
     The latter takes five reads of X, which are spent where the former is not enough.
     """
-    point = result.point
+    problem, point = problem._replace(dtype=np.float64), result.point  # gradients are, in any case
     target = max(options.tol * abs(point.objective), result.floor)
     best, gap = certify(problem, nearer(problem, point, result.metric, target))
     lower = best.objective - gap
