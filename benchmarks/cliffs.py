@@ -64,6 +64,11 @@ TABLES = {
     "tiny": Table(50, 3),
     "small": Table(500, 20),
     "tall": Table(200_000, 20),
+    "mid_5000": Table(5_000, 20),
+    "mid_10000": Table(10_000, 20),
+    "mid_20000": Table(20_000, 50),
+    "mid_60000": Table(60_000, 20),
+    "mid_wide": Table(20_000, 200),
     "square": Table(1_000, 1_000),
     "wide": Table(200, 5_000),
     "genes": Table(64, 6_830),
@@ -77,7 +82,7 @@ TABLES = {
     "clicks": Table(600_000, 2_500, 8, "onehot"),
 }
 LARGE = {"clicks", "text", "tall"}
-LOSSES = ("logistic", "ridge", "poisson", "lasso", "softmax", "linear_svc")
+LOSSES = ("logistic", "ridge", "poisson", "lasso", "softmax", "linear_svc", "gamma", "huber")
 
 
 def draw(table: Table, seed: int = 0) -> Any:
@@ -115,6 +120,8 @@ def targets(X: Any, loss: str, seed: int = 1) -> np.ndarray:
         return (raw + rng.logistic(scale=0.5, size=raw.shape) > 0.0).astype(int)
     if loss == "poisson":
         return rng.poisson(np.exp(0.5 * raw)).astype(float)
+    if loss == "gamma":
+        return np.exp(0.5 * raw) * rng.gamma(2.0, 0.5, raw.shape) + 1e-6
     return raw + rng.standard_normal(raw.shape)
 
 

@@ -225,6 +225,50 @@ def _place_block(triangle, matrix, row, column, width):
         at += a + 1
 
 
+@kernel()
+def center_columns(rows, weight, is_centered, z, mean, square, peak):
+    """Write the columns less their means, and a last one of ones if there is room for it.
+
+    Parameters
+    ----------
+    rows : Dense
+    weight : (n_samples,), float64, sums to 1
+    is_centered : bool, whether to take the means off
+    z : (n_samples, n_features or one more), float64, written
+    mean, square : (n_features,), float64, zeros; added: the means, and then the mean squares of
+        what is left
+    peak : (n_features or more,), float64, written: the largest magnitudes of what is left
+
+    Notes
+    -----
+    Floor: two reads of X and a write of z.
+    """
+    x, d = rows.values, mean.shape[0]
+    if is_centered:
+        for i in range(x.shape[0]):
+            for j in range(d):
+                mean[j] += weight[i] * x[i, j]
+    for j in range(d):
+        peak[j] = 0.0
+    for i in range(x.shape[0]):
+        s = weight[i]
+        for j in range(d):
+            rest = x[i, j] - mean[j]
+            z[i, j] = rest
+            square[j] += s * (rest * rest)
+            peak[j] = max(peak[j], abs(rest))
+        for j in range(d, z.shape[1]):
+            z[i, j] = 1.0
+
+
+@kernel()
+def scale_columns(z, factor):
+    """Multiply the first columns by a factor each; z : (n_samples, n_features or more), float64."""
+    for i in range(z.shape[0]):
+        for j in range(factor.shape[0]):
+            z[i, j] *= factor[j]
+
+
 @hook
 def add_losses(columns, place):
     """Return sum_i s_i loss_i; add its gradient, write what the Hessian is made of."""
@@ -288,7 +332,8 @@ def newton_steps(columns, place, reported, pause):
             if not is_known and not factorise(columns, place) > LEAST_PIVOT:
                 return FAILED, passes, objective, suboptimality
             decrement, length = direction(place)
-            if not (is_known and length >= SHORTENED * last):
+            is_rounding = n_last > 0 and length <= EPSILON * norm(place.u)
+            if is_rounding or not (is_known and length >= SHORTENED * last):
                 break
             is_known = False
         suboptimality, promise = CAUTION * decrement, 2.0 * decrement
@@ -298,7 +343,7 @@ def newton_steps(columns, place, reported, pause):
             if passes >= min(pause, most):
                 return USED_UP, passes, objective, suboptimality
         else:
-            if n_last >= LAST_STEPS or not length < 0.5 * last or length == 0.0:
+            if n_last >= LAST_STEPS or not length < 0.5 * last or length == 0.0 or is_rounding:
                 return ARRIVED, passes, objective, suboptimality
             n_last, last, is_known = n_last + 1, length, True
         for j in range(place.u.shape[0]):
@@ -349,6 +394,15 @@ def newton_until(columns, place, enough, most):
         for j in range(place.u.shape[0]):
             place.before[j] = place.u[j]
         part = 1.0
+
+
+@helper()
+def norm(u):
+    """Return the Euclidean norm."""
+    square = 0.0
+    for j in range(u.shape[0]):
+        square += u[j] * u[j]
+    return math.sqrt(square)
 
 
 @helper()

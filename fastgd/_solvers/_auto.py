@@ -200,10 +200,11 @@ def _solve(solver: str, task: Task, options: Options, start: Any) -> Solution:
 
     Of many optima, those of dependent columns without a penalty, the shortest is taken.
     """
-    found = None
     if is_deviance(task.loss):  # whose units are what makes it well-conditioned
         found = _of_few_columns(solver, task, options, start)
-    found = found or _solved(solver, task, options, start)
+        if found is not None:
+            return found
+    found = _solved(solver, task, options, start)
     if options.observer.stops:
         return found
     if losses.is_half_square(task.loss):  # another parabola has a scale

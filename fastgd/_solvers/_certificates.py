@@ -134,7 +134,7 @@ def _balanced(problem: Problem, point: Point) -> Point | None:
     """
     if _is_balanced(problem, point):
         return point
-    step = _step_of_intercept(problem, point)
+    step = step_of_intercept(problem, point)
     if step is not None:
         moved = _moved(problem, point, step)
         if _is_balanced(problem, moved):
@@ -153,7 +153,7 @@ def _balanced(problem: Problem, point: Point) -> Point | None:
     return moved if is_accepted else None
 
 
-def _step_of_intercept(problem: Problem, point: Point) -> float | None:
+def step_of_intercept(problem: Problem, point: Point) -> float | None:
     """Return what the best intercept differs by, known without the rows; None where it is not.
 
     A deviance's slopes are  e^(a t) - y e^(b t)  with  a = 2 - p = b + 1,  and its curvatures

@@ -519,7 +519,7 @@ class _Descent:
     def _moves(self, step: Floats, decrement: float) -> bool:
         """Take a step; return False where there is nothing lower, as far as rounding shows."""
         budget = self.stop.max_passes - self.n_passes
-        following, length, tries = _search(self.problem, self.point, step, decrement, budget)
+        following, length, tries = searched(self.problem, self.point, step, decrement, budget)
         self.n_passes += tries
         if following is not None:
             self.n_idle = 0 if following.objective < self.point.objective else self.n_idle + 1
@@ -708,7 +708,7 @@ def _can_confirm(problem: Problem, n_passes: int, share: float = 1.0) -> bool:
     return share * CONFIRMING_COST * cost_of_hessian(problem) <= passes + n_passes
 
 
-def _search(
+def searched(
     problem: Problem, point: Point, step: Floats, decrement: float, budget: int
 ) -> tuple[Point | None, float, int]:
     """Take the step, or as much of it as lowers the objective, in ``budget`` evaluations at most.

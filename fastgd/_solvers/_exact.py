@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._certificates import penalty_terms
 from fastgd._solvers._columns import as_matrix
+from fastgd._solvers._problem import TINIEST, TINIEST_FREE, is_free
 from fastgd._solvers._task import Solution, Task
 from fastgd.kernels.rows import Dense
 
@@ -85,17 +86,21 @@ def _system(task: Task) -> System:
     x -= mean
     root = np.sqrt(s)
     x *= root[:, None]
-    inverse_std, noise = _scales(x, largest, n)
+    least = TINIEST_FREE if is_free(task) else TINIEST
+    inverse_std, noise = _scales(x, largest, n, least)
     x *= inverse_std
     return System(x, root * (t - level), mean, level, inverse_std, noise)
 
 
-def _scales(x: Any, largest: Any, n: int) -> tuple[Floats, Floats]:
-    """Return powers of two near 1 / norm of each column, and what rounding leaves of columns."""
+def _scales(x: Any, largest: Any, n: int, least: float) -> tuple[Floats, Floats]:
+    """Return powers of two near 1 / norm of each column, and what rounding leaves of columns.
+
+    What is smaller than ``least`` is no column.
+    """
     peak = np.max(np.abs(x), axis=0, initial=0.0)
-    unit = np.exp2(-np.frexp(np.maximum(peak, 1e-300).astype(np.float64))[1])
+    unit = np.exp2(-np.frexp(np.maximum(peak, TINIEST_FREE).astype(np.float64))[1])
     norm = np.sqrt(np.sum(np.square((x * unit).astype(np.float64)), axis=0)) / unit
-    varies = norm > np.maximum(1e-14 * largest, 1e-290)
+    varies = norm > np.maximum(1e-14 * largest, least)
     exponent = np.frexp(np.where(varies, norm, 1.0).astype(np.float64))[1]
     inverse_std = np.where(varies, np.exp2(-exponent.astype(np.float64)), 0.0)
     far = (largest * inverse_std).astype(np.float64)

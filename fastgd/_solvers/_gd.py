@@ -21,6 +21,7 @@ from fastgd._solvers._certificates import (
     Certificate,
     can_prove,
     certify,
+    rounding_of_bound,
 )
 from fastgd._solvers._descent import (
     SMALLEST_TOL,
@@ -29,8 +30,11 @@ from fastgd._solvers._descent import (
     descend,
     is_exact,
 )
+from fastgd._solvers._deviance import SEEN, Deviance, precise_deviance, rounding_of_bound_by
 from fastgd._solvers._implicit import Implicit
 from fastgd._solvers._newton_dual import bound_by_newton_steps, nearer
+from fastgd._solvers._newton_sampled import by_sampled_newton, can_be_sampled
+from fastgd._solvers._passes import predictions
 from fastgd._solvers._precondition import (
     AnyMetric,
     bound,
@@ -90,7 +94,7 @@ def gd(task: Task, options: Options, start: State | None = None) -> Solution:
     with one_blas_thread():
         problem = pose(task)
         result = _fit(problem, options, start)
-        if has_plain_bound(problem):
+        if has_plain_bound(problem) and not can_be_sampled(problem):
             result = _to_plain_bound(problem, result, options)
         return certified(problem, result, options)
 
@@ -99,8 +103,12 @@ def _fit(problem: Problem, options: Options, start: State | None) -> DescentResu
     """Descend on samples, if there is no better start, then on all rows."""
     null, prior = null_model(problem)
     u = null if start is None else from_raw(problem, start.coef, start.intercept)
-    first = None if start is None else evaluate(problem, u)
     f_null = scale_of(problem, prior)
+    if options.max_iter > 0 and can_be_sampled(problem):
+        found = by_sampled_newton(problem, null, f_null, None if start is None else u, options)
+        is_last = len(found.objectives) >= options.max_iter or options.observer.stops
+        return found if found.converged or is_last else _gone_on(problem, found, options)
+    first = None if start is None else evaluate(problem, u)
     tol = finished_tolerance(problem, options.tol)
     metric = None
     if start is None:
@@ -133,7 +141,7 @@ def has_plain_bound(problem: Problem) -> bool:
     """
     if problem.n_outputs > 0 or problem.passes is not None or problem.l2 == 0.0:
         return False
-    if losses.is_quadratic(problem.loss) or problem.dtype != np.float64:
+    if losses.is_quadratic(problem.loss):
         return False
     if not (problem.is_smooth and can_prove(problem) and can_have_hessian(problem)):
         return False
@@ -153,6 +161,11 @@ def _to_plain_bound(problem: Problem, result: DescentResult, options: Options) -
         objective = result.point.objective
         if objective - result.lower <= max(options.tol * abs(objective), result.floor):
             return result
+    return _gone_on(problem, result, options)
+
+
+def _gone_on(problem: Problem, result: DescentResult, options: Options) -> DescentResult:
+    """Descend with all care from where a result is."""
     most = options.max_iter - len(result.objectives)
     if most <= 0 or options.observer.stops:
         return result
@@ -169,7 +182,7 @@ def _lower_bound(problem: Problem, result: DescentResult, options: Options) -> f
 
     The latter takes five reads of X, which are spent where the former is not enough.
     """
-    point = result.point
+    problem, point = problem._replace(dtype=np.float64), result.point  # gradients are, in any case
     target = max(options.tol * abs(point.objective), result.floor)
     best, gap = certify(problem, nearer(problem, point, result.metric, target))
     lower = best.objective - gap
@@ -323,7 +336,32 @@ def certified(problem: Problem, result: DescentResult, options: Options) -> Solu
     converged = suboptimality <= target or (
         result.converged and found.suboptimality > suboptimality
     )
-    return found._replace(gap=gap, suboptimality=suboptimality, converged=converged)
+    found = found._replace(gap=gap, suboptimality=suboptimality, converged=converged)
+    return _seen_precisely(precise, point, found, options) if is_deviance(problem.loss) else found
+
+
+def _seen_precisely(problem: Problem, point: Point, found: Solution, options: Options) -> Solution:
+    """Return a solution with what rounding hides of a deviance, whose terms cancel.
+
+    Where that is much of it, it is reckoned again. A fit has then converged if what is left, its
+    bound where there is one, is as small as asked.
+    """
+    hidden, objective, gap = rounding_of_bound(problem, point), found.objective, found.gap
+    if hidden <= SEEN * objective or problem.l1 > 0.0:
+        return found
+    u, ridge = point.u, problem.ridge
+    farthest = abs(float(u[-1])) + float(problem.peak @ np.abs(u[:-1]))
+    given = problem.loss, problem.y, problem.weight, predictions(problem, u), farthest
+    again = precise_deviance(*given) or Deviance(objective, hidden)
+    objective = again.value + 0.5 * float(ridge @ (u * u))
+    left = max(found.suboptimality, again.rounding)
+    if gap < np.inf:
+        more = min(rounding_of_bound_by(point.gradient, ridge), hidden) - hidden
+        left = gap = min(max(gap + more, 0.0) + again.rounding + ALLOWANCE * objective, objective)
+    found = found._replace(objective=objective, gap=gap)
+    if objective <= hidden or left <= options.tol * objective:  # terms do not tell it from exact
+        return found
+    return found._replace(converged=False, suboptimality=left)
 
 
 def needs_proof(problem: Problem) -> bool:

@@ -43,7 +43,9 @@ def interior_small(task: Task, options: Options, start: Any) -> Solution | None:
     """Solve a small task with a piecewise linear loss and an l2 penalty; None for any other."""
     if task.fit_intercept or options.max_iter < MOST_PASSES:  # no estimator has a free intercept
         return None
-    if not losses.is_piecewise_linear(task.loss) or not has_small_hessian(task):
+    if not losses.is_piecewise_linear(task.loss) or not task.l2 > 0.0:
+        return None
+    if not has_small_hessian(task):
         return None
     with one_blas_thread(), np.errstate(all="ignore"):
         standard = standardised(task)

@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgd._data.validation import frozen
 from fastgd._monitoring.observer import Model, Observer
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._certificates import ACCEPTED, ALLOWANCE, penalty_terms
 from fastgd._solvers._columns import as_dense
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64
+from fastgd._solvers._deviance import SEEN, Deviance, precise_deviance, rounding_of_bound_by
 from fastgd._solvers._direct import CONSTANT, are_plain, is_nearly_dense, is_plain
 from fastgd._solvers._problem import is_deviance, least_and_terms, lowest_of
 from fastgd._solvers._task import Options, Solution, State, Task
@@ -31,14 +33,17 @@ from fastgd.kernels.newton import (
     Classes,
     Columns,
     Place,
+    center_columns,
     newton_steps,
+    scale_columns,
 )
 from fastgd.kernels.rows import Dense
 
 Floats = NDArray[np.float64]
 
 MOST_PARAMETERS, MOST_PRODUCTS = 128, 5_000_000  # of a Hessian: a millisecond
-MOST_ENTRIES, SAMPLED_ROWS = 200_000, 16_000
+MOST_ENTRIES = 200_000
+ROWS_FROM = 160  # for each parameter: an eighth of them finds its optimum to a fortieth
 MOST_PASSES = 50  # of a descent: most take 10
 
 
@@ -50,6 +55,7 @@ class Standard(NamedTuple):
     ridge : (P,), the l2 penalty of each standardised coefficient, positive but for the intercept's
     mean : (d,), what was taken off the raw columns
     inverse_std : (d,), what they were multiplied by then; 0 for constant ones
+    peak : (P,), the largest |z| of each column
     """
 
     z: Floats
@@ -57,6 +63,7 @@ class Standard(NamedTuple):
     ridge: Floats
     mean: Floats
     inverse_std: Floats
+    peak: Floats
 
 
 class Taken(NamedTuple):
@@ -77,7 +84,7 @@ class Descent(NamedTuple):
 
 
 def newton(task: Task, options: Options, start: Any) -> Solution | None:
-    """Solve a small task with a smooth loss and an l2 penalty; None where descent should."""
+    """Solve a small task with a smooth loss and no corners; None where descent should."""
     if not (is_smooth(task.loss) and has_small_hessian(task)) or options.max_iter < 1:
         return None
     if has_samples(task):
@@ -88,8 +95,11 @@ def newton(task: Task, options: Options, start: Any) -> Solution | None:
 
 
 def has_small_hessian(task: Task) -> bool:
-    """Tell whether a Hessian costs next to nothing, and an l2 penalty makes it definite."""
-    if task.positive or task.l1 > 0.0 or not task.l2 > 0.0:
+    """Tell whether a Hessian costs next to nothing, and may be definite.
+
+    That of many outputs is not without an l2 penalty: what all share changes no prediction.
+    """
+    if task.positive or task.l1 > 0.0 or (task.n_outputs > 1 and not task.l2 > 0.0):
         return False
     n, d = task.y.shape[0], task.n_features
     size = (d + 1) * task.n_outputs
@@ -101,11 +111,11 @@ def has_small_hessian(task: Task) -> bool:
 def has_samples(task: Task) -> bool:
     """Tell whether rows are so many that a descent on samples of them takes less.
 
-    Then a Newton step on all rows, from a sample's optimum, is most of what there is to do. A
-    squared hinge has few Hessians, each of fewer rows: it stays.
+    Then steps on all rows, from a sample's optimum, are few (``_newton_sampled``). A squared hinge
+    has few Hessians, each of fewer rows: it stays.
     """
     n, d = task.y.shape[0], task.n_features
-    is_large = n >= SAMPLED_ROWS and n * d > FINISHED_IN_FLOAT64
+    is_large = n >= ROWS_FROM * (d + 1) and n * d > FINISHED_IN_FLOAT64
     return is_large and task.n_outputs == 1 and not losses.has_jumps(task.loss)
 
 
@@ -128,22 +138,20 @@ def standardised(task: Task) -> Standard | None:
     if task.weight is not None:
         weight = np.asarray(task.weight, np.float64)
         weight = weight / weight.sum()
-    z, mean = np.ones((n, d + task.fit_intercept)), np.zeros(d)
-    inner = z[:, :d]
-    inner[:] = task.rows.values if isinstance(task.rows, Dense) else as_dense(task.rows, n, d)
+    rows = task.rows if isinstance(task.rows, Dense) else Dense(frozen(as_dense(task.rows, n, d)))
+    z = np.empty((n, d + task.fit_intercept))
+    mean, square, peak = np.zeros(d), np.zeros(d), np.ones(z.shape[1])
+    center_columns(rows, weight, bool(task.fit_intercept), z, mean, square, peak)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not plain
-        if task.fit_intercept:
-            mean = weight @ inner
-            inner -= mean
-        square = weight @ (inner * inner)
-        if not are_plain(inner, mean, square) or not _has_plain_targets(task, weight):
+        if not are_plain(z[:, :d], mean, square) or not _has_plain_targets(task, weight):
             return None
     known = square > CONSTANT * CONSTANT * mean * mean
     inverse_std = known / np.sqrt(np.where(known, square, 1.0))
-    inner *= inverse_std
+    scale_columns(z, inverse_std)
+    peak[:d] *= inverse_std
     ridge = np.zeros(z.shape[1])
     ridge[:d] = task.l2 * inverse_std * inverse_std + ~known
-    return Standard(z, weight, ridge, mean, inverse_std)
+    return Standard(z, weight, ridge, mean, inverse_std, peak)
 
 
 def _has_plain_targets(task: Task, weight: Floats) -> bool:
@@ -288,20 +296,26 @@ def _solution(
     task: Task, options: Options, standard: Standard, at: tuple[Any, Place], descent: Descent
 ) -> Solution:
     """Return raw coefficients, with a proven bound of the suboptimality."""
-    objective, (columns, place) = descent.last.objective, at
-    gap = _gap(task, standard, at, objective)
-    suboptimality = min(descent.last.suboptimality, gap)
-    converged = suboptimality <= max(
-        options.tol * objective, EPSILON * objective + columns.rounding
-    )
+    columns, place = at
+    objective, hidden, is_seen = _objective(task, standard, at, descent.last.objective)
+    gap = _gap(task, standard, at, objective, hidden)
+    suboptimality, enough = min(descent.last.suboptimality, gap), options.tol * objective
+    converged = suboptimality <= max(enough, EPSILON * objective + columns.rounding)
+    if not is_seen:
+        suboptimality = gap if gap < np.inf else max(suboptimality, hidden)
+        converged = suboptimality <= enough
     coef, intercept, _ = model_of(task, standard, place.u)
     history = descent.history
     counts = len(history["objective"]), converged, history, State(coef, intercept)
     return Solution(coef, intercept, objective, gap, suboptimality, *counts)
 
 
-def _gap(task: Task, standard: Standard, at: tuple[Any, Place], objective: float) -> float:
-    """Return the bound of ``_certificates``; no objective is negative."""
+def _gap(
+    task: Task, standard: Standard, at: tuple[Any, Place], objective: float, hidden: float
+) -> float:
+    """Return the bound of ``_certificates``; no objective is negative. inf without a penalty."""
+    if not task.l2 > 0.0:
+        return float("inf")
     (columns, place), known = at, standard.inverse_std > 0.0
     inverse_std, parts = standard.inverse_std[known], (max(1, task.n_outputs), -1)
     u, slope = place.u.reshape(parts), (place.gradient - columns.ridge * place.u)
@@ -317,8 +331,28 @@ def _gap(task: Task, standard: Standard, at: tuple[Any, Place], objective: float
     reach = rest / inverse_std  # to balance the slopes exactly would change theirs by that
     with np.errstate(over="ignore"):  # of a vanishing penalty: then the bound is the objective
         ends = [penalty_terms(coef, slope + by, 0.0, task.l2) for by in (-reach, reach)]
-    rounding = ALLOWANCE * (objective + abs(columns.least)) + rest / max(size, 1e-300) * objective
-    if is_deviance(task.loss):  # whose terms, linear in raw predictions, cancel
-        farthest = float(np.sum(np.max(np.abs(standard.z), axis=0) * np.abs(place.u)))
-        rounding += columns.rounding * (1.0 + farthest)
+    rounding = ALLOWANCE * objective + rest / max(size, 1e-300) * objective + hidden
     return min(objective, float(np.maximum(*ends).sum()) + rounding)
+
+
+def _objective(
+    task: Task, standard: Standard, at: tuple[Any, Place], objective: float
+) -> tuple[float, float, bool]:
+    """Return the objective, and what rounding hides of a deviance, whose terms cancel.
+
+    Where that is much of it, it is reckoned again. Returns as well whether all is
+    seen, or terms do not tell the fit from an exact one.
+    """
+    (columns, place), hidden = at, 0.0
+    if not is_deviance(task.loss):
+        return objective, hidden, True
+    u, ridge = place.u, columns.ridge
+    farthest = float(standard.peak @ np.abs(u))
+    hidden = float(columns.rounding * (1.0 + farthest) + ALLOWANCE * abs(columns.least))
+    if hidden <= SEEN * objective:
+        return objective, hidden, True
+    given = task.loss, columns.y, columns.weight, standard.z @ u, farthest
+    again = precise_deviance(*given) or Deviance(objective, hidden)
+    more = min(rounding_of_bound_by(place.gradient, ridge), hidden)
+    whole = again.value + 0.5 * float(ridge @ (u * u))
+    return whole, again.rounding + more, whole <= hidden

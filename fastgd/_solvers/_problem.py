@@ -52,6 +52,7 @@ PRIOR = 0.1
 BLURRED = 1e-5  # a deviation below this part of the mean has no digits to trust
 CONSTANT = 1e-14  # a deviation below this part of the offset is rounding
 TINIEST, LARGEST = 1e-290, 1e300  # a column's deviation, from which on it is one; and entries of X
+TINIEST_FREE = 2.5e-308  # the same without a penalty: from here on deviations have an inverse
 PLAIN = 1e-100, 1e100  # deviations whose squares are summed as they are
 LARGEST_RIDGE = 1e300
 EPSILON = float(np.finfo(np.float64).eps)
@@ -157,7 +158,7 @@ def pose(task: Task) -> Problem:
     precise = values.dtype == np.float64 or n * d <= FINISHED_IN_FLOAT64 or d <= NARROW
     y: NDArray[Any] = np.ascontiguousarray(task.y, np.int32 if many else np.float64)
     least, terms = least_and_terms(task.loss, y, weight)
-    scaler, peak = scaler_of(task.rows, weight, d, task.fit_intercept)
+    scaler, peak = scaler_of(task.rows, weight, d, task.fit_intercept, is_free=is_free(task))
     return Problem(
         task.rows,
         y,
@@ -212,6 +213,11 @@ def is_exact(task: Task) -> bool:
     return squared or task.l1 > 0.0 or task.positive
 
 
+def is_free(task: Any) -> bool:
+    """Tell whether no penalty keeps the coefficients of a task small."""
+    return bool(task.l1 == 0.0 and task.l2 == 0.0)
+
+
 def has_log_link(loss: Any) -> bool:
     """Tell whether a loss takes raw predictions for logarithms."""
     return bool(losses.link_of(loss) == losses.LOG)
@@ -237,10 +243,14 @@ def _size_of_terms(loss: Any, weight: Floats, t: Floats) -> float:
     return first + second
 
 
-def scaler_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Scaler, Floats]:
+def scaler_of(
+    rows: Any, weight: Floats, d: int, centered: bool, *, is_free: bool = False
+) -> tuple[Scaler, Floats]:
     """Return each column's mean and 1 / standard deviation, and its largest |z|.
 
     Uncentered, that is without an intercept, the root mean square stands for the deviation.
+    ``is_free`` says that no penalty keeps coefficients small: then columns of numbers below the
+    normal ones are refused, where else their coefficients are 0.
     """
     n = weight.shape[0]
     shift = _rough_means(rows, n, d)
@@ -265,7 +275,10 @@ def scaler_of(rows: Any, weight: Floats, d: int, centered: bool) -> tuple[Scaler
         mean[odd], std[odd] = again.mean, again.std
     if not centered:
         mean, std = np.zeros(d), np.hypot(std, mean)
-    known = (std > CONSTANT * np.abs(mean)) & (std > TINIEST)
+    varies = std > CONSTANT * np.abs(mean)
+    known = varies & (std >= (TINIEST_FREE if is_free else TINIEST))
+    if is_free and np.any(varies & ~known):
+        _refuse_too_small(std, varies & ~known)
     inverse_std = np.divide(1.0, std, out=np.zeros(d), where=known)
     return Scaler(mean, inverse_std), peak * inverse_std
 
@@ -285,6 +298,16 @@ def refuse_too_large(peak: Floats) -> None:
             f"X holds numbers too large to add up: column {column} reaches {peak[column]:.3g}; "
             f"magnitudes up to {LARGEST:g} are allowed. Divide such columns by a constant."
         )
+
+
+def _refuse_too_small(std: Floats, lost: NDArray[np.bool_]) -> None:
+    """Refuse columns of few digits, whose coefficients may be beyond float64."""
+    column = int(np.flatnonzero(lost)[0])
+    raise ValueError(
+        f"X holds numbers too small to fit: column {column} varies by {std[column]:.3g}, below the "
+        "normal numbers of float64, and no penalty keeps its coefficient small. Multiply such "
+        "columns by a constant."
+    )
 
 
 def _rough_means(rows: Any, n: int, d: int) -> Floats:

@@ -54,12 +54,14 @@ from fastgd._solvers._problem import (
     CONSTANT,
     LARGEST,
     TINIEST,
+    TINIEST_FREE,
     Floats,
     Point,
     Problem,
     evaluate,
     from_raw,
     is_deviance,
+    is_free,
     model_at,
     pose,
 )
@@ -318,7 +320,8 @@ def frame_of(task: ShardedTask) -> Frame:
         mean = mean - origin
     if not task.fit_intercept:
         mean, std = np.zeros_like(mean), np.hypot(std, mean)
-    known = (std > CONSTANT * np.abs(seen.mean)) & (std > TINIEST)
+    least = TINIEST_FREE if is_free(task) else TINIEST
+    known = (std > CONSTANT * np.abs(seen.mean)) & (std >= least)
     inverse_std = np.divide(1.0, std, out=np.zeros_like(std), where=known)
     loss = task.loss
     if is_deviance(loss):

@@ -25,7 +25,7 @@ from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._columns import as_matrix
 from fastgd._solvers._costs import is_scattered
 from fastgd._solvers._exact import EPSILON, OFFSET_NOISE, factorise_columns, rows_of
-from fastgd._solvers._problem import Floats, scaler_of
+from fastgd._solvers._problem import Floats, is_free, scaler_of
 from fastgd._solvers._task import Options, Solution, State, Task
 from fastgd.kernels.rows import Dense
 
@@ -98,7 +98,7 @@ def basis_of(task: Task) -> Basis:
     weight = np.full(n, 1.0 / n)
     if task.weight is not None:
         weight = np.asarray(task.weight, np.float64) / np.sum(task.weight, dtype=np.float64)
-    scaler, _ = scaler_of(task.rows, weight, d, task.fit_intercept)
+    scaler, _ = scaler_of(task.rows, weight, d, task.fit_intercept, is_free=is_free(task))
     varies = scaler.inverse_std > 0.0
     rows, center = task.rows, scaler.center * varies
     matrix = _as_they_are(rows, n, d, varies)

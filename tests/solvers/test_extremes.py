@@ -816,3 +816,64 @@ def test_columns_beyond_the_squares_of_float64_raise_no_warnings_of_numpy():
         warnings.simplefilter("error")
         model = fastgd.LogisticRegression().fit(1e160 * X, y > 0)
     assert model.score(1e160 * X, y > 0) > 0.9
+
+
+# -- columns of the smallest normal numbers -------------------------------------------------------
+
+FREE = {
+    "least squares": fastgd.LinearRegression(),
+    "ridge": fastgd.Ridge(alpha=0.0),
+    "logistic": fastgd.LogisticRegression(C=np.inf),
+    "poisson": fastgd.PoissonRegressor(alpha=0.0),
+    "gamma": fastgd.GammaRegressor(alpha=0.0),
+    "huber": fastgd.HuberRegressor(alpha=0.0),
+    "quantile": fastgd.QuantileRegressor(alpha=0.0),
+}
+
+
+def answers_without_penalty(name, y):
+    return np.abs(np.exp(y)) if name == "gamma" else answers(name, y)
+
+
+@layouts
+@over_product(
+    lambda name, scale: name == "logistic" or scale == 1e-300,
+    name=FREE,
+    scale=[1e-292, 1e-300, 1e-306],
+)
+def test_tiny_columns_without_a_penalty_have_their_coefficients(name, scale, layout):
+    X, y = rows(noise=1.0)
+    y = (y > 0.0).astype(int) if name == "logistic" else answers_without_penalty(name, y)
+    wanted = clone(FREE[name]).fit(X, y).coef_
+    for tiny in ([0], [0, 1, 2]):
+        scales = np.ones(3)
+        scales[tiny] = scale
+        found = clone(FREE[name]).fit(layout(X * scales), y).coef_
+        np.testing.assert_allclose(found * scales, wanted, rtol=1e-9, atol=1e-12)
+
+
+@layouts
+@pytest.mark.parametrize("name", FREE)
+def test_columns_below_normal_numbers_are_refused_by_name(name, layout):
+    X, y = rows(noise=1.0)
+    y = (y > 0.0).astype(int) if name == "logistic" else answers_without_penalty(name, y)
+    with pytest.raises(ValueError, match=r"column 1 varies by .*e-3.*Multiply"):
+        clone(FREE[name]).fit(layout(X * [1.0, 1e-310, 1.0]), y)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-310])
+def test_a_penalty_keeps_coefficients_of_tiny_columns_at_zero(scale):
+    X, y = rows(noise=1.0)
+    found = fastgd.LogisticRegression().fit(X * [1.0, scale, 1.0], y > 0.0)
+    without = fastgd.LogisticRegression().fit(X[:, [0, 2]], y > 0.0)
+    np.testing.assert_allclose(found.coef_[0, [0, 2]], without.coef_[0], rtol=1e-6)
+    assert abs(found.coef_[0, 1]) <= 1e-290
+
+
+def test_more_tiny_columns_than_rows_have_coefficients_too():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 30))
+    y = rng.poisson(1.0, size=20).astype(float)
+    ordinary = fastgd.PoissonRegressor(alpha=0.0).fit(X, y)
+    tiny = fastgd.PoissonRegressor(alpha=0.0).fit(X * 1e-300, y)
+    assert tiny.objective_ <= ordinary.objective_ + 1e-4

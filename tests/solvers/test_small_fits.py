@@ -336,13 +336,14 @@ def test_a_wrong_parameter_is_found_after_a_right_one(table):
 
 @pytest.mark.parametrize("estimator", ["PoissonRegressor", "LogisticRegression"])
 def test_many_rows_of_few_columns_are_sampled_and_as_exact_as_asked(rng, estimator):
-    """The same rows, one fewer than the limit and one more: both are within tol of one optimum."""
-    from fastgd._solvers._newton import SAMPLED_ROWS
+    """The same rows, as many as the limit and one more: both are within tol of one optimum."""
+    from fastgd._solvers._costs import FINISHED_IN_FLOAT64
 
-    X = rng.normal(size=(SAMPLED_ROWS, 8))
+    sampled_from = FINISHED_IN_FLOAT64 // 8
+    X = rng.normal(size=(sampled_from + 1, 8))
     y = rng.poisson(np.exp(0.3 * X[:, 0])).astype(float)
     y = (y > 0.0).astype(int) if estimator == "LogisticRegression" else y
-    for n in (SAMPLED_ROWS - 1, SAMPLED_ROWS):
+    for n in (sampled_from, sampled_from + 1):
         found = getattr(fastgd, estimator)(tol=1e-6).fit(X[:n], y[:n])
         best = getattr(fastgd, estimator)(tol=1e-12).fit(X[:n], y[:n])
         assert found.gap_ <= 1e-6 * found.objective_
