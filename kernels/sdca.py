@@ -155,7 +155,11 @@ def sdca_pass(rows, samples, rule, memory, order, is_first):
     gap, loss, gap_mass, position = 0.0, 0.0, 0.0, 0
     while position < n_rows:
         count = min(size, n_rows - position)
-        largest = _look(rows, weight, rule, memory, order, position, count, is_first, lanes)
+        if is_first:
+            for lane in range(count):
+                i = np.uint64(order[position + lane])
+                along[i] = _dot(rows, i, memory.mean)
+        largest = _look(rows, weight, rule, memory, order, position, count, lanes)
         if largest > rule.together:
             count = 1
         for lane in range(count):
@@ -189,14 +193,12 @@ def sdca_pass(rows, samples, rule, memory, order, is_first):
 
 
 @helper()
-def _look(rows, weight, rule, memory, order, position, count, is_first, lanes):
+def _look(rows, weight, rule, memory, order, position, count, lanes):
     """Write raw predictions and q of some rows; return the largest q."""
     params, along, running, largest = memory.params, memory.along, memory.running, 0.0
     level = params[params.shape[0] - 1] - running[MIDDLE]
     for lane in range(count):
         i = np.uint64(order[position + lane])
-        if is_first:
-            along[i] = _dot(rows, i, memory.mean)
         raw, square = _raw_and_square(rows, i, params, rule.threshold)
         lanes.raw[lane] = raw + level + rule.scale * running[TOTAL] * (along[i] - running[SIZE])
         s = weight[i] if weight.shape[0] > 0 else 1.0
