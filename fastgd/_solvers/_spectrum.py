@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 
 ENTRIES_AT_ONCE = 1 << 18  # of a block of rows: 2 MiB
 EPSILON = float(np.finfo(np.float64).eps)
+HARDLY = 1e-10  # of the largest e: an alpha that rounding is divided by
 NOISE = 1e-7  # of the smallest e + alpha: so much may products be off
 FAR = 100.0  # a mean in standard deviations, from which on sparse products lose two digits
 MOST_REFINEMENTS = 3
@@ -411,8 +412,9 @@ def _without_unseen(
     rows: Rows, found: Spectrum, best: tuple[Floats, ...], alpha: Floats
 ) -> tuple[Floats, ...]:
     """Return a model less what no row sees of it, if that is as good: rounding divided by alpha."""
-    seen = found.values > EPSILON * found.values.shape[0] * np.max(found.values, initial=0.0)
-    if found.is_wide or np.all(seen):
+    largest = float(np.max(found.values, initial=0.0))
+    seen = found.values > EPSILON * found.values.shape[0] * largest
+    if found.is_wide or np.all(seen) or not np.max(alpha) <= HARDLY * largest:
         return best
     unseen = found.basis[:, ~seen]
     shorter = _with_status(rows, best[0] - unseen @ (unseen.T @ best[0]), alpha)
