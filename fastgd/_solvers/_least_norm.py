@@ -46,7 +46,8 @@ def is_hardly_penalised(task: Task) -> bool:
     entries = values.size / n  # of a row, all or those that are stored
     step = n // SEEN if isinstance(task.rows, Dense) else values.size // SEEN_ENTRIES
     some = values[:: max(1, step)]
-    square = float(np.sum(np.square(some, dtype=np.float64))) / max(some.size, 1)
+    with np.errstate(over="ignore"):
+        square = float(np.sum(np.square(some, dtype=np.float64))) / max(some.size, 1)
     return task.l2 <= HARDLY * entries * square
 
 

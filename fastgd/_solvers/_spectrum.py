@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 
 ENTRIES_AT_ONCE = 1 << 18  # of a block of rows: 2 MiB
 EPSILON = float(np.finfo(np.float64).eps)
+HARDLY = 1e-10  # of the largest e: an alpha that rounding is divided by
 NOISE = 1e-7  # of the smallest e + alpha: so much may products be off
 FAR = 100.0  # a mean in standard deviations, from which on sparse products lose two digits
 MOST_REFINEMENTS = 3
@@ -216,8 +217,8 @@ def _of_products(rows: Rows, products: Floats, is_wide: bool) -> Spectrum | None
         return None
     if is_wide and rows.fit_intercept:
         return _without_intercept(rows, products)
-    values, basis = scipy.linalg.eigh(products, overwrite_a=True, check_finite=False)
-    values = np.maximum(values, 0.0)
+    values, basis = _eigh(products)
+    values, basis = np.maximum(values, 0.0), np.ascontiguousarray(basis)
     along = basis.T @ (rows.targets if is_wide else rows.back(rows.targets))
     return Spectrum(values, basis, along, is_wide)
 
@@ -231,9 +232,18 @@ def _without_intercept(rows: Rows, products: Floats) -> Spectrum:
     root = _direction_of_intercept(rows)
     largest = float(np.abs(products).sum(axis=0).max()) or 1.0
     products += 2.0 * largest * np.outer(root, root)
-    values, basis = scipy.linalg.eigh(products, overwrite_a=True, check_finite=False)
+    values, basis = _eigh(products)
     values, basis = np.maximum(values[:-1], 0.0), np.ascontiguousarray(basis[:, :-1])
     return Spectrum(values, basis, basis.T @ rows.targets, True)
+
+
+def _eigh(products: Floats) -> tuple[Floats, Floats]:
+    """Return eigenvalues and vectors, by divide and conquer, in place.
+
+    Relatively robust representations, scipy's default, leave vectors orthogonal to 1e-12 in place
+    of 1e-15. Alone on a core both take as long; on two shared ones they waited for each other.
+    """
+    return scipy.linalg.eigh(products, overwrite_a=True, check_finite=False, driver="evd")
 
 
 def _direction_of_intercept(rows: Rows) -> Floats:
@@ -402,8 +412,9 @@ def _without_unseen(
     rows: Rows, found: Spectrum, best: tuple[Floats, ...], alpha: Floats
 ) -> tuple[Floats, ...]:
     """Return a model less what no row sees of it, if that is as good: rounding divided by alpha."""
-    seen = found.values > EPSILON * found.values.shape[0] * np.max(found.values, initial=0.0)
-    if found.is_wide or np.all(seen):
+    largest = float(np.max(found.values, initial=0.0))
+    seen = found.values > EPSILON * found.values.shape[0] * largest
+    if found.is_wide or np.all(seen) or not np.max(alpha) <= HARDLY * largest:
         return best
     unseen = found.basis[:, ~seen]
     shorter = _with_status(rows, best[0] - unseen @ (unseen.T @ best[0]), alpha)
