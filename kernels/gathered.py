@@ -142,7 +142,7 @@ def gathered_batches(rows, samples, rule, plan, memory, store):
 
 def width_of(slots):
     """Return the numbers of a record: those of the state, two more, and none up to a power of 2."""
-    return 4 if len(slots) <= 2 else 8
+    return 2 if len(slots) == 0 else (4 if len(slots) <= 2 else 8)
 
 
 @implement(width_of)

@@ -77,7 +77,9 @@ class LinearEngine:
         self.uses_blas = params.ndim == 2 or batch_size > 1
         self._params, is_sparse = params, source.is_sparse
         touches_few = is_sparse and n_shards == 1  # a batch with shards has nearly all columns
-        self._updates = Updates(self._rule, progress, self.layout, is_sparse=touches_few)
+        self._updates = Updates(
+            self._rule, progress, self.layout, is_sparse=touches_few, batch_size=batch_size
+        )
         progress.lay_state_out(by_parameter=self._updates.touches_few)
         rows = -(-min(batch_size, source.n_rows) // n_shards)
         self._memory, self._room_for = _memory_of(progress, rows, is_sparse=is_sparse), None

@@ -11,7 +11,7 @@ from fastgd._parameters.resolve import in_dtype, is_identity
 from fastgd._training.progress import Progress, spare_of
 from fastgd.kernels import optimizers, penalties, stores
 from fastgd.kernels.gathered import MOST_SLOTS, Gathered
-from fastgd.kernels.optimizers import VELOCITY, skipped_steps_of
+from fastgd.kernels.optimizers import SAME_LENGTH, VELOCITY, skipped_steps_of
 from fastgd.kernels.sgd import Rule
 
 DENSE, SCALED = (stores.Plain, stores.Coupled), (stores.Scaled, stores.Averaged)
@@ -25,7 +25,13 @@ class Updates:
     """How the coefficients are kept while steps are taken: see ``fastgd.kernels.stores``."""
 
     def __init__(
-        self, rule: Rule, progress: Progress, layout: ParameterLayout, *, is_sparse: bool
+        self,
+        rule: Rule,
+        progress: Progress,
+        layout: ParameterLayout,
+        *,
+        is_sparse: bool,
+        batch_size: int = 1,
     ) -> None:
         self._rule = rule
         averages = progress.average.size > 0
@@ -41,7 +47,11 @@ class Updates:
         if kind not in (*DENSE, *SCALED):
             self._seen = self._marks(progress, coef.shape[0])
             self._pending = np.zeros(progress.params[layout.free].size)
-        self.gathers = self.kind is stores.OwnLengths and _can_gather(rule, progress)
+        # of a single row, what is the same for all coefficients is told sooner than gathered
+        may_gather = kind is stores.OwnLengths or (batch_size > 1 and _is_of_one_length(kind, rule))
+        self.gathers = may_gather and _can_gather(rule, progress)
+        if self.gathers:
+            self.kind = stores.OwnLengths
         if self.gathers:
             state = progress.state
             self._records, self._slots = Gathered.records_of(state), tuple(range(state.shape[0]))
@@ -143,6 +153,16 @@ class Updates:
             return stores.OwnLengths(*sums)
         block = np.zeros(stores.N_LINES * stores.IN_BLOCK)
         return stores.InBlocks(*sums, is_even, block, np.zeros(stores.IN_BLOCK, np.int64))
+
+
+def _is_of_one_length(kind: type, rule: Rule) -> bool:
+    """Tell whether steps of one length may be taken for each coefficient's own, which are 1.
+
+    Without l2 their times are sums; with it, those of long steps would be added up one by one.
+    """
+    is_plain = skipped_steps_of(rule.optimizer) == SAME_LENGTH
+    is_sum = penalties.has_series(rule.penalty) and rule.penalty.l2 == 0
+    return kind is stores.ClosedForm and is_plain and is_sum
 
 
 def _can_gather(rule: Rule, progress: Progress) -> bool:

@@ -23,6 +23,7 @@ class Sgd(NamedTuple):
     eta0 = 0.01
     follows_rates = True
     skipped_steps = SAME_LENGTH
+    side_by_side = True
     is_plain = True
     rate_is_constant = False
 
@@ -79,6 +80,7 @@ class PassiveAggressive(NamedTuple):
     eta0 = 1.0
     follows_rates = True
     skipped_steps = SAME_LENGTH
+    side_by_side = True
     is_plain = True
     rate_is_constant = True
     loss_methods = ("value", "gradient")

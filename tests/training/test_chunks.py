@@ -58,8 +58,12 @@ BORDERS = {
 
 
 def same_steps(model, whole):
-    np.testing.assert_array_equal(model.coef_, whole.coef_)
-    np.testing.assert_array_equal(model.intercept_, whole.intercept_)
+    # plain sgd on single rows begins each chunk without what it takes ahead: to rounding
+    is_ahead = model.batch_size == 1 and model.optimizer == "sgd" and model.penalty == "l2"
+    for name in ("coef_", "intercept_"):
+        expected = getattr(whole, name)
+        allowed = 1e-13 * np.abs(expected).max() if is_ahead else 0.0
+        np.testing.assert_allclose(getattr(model, name), expected, rtol=0, atol=allowed)
     assert (model.n_iter_, model.t_) == (whole.n_iter_, whole.t_)
     for name, values in whole.history_.items():
         if name != "seconds":

@@ -39,6 +39,8 @@ def assert_alike(model, other, rtol):
 CASES = [
     ("adagrad", "log_loss", "l2", np.float32, {}, 2e-5),
     ("adagrad", "hinge", "l1", np.float64, {"learning_rate": "invscaling", "eta0": 0.1}, 1e-9),
+    ("sgd", "log_loss", "l1", np.float64, {"learning_rate": "constant", "eta0": 0.1}, 1e-11),
+    ("sgd", "hinge", "l1", np.float32, {"learning_rate": "optimal"}, 2e-5),
     (Adam(lazy=True), "log_loss", "l2", np.float32, {}, 2e-5),
     # what a penalty and a decay do in turn is made up for to second order of the decay
     (AdamW(lazy=True, weight_decay=0.1), "hinge", "elasticnet", np.float64, {}, 1e-5),
@@ -54,7 +56,11 @@ def test_sparse_rows_give_what_dense_ones_do(optimizer, loss, penalty, dtype, mo
         kwargs = {"optimizer": optimizer, "loss": loss, "penalty": penalty, **more}
         models = [
             fastgd.SGDClassifier(
-                max_iter=4, tol=None, random_state=0, alpha=1e-3, batch_size=batch_size, **kwargs
+                **{"alpha": 1e-3, **kwargs},
+                max_iter=4,
+                tol=None,
+                random_state=0,
+                batch_size=batch_size,
             ).fit(rows, y, sample_weight=weight)
             for rows in (X, X.toarray())
         ]
