@@ -119,9 +119,20 @@ def lines_of(file: IO[AnyStr], path: Path, most: int = LINE) -> Iterator[AnyStr]
 
 
 class Text(NamedTuple):
-    """Whole lines of a file, the last of which ends, and how many bytes are before them."""
+    """Whole lines of a file.
 
-    content: bytes
+    Attributes
+    ----------
+    content : bytearray
+        Lines, and whatever lies behind them.
+    end : int
+        Where they end, each of them with a line feed.
+    first_byte : int
+        How many bytes of the file are before them.
+    """
+
+    content: bytearray
+    end: int
     first_byte: int
 
 
@@ -129,6 +140,8 @@ def texts_of(
     file: IO[bytes], path: Path, size: int, most: int, allow: Callable[[int], None]
 ) -> Iterator[Text]:
     """Yield the lines of a file in texts of about ``size``, without a byte order mark.
+
+    Each is read into the place of the one before.
 
     Parameters
     ----------
@@ -144,25 +157,39 @@ def texts_of(
     BadData
         If a line is longer than ``most``.
     """
-    block, begun = file.read(size), b""
-    first_byte = len(codecs.BOM_UTF8) if block.startswith(codecs.BOM_UTF8) else 0
-    block = block[first_byte:]
-    while block:
-        end = block.rfind(b"\n") + 1
+    room, n_begun, first_byte, is_first = bytearray(size), 0, 0, True
+    while n_read := _read_into(file, room, n_begun):
+        filled = n_begun + n_read
+        if is_first and room.startswith(codecs.BOM_UTF8):
+            first_byte, is_first = len(codecs.BOM_UTF8), False
+            filled = _moved_up(room, first_byte, filled)
+        end, is_first = room.rfind(b"\n", 0, filled) + 1, False
         if end > 0:
-            content = begun + block[:end] if begun else block[:end]
-            yield Text(content, first_byte)
-            first_byte += len(content)
-            begun = block[end:]
-        else:
-            begun += block
-            if len(begun) > most:
-                line = f"{path}, line {1 + lines_before(path, first_byte):,}"
-                raise BadData(f"{line}: a line of more than {most:,} characters.")
-            allow(len(begun))
-        block = file.read(size)
-    if begun:
-        yield Text(begun + b"\n", first_byte)
+            yield Text(room, end, first_byte)
+            first_byte, n_begun = first_byte + end, _moved_up(room, end, filled)
+            continue
+        if filled > most:
+            line = f"{path}, line {1 + lines_before(path, first_byte):,}"
+            raise BadData(f"{line}: a line of more than {most:,} characters.")
+        allow(filled)
+        n_begun = filled
+        if filled == len(room):
+            room = room + bytes(size)  # another object: an array may still look at this one
+    if n_begun > 0:
+        last = room[:n_begun] + b"\n"
+        yield Text(last, len(last), first_byte)
+
+
+def _read_into(file: IO[bytes], room: bytearray, start: int) -> int:
+    """Read into the rest of some room; return how many bytes."""
+    with memoryview(room) as view, view[start:] as rest:
+        return int(file.readinto(rest))  # type: ignore[attr-defined]  # binary files have it
+
+
+def _moved_up(room: bytearray, start: int, end: int) -> int:
+    """Move some bytes to the front; return how many."""
+    room[: end - start] = room[start:end]
+    return end - start
 
 
 def lines_before(path: Path, n_bytes: int) -> int:

@@ -109,13 +109,17 @@ class Parsed(NamedTuple):
     fault: Fault | None
 
 
+# of a part of a text: its bytes as numbers, the same bytes, and where it begins and ends
+Parse = Callable[[NDArray[np.uint8], bytes | bytearray, int, int], Parsed]
+
+
 @cache
 def powers() -> NDArray[np.uint64]:
     """Return the table that kernels read numbers by."""
     return numerals.powers_of_five()
 
 
-def parse_part(content: NDArray[np.uint8], text: bytes, span: svmlight.Span) -> Parsed:
+def parse_part(content: NDArray[np.uint8], text: bytes | bytearray, span: svmlight.Span) -> Parsed:
     """Parse a part of a text, which ends with a line."""
     n_bytes = span.last - span.first  # of which a row takes 2 or more, and a pair 4
     n_rows, n_stored = n_bytes // 2 + 1, n_bytes // 4 + 1
@@ -139,7 +143,7 @@ def parse_part(content: NDArray[np.uint8], text: bytes, span: svmlight.Span) -> 
 def finish(
     rows: Rows,
     fault: Fault | None,
-    text: bytes,
+    text: bytes | bytearray,
     n_left: int,
     arrays: Sequence[NDArray[np.float64]],
     word: re.Pattern[bytes],
@@ -152,7 +156,9 @@ def finish(
     return Parsed(rows, min(faults, key=lambda one: one.at, default=None))
 
 
-def _finished(numbers: NDArray[np.float64], text: bytes, word: re.Pattern[bytes]) -> Fault | None:
+def _finished(
+    numbers: NDArray[np.float64], text: bytes | bytearray, word: re.Pattern[bytes]
+) -> Fault | None:
     """Read the numbers that were left; return the first one that is none."""
     bits = numbers.view(np.uint64)
     places = np.flatnonzero(bits >> np.uint64(48) == numerals.LEFT)
@@ -165,27 +171,26 @@ def _finished(numbers: NDArray[np.float64], text: bytes, word: re.Pattern[bytes]
     return None
 
 
-def word_at(text: bytes, at: int, pattern: re.Pattern[bytes] = WORD) -> bytes:
+def word_at(text: bytes | bytearray, at: int, pattern: re.Pattern[bytes] = WORD) -> bytes:
     """Return the word that begins at a place, b"" if none does."""
     match = pattern.match(text, at)
-    return b"" if match is None else match[0]
+    return b"" if match is None else bytes(match[0])
 
 
-def spans_of(text: bytes, size: int = PART) -> list[tuple[int, int]]:
+def spans_of(text: Text, size: int = PART) -> list[tuple[int, int]]:
     """Cut a text into parts of about ``size``, at the ends of lines."""
     ends = [0]
-    while ends[-1] < len(text):
-        wanted = min(ends[-1] + size, len(text))
-        ends.append(text.find(b"\n", wanted - 1) + 1 or len(text))
+    while ends[-1] < text.end:
+        wanted = min(ends[-1] + size, text.end)
+        ends.append(text.content.find(b"\n", wanted - 1) + 1)
     return list(pairwise(ends))
 
 
-def pieces_of(
-    text: Text, parse: Callable[[NDArray[np.uint8], bytes, int, int], Parsed]
-) -> Iterator[tuple[Parsed, Text]]:
+def pieces_of(text: Text, parse: Parse) -> Iterator[tuple[Parsed, Text]]:
     """Parse a text in parallel; yield its parts in their order."""
     content = np.frombuffer(text.content, np.uint8)
-    spans = spans_of(text.content)
+    content.flags.writeable = False  # for which kernels are compiled
+    spans = spans_of(text)
 
     def task(first: int, last: int) -> Parsed:
         return parse(content, text.content, first, last)
@@ -239,9 +244,7 @@ class TextRows(Matrix):
         return {**self.__dict__, "_kept": None}
 
     @abstractmethod
-    def _parse(
-        self, layout: Layout | None
-    ) -> Callable[[NDArray[np.uint8], bytes, int, int], Parsed]:
+    def _parse(self, layout: Layout | None) -> Parse:
         """Return what parses a part of a text; no layout is known in the first pass."""
 
     @abstractmethod
@@ -409,9 +412,7 @@ class SvmLight(TextRows):
         shift = self._shift(layout)
         return shift, min(layout.n_features - 1 + shift, LARGEST_INDEX)
 
-    def _parse(
-        self, layout: Layout | None
-    ) -> Callable[[NDArray[np.uint8], bytes, int, int], Parsed]:
+    def _parse(self, layout: Layout | None) -> Parse:
         bounds = self._bounds(layout)
         return lambda content, text, first, last: parse_part(
             content, text, svmlight.Span(first, last, *bounds)

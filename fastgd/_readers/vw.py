@@ -1,7 +1,7 @@
 """Vowpal Wabbit's text: compiled parsers, and the hashes that features have there."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from fastgd._readers.reader import Format
 from fastgd._readers.streams import Text, text_of
 from fastgd._readers.svmlight import (
     Fault,
+    Parse,
     Parsed,
     Rows,
     TextRows,
@@ -28,7 +29,7 @@ WORD = re.compile(rb"[^\s|]+")
 
 
 def parse_part(
-    content: NDArray[np.uint8], text: bytes, first: int, last: int, n_features: int
+    content: NDArray[np.uint8], text: bytes | bytearray, first: int, last: int, n_features: int
 ) -> Parsed:
     """Parse a part of a text, which ends with a line."""
     n_rows = n_stored = (last - first) // 2 + 1  # a row or a feature takes 2 bytes or more
@@ -92,9 +93,7 @@ class VW(TextRows):
                 f"{layout.n_features:,}. Was it trained on another format?"
             )
 
-    def _parse(
-        self, layout: Layout | None
-    ) -> Callable[[NDArray[np.uint8], bytes, int, int], Parsed]:
+    def _parse(self, layout: Layout | None) -> Parse:
         n_features = self._n_features if layout is None else layout.n_features
         return lambda content, text, first, last: parse_part(content, text, first, last, n_features)
 

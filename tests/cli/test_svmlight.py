@@ -16,6 +16,7 @@ from fastgd._readers.layout import Wishes
 from fastgd._readers.limits import Limits
 from fastgd._readers.opening import open_reader
 from fastgd._readers.reader import Format
+from fastgd._readers.streams import Text
 from fastgd.datasets import open as open_rows
 from fastgd.kernels import _words, svmlight
 
@@ -156,7 +157,8 @@ def test_a_fault_is_found_at_its_word(line, code, word):
 def test_parts_are_cut_at_lines(size, rng):
     lines = [b"x" * int(n) + b"\n" for n in rng.integers(0, 20, 50)]
     text = b"".join(lines)
-    parts = [text[first:last] for first, last in reading.spans_of(text, size)]
+    whole = Text(bytearray(text + b"1 2"), len(text), 0)
+    parts = [text[first:last] for first, last in reading.spans_of(whole, size)]
     assert b"".join(parts) == text
     assert all(part.endswith(b"\n") for part in parts)
     assert len(parts) >= (len(lines) if size == 1 else 1)
