@@ -54,7 +54,6 @@ NEARLY_EXACT = 1e-9  # of the targets: less is taken for rounding, where it may 
 # Then descent goes on from there. Of sparse rows that columns outnumber, SDCA is the better one for
 # longer where a pass of descent is dear (softmax) or it needs many (hinges, also squared ones).
 SDCA_PASSES, MORE_SDCA_PASSES = 100, 600
-SHARE_OF_TOL = 0.25  # for descent from there: it sees too few of its passes to know their rate
 PASSES_TO_SQUARES = 50  # of descent, where another method goes on; most take a fifth of that
 PASSES_OF_ONE = 200  # of each of the other methods that take longer
 MORE_PASSES_TO_SQUARES = 250  # where steps of that other method take longer
@@ -242,10 +241,7 @@ def _solved(solver: str, task: Task, options: Options, start: Any) -> Solution:
     has_ended = first.converged or first.n_iter >= options.max_iter or options.observer.stops
     if most == options.max_iter or has_ended or not can(task, "gd"):
         return first
-    share = SHARE_OF_TOL if solver == "auto" else 1.0
-    found = _gone_on(first, partial(descend, task), options._replace(tol=share * options.tol))
-    is_enough = found.suboptimality <= options.tol * abs(found.objective)
-    return found._replace(converged=found.converged or is_enough)
+    return _gone_on(first, partial(descend, task), options)
 
 
 def _gone_on(

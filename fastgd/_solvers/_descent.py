@@ -32,7 +32,15 @@ from fastgd._solvers._precondition import (
     transfer,
     with_matrix_at_last,
 )
-from fastgd._solvers._problem import Floats, Point, Problem, evaluate, model_at, take
+from fastgd._solvers._problem import (
+    FINISHED_IN_FLOAT64,
+    Floats,
+    Point,
+    Problem,
+    evaluate,
+    model_at,
+    take,
+)
 from fastgd._solvers._sample import (
     MOST_ROWS,
     ROWS_FOR_RANK,
@@ -171,6 +179,7 @@ class _Descent:
         self.is_short = False  # whether the last step of a fresh metric was, by far
         self.trusted = self._trust(metric) if is_exact(problem, metric) else None
         self.sample: Sample | None = None
+        self.is_extended = False  # whether a stage was added
 
     def run(self) -> DescentResult:
         """Take steps until the stopping rule holds, the passes are used up, or rounding decides."""
@@ -338,10 +347,34 @@ class _Descent:
         return max(target, self.problem.rounding(objective)) if self.stop.is_careful else target
 
     def _has_arrived(self) -> bool:
-        """Leave the stages behind that are reached; return whether none is left."""
+        """Leave the stages behind that are reached; return whether none is left.
+
+        Where no matrix shows whether an estimate is right, and no bound does so at the last stage,
+        the next one is asked for: estimates have been found five times too small.
+        """
         while self.stages and self.suboptimality <= self._target():
-            self.stages.pop(0)
+            last = self.stages.pop(0)
+            if not self.stages and self._is_doubtful():
+                self.stages.append(0.1 * last)
+                self.is_extended = True
         return not self.stages
+
+    def _is_doubtful(self) -> bool:
+        """Tell whether nothing but an estimate says that the last stage is reached."""
+        problem, stop = self.problem, self.stop
+        if self.is_extended or not stop.is_careful or self.n_passes >= stop.max_passes:
+            return False
+        is_small = problem.shape[0] * problem.shape[1] <= FINISHED_IN_FLOAT64  # and finished
+        if is_small or not problem.is_smooth or can_have_hessian(problem):
+            return False
+        if problem.l2 == 0.0 or not can_prove(problem):
+            return False
+        objective = self.point.objective
+        target = max(stop.target(objective, stop.tol), problem.rounding(objective))
+        if objective - self.lower > target:
+            proof = certify(precise_of(problem), self.point)
+            self.lower = max(self.lower, proof.point.objective - proof.gap)
+        return objective - self.lower > target
 
     # -- proofs ---------------------------------------------------------------------------------
 

@@ -385,3 +385,34 @@ def test_a_fit_under_l1_without_a_proof_warns(rng, monkeypatch):
     model, has_warned = fitted(fastgd.LogisticRegression(l1_ratio=1.0, tol=1e-3), X, y)
     assert has_warned
     assert model.gap_ > 1e-3 * model.objective_
+
+
+@pytest.mark.parametrize("tol", [1e-1, 1e-2, 1e-3])
+@pytest.mark.parametrize("C", [1.0, 100.0])
+def test_an_estimate_that_nothing_confirms_is_of_a_smaller_tolerance(rng, C, tol):
+    """3,630 coefficients, too many for a matrix: L-BFGS's rate says how far the optimum is."""
+    X = rng.normal(size=(1200, 120))
+    y = np.argmax(X @ rng.normal(size=(120, 30)) + rng.gumbel(size=(1200, 30)), axis=1)
+    X *= 10.0 ** rng.uniform(-2, 2, 120)
+    model = fastgd.LogisticRegression(C=C, tol=tol).fit(X, y)
+    best = fastgd.LogisticRegression(C=C, tol=1e-6).fit(X, y)
+    assert model.objective_ <= (1.0 + tol) * (best.objective_ + 1e-300)
+    estimate = min(model.history_["suboptimality"][-1], model.gap_)
+    assert model.gap_ <= tol * model.objective_ or estimate <= 0.1 * tol * model.objective_
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-3, 1e-4])
+def test_conjugate_gradients_that_stop_early_are_not_the_last_word(tol):
+    """Nearly separable rows of few entries, more columns than a matrix may have."""
+    rng = np.random.default_rng(0)
+    n, d, k = 20_000, 8_000, 20
+    columns = np.minimum((d ** rng.random((n, k)) - 1).astype(int), d - 1)
+    places = np.arange(0, n * k + 1, k)
+    X = sp.csr_matrix((rng.lognormal(0, 0.5, n * k), columns.ravel(), places), shape=(n, d))
+    X.sum_duplicates()
+    raw = X @ rng.normal(size=d)
+    y = raw + 2.0 * rng.logistic(size=n) > np.median(raw)
+    model = fastgd.LogisticRegression(C=1e4, tol=tol, max_iter=2000).fit(X, y)
+    best = fastgd.LogisticRegression(C=1e4, tol=1e-6, max_iter=2000).fit(X, y)
+    assert model.objective_ <= (1.0 + tol) * best.objective_
+    assert best.gap_ <= 1e-6 * best.objective_
