@@ -19,7 +19,8 @@ class OneOutput:
     rule : kernels.sdca.DualProblem
     n_features : int
     dtype : type
-        What coefficients are rounded to before they are certified: the one they are kept in.
+        What coefficients are rounded to before they are certified: the one they are kept in,
+        unless rounding alone costs more than what is asked for.
     """
 
     def __init__(
@@ -94,6 +95,12 @@ class OneOutput:
         if self.rule.threshold > 0.0:
             return np.copysign(np.maximum(np.abs(v) - self.rule.threshold, 0.0), v)
         return v.copy()
+
+    def keep_digits(self) -> bool:
+        """Certify coefficients in float64 from here on; tell whether they were rounded so far."""
+        was_rounded = np.dtype(self._dtype) != np.float64
+        self._dtype = np.float64
+        return was_rounded
 
     def certify(self, order: np.ndarray) -> tuple[np.ndarray, float, float, float]:
         """Return the coefficients, the intercept, the loss and the losses' duality gap."""

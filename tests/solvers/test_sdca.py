@@ -416,3 +416,17 @@ def test_what_is_proven_is_what_is_kept(rng):
     assert model.coef_.dtype == np.float32
     wanted = objective(X.astype(np.float64), y, LogLoss(), 0.0, 1.0 / 600, w, b)
     assert model.objective_ == pytest.approx(wanted, rel=1e-12)
+
+
+def test_digits_that_float32_loses_at_kinks_are_kept(rng):
+    """Rounding costs a hinge 1e-8 of its objective: such a model is proven and kept in float64."""
+    X = sp.random_array((300, 500), density=0.03, format="csr", dtype=np.float32, rng=rng)
+    y = (X @ rng.normal(size=500) + 0.1 * rng.normal(size=300) > 0).astype(int)
+    X = sp.csr_matrix(X)
+    options = {"loss": "hinge", "tol": 1e-11, "max_iter": 2000}
+    model = fastgd.LinearSVC(solver="sdca", **options).fit(X, y)
+    exact = fastgd.LinearSVC(solver="sdca", **options).fit(X.astype(np.float64), y)
+    assert model.coef_.dtype == np.float64
+    assert model.gap_ <= 1e-11 * model.objective_
+    assert model.objective_ == pytest.approx(exact.objective_, rel=1e-10)
+    assert np.max(model.n_iter_) <= 2 * np.max(exact.n_iter_)
