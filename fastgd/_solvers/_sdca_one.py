@@ -105,14 +105,13 @@ class OneOutput:
     def certify(self, order: np.ndarray) -> tuple[np.ndarray, float, float, float]:
         """Return the coefficients, the intercept, the loss and the losses' duality gap."""
         memory, rule = self.memory, self.rule
-        remainder = 0.0
+        is_proven = True
         if rule.fit_intercept:
-            remainder = sdca.balance(self.rows, self.samples, rule, memory, order)
+            is_proven = sdca.balance(self.rows, self.samples, rule, memory, order)
             memory.running[sdca.MIDDLE] = memory.mean @ memory.params[:-1]
         params = memory.params.copy()
         params[-1] -= memory.running[sdca.MIDDLE]
         params[:-1] = in_dtype(self._shrunk(params[:-1]), self._dtype)
         margin = np.empty(memory.dual.shape[0])
         b, loss, gap = sdca.certify(self.rows, self.samples, rule, memory, params, margin)
-        is_proven = abs(remainder) <= 1e-12 * rule.mass
         return params[:-1], b, loss, gap if is_proven else np.inf

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
@@ -164,6 +164,27 @@ def test_gap_is_never_below_the_true_one(rng, loss, max_iter):
     early = fit(X, y, loss, 0.05, tol=0.0, max_iter=max_iter)
     assert early.gap >= early.objective - best.objective - 1e-12
     assert best.objective - best.gap <= early.objective
+
+
+@pytest.mark.parametrize("max_iter", [1, 2, 8])
+def test_gap_is_never_below_the_true_one_of_tiny_targets(max_iter):
+    """Whether derivatives sum to zero is judged by their own size."""
+    tiny, l2 = 2.0**-46, 1.0
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(60, 2)) + 5.0 * (seed % 2)
+        y = X @ rng.normal(size=2) + rng.standard_t(1.5, size=60) + 10.0
+
+        def cost(params, X=X, y=y):
+            residual = np.abs(X @ params[:-1] + params[-1] - y)
+            inner = np.minimum(residual, 1.0)
+            penalty = 0.5 * l2 * float(params[:-1] @ params[:-1])
+            return float(np.mean(inner * (residual - 0.5 * inner))) + penalty
+
+        best = minimize(cost, np.append(np.zeros(2), np.median(y)), options={"gtol": 1e-6}).fun
+        found = fit(X, y * tiny, losses.Huber(tiny), l2, max_iter=max_iter)
+        beyond = cost(np.append(found.coef, found.intercept) / tiny) - best
+        assert found.gap / tiny**2 >= beyond - 1e-6 * best
 
 
 @over_losses(NONSMOOTH)
