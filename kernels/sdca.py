@@ -58,7 +58,7 @@ TAIL = 8  # the last 1/8 of a pass tells how far it came
 SMALLEST_SLOPE = 1e-6
 GROUP = 4  # rows that are stepped together
 BALANCE_ROUNDS = 5
-BALANCED = 1e-13  # of the mass: what rounding leaves
+BALANCED, PROVEN = 1e-13, 1e-12  # of sum_i s_i |r_i|: what rounding leaves, and what proofs bear
 ROOT_LIMIT = 200
 
 # What ``Memory.running`` holds: sum_i s_i r_i; sums of the steps' derivatives and weights; what
@@ -279,11 +279,11 @@ def balance(rows, samples, rule, memory, order):
 
     Returns
     -------
-    total : float
-        What is left of the sum; not zero where no row has room.
+    is_balanced : bool
+        Whether no more than rounding is left of the sum; False where no row has room.
     """
     y, weight, params, dual = samples.y, samples.weight, memory.params, memory.dual
-    n_rows, total = order.shape[0], _total(weight, dual)
+    n_rows, (total, size) = order.shape[0], _total_and_size(weight, dual)
     for r in range(BALANCE_ROUNDS):
         count = max(n_rows >> max(BALANCE_ROUNDS - 2 - r, 0), min(n_rows, 100))
         room = 0.0
@@ -301,20 +301,23 @@ def balance(rows, samples, rule, memory, order):
             moved = old + shift * losses.dual_curvature(rule.loss, y[i], old)
             dual[i] = min(max(moved, low), high)
             _move(rows, i, params, rule.scale * s * (dual[i] - old))
-        total = _total(weight, dual)
-        if abs(total) <= BALANCED * rule.mass:
+        total, size = _total_and_size(weight, dual)
+        if abs(total) <= BALANCED * size:
             break
     memory.running[PENDING] += memory.running[TOTAL] - total  # what moved will want to move back
     memory.running[TOTAL] = total
-    return total
+    return abs(total) <= PROVEN * size
 
 
 @helper()
-def _total(weight, dual):
-    total = 0.0
+def _total_and_size(weight, dual):
+    """Return sum_i s_i r_i and sum_i s_i |r_i|."""
+    total, size = 0.0, 0.0
     for i in range(dual.shape[0]):
-        total += (weight[i] if weight.shape[0] > 0 else 1.0) * dual[i]
-    return total
+        share = (weight[i] if weight.shape[0] > 0 else 1.0) * dual[i]
+        total += share
+        size += abs(share)
+    return total, size
 
 
 @helper()

@@ -100,6 +100,10 @@ class ManyOutputs:
             return np.copysign(np.maximum(np.abs(v) - self.rule.threshold, 0.0), v)
         return v
 
+    def keep_digits(self) -> bool:
+        """Tell whether coefficients were rounded before they were certified: they never are."""
+        return False
+
     def certify(self, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
         """Return the coefficients, the intercepts, the loss and the losses' duality gap.
 

@@ -19,7 +19,8 @@ class OneOutput:
     rule : kernels.sdca.DualProblem
     n_features : int
     dtype : type
-        What coefficients are rounded to before they are certified: the one they are kept in.
+        What coefficients are rounded to before they are certified: the one they are kept in,
+        unless rounding alone costs more than what is asked for.
     """
 
     def __init__(
@@ -95,17 +96,22 @@ class OneOutput:
             return np.copysign(np.maximum(np.abs(v) - self.rule.threshold, 0.0), v)
         return v.copy()
 
+    def keep_digits(self) -> bool:
+        """Certify coefficients in float64 from here on; tell whether they were rounded so far."""
+        was_rounded = np.dtype(self._dtype) != np.float64
+        self._dtype = np.float64
+        return was_rounded
+
     def certify(self, order: np.ndarray) -> tuple[np.ndarray, float, float, float]:
         """Return the coefficients, the intercept, the loss and the losses' duality gap."""
         memory, rule = self.memory, self.rule
-        remainder = 0.0
+        is_proven = True
         if rule.fit_intercept:
-            remainder = sdca.balance(self.rows, self.samples, rule, memory, order)
+            is_proven = sdca.balance(self.rows, self.samples, rule, memory, order)
             memory.running[sdca.MIDDLE] = memory.mean @ memory.params[:-1]
         params = memory.params.copy()
         params[-1] -= memory.running[sdca.MIDDLE]
         params[:-1] = in_dtype(self._shrunk(params[:-1]), self._dtype)
         margin = np.empty(memory.dual.shape[0])
         b, loss, gap = sdca.certify(self.rows, self.samples, rule, memory, params, margin)
-        is_proven = abs(remainder) <= 1e-12 * rule.mass
         return params[:-1], b, loss, gap if is_proven else np.inf

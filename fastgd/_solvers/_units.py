@@ -294,7 +294,7 @@ def _still_perhaps_far(
 
     Of rows with a share W of the weight, with mean m and deviation s:  std >= sqrt(W) s  and
     |mean - m| <= std / sqrt(W)  in all rows, so that |mean| > far std only if
-    |m| > (far sqrt(W) - 1) s.
+    |m| >= (far sqrt(W) - 1) s.
     """
     n, count = weight.shape[0], max(1, columns.shape[0])
     step = n // max(SAMPLE, MORE_ENTRIES // count)
@@ -310,7 +310,7 @@ def _still_perhaps_far(
         apart = some.astype(np.float64) - center[columns]
         mean = (share / mass) @ apart
         deviation = np.sqrt(np.maximum((share / mass) @ (apart * apart) - mean * mean, 0.0))
-        is_near = np.abs(mean + center[columns]) <= (far * np.sqrt(mass) - 1.0) * deviation
+        is_near = np.abs(mean + center[columns]) < (far * np.sqrt(mass) - 1.0) * deviation
     return columns[~is_near]
 
 

@@ -151,6 +151,17 @@ def test_rare_values_are_looked_for_before_all_rows_are_read(rng, monkeypatch, i
     assert len(kept) < 10
 
 
+def test_rows_that_hardly_count_do_not_say_that_a_column_is_near_zero(monkeypatch):
+    X = np.full((4096, 1), 2.0**20)
+    X[1::2] += 1.0
+    weight = np.full(4096, 1.0 / 4096)
+    X[::16], weight[::16] = 0.0, 2.0**-100
+    monkeypatch.setattr(_units, "MORE_ENTRIES", 1)
+    center = np.array([2.0**20])
+    kept = _units._still_perhaps_far(as_rows(X), weight, np.arange(1), center, 1e3)
+    assert kept.tolist() == [0]
+
+
 @layouts
 def test_far_targets_count_as_near_ones(layout):
     X, y = rows()

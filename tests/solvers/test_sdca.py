@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
@@ -164,6 +164,27 @@ def test_gap_is_never_below_the_true_one(rng, loss, max_iter):
     early = fit(X, y, loss, 0.05, tol=0.0, max_iter=max_iter)
     assert early.gap >= early.objective - best.objective - 1e-12
     assert best.objective - best.gap <= early.objective
+
+
+@pytest.mark.parametrize("max_iter", [1, 2, 8])
+def test_gap_is_never_below_the_true_one_of_tiny_targets(max_iter):
+    """Whether derivatives sum to zero is judged by their own size."""
+    tiny, l2 = 2.0**-46, 1.0
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(60, 2)) + 5.0 * (seed % 2)
+        y = X @ rng.normal(size=2) + rng.standard_t(1.5, size=60) + 10.0
+
+        def cost(params, X=X, y=y):
+            residual = np.abs(X @ params[:-1] + params[-1] - y)
+            inner = np.minimum(residual, 1.0)
+            penalty = 0.5 * l2 * float(params[:-1] @ params[:-1])
+            return float(np.mean(inner * (residual - 0.5 * inner))) + penalty
+
+        best = minimize(cost, np.append(np.zeros(2), np.median(y)), options={"gtol": 1e-6}).fun
+        found = fit(X, y * tiny, losses.Huber(tiny), l2, max_iter=max_iter)
+        beyond = cost(np.append(found.coef, found.intercept) / tiny) - best
+        assert found.gap / tiny**2 >= beyond - 1e-6 * best
 
 
 @over_losses(NONSMOOTH)
@@ -416,3 +437,17 @@ def test_what_is_proven_is_what_is_kept(rng):
     assert model.coef_.dtype == np.float32
     wanted = objective(X.astype(np.float64), y, LogLoss(), 0.0, 1.0 / 600, w, b)
     assert model.objective_ == pytest.approx(wanted, rel=1e-12)
+
+
+def test_digits_that_float32_loses_at_kinks_are_kept(rng):
+    """Rounding costs a hinge 1e-8 of its objective: such a model is proven and kept in float64."""
+    X = sp.random_array((300, 500), density=0.03, format="csr", dtype=np.float32, rng=rng)
+    y = (X @ rng.normal(size=500) + 0.1 * rng.normal(size=300) > 0).astype(int)
+    X = sp.csr_matrix(X)
+    options = {"loss": "hinge", "tol": 1e-11, "max_iter": 2000}
+    model = fastgd.LinearSVC(solver="sdca", **options).fit(X, y)
+    exact = fastgd.LinearSVC(solver="sdca", **options).fit(X.astype(np.float64), y)
+    assert model.coef_.dtype == np.float64
+    assert model.gap_ <= 1e-11 * model.objective_
+    assert model.objective_ == pytest.approx(exact.objective_, rel=1e-10)
+    assert np.max(model.n_iter_) <= 2 * np.max(exact.n_iter_)
