@@ -161,7 +161,9 @@ class LinearEngine:
         coefficients: NDArray[np.float64] = type(optimizer).step_coefficients(
             optimizer, rates, first_step
         )
-        return coefficients
+        self._cast = None, None  # of what may be the same array, filled anew
+        # plans have slices of it, by whose base ``_in_own_dtype`` knows them
+        return coefficients if coefficients.base is None else coefficients.copy()
 
     def run(self, block: Block, plan: Plan) -> Sums:
         """Take the steps of a plan: gradient, transform and step in one pass over the rows."""

@@ -289,9 +289,10 @@ class Progress:
 def needs_records(state: NDArray[Any]) -> bool:
     """Tell whether the numbers of a parameter, side by side, could lie in two cache lines or three.
 
-    They are then laid out in records of a power of two numbers, none of which does.
+    They are then laid out in records of a power of two numbers, none of which does. The last number
+    of a record is ``spare_of``'s.
     """
-    return MOST_SIDE_BY_SIDE < state.shape[0] <= IN_RECORD
+    return MOST_SIDE_BY_SIDE < state.shape[0] < IN_RECORD
 
 
 def spare_of(state: NDArray[Any]) -> NDArray[np.int32] | None:

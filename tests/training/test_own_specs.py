@@ -686,6 +686,35 @@ class Halved(NamedTuple):
         return -step_coefs[0] * g, step_coefs[0]
 
 
+COEFFICIENTS = np.zeros((1 << 13, 4))
+
+
+class Viewed(NamedTuple):
+    """The same; what it returns are columns of another array."""
+
+    n_slots = 0
+    eta0 = 0.1
+    update = Halved.update
+
+    @staticmethod
+    def step_coefficients(optimizer, rates, first):
+        zeros = np.zeros_like(rates)
+        return np.array([0.5 * rates, zeros, zeros, zeros, zeros]).T[:, :4]
+
+
+class Reused(NamedTuple):
+    """The same; it fills one array again and again."""
+
+    n_slots = 0
+    eta0 = 0.1
+    update = Halved.update
+
+    @staticmethod
+    def step_coefficients(optimizer, rates, first):
+        COEFFICIENTS[: rates.shape[0], 0] = 0.5 * rates
+        return COEFFICIENTS[: rates.shape[0]]
+
+
 class Cubed(NamedTuple):
     """Adagrad by the cube root: rates of each coefficient's own, which wait while it is absent."""
 
@@ -741,6 +770,24 @@ PENALTIES = {
     "bounds": Bounded(0.0, 0.02, -0.5, 0.5),
     "factors": Weighted(0.01, 0.05, np.array([0.0, 1.0, 2.0, 1.0, 0.5, 1.0])),
 }
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("optimizer", [Viewed(), Reused()])
+def test_step_coefficients_may_be_part_of_another_array(rng, optimizer, dtype):
+    X = rng.normal(size=(40, 3)).astype(dtype)
+    y = X @ rng.normal(size=3).astype(dtype)
+    # as many steps as have their coefficients asked for three times
+    schedule = fastgd.schedules.InvScaling(eta0=0.1, power_t=0.5)
+    kwargs = {"learning_rate": schedule, "alpha": 0.1, "max_iter": 300, "tol": None}
+    one, other = (
+        fastgd.SGDRegressor(optimizer=own, random_state=0, **kwargs).fit(X, y)
+        for own in (optimizer, Halved())
+    )
+    np.testing.assert_allclose(
+        one.history_["update_norm"], other.history_["update_norm"], rtol=1e-3, atol=1e-5
+    )
+    np.testing.assert_allclose(one.coef_, other.coef_, rtol=1e-5)
 
 
 def sparse_problem(rng, n=60, d=6):

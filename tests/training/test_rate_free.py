@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from fastgd import LogisticRegression, SGDClassifier, SGDRegressor
-from fastgd._training.progress import spare_of
+from fastgd._training.progress import Progress, spare_of
 from fastgd.kernels.penalties import MaxNorm, Weighted
 from fastgd.neural_network import MLPClassifier
 from fastgd.optimizers import Prodigy
@@ -317,6 +317,24 @@ def test_what_is_known_of_a_column_lies_in_one_line_of_the_cache(table, dtype):
             np.testing.assert_array_equal(spare_of(state), 0)  # no column is behind
     again = pickle.loads(pickle.dumps(model)).partial_fit(rows, y)
     np.testing.assert_array_equal(again.coef_, model.partial_fit(rows, y).coef_)
+
+
+@pytest.mark.parametrize("shape", [(4,), (1,), (4, 2)])
+@pytest.mark.parametrize("n_slots", range(1, 10))
+def test_a_record_spares_a_number_beside_its_slots(n_slots, shape):
+    state = np.arange(1.0, 1.0 + n_slots * np.prod(shape)).reshape(n_slots, *shape)
+    progress = Progress(np.zeros(shape), state.copy(), np.zeros(0), 0)
+    progress.lay_state_out(by_parameter=True)
+    spare = spare_of(progress.state)
+    assert (spare is not None) == (4 < n_slots < 8)
+    if spare is not None:
+        spare[...] = 7
+        np.testing.assert_array_equal(spare_of(progress.copy().state), 7)
+    for copied in (progress, progress.copy()):
+        np.testing.assert_array_equal(copied.state, state)
+    progress.lay_state_out(by_parameter=False)
+    np.testing.assert_array_equal(progress.state, state)
+    assert progress.state.flags.c_contiguous
 
 
 def test_zeros_that_are_stored_are_no_values(table):
