@@ -47,7 +47,8 @@ class Step(NamedTuple):
 
     n_rows : int, rows that the model has learned from
     scores : dict of str to float, of this batch before it was learned from
-    running : dict of str to float, means over the rows so far, the last ones weighing more
+    running : dict of str to float, means over the rows so far, the last ones weighing more; a score
+        that is NaN counts in none
     drifts : bool, whether a drift was noticed in this batch
     seconds : float, since the stream began
     model : the estimator
@@ -174,11 +175,13 @@ def _steps(
 ) -> Iterator[Step]:
     checkpoint, every = saving
     started = saved = time.monotonic()
-    n_rows, running = 0, dict.fromkeys(metrics, np.nan)
-    weight, is_first = 0.0, not hasattr(model, "coef_") and not hasattr(model, "coefs_")
+    n_rows, running = 0, _Running(metrics, memory)
+    is_first = not hasattr(model, "coef_") and not hasattr(model, "coefs_")
     more = {} if classes is None else {"classes": classes}
     try:
         for X, y in map(pair_of, source):
+            if y is None:
+                raise ValueError("a batch of a stream must have targets y, got None.")
             n = len(y)
             if n == 0:
                 continue
@@ -186,10 +189,10 @@ def _steps(
             drifts = False
             if not is_first:
                 scores = _scores(model, X, y, metrics)
-                weight, running = _faded(weight, running, scores, n, memory)
+                running.take(scores, n)
                 drifts = watch.sees(next(iter(scores.values()), np.nan))
                 if drifts:
-                    _warn_of_drift(n_rows, running)
+                    _warn_of_drift(n_rows, running.means)
             model.partial_fit(X, y, **more)
             is_first, more = False, {}
             n_rows += n
@@ -197,7 +200,7 @@ def _steps(
             if checkpoint is not None and now - saved >= every:
                 _save(model, checkpoint)
                 saved = now
-            yield Step(n_rows, scores, dict(running), drifts, now - started, model)
+            yield Step(n_rows, scores, dict(running.means), drifts, now - started, model)
             if max_rows is not None and n_rows >= max_rows:
                 return
     finally:
@@ -218,17 +221,26 @@ def _scores(model: Any, X: Any, y: Any, metrics: dict[str, Metric | None]) -> di
     return found
 
 
-def _faded(
-    weight: float, running: dict[str, float], scores: dict[str, float], n: int, memory: int
-) -> tuple[float, dict[str, float]]:
-    """Return the running means with a batch, whose rows weigh 1 each, and their weight."""
-    kept = weight * float(np.exp(-n / memory))
-    share = n / (kept + n)
-    means = {
-        name: score if kept == 0.0 else running[name] + share * (score - running[name])
-        for name, score in scores.items()
-    }
-    return kept + n, means
+class _Running:
+    """Means of scores over the last rows, each of which weighs less than those that follow it.
+
+    A score that is no number, such as R2 of a single row, counts in none.
+    """
+
+    def __init__(self, names: Iterable[str], memory: float) -> None:
+        self._memory = memory
+        self._weights = dict.fromkeys(names, 0.0)
+        self.means = dict.fromkeys(self._weights, np.nan)
+
+    def take(self, scores: dict[str, float], n: int) -> None:
+        """Take in the scores of a batch of n rows."""
+        for name, score in scores.items():
+            if np.isnan(score):
+                continue
+            kept = self._weights[name] * float(np.exp(-n / self._memory))
+            mean, share = self.means[name], n / (kept + n)
+            self.means[name] = score if kept == 0.0 else mean + share * (score - mean)
+            self._weights[name] = kept + n
 
 
 def _save(model: Any, path: Any) -> None:

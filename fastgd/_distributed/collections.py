@@ -84,7 +84,7 @@ class DaskShards:
         """
         started = time.perf_counter()
         self._lost.look()
-        answer = computed(self._tree(part, add))
+        (answer,) = computed(self._tree(part, add))
         found: T | None = answer.value
         if found is None:
             raise ValueError("there are no rows to train on.")
@@ -138,9 +138,18 @@ class LostWorkers:
 
 
 def _workers() -> frozenset[str] | None:
-    """Return the addresses of the current client's workers; None without a client."""
+    """Return the addresses of the current client's workers; None without a client.
+
+    Raises
+    ------
+    ClusterLost
+        If the scheduler does not answer.
+    """
     found = client()
-    return None if found is None else frozenset(found.nthreads())
+    try:
+        return None if found is None else frozenset(found.nthreads())
+    except lost() as error:
+        raise cluster_lost(error) from error
 
 
 class DaskChunks:
@@ -159,7 +168,7 @@ class DaskChunks:
                 f"X has {len(self._X)} partitions, and y {len(self._y)}; rechunk one of them."
             )
         count = dask.delayed(_n_rows_of, pure=False)
-        self.sizes: Sequence[int] = list(dask.compute(*[count(part) for part in self._X]))
+        self.sizes: Sequence[int] = computed(*[count(part) for part in self._X])
         self.feature_names = names_of(X)
 
     def partition(self, k: int) -> tuple[Any, Any]:
@@ -169,7 +178,7 @@ class DaskChunks:
     def head(self) -> Pair:
         """Return some rows of the first partition that has any."""
         k = next(k for k, size in enumerate(self.sizes) if size > 0)
-        (found,) = dask.compute(dask.delayed(_head_of, pure=False)(self._X[k], self._y[k]))
+        (found,) = computed(dask.delayed(_head_of, pure=False)(self._X[k], self._y[k]))
         pair: Pair = found
         return pair
 
@@ -177,12 +186,12 @@ class DaskChunks:
         """Return each partition's labels and how many rows have them; they are counted there."""
         count = dask.delayed(_labels_of, pure=False)
         filled = [y for y, size in zip(self._y, self.sizes, strict=True) if size > 0]
-        return list(dask.compute(*[count(y) for y in filled]))
+        return computed(*[count(y) for y in filled])
 
     def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
         """Yield X and y of the partitions of these numbers."""
         for k in numbers:
-            X, y = dask.compute(self._X[k], self._y[k])
+            X, y = computed(self._X[k], self._y[k])
             yield as_array(X), None if y is None else as_column(y)
 
 
@@ -322,12 +331,16 @@ def client() -> Any:
 def lost() -> tuple[type[BaseException], ...]:
     """Return what Dask raises where a cluster does not answer, or a task kills its workers."""
     try:
-        from distributed.client import ClosedClientError, FutureCancelledError
+        from distributed.client import (
+            ClosedClientError,
+            FutureCancelledError,
+            FuturesCancelledError,
+        )
         from distributed.comm.core import CommClosedError
         from distributed.scheduler import KilledWorker
     except ModuleNotFoundError:
         return (ConnectionError,)
-    of_client = ClosedClientError, FutureCancelledError
+    of_client = ClosedClientError, FutureCancelledError, FuturesCancelledError
     return (ConnectionError, CommClosedError, KilledWorker, *of_client)
 
 
@@ -337,8 +350,8 @@ def cluster_lost(error: object) -> ClusterLost:
     return ClusterLost(f"the cluster was lost: {name}{error}")
 
 
-def computed(value: Any) -> Any:
-    """Return a delayed value, computed by the current client's workers or Dask's threads.
+def computed(*values: Any) -> list[Any]:
+    """Return delayed values, computed by the current client's workers or Dask's threads.
 
     Raises
     ------
@@ -347,11 +360,14 @@ def computed(value: Any) -> Any:
     """
     here = client()
     if here is None:
-        return dask.compute(value)[0]
+        return list(dask.compute(*values))
+    from distributed import Future
+
     try:
-        future = here.compute(value)
-        wait_for_all(here, [future])
-        return here.gather(future)
+        found = here.compute(list(values))
+        wait_for_all(here, [one for one in found if isinstance(one, Future)])
+        of_all: list[Any] = here.gather(found)
+        return of_all
     except lost() as error:
         raise cluster_lost(error) from error
 

@@ -19,18 +19,33 @@ from fastgd._solvers._stored import fits, kept, largest_growth
 from fastgd._solvers._task import Solution
 
 
-def as_stored_in_parts(task: ShardedTask, found: Solution) -> Solution:
+def as_stored_in_parts(task: ShardedTask, found: Solution, tol: float) -> Solution:
     """Return a solution as the dtype of X keeps it, with its objective, gap and suboptimality.
 
-    They take a pass where rounding may cost more than next to nothing.
+    They take a pass where rounding may cost more than next to nothing. Where it costs more than
+    ``tol`` allows, the solution is kept in float64.
     """
-    if np.dtype(task.look.dtype) != np.float32 or not fits(found):
+    if not _is_rounded(task, found):
         return found
     coef, intercept, square = rounded_by_moments(task.look, found, task.fit_intercept)
     if task.factors.shape[0] > 0:  # with which no moments were added up
         square *= float(np.max(task.factors)) * task.look.mass / task.mass
     change = largest_growth(task.loss, found, square)
-    return kept(found, coef, intercept, change, partial(_objective_at, task))
+    stored = kept(found, coef, intercept, change, partial(_objective_at, task))
+    return _within(tol, stored, found)
+
+
+def _is_rounded(task: ShardedTask, found: Solution) -> bool:
+    """Tell whether a solution is to be rounded to float32."""
+    return np.dtype(task.look.dtype) == np.float32 and fits(found) and not found.in_float64
+
+
+def _within(tol: float, stored: Solution, exact: Solution) -> Solution:
+    """Return the rounded solution, or the exact one if only that is within ``tol``."""
+    asked = max(tol * abs(stored.objective), exact.suboptimality)
+    if exact.converged and stored.suboptimality > asked:
+        return exact._replace(in_float64=True)
+    return stored
 
 
 def rounded_by_moments(
@@ -64,13 +79,14 @@ def _objective_at(task: ShardedTask, coef: Floats, intercept: Any) -> float:
     return float(found.values[0]) + penalty
 
 
-def huber_as_stored_in_parts(task: ShardedTask, found: Solution) -> Solution:
+def huber_as_stored_in_parts(task: ShardedTask, found: Solution, tol: float) -> Solution:
     """Do the same where a scale is fitted, over which residuals are divided: s H(r / s).
 
     An objective that would have to be evaluated anew is counted as the bound of it.
     """
-    if np.dtype(task.look.dtype) != np.float32 or not fits(found):
+    if not _is_rounded(task, found):
         return found
     coef, intercept, square = rounded_by_moments(task.look, found, task.fit_intercept)
     change = largest_growth(task.loss, found, square, 2.0 / found.state.scale)
-    return kept(found, coef, intercept, change, lambda *_: found.objective + change)
+    stored = kept(found, coef, intercept, change, lambda *_: found.objective + change)
+    return _within(tol, stored, found)

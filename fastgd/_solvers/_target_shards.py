@@ -176,42 +176,61 @@ def squares_by_products(
         else:
             coef, objective, left, is_flat = _least_squares(ridge)
             gap = objective if is_flat else np.minimum(2.0 * left + EPSILON * objective, objective)
-    coef, intercept, moved = _stored(table, coef, l2)
-    objective = objective + 0.5 * moved
-    gap = gap + 0.5 * moved + np.sqrt(2.0 * left * moved)
+    objective, gap, own = _as_stored(table, coef, l2, (objective, gap, left), options.tol)
     figures = objective, gap, left, ROUNDING * EPSILON * table.fit_sums[0].tt / moments.mass
     traces = np.array([one[0] for one in ridge.trace]).T
+    models = own.coef, own.intercept.tolist(), own.is_wide.tolist()
     return [
         _solution_of(*one, tol=options.tol)
-        for one in zip(coef, intercept.tolist(), np.column_stack(figures), traces, strict=True)
+        for one in zip(*models, np.column_stack(figures), traces, strict=True)
     ]
 
 
-def _stored(table: SummedTable, coef: Floats, l2: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return coefficients and intercepts as the dtype of X keeps them, and what that moves.
+class _Own(NamedTuple):
+    """Coefficients (n_targets, d) and intercepts in the user's units, and which stay in float64."""
 
-    Coefficients are (n_targets, d) in the user's units; what moves are twice the growth of the
-    objectives, but for the slopes: the mean squares of the predictions' change, and the penalty's.
+    coef: Floats
+    intercept: Floats
+    is_wide: NDArray[np.bool_]
+
+
+def _as_stored(
+    table: SummedTable,
+    coef: Floats,
+    l2: Floats,
+    figures: tuple[Floats, Floats, Floats],
+    tol: float,
+) -> tuple[Floats, Floats, _Own]:
+    """Return objectives, gaps and coefficients as the dtype of X keeps these.
+
+    ``figures`` are the objectives, the gaps and what is left to be gained before. Those of which
+    rounding costs more than ``tol`` allows stay in float64. Of others the objective grows by half
+    the mean squares of what moves, the penalty's included, and by the slope.
     """
+    objective, gap, left = figures
     exact = np.ascontiguousarray(table.units.user_coef(coef).T)
     intercept = table.intercepts(0, coef.T[None])[0]
     kept = exact.astype(table.dtype).astype(np.float64)
-    is_kept = table.dtype == np.float32 and np.all(np.isfinite(kept))
-    if not is_kept:
-        return exact, intercept, np.zeros(intercept.shape)
+    if table.dtype != np.float32 or not np.all(np.isfinite(kept)):
+        return objective, gap, _Own(exact, intercept, np.zeros(intercept.shape, np.bool_))
     off = exact - kept
     lost = np.ldexp(off, table.units.x - table.units.y)  # as coefficients are there
     level = table.intercepts(0, coef.T[None] - lost[None])[0]
-    intercept = level.astype(np.float32).astype(np.float64)
+    stored = level.astype(np.float32).astype(np.float64)
     moved = np.einsum("kd,de,ke->k", lost, table.blocks(0).matrix, lost, optimize=True)
-    moved = np.maximum(moved, 0.0) + (level - intercept) ** 2
-    return kept, intercept, moved + l2 * np.sum(off**2, axis=1)
+    moved = np.maximum(moved, 0.0) + (level - stored) ** 2 + l2 * np.sum(off**2, axis=1)
+    worse = 0.5 * moved + np.sqrt(2.0 * left * moved)
+    asked = tol * objective
+    is_wide = (left <= asked) & (left + worse > asked)
+    worse = np.where(is_wide, 0.0, worse)
+    own = np.where(is_wide[:, None], exact, kept), np.where(is_wide, intercept, stored)
+    return objective + np.where(is_wide, 0.0, 0.5 * moved), gap + worse, _Own(*own, is_wide)
 
 
 def _solution_of(
-    coef: Floats, intercept: float, figures: Floats, trace: Floats, tol: float
+    coef: Floats, intercept: float, is_wide: bool, figures: Floats, trace: Floats, tol: float
 ) -> Solution:
-    """Return a target's solution.
+    """Return a target's solution; a wide one stays in float64.
 
     ``figures`` are its objective, gap, what is left to be gained, and what rounding hides of that;
     ``trace`` are the objectives of each pass.
@@ -219,7 +238,8 @@ def _solution_of(
     objective, gap, left, rounding = figures.tolist()
     history = {"objective": trace.tolist(), "suboptimality": [left] * trace.shape[0]}
     counts = trace.shape[0], left <= max(tol * objective, rounding), history
-    return Solution(coef, intercept, objective, gap, left, *counts, State(coef, intercept))
+    found = Solution(coef, intercept, objective, gap, left, *counts, State(coef, intercept))
+    return found._replace(in_float64=is_wide)
 
 
 def _least_squares(ridge: RidgeOfSums) -> tuple[Floats, Floats, Floats, bool]:

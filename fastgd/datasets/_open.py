@@ -309,9 +309,15 @@ def _mapped(paths: Sequence[Path], target: Any) -> tuple[Any, Any]:
 
 def _map_of(path: Path) -> NDArray[Any]:
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{path} cannot be mapped: {error}") from None
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise ValueError(
+            f"{path} holds several arrays, and no file of a pair may: pass the path alone, of a "
+            ".npz file that holds the target as well."
+        )
     return array
 
 

@@ -34,7 +34,7 @@ from fastgd._runtime.warned import warn
 from fastgd._solvers._auto import SOLVERS, choose, solve
 from fastgd._solvers._folds import FoldFit, folds_of
 from fastgd._solvers._sharded import ShardedTask
-from fastgd._solvers._task import Options, Solution, State, Task
+from fastgd._solvers._task import Options, Solution, State, Task, dtype_of
 from fastgd.linear_model._logistic import LogisticRegression
 from fastgd.linear_model._logistic_cv_parts import LogisticCVOfParts
 from fastgd.linear_model._parameters import _check_logistic_solver, check_number_of_classes
@@ -286,8 +286,8 @@ class LogisticRegressionCV(LogisticCVOfParts, LogisticRegression):
             watch.begin_grid(Given(X, y, sample_weight), grid.scores[0].size, self._write(grid))
             self._try(grid, folds, judge, (X, codes, weight))
 
-            def refit_rows(r: int, c: int) -> None:
-                self._refit(grid, (r, c), (X, codes, weight))
+            def refit_rows(r: int, c: int) -> Solution:
+                return self._refit(grid, (r, c), (X, codes, weight))
 
             self._choose(grid, X.dtype, refit_rows, is_legacy=is_legacy)
             self._report_grid(grid)
@@ -513,24 +513,25 @@ class LogisticRegressionCV(LogisticCVOfParts, LogisticRegression):
         return write
 
     def _choose(
-        self, grid: Grid, dtype: Any, refit: Callable[[int, int], None], *, is_legacy: bool
+        self, grid: Grid, dtype: Any, refit: Callable[[int, int], Solution], *, is_legacy: bool
     ) -> None:
         """Set the choice, the coefficients and the grid's attributes.
 
-        ``refit`` fits all rows for a place in the grid.
+        ``refit`` fits all rows for a place in the grid. Its coefficients are in float64 where the
+        dtype of X would not be within ``tol``.
         """
-        is_grid = grid.l1_ratios[0] is not None
+        own, is_grid = dtype, grid.l1_ratios[0] is not None
         if self.refit:
             r, c = _best(grid.scores.mean(axis=0))
             C, ratio = grid.Cs[c], grid.l1_ratios[r]
-            refit(r, c)
+            own = dtype_of([refit(r, c)], dtype)
         else:
             best = [_best(scores) for scores in grid.scores]
             self._take_mean(np.array([grid.coefs[f, r, c] for f, (r, c) in enumerate(best)]))
             C = np.mean([grid.Cs[c] for _, c in best])
             ratio = np.mean([grid.shares[r] for r, _ in best]) if is_grid else 0.0
-        self.coef_ = in_dtype(self.coef_, dtype)
-        self.intercept_ = in_dtype(self.intercept_, dtype)
+        self.coef_ = in_dtype(self.coef_, own)
+        self.intercept_ = in_dtype(self.intercept_, own)
         self.Cs_, self.l1_ratios_ = grid.Cs, np.asarray(grid.l1_ratios)
         coefs = grid.coefs if dtype == np.float64 else in_dtype(grid.coefs, dtype)
         if is_legacy:
@@ -556,7 +557,7 @@ class LogisticRegressionCV(LogisticCVOfParts, LogisticRegression):
         self.coefs_paths_ = {name: paths[..., k, :] for k, name in enumerate(names)}
         self.n_iter_ = n_iter[None]
 
-    def _refit(self, grid: Grid, at: tuple[int, int], data: tuple[Any, Any, Any]) -> None:
+    def _refit(self, grid: Grid, at: tuple[int, int], data: tuple[Any, Any, Any]) -> Solution:
         """Fit all rows with the chosen strength, from the mean of the folds.
 
         Where that is a bad start for descent, half of its passes are left to begin without one.
@@ -581,6 +582,7 @@ class LogisticRegressionCV(LogisticCVOfParts, LogisticRegression):
             found = (other if is_better else found)._replace(n_iter=total)
         self._set_last(found)
         self._warn_of_last(found)
+        return found
 
     def _set_last(self, found: Solution) -> None:
         """Set what was found for all rows."""

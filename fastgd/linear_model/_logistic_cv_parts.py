@@ -100,6 +100,7 @@ class LogisticCVOfParts:
     _write: Any
     cv: Any
     solver: Any
+    tol: Any
 
     def _fit_parts(self, shards: Shards, ratios: Any, shares: list[float], scoring: Any) -> Any:
         """Try the grid on all folds; return it, what refits for a place in it, and X's dtype."""
@@ -122,12 +123,13 @@ class LogisticCVOfParts:
         scores = scores_of_held_out(shards, judged)
         self._tell_scores(grid, scores.reshape(grid.scores.shape))
 
-        def refit(r: int, c: int) -> None:
+        def refit(r: int, c: int) -> Solution:
             task = problems.penalised(shards, seen, kind, grid.Cs[c], grid.shares[r])
             found = problems.solved(task, self._start_of(grid.coefs[:, r, c], task))
-            found = as_stored_in_parts(task, found)
+            found = as_stored_in_parts(task, found, float(self.tol))
             self._set_last(found._replace(solver="gd"))
             self._warn_of_last(found)
+            return found
 
         return grid, refit, seen.dtype
 

@@ -192,7 +192,7 @@ class HuberRegressor(SolvedRegressor):
 
             watch.begin_solving(Given(shards, None, None), write)
             found = watch.finished(huber_by_shards(task, self._options()))
-            found = huber_as_stored_in_parts(task, found)
+            found = huber_as_stored_in_parts(task, found, float(self.tol))
             write(self, [found])
             params = self.coef_, self.intercept_, self.epsilon * self.scale_
             self.outliers_ = outliers_of(shards, kind, *params)

@@ -180,7 +180,8 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
         self._refuse_solver_of_rows()
         options = self._options() if options is None else options
         method = kinks_by_shards if is_piecewise_linear(task.loss) else by_shards
-        found = as_stored_in_parts(task, self._watch.finished(method(task, options, solve)))
+        found = self._watch.finished(method(task, options, solve))
+        found = as_stored_in_parts(task, found, options.tol)
         return found._replace(is_penalised=task.l1 > 0.0 or task.l2 > 0.0, solver="gd")
 
     def _refuse_solver_of_rows(self) -> None:

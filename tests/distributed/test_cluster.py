@@ -295,20 +295,43 @@ def test_a_scheduler_that_has_ended_is_not_waited_for(status, is_cut, ended, mon
         assert len(n_asked) == 1
 
 
-def test_futures_that_a_lost_scheduler_cancels_say_that_the_cluster_is_lost(monkeypatch):
-    client = pytest.importorskip("distributed.client")
+class LostClient(FakeClient):
+    """A client whose scheduler has gone: futures are cancelled, one or many, and calls fail."""
 
-    class Cancelled(FakeClient):
-        def compute(self, value):
-            return value
+    def __init__(self, error):
+        super().__init__("running", False)
+        self._error = error
 
-        def gather(self, future):  # noqa: ARG002
-            raise client.FutureCancelledError(key="k", reason="scheduler-connection-lost")
+    def compute(self, values):
+        return values
 
-    monkeypatch.setattr(_collections, "client", lambda: Cancelled("running", False))
+    def gather(self, futures):  # noqa: ARG002
+        raise self._error
+
+    def nthreads(self):
+        raise self._error
+
+
+@pytest.mark.parametrize("kind", ["one", "many", "closed"])
+@pytest.mark.parametrize("call", ["rounds", "sgd", "solver"])
+def test_calls_after_a_scheduler_is_lost_say_so(kind, call, table, monkeypatch):
+    of_client = pytest.importorskip("distributed.client")
+    from distributed.comm.core import CommClosedError
+
+    from fastgd import distributed
+
+    error = {
+        "one": of_client.FutureCancelledError(key="k", reason="scheduler-connection-lost"),
+        "many": of_client.FuturesCancelledError([of_client.CancelledFuturesGroup([], "lost")]),
+        "closed": CommClosedError("ConnectionPool closing."),
+    }[kind]
+    monkeypatch.setattr(_collections, "client", lambda: LostClient(error))
     monkeypatch.setattr(_collections, "wait_for_all", lambda *_: None)
-    with pytest.raises(_collections.ClusterLost, match="FutureCancelledError"):
-        _collections.computed(None)
+    model = fastgd.LogisticRegression() if call == "solver" else fastgd.SGDClassifier()
+    fit = model.fit if call != "rounds" else lambda *data: distributed.fit(model, *data)
+    with pytest.raises(_collections.ClusterLost, match=type(error).__name__):
+        fit(*collections(table)[:2])
+    assert not hasattr(model, "coef_")
 
 
 @pytest.mark.parametrize("rounds", [1, 3])

@@ -321,6 +321,9 @@ def test_a_pair_of_npy_files_is_mapped(tmp_path, rng):
         rows = open_rows(pair, chunk_rows=70)
         np.testing.assert_array_equal(LogisticRegression().fit(rows).coef_, whole.coef_)
     (tmp_path / "X.npy").write_bytes((tmp_path / "X.npy").read_bytes()[:2000])
+    sp.save_npz(tmp_path / "X.npz", sp.csr_matrix(X))
+    with pytest.raises(ValueError, match=r"X\.npz holds several arrays"):
+        open_rows((tmp_path / "X.npz", y))
     with pytest.raises(ValueError, match=r"X\.npy cannot be mapped"):
         open_rows(names)
 

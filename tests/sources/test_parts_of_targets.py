@@ -57,7 +57,8 @@ def test_targets_share_products_in_three_or_four_passes(name, layout, table, pas
     scale = X.std(axis=0).clip(1e-3)
     np.testing.assert_allclose(found.coef_ * scale, whole.coef_ * scale, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(found.intercept_, whole.intercept_, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found.objective_, whole.objective_, rtol=1e-9)
+    rounding = found.tol if layout == "float32" else 0.0  # what keeping float32 may cost
+    np.testing.assert_allclose(found.objective_, whole.objective_, rtol=1e-9 + rounding)
     assert found.coef_.shape == (K, D)
     assert np.shape(found.intercept_) == np.shape(whole.intercept_)
     assert found.n_iter_.shape == (K,)

@@ -60,6 +60,22 @@ def test_numbers_and_metrics_of_ones_own():
     assert steps[-1].running["largest"] > steps[-1].running["mean_squared_error"] ** 0.5
 
 
+def test_a_score_that_is_no_number_counts_in_no_mean():
+    asked = []
+
+    def sometimes(y_true, y_pred):  # noqa: ARG001
+        asked.append(len(y_true))
+        return np.nan if len(asked) == 2 else float(len(asked))
+
+    batches = [(np.full((10, 1), k), np.zeros(10)) for k in range(4)]
+    model = fastgd.SGDRegressor(learning_rate="constant", eta0=1e-3)
+    steps = list(fastgd.stream(model, batches, metrics=[sometimes], memory=20))
+    assert np.isnan(steps[2].scores["sometimes"])
+    assert steps[2].running["sometimes"] == 1.0
+    kept = np.exp(-0.5)
+    np.testing.assert_allclose(steps[3].running["sometimes"], (kept + 3.0) / (kept + 1.0))
+
+
 def test_it_stops_after_so_many_rows_and_passes_over_empty_batches():
     def with_holes():
         for X, y in batches(100):
@@ -149,6 +165,13 @@ def test_batches_must_be_pairs():
     X, _ = next(batches(1))
     with pytest.raises(ValueError, match=r"a batch must be a pair \(X, y\), got ndarray"):
         list(fastgd.stream(learner(), [X], classes=[0, 1]))
+
+
+def test_batches_need_targets():
+    model = fastgd.SGDRegressor()
+    with pytest.raises(ValueError, match="must have targets"):
+        next(fastgd.stream(model, [(np.ones((3, 1)), None)]))
+    assert not hasattr(model, "coef_")
 
 
 def test_a_drifting_stream_is_followed():
