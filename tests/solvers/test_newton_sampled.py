@@ -118,6 +118,26 @@ def test_passes_are_no_more_than_allowed():
         assert len(model.history_["objective"]) == model.n_iter_[0]
 
 
+@pytest.mark.parametrize("name", ["poisson", "logistic"])
+def test_each_pass_is_reported_and_none_after_the_last(name):
+    """Rare dummies without a penalty: steps are tried twice, and some find nothing lower."""
+    rng = np.random.default_rng(0)
+    share = [0.0005, 0.0005, 0.0005, 0.05, 0.3, 0.3, 0.7, 0.7, 0.5]
+    X = (rng.random((ROWS, COLUMNS)) < share) * 1.0
+    raw = (X - X.mean(axis=0)) @ rng.normal(size=COLUMNS)
+    y = rng.poisson(np.exp(raw - 4.0)) if name == "poisson" else raw + rng.logistic(size=ROWS) > 5.0
+    for most, alpha, tol in ((1, 0.0, 1e-9), (2, 0.0, 1e-9), (1000, 0.0, 1e-9), (9, 10.0, 0.5)):
+        seen = []
+        model = MODELS[name](alpha, tol)
+        model.set_params(callbacks=[lambda view, s=seen, k=most: s.append(view) or len(s) >= k])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(X, y)
+        left = model.history_["suboptimality"]
+        assert len(left) == len(model.history_["objective"]) == np.max(model.n_iter_) == len(seen)
+        assert not np.any(np.isnan(left))
+
+
 def test_a_start_is_not_left_for_a_higher_point():
     X, y = data("gamma")
     model = fastgd.GammaRegressor(alpha=1e-3, tol=1e-9, warm_start=True).fit(X, y)
