@@ -38,12 +38,13 @@ class Moments(NamedTuple):
     """Sums over rows, for each column; all (n_features,), float64.
 
     first, second : of x - c and its square, times the weights
-    peak : the largest |x - c|
+    least, largest : of the entries that are stored
     """
 
     first: np.ndarray
     second: np.ndarray
-    peak: np.ndarray
+    least: np.ndarray
+    largest: np.ndarray
 
 
 class Targets(NamedTuple):
@@ -72,7 +73,7 @@ def add_moments(rows, is_sparse, weight, shift, start, stop, moments):
     shift : (n_features,), c, near the means so that nothing cancels
     moments : Moments, changed in place
     """
-    first, second, peak = moments.first, moments.second, moments.peak
+    first, second, least, largest = moments
     sparse = 1.0 if is_sparse else 0.0
     for i in range(start, stop):
         s = weight[i]
@@ -83,7 +84,8 @@ def add_moments(rows, is_sparse, weight, shift, start, stop, moments):
             distance = x - c
             first[j] += s * (distance + sparse * c)
             second[j] += s * (distance * distance - sparse * c * c)
-            peak[j] = max(peak[j], abs(distance))
+            least[j] = min(least[j], x)
+            largest[j] = max(largest[j], x)
 
 
 @kernel(allocates=True)

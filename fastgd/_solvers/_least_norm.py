@@ -57,7 +57,7 @@ def least_norm(task: Task, found: Solution) -> Solution:
     if min(n, d) > LARGEST_MATRIX:
         return found
     with one_blas_thread():
-        problem = pose(task)._replace(dtype=np.float64)
+        problem = pose(task)._replace(dtype=np.float64, largest=LARGEST_MATRIX)
         before = u = from_raw(problem, found.coef, found.intercept)
         u = u.copy()
         if n <= d:

@@ -170,14 +170,14 @@ class _Steps:
 
     def _result(self) -> DescentResult:
         """Return where steps have ended, and what is known there."""
+        objectives, suboptimalities = self.history
+        if not objectives:
+            objectives.append(self.point.objective)  # one entry at least, of the first point
+        self._reports()  # passes that found nothing lower, too
         point, left, lower = self.point, self.suboptimality, -np.inf
         if self.proof.gap < np.inf:
             point, left = self.proof
             lower = point.objective - left
-        objectives, suboptimalities = self.history
-        if not objectives:
-            objectives.append(point.objective)
-            suboptimalities.append(left)
         is_proven = self.proof.gap < np.inf
         converged = is_proven or left <= self._target()
         state = converged, self.problem.rounding(point.objective), lower
@@ -233,12 +233,14 @@ class _Steps:
         return self.proof.gap < np.inf
 
     def _reports(self) -> bool:
-        """Complete the history; return whether to stop."""
-        for number, value in enumerate(self.history[1]):
-            if np.isnan(value):
-                self.history[1][number] = min(self.suboptimality, self.bound)
-                if self.stop.reports(self.problem, self.point, self.history[1][number]):
-                    return True
+        """Report the passes since the last report; return whether to stop, without the rest."""
+        objectives, suboptimalities = self.history
+        left = min(self.suboptimality, self.bound)
+        while len(suboptimalities) < len(objectives):
+            suboptimalities.append(left)
+            if self.stop.reports(self.problem, self.point, left):
+                del objectives[len(suboptimalities) :]
+                return True
         return False
 
     def _moves(self, decrement: float) -> bool:
@@ -255,7 +257,6 @@ class _Steps:
             self.before, self.point, self.last = before, following, decrement
             self.n_idle = 0 if following.objective < before.objective else self.n_idle + 1
         self.history[0].extend([self.point.objective] * tries)
-        self.history[1].extend([np.nan] * tries)
         return following is not None and self.n_idle < MOST_IDLE
 
     def _tilts(self, point: Point) -> bool:

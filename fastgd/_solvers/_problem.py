@@ -246,7 +246,7 @@ def _size_of_terms(loss: Any, weight: Floats, t: Floats) -> float:
 def scaler_of(
     rows: Any, weight: Floats, d: int, centered: bool, *, is_free: bool = False
 ) -> tuple[Scaler, Floats]:
-    """Return each column's mean and 1 / standard deviation, and its largest |z|.
+    """Return each column's mean and 1 / standard deviation, and its largest |z| in any layout.
 
     Uncentered, that is without an intercept, the root mean square stands for the deviation.
     ``is_free`` says that no penalty keeps coefficients small: then columns of numbers below the
@@ -257,13 +257,14 @@ def scaler_of(
     sparse = not isinstance(rows, Dense)
 
     def moments(start: int, stop: int) -> tuple[Floats, ...]:
-        found = Moments(np.zeros(d), np.zeros(d), np.zeros(d))
+        found = Moments(np.zeros(d), np.zeros(d), np.full(d, np.inf), np.full(d, -np.inf))
         add_moments(rows, sparse, weight, shift, start, stop, found)
         return found
 
     parts = over_shards(moments, n, n_entries(rows))
     first, second = sum(p[0] for p in parts), sum(p[1] for p in parts)
-    peak = np.max([p[2] for p in parts], axis=0) * 1.0
+    ends = np.min([p[2] for p in parts], axis=0), np.max([p[3] for p in parts], axis=0)
+    peak = _farthest_from(shift, ends)
     refuse_too_large(peak)
     mean, std = shift + first, _std_of(first, second)
     known = (std >= PLAIN[0]) & (std <= PLAIN[1]) & (peak <= PLAIN[1])
@@ -280,7 +281,19 @@ def scaler_of(
     if is_free and np.any(varies & ~known):
         _refuse_too_small(std, varies & ~known)
     inverse_std = np.divide(1.0, std, out=np.zeros(d), where=known)
+    peak = _farthest_from(mean, ends)
+    if sparse and np.any(np.abs(mean) > peak):  # of zeros, where any are not stored
+        stored = np.bincount(rows.indices, minlength=d)
+        peak = np.where(stored < n, np.maximum(peak, np.abs(mean)), peak)
     return Scaler(mean, inverse_std), peak * inverse_std
+
+
+def _farthest_from(center: Floats, ends: tuple[Floats, Floats]) -> Floats:
+    """Return the largest distance of the entries that are stored; 0 for columns without any."""
+    least, largest = ends
+    with np.errstate(over="ignore"):
+        found: Floats = np.maximum(np.abs(least - center), np.abs(largest - center))
+    return np.where(least <= largest, found, 0.0)
 
 
 def _std_of(first: Floats, second: Floats) -> Floats:

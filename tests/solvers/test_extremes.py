@@ -802,6 +802,21 @@ def test_scalers_of_columns_with_few_entries(layout):
     assert np.isfinite(peak).all()
 
 
+@pytest.mark.parametrize("centered", [True, False])
+def test_the_largest_standardised_entries_do_not_depend_on_the_layout(rng, centered):
+    """Dummies, a column without a zero, one without an entry, negative and far ones."""
+    X = (rng.random((400, 6)) < [0.01, 0.5, 0.95, 1.0, 0.0, 0.3]) * 1.0
+    X[:, 3], X[:, 5] = rng.normal(2000.0, 5.0, size=400), -X[:, 5] * rng.exponential(size=400)
+    weight = rng.random(400) * (rng.random(400) < 0.8)
+    weight /= weight.sum()
+    mean = weight @ X if centered else np.zeros(6)
+    std = np.sqrt(weight @ (X - mean) ** 2)
+    wanted = np.abs(X - mean).max(axis=0) * np.where(std > 0.0, 1.0 / np.where(std, std, 1.0), 0.0)
+    for rows in (X, sp.csr_matrix(X), X.astype(np.float32)):
+        _, peak = scaler_of(as_rows(rows), weight, 6, centered)
+        np.testing.assert_allclose(peak, wanted, rtol=1e-4 if rows.dtype == np.float32 else 1e-9)
+
+
 def test_predictions_across_folds_have_the_shape_of_targets():
     X, y = rows(60)
     assert cross_val_predict(fastgd.Ridge(), X, y[:, None]).shape == (60,)

@@ -7,7 +7,9 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
+from fastgd._solvers._costs import largest_matrix
 from fastgd._solvers._l1_model import minimise_model
+from fastgd.kernels.rows import Dense
 from tests.fuzz.cases import Case
 from tests.fuzz.checks import findings_of
 
@@ -332,6 +334,29 @@ def test_of_dependent_columns_the_shortest_solution(layout, n, name, strength):
     kwargs["tol"] = 1e-6 if name == "HuberRegressor" else 1e-8
     coef = np.ravel(getattr(fastgd, name)(**kwargs).fit(layout(X), y).coef_)
     np.testing.assert_allclose(coef[4:], 3.0 * coef[:4], rtol=1e-9)
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize(
+    ("name", "scale", "settings"),
+    [
+        ("HuberRegressor", 1.0, {"alpha": 0.0, "tol": 1e-3}),
+        ("PoissonRegressor", 1.0, {"alpha": 0.0}),
+        ("LogisticRegression", 1.0, {"C": np.inf}),
+        ("LogisticRegression", 1e6, {"C": 1.0}),
+    ],
+)
+def test_the_shortest_solution_of_columns_too_many_for_a_hessian(name, scale, settings, layout):
+    """Their products say what no row sees, though a descent makes none of them."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1000, 400))
+    X[:, -1] = X[:, 0] + X[:, 1]
+    assert largest_matrix(Dense(X), 1000, 400, 0) < 400
+    raw = 0.3 * X[:, 0] + rng.logistic(size=1000)
+    y = {"PoissonRegressor": rng.poisson(np.exp(0.3 * X[:, 0])), "HuberRegressor": raw}
+    model = getattr(fastgd, name)(**settings)
+    coef = model.fit(layout(X * scale), y.get(name, raw > 0.0)).coef_.ravel()
+    assert coef[-1] == pytest.approx(coef[0] + coef[1], abs=1e-9 * np.abs(coef).max())
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])

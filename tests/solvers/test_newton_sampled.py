@@ -89,6 +89,25 @@ def test_other_rows_reach_the_same_optimum(change):
     assert naive <= best.objective_ * (1.0 + 2e-7)
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("name", ["poisson", "logistic"])
+def test_sparse_rows_take_the_same_way_without_a_penalty(name, fit_intercept):
+    """Rare dummies, common ones and columns far from zero: a sample's prior knows no layout."""
+    rng = np.random.default_rng(0)
+    X = (rng.random((ROWS, COLUMNS)) < [0.002, 0.002, 0.05, 0.05, 0.7, 0.7, 0.9, 0, 0]) * 1.0
+    X[:, 7:] = rng.normal((3.0, 2000.0), (1.0, 10.0), size=(ROWS, 2))
+    raw = (X - X.mean(axis=0)) / X.std(axis=0) @ rng.normal(size=COLUMNS) / 5.0
+    y = rng.poisson(np.exp(raw)) if name == "poisson" else raw + rng.logistic(size=ROWS) > 0.0
+    model = MODELS[name](0.0, 1e-2).set_params(fit_intercept=fit_intercept)
+    dense = model.fit(X, y).coef_.ravel()
+    n_iter, objective = np.max(model.n_iter_), model.objective_
+    for layout in (sp.csr_matrix, sp.csc_matrix):
+        coef = model.fit(layout(X), y).coef_.ravel()
+        np.testing.assert_allclose(coef, dense, rtol=1e-8, atol=1e-10 * np.abs(dense).max())
+        assert np.max(model.n_iter_) == n_iter
+        assert model.objective_ == pytest.approx(objective, rel=1e-12)
+
+
 def test_passes_are_no_more_than_allowed():
     X, y = data("logistic")
     for most in (1, 2, 3):
@@ -97,6 +116,26 @@ def test_passes_are_no_more_than_allowed():
             model = fastgd.LogisticRegression(C=np.inf, tol=1e-12, max_iter=most).fit(X, y)
         assert model.n_iter_[0] <= most
         assert len(model.history_["objective"]) == model.n_iter_[0]
+
+
+@pytest.mark.parametrize("name", ["poisson", "logistic"])
+def test_each_pass_is_reported_and_none_after_the_last(name):
+    """Rare dummies without a penalty: steps are tried twice, and some find nothing lower."""
+    rng = np.random.default_rng(0)
+    share = [0.0005, 0.0005, 0.0005, 0.05, 0.3, 0.3, 0.7, 0.7, 0.5]
+    X = (rng.random((ROWS, COLUMNS)) < share) * 1.0
+    raw = (X - X.mean(axis=0)) @ rng.normal(size=COLUMNS)
+    y = rng.poisson(np.exp(raw - 4.0)) if name == "poisson" else raw + rng.logistic(size=ROWS) > 5.0
+    for most, alpha, tol in ((1, 0.0, 1e-9), (2, 0.0, 1e-9), (1000, 0.0, 1e-9), (9, 10.0, 0.5)):
+        seen = []
+        model = MODELS[name](alpha, tol)
+        model.set_params(callbacks=[lambda view, s=seen, k=most: s.append(view) or len(s) >= k])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(X, y)
+        left = model.history_["suboptimality"]
+        assert len(left) == len(model.history_["objective"]) == np.max(model.n_iter_) == len(seen)
+        assert not np.any(np.isnan(left))
 
 
 def test_a_start_is_not_left_for_a_higher_point():
