@@ -1,5 +1,6 @@
 """Dask's collections: the same optimum as in memory, whoever computes, and whoever dies."""
 
+import importlib
 import os
 import signal
 import time
@@ -10,12 +11,12 @@ import pytest
 from sklearn.base import clone
 
 import fastgd
-from fastgd._distributed import collections as _collections
 from fastgd._solvers import _sharded
 from fastgd.datasets import open as open_rows
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
+_collections = importlib.import_module("fastgd._distributed.collections")  # which needs Dask
 
 N, D = 3000, 5
 
