@@ -129,6 +129,27 @@ class RidgeOfSums:
         self.trace.append((total / mass, gap / mass))
         return coef, slope, total / mass, gap / mass
 
+    def along(self, directions: Floats, coef: Floats) -> tuple[Floats, Floats]:
+        """Return P'P and P'r over the mass, P = Z V along some directions: a pass.
+
+        Predictions of rows have all digits of a direction of which products of columns have none.
+        """
+        mean, level = self.table.means(0)
+        frame = self.frame._replace(center=self.frame.center + mean, level=self.frame.level + level)
+        part = partial(_along, frame=frame, directions=directions, coef=coef)
+        with one_blas_thread():
+            found = self.shards.total(part, added).values / self.table.fit_sums[0].mass
+        return found[:, : directions.shape[1]], found[:, directions.shape[1] :]
+
+
+def _along(rows: Rows, frame: Frame, directions: Floats, coef: Floats) -> Totals:
+    total = np.zeros((directions.shape[1], directions.shape[1] + coef.shape[1]))
+    for z, t, weight, _ in blocks_of(rows, frame):
+        predicted = z @ directions
+        weighted = weight[:, None] * predicted
+        total += weighted.T @ np.hstack((predicted, t - z @ coef))
+    return Totals(total)
+
 
 def _left_out_squares(
     rows: Rows, frame: Frame, found: Spectrum, alphas: Floats, mass: float

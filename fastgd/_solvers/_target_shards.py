@@ -39,6 +39,7 @@ T = TypeVar("T")
 Floats = NDArray[np.float64]
 RANK = 1e-12  # of a correlation matrix's eigenvalues: below it columns count as dependent
 ENOUGH = 1e-9  # of the objective: what is left to be gained that needs no refinement
+NOISE = 32.0  # times the float's: what predictions along a direction may be by rounding alone
 ROUNDING = 4.0  # times the float's of the targets' mean square: what it may hide
 
 
@@ -174,7 +175,8 @@ def squares_by_products(
             coef, gap, left = found.coef, found.gap, found.gap
             objective = found.objective
         else:
-            coef, objective, left, is_flat = _least_squares(ridge)
+            peak = np.ldexp(moments.peak, -units.x)
+            coef, objective, left, is_flat = _least_squares(ridge, peak)
             gap = objective if is_flat else np.minimum(2.0 * left + EPSILON * objective, objective)
     objective, gap, own = _as_stored(table, coef, l2, (objective, gap, left), options.tol)
     figures = objective, gap, left, ROUNDING * EPSILON * table.fit_sums[0].tt / moments.mass
@@ -242,10 +244,11 @@ def _solution_of(
     return found._replace(in_float64=is_wide)
 
 
-def _least_squares(ridge: RidgeOfSums) -> tuple[Floats, Floats, Floats, bool]:
+def _least_squares(ridge: RidgeOfSums, peak: Floats) -> tuple[Floats, Floats, Floats, bool]:
     """Return coefficients (d, n_targets) of least norm, objectives, and what is left of these.
 
     Last is whether there are directions in which rounding hides how far the least value is.
+    ``peak`` are the columns' largest magnitudes.
 
     Eigenvectors are those of the correlations, in which no column counts for its unit; a constant
     column has the coefficient 0.
@@ -254,18 +257,18 @@ def _least_squares(ridge: RidgeOfSums) -> tuple[Floats, Floats, Floats, bool]:
     varies = np.flatnonzero(blocks.matrix.diagonal() > 0.0)
     root = 1.0 / np.sqrt(blocks.matrix.diagonal()[varies])
     matrix = blocks.matrix[np.ix_(varies, varies)] * root * root[:, None]
-    values, basis = scipy.linalg.eigh(matrix, overwrite_a=True)
+    values, vectors = scipy.linalg.eigh(matrix, overwrite_a=True)
+    basis = np.zeros((blocks.matrix.shape[0], values.shape[0]))
+    basis[varies] = root[:, None] * vectors
     largest = float(np.max(values, initial=1e-300))
-    kept = values > RANK * largest
-    basis = root[:, None] * basis
+    kept, is_thin = values > RANK * largest, values < THIN * largest
     inverse = np.divide(1.0, values, out=np.zeros_like(values), where=kept)
     most = 1.0 / np.maximum(values, EPSILON * largest)
-    coef = np.zeros(blocks.along.T.shape)
     best: tuple[Floats, Floats, Floats] | None = None
-    coef[varies] = basis @ (inverse[:, None] * (basis.T @ blocks.along.T[varies]))
+    coef = basis @ (inverse[:, None] * (basis.T @ blocks.along.T))
     for _ in range(1 + MOST_REFINEMENTS):
         coef, slope, objective, _ = ridge.with_status(coef, np.zeros(coef.shape[1]))
-        along = basis.T @ (slope[varies] / mass)
+        along = basis.T @ (slope / mass)
         left = 0.5 * np.sum(most[:, None] * along**2, axis=0)
         if best is not None and not np.sum(left) < 0.25 * np.sum(best[2]):
             best = (coef, objective, left) if np.sum(left) < np.sum(best[2]) else best
@@ -273,12 +276,64 @@ def _least_squares(ridge: RidgeOfSums) -> tuple[Floats, Floats, Floats, bool]:
         best = coef, objective, left
         if np.all(left <= ENOUGH * objective):
             break
-        coef = coef.copy()
-        coef[varies] += basis @ (inverse[:, None] * along)
+        coef = coef + basis @ (inverse[:, None] * along)
     assert best is not None
+    thin = _Thin(ridge, basis[:, is_thin], peak)
     coef, objective, left = best
-    coef[varies] = _of_least_norm(coef[varies], basis[:, ~kept])
-    return coef, objective, left, bool(np.any(values < THIN * largest))
+    finished = thin.finished(coef, objective)
+    if finished is not None:
+        coef, slope, objective, left = finished
+        along = basis[:, ~is_thin].T @ (slope / mass)
+        left = left + 0.5 * np.sum(most[~is_thin, None] * along**2, axis=0)
+    coef[varies] = _of_least_norm(coef[varies], thin.unseen[varies])
+    return coef, objective, left, thin.unseen.shape[1] > 0
+
+
+class _Thin:
+    """Directions of which products of columns show few digits, seen in the predictions of rows.
+
+    Parameters
+    ----------
+    ridge : RidgeOfSums
+    directions : (d, n_thin)
+    peak : (d,), the columns' largest magnitudes
+
+    Attributes
+    ----------
+    seen, unseen : (d, n), of them: those that predictions show, and those along which these are
+        rounding
+    """
+
+    def __init__(self, ridge: RidgeOfSums, directions: Floats, peak: Floats) -> None:
+        self.seen = self.unseen = directions
+        self._ridge, self._peak = ridge, peak
+
+    def finished(
+        self, coef: Floats, objective: Floats
+    ) -> tuple[Floats, Floats, Floats, Floats] | None:
+        """Go to the optimum along these directions: three passes, one if they show nothing.
+
+        Returns coefficients, minus half the gradient, objectives and what is left along the
+        directions; None where coefficients stay as they are.
+        """
+        if self.seen.shape[1] == 0:
+            return None
+        products, along = self._ridge.along(self.seen, coef)
+        values, turned = scipy.linalg.eigh(products)
+        self.seen, along = self.seen @ turned, turned.T @ along
+        noise = NOISE * EPSILON * (np.abs(self.seen).T @ self._peak)
+        hidden = NOISE * EPSILON * float(np.max(values, initial=0.0))
+        is_seen = values > np.maximum(noise * noise, hidden)
+        self.seen, self.unseen = self.seen[:, is_seen], self.seen[:, ~is_seen]
+        values, along = values[is_seen, None], along[is_seen]
+        if values.shape[0] == 0:
+            return None
+        tried = coef + self.seen @ (along / values)
+        tried, slope, lower, _ = self._ridge.with_status(tried, np.zeros(tried.shape[1]))
+        if not np.sum(lower) <= np.sum(objective):
+            return None
+        _, rest = self._ridge.along(self.seen, tried)
+        return tried, slope, lower, 0.5 * np.sum(rest**2 / values, axis=0)
 
 
 def _of_least_norm(coef: Floats, free: Floats) -> Floats:

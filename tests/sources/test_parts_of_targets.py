@@ -68,6 +68,24 @@ def test_targets_share_products_in_three_or_four_passes(name, layout, table, pas
     np.testing.assert_allclose(found.predict(X[:20]), whole.predict(X[:20]), rtol=1e-4)
 
 
+@pytest.mark.parametrize("layout", ["dense", "csr"])
+@pytest.mark.parametrize("apart", [1e-6, 1e-8, 1e-9])
+def test_columns_whose_products_show_no_difference(table, apart, layout):
+    """As in memory, where they are factorised."""
+    X, Y = table
+    X = (X - X.mean(axis=0)) / X.std(axis=0).clip(1e-3)
+    X[:, 1] = X[:, 0] + apart * np.random.default_rng(1).normal(size=N)
+    given = sp.csr_matrix(X) if layout == "csr" else X
+    whole = LinearRegression().fit(X, Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = LinearRegression(tol=1e-7).fit(open_rows((given, Y), chunk_rows=CUT))
+    squares = np.mean((Y - found.predict(X)) ** 2, axis=0) / 2
+    assert np.all(squares <= (1.0 + 1e-7) * whole.objective_)
+    assert np.all(found.gap_ <= 1e-7 * found.objective_)
+    np.testing.assert_allclose(found.coef_, whole.coef_, rtol=1e-5, atol=1e-6)
+
+
 def test_dependent_columns_have_the_least_norm(table):
     X = np.column_stack([table[0], table[0][:, 3] - 2.0 * table[0][:, 5], np.ones(N)])
     found = LinearRegression().fit(open_rows((X, table[1]), chunk_rows=CUT))
@@ -137,7 +155,7 @@ def test_what_is_not_shown_to_be_within_tol_warns(table, monkeypatch):
         LinearRegression().fit(open_rows(table, chunk_rows=CUT))
 
 
-def _far_from_it(ridge):
+def _far_from_it(ridge, _peak):
     """Return what residuals say of coefficients that are zero."""
     coef = np.zeros((D, K))
     objective = ridge.with_status(coef, np.zeros(K))[2]
