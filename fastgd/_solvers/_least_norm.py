@@ -71,8 +71,10 @@ def least_norm(task: Task, found: Solution) -> Solution:
     raw = to_raw(problem, u)
     coef, intercept = raw[:-1], float(raw[-1]) if task.fit_intercept else 0.0
     state = State(coef, intercept) if hasattr(found.state, "coef") else found.state
-    longer = 0.5 * task.l2 * (float(np.sum(np.square(found.coef))) - float(coef @ coef))
-    objective = found.objective - max(longer, 0.0)
+    objective = found.objective
+    if task.l2 > 0.0:  # else squares of coefficients may leave float64
+        shorter = float(np.sum(np.square(found.coef))) - float(coef @ coef)
+        objective -= 0.5 * task.l2 * max(shorter, 0.0)
     return found._replace(coef=coef, intercept=intercept, objective=objective, state=state)
 
 
