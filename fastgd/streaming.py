@@ -43,12 +43,11 @@ class DriftWarning(UserWarning):
 
 
 class Step(NamedTuple):
-    """What a stream says after a batch.
+    """What a stream says after a batch; a score that is NaN counts in no running mean.
 
     n_rows : int, rows that the model has learned from
     scores : dict of str to float, of this batch before it was learned from
-    running : dict of str to float, means over the rows so far, the last ones weighing more; a score
-        that is NaN counts in none
+    running : dict of str to float, means over the rows so far, the last ones weighing more
     drifts : bool, whether a drift was noticed in this batch
     seconds : float, since the stream began
     model : the estimator
