@@ -14,14 +14,15 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpstrf
 
+from fastgd._data.validation import frozen
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._solvers._columns import as_matrix
 from fastgd._solvers._costs import LARGEST_MATRIX
 from fastgd._solvers._passes import predictions
 from fastgd._solvers._precondition import products
-from fastgd._solvers._problem import Problem, from_raw, pose, take, to_raw
+from fastgd._solvers._problem import Problem, from_raw, pose, to_raw
 from fastgd._solvers._task import Solution, State, Task
-from fastgd.kernels.rows import Dense
+from fastgd.kernels.rows import CSR, Dense
 
 Floats = NDArray[np.float64]
 
@@ -57,15 +58,15 @@ def least_norm(task: Task, found: Solution) -> Solution:
     if min(n, d) > LARGEST_MATRIX:
         return found
     with one_blas_thread():
+        if n > d and (d >= LARGEST_MATRIX or _work(task) > MOST_WORK or not _may_depend(task)):
+            return found
         problem = pose(task)._replace(dtype=np.float64, largest=LARGEST_MATRIX)
         before = u = from_raw(problem, found.coef, found.intercept)
         u = u.copy()
         if n <= d:
             u[:-1] = _in_span_of_rows(problem, u[:-1])
-        elif d < LARGEST_MATRIX and _work(problem) <= MOST_WORK and _may_depend(problem):
-            u[:-1] = _shortest(problem, u[:-1])
         else:
-            return found
+            u[:-1] = _shortest(problem, u[:-1])
         if _is_seen(problem, u - before, before):
             return found
     raw = to_raw(problem, u)
@@ -88,19 +89,28 @@ def _is_seen(problem: Problem, change: Floats, u: Floats) -> bool:
     return not float(np.sqrt(problem.weight @ moved**2)) <= VISIBLE * std
 
 
-def _may_depend(problem: Problem) -> bool:
+def _may_depend(task: Task) -> bool:
     """Tell whether columns depend on each other, in as many rows as should show it."""
-    n, d = problem.shape
-    usable = problem.scaler.inverse_std > 0.0
+    n, d = task.y.shape[0], task.n_features
     chosen = np.arange(0, n, max(1, n // (SAMPLED * d + 50)))
-    weight = problem.weight[chosen]
-    if not np.any(weight > 0.0):
+    weight = None if task.weight is None else np.asarray(task.weight, np.float64)[chosen]
+    if weight is not None and not np.any(weight > 0.0):
         return True
-    gram = _products(problem, chosen, weight / weight.sum())[np.ix_(usable, usable)]
-    diagonal = np.diagonal(gram)
-    if not np.all(diagonal > 0.0):
+    if isinstance(task.rows, Dense):
+        rows: Any = Dense(frozen(np.take(task.rows.values, chosen, axis=0)))
+    else:
+        some = as_matrix(task.rows, n, d)[chosen]
+        indices = some.indices.astype(task.rows.indices.dtype)
+        indptr = some.indptr.astype(task.rows.indptr.dtype)
+        rows = CSR(frozen(some.data), frozen(indices), frozen(indptr))
+    part = task._replace(rows=rows, y=task.y[chosen], weight=weight, device=None)
+    problem = pose(part._replace(l2=1.0))  # or columns that hardly vary here would be refused
+    if np.any(problem.scaler.inverse_std <= 0.0):  # constant in these rows
         return True
-    root = np.sqrt(diagonal)
+    gram = _products(problem._replace(dtype=np.float64, largest=LARGEST_MATRIX))
+    root = np.sqrt(np.diagonal(gram))
+    if not np.all(root > 0.0):
+        return True
     _, _, rank, _ = dpstrf(gram / np.outer(root, root), tol=NEGLIGIBLE)
     return bool(rank < gram.shape[0])
 
@@ -108,7 +118,7 @@ def _may_depend(problem: Problem) -> bool:
 def _shortest(problem: Problem, u: Floats) -> Floats:
     """Move along what no row sees to the least norm in the user's columns."""
     usable = np.flatnonzero(problem.scaler.inverse_std > 0.0)
-    gram = _products(problem, None, problem.weight)
+    gram = _products(problem)
     values, vectors = np.linalg.eigh(gram[np.ix_(usable, usable)])
     unseen = vectors[:, values <= NEGLIGIBLE * values[-1]]
     if unseen.shape[1] == 0:
@@ -122,30 +132,28 @@ def _shortest(problem: Problem, u: Floats) -> Floats:
     return moved
 
 
-def _products(problem: Problem, chosen: NDArray[np.int64] | None, weight: Floats) -> Floats:
+def _products(problem: Problem) -> Floats:
     """Return the standardised columns' products, about their means if an intercept is fitted.
 
-    ``chosen`` are some rows' numbers, None for all; sparse rows are never made dense.
+    Sparse rows are never made dense.
     """
     own: Floats
     if isinstance(problem.rows, Dense):
-        some = problem if chosen is None else take(problem, chosen, weight)
-        gram = products(some, weight)
+        gram = products(problem, problem.weight)
         own, mean = gram[:-1, :-1], gram[:-1, -1]
     else:
         matrix = as_matrix(problem.rows, *problem.shape)
-        matrix = matrix if chosen is None else matrix[chosen]
-        scaled = sp.diags_array(np.sqrt(weight)) @ matrix.astype(np.float64)
+        scaled = sp.diags_array(np.sqrt(problem.weight)) @ matrix.astype(np.float64)
         scaled = sp.csr_array(scaled @ sp.diags_array(problem.scaler.inverse_std))
-        own, mean = (scaled.T @ scaled).toarray(), scaled.T @ np.sqrt(weight)
+        own, mean = (scaled.T @ scaled).toarray(), scaled.T @ np.sqrt(problem.weight)
     return own - np.outer(mean, mean) if problem.fit_intercept else own
 
 
-def _work(problem: Problem) -> float:
+def _work(task: Task) -> float:
     """Return the multiplications that the products of sparse columns take; 0 for dense ones."""
-    if isinstance(problem.rows, Dense):
+    if isinstance(task.rows, Dense):
         return 0.0
-    return float(np.sum(np.square(np.diff(problem.rows.indptr).astype(np.float64))))
+    return float(np.sum(np.square(np.diff(task.rows.indptr).astype(np.float64))))
 
 
 def _in_span_of_rows(problem: Problem, u: Floats) -> Floats:

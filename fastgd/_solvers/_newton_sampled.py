@@ -1,8 +1,15 @@
-"""Newton's method for many rows of few columns: by the Hessian of a sample, from its optimum.
+"""Newton's method for more rows than columns: by the Hessian of a sample.
 
-A sample of the rows, as a standardised copy, is solved by the kernel of ``_newton``. Its Hessian
-there, with BFGS's corrections from the last steps, leads on all rows as far as it shrinks what is
-left quickly; then a Hessian of all rows takes its place. Which steps are taken depends on the rows
+Where rows are very many, a sample of them, as a standardised copy, is solved by the kernel of
+``_newton``, and its Hessian there is right. Else steps begin at the null model, and the sample is
+so small that its correlations are noise in part. They are shrunk towards none [1]_: standardised
+columns r_ij, of a sample that is worth m rows of equal weight, keep the share
+
+    1 - min(1, p (p - 1) / m  /  sum_{i != j} r_ij^2)
+
+which is none where columns are independent, as far as the sample shows. With BFGS's corrections
+from the last steps, the sample's Hessian leads on all rows as far as it shrinks what is left
+quickly; then a Hessian of all rows takes its place. Which steps are taken depends on the rows
 alone: a smaller tolerance takes the same ones and some more.
 
 What is left at a point is shown by the gradient there, where the l2 penalty is not tiny, or by
@@ -12,6 +19,11 @@ What is left at a point is shown by the gradient there, where the l2 penalty is 
 whose second sum is over rows with s_i >= share t_i, of curvatures c'_i <= f c_i at another point:
 half of g'H^-1 g is Newton's decrement, 0.4 to 1 of the suboptimality where curvatures hold on the
 way of a step. The last step, which was longer, tells how much they fall.
+
+References
+----------
+.. [1] Schäfer & Strimmer, "A Shrinkage Approach to Large-Scale Covariance Matrix Estimation", 2005,
+   target D: with var(r_ij) = 1 / m, as of independent columns.
 """
 
 from typing import NamedTuple
@@ -27,7 +39,7 @@ from fastgd._solvers._certificates import (
     rounding_of_bound,
     step_of_intercept,
 )
-from fastgd._solvers._costs import FINISHED_IN_FLOAT64
+from fastgd._solvers._costs import FINISHED_IN_FLOAT64, is_scattered
 from fastgd._solvers._descent import (
     NEGLIGIBLE_CURVATURE,
     NEWTON_CAUTION,
@@ -38,7 +50,14 @@ from fastgd._solvers._descent import (
     searched,
 )
 from fastgd._solvers._newton import ROWS_FROM, is_smooth, place_at
-from fastgd._solvers._precondition import Metric, can_have_hessian, hessian, solve
+from fastgd._solvers._precondition import (
+    Metric,
+    can_have_hessian,
+    factorise,
+    hessian,
+    product_at,
+    solve,
+)
 from fastgd._solvers._problem import Floats, Point, Problem, evaluate, is_deviance, take
 from fastgd._solvers._sample import draw
 from fastgd._solvers._task import Options
@@ -46,9 +65,12 @@ from fastgd.kernels import losses
 from fastgd.kernels.newton import Columns, newton_until
 from fastgd.kernels.objective import weigh_rows
 
-MOST_COLUMNS = 128
+MOST_COLUMNS = 128  # of a sample that is solved
+LEAST_ROWS = 16  # for each parameter: of fewer, a sample that shows correlations is half of them
 SHARE, MOST_SAMPLED = 16, 20_000  # a sample is this part of the rows, and no larger
 ROWS_PER_PARAMETER = 20  # a sample's optimum is then within 1/40 nat a row of the whole's
+ROWS_TO_LEAD = 6  # for each parameter, of a sample whose Hessian is asked for only
+SEEN = 0.5  # of the average row's curvature: less of a standardised column is not seen
 STATISTICAL = 0.04  # part of a sample's statistical error
 PASSES_OF_SAMPLE, MOST_STEPS, MOST_IDLE = 20, 60, 3
 TILTED = 0.3  # part of a decrement that is worth moving the intercept alone
@@ -63,10 +85,18 @@ def can_be_sampled(problem: Problem) -> bool:
     (n, d), loss = problem.shape, problem.loss
     if problem.n_outputs > 0 or problem.passes is not None or not problem.is_smooth:
         return False
-    if d > MOST_COLUMNS or n * d <= FINISHED_IN_FLOAT64 or not can_have_hessian(problem):
+    if n * d <= FINISHED_IN_FLOAT64 or not can_have_hessian(problem):
         return False
-    is_tall = n >= ROWS_FROM * (d + 1)
-    return is_tall and is_smooth(loss) and not losses.has_jumps(loss)
+    if not (is_smooth(loss) and not losses.has_jumps(loss)):
+        return False
+    is_dense = not is_scattered(problem.rows, n, d)  # else columns are rare in a small sample
+    return _is_solved_first(problem) or (is_dense and n >= LEAST_ROWS * (d + 1))
+
+
+def _is_solved_first(problem: Problem) -> bool:
+    """Tell whether a sample's optimum is near that of all rows, and costs next to nothing."""
+    n, d = problem.shape
+    return d <= MOST_COLUMNS and n >= ROWS_FROM * (d + 1)
 
 
 def by_sampled_newton(
@@ -81,10 +111,10 @@ def by_sampled_newton(
     u = start
     if u is None:
         silent = Silenced(options.observer)
-        u = null if silent.stops else sample.optimum(null, f_null)
+        u = null if silent.stops or not sample.is_solved else sample.optimum(null, f_null)
     point = evaluate(problem, u)
-    if start is None and not point.objective <= f_null:  # no sample has all outliers
-        other = evaluate(problem, null)
+    if sample.is_solved and start is None and not point.objective <= f_null:
+        other = evaluate(problem, null)  # no sample has all outliers
         point = point if point.objective < other.objective else other
     return _Steps(problem, point, sample.hessian(point), options).run()
 
@@ -92,15 +122,25 @@ def by_sampled_newton(
 class _Hessian(NamedTuple):
     """A Hessian of some rows.
 
+    metric : Metric, what gradients are divided by
+    lower : Metric or None, no more than the Hessian of all rows over ``share``, at the same point;
+        None if the gradient alone bounds what is left
     rows : (m,), their numbers; None for all
     curvature : (m,), of all rows' weights
-    share : float, of all rows' Hessian that it is at least, at the same point
+    share : float
     """
 
     metric: Metric
+    lower: Metric | None
     rows: NDArray[np.int64] | None
     curvature: Floats
     share: float
+
+
+def _of_all_rows(problem: Problem, point: Point) -> _Hessian:
+    """Return the Hessian of all rows at a point."""
+    metric = hessian(problem, point)
+    return _Hessian(metric, metric, None, point.curvature, 1.0)
 
 
 class _Sample:
@@ -108,7 +148,9 @@ class _Sample:
 
     def __init__(self, problem: Problem, seed: int) -> None:
         n, d = problem.shape
-        size = max(min(n // SHARE, MOST_SAMPLED), ROWS_PER_PARAMETER * (d + 1))
+        self.is_solved = _is_solved_first(problem)
+        each = ROWS_PER_PARAMETER if self.is_solved else ROWS_TO_LEAD
+        size = max(min(n // SHARE, MOST_SAMPLED), each * (d + 1))
         self.rows, weight = draw(problem, size, np.random.default_rng((seed, 0)))
         self.whole, self.part = problem, take(problem, self.rows, weight)
 
@@ -131,9 +173,53 @@ class _Sample:
         """Return the Hessian of these rows at a point."""
         curvature, own = point.curvature[self.rows], self.whole.weight[self.rows]
         grown = self.part.weight / np.maximum(own, 1e-300)
-        part = self.part._replace(prior=self.whole.prior)
-        metric = hessian(part, point._replace(curvature=curvature * grown))
-        return _Hessian(metric, self.rows, curvature, 1.0 / float(np.max(grown)))
+        part, share = self.part._replace(prior=self.whole.prior), 1.0 / float(np.max(grown))
+        there = point._replace(curvature=curvature * grown)
+        if self.is_solved:
+            metric = hessian(part, there)
+            return _Hessian(metric, metric, self.rows, curvature, share)
+        product = product_at(part, there)
+        is_plain = has_plain_bound(self.whole)
+        if not (is_plain or _sees_all(self.whole, product)):
+            return _of_all_rows(self.whole, point)
+        lower = None if is_plain else factorise(part, product, True)
+        metric = factorise(part, shrunk(self.whole, product, there.curvature), True)
+        return _Hessian(metric, lower, self.rows, curvature, share)
+
+
+def has_plain_bound(problem: Problem) -> bool:
+    """Tell whether the gradient alone bounds what is left, a few steps later."""
+    known = np.append(problem.scaler.inverse_std > 0.0, False)
+    least = float(np.min(problem.ridge[known], initial=np.inf))
+    return can_prove(problem) and least >= LEAST_RIDGE
+
+
+def _sees_all(problem: Problem, product: Floats) -> bool:
+    """Tell whether products of some rows have a curvature for each column that varies."""
+    diagonal, known = np.diagonal(product), problem.scaler.inverse_std > 0.0
+    return bool(np.all(diagonal[:-1][known] >= SEEN * diagonal[-1]))
+
+
+def shrunk(problem: Problem, product: Floats, weight: Floats) -> Floats:
+    """Return products of some rows with correlations shrunk by what is noise of them [1]_.
+
+    A column that these rows hardly see gets the curvature of the average row.
+
+    product : (P, P); weight : (m,), of the rows that it is a sum over
+    """
+    diagonal = np.diagonal(product).copy()
+    is_used = np.append(problem.scaler.inverse_std > 0.0, problem.fit_intercept)
+    diagonal[is_used & (diagonal < SEEN * diagonal[-1])] = diagonal[-1]
+    root = np.sqrt(np.where(is_used & (diagonal > 0.0), diagonal, 1.0))
+    correlations = (product / np.outer(root, root))[np.ix_(is_used, is_used)]
+    np.fill_diagonal(correlations, 0.0)
+    total, size = float(np.sum(correlations * correlations)), correlations.shape[0]
+    n_rows = float(np.sum(weight)) ** 2 / max(float(weight @ weight), 1e-300)
+    noise = size * (size - 1) / max(n_rows, 1.0)
+    kept = 1.0 - min(1.0, noise / total) if total > 0.0 else 0.0
+    found = kept * product
+    np.fill_diagonal(found, diagonal)
+    return found
 
 
 class _Steps:
@@ -148,7 +234,7 @@ class _Steps:
         self.last = self.suboptimality = self.bound = np.inf  # the last step's decrement
         self.n_idle, self.proof = 0, Certificate(point, np.inf)
         ridge, known = problem.ridge, np.append(problem.scaler.inverse_std > 0.0, False)
-        self.is_plain = can_prove(problem) and np.min(ridge[known], initial=np.inf) >= LEAST_RIDGE
+        self.is_plain = has_plain_bound(problem)
         self.inverse_ridge = np.divide(
             0.5, ridge, out=np.zeros_like(ridge), where=known & (ridge > 0.0)
         )
@@ -159,8 +245,7 @@ class _Steps:
         while True:
             decrement = self._decrement()
             if self._wants_all_rows(decrement):
-                whole = hessian(self.problem, self.point)
-                self.made = _Hessian(whole, None, self.point.curvature, 1.0)
+                self.made = _of_all_rows(self.problem, self.point)
                 self.pairs.clear()
                 decrement = self._decrement()
             self._judge(decrement)
@@ -210,9 +295,12 @@ class _Steps:
         if self.is_plain:
             self.bound = float((gradient * gradient) @ self.inverse_ridge)
         self.suboptimality = np.inf
-        if before is not None and decrement <= SHORTER * self.last:
+        made = self.made
+        if made.lower is not None and before is not None and decrement <= SHORTER * self.last:
+            if made.lower is not made.metric:
+                decrement = 0.5 * float(np.vdot(gradient, solve(made.lower, gradient)))
             fall = fall_between(before.curvature, self.point.curvature)
-            caution = NEWTON_CAUTION * self._drift() * fall / self.made.share
+            caution = NEWTON_CAUTION * self._drift() * fall / made.share
             self.suboptimality = caution * max(decrement, 0.0)
 
     def _target(self) -> float:

@@ -31,6 +31,7 @@ from fastgd.kernels.products import add_products, standardise_products
 Floats = NDArray[np.float64]
 
 BLOCK_BYTES = 1 << 22
+ROWS_OF_SHARD = 4  # for each column: to add up matrices costs little beside such products
 # A mean this many deviations away: centring products entry by entry would cost three digits.
 FARTHEST_MEAN = 30.0
 # Relative to a unit diagonal: below this, an eigenvalue is rounding of the products.
@@ -340,7 +341,8 @@ def _over_blocks(
             total = total + np.asarray(product(z), np.float64)
         return total
 
-    return _summed(over_shards(shard, n, n * work, _costs.most_shards(problem.rows, d + 1)))
+    most = min(_costs.most_shards(problem.rows, d + 1), max(1, n // (ROWS_OF_SHARD * (d + 1))))
+    return _summed(over_shards(shard, n, n * work, most))
 
 
 def _products_of_classes(problem: Problem, u: Floats) -> Floats:

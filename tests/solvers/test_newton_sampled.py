@@ -10,9 +10,10 @@ import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
+from fastgd._data.validation import as_rows
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64
 from fastgd._solvers._deviance import precise_deviance
-from fastgd._solvers._newton_sampled import can_be_sampled, fall_between
+from fastgd._solvers._newton_sampled import can_be_sampled, fall_between, shrunk
 from fastgd._solvers._problem import pose
 from fastgd._solvers._task import Task
 from fastgd.kernels.losses import Gamma, LogLoss, Poisson, SquaredHinge, Tweedie
@@ -31,25 +32,31 @@ MODELS = {
 }
 
 
-def data(name, seed=0):
+def data(name, seed=0, shape=(ROWS, COLUMNS)):
     """Return columns of unlike scale, one of them skewed, and targets."""
     rng = np.random.default_rng(seed)
-    X = rng.normal(size=(ROWS, COLUMNS)) @ rng.normal(size=(COLUMNS, COLUMNS))
-    X[:, 0] = rng.exponential(size=ROWS) ** 2
-    raw = (X - X.mean(axis=0)) / X.std(axis=0) @ rng.normal(size=COLUMNS) / 3.0
-    X = X * 10.0 ** rng.uniform(-3.0, 3.0, COLUMNS) + rng.normal(size=COLUMNS)
+    n, d = shape
+    X = rng.normal(size=shape) @ rng.normal(size=(d, d))
+    X[:, 0] = rng.exponential(size=n) ** 2
+    raw = (X - X.mean(axis=0)) / X.std(axis=0) @ rng.normal(size=d) / np.sqrt(d)
+    X = X * 10.0 ** rng.uniform(-3.0, 3.0, d) + rng.normal(size=d)
     if name == "logistic":
-        return X, (raw + rng.logistic(size=ROWS) > 0.0).astype(int)
+        return X, (raw + rng.logistic(size=n) > 0.0).astype(int)
     if name == "poisson":
         return X, rng.poisson(np.exp(raw)).astype(float)
-    positive = np.exp(raw) * rng.gamma(2.0, 0.5, ROWS)
-    return X, positive + 1e-3 if name == "gamma" else positive * (rng.random(ROWS) < 0.7)
+    positive = np.exp(raw) * rng.gamma(2.0, 0.5, n)
+    return X, positive + 1e-3 if name == "gamma" else positive * (rng.random(n) < 0.7)
 
 
-@pytest.mark.parametrize("alpha", [1.0, 1e-3, 0.0])
-@pytest.mark.parametrize("name", MODELS)
-def test_a_smaller_tolerance_goes_further_on_the_same_way(name, alpha):
-    X, y = data(name)
+@pytest.mark.parametrize(
+    ("name", "alpha", "shape"),
+    [
+        *itertools.product(MODELS, [1.0, 1e-3, 0.0], [(ROWS, COLUMNS)]),
+        *itertools.product(["poisson", "logistic"], [1e-3, 0.0], [(3000, 60)]),
+    ],
+)
+def test_a_smaller_tolerance_goes_further_on_the_same_way(name, alpha, shape):
+    X, y = data(name, shape=shape)
     assert X.size > FINISHED_IN_FLOAT64
     found = [MODELS[name](alpha, tol).fit(X, y) for tol in (1e-2, 1e-4, 1e-6, 1e-8, 1e-10)]
     best = found[-1].objective_
@@ -161,6 +168,52 @@ def test_which_problems_have_a_sample():
     assert not can_be_sampled(problem(LogLoss(), l1=1e-3))
     assert not can_be_sampled(problem(SquaredHinge()))
     assert not can_be_sampled(problem(LogLoss(), rows=1000))
+    X, y = rng.normal(size=(3000, 60)), (X[:3000, 0] > 0.0).astype(float)
+    X[::2, :40] = 0.0  # many zeros, but not so many that columns are rare
+    X.flags.writeable = False
+    few = sp.random_array((3000, 60), density=0.05, format="csr", rng=rng)
+    for rows, expected in (
+        (Dense(X), True),
+        (as_rows(sp.csr_array(X)), True),
+        (as_rows(few), False),
+    ):
+        task = Task(rows, y, None, LogLoss(), 0.0, 1e-3, 60)
+        assert can_be_sampled(pose(task)) == expected
+    wide = rng.normal(size=(1100, 100))  # of so few rows a sample is no less than half
+    wide.flags.writeable = False
+    assert not can_be_sampled(pose(Task(Dense(wide), y[:1100], None, LogLoss(), 0.0, 0.0, 100)))
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_correlations_of_few_rows_are_shrunk_by_their_noise(rng, fit_intercept):
+    n, d = 400, 6
+    X = rng.normal(size=(n, d))
+    X[:, 1] = 0.9 * X[:, 0] + 0.1 * X[:, 1]
+    X[:, 2], X[:, 3] = 7.0, rng.permutation(n) == 0  # constant, and hardly seen
+    X.flags.writeable = False
+    task = Task(Dense(X), rng.poisson(1.0, n).astype(float), None, Poisson(), 0.0, 0.0, d)
+    problem = pose(task._replace(fit_intercept=fit_intercept))
+    Z = np.column_stack([(X - problem.scaler.center) * problem.scaler.inverse_std, np.ones(n)])
+    chosen, weight = np.arange(1, n, 5), rng.random(n)
+    Z, weight = Z[chosen], weight[chosen]
+    product = (Z.T * weight) @ Z
+    found = shrunk(problem, product, weight)
+
+    used = [j for j in range(d) if problem.scaler.inverse_std[j] > 0.0] + [d] * fit_intercept
+    expected, total = product.copy(), 0.0
+    for j in used:
+        if product[j, j] < 0.5 * product[d, d]:
+            expected[j, j] = product[d, d]
+    for i in used:
+        for j in used:
+            if i != j:
+                total += product[i, j] ** 2 / (expected[i, i] * expected[j, j])
+    p, m = len(used), weight.sum() ** 2 / (weight**2).sum()
+    kept = 1.0 - min(1.0, p * (p - 1) / m / total)
+    assert 0.0 < kept < 1.0
+    off = ~np.eye(d + 1, dtype=bool)
+    expected[off] *= kept
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
 
 
 def test_how_far_a_curvature_has_fallen():
