@@ -85,9 +85,17 @@ def rounding_of_bound(problem: Problem, point: Point) -> float:
     """
     size = abs(point.objective) + abs(problem.least)
     if has_log_link(problem.loss):
-        farthest = abs(float(point.u[-1])) + float(np.sum(problem.peak * np.abs(point.u[:-1])))
-        size += problem.terms * (1.0 + farthest)
+        size += problem.terms * (1.0 + size_of_terms(problem, point.u))
     return ALLOWANCE * size
+
+
+def size_of_terms(problem: Problem, u: Floats) -> float:
+    """Return the size of the terms that one output's raw predictions are sums of.
+
+    Passes work on raw columns: what a mean adds to the entries' terms, the raw intercept takes off.
+    """
+    means = np.abs(problem.scaler.center) * problem.scaler.inverse_std
+    return abs(float(u[-1])) + float(np.sum((problem.peak + 2.0 * means) * np.abs(u[:-1])))
 
 
 def can_prove(problem: Problem) -> bool:

@@ -22,6 +22,7 @@ from fastgd._solvers._certificates import (
     can_prove,
     certify,
     rounding_of_bound,
+    size_of_terms,
 )
 from fastgd._solvers._descent import (
     SMALLEST_TOL,
@@ -350,7 +351,7 @@ def _seen_precisely(problem: Problem, point: Point, found: Solution, options: Op
     if hidden <= SEEN * objective or problem.l1 > 0.0:
         return found
     u, ridge = point.u, problem.ridge
-    farthest = abs(float(u[-1])) + float(problem.peak @ np.abs(u[:-1]))
+    farthest = size_of_terms(problem, u)
     given = problem.loss, problem.y, problem.weight, predictions(problem, u), farthest
     again = precise_deviance(*given) or Deviance(objective, hidden)
     objective = again.value + 0.5 * float(ridge @ (u * u))

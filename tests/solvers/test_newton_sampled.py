@@ -11,11 +11,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
 from fastgd._data.validation import as_rows
+from fastgd._solvers._certificates import rounding_of_bound
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64
 from fastgd._solvers._deviance import precise_deviance
 from fastgd._solvers._newton_sampled import can_be_sampled, fall_between, shrunk
-from fastgd._solvers._problem import pose
+from fastgd._solvers._problem import evaluate, pose
 from fastgd._solvers._task import Task
+from fastgd.kernels import losses
 from fastgd.kernels.losses import Gamma, LogLoss, Poisson, SquaredHinge, Tweedie
 from fastgd.kernels.newton import center_columns, scale_columns
 from fastgd.kernels.rows import Dense
@@ -237,6 +239,35 @@ def test_columns_are_centred_and_scaled(rng):
         assert np.all(z[:, 4:] == 1.0)
         scale_columns(z, np.arange(4.0))
         np.testing.assert_allclose(z[:, :4], expected * np.arange(4.0), atol=1e-13)
+
+
+@pytest.mark.parametrize("far", [0.0, 30.0, 900.0])
+@pytest.mark.parametrize("loss", [Poisson(), Gamma(), Tweedie(1.5)])
+def test_rounding_of_a_bound_counts_means_far_from_zero(rng, loss, far):
+    """Raw columns: entries and intercept are far from zero, and their sum is not."""
+    n, d = 500, 6
+    X = rng.normal(far, 1.0, size=(n, d)) * 10.0 ** rng.uniform(-2.0, 2.0, d)
+    X.flags.writeable = False
+    y = rng.gamma(2.0, 0.5, n) + 0.1
+    problem = pose(Task(Dense(X), y, None, loss, 0.0, 1e-3, d))
+    point = evaluate(problem, rng.normal(size=d + 1))
+
+    center, inverse_std = problem.scaler
+    size = abs(point.u[-1])
+    for j in range(d):
+        size += abs(point.u[j]) * (problem.peak[j] + 2.0 * abs(center[j]) * inverse_std[j])
+    size = abs(point.objective) + abs(problem.least) + problem.terms * (1.0 + size)
+    hidden = rounding_of_bound(problem, point)
+    assert hidden == pytest.approx(8.0 * np.finfo(float).eps * size, rel=1e-12)
+
+    a, b = (np.longdouble(power - losses.variance_power(loss)) for power in (2, 1))
+    coef = point.u[:-1].astype(np.longdouble) * inverse_std.astype(np.longdouble)
+    raw = (X.astype(np.longdouble) - center) @ coef + point.u[-1]
+    first = np.exp(a * raw) / a if a else raw
+    second = np.exp(b * raw) / b if b else raw
+    mean = np.mean(first - y * second) - np.longdouble(problem.least)
+    exact = mean + 0.5 * problem.ridge.astype(np.longdouble) @ point.u.astype(np.longdouble) ** 2
+    assert abs(np.longdouble(point.objective) - exact) <= hidden
 
 
 @pytest.mark.parametrize("loss", [Poisson(), Gamma(), Tweedie(1.5), Tweedie(1.1), Tweedie(3.0)])
