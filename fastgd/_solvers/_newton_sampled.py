@@ -56,6 +56,7 @@ from fastgd._solvers._precondition import (
     factorise,
     hessian,
     product_at,
+    sharpened,
     solve,
 )
 from fastgd._solvers._problem import Floats, Point, Problem, evaluate, is_deviance, take
@@ -70,7 +71,7 @@ LEAST_ROWS = 16  # for each parameter: of fewer, a sample that shows correlation
 SHARE, MOST_SAMPLED = 16, 20_000  # a sample is this part of the rows, and no larger
 ROWS_PER_PARAMETER = 20  # a sample's optimum is then within 1/40 nat a row of the whole's
 ROWS_TO_LEAD = 6  # for each parameter, of a sample whose Hessian is asked for only
-SEEN = 0.5  # of the average row's curvature: less of a standardised column is not seen
+SEEN, HARDLY_SEEN = 0.5, 0.05  # of the average row's curvature: what a standardised column may have
 STATISTICAL = 0.04  # part of a sample's statistical error
 PASSES_OF_SAMPLE, MOST_STEPS, MOST_IDLE = 20, 60, 3
 TILTED = 0.3  # part of a decrement that is worth moving the intercept alone
@@ -175,13 +176,13 @@ class _Sample:
         grown = self.part.weight / np.maximum(own, 1e-300)
         part, share = self.part._replace(prior=self.whole.prior), 1.0 / float(np.max(grown))
         there = point._replace(curvature=curvature * grown)
-        if self.is_solved:
-            metric = hessian(part, there)
-            return _Hessian(metric, metric, self.rows, curvature, share)
-        product = product_at(part, there)
-        is_plain = has_plain_bound(self.whole)
-        if not (is_plain or _sees_all(self.whole, product)):
+        product, is_plain = product_at(part, there), has_plain_bound(self.whole)
+        sees_all = _sees_all(self.whole, product)
+        if not (is_plain or sees_all):  # along a column that they do not see a step has no end
             return _of_all_rows(self.whole, point)
+        if self.is_solved and sees_all:
+            metric = sharpened(part, factorise(part, product, True), there.curvature)
+            return _Hessian(metric, metric, self.rows, curvature, share)
         lower = None if is_plain else factorise(part, product, True)
         metric = factorise(part, shrunk(self.whole, product, there.curvature), True)
         return _Hessian(metric, lower, self.rows, curvature, share)
@@ -197,7 +198,7 @@ def has_plain_bound(problem: Problem) -> bool:
 def _sees_all(problem: Problem, product: Floats) -> bool:
     """Tell whether products of some rows have a curvature for each column that varies."""
     diagonal, known = np.diagonal(product), problem.scaler.inverse_std > 0.0
-    return bool(np.all(diagonal[:-1][known] >= SEEN * diagonal[-1]))
+    return bool(np.all(diagonal[:-1][known] >= HARDLY_SEEN * diagonal[-1]))
 
 
 def shrunk(problem: Problem, product: Floats, weight: Floats) -> Floats:

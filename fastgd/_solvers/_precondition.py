@@ -80,7 +80,7 @@ def bound(problem: Problem, prior: NDArray[Any]) -> Metric:
         curvature = losses.usual_curvature(problem.loss)
     metric = factorise(problem, products(problem, problem.weight) * curvature, False)
     if losses.is_quadratic(problem.loss):
-        return _sharpened(problem, metric, problem.weight * curvature)
+        return sharpened(problem, metric, problem.weight * curvature)
     return metric
 
 
@@ -90,10 +90,10 @@ def hessian(problem: Problem, point: Point, damping: "Damping | None" = None) ->
     if damping is not None and damping.amount > 0.0:
         damping.add_to(product, problem)
         return factorise(problem, product, True)
-    return _sharpened(problem, factorise(problem, product, True), point.curvature)
+    return sharpened(problem, factorise(problem, product, True), point.curvature)
 
 
-def _sharpened(problem: Problem, metric: Metric, weight: Floats) -> Metric:
+def sharpened(problem: Problem, metric: Metric, weight: Floats) -> Metric:
     """Return a Hessian with curvatures that products cannot show.
 
     What it does not show is no part of the decrement, which says when a descent may stop. Products

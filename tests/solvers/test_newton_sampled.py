@@ -186,6 +186,24 @@ def test_which_problems_have_a_sample():
     assert not can_be_sampled(pose(Task(Dense(wide), y[:1100], None, LogLoss(), 0.0, 0.0, 100)))
 
 
+@pytest.mark.parametrize("name", ["poisson", "gamma", "logistic"])
+def test_columns_that_a_sample_does_not_see_take_no_long_search(name):
+    """A step along them by the sample's Hessian would have no end, and be halved tens of times."""
+    rng = np.random.default_rng(0)
+    X = (rng.random((ROWS, COLUMNS)) < [0.0003] * 3 + [0.05] * 6) * 1.0
+    raw = X @ rng.normal(size=COLUMNS)
+    X[0, :3] = 1.0
+    if name == "logistic":
+        y = raw + rng.logistic(size=ROWS) > 0.0
+    else:
+        y = rng.gamma(2.0, 0.5, ROWS) * np.exp(raw)
+    model = MODELS[name](0.0, 1e-9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a separable level has no optimum
+        model.fit(X, y)
+    assert np.max(model.n_iter_) <= 30
+
+
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_correlations_of_few_rows_are_shrunk_by_their_noise(rng, fit_intercept):
     n, d = 400, 6
