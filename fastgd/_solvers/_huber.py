@@ -34,6 +34,7 @@ from scipy.optimize import brentq
 
 from fastgd._monitoring.observer import Converted, Model, Silenced
 from fastgd._runtime.threads import one_blas_thread
+from fastgd._solvers import _costs
 from fastgd._solvers._boxed_rows import by_boxed_rows
 from fastgd._solvers._certificates import ALLOWANCE
 from fastgd._solvers._columns import as_dense
@@ -86,6 +87,7 @@ PATIENCE, SATISFIED = 3, 2  # rounds that gained nothing; fewer if what is prove
 INNER_PASSES = 50
 CREEPING = 2  # rounds to ever smaller scales that did not end, of rows that may all be fitted
 LARGEST_DUAL = 4.2  # the mean square of rho: 4, and what steps may be beyond on the way
+MOST_JOINT_PRODUCTS = 200_000_000  # of a Hessian of everything, of rows that are nearly dense
 SETTLED, CONTRACTED = 1e-6, 0.3  # of a scale, and of its last moves
 
 
@@ -495,9 +497,8 @@ def _at_once(joint: _Joint, options: Options, u: Floats, scale: float) -> tuple[
     """
     problem = joint.problem
     found = _Fitted(u, scale, np.inf, np.inf, 0, [], [])
-    n, size = problem.shape[0], u.shape[0] + 1
-    is_stopped, is_small = False, size <= MOST_PARAMETERS and n * size * size <= 2 * MOST_PRODUCTS
-    if problem.passes is None and options.max_iter > 0 and is_small:
+    n, is_stopped = problem.shape[0], False
+    if options.max_iter > 0 and _has_cheap_steps(problem):
         columns = _columns(joint)
         if not np.any(u[:-1]):
             u, scale = _least_squares(columns, u, scale)
@@ -512,6 +513,19 @@ def _at_once(joint: _Joint, options: Options, u: Floats, scale: float) -> tuple[
             found = _Fitted(u, scale, np.inf, np.inf, n_iter, *reported)
     residual = problem.y - predictions(problem, u)
     return _better(found, joint, u, residual, scale, None), is_stopped
+
+
+def _has_cheap_steps(problem: Problem) -> bool:
+    """Tell whether Newton's steps of everything together cost less than rounds of fixed scales.
+
+    They take a copy of X, dense, and one matrix of products each, where rounds take some twenty
+    passes and proofs.
+    """
+    (n, d), size = problem.shape, problem.shape[1] + 2
+    if problem.passes is not None or size > MOST_PARAMETERS:
+        return False
+    is_scattered = _costs.is_scattered(problem.rows, n, d)
+    return n * size * size <= (2 * MOST_PRODUCTS if is_scattered else MOST_JOINT_PRODUCTS)
 
 
 def _columns(joint: _Joint) -> Joint:

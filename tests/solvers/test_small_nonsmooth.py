@@ -108,6 +108,28 @@ def test_weighted_products_are_those_of_numpy(n, rng):
     np.testing.assert_allclose(matrix, np.tril(z.T @ (z * weight[:, None])), atol=1e-15)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_hubers_scale_is_found_with_the_coefficients_of_tall_tables(rng, layout, monkeypatch):
+    """Matrices of all rows a few times; rounds of fixed scales say the same, to their tolerance."""
+    n, d = 3200, 56
+    X = rng.normal(size=(n, d)) * (rng.random((n, d)) < 0.5) + 0.0
+    y = X @ rng.normal(size=d) + rng.standard_t(2, size=n)
+    assert n * (d + 2) ** 2 > 2 * _huber.MOST_PRODUCTS
+    model = fastgd.HuberRegressor(tol=1e-4).fit(LAYOUTS[layout](X), y)
+    assert model.gap_ <= 1e-8 * model.objective_
+    assert model.n_iter_ < 20
+    t = np.abs(y - X @ model.coef_ - model.intercept_) / model.scale_
+    near = np.minimum(t, model.epsilon)
+    naive = model.scale_ * (1.0 + np.mean(near * (2.0 * t - near)))
+    naive += model.alpha / n * np.sum(model.coef_**2)
+    assert model.objective_ == pytest.approx(naive, rel=1e-12)
+
+    monkeypatch.setattr(_huber, "MOST_JOINT_PRODUCTS", 0)
+    rounds = fastgd.HuberRegressor(tol=1e-8).fit(LAYOUTS[layout](X), y)
+    assert rounds.objective_ >= model.objective_ * (1.0 - 1e-9)
+    assert rounds.objective_ <= model.objective_ * (1.0 + 2e-8)
+
+
 def test_the_joint_problem_of_huber_is_its_formula(rng):
     z, y, s = rng.normal(size=(40, 4)), rng.normal(size=40), rng.random(40) / 40
     columns = huber.Joint(z, y, s, 1.2, np.zeros(4), 0.0, 0.0)
