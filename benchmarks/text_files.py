@@ -41,6 +41,7 @@ CHUNK_ROWS = 8192  # that are learnt between two looks at the loss
 NEARLY = 1.01  # times the best loss
 ALPHA = 1e-6  # l2 of fastgd's steps and scikit-learn's; Vowpal Wabbit has none by default
 RATES = (0.3, 1.0, 3.0, 10.0)  # eta0 of constant rates, on rows of unit length
+INTERCEPT_RATE = 0.01  # of fastgd's plain sgd; scikit-learn has the same on sparse rows
 STRENGTHS, TOLERANCES = (1.0, 3.0, 10.0), (0.3, 0.1, 0.01)  # of LogisticRegression
 PARTS_OF_PASS = 6  # of Vowpal Wabbit's first one that are timed
 VW_DEFAULTS = ""
@@ -167,7 +168,8 @@ def fastgd_sgd(folder: Path, n_passes: int) -> Curves:
     """fastgd's plain sgd."""
     from fastgd import SGDClassifier
 
-    return plain_steps(folder, n_passes, SGDClassifier, batch_size=1)
+    own = {"batch_size": 1, "intercept_rate": INTERCEPT_RATE}
+    return plain_steps(folder, n_passes, SGDClassifier, **own)
 
 
 def sklearn_sgd(folder: Path, n_passes: int) -> Curves:

@@ -95,6 +95,7 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
         "on_divergence": [StrOptions({"raise", "backoff", "warn"})],
         "monitor": ["boolean"],
         "positive": ["boolean"],
+        "intercept_rate": [Interval(Real, 0, None, closed="neither")],
     }
 
     # -- fit and partial_fit --------------------------------------------------------------------
@@ -215,7 +216,14 @@ class BaseSGD(SparseCoefMixin, TrainedOnParts):
         penalty = self._penalty_spec()
         optimizer = self._optimizer_spec(loss, penalty, sparse=sparse)
         transform = resolve.transform(self.clip_norm, self.clip_value, self.quantize)
-        return Rule(loss, penalty, optimizer, bool(self.fit_intercept), transform)
+        rate = float(self.intercept_rate)
+        if rate != 1.0 and resolve.steps_as_a_whole(optimizer):
+            raise ValueError(
+                f"intercept_rate={rate!r} does not go with {type(optimizer).__name__}, which "
+                "steps all parameters as a whole."
+            )
+        rule = Rule(loss, penalty, optimizer, bool(self.fit_intercept), transform)
+        return rule._replace(intercept_rate=rate)
 
     def _optimizer_spec(self, loss: Any, penalty: Any, *, sparse: bool) -> Any:
         """Return the optimizer; scikit-learn calls the passive-aggressive ones learning rates."""

@@ -85,7 +85,7 @@ def steps_ahead(rows, samples, rule, plan, memory, store):
             cost = penalties.value(rule.penalty, 1.0, 0) * np.float64(square)
             if rule.fit_intercept:
                 g = cast(delta + losses.intercept_gradient(rule.loss), zero)
-                params[last] = intercept - step_coefs[0] * g
+                params[last] = intercept - cast(rule.intercept_rate, zero) * step_coefs[0] * g
             if t >= plan.average_from:
                 _copy(coef, params, last)
                 add_to_average(store, rule, params, memory.average)
@@ -116,11 +116,11 @@ def _slope_of_row(rows, rule, step_coefs, i, target, raw):
 def _parts_of_next(rule, rate, products, intercept):
     """Return the next raw prediction but for this row's slope, and what that is multiplied by."""
     left, dot, product = products
-    has_intercept = 1.0 if rule.fit_intercept else 0.0
-    pull = has_intercept * losses.intercept_gradient(rule.loss)
+    share = rule.intercept_rate if rule.fit_intercept else 0.0  # of the intercept in a step
+    pull = share * losses.intercept_gradient(rule.loss)
     known = np.float64(left) * dot + (intercept - pull * rate)
     product = min(max(np.float64(product), -LARGEST), LARGEST)  # infinity times 0 is no number
-    return known, -np.float64(rate) * (product + has_intercept)
+    return known, -np.float64(rate) * (product + share)
 
 
 @helper(fastmath={"contract"})  # to reassociate would have the slope wait for more

@@ -16,7 +16,7 @@ from fastgd.kernels._hook import cast, implement
 from fastgd.kernels._jit import helper, kernel
 from fastgd.kernels._prefetch import prefetch_column
 from fastgd.kernels._views import line_in, table_in
-from fastgd.kernels.outputs import LOSS, PENALTY, lay_targets, slopes_of_one
+from fastgd.kernels.outputs import LOSS, PENALTY, intercept_change, lay_targets, slopes_of_one
 from fastgd.kernels.rows import column_of, entries, entry, fetch, row_at
 from fastgd.kernels.stores import LANES, Batch, OwnLengths, cost_of_all, speed_of, time_of_steps
 
@@ -136,7 +136,7 @@ def gathered_batches(rows, samples, rule, plan, memory, store):
             _write(store, (first, n), t, memory)
         if rule.fit_intercept:
             g = cast(total + pull, step_coefs[0])
-            params[last] += optimizers.update(rule.optimizer, step_coefs, g, state, last)[0]
+            params[last] += intercept_change(rule, step_coefs, g, state, last)
     _finish(store, rule, plan.step_coefficients.shape[0], memory)
 
 

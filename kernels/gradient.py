@@ -13,7 +13,7 @@ kept as they are (``stores.Plain``, or ``Coupled`` where the penalty ties them t
 from fastgd.kernels import losses, optimizers, transforms
 from fastgd.kernels._hook import cast
 from fastgd.kernels._jit import kernel
-from fastgd.kernels.outputs import COST, PENALTY, TOTAL, Share
+from fastgd.kernels.outputs import COST, PENALTY, TOTAL, Share, intercept_change
 from fastgd.kernels.stores import (
     Batch,
     add_to_average,
@@ -91,7 +91,7 @@ def step_from_gradient(rule, plan, memory, store):
     couple(store, rule, params, memory.sums[COST])
     for c in range(first, params.shape[0]):
         if rule.fit_intercept:
-            params[c] += optimizers.update(rule.optimizer, step_coefs, gradient[c], state, c)[0]
+            params[c] += intercept_change(rule, step_coefs, gradient[c], state, c)
         gradient[c] = 0
     if plan.average_from == 0:
         add_to_average(store, rule, params, memory.average)

@@ -45,6 +45,13 @@ class Share(NamedTuple):
     unit: float
 
 
+@helper()
+def intercept_change(rule, step_coefs, g, state, c):
+    """Return what a step adds to intercept c."""
+    change = optimizers.update(rule.optimizer, step_coefs, g, state, c)[0]
+    return cast(rule.intercept_rate, change) * change
+
+
 class OneScratch(NamedTuple):
     """Scratch of one output: a batch's targets and weights, (batch_size,)."""
 

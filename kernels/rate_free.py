@@ -334,7 +334,8 @@ def add_square_of_intercept(rule, memory, k, inverse):
     state, c = memory.state, np.uint64(memory.params.shape[0] - count(rule.outputs) + k)
     g = memory.sums[TOTAL, k] + losses.intercept_gradient(rule.loss)
     state[SQUARES, c] += (inverse * g) * (inverse * g)
-    return g * g / math.sqrt(state[SQUARES, c]) if state[SQUARES, c] > 0 else 0.0
+    root = math.sqrt(state[SQUARES, c])
+    return rule.intercept_rate * g * g / root if root > 0 else 0.0
 
 
 @helper()
@@ -400,7 +401,7 @@ def _step_intercept(rule, step_coefs, memory, k):
     c, change = np.uint64(params.shape[0] - count(rule.outputs) + k), 0.0
     if state[SQUARES, c] > 0:
         g = (sums[TOTAL, k] + losses.intercept_gradient(rule.loss)) * sums[STEP_SIZE, k]
-        change = -step_coefs[0] * g / math.sqrt(state[SQUARES, c])
+        change = -rule.intercept_rate * step_coefs[0] * g / math.sqrt(state[SQUARES, c])
     if rule.optimizer.is_centred:
         change += sums[CENTRE, k] - _rise_to_means(rule, memory, k)
     params[c] += change

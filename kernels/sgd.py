@@ -23,7 +23,7 @@ from fastgd.kernels._hook import cast, implement
 from fastgd.kernels._jit import helper, kernel
 from fastgd.kernels._views import line_in, row_in, table_in
 from fastgd.kernels.dense_rows import AheadScratch, steps_ahead
-from fastgd.kernels.outputs import COST, PENALTY, TOTAL, OneOutput, Share
+from fastgd.kernels.outputs import COST, PENALTY, TOTAL, OneOutput, Share, intercept_change
 from fastgd.kernels.rows import entries, entry, fetch, row_at, row_dot
 from fastgd.kernels.stores import (
     Batch,
@@ -71,7 +71,10 @@ class Samples(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What a step does; ``outputs`` is ``OneOutput`` or ``ManyOutputs``."""
+    """What a step does; ``outputs`` is ``OneOutput`` or ``ManyOutputs``.
+
+    intercept_rate : float, factor of the intercepts' steps
+    """
 
     loss: NamedTuple
     penalty: NamedTuple
@@ -79,6 +82,7 @@ class Rule(NamedTuple):
     fit_intercept: bool
     transform: NamedTuple = transforms.Identity()
     outputs: NamedTuple = OneOutput()
+    intercept_rate: float = 1.0
 
 
 class Plan(NamedTuple):
@@ -262,7 +266,7 @@ def _one_after_another(rows, samples, rule, plan, memory, store):
         if rule.fit_intercept:
             g = transforms.clipped_entry(rule.transform, delta, scale)
             g = cast(g + losses.intercept_gradient(rule.loss), step_coefs[0])
-            params[last] += optimizers.update(rule.optimizer, step_coefs, g, state, last)[0]
+            params[last] += intercept_change(rule, step_coefs, g, state, last)
         if t >= plan.average_from:
             add_to_average(store, rule, params, average)
     finish(store, rule, plan.step_coefficients.shape[0], params, state, average)
@@ -312,7 +316,7 @@ def sgd_batches(rows, samples, rule, plan, memory, store):
             if rule.fit_intercept:
                 for k in range(n_outputs):
                     g, c = cast(totals[k] + intercept_gradient, step_coefs[0]), np.uint64(first + k)
-                    params[c] += optimizers.update(rule.optimizer, step_coefs, g, state, c)[0]
+                    params[c] += intercept_change(rule, step_coefs, g, state, c)
             if t >= plan.average_from:
                 add_to_average(store, rule, params, average)
         if not go_on(memory.team, t + 1):

@@ -732,9 +732,19 @@ class RateFree:
     step.
     """
 
-    def __init__(self, loss, unit, centred, shape, rate=0.9, window=600.0, penalty=None):
+    def __init__(
+        self,
+        loss,
+        unit,
+        centred,
+        shape,
+        rate=0.9,
+        window=600.0,
+        penalty=None,
+        intercept_rate=1.0,
+    ):
         self.loss, self.unit, self.centred, self.penalty = loss, unit, centred, penalty
-        self.rate, self.window = rate, window
+        self.rate, self.window, self.intercept_rate = rate, window, intercept_rate
         (d, self.k), self.t, self.rows = (shape[0] - 1, shape[1]), 0, 0
         self.coef, self.intercept = np.zeros((d, self.k)), np.zeros(self.k)
         self.mean_coef, self.mean_intercept = np.zeros((d, self.k)), np.zeros(self.k)
@@ -821,6 +831,7 @@ class RateFree:
             of_intercept = np.where(
                 self.intercept_squares > 0, rate / np.sqrt(self.intercept_squares), 0
             )
+            of_intercept = self.intercept_rate * of_intercept
             fall = (lengths * g**2).sum(0) + of_intercept * g_intercept**2
             q = (fall.sum() if self.unit == "row" else fall) / (2 * value)
             pace = np.where(q > 1e-9, -np.expm1(-q) / q, 1) * (unit > 0)
@@ -1077,6 +1088,7 @@ def train(
     start=None,
     average_from=0,
     transform=None,
+    intercept_rate=1.0,
 ):
     """Take every step of every epoch, row by row.
 
@@ -1087,6 +1099,7 @@ def train(
     column_weight : (n_samples, n_outputs), further weights of single outputs; not for a softmax
     average_from : steps before the first whose iterate is averaged
     transform : from the gradient of the trained parameters and the step's number, 1-based
+    intercept_rate : factor of the intercepts' steps
     """
     penalty = ElasticNet() if penalty is None else penalty
     weight = np.ones(X.shape[0]) if weight is None else weight
@@ -1111,7 +1124,9 @@ def train(
                 trained = slice(None) if fit_intercept else slice(-1)
                 gradient[trained] = transform(gradient[trained], t + 1)
             after = optimizer.advance(params, gradient, rates[t], penalty)
-            params[:-1], params[-1] = after[:-1], after[-1] if fit_intercept else params[-1]
+            params[:-1] = after[:-1]
+            if fit_intercept:
+                params[-1] += intercept_rate * (after[-1] - params[-1])
             t += 1
             if t > average_from:
                 iterates.append(params.copy())

@@ -135,6 +135,7 @@ class LinearEngine:
             *specs,
             rule.fit_intercept,
             resolve.transform_in_dtype(rule.transform, dtype, is_shared=self.is_one_problem),
+            intercept_rate=rule.intercept_rate,
         )
         if len(shape) == 2:
             self._rule = self._rule._replace(outputs=ManyOutputs(shape[1]))

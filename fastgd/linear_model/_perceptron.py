@@ -33,6 +33,7 @@ class _Fixed:
     optimizer: Any = "sgd"
     multi_class = "ovr"
     positive = False
+    intercept_rate = 1.0
     clip_norm: Any = None
     clip_value: Any = None
     quantize: Any = None

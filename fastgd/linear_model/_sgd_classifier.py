@@ -117,6 +117,10 @@ class SGDClassifier(LabelledModel, LinearClassifierMixin, SupervisedSGD):
         "auto" a softmax for log_loss and one-vs-rest otherwise. With two classes all are the same.
     positive : bool, default=False
         Keep all coefficients >= 0; the intercept is free.
+    intercept_rate : float, default=1.0
+        Factor of the intercept's steps, > 0. scikit-learn's is 0.01 on sparse rows, where the
+        intercept has a share in each row and a feature in few: on texts smaller steps of the
+        intercept are better.
     clip_norm : float or None, default=None
         Largest Euclidean norm of a step's gradient, > 0; a longer one is shortened to it. Classes
         that share a softmax share the norm, other outputs have one each. ``history_["clipped"]`` is
@@ -220,6 +224,7 @@ class SGDClassifier(LabelledModel, LinearClassifierMixin, SupervisedSGD):
         optimizer: Any = "sgd",
         multi_class: str = "auto",
         positive: bool = False,
+        intercept_rate: float = 1.0,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         quantize: Any = None,
@@ -253,6 +258,7 @@ class SGDClassifier(LabelledModel, LinearClassifierMixin, SupervisedSGD):
         self.optimizer = optimizer
         self.multi_class = multi_class
         self.positive = positive
+        self.intercept_rate = intercept_rate
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.quantize = quantize

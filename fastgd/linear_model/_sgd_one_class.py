@@ -54,6 +54,8 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         Rows in a step. "full" is batch gradient descent.
     optimizer : str or object, default="sgd"
         As in ``SGDClassifier``.
+    intercept_rate : float, default=1.0
+        As in ``SGDClassifier``, of the offset's steps.
     clip_norm, clip_value, quantize : default=None
         As in ``SGDClassifier``.
     on_divergence : {"raise", "backoff", "warn"}, default="raise"
@@ -119,6 +121,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         *,
         batch_size: int | str = 1,
         optimizer: Any = "sgd",
+        intercept_rate: float = 1.0,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         quantize: Any = None,
@@ -141,6 +144,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         self.average = average
         self.batch_size = batch_size
         self.optimizer = optimizer
+        self.intercept_rate = intercept_rate
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.quantize = quantize

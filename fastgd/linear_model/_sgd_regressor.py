@@ -73,6 +73,10 @@ class SGDRegressor(ScoredAnywhere, RegressorMixin, SupervisedSGD):
         As in ``SGDClassifier``.
     positive : bool, default=False
         Keep all coefficients >= 0; the intercept is free.
+    intercept_rate : float, default=1.0
+        Factor of the intercept's steps, > 0. scikit-learn's is 0.01 on sparse rows, where the
+        intercept has a share in each row and a feature in few: on texts smaller steps of the
+        intercept are better.
     clip_norm : float or None, default=None
         Largest Euclidean norm of a step's gradient, > 0; a longer one is shortened to it. Classes
         that share a softmax share the norm, other outputs have one each. ``history_["clipped"]`` is
@@ -152,6 +156,7 @@ class SGDRegressor(ScoredAnywhere, RegressorMixin, SupervisedSGD):
         batch_size: int | str = 1,
         optimizer: Any = "sgd",
         positive: bool = False,
+        intercept_rate: float = 1.0,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         quantize: Any = None,
@@ -182,6 +187,7 @@ class SGDRegressor(ScoredAnywhere, RegressorMixin, SupervisedSGD):
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.positive = positive
+        self.intercept_rate = intercept_rate
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.quantize = quantize

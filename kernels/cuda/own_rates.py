@@ -83,6 +83,7 @@ class Adaptive(NamedTuple):
     penalty: NamedTuple
     optimizer: NamedTuple
     fit_intercept: bool
+    intercept_rate: float
     outputs: NamedTuple
 
 

@@ -90,6 +90,7 @@ class Rule(NamedTuple):
     penalty: NamedTuple
     optimizer: NamedTuple
     fit_intercept: bool
+    intercept_rate: float = 1.0
 
 
 @part
@@ -173,7 +174,8 @@ def update_all(rule, step, partial, memory, counts):
             if memory.lengths.shape[0] > 0:
                 memory.lengths[c] = moved[1]
         elif rule.fit_intercept:
-            params[c] += optimizers.update(rule.optimizer, coefs, g + slope, state, c)[0]
+            change = optimizers.update(rule.optimizer, coefs, g + slope, state, c)[0]
+            params[c] += rule.intercept_rate * change
 
 
 @driver

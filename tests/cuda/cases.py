@@ -103,6 +103,7 @@ TRAINED = {
     "elastic net": (SGDRegressor(penalty="elasticnet", alpha=0.1, **CONSTANT), "numbers"),
     "positive": (SGDRegressor(positive=True, **CONSTANT), "numbers"),
     "no intercept": (SGDRegressor(fit_intercept=False, **CONSTANT), "numbers"),
+    "an intercept of its own rate": (SGDRegressor(intercept_rate=0.1, **CONSTANT), "numbers"),
     "all rows at once": (SGDRegressor(**{**CONSTANT, "batch_size": "full"}), "numbers"),
     "one row": (SGDRegressor(**{**CONSTANT, "batch_size": 1, "max_iter": 1}), "numbers"),
     "perceptron": (Perceptron(max_iter=2, tol=None), "labels"),

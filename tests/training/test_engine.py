@@ -36,7 +36,8 @@ def data(layout, n_outputs, weight=None):
 
 
 def rule(n_outputs, penalty=ElasticNet(0.0, 0.1), transform=Identity()):  # noqa: B008
-    return Rule(LogLoss() if n_outputs == 2 else Softmax(), penalty, Sgd(), True, transform)
+    loss = LogLoss() if n_outputs == 2 else Softmax()
+    return Rule(loss, penalty, Sgd(), True, transform, intercept_rate=0.5)
 
 
 class Mean:

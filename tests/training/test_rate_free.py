@@ -68,6 +68,18 @@ def test_sparse_rows_of_two_classes(table, batch_size):
     assert_same(model.fit(X, y), expected)
 
 
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_the_intercept_has_a_rate_of_its_own(table, layout, batch_size):
+    X, y, _ = table
+    own = {"intercept_rate": 0.1}
+    model = SGDClassifier("log_loss", alpha=0.0, max_iter=1, batch_size=batch_size, **AUTO, **own)
+    penalty, kwargs = naive.ElasticNet(0.0, 0.0), {"window": 600.0 / batch_size, **own}
+    targets, X = 1.0 * y[:, None], layout(X)
+    expected = trained(X, targets, naive.log_loss(), "loss", batch_size, penalty, **kwargs)
+    assert_same(model.fit(X, y), expected)
+
+
 def test_a_penalty_on_sparse_rows_is_made_up_for(table):
     X, y, _ = table
     sparse = SGDClassifier("log_loss", alpha=0.01, max_iter=20, **AUTO).fit(sp.csr_matrix(X), y)

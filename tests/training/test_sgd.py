@@ -126,6 +126,7 @@ class Training:
     unit: float = 1.0
     class_weight: np.ndarray | None = None
     fit_intercept: bool = True
+    intercept_rate: float = 1.0
     shuffle: bool = False
     average: int = 0
     rows: np.ndarray | None = None
@@ -137,7 +138,8 @@ class Training:
     def rule(self):
         """What a step does."""
         specs = (self.loss.spec, self.penalty.spec, self.optimizer.spec)
-        return Rule(*specs, self.fit_intercept, self.transform)
+        rule = Rule(*specs, self.fit_intercept, self.transform)
+        return rule._replace(intercept_rate=self.intercept_rate)
 
     def compiled(self, layout="dense", dtype=np.float64, progress=None):
         """Train as the estimators do."""
@@ -188,6 +190,7 @@ class Training:
             unit=self.unit,
             column_weight=self.column_weight,
             fit_intercept=self.fit_intercept,
+            intercept_rate=self.intercept_rate,
             average_from=max(self.average - 1, 0),
             transform=self.naive_transform,
         )
@@ -443,6 +446,23 @@ def test_without_an_intercept_it_stays_zero(batch_size, layout):
     progress = training.compiled(layout)
     assert progress.params[-1] == 0
     assert_same(progress, training.naive())
+
+
+@pytest.mark.nojit
+@over_layouts
+@over_batches
+@over_optimizers(["sgd", "adagrad"], ["adam", "ftrl"])
+def test_the_intercept_has_a_rate_of_its_own(optimizer, batch_size, layout):
+    kwargs = {"optimizer": optimizer, "batch_size": batch_size, "intercept_rate": 0.1}
+    training = problem(LOSS["log_loss"], **kwargs)
+    assert_same(training.compiled(layout), training.naive())
+    assert training.compiled(layout).params[-1] != 0
+
+
+@over_layouts
+def test_so_have_those_of_many_outputs(layout):
+    training = problem(LOSS["softmax"], n_outputs=K, intercept_rate=0.1)
+    assert_same(training.compiled(layout), training.naive())
 
 
 @over_layouts

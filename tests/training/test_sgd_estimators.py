@@ -81,14 +81,36 @@ def test_binary_coefficients_are_scikit_learns(loss, learning_rate, penalty, can
 @pytest.mark.parametrize("penalty", [None, "l2"])
 @pytest.mark.parametrize("learning_rate", SCHEDULES)
 @over_product(lambda loss: loss in OFTEN_SPARSE, loss=CLASSIFIER_LOSSES)
-def test_sparse_coefficients_are_scikit_learns_without_intercept(
+def test_sparse_coefficients_are_scikit_learns_but_for_the_intercepts_rate(
     loss, learning_rate, penalty, cancer
 ):
     X, y = sp.csr_matrix(cancer[0] * (np.abs(cancer[0]) > 0.05)), cancer[1]
     kwargs = {"loss": loss, "learning_rate": learning_rate, "penalty": penalty, **PLAIN}
-    kwargs["fit_intercept"] = False
-    theirs = linear_model.SGDClassifier(**kwargs).fit(X, y)
-    assert_same_model(fastgd.SGDClassifier(**kwargs).fit(X, y), theirs)
+    for fit_intercept in (False, True):
+        kwargs["fit_intercept"] = fit_intercept
+        theirs = linear_model.SGDClassifier(**kwargs).fit(X, y)
+        assert_same_model(fastgd.SGDClassifier(**kwargs, intercept_rate=0.01).fit(X, y), theirs)
+
+
+def test_so_are_those_of_regressions_and_of_one_class(diabetes):
+    X, y = sp.csr_matrix(diabetes[0] * (np.abs(diabetes[0]) > 0.05)), diabetes[1]
+    theirs = linear_model.SGDRegressor(**PLAIN).fit(X, y)
+    assert_same_model(fastgd.SGDRegressor(**PLAIN, intercept_rate=0.01).fit(X, y), theirs)
+    kwargs = {"nu": 0.3, "tol": None, "shuffle": False, "max_iter": 5}
+    theirs = linear_model.SGDOneClassSVM(**kwargs).fit(X)
+    ours = fastgd.SGDOneClassSVM(**kwargs, intercept_rate=0.01).fit(X)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(ours.offset_, theirs.offset_, rtol=1e-10)
+
+
+@pytest.mark.parametrize("optimizer", ["prodigy", "muon"])
+def test_steps_of_all_parameters_have_no_rate_of_the_intercept(optimizer, cancer):
+    model = fastgd.SGDClassifier(optimizer=optimizer, intercept_rate=0.1)
+    with pytest.raises(ValueError, match="steps all parameters as a whole"):
+        model.fit(*cancer)
+    assert not hasattr(model, "coef_")
+    with pytest.raises(ValueError, match="intercept_rate"):
+        fastgd.SGDClassifier(intercept_rate=0.0).fit(*cancer)
 
 
 @pytest.mark.parametrize("penalty", [None, "l2"])
@@ -152,11 +174,12 @@ def test_a_quantile_has_its_share_of_the_rows_below(q, rng):
 )
 def test_one_versus_rest_is_scikit_learns(loss, sparse, digits):
     X, y = digits
-    kwargs = {"loss": loss, **PLAIN, "alpha": 0.1, "fit_intercept": not sparse}
+    kwargs, rate = {"loss": loss, **PLAIN, "alpha": 0.1}, 0.01 if sparse else 1.0
     weights = {"class_weight": {3: 2.0, 7: 0.5}}
     X = sp.csr_matrix(X) if sparse else X
     theirs = linear_model.SGDClassifier(**kwargs, **weights).fit(X, y)
-    ours = fastgd.SGDClassifier(**kwargs, **weights, multi_class="ovr").fit(X, y)
+    own = {"multi_class": "ovr", "intercept_rate": rate}
+    ours = fastgd.SGDClassifier(**kwargs, **weights, **own).fit(X, y)
     assert_same_model(ours, theirs)
     np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
     if loss == "log_loss":
@@ -228,7 +251,8 @@ def test_parameters_and_defaults_are_scikit_learns(estimator):
     ours = estimator.get_params()
     added = {"batch_size": 1, "optimizer": "sgd", "multi_class": "auto"}
     added |= {"on_divergence": "raise", "monitor": False, "callbacks": None, "device": "auto"}
-    added |= {"positive": False, "clip_norm": None, "clip_value": None, "quantize": None}
+    added |= {"positive": False, "intercept_rate": 1.0}
+    added |= {"clip_norm": None, "clip_value": None, "quantize": None}
     assert {name: ours[name] for name in theirs} == theirs
     assert set(ours) - set(theirs) == set(added) & set(ours)
     assert all(ours[name] == added[name] for name in set(ours) - set(theirs))
