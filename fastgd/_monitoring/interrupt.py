@@ -1,6 +1,6 @@
 """Ctrl-C asks a fit to stop where nothing is half-written; a second one interrupts it at once."""
 
-import _signal  # signal's own functions look each handler up in an enumeration, and fail to find it
+import _signal  # type: ignore[import-not-found]
 import contextlib
 import os
 import signal
@@ -14,6 +14,7 @@ from types import FrameType
 # In a search the second Ctrl-C may meet the next fit already.
 SOON = 2.0  # seconds
 
+# ``signal``'s own functions look each handler up in an enumeration, where it is not.
 INTERRUPT = int(signal.SIGINT)
 SAID = b"\nfastgd: stopping at the next batch; Ctrl-C again interrupts at once\n"
 
