@@ -14,6 +14,7 @@ from fastgd.kernels import losses, optimizers, transforms
 from fastgd.kernels._hook import cast
 from fastgd.kernels._jit import kernel
 from fastgd.kernels.outputs import COST, PENALTY, TOTAL, Share, intercept_change
+from fastgd.kernels.rows import row_at, row_dot
 from fastgd.kernels.stores import (
     Batch,
     add_to_average,
@@ -68,6 +69,35 @@ def gradient_of_rows(rows, samples, rule, plan, memory, store):
             )
         intercept_gradient = losses.intercept_gradient(rule.loss) * params[first + k]
         memory.sums[PENALTY, k] = cost_of_all(rule, params, k) + intercept_gradient
+
+
+@kernel()
+def objective_of_rows(rows, samples, rule, params, n_visited):
+    """Add up losses and penalty of a model with one output.
+
+    ``gradient_of_rows`` adds the same losses, and takes five times as long to compile.
+
+    Parameters
+    ----------
+    rows : Dense or CSR
+    samples : Samples
+    rule : Rule
+    params : (d + 1,), of X's dtype, the intercept last
+    n_visited : int, rows to visit
+
+    Returns
+    -------
+    float : the sum of the weighted losses
+    float : the penalty
+    """
+    last, total = params.shape[0] - 1, 0.0
+    for t in range(n_visited):
+        i = row_at(samples.order, t)
+        raw = row_dot(rows, i, params) + params[last]
+        weight = samples.weight[i] if samples.weight.shape[0] > 0 else cast(1.0, raw)
+        total += weight * losses.value(rule.loss, samples.y[i], raw)
+    of_intercept = losses.intercept_gradient(rule.loss) * params[last]
+    return total, cost_of_all(rule, params, 0) + of_intercept
 
 
 @kernel()

@@ -35,13 +35,19 @@ def is_plain(estimator: Any, X: Any, dtype: Any, *, reset: bool) -> bool:
         return False
     if X.ndim != 2:
         return False
-    allowed = _FLOATS if dtype == "numeric" else tuple(np.atleast_1d(dtype))
-    if X.dtype not in _FLOATS or X.dtype not in allowed or 0 in X.shape:
+    if X.dtype not in _FLOATS or not _is_allowed(X.dtype, dtype) or 0 in X.shape:
         return False
     known = vars(estimator)
     if not reset and ("feature_names_in_" in known or known.get("n_features_in_") != X.shape[1]):
         return False
     return _is_finite(values)
+
+
+def _is_allowed(found: Any, dtype: Any) -> bool:
+    """Tell whether a dtype is what is asked for: one, one of a list, or any number."""
+    if isinstance(dtype, str) and dtype == "numeric":
+        return True
+    return found in dtype if isinstance(dtype, list | tuple) else bool(found == dtype)
 
 
 def is_plain_column(y: Any, n_rows: int) -> bool:

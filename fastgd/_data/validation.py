@@ -297,11 +297,11 @@ def classes_and_codes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int32]]
         wide = np.uint64 if y.dtype.kind == "u" else np.int64
         low, high = int(y.min()), int(y.max())
         if high - low < CHUNK:
-            offsets = (y.astype(wide) - wide(low)).astype(np.int64)
+            offsets = (y.astype(wide, copy=False) - wide(low)).astype(np.int64, copy=False)
             present = np.bincount(offsets) > 0
-            places = np.cumsum(present, dtype=np.int32) - np.int32(1)
-            classes = np.flatnonzero(present).astype(wide) + wide(low)
-            return classes.astype(y.dtype), places[offsets]
+            places = present.cumsum(dtype=np.int32) - np.int32(1)
+            classes = present.nonzero()[0].astype(wide, copy=False) + wide(low)
+            return classes.astype(y.dtype, copy=False), places[offsets]
     classes, codes = np.unique(y, return_inverse=True)
     return classes, codes.astype(np.int32)
 

@@ -246,6 +246,10 @@ class CudaLinearEngine(LinearEngine):
         """Return the objective of all rows, and its gradient, computed on the host."""
         return super().evaluate(_OnHost(source), params)
 
+    def objective(self, source: Source, params: NDArray[Any]) -> float:
+        """Return the objective of all rows, computed on the host."""
+        return super().objective(_OnHost(source), params)
+
     def is_finite(self) -> bool:
         """Tell whether all parameters are finite numbers: a flag of the device's."""
         return self._there.is_finite

@@ -26,7 +26,7 @@ from fastgd._training.progress import Progress
 from fastgd.kernels import optimizers, sgd
 from fastgd.kernels.dense_rows import ROWS_TOGETHER, AheadScratch
 from fastgd.kernels.gathered import GatheredScratch, gathered_batches
-from fastgd.kernels.gradient import gradient_of_rows, step_from_gradient
+from fastgd.kernels.gradient import gradient_of_rows, objective_of_rows, step_from_gradient
 from fastgd.kernels.optimizers import Sgd
 from fastgd.kernels.outputs import EARLIER, ManyOutputs, ManyScratch, OneScratch
 from fastgd.kernels.penalties import is_alike, is_square
@@ -260,11 +260,8 @@ class LinearEngine:
 
     def evaluate(self, source: Source, params: NDArray[Any]) -> Evaluation:
         """Return the objective of all rows, and its gradient."""
-        penalty = self._asked.penalty
-        plain = LinearEngine(Rule(self._asked.loss, penalty, Sgd(), self._asked.fit_intercept))
-        progress = Progress.begin(params, Sgd(), average=False, seed=0)
-        plain._allocate(progress, source, min(source.n_rows, EVALUATED_ROWS), n_shards=1)
-        length = 1.0 / max(1.0, 2.0 * resolve.largest_l2(penalty))
+        plain, progress = self._to_evaluate(source, params)
+        length = 1.0 / max(1.0, 2.0 * resolve.largest_l2(self._asked.penalty))
         step = Plan(1, plain.step_coefficients(np.array([length]), 1), 1, 1, 0, source.unit)
         loss, cost = plain._add_up(source, step)
         before = progress.params.copy()
@@ -272,6 +269,31 @@ class LinearEngine:
         return Evaluation(
             loss / source.unit / source.n_rows, cost, (before - progress.params) / length
         )
+
+    def objective(self, source: Source, params: NDArray[Any]) -> float:
+        """Return the objective of all rows alone."""
+        if params.ndim > 1:
+            found = self.evaluate(source, params)
+            return found.loss + found.penalty
+        plain, _ = self._to_evaluate(source, params)
+        loss = penalty = 0.0
+        for block in source.blocks():
+            given = plain._rule, plain._memory.params, block.n_visited
+            of_block, penalty = objective_of_rows(block.rows, _samples(block), *given)
+            loss += of_block
+        return float(loss / source.unit / source.n_rows + penalty)
+
+    def _to_evaluate(self, source: Source, params: NDArray[Any]) -> tuple["LinearEngine", Progress]:
+        """Return what evaluates the objective: plain gradient descent, at some parameters."""
+        loss, penalty, fit_intercept = (
+            self._asked.loss,
+            self._asked.penalty,
+            self._asked.fit_intercept,
+        )
+        plain = LinearEngine(Rule(loss, penalty, Sgd(), fit_intercept))
+        progress = Progress.begin(params, Sgd(), average=False, seed=0)
+        plain._allocate(progress, source, min(source.n_rows, EVALUATED_ROWS), n_shards=1)
+        return plain, progress
 
     def _add_up(self, source: Source, step: Plan) -> tuple[float, float]:
         """Leave the gradient of all rows in memory; return the sum of losses, and the penalty."""

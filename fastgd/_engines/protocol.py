@@ -108,7 +108,8 @@ class Engine(Protocol):
 
     One of layers may have a method ``layer_to_blame(figures)`` besides: from lists of
     ``Evaluation.figures`` to the number and name of the layer that explodes, or None. One whose
-    steps are long says in ``steps_at_once`` how many to hand it at once.
+    steps are long says in ``steps_at_once`` how many to hand it at once. One that has the objective
+    for less than its gradient may have a method ``objective(source, params)``.
 
     Attributes
     ----------

@@ -1,5 +1,6 @@
 """Ctrl-C asks a fit to stop where nothing is half-written; a second one interrupts it at once."""
 
+import _signal  # type: ignore[import-not-found]
 import contextlib
 import os
 import signal
@@ -13,6 +14,8 @@ from types import FrameType
 # In a search the second Ctrl-C may meet the next fit already.
 SOON = 2.0  # seconds
 
+# ``signal``'s own functions look each handler up in an enumeration, where it is not.
+INTERRUPT = int(signal.SIGINT)
 SAID = b"\nfastgd: stopping at the next batch; Ctrl-C again interrupts at once\n"
 
 
@@ -49,14 +52,14 @@ def asking_to_stop(ask: Callable[[], None]) -> Iterator[None]:
     handler: another one was set by somebody who decides what an interrupt means.
     """
     is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    if not is_main or _signal.getsignal(INTERRUPT) is not signal.default_int_handler:
         yield
         return
     handler = _Handler(ask)
-    signal.signal(signal.SIGINT, handler)
+    _signal.signal(INTERRUPT, handler)
     try:
         yield
     finally:
-        last = signal.signal(signal.SIGINT, signal.default_int_handler)
+        last = _signal.signal(INTERRUPT, signal.default_int_handler)
         if last is not handler:  # somebody has set another meanwhile
-            signal.signal(signal.SIGINT, last)
+            _signal.signal(INTERRUPT, last)

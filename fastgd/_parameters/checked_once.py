@@ -1,6 +1,8 @@
 """Constructor parameters that were found right once are not checked again."""
 
 import functools
+import operator
+from collections.abc import Callable
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -19,7 +21,7 @@ class CheckedOnce(BaseEstimator):
 
     def _validate_params(self) -> None:
         own: type = type(self)
-        values = tuple(getattr(self, name) for name in _parameter_names(own))
+        values = _parameters_of(own)(self)
         kinds = tuple(map(type, values))
         key = (own, kinds, values) if _BY_VALUE.issuperset(kinds) else None
         if key is None or key not in _FOUND_RIGHT:
@@ -29,6 +31,12 @@ class CheckedOnce(BaseEstimator):
 
 
 @functools.cache
-def _parameter_names(kind: type) -> tuple[str, ...]:
-    """Return the names of a class's constructor parameters, which scikit-learn looks up anew."""
-    return tuple(kind._get_param_names())  # type: ignore[attr-defined]
+def _parameters_of(kind: type) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what gets the constructor's parameters of a class's estimators.
+
+    scikit-learn looks their names up anew each time.
+    """
+    names: list[str] = kind._get_param_names()  # type: ignore[attr-defined]
+    if len(names) > 1:
+        return operator.attrgetter(*names)
+    return lambda estimator: tuple(getattr(estimator, name) for name in names)

@@ -163,7 +163,8 @@ def start_within(spec: Any, params: np.ndarray, layout: Any) -> None:
 
 def largest_l2(spec: Any) -> float:
     """Return the strongest l2 penalty of any coefficient."""
-    return float(spec.l2 * np.max(getattr(spec, "factors", 1.0)))
+    factors = getattr(spec, "factors", None)
+    return float(spec.l2 if factors is None else spec.l2 * np.max(factors))
 
 
 def check_together(loss_spec: Any, penalty_spec: Any, optimizer_spec: Any) -> None:

@@ -160,11 +160,11 @@ class _BlasHolders:
         """Count one more."""
         with self._lock:
             if self._n_holders == 0:
-                self._lowered = _Lowered(one for one in _blas_libraries() if not _is_own(one))
+                self._lowered = _Lowered(_libraries_of(whole_process=True))
             self._n_holders += 1
         depth = getattr(self._own, "depth", 0)
         if depth == 0:
-            self._own.lowered = _Lowered(one for one in _blas_libraries() if _is_own(one))
+            self._own.lowered = _Lowered(_libraries_of(whole_process=False))
         self._own.depth = depth + 1
 
     def release(self) -> None:
@@ -187,9 +187,12 @@ class _BlasHolders:
             own.lowered.undo()
 
 
-def _is_own(library: Any) -> bool:
-    """Tell whether each thread has its own setting of a library."""
-    return getattr(library, "threading_layer", None) == "openmp"
+@functools.cache
+def _libraries_of(*, whole_process: bool) -> tuple[Any, ...]:
+    """Return the libraries with one setting for the process, or those with one for each thread."""
+    libraries = _blas_libraries()
+    own = tuple(one for one in libraries if getattr(one, "threading_layer", None) == "openmp")
+    return tuple(one for one in libraries if one not in own) if whole_process else own
 
 
 _HOLDERS = _BlasHolders()

@@ -165,6 +165,8 @@ def _with_status(task: Task, exact: Solution, stored: Solution, tol: float) -> S
         least = roundings_of(task, stored.coef, stored.intercept)
         rounding = ROUNDINGS * max(least.parameters, least.predictions)
         has_converged = 0.0 <= stored.objective <= min(rounding, NEARLY_EXACT * least.size)
+    if has_converged == stored.converged:
+        return stored
     return stored._replace(converged=bool(has_converged))
 
 

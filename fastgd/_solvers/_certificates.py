@@ -248,6 +248,9 @@ def gap_of_penalty(problem: Problem, point: Point) -> float:
 def penalty_terms(w: Floats, g: Floats, l1: float, l2: float, positive: bool = False) -> Floats:
     """Return h(w_j) + h*(-g_j) + g_j w_j for l2 > 0, summed from parts that are not negative."""
     terms: Floats
+    if l1 == 0.0 and not positive:
+        terms = 0.5 * l2 * (w + g / l2) ** 2
+        return terms
     if positive:
         beyond = np.maximum(-g - l1, 0.0)
         terms = 0.5 * l2 * (w - beyond / l2) ** 2 + (l1 + g + beyond) * w

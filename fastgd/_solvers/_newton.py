@@ -175,7 +175,7 @@ def _columns(task: Task, standard: Standard) -> Columns | Classes:
         K, width = task.n_outputs, z.shape[1]
         size = -(-width * (width + 1) // 2 // LANES) * LANES
         scratch = np.empty((AT_ONCE + K * (K + 1) // 2, size))
-        own = z, np.array(task.y, np.int32), weight, np.tile(ridge, K)
+        own = z, np.array(task.y, np.int32), weight, np.concatenate([ridge] * K)
         return Classes(*own, bool(task.fit_intercept), scratch, 0.0, EPSILON * EPSILON)
     y = np.array(task.y, np.float64)
     least, terms = least_and_terms(task.loss, y, weight)
@@ -238,12 +238,13 @@ def descended(
         last = take(n_done, most, pause)
         if last.status == FAILED:
             break
-        for row in last.reported.tolist():
-            figures = dict(zip(history, row, strict=True))
-            for name, value in figures.items():
-                history[name].append(value)
-            stops = observer.passed(model, figures) or stops
-        n_done += last.reported.shape[0]
+        n_passes = last.reported.shape[0]
+        for values, found in zip(history.values(), last.reported.T.tolist(), strict=True):
+            values += found
+        if n_passes > 0:
+            figures = {name: values[-1] for name, values in history.items()}
+            stops = observer.passed(model, figures, n_passes)
+        n_done += n_passes
     return Descent(last, history, stops)
 
 
@@ -265,7 +266,7 @@ def _null_level(task: Task, columns: Any) -> Any:
     """Return about the best raw predictions without X."""
     if task.n_outputs > 1:
         level = np.log(np.maximum(np.bincount(columns.y, columns.weight, task.n_outputs), 1e-12))
-        return level - level.mean()
+        return level - level.sum() / task.n_outputs
     mean = float(columns.weight @ columns.y)
     if losses.kind_of(task.loss) == losses.BINARY:
         negative = losses.negative(task.loss)
@@ -284,9 +285,9 @@ def model_of(task: Task, standard: Standard, u: Floats) -> Model:
     coef = parts[:, :d] * standard.inverse_std
     intercept = np.zeros(parts.shape[0])
     if task.fit_intercept:
-        intercept = parts[:, d] - np.sum(coef * standard.mean, axis=1)
+        intercept = parts[:, d] - (coef * standard.mean).sum(axis=1)
         if task.n_outputs > 1:  # what all classes share changes no prediction
-            intercept -= intercept.mean()
+            intercept -= intercept.sum() / task.n_outputs
     if task.n_outputs > 1:
         return Model(coef, intercept)
     return Model(coef[0], float(intercept[0]))
@@ -316,11 +317,11 @@ def _gap(
     """Return the bound of ``_certificates``; no objective is negative. inf without a penalty."""
     if not task.l2 > 0.0:
         return float("inf")
-    (columns, place), known = at, standard.inverse_std > 0.0
-    inverse_std, parts = standard.inverse_std[known], (max(1, task.n_outputs), -1)
+    (columns, place), varying = at, _varying(standard)
+    inverse_std, parts = standard.inverse_std[varying], (max(1, task.n_outputs), -1)
     u, slope = place.u.reshape(parts), (place.gradient - columns.ridge * place.u)
-    slope = slope.reshape(parts)[:, : known.shape[0]][:, known] / inverse_std
-    coef = u[:, : known.shape[0]][:, known] * inverse_std
+    slope = slope.reshape(parts)[:, varying] / inverse_std
+    coef = u[:, varying] * inverse_std
     is_regression = losses.kind_of(task.loss) == losses.REGRESSION
     size = float(np.sqrt(2.0 * objective)) if is_regression else min(1.0, objective)
     rest = 0.0
@@ -333,6 +334,13 @@ def _gap(
         ends = [penalty_terms(coef, slope + by, 0.0, task.l2) for by in (-reach, reach)]
     rounding = ALLOWANCE * objective + rest / max(size, 1e-300) * objective + hidden
     return min(objective, float(np.maximum(*ends).sum()) + rounding)
+
+
+def _varying(standard: Standard) -> slice | NDArray[np.intp]:
+    """Return where the columns are that are not constant."""
+    found = standard.inverse_std.nonzero()[0]
+    n_features = standard.inverse_std.shape[0]
+    return slice(n_features) if found.shape[0] == n_features else found
 
 
 def _objective(

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from fastgd._data.source import Source
@@ -125,9 +126,16 @@ class Guard:
         """Return the objective at the parameters that training began with: a pass over X."""
         reference = self._reference
         if reference.start_objective is None:
-            found = self._engine.evaluate(self._source, reference.start)
-            reference.start_objective = found.loss + found.penalty
+            reference.start_objective = self._objective_at(reference.start)
         return reference.start_objective
+
+    def _objective_at(self, params: NDArray[Any]) -> float:
+        """Return the objective of all rows."""
+        alone = getattr(self._engine, "objective", None)
+        if alone is not None:
+            return float(alone(self._source, params))
+        found = self._engine.evaluate(self._source, params)
+        return found.loss + found.penalty
 
     def explosion(self, progress: Progress, rate: float) -> Diverged:
         """Return what there is to say of it."""
@@ -175,8 +183,7 @@ class Guard:
         last = progress.history.get("objective", [])[-1:]
         if not last or last[0] <= RISEN or last[0] <= RISEN * self.start_objective():
             return
-        found = self._engine.evaluate(self._source, progress.params)
-        end = found.loss + found.penalty
+        end = self._objective_at(progress.params)
         if end <= RISEN or end <= RISEN * self.start_objective():
             return
         advice = "take a smaller eta0, or pass" if self._has_rate else "or pass"

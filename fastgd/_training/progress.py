@@ -306,8 +306,10 @@ def spare_of(state: NDArray[Any]) -> NDArray[np.int32] | None:
     -------
     spare : ndarray of int32 of shape ``shape``, a view; None where there are no records
     """
+    if not needs_records(state):
+        return None
     slots_last, size = np.moveaxis(state, 0, -1), state.dtype.itemsize
-    if not needs_records(state) or slots_last.strides[-2:] != (IN_RECORD * size, size):
+    if slots_last.strides[-2:] != (IN_RECORD * size, size):
         return None
     words = _whole(state).view(np.int32)
     return words[..., -1]

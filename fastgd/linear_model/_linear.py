@@ -189,9 +189,10 @@ def ridge_penalties(alpha: Any, mass: float, n_targets: int) -> list[Penalty]:
             f"Number of targets and number of penalties do not correspond: {alphas.shape[0]} "
             f"!= {n_targets}"
         )
-    if not np.all((alphas >= 0.0) & (alphas < np.inf)):
+    if not ((alphas >= 0.0) & (alphas < np.inf)).all():
         raise ValueError(f"alpha must be finite and >= 0 for each target, got {alpha!r}.")
-    return [(0.0, float(a) / mass) for a in np.broadcast_to(alphas, n_targets)]
+    penalties = [(0.0, a / mass) for a in alphas.tolist()]
+    return penalties if len(penalties) == n_targets else penalties * n_targets
 
 
 class Ridge(_SquaredErrorModel):

@@ -14,7 +14,13 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from fastgd._data.parts import ScoredAnywhere, by_parts
 from fastgd._data.shards import Shards
-from fastgd._data.validation import check_X, check_X_y, fit_context, in_dtype
+from fastgd._data.validation import (
+    check_X,
+    check_X_y,
+    classes_and_codes,
+    fit_context,
+    in_dtype,
+)
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, SolvingWatch, watched
 from fastgd._runtime.devices import HeldRows
@@ -41,10 +47,27 @@ def binarized(y: Any) -> tuple[LabelBinarizer, Any, NDArray[np.float64]]:
     Of two classes there is one column, of a table of labels there are as many as it has.
     """
     encoder = LabelBinarizer(pos_label=1, neg_label=-1)
+    if isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind in "iu":
+        classes, codes = classes_and_codes(y)
+        if 2 * classes.shape[0] <= y.shape[0]:  # of more, scikit-learn warns
+            return _fitted(encoder, classes), y, _signs(codes, classes.shape[0])
     targets = np.asarray(encoder.fit_transform(y), np.float64)
     if not encoder.y_type_.startswith("multilabel"):
         y = column_or_1d(y, warn=True)
     return encoder, y, targets
+
+
+def _fitted(encoder: LabelBinarizer, classes: NDArray[Any]) -> LabelBinarizer:
+    """Return an encoder that knows these classes: to fit one takes longer than a small model."""
+    encoder.y_type_ = "multiclass" if classes.shape[0] > 2 else "binary"
+    encoder.sparse_input_, encoder.classes_ = False, classes
+    return encoder
+
+
+def _signs(codes: NDArray[np.int32], n_classes: int) -> NDArray[np.float64]:
+    """Return a column of -1 and 1 for each class, for the second alone of one or two."""
+    chosen = np.arange(n_classes) if n_classes > 2 else np.array([1])
+    return np.where(codes[:, None] == chosen, 1.0, -1.0)
 
 
 def weights_of_labels(class_weight: Any, y: Any, weight: NDArray[Any]) -> NDArray[Any]:

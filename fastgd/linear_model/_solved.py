@@ -85,6 +85,8 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
     def _check_weight(self, sample_weight: Any, X: Any) -> NDArray[Any]:
         """Return the rows' weights, which must not be negative; none are an empty array."""
         weight = check_weight(sample_weight, X, np.float64)
+        if sample_weight is None:
+            return weight
         if np.any(weight < 0.0):
             raise ValueError(f"sample_weight must not be negative, got {weight.min()}.")
         refuse_extreme_weight(weight)
@@ -254,9 +256,9 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
 
     def _refuse_not_finite(self) -> None:
         """Raise ValueError where what was found is no model: the estimator stays as it was."""
+        known = vars(self)
         for name in ("coef_", "intercept_", "scale_"):
-            value = vars(self).get(name, 0.0)
-            if not np.all(np.isfinite(value)):
+            if name in known and not np.isfinite(known[name]).all():
                 raise ValueError(
                     f"{type(self).__name__} found no finite {name}: the numbers in X, y or "
                     "sample_weight, or the penalty, are too large or too small for float64. "

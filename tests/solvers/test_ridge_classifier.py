@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from sklearn import linear_model
 from sklearn.datasets import load_digits
+from sklearn.preprocessing import LabelBinarizer
 
 import fastgd
+from fastgd.linear_model._ridge_classifier import binarized
 
 
 @pytest.fixture
@@ -67,3 +69,16 @@ def test_a_class_weight_that_is_none_is_refused(wrong, X):
         fastgd.RidgeClassifier(class_weight={"b": wrong}).fit(X, y)
     with pytest.raises(ValueError, match="sample_weight is 0 for every row"):
         fastgd.RidgeClassifier(class_weight={"a": 0.0, "b": 0.0}).fit(X, y)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
+@pytest.mark.parametrize("n_classes", [1, 2, 3, 6])
+def test_whole_numbers_are_encoded_as_by_scikit_learn(n_classes, dtype, rng):
+    y = np.append(np.arange(n_classes), rng.integers(0, n_classes, 30)).astype(dtype) * 2 + 1
+    encoder, labels, targets = binarized(y)
+    theirs = LabelBinarizer(pos_label=1, neg_label=-1)
+    np.testing.assert_array_equal(targets, theirs.fit_transform(y))
+    np.testing.assert_array_equal(labels, y)
+    assert targets.dtype == np.float64
+    assert encoder.classes_.dtype == theirs.classes_.dtype
+    assert str(vars(encoder)) == str(vars(theirs)), "pickles and predictions hold the same"

@@ -103,6 +103,8 @@ def test_an_evaluation_is_the_objective_and_its_gradient(n_outputs, layout):
     share = weight / weight.sum()
     assert found.loss == pytest.approx(share @ losses)
     assert found.penalty == pytest.approx(0.05 * np.sum(params[:-1] ** 2))
+    alone = LinearEngine(step).objective(InMemory(given, shuffles=False, n_epochs=1), params)
+    assert alone == pytest.approx(found.loss + found.penalty, rel=1e-12)
     expected = np.concatenate([X, np.ones((N, 1))], axis=1).T @ (slopes.T * share).T
     expected[:-1] += 0.1 * params[:-1]
     np.testing.assert_allclose(found.gradient, expected, rtol=1e-9, atol=1e-12)
@@ -123,6 +125,8 @@ def test_an_evaluation_reads_blocks_of_any_length(monkeypatch):
     monkeypatch.setattr("fastgd._engines.linear.EVALUATED_ROWS", 4)
     found = LinearEngine(step).evaluate(InTwo(given, shuffles=False, n_epochs=1), params)
     assert found[:2] == pytest.approx(expected[:2])
+    alone = LinearEngine(step).objective(InTwo(given, shuffles=False, n_epochs=1), params)
+    assert alone == pytest.approx(expected.loss + expected.penalty)
     np.testing.assert_allclose(found.gradient, expected.gradient, rtol=1e-10)
 
 
