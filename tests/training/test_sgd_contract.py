@@ -306,13 +306,10 @@ def test_unfit_rows_to_stop_by_are_refused(kwargs, message, X, raw):
 )
 @over_product(
     lambda kwargs, sparse: (
-        sparse == ("batch_size" in kwargs)
-        and kwargs.get("learning_rate") != "adaptive"
-        and kwargs.get("optimizer") != "adam"  # on sparse rows: test_gathered
+        sparse == ("batch_size" in kwargs) and kwargs.get("learning_rate") != "adaptive"
     ),
     kwargs=[
         {"optimizer": "adam", "batch_size": 7, "learning_rate": "cosine"},
-        {"optimizer": "momentum", "batch_size": 7, "learning_rate": "cosine"},
         {"optimizer": "momentum", "average": 30},
         {"learning_rate": "adaptive", "average": True, "batch_size": 3},
         {"learning_rate": Cosine(eta0=0.1, length=7), "shuffle": False},
