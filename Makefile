@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-ASV = $(PYTHON) -m asv --config benchmarks/asv.conf.json
+ASV = FASTGD_QUIET=1 $(PYTHON) -m asv --config benchmarks/asv.conf.json
 
 # What a comparison with BASE runs, and how much slower is slower: see docs/benchmarks.md.
 BASE ?= main
@@ -11,6 +11,11 @@ MINUTES ?= 10
 SEED ?= 0
 # make bench QUICK=1: each benchmark once, to see that it runs
 QUICK ?=
+# The name under which figures are kept, where runs are on hosts that differ and are to be one graph:
+# asv has a graph for each host, system, processor and size of memory.
+MACHINE ?=
+ALIKE = --os any --arch any --cpu any --num_cpu any --ram any
+NAMED = $(if $(MACHINE),--machine $(MACHINE))
 
 .PHONY: check lint test test-full test-thorough test-accept test-accel test-nojit fuzz bench bench-compare dashboard peers docs docs-translate docs-catalogue
 
@@ -43,12 +48,12 @@ test-nojit:
 	NUMBA_DISABLE_JIT=1 $(PYTHON) -m pytest -n auto --dist worksteal -m nojit
 
 bench:  ## this commit
-	$(ASV) machine --yes
-	$(ASV) run $(if $(QUICK),--quick) 'HEAD^!'
+	$(ASV) machine --yes $(if $(MACHINE),$(NAMED) $(ALIKE))
+	$(ASV) run $(NAMED) $(if $(QUICK),--quick) 'HEAD^!'
 
 bench-compare:  ## this commit with another one: fails where something became slower
-	$(ASV) machine --yes
-	$(ASV) continuous --factor $(FACTOR) --interleave-rounds --bench '$(BENCH)' $(BASE) HEAD
+	$(ASV) machine --yes $(if $(MACHINE),$(NAMED) $(ALIKE))
+	$(ASV) continuous $(NAMED) --factor $(FACTOR) --interleave-rounds --bench '$(BENCH)' $(BASE) HEAD
 
 dashboard: bench  ## and all that was measured before, on localhost
 	$(PYTHON) benchmarks/dashboard.py

@@ -35,8 +35,9 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 if __package__:
-    from . import peers
+    from . import machine, peers
 else:  # run as a file
+    import machine
     import peers
 
 MOST = 1.5  # times the best peer's: a cell above it is a cliff
@@ -289,6 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the map, a line as soon as it is measured; return 1 if there are cliffs."""
     options, cells = options_from(arguments), []
     os.environ["NUMBA_NUM_THREADS"] = "1"
+    print(machine.describe())
     print(line(HEAD), line(["---"] * len(HEAD)), sep="\n")
     with threadpool_limits(1):
         for name in options.tables:

@@ -17,7 +17,6 @@ command runs once before, so that nothing is compiled while it is timed.
 
 import argparse
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -190,11 +189,13 @@ def compared(name: str, n_rows: int, repeats: int) -> str:
     return "\n".join([*rows, f"| | ratio | {wall:.2f}x | {processor:.2f}x |"])
 
 
-def machine() -> str:
-    """Return what the figures were measured on."""
-    load = os.getloadavg()[0]
-    name = platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores, load {load:.1f}, Python {platform.python_version()}"
+def describe_machine() -> str:
+    """Return what the figures were measured on; a peer's process has no need to import it."""
+    if __package__:
+        from . import machine
+    else:  # run as a file
+        import machine
+    return machine.describe("vowpalwabbit")
 
 
 def main() -> None:
@@ -208,7 +209,7 @@ def main() -> None:
     if asked.run:
         PEERS[asked.run[0]](Path(asked.run[1]))
         return
-    print(f"{machine()}\n\n| file | by | seconds | processor seconds |\n|---|---|---|---|")
+    print(f"{describe_machine()}\n| file | by | seconds | processor seconds |\n|---|---|---|---|")
     for name in [asked.only] if asked.only else COMPARISONS:
         print(compared(name, asked.rows or ROWS[name], asked.repeats), flush=True)
 

@@ -25,6 +25,11 @@ from sklearn.linear_model import SGDClassifier
 
 import fastgd
 
+if __package__:
+    from . import machine
+else:  # run as a file
+    import machine
+
 REPEATS = 5
 FEW, MANY = 4, 12
 COMMON = {"loss": "log_loss", "alpha": 1e-4, "tol": None, "random_state": 0}
@@ -152,6 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--plot", type=Path, default=None, metavar="FILE")
     chosen = parser.parse_args()
+    print(machine.describe())
     print("| data | | floor | fastgd | of the floor | scikit-learn | ratio |")
     print("|---|---|---|---|---|---|---|")
     rows = []

@@ -42,9 +42,11 @@ from fastgd.layers import Conv2D, Dense, Dropout, Flatten, MaxPool2D
 from fastgd.neural_network import MLPClassifier, NetworkClassifier
 
 try:
+    from benchmarks import machine
     from benchmarks.common import fastest, seconds
     from benchmarks.data import Unavailable, load
 except ModuleNotFoundError:  # run as a script
+    import machine  # type: ignore[no-redef]
     from common import fastest, seconds  # type: ignore[no-redef]
     from data import Unavailable, load  # type: ignore[no-redef]
 
@@ -256,6 +258,7 @@ def print_times(asked: argparse.Namespace) -> None:
     """Print a line for each case and number of threads."""
     columns = ["network", "threads", "fastgd", "scikit-learn", "ratio", "PyTorch", "ratio"]
     columns += ["objective", "floor"]
+    print(machine.describe("torch"))
     print(f"| {' | '.join(columns)} |")
     print("|---" * len(columns) + "|")
     for name, make in cases(asked.data).items():

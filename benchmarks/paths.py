@@ -18,7 +18,6 @@ that are not installed are left out.
 import argparse
 import importlib.util
 import os
-import platform
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -32,7 +31,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
 import fastgd
-from benchmarks import data
+from benchmarks import data, machine
 
 MODELS = ("LogisticRegressionCV", "LassoCV", "ElasticNetCV", "RidgeCV")
 CLASSES = ("breast_cancer", "digits", "nycflights_cls", "spamassassin")
@@ -301,20 +300,6 @@ def measure(model: str, name: str, folder: Path | None, repeats: int, tol: float
     return rows
 
 
-def machine() -> str:
-    """Return what the figures were measured on."""
-    versions = {"numpy": np.__version__}
-    for package in ("sklearn", "celer", "skglm", "adelie"):
-        if has(package):
-            versions[package] = getattr(__import__(package), "__version__", "?")
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    return (
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {load:.1f}, "
-        f"Python {platform.python_version()}, "
-        + ", ".join(f"{name} {version}" for name, version in versions.items())
-    )
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -327,8 +312,7 @@ def main() -> None:
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     lines = [
-        machine(),
-        "",
+        machine.describe("celer", "skglm", "adelie"),
         "| model | set | library | seconds | ratio | result |",
         "|---|---|---|---|---|---|",
     ]

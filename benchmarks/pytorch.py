@@ -23,6 +23,11 @@ from fastgd import SGDClassifier
 with contextlib.suppress(ModuleNotFoundError):  # asv imports every file of this folder
     import torch
 
+if __package__:
+    from . import machine
+else:  # run as a file
+    import machine
+
 REPEATS = 3
 RATES = {"sgd": 0.1, "adam": 1e-3}
 
@@ -107,6 +112,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="*", default=[1, torch.get_num_threads()])
     chosen = parser.parse_args()
     rng = np.random.default_rng(0)
+    print(machine.describe("torch"))
     print(f"PyTorch {torch.__version__}, its threads: {chosen.threads}, the fastest counts")
     for n_rows, n_features, n_classes in ((100_000, 54, 2), (60_000, 784, 2), (60_000, 784, 10)):
         X = rng.standard_normal((n_rows, n_features), dtype=np.float32)

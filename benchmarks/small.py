@@ -26,6 +26,11 @@ from threadpoolctl import threadpool_limits
 
 import fastgd
 
+if __package__:
+    from . import machine
+else:  # run as a file
+    import machine
+
 SHAPES = ((100, 4), (400, 30), (1797, 64))
 BATCHES = (1, 64)
 SEEDS = range(5)
@@ -176,6 +181,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cases whose name holds this")
     args = parser.parse_args()
     warnings.simplefilter("ignore")  # few rows do not always converge
+    print(machine.describe())
     print("| call | fastgd, ms | scikit-learn, ms | ratio |\n|---|---|---|---|")
     slower = 0
     for name, make in (every() if args.every else cases()).items():

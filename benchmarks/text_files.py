@@ -36,6 +36,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+if __package__:
+    from . import machine
+else:  # run as a file
+    import machine
+
 BITS = 18  # of columns, as Vowpal Wabbit has them by default
 CHUNK_ROWS = 8192  # that are learnt between two looks at the loss
 NEARLY = 1.01  # times the best loss
@@ -320,6 +325,7 @@ def main() -> None:
         folder = Path(scratch)
         write(folder, *drawn(args.data, args.folder, args.rows))
         size = (folder / "rows.vw").stat().st_size / 2**20
+        print(machine.describe("vowpalwabbit"))
         print(f"{size:.0f} MiB of text; seconds (processor's) and log loss, by passes")
         found = {name: alone(name, folder, args.passes) for name in CONTENDERS}
         report({name: curves for name, curves in found.items() if curves is not None})

@@ -110,4 +110,5 @@ if ADDRESS:
             "json_url": f"{ADDRESS}/versions.json",
             "version_match": os.environ.get("FASTGD_DOCS_VERSION", "dev"),
         },
+        "external_links": [{"name": "Speed by commit", "url": f"{ADDRESS}/speed/"}],
     }

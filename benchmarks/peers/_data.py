@@ -1,8 +1,9 @@
-"""The data sets of ``benchmarks/data.py``, which lies beside this package."""
+"""``benchmarks/data.py`` and ``machine.py``, which lie beside this package."""
 
 if __package__ == "peers":  # a script of the folder benchmarks was run as a file
     import data
+    import machine
 else:
-    from .. import data
+    from .. import data, machine
 
-__all__ = ["data"]
+__all__ = ["data", "machine"]

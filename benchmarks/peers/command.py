@@ -9,11 +9,13 @@ from pathlib import Path
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from ._data import data
+from ._data import data, machine
 from .contenders import TASKS
 from .drawing import draw
-from .report import TARGETS, as_json, markdown, overall, print_result
+from .report import PEERS, TARGETS, as_json, markdown, overall, print_result
 from .timing import DTYPES, Lowest, Result, rows_of
+
+cores = machine.cores  # that this process may use
 
 
 def options_from(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -55,13 +57,6 @@ def names_in(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def compare(name: str, lowest: Lowest, options: argparse.Namespace) -> Result:
     """Measure all contenders on a data set, and print what came out."""
     X, y = data.load(name, options.data, options.std, DTYPES[options.dtype][0])
@@ -94,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ[variable] = str(options.threads)  # for what is not imported yet
     lowest, results = Lowest(options.fstar), []
     with threadpool_limits(options.threads):  # for what is
+        print(machine.describe(*PEERS), end="")
         for name in options.names:
             try:
                 results.append(compare(name, lowest, options))

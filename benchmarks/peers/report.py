@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 import fastgd
 
+from ._data import machine
 from .contenders import OURS
 from .timing import Result, Row, as_text
 
 TARGETS = (1e-2, 1e-3, 1e-4, 1e-6)
+PEERS = ("snapml", "glum", "celer", "skglm")  # packages, beside scikit-learn
 
 
 class Comparison(NamedTuple):
@@ -100,6 +102,7 @@ def as_json(results: Sequence[Result], options: argparse.Namespace) -> str:
         "std": options.std,
         "threads": options.threads,
         "platform": platform.platform(),
+        "machine": machine.describe(),
         "versions": versions(),
     }
     return json.dumps({**about, "sets": [as_dict(result) for result in results]}, indent=1)
@@ -123,7 +126,7 @@ def as_dict(result: Result) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Return the versions of what takes part."""
     found = {"python": platform.python_version(), OURS: fastgd.__version__}
-    for name in ("numpy", "scipy", "scikit-learn", "numba", "snapml", "glum", "celer", "skglm"):
+    for name in (*machine.PACKAGES, *PEERS):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found

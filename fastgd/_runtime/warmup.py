@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from fastgd import linear_model, neural_network
 from fastgd._engines.network_shards import LEAST_STRIP
 from fastgd._monitoring.display import not_announcing
+from fastgd._parameters.resolve import needs_matrices
 from fastgd._runtime.compilers import compilers
 from fastgd.kernels._jit import compiled_for, count_compiled, known_levels, levels_here
 from fastgd.kernels.optimizers import OPTIMIZERS
@@ -242,8 +243,9 @@ def _usual_fits() -> Iterator[_Fit]:
 
 
 def _fits_by_name() -> Iterator[_Fit]:
-    """Yield the optimizers by name, with the losses that people use most."""
-    for optimizer, batch_size in product(OPTIMIZERS, BATCH_SIZES):
+    """Yield the optimizers by name, with the losses that people use most, of one output each."""
+    of_vectors = [name for name, spec in OPTIMIZERS.items() if not needs_matrices(spec)]
+    for optimizer, batch_size in product(of_vectors, BATCH_SIZES):
         settings: dict[str, Any] = {
             "optimizer": optimizer,
             "batch_size": batch_size,

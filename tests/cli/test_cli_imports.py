@@ -126,7 +126,9 @@ def test_nothing_waits_in_a_process_that_is_not_the_commands_own():
         assert sys.meta_path == before
 
 
-@pytest.mark.parametrize("used", ["", "skops.io._general", "skops.utils"])
+@pytest.mark.parametrize(
+    "used", ["", "skops.io._general", pytest.param("skops.utils", marks=pytest.mark.full)]
+)
 def test_models_are_saved_and_opened_as_by_all_of_skops(rows, used):
     """Also where skops is made in another way, of a file or a package that is left out."""
     changed = f"S._LEFT_OUT = ('{used}', *S._LEFT_OUT)\n" if used else ""

@@ -11,10 +11,12 @@ from scipy import sparse
 
 import fastgd
 from fastgd import linear_model
+from fastgd._engines.linear import LinearEngine
 from fastgd._engines.network_shards import LEAST_STRIP
 from fastgd._engines.shards import n_shards_of_rows
 from fastgd._runtime import warmup as _warmup
 from fastgd.kernels._jit import _cache, _places
+from fastgd.kernels.optimizers import OPTIMIZERS
 from fastgd.neural_network import MLPRegressor
 
 
@@ -43,6 +45,27 @@ def test_large_batches_are_those_that_threads_share(is_sparse):
     rows, columns = _warmup.LARGE
     facts = {"is_sparse": is_sparse, "entries_of_row": float(columns)}
     assert n_shards_of_rows(SimpleNamespace(n_features=columns, **facts), rows) > 1
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_optimizers_by_name_are_those_that_one_output_goes_with(is_sparse, monkeypatch):
+    """Each fit comes to its first step; one that is refused would end the whole build."""
+
+    class Reached(Exception):
+        pass
+
+    def reach(*_):
+        raise Reached
+
+    for name in ("run", "run_epochs"):
+        monkeypatch.setattr(LinearEngine, name, reach)
+    fits = list(_warmup._fits_by_name())
+    assert {fit.model.optimizer for fit in fits} == OPTIMIZERS.keys() - {"muon"}
+    for fit in fits:
+        X, y = _warmup._data(_warmup._Task(fit, "float64", is_sparse), far=False)
+        with pytest.raises(Reached):
+            fit.model.fit(X, y)
 
 
 @pytest.mark.usefixtures("few")

@@ -27,9 +27,10 @@ def objective(weight, Z, T, W, penalty):
 
 
 def naive_descent(weight, Z, T, penalty, sweeps):
-    """Cyclic block coordinate descent, one column after the other."""
+    """Cyclic block coordinate descent, one column after the other, until nothing changes."""
     W = np.zeros((T.shape[1], Z.shape[1]))
     for _ in range(sweeps):
+        before = W.copy()
         for j in range(Z.shape[1]):
             size = weight @ Z[:, j] ** 2
             if size < 1e-12:
@@ -39,6 +40,8 @@ def naive_descent(weight, Z, T, penalty, sweeps):
             rho = np.maximum(rho, 0.0) if penalty.positive else rho
             norm = np.linalg.norm(rho)
             W[:, j] = max(0.0, 1.0 - penalty.l1 / norm) * rho / (size + penalty.l2) if norm else 0.0
+        if np.abs(W - before).max() <= 1e-16 * np.abs(W).max():
+            break
     return W
 
 

@@ -178,8 +178,9 @@ def test_pytorch_predicts_the_same(name, fitted):
     assert set(network.state_dict()) == set(fastgd.to_torch(model).arrays)
 
 
-def test_the_code_needs_no_pytorch_to_be_written(fitted):
-    model, _ = fitted("mlp")
+def test_the_code_needs_no_pytorch_to_be_written(rng):
+    model, X, y = _mlp(rng)
+    model.fit(X.astype(np.float64), y)  # as other tests compile
     exported = fastgd.to_torch(model)
     assert "nn.Linear(64, 32)" in exported.code
     assert "F.relu(self.layer0(x))" in exported.code

@@ -17,6 +17,7 @@ from fastgd._solvers._problem import evaluate, model_at, pose
 from fastgd._solvers._task import Task
 from fastgd.kernels import losses
 from tests.solvers.test_gd import as_rows
+from tests.tables import over_product
 
 
 def wide(rng, n=700, d=900, share=0.02):
@@ -93,19 +94,23 @@ def test_they_end_where_asked_or_when_nothing_is_lower(problem):
     assert n < 20_000
 
 
-@pytest.mark.parametrize(
-    ("make", "kind"),
-    [
-        (lambda: fastgd.LinearSVC(penalty="l1", C=1.0), 2),
-        (lambda: fastgd.LogisticRegression(l1_ratio=1.0, C=10.0), 2),
-        (lambda: fastgd.LogisticRegression(l1_ratio=0.7, C=10.0), 2),
-        (lambda: fastgd.LogisticRegression(l1_ratio=1.0, C=3.0), 4),
-        (lambda: fastgd.Lasso(alpha=1e-3), 0),
-        (lambda: fastgd.Lasso(alpha=1e-3, positive=True), 0),
-    ],
+WIDE = {
+    "svc": (lambda: fastgd.LinearSVC(penalty="l1", C=1.0), 2),
+    "l1": (lambda: fastgd.LogisticRegression(l1_ratio=1.0, C=10.0), 2),
+    "elastic net": (lambda: fastgd.LogisticRegression(l1_ratio=0.7, C=10.0), 2),
+    "classes": (lambda: fastgd.LogisticRegression(l1_ratio=1.0, C=3.0), 4),
+    "lasso": (lambda: fastgd.Lasso(alpha=1e-3), 0),
+    "positive": (lambda: fastgd.Lasso(alpha=1e-3, positive=True), 0),
+}
+
+
+@over_product(
+    lambda name, dtype: dtype is np.float64 or name == "l1",
+    name=WIDE,
+    dtype=[np.float64, np.float32],
 )
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_wide_sparse_tables_under_l1_take_few_passes(rng, monkeypatch, make, kind, dtype):
+def test_wide_sparse_tables_under_l1_take_few_passes(rng, monkeypatch, name, dtype):
+    make, kind = WIDE[name]
     X = wide(rng).astype(dtype)
     y = X @ rng.normal(size=900) + rng.normal(size=700)
     if kind:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
 from fastgd._solvers import _sharded
@@ -61,7 +62,9 @@ def test_memory_that_the_user_names_is_kept(table, passes, tmp_path):
     path = tmp_path / "rows.parquet"
     pandas.DataFrame(X).assign(y=labels).rename(columns=str).to_parquet(path)
     model = fastgd.LogisticRegression(C=100.0)
-    model.fit(open_rows(path, target="y", chunk_rows=CUT, memory=1_000_000))
+    few = clone(model).set_params(max_iter=5)  # hundreds of passes would show no more
+    with pytest.warns(ConvergenceWarning):
+        few.fit(open_rows(path, target="y", chunk_rows=CUT, memory=1_000_000))
     assert passes.n_passes > 3
     passes.n_passes = 0
     model.fit(open_rows(path, target="y", chunk_rows=CUT, memory="10GB"))

@@ -131,20 +131,24 @@ def test_products_beyond_the_largest_number_do_not_matter_where_there_is_no_slop
     np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-5)
 
 
+class Allocated(Exception):
+    """A fit has its scratch: nothing is compiled for what is not looked at."""
+
+
 def scratch_of(monkeypatch, X, **settings):
     """Return the scratch that a fit has."""
-    found = []
     allocate = LinearEngine.allocate
 
     def noted(engine, *arguments):
         allocate(engine, *arguments)
-        found.append(engine._memory.scratch)
+        raise Allocated(engine._memory.scratch)
 
     monkeypatch.setattr(LinearEngine, "allocate", noted)
     y = np.arange(X.shape[0]) % 2
-    fastgd.SGDClassifier(**{**SETTINGS, "max_iter": 1, **settings}).fit(X, y)
+    with pytest.raises(Allocated) as caught:
+        fastgd.SGDClassifier(**{**SETTINGS, "max_iter": 1, **settings}).fit(X, y)
     monkeypatch.undo()
-    return found[0]
+    return caught.value.args[0]
 
 
 def test_which_steps_are_taken_ahead(monkeypatch, rng):

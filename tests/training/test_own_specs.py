@@ -772,7 +772,7 @@ PENALTIES = {
 }
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [pytest.param(np.float32, marks=pytest.mark.full), np.float64])
 @pytest.mark.parametrize("optimizer", [Viewed(), Reused()])
 def test_step_coefficients_may_be_part_of_another_array(rng, optimizer, dtype):
     X = rng.normal(size=(40, 3)).astype(dtype)
