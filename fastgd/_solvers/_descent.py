@@ -15,6 +15,7 @@ import numpy as np
 from fastgd._monitoring.observer import UNWATCHED, Observer
 from fastgd._solvers._certificates import can_prove, certify, quick_gap
 from fastgd._solvers._implicit import Implicit
+from fastgd._solvers._newton_dual import lower_bound
 from fastgd._solvers._precondition import (
     SHORT,
     AnyMetric,
@@ -76,6 +77,7 @@ STEADY = 1.2  # at 1.5 the suboptimality of ten classes was 2.6 decrements: a st
 MOST_IDLE = 10  # steps that rounding alone lets pass for not higher
 LONG_ENOUGH = 0.5  # part of such a step
 QUICK_WORK = 3e8  # products: 0.05 s
+MOST_ADDED = 2  # stages, where nothing confirms an estimate
 SHARE_OF_TARGET = 0.1  # of what conjugate gradients may leave
 SMALLEST_TOL = 1e-15
 LEAST_SAMPLE, HESSIAN_ROWS = 20_000, 200  # rows a parameter: directions are then right to 1/14
@@ -179,7 +181,7 @@ class _Descent:
         self.is_short = False  # whether the last step of a fresh metric was, by far
         self.trusted = self._trust(metric) if is_exact(problem, metric) else None
         self.sample: Sample | None = None
-        self.is_extended = False  # whether a stage was added
+        self.n_added = 0  # stages
 
     def run(self) -> DescentResult:
         """Take steps until the stopping rule holds, the passes are used up, or rounding decides."""
@@ -350,19 +352,20 @@ class _Descent:
         """Leave the stages behind that are reached; return whether none is left.
 
         Where no matrix shows whether an estimate is right, and no bound does so at the last stage,
-        the next one is asked for: estimates have been found five times too small.
+        the next one is asked for, and the one after: estimates have been found fourteen times too
+        small, where conjugate gradients had ended on a plateau.
         """
         while self.stages and self.suboptimality <= self._target():
             last = self.stages.pop(0)
             if not self.stages and self._is_doubtful():
                 self.stages.append(0.1 * last)
-                self.is_extended = True
+                self.n_added += 1
         return not self.stages
 
     def _is_doubtful(self) -> bool:
         """Tell whether nothing but an estimate says that the last stage is reached."""
         problem, stop = self.problem, self.stop
-        if self.is_extended or not stop.is_careful or self.n_passes >= stop.max_passes:
+        if not stop.is_careful or self.n_added == MOST_ADDED or self.n_passes >= stop.max_passes:
             return False
         is_small = problem.shape[0] * problem.shape[1] <= FINISHED_IN_FLOAT64  # and finished
         if is_small or not problem.is_smooth or can_have_hessian(problem):
@@ -374,6 +377,9 @@ class _Descent:
         if objective - self.lower > target:
             proof = certify(precise_of(problem), self.point)
             self.lower = max(self.lower, proof.point.objective - proof.gap)
+        if objective - self.lower > target and self.n_added > 0:  # a stage takes fewer reads of X
+            given = precise_of(problem), self.point, self.metric, target, self.n_passes
+            self.lower = max(self.lower, lower_bound(*given))
         return objective - self.lower > target
 
     # -- proofs ---------------------------------------------------------------------------------

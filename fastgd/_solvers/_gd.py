@@ -33,7 +33,12 @@ from fastgd._solvers._descent import (
 )
 from fastgd._solvers._deviance import SEEN, Deviance, precise_deviance, rounding_of_bound_by
 from fastgd._solvers._implicit import Implicit
-from fastgd._solvers._newton_dual import bound_by_newton_steps, nearer
+from fastgd._solvers._newton_dual import (
+    LEAST_READS,
+    bound_by_newton_steps,
+    lower_bound,
+    nearer,
+)
 from fastgd._solvers._newton_sampled import by_sampled_newton, can_be_sampled
 from fastgd._solvers._passes import predictions
 from fastgd._solvers._precondition import (
@@ -76,7 +81,6 @@ ROUNDINGS = 4.0  # of a residual, from its target and its prediction
 SMALL_IS_FINISHED_TO = 1e-12
 LAST_STEPS = 8
 LEAST_RIDGE = 1e-7  # from which on three steps of a sample's Hessian may be enough for a bound
-LEAST_READS = 32  # of X, that a proof may take, or as many as the descent took
 DIGITS = 1e-3  # more of a gradient at least, after a proof that did not arrive
 SHORTENED = 0.05  # by each last step, or the metric is not the Hessian
 
@@ -188,10 +192,8 @@ def _lower_bound(problem: Problem, result: DescentResult, options: Options) -> f
     best, gap = certify(problem, nearer(problem, point, result.metric, target))
     lower = best.objective - gap
     if point.objective - lower > target:
-        best, _ = certify(problem, point)
-        most = max(LEAST_READS, len(result.objectives))
-        gap = bound_by_newton_steps(problem, best, result.metric, target, most)
-        lower = max(lower, best.objective - gap)
+        given = point, result.metric, target, len(result.objectives)
+        lower = max(lower, lower_bound(problem, *given))
     return lower
 
 

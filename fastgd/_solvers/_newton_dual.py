@@ -36,6 +36,7 @@ from fastgd._solvers._certificates import (
     BALANCED,
     best_intercepts,
     can_prove,
+    certify,
     gap_of_penalty,
     rounding_of_bound,
     slopes_and_losses,
@@ -68,6 +69,7 @@ COST_OF_BOUND, MOST_TRIES = 3, 4  # reads of X; parts of a step
 LONGEST = 1e150  # part of a step: its square is a number
 LEAST_SHARE = 0.01  # of a class's probability that a step may leave
 KEPT_BYTES, LEAST_KEPT = 1 << 28, 2  # directions that a step is made of
+LEAST_READS = 32  # of X, that a proof may take, or as many as the descent took
 WORK_OF_ROW = 32  # products: some exponentials
 
 
@@ -92,6 +94,18 @@ def nearer(problem: Problem, point: Point, metric: AnyMetric, target: float) -> 
         if not gap <= SHRUNK * before:
             break
     return point
+
+
+def lower_bound(
+    problem: Problem, point: Point, metric: AnyMetric, target: float, n_passes: int
+) -> float:
+    """Return what is no more than the optimum of a smooth problem, by Newton's steps from a point.
+
+    ``n_passes`` are those that led there.
+    """
+    best, _ = certify(problem, point)
+    most = max(LEAST_READS, n_passes)
+    return best.objective - bound_by_newton_steps(problem, best, metric, target, most)
 
 
 def bound_by_newton_steps(

@@ -33,6 +33,7 @@ from fastgd._data.validation import (
     refuse_extreme_weight,
 )
 from fastgd._solvers._certificates import loss_gap
+from fastgd._solvers._implicit import probabilities
 from fastgd._solvers._precondition import product_at
 from fastgd._solvers._problem import (
     Floats,
@@ -483,3 +484,11 @@ def losses_at(rows: Rows, frame: Frame, places: list[Floats]) -> Values:
     """Return a shard's part of the losses at some parameters."""
     problem = problem_of(rows, frame)
     return Values(np.array([evaluate(problem, u).objective for u in places]))
+
+
+def bend_of_classes_at(rows: Rows, frame: Frame, u: Floats) -> Values:
+    """Return a shard's part of the Hessian of softmax's intercepts, sum_i s_i (diag(p) - p p')."""
+    problem = problem_of(rows, frame)
+    p = probabilities(problem, u)
+    weighted = p * problem.weight[:, None]
+    return Values(np.diag(weighted.sum(axis=0)) - p.T @ weighted)

@@ -71,6 +71,7 @@ from fastgd._solvers._shard_sums import (
     Kind,
     Look,
     Sums,
+    bend_of_classes_at,
     both,
     brought,
     look_at,
@@ -476,6 +477,8 @@ class Descent:
             return transfer(self.problem, shrunk(hessian(own, evaluate(own, u)), own.shape))
         shares = self.task.factors * self.task.look.masses / self.task.mass
         rough = bound(own, shares)
+        if rough.product.ndim == 2:
+            return transfer(self.problem, shrunk(rough, own.shape))
         return factorise(self.problem, rough.product, rough.is_hessian)
 
     # -- passes -----------------------------------------------------------------------------------
@@ -721,12 +724,16 @@ class Descent:
 
     def _balance(self) -> None:
         """Move the intercepts to their best, which a proof needs: a pass for each step."""
+        bend: Floats | None = None
         for _ in range(BALANCING_STEPS):
-            point = self.here.point
             if self._is_balanced() or self.n_passes >= self.options.max_iter:
                 return
+            if bend is None or self.problem.n_outputs == 0:
+                bend = self._bend_of_intercepts()
+            point = self.here.point
             u = point.u.copy()
-            u[-1] += self._step_of_intercepts()
+            step = np.linalg.lstsq(bend, -np.atleast_1d(point.gradient[-1]), rcond=1e-14)[0]
+            u[-1] += step if self.problem.n_outputs > 0 else step[0]
             following = self._at(u, False)
             self.n_passes += 1
             now = following.point
@@ -739,18 +746,21 @@ class Descent:
         """Tell whether the intercepts are so near to their best that the rest can be counted."""
         return bool(np.isfinite(quick_gap(self.problem._replace(l2=1.0), self.here.point)))
 
-    def _step_of_intercepts(self) -> Floats:
-        """Return Newton's step of the intercepts alone."""
-        slope = np.atleast_1d(self.here.point.gradient[-1])
-        bend = np.atleast_2d(self.here.bend)
-        if self.problem.n_outputs > 0:
-            assert self.metric is not None
-            width, full = self.problem.shape[1] + 1, self.metric.full
-            last = np.arange(width - 1, full.shape[0], width)
-            bend = full[np.ix_(last, last)] if full.ndim == 2 else np.diag(full[last])
-            bend = np.broadcast_to(bend, (slope.size, slope.size)) if bend.size == 1 else bend
-        step = np.linalg.lstsq(bend, -slope, rcond=1e-14)[0]
-        return step if self.problem.n_outputs > 0 else step[0]
+    def _bend_of_intercepts(self) -> Floats:
+        """Return the Hessian of the intercepts alone: softmax's takes a pass where none is known.
+
+        It serves for all steps from there, which are short.
+        """
+        K = self.problem.n_outputs
+        if K == 0:
+            return np.atleast_2d(self.here.bend)
+        if self.metric is not None and self.metric.is_hessian and self.metric.full.ndim == 2:
+            width = self.problem.shape[1] + 1
+            last = np.arange(width - 1, K * width, width)
+            return np.asarray(self.metric.full[np.ix_(last, last)])
+        part = partial(bend_of_classes_at, frame=self.frame, u=self.here.point.u)
+        self.n_passes += 1
+        return np.asarray(self.task.shards.total(part, added).values)
 
     def _gap(self) -> float:
         """Return a proven bound of the suboptimality; inf where there is none."""
