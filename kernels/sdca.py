@@ -158,7 +158,7 @@ def sdca_pass(rows, samples, rule, memory, order, is_first):
         if is_first:
             for lane in range(count):
                 i = np.uint64(order[position + lane])
-                along[i] = _dot(rows, i, memory.mean)
+                along[i] = row_dot(rows, i, memory.mean)
         largest = _look(rows, weight, rule, memory, order, position, count, lanes)
         if largest > rule.together:
             count = 1
@@ -178,7 +178,7 @@ def sdca_pass(rows, samples, rule, memory, order, is_first):
         for lane in range(count):
             i = np.uint64(order[position + lane])
             running[MIDDLE] -= lanes.raw[lane] * along[i]
-            _move(rows, i, params, lanes.raw[lane])
+            add_row(rows, i, params, -lanes.raw[lane])
         position += count
         if rule.fit_intercept and position - since >= period:
             left = float(n_rows - position) / n_rows
@@ -199,7 +199,7 @@ def _look(rows, weight, rule, memory, order, position, count, lanes):
     level = params[params.shape[0] - 1] - running[MIDDLE]
     for lane in range(count):
         i = np.uint64(order[position + lane])
-        raw, square = _raw_and_square(rows, i, params, rule.threshold)
+        raw, square = raw_and_square(rows, i, params, rule.threshold)
         lanes.raw[lane] = raw + level + rule.scale * running[TOTAL] * (along[i] - running[SIZE])
         s = weight[i] if weight.shape[0] > 0 else 1.0
         lanes.q[lane] = rule.scale * s * max(square - 2.0 * along[i] + running[SIZE], 0.0)
@@ -208,7 +208,7 @@ def _look(rows, weight, rule, memory, order, position, count, lanes):
 
 
 @helper()
-def _raw_and_square(rows, i, params, threshold):
+def raw_and_square(rows, i, params, threshold):
     """Return x_i soft_threshold(v) and |x_i|^2."""
     begin, end = entries(rows, i)
     raw, square = 0.0, 0.0
@@ -228,7 +228,8 @@ def _raw_and_square(rows, i, params, threshold):
 
 
 @helper()
-def _dot(rows, i, vector):
+def row_dot(rows, i, vector):
+    """Return x_i vector."""
     begin, end = entries(rows, i)
     total = 0.0
     for k in range(begin, end):
@@ -238,12 +239,12 @@ def _dot(rows, i, vector):
 
 
 @helper()
-def _move(rows, i, params, change):
-    """Take a change of s_i r_i / (S l2) off v."""
+def add_row(rows, i, vector, share):
+    """Add a share of x_i to a vector."""
     begin, end = entries(rows, i)
-    for k in range(begin, end if change != 0.0 else begin):
+    for k in range(begin, end if share != 0.0 else begin):
         j, x = entry(rows, i, k)
-        params[j] -= change * np.float64(x)
+        vector[j] += share * np.float64(x)
 
 
 @helper()
@@ -300,7 +301,7 @@ def balance(rows, samples, rule, memory, order):
             low, high = losses.dual_bounds(rule.loss, y[i])
             moved = old + shift * losses.dual_curvature(rule.loss, y[i], old)
             dual[i] = min(max(moved, low), high)
-            _move(rows, i, params, rule.scale * s * (dual[i] - old))
+            add_row(rows, i, params, -rule.scale * s * (dual[i] - old))
         total, size = _total_and_size(weight, dual)
         if abs(total) <= BALANCED * size:
             break
@@ -390,7 +391,7 @@ def restore(rows, samples, rule, memory):
     params[: params.shape[0] - 1] = 0.0
     for i in range(dual.shape[0]):
         s = weight[i] if weight.shape[0] > 0 else 1.0
-        _move(rows, i, params, rule.scale * s * dual[i])
+        add_row(rows, i, params, -rule.scale * s * dual[i])
 
 
 @kernel()

@@ -27,6 +27,11 @@ MANY_ROWS = (
 REQUIRES = Requires(("value", "pieces", "dual_step"))
 
 
+def has_matrix(n: int, d: int) -> bool:
+    """Tell whether a matrix of the columns or of the rows is possible."""
+    return d + 1 <= LARGEST_MATRIX or n <= LARGEST_ROWS
+
+
 def piecewise_linear(task: Task, options: Options, start: State | None = None) -> Solution:
     """Solve a task whose loss is piecewise linear.
 
@@ -75,15 +80,15 @@ def _minimise(problem: Problem, options: Options, u: Floats) -> tuple[Ended, int
     tol = finished_tolerance(problem, options.tol)
     target = Target(tol, options.tol, partial(rounding_of, problem, pieces))
     n, d = problem.shape
-    has_matrix = d + 1 <= LARGEST_MATRIX or n <= LARGEST_ROWS
+    is_possible = has_matrix(n, d)
     is_cheap = d + 1 <= problem.largest or n <= LARGEST_ROWS
     if is_cheap and n <= MANY_ROWS:
         ended = interior(problem, pieces, options, target, u)
         return ended, len(ended.gaps)
     given = problem, pieces, options, target, u
-    first, passes = by_multipliers(*given, is_last=not has_matrix)
+    first, passes = by_multipliers(*given, is_last=not is_possible)
     remaining = options._replace(max_iter=options.max_iter - passes)
-    if first.converged or not has_matrix or remaining.max_iter <= 0 or options.observer.stops:
+    if first.converged or not is_possible or remaining.max_iter <= 0 or options.observer.stops:
         return first, passes
     ended = interior(problem, pieces, remaining, target, first.found.u)
     passes += len(ended.gaps)

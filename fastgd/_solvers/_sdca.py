@@ -33,6 +33,12 @@ LARGEST_PLAIN_Q = 100.0  # |x_i|^2 / (l2 n): from there on a step may undo many 
 # (60,019 texts, 47 classes). The gap fell as in float64 down to 1e-8, then stayed near 3e-8; what
 # can be proven of sums in float32 is 1e-6.
 NARROW_TOL = 1e-5
+# Steps of a face: the first one after some passes, which find it, where more than a few passes are
+# expected to be needed; then after every third. Their products are doubled where a step met no
+# bound, so that the face is right, and halved where little was taken of it.
+FACE_FROM, FACE_EVERY, FEW_PASSES = 6, 3, 4.0
+FEWEST_PRODUCTS, FIRST_PRODUCTS, MOST_PRODUCTS = 8, 16, 128
+LITTLE_SHARE = 0.125
 LEAST_GAP = 1e-290  # of a gap that is not zero
 
 
@@ -142,7 +148,7 @@ def _ascend(
         engine.set_intercept(null)
     else:
         engine.restore(start.dual, start.intercept)
-    watch = _Checks(stop)
+    watch, faces = _Checks(stop), _Faces(engine, stop.max_iter)
     must_stop = False
     if stop.max_iter == 0:
         order.of_pass(0)
@@ -150,14 +156,16 @@ def _ascend(
         watch.is_done = True
     while not (watch.is_done or must_stop):
         gap, loss = engine.one_pass(order.of_pass(watch.n_iter), watch.n_iter == 0)
-        must_stop = _report(stop.observer, engine, penalty, gap, loss)
-        if watch.expects_success(gap, loss) or must_stop:
+        must_stop = _report(stop.observer, engine, penalty, gap, loss, 1 + watch.owed)
+        if watch.expects_success(gap, loss, engine.penalty_now(*penalty)) or must_stop:
             if drifts:
                 engine.couple()
             coef, intercept, objective, gap = _proven(engine, order, penalty)
             if watch.sees_rounding(objective, gap) and engine.keep_digits():
                 coef, intercept, objective, gap = _proven(engine, order, penalty)
             watch.decide(objective, gap)
+        elif faces.are_due(watch):
+            watch.owed = faces.step(watch.n_iter)
     state = DualState(memory.dual, intercept)
     if not watch.has_converged and not objective <= null_loss:
         # rows that move themselves much have coefficients far off until their r are nearly right
@@ -193,14 +201,15 @@ def _report(
     penalty: tuple[float, float],
     gap: float,
     loss: float,
+    passes: int,
 ) -> bool:
-    """Report a pass by its own estimates; return whether to stop."""
+    """Report a pass by its own estimates, and steps since the last one; return whether to stop."""
     if not observer.is_watching:
         return observer.stops
     objective = loss + engine.penalty(engine.estimate()[0], *penalty)
     figures = {"objective": objective, "suboptimality": gap}
     figures |= {"gap_estimate": gap, "loss_estimate": loss}
-    return observer.passed(lambda: Model(*engine.estimate()), figures)
+    return observer.passed(lambda: Model(*engine.estimate()), figures, passes)
 
 
 def mean_q(task: Task) -> float:
@@ -213,6 +222,20 @@ def mean_q(task: Task) -> float:
         data = task.rows.data
         square = float(np.vdot(data, data)) / task.y.shape[0]
     return square / (task.l2 * task.y.shape[0])
+
+
+def median_q(task: Task) -> float:
+    """Return the median of |x_i|^2 / (l2 n) over the rows: some large ones do not matter."""
+    rows = task.rows
+    if isinstance(rows, Dense):
+        some = rows.values[:: max(1, task.y.shape[0] // 1000)].astype(np.float64)
+        squares = np.einsum("ij,ij->i", some, some)
+    else:
+        with np.errstate(over="ignore"):
+            entries = np.append(np.square(rows.data, dtype=np.float64), 0.0)
+            squares = np.add.reduceat(entries, rows.indptr[:-1])
+        squares[np.diff(rows.indptr) == 0] = 0.0
+    return float(np.median(squares)) / (task.l2 * task.y.shape[0])
 
 
 def _n_entries(rows: Any) -> int:
@@ -240,6 +263,38 @@ class _Order:
         return self.current
 
 
+class _Faces:
+    """Decides when free derivatives are moved together, and with how many products."""
+
+    def __init__(self, engine: OneOutput | ManyOutputs, max_iter: int) -> None:
+        self._engine: OneOutput | None = None
+        if isinstance(engine, OneOutput) and engine.has_faces:
+            self._engine = engine
+        self._max_iter = max_iter
+        self._since, self._most = FACE_EVERY - FACE_FROM, FIRST_PRODUCTS
+
+    def are_due(self, watch: "_Checks") -> bool:
+        """Note a pass; tell whether a step is due, and passes alone will not do."""
+        self._since += 1
+        is_due = self._engine is not None and self._since >= FACE_EVERY
+        return is_due and watch.passes_left > FEW_PASSES and self._left(watch.n_iter) > 0
+
+    def _left(self, n_iter: int) -> int:
+        """Return for how many passes products may count, beside the search for F and a pass."""
+        return self._max_iter - n_iter - 2
+
+    def step(self, n_iter: int) -> int:
+        """Take a step; return for how many passes it counts."""
+        self._since = 0
+        assert self._engine is not None
+        share, passes = self._engine.move_face(self._most, self._left(n_iter))
+        if share == 1.0:
+            self._most = min(2 * self._most, MOST_PRODUCTS)
+        elif share <= LITTLE_SHARE:
+            self._most = max(self._most // 2, FEWEST_PRODUCTS)
+        return passes
+
+
 class _Checks:
     """Judges passes: from their own estimates when a check is worth its read of the data.
 
@@ -250,19 +305,24 @@ class _Checks:
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
         self._trust, self._last, self._expected = FIRST_TRUST, np.inf, np.inf
-        self.n_iter = 0
+        self.n_iter, self.owed, self.passes_left = 0, 0, np.inf
         self.is_done = self.has_converged = False
         self.history: dict[str, list[float]] = {"gap_estimate": [], "loss_estimate": []}
 
-    def expects_success(self, gap: float, loss: float) -> bool:
+    def expects_success(self, gap: float, loss: float, cost: float) -> bool:
         """Note a pass's estimates; tell whether to check, as one does at the end in any case."""
-        self.n_iter += 1
-        self.history["gap_estimate"].append(gap)
-        self.history["loss_estimate"].append(loss)
+        passes, self.owed = 1 + self.owed, 0
+        self.n_iter += passes
+        self.history["gap_estimate"] += [gap] * passes
+        self.history["loss_estimate"] += [loss] * passes
         ratio = min(gap / self._last, 1.0) if np.isfinite(self._last) else 0.1
         self._last, self._expected = max(gap, 1e-300), max(gap * ratio, 1e-300)
         is_last = self.n_iter >= self._stop.max_iter or not np.isfinite(gap)
-        return is_last or self._trust * self._expected <= self._stop.target(loss)
+        excess = self._trust * self._expected / self._stop.target(loss + cost)
+        self.passes_left = (
+            np.inf if ratio == 1.0 else np.log(max(excess, 1.0)) / -np.log(max(ratio, LEAST_GAP))
+        )
+        return is_last or excess <= 1.0
 
     def decide(self, objective: float, gap: float) -> None:
         """Decide by the checked values; the next estimate learns from what this one missed."""

@@ -46,6 +46,11 @@ class ManyOutputs:
         squares = float(np.einsum("ij,ij->i", w, w).sum(dtype=np.float64))
         return 0.5 * l2 * squares + (l1 * float(np.abs(coef).sum()) if l1 > 0.0 else 0.0)
 
+    def penalty_now(self, l1: float, l2: float) -> float:
+        """Return what the coefficients of the last pass cost."""
+        v = self.memory.params[:-1, : self.n_outputs]
+        return self.penalty(self._shrunk(v.T) if l1 > 0.0 else v, l1, l2)
+
     def null_model(self) -> tuple[np.ndarray, float]:
         """Return the intercepts of the model without features, and its loss."""
         y, weight = self.samples

@@ -1,5 +1,6 @@
 """SDCA with one output: what its passes work on, and how a model is certified."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from fastgd._data.validation import in_dtype
 from fastgd._solvers._certificates import penalty_terms
 from fastgd.kernels import losses, sdca
+from fastgd.kernels.sdca_face import face_step
 
 
 class OneOutput:
@@ -46,6 +48,10 @@ class OneOutput:
         of_l1 = l1 * float(np.abs(coef).sum()) if l1 > 0.0 else 0.0
         return 0.5 * l2 * float(coef @ coef) + of_l1
 
+    def penalty_now(self, l1: float, l2: float) -> float:
+        """Return what the coefficients of the last pass cost."""
+        return self.penalty(self._shrunk(self.memory.params[:-1]), l1, l2)
+
     def null_model(self) -> tuple[float, float]:
         """Return the intercept of the model without features, and its loss."""
         y, weight = self.samples
@@ -76,6 +82,18 @@ class OneOutput:
     def one_pass(self, order: np.ndarray, is_first: bool) -> tuple[float, float]:
         """Visit the rows; return estimates of the gap, from above, and of the loss."""
         return sdca.sdca_pass(self.rows, self.samples, self.rule, self.memory, order, is_first)
+
+    @property
+    def has_faces(self) -> bool:
+        """Whether derivatives that no bound holds can be moved together, and are a part of all."""
+        rule, loss = self.rule, self.rule.loss
+        is_flat = losses.has_jumps(loss) or not losses.is_smooth(loss)
+        return is_flat and not rule.fit_intercept and rule.threshold == 0.0
+
+    def move_face(self, most: int, reads: int) -> tuple[float, int]:
+        """Move them; return the share taken of the step, and for how many passes that counts."""
+        share, done = face_step(self.rows, self.samples, self.rule, self.memory, most, float(reads))
+        return share, math.ceil(done)
 
     def estimate(self) -> tuple[np.ndarray, float]:
         """Return coefficients and intercept as they are, without moving anything."""

@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 
 import fastgd
+from fastgd._monitoring.observer import Observer
 from fastgd._solvers._sdca import sdca
 from fastgd._solvers._sdca_one import OneOutput
 from fastgd._solvers._task import Options, Task
@@ -451,3 +452,134 @@ def test_digits_that_float32_loses_at_kinks_are_kept(rng):
     assert model.gap_ <= 1e-11 * model.objective_
     assert model.objective_ == pytest.approx(exact.objective_, rel=1e-10)
     assert np.max(model.n_iter_) <= 2 * np.max(exact.n_iter_)
+
+
+def unlike_rows(rng, n=900, d=400, k=6):
+    """Return a CSR matrix of nearly independent rows, and labels with some noise."""
+    counts = np.arange(0, n * k + 1, k)
+    X = sp.csr_matrix((rng.normal(size=n * k), rng.integers(0, d, n * k), counts), shape=(n, d))
+    X.sum_duplicates()
+    raw = X @ rng.normal(size=d) + 0.3 * rng.normal(size=n)
+    return X, np.where(raw > 0, 1.0, -1.0)
+
+
+FLAT = [losses.Hinge(1.0), losses.SquaredHinge(), losses.EpsilonInsensitive(0.1)]
+
+
+def after_passes(X, y, loss, l2, weight, n_passes=8):
+    """Return the engine of one output after some passes, without an intercept."""
+    mass = float(weight.sum()) if weight.size else float(len(y))
+    rule = DualProblem(loss, mass, 1.0 / (mass * l2), 0.0, False)
+    engine = OneOutput(as_rows(X), Samples(y, weight), rule, X.shape[1])
+    order = np.arange(len(y), dtype=np.int32)
+    for number in range(n_passes):
+        engine.one_pass(order, number == 0)
+    return engine
+
+
+def dual_objective(X, y, loss, l2, weight, dual):
+    """Return mean_i loss*(r_i) + l2/2 |v|^2, which is minimised."""
+    s = weight / weight.sum() if weight.size else np.full(len(y), 1.0 / len(y))
+    v = -(X.T @ (s * dual)) / l2
+    costs = [losses.conjugate(loss, *pair) for pair in zip(y, dual, strict=True)]
+    return s @ costs + 0.5 * l2 * v @ v
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", FLAT, ids=name)
+def test_a_step_of_the_face_lowers_the_dual_objective_and_keeps_the_tie(rng, loss, weighted):
+    X, y = unlike_rows(rng, n=200, d=150)
+    weight = rng.random(200) * (rng.random(200) < 0.9) if weighted else np.empty(0)
+    l2 = 1.0 / 2000.0
+    engine = after_passes(X, y, loss, l2, weight)
+    before = dual_objective(X, y, loss, l2, weight, engine.memory.dual)
+    share, passes = engine.move_face(40, 40)
+    dual, s = engine.memory.dual, weight if weighted else np.ones(200)
+    assert 0.0 < share <= 1.0
+    assert 1 <= passes <= 41
+    assert dual_objective(X, y, loss, l2, weight, dual) < before
+    v = -(X.T @ (s * dual)) / (s.sum() * l2)
+    assert np.allclose(engine.memory.params[:-1], v, rtol=1e-10, atol=1e-12)
+    low, high = np.array([losses.dual_bounds(loss, one) for one in y]).T
+    assert np.all((low <= dual) & (dual <= high))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", FLAT[:2], ids=name)
+def test_a_step_of_the_face_solves_its_equations(rng, loss, weighted):
+    """c_i dr_i + sum_j s_j dr_j x_i x_j / (S l2) = e_i, with e_i what raw_i is off the kink."""
+    X, y = unlike_rows(rng, n=60, d=150)
+    weight, l2 = 0.5 + rng.random(60) if weighted else np.empty(0), 1.0 / 100.0
+    engine = after_passes(X, y, loss, l2, weight, 30)
+    old, v = engine.memory.dual.copy(), engine.memory.params[:-1].copy()
+    s = weight if weighted else np.ones(60)
+    K = (X @ X.T).toarray() * s / (s.sum() * l2)
+    off = X @ v - (y if isinstance(loss, losses.Hinge) else y + 0.5 * old)
+    c = 0.0 if isinstance(loss, losses.Hinge) else 0.5
+    stepped = old + off / (c + K.diagonal())
+    is_in = (y * stepped < 0.0) & (old != 0.0)
+    if isinstance(loss, losses.Hinge):
+        is_in &= y * stepped > -1.0
+    wanted = old.copy()
+    matrix = K[np.ix_(is_in, is_in)] + c * np.eye(is_in.sum())
+    wanted[is_in] += np.linalg.solve(matrix, off[is_in])
+    share, _ = engine.move_face(200, 1000)
+    assert share == 1.0
+    assert np.allclose(engine.memory.dual, wanted, atol=2e-3 * np.abs(wanted - old).max())
+
+
+@pytest.mark.parametrize("C", [20.0, 1000.0])
+@pytest.mark.parametrize("loss", FLAT[:2], ids=name)
+def test_free_derivatives_move_together_at_any_strength(rng, loss, C):
+    """One at a time they took thousands of passes; dense rows and sparse ones agree."""
+    X, y = unlike_rows(rng)
+    options = {"tol": 1e-6, "max_iter": 1000, "fit_intercept": False}
+    done = fit(X, y, loss, 1.0 / (C * len(y)), **options)
+    assert done.converged
+    assert 0.0 <= done.gap <= 1e-6 * done.objective
+    dense = fit(X.toarray(), y, loss, 1.0 / (C * len(y)), **options)
+    assert dense.objective == pytest.approx(done.objective, rel=2e-6)
+
+
+def test_work_on_a_face_counts_as_passes(rng):
+    """``max_iter`` bounds it, the history has an entry for each, and reports add up to n_iter."""
+    X, y = unlike_rows(rng)
+    for max_iter in (5, 7, 8, 9, 12, 30):
+        seen = Counting()
+        options = {"tol": 1e-12, "max_iter": max_iter, "fit_intercept": False, "observer": seen}
+        done = fit(X, y, losses.Hinge(1.0), 1.0 / (100.0 * len(y)), **options)
+        assert done.n_iter == seen.passes == max_iter
+        assert {len(values) for values in done.history.values()} == {max_iter}
+
+
+class Counting(Observer):
+    """Counts the passes that are reported."""
+
+    is_watching, passes = True, 0
+
+    def passed(self, model, figures, passes=1):  # noqa: ARG002
+        self.passes += passes
+        return False
+
+
+def test_rows_that_are_much_larger_than_the_others(rng):
+    """Of too many rows and columns for a matrix: a few made it end far above the optimum."""
+    n, d, k = 3300, 3100, 8
+    counts = np.arange(0, n * k + 1, k)
+    X = sp.csr_matrix((rng.normal(size=n * k), rng.integers(0, d, n * k), counts), shape=(n, d))
+    X.sum_duplicates()
+    y = (X @ rng.normal(size=d) + rng.normal(size=n) > 0).astype(int)
+    scale = np.ones(n)
+    scale[:: n // 4] = 1e5
+    X = sp.csr_matrix(sp.diags(scale) @ X)
+    model = fastgd.linear_model.LinearSVC(C=1.0, loss="hinge").fit(X, y)
+    assert 0.0 <= model.gap_ <= 1e-4 * model.objective_
+    assert model.n_iter_ < 500
+
+
+def test_a_check_is_asked_for_by_the_whole_objective(rng):
+    """Of separable classes the loss vanishes beside the penalty: its share of tol never came."""
+    X, y = unlike_rows(rng, n=300, d=900)
+    done = fit(X, y, losses.Hinge(1.0), 1.0 / (1e4 * len(y)), fit_intercept=False, max_iter=500)
+    assert done.converged
+    assert done.n_iter < 300
