@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from fastgd._data.parts import is_collection
+from fastgd._distributed.cluster import ClusterLost
 from fastgd._monitoring.watching import PASSING
 from fastgd._parameters import resolve
 from fastgd._training.estimator import Call, Validation
@@ -17,7 +18,7 @@ from fastgd._training.parts import TrainedOnParts, chunks_to_stop_by
 from fastgd._training.progress import Progress
 from fastgd._training.stopping import Stopping
 
-__all__ = ["fit"]
+__all__ = ["ClusterLost", "fit"]
 
 
 def fit(

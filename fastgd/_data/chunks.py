@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from fastgd._data.agreement import Layout, agreed
 from fastgd._data.source import Block, Data, checksum
 from fastgd._data.validation import as_rows, frozen
 from fastgd.kernels.sampling import shuffled_runs
@@ -135,17 +136,38 @@ class BatchChunks:
                 f"or an object with __iter__; got the iterator {type(batches).__name__!r}."
             )
         self._batches = batches
-        self.names: NDArray[Any] | None = None  # of the first frame's columns
+        self._layout = Layout("")  # of frames, whose columns have names
         self.sizes: list[int] = []
-        for batch in batches:
+        for k, batch in enumerate(batches):
             X, _ = pair_of(batch)
-            self.sizes.append(int(X.shape[0]) if hasattr(X, "shape") else len(X))
-            self.names = names_of(X) if self.names is None else self.names
+            if not hasattr(X, "__len__") and not hasattr(X, "shape"):
+                raise ValueError(f"chunk {k}: X must hold rows, got {type(X).__name__}.")
+            n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+            self.sizes.append(int(n_rows))
+            if n_rows > 0:
+                self._agree(k, X)
+
+    @property
+    def names(self) -> NDArray[Any] | None:
+        """Of the columns, if there are frames."""
+        return self._layout.names
+
+    def _agree(self, k: int, X: Any) -> None:
+        """Refuse a frame whose columns are not those of the others."""
+        names = names_of(X)
+        if names is not None:
+            own = Layout(f"chunk {k}", tuple(names))
+            self._layout = agreed(self._layout, own) if self._layout.name else own
 
     def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
         """Yield X and y of the chunks of these numbers, which ascend."""
         wanted = set(numbers)
-        return (arrays_of(*pair_of(one)) for k, one in enumerate(self._batches) if k in wanted)
+        for k, one in enumerate(self._batches):
+            if k in wanted:
+                X, y = pair_of(one)
+                if self.sizes[k] > 0:
+                    self._agree(k, X)
+                yield arrays_of(X, y)
 
 
 def pair_of(batch: Any) -> Pair:
@@ -178,8 +200,17 @@ def arrays_of(X: Any, y: Any) -> Pair:
 
 
 def as_array(values: Any) -> NDArray[Any]:
-    """Return an array of what may be a frame, a column of one, a list or a tensor."""
-    found: NDArray[Any] = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    """Return an array of what may be a frame, a column of one, a list or a tensor.
+
+    Missing numbers of pandas are NaN, as float64.
+    """
+    if not hasattr(values, "to_numpy"):
+        return np.asarray(values)
+    found: NDArray[Any] = values.to_numpy()
+    if found.dtype.kind == "O" and hasattr(values, "isna"):
+        kinds = {getattr(dtype, "kind", "O") for dtype in np.atleast_1d(values.dtypes)}
+        if kinds <= set("biuf"):
+            found = values.to_numpy(dtype=np.float64, na_value=np.nan)
     return found
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
+from fastgd._data.agreement import Layout, agreed, layout_of
 from fastgd._data.chunks import Chunks, as_counted, filled, of_named
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ class Shards(Protocol):
         Raises
         ------
         ValueError
-            If there are no rows.
+            If there are no rows, or two shards do not agree in their columns or targets.
         """
 
 
@@ -82,9 +83,12 @@ class ChunkShards:
     def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:
         """Return ``part`` of each chunk that has rows, added up in their order."""
         found: Any = None
+        layout: Layout | None = None
         started = time.perf_counter()
         for k, pair in as_counted(self._chunks, filled(self._chunks)):
             value = of_named(f"chunk {k}", part, Rows(*pair, shard=k))
+            own = layout_of(f"chunk {k}", *pair)
+            layout = own if layout is None else agreed(layout, own)
             found = value if found is None else add(found, value)
         if found is None:
             raise ValueError("there are no rows to train on.")

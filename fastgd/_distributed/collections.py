@@ -9,35 +9,25 @@ import functools
 import itertools
 import os
 import pickle
-import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import dask
 import numpy as np
-from dask.base import get_scheduler
 from numpy.typing import NDArray
 
-from fastgd._data.chunks import Pair, names_of, of_named
+from fastgd._data.agreement import Layout, agreed, agreed_by_all, layout_of
+from fastgd._data.chunks import Pair, as_array, names_of, of_named
 from fastgd._data.labels import labels_of_rows
 from fastgd._data.shards import Rows
+from fastgd._distributed.cluster import Cluster
 from fastgd._runtime.threads import one_blas_thread, threads
 
 T = TypeVar("T")
 FAN_IN = 8  # sums that one task adds up
 ROOM_HERE = 1 << 26  # bytes of X that may be brought to the client, twice those of a sample
 HEAD_ROWS = 64  # that are brought here to see what rows are
-LOOK_AFTER = 2.0  # seconds without an answer, before the scheduler is looked for
-
-
-class ClusterLost(RuntimeError):
-    """The scheduler no longer answers, or a partition has cost too many workers.
-
-    The estimator is as it was before the fit; a ``fastgd.callbacks.Checkpoint`` has kept the
-    coefficients of the last pass.
-    """
 
 
 class DaskShards:
@@ -59,6 +49,7 @@ class DaskShards:
         if y is None:
             raise ValueError("y is needed where X is a collection of Dask's.")
         self.names = names_of(X)
+        self._of_all = _of_collection(self.names)
         columns = [partitions(X, "X"), partitions(y, "y")]
         if sample_weight is not None:
             columns.append(partitions(sample_weight, "sample_weight"))
@@ -72,7 +63,7 @@ class DaskShards:
         self.spent = {"seconds": 0.0, "bytes": 0.0}
         self.n_shards = len(self._parts)
         self.room: float = ROOM_HERE
-        self._lost = LostWorkers()
+        self._cluster = Cluster()
 
     def total(self, part: Callable[[Rows], T], add: Callable[[T, T], T]) -> T:
         """Return ``part`` of each partition that has rows, added up in a tree of fixed shape.
@@ -83,12 +74,13 @@ class DaskShards:
             If the scheduler no longer answers, or a partition has cost too many workers.
         """
         started = time.perf_counter()
-        self._lost.look()
-        (answer,) = computed(self._tree(part, add))
-        found: T | None = answer.value
-        if found is None:
+        self._cluster.look()
+        (answer,) = self._cluster.computed(self._tree(part, add))
+        if answer.layout is None:
             raise ValueError("there are no rows to train on.")
-        self._lost.warn(stacklevel=8)
+        found: T = answer.value
+        self.names = answer.layout.names if self.names is None else self.names
+        self._cluster.warn_of_lost(stacklevel=8)
         self.spent["bytes"] += float(answer.sent + len(pickle.dumps(part)) * len(self._parts))
         self.spent["seconds"] += time.perf_counter() - started
         return found
@@ -98,7 +90,7 @@ class DaskShards:
         name, number = _name_of(part), f"{os.getpid()}-{next(_NUMBERS)}"
         of_part, add_up = (dask.delayed(task, pure=False) for task in (_of_part, _sum_of))
         sums = [
-            of_part(part, k, *parts, dask_key_name=f"fastgd-{name}-{number}-{k}")
+            of_part(part, k, self._of_all, *parts, dask_key_name=f"fastgd-{name}-{number}-{k}")
             for k, parts in enumerate(self._parts)
         ]
         for level in itertools.count():
@@ -111,47 +103,6 @@ class DaskShards:
             ]
 
 
-class LostWorkers:
-    """Tells of workers that were there when it last looked and are not any more."""
-
-    def __init__(self) -> None:
-        self._known: frozenset[str] | None = None
-
-    def look(self) -> None:
-        """Look which workers there are, unless that is known."""
-        if self._known is None:
-            self._known = _workers()
-
-    def warn(self, stacklevel: int) -> None:
-        """Warn of those that were lost meanwhile."""
-        before, now = self._known, _workers()
-        self._known = now
-        if before is None or now is None or before <= now:
-            return
-        lost = sorted(before - now)
-        warnings.warn(
-            f"{len(lost)} worker(s) of the cluster were lost during the fit: {', '.join(lost[:3])}."
-            " What they had was computed anew by others; the result is the same.",
-            RuntimeWarning,
-            stacklevel=stacklevel,
-        )
-
-
-def _workers() -> frozenset[str] | None:
-    """Return the addresses of the current client's workers; None without a client.
-
-    Raises
-    ------
-    ClusterLost
-        If the scheduler does not answer.
-    """
-    found = client()
-    try:
-        return None if found is None else frozenset(found.nthreads())
-    except lost() as error:
-        raise cluster_lost(error) from error
-
-
 class DaskChunks:
     """The same partitions as chunks, which are brought here one after the other.
 
@@ -161,15 +112,26 @@ class DaskChunks:
     seeks = True
 
     def __init__(self, X: Any, y: Any) -> None:
+        self.cluster = Cluster()
         self._X = partitions(X, "X")
         self._y = [None] * len(self._X) if y is None else partitions(y, "y")
         if len(self._y) != len(self._X):
             raise ValueError(
                 f"X has {len(self._X)} partitions, and y {len(self._y)}; rechunk one of them."
             )
-        count = dask.delayed(_n_rows_of, pure=False)
-        self.sizes: Sequence[int] = computed(*[count(part) for part in self._X])
         self.feature_names = names_of(X)
+        self.sizes: Sequence[int] = self._counted()
+
+    def _counted(self) -> list[int]:
+        """Return the partitions' numbers of rows, in a pass that sees whether they agree."""
+        count = dask.delayed(_counted, pure=False)
+        pairs = zip(self._X, self._y, strict=True)
+        of_all = _of_collection(self.feature_names)
+        found = self.cluster.computed(*[count(k, of_all, *pair) for k, pair in enumerate(pairs)])
+        layouts = [own for _, own in found if own is not None]
+        if layouts:
+            self.feature_names = agreed_by_all(layouts).names
+        return [n_rows for n_rows, _ in found]
 
     def partition(self, k: int) -> tuple[Any, Any]:
         """Return X and y of a partition, which are yet to be computed; y may be None."""
@@ -178,21 +140,22 @@ class DaskChunks:
     def head(self) -> Pair:
         """Return some rows of the first partition that has any."""
         k = next(k for k, size in enumerate(self.sizes) if size > 0)
-        (found,) = computed(dask.delayed(_head_of, pure=False)(self._X[k], self._y[k]))
+        head = dask.delayed(_head_of, pure=False)
+        (found,) = self.cluster.computed(head(self._X[k], self._y[k]))
         pair: Pair = found
         return pair
 
     def labels(self) -> list[tuple[Any, NDArray[np.int64]]]:
         """Return each partition's labels and how many rows have them; they are counted there."""
         count = dask.delayed(_labels_of, pure=False)
-        filled = [y for y, size in zip(self._y, self.sizes, strict=True) if size > 0]
-        return computed(*[count(y) for y in filled])
+        filled = [k for k, size in enumerate(self.sizes) if size > 0]
+        return self.cluster.computed(*[count(k, self._y[k]) for k in filled])
 
     def read(self, numbers: Sequence[int]) -> Iterator[Pair]:
         """Yield X and y of the partitions of these numbers."""
         for k in numbers:
-            X, y = computed(self._X[k], self._y[k])
-            yield as_array(X), None if y is None else as_column(y)
+            X, y = self.cluster.computed(self._X[k], self._y[k])
+            yield as_rows(X), None if y is None else as_column(y)
 
 
 def partitions(data: Any, name: str) -> list[Any]:
@@ -253,28 +216,59 @@ class Answer(NamedTuple):
 
     value : what its rows add to a sum; None where there are none
     sent : int, the bytes of all values on their way, this one included
+    layout : Layout, what all of its rows agree on; None where there are none
     """
 
     value: Any
     sent: int
+    layout: Layout | None
 
 
-def _of_part(part: Callable[[Rows], T], k: int, X: Any, y: Any, weight: Any = None) -> Answer:
+def _of_part(
+    part: Callable[[Rows], T], k: int, of_all: Layout | None, X: Any, y: Any, weight: Any = None
+) -> Answer:
     """Return what partition k adds to a sum."""
-    weight = None if weight is None else as_column(weight)
-    rows = Rows(as_array(X), as_column(y), weight, k)
-    if rows.X.shape[0] == 0:
-        return Answer(None, 0)
+    rows, layout = _rows_of(k, of_all, X, y, weight)
+    if layout is None:
+        return Answer(None, 0, None)
     with one_blas_thread(), threads(1):  # partitions are what runs side by side
-        value = of_named(f"partition {k}", part, rows)
-    return Answer(value, _size_of(value))
+        value = of_named(layout.name, part, rows)
+    return Answer(value, _size_of(value), layout)
 
 
 def _sum_of(add: Callable[[Any, Any], Any], answers: Sequence[Answer]) -> Answer:
-    """Return the sum of parts, in their order."""
-    values = [answer.value for answer in answers if answer.value is not None]
-    found = functools.reduce(add, values) if values else None
-    return Answer(found, sum(answer.sent for answer in answers) + _size_of(found))
+    """Return the sum of parts, in their order; they agree in their columns and targets."""
+    filled: list[Any] = [answer for answer in answers if answer.layout is not None]
+    if not filled:
+        return Answer(None, 0, None)
+    layout = agreed_by_all([one.layout for one in filled])
+    found = functools.reduce(add, [answer.value for answer in filled])
+    return Answer(found, sum(answer.sent for answer in answers) + _size_of(found), layout)
+
+
+def _rows_of(
+    k: int, of_all: Layout | None, X: Any, y: Any, weight: Any = None
+) -> tuple[Rows, Layout | None]:
+    """Return the rows of partition k as arrays, and how they are laid out; None for no rows.
+
+    Raises
+    ------
+    ValueError
+        If they are none, or not what is known of all partitions.
+    """
+    name, columns = f"partition {k}", names_of(X)
+    X = of_named(name, as_rows, X)
+    y, weight = (None if one is None else as_column(one) for one in (y, weight))
+    rows = Rows(X, y, weight, k)
+    if X.shape[0] == 0:
+        return rows, None
+    layout = layout_of(name, X, y, columns)
+    return rows, layout if of_all is None else agreed(of_all, layout)._replace(name=name)
+
+
+def _of_collection(names: Any) -> Layout | None:
+    """Return what is known of all partitions of a collection."""
+    return None if names is None else Layout("the collection", tuple(names))
 
 
 def _size_of(value: Any) -> int:
@@ -288,25 +282,37 @@ def _predicted(method: Callable[[Any], Any], X: Any, meta: Any = None) -> Any:
     return method(X)
 
 
-def _n_rows_of(X: Any) -> int:
-    return int(X.shape[0])
+def _counted(k: int, of_all: Layout | None, X: Any, y: Any) -> tuple[int, Layout | None]:
+    """Return how many rows partition k has, and how they are laid out."""
+    rows, layout = _rows_of(k, of_all, X, y)
+    return int(rows.X.shape[0]), layout
 
 
 def _head_of(X: Any, y: Any) -> Pair:
-    return as_array(X[:HEAD_ROWS]), None if y is None else as_column(y[:HEAD_ROWS])
+    return as_rows(X[:HEAD_ROWS]), None if y is None else as_column(y[:HEAD_ROWS])
 
 
-def _labels_of(y: Any) -> Any:
-    return labels_of_rows(as_column(y))
+def _labels_of(k: int, y: Any) -> Any:
+    return of_named(f"partition {k}", labels_of_rows, as_column(y))
 
 
-def as_array(X: Any) -> Any:
-    """Return a partition as an array or sparse matrix: frames lose their names, which are known."""
-    return X.to_numpy() if hasattr(X, "to_numpy") else X
+def as_rows(X: Any) -> Any:
+    """Return a partition as an array or sparse matrix: frames lose their names, which are known.
+
+    Raises
+    ------
+    ValueError
+        If it holds no rows.
+    """
+    found = X if hasattr(X, "shape") and not hasattr(X, "to_numpy") else as_array(X)
+    if len(found.shape) == 0:
+        raise ValueError(f"rows are an array, a frame or a sparse matrix, got {type(X).__name__}.")
+    return found
 
 
 def as_column(y: Any) -> NDArray[Any]:
-    values: NDArray[Any] = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
+    """Return targets or weights as an array, a single column of them as one number a row."""
+    values = as_array(y)
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
@@ -314,98 +320,6 @@ def _name_of(part: Any) -> str:
     """Return what a task is called on a dashboard."""
     name: str = getattr(getattr(part, "func", part), "__name__", "pass")
     return name.strip("_").replace("_", "-")
-
-
-def client() -> Any:
-    """Return the current client of Dask's distributed scheduler; None without one."""
-    if get_scheduler() is None or "distributed" not in sys.modules:
-        return None
-    from distributed import get_client
-
-    try:
-        return get_client()
-    except ValueError:
-        return None
-
-
-def lost() -> tuple[type[BaseException], ...]:
-    """Return what Dask raises where a cluster does not answer, or a task kills its workers."""
-    try:
-        from distributed.client import (
-            ClosedClientError,
-            FutureCancelledError,
-            FuturesCancelledError,
-        )
-        from distributed.comm.core import CommClosedError
-        from distributed.scheduler import KilledWorker
-    except ModuleNotFoundError:
-        return (ConnectionError,)
-    of_client = ClosedClientError, FutureCancelledError, FuturesCancelledError
-    return (ConnectionError, CommClosedError, KilledWorker, *of_client)
-
-
-def cluster_lost(error: object) -> ClusterLost:
-    """Return the error that says so."""
-    name = "" if isinstance(error, str) else f"{type(error).__name__}: "
-    return ClusterLost(f"the cluster was lost: {name}{error}")
-
-
-def computed(*values: Any) -> list[Any]:
-    """Return delayed values, computed by the current client's workers or Dask's threads.
-
-    Raises
-    ------
-    ClusterLost
-        If the scheduler no longer answers, or a partition has cost too many workers.
-    """
-    here = client()
-    if here is None:
-        return list(dask.compute(*values))
-    from distributed import Future
-
-    try:
-        found = here.compute(list(values))
-        wait_for_all(here, [one for one in found if isinstance(one, Future)])
-        of_all: list[Any] = here.gather(found)
-        return of_all
-    except lost() as error:
-        raise cluster_lost(error) from error
-
-
-def wait_for_all(here: Any, futures: list[Any], seconds: float | None = None) -> None:
-    """Wait until futures are there, while there is a scheduler.
-
-    A scheduler that has ended in good order tells nobody of the futures that were waited for.
-
-    Raises
-    ------
-    ClusterLost
-        If it has ended.
-    TimeoutError
-        If that takes more than ``seconds``; none is without end.
-    """
-    from distributed import wait
-
-    end = np.inf if seconds is None else time.monotonic() + seconds
-    while True:
-        left = end - time.monotonic()
-        try:
-            wait(futures, timeout=min(LOOK_AFTER, max(left, 0.0)))
-            return
-        except TimeoutError:
-            if left <= LOOK_AFTER:
-                raise
-            if has_ended(here):
-                raise cluster_lost("the scheduler has ended.") from None
-
-
-def has_ended(here: Any) -> bool:
-    """Tell whether a client has no connection to a scheduler, nor tries to get one."""
-    if here.status in ("closed", "closing"):
-        return True
-    comm = here.scheduler_comm
-    is_cut = comm is None or comm.closed() or comm.comm.closed()
-    return here.status != "connecting" and is_cut
 
 
 _NUMBERS = itertools.count()

@@ -36,16 +36,8 @@ from numpy.typing import NDArray
 
 from fastgd._data.chunks import of_named
 from fastgd._data.source import Block, Data, InMemory
-from fastgd._distributed.collections import (
-    DaskChunks,
-    LostWorkers,
-    as_array,
-    as_column,
-    client,
-    cluster_lost,
-    lost,
-    wait_for_all,
-)
+from fastgd._distributed.cluster import Cluster, saying_lost
+from fastgd._distributed.collections import DaskChunks, as_column, as_rows
 from fastgd._runtime.threads import one_blas_thread, threads
 from fastgd._training.estimator import Call
 from fastgd._training.progress import Epoch, Progress
@@ -194,7 +186,7 @@ class PieceOfEpoch:
 
 def prepared(work: Work, k: int, X: Any, y: Any) -> Shard:
     """Return the rows of partition k as engines take them."""
-    given = as_array(X), None if y is None else as_column(y)
+    given = as_rows(X), None if y is None else as_column(y)
     data = of_named(f"partition {k}", work.written, *given)
     return Shard(data, work.call.settings.shuffle)
 
@@ -325,7 +317,8 @@ class Rounds:
         self._settings = work.call.settings
         self._shards = [k for k, size in enumerate(chunks.sizes) if size > 0]
         self._sizes = [chunks.sizes[k] for k in self._shards]
-        self._tasks = _Cluster() if client() is not None else _Threads()
+        cluster = chunks.cluster
+        self._tasks = _Threads() if cluster.client is None else _Tasks(cluster)
         shared = self._tasks.submit("work", _same, work)
         rows = self._tasks.computed([chunks.partition(k) for k in self._shards])
         self._data = [
@@ -456,23 +449,24 @@ class Rounds:
             missed.append(update)
 
 
-class _Cluster:
-    """Tasks on the current client's workers."""
+class _Tasks:
+    """Tasks on a cluster's workers."""
 
-    def __init__(self) -> None:
-        self._client, self._number = client(), 0
-        self._lost = LostWorkers()
-        self._lost.look()
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster, self._number = cluster, 0
+        cluster.look()
 
     def submit(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """Return the result to come of a function, whose arguments may be such."""
         self._number += 1
         key = f"fastgd-{name}-{os.getpid()}-{id(self):x}-{self._number}"
-        return self._client.submit(function, *arguments, key=key, pure=False)
+        with saying_lost():
+            return self._cluster.client.submit(function, *arguments, key=key, pure=False)
 
     def computed(self, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
         """Let partitions be computed where they are; what loads several is done once."""
-        flat = self._client.compute([part for pair in pairs for part in pair])
+        with saying_lost():
+            flat = self._cluster.client.compute([part for pair in pairs for part in pair])
         return list(zip(flat[::2], flat[1::2], strict=True))
 
     def wait(self, futures: list[Any], seconds: float | None) -> list[bool]:
@@ -480,22 +474,16 @@ class _Cluster:
         from distributed import wait
 
         try:
-            try:
-                wait_for_all(self._client, futures, seconds)
-            except TimeoutError:
-                wait(futures, return_when="FIRST_COMPLETED")
-        except lost() as error:
-            raise cluster_lost(error) from error
-        self._lost.warn(stacklevel=9)
+            self._cluster.ask(wait, futures, timeout=seconds)
+        except TimeoutError:
+            self._cluster.ask(wait, futures, return_when="FIRST_COMPLETED")
+        self._cluster.warn_of_lost(stacklevel=9)
         return [future.done() for future in futures]
 
     def get(self, futures: list[Any]) -> list[Any]:
         """Return results."""
-        try:
-            found: list[Any] = self._client.gather(futures)
-            return found
-        except lost() as error:
-            raise cluster_lost(error) from error
+        found: list[Any] = self._cluster.ask(self._cluster.client.gather, futures)
+        return found
 
 
 class _Threads:

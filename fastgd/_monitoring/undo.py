@@ -7,11 +7,16 @@ from typing import Any
 
 @contextmanager
 def or_as_before(estimator: Any, learned: dict[str, Any] | None = None) -> Iterator[None]:
-    """Put an estimator's attributes back, and what was dropped from it, if the block fails."""
+    """Put an estimator's attributes back, and what was dropped from it, if the block fails.
+
+    An error that keeps a model is given one before, while the estimator knows what it has learned.
+    """
     before = {**vars(estimator), **(learned or {})}
     try:
         yield
-    except BaseException:
+    except BaseException as error:
+        if "_watch" in vars(estimator):
+            estimator._watch.keep_in(error)
         vars(estimator).clear()
         vars(estimator).update(before)
         raise

@@ -230,6 +230,12 @@ class Watch(Observer, ABC):
             if hasattr(callback, "on_fit_error"):
                 callback.on_fit_error(self._view, error)
 
+    def keep_in(self, error: BaseException) -> None:
+        """Give an error that keeps a model the last one, if there is one and it has none yet."""
+        if getattr(error, "model", self) is None and self._has_model():
+            self._model = None
+            error.model = self.model()  # type: ignore[attr-defined]
+
     def release(self) -> None:
         """Let go of the view, where no callback has been shown it.
 
@@ -269,6 +275,10 @@ class Watch(Observer, ABC):
                 self._write(snapshot)
             self._model = snapshot
         return self._model
+
+    @abstractmethod
+    def _has_model(self) -> bool:
+        """Tell whether there are parameters that a pass, an epoch or a strength has found."""
 
     @abstractmethod
     def _write(self, snapshot: Any) -> None:
@@ -341,9 +351,9 @@ class TrainingWatch(Watch):
         self, progress: Progress, unfinished: Callable[[], Unfinished] | None = None
     ) -> bool:
         """Take in an epoch; return whether to stop."""
+        self._look_at(progress, unfinished)
         if not self.is_watching:
             return self.stops
-        self._look_at(progress, unfinished)
         return self.notify()
 
     def steps_taken(self, progress: Progress, unfinished: Callable[[], Unfinished]) -> None:
@@ -416,6 +426,9 @@ class TrainingWatch(Watch):
                 vars(callback).update(state)
             self._call(callback, "on_fit_resume")
 
+    def _has_model(self) -> bool:
+        return self.n_passes > 0
+
     def _write(self, snapshot: Any) -> None:
         progress = self._progress.copy()
         progress.history = {name: list(values) for name, values in self.history.items()}
@@ -440,6 +453,11 @@ class SolvingWatch(Watch):
     """Of an estimator that a solver fits, one target after the other."""
 
     _kept: tuple[Model, float, float] | None = None
+    _now: Callable[[], Model] | None = None
+
+    def __init__(self, estimator: Any, task: str = "fit") -> None:
+        super().__init__(estimator, task)
+        self._done: list[Solution] = []
 
     def begin_solving(
         self,
@@ -451,19 +469,17 @@ class SolvingWatch(Watch):
         self._write_solutions, self.n_targets = write, n_targets
         most = self.estimator.max_iter
         self.max_epochs = 1000 if most is None else int(most)
-        self._done: list[Solution] = []
-        self._now: Callable[[], Model] | None = None
         self.begin(given)
 
     def passed(
         self, model: Callable[[], Model], figures: dict[str, float], passes: int = 1
     ) -> bool:
         """Take in a pass; return whether to stop."""
+        self._now, self._figures = model, figures
         if not self.is_watching:
             return self.stops
         if self.target < len(self._done):
             self.history, self.epoch, self._kept, self.target = {}, 0, None, len(self._done)
-        self._now = model
         return any(self._took_pass(figures) for _ in range(passes))
 
     def _took_pass(self, figures: dict[str, float]) -> bool:
@@ -486,27 +502,38 @@ class SolvingWatch(Watch):
                 suboptimality=suboptimality,
                 state=state or State(coef, intercept),
             )
-        if self.is_watching:
-            self._done.append(solution)
+        self._done.append(solution)
+        self._now = None
         self.stops = self.was_interrupted
         return solution
 
     def _last(self) -> tuple[float, float]:
         """Return the objective of the parameters as they are, and what is left."""
-        return self.history["objective"][-1], self.history["suboptimality"][-1]
+        return float(self._figures["objective"]), float(self._figures["suboptimality"])
+
+    def _has_model(self) -> bool:
+        return self._now is not None or len(self._done) > 0
 
     def _write(self, snapshot: Any) -> None:
-        if self._now is None:
+        if not self._has_model():
             raise AttributeError("There are no coefficients before the first pass has ended.")
-        coef, intercept, state = self._now()
-        objective, suboptimality = self._last()
-        counts, history = (self.epoch, False), {k: list(v) for k, v in self.history.items()}
-        now = Solution(coef, intercept, objective, np.inf, suboptimality, *counts, history, state)
-        nothing = now._replace(coef=0.0 * coef, intercept=0.0 * intercept, history={})
-        found = [*self._done, now, *[nothing] * (self.n_targets - len(self._done) - 1)]
+        found = [*self._done]
+        if self._now is not None:
+            found.append(self._solution_of(self._now()))
+        some = found[-1]
+        nothing = some._replace(coef=0.0 * some.coef, intercept=0.0 * some.intercept, history={})
+        found += [nothing] * (self.n_targets - len(found))
         self._write_solutions(snapshot, found)
         snapshot._describe(found)
         vars(snapshot).pop("solver_", None)  # that of an earlier fit
+
+    def _solution_of(self, model: Model) -> Solution:
+        """Return what a fit would have found that ended with these parameters."""
+        coef, intercept, state = model
+        objective, suboptimality = self._last()
+        history = {name: list(values) for name, values in self.history.items()}
+        counts = self.epoch, False
+        return Solution(coef, intercept, objective, np.inf, suboptimality, *counts, history, state)
 
     def keep(self) -> None:
         """Remember the parameters, and how good they are."""
@@ -534,6 +561,9 @@ class GridWatch(Watch):
             entries.append(float(figures.get(name, np.nan)))
         self.epoch, self.n_passes = self.epoch + 1, self.n_passes + 1
         return self.notify()
+
+    def _has_model(self) -> bool:
+        return self.epoch > 0
 
     def _write(self, snapshot: Any) -> None:
         if self.epoch == 0:

@@ -133,14 +133,7 @@ def _peak_of(X: Any) -> Floats:
 
 
 def moments_of_both(first: Moments, second: Moments) -> Moments:
-    """Return what there is to know of two sets of shards.
-
-    Raises
-    ------
-    ValueError
-        If they do not agree.
-    """
-    _refuse_disagreement(first, second)
+    """Return what there is to know of two sets of shards."""
     part = second.n_rows / (first.n_rows + second.n_rows)
     masses = dict(first.masses)
     for label, mass in second.masses.items():
@@ -155,22 +148,6 @@ def moments_of_both(first: Moments, second: Moments) -> Moments:
         masses=masses,
         dtype=np.promote_types(first.dtype, second.dtype),
     )
-
-
-def _refuse_disagreement(first: Moments, second: Moments) -> None:
-    for name, own, other in (
-        ("columns", first.mean, second.mean),
-        ("targets", first.level, second.level),
-    ):
-        if own.shape != other.shape:
-            raise ValueError(
-                f"shards have {own.shape[0]} and {other.shape[0]} {name}: all must have the same."
-            )
-    if first.is_sparse != second.is_sparse:
-        raise ValueError("some shards are sparse and others are not: either all, or none.")
-    kinds = {type(label) is str for label in (*first.masses, *second.masses)}
-    if len(kinds) > 1:
-        raise ValueError("some shards have words as labels and others numbers.")
 
 
 class Frame(NamedTuple):

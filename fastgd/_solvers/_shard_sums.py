@@ -284,14 +284,7 @@ def _most(kind: Kind, *parts: Any) -> int:
 
 
 def both(first: Look, second: Look, kind: Kind) -> Look:
-    """Return what there is to know of two sets of rows.
-
-    Raises
-    ------
-    ValueError
-        If they do not agree in the number of columns, or one is sparse and the other is not.
-    """
-    _refuse_disagreement(first, second)
+    """Return what there is to know of two sets of rows."""
     mass = first.mass + second.mass
     part = second.mass / mass if mass > 0.0 else 0.0
     apart = second.mean - first.mean
@@ -341,20 +334,6 @@ def _sample_of_both(first: Look, second: Look, kind: Kind) -> tuple[Any, NDArray
     kept = np.sort(kept[keys[kept] <= reach])
     of_first, of_second = kept[kept < n_first], kept[kept >= n_first] - n_first
     return stacked([first.X[of_first], second.X[of_second]]), kept, reach
-
-
-def _refuse_disagreement(first: Look, second: Look) -> None:
-    if first.mean.shape != second.mean.shape:
-        raise ValueError(
-            f"shards have {first.mean.shape[0]} and {second.mean.shape[0]} columns: all must have "
-            "the same."
-        )
-    if sp.issparse(first.X) != sp.issparse(second.X):
-        raise ValueError("some shards are sparse and others are not: either all, or none.")
-    kinds = {"U": "words", "O": "words", "S": "words"}
-    said = [kinds.get(one.classes.dtype.kind, "numbers") for one in (first, second)]
-    if said[0] != said[1]:
-        raise ValueError("some shards have words as labels and others numbers.")
 
 
 def _classes_of_both(first: Look, second: Look) -> tuple[NDArray[Any], Floats, NDArray[np.int64]]:

@@ -111,10 +111,7 @@ def _dtype_read(X: Any) -> np.dtype[Any]:
 
 
 def _of_both(first: Any, second: Any, kind: Kind) -> Any:
-    is_several = isinstance(first, Several)
-    if type(first) is not type(second) or (is_several and first.n_targets != second.n_targets):
-        raise ValueError("some shards have other numbers of targets or columns than others.")
-    if is_several:
+    if isinstance(first, Several):
         return first._replace(dtype=np.promote_types(first.dtype, second.dtype))
     if isinstance(first, Moments):
         return moments_of_both(first, second)

@@ -157,7 +157,11 @@ class TrainedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce, ABC):
             self._watch.rows = checksum(progress.params, start=of_rows)
         with cut_back_on_failure(progress.history):
             self._watch.begin_training(call.given, progress, call.settings.max_iter, write)
-            trained, n_iter = self._trained(call, self._watch.resumed or progress)
+            try:
+                trained, n_iter = self._trained(call, self._watch.resumed or progress)
+            except Exception as error:
+                self._watch.keep_in(error)  # before its history is cut back
+                raise
             self._take_over(call, trained, n_iter)
             self._warn(n_iter, call.settings)
             self._watch.end()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgd._data.chunks import ArrayChunks, Chunks, InChunks, filled, first_rows
+from fastgd._data.chunks import ArrayChunks, Chunks, InChunks, filled, first_rows, of_named
 from fastgd._data.labels import Labels
 from fastgd._data.parts import chunks_of, is_in_parts, named
 from fastgd._data.row_source import RowSource
@@ -184,7 +184,9 @@ class TrainedOnParts(TrainedModel):
     def _look_at(self, chunks: Chunks, classes: Any, *, first: bool) -> tuple[Any, Targets]:
         """Return the first rows, validated, and what the targets are."""
         dtype = FLOATS if first else self._progress.params.dtype
-        X, y = self._check_X_y(*first_rows(chunks), first=first, dtype=dtype)
+        check = functools.partial(self._check_X_y, first=first, dtype=dtype)
+        rows = first_rows(chunks)
+        X, y = of_named(f"chunk {filled(chunks)[0]}", check, *rows)
         self._learn_targets_of_call(y, classes, first=first)
         return X, self._targets()
 

@@ -1,6 +1,5 @@
 """Dask's collections: the same optimum as in memory, whoever computes, and whoever dies."""
 
-import importlib
 import os
 import signal
 import time
@@ -8,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from sklearn.base import clone
 
 import fastgd
@@ -16,7 +16,6 @@ from fastgd.datasets import open as open_rows
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
-_collections = importlib.import_module("fastgd._distributed.collections")  # which needs Dask
 
 N, D = 3000, 5
 
@@ -247,94 +246,6 @@ def test_processes_fit_classes_and_scales(cluster, table):
             assert all(min(history["bytes"]) > 0.0 for history in histories), model
 
 
-class FakeClient:
-    """A client of which is known whether its connection is closed."""
-
-    def __init__(self, status, is_cut):
-        self.status = status
-        self.comm = self  # as the batched stream's own
-        self.scheduler_comm = None if is_cut is None else self
-        self._is_cut = is_cut
-
-    def closed(self):
-        return self._is_cut
-
-
-@pytest.mark.parametrize(
-    ("status", "is_cut", "ended"),
-    [
-        ("running", False, False),
-        ("running", True, True),
-        ("running", None, True),
-        ("connecting", True, False),
-        ("closing", False, True),
-        ("closed", None, True),
-    ],
-)
-def test_a_scheduler_that_has_ended_is_not_waited_for(status, is_cut, ended, monkeypatch):
-    distributed = pytest.importorskip("distributed")
-    n_asked = []
-
-    def wait(futures, timeout):
-        n_asked.append(timeout)
-        if len(n_asked) < 3:
-            raise TimeoutError
-        return futures
-
-    monkeypatch.setattr(distributed, "wait", wait)
-    here = FakeClient(status, is_cut)
-    if ended:
-        with pytest.raises(_collections.ClusterLost, match="the scheduler has ended"):
-            _collections.wait_for_all(here, [])
-        assert len(n_asked) == 1
-    else:
-        _collections.wait_for_all(here, [])
-        assert len(n_asked) == 3
-        n_asked.clear()
-        with pytest.raises(TimeoutError):
-            _collections.wait_for_all(here, [], 0.01)
-        assert len(n_asked) == 1
-
-
-class LostClient(FakeClient):
-    """A client whose scheduler has gone: futures are cancelled, one or many, and calls fail."""
-
-    def __init__(self, error):
-        super().__init__("running", False)
-        self._error = error
-
-    def compute(self, values):
-        return values
-
-    def gather(self, futures):  # noqa: ARG002
-        raise self._error
-
-    def nthreads(self):
-        raise self._error
-
-
-@pytest.mark.parametrize("kind", ["one", "many", "closed"])
-@pytest.mark.parametrize("call", ["rounds", "sgd", "solver"])
-def test_calls_after_a_scheduler_is_lost_say_so(kind, call, table, monkeypatch):
-    of_client = pytest.importorskip("distributed.client")
-    from distributed.comm.core import CommClosedError
-
-    from fastgd import distributed
-
-    error = {
-        "one": of_client.FutureCancelledError(key="k", reason="scheduler-connection-lost"),
-        "many": of_client.FuturesCancelledError([of_client.CancelledFuturesGroup([], "lost")]),
-        "closed": CommClosedError("ConnectionPool closing."),
-    }[kind]
-    monkeypatch.setattr(_collections, "client", lambda: LostClient(error))
-    monkeypatch.setattr(_collections, "wait_for_all", lambda *_: None)
-    model = fastgd.LogisticRegression() if call == "solver" else fastgd.SGDClassifier()
-    fit = model.fit if call != "rounds" else lambda *data: distributed.fit(model, *data)
-    with pytest.raises(_collections.ClusterLost, match=type(error).__name__):
-        fit(*collections(table)[:2])
-    assert not hasattr(model, "coef_")
-
-
 @pytest.mark.parametrize("rounds", [1, 3])
 def test_a_partition_that_holds_no_numbers_is_named(rounds, table):
     from fastgd import distributed
@@ -351,3 +262,107 @@ def test_a_partition_that_holds_no_numbers_is_named(rounds, table):
     with pytest.raises(ValueError, match="chunk 2: Input X contains NaN"):
         model.fit(open_rows((bad, y), chunk_rows=500))
     assert not hasattr(model, "coef_")
+
+
+def arranged(fault, table):
+    """Return rows and targets in four parts, the third of which is not like the others."""
+    pandas = pytest.importorskip("pandas")
+    X, y, _ = table
+    rows, targets = np.array_split(X[:400].astype(float), 4), np.array_split(y[:400], 4)
+    if fault in ("order", "names"):
+        rows = [pandas.DataFrame(part, columns=list("abcde")) for part in rows]
+        changed = {"order": list("bacde"), "names": list("abcdz")}[fault]
+        rows[2] = rows[2].set_axis(changed, axis=1)[changed]
+    elif fault == "columns":
+        rows[2] = rows[2][:, :3]
+    elif fault == "sparse":
+        rows[2] = sp.csr_matrix(rows[2])
+    elif fault == "words":
+        targets[2] = np.where(targets[2] > 0, "a", "b")
+    elif fault == "targets":
+        targets[2] = np.column_stack([targets[2], targets[2]])
+    elif fault == "missing":
+        rows[2] = pandas.DataFrame(rows[2]).astype("Float64")
+        rows[2].iloc[3, 1] = pandas.NA
+    elif fault == "target":
+        targets[2] = np.where(np.arange(100) == 7, np.nan, targets[2])
+    elif fault == "none":
+        rows[2] = None
+    return rows, targets
+
+
+FAULTS = {
+    "order": "2 has its columns in another order than (partition|chunk) 0",
+    "names": r"2 has other columns than (partition|chunk) 0: unknown are \['z'\], missing .*'e'",
+    "columns": "2 has 3 columns, and (partition|chunk) 0 5: all must have the same",
+    "sparse": "2 is sparse, and (partition|chunk) 0 is not: either all, or none",
+    "words": "2 has words as labels, and (partition|chunk) 0 numbers",
+    "targets": "2(: targets must be one number|: labels must be one| has 2 targets for each row)",
+    "missing": "2: Input (X )?contains NaN",
+    "target": "2: Input y contains NaN",
+    "none": "2: .*got NoneType",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_part_that_is_not_like_the_others_is_named(fault, table):
+    """Before anything is fitted, whoever fits, and wherever rows come from."""
+    from fastgd import distributed
+
+    def by_rounds(model, *data):
+        return distributed.fit(model, *data)
+
+    def by_itself(model, *data):
+        return model.fit(*data)
+
+    for model, fit in (
+        (fastgd.LogisticRegression(), by_itself),
+        (fastgd.LinearSVC(), by_itself),
+        (fastgd.linear_model.RidgeClassifierCV(cv=2), by_itself),
+        (fastgd.SGDClassifier(), by_itself),
+        (fastgd.SGDClassifier(), by_rounds),
+    ):
+        parts = [list(map(dask.delayed, one)) for one in arranged(fault, table)]
+        with pytest.raises(ValueError, match=f"partition {FAULTS[fault]}|chunk {FAULTS[fault]}"):
+            fit(model, *parts)
+        assert not hasattr(model, "coef_")
+        if fit is by_itself:
+            pairs = list(zip(*arranged(fault, table), strict=True))
+            with pytest.raises(ValueError, match=f"chunk {FAULTS[fault]}"):
+                fit(model, open_rows(pairs))
+            assert not hasattr(model, "coef_")
+
+
+def test_a_partition_that_is_not_what_the_collection_says_is_named(table):
+    dataframe = pytest.importorskip("dask.dataframe")
+    for fault in ("order", "names"):
+        rows, targets = arranged(fault, table)
+        parts = list(map(dask.delayed, rows))
+        X = dataframe.from_delayed(parts, meta=rows[0][:0], verify_meta=False)
+        y = da.concatenate([da.from_array(one) for one in targets])
+        with pytest.raises(ValueError, match=r"partition 2 has .* than the collection: "):
+            fastgd.LogisticRegression().fit(X, y)
+
+
+def test_frames_in_a_list_have_names(table):
+    pandas = pytest.importorskip("pandas")
+    X, y, _ = table
+    frames = [pandas.DataFrame(part, columns=list("abcde")) for part in np.array_split(X, 3)]
+    frames.insert(0, frames[0][:0])
+    targets = [y[:0], *np.array_split(y, 3)]
+    for model in (fastgd.LogisticRegression(), fastgd.SGDClassifier(random_state=0)):
+        model.fit(list(map(dask.delayed, frames)), list(map(dask.delayed, targets)))
+        assert list(model.feature_names_in_) == list("abcde")
+
+
+def test_numbers_of_pandas_that_may_be_missing_are_numbers(table):
+    pandas = pytest.importorskip("pandas")
+    X, y, _ = table
+    expected = fastgd.LogisticRegression().fit(*collections((X.astype(float), y)))
+    frame, labels = pandas.DataFrame(X.astype(float)).astype("Float64"), pandas.Series(y)
+    parts = [frame.iloc[k : k + 500] for k in range(0, N, 500)]
+    targets = [labels.iloc[k : k + 500].astype("Int64") for k in range(0, N, 500)]
+    found = fastgd.LogisticRegression().fit(
+        list(map(dask.delayed, parts)), list(map(dask.delayed, targets))
+    )
+    np.testing.assert_array_equal(found.coef_, expected.coef_)

@@ -342,7 +342,10 @@ def test_targets_that_are_no_labels_are_refused(model, table):
         "NaN": [(X, np.where(np.arange(100) == 70, np.nan, np.arange(100) % 2))],
         "Unknown label type: continuous": [(X, table["numbers"][:100])],
         "all be words or all be numbers": [(X, np.array(["a", None] * 50, object))],
-        "words as labels and others numbers": [(X, table["two"][:100]), (X, np.arange(100) % 2)],
+        "chunk 0 has words as labels, and chunk 1 numbers": [
+            (X, table["two"][:100]),
+            (X, np.arange(100) % 2),
+        ],
     }
     for said, pairs in refused.items():
         with pytest.raises(ValueError, match=said):
