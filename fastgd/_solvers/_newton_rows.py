@@ -35,7 +35,7 @@ from fastgd._runtime.threads import in_threads, one_blas_thread
 from fastgd._solvers._certificates import ALLOWANCE
 from fastgd._solvers._costs import FINISHED_IN_FLOAT64
 from fastgd._solvers._descent import SUFFICIENT, DescentResult
-from fastgd._solvers._direct import FAR, SQUARABLE
+from fastgd._solvers._direct import SQUARABLE
 from fastgd._solvers._gd import certified, finished_tolerance, null_model
 from fastgd._solvers._least_norm import HARDLY
 from fastgd._solvers._newton import is_smooth
@@ -55,6 +55,7 @@ from fastgd.kernels.rows import Dense
 
 MOST_STEPS, ROUNDS = 40, 3  # of Newton's method; passes over X that may ask for more of them
 SHARE = 0.5  # of the target: what a bound must be below, before a pass over X
+FAR = 1000.0  # deviations from zero that a mean may be: further ones are shifted (``_units``)
 LEAST_CURVATURE = 1e-10  # of a row of average weight
 SMALLEST_PART = 1e-6  # of a step
 SINGLE = 1e-12, 1e12  # mean squares of rows that float32 can multiply
