@@ -27,6 +27,7 @@ from fastgd._solvers._interior_squares import by_interior, has_squares
 from fastgd._solvers._intervals import by_intervals, has_intervals
 from fastgd._solvers._least_norm import is_hardly_penalised, least_norm
 from fastgd._solvers._newton import newton
+from fastgd._solvers._newton_rows import newton_in_rows
 from fastgd._solvers._piecewise import piecewise_linear
 from fastgd._solvers._problem import is_deviance, is_exact
 from fastgd._solvers._requirements import Requires, check, lacking
@@ -182,7 +183,8 @@ def _of_few_columns(solver: str, task: Task, options: Options, start: Any) -> So
     start = _start_for("gd", task, start)
     if losses.is_piecewise_linear(task.loss):
         return interior_small(task, options, start)
-    return directly(task, options) or in_rows(task, options) or _by_newton(task, options, start)
+    at_once = directly(task, options) or in_rows(task, options)
+    return at_once or newton_in_rows(task, options, start) or _by_newton(task, options, start)
 
 
 def _by_newton(task: Task, options: Options, start: Any) -> Solution | None:

@@ -617,8 +617,9 @@ def _shows(decrement: float, point: Point, first: float) -> bool:
 
 def is_exact(problem: Problem, metric: AnyMetric) -> bool:
     """Tell whether a metric is the Hessian everywhere."""
-    is_matrix = metric.product.ndim == 2 or isinstance(metric, Implicit)
-    return is_quadratic(problem) and is_matrix
+    if not is_quadratic(problem):
+        return False
+    return isinstance(metric, Implicit) or metric.product.ndim == 2
 
 
 def is_quadratic(problem: Problem) -> bool:
