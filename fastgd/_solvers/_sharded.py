@@ -100,6 +100,7 @@ BALANCING_STEPS, PROVING_STEPS = 3, 2
 PASSES_BETWEEN_PROOFS = 10
 SETTLED = 0.25  # a Newton step that shrinks the decrement to this is where its theory holds
 CAUTION_WITHOUT_PAIRS = 2.0  # nothing corrects the metric under l1
+UNPROVEN = 10.0  # estimates that a proof could confirm, and does not, were seven times too small
 TARGETS = 1e-140, 1e150  # largest magnitudes of targets whose squares are far from both ends
 # of targets of a log link: with an intercept, which takes the scale, and without one
 FARTHEST = {True: 1e100, False: 1e20}
@@ -628,7 +629,7 @@ class Descent:
 
     def _wants_proof(self) -> bool:
         """Tell whether another of Newton's steps is likely to prove what it is hoped to be."""
-        if not (self.is_newton and self.problem.l2 > 0.0 and can_prove(self.problem)):
+        if not (self.is_newton and self._is_provable()):
             return False
         return self._quick_gap() > self._target()
 
@@ -648,6 +649,7 @@ class Descent:
         estimate *= 1.0 if self.problem.is_smooth else CAUTION_WITHOUT_PAIRS
         if not self.is_newton:
             estimate = self._lasting(estimate)
+            estimate *= UNPROVEN if self._is_provable() else 1.0
         is_shown = not self.is_newton and np.isfinite(estimate)
         has_hessian = self.here.product is not None
         if losses.is_quadratic(self.problem.loss) and has_hessian and self.problem.is_smooth:
@@ -664,13 +666,16 @@ class Descent:
 
     def _may_prove(self) -> bool:
         """Tell whether the last estimate, which did not last, is worth the passes of a proof."""
-        problem = self.problem
-        if self.is_newton or not (problem.l2 > 0.0 and can_prove(problem)) or self._is_balanced():
+        if self.is_newton or not self._is_provable() or self._is_balanced():
             return False
         if self.n_passes < self.next_proof or self.estimates[-1] > self._target():
             return False
         self.next_proof = self.n_passes + PASSES_BETWEEN_PROOFS
         return True
+
+    def _is_provable(self) -> bool:
+        """Tell whether a bound that shrinks with the gradient can prove what an estimate hopes."""
+        return self.problem.l2 > 0.0 and can_prove(self.problem)
 
     def _lasting(self, estimate: float) -> float:
         """Return the largest of the last estimates, of a tenth of all.

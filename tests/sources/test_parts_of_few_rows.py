@@ -122,3 +122,21 @@ def test_few_rows_without_room_are_within_tol_or_warn(C, table, monkeypatch):
         assert found.gap_ <= 1e-3 * best
     if C == 1e2:  # a proof is tried on the way, and found
         assert not caught
+
+
+@pytest.mark.parametrize(("alpha", "seed"), [(0.1, 0), (0.3, 0), (0.1, 1)])
+def test_squares_that_only_an_estimate_says_are_least_are_within_tol(alpha, seed, monkeypatch):
+    """Estimates of these descents are seven times too small where no bound confirms them."""
+    monkeypatch.setattr(_sharded, "ROOM", 0)
+    monkeypatch.setattr(_sharded, "NEWTON_OF_THIN", 0)
+    random = np.random.default_rng(seed)
+    X = random.normal(size=(N, D))
+    y = X[:, :5] @ random.normal(size=5) + random.normal(size=N)
+    centred, target = X - X.mean(axis=0), y - y.mean()
+    dual = np.linalg.solve(centred @ centred.T + alpha * np.eye(N), target)
+    best = alpha * float(target @ dual) / (2 * N)  # of the dual: alpha y'(XX' + alpha I)^-1 y / 2n
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = fastgd.Ridge(alpha).fit(open_rows((X, y), chunk_rows=CUT))
+    assert best * (1.0 - 1e-9) <= found.objective_ <= best * (1.0 + 1e-4)
+    assert found.objective_ - found.gap_ <= best * (1.0 + 1e-9)

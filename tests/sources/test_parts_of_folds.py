@@ -256,7 +256,7 @@ def test_what_is_wrong_in_the_middle_is_named(table):
             model.fit(open_rows((X, target), chunk_rows=CUT))
         assert not hasattr(model, "coef_")
     batches = [(table["X"][:500], labels[:500]), (table["X"][500:, :5], labels[500:])]
-    with pytest.raises(ValueError, match="6 and 5 columns"):
+    with pytest.raises(ValueError, match="chunk 1 has 5 columns, and chunk 0 6"):
         fastgd.RidgeClassifierCV().fit(open_rows(batches))
 
 
