@@ -197,7 +197,7 @@ def check_together(loss_spec: Any, penalty_spec: Any, optimizer_spec: Any) -> No
 
 def steps_as_a_whole(spec: Any) -> bool:
     """Tell whether what an optimizer does to one parameter depends on the gradient of others."""
-    return hasattr(type(spec), "step_of_all") or needs_matrices(spec)
+    return hasattr(type(spec), "step_of_all") or hasattr(type(spec), "with_matrices")
 
 
 def needs_matrices(spec: Any) -> bool:
@@ -228,7 +228,7 @@ def with_matrices(spec: Any, matrices: list[tuple[int, int, int]]) -> Any:
     ValueError
         If it asks, and there are none.
     """
-    if not needs_matrices(spec):
+    if not hasattr(type(spec), "with_matrices"):
         return spec
     if not matrices:
         raise ValueError(
