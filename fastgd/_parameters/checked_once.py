@@ -22,12 +22,28 @@ class CheckedOnce(BaseEstimator):
     def _validate_params(self) -> None:
         own: type = type(self)
         values = _parameters_of(own)(self)
-        kinds = tuple(map(type, values))
-        key = (own, kinds, values) if _BY_VALUE.issuperset(kinds) else None
+        kinds = _kinds_of(values)
+        key = None if kinds is None else (own, kinds, values)
         if key is None or key not in _FOUND_RIGHT:
             super()._validate_params()
             if key is not None and len(_FOUND_RIGHT) < MOST_FOUND_RIGHT:
                 _FOUND_RIGHT.add(key)
+
+
+def _kinds_of(values: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Return the types of values that compare by value, also in tuples; None if one does not.
+
+    Numbers of different types may be equal, and one of them wrong.
+    """
+    kinds: tuple[Any, ...] = tuple(map(type, values))
+    if _BY_VALUE.issuperset(kinds):
+        return kinds
+    kinds = tuple(
+        _kinds_of(value) if kind is tuple else kind
+        for kind, value in zip(kinds, values, strict=True)
+    )
+    known = all(isinstance(kind, tuple) or kind in _BY_VALUE for kind in kinds)
+    return kinds if known else None
 
 
 @functools.cache

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import linear_model
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._coordinate_descent import _alpha_grid
 from sklearn.model_selection import check_cv
@@ -43,6 +42,7 @@ from fastgd._export.notebook import NotebookView
 from fastgd._monitoring.sklearn_callbacks import CallbackSupport
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, GridWatch, watched
+from fastgd._parameters.checked_once import CheckedOnce
 from fastgd._runtime.threads import threads
 from fastgd._runtime.warned import warn
 from fastgd._solvers._paths import Fold, Found, Strengths, Table, solve_paths
@@ -57,7 +57,7 @@ TOO_LARGE = "X or y hold numbers too large to add up."
 SHARE_OF_NULL = 0.05  # of the objective without columns: a fit of a fold is judged by no less
 
 
-class PathModel(ScoredAnywhere, NotebookView, OnnxExport, BaseEstimator):
+class PathModel(ScoredAnywhere, NotebookView, OnnxExport, CheckedOnce):
     """What the estimators that are fitted by ``solve_paths`` have in common."""
 
     coef_: Any

@@ -43,6 +43,7 @@ from fastgd._export.notebook import NotebookView
 from fastgd._monitoring.sklearn_callbacks import CallbackSupport
 from fastgd._monitoring.undo import or_as_before
 from fastgd._monitoring.watching import Given, GridWatch, watched
+from fastgd._parameters.checked_once import CheckedOnce
 from fastgd._runtime.threads import one_blas_thread
 from fastgd._runtime.warned import warn
 from fastgd._solvers._magnitudes import Magnitudes, magnitudes_of
@@ -75,7 +76,9 @@ WORTH_THREADS = 1 << 30  # multiplications: some 0.1 s
 WATCHING: dict[str, list[Any]] = {"verbose": ["verbose"], "callbacks": [list, tuple, None]}
 
 
-class BaseRidgeCV(RidgeCVOfParts, CallbackSupport, NotebookView, OnnxExport, _BaseRidgeCV):
+class BaseRidgeCV(
+    RidgeCVOfParts, CallbackSupport, NotebookView, OnnxExport, CheckedOnce, _BaseRidgeCV
+):
     """What both have in common; a subclass says what y is, and what a raw prediction means.
 
     scikit-learn's base class has the parameters, the scorer and the routing of metadata.

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn import linear_model, neural_network, svm
-from sklearn.base import is_classifier
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
+from fastgd._parameters.checked_once import _kinds_of
 from fastgd._solvers._auto import SOLVERS
 from tests.tables import over_product
 
@@ -412,3 +413,15 @@ def test_class_weights_that_leave_no_row_are_refused(kind):
         kind(class_weight={0: 0.0, 1: 0.0}).fit(X, y)
     with pytest.raises(ValueError, match="sample_weight is 0 for every row whose class_weight"):
         kind(class_weight={0: 0.0}).fit(X, y, sample_weight=1.0 - y)
+
+
+def test_what_was_found_right_is_checked_once_also_in_tuples(monkeypatch):
+    checked = []
+    monkeypatch.setattr(BaseEstimator, "_validate_params", lambda model: checked.append(model))
+    X, y = np.arange(12.0).reshape(6, 2) ** 2, np.arange(6.0)
+    for alphas, n_checks in (((0.125, 7.5), 1), ((0.125, 7.5), 1), ([0.125, 7.5], 2)):
+        fastgd.RidgeCV(alphas).fit(X, y)
+        assert len(checked) == n_checks
+    kinds = [_kinds_of(values) for values in ((1, (2.0,)), (1, (2,)), (True, (2.0,)))]
+    assert len(set(kinds)) == 3, "equal numbers of other types are checked again"
+    assert _kinds_of((1, (2.0, [3.0]))) is None
