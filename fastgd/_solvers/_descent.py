@@ -353,30 +353,41 @@ class _Descent:
 
         Where no matrix shows whether an estimate is right, and no bound does so at the last stage,
         the next one is asked for, and the one after: estimates have been found fourteen times too
-        small, where conjugate gradients had ended on a plateau.
+        small, and of squared errors a thousand times, where conjugate gradients were on a plateau.
         """
         while self.stages and self.suboptimality <= self._target():
             last = self.stages.pop(0)
-            if not self.stages and self._is_doubtful():
+            if not self.stages and self._can_add(last) and self._is_doubtful():
                 self.stages.append(0.1 * last)
                 self.n_added += 1
         return not self.stages
 
+    def _can_add(self, last: float) -> bool:
+        """Tell whether a stage is left after the last one.
+
+        Of squared errors the bound shrinks with each: conjugate gradients go on, and it is free.
+        """
+        objective, is_few = self.point.objective, self.n_added < MOST_ADDED
+        is_seen = self.stop.target(objective, last) > self.problem.rounding(objective)
+        return is_few or (is_quadratic(self.problem) and is_seen)
+
     def _is_doubtful(self) -> bool:
         """Tell whether nothing but an estimate says that the last stage is reached."""
         problem, stop = self.problem, self.stop
-        if not stop.is_careful or self.n_added == MOST_ADDED or self.n_passes >= stop.max_passes:
+        if not stop.is_careful or self.n_passes >= stop.max_passes:
             return False
         is_small = problem.shape[0] * problem.shape[1] <= FINISHED_IN_FLOAT64  # and finished
         if is_small or not problem.is_smooth or can_have_hessian(problem):
             return False
         if problem.l2 == 0.0 or not can_prove(problem):
-            return False
+            return is_quadratic(problem) and self.n_added == 0
         objective = self.point.objective
         target = max(stop.target(objective, stop.tol), problem.rounding(objective))
         if objective - self.lower > target:
             proof = certify(precise_of(problem), self.point)
             self.lower = max(self.lower, proof.point.objective - proof.gap)
+        if is_quadratic(problem):
+            return objective - self.lower > target
         if objective - self.lower > target and self.n_added > 0:  # a stage takes fewer reads of X
             given = precise_of(problem), self.point, self.metric, target, self.n_passes
             self.lower = max(self.lower, lower_bound(*given))

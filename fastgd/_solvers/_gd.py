@@ -382,8 +382,9 @@ def _proven(problem: Problem, result: DescentResult, options: Options) -> Certif
         point = evaluate(precise, point.u)  # float32 hides what the intercepts gain
     point, gap = certify(precise, point)
     target = max(options.tol * abs(point.objective), result.floor)
-    if is_exact(problem, result.metric) and problem.is_smooth and result.converged:
-        # of a parabola the decrement is all that is left
+    is_solved = is_exact(problem, result.metric) and not isinstance(result.metric, Implicit)
+    if is_solved and problem.is_smooth and result.converged:
+        # of a parabola the decrement is all that is left; conjugate gradients only estimate it
         gap = min(gap, result.suboptimality + rounding_of_decrement(problem, result))
     gap = min(gap, max(point.objective - result.lower, 0.0))
     # where a descent was cut short, no more passes are to be spent

@@ -44,7 +44,28 @@ EXPECTED_WITH_BLOCKS = 4.0  # digits took 3 with new ones
 LEAST_CURVATURE = 1e-12  # of the mean: below it, a diagonal is rounding
 FLOOR_OF_BLOCKS = 1e-6  # relative to a unit diagonal: about what float32 rounds of a product
 MOST_FLOOR = 1.0
+SAME = 1e-8  # of a gradient's square
 KEPT_UP_TO = 8  # products that blocks of another point may take
+
+
+class _Course(NamedTuple):
+    """Where conjugate gradients ended.
+
+    direction : of the last step
+    size : r'z before it
+    residual : after it
+    gains : list of float, of all steps so far
+    """
+
+    direction: Floats
+    size: float
+    residual: Floats
+    gains: list[float]
+
+    def leads_to(self, gradient: Floats) -> bool:
+        """Tell whether a gradient is the residual that was left, but for rounding."""
+        apart = gradient - self.residual
+        return float(np.vdot(apart, apart)) <= SAME * float(np.vdot(gradient, gradient))
 
 
 class HessianProduct:
@@ -118,7 +139,9 @@ class Implicit(HessianProduct):
     Parameters
     ----------
     before : object or None
-        The metric of the point before, whose blocks serve while they take few products.
+        The metric of the point before, whose blocks serve while they take few products. Of squared
+        errors the Hessian is the same one, and conjugate gradients go on from where they ended: to
+        begin anew would forget which directions were searched.
 
     Attributes
     ----------
@@ -145,6 +168,8 @@ class Implicit(HessianProduct):
         self.left_out, self.enough = 0.0, 0.0
         self.most = MOST_STEPS
         self.class_blocks: Floats | None = None
+        is_same = isinstance(before, Implicit) and is_quadratic(problem.loss)
+        self._course: _Course | None = before._course if is_same else None
         if have_cheap_blocks(problem):
             kept = before.class_blocks if isinstance(before, Implicit) else None
             is_good = kept is not None and before.n_products <= KEPT_UP_TO
@@ -213,8 +238,13 @@ class Implicit(HessianProduct):
         direction, size = z.copy(), float(np.vdot(residual, z))
         self.left_out = 0.0 if size == 0.0 else np.inf  # where the first step breaks down
         gains: list[float] = []
+        course, self._course = self._course, None
+        if course is not None and course.leads_to(gradient):
+            direction += size / course.size * course.direction
+            gains = course.gains.copy()
         forcing = 1e-3 * FORCING if is_quadratic(self._problem.loss) else FORCING
-        while 0.0 < size < np.inf and len(gains) < self.most:
+        first, begun = len(gains), sum(gains)
+        while 0.0 < size < np.inf and len(gains) - first < self.most:
             bent = self.times(direction)
             bend = float(np.vdot(direction, bent))
             if not 0.0 < bend < np.inf:  # rounding has taken over: what was found so far is finite
@@ -225,9 +255,10 @@ class Implicit(HessianProduct):
             residual -= length * bent
             z = self.preconditioned(residual)
             before, size = size, float(np.vdot(residual, z))
+            self._course = _Course(direction, before, residual, gains)
             self.left_out = _tail(gains)
             enough = self.enough if len(gains) > 1 else 0.0  # one gain says nothing of the next
-            if self.left_out <= max(forcing * sum(gains), enough):
+            if self.left_out <= max(forcing * (sum(gains) - begun), enough):
                 break
             direction = z + size / before * direction
         return found

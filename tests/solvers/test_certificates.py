@@ -315,6 +315,24 @@ def test_gaps_of_many_rows_are_within_tol_though_each_row_weighs_little(rng, lay
         np.testing.assert_allclose(model.predict_proba(X).mean(axis=0), shares, rtol=1e-8)
 
 
+@pytest.mark.parametrize(("d", "dtype"), [(1500, np.float64), (2700, np.float32)])
+def test_what_conjugate_gradients_leave_is_proven_and_not_estimated(rng, d, dtype):
+    # what no row sees is bent by the penalty alone: a plateau, where estimates were 3,000 times off
+    n, alpha = 1010, 1e-3
+    X = rng.normal(size=(n, d)).astype(dtype)
+    y = X[:, :20] @ rng.normal(size=20) + rng.normal(size=n)
+    X, given = X.astype(np.float64), X
+    centred = X - X.mean(axis=0)
+    t = np.linalg.solve(centred @ centred.T + alpha * np.eye(n), y - y.mean())
+    best = 0.5 * alpha * float(t @ (y - y.mean())) / n  # of ridge regression, by its dual
+    for tol in (1e-1, 1e-2, 1e-4):
+        model = fastgd.Ridge(alpha=alpha, tol=tol).fit(given, y)
+        distance = model.objective_ - best
+        assert distance <= tol * best
+        assert distance <= model.gap_ + 1e-12 * best
+        assert model.gap_ <= tol * model.objective_
+
+
 def test_no_bound_without_a_penalty_or_convexity(rng):
     X, y = rng.normal(size=(40, 3)), rng.normal(size=40)
     assert not _certificates.can_prove(problem_of(X, y, SquaredError(), 0.0, 0.0))
