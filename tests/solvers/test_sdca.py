@@ -583,3 +583,13 @@ def test_a_check_is_asked_for_by_the_whole_objective(rng):
     done = fit(X, y, losses.Hinge(1.0), 1.0 / (1e4 * len(y)), fit_intercept=False, max_iter=500)
     assert done.converged
     assert done.n_iter < 300
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+@pytest.mark.parametrize("C", [1.0, 1e3])
+def test_smaller_tolerances_take_the_same_steps_of_faces(rng, loss, C):
+    X = rng.normal(size=(300, 450))
+    y = (X[:, :20] @ rng.normal(size=20) + rng.logistic(size=300) > 0.0).astype(int)
+    given = {"loss": loss, "C": C, "solver": "sdca"}
+    found = [fastgd.LinearSVC(tol=10.0**-k, **given).fit(X, y).objective_ for k in range(1, 8)]
+    assert np.all(np.diff(found) <= 1e-9 * found[-1])  # rounding, of sums that are made anew
