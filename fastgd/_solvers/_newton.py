@@ -143,7 +143,7 @@ def standardised(task: Task) -> Standard | None:
     mean, square, peak = np.zeros(d), np.zeros(d), np.ones(z.shape[1])
     center_columns(rows, weight, bool(task.fit_intercept), z, mean, square, peak)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not plain
-        if not are_plain(z[:, :d], mean, square) or not _has_plain_targets(task, weight):
+        if not are_plain(z[:, :d], mean, square) or not has_plain_targets(task, weight):
             return None
     known = square > CONSTANT * CONSTANT * mean * mean
     inverse_std = known / np.sqrt(np.where(known, square, 1.0))
@@ -154,7 +154,7 @@ def standardised(task: Task) -> Standard | None:
     return Standard(z, weight, ridge, mean, inverse_std, peak)
 
 
-def _has_plain_targets(task: Task, weight: Floats) -> bool:
+def has_plain_targets(task: Task, weight: Floats) -> bool:
     """Tell whether targets need no units of their own."""
     if losses.kind_of(task.loss) != losses.REGRESSION or is_deviance(task.loss):
         return True

@@ -1,4 +1,4 @@
-"""Newton's method in the rows, for smooth losses of dense rows that columns outnumber.
+"""Newton's method in the rows, for smooth losses of rows that columns outnumber.
 
 With an l2 penalty the best coefficients are a combination of the centred rows, w = Z'a, and raw
 predictions are K a + b with K = Z Z'. In the inner product p'K q the gradient is g = s loss' + l2 a
@@ -13,8 +13,8 @@ so that the best length of each is found without X: 4 to 7 steps arrive, where f
 to 12.
 
 Rows are centred in float32 where the penalty is not tiny beside K: that moves raw predictions by a
-millionth, and the objective by the square of that. What is proven is proven by a pass over X in
-float64, whose raw predictions are those that further steps begin with [2]_.
+millionth, and the objective by the square of that. Near the optimum raw predictions are those of a
+pass over X in float64 [2]_, and so is what is proven.
 
 References
 ----------
@@ -33,12 +33,13 @@ from scipy.linalg.lapack import dpotrf, dpotrs, spotrf, spotrs
 from fastgd._monitoring.observer import Model
 from fastgd._runtime.threads import in_threads, one_blas_thread
 from fastgd._solvers._certificates import ALLOWANCE
-from fastgd._solvers._costs import FINISHED_IN_FLOAT64
+from fastgd._solvers._columns import as_matrix
+from fastgd._solvers._costs import FINISHED_IN_FLOAT64, is_scattered
 from fastgd._solvers._descent import SUFFICIENT, DescentResult
 from fastgd._solvers._direct import SQUARABLE
 from fastgd._solvers._gd import certified, finished_tolerance, null_model
 from fastgd._solvers._least_norm import HARDLY
-from fastgd._solvers._newton import is_smooth
+from fastgd._solvers._newton import has_plain_targets, is_smooth
 from fastgd._solvers._passes import predictions, products_with
 from fastgd._solvers._problem import Floats, Problem, evaluate, model_at, pose
 from fastgd._solvers._task import Options, Solution, Task
@@ -54,6 +55,7 @@ from fastgd.kernels.row_steps import (
 from fastgd.kernels.rows import Dense
 
 MOST_STEPS, ROUNDS = 40, 3  # of Newton's method; passes over X that may ask for more of them
+NEAR = 0.1  # of the objective, a bound from which on X itself is asked for raw predictions
 SHARE = 0.5  # of the target: what a bound must be below, before a pass over X
 FAR = 1000.0  # deviations from zero that a mean may be: further ones are shifted (``_units``)
 LEAST_CURVATURE = 1e-10  # of a row of average weight
@@ -104,32 +106,31 @@ class Where(NamedTuple):
 
 
 def newton_in_rows(task: Task, options: Options, start: Any) -> Solution | None:
-    """Solve a task of few dense rows; None where descent should, as from any ``start``."""
+    """Solve a task of few rows; None where descent should, as from any ``start``."""
     if start is not None or options.max_iter < 1 or not _is_possible(task):
         return None
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
         problem = pose(task)._replace(dtype=np.float64)
-        if not _is_plain(problem):
+        if not (_is_plain(problem) and has_plain_targets(task, problem.weight)):
             return None
         return _InRows(problem, options).solution()
 
 
 def _is_possible(task: Task) -> bool:
     """Tell whether the losses have curvatures, and coefficients are combinations of rows."""
-    if not isinstance(task.rows, Dense) or task.device is not None or not task.l2 > 0.0:
+    n, d = task.y.shape[0], task.n_features
+    if is_scattered(task.rows, n, d) or task.device is not None or not task.l2 > 0.0:
         return False
     if losses.kind_of(task.loss) == losses.MULTINOMIAL:
         return False
     # a jump of curvatures: with fewer columns, which rows count changes with each step
-    has_few = losses.has_jumps(task.loss) and task.n_features < 2 * task.y.shape[0]
+    has_few = losses.has_jumps(task.loss) and d < 2 * n
     return is_reducible(task) and is_smooth(task.loss) and not has_few
 
 
 def _is_plain(problem: Problem) -> bool:
-    """Tell whether columns and targets need no units of their own."""
+    """Tell whether columns need no units of their own, and l2 decides what is best."""
     scaler, known = problem.scaler, problem.scaler.inverse_std > 0.0
-    if not np.all(known | (scaler.center == 0.0)):
-        return False
     inverse_std, (low, high) = scaler.inverse_std[known], SQUARABLE
     far = np.max(np.abs(scaler.center[known]) * inverse_std, initial=0.0)
     if problem.l2 <= HARDLY * float(np.sum(_variances(problem) + np.square(scaler.center))):
@@ -157,7 +158,7 @@ class _InRows:
         # of a loss with jumps of curvatures exact steps end after finitely many
         has_jumps = losses.has_jumps(problem.loss)
         self.is_even = not (self.is_small or has_jumps) and self._is_even()
-        self.n_cut, self.last = 0, np.inf
+        self.n_cut, self.last = 0, np.inf  # steps cut short; the gradient of the last one
         self.history: tuple[list[float], list[float]] = ([], [])
 
     def solution(self) -> Solution | None:
@@ -174,8 +175,7 @@ class _InRows:
             found = certified(problem, result, self.options)
             if found.converged or is_stopped:
                 return found
-            at = here.at._replace(image=predictions(problem, u) - here.at.level)
-            here = self._evaluated(at, 0.5 * float(problem.ridge @ (u * u)))
+            here = self._seen_by_rows(here)
         return None
 
     # -- products ---------------------------------------------------------------------------------
@@ -220,6 +220,12 @@ class _InRows:
 
     # -- the descent ------------------------------------------------------------------------------
 
+    def _seen_by_rows(self, here: Where) -> Where:
+        """Return a place with raw predictions as X itself has them, in float64."""
+        u = self._parameters(here.at)
+        at = here.at._replace(image=predictions(self.problem, u) - here.at.level)
+        return self._evaluated(at, 0.5 * float(self.problem.ridge @ (u * u)))
+
     def _evaluated(self, at: Image, penalty: float) -> Where:
         """Return the objective at a place, and its derivatives by raw predictions."""
         problem, slopes, bends = self.problem, np.empty(at.own.shape), np.empty(at.own.shape)
@@ -234,17 +240,21 @@ class _InRows:
         """
         objectives, _ = self.history
         tol = finished_tolerance(self.problem, self.options.tol)
-        is_last = False
-        for _ in range(MOST_STEPS):
-            gradient = self._gradient(here)
-            bound = max(float(np.vdot(gradient.own, gradient.image)), 0.0) / (2.0 * self.problem.l2)
+        is_last, self.last, is_single = False, np.inf, self.rows.dtype == np.float32
+        for n_taken in range(MOST_STEPS):
+            gradient, bound = self._judged(here)
+            # where, is no matter of the tolerance, so that a smaller one goes the same way
+            if is_single and n_taken > 0 and bound <= NEAR * here.objective:
+                here = self._seen_by_rows(here)
+                gradient, bound = self._judged(here)
             if not np.isfinite(bound):
                 return None
             if self._is_stopped(here, bound) or len(objectives) >= self.options.max_iter:
                 return here, True
             has_arrived = bound <= SHARE * max(tol, ALLOWANCE) * here.objective
-            if has_arrived and (is_last or not self.is_small):
-                return (here, False) if objectives else None
+            # a step is taken whatever the tolerance, and from where a bound was not proven
+            if has_arrived and n_taken > 0 and (is_last or not self.is_small):
+                return here, False
             is_last = has_arrived
             following = self._moved(here, gradient, is_last)
             if following is None:
@@ -253,6 +263,12 @@ class _InRows:
             penalty = 0.5 * self.problem.l2 * float(np.vdot(here.at.own, here.at.image))
             objectives.append(here.objective - here.penalty + penalty)
         return None
+
+    def _judged(self, here: Where) -> tuple[Image, float]:
+        """Return the gradient, and what it says that is left at most."""
+        gradient = self._gradient(here)
+        square = max(float(np.vdot(gradient.own, gradient.image)), 0.0)
+        return gradient, square / (2.0 * self.problem.l2)
 
     def _gradient(self, here: Where) -> Image:
         """Return the gradient and its image."""
@@ -344,14 +360,18 @@ def _variances(problem: Problem) -> Floats:
 
 
 def _centred(problem: Problem, is_small: bool) -> Any:
-    """Return the centred rows, in float32 where that is enough."""
-    values, center = problem.rows.values, problem.scaler.center
+    """Return the centred rows, in float32 where that is enough; constant columns are zeros."""
+    (n, d), scaler = problem.shape, problem.scaler
+    is_dense = isinstance(problem.rows, Dense)
+    values = problem.rows.values if is_dense else as_matrix(problem.rows, n, d).toarray()
     square = float(np.sum(_variances(problem)))
     curvature = losses.usual_curvature(problem.loss)
-    is_tame = square * curvature <= LARGEST_OF_SINGLE * problem.l2 * values.shape[0]
+    is_tame = square * curvature <= LARGEST_OF_SINGLE * problem.l2 * n
     is_single = not is_small and is_tame and SINGLE[0] <= square <= SINGLE[1]
     rows = np.empty(values.shape, np.float32 if is_single else np.float64)
-    return np.subtract(values, center, out=rows, casting="same_kind")
+    np.subtract(values, scaler.center, out=rows, casting="same_kind")
+    rows[:, scaler.inverse_std == 0.0] = 0.0
+    return rows
 
 
 def _products(rows: Any) -> Any:

@@ -183,7 +183,9 @@ class _Sample:
         if self.is_solved and sees_all:
             metric = sharpened(part, factorise(part, product, True), there.curvature)
             return _Hessian(metric, metric, self.rows, curvature, share)
-        lower = None if is_plain else factorise(part, product, True)
+        lower = None
+        if not is_plain:  # with what products do not show, or the decrement is without it
+            lower = sharpened(part, factorise(part, product, True), there.curvature)
         metric = factorise(part, shrunk(self.whole, product, there.curvature), True)
         return _Hessian(metric, lower, self.rows, curvature, share)
 

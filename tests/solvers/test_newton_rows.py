@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
@@ -165,18 +166,12 @@ def test_passes_that_are_used_up_are_said(solved):
     assert float(fitted.objective_) - best <= fitted.gap_
 
 
-@pytest.mark.parametrize("kind", ["far", "constant", "tiny penalty", "start", "one class of rows"])
+@pytest.mark.parametrize("kind", ["far", "tiny penalty", "start"])
 def test_what_it_cannot_is_left_to_others(solved, kind):
     X, y = table("logistic", True)
-    settings = {}
     if kind == "far":
         X[:, 3] += 1e6
-    elif kind == "constant":
-        X[:, 3] = 7.0
-    elif kind == "tiny penalty":
-        settings = {"C": 1e12}
-    elif kind == "one class of rows":
-        X[:] = X[0]
+    settings = {"C": 1e12} if kind == "tiny penalty" else {}
     fitted = fastgd.LogisticRegression(tol=1e-4, warm_start=kind == "start", **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -185,6 +180,67 @@ def test_what_it_cannot_is_left_to_others(solved, kind):
             fitted.fit(X, y)
     assert solved[-1] is None
     assert np.all(np.isfinite(fitted.coef_))
+
+
+@pytest.mark.parametrize("level", [0.1, 1e3])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_constant_columns_have_no_part_beside_an_intercept(solved, fit_intercept, level):
+    X, y = table("logistic", True)
+    X[:, 3] = level
+    fitted = fastgd.LogisticRegression(tol=1e-6, fit_intercept=fit_intercept).fit(X, y)
+    assert solved[-1] is not None
+    assert (fitted.coef_[0, 3] == 0.0) == fit_intercept
+    best = lowest("logistic", X, y, np.ones(N), 1.0 / N, fit_intercept)
+    assert float(fitted.objective_) == pytest.approx(best, rel=1e-6)
+
+
+def test_rows_that_are_all_the_same_have_an_intercept_only(solved):
+    X, y = table("logistic", True)
+    X[:] = X[0]
+    fitted = fastgd.LogisticRegression().fit(X, y)
+    assert solved[-1] is not None
+    assert not np.any(fitted.coef_)
+    assert fitted.intercept_[0] == pytest.approx(np.log(y.mean() / (1.0 - y.mean())))
+
+
+@pytest.mark.parametrize("layout", [sp.csr_array, sp.csc_array])
+@pytest.mark.parametrize("name", ["logistic", "poisson"])
+def test_sparse_containers_of_dense_rows_are_solved_alike(solved, name, layout):
+    X, y = table(name, False)
+    one, other = (model(name, N, 1e-4).fit(rows, y) for rows in (X, layout(X)))
+    assert all(found is not None for found in solved)
+    np.testing.assert_allclose(one.coef_, other.coef_, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_smaller_tolerance_never_ends_higher(solved, seed):
+    """Weights are such that float32 misses raw predictions, and first proofs fail."""
+    X, y = table("poisson", False, d=2 * N + 100, seed=seed)
+    weight = 10.0 ** np.random.default_rng(seed).uniform(-6.0, 6.0, N)
+    alpha = 1e-3 * float(np.sum(X.var(axis=0)))
+    last = np.inf
+    for tol in (0.9, 1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8):
+        fitted = fastgd.PoissonRegressor(alpha=alpha, tol=tol).fit(X, y, sample_weight=weight)
+        assert solved[-1] is not None
+        assert fitted.objective_ <= last * (1.0 + 1e-13)
+        last = fitted.objective_
+
+
+def test_a_null_model_that_is_near_enough_takes_the_same_first_step(solved):
+    X, y = table("logistic", True, d=D)
+    C = 1e-3 / np.sum(X.var(axis=0))
+    some = [float(fastgd.LogisticRegression(C=C, tol=t).fit(X, y).objective_) for t in (0.5, 1e-4)]
+    assert all(found is not None for found in solved)
+    assert some[1] <= some[0] * (1.0 + 1e-15)
+
+
+def test_targets_far_from_one_are_left_to_their_units(solved):
+    X, y = table("logistic", True, d=2 * N)
+    own = {"loss": "squared_epsilon_insensitive", "epsilon": 0.0, "tol": 1e-8}
+    plain, tiny = (fastgd.LinearSVR(**own).fit(X, y * unit) for unit in (1.0, 2.0**-535))
+    assert solved[0] is not None
+    assert solved[1] is None
+    np.testing.assert_allclose(tiny.coef_ * 2.0**535, plain.coef_, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", LOSSES)
