@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import reduce
+from numbers import Number
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,11 +54,13 @@ def layout_of(name: str, X: Any, y: Any, columns: Any = None) -> Layout:
 
 
 def _has_words(y: Any) -> bool | None:
-    """Tell whether targets are words; None if there are none."""
+    """Tell whether targets are words; None if there are none, or the first is missing."""
     if not isinstance(y, np.ndarray):
         return None
     if y.dtype.kind == "O":
-        return isinstance(y.flat[0], str) if y.size > 0 else None
+        first = y.flat[0] if y.size > 0 else None
+        is_number = isinstance(first, Number) and first == first
+        return True if isinstance(first, str) else False if is_number else None
     return y.dtype.kind in "US"
 
 

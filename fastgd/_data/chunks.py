@@ -167,7 +167,7 @@ class BatchChunks:
                 X, y = pair_of(one)
                 if self.sizes[k] > 0:
                     self._agree(k, X)
-                yield arrays_of(X, y)
+                yield of_named(f"chunk {k}", arrays_of, X, y)
 
 
 def pair_of(batch: Any) -> Pair:

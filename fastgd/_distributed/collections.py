@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import dask
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from fastgd._data.agreement import Layout, agreed, agreed_by_all, layout_of
@@ -289,6 +290,7 @@ def _counted(k: int, of_all: Layout | None, X: Any, y: Any) -> tuple[int, Layout
 
 
 def _head_of(X: Any, y: Any) -> Pair:
+    X = X.tocsr() if sp.issparse(X) else X  # other sparse layouts have no slices
     return as_rows(X[:HEAD_ROWS]), None if y is None else as_column(y[:HEAD_ROWS])
 
 

@@ -15,8 +15,10 @@ def or_as_before(estimator: Any, learned: dict[str, Any] | None = None) -> Itera
     try:
         yield
     except BaseException as error:
-        if "_watch" in vars(estimator):
-            estimator._watch.keep_in(error)
-        vars(estimator).clear()
-        vars(estimator).update(before)
+        try:
+            if "_watch" in vars(estimator):
+                estimator._watch.keep_in(error)
+        finally:
+            vars(estimator).clear()
+            vars(estimator).update(before)
         raise

@@ -21,6 +21,10 @@ class BadData(UserError):
     """
 
 
+class NoRows(BadData):
+    """A file that holds no rows, so that it cannot say what its columns hold."""
+
+
 class TooLarge(BadData):
     """Contents that would take more memory, or more columns, than is allowed."""
 

@@ -101,6 +101,13 @@ class NPZ(Matrix):
         kind = NUMBER if y.dtype.kind in NUMBERS else CATEGORY
         return Column(name, kind, str(y.dtype))
 
+    def dtype(self, layout: Layout) -> Any:  # noqa: ARG002
+        name = "X" if self.form == DENSE else CSR_KEYS[0]
+        where = f"{self.path}, array {quoted(name)}"
+        with members(self.path, where) as archive:
+            found = header_of(archive, f"{name}.npy", where).dtype
+        return _dtype_of_floats(found)
+
     def _shape(self) -> tuple[int, int]:
         if self.form == DENSE:
             shape = self._array("X").shape
@@ -259,6 +266,11 @@ class NPZ(Matrix):
         return 12.0 * len(self._csr().data) / max(n_rows, 1) + 8
 
 
+def _dtype_of_floats(dtype: Any) -> Any:
+    """Return float32 of itself and of bytes, float64 of all else."""
+    return np.float32 if dtype == np.float32 or dtype.itemsize == 1 else np.float64
+
+
 def _as_floats(X: Any) -> Any:
     """Return float32 and float64 as they are, all else as float64 (bytes as float32).
 
@@ -266,7 +278,7 @@ def _as_floats(X: Any) -> Any:
     """
     if X.dtype not in (np.float32, np.float64):
         with np.errstate(over="ignore"):  # an infinite number is reported with its place
-            X = X.astype(np.float32 if X.dtype.itemsize == 1 else np.float64)
+            X = X.astype(_dtype_of_floats(X.dtype))
     if not sp.issparse(X):
         return np.asarray(X)
     if not X.has_canonical_format:

@@ -54,15 +54,12 @@ class Reader(ABC):
 
     Attributes
     ----------
-    value_dtype : dtype or None
-        Of a matrix, where the kind of file says it.
     share_of_room : float
         Of the memory for rows that are kept between passes: files that are read together share it.
     """
 
     form: str
     default_target: str | None = None
-    value_dtype: Any = None
     share_of_room = 1.0
 
     def __init__(self, path: Path, how: Format = Format()) -> None:  # noqa: B008
@@ -154,6 +151,10 @@ class Reader(ABC):
             is_infinite = y.dtype != object and bool(np.isinf(y[lost][0]))
             what = "infinite" if is_infinite else "missing"
             raise BadData(f"{place}: the target is {what}. Rows without one are of no use here.")
+
+    @abstractmethod
+    def dtype(self, layout: Layout) -> Any:
+        """Return float32 where it holds all numbers of a layout's columns exactly, else float64."""
 
     @abstractmethod
     def size(self, layout: Layout | None = None) -> Size:

@@ -109,13 +109,13 @@ class Summary:
         self.categories: dict[str, set[str]] = {name: set() for name in layout.names(CATEGORY)}
         self.classes: Counter[Any] = Counter()
 
-    def add(self, chunk: Chunk) -> None:
-        """Take in further rows.
+    def add(self, chunk: Chunk, reader: Reader | None = None) -> None:
+        """Take in further rows, by default of the summary's own file.
 
         Raises
         ------
         BadData
-            For numbers that are infinite.
+            For numbers that are infinite: the place in the file.
         """
         if chunk.n_rows == 0:
             return
@@ -123,7 +123,7 @@ class Summary:
         is_table = self._layout.form == TABLE
         numbers = chunk.X[self.numbers].to_numpy() if is_table else chunk.X
         if numbers.shape[1] > 0:
-            self._refuse_infinity(numbers, chunk.first)
+            self._refuse_infinity(numbers, chunk.first, reader or self._reader)
             if self._takes_moments:
                 self.moments.add(numbers)
         for name, parts in self.texts.items():
@@ -143,7 +143,7 @@ class Summary:
         labels, times = np.unique(y, return_counts=True)
         self.classes.update(dict(zip(labels.tolist(), times.tolist(), strict=True)))
 
-    def _refuse_infinity(self, numbers: Any, first: int) -> None:
+    def _refuse_infinity(self, numbers: Any, first: int, reader: Reader) -> None:
         is_sparse = self._layout.form == SPARSE
         # a sparse row has no gaps that could be filled in: what is not stored is zero
         bad = ~np.isfinite(_stored(numbers)) if is_sparse else np.isinf(numbers)
@@ -156,7 +156,7 @@ class Summary:
             row, column = (int(index) for index in np.argwhere(bad)[0])
             if self._layout.form == TABLE:
                 name = self.numbers[column]
-        place = self._reader.place(first + row, name)
+        place = reader.place(first + row, name)
         raise BadData(f"{place}: {'not a finite number' if is_sparse else 'an infinite number'}.")
 
     def empty_columns(self) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from fastgd._readers.errors import BadData, Misuse, quoted
+from fastgd._readers.errors import BadData, Misuse, NoRows, quoted
 from fastgd._readers.layout import NUMBER, SPARSE, Chunk, Column, Layout, Size, Wishes
 from fastgd._readers.npz import Matrix, refuse_columns
 from fastgd._readers.reader import COPIES, Format
@@ -231,7 +231,6 @@ class TextRows(Matrix):
     """
 
     form = SPARSE
-    value_dtype = np.float64
 
     def __init__(self, path: Path, how: Format) -> None:
         super().__init__(path, how)
@@ -369,12 +368,15 @@ class TextRows(Matrix):
     def _is_row(self, line: bytes) -> bool:
         return bool(line.strip())
 
+    def dtype(self, layout: Layout) -> Any:  # noqa: ARG002
+        return np.float64
+
     def size(self, layout: Layout | None = None) -> Size:  # noqa: ARG002
         if self._seen is not None:
             return self._seen
         rows = next(self._pieces(None), None)
         if rows is None:
-            raise BadData(f"{self.path} is empty.")
+            raise NoRows(f"{self.path} is empty.")
         start, share = beginning(self.path, BLOCK)
         n_rows = int(np.ceil(max(start.count(b"\n"), 1) / share))
         return Size(n_rows, 12.0 * len(rows.values) / rows.n_rows + 8)
@@ -394,7 +396,9 @@ class SvmLight(TextRows):
                 lowest = min(lowest, int(rows.indices.min()))
                 highest = max(highest, int(rows.indices.max()))
         if highest < 0:
-            raise BadData(f"{self.path} {'holds no features' if self._seen else 'is empty'}.")
+            if self._seen is None:
+                raise NoRows(f"{self.path} is empty.")
+            raise BadData(f"{self.path} holds no features.")
         zero_based = lowest == 0
         layout = Layout(
             SPARSE,

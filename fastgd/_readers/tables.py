@@ -21,7 +21,7 @@ from fastgd._readers.dates import (
     numbers_of,
     parts_of_dates,
 )
-from fastgd._readers.errors import BadData, UserError, first_line, listed, needed, quoted
+from fastgd._readers.errors import BadData, NoRows, UserError, first_line, listed, needed, quoted
 from fastgd._readers.layout import (
     CATEGORY,
     DATE,
@@ -62,8 +62,14 @@ MOST_CODED = 500  # columns of categories that a frame has one by one
 PLAIN_DIGITS = "plain digits, as in -1.5e3"
 LOST = "?"  # the kind of a column that seems to hold numbers, written in another way
 BUFFER_BYTES = 1 << 16  # of each column of Parquet, read at once: a group may be the whole file
+SINGLE = ("float", "float32", "halffloat", "int8", "uint8", "int16", "uint16", "bool")
 # rows of Parquet that are unpacked at once, and where a few bytes can be a long text in each
 BATCH_ROWS, FEW_ROWS = 1 << 16, 1 << 10
+
+
+def exact_dtype(types: set[str]) -> Any:
+    """Return float32 where it holds all numbers of some types of Arrow exactly, else float64."""
+    return np.float32 if types and types <= set(SINGLE) else np.float64
 
 
 class Table(Reader):
@@ -383,6 +389,9 @@ class CSV(Table):
     def _names_there(self) -> list[str]:
         return self._header()
 
+    def dtype(self, layout: Layout) -> Any:  # noqa: ARG002
+        return np.float64
+
     def _found(self) -> list[Column]:
         if self._columns is None:
             self._columns = [
@@ -427,7 +436,7 @@ class CSV(Table):
         if table is None:  # a longer row, or a fault that is to be told
             table = next(self._regrouped(self._batches(columns, n_rows), n_rows), None)
         if table is None:
-            raise BadData(f"{self.path} has a line of names, and no rows.")
+            raise NoRows(f"{self.path} has a line of names, and no rows.")
         return list(table.columns)
 
     def _kind(self, name: str, values: Any) -> str:
@@ -538,7 +547,7 @@ class CSV(Table):
                     place = _at_line(self.path, line, column.name)
                     return BadData(_what_to_do(place, cell, column, self._notation))
         is_alone = line == next(self._records())[0]
-        return BadData(f"{self.path} has a line of names, and no rows.") if is_alone else None
+        return NoRows(f"{self.path} has a line of names, and no rows.") if is_alone else None
 
     def _other_length(self, line: int, row: Sequence[str], expected: int) -> UserError:
         fields = "1 field" if len(row) == 1 else f"{len(row):,} fields"
@@ -625,8 +634,17 @@ class Parquet(Table):
     def _names_there(self) -> list[str]:
         return [name for name, _, _ in self._fields]
 
+    def dtype(self, layout: Layout) -> Any:
+        wanted = {column.name for column in layout.columns}
+        return exact_dtype({dtype for name, _, dtype in self._fields if name in wanted})
+
     def _found(self) -> list[Column]:
         return [Column(*field) for field in self._fields]
+
+    def layout(self, wishes: Wishes) -> Layout:
+        if self._n_rows == 0:  # a column of words without any may have the type of no words
+            raise NoRows(f"{self.path} has no rows.")
+        return super().layout(wishes)
 
     def _kind(self, dtype: Any) -> str:
         types = self._arrow.types

@@ -78,6 +78,7 @@ class VW(TextRows):
         refuse_columns(self.path, wishes)
         if wishes.target is not None:
             raise Misuse(f"--target: in {self.path} it is the first word of each line.")
+        self.size()  # refuses a file without rows
         bits = self._n_features.bit_length() - 1
         self._refuse_width(str(self.path), self._n_features, f"--bits is {bits}")
         target = Column("target", NUMBER, "float64")

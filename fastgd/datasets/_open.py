@@ -5,7 +5,7 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from math import inf
 from numbers import Integral
@@ -27,7 +27,7 @@ from fastgd._data.chunks import (
 )
 from fastgd._data.row_source import RowSource, TargetColumns
 from fastgd._readers.encoding import Encoder
-from fastgd._readers.errors import BadData, UserError, listed, quoted
+from fastgd._readers.errors import BadData, NoRows, UserError, listed, quoted
 from fastgd._readers.feed import Feed
 from fastgd._readers.layout import NUMBER, TABLE, Chunk, Layout, Wishes
 from fastgd._readers.limits import Limits, parsed_size
@@ -35,7 +35,7 @@ from fastgd._readers.opening import open_reader
 from fastgd._readers.reader import Format, Reader, rows_to_stream
 from fastgd._readers.streams import bare_name
 from fastgd._readers.summary import Summary, preparation
-from fastgd._readers.tables import BUFFER_BYTES
+from fastgd._readers.tables import BUFFER_BYTES, exact_dtype
 
 KNOWN = (
     *(".csv", ".tsv", ".txt", ".svm", ".svmlight", ".libsvm", ".vw"),
@@ -45,7 +45,6 @@ CHUNK_ROWS, FEWEST_ROWS = 1 << 16, 256
 SHARE_OF_LIMIT = 1 / 12  # of the memory, for the rows of a chunk: decoded, prepared and waiting
 SHARE_TOGETHER = 1 / 4  # for rows that a solver is to have all at once
 ARROW_AHEAD = 1  # batches and files that Arrow reads ahead: it would take 16 and 4
-SINGLE = ("float", "float32", "halffloat", "int8", "uint8", "int16", "uint16", "bool")
 
 
 def open(
@@ -344,7 +343,7 @@ class _Wishes:
         self.categorical, self.numeric, self.drop = categorical, numeric, drop
 
     def layout(self, reader: Reader) -> Layout:
-        """Return what the first file holds."""
+        """Return what a file holds."""
         target = reader.default_target if self.target is None else self.target
         drop = list(self.drop)
         if self.columns is not None and reader.form == TABLE:
@@ -382,10 +381,10 @@ class _Files:
             readers = self._opened(paths, how)
             for reader in readers:
                 reader.share_of_room = 1.0 / len(readers)
-            self.layout = wishes.layout(readers[0])
-            self._n_rows = self._rows_at_a_time(readers[0], chunk_rows)
+            first, readers = self._looked_at(readers, wishes)
+            self._n_rows = self._rows_at_a_time(first, chunk_rows)
             self._feeds = [Feed(reader, self.layout, self._n_rows) for reader in readers]
-            self._dtype = np.dtype(dtype or self._dtype_of_file(readers[0]))
+            self._dtype = np.dtype(dtype or self._dtype_of(readers))
             is_table = self.layout.form == TABLE
             plain = all(column.kind == NUMBER for column in self.layout.columns)
             if is_table and plain:
@@ -408,6 +407,21 @@ class _Files:
                 raise BadData(f"{reader.path} is of another kind than {found[0].path}.")
         return found
 
+    def _looked_at(self, readers: list[Reader], wishes: _Wishes) -> tuple[Reader, list[Reader]]:
+        """Learn the layout of the first file with rows; return it, and all that can be read."""
+        kept, faults = list(readers), list[BadData]()
+        for reader in readers:
+            try:
+                self.layout = wishes.layout(reader)
+                return reader, kept
+            except NoRows as error:
+                faults.append(error)
+            except BadData as error:
+                self._skip_or_raise(error)
+                faults.append(error)
+                kept.remove(reader)
+        raise faults[0]
+
     def _rows_at_a_time(self, reader: Reader, asked: int | None) -> int:
         rows = rows_to_stream(reader, asked, reader.size(self.layout))
         limit = reader.how.limits.memory
@@ -421,21 +435,22 @@ class _Files:
         limit = self._feeds[0].reader.how.limits.memory
         return SHARE_TOGETHER * (inf if limit is None else left_of(limit))
 
-    def _dtype_of_file(self, reader: Reader) -> Any:
-        if self.layout.form != TABLE:
-            if reader.value_dtype is not None:
-                return reader.value_dtype
-            first = next(reader.read(self.layout, 1, target=False), None)
-            return np.float64 if first is None else first.X.dtype
-        dtypes = {column.dtype for column in self.layout.columns}
-        return np.float32 if dtypes and dtypes <= set(SINGLE) else np.float64
+    def _dtype_of(self, readers: Sequence[Reader]) -> Any:
+        """Return float32 where it holds the numbers of all files exactly, else float64."""
+        for reader in readers:
+            with suppress(BadData):  # what is damaged is told when it is read
+                if reader.dtype(self.layout) == np.float64:
+                    return np.float64
+        return np.float32
 
     def _learn_columns(self) -> None:
         """Take the pass that learns means and categories."""
         reader = self._feeds[0].reader
         summary = Summary(reader, self.layout, classifies=True)
-        for chunk in self._chunks_of_all():
-            summary.add(chunk)
+        for feed, chunk in self._chunks_of_all():
+            summary.add(chunk, feed.reader)
+        if summary.n_rows == 0:
+            raise NoRows("there are no rows to train on.")
         self._prepare = preparation(self.layout, summary, standardize=False)
         self._encoder = Encoder(self._prepare)
         self.layout = self.layout.without(summary.empty_columns())
@@ -450,8 +465,8 @@ class _Files:
         assert self._sizes is not None
         return self._sizes
 
-    def _chunks_of_all(self) -> Iterator[Chunk]:
-        """Yield all chunks, and note their sizes, and which can be read."""
+    def _chunks_of_all(self) -> Iterator[tuple[Feed, Chunk]]:
+        """Yield all chunks and what reads them, and note their sizes, and which can be read."""
         sizes, places = list[int](), list[tuple[int, int]]()
         for number, feed in enumerate(self._feeds):
             local = 0
@@ -460,7 +475,7 @@ class _Files:
                     sizes.append(chunk.n_rows)
                     places.append((number, local))
                     local += 1
-                    yield chunk
+                    yield feed, chunk
             except BadData as error:
                 self._skip_or_raise(error)
         self._sizes, self._places = sizes, places
@@ -494,7 +509,7 @@ class _Files:
             yield from self.read(range(len(self._sizes)))
             return
         with in_words_of_python():
-            for chunk in self._chunks_of_all():
+            for _, chunk in self._chunks_of_all():
                 yield self._prepared(chunk), _labels(chunk.y, self.layout)
 
     def _prepared(self, chunk: Chunk) -> Any:
@@ -553,12 +568,17 @@ class _OfManyTargets(RowSource):
 
 
 def _labels(y: NDArray[Any] | None, layout: Layout) -> NDArray[Any] | None:
-    """Return targets as the file has them: whole numbers stay whole."""
+    """Return targets as the file has them: whole numbers stay whole.
+
+    The layout is that of one file, beside which others may have fractions.
+    """
     column = layout.target
     if y is None or column is None:
         return y
     if column.kind == NUMBER and re.fullmatch(r"u?int\d+", column.dtype):
-        return y.astype(np.int64)
+        with np.errstate(invalid="ignore"):  # beyond int64
+            whole = y.astype(np.int64)
+        return whole if np.array_equal(whole, y) else y
     return y if y.dtype != object else y.astype(str)
 
 
@@ -658,7 +678,7 @@ class _ArrowBatches:
         self.names = _features(dataset.schema.names, target, columns, drop)
         self._dataset, self._target, self._filters = dataset, target, filters
         types = {str(dataset.schema.field(name).type) for name in self.names}
-        self._dtype = np.dtype(dtype or (np.float32 if types <= set(SINGLE) else np.float64))
+        self._dtype = np.dtype(dtype or exact_dtype(types))
         self.n_rows = n_rows
 
     def __iter__(self) -> Iterator[Pair]:

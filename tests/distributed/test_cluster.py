@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 import fastgd
 from fastgd._solvers import _sharded
@@ -288,6 +289,9 @@ def arranged(fault, table):
         targets[2] = np.where(np.arange(100) == 7, np.nan, targets[2])
     elif fault == "none":
         rows[2] = None
+    elif fault == "lost":
+        targets = [np.array(["n", "p"], object)[one] for one in targets]
+        targets[2][0] = None
     return rows, targets
 
 
@@ -301,6 +305,7 @@ FAULTS = {
     "missing": "2: Input (X )?contains NaN",
     "target": "2: Input y contains NaN",
     "none": "2: .*got NoneType",
+    "lost": "2: labels must all be words .*, and none may be missing",
 }
 
 
@@ -331,6 +336,20 @@ def test_the_part_that_is_not_like_the_others_is_named(fault, table):
             with pytest.raises(ValueError, match=f"chunk {FAULTS[fault]}"):
                 fit(model, open_rows(pairs))
             assert not hasattr(model, "coef_")
+
+
+@pytest.mark.parametrize("layout", ["csr", "csc", "coo", "bsr"])
+def test_partitions_may_have_any_sparse_layout(layout, table):
+    X, y, _ = table
+    parts = [sp.csr_matrix(part).asformat(layout) for part in np.array_split(X, 3)]
+    targets = list(map(dask.delayed, np.array_split(y, 3)))
+    for model in (fastgd.Ridge(), fastgd.SGDClassifier(random_state=0, max_iter=1, tol=None)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            found = clone(model).fit(list(map(dask.delayed, parts)), targets)
+            rows = list(map(dask.delayed, (sp.csr_matrix(part) for part in parts)))
+            expected = clone(model).fit(rows, targets)
+        np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-6)
 
 
 def test_a_partition_that_is_not_what_the_collection_says_is_named(table):

@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler, scale
 
 import fastgd
 from fastgd import callbacks
+from fastgd._monitoring.undo import or_as_before
 from fastgd.callbacks import (
     Callback,
     Checkpoint,
@@ -735,3 +736,21 @@ def test_scores_of_targets_are_shown_by_their_mean():
     np.testing.assert_allclose([row["score"] for row in recorder.history], each)
     assert model.alpha_.shape == (2,)
     np.testing.assert_array_equal(recorder.coefs[-1], model.coef_)
+
+
+def test_a_model_that_cannot_be_kept_leaves_the_estimator_as_it_was():
+    class Keeper:
+        def keep_in(self, error):
+            raise MemoryError from error
+
+    model = fastgd.Ridge()
+    before = dict(vars(model))
+
+    def fit():
+        with or_as_before(model):
+            model._watch, model.coef_ = Keeper(), 1.0
+            raise ValueError
+
+    with pytest.raises(MemoryError):
+        fit()
+    assert vars(model) == before

@@ -342,6 +342,86 @@ def test_a_damaged_file_is_named_or_left_out(tmp_path, frame):
     np.testing.assert_array_equal(y, np.concatenate([frame["label"][:80], frame["label"][160:]]))
 
 
+def as_file(kind, path, frame):
+    """Write rows of two numbers and a target; return the path."""
+    if kind in ("csv", "csv.gz"):
+        frame.to_csv(path, index=False)
+    elif kind == "parquet":
+        frame.to_parquet(path)
+    elif kind == "npz":
+        np.savez(path, X=frame[["a", "b"]].to_numpy(), y=frame["y"].to_numpy())
+    else:
+        line = "{} 0:{} 1:{}\n" if kind == "svm" else "{} | a:{} b:{}\n"
+        path.write_text("".join(line.format(y, a, b) for a, b, y in frame.to_numpy().tolist()))
+    return str(path)
+
+
+FILES = ["csv", "csv.gz", "parquet", "npz", "svm", "vw"]
+
+
+@pytest.fixture
+def numbers(rng):
+    return pd.DataFrame(rng.normal(size=(9, 3)), columns=["a", "b", "y"])
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_without_rows_may_lie_anywhere_among_others(kind, tmp_path, numbers):
+    named = {} if kind in ("npz", "svm", "vw") else {"target": "y"}
+    empty = as_file(kind, tmp_path / f"empty.{kind}", numbers[:0])
+    full = as_file(kind, tmp_path / f"full.{kind}", numbers)
+    alone = read(open_rows(full, **named))
+    for files in ([empty, full], [full, empty], [empty, full, empty]):
+        for found, expected in zip(read(open_rows(files, **named)), alone, strict=True):
+            np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match=r"no rows|is empty"):
+        LogisticRegression().fit(open_rows([empty, empty], **named))
+
+
+def test_words_are_categories_though_the_first_file_has_none(tmp_path, numbers):
+    words = numbers.assign(a=list("xyzxyzxyz"))
+    words[:0].assign(a=pd.Series([], dtype=object)).to_parquet(tmp_path / "0.parquet")
+    words.to_parquet(tmp_path / "1.parquet")
+    X, _ = read(open_rows(tmp_path, target="y"))
+    np.testing.assert_array_equal(X[:, 1:], np.tile(np.eye(3), (3, 1)))
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_damaged_file_is_left_out_where_it_comes_first(kind, tmp_path, numbers):
+    named = {} if kind in ("npz", "svm", "vw") else {"target": "y"}
+    bad, good = tmp_path / f"0.{kind}", as_file(kind, tmp_path / f"1.{kind}", numbers)
+    bad.write_bytes(b"\xff\n\xff")
+    with pytest.raises(ValueError, match=bad.name):
+        read(open_rows([str(bad), good], **named))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        source = open_rows([str(bad), good], errors="skip", **named)
+        X, _ = read(source)
+    assert bad.name in str(said[0].message)
+    assert len(source.skipped) == 1
+    np.testing.assert_array_equal(X, read(open_rows(good, **named))[0])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("kind", ["parquet", "npz"])
+def test_types_are_those_that_hold_the_numbers_of_all_files(kind, order, tmp_path, numbers):
+    whole = numbers.assign(a=np.float32(1.0), b=np.float32(2.0), y=np.arange(9))
+    files = [as_file(kind, tmp_path / f"{k}.{kind}", f) for k, f in enumerate((whole, numbers))]
+    X, y = read(open_rows(files[::order], target="y"))
+    both = pd.concat([whole, numbers][::order])
+    np.testing.assert_array_equal(X, both[["a", "b"]])
+    np.testing.assert_array_equal(y, both["y"])
+    alone = read(open_rows(files[0], target="y"))
+    assert (alone[0].dtype, alone[1].dtype) == (np.float32, np.int64)
+
+
+def test_an_infinite_number_is_named_by_the_file_that_has_it(tmp_path, numbers):
+    words = numbers.assign(b=list("xyzxyzxyz"))
+    words.to_csv(tmp_path / "0.csv", index=False)
+    words.assign(a=[*range(8), np.inf]).to_csv(tmp_path / "1.csv", index=False)
+    with pytest.raises(ValueError, match=r"1\.csv, line 10, column 'a': an infinite number"):
+        open_rows(tmp_path, target="y")
+
+
 def test_files_that_disagree_in_columns_are_refused(tmp_path, frame):
     frame.to_csv(tmp_path / "a.csv", index=False)
     frame.drop(columns="c2").to_csv(tmp_path / "b.csv", index=False)
