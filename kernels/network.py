@@ -113,6 +113,7 @@ class NetworkRule(NamedTuple):
         ``l2`` need not be in the gradient before the step, which saves a pass over it
     fit_intercept, outputs : True and ``OneOutput``, for ``transform``: to it the network is one
         problem, and the last trained number takes an intercept's place
+    intercept_rate : 1.0, for the steps on a device, which are those of linear models as well
     """
 
     loss: NamedTuple
@@ -123,6 +124,7 @@ class NetworkRule(NamedTuple):
     is_plain: bool = False
     fit_intercept: bool = True
     outputs: NamedTuple = OneOutput()
+    intercept_rate: float = 1.0
 
 
 class Scratch(NamedTuple):

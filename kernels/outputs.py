@@ -47,9 +47,18 @@ class Share(NamedTuple):
 
 @helper()
 def intercept_change(rule, step_coefs, g, state, c):
-    """Return what a step adds to intercept c."""
-    change = optimizers.update(rule.optimizer, step_coefs, g, state, c)[0]
-    return cast(rule.intercept_rate, change) * change
+    """Return what a step adds to intercept c.
+
+    The factor is the rate's and not the change's: of what an optimizer keeps in units of changes
+    (``ScheduleFreeSGD``) the intercept's has it as well.
+    """
+    own = (
+        cast(rule.intercept_rate, step_coefs[0]) * step_coefs[0],
+        step_coefs[1],
+        step_coefs[2],
+        step_coefs[3],
+    )
+    return optimizers.update(rule.optimizer, own, g, state, c)[0]
 
 
 class OneScratch(NamedTuple):

@@ -76,7 +76,7 @@ class SGDRegressor(ScoredAnywhere, RegressorMixin, SupervisedSGD):
     intercept_rate : float, default=1.0
         Factor of the intercept's steps, > 0. scikit-learn's is 0.01 on sparse rows, where the
         intercept has a share in each row and a feature in few: on texts smaller steps of the
-        intercept are better.
+        intercept are better. 1 for "muon" and "prodigy", which step all parameters as a whole.
     clip_norm : float or None, default=None
         Largest Euclidean norm of a step's gradient, > 0; a longer one is shortened to it. Classes
         that share a softmax share the norm, other outputs have one each. ``history_["clipped"]`` is

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastgd.kernels import losses, optimizers, penalties
 from fastgd.kernels.cuda._compiler import cuda, driver, part
+from fastgd.kernels.outputs import intercept_change
 
 MOST_BLOCKS = 1 << 7  # of a batch: the update adds their lines one after the other
 
@@ -174,8 +175,7 @@ def update_all(rule, step, partial, memory, counts):
             if memory.lengths.shape[0] > 0:
                 memory.lengths[c] = moved[1]
         elif rule.fit_intercept:
-            change = optimizers.update(rule.optimizer, coefs, g + slope, state, c)[0]
-            params[c] += rule.intercept_rate * change
+            params[c] += intercept_change(rule, coefs, g + slope, state, c)
 
 
 @driver

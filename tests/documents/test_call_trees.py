@@ -21,7 +21,7 @@ def test_the_page_is_what_fits_call():
 @pytest.mark.parametrize(
     "landmarks",
     [
-        ("BaseSGD._fit", "train", "Trainer.train", "LinearEngine.run", "sgd_batches", "update"),
+        ("BaseSGD._fit", "Trainer.train", "LinearEngine.run", "sgd_batches", "intercept_change"),
         ("LogisticRegression.fit", "solve", "newton", "newton_steps", "SolvedModel._report"),
         ("LogisticRegression.fit", "solve", "gd", "pass_one", "LogLoss.gradient", "_Descent.run"),
     ],

@@ -103,6 +103,26 @@ def test_so_are_those_of_regressions_and_of_one_class(diabetes):
     np.testing.assert_allclose(ours.offset_, theirs.offset_, rtol=1e-10)
 
 
+@over_product(
+    lambda optimizer, layout: optimizer == "schedule_free_sgd" and layout is np.asarray,
+    optimizer=["sgd", "momentum", "schedule_free_sgd", "adam", "lion", "schedule_free_adamw"],
+    layout=[np.asarray, sp.csr_matrix],
+)
+def test_an_intercept_is_as_fast_as_the_coefficient_of_a_column(optimizer, layout, cancer):
+    """Of a column of c everywhere: c^2 times as fast, or c times where gradients have no unit."""
+    X, y = cancer
+    kwargs = {"loss": "log_loss", "penalty": None, "shuffle": False, "max_iter": 2, "tol": None}
+    kwargs |= {"optimizer": optimizer, "batch_size": 20, "learning_rate": "constant"}
+    kwargs |= {"eta0": 0.03}
+    c = 0.4 if optimizer in ("adam", "lion", "schedule_free_adamw") else 0.4**0.5
+    model = fastgd.SGDClassifier(**kwargs, intercept_rate=0.4).fit(layout(X), y)
+    wider = layout(np.column_stack([X, np.full(len(X), c)]))
+    other = fastgd.SGDClassifier(**kwargs, fit_intercept=False).fit(wider, y)
+    np.testing.assert_allclose(model.coef_, other.coef_[:, :-1], rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(model.intercept_, c * other.coef_[:, -1], rtol=1e-5)
+    assert model.intercept_[0] != 0.0
+
+
 @pytest.mark.parametrize("optimizer", ["prodigy", "muon"])
 def test_steps_of_all_parameters_have_no_rate_of_the_intercept(optimizer, cancer):
     model = fastgd.SGDClassifier(optimizer=optimizer, intercept_rate=0.1)
