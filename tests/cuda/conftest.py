@@ -26,11 +26,11 @@ def _shared_arrays_are_made_once() -> None:
     lock, array = threading.Lock(), kernelapi.FakeCUDAShared.array
     sources = kernelapi.traceback
 
-    def made_once(self: Any, shape: Any, dtype: Any, alignment: Any = None) -> Any:
+    def made_once(self: Any, shape: Any, dtype: Any, *others: Any) -> Any:
         caller = sources.extract_stack(sys._getframe(), limit=2)[0][0:2]
         with lock:
             if shape != 0 and caller not in self._allocations:
-                kind = array(kernelapi.FakeCUDAShared(0), shape, dtype, alignment)
+                kind = array(kernelapi.FakeCUDAShared(0), shape, dtype, *others)
                 self._allocations[caller] = kind
         return self._allocations[caller]
 
