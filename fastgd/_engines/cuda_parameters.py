@@ -69,7 +69,8 @@ class DeviceParameters:
         self._rule, self._progress = rule, progress
         self._n_columns, self._first_free = n_columns, first_free
         specs = (with_arrays_there(spec) for spec in (rule.loss, rule.penalty, rule.optimizer))
-        self.rule = steps.Rule(*specs, rule.fit_intercept, float(rule.intercept_rate))
+        rate = float(rule.intercept_rate)
+        self.rule = steps.Rule(*specs, rule.fit_intercept, rate)
         size, dtype = progress.params.size, progress.params.dtype
         self._single = dtype == np.float32
         params = memory.upload(progress.params.reshape(-1))

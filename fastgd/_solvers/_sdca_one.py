@@ -93,7 +93,7 @@ class OneOutput:
     def move_face(self, most: int, reads: int) -> tuple[float, int]:
         """Move them; return the share taken of the step, and for how many passes that counts."""
         share, done = face_step(self.rows, self.samples, self.rule, self.memory, most, float(reads))
-        return share, math.ceil(done)
+        return share, min(math.ceil(done), 1 + reads)  # their number may be rounded up
 
     def estimate(self) -> tuple[np.ndarray, float]:
         """Return coefficients and intercept as they are, without moving anything."""

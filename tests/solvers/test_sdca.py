@@ -10,6 +10,8 @@ from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 
 import fastgd
 from fastgd._monitoring.observer import Observer
+from fastgd._solvers import _sdca_one
+from fastgd._solvers._auto import choose
 from fastgd._solvers._sdca import sdca
 from fastgd._solvers._sdca_one import OneOutput
 from fastgd._solvers._task import Options, Task
@@ -552,6 +554,15 @@ def test_work_on_a_face_counts_as_passes(rng):
         assert {len(values) for values in done.history.values()} == {max_iter}
 
 
+def test_products_of_a_face_count_for_no_more_passes_than_were_given(rng, monkeypatch):
+    """35 products of 29 rows of 35 are 29 reads of all rows, and 4e-15 by rounding."""
+    monkeypatch.setattr(_sdca_one, "face_step", lambda *_: (1.0, 1.0 + 29.0 / 35.0 * 35))
+    X, y = unlike_rows(rng, n=35)
+    engine = after_passes(X, y, losses.Hinge(1.0), 1.0 / 3500.0, np.empty(0), 1)
+    assert 1.0 + 29.0 / 35.0 * 35 > 30.0
+    assert engine.move_face(35, 29) == (1.0, 30)
+
+
 class Counting(Observer):
     """Counts the passes that are reported."""
 
@@ -575,6 +586,50 @@ def test_rows_that_are_much_larger_than_the_others(rng):
     model = fastgd.linear_model.LinearSVC(C=1.0, loss="hinge").fit(X, y)
     assert 0.0 <= model.gap_ <= 1e-4 * model.objective_
     assert model.n_iter_ < 500
+
+
+@pytest.mark.parametrize("C", [1e2, 1e5])
+@pytest.mark.parametrize(("name", "shape"), [("SVC", (4000, 3100)), ("SVR", (3100, 4500))])
+def test_rows_that_can_all_be_right_are_so_at_any_strength(rng, name, shape, C):
+    """Smooth approximations, which other shapes get at such C, ended at up to 1,000 times that."""
+    X, raw = scattered(rng, shape)
+    model, y = fastgd.LinearSVC(C=C, loss="hinge"), (raw > 0).astype(int)
+    if name == "SVR":
+        model, y = fastgd.LinearSVR(C=C, epsilon=0.1), raw
+    model.fit(X, y)
+    assert 0.0 <= model.gap_ <= 1e-4 * model.objective_
+    assert np.max(model.n_iter_) < 900
+
+
+def scattered(rng, shape, k=8):
+    """Return a CSR matrix of k entries a row, and numbers that it says something of."""
+    (n, d), counts = shape, np.arange(0, shape[0] * k + 1, k)
+    X = sp.csr_matrix((rng.normal(size=n * k), rng.integers(0, d, n * k), counts), shape=shape)
+    X.sum_duplicates()
+    return X, X @ rng.normal(size=d) + rng.normal(size=n)
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape", "n_empty", "solver"),
+    [
+        (losses.Hinge(1.0), (6400, 3200), 0, "sdca"),
+        (losses.Hinge(1.0), (6800, 3200), 0, "gd"),
+        (losses.Hinge(1.0), (6800, 3200), 4000, "gd"),
+        (losses.EpsilonInsensitive(0.1), (3200, 3200), 0, "sdca"),
+        (losses.EpsilonInsensitive(0.1), (3300, 3200), 0, "gd"),
+        (losses.EpsilonInsensitive(0.1), (3300, 3200), 4000, "gd"),
+    ],
+)
+def test_columns_that_hold_something_say_whether_all_rows_can_be_right(
+    rng, loss, shape, n_empty, solver
+):
+    (n, d), k = shape, 8
+    columns = np.concatenate([rng.permutation(d) for _ in range(1 + n * k // d)])[: n * k]
+    given = rng.normal(size=n * k), columns, np.arange(0, n * k + 1, k)
+    X = sp.csr_matrix(given, shape=(n, d + n_empty))
+    y = np.where(X @ np.ones(d + n_empty) > 0, 1.0, -1.0)
+    task = Task(as_rows(X), y, None, loss, 0.0, 1.0 / (1e4 * n), d + n_empty, 1, False)
+    assert choose(task) == solver
 
 
 def test_a_check_is_asked_for_by_the_whole_objective(rng):

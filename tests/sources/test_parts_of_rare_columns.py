@@ -85,7 +85,7 @@ def test_columns_that_a_sample_hardly_holds_do_not_stop_softmax(rng, strength, t
     """Blocks of the sample's products have next to no curvature there, and steps of them no end."""
     X, y = pixels(rng, 1500, 5)
     whole = fastgd.LogisticRegression(C=strength, tol=1e-8).fit(X, y)
-    model = fastgd.LogisticRegression(C=strength, tol=tol, random_state=0, max_iter=300)
+    model = fastgd.LogisticRegression(C=strength, tol=tol, random_state=0, max_iter=600)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.fit(open_rows((X, y), chunk_rows=CUT))
