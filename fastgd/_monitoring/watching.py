@@ -351,10 +351,8 @@ class TrainingWatch(Watch):
         self, progress: Progress, unfinished: Callable[[], Unfinished] | None = None
     ) -> bool:
         """Take in an epoch; return whether to stop."""
-        self._look_at(progress, unfinished)
-        if not self.is_watching:
-            return self.stops
-        return self.notify()
+        self._look_at(progress, unfinished if self.is_watching else None)  # it holds the rows
+        return self.notify() if self.is_watching else self.stops
 
     def steps_taken(self, progress: Progress, unfinished: Callable[[], Unfinished]) -> None:
         """Take in steps within an epoch."""

@@ -34,6 +34,7 @@ from fastgd._runtime.threads import in_threads, one_blas_thread
 from fastgd._runtime.warned import warn
 from fastgd._solvers._auto import SOLVERS, solve
 from fastgd._solvers._device import Device, device_of
+from fastgd._solvers._idle_rows import without_idle_rows
 from fastgd._solvers._kinks_shards import kinks_by_shards
 from fastgd._solvers._problem import objective_of
 from fastgd._solvers._shard_sums import Kind, Look
@@ -109,7 +110,7 @@ class SolvedModel(NotebookView, OnnxExport, CallbackSupport, CheckedOnce):
         if self._device is not None:
             more.setdefault("device", self._device)
             self._device.passes(rows, X.shape[1])  # first, of the rows that the user has there
-        return Task(rows, y, given, loss, *penalty, X.shape[1], **more)
+        return without_idle_rows(Task(rows, y, given, loss, *penalty, X.shape[1], **more))
 
     def _solve_each(
         self, tasks: Sequence[Callable[[], Task]], starts: Sequence[Any]
