@@ -69,9 +69,9 @@ class DeviceParameters:
         self._rule, self._progress = rule, progress
         self._n_columns, self._first_free = n_columns, first_free
         specs = (with_arrays_there(spec) for spec in (rule.loss, rule.penalty, rule.optimizer))
-        rate = float(rule.intercept_rate)
-        self.rule = steps.Rule(*specs, rule.fit_intercept, rate)
         size, dtype = progress.params.size, progress.params.dtype
+        rate = dtype.type(rule.intercept_rate)
+        self.rule = steps.Rule(*specs, rule.fit_intercept, rate)
         self._single = dtype == np.float32
         params = memory.upload(progress.params.reshape(-1))
         state = memory.upload(progress.state.reshape(progress.state.shape[0], size))

@@ -255,7 +255,7 @@ OF_CLASSES = tuple_of(steps.Samples, int32[:, ::1], LINE, LINE, boolean)
 
 def rule_of(loss, optimizer, penalty=ELASTIC_NET):
     specs = (loss, penalty, optimizer)
-    return tuple_of(steps.Rule, *(spec_in(spec, np.float32) for spec in specs), boolean)
+    return tuple_of(steps.Rule, *(spec_in(spec, np.float32) for spec in specs), boolean, float32)
 
 
 def batch_of(samples, loss, optimizer):
