@@ -380,9 +380,10 @@ def seconds_of_a_sum(shards: Any) -> float:
 
 def seconds_of_an_exchange(n_shards: int) -> float:
     """Return the mean time of an exchange after no steps, of states that stay on workers."""
-    from fastgd._distributed.rounds import _Cluster
+    from fastgd._distributed.cluster import Cluster
+    from fastgd._distributed.rounds import _Tasks
 
-    tasks = _Cluster()
+    tasks = _Tasks(Cluster())
     states = [tasks.submit("nothing", _as_it_is, k) for k in range(n_shards)]
 
     def taken() -> None:
