@@ -88,7 +88,7 @@ def _liblinear(name: str, least: int, *attributes: str) -> Stand:
 def _stochastic(name: str, least: int, intercept: str = "intercept_") -> Stand:
     """Return the row of a class that scikit-learn fits by stochastic gradient descent."""
     found = ("coef_", intercept, "n_iter_", "t_", "classes_")
-    unlike = (r.early_stopping, r.average, r.sparse_intercept)
+    unlike = (r.early_stopping, r.average, r.sparse_rows)
     refusals = (*unlike, r.negative_power, r.many_targets, r.further_calls)
     row = Stand(name, least, LINEAR, found, p.stochastic, refusals, w.stochastic)
     return row._replace(methods=("fit", "partial_fit"))

@@ -296,6 +296,7 @@ def test_cross_validation_scores_as_scikit_learns_does():
         (SGDClassifier(early_stopping=True), X, "early_stopping=True"),
         (SGDClassifier(average=True), X, "average keeps"),
         (SGDClassifier(), sp.csr_matrix(X), "the intercept of sparse X"),
+        (SGDClassifier(fit_intercept=False), sp.csr_matrix(X), "sparse X: scikit-learn stops"),
         (QuantileRegressor(solver_options={"maxiter": 1000}), X, "solver_options"),
         (Ridge(), X.tolist(), "X is no array, data frame or sparse matrix"),
         (Ridge(), sp.csr_matrix(X), None),
