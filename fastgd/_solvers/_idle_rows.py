@@ -7,6 +7,7 @@ products of rows, beside whose largest entry the others would be rounding.
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from fastgd._data.validation import frozen
@@ -18,31 +19,42 @@ def without_idle_rows(task: Task) -> Task:
     """Return a task whose rows of weight 0 are zeros, where one is larger than those that count."""
     if task.weight is None or task.device is not None:
         return task
-    counts = np.asarray(task.weight) > 0.0
+    if isinstance(task.rows, Dense):
+        values = with_zeros_for_idle_rows(task.rows.values, task.weight)
+        return task if values is task.rows.values else task._replace(rows=Dense(frozen(values)))
+    data, indices, indptr = task.rows
+    given = sp.csr_array((data, indices, indptr), shape=(task.y.shape[0], task.n_features))
+    found = with_zeros_for_idle_rows(given, task.weight)
+    if found is given:
+        return task
+    return task._replace(rows=CSR(frozen(found.data), indices, indptr))
+
+
+def with_zeros_for_idle_rows(X: Any, weight: NDArray[Any]) -> Any:
+    """Do so for an array or a sparse matrix, (n_samples, n_features); X itself is not changed."""
+    counts = np.asarray(weight) > 0.0
     if np.all(counts) or not np.any(counts):
-        return task
-    sizes = _largest_of_rows(task.rows)
+        return X
+    is_sparse = sp.issparse(X)
+    sizes = abs(X).max(axis=1).toarray().ravel() if is_sparse else _largest_of_rows(X)
     if not np.max(sizes[~counts]) > np.max(sizes[counts]):
-        return task
-    return task._replace(rows=_that_count(task.rows, counts))
-
-
-def _largest_of_rows(rows: Any) -> NDArray[Any]:
-    """Return the largest |x_ij| of each row."""
-    if isinstance(rows, Dense):
-        values = rows.values
-        return np.maximum(np.max(values, axis=1), -np.min(values, axis=1))
-    found = np.zeros(rows.indptr.shape[0] - 1, rows.data.dtype)
-    np.maximum.at(found, np.repeat(np.arange(found.shape[0]), np.diff(rows.indptr)), abs(rows.data))
+        return X
+    if not is_sparse:
+        return np.where(counts[:, None], X, X.dtype.type(0))
+    found = X.copy()
+    found.data[~counts[_rows_of_entries(X)]] = 0.0
     return found
 
 
-def _that_count(rows: Any, counts: NDArray[np.bool_]) -> Any:
-    """Return the rows with zeros in place of those that do not count."""
-    if isinstance(rows, Dense):
-        values = np.zeros_like(rows.values)
-        values[counts] = rows.values[counts]
-        return Dense(frozen(values))
-    kept = np.repeat(counts, np.diff(rows.indptr))
-    data = np.where(kept, rows.data, rows.data.dtype.type(0))
-    return CSR(frozen(data), rows.indices, rows.indptr)
+def _largest_of_rows(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the largest |x_ij| of each row."""
+    found: NDArray[Any] = np.maximum(np.max(values, axis=1), -np.min(values, axis=1))
+    return found
+
+
+def _rows_of_entries(X: Any) -> NDArray[Any]:
+    """Return in which row each stored entry of CSR or CSC is."""
+    if X.format == "csr":
+        return np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+    found: NDArray[Any] = X.indices
+    return found

@@ -45,6 +45,7 @@ from fastgd._monitoring.watching import Given, GridWatch, watched
 from fastgd._parameters.checked_once import CheckedOnce
 from fastgd._runtime.threads import threads
 from fastgd._runtime.warned import warn
+from fastgd._solvers._idle_rows import with_zeros_for_idle_rows
 from fastgd._solvers._paths import Fold, Found, Strengths, Table, solve_paths
 from fastgd._solvers._product_shards import SummedTable, look_for_products, table_of_numbers
 from fastgd.linear_model._solved import FLOATS, level_of_the_user
@@ -98,7 +99,7 @@ class PathModel(ScoredAnywhere, NotebookView, OnnxExport, CheckedOnce):
             raise ValueError(f"sample_weight must not be negative, got {weight.min()}.")
         refuse_extreme_weight(weight)
         weight = weight if weight.shape[0] > 0 else np.ones(X.shape[0])
-        Y = np.asarray(y, np.float64)
+        X, Y = with_zeros_for_idle_rows(X, weight), np.asarray(y, np.float64)
         return X, Y if Y.ndim == 2 else Y[:, None], weight
 
     def _summed(self, rows: Any, cv: Any = NO_FOLDS, *, many: bool) -> SummedTable:

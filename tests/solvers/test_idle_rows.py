@@ -38,3 +38,18 @@ def test_a_huge_row_without_weight_hides_no_other(rng, model, layout, size, shap
     fitted = MODELS[model]().fit(layout(X), y, sample_weight=weight)
     assert fitted.objective_ == pytest.approx(best.objective_, rel=1e-6)
     np.testing.assert_allclose(fitted.predict(X[:5]), best.predict(X[:5]), rtol=1e-2, atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array, sp.csc_array])
+@pytest.mark.parametrize("shape", [(300, 700), (400, 20)])
+def test_strengths_are_chosen_without_a_huge_row_of_no_weight(rng, layout, shape):
+    X = rng.normal(size=shape) / 10.0
+    y, weight = X[:, 0] + 0.1 * rng.normal(size=shape[0]), np.ones(shape[0])
+    weight[5] = X[5] = 0.0
+    best = fastgd.LassoCV(cv=3).fit(X, y, sample_weight=weight)
+    X[5] = 1e10 * rng.normal(size=shape[1])
+    given = layout(X)
+    fitted = fastgd.LassoCV(cv=3).fit(given, y, sample_weight=weight)
+    assert fitted.alpha_ == pytest.approx(best.alpha_, rel=1e-9)
+    np.testing.assert_allclose(fitted.coef_, best.coef_, rtol=1e-4, atol=1e-6)
+    assert abs(given).max() > 1e9  # the user's X is as it was
