@@ -33,11 +33,11 @@ def without_idle_rows(task: Task) -> Task:
 def with_zeros_for_idle_rows(X: Any, weight: NDArray[Any]) -> Any:
     """Do so for an array or a sparse matrix, (n_samples, n_features); X itself is not changed."""
     counts = np.asarray(weight) > 0.0
-    if np.all(counts) or not np.any(counts):
+    if np.all(counts):
         return X
     is_sparse = sp.issparse(X)
     sizes = abs(X).max(axis=1).toarray().ravel() if is_sparse else _largest_of_rows(X)
-    if not np.max(sizes[~counts]) > np.max(sizes[counts]):
+    if not np.max(sizes[~counts]) > np.max(sizes[counts], initial=0.0):  # of a part none may count
         return X
     if not is_sparse:
         return np.where(counts[:, None], X, X.dtype.type(0))

@@ -23,6 +23,7 @@ from fastgd._data.held_out import Counts, HeldOut, counts_of, counts_of_both
 from fastgd._data.shards import Rows, Shards
 from fastgd._data.validation import ACCEPTED, check_sparse, encode_labels
 from fastgd._runtime.threads import one_blas_thread
+from fastgd._solvers._idle_rows import with_zeros_for_idle_rows
 from fastgd._solvers._magnitudes import Magnitudes, magnitudes_of_peaks
 from fastgd._solvers._paths import Sums, Table
 from fastgd._solvers._shard_sums import FLOATS, weight_of
@@ -96,7 +97,7 @@ def _validated(rows: Rows, classifies: bool) -> Valid:
         raise ValueError("the rows have no targets: name the column of the target.")
     y, weight = np.asarray(rows.y), weight_of(rows.weight, X.shape[0])
     check_consistent_length(X, y)
-    is_table = y.ndim == 2
+    X, is_table = with_zeros_for_idle_rows(X, weight), y.ndim == 2
     if classifies:
         if is_table and y.shape[1] > 1:
             raise ValueError(f"labels must be one for each row, got the shape {y.shape}.")

@@ -5,6 +5,8 @@ import pytest
 import scipy.sparse as sp
 
 import fastgd
+from fastgd._data.shards import Rows
+from fastgd._solvers._product_shards import moments_of, moments_of_both
 from tests.tables import over_product
 
 MODELS = {
@@ -53,3 +55,13 @@ def test_strengths_are_chosen_without_a_huge_row_of_no_weight(rng, layout, shape
     assert fitted.alpha_ == pytest.approx(best.alpha_, rel=1e-9)
     np.testing.assert_allclose(fitted.coef_, best.coef_, rtol=1e-4, atol=1e-6)
     assert abs(given).max() > 1e9  # the user's X is as it was
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
+def test_a_part_of_rows_without_weight_adds_nothing_to_sums(rng, layout):
+    X, y = rng.normal(size=(30, 4)), rng.normal(size=30)
+    idle = Rows(layout(1e20 * X), y, np.zeros(30), 1)
+    alone = moments_of(Rows(layout(X), y, np.ones(30), 0), False)
+    both = moments_of_both(alone, moments_of(idle, False))
+    assert np.max(np.abs(both.mean)) <= np.max(np.abs(alone.mean))
+    np.testing.assert_array_equal(both.peak, alone.peak)
